@@ -1,0 +1,46 @@
+"""Search and score a finished run again: python evaluate.py run=runs/latest search=hamming search.probes=all."""
+
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from fashion_lsh.evaluation.protocol import encode_part, evaluate
+from fashion_lsh.report.tables import describe
+from fashion_lsh.retrieval.searcher import Searcher
+from fashion_lsh.run import Run
+from fashion_lsh.settings import check
+
+log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
+def main(cfg: DictConfig) -> float:
+    """The run's own settings, with what is typed in their place; the scores go beside the run's own."""
+    run = Run(Path(cfg.run))
+    settings = run.config | {"search": _asked(cfg, run.config["search"], HydraConfig.get().overrides.task)}
+    check(settings)
+    search = instantiate(settings["search"], _convert_="all")
+    model = run.model()
+    searcher = Searcher(model, run.gallery(model.fingerprint()), search)
+    results = evaluate(searcher, encode_part(model, instantiate(settings["data"], _convert_="all"), "query"))
+    run.add_search(search.label, results)
+    log.info("%s\n\nAdded to %s", describe(run.metrics | results.metrics, settings, search.label), run.path)
+    return results.metrics["query/category/map@100"]
+
+
+def _asked(cfg: DictConfig, own: dict[str, Any], typed: list[str]) -> dict[str, Any]:
+    """The search settings: a group that is typed counts whole, else single keys change the run's own."""
+    keys = [text.partition("=")[0] for text in typed]
+    asked = cast(dict[str, Any], OmegaConf.to_container(cfg.search, resolve=True, throw_on_missing=True))
+    if "search" in keys:
+        return asked
+    return own | {name: value for name, value in asked.items() if f"search.{name}" in keys}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Catalogue and pictures to batches."""
+
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.crops import cut, jitter
+from fashion_lsh.catalogue.sampler import EpochSampler
+from fashion_lsh.catalogue.sources import Source, open_source
+from fashion_lsh.catalogue.splits import check_disjoint, split
+
+Part = Literal["train", "val", "query", "gallery"]
+
+
+class Batch(NamedTuple):
+    """images (B, 3, S, S) uint8; labels (B,) int64, positions in the list of categories; rows (B,) int64."""
+
+    images: Tensor
+    labels: Tensor
+    rows: Tensor
+
+
+class GarmentData(pl.LightningDataModule):
+    """The garments of one data set, split, cropped and batched.
+
+    Args:
+        source: name of the data set (see sources).
+        root: where its files lie; None where it needs none.
+        categories: the categories to keep; None: all.
+        crop: `annotated` cuts each garment out by its box, `whole` keeps the picture.
+        margin: share of the box added on each side of a crop.
+        image_size: side of a crop in pixels.
+        shares: share of each split, for data sets without splits of their own.
+        searched: the split that is searched; `train` is the protocol of Lin et al. 2015.
+        split_seed: what the splits (and the pictures of data sets that draw them) are drawn by.
+        batch_size: pictures a batch.
+        workers: processes that load pictures; 0: none.
+        epoch_pictures: pictures an epoch; None: all. The next epoch goes on where one stopped.
+        balanced: draw all categories equally often while training.
+        seed: what order and augmentation are drawn by.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        root: str | None,
+        categories: list[str] | None,
+        crop: Literal["annotated", "whole"],
+        margin: float,
+        image_size: int,
+        shares: dict[str, float],
+        searched: Literal["gallery", "train"],
+        split_seed: int,
+        batch_size: int,
+        workers: int,
+        epoch_pictures: int | None,
+        balanced: bool,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.source: Source = open_source(source, root, split_seed)
+        self.keep, self.crop, self.margin, self.image_size = categories, crop, margin, image_size
+        self.shares, self.searched, self.split_seed = dict(shares), searched, split_seed
+        self.batch_size, self.workers, self.epoch_pictures = batch_size, workers, epoch_pictures
+        self.balanced, self.seed = balanced, seed
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """All rows kept, split.
+
+        Raises:
+            ValueError: an unknown category, a split that is empty or shares garments with another.
+        """
+        full = self.source.catalogue()
+        if self.keep is not None:
+            unknown = sorted(set(self.keep) - set(full.categories))
+            if unknown:
+                raise ValueError(f"data.categories: {unknown[0]!r} is unknown; known are {', '.join(full.categories)}")
+            full = full.take(np.flatnonzero(np.isin(full.column("category"), self.keep)))
+        full = split(full, self.shares, self.split_seed)
+        check_disjoint(full)
+        for name in {"train", "val", "query", self.searched}:
+            if not len(full.rows(name)):
+                raise ValueError(f"split {name!r} is empty: give it a share (split.shares.{name}) or rows of its own")
+        return full
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the categories, sorted: label n is the n-th."""
+        return self.catalogue.categories
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(N,) int64: the label of each row of the catalogue."""
+        return self.catalogue.labels(self.categories)
+
+    @cached_property
+    def crop_boxes(self) -> np.ndarray:
+        """(N, 4) float32: what is cut out for each row; NaN: the whole picture."""
+        boxes = self.catalogue.boxes
+        return np.full_like(boxes, np.nan) if self.crop == "whole" else boxes
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Garments left out because their pictures are of no use: id -> reason."""
+        return dict(getattr(self.source, "skipped", {}))
+
+    def rows(self, part: Part) -> np.ndarray:
+        """(n,) row numbers of one part; `gallery` is whatever is searched."""
+        return self.catalogue.rows(self.searched if part == "gallery" else part)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        rows = self.rows("train")
+        sampler = EpochSampler(rows, self.seed, self.epoch_pictures, self.labels[rows] if self.balanced else None)
+        return self._loader(Garments(self, augment=True), sampler, drop_last=len(sampler) > self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self.loader("val")
+
+    def loader(self, part: Part) -> DataLoader[Any]:
+        """The pictures of one part in row order, as the model is to see them: no augmentation."""
+        return self._loader(Garments(self, augment=False), [(int(row), 0) for row in self.rows(part)])
+
+    def _loader(
+        self, dataset: "Garments", sampler: EpochSampler | list[tuple[int, int]], drop_last: bool = False
+    ) -> DataLoader[Any]:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.workers,
+            collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.workers > 0 and dataset.augment,
+            worker_init_fn=_one_thread,
+            drop_last=drop_last,
+        )
+
+
+class Garments(Dataset[tuple[np.ndarray, int, int]]):
+    """Crops by (row, epoch): what is drawn for a picture depends on these and the seed alone."""
+
+    def __init__(self, data: GarmentData, augment: bool) -> None:
+        self.source, self.augment, self.seed = data.source, augment, data.seed
+        self.pictures, self.labels = data.catalogue.column("picture"), data.labels
+        self.boxes = data.crop_boxes
+        self.margin, self.size = data.margin, data.image_size
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, int, int]:
+        """(row, epoch) -> ((S, S, 3) uint8, label, row)."""
+        row, epoch = key
+        picture = self.source.picture(self.pictures[row])
+        rng = np.random.default_rng([self.seed, epoch, row])
+        crop = self._augmented(picture, self.boxes[row], rng) if self.augment else self._plain(picture, self.boxes[row])
+        return crop, int(self.labels[row]), row
+
+    def _plain(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
+        return cut(picture, box, self.margin, self.size)
+
+    def _augmented(self, picture: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Box moved, mirrored half of the time, brightness and contrast changed."""
+        height, width = picture.shape[:2]
+        whole = np.array([0, 0, width, height], dtype=np.float32)
+        moved = jitter(whole if np.isnan(box).any() else box, 0.08, rng)
+        moved = np.clip(moved, 0, [width, height, width, height])
+        crop = cut(picture, moved, 0.0 if np.isnan(box).any() else self.margin, self.size)
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        contrast, brightness = rng.uniform(0.8, 1.25), rng.uniform(-24, 24)
+        table = np.clip((np.arange(256) - 128) * contrast + 128 + brightness, 0, 255).astype(np.uint8)
+        return table[crop]
+
+
+def collate(samples: list[tuple[np.ndarray, int, int]]) -> Batch:
+    """Samples to one batch."""
+    crops, labels, rows = zip(*samples, strict=True)
+    images = torch.from_numpy(np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2)))
+    return Batch(images, torch.tensor(labels), torch.tensor(rows))
+
+
+def _one_thread(_worker: int) -> None:
+    """Loading processes beside a training one: a thread each, or they fight over the cores."""
+    torch.set_num_threads(1)

@@ -1,0 +1,47 @@
+"""Open one picture file safely."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+LARGEST = 100_000_000  # pixels; more would take over 300 MB as RGB
+
+Image.MAX_IMAGE_PIXELS = None  # our own limit, below, is checked before anything is decoded
+
+
+class PictureError(ValueError):
+    """A file that is no usable picture; the text names the file and the reason."""
+
+
+def open_picture(path: str | Path) -> np.ndarray:
+    """Read a picture file as (H, W, 3) uint8 RGB, upright.
+
+    EXIF rotation is applied; transparency is laid on white; 16-bit grey is scaled to 8; of an animation the first
+    frame is taken.
+
+    Raises:
+        PictureError: it is missing, no picture, truncated, or larger than LARGEST pixels.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > LARGEST:
+                raise PictureError(f"{path}: {image.width} x {image.height} is over {LARGEST:,} pixels: shrink it")
+            return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+    except PictureError:
+        raise
+    except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError) as error:  # what PIL's readers raise
+        reason = "no such file" if isinstance(error, FileNotFoundError) else f"no readable picture ({error})"
+        raise PictureError(f"{path}: {reason}") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Any mode -> RGB."""
+    if image.mode.startswith("I"):  # 16-bit grey; PIL alone would clip it to white
+        values = np.asarray(image, dtype=np.int64)
+        image = Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(ground, image)
+    return image.convert("RGB")

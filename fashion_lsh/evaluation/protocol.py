@@ -1,0 +1,172 @@
+"""Encode, search, score: with the rows that every table has."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.datamodule import Batch, GarmentData, Part
+from fashion_lsh.evaluation import scores as scoring
+from fashion_lsh.evaluation.references import REFERENCES
+from fashion_lsh.evaluation.results import by_shared_garment, classification, intervals, means, query_table
+from fashion_lsh.evaluation.scores import DEPTH, Scores, Truth
+from fashion_lsh.retrieval.codes import hamming
+from fashion_lsh.retrieval.encoding import Encoded, Model, encode
+from fashion_lsh.retrieval.hits import Hits
+from fashion_lsh.retrieval.index import FloatIndex
+from fashion_lsh.retrieval.searcher import Searcher
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Some garments, as the model and as the plain references see them.
+
+    Attributes:
+        catalogue: n rows.
+        encoded: their masses, codes and embeddings.
+        references: name -> (n, D) float32, see REFERENCES.
+    """
+
+    catalogue: Catalogue
+    encoded: Encoded
+    references: dict[str, np.ndarray]
+
+
+class Results(NamedTuple):
+    """What a search is worth: flat means, one row a query, and the hits, (Q, 100), for looking at."""
+
+    metrics: dict[str, float]
+    queries: pa.Table
+    hits: Hits
+
+
+def evaluate(searcher: Searcher, query: Pictures) -> Results:
+    """Answer all queries in the searcher's own way, and score what it serves."""
+    catalogue, encoded = query.catalogue, query.encoded
+    hits, milliseconds = timed_hits(searcher, encoded)
+    scores = {
+        name: own_search(searcher, encoded, truth, hits)
+        for name, truth in truths(catalogue, searcher.gallery.catalogue).items()
+    }
+    names = searcher.model.categories
+    table = query_table(searcher.search.label, catalogue, [names[n] for n in encoded.predicted], scores, milliseconds)
+    metrics = classification(encoded, catalogue.labels(names)) | means("query", scores)
+    metrics |= intervals("query", scores, catalogue.column("item"))
+    if "item" in scores:
+        metrics |= by_shared_garment(scores["item"], catalogue, searcher.gallery.catalogue)
+    metrics |= {
+        "query/count": len(catalogue),
+        "query/gallery_rows": len(searcher.gallery.catalogue),
+        "speed/search_ms": float(np.median(milliseconds)),
+        "speed/search_ms_p95": float(np.quantile(milliseconds, 0.95)),
+    }
+    return Results(metrics, table, hits)
+
+
+def reference_metrics(query: Pictures, gallery: Pictures) -> dict[str, float]:
+    """Means of the rows that every table has: `rows/<row>/<item or category>/<metric>`."""
+    metrics: dict[str, float] = {}
+    found = truths(query.catalogue, gallery.catalogue)
+    rows = {name: reference_rows(query, gallery, truth) for name, truth in found.items()}
+    for row in rows["category"]:
+        metrics |= means(f"rows/{row}", {name: scores[row] for name, scores in rows.items()})
+    return metrics
+
+
+def encode_part(model: Model, data: GarmentData, part: Part) -> Pictures:
+    """Encode one part of the data."""
+    encoded, looks = encode_all(model, data.loader(part))
+    return Pictures(data.catalogue.take(data.rows(part)), encoded, looks)
+
+
+def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[str, np.ndarray]]:
+    """Encode batches of crops in their order; beside it the reference rows' view of the same crops."""
+    parts: list[Encoded] = []
+    looks: dict[str, list[np.ndarray]] = {name: [] for name in REFERENCES}
+    for batch in batches:
+        parts.append(encode(model, batch.images))
+        for name, describe in REFERENCES.items():
+            looks[name].append(describe(batch.images).numpy())
+    return Encoded.joined(parts), {name: np.concatenate(values) for name, values in looks.items()}
+
+
+def truths(query: Catalogue, gallery: Catalogue) -> dict[str, Truth]:
+    """What is relevant, by `category` and, where items are known, by `item`."""
+    found = {"category": Truth.of(query.column("category"), gallery.column("category"))}
+    items = Truth.of(query.column("item"), gallery.column("item"))
+    return found | ({"item": items} if items.totals.any() else {})
+
+
+def own_search(searcher: Searcher, query: Encoded, truth: Truth, hits: Hits) -> Scores:
+    """Scores of the searcher's own way: Hamming by its ties, all others as served."""
+    filed = searcher.gallery.codes
+    if searcher.search.distance != "hamming" or query.codes is None or filed is None:
+        return scoring.of_hits(hits, truth)
+    codes, lists = query.codes, searcher.search.lists(query.masses)
+
+    def reached(block: slice) -> np.ndarray:
+        probed = np.zeros((len(lists[block]), lists.shape[1] + 1), dtype=bool)
+        np.put_along_axis(probed, lists[block], True, axis=1)  # -1 lands in the spare last column
+        return probed[:, searcher.gallery.lists]
+
+    return scoring.of_distances(lambda block: hamming(codes[block], filed), 8 * codes.shape[1] + 1, truth, reached)
+
+
+def reference_rows(query: Pictures, gallery: Pictures, truth: Truth) -> dict[str, Scores]:
+    """Scores, over the whole gallery, of the rows that every table has."""
+    wanted, filed = query.encoded, gallery.encoded
+    count = len(gallery.catalogue)
+    rows = {
+        "random": scoring.of_distances(
+            lambda block: np.zeros((len(truth.query[block]), count), dtype=np.int16), 1, truth, None
+        ),
+        "predicted_category": scoring.of_distances(
+            lambda block: (wanted.predicted[block, None] != filed.predicted).astype(np.int16), 2, truth, None
+        ),
+        "float": _exact(wanted.embeddings, filed.embeddings, truth),
+    }
+    if wanted.codes is not None and filed.codes is not None:
+        codes, others = wanted.codes, filed.codes
+        levels = 8 * codes.shape[1] + 1
+        rows["code"] = scoring.of_distances(lambda block: hamming(codes[block], others), levels, truth, None)
+    return rows | {
+        name: _exact(query.references[name], gallery.references[name], truth) for name in sorted(query.references)
+    }
+
+
+def timed_hits(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
+    """Hits of each query asked alone, (Q, 100), and the milliseconds it took, (Q,), after 20 to warm up."""
+    for row in range(min(20, len(query.masses))):
+        searcher.hits(query.one(row), DEPTH)
+    found, milliseconds = [], []
+    for row in range(len(query.masses)):
+        alone = query.one(row)
+        began = time.perf_counter()
+        found.append(searcher.hits(alone, DEPTH))
+        milliseconds.append(1000 * (time.perf_counter() - began))
+    rows, distances = (np.concatenate([getattr(hits, name) for hits in found]) for name in ("rows", "distances"))
+    return Hits(rows, distances), np.array(milliseconds)
+
+
+def end_to_end(searcher: Searcher, data: GarmentData, count: int = 100) -> dict[str, float]:
+    """`speed/end_to_end_ms`: from a query's pixels to its hits, one at a time: the median of `count`, 10 to warm up."""
+    rows = np.resize(data.rows("query"), count)
+    pictures, boxes = data.catalogue.column("picture"), data.crop_boxes
+    milliseconds = []
+    for row in [*rows[:10], *rows]:
+        pixels = data.source.picture(pictures[row])
+        began = time.perf_counter()
+        searcher.find(pixels, boxes[row], DEPTH)
+        milliseconds.append(1000 * (time.perf_counter() - began))
+    return {"speed/end_to_end_ms": float(np.median(milliseconds[10:]))}
+
+
+def _exact(queries: np.ndarray, gallery: np.ndarray, truth: Truth) -> Scores:
+    """Exact Euclid over the whole gallery."""
+    index, rows = FloatIndex(gallery.shape[1], 1), np.arange(len(gallery))
+    index.add(gallery, np.zeros(len(gallery), dtype=np.int64), rows)
+    return scoring.of_hits(index.search(queries, np.zeros((len(queries), 1), dtype=np.int64), DEPTH), truth)

@@ -1,0 +1,97 @@
+"""Per-query scores of one search, by category and by item (pure)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fashion_lsh.evaluation.ranking import (
+    TiedScores,
+    average_precision,
+    distance_histograms,
+    precision,
+    recall,
+    tied_average_precision,
+    tied_precision,
+    tied_recall,
+)
+from fashion_lsh.retrieval.hits import Hits
+
+BLOCK = 2**24  # query-gallery pairs looked at at once
+DEPTH = 100  # hits a served ranking must hold
+
+Scores = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is relevant to what: numbers that are equal belong together, -1 belongs to nothing.
+
+    Attributes:
+        query: (Q,) int64.
+        gallery: (N,) int64.
+    """
+
+    query: np.ndarray
+    gallery: np.ndarray
+
+    @classmethod
+    def of(cls, query_names: np.ndarray, gallery_names: np.ndarray) -> "Truth":
+        """From names, (Q,) and (N,) str; "" belongs to nothing."""
+        names = np.concatenate([query_names, gallery_names]).astype(str)
+        _, numbers = np.unique(names, return_inverse=True)
+        numbers = np.where(names == "", -1, numbers)
+        return cls(numbers[: len(query_names)], numbers[len(query_names) :])
+
+    def relevant(self, queries: slice) -> np.ndarray:
+        """(q, N) bool for some of the queries."""
+        query = self.query[queries, None]
+        return np.asarray((query == self.gallery) & (query >= 0))
+
+    @property
+    def totals(self) -> np.ndarray:
+        """(Q,) int64: relevant rows in the gallery."""
+        known = self.gallery[self.gallery >= 0]
+        counts = np.bincount(known, minlength=max(self.query.max(initial=-1), self.gallery.max(initial=-1)) + 1)
+        return np.where(self.query >= 0, counts[self.query], 0)
+
+
+def of_hits(hits: Hits, truth: Truth) -> Scores:
+    """Scores of a served ranking, (Q,) each: its order is a fixed rule, so best and worst equal the expected."""
+    found = np.where(hits.rows >= 0, truth.gallery[hits.rows], -1)
+    relevant = (found == truth.query[:, None]) & (found >= 0)
+    ap = average_precision(relevant, truth.totals, DEPTH)
+    scores = {"map@100": ap, "map@100_best": ap, "map@100_worst": ap}
+    for k in (1, 10):
+        scores[f"recall@{k}"] = recall(relevant, truth.totals, k)
+    return scores | {"precision@10": precision(relevant, truth.totals, 10)}
+
+
+def of_distances(
+    distances: Callable[[slice], np.ndarray], levels: int, truth: Truth, reached: Callable[[slice], np.ndarray] | None
+) -> Scores:
+    """Tie-aware scores of whole-number distances, (Q,) each: the expectation over random order among equals.
+
+    Args:
+        distances: gives (q, N) int for a slice of the queries, 0..levels - 1.
+        levels: how many distances there are.
+        truth: what is relevant.
+        reached: gives (q, N) bool, the rows in the lists that those queries probe; None: all.
+    """
+    parts = []
+    for block in blocks(len(truth.query), len(truth.gallery)):
+        probed = None if reached is None else reached(block)
+        parts.append(distance_histograms(distances(block), truth.relevant(block), levels, probed))
+    relevant_at, total_at = (np.concatenate(histogram) for histogram in zip(*parts, strict=True))
+    ap = tied_average_precision(relevant_at, total_at, truth.totals, DEPTH)
+    scores = {"map@100": ap.expected, "map@100_best": ap.best, "map@100_worst": ap.worst}
+    measures: dict[str, TiedScores] = {
+        f"recall@{k}": tied_recall(relevant_at, total_at, truth.totals, k) for k in (1, 10)
+    } | {"precision@10": tied_precision(relevant_at, total_at, truth.totals, 10)}
+    return scores | {name: tied.expected for name, tied in measures.items()}
+
+
+def blocks(queries: int, gallery: int) -> Iterator[slice]:
+    """Slices of the queries, small enough that (q, N) arrays fit into memory."""
+    step = max(1, BLOCK // max(1, gallery))
+    return (slice(start, start + step) for start in range(0, queries, step))

@@ -1,0 +1,35 @@
+"""Files that are either whole or not there."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written(path: str | Path) -> Iterator[Path]:
+    """Give a name beside `path` to write to; rename it to `path` when the block ends well, remove it otherwise.
+
+    Raises:
+        OSError: the block could not write (a full disk, say); names `path`, which is left as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield draft
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{path} could not be written ({reason}): free some space, or choose another folder") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def checksum(path: str | Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,123 @@
+"""Contact sheets: queries, their crops, and what was found, right or wrong."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.crops import cut
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.sources import Source
+from fashion_lsh.evaluation.protocol import Pictures
+from fashion_lsh.files import written
+from fashion_lsh.retrieval.hits import Hits
+from fashion_lsh.retrieval.searcher import Found, Searcher
+
+TILE, GAP, LINE, HEAD = 112, 10, 16, 44
+INK, PAPER = "#222222", "#ffffff"
+MARKS = {"same item": "#1a9850", "same category": "#f0a30a", "other category": "#d73027", "": "#9a9a9a"}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a sheet: (H, W, 3) uint8, a caption, and a mark (see MARKS)."""
+
+    picture: np.ndarray
+    caption: str = ""
+    mark: str = ""
+    box: np.ndarray | None = None
+
+
+def contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> None:
+    """Draw rows of tiles under column titles, with a key of the marks, as PNG."""
+    width = GAP + max(map(len, rows)) * (TILE + GAP)
+    sheet = Image.new("RGB", (width, HEAD + len(rows) * (TILE + LINE + GAP) + GAP), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    _key(draw)
+    for column, title in enumerate(columns):
+        draw.text((GAP + column * (TILE + GAP), HEAD - 18), title, INK, _font(13))
+    for number, tiles in enumerate(rows):
+        for column, tile in enumerate(tiles):
+            _paste(sheet, draw, tile, GAP + column * (TILE + GAP), HEAD + number * (TILE + LINE + GAP))
+    with written(path) as draft:
+        sheet.save(draft, "PNG")
+
+
+def query_sheet(path: Path, data: GarmentData, query: Pictures, searcher: Searcher, hits: Hits) -> list[list[Tile]]:
+    """Eight queries, evenly chosen: the picture with its box, the crop, and the first eight hits.
+
+    Writes the sheet to `path`, and gives its tiles.
+    """
+    chosen = np.unique(np.linspace(0, len(query.catalogue) - 1, 8).astype(int)).tolist()
+    names = searcher.model.categories
+    boxes, gallery = data.crop_boxes[data.rows("query")], searcher.gallery.catalogue
+    rows = []
+    for number in chosen:
+        category, seen = query.catalogue.column("category")[number], names[query.encoded.predicted[number]]
+        picture, box = data.source.picture(query.catalogue.column("picture")[number]), boxes[number]
+        right = "same category" if seen == category else "other category"
+        crop = Tile(cut(picture, box, data.margin, TILE), f"seen as {seen}", right)
+        found = [
+            hit_tile(data.source, gallery, hit, data.margin, _mark(query.catalogue, number, gallery, hit))
+            for hit in hits.rows[number, :8]
+            if hit >= 0
+        ]
+        rows.append([Tile(picture, f"is {category}", box=box), crop, *found])
+    contact_sheet(path, rows, ["query", "its crop", *(f"hit {place}" for place in range(1, 9))])
+    return rows
+
+
+def found_sheet(
+    path: Path, source: Source, searcher: Searcher, answers: Sequence[tuple[np.ndarray, np.ndarray | None, Found]]
+) -> None:
+    """A sheet of pictures nobody has judged: (picture, box or None, what was found) each."""
+    gallery, margin = searcher.gallery.catalogue, searcher.model.margin
+    rows = []
+    for picture, box, found in answers:
+        asked = [Tile(picture, box=box), Tile(cut(picture, box, margin, TILE), f"seen as {found.category}")]
+        rows.append(asked + [hit_tile(source, gallery, row, margin) for row in found.hits.rows[0] if row >= 0])
+    contact_sheet(path, rows, ["picture", "its crop", *(f"hit {place}" for place in range(1, max(map(len, rows)) - 1))])
+
+
+def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: str = "") -> Tile:
+    """The crop of one gallery row, captioned with its category."""
+    picture = source.picture(gallery.column("picture")[row])
+    return Tile(cut(picture, gallery.boxes[row], margin, TILE), gallery.column("category")[row], mark)
+
+
+def _mark(query: Catalogue, number: int, gallery: Catalogue, row: int) -> str:
+    item = query.column("item")[number]
+    if item and item == gallery.column("item")[row]:
+        return "same item"
+    same = query.column("category")[number] == gallery.column("category")[row]
+    return "same category" if same else "other category"
+
+
+def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int) -> None:
+    image = Image.fromarray(tile.picture)
+    scale = TILE / max(image.size)
+    small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+    left, top = x + (TILE - small.width) // 2, y + (TILE - small.height) // 2
+    sheet.paste(small, (left, top))
+    if tile.box is not None and not np.isnan(tile.box).any():
+        corners = np.tile([left, top], 2) + tile.box * scale
+        draw.rectangle(tuple(corners.tolist()), outline="#1f78ff", width=2)
+    if tile.mark:
+        draw.rectangle((x - 2, y - 2, x + TILE + 1, y + TILE + 1), outline=MARKS[tile.mark], width=4)
+    draw.text((x, y + TILE + 3), tile.caption, INK, _font(12))
+
+
+def _key(draw: ImageDraw.ImageDraw) -> None:
+    x = GAP
+    for mark, colour in MARKS.items():
+        if mark:
+            draw.rectangle((x, 6, x + 12, 18), fill=colour)
+            draw.text((x + 17, 5), mark, INK, _font(12))
+            x += 34 + int(draw.textlength(mark, _font(12)))
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,58 @@
+"""Scores as a table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tabulate import tabulate
+
+COLUMNS = {
+    "category mAP@100": "category/map@100",
+    "item recall@1": "item/recall@1",
+    "item recall@10": "item/recall@10",
+    "item mAP@100": "item/map@100",
+}
+
+
+def describe(metrics: Mapping[str, float], config: Mapping[str, Any], label: str) -> str:
+    """What a finished run says on the terminal."""
+    return f"{score_table(metrics, label)}\n\n{summary(metrics, config)}"
+
+
+def score_table(metrics: Mapping[str, float], label: str) -> str:
+    """Markdown: the run's own search, with 95 % intervals, and the rows it is to be read beside."""
+    shown = {title: name for title, name in COLUMNS.items() if f"query/{name}" in metrics}
+    rows = [[f"**{label}**", *(_with_interval(metrics, f"query/{name}") for name in shown.values())]]
+    others = sorted({name.split("/")[1] for name in metrics if name.startswith("rows/")})
+    rows += [[row, *(_plain(metrics, f"rows/{row}/{name}") for name in shown.values())] for row in others]
+    return tabulate(rows, headers=["row", *shown], tablefmt="pipe", disable_numparse=True)
+
+
+def summary(metrics: Mapping[str, float], config: Mapping[str, Any]) -> str:
+    """The lines under the table: what was asked, how good the classifier is, how fast it was."""
+    weights = config["backbone"]["weights"] or "from scratch"
+    bits = f"{config['hash']['bits']} bits" if config["hash"] else "no hash layer"
+    asked, filed = int(metrics["query/count"]), int(metrics["query/gallery_rows"])
+    data = config["data"]
+    lines = [
+        f"{config['backbone']['name']} ({weights}), {bits}, {data['source']} at {data['image_size']} px; "
+        f"{asked:,} queries, {filed:,} in the gallery" + _note(config),
+        f"top-1 {metrics['query/accuracy']:.3f}, top-5 {metrics['query/top5_accuracy']:.3f}, "
+        f"macro F1 {metrics['query/macro_f1']:.3f}; search {metrics['speed/search_ms']:.2f} ms, "
+        f"picture to hits {metrics['speed/end_to_end_ms']:.1f} ms (medians, one at a time)",
+    ]
+    return "\n".join(lines)
+
+
+def _note(config: Mapping[str, Any]) -> str:
+    made = config["data"]["source"] == "shop_street"
+    notes = ["items are re-viewed garments"] if made else []
+    notes += ["the training pictures are searched"] if config["data"]["searched"] == "train" else []
+    return f" ({'; '.join(notes)})" if notes else ""
+
+
+def _plain(metrics: Mapping[str, float], name: str) -> str:
+    return f"{metrics[name]:.3f}" if name in metrics else "–"
+
+
+def _with_interval(metrics: Mapping[str, float], name: str) -> str:
+    return f"{metrics[name]:.3f} [{metrics[f'{name}_low']:.3f}, {metrics[f'{name}_high']:.3f}]"

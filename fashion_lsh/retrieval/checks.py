@@ -1,0 +1,51 @@
+"""What is asked of arguments before an index acts on them."""
+
+import numpy as np
+
+
+def at_least_one(**numbers: int) -> None:
+    """Refuse a number below 1 by its name."""
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name}={number}: give at least 1")
+
+
+def check_embeddings(embeddings: np.ndarray, dimensions: int) -> None:
+    """Hold embeddings to their contract: (B, dimensions) float32, finite."""
+    if embeddings.dtype != np.float32 or embeddings.ndim != 2 or embeddings.shape[1] != dimensions:
+        raise ValueError(f"embeddings are {embeddings.shape} {embeddings.dtype}: give (B, {dimensions}) float32")
+    bad = ~np.isfinite(embeddings).all(axis=1)
+    if bad.any():
+        raise ValueError(f"embedding {int(bad.argmax())} is not finite: nothing is near it")
+
+
+def check_new(rows: np.ndarray, filed: np.ndarray) -> None:
+    """Refuse rows, (n,), that stand twice or among those filed already, (N,)."""
+    names, counts = np.unique(rows, return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(f"row {names[counts > 1][0]} is given more than once: a row is filed once")
+    known = np.isin(rows, filed)
+    if known.any():
+        raise ValueError(f"row {rows[known][0]} is in the index already: a row is filed once")
+
+
+def checked_numbers(name: str, values: np.ndarray, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
+    """The values in memory order, once they are int64 of this shape, from `low` to `high`."""
+    values = np.asarray(values)
+    if values.dtype != np.int64 or values.shape != shape:
+        raise ValueError(f"{name} are {values.shape} {values.dtype}: give {shape} int64")
+    outside = (values < low) | (values > high)
+    if outside.any():
+        raise ValueError(f"{name} hold {values[outside][0]}: give numbers from {low} to {high}")
+    return np.ascontiguousarray(values)
+
+
+def checked_probes(probes: np.ndarray, queries: int, lists: int) -> np.ndarray:
+    """Probes in memory order, once they are (queries, lists) int64, each list named once, padded with -1."""
+    probes = checked_numbers("probes", probes, (queries, lists), -1, lists - 1)
+    ordered = np.sort(probes, axis=1)
+    twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    if twice.any():
+        query = int(twice.any(axis=1).argmax())
+        raise ValueError(f"probes of query {query} name a list twice: name each once, pad with -1")
+    return probes

@@ -1,0 +1,74 @@
+"""Pictures to what an index can hold: one forward, then masses, codes and embeddings as arrays."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fashion_lsh.retrieval.codes import pack
+
+
+class Answers(Protocol):
+    """What a model's forward gives."""
+
+    @property
+    def logits(self) -> Tensor: ...
+    @property
+    def activations(self) -> Tensor | None: ...
+    @property
+    def embedding(self) -> Tensor: ...
+
+
+class Model(Protocol):
+    """A fitted Hasher, Classifier, or anything with their face."""
+
+    categories: list[str]
+    bits: int | None
+    threshold: float
+    image_size: int
+    margin: float
+
+    @property
+    def device(self) -> torch.device: ...
+    def __call__(self, images: Tensor) -> Answers: ...
+    def masses(self, logits: Tensor) -> Tensor: ...
+    def fingerprint(self) -> str: ...
+
+
+class Encoded(NamedTuple):
+    """B pictures, ready to be filed or asked with.
+
+    masses (B, C) float32; codes (B, ceil(bits / 8)) uint8, None without a hash layer; embeddings (B, D) float32.
+    """
+
+    masses: np.ndarray
+    codes: np.ndarray | None
+    embeddings: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """(B,) int64: the category of the greatest mass; of equals, the first."""
+        return self.masses.argmax(axis=1)
+
+    def one(self, row: int) -> "Encoded":
+        """Row `row` alone, B = 1."""
+        codes = None if self.codes is None else self.codes[row : row + 1]
+        return Encoded(self.masses[row : row + 1], codes, self.embeddings[row : row + 1])
+
+    @staticmethod
+    def joined(parts: Sequence["Encoded"]) -> "Encoded":
+        """Several, one after the other."""
+        codes = [part.codes for part in parts if part.codes is not None]
+        masses, embeddings = (np.concatenate([part[field] for part in parts]) for field in (0, 2))
+        return Encoded(masses, np.concatenate(codes) if codes else None, embeddings)
+
+
+@torch.inference_mode()
+def encode(model: Model, images: Tensor) -> Encoded:
+    """(B, 3, S, S) uint8 crops -> Encoded, in one forward."""
+    answer = model(images.to(model.device))
+    codes = None if answer.activations is None else pack(answer.activations.float().cpu(), model.threshold)
+    masses = model.masses(answer.logits.float())
+    return Encoded(masses.cpu().numpy(), codes, answer.embedding.float().cpu().numpy())

@@ -1,0 +1,238 @@
+"""Vectors filed in lists, one a category, and searched in the lists a query names. The only file that knows FAISS.
+
+An index is an inverted file whose coarse quantiser is the classifier: FAISS is told the list of every row and the lists
+of every query ("pre-assigned"), and its own quantiser, one placeholder a list, is never asked. FAISS itself checks
+little (a list beyond the last ends the process), so everything is checked here before it is called; and it reads
+arrays by address, so each array it is given stays in a variable until it returns.
+"""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Self
+
+import faiss
+import numpy as np
+from faiss.contrib import ivf_tools
+
+from fashion_lsh.files import written
+from fashion_lsh.retrieval.checks import at_least_one, check_embeddings, check_new, checked_numbers, checked_probes
+from fashion_lsh.retrieval.codes import check_codes, pack, width
+from fashion_lsh.retrieval.hits import Hits
+
+AHEAD = 200  # hits looked at beyond the k asked for, at most: fewer and ties often need a second scan, more cost more
+BLOCK = 2**24  # rows that one such scan may return at worst: 200 MB
+
+preassigned: Any = ivf_tools  # carries no types
+
+
+class PartitionedIndex(ABC):
+    """What HashIndex and FloatIndex share: rows filed by list, searched by list, kept in one file."""
+
+    dtype: type[np.generic]
+
+    def __init__(self, index: Any) -> None:
+        self._index, inverted = index, index.invlists
+        index.nprobe = index.nlist  # never changed: a query that searches fewer lists pads its own with -1
+        fits = index.is_trained and (inverted.nlist, inverted.code_size) == (index.nlist, index.code_size)
+        if not fits or self.list_sizes().sum() != len(self):
+            raise ValueError("its lists and its header do not belong together")
+
+    @property
+    def lists(self) -> int:
+        """How many lists there are, empty ones included."""
+        return int(self._index.nlist)
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def list_sizes(self) -> np.ndarray:
+        """(lists,) int64: rows filed in each list."""
+        return np.array([self._index.invlists.list_size(number) for number in range(self.lists)], dtype=np.int64)
+
+    def add(self, vectors: np.ndarray, lists: np.ndarray, rows: np.ndarray) -> None:
+        """File rows.
+
+        Args:
+            vectors: (n, ...) codes or embeddings, as the index keeps them; n may be 0.
+            lists: (n,) int64, the list (category) each row is filed under.
+            rows: (n,) int64, each 0 or more and not in the index yet.
+
+        Raises:
+            ValueError: type, shape or range is wrong, or a row is filed twice. Nothing was added then.
+        """
+        vectors = np.ascontiguousarray(vectors)
+        self._check(vectors)
+        lists = checked_numbers("lists", lists, (len(vectors),), 0, self.lists - 1)
+        rows = checked_numbers("rows", rows, (len(vectors),), 0, np.iinfo(np.int64).max)
+        check_new(rows, self._filed_rows())
+        if len(rows):
+            preassigned.add_preassigned(self._index, vectors, lists, rows)
+
+    def search(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
+        """The k nearest rows of the lists each query names.
+
+        Args:
+            queries: (Q, ...) codes or embeddings, as the index keeps them; Q may be 0.
+            probes: (Q, lists) int64, the lists to search, each once, padded with -1; all of them: the whole library.
+            k: hits a query, at least 1; beyond the rows that exist the hits end in -1.
+
+        Returns:
+            (Q, k) hits by (distance, row).
+
+        Raises:
+            ValueError: type, shape or range is wrong, or a query names a list twice.
+        """
+        at_least_one(k=k)
+        queries = np.ascontiguousarray(queries)
+        self._check(queries)
+        probes = checked_probes(probes, len(queries), self.lists)
+        return self._found(queries, probes, k)
+
+    def contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All that is filed, by row: rows (N,) int64 ascending, their lists (N,) int64, their vectors (N, ...)."""
+        inverted, sizes, rows = self._index.invlists, self.list_sizes(), self._filed_rows()
+        held = [
+            faiss.rev_swig_ptr(inverted.get_codes(i), size * inverted.code_size)
+            for i, size in enumerate(sizes.tolist())
+            if size
+        ]
+        vectors = np.concatenate([np.empty(0, np.uint8), *held]).reshape(len(rows), inverted.code_size)
+        order = np.argsort(rows)
+        return rows[order], np.repeat(np.arange(self.lists), sizes)[order], vectors[order].view(self.dtype)
+
+    def save(self, path: str | Path) -> None:
+        """Write one file; `open` reads it back.
+
+        Raises:
+            OSError: it could not be written; whatever stood at `path` is left as it was.
+        """
+        with written(path) as draft, draft.open("wb") as file:
+            self._write(faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]  # not in its stubs
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Read what `save` wrote. Damage that leaves the form whole is not seen: keep a checksum beside the file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is no file of this kind of index.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"no index at {path}: give a file that {cls.__name__}.save wrote")
+        try:
+            return cls._read(str(path))
+        except (RuntimeError, MemoryError, ValueError) as error:  # RuntimeError is all that FAISS raises
+            raise ValueError(f"{path} is no {cls.__name__}: give a file that {cls.__name__}.save wrote") from error
+
+    @abstractmethod
+    def _check(self, vectors: np.ndarray) -> None:
+        """Refuse what is not a batch of this index's vectors."""
+
+    @abstractmethod
+    def _write(self, writer: Any) -> None: ...
+
+    @classmethod
+    @abstractmethod
+    def _read(cls, path: str) -> Self: ...
+
+    def _found(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
+        """Search checked arguments; which of several rows at the k-th distance are found is left to FAISS."""
+        limit = min(k, len(self))
+        if not limit or not len(queries):
+            return Hits(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, dtype=np.float32))
+        distances, rows = preassigned.search_preassigned(self._index, queries, limit, probes)  # floats: squares
+        return Hits.best(rows, np.sqrt(distances) if distances.dtype == np.float32 else distances, k)
+
+    def _filed_rows(self) -> np.ndarray:
+        """(N,) int64: every row in the index."""
+        inverted, sizes = self._index.invlists, self.list_sizes()
+        ids = [faiss.rev_swig_ptr(inverted.get_ids(i), size) for i, size in enumerate(sizes.tolist()) if size]
+        return np.concatenate(ids) if ids else np.empty(0, dtype=np.int64)
+
+
+class HashIndex(PartitionedIndex):
+    """Codes by category.  Vectors: (n, ⌈bits/8⌉) uint8, padding bits 0; distances: Hamming, numbers of bits.
+
+    Hits are exact to the row: of several rows at one distance the lowest come first, at the last hit too.
+    """
+
+    dtype = np.uint8
+
+    def __init__(self, bits: int, lists: int) -> None:
+        self.bits = bits
+        at_least_one(bits=bits, lists=lists)
+        quantiser = faiss.IndexBinaryFlat(8 * width(bits))
+        quantiser.add(pack(np.ones((lists, bits))))  # all bits in use are 1, so that the file tells `bits`
+        super().__init__(faiss.IndexBinaryIVF(quantiser, quantiser.d, lists))
+
+    def _check(self, vectors: np.ndarray) -> None:
+        check_codes(vectors, self.bits)
+
+    def _found(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
+        """Look some hits further: if all are as near as the k-th, that distance is searched for all its rows."""
+        hits = super()._found(queries, probes, k + min(2 * k, AHEAD))
+        rows, distances = hits.rows[:, :k].copy(), hits.distances[:, :k].copy()
+        last = distances[:, -1]
+        tied = np.flatnonzero((last == hits.distances[:, -1]) & np.isfinite(last))
+        for distance in np.unique(last[tied]):
+            group = tied[last[tied] == distance]
+            for some in np.array_split(group, min(len(group), len(group) * len(self) // BLOCK + 1)):
+                rows[some], distances[some] = self._within(int(distance), queries[some], probes[some], k)
+        return Hits(rows, distances)
+
+    def _within(self, distance: int, queries: np.ndarray, probes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first k by (distance, row) of queries that have more than k rows within `distance`: two (Q, k)."""
+        ends, distances, rows = preassigned.range_search_preassigned(self._index, queries, distance + 1, probes)
+        ends = ends.astype(np.int64)
+        owner = np.repeat(np.arange(len(queries)), np.diff(ends))
+        order = np.lexsort((rows, distances, owner))
+        chosen = order[np.arange(len(rows)) - ends[owner] < k].reshape(len(queries), k)
+        return rows[chosen], distances[chosen]
+
+    def _write(self, writer: Any) -> None:
+        faiss.write_index_binary(self._index, writer)
+
+    @classmethod
+    def _read(cls, path: str) -> Self:
+        index = faiss.read_index_binary(path)
+        if type(index) is not faiss.IndexBinaryIVF:
+            raise ValueError(f"it holds a {type(index).__name__}")
+        placeholder = np.asarray(faiss.downcast_IndexBinary(index.quantizer).reconstruct(0))
+        bits = int(np.bitwise_count(placeholder).sum())
+        if not np.array_equal(placeholder[None], pack(np.ones((1, bits)))):
+            raise ValueError("it was not written by this class: its placeholders do not tell how many bits are in use")
+        opened = cls(bits, index.nlist)
+        PartitionedIndex.__init__(opened, index)
+        return opened
+
+
+class FloatIndex(PartitionedIndex):
+    """Embeddings by category.  Vectors: (n, D) float32, finite; distances: Euclidean.
+
+    Rows at one distance come lowest first; which of several at the last hit's distance are found is left to FAISS.
+    """
+
+    dtype = np.float32
+
+    def __init__(self, dimensions: int, lists: int) -> None:
+        self.dimensions = dimensions
+        at_least_one(dimensions=dimensions, lists=lists)
+        quantiser = faiss.IndexFlatL2(dimensions)
+        quantiser.add(np.zeros((lists, dimensions), dtype=np.float32))
+        super().__init__(faiss.IndexIVFFlat(quantiser, dimensions, lists, faiss.METRIC_L2))
+
+    def _check(self, vectors: np.ndarray) -> None:
+        check_embeddings(vectors, self.dimensions)
+
+    def _write(self, writer: Any) -> None:
+        faiss.write_index(self._index, writer)
+
+    @classmethod
+    def _read(cls, path: str) -> Self:
+        index = faiss.read_index(path)
+        if type(index) is not faiss.IndexIVFFlat or index.metric_type != faiss.METRIC_L2:
+            raise ValueError(f"it holds a {type(index).__name__}")
+        opened = cls(index.d, index.nlist)
+        PartitionedIndex.__init__(opened, index)
+        return opened

@@ -1,0 +1,232 @@
+"""A run is one folder: all that was asked, made and found, with relative paths inside."""
+
+import csv
+import hashlib
+import json
+import logging
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+import yaml
+
+from fashion_lsh import __version__
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.sources import Source, open_source
+from fashion_lsh.evaluation.protocol import Pictures, Results
+from fashion_lsh.files import written
+from fashion_lsh.retrieval.gallery import Gallery
+from fashion_lsh.stages.backbones import load_weights
+from fashion_lsh.stages.classifier import Classifier
+from fashion_lsh.stages.fitting import load
+from fashion_lsh.stages.hasher import Hasher
+from fashion_lsh.stages.stage import Stage
+
+log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=Stage)
+
+UNIMPORTANT = ("name", "fresh", "logger", "runs")  # settings that change no result
+OF_CLASSIFIER = ["data", "backbone", "classifier", "trainer", "seed"]  # settings that a stage depends on
+OF_STAGE = {"classifier": OF_CLASSIFIER, "hasher": [*OF_CLASSIFIER, "hash"]}
+LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "faiss-cpu", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder, finished or not.
+
+    Raises:
+        FileNotFoundError: the folder is none of a run.
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if not (self.path / "config.yaml").is_file():
+            raise FileNotFoundError(f"{self.path} is no run: it has no config.yaml; give a folder that train.py made")
+
+    @classmethod
+    def begin(cls, settings: Mapping[str, Any], data: GarmentData) -> "Run":
+        """The folder of these settings and this data: a new one, or the one that the same command made before.
+
+        Its name is 8 hex digits of the settings that matter, the checksum of the splits and the package's version.
+        """
+        facts = {"split": data.catalogue.checksum, "version": __version__}
+        matters = {name: value for name, value in _without_workers(settings).items() if name not in UNIMPORTANT}
+        path = Path(settings["runs"]) / str(settings["name"]) / _digest({**matters, **facts})
+        if settings["fresh"] and path.exists():
+            shutil.rmtree(path)
+        with written(path / "config.yaml") as draft:
+            draft.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
+        keys = {stage: _digest({**{k: matters[k] for k in names}, **facts}) for stage, names in OF_STAGE.items()}
+        run = cls(path)
+        run.write_json("stages.json", keys)
+        run.write_json("environment.json", environment())
+        run._write_skipped(data.skipped)
+        data.catalogue.save(path / "split.parquet")
+        _point(Path(settings["runs"]) / "latest", path)
+        return run
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings it was made with."""
+        return dict(yaml.safe_load((self.path / "config.yaml").read_text()))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Flat means by name; empty where the run is not finished."""
+        path = self.path / "metrics.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    @property
+    def gallery_folder(self) -> Path:
+        """Where its gallery is filed."""
+        return self.path / "index"
+
+    def model(self) -> Hasher | Classifier:
+        """The fitted model that answers: the Hasher, or with hash=none the Classifier."""
+        if self.config["hash"] is None:
+            return load(Classifier, self.path / "classifier.ckpt")
+        return load(Hasher, self.path / "hasher.ckpt")
+
+    def gallery(self, fingerprint: str) -> Gallery:
+        """What it filed, for the model of this fingerprint."""
+        return Gallery.open(self.gallery_folder, fingerprint)
+
+    def source(self) -> Source:
+        """Where its pictures come from."""
+        data = self.config["data"]
+        return open_source(data["source"], data["root"], data["split_seed"])
+
+    def prepared(self, stage: S) -> S:
+        """Make a stage ready to be fitted.
+
+        One that another run fitted with the same settings on the same data is taken over; one that starts from
+        nothing gets the backbone weights that the settings name.
+        """
+        self._reuse(stage.name)
+        weights = self.config["backbone"]["weights"]
+        if stage.name == "classifier" and not (self.path / "classifier.ckpt").exists():
+            log.info("backbone %s starts from %s", stage.backbone.name, load_weights(stage.backbone, weights))
+        return stage
+
+    def _reuse(self, stage: str) -> None:
+        if (self.path / f"{stage}.ckpt").exists() or self.config["fresh"]:
+            return
+        key = self._stage_keys()[stage]
+        for other in sorted(self.path.parent.parent.glob("*/*/stages.json")):
+            finished = other.with_name(f"{stage}.ckpt")
+            if finished.exists() and Run(other.parent)._stage_keys().get(stage) == key:
+                log.info("%s: the same settings were fitted in %s, its weights are taken", stage, other.parent)
+                with written(self.path / f"{stage}.ckpt") as draft:
+                    shutil.copyfile(finished, draft)
+                return
+
+    def write_results(self, query: Pictures, results: Results, further: Mapping[str, float]) -> None:
+        """Write codes.npz, queries.parquet, and last metrics.json: its being there says that the run is finished."""
+        encoded, gallery = query.encoded, self.gallery(self.model().fingerprint())
+        arrays = {"query_ids": query.catalogue.column("id"), "gallery_ids": gallery.catalogue.column("id")}
+        if encoded.codes is not None and gallery.codes is not None:
+            arrays |= {"query_codes": encoded.codes, "gallery_codes": gallery.codes}
+        with written(self.path / "codes.npz") as draft, draft.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **{name: _plain(values) for name, values in arrays.items()})
+        self.write_queries(results.queries)
+        self.write_json("metrics.json", results.metrics | dict(further))
+
+    def add_search(self, label: str, results: Results) -> None:
+        """Put another search setting beside the run's own: its means as the row `label`, its queries as rows."""
+        self.write_queries(results.queries)
+        renamed = {f"rows/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
+        self.write_json("metrics.json", self.metrics | renamed)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write one JSON file of the folder."""
+        with written(self.path / name) as draft:
+            draft.write_text(json.dumps(content, indent=1))
+
+    def write_queries(self, table: pa.Table) -> None:
+        """Add the rows of one search setting to queries.parquet, in place of older ones of the same setting."""
+        path = self.path / "queries.parquet"
+        if path.exists():
+            old = pq.read_table(path)
+            others = old.filter(pc.not_equal(old["search"], table["search"][0]))
+            table = pa.concat_tables([others, table], promote_options="default")
+        with written(path) as draft:
+            pq.write_table(table, draft)
+
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """Add what is logged in the block, a failure too, to train.log."""
+        handler = logging.FileHandler(self.path / "train.log")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.getLogger().addHandler(handler)
+        try:
+            yield
+        except Exception:
+            log.exception("failed: %s", self.path)
+            raise
+        finally:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+
+    def _stage_keys(self) -> dict[str, str]:
+        return dict(json.loads((self.path / "stages.json").read_text()))
+
+    def _write_skipped(self, skipped: Mapping[str, str]) -> None:
+        with written(self.path / "skipped.csv") as draft, draft.open("w", newline="") as file:
+            csv.writer(file).writerows([("id", "reason"), *skipped.items()])
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Texts as fixed-width characters, so that numpy opens them without unpickling."""
+    return values.astype(str) if values.dtype == object else values
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the libraries, for beside the figures."""
+    cpu = next((line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")), "")
+    return {
+        "fashion-lsh": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+        "platform": platform.platform(),
+        "processor": cpu or platform.processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _cpu_lines() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _without_workers(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How many processes load the pictures changes no result."""
+    data = {name: value for name, value in settings["data"].items() if name != "workers"}
+    return {**settings, "data": data}
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _point(link: Path, target: Path) -> None:
+    """Make `link` point to `target`, in one step."""
+    draft = link.with_name(f".latest.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(os.path.relpath(target, link.parent))
+    draft.replace(link)

@@ -1,0 +1,1 @@
+"""The things that learn: one LightningModule each."""

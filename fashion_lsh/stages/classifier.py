@@ -1,0 +1,46 @@
+"""Stage two: which category a crop shows."""
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from fashion_lsh.stages.optim import Optim
+from fashion_lsh.stages.stage import Stage
+
+
+class Classifier(Stage):
+    """Backbone and softmax.  Its answers carry no activations: it is also the model of `hash=none`.
+
+    Args:
+        backbone: one of BACKBONES.
+        categories: names of the categories, in the order of the labels.
+        image_size, margin: the crops it sees (see Stage).
+        epochs: passes over the training pictures.
+        lr: highest learning rate of the backbone.
+        head_factor: learning rate of the head, as a multiple of the backbone's.
+        label_smoothing: mass of each label that is spread over all categories.
+        optim: see Optim.
+        seed: what dropout is drawn by.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        categories: list[str],
+        image_size: PositiveInt,
+        margin: NonNegativeFloat,
+        epochs: PositiveInt,
+        lr: PositiveFloat,
+        head_factor: PositiveFloat,
+        label_smoothing: NonNegativeFloat,
+        optim: Optim,
+        seed: int,
+    ) -> None:
+        super().__init__("classifier", backbone, categories, image_size, margin)
+        self.save_hyperparameters()
+        self.head = nn.Linear(self.backbone.feature_dim, len(categories))
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        return list(self.head.parameters())
+
+    def answer(self, features: Tensor) -> tuple[Tensor, None]:
+        return self.head(features), None

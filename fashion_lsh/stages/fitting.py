@@ -1,0 +1,144 @@
+"""Fit one stage: go on where it stopped, keep the best epoch, make its masses mean something."""
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor
+
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.files import written
+from fashion_lsh.stages.calibration import calibration_error, fit_temperature
+from fashion_lsh.stages.stage import Stage
+
+log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=Stage)
+
+
+def fit(
+    stage: S,
+    data: GarmentData,
+    folder: Path,
+    loggers: Sequence[Logger] = (),
+    patience: int | None = None,
+    precision: str | None = None,
+    **trainer: Any,
+) -> S:
+    """Fit a stage into `<folder>/<name>.ckpt`; where that is there already, read it instead.
+
+    Args:
+        stage: what to fit.
+        data: where the pictures come from.
+        folder: of the run; a fit that was stopped goes on from the last epoch that it ended.
+        loggers: of Lightning.
+        patience: epochs without a better `val` accuracy after which to stop; None: never.
+        precision: of Lightning; None: mixed where the device has it.
+        trainer: further arguments of Lightning's Trainer.
+
+    Returns:
+        The stage with the weights of its best epoch on `val`, calibrated, in evaluation mode.
+    """
+    final = folder / f"{stage.name}.ckpt"
+    if final.exists():
+        log.info("%s: finished before, read from %s", stage.name, final)
+        return load(type(stage), final)
+    drafts = folder / "fitting" / stage.name
+    monitor: dict[str, Any] = {"monitor": f"{stage.name}/val/accuracy", "mode": "max"}
+    keep = ModelCheckpoint(drafts, filename="best", save_last=True, enable_version_counter=False, **monitor)
+    callbacks: list[Callback] = [keep, EpochLog(), RichProgressBar()]
+    if patience:
+        callbacks.append(EarlyStopping(patience=patience, **monitor))
+    runner = pl.Trainer(
+        max_epochs=stage.hparams["epochs"],
+        callbacks=callbacks,
+        logger=list(loggers),
+        plugins=[WholeCheckpoints()],
+        enable_model_summary=False,
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        precision=precision or _precision(),  # type: ignore[arg-type]
+        **trainer,
+    )
+    last = drafts / "last.ckpt"
+    runner.fit(stage, data, ckpt_path=last if last.exists() else None, weights_only=True)
+    best = torch.load(keep.best_model_path, map_location="cpu", weights_only=True)
+    stage.load_state_dict(best["state_dict"])
+    calibrate(stage, data)
+    save(stage, final, epoch=int(best["epoch"]), val_accuracy=float(keep.best_model_score or 0))
+    shutil.rmtree(drafts)
+    return stage.eval()
+
+
+def calibrate(stage: Stage, data: GarmentData) -> None:
+    """Fit the temperature on `val`; log the calibration error before and after."""
+    logits, labels = _val_logits(stage, data)
+    temperature = fit_temperature(logits, labels)
+    before, after = (calibration_error(logits, labels, t) for t in (1.0, temperature))
+    stage.temperature.fill_(temperature)
+    log.info("%s: temperature %.3f, ECE on val %.4f before, %.4f after", stage.name, temperature, before, after)
+
+
+def save(stage: Stage, path: Path, **facts: float) -> None:
+    """Write weights and hyper-parameters, whole or not at all."""
+    content = {
+        "state_dict": stage.state_dict(),
+        "hyper_parameters": dict(stage.hparams),
+        "pytorch-lightning_version": version("pytorch-lightning"),
+        "facts": facts,
+    }
+    with written(path) as draft:
+        torch.save(content, draft)
+
+
+def load(kind: type[S], path: Path) -> S:
+    """Open a finished stage; nothing but plain values and tensors is unpickled.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"no checkpoint at {path}: the run is not finished; type its train.py command again")
+    return kind.load_from_checkpoint(path, map_location="cpu", weights_only=True).eval()
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Lightning's checkpoints, whole or not at all."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        with written(path) as draft:
+            super().save_checkpoint(checkpoint, draft, storage_options)
+
+
+class EpochLog(Callback):
+    """One line an epoch: the rate, and how good it is on `val`."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.began, self.first = time.perf_counter(), trainer.global_step
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        values = {name.split("/", 1)[1]: float(value) for name, value in trainer.callback_metrics.items()}
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
+        seconds = time.perf_counter() - self.began
+        log.info("epoch %d/%d: %s, %.0f s", trainer.current_epoch + 1, trainer.max_epochs or 0, shown, seconds)
+
+
+@torch.inference_mode()
+def _val_logits(stage: Stage, data: GarmentData) -> tuple[Tensor, Tensor]:
+    stage.eval()
+    answers = [(stage(batch.images.to(stage.device)).logits.cpu(), batch.labels) for batch in data.val_dataloader()]
+    return torch.cat([logits for logits, _ in answers]), torch.cat([labels for _, labels in answers])
+
+
+def _precision() -> str:
+    """Mixed precision where the device has it."""
+    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"

@@ -1,0 +1,60 @@
+"""Stage three: a crop as a binary code."""
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from fashion_lsh.stages.optim import Optim
+from fashion_lsh.stages.stage import Stage
+
+
+class Hasher(Stage):
+    """Backbone, hash layer and category head: linear -> sigmoid -> linear -> softmax loss.
+
+    The hash layer learns through the softmax loss alone; a bit is 1 where its activation exceeds 0.5
+    (K. Lin, H.-F. Yang, J.-H. Hsiao, C.-S. Chen: Deep Learning of Binary Hash Codes for Fast Image Retrieval,
+    CVPR Workshops 2015, section 3).
+
+    Args:
+        backbone: one of BACKBONES.
+        categories: names of the categories, in the order of the labels.
+        bits: length of a code.
+        image_size, margin: the crops it sees (see Stage).
+        epochs: passes over the training pictures.
+        lr: highest learning rate of the backbone.
+        head_factor: learning rate of hash layer and head, as a multiple of the backbone's.
+        label_smoothing: mass of each label that is spread over all categories.
+        optim: see Optim.
+        seed: what dropout is drawn by.
+
+    Raises:
+        ValueError: fewer than one bit.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        categories: list[str],
+        bits: int,
+        image_size: PositiveInt,
+        margin: NonNegativeFloat,
+        epochs: PositiveInt,
+        lr: PositiveFloat,
+        head_factor: PositiveFloat,
+        label_smoothing: NonNegativeFloat,
+        optim: Optim,
+        seed: int,
+    ) -> None:
+        if bits < 1:
+            raise ValueError(f"hash.bits={bits}: give at least 1, or hash=none for no hash layer")
+        super().__init__("hasher", backbone, categories, image_size, margin)
+        self.save_hyperparameters()
+        self.bits = bits
+        self.hash_layer = nn.Linear(self.backbone.feature_dim, bits)
+        self.head = nn.Linear(bits, len(categories))
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        return [*self.hash_layer.parameters(), *self.head.parameters()]
+
+    def answer(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        activations = self.hash_layer(features).sigmoid()
+        return self.head(activations), activations

@@ -1,0 +1,50 @@
+"""Optimizers and the one learning-rate schedule: warm-up, then half a cosine down to zero."""
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+from torch.nn import Parameter
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from typing_extensions import TypedDict  # that of typing cannot be checked before Python 3.12
+
+
+class Optim(TypedDict):
+    """How a stage is optimised, in plain values.
+
+    name: `sgd` (Nesterov) or `adamw`; momentum: of SGD, beta 1 of AdamW; weight_decay: not for biases and norm
+    layers; warmup: share of all steps in which the learning rate climbs from 0.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  read by settings.check
+
+    name: Literal["sgd", "adamw"]
+    momentum: float
+    weight_decay: float
+    warmup: float
+
+
+def optimizer(groups: Iterable[tuple[Iterable[Parameter], float]], optim: Optim) -> Optimizer:
+    """An optimizer over (parameters, learning rate) groups."""
+    decay, momentum = optim["weight_decay"], optim["momentum"]
+    settings = []
+    for parameters, lr in groups:
+        trained = [p for p in parameters if p.requires_grad]
+        settings.append({"params": [p for p in trained if p.ndim > 1], "lr": lr, "weight_decay": decay})
+        settings.append({"params": [p for p in trained if p.ndim <= 1], "lr": lr, "weight_decay": 0.0})
+    if optim["name"] == "sgd":
+        return SGD(settings, momentum=momentum, nesterov=momentum > 0)
+    return AdamW(settings, betas=(momentum, 0.999))
+
+
+def warm_cosine(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
+    """Multiply each group's learning rate: 0 -> 1 over the first `warmup` share of `steps`, then a cosine to 0."""
+    climbing = max(1, round(warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < climbing:
+            return (step + 1) / climbing
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - climbing) / max(1, steps - climbing))))
+
+    return LambdaLR(optimizer, factor)

@@ -1,0 +1,120 @@
+"""What Classifier and Hasher share: a backbone, one forward that answers, and how they are fitted."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple, Self
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from fashion_lsh.catalogue.datamodule import Batch
+from fashion_lsh.stages.backbones import backbone as make_backbone
+from fashion_lsh.stages.optim import Optim, optimizer, warm_cosine
+
+
+class Answer(NamedTuple):
+    """What one forward says of B pictures.
+
+    logits: (B, C) float32, before the softmax and without the temperature.
+    activations: (B, bits) float32; a bit is 1 where it exceeds the stage's `threshold`; None without a hash layer.
+    embedding: (B, D) float32, L2-normalised backbone features, before the hash layer.
+    """
+
+    logits: Tensor
+    activations: Tensor | None
+    embedding: Tensor
+
+
+class Stage(pl.LightningModule, ABC):
+    """A backbone with a category head, fitted by cross-entropy.  Subclasses save their own hyper-parameters.
+
+    Args:
+        name: `classifier` or `hasher`: the prefix of its metrics and the name of its checkpoint.
+        backbone: one of BACKBONES.
+        categories: names of the categories, in the order of the labels.
+        image_size: side in pixels of the crops it is trained on and wants.
+        margin: share of the box that those crops add on each side.
+    """
+
+    threshold = 0.5
+    bits: int | None = None
+    temperature: Tensor
+
+    def __init__(self, name: str, backbone: str, categories: list[str], image_size: int, margin: float) -> None:
+        super().__init__()
+        self.name, self.categories, self.image_size, self.margin = name, list(categories), image_size, margin
+        self.backbone = make_backbone(backbone)
+        if image_size < self.backbone.smallest:
+            raise ValueError(
+                f"data.image_size={image_size}: {backbone} needs at least {self.backbone.smallest} pixels; "
+                "give larger crops or another backbone"
+            )
+        self.register_buffer("temperature", torch.ones(()))
+        self.accuracy = MulticlassAccuracy(len(categories), average="micro")
+        self.f1 = MulticlassF1Score(len(categories), average="macro")
+
+    @abstractmethod
+    def head_parameters(self) -> list[nn.Parameter]:
+        """All that is trained after the backbone."""
+
+    @abstractmethod
+    def answer(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(B, feature_dim) features -> logits (B, C), activations (B, bits) or None."""
+
+    def forward(self, images: Tensor) -> Answer:
+        """(B, 3, H, W) uint8 crops -> all there is to know of them, from one pass."""
+        features = self.backbone(images)
+        return Answer(*self.answer(features), functional.normalize(features, dim=1))
+
+    def masses(self, logits: Tensor) -> Tensor:
+        """(B, C) logits -> (B, C) softmax masses at the fitted temperature."""
+        return (logits / self.temperature).softmax(dim=1)
+
+    def training_step(self, batch: Batch) -> Tensor:
+        loss = self._loss(self(batch.images), batch.labels)
+        self.log(f"{self.name}/train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
+        return loss
+
+    def validation_step(self, batch: Batch) -> None:
+        answer = self(batch.images)
+        self.accuracy(answer.logits, batch.labels)
+        self.f1(answer.logits, batch.labels)
+        log: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch.labels)}
+        self.log(f"{self.name}/val/loss", self._loss(answer, batch.labels), **log)
+        self.log(f"{self.name}/val/accuracy", self.accuracy, prog_bar=True, **log)
+        self.log(f"{self.name}/val/macro_f1", self.f1, **log)
+
+    def _loss(self, answer: Answer, labels: Tensor) -> Tensor:
+        """Cross-entropy of the category head, with label smoothing."""
+        return functional.cross_entropy(answer.logits, labels, label_smoothing=self.hparams["label_smoothing"])
+
+    def on_train_epoch_start(self) -> None:
+        """Dropout draws by seed and epoch, so that a resumed fit goes on exactly."""
+        torch.manual_seed(self.hparams["seed"] * 100_003 + self.current_epoch)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optim: Optim = self.hparams["optim"]
+        lr = self.hparams["lr"]
+        groups = [(self.backbone.parameters(), lr), (self.head_parameters(), lr * self.hparams["head_factor"])]
+        chosen = optimizer(groups, optim)
+        schedule = warm_cosine(chosen, int(self.trainer.estimated_stepping_batches), optim["warmup"])
+        return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def start_from(self, other: "Stage") -> Self:
+        """Copy another stage's backbone weights."""
+        self.backbone.load_state_dict(other.backbone.state_dict())
+        return self
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names, shapes and bytes of all weights, and the preprocessing: codes are comparable only
+        between models for which it is the same."""
+        digest = hashlib.sha256(json.dumps([self.image_size, self.margin, self.threshold]).encode())
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()

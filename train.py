@@ -1,0 +1,57 @@
+"""Fit the stages, file the gallery, answer the queries, write the scores: python train.py backbone=resnet101."""
+
+import logging
+from functools import partial
+from typing import Any, cast
+
+import hydra
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
+
+from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate, reference_metrics
+from fashion_lsh.report.dashboard import publish, tracked
+from fashion_lsh.report.sheets import query_sheet
+from fashion_lsh.report.tables import describe
+from fashion_lsh.retrieval.gallery import Gallery
+from fashion_lsh.retrieval.searcher import Searcher
+from fashion_lsh.run import Run
+from fashion_lsh.settings import check
+from fashion_lsh.stages.fitting import fit
+
+log = logging.getLogger(__name__)
+build = partial(instantiate, _convert_="all")
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> float:
+    """One run: what is finished is read, what is not goes on."""
+    settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    check(settings)
+    pl.seed_everything(cfg.seed, verbose=False)
+    data, search = build(settings["data"]), build(settings["search"])
+    classifier = build(settings["classifier"], categories=data.categories)
+    hasher = build(settings["hash"], categories=data.categories)
+    search.check(hasher and hasher.bits, len(data.categories))
+    run = Run.begin(settings, data)
+    with run.logged(), tracked(run.path, settings) as board:
+        loggers = [CSVLogger(run.path, name="logs"), *([WandbLogger(experiment=board)] if board else [])]
+        model = fit(run.prepared(classifier), data, run.path, loggers, **cfg.trainer)
+        if hasher:
+            model = fit(run.prepared(hasher.start_from(model)), data, run.path, loggers, **cfg.trainer)
+        if not run.metrics:
+            query, gallery = (encode_part(model, data, part) for part in ("query", "gallery"))
+            filed = Gallery.filed(model, gallery.encoded, gallery.catalogue)
+            filed.save(run.gallery_folder)
+            searcher = Searcher(model, filed, search)
+            results = evaluate(searcher, query)
+            sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
+            run.write_results(query, results, reference_metrics(query, gallery) | end_to_end(searcher, data))
+            publish(board, run.metrics, query, data.categories, sheet)
+        log.info("%s\n\nThe run lies in %s", describe(run.metrics, settings, search.label), run.path)
+        return run.metrics["query/category/map@100"]
+
+
+if __name__ == "__main__":
+    main()
