@@ -35,12 +35,12 @@ def main(cfg: DictConfig) -> float:
     hasher = build(settings["hash"], categories=data.categories)
     search.check(hasher and hasher.bits, len(data.categories))
     run = Run.begin(settings, data)
-    with run.logged(), tracked(run.path, settings) as board:
-        loggers = [CSVLogger(run.path, name="logs"), *([WandbLogger(experiment=board)] if board else [])]
-        model = fit(run.prepared(classifier), data, run.path, loggers, **cfg.trainer)
-        if hasher:
-            model = fit(run.prepared(hasher.start_from(model)), data, run.path, loggers, **cfg.trainer)
-        if not run.metrics:
+    if not run.metrics:
+        with run.logged(), tracked(run.path, settings) as board:
+            loggers = [CSVLogger(run.path, name="logs"), *([WandbLogger(experiment=board)] if board else [])]
+            model = fit(run.prepared(classifier), data, run.path, loggers, **cfg.trainer)
+            if hasher:
+                model = fit(run.prepared(hasher.start_from(model)), data, run.path, loggers, **cfg.trainer)
             query, gallery = (encode_part(model, data, part) for part in ("query", "gallery"))
             filed = Gallery.filed(model, gallery.encoded, gallery.catalogue)
             filed.save(run.gallery_folder)
@@ -49,8 +49,8 @@ def main(cfg: DictConfig) -> float:
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
             run.write_results(query, results, reference_metrics(query, gallery) | end_to_end(searcher, data))
             publish(board, run.metrics, query, data.categories, sheet)
-        log.info("%s\n\nThe run lies in %s", describe(run.metrics, settings, search.label), run.path)
-        return run.metrics["query/category/map@100"]
+    log.info("\n%s\n\nThe run lies in %s", describe(run.metrics, settings, search.label), run.path)
+    return run.metrics["query/category/map@100"]
 
 
 if __name__ == "__main__":

@@ -5,12 +5,10 @@ import hashlib
 import json
 import logging
 import os
-import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
 import yaml
 
 from fashion_lsh import __version__
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.sources import Source, open_source
+from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.protocol import Pictures, Results
 from fashion_lsh.files import written
 from fashion_lsh.retrieval.gallery import Gallery
@@ -40,7 +38,6 @@ S = TypeVar("S", bound=Stage)
 UNIMPORTANT = ("name", "fresh", "logger", "runs")  # settings that change no result
 OF_CLASSIFIER = ["data", "backbone", "classifier", "trainer", "seed"]  # settings that a stage depends on
 OF_STAGE = {"classifier": OF_CLASSIFIER, "hasher": [*OF_CLASSIFIER, "hash"]}
-LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "faiss-cpu", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -62,10 +59,16 @@ class Run:
         """The folder of these settings and this data: a new one, or the one that the same command made before.
 
         Its name is 8 hex digits of the settings that matter, the checksum of the splits and the package's version.
+
+        Raises:
+            ValueError: the run's name is no name of a folder, or is that of the link to the latest run.
         """
+        name = str(settings["name"])
+        if Path(name).name != name or name in ("", "..", "latest"):
+            raise ValueError(f"{name=}: give the name of one folder, and not `latest`")
         facts = {"split": data.catalogue.checksum, "version": __version__}
         matters = {name: value for name, value in _without_workers(settings).items() if name not in UNIMPORTANT}
-        path = Path(settings["runs"]) / str(settings["name"]) / _digest({**matters, **facts})
+        path = Path(settings["runs"]) / name / _digest({**matters, **facts})
         if settings["fresh"] and path.exists():
             shutil.rmtree(path)
         with written(path / "config.yaml") as draft:
@@ -73,7 +76,8 @@ class Run:
         keys = {stage: _digest({**{k: matters[k] for k in names}, **facts}) for stage, names in OF_STAGE.items()}
         run = cls(path)
         run.write_json("stages.json", keys)
-        run.write_json("environment.json", environment())
+        if not run.metrics:  # what made the figures, not what reads them
+            run.write_json("environment.json", environment())
         run._write_skipped(data.skipped)
         data.catalogue.save(path / "split.parquet")
         _point(Path(settings["runs"]) / "latest", path)
@@ -125,10 +129,10 @@ class Run:
     def _reuse(self, stage: str) -> None:
         if (self.path / f"{stage}.ckpt").exists() or self.config["fresh"]:
             return
-        key = self._stage_keys()[stage]
+        key = json.loads((self.path / "stages.json").read_text())[stage]
         for other in sorted(self.path.parent.parent.glob("*/*/stages.json")):
             finished = other.with_name(f"{stage}.ckpt")
-            if finished.exists() and Run(other.parent)._stage_keys().get(stage) == key:
+            if finished.exists() and json.loads(other.read_text()).get(stage) == key:
                 log.info("%s: the same settings were fitted in %s, its weights are taken", stage, other.parent)
                 with written(self.path / f"{stage}.ckpt") as draft:
                     shutil.copyfile(finished, draft)
@@ -146,7 +150,13 @@ class Run:
         self.write_json("metrics.json", results.metrics | dict(further))
 
     def add_search(self, label: str, results: Results) -> None:
-        """Put another search setting beside the run's own: its means as the row `label`, its queries as rows."""
+        """Put another search setting beside the run's own: its means as the row `label`, its queries as rows.
+
+        Raises:
+            FileNotFoundError: the run is not finished: it has no scores of its own.
+        """
+        if not self.metrics:
+            raise FileNotFoundError(f"{self.path} has no metrics.json: type its train.py command again to finish it")
         self.write_queries(results.queries)
         renamed = {f"rows/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
         self.write_json("metrics.json", self.metrics | renamed)
@@ -181,9 +191,6 @@ class Run:
             logging.getLogger().removeHandler(handler)
             handler.close()
 
-    def _stage_keys(self) -> dict[str, str]:
-        return dict(json.loads((self.path / "stages.json").read_text()))
-
     def _write_skipped(self, skipped: Mapping[str, str]) -> None:
         with written(self.path / "skipped.csv") as draft, draft.open("w", newline="") as file:
             csv.writer(file).writerows([("id", "reason"), *skipped.items()])
@@ -192,26 +199,6 @@ class Run:
 def _plain(values: np.ndarray) -> np.ndarray:
     """Texts as fixed-width characters, so that numpy opens them without unpickling."""
     return values.astype(str) if values.dtype == object else values
-
-
-def environment() -> dict[str, Any]:
-    """The machine and the libraries, for beside the figures."""
-    cpu = next((line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")), "")
-    return {
-        "fashion-lsh": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in LIBRARIES},
-        "platform": platform.platform(),
-        "processor": cpu or platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
-
-
-def _cpu_lines() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def _without_workers(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ def check(settings: Mapping[str, Any]) -> None:
     """
     for path, node in targets(settings):
         constructor = resolve(node["_target_"])
-        hints = typing.get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)
+        function = constructor.__init__ if inspect.isclass(constructor) else constructor
+        hints = typing.get_type_hints(function, include_extras=True)  # with the bounds: lr > 0
         known = set(inspect.signature(constructor).parameters)
         for name, value in node.items():
             if name.startswith("_"):
@@ -39,15 +40,23 @@ def targets(settings: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, A
 
 
 def resolve(target: str) -> Any:
-    """The class or function that a `_target_` names."""
+    """The class or function that a `_target_` names.
+
+    Raises:
+        ValueError: there is none.
+    """
     module, _, name = target.rpartition(".")
-    return getattr(import_module(module), name)
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"_target_={target!r}: {error}; give a class or function by its full name") from error
 
 
 def _check_value(key: str, value: Any, hint: Any) -> None:
     try:
         TypeAdapter(hint).validate_python(value, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        inner = ".".join(str(part) for part in first["loc"] if isinstance(value, Mapping))
-        raise ValueError(f"{key}{'.' + inner if inner else ''}={first['input']!r}: {first['msg']}") from error
+        errors = error.errors()
+        inner, wrong = errors[0]["loc"] if isinstance(value, Mapping) else (), errors[0]["input"]
+        wanted = " or ".join(dict.fromkeys(each["msg"] for each in errors if each["input"] is wrong))
+        raise ValueError(f"{'.'.join(map(str, (key, *inner)))}={wrong!r}: {wanted}") from error

@@ -1,6 +1,8 @@
 """The catalogue: one row a garment, with all that is known of it but its pixels."""
 
 import hashlib
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -17,7 +20,7 @@ SPLITS = ("train", "val", "query", "gallery")
 
 # name: (type, value where the column or cell is missing)
 COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
-    "id": (pa.string(), None),  # unique; what a user calls the garment
+    "id": (pa.string(), None),  # unique; what a user calls the garment; left out: the picture's name
     "picture": (pa.string(), None),  # path below the source's root, or the source's own key
     "x1": (pa.float32(), float("nan")),  # box, pixels of the upright picture; NaN: the whole picture
     "y1": (pa.float32(), float("nan")),
@@ -39,7 +42,8 @@ class Catalogue:
     """Rows of garments; row numbers are positions in this table.
 
     Raises:
-        ValueError: a column is missing, an id is empty or used twice, a box has no area, a split is unknown.
+        ValueError: a column is missing or has empty or unfit cells, an id is used twice, a box has no area, a split
+            is unknown.
     """
 
     table: pa.Table
@@ -63,19 +67,17 @@ class Catalogue:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is neither, or a column is missing.
+            ValueError: it is neither, it is damaged, or its rows make no catalogue; names the file.
         """
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"no catalogue at {path}: give a .parquet or .csv file")
-        if path.suffix == ".parquet":
-            return cls(pa.parquet.read_table(path))
-        if path.suffix == ".csv":
-            text = dict.fromkeys((name for name, (kind, _) in COLUMNS.items() if kind == pa.string()), pa.string())
-            options = pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
-            parse = pa.csv.ParseOptions(newlines_in_values=True)
-            return cls(pa.csv.read_csv(path, parse_options=parse, convert_options=options))
-        raise ValueError(f"{path} is no catalogue: give a .parquet or .csv file")
+        if path.suffix.lower() not in (".parquet", ".csv"):
+            raise ValueError(f"{path} is no catalogue: give a .parquet or .csv file")
+        try:
+            return cls(_read_csv(path) if path.suffix.lower() == ".csv" else pa.parquet.read_table(path))
+        except (ValueError, OSError, pa.ArrowException) as error:  # pyarrow has all three for a damaged file
+            raise ValueError(f"{path}: {error}") from error
 
     def save(self, path: str | Path) -> None:
         """Write Parquet."""
@@ -132,35 +134,52 @@ class Catalogue:
         """SHA-256 over all values, in hex: the same rows and splits give the same text on every machine."""
         digest = hashlib.sha256()
         for name in COLUMNS:
-            values = self.column(name)
-            digest.update(values.tobytes() if values.dtype != object else "\0".join(values).encode())
+            digest.update(json.dumps([name, self.column(name).tolist()]).encode())
         return digest.hexdigest()
+
+
+def _read_csv(path: Path) -> pa.Table:
+    """Text columns stay text (`007`), empty cells and all."""
+    text = {name: kind for name, (kind, _) in COLUMNS.items() if kind == pa.string()}
+    convert = pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
+    return pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=convert)
 
 
 def _complete(table: pa.Table) -> pa.Table:
     """Bring a table to the columns and types of COLUMNS; other columns are dropped."""
-    if "picture" in table.column_names and "id" not in table.column_names:
-        table = table.append_column("id", table["picture"])
-    columns = {}
-    for name, (kind, default) in COLUMNS.items():
-        if name not in table.column_names:
-            if default is None:
-                raise ValueError(f"the catalogue has no column {name!r}: it has {', '.join(table.column_names)}")
-            columns[name] = pa.array([default] * table.num_rows, type=kind)
-            continue
+    columns = {name: _column(table, name) for name in COLUMNS if name != "id"}
+    columns["id"] = _column(table, "id") if "id" in table.column_names else columns["picture"]
+    return pa.table({name: columns[name] for name in COLUMNS})
+
+
+def _column(table: pa.Table, name: str) -> pa.Array | pa.ChunkedArray:
+    """One column in its type, its empty cells filled with the default."""
+    kind, default = COLUMNS[name]
+    count = table.column_names.count(name)
+    if count == 0 and default is not None:
+        return pa.repeat(pa.scalar(default, kind), table.num_rows)
+    if count != 1:
+        has = ", ".join(table.column_names)
+        raise ValueError(f"a catalogue needs one column {name!r}, here are {count}: its columns are {has}")
+    try:
         column = table[name].cast(kind).combine_chunks()
-        if default is None and column.null_count:
-            raise ValueError(f"column {name!r} of the catalogue has {column.null_count} empty cells: fill them")
-        columns[name] = column if default is None else column.fill_null(default)
-    return pa.table(columns)
+    except pa.ArrowException as error:
+        raise ValueError(f"column {name!r} of the catalogue holds what is no {kind} ({error}): correct it") from error
+    if default is not None:
+        return column.fill_null(default)
+    empty = column.null_count + (pc.sum(pc.equal(column, "")).as_py() or 0)
+    if empty:
+        raise ValueError(f"column {name!r} of the catalogue has {empty} empty cells: fill them")
+    return column
 
 
 def _check_ids(ids: np.ndarray) -> None:
-    names, counts = np.unique(ids.astype(str), return_counts=True)
-    if "" in names:
-        raise ValueError("a row of the catalogue has an empty id: give each garment its own")
-    if (counts > 1).any():
-        raise ValueError(f"id {str(names[counts > 1][0])!r} stands in the catalogue more than once: ids must be unique")
+    if len(set(ids)) < len(ids):
+        twice = min(name for name, count in Counter(ids).items() if count > 1)
+        raise ValueError(
+            f"id {twice!r} stands in the catalogue more than once: ids must be unique; where a "
+            "picture shows two garments, give them a column `id`"
+        )
 
 
 def _check_boxes(ids: np.ndarray, boxes: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.crops import cut, jitter
+from fashion_lsh.catalogue.crops import clamp, cut, jitter
 from fashion_lsh.catalogue.sampler import EpochSampler
 from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.catalogue.splits import check_disjoint, split
@@ -85,7 +85,7 @@ class GarmentData(pl.LightningDataModule):
             full = full.take(np.flatnonzero(np.isin(full.column("category"), self.keep)))
         full = split(full, self.shares, self.split_seed)
         check_disjoint(full)
-        for name in {"train", "val", "query", self.searched}:
+        for name in ("train", "val", "query", self.searched):
             if not len(full.rows(name)):
                 raise ValueError(f"split {name!r} is empty: give it a share (split.shares.{name}) or rows of its own")
         return full
@@ -167,7 +167,7 @@ class Garments(Dataset[tuple[np.ndarray, int, int]]):
         """Box moved, mirrored half of the time, brightness and contrast changed."""
         height, width = picture.shape[:2]
         whole = np.array([0, 0, width, height], dtype=np.float32)
-        moved = jitter(whole if np.isnan(box).any() else box, 0.08, rng)
+        moved = jitter(whole if np.isnan(box).any() else clamp(box, width, height), 0.08, rng)
         moved = np.clip(moved, 0, [width, height, width, height])
         crop = cut(picture, moved, 0.0 if np.isnan(box).any() else self.margin, self.size)
         if rng.random() < 0.5:

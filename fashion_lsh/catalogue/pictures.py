@@ -1,11 +1,15 @@
 """Open one picture file safely."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 LARGEST = 100_000_000  # pixels; more would take over 300 MB as RGB
+
+# what PIL's readers raise on damaged files, RuntimeError for AVIF
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, RuntimeError, struct.error)
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit, below, is checked before anything is decoded
 
@@ -30,7 +34,7 @@ def open_picture(path: str | Path) -> np.ndarray:
             return np.asarray(_rgb(ImageOps.exif_transpose(image)))
     except PictureError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError) as error:  # what PIL's readers raise
+    except UNREADABLE as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"no readable picture ({error})"
         raise PictureError(f"{path}: {reason}") from error
 

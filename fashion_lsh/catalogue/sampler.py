@@ -40,7 +40,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def _balanced(self, labels: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng([self.seed, self.epoch])
-        drawn_labels = rng.permutation(np.resize(np.unique(labels), self.count))
+        drawn_labels = rng.permutation(np.resize(rng.permutation(np.unique(labels)), self.count))
         chosen = np.empty(self.count, dtype=np.int64)
         for label in np.unique(labels):
             places = np.flatnonzero(drawn_labels == label)

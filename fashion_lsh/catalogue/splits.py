@@ -12,24 +12,26 @@ def split(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> Catal
 
     Rows that share a picture, a group or an item go the same way; where items are known, an item's pictures are
     then dealt to query and gallery in turn (street pictures ask, shop pictures are searched), so that the two share
-    items but no picture.
+    items but no picture.  The same rows in the same order are split the same way everywhere.
 
     Args:
         catalogue: rows without splits; one that has them all is given back as it is.
-        shares: how much of each category goes to each split; a share of 0 leaves the split empty.
+        shares: how much of each category goes to each split, counted in what must stay together; 0 leaves one empty.
         seed: of the draw.
 
     Raises:
-        ValueError: some rows have a split and some not, or a category is too small to give each split one.
+        ValueError: some rows have a split and some not, a category is too small to give each split one, or all shares
+            are 0.
     """
     given = catalogue.column("split") != ""
     if given.all():
         return catalogue
     if given.any():
         raise ValueError(f"{int(given.sum())} of {len(catalogue)} rows have a split: give one to all rows or to none")
-    units = _units(catalogue)
-    rng = np.random.default_rng(seed)
-    splits = _deal_units(catalogue.column("category"), units, {name: s for name, s in shares.items() if s > 0}, rng)
+    wanted = {name: share for name, share in shares.items() if share > 0}
+    if not wanted:
+        raise ValueError(f"shares={dict(shares)} leave every split empty: give train, val and query more than 0")
+    splits = _deal_units(catalogue.column("category"), _units(catalogue), wanted, np.random.default_rng(seed))
     if shares.get("query") and shares.get("gallery"):
         splits = _deal_items(catalogue, splits, shares["query"] / (shares["query"] + shares["gallery"]))
     return catalogue.having(split=splits)
@@ -62,15 +64,16 @@ def _check_one_side(column: str, names: np.ndarray, sides: np.ndarray) -> None:
 
 def _units(catalogue: Catalogue) -> np.ndarray:
     """(N,) int64: rows with the same number share a picture, group or item, directly or through others."""
-    unit = np.arange(len(catalogue))
+    unit = np.arange(len(catalogue))  # of each row: the smallest row it is known to be linked with
     links = [_links(catalogue.column(name)) for name in ("picture", "group", "item")]
     changed = True
-    while changed:  # hand the smallest number around until nothing moves
+    while changed:
         before = unit.copy()
         for link in links:
             smallest = np.full(link.max(initial=-1) + 1, len(unit))
             np.minimum.at(smallest, link, unit)
-            unit = smallest[link]
+            np.minimum.at(unit, unit.copy(), smallest[link])  # a row tells what it hears to the row it goes by ...
+            unit = unit[unit]  # ... and asks that one: long chains come together in few rounds
         changed = bool((unit != before).any())
     return unit
 
@@ -85,29 +88,40 @@ def _links(names: np.ndarray) -> np.ndarray:
 def _deal_units(
     categories: np.ndarray, units: np.ndarray, shares: Mapping[str, float], rng: np.random.Generator
 ) -> np.ndarray:
-    """(N,) split of each row: the units of each category, shuffled and cut by the shares."""
-    splits = np.empty(len(units), dtype=object)
-    _, first, number = np.unique(units, return_index=True, return_inverse=True)
-    for category in sorted(set(categories)):
-        mine = np.flatnonzero(categories[first] == category)
-        if len(mine) < len(shares):
+    """(N,) split of each row: the units of each category, shuffled and cut by the shares.
+
+    A unit of several categories is dealt with the rarest of them, and counts in the deal of the others.
+    """
+    _, number = np.unique(units, return_inverse=True)
+    of_category = {name: np.unique(number[categories == name]) for name in sorted(set(categories))}
+    shuffled = {name: rng.permutation(mine) for name, mine in of_category.items()}
+    dealt = np.full(number.max() + 1, -1)
+    for name in sorted(shuffled, key=lambda name: len(shuffled[name])):
+        mine = shuffled[name]
+        free = mine[dealt[mine] < 0]
+        there = np.bincount(dealt[mine][dealt[mine] >= 0], minlength=len(shares))
+        dealt[free] = np.repeat(np.arange(len(shares)), _missing(_cut(len(mine), shares.values()), there))
+        if len(np.unique(dealt[mine])) < len(shares):
             raise ValueError(
-                f"category {category!r} has {len(mine)} separate pictures or items, but {len(shares)} splits need one "
-                "each: add pictures, or leave the category out (data.categories)"
+                f"category {name!r} has {len(mine)} separate pictures or items, too few to give each of {len(shares)} "
+                "splits one: add pictures, or leave the category out (data.categories)"
             )
-        deal = _cut(len(mine), list(shares.values()))
-        names = np.repeat(np.array(list(shares), dtype=object), deal)
-        of_unit = dict(zip(rng.permutation(mine), names, strict=True))
-        rows = np.isin(number, mine)
-        splits[rows] = [of_unit[unit] for unit in number[rows]]
-    return splits
+    return np.array(list(shares), dtype=object)[dealt[number]]
+
+
+def _missing(wanted: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """What each split still gets: as many in all as are free, the splits that have most of theirs last."""
+    missing = np.maximum(wanted - there, 0)
+    while missing.sum() > wanted.sum() - there.sum():
+        missing[np.argmax(missing)] -= 1
+    return missing
 
 
 def _cut(count: int, shares: Iterable[float]) -> np.ndarray:
-    """Whole numbers that add up to `count`, near the shares, none below 1."""
+    """Whole numbers that add up to `count`, near the shares, none below 1 if there are enough."""
     weights = np.array(list(shares))
     ideal = count * weights / weights.sum()
-    deal = np.maximum(1, np.floor(ideal)).astype(np.int64)
+    deal = np.maximum(min(1, count // len(weights)), np.floor(ideal)).astype(np.int64)
     while deal.sum() < count:
         deal[np.argmax(ideal - deal)] += 1
     while deal.sum() > count:
@@ -116,15 +130,31 @@ def _cut(count: int, shares: Iterable[float]) -> np.ndarray:
 
 
 def _deal_items(catalogue: Catalogue, splits: np.ndarray, query_share: float) -> np.ndarray:
-    """Deal the pictures of each test item to query and gallery: by view where known, else in turn by the share."""
+    """Deal the pictures of the test items to query and gallery: by view where both occur, else in turn by the share.
+
+    A picture goes one way with all its garments; an item's only picture, if no view decides, stays where it is.
+    """
     items, views, pictures = (catalogue.column(name) for name in ("item", "view", "picture"))
-    splits = splits.copy()
-    test = np.isin(splits, ["query", "gallery"]) & (items != "")
-    splits[test & (views == "street")] = "query"
-    splits[test & (views == "shop")] = "gallery"
-    for item in sorted(set(items[test & (views == "")])):
-        rows = np.flatnonzero(test & (items == item) & (views == ""))
-        names = sorted(set(pictures[rows]))
+    test = np.isin(splits, ["query", "gallery"])
+    known = test & (items != "")
+    asks: dict[str, bool] = {}  # picture: it is a query
+    if {"street", "shop"} <= set(views[known]):
+        seen = known & np.isin(views, ["street", "shop"])
+        asks = dict(zip(pictures[seen], views[seen] == "street", strict=True))
+    for names in _pictures_of_items(items[known], pictures[known]):
         asking = min(max(1, round(query_share * len(names))), len(names) - 1)
-        splits[rows] = np.where(np.isin(pictures[rows], names[:asking]), "query", "gallery")
+        asking -= sum(asks.get(name, False) for name in names)
+        free = [name for name in names if name not in asks] if len(names) > 1 else []
+        asks |= {name: place < asking for place, name in enumerate(free)}
+    side = {True: "query", False: "gallery"}
+    splits = splits.copy()
+    splits[test] = [side[asks[p]] if p in asks else s for p, s in zip(pictures[test], splits[test], strict=True)]
     return splits
+
+
+def _pictures_of_items(items: np.ndarray, pictures: np.ndarray) -> list[list[str]]:
+    """The pictures of each item, both in the order of their names."""
+    found: dict[str, set[str]] = {}
+    for item, picture in zip(items, pictures, strict=True):
+        found.setdefault(item, set()).add(picture)
+    return [sorted(found[item]) for item in sorted(found)]

@@ -14,7 +14,6 @@ from fashion_lsh.evaluation import scores as scoring
 from fashion_lsh.evaluation.references import REFERENCES
 from fashion_lsh.evaluation.results import by_shared_garment, classification, intervals, means, query_table
 from fashion_lsh.evaluation.scores import DEPTH, Scores, Truth
-from fashion_lsh.retrieval.codes import hamming
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode
 from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.index import FloatIndex
@@ -106,14 +105,14 @@ def own_search(searcher: Searcher, query: Encoded, truth: Truth, hits: Hits) -> 
     filed = searcher.gallery.codes
     if searcher.search.distance != "hamming" or query.codes is None or filed is None:
         return scoring.of_hits(hits, truth)
-    codes, lists = query.codes, searcher.search.lists(query.masses)
+    lists = searcher.search.lists(query.masses)
 
     def reached(block: slice) -> np.ndarray:
         probed = np.zeros((len(lists[block]), lists.shape[1] + 1), dtype=bool)
         np.put_along_axis(probed, lists[block], True, axis=1)  # -1 lands in the spare last column
         return probed[:, searcher.gallery.lists]
 
-    return scoring.of_distances(lambda block: hamming(codes[block], filed), 8 * codes.shape[1] + 1, truth, reached)
+    return scoring.of_codes(query.codes, filed, truth, reached)
 
 
 def reference_rows(query: Pictures, gallery: Pictures, truth: Truth) -> dict[str, Scores]:
@@ -130,9 +129,7 @@ def reference_rows(query: Pictures, gallery: Pictures, truth: Truth) -> dict[str
         "float": _exact(wanted.embeddings, filed.embeddings, truth),
     }
     if wanted.codes is not None and filed.codes is not None:
-        codes, others = wanted.codes, filed.codes
-        levels = 8 * codes.shape[1] + 1
-        rows["code"] = scoring.of_distances(lambda block: hamming(codes[block], others), levels, truth, None)
+        rows["code"] = scoring.of_codes(wanted.codes, filed.codes, truth, None)
     return rows | {
         name: _exact(query.references[name], gallery.references[name], truth) for name in sorted(query.references)
     }

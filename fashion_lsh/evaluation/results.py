@@ -9,7 +9,7 @@ from torch import from_numpy
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.evaluation.ranking import confidence_interval
+from fashion_lsh.evaluation.ranking import blocks
 from fashion_lsh.evaluation.scores import Scores
 from fashion_lsh.retrieval.encoding import Encoded
 
@@ -38,8 +38,8 @@ def means(prefix: str, scores: Mapping[str, Scores]) -> dict[str, float]:
 
 def intervals(prefix: str, scores: Mapping[str, Scores], items: np.ndarray) -> dict[str, float]:
     """95 % bootstrap intervals of those means, all queries of an item drawn together: `…_low` and `…_high`."""
-    alone = np.char.add("query ", np.arange(len(items)).astype(str))
-    groups = np.where(items == "", alone, items).astype(str)
+    _, numbers = np.unique(items.astype(str), return_inverse=True)
+    groups = np.where(items == "", len(items) + np.arange(len(items)), numbers)
     ends: dict[str, float] = {}
     for truth, found in scores.items():
         for name, values in found.items():
@@ -49,7 +49,10 @@ def intervals(prefix: str, scores: Mapping[str, Scores], items: np.ndarray) -> d
 
 
 def by_shared_garment(item_scores: Scores, query: Catalogue, gallery: Catalogue) -> dict[str, float]:
-    """Item scores apart for queries whose garment another item in the gallery shares, and for those alone."""
+    """Item scores apart for queries whose garment another item in the gallery shares, and for those alone.
+
+    A part without a query that has something to find is left out.
+    """
     of_group: dict[str, set[str]] = defaultdict(set)
     for group, item in zip(gallery.column("group"), gallery.column("item"), strict=True):
         of_group[group].add(item)
@@ -59,8 +62,8 @@ def by_shared_garment(item_scores: Scores, query: Catalogue, gallery: Catalogue)
     return {
         f"query/item/{name}_{part}": float(np.nanmean(values[which]))
         for part, which in parts.items()
-        if which.any()
         for name, values in item_scores.items()
+        if not np.isnan(values[which]).all()
     }
 
 
@@ -74,3 +77,42 @@ def classification(encoded: Encoded, labels: np.ndarray) -> dict[str, float]:
         "query/top5_accuracy": float(top5),
         "query/macro_f1": float(multiclass_f1_score(masses, truth, count, average="macro")),
     }
+
+
+def confidence_interval(
+    scores: np.ndarray, groups: np.ndarray | None = None, level: float = 0.95, samples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap percentile interval of the mean score; NaN scores are left out first.  No score at all: (NaN, NaN).
+
+    Args:
+        scores: (Q,) float, one a query.
+        groups: (Q,) of any type; queries of one group (pictures of one item, say) are drawn together. None: each alone.
+            Equal values are one group, "" too: give queries without an item a value of their own.
+        level: share of the bootstrap means inside the interval, between 0 and 1.
+        samples: bootstrap samples, at least 1.
+        seed: of the draws; the same seed gives the same interval.
+
+    Returns:
+        The lower and the upper end.
+    """
+    if scores.ndim != 1 or (groups is not None and groups.shape != scores.shape):
+        raise ValueError(f"{scores.shape=}: give (Q,) scores, and as many groups or None")
+    if not 0 < level < 1 or samples < 1:
+        raise ValueError(f"{level=}, {samples=}: give a level between 0 and 1, and at least 1 sample")
+    kept = ~np.isnan(scores)
+    if not kept.any():
+        return float("nan"), float("nan")
+    members = np.arange(kept.sum()) if groups is None else np.unique(groups[kept], return_inverse=True)[1]
+    means = _bootstrap_means(np.bincount(members, weights=scores[kept]), np.bincount(members), samples, seed)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _bootstrap_means(sums: np.ndarray, counts: np.ndarray, samples: int, seed: int) -> np.ndarray:
+    """(samples,) means when as many groups as there are, (G,) sums and counts, are drawn with replacement."""
+    generator = np.random.default_rng(seed)
+    means = np.zeros(samples)
+    for block in blocks(samples, len(sums)):
+        drawn = generator.integers(len(sums), size=(len(means[block]), len(sums)))
+        means[block] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    return means

@@ -1,23 +1,21 @@
 """Per-query scores of one search, by category and by item (pure)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from fashion_lsh.evaluation.ranking import (
+from fashion_lsh.evaluation.ranking import average_precision, blocks, precision, recall
+from fashion_lsh.evaluation.ties import (
     TiedScores,
-    average_precision,
     distance_histograms,
-    precision,
-    recall,
     tied_average_precision,
     tied_precision,
     tied_recall,
 )
+from fashion_lsh.retrieval.codes import hamming
 from fashion_lsh.retrieval.hits import Hits
 
-BLOCK = 2**24  # query-gallery pairs looked at at once
 DEPTH = 100  # hits a served ranking must hold
 
 Scores = dict[str, np.ndarray]
@@ -52,7 +50,7 @@ class Truth:
     def totals(self) -> np.ndarray:
         """(Q,) int64: relevant rows in the gallery."""
         known = self.gallery[self.gallery >= 0]
-        counts = np.bincount(known, minlength=max(self.query.max(initial=-1), self.gallery.max(initial=-1)) + 1)
+        counts = np.bincount(known, minlength=self.query.max(initial=0) + 1)
         return np.where(self.query >= 0, counts[self.query], 0)
 
 
@@ -91,7 +89,9 @@ def of_distances(
     return scores | {name: tied.expected for name, tied in measures.items()}
 
 
-def blocks(queries: int, gallery: int) -> Iterator[slice]:
-    """Slices of the queries, small enough that (q, N) arrays fit into memory."""
-    step = max(1, BLOCK // max(1, gallery))
-    return (slice(start, start + step) for start in range(0, queries, step))
+def of_codes(
+    queries: np.ndarray, gallery: np.ndarray, truth: Truth, reached: Callable[[slice], np.ndarray] | None
+) -> Scores:
+    """The same of the Hamming distances between packed codes, (Q, W) and (N, W) uint8."""
+    levels = 8 * queries.shape[1] + 1
+    return of_distances(lambda block: hamming(queries[block], gallery), levels, truth, reached)

@@ -17,7 +17,7 @@ Tracked = Any  # wandb.Run; its own types are loose
 
 @contextmanager
 def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracked | None]:
-    """A wandb run for the block, ended with it; None where the settings name no project.
+    """A wandb run for the block, ended with it, as failed if it raises; None where the settings name no project.
 
     Online if logged in, else offline, in `<folder>/wandb`; WANDB_MODE decides where it is set.
     """
@@ -25,7 +25,7 @@ def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracked | None]
     if settings["project"] is None:
         yield None
         return
-    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
+    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
     run = wandb.init(
         project=settings["project"],
         dir=folder,
@@ -38,8 +38,10 @@ def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracked | None]
     )
     try:
         yield run
-    finally:
-        wandb.finish()
+    except BaseException:
+        wandb.finish(exit_code=1)
+        raise
+    wandb.finish()
 
 
 def publish(

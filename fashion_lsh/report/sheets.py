@@ -32,11 +32,11 @@ class Tile:
 
 
 def contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> None:
-    """Draw rows of tiles under column titles, with a key of the marks, as PNG."""
-    width = GAP + max(map(len, rows)) * (TILE + GAP)
+    """Draw rows of tiles under column titles, with a key of the marks in use, as PNG; 3 tiles wide at least."""
+    width = GAP + max(3, *map(len, rows)) * (TILE + GAP)
     sheet = Image.new("RGB", (width, HEAD + len(rows) * (TILE + LINE + GAP) + GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
-    _key(draw)
+    _key(draw, {tile.mark for tiles in rows for tile in tiles})
     for column, title in enumerate(columns):
         draw.text((GAP + column * (TILE + GAP), HEAD - 18), title, INK, _font(13))
     for number, tiles in enumerate(rows):
@@ -107,13 +107,22 @@ def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y:
         draw.rectangle(tuple(corners.tolist()), outline="#1f78ff", width=2)
     if tile.mark:
         draw.rectangle((x - 2, y - 2, x + TILE + 1, y + TILE + 1), outline=MARKS[tile.mark], width=4)
-    draw.text((x, y + TILE + 3), tile.caption, INK, _font(12))
+    draw.text((x, y + TILE + 3), _shortened(tile.caption, _font(12)), INK, _font(12))
 
 
-def _key(draw: ImageDraw.ImageDraw) -> None:
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """As much of a caption as a tile is wide."""
+    if font.getlength(text) <= TILE:
+        return text
+    while font.getlength(f"{text}…") > TILE:
+        text = text[:-1].rstrip()
+    return f"{text}…"
+
+
+def _key(draw: ImageDraw.ImageDraw, used: set[str]) -> None:
     x = GAP
     for mark, colour in MARKS.items():
-        if mark:
+        if mark and mark in used:
             draw.rectangle((x, 6, x + 12, 18), fill=colour)
             draw.text((x + 17, 5), mark, INK, _font(12))
             x += 34 + int(draw.textlength(mark, _font(12)))

@@ -22,7 +22,7 @@ def score_table(metrics: Mapping[str, float], label: str) -> str:
     """Markdown: the run's own search, with 95 % intervals, and the rows it is to be read beside."""
     shown = {title: name for title, name in COLUMNS.items() if f"query/{name}" in metrics}
     rows = [[f"**{label}**", *(_with_interval(metrics, f"query/{name}") for name in shown.values())]]
-    others = sorted({name.split("/")[1] for name in metrics if name.startswith("rows/")})
+    others = sorted({name.split("/")[1] for name in metrics if name.startswith("rows/")} - {label})
     rows += [[row, *(_plain(metrics, f"rows/{row}/{name}") for name in shown.values())] for row in others]
     return tabulate(rows, headers=["row", *shown], tablefmt="pipe", disable_numparse=True)
 

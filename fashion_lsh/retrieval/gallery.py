@@ -1,6 +1,9 @@
 """A filed gallery: what is searched, in one folder that is whole or refused."""
 
+import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +18,7 @@ from fashion_lsh.retrieval.index import FloatIndex, HashIndex
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+PARTS = ("index.faiss", "embeddings.npy", "catalogue.parquet")  # each is filed under its name and its checksum
 
 
 @dataclass(frozen=True)
@@ -60,22 +64,16 @@ class Gallery:
         """Write the files, then the manifest that names them; a save that is cut short leaves the old gallery whole.
 
         Raises:
-            OSError: a file could not be written.
+            OSError: a file could not be written; the folder is as it was.
         """
-        manifest: dict[str, Any] = {"format": FORMAT, "kind": type(self.index).__name__, "model": self.fingerprint}
-        manifest["rows"] = len(self.catalogue)
-        manifest["files"] = files = {}
-        for name in ("index.faiss", "embeddings.npy", "catalogue.parquet"):
-            draft = folder / f"draft-{name}"
-            self._write(name, draft)
-            digest = checksum(draft)
-            stem, suffix = name.split(".")
-            files[name] = {"file": f"{stem}-{digest[:8]}.{suffix}", "sha256": digest}
-            draft.replace(folder / files[name]["file"])
-        with written(folder / MANIFEST) as draft:
-            draft.write_text(json.dumps(manifest, indent=1))
-        current = {MANIFEST, *(entry["file"] for entry in files.values())}
-        for old in folder.iterdir():
+        kind = type(self.index).__name__
+        manifest: dict[str, Any] = {"format": FORMAT, "kind": kind, "model": self.fingerprint}
+        with _undone_on_failure(folder):
+            manifest |= {"rows": len(self.catalogue), "files": {name: self._filed(name, folder) for name in PARTS}}
+            with written(folder / MANIFEST) as draft:
+                draft.write_text(json.dumps(manifest | {"sha256": _digest(manifest)}, indent=1))
+        current = {entry["file"] for entry in manifest["files"].values()}
+        for old in _part_files(folder):
             if old.name not in current:
                 old.unlink()
 
@@ -94,11 +92,7 @@ class Gallery:
         if not (folder / MANIFEST).is_file():
             raise FileNotFoundError(f"no gallery in {folder}: the run is not finished; type its train.py command again")
         manifest = _manifest(folder / MANIFEST)
-        if manifest["model"] != fingerprint:
-            raise ValueError(
-                f"the gallery in {folder} holds codes of model {manifest['model'][:8]}, asked by {fingerprint[:8]}: "
-                "codes of two models cannot be compared; file the gallery anew with this one"
-            )
+        check_model(f"the gallery in {folder}", manifest["model"], fingerprint)
         paths = {name: _verified(folder, entry) for name, entry in manifest["files"].items()}
         kind = HashIndex if manifest["kind"] == "HashIndex" else FloatIndex
         embeddings = np.load(paths["embeddings.npy"], mmap_mode="r")
@@ -108,6 +102,15 @@ class Gallery:
         if len(sizes) > 1:
             raise ValueError(f"the gallery in {folder} is damaged: its files hold {sorted(sizes)} rows; file it anew")
         return gallery
+
+    def _filed(self, name: str, folder: Path) -> dict[str, str]:
+        """Write one of PARTS, and give its entry in the manifest."""
+        stem, suffix = name.split(".")
+        draft = folder / f"{stem}-draft.{suffix}"
+        self._write(name, draft)
+        digest = checksum(draft)
+        path = draft.replace(folder / f"{stem}-{digest[:8]}.{suffix}")
+        return {"file": path.name, "sha256": digest}
 
     def _write(self, name: str, path: Path) -> None:
         match name:
@@ -120,16 +123,51 @@ class Gallery:
                     np.save(file, self.embeddings)
 
 
+def check_model(gallery: str, held: str, asked: str) -> None:
+    """Hold the model that asks `gallery` to the one that filed it, by their fingerprints.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if held != asked:
+        raise ValueError(
+            f"{gallery} holds codes of model {held[:8]}, asked by {asked[:8]}: "
+            "codes of two models cannot be compared; file the gallery anew with this one"
+        )
+
+
+@contextmanager
+def _undone_on_failure(folder: Path) -> Iterator[None]:
+    """Remove the parts that the block added to `folder`, if it fails."""
+    before = set(_part_files(folder))
+    try:
+        yield
+    except BaseException:
+        for new in set(_part_files(folder)) - before:
+            new.unlink()
+        raise
+
+
+def _part_files(folder: Path) -> list[Path]:
+    """All files of a gallery but its manifest: current, old and half-done ones."""
+    return [path for name in PARTS for path in folder.glob(name.replace(".", "-*."))]
+
+
 def _manifest(path: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text())
-        version = manifest["format"]
-        complete = {"kind", "model", "rows", "files"} <= set(manifest)
+        version, digest = manifest["format"], manifest.pop("sha256", "")
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error}): file the gallery anew") from error
-    if version != FORMAT or not complete:
+    if version != FORMAT:
         raise ValueError(f"{path} is of format {version}, this package reads {FORMAT}: file the gallery anew")
+    if digest != _digest(manifest):
+        raise ValueError(f"{path} is damaged (its checksum differs): file the gallery anew")
     return manifest
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _verified(folder: Path, entry: dict[str, str]) -> Path:

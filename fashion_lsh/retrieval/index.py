@@ -7,6 +7,7 @@ arrays by address, so each array it is given stays in a variable until it return
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +21,6 @@ from fashion_lsh.retrieval.codes import check_codes, pack, width
 from fashion_lsh.retrieval.hits import Hits
 
 AHEAD = 200  # hits looked at beyond the k asked for, at most: fewer and ties often need a second scan, more cost more
-BLOCK = 2**24  # rows that one such scan may return at worst: 200 MB
 
 preassigned: Any = ivf_tools  # carries no types
 
@@ -29,8 +29,11 @@ class PartitionedIndex(ABC):
     """What HashIndex and FloatIndex share: rows filed by list, searched by list, kept in one file."""
 
     dtype: type[np.generic]
+    _kind: type[Any]  # FAISS's class, and its functions that read and write one
+    _read: Callable[[str], Any]
+    _write: Callable[[Any, Any], None]
 
-    def __init__(self, index: Any) -> None:
+    def _hold(self, index: Any) -> None:
         self._index, inverted = index, index.invlists
         index.nprobe = index.nlist  # never changed: a query that searches fewer lists pads its own with -1
         fits = index.is_trained and (inverted.nlist, inverted.code_size) == (index.nlist, index.code_size)
@@ -90,15 +93,10 @@ class PartitionedIndex(ABC):
 
     def contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All that is filed, by row: rows (N,) int64 ascending, their lists (N,) int64, their vectors (N, ...)."""
-        inverted, sizes, rows = self._index.invlists, self.list_sizes(), self._filed_rows()
-        held = [
-            faiss.rev_swig_ptr(inverted.get_codes(i), size * inverted.code_size)
-            for i, size in enumerate(sizes.tolist())
-            if size
-        ]
-        vectors = np.concatenate([np.empty(0, np.uint8), *held]).reshape(len(rows), inverted.code_size)
-        order = np.argsort(rows)
-        return rows[order], np.repeat(np.arange(self.lists), sizes)[order], vectors[order].view(self.dtype)
+        rows, lists = self._filed_rows(), np.repeat(np.arange(self.lists), self.list_sizes())
+        inverted, order = self._index.invlists, np.argsort(rows)
+        vectors = self._held(inverted.get_codes, inverted.code_size, np.uint8).reshape(len(rows), inverted.code_size)
+        return rows[order], lists[order], vectors[order].view(self.dtype)
 
     def save(self, path: str | Path) -> None:
         """Write one file; `open` reads it back.
@@ -107,7 +105,7 @@ class PartitionedIndex(ABC):
             OSError: it could not be written; whatever stood at `path` is left as it was.
         """
         with written(path) as draft, draft.open("wb") as file:
-            self._write(faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]  # not in its stubs
+            self._write(self._index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]  # not in its stubs
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -121,7 +119,12 @@ class PartitionedIndex(ABC):
         if not path.is_file():
             raise FileNotFoundError(f"no index at {path}: give a file that {cls.__name__}.save wrote")
         try:
-            return cls._read(str(path))
+            index = cls._read(str(path))
+            if type(index) is not cls._kind or index.metric_type != faiss.METRIC_L2:
+                raise ValueError(f"it holds a {type(index).__name__}")
+            opened = cls._like(index)
+            opened._hold(index)
+            return opened
         except (RuntimeError, MemoryError, ValueError) as error:  # RuntimeError is all that FAISS raises
             raise ValueError(f"{path} is no {cls.__name__}: give a file that {cls.__name__}.save wrote") from error
 
@@ -129,26 +132,26 @@ class PartitionedIndex(ABC):
     def _check(self, vectors: np.ndarray) -> None:
         """Refuse what is not a batch of this index's vectors."""
 
-    @abstractmethod
-    def _write(self, writer: Any) -> None: ...
-
     @classmethod
     @abstractmethod
-    def _read(cls, path: str) -> Self: ...
+    def _like(cls, index: Any) -> Self:
+        """An empty index of the sizes that FAISS read; refuse what this class did not write."""
 
     def _found(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
         """Search checked arguments; which of several rows at the k-th distance are found is left to FAISS."""
-        limit = min(k, len(self))
-        if not limit or not len(queries):
-            return Hits(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, dtype=np.float32))
+        limit = max(1, min(k, len(self)))
         distances, rows = preassigned.search_preassigned(self._index, queries, limit, probes)  # floats: squares
         return Hits.best(rows, np.sqrt(distances) if distances.dtype == np.float32 else distances, k)
 
     def _filed_rows(self) -> np.ndarray:
         """(N,) int64: every row in the index."""
-        inverted, sizes = self._index.invlists, self.list_sizes()
-        ids = [faiss.rev_swig_ptr(inverted.get_ids(i), size) for i, size in enumerate(sizes.tolist()) if size]
-        return np.concatenate(ids) if ids else np.empty(0, dtype=np.int64)
+        return self._held(self._index.invlists.get_ids, 1, np.int64)
+
+    def _held(self, address: Callable[[int], Any], each: int, dtype: type[np.generic]) -> np.ndarray:
+        """(N * each,) values that FAISS holds at the addresses of its lists, list after list."""
+        sizes = self.list_sizes().tolist()
+        held = [faiss.rev_swig_ptr(address(number), size * each) for number, size in enumerate(sizes) if size]
+        return np.concatenate([np.empty(0, dtype), *held])
 
 
 class HashIndex(PartitionedIndex):
@@ -158,53 +161,38 @@ class HashIndex(PartitionedIndex):
     """
 
     dtype = np.uint8
+    _kind = faiss.IndexBinaryIVF
+    _read, _write = staticmethod(faiss.read_index_binary), staticmethod(faiss.write_index_binary)
 
     def __init__(self, bits: int, lists: int) -> None:
         self.bits = bits
         at_least_one(bits=bits, lists=lists)
         quantiser = faiss.IndexBinaryFlat(8 * width(bits))
         quantiser.add(pack(np.ones((lists, bits))))  # all bits in use are 1, so that the file tells `bits`
-        super().__init__(faiss.IndexBinaryIVF(quantiser, quantiser.d, lists))
+        self._hold(faiss.IndexBinaryIVF(quantiser, quantiser.d, lists))
 
     def _check(self, vectors: np.ndarray) -> None:
         check_codes(vectors, self.bits)
 
     def _found(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
         """Look some hits further: if all are as near as the k-th, that distance is searched for all its rows."""
-        hits = super()._found(queries, probes, k + min(2 * k, AHEAD))
-        rows, distances = hits.rows[:, :k].copy(), hits.distances[:, :k].copy()
-        last = distances[:, -1]
-        tied = np.flatnonzero((last == hits.distances[:, -1]) & np.isfinite(last))
-        for distance in np.unique(last[tied]):
-            group = tied[last[tied] == distance]
-            for some in np.array_split(group, min(len(group), len(group) * len(self) // BLOCK + 1)):
-                rows[some], distances[some] = self._within(int(distance), queries[some], probes[some], k)
-        return Hits(rows, distances)
-
-    def _within(self, distance: int, queries: np.ndarray, probes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first k by (distance, row) of queries that have more than k rows within `distance`: two (Q, k)."""
-        ends, distances, rows = preassigned.range_search_preassigned(self._index, queries, distance + 1, probes)
-        ends = ends.astype(np.int64)
-        owner = np.repeat(np.arange(len(queries)), np.diff(ends))
-        order = np.lexsort((rows, distances, owner))
-        chosen = order[np.arange(len(rows)) - ends[owner] < k].reshape(len(queries), k)
-        return rows[chosen], distances[chosen]
-
-    def _write(self, writer: Any) -> None:
-        faiss.write_index_binary(self._index, writer)
+        further = super()._found(queries, probes, k + min(2 * k, AHEAD))
+        hits = Hits(further.rows[:, :k].copy(), further.distances[:, :k].copy())
+        last = hits.distances[:, -1]
+        for query in np.flatnonzero((last == further.distances[:, -1]) & np.isfinite(last)):
+            asked, lists, radius = queries[[query]], probes[[query]], int(last[query]) + 1
+            _, distances, rows = preassigned.range_search_preassigned(self._index, asked, radius, lists)
+            first = Hits.best(rows[None], distances[None], k)
+            hits.rows[query], hits.distances[query] = first.rows[0], first.distances[0]
+        return hits
 
     @classmethod
-    def _read(cls, path: str) -> Self:
-        index = faiss.read_index_binary(path)
-        if type(index) is not faiss.IndexBinaryIVF:
-            raise ValueError(f"it holds a {type(index).__name__}")
+    def _like(cls, index: Any) -> Self:
         placeholder = np.asarray(faiss.downcast_IndexBinary(index.quantizer).reconstruct(0))
         bits = int(np.bitwise_count(placeholder).sum())
         if not np.array_equal(placeholder[None], pack(np.ones((1, bits)))):
             raise ValueError("it was not written by this class: its placeholders do not tell how many bits are in use")
-        opened = cls(bits, index.nlist)
-        PartitionedIndex.__init__(opened, index)
-        return opened
+        return cls(bits, index.nlist)
 
 
 class FloatIndex(PartitionedIndex):
@@ -214,25 +202,19 @@ class FloatIndex(PartitionedIndex):
     """
 
     dtype = np.float32
+    _kind = faiss.IndexIVFFlat
+    _read, _write = staticmethod(faiss.read_index), staticmethod(faiss.write_index)
 
     def __init__(self, dimensions: int, lists: int) -> None:
         self.dimensions = dimensions
         at_least_one(dimensions=dimensions, lists=lists)
         quantiser = faiss.IndexFlatL2(dimensions)
         quantiser.add(np.zeros((lists, dimensions), dtype=np.float32))
-        super().__init__(faiss.IndexIVFFlat(quantiser, dimensions, lists, faiss.METRIC_L2))
+        self._hold(faiss.IndexIVFFlat(quantiser, dimensions, lists, faiss.METRIC_L2))
 
     def _check(self, vectors: np.ndarray) -> None:
         check_embeddings(vectors, self.dimensions)
 
-    def _write(self, writer: Any) -> None:
-        faiss.write_index(self._index, writer)
-
     @classmethod
-    def _read(cls, path: str) -> Self:
-        index = faiss.read_index(path)
-        if type(index) is not faiss.IndexIVFFlat or index.metric_type != faiss.METRIC_L2:
-            raise ValueError(f"it holds a {type(index).__name__}")
-        opened = cls(index.d, index.nlist)
-        PartitionedIndex.__init__(opened, index)
-        return opened
+    def _like(cls, index: Any) -> Self:
+        return cls(index.d, index.nlist)

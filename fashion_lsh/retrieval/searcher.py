@@ -10,7 +10,7 @@ import torch
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.retrieval.distances import rerank
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode
-from fashion_lsh.retrieval.gallery import Gallery
+from fashion_lsh.retrieval.gallery import Gallery, check_model
 from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.index import FloatIndex, HashIndex
 
@@ -85,6 +85,7 @@ class Searcher:
 
     def __init__(self, model: Model, gallery: Gallery, search: Search) -> None:
         search.check(model.bits, len(model.categories))
+        check_model("the gallery", gallery.fingerprint, model.fingerprint())
         self.model, self.gallery, self.search = model, gallery, search
 
     def hits(self, queries: Encoded, k: int) -> Hits:

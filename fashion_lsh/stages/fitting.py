@@ -1,8 +1,10 @@
 """Fit one stage: go on where it stopped, keep the best epoch, make its masses mean something."""
 
+import io
 import logging
 import shutil
 import time
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +23,8 @@ from fashion_lsh.stages.calibration import calibration_error, fit_temperature
 from fashion_lsh.stages.stage import Stage
 
 log = logging.getLogger(__name__)
+
+warnings.filterwarnings("ignore", module="pytorch_lightning")  # on its own internals; nothing a user can act on
 
 S = TypeVar("S", bound=Stage)
 
@@ -54,10 +58,11 @@ def fit(
         return load(type(stage), final)
     drafts = folder / "fitting" / stage.name
     monitor: dict[str, Any] = {"monitor": f"{stage.name}/val/accuracy", "mode": "max"}
-    keep = ModelCheckpoint(drafts, filename="best", save_last=True, enable_version_counter=False, **monitor)
-    callbacks: list[Callback] = [keep, EpochLog(), RichProgressBar()]
-    if patience:
-        callbacks.append(EarlyStopping(patience=patience, **monitor))
+    keep = ModelCheckpoint(drafts, filename="best", enable_version_counter=False, **monitor)
+    every = ModelCheckpoint(drafts, filename="last", enable_version_counter=False)  # after `keep`: knows what it kept
+    callbacks: list[Callback] = [keep, every, EpochLog(), RichProgressBar()]
+    if patience is not None:
+        callbacks.append(Patience(patience=patience, **monitor))
     runner = pl.Trainer(
         max_epochs=stage.hparams["epochs"],
         callbacks=callbacks,
@@ -71,11 +76,12 @@ def fit(
     )
     last = drafts / "last.ckpt"
     runner.fit(stage, data, ckpt_path=last if last.exists() else None, weights_only=True)
-    best = torch.load(keep.best_model_path, map_location="cpu", weights_only=True)
+    best = torch.load(drafts / "best.ckpt", map_location="cpu", weights_only=True)
     stage.load_state_dict(best["state_dict"])
+    stage.to(device())  # Lightning leaves it on the CPU
     calibrate(stage, data)
     save(stage, final, epoch=int(best["epoch"]), val_accuracy=float(keep.best_model_score or 0))
-    shutil.rmtree(drafts)
+    shutil.rmtree(drafts.parent)
     return stage.eval()
 
 
@@ -96,8 +102,7 @@ def save(stage: Stage, path: Path, **facts: float) -> None:
         "pytorch-lightning_version": version("pytorch-lightning"),
         "facts": facts,
     }
-    with written(path) as draft:
-        torch.save(content, draft)
+    _write(content, path)
 
 
 def load(kind: type[S], path: Path) -> S:
@@ -108,22 +113,28 @@ def load(kind: type[S], path: Path) -> S:
     """
     if not path.exists():
         raise FileNotFoundError(f"no checkpoint at {path}: the run is not finished; type its train.py command again")
-    return kind.load_from_checkpoint(path, map_location="cpu", weights_only=True).eval()
+    return kind.load_from_checkpoint(path, map_location=device(), weights_only=True).eval()
 
 
 class WholeCheckpoints(TorchCheckpointIO):
     """Lightning's checkpoints, whole or not at all."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        with written(path) as draft:
-            super().save_checkpoint(checkpoint, draft, storage_options)
+        _write(checkpoint, Path(path))
+
+
+class Patience(EarlyStopping):
+    """EarlyStopping that stops a resumed fit, too, where it had stopped."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = 0 < self.wait_count >= self.patience
 
 
 class EpochLog(Callback):
-    """One line an epoch: the rate, and how good it is on `val`."""
+    """One line an epoch: how good it is on `val`, and how long it took."""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.began, self.first = time.perf_counter(), trainer.global_step
+        self.began = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = {name.split("/", 1)[1]: float(value) for name, value in trainer.callback_metrics.items()}
@@ -137,6 +148,19 @@ def _val_logits(stage: Stage, data: GarmentData) -> tuple[Tensor, Tensor]:
     stage.eval()
     answers = [(stage(batch.images.to(stage.device)).logits.cpu(), batch.labels) for batch in data.val_dataloader()]
     return torch.cat([logits for logits, _ in answers]), torch.cat([labels for _, labels in answers])
+
+
+def device() -> torch.device:
+    """Where finished stages answer: on the GPU, if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _write(content: dict[str, Any], path: Path) -> None:
+    """torch.save by way of memory: on a full disk its own writer dies of something else and hides why."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with written(path) as draft:
+        draft.write_bytes(buffer.getbuffer())
 
 
 def _precision() -> str:

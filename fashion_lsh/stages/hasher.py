@@ -3,7 +3,7 @@
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from fashion_lsh.stages.optim import Optim
+from fashion_lsh.stages.optim import Optim, Share
 from fashion_lsh.stages.stage import Stage
 
 
@@ -40,7 +40,7 @@ class Hasher(Stage):
         epochs: PositiveInt,
         lr: PositiveFloat,
         head_factor: PositiveFloat,
-        label_smoothing: NonNegativeFloat,
+        label_smoothing: Share,
         optim: Optim,
         seed: int,
     ) -> None:

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field, NonNegativeFloat
 from torch.nn import Parameter
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from typing_extensions import TypedDict  # that of typing cannot be checked before Python 3.12
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Optim(TypedDict):
@@ -20,9 +23,9 @@ class Optim(TypedDict):
     __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  read by settings.check
 
     name: Literal["sgd", "adamw"]
-    momentum: float
-    weight_decay: float
-    warmup: float
+    momentum: Share
+    weight_decay: NonNegativeFloat
+    warmup: Share
 
 
 def optimizer(groups: Iterable[tuple[Iterable[Parameter], float]], optim: Optim) -> Optimizer:
@@ -39,7 +42,7 @@ def optimizer(groups: Iterable[tuple[Iterable[Parameter], float]], optim: Optim)
 
 
 def warm_cosine(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
-    """Multiply each group's learning rate: 0 -> 1 over the first `warmup` share of `steps`, then a cosine to 0."""
+    """Multiply each group's learning rate: climb to 1 over the first `warmup` share of `steps`, then a cosine to 0."""
     climbing = max(1, round(warmup * steps))
 
     def factor(step: int) -> float:

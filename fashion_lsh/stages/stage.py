@@ -93,9 +93,13 @@ class Stage(pl.LightningModule, ABC):
         """Cross-entropy of the category head, with label smoothing."""
         return functional.cross_entropy(answer.logits, labels, label_smoothing=self.hparams["label_smoothing"])
 
-    def on_train_epoch_start(self) -> None:
-        """Dropout draws by seed and epoch, so that a resumed fit goes on exactly."""
-        torch.manual_seed(self.hparams["seed"] * 100_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Dropout draws by seed and epoch, so that a resumed fit goes on exactly.
+
+        Not at the epoch's start: to begin reading a loader draws a number, too, and a resumed fit begins it earlier.
+        """
+        if batch_idx == 0:
+            torch.manual_seed(self.hparams["seed"] * 100_003 + self.current_epoch)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optim: Optim = self.hparams["optim"]

@@ -81,7 +81,6 @@ def test_codes_are_found_as_by_brute_force(seed: int, bits: int, rows: int, k: i
     made = library(seed, bits, rows)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "AHEAD", 1 + ahead)  # small, so that ties go to the second scan
-        patch.setattr(module, "BLOCK", 100)
         found = made.filed(HashIndex(bits, 5), parts=3).search(made.queries, made.probes, k)
     assert_same(found, made.expected(hamming(made.queries, made.vectors), k))
 

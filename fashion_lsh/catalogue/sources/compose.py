@@ -8,7 +8,8 @@ from fashion_lsh.catalogue.sources.grounds import SIDE, ground, thing
 from fashion_lsh.catalogue.sources.looks import Rng
 from fashion_lsh.catalogue.sources.wardrobe import Cutout, Wardrobe
 
-MAIN_VISIBLE, MIDDLE_VISIBLE, COMPANION_VISIBLE = 0.65, 0.85, 0.5  # least share of a garment that shows
+MAIN_VISIBLE, MIDDLE_VISIBLE, COMPANION_VISIBLE = 0.8, 0.9, 0.5  # least share of a garment that shows
+CLUTTER = 0.5  # contrast of the ground: more hides what stands on it
 TRIES = 12  # places tried before something is left out
 
 
@@ -101,8 +102,8 @@ def _shop(wardrobe: Wardrobe, item: int, rng: Rng) -> Drawn:
 def _street(wardrobe: Wardrobe, item: int, rng: Rng) -> Drawn:
     """The garment among smaller ones and other things, turned, in any light."""
     scene = Scene()
-    size = rng.uniform(44, 58)
-    turned, mirrored = rng.uniform(-20, 20), bool(rng.random() < 0.3)
+    size = rng.uniform(50, 64)
+    turned, mirrored = rng.uniform(-12, 12), bool(rng.random() < 0.3)
     main = _inside(wardrobe.cutout(item, size, longest=80, angle=turned, mirrored=mirrored), rng, spread=0.8)
     scene.put(main, front=True)
     shown = [item]
@@ -113,9 +114,11 @@ def _street(wardrobe: Wardrobe, item: int, rng: Rng) -> Drawn:
         if layer is not None:
             shown.append(other)
             layers.append(layer)
-    for _ in range(int(rng.integers(0, 3))):
+    for _ in range(int(rng.integers(0, 2))):
         _anywhere(scene, thing(rng), rng, least=0.0)
-    pixels = _lit(scene.over(ground(rng)), rng)
+    clutter = ground(rng)
+    mean = clutter.mean(axis=(0, 1))
+    pixels = _lit(scene.over(mean + CLUTTER * (clutter - mean)), rng)
     return Drawn(pixels, shown, np.stack([layer.box for layer in layers]))
 
 
@@ -139,8 +142,8 @@ def _anywhere(scene: Scene, cutout: Cutout, rng: Rng, least: float) -> Layer | N
 
 def _lit(pixels: np.ndarray, rng: Rng) -> np.ndarray:
     """(96, 96, 3) float32 -> uint8 in a light of some strength, tint and fall-off, at some contrast."""
-    tint = rng.uniform(0.72, 1.2) * rng.uniform(0.88, 1.12, 3)
+    tint = rng.uniform(0.8, 1.15) * rng.uniform(0.92, 1.08, 3)
     across, down = (np.linspace(1 - slope, 1 + slope, SIDE) for slope in rng.uniform(-0.15, 0.15, 2))
     light = (down[:, None] * across[None, :]).astype(np.float32)[:, :, None] * tint.astype(np.float32)
-    contrast = np.float32(rng.uniform(0.8, 1.1))
+    contrast = np.float32(rng.uniform(0.85, 1.1))
     return np.asarray(np.clip((pixels * light - 120) * contrast + 120, 0, 255), dtype=np.uint8)

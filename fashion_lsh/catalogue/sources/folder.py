@@ -25,13 +25,21 @@ class Folder:
         self.skipped: dict[str, str] = {}
 
     def catalogue(self) -> Catalogue:
-        """The rows whose pictures open and whose boxes lie on them."""
+        """The rows whose pictures open and whose boxes lie on them.
+
+        Raises:
+            FileNotFoundError: there is no manifest.
+            ValueError: the manifest is no catalogue, or none of its rows is of use.
+        """
         full = Catalogue.open(self.manifest)
         with ThreadPoolExecutor() as pool:
             reasons = list(pool.map(self._reason, full.column("picture"), full.boxes))
         self.skipped = {name: reason for name, reason in zip(full.column("id"), reasons, strict=True) if reason}
         for name, reason in self.skipped.items():
             log.warning("skipped %s: %s", name, reason)
+        if all(reasons):
+            first = f"; the first: {reasons[0]}" if reasons else ""
+            raise ValueError(f"none of the {len(full)} rows of {self.manifest} is of use{first}")
         return full.take(np.flatnonzero([not reason for reason in reasons]))
 
     def picture(self, key: str) -> np.ndarray:

@@ -31,6 +31,7 @@ def draw_look(rng: Rng, colourway: int) -> Look:
     periods, angle, phase = rng.uniform(3.5, 7.5), 45.0 * rng.integers(4), rng.random()
     colours = PALETTE[_apart(rng)] + rng.uniform(-14, 14, (4, 3))
     colour, second = np.clip(colours[2 * colourway : 2 * colourway + 2], 12, 250).astype(np.float32)
+    second = colour + CONTRAST * (second - colour)
     return Look(colour, second, pattern, periods, angle, phase)
 
 
@@ -113,7 +114,8 @@ PATTERNS: dict[str, Callable[[Look, int], np.ndarray]] = {
     "halves": _halves,
     "fade": _fade,
 }
-SHARES = np.cumsum((0.4, 0.14, 0.12, 0.12, 0.08, 0.07, 0.07))  # of the items, up to and with each pattern
+CONTRAST = 0.35  # how far the second colour goes from the first: more hides what the garment is
+SHARES = np.cumsum((0.5, 0.12, 0.1, 0.1, 0.08, 0.05, 0.05))  # of the items, up to and with each pattern
 SHARES[-1] = 1.0  # the sum of the shares, whatever its last bit
 TONES = ((0.85, 0.9), (0.45, 0.95), (0.8, 0.5))  # saturation and value: strong, pale, deep
 PALETTE = 255 * np.array(

@@ -1,0 +1,130 @@
+"""make bench: what the framework costs over bare PyTorch; figures into runs/bench/bench.json."""
+
+import json
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from pytorch_lightning.loggers import CSVLogger
+from tabulate import tabulate
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from fashion_lsh.catalogue.datamodule import Batch, GarmentData
+from fashion_lsh.environment import environment
+from fashion_lsh.evaluation.protocol import encode_all
+from fashion_lsh.files import written
+from fashion_lsh.stages.classifier import Classifier
+from fashion_lsh.stages.fitting import fit
+from fashion_lsh.stages.optim import optimizer
+
+ROUNDS, STEPS, WARM = 3, 50, 5
+OUT = Path("runs/bench/bench.json")
+
+
+class Timed(Classifier):
+    """A Classifier that notes when each training step begins."""
+
+    began: list[float]
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self.began = [*getattr(self, "began", []), time.perf_counter()]
+
+
+def main() -> None:
+    """Time each pair in turns, print the table, write the file."""
+    warnings.filterwarnings("ignore")
+    with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
+        cfg = compose("train", ["backbone=resnet18", f"data.epoch_pictures={64 * (STEPS + 1)}", "classifier.epochs=1"])
+    data = instantiate(cfg.data, _convert_="all")
+    arguments = dict(instantiate(cfg.classifier, categories=data.categories, _convert_="all").hparams)
+    figures = {"loader_pictures_s": loader_rate(data)}
+    figures |= pair("train", lambda: train_rate(data, arguments), lambda: bare_train_rate(data, arguments))
+    model = Classifier(**arguments).eval()
+    figures |= pair("encode", lambda: encode_rate(model, data), lambda: bare_encode_rate(model, data))
+    figures["loader_over_train"] = figures["loader_pictures_s"] / figures["train_bare_pictures_s"]
+    print(tabulate(figures.items(), floatfmt=".3f"))
+    print(json.dumps(environment(), indent=1))
+    with written(OUT) as draft:
+        draft.write_text(json.dumps(figures | {f"machine/{k}": v for k, v in environment().items()}, indent=1))
+    print(f"Written to {OUT}")
+
+
+def pair(name: str, ours: Callable[[], float], bare: Callable[[], float]) -> dict[str, float]:
+    """Rates of both, taken in turns, and the median of their ratios."""
+    rates = np.array([(ours(), bare()) for _ in range(ROUNDS)])
+    medians = np.median(rates, axis=0)
+    return {
+        f"{name}_pictures_s": medians[0],
+        f"{name}_bare_pictures_s": medians[1],
+        f"{name}_over_bare": float(np.median(rates[:, 0] / rates[:, 1])),
+    }
+
+
+def loader_rate(data: GarmentData) -> float:
+    """Pictures a second of the training loader alone."""
+    return rate_of(data.train_dataloader(), len)
+
+
+def bare_train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
+    """A plain loop: same loader, network, loss and optimizer."""
+    model = Classifier(**arguments).train()
+    chosen = optimizer([(model.parameters(), arguments["lr"])], arguments["optim"])
+
+    def step(batch: Batch) -> None:
+        chosen.zero_grad()
+        logits = model.head(model.backbone(batch.images))
+        functional.cross_entropy(logits, batch.labels, label_smoothing=arguments["label_smoothing"]).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        chosen.step()
+
+    return rate_of(data.train_dataloader(), step)
+
+
+def train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
+    """The same through `fit`, as train.py calls it: Lightning, logs, progress bar."""
+    stage = Timed(**arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        logs = [CSVLogger(folder, name="logs")]
+        fit(stage, data, Path(folder), logs, accelerator="cpu", devices=1, gradient_clip_val=5.0, limit_val_batches=1)
+    return 64 * (STEPS - WARM) / (stage.began[STEPS] - stage.began[WARM])
+
+
+@torch.inference_mode()
+def bare_encode_rate(model: Classifier, data: GarmentData) -> float:
+    """The backbone's forward over the gallery's loader, and nothing else."""
+    return rate_of(data.loader("gallery"), lambda batch: model.backbone(batch.images), steps=None)
+
+
+def encode_rate(model: Classifier, data: GarmentData) -> float:
+    """Encoding the gallery as train.py does."""
+    count = len(data.rows("gallery"))
+    began = time.perf_counter()
+    encode_all(model, data.loader("gallery"))
+    return count / (time.perf_counter() - began)
+
+
+def rate_of(loader: DataLoader[Any], step: Callable[[Batch], Any], steps: int | None = STEPS) -> float:
+    """Pictures a second; with `steps`, after WARM batches."""
+    warm = WARM if steps else 0
+    began, count = time.perf_counter(), 0
+    for number, batch in enumerate(islice(loader, steps)):
+        if number == warm:
+            began, count = time.perf_counter(), 0
+        step(batch)
+        count += len(batch.labels)
+    return count / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    pl.seed_everything(0, verbose=False)
+    main()

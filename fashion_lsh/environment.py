@@ -1,0 +1,34 @@
+"""The machine and the libraries, for beside the figures."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fashion_lsh import __version__
+
+LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "faiss-cpu", "numpy", "pillow")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, processor, cores, threads and GPU, by name."""
+    return {
+        "fashion-lsh": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _processor() -> str:
+    """The processor's name as Linux tells it, elsewhere as Python does."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

@@ -1,0 +1,106 @@
+"""The hash layer: what its activations are, what learns through it, and which lengths it takes."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fashion_lsh.catalogue.datamodule import Batch
+from fashion_lsh.retrieval.encoding import encode
+from fashion_lsh.stages.fitting import load, save
+from fashion_lsh.stages.hasher import Hasher
+
+PICTURES = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+LENGTHS = pytest.mark.parametrize("bits", [1, 7, 48, 130])
+
+
+def make(bits: int, **changes: Any) -> Hasher:
+    plain: dict[str, Any] = {
+        "backbone": "resnet18", "categories": ["circle", "cross", "square"], "bits": bits, "image_size": 32,
+        "margin": 0.1, "epochs": 1, "lr": 0.01, "head_factor": 10.0, "label_smoothing": 0.1, "seed": 0,
+        "optim": {"name": "sgd", "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
+    }  # fmt: skip
+    return Hasher(**plain | changes)
+
+
+@functools.cache
+def hasher(bits: int) -> Hasher:
+    torch.manual_seed(0)
+    return make(bits).eval()
+
+
+@functools.cache
+def activations(bits: int) -> Tensor:
+    with torch.inference_mode():
+        found = hasher(bits)(PICTURES).activations
+    assert found is not None
+    return found
+
+
+@LENGTHS
+def test_activations_are_one_number_a_bit_between_0_and_1(bits: int) -> None:
+    found = activations(bits)
+    assert found.shape == (5, bits)
+    assert found.dtype == torch.float32
+    assert ((found > 0) & (found < 1)).all()
+    assert hasher(bits).bits == bits
+
+
+@LENGTHS
+def test_a_code_has_a_one_where_the_activation_exceeds_the_threshold(bits: int) -> None:
+    codes = encode(hasher(bits), PICTURES).codes
+    assert codes is not None
+    assert codes.shape == (5, -(-bits // 8))
+    wanted = (activations(bits) > 0.5).numpy()
+    unpacked = np.unpackbits(codes, axis=1, bitorder="little")
+    assert np.array_equal(unpacked[:, :bits], wanted)
+    assert not unpacked[:, bits:].any()
+
+
+@torch.inference_mode()
+def test_the_layers_are_linear_sigmoid_linear() -> None:
+    model = hasher(7)
+    features = model.backbone(PICTURES)
+    hidden = 1 / (1 + (-(features @ model.hash_layer.weight.T + model.hash_layer.bias)).exp())
+    answer = model(PICTURES)
+    torch.testing.assert_close(answer.activations, hidden)
+    torch.testing.assert_close(answer.logits, hidden @ model.head.weight.T + model.head.bias)
+
+
+@torch.inference_mode()
+def test_logits_know_the_picture_through_the_activations_alone() -> None:
+    model = make(7).eval()
+    model.hash_layer.weight.zero_()
+    logits = model(PICTURES).logits
+    assert torch.equal(logits, logits[:1].expand_as(logits))
+
+
+def test_the_hash_layer_learns_through_the_softmax_loss() -> None:
+    model = make(7)
+    model.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    labels = torch.tensor([0, 1, 2, 0, 1])
+    model.training_step(Batch(PICTURES, labels, labels)).backward()
+    for name in ("hash_layer.weight", "hash_layer.bias", "head.weight", "backbone.network.conv1.weight"):
+        gradient = model.get_parameter(name).grad
+        assert gradient is not None
+        assert gradient.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("bits", [0, -3])
+def test_a_code_without_bits_is_refused_with_the_way_out(bits: int) -> None:
+    with pytest.raises(ValueError, match=rf"hash\.bits={bits}: give at least 1, or hash=none"):
+        make(bits)
+
+
+@LENGTHS
+def test_its_checkpoint_opens_alone_and_answers_the_same_to_the_bit(bits: int, tmp_path: Path) -> None:
+    save(hasher(bits), tmp_path / "hasher.ckpt")
+    opened = load(Hasher, tmp_path / "hasher.ckpt")
+    assert dict(opened.hparams) == dict(hasher(bits).hparams)
+    with torch.inference_mode():
+        before, after = hasher(bits)(PICTURES), opened(PICTURES)
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))

@@ -1,0 +1,75 @@
+"""Every choice in conf/ composes, and fits the constructor it names."""
+
+import inspect
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from fashion_lsh.settings import check, resolve, targets
+from fashion_lsh.stages.backbones import BACKBONES
+
+CONF = Path(__file__).parents[1] / "conf"
+CHOICES = [
+    f"{file.parent.relative_to(CONF)}={file.stem}"
+    for file in sorted(CONF.glob("*/*.yaml"))
+    if not file.stem.startswith("_")
+]
+
+
+def settings(*typed: str) -> dict[str, Any]:
+    """Compose train.yaml as the command line would."""
+    root = [] if any(word.startswith("data.root") for word in typed) else ["data.root=/nowhere"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [*typed, *root])
+        return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_choice_fits_its_constructor(choice: str) -> None:
+    chosen = settings(choice)
+    check(chosen)
+    for path, node in targets(chosen):
+        arguments = {name: value for name, value in node.items() if not name.startswith("_")}
+        given = {"categories": ["a"]} if path in ("classifier", "hash") else {}  # only the data knows them
+        inspect.signature(resolve(node["_target_"])).bind(**(given | arguments))
+
+
+def test_every_backbone_has_its_choice() -> None:
+    assert {file.stem for file in (CONF / "backbone").glob("*.yaml")} == set(BACKBONES)
+    assert all(settings(f"backbone={name}")["backbone"]["name"] == name for name in BACKBONES)
+
+
+def test_no_default_stands_in_conf_and_in_the_constructor() -> None:
+    for path, node in targets(settings()):
+        signature = inspect.signature(resolve(node["_target_"]))
+        twice = [name for name in node if name in signature.parameters and _has_default(signature.parameters[name])]
+        assert not twice, f"{path}: {twice} have a default in the constructor too"
+
+
+def test_the_defaults_are_the_promised_ones() -> None:
+    plain = settings()
+    assert plain["backbone"] == {"name": "resnet101", "weights": None}
+    assert plain["data"]["source"] == "shop_street"
+    assert plain["data"]["crop"] == "annotated"
+    assert plain["hash"]["bits"] == 48
+    assert (plain["search"]["distance"], plain["search"]["probes"]) == ("shortlist", 1)
+
+
+def test_hash_none_searches_embeddings() -> None:
+    assert settings("hash=none")["hash"] is None
+    assert settings("hash=none")["search"]["distance"] == "euclidean"
+
+
+@pytest.mark.parametrize("file", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda file: file.stem)
+def test_experiment_is_short_and_names_its_command(file: Path) -> None:
+    lines = file.read_text().splitlines()
+    assert len(lines) <= 15
+    assert lines[1].startswith(("# python train.py", "# python evaluate.py"))
+    assert f"experiment={file.stem}" in lines[1]
+
+
+def _has_default(parameter: inspect.Parameter) -> bool:
+    return parameter.default is not inspect.Parameter.empty

@@ -1,0 +1,101 @@
+"""Files are whole or not there, whatever ends the writing."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fashion_lsh.files import checksum, written
+
+FULL_DISK = """
+import resource, sys
+from fashion_lsh.files import written
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+with written(sys.argv[1]) as draft:
+    draft.write_bytes(bytes(2000))
+"""
+
+
+def write_and_raise(path: Path, error: BaseException) -> None:
+    with written(path) as draft:
+        draft.write_text("ha")
+        raise error
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_file_is_there_when_the_block_ends_and_its_folder_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "some" / "folder" / "a.txt"
+    with written(path) as draft:
+        draft.write_text("whole")
+    assert path.read_text() == "whole"
+    assert names(path.parent) == ["a.txt"]
+
+
+def test_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with written(str(path)) as draft:
+        draft.write_text("new")
+        assert draft.parent == tmp_path  # a rename is at once on one file system only
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_whatever_ends_the_block_leaves_the_old_file_and_no_draft(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(type(error)):
+        write_and_raise(path, error)
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_error_of_the_disk_names_the_file_and_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"a\.txt could not be written \(No space left on device\): free some space"):
+        write_and_raise(tmp_path / "a.txt", OSError(28, "No space left on device"))
+
+
+def test_error_that_is_not_the_disks_comes_through_as_it_is(tmp_path: Path) -> None:
+    error = ValueError("the table has no rows")
+    with pytest.raises(ValueError, match="no rows") as caught:
+        write_and_raise(tmp_path / "a.txt", error)
+    assert caught.value is error
+
+
+def test_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"a\.txt could not be written"), written(tmp_path / "a.txt"):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_full_disk_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    ended = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert f"{path} could not be written (File too large)" in ended.stderr
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_two_processes_do_not_write_one_draft(tmp_path: Path) -> None:
+    with written(tmp_path / "a.txt") as draft:
+        assert str(os.getpid()) in draft.name
+        draft.write_text("mine")
+
+
+def test_checksum_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    content = bytes(range(256)) * 5000  # more than is read at a time
+    path.write_bytes(content)
+    assert checksum(path) == hashlib.sha256(content).hexdigest()
+    path.write_bytes(content[:-1] + b"\0")
+    assert checksum(str(path)) != hashlib.sha256(content).hexdigest()

@@ -1,0 +1,494 @@
+"""A run's folder: which command finds it again, what is in it, what it takes over from others, and that it travels."""
+
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from torch import nn
+
+from fashion_lsh import run as runs
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.evaluation.protocol import Results, encode_part, evaluate
+from fashion_lsh.retrieval.gallery import Gallery
+from fashion_lsh.retrieval.searcher import Search, Searcher
+from fashion_lsh.run import Run
+from fashion_lsh.stages.backbones import Backbone
+from fashion_lsh.stages.classifier import Classifier
+from fashion_lsh.stages.fitting import save
+from fashion_lsh.stages.hasher import Hasher
+
+CATEGORIES = ["circle", "cross", "square"]
+STAGE = {
+    "backbone": "resnet18", "image_size": 32, "margin": 0.1, "epochs": 1, "lr": 0.01, "head_factor": 1.0,
+    "label_smoothing": 0.1, "seed": 0,
+    "optim": {"name": "sgd", "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
+}  # fmt: skip
+SHORTLIST = Search("shortlist", 1, 200)
+
+
+def tiny_backbone(name: str) -> Backbone:
+    return Backbone(name, nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.AdaptiveAvgPool2d(2), nn.Flatten()), 16, 32)
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small checkpoints."""
+    monkeypatch.setattr("fashion_lsh.stages.stage.make_backbone", tiny_backbone)
+
+
+@pytest.fixture
+def data(make_data: Callable[..., GarmentData]) -> GarmentData:
+    return make_data()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, drawn: Path) -> dict[str, Any]:
+    """As train.py has them, in plain values."""
+    return {
+        "name": "test", "seed": 0, "fresh": False, "runs": str(tmp_path / "runs"),
+        "backbone": {"name": "resnet18", "weights": None},
+        "data": {"source": "folder", "root": str(drawn), "split_seed": 0, "workers": 0, "image_size": 32},
+        "classifier": dict(STAGE), "hash": {**STAGE, "bits": 7},
+        "search": {"distance": "shortlist", "probes": 1, "shortlist": 200},
+        "trainer": {"accelerator": "cpu"}, "logger": {"project": None, "tags": []},
+    }  # fmt: skip
+
+
+def changed(settings: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    first, _, rest = key.partition(".")
+    return {**settings, first: {**settings[first], rest: value} if rest else value}
+
+
+def hasher(seed: int = 0) -> Hasher:
+    torch.manual_seed(seed)
+    return Hasher(**STAGE, categories=CATEGORIES, bits=7).eval()  # type: ignore[arg-type]
+
+
+def classifier(seed: int = 0) -> Classifier:
+    torch.manual_seed(seed)
+    return Classifier(**STAGE, categories=CATEGORIES).eval()  # type: ignore[arg-type]
+
+
+def finished(settings: dict[str, Any], data: GarmentData) -> Run:
+    """A run as train.py leaves it, with a model that has learnt nothing."""
+    run = Run.begin(settings, data)
+    save(classifier(), run.path / "classifier.ckpt")
+    save(hasher(), run.path / "hasher.ckpt")
+    gallery = encode_part(hasher(), data, "gallery")
+    Gallery.filed(hasher(), gallery.encoded, gallery.catalogue).save(run.gallery_folder)
+    query = encode_part(hasher(), data, "query")
+    run.write_results(query, searched(run, data, SHORTLIST), {"rows/random/category/map@100": 0.3})
+    return run
+
+
+def searched(run: Run, data: GarmentData, search: Search) -> Results:
+    model = run.model()
+    return evaluate(Searcher(model, run.gallery(model.fingerprint()), search), encode_part(model, data, "query"))
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def keys(run: Run) -> dict[str, str]:
+    return dict(json.loads((run.path / "stages.json").read_text()))
+
+
+def test_the_same_command_finds_the_same_folder(
+    settings: dict[str, Any], make_data: Callable[..., GarmentData]
+) -> None:
+    run = Run.begin(settings, make_data())
+    save(hasher(), run.path / "hasher.ckpt")
+    again = Run.begin(json.loads(json.dumps(settings)), make_data())
+    assert again.path == run.path
+    assert again.path.parent == Path(settings["runs"]) / "test"
+    assert len(again.path.name) == 8
+    assert (again.path / "hasher.ckpt").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("seed", 1), ("data.image_size", 64), ("backbone.weights", "imagenet"), ("classifier.lr", 0.02), ("hash.bits", 8),
+     ("hash", None), ("search.probes", "all"), ("trainer.accelerator", "gpu")],
+)  # fmt: skip
+def test_another_setting_makes_another_folder(
+    key: str, value: Any, settings: dict[str, Any], data: GarmentData
+) -> None:
+    assert Run.begin(changed(settings, key, value), data).path != Run.begin(settings, data).path
+
+
+def test_another_split_or_version_makes_another_folder_and_other_stages(
+    settings: dict[str, Any], make_data: Callable[..., GarmentData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, split = Run.begin(settings, make_data()), Run.begin(settings, make_data(split_seed=1))
+    monkeypatch.setattr(runs, "__version__", "99")
+    version = Run.begin(settings, make_data())
+    assert len({first.path, split.path, version.path}) == 3
+    assert all(len({keys(run)[stage] for run in (first, split, version)}) == 3 for stage in ("classifier", "hasher"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("name", "other"), ("fresh", True), ("logger.project", "mine"), ("data.workers", 4)]
+)
+def test_what_changes_no_result_changes_no_name(
+    key: str, value: Any, settings: dict[str, Any], data: GarmentData
+) -> None:
+    one, other = Run.begin(settings, data), Run.begin(changed(settings, key, value), data)
+    assert one.path.name == other.path.name
+    assert keys(one) == keys(other)
+
+
+def test_the_order_of_settings_changes_no_name(settings: dict[str, Any], data: GarmentData) -> None:
+    turned = {name: settings[name] for name in reversed(settings)}
+    assert Run.begin(turned, data).path == Run.begin(settings, data).path
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "differing"),
+    [("seed", 1, {"classifier", "hasher"}), ("data.image_size", 64, {"classifier", "hasher"}),
+     ("classifier.epochs", 2, {"classifier", "hasher"}), ("trainer.accelerator", "gpu", {"classifier", "hasher"}),
+     ("backbone.weights", "imagenet", {"classifier", "hasher"}), ("hash.bits", 8, {"hasher"}),
+     ("search.probes", 2, set())],
+)  # fmt: skip
+def test_a_stage_depends_on_what_made_it_alone(
+    key: str, value: Any, differing: set[str], settings: dict[str, Any], data: GarmentData
+) -> None:
+    one, other = keys(Run.begin(settings, data)), keys(Run.begin(changed(settings, key, value), data))
+    assert {stage for stage in one if one[stage] != other[stage]} == differing
+
+
+@pytest.mark.parametrize("name", ["latest", "", "..", ".", "a/b", "/a"])
+def test_a_name_that_is_no_folders_is_refused(name: str, settings: dict[str, Any], data: GarmentData) -> None:
+    with pytest.raises(ValueError, match=f"name='{name}': give the name of one folder"):
+        Run.begin(changed(settings, "name", name), data)
+    assert not Path(settings["runs"]).exists()
+
+
+def test_the_latest_run_is_linked_by_a_relative_path(settings: dict[str, Any], data: GarmentData) -> None:
+    first = Run.begin(settings, data)
+    second = Run.begin(changed(settings, "seed", 1), data)
+    link = Path(settings["runs"]) / "latest"
+    assert link.resolve() == second.path.resolve()
+    assert not link.readlink().is_absolute()
+    Run.begin(settings, data)
+    assert link.resolve() == first.path.resolve()
+    assert files(Path(settings["runs"])) == {"latest", "test"}
+
+
+def test_a_begun_run_says_what_was_asked_and_where(
+    settings: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GarmentData, "skipped", property(lambda self: {"a,1": 'too "dark"'}))
+    run = Run.begin(settings, data)
+    assert files(run.path) == {"config.yaml", "stages.json", "environment.json", "skipped.csv", "split.parquet"}
+    assert yaml.safe_load((run.path / "config.yaml").read_text()) == settings == run.config
+    assert set(keys(run)) == {"classifier", "hasher"}
+    assert (run.path / "skipped.csv").read_text().splitlines() == ["id,reason", '"a,1","too ""dark"""']
+    assert Catalogue.open(run.path / "split.parquet").checksum == data.catalogue.checksum
+    assert run.metrics == {}
+
+
+def test_the_environment_is_that_of_the_machine_that_made_the_figures(
+    settings: dict[str, Any], data: GarmentData
+) -> None:
+    run = finished(settings, data)
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert environment["torch"] == torch.__version__.partition("+")[0]
+    assert environment["threads"] == torch.get_num_threads()
+    assert {"python", "processor", "platform", "cores", "gpu", "fashion-lsh", "faiss-cpu"} <= set(environment)
+    run.write_json("environment.json", {"processor": "of another machine"})
+    Run.begin(settings, data)
+    assert json.loads((run.path / "environment.json").read_text()) == {"processor": "of another machine"}
+
+
+def test_a_finished_run_has_its_codes_queries_and_scores(settings: dict[str, Any], data: GarmentData) -> None:
+    run = finished(settings, data)
+    with np.load(run.path / "codes.npz", allow_pickle=False) as arrays:
+        query, gallery = (encode_part(hasher(), data, part) for part in ("query", "gallery"))
+        assert np.array_equal(arrays["query_codes"], query.encoded.codes)
+        assert np.array_equal(arrays["gallery_codes"], gallery.encoded.codes)
+        assert arrays["query_ids"].tolist() == query.catalogue.column("id").tolist()
+        assert arrays["gallery_ids"].tolist() == gallery.catalogue.column("id").tolist()
+    assert pq.read_table(run.path / "queries.parquet")["id"].to_pylist() == query.catalogue.column("id").tolist()
+    assert run.metrics["rows/random/category/map@100"] == 0.3
+    assert run.metrics["query/count"] == len(query.catalogue)
+
+
+def test_scores_are_written_last(settings: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any) -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(Run, "write_queries", full)
+    with pytest.raises(OSError, match="no space"):
+        finished(settings, data)
+    assert Run.begin(settings, data).metrics == {}
+
+
+def test_a_run_without_a_hash_layer_is_answered_by_its_classifier(settings: dict[str, Any], data: GarmentData) -> None:
+    run = Run.begin(changed(settings, "hash", None), data)
+    save(classifier(), run.path / "classifier.ckpt")
+    assert isinstance(run.model(), Classifier)
+    gallery, query = (encode_part(classifier(), data, part) for part in ("gallery", "query"))
+    Gallery.filed(classifier(), gallery.encoded, gallery.catalogue).save(run.gallery_folder)
+    run.write_results(query, searched(run, data, Search("euclidean", 1, 200)), {})
+    with np.load(run.path / "codes.npz", allow_pickle=False) as arrays:
+        assert set(arrays) == {"query_ids", "gallery_ids"}
+
+
+def test_a_folder_that_is_no_run_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(FileNotFoundError, match=r"is no run: it has no config\.yaml; give a folder that train\.py"):
+            Run(path)
+
+
+def test_what_an_unfinished_run_lacks_is_named_with_the_way_out(settings: dict[str, Any], data: GarmentData) -> None:
+    run, way_out = Run.begin(settings, data), r"type its train\.py command again"
+    with pytest.raises(FileNotFoundError, match=rf"no checkpoint at .*hasher\.ckpt.*{way_out}"):
+        run.model()
+    with pytest.raises(FileNotFoundError, match=rf"no gallery in .*{way_out}"):
+        run.gallery(hasher().fingerprint())
+    with pytest.raises(FileNotFoundError, match=rf"has no metrics\.json: {way_out}"):
+        run.add_search("hamming_all", Results({"query/count": 1}, pa.table({"search": ["hamming_all"]}), None))  # type: ignore[arg-type]
+    assert run.metrics == {}
+    assert not (run.path / "queries.parquet").exists()
+
+
+def test_a_stage_that_another_run_finished_is_taken_over_and_is_its_own(
+    settings: dict[str, Any], data: GarmentData, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    other = finished(settings, data)
+    run = Run.begin(changed(changed(settings, "search.probes", 2), "name", "second"), data)
+    stage = hasher(1)
+    assert run.prepared(stage) is stage
+    assert "hasher: the same settings were fitted in" in caplog.text
+    assert (run.path / "hasher.ckpt").read_bytes() == (other.path / "hasher.ckpt").read_bytes()
+    assert not (run.path / "classifier.ckpt").exists()
+    shutil.rmtree(other.path)
+    assert run.model().fingerprint() == hasher().fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("seed", 1), ("data.image_size", 64), ("backbone.name", "resnet34"), ("backbone.weights", None),
+     ("classifier.lr", 1), ("hash.bits", 8), ("trainer.accelerator", "gpu"), ("fresh", True)],
+)  # fmt: skip
+def test_a_stage_is_not_taken_over_where_anything_that_matters_differs(
+    key: str, value: Any, settings: dict[str, Any], data: GarmentData
+) -> None:
+    finished(changed(settings, "backbone.weights", "some.pt"), data)
+    settings = changed(changed(settings, "backbone.weights", "some.pt"), "name", "second")
+    run = Run.begin(changed(settings, key, value), data)
+    run.prepared(hasher())
+    assert not (run.path / "hasher.ckpt").exists()
+
+
+def test_a_stage_of_another_split_is_not_taken_over(
+    settings: dict[str, Any], make_data: Callable[..., GarmentData]
+) -> None:
+    finished(settings, make_data())
+    run = Run.begin(settings, make_data(split_seed=1))
+    run.prepared(hasher())
+    assert not (run.path / "hasher.ckpt").exists()
+
+
+def test_remains_of_a_run_that_was_deleted_stop_no_other(settings: dict[str, Any], data: GarmentData) -> None:
+    other = finished(settings, data)
+    (other.path / "config.yaml").unlink()
+    run = Run.begin(changed(settings, "name", "second"), data)
+    run.prepared(hasher())
+    assert run.model().fingerprint() == hasher().fingerprint()
+
+
+def test_a_stage_of_the_runs_own_is_left_alone(settings: dict[str, Any], data: GarmentData) -> None:
+    finished(settings, data)
+    run = Run.begin(changed(settings, "name", "second"), data)
+    save(hasher(5), run.path / "hasher.ckpt")
+    run.prepared(hasher())
+    assert run.model().fingerprint() == hasher(5).fingerprint()
+
+
+def test_only_a_classifier_that_is_still_to_be_fitted_gets_the_weights_of_the_settings(
+    settings: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(runs, "load_weights", lambda trunk, weights: asked.append((trunk, weights)))
+    run = Run.begin(changed(settings, "backbone.weights", "some.pt"), data)
+    stage = run.prepared(classifier())
+    assert asked == [(stage.backbone, "some.pt")]
+    run.prepared(hasher())
+    save(stage, run.path / "classifier.ckpt")
+    run.prepared(classifier())
+    assert len(asked) == 1
+
+
+def test_fresh_starts_over_and_deletes_its_own_folder_alone(
+    settings: dict[str, Any], data: GarmentData, tmp_path: Path
+) -> None:
+    run, sibling = finished(settings, data), finished(changed(settings, "seed", 1), data)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept.txt").write_text("mine")
+    (run.path / "link").symlink_to(outside)
+    before = {path: path.read_bytes() for path in sibling.path.rglob("*") if path.is_file()}
+    again = Run.begin(changed(settings, "fresh", True), data)
+    assert again.path == run.path
+    assert files(run.path) == {"config.yaml", "stages.json", "environment.json", "skipped.csv", "split.parquet"}
+    assert (outside / "kept.txt").read_text() == "mine"
+    assert before == {path: path.read_bytes() for path in sibling.path.rglob("*") if path.is_file()}
+    assert files(Path(settings["runs"])) == {"latest", "test"}
+
+
+def rows(label: str, *values: float, **columns: list[Any]) -> pa.Table:
+    return pa.table({"search": [label] * len(values), "score": list(values), **columns})
+
+
+def test_rows_of_a_search_take_the_place_of_older_ones_of_the_same(settings: dict[str, Any], data: GarmentData) -> None:
+    run = Run.begin(settings, data)
+    for table in (rows("a", 1, 2), rows("b", 3), rows("a", 4), rows("b", 5, 6)):
+        run.write_queries(table)
+    table = pq.read_table(run.path / "queries.parquet")
+    assert table["search"].to_pylist() == ["a", "b", "b"]
+    assert table["score"].to_pylist() == [4, 5, 6]
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
+@given(
+    written=st.lists(st.tuples(st.sampled_from("abc"), st.lists(st.integers(0, 9), min_size=1, max_size=3)), max_size=6)
+)
+def test_the_rows_that_are_left_are_the_last_of_each_search(
+    tmp_path: Path, written: list[tuple[str, list[int]]]
+) -> None:
+    (tmp_path / "config.yaml").touch()
+    (tmp_path / "queries.parquet").unlink(missing_ok=True)
+    last: dict[str, list[int]] = {}
+    for label, values in written:
+        Run(tmp_path).write_queries(rows(label, *values))
+        last[label] = values
+        table = pq.read_table(tmp_path / "queries.parquet").to_pylist()
+        found = {name: [row["score"] for row in table if row["search"] == name] for name in last}
+        assert found == last
+        assert len(table) == sum(map(len, last.values()))
+
+
+def test_searches_with_other_columns_stand_side_by_side(settings: dict[str, Any], data: GarmentData) -> None:
+    run = Run.begin(settings, data)
+    run.write_queries(rows("a", 1, item=["x"]))
+    run.write_queries(rows("b", 2))
+    assert pq.read_table(run.path / "queries.parquet")["item"].to_pylist() == ["x", None]
+
+
+def test_another_search_stands_beside_the_runs_own(settings: dict[str, Any], data: GarmentData) -> None:
+    run = finished(settings, data)
+    own = run.metrics
+    for _ in range(2):
+        run.add_search("hamming_all", results := searched(run, data, Search("hamming", "all", 200)))
+    added = {name: value for name, value in run.metrics.items() if name not in own}
+    assert own.items() <= run.metrics.items()
+    assert added["rows/hamming_all/category/map@100"] == results.metrics["query/category/map@100"]
+    assert added["rows/hamming_all/search_ms"] == results.metrics["speed/search_ms"]
+    assert all(name.startswith("rows/hamming_all/") for name in added)
+    labels = pq.read_table(run.path / "queries.parquet")["search"].to_pylist()
+    count = len(data.rows("query"))
+    assert labels == ["shortlist_1"] * count + ["hamming_all"] * count
+
+
+def test_scores_are_never_seen_half_written(settings: dict[str, Any], data: GarmentData) -> None:
+    run, seen, done = Run.begin(settings, data), [], threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.append(len(run.metrics))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(20):
+        run.write_json("metrics.json", {f"query/{number}": 0.1 for number in range(5000)})
+    done.set()
+    reader.join()
+    assert set(seen) <= {0, 5000}
+    assert 5000 in [*seen, len(run.metrics)]
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(
+    settings: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.begin(settings, data)
+    run.write_json("metrics.json", {"query/count": 1.0})
+    before = files(run.path)
+
+    def half(self: Path, text: str) -> None:
+        self.write_bytes(text[: len(text) // 2].encode())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(OSError, match=r"metrics\.json could not be written \(No space left on device\)"):
+        run.write_json("metrics.json", {"query/count": 2.0})
+    assert run.metrics == {"query/count": 1.0}
+    assert files(run.path) == before
+
+
+def test_a_failure_is_told_in_the_runs_log(settings: dict[str, Any], data: GarmentData) -> None:
+    run, handlers = Run.begin(settings, data), list(logging.getLogger().handlers)
+
+    def work() -> None:
+        logging.getLogger("fashion_lsh.test").warning("so far so good")
+        raise ZeroDivisionError("by nothing")
+
+    with pytest.raises(ZeroDivisionError), run.logged():
+        work()
+    text = (run.path / "train.log").read_text()
+    assert "WARNING fashion_lsh.test: so far so good" in text
+    assert f"ERROR fashion_lsh.run: failed: {run.path}" in text
+    assert "Traceback (most recent call last)" in text
+    assert "ZeroDivisionError: by nothing" in text
+    assert logging.getLogger().handlers == handlers
+
+
+def test_the_log_of_a_run_grows_and_holds_its_own_alone(settings: dict[str, Any], data: GarmentData) -> None:
+    run, log = Run.begin(settings, data), logging.getLogger("fashion_lsh.test")
+    with run.logged():
+        log.warning("first")
+    log.warning("between")
+    with run.logged():
+        log.warning("second")
+    lines = (run.path / "train.log").read_text().splitlines()
+    assert [line.rpartition(" ")[2] for line in lines] == ["first", "second"]
+
+
+def test_a_run_that_was_copied_elsewhere_answers_the_same(
+    settings: dict[str, Any], data: GarmentData, tmp_path: Path
+) -> None:
+    run = finished(settings, data)
+    before = searched(run, data, SHORTLIST)
+    home = shutil.copytree(run.path, tmp_path / "elsewhere" / "copy")
+    shutil.rmtree(settings["runs"])
+    copy = Run(home)
+    after = searched(copy, data, SHORTLIST)
+    assert np.array_equal(before.hits.rows, after.hits.rows)
+    assert np.array_equal(before.hits.distances, after.hits.distances)
+    assert copy.metrics["query/category/map@100"] == after.metrics["query/category/map@100"]
+    assert copy.config == settings
+    picture = data.catalogue.column("picture")[0]
+    assert np.array_equal(copy.source().picture(picture), data.source.picture(picture))
+
+
+def test_no_file_of_a_run_knows_where_the_run_lies(settings: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
+    run = finished(settings, data)
+    paths = [path for path in run.path.rglob("*") if path.is_file()]
+    knowing = [path.name for path in paths if str(tmp_path).encode() in path.read_bytes()]
+    assert knowing == ["config.yaml"]  # as it was typed: where runs go

@@ -1,0 +1,141 @@
+"""What users type: train, sweep, evaluate and search, each as a process of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["backbone=resnet18", "data=folder", "data.image_size=32", "data.batch_size=16", "data.workers=0",
+         "trainer=smoke", "logger=csv", "classifier.epochs=1"]  # fmt: skip
+
+
+def script(name: str, *words: object, status: int = 0) -> str:
+    """Run a script of the root; what it printed."""
+    command = [sys.executable, str(ROOT / name), *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, env=dict(os.environ))
+    printed = done.stdout + done.stderr
+    assert done.returncode == status, printed[-3000:]
+    return printed
+
+
+@pytest.fixture(scope="module")
+def runs(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with one finished run."""
+    folder = tmp_path_factory.mktemp("runs")
+    script("train.py", *SMALL, f"data.root={drawn}", f"runs={folder}")
+    return folder
+
+
+def test_a_run_is_one_whole_folder(runs: Path) -> None:
+    run = runs / "latest"
+    names = "config.yaml environment.json split.parquet skipped.csv stages.json classifier.ckpt hasher.ckpt index"
+    names += " queries.parquet codes.npz metrics.json sheet.png train.log logs"
+    assert {path.name for path in run.iterdir()} == set(names.split())
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert all(isinstance(value, int | float) for value in metrics.values())
+    assert {"query/accuracy", "query/item/recall@10", "query/category/map@100", "query/category/map@100_best",
+            "speed/search_ms", "speed/end_to_end_ms"} <= set(metrics)  # fmt: skip
+    for row in ("random", "predicted_category", "float", "code", "colour_histogram", "raw_pixels"):
+        assert f"rows/{row}/category/map@100" in metrics
+    with np.load(run / "codes.npz") as codes:
+        assert codes["query_codes"].shape[1] == 6
+        assert len(codes["gallery_ids"]) == len(codes["gallery_codes"]) == metrics["query/gallery_rows"]
+
+
+def test_the_same_command_finds_its_run_and_does_nothing_again(runs: Path, drawn: Path) -> None:
+    before = (runs / "latest" / "metrics.json").stat().st_mtime_ns
+    printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={runs}")
+    assert "**shortlist_1**" in printed
+    assert "epoch 1/" not in printed
+    assert (runs / "latest" / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_a_stopped_run_goes_on_from_its_last_finished_stage(runs: Path, drawn: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs", symlinks=True)
+    run = tmp_path / "runs" / "latest"
+    before = json.loads((run / "metrics.json").read_text())
+    for name in ("hasher.ckpt", "metrics.json"):
+        (run / name).unlink()
+    printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path / 'runs'}")
+    assert "classifier: finished before" in printed
+    after = json.loads((run / "metrics.json").read_text())
+    assert {n: v for n, v in after.items() if not n.startswith("speed/")} == pytest.approx(
+        {n: v for n, v in before.items() if not n.startswith("speed/")}, abs=1e-6
+    )
+
+
+def test_another_hash_layer_reuses_the_classifier(runs: Path, drawn: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs", symlinks=True)
+    printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none")
+    assert "classifier: the same settings were fitted in" in printed
+    assert "**euclidean_1**" in printed
+    assert not (tmp_path / "runs" / "latest" / "hasher.ckpt").exists()
+
+
+def test_a_sweep_of_two_jobs_makes_two_runs(drawn: Path, tmp_path: Path) -> None:
+    script("train.py", "-m", *SMALL, f"data.root={drawn}", f"runs={tmp_path}", "hash=none", "seed=0,1")
+    assert len(list(tmp_path.glob("main/*/metrics.json"))) == 2
+    assert not list(ROOT.glob("multirun*"))
+
+
+def test_evaluate_adds_another_search_and_keeps_what_is_not_typed(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
+    script("evaluate.py", f"run={tmp_path / 'run'}", "search=hamming", "search.probes=all")
+    printed = script("evaluate.py", f"run={tmp_path / 'run'}", "search.probes=2")
+    assert "**shortlist_2**" in printed
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["rows/hamming_all/category/map@100"] == pytest.approx(metrics["rows/code/category/map@100"])
+    table = pq.read_table(tmp_path / "run" / "queries.parquet")
+    assert set(table["search"].to_pylist()) == {"shortlist_1", "hamming_all", "shortlist_2"}
+    assert len(table) == 3 * metrics["query/count"]
+
+
+def test_search_answers_pictures_and_names_the_bad_one(runs: Path, drawn: Path, tmp_path: Path) -> None:
+    picture, bad = drawn.parent / "circle-0-street.png", tmp_path / "no.jpg"
+    bad.write_text("no picture")
+    words = [runs / "latest", picture, bad, "--k", 4, "--box", 4, 4, 40, 40, "--sheet", tmp_path / "sheet.png"]
+    printed = script("search.py", *words, status=1)
+    assert f"skipped {bad}" in printed
+    assert "distance" in printed
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_copied_run_answers_the_same_without_its_pictures(runs: Path, drawn: Path, tmp_path: Path) -> None:
+    shutil.copytree((runs / "latest").resolve(), tmp_path / "copy")
+    picture = tmp_path / "asked.png"
+    shutil.copy(drawn.parent / "cross-3-street.png", picture)
+    there, here = (script("search.py", run, picture, "--probes", "all") for run in (runs / "latest", tmp_path / "copy"))
+    assert there == here
+    assert len(here.splitlines()) > 5
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("hash.bits=0", "hash.bits=0: give at least 1, or hash=none"),
+        ("hash.bits=many", "hash.bits='many'"),
+        ("search.probes=9", "search.probes=9: there are 3 categories"),
+        ("data.categories=[circle,star]", "'star' is unknown; known are circle, cross, square"),
+        ("hash.bitz=3", "bitz"),
+        ("data.image_size=16", "data.image_size=16: resnet18 needs at least 32"),
+        ("split.shares.query=0.0", "split 'query' is empty"),
+        ("data.root=/nowhere.csv", "no catalogue at /nowhere.csv"),
+    ],
+)
+def test_bad_input_is_named_before_any_epoch(drawn: Path, tmp_path: Path, typed: str, message: str) -> None:
+    printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path}", typed, status=1)
+    assert message in printed
+    assert "epoch 1/" not in printed
+    assert not list(tmp_path.glob("*/*/*.ckpt"))
+
+
+def test_scripts_name_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    assert "is no run" in script("search.py", tmp_path, "picture.png", status=2)
+    assert "is no run" in script("evaluate.py", f"run={tmp_path}", status=1)
