@@ -16,6 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from pytorch_lightning.loggers import CSVLogger
 from tabulate import tabulate
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
@@ -34,10 +35,11 @@ OUT = Path("runs/bench/bench.json")
 class Timed(Classifier):
     """A Classifier that notes when each training step begins."""
 
-    began: list[float]
+    began: tuple[float, ...] = ()
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        self.began = [*getattr(self, "began", []), time.perf_counter()]
+    def training_step(self, batch: Batch) -> Tensor:
+        self.began += (time.perf_counter(),)
+        return super().training_step(batch)
 
 
 def main() -> None:
