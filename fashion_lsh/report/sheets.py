@@ -18,12 +18,12 @@ from fashion_lsh.retrieval.searcher import Found, Searcher
 
 TILE, GAP, LINE, HEAD = 112, 10, 16, 44
 INK, PAPER = "#222222", "#ffffff"
-MARKS = {"same item": "#1a9850", "same category": "#f0a30a", "other category": "#d73027", "": "#9a9a9a"}
+MARKS = {"same item": "#1a9850", "same category": "#f0a30a", "other category": "#d73027"}
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a sheet: (H, W, 3) uint8, a caption, and a mark (see MARKS)."""
+    """One picture of a sheet: (H, W, 3) uint8, a caption, and one of MARKS or none."""
 
     picture: np.ndarray
     caption: str = ""
@@ -122,7 +122,7 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) ->
 def _key(draw: ImageDraw.ImageDraw, used: set[str]) -> None:
     x = GAP
     for mark, colour in MARKS.items():
-        if mark and mark in used:
+        if mark in used:
             draw.rectangle((x, 6, x + 12, 18), fill=colour)
             draw.text((x + 17, 5), mark, INK, _font(12))
             x += 34 + int(draw.textlength(mark, _font(12)))

@@ -120,5 +120,5 @@ class Stage(pl.LightningModule, ABC):
         digest = hashlib.sha256(json.dumps([self.image_size, self.margin, self.threshold]).encode())
         for name, value in sorted(self.state_dict().items()):
             digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(value.detach().cpu().numpy().tobytes())
         return digest.hexdigest()

@@ -163,6 +163,22 @@ def test_weights_that_change_places_change_the_fingerprint() -> None:
     assert stage.fingerprint() != before
 
 
+@pytest.mark.parametrize("other", [torch.ones(1), torch.ones(()).view(torch.int32)], ids=["shape", "dtype"])
+def test_the_same_bytes_in_another_shape_or_type_change_the_fingerprint(other: Tensor) -> None:
+    stage = stage_of(Classifier)
+    before = stage.fingerprint()
+    stage.temperature = other
+    assert stage.fingerprint() != before
+
+
+def test_the_same_bytes_under_another_name_change_the_fingerprint() -> None:
+    stage = stage_of(Classifier)
+    before = stage.fingerprint()
+    del stage.temperature
+    stage.register_buffer("temperature_", torch.ones(()))
+    assert stage.fingerprint() != before
+
+
 @BOTH
 def test_how_a_stage_is_used_does_not_change_its_fingerprint(kind: type[Stage]) -> None:
     stage = stage_of(kind)

@@ -1,0 +1,98 @@
+"""What a run says of itself, word for word."""
+
+from typing import Any
+
+import pytest
+
+from fashion_lsh.report.tables import describe, score_table, summary
+
+METRICS = {
+    "query/count": 1200,
+    "query/gallery_rows": 25431,
+    "query/accuracy": 0.87654,
+    "query/top5_accuracy": 0.99,
+    "query/macro_f1": 0.8551,
+    "speed/search_ms": 0.1234,
+    "speed/search_ms_p95": 0.2,
+    "speed/end_to_end_ms": 23.456,
+    "query/category/map@100": 0.8001,
+    "query/category/map@100_low": 0.79,
+    "query/category/map@100_high": 0.81049,
+    "query/category/map@100_best": 0.9,
+    "rows/random/category/map@100": 0.1,
+    "rows/float/category/map@100": 0.85,
+    "rows/hamming_all/category/map@100": 0.75,
+}
+OF_ITEMS = {
+    f"{row}/item/{score}{end}": value
+    for row, value in (("query", 0.5), ("rows/random", 0.0004), ("rows/float", 1.0))
+    for score in ("recall@1", "recall@10", "map@100")
+    for end in ("", "_low", "_high")
+}
+CONFIG: dict[str, Any] = {
+    "backbone": {"name": "resnet18", "weights": "imagenet"},
+    "hash": {"bits": 48},
+    "data": {"source": "fashion_mnist", "image_size": 64, "searched": "gallery"},
+}
+TABLE = """\
+| row            | category mAP@100     | item recall@1        | item recall@10       | item mAP@100         |
+|:---------------|:---------------------|:---------------------|:---------------------|:---------------------|
+| **shortlist_1** | 0.800 [0.790, 0.810] | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] |
+| float          | 0.850                | 1.000                | 1.000                | 1.000                |
+| hamming_all    | 0.750                | –                    | –                    | –                    |
+| random         | 0.100                | 0.000                | 0.000                | 0.000                |"""
+
+
+def changed(**groups: Any) -> dict[str, Any]:
+    return {name: values and {**values, **groups.get(name, {})} for name, values in CONFIG.items()}
+
+
+def cells(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+
+
+def test_the_table_holds_the_search_with_intervals_and_the_rows_beside_it() -> None:
+    found, wanted = cells(score_table(METRICS | OF_ITEMS, "shortlist_1")), cells(TABLE)
+    assert [found[0], *found[2:]] == [wanted[0], *wanted[2:]]
+    assert all(set(cell) <= set(":-") for cell in found[1])  # markdown
+
+
+def test_without_items_the_table_has_no_item_columns() -> None:
+    assert cells(score_table(METRICS, "shortlist_1"))[0] == ["row", "category mAP@100"]
+
+
+def test_a_row_of_the_search_itself_is_not_shown_twice() -> None:
+    rows = [line[0] for line in cells(score_table(METRICS, "hamming_all"))[2:]]
+    assert rows == ["**hamming_all**", "float", "random"]
+
+
+def test_the_summary_tells_the_set_up_the_classifier_and_the_speed() -> None:
+    assert summary(METRICS, CONFIG) == (
+        "resnet18 (imagenet), 48 bits, fashion_mnist at 64 px; 1,200 queries, 25,431 in the gallery\n"
+        "top-1 0.877, top-5 0.990, macro F1 0.855; search 0.12 ms, picture to hits 23.5 ms (medians, one at a time)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "note"),
+    [
+        ({"source": "shop_street"}, " (items are re-viewed garments)"),
+        ({"searched": "train"}, " (the training pictures are searched)"),
+        (
+            {"source": "shop_street", "searched": "train"},
+            " (items are re-viewed garments; the training pictures are searched)",
+        ),
+    ],
+)
+def test_what_a_figure_must_be_read_with_stands_beside_it(data: dict[str, str], note: str) -> None:
+    assert summary(METRICS, changed(data=data)).splitlines()[0].endswith(f"in the gallery{note}")
+
+
+def test_no_weights_and_no_hash_layer_are_said_so() -> None:
+    config = changed(backbone={"weights": None}) | {"hash": None}
+    assert summary(METRICS, config).startswith("resnet18 (from scratch), no hash layer, fashion_mnist")
+
+
+def test_a_run_is_described_by_both() -> None:
+    table, lines = describe(METRICS, CONFIG, "hamming_1").split("\n\n")
+    assert (table, lines) == (score_table(METRICS, "hamming_1"), summary(METRICS, CONFIG))
