@@ -44,7 +44,9 @@ def test_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
         draft.write_text("new")
         assert draft.parent == tmp_path  # a rename is at once on one file system only
         assert path.read_text() == "old"
+        number = draft.stat().st_ino
     assert path.read_text() == "new"
+    assert path.stat().st_ino == number  # renamed, not copied
     assert names(tmp_path) == ["a.txt"]
 
 

@@ -97,7 +97,7 @@ def calibrate(stage: Stage, data: GarmentData) -> None:
 def save(stage: Stage, path: Path, **facts: float) -> None:
     """Write weights and hyper-parameters, whole or not at all."""
     content = {
-        "state_dict": stage.state_dict(),
+        "state_dict": {name: value.cpu() for name, value in stage.state_dict().items()},  # opens without a GPU
         "hyper_parameters": dict(stage.hparams),
         "pytorch-lightning_version": version("pytorch-lightning"),
         "facts": facts,

@@ -91,6 +91,13 @@ def test_csv_leaves_names_as_they_are(tmp_path: Path, name: str) -> None:
     assert {found.column(column)[0] for column in TEXTS[:-3]} == {name}
 
 
+def test_long_csv_with_names_of_several_lines_opens(tmp_path: Path) -> None:
+    names = [f"line\nand line {number}" * 3 for number in range(30_000)]  # more than is read at a time
+    with (tmp_path / "c.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("picture", "category"), *((name, "hat") for name in names)])
+    assert Catalogue.open(tmp_path / "c.csv").column("picture").tolist() == names
+
+
 def test_numbers_as_ids_stay_text_in_csv(tmp_path: Path) -> None:
     text = "id,picture,category,item,group\n007,1,2,03,4.50\n8,2,2,,\n"
     found = Catalogue.open(written_csv(tmp_path / "c.csv", text))

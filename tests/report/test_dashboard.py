@@ -2,6 +2,8 @@
 
 import json
 import struct
+import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,24 +56,29 @@ def chunks(content: bytes) -> Iterator[tuple[int, bytes]]:
         place += 7 + size
 
 
-def records(folder: Path) -> list[Any]:
-    """All records of the one offline run below `folder`."""
-    [path] = folder.glob("wandb/offline-run-*/*.wandb")
-    found, held = [], b""
+def records(path: Path) -> dict[str, list[Any]]:
+    """What stands in a run's file, by kind."""
+    found, held = defaultdict(list), b""
     for kind, payload in chunks(path.read_bytes()):
         held += payload
         if kind in (1, 4):  # whole, or the last piece
-            found.append(proto.Record.FromString(held))
-            held = b""
+            record, held = proto.Record.FromString(held), b""
+            found[record.WhichOneof("record_type")].append(getattr(record, record.WhichOneof("record_type")))
     return found
 
 
-def logged(folder: Path, kind: str) -> list[Any]:
-    return [getattr(record, kind) for record in records(folder) if record.WhichOneof("record_type") == kind]
+def logged(folder: Path) -> dict[str, list[Any]]:
+    """All records of the one offline run below `folder`; its file is whole some time after the run has ended."""
+    [path] = folder.glob("wandb/offline-run-*/*.wandb")
+    end = time.monotonic() + 20
+    while "exit" not in (found := records(path)):
+        assert time.monotonic() < end, f"the run did not end: it holds {dict(found)}"
+        time.sleep(0.02)
+    return found
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    updates = [item for record in logged(folder, "summary") for item in record.update]
+    updates = [item for record in logged(folder)["summary"] for item in record.update]
     return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in updates}
 
 
@@ -98,7 +105,7 @@ def test_a_run_is_open_in_its_block_and_ended_after_it(folder: Path) -> None:
         assert run is not None
         assert run.offline
     assert wandb.run is None
-    [begun, *_], [end] = logged(folder, "run"), logged(folder, "exit")
+    [begun, *_], [end] = logged(folder)["run"], logged(folder)["exit"]
     assert (begun.project, begun.display_name, begun.run_group) == ("fashion-lsh", "main-0a1b2c3d", "main")
     assert list(begun.tags) == ["autumn", "resnet18", "folder"]
     assert {item.key: json.loads(item.value_json) for item in begun.config.update}["seed"] == 3
@@ -110,7 +117,7 @@ def test_a_block_that_raises_ends_its_run_as_failed(error: type[BaseException], 
     with pytest.raises(error, match="in the third epoch"), tracked(folder, CONFIG):
         raise error("in the third epoch")
     assert wandb.run is None
-    assert [end.exit_code for end in logged(folder, "exit")] == [1]
+    assert [end.exit_code for end in logged(folder)["exit"]] == [1]
 
 
 def test_without_a_project_nothing_is_begun_and_nothing_written(
@@ -176,7 +183,7 @@ def test_what_is_published_is_in_the_run(folder: Path) -> None:
     found = table(media, "retrieved")
     assert found["columns"] == ["query", "crop", "hit 1", "hit 2"]
     assert [[cell is None for cell in row] for row in found["data"]] == [[False] * 4, [False, False, True, True]]
-    history = {item.key or item.nested_key[0] for record in logged(folder, "history") for item in record.item}
+    history = {item.key or item.nested_key[0] for record in logged(folder)["history"] for item in record.item}
     assert {"query/confusion_matrix_table", "query/pr_curve_table", "query/retrieved"} <= history
     staged = [path for path in folder.parent.glob("WANDB_DATA_DIR/**/*") if path.is_file()]
     assert len([path for path in staged if path.read_bytes().startswith(b"\x89PNG")]) == 6

@@ -324,6 +324,12 @@ def foreign(path: Path) -> None:
     faiss.write_index_binary(faiss.IndexBinaryIVF(quantiser, 16, 2), str(path))
 
 
+def by_products(path: Path) -> None:
+    quantiser = faiss.IndexFlatIP(8)
+    quantiser.add(np.zeros((2, 8), np.float32))
+    faiss.write_index(faiss.IndexIVFFlat(quantiser, 8, 2, faiss.METRIC_INNER_PRODUCT), str(path))
+
+
 @pytest.mark.parametrize(
     ("kind", "write"),
     [
@@ -334,6 +340,7 @@ def foreign(path: Path) -> None:
         (HashIndex, lambda path: faiss.write_index_binary(faiss.IndexBinaryFlat(8), str(path))),
         (FloatIndex, lambda path: faiss.write_index(faiss.IndexFlatL2(8), str(path))),
         (HashIndex, foreign),
+        (FloatIndex, by_products),
     ],
 )
 def test_a_file_of_another_kind_is_refused(kind: type[Any], write: Callable[[Path], object], tmp_path: Path) -> None:

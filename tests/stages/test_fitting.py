@@ -253,10 +253,10 @@ def test_a_fit_of_a_real_backbone_that_was_stopped_ends_as_one_that_was_not(make
 
 
 @pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(("accuracies", "best"), [((0.9, 0.8, 0.7, 0.6), 0), ((0.4, 0.3, 0.9, 0.6), 2)])
 def test_a_fit_goes_on_from_the_last_epoch_it_ended_be_it_the_best_or_not(
-    make_data: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    accuracies: tuple[float, ...], best: int, make_data: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    accuracies = (0.9, 0.8, 0.7, 0.6)
     with pytest.MonkeyPatch.context() as patch:
         stopped_in_the_middle_of(3, patch)
         with pytest.raises(RuntimeError, match="the power went out"):
@@ -264,7 +264,7 @@ def test_a_fit_goes_on_from_the_last_epoch_it_ended_be_it_the_best_or_not(
     caplog.set_level(logging.INFO)
     resumed = fitted(scripted(*accuracies), make_data(), tmp_path)
     assert epochs_of(caplog) == ["4/4"]
-    assert torch.equal(resumed.head.weight, first.seen[0]["head.weight"])  # the best was seen before the stop
+    assert torch.equal(resumed.head.weight, first.seen[best]["head.weight"])  # the best was seen before the stop
 
 
 @pytest.mark.usefixtures("tiny")
@@ -300,7 +300,7 @@ def test_a_finished_stage_is_read_and_not_fitted_again(
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize(("patience", "ended"), [(1, 3), (2, 4), (None, 5)])
+@pytest.mark.parametrize(("patience", "ended"), [(0, 3), (1, 3), (2, 4), (None, 5)])
 def test_a_fit_ends_after_so_many_epochs_without_a_better_one(
     patience: int | None, ended: int, make_data: Make, tmp_path: Path
 ) -> None:
