@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -57,9 +58,9 @@ class GarmentData(pl.LightningDataModule):
         shares: dict[str, float],
         searched: Literal["gallery", "train"],
         split_seed: int,
-        batch_size: int,
-        workers: int,
-        epoch_pictures: int | None,
+        batch_size: PositiveInt,
+        workers: NonNegativeInt,
+        epoch_pictures: PositiveInt | None,
         balanced: bool,
         seed: int,
     ) -> None:

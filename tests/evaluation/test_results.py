@@ -77,7 +77,7 @@ def test_queries_of_an_item_are_drawn_together_and_those_without_one_alone() -> 
 
 
 def test_a_garment_is_shared_where_another_item_of_its_group_is_in_the_gallery() -> None:
-    gallery = catalogue(["a", "a2", "b", "c", ""], ["g", "g", "h", "", "h"], "g")
+    gallery = catalogue(["a", "a2", "b", "c", "", "x"], ["g", "g", "h", "", "h", ""], "g")
     query = catalogue(["a", "b", "c", "d", "e"], ["g", "h", "", "h", "z"])
     #  shared: a (by a2), b (by the nameless row of h), d (by b); alone: c has no group, e has none in the gallery
     values = np.array([0.1, 0.2, 0.4, NAN, 0.8])

@@ -52,6 +52,8 @@ def chunks(content: bytes) -> Iterator[tuple[int, bytes]]:
             place += 32768 - place % 32768
             continue
         _, size, kind = struct.unpack_from("<IHB", content, place)
+        if place + 7 + size > len(content):  # it is still being written
+            return
         yield kind, content[place + 7 : place + 7 + size]
         place += 7 + size
 
