@@ -60,7 +60,7 @@ def fit(
     monitor: dict[str, Any] = {"monitor": f"{stage.name}/val/accuracy", "mode": "max"}
     keep = ModelCheckpoint(drafts, filename="best", enable_version_counter=False, **monitor)
     every = ModelCheckpoint(drafts, filename="last", enable_version_counter=False)  # after `keep`: knows what it kept
-    callbacks: list[Callback] = [keep, every, EpochLog(), RichProgressBar()]
+    callbacks: list[Callback] = [keep, every, EpochLog(), RichProgressBar(refresh_rate=10)]
     if patience is not None:
         callbacks.append(Patience(patience=patience, **monitor))
     runner = pl.Trainer(
