@@ -33,7 +33,7 @@ bench: .venv/.stamp
 
 lock: | $(UV)
 	@echo "lock: requirements.lock from pyproject.toml"
-	@$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest \
+	@$(UV) pip compile pyproject.toml --extra dev --extra lite --universal --python-version 3.11 --fork-strategy fewest \
 		--no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock $(ARGS) > /dev/null
 
 clean:

@@ -1,6 +1,7 @@
 """make bench: what the framework costs over bare PyTorch; figures into runs/bench/bench.json."""
 
 import json
+import logging
 import tempfile
 import time
 import warnings
@@ -45,6 +46,7 @@ class Timed(Classifier):
 def main() -> None:
     """Time each pair in turns, print the table, write the file."""
     warnings.filterwarnings("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no hints
     with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
         cfg = compose("train", ["backbone=resnet18", f"data.epoch_pictures={64 * (STEPS + 1)}", "classifier.epochs=1"])
     data = instantiate(cfg.data, _convert_="all")
@@ -80,7 +82,7 @@ def loader_rate(data: GarmentData) -> float:
 def bare_train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
     """A plain loop: same loader, network, loss and optimizer."""
     model = Classifier(**arguments).train()
-    chosen = optimizer([(model.parameters(), arguments["lr"])], arguments["optim"])
+    chosen = optimizer([(model.parameters(), arguments["optim"]["lr"])], arguments["optim"])
 
     def step(batch: Batch) -> None:
         chosen.zero_grad()

@@ -33,3 +33,8 @@ def checksum(path: str | Path) -> str:
     """SHA-256 of a file, in hex."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: `fashion_lsh` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fashion_lsh"

@@ -1,7 +1,6 @@
 """A run is one folder: all that was asked, made and found, with relative paths inside."""
 
 import csv
-import hashlib
 import json
 import logging
 import os
@@ -18,12 +17,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from fashion_lsh import __version__
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.protocol import Pictures, Results
 from fashion_lsh.files import written
+from fashion_lsh.keys import run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.stages.backbones import load_weights
 from fashion_lsh.stages.classifier import Classifier
@@ -34,10 +33,6 @@ from fashion_lsh.stages.stage import Stage
 log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=Stage)
-
-UNIMPORTANT = ("name", "fresh", "logger", "runs")  # settings that change no result
-OF_CLASSIFIER = ["data", "backbone", "classifier", "trainer", "seed"]  # settings that a stage depends on
-OF_STAGE = {"classifier": OF_CLASSIFIER, "hasher": [*OF_CLASSIFIER, "hash"]}
 
 
 @dataclass(frozen=True)
@@ -66,16 +61,14 @@ class Run:
         name = str(settings["name"])
         if Path(name).name != name or name in ("", "..", "latest"):
             raise ValueError(f"{name=}: give the name of one folder, and not `latest`")
-        facts = {"split": data.catalogue.checksum, "version": __version__}
-        matters = {name: value for name, value in _without_workers(settings).items() if name not in UNIMPORTANT}
-        path = Path(settings["runs"]) / name / _digest({**matters, **facts})
+        split = data.catalogue.checksum
+        path = Path(settings["runs"]) / name / run_key(settings, split)
         if settings["fresh"] and path.exists():
             shutil.rmtree(path)
         with written(path / "config.yaml") as draft:
             draft.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
-        keys = {stage: _digest({**{k: matters[k] for k in names}, **facts}) for stage, names in OF_STAGE.items()}
         run = cls(path)
-        run.write_json("stages.json", keys)
+        run.write_json("stages.json", stage_keys(settings, split))
         if not run.metrics:  # what made the figures, not what reads them
             run.write_json("environment.json", environment())
         run._write_skipped(data.skipped)
@@ -101,9 +94,10 @@ class Run:
 
     def model(self) -> Hasher | Classifier:
         """The fitted model that answers: the Hasher, or with hash=none the Classifier."""
-        if self.config["hash"] is None:
-            return load(Classifier, self.path / "classifier.ckpt")
-        return load(Hasher, self.path / "hasher.ckpt")
+        config = self.config
+        if config["hash"] is None:
+            return load(Classifier, self.path / "classifier.ckpt", config["trainer"]["accelerator"])
+        return load(Hasher, self.path / "hasher.ckpt", config["trainer"]["accelerator"])
 
     def gallery(self, fingerprint: str) -> Gallery:
         """What it filed, for the model of this fingerprint."""
@@ -119,9 +113,14 @@ class Run:
 
         One that another run fitted with the same settings on the same data is taken over; one that starts from
         nothing gets the backbone weights that the settings name.
+
+        Raises:
+            ValueError: the backbone is frozen and has no weights to keep.
         """
         self._reuse(stage.name)
         weights = self.config["backbone"]["weights"]
+        if stage.frozen and weights is None:
+            raise ValueError("backbone.frozen=true would keep random weights: give backbone.weights=imagenet or a path")
         if stage.name == "classifier" and not (self.path / "classifier.ckpt").exists():
             log.info("backbone %s starts from %s", stage.backbone.name, load_weights(stage.backbone, weights))
         return stage
@@ -199,16 +198,6 @@ class Run:
 def _plain(values: np.ndarray) -> np.ndarray:
     """Texts as fixed-width characters, so that numpy opens them without unpickling."""
     return values.astype(str) if values.dtype == object else values
-
-
-def _without_workers(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """How many processes load the pictures changes no result."""
-    data = {name: value for name, value in settings["data"].items() if name != "workers"}
-    return {**settings, "data": data}
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _point(link: Path, target: Path) -> None:

@@ -38,7 +38,7 @@ def test_choice_fits_its_constructor(choice: str) -> None:
 
 
 def test_every_backbone_has_its_choice() -> None:
-    assert {file.stem for file in (CONF / "backbone").glob("*.yaml")} == set(BACKBONES)
+    assert {file.stem for file in (CONF / "backbone").glob("[!_]*.yaml")} == set(BACKBONES)
     assert all(settings(f"backbone={name}")["backbone"]["name"] == name for name in BACKBONES)
 
 
@@ -51,7 +51,7 @@ def test_no_default_stands_in_conf_and_in_the_constructor() -> None:
 
 def test_the_defaults_are_the_promised_ones() -> None:
     plain = settings()
-    assert plain["backbone"] == {"name": "resnet101", "weights": None}
+    assert plain["backbone"] == {"name": "resnet101", "weights": None, "frozen": False, "lr_factor": 1.0}
     assert plain["data"]["source"] == "shop_street"
     assert plain["data"]["crop"] == "annotated"
     assert plain["hash"]["bits"] == 48

@@ -33,9 +33,10 @@ from fashion_lsh.stages.hasher import Hasher
 
 CATEGORIES = ["circle", "cross", "square"]
 STAGE = {
-    "backbone": "resnet18", "image_size": 32, "margin": 0.1, "epochs": 1, "lr": 0.01, "head_factor": 1.0,
+    "backbone": "resnet18", "image_size": 32, "margin": 0.1,
+    "frozen": False, "epochs": 1, "lr_factor": 1.0, "head_factor": 1.0,
     "label_smoothing": 0.1, "seed": 0,
-    "optim": {"name": "sgd", "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
+    "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
 }  # fmt: skip
 SHORTLIST = Search("shortlist", 1, 200)
 
@@ -122,8 +123,8 @@ def test_the_same_command_finds_the_same_folder(
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("seed", 1), ("data.image_size", 64), ("backbone.weights", "imagenet"), ("classifier.lr", 0.02), ("hash.bits", 8),
-     ("hash", None), ("search.probes", "all"), ("trainer.accelerator", "gpu")],
+    [("seed", 1), ("data.image_size", 64), ("backbone.weights", "imagenet"), ("classifier.lr_factor", 2),
+     ("hash.bits", 8), ("hash", None), ("search.probes", "all"), ("trainer.accelerator", "gpu")],
 )  # fmt: skip
 def test_another_setting_makes_another_folder(
     key: str, value: Any, settings: dict[str, Any], data: GarmentData
@@ -135,7 +136,7 @@ def test_another_split_or_version_makes_another_folder_and_other_stages(
     settings: dict[str, Any], make_data: Callable[..., GarmentData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, split = Run.begin(settings, make_data()), Run.begin(settings, make_data(split_seed=1))
-    monkeypatch.setattr(runs, "__version__", "99")
+    monkeypatch.setattr("fashion_lsh.keys.__version__", "99")
     version = Run.begin(settings, make_data())
     assert len({first.path, split.path, version.path}) == 3
     assert all(len({keys(run)[stage] for run in (first, split, version)}) == 3 for stage in ("classifier", "hasher"))
@@ -169,6 +170,19 @@ def test_a_stage_depends_on_what_made_it_alone(
 ) -> None:
     one, other = keys(Run.begin(settings, data)), keys(Run.begin(changed(settings, key, value), data))
     assert {stage for stage in one if one[stage] != other[stage]} == differing
+
+
+def test_other_weights_in_a_file_of_the_same_name_make_another_folder_and_other_stages(
+    settings: dict[str, Any], data: GarmentData, tmp_path: Path
+) -> None:
+    file = tmp_path / "some.pt"
+    settings = changed(settings, "backbone.weights", str(file))
+    found = []
+    for content in (b"one", b"two", b"one"):
+        file.write_bytes(content)
+        found.append(Run.begin(settings, data))
+    assert found[0].path == found[2].path != found[1].path
+    assert all(keys(found[0])[stage] != keys(found[1])[stage] for stage in ("classifier", "hasher"))
 
 
 @pytest.mark.parametrize("name", ["latest", "", "..", ".", "a/b", "/a"])
@@ -285,7 +299,7 @@ def test_a_stage_that_another_run_finished_is_taken_over_and_is_its_own(
 @pytest.mark.parametrize(
     ("key", "value"),
     [("seed", 1), ("data.image_size", 64), ("backbone.name", "resnet34"), ("backbone.weights", None),
-     ("classifier.lr", 1), ("hash.bits", 8), ("trainer.accelerator", "gpu"), ("fresh", True)],
+     ("classifier.lr_factor", 1), ("hash.bits", 8), ("trainer.accelerator", "gpu"), ("fresh", True)],
 )  # fmt: skip
 def test_a_stage_is_not_taken_over_where_anything_that_matters_differs(
     key: str, value: Any, settings: dict[str, Any], data: GarmentData

@@ -12,15 +12,17 @@ from fashion_lsh.retrieval.searcher import Search
 from fashion_lsh.settings import check, resolve, targets
 from fashion_lsh.stages.classifier import Classifier
 
-OPTIM = {"name": "sgd", "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1}
+OPTIM = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1}
 CLASSIFIER = {
     "_target_": "fashion_lsh.stages.classifier.Classifier", "backbone": "resnet18", "image_size": 64, "margin": 0.1,
-    "epochs": 4, "lr": 0.05, "head_factor": 1.0, "label_smoothing": 0.1, "optim": OPTIM, "seed": 0,
+    "frozen": False, "epochs": 4, "lr_factor": 1.0, "head_factor": 1.0, "label_smoothing": 0.1,
+    "optim": OPTIM, "seed": 0,
 }  # fmt: skip
 DATA = {
     "_target_": "fashion_lsh.catalogue.datamodule.GarmentData", "source": "folder", "root": None, "categories": None,
-    "crop": "whole", "margin": 0.1, "image_size": 64, "shares": {"train": 0.8, "val": 0.2}, "searched": "train",
-    "split_seed": 0, "batch_size": 64, "workers": 1, "epoch_pictures": None, "balanced": False, "seed": 0,
+    "sources": None, "crop": "whole", "margin": 0.1, "image_size": 64, "jitter": 0.1,
+    "shares": {"train": 0.8, "val": 0.2}, "searched": "train", "leaks": "refuse", "split_seed": 0,
+    "batch_size": 64, "workers": 1, "epoch_pictures": None, "balanced": False, "seed": 0,
 }  # fmt: skip
 SEARCH = {"_target_": "fashion_lsh.retrieval.searcher.Search", "distance": "hamming", "probes": 1, "shortlist": 200}
 SETTINGS = {"seed": 0, "classifier": CLASSIFIER, "data": DATA, "search": SEARCH, "hash": None}
@@ -37,7 +39,7 @@ def changed(key: str, value: Any) -> dict[str, Any]:
 
 
 GOOD = [
-    ("classifier.lr", 1),  # an integer is a number
+    ("classifier.optim.lr", 1),  # an integer is a number
     ("classifier.optim.weight_decay", 0),
     ("data.root", "pictures"),
     ("data.categories", ["dress", "shirt"]),
@@ -49,15 +51,15 @@ GOOD = [
 ]
 BAD = [
     ("classifier.epochs", True),  # True is no number
-    ("classifier.lr", True),
+    ("classifier.optim.lr", True),
     ("classifier.epochs", 2.0),
     ("classifier.epochs", "4"),
     ("classifier.epochs", None),
     ("classifier.epochs", 0),
     ("classifier.epochs", -1),
-    ("classifier.lr", 0),
-    ("classifier.lr", "fast"),
-    ("classifier.lr", float("nan")),
+    ("classifier.optim.lr", 0),
+    ("classifier.optim.lr", "fast"),
+    ("classifier.optim.lr", float("nan")),
     ("classifier.image_size", 0),
     ("classifier.margin", -0.1),
     ("classifier.head_factor", 0.0),
@@ -120,7 +122,7 @@ def test_a_bad_element_of_a_list_is_shown() -> None:
         check(changed("data.categories", ["dress", 7]))
 
 
-@pytest.mark.parametrize("name", ["epoch", "optim.lr", "_epochs"])
+@pytest.mark.parametrize("name", ["epoch", "optim.rate", "_epochs"])
 def test_an_unknown_key_is_refused_with_those_there_are(name: str) -> None:
     typed = changed("classifier", {**CLASSIFIER, name: 3})
     if name.startswith("_"):

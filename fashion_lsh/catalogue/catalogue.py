@@ -35,6 +35,7 @@ COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
     "main": (pa.bool_(), True),  # the picture is about this garment: others in it serve the detector only
 }
 BOX = ("x1", "y1", "x2", "y2")
+OTHER_NAMES = {"path": "picture", "label": "category", "near_dup_group": "group"}  # that columns have in manifests
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,10 @@ class Catalogue:
             FileNotFoundError: there is no such file.
             ValueError: it is neither, it is damaged, or its rows make no catalogue; names the file.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"no catalogue at {path}: give a .parquet or .csv file")
-        if path.suffix.lower() not in (".parquet", ".csv"):
-            raise ValueError(f"{path} is no catalogue: give a .parquet or .csv file")
+        table = read_table(path)
         try:
-            return cls(_read_csv(path) if path.suffix.lower() == ".csv" else pa.parquet.read_table(path))
-        except (ValueError, OSError, pa.ArrowException) as error:  # pyarrow has all three for a damaged file
+            return cls(table)
+        except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
     def save(self, path: str | Path) -> None:
@@ -138,9 +135,35 @@ class Catalogue:
         return digest.hexdigest()
 
 
+def read_table(path: str | Path) -> pa.Table:
+    """Read `*.parquet`, or `*.csv` with a header line; columns of OTHER_NAMES get the catalogue's names.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is neither, or it is damaged; names the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no catalogue at {path}: give a .parquet or .csv file")
+    if path.suffix.lower() not in (".parquet", ".csv"):
+        raise ValueError(f"{path} is no catalogue: give a .parquet or .csv file")
+    try:
+        table = _read_csv(path) if path.suffix.lower() == ".csv" else pa.parquet.read_table(path)
+    except (ValueError, OSError, pa.ArrowException) as error:  # pyarrow has all three for a damaged file
+        raise ValueError(f"{path}: {error}") from error
+    taken = set(table.column_names)
+    return table.rename_columns([_renamed(name, taken) for name in table.column_names])
+
+
+def _renamed(column: str, taken: set[str]) -> str:
+    name = OTHER_NAMES.get(column, column)
+    return column if name in taken else name
+
+
 def _read_csv(path: Path) -> pa.Table:
     """Text columns stay text (`007`), empty cells and all."""
     text = {name: kind for name, (kind, _) in COLUMNS.items() if kind == pa.string()}
+    text |= {other: COLUMNS[name][0] for other, name in OTHER_NAMES.items()}
     convert = pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
     return pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=convert)
 

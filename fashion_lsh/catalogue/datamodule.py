@@ -1,20 +1,20 @@
 """Catalogue and pictures to batches."""
 
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.catalogue import BOX, Catalogue
 from fashion_lsh.catalogue.crops import clamp, cut, jitter
 from fashion_lsh.catalogue.sampler import EpochSampler
 from fashion_lsh.catalogue.sources import Source, open_source
-from fashion_lsh.catalogue.splits import check_disjoint, split
+from fashion_lsh.catalogue.splits import check_disjoint, split, without_leaks
 
 Part = Literal["train", "val", "query", "gallery"]
 
@@ -34,11 +34,15 @@ class GarmentData(pl.LightningDataModule):
         source: name of the data set (see sources).
         root: where its files lie; None where it needs none.
         categories: the categories to keep; None: all.
+        sources: of a catalogue merged from several, those to keep (its column `source`); None: all.
         crop: `annotated` cuts each garment out by its box, `whole` keeps the picture.
         margin: share of the box added on each side of a crop.
         image_size: side of a crop in pixels.
+        jitter: how far each side of a training crop moves at most, as a share of its width or height.
         shares: share of each split, for data sets without splits of their own.
         searched: the split that is searched; `train` is the protocol of Lin et al. 2015.
+        leaks: what to do where train shares a garment with the pictures that test it, in splits that came with the
+            data: `refuse`, or `drop` it from train.
         split_seed: what the splits (and the pictures of data sets that draw them) are drawn by.
         batch_size: pictures a batch.
         workers: processes that load pictures; 0: none.
@@ -52,11 +56,14 @@ class GarmentData(pl.LightningDataModule):
         source: str,
         root: str | None,
         categories: list[str] | None,
+        sources: list[str] | None,
         crop: Literal["annotated", "whole"],
         margin: float,
         image_size: int,
+        jitter: Annotated[float, Field(ge=0, lt=0.5)],
         shares: dict[str, float],
         searched: Literal["gallery", "train"],
+        leaks: Literal["refuse", "drop"],
         split_seed: int,
         batch_size: PositiveInt,
         workers: NonNegativeInt,
@@ -66,10 +73,12 @@ class GarmentData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.source: Source = open_source(source, root, split_seed)
-        self.keep, self.crop, self.margin, self.image_size = categories, crop, margin, image_size
-        self.shares, self.searched, self.split_seed = dict(shares), searched, split_seed
+        self.keep: dict[str, list[str] | None] = {"category": categories, "source": sources}
+        self.crop, self.margin, self.image_size, self.jitter = crop, margin, image_size, jitter
+        self.shares, self.searched, self.leaks, self.split_seed = dict(shares), searched, leaks, split_seed
         self.batch_size, self.workers, self.epoch_pictures = batch_size, workers, epoch_pictures
         self.balanced, self.seed = balanced, seed
+        self.leaked: dict[str, str] = {}
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -79,16 +88,18 @@ class GarmentData(pl.LightningDataModule):
             ValueError: an unknown category, a split that is empty or shares garments with another.
         """
         full = self.source.catalogue()
-        if self.keep is not None:
-            unknown = sorted(set(self.keep) - set(full.categories))
-            if unknown:
-                raise ValueError(f"data.categories: {unknown[0]!r} is unknown; known are {', '.join(full.categories)}")
-            full = full.take(np.flatnonzero(np.isin(full.column("category"), self.keep)))
+        for column, names in self.keep.items():
+            full = full if names is None else _having(full, column, names)
         full = split(full, self.shares, self.split_seed)
+        if self.leaks == "drop":
+            full, self.leaked = without_leaks(full)
         check_disjoint(full)
         for name in ("train", "val", "query", self.searched):
             if not len(full.rows(name)):
-                raise ValueError(f"split {name!r} is empty: give it a share (split.shares.{name}) or rows of its own")
+                further = ", or search the training pictures (split=gallery_is_train)" if name == "gallery" else ""
+                raise ValueError(
+                    f"split {name!r} is empty: give it a share (split.shares.{name}) or rows of its own{further}"
+                )
         return full
 
     @property
@@ -107,10 +118,16 @@ class GarmentData(pl.LightningDataModule):
         boxes = self.catalogue.boxes
         return np.full_like(boxes, np.nan) if self.crop == "whole" else boxes
 
+    def garments(self, part: Part) -> Catalogue:
+        """The rows of one part, each with the box that is cut out for it."""
+        rows = self.rows(part)
+        boxes = dict(zip(BOX, self.crop_boxes[rows].T, strict=True))
+        return self.catalogue.take(rows).having(**boxes)
+
     @property
     def skipped(self) -> dict[str, str]:
-        """Garments left out because their pictures are of no use: id -> reason."""
-        return dict(getattr(self.source, "skipped", {}))
+        """Garments left out, because their pictures are of no use or are told to train and test: id -> reason."""
+        return {**getattr(self.source, "skipped", {}), **self.leaked}
 
     def rows(self, part: Part) -> np.ndarray:
         """(n,) row numbers of one part; `gallery` is whatever is searched."""
@@ -151,7 +168,7 @@ class Garments(Dataset[tuple[np.ndarray, int, int]]):
         self.source, self.augment, self.seed = data.source, augment, data.seed
         self.pictures, self.labels = data.catalogue.column("picture"), data.labels
         self.boxes = data.crop_boxes
-        self.margin, self.size = data.margin, data.image_size
+        self.margin, self.size, self.jitter = data.margin, data.image_size, data.jitter
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, int, int]:
         """(row, epoch) -> ((S, S, 3) uint8, label, row)."""
@@ -168,7 +185,7 @@ class Garments(Dataset[tuple[np.ndarray, int, int]]):
         """Box moved, mirrored half of the time, brightness and contrast changed."""
         height, width = picture.shape[:2]
         whole = np.array([0, 0, width, height], dtype=np.float32)
-        moved = jitter(whole if np.isnan(box).any() else clamp(box, width, height), 0.08, rng)
+        moved = jitter(whole if np.isnan(box).any() else clamp(box, width, height), self.jitter, rng)
         moved = np.clip(moved, 0, [width, height, width, height])
         crop = cut(picture, moved, 0.0 if np.isnan(box).any() else self.margin, self.size)
         if rng.random() < 0.5:
@@ -176,6 +193,16 @@ class Garments(Dataset[tuple[np.ndarray, int, int]]):
         contrast, brightness = rng.uniform(0.8, 1.25), rng.uniform(-24, 24)
         table = np.clip((np.arange(256) - 128) * contrast + 128 + brightness, 0, 255).astype(np.uint8)
         return table[crop]
+
+
+def _having(catalogue: Catalogue, column: str, names: list[str]) -> Catalogue:
+    """The rows whose category or source is among `names`."""
+    known = set(catalogue.column(column))
+    unknown = sorted(set(names) - known)
+    if unknown:
+        plural = {"category": "categories", "source": "sources"}[column]
+        raise ValueError(f"data.{plural}: {unknown[0]!r} is unknown; known are {', '.join(sorted(known))}")
+    return catalogue.take(np.flatnonzero(np.isin(catalogue.column(column).astype(str), names)))
 
 
 def collate(samples: list[tuple[np.ndarray, int, int]]) -> Batch:

@@ -15,7 +15,8 @@ def split(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> Catal
     items but no picture.  The same rows in the same order are split the same way everywhere.
 
     Args:
-        catalogue: rows without splits; one that has them all is given back as it is.
+        catalogue: rows without splits. One that has them all is given back as it is, but for a val that is missing:
+            its share is taken from train.
         shares: how much of each category goes to each split, counted in what must stay together; 0 leaves one empty.
         seed: of the draw.
 
@@ -25,7 +26,7 @@ def split(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> Catal
     """
     given = catalogue.column("split") != ""
     if given.all():
-        return catalogue
+        return _with_val(catalogue, shares, seed)
     if given.any():
         raise ValueError(f"{int(given.sum())} of {len(catalogue)} rows have a split: give one to all rows or to none")
     wanted = {name: share for name, share in shares.items() if share > 0}
@@ -51,6 +52,42 @@ def check_disjoint(catalogue: Catalogue) -> None:
         _check_one_side(column, catalogue.column(column), splits if column == "picture" else sides)
 
 
+def without_leaks(catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:
+    """Drop from train what shares a picture, group or item with val, query or gallery; from val likewise.
+
+    Returns:
+        The other rows, and why each dropped one went: id -> reason.
+    """
+    reasons: dict[str, str] = {}
+    splits, ids = catalogue.column("split"), catalogue.column("id")
+    kept = np.ones(len(catalogue), dtype=bool)
+    for low, above in (("val", ["query", "gallery"]), ("train", ["val", "query", "gallery"])):
+        higher = kept & np.isin(splits, above)
+        for column in ("picture", "group", "item"):
+            names = catalogue.column(column)
+            shared = kept & (splits == low) & (names != "") & np.isin(names.astype(str), names[higher].astype(str))
+            reasons |= {ids[row]: f"{low} shares {column} {names[row]!r} with {' or '.join(above)}"
+                        for row in np.flatnonzero(shared)}  # fmt: skip
+            kept &= ~shared
+    return catalogue.take(np.flatnonzero(kept)), reasons
+
+
+def _with_val(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> Catalogue:
+    """Where splits are given but no val, move its share of train there; a category of one unit stays in train."""
+    splits = catalogue.column("split").copy()
+    parts = {name: shares.get(name, 0) for name in ("train", "val")}
+    if (splits == "val").any() or not all(parts.values()):
+        return catalogue
+    train = np.flatnonzero(splits == "train")
+    categories, units = catalogue.column("category")[train], _units(catalogue.take(train))
+    single = [name for name in set(categories) if len(set(units[categories == name])) < 2]
+    dealt = ~np.isin(units, units[np.isin(categories.astype(str), single)])
+    if not dealt.any():
+        return catalogue
+    splits[train[dealt]] = _deal_units(categories[dealt], units[dealt], parts, np.random.default_rng(seed))
+    return catalogue.having(split=splits)
+
+
 def _check_one_side(column: str, names: np.ndarray, sides: np.ndarray) -> None:
     known = names != ""
     _, number = np.unique(names[known].astype(str), return_inverse=True)
@@ -59,7 +96,10 @@ def _check_one_side(column: str, names: np.ndarray, sides: np.ndarray) -> None:
     if twice.size:
         rows = number == twice[0]
         where = " and ".join(sorted(set(sides[known][rows])))
-        raise ValueError(f"{column} {names[known][rows][0]!r} is both in {where}: put all its rows on one side")
+        raise ValueError(
+            f"{column} {names[known][rows][0]!r} is both in {where}: put all its rows on one side, or leave those of "
+            "train out (split.leaks=drop)"
+        )
 
 
 def _units(catalogue: Catalogue) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Eight trunks from torchvision behind one face: pictures as bytes in, one float vector a picture out."""
+"""Trunks from torchvision and timm behind one face: pictures as bytes in, one float vector a picture out."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "alexnet", "vgg16", "vgg16_bn", "googlenet")
+from fashion_lsh.stages.lite import PIXEL, lite0, lite0_imagenet
+
+LITE = "efficientnet_lite0"
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "alexnet", "vgg16", "vgg16_bn", "googlenet", LITE)
 
 # Found by trying, train and eval: AlexNet and VGG16 pool to nothing below. The others would take less (GoogLeNet 15,
 # a ResNet a single pixel), but below 32 the last map of a ResNet has fewer pixels than one.
@@ -19,7 +22,10 @@ SMALLEST = dict.fromkeys(BACKBONES, 32) | {"alexnet": 63}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, R G B in 0..1
 HALF = (0.5, 0.5, 0.5)  # what torchvision's GoogLeNet turns MEAN and STD into (transform_input), here in one step
 
-LEFT_OUT = ("network.fc.", "network.classifier.6.", "network.aux1.", "network.aux2.")  # last layers, side heads
+LEFT_OUT = (  # last layers, side heads
+    "network.fc.", "network.classifier.6.", "network.classifier.weight", "network.classifier.bias",
+    "network.aux1.", "network.aux2.",
+)  # fmt: skip
 TIME_OUT_S = 5.0  # for each address tried and each read, so that a machine without network says so soon
 
 
@@ -76,16 +82,19 @@ class Backbone(nn.Module):
 
 
 def backbone(name: str) -> Backbone:
-    """Build one of BACKBONES with torchvision's random initialisation.
+    """Build one of BACKBONES with its library's random initialisation.
 
-    Feature lengths: resnet18, resnet34 512; resnet50, resnet101 2048; googlenet 1024; alexnet, vgg16, vgg16_bn 4096
-    (the second hidden layer, after its ReLU). Dropout stays where torchvision has it.
+    Feature lengths: resnet18, resnet34 512; resnet50, resnet101 2048; googlenet 1024; efficientnet_lite0 1280; alexnet,
+    vgg16, vgg16_bn 4096 (the second hidden layer, after its ReLU). Dropout stays where torchvision has it.
 
     Raises:
-        ValueError: the name is none of BACKBONES.
+        ValueError: the name is none of BACKBONES, or its package is not installed.
     """
     if name not in BACKBONES:
         raise ValueError(f"backbone {name!r} is unknown: give one of {', '.join(BACKBONES)}")
+    if name == LITE:
+        mean, std = PIXEL
+        return Backbone(name, lite0(), 1280, SMALLEST[name], mean=(mean,) * 3, std=(std,) * 3)
     if name == "googlenet":
         # aux_logits: its side heads make it answer a tuple in training; init_weights: None warns, False is torch's own
         network = models.get_model(name, weights=None, aux_logits=False, init_weights=False)
@@ -98,9 +107,10 @@ def load_weights(trunk: Backbone, weights: str | None) -> str:
     """Fill a trunk's weights, and say in one word where they come from.
 
     `imagenet` means torchvision's default file: IMAGENET1K_V2 for resnet50 and resnet101, IMAGENET1K_V1 for the others.
-    It is looked for in torch.hub's folder, and downloaded into it once. A path means a state dict: torchvision's for
-    this network, with or without its last layer and side heads, or a Backbone's own. torchvision's do not tell how
-    pictures were normalised: the trunk keeps its mean and std, for GoogLeNet those of `transform_input=True`.
+    It is looked for in torch.hub's folder, and downloaded into it once; that of efficientnet_lite0 lies in a package.
+    A path means a state dict: that of torchvision's or timm's network, with or without its last layer and side heads,
+    or a Backbone's own. torchvision's do not tell how pictures were normalised: the trunk keeps its mean and std, for
+    GoogLeNet those of `transform_input=True`.
 
     Args:
         trunk: Left as it is if anything fails.
@@ -116,7 +126,7 @@ def load_weights(trunk: Backbone, weights: str | None) -> str:
     if weights is None:
         return "scratch"
     if weights == "imagenet":
-        file, state = _imagenet(trunk.name)
+        file, state = lite0_imagenet(trunk.network) if trunk.name == LITE else _imagenet(trunk.name)
         _fill(trunk, state, file)
         return weights
     file = Path(weights).expanduser()

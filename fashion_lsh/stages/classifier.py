@@ -14,8 +14,9 @@ class Classifier(Stage):
         backbone: one of BACKBONES.
         categories: names of the categories, in the order of the labels.
         image_size, margin: the crops it sees (see Stage).
+        frozen: the backbone stays as it starts (see Stage).
         epochs: passes over the training pictures.
-        lr: highest learning rate of the backbone.
+        lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
         head_factor: learning rate of the head, as a multiple of the backbone's.
         label_smoothing: mass of each label that is spread over all categories.
         optim: see Optim.
@@ -28,14 +29,15 @@ class Classifier(Stage):
         categories: list[str],
         image_size: PositiveInt,
         margin: NonNegativeFloat,
+        frozen: bool,
         epochs: PositiveInt,
-        lr: PositiveFloat,
+        lr_factor: PositiveFloat,
         head_factor: PositiveFloat,
         label_smoothing: Share,
         optim: Optim,
         seed: int,
     ) -> None:
-        super().__init__("classifier", backbone, categories, image_size, margin)
+        super().__init__("classifier", backbone, categories, image_size, margin, frozen)
         self.save_hyperparameters()
         self.head = nn.Linear(self.backbone.feature_dim, len(categories))
 

@@ -36,6 +36,7 @@ def fit(
     loggers: Sequence[Logger] = (),
     patience: int | None = None,
     precision: str | None = None,
+    accelerator: str = "auto",
     **trainer: Any,
 ) -> S:
     """Fit a stage into `<folder>/<name>.ckpt`; where that is there already, read it instead.
@@ -47,6 +48,7 @@ def fit(
         loggers: of Lightning.
         patience: epochs without a better `val` accuracy after which to stop; None: never.
         precision: of Lightning; None: mixed where the device has it.
+        accelerator: of Lightning; with `cpu` the stage answers there, too.
         trainer: further arguments of Lightning's Trainer.
 
     Returns:
@@ -55,7 +57,7 @@ def fit(
     final = folder / f"{stage.name}.ckpt"
     if final.exists():
         log.info("%s: finished before, read from %s", stage.name, final)
-        return load(type(stage), final)
+        return load(type(stage), final, accelerator)
     drafts = folder / "fitting" / stage.name
     monitor: dict[str, Any] = {"monitor": f"{stage.name}/val/accuracy", "mode": "max"}
     keep = ModelCheckpoint(drafts, filename="best", enable_version_counter=False, **monitor)
@@ -71,14 +73,15 @@ def fit(
         enable_model_summary=False,
         log_every_n_steps=10,
         num_sanity_val_steps=0,
-        precision=precision or _precision(),  # type: ignore[arg-type]
+        accelerator=accelerator,
+        precision=precision or _precision(accelerator),  # type: ignore[arg-type]
         **trainer,
     )
     last = drafts / "last.ckpt"
     runner.fit(stage, data, ckpt_path=last if last.exists() else None, weights_only=True)
     best = torch.load(drafts / "best.ckpt", map_location="cpu", weights_only=True)
     stage.load_state_dict(best["state_dict"])
-    stage.to(device())  # Lightning leaves it on the CPU
+    stage.to(device(accelerator))  # Lightning leaves it on the CPU
     calibrate(stage, data)
     save(stage, final, epoch=int(best["epoch"]), val_accuracy=float(keep.best_model_score or 0))
     shutil.rmtree(drafts.parent)
@@ -105,15 +108,15 @@ def save(stage: Stage, path: Path, **facts: float) -> None:
     _write(content, path)
 
 
-def load(kind: type[S], path: Path) -> S:
-    """Open a finished stage; nothing but plain values and tensors is unpickled.
+def load(kind: type[S], path: Path, accelerator: str = "auto") -> S:
+    """Open a finished stage, to answer on this accelerator; nothing but plain values and tensors is unpickled.
 
     Raises:
         FileNotFoundError: there is no such file.
     """
     if not path.exists():
         raise FileNotFoundError(f"no checkpoint at {path}: the run is not finished; type its train.py command again")
-    return kind.load_from_checkpoint(path, map_location=device(), weights_only=True).eval()
+    return kind.load_from_checkpoint(path, map_location=device(accelerator), weights_only=True).eval()
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -150,9 +153,9 @@ def _val_logits(stage: Stage, data: GarmentData) -> tuple[Tensor, Tensor]:
     return torch.cat([logits for logits, _ in answers]), torch.cat([labels for _, labels in answers])
 
 
-def device() -> torch.device:
-    """Where finished stages answer: on the GPU, if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def device(accelerator: str) -> torch.device:
+    """Where finished stages answer: on the GPU, if there is one and it is not to be left alone (`cpu`)."""
+    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _write(content: dict[str, Any], path: Path) -> None:
@@ -163,6 +166,7 @@ def _write(content: dict[str, Any], path: Path) -> None:
         draft.write_bytes(buffer.getbuffer())
 
 
-def _precision() -> str:
+def _precision(accelerator: str) -> str:
     """Mixed precision where the device has it."""
-    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
+    gpu = device(accelerator).type == "cuda"
+    return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"

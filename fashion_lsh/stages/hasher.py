@@ -19,8 +19,9 @@ class Hasher(Stage):
         categories: names of the categories, in the order of the labels.
         bits: length of a code.
         image_size, margin: the crops it sees (see Stage).
+        frozen: the backbone stays as it starts (see Stage).
         epochs: passes over the training pictures.
-        lr: highest learning rate of the backbone.
+        lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
         head_factor: learning rate of hash layer and head, as a multiple of the backbone's.
         label_smoothing: mass of each label that is spread over all categories.
         optim: see Optim.
@@ -37,8 +38,9 @@ class Hasher(Stage):
         bits: int,
         image_size: PositiveInt,
         margin: NonNegativeFloat,
+        frozen: bool,
         epochs: PositiveInt,
-        lr: PositiveFloat,
+        lr_factor: PositiveFloat,
         head_factor: PositiveFloat,
         label_smoothing: Share,
         optim: Optim,
@@ -46,7 +48,7 @@ class Hasher(Stage):
     ) -> None:
         if bits < 1:
             raise ValueError(f"hash.bits={bits}: give at least 1, or hash=none for no hash layer")
-        super().__init__("hasher", backbone, categories, image_size, margin)
+        super().__init__("hasher", backbone, categories, image_size, margin, frozen)
         self.save_hyperparameters()
         self.bits = bits
         self.hash_layer = nn.Linear(self.backbone.feature_dim, bits)

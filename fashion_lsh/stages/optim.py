@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch.nn import Parameter
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -16,13 +16,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Optim(TypedDict):
     """How a stage is optimised, in plain values.
 
-    name: `sgd` (Nesterov) or `adamw`; momentum: of SGD, beta 1 of AdamW; weight_decay: not for biases and norm
-    layers; warmup: share of all steps in which the learning rate climbs from 0.
+    name: `sgd` (Nesterov) or `adamw`; lr: highest learning rate, before a stage's own factors; momentum: of SGD, beta 1
+    of AdamW; weight_decay: not for biases and norm layers; warmup: share of all steps in which the rate climbs from 0.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  read by settings.check
 
     name: Literal["sgd", "adamw"]
+    lr: PositiveFloat
     momentum: Share
     weight_decay: NonNegativeFloat
     warmup: Share

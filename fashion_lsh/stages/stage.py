@@ -39,16 +39,20 @@ class Stage(pl.LightningModule, ABC):
         categories: names of the categories, in the order of the labels.
         image_size: side in pixels of the crops it is trained on and wants.
         margin: share of the box that those crops add on each side.
+        frozen: train the head alone; the backbone stays as it starts, batch norms and dropout in evaluation mode.
     """
 
     threshold = 0.5
     bits: int | None = None
     temperature: Tensor
 
-    def __init__(self, name: str, backbone: str, categories: list[str], image_size: int, margin: float) -> None:
+    def __init__(
+        self, name: str, backbone: str, categories: list[str], image_size: int, margin: float, frozen: bool
+    ) -> None:
         super().__init__()
+        self.frozen = frozen
         self.name, self.categories, self.image_size, self.margin = name, list(categories), image_size, margin
-        self.backbone = make_backbone(backbone)
+        self.backbone = make_backbone(backbone).requires_grad_(not frozen)
         if image_size < self.backbone.smallest:
             raise ValueError(
                 f"data.image_size={image_size}: {backbone} needs at least {self.backbone.smallest} pixels; "
@@ -57,6 +61,12 @@ class Stage(pl.LightningModule, ABC):
         self.register_buffer("temperature", torch.ones(()))
         self.accuracy = MulticlassAccuracy(len(categories), average="micro")
         self.f1 = MulticlassF1Score(len(categories), average="macro")
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
 
     @abstractmethod
     def head_parameters(self) -> list[nn.Parameter]:
@@ -103,7 +113,7 @@ class Stage(pl.LightningModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optim: Optim = self.hparams["optim"]
-        lr = self.hparams["lr"]
+        lr = optim["lr"] * self.hparams["lr_factor"]
         groups = [(self.backbone.parameters(), lr), (self.head_parameters(), lr * self.hparams["head_factor"])]
         chosen = optimizer(groups, optim)
         schedule = warm_cosine(chosen, int(self.trainer.estimated_stepping_batches), optim["warmup"])

@@ -96,6 +96,14 @@ def test_whole_crop_shows_the_whole_picture(make_data: Make, drawn: Path) -> Non
     assert joined(data.train_dataloader()).images.shape[1:] == (3, 32, 32)
 
 
+def test_garments_of_a_part_carry_the_boxes_that_are_cut_out(make_data: Make) -> None:
+    annotated, whole = make_data(), make_data(crop="whole", margin=0.0)
+    rows = annotated.rows("gallery")
+    assert annotated.garments("gallery").table.equals(annotated.catalogue.take(rows).table)
+    assert np.isnan(whole.garments("gallery").boxes).all()
+    assert whole.garments("gallery").column("id").tolist() == annotated.catalogue.column("id")[rows].tolist()
+
+
 def test_training_epoch_shows_all_rows_once_in_another_order(make_data: Make) -> None:
     data = make_data(batch_size=6)
     loader = data.train_dataloader()
@@ -142,6 +150,7 @@ def test_half_of_the_pictures_are_mirrored(make_data: Make, tmp_path: Path) -> N
     halves[:, 10:] = 200
     rows = ""
     for number, split in enumerate(("train", "val", "query", "gallery")):
+        halves[:, :10] = number  # no two are the same
         Image.fromarray(halves).save(tmp_path / f"{split}.png")
         rows += f"{number},{split}.png,hat,{split}\n"
     (tmp_path / "m.csv").write_text("id,picture,category,split\n" + rows)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fashion_lsh.catalogue.catalogue import SPLITS, Catalogue
-from fashion_lsh.catalogue.splits import check_disjoint, split
+from fashion_lsh.catalogue.splits import check_disjoint, split, without_leaks
 
 SHARES = {"train": 0.6, "val": 0.1, "query": 0.1, "gallery": 0.2}
 LINKS = ("picture", "group", "item")
@@ -338,3 +338,43 @@ def test_check_agrees_with_comparing_all_pairs(rows: list[tuple[str, str, str]])
             check_disjoint(made)
     else:
         check_disjoint(made)
+
+
+def test_category_too_small_to_give_val_some_stays_in_train() -> None:
+    made = single(["hat"] * 20 + ["bag", "bag"], split=["train"] * 20 + ["train", "query"])
+    splits = split(made, SHARES, 0).column("split")
+    assert splits[20:].tolist() == ["train", "query"]
+    assert sorted(set(splits[:20])) == ["train", "val"]
+
+
+def test_val_that_is_missing_is_taken_from_train() -> None:
+    dealt = split(wardrobe(3), {"train": 0.5, "query": 0.5}, 0)
+    made = split(dealt, SHARES, 0)
+    before, after = dealt.column("split"), made.column("split")
+    assert set(after) == {"train", "val", "query"}
+    assert (after[before == "query"] == "query").all()
+    assert set(after[before == "train"]) == {"train", "val"}
+    check_disjoint(made)
+    assert split(dealt, SHARES, 0).checksum == made.checksum != split(dealt, SHARES, 1).checksum
+    assert split(dealt, {**SHARES, "val": 0}, 0).checksum == dealt.checksum
+
+
+@settings(deadline=None)
+@given(seed=seeds)
+def test_without_leaks_nothing_is_shared_and_no_more_goes_than_must(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    made = wardrobe(seed, tangled=True)
+    made = made.having(split=rng.choice(["train", "val", "query"], len(made)).tolist())
+    kept, reasons = without_leaks(made)
+    check_disjoint(kept)
+    assert set(kept.column("id")) | set(reasons) == set(made.column("id"))
+    assert len(kept) + len(reasons) == len(made)
+    assert (made.column("split") == "query").sum() == (kept.column("split") == "query").sum()
+    rows = {name: row for row, name in enumerate(made.column("id"))}
+    columns = {name: made.column(name) for name in (*LINKS, "split")}
+    above = {"train": ["val", "query"], "val": ["query"]}
+    alive = np.array([name not in reasons for name in made.column("id")])
+    for name in reasons:  # each one dropped shares something with what is kept on a higher side
+        row = rows[name]
+        others = alive & np.isin(columns["split"].astype(str), above[columns["split"][row]])
+        assert any((columns[link][others] == columns[link][row]).any() for link in LINKS if columns[link][row])

@@ -13,8 +13,9 @@ from fashion_lsh.stages.fitting import load, save
 
 SETTINGS: dict[str, Any] = {
     "backbone": "resnet18", "categories": ["dress", "shirt", "skirt", "shoe"], "image_size": 32, "margin": 0.1,
-    "epochs": 1, "lr": 0.01, "head_factor": 1.0, "label_smoothing": 0.1, "seed": 0,
-    "optim": {"name": "sgd", "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
+    "frozen": False,
+    "epochs": 1, "lr_factor": 1.0, "head_factor": 1.0, "label_smoothing": 0.1, "seed": 0,
+    "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
 }  # fmt: skip
 PICTURES = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 

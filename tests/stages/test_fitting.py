@@ -42,9 +42,10 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def stage_of(kind: type[Stage] = Classifier, **changes: Any) -> Any:
     plain: dict[str, Any] = {
-        "backbone": "resnet18", "categories": CATEGORIES, "image_size": 32, "margin": 0.1, "epochs": 3, "lr": 0.02,
+        "backbone": "resnet18", "categories": CATEGORIES, "image_size": 32, "margin": 0.1,
+        "frozen": False, "epochs": 3, "lr_factor": 1.0,
         "head_factor": 1.0, "label_smoothing": 0.1, "seed": 0,
-        "optim": {"name": "sgd", "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
+        "optim": {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
     }  # fmt: skip
     torch.manual_seed(0)
     return kind(**plain | ({"bits": 7} if kind is Hasher else {}) | changes)  # type: ignore[arg-type]
@@ -146,8 +147,8 @@ def coloured(tmp_path: Path, make_data: Make) -> GarmentData:
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("kind", [Classifier, Hasher])
 def test_a_set_that_can_be_learnt_is_learnt(kind: type[Stage], coloured: GarmentData, tmp_path: Path) -> None:
-    optim = {"name": "adamw", "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1}
-    stage = stage_of(kind, categories=coloured.categories, epochs=20, lr=0.01, head_factor=3.0, optim=optim)
+    optim = {"name": "adamw", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1}
+    stage = stage_of(kind, categories=coloured.categories, epochs=20, head_factor=3.0, optim=optim)
     stage = fitted(stage, coloured, tmp_path / "run")
     with torch.inference_mode():
         right = [stage(batch.images).logits.argmax(1) == batch.labels for batch in coloured.loader("gallery")]
@@ -227,7 +228,7 @@ STOPS = [
 def test_a_fit_that_was_stopped_ends_as_one_that_was_not(
     stop: Callable[..., None], epoch: int, optim: str, make_data: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    chosen = {"name": optim, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.3}
+    chosen = {"name": optim, "lr": 0.02, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.3}
     whole = fitted(stage_of(Hasher, optim=chosen), make_data(), tmp_path / "whole")
     with pytest.MonkeyPatch.context() as patch:
         stop(epoch, patch)
@@ -290,7 +291,7 @@ def test_a_finished_stage_is_read_and_not_fitted_again(
     save(stage_of(), tmp_path / "classifier.ckpt")
     monkeypatch.setattr(pl, "Trainer", None)
     caplog.set_level(logging.INFO)
-    other = stage_of(lr=0.5)
+    other = stage_of(lr_factor=0.5)
     for parameter in other.parameters():
         nn.init.zeros_(parameter)
     read = fitted(other, make_data(), tmp_path)

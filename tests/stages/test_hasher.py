@@ -21,8 +21,9 @@ LENGTHS = pytest.mark.parametrize("bits", [1, 7, 48, 130])
 def make(bits: int, **changes: Any) -> Hasher:
     plain: dict[str, Any] = {
         "backbone": "resnet18", "categories": ["circle", "cross", "square"], "bits": bits, "image_size": 32,
-        "margin": 0.1, "epochs": 1, "lr": 0.01, "head_factor": 10.0, "label_smoothing": 0.1, "seed": 0,
-        "optim": {"name": "sgd", "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
+        "margin": 0.1, "frozen": False, "epochs": 1,
+        "lr_factor": 1.0, "head_factor": 10.0, "label_smoothing": 0.1, "seed": 0,
+        "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
     }  # fmt: skip
     return Hasher(**plain | changes)
 

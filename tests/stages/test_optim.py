@@ -17,7 +17,7 @@ from fashion_lsh.stages.optim import Optim, optimizer, warm_cosine
 
 
 def optim(**changes: Any) -> Optim:
-    plain: Any = {"name": "sgd", "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1}
+    plain: Any = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1}
     return plain | changes
 
 

@@ -23,9 +23,10 @@ BOTH = pytest.mark.parametrize("kind", [Classifier, Hasher])
 
 def arguments(kind: type[Stage], **changes: Any) -> dict[str, Any]:
     plain: dict[str, Any] = {
-        "backbone": "resnet18", "categories": CATEGORIES, "image_size": 32, "margin": 0.1, "epochs": 1, "lr": 0.01,
+        "backbone": "resnet18", "categories": CATEGORIES, "image_size": 32, "margin": 0.1,
+        "frozen": False, "epochs": 1, "lr_factor": 1.0,
         "head_factor": 10.0, "label_smoothing": 0.1, "seed": 0,
-        "optim": {"name": "sgd", "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1},
+        "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1},
     }  # fmt: skip
     return plain | ({"bits": 7} if kind is Hasher else {}) | changes
 
@@ -244,3 +245,19 @@ def test_dropout_is_drawn_by_seed_and_epoch() -> None:
     assert drawn[1] == drawn[3]
     stage.on_train_batch_start(NOTHING, 1)
     assert tuple(dropout(torch.ones(64)).tolist()) not in drawn  # each batch has its own
+
+
+@BOTH
+def test_a_frozen_backbone_stays_as_it_is_while_the_head_learns(kind: type[Stage]) -> None:
+    stage = kind(**arguments(kind, frozen=True)).train()  # type: ignore[arg-type]
+    assert stage.training
+    before = {name: value.clone() for name, value in stage.state_dict().items()}
+    chosen = torch.optim.SGD([p for p in stage.parameters() if p.requires_grad], lr=0.1)
+    stage(pictures()).logits.square().sum().backward()
+    chosen.step()
+    changed = {name for name, value in stage.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert not [name for name in changed if name.startswith("backbone.")]  # batch norms' statistics neither
+    assert not stage.eval().training
+    assert not stage.train().backbone.training
+    assert kind(**arguments(kind)).train().backbone.training  # type: ignore[arg-type]

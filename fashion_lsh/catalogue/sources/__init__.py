@@ -5,6 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.sources.coco import Coco
 from fashion_lsh.catalogue.sources.fashion_mnist import FashionMnist
 from fashion_lsh.catalogue.sources.folder import Folder
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
@@ -35,6 +36,10 @@ def open_source(name: str, root: str | None, seed: int) -> Source:
             return FashionMnist(root)
         case "folder" if root:
             return Folder(root)
+        case "coco" if root:
+            return Coco(root)
         case "folder":
-            raise ValueError("data=folder needs data.root: give the manifest (.csv or .parquet) of your pictures")
-    raise ValueError(f"data set {name!r} is unknown: known are shop_street, fashion_mnist, folder")
+            raise ValueError("data=folder needs data.root: give a folder of pictures, or a manifest (.csv or .parquet)")
+        case "coco":
+            raise ValueError("data=coco needs data.root: give the folder of instances_*.json, or one such file")
+    raise ValueError(f"data set {name!r} is unknown: known are shop_street, fashion_mnist, folder, coco")

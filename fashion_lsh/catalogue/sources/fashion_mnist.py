@@ -2,7 +2,6 @@
 
 import gzip
 import math
-import os
 import socket
 import zlib
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.files import cache_folder
 
 # Fashion-MNIST's 0..9 in the words of the 30 categories
 CATEGORIES = ("t-shirt", "pants", "sweater", "dress", "coat", "sandals", "shirt", "shoes", "bag", "boots")
@@ -143,7 +143,7 @@ def _folder(root: str | None) -> Path:
         if _complete(Path(root)):
             return Path(root)
         raise FileNotFoundError(f"{root} does not hold Fashion-MNIST's four files. {_ways()}")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fashion_lsh"
+    cache = cache_folder()
     downloaded = cache / "FashionMNIST" / "raw"  # torchvision's own choice of names
     for folder in (DEBIAN, downloaded):
         if _complete(folder):

@@ -16,7 +16,7 @@ from fashion_lsh.catalogue.sources.compose import Drawn, draw
 from fashion_lsh.catalogue.sources.garments import data_checksum
 from fashion_lsh.catalogue.sources.grounds import SIDE
 from fashion_lsh.catalogue.sources.wardrobe import TRAIN, VAL, Wardrobe
-from fashion_lsh.files import written
+from fashion_lsh.files import cache_folder, written
 
 VERSION = 1  # of the drawing: raise it when one pixel or one row comes out otherwise, and old caches are left alone
 CHUNK = 240  # pictures a process composes at a time
@@ -53,7 +53,7 @@ class ShopStreet:
         self.seed = seed
         self.garments = garments
         self.count = 2 * len(_wardrobe(seed, garments))
-        self.folder = _home(cache) / f"shop_street-{_name(seed, garments)}"
+        self.folder = (Path(cache) if cache else cache_folder()) / f"shop_street-{_name(seed, garments)}"
         self._pixels: np.ndarray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -162,12 +162,6 @@ def _rows(wardrobe: Wardrobe, picture: int, drawn: Drawn) -> Iterator[dict[str, 
 @lru_cache(maxsize=2)
 def _wardrobe(seed: int, garments: int) -> Wardrobe:
     return Wardrobe(seed, garments)
-
-
-def _home(cache: str | None) -> Path:
-    if cache is not None:
-        return Path(cache)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fashion_lsh"
 
 
 def _name(seed: int, garments: int) -> str:

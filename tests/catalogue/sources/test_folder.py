@@ -1,6 +1,8 @@
 """A user's own pictures: what is of no use is named and left out, the rest serves."""
 
+import csv
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -87,17 +89,127 @@ def test_home_folder_may_be_abbreviated(folder: Path, monkeypatch: pytest.Monkey
     assert len(Folder("~/manifest.csv").catalogue()) == 4
 
 
-@pytest.mark.parametrize("name", ["nothing.csv", "below"])
-def test_missing_manifest_is_named(folder: Path, name: str) -> None:
-    with pytest.raises(FileNotFoundError, match=rf"no catalogue at {folder / name}: give a \.parquet or \.csv file"):
-        Folder(str(folder / name)).catalogue()
+def test_missing_manifest_is_named(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no catalogue at .*nothing\.csv: give a \.parquet or \.csv file"):
+        Folder(str(folder / "nothing.csv")).catalogue()
+
+
+def picture(path: Path, shade: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (20, 20), (shade, shade // 2, 7)).save(path)
+
+
+def test_folders_are_categories(tmp_path: Path) -> None:
+    for number, name in enumerate(("hat/b.png", "hat/a.JPG", "bag/below/c.png", "hat/.hidden.png", "loose.png")):
+        picture(tmp_path / name, 10 * number)
+    (tmp_path / "hat" / "notes.txt").write_text("no picture by its name")
+    made = Folder(str(tmp_path)).catalogue()
+    assert made.column("picture").tolist() == ["bag/below/c.png", "hat/a.JPG", "hat/b.png"]
+    assert made.column("category").tolist() == ["bag", "hat", "hat"]
+    assert set(made.column("split")) == {""}
+    assert Folder(str(tmp_path)).picture("hat/b.png").shape == (20, 20, 3)
+
+
+def test_files_that_are_passed_over_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    picture(tmp_path / "hat" / "a.png", 1)
+    for name in ("hat/notes.txt", "Thumbs.db"):
+        (tmp_path / name).write_text("")
+    Folder(str(tmp_path)).catalogue()
+    assert f"{tmp_path}: 2 files are no pictures or lie in no category's folder" in caplog.text
+
+
+def test_folders_called_as_splits_are_splits(tmp_path: Path) -> None:
+    for number, name in enumerate(("Train/hat", "validation/hat", "test/hat", "gallery/hat")):
+        picture(tmp_path / name / "a.png", 10 * number)
+    made = Folder(str(tmp_path)).catalogue()
+    found = dict(zip(made.column("picture"), made.column("split"), strict=True))
+    assert found == {
+        "Train/hat/a.png": "train", "validation/hat/a.png": "val", "test/hat/a.png": "query",
+        "gallery/hat/a.png": "gallery",
+    }  # fmt: skip
+    assert set(made.column("category")) == {"hat"}
+    picture(tmp_path / "bag" / "a.png", 99)  # now the first folders cannot all be splits
+    assert {"bag", "Train", "test"} < set(Folder(str(tmp_path)).catalogue().column("category"))
+
+
+def test_folder_without_pictures_says_how_they_should_lie(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(ValueError, match=r"bare holds no pictures: put them into a folder a category"):
+        Folder(str(tmp_path / "bare")).catalogue()
+
+
+AWKWARD = ["my hat.png", 'say "hat".png', "two\nlines.png", "a=b,c.png", "it's.png", "帽子.png", "100%.png", "#1.png"]
+
+
+def test_any_name_serves_in_a_manifest_and_in_folders(tmp_path: Path) -> None:
+    for number, name in enumerate(AWKWARD):
+        picture(tmp_path / "hüte, 帽子" / name, 10 * number)
+    with (tmp_path / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label"), *((f"hüte, 帽子/{name}", 'a "hat"\n=帽') for name in AWKWARD)])
+    listed, found = Folder(str(tmp_path / "manifest.csv")), Folder(str(tmp_path))
+    assert sorted(listed.catalogue().column("picture")) == sorted(found.catalogue().column("picture"))
+    assert len(listed.catalogue()) == len(AWKWARD)
+    assert listed.catalogue().categories == ['a "hat" =帽']  # blanks of all kinds are one
+    assert listed.picture(f"hüte, 帽子/{AWKWARD[2]}")[0, 0].tolist() == [20, 10, 7]
+
+
+def test_categories_that_differ_in_case_or_blanks_are_one(folder: Path) -> None:
+    rows = [" Hat", "hat", "hat ", "HAT", "sun  hat", "sun hat"]
+    for number in range(len(rows)):
+        picture(folder / f"{number}.png", 10 * number)
+    text = "path,category\n" + "".join(f"{number}.png,{name}\n" for number, name in enumerate(rows))
+    (folder / "manifest.csv").write_text(text)
+    made = Folder(str(folder / "manifest.csv")).catalogue()
+    assert made.column("category").tolist() == ["hat"] * 4 + ["sun hat"] * 2
+
+
+def test_rows_without_path_or_category_and_repeated_rows_are_named(folder: Path) -> None:
+    (folder / "manifest.csv").write_text(
+        "path,label,x1,y1,x2,y2\na.png,hat,,,,\n,hat,,,,\na.png,bag,,,,\na.png,bag,1,2,9,9\nbelow/b.png,,,,,\n"
+    )
+    source = Folder(str(folder / "manifest.csv"))
+    made = source.catalogue()
+    assert made.column("id").tolist() == ["a.png", "a.png#3"]
+    assert source.skipped == {
+        "row 2": "the manifest names no path",
+        "a.png#2": "a.png: listed before with the same box; the first is kept",
+        "below/b.png": "the manifest names no category",
+    }
+
+
+def test_splits_and_columns_may_have_their_other_names(folder: Path) -> None:
+    (folder / "manifest.csv").write_text(
+        "path,label,split,near_dup_group\na.png,hat,Validation,007\nbelow/b.png,hat,test,\n"
+    )
+    made = Folder(str(folder / "manifest.csv")).catalogue()
+    assert made.column("split").tolist() == ["val", "query"]
+    assert made.column("group").tolist() == ["007", ""]
+
+
+def test_copies_are_left_out(folder: Path) -> None:
+    shutil.copy(folder / "a.png", folder / "copy.png")
+    (folder / "manifest.csv").write_text("path,label\na.png,hat\ncopy.png,bag\nbelow/b.png,hat\n")
+    source = Folder(str(folder / "manifest.csv"))
+    assert source.catalogue().column("id").tolist() == ["a.png", "below/b.png"]
+    assert source.skipped == {"copy.png": "copy.png: the same picture as a.png, which is kept"}
+
+
+def test_many_skipped_rows_are_counted_in_the_log_and_all_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = "path,label\na.png,hat\n" + "".join(f"{number}.png,hat\n" for number in range(30))
+    (folder / "manifest.csv").write_text(text)
+    source = Folder(str(folder / "manifest.csv"))
+    source.catalogue()
+    assert len(source.skipped) == 30
+    assert len(caplog.records) == 21
+    assert "skipped 10 more" in caplog.records[-1].getMessage()
 
 
 @pytest.mark.parametrize(("text", "reason"), [
     ("", "Empty CSV file"),
     ("picture,category\n", r"none of the 0 rows of .*manifest\.csv is of use$"),
     ("picture,category\nb.png,hat\nc.png,hat\n", r"none of the 2 rows .* is of use; the first: .*b\.png: no such file"),
-    ("picture,category\na.png,hat\na.png,bag\n", "id 'a.png' stands in the catalogue more than once"),
+    ("id,picture,category\nx,a.png,hat\nx,below/b.png,bag\n", "id 'x' stands in the catalogue more than once"),
+    ("name,category\na.png,hat\n", "a catalogue needs one column 'picture', here are 0"),
     ("picture,category,x1,y1,x2,y2\na.png,hat,9,9,5,5\n", r"box \[9.*\] of 'a.png' has no area"),
 ])  # fmt: skip
 def test_manifest_of_no_use_is_named(folder: Path, text: str, reason: str) -> None:
@@ -131,12 +243,12 @@ def test_source_is_opened_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("root", [None, ""])
 def test_folder_without_root_asks_for_it(root: str | None) -> None:
-    with pytest.raises(ValueError, match=r"data=folder needs data\.root: give the manifest"):
+    with pytest.raises(ValueError, match=r"data=folder needs data\.root: give a folder of pictures, or a manifest"):
         open_source("folder", root, 0)
 
 
 def test_unknown_source_is_named_with_those_that_are_known() -> None:
     with pytest.raises(
-        ValueError, match="data set 'imagenet' is unknown: known are shop_street, fashion_mnist, folder"
+        ValueError, match="data set 'imagenet' is unknown: known are shop_street, fashion_mnist, folder, coco"
     ):
         open_source("imagenet", None, 0)

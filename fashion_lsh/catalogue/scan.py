@@ -1,0 +1,129 @@
+"""Open every picture of a data set once, and remember what was seen."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich import get_console
+from rich.progress import track
+
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.crops import clamp
+from fashion_lsh.catalogue.pictures import PictureError, open_picture
+from fashion_lsh.files import cache_folder, checksum, written
+
+log = logging.getLogger(__name__)
+
+CHUNK = 2000  # pictures between two savings of what was seen
+FEW = 500  # so many are opened again each time: it takes a second
+FIRST = ("query", "gallery", "val", "train", "")  # where a picture stands twice, the one of the first split is kept
+
+
+class Seen(NamedTuple):
+    """One picture file: width and height in pixels of the upright picture, SHA-256, and why it is of no use, or ""."""
+
+    width: int
+    height: int
+    digest: str
+    problem: str
+
+
+def usable(catalogue: Catalogue, folder: Path) -> tuple[Catalogue, dict[str, str]]:
+    """The rows that can be cropped, each picture once, and why the others are left out: id -> reason.
+
+    Left out are pictures that do not open, boxes off their picture, and all but one of pictures that are byte for byte
+    the same (they may have two categories, or stand on two sides of the split: that of `query` is kept, say).
+
+    Args:
+        catalogue: rows whose pictures are files below `folder`.
+        folder: where relative paths start.
+    """
+    pictures = catalogue.column("picture")
+    seen = scan(folder, list(dict.fromkeys(pictures)))
+    first: dict[str, str] = {}
+    for row in np.argsort([FIRST.index(name) for name in catalogue.column("split")], kind="stable"):
+        first.setdefault(seen[pictures[row]].digest, pictures[row])
+    reasons = {
+        row_id: reason
+        for row_id, name, box in zip(catalogue.column("id"), pictures, catalogue.boxes, strict=True)
+        if (reason := seen[name].problem or _copied(name, first[seen[name].digest]) or _off(name, box, seen[name]))
+    }
+    return catalogue.take(np.flatnonzero([name not in reasons for name in catalogue.column("id")])), reasons
+
+
+def scan(folder: Path, names: Sequence[str]) -> dict[str, Seen]:
+    """What is seen of each picture; one that has not changed since it was opened last is not opened again."""
+    kept = cache_folder() / "scans" / f"{sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.parquet"
+    states = {name: _state(folder / name) for name in names}
+    remembered = _remembered(kept)
+    known = {name: seen for name, (state, seen) in remembered.items() if state == states.get(name)}
+    missing = [name for name in names if name not in known]
+    hidden = len(missing) < FEW or not get_console().is_terminal
+    with ThreadPoolExecutor() as pool:
+        for chunk in track(list(_chunks(missing)), "Opening pictures", transient=True, disable=hidden):
+            known |= zip(chunk, pool.map(lambda name: _look(folder / name), chunk), strict=True)
+            remembered |= {name: (states[name], known[name]) for name in chunk}
+            _remember(kept, remembered)
+    return known
+
+
+def _look(path: Path) -> Seen:
+    try:
+        height, width = open_picture(path).shape[:2]
+        return Seen(width, height, checksum(path), "")
+    except PictureError as error:
+        return Seen(0, 0, str(path), str(error))
+
+
+def _copied(name: str, first: str) -> str:
+    return f"{name}: the same picture as {first}, which is kept" if name != first else ""
+
+
+def _off(name: str, box: np.ndarray, seen: Seen) -> str:
+    if np.isnan(box).any():
+        return ""
+    try:
+        clamp(box, seen.width, seen.height)
+    except ValueError as error:
+        return f"{name}: {error}"
+    return ""
+
+
+def _state(path: Path) -> str:
+    """What changes when a file does."""
+    try:
+        told = path.stat()
+    except OSError:
+        return "missing"
+    return f"{told.st_size} {told.st_mtime_ns}"
+
+
+def _remembered(kept: Path) -> dict[str, tuple[str, Seen]]:
+    try:
+        table = pq.read_table(kept)
+        rows = [table[name].to_pylist() for name in ("name", "state", *Seen._fields)]
+    except (OSError, pa.ArrowException, KeyError):  # nothing there yet, or damaged: all is opened again
+        return {}
+    return {name: (state, Seen(*facts)) for name, state, *facts in zip(*rows, strict=True)}
+
+
+def _remember(kept: Path, seen: Mapping[str, tuple[str, Seen]]) -> None:
+    if len(seen) < FEW:
+        return
+    columns = {"name": list(seen), "state": [state for state, _ in seen.values()]}
+    columns |= {field: [getattr(facts, field) for _, facts in seen.values()] for field in Seen._fields}
+    try:
+        with written(kept) as draft:
+            pq.write_table(pa.table(columns), draft)
+    except OSError as error:
+        log.warning("all pictures will be opened again next time: %s", error)
+
+
+def _chunks(names: list[str]) -> Iterator[list[str]]:
+    return (names[start : start + CHUNK] for start in range(0, len(names), CHUNK))

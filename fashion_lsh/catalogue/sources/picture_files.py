@@ -1,0 +1,67 @@
+"""What all data sets of picture files share."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.pictures import open_picture
+from fashion_lsh.catalogue.scan import usable
+
+log = logging.getLogger(__name__)
+
+SPLIT_WORDS = {  # what others call the splits; a test set asks
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "query": "query", "test": "query", "gallery": "gallery",
+}  # fmt: skip
+NAMED = 20  # of the rows left out, so many are named in the log
+
+
+class PictureFiles(ABC):
+    """Pictures below a folder.  `catalogue` opens each once; what is of no use stands in `skipped`: id -> reason."""
+
+    def __init__(self, root: str) -> None:
+        self.root = Path(root).expanduser()
+        self.folder = self.root if self.root.is_dir() else self.root.parent
+        self.skipped: dict[str, str] = {}
+
+    def catalogue(self) -> Catalogue:
+        """The rows whose pictures open and whose boxes lie on them.
+
+        Raises:
+            FileNotFoundError: there is no such folder or file.
+            ValueError: it cannot be read, or no row is of use.
+        """
+        listed, left_out = self.listed()
+        kept, unusable = usable(listed, self.folder)
+        self.skipped = {**left_out, **unusable}
+        for name, reason in list(self.skipped.items())[:NAMED]:
+            log.warning("skipped %s: %s", name, reason)
+        if len(self.skipped) > NAMED:
+            log.warning("skipped %d more; a run names all of them in skipped.csv", len(self.skipped) - NAMED)
+        if not len(kept):
+            first = f"; the first: {next(iter(self.skipped.values()))}" if self.skipped else ""
+            raise ValueError(f"none of the {len(self.skipped)} rows of {self.root} is of use{first}")
+        return kept
+
+    @abstractmethod
+    def listed(self) -> tuple[Catalogue, Mapping[str, str]]:
+        """The rows that are named, their pictures not opened yet; and those left out already: id -> reason."""
+
+    def picture(self, key: str) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, upright.  Raises PictureError."""
+        return open_picture(self.folder / key)
+
+
+def one_spelling(names: Sequence[str]) -> list[str]:
+    """Category names without outer and double blanks; of names that differ in case alone, the commonest spelling."""
+    tidy = [" ".join(name.split()) for name in names]
+    counts = Counter(tidy)
+    best: dict[str, str] = {}
+    for name in sorted(counts, key=lambda name: (-counts[name], name)):
+        best.setdefault(name.casefold(), name)
+    return [best[name.casefold()] for name in tidy]

