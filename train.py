@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import CSVLogger, WandbLogger
 
 from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate, reference_metrics
 from fashion_lsh.report.dashboard import publish, tracked
+from fashion_lsh.report.page import write_report
 from fashion_lsh.report.sheets import query_sheet
 from fashion_lsh.report.tables import describe
 from fashion_lsh.retrieval.gallery import Gallery
@@ -35,9 +36,9 @@ def main(cfg: DictConfig) -> float:
     hasher = build(settings["hash"], categories=data.categories)
     search.check(hasher and hasher.bits, len(data.categories))
     run = Run.begin(settings, data)
-    if not run.metrics:
+    if not run.scores:
         with run.logged(), tracked(run.path, settings) as board:
-            loggers = [CSVLogger(run.path, name="logs"), *([WandbLogger(experiment=board)] if board else [])]
+            loggers = [CSVLogger(run.path, name="logs"), *([WandbLogger(experiment=board)] if board else [])]  # type: ignore[arg-type]
             model = fit(run.prepared(classifier), data, run.path, loggers, **cfg.trainer)
             if hasher:
                 model = fit(run.prepared(hasher.start_from(model)), data, run.path, loggers, **cfg.trainer)
@@ -49,8 +50,9 @@ def main(cfg: DictConfig) -> float:
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
             run.write_results(query, results, reference_metrics(query, gallery) | end_to_end(searcher, data))
             publish(board, run.metrics, query, data.categories, sheet)
-    log.info("\n%s\n\nThe run lies in %s", describe(run.metrics, settings, search.label), run.path)
-    return run.metrics["query/category/map@100"]
+            write_report(run)
+    log.info("\n%s\n\nThe run lies in %s", describe(run.scores, settings, search.label), run.path)
+    return run.scores["query/category/map@100"]
 
 
 if __name__ == "__main__":

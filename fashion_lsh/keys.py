@@ -9,25 +9,31 @@ from typing import Any
 from fashion_lsh import __version__
 from fashion_lsh.files import checksum
 
-UNIMPORTANT = ("name", "fresh", "logger", "runs")  # settings that change no result
+UNIMPORTANT = ("name", "fresh", "logger", "runs", "jobs")  # settings that change no result
+OF_MACHINE = ("root", "workers")  # of the data: where its files lie, and how many processes load them
 OF_CLASSIFIER = ("data", "backbone", "classifier", "trainer", "seed")  # settings that a stage depends on
 OF_STAGE = {"classifier": OF_CLASSIFIER, "hasher": (*OF_CLASSIFIER, "hash")}
 
 
-def run_key(settings: Mapping[str, Any], split: str) -> str:
-    """8 hex digits of the settings that matter, the checksum of the splits and the package's version."""
-    return _digest({name: value for name, value in settings.items() if name not in UNIMPORTANT}, split)
+def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without paths of the machine."""
+    data = {name: value for name, value in settings["data"].items() if name not in OF_MACHINE}
+    return {**{name: value for name, value in settings.items() if name not in UNIMPORTANT}, "data": data}
 
 
-def stage_keys(settings: Mapping[str, Any], split: str) -> dict[str, str]:
+def run_key(settings: Mapping[str, Any], data: str) -> str:
+    """8 hex digits of the settings that matter, the data's checksum and the package's version."""
+    return _digest(portable(settings), data)
+
+
+def stage_keys(settings: Mapping[str, Any], data: str) -> dict[str, str]:
     """For each stage 8 hex digits: where they are equal, the same was fitted on the same pictures."""
-    return {stage: _digest({name: settings[name] for name in names}, split) for stage, names in OF_STAGE.items()}
+    return {stage: _digest({name: settings[name] for name in names}, data) for stage, names in OF_STAGE.items()}
 
 
-def _digest(settings: Mapping[str, Any], split: str) -> str:
-    content = {**settings, "split": split, "version": __version__}
-    # how many processes load the pictures changes no result
-    content["data"] = {name: value for name, value in settings["data"].items() if name != "workers"}
+def _digest(settings: Mapping[str, Any], data: str) -> str:
+    content = {**settings, "checksum": data, "version": __version__}
+    content["data"] = {name: value for name, value in settings["data"].items() if name not in OF_MACHINE}
     content["weights"] = _content(settings["backbone"]["weights"])
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 

@@ -22,7 +22,7 @@ from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.protocol import Pictures, Results
 from fashion_lsh.files import written
-from fashion_lsh.keys import run_key, stage_keys
+from fashion_lsh.keys import portable, run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.stages.backbones import load_weights
 from fashion_lsh.stages.classifier import Classifier
@@ -61,14 +61,13 @@ class Run:
         name = str(settings["name"])
         if Path(name).name != name or name in ("", "..", "latest"):
             raise ValueError(f"{name=}: give the name of one folder, and not `latest`")
-        split = data.catalogue.checksum
-        path = Path(settings["runs"]) / name / run_key(settings, split)
+        path = Path(settings["runs"]) / name / run_key(settings, data.checksum)
         if settings["fresh"] and path.exists():
             shutil.rmtree(path)
         with written(path / "config.yaml") as draft:
             draft.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
         run = cls(path)
-        run.write_json("stages.json", stage_keys(settings, split))
+        run.write_json("stages.json", stage_keys(settings, data.checksum))
         if not run.metrics:  # what made the figures, not what reads them
             run.write_json("environment.json", environment())
         run._write_skipped(data.skipped)
@@ -86,6 +85,21 @@ class Run:
         """Flat means by name; empty where the run is not finished."""
         path = self.path / "metrics.json"
         return json.loads(path.read_text()) if path.exists() else {}
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Its metrics, or those that a job file keeps of the same run; empty where it is finished nowhere."""
+        job = self._job
+        if self.metrics or self.config["fresh"] or job is None or not job.exists():
+            return self.metrics
+        log.info("finished before: scores read from %s; fresh=true makes the run again", job)
+        return dict(json.loads(job.read_text())["metrics"])
+
+    @property
+    def _job(self) -> Path | None:
+        """The small file that outlives the run's folder, where the settings name a folder for such."""
+        folder = self.config["jobs"]
+        return Path(folder) / f"{self.path.name}.json" if folder else None
 
     @property
     def gallery_folder(self) -> Path:
@@ -146,7 +160,12 @@ class Run:
         with written(self.path / "codes.npz") as draft, draft.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **{name: _plain(values) for name, values in arrays.items()})
         self.write_queries(results.queries)
-        self.write_json("metrics.json", results.metrics | dict(further))
+        metrics = results.metrics | dict(further)
+        if self._job:
+            made = {"settings": portable(self.config), "environment": environment(), "metrics": metrics}
+            with written(self._job) as draft:
+                draft.write_text(json.dumps(made, indent=1))
+        self.write_json("metrics.json", metrics)
 
     def add_search(self, label: str, results: Results) -> None:
         """Put another search setting beside the run's own: its means as the row `label`, its queries as rows.

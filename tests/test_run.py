@@ -17,6 +17,7 @@ import yaml
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 
 from fashion_lsh import run as runs
@@ -60,7 +61,7 @@ def data(make_data: Callable[..., GarmentData]) -> GarmentData:
 def settings(tmp_path: Path, drawn: Path) -> dict[str, Any]:
     """As train.py has them, in plain values."""
     return {
-        "name": "test", "seed": 0, "fresh": False, "runs": str(tmp_path / "runs"),
+        "name": "test", "seed": 0, "fresh": False, "jobs": None, "runs": str(tmp_path / "runs"),
         "backbone": {"name": "resnet18", "weights": None},
         "data": {"source": "folder", "root": str(drawn), "split_seed": 0, "workers": 0, "image_size": 32},
         "classifier": dict(STAGE), "hash": {**STAGE, "bits": 7},
@@ -143,7 +144,15 @@ def test_another_split_or_version_makes_another_folder_and_other_stages(
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("name", "other"), ("fresh", True), ("logger.project", "mine"), ("data.workers", 4)]
+    ("key", "value"),
+    [
+        ("name", "other"),
+        ("fresh", True),
+        ("logger.project", "mine"),
+        ("data.workers", 4),
+        ("jobs", "somewhere"),
+        ("data.root", "elsewhere"),
+    ],
 )
 def test_what_changes_no_result_changes_no_name(
     key: str, value: Any, settings: dict[str, Any], data: GarmentData
@@ -151,6 +160,37 @@ def test_what_changes_no_result_changes_no_name(
     one, other = Run.begin(settings, data), Run.begin(changed(settings, key, value), data)
     assert one.path.name == other.path.name
     assert keys(one) == keys(other)
+
+
+def test_other_pixels_in_files_of_the_same_names_make_another_folder(
+    settings: dict[str, Any], make_data: Callable[..., GarmentData], drawn: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(drawn.parent, tmp_path / "copy")) / drawn.name
+    before = Run.begin(settings, make_data(root=str(copy)))
+    assert before.path == Run.begin(settings, make_data()).path
+    Image.new("RGB", (48, 48)).save(copy.parent / "circle-0-shop.png")
+    assert Run.begin(settings, make_data(root=str(copy))).path != before.path
+
+
+def test_a_job_file_keeps_the_scores_when_the_folder_is_gone(
+    settings: dict[str, Any], data: GarmentData, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {**settings, "jobs": str(tmp_path / "jobs")}
+    run = finished(settings, data)
+    [job] = (tmp_path / "jobs").iterdir()
+    assert job.name == f"{run.path.name}.json"
+    assert job.stat().st_size < 50_000
+    kept = json.loads(job.read_text())
+    assert kept["metrics"] == run.metrics == run.scores
+    assert str(tmp_path) not in job.read_text()
+    shutil.rmtree(run.path)
+    again = Run.begin(settings, data)
+    assert again.metrics == {}
+    with caplog.at_level(logging.INFO):
+        assert again.scores == kept["metrics"]
+    assert f"scores read from {job}" in caplog.text
+    assert Run.begin({**settings, "fresh": True}, data).scores == {}
+    assert Run.begin({**settings, "jobs": None}, data).scores == {}
 
 
 def test_the_order_of_settings_changes_no_name(settings: dict[str, Any], data: GarmentData) -> None:

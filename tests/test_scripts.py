@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from fashion_lsh.report.card import COMMAND
+
 ROOT = Path(__file__).parents[1]
 SMALL = ["backbone=resnet18", "data=folder", "data.image_size=32", "data.batch_size=16", "data.workers=0",
          "trainer=smoke", "logger=csv", "classifier.epochs=1"]  # fmt: skip
@@ -36,7 +38,7 @@ def runs(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_is_one_whole_folder(runs: Path) -> None:
     run = runs / "latest"
     names = "config.yaml environment.json split.parquet skipped.csv stages.json classifier.ckpt hasher.ckpt index"
-    names += " queries.parquet codes.npz metrics.json sheet.png train.log logs"
+    names += " queries.parquet codes.npz metrics.json sheet.png train.log logs report"
     assert {path.name for path in run.iterdir()} == set(names.split())
     metrics = json.loads((run / "metrics.json").read_text())
     assert all(isinstance(value, int | float) for value in metrics.values())
@@ -50,11 +52,20 @@ def test_a_run_is_one_whole_folder(runs: Path) -> None:
 
 
 def test_the_same_command_finds_its_run_and_does_nothing_again(runs: Path, drawn: Path) -> None:
-    before = (runs / "latest" / "metrics.json").stat().st_mtime_ns
+    written = [runs / "latest" / name for name in ("metrics.json", "report/index.html")]
+    before = [path.stat().st_mtime_ns for path in written]
     printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={runs}")
     assert "**shortlist_1**" in printed
     assert "epoch 1/" not in printed
-    assert (runs / "latest" / "metrics.json").stat().st_mtime_ns == before
+    assert [path.stat().st_mtime_ns for path in written] == before
+
+
+def test_the_command_of_a_model_card_asks_for_the_same_run(runs: Path) -> None:
+    run = (runs / "latest").resolve()
+    words = COMMAND.replace("RUN", str(run)).replace("runs=again", f"runs={runs}").split()
+    printed = script(*words[1:])
+    assert "epoch 1/" not in printed
+    assert f"The run lies in {run}" in printed
 
 
 def test_a_stopped_run_goes_on_from_its_last_finished_stage(runs: Path, drawn: Path, tmp_path: Path) -> None:

@@ -34,8 +34,16 @@ class Seen(NamedTuple):
     problem: str
 
 
-def usable(catalogue: Catalogue, folder: Path) -> tuple[Catalogue, dict[str, str]]:
-    """The rows that can be cropped, each picture once, and why the others are left out: id -> reason.
+class Usable(NamedTuple):
+    """Rows that can be cropped; why the others are left out, id -> reason; a checksum of the pictures' bytes."""
+
+    catalogue: Catalogue
+    left_out: dict[str, str]
+    checksum: str
+
+
+def usable(catalogue: Catalogue, folder: Path) -> Usable:
+    """The rows that can be cropped, each picture once.
 
     Left out are pictures that do not open, boxes off their picture, and all but one of pictures that are byte for byte
     the same (they may have two categories, or stand on two sides of the split: that of `query` is kept, say).
@@ -54,7 +62,9 @@ def usable(catalogue: Catalogue, folder: Path) -> tuple[Catalogue, dict[str, str
         for row_id, name, box in zip(catalogue.column("id"), pictures, catalogue.boxes, strict=True)
         if (reason := seen[name].problem or _copied(name, first[seen[name].digest]) or _off(name, box, seen[name]))
     }
-    return catalogue.take(np.flatnonzero([name not in reasons for name in catalogue.column("id")])), reasons
+    kept = catalogue.take(np.flatnonzero([name not in reasons for name in catalogue.column("id")]))
+    digests = "".join(seen[name].digest for name in kept.column("picture"))
+    return Usable(kept, reasons, sha256(digests.encode()).hexdigest())
 
 
 def scan(folder: Path, names: Sequence[str]) -> dict[str, Seen]:

@@ -3,21 +3,32 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from rich import get_console
+from rich.progress import track
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import Batch, GarmentData, Part
 from fashion_lsh.evaluation import scores as scoring
 from fashion_lsh.evaluation.references import REFERENCES
-from fashion_lsh.evaluation.results import by_shared_garment, classification, intervals, means, query_table
+from fashion_lsh.evaluation.results import (
+    by_shared_garment,
+    classification,
+    intervals,
+    macro_mean,
+    means,
+    query_table,
+)
 from fashion_lsh.evaluation.scores import DEPTH, Scores, Truth
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode
 from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.index import FloatIndex
 from fashion_lsh.retrieval.searcher import Searcher
+
+NAMED = 10  # hits of each query that are named in queries.parquet
 
 
 @dataclass(frozen=True)
@@ -52,12 +63,13 @@ def evaluate(searcher: Searcher, query: Pictures) -> Results:
         for name, truth in truths(catalogue, searcher.gallery.catalogue).items()
     }
     names = searcher.model.categories
-    table = query_table(searcher.search.label, catalogue, [names[n] for n in encoded.predicted], scores, milliseconds)
+    table = query_table(searcher.search.label, catalogue, _answers(searcher, encoded, hits, milliseconds), scores)
     metrics = classification(encoded, catalogue.labels(names)) | means("query", scores)
     metrics |= intervals("query", scores, catalogue.column("item"))
     if "item" in scores:
         metrics |= by_shared_garment(scores["item"], catalogue, searcher.gallery.catalogue)
     metrics |= {
+        "query/category/map@100_macro": macro_mean(scores["category"]["map@100"], catalogue.labels(names)),
         "query/count": len(catalogue),
         "query/gallery_rows": len(searcher.gallery.catalogue),
         "speed/search_ms": float(np.median(milliseconds)),
@@ -78,8 +90,9 @@ def reference_metrics(query: Pictures, gallery: Pictures) -> dict[str, float]:
 
 def encode_part(model: Model, data: GarmentData, part: Part) -> Pictures:
     """Encode one part of the data."""
-    encoded, looks = encode_all(model, data.loader(part))
-    return Pictures(data.catalogue.take(data.rows(part)), encoded, looks)
+    batches = track(data.loader(part), f"Encoding {part}", transient=True, disable=not get_console().is_terminal)
+    encoded, looks = encode_all(model, batches)
+    return Pictures(data.garments(part), encoded, looks)
 
 
 def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[str, np.ndarray]]:
@@ -160,6 +173,18 @@ def end_to_end(searcher: Searcher, data: GarmentData, count: int = 100) -> dict[
         searcher.find(pixels, boxes[row], DEPTH)
         milliseconds.append(1000 * (time.perf_counter() - began))
     return {"speed/end_to_end_ms": float(np.median(milliseconds[10:]))}
+
+
+def _answers(searcher: Searcher, encoded: Encoded, hits: Hits, milliseconds: np.ndarray) -> dict[str, Any]:
+    """What each query got, as columns: see `query_table`."""
+    names, ids = searcher.model.categories, searcher.gallery.catalogue.column("id")
+    found = [[ids[row] for row in rows[:NAMED] if row >= 0] for rows in hits.rows]
+    return {
+        "predicted": [names[number] for number in encoded.predicted],
+        "mass": encoded.masses.max(axis=1),
+        "hits": pa.array(found, pa.list_(pa.string())),
+        "search_ms": milliseconds,
+    }
 
 
 def _exact(queries: np.ndarray, gallery: np.ndarray, truth: Truth) -> Scores:

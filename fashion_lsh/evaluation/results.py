@@ -1,7 +1,8 @@
 """Scores as files: one row a query, and flat means."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +18,19 @@ ABOUT = ("id", "category", "item")
 
 
 def query_table(
-    label: str, query: Catalogue, predicted: list[str], scores: Mapping[str, Scores], milliseconds: np.ndarray
+    label: str, query: Catalogue, answers: Mapping[str, Sequence[Any] | np.ndarray], scores: Mapping[str, Scores]
 ) -> pa.Table:
-    """One row a query of one search setting: ids, true and predicted category, every score, and the time."""
-    columns: dict[str, object] = {"search": [label] * len(query)}
+    """One row a query of one search setting: ids, true category, what was answered, and every score.
+
+    Args:
+        label: names the search setting.
+        query: Q rows.
+        answers: (Q,) each: `predicted` category, `mass` of it, ids of the first `hits`, and `search_ms`.
+        scores: by category and by item, (Q,) each.
+    """
+    columns: dict[str, Any] = {"search": [label] * len(query)}
     columns |= {name: query.column(name) for name in ABOUT}
-    columns |= {"predicted": predicted, "search_ms": milliseconds}
+    columns |= answers
     columns |= {f"{truth}/{name}": values for truth, found in scores.items() for name, values in found.items()}
     return pa.table(columns)
 
@@ -67,14 +75,24 @@ def by_shared_garment(item_scores: Scores, query: Catalogue, gallery: Catalogue)
     }
 
 
+def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over the labels of their mean value, (Q,) and (Q,): rare ones count as much as frequent ones.
+
+    NaN values are left out first, and labels of which none is left.
+    """
+    scored = ~np.isnan(values)
+    return float(np.mean([values[scored & (labels == label)].mean() for label in np.unique(labels[scored])]))
+
+
 def classification(encoded: Encoded, labels: np.ndarray) -> dict[str, float]:
-    """`query/accuracy`, `query/top5_accuracy` and `query/macro_f1` of the category head."""
+    """`query/accuracy`, `…/top5_accuracy`, `…/macro_accuracy` and `…/macro_f1` of the category head."""
     masses, truth = from_numpy(encoded.masses), from_numpy(labels)
     count = masses.shape[1]
     top5 = multiclass_accuracy(masses, truth, count, average="micro", top_k=min(5, count))
     return {
         "query/accuracy": float(multiclass_accuracy(masses, truth, count, average="micro")),
         "query/top5_accuracy": float(top5),
+        "query/macro_accuracy": macro_mean((encoded.predicted == labels).astype(float), labels),
         "query/macro_f1": float(multiclass_f1_score(masses, truth, count, average="macro")),
     }
 

@@ -10,70 +10,146 @@ import numpy as np
 import wandb
 
 from fashion_lsh.evaluation.protocol import Pictures
-from fashion_lsh.report.sheets import Tile
+from fashion_lsh.report.sheets import Tile, drawn
 
-Tracked = Any  # wandb.Run; its own types are loose
+Handle = Any  # wandb.Run; its own types are loose
+BEST = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # kept in the summary, not the last
+
+
+class Board:
+    """A wandb run, in which each stage counts its steps by itself.
+
+    Lightning's logger writes every row under one `trainer/global_step`, and that begins anew with the second stage.
+    """
+
+    def __init__(self, run: Handle) -> None:
+        self.run = run
+        self.config: dict[str, Any] = {}  # Lightning puts each stage's arguments here, not over the run's settings
+        self._stages: set[str] = set()
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Log a row of Lightning's: all of one stage, its metrics, `epoch` and `trainer/global_step`."""
+        stage = next(name.partition("/")[0] for name in row if name not in ("epoch", "trainer/global_step"))
+        if stage not in self._stages:
+            self._define(stage)
+        named = {"epoch": f"{stage}/epoch", "trainer/global_step": f"{stage}/step"}
+        self.run.log({named.get(name, name): value for name, value in row.items()})
+
+    def _define(self, stage: str) -> None:
+        """Draw what a stage measures against its own steps, and keep the best of it."""
+        self._stages.add(stage)
+        step = f"{stage}/step"
+        for name in (step, f"{stage}/epoch"):
+            self.run.define_metric(name, hidden=True)
+        self.run.define_metric(f"{stage}/*", step_metric=step)
+        for name, which in BEST.items():
+            self.run.define_metric(f"{stage}/{name}", step_metric=step, summary=which)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.run, name)
 
 
 @contextmanager
-def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracked | None]:
+def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Board | None]:
     """A wandb run for the block, ended with it, as failed if it raises; None where the settings name no project.
 
-    Online if logged in, else offline, in `<folder>/wandb`; WANDB_MODE decides where it is set.
+    Online if logged in, else offline; WANDB_MODE decides where it is set. All it writes lies in `<folder>/wandb`.
     """
     settings = config["logger"]
     if settings["project"] is None:
         yield None
         return
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
-    run = wandb.init(
-        project=settings["project"],
-        dir=folder,
-        name=f"{config['name']}-{folder.name}",
-        group=str(config["name"]),
-        tags=[*settings["tags"], config["backbone"]["name"], config["data"]["source"]],
-        config=dict(config),
-        mode=mode,  # type: ignore[arg-type]
-        settings=wandb.Settings(silent=True),
-    )
-    try:
-        yield run
-    except BaseException:
-        wandb.finish(exit_code=1)
-        raise
-    wandb.finish()
+    with _staged_in(folder / "wandb" / "data"):
+        run = wandb.init(
+            project=settings["project"],
+            dir=folder,
+            name=f"{config['name']}-{folder.name}",
+            group=str(config["name"]),
+            tags=[*settings["tags"], config["backbone"]["name"], config["data"]["source"]],
+            config=dict(config),
+            mode=mode,  # type: ignore[arg-type]
+            settings=wandb.Settings(silent=True),
+        )
+        try:
+            yield Board(run)
+        except BaseException:
+            wandb.finish(exit_code=1)
+            raise
+        wandb.finish()
 
 
 def publish(
-    run: Tracked | None,
+    board: Board | None,
     metrics: Mapping[str, float],
     query: Pictures,
     categories: Sequence[str],
     sheet: Sequence[Sequence[Tile]],
 ) -> None:
-    """Put the end of a run on its dashboard: scores, confusion matrix, PR curves, a table of retrieved pictures.
+    """Put the end of a run on its dashboard: scores, confusion matrix, PR curves, retrieved pictures.
 
     Args:
-        run: what `tracked` gave; None: nothing is done.
+        board: what `tracked` gave; None: nothing is done.
         metrics: flat means, into the summary.
         query: the queries, encoded.
         categories: names, in the order of the masses.
-        sheet: rows of tiles: a query, its crop, and what was found.
+        sheet: rows of tiles: a query, its crop, and what was found; shown as a table, and as one picture.
     """
-    if run is None:
+    if board is None:
         return
-    run.summary.update(dict(metrics))
+    board.run.summary.update(dict(metrics))
     masses, labels = query.encoded.masses, query.catalogue.labels(categories)
-    columns: list[str | int] = ["query", "crop", *(f"hit {place}" for place in range(1, max(map(len, sheet)) - 1))]
-    table = wandb.Table(columns=columns)
-    for row in sheet:
-        pictures = [wandb.Image(tile.picture, caption=f"{tile.caption} {tile.mark}".strip()) for tile in row]
-        table.add_data(*pictures, *[None] * (len(columns) - len(pictures)))
     matrix = wandb.plot.confusion_matrix(
-        y_true=labels.tolist(), preds=masses.argmax(axis=1).tolist(), class_names=list(categories)
+        y_true=labels.tolist(), preds=masses.argmax(axis=1).tolist(), class_names=list(categories), title="Categories"
     )
-    curves = _pr_curve(masses, labels, categories)
-    run.log({"query/confusion_matrix": matrix, "query/pr_curve": curves, "query/retrieved": table})
+    columns = ["query", "its crop", *(f"hit {place}" for place in range(1, max(map(len, sheet)) - 1))]
+    board.run.log(
+        {
+            "query/confusion_matrix": matrix,
+            "query/pr_curve": _pr_curve(masses, labels, categories),
+            "query/retrieved": _picture_table(sheet, columns),
+            "query/sheet": wandb.Image(drawn(sheet, columns)),
+        }
+    )
+
+
+@contextmanager
+def _staged_in(folder: Path) -> Iterator[None]:
+    """Have wandb keep the pictures of its tables in `folder`, unless the user chose another one.
+
+    Without it they lie in the user's data folder, and a run that is copied lacks them; wandb's settings know no such
+    folder, only its environment does.
+    """
+    if "WANDB_DATA_DIR" in os.environ:
+        yield
+        return
+    os.environ["WANDB_DATA_DIR"] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        del os.environ["WANDB_DATA_DIR"]
+
+
+def _picture_table(sheet: Sequence[Sequence[Tile]], columns: Sequence[str]) -> wandb.Table:
+    """One row a query; a row with fewer hits than others ends in None."""
+    table = wandb.Table(columns=list(columns))
+    for row in sheet:
+        pictures = [wandb.Image(tile.picture, caption=_caption(tile), boxes=_boxes(tile)) for tile in row]
+        table.add_data(*pictures, *[None] * (len(columns) - len(pictures)))
+    return table
+
+
+def _caption(tile: Tile) -> str:
+    return f"{tile.caption} {tile.mark}".strip()
+
+
+def _boxes(tile: Tile) -> dict[str, Any] | None:
+    """The box of a tile's garment, as wandb draws it over the picture."""
+    if tile.box is None or np.isnan(tile.box).any():
+        return None
+    position = dict(zip(("minX", "minY", "maxX", "maxY"), tile.box.tolist(), strict=True))
+    box = {"position": position, "domain": "pixel", "class_id": 0, "box_caption": tile.caption}
+    return {"garment": {"box_data": [box], "class_labels": {0: "garment"}}}
 
 
 def _pr_curve(masses: np.ndarray, labels: np.ndarray, categories: Sequence[str]) -> Any:

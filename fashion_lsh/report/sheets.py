@@ -13,12 +13,13 @@ from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.evaluation.protocol import Pictures
 from fashion_lsh.files import written
+from fashion_lsh.report.words import one_line
 from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.searcher import Found, Searcher
 
 TILE, GAP, LINE, HEAD = 112, 10, 16, 44
 INK, PAPER = "#222222", "#ffffff"
-MARKS = {"same item": "#1a9850", "same category": "#f0a30a", "other category": "#d73027"}
+MARKS = {"same item": "#009e73", "same category": "#e69f00", "other category": "#d55e00"}  # told apart by all eyes
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,13 @@ class Tile:
 
 
 def contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> None:
-    """Draw rows of tiles under column titles, with a key of the marks in use, as PNG; 3 tiles wide at least."""
+    """Draw rows of tiles under column titles, with a key of the marks in use, into a PNG; 3 tiles wide at least."""
+    with written(path) as draft:
+        drawn(rows, columns).save(draft, "PNG")
+
+
+def drawn(rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> Image.Image:
+    """That sheet as a picture."""
     width = GAP + max(3, *map(len, rows)) * (TILE + GAP)
     sheet = Image.new("RGB", (width, HEAD + len(rows) * (TILE + LINE + GAP) + GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -42,8 +49,7 @@ def contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[
     for number, tiles in enumerate(rows):
         for column, tile in enumerate(tiles):
             _paste(sheet, draw, tile, GAP + column * (TILE + GAP), HEAD + number * (TILE + LINE + GAP))
-    with written(path) as draft:
-        sheet.save(draft, "PNG")
+    return sheet
 
 
 def query_sheet(path: Path, data: GarmentData, query: Pictures, searcher: Searcher, hits: Hits) -> list[list[Tile]]:
@@ -53,7 +59,7 @@ def query_sheet(path: Path, data: GarmentData, query: Pictures, searcher: Search
     """
     chosen = np.unique(np.linspace(0, len(query.catalogue) - 1, 8).astype(int)).tolist()
     names = searcher.model.categories
-    boxes, gallery = data.crop_boxes[data.rows("query")], searcher.gallery.catalogue
+    boxes, gallery = query.catalogue.boxes, searcher.gallery.catalogue
     rows = []
     for number in chosen:
         category, seen = query.catalogue.column("category")[number], names[query.encoded.predicted[number]]
@@ -61,7 +67,7 @@ def query_sheet(path: Path, data: GarmentData, query: Pictures, searcher: Search
         right = "same category" if seen == category else "other category"
         crop = Tile(cut(picture, box, data.margin, TILE), f"seen as {seen}", right)
         found = [
-            hit_tile(data.source, gallery, hit, data.margin, _mark(query.catalogue, number, gallery, hit))
+            hit_tile(data.source, gallery, hit, data.margin, mark_of(query.catalogue, number, gallery, hit))
             for hit in hits.rows[number, :8]
             if hit >= 0
         ]
@@ -88,7 +94,8 @@ def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: 
     return Tile(cut(picture, gallery.boxes[row], margin, TILE), gallery.column("category")[row], mark)
 
 
-def _mark(query: Catalogue, number: int, gallery: Catalogue, row: int) -> str:
+def mark_of(query: Catalogue, number: int, gallery: Catalogue, row: int) -> str:
+    """Which of MARKS row `row` of the gallery is to query `number`."""
     item = query.column("item")[number]
     if item and item == gallery.column("item")[row]:
         return "same item"
@@ -111,7 +118,8 @@ def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y:
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """As much of a caption as a tile is wide."""
+    """As much of a caption as a tile is wide, on one line."""
+    text = one_line(text) if text else text
     if font.getlength(text) <= TILE:
         return text
     while font.getlength(f"{text}…") > TILE:

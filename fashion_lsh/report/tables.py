@@ -20,11 +20,18 @@ def describe(metrics: Mapping[str, float], config: Mapping[str, Any], label: str
 
 def score_table(metrics: Mapping[str, float], label: str) -> str:
     """Markdown: the run's own search, with 95 % intervals, and the rows it is to be read beside."""
+    columns, rows = score_rows(metrics, label)
+    rows[0][0] = f"**{rows[0][0]}**"
+    return tabulate(rows, headers=columns, tablefmt="pipe", disable_numparse=True)
+
+
+def score_rows(metrics: Mapping[str, float], label: str) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of that table: the run's own search first, then the others by name."""
     shown = {title: name for title, name in COLUMNS.items() if f"query/{name}" in metrics}
-    rows = [[f"**{label}**", *(_with_interval(metrics, f"query/{name}") for name in shown.values())]]
+    rows = [[label, *(_with_interval(metrics, f"query/{name}") for name in shown.values())]]
     others = sorted({name.split("/")[1] for name in metrics if name.startswith("rows/")} - {label})
     rows += [[row, *(_plain(metrics, f"rows/{row}/{name}") for name in shown.values())] for row in others]
-    return tabulate(rows, headers=["row", *shown], tablefmt="pipe", disable_numparse=True)
+    return ["row", *shown], rows
 
 
 def summary(metrics: Mapping[str, float], config: Mapping[str, Any]) -> str:

@@ -96,7 +96,7 @@ def test_chunks_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_of_copies_that_of_the_test_side_is_kept(folder: Path, splits: tuple[str, str], kept: str) -> None:
     names = ["a.png", "b.png", "a again.png"]
     made = Catalogue.of({"picture": names, "category": ["hat", "hat", "bag"], "split": [splits[0], "", splits[1]]})
-    found, reasons = usable(made, folder)
+    found, reasons, _ = usable(made, folder)
     assert set(found.column("picture")) == {"b.png", kept}
     [other] = {"a.png", "a again.png"} - {kept}
     assert reasons == {other: f"{other}: the same picture as {kept}, which is kept"}
@@ -105,6 +105,15 @@ def test_of_copies_that_of_the_test_side_is_kept(folder: Path, splits: tuple[str
 def test_garments_of_one_picture_are_no_copies(folder: Path) -> None:
     columns = {"id": ["1", "2"], "picture": ["a.png", "a.png"], "category": ["hat", "bag"]}
     boxes = dict(zip(("x1", "y1", "x2", "y2"), np.array([[0, 0, 9, 9], [9, 9, 20, 20]], np.float32).T, strict=True))
-    found, reasons = usable(Catalogue.of({**columns, **boxes}), folder)
+    found, reasons, _ = usable(Catalogue.of({**columns, **boxes}), folder)
     assert len(found) == 2
     assert not reasons
+
+
+def test_checksum_follows_the_bytes_of_what_is_kept(folder: Path) -> None:
+    made = Catalogue.of({"picture": ["a.png", "b.png", "text.jpg"], "category": ["hat"] * 3})
+    first = usable(made, folder).checksum
+    (folder / "text.jpg").write_text("still no picture")
+    assert usable(made, folder).checksum == first
+    Image.new("RGB", (30, 20), (3, 0, 0)).save(folder / "b.png")
+    assert usable(made, folder).checksum != first

@@ -319,6 +319,10 @@ def test_a_search_is_evaluated_whole(distance: Any, make_data: Callable[..., Gar
     assert columns["search"] == [f"{distance}_2"] * len(query.catalogue)
     assert columns["id"] == query.catalogue.column("id").tolist()
     assert columns["predicted"] == [model.categories[n] for n in query.encoded.predicted]
+    masses = query.encoded.masses
+    assert columns["mass"] == pytest.approx([row[seen] for row, seen in zip(masses, masses.argmax(1), strict=True)])
+    ids = gallery.catalogue.column("id")
+    assert columns["hits"] == [[ids[row] for row in rows if row >= 0][:10] for rows in hits.rows]
     right = np.array(columns["predicted"]) == np.array(columns["category"])
     assert metrics["query/accuracy"] == pytest.approx(right.mean())
     for name in ("category/map@100", "item/map@100_worst", "item/recall@1"):
@@ -333,3 +337,12 @@ def test_without_items_categories_alone_are_evaluated() -> None:
     metrics, table, _ = evaluate(searcher(gallery, "hamming", 1), query)
     assert set(metrics) == expected_names({"category"}, set())
     assert not [name for name in table.column_names if name.startswith("item/")]
+
+
+def test_a_query_with_nothing_to_find_has_no_hits() -> None:
+    query, gallery = pictures(0, 6), pictures(1, 4)
+    alone = gallery.encoded._replace(masses=np.tile(np.float32([0, 0, 1]), (4, 1)))
+    _, table, _ = evaluate(searcher(Pictures(gallery.catalogue, alone, {}), "hamming", 1), query)
+    found = [len(names) for names in table["hits"].to_pylist()]
+    assert found == [4 if seen == 2 else 0 for seen in query.encoded.predicted]
+    assert set(found) == {0, 4}

@@ -13,6 +13,7 @@ from fashion_lsh.evaluation.results import (
     classification,
     confidence_interval,
     intervals,
+    macro_mean,
     means,
     query_table,
 )
@@ -33,8 +34,8 @@ def test_the_table_holds_a_query_a_row_with_every_score() -> None:
         "item": {"map@100": np.array([0.25, 0.75])},
     }
     query = catalogue(["i7", ""]).having(category=["coat", "bag"])
-    table = query_table("hamming_1", query, ["bag", "bag"], scores, np.array([1.5, 2.5]))
-    found = table.to_pydict()
+    answers = {"predicted": ["bag", "bag"], "mass": np.array([0.5, 0.25]), "hits": [["g1", "g0"], []]}
+    found = query_table("hamming_1", query, answers | {"search_ms": np.array([1.5, 2.5])}, scores).to_pydict()
     assert math.isnan(found["category/map@100"].pop())
     assert found == {
         "search": ["hamming_1", "hamming_1"],
@@ -42,6 +43,8 @@ def test_the_table_holds_a_query_a_row_with_every_score() -> None:
         "category": ["coat", "bag"],
         "item": ["i7", ""],
         "predicted": ["bag", "bag"],
+        "mass": [0.5, 0.25],
+        "hits": [["g1", "g0"], []],
         "search_ms": [1.5, 2.5],
         "category/map@100": [0.5],
         "category/recall@1": [1.0, 0.0],
@@ -118,8 +121,21 @@ def test_classification_against_plain_counting(count: int) -> None:
     assert found == {
         "query/accuracy": pytest.approx((ranks == 0).mean()),
         "query/top5_accuracy": pytest.approx((ranks < 5).mean()),
+        "query/macro_accuracy": pytest.approx(np.mean([(ranks[labels == c] == 0).mean() for c in set(labels)])),
         "query/macro_f1": pytest.approx(np.mean(f1)),
     }
+
+
+def test_macro_mean_gives_each_label_the_same_weight() -> None:
+    values = np.array([1, 1, 1, 0, 0.5, NAN, NAN])
+    assert macro_mean(values, np.array([0, 0, 0, 0, 2, 2, 5])) == pytest.approx((0.75 + 0.5) / 2)
+
+
+def test_macro_accuracy_leaves_out_categories_that_nothing_shows() -> None:
+    masses = np.eye(3, dtype=np.float32)[[0, 0, 1, 2, 0]]  # nothing is of category 2
+    found = classification(Encoded(masses, None, masses), np.array([0, 0, 1, 1, 1]))
+    assert found["query/macro_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
+    assert found["query/accuracy"] == pytest.approx(0.6)
 
 
 def test_interval_against_drawing_queries_one_by_one():

@@ -1,6 +1,7 @@
 """Offline wandb runs, read back from the file that a later sync would send."""
 
 import json
+import os
 import struct
 import time
 from collections import defaultdict
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import wandb
+from pytorch_lightning.loggers import WandbLogger
 from wandb.proto import wandb_internal_pb2 as proto
 
 from fashion_lsh.catalogue.catalogue import Catalogue
@@ -29,15 +31,16 @@ CONFIG: dict[str, Any] = {
     "seed": 3,
 }
 CATEGORIES = ["bag", "coat", "hat"]
-MASSES = [[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.5, 0.4], [0.3, 0.4, 0.3], [0.2, 0.7, 0.1]]
-LABELS = ["bag", "coat", "coat", "bag", "coat"]  # there is no hat
+MASSES = [[0.7, 0.2, 0.1], [0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.3, 0.4, 0.3], [0.2, 0.1, 0.7]]
+LABELS = ["bag", "coat", "coat", "bag", "coat"]  # there is no hat, though one is seen
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run's folder; all that wandb writes stays below it."""
+    """A run's folder, and beside it what wandb would write elsewhere."""
     monkeypatch.setenv("WANDB_MODE", "offline")
-    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+    monkeypatch.delenv("WANDB_DATA_DIR", raising=False)
+    for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
     path = tmp_path / "0a1b2c3d"
     path.mkdir()
@@ -91,20 +94,26 @@ def queries() -> Pictures:
     return Pictures(catalogue, Encoded(masses, None, masses), {})
 
 
-def tile(shade: int, caption: str = "", mark: str = "") -> Tile:
-    return Tile(np.full((6, 8, 3), shade, np.uint8), caption, mark)
+def tile(shade: int, caption: str = "", mark: str = "", box: list[float] | None = None) -> Tile:
+    corners = None if box is None else np.array(box, dtype=np.float32)
+    return Tile(np.full((6, 8, 3), shade, np.uint8), caption, mark, corners)
 
 
 SHEET = [
-    [tile(1, "is bag"), tile(2, "seen as bag", "same category"), tile(3, "bag", "same item"), tile(4, "hat")],
-    [tile(5, "is coat"), tile(6, "seen as bag", "other category")],
+    [
+        tile(1, "is bag", box=[1, 2, 6.5, 5]),
+        tile(2, "seen as bag", "same category"),
+        tile(3, "bag", "same item"),
+        tile(4, "hat"),
+    ],
+    [tile(5, "is coat", box=[np.nan] * 4), tile(6, "seen as bag", "other category")],
 ]
 
 
 def test_a_run_is_open_in_its_block_and_ended_after_it(folder: Path) -> None:
     with tracked(folder, CONFIG) as run:
-        assert wandb.run is run
         assert run is not None
+        assert wandb.run is run.run
         assert run.offline
     assert wandb.run is None
     [begun, *_], [end] = logged(folder)["run"], logged(folder)["exit"]
@@ -181,17 +190,99 @@ def test_what_is_published_is_in_the_run(folder: Path) -> None:
     matrix = table(media, "confusion_matrix_table")
     counts = {(true, seen): count for true, seen, count in matrix["data"] if count}
     assert matrix["columns"] == ["Actual", "Predicted", "nPredictions"]
-    assert counts == {("bag", "bag"): 1, ("bag", "coat"): 1, ("coat", "bag"): 1, ("coat", "coat"): 2}
-    found = table(media, "retrieved")
-    assert found["columns"] == ["query", "crop", "hit 1", "hit 2"]
-    assert [[cell is None for cell in row] for row in found["data"]] == [[False] * 4, [False, False, True, True]]
+    assert counts == {("bag", "bag"): 1, ("bag", "coat"): 1, ("coat", "bag"): 1, ("coat", "coat"): 1,
+                      ("coat", "hat"): 1}  # fmt: skip
     history = {item.key or item.nested_key[0] for record in logged(folder)["history"] for item in record.item}
-    assert {"query/confusion_matrix_table", "query/pr_curve_table", "query/retrieved"} <= history
-    staged = [path for path in folder.parent.glob("WANDB_DATA_DIR/**/*") if path.is_file()]
-    assert len([path for path in staged if path.read_bytes().startswith(b"\x89PNG")]) == 6
-    captions = " ".join(path.read_text() for path in staged if b'"caption"' in path.read_bytes())
-    for caption in ("is bag", "seen as bag same category", "bag same item", "hat", "seen as bag other category"):
-        assert f'"caption":"{caption}"' in captions.replace('": "', '":"')
+    assert {f"query/{name}" for name in ("confusion_matrix_table", "pr_curve_table", "retrieved", "sheet")} <= history
+
+
+def test_a_query_is_published_with_its_box_and_its_hits_with_captions(folder: Path) -> None:
+    found = table(published(folder), "retrieved")
+    assert found["columns"] == ["query", "its crop", "hit 1", "hit 2"]
+    assert [[cell is None for cell in row] for row in found["data"]] == [[False] * 4, [False, False, True, True]]
+    [first, second] = artifact(folder, "query/retrieved.table.json")["data"]
+    assert [cell["caption"] for cell in first] == ["is bag", "seen as bag same category", "bag same item", "hat"]
+    assert second[1]["caption"] == "seen as bag other category"
+    [box] = first[0]["boxes"]["garment"]
+    assert box["position"] == {"minX": 1, "minY": 2, "maxX": 6.5, "maxY": 5}
+    assert (box["domain"], box["box_caption"]) == ("pixel", "is bag")
+    assert [cell for cell in first[1:] + second if cell and "boxes" in cell] == []
+
+
+def artifact(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON file of an artifact, read from where a sync would read it."""
+    files = {file.path: file.local_path for entry in logged(folder)["artifact"] for file in entry.manifest.contents}
+    return dict(json.loads(Path(files[name]).read_text()))
+
+
+def test_all_pictures_lie_in_the_folder_of_the_run(folder: Path) -> None:
+    published(folder)
+    staged = [Path(file.local_path) for entry in logged(folder)["artifact"] for file in entry.manifest.contents]
+    assert sum(path.read_bytes().startswith(b"\x89PNG") for path in staged) == 6
+    assert all(path.is_relative_to(folder) for path in staged)
+    [sheet] = folder.glob("wandb/offline-run-*/files/media/images/query/sheet_*.png")
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    assert not (folder.parent / "XDG_DATA_HOME").exists()
+    assert "WANDB_DATA_DIR" not in os.environ
+
+
+def test_a_data_folder_of_the_user_s_own_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = folder.parent / "chosen"
+    monkeypatch.setenv("WANDB_DATA_DIR", str(chosen))
+    published(folder)
+    assert list(chosen.glob("artifacts/staging/*"))
+    assert not (folder / "wandb" / "data").exists()
+    assert os.environ["WANDB_DATA_DIR"] == str(chosen)
+
+
+def fitted(folder: Path) -> None:
+    """Log as Lightning does: two stages, the steps of each counted from 0."""
+    with tracked(folder, CONFIG) as board:
+        logger = WandbLogger(experiment=board)
+        for stage, accuracies in (("classifier", [0.3, 0.6, 0.5]), ("hasher", [0.7])):
+            logger.log_hyperparams({"backbone": "resnet18", "lr": 0.1})
+            for epoch, accuracy in enumerate(accuracies):
+                values = {
+                    "train/loss": 2.0,
+                    "val/accuracy": accuracy,
+                    "val/macro_f1": accuracy,
+                    "val/loss": 1 - accuracy,
+                }
+                row = {f"{stage}/{name}": value for name, value in values.items()}
+                logger.log_metrics(row | {"epoch": epoch}, step=10 * epoch + 9)
+
+
+def test_each_stage_is_drawn_against_its_own_steps(folder: Path) -> None:
+    fitted(folder)
+    rows = [{item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.item}
+            for record in logged(folder)["history"]]  # fmt: skip
+    steps = [(name, row[name]) for row in rows for name in row if name.endswith("/step")]
+    assert steps == [("classifier/step", 9), ("classifier/step", 19), ("classifier/step", 29), ("hasher/step", 9)]
+    assert not {"epoch", "trainer/global_step"} & {name for row in rows for name in row}
+    defined = {metric.name or metric.glob_name: metric for metric in logged(folder)["metric"]}
+    for stage in ("classifier", "hasher"):
+        for name in ("*", "val/accuracy", "val/macro_f1", "val/loss"):
+            assert defined[f"{stage}/{name}"].step_metric == f"{stage}/step"
+        assert all(defined[f"{stage}/{name}"].options.hidden for name in ("step", "epoch"))
+
+
+def test_the_settings_are_not_overwritten_by_a_stage_s_arguments(folder: Path) -> None:
+    fitted(folder)
+    entries = [
+        *logged(folder)["run"][0].config.update,
+        *(e for record in logged(folder)["config"] for e in record.update),
+    ]
+    held = {entry.key or entry.nested_key[0]: json.loads(entry.value_json) for entry in entries}
+    assert {name: value for name, value in held.items() if not name.startswith("_")} == CONFIG
+
+
+def test_the_summary_holds_the_best_epoch_of_each_stage(folder: Path) -> None:
+    fitted(folder)
+    held = summary(folder)
+    best = {name: held[f"classifier/val/{name}"] for name in ("accuracy", "macro_f1", "loss")}
+    assert best == {"accuracy": {"max": 0.6}, "macro_f1": {"max": 0.6}, "loss": {"min": 0.4}}
+    assert held["hasher/val/accuracy"] == {"max": 0.7}
+    assert held["hasher/train/loss"] == 2.0
 
 
 def test_the_curves_are_the_best_precision_from_each_recall_on(folder: Path) -> None:

@@ -110,7 +110,7 @@ def test_the_whole_key_fits_on_the_narrowest_sheet(tmp_path: Path) -> None:
     assert not ink(wide[: HEAD - 20, narrow.shape[1] :])
 
 
-@pytest.mark.parametrize("caption", ["coat", "seen as long sleeved outwear", "W" * 40, "a" * 18])
+@pytest.mark.parametrize("caption", ["coat", "seen as long sleeved outwear", "W" * 40, "a" * 18, "two\nlines", "外套"])
 def test_a_caption_stays_under_its_tile(caption: str, tmp_path: Path) -> None:
     sheet = drawn_sheet(tmp_path / "sheet.png", [[plain(caption=caption), plain()], [plain()]])
     assert ink(under(sheet, 0, 0)[:, :TILE])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fashion_lsh.report.tables import describe, score_table, summary
+from fashion_lsh.report.tables import describe, score_rows, score_table, summary
 
 METRICS = {
     "query/count": 1200,
@@ -55,6 +55,12 @@ def test_the_table_holds_the_search_with_intervals_and_the_rows_beside_it() -> N
     found, wanted = cells(score_table(METRICS | OF_ITEMS, "shortlist_1")), cells(TABLE)
     assert [found[0], *found[2:]] == [wanted[0], *wanted[2:]]
     assert all(set(cell) <= set(":-") for cell in found[1])  # markdown
+
+
+def test_its_rows_are_to_be_had_without_marks() -> None:
+    columns, rows = score_rows(METRICS | OF_ITEMS, "shortlist_1")
+    wanted = cells(TABLE)
+    assert [columns, *rows] == [wanted[0], [wanted[2][0].strip("*"), *wanted[2][1:]], *wanted[3:]]
 
 
 def test_without_items_the_table_has_no_item_columns() -> None:

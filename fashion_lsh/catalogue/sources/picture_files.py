@@ -28,6 +28,7 @@ class PictureFiles(ABC):
         self.root = Path(root).expanduser()
         self.folder = self.root if self.root.is_dir() else self.root.parent
         self.skipped: dict[str, str] = {}
+        self.checksum = ""  # of the pictures' bytes, once they have been opened
 
     def catalogue(self) -> Catalogue:
         """The rows whose pictures open and whose boxes lie on them.
@@ -37,7 +38,7 @@ class PictureFiles(ABC):
             ValueError: it cannot be read, or no row is of use.
         """
         listed, left_out = self.listed()
-        kept, unusable = usable(listed, self.folder)
+        kept, unusable, self.checksum = usable(listed, self.folder)
         self.skipped = {**left_out, **unusable}
         for name, reason in list(self.skipped.items())[:NAMED]:
             log.warning("skipped %s: %s", name, reason)

@@ -1,0 +1,175 @@
+"""Numbers as pictures: SVG whose texts the reader's own fonts draw, so that no script lacks its letters."""
+
+import io
+import textwrap
+import unicodedata
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
+
+from fashion_lsh.report.curves import Curves, Reliability
+
+BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8a8a8a"  # Okabe and Ito's
+WIDTH = 4.4  # inches: at the width of a phone 10 points are still 8
+LINE = 0.145  # inches between the lines of a category's name
+COUNTED = 15  # categories up to which a confusion matrix holds its counts
+STYLE: Any = {
+    "svg.fonttype": "none", "svg.hashsalt": "report", "text.parse_math": False, "axes.unicode_minus": False,
+    "font.size": 10, "axes.labelsize": 10, "legend.fontsize": 9, "legend.frameon": False,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
+    "axes.axisbelow": True, "axes.edgecolor": "#777777", "figure.constrained_layout.use": True,
+}  # fmt: skip
+
+
+def learning(curves: Curves) -> bytes:
+    """Loss and accuracy of one stage by training step, as SVG.  See `learning_curves`."""
+    with _figure(3.0 + 1.6 * ("val/accuracy" in curves)) as (figure, out):
+        names = [["val/accuracy"]] if "val/accuracy" in curves else []
+        panels = figure.subplots(1 + len(names), 1, sharex=True, squeeze=False)[:, 0]
+        _lines(panels[0], curves, {"train/loss": ("training", GREY), "val/loss": ("validation", BLUE)}, "loss")
+        if names:
+            shown = {"val/accuracy": ("accuracy", BLUE), "val/macro_f1": ("macro F1", ORANGE)}
+            _lines(panels[1], curves, shown, "on validation")
+        panels[-1].set_xlabel("training step (batches)")
+    return out.getvalue()
+
+
+def confusion(counts: np.ndarray, shares: np.ndarray, names: Sequence[str]) -> tuple[bytes, int]:
+    """A matrix of shares, (C, C) float, with (C, C) counts in the cells where there are few; as SVG, and its width in
+    pixels at which all can be read."""
+    labels = ["\n".join(textwrap.wrap(name, 26)) or name for name in names]
+    cell = max(0.42 if len(names) <= COUNTED else 0.24, LINE * (0.3 + max(label.count("\n") + 1 for label in labels)))
+    margin = 0.4 + max(_inches(line, 9) for label in labels for line in label.split("\n"))
+    side, bar = cell * len(names), 0.75
+    size = (margin + side + bar, margin + side + 0.15)
+    with _figure(size[1], size[0]) as (figure, out):
+        figure.set_layout_engine("none")
+        axes = figure.add_axes((margin / size[0], margin / size[1], side / size[0], side / size[1]))
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+        _lattice(axes, len(names))
+        _label(axes, labels, cell)
+        figure.text(0.12 / size[0], (margin + side / 2) / size[1], "is", rotation=90, ha="center", va="center")
+        figure.text((margin + side / 2) / size[0], 0.12 / size[1], "seen as", ha="center", va="center")
+        if len(names) <= COUNTED:
+            _counts(axes, counts, shares)
+        place = ((margin + side + 0.12) / size[0], margin / size[1], 0.12 / size[0], side / size[1])
+        figure.colorbar(image, cax=figure.add_axes(place), format=lambda value, _: f"{value:.0%}")
+    return out.getvalue(), round(96 * size[0])
+
+
+def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
+    """Curves by name, (l,) recall and (l,) precision each, the first in front; as SVG."""
+    looks: list[dict[str, Any]] = [
+        {"color": BLUE, "linewidth": 2.2},
+        {"color": GREEN, "linestyle": "--"},
+        {"color": RED, "linestyle": ":"},
+    ]
+    with _figure(3.4) as (figure, out):
+        axes = figure.subplots()
+        for order, (name, (recall, precision)) in enumerate(curves.items()):
+            axes.plot(recall, precision, marker=".", markersize=4, label=name, zorder=5 - order, **looks[order])
+        axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.05))
+        _legend(figure)
+    return out.getvalue()
+
+
+def hamming(counts: Mapping[str, np.ndarray]) -> bytes:
+    """Share of pairs at each Hamming distance, from (L,) counts by name; as SVG."""
+    looks = [(RED, "-"), (BLUE, "--"), (GREEN, ":")]
+    with _figure(3.2) as (figure, out):
+        axes = figure.subplots()
+        for (name, found), (colour, line) in zip(counts.items(), looks, strict=False):
+            share, steps = found / max(1, found.sum()), np.arange(len(found))
+            axes.plot(steps, share, color=colour, linestyle=line, drawstyle="steps-mid", label=name)
+            axes.fill_between(steps, share, step="mid", color=colour, alpha=0.15)
+        axes.set(xlabel="Hamming distance (bits)", ylabel="share of pairs", xlim=(-0.5, len(found) - 0.5))
+        axes.set_ylim(bottom=0)
+        _legend(figure)
+    return out.getvalue()
+
+
+def reliability(found: Reliability) -> bytes:
+    """Confidence against accuracy, and how many queries stand behind each bar; as SVG."""
+    bins = len(found.counts)
+    centres, seen = (np.arange(bins) + 0.5) / bins, found.counts > 0
+    with _figure(4.6) as (figure, out):
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        above.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="as sure as right")
+        above.bar(centres[seen], found.accuracy[seen], 0.9 / bins, color=BLUE, alpha=0.35, label="accuracy")
+        above.plot(found.confidence[seen], found.accuracy[seen], "o", color=BLUE, markersize=4, label="mean of a bin")
+        above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+        _legend(figure)
+        below.bar(centres, found.counts, 0.9 / bins, color=GREY)
+        below.set(xlabel="confidence (calibrated softmax mass)", ylabel="queries")
+        below.yaxis.set_major_locator(mpl.ticker.MaxNLocator(3, integer=True))
+    return out.getvalue()
+
+
+@contextmanager
+def _figure(height: float, width: float = WIDTH) -> Iterator[tuple[Figure, io.BytesIO]]:
+    """A figure of so many inches; at the block's end it is in the buffer, as SVG without a date."""
+    out = io.BytesIO()
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # measured as a box, drawn by the reader's font
+        figure = Figure((width, height))
+        yield figure, out
+        figure.savefig(out, format="svg", metadata={"Date": None}, dpi=150)
+
+
+def _legend(figure: Figure) -> None:
+    """One for all panels, above them, where it hides nothing."""
+    figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2, handlelength=1.8)
+
+
+def _lines(axes: Axes, curves: Curves, shown: Mapping[str, tuple[str, str]], label: str) -> None:
+    for name, (title, colour) in shown.items():
+        if name in curves:
+            steps, _, values = curves[name].T
+            line = {"marker": "o", "markersize": 4} if name.startswith("val/") else {"linewidth": 1.0}
+            axes.plot(steps + 1, values, color=colour, label=title, **line)
+    axes.set_ylabel(label)
+    axes.legend(loc="best")
+
+
+def _label(axes: Axes, labels: Sequence[str], cell: float) -> None:
+    """Names beside rows and under columns, a text a line: each ends at the matrix, however wide its letters are."""
+    beside: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 9}
+    under = beside | {"rotation": 90, "rotation_mode": "anchor"}
+    for place, label in enumerate(labels):
+        lines = label.split("\n")
+        middles = [place + (number - (len(lines) - 1) / 2) * LINE / cell for number in range(len(lines))]
+        for middle, line in zip(middles, lines, strict=True):
+            axes.text(-0.6, middle, line, **beside)
+        for middle, line in zip(middles, lines, strict=True):
+            axes.text(middle, len(labels) - 0.4, line, **under)
+
+
+def _lattice(axes: Axes, cells: int) -> None:
+    """White lines between the cells, and no ticks."""
+    axes.set(xticks=[], yticks=[])
+    axes.set_xticks(np.arange(1, cells) - 0.5, minor=True)
+    axes.set_yticks(np.arange(1, cells) - 0.5, minor=True)
+    axes.grid(True, which="minor", color="white", linewidth=1)
+    axes.tick_params(which="minor", length=0)
+
+
+def _counts(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            colour = "white" if shares[row, column] > 0.55 else "#222222"
+            axes.text(column, row, f"{count}", ha="center", va="center", fontsize=8, color=colour)
+
+
+def _inches(text: str, size: int) -> float:
+    """Width of a line in points of `size`, at most: what the font lacks counts as its widest letter."""
+    narrow = "".join("W" if unicodedata.east_asian_width(sign) in "WF" else sign for sign in text)
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        return float(TextPath((0, 0), narrow, size=size).get_extents().xmax) * 1.05 / 72

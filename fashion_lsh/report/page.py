@@ -1,0 +1,73 @@
+"""A finished run as one page that needs nothing else, and as Markdown."""
+
+import base64
+import logging
+import re
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from fashion_lsh.files import written
+from fashion_lsh.report.blocks import Figure, Section
+from fashion_lsh.report.findings import Findings, read
+from fashion_lsh.report.sections import sections
+from fashion_lsh.report.words import one_line
+from fashion_lsh.run import Run
+
+log = logging.getLogger(__name__)
+
+TYPES = {"svg": "image/svg+xml", "jpg": "image/jpeg"}
+
+
+def write_report(run: Run) -> Path:
+    """Write `<run>/report/index.html`, `report.md` and the figures of the latter.
+
+    Returns:
+        The page.
+
+    Raises:
+        FileNotFoundError: the run is not finished, or a file of it is missing.
+        ValueError: a file of the run is damaged; names it.
+        OSError: the report could not be written.
+    """
+    found = read(run)
+    content = sections(found)
+    folder = run.path / "report"
+    for figure in (block for section in content for block in section.blocks if isinstance(block, Figure)):
+        _write(folder / figure.name, figure.content)
+    for template, name in (("page.md.j2", "report.md"), ("page.html.j2", "index.html")):
+        _write(folder / name, rendered(template, found, content).encode())
+    log.info("report: %s", folder / "index.html")
+    return folder / "index.html"
+
+
+def rendered(template: str, found: Findings, content: list[Section]) -> str:
+    """The sections by one of the templates; what users typed is escaped as its kind of file asks."""
+    path = found.run.path.resolve()
+    title = f"Run {one_line(path.parent.name)}/{one_line(path.name)}"
+    score = found.metrics["query/category/map@100"]
+    lead = f"{found.config['backbone']['name']} on {found.config['data']['source']}: category mAP@100 {score:.3f}"
+    world = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=template.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    world.filters |= {"md": markdown, "data_uri": data_uri}
+    return world.get_template(template).render(title=title, lead=lead, sections=content)
+
+
+def markdown(text: str) -> str:
+    """Text that reads as itself in Markdown, in tables too."""
+    return re.sub(r"([\\`*_\[\]<>#|$~&])", r"\\\1", " ".join(text.split()))
+
+
+def data_uri(figure: Figure) -> str:
+    """A figure's file as an address that holds it."""
+    content = base64.b64encode(figure.content).decode()
+    return f"data:{TYPES[figure.name.rpartition('.')[2]]};base64,{content}"
+
+
+def _write(path: Path, content: bytes) -> None:
+    with written(path) as draft:
+        draft.write_bytes(content)

@@ -1,0 +1,178 @@
+"""What a report says, section by section."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fashion_lsh.report import curves, figures
+from fashion_lsh.report.blocks import Block, Figure, Listing, Section, Table, Text
+from fashion_lsh.report.card import card
+from fashion_lsh.report.findings import Findings
+from fashion_lsh.report.judged import judged
+from fashion_lsh.report.neighbours import count_pairs, distances, retrieval
+from fashion_lsh.report.tables import score_rows
+from fashion_lsh.report.words import OLDER, crop_words, one_line, row_words, search_words, split_words
+
+MIXED_UP = 10  # pairs of categories that are named
+MEANS = (
+    "Means over the queries, with 95 % intervals by bootstrap over items. Category mAP@100 asks for garments of one "
+    "kind, item scores for the same garment again."
+)
+SPEED = {
+    "query/accuracy": ("top-1", "queries whose category is named right"),
+    "query/top5_accuracy": ("top-5", "queries whose category is among the five likeliest"),
+    "query/macro_f1": ("macro F1", "mean over the categories"),
+    "speed/search_ms": ("search, ms", "median of one query at a time, from its code to its hits"),
+    "speed/search_ms_p95": ("search, ms, 95 %", "95 of 100 queries are faster"),
+    "speed/end_to_end_ms": ("picture to hits, ms", "median of one at a time: crop, network and search"),
+}
+
+
+def sections(found: Findings) -> list[Section]:
+    """All sections, in the order of the page."""
+    pairs = count_pairs(found, found.codes) if found.codes else None
+    return [
+        Section("asked", "What was asked", asked(found)),
+        Section("scores", "Scores", scores(found)),
+        Section("learning", "Learning curves", learning(found)),
+        Section("confusion", "Confusion of categories", confusion(found)),
+        Section("retrieval", "Precision and recall of the codes", retrieval(pairs)),
+        Section("distances", "Hamming distances", distances(pairs)),
+        Section("confidence", "Confidence", confidence(found)),
+        Section("sheets", "Best, typical and worst queries", judged(found)),
+        Section("settings", "Settings and environment", settings(found)),
+        Section("card", "Model card", card(found)),
+    ]
+
+
+def asked(found: Findings) -> list[Block]:
+    """What was asked, of which data."""
+    config, data, garments = found.config, found.config["data"], found.garments
+    counts = [f"{len(garments.rows(part)):,} {part}" for part in ("train", "val", "query")]
+    searched = "the training pictures as gallery" if data["searched"] == "train" else "gallery"
+    bits = f"{config['hash']['bits']} bits" if config["hash"] else "none (hash=none): embeddings are searched"
+    search, names = config["search"], garments.categories
+    rows = {
+        "backbone": f"{config['backbone']['name']}, {_start(config['backbone'])}",
+        "hash layer": bits,
+        "search": search_words(search["distance"], search["probes"], search["shortlist"]),
+        "data": data["source"],
+        "crops": f"{data['image_size']} × {data['image_size']} pixels; {crop_words(data)}",
+        "garments": f"{', '.join(counts)}, {found.metrics['query/gallery_rows']:,.0f} {searched}",
+        "categories": f"{len(names)}: {', '.join(map(one_line, names))}",
+        "splits": split_words(data),
+        "items": _items(found),
+        "left out": f"{found.skipped:,} garments; skipped.csv says why" if found.skipped else "none",
+    }
+    return [Table(["", ""], [list(row) for row in rows.items()])]
+
+
+def scores(found: Findings) -> list[Block]:
+    """The score table, what its rows are, the classifier and the times."""
+    metrics = found.metrics
+    columns, rows = score_rows(metrics, found.label)
+    further = [[title, f"{metrics[name]:.3f}", what] for name, (title, what) in SPEED.items() if name in metrics]
+    best, worst = (metrics.get(f"query/category/map@100_{end}", 0.0) for end in ("best", "worst"))
+    if best - worst > 0.0005:
+        further.append(["ties", f"{worst:.3f} to {best:.3f}", "category mAP@100 by the order among equal distances"])
+    return [
+        Text(MEANS),
+        Table(columns, rows, strong=True),
+        Listing([f"{row[0]}: {row_words(row[0], found.label, found.config)}" for row in rows]),
+        Table(["classifier and speed", "", ""], further),
+    ]
+
+
+def learning(found: Findings) -> list[Block]:
+    """Loss and accuracy of each stage while it was fitted."""
+    blocks: list[Block] = []
+    for stage in ("classifier", *(["hasher"] if found.config["hash"] else [])):
+        joined = curves.learning_curves(found.logs, stage)
+        blocks += _fitted(stage, joined) if joined else [_not_fitted(stage)]
+    return blocks
+
+
+def confusion(found: Findings) -> list[Block]:
+    """Which categories are taken for which."""
+    true, seen, names = found.column("category"), found.column("predicted"), found.garments.categories
+    counts, shown = curves.confusion(true, seen, names), [one_line(name) for name in names]
+    svg, wide = figures.confusion(counts, curves.shares(counts), shown)
+    cells = "numbers: queries" if len(names) <= figures.COUNTED else "the counts are in queries.parquet"
+    caption = f"True category (row) and what it was seen as (column); colour: share of the row; {cells}."
+    matrix = Figure("confusion.svg", svg, caption, wide)
+    rows = _mixed_up(counts, shown)
+    if not rows:
+        return [matrix, Text("No query was seen as another category.")]
+    return [matrix, Table(["is", "seen as", "queries", "share of the category"], rows)]
+
+
+def confidence(found: Findings) -> list[Block]:
+    """Whether the category head is right as often as it is sure."""
+    if not found.has("mass"):
+        return [Text(OLDER.format(what="how sure it was of each query"), note=True)]
+    shown = curves.reliability(found.column("mass"), found.column("category") == found.column("predicted"))
+    caption = (
+        f"Expected calibration error (ECE) on the queries {shown.error:.3f}, {curves.BINS} bins of equal width. The "
+        "temperature was fitted on val, not on these queries."
+    )
+    return [Figure("reliability.svg", figures.reliability(shown), caption)]
+
+
+def settings(found: Findings) -> list[Block]:
+    """All settings, and where it ran."""
+    return [
+        Table(["setting", "value"], list(_flat(found.config)), folded="config.yaml"),
+        Table(["", ""], list(_flat(found.environment)), folded="environment.json"),
+    ]
+
+
+def _mixed_up(counts: np.ndarray, names: Sequence[str]) -> list[list[str]]:
+    """The commonest mistakes: is, seen as, queries, their share of the category."""
+    wrong = np.argwhere((counts > 0) & ~np.eye(len(counts), dtype=bool))
+    common = sorted(map(tuple, wrong), key=lambda cell: (-counts[cell], cell))[:MIXED_UP]
+    shares = curves.shares(counts)
+    return [[names[cell[0]], names[cell[1]], f"{counts[cell]:,}", f"{shares[cell]:.1%}"] for cell in common]
+
+
+def _fitted(stage: str, joined: curves.Curves) -> Iterator[Block]:
+    caption = f"The {stage} while it was fitted; dots: ends of epochs."
+    if "val/accuracy" in joined:
+        best = joined["val/accuracy"][joined["val/accuracy"][:, 2].argmax()]
+        caption += f" Best on validation: {best[2]:.3f}, in epoch {best[1] + 1:.0f}, whose weights were kept."
+    yield Figure(f"learning-{stage}.svg", figures.learning(joined), caption)
+    first = min(points[0, 1] for points in joined.values())
+    if first > 0:
+        yield Text(
+            f"The logs of the {stage} begin in epoch {first + 1:.0f}: earlier ones are not in this run.", note=True
+        )
+
+
+def _not_fitted(stage: str) -> Text:
+    text = f"No curves of the {stage}: it was not fitted here, but taken over from a run with the same settings "
+    return Text(f"{text}(train.log names it), or its logs were removed.", note=True)
+
+
+def _start(backbone: Mapping[str, Any]) -> str:
+    weights = backbone["weights"]
+    named = {None: "from scratch", "imagenet": "from ImageNet weights"}
+    frozen = "; frozen, the head alone is trained" if backbone.get("frozen") else ""
+    return (named[weights] if weights in named else f"from the file {Path(weights).name}") + frozen
+
+
+def _items(found: Findings) -> str:
+    if found.config["data"]["source"] == "shop_street":
+        return "re-viewed garments: each item is one garment in one colour and pattern, drawn again; not photographs"
+    if found.has("item/map@100"):
+        return f"{len(set(found.column('item')) - {''}):,} among the queries"
+    return "not known: scores are by category alone"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[Sequence[str]]:
+    """Nested settings as (dotted name, value)."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "null" if value is None else one_line(str(value))

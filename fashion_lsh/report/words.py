@@ -1,0 +1,103 @@
+"""Settings, rows and licences as sentences."""
+
+from collections.abc import Mapping
+from typing import Any
+
+ROWS = {  # of every score table
+    "code": "Hamming distance between the codes, over the whole gallery; ties count by their exact expectation.",
+    "float": "Exact Euclid between the same model's embeddings, over the whole gallery.",
+    "predicted_category": "No code: garments that are seen as the same category come first, in any order.",
+    "colour_histogram": "No network: 4 × 4 × 4 colours of the crop are compared.",
+    "raw_pixels": "No network: the crops are shrunk to 8 × 8 and compared.",
+    "random": "The gallery in any order.",
+}
+PICTURES = {
+    "shop_street": "shop_street, which ships with the package: pictures composed from 7,000 garments of Fashion-MNIST "
+    "(MIT licence, © 2017 Zalando SE).",
+    "fashion_mnist": "Fashion-MNIST (MIT licence, © 2017 Zalando SE).",
+}
+TORCHVISION = (
+    "ImageNet weights of torchvision. Its code is under BSD-3-Clause; the weights were learnt from ImageNet, whose "
+    "pictures are given for non-commercial research and education. Whether that binds what was learnt from them is not "
+    "settled: ask before a commercial use."
+)
+LITE0 = "ImageNet weights of EfficientNet-Lite0 (Apache-2.0); they were learnt from ImageNet's pictures."
+OLDER = (
+    "This run was scored by an older version, which did not note {what}: python evaluate.py run=RUN scores it again, "
+    "then write the report again."
+)
+
+
+def one_line(text: str) -> str:
+    """Text as somebody typed it -> the same on one line, without control characters; `?` where nothing is left."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split()) or "?"
+
+
+def search_words(distance: str, probes: int | float | str, shortlist: int | None = None) -> str:
+    """A search setting as a phrase: by what, and where."""
+    best = f"the best {shortlist}" if shortlist else "the best"
+    how = {
+        "hamming": "Hamming distance between codes",
+        "euclidean": "exact Euclid between embeddings",
+        "shortlist": f"{best} by Hamming distance, then ordered by Euclid between embeddings",
+    }
+    return f"{how.get(distance, distance)}; {_where(probes)}"
+
+
+def row_words(row: str, own: str, config: Mapping[str, Any]) -> str:
+    """What a row of the score table is; `own` names the run's own search."""
+    if row == own:
+        search = config["search"]
+        return f"The run's own search: {search_words(search['distance'], search['probes'], search['shortlist'])}."
+    if row in ROWS:
+        return ROWS[row]
+    distance, _, probes = row.rpartition("_")
+    return f"Asked for later with evaluate.py: {search_words(distance, _probes(probes))}."
+
+
+def weights_words(backbone: Mapping[str, Any]) -> str:
+    """Where the backbone's weights come from, and under which terms."""
+    weights = backbone["weights"]
+    if weights is None:
+        return "The backbone starts from scratch: nobody else's weights are in it."
+    if weights != "imagenet":
+        return "The backbone starts from a file of weights: you know where it comes from, and its licence."
+    return f"The backbone starts from {LITE0 if backbone['name'] == 'efficientnet_lite0' else TORCHVISION}"
+
+
+def pictures_words(source: str) -> str:
+    """Whose pictures a data set holds, and under which licence."""
+    own = f"Your own pictures ({source}): you know their licence, and whether it lets you pass on this page's sheets."
+    return PICTURES.get(source, own)
+
+
+def crop_words(data: Mapping[str, Any]) -> str:
+    """What is cut out of a picture."""
+    if data["crop"] == "whole":
+        return "none: the whole picture"
+    return f"by the annotated box, widened by {data['margin'] * 100:g} % of it on each side"
+
+
+def split_words(data: Mapping[str, Any]) -> str:
+    """Which pictures are searched, and what they share with those that train."""
+    if data["searched"] == "train":
+        return "the training pictures are searched: scores are higher than with a gallery that training has not seen"
+    return "disjoint: no item and no group of copies is in two of train, val and the test side"
+
+
+def _where(probes: int | float | str) -> str:
+    if probes == "all":
+        return "in the whole gallery"
+    if isinstance(probes, float):
+        return f"in the likeliest categories that together hold {probes * 100:g} % of the softmax mass"
+    return "in the predicted category only" if probes == 1 else f"in the {probes} likeliest categories"
+
+
+def _probes(text: str) -> int | float | str:
+    """As `Search.label` wrote it."""
+    if text.isdecimal():
+        return int(text)
+    try:
+        return float(text)
+    except ValueError:
+        return text

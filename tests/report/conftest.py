@@ -1,0 +1,112 @@
+"""Finished runs without a fit: the files that a report reads, made of random answers."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+from PIL import Image
+
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.evaluation.protocol import truths
+from fashion_lsh.evaluation.results import intervals, means, query_table
+from fashion_lsh.evaluation.scores import of_hits
+from fashion_lsh.retrieval.codes import pack
+from fashion_lsh.retrieval.hits import Hits
+from fashion_lsh.run import Run
+
+NAMES = ("bag", "coat", "hat")
+SHARES = {"train": 2, "val": 1, "query": 4, "gallery": 5}  # rows a category
+LOG = """classifier/train/loss,classifier/val/accuracy,classifier/val/loss,classifier/val/macro_f1,epoch,step
+2.25,,,,0,9
+,0.4,2.0,0.3,0,11
+1.5,,,,1,19
+,0.625,1.75,0.5,1,23
+"""
+SETTINGS: dict[str, Any] = {
+    "name": "made", "seed": 0, "backbone": {"name": "resnet18", "weights": None, "frozen": False},
+    "data": {"source": "folder", "split_seed": 0, "crop": "annotated", "margin": 0.1, "image_size": 32,
+             "searched": "gallery"},
+    "search": {"_target_": "Search", "distance": "shortlist", "probes": 1, "shortlist": 200},
+}  # fmt: skip
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Run]:
+    """A finished run; say what its categories are, and what it lacks."""
+
+    def make(
+        names: Sequence[str] = NAMES, items: bool = True, bits: int | None = 12, key: str = "0a1b2c3d", **data: Any
+    ) -> Run:
+        path = tmp_path / "runs" / "made" / key
+        path.mkdir(parents=True)
+        root = {"root": str(_pictures(tmp_path / "pictures", len(names)))}
+        config = {**SETTINGS, "data": SETTINGS["data"] | root | data, "hash": {"bits": bits} if bits else None}
+        if bits is None:
+            config["search"] = SETTINGS["search"] | {"distance": "euclidean"}
+        (path / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True))
+        run = Run(path)
+        garments = _garments(names, items)
+        garments.save(path / "split.parquet")
+        run.write_json("environment.json", {"python": "3.11", "gpu": None})
+        (path / "skipped.csv").write_text('id,reason\n"a, b",no picture\nc,"no\nbox"\n')
+        (path / "logs" / "version_0").mkdir(parents=True)
+        (path / "logs" / "version_0" / "metrics.csv").write_text(LOG)
+        _answered(run, garments, bits, f"{config['search']['distance']}_1")
+        return run
+
+    return make
+
+
+def _garments(names: Sequence[str], items: bool) -> Catalogue:
+    rows = [
+        {"id": f"{number}-{split}-{place}", "picture": f"{number}.png", "category": name, "split": split,
+         "item": f"{number}/{place}" if items and split in ("query", "gallery") else "",
+         "x1": 1.0, "y1": 2.0, "x2": 9.0, "y2": 10.0}
+        for number, name in enumerate(names) for split, count in SHARES.items() for place in range(count)
+    ]  # fmt: skip
+    return Catalogue.of({name: [row[name] for row in rows] for name in rows[0]})
+
+
+def _pictures(folder: Path, count: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        picture = Image.new("RGB", (12, 12), f"hsl({number * 360 // count}, 80%, 45%)")
+        picture.paste("white", (0, 0, 12, 3))  # the box cuts most of it away
+        picture.save(folder / f"{number}.png")
+    (folder / "manifest.csv").write_text("picture,category\n")
+    return folder / "manifest.csv"
+
+
+def _answered(run: Run, garments: Catalogue, bits: int | None, label: str) -> None:
+    rng = np.random.default_rng(0)
+    query, gallery = (garments.take(garments.rows(part)) for part in ("query", "gallery"))
+    rows = rng.permuted(np.tile(np.arange(len(gallery)), (len(query), 1)), axis=1)
+    hits = Hits(rows, np.sort(rng.random(rows.shape), axis=1).astype(np.float32))
+    scores = {name: of_hits(hits, truth) for name, truth in truths(query, gallery).items()}
+    predicted = np.where(rng.random(len(query)) < 0.7, query.column("category"), query.column("category")[0])
+    answers = {
+        "predicted": predicted, "mass": rng.uniform(0.3, 1, len(query)).astype(np.float32),
+        "hits": pa.array([[gallery.column("id")[row] for row in found[:10]] for found in rows]),
+        "search_ms": rng.random(len(query)),
+    }  # fmt: skip
+    run.write_queries(query_table(label, query, answers, scores))
+    codes = (
+        {
+            f"{part}_codes": pack(rng.random((len(rows), bits)))
+            for part, rows in (("query", query), ("gallery", gallery))
+        }
+        if bits
+        else {}
+    )
+    ids = {f"{part}_ids": rows.column("id").astype(str) for part, rows in (("query", query), ("gallery", gallery))}
+    np.savez_compressed(run.path / "codes.npz", **codes, **ids)
+    plain = {"query/accuracy": float((predicted == query.column("category")).mean()), "query/top5_accuracy": 0.9,
+             "query/macro_f1": 0.5, "query/count": len(query), "query/gallery_rows": len(gallery),
+             "speed/search_ms": 0.25, "speed/search_ms_p95": 0.5, "speed/end_to_end_ms": 4.0}  # fmt: skip
+    rows_of = means("rows/random", scores) | means("rows/hamming_all", scores)
+    ends = intervals("query", scores, query.column("item"))
+    run.write_json("metrics.json", plain | means("query", scores) | ends | rows_of)

@@ -1,0 +1,79 @@
+"""Settings as sentences."""
+
+from typing import Any
+
+import pytest
+
+from fashion_lsh.report.words import (
+    crop_words,
+    one_line,
+    pictures_words,
+    row_words,
+    search_words,
+    split_words,
+    weights_words,
+)
+
+CONFIG: dict[str, Any] = {"search": {"distance": "shortlist", "probes": 2, "shortlist": 50}}
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        (" a\n b\t", "a b"),
+        ("\x00", "?"),
+        ("外套", "外套"),
+        ("\u202egnp.exe", "gnp.exe"),
+        ("", "?"),
+        ("a\u00a0b", "a b"),
+    ],
+)
+def test_text_is_brought_to_one_line(typed: str, shown: str) -> None:
+    assert one_line(typed) == shown
+
+
+@pytest.mark.parametrize(
+    ("probes", "where"),
+    [(1, "in the predicted category only"), (3, "in the 3 likeliest categories"), ("all", "in the whole gallery"),
+     (0.95, "in the likeliest categories that together hold 95 % of the softmax mass")],
+)  # fmt: skip
+def test_a_search_says_by_what_and_where(probes: Any, where: str) -> None:
+    assert search_words("hamming", probes) == f"Hamming distance between codes; {where}"
+    assert search_words("shortlist", probes, 50).startswith("the best 50 by Hamming distance, then ordered by Euclid")
+    assert search_words("euclidean", probes).startswith("exact Euclid")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [("shortlist_2", "The run's own search: the best 50 by"), ("random", "The gallery in any order."),
+     ("hamming_all", "Asked for later with evaluate.py: Hamming distance between codes; in the whole gallery."),
+     ("euclidean_0.5", "Asked for later with evaluate.py: exact Euclid between embeddings; in the likeliest")],
+)  # fmt: skip
+def test_each_row_is_explained(row: str, said: str) -> None:
+    assert row_words(row, "shortlist_2", CONFIG).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "said"),
+    [("resnet18", None, "from scratch"), ("resnet18", "/a/b.pth", "a file of weights"),
+     ("resnet18", "imagenet", "non-commercial"), ("efficientnet_lite0", "imagenet", "Apache-2.0")],
+)  # fmt: skip
+def test_weights_are_said_with_their_terms(name: str, weights: str | None, said: str) -> None:
+    words = weights_words({"name": name, "weights": weights})
+    assert said in words
+    assert "/a" not in words
+
+
+@pytest.mark.parametrize(
+    ("source", "said"), [("shop_street", "MIT"), ("fashion_mnist", "Zalando"), ("folder", "Your own"), ("coco", "coco")]
+)
+def test_pictures_are_said_with_their_licence(source: str, said: str) -> None:
+    assert said in pictures_words(source)
+
+
+def test_crops_and_splits() -> None:
+    data = {"crop": "annotated", "margin": 0.125, "searched": "gallery"}
+    assert "12.5 % of it" in crop_words(data)
+    assert "whole" in crop_words(data | {"crop": "whole"})
+    assert split_words(data).startswith("disjoint")
+    assert "training pictures are searched" in split_words(data | {"searched": "train"})

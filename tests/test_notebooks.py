@@ -1,0 +1,51 @@
+"""The notebooks: kept without outputs, defining nothing, and run from top to bottom."""
+
+import ast
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request: pytest.FixtureRequest) -> nbformat.NotebookNode:
+    return nbformat.read(request.param, as_version=4)
+
+
+def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_is_one() -> None:
+    assert [path.name for path in NOTEBOOKS] == ["01_walkthrough.ipynb"]
+
+
+def test_it_is_kept_without_outputs(notebook: nbformat.NotebookNode) -> None:
+    assert [(cell.outputs, cell.execution_count) for cell in code(notebook)] == [([], None)] * len(code(notebook))
+    assert not [cell.id for cell in notebook.cells if cell.metadata]
+
+
+def test_it_defines_nothing(notebook: nbformat.NotebookNode) -> None:
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    trees = [ast.parse(cell.source) for cell in code(notebook)]
+    assert not [ast.unparse(node) for tree in trees for node in ast.walk(tree) if isinstance(node, defined)]
+    modules = {node.module or "" for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert any(module.startswith("fashion_lsh.") for module in modules)
+
+
+def test_every_step_is_told_in_words(notebook: nbformat.NotebookNode) -> None:
+    """No more than two cells of code without words before them."""
+    kinds = "".join(cell.cell_type[0] for cell in notebook.cells)
+    assert kinds.startswith("m")
+    assert "ccc" not in kinds
+
+
+def test_it_runs(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
+    """In an empty folder, which it leaves empty."""
+    NotebookClient(notebook, timeout=280, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output for cell in code(notebook) for output in cell.outputs]
+    assert sum("image/png" in output.get("data", {}) for output in shown) >= 5
+    assert not list(tmp_path.iterdir())
