@@ -38,7 +38,8 @@ def main(cfg: DictConfig) -> float:
     run = Run.begin(settings, data)
     if not run.scores:
         with run.logged(), tracked(run.path, settings) as board:
-            loggers = [CSVLogger(run.path, name="logs"), *([WandbLogger(experiment=board)] if board else [])]  # type: ignore[arg-type]
+            boards = [WandbLogger(experiment=board)] if board else []  # type: ignore[arg-type]
+            loggers = [CSVLogger(run.path, name="logs"), *boards]
             model = fit(run.prepared(classifier), data, run.path, loggers, **cfg.trainer)
             if hasher:
                 model = fit(run.prepared(hasher.start_from(model)), data, run.path, loggers, **cfg.trainer)
@@ -51,7 +52,7 @@ def main(cfg: DictConfig) -> float:
             run.write_results(query, results, reference_metrics(query, gallery) | end_to_end(searcher, data))
             publish(board, run.metrics, query, data.categories, sheet)
             write_report(run)
-    log.info("\n%s\n\nThe run lies in %s", describe(run.scores, settings, search.label), run.path)
+    log.info("\n%s\n\n%s", describe(run.scores, settings, search.label), run.closing)
     return run.scores["query/category/map@100"]
 
 

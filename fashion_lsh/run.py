@@ -96,6 +96,14 @@ class Run:
         return dict(json.loads(job.read_text())["metrics"])
 
     @property
+    def closing(self) -> str:
+        """One line: where it lies, and how many garments were left out of it."""
+        with (self.path / "skipped.csv").open(newline="") as file:
+            count = sum(1 for _ in csv.reader(file)) - 1
+        left_out = f"; {count:,} garments were left out: {self.path / 'skipped.csv'} says why" if count else ""
+        return f"The run lies in {self.path}{left_out}"
+
+    @property
     def _job(self) -> Path | None:
         """The small file that outlives the run's folder, where the settings name a folder for such."""
         folder = self.config["jobs"]
