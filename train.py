@@ -17,6 +17,7 @@ from fashion_lsh.report.sheets import query_sheet
 from fashion_lsh.report.tables import describe
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.searcher import Searcher
+from fashion_lsh.reuse import prepared
 from fashion_lsh.run import Run
 from fashion_lsh.settings import check
 from fashion_lsh.stages.fitting import fit
@@ -38,11 +39,10 @@ def main(cfg: DictConfig) -> float:
     run = Run.begin(settings, data)
     if not run.scores:
         with run.logged(), tracked(run.path, settings) as board:
-            boards = [WandbLogger(experiment=board)] if board else []  # type: ignore[arg-type]
-            loggers = [CSVLogger(run.path, name="logs"), *boards]
-            model = fit(run.prepared(classifier), data, run.path, loggers, **cfg.trainer)
+            loggers = [CSVLogger(run.path, name="logs"), *([WandbLogger(experiment=board)] if board else [])]
+            model = fit(prepared(classifier, run), data, run.path, loggers, **cfg.trainer)
             if hasher:
-                model = fit(run.prepared(hasher.start_from(model)), data, run.path, loggers, **cfg.trainer)
+                model = fit(prepared(hasher.start_from(model), run), data, run.path, loggers, **cfg.trainer)
             query, gallery = (encode_part(model, data, part) for part in ("query", "gallery"))
             filed = Gallery.filed(model, gallery.encoded, gallery.catalogue)
             filed.save(run.gallery_folder)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,15 +24,11 @@ from fashion_lsh.evaluation.protocol import Pictures, Results
 from fashion_lsh.files import written
 from fashion_lsh.keys import portable, run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
-from fashion_lsh.stages.backbones import load_weights
 from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.fitting import load
 from fashion_lsh.stages.hasher import Hasher
-from fashion_lsh.stages.stage import Stage
 
 log = logging.getLogger(__name__)
-
-S = TypeVar("S", bound=Stage)
 
 
 @dataclass(frozen=True)
@@ -129,35 +125,6 @@ class Run:
         """Where its pictures come from."""
         data = self.config["data"]
         return open_source(data["source"], data["root"], data["split_seed"])
-
-    def prepared(self, stage: S) -> S:
-        """Make a stage ready to be fitted.
-
-        One that another run fitted with the same settings on the same data is taken over; one that starts from
-        nothing gets the backbone weights that the settings name.
-
-        Raises:
-            ValueError: the backbone is frozen and has no weights to keep.
-        """
-        self._reuse(stage.name)
-        weights = self.config["backbone"]["weights"]
-        if stage.frozen and weights is None:
-            raise ValueError("backbone.frozen=true would keep random weights: give backbone.weights=imagenet or a path")
-        if stage.name == "classifier" and not (self.path / "classifier.ckpt").exists():
-            log.info("backbone %s starts from %s", stage.backbone.name, load_weights(stage.backbone, weights))
-        return stage
-
-    def _reuse(self, stage: str) -> None:
-        if (self.path / f"{stage}.ckpt").exists() or self.config["fresh"]:
-            return
-        key = json.loads((self.path / "stages.json").read_text())[stage]
-        for other in sorted(self.path.parent.parent.glob("*/*/stages.json")):
-            finished = other.with_name(f"{stage}.ckpt")
-            if finished.exists() and json.loads(other.read_text()).get(stage) == key:
-                log.info("%s: the same settings were fitted in %s, its weights are taken", stage, other.parent)
-                with written(self.path / f"{stage}.ckpt") as draft:
-                    shutil.copyfile(finished, draft)
-                return
 
     def write_results(self, query: Pictures, results: Results, further: Mapping[str, float]) -> None:
         """Write codes.npz, queries.parquet, and last metrics.json: its being there says that the run is finished."""

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from fashion_lsh import run as runs
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import Results, encode_part, evaluate
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.searcher import Search, Searcher
+from fashion_lsh.reuse import prepared
 from fashion_lsh.run import Run
 from fashion_lsh.stages.backbones import Backbone
 from fashion_lsh.stages.classifier import Classifier
@@ -328,7 +328,7 @@ def test_a_stage_that_another_run_finished_is_taken_over_and_is_its_own(
     other = finished(settings, data)
     run = Run.begin(changed(changed(settings, "search.probes", 2), "name", "second"), data)
     stage = hasher(1)
-    assert run.prepared(stage) is stage
+    assert prepared(stage, run) is stage
     assert "hasher: the same settings were fitted in" in caplog.text
     assert (run.path / "hasher.ckpt").read_bytes() == (other.path / "hasher.ckpt").read_bytes()
     assert not (run.path / "classifier.ckpt").exists()
@@ -347,7 +347,7 @@ def test_a_stage_is_not_taken_over_where_anything_that_matters_differs(
     finished(changed(settings, "backbone.weights", "some.pt"), data)
     settings = changed(changed(settings, "backbone.weights", "some.pt"), "name", "second")
     run = Run.begin(changed(settings, key, value), data)
-    run.prepared(hasher())
+    prepared(hasher(), run)
     assert not (run.path / "hasher.ckpt").exists()
 
 
@@ -356,7 +356,7 @@ def test_a_stage_of_another_split_is_not_taken_over(
 ) -> None:
     finished(settings, make_data())
     run = Run.begin(settings, make_data(split_seed=1))
-    run.prepared(hasher())
+    prepared(hasher(), run)
     assert not (run.path / "hasher.ckpt").exists()
 
 
@@ -364,7 +364,7 @@ def test_remains_of_a_run_that_was_deleted_stop_no_other(settings: dict[str, Any
     other = finished(settings, data)
     (other.path / "config.yaml").unlink()
     run = Run.begin(changed(settings, "name", "second"), data)
-    run.prepared(hasher())
+    prepared(hasher(), run)
     assert run.model().fingerprint() == hasher().fingerprint()
 
 
@@ -372,7 +372,7 @@ def test_a_stage_of_the_runs_own_is_left_alone(settings: dict[str, Any], data: G
     finished(settings, data)
     run = Run.begin(changed(settings, "name", "second"), data)
     save(hasher(5), run.path / "hasher.ckpt")
-    run.prepared(hasher())
+    prepared(hasher(), run)
     assert run.model().fingerprint() == hasher(5).fingerprint()
 
 
@@ -380,13 +380,13 @@ def test_only_a_classifier_that_is_still_to_be_fitted_gets_the_weights_of_the_se
     settings: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(runs, "load_weights", lambda trunk, weights: asked.append((trunk, weights)))
+    monkeypatch.setattr("fashion_lsh.reuse.load_weights", lambda trunk, weights: asked.append((trunk, weights)))
     run = Run.begin(changed(settings, "backbone.weights", "some.pt"), data)
-    stage = run.prepared(classifier())
+    stage = prepared(classifier(), run)
     assert asked == [(stage.backbone, "some.pt")]
-    run.prepared(hasher())
+    prepared(hasher(), run)
     save(stage, run.path / "classifier.ckpt")
-    run.prepared(classifier())
+    prepared(classifier(), run)
     assert len(asked) == 1
 
 

@@ -50,8 +50,8 @@ class Board:
 
 
 @contextmanager
-def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Board | None]:
-    """A wandb run for the block, ended with it, as failed if it raises; None where the settings name no project.
+def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Any]:
+    """A Board for the block, its run ended with it, as failed if it raises; None where the settings name no project.
 
     Online if logged in, else offline; WANDB_MODE decides where it is set. All it writes lies in `<folder>/wandb`.
     """

@@ -23,7 +23,9 @@ MEANS = (
 SPEED = {
     "query/accuracy": ("top-1", "queries whose category is named right"),
     "query/top5_accuracy": ("top-5", "queries whose category is among the five likeliest"),
+    "query/macro_accuracy": ("macro top-1", "the same, as mean over the categories"),
     "query/macro_f1": ("macro F1", "mean over the categories"),
+    "query/category/map@100_macro": ("macro mAP@100", "category mAP@100, as mean over the categories"),
     "speed/search_ms": ("search, ms", "median of one query at a time, from its code to its hits"),
     "speed/search_ms_p95": ("search, ms, 95 %", "95 of 100 queries are faster"),
     "speed/end_to_end_ms": ("picture to hits, ms", "median of one at a time: crop, network and search"),

@@ -1,0 +1,45 @@
+"""Where a stage of a run starts: from one that is finished elsewhere, from weights, or from nothing."""
+
+import json
+import logging
+import shutil
+from typing import TypeVar
+
+from fashion_lsh.files import written
+from fashion_lsh.run import Run
+from fashion_lsh.stages.backbones import load_weights
+from fashion_lsh.stages.stage import Stage
+
+log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=Stage)
+
+
+def prepared(stage: S, run: Run) -> S:
+    """Make a stage ready to be fitted.
+
+    One that another run fitted with the same settings on the same data is taken over; one that starts from nothing gets
+    the backbone weights that the settings name.
+
+    Raises:
+        ValueError: the backbone is frozen and has no weights to keep.
+    """
+    finished, weights = run.path / f"{stage.name}.ckpt", run.config["backbone"]["weights"]
+    if stage.frozen and weights is None:
+        raise ValueError("backbone.frozen=true would keep random weights: give backbone.weights=imagenet or a path")
+    if not finished.exists() and not run.config["fresh"]:
+        _take_over(stage.name, run)
+    if stage.name == "classifier" and not finished.exists():
+        log.info("backbone %s starts from %s", stage.backbone.name, load_weights(stage.backbone, weights))
+    return stage
+
+
+def _take_over(stage: str, run: Run) -> None:
+    key = json.loads((run.path / "stages.json").read_text())[stage]
+    for other in sorted(run.path.parent.parent.glob("*/*/stages.json")):
+        finished = other.with_name(f"{stage}.ckpt")
+        if finished.exists() and json.loads(other.read_text()).get(stage) == key:
+            log.info("%s: the same settings were fitted in %s, its weights are taken", stage, other.parent)
+            with written(run.path / f"{stage}.ckpt") as draft:
+                shutil.copyfile(finished, draft)
+            return

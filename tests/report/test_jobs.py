@@ -1,0 +1,90 @@
+"""An experiment's table, from the files its jobs left."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fashion_lsh.report.jobs import BEGIN, END, gather, main
+
+README = f"# Backbones\n\nThe question.\n\n{BEGIN}\nolder\n{END}\n\nWhat it shows.\n"
+EXPERIMENTS = sorted(path.parent for path in (Path(__file__).parents[2] / "experiments").glob("*/results.csv"))
+
+
+def job(folder: Path, key: str, backbone: str, score: float, **metrics: float) -> None:
+    (folder / "jobs").mkdir(exist_ok=True)
+    settings: dict[str, Any] = {
+        "seed": 0, "backbone": {"name": backbone, "weights": None}, "data": {"image_size": 64},
+        "classifier": {"backbone": backbone, "epochs": 3},
+    }  # fmt: skip
+    name = "query/category/map@100"
+    found = {"query/accuracy": 0.5, name: score, f"{name}_low": score - 0.01, f"{name}_high": score + 0.01, **metrics}
+    (folder / "jobs" / f"{key}.json").write_text(json.dumps({"settings": settings, "metrics": found}))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "README.md").write_text(README)
+    job(tmp_path, "aaaa0000", "vgg16", 0.25)
+    job(tmp_path, "bbbb0000", "alexnet", 0.1234567, **{"query/count": 311})
+    return tmp_path
+
+
+def cells(folder: Path) -> list[list[str]]:
+    lines = (folder / "README.md").read_text().partition(BEGIN)[2].partition(END)[0].strip().splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_a_row_a_job_with_what_differs_and_its_scores(folder: Path) -> None:
+    gather(folder)
+    header, _, *rows = cells(folder)
+    assert header[0] == "backbone.name"  # neither what is the same in all, nor what a stage repeats
+    assert header[-1] == "job"
+    found = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [row["backbone.name"] for row in found] == ["alexnet", "vgg16"]
+    assert found[0]["category mAP@100"] == "0.123 [0.113, 0.133]"
+    assert (found[0]["top-1"], found[0]["queries"], found[1]["queries"]) == ("0.500", "311", "–")
+    assert (found[0]["job"], found[1]["job"]) == ("bbbb0000", "aaaa0000")
+
+
+def test_the_file_keeps_all_digits_and_the_text_around_the_table_stays(folder: Path) -> None:
+    gather(folder)
+    with (folder / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[0]["category mAP@100"]) == 0.1234567
+    assert float(rows[0]["category mAP@100 low"]) == pytest.approx(0.1134567)
+    text = (folder / "README.md").read_text()
+    assert text.startswith("# Backbones\n\nThe question.\n\n")
+    assert text.endswith(f"{END}\n\nWhat it shows.\n")
+    assert "older" not in text
+    gather(folder)
+    assert (folder / "README.md").read_text() == text
+
+
+@pytest.mark.parametrize(("spoil", "reason"), [
+    (lambda folder: [path.unlink() for path in (folder / "jobs").iterdir()], "no jobs/*.json in"),
+    (lambda folder: (folder / "jobs" / "aaaa0000.json").write_text('{"settings": {'), "aaaa0000.json is damaged"),
+    (lambda folder: (folder / "jobs" / "aaaa0000.json").write_text('{"settings": {}}'), "aaaa0000.json is damaged"),
+    (lambda folder: (folder / "README.md").write_text("no place"), "README.md has no place for the table"),
+    (lambda folder: (folder / "README.md").unlink(), "README.md"),
+])  # fmt: skip
+def test_what_cannot_be_gathered_is_named_and_nothing_is_written(
+    folder: Path, spoil: Any, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(folder)
+    assert main([str(folder)]) == 1
+    assert reason in capsys.readouterr().err
+    assert not (folder / "results.csv").exists()
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.name)
+def test_tables_of_the_experiments_are_what_their_jobs_say(experiment: Path, tmp_path: Path) -> None:
+    copy = tmp_path / experiment.name
+    (copy / "jobs").mkdir(parents=True)
+    for path in [*experiment.glob("jobs/*.json"), experiment / "README.md"]:
+        (copy / path.relative_to(experiment)).write_bytes(path.read_bytes())
+    gather(copy)
+    for name in ("results.csv", "README.md"):
+        assert (copy / name).read_text() == (experiment / name).read_text()
