@@ -36,7 +36,11 @@ def main(words: Sequence[str] | None = None) -> int:
         print(_answer(path, found[path], searcher.gallery.catalogue))
     if asked.sheet and found:
         rows = [(open_picture(path), box, answer) for path, answer in found.items()]
-        found_sheet(asked.sheet, run.source(), searcher, rows)
+        try:
+            found_sheet(asked.sheet, run.source(), searcher, rows)
+        except (OSError, ValueError) as error:  # the gallery's pictures are elsewhere, say
+            print(f"search.py: no sheet: {error}", file=sys.stderr)
+            return 1
         print(f"Sheet: {asked.sheet}")
     return 0 if len(found) == len(asked.pictures) else 1
 

@@ -83,7 +83,9 @@ def _listed(notes: Sequence[dict[str, Any]]) -> str:
         own = " ".join(word for word in note["overrides"] if word not in shared)
         score = "failed" if note["failure"] else "" if note["score"] is None else f"{note['score']:.4f}"
         rows.append((note["job"], own, score, ": ".join(filter(None, (note["run"], note["failure"])))))
-    return tabulate(rows, headers=["job", "settings", "score", "run"], tablefmt="plain", disable_numparse=True)
+    return tabulate(
+        rows, headers=["job", "settings", "category mAP@100", "run"], tablefmt="plain", disable_numparse=True
+    )
 
 
 def _reason(error: BaseException) -> str:

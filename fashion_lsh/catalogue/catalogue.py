@@ -32,7 +32,7 @@ COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
     "split": (pa.string(), ""),  # train | val | query | gallery; "": none yet
     "view": (pa.string(), ""),  # shop | street | ""
     "source": (pa.string(), ""),
-    "main": (pa.bool_(), True),  # the picture is about this garment: others in it serve the detector only
+    "main": (pa.bool_(), True),  # the picture is about this garment: others in it neither train nor are searched
 }
 BOX = ("x1", "y1", "x2", "y2")
 OTHER_NAMES = {"path": "picture", "label": "category", "near_dup_group": "group"}  # that columns have in manifests

@@ -64,6 +64,8 @@ def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Any]:
         run = wandb.init(
             project=settings["project"],
             dir=folder,
+            id=None if config["fresh"] else folder.name,  # a run that goes on is the same one there, too
+            resume=None if config["fresh"] else "allow",
             name=f"{config['name']}-{folder.name}",
             group=str(config["name"]),
             tags=[*settings["tags"], config["backbone"]["name"], config["data"]["source"]],

@@ -115,7 +115,10 @@ def load(kind: type[S], path: Path, accelerator: str = "auto") -> S:
         FileNotFoundError: there is no such file.
     """
     if not path.exists():
-        raise FileNotFoundError(f"no checkpoint at {path}: the run is not finished; type its train.py command again")
+        raise FileNotFoundError(
+            f"no checkpoint at {path}: the run is not finished; type its train.py command again "
+            "(with fresh=true, if its scores are read from a job's file)"
+        )
     return kind.load_from_checkpoint(path, map_location=device(accelerator), weights_only=True).eval()
 
 

@@ -29,6 +29,7 @@ CONFIG: dict[str, Any] = {
     "backbone": {"name": "resnet18"},
     "data": {"source": "folder"},
     "seed": 3,
+    "fresh": False,
 }
 CATEGORIES = ["bag", "coat", "hat"]
 MASSES = [[0.7, 0.2, 0.1], [0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.3, 0.4, 0.3], [0.2, 0.1, 0.7]]

