@@ -24,10 +24,11 @@ def main(cfg: DictConfig) -> float:
     run = Run(Path(cfg.run))
     settings = run.config | {"search": _asked(cfg, run.config["search"], HydraConfig.get().overrides.task)}
     check(settings)
-    search = instantiate(settings["search"], _convert_="all")
+    search, data = (instantiate(settings[group], _convert_="all") for group in ("search", "data"))
+    run.check_data(data)
     model = run.model()
     searcher = Searcher(model, run.gallery(model.fingerprint()), search)
-    results = evaluate(searcher, encode_part(model, instantiate(settings["data"], _convert_="all"), "query"))
+    results = evaluate(searcher, encode_part(model, data, "query"))
     run.add_search(search.label, results)
     log.info("%s\n\nAdded to %s", describe(run.metrics | results.metrics, settings, search.label), run.path)
     return results.metrics["query/category/map@100"]

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import CSVLogger, WandbLogger
 
 from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate, reference_metrics
 from fashion_lsh.report.dashboard import publish, tracked
-from fashion_lsh.report.page import write_report
+from fashion_lsh.report.page import finish
 from fashion_lsh.report.sheets import query_sheet
 from fashion_lsh.report.tables import describe
 from fashion_lsh.retrieval.gallery import Gallery
@@ -51,7 +51,7 @@ def main(cfg: DictConfig) -> float:
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
             run.write_results(query, results, reference_metrics(query, gallery) | end_to_end(searcher, data))
             publish(board, run.metrics, query, data.categories, sheet)
-            write_report(run)
+    finish(run)
     log.info("\n%s\n\n%s", describe(run.scores, settings, search.label), run.closing)
     return run.scores["query/category/map@100"]
 

@@ -1,7 +1,9 @@
 """Files that are either whole or not there."""
 
+import fcntl
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ def written(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield draft
         with draft.open("rb") as file:
@@ -27,6 +29,22 @@ def written(path: str | Path) -> Iterator[Path]:
         raise OSError(f"{path} could not be written ({reason}): free some space, or choose another folder") from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a folder for one process at a time, by a lock beside it.
+
+    Raises:
+        ValueError: another process has it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"{folder} is in use by another process: wait until it has ended") from error
+        yield
 
 
 def checksum(path: str | Path) -> str:

@@ -16,9 +16,11 @@ OF_STAGE = {"classifier": OF_CLASSIFIER, "hasher": (*OF_CLASSIFIER, "hash")}
 
 
 def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings without paths of the machine."""
-    data = {name: value for name, value in settings["data"].items() if name not in OF_MACHINE}
-    return {**{name: value for name, value in settings.items() if name not in UNIMPORTANT}, "data": data}
+    """The settings that matter, without paths of the machine: weights by what is in their file."""
+    kept = {name: value for name, value in settings.items() if name not in UNIMPORTANT}
+    kept["data"] = {name: value for name, value in settings["data"].items() if name not in OF_MACHINE}
+    weights = settings["backbone"]["weights"]
+    return kept | {"backbone": {**settings["backbone"], "weights": _content(weights) or weights}}
 
 
 def run_key(settings: Mapping[str, Any], data: str) -> str:
@@ -28,17 +30,16 @@ def run_key(settings: Mapping[str, Any], data: str) -> str:
 
 def stage_keys(settings: Mapping[str, Any], data: str) -> dict[str, str]:
     """For each stage 8 hex digits: where they are equal, the same was fitted on the same pictures."""
-    return {stage: _digest({name: settings[name] for name in names}, data) for stage, names in OF_STAGE.items()}
+    kept = portable(settings)
+    return {stage: _digest({name: kept[name] for name in names}, data) for stage, names in OF_STAGE.items()}
 
 
 def _digest(settings: Mapping[str, Any], data: str) -> str:
     content = {**settings, "checksum": data, "version": __version__}
-    content["data"] = {name: value for name, value in settings["data"].items() if name not in OF_MACHINE}
-    content["weights"] = _content(settings["backbone"]["weights"])
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _content(weights: str | None) -> str | None:
-    """What is in a file of weights: another file of the same name is another start."""
+    """What stands for a file of weights: another file of the same name is another start."""
     file = Path(weights or "").expanduser()
-    return checksum(file) if weights and file.is_file() else None
+    return f"sha256 {checksum(file)[:16]}" if weights and file.is_file() else None

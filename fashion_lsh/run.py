@@ -17,11 +17,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
+from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.protocol import Pictures, Results
-from fashion_lsh.files import written
+from fashion_lsh.files import alone, written
 from fashion_lsh.keys import portable, run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.stages.classifier import Classifier
@@ -59,7 +60,8 @@ class Run:
             raise ValueError(f"{name=}: give the name of one folder, and not `latest`")
         path = Path(settings["runs"]) / name / run_key(settings, data.checksum)
         if settings["fresh"] and path.exists():
-            shutil.rmtree(path)
+            with alone(path):
+                shutil.rmtree(path)
         with written(path / "config.yaml") as draft:
             draft.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
         run = cls(path)
@@ -117,6 +119,15 @@ class Run:
             return load(Classifier, self.path / "classifier.ckpt", config["trainer"]["accelerator"])
         return load(Hasher, self.path / "hasher.ckpt", config["trainer"]["accelerator"])
 
+    def check_data(self, data: GarmentData) -> None:
+        """Hold the data to what the run was made of: on other splits, training pictures might ask.
+
+        Raises:
+            ValueError: rows or splits differ.
+        """
+        if Catalogue.open(self.path / "split.parquet").checksum != data.catalogue.checksum:
+            raise ValueError(f"the data of {self.path} have changed since it was made: make a new run with train.py")
+
     def gallery(self, fingerprint: str) -> Gallery:
         """What it filed, for the model of this fingerprint."""
         return Gallery.open(self.gallery_folder, fingerprint)
@@ -135,12 +146,17 @@ class Run:
         with written(self.path / "codes.npz") as draft, draft.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **{name: _plain(values) for name, values in arrays.items()})
         self.write_queries(results.queries)
-        metrics = results.metrics | dict(further)
-        if self._job:
-            made = {"settings": portable(self.config), "environment": environment(), "metrics": metrics}
-            with written(self._job) as draft:
-                draft.write_text(json.dumps(made, indent=1))
-        self.write_json("metrics.json", metrics)
+        self.write_json("metrics.json", results.metrics | dict(further))
+
+    def keep_job(self) -> None:
+        """Write the small file of its scores, where the settings name a folder for such and it is not there yet."""
+        if not self._job or not self.metrics or (self._job.exists() and not self.config["fresh"]):
+            return
+        about = json.loads((self.path / "environment.json").read_text())
+        split = Catalogue.open(self.path / "split.parquet").checksum[:8]
+        made = {"settings": portable(self.config), "data": split, "environment": about, "metrics": self.metrics}
+        with written(self._job) as draft:
+            draft.write_text(json.dumps(made, indent=1))
 
     def add_search(self, label: str, results: Results) -> None:
         """Put another search setting beside the run's own: its means as the row `label`, its queries as rows.
@@ -150,9 +166,10 @@ class Run:
         """
         if not self.metrics:
             raise FileNotFoundError(f"{self.path} has no metrics.json: type its train.py command again to finish it")
-        self.write_queries(results.queries)
         renamed = {f"rows/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
-        self.write_json("metrics.json", self.metrics | renamed)
+        with alone(self.path):
+            self.write_queries(results.queries)
+            self.write_json("metrics.json", self.metrics | renamed)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one JSON file of the folder."""
@@ -171,12 +188,13 @@ class Run:
 
     @contextmanager
     def logged(self) -> Iterator[None]:
-        """Add what is logged in the block, a failure too, to train.log."""
+        """Have the folder alone, and add what is logged in the block, a failure too, to train.log."""
         handler = logging.FileHandler(self.path / "train.log")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.getLogger().addHandler(handler)
         try:
-            yield
+            with alone(self.path):
+                yield
         except Exception:
             log.exception("failed: %s", self.path)
             raise
@@ -198,5 +216,9 @@ def _point(link: Path, target: Path) -> None:
     """Make `link` point to `target`, in one step."""
     draft = link.with_name(f".latest.{os.getpid()}")
     draft.unlink(missing_ok=True)
-    draft.symlink_to(os.path.relpath(target, link.parent))
-    draft.replace(link)
+    try:
+        draft.symlink_to(os.path.relpath(target, link.parent))
+        draft.replace(link)
+    except OSError as error:  # a folder stands there, or the file system has no links
+        draft.unlink(missing_ok=True)
+        log.warning("%s does not point to %s: %s", link, target, error)

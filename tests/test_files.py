@@ -1,14 +1,13 @@
 """Files are whole or not there, whatever ends the writing."""
 
 import hashlib
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from fashion_lsh.files import checksum, written
+from fashion_lsh.files import alone, checksum, written
 
 FULL_DISK = """
 import resource, sys
@@ -88,10 +87,23 @@ def test_full_disk_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.bin"]
 
 
-def test_two_processes_do_not_write_one_draft(tmp_path: Path) -> None:
-    with written(tmp_path / "a.txt") as draft:
-        assert str(os.getpid()) in draft.name
-        draft.write_text("mine")
+def test_two_that_write_one_file_have_drafts_of_their_own(tmp_path: Path) -> None:
+    with written(tmp_path / "a.txt") as one, written(tmp_path / "a.txt") as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert (tmp_path / "a.txt").read_text() == "one"  # the last to end
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_belongs_to_one_at_a_time(tmp_path: Path) -> None:
+    with alone(tmp_path / "run"):
+        with pytest.raises(ValueError, match="run is in use by another process"), alone(tmp_path / "run"):
+            pass
+        with alone(tmp_path / "another"):
+            pass
+    with alone(tmp_path / "run"):
+        pass
 
 
 def test_checksum_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:

@@ -175,8 +175,10 @@ def test_other_pixels_in_files_of_the_same_names_make_another_folder(
 def test_a_job_file_keeps_the_scores_when_the_folder_is_gone(
     settings: dict[str, Any], data: GarmentData, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    finished(settings, data)
     settings = {**settings, "jobs": str(tmp_path / "jobs")}
-    run = finished(settings, data)
+    run = Run.begin(settings, data)  # finished before a folder for jobs was named
+    run.keep_job()
     [job] = (tmp_path / "jobs").iterdir()
     assert job.name == f"{run.path.name}.json"
     assert job.stat().st_size < 50_000
@@ -191,6 +193,15 @@ def test_a_job_file_keeps_the_scores_when_the_folder_is_gone(
     assert f"scores read from {job}" in caplog.text
     assert Run.begin({**settings, "fresh": True}, data).scores == {}
     assert Run.begin({**settings, "jobs": None}, data).scores == {}
+
+
+def test_data_that_have_changed_are_refused(
+    settings: dict[str, Any], data: GarmentData, make_data: Callable[..., GarmentData]
+) -> None:
+    run = Run.begin(settings, data)
+    run.check_data(make_data())
+    with pytest.raises(ValueError, match="have changed since it was made: make a new run"):
+        run.check_data(make_data(split_seed=1))
 
 
 def test_the_order_of_settings_changes_no_name(settings: dict[str, Any], data: GarmentData) -> None:

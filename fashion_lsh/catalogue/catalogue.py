@@ -35,6 +35,7 @@ COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
     "main": (pa.bool_(), True),  # the picture is about this garment: others in it neither train nor are searched
 }
 BOX = ("x1", "y1", "x2", "y2")
+Wanted = Mapping[str, Sequence[str] | None] | None  # values by column; None: any
 OTHER_NAMES = {"path": "picture", "label": "category", "near_dup_group": "group"}  # that columns have in manifests
 
 
@@ -118,6 +119,23 @@ class Catalogue:
         """The given rows, in the given order."""
         return Catalogue(self.table.take(pa.array(rows)))
 
+    def only(self, wanted: Wanted) -> "Catalogue":
+        """The rows whose columns hold one of the values wanted.
+
+        Raises:
+            ValueError: a value occurs nowhere.
+        """
+        kept = self
+        for name, values in (wanted or {}).items():
+            if values is None:
+                continue
+            known = set(kept.column(name))
+            unknown = sorted(set(values) - known)
+            if unknown:
+                raise ValueError(f"{name} {unknown[0]!r} is unknown; known are {', '.join(sorted(known))}")
+            kept = kept.take(np.flatnonzero(np.isin(kept.column(name).astype(str), list(values))))
+        return kept
+
     def having(self, **columns: np.ndarray | Sequence[Any]) -> "Catalogue":
         """The same rows with these columns replaced."""
         table = self.table
@@ -152,6 +170,8 @@ def read_table(path: str | Path) -> pa.Table:
     except (ValueError, OSError, pa.ArrowException) as error:  # pyarrow has all three for a damaged file
         raise ValueError(f"{path}: {error}") from error
     taken = set(table.column_names)
+    if len(taken) < table.num_columns:
+        raise ValueError(f"{path}: a name stands twice among its columns {', '.join(table.column_names)}: rename one")
     return table.rename_columns([_renamed(name, taken) for name in table.column_names])
 
 

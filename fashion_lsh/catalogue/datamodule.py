@@ -1,5 +1,6 @@
 """Catalogue and pictures to batches."""
 
+import logging
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -15,6 +16,8 @@ from fashion_lsh.catalogue.crops import clamp, cut, jitter
 from fashion_lsh.catalogue.sampler import EpochSampler
 from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.catalogue.splits import check_disjoint, split, without_leaks
+
+log = logging.getLogger(__name__)
 
 Part = Literal["train", "val", "query", "gallery"]
 
@@ -73,7 +76,7 @@ class GarmentData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.source: Source = open_source(source, root, split_seed)
-        self.keep: dict[str, list[str] | None] = {"category": categories, "source": sources}
+        self.keep = {"category": categories, "source": sources}
         self.crop, self.margin, self.image_size, self.jitter = crop, margin, image_size, jitter
         self.shares, self.searched, self.leaks, self.split_seed = dict(shares), searched, leaks, split_seed
         self.batch_size, self.workers, self.epoch_pictures = batch_size, workers, epoch_pictures
@@ -87,10 +90,7 @@ class GarmentData(pl.LightningDataModule):
         Raises:
             ValueError: an unknown category, a split that is empty or shares garments with another.
         """
-        full = self.source.catalogue()
-        for column, names in self.keep.items():
-            full = full if names is None else _having(full, column, names)
-        full = split(full, self.shares, self.split_seed)
+        full = split(self.source.catalogue(self.keep), self.shares, self.split_seed)
         if self.leaks == "drop":
             full, self.leaked = without_leaks(full)
         check_disjoint(full)
@@ -100,6 +100,7 @@ class GarmentData(pl.LightningDataModule):
                 raise ValueError(
                     f"split {name!r} is empty: give it a share (split.shares.{name}) or rows of its own{further}"
                 )
+        _check_categories(full)
         return full
 
     @property
@@ -200,14 +201,13 @@ class Garments(Dataset[tuple[np.ndarray, int, int]]):
         return table[crop]
 
 
-def _having(catalogue: Catalogue, column: str, names: list[str]) -> Catalogue:
-    """The rows whose category or source is among `names`."""
-    known = set(catalogue.column(column))
-    unknown = sorted(set(names) - known)
-    if unknown:
-        plural = {"category": "categories", "source": "sources"}[column]
-        raise ValueError(f"data.{plural}: {unknown[0]!r} is unknown; known are {', '.join(sorted(known))}")
-    return catalogue.take(np.flatnonzero(np.isin(catalogue.column(column).astype(str), names)))
+def _check_categories(catalogue: Catalogue) -> None:
+    """There must be two at least; tell of those that ask and were never trained."""
+    if len(catalogue.categories) < 2:
+        raise ValueError(f"there is one category, {catalogue.categories[0]!r}: give pictures of two at least")
+    trained, asking = (set(catalogue.column("category")[catalogue.rows(name)]) for name in ("train", "query"))
+    if unseen := sorted(asking - trained):
+        log.warning("no training picture of %s: its queries cannot be named right", ", ".join(unseen))
 
 
 def collate(samples: list[tuple[np.ndarray, int, int]]) -> Batch:

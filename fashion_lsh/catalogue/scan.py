@@ -52,27 +52,27 @@ def usable(catalogue: Catalogue, folder: Path) -> Usable:
         catalogue: rows whose pictures are files below `folder`.
         folder: where relative paths start.
     """
-    pictures = catalogue.column("picture")
+    pictures, boxes, ids = catalogue.column("picture"), catalogue.boxes, catalogue.column("id")
     seen = scan(folder, list(dict.fromkeys(pictures)))
+    problems = [seen[name].problem or _off(name, box, seen[name]) for name, box in zip(pictures, boxes, strict=True)]
     first: dict[str, str] = {}
     for row in np.argsort([FIRST.index(name) for name in catalogue.column("split")], kind="stable"):
-        first.setdefault(seen[pictures[row]].digest, pictures[row])
-    reasons = {
-        row_id: reason
-        for row_id, name, box in zip(catalogue.column("id"), pictures, catalogue.boxes, strict=True)
-        if (reason := seen[name].problem or _copied(name, first[seen[name].digest]) or _off(name, box, seen[name]))
-    }
+        if not problems[row]:
+            first.setdefault(seen[pictures[row]].digest, pictures[row])
+    copied = (_copied(name, first.get(seen[name].digest, name)) for name in pictures)
+    found = (problem or copy for problem, copy in zip(problems, copied, strict=True))
+    reasons = {name: reason for name, reason in zip(ids, found, strict=True) if reason}
     kept = catalogue.take(np.flatnonzero([name not in reasons for name in catalogue.column("id")]))
     digests = "".join(seen[name].digest for name in kept.column("picture"))
     return Usable(kept, reasons, sha256(digests.encode()).hexdigest())
 
 
 def scan(folder: Path, names: Sequence[str]) -> dict[str, Seen]:
-    """What is seen of each picture; one that has not changed since it was opened last is not opened again."""
+    """What is seen of each picture; a good one that has not changed since it was opened last is not opened again."""
     kept = cache_folder() / "scans" / f"{sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.parquet"
     states = {name: _state(folder / name) for name in names}
     remembered = _remembered(kept)
-    known = {name: seen for name, (state, seen) in remembered.items() if state == states.get(name)}
+    known = {name: seen for name, (state, seen) in remembered.items() if state == states.get(name) and not seen.problem}
     missing = [name for name in names if name not in known]
     hidden = len(missing) < FEW or not get_console().is_terminal
     with ThreadPoolExecutor() as pool:
@@ -87,7 +87,7 @@ def _look(path: Path) -> Seen:
     try:
         height, width = open_picture(path).shape[:2]
         return Seen(width, height, checksum(path), "")
-    except PictureError as error:
+    except (PictureError, OSError) as error:  # OSError: gone since it was opened
         return Seen(0, 0, str(path), str(error))
 
 
@@ -109,7 +109,7 @@ def _state(path: Path) -> str:
     """What changes when a file does."""
     try:
         told = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a NUL
         return "missing"
     return f"{told.st_size} {told.st_mtime_ns}"
 

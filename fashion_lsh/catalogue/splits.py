@@ -80,8 +80,9 @@ def _with_val(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> C
         return catalogue
     train = np.flatnonzero(splits == "train")
     categories, units = catalogue.column("category")[train], _units(catalogue.take(train))
-    single = [name for name in set(categories) if len(set(units[categories == name])) < 2]
-    dealt = ~np.isin(units, units[np.isin(categories.astype(str), single)])
+    dealt = np.ones(len(train), dtype=bool)
+    while single := [name for name in set(categories[dealt]) if len(set(units[dealt & (categories == name)])) < 2]:
+        dealt &= ~np.isin(units, units[np.isin(categories.astype(str), single)])
     if not dealt.any():
         return catalogue
     splits[train[dealt]] = _deal_units(categories[dealt], units[dealt], parts, np.random.default_rng(seed))

@@ -55,9 +55,9 @@ def gather(folder: Path) -> list[Row]:
     if not jobs:
         raise FileNotFoundError(f"no jobs/*.json in {folder}: its train.py command makes them")
     readme = (folder / "README.md").read_text()
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.find(END) < readme.find(BEGIN):
         raise ValueError(f"{folder / 'README.md'} has no place for the table: give it the lines {BEGIN!r} and {END!r}")
-    rows = sorted(_rows(jobs), key=lambda row: tuple(str(value) for value in row.values()))
+    rows = sorted(_rows(jobs), key=lambda row: [_rank(value) for value in row.values()])
     with written(folder / "results.csv") as draft:
         draft.write_text(_csv(rows))
     before, _, rest = readme.partition(BEGIN)
@@ -75,7 +75,8 @@ def table(rows: Sequence[Row]) -> str:
 def _job(path: Path) -> tuple[Row, dict[str, float]]:
     try:
         content = json.loads(path.read_text())
-        return dict(_flat(content["settings"])), dict(content["metrics"])
+        made = {"data": content["data"], "version": content["environment"]["fashion-lsh"]}
+        return dict(_flat(content["settings"])) | made, dict(content["metrics"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): remove it, and make its run again") from error
 
@@ -93,11 +94,18 @@ def _rows(jobs: Mapping[str, tuple[Row, dict[str, float]]]) -> Iterator[Row]:
         yield {name: row[name] for name in [*differing, *row] if name != "job"} | {"job": key}
 
 
+def _rank(value: Any) -> tuple[bool, float, str]:
+    """Numbers by their size, then texts."""
+    number = isinstance(value, int | float)
+    return not number, value if number else 0.0, "" if number else str(value)
+
+
 def _repeated(name: str, names: Mapping[str, None]) -> bool:
     """Whether a stage's setting only says again what its own group says."""
     group, _, rest = name.partition(".")
     home = {"backbone": "backbone.name", "image_size": "data.image_size", "frozen": "backbone.frozen", "seed": "seed"}
-    return group in ("classifier", "hash") and (home.get(rest) in names or rest.startswith("optim."))
+    again = home.get(rest) in names or rest.startswith("optim.")
+    return rest.endswith("_target_") or (again and group in ("classifier", "hash"))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -101,7 +101,11 @@ class Album:
         pixels = self._pixels(place)
         if pixels is None:
             return _nothing()
-        return Tile(cut(pixels, self.garments.boxes[place], self.margin, TILE), caption, mark)
+        try:
+            return Tile(cut(pixels, self.garments.boxes[place], self.margin, TILE), caption, mark)
+        except ValueError as error:  # the picture is another one now
+            self.missing[self.garments.column("id")[place]] = str(error)
+            return _nothing()
 
     def _pixels(self, place: int) -> np.ndarray | None:
         assert self.source

@@ -41,6 +41,13 @@ def write_report(run: Run) -> Path:
     return folder / "index.html"
 
 
+def finish(run: Run) -> None:
+    """Give a finished run what it lacks: its report, and the small file of its scores."""
+    if run.metrics and not (run.path / "report" / "index.html").exists():
+        write_report(run)
+    run.keep_job()
+
+
 def rendered(template: str, found: Findings, content: list[Section]) -> str:
     """The sections by one of the templates; what users typed is escaped as its kind of file asks."""
     path = found.run.path.resolve()

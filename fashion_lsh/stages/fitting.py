@@ -60,7 +60,7 @@ def fit(
         return load(type(stage), final, accelerator)
     drafts = folder / "fitting" / stage.name
     monitor: dict[str, Any] = {"monitor": f"{stage.name}/val/accuracy", "mode": "max"}
-    keep = ModelCheckpoint(drafts, filename="best", enable_version_counter=False, **monitor)
+    keep = Best(drafts, filename="best", enable_version_counter=False, **monitor)
     every = ModelCheckpoint(drafts, filename="last", enable_version_counter=False)  # after `keep`: knows what it kept
     callbacks: list[Callback] = [keep, every, EpochLog(), RichProgressBar(refresh_rate=10)]
     if patience is not None:
@@ -127,6 +127,15 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         _write(checkpoint, Path(path))
+
+
+class Best(ModelCheckpoint):
+    """Knows its best epoch also where the run's folder was moved: Lightning forgets it with the path."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        best = str(Path(self.dirpath or "") / "best.ckpt")
+        moved = {"dirpath": self.dirpath, "best_model_path": best, "kth_best_model_path": best}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": {best: state_dict["best_model_score"]}})
 
 
 class Patience(EarlyStopping):

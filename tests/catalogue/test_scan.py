@@ -47,12 +47,13 @@ def test_each_picture_is_seen_as_it_is(folder: Path) -> None:
 def test_only_what_is_new_or_changed_is_opened_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, files = opened(folder, monkeypatch, NAMES)
     assert files == sorted(NAMES)
-    assert opened(folder, monkeypatch, NAMES) == (first, [])
+    bad = ["nothing.png", "text.jpg"]  # they may be mended, and that need not change size or time
+    assert opened(folder, monkeypatch, NAMES) == (first, bad)
     assert opened(folder, monkeypatch, ["a.png"]) == ({"a.png": first["a.png"]}, [])
     Image.new("RGB", (31, 20)).save(folder / "b.png")
     Image.new("RGB", (8, 8)).save(folder / "nothing.png")
     again, files = opened(folder, monkeypatch, NAMES)
-    assert files == ["b.png", "nothing.png"]
+    assert files == ["b.png", "nothing.png", "text.jpg"]
     assert (again["b.png"].width, again["nothing.png"].problem) == (31, "")
 
 
@@ -117,3 +118,20 @@ def test_checksum_follows_the_bytes_of_what_is_kept(folder: Path) -> None:
     assert usable(made, folder).checksum == first
     Image.new("RGB", (30, 20), (3, 0, 0)).save(folder / "b.png")
     assert usable(made, folder).checksum != first
+
+
+def test_copy_is_kept_where_the_box_of_the_other_is_of_no_use(folder: Path) -> None:
+    names = ["a.png", "a again.png"]
+    box = {"x1": [90.0, 1.0], "y1": [1.0, 1.0], "x2": [99.0, 9.0], "y2": [9.0, 9.0]}
+    made = Catalogue.of({"picture": names, "category": ["hat", "hat"], "split": ["query", "train"], **box})
+    found, reasons, _ = usable(made, folder)
+    assert found.column("picture").tolist() == ["a again.png"]
+    assert "lies off the picture" in reasons["a.png"]
+
+
+def test_picture_that_vanishes_while_it_is_looked_at_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(path: Path) -> str:
+        raise FileNotFoundError(f"no {path.name}")
+
+    monkeypatch.setattr(scanning, "checksum", gone)
+    assert scan(folder, ["a.png"])["a.png"].problem == "no a.png"

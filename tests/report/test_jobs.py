@@ -21,7 +21,8 @@ def job(folder: Path, key: str, backbone: str, score: float, **metrics: float) -
     }  # fmt: skip
     name = "query/category/map@100"
     found = {"query/accuracy": 0.5, name: score, f"{name}_low": score - 0.01, f"{name}_high": score + 0.01, **metrics}
-    (folder / "jobs" / f"{key}.json").write_text(json.dumps({"settings": settings, "metrics": found}))
+    made = {"settings": settings, "data": "d0", "environment": {"fashion-lsh": "0.1.0"}, "metrics": found}
+    (folder / "jobs" / f"{key}.json").write_text(json.dumps(made))
 
 
 @pytest.fixture
@@ -63,11 +64,27 @@ def test_the_file_keeps_all_digits_and_the_text_around_the_table_stays(folder: P
     assert (folder / "README.md").read_text() == text
 
 
+def test_rows_are_ordered_by_number_and_told_apart_by_data(folder: Path) -> None:
+    for path in folder.glob("jobs/*.json"):
+        path.unlink()
+    for bits in (128, 12, 24):
+        job(folder, f"cccc{bits:04}", "vgg16", 0.25)
+        path = folder / "jobs" / f"cccc{bits:04}.json"
+        content = json.loads(path.read_text())
+        content["settings"]["hash"] = {"_target_": "some.Class", "bits": bits, "backbone": "vgg16"}
+        path.write_text(json.dumps(content | {"data": f"d{bits}"}))
+    gather(folder)
+    header, _, *rows = cells(folder)
+    assert header[:2] == ["hash.bits", "data"]
+    assert [row[0] for row in rows] == ["12", "24", "128"]
+
+
 @pytest.mark.parametrize(("spoil", "reason"), [
     (lambda folder: [path.unlink() for path in (folder / "jobs").iterdir()], "no jobs/*.json in"),
     (lambda folder: (folder / "jobs" / "aaaa0000.json").write_text('{"settings": {'), "aaaa0000.json is damaged"),
     (lambda folder: (folder / "jobs" / "aaaa0000.json").write_text('{"settings": {}}'), "aaaa0000.json is damaged"),
     (lambda folder: (folder / "README.md").write_text("no place"), "README.md has no place for the table"),
+    (lambda folder: (folder / "README.md").write_text(f"{END}{BEGIN}"), "README.md has no place for the table"),
     (lambda folder: (folder / "README.md").unlink(), "README.md"),
 ])  # fmt: skip
 def test_what_cannot_be_gathered_is_named_and_nothing_is_written(

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.catalogue import Catalogue, Wanted
 from fashion_lsh.catalogue.sources.coco import Coco
 from fashion_lsh.catalogue.sources.fashion_mnist import FashionMnist
 from fashion_lsh.catalogue.sources.folder import Folder
@@ -14,8 +14,8 @@ from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 class Source(Protocol):
     """A data set: what is known of its garments, and their pixels."""
 
-    def catalogue(self) -> Catalogue:
-        """One row a garment; `split` is filled where the source has splits of its own."""
+    def catalogue(self, wanted: Wanted = None) -> Catalogue:
+        """One row a garment, of those wanted (see `Catalogue.only`); `split` is filled where the source has splits."""
         ...
 
     def picture(self, key: str) -> np.ndarray:

@@ -3,12 +3,14 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fashion_lsh.catalogue.catalogue import BOX, Catalogue
 from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, PictureFiles, one_spelling
+
+FARTHEST = 1e6  # pixels from the corner; no picture is so large
 
 Row = dict[str, Any]
 
@@ -21,6 +23,11 @@ class Coco(PictureFiles):
     train. Pictures lie in `<root>/images`, in a folder named after the split (`train2017`), or in `<root>` itself.
     Left out are crowds and boxes under a pixel.
     """
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        if self.folder.name == "annotations":
+            self.folder = self.folder.parent
 
     def listed(self) -> tuple[Catalogue, dict[str, str]]:
         files = self._files()
@@ -46,7 +53,8 @@ class Coco(PictureFiles):
 
     def _pictures(self, file: Path) -> Path:
         """The folder of a file's pictures, below `self.folder`."""
-        for name in ("images", file.stem.rpartition("_")[2], _word(file)):
+        own = file.stem.rpartition("_")[2]
+        for name in (f"images/{own}", "images", own, _word(file)):
             if (self.folder / name).is_dir():
                 return Path(name)
         return Path()
@@ -81,24 +89,41 @@ def _rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) -> I
     try:
         pictures = {image["id"]: (folder / image["file_name"]).as_posix() for image in content["images"]}
         names = {category["id"]: category["name"] for category in content["categories"]}
-        numbers: Counter[str] = Counter()
-        for each in content["annotations"]:
-            numbers[str(each["id"])] += 1  # the first Fashionpedia has numbers twice
-            again = numbers[str(each["id"])]
-            x, y, width, height = map(float, each["bbox"])
-            yield {
-                "id": f"{file.stem}/{each['id']}" + (f"#{again}" if again > 1 else ""),
-                "picture": pictures[each["image_id"]],
-                "category": names[each["category_id"]],
-                "split": split,
-                **dict(zip(BOX, (x, y, x + width, y + height), strict=True)),
-                "problem": _problem(each, width, height),
-            }
+        annotations = [dict(each) for each in content["annotations"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} does not fit COCO's layout ({error!r}): check its images and annotations") from error
+        raise ValueError(f"{file} does not fit COCO's layout ({error!r}): check its images and categories") from error
+    numbers: Counter[str] = Counter()
+    for place, each in enumerate(annotations):
+        number = str(each.get("id", f"at {place}"))
+        numbers[number] += 1  # the first Fashionpedia has numbers twice
+        picture, name, box = pictures.get(each.get("image_id")), names.get(each.get("category_id")), _box(each)
+        yield {
+            "id": f"{file.stem}/{number}" + (f"#{numbers[number]}" if numbers[number] > 1 else ""),
+            "picture": picture,
+            "category": name,
+            "split": split,
+            **dict(zip(BOX, box or (None,) * 4, strict=True)),
+            "problem": _problem(each, picture, name, box),
+        }
 
 
-def _problem(annotation: Mapping[str, Any], width: float, height: float) -> str:
+def _box(annotation: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+    """Corners of a `bbox`, which is x, y, width, height; None: it is no box."""
+    try:
+        x, y, width, height = map(float, annotation["bbox"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    known = all(abs(value) < FARTHEST for value in (x, y, width, height))  # NaN is not
+    return (x, y, x + width, y + height) if known else None
+
+
+def _problem(annotation: Mapping[str, Any], picture: str | None, name: str | None, box: Sequence[float] | None) -> str:
     if annotation.get("iscrowd"):
         return "a crowd, not one garment"
+    if picture is None or name is None:
+        missing = "image_id" if picture is None else "category_id"
+        return f"its {missing} {annotation.get(missing)!r} is not in the file"
+    if box is None:
+        return f"its bbox {annotation.get('bbox')!r} is no box"
+    width, height = box[2] - box[0], box[3] - box[1]
     return "" if min(width, height) >= 1 else f"its box of {width:g} x {height:g} pixels is under a pixel"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.catalogue import Catalogue, Wanted
 from fashion_lsh.files import cache_folder
 
 # Fashion-MNIST's 0..9 in the words of the 30 categories
@@ -45,7 +45,7 @@ class FashionMnist:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_parts": None}  # 55 MB that each process reads for itself
 
-    def catalogue(self) -> Catalogue:
+    def catalogue(self, wanted: Wanted = None) -> Catalogue:
         """70,000 rows without splits; rows of exactly the same pixels share a group, named by the first of them."""
         ids: list[str] = []
         groups: list[str] = []
@@ -57,7 +57,8 @@ class FashionMnist:
             groups += [first.setdefault(image.tobytes(), name) for image, name in zip(images, own, strict=True)]
             names += [CATEGORIES[label] for label in labels]
         source = ["fashion_mnist"] * len(ids)
-        return Catalogue.of({"id": ids, "picture": ids, "category": names, "group": groups, "source": source})
+        columns = {"id": ids, "picture": ids, "category": names, "group": groups, "source": source}
+        return Catalogue.of(columns).only(wanted)
 
     def picture(self, key: str) -> np.ndarray:
         """(28, 28, 3) uint8 RGB, the garment light on black.

@@ -28,9 +28,11 @@ class Folder(PictureFiles):
         try:
             if not {"picture", "category"} <= set(table.column_names):
                 return Catalogue(table), {}  # raises, and names the columns
-            table = _with_ids(_tidy(table))
-            left_out = _left_out(table)
-            kept = pa.array([name not in left_out for name in _texts(table, "id")], pa.bool_())
+            table = _with_ids(_tidy(table, self.folder))
+            reasons = _reasons(table)
+            ids, kept = _texts(table, "id"), pa.array([not reason for reason in reasons], pa.bool_())
+            named = enumerate(zip(ids, reasons, strict=True), start=1)
+            left_out = {name or f"row {row}": f"row {row}: {reason}" for row, (name, reason) in named if reason}
             return Catalogue(table.filter(kept)), left_out
         except ValueError as error:
             raise ValueError(f"{self.root}: {error}") from error
@@ -40,7 +42,7 @@ def _in_folders(root: Path) -> tuple[Catalogue, dict[str, str]]:
     """The picture files below a folder, and the other files: id -> reason."""
     files = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
     files = [path for path in files if not any(part.startswith(".") for part in path.parts)]
-    by_split = _are_splits({path.parts[0] for path in files if len(path.parts) > 1})
+    by_split = _are_splits(root, {path.parts[0] for path in files if len(path.parts) > 1 and _is_picture(path)})
     depth = 3 if by_split else 2
     reasons = {path: _passed_over(path, depth) for path in files}
     pictures = [path for path in files if not reasons[path]]
@@ -51,21 +53,40 @@ def _in_folders(root: Path) -> tuple[Catalogue, dict[str, str]]:
         "category": one_spelling([path.parts[depth - 2] for path in pictures]),
         "split": [SPLIT_WORDS[path.parts[0].lower()] if by_split else "" for path in pictures],
     }
-    return Catalogue.of(columns), {path.as_posix(): reason for path, reason in reasons.items() if reason}
+    return Catalogue.of(columns), {_shown(path): reason for path, reason in reasons.items() if reason}
 
 
 def _passed_over(path: Path, depth: int) -> str:
-    if path.suffix.lower() not in ENDINGS:
-        return f"{path}: no picture by its ending; read are {' '.join(ENDINGS)}"
-    return f"{path}: lies in no category's folder" if len(path.parts) < depth else ""
+    if not _is_picture(path):
+        return f"{_shown(path)}: no picture by its name; read are {' '.join(ENDINGS)}"
+    return f"{_shown(path)}: lies in no category's folder" if len(path.parts) < depth else ""
 
 
-def _are_splits(names: set[str]) -> bool:
-    return bool(names) and all(name.lower() in SPLIT_WORDS for name in names)
+def _shown(path: Path) -> str:
+    """The name, with `?` for what is no text."""
+    return path.as_posix().encode(errors="replace").decode()
 
 
-def _tidy(table: pa.Table) -> pa.Table:
-    """Categories in one spelling, splits by the catalogue's words."""
+def _is_picture(path: Path) -> bool:
+    """By its name, which must be text: old archives hold names in codes of their time."""
+    return path.suffix.lower() in ENDINGS and not any("\udc80" <= sign <= "\udcff" for sign in str(path))
+
+
+def _are_splits(root: Path, names: set[str]) -> bool:
+    """Whether the first folders are splits.  ValueError: some are, and some not."""
+    others = {name for name in names if name.lower() not in SPLIT_WORDS}
+    if others and others != names:
+        splits = ", ".join(sorted(names - others))
+        raise ValueError(
+            f"{root} holds folders of splits ({splits}) beside {min(others)!r}: rename or remove those of one kind"
+        )
+    return bool(names) and not others
+
+
+def _tidy(table: pa.Table, folder: Path) -> pa.Table:
+    """Categories in one spelling, splits by the catalogue's words, pictures below the folder by their relative path."""
+    pictures = [name.removeprefix(f"{folder}/") for name in _texts(table, "picture")]
+    table = _replaced(table, "picture", pictures)
     table = _replaced(table, "category", one_spelling(_texts(table, "category")))
     if "split" not in table.column_names:
         return table
@@ -81,24 +102,28 @@ def _with_ids(table: pa.Table) -> pa.Table:
     ids = []
     for number, picture in enumerate(_texts(table, "picture"), start=1):
         seen[picture] += 1
-        ids.append(f"{picture}#{seen[picture]}" if seen[picture] > 1 else picture or f"row {number}")
+        ids.append(f"{picture}#{seen[picture]}" if seen[picture] > 1 and picture else picture or f"row {number}")
     return table.append_column("id", pa.array(ids, pa.string()))
 
 
-def _left_out(table: pa.Table) -> dict[str, str]:
-    """Rows without a path or category, and those that repeat an earlier one: id -> reason."""
+def _reasons(table: pa.Table) -> list[str]:
+    """Why each row is of no use; "": it is."""
     boxes = zip(*(_values(table, name) for name in BOX), strict=True)
-    texts = (_texts(table, name) for name in ("id", "picture", "category"))
     known: set[tuple[Any, ...]] = set()
-    reasons: dict[str, str] = {}
-    for name, picture, category, box in zip(*texts, boxes, strict=True):
-        if not picture or not category:
-            reasons[name] = f"the manifest names no {'category' if picture else 'path'}"
-        elif (picture, box) in known:
-            reasons[name] = f"{picture}: listed before with the same box; the first is kept"
-        else:
-            known.add((picture, box))
+    reasons = []
+    for picture, category, box in zip(_texts(table, "picture"), _texts(table, "category"), boxes, strict=True):
+        box = tuple(None if side != side else side for side in box)  # Parquet has NaN for no box
+        reasons.append(_reason(picture, category, box, known))
+        known.add((picture, box))
     return reasons
+
+
+def _reason(picture: str, category: str, box: tuple[Any, ...], known: set[tuple[Any, ...]]) -> str:
+    if not picture or not category:
+        return f"the manifest names no {'category' if picture else 'path'}"
+    if any(side is not None for side in box) and (None in box or box[2] <= box[0] or box[3] <= box[1]):
+        return f"the box {list(box)} of {picture} has no area"
+    return f"{picture} was listed before with the same box; the first is kept" if (picture, box) in known else ""
 
 
 def _values(table: pa.Table, name: str) -> list[Any]:

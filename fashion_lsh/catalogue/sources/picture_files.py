@@ -5,10 +5,11 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 
-from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.catalogue import Catalogue, Wanted
 from fashion_lsh.catalogue.pictures import open_picture
 from fashion_lsh.catalogue.scan import usable
 
@@ -30,15 +31,15 @@ class PictureFiles(ABC):
         self.skipped: dict[str, str] = {}
         self.checksum = ""  # of the pictures' bytes, once they have been opened
 
-    def catalogue(self) -> Catalogue:
-        """The rows whose pictures open and whose boxes lie on them.
+    def catalogue(self, wanted: Wanted = None) -> Catalogue:
+        """The rows wanted (see `Catalogue.only`) whose pictures open and whose boxes lie on them.
 
         Raises:
             FileNotFoundError: there is no such folder or file.
             ValueError: it cannot be read, or no row is of use.
         """
         listed, left_out = self.listed()
-        kept, unusable, self.checksum = usable(listed, self.folder)
+        kept, unusable, self.checksum = usable(listed.only(wanted), self.folder)
         self.skipped = {**left_out, **unusable}
         for name, reason in list(self.skipped.items())[:NAMED]:
             log.warning("skipped %s: %s", name, reason)
@@ -60,7 +61,7 @@ class PictureFiles(ABC):
 
 def one_spelling(names: Sequence[str]) -> list[str]:
     """Category names without outer and double blanks; of names that differ in case alone, the commonest spelling."""
-    tidy = [" ".join(name.split()) for name in names]
+    tidy = [" ".join(normalize("NFC", name).split()) for name in names]  # ö is one sign, or o and two dots
     counts = Counter(tidy)
     best: dict[str, str] = {}
     for name in sorted(counts, key=lambda name: (-counts[name], name)):

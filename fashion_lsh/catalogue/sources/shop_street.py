@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fashion_lsh.catalogue.catalogue import BOX, Catalogue
+from fashion_lsh.catalogue.catalogue import BOX, Catalogue, Wanted
 from fashion_lsh.catalogue.sources.compose import Drawn, draw
 from fashion_lsh.catalogue.sources.garments import data_checksum
 from fashion_lsh.catalogue.sources.grounds import SIDE
@@ -59,10 +59,10 @@ class ShopStreet:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pixels": None}  # each process maps the file for itself
 
-    def catalogue(self) -> Catalogue:
+    def catalogue(self, wanted: Wanted = None) -> Catalogue:
         """One row a garment of a picture: boxes tight around its visible pixels, items, groups and splits."""
         self._ready()
-        return Catalogue.open(self.folder / "catalogue.parquet")
+        return Catalogue.open(self.folder / "catalogue.parquet").only(wanted)
 
     def picture(self, key: str) -> np.ndarray:
         """(96, 96, 3) uint8 RGB.

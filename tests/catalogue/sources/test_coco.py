@@ -1,6 +1,7 @@
 """COCO's layout: boxes become garments, files become splits, what is of no use is named."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +114,9 @@ def test_numbers_that_stand_twice_get_names_of_their_own(root: Path) -> None:
     ("{", "instances_val.json is no JSON"),
     ('{"images": [], "categories": []}', "instances_val.json has no 'annotations'"),
     ("[1]", "instances_val.json has no 'images'"),
-    (json.dumps({"images": [], "categories": CATEGORIES, "annotations": [box(1, 8, [1, 1, 2, 2])]}),
-     r"instances_val.json does not fit COCO's layout \(KeyError\(8\)\)"),
-    (json.dumps({"images": [{"id": 8, "file_name": "8.png"}], "categories": CATEGORIES,
-                 "annotations": [box(1, 8, [1, 1, 2])]}), "does not fit COCO's layout"),
+    (json.dumps({"images": [{"id": 8}], "categories": CATEGORIES, "annotations": []}),
+     r"instances_val.json does not fit COCO's layout \(KeyError\('file_name'\)\)"),
+    (json.dumps({"images": 3, "categories": CATEGORIES, "annotations": []}), "does not fit COCO's layout"),
 ])  # fmt: skip
 def test_file_of_another_layout_is_named(root: Path, content: str, reason: str) -> None:
     (root / "instances_val.json").write_text(content)
@@ -138,3 +138,25 @@ def test_boxes_are_cut_by_their_corners(root: Path) -> None:
     made = Coco(str(root)).catalogue()
     x1, y1, x2, y2 = made.boxes[0].astype(int)
     assert (Coco(str(root)).picture(made.column("picture")[0])[y1:y2, x1:x2] == 200).all()
+
+
+@pytest.mark.parametrize(("bad", "reason"), [
+    ({"image_id": 77}, "its image_id 77 is not in the file"),
+    ({"category_id": 5}, "its category_id 5 is not in the file"),
+    ({"bbox": []}, r"its bbox \[\] is no box"), ({"bbox": [1e9, 0, 5, 5]}, "is no box"), ({"bbox": None}, "is no box"),
+    ({"bbox": [float("nan"), 0, 5, 5]}, "is no box"),
+])  # fmt: skip
+def test_bad_annotation_is_left_out_and_named(root: Path, bad: dict[str, Any], reason: str) -> None:
+    image = {"id": 3, "file_name": "3.png"}
+    write(root / "instances_val.json", {**box(1, 3, [1, 2, 3, 4]), **bad}, box(2, 3, [1, 2, 9, 9]), images=[image])
+    source = Coco(str(root))
+    assert source.catalogue().column("id").tolist()[3:] == ["instances_val/2"]
+    assert list(source.skipped) == ["instances_val/1"]
+    assert re.search(reason, source.skipped["instances_val/1"])
+
+
+def test_one_official_file_finds_its_pictures(tmp_path: Path) -> None:
+    draw(tmp_path / "images", 5)
+    draw(tmp_path / "images" / "train2017", 1)
+    path = write(tmp_path / "annotations" / "instances_train2017.json", box(5, 1, [1, 1, 9, 9]))
+    assert Coco(str(path)).catalogue().column("picture").tolist() == ["images/train2017/1.png"]

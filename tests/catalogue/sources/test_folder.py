@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -118,7 +120,7 @@ def test_files_that_are_passed_over_are_named(tmp_path: Path) -> None:
     source = Folder(str(tmp_path))
     assert source.catalogue().column("id").tolist() == ["hat/a.png"]
     assert list(source.skipped) == ["hat/phone.heic", "loose.png"]
-    assert "hat/phone.heic: no picture by its ending; read are .jpg .jpeg" in source.skipped["hat/phone.heic"]
+    assert "hat/phone.heic: no picture by its name; read are .jpg .jpeg" in source.skipped["hat/phone.heic"]
     assert source.skipped["loose.png"] == "loose.png: lies in no category's folder"
 
 
@@ -132,8 +134,14 @@ def test_folders_called_as_splits_are_splits(tmp_path: Path) -> None:
         "gallery/hat/a.png": "gallery",
     }  # fmt: skip
     assert set(made.column("category")) == {"hat"}
-    picture(tmp_path / "bag" / "a.png", 99)  # now the first folders cannot all be splits
-    assert {"bag", "Train", "test"} < set(Folder(str(tmp_path)).catalogue().column("category"))
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "x.txt").write_text("no picture")
+    assert set(Folder(str(tmp_path)).catalogue().column("category")) == {"hat"}
+    picture(tmp_path / "bag" / "a.png", 99)
+    with pytest.raises(
+        ValueError, match=r"folders of splits \(Train, gallery, test, validation\) beside 'bag': rename"
+    ):
+        Folder(str(tmp_path)).catalogue()
 
 
 def test_folder_without_pictures_says_how_they_should_lie(folder: Path, tmp_path: Path) -> None:
@@ -175,9 +183,9 @@ def test_rows_without_path_or_category_and_repeated_rows_are_named(folder: Path)
     made = source.catalogue()
     assert made.column("id").tolist() == ["a.png", "a.png#3"]
     assert source.skipped == {
-        "row 2": "the manifest names no path",
-        "a.png#2": "a.png: listed before with the same box; the first is kept",
-        "below/b.png": "the manifest names no category",
+        "row 2": "row 2: the manifest names no path",
+        "a.png#2": "row 3: a.png was listed before with the same box; the first is kept",
+        "below/b.png": "row 5: the manifest names no category",
     }
 
 
@@ -214,7 +222,8 @@ def test_many_skipped_rows_are_counted_in_the_log_and_all_named(folder: Path, ca
     ("picture,category\nb.png,hat\nc.png,hat\n", r"none of the 2 rows .* is of use; the first: .*b\.png: no such file"),
     ("id,picture,category\nx,a.png,hat\nx,below/b.png,bag\n", "id 'x' stands in the catalogue more than once"),
     ("name,category\na.png,hat\n", "a catalogue needs one column 'picture', here are 0"),
-    ("picture,category,x1,y1,x2,y2\na.png,hat,9,9,5,5\n", r"box \[9.*\] of 'a.png' has no area"),
+    ("picture,category,x1,y1,x2,y2\na.png,hat,9,9,5,5\n", r"the first: row 1: the box \[9.*\] of a\.png has no area"),
+    ("picture,category,category\na.png,hat,bag\n", "a name stands twice among its columns picture, category, category"),
 ])  # fmt: skip
 def test_manifest_of_no_use_is_named(folder: Path, text: str, reason: str) -> None:
     (folder / "manifest.csv").write_text(text)
@@ -256,3 +265,40 @@ def test_unknown_source_is_named_with_those_that_are_known() -> None:
         ValueError, match="data set 'imagenet' is unknown: known are shop_street, fashion_mnist, folder, coco"
     ):
         open_source("imagenet", None, 0)
+
+
+def test_row_that_stands_twice_with_its_id_is_kept_once(folder: Path) -> None:
+    (folder / "manifest.csv").write_text("id,path,label\nA,a.png,hat\nA,a.png,hat\nB,below/b.png,hat\n")
+    source = Folder(str(folder / "manifest.csv"))
+    assert source.catalogue().column("id").tolist() == ["A", "B"]
+    assert source.skipped == {"A": "row 2: a.png was listed before with the same box; the first is kept"}
+
+
+def test_boxes_of_nan_are_no_boxes(folder: Path) -> None:
+    nan = [float("nan")] * 2
+    rows = pa.table({"path": ["a.png"] * 2, "label": ["hat"] * 2, "x1": nan, "y1": nan, "x2": nan, "y2": nan})
+    pa.parquet.write_table(rows, folder / "m.parquet")
+    source = Folder(str(folder / "m.parquet"))
+    assert len(source.catalogue()) == 1
+    assert list(source.skipped) == ["a.png#2"]
+
+
+def test_names_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
+    picture(tmp_path / "hat" / "a.png", 1)
+    (tmp_path / "hat" / b"caf\xe9.png".decode(errors="surrogateescape")).write_bytes(b"x")
+    source = Folder(str(tmp_path))
+    assert source.catalogue().column("id").tolist() == ["hat/a.png"]
+    assert list(source.skipped) == ["hat/caf?.png"]
+
+
+def test_only_the_sources_wanted_are_looked_at_for_copies(folder: Path) -> None:
+    shutil.copy(folder / "a.png", folder / "copy.png")
+    (folder / "manifest.csv").write_text("path,label,source\na.png,hat,one\ncopy.png,hat,two\nbelow/b.png,hat,two\n")
+    source = Folder(str(folder / "manifest.csv"))
+    assert source.catalogue({"source": ["two"], "category": None}).column("id").tolist() == ["copy.png", "below/b.png"]
+    assert source.skipped == {}
+
+
+def test_paths_below_the_manifest_may_be_absolute(folder: Path) -> None:
+    (folder / "manifest.csv").write_text(f"path,label\n{folder}/a.png,hat\n")
+    assert Folder(str(folder / "manifest.csv")).catalogue().column("id").tolist() == ["a.png"]
