@@ -49,6 +49,6 @@ def warm_cosine(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
     def factor(step: int) -> float:
         if step < climbing:
             return (step + 1) / climbing
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - climbing) / max(1, steps - climbing))))
+        return 0.5 * (1 + math.cos(math.pi * (step - climbing) / (steps - climbing))) if step < steps else 0.0
 
     return LambdaLR(optimizer, factor)

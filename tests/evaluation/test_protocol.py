@@ -301,7 +301,8 @@ def test_batches_of_any_size_encode_alike(bits: int | None, make_data: Callable[
 def expected_names(truth: set[str], parts: set[str]) -> set[str]:
     ends = {f"query/{name}/{score}{end}" for name in truth for score in SCORES for end in ("", "_low", "_high")}
     shared = {f"query/item/{score}_{part}" for score in SCORES for part in parts}
-    others = {"accuracy", "top5_accuracy", "macro_f1", "count", "gallery_rows"}
+    others = {"accuracy", "top5_accuracy", "macro_accuracy", "macro_f1", "count", "gallery_rows"}
+    ends.add("query/category/map@100_macro")
     return ends | shared | {f"query/{name}" for name in others} | {"speed/search_ms", "speed/search_ms_p95"}
 
 
