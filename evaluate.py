@@ -1,4 +1,7 @@
-"""Search and score a finished run again: python evaluate.py run=runs/latest search=hamming search.probes=all."""
+"""Search and score a finished run again: python evaluate.py run=runs/latest search=hamming search.probes=all.
+
+Or measure what an experiment asks of it: python evaluate.py run=runs/latest experiment=speedup.
+"""
 
 import logging
 from pathlib import Path
@@ -10,6 +13,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fashion_lsh.evaluation.protocol import encode_part, evaluate
+from fashion_lsh.report import comparison, speedup
+from fashion_lsh.report.pages import put
 from fashion_lsh.report.tables import describe
 from fashion_lsh.retrieval.searcher import Searcher
 from fashion_lsh.run import Run
@@ -18,20 +23,36 @@ from fashion_lsh.settings import check
 log = logging.getLogger(__name__)
 
 
+PAGES = {"speedup": speedup.page, "distances": comparison.page}
+
+
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
-def main(cfg: DictConfig) -> float:
+def main(cfg: DictConfig) -> float | None:
     """The run's own settings, with what is typed in their place; the scores go beside the run's own."""
     run = Run(Path(cfg.run))
-    settings = run.config | {"search": _asked(cfg, run.config["search"], HydraConfig.get().overrides.task)}
+    asked = _asked(cfg, run.config["search"], HydraConfig.get().overrides.task)
+    settings = run.config | {"search": asked, "measure": OmegaConf.to_container(cfg.measure) if cfg.measure else None}
     check(settings)
     search, data = (instantiate(settings[group], _convert_="all") for group in ("search", "data"))
     run.check_data(data)
     model = run.model()
+    if cfg.measure:
+        rows = instantiate(cfg.measure, _convert_="all")(model, data, search, run.path / cfg.name)
+        _page(cfg.name, rows, [run.path / cfg.name, *([Path(cfg.page)] if cfg.page else [])])
+        return None
     searcher = Searcher(model, run.gallery(model.fingerprint()), search)
     results = evaluate(searcher, encode_part(model, data, "query"))
     run.add_search(search.label, results)
     log.info("%s\n\nAdded to %s", describe(run.metrics | results.metrics, settings, search.label), run.path)
     return results.metrics["query/category/map@100"]
+
+
+def _page(name: str, rows: list[dict[str, Any]], folders: list[Path]) -> None:
+    """Write what an experiment measured into the run, and onto the experiment's own page."""
+    text, figures = PAGES[name](rows)
+    for folder in folders:
+        put(folder, rows, text, figures)
+    log.info("%s\n\nWritten to %s", text, " and ".join(map(str, folders)))
 
 
 def _asked(cfg: DictConfig, own: dict[str, Any], typed: list[str]) -> dict[str, Any]:

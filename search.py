@@ -12,7 +12,8 @@ from tabulate import tabulate
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.pictures import open_picture
 from fashion_lsh.report.sheets import found_sheet
-from fashion_lsh.retrieval.searcher import Found, Probes, Search, Searcher
+from fashion_lsh.retrieval.search import Probes
+from fashion_lsh.retrieval.searcher import Found, Searcher
 from fashion_lsh.run import Run
 
 
@@ -21,7 +22,7 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = _arguments().parse_args(words)
     try:
         run = Run(asked.run)
-        searcher = _searcher(run, asked.probes, asked.k)
+        searcher = _searcher(run, asked.probes)
     except (OSError, ValueError) as error:
         print(f"search.py: {error}", file=sys.stderr)
         return 2
@@ -56,11 +57,9 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def _searcher(run: Run, probes: Probes | None, k: int) -> Searcher:
+def _searcher(run: Run, probes: Probes | None) -> Searcher:
     """As the run was scored, but for the probes that are typed."""
-    settings = {name: value for name, value in run.config["search"].items() if name != "_target_"}
-    search = Search(**settings)
-    search = replace(search, probes=probes or search.probes, shortlist=max(k, search.shortlist))
+    search = replace(run.search, probes=probes) if probes else run.search
     model = run.model()
     return Searcher(model, run.gallery(model.fingerprint()), search)
 

@@ -19,7 +19,7 @@ from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.searcher import Searcher
 from fashion_lsh.reuse import prepared
 from fashion_lsh.run import Run
-from fashion_lsh.settings import check
+from fashion_lsh.settings import check, meant
 from fashion_lsh.stages.fitting import fit
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ build = partial(instantiate, _convert_="all")
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
     """One run: what is finished is read, what is not goes on."""
-    settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    settings = meant(cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)))
     check(settings)
     pl.seed_everything(cfg.seed, verbose=False)
     data, search = build(settings["data"]), build(settings["search"])

@@ -1,4 +1,4 @@
-"""make bench: what the framework costs over bare PyTorch; figures into runs/bench/bench.json."""
+"""make bench: what the framework costs over bare PyTorch, FAISS and numpy; figures into runs/bench/bench.json."""
 
 import json
 import logging
@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from benchmarks.retrieval import retrieval_figures
 from fashion_lsh.catalogue.datamodule import Batch, GarmentData
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.protocol import encode_all
@@ -56,6 +57,7 @@ def main() -> None:
     model = Classifier(**arguments).eval()
     figures |= pair("encode", lambda: encode_rate(model, data), lambda: bare_encode_rate(model, data))
     figures["loader_over_train"] = figures["loader_pictures_s"] / figures["train_bare_pictures_s"]
+    figures |= retrieval_figures()
     print(tabulate(figures.items(), floatfmt=".3f"))
     print(json.dumps(environment(), indent=1))
     with written(OUT) as draft:

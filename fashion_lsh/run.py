@@ -25,6 +25,7 @@ from fashion_lsh.evaluation.protocol import Pictures, Results
 from fashion_lsh.files import alone, written
 from fashion_lsh.keys import portable, run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
+from fashion_lsh.retrieval.search import Search
 from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.fitting import load
 from fashion_lsh.stages.hasher import Hasher
@@ -119,6 +120,11 @@ class Run:
             return load(Classifier, self.path / "classifier.ckpt", config["trainer"]["accelerator"])
         return load(Hasher, self.path / "hasher.ckpt", config["trainer"]["accelerator"])
 
+    @property
+    def search(self) -> Search:
+        """How it was searched when it was scored."""
+        return Search(**{name: value for name, value in self.config["search"].items() if name != "_target_"})
+
     def check_data(self, data: GarmentData) -> None:
         """Hold the data to what the run was made of: on other splits, training pictures might ask.
 
@@ -201,6 +207,11 @@ class Run:
         finally:
             logging.getLogger().removeHandler(handler)
             handler.close()
+
+    def add_skipped(self, skipped: Mapping[str, str]) -> None:
+        """Name further garments that were left out in skipped.csv, each once."""
+        with (self.path / "skipped.csv").open(newline="") as file:
+            self._write_skipped(dict(list(csv.reader(file))[1:]) | dict(skipped))
 
     def _write_skipped(self, skipped: Mapping[str, str]) -> None:
         with written(self.path / "skipped.csv") as draft, draft.open("w", newline="") as file:

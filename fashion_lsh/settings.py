@@ -9,6 +9,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 
+def meant(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """hash=none stays none, though an experiment may say how long the layer learns that is not there."""
+    layer = settings["hash"]
+    return {**settings, "hash": layer if layer and "_target_" in layer else None}
+
+
 def check(settings: Mapping[str, Any]) -> None:
     """Hold every value that goes to a constructor (a mapping with `_target_`) against its annotation.
 

@@ -20,10 +20,11 @@ CHOICES = [
 
 
 def settings(*typed: str) -> dict[str, Any]:
-    """Compose train.yaml as the command line would."""
+    """Compose the configuration of train.py, or of evaluate.py for an experiment of it, as the command line would."""
+    script = next((_script(word.partition("=")[2]) for word in typed if word.startswith("experiment=")), "train")
     root = [] if any(word.startswith("data.root") for word in typed) else ["data.root=/nowhere"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [*typed, *root])
+        cfg = compose(script, [*typed, *(root if script == "train" else ["run=/nowhere"])])
         return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
 
 
@@ -69,6 +70,11 @@ def test_experiment_is_short_and_names_its_command(file: Path) -> None:
     assert len(lines) <= 15
     assert lines[1].startswith(("# python train.py", "# python evaluate.py"))
     assert f"experiment={file.stem}" in lines[1]
+
+
+def _script(experiment: str) -> str:
+    """Which script an experiment is for: its second line names it."""
+    return (CONF / f"experiment/{experiment}.yaml").read_text().splitlines()[1].split()[2].removesuffix(".py")
 
 
 def _has_default(parameter: inspect.Parameter) -> bool:

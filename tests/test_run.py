@@ -24,7 +24,8 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import Results, encode_part, evaluate
 from fashion_lsh.retrieval.gallery import Gallery
-from fashion_lsh.retrieval.searcher import Search, Searcher
+from fashion_lsh.retrieval.search import Search
+from fashion_lsh.retrieval.searcher import Searcher
 from fashion_lsh.reuse import prepared
 from fashion_lsh.run import Run
 from fashion_lsh.stages.backbones import Backbone
@@ -32,6 +33,7 @@ from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.fitting import save
 from fashion_lsh.stages.hasher import Hasher
 
+PLAIN: Any = {"alpha": 0.5, "whole_below": 0.0}
 CATEGORIES = ["circle", "cross", "square"]
 STAGE = {
     "backbone": "resnet18", "image_size": 32, "margin": 0.1,
@@ -39,7 +41,7 @@ STAGE = {
     "label_smoothing": 0.1, "seed": 0,
     "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
 }  # fmt: skip
-SHORTLIST = Search("shortlist", 1, 200)
+SHORTLIST = Search("shortlist", 1, 200, **PLAIN)
 
 
 def tiny_backbone(name: str) -> Backbone:
@@ -64,7 +66,7 @@ def settings(tmp_path: Path, drawn: Path) -> dict[str, Any]:
         "name": "test", "seed": 0, "fresh": False, "jobs": None, "runs": str(tmp_path / "runs"),
         "backbone": {"name": "resnet18", "weights": None},
         "data": {"source": "folder", "root": str(drawn), "split_seed": 0, "workers": 0, "image_size": 32},
-        "classifier": dict(STAGE), "hash": {**STAGE, "bits": 7},
+        "classifier": dict(STAGE), "hash": {**STAGE, "bits": 7, "embedding_dim": None},
         "search": {"distance": "shortlist", "probes": 1, "shortlist": 200},
         "trainer": {"accelerator": "cpu"}, "logger": {"project": None, "tags": []},
     }  # fmt: skip
@@ -77,7 +79,7 @@ def changed(settings: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 def hasher(seed: int = 0) -> Hasher:
     torch.manual_seed(seed)
-    return Hasher(**STAGE, categories=CATEGORIES, bits=7).eval()  # type: ignore[arg-type]
+    return Hasher(**STAGE, categories=CATEGORIES, bits=7, embedding_dim=None).eval()  # type: ignore[arg-type]
 
 
 def classifier(seed: int = 0) -> Classifier:
@@ -309,7 +311,7 @@ def test_a_run_without_a_hash_layer_is_answered_by_its_classifier(settings: dict
     assert isinstance(run.model(), Classifier)
     gallery, query = (encode_part(classifier(), data, part) for part in ("gallery", "query"))
     Gallery.filed(classifier(), gallery.encoded, gallery.catalogue).save(run.gallery_folder)
-    run.write_results(query, searched(run, data, Search("euclidean", 1, 200)), {})
+    run.write_results(query, searched(run, data, Search("euclidean", 1, 200, **PLAIN)), {})
     with np.load(run.path / "codes.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {"query_ids", "gallery_ids"}
 
@@ -461,7 +463,7 @@ def test_another_search_stands_beside_the_runs_own(settings: dict[str, Any], dat
     run = finished(settings, data)
     own = run.metrics
     for _ in range(2):
-        run.add_search("hamming_all", results := searched(run, data, Search("hamming", "all", 200)))
+        run.add_search("hamming_all", results := searched(run, data, Search("hamming", "all", 200, **PLAIN)))
     added = {name: value for name, value in run.metrics.items() if name not in own}
     assert own.items() <= run.metrics.items()
     assert added["rows/hamming_all/category/map@100"] == results.metrics["query/category/map@100"]
@@ -469,7 +471,7 @@ def test_another_search_stands_beside_the_runs_own(settings: dict[str, Any], dat
     assert all(name.startswith("rows/hamming_all/") for name in added)
     labels = pq.read_table(run.path / "queries.parquet")["search"].to_pylist()
     count = len(data.rows("query"))
-    assert labels == ["shortlist_1"] * count + ["hamming_all"] * count
+    assert labels == ["shortlist200_1"] * count + ["hamming_all"] * count
 
 
 def test_scores_are_never_seen_half_written(settings: dict[str, Any], data: GarmentData) -> None:

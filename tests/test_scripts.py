@@ -55,7 +55,7 @@ def test_the_same_command_finds_its_run_and_does_nothing_again(runs: Path, drawn
     written = [runs / "latest" / name for name in ("metrics.json", "report/index.html")]
     before = [path.stat().st_mtime_ns for path in written]
     printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={runs}")
-    assert "**shortlist_1**" in printed
+    assert "**shortlist200_1**" in printed
     assert "epoch 1/" not in printed
     assert [path.stat().st_mtime_ns for path in written] == before
 
@@ -100,11 +100,11 @@ def test_evaluate_adds_another_search_and_keeps_what_is_not_typed(runs: Path, tm
     shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
     script("evaluate.py", f"run={tmp_path / 'run'}", "search=hamming", "search.probes=all")
     printed = script("evaluate.py", f"run={tmp_path / 'run'}", "search.probes=2")
-    assert "**shortlist_2**" in printed
+    assert "**shortlist200_2**" in printed
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["rows/hamming_all/category/map@100"] == pytest.approx(metrics["rows/code/category/map@100"])
     table = pq.read_table(tmp_path / "run" / "queries.parquet")
-    assert set(table["search"].to_pylist()) == {"shortlist_1", "hamming_all", "shortlist_2"}
+    assert set(table["search"].to_pylist()) == {"shortlist200_1", "hamming_all", "shortlist200_2"}
     assert len(table) == 3 * metrics["query/count"]
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fashion_lsh.retrieval.searcher import Search
-from fashion_lsh.settings import check, resolve, targets
+from fashion_lsh.retrieval.search import Search
+from fashion_lsh.settings import check, meant, resolve, targets
 from fashion_lsh.stages.classifier import Classifier
 
 OPTIM = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1}
@@ -155,3 +155,9 @@ def test_a_target_is_the_class_it_names() -> None:
 def test_a_target_that_is_not_there_is_refused_by_name(target: str) -> None:
     with pytest.raises(ValueError, match=rf"^_target_='{target}': .*; give a class or function by its full name"):
         check(changed("classifier._target_", target))
+
+
+def test_hash_none_stays_none_whatever_is_said_of_the_layer() -> None:
+    layer = {"_target_": "some.Hasher", "epochs": 4}
+    for asked, wanted in ((None, None), ({"epochs": 4}, None), (layer, layer)):
+        assert meant({"seed": 1, "hash": asked}) == {"seed": 1, "hash": wanted}

@@ -119,6 +119,14 @@ class Catalogue:
         """The given rows, in the given order."""
         return Catalogue(self.table.take(pa.array(rows)))
 
+    def joined(self, other: "Catalogue") -> "Catalogue":
+        """These rows, then those of another catalogue.
+
+        Raises:
+            ValueError: an id is in both.
+        """
+        return Catalogue(pa.concat_tables([self.table, other.table]))
+
     def only(self, wanted: Wanted) -> "Catalogue":
         """The rows whose columns hold one of the values wanted.
 

@@ -149,7 +149,15 @@ class GarmentData(pl.LightningDataModule):
 
     def loader(self, part: Part) -> DataLoader[Any]:
         """The pictures of one part in row order, as the model is to see them: no augmentation."""
-        return self._loader(Garments(self, augment=False), [(int(row), 0) for row in self.rows(part)])
+        return self._plain(self.rows(part))
+
+    def sample(self, part: Part, count: int) -> DataLoader[Any]:
+        """The same of at most `count` of them, evenly chosen."""
+        rows = self.rows(part)
+        return self._plain(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)])
+
+    def _plain(self, rows: np.ndarray) -> DataLoader[Any]:
+        return self._loader(Garments(self, augment=False), [(int(row), 0) for row in rows])
 
     def _loader(
         self, dataset: "Garments", sampler: EpochSampler | list[tuple[int, int]], drop_last: bool = False

@@ -30,7 +30,7 @@ STYLE: Any = {
 
 def learning(curves: Curves) -> bytes:
     """Loss and accuracy of one stage by training step, as SVG.  See `learning_curves`."""
-    with _figure(3.0 + 1.6 * ("val/accuracy" in curves)) as (figure, out):
+    with drawing(3.0 + 1.6 * ("val/accuracy" in curves)) as (figure, out):
         names = [["val/accuracy"]] if "val/accuracy" in curves else []
         panels = figure.subplots(1 + len(names), 1, sharex=True, squeeze=False)[:, 0]
         _lines(panels[0], curves, {"train/loss": ("training", GREY), "val/loss": ("validation", BLUE)}, "loss")
@@ -49,7 +49,7 @@ def confusion(counts: np.ndarray, shares: np.ndarray, names: Sequence[str]) -> t
     margin = 0.4 + max(_inches(line, 9) for label in labels for line in label.split("\n"))
     side, bar = cell * len(names), 0.75
     size = (margin + side + bar, margin + side + 0.15)
-    with _figure(size[1], size[0]) as (figure, out):
+    with drawing(size[1], size[0]) as (figure, out):
         figure.set_layout_engine("none")
         axes = figure.add_axes((margin / size[0], margin / size[1], side / size[0], side / size[1]))
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
@@ -71,19 +71,19 @@ def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> byt
         {"color": GREEN, "linestyle": "--"},
         {"color": RED, "linestyle": ":"},
     ]
-    with _figure(3.4) as (figure, out):
+    with drawing(3.4) as (figure, out):
         axes = figure.subplots()
         for order, (name, (recall, precision)) in enumerate(curves.items()):
             axes.plot(recall, precision, marker=".", markersize=4, label=name, zorder=5 - order, **looks[order])
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.05))
-        _legend(figure)
+        legend(figure)
     return out.getvalue()
 
 
 def hamming(counts: Mapping[str, np.ndarray]) -> bytes:
     """Share of pairs at each Hamming distance, from (L,) counts by name; as SVG."""
     looks = [(RED, "-"), (BLUE, "--"), (GREEN, ":")]
-    with _figure(3.2) as (figure, out):
+    with drawing(3.2) as (figure, out):
         axes = figure.subplots()
         for (name, found), (colour, line) in zip(counts.items(), looks, strict=False):
             share, steps = found / max(1, found.sum()), np.arange(len(found))
@@ -91,7 +91,7 @@ def hamming(counts: Mapping[str, np.ndarray]) -> bytes:
             axes.fill_between(steps, share, step="mid", color=colour, alpha=0.15)
         axes.set(xlabel="Hamming distance (bits)", ylabel="share of pairs", xlim=(-0.5, len(found) - 0.5))
         axes.set_ylim(bottom=0)
-        _legend(figure)
+        legend(figure)
     return out.getvalue()
 
 
@@ -99,13 +99,13 @@ def reliability(found: Reliability) -> bytes:
     """Confidence against accuracy, and how many queries stand behind each bar; as SVG."""
     bins = len(found.counts)
     centres, seen = (np.arange(bins) + 0.5) / bins, found.counts > 0
-    with _figure(4.6) as (figure, out):
+    with drawing(4.6) as (figure, out):
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         above.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="as sure as right")
         above.bar(centres[seen], found.accuracy[seen], 0.9 / bins, color=BLUE, alpha=0.35, label="accuracy")
         above.plot(found.confidence[seen], found.accuracy[seen], "o", color=BLUE, markersize=4, label="mean of a bin")
         above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-        _legend(figure)
+        legend(figure)
         below.bar(centres, found.counts, 0.9 / bins, color=GREY)
         below.set(xlabel="confidence (calibrated softmax mass)", ylabel="queries")
         below.yaxis.set_major_locator(mpl.ticker.MaxNLocator(3, integer=True))
@@ -113,7 +113,7 @@ def reliability(found: Reliability) -> bytes:
 
 
 @contextmanager
-def _figure(height: float, width: float = WIDTH) -> Iterator[tuple[Figure, io.BytesIO]]:
+def drawing(height: float, width: float = WIDTH) -> Iterator[tuple[Figure, io.BytesIO]]:
     """A figure of so many inches; at the block's end it is in the buffer, as SVG without a date."""
     out = io.BytesIO()
     with mpl.rc_context(STYLE), warnings.catch_warnings():
@@ -123,7 +123,7 @@ def _figure(height: float, width: float = WIDTH) -> Iterator[tuple[Figure, io.By
         figure.savefig(out, format="svg", metadata={"Date": None}, dpi=150)
 
 
-def _legend(figure: Figure) -> None:
+def legend(figure: Figure) -> None:
     """One for all panels, above them, where it hides nothing."""
     figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2, handlelength=1.8)
 

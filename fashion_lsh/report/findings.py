@@ -84,7 +84,7 @@ def read(run: Run) -> Findings:
     if not (path / "metrics.json").is_file():
         raise FileNotFoundError(f"{path} is not finished, it has no metrics.json: type its train.py command again")
     config = _whole(path / "config.yaml", _config)
-    label = f"{config['search']['distance']}_{config['search']['probes']}"
+    label = run.search.label
     garments = _whole(path / "split.parquet", Catalogue.open)
     return Findings(
         run=run,

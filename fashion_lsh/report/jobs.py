@@ -1,8 +1,6 @@
 """The table of an experiment, from the scores its jobs left: python -m fashion_lsh.report.jobs experiments/garments."""
 
 import argparse
-import csv
-import io
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +9,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from fashion_lsh.files import written
+from fashion_lsh.report.pages import Row, put
 
-BEGIN, END = "<!-- results: written by python -m fashion_lsh.report.jobs -->", "<!-- end of results -->"
 MEASURES = {
     "top-1": "query/accuracy",
     "macro top-1": "query/macro_accuracy",
@@ -24,8 +21,7 @@ MEASURES = {
     "float, all": "rows/float/category/map@100",
     "queries": "query/count",
 }
-
-Row = dict[str, Any]
+HOW = ("optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor")  # settings of the learning
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -48,27 +44,27 @@ def gather(folder: Path) -> list[Row]:
         What was written, a row a job: the settings in which they differ, and MEASURES.
 
     Raises:
-        FileNotFoundError: there are no jobs, or no README.md.
+        FileNotFoundError: there are no jobs.
         ValueError: a job's file is damaged, or the README.md has no place for the table.
     """
     jobs = {path.stem: _job(path) for path in sorted((folder / "jobs").glob("*.json"))}
     if not jobs:
         raise FileNotFoundError(f"no jobs/*.json in {folder}: its train.py command makes them")
-    readme = (folder / "README.md").read_text()
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.find(END) < readme.find(BEGIN):
-        raise ValueError(f"{folder / 'README.md'} has no place for the table: give it the lines {BEGIN!r} and {END!r}")
     rows = sorted(_rows(jobs), key=lambda row: [_rank(value) for value in row.values()])
-    with written(folder / "results.csv") as draft:
-        draft.write_text(_csv(rows))
-    before, _, rest = readme.partition(BEGIN)
-    with written(folder / "README.md") as draft:
-        draft.write_text(f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{rest.partition(END)[2]}")
+    put(folder, rows, table(rows))
     return rows
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Rows as Markdown, scores to three digits, with their intervals where they have one."""
+    """Rows as Markdown, scores to three digits, with their intervals where they have one.
+
+    How long and how fast was learnt is left to results.csv where other settings tell the jobs apart.
+    """
     shown = [name for name in rows[0] if not name.endswith((" low", " high"))]
+    settings = [name for name in shown if name not in (*MEASURES, "job")]
+    telling = [name for name in settings if not name.startswith(HOW)]
+    if len({tuple(str(row[name]) for name in telling) for row in rows}) == len(rows):
+        shown = [name for name in shown if name in telling or name not in settings]
     return tabulate([[_cell(row, name) for name in shown] for row in rows], shown, "pipe", disable_numparse=True)
 
 
@@ -123,14 +119,6 @@ def _cell(row: Row, name: str) -> str:
     if name in MEASURES and isinstance(value, float) and name != "queries":
         return f"{value:.3f}"
     return "–" if value is None else str(value)
-
-
-def _csv(rows: Sequence[Row]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
 
 
 if __name__ == "__main__":

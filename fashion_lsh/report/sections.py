@@ -55,11 +55,11 @@ def asked(found: Findings) -> list[Block]:
     counts = [f"{len(garments.rows(part)):,} {part}" for part in ("train", "val", "query")]
     searched = "the training pictures as gallery" if data["searched"] == "train" else "gallery"
     bits = f"{config['hash']['bits']} bits" if config["hash"] else "none (hash=none): embeddings are searched"
-    search, names = config["search"], garments.categories
+    names = garments.categories
     rows = {
         "backbone": f"{config['backbone']['name']}, {_start(config['backbone'])}",
         "hash layer": bits,
-        "search": search_words(search["distance"], search["probes"], search["shortlist"]),
+        "search": search_words(found.label),
         "data": data["source"],
         "crops": f"{data['image_size']} × {data['image_size']} pixels; {crop_words(data)}",
         "garments": f"{', '.join(counts)}, {found.metrics['query/gallery_rows']:,.0f} {searched}",
@@ -82,7 +82,7 @@ def scores(found: Findings) -> list[Block]:
     return [
         Text(MEANS),
         Table(columns, rows, strong=True),
-        Listing([f"{row[0]}: {row_words(row[0], found.label, found.config)}" for row in rows]),
+        Listing([f"{row[0]}: {row_words(row[0], found.label)}" for row in rows]),
         Table(["classifier and speed", "", ""], further),
     ]
 

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.pictures import open_picture
 from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.evaluation.protocol import Pictures
 from fashion_lsh.files import written
@@ -89,8 +90,9 @@ def found_sheet(
 
 
 def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: str = "") -> Tile:
-    """The crop of one gallery row, captioned with its category."""
-    picture = source.picture(gallery.column("picture")[row])
+    """The crop of one gallery row, captioned with its category; what was added later is named by its full path."""
+    name = gallery.column("picture")[row]
+    picture = open_picture(name) if Path(name).is_absolute() else source.picture(name)
     return Tile(cut(picture, gallery.boxes[row], margin, TILE), gallery.column("category")[row], mark)
 
 

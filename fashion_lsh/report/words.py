@@ -1,5 +1,6 @@
 """Settings, rows and licences as sentences."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ TORCHVISION = (
     "settled: ask before a commercial use."
 )
 LITE0 = "ImageNet weights of EfficientNet-Lite0 (Apache-2.0); they were learnt from ImageNet's pictures."
+LABEL = re.compile(r"(hamming|euclidean|shortlist|tie_break|weighted)([\d.]*)_(\d+|all|0\.\d+)(?:_sure([\d.]+))?")
 OLDER = (
     "This run was scored by an older version, which did not note {what}: python evaluate.py run=RUN scores it again, "
     "then write the report again."
@@ -33,26 +35,30 @@ def one_line(text: str) -> str:
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split()) or "?"
 
 
-def search_words(distance: str, probes: int | float | str, shortlist: int | None = None) -> str:
-    """A search setting as a phrase: by what, and where."""
-    best = f"the best {shortlist}" if shortlist else "the best"
+def search_words(label: str) -> str:
+    """A search setting by its label (see Search) as a phrase: by what, and where; an unknown label is given back."""
+    told = LABEL.fullmatch(label)
+    if not told:
+        return label
+    distance, own, probes, sure = told.groups()
+    best = f"the best {float(own):.2g} of the rows reached" if 0 < float(own or 1) < 1 else f"the best {own}"
     how = {
         "hamming": "Hamming distance between codes",
         "euclidean": "exact Euclid between embeddings",
         "shortlist": f"{best} by Hamming distance, then ordered by Euclid between embeddings",
+        "tie_break": "Hamming distance between codes, equal ones ordered by Euclid between embeddings",
+        "weighted": f"{own} of the relative Hamming distance and the rest of Euclid between embeddings",
     }
-    return f"{how.get(distance, distance)}; {_where(probes)}"
+    least = f"{float(sure or 0) * 100:g} % of the mass"
+    unsure = f", but in the whole gallery where the likeliest has less than {least}" if sure else ""
+    return f"{how[distance]}; {_where(probes)}{unsure}"
 
 
-def row_words(row: str, own: str, config: Mapping[str, Any]) -> str:
+def row_words(row: str, own: str) -> str:
     """What a row of the score table is; `own` names the run's own search."""
     if row == own:
-        search = config["search"]
-        return f"The run's own search: {search_words(search['distance'], search['probes'], search['shortlist'])}."
-    if row in ROWS:
-        return ROWS[row]
-    distance, _, probes = row.rpartition("_")
-    return f"Asked for later with evaluate.py: {search_words(distance, _probes(probes))}."
+        return f"The run's own search: {search_words(own)}."
+    return ROWS.get(row) or f"Asked for later with evaluate.py: {search_words(row)}."
 
 
 def weights_words(backbone: Mapping[str, Any]) -> str:
@@ -85,19 +91,9 @@ def split_words(data: Mapping[str, Any]) -> str:
     return "disjoint: no item and no group of copies is in two of train, val and the test side"
 
 
-def _where(probes: int | float | str) -> str:
+def _where(probes: str) -> str:
     if probes == "all":
         return "in the whole gallery"
-    if isinstance(probes, float):
-        return f"in the likeliest categories that together hold {probes * 100:g} % of the softmax mass"
-    return "in the predicted category only" if probes == 1 else f"in the {probes} likeliest categories"
-
-
-def _probes(text: str) -> int | float | str:
-    """As `Search.label` wrote it."""
-    if text.isdecimal():
-        return int(text)
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    if "." in probes:
+        return f"in the likeliest categories that together hold {float(probes) * 100:g} % of the softmax mass"
+    return "in the predicted category only" if probes == "1" else f"in the {probes} likeliest categories"

@@ -2,12 +2,16 @@
 
 import numpy as np
 
+ROW_BITS = 40
+LAST_ROW = 2**ROW_BITS - 1  # a row and a Hamming distance fit into one number
 
-def at_least_one(**numbers: int) -> None:
-    """Refuse a number below 1 by its name."""
+
+def at_least_one(**numbers: int) -> int:
+    """The least of these numbers, once none is below 1; one that is, is refused by its name."""
     for name, number in numbers.items():
         if number < 1:
             raise ValueError(f"{name}={number}: give at least 1")
+    return min(numbers.values())
 
 
 def check_embeddings(embeddings: np.ndarray, dimensions: int) -> None:
@@ -29,6 +33,15 @@ def check_new(rows: np.ndarray, filed: np.ndarray) -> None:
         raise ValueError(f"row {rows[known][0]} is in the index already: a row is filed once")
 
 
+def check_filed(rows: np.ndarray, filed: np.ndarray) -> None:
+    """Refuse rows, (n,), that stand twice or not among those filed, (N,)."""
+    if len(np.unique(rows)) < len(rows):
+        raise ValueError("a row is named more than once: name each once")
+    unknown = ~np.isin(rows, filed)
+    if unknown.any():
+        raise ValueError(f"row {rows[unknown][0]} is not in the index: only what is filed can be removed")
+
+
 def checked_numbers(name: str, values: np.ndarray, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
     """The values in memory order, once they are int64 of this shape, from `low` to `high`."""
     values = np.asarray(values)
@@ -43,6 +56,8 @@ def checked_numbers(name: str, values: np.ndarray, shape: tuple[int, ...], low: 
 def checked_probes(probes: np.ndarray, queries: int, lists: int) -> np.ndarray:
     """Probes in memory order, once they are (queries, lists) int64, each list named once, padded with -1."""
     probes = checked_numbers("probes", probes, (queries, lists), -1, lists - 1)
+    if lists < 2:
+        return probes
     ordered = np.sort(probes, axis=1)
     twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
     if twice.any():

@@ -54,8 +54,12 @@ class Encoded(NamedTuple):
 
     def one(self, row: int) -> "Encoded":
         """Row `row` alone, B = 1."""
-        codes = None if self.codes is None else self.codes[row : row + 1]
-        return Encoded(self.masses[row : row + 1], codes, self.embeddings[row : row + 1])
+        return self.taken(slice(row, row + 1))
+
+    def taken(self, rows: np.ndarray | slice) -> "Encoded":
+        """Some rows, in the order given."""
+        codes = None if self.codes is None else self.codes[rows]
+        return Encoded(self.masses[rows], codes, self.embeddings[rows])
 
     @staticmethod
     def joined(parts: Sequence["Encoded"]) -> "Encoded":

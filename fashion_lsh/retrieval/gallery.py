@@ -1,126 +1,192 @@
-"""A filed gallery: what is searched, in one folder that is whole or refused."""
+"""A filed gallery: index, embeddings and catalogue, added to and removed from as one."""
 
-import hashlib
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.files import checksum, written
+from fashion_lsh.retrieval import gallery_files as files
+from fashion_lsh.retrieval.embeddings import Embeddings
 from fashion_lsh.retrieval.encoding import Encoded, Model
+from fashion_lsh.retrieval.gallery_files import Files
+from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.index import FloatIndex, HashIndex
 
-FORMAT = 1
-MANIFEST = "manifest.json"
-PARTS = ("index.faiss", "embeddings.npy", "catalogue.parquet")  # each is filed under its name and its checksum
 
-
-@dataclass(frozen=True)
 class Gallery:
-    """Index, embeddings and catalogue; row n is the n-th of all three.
+    """What is searched.
 
-    Attributes:
+    A garment gets a row number when it is filed: its place in the embeddings. Removing one leaves a hole there, until
+    `compact` numbers all anew. The catalogue holds the garments that are there, in the order of their rows: line n is
+    that of the n-th row.
+
+    Args:
         index: codes by predicted category, or embeddings where there is no hash layer.
-        embeddings: (N, D) float16, for re-ranking; memory-mapped when opened.
-        catalogue: N rows, what is known of the garments.
+        embeddings: (R, D), for re-ranking, by row.
+        catalogue: N <= R lines, what is known of the garments.
         fingerprint: of the model that made codes and embeddings.
+        adding: checksums of what was being added when the gallery was saved last (see `gallery.py`).
+
+    Raises:
+        ValueError: they do not belong together.
     """
 
-    index: HashIndex | FloatIndex
-    embeddings: np.ndarray
-    catalogue: Catalogue
-    fingerprint: str
+    def __init__(
+        self,
+        index: HashIndex | FloatIndex,
+        embeddings: Embeddings,
+        catalogue: Catalogue,
+        fingerprint: str,
+        adding: frozenset[str] = frozenset(),
+    ) -> None:
+        self.index, self.embeddings, self.catalogue = index, embeddings, catalogue
+        self.fingerprint, self.adding = fingerprint, adding
+        if len(index) != len(catalogue) or self.rows.max(initial=-1) >= len(embeddings):
+            raise ValueError(
+                f"the index holds {len(index)} rows up to {self.rows.max(initial=-1)}, the catalogue {len(catalogue)} "
+                f"lines, and there are {len(embeddings)} embeddings: they are of different galleries"
+            )
 
     @classmethod
     def filed(cls, model: Model, encoded: Encoded, catalogue: Catalogue) -> "Gallery":
         """File encoded pictures, in the order of `catalogue`, each under its predicted category."""
-        rows, lists = np.arange(len(catalogue)), encoded.predicted
+        lists = len(model.categories)
         index: HashIndex | FloatIndex
         if encoded.codes is None or model.bits is None:
-            index = FloatIndex(encoded.embeddings.shape[1], len(model.categories))
-            index.add(encoded.embeddings, lists, rows)
+            index = FloatIndex(encoded.embeddings.shape[1], lists)
         else:
-            index = HashIndex(model.bits, len(model.categories))
-            index.add(encoded.codes, lists, rows)
-        return cls(index, encoded.embeddings.astype(np.float16), catalogue, model.fingerprint())
+            index = HashIndex(model.bits, lists)
+        index.add(_vectors(index, encoded), encoded.predicted, np.arange(len(catalogue)))
+        return cls(index, Embeddings.of(encoded.embeddings), catalogue, model.fingerprint())
+
+    def __len__(self) -> int:
+        return len(self.catalogue)
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """(N,) int64, ascending: the row of each line."""
+        return self._contents[0]
 
     @cached_property
     def lists(self) -> np.ndarray:
-        """(N,) int64: the list of each row, its predicted category."""
-        return self.index.contents()[1]
+        """(N,) int64: the list of each line, its predicted category."""
+        return self._contents[1]
 
     @cached_property
     def codes(self) -> np.ndarray | None:
-        """(N, ceil(bits / 8)) uint8: the code of each row; None without a hash layer."""
-        return self.index.contents()[2] if isinstance(self.index, HashIndex) else None
+        """(N, ceil(bits / 8)) uint8: the code of each line; None without a hash layer."""
+        return self._contents[2] if isinstance(self.index, HashIndex) else None
+
+    @property
+    def holes(self) -> int:
+        """Embeddings of garments that were removed."""
+        return len(self.embeddings) - len(self)
+
+    def lines(self, hits: Hits) -> Hits:
+        """Hits by row, as an index finds them -> hits by line of the catalogue."""
+        if not self.holes:
+            return hits
+        lines = np.where(hits.rows < 0, -1, np.searchsorted(self.rows, hits.rows))
+        return Hits(lines, hits.distances)
+
+    def add(self, encoded: Encoded, catalogue: Catalogue) -> None:
+        """File further pictures, encoded by the same model, in the order of `catalogue`.
+
+        Raises:
+            ValueError: an id is there already, or pictures and lines are not as many. Nothing was added then.
+        """
+        known = np.isin(catalogue.column("id").astype(str), self.catalogue.column("id").astype(str))
+        if known.any():
+            raise ValueError(
+                f"{catalogue.column('id')[known][0]!r} is in the gallery already ({known.sum()} of {len(known)} are): "
+                "remove it first, or give it another id"
+            )
+        embeddings = self.embeddings.joined(Embeddings.of(encoded.embeddings))
+        rows = len(self.embeddings) + np.arange(len(catalogue))
+        self.index.add(_vectors(self.index, encoded), encoded.predicted, rows)
+        self._now(embeddings, self.catalogue.joined(catalogue))
+
+    def remove(self, ids: np.ndarray) -> None:
+        """Take garments out, (n,) str ids; their embeddings stay as holes.
+
+        Raises:
+            ValueError: an id is not there, or stands twice. Nothing was removed then.
+        """
+        ids = np.asarray(ids, dtype=str)
+        names = self.catalogue.column("id").astype(str)
+        unknown = ~np.isin(ids, names)
+        if unknown.any():
+            raise ValueError(
+                f"{str(ids[unknown][0])!r} is not in the gallery: {unknown.sum()} of {len(ids)} ids are not"
+            )
+        gone = np.isin(names, ids)
+        if gone.sum() < len(ids):
+            raise ValueError(f"{len(ids) - gone.sum()} ids stand twice: name each once")
+        self.index.remove(self.rows[gone])
+        self._now(self.embeddings, self.catalogue.take(np.flatnonzero(~gone)))
+
+    def compact(self) -> None:
+        """Number all rows anew, list after list, and copy the embeddings in that order into one segment in memory."""
+        order = np.argsort(self.lists, kind="stable")
+        rows, lists, (_, _, vectors) = self.rows[order], self.lists[order], self._contents
+        index = self.index.empty()
+        index.add(vectors[order], lists, np.arange(len(order)))
+        embeddings = self.embeddings.taken(rows)
+        self.index = index
+        self._now(embeddings, self.catalogue.take(order))
+
+    @cached_property
+    def float_index(self) -> FloatIndex:
+        """Embeddings by category, for exact Euclid, in memory: the index itself, or one made of the embeddings."""
+        if isinstance(self.index, FloatIndex):
+            return self.index
+        index, start = FloatIndex(self.embeddings.shape[1], self.index.lists), 0
+        for block in self.embeddings.blocks():
+            here = np.s_[np.searchsorted(self.rows, start) : np.searchsorted(self.rows, start + len(block))]
+            index.add(block[self.rows[here] - start], self.lists[here], self.rows[here])
+            start += len(block)
+        return index
 
     def save(self, folder: Path) -> None:
-        """Write the files, then the manifest that names them; a save that is cut short leaves the old gallery whole.
+        """Write what is not there yet, then the manifest that names all files; what it no longer names is removed.
+
+        A save that is cut short leaves the old gallery whole.
 
         Raises:
             OSError: a file could not be written; the folder is as it was.
         """
-        kind = type(self.index).__name__
-        manifest: dict[str, Any] = {"format": FORMAT, "kind": kind, "model": self.fingerprint}
-        with _undone_on_failure(folder):
-            manifest |= {"rows": len(self.catalogue), "files": {name: self._filed(name, folder) for name in PARTS}}
-            with written(folder / MANIFEST) as draft:
-                draft.write_text(json.dumps(manifest | {"sha256": _digest(manifest)}, indent=1))
-        current = {entry["file"] for entry in manifest["files"].values()}
-        for old in _part_files(folder):
-            if old.name not in current:
-                old.unlink()
+        files.save(folder, Files(self.index, self.embeddings, self.catalogue, self.fingerprint, self.adding))
 
     @classmethod
-    def open(cls, folder: Path, fingerprint: str) -> "Gallery":
-        """Read what `save` wrote.
+    def open(cls, folder: Path, fingerprint: str, verify: bool = False) -> "Gallery":
+        """Read what `save` wrote.  Embeddings are mapped, not read.
 
         Args:
             folder: of the gallery.
             fingerprint: of the model that will ask.
+            verify: read the embeddings through, too, and hold them to their checksums; all else always is.
 
         Raises:
             FileNotFoundError: there is no gallery.
             ValueError: a file is damaged, of another format, or codes are another model's.
         """
-        if not (folder / MANIFEST).is_file():
-            raise FileNotFoundError(f"no gallery in {folder}: the run is not finished; type its train.py command again")
-        manifest = _manifest(folder / MANIFEST)
-        check_model(f"the gallery in {folder}", manifest["model"], fingerprint)
-        paths = {name: _verified(folder, entry) for name, entry in manifest["files"].items()}
-        kind = HashIndex if manifest["kind"] == "HashIndex" else FloatIndex
-        embeddings = np.load(paths["embeddings.npy"], mmap_mode="r")
-        catalogue = Catalogue.open(paths["catalogue.parquet"])
-        gallery = cls(kind.open(paths["index.faiss"]), embeddings, catalogue, fingerprint)
-        sizes = {len(gallery.index), len(embeddings), len(catalogue), manifest["rows"]}
-        if len(sizes) > 1:
-            raise ValueError(f"the gallery in {folder} is damaged: its files hold {sorted(sizes)} rows; file it anew")
-        return gallery
+        read = files.read(folder, verify)
+        check_model(f"the gallery in {folder}", read.fingerprint, fingerprint)
+        try:
+            return cls(read.index, read.embeddings, read.catalogue, fingerprint, read.adding)
+        except ValueError as error:
+            raise ValueError(f"the gallery in {folder} is damaged ({error}): file it anew") from error
 
-    def _filed(self, name: str, folder: Path) -> dict[str, str]:
-        """Write one of PARTS, and give its entry in the manifest."""
-        stem, suffix = name.split(".")
-        draft = folder / f"{stem}-draft.{suffix}"
-        self._write(name, draft)
-        digest = checksum(draft)
-        path = draft.replace(folder / f"{stem}-{digest[:8]}.{suffix}")
-        return {"file": path.name, "sha256": digest}
+    @cached_property
+    def _contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.index.contents()
 
-    def _write(self, name: str, path: Path) -> None:
-        match name:
-            case "index.faiss":
-                self.index.save(path)
-            case "catalogue.parquet":
-                self.catalogue.save(path)
-            case _:
-                with written(path) as draft, draft.open("wb") as file:
-                    np.save(file, self.embeddings)
+    def _now(self, embeddings: Embeddings, catalogue: Catalogue) -> None:
+        """Take over what was changed, and forget what was read of it."""
+        self.embeddings, self.catalogue = embeddings, catalogue
+        for name in ("rows", "lists", "codes", "float_index", "_contents"):
+            self.__dict__.pop(name, None)
 
 
 def check_model(gallery: str, held: str, asked: str) -> None:
@@ -136,42 +202,10 @@ def check_model(gallery: str, held: str, asked: str) -> None:
         )
 
 
-@contextmanager
-def _undone_on_failure(folder: Path) -> Iterator[None]:
-    """Remove the parts that the block added to `folder`, if it fails."""
-    before = set(_part_files(folder))
-    try:
-        yield
-    except BaseException:
-        for new in set(_part_files(folder)) - before:
-            new.unlink()
-        raise
-
-
-def _part_files(folder: Path) -> list[Path]:
-    """All files of a gallery but its manifest: current, old and half-done ones."""
-    return [path for name in PARTS for path in folder.glob(name.replace(".", "-*."))]
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
-        version, digest = manifest["format"], manifest.pop("sha256", "")
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} is damaged ({error}): file the gallery anew") from error
-    if version != FORMAT:
-        raise ValueError(f"{path} is of format {version}, this package reads {FORMAT}: file the gallery anew")
-    if digest != _digest(manifest):
-        raise ValueError(f"{path} is damaged (its checksum differs): file the gallery anew")
-    return manifest
-
-
-def _digest(manifest: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def _verified(folder: Path, entry: dict[str, str]) -> Path:
-    path = folder / entry["file"]
-    if not path.is_file() or checksum(path) != entry["sha256"]:
-        raise ValueError(f"{path} is missing or damaged (its checksum differs): file the gallery anew")
-    return path
+def _vectors(index: HashIndex | FloatIndex, encoded: Encoded) -> np.ndarray:
+    """What this kind of index files of encoded pictures."""
+    if isinstance(index, FloatIndex):
+        return encoded.embeddings
+    if encoded.codes is None:
+        raise ValueError("the gallery holds codes, and these pictures have none: encode them with the run's own model")
+    return encoded.codes

@@ -7,22 +7,49 @@ arrays by address, so each array it is given stays in a variable until it return
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import faiss
 import numpy as np
 from faiss.contrib import ivf_tools
 
 from fashion_lsh.files import written
-from fashion_lsh.retrieval.checks import at_least_one, check_embeddings, check_new, checked_numbers, checked_probes
+from fashion_lsh.retrieval.checks import (
+    LAST_ROW,
+    at_least_one,
+    check_embeddings,
+    check_filed,
+    check_new,
+    checked_numbers,
+    checked_probes,
+)
 from fashion_lsh.retrieval.codes import check_codes, pack, width
 from fashion_lsh.retrieval.hits import Hits
 
-AHEAD = 200  # hits looked at beyond the k asked for, at most: fewer and ties often need a second scan, more cost more
-
 preassigned: Any = ivf_tools  # carries no types
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Search with so many threads inside the block; what is found does not depend on it."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+class Stats(NamedTuple):
+    """How large an index is: rows, bytes of their vectors, bytes of their row numbers, rows in each list."""
+
+    rows: int
+    vector_bytes: int
+    row_bytes: int
+    list_sizes: list[int]
 
 
 class PartitionedIndex(ABC):
@@ -66,10 +93,26 @@ class PartitionedIndex(ABC):
         vectors = np.ascontiguousarray(vectors)
         self._check(vectors)
         lists = checked_numbers("lists", lists, (len(vectors),), 0, self.lists - 1)
-        rows = checked_numbers("rows", rows, (len(vectors),), 0, np.iinfo(np.int64).max)
+        rows = checked_numbers("rows", rows, (len(vectors),), 0, LAST_ROW)
         check_new(rows, self._filed_rows())
         if len(rows):
             preassigned.add_preassigned(self._index, vectors, lists, rows)
+
+    def remove(self, rows: np.ndarray) -> None:
+        """Take rows out.  (n,) int64, each filed and named once; n may be 0.
+
+        Raises:
+            ValueError: type or shape is wrong, or a row is not filed. Nothing was removed then.
+        """
+        rows = checked_numbers("rows", rows, (np.size(rows),), 0, LAST_ROW)
+        check_filed(rows, self._filed_rows())
+        if len(rows):
+            selector = faiss.IDSelectorBatch(rows)
+            self._index.remove_ids(selector)
+
+    def stats(self) -> Stats:
+        """How large it is."""
+        return Stats(len(self), len(self) * self._index.code_size, 8 * len(self), self.list_sizes().tolist())
 
     def search(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
         """The k nearest rows of the lists each query names.
@@ -80,7 +123,8 @@ class PartitionedIndex(ABC):
             k: hits a query, at least 1; beyond the rows that exist the hits end in -1.
 
         Returns:
-            (Q, k) hits by (distance, row).
+            (Q, k) hits by (distance, row). Which of several rows at the last hit's distance are among them is left to
+            FAISS; all nearer ones are.
 
         Raises:
             ValueError: type, shape or range is wrong, or a query names a list twice.
@@ -89,7 +133,7 @@ class PartitionedIndex(ABC):
         queries = np.ascontiguousarray(queries)
         self._check(queries)
         probes = checked_probes(probes, len(queries), self.lists)
-        return self._found(queries, probes, k)
+        return self._found(queries, probes, min(k, max(1, len(self)))).padded(k)
 
     def contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All that is filed, by row: rows (N,) int64 ascending, their lists (N,) int64, their vectors (N, ...)."""
@@ -129,6 +173,10 @@ class PartitionedIndex(ABC):
             raise ValueError(f"{path} is no {cls.__name__}: give a file that {cls.__name__}.save wrote") from error
 
     @abstractmethod
+    def empty(self) -> Self:
+        """One of the same sizes with nothing filed."""
+
+    @abstractmethod
     def _check(self, vectors: np.ndarray) -> None:
         """Refuse what is not a batch of this index's vectors."""
 
@@ -137,11 +185,9 @@ class PartitionedIndex(ABC):
     def _like(cls, index: Any) -> Self:
         """An empty index of the sizes that FAISS read; refuse what this class did not write."""
 
+    @abstractmethod
     def _found(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
-        """Search checked arguments; which of several rows at the k-th distance are found is left to FAISS."""
-        limit = max(1, min(k, len(self)))
-        distances, rows = preassigned.search_preassigned(self._index, queries, limit, probes)  # floats: squares
-        return Hits.best(rows, np.sqrt(distances) if distances.dtype == np.float32 else distances, k)
+        """Search checked arguments, k at most the rows there are."""
 
     def _filed_rows(self) -> np.ndarray:
         """(N,) int64: every row in the index."""
@@ -155,10 +201,7 @@ class PartitionedIndex(ABC):
 
 
 class HashIndex(PartitionedIndex):
-    """Codes by category.  Vectors: (n, ⌈bits/8⌉) uint8, padding bits 0; distances: Hamming, numbers of bits.
-
-    Hits are exact to the row: of several rows at one distance the lowest come first, at the last hit too.
-    """
+    """Codes by category.  Vectors: (n, ⌈bits/8⌉) uint8, padding bits 0; distances: Hamming, numbers of bits."""
 
     dtype = np.uint8
     _kind = faiss.IndexBinaryIVF
@@ -171,20 +214,51 @@ class HashIndex(PartitionedIndex):
         quantiser.add(pack(np.ones((lists, bits))))  # all bits in use are 1, so that the file tells `bits`
         self._hold(faiss.IndexBinaryIVF(quantiser, quantiser.d, lists))
 
+    def nearest(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
+        """As `search`, but exact to the row: of several at the last hit's distance the lowest are found.
+
+        Costs a second scan for queries that have further rows at that distance.
+        """
+        ahead = self.search(queries, probes, at_least_one(k=k) + 1 + k // 4)
+        hits = Hits(ahead.rows[:, :k].copy(), ahead.distances[:, :k].copy())
+        last = hits.distances[:, -1]
+        for query in np.flatnonzero((last == ahead.distances[:, -1]) & np.isfinite(last)):
+            first = self.within(queries[query], probes[query], int(last[query])).first(k)
+            hits.rows[query], hits.distances[query] = first.rows[0], first.distances[0]
+        return hits
+
+    def within(self, query: np.ndarray, probes: np.ndarray, radius: int) -> Hits:
+        """All rows up to a Hamming distance.
+
+        Args:
+            query: (⌈bits/8⌉,) uint8.
+            probes: (lists,) int64, as in `search`.
+            radius: bits that differ at most, 0 or more; 0: only equal codes.
+
+        Returns:
+            (1, n) hits by (distance, row), however many there are.
+
+        Raises:
+            ValueError: type, shape or range is wrong, or a list is named twice.
+        """
+        if radius < 0:
+            raise ValueError(f"{radius=}: give 0 bits or more")
+        beyond = int(min(radius, self.bits)) + 1  # FAISS finds what is nearer than this
+        query = np.ascontiguousarray(query)[None]
+        self._check(query)
+        probes = checked_probes(np.asarray(probes)[None], 1, self.lists)
+        _, distances, rows = preassigned.range_search_preassigned(self._index, query, beyond, probes)
+        return Hits.of_integers(rows[None], distances[None].astype(np.int32))
+
+    def empty(self) -> Self:
+        return type(self)(self.bits, self.lists)
+
     def _check(self, vectors: np.ndarray) -> None:
         check_codes(vectors, self.bits)
 
     def _found(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
-        """Look some hits further: if all are as near as the k-th, that distance is searched for all its rows."""
-        further = super()._found(queries, probes, k + min(2 * k, AHEAD))
-        hits = Hits(further.rows[:, :k].copy(), further.distances[:, :k].copy())
-        last = hits.distances[:, -1]
-        for query in np.flatnonzero((last == further.distances[:, -1]) & np.isfinite(last)):
-            asked, lists, radius = queries[[query]], probes[[query]], int(last[query]) + 1
-            _, distances, rows = preassigned.range_search_preassigned(self._index, asked, radius, lists)
-            first = Hits.best(rows[None], distances[None], k)
-            hits.rows[query], hits.distances[query] = first.rows[0], first.distances[0]
-        return hits
+        distances, rows = preassigned.search_preassigned(self._index, queries, k, probes)
+        return Hits.of_integers(rows, distances)
 
     @classmethod
     def _like(cls, index: Any) -> Self:
@@ -196,10 +270,7 @@ class HashIndex(PartitionedIndex):
 
 
 class FloatIndex(PartitionedIndex):
-    """Embeddings by category.  Vectors: (n, D) float32, finite; distances: Euclidean.
-
-    Rows at one distance come lowest first; which of several at the last hit's distance are found is left to FAISS.
-    """
+    """Embeddings by category.  Vectors: (n, D) float32, finite; distances: Euclidean."""
 
     dtype = np.float32
     _kind = faiss.IndexIVFFlat
@@ -212,8 +283,15 @@ class FloatIndex(PartitionedIndex):
         quantiser.add(np.zeros((lists, dimensions), dtype=np.float32))
         self._hold(faiss.IndexIVFFlat(quantiser, dimensions, lists, faiss.METRIC_L2))
 
+    def empty(self) -> Self:
+        return type(self)(self.dimensions, self.lists)
+
     def _check(self, vectors: np.ndarray) -> None:
         check_embeddings(vectors, self.dimensions)
+
+    def _found(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
+        squares, rows = preassigned.search_preassigned(self._index, queries, k, probes)
+        return Hits.best(rows, np.sqrt(squares), k)
 
     @classmethod
     def _like(cls, index: Any) -> Self:

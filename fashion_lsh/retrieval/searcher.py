@@ -1,71 +1,18 @@
 """Picture -> crop -> one forward -> lists -> shortlist -> hits."""
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, NamedTuple
+from copy import copy
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from fashion_lsh.catalogue.crops import cut
-from fashion_lsh.retrieval.distances import rerank
+from fashion_lsh.retrieval.distances import rerank, tie_break, weighted
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode
 from fashion_lsh.retrieval.gallery import Gallery, check_model
 from fashion_lsh.retrieval.hits import Hits
-from fashion_lsh.retrieval.index import FloatIndex, HashIndex
-
-Probes = int | float | Literal["all"]
-
-
-@dataclass(frozen=True)
-class Search:
-    """How to search.
-
-    Attributes:
-        distance: `hamming`; `euclidean`, exact, between embeddings; `shortlist`, the best by Hamming re-ranked by
-            Euclid.
-        probes: lists to search: how many of the likeliest categories, `all`, or the softmax mass they must reach.
-        shortlist: rows that are re-ranked, at least as many as the hits that are asked for.
-    """
-
-    distance: Literal["hamming", "euclidean", "shortlist"]
-    probes: Probes
-    shortlist: int
-
-    def check(self, bits: int | None, categories: int) -> None:
-        """Refuse what cannot be searched.
-
-        Raises:
-            ValueError: probes beyond the categories, a mass outside 0..1, an empty shortlist, codes without bits.
-        """
-        probes = self.probes
-        if isinstance(probes, float) and not 0 < probes < 1:
-            raise ValueError(f"search.probes={probes}: a softmax mass lies between 0 and 1; give one, a number, or all")
-        if isinstance(probes, int) and not 1 <= probes <= categories:
-            raise ValueError(
-                f"search.probes={probes}: there are {categories} categories; give 1 to {categories}, or all"
-            )
-        if self.shortlist < 1:
-            raise ValueError(f"search.shortlist={self.shortlist}: give at least 1 row")
-        if bits is None and self.distance != "euclidean":
-            raise ValueError(f"search={self.distance} compares codes, and hash=none makes none: give search=euclidean")
-
-    def lists(self, masses: np.ndarray) -> np.ndarray:
-        """Which lists each query searches, likeliest first.  (Q, C) softmax masses -> (Q, C) int64, -1 padded."""
-        order = np.argsort(-masses, axis=1, kind="stable")
-        if self.probes == "all":
-            return order
-        if isinstance(self.probes, float):
-            reached = np.cumsum(np.take_along_axis(masses, order, axis=1), axis=1)
-            wanted = 1 + (reached < self.probes).sum(axis=1)
-        else:
-            wanted = np.full(len(masses), self.probes)
-        return np.where(np.arange(masses.shape[1]) < wanted[:, None], order, -1)
-
-    @property
-    def label(self) -> str:
-        """A name for tables: `shortlist_1`, `hamming_all`, `euclidean_0.95`."""
-        return f"{self.distance}_{self.probes}"
+from fashion_lsh.retrieval.index import HashIndex
+from fashion_lsh.retrieval.search import Search
 
 
 class Found(NamedTuple):
@@ -77,7 +24,7 @@ class Found(NamedTuple):
 
 
 class Searcher:
-    """A fitted model and a gallery filed by it.
+    """A fitted model and a gallery filed by it.  Hits name lines of the gallery's catalogue.
 
     Raises:
         ValueError: the gallery is another model's, or `search` does not fit it.
@@ -88,21 +35,48 @@ class Searcher:
         check_model("the gallery", gallery.fingerprint, model.fingerprint())
         self.model, self.gallery, self.search = model, gallery, search
 
+    def by(self, search: Search) -> "Searcher":
+        """The same model and gallery, searched in another way.
+
+        Raises:
+            ValueError: `search` does not fit them.
+        """
+        search.check(self.model.bits, len(self.model.categories))
+        other = copy(self)
+        other.search = search
+        return other
+
     def hits(self, queries: Encoded, k: int) -> Hits:
-        """The k most similar rows of the gallery for each of Q encoded queries: (Q, k)."""
+        """The k most similar garments of the gallery for each of Q encoded queries: (Q, k)."""
         return self.within(queries, self.search.lists(queries.masses), k)
 
     def within(self, queries: Encoded, lists: np.ndarray, k: int) -> Hits:
         """The same in given lists: (Q, C) int64, -1 padded."""
         if self.search.distance == "euclidean":
-            return self._float_index.search(queries.embeddings, lists, k)
-        codes, index = queries.codes, self.gallery.index
-        if codes is None or not isinstance(index, HashIndex):
-            raise ValueError(f"search={self.search.distance} compares codes, and this gallery has none")
-        if self.search.distance == "hamming":
-            return index.search(codes, lists, k)
-        shortlist = index.search(codes, lists, max(k, self.search.shortlist))
-        return rerank(queries.embeddings, shortlist, self.gallery.embeddings, k)
+            return self.gallery.lines(self.gallery.float_index.search(queries.embeddings, lists, k))
+        codes, index = self._coded(queries)
+        match self.search.distance:
+            case "hamming":
+                return self.gallery.lines(index.nearest(codes, lists, k))
+            case "shortlist":
+                shortlist = self.shortlist(queries, lists, k)
+                return self.gallery.lines(rerank(queries.embeddings, shortlist, self.gallery.embeddings, k))
+        asked = zip(codes, queries.embeddings, lists, strict=True)
+        return self.gallery.lines(Hits.joined([self._combined(index, *one, k) for one in asked], k))
+
+    def shortlist(self, queries: Encoded, lists: np.ndarray, k: int) -> Hits:
+        """The rows (not lines) that `shortlist` re-ranks: as many for all queries, or a share of what each reaches.
+
+        Exact to the row; (Q, S), S at least k.
+        """
+        codes, index = self._coded(queries)
+        if isinstance(self.search.shortlist, int):
+            return index.nearest(codes, lists, max(k, min(self.search.shortlist, len(index))))
+        reached = np.append(index.list_sizes(), 0)[lists].sum(axis=1)  # -1 names the 0 behind the last list
+        wanted = np.maximum(k, np.ceil(self.search.shortlist * reached)).astype(np.int64)
+        found = index.nearest(codes, lists, int(wanted.max(initial=k)))
+        beyond = np.arange(found.rows.shape[1]) >= wanted[:, None]
+        return Hits(np.where(beyond, -1, found.rows), np.where(beyond, np.float32(np.inf), found.distances))
 
     def find(self, picture: np.ndarray, box: np.ndarray | None = None, k: int = 10) -> Found:
         """Answer one picture.
@@ -117,15 +91,19 @@ class Searcher:
         best = int(query.predicted[0])
         return Found(self.model.categories[best], float(query.masses[0, best]), self.hits(query, k))
 
-    @cached_property
-    def _float_index(self) -> FloatIndex:
-        """Exact Euclid needs float32 in memory: the gallery's own index, or one made of its embeddings."""
-        if isinstance(self.gallery.index, FloatIndex):
-            return self.gallery.index
-        index = FloatIndex(self.gallery.embeddings.shape[1], len(self.model.categories))
-        index.add(
-            np.asarray(self.gallery.embeddings, dtype=np.float32),
-            self.gallery.lists,
-            np.arange(len(self.gallery.lists)),
-        )
-        return index
+    def _coded(self, queries: Encoded) -> tuple[np.ndarray, HashIndex]:
+        if queries.codes is None or not isinstance(self.gallery.index, HashIndex):
+            raise ValueError(f"search={self.search.distance} compares codes, and this gallery has none")
+        return queries.codes, self.gallery.index
+
+    def _combined(self, index: HashIndex, code: np.ndarray, embedding: np.ndarray, lists: np.ndarray, k: int) -> Hits:
+        """The k best of one query by Hamming and Euclid together, of all rows that could be among them."""
+        kept, nearest, embedding = self.gallery.embeddings, index.search(code[None], lists[None], k), embedding[None]
+        reach = min(index.bits, nearest.distances[0, -1])  # inf: fewer than k rows, all are found
+        if self.search.distance == "tie_break":
+            return tie_break(embedding, index.within(code, lists, int(reach)), kept, k)
+        alpha = self.search.alpha
+        last = weighted(embedding, nearest, kept, k, alpha, index.bits).distances[0, -1]
+        farthest = last * index.bits / alpha + 1 if alpha else np.inf  # beyond, Hamming's part alone is too much
+        found = index.within(code, lists, int(min(index.bits, farthest)))
+        return weighted(embedding, found, kept, k, alpha, index.bits)

@@ -16,13 +16,17 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
+from torch.nn import functional
 
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.files import written
 from fashion_lsh.stages.calibration import calibration_error, fit_temperature
+from fashion_lsh.stages.hasher import Hasher
 from fashion_lsh.stages.stage import Stage
 
 log = logging.getLogger(__name__)
+
+PER_AXIS = 8  # pictures for each axis of a shortened embedding: the axes have settled then
 
 warnings.filterwarnings("ignore", module="pytorch_lightning")  # on its own internals; nothing a user can act on
 
@@ -83,6 +87,8 @@ def fit(
     stage.load_state_dict(best["state_dict"])
     stage.to(device(accelerator))  # Lightning leaves it on the CPU
     calibrate(stage, data)
+    if isinstance(stage, Hasher) and stage.shortens:
+        stage.shorten(_features(stage, data))
     save(stage, final, epoch=int(best["epoch"]), val_accuracy=float(keep.best_model_score or 0))
     shutil.rmtree(drafts.parent)
     return stage.eval()
@@ -163,6 +169,15 @@ def _val_logits(stage: Stage, data: GarmentData) -> tuple[Tensor, Tensor]:
     stage.eval()
     answers = [(stage(batch.images.to(stage.device)).logits.cpu(), batch.labels) for batch in data.val_dataloader()]
     return torch.cat([logits for logits, _ in answers]), torch.cat([labels for _, labels in answers])
+
+
+@torch.inference_mode()
+def _features(stage: Hasher, data: GarmentData) -> Tensor:
+    """(N, feature_dim) features of length 1 of training pictures as they are searched, evenly chosen."""
+    stage.eval()
+    wanted = data.sample("train", PER_AXIS * stage.axes.shape[1])
+    found = [stage.backbone(batch.images.to(stage.device)).cpu() for batch in wanted]
+    return functional.normalize(torch.cat(found), dim=1)
 
 
 def device(accelerator: str) -> torch.device:

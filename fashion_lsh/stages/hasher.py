@@ -1,9 +1,12 @@
 """Stage three: a crop as a binary code."""
 
+import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fashion_lsh.stages.optim import Optim, Share
+from fashion_lsh.stages.projection import principal_axes
 from fashion_lsh.stages.stage import Stage
 
 
@@ -18,6 +21,8 @@ class Hasher(Stage):
         backbone: one of BACKBONES.
         categories: names of the categories, in the order of the labels.
         bits: length of a code.
+        embedding_dim: length of the embedding: the features' first principal components (see `shorten`); None, or
+            where the features are no longer: the features.
         image_size, margin: the crops it sees (see Stage).
         frozen: the backbone stays as it starts (see Stage).
         epochs: passes over the training pictures.
@@ -31,11 +36,15 @@ class Hasher(Stage):
         ValueError: fewer than one bit.
     """
 
+    centre: Tensor
+    axes: Tensor
+
     def __init__(
         self,
         backbone: str,
         categories: list[str],
         bits: int,
+        embedding_dim: PositiveInt | None,
         image_size: PositiveInt,
         margin: NonNegativeFloat,
         frozen: bool,
@@ -53,6 +62,11 @@ class Hasher(Stage):
         self.bits = bits
         self.hash_layer = nn.Linear(self.backbone.feature_dim, bits)
         self.head = nn.Linear(bits, len(categories))
+        features = self.backbone.feature_dim
+        self.shortens = embedding_dim is not None and embedding_dim < features
+        length = embedding_dim if embedding_dim is not None and self.shortens else 0
+        self.register_buffer("centre", torch.zeros(features if length else 0))
+        self.register_buffer("axes", torch.eye(features, length))  # (feature_dim, D), orthonormal
 
     def head_parameters(self) -> list[nn.Parameter]:
         return [*self.hash_layer.parameters(), *self.head.parameters()]
@@ -60,3 +74,14 @@ class Hasher(Stage):
     def answer(self, features: Tensor) -> tuple[Tensor, Tensor]:
         activations = self.hash_layer(features).sigmoid()
         return self.head(activations), activations
+
+    def embedding(self, features: Tensor) -> Tensor:
+        full = super().embedding(features)
+        return functional.normalize((full - self.centre) @ self.axes, dim=1) if self.shortens else full
+
+    def shorten(self, features: Tensor) -> None:
+        """Fit the embedding to the first principal components of (N, feature_dim) features of length 1."""
+        if self.shortens:
+            centre, axes = principal_axes(features, self.axes.shape[1])
+            self.centre.copy_(centre)
+            self.axes.copy_(axes)

@@ -22,7 +22,7 @@ class Answer(NamedTuple):
 
     logits: (B, C) float32, before the softmax and without the temperature.
     activations: (B, bits) float32; a bit is 1 where it exceeds the stage's `threshold`; None without a hash layer.
-    embedding: (B, D) float32, L2-normalised backbone features, before the hash layer.
+    embedding: (B, D) float32, L2-normalised backbone features, before the hash layer; a Hasher's may be shorter.
     """
 
     logits: Tensor
@@ -79,7 +79,11 @@ class Stage(pl.LightningModule, ABC):
     def forward(self, images: Tensor) -> Answer:
         """(B, 3, H, W) uint8 crops -> all there is to know of them, from one pass."""
         features = self.backbone(images)
-        return Answer(*self.answer(features), functional.normalize(features, dim=1))
+        return Answer(*self.answer(features), self.embedding(features))
+
+    def embedding(self, features: Tensor) -> Tensor:
+        """(B, feature_dim) features -> (B, D) of length 1."""
+        return functional.normalize(features, dim=1)
 
     def masses(self, logits: Tensor) -> Tensor:
         """(B, C) logits -> (B, C) softmax masses at the fitted temperature."""

@@ -31,8 +31,10 @@ from fashion_lsh.evaluation.scores import Truth
 from fashion_lsh.evaluation.ties import tied_average_precision, tied_precision, tied_recall
 from fashion_lsh.retrieval.encoding import Encoded, encode
 from fashion_lsh.retrieval.gallery import Gallery
-from fashion_lsh.retrieval.searcher import Probes, Search, Searcher
+from fashion_lsh.retrieval.search import Probes, Search
+from fashion_lsh.retrieval.searcher import Searcher
 
+PLAIN: Any = {"alpha": 0.5, "whole_below": 0.0}
 SCORES = ("map@100", "map@100_best", "map@100_worst", "recall@1", "recall@10", "precision@10")
 BITS, DEPTH = 10, 5
 
@@ -77,7 +79,9 @@ def pictures(seed: int, rows: int, bits: int | None = BITS) -> Pictures:
 
 def searcher(gallery: Pictures, distance: Any, probes: Probes, bits: int | None = BITS) -> Searcher:
     model = Fake(bits)
-    return Searcher(model, Gallery.filed(model, gallery.encoded, gallery.catalogue), Search(distance, probes, 20))
+    return Searcher(
+        model, Gallery.filed(model, gallery.encoded, gallery.catalogue), Search(distance, probes, 20, **PLAIN)
+    )
 
 
 def by_level(distances: list[list[int]], reached: list[list[bool]], truth: Truth) -> scores.Scores:
@@ -310,14 +314,15 @@ def expected_names(truth: set[str], parts: set[str]) -> set[str]:
 def test_a_search_is_evaluated_whole(distance: Any, make_data: Callable[..., GarmentData]) -> None:
     data, model = make_data(shares={"train": 0.1, "val": 0.1, "query": 0.4, "gallery": 0.4}), Fake()
     query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
-    asked = Searcher(model, Gallery.filed(model, gallery.encoded, gallery.catalogue), Search(distance, 2, 20))
+    asked = Searcher(model, Gallery.filed(model, gallery.encoded, gallery.catalogue), Search(distance, 2, 20, **PLAIN))
     metrics, table, hits = evaluate(asked, query)
     assert set(metrics) == expected_names({"category", "item"}, {"garment_alone"})
     assert all(type(value) in (int, float) and math.isfinite(value) for value in metrics.values())
     assert (metrics["query/count"], metrics["query/gallery_rows"]) == (len(query.catalogue), len(gallery.catalogue))
     assert np.array_equal(hits.rows, asked.hits(query.encoded, 100).rows)
     columns = table.to_pydict()
-    assert columns["search"] == [f"{distance}_2"] * len(query.catalogue)
+    label = "shortlist20_2" if distance == "shortlist" else f"{distance}_2"
+    assert columns["search"] == [label] * len(query.catalogue)
     assert columns["id"] == query.catalogue.column("id").tolist()
     assert columns["predicted"] == [model.categories[n] for n in query.encoded.predicted]
     masses = query.encoded.masses

@@ -30,7 +30,8 @@ SETTINGS: dict[str, Any] = {
     "name": "made", "seed": 0, "backbone": {"name": "resnet18", "weights": None, "frozen": False},
     "data": {"source": "folder", "split_seed": 0, "crop": "annotated", "margin": 0.1, "image_size": 32,
              "searched": "gallery"},
-    "search": {"_target_": "Search", "distance": "shortlist", "probes": 1, "shortlist": 200},
+    "search": {"_target_": "Search", "distance": "shortlist", "probes": 1, "shortlist": 200,
+               "alpha": 0.5, "whole_below": 0.0},
 }  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         (path / "skipped.csv").write_text('id,reason\n"a, b",no picture\nc,"no\nbox"\n')
         (path / "logs" / "version_0").mkdir(parents=True)
         (path / "logs" / "version_0" / "metrics.csv").write_text(LOG)
-        _answered(run, garments, bits, f"{config['search']['distance']}_1")
+        _answered(run, garments, bits, run.search.label)
         return run
 
     return make

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from fashion_lsh.report.jobs import BEGIN, END, gather, main
+from fashion_lsh.report.jobs import gather, main
+from fashion_lsh.report.pages import BEGIN, END
 
 README = f"# Backbones\n\nThe question.\n\n{BEGIN}\nolder\n{END}\n\nWhat it shows.\n"
-EXPERIMENTS = sorted(path.parent for path in (Path(__file__).parents[2] / "experiments").glob("*/results.csv"))
+EXPERIMENTS = sorted(path.parent for path in (Path(__file__).parents[2] / "experiments").glob("*/jobs"))
 
 
 def job(folder: Path, key: str, backbone: str, score: float, **metrics: float) -> None:
@@ -85,7 +86,6 @@ def test_rows_are_ordered_by_number_and_told_apart_by_data(folder: Path) -> None
     (lambda folder: (folder / "jobs" / "aaaa0000.json").write_text('{"settings": {}}'), "aaaa0000.json is damaged"),
     (lambda folder: (folder / "README.md").write_text("no place"), "README.md has no place for the table"),
     (lambda folder: (folder / "README.md").write_text(f"{END}{BEGIN}"), "README.md has no place for the table"),
-    (lambda folder: (folder / "README.md").unlink(), "README.md"),
 ])  # fmt: skip
 def test_what_cannot_be_gathered_is_named_and_nothing_is_written(
     folder: Path, spoil: Any, reason: str, capsys: pytest.CaptureFixture[str]

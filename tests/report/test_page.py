@@ -115,7 +115,7 @@ def test_the_page_says_what_was_asked_and_found(make_run: MakeRun) -> None:
     assert f"{metrics['query/category/map@100']:.3f} [{low:.3f}, {high:.3f}]" in cells
     assert f"{metrics['query/accuracy']:.3f}" in cells
     for row in (
-        "shortlist_1: The run's own search",
+        "shortlist200_1: The run's own search",
         "random: The gallery in any order",
         "hamming_all: Asked for later",
     ):
@@ -307,7 +307,7 @@ def test_the_rows_of_another_search_are_not_the_runs_own(make_run: MakeRun) -> N
     run.write_queries(other.set_column(other.column_names.index("predicted"), "predicted", [["hat"] * len(table)]))
     assert page_of(run).of("td") == own
     pq.write_table(other, run.path / "queries.parquet")
-    with pytest.raises(ValueError, match="no rows of the run's own search, shortlist_1"):
+    with pytest.raises(ValueError, match="no rows of the run's own search, shortlist200_1"):
         write_report(run)
 
 

@@ -13,8 +13,7 @@ from fashion_lsh.report.words import (
     split_words,
     weights_words,
 )
-
-CONFIG: dict[str, Any] = {"search": {"distance": "shortlist", "probes": 2, "shortlist": 50}}
+from fashion_lsh.retrieval.search import Search
 
 
 @pytest.mark.parametrize(
@@ -38,19 +37,34 @@ def test_text_is_brought_to_one_line(typed: str, shown: str) -> None:
      (0.95, "in the likeliest categories that together hold 95 % of the softmax mass")],
 )  # fmt: skip
 def test_a_search_says_by_what_and_where(probes: Any, where: str) -> None:
-    assert search_words("hamming", probes) == f"Hamming distance between codes; {where}"
-    assert search_words("shortlist", probes, 50).startswith("the best 50 by Hamming distance, then ordered by Euclid")
-    assert search_words("euclidean", probes).startswith("exact Euclid")
+    for distance, how in (
+        ("hamming", "Hamming distance between codes"),
+        ("shortlist", "the best 200 by Hamming distance, then ordered by Euclid between embeddings"),
+        ("euclidean", "exact Euclid between embeddings"),
+        ("tie_break", "Hamming distance between codes, equal ones ordered by Euclid between embeddings"),
+        ("weighted", "0.3 of the relative Hamming distance and the rest of Euclid between embeddings"),
+    ):
+        assert search_words(Search(distance, probes, 200, 0.3, 0.0).label) == f"{how}; {where}"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [("shortlist0.1_1", "the best 0.1 of the rows reached by Hamming distance, then ordered by Euclid"),
+     ("hamming_1_sure0.5", "category only, but in the whole gallery where the likeliest has less than 50 % of"),
+     ("random", "random"), ("hamming_sometimes", "hamming_sometimes")],
+)  # fmt: skip
+def test_labels_of_shares_of_the_unsure_and_unknown_ones(label: str, said: str) -> None:
+    assert said in search_words(label)
 
 
 @pytest.mark.parametrize(
     ("row", "said"),
-    [("shortlist_2", "The run's own search: the best 50 by"), ("random", "The gallery in any order."),
+    [("shortlist50_2", "The run's own search: the best 50 by"), ("random", "The gallery in any order."),
      ("hamming_all", "Asked for later with evaluate.py: Hamming distance between codes; in the whole gallery."),
      ("euclidean_0.5", "Asked for later with evaluate.py: exact Euclid between embeddings; in the likeliest")],
 )  # fmt: skip
 def test_each_row_is_explained(row: str, said: str) -> None:
-    assert row_words(row, "shortlist_2", CONFIG).startswith(said)
+    assert row_words(row, "shortlist50_2").startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
-"""Euclid and re-ranking against float64, row by row."""
+"""Euclid, re-ranking and what combines it with Hamming, against one row at a time."""
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fashion_lsh.retrieval import distances
-from fashion_lsh.retrieval.distances import euclidean, rerank
+from fashion_lsh.retrieval.distances import euclidean, euclidean_of, rerank, tie_break, weighted
 from fashion_lsh.retrieval.hits import Hits
+from tests.retrieval.made import padded
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -103,6 +106,71 @@ def test_mapped_embeddings_rank_as_those_in_memory(tmp_path: Path) -> None:
     hits, expected = rerank(asked, near, mapped, 5), rerank(asked, near, filed, 5)
     assert np.array_equal(hits.rows, expected.rows)
     assert type(hits.distances) is np.ndarray
+
+
+def combined(seed: int, rows: int) -> tuple[np.ndarray, Hits, np.ndarray]:
+    """Queries, rows found in any order at few Hamming distances, some missing, and exact embeddings, many equal."""
+    rng = np.random.default_rng(seed)
+    asked, filed = (np.float32(rng.integers(-1, 2, (count, 4)) / 8) for count in (3, rows))
+    near = rng.permuted(np.tile(np.arange(rows), (3, 1)), axis=1)
+    missing = rng.random(near.shape) < 0.2
+    apart = np.where(missing, np.inf, rng.integers(0, 4, near.shape)).astype(np.float32)
+    return asked, Hits(np.where(missing, -1, near), apart), filed.astype(np.float16)
+
+
+def slow(
+    asked: np.ndarray, found: Hits, filed: np.ndarray, k: int, by: Callable[[float, float], tuple[float, ...]]
+) -> Hits:
+    """The k best, one row at a time, by the numbers `by(Hamming, Euclid)`, of which the last is shown, then row."""
+    order = []
+    for query, rows, apart in zip(asked, found.rows, found.distances, strict=True):
+        euclid = {row: np.linalg.norm(query - filed[row]) for row in rows if row >= 0}
+        order.append(sorted((by(h, euclid[row]), row) for row, h in zip(rows, apart, strict=True) if row >= 0)[:k])
+    return padded([[row for _, row in one] for one in order], [[keys[-1] for keys, _ in one] for one in order], k)
+
+
+@given(seeds, st.integers(0, 30), st.integers(1, 35))
+def test_tie_break_is_by_hamming_then_euclid_then_row(seed: int, rows: int, k: int) -> None:
+    asked, found, filed = combined(seed, rows)
+    hits = tie_break(asked, found, filed, k)
+    hits.check()
+    wanted = slow(asked, found, filed, k, lambda near, apart: (near, apart, near + apart / 4))
+    assert np.array_equal(hits.rows, wanted.rows)
+    np.testing.assert_allclose(hits.distances, wanted.distances, rtol=1e-6)
+    assert np.array_equal(np.floor(hits.distances), np.floor(wanted.distances))
+
+
+@given(seeds, st.integers(0, 30), st.integers(1, 35), st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0]), st.integers(4, 300))
+def test_weighted_is_by_the_sum_then_row(seed: int, rows: int, k: int, alpha: float, bits: int) -> None:
+    asked, found, filed = combined(seed, rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of what is not there, neither part may be counted
+        hits = weighted(asked, found, filed, k, alpha, bits)
+    hits.check()
+    wanted = slow(
+        asked, found, filed, k, lambda near, apart: (np.float32(alpha / bits * near + (1 - alpha) / 2 * apart),)
+    )
+    np.testing.assert_allclose(hits.distances, wanted.distances, rtol=1e-6)
+    assert np.array_equal(hits.rows, wanted.rows)
+    assert (hits.distances[hits.rows >= 0] <= 1).all()
+
+
+@pytest.mark.parametrize("combine", [tie_break, lambda *given: weighted(*given, 0.5, 8)])
+def test_combined_distances_refuse_as_rerank_does(combine: Callable[..., Hits]) -> None:
+    asked, found, filed = combined(0, 9)
+    for changed, message in (
+        ((asked, found, filed, 0), "k=0"),
+        ((asked * np.nan, found, filed, 1), "query 0 is not finite"),
+        ((asked, found, filed[:5], 1), "the shortlist names row 8: there are 5"),
+        ((asked[:2], found, filed, 1), "answers 3 queries, 2 are given"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            combine(*changed)
+
+
+def test_euclid_to_rows_that_are_missing_is_infinite() -> None:
+    found = euclidean_of(np.float32([[0, 3], [0, 0]]), np.array([[1, -1], [-1, 0]]), np.float16([[0, 0], [4, 0]]))
+    assert found.tolist() == [[5, np.inf], [np.inf, 0]]
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fashion_lsh.catalogue.datamodule import Batch
 from fashion_lsh.retrieval.encoding import encode
 from fashion_lsh.stages.fitting import load, save
 from fashion_lsh.stages.hasher import Hasher
+from fashion_lsh.stages.projection import principal_axes
 
 PICTURES = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 LENGTHS = pytest.mark.parametrize("bits", [1, 7, 48, 130])
@@ -20,8 +22,8 @@ LENGTHS = pytest.mark.parametrize("bits", [1, 7, 48, 130])
 
 def make(bits: int, **changes: Any) -> Hasher:
     plain: dict[str, Any] = {
-        "backbone": "resnet18", "categories": ["circle", "cross", "square"], "bits": bits, "image_size": 32,
-        "margin": 0.1, "frozen": False, "epochs": 1,
+        "backbone": "resnet18", "categories": ["circle", "cross", "square"], "bits": bits,
+        "embedding_dim": None, "image_size": 32, "margin": 0.1, "frozen": False, "epochs": 1,
         "lr_factor": 1.0, "head_factor": 10.0, "label_smoothing": 0.1, "seed": 0,
         "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
     }  # fmt: skip
@@ -105,3 +107,33 @@ def test_its_checkpoint_opens_alone_and_answers_the_same_to_the_bit(bits: int, t
     with torch.inference_mode():
         before, after = hasher(bits)(PICTURES), opened(PICTURES)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_short_embedding_is_the_features_on_their_principal_axes() -> None:
+    model = make(7, embedding_dim=5).eval()
+    images = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():
+        features = functional.normalize(model.backbone(images), dim=1)
+        model.shorten(features)
+        found = model(images).embedding
+    centre, axes = principal_axes(features, 5)
+    assert found.shape == (40, 5)
+    assert torch.allclose(found, functional.normalize((features - centre) @ axes, dim=1), atol=1e-5)
+    assert torch.allclose(found.norm(dim=1), torch.ones(40), atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [None, 512, 4096])
+def test_an_embedding_no_shorter_than_the_features_is_the_features(length: int | None) -> None:
+    model = make(7, embedding_dim=length).eval()
+    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():
+        model.shorten(torch.full((4, 512), torch.nan))  # is not looked at
+        assert torch.equal(model(images).embedding, functional.normalize(model.backbone(images), dim=1))
+
+
+def test_axes_are_kept_in_the_weights() -> None:
+    model, other = make(7, embedding_dim=5), make(7, embedding_dim=5)
+    model.shorten(torch.randn(40, 512))
+    assert model.fingerprint() != other.fingerprint()
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other.axes, model.axes)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from fashion_lsh.catalogue.catalogue import BOX, Catalogue, read_table
 from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, PictureFiles, one_spelling
 
+UNKNOWN = "unknown"  # the category of pictures that nobody has named: relevant to nothing that is asked
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 
 
@@ -19,12 +20,22 @@ class Folder(PictureFiles):
     A manifest is CSV or Parquet with the columns of a Catalogue, `picture` (or `path`, relative to the manifest's own
     folder) and `category` (or `label`) at least. Category names that differ in case or blanks alone are one. Splits
     may be called train, val, query, gallery, or training, valid, validation, test (which asks, as query does).
+
+    Args:
+        root: a folder, or a manifest.
+        unlabelled: take pictures without a category, too, as UNKNOWN: in the root itself, or by a manifest's rows.
     """
+
+    def __init__(self, root: str, unlabelled: bool = False) -> None:
+        super().__init__(root)
+        self.unlabelled = unlabelled
 
     def listed(self) -> tuple[Catalogue, dict[str, str]]:
         if self.root.is_dir():
-            return _in_folders(self.root)
+            return _in_folders(self.root, self.unlabelled)
         table = read_table(self.root)
+        if self.unlabelled and "category" not in table.column_names:
+            table = table.append_column("category", pa.array([UNKNOWN] * len(table), pa.string()))
         try:
             if not {"picture", "category"} <= set(table.column_names):
                 return Catalogue(table), {}  # raises, and names the columns
@@ -38,20 +49,20 @@ class Folder(PictureFiles):
             raise ValueError(f"{self.root}: {error}") from error
 
 
-def _in_folders(root: Path) -> tuple[Catalogue, dict[str, str]]:
+def _in_folders(root: Path, unlabelled: bool) -> tuple[Catalogue, dict[str, str]]:
     """The picture files below a folder, and the other files: id -> reason."""
     files = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
     files = [path for path in files if not any(part.startswith(".") for part in path.parts)]
     by_split = _are_splits(root, {path.parts[0] for path in files if len(path.parts) > 1 and _is_picture(path)})
     depth = 3 if by_split else 2
-    reasons = {path: _passed_over(path, depth) for path in files}
+    reasons = {path: _passed_over(path, 1 if unlabelled else depth) for path in files}
     pictures = [path for path in files if not reasons[path]]
     if not pictures:
         raise ValueError(f"{root} holds no pictures: put them into a folder a category, as {root}/<category>/1.jpg")
     columns = {
         "picture": [path.as_posix() for path in pictures],
-        "category": one_spelling([path.parts[depth - 2] for path in pictures]),
-        "split": [SPLIT_WORDS[path.parts[0].lower()] if by_split else "" for path in pictures],
+        "category": one_spelling([path.parts[depth - 2] if len(path.parts) >= depth else UNKNOWN for path in pictures]),
+        "split": [SPLIT_WORDS[path.parts[0].lower()] if by_split and len(path.parts) > 1 else "" for path in pictures],
     }
     return Catalogue.of(columns), {_shown(path): reason for path, reason in reasons.items() if reason}
 

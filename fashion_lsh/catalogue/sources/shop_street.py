@@ -15,7 +15,7 @@ from fashion_lsh.catalogue.catalogue import BOX, Catalogue, Wanted
 from fashion_lsh.catalogue.sources.compose import Drawn, draw
 from fashion_lsh.catalogue.sources.garments import data_checksum
 from fashion_lsh.catalogue.sources.grounds import SIDE
-from fashion_lsh.catalogue.sources.wardrobe import TRAIN, VAL, Wardrobe
+from fashion_lsh.catalogue.sources.wardrobe import TRAIN, VAL, Further, Wardrobe
 from fashion_lsh.files import cache_folder, written
 
 VERSION = 1  # of the drawing: raise it when one pixel or one row comes out otherwise, and old caches are left alone
@@ -73,6 +73,29 @@ class ShopStreet:
         if not (key.isdecimal() and int(key) < self.count):
             raise KeyError(f"shop_street has no picture {key!r}: give '00000' to '{self.count - 1:05d}'")
         return np.array(self._ready()[int(key)])
+
+    def further(self, start: int, stop: int) -> tuple[np.ndarray, Catalogue]:
+        """Shop pictures of items that nobody asks for: the same garments in other looks, item `further-<n>`.
+
+        They are composed anew at each call, from their numbers alone, and belong to no split.
+
+        Args:
+            start, stop: numbers, from 0.
+
+        Returns:
+            (stop - start, 96, 96, 3) uint8 RGB, and a row each; `picture` is the number.
+        """
+        wardrobe = Further(self.seed, self.garments, stop)
+        drawn = [draw(wardrobe, 2 * item) for item in range(start, stop)]
+        names = [f"further-{item:07d}" for item in range(start, stop)]
+        boxes = np.concatenate([one.boxes for one in drawn])
+        columns = {"id": names, "picture": [str(item) for item in range(start, stop)], "item": names,
+                   "category": [wardrobe.category(item) for item in range(start, stop)],
+                   "group": [f"garment-{wardrobe.garment[item]:04d}" for item in range(start, stop)],
+                   "view": ["shop"] * len(drawn), "source": ["shop_street"] * len(drawn)}  # fmt: skip
+        return np.stack([one.pixels for one in drawn]), Catalogue.of(
+            {**columns, **dict(zip(BOX, boxes.T, strict=True))}
+        )
 
     def _ready(self) -> np.ndarray:
         """(P, 96, 96, 3) uint8, mapped; composed first where they are not there yet."""

@@ -12,7 +12,7 @@ from fashion_lsh.catalogue.sources.looks import Look, Rng, draw_look, dressed
 
 POOLS = ("train", "val", "test")
 TRAIN, VAL, TEST = 540, 60, 100  # garments of each category in the whole set
-ITEM_STREAM, PLAN_STREAM = 2, 1  # last words of the random seeds, so that no two uses share numbers
+ITEM_STREAM, PLAN_STREAM, FURTHER_STREAM = 2, 1, 3  # last words of the random seeds, so that no two uses share numbers
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,25 @@ class Wardrobe:
         side = round(SIDE * min(size / math.sqrt(height * width), longest / max(height, width)))
         pixels = dressed(self.shades[self.garment[item]], cover, self.look(item), side)
         return cut(Image.fromarray(pixels[:, ::-1].copy() if mirrored else pixels), angle)
+
+
+class Further(Wardrobe):
+    """Items beyond the data set's own: its garments over and over, each time in another look, in a pool of their own.
+
+    Args:
+        seed: of the data set.
+        garments: of the data set.
+        count: how many items.
+    """
+
+    def __init__(self, seed: int, garments: int, count: int) -> None:
+        super().__init__(seed, garments)
+        self.garment = np.resize(np.random.default_rng([seed, 0, FURTHER_STREAM]).permutation(self.garment), count)
+        self.colourway = np.zeros(count, dtype=np.int64)
+        self.edges = np.array([0, 0, 0, count])
+
+    def look(self, item: int) -> Look:
+        return draw_look(np.random.default_rng([self.seed, item, FURTHER_STREAM]), 0)
 
 
 def cut(picture: Image.Image, angle: float) -> Cutout:

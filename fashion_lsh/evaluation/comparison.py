@@ -1,0 +1,149 @@
+"""Every distance on the same queries and gallery: what each is worth, and what it costs."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.sources.shop_street import ShopStreet
+from fashion_lsh.environment import environment
+from fashion_lsh.evaluation.distractors import Filed, further, joined
+from fashion_lsh.evaluation.latency import interleaved, one_thread, summary
+from fashion_lsh.evaluation.protocol import Pictures, encode_part, own_search
+from fashion_lsh.evaluation.results import confidence_interval
+from fashion_lsh.evaluation.scores import DEPTH, Scores, Truth
+from fashion_lsh.evaluation.speedup import filed_gallery
+from fashion_lsh.retrieval.encoding import Encoded, Model
+from fashion_lsh.retrieval.gallery import Gallery
+from fashion_lsh.retrieval.search import Search
+from fashion_lsh.retrieval.searcher import Searcher
+
+log = logging.getLogger(__name__)
+
+NEAR = 10  # true neighbours: the first by exact Euclid
+MEASURES = ("map@100", "precision@10", "recall@1", "recall@10")
+BASE = "hamming"  # what differences are told against
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Scores and times of all distances.
+
+    Attributes:
+        gallery: rows searched: the run's own, and further garments that nobody asks for up to this number.
+        queries: that are timed; scores are those of all.
+        shortlists: lengths, or shares of the rows reached.
+        alphas: weights of Hamming, of which the best by item mAP on `val` is taken.
+    """
+
+    gallery: int
+    queries: int
+    shortlists: list[int | float]
+    alphas: list[float]
+
+    def __call__(self, model: Model, data: GarmentData, search: Search, folder: Path) -> list[Row]:
+        """A row for each scope and distance.
+
+        Args:
+            model: the run's, with a hash layer.
+            data: shop_street, which knows items and whose garments can be composed anew.
+            search: the run's.
+            folder: where encoded garments are kept, and read when asked for again.
+
+        Raises:
+            ValueError: the run has no codes, or its data are not shop_street.
+        """
+        source = data.source
+        if model.bits is None or not isinstance(source, ShopStreet):
+            raise ValueError(
+                "experiment=distances needs codes, items, and garments that can be composed anew: choose a run of "
+                "data=shop_street with a hash layer"
+            )
+        query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
+        own = Filed(gallery.encoded, gallery.catalogue.labels(model.categories), gallery.catalogue.column("item"))
+        wanted = max(0, self.gallery - len(own.labels))
+        filed = joined([own, further(model, source, wanted, folder / "further.npz")]) if wanted else own
+        any_way = Searcher(model, filed_gallery(model, filed, filed.encoded.masses), search)
+        with one_thread():
+            alpha = self._alpha(model, data, search)
+            return [
+                row
+                for probes in ("all", 1)
+                for row in _compared(
+                    any_way, query, self._searches(replace(search, probes=probes), alpha), self.queries
+                )
+            ]
+
+    def _searches(self, search: Search, alpha: float) -> list[Search]:
+        ways = [replace(search, distance=distance) for distance in ("hamming", "euclidean", "tie_break")]
+        shortlists = [replace(search, distance="shortlist", shortlist=length) for length in self.shortlists]
+        return [*ways, *shortlists, replace(search, distance="weighted", alpha=alpha)]
+
+    def _alpha(self, model: Model, data: GarmentData, search: Search) -> float:
+        """The weight with the best item mAP where street pictures of `val` ask for its shop pictures."""
+        val = encode_part(model, data, "val")
+        street, shop = (np.flatnonzero(val.catalogue.column("view") == view) for view in ("street", "shop"))
+        gallery = Gallery.filed(model, val.encoded.taken(shop), val.catalogue.take(shop))
+        truth = Truth.of(val.catalogue.column("item")[street], val.catalogue.column("item")[shop])
+        scores = {}
+        for alpha in self.alphas:
+            searcher = Searcher(model, gallery, replace(search, distance="weighted", probes="all", alpha=alpha))
+            scores[alpha] = float(np.nanmean(_scores(searcher, val.encoded.taken(street), truth)["map@100"]))
+        log.info("item mAP@100 on val by alpha: %s", ", ".join(f"{a}: {score:.4f}" for a, score in scores.items()))
+        return max(scores, key=lambda alpha: scores[alpha])
+
+
+def _compared(any_way: Searcher, query: Pictures, searches: list[Search], count: int) -> list[Row]:
+    """A row for each search, all of the same scope."""
+    items = query.catalogue.column("item").astype(str)
+    truth = Truth.of(items, any_way.gallery.catalogue.column("item"))
+    searchers = {search.label: any_way.by(search) for search in searches}
+    timed = np.linspace(0, len(items) - 1, count).astype(np.int64)
+    arms = {name: _ask(searcher, query.encoded, timed) for name, searcher in searchers.items()}
+    milliseconds = interleaved(arms, count)
+    found = {name: _scores(searcher, query.encoded, truth) for name, searcher in searchers.items()}
+    base = next(scores for name, scores in found.items() if name.startswith(BASE))
+    nearest = any_way.by(replace(searches[0], distance="euclidean")).hits(query.encoded, NEAR).rows
+    rows = []
+    for name, searcher in searchers.items():
+        scores = {f"item {measure}": float(np.nanmean(found[name][measure])) for measure in MEASURES}
+        row: Row = {"scope": "all" if searcher.search.probes == "all" else "predicted category", "search": name}
+        row |= scores | _interval("item map@100", found[name]["map@100"], items)
+        row |= _difference(found[name]["map@100"] - base["map@100"], items)
+        row |= {"neighbours kept": _kept(searcher, query.encoded, nearest), **summary("search", milliseconds[name])}
+        rows.append({**row, "gallery": len(searcher.gallery), "queries": len(items), "threads": 1, **environment()})
+    return rows
+
+
+def _ask(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> Callable[[int], object]:
+    return lambda query: searcher.hits(queries.one(int(timed[query])), DEPTH)
+
+
+def _scores(searcher: Searcher, queries: Encoded, truth: Truth) -> Scores:
+    return own_search(searcher, queries, truth, searcher.hits(queries, DEPTH))
+
+
+def _interval(name: str, scores: np.ndarray, items: np.ndarray) -> Row:
+    low, high = confidence_interval(scores, items)
+    return {f"{name} low": low, f"{name} high": high}
+
+
+def _difference(differences: np.ndarray, items: np.ndarray) -> Row:
+    return {"over hamming": float(np.nanmean(differences))} | _interval("over hamming", differences, items)
+
+
+def _kept(searcher: Searcher, queries: Encoded, nearest: np.ndarray) -> float:
+    """Share of each query's nearest rows by exact Euclid, (Q, NEAR), that a shortlist holds, or the first NEAR hits."""
+    search = searcher.search
+    if search.distance == "shortlist":  # all of it, as it is before Euclid orders it
+        rows = searcher.shortlist(queries, search.lists(queries.masses), NEAR).rows
+    else:
+        rows = searcher.hits(queries, NEAR).rows
+    asked = [np.isin(near[near >= 0], found) for near, found in zip(nearest, rows, strict=True)]
+    return float(np.concatenate(asked).mean())

@@ -1,0 +1,124 @@
+"""Galleries of any size: the run's own, further garments that were really composed and encoded, and copies of both."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from rich import get_console
+from rich.progress import track
+
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.crops import cut
+from fashion_lsh.catalogue.sources.shop_street import ShopStreet
+from fashion_lsh.files import written
+from fashion_lsh.retrieval.encoding import Encoded, Model, encode
+
+log = logging.getLogger(__name__)
+
+CHUNK = 256  # pictures composed, and encoded, at once
+FLIPPED, NOISE = 0.04, 0.25  # of a copy: share of its bits that differ, length of what is added to its embedding
+
+Composed = tuple[np.ndarray, Catalogue]
+
+
+class Filed(NamedTuple):
+    """Garments, as the model sees them.
+
+    encoded: N garments; labels: (N,) int64 true categories; items: (N,) str, "" where nobody asks for it.
+    """
+
+    encoded: Encoded
+    labels: np.ndarray
+    items: np.ndarray
+
+    def first(self, count: int) -> "Filed":
+        """The first `count`."""
+        return Filed(self.encoded.taken(slice(count)), self.labels[:count], self.items[:count])
+
+
+def further(model: Model, source: ShopStreet, count: int, kept: Path) -> Filed:
+    """`count` garments that are relevant to no query: composed in other looks, cropped and encoded.
+
+    Args:
+        model: that will be asked.
+        source: whose garments they are.
+        count: how many.
+        kept: a .npz file from which they are read if they are there; otherwise they are written to it.
+    """
+    name = f"{model.fingerprint()} {source.folder.name}"
+    if kept.exists():
+        with np.load(kept, allow_pickle=False) as file:
+            if str(file["of"]) == name and len(file["labels"]) >= count:
+                found = Encoded(file["masses"], file["codes"], file["embeddings"].astype(np.float32))
+                return Filed(found, file["labels"], _none(len(file["labels"]))).first(count)
+    log.info("composing and encoding %d further garments; they are kept in %s", count, kept)
+    masses, codes, embeddings, labels = zip(*_encoded(model, source, count), strict=True)
+    joined = {name: np.concatenate(parts) for name, parts in
+              {"masses": masses, "codes": codes, "embeddings": embeddings, "labels": labels}.items()}  # fmt: skip
+    with written(kept) as draft, draft.open("wb") as file:
+        np.savez(file, allow_pickle=False, of=np.array(name), **joined)
+    found = Encoded(joined["masses"], joined["codes"], joined["embeddings"].astype(np.float32))
+    return Filed(found, joined["labels"], _none(count))
+
+
+def copies(filed: Filed, count: int, bits: int, seed: int = 0) -> Filed:
+    """`count` disturbed copies of garments, in turn: for times and shares, not for scores, as they are alike.
+
+    A share FLIPPED of each code's bits differs, a random vector of length NOISE is added to its embedding, and category
+    and masses are those of the garment it was copied from.
+    """
+    rng = np.random.default_rng(seed)
+    origin = np.arange(count) % len(filed.labels)
+    masses, codes, embeddings = filed.encoded
+    if codes is None:
+        raise ValueError("copies are made of codes, and hash=none makes none: choose a run with a hash layer")
+    flips = np.zeros((count, codes.shape[1]), dtype=np.uint8)
+    for bit in range(bits):
+        flips[:, bit // 8] |= (rng.random(count) < FLIPPED).astype(np.uint8) << (bit % 8)
+    moved = embeddings[origin]
+    noise = rng.standard_normal(moved.shape, dtype=np.float32)
+    moved += NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    return Filed(Encoded(masses[origin], codes[origin] ^ flips, moved), filed.labels[origin], _none(count))
+
+
+def joined(parts: Iterable[Filed]) -> Filed:
+    """Several, one after the other."""
+    encoded, labels, items = zip(*parts, strict=True)
+    return Filed(Encoded.joined(encoded), np.concatenate(labels), np.concatenate(items))
+
+
+def _none(count: int) -> np.ndarray:
+    """Items of garments that nobody asks for."""
+    return np.full(count, "", dtype=object)
+
+
+def _encoded(
+    model: Model, source: ShopStreet, count: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Masses, codes, embeddings (float16) and labels of each chunk."""
+    for pixels, catalogue in _composed(source.further, count):
+        boxes = catalogue.boxes
+        crops = [cut(*pair, model.margin, model.image_size) for pair in zip(pixels, boxes, strict=True)]
+        found = encode(model, torch.from_numpy(np.stack(crops).transpose(0, 3, 1, 2).copy()))
+        if found.codes is None:
+            raise ValueError("hash=none makes no codes: choose a run with a hash layer")
+        yield found.masses, found.codes, found.embeddings.astype(np.float16), catalogue.labels(model.categories)
+
+
+def _composed(compose: Callable[[int, int], Composed], count: int) -> Iterator[Composed]:
+    """Pictures and rows, a chunk at a time; another process composes while this one encodes."""
+    starts = list(range(0, count, CHUNK))
+    stops = [min(start + CHUNK, count) for start in starts]
+    with ProcessPoolExecutor(1) as pool:
+        waiting = [pool.submit(compose, *job) for job in zip(starts[:2], stops[:2], strict=True)]
+        hidden = not get_console().is_terminal
+        for number in track(range(len(starts)), "Composing", transient=True, disable=hidden):
+            ready = waiting.pop(0).result()
+            if number + 2 < len(starts):
+                waiting.append(pool.submit(compose, starts[number + 2], stops[number + 2]))
+            yield ready

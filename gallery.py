@@ -1,0 +1,91 @@
+"""Add pictures to the gallery of a finished run, remove some, or see how large it is.
+
+python gallery.py RUN add FOLDER_OR_MANIFEST    as train.py files its own; typed again after a stop, it goes on
+python gallery.py RUN remove IDS.txt            one id a line
+python gallery.py RUN stats
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from fashion_lsh.filing import add, remove
+from fashion_lsh.run import Run
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do what is asked; what is wrong is said in one line."""
+    asked = _arguments().parse_args(words)
+    try:
+        run = Run(asked.run)
+        match asked.what:
+            case "add":
+                _add(run, asked.pictures)
+            case "remove":
+                _remove(run, asked.ids)
+            case "stats":
+                print(_stats(run))
+    except (OSError, ValueError) as error:
+        print(f"gallery.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _arguments() -> argparse.ArgumentParser:
+    summary, _, more = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="gallery.py", description=summary, epilog=more, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="a folder that train.py made, runs/latest say")
+    what = parser.add_subparsers(dest="what", required=True)
+    adding = what.add_parser("add", help="file further pictures")
+    adding.add_argument("pictures", metavar="FOLDER_OR_MANIFEST", help="as for data=folder; categories may be missing")
+    removing = what.add_parser("remove", help="take garments out")
+    removing.add_argument("ids", type=Path, metavar="IDS.txt", help="one id a line, as search.py shows them")
+    what.add_parser("stats", help="how many garments, how many bytes")
+    return parser
+
+
+def _add(run: Run, pictures: str) -> None:
+    added = add(run, pictures)
+    before = f", {added.before:,} were filed before" if added.before else ""
+    left_out = f"; {len(added.skipped):,} left out: {run.path / 'skipped.csv'} says why" if added.skipped else ""
+    print(f"{added.filed:,} pictures filed{before}{left_out}")
+
+
+def _remove(run: Run, file: Path) -> None:
+    ids = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not ids:
+        raise ValueError(f"{file} names no id: give one a line")
+    remove(run, ids)
+    print(f"{len(ids):,} garments removed")
+
+
+def _stats(run: Run) -> str:
+    """Tables: rows and bytes, and the size of each list."""
+    model = run.model()
+    gallery = run.gallery(model.fingerprint())
+    size, kept = gallery.index.stats(), gallery.embeddings
+    bytes_kept = kept.shape[0] * kept.shape[1] * kept.dtype.itemsize
+    what = "code" if model.bits else "embedding to search"
+    a_picture = max(1, size.rows)
+    rows = [
+        ("garments", f"{size.rows:,}", ""),
+        (what, f"{size.vector_bytes:,} bytes", f"{size.vector_bytes / a_picture:.1f} a garment"),
+        ("row number", f"{size.row_bytes:,} bytes", f"{size.row_bytes / a_picture:.1f} a garment"),
+        ("embedding to re-rank", f"{bytes_kept:,} bytes", f"{kept.shape[1]} × float16, {len(kept.segments)} segments"),
+        ("total", f"{size.vector_bytes + size.row_bytes + bytes_kept:,} bytes", ""),
+        ("holes", f"{gallery.holes:,}", "embeddings of removed garments"),
+    ]
+    lists = tabulate(zip(model.categories, size.list_sizes, strict=True), headers=["category", "garments"])
+    return f"{tabulate(rows, tablefmt='plain', disable_numparse=True)}\n\n{lists}"
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("fashion_lsh").setLevel(logging.INFO)
+    sys.exit(main())

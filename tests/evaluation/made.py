@@ -1,0 +1,33 @@
+"""A stand-in for a fitted model: fixed random layers on a picture shrunk to 2 x 2."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BITS, DEPTH = 10, 5
+
+
+class FakeModel:
+    """Answers as a Hasher does."""
+
+    threshold, image_size, margin, bits = 0.5, 32, 0.1, BITS
+    device = torch.device("cpu")
+
+    def __init__(self, categories: list[str], fingerprint: str = "fake") -> None:
+        self.categories, self._fingerprint = categories, fingerprint
+
+    def __call__(self, images: Tensor) -> Any:
+        small = torch.nn.functional.adaptive_avg_pool2d(images.float() / 255 - 0.5, 2).flatten(1)  # (B, 12)
+        count = len(self.categories)
+        layer = torch.randn(12, count + BITS + DEPTH, generator=torch.Generator().manual_seed(0))
+        logits, activations, embedding = (small @ layer).split([count, BITS, DEPTH], dim=1)
+        embedding = torch.nn.functional.normalize(embedding, dim=1)
+        return SimpleNamespace(logits=logits, activations=activations.sigmoid(), embedding=embedding)
+
+    def masses(self, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=1)
+
+    def fingerprint(self) -> str:
+        return self._fingerprint
