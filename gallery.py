@@ -58,7 +58,7 @@ def _add(run: Run, pictures: str) -> None:
 
 
 def _remove(run: Run, file: Path) -> None:
-    ids = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    ids = [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if not ids:
         raise ValueError(f"{file} names no id: give one a line")
     remove(run, ids)

@@ -32,7 +32,8 @@ def main(words: Sequence[str] | None = None) -> int:
         try:
             found[path] = searcher.find(open_picture(path), box, asked.k)
         except ValueError as error:
-            print(f"search.py: skipped {error}", file=sys.stderr)
+            named = "" if str(path) in str(error) else f"{path}: "
+            print(f"search.py: skipped {named}{error}", file=sys.stderr)
             continue
         print(_answer(path, found[path], searcher.gallery.catalogue))
     if asked.sheet and found:
@@ -59,7 +60,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 def _searcher(run: Run, probes: Probes | None) -> Searcher:
     """As the run was scored, but for the probes that are typed."""
-    search = replace(run.search, probes=probes) if probes else run.search
+    search = replace(run.search, probes=probes) if probes is not None else run.search
     model = run.model()
     return Searcher(model, run.gallery(model.fingerprint()), search)
 

@@ -33,13 +33,14 @@ def written(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep a folder for one process at a time, by a lock beside it.
+    """Keep a folder for one process at a time, by a lock beside it; a link to the folder is the folder.
 
     Raises:
         ValueError: another process has it.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as file:
+    real = folder.resolve()
+    real.parent.mkdir(parents=True, exist_ok=True)
+    with (real.parent / f".{real.name}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -2,14 +2,17 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from rich import get_console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fashion_lsh.catalogue.catalogue import BOX, Catalogue
 from fashion_lsh.catalogue.crops import cut
@@ -53,29 +56,31 @@ def add(run: Run, root: str) -> Added:
 
     Raises:
         FileNotFoundError: the run has no gallery, or there is no such folder or file.
-        ValueError: an id is in the gallery already, no picture is of use, or another process has the run.
+        ValueError: an id is in the gallery already (nothing is added then), no picture is of use, or another process
+            has the run.
     """
     model = run.model()
+    fingerprint = model.fingerprint()
     with alone(run.path):
-        gallery = run.gallery(model.fingerprint())
+        gallery = run.gallery(fingerprint)
         source = Folder(root, unlabelled=True)
         listed = source.catalogue()
         name = sha256(f"{listed.checksum}{source.checksum}".encode()).hexdigest()[:16]
         catalogue = _absolute(listed, source, crop=run.config["data"]["crop"])
-        known = np.isin(catalogue.column("id").astype(str), gallery.catalogue.column("id").astype(str))
-        left = catalogue.take(np.flatnonzero(~known)) if name in gallery.adding else catalogue
-        skipped = dict(source.skipped)
-        done = 0
+        left = _left(catalogue, gallery, begun=name in gallery.adding)
+        run.add_skipped(source.skipped)
+        filed, skipped = 0, dict(source.skipped)
         for chunk in _chunks(model, left):
+            run.add_skipped(chunk.unreadable)
             skipped |= chunk.unreadable
             if chunk.encoded is not None:
                 gallery.add(chunk.encoded, chunk.rows)
-            done += len(chunk.rows) + len(chunk.unreadable)
-            gallery.adding = gallery.adding - {name} if done == len(left) else gallery.adding | {name}
+                filed += len(chunk.rows)
+            gallery.adding |= {name}
             gallery.save(run.gallery_folder)
-        _tidy(run, gallery)
-        run.add_skipped(skipped)
-    filed = len(left) - len(skipped.keys() & set(left.column("id")))
+            gallery = run.gallery(fingerprint)  # embeddings mapped: what is saved is not written again
+        gallery.adding -= {name}
+        _save_tidy(run, gallery)
     return Added(filed, len(catalogue) - len(left), skipped)
 
 
@@ -89,15 +94,23 @@ def remove(run: Run, ids: Sequence[str]) -> None:
     with alone(run.path):
         gallery = run.gallery(run.model().fingerprint())
         gallery.remove(np.array(ids, dtype=str))
-        gallery.save(run.gallery_folder)
-        _tidy(run, gallery)
+        _save_tidy(run, gallery)
 
 
-def _tidy(run: Run, gallery: Gallery) -> None:
-    """Put the embeddings in order where they lie in too many pieces or hold too many holes."""
+def _save_tidy(run: Run, gallery: Gallery) -> None:
+    """Save, the embeddings put in order first where they lie in too many pieces or hold too many holes."""
     if len(gallery.embeddings.segments) > MOST_SEGMENTS or gallery.holes > MOST_HOLES * len(gallery.embeddings):
         gallery.compact()
-        gallery.save(run.gallery_folder)
+    gallery.save(run.gallery_folder)
+
+
+def _left(catalogue: Catalogue, gallery: Gallery, begun: bool) -> Catalogue:
+    """What is to be filed still: all, or of an addition that was stopped the rest."""
+    if not begun:
+        gallery.check_new(catalogue)
+        return catalogue
+    known = np.isin(catalogue.column("id").astype(str), gallery.catalogue.column("id").astype(str))
+    return catalogue.take(np.flatnonzero(~known))
 
 
 def _absolute(catalogue: Catalogue, source: Folder, crop: str) -> Catalogue:
@@ -108,27 +121,42 @@ def _absolute(catalogue: Catalogue, source: Folder, crop: str) -> Catalogue:
 
 
 def _chunks(model: Model, catalogue: Catalogue) -> Iterator[Chunk]:
-    """All pictures, some at a time; how far they are is logged."""
-    began, total = time.perf_counter(), len(catalogue)
-    with ThreadPoolExecutor() as pool:
+    """All pictures, some at a time; a terminal shows how far they are, elsewhere it is logged."""
+    began, total, shown = time.perf_counter(), len(catalogue), get_console().is_terminal
+    columns = TextColumn("Filing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
+    with ThreadPoolExecutor() as pool, Progress(*columns, TimeRemainingColumn(), disable=not shown) as bar:
+        task = bar.add_task("", total=total, rate="")
+
+        def rate() -> float:
+            return bar.tasks[0].completed / (time.perf_counter() - began)
+
+        def step(count: int) -> None:
+            bar.advance(task, count)
+            bar.update(task, rate=f"{rate():.0f} a second")
+
         for start in range(0, total, CHUNK):
             rows = catalogue.take(np.arange(start, min(start + CHUNK, total)))
-            yield _chunk(model, rows, pool)
+            yield _chunk(model, rows, pool, step)
             done = start + len(rows)
-            rate = done / (time.perf_counter() - began)
-            log.info("%d of %d pictures, %.0f a second, %.0f s left", done, total, rate, (total - done) / rate)
+            if not shown:
+                log.info("%d of %d pictures, %.0f a second, %.0f s left", done, total, rate(), (total - done) / rate())
 
 
-def _chunk(model: Model, rows: Catalogue, pool: Executor) -> Chunk:
-    crops: list[np.ndarray | str] = list(pool.map(partial(_crop, model), rows.column("picture"), rows.boxes))
-    ids = rows.column("id")
-    unreadable = {ids[place]: crop for place, crop in enumerate(crops) if isinstance(crop, str)}
-    good = [place for place, crop in enumerate(crops) if not isinstance(crop, str)]
-    parts = []
-    for first in range(0, len(good), BATCH):
-        images = np.stack([crops[place] for place in good[first : first + BATCH]])  # (B, S, S, 3)
-        parts.append(encode(model, torch.from_numpy(images.transpose(0, 3, 1, 2).copy())))
-    return Chunk(Encoded.joined(parts) if parts else None, rows.take(np.array(good, dtype=np.int64)), unreadable)
+def _chunk(model: Model, rows: Catalogue, pool: Executor, step: Callable[[int], None]) -> Chunk:
+    """Encode some pictures, the next ones being opened meanwhile; `step` is told of each batch."""
+    crops = pool.map(partial(_crop, model), rows.column("picture"), rows.boxes)
+    parts: list[Encoded] = []
+    problems: list[str] = []
+    while batch := list(islice(crops, BATCH)):
+        problems += [crop if isinstance(crop, str) else "" for crop in batch]
+        good = [crop for crop in batch if not isinstance(crop, str)]
+        if good:
+            images = np.stack(good).transpose(0, 3, 1, 2)  # (B, 3, S, S)
+            parts.append(encode(model, torch.from_numpy(images.copy())))
+        step(len(batch))
+    unreadable = {name: problem for name, problem in zip(rows.column("id"), problems, strict=True) if problem}
+    kept = rows.take(np.flatnonzero([not problem for problem in problems]))
+    return Chunk(Encoded.joined(parts) if parts else None, kept, unreadable)
 
 
 def _crop(model: Model, path: str, box: np.ndarray) -> np.ndarray | str:

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,8 @@ class Run:
     path: Path
 
     def __post_init__(self) -> None:
+        if self.path.is_symlink():  # `latest` may point elsewhere tomorrow
+            object.__setattr__(self, "path", self.path.parent / self.path.readlink())
         if not (self.path / "config.yaml").is_file():
             raise FileNotFoundError(f"{self.path} is no run: it has no config.yaml; give a folder that train.py made")
 
@@ -69,15 +71,23 @@ class Run:
         run.write_json("stages.json", stage_keys(settings, data.checksum))
         if not run.metrics:  # what made the figures, not what reads them
             run.write_json("environment.json", environment())
-        run._write_skipped(data.skipped)
+            run._write_skipped(data.skipped.items())
         data.catalogue.save(path / "split.parquet")
         _point(Path(settings["runs"]) / "latest", path)
         return run
 
     @property
     def config(self) -> dict[str, Any]:
-        """The settings it was made with."""
-        return dict(yaml.safe_load((self.path / "config.yaml").read_text()))
+        """The settings it was made with.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        file = self.path / "config.yaml"
+        try:
+            return dict(yaml.safe_load(file.read_text()))
+        except (yaml.YAMLError, TypeError, ValueError) as error:
+            raise ValueError(f"{file} is damaged ({one_line(error)}): make the run again with train.py") from error
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -122,8 +132,15 @@ class Run:
 
     @property
     def search(self) -> Search:
-        """How it was searched when it was scored."""
-        return Search(**{name: value for name, value in self.config["search"].items() if name != "_target_"})
+        """How it was searched when it was scored.
+
+        Raises:
+            ValueError: it was made by a version that searched otherwise.
+        """
+        try:
+            return Search(**{name: value for name, value in self.config["search"].items() if name != "_target_"})
+        except TypeError as error:
+            raise ValueError(f"{self.path} was made by another version ({error}): make it again") from error
 
     def check_data(self, data: GarmentData) -> None:
         """Hold the data to what the run was made of: on other splits, training pictures might ask.
@@ -209,13 +226,19 @@ class Run:
             handler.close()
 
     def add_skipped(self, skipped: Mapping[str, str]) -> None:
-        """Name further garments that were left out in skipped.csv, each once."""
+        """Name further garments that were left out in skipped.csv, each line once."""
         with (self.path / "skipped.csv").open(newline="") as file:
-            self._write_skipped(dict(list(csv.reader(file))[1:]) | dict(skipped))
+            named = [(name, reason) for name, reason in list(csv.reader(file))[1:]]
+        self._write_skipped(dict.fromkeys([*named, *skipped.items()]))
 
-    def _write_skipped(self, skipped: Mapping[str, str]) -> None:
+    def _write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
         with written(self.path / "skipped.csv") as draft, draft.open("w", newline="") as file:
-            csv.writer(file).writerows([("id", "reason"), *skipped.items()])
+            csv.writer(file).writerows([("id", "reason"), *skipped])
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split())
 
 
 def _plain(values: np.ndarray) -> np.ndarray:

@@ -4,9 +4,11 @@ import inspect
 import typing
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+
+Batches = PositiveInt | Annotated[float, Field(gt=0, le=1)]  # a number of them, or a share
 
 
 def meant(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -15,12 +17,28 @@ def meant(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "hash": layer if layer and "_target_" in layer else None}
 
 
+PLAIN: dict[str, Any] = {  # settings that go to no constructor of ours
+    "name": str, "seed": NonNegativeInt, "fresh": bool, "runs": str, "jobs": str | None,
+    "backbone.weights": str | None, "backbone.frozen": bool, "backbone.lr_factor": PositiveFloat,
+    "logger.project": str | None, "logger.tags": list[str],
+    "trainer.accelerator": Literal["auto", "cpu", "gpu"], "trainer.devices": PositiveInt | Literal["auto"],
+    "trainer.precision": Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"] | None,
+    "trainer.patience": NonNegativeInt | None, "trainer.gradient_clip_val": NonNegativeFloat | None,
+    "trainer.limit_train_batches": Batches, "trainer.limit_val_batches": Batches,
+}  # fmt: skip
+
+
 def check(settings: Mapping[str, Any]) -> None:
-    """Hold every value that goes to a constructor (a mapping with `_target_`) against its annotation.
+    """Hold every value that goes to a constructor (a mapping with `_target_`) against its annotation, others to PLAIN.
 
     Raises:
         ValueError: names the key as it is typed on the command line, the value, and what is wanted.
     """
+    for key, hint in PLAIN.items():
+        group, _, name = key.rpartition(".")
+        held = settings.get(group, {}) if group else settings
+        if name in held:
+            _check_value(key, held[name], hint)
     for path, node in targets(settings):
         constructor = resolve(node["_target_"])
         function = constructor.__init__ if inspect.isclass(constructor) else constructor

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tabulate import tabulate
 
 from fashion_lsh.files import written
+from fashion_lsh.settings import meant
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,8 @@ def _run_folder(job: JobReturn) -> str:
     if "run" in cfg:
         return str(cfg.run)
     try:
-        settings = yaml.safe_dump(OmegaConf.to_container(cfg, resolve=True), sort_keys=False)
+        asked = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+        settings = yaml.safe_dump(meant(asked) if "hash" in asked else asked, sort_keys=False)
         begun = sorted(Path(cfg.runs, str(cfg.name)).glob("*/config.yaml"), key=lambda path: -path.stat().st_mtime)
         return str(next((path.parent for path in begun if path.read_text() == settings), ""))
     except (OmegaConfBaseException, OSError):  # settings that are not whole; a folder that is just begun afresh

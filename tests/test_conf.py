@@ -19,9 +19,9 @@ CHOICES = [
 ]
 
 
-def settings(*typed: str) -> dict[str, Any]:
+def settings(*typed: str, script: str = "train") -> dict[str, Any]:
     """Compose the configuration of train.py, or of evaluate.py for an experiment of it, as the command line would."""
-    script = next((_script(word.partition("=")[2]) for word in typed if word.startswith("experiment=")), "train")
+    script = next((_script(word.partition("=")[2]) for word in typed if word.startswith("experiment=")), script)
     root = [] if any(word.startswith("data.root") for word in typed) else ["data.root=/nowhere"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose(script, [*typed, *(root if script == "train" else ["run=/nowhere"])])

@@ -100,6 +100,9 @@ def test_a_folder_belongs_to_one_at_a_time(tmp_path: Path) -> None:
     with alone(tmp_path / "run"):
         with pytest.raises(ValueError, match="run is in use by another process"), alone(tmp_path / "run"):
             pass
+        (tmp_path / "latest").symlink_to("run")
+        with pytest.raises(ValueError, match="latest is in use by another process"), alone(tmp_path / "latest"):
+            pass
         with alone(tmp_path / "another"):
             pass
     with alone(tmp_path / "run"):

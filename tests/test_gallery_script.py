@@ -3,21 +3,47 @@
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import yaml
 from PIL import Image
+from rich.console import Console
 
 import gallery as script
 import search
 from fashion_lsh import filing
+from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.files import alone
+from fashion_lsh.retrieval.encoding import Encoded, encode
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.run import Run
-from tests.test_scripts import SMALL
+from tests.test_scripts import ROOT, SMALL
 from tests.test_scripts import script as process
+
+KILLED = """
+import os, signal, sys
+import gallery
+from fashion_lsh import filing
+from fashion_lsh.retrieval import gallery_files
+
+def written(path):
+    manifests.extend([path] * (path.name == "manifest.json"))
+    if len(manifests) == 2:  # the other files of the second chunk are there
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(path)
+
+manifests, real = [], gallery_files.written
+filing.CHUNK, gallery_files.written = 5, written
+gallery.main([sys.argv[1], "add", sys.argv[2]])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -113,28 +139,125 @@ def test_what_is_there_already_is_an_error_that_adds_nothing(
     assert ids(run) == before
 
 
+def test_an_id_that_is_there_already_at_the_end_adds_nothing_either(
+    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "one").mkdir()
+    shutil.copy(pictures / "11.png", tmp_path / "one")  # of the last of three chunks
+    called(capsys, run.path, "add", tmp_path / "one")
+    before = ids(run)
+    for _ in range(2):
+        status, printed = called(capsys, run.path, "add", pictures)
+        assert (status, "'11.png' is in the gallery already (1 of 12 are)" in printed) == (2, True)
+        assert ids(run) == before
+        assert not opened(run).adding
+
+
+def test_folders_name_categories_where_there_are_some(
+    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, folder in enumerate(["circle", "a coat"]):
+        (pictures / folder).mkdir()
+        (pictures / f"{number:02}.png").rename(pictures / folder / "1.png")
+    assert called(capsys, run.path, "add", pictures) == (0, "12 pictures filed\n")
+    filed = opened(run).catalogue
+    added = dict(zip(filed.column("id")[-12:], filed.column("category")[-12:], strict=True))
+    assert (added["circle/1.png"], added["a coat/1.png"], added["02.png"]) == ("circle", "a coat", "unknown")
+
+
+def test_a_manifest_may_name_some_categories_or_none(
+    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "some.csv").write_text("path,label\n00.png,circle\n01.png,\n02.png, \n")
+    (pictures / "none.csv").write_text("path\n03.png\n04.png\n")
+    assert called(capsys, run.path, "add", pictures / "some.csv") == (0, "3 pictures filed\n")
+    assert called(capsys, run.path, "add", pictures / "none.csv") == (0, "2 pictures filed\n")
+    assert opened(run).catalogue.column("category")[-5:].tolist() == ["circle", *["unknown"] * 4]
+
+
 @pytest.mark.parametrize("broken", [1, 2])
 def test_a_stopped_addition_leaves_a_whole_gallery_and_goes_on(
     run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, broken: int
 ) -> None:
-    before, chunks, real = ids(run), [], filing._chunk
-
-    def stopped(*arguments: Any) -> filing.Chunk:
-        chunks.append(1)
-        if len(chunks) > broken:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(filing, "_chunk", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        script.main([str(run.path), "add", str(pictures)])
+    shutil.copytree(run.path, whole := run.path.with_name("whole"))
+    called(capsys, whole, "add", pictures)
+    before = ids(run)
+    (pictures / "notes.txt").write_text("no picture")
+    stopped(run, pictures, monkeypatch, broken)
     assert len(ids(run)) == len(before) + 5 * broken
     assert len(opened(run).adding) == 1
-    monkeypatch.setattr(filing, "_chunk", real)
-    said = f"{12 - 5 * broken} pictures filed, {5 * broken} were filed before\n"
-    assert called(capsys, run.path, "add", pictures) == (0, said)
-    assert ids(run) == before + [f"{number:02}.png" for number in range(12)]
+    assert "notes.txt" in (run.path / "skipped.csv").read_text()
+    said = f"{12 - 5 * broken} pictures filed, {5 * broken} were filed before; 1 left out: "
+    assert called(capsys, run.path, "add", pictures) == (0, f"{said}{run.path / 'skipped.csv'} says why\n")
     assert not opened(run).adding
+    assert same(opened(run), opened(Run(whole)))
+
+
+def test_the_rest_of_a_stopped_addition_may_come_another_way(
+    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stopped(run, pictures, monkeypatch, 1)
+    rest = [f'"{pictures.name}/{number:02}.png",{number:02}.png' for number in range(5, 12)]
+    (tmp_path / "rest.csv").write_text("\n".join(["path,id", *rest]))
+    assert called(capsys, run.path, "add", tmp_path / "rest.csv") == (0, "7 pictures filed\n")
+    assert called(capsys, run.path, "add", pictures) == (0, "0 pictures filed, 12 were filed before\n")
+    assert not opened(run).adding
+
+
+def test_a_killed_process_leaves_a_whole_gallery(run: Run, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = ids(run)
+    killed = subprocess.run([sys.executable, "-c", KILLED, run.path, pictures], cwd=ROOT, timeout=200, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(ids(run)) == len(before) + 5
+    assert called(capsys, run.path, "add", pictures) == (0, "7 pictures filed, 5 were filed before\n")
+    assert {path.name.partition("-")[0] for path in run.gallery_folder.iterdir()} == {
+        "manifest.json", "index", "catalogue", "embeddings"
+    }  # fmt: skip
+    assert len(list(run.gallery_folder.iterdir())) == 3 + len(opened(run).embeddings.segments)
+
+
+def test_a_run_without_a_hash_layer_takes_pictures_too(
+    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    searched = run.config["search"] | {"distance": "euclidean"}
+    (run.path / "config.yaml").write_text(yaml.safe_dump(run.config | {"hash": None, "search": searched}))
+    model, one = run.model(), Catalogue.of({"id": ["own"], "picture": ["own"], "category": ["circle"]})
+    encoded = encode(model, torch.zeros((1, 3, 32, 32), dtype=torch.uint8))
+    Gallery.filed(model, encoded, one).save(run.gallery_folder)
+    assert called(capsys, run.path, "add", pictures) == (0, "12 pictures filed\n")
+    assert called(capsys, run.path, "remove", _listed(tmp_path, ["07.png"])) == (0, "1 garments removed\n")
+    assert "embedding to search" in called(capsys, run.path, "stats")[1]
+    assert search.main([str(run.path), str(pictures / "08.png"), "--probes", "all", "--k", "1"]) == 0
+    assert " 08.png " in capsys.readouterr().out
+
+
+def test_a_terminal_sees_how_far_it_is(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    monkeypatch.setattr(filing, "get_console", lambda: console)
+    monkeypatch.setattr("rich.progress.get_console", lambda: console)
+    filing.add(run, str(pictures))
+    assert "12/12" in screen.getvalue()
+    assert "a second" in screen.getvalue()
+
+
+def test_the_latest_run_stays_the_same_while_another_begins(
+    run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latest = run.path.with_name("latest")
+    latest.symlink_to("run")
+    shutil.copytree(run.path, other := run.path.with_name("other"))
+    real = filing.encode
+
+    def meanwhile(*arguments: Any) -> Encoded:
+        latest.unlink()
+        latest.symlink_to("other")
+        return real(*arguments)
+
+    monkeypatch.setattr(filing, "encode", meanwhile)
+    before = ids(run)
+    filing.add(Run(latest), str(pictures))
+    assert (len(ids(run)), len(ids(Run(other)))) == (len(before) + 12, len(before))
 
 
 def test_bad_pictures_are_named_once(run: Run, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,6 +270,12 @@ def test_bad_pictures_are_named_once(run: Run, pictures: Path, capsys: pytest.Ca
     lines = list(csv.reader((run.path / "skipped.csv").open(newline="")))
     assert [line[0] for line in lines] == ["id", "notes.txt", "bad.png"]
     assert "no readable picture" in lines[2][1]
+    (other := pictures.with_name("other")).mkdir()
+    (pictures / "bad.png").rename(other / "bad.png")
+    (pictures / "00.png").rename(other / "new.png")
+    called(capsys, run.path, "add", other)
+    lines = list(csv.reader((run.path / "skipped.csv").open(newline="")))
+    assert [line[0] for line in lines] == ["id", "notes.txt", "bad.png", "bad.png"]  # another one of that name
 
 
 def test_a_picture_that_broke_after_the_scan_is_left_out(
@@ -232,6 +361,34 @@ def test_what_is_wrong_is_said_in_one_line(
     assert said in printed
     folder = tmp_path / "index" if what == "unfinished" else run.gallery_folder
     assert json.loads((folder / "manifest.json").read_text()) == before
+
+
+def same(one: Gallery, other: Gallery) -> bool:
+    """Whether two galleries hold the same."""
+    assert one.codes is not None
+    assert other.codes is not None
+    return (
+        one.catalogue.checksum == other.catalogue.checksum
+        and np.array_equal(one.lists, other.lists)
+        and np.array_equal(one.codes, other.codes)
+        and np.array_equal(one.embeddings[one.rows], other.embeddings[other.rows])
+    )
+
+
+def stopped(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Add these pictures, but end in the forward of a later chunk."""
+    forwards, real = [], filing.encode
+
+    def forward(*arguments: Any) -> Encoded:
+        forwards.append(1)  # one a chunk
+        if len(forwards) > after:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filing, "encode", forward)
+        with pytest.raises(KeyboardInterrupt):
+            script.main([str(run.path), "add", str(pictures)])
 
 
 def _listed(folder: Path, names: list[str]) -> Path:

@@ -14,7 +14,8 @@ import pytest
 from fashion_lsh.report.card import COMMAND
 
 ROOT = Path(__file__).parents[1]
-SMALL = ["backbone=resnet18", "data=folder", "data.image_size=32", "data.batch_size=16", "data.workers=0",
+SMALL = ["backbone=resnet18", "backbone.weights=null", "data=folder",
+         "data.image_size=32", "data.batch_size=16", "data.workers=0",
          "trainer=smoke", "logger=csv", "classifier.epochs=1"]  # fmt: skip
 
 

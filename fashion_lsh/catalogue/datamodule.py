@@ -64,15 +64,15 @@ class GarmentData(pl.LightningDataModule):
         margin: float,
         image_size: int,
         jitter: Annotated[float, Field(ge=0, lt=0.5)],
-        shares: dict[str, float],
+        shares: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]],
         searched: Literal["gallery", "train"],
         leaks: Literal["refuse", "drop"],
-        split_seed: int,
+        split_seed: NonNegativeInt,
         batch_size: PositiveInt,
         workers: NonNegativeInt,
         epoch_pictures: PositiveInt | None,
         balanced: bool,
-        seed: int,
+        seed: NonNegativeInt,
     ) -> None:
         super().__init__()
         self.source: Source = open_source(source, root, split_seed)
@@ -100,7 +100,7 @@ class GarmentData(pl.LightningDataModule):
                 raise ValueError(
                     f"split {name!r} is empty: give it a share (split.shares.{name}) or rows of its own{further}"
                 )
-        _check_categories(full)
+        _check_categories(full, self.searched)
         return full
 
     @property
@@ -209,11 +209,18 @@ class Garments(Dataset[tuple[np.ndarray, int, int]]):
         return table[crop]
 
 
-def _check_categories(catalogue: Catalogue) -> None:
-    """There must be two at least; tell of those that ask and were never trained."""
+def _check_categories(catalogue: Catalogue, searched: str) -> None:
+    """There must be two at least, one that asks must be searched; tell of those that ask and were never trained."""
     if len(catalogue.categories) < 2:
         raise ValueError(f"there is one category, {catalogue.categories[0]!r}: give pictures of two at least")
-    trained, asking = (set(catalogue.column("category")[catalogue.rows(name)]) for name in ("train", "query"))
+    parts = ("train", "query", searched)
+    trained, asking, there = (set(catalogue.column("category")[catalogue.rows(name)]) for name in parts)
+    if not asking & there:
+        raise ValueError(f"no {searched} picture is of a category that asks: there is nothing to be found")
+    if absent := sorted(asking - there):
+        log.warning(
+            "no %s picture of %s: its queries have nothing to find, and are not scored", searched, ", ".join(absent)
+        )
     if unseen := sorted(asking - trained):
         log.warning("no training picture of %s: its queries cannot be named right", ", ".join(unseen))
 

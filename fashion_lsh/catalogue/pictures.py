@@ -4,12 +4,19 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 LARGEST = 100_000_000  # pixels; more would take over 300 MB as RGB
 
 # what PIL's readers raise on damaged files, RuntimeError for AVIF
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, RuntimeError, struct.error)
+
+ORIENTATION = 0x0112  # the EXIF tag, and what makes each of its values upright
+TURNED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit, below, is checked before anything is decoded
 
@@ -31,12 +38,24 @@ def open_picture(path: str | Path) -> np.ndarray:
         with Image.open(path) as image:
             if image.width * image.height > LARGEST:
                 raise PictureError(f"{path}: {image.width} x {image.height} is over {LARGEST:,} pixels: shrink it")
-            return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+            return np.asarray(_upright(_rgb(image), _orientation(image)))
     except PictureError:
         raise
     except UNREADABLE as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"no readable picture ({error})"
         raise PictureError(f"{path}: {reason}") from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """As EXIF tells it; 1, upright, where its block is damaged: the pixels may be whole all the same."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except (*UNREADABLE, TypeError, AttributeError):
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(TURNED[orientation]) if orientation in TURNED else image
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 NEAR = 10  # true neighbours: the first by exact Euclid
 MEASURES = ("map@100", "precision@10", "recall@1", "recall@10")
-BASE = "hamming"  # what differences are told against
 
 Row = dict[str, Any]
 
@@ -81,7 +80,7 @@ class Comparison:
             ]
 
     def _searches(self, search: Search, alpha: float) -> list[Search]:
-        ways = [replace(search, distance=distance) for distance in ("hamming", "euclidean", "tie_break")]
+        ways = [replace(search, distance=distance) for distance in ("hamming", "euclidean", "tie_break")]  # alone first
         shortlists = [replace(search, distance="shortlist", shortlist=length) for length in self.shortlists]
         return [*ways, *shortlists, replace(search, distance="weighted", alpha=alpha)]
 
@@ -108,14 +107,15 @@ def _compared(any_way: Searcher, query: Pictures, searches: list[Search], count:
     arms = {name: _ask(searcher, query.encoded, timed) for name, searcher in searchers.items()}
     milliseconds = interleaved(arms, count)
     found = {name: _scores(searcher, query.encoded, truth) for name, searcher in searchers.items()}
-    base = next(scores for name, scores in found.items() if name.startswith(BASE))
+    alone = {search.distance: found[search.label]["map@100"] for search in searches[:2]}
     nearest = any_way.by(replace(searches[0], distance="euclidean")).hits(query.encoded, NEAR).rows
     rows = []
     for name, searcher in searchers.items():
         scores = {f"item {measure}": float(np.nanmean(found[name][measure])) for measure in MEASURES}
         row: Row = {"scope": "all" if searcher.search.probes == "all" else "predicted category", "search": name}
         row |= scores | _interval("item map@100", found[name]["map@100"], items)
-        row |= _difference(found[name]["map@100"] - base["map@100"], items)
+        for base, scored in alone.items():
+            row |= _difference(f"over {base}", found[name]["map@100"] - scored, items)
         row |= {"neighbours kept": _kept(searcher, query.encoded, nearest), **summary("search", milliseconds[name])}
         rows.append({**row, "gallery": len(searcher.gallery), "queries": len(items), "threads": 1, **environment()})
     return rows
@@ -134,8 +134,8 @@ def _interval(name: str, scores: np.ndarray, items: np.ndarray) -> Row:
     return {f"{name} low": low, f"{name} high": high}
 
 
-def _difference(differences: np.ndarray, items: np.ndarray) -> Row:
-    return {"over hamming": float(np.nanmean(differences))} | _interval("over hamming", differences, items)
+def _difference(name: str, differences: np.ndarray, items: np.ndarray) -> Row:
+    return {name: float(np.nanmean(differences))} | _interval(name, differences, items)
 
 
 def _kept(searcher: Searcher, queries: Encoded, nearest: np.ndarray) -> float:

@@ -71,6 +71,7 @@ def evaluate(searcher: Searcher, query: Pictures) -> Results:
     metrics |= {
         "query/category/map@100_macro": macro_mean(scores["category"]["map@100"], catalogue.labels(names)),
         "query/count": len(catalogue),
+        **{f"query/{name}/scored": int((~np.isnan(found["map@100"])).sum()) for name, found in scores.items()},
         "query/gallery_rows": len(searcher.gallery.catalogue),
         "speed/search_ms": float(np.median(milliseconds)),
         "speed/search_ms_p95": float(np.quantile(milliseconds, 0.95)),

@@ -151,9 +151,9 @@ def _certain(labels: np.ndarray, categories: int) -> np.ndarray:
 
 
 def filed_gallery(model: Model, filed: Filed, masses: np.ndarray) -> Gallery:
-    """Garments filed by the greatest of (N, C) masses; of their catalogue only the items are true."""
+    """Garments filed by the greatest of (N, C) masses; their catalogue knows true labels and items alone."""
     ids = np.arange(len(filed.labels)).astype(str)
-    catalogue = Catalogue.of({"id": ids, "picture": ids, "category": ids, "item": filed.items})
+    catalogue = Catalogue.of({"id": ids, "picture": ids, "category": filed.labels.astype(str), "item": filed.items})
     return Gallery.filed(model, filed.encoded._replace(masses=masses), catalogue)
 
 
@@ -232,8 +232,10 @@ def _scores(searcher: Searcher, asked: Asked, arm: str) -> Row:
     known = np.flatnonzero(items != "")
     filed = dict(zip(items[known], searcher.gallery.lists[known], strict=True))
     wanted = np.array([filed.get(item, -1) for item in asked.items])
+    labels = searcher.gallery.catalogue.column("category")[known].astype(int)
     lists = searcher.search.lists(of.masses)
     return row | {
+        "gallery top-1": float((searcher.gallery.lists[known] == labels).mean()),
         "scored": len(right),
         "top-1": float(right.mean()),
         "list reached": float((lists == wanted[:, None]).any(axis=1).mean()),

@@ -11,6 +11,7 @@ TITLES = (
     "search",
     "item mAP@100",
     "over hamming",
+    "over euclidean",
     "precision@10",
     "recall@1",
     "recall@10",
@@ -36,7 +37,8 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
 def _line(row: Row) -> list[str]:
     plain = (f"{row[f'item {name}']:.3f}" for name in ("precision@10", "recall@1", "recall@10"))
     return [
-        row["search"], _interval(row, "item map@100"), _interval(row, "over hamming"), *plain,
+        row["search"], _interval(row, "item map@100"), _interval(row, "over hamming"), _interval(row, "over euclidean"),
+        *plain,
         f"{row['neighbours kept']:.3f}", f"{row['search_ms']:.3g}",
     ]  # fmt: skip
 

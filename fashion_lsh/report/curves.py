@@ -1,10 +1,12 @@
-"""The numbers behind a report's figures (pure numpy)."""
+"""The numbers behind a report's figures (pure)."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 BINS = 15  # of the reliability diagram, as of the calibration error
 PAIRS = 1 << 26  # codes compared for a figure at most: some seconds
@@ -50,9 +52,8 @@ def learning_curves(sittings: Sequence[Sequence[Mapping[str, float]]], stage: st
 def confusion(true: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Queries of each true category (row) seen as each category (column).  (Q,) and (Q,) str -> (C, C) int64."""
     place = {name: number for number, name in enumerate(names)}
-    counts = np.zeros((len(names), len(names)), dtype=np.int64)
-    np.add.at(counts, ([place[name] for name in true], [place[name] for name in predicted]), 1)
-    return counts
+    seen, meant = (torch.tensor([place[name] for name in labels]) for labels in (predicted, true))
+    return multiclass_confusion_matrix(seen, meant, len(names)).numpy()
 
 
 def shares(counts: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What a wandb dashboard shows of a run."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,11 @@ class Board:
         return getattr(self.run, name)
 
 
+def _id(name: str, folder: Path) -> str:
+    """The same for the same command: the settings' 8 hex, and 4 of the name, which is none of them."""
+    return f"{folder.name}-{hashlib.sha256(name.encode()).hexdigest()[:4]}"
+
+
 @contextmanager
 def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Any]:
     """A Board for the block, its run ended with it, as failed if it raises; None where the settings name no project.
@@ -64,7 +70,9 @@ def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Any]:
         run = wandb.init(
             project=settings["project"],
             dir=folder,
-            id=None if config["fresh"] else folder.name,  # a run that goes on is the same one there, too
+            id=None
+            if config["fresh"]
+            else _id(config["name"], folder),  # a run that goes on is the same one there, too
             resume=None if config["fresh"] else "allow",
             name=f"{config['name']}-{folder.name}",
             group=str(config["name"]),

@@ -42,8 +42,9 @@ def write_report(run: Run) -> Path:
 
 
 def finish(run: Run) -> None:
-    """Give a finished run what it lacks: its report, and the small file of its scores."""
-    if run.metrics and not (run.path / "report" / "index.html").exists():
+    """Give a finished run what it lacks: a report of its scores, and the small file of them."""
+    page, scores = run.path / "report" / "index.html", run.path / "metrics.json"
+    if run.metrics and not (page.exists() and page.stat().st_mtime_ns >= scores.stat().st_mtime_ns):
         write_report(run)
     run.keep_job()
 

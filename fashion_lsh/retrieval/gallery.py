@@ -96,16 +96,24 @@ class Gallery:
         Raises:
             ValueError: an id is there already, or pictures and lines are not as many. Nothing was added then.
         """
+        self.check_new(catalogue)
+        embeddings = self.embeddings.joined(Embeddings.of(encoded.embeddings))
+        rows = len(self.embeddings) + np.arange(len(catalogue))
+        self.index.add(_vectors(self.index, encoded), encoded.predicted, rows)
+        self._now(embeddings, self.catalogue.joined(catalogue))
+
+    def check_new(self, catalogue: Catalogue) -> None:
+        """Hold ids that are to be filed to those that are.
+
+        Raises:
+            ValueError: an id is there already.
+        """
         known = np.isin(catalogue.column("id").astype(str), self.catalogue.column("id").astype(str))
         if known.any():
             raise ValueError(
                 f"{catalogue.column('id')[known][0]!r} is in the gallery already ({known.sum()} of {len(known)} are): "
                 "remove it first, or give it another id"
             )
-        embeddings = self.embeddings.joined(Embeddings.of(encoded.embeddings))
-        rows = len(self.embeddings) + np.arange(len(catalogue))
-        self.index.add(_vectors(self.index, encoded), encoded.predicted, rows)
-        self._now(embeddings, self.catalogue.joined(catalogue))
 
     def remove(self, ids: np.ndarray) -> None:
         """Take garments out, (n,) str ids; their embeddings stay as holes.

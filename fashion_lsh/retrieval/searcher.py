@@ -73,7 +73,7 @@ class Searcher:
         if isinstance(self.search.shortlist, int):
             return index.nearest(codes, lists, max(k, min(self.search.shortlist, len(index))))
         reached = np.append(index.list_sizes(), 0)[lists].sum(axis=1)  # -1 names the 0 behind the last list
-        wanted = np.maximum(k, np.ceil(self.search.shortlist * reached)).astype(np.int64)
+        wanted = np.maximum(k, np.ceil(np.round(self.search.shortlist * reached, 6))).astype(np.int64)
         found = index.nearest(codes, lists, int(wanted.max(initial=k)))
         beyond = np.arange(found.rows.shape[1]) >= wanted[:, None]
         return Hits(np.where(beyond, -1, found.rows), np.where(beyond, np.float32(np.inf), found.distances))

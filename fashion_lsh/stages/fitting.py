@@ -86,21 +86,22 @@ def fit(
     best = torch.load(drafts / "best.ckpt", map_location="cpu", weights_only=True)
     stage.load_state_dict(best["state_dict"])
     stage.to(device(accelerator))  # Lightning leaves it on the CPU
-    calibrate(stage, data)
+    errors = calibrate(stage, data)
     if isinstance(stage, Hasher) and stage.shortens:
         stage.shorten(_features(stage, data))
-    save(stage, final, epoch=int(best["epoch"]), val_accuracy=float(keep.best_model_score or 0))
+    save(stage, final, epoch=int(best["epoch"]), val_accuracy=float(keep.best_model_score or 0), **errors)
     shutil.rmtree(drafts.parent)
     return stage.eval()
 
 
-def calibrate(stage: Stage, data: GarmentData) -> None:
-    """Fit the temperature on `val`; log the calibration error before and after."""
+def calibrate(stage: Stage, data: GarmentData) -> dict[str, float]:
+    """Fit the temperature on `val`; give the calibration error before and after."""
     logits, labels = _val_logits(stage, data)
     temperature = fit_temperature(logits, labels)
     before, after = (calibration_error(logits, labels, t) for t in (1.0, temperature))
     stage.temperature.fill_(temperature)
     log.info("%s: temperature %.3f, ECE on val %.4f before, %.4f after", stage.name, temperature, before, after)
+    return {"ece_before": before, "ece_after": after}
 
 
 def save(stage: Stage, path: Path, **facts: float) -> None:
@@ -119,13 +120,20 @@ def load(kind: type[S], path: Path, accelerator: str = "auto") -> S:
 
     Raises:
         FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or of another version.
     """
     if not path.exists():
         raise FileNotFoundError(
             f"no checkpoint at {path}: the run is not finished; type its train.py command again "
             "(with fresh=true, if its scores are read from a job's file)"
         )
-    return kind.load_from_checkpoint(path, map_location=device(accelerator), weights_only=True).eval()
+    try:
+        return kind.load_from_checkpoint(path, map_location=device(accelerator), weights_only=True).eval()
+    except Exception as error:  # reading bytes that are no checkpoint, or one of other arguments, may fail in any way
+        raise ValueError(
+            f"{path} is damaged, or was made by another version ({type(error).__name__}: "
+            f"{' '.join(str(error).split())}): remove it, and type its train.py command again"
+        ) from error
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -306,7 +306,7 @@ def expected_names(truth: set[str], parts: set[str]) -> set[str]:
     ends = {f"query/{name}/{score}{end}" for name in truth for score in SCORES for end in ("", "_low", "_high")}
     shared = {f"query/item/{score}_{part}" for score in SCORES for part in parts}
     others = {"accuracy", "top5_accuracy", "macro_accuracy", "macro_f1", "count", "gallery_rows"}
-    ends.add("query/category/map@100_macro")
+    ends |= {"query/category/map@100_macro", *(f"query/{name}/scored" for name in truth)}
     return ends | shared | {f"query/{name}" for name in others} | {"speed/search_ms", "speed/search_ms_p95"}
 
 

@@ -145,6 +145,7 @@ def test_distances_are_compared_on_one_gallery(data: GarmentData, tmp_path: Path
         assert row["over hamming low"] <= row["over hamming"] <= row["over hamming high"]
         assert 0 <= row["neighbours kept"] <= 1
     assert found["hamming_all"]["over hamming"] == found["hamming_1"]["over hamming"] == 0
+    assert found["euclidean_all"]["over euclidean"] == found["euclidean_1"]["over euclidean"] == 0
     text, figures = comparison.page(rows)
     assert not figures
     assert all(f"| {name} " in text for name in found)

@@ -48,7 +48,8 @@ def read(folder: Path) -> list[Row]:
         return text
 
     with (folder / "results.csv").open(newline="") as file:
-        return [{name: value(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+        rows = [{name: value(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+    return [row | {"arm": str(row["arm"])} if "arm" in row else row for row in rows]  # `1` is a name
 
 
 @pytest.mark.parametrize(("name", "page"), [("speedup", speedup.page), ("distances", comparison.page)])

@@ -191,7 +191,9 @@ def test_the_epoch_that_was_best_on_val_is_kept_of_equals_the_first(
     matching = [number for number, state in enumerate(stage.seen) if all(torch.equal(kept[n], state[n]) for n in kept)]
     facts = torch.load(tmp_path / "classifier.ckpt", weights_only=True)["facts"]
     assert matching == [best]
-    assert facts == {"epoch": best, "val_accuracy": pytest.approx(max(accuracies))}
+    assert (facts["epoch"], facts["val_accuracy"]) == (best, pytest.approx(max(accuracies)))
+    assert 0 <= facts["ece_before"] <= 1
+    assert 0 <= facts["ece_after"] <= 1
 
 
 @pytest.mark.usefixtures("tiny")

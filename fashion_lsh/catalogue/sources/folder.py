@@ -1,7 +1,8 @@
 """A user's own pictures: in folders by category, or listed in a manifest."""
 
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ class Folder(PictureFiles):
         if self.root.is_dir():
             return _in_folders(self.root, self.unlabelled)
         table = read_table(self.root)
-        if self.unlabelled and "category" not in table.column_names:
-            table = table.append_column("category", pa.array([UNKNOWN] * len(table), pa.string()))
+        if self.unlabelled:
+            table = _labelled(table)
         try:
             if not {"picture", "category"} <= set(table.column_names):
                 return Catalogue(table), {}  # raises, and names the columns
@@ -43,7 +44,11 @@ class Folder(PictureFiles):
             reasons = _reasons(table)
             ids, kept = _texts(table, "id"), pa.array([not reason for reason in reasons], pa.bool_())
             named = enumerate(zip(ids, reasons, strict=True), start=1)
-            left_out = {name or f"row {row}": f"row {row}: {reason}" for row, (name, reason) in named if reason}
+            left_out: dict[str, str] = {}
+            for row, (name, reason) in named:
+                if reason:
+                    key = f"{name} (row {row})" if name in left_out else name or f"row {row}"
+                    left_out[key] = f"row {row}: {reason}"
             return Catalogue(table.filter(kept)), left_out
         except ValueError as error:
             raise ValueError(f"{self.root}: {error}") from error
@@ -51,7 +56,7 @@ class Folder(PictureFiles):
 
 def _in_folders(root: Path, unlabelled: bool) -> tuple[Catalogue, dict[str, str]]:
     """The picture files below a folder, and the other files: id -> reason."""
-    files = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
+    files = [path.relative_to(root) for path in sorted(_below(root)) if path.is_file()]
     files = [path for path in files if not any(part.startswith(".") for part in path.parts)]
     by_split = _are_splits(root, {path.parts[0] for path in files if len(path.parts) > 1 and _is_picture(path)})
     depth = 3 if by_split else 2
@@ -65,6 +70,17 @@ def _in_folders(root: Path, unlabelled: bool) -> tuple[Catalogue, dict[str, str]
         "split": [SPLIT_WORDS[path.parts[0].lower()] if by_split and len(path.parts) > 1 else "" for path in pictures],
     }
     return Catalogue.of(columns), {_shown(path): reason for path, reason in reasons.items() if reason}
+
+
+def _below(root: Path) -> Iterator[Path]:
+    """All files below a folder; linked folders are entered, but none twice."""
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(folder, name) for name in names)
 
 
 def _passed_over(path: Path, depth: int) -> str:
@@ -105,6 +121,13 @@ def _tidy(table: pa.Table, folder: Path) -> pa.Table:
     return _replaced(table, "split", [SPLIT_WORDS.get(word.strip().lower(), word) for word in words])
 
 
+def _labelled(table: pa.Table) -> pa.Table:
+    """Every row with a category: UNKNOWN where the manifest names none."""
+    names = [name if name.strip() else UNKNOWN for name in _texts(table, "category")]
+    others = table.select([name for name in table.column_names if name != "category"])
+    return others.append_column("category", pa.array(names, pa.string()))
+
+
 def _with_ids(table: pa.Table) -> pa.Table:
     """Where the manifest names no ids: the picture, numbered from its second row on; the row where it has none."""
     if "id" in table.column_names:
@@ -123,18 +146,30 @@ def _reasons(table: pa.Table) -> list[str]:
     known: set[tuple[Any, ...]] = set()
     reasons = []
     for picture, category, box in zip(_texts(table, "picture"), _texts(table, "category"), boxes, strict=True):
-        box = tuple(None if side != side else side for side in box)  # Parquet has NaN for no box
+        box = tuple(map(_number, box))
         reasons.append(_reason(picture, category, box, known))
-        known.add((picture, box))
+        if not reasons[-1]:
+            known.add((picture, box))
     return reasons
 
 
 def _reason(picture: str, category: str, box: tuple[Any, ...], known: set[tuple[Any, ...]]) -> str:
     if not picture or not category:
         return f"the manifest names no {'category' if picture else 'path'}"
+    if words := [side for side in box if isinstance(side, str)]:
+        return f"the box of {picture} holds {words[0]!r}, which is no number"
     if any(side is not None for side in box) and (None in box or box[2] <= box[0] or box[3] <= box[1]):
         return f"the box {list(box)} of {picture} has no area"
     return f"{picture} was listed before with the same box; the first is kept" if (picture, box) in known else ""
+
+
+def _number(side: Any) -> float | str | None:
+    """A side of a box; as it stands where it is no number, None where there is none: Parquet has NaN for that."""
+    try:
+        number = float(side) if side not in (None, "") else float("nan")
+    except (TypeError, ValueError):
+        return str(side)
+    return None if number != number else number
 
 
 def _values(table: pa.Table, name: str) -> list[Any]:
