@@ -22,7 +22,6 @@ from fashion_lsh.settings import check
 
 log = logging.getLogger(__name__)
 
-
 PAGES = {"speedup": speedup.page, "distances": comparison.page}
 
 
@@ -37,22 +36,18 @@ def main(cfg: DictConfig) -> float | None:
     run.check_data(data)
     model = run.model()
     if cfg.measure:
-        rows = instantiate(cfg.measure, _convert_="all")(model, data, search, run.path / cfg.name)
-        _page(cfg.name, rows, [run.path / cfg.name, *([Path(cfg.page)] if cfg.page else [])])
+        page = PAGES[cfg.name]
+        text, figures = page(rows := instantiate(cfg.measure, _convert_="all")(model, data, search, run.path))
+        folders = [run.path / cfg.name, *([Path(cfg.page)] if cfg.page else [])]
+        for folder in folders:
+            put(folder, rows, text, figures)
+        log.info("%s\n\nWritten to %s", text, " and ".join(map(str, folders)))
         return None
     searcher = Searcher(model, run.gallery(model.fingerprint()), search)
     results = evaluate(searcher, encode_part(model, data, "query"))
     run.add_search(search.label, results)
     log.info("%s\n\nAdded to %s", describe(run.metrics | results.metrics, settings, search.label), run.path)
     return results.metrics["query/category/map@100"]
-
-
-def _page(name: str, rows: list[dict[str, Any]], folders: list[Path]) -> None:
-    """Write what an experiment measured into the run, and onto the experiment's own page."""
-    text, figures = PAGES[name](rows)
-    for folder in folders:
-        put(folder, rows, text, figures)
-    log.info("%s\n\nWritten to %s", text, " and ".join(map(str, folders)))
 
 
 def _asked(cfg: DictConfig, own: dict[str, Any], typed: list[str]) -> dict[str, Any]:

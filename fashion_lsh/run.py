@@ -87,7 +87,7 @@ class Run:
         try:
             return dict(yaml.safe_load(file.read_text()))
         except (yaml.YAMLError, TypeError, ValueError) as error:
-            raise ValueError(f"{file} is damaged ({one_line(error)}): make the run again with train.py") from error
+            raise ValueError(f"{file} is damaged ({type(error).__name__}): make the run again with train.py") from error
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -234,11 +234,6 @@ class Run:
     def _write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
         with written(self.path / "skipped.csv") as draft, draft.open("w", newline="") as file:
             csv.writer(file).writerows([("id", "reason"), *skipped])
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, on one line."""
-    return " ".join(str(error).split())
 
 
 def _plain(values: np.ndarray) -> np.ndarray:

@@ -161,3 +161,16 @@ def test_hash_none_stays_none_whatever_is_said_of_the_layer() -> None:
     layer = {"_target_": "some.Hasher", "epochs": 4}
     for asked, wanted in ((None, None), ({"epochs": 4}, None), (layer, layer)):
         assert meant({"seed": 1, "hash": asked}) == {"seed": 1, "hash": wanted}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"fresh": "no"}, "fresh='no'"), ({"seed": -1}, "seed=-1"), ({"name": None}, "name=None"),
+     ({"backbone": {"weights": 5}}, "backbone.weights=5"), ({"logger": {"tags": "foo"}}, "logger.tags='foo'"),
+     ({"trainer": {"patience": "two"}}, "trainer.patience='two'"),
+     ({"trainer": {"limit_val_batches": 0}}, "trainer.limit_val_batches=0"),
+     ({"trainer": {"precision": "banana"}}, "trainer.precision='banana'")],
+)  # fmt: skip
+def test_settings_that_go_to_no_constructor_are_held_to_their_types(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        check(settings)

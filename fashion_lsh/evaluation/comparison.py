@@ -53,7 +53,7 @@ class Comparison:
             model: the run's, with a hash layer.
             data: shop_street, which knows items and whose garments can be composed anew.
             search: the run's.
-            folder: where encoded garments are kept, and read when asked for again.
+            folder: of the run, where encoded garments are kept, and read when asked for again.
 
         Raises:
             ValueError: the run has no codes, or its data are not shop_street.

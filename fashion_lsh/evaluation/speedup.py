@@ -86,7 +86,7 @@ class Speedup:
             model: the run's, with a hash layer.
             data: shop_street, whose garments can be composed anew in other looks.
             search: the run's; its shortlist is taken.
-            folder: where encoded garments and the rows of each size are kept, and read when asked for again.
+            folder: of the run, where encoded garments and the rows of each size are kept, and read the next time.
 
         Raises:
             ValueError: the run has no codes, its data are not shop_street, or its shortlist is a share.
@@ -103,7 +103,9 @@ class Speedup:
         composed = joined([own, further(model, source, wanted, folder / "further.npz")]) if wanted else own
         with one_thread():
             asked = _asked(model, data, query, self.queries)
-            sized = (_of_size(model, asked, composed, size, search.shortlist, folder) for size in self.sizes)
+            sized = (
+                _of_size(model, asked, composed, size, search.shortlist, folder / "speedup") for size in self.sizes
+            )
             return [row for rows in sized for row in rows]
 
 

@@ -131,8 +131,8 @@ def load(kind: type[S], path: Path, accelerator: str = "auto") -> S:
         return kind.load_from_checkpoint(path, map_location=device(accelerator), weights_only=True).eval()
     except Exception as error:  # reading bytes that are no checkpoint, or one of other arguments, may fail in any way
         raise ValueError(
-            f"{path} is damaged, or was made by another version ({type(error).__name__}: "
-            f"{' '.join(str(error).split())}): remove it, and type its train.py command again"
+            f"{path} is damaged, or was made by another version ({type(error).__name__}): remove it, and type its "
+            "train.py command again"
         ) from error
 
 

@@ -367,3 +367,10 @@ def test_further_arguments_are_the_trainers(make_data: Make, tmp_path: Path) -> 
     fitted(stage, make_data(), tmp_path, limit_train_batches=0.5, gradient_clip_val=5.0)
     assert stage.trainer.num_training_batches == 1
     assert stage.trainer.gradient_clip_val == 5.0
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no checkpoint"])
+def test_a_damaged_checkpoint_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "hasher.ckpt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"hasher\.ckpt is damaged, or was made by another version"):
+        load(Hasher, tmp_path / "hasher.ckpt")

@@ -302,3 +302,24 @@ def test_only_the_sources_wanted_are_looked_at_for_copies(folder: Path) -> None:
 def test_paths_below_the_manifest_may_be_absolute(folder: Path) -> None:
     (folder / "manifest.csv").write_text(f"path,label\n{folder}/a.png,hat\n")
     assert Folder(str(folder / "manifest.csv")).catalogue().column("id").tolist() == ["a.png"]
+
+
+def test_one_bad_box_cell_is_that_rows_own(tmp_path: Path) -> None:
+    for name in "abc":
+        Image.new("RGB", (40, 40), "red").save(tmp_path / f"{name}.png")
+    rows = "path,label,x1,y1,x2,y2\na.png,hat,9,9,10,18\nb.png,hat,1,1,abc,9\nc.png,,1,1,5,5\nc.png,bag,1,1,5,5\n"
+    (tmp_path / "manifest.csv").write_text(rows)
+    listed, left_out = Folder(str(tmp_path / "manifest.csv")).listed()
+    assert listed.column("picture").tolist() == ["a.png", "c.png"]
+    assert listed.boxes[0].tolist() == [9, 9, 10, 18]
+    assert "'abc', which is no number" in left_out["b.png"]
+
+
+def test_linked_folders_are_entered_but_no_circle_is_walked(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "elsewhere" / "1.png")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "hat").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "again").symlink_to(tmp_path / "root")
+    listed, _ = Folder(str(tmp_path / "root")).listed()
+    assert listed.column("picture").tolist() == ["hat/1.png"]
