@@ -8,7 +8,7 @@ import hydra
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from pytorch_lightning.loggers import WandbLogger
 
 from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate, reference_metrics
 from fashion_lsh.report.dashboard import publish, tracked
@@ -20,7 +20,7 @@ from fashion_lsh.retrieval.searcher import Searcher
 from fashion_lsh.reuse import prepared
 from fashion_lsh.run import Run
 from fashion_lsh.settings import check, meant
-from fashion_lsh.stages.fitting import fit
+from fashion_lsh.stages.fitting import CsvLog, fit
 
 log = logging.getLogger(__name__)
 build = partial(instantiate, _convert_="all")
@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> float:
     run = Run.begin(settings, data)
     if not run.scores:
         with run.logged(), tracked(run.path, settings) as board:
-            loggers = [CSVLogger(run.path, name="logs"), *([WandbLogger(experiment=board)] if board else [])]
+            loggers = [CsvLog(run.path, name="logs"), *([WandbLogger(experiment=board)] if board else [])]
             model = fit(prepared(classifier, run), data, run.path, loggers, **cfg.trainer)
             if hasher:
                 model = fit(prepared(hasher.start_from(model), run), data, run.path, loggers, **cfg.trainer)
@@ -49,7 +49,8 @@ def main(cfg: DictConfig) -> float:
             searcher = Searcher(model, filed, search)
             results = evaluate(searcher, query)
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
-            run.write_results(query, results, reference_metrics(query, gallery) | end_to_end(searcher, data))
+            found = reference_metrics(query, gallery) | end_to_end(searcher, data) | model.facts
+            run.write_results(query, results, found)
             publish(board, run.metrics, query, data.categories, sheet)
     finish(run)
     log.info("\n%s\n\n%s", describe(run.scores, settings, search.label), run.closing)

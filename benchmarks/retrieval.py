@@ -29,6 +29,8 @@ SIZES = (10_000, 100_000, 500_000, 1_000_000, 10_000_000)
 QUERIES, BATCH = 200, 64
 EACH = np.arange(LISTS)
 
+Ask = Callable[[np.ndarray, np.ndarray, int], object]
+
 
 def retrieval_figures() -> dict[str, float]:
     """All ratios and times, by name."""
@@ -68,28 +70,37 @@ def searches() -> dict[str, float]:
     floats.add(np.random.default_rng(2).random((ROWS // 5, LENGTH), dtype=np.float32))
     bare = index._index
 
-    def single(of: Callable[[np.ndarray, np.ndarray, int], object], lists: np.ndarray) -> Callable[[int], object]:
-        return lambda at: of(queries[[at]], lists[[at]], K)
+    def asking(of: Ask, lists: np.ndarray, count: int = 1, k: int = K) -> Callable[[int], object]:
+        def ask(at: int) -> object:
+            some = np.arange(at, at + count) % QUERIES
+            return of(queries[some], lists[some], k)
+
+        return ask
 
     def faiss_call(codes: np.ndarray, lists: np.ndarray, k: int) -> object:
         return ivf_tools.search_preassigned(bare, codes, k, lists)
 
-    def batch(of: Callable[[np.ndarray, np.ndarray, int], object]) -> Callable[[int], object]:
-        return lambda at: of(*(np.take(part, range(at, at + BATCH), axis=0, mode="wrap") for part in (queries, one)), K)
+    def flat_call(codes: np.ndarray, _: np.ndarray, k: int) -> object:
+        return flat.search(codes, k)
 
-    whole = {"flat": lambda at: flat.search(queries[[at]], K)}
-    beside_flat = times({"one_list": single(index.search, one), **whole})
-    beside_all = times({"all_lists": single(index.search, all_lists), **whole})
-    beside_faiss = times({"one_list": single(index.search, one), "one_list_faiss": single(faiss_call, one)})
-    batches = times({"ours": batch(index.search), "faiss": batch(faiss_call)})
+    def over_flat(count: int, k: int) -> float:
+        took = times({name: asking(of, one, count, k) for name, of in (("ours", index.search), ("flat", flat_call))})
+        return took["flat"] / took["ours"]
+
+    beside_all = times({"all_lists": asking(index.search, all_lists), "flat": asking(flat_call, one)})
+    beside_faiss = times({"one_list": asking(index.search, one), "one_list_faiss": asking(faiss_call, one)})
+    batches = times({"ours": asking(index.search, one, BATCH), "faiss": asking(faiss_call, one, BATCH)})
     others = times({
-        "one_list_exact": single(index.nearest, one),
+        "one_list_exact": asking(index.nearest, one),
         "numpy": lambda at: np.argpartition(hamming(queries[[at]], codes)[0], K),
         "flat_l2_100k": lambda _: floats.search(np.full((1, LENGTH), 0.5, dtype=np.float32), K),
     })  # fmt: skip
     return {
-        **{f"{name}_ms": value for name, value in (beside_all | beside_flat | beside_faiss | others).items()},
-        "one_list_speedup_over_flat": beside_flat["flat"] / beside_flat["one_list"],
+        **{f"{name}_ms": value for name, value in (beside_all | beside_faiss | others).items()},
+        "one_list_speedup_over_flat": over_flat(BATCH, 10),
+        "one_list_speedup_over_flat_k100": over_flat(BATCH, 100),
+        "one_list_speedup_over_flat_single": over_flat(1, 10),
+        "one_list_speedup_over_flat_single_k100": over_flat(1, 100),
         "call_over_faiss": batches["ours"] / batches["faiss"],
         "single_call_extra_us": 1000 * (beside_faiss["one_list"] - beside_faiss["one_list_faiss"]),
         "all_lists_over_flat": beside_all["all_lists"] / beside_all["flat"],

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,20 @@ def written(path: str | Path) -> Iterator[Path]:
         raise OSError(f"{path} could not be written ({reason}): free some space, or choose another folder") from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def check_writable(folder: str | Path) -> None:
+    """Make a folder where there is none, and hold it to taking files.
+
+    Raises:
+        OSError: it does not; names it.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"{folder} takes no files ({error.strerror or error}): choose another folder") from error
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """Further pictures into the gallery of a finished run, and out of it again."""
 
-import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
@@ -11,19 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from rich import get_console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fashion_lsh.catalogue.catalogue import BOX, Catalogue
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.pictures import PictureError, open_picture
 from fashion_lsh.catalogue.sources.folder import Folder
 from fashion_lsh.files import alone
+from fashion_lsh.progress import progress
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.run import Run
-
-log = logging.getLogger(__name__)
 
 CHUNK = 2000  # pictures between two saves of the gallery
 BATCH = 64  # pictures a forward
@@ -121,25 +116,11 @@ def _absolute(catalogue: Catalogue, source: Folder, crop: str) -> Catalogue:
 
 
 def _chunks(model: Model, catalogue: Catalogue) -> Iterator[Chunk]:
-    """All pictures, some at a time; a terminal shows how far they are, elsewhere it is logged."""
-    began, total, shown = time.perf_counter(), len(catalogue), get_console().is_terminal
-    columns = TextColumn("Filing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
-    with ThreadPoolExecutor() as pool, Progress(*columns, TimeRemainingColumn(), disable=not shown) as bar:
-        task = bar.add_task("", total=total, rate="")
-
-        def rate() -> float:
-            return bar.tasks[0].completed / (time.perf_counter() - began)
-
-        def step(count: int) -> None:
-            bar.advance(task, count)
-            bar.update(task, rate=f"{rate():.0f} a second")
-
+    """All pictures, some at a time."""
+    total = len(catalogue)
+    with ThreadPoolExecutor() as pool, progress("filing", total) as step:
         for start in range(0, total, CHUNK):
-            rows = catalogue.take(np.arange(start, min(start + CHUNK, total)))
-            yield _chunk(model, rows, pool, step)
-            done = start + len(rows)
-            if not shown:
-                log.info("%d of %d pictures, %.0f a second, %.0f s left", done, total, rate(), (total - done) / rate())
+            yield _chunk(model, catalogue.take(np.arange(start, min(start + CHUNK, total))), pool, step)
 
 
 def _chunk(model: Model, rows: Catalogue, pool: Executor, step: Callable[[int], None]) -> Chunk:

@@ -22,7 +22,7 @@ from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.protocol import Pictures, Results
-from fashion_lsh.files import alone, written
+from fashion_lsh.files import alone, check_writable, written
 from fashion_lsh.keys import portable, run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
@@ -57,10 +57,13 @@ class Run:
 
         Raises:
             ValueError: the run's name is no name of a folder, or is that of the link to the latest run.
+            OSError: the folder for its scores (`jobs`) takes no files.
         """
         name = str(settings["name"])
         if Path(name).name != name or name in ("", "..", "latest"):
             raise ValueError(f"{name=}: give the name of one folder, and not `latest`")
+        if settings["jobs"]:
+            check_writable(settings["jobs"])
         path = Path(settings["runs"]) / name / run_key(settings, data.checksum)
         if settings["fresh"] and path.exists():
             with alone(path):

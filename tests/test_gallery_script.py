@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from rich.console import Console
 
 import gallery as script
 import search
@@ -229,16 +227,6 @@ def test_a_run_without_a_hash_layer_takes_pictures_too(
     assert "embedding to search" in called(capsys, run.path, "stats")[1]
     assert search.main([str(run.path), str(pictures / "08.png"), "--probes", "all", "--k", "1"]) == 0
     assert " 08.png " in capsys.readouterr().out
-
-
-def test_a_terminal_sees_how_far_it_is(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = StringIO()
-    console = Console(file=screen, force_terminal=True, width=100)
-    monkeypatch.setattr(filing, "get_console", lambda: console)
-    monkeypatch.setattr("rich.progress.get_console", lambda: console)
-    filing.add(run, str(pictures))
-    assert "12/12" in screen.getvalue()
-    assert "a second" in screen.getvalue()
 
 
 def test_the_latest_run_stays_the_same_while_another_begins(

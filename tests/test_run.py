@@ -197,6 +197,15 @@ def test_a_job_file_keeps_the_scores_when_the_folder_is_gone(
     assert Run.begin({**settings, "jobs": None}, data).scores == {}
 
 
+def test_a_place_for_scores_that_takes_no_files_is_found_before_anything_is_written(
+    settings: dict[str, Any], data: GarmentData, tmp_path: Path
+) -> None:
+    (tmp_path / "jobs").write_text("no folder")
+    with pytest.raises(OSError, match=r"jobs takes no files \(File exists\): choose another folder"):
+        Run.begin({**settings, "jobs": str(tmp_path / "jobs")}, data)
+    assert not Path(settings["runs"]).exists()
+
+
 def test_data_that_have_changed_are_refused(
     settings: dict[str, Any], data: GarmentData, make_data: Callable[..., GarmentData]
 ) -> None:

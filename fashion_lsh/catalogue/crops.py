@@ -59,3 +59,17 @@ def jitter(box: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarr
     least = 0.51  # half a pixel and room for rounding
     sides = [np.minimum(moved[:2], middle - least), np.maximum(moved[2:], middle + least)]
     return np.concatenate(sides).astype(np.float32)
+
+
+def random_part(box: np.ndarray, least: float, rng: np.random.Generator) -> np.ndarray:
+    """A random part of a box (4,) xyxy, of `least` to all of its area and 3/4 to 4/3 of its aspect, for training.
+
+    A pixel of it stays at least.
+
+    The random resized crop of C. Szegedy et al.: Going Deeper with Convolutions, CVPR 2015, section 6.
+    """
+    area, aspect = rng.uniform(least, 1), np.exp(rng.uniform(-np.log(4 / 3), np.log(4 / 3)))
+    extent = box[2:] - box[:2]
+    kept = np.maximum(extent * np.minimum(1, np.sqrt([area * aspect, area / aspect])), np.minimum(extent, 1.01))
+    corner = box[:2] + rng.random(2) * (extent - kept)
+    return np.concatenate([corner, corner + kept]).astype(np.float32)

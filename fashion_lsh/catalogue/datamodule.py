@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fashion_lsh.catalogue.catalogue import BOX, Catalogue
-from fashion_lsh.catalogue.crops import clamp, cut, jitter
+from fashion_lsh.catalogue.crops import clamp, cut, jitter, random_part, widen
 from fashion_lsh.catalogue.sampler import EpochSampler
 from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.catalogue.splits import check_disjoint, split, without_leaks
@@ -42,6 +42,7 @@ class GarmentData(pl.LightningDataModule):
         margin: share of the box added on each side of a crop.
         image_size: side of a crop in pixels.
         jitter: how far each side of a training crop moves at most, as a share of its width or height.
+        least_area: the least share of its area that a training crop keeps (a random resized crop); 1: all of it.
         shares: share of each split, for data sets without splits of their own.
         searched: the split that is searched; `train` is the protocol of Lin et al. 2015.
         leaks: what to do where train shares a garment with the pictures that test it, in splits that came with the
@@ -64,6 +65,7 @@ class GarmentData(pl.LightningDataModule):
         margin: float,
         image_size: int,
         jitter: Annotated[float, Field(ge=0, lt=0.5)],
+        least_area: Annotated[float, Field(gt=0, le=1)],
         shares: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]],
         searched: Literal["gallery", "train"],
         leaks: Literal["refuse", "drop"],
@@ -77,7 +79,8 @@ class GarmentData(pl.LightningDataModule):
         super().__init__()
         self.source: Source = open_source(source, root, split_seed)
         self.keep = {"category": categories, "source": sources}
-        self.crop, self.margin, self.image_size, self.jitter = crop, margin, image_size, jitter
+        self.crop, self.margin, self.image_size = crop, margin, image_size
+        self.jitter, self.least_area = jitter, least_area
         self.shares, self.searched, self.leaks, self.split_seed = dict(shares), searched, leaks, split_seed
         self.batch_size, self.workers, self.epoch_pictures = batch_size, workers, epoch_pictures
         self.balanced, self.seed = balanced, seed
@@ -182,7 +185,8 @@ class Garments(Dataset[tuple[np.ndarray, int, int]]):
         self.source, self.augment, self.seed = data.source, augment, data.seed
         self.pictures, self.labels = data.catalogue.column("picture"), data.labels
         self.boxes = data.crop_boxes
-        self.margin, self.size, self.jitter = data.margin, data.image_size, data.jitter
+        self.margin, self.size = data.margin, data.image_size
+        self.jitter, self.least_area = data.jitter, data.least_area
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, int, int]:
         """(row, epoch) -> ((S, S, 3) uint8, label, row)."""
@@ -196,12 +200,15 @@ class Garments(Dataset[tuple[np.ndarray, int, int]]):
         return cut(picture, box, self.margin, self.size)
 
     def _augmented(self, picture: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Box moved, mirrored half of the time, brightness and contrast changed."""
+        """Box moved and cut, mirrored half of the time, brightness and contrast changed."""
         height, width = picture.shape[:2]
-        whole = np.array([0, 0, width, height], dtype=np.float32)
-        moved = jitter(whole if np.isnan(box).any() else clamp(box, width, height), self.jitter, rng)
-        moved = np.clip(moved, 0, [width, height, width, height])
-        crop = cut(picture, moved, 0.0 if np.isnan(box).any() else self.margin, self.size)
+        whole = np.isnan(box).any()
+        region = np.array([0, 0, width, height], dtype=np.float32) if whole else clamp(box, width, height)
+        region = np.clip(jitter(region, self.jitter, rng), 0, [width, height, width, height])
+        region = clamp(widen(region, 0.0 if whole else self.margin), width, height)
+        if self.least_area < 1:
+            region = random_part(region, self.least_area, rng)
+        crop = cut(picture, region, 0.0, self.size)
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
         contrast, brightness = rng.uniform(0.8, 1.25), rng.uniform(-24, 24)

@@ -10,13 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich import get_console
-from rich.progress import track
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.crops import clamp
 from fashion_lsh.catalogue.pictures import PictureError, open_picture
 from fashion_lsh.files import cache_folder, checksum, written
+from fashion_lsh.progress import counted
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +73,8 @@ def scan(folder: Path, names: Sequence[str]) -> dict[str, Seen]:
     remembered = _remembered(kept)
     known = {name: seen for name, (state, seen) in remembered.items() if state == states.get(name) and not seen.problem}
     missing = [name for name in names if name not in known]
-    hidden = len(missing) < FEW or not get_console().is_terminal
     with ThreadPoolExecutor() as pool:
-        for chunk in track(list(_chunks(missing)), "Opening pictures", transient=True, disable=hidden):
+        for chunk in counted(_chunks(missing), "opening pictures", len(missing), len):
             known |= zip(chunk, pool.map(lambda name: _look(folder / name), chunk), strict=True)
             remembered |= {name: (states[name], known[name]) for name in chunk}
             _remember(kept, remembered)

@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from rich import get_console
-from rich.progress import track
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 from fashion_lsh.files import written
+from fashion_lsh.progress import progress
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode
 
 log = logging.getLogger(__name__)
@@ -116,9 +115,10 @@ def _composed(compose: Callable[[int, int], Composed], count: int) -> Iterator[C
     stops = [min(start + CHUNK, count) for start in starts]
     with ProcessPoolExecutor(1) as pool:
         waiting = [pool.submit(compose, *job) for job in zip(starts[:2], stops[:2], strict=True)]
-        hidden = not get_console().is_terminal
-        for number in track(range(len(starts)), "Composing", transient=True, disable=hidden):
-            ready = waiting.pop(0).result()
-            if number + 2 < len(starts):
-                waiting.append(pool.submit(compose, starts[number + 2], stops[number + 2]))
-            yield ready
+        with progress("composing and encoding", count) as step:
+            for number, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+                ready = waiting.pop(0).result()
+                if number + 2 < len(starts):
+                    waiting.append(pool.submit(compose, starts[number + 2], stops[number + 2]))
+                yield ready
+                step(stop - start)

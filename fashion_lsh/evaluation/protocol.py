@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from rich import get_console
-from rich.progress import track
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import Batch, GarmentData, Part
@@ -23,6 +21,7 @@ from fashion_lsh.evaluation.results import (
     query_table,
 )
 from fashion_lsh.evaluation.scores import DEPTH, Scores, Truth
+from fashion_lsh.progress import counted
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode
 from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.index import FloatIndex
@@ -64,7 +63,7 @@ def evaluate(searcher: Searcher, query: Pictures) -> Results:
     }
     names = searcher.model.categories
     table = query_table(searcher.search.label, catalogue, _answers(searcher, encoded, hits, milliseconds), scores)
-    metrics = classification(encoded, catalogue.labels(names)) | means("query", scores)
+    metrics = classification(encoded, catalogue.labels(names), catalogue.column("item")) | means("query", scores)
     metrics |= intervals("query", scores, catalogue.column("item"))
     if "item" in scores:
         metrics |= by_shared_garment(scores["item"], catalogue, searcher.gallery.catalogue)
@@ -80,20 +79,21 @@ def evaluate(searcher: Searcher, query: Pictures) -> Results:
 
 
 def reference_metrics(query: Pictures, gallery: Pictures) -> dict[str, float]:
-    """Means of the rows that every table has: `rows/<row>/<item or category>/<metric>`."""
+    """Means, with intervals, of the rows that every table has: `rows/<row>/<item or category>/<metric>`."""
     metrics: dict[str, float] = {}
     found = truths(query.catalogue, gallery.catalogue)
     rows = {name: reference_rows(query, gallery, truth) for name, truth in found.items()}
     for row in rows["category"]:
-        metrics |= means(f"rows/{row}", {name: scores[row] for name, scores in rows.items()})
+        scores = {name: found[row] for name, found in rows.items()}
+        metrics |= means(f"rows/{row}", scores) | intervals(f"rows/{row}", scores, query.catalogue.column("item"))
     return metrics
 
 
 def encode_part(model: Model, data: GarmentData, part: Part) -> Pictures:
     """Encode one part of the data."""
-    batches = track(data.loader(part), f"Encoding {part}", transient=True, disable=not get_console().is_terminal)
-    encoded, looks = encode_all(model, batches)
-    return Pictures(data.garments(part), encoded, looks)
+    garments = data.garments(part)
+    batches = counted(data.loader(part), f"encoding {part}", len(garments), lambda batch: len(batch.labels))
+    return Pictures(garments, *encode_all(model, batches))
 
 
 def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[str, np.ndarray]]:

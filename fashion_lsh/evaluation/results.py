@@ -46,14 +46,19 @@ def means(prefix: str, scores: Mapping[str, Scores]) -> dict[str, float]:
 
 def intervals(prefix: str, scores: Mapping[str, Scores], items: np.ndarray) -> dict[str, float]:
     """95 % bootstrap intervals of those means, all queries of an item drawn together: `…_low` and `…_high`."""
-    _, numbers = np.unique(items.astype(str), return_inverse=True)
-    groups = np.where(items == "", len(items) + np.arange(len(items)), numbers)
     ends: dict[str, float] = {}
     for truth, found in scores.items():
         for name, values in found.items():
-            low, high = confidence_interval(values, groups)
-            ends |= {f"{prefix}/{truth}/{name}_low": low, f"{prefix}/{truth}/{name}_high": high}
+            ends |= ends_of(f"{prefix}/{truth}/{name}", values, items)
     return ends
+
+
+def ends_of(name: str, values: np.ndarray, items: np.ndarray) -> dict[str, float]:
+    """`<name>_low` and `<name>_high` of the mean of (Q,) values; queries without an item, "", are drawn alone."""
+    _, numbers = np.unique(items.astype(str), return_inverse=True)
+    groups = np.where(items == "", len(items) + np.arange(len(items)), numbers)
+    low, high = confidence_interval(values, groups)
+    return {f"{name}_low": low, f"{name}_high": high}
 
 
 def by_shared_garment(item_scores: Scores, query: Catalogue, gallery: Catalogue) -> dict[str, float]:
@@ -84,15 +89,16 @@ def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean([values[scored & (labels == label)].mean() for label in np.unique(labels[scored])]))
 
 
-def classification(encoded: Encoded, labels: np.ndarray) -> dict[str, float]:
-    """`query/accuracy`, `…/top5_accuracy`, `…/macro_accuracy` and `…/macro_f1` of the category head."""
+def classification(encoded: Encoded, labels: np.ndarray, items: np.ndarray) -> dict[str, float]:
+    """`query/accuracy` with its interval, `…/top5_accuracy`, `…/macro_accuracy`, `…/macro_f1` of the category head."""
     masses, truth = from_numpy(encoded.masses), from_numpy(labels)
     count = masses.shape[1]
     top5 = multiclass_accuracy(masses, truth, count, average="micro", top_k=min(5, count))
-    return {
+    right = (encoded.predicted == labels).astype(float)
+    return ends_of("query/accuracy", right, items) | {
         "query/accuracy": float(multiclass_accuracy(masses, truth, count, average="micro")),
         "query/top5_accuracy": float(top5),
-        "query/macro_accuracy": macro_mean((encoded.predicted == labels).astype(float), labels),
+        "query/macro_accuracy": macro_mean(right, labels),
         "query/macro_f1": float(multiclass_f1_score(masses, truth, count, average="macro")),
     }
 

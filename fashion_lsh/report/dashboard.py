@@ -1,6 +1,7 @@
 """What a wandb dashboard shows of a run."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,10 @@ import wandb
 from fashion_lsh.evaluation.protocol import Pictures
 from fashion_lsh.report.sheets import Tile, drawn
 
+log = logging.getLogger(__name__)
+
 Handle = Any  # wandb.Run; its own types are loose
+TIMEOUT_S = 30.0  # for wandb to answer
 BEST = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # kept in the summary, not the last
 
 
@@ -67,7 +71,8 @@ def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Any]:
         return
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
     with _staged_in(folder / "wandb" / "data"):
-        run = wandb.init(
+        run = _begun(
+            mode,
             project=settings["project"],
             dir=folder,
             id=None
@@ -78,8 +83,7 @@ def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Any]:
             group=str(config["name"]),
             tags=[*settings["tags"], config["backbone"]["name"], config["data"]["source"]],
             config=dict(config),
-            mode=mode,  # type: ignore[arg-type]
-            settings=wandb.Settings(silent=True),
+            settings=wandb.Settings(silent=True, init_timeout=TIMEOUT_S),
         )
         try:
             yield Board(run)
@@ -87,6 +91,17 @@ def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Any]:
             wandb.finish(exit_code=1)
             raise
         wandb.finish()
+
+
+def _begun(mode: str, **options: Any) -> Handle:
+    """A wandb run; offline where wandb is not reached."""
+    try:
+        return wandb.init(mode=mode, **options)  # type: ignore[arg-type]
+    except wandb.errors.CommError as error:
+        reason = str(error).partition("\n")[0]
+        log.warning("wandb is not reached (%s): the run is tracked offline, `wandb sync` sends it later", reason)
+        wandb.teardown()  # its process holds the run's id still
+        return wandb.init(mode="offline", **options)
 
 
 def publish(

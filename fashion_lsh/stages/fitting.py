@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import CSVLogger, Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from torch.nn import functional
@@ -86,31 +86,32 @@ def fit(
     best = torch.load(drafts / "best.ckpt", map_location="cpu", weights_only=True)
     stage.load_state_dict(best["state_dict"])
     stage.to(device(accelerator))  # Lightning leaves it on the CPU
-    errors = calibrate(stage, data)
+    stage.facts = {f"{stage.name}/best_epoch": int(best["epoch"]) + 1, **calibrate(stage, data)}
+    stage.facts[f"{stage.name}/val/accuracy"] = float(keep.best_model_score or 0)
     if isinstance(stage, Hasher) and stage.shortens:
         stage.shorten(_features(stage, data))
-    save(stage, final, epoch=int(best["epoch"]), val_accuracy=float(keep.best_model_score or 0), **errors)
+    save(stage, final)
     shutil.rmtree(drafts.parent)
     return stage.eval()
 
 
 def calibrate(stage: Stage, data: GarmentData) -> dict[str, float]:
-    """Fit the temperature on `val`; give the calibration error before and after."""
+    """Fit the temperature on `val`; give `<stage>/val/ece_before`, the calibration error, and `…_after`."""
     logits, labels = _val_logits(stage, data)
     temperature = fit_temperature(logits, labels)
     before, after = (calibration_error(logits, labels, t) for t in (1.0, temperature))
     stage.temperature.fill_(temperature)
     log.info("%s: temperature %.3f, ECE on val %.4f before, %.4f after", stage.name, temperature, before, after)
-    return {"ece_before": before, "ece_after": after}
+    return {f"{stage.name}/val/ece_before": before, f"{stage.name}/val/ece_after": after}
 
 
-def save(stage: Stage, path: Path, **facts: float) -> None:
-    """Write weights and hyper-parameters, whole or not at all."""
+def save(stage: Stage, path: Path) -> None:
+    """Write weights, hyper-parameters and facts, whole or not at all."""
     content = {
         "state_dict": {name: value.cpu() for name, value in stage.state_dict().items()},  # opens without a GPU
         "hyper_parameters": dict(stage.hparams),
         "pytorch-lightning_version": version("pytorch-lightning"),
-        "facts": facts,
+        "facts": dict(stage.facts),
     }
     _write(content, path)
 
@@ -141,6 +142,17 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         _write(checkpoint, Path(path))
+
+
+class CsvLog(CSVLogger):
+    """Lightning's CSV log, that names its file where it cannot be written."""
+
+    def save(self) -> None:
+        try:
+            super().save()
+        except OSError as error:
+            reason = error.strerror or error
+            raise OSError(f"{self.log_dir} could not be written to ({reason}): free some space, then go on") from error
 
 
 class Best(ModelCheckpoint):

@@ -3,6 +3,8 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import pytorch_lightning as pl
@@ -45,6 +47,7 @@ class Stage(pl.LightningModule, ABC):
     threshold = 0.5
     bits: int | None = None
     temperature: Tensor
+    facts: Mapping[str, float] = MappingProxyType({})  # what its fit found on `val`, by metric name
 
     def __init__(
         self, name: str, backbone: str, categories: list[str], image_size: int, margin: float, frozen: bool
@@ -88,6 +91,9 @@ class Stage(pl.LightningModule, ABC):
     def masses(self, logits: Tensor) -> Tensor:
         """(B, C) logits -> (B, C) softmax masses at the fitted temperature."""
         return (logits / self.temperature).softmax(dim=1)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.facts = checkpoint.get("facts", {})  # one that is being fitted has none yet
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self._loss(self(batch.images), batch.labels)

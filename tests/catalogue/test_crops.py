@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fashion_lsh.catalogue.crops import clamp, cut, jitter, widen
+from fashion_lsh.catalogue.crops import clamp, cut, jitter, random_part, widen
 
 HEIGHT, WIDTH = 40, 60
 PICTURE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -155,3 +155,27 @@ def test_box_on_a_picture_is_not_moved_off_it(box: np.ndarray, width: int, heigh
     assume((visible[2:] - visible[:2] >= 1).all())
     moved = jitter(clamp(box, width, height), 0.4, np.random.default_rng(seed))
     assert math.prod(cut(np.zeros((height, width, 3), np.uint8), moved, 0.0, 4).shape) == 48
+
+
+@given(boxes(), st.floats(0.01, 1), st.integers(0, 99))
+def test_random_part_stays_in_its_box_and_keeps_its_share(box: np.ndarray, least: float, seed: int) -> None:
+    part = random_part(box, least, np.random.default_rng(seed))
+    assert (part[:2] >= box[:2] - 0.01).all()
+    assert (part[2:] <= box[2:] + 0.01).all()
+    kept, extent = part[2:] - part[:2], box[2:] - box[:2]
+    assert (kept >= np.minimum(extent, 1) - 1e-3).all()
+    assert kept.prod() <= extent.prod() + 0.1
+    assert (kept / extent >= np.sqrt(least * 3 / 4) - 1e-3).all()  # a thin part: least area, extreme aspect
+
+
+def test_random_part_draws_areas_aspects_and_places_evenly() -> None:
+    box = np.array([100, 200, 500, 400], dtype=np.float32)
+    parts = np.stack([random_part(box, 0.35, np.random.default_rng(seed)) for seed in range(2000)])
+    shares = (parts[:, 2:] - parts[:, :2]) / (box[2:] - box[:2])
+    areas, aspects = shares.prod(axis=1), np.log(shares[:, 0] / shares[:, 1])
+    assert 0.34 < areas.min() < 0.37
+    assert 0.9 < areas.max() <= 1 + 1e-6
+    assert abs(aspects.mean()) < 0.02
+    assert np.abs(aspects).max() <= np.log(4 / 3) + 1e-6
+    middles = (parts[:, :2] + parts[:, 2:]) / 2
+    assert np.allclose(middles.mean(axis=0), [300, 300], atol=4)

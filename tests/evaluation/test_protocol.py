@@ -183,9 +183,11 @@ def test_reference_metrics_are_means_named_by_row_and_truth() -> None:
     query, gallery = pictures(0, 12), pictures(1, 150)
     metrics = reference_metrics(query, gallery)
     names = ("random", "predicted_category", "float", "code", "colour_histogram")
-    assert set(metrics) == {
-        f"rows/{row}/{truth}/{s}" for row in names for truth in ("category", "item") for s in SCORES
-    }
+    kinds = [
+        f"{truth}/{score}{end}" for truth in ("category", "item") for score in SCORES for end in ("", "_low", "_high")
+    ]
+    assert set(metrics) == {f"rows/{row}/{kind}" for row in names for kind in kinds}
+    assert all(metrics[name] >= metrics[f"{name}_low"] for name in metrics if f"{name}_low" in metrics)
     truth = truths(query.catalogue, gallery.catalogue)["item"]
     mean = np.nanmean(reference_rows(query, gallery, truth)["float"]["recall@1"])
     assert metrics["rows/float/item/recall@1"] == pytest.approx(mean)
@@ -305,7 +307,16 @@ def test_batches_of_any_size_encode_alike(bits: int | None, make_data: Callable[
 def expected_names(truth: set[str], parts: set[str]) -> set[str]:
     ends = {f"query/{name}/{score}{end}" for name in truth for score in SCORES for end in ("", "_low", "_high")}
     shared = {f"query/item/{score}_{part}" for score in SCORES for part in parts}
-    others = {"accuracy", "top5_accuracy", "macro_accuracy", "macro_f1", "count", "gallery_rows"}
+    others = {
+        "accuracy",
+        "accuracy_low",
+        "accuracy_high",
+        "top5_accuracy",
+        "macro_accuracy",
+        "macro_f1",
+        "count",
+        "gallery_rows",
+    }
     ends |= {"query/category/map@100_macro", *(f"query/{name}/scored" for name in truth)}
     return ends | shared | {f"query/{name}" for name in others} | {"speed/search_ms", "speed/search_ms_p95"}
 

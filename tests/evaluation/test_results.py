@@ -117,8 +117,12 @@ def test_classification_against_plain_counting(count: int) -> None:
         seen, true = masses.argmax(axis=1) == category, labels == category
         if seen.any() or true.any():
             f1.append(2 * (seen & true).sum() / (seen.sum() + true.sum()))
-    found = classification(Encoded(masses, None, masses), labels)
+    items = np.array([f"item {number // 2}" for number in range(40)])
+    found = classification(Encoded(masses, None, masses), labels, items)
+    low, high = confidence_interval((ranks == 0).astype(float), items)
     assert found == {
+        "query/accuracy_low": low,
+        "query/accuracy_high": high,
         "query/accuracy": pytest.approx((ranks == 0).mean()),
         "query/top5_accuracy": pytest.approx((ranks < 5).mean()),
         "query/macro_accuracy": pytest.approx(np.mean([(ranks[labels == c] == 0).mean() for c in set(labels)])),
@@ -133,7 +137,7 @@ def test_macro_mean_gives_each_label_the_same_weight() -> None:
 
 def test_macro_accuracy_leaves_out_categories_that_nothing_shows() -> None:
     masses = np.eye(3, dtype=np.float32)[[0, 0, 1, 2, 0]]  # nothing is of category 2
-    found = classification(Encoded(masses, None, masses), np.array([0, 0, 1, 1, 1]))
+    found = classification(Encoded(masses, None, masses), np.array([0, 0, 1, 1, 1]), np.array([""] * 5))
     assert found["query/macro_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
     assert found["query/accuracy"] == pytest.approx(0.6)
 

@@ -172,6 +172,24 @@ def test_whether_one_is_logged_in_is_asked_without_a_prompt_and_a_network(
         assert run.offline
 
 
+def test_where_wandb_is_not_reached_the_run_is_tracked_offline(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = wandb.init
+
+    def unreached(mode: str, **options: Any) -> Any:
+        if mode == "online":
+            raise wandb.errors.CommError("no such host\nConsider increasing the init_timeout setting")
+        return real(mode=mode, **options)
+
+    monkeypatch.setattr(wandb, "init", unreached)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    with tracked(folder, CONFIG) as run:
+        assert run.offline
+    assert list(folder.glob("wandb/offline-run-*"))
+    assert "wandb is not reached (no such host): the run is tracked offline" in caplog.text
+
+
 def published(folder: Path) -> Path:
     """Publish, and give the folder of the tables it wrote."""
     with tracked(folder, CONFIG) as run:

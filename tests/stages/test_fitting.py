@@ -12,7 +12,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from PIL import Image
-from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
 
 from fashion_lsh.catalogue.datamodule import Batch, GarmentData
@@ -20,7 +19,7 @@ from fashion_lsh.stages import fitting
 from fashion_lsh.stages.backbones import Backbone
 from fashion_lsh.stages.calibration import fit_temperature
 from fashion_lsh.stages.classifier import Classifier
-from fashion_lsh.stages.fitting import calibrate, fit, load, save
+from fashion_lsh.stages.fitting import CsvLog, calibrate, fit, load, save
 from fashion_lsh.stages.hasher import Hasher
 from fashion_lsh.stages.stage import Stage
 
@@ -153,7 +152,10 @@ def test_a_set_that_can_be_learnt_is_learnt(kind: type[Stage], coloured: Garment
     with torch.inference_mode():
         right = [stage(batch.images).logits.argmax(1) == batch.labels for batch in coloured.loader("gallery")]
     assert torch.cat(right).float().mean() > 0.8  # a third by chance
-    assert torch.load(tmp_path / "run" / f"{stage.name}.ckpt", weights_only=True)["facts"]["val_accuracy"] > 0.8
+    assert (
+        torch.load(tmp_path / "run" / f"{stage.name}.ckpt", weights_only=True)["facts"][f"{stage.name}/val/accuracy"]
+        > 0.8
+    )
 
 
 @pytest.mark.usefixtures("tiny")
@@ -163,7 +165,7 @@ def test_one_checkpoint_is_left_and_it_opens_alone(kind: type[Stage], make_data:
     assert files(tmp_path) == [f"{stage.name}.ckpt"]
     content = torch.load(tmp_path / f"{stage.name}.ckpt", weights_only=True)
     assert content["hyper_parameters"] == dict(stage.hparams)
-    assert content["facts"]["epoch"] == 0
+    assert content["facts"][f"{stage.name}/best_epoch"] == 1
 
 
 def test_a_fitted_stage_answers_the_same_to_the_bit_when_it_is_opened_again(make_data: Make, tmp_path: Path) -> None:
@@ -189,11 +191,12 @@ def test_the_epoch_that_was_best_on_val_is_kept_of_equals_the_first(
     kept = fitted(stage, make_data(), tmp_path).state_dict()
     del kept["temperature"]
     matching = [number for number, state in enumerate(stage.seen) if all(torch.equal(kept[n], state[n]) for n in kept)]
-    facts = torch.load(tmp_path / "classifier.ckpt", weights_only=True)["facts"]
+    facts = load(type(stage), tmp_path / "classifier.ckpt").facts
     assert matching == [best]
-    assert (facts["epoch"], facts["val_accuracy"]) == (best, pytest.approx(max(accuracies)))
-    assert 0 <= facts["ece_before"] <= 1
-    assert 0 <= facts["ece_after"] <= 1
+    assert facts["classifier/best_epoch"] == best + 1
+    assert facts["classifier/val/accuracy"] == pytest.approx(max(accuracies))
+    assert 0 <= facts["classifier/val/ece_before"] <= 1
+    assert 0 <= facts["classifier/val/ece_after"] <= 1
 
 
 @pytest.mark.usefixtures("tiny")
@@ -317,10 +320,10 @@ def test_a_fit_ends_after_so_many_epochs_without_a_better_one(
 @pytest.mark.parametrize("limit", [0, 100, 5000])
 def test_on_a_full_disk_the_old_checkpoint_stays_and_the_error_says_why(limit: int, tmp_path: Path) -> None:
     path = tmp_path / "classifier.ckpt"
-    save(stage_of(), path, epoch=1)
+    save(stage_of(), path)
     before = path.read_bytes()
     with full_disk(limit), pytest.raises(OSError, match=r"classifier\.ckpt could not be written \(File too large\)"):
-        save(stage_of(), path, epoch=2)
+        save(stage_of(), path)
     assert files(tmp_path) == ["classifier.ckpt"]
     assert path.read_bytes() == before
 
@@ -334,9 +337,19 @@ def test_a_fit_that_the_disk_stopped_leaves_no_draft_and_can_go_on(make_data: Ma
     assert same(fitted(stage_of(epochs=2), make_data(), tmp_path / "stopped").state_dict(), whole.state_dict())
 
 
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    log = CsvLog(tmp_path, name="logs", version="")
+    log.log_metrics({"classifier/train/loss": 1.0}, 0)
+    with (
+        full_disk(0),
+        pytest.raises(OSError, match=r"logs.* could not be written to \(File too large\): free some space"),
+    ):
+        log.save()
+
+
 @pytest.mark.usefixtures("tiny")
 def test_what_is_measured_while_fitting_is_logged_under_the_stages_name(make_data: Make, tmp_path: Path) -> None:
-    logger = CSVLogger(tmp_path, name="logs", version="")
+    logger = CsvLog(tmp_path, name="logs", version="")
     fit(stage_of(Hasher, epochs=1), make_data(batch_size=3), tmp_path, [logger], accelerator="cpu")
     header = (tmp_path / "logs" / "metrics.csv").read_text().splitlines()[0].split(",")
     val = {"hasher/val/accuracy", "hasher/val/loss", "hasher/val/macro_f1"}

@@ -2,7 +2,9 @@
 
 import gzip
 import math
+import shutil
 import socket
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -156,9 +158,12 @@ def _folder(root: str | None) -> Path:
 def _download(cache: Path) -> None:
     from torchvision.datasets import FashionMNIST  # slow to import, seldom needed
 
+    cache.mkdir(parents=True, exist_ok=True)
     try:
-        with _patience(TIMEOUT_S):
-            FashionMNIST(root=str(cache), download=True)
+        with tempfile.TemporaryDirectory(dir=cache) as draft, _patience(TIMEOUT_S):
+            FashionMNIST(root=draft, download=True)
+            shutil.rmtree(cache / "FashionMNIST", ignore_errors=True)  # what an older version left half-done
+            Path(draft, "FashionMNIST").rename(cache / "FashionMNIST")
     except (OSError, RuntimeError) as error:  # no network, no mirror that answers, a checksum that differs
         raise FileNotFoundError(f"Fashion-MNIST could not be downloaded ({error}). {_ways()}") from error
 

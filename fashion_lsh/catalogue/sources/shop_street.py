@@ -17,6 +17,7 @@ from fashion_lsh.catalogue.sources.garments import data_checksum
 from fashion_lsh.catalogue.sources.grounds import SIDE
 from fashion_lsh.catalogue.sources.wardrobe import TRAIN, VAL, Further, Wardrobe
 from fashion_lsh.files import cache_folder, written
+from fashion_lsh.progress import counted
 
 VERSION = 1  # of the drawing: raise it when one pixel or one row comes out otherwise, and old caches are left alone
 CHUNK = 240  # pictures a process composes at a time
@@ -134,7 +135,7 @@ class ShopStreet:
         rows: list[dict[str, Any]] = []
         with path.open("wb") as file:  # not through a map: on a full disk that ends the process without a word
             np.lib.format.write_array_header_1_0(file, header)
-            for part, described in self._parts(workers):
+            for part, described in counted(self._parts(workers), "composing", self.count, lambda part: len(part[0])):
                 file.write(part.tobytes())
                 rows += described
         return rows

@@ -131,7 +131,8 @@ def test_debian_then_the_download_kept_then_a_new_download(tmp_path, monkeypatch
     monkeypatch.setattr(torchvision.datasets, "FashionMNIST", download)
     assert FashionMnist().folder == raw
     assert FashionMnist().folder == raw
-    assert asked == [str(raw.parents[1])]
+    assert [Path(root).parent for root in asked] == [raw.parents[1]]  # beside its place, then renamed
+    assert sorted(path.name for path in raw.parents[1].iterdir()) == ["FashionMNIST"]
     write(tmp_path / "debian", counts)
     assert FashionMnist().folder == tmp_path / "debian"
 
@@ -146,6 +147,19 @@ def test_without_network_three_ways_are_named(tmp_path, monkeypatch, error):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="apt-get install dataset-fashion-mnist"):
         FashionMnist()
+
+
+def test_of_a_download_that_stops_nothing_stays(tmp_path, monkeypatch):
+    def stop(root: str, download: bool) -> None:
+        write(Path(root) / "FashionMNIST" / "raw", {"train": 10})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torchvision.datasets, "FashionMNIST", stop)
+    monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "debian")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        FashionMnist()
+    assert not list((tmp_path / "fashion_lsh").iterdir())
 
 
 def test_pack_chooses_single_pictures_of_each_category_by_a_fixed_seed():
