@@ -176,7 +176,10 @@ def read_table(path: str | Path) -> pa.Table:
     try:
         table = _read_csv(path) if path.suffix.lower() == ".csv" else pa.parquet.read_table(path)
     except (ValueError, OSError, pa.ArrowException) as error:  # pyarrow has all three for a damaged file
-        raise ValueError(f"{path}: {error}") from error
+        hint = ": save it as CSV in UTF-8" if "UTF8" in str(error) else ""
+        raise ValueError(f"{path}: {error}{hint}") from error
+    if table.num_columns == 1 and any(sign in table.column_names[0] for sign in ";\t"):
+        raise ValueError(f"{path} has one column, {table.column_names[0]!r}: part its cells by commas")
     taken = set(table.column_names)
     if len(taken) < table.num_columns:
         raise ValueError(f"{path}: a name stands twice among its columns {', '.join(table.column_names)}: rename one")

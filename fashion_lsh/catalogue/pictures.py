@@ -32,7 +32,7 @@ def open_picture(path: str | Path) -> np.ndarray:
     frame is taken.
 
     Raises:
-        PictureError: it is missing, no picture, truncated, or larger than LARGEST pixels.
+        PictureError: it is missing, no picture, truncated, of floating-point pixels, or larger than LARGEST pixels.
     """
     try:
         with Image.open(path) as image:
@@ -60,9 +60,10 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 def _rgb(image: Image.Image) -> Image.Image:
     """Any mode -> RGB."""
+    if image.mode == "F":
+        raise ValueError("pixels of floating point, whose white nobody tells: save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # 16-bit grey; PIL alone would clip it to white
-        values = np.asarray(image, dtype=np.int64)
-        image = Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, "white")

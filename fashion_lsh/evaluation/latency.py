@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from fashion_lsh.retrieval.index import threads
+from fashion_lsh.retrieval.partitioned import threads
 
 WARM_UP = 20
 

@@ -159,22 +159,28 @@ def _picture_table(sheet: Sequence[Sequence[Tile]], columns: Sequence[str]) -> w
     """One row a query; a row with fewer hits than others ends in None."""
     table = wandb.Table(columns=list(columns))
     for row in sheet:
-        pictures = [wandb.Image(tile.picture, caption=_caption(tile), boxes=_boxes(tile)) for tile in row]
+        pictures = [_picture(tile) for tile in row]
         table.add_data(*pictures, *[None] * (len(columns) - len(pictures)))
     return table
+
+
+def _picture(tile: Tile) -> wandb.Image:
+    """A tile's picture with its box; of a crop what it is cut from."""
+    picture, box = tile.whole or (tile.picture, tile.box)
+    return wandb.Image(picture, caption=_caption(tile), boxes=_boxes(tile, box))
 
 
 def _caption(tile: Tile) -> str:
     return f"{tile.caption} {tile.mark}".strip()
 
 
-def _boxes(tile: Tile) -> dict[str, Any] | None:
+def _boxes(tile: Tile, box: np.ndarray | None) -> dict[str, Any] | None:
     """The box of a tile's garment, as wandb draws it over the picture."""
-    if tile.box is None or np.isnan(tile.box).any():
+    if box is None or np.isnan(box).any():
         return None
-    position = dict(zip(("minX", "minY", "maxX", "maxY"), tile.box.tolist(), strict=True))
-    box = {"position": position, "domain": "pixel", "class_id": 0, "box_caption": tile.caption}
-    return {"garment": {"box_data": [box], "class_labels": {0: "garment"}}}
+    position = dict(zip(("minX", "minY", "maxX", "maxY"), box.tolist(), strict=True))
+    drawn_box = {"position": position, "domain": "pixel", "class_id": 0, "box_caption": tile.caption}
+    return {"garment": {"box_data": [drawn_box], "class_labels": {0: "garment"}}}
 
 
 def _pr_curve(masses: np.ndarray, labels: np.ndarray, categories: Sequence[str]) -> Any:

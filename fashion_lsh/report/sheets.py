@@ -14,23 +14,27 @@ from fashion_lsh.catalogue.pictures import open_picture
 from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.evaluation.protocol import Pictures
 from fashion_lsh.files import written
+from fashion_lsh.report.letters import font_for
 from fashion_lsh.report.words import one_line
 from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.searcher import Found, Searcher
 
 TILE, GAP, LINE, HEAD = 112, 10, 16, 44
+LARGEST = 512  # side of the pictures that a dashboard shows
 INK, PAPER = "#222222", "#ffffff"
 MARKS = {"same item": "#009e73", "same category": "#e69f00", "other category": "#d55e00"}  # told apart by all eyes
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a sheet: (H, W, 3) uint8, a caption, and one of MARKS or none."""
+    """One picture of a sheet: (H, W, 3) uint8, a caption, one of MARKS or none, a box to draw; for a crop what it is
+    cut from, where that is to be had: a picture and its box."""
 
     picture: np.ndarray
     caption: str = ""
     mark: str = ""
     box: np.ndarray | None = None
+    whole: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> None:
@@ -46,7 +50,7 @@ def drawn(rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> Image.Image
     draw = ImageDraw.Draw(sheet)
     _key(draw, {tile.mark for tiles in rows for tile in tiles})
     for column, title in enumerate(columns):
-        draw.text((GAP + column * (TILE + GAP), HEAD - 18), title, INK, _font(13))
+        draw.text((GAP + column * (TILE + GAP), HEAD - 18), title, INK, font_for(title, 12))
     for number, tiles in enumerate(rows):
         for column, tile in enumerate(tiles):
             _paste(sheet, draw, tile, GAP + column * (TILE + GAP), HEAD + number * (TILE + LINE + GAP))
@@ -72,7 +76,8 @@ def query_sheet(path: Path, data: GarmentData, query: Pictures, searcher: Search
             for hit in hits.rows[number, :8]
             if hit >= 0
         ]
-        rows.append([Tile(picture, f"is {category}", box=box), crop, *found])
+        small, its_box = shrunk(picture, box)
+        rows.append([Tile(small, f"is {category}", box=its_box), crop, *found])
     contact_sheet(path, rows, ["query", "its crop", *(f"hit {place}" for place in range(1, 9))])
     return rows
 
@@ -93,7 +98,18 @@ def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: 
     """The crop of one gallery row, captioned with its category; what was added later is named by its full path."""
     name = gallery.column("picture")[row]
     picture = open_picture(name) if Path(name).is_absolute() else source.picture(name)
-    return Tile(cut(picture, gallery.boxes[row], margin, TILE), gallery.column("category")[row], mark)
+    box = gallery.boxes[row]
+    crop = cut(picture, box, margin, TILE)
+    return Tile(crop, gallery.column("category")[row], mark, whole=shrunk(picture, box))
+
+
+def shrunk(picture: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A picture (H, W, 3) of LARGEST pixels a side at most, and its box (4,) with it."""
+    scale = min(1.0, LARGEST / max(picture.shape[:2]))
+    if scale == 1:
+        return picture, box
+    size = [max(1, round(scale * side)) for side in picture.shape[1::-1]]
+    return np.asarray(Image.fromarray(picture).resize((size[0], size[1]))), box * np.float32(scale)
 
 
 def mark_of(query: Catalogue, number: int, gallery: Catalogue, row: int) -> str:
@@ -116,10 +132,11 @@ def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y:
         draw.rectangle(tuple(corners.tolist()), outline="#1f78ff", width=2)
     if tile.mark:
         draw.rectangle((x - 2, y - 2, x + TILE + 1, y + TILE + 1), outline=MARKS[tile.mark], width=4)
-    draw.text((x, y + TILE + 3), _shortened(tile.caption, _font(12)), INK, _font(12))
+    font = font_for(tile.caption, 11)
+    draw.text((x, y + TILE + 3), _shortened(tile.caption, font), INK, font)
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _shortened(text: str, font: ImageFont.FreeTypeFont) -> str:
     """As much of a caption as a tile is wide, on one line."""
     text = one_line(text) if text else text
     if font.getlength(text) <= TILE:
@@ -134,9 +151,6 @@ def _key(draw: ImageDraw.ImageDraw, used: set[str]) -> None:
     for mark, colour in MARKS.items():
         if mark in used:
             draw.rectangle((x, 6, x + 12, 18), fill=colour)
-            draw.text((x + 17, 5), mark, INK, _font(12))
-            x += 34 + int(draw.textlength(mark, _font(12)))
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+            font = font_for(mark, 11)
+            draw.text((x + 17, 5), mark, INK, font)
+            x += 34 + int(draw.textlength(mark, font))

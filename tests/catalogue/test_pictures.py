@@ -1,6 +1,8 @@
 """Every kind of picture file comes out upright RGB, or is named with what is wrong with it."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,40 @@ def test_too_large_picture_is_named_before_it_is_decoded(tmp_path: Path, monkeyp
     monkeypatch.setattr(pictures, "LARGEST", UPRIGHT.size // 3 - 1)
     with pytest.raises(PictureError, match=rf"^{path}: 48 x 32 is over 1,535 pixels: shrink it$"):
         open_picture(path)
+
+
+def test_picture_of_20_000_by_20_000_is_named_and_not_decoded(tmp_path: Path) -> None:
+    path = saved(tmp_path / "huge.png", Image.new("1", (20_000, 20_000)))
+    with pytest.raises(PictureError, match=rf"^{path}: 20000 x 20000 is over 100,000,000 pixels: shrink it$"):
+        open_picture(path)
+
+
+def test_pixels_of_floating_point_are_named(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.tif", np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4))
+    with pytest.raises(PictureError, match=rf"^{path}: no readable picture \(pixels of floating point"):
+        open_picture(path)
+
+
+def test_colours_of_16_bits_and_alpha_are_scaled(tmp_path: Path) -> None:
+    rows = [struct.pack(">B4H4H", 0, 51200, 0, 0, 65535, 51200, 0, 0, 0)]  # one line: no filter, red, and none of it
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 6, 0, 0, 0)), (b"IDAT", zlib.compress(b"".join(rows)))]
+    path = tmp_path / "a.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in [*parts, (b"IEND", b"")]))
+    assert_near(open_picture(path), np.array([[[200, 0, 0], [255, 255, 255]]], dtype=np.uint8), 1)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def test_a_damaged_exif_block_leaves_the_pixels(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path / "a.jpg", UPRIGHT, exif=exif, quality=95)
+    content = path.read_bytes()
+    at = content.index(b"Exif\0\0") + 6
+    path.write_bytes(content[:at] + b"\xff" * 20 + content[at + 20 :])  # no byte order, no table
+    assert_near(open_picture(path)[8::16, 12::24], COLOURS, 12)
 
 
 def test_picture_of_the_largest_size_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,9 @@ import pytest
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 from fashion_lsh.evaluation import speedup as module
+from fashion_lsh.evaluation.arms import ARMS, DISTANCES
 from fashion_lsh.evaluation.comparison import Comparison
-from fashion_lsh.evaluation.speedup import ARMS, DISTANCES, Speedup
+from fashion_lsh.evaluation.speedup import Speedup
 from fashion_lsh.report import comparison, speedup
 from fashion_lsh.report.pages import put
 from fashion_lsh.retrieval.search import Search

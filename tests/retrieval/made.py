@@ -20,7 +20,8 @@ from fashion_lsh.retrieval.codes import hamming, pack
 from fashion_lsh.retrieval.encoding import Encoded
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.hits import Hits
-from fashion_lsh.retrieval.index import FloatIndex, HashIndex, PartitionedIndex
+from fashion_lsh.retrieval.index import FloatIndex, HashIndex
+from fashion_lsh.retrieval.partitioned import PartitionedIndex
 from fashion_lsh.retrieval.search import Probes, Search
 
 CATEGORIES, BITS, DEPTH, PRINT = 4, 9, 6, "one model"

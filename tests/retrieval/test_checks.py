@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fashion_lsh.retrieval import index as module
+from fashion_lsh.retrieval import index, partitioned
 from fashion_lsh.retrieval.checks import LAST_ROW
 from fashion_lsh.retrieval.index import FloatIndex, HashIndex
 from tests.retrieval.made import kinds
@@ -34,8 +34,9 @@ def refused(message: str) -> Iterator[None]:
 
     names = ("add_preassigned", "search_preassigned", "range_search_preassigned")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match=message):  # noqa: PT012
-        patch.setattr(module, "preassigned", SimpleNamespace(**dict.fromkeys(names, called)))
-        patch.setattr(module.faiss, "IDSelectorBatch", called)
+        for module in (index, partitioned):
+            patch.setattr(module, "preassigned", SimpleNamespace(**dict.fromkeys(names, called)))
+        patch.setattr(partitioned.faiss, "IDSelectorBatch", called)
         yield
 
 

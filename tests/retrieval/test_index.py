@@ -11,7 +11,8 @@ from fashion_lsh.retrieval.checks import LAST_ROW
 from fashion_lsh.retrieval.codes import pack
 from fashion_lsh.retrieval.distances import rerank
 from fashion_lsh.retrieval.hits import Hits
-from fashion_lsh.retrieval.index import FloatIndex, HashIndex, threads
+from fashion_lsh.retrieval.index import FloatIndex, HashIndex
+from fashion_lsh.retrieval.partitioned import threads
 from tests.retrieval.made import (
     Library,
     assert_inside,

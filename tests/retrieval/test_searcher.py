@@ -14,7 +14,7 @@ from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.hits import Hits
-from fashion_lsh.retrieval.index import threads
+from fashion_lsh.retrieval.partitioned import threads
 from fashion_lsh.retrieval.search import Probes, Search
 from fashion_lsh.retrieval.searcher import Searcher
 from tests.retrieval.made import (

@@ -1,6 +1,7 @@
 """A user's own pictures: in folders by category, or listed in a manifest."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ class Folder(PictureFiles):
         try:
             if not {"picture", "category"} <= set(table.column_names):
                 return Catalogue(table), {}  # raises, and names the columns
-            table = _with_ids(_tidy(table, self.folder))
+            table = _with_ids(_tidy(_with_sides(table), self.folder))
             reasons = _reasons(table)
             ids, kept = _texts(table, "id"), pa.array([not reason for reason in reasons], pa.bool_())
             named = enumerate(zip(ids, reasons, strict=True), start=1)
@@ -119,6 +120,25 @@ def _tidy(table: pa.Table, folder: Path) -> pa.Table:
         return table
     words = _texts(table, "split")
     return _replaced(table, "split", [SPLIT_WORDS.get(word.strip().lower(), word) for word in words])
+
+
+def _with_sides(table: pa.Table) -> pa.Table:
+    """A column `box`, of four numbers a cell (as `10 20 110 220`, `[10,20,110,220]` or a list), as x1, y1, x2, y2."""
+    if "box" not in table.column_names:
+        return table
+    boxes = [_sides(value) for value in table["box"].to_pylist()]
+    for name, sides in zip(BOX, zip(*boxes, strict=True), strict=True):
+        table = table.append_column(name, pa.array(sides, pa.string()))
+    return table
+
+
+def _sides(cell: Any) -> tuple[str | None, ...]:
+    """The four sides as they are written; a cell of another length stands whole as the first: it is no number."""
+    text = "" if cell is None else str(cell)
+    sides = re.findall(r"[^\s,;()\[\]]+", text)
+    if len(sides) == len(BOX):
+        return tuple(sides)
+    return (text if sides else None, None, None, None)
 
 
 def _labelled(table: pa.Table) -> pa.Table:

@@ -323,3 +323,44 @@ def test_linked_folders_are_entered_but_no_circle_is_walked(tmp_path: Path) -> N
     (tmp_path / "elsewhere" / "again").symlink_to(tmp_path / "root")
     listed, _ = Folder(str(tmp_path / "root")).listed()
     assert listed.column("picture").tolist() == ["hat/1.png"]
+
+
+@pytest.mark.parametrize("cell", ["2 3 20 30", "[2, 3, 20, 30]", "(2;3;20;30)", "2.0\t3.0 20 30.0"])
+def test_a_box_may_stand_in_one_cell(folder: Path, cell: str) -> None:
+    (folder / "boxes.csv").write_text(f'path,label,box\na.png,hat,"{cell}"\nbelow/b.png,bag,\n')
+    kept = Folder(str(folder / "boxes.csv")).catalogue()
+    assert kept.boxes[0].tolist() == [2, 3, 20, 30]
+    assert np.isnan(kept.boxes[1]).all()
+
+
+def test_a_box_may_be_a_list_of_parquet(folder: Path) -> None:
+    table = pa.table({"path": ["a.png", "below/b.png"], "label": ["hat", "bag"], "box": [[2, 3, 20, 30], None]})
+    pa.parquet.write_table(table, folder / "boxes.parquet")
+    kept = Folder(str(folder / "boxes.parquet")).catalogue()
+    assert kept.boxes[0].tolist() == [2, 3, 20, 30]
+    assert np.isnan(kept.boxes[1]).all()
+
+
+@pytest.mark.parametrize(("cell", "reason"), [
+    ("2 3 20", "holds '2 3 20', which is no number"),
+    ("left 3 20 30", "holds 'left', which is no number"),
+    ("20 3 2 30", "has no area"),
+])  # fmt: skip
+def test_a_cell_that_is_no_box_is_named(folder: Path, cell: str, reason: str) -> None:
+    (folder / "boxes.csv").write_text(f"path,label,box\na.png,hat,{cell}\nbelow/b.png,bag,\n")
+    source = Folder(str(folder / "boxes.csv"))
+    assert source.catalogue().column("id").tolist() == ["below/b.png"]
+    assert reason in source.skipped["a.png"]
+
+
+def test_a_manifest_in_another_code_says_the_way_out(folder: Path) -> None:
+    (folder / "old.csv").write_bytes("path,label\na.png,外套\n".encode("gbk"))
+    with pytest.raises(ValueError, match=r"old\.csv: .*save it as CSV in UTF-8"):
+        Folder(str(folder / "old.csv")).catalogue()
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_a_manifest_parted_by_other_signs_says_the_way_out(folder: Path, sign: str) -> None:
+    (folder / "other.csv").write_text(f"path{sign}label\na.png{sign}hat\n")
+    with pytest.raises(ValueError, match=r"other\.csv has one column, .*: part its cells by commas"):
+        Folder(str(folder / "other.csv")).catalogue()
