@@ -34,6 +34,7 @@ def main(cfg: DictConfig) -> float | None:
     check(settings)
     search, data = (instantiate(settings[group], _convert_="all") for group in ("search", "data"))
     run.check_data(data)
+    data = run.cropped(data)
     model = run.model()
     if cfg.measure:
         page = PAGES[cfg.name]

@@ -10,11 +10,13 @@ import numpy as np
 from tabulate import tabulate
 
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.found import Choice
 from fashion_lsh.catalogue.pictures import open_picture
 from fashion_lsh.report.sheets import found_sheet
 from fashion_lsh.retrieval.search import Probes
 from fashion_lsh.retrieval.searcher import Found, Searcher
 from fashion_lsh.run import Run
+from fashion_lsh.stages.detector import Detector
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -22,29 +24,63 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = _arguments().parse_args(words)
     try:
         run = Run(asked.run)
-        searcher = _searcher(run, asked.probes)
+        searcher, detector = _searcher(run, asked.probes), run.detector()
     except (OSError, ValueError) as error:
         print(f"search.py: {error}", file=sys.stderr)
         return 2
-    box = np.array(asked.box, dtype=np.float32) if asked.box else None
-    found: dict[Path, Found] = {}
+    answers: list[tuple[np.ndarray, np.ndarray | None, Found]] = []
+    answered = 0
     for path in asked.pictures:
         try:
-            found[path] = searcher.find(open_picture(path), box, asked.k)
+            picture = open_picture(path)
+            garments = _garments(run, detector, picture, asked)
+            found = [(name, box, searcher.find(picture, box, asked.k)) for name, box in garments]
         except ValueError as error:
             named = "" if str(path) in str(error) else f"{path}: "
             print(f"search.py: skipped {named}{error}", file=sys.stderr)
             continue
-        print(_answer(path, found[path], searcher.gallery.catalogue))
-    if asked.sheet and found:
-        rows = [(open_picture(path), box, answer) for path, answer in found.items()]
+        answered += 1
+        answers += [(picture, box, answer) for _, box, answer in found]
+        for name, _, answer in found:
+            print(_answer(f"{path}{name}", answer, searcher.gallery.catalogue))
+    if asked.sheet and answers:
         try:
-            found_sheet(asked.sheet, run.source(), searcher, rows)
+            found_sheet(asked.sheet, run.source(), searcher, answers)
         except (OSError, ValueError) as error:  # the gallery's pictures are elsewhere, say
             print(f"search.py: no sheet: {error}", file=sys.stderr)
             return 1
         print(f"Sheet: {asked.sheet}")
-    return 0 if len(found) == len(asked.pictures) else 1
+    return 0 if answered == len(asked.pictures) else 1
+
+
+def _garments(
+    run: Run, detector: Detector | None, picture: np.ndarray, asked: argparse.Namespace
+) -> list[tuple[str, np.ndarray | None]]:
+    """What in a picture is asked with: a name for it, and its box.
+
+    Raises:
+        ValueError: the run has no detector that could count garments, or it does not see so many.
+    """
+    if asked.box:
+        return [("", np.array(asked.box, dtype=np.float32))]
+    if detector is None:
+        if asked.garment:
+            raise ValueError("this run has no detector to count garments: give --box X1 Y1 X2 Y2")
+        return [("", None)]
+    choice = run.choice or Choice("given", 0.0, 0.0, "whole")
+    boxes = detector.find([picture])[0].above(choice.score, choice.smallest)
+    if not len(boxes.scores):
+        if choice.fallback == "skip":
+            raise ValueError("no garment is seen in it: give --box X1 Y1 X2 Y2")
+        return [(", no garment is seen: the whole of it", None)]
+    if asked.garment and asked.garment > len(boxes.scores):
+        raise ValueError(f"--garment {asked.garment}: {len(boxes.scores)} are seen in it")
+    wanted = [asked.garment - 1] if asked.garment else range(len(boxes.scores))
+    return [(f", garment {number + 1} at {_corners(boxes.corners[number])}", boxes.corners[number]) for number in wanted]
+
+
+def _corners(box: np.ndarray) -> str:
+    return " ".join(f"{side:.0f}" for side in box)
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -54,6 +90,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--k", type=_count, default=12, help="hits a picture (default 12)")
     parser.add_argument("--probes", type=_probes, help="categories searched: 1, 2, …, all, or a softmax mass (0.95)")
     parser.add_argument("--box", type=float, nargs=4, metavar=("X1", "Y1", "X2", "Y2"), help="the garment, in pixels")
+    parser.add_argument("--garment", type=_count, metavar="N", help="the N-th that the detector sees; else all of them")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="draw the pictures and their hits into this file")
     return parser
 
@@ -65,19 +102,19 @@ def _searcher(run: Run, probes: Probes | None) -> Searcher:
     return Searcher(model, run.gallery(model.fingerprint()), search)
 
 
-def _answer(path: Path, found: Found, gallery: Catalogue) -> str:
+def _answer(asked: str, found: Found, gallery: Catalogue) -> str:
     rows = [row for row in found.hits.rows[0] if row >= 0]
     hits = [
         (place, gallery.column("id")[row], gallery.column("category")[row], gallery.column("picture")[row], distance)
         for place, (row, distance) in enumerate(zip(rows, found.hits.distances[0], strict=False), start=1)
     ]
     table = tabulate(hits, headers=["", "garment", "category", "picture", "distance"], floatfmt=".3f")
-    return f"{path}: {found.category} ({found.mass:.0%})\n{table}\n"
+    return f"{asked}: {found.category} ({found.mass:.0%})\n{table}\n"
 
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a number of hits, at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number, at least 1")
     return int(text)
 
 

@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
+from fashion_lsh.evaluation.boxes import box_scores
 from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate, reference_metrics
 from fashion_lsh.report.dashboard import publish, tracked
 from fashion_lsh.report.page import finish
@@ -36,10 +37,15 @@ def main(cfg: DictConfig) -> float:
     classifier = build(settings["classifier"], categories=data.categories)
     hasher = build(settings["hash"], categories=data.categories)
     search.check(hasher and hasher.bits, len(data.categories))
+    scenes = build(settings["scenes"], data=data)
+    detector = scenes and build(settings["detector"], classes=scenes.classes)
     run = Run.begin(settings, data)
     if not run.scores:
         with run.logged(), tracked(run.path, settings) as board:
             loggers = [CsvLog(run.path, name="logs"), *([WandbLogger(experiment=board)] if board else [])]
+            if detector:
+                detector = fit(prepared(detector, run), scenes, run.path, loggers, **cfg.trainer)
+                data.found = run.found(detector, data)
             model = fit(prepared(classifier, run), data, run.path, loggers, **cfg.trainer)
             if hasher:
                 model = fit(prepared(hasher.start_from(model), run), data, run.path, loggers, **cfg.trainer)
@@ -49,8 +55,10 @@ def main(cfg: DictConfig) -> float:
             searcher = Searcher(model, filed, search)
             results = evaluate(searcher, query)
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
-            found = reference_metrics(query, gallery) | end_to_end(searcher, data) | model.facts
-            run.write_results(query, results, found)
+            further = reference_metrics(query, gallery) | end_to_end(searcher, data) | model.facts
+            if detector:
+                further |= detector.facts | box_scores(data.found, scenes, "query") | missed_shares(data)
+            run.write_results(query, results, further)
             publish(board, run.metrics, query, data.categories, sheet)
     finish(run)
     log.info("\n%s\n\n%s", describe(run.scores, settings, search.label), run.closing)

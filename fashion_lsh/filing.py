@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from hashlib import sha256
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 
 from fashion_lsh.catalogue.catalogue import BOX, Catalogue
 from fashion_lsh.catalogue.crops import cut
+from fashion_lsh.catalogue.found import Choice
 from fashion_lsh.catalogue.pictures import PictureError, open_picture
 from fashion_lsh.catalogue.sources.folder import Folder
 from fashion_lsh.files import alone
@@ -19,6 +19,7 @@ from fashion_lsh.progress import progress
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.run import Run
+from fashion_lsh.stages.detector import Detector
 
 CHUNK = 2000  # pictures between two saves of the gallery
 BATCH = 64  # pictures a forward
@@ -62,10 +63,11 @@ def add(run: Run, root: str) -> Added:
         listed = source.catalogue()
         name = sha256(f"{listed.checksum}{source.checksum}".encode()).hexdigest()[:16]
         catalogue = _absolute(listed, source, crop=run.config["data"]["crop"])
+        cropper = Cropper(model, run.detector(), run.choice)
         left = _left(catalogue, gallery, begun=name in gallery.adding)
         run.add_skipped(source.skipped)
         filed, skipped = 0, dict(source.skipped)
-        for chunk in _chunks(model, left):
+        for chunk in _chunks(cropper, left):
             run.add_skipped(chunk.unreadable)
             skipped |= chunk.unreadable
             if chunk.encoded is not None:
@@ -115,34 +117,72 @@ def _absolute(catalogue: Catalogue, source: Folder, crop: str) -> Catalogue:
     return catalogue.having(picture=paths, split=[""] * len(catalogue), **boxes)
 
 
-def _chunks(model: Model, catalogue: Catalogue) -> Iterator[Chunk]:
+@dataclass(frozen=True)
+class Cropper:
+    """Cuts out and encodes as a run does."""
+
+    model: Model
+    detector: Detector | None
+    choice: Choice | None
+
+    def boxes(self, pictures: Sequence[np.ndarray], annotated: np.ndarray) -> np.ndarray:
+        """(B, 4): what is cut out of each picture; NaN: the whole of it."""
+        if self.detector is None or self.choice is None:
+            return annotated
+        found = self.detector.find(pictures) if pictures else []
+        chosen = [self.choice.one(*each) for each in zip(found, annotated, strict=True)]
+        return np.array([np.full(4, np.nan) if box is None else box for box in chosen], np.float32).reshape(-1, 4)
+
+    def refusal(self, box: np.ndarray) -> str:
+        """Why a picture whose box is this is left out; "": it is not."""
+        skips = self.choice is not None and self.choice.fallback == "skip" and np.isnan(box).any()
+        return "no garment was found in it" if skips else ""
+
+    def crop(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray | str:
+        """The crop, or why there is none."""
+        try:
+            return self.refusal(box) or cut(picture, box, self.model.margin, self.model.image_size)
+        except ValueError as error:
+            return str(error)
+
+
+def _chunks(cropper: Cropper, catalogue: Catalogue) -> Iterator[Chunk]:
     """All pictures, some at a time."""
     total = len(catalogue)
     with ThreadPoolExecutor() as pool, progress("filing", total) as step:
         for start in range(0, total, CHUNK):
-            yield _chunk(model, catalogue.take(np.arange(start, min(start + CHUNK, total))), pool, step)
+            yield _chunk(cropper, catalogue.take(np.arange(start, min(start + CHUNK, total))), pool, step)
 
 
-def _chunk(model: Model, rows: Catalogue, pool: Executor, step: Callable[[int], None]) -> Chunk:
+def _chunk(cropper: Cropper, rows: Catalogue, pool: Executor, step: Callable[[int], None]) -> Chunk:
     """Encode some pictures, the next ones being opened meanwhile; `step` is told of each batch."""
-    crops = pool.map(partial(_crop, model), rows.column("picture"), rows.boxes)
     parts: list[Encoded] = []
     problems: list[str] = []
-    while batch := list(islice(crops, BATCH)):
-        problems += [crop if isinstance(crop, str) else "" for crop in batch]
-        good = [crop for crop in batch if not isinstance(crop, str)]
-        if good:
-            images = np.stack(good).transpose(0, 3, 1, 2)  # (B, 3, S, S)
-            parts.append(encode(model, torch.from_numpy(images.copy())))
+    paths, boxes = rows.column("picture"), rows.boxes
+    opened = pool.map(_opened, paths[:BATCH])
+    for start in range(0, len(rows), BATCH):
+        batch = list(opened)
+        opened = pool.map(_opened, paths[start + BATCH : start + 2 * BATCH])  # whole pictures: not all at once
+        good = [number for number, picture in enumerate(batch, start) if not isinstance(picture, str)]
+        pictures = [picture for picture in batch if not isinstance(picture, str)]
+        boxes[good] = cropper.boxes(pictures, boxes[good])
+        crops: list[np.ndarray | str] = list(batch)
+        for number, picture in zip(good, pictures, strict=True):
+            crops[number - start] = cropper.crop(picture, boxes[number])
+        problems += [crop if isinstance(crop, str) else "" for crop in crops]
+        if cut_out := [crop for crop in crops if not isinstance(crop, str)]:
+            images = np.stack(cut_out).transpose(0, 3, 1, 2)  # (B, 3, S, S)
+            parts.append(encode(cropper.model, torch.from_numpy(images.copy())))
         step(len(batch))
     unreadable = {name: problem for name, problem in zip(rows.column("id"), problems, strict=True) if problem}
-    kept = rows.take(np.flatnonzero([not problem for problem in problems]))
-    return Chunk(Encoded.joined(parts) if parts else None, kept, unreadable)
+    kept = np.flatnonzero([not problem for problem in problems])
+    found = rows.take(kept).having(**dict(zip(BOX, boxes[kept].T, strict=True)))
+    return Chunk(Encoded.joined(parts) if parts else None, found, unreadable)
 
 
-def _crop(model: Model, path: str, box: np.ndarray) -> np.ndarray | str:
-    """The crop, or why there is none: it was fine when it was opened first."""
+def _opened(path: str) -> np.ndarray | str:
+    """The picture, or why there is none: it was fine when it was opened first."""
     try:
-        return cut(open_picture(path), box, model.margin, model.image_size)
-    except (PictureError, ValueError) as error:
+        return open_picture(path)
+    except PictureError as error:
         return str(error)

@@ -11,8 +11,9 @@ from fashion_lsh.files import checksum
 
 UNIMPORTANT = ("name", "fresh", "logger", "runs", "jobs")  # settings that change no result
 OF_MACHINE = ("root", "workers")  # of the data: where its files lie, and how many processes load them
-OF_CLASSIFIER = ("data", "backbone", "classifier", "trainer", "seed")  # settings that a stage depends on
-OF_STAGE = {"classifier": OF_CLASSIFIER, "hasher": (*OF_CLASSIFIER, "hash")}
+OF_DETECTOR = ("detector", "scenes", "trainer", "seed")  # settings that a stage depends on
+OF_CLASSIFIER = (*OF_DETECTOR, "data", "backbone", "classifier")
+OF_STAGE = {"detector": OF_DETECTOR, "classifier": OF_CLASSIFIER, "hasher": (*OF_CLASSIFIER, "hash")}
 
 
 def portable(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from fashion_lsh.files import written
 from fashion_lsh.run import Run
-from fashion_lsh.stages.backbones import load_weights
-from fashion_lsh.stages.stage import Stage
+from fashion_lsh.stages.learner import Learner
 
 log = logging.getLogger(__name__)
 
-S = TypeVar("S", bound=Stage)
+S = TypeVar("S", bound=Learner)
+FROM_WEIGHTS = {"detector": "detector", "classifier": "backbone"}  # stages, and the settings that say which; others have none
 
 
 def prepared(stage: S, run: Run) -> S:
@@ -24,13 +24,11 @@ def prepared(stage: S, run: Run) -> S:
     Raises:
         ValueError: the backbone is frozen and has no weights to keep.
     """
-    finished, weights = run.path / f"{stage.name}.ckpt", run.config["backbone"]["weights"]
-    if stage.frozen and weights is None:
-        raise ValueError("backbone.frozen=true would keep random weights: give backbone.weights=imagenet or a path")
-    if not finished.exists() and not run.config["fresh"]:
+    finished, config = run.path / f"{stage.name}.ckpt", run.config
+    if not finished.exists() and not config["fresh"]:
         _take_over(stage.name, run)
-    if stage.name == "classifier" and not finished.exists():
-        log.info("backbone %s starts from %s", stage.backbone.name, load_weights(stage.backbone, weights))
+    if not finished.exists() and stage.name in FROM_WEIGHTS:
+        log.info("%s starts from %s", stage.name, stage.start(config[FROM_WEIGHTS[stage.name]]["weights"]))
     return stage
 
 

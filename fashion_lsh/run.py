@@ -19,14 +19,17 @@ import yaml
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.found import Choice, Found
 from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.environment import environment
+from fashion_lsh.evaluation.boxes import find_all
 from fashion_lsh.evaluation.protocol import Pictures, Results
 from fashion_lsh.files import alone, check_writable, written
 from fashion_lsh.keys import portable, run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
 from fashion_lsh.stages.classifier import Classifier
+from fashion_lsh.stages.detector import Detector
 from fashion_lsh.stages.fitting import load
 from fashion_lsh.stages.hasher import Hasher
 
@@ -132,6 +135,33 @@ class Run:
         if config["hash"] is None:
             return load(Classifier, self.path / "classifier.ckpt", config["trainer"]["accelerator"])
         return load(Hasher, self.path / "hasher.ckpt", config["trainer"]["accelerator"])
+
+    def detector(self) -> Detector | None:
+        """The fitted detector; None where none finds the crops."""
+        config = self.config
+        if config["detector"] is None:
+            return None
+        return load(Detector, self.path / "detector.ckpt", config["trainer"]["accelerator"])
+
+    @property
+    def choice(self) -> Choice | None:
+        """Which of the boxes found is cut out; None where none is looked for."""
+        told = self.config["data"]["choice"]
+        return Choice(**{name: value for name, value in told.items() if name != "_target_"}) if told else None
+
+    def found(self, detector: Detector, data: GarmentData) -> Found:
+        """The boxes in all pictures of the data: found once, kept in boxes.parquet."""
+        kept = self.path / "boxes.parquet"
+        if not kept.exists():
+            pictures = sorted(set(data.catalogue.column("picture")))
+            find_all(detector, data.source, pictures).save(kept)
+        return Found.open(kept)
+
+    def cropped(self, data: GarmentData) -> GarmentData:
+        """The data, told what the run's detector saw in their pictures, where it has one."""
+        detector = self.detector()
+        data.found = self.found(detector, data) if detector else None
+        return data
 
     @property
     def search(self) -> Search:

@@ -27,6 +27,7 @@ COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
     "x2": (pa.float32(), float("nan")),
     "y2": (pa.float32(), float("nan")),
     "category": (pa.string(), None),
+    "supercategory": (pa.string(), ""),  # a kind of categories; "": not known
     "item": (pa.string(), ""),  # one product; "": not known
     "group": (pa.string(), ""),  # rows that must share a split (copies, views of one garment); "": stands alone
     "split": (pa.string(), ""),  # train | val | query | gallery; "": none yet

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fashion_lsh.catalogue.catalogue import BOX, Catalogue
 from fashion_lsh.catalogue.crops import clamp, cut, jitter, random_part, widen
+from fashion_lsh.catalogue.found import Choice, Found
 from fashion_lsh.catalogue.sampler import EpochSampler
 from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.catalogue.splits import check_disjoint, split, without_leaks
@@ -38,7 +39,9 @@ class GarmentData(pl.LightningDataModule):
         root: where its files lie; None where it needs none.
         categories: the categories to keep; None: all.
         sources: of a catalogue merged from several, those to keep (its column `source`); None: all.
-        crop: `annotated` cuts each garment out by its box, `whole` keeps the picture.
+        crop: `annotated` cuts each garment out by its box, `detected` by the box that a detector found (see `found`),
+            `whole` keeps the picture.
+        choice: which of the boxes found is cut out; None: none is found (`crop` is another).
         margin: share of the box added on each side of a crop.
         image_size: side of a crop in pixels.
         jitter: how far each side of a training crop moves at most, as a share of its width or height.
@@ -61,7 +64,8 @@ class GarmentData(pl.LightningDataModule):
         root: str | None,
         categories: list[str] | None,
         sources: list[str] | None,
-        crop: Literal["annotated", "whole"],
+        crop: Literal["annotated", "whole", "detected"],
+        choice: Choice | None,
         margin: float,
         image_size: int,
         jitter: Annotated[float, Field(ge=0, lt=0.5)],
@@ -80,6 +84,8 @@ class GarmentData(pl.LightningDataModule):
         self.source: Source = open_source(source, root, split_seed)
         self.keep = {"category": categories, "source": sources}
         self.crop, self.margin, self.image_size = crop, margin, image_size
+        self.choice = choice
+        self.found: Found | None = None  # what a detector saw in the pictures
         self.jitter, self.least_area = jitter, least_area
         self.shares, self.searched, self.leaks, self.split_seed = dict(shares), searched, leaks, split_seed
         self.batch_size, self.workers, self.epoch_pictures = batch_size, workers, epoch_pictures
@@ -123,9 +129,22 @@ class GarmentData(pl.LightningDataModule):
 
     @cached_property
     def crop_boxes(self) -> np.ndarray:
-        """(N, 4) float32: what is cut out for each row; NaN: the whole picture."""
-        boxes = self.catalogue.boxes
-        return np.full_like(boxes, np.nan) if self.crop == "whole" else boxes
+        """(N, 4) float32: what is cut out for each row; NaN: the whole picture.
+
+        Raises:
+            ValueError: boxes are to be detected, and `found` does not tell them.
+        """
+        annotated = self.catalogue.boxes
+        if self.crop != "detected":
+            return annotated if self.crop == "annotated" else np.full_like(annotated, np.nan)
+        if self.found is None or self.choice is None:
+            raise ValueError("crop=detected: no detector has looked at the pictures yet")
+        return self.choice.boxes(self.found, self.catalogue.column("picture"), annotated)
+
+    @property
+    def missed(self) -> np.ndarray:
+        """(N,) bool: rows for which a detector found no box."""
+        return (self.crop == "detected") & np.isnan(self.crop_boxes).any(axis=1)
 
     def garments(self, part: Part) -> Catalogue:
         """The rows of one part, each with the box that is cut out for it."""
@@ -139,8 +158,13 @@ class GarmentData(pl.LightningDataModule):
         return {**getattr(self.source, "skipped", {}), **self.leaked}
 
     def rows(self, part: Part) -> np.ndarray:
-        """(n,) row numbers of one part; `gallery` is whatever is searched."""
-        return self.catalogue.rows(self.searched if part == "gallery" else part)
+        """(n,) row numbers of one part; `gallery` is whatever is searched.
+
+        Garments without a box are left out where crop.fallback says so, but those that ask stay: they find nothing.
+        """
+        rows = self.catalogue.rows(self.searched if part == "gallery" else part)
+        skips = self.choice is not None and self.choice.fallback == "skip" and part != "query"
+        return rows[~self.missed[rows]] if skips else rows
 
     def train_dataloader(self) -> DataLoader[Any]:
         rows = self.rows("train")
@@ -211,9 +235,14 @@ class Garments(Dataset[tuple[np.ndarray, int, int]]):
         crop = cut(picture, region, 0.0, self.size)
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
-        contrast, brightness = rng.uniform(0.8, 1.25), rng.uniform(-24, 24)
-        table = np.clip((np.arange(256) - 128) * contrast + 128 + brightness, 0, 255).astype(np.uint8)
-        return table[crop]
+        return relit(crop, rng)
+
+
+def relit(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Brightness and contrast changed.  (H, W, 3) uint8 -> the same."""
+    contrast, brightness = rng.uniform(0.8, 1.25), rng.uniform(-24, 24)
+    table = np.clip((np.arange(256) - 128) * contrast + 128 + brightness, 0, 255).astype(np.uint8)
+    return table[picture]
 
 
 def _check_categories(catalogue: Catalogue, searched: str) -> None:

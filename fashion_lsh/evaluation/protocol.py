@@ -93,7 +93,10 @@ def encode_part(model: Model, data: GarmentData, part: Part) -> Pictures:
     """Encode one part of the data."""
     garments = data.garments(part)
     batches = counted(data.loader(part), f"encoding {part}", len(garments), lambda batch: len(batch.labels))
-    return Pictures(garments, *encode_all(model, batches))
+    encoded, looks = encode_all(model, batches)
+    if data.choice is not None and data.choice.fallback == "skip":  # queries alone can be among them
+        encoded = encoded.unseen(data.missed[data.rows(part)])
+    return Pictures(garments, encoded, looks)
 
 
 def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[str, np.ndarray]]:
@@ -105,6 +108,13 @@ def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[st
         for name, describe in REFERENCES.items():
             looks[name].append(describe(batch.images).numpy())
     return Encoded.joined(parts), {name: np.concatenate(values) for name, values in looks.items()}
+
+
+def missed_shares(data: GarmentData) -> dict[str, float]:
+    """`crop/<part>/missed`: the share of a part's garments for which no box was found."""
+    parts = {"train": "train", "val": "val", "query": "query", "gallery": data.searched}
+    rows = {part: data.catalogue.rows(split) for part, split in parts.items()}
+    return {f"crop/{part}/missed": float(data.missed[which].mean()) for part, which in rows.items() if len(which)}
 
 
 def truths(query: Catalogue, gallery: Catalogue) -> dict[str, Truth]:
@@ -181,7 +191,7 @@ def _answers(searcher: Searcher, encoded: Encoded, hits: Hits, milliseconds: np.
     names, ids = searcher.model.categories, searcher.gallery.catalogue.column("id")
     found = [[ids[row] for row in rows[:NAMED] if row >= 0] for rows in hits.rows]
     return {
-        "predicted": [names[number] for number in encoded.predicted],
+        "predicted": [names[number] if number >= 0 else "" for number in encoded.predicted],
         "mass": encoded.masses.max(axis=1),
         "hits": pa.array(found, pa.list_(pa.string())),
         "search_ms": milliseconds,

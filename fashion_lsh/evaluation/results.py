@@ -91,15 +91,17 @@ def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:
 
 def classification(encoded: Encoded, labels: np.ndarray, items: np.ndarray) -> dict[str, float]:
     """`query/accuracy` with its interval, `…/top5_accuracy`, `…/macro_accuracy`, `…/macro_f1` of the category head."""
-    masses, truth = from_numpy(encoded.masses), from_numpy(labels)
-    count = masses.shape[1]
-    top5 = multiclass_accuracy(masses, truth, count, average="micro", top_k=min(5, count))
-    right = (encoded.predicted == labels).astype(float)
+    count, predicted = encoded.masses.shape[1], encoded.predicted
+    seen, right = predicted >= 0, (predicted == labels).astype(float)
+    masses, truth = from_numpy(encoded.masses[seen]), from_numpy(labels[seen])
+    top5 = multiclass_accuracy(masses, truth, count, average="micro", top_k=min(5, count)) if seen.any() else 0.0
+    named = np.where(seen, predicted, count)  # not seen: a category that nothing is of
+    f1 = multiclass_f1_score(from_numpy(named), from_numpy(labels), count + 1, average="none").numpy()
     return ends_of("query/accuracy", right, items) | {
-        "query/accuracy": float(multiclass_accuracy(masses, truth, count, average="micro")),
-        "query/top5_accuracy": float(top5),
+        "query/accuracy": float(right.mean()),
+        "query/top5_accuracy": float(top5) * float(seen.mean()),
         "query/macro_accuracy": macro_mean(right, labels),
-        "query/macro_f1": float(multiclass_f1_score(masses, truth, count, average="macro")),
+        "query/macro_f1": float(f1[np.union1d(labels, predicted[seen])].mean()),
     }
 
 

@@ -49,8 +49,12 @@ class Encoded(NamedTuple):
 
     @property
     def predicted(self) -> np.ndarray:
-        """(B,) int64: the category of the greatest mass; of equals, the first."""
-        return self.masses.argmax(axis=1)
+        """(B,) int64: the category of the greatest mass; of equals, the first; -1: nothing was seen."""
+        return np.where(self.masses.any(axis=1), self.masses.argmax(axis=1), -1)
+
+    def unseen(self, which: np.ndarray) -> "Encoded":
+        """The same, but that in some, (B,) bool, nothing was seen: all their masses are 0."""
+        return self._replace(masses=np.where(which[:, None], np.float32(0), self.masses))
 
     def one(self, row: int) -> "Encoded":
         """Row `row` alone, B = 1."""

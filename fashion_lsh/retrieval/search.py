@@ -54,8 +54,12 @@ class Search:
             raise ValueError(f"search={self.distance} compares codes, and hash=none makes none: give search=euclidean")
 
     def lists(self, masses: np.ndarray) -> np.ndarray:
-        """Which lists each query searches, likeliest first.  (Q, C) softmax masses -> (Q, C) int64, -1 padded."""
+        """Which lists each query searches, likeliest first.  (Q, C) softmax masses -> (Q, C) int64, -1 padded.
+
+        A query without any mass, in which nothing was seen, searches none.
+        """
         order = np.argsort(-masses, axis=1, kind="stable")
+        order[~masses.any(axis=1)] = -1
         if self.probes == "all":
             return order
         if isinstance(self.probes, float):

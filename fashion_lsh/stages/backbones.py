@@ -126,7 +126,7 @@ def load_weights(trunk: Backbone, weights: str | None) -> str:
     if weights is None:
         return "scratch"
     if weights == "imagenet":
-        file, state = lite0_imagenet(trunk.network) if trunk.name == LITE else _imagenet(trunk.name)
+        file, state = lite0_imagenet(trunk.network) if trunk.name == LITE else imagenet_file(trunk.name)
         _fill(trunk, state, file)
         return weights
     file = Path(weights).expanduser()
@@ -144,8 +144,12 @@ def _without_last_layer(network: nn.Module) -> int:
     return feature_dim
 
 
-def _imagenet(name: str) -> tuple[Path, Mapping[str, Tensor]]:
-    """The file of torchvision's default weights and what is in it."""
+def imagenet_file(name: str) -> tuple[Path, Mapping[str, Tensor]]:
+    """The file of torchvision's default weights and what is in it: from torch.hub's folder, or downloaded into it once.
+
+    Raises:
+        FileNotFoundError: it is not there, and cannot be downloaded.
+    """
     url = models.get_model_weights(name).DEFAULT.url
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
     if file.is_file():

@@ -8,34 +8,35 @@ import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from torch import Tensor
-from torch.nn import functional
+from torch.utils.data import DataLoader
 
-from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.files import written
-from fashion_lsh.stages.calibration import calibration_error, fit_temperature
-from fashion_lsh.stages.hasher import Hasher
-from fashion_lsh.stages.stage import Stage
+from fashion_lsh.stages.learner import Learner
 
 log = logging.getLogger(__name__)
 
-PER_AXIS = 8  # pictures for each axis of a shortened embedding: the axes have settled then
-
 warnings.filterwarnings("ignore", module="pytorch_lightning")  # on its own internals; nothing a user can act on
 
-S = TypeVar("S", bound=Stage)
+S = TypeVar("S", bound=Learner)
+
+
+class Data(Protocol):
+    """What a stage learns from."""
+
+    def train_dataloader(self) -> DataLoader[Any]: ...
+    def val_dataloader(self) -> DataLoader[Any]: ...
 
 
 def fit(
     stage: S,
-    data: GarmentData,
+    data: Data,
     folder: Path,
     loggers: Sequence[Logger] = (),
     patience: int | None = None,
@@ -56,22 +57,18 @@ def fit(
         trainer: further arguments of Lightning's Trainer.
 
     Returns:
-        The stage with the weights of its best epoch on `val`, calibrated, in evaluation mode.
+        The stage with the weights of its best epoch on `val` (see Learner.monitor), settled, in evaluation mode.
     """
     final = folder / f"{stage.name}.ckpt"
     if final.exists():
         log.info("%s: finished before, read from %s", stage.name, final)
         return load(type(stage), final, accelerator)
-    drafts = folder / "fitting" / stage.name
-    monitor: dict[str, Any] = {"monitor": f"{stage.name}/val/accuracy", "mode": "max"}
-    keep = Best(drafts, filename="best", enable_version_counter=False, **monitor)
+    drafts, last = folder / "fitting" / stage.name, folder / "fitting" / stage.name / "last.ckpt"
+    keep = _keeping(stage, drafts, patience)
     every = ModelCheckpoint(drafts, filename="last", enable_version_counter=False)  # after `keep`: knows what it kept
-    callbacks: list[Callback] = [keep, every, EpochLog(), RichProgressBar(refresh_rate=10)]
-    if patience is not None:
-        callbacks.append(Patience(patience=patience, **monitor))
     runner = pl.Trainer(
         max_epochs=stage.hparams["epochs"],
-        callbacks=callbacks,
+        callbacks=[*stage.callbacks(), *keep, every, EpochLog(), RichProgressBar(refresh_rate=10)],
         logger=list(loggers),
         plugins=[WholeCheckpoints()],
         enable_model_summary=False,
@@ -81,31 +78,33 @@ def fit(
         precision=precision or _precision(accelerator),  # type: ignore[arg-type]
         **trainer,
     )
-    last = drafts / "last.ckpt"
-    runner.fit(stage, data, ckpt_path=last if last.exists() else None, weights_only=True)
-    best = torch.load(drafts / "best.ckpt", map_location="cpu", weights_only=True)
-    stage.load_state_dict(best["state_dict"])
+    val = data.val_dataloader() if stage.monitor else None
+    runner.fit(stage, data.train_dataloader(), val, ckpt_path=last if last.exists() else None, weights_only=True)
+    facts = _best(stage, drafts / "best.ckpt", keep) if keep else {}
     stage.to(device(accelerator))  # Lightning leaves it on the CPU
-    stage.facts = {f"{stage.name}/best_epoch": int(best["epoch"]) + 1, **calibrate(stage, data)}
-    stage.facts[f"{stage.name}/val/accuracy"] = float(keep.best_model_score or 0)
-    if isinstance(stage, Hasher) and stage.shortens:
-        stage.shorten(_features(stage, data))
+    stage.facts = facts | stage.settle(data)
     save(stage, final)
     shutil.rmtree(drafts.parent)
     return stage.eval()
 
 
-def calibrate(stage: Stage, data: GarmentData) -> dict[str, float]:
-    """Fit the temperature on `val`; give `<stage>/val/ece_before`, the calibration error, and `…_after`."""
-    logits, labels = _val_logits(stage, data)
-    temperature = fit_temperature(logits, labels)
-    before, after = (calibration_error(logits, labels, t) for t in (1.0, temperature))
-    stage.temperature.fill_(temperature)
-    log.info("%s: temperature %.3f, ECE on val %.4f before, %.4f after", stage.name, temperature, before, after)
-    return {f"{stage.name}/val/ece_before": before, f"{stage.name}/val/ece_after": after}
+def _keeping(stage: Learner, drafts: Path, patience: int | None) -> list[Callback]:
+    """What keeps a stage's best epoch, and may end its fit early; nothing where no metric tells which is best."""
+    if stage.monitor is None:
+        return []
+    best = Best(drafts, stage.monitor, mode="max", filename="best", enable_version_counter=False)
+    return [best] if patience is None else [best, Patience(stage.monitor, mode="max", patience=patience)]
 
 
-def save(stage: Stage, path: Path) -> None:
+def _best(stage: Learner, path: Path, keep: Sequence[Callback]) -> dict[str, float]:
+    """Take the weights of the best epoch; tell which it was, and its score."""
+    best = torch.load(path, map_location="cpu", weights_only=True)
+    stage.load_state_dict(best["state_dict"])
+    score = next(each.best_model_score for each in keep if isinstance(each, Best))
+    return {f"{stage.name}/best_epoch": int(best["epoch"]) + 1, str(stage.monitor): float(score or 0)}
+
+
+def save(stage: Learner, path: Path) -> None:
     """Write weights, hyper-parameters and facts, whole or not at all."""
     content = {
         "state_dict": {name: value.cpu() for name, value in stage.state_dict().items()},  # opens without a GPU
@@ -182,22 +181,6 @@ class EpochLog(Callback):
         shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
         seconds = time.perf_counter() - self.began
         log.info("epoch %d/%d: %s, %.0f s", trainer.current_epoch + 1, trainer.max_epochs or 0, shown, seconds)
-
-
-@torch.inference_mode()
-def _val_logits(stage: Stage, data: GarmentData) -> tuple[Tensor, Tensor]:
-    stage.eval()
-    answers = [(stage(batch.images.to(stage.device)).logits.cpu(), batch.labels) for batch in data.val_dataloader()]
-    return torch.cat([logits for logits, _ in answers]), torch.cat([labels for _, labels in answers])
-
-
-@torch.inference_mode()
-def _features(stage: Hasher, data: GarmentData) -> Tensor:
-    """(N, feature_dim) features of length 1 of training pictures as they are searched, evenly chosen."""
-    stage.eval()
-    wanted = data.sample("train", PER_AXIS * stage.axes.shape[1])
-    found = [stage.backbone(batch.images.to(stage.device)).cpu() for batch in wanted]
-    return functional.normalize(torch.cat(found), dim=1)
 
 
 def device(accelerator: str) -> torch.device:

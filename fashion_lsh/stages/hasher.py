@@ -5,9 +5,13 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.stages.optim import Optim, Share
 from fashion_lsh.stages.projection import principal_axes
 from fashion_lsh.stages.stage import Stage
+
+
+PER_AXIS = 8  # pictures for each axis of a shortened embedding: the axes have settled then
 
 
 class Hasher(Stage):
@@ -79,9 +83,24 @@ class Hasher(Stage):
         full = super().embedding(features)
         return functional.normalize((full - self.centre) @ self.axes, dim=1) if self.shortens else full
 
+    def settle(self, data: GarmentData) -> dict[str, float]:
+        facts = super().settle(data)
+        if self.shortens:
+            self.shorten(_features(self, data))
+        return facts
+
     def shorten(self, features: Tensor) -> None:
         """Fit the embedding to the first principal components of (N, feature_dim) features of length 1."""
         if self.shortens:
             centre, axes = principal_axes(features, self.axes.shape[1])
             self.centre.copy_(centre)
             self.axes.copy_(axes)
+
+
+@torch.inference_mode()
+def _features(stage: Hasher, data: GarmentData) -> Tensor:
+    """(N, feature_dim) features of length 1 of training pictures as they are searched, evenly chosen."""
+    stage.eval()
+    wanted = data.sample("train", PER_AXIS * stage.axes.shape[1])
+    found = [stage.backbone(batch.images.to(stage.device)).cpu() for batch in wanted]
+    return functional.normalize(torch.cat(found), dim=1)

@@ -2,21 +2,25 @@
 
 import hashlib
 import json
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from fashion_lsh.catalogue.datamodule import Batch
+from fashion_lsh.catalogue.datamodule import Batch, GarmentData
 from fashion_lsh.stages.backbones import backbone as make_backbone
+from fashion_lsh.stages.backbones import load_weights
+from fashion_lsh.stages.calibration import calibration_error, fit_temperature
+from fashion_lsh.stages.learner import Learner
 from fashion_lsh.stages.optim import Optim, optimizer, warm_cosine
+
+
+log = logging.getLogger(__name__)
 
 
 class Answer(NamedTuple):
@@ -32,7 +36,7 @@ class Answer(NamedTuple):
     embedding: Tensor
 
 
-class Stage(pl.LightningModule, ABC):
+class Stage(Learner, ABC):
     """A backbone with a category head, fitted by cross-entropy.  Subclasses save their own hyper-parameters.
 
     Args:
@@ -47,7 +51,6 @@ class Stage(pl.LightningModule, ABC):
     threshold = 0.5
     bits: int | None = None
     temperature: Tensor
-    facts: Mapping[str, float] = MappingProxyType({})  # what its fit found on `val`, by metric name
 
     def __init__(
         self, name: str, backbone: str, categories: list[str], image_size: int, margin: float, frozen: bool
@@ -55,6 +58,7 @@ class Stage(pl.LightningModule, ABC):
         super().__init__()
         self.frozen = frozen
         self.name, self.categories, self.image_size, self.margin = name, list(categories), image_size, margin
+        self.monitor = f"{name}/val/accuracy"
         self.backbone = make_backbone(backbone).requires_grad_(not frozen)
         if image_size < self.backbone.smallest:
             raise ValueError(
@@ -92,8 +96,25 @@ class Stage(pl.LightningModule, ABC):
         """(B, C) logits -> (B, C) softmax masses at the fitted temperature."""
         return (logits / self.temperature).softmax(dim=1)
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.facts = checkpoint.get("facts", {})  # one that is being fitted has none yet
+    def start(self, weights: str | None) -> str:
+        """Fill the backbone's weights (see `load_weights`); tell where they come from.
+
+        Raises:
+            ValueError: the backbone is frozen and has no weights to keep, or they are another network's.
+            FileNotFoundError: there is no such file.
+        """
+        if self.frozen and weights is None:
+            raise ValueError("backbone.frozen=true would keep random weights: give backbone.weights=imagenet or a path")
+        return f"{load_weights(self.backbone, weights)} ({self.backbone.name})"
+
+    def settle(self, data: GarmentData) -> dict[str, float]:
+        """Fit the temperature on `val`; give `<stage>/val/ece_before`, the calibration error, and `…_after`."""
+        logits, labels = _val_logits(self, data)
+        temperature = fit_temperature(logits, labels)
+        before, after = (calibration_error(logits, labels, t) for t in (1.0, temperature))
+        self.temperature.fill_(temperature)
+        log.info("%s: temperature %.3f, ECE on val %.4f before, %.4f after", self.name, temperature, before, after)
+        return {f"{self.name}/val/ece_before": before, f"{self.name}/val/ece_after": after}
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self._loss(self(batch.images), batch.labels)
@@ -142,3 +163,10 @@ class Stage(pl.LightningModule, ABC):
             digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
             digest.update(value.detach().cpu().numpy().tobytes())
         return digest.hexdigest()
+
+
+@torch.inference_mode()
+def _val_logits(stage: Stage, data: GarmentData) -> tuple[Tensor, Tensor]:
+    stage.eval()
+    answers = [(stage(batch.images.to(stage.device)).logits.cpu(), batch.labels) for batch in data.val_dataloader()]
+    return torch.cat([logits for logits, _ in answers]), torch.cat([labels for _, labels in answers])

@@ -37,7 +37,7 @@ class Coco(PictureFiles):
             raise ValueError(f"{self.root} holds no boxes: its files name no annotations")
         left_out = {row["id"]: row["problem"] for row in rows if row["problem"]}
         kept = [row for row in rows if not row["problem"]]
-        columns = {name: [row[name] for row in kept] for name in ("id", "picture", "split", *BOX)}
+        columns = {name: [row[name] for row in kept] for name in ("id", "picture", "split", "supercategory", *BOX)}
         categories = one_spelling([row["category"] for row in kept])
         return Catalogue.of({**columns, "category": categories, "source": ["coco"] * len(kept)}), left_out
 
@@ -89,6 +89,7 @@ def _rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) -> I
     try:
         pictures = {image["id"]: (folder / image["file_name"]).as_posix() for image in content["images"]}
         names = {category["id"]: category["name"] for category in content["categories"]}
+        kinds = {category["id"]: str(category.get("supercategory") or "") for category in content["categories"]}
         annotations = [dict(each) for each in content["annotations"]]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} does not fit COCO's layout ({error!r}): check its images and categories") from error
@@ -101,6 +102,7 @@ def _rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) -> I
             "id": f"{file.stem}/{number}" + (f"#{numbers[number]}" if numbers[number] > 1 else ""),
             "picture": picture,
             "category": name,
+            "supercategory": kinds.get(each.get("category_id"), ""),
             "split": split,
             **dict(zip(BOX, box or (None,) * 4, strict=True)),
             "problem": _problem(each, picture, name, box),

@@ -1,0 +1,76 @@
+"""How well garments are found: average precision and recall of boxes, by intersection over union."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torchmetrics.detection import MeanAveragePrecision
+
+from fashion_lsh.catalogue.found import NOTHING, Boxes, Found
+from fashion_lsh.catalogue.scenes import SceneData
+from fashion_lsh.catalogue.sources import Source
+from fashion_lsh.progress import counted
+
+BATCH = 8  # pictures a forward
+
+
+class Finder(Protocol):
+    """A fitted Detector, or anything with its face."""
+
+    def find(self, pictures: Sequence[np.ndarray]) -> list[Boxes]: ...
+
+
+def find_all(detector: Finder, source: Source, pictures: Sequence[str]) -> Found:
+    """The boxes in pictures, by their keys; the next ones are opened while some are looked at."""
+
+    def looked_at() -> Iterator[list[tuple[str, Boxes]]]:
+        with ThreadPoolExecutor(2) as pool:
+            opened = pool.map(source.picture, pictures)
+            for start in range(0, len(pictures), BATCH):
+                some = pictures[start : start + BATCH]
+                yield list(zip(some, detector.find([next(opened) for _ in some]), strict=True))
+
+    parts = counted(looked_at(), "finding garments", len(pictures), len)
+    return Found.of(pair for part in parts for pair in part)
+
+
+def box_scores(found: Found, scenes: SceneData, split: str) -> dict[str, float]:
+    """Average precision and recall in one split, as COCO defines them (100 boxes a picture, all areas).
+
+    Returns:
+        `detector/<split>/box_ap` (mean over IoU 0.5 to 0.95), `…/box_ap50`, `…/box_ap75`, `…/box_ar`, the mean over the
+        classes that occur; the same of each class as `…/box_ap50/<class>`; and where there are several classes,
+        `…/garment/box_ap50` and so on with all of them taken as one.
+    """
+    truth = scenes.boxes_of(split)
+    metrics = _scores(f"detector/{split}", found, truth, scenes.classes)
+    if len(scenes.classes) > 1:
+        one = {picture: (boxes, np.zeros_like(labels)) for picture, (boxes, labels) in truth.items()}
+        seen = Found({key: boxes._replace(kinds=np.zeros_like(boxes.kinds)) for key, boxes in found.boxes.items()})
+        metrics |= _scores(f"detector/{split}/garment", seen, one, ["garment"])
+    return metrics
+
+
+def _scores(
+    prefix: str, found: Found, truth: dict[str, tuple[np.ndarray, np.ndarray]], classes: list[str]
+) -> dict[str, float]:
+    metric = MeanAveragePrecision(class_metrics=len(classes) > 1, extended_summary=True, backend="faster_coco_eval")
+    metric.warn_on_many_detections = False
+    for picture, (boxes, labels) in truth.items():
+        seen = found.boxes.get(picture, NOTHING)
+        metric.update([_plain(seen.corners, seen.kinds, scores=seen.scores)], [_plain(boxes, labels)])
+    values = metric.compute()
+    names = {"map": "box_ap", "map_50": "box_ap50", "map_75": "box_ap75", "mar_100": "box_ar"}
+    scores = {f"{prefix}/{ours}": float(values[theirs]) for theirs, ours in names.items()}
+    if len(classes) > 1:
+        at_half = values["precision"][0, :, :, 0, -1].mean(dim=0)  # (K,) of the classes that occur
+        occurring = [classes[int(number)] for number in values["classes"].reshape(-1)]
+        scores |= {f"{prefix}/box_ap50/{name}": float(ap) for name, ap in zip(occurring, at_half, strict=True) if ap >= 0}
+    return scores
+
+
+def _plain(boxes: np.ndarray, labels: np.ndarray, **further: np.ndarray) -> dict[str, Any]:
+    arrays = {"boxes": boxes.reshape(-1, 4), "labels": labels, **further}
+    return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in arrays.items()}

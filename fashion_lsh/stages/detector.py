@@ -1,0 +1,159 @@
+"""Stage one: a picture to the boxes of the garments in it."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.rpn import AnchorGenerator
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import MultiScaleRoIAlign
+
+from fashion_lsh.catalogue.found import Boxes
+from fashion_lsh.catalogue.scenes import Batch, Level, resize
+from fashion_lsh.stages.learner import Learner
+from fashion_lsh.stages.optim import Optim, optimizer, warm_cosine
+from fashion_lsh.stages.pyramid import Pyramid
+
+POOLED = 7  # pixels a side of what the box head sees of a proposal
+
+
+class Plain(GeneralizedRCNNTransform):
+    """Normalises and pads; sizes stay, since pictures come shrunk (see `resize`), smoothly and once."""
+
+    def resize(self, image: Tensor, target: Any = None) -> tuple[Tensor, Any]:
+        return image, target
+
+
+class Detector(Learner):
+    """Faster R-CNN on a feature pyramid.
+
+    (S. Ren, K. He, R. Girshick, J. Sun: Faster R-CNN, NeurIPS 2015; the pyramid: T.-Y. Lin et al., CVPR 2017.)
+
+    Args:
+        backbone: one of TRUNKS.
+        classes: what it tells apart, in the order of the labels.
+        weights: that its trunk starts from (see Pyramid.load, which the caller calls); where there are some, its batch norms
+            keep statistics and weights.
+        level: what these are: `garment` (one class: the classifier names it), `supercategory` or `category`.
+        image_size: longer side in pixels to which pictures are brought.
+        channels: width of the pyramid.
+        head: width of the two layers that judge a proposal.
+        anchors: sides in pixels of the square anchors, one for each level of the pyramid.
+        proposals: kept by the first stage, of each level before and of all after non-maximum suppression.
+        sampled: proposals of a picture that the second stage learns from.
+        most: boxes found in a picture at most.
+        epochs: passes over the training pictures.
+        lr_factor: learning rate of the trunk, as a multiple of `optim.lr`.
+        average: decay a step of the averaged weights that answer; 0: the last ones answer.
+        optim: see Optim.
+        seed: what the sampling of proposals is drawn by.
+
+    Raises:
+        ValueError: an unknown backbone, or another number of anchors than levels.
+    """
+
+    name = "detector"  # no monitor: the averaged weights of the last epoch are taken, since scores of boxes take minutes
+
+    def __init__(
+        self,
+        backbone: str,
+        classes: list[str],
+        weights: str | None,
+        level: Level,
+        image_size: PositiveInt,
+        channels: PositiveInt,
+        head: PositiveInt,
+        anchors: list[PositiveFloat],
+        proposals: tuple[PositiveInt, PositiveInt],
+        sampled: PositiveInt,
+        most: PositiveInt,
+        epochs: PositiveInt,
+        lr_factor: PositiveFloat,
+        average: Annotated[float, Field(ge=0, lt=1)],
+        optim: Optim,
+        seed: NonNegativeInt,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.classes, self.level, self.image_size, self.fixed_norms = list(classes), level, image_size, weights is not None
+        pyramid = Pyramid(backbone, channels)
+        if len(anchors) != pyramid.levels + 1:
+            raise ValueError(f"detector.anchors={anchors}: give {pyramid.levels + 1} sizes, one for each level")
+        before, after = proposals
+        self.network = FasterRCNN(
+            pyramid,
+            rpn_anchor_generator=AnchorGenerator(tuple((size,) for size in anchors), ((0.5, 1.0, 2.0),) * len(anchors)),
+            rpn_pre_nms_top_n_train=before, rpn_pre_nms_top_n_test=before,
+            rpn_post_nms_top_n_train=after, rpn_post_nms_top_n_test=after,
+            box_roi_pool=MultiScaleRoIAlign([str(number) for number in range(pyramid.levels)], POOLED, 2),
+            box_head=TwoMLPHead(channels * POOLED**2, head),
+            box_predictor=FastRCNNPredictor(head, len(classes) + 1),  # 0 is the background
+            box_batch_size_per_image=sampled, box_detections_per_img=most,
+        )  # fmt: skip
+        self.network.transform = Plain(1, 1, list(pyramid.mean), list(pyramid.std))
+        self.train()
+
+    @property
+    def pyramid(self) -> Pyramid:
+        """The trunk and its maps."""
+        return self.network.backbone
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.fixed_norms:
+            for module in self.pyramid.body.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval().requires_grad_(False)
+        return self
+
+    def start(self, weights: str | None) -> str:
+        return f"{self.pyramid.load(weights)} ({self.pyramid.trunk})"
+
+    def callbacks(self) -> list[Callback]:
+        """Averages the weights while they are learnt."""
+        return [EMAWeightAveraging(decay=self.hparams["average"])] if self.hparams["average"] else []
+
+    def training_step(self, batch: Batch) -> Tensor:
+        targets = [{"boxes": boxes, "labels": labels + 1} for boxes, labels in zip(batch.boxes, batch.labels, strict=True)]
+        losses: dict[str, Tensor] = self.network([image.float() / 255 for image in batch.images], targets)
+        total = torch.stack(list(losses.values())).sum()
+        log: dict[str, Any] = {"batch_size": len(batch.images)}
+        self.log(f"{self.name}/train/loss", total, prog_bar=True, **log)
+        self.log_dict({f"{self.name}/train/{name}": value for name, value in losses.items()}, **log)
+        return total
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Proposals are sampled by seed and epoch, so that a resumed fit goes on exactly."""
+        if batch_idx == 0:
+            torch.manual_seed(self.hparams["seed"] * 100_003 + self.current_epoch)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optim: Optim = self.hparams["optim"]
+        trunk = list(self.pyramid.body.parameters())
+        known = {id(parameter) for parameter in trunk}
+        others = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
+        chosen = optimizer([(trunk, optim["lr"] * self.hparams["lr_factor"]), (others, optim["lr"])], optim)
+        schedule = warm_cosine(chosen, int(self.trainer.estimated_stepping_batches), optim["warmup"])
+        return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @torch.inference_mode()
+    def find(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:
+        """The boxes in B pictures, (H, W, 3) uint8 each, in their own pixels, the best first."""
+        self.eval()
+        resized = [resize(picture, self.image_size) for picture in pictures]
+        images = [torch.from_numpy(image.transpose(2, 0, 1).copy()).to(self.device).float() / 255 for image, _ in resized]
+        return [
+            Boxes(
+                (answer["boxes"].float().cpu().numpy() / scale).astype(np.float32),
+                answer["scores"].float().cpu().numpy(),
+                answer["labels"].cpu().numpy() - 1,
+            )
+            for answer, (_, scale) in zip(self.network(images), resized, strict=True)
+        ]
