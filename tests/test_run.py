@@ -211,9 +211,7 @@ def test_the_closing_line_counts_what_was_left_out(settings: dict[str, Any], dat
     assert run.closing == f"The run lies in {run.path}"
     run.add_skipped({"a": "no such file", 'b, "c"\nd': "cut short"})
     run.add_skipped({"a": "no such file"})  # named before
-    assert run.closing == (
-        f"The run lies in {run.path}; 2 garments were left out: {run.path / 'skipped.csv'} says why"
-    )
+    assert run.closing == (f"The run lies in {run.path}; 2 garments were left out: {run.path / 'skipped.csv'} says why")
 
 
 def test_data_that_have_changed_are_refused(
