@@ -43,9 +43,10 @@ def test_every_step_is_told_in_words(notebook: nbformat.NotebookNode) -> None:
     assert "ccc" not in kinds
 
 
+@pytest.mark.timeout(180)
 def test_it_runs(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
-    """In an empty folder, which it leaves empty."""
-    NotebookClient(notebook, timeout=280, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    """In three minutes at most, in an empty folder, which it leaves empty."""
+    NotebookClient(notebook, timeout=170, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [output for cell in code(notebook) for output in cell.outputs]
     assert sum("image/png" in output.get("data", {}) for output in shown) >= 5
     assert not list(tmp_path.iterdir())

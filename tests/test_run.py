@@ -206,6 +206,14 @@ def test_a_place_for_scores_that_takes_no_files_is_found_before_anything_is_writ
     assert not Path(settings["runs"]).exists()
 
 
+def test_the_closing_line_counts_what_was_left_out(settings: dict[str, Any], data: GarmentData) -> None:
+    run = Run.begin(settings, data)
+    assert run.closing == f"The run lies in {run.path}"
+    run.add_skipped({"a": "no such file", 'b, "c"\nd': "cut short"})
+    run.add_skipped({"a": "no such file"})  # named before
+    assert run.closing == (f"The run lies in {run.path}; 2 garments were left out: {run.path / 'skipped.csv'} says why")
+
+
 def test_data_that_have_changed_are_refused(
     settings: dict[str, Any], data: GarmentData, make_data: Callable[..., GarmentData]
 ) -> None:

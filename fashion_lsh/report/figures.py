@@ -28,6 +28,9 @@ STYLE: Any = {
 }  # fmt: skip
 
 
+NARROW = 0.05  # span of scores that a panel shows at least
+
+
 def learning(curves: Curves) -> bytes:
     """Loss and accuracy of one stage by training step, as SVG.  See `learning_curves`."""
     with drawing(3.0 + 1.6 * ("val/accuracy" in curves)) as (figure, out):
@@ -37,6 +40,9 @@ def learning(curves: Curves) -> bytes:
         if names:
             shown = {"val/accuracy": ("accuracy", BLUE), "val/macro_f1": ("macro F1", ORANGE)}
             _lines(panels[1], curves, shown, "on validation")
+            low, high = panels[1].get_ylim()
+            around = max(0.0, NARROW - (high - low)) / 2  # one epoch's two scores are no span
+            panels[1].set_ylim(low - around, high + around)
         panels[-1].set_xlabel("training step (batches)")
     return out.getvalue()
 

@@ -12,7 +12,7 @@ from fashion_lsh.report.card import card
 from fashion_lsh.report.findings import Findings
 from fashion_lsh.report.judged import judged
 from fashion_lsh.report.neighbours import count_pairs, distances, retrieval
-from fashion_lsh.report.tables import score_rows
+from fashion_lsh.report.tables import score_rows, with_interval
 from fashion_lsh.report.words import OLDER, crop_words, one_line, row_words, search_words, split_words
 
 MIXED_UP = 10  # pairs of categories that are named
@@ -75,7 +75,7 @@ def scores(found: Findings) -> list[Block]:
     """The score table, what its rows are, the classifier and the times."""
     metrics = found.metrics
     columns, rows = score_rows(metrics, found.label)
-    further = [[title, f"{metrics[name]:.3f}", what] for name, (title, what) in SPEED.items() if name in metrics]
+    further = [[title, with_interval(metrics, name), what] for name, (title, what) in SPEED.items() if name in metrics]
     best, worst = (metrics.get(f"query/category/map@100_{end}", 0.0) for end in ("best", "worst"))
     if best - worst > 0.0005:
         further.append(["ties", f"{worst:.3f} to {best:.3f}", "category mAP@100 by the order among equal distances"])

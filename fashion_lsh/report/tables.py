@@ -28,9 +28,9 @@ def score_table(metrics: Mapping[str, float], label: str) -> str:
 def score_rows(metrics: Mapping[str, float], label: str) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of that table: the run's own search first, then the others by name."""
     shown = {title: name for title, name in COLUMNS.items() if f"query/{name}" in metrics}
-    rows = [[label, *(_with_interval(metrics, f"query/{name}") for name in shown.values())]]
+    rows = [[label, *(with_interval(metrics, f"query/{name}") for name in shown.values())]]
     others = sorted({name.split("/")[1] for name in metrics if name.startswith("rows/")} - {label})
-    rows += [[row, *(_with_interval(metrics, f"rows/{row}/{name}") for name in shown.values())] for row in others]
+    rows += [[row, *(with_interval(metrics, f"rows/{row}/{name}") for name in shown.values())] for row in others]
     return ["row", *shown], rows
 
 
@@ -43,7 +43,7 @@ def summary(metrics: Mapping[str, float], config: Mapping[str, Any]) -> str:
     lines = [
         f"{config['backbone']['name']} ({weights}), {bits}, {data['source']} at {data['image_size']} px; "
         f"{asked:,} queries, {filed:,} in the gallery" + _note(config),
-        f"top-1 {_with_interval(metrics, 'query/accuracy')}, top-5 {metrics['query/top5_accuracy']:.3f}, "
+        f"top-1 {with_interval(metrics, 'query/accuracy')}, top-5 {metrics['query/top5_accuracy']:.3f}, "
         f"macro F1 {metrics['query/macro_f1']:.3f}; search {metrics['speed/search_ms']:.2f} ms, "
         f"picture to hits {metrics['speed/end_to_end_ms']:.1f} ms (medians, one at a time)",
     ]
@@ -57,7 +57,8 @@ def _note(config: Mapping[str, Any]) -> str:
     return f" ({'; '.join(notes)})" if notes else ""
 
 
-def _with_interval(metrics: Mapping[str, float], name: str) -> str:
+def with_interval(metrics: Mapping[str, float], name: str) -> str:
+    """A score and, where one is known, its interval."""
     ends = [metrics[end] for end in (f"{name}_low", f"{name}_high") if end in metrics]  # older runs have none of rows
     interval = f" [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else ""
     return f"{metrics[name]:.3f}{interval}" if name in metrics else "–"

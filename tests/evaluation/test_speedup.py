@@ -100,7 +100,7 @@ def test_scores_are_told_of_composed_garments_only(rows: list[dict[str, Any]]) -
 def test_sizes_that_are_kept_are_not_measured_again(
     data: GarmentData, folder: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_timed", None)
+    monkeypatch.setattr(module, "timed", None)
     again = Speedup(SIZES, composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
     assert again == json.loads(json.dumps(rows))
     with pytest.raises(TypeError):
