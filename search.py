@@ -76,7 +76,9 @@ def _garments(
     if asked.garment and asked.garment > len(boxes.scores):
         raise ValueError(f"--garment {asked.garment}: {len(boxes.scores)} are seen in it")
     wanted = [asked.garment - 1] if asked.garment else range(len(boxes.scores))
-    return [(f", garment {number + 1} at {_corners(boxes.corners[number])}", boxes.corners[number]) for number in wanted]
+    return [
+        (f", garment {number + 1} at {_corners(boxes.corners[number])}", boxes.corners[number]) for number in wanted
+    ]
 
 
 def _corners(box: np.ndarray) -> str:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
 from fashion_lsh.evaluation.boxes import box_scores
-from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate, reference_metrics
+from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate, missed_shares, reference_metrics
 from fashion_lsh.report.dashboard import publish, tracked
 from fashion_lsh.report.page import finish
 from fashion_lsh.report.sheets import query_sheet

@@ -50,7 +50,7 @@ def check(settings: Mapping[str, Any]) -> None:
             key = f"{path}.{name}" if path else name
             if name not in known:
                 raise ValueError(f"{key}={value!r}: {constructor.__name__} takes no {name!r}; it takes {sorted(known)}")
-            if name in hints:
+            if name in hints and not (isinstance(value, Mapping) and "_target_" in value):  # that has a turn of its own
                 _check_value(key, value, hints[name])
 
 

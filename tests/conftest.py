@@ -37,7 +37,7 @@ def make_data(drawn: Path) -> Callable[..., GarmentData]:
     def make(**changes: Any) -> GarmentData:
         plain: dict[str, Any] = {
             "source": "folder", "root": str(drawn), "categories": None, "sources": None,
-            "crop": "annotated", "margin": 0.1, "image_size": 32, "jitter": 0.08, "least_area": 1.0,
+            "crop": "annotated", "choice": None, "margin": 0.1, "image_size": 32, "jitter": 0.08, "least_area": 1.0,
             "shares": {"train": 0.5, "val": 0.2, "query": 0.1, "gallery": 0.2},
             "searched": "gallery", "leaks": "refuse", "split_seed": 0,
             "batch_size": 16, "workers": 0, "epoch_pictures": None, "balanced": False, "seed": 0,

@@ -20,7 +20,7 @@ CLASSIFIER = {
 }  # fmt: skip
 DATA = {
     "_target_": "fashion_lsh.catalogue.datamodule.GarmentData", "source": "folder", "root": None, "categories": None,
-    "sources": None, "crop": "whole", "margin": 0.1, "image_size": 64, "jitter": 0.1, "least_area": 1.0,
+    "sources": None, "crop": "whole", "choice": None, "margin": 0.1, "image_size": 64, "jitter": 0.1, "least_area": 1.0,
     "shares": {"train": 0.8, "val": 0.2}, "searched": "train", "leaks": "refuse", "split_seed": 0,
     "batch_size": 64, "workers": 1, "epoch_pictures": None, "balanced": False, "seed": 0,
 }  # fmt: skip

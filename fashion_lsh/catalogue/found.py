@@ -72,7 +72,9 @@ class Found:
             table = pq.read_table(path)
             columns = [table[name].to_pylist() for name in ("picture", "corners", "scores", "kinds")]
         except (OSError, KeyError, pa.ArrowException) as error:
-            raise ValueError(f"{path} holds no boxes ({error}): remove it, and type the train.py command again") from error
+            raise ValueError(
+                f"{path} holds no boxes ({error}): remove it, and type the train.py command again"
+            ) from error
         return cls({
             picture: Boxes(
                 np.array(corners, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(kinds, np.int64)

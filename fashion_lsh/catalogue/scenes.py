@@ -1,12 +1,12 @@
 """Pictures with all garments in them: what a detector learns from."""
 
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -44,7 +44,7 @@ class SceneData:
         data: GarmentData,
         level: Level,
         image_size: PositiveInt,
-        scales: tuple[PositiveFloat, PositiveFloat],
+        scales: Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)],
         batch_size: PositiveInt,
         epoch_pictures: PositiveInt | None,
         workers: NonNegativeInt,
@@ -64,7 +64,9 @@ class SceneData:
             return np.full(len(self.data.catalogue), "garment", dtype=object)
         names = self.data.catalogue.column(self.level)
         if (names == "").any():
-            raise ValueError(f"detector.level={self.level}: the data do not know it of all garments; give garment or category")
+            raise ValueError(
+                f"detector.level={self.level}: the data do not know it of all garments; give garment or category"
+            )
         return names
 
     @property
@@ -77,7 +79,7 @@ class SceneData:
         return Scenes(self, split, augment)
 
     def boxes_of(self, split: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """What is annotated in the pictures of one split: key -> boxes (n, 4) float32 in its pixels, labels (n,) int64."""
+        """What is annotated in the pictures of one split, by key: boxes (n, 4) float32 in pixels, labels (n,) int64."""
         scenes = self.scenes(split)
         return {
             picture: (scenes.boxes[rows], scenes.labels[rows])

@@ -67,7 +67,9 @@ def _scores(
     if len(classes) > 1:
         at_half = values["precision"][0, :, :, 0, -1].mean(dim=0)  # (K,) of the classes that occur
         occurring = [classes[int(number)] for number in values["classes"].reshape(-1)]
-        scores |= {f"{prefix}/box_ap50/{name}": float(ap) for name, ap in zip(occurring, at_half, strict=True) if ap >= 0}
+        scores |= {
+            f"{prefix}/box_ap50/{name}": float(ap) for name, ap in zip(occurring, at_half, strict=True) if ap >= 0
+        }
     return scores
 
 

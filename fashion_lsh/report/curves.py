@@ -34,7 +34,7 @@ def learning_curves(sittings: Sequence[Sequence[Mapping[str, float]]], stage: st
 
     Args:
         sittings: rows of CSV logs, earliest first: `step`, `epoch`, and `<stage>/<metric>` where it was logged.
-        stage: `classifier` or `hasher`.
+        stage: `detector`, `classifier` or `hasher`.
 
     Returns:
         (n, 3) float64 by metric (`train/loss`): step, epoch, value; ascending in step.
@@ -50,8 +50,12 @@ def learning_curves(sittings: Sequence[Sequence[Mapping[str, float]]], stage: st
 
 
 def confusion(true: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Queries of each true category (row) seen as each category (column).  (Q,) and (Q,) str -> (C, C) int64."""
+    """Queries of each true category (row) seen as each category (column).  (Q,) and (Q,) str -> (C, C) int64.
+
+    Those in which nothing was seen, "", are left out.
+    """
     place = {name: number for number, name in enumerate(names)}
+    true, predicted = true[predicted != ""], predicted[predicted != ""]
     seen, meant = (torch.tensor([place[name] for name in labels]) for labels in (predicted, true))
     return multiclass_confusion_matrix(seen, meant, len(names)).numpy()
 

@@ -145,7 +145,7 @@ def _queries(path: Path, label: str, garments: Catalogue) -> pa.Table:
     if not len(own):
         raise ValueError(f"it has no rows of the run's own search, {label}")
     rows_of(garments, own["id"].to_numpy())
-    unknown = {*own["category"].to_pylist(), *own["predicted"].to_pylist()} - set(garments.categories)
+    unknown = {*own["category"].to_pylist(), *own["predicted"].to_pylist()} - {""} - set(garments.categories)
     if unknown:
         raise ValueError(f"category {sorted(unknown)[0]!r} is not in split.parquet")
     own["category/map@100"]

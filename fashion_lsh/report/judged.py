@@ -7,6 +7,7 @@ import numpy as np
 
 from fashion_lsh.catalogue.catalogue import BOX, Catalogue
 from fashion_lsh.catalogue.crops import cut
+from fashion_lsh.catalogue.found import Found
 from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
 from fashion_lsh.report.curves import best_typical_worst
@@ -119,9 +120,12 @@ class Album:
 def _cropped(found: Findings, ids: Sequence[str]) -> Catalogue:
     """These garments, each with the box that was cut out for it."""
     few = found.garments.take(rows_of(found.garments, np.array(ids, dtype=object)))
-    if found.config["data"]["crop"] != "whole":
+    if found.config["data"]["crop"] == "annotated":
         return few
-    return few.having(**{name: np.full(len(ids), np.nan, dtype=np.float32) for name in BOX})
+    boxes, choice = np.full((len(ids), 4), np.nan, dtype=np.float32), found.run.choice
+    if choice is not None:
+        boxes = choice.boxes(Found.open(found.run.path / "boxes.parquet"), few.column("picture"), few.boxes)
+    return few.having(**dict(zip(BOX, boxes.T, strict=True)))
 
 
 def _figures(found: Findings, name: str, numbers: np.ndarray) -> Table:

@@ -9,6 +9,7 @@ import numpy as np
 from fashion_lsh.report import curves, figures
 from fashion_lsh.report.blocks import Block, Figure, Listing, Section, Table, Text
 from fashion_lsh.report.card import card
+from fashion_lsh.report.detection import detection
 from fashion_lsh.report.findings import Findings
 from fashion_lsh.report.judged import judged
 from fashion_lsh.report.neighbours import count_pairs, distances, retrieval
@@ -35,9 +36,11 @@ SPEED = {
 def sections(found: Findings) -> list[Section]:
     """All sections, in the order of the page."""
     pairs = count_pairs(found, found.codes) if found.codes else None
+    boxes = detection(found)
     return [
         Section("asked", "What was asked", asked(found)),
         Section("scores", "Scores", scores(found)),
+        *([Section("boxes", "Garments found in pictures", boxes)] if boxes else []),
         Section("learning", "Learning curves", learning(found)),
         Section("confusion", "Confusion of categories", confusion(found)),
         Section("retrieval", "Precision and recall of the codes", retrieval(pairs)),
@@ -90,7 +93,8 @@ def scores(found: Findings) -> list[Block]:
 def learning(found: Findings) -> list[Block]:
     """Loss and accuracy of each stage while it was fitted."""
     blocks: list[Block] = []
-    for stage in ("classifier", *(["hasher"] if found.config["hash"] else [])):
+    stages = {"detector": found.config.get("detector"), "classifier": True, "hasher": found.config["hash"]}
+    for stage in (name for name, there in stages.items() if there):
         joined = curves.learning_curves(found.logs, stage)
         blocks += _fitted(stage, joined) if joined else [_not_fitted(stage)]
     return blocks

@@ -22,18 +22,23 @@ from fashion_lsh.retrieval.searcher import Found, Searcher
 TILE, GAP, LINE, HEAD = 112, 10, 16, 44
 LARGEST = 512  # side of the pictures that a dashboard shows
 INK, PAPER = "#222222", "#ffffff"
+THERE, FOUND = "#1f78ff", "#ff7f0e"
 MARKS = {"same item": "#009e73", "same category": "#e69f00", "other category": "#d55e00"}  # told apart by all eyes
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a sheet: (H, W, 3) uint8, a caption, one of MARKS or none, a box to draw; for a crop what it is
-    cut from, where that is to be had: a picture and its box."""
+    """One picture of a sheet: (H, W, 3) uint8, a caption, one of MARKS or none.
+
+    box, found: to be drawn, (4,) or (n, 4) each: what is there, and what a detector found; whole: of a crop, what it is
+    cut from, where that is to be had: a picture and its box.
+    """
 
     picture: np.ndarray
     caption: str = ""
     mark: str = ""
     box: np.ndarray | None = None
+    found: np.ndarray | None = None
     whole: tuple[np.ndarray, np.ndarray] | None = None
 
 
@@ -104,7 +109,7 @@ def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: 
 
 
 def shrunk(picture: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A picture (H, W, 3) of LARGEST pixels a side at most, and its box (4,) with it."""
+    """A picture (H, W, 3) of LARGEST pixels a side at most, and its box (4,), or boxes (n, 4), with it."""
     scale = min(1.0, LARGEST / max(picture.shape[:2]))
     if scale == 1:
         return picture, box
@@ -127,9 +132,11 @@ def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y:
     small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     left, top = x + (TILE - small.width) // 2, y + (TILE - small.height) // 2
     sheet.paste(small, (left, top))
-    if tile.box is not None and not np.isnan(tile.box).any():
-        corners = np.tile([left, top], 2) + tile.box * scale
-        draw.rectangle(tuple(corners.tolist()), outline="#1f78ff", width=2)
+    for boxes, colour in ((tile.box, THERE), (tile.found, FOUND)):
+        for box in np.empty((0, 4)) if boxes is None else boxes.reshape(-1, 4):
+            if not np.isnan(box).any():
+                corners = np.tile([left, top], 2) + box * scale
+                draw.rectangle(tuple(corners.tolist()), outline=colour, width=2)
     if tile.mark:
         draw.rectangle((x - 2, y - 2, x + TILE + 1, y + TILE + 1), outline=MARKS[tile.mark], width=4)
     font = font_for(tile.caption, 11)

@@ -23,6 +23,11 @@ TORCHVISION = (
     "settled: ask before a commercial use."
 )
 LITE0 = "ImageNet weights of EfficientNet-Lite0 (Apache-2.0); they were learnt from ImageNet's pictures."
+CHOSEN = {
+    "given": "the one that overlaps the annotated box most, by half at least",
+    "best": "the one of the best score",
+    "largest": "the largest",
+}
 LABEL = re.compile(r"(hamming|euclidean|shortlist|tie_break|weighted)([\d.]*)_(\d+|all|0\.\d+)(?:_sure([\d.]+))?")
 OLDER = (
     "This run was scored by an older version, which did not note {what}: python evaluate.py run=RUN scores it again, "
@@ -81,6 +86,13 @@ def crop_words(data: Mapping[str, Any]) -> str:
     """What is cut out of a picture."""
     if data["crop"] == "whole":
         return "none: the whole picture"
+    if data["crop"] == "detected":
+        choice = data["choice"]
+        instead = {"whole": "the whole picture", "skip": "left out, and a query finds nothing"}[choice["fallback"]]
+        return (
+            f"by the box that the detector found with a score of at least {choice['score']:g} ({CHOSEN[choice['which']]}), "
+            f"widened by {data['margin'] * 100:g} % of it on each side; where there is none: {instead}"
+        )
     return f"by the annotated box, widened by {data['margin'] * 100:g} % of it on each side"
 
 

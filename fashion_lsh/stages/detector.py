@@ -24,7 +24,7 @@ from fashion_lsh.stages.pyramid import Pyramid
 POOLED = 7  # pixels a side of what the box head sees of a proposal
 
 
-class Plain(GeneralizedRCNNTransform):
+class Plain(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision carries no types
     """Normalises and pads; sizes stay, since pictures come shrunk (see `resize`), smoothly and once."""
 
     def resize(self, image: Tensor, target: Any = None) -> tuple[Tensor, Any]:
@@ -39,8 +39,8 @@ class Detector(Learner):
     Args:
         backbone: one of TRUNKS.
         classes: what it tells apart, in the order of the labels.
-        weights: that its trunk starts from (see Pyramid.load, which the caller calls); where there are some, its batch norms
-            keep statistics and weights.
+        weights: that its trunk starts from, which the caller fills in (see `start`); where there are some, its batch
+            norms keep statistics and weights.
         level: what these are: `garment` (one class: the classifier names it), `supercategory` or `category`.
         image_size: longer side in pixels to which pictures are brought.
         channels: width of the pyramid.
@@ -59,7 +59,9 @@ class Detector(Learner):
         ValueError: an unknown backbone, or another number of anchors than levels.
     """
 
-    name = "detector"  # no monitor: the averaged weights of the last epoch are taken, since scores of boxes take minutes
+    name = (
+        "detector"  # no monitor: the averaged weights of the last epoch are taken, since scores of boxes take minutes
+    )
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class Detector(Learner):
         channels: PositiveInt,
         head: PositiveInt,
         anchors: list[PositiveFloat],
-        proposals: tuple[PositiveInt, PositiveInt],
+        proposals: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)],
         sampled: PositiveInt,
         most: PositiveInt,
         epochs: PositiveInt,
@@ -82,7 +84,12 @@ class Detector(Learner):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.classes, self.level, self.image_size, self.fixed_norms = list(classes), level, image_size, weights is not None
+        self.classes, self.level, self.image_size, self.fixed_norms = (
+            list(classes),
+            level,
+            image_size,
+            weights is not None,
+        )
         pyramid = Pyramid(backbone, channels)
         if len(anchors) != pyramid.levels + 1:
             raise ValueError(f"detector.anchors={anchors}: give {pyramid.levels + 1} sizes, one for each level")
@@ -121,7 +128,9 @@ class Detector(Learner):
         return [EMAWeightAveraging(decay=self.hparams["average"])] if self.hparams["average"] else []
 
     def training_step(self, batch: Batch) -> Tensor:
-        targets = [{"boxes": boxes, "labels": labels + 1} for boxes, labels in zip(batch.boxes, batch.labels, strict=True)]
+        targets = [
+            {"boxes": boxes, "labels": labels + 1} for boxes, labels in zip(batch.boxes, batch.labels, strict=True)
+        ]
         losses: dict[str, Tensor] = self.network([image.float() / 255 for image in batch.images], targets)
         total = torch.stack(list(losses.values())).sum()
         log: dict[str, Any] = {"batch_size": len(batch.images)}
@@ -148,7 +157,9 @@ class Detector(Learner):
         """The boxes in B pictures, (H, W, 3) uint8 each, in their own pixels, the best first."""
         self.eval()
         resized = [resize(picture, self.image_size) for picture in pictures]
-        images = [torch.from_numpy(image.transpose(2, 0, 1).copy()).to(self.device).float() / 255 for image, _ in resized]
+        images = [
+            torch.from_numpy(image.transpose(2, 0, 1).copy()).to(self.device).float() / 255 for image, _ in resized
+        ]
         return [
             Boxes(
                 (answer["boxes"].float().cpu().numpy() / scale).astype(np.float32),

@@ -92,8 +92,9 @@ def _keeping(stage: Learner, drafts: Path, patience: int | None) -> list[Callbac
     """What keeps a stage's best epoch, and may end its fit early; nothing where no metric tells which is best."""
     if stage.monitor is None:
         return []
-    best = Best(drafts, stage.monitor, mode="max", filename="best", enable_version_counter=False)
-    return [best] if patience is None else [best, Patience(stage.monitor, mode="max", patience=patience)]
+    watched: dict[str, Any] = {"monitor": stage.monitor, "mode": "max"}
+    best = Best(drafts, filename="best", enable_version_counter=False, **watched)
+    return [best] if patience is None else [best, Patience(patience=patience, **watched)]
 
 
 def _best(stage: Learner, path: Path, keep: Sequence[Callback]) -> dict[str, float]:

@@ -10,7 +10,6 @@ from fashion_lsh.stages.optim import Optim, Share
 from fashion_lsh.stages.projection import principal_axes
 from fashion_lsh.stages.stage import Stage
 
-
 PER_AXIS = 8  # pictures for each axis of a shortened embedding: the axes have settled then
 
 

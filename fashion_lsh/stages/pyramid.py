@@ -71,7 +71,9 @@ class Pyramid(nn.Module):
             if weights:
                 state = imagenet_file("mobilenet_v3_large")[1]
                 named = {name.removeprefix("features."): value for name, value in state.items()}
-                self.body.load_state_dict({name: value for name, value in named.items() if name in self.body.state_dict()})
+                self.body.load_state_dict(
+                    {name: value for name, value in named.items() if name in self.body.state_dict()}
+                )
             return weights or "scratch"
         other = backbone(self.trunk)
         told = load_weights(other, weights)

@@ -19,7 +19,6 @@ from fashion_lsh.stages.calibration import calibration_error, fit_temperature
 from fashion_lsh.stages.learner import Learner
 from fashion_lsh.stages.optim import Optim, optimizer, warm_cosine
 
-
 log = logging.getLogger(__name__)
 
 

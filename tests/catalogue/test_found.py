@@ -16,7 +16,9 @@ UNKNOWN = np.full(4, np.nan, np.float32)
 def boxes(*corners: list[float], scores: list[float] | None = None) -> Boxes:
     given_scores = scores or [0.9 - 0.1 * number for number in range(len(corners))]
     return Boxes(
-        np.array(corners, np.float32).reshape(-1, 4), np.array(given_scores, np.float32), np.zeros(len(corners), np.int64)
+        np.array(corners, np.float32).reshape(-1, 4),
+        np.array(given_scores, np.float32),
+        np.zeros(len(corners), np.int64),
     )
 
 
@@ -67,7 +69,9 @@ def test_best_and_largest_ask_for_no_annotation() -> None:
     assert choice(which="largest").one(found, asked).tolist() == [0, 0, 50, 50]
 
 
-@pytest.mark.parametrize(("changed", "count"), [({}, 2), ({"score": 0.5}, 1), ({"smallest": 41.0}, 1), ({"score": 0.95}, 0)])
+@pytest.mark.parametrize(
+    ("changed", "count"), [({}, 2), ({"score": 0.5}, 1), ({"smallest": 41.0}, 1), ({"score": 0.95}, 0)]
+)
 def test_low_scores_and_small_boxes_do_not_count(changed: dict[str, Any], count: int) -> None:
     found = boxes([0, 0, 50, 50], [60, 60, 100, 100], scores=[0.4, 0.9])
     one = choice(which="best", **changed)

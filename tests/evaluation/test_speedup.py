@@ -28,9 +28,9 @@ SIZES = [60, 120, 240]
 def data(tmp_path_factory: pytest.TempPathFactory) -> GarmentData:
     """Some composed garments of all categories."""
     made = GarmentData(
-        source="shop_street", root=None, categories=None, sources=None, crop="annotated", margin=0.1, image_size=32,
-        jitter=0.08, least_area=1.0, shares={}, searched="gallery", leaks="refuse", split_seed=0, batch_size=64,
-        workers=0, epoch_pictures=None, balanced=False, seed=0,
+        source="shop_street", root=None, categories=None, sources=None, crop="annotated", choice=None,
+        margin=0.1, image_size=32, jitter=0.08, least_area=1.0, shares={}, searched="gallery", leaks="refuse",
+        split_seed=0, batch_size=64, workers=0, epoch_pictures=None, balanced=False, seed=0,
     )  # fmt: skip
     made.source = ShopStreet(0, str(tmp_path_factory.mktemp("cache")), garments=12)
     return made

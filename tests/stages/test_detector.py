@@ -21,6 +21,7 @@ OPTIM = {"name": "adamw", "lr": 0.002, "momentum": 0.9, "weight_decay": 0.01, "w
 
 
 def detector(**changed: Any) -> Detector:
+    torch.manual_seed(0)
     return Detector(**{
         "backbone": "resnet18", "classes": ["garment"], "weights": None, "level": "garment", "image_size": 64,
         "channels": 16, "head": 32, "anchors": [8.0, 16.0, 32.0, 48.0, 64.0], "proposals": [60, 30], "sampled": 16,
@@ -30,7 +31,7 @@ def detector(**changed: Any) -> Detector:
 
 def scenes_of(data: GarmentData, **changed: Any) -> SceneData:
     return SceneData(data, **{
-        "level": "garment", "image_size": 64, "scales": (0.9, 1.1), "batch_size": 4, "epoch_pictures": 8,
+        "level": "garment", "image_size": 64, "scales": [0.9, 1.1], "batch_size": 4, "epoch_pictures": 8,
         "workers": 0, "seed": 0, **changed,
     })  # fmt: skip
 
@@ -90,7 +91,10 @@ def test_pictures_without_garments_teach_the_ground(monkeypatch: pytest.MonkeyPa
 
 def test_boxes_are_told_in_the_pictures_own_pixels() -> None:
     made = detector()
-    pictures = [np.random.default_rng(n).integers(0, 256, shape, dtype=np.uint8) for n, shape in enumerate([(300, 100, 3), (50, 70, 3)])]
+    pictures = [
+        np.random.default_rng(n).integers(0, 256, shape, dtype=np.uint8)
+        for n, shape in enumerate([(300, 100, 3), (50, 70, 3)])
+    ]
     for picture, boxes in zip(pictures, made.find(pictures), strict=True):
         height, width = picture.shape[:2]
         assert boxes.corners.shape == (len(boxes.scores), 4)

@@ -1,0 +1,134 @@
+"""What the detector found, and what it missed."""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+
+from fashion_lsh.catalogue.found import NOTHING, Boxes, Found
+from fashion_lsh.evaluation.matching import matched, precision_recall
+from fashion_lsh.report import figures
+from fashion_lsh.report.blocks import Block, Figure, Table, Text
+from fashion_lsh.report.findings import Findings
+from fashion_lsh.report.judged import GONE
+from fashion_lsh.report.sheets import Tile, drawn, shrunk
+from fashion_lsh.report.words import one_line
+
+SHOWN, ROW = 16, 8  # pictures of a sheet, tiles in a row
+MEASURES = {"box_ap": "AP", "box_ap50": "AP50", "box_ap75": "AP75", "box_ar": "AR"}
+MEANING = (
+    "Boxes in the query pictures, as COCO scores them: average precision over intersections over union of 0.5 to 0.95, at "
+    "0.5 and at 0.75, and average recall of 100 boxes."
+)
+CURVE = "Each point is a score from which boxes count; a box is right where it overlaps a true one by half, each once."
+PICTURES = (
+    "Query pictures, evenly chosen: blue what is there, orange what was found with a score of at least {score:g}."
+)
+MISSES = "Garments that were missed: no box of at least that score overlaps them by half."
+FALSE = "False finds: the surest boxes that overlap no garment by half, or one that was found already."
+
+
+class Scene(NamedTuple):
+    """One picture: its key, true boxes (n, 4), found ones, and which true box each of those is (m,)."""
+
+    picture: str
+    true: np.ndarray
+    found: Boxes
+    places: np.ndarray
+
+
+def detection(found: Findings) -> list[Block]:
+    """Scores of boxes, their curve, and sheets of what was found, missed and found in vain; empty without a detector."""
+    if found.config.get("detector") is None:
+        return []
+    scenes = _scenes(found, Found.open(found.run.path / "boxes.parquet"))
+    right = [scene.places >= 0 for scene in scenes]
+    total = sum(len(scene.true) for scene in scenes)
+    curve = precision_recall(right, [scene.found.scores for scene in scenes], total)
+    blocks: list[Block] = [
+        Text(MEANING),
+        _scores(found),
+        Figure("boxes.svg", figures.precision_recall({"all garments": curve}), CURVE),
+    ]
+    return blocks + _sheets(found, scenes)
+
+
+def _scenes(found: Findings, boxes: Found) -> list[Scene]:
+    garments = found.garments
+    asked = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(garments.boxes).any(axis=1))
+    pictures, members = np.unique(garments.column("picture")[asked].astype(str), return_inverse=True)
+    scenes = []
+    for number, picture in enumerate(pictures):
+        true, seen = garments.boxes[asked[members == number]], boxes.boxes.get(picture, NOTHING)
+        scenes.append(Scene(str(picture), true, seen, matched(seen, true)))
+    return scenes
+
+
+def _scores(found: Findings) -> Table:
+    """One row for all classes, and one for each; those taken as one where there are several."""
+    start = "detector/query/"
+    named = {name.removeprefix(start): value for name, value in found.metrics.items() if name.startswith(start)}
+    rows = [["all", *(f"{named[name]:.3f}" for name in MEASURES)]]
+    if "garment/box_ap" in named:
+        rows.append(["taken as one", *(f"{named[f'garment/{name}']:.3f}" for name in MEASURES)])
+    classes = sorted(name.partition("/")[2] for name in named if name.startswith("box_ap50/"))
+    rows += [[one_line(name), "", f"{named[f'box_ap50/{name}']:.3f}", "", ""] for name in classes]
+    return Table(["garments", *MEASURES.values()], rows, strong=True)
+
+
+def _sheets(found: Findings, scenes: list[Scene]) -> list[Block]:
+    choice = found.run.choice
+    score = choice.score if choice else 0.0
+    chosen = [scenes[at] for at in np.unique(np.linspace(0, len(scenes) - 1, SHOWN).astype(int))] if scenes else []
+    missed = [(scene, box, 0.0) for scene in scenes for box in _missed(scene, score)]
+    false = [
+        (scene, box, float(sure))
+        for scene in scenes
+        for box, sure, place in zip(scene.found.corners, scene.found.scores, scene.places, strict=True)
+        if place < 0 and sure >= score
+    ]
+    false.sort(key=lambda each: -each[2])
+    some = [missed[at] for at in np.unique(np.linspace(0, len(missed) - 1, SHOWN).astype(int))] if missed else []
+    try:
+        source = found.run.source()
+        tiles = {
+            "found": [
+                _tile(source.picture(scene.picture), scene.true, scene.found.above(score, 0)) for scene in chosen
+            ],
+            "missed": [_tile(source.picture(scene.picture), box[None], NOTHING) for scene, box, _ in some],
+            "false": [
+                _tile(source.picture(scene.picture), None, _one(box, sure)) for scene, box, sure in false[:SHOWN]
+            ],
+        }
+    except GONE as error:
+        return [Text(f"The pictures cannot be opened here ({one_line(str(error))}): no sheets.", note=True)]
+    captions = {
+        "found": PICTURES.format(score=score),
+        "missed": f"{MISSES} {len(missed):,} of {sum(len(scene.true) for scene in scenes):,}.",
+        "false": f"{FALSE} {len(false):,} in {len(scenes):,} pictures.",
+    }
+    return [_sheet(name, row, captions[name]) for name, row in tiles.items() if row]
+
+
+def _missed(scene: Scene, score: float) -> np.ndarray:
+    """(k, 4): true boxes that no box of at least this score is."""
+    seen = scene.places[(scene.places >= 0) & (scene.found.scores >= score)]
+    return scene.true[np.setdiff1d(np.arange(len(scene.true)), seen)]
+
+
+def _one(box: np.ndarray, score: float) -> Boxes:
+    return Boxes(box[None], np.array([score], np.float32), np.zeros(1, np.int64))
+
+
+def _tile(picture: np.ndarray, true: np.ndarray | None, found: Boxes) -> Tile:
+    there = np.empty((0, 4), np.float32) if true is None else true
+    small, boxes = shrunk(picture, np.concatenate([there, found.corners]))
+    caption = f"score {found.scores[0]:.2f}" if true is None else ""
+    return Tile(small, caption, box=boxes[: len(there)], found=boxes[len(there) :])
+
+
+def _sheet(name: str, tiles: list[Tile], caption: str) -> Figure:
+    out = io.BytesIO()
+    picture = drawn([tiles[start : start + ROW] for start in range(0, len(tiles), ROW)], [])
+    picture.save(out, "JPEG", quality=75, optimize=True)
+    return Figure(f"{name}.jpg", out.getvalue(), caption, wide=round(picture.width * 0.75))
