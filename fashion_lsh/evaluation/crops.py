@@ -1,0 +1,52 @@
+"""The same model and pictures, cropped in other ways: what each is worth."""
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Literal
+
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.evaluation.protocol import encode_part, evaluate, missed_shares
+from fashion_lsh.retrieval.encoding import Model
+from fashion_lsh.retrieval.gallery import Gallery
+from fashion_lsh.retrieval.search import Search
+from fashion_lsh.retrieval.searcher import Searcher
+
+Crop = Literal["whole", "annotated", "detected", "detected_or_whole"]
+KEPT = ("accuracy", "macro_f1", "category/map@100", "item/map@100", "item/recall@10")
+
+
+def recropped(data: GarmentData, crop: Crop) -> GarmentData:
+    """The same data, cut otherwise: `detected` leaves out what was not found, `detected_or_whole` keeps its picture.
+
+    Raises:
+        ValueError: boxes are to be detected, and nobody told which of them count.
+    """
+    other = copy(data)
+    other.__dict__.pop("crop_boxes", None)  # kept by the data for its own crop
+    if crop in ("whole", "annotated"):
+        other.crop = crop
+        return other
+    if data.choice is None:
+        raise ValueError(f"crop.tested={crop}: no detector is fitted: give crop=detected, or crop.choice")
+    other.crop, other.choice = "detected", replace(data.choice, fallback="skip" if crop == "detected" else "whole")
+    return other
+
+
+def tested(model: Model, data: GarmentData, search: Search, crops: Sequence[Crop]) -> dict[str, float]:
+    """Scores with query and gallery cropped in each of these ways.
+
+    Returns:
+        `crops/<crop>/<metric>` for each of KEPT that is known, with the ends of its interval, and `crops/<crop>/missed`,
+        the share of the queries in which nothing was found: they count as wrong, and find nothing.
+    """
+    metrics: dict[str, float] = {}
+    for crop in crops:
+        other = recropped(data, crop)
+        query, gallery = (encode_part(model, other, part) for part in ("query", "gallery"))
+        searcher = Searcher(model, Gallery.filed(model, gallery.encoded, gallery.catalogue), search)
+        found = evaluate(searcher, query).metrics
+        names = [f"query/{name}{end}" for name in KEPT for end in ("", "_low", "_high")]
+        metrics |= {f"crops/{crop}/{name.removeprefix('query/')}": found[name] for name in names if name in found}
+        metrics[f"crops/{crop}/missed"] = missed_shares(other)["crop/query/missed"]
+    return metrics
