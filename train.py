@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
 from fashion_lsh.evaluation.boxes import box_scores
+from fashion_lsh.evaluation.crops import tested
 from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate, missed_shares, reference_metrics
 from fashion_lsh.report.dashboard import publish, tracked
 from fashion_lsh.report.page import finish
@@ -18,7 +19,7 @@ from fashion_lsh.report.sheets import query_sheet
 from fashion_lsh.report.tables import describe
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.searcher import Searcher
-from fashion_lsh.reuse import prepared
+from fashion_lsh.reuse import found, prepared
 from fashion_lsh.run import Run
 from fashion_lsh.settings import check, meant
 from fashion_lsh.stages.fitting import CsvLog, fit
@@ -45,7 +46,7 @@ def main(cfg: DictConfig) -> float:
             loggers = [CsvLog(run.path, name="logs"), *([WandbLogger(experiment=board)] if board else [])]
             if detector:
                 detector = fit(prepared(detector, run), scenes, run.path, loggers, **cfg.trainer)
-                data.found = run.found(detector, data)
+                data.found = found(detector, data, run)
             model = fit(prepared(classifier, run), data, run.path, loggers, **cfg.trainer)
             if hasher:
                 model = fit(prepared(hasher.start_from(model), run), data, run.path, loggers, **cfg.trainer)
@@ -57,7 +58,8 @@ def main(cfg: DictConfig) -> float:
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
             further = reference_metrics(query, gallery) | end_to_end(searcher, data) | model.facts
             if detector:
-                further |= detector.facts | box_scores(data.found, scenes, "query") | missed_shares(data)
+                further |= box_scores(data.found, scenes, "query") | missed_shares(data)
+            further |= tested(model, data, search, settings["crop"]["tested"])
             run.write_results(query, results, further)
             publish(board, run.metrics, query, data.categories, sheet)
     finish(run)

@@ -5,8 +5,11 @@ import logging
 import shutil
 from typing import TypeVar
 
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.found import Found
 from fashion_lsh.files import written
-from fashion_lsh.run import Run
+from fashion_lsh.run import BOXES, Run
+from fashion_lsh.stages.detector import Detector
 from fashion_lsh.stages.learner import Learner
 
 log = logging.getLogger(__name__)
@@ -29,18 +32,26 @@ def prepared(stage: S, run: Run) -> S:
     """
     finished, config = run.path / f"{stage.name}.ckpt", run.config
     if not finished.exists() and not config["fresh"]:
-        _take_over(stage.name, run)
+        _take_over(stage.name, run, finished.name)
     if not finished.exists() and stage.name in FROM_WEIGHTS:
         log.info("%s starts from %s", stage.name, stage.start(config[FROM_WEIGHTS[stage.name]]["weights"]))
     return stage
 
 
-def _take_over(stage: str, run: Run) -> None:
+def found(detector: Detector, data: GarmentData, run: Run) -> Found:
+    """What the run's detector sees in all pictures; taken over where the same one has looked at them before."""
+    if not (run.path / BOXES).exists() and not run.config["fresh"]:
+        _take_over(detector.name, run, BOXES)
+    return run.found(detector, data)
+
+
+def _take_over(stage: str, run: Run, name: str) -> None:
+    """Copy a file that the same stage of another run made, if there is such a run."""
     key = json.loads((run.path / "stages.json").read_text())[stage]
     for other in sorted(run.path.parent.parent.glob("*/*/stages.json")):
-        finished = other.with_name(f"{stage}.ckpt")
+        finished = other.with_name(name)
         if finished.exists() and json.loads(other.read_text()).get(stage) == key:
-            log.info("%s: the same settings were fitted in %s, its weights are taken", stage, other.parent)
-            with written(run.path / f"{stage}.ckpt") as draft:
+            log.info("%s: the same settings were fitted in %s, its %s is taken", stage, other.parent, name)
+            with written(run.path / name) as draft:
                 shutil.copyfile(finished, draft)
             return

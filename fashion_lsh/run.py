@@ -35,6 +35,8 @@ from fashion_lsh.stages.hasher import Hasher
 
 log = logging.getLogger(__name__)
 
+BOXES = "boxes.parquet"  # what the detector saw in all pictures
+
 
 @dataclass(frozen=True)
 class Run:
@@ -151,7 +153,7 @@ class Run:
 
     def found(self, detector: Detector, data: GarmentData) -> Found:
         """The boxes in all pictures of the data: found once, kept in boxes.parquet."""
-        kept = self.path / "boxes.parquet"
+        kept = self.path / BOXES
         if not kept.exists():
             pictures = sorted(set(data.catalogue.column("picture")))
             find_all(detector, data.source, pictures).save(kept)

@@ -20,6 +20,7 @@ def meant(settings: Mapping[str, Any]) -> dict[str, Any]:
 PLAIN: dict[str, Any] = {  # settings that go to no constructor of ours
     "name": str, "seed": NonNegativeInt, "fresh": bool, "runs": str, "jobs": str | None,
     "backbone.weights": str | None, "backbone.frozen": bool, "backbone.lr_factor": PositiveFloat,
+    "crop.tested": list[Literal["whole", "annotated", "detected", "detected_or_whole"]],
     "logger.project": str | None, "logger.tags": list[str],
     "trainer.accelerator": Literal["auto", "cpu", "gpu"], "trainer.devices": PositiveInt | Literal["auto"],
     "trainer.precision": Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"] | None,

@@ -134,7 +134,7 @@ class Scenes(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
         if not self.augment:
             return shrunk(picture, self.boxes[rows], self.image_size, self.labels[rows])
         rng = np.random.default_rng([self.seed, epoch, number])
-        size = round(self.image_size * rng.uniform(*self.scales))
+        size = round(self.image_size * rng.uniform(self.scales[0], self.scales[1]))
         picture, boxes, labels = shrunk(picture, self.boxes[rows], size, self.labels[rows])
         if rng.random() < 0.5:
             picture, width = picture[:, ::-1], picture.shape[1]

@@ -17,13 +17,11 @@ from fashion_lsh.report.words import one_line
 SHOWN, ROW = 16, 8  # pictures of a sheet, tiles in a row
 MEASURES = {"box_ap": "AP", "box_ap50": "AP50", "box_ap75": "AP75", "box_ar": "AR"}
 MEANING = (
-    "Boxes in the query pictures, as COCO scores them: average precision over intersections over union of 0.5 to 0.95, at "
-    "0.5 and at 0.75, and average recall of 100 boxes."
+    "Boxes in the query pictures, as COCO scores them: average precision over intersections over union of 0.5 to 0.95, "
+    "at 0.5 and at 0.75, and average recall of 100 boxes."
 )
 CURVE = "Each point is a score from which boxes count; a box is right where it overlaps a true one by half, each once."
-PICTURES = (
-    "Query pictures, evenly chosen: blue what is there, orange what was found with a score of at least {score:g}."
-)
+PICTURES = "Query pictures, evenly chosen: blue is there, orange was found with a score of at least {score:g}."
 MISSES = "Garments that were missed: no box of at least that score overlaps them by half."
 FALSE = "False finds: the surest boxes that overlap no garment by half, or one that was found already."
 
@@ -38,7 +36,7 @@ class Scene(NamedTuple):
 
 
 def detection(found: Findings) -> list[Block]:
-    """Scores of boxes, their curve, and sheets of what was found, missed and found in vain; empty without a detector."""
+    """Scores of boxes, their curve, sheets of what was found, missed and found in vain; empty without a detector."""
     if found.config.get("detector") is None:
         return []
     scenes = _scenes(found, Found.open(found.run.path / "boxes.parquet"))
@@ -91,14 +89,11 @@ def _sheets(found: Findings, scenes: list[Scene]) -> list[Block]:
     some = [missed[at] for at in np.unique(np.linspace(0, len(missed) - 1, SHOWN).astype(int))] if missed else []
     try:
         source = found.run.source()
+        pixels = source.picture
         tiles = {
-            "found": [
-                _tile(source.picture(scene.picture), scene.true, scene.found.above(score, 0)) for scene in chosen
-            ],
-            "missed": [_tile(source.picture(scene.picture), box[None], NOTHING) for scene, box, _ in some],
-            "false": [
-                _tile(source.picture(scene.picture), None, _one(box, sure)) for scene, box, sure in false[:SHOWN]
-            ],
+            "found": [_tile(pixels(scene.picture), scene.true, scene.found.above(score, 0)) for scene in chosen],
+            "missed": [_tile(pixels(scene.picture), box[None], NOTHING) for scene, box, _ in some],
+            "false": [_tile(pixels(scene.picture), None, _one(box, sure)) for scene, box, sure in false[:SHOWN]],
         }
     except GONE as error:
         return [Text(f"The pictures cannot be opened here ({one_line(str(error))}): no sheets.", note=True)]

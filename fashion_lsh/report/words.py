@@ -90,8 +90,9 @@ def crop_words(data: Mapping[str, Any]) -> str:
         choice = data["choice"]
         instead = {"whole": "the whole picture", "skip": "left out, and a query finds nothing"}[choice["fallback"]]
         return (
-            f"by the box that the detector found with a score of at least {choice['score']:g} ({CHOSEN[choice['which']]}), "
-            f"widened by {data['margin'] * 100:g} % of it on each side; where there is none: {instead}"
+            f"by a box that the detector found with a score of at least {choice['score']:g} "
+            f"({CHOSEN[choice['which']]}), widened by {data['margin'] * 100:g} % of it on each side; "
+            f"where there is none: {instead}"
         )
     return f"by the annotated box, widened by {data['margin'] * 100:g} % of it on each side"
 
