@@ -37,8 +37,8 @@ def tested(model: Model, data: GarmentData, search: Search, crops: Sequence[Crop
     """Scores with query and gallery cropped in each of these ways.
 
     Returns:
-        `crops/<crop>/<metric>` for each of KEPT that is known, with the ends of its interval; `crops/<crop>/missed`, the
-        share of the queries in which nothing was found: they count as wrong, and find nothing.
+        `crops/<crop>/<metric>` for each of KEPT that is known, with the ends of its interval; `crops/<crop>/missed`,
+        the share of the queries in which nothing was found: they count as wrong, and find nothing.
     """
     metrics: dict[str, float] = {}
     for crop in crops:
