@@ -138,12 +138,13 @@ def test_a_copied_run_answers_the_same_without_its_pictures(runs: Path, drawn: P
         ("hash.bitz=3", "bitz"),
         ("data.image_size=16", "data.image_size=16: resnet18 needs at least 32"),
         ("split.shares.query=0.0", "split 'query' is empty"),
-        ("data.root=/nowhere.csv", "no catalogue at /nowhere.csv"),
+        ("data.root=/nowhere.csv", "no folder or file /nowhere.csv"),
     ],
 )
 def test_bad_input_is_named_before_any_epoch(drawn: Path, tmp_path: Path, typed: str, message: str) -> None:
     printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path}", typed, status=1)
     assert message in printed
+    assert "Traceback" not in printed
     assert "epoch 1/" not in printed
     assert not list(tmp_path.glob("*/*/*.ckpt"))
 

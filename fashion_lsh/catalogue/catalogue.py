@@ -34,6 +34,7 @@ COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
     "source": (pa.string(), ""),
     "main": (pa.bool_(), True),  # the picture is about this garment: others in it neither train nor are searched
 }
+PLURAL = {"category": "categories", "source": "sources"}  # as settings call the values to keep
 BOX = ("x1", "y1", "x2", "y2")
 Wanted = Mapping[str, Sequence[str] | None] | None  # values by column; None: any
 OTHER_NAMES = {"path": "picture", "label": "category", "near_dup_group": "group"}  # that columns have in manifests
@@ -137,10 +138,14 @@ class Catalogue:
         for name, values in (wanted or {}).items():
             if values is None:
                 continue
+            if not values:
+                raise ValueError(f"data.{PLURAL[name]}=[]: give one at least, or null for all")
             known = set(kept.column(name))
             unknown = sorted(set(values) - known)
             if unknown:
-                raise ValueError(f"{name} {unknown[0]!r} is unknown; known are {', '.join(sorted(known))}")
+                raise ValueError(
+                    f"{name} {unknown[0]!r} is unknown; known are {', '.join(sorted(known - {''})) or 'none'}"
+                )
             kept = kept.take(np.flatnonzero(np.isin(kept.column(name).astype(str), list(values))))
         return kept
 
@@ -180,6 +185,7 @@ def read_table(path: str | Path) -> pa.Table:
         raise ValueError(f"{path}: {error}{hint}") from error
     if table.num_columns == 1 and any(sign in table.column_names[0] for sign in ";\t"):
         raise ValueError(f"{path} has one column, {table.column_names[0]!r}: part its cells by commas")
+    table = table.rename_columns([name.strip() for name in table.column_names])
     taken = set(table.column_names)
     if len(taken) < table.num_columns:
         raise ValueError(f"{path}: a name stands twice among its columns {', '.join(table.column_names)}: rename one")

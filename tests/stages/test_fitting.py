@@ -369,7 +369,7 @@ def test_each_epoch_is_one_line_of_the_log(make_data: Make, tmp_path: Path, capl
 @pytest.mark.usefixtures("tiny")
 def test_a_stage_that_is_not_there_is_missed_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"no checkpoint at .*hasher\.ckpt: .* type its train\.py command again"
+        FileNotFoundError, match=r"no checkpoint at .*hasher\.ckpt: .* type the run's train\.py command again"
     ):
         load(Hasher, tmp_path / "hasher.ckpt")
 
