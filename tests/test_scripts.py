@@ -89,6 +89,8 @@ def test_another_hash_layer_reuses_the_classifier(runs: Path, drawn: Path, tmp_p
     assert "classifier: the same settings were fitted in" in printed
     assert "**euclidean_1**" in printed
     assert not (tmp_path / "runs" / "latest" / "hasher.ckpt").exists()
+    report = (tmp_path / "runs" / "latest" / "report" / "report.md").read_text()
+    assert "The classifier while it was fitted" in report  # its logs were taken, too
 
 
 def test_a_sweep_of_two_jobs_makes_two_runs(drawn: Path, tmp_path: Path) -> None:

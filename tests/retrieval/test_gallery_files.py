@@ -183,9 +183,7 @@ def test_another_format_version_is_refused_by_its_number(version: int, tmp_path:
     filed().save(tmp_path)
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": version}))
-    with pytest.raises(
-        ValueError, match=rf"json is of format {version}, this package reads 2: to file it anew"
-    ):
+    with pytest.raises(ValueError, match=rf"json is of format {version}, this package reads 2: to file it anew"):
         Gallery.open(tmp_path, PRINT)
     filed(seed=1).save(tmp_path)
     assert equal(Gallery.open(tmp_path, PRINT, verify=True), filed(seed=1))
