@@ -39,8 +39,8 @@ def main(cfg: DictConfig) -> float | None:
     run.check_data(data)
     model = run.model()
     if cfg.measure:
-        page = PAGES[cfg.name]
-        text, figures = page(rows := instantiate(cfg.measure, _convert_="all")(model, data, search, run.path))
+        rows = instantiate(cfg.measure, _convert_="all")(model, data, search, run.path)
+        text, figures = PAGES[cfg.name](rows)
         folders = [run.path / cfg.name, *([Path(cfg.page)] if cfg.page else [])]
         for folder in folders:
             put(folder, rows, text, figures)

@@ -83,12 +83,10 @@ def _count(text: str) -> int:
 
 
 def _pixels(text: str) -> float:
-    try:
-        if math.isfinite(number := float(text)):
-            return number
-    except ValueError:
-        number = math.nan
-    raise argparse.ArgumentTypeError(f"{text!r}: give pixels")
+    number = float(text)  # argparse tells of what is no number
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r}: give pixels")
+    return number
 
 
 def _probes(text: str) -> Probes:

@@ -39,8 +39,20 @@ class RunLog(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  Python's own name
         error = sys.exc_info()[1]
-        if isinstance(error, OSError) and record.exc_info is None:  # of a failure that is on its way, none is added
-            raise OSError(f"{self.baseFilename} could not be written ({error.strerror}): free some space, then go on")
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif record.exc_info is None:  # else another failure is on its way, and is told
+            raise self._named(error)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError as error:  # what was kept back to be written still
+            raise self._named(error) from error
+
+    def _named(self, error: OSError) -> OSError:
+        reason = error.strerror or error
+        return OSError(f"{self.baseFilename} could not be written ({reason}): free some space, then go on")
 
 
 @dataclass(frozen=True)

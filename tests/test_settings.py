@@ -75,6 +75,7 @@ BAD = [
     ("data.balanced", 1),
     ("data.crop", "annotatd"),
     ("data.categories", "dress"),
+    ("data.categories", []),
     ("data.shares.val", "some"),
     ("search.probes", True),
     ("search.probes", "some"),

@@ -34,7 +34,6 @@ COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
     "source": (pa.string(), ""),
     "main": (pa.bool_(), True),  # the picture is about this garment: others in it neither train nor are searched
 }
-PLURAL = {"category": "categories", "source": "sources"}  # as settings call the values to keep
 BOX = ("x1", "y1", "x2", "y2")
 Wanted = Mapping[str, Sequence[str] | None] | None  # values by column; None: any
 OTHER_NAMES = {"path": "picture", "label": "category", "near_dup_group": "group"}  # that columns have in manifests
@@ -138,8 +137,6 @@ class Catalogue:
         for name, values in (wanted or {}).items():
             if values is None:
                 continue
-            if not values:
-                raise ValueError(f"data.{PLURAL[name]}=[]: give one at least, or null for all")
             known = set(kept.column(name))
             unknown = sorted(set(values) - known)
             if unknown:

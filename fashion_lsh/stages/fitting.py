@@ -86,13 +86,19 @@ def fit(
     best = torch.load(drafts / "best.ckpt", map_location="cpu", weights_only=True)
     stage.load_state_dict(best["state_dict"])
     stage.to(device(accelerator))  # Lightning leaves it on the CPU
-    stage.facts = {f"{stage.name}/best_epoch": int(best["epoch"]) + 1, **calibrate(stage, data)}
-    stage.facts[f"{stage.name}/val/accuracy"] = float(keep.best_model_score or 0)
-    if isinstance(stage, Hasher) and stage.shortens:
-        stage.shorten(_features(stage, data))
+    scores = {"best_epoch": int(best["epoch"]) + 1, "val/accuracy": float(keep.best_model_score or 0)}
+    stage.facts = {f"{stage.name}/{name}": value for name, value in scores.items()} | settle(stage, data)
     save(stage, final)
     shutil.rmtree(drafts.parent)
     return stage.eval()
+
+
+def settle(stage: Stage, data: GarmentData) -> dict[str, float]:
+    """What follows once the weights are chosen: temperature and axes of the embedding; gives what `calibrate` found."""
+    errors = calibrate(stage, data)
+    if isinstance(stage, Hasher) and stage.shortens:
+        stage.shorten(_features(stage, data))
+    return errors
 
 
 def calibrate(stage: Stage, data: GarmentData) -> dict[str, float]:
