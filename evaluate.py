@@ -19,6 +19,7 @@ from fashion_lsh.report.tables import describe
 from fashion_lsh.retrieval.searcher import Searcher
 from fashion_lsh.run import Run
 from fashion_lsh.settings import check
+from fashion_lsh.sweep import told
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +27,11 @@ PAGES = {"speedup": speedup.page, "distances": comparison.page}
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
+@told
 def main(cfg: DictConfig) -> float | None:
     """The run's own settings, with what is typed in their place; the scores go beside the run's own."""
     run = Run(Path(cfg.run))
+    run.check_finished()
     asked = _asked(cfg, run.config["search"], HydraConfig.get().overrides.task)
     settings = run.config | {"search": asked, "measure": OmegaConf.to_container(cfg.measure) if cfg.measure else None}
     check(settings)
@@ -37,8 +40,8 @@ def main(cfg: DictConfig) -> float | None:
     data = run.cropped(data)
     model = run.model()
     if cfg.measure:
-        page = PAGES[cfg.name]
-        text, figures = page(rows := instantiate(cfg.measure, _convert_="all")(model, data, search, run.path))
+        rows = instantiate(cfg.measure, _convert_="all")(model, data, search, run.path)
+        text, figures = PAGES[cfg.name](rows)
         folders = [run.path / cfg.name, *([Path(cfg.page)] if cfg.page else [])]
         for folder in folders:
             put(folder, rows, text, figures)
@@ -46,8 +49,14 @@ def main(cfg: DictConfig) -> float | None:
         return None
     searcher = Searcher(model, run.gallery(model.fingerprint()), search)
     results = evaluate(searcher, encode_part(model, data, "query"))
+    before = {name: value for name, value in run.metrics.items() if name != "speed/end_to_end_ms"}  # of its own search
+    if before["query/gallery_rows"] != results.metrics["query/gallery_rows"]:
+        log.warning(
+            "the gallery has changed: this search asked %d garments, the other rows %d",
+            results.metrics["query/gallery_rows"], before["query/gallery_rows"],
+        )  # fmt: skip
     run.add_search(search.label, results)
-    log.info("%s\n\nAdded to %s", describe(run.metrics | results.metrics, settings, search.label), run.path)
+    log.info("%s\n\nAdded to %s", describe(before | results.metrics, settings, search.label), run.path)
     return results.metrics["query/category/map@100"]
 
 

@@ -6,8 +6,10 @@ python gallery.py RUN stats
 """
 
 import argparse
+import json
 import logging
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
             case "remove":
                 _remove(run, asked.ids)
             case "stats":
-                print(_stats(run))
+                print(_stats(run, asked.verify))
     except (OSError, ValueError) as error:
         print(f"gallery.py: {error}", file=sys.stderr)
         return 2
@@ -45,30 +47,44 @@ def _arguments() -> argparse.ArgumentParser:
     adding = what.add_parser("add", help="file further pictures")
     adding.add_argument("pictures", metavar="FOLDER_OR_MANIFEST", help="as for data=folder; categories may be missing")
     removing = what.add_parser("remove", help="take garments out")
-    removing.add_argument("ids", type=Path, metavar="IDS.txt", help="one id a line, as search.py shows them")
-    what.add_parser("stats", help="how many garments, how many bytes")
+    removing.add_argument(
+        "ids",
+        type=Path,
+        metavar="IDS.txt",
+        help="one id a line, as search.py shows them; one with a newline in double quotes, as JSON writes it",
+    )
+    stats = what.add_parser("stats", help="how many garments, how many bytes")
+    stats.add_argument("--verify", action="store_true", help="hold the embeddings to their checksums, too: all is read")
     return parser
 
 
 def _add(run: Run, pictures: str) -> None:
+    began = time.perf_counter()
     added = add(run, pictures)
+    rate = f", {added.filed / (time.perf_counter() - began):.1f} a second" if added.filed else ""
     before = f", {added.before:,} were filed before" if added.before else ""
     left_out = f"; {len(added.skipped):,} left out: {run.path / 'skipped.csv'} says why" if added.skipped else ""
-    print(f"{added.filed:,} pictures filed{before}{left_out}")
+    print(f"{added.filed:,} pictures filed{rate}{before}{left_out}")
 
 
 def _remove(run: Run, file: Path) -> None:
-    ids = [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    try:
+        lines = [line.rstrip("\r") for line in file.read_text(encoding="utf-8-sig").split("\n")]
+        ids = [json.loads(line) if line.startswith('"') else line for line in lines if line.strip()]
+    except ValueError as error:
+        raise ValueError(
+            f"{file} is no list of ids ({error}): give one a line, or in double quotes as JSON has it"
+        ) from error
     if not ids:
         raise ValueError(f"{file} names no id: give one a line")
     remove(run, ids)
     print(f"{len(ids):,} garments removed")
 
 
-def _stats(run: Run) -> str:
+def _stats(run: Run, verify: bool) -> str:
     """Tables: rows and bytes, and the size of each list."""
     model = run.model()
-    gallery = run.gallery(model.fingerprint())
+    gallery = run.gallery(model.fingerprint(), verify)
     size, kept = gallery.index.stats(), gallery.embeddings
     bytes_kept = kept.shape[0] * kept.shape[1] * kept.dtype.itemsize
     what = "code" if model.bits else "embedding to search"

@@ -1,6 +1,7 @@
 """Ask a finished run for the garments most similar to pictures: python search.py runs/latest street.jpg --k 12."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -91,7 +92,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE")
     parser.add_argument("--k", type=_count, default=12, help="hits a picture (default 12)")
     parser.add_argument("--probes", type=_probes, help="categories searched: 1, 2, …, all, or a softmax mass (0.95)")
-    parser.add_argument("--box", type=float, nargs=4, metavar=("X1", "Y1", "X2", "Y2"), help="the garment, in pixels")
+    parser.add_argument("--box", type=_pixels, nargs=4, metavar=("X1", "Y1", "X2", "Y2"), help="the garment, in pixels")
     parser.add_argument("--garment", type=_count, metavar="N", help="the N-th that the detector sees; else all of them")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="draw the pictures and their hits into this file")
     return parser
@@ -118,6 +119,13 @@ def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: give a number, at least 1")
     return int(text)
+
+
+def _pixels(text: str) -> float:
+    number = float(text)  # argparse tells of what is no number
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r}: give pixels")
+    return number
 
 
 def _probes(text: str) -> Probes:

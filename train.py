@@ -22,17 +22,20 @@ from fashion_lsh.retrieval.searcher import Searcher
 from fashion_lsh.reuse import found, prepared
 from fashion_lsh.run import Run
 from fashion_lsh.settings import check, meant
-from fashion_lsh.stages.fitting import CsvLog, fit
+from fashion_lsh.stages.fitting import CsvLog, check_accelerator, fit
+from fashion_lsh.sweep import told
 
 log = logging.getLogger(__name__)
 build = partial(instantiate, _convert_="all")
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
+@told
 def main(cfg: DictConfig) -> float:
     """One run: what is finished is read, what is not goes on."""
     settings = meant(cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)))
-    check(settings)
+    check(settings, cast(dict[str, Any], OmegaConf.to_container(cfg)))
+    check_accelerator(cfg.trainer.accelerator)
     pl.seed_everything(cfg.seed, verbose=False)
     data, search = build(settings["data"]), build(settings["search"])
     classifier = build(settings["classifier"], categories=data.categories)
@@ -48,15 +51,17 @@ def main(cfg: DictConfig) -> float:
                 detector = fit(prepared(detector, run), scenes, run.path, loggers, **cfg.trainer)
                 data.found = found(detector, data, run)
             model = fit(prepared(classifier, run), data, run.path, loggers, **cfg.trainer)
+            facts = dict(model.facts)
             if hasher:
                 model = fit(prepared(hasher.start_from(model), run), data, run.path, loggers, **cfg.trainer)
+                facts |= model.facts
             query, gallery = (encode_part(model, data, part) for part in ("query", "gallery"))
             filed = Gallery.filed(model, gallery.encoded, gallery.catalogue)
             filed.save(run.gallery_folder)
             searcher = Searcher(model, filed, search)
             results = evaluate(searcher, query)
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
-            further = reference_metrics(query, gallery) | end_to_end(searcher, data) | model.facts
+            further = reference_metrics(query, gallery) | end_to_end(searcher, data) | facts
             if detector:
                 further |= box_scores(data.found, scenes, "query") | missed_shares(data)
             further |= tested(model, data, search, settings["crop"]["tested"])

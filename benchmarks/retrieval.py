@@ -83,9 +83,16 @@ def searches() -> dict[str, float]:
     def flat_call(codes: np.ndarray, _: np.ndarray, k: int) -> object:
         return flat.search(codes, k)
 
-    def over_flat(count: int, k: int) -> float:
-        took = times({name: asking(of, one, count, k) for name, of in (("ours", index.search), ("flat", flat_call))})
+    def over_flat(of: Ask, count: int, k: int) -> float:
+        took = times({"ours": asking(of, one, count, k), "flat": asking(flat_call, one, count, k)})
         return took["flat"] / took["ours"]
+
+    speedups = {
+        f"one_list{exact}_speedup_over_flat{single}{deep}": over_flat(of, count, k)
+        for exact, of in (("", index.search), ("_exact", index.nearest))
+        for single, count in (("", BATCH), ("_single", 1))
+        for deep, k in (("", 10), ("_k100", 100))
+    }
 
     beside_all = times({"all_lists": asking(index.search, all_lists), "flat": asking(flat_call, one)})
     beside_faiss = times({"one_list": asking(index.search, one), "one_list_faiss": asking(faiss_call, one)})
@@ -97,10 +104,7 @@ def searches() -> dict[str, float]:
     })  # fmt: skip
     return {
         **{f"{name}_ms": value for name, value in (beside_all | beside_faiss | others).items()},
-        "one_list_speedup_over_flat": over_flat(BATCH, 10),
-        "one_list_speedup_over_flat_k100": over_flat(BATCH, 100),
-        "one_list_speedup_over_flat_single": over_flat(1, 10),
-        "one_list_speedup_over_flat_single_k100": over_flat(1, 100),
+        **speedups,
         "call_over_faiss": batches["ours"] / batches["faiss"],
         "single_call_extra_us": 1000 * (beside_faiss["one_list"] - beside_faiss["one_list_faiss"]),
         "all_lists_over_flat": beside_all["all_lists"] / beside_all["flat"],

@@ -61,8 +61,8 @@ def add(run: Run, root: str) -> Added:
         gallery = run.gallery(fingerprint)
         source = Folder(root, unlabelled=True)
         listed = source.catalogue()
-        name = sha256(f"{listed.checksum}{source.checksum}".encode()).hexdigest()[:16]
-        catalogue = _absolute(listed, source, crop=run.config["data"]["crop"])
+        name = sha256(str(source.root.resolve()).encode()).hexdigest()[:16]  # its pictures may change in between
+        catalogue = _spelt(_absolute(listed, source, crop=run.config["data"]["crop"]), gallery.catalogue)
         cropper = Cropper(model, run.detector(), run.choice)
         left = _left(catalogue, gallery, begun=name in gallery.adding)
         run.add_skipped(source.skipped)
@@ -77,7 +77,7 @@ def add(run: Run, root: str) -> Added:
             gallery.save(run.gallery_folder)
             gallery = run.gallery(fingerprint)  # embeddings mapped: what is saved is not written again
         gallery.adding -= {name}
-        _save_tidy(run, gallery)
+        _save_tidy(run, gallery, fingerprint)
     return Added(filed, len(catalogue) - len(left), skipped)
 
 
@@ -89,16 +89,28 @@ def remove(run: Run, ids: Sequence[str]) -> None:
         ValueError: an id is not in it, or another process has the run; nothing was removed then.
     """
     with alone(run.path):
-        gallery = run.gallery(run.model().fingerprint())
+        fingerprint = run.model().fingerprint()
+        gallery = run.gallery(fingerprint)
         gallery.remove(np.array(ids, dtype=str))
-        _save_tidy(run, gallery)
+        _save_tidy(run, gallery, fingerprint)
 
 
-def _save_tidy(run: Run, gallery: Gallery) -> None:
-    """Save, the embeddings put in order first where they lie in too many pieces or hold too many holes."""
-    if len(gallery.embeddings.segments) > MOST_SEGMENTS or gallery.holes > MOST_HOLES * len(gallery.embeddings):
-        gallery.compact()
+def _save_tidy(run: Run, gallery: Gallery, fingerprint: str) -> None:
+    """Save; then put the embeddings in order where they lie in too many pieces or hold too many holes.
+
+    They are held to their checksums first: what is damaged must not get a new one.
+    """
     gallery.save(run.gallery_folder)
+    if len(gallery.embeddings.segments) > MOST_SEGMENTS or gallery.holes > MOST_HOLES * len(gallery.embeddings):
+        tidied = run.gallery(fingerprint, verify=True)
+        tidied.compact()
+        tidied.save(run.gallery_folder)
+
+
+def _spelt(catalogue: Catalogue, filed: Catalogue) -> Catalogue:
+    """Categories in the spelling that the gallery has of them."""
+    known = {name.casefold(): name for name in filed.categories}
+    return catalogue.having(category=[known.get(name.casefold(), name) for name in catalogue.column("category")])
 
 
 def _left(catalogue: Catalogue, gallery: Gallery, begun: bool) -> Catalogue:

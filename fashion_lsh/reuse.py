@@ -1,8 +1,10 @@
 """Where a stage of a run starts: from one that is finished elsewhere, from weights, or from nothing."""
 
+import csv
 import json
 import logging
 import shutil
+from pathlib import Path
 from typing import TypeVar
 
 from fashion_lsh.catalogue.datamodule import GarmentData
@@ -54,4 +56,22 @@ def _take_over(stage: str, run: Run, name: str) -> None:
             log.info("%s: the same settings were fitted in %s, its %s is taken", stage, other.parent, name)
             with written(run.path / name) as draft:
                 shutil.copyfile(finished, draft)
+            _copy_logs(stage, other.parent, run.path)
             return
+
+
+def _copy_logs(stage: str, source: Path, target: Path) -> None:
+    """Put what was logged of a stage's fit beside the logs of another run, for its curves."""
+    for file in sorted(source.glob("logs/version_*/metrics.csv")):
+        with file.open(newline="") as lines:
+            rows = [
+                row for row in csv.DictReader(lines) if any(row[name] for name in row if name.startswith(f"{stage}/"))
+            ]
+        if rows:
+            names = [name for name in rows[0] if name in ("epoch", "step") or name.startswith(f"{stage}/")]
+            numbers = [int(each.name.rpartition("_")[2]) for each in target.glob("logs/version_*")]
+            path = target / f"logs/version_{max(numbers, default=-1) + 1}/metrics.csv"
+            with written(path) as draft, draft.open("w", newline="") as out:
+                writer = csv.DictWriter(out, names, extrasaction="ignore")
+                writer.writeheader()
+                writer.writerows(rows)

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,27 @@ log = logging.getLogger(__name__)
 BOXES = "boxes.parquet"  # what the detector saw in all pictures
 
 
+class RunLog(logging.FileHandler):
+    """A run's log, that names its file where it cannot be written."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  Python's own name
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif record.exc_info is None:  # else another failure is on its way, and is told
+            raise self._named(error)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError as error:  # what was kept back to be written still
+            raise self._named(error) from error
+
+    def _named(self, error: OSError) -> OSError:
+        reason = error.strerror or error
+        return OSError(f"{self.baseFilename} could not be written ({reason}): free some space, then go on")
+
+
 @dataclass(frozen=True)
 class Run:
     """One run folder, finished or not.
@@ -62,13 +84,13 @@ class Run:
 
         Raises:
             ValueError: the run's name is no name of a folder, or is that of the link to the latest run.
-            OSError: the folder for its scores (`jobs`) takes no files.
+            OSError: the folder for runs, or for their scores (`jobs`), takes no files.
         """
         name = str(settings["name"])
         if Path(name).name != name or name in ("", "..", "latest"):
             raise ValueError(f"{name=}: give the name of one folder, and not `latest`")
-        if settings["jobs"]:
-            check_writable(settings["jobs"])
+        for folder in filter(None, (settings["jobs"], settings["runs"])):
+            check_writable(folder)
         path = Path(settings["runs"]) / name / run_key(settings, data.checksum)
         if settings["fresh"] and path.exists():
             with alone(path):
@@ -101,7 +123,12 @@ class Run:
     def metrics(self) -> dict[str, float]:
         """Flat means by name; empty where the run is not finished."""
         path = self.path / "metrics.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        try:
+            return dict(json.loads(path.read_text())) if path.exists() else {}
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is damaged ({error}): remove it, and type the run's train.py command again"
+            ) from error
 
     @property
     def scores(self) -> dict[str, float]:
@@ -115,8 +142,10 @@ class Run:
     @property
     def closing(self) -> str:
         """One line: where it lies, and how many garments were left out of it."""
-        with (self.path / "skipped.csv").open(newline="") as file:
-            count = sum(1 for _ in csv.reader(file)) - 1
+        count, listed = 0, self.path / "skipped.csv"
+        if listed.exists():
+            with listed.open(newline="") as file:
+                count = sum(1 for _ in csv.reader(file)) - 1
         left_out = f"; {count:,} garments were left out: {self.path / 'skipped.csv'} says why" if count else ""
         return f"The run lies in {self.path}{left_out}"
 
@@ -174,7 +203,7 @@ class Run:
         """
         try:
             return Search(**{name: value for name, value in self.config["search"].items() if name != "_target_"})
-        except TypeError as error:
+        except (TypeError, KeyError) as error:
             raise ValueError(f"{self.path} was made by another version ({error}): make it again") from error
 
     def check_data(self, data: GarmentData) -> None:
@@ -186,9 +215,18 @@ class Run:
         if Catalogue.open(self.path / "split.parquet").checksum != data.catalogue.checksum:
             raise ValueError(f"the data of {self.path} have changed since it was made: make a new run with train.py")
 
-    def gallery(self, fingerprint: str) -> Gallery:
-        """What it filed, for the model of this fingerprint."""
-        return Gallery.open(self.gallery_folder, fingerprint)
+    def check_finished(self) -> None:
+        """Refuse a run without scores of its own.
+
+        Raises:
+            FileNotFoundError: it has none.
+        """
+        if not self.metrics:
+            raise FileNotFoundError(f"{self.path} has no metrics.json: type its train.py command again to finish it")
+
+    def gallery(self, fingerprint: str, verify: bool = False) -> Gallery:
+        """What it filed, for the model of this fingerprint; `verify`: embeddings are held to their checksums, too."""
+        return Gallery.open(self.gallery_folder, fingerprint, verify)
 
     def source(self) -> Source:
         """Where its pictures come from."""
@@ -222,8 +260,7 @@ class Run:
         Raises:
             FileNotFoundError: the run is not finished: it has no scores of its own.
         """
-        if not self.metrics:
-            raise FileNotFoundError(f"{self.path} has no metrics.json: type its train.py command again to finish it")
+        self.check_finished()
         renamed = {f"rows/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
         with alone(self.path):
             self.write_queries(results.queries)
@@ -238,7 +275,12 @@ class Run:
         """Add the rows of one search setting to queries.parquet, in place of older ones of the same setting."""
         path = self.path / "queries.parquet"
         if path.exists():
-            old = pq.read_table(path)
+            try:
+                old = pq.read_table(path)
+            except (OSError, pa.ArrowException) as error:
+                raise ValueError(
+                    f"{path} is damaged ({error}): remove it and metrics.json, and train.py writes it again"
+                ) from error
             others = old.filter(pc.not_equal(old["search"], table["search"][0]))
             table = pa.concat_tables([others, table], promote_options="default")
         with written(path) as draft:
@@ -247,14 +289,14 @@ class Run:
     @contextmanager
     def logged(self) -> Iterator[None]:
         """Have the folder alone, and add what is logged in the block, a failure too, to train.log."""
-        handler = logging.FileHandler(self.path / "train.log")
+        handler = RunLog(self.path / "train.log")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.getLogger().addHandler(handler)
         try:
             with alone(self.path):
                 yield
-        except Exception:
-            log.exception("failed: %s", self.path)
+        except Exception:  # the console is told in one line, by whoever asked
+            handler.handle(log.makeRecord(log.name, logging.ERROR, "", 0, "failed: %s", (self.path,), sys.exc_info()))
             raise
         finally:
             logging.getLogger().removeHandler(handler)

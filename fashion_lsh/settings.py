@@ -29,17 +29,45 @@ PLAIN: dict[str, Any] = {  # settings that go to no constructor of ours
 }  # fmt: skip
 
 
-def check(settings: Mapping[str, Any]) -> None:
+NAMED = {"backbone": {"name"}}  # checked by the constructors they are copied to
+
+
+def check(settings: Mapping[str, Any], unresolved: Mapping[str, Any] | None = None) -> None:
     """Hold every value that goes to a constructor (a mapping with `_target_`) against its annotation, others to PLAIN.
 
+    Args:
+        settings: with all references resolved.
+        unresolved: the same with references (`${crop.margin}`) as they are written: errors then name the key they lead
+            to, which is the one that is typed.
+
     Raises:
-        ValueError: names the key as it is typed on the command line, the value, and what is wanted.
+        ValueError: names the key, the value, and what is wanted.
     """
+    try:
+        _check(settings)
+    except ValueError as error:
+        key, sign, rest = str(error).partition("=")
+        raise ValueError(f"{_typed(key, unresolved or {})}{sign}{rest}") from error.__cause__
+
+
+def _typed(key: str, unresolved: Mapping[str, Any]) -> str:
+    """The key that another refers to: `optim.lr` of `classifier.optim.lr`, where classifier.optim is `${optim}`."""
+    node: Any = unresolved
+    parts = key.split(".")
+    for number, part in enumerate(parts, start=1):
+        node = node.get(part) if isinstance(node, Mapping) else None
+        if isinstance(node, str) and node.startswith("${") and node.endswith("}"):
+            return _typed(".".join([node[2:-1], *parts[number:]]), unresolved)
+    return key
+
+
+def _check(settings: Mapping[str, Any]) -> None:
     for key, hint in PLAIN.items():
         group, _, name = key.rpartition(".")
         held = settings.get(group, {}) if group else settings
         if name in held:
             _check_value(key, held[name], hint)
+    _check_known(settings)
     for path, node in targets(settings):
         constructor = resolve(node["_target_"])
         function = constructor.__init__ if inspect.isclass(constructor) else constructor
@@ -53,6 +81,15 @@ def check(settings: Mapping[str, Any]) -> None:
                 raise ValueError(f"{key}={value!r}: {constructor.__name__} takes no {name!r}; it takes {sorted(known)}")
             if name in hints and not (isinstance(value, Mapping) and "_target_" in value):  # that has a turn of its own
                 _check_value(key, value, hints[name])
+
+
+def _check_known(settings: Mapping[str, Any]) -> None:
+    """Refuse keys of the groups that go to no constructor of ours that nothing reads."""
+    groups = {key.partition(".")[0] for key in PLAIN if "." in key}
+    for group in sorted(groups & settings.keys()):
+        known = {key.partition(".")[2] for key in PLAIN if key.startswith(f"{group}.")} | NAMED.get(group, set())
+        for name in sorted(settings[group].keys() - known):
+            raise ValueError(f"{group}.{name}={settings[group][name]!r}: {group} takes {sorted(known)}")
 
 
 def targets(settings: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

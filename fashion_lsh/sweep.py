@@ -1,21 +1,25 @@
 """Sweeps that outlive a failed job, and say at their end what became of each."""
 
 import atexit
+import functools
 import json
 import logging
 import math
+import os
 import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import InstantiationException
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tabulate import tabulate
@@ -24,6 +28,8 @@ from fashion_lsh.files import written
 from fashion_lsh.settings import meant
 
 log = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 
 class Summary(Callback):
@@ -74,6 +80,28 @@ class Summary(Callback):
         log.info("\nSweep of %d jobs, %d failed\n%s", len(notes), failed, _listed(notes))
         if failed:
             sys.exit(1)
+
+
+def told(task: Callable[[DictConfig], R]) -> Callable[[DictConfig], R]:
+    """Tell in one line what a user can mend, where Hydra would print tracebacks; HYDRA_FULL_ERROR=1 shows them.
+
+    In a sweep all is raised as it is: Summary lists it.
+    """
+
+    @functools.wraps(task)
+    def told_task(cfg: DictConfig) -> R:
+        try:
+            return task(cfg)
+        except (ValueError, OSError, MemoryError, InstantiationException) as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN or os.environ.get("HYDRA_FULL_ERROR"):
+                raise
+            cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+            if not isinstance(cause, (ValueError, OSError, MemoryError)):
+                raise
+            sys.stderr.write(f"{Path(sys.argv[0]).name}: {cause}\n")
+            sys.exit(1)
+
+    return told_task
 
 
 def _listed(notes: Sequence[dict[str, Any]]) -> str:

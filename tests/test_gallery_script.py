@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -83,11 +84,14 @@ def ids(run: Run) -> list[str]:
     return opened(run).catalogue.column("id").tolist()
 
 
+RATE = re.compile(r" filed, [\d.]+ a second")
+
+
 def called(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
     capsys.readouterr()
     status = script.main([str(word) for word in words])
     printed = capsys.readouterr()
-    return status, printed.out + printed.err
+    return status, RATE.sub(" filed", printed.out + printed.err)
 
 
 def test_pictures_without_a_category_are_filed_and_found(
@@ -324,7 +328,7 @@ def test_stats_tell_what_is_there(run: Run, pictures: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize(
     ("what", "said"),
-    [("nowhere", "no catalogue at"), ("empty", "holds no pictures"), ("busy", "is in use by another process"),
+    [("nowhere", "no folder or file"), ("empty", "holds no pictures"), ("busy", "is in use by another process"),
      ("unfinished", "no gallery in"), ("no run", "is no run")],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_one_line(
@@ -383,3 +387,64 @@ def _listed(folder: Path, names: list[str]) -> Path:
     file = folder / "ids.txt"
     file.write_text("\n".join(names) + "\n")
     return file
+
+
+def test_categories_get_the_spelling_of_the_gallery(
+    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = run.gallery(run.model().fingerprint()).catalogue.categories
+    other = pictures.with_name("other")
+    (other / known[0].upper()).mkdir(parents=True)
+    shutil.copy(pictures / "08.png", other / known[0].upper() / "new.png")
+    assert called(capsys, run.path, "add", other)[0] == 0
+    assert run.gallery(run.model().fingerprint()).catalogue.categories == known
+
+
+def test_damaged_embeddings_are_not_put_in_order(
+    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert called(capsys, run.path, "add", pictures)[0] == 0
+    assert called(capsys, run.path, "stats", "--verify")[0] == 0
+    [segment] = sorted(run.gallery_folder.glob("embeddings-*.npy"), key=lambda path: path.stat().st_size)[-1:]
+    content = bytearray(segment.read_bytes())
+    content[-1] ^= 1
+    segment.write_bytes(content)
+    monkeypatch.setattr(filing, "MOST_HOLES", 0.0)
+    status, said = called(capsys, run.path, "remove", _listed(tmp_path, ["07.png"]))
+    assert (status, "its checksum differs" in said) == (2, True)
+    assert called(capsys, run.path, "stats")[0] == 0  # one picture less, its hole left as it is
+    assert called(capsys, run.path, "stats", "--verify")[0] == 2
+
+
+def test_an_id_with_a_newline_is_named_in_quotes(
+    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    shutil.copy(pictures / "08.png", other := tmp_path / "a\nb.png")
+    (tmp_path / "more").mkdir()
+    shutil.move(other, tmp_path / "more" / other.name)
+    assert called(capsys, run.path, "add", tmp_path / "more")[0] == 0
+    assert "a\nb.png" in ids(run)
+    assert called(capsys, run.path, "remove", _listed(tmp_path, ['"a\\nb.png"'])) == (0, "1 garments removed\n")
+    assert "a\nb.png" not in ids(run)
+    status, said = called(capsys, run.path, "remove", _listed(tmp_path, ['"a']))
+    assert (status, "no list of ids" in said) == (2, True)
+
+
+def test_an_addition_goes_on_though_its_folder_has_changed(
+    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filing, "CHUNK", 5)
+    real = filing.encode
+
+    def stopped(*arguments: Any) -> Any:
+        monkeypatch.setattr(filing, "encode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        return real(*arguments)
+
+    monkeypatch.setattr(filing, "encode", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        filing.add(run, str(pictures))
+    monkeypatch.setattr(filing, "encode", real)
+    gone = sorted(pictures.iterdir())[-1]
+    gone.unlink()
+    status, said = called(capsys, run.path, "add", pictures)
+    assert (status, "5 were filed before" in said) == (0, True)

@@ -32,6 +32,7 @@ from fashion_lsh.stages.backbones import Backbone
 from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.fitting import save
 from fashion_lsh.stages.hasher import Hasher
+from tests.disks import full_disk
 
 PLAIN: Any = {"alpha": 0.5, "whole_below": 0.0}
 CATEGORIES = ["circle", "cross", "square"]
@@ -206,6 +207,23 @@ def test_a_place_for_scores_that_takes_no_files_is_found_before_anything_is_writ
     assert not Path(settings["runs"]).exists()
 
 
+def test_a_log_on_a_full_disk_is_named(settings: dict[str, Any], data: GarmentData) -> None:
+    run = Run.begin(settings, data)
+    said = r"train\.log could not be written \(File too large\): free some space"
+    with full_disk(0), pytest.raises(OSError, match=said), run.logged():
+        logging.getLogger("fashion_lsh").warning("something")
+    with run.logged():
+        logging.getLogger("fashion_lsh").warning("all is well again")
+    assert "all is well again" in (run.path / "train.log").read_text()
+
+
+def test_a_failure_is_kept_in_the_log_and_raised(settings: dict[str, Any], data: GarmentData) -> None:
+    run = Run.begin(settings, data)
+    with pytest.raises(RuntimeError, match="the power went out"), run.logged():
+        raise RuntimeError("the power went out")
+    assert "RuntimeError: the power went out" in (run.path / "train.log").read_text()
+
+
 def test_the_closing_line_counts_what_was_left_out(settings: dict[str, Any], data: GarmentData) -> None:
     run = Run.begin(settings, data)
     assert run.closing == f"The run lies in {run.path}"
@@ -340,7 +358,7 @@ def test_a_folder_that_is_no_run_is_refused_with_the_way_out(tmp_path: Path) -> 
 
 
 def test_what_an_unfinished_run_lacks_is_named_with_the_way_out(settings: dict[str, Any], data: GarmentData) -> None:
-    run, way_out = Run.begin(settings, data), r"type its train\.py command again"
+    run, way_out = Run.begin(settings, data), r"type (its|the run's) train\.py command again"
     with pytest.raises(FileNotFoundError, match=rf"no checkpoint at .*hasher\.ckpt.*{way_out}"):
         run.model()
     with pytest.raises(FileNotFoundError, match=rf"no gallery in .*{way_out}"):

@@ -89,6 +89,8 @@ def test_another_hash_layer_reuses_the_classifier(runs: Path, drawn: Path, tmp_p
     assert "classifier: the same settings were fitted in" in printed
     assert "**euclidean_1**" in printed
     assert not (tmp_path / "runs" / "latest" / "hasher.ckpt").exists()
+    report = (tmp_path / "runs" / "latest" / "report" / "report.md").read_text()
+    assert "The classifier while it was fitted" in report  # its logs were taken, too
 
 
 def test_a_sweep_of_two_jobs_makes_two_runs(drawn: Path, tmp_path: Path) -> None:
@@ -138,12 +140,13 @@ def test_a_copied_run_answers_the_same_without_its_pictures(runs: Path, drawn: P
         ("hash.bitz=3", "bitz"),
         ("data.image_size=16", "data.image_size=16: resnet18 needs at least 32"),
         ("split.shares.query=0.0", "split 'query' is empty"),
-        ("data.root=/nowhere.csv", "no catalogue at /nowhere.csv"),
+        ("data.root=/nowhere.csv", "no folder or file /nowhere.csv"),
     ],
 )
 def test_bad_input_is_named_before_any_epoch(drawn: Path, tmp_path: Path, typed: str, message: str) -> None:
     printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path}", typed, status=1)
     assert message in printed
+    assert "Traceback" not in printed
     assert "epoch 1/" not in printed
     assert not list(tmp_path.glob("*/*/*.ckpt"))
 

@@ -75,6 +75,7 @@ BAD = [
     ("data.balanced", 1),
     ("data.crop", "annotatd"),
     ("data.categories", "dress"),
+    ("data.categories", []),
     ("data.shares.val", "some"),
     ("search.probes", True),
     ("search.probes", "some"),
@@ -174,3 +175,20 @@ def test_hash_none_stays_none_whatever_is_said_of_the_layer() -> None:
 def test_settings_that_go_to_no_constructor_are_held_to_their_types(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         check(settings)
+
+
+def test_a_refusal_names_the_key_that_is_typed_where_a_value_is_a_copy_of_it() -> None:
+    unresolved = {"classifier": {"optim": "${optim}", "margin": "${crop.margin}"}, "crop": {"margin": "${wide}"}}
+    with pytest.raises(ValueError, match=r"^optim\.lr=-1: "):
+        check(changed("classifier.optim.lr", -1), unresolved)
+    with pytest.raises(ValueError, match=r"^wide=-1: "):
+        check(changed("classifier.margin", -1), unresolved)
+    with pytest.raises(ValueError, match=r"^classifier\.epochs=0: "):
+        check(changed("classifier.epochs", 0), unresolved)
+
+
+@pytest.mark.parametrize("group", ["trainer", "backbone", "logger"])
+def test_a_key_that_nothing_reads_is_refused(group: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{group}\.foo=1: {group} takes \["):
+        check({group: {"foo": 1}})
+    check({"backbone": {"name": "resnet18", "weights": None}})

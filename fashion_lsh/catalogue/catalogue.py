@@ -141,7 +141,9 @@ class Catalogue:
             known = set(kept.column(name))
             unknown = sorted(set(values) - known)
             if unknown:
-                raise ValueError(f"{name} {unknown[0]!r} is unknown; known are {', '.join(sorted(known))}")
+                raise ValueError(
+                    f"{name} {unknown[0]!r} is unknown; known are {', '.join(sorted(known - {''})) or 'none'}"
+                )
             kept = kept.take(np.flatnonzero(np.isin(kept.column(name).astype(str), list(values))))
         return kept
 
@@ -181,6 +183,7 @@ def read_table(path: str | Path) -> pa.Table:
         raise ValueError(f"{path}: {error}{hint}") from error
     if table.num_columns == 1 and any(sign in table.column_names[0] for sign in ";\t"):
         raise ValueError(f"{path} has one column, {table.column_names[0]!r}: part its cells by commas")
+    table = table.rename_columns([name.strip() for name in table.column_names])
     taken = set(table.column_names)
     if len(taken) < table.num_columns:
         raise ValueError(f"{path}: a name stands twice among its columns {', '.join(table.column_names)}: rename one")

@@ -20,6 +20,7 @@ from fashion_lsh.catalogue.splits import check_disjoint, split, without_leaks
 
 log = logging.getLogger(__name__)
 
+Names = Annotated[list[str], Field(min_length=1)]
 Part = Literal["train", "val", "query", "gallery"]
 
 
@@ -62,8 +63,8 @@ class GarmentData(pl.LightningDataModule):
         self,
         source: str,
         root: str | None,
-        categories: list[str] | None,
-        sources: list[str] | None,
+        categories: Names | None,
+        sources: Names | None,
         crop: Literal["annotated", "whole", "detected"],
         choice: Choice | None,
         margin: float,

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field, PositiveInt
 
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
@@ -41,10 +42,10 @@ class Comparison:
         alphas: weights of Hamming, of which the best by item mAP on `val` is taken.
     """
 
-    gallery: int
-    queries: int
-    shortlists: list[int | float]
-    alphas: list[float]
+    gallery: PositiveInt
+    queries: PositiveInt
+    shortlists: list[PositiveInt | Annotated[float, Field(gt=0, lt=1)]]
+    alphas: list[Annotated[float, Field(ge=0, le=1)]]
 
     def __call__(self, model: Model, data: GarmentData, search: Search, folder: Path) -> list[Row]:
         """A row for each scope and distance.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import PositiveInt
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
@@ -38,9 +39,9 @@ class Speedup:
         queries: that are timed; scores are those of all.
     """
 
-    sizes: list[int]
-    composed: int
-    queries: int
+    sizes: list[PositiveInt]
+    composed: PositiveInt
+    queries: PositiveInt
 
     def __call__(self, model: Model, data: GarmentData, search: Search, folder: Path) -> list[Row]:
         """A row for each size, kind of lists, filing, distance and arm.

@@ -3,14 +3,15 @@
 import numpy as np
 
 ROW_BITS = 40
+LARGEST = 1e16  # of an embedding's values: the squares of thousands add up to a float32
 LAST_ROW = 2**ROW_BITS - 1  # a row and a Hamming distance fit into one number
 
 
 def at_least_one(**numbers: int) -> int:
     """The least of these numbers, once none is below 1; one that is, is refused by its name."""
     for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name}={number}: give at least 1")
+        if not isinstance(number, (int, np.integer)) or number < 1:
+            raise ValueError(f"{name}={number}: give at least 1, a whole number")
     return min(numbers.values())
 
 
@@ -18,9 +19,9 @@ def check_embeddings(embeddings: np.ndarray, dimensions: int) -> None:
     """Hold embeddings to their contract: (B, dimensions) float32, finite."""
     if embeddings.dtype != np.float32 or embeddings.ndim != 2 or embeddings.shape[1] != dimensions:
         raise ValueError(f"embeddings are {embeddings.shape} {embeddings.dtype}: give (B, {dimensions}) float32")
-    bad = ~np.isfinite(embeddings).all(axis=1)
+    bad = ~(np.abs(embeddings) < LARGEST).all(axis=1)  # NaN is not
     if bad.any():
-        raise ValueError(f"embedding {int(bad.argmax())} is not finite: nothing is near it")
+        raise ValueError(f"embedding {int(bad.argmax())} is not finite, or its square is not: nothing is near it")
 
 
 def check_new(rows: np.ndarray, filed: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 """A filed gallery: index, embeddings and catalogue, added to and removed from as one."""
 
+from collections import Counter
 from functools import cached_property
 from pathlib import Path
 
@@ -130,7 +131,8 @@ class Gallery:
             )
         gone = np.isin(names, ids)
         if gone.sum() < len(ids):
-            raise ValueError(f"{len(ids) - gone.sum()} ids stand twice: name each once")
+            twice = next(name for name, count in Counter(ids.tolist()).items() if count > 1)
+            raise ValueError(f"{twice!r} stands twice among the ids: name each once")
         self.index.remove(self.rows[gone])
         self._now(self.embeddings, self.catalogue.take(np.flatnonzero(~gone)))
 
@@ -184,7 +186,7 @@ class Gallery:
         try:
             return cls(read.index, read.embeddings, read.catalogue, fingerprint, read.adding)
         except ValueError as error:
-            raise ValueError(f"the gallery in {folder} is damaged ({error}): file it anew") from error
+            raise ValueError(f"the gallery in {folder} is damaged ({error}): {files.AGAIN}") from error
 
     @cached_property
     def _contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -206,7 +208,7 @@ def check_model(gallery: str, held: str, asked: str) -> None:
     if held != asked:
         raise ValueError(
             f"{gallery} holds codes of model {held[:8]}, asked by {asked[:8]}: "
-            "codes of two models cannot be compared; file the gallery anew with this one"
+            f"codes of two models cannot be compared; {files.AGAIN}"
         )
 
 

@@ -19,6 +19,8 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 ENDINGS = {"index": "faiss", "catalogue": "parquet", "embeddings": "npy"}
 
+AGAIN = "to file it anew, remove the run's metrics.json, if it is there, and type its train.py command again"
+
 Entry = dict[str, Any]  # of a file: its name, SHA-256, and bytes
 
 
@@ -60,7 +62,7 @@ def read(folder: Path, verify: bool) -> Files:
         ValueError: a file is missing, damaged, or of another format; names it.
     """
     if not (folder / MANIFEST).is_file():
-        raise FileNotFoundError(f"no gallery in {folder}: the run is not finished; type its train.py command again")
+        raise FileNotFoundError(f"no gallery in {folder}: {AGAIN}")
     manifest = _manifest(folder / MANIFEST)
     kind: type[HashIndex] | type[FloatIndex] = HashIndex if manifest["kind"] == "HashIndex" else FloatIndex
     segments = [_mapped(folder, entry, verify) for entry in manifest["embeddings"]]
@@ -102,20 +104,20 @@ def _mapped(folder: Path, entry: Entry, verify: bool) -> np.ndarray:
             raise ValueError(f"it holds {mapped.shape} {mapped.dtype}")
         return mapped
     except (ValueError, EOFError, OSError, SyntaxError, TokenError) as error:  # numpy has all of them for a bad header
-        raise ValueError(f"{path} is damaged ({error}): file the gallery anew") from error
+        raise ValueError(f"{path} is damaged ({error}): {AGAIN}") from error
 
 
 def _sized(folder: Path, entry: Entry) -> Path:
     path = folder / str(entry["file"])
     if not path.is_file() or path.stat().st_size != entry["bytes"]:
-        raise ValueError(f"{path} is missing or damaged (it is not {entry['bytes']} bytes): file the gallery anew")
+        raise ValueError(f"{path} is missing or damaged (it is not {entry['bytes']} bytes): {AGAIN}")
     return path
 
 
 def _verified(folder: Path, entry: Entry) -> Path:
     path = _sized(folder, entry)
     if checksum(path) != entry["sha256"]:
-        raise ValueError(f"{path} is damaged (its checksum differs): file the gallery anew")
+        raise ValueError(f"{path} is damaged (its checksum differs): {AGAIN}")
     return path
 
 
@@ -124,11 +126,11 @@ def _manifest(path: Path) -> Entry:
         manifest: Entry = json.loads(path.read_text())
         version, digest = manifest["format"], manifest.pop("sha256", "")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): file the gallery anew") from error
+        raise ValueError(f"{path} is damaged ({error}): {AGAIN}") from error
     if version != FORMAT:
-        raise ValueError(f"{path} is of format {version}, this package reads {FORMAT}: file the gallery anew")
+        raise ValueError(f"{path} is of format {version}, this package reads {FORMAT}: {AGAIN}")
     if digest != _digest(manifest):
-        raise ValueError(f"{path} is damaged (its checksum differs): file the gallery anew")
+        raise ValueError(f"{path} is damaged (its checksum differs): {AGAIN}")
     return manifest
 
 

@@ -84,12 +84,13 @@ class Searcher:
         Args:
             picture: (H, W, 3) uint8.
             box: (4,) xyxy of the garment in pixels; None: the whole picture.
-            k: hits.
+            k: hits, as many as there are garments at most.
         """
         crop = cut(picture, box, self.model.margin, self.model.image_size)
         query = encode(self.model, torch.from_numpy(crop.transpose(2, 0, 1)[None].copy()))
         best = int(query.predicted[0])
-        return Found(self.model.categories[best], float(query.masses[0, best]), self.hits(query, k))
+        hits = self.hits(query, min(k, max(1, len(self.gallery))))
+        return Found(self.model.categories[best], float(query.masses[0, best]), hits)
 
     def _coded(self, queries: Encoded) -> tuple[np.ndarray, HashIndex]:
         if queries.codes is None or not isinstance(self.gallery.index, HashIndex):

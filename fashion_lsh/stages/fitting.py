@@ -125,15 +125,15 @@ def load(kind: type[S], path: Path, accelerator: str = "auto") -> S:
     """
     if not path.exists():
         raise FileNotFoundError(
-            f"no checkpoint at {path}: the run is not finished; type its train.py command again "
+            f"no checkpoint at {path}: remove metrics.json, if it is there, and type the run's train.py command again "
             "(with fresh=true, if its scores are read from a job's file)"
         )
     try:
         return kind.load_from_checkpoint(path, map_location=device(accelerator), weights_only=True).eval()
     except Exception as error:  # reading bytes that are no checkpoint, or one of other arguments, may fail in any way
         raise ValueError(
-            f"{path} is damaged, or was made by another version ({type(error).__name__}): remove it, and type its "
-            "train.py command again"
+            f"{path} is damaged, or was made by another version ({type(error).__name__}): remove it and metrics.json, "
+            "and type the run's train.py command again"
         ) from error
 
 
@@ -182,6 +182,16 @@ class EpochLog(Callback):
         shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
         seconds = time.perf_counter() - self.began
         log.info("epoch %d/%d: %s, %.0f s", trainer.current_epoch + 1, trainer.max_epochs or 0, shown, seconds)
+
+
+def check_accelerator(accelerator: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        ValueError: a GPU is asked for, and there is none.
+    """
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise ValueError("trainer=gpu: no GPU is seen here; give trainer=auto or trainer=cpu")
 
 
 def device(accelerator: str) -> torch.device:

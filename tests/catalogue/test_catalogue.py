@@ -149,7 +149,7 @@ def test_empty_cells_get_the_defaults_of_their_columns(tmp_path: Path) -> None:
     ("", "c.csv: Empty CSV file"),
     ("picture\na.jpg\n", "one column 'category', here are 0: its columns are picture$"),
     ("file,category\na.jpg,hat\n", "one column 'picture', here are 0: its columns are file, category"),
-    ("picture;category\na.jpg;hat\n", "one column 'picture', here are 0: its columns are picture;category"),
+    ("picture;category\na.jpg;hat\n", "has one column, 'picture;category': part its cells by commas"),
     ("picture,category,category\na.jpg,hat,bag\n", "a name stands twice among its columns picture, category, category"),
     ("picture,category\na.jpg,\nb.jpg,\n", "column 'category' of the catalogue has 2 empty cells"),
     ("picture,category\n,hat\n", "column 'picture' of the catalogue has 1 empty cells"),

@@ -161,3 +161,19 @@ def test_codes_must_keep_their_padding() -> None:
 def test_sizes_are_at_least_one(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("value", [1e17, np.nan, -np.inf])
+def test_embeddings_whose_squares_are_too_large_are_refused(value: float) -> None:
+    vectors = FLOATS.copy()
+    vectors[1, 3] = value
+    index, _ = filed(FloatIndex)
+    with refused("embedding 1 is not finite, or its square is not"):
+        index.search(vectors, np.tile(np.arange(5), (2, 1)), 3)
+
+
+@pytest.mark.parametrize("k", [2.5, "3"])
+def test_a_number_that_is_no_whole_one_is_refused(k: Any) -> None:
+    index, vectors = filed(HashIndex)
+    with refused("give at least 1, a whole number"):
+        index.search(vectors, np.tile(np.arange(5), (2, 1)), k)

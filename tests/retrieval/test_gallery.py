@@ -189,7 +189,7 @@ def test_what_cannot_be_added_is_named_and_changes_nothing(bits: int | None) -> 
     ("ids", "message"),
     [
         (["garment 1", "garment 99"], "'garment 99' is not in the gallery: 1 of 2 ids are not"),
-        (["garment 1", "garment 1"], "1 ids stand twice: name each once"),
+        (["garment 1", "garment 1"], "'garment 1' stands twice among the ids: name each once"),
         (["1"], "'1' is not in the gallery"),
     ],
 )

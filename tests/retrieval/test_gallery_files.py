@@ -90,7 +90,9 @@ def test_what_was_being_added_is_remembered(tmp_path: Path) -> None:
 
 def test_another_models_gallery_is_refused(tmp_path: Path) -> None:
     filed().save(tmp_path)
-    with pytest.raises(ValueError, match=rf"{tmp_path} holds codes of model one mode, asked by another .*file the ga"):
+    with pytest.raises(
+        ValueError, match=rf"{tmp_path} holds codes of model one mode, asked by another .*to file it anew"
+    ):
         Gallery.open(tmp_path, "another model")
 
 
@@ -110,7 +112,7 @@ def flips(folder: Path, places: list[tuple[Path, int]], verify: bool) -> list[st
             unnoticed.append(path.name)
         else:
             assert f"{path.name} is " in refusal
-            assert refusal.endswith("file the gallery anew")
+            assert refusal.endswith("type its train.py command again")
     return unnoticed
 
 
@@ -181,7 +183,7 @@ def test_another_format_version_is_refused_by_its_number(version: int, tmp_path:
     filed().save(tmp_path)
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": version}))
-    with pytest.raises(ValueError, match=rf"json is of format {version}, this package reads 2: file the gallery anew"):
+    with pytest.raises(ValueError, match=rf"json is of format {version}, this package reads 2: to file it anew"):
         Gallery.open(tmp_path, PRINT)
     filed(seed=1).save(tmp_path)
     assert equal(Gallery.open(tmp_path, PRINT, verify=True), filed(seed=1))

@@ -1,7 +1,6 @@
 """A save that is cut short at any moment, by a full disk, a key or a kill, leaves a gallery that opens."""
 
 import os
-import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -13,6 +12,7 @@ import pytest
 
 from fashion_lsh import files
 from fashion_lsh.retrieval.gallery import Gallery
+from tests.disks import full_disk
 from tests.retrieval.made import BITS, PRINT, changed, current, equal, filed, names
 
 both = pytest.mark.parametrize("bits", [BITS, None])
@@ -105,17 +105,6 @@ def test_a_save_that_fails_at_any_file_leaves_the_old_gallery(
     assert equal(Gallery.open(tmp_path, PRINT, verify=True), filed())
 
 
-@contextmanager
-def disk_of(size: int) -> Iterator[None]:
-    """No file grows beyond `size` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @both
 def test_a_full_disk_leaves_the_old_gallery(bits: int | None, tmp_path: Path) -> None:
     filed(bits).save(tmp_path)
@@ -123,7 +112,7 @@ def test_a_full_disk_leaves_the_old_gallery(bits: int | None, tmp_path: Path) ->
     filed(bits, rows=400).save(tmp_path / "large")
     sizes = sorted(path.stat().st_size for path in (tmp_path / "large").glob("*-*"))
     for size in (100, *(size - 1 for size in sizes)):
-        with disk_of(size), pytest.raises(OSError, match="could not be written"):
+        with full_disk(size), pytest.raises(OSError, match="could not be written"):
             filed(bits, rows=400, seed=3).save(tmp_path)
         assert names(tmp_path) == sorted([*before, "large"])
         assert equal(Gallery.open(tmp_path, PRINT, verify=True), filed(bits))
@@ -132,7 +121,7 @@ def test_a_full_disk_leaves_the_old_gallery(bits: int | None, tmp_path: Path) ->
 def test_a_full_disk_leaves_an_opened_gallery_as_it_was_and_can_be_tried_again(tmp_path: Path) -> None:
     filed().save(tmp_path)
     gallery, before = changed(tmp_path), names(tmp_path)
-    with disk_of(300), pytest.raises(OSError, match="could not be written"):
+    with full_disk(300), pytest.raises(OSError, match="could not be written"):
         gallery.save(tmp_path)
     assert names(tmp_path) == before
     assert equal(Gallery.open(tmp_path, PRINT, verify=True), filed())
@@ -141,7 +130,7 @@ def test_a_full_disk_leaves_an_opened_gallery_as_it_was_and_can_be_tried_again(t
 
 
 def test_a_first_save_that_fails_leaves_an_empty_folder_and_can_be_repeated(tmp_path: Path) -> None:
-    with disk_of(1000), pytest.raises(OSError, match="could not be written"):
+    with full_disk(1000), pytest.raises(OSError, match="could not be written"):
         filed().save(tmp_path / "index")
     assert names(tmp_path / "index") == []
     filed().save(tmp_path / "index")
@@ -151,7 +140,7 @@ def test_a_first_save_that_fails_leaves_an_empty_folder_and_can_be_repeated(tmp_
 def test_a_failed_save_over_a_damaged_manifest_says_why_it_failed(tmp_path: Path) -> None:
     filed().save(tmp_path)
     (tmp_path / "manifest.json").write_text("half")
-    with disk_of(100), pytest.raises(OSError, match="could not be written"):
+    with full_disk(100), pytest.raises(OSError, match="could not be written"):
         filed(seed=1).save(tmp_path)
     filed(seed=1).save(tmp_path)
     assert names(tmp_path) == current(tmp_path)

@@ -1,6 +1,5 @@
 """The file of an index: what it tells, what is refused, what a full disk leaves."""
 
-import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from fashion_lsh.retrieval.index import FloatIndex, HashIndex
+from tests.disks import full_disk
 from tests.retrieval.made import assert_same, kinds, made_for, to_the_row
 
 
@@ -106,13 +106,8 @@ def test_no_file_no_index(kind: type[Any], tmp_path: Path) -> None:
 def test_a_save_that_fails_leaves_the_old_file(kind: type[Any], tmp_path: Path) -> None:
     index, made = made_for(kind)
     kind(12, 5).save(tmp_path / "index.faiss")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (600, before[1]))  # the disk is full after 600 bytes
-    try:
-        with pytest.raises(OSError, match=r"index\.faiss could not be written"):
-            index.save(tmp_path / "index.faiss")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with full_disk(600), pytest.raises(OSError, match=r"index\.faiss could not be written"):
+        index.save(tmp_path / "index.faiss")
     assert [path.name for path in tmp_path.iterdir()] == ["index.faiss"]
     assert len(kind.open(tmp_path / "index.faiss")) == 0
     assert len(made.rows) == len(index)

@@ -2,9 +2,7 @@
 
 import copy
 import logging
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.fitting import CsvLog, calibrate, fit, load, save
 from fashion_lsh.stages.hasher import Hasher
 from fashion_lsh.stages.stage import Stage
+from tests.disks import full_disk
 
 Make = Callable[..., GarmentData]
 CATEGORIES = ["circle", "cross", "square"]
@@ -88,17 +87,6 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
-@contextmanager
-def full_disk(limit: int) -> Iterator[None]:
-    """No file grows beyond `limit` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def stopped_at_the_end_of(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,7 +357,7 @@ def test_each_epoch_is_one_line_of_the_log(make_data: Make, tmp_path: Path, capl
 @pytest.mark.usefixtures("tiny")
 def test_a_stage_that_is_not_there_is_missed_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"no checkpoint at .*hasher\.ckpt: .* type its train\.py command again"
+        FileNotFoundError, match=r"no checkpoint at .*hasher\.ckpt: .* type the run's train\.py command again"
     ):
         load(Hasher, tmp_path / "hasher.ckpt")
 

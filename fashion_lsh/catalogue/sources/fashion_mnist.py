@@ -181,6 +181,6 @@ def _patience(seconds: float) -> Iterator[None]:
 
 def _ways() -> str:
     return (
-        "Three ways to have it: give root=<folder with its four *-ubyte or *-ubyte.gz files>; "
+        "Three ways to have it: give data.root=<folder with its four *-ubyte or *-ubyte.gz files>; "
         "apt-get install dataset-fashion-mnist; or run once with network, and torchvision downloads it"
     )

@@ -33,6 +33,10 @@ class Folder(PictureFiles):
         self.unlabelled = unlabelled
 
     def listed(self) -> tuple[Catalogue, dict[str, str]]:
+        if not self.root.exists():
+            raise FileNotFoundError(
+                f"no folder or file {self.root}: give a folder of pictures, or a manifest (.csv, .parquet)"
+            )
         if self.root.is_dir():
             return _in_folders(self.root, self.unlabelled)
         table = read_table(self.root)
@@ -57,7 +61,8 @@ class Folder(PictureFiles):
 
 def _in_folders(root: Path, unlabelled: bool) -> tuple[Catalogue, dict[str, str]]:
     """The picture files below a folder, and the other files: id -> reason."""
-    files = [path.relative_to(root) for path in sorted(_below(root)) if path.is_file()]
+    found = [path for path in sorted(_below(root)) if path.is_file() or not path.exists()]  # a link may lead nowhere
+    files = [path.relative_to(root) for path in found]
     files = [path for path in files if not any(part.startswith(".") for part in path.parts)]
     by_split = _are_splits(root, {path.parts[0] for path in files if len(path.parts) > 1 and _is_picture(path)})
     depth = 3 if by_split else 2

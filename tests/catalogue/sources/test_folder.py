@@ -92,7 +92,9 @@ def test_home_folder_may_be_abbreviated(folder: Path, monkeypatch: pytest.Monkey
 
 
 def test_missing_manifest_is_named(folder: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no catalogue at .*nothing\.csv: give a \.parquet or \.csv file"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no folder or file .*nothing\.csv: give a folder of pictures, or a manifest"
+    ):
         Folder(str(folder / "nothing.csv")).catalogue()
 
 
@@ -364,3 +366,20 @@ def test_a_manifest_parted_by_other_signs_says_the_way_out(folder: Path, sign: s
     (folder / "other.csv").write_text(f"path{sign}label\na.png{sign}hat\n")
     with pytest.raises(ValueError, match=r"other\.csv has one column, .*: part its cells by commas"):
         Folder(str(folder / "other.csv")).catalogue()
+
+
+def test_a_link_that_leads_nowhere_is_named(folder: Path) -> None:
+    (folder / "hat").mkdir()
+    shutil.copy(folder / "a.png", folder / "hat" / "1.png")
+    (folder / "hat" / "2.jpg").symlink_to("nowhere.jpg")
+    for name in ("manifest.csv", "a.png", "below", "cut.jpg", "text.jpg", "empty.jpg"):
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    source = Folder(str(folder))
+    assert source.catalogue().column("id").tolist() == ["hat/1.png"]
+    assert source.skipped["hat/2.jpg"].endswith("no such file")
+
+
+def test_column_names_may_have_blanks_around_them(folder: Path) -> None:
+    (folder / "blanks.csv").write_text("path, label \na.png,hat\n")
+    assert Folder(str(folder / "blanks.csv")).catalogue().column("category").tolist() == ["hat"]
