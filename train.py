@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
 from fashion_lsh.evaluation.boxes import box_scores
-from fashion_lsh.evaluation.crops import tested
+from fashion_lsh.evaluation.crops import score_crops
 from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate, missed_shares, reference_metrics
 from fashion_lsh.report.dashboard import publish, tracked
 from fashion_lsh.report.page import finish
@@ -64,7 +64,7 @@ def main(cfg: DictConfig) -> float:
             further = reference_metrics(query, gallery) | end_to_end(searcher, data) | facts
             if detector:
                 further |= box_scores(data.found, scenes, "query") | missed_shares(data)
-            further |= tested(model, data, search, settings["crop"]["tested"])
+            further |= score_crops(model, data, search, settings["crop"]["tested"])
             run.write_results(query, results, further)
             publish(board, run.metrics, query, data.categories, sheet)
     finish(run)

@@ -17,10 +17,7 @@ from fashion_lsh.stages.learner import Learner
 log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=Learner)
-FROM_WEIGHTS = {
-    "detector": "detector",
-    "classifier": "backbone",
-}  # stages, and the settings that say which; others have none
+FROM_WEIGHTS = {"detector": "detector", "classifier": "backbone"}  # stages, and the settings that say from which
 
 
 def prepared(stage: S, run: Run) -> S:

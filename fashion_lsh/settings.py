@@ -29,7 +29,10 @@ PLAIN: dict[str, Any] = {  # settings that go to no constructor of ours
 }  # fmt: skip
 
 
-NAMED = {"backbone": {"name"}}  # checked by the constructors they are copied to
+COPIED = {  # checked by the constructors they are copied to
+    "backbone": {"name"},
+    "crop": {"mode", "margin", "which", "score", "smallest", "fallback", "choice"},
+}
 
 
 def check(settings: Mapping[str, Any], unresolved: Mapping[str, Any] | None = None) -> None:
@@ -87,7 +90,7 @@ def _check_known(settings: Mapping[str, Any]) -> None:
     """Refuse keys of the groups that go to no constructor of ours that nothing reads."""
     groups = {key.partition(".")[0] for key in PLAIN if "." in key}
     for group in sorted(groups & settings.keys()):
-        known = {key.partition(".")[2] for key in PLAIN if key.startswith(f"{group}.")} | NAMED.get(group, set())
+        known = {key.partition(".")[2] for key in PLAIN if key.startswith(f"{group}.")} | COPIED.get(group, set())
         for name in sorted(settings[group].keys() - known):
             raise ValueError(f"{group}.{name}={settings[group][name]!r}: {group} takes {sorted(known)}")
 

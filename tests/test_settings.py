@@ -114,7 +114,7 @@ def test_a_refusal_of_whatever_was_given_shows_it(value: Any) -> None:
 def test_all_that_a_choice_may_be_is_named() -> None:
     with pytest.raises(ValueError, match=r"valid integer or .*valid number or .*'all'"):
         check(changed("search.probes", "some"))
-    with pytest.raises(ValueError, match="'annotated' or 'whole'"):
+    with pytest.raises(ValueError, match="'annotated', 'whole' or 'detected'"):
         check(changed("data.crop", "annotatd"))
 
 
@@ -187,7 +187,7 @@ def test_a_refusal_names_the_key_that_is_typed_where_a_value_is_a_copy_of_it() -
         check(changed("classifier.epochs", 0), unresolved)
 
 
-@pytest.mark.parametrize("group", ["trainer", "backbone", "logger"])
+@pytest.mark.parametrize("group", ["trainer", "backbone", "logger", "crop"])
 def test_a_key_that_nothing_reads_is_refused(group: str) -> None:
     with pytest.raises(ValueError, match=rf"^{group}\.foo=1: {group} takes \["):
         check({group: {"foo": 1}})

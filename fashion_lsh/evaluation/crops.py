@@ -33,7 +33,7 @@ def recropped(data: GarmentData, crop: Crop) -> GarmentData:
     return other
 
 
-def tested(model: Model, data: GarmentData, search: Search, crops: Sequence[Crop]) -> dict[str, float]:
+def score_crops(model: Model, data: GarmentData, search: Search, crops: Sequence[Crop]) -> dict[str, float]:
     """Scores with query and gallery cropped in each of these ways.
 
     Returns:

@@ -59,9 +59,7 @@ class Detector(Learner):
         ValueError: an unknown backbone, or another number of anchors than levels.
     """
 
-    name = (
-        "detector"  # no monitor: the averaged weights of the last epoch are taken, since scores of boxes take minutes
-    )
+    name = "detector"  # without a monitor: the averaged weights of the last epoch answer, since scoring boxes is slow
 
     def __init__(
         self,
@@ -84,12 +82,8 @@ class Detector(Learner):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.classes, self.level, self.image_size, self.fixed_norms = (
-            list(classes),
-            level,
-            image_size,
-            weights is not None,
-        )
+        self.classes, self.level, self.image_size = list(classes), level, image_size
+        self.fixed_norms = weights is not None
         pyramid = Pyramid(backbone, channels)
         if len(anchors) != pyramid.levels + 1:
             raise ValueError(f"detector.anchors={anchors}: give {pyramid.levels + 1} sizes, one for each level")

@@ -45,5 +45,6 @@ def test_precision_and_recall_against_counting(finds: list[tuple[bool, int]], mi
         (right[scores >= level].sum() / max(1, total), right[scores >= level].mean())
         for level in sorted(set(scores.tolist()), reverse=True)
     ]
-    assert [tuple(pair) for pair in zip(recall, precision, strict=True)] == pytest.approx(wanted)
+    pairs = np.stack([recall, precision], axis=1)
+    assert pairs == pytest.approx(np.array(wanted).reshape(-1, 2))
     assert all(first <= second for first, second in itertools.pairwise(recall))
