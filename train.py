@@ -10,10 +10,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
-from fashion_lsh.evaluation.boxes import box_scores
+from fashion_lsh.evaluation.boxes import box_scores, find_ms
 from fashion_lsh.evaluation.crops import score_crops
 from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate, missed_shares, reference_metrics
 from fashion_lsh.report.dashboard import publish, tracked
+from fashion_lsh.report.detection import pictured, scenes_of
 from fashion_lsh.report.page import finish
 from fashion_lsh.report.sheets import query_sheet
 from fashion_lsh.report.tables import describe
@@ -62,11 +63,14 @@ def main(cfg: DictConfig) -> float:
             results = evaluate(searcher, query)
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
             further = reference_metrics(query, gallery) | end_to_end(searcher, data) | facts
+            asked = scenes_of(data.catalogue, data.found, scenes.level) if detector else []
             if detector:
                 further |= box_scores(data.found, scenes, "query") | missed_shares(data)
+                further |= find_ms(detector, data.source, [scene.picture for scene in asked])
+            seen = pictured(asked, data.source, data.choice.score if data.choice else 0.0)
             further |= score_crops(model, data, search, settings["crop"]["tested"])
             run.write_results(query, results, further)
-            publish(board, run.metrics, query, data.categories, sheet)
+            publish(board, run.metrics, query, data.categories, sheet, seen)
     finish(run)
     log.info("\n%s\n\n%s", describe(run.scores, settings, search.label), run.closing)
     return run.scores["query/category/map@100"]

@@ -137,25 +137,22 @@ class Cropper:
     detector: Detector | None
     choice: Choice | None
 
-    def boxes(self, pictures: Sequence[np.ndarray], annotated: np.ndarray) -> np.ndarray:
-        """(B, 4): what is cut out of each picture; NaN: the whole of it."""
+    def boxes(self, pictures: Sequence[np.ndarray], annotated: np.ndarray) -> list[np.ndarray]:
+        """(n, 4) each: what is cut out of a picture; NaN: the whole of it; none: no garment was found in it."""
         if self.detector is None or self.choice is None:
-            return annotated
+            return list(annotated[:, None])
         found = self.detector.find(pictures) if pictures else []
-        chosen = [self.choice.one(*each) for each in zip(found, annotated, strict=True)]
-        return np.array([np.full(4, np.nan) if box is None else box for box in chosen], np.float32).reshape(-1, 4)
+        return [self.choice.several(*each) for each in zip(found, annotated, strict=True)]
 
-    def refusal(self, box: np.ndarray) -> str:
-        """Why a picture whose box is this is left out; "": it is not."""
-        skips = self.choice is not None and self.choice.fallback == "skip" and np.isnan(box).any()
-        return "no garment was found in it" if skips else ""
+    def cut(self, picture: np.ndarray, boxes: np.ndarray) -> list[np.ndarray]:
+        """The crops, (S, S, 3) uint8 each.
 
-    def crop(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray | str:
-        """The crop, or why there is none."""
-        try:
-            return self.refusal(box) or cut(picture, box, self.model.margin, self.model.image_size)
-        except ValueError as error:
-            return str(error)
+        Raises:
+            ValueError: there is no box, or one lies off the picture.
+        """
+        if not len(boxes):
+            raise ValueError("no garment was found in it")
+        return [cut(picture, box, self.model.margin, self.model.image_size) for box in boxes]
 
 
 def _chunks(cropper: Cropper, catalogue: Catalogue) -> Iterator[Chunk]:
@@ -169,27 +166,34 @@ def _chunks(cropper: Cropper, catalogue: Catalogue) -> Iterator[Chunk]:
 def _chunk(cropper: Cropper, rows: Catalogue, pool: Executor, step: Callable[[int], None]) -> Chunk:
     """Encode some pictures, the next ones being opened meanwhile; `step` is told of each batch."""
     parts: list[Encoded] = []
-    problems: list[str] = []
-    paths, boxes = rows.column("picture"), rows.boxes
+    places: list[int] = []  # of each crop in `rows`
+    boxes: list[np.ndarray] = []
+    problems: dict[str, str] = {}
+    paths, names, annotated = rows.column("picture"), rows.column("id"), rows.boxes
     opened = pool.map(_opened, paths[:BATCH])
     for start in range(0, len(rows), BATCH):
         batch = list(opened)
         opened = pool.map(_opened, paths[start + BATCH : start + 2 * BATCH])  # whole pictures: not all at once
+        problems |= {names[start + place]: reason for place, reason in enumerate(batch) if isinstance(reason, str)}
         good = [number for number, picture in enumerate(batch, start) if not isinstance(picture, str)]
         pictures = [picture for picture in batch if not isinstance(picture, str)]
-        boxes[good] = cropper.boxes(pictures, boxes[good])
-        crops: list[np.ndarray | str] = list(batch)
-        for number, picture in zip(good, pictures, strict=True):
-            crops[number - start] = cropper.crop(picture, boxes[number])
-        problems += [crop if isinstance(crop, str) else "" for crop in crops]
-        if cut_out := [crop for crop in crops if not isinstance(crop, str)]:
-            images = np.stack(cut_out).transpose(0, 3, 1, 2)  # (B, 3, S, S)
+        crops: list[np.ndarray] = []
+        for number, picture, wanted in zip(good, pictures, cropper.boxes(pictures, annotated[good]), strict=True):
+            try:
+                crops += cropper.cut(picture, wanted)
+            except ValueError as error:
+                problems[names[number]] = str(error)
+                continue
+            places += [number] * len(wanted)
+            boxes += list(wanted)
+        if crops:
+            images = np.stack(crops).transpose(0, 3, 1, 2)  # (B, 3, S, S)
             parts.append(encode(cropper.model, torch.from_numpy(images.copy())))
         step(len(batch))
-    unreadable = {name: problem for name, problem in zip(rows.column("id"), problems, strict=True) if problem}
-    kept = np.flatnonzero([not problem for problem in problems])
-    found = rows.take(kept).having(**dict(zip(BOX, boxes[kept].T, strict=True)))
-    return Chunk(Encoded.joined(parts) if parts else None, found, unreadable)
+    if not parts:
+        return Chunk(None, rows.take(np.array([], dtype=np.int64)), problems)
+    corners = dict(zip(BOX, np.array(boxes, np.float32).T, strict=True))
+    return Chunk(Encoded.joined(parts), rows.take(np.array(places)).having(**corners), problems)
 
 
 def _opened(path: str) -> np.ndarray | str:

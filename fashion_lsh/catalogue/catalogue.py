@@ -117,8 +117,12 @@ class Catalogue:
         return np.flatnonzero((self.column("split") == split) & self.column("main"))
 
     def take(self, rows: np.ndarray) -> "Catalogue":
-        """The given rows, in the given order."""
-        return Catalogue(self.table.take(pa.array(rows)))
+        """The given rows, in the given order; one that is taken a second time is the garment `<id>#2`, and so on."""
+        taken = self.table.take(pa.array(rows, pa.int64()))
+        if len(np.unique(rows)) < len(rows):
+            at = taken.column_names.index("id")
+            taken = taken.set_column(at, "id", pa.array(_numbered(taken["id"].to_pylist())))
+        return Catalogue(taken)
 
     def joined(self, other: "Catalogue") -> "Catalogue":
         """These rows, then those of another catalogue.
@@ -229,6 +233,15 @@ def _column(table: pa.Table, name: str) -> pa.Array | pa.ChunkedArray:
     if empty:
         raise ValueError(f"column {name!r} of the catalogue has {empty} empty cells: fill them")
     return column
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(f"{name}#{seen[name]}" if seen[name] > 1 else name)
+    return numbered
 
 
 def _check_ids(ids: np.ndarray) -> None:

@@ -162,10 +162,21 @@ class GarmentData(pl.LightningDataModule):
         """(n,) row numbers of one part; `gallery` is whatever is searched.
 
         Garments without a box are left out where crop.fallback says so, but those that ask stay: they find nothing.
+
+        Raises:
+            ValueError: all of them are left out.
         """
-        rows = self.catalogue.rows(self.searched if part == "gallery" else part)
-        skips = self.choice is not None and self.choice.fallback == "skip" and part != "query"
-        return rows[~self.missed[rows]] if skips else rows
+        split = self.searched if part == "gallery" else part
+        rows = self.catalogue.rows(split)
+        if self.choice is None or self.choice.fallback == "whole" or part == "query":
+            return rows
+        kept = rows[~self.missed[rows]]
+        if not len(kept):
+            raise ValueError(
+                f"no garment was found in any picture of split {split!r}: lower crop.score={self.choice.score:g}, fit "
+                "the detector longer, or give crop.fallback=whole"
+            )
+        return kept
 
     def train_dataloader(self) -> DataLoader[Any]:
         rows = self.rows("train")

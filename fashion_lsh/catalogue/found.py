@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat
 
 from fashion_lsh.files import written
 
-Which = Literal["given", "best", "largest"]
+Which = Literal["given", "best", "largest", "all"]
 SAME = 0.5  # intersection over union from which a found box is the garment that was annotated
 
 
@@ -97,7 +97,8 @@ class Choice:
 
     Attributes:
         which: `given`: the one that overlaps the annotated box most, at least by SAME; `best`: of the greatest score;
-            `largest`: of the greatest area. Where nothing is annotated, `given` is `best`.
+            `largest`: of the greatest area; `all`: as `given`, and of pictures that are added or asked with, in which
+            nothing is annotated, every one. A row of the data in which nothing is annotated takes the best of all.
         score: least score of a box that counts.
         smallest: least shorter side of a box that counts, in pixels.
         fallback: where no box is found: `whole` keeps the picture; `skip` leaves garments out that train or are
@@ -131,9 +132,19 @@ class Choice:
         boxes = found.above(self.score, self.smallest)
         if not len(boxes.scores):
             return None
-        if self.which == "given" and not np.isnan(annotated).any():
+        if self.which in ("given", "all") and not np.isnan(annotated).any():
             shares = overlap(annotated, boxes.corners)
             return boxes.corners[shares.argmax()] if shares.max() >= SAME else None
         sides = boxes.corners[:, 2:] - boxes.corners[:, :2]
         measure = sides.prod(axis=1) if self.which == "largest" else boxes.scores
         return boxes.corners[measure.argmax()]
+
+    def several(self, found: Boxes, annotated: np.ndarray) -> np.ndarray:
+        """The boxes (n, 4) that a picture is filed by, annotated (4,): n is 1, or with `all` as many as were found; one
+        of NaN: the whole picture; none: it is left out."""
+        if self.which == "all" and np.isnan(annotated).any():
+            boxes = found.above(self.score, self.smallest).corners
+        else:
+            box = self.one(found, annotated)
+            boxes = np.empty((0, 4), np.float32) if box is None else box[None]
+        return np.full((1, 4), np.nan, np.float32) if not len(boxes) and self.fallback == "whole" else boxes

@@ -1,5 +1,6 @@
 """How well garments are found: average precision and recall of boxes, by intersection over union."""
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -34,6 +35,17 @@ def find_all(detector: Finder, source: Source, pictures: Sequence[str]) -> Found
 
     parts = counted(looked_at(), "finding garments", len(pictures), len)
     return Found.of(pair for part in parts for pair in part)
+
+
+def find_ms(detector: Finder, source: Source, pictures: Sequence[str], count: int = 30) -> dict[str, float]:
+    """`speed/detector_ms`: to find the garments in one picture, opened before; the median of `count`, 3 to warm up."""
+    milliseconds = []
+    for name in np.resize(pictures, count + 3):
+        picture = source.picture(name)
+        began = time.perf_counter()
+        detector.find([picture])
+        milliseconds.append(1000 * (time.perf_counter() - began))
+    return {"speed/detector_ms": float(np.median(milliseconds[3:]))}
 
 
 def box_scores(found: Found, scenes: SceneData, split: str) -> dict[str, float]:

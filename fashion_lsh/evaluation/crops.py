@@ -37,16 +37,20 @@ def score_crops(model: Model, data: GarmentData, search: Search, crops: Sequence
     """Scores with query and gallery cropped in each of these ways.
 
     Returns:
-        `crops/<crop>/<metric>` for each of KEPT that is known, with the ends of its interval; `crops/<crop>/missed`,
-        the share of the queries in which nothing was found: they count as wrong, and find nothing.
+        `crops/<crop>/<metric>` for each of KEPT that is known, with the ends of its interval, where anything was found
+        in the gallery; `crops/<crop>/missed`, the share of the queries in which nothing was found: they count as wrong,
+        and find nothing.
     """
     metrics: dict[str, float] = {}
     for crop in crops:
         other = recropped(data, crop)
+        shares = missed_shares(other)
+        metrics[f"crops/{crop}/missed"] = shares["crop/query/missed"]
+        if shares["crop/gallery/missed"] == 1:
+            continue
         query, gallery = (encode_part(model, other, part) for part in ("query", "gallery"))
         searcher = Searcher(model, Gallery.filed(model, gallery.encoded, gallery.catalogue), search)
         found = evaluate(searcher, query).metrics
         names = [f"query/{name}{end}" for name in KEPT for end in ("", "_low", "_high")]
         metrics |= {f"crops/{crop}/{name.removeprefix('query/')}": found[name] for name in names if name in found}
-        metrics[f"crops/{crop}/missed"] = missed_shares(other)["crop/query/missed"]
     return metrics

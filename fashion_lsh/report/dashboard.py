@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 Handle = Any  # wandb.Run; its own types are loose
 TIMEOUT_S = 30.0  # for wandb to answer
+UNSEEN = "nothing found"  # the category of a query in which the detector saw nothing
 BEST = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # kept in the summary, not the last
 
 
@@ -110,8 +111,9 @@ def publish(
     query: Pictures,
     categories: Sequence[str],
     sheet: Sequence[Sequence[Tile]],
+    scenes: Sequence[Tile] = (),
 ) -> None:
-    """Put the end of a run on its dashboard: scores, confusion matrix, PR curves, retrieved pictures.
+    """Put the end of a run on its dashboard: scores, confusion matrix, PR curves, retrieved pictures, found boxes.
 
     Args:
         board: what `tracked` gave; None: nothing is done.
@@ -119,13 +121,15 @@ def publish(
         query: the queries, encoded.
         categories: names, in the order of the masses.
         sheet: rows of tiles: a query, its crop, and what was found; shown as a table, and as one picture.
+        scenes: pictures with their true boxes, and those that the detector found.
     """
     if board is None:
         return
     board.run.summary.update(dict(metrics))
     masses, labels = query.encoded.masses, query.catalogue.labels(categories)
+    predicted = np.where(query.encoded.predicted < 0, len(categories), query.encoded.predicted)
     matrix = wandb.plot.confusion_matrix(
-        y_true=labels.tolist(), preds=masses.argmax(axis=1).tolist(), class_names=list(categories), title="Categories"
+        y_true=labels.tolist(), preds=predicted.tolist(), class_names=[*categories, UNSEEN], title="Categories"
     )
     columns = ["query", "its crop", *(f"hit {place}" for place in range(1, max(map(len, sheet)) - 1))]
     board.run.log(
@@ -134,6 +138,7 @@ def publish(
             "query/pr_curve": _pr_curve(masses, labels, categories),
             "query/retrieved": _picture_table(sheet, columns),
             "query/sheet": wandb.Image(drawn(sheet, columns)),
+            **({"detector/boxes": [_picture(tile) for tile in scenes]} if scenes else {}),
         }
     )
 
@@ -165,22 +170,32 @@ def _picture_table(sheet: Sequence[Sequence[Tile]], columns: Sequence[str]) -> w
 
 
 def _picture(tile: Tile) -> wandb.Image:
-    """A tile's picture with its box; of a crop what it is cut from."""
+    """A tile's picture with its boxes; of a crop what it is cut from."""
     picture, box = tile.whole or (tile.picture, tile.box)
-    return wandb.Image(picture, caption=_caption(tile), boxes=_boxes(tile, box))
+    groups = {"garment": _boxes(box, tile.caption), "found": _boxes(tile.found, "")}
+    known = {name: each for name, each in groups.items() if each}
+    return wandb.Image(picture, caption=_caption(tile), boxes=known or None)
 
 
 def _caption(tile: Tile) -> str:
     return f"{tile.caption} {tile.mark}".strip()
 
 
-def _boxes(tile: Tile, box: np.ndarray | None) -> dict[str, Any] | None:
-    """The box of a tile's garment, as wandb draws it over the picture."""
-    if box is None or np.isnan(box).any():
-        return None
-    position = dict(zip(("minX", "minY", "maxX", "maxY"), box.tolist(), strict=True))
-    drawn_box = {"position": position, "domain": "pixel", "class_id": 0, "box_caption": tile.caption}
-    return {"garment": {"box_data": [drawn_box], "class_labels": {0: "garment"}}}
+def _boxes(boxes: np.ndarray | None, caption: str) -> dict[str, Any] | None:
+    """Boxes, (4,) or (n, 4), as wandb draws them over a picture."""
+    all_of_them = np.empty((0, 4)) if boxes is None else boxes.reshape(-1, 4)
+    names = ("minX", "minY", "maxX", "maxY")
+    data = [
+        {
+            "position": dict(zip(names, box.tolist(), strict=True)),
+            "domain": "pixel",
+            "class_id": 0,
+            "box_caption": caption,
+        }
+        for box in all_of_them
+        if not np.isnan(box).any()
+    ]
+    return {"box_data": data, "class_labels": {0: "garment"}} if data else None
 
 
 def _pr_curve(masses: np.ndarray, labels: np.ndarray, categories: Sequence[str]) -> Any:

@@ -1,11 +1,15 @@
 """What the detector found, and what it missed."""
 
 import io
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.found import NOTHING, Boxes, Found
+from fashion_lsh.catalogue.scenes import Level
+from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.evaluation.matching import matched, precision_recall
 from fashion_lsh.report import figures
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
@@ -27,39 +31,66 @@ FALSE = "False finds: the surest boxes that overlap no garment by half, or one t
 
 
 class Scene(NamedTuple):
-    """One picture: its key, true boxes (n, 4), found ones, and which true box each of those is (m,)."""
+    """One picture: its key, true boxes (n, 4), what these are (n,), found ones, and which true box each is (m,)."""
 
     picture: str
     true: np.ndarray
+    names: np.ndarray
     found: Boxes
     places: np.ndarray
 
 
 def detection(found: Findings) -> list[Block]:
-    """Scores of boxes, their curve, sheets of what was found, missed and found in vain; empty without a detector."""
+    """Scores of boxes, their curves, sheets of what was found, missed and found in vain; empty without a detector."""
     if found.config.get("detector") is None:
         return []
-    scenes = _scenes(found, Found.open(found.run.path / "boxes.parquet"))
-    right = [scene.places >= 0 for scene in scenes]
-    total = sum(len(scene.true) for scene in scenes)
-    curve = precision_recall(right, [scene.found.scores for scene in scenes], total)
+    scenes = scenes_of(found.garments, Found.open(found.run.path / "boxes.parquet"), found.config["detector"]["level"])
     blocks: list[Block] = [
         Text(MEANING),
         _scores(found),
-        Figure("boxes.svg", figures.precision_recall({"all garments": curve}), CURVE),
+        Figure("boxes.svg", figures.precision_recall(_curves(scenes)), CURVE),
     ]
     return blocks + _sheets(found, scenes)
 
 
-def _scenes(found: Findings, boxes: Found) -> list[Scene]:
-    garments = found.garments
+def scenes_of(garments: Catalogue, boxes: Found, level: Level) -> list[Scene]:
+    """The query pictures with boxes, and what was found in them."""
     asked = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(garments.boxes).any(axis=1))
+    names = np.full(len(garments), "garment", dtype=object) if level == "garment" else garments.column(level)
     pictures, members = np.unique(garments.column("picture")[asked].astype(str), return_inverse=True)
     scenes = []
     for number, picture in enumerate(pictures):
-        true, seen = garments.boxes[asked[members == number]], boxes.boxes.get(picture, NOTHING)
-        scenes.append(Scene(str(picture), true, seen, matched(seen, true)))
+        rows, seen = asked[members == number], boxes.boxes.get(picture, NOTHING)
+        true = garments.boxes[rows]
+        scenes.append(Scene(str(picture), true, names[rows], seen, matched(seen, true)))
     return scenes
+
+
+def pictured(scenes: Sequence[Scene], source: Source, score: float) -> list[Tile]:
+    """Some of the scenes, evenly chosen, with their true boxes and those found with this score at least."""
+    chosen = np.unique(np.linspace(0, max(0, len(scenes) - 1), min(SHOWN, len(scenes))).astype(int))
+    return [
+        _tile(source.picture(scenes[at].picture), scenes[at].true, scenes[at].found.above(score, 0)) for at in chosen
+    ]
+
+
+def _curves(scenes: Sequence[Scene]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Recall and precision of all garments taken as one, and of each class where there are several."""
+    curves = {"all, as one": _curve([(scene.places >= 0, scene.found.scores, len(scene.true)) for scene in scenes])}
+    classes = sorted({name for scene in scenes for name in scene.names})
+    for kind, name in enumerate(classes if len(classes) > 1 else []):
+        of_kind = []
+        for scene in scenes:
+            seen = Boxes(*(part[scene.found.kinds == kind] for part in scene.found))
+            true = scene.true[scene.names == name]
+            of_kind.append((matched(seen, true) >= 0, seen.scores, len(true)))
+        curves[one_line(name)] = _curve(of_kind)
+    return curves
+
+
+def _curve(found: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
+    right, scores, totals = zip(*found, strict=True)
+    return precision_recall(right, scores, sum(totals))
 
 
 def _scores(found: Findings) -> Table:
@@ -77,8 +108,7 @@ def _scores(found: Findings) -> Table:
 def _sheets(found: Findings, scenes: list[Scene]) -> list[Block]:
     choice = found.run.choice
     score = choice.score if choice else 0.0
-    chosen = [scenes[at] for at in np.unique(np.linspace(0, len(scenes) - 1, SHOWN).astype(int))] if scenes else []
-    missed = [(scene, box, 0.0) for scene in scenes for box in _missed(scene, score)]
+    missed = [(scene, box) for scene in scenes for box in _missed(scene, score)]
     false = [
         (scene, box, float(sure))
         for scene in scenes
@@ -91,8 +121,8 @@ def _sheets(found: Findings, scenes: list[Scene]) -> list[Block]:
         source = found.run.source()
         pixels = source.picture
         tiles = {
-            "found": [_tile(pixels(scene.picture), scene.true, scene.found.above(score, 0)) for scene in chosen],
-            "missed": [_tile(pixels(scene.picture), box[None], NOTHING) for scene, box, _ in some],
+            "found": pictured(scenes, source, score),
+            "missed": [_tile(pixels(scene.picture), box[None], NOTHING) for scene, box in some],
             "false": [_tile(pixels(scene.picture), None, _one(box, sure)) for scene, box, sure in false[:SHOWN]],
         }
     except GONE as error:

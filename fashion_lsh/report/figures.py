@@ -72,15 +72,17 @@ def confusion(counts: np.ndarray, shares: np.ndarray, names: Sequence[str]) -> t
 
 def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
     """Curves by name, (l,) recall and (l,) precision each, the first in front; as SVG."""
-    looks: list[dict[str, Any]] = [
-        {"color": BLUE, "linewidth": 2.2},
-        {"color": GREEN, "linestyle": "--"},
-        {"color": RED, "linestyle": ":"},
+    few = [{"color": GREEN, "linestyle": "--"}, {"color": RED, "linestyle": ":"}]
+    many = [
+        {"color": mpl.colormaps["tab20"](number % 20), "linewidth": 1.2, "marker": ""} for number in range(len(curves))
     ]
+    looks: list[dict[str, Any]] = [{"color": BLUE, "linewidth": 2.2}, *(few if len(curves) <= 3 else many)]
     with drawing(3.4) as (figure, out):
         axes = figure.subplots()
         for order, (name, (recall, precision)) in enumerate(curves.items()):
-            axes.plot(recall, precision, marker=".", markersize=4, label=name, zorder=5 - order, **looks[order])
+            axes.plot(
+                recall, precision, label=name, zorder=5 - order, **{"marker": ".", "markersize": 4, **looks[order]}
+            )
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.05))
         legend(figure)
     return out.getvalue()
