@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from tabulate import tabulate
@@ -17,8 +18,12 @@ MEASURES = {
     "macro F1": "query/macro_f1",
     "category mAP@100": "query/category/map@100",
     "macro mAP@100": "query/category/map@100_macro",
+    "item mAP@100": "query/item/map@100",
+    "item recall@10": "query/item/recall@10",
     "codes alone, all": "rows/code/category/map@100",
     "float, all": "rows/float/category/map@100",
+    "nothing found": "query/missed",
+    "box AP50": "detector/query/box_ap50",
     "queries": "query/count",
 }
 HOW = ("optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor")  # settings of the learning
@@ -58,14 +63,44 @@ def gather(folder: Path) -> list[Row]:
 def table(rows: Sequence[Row]) -> str:
     """Rows as Markdown, scores to three digits, with their intervals where they have one.
 
-    How long and how fast was learnt is left to results.csv where other settings tell the jobs apart.
+    How long and how fast was learnt is left to results.csv where other settings tell the jobs apart.  Rows that differ
+    in nothing but the seed are one: the mean of each score and its standard deviation over the seeds.
     """
-    shown = [name for name in rows[0] if not name.endswith((" low", " high"))]
+    rows = _averaged(rows)
+    known = {name for row in rows for name, value in row.items() if value is not None}
+    shown = [name for name in rows[0] if not name.endswith((" low", " high", " sd")) and name in known]
     settings = [name for name in shown if name not in (*MEASURES, "job")]
     telling = [name for name in settings if not name.startswith(HOW)]
     if len({tuple(str(row[name]) for name in telling) for row in rows}) == len(rows):
         shown = [name for name in shown if name in telling or name not in settings]
     return tabulate([[_cell(row, name) for name in shown] for row in rows], shown, "pipe", disable_numparse=True)
+
+
+def _averaged(rows: Sequence[Row]) -> list[Row]:
+    """Rows that differ in nothing but the seed as one, each score with its standard deviation as `<score> sd`."""
+    if "seed" not in rows[0]:
+        return list(rows)
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        alike = {name: value for name, value in row.items() if name not in ("seed", "job") and not _measured(name)}
+        groups.setdefault(str(alike), []).append(row)
+    averaged = []
+    for group in groups.values():
+        one = {name: value for name, value in group[0].items() if not _measured(name) and name not in ("seed", "job")}
+        one["seeds"] = ", ".join(str(row["seed"]) for row in group)
+        for title in MEASURES:
+            found = [row[title] for row in group if row[title] is not None]
+            one[title] = mean(found) if found else None
+            if len(found) > 1:
+                one[f"{title} sd"] = stdev(found)
+            elif found:
+                one |= {name: value for name, value in group[0].items() if name.startswith(f"{title} ")}
+        averaged.append(one)
+    return averaged
+
+
+def _measured(name: str) -> bool:
+    return any(name == title or name in (f"{title} low", f"{title} high") for title in MEASURES)
 
 
 def _job(path: Path) -> tuple[Row, dict[str, float]]:
@@ -82,12 +117,27 @@ def _rows(jobs: Mapping[str, tuple[Row, dict[str, float]]]) -> Iterator[Row]:
     values = {name: {str(settings.get(name)) for settings, _ in jobs.values()} for name in names}
     differing = [name for name in names if len(values[name]) > 1 and not _repeated(name, names)]
     for key, (settings, metrics) in jobs.items():
-        row: Row = {"job": key, **{name: settings.get(name) for name in differing}}
-        for title, name in MEASURES.items():
-            row[title] = metrics.get(name)
-            if f"{name}_low" in metrics:
-                row |= {f"{title} {end}": metrics[f"{name}_{end}"] for end in ("low", "high")}
-        yield {name: row[name] for name in [*differing, *row] if name != "job"} | {"job": key}
+        for crop, scores in _scored(metrics):
+            row: Row = {name: settings.get(name) for name in differing} | ({"tested on": crop} if crop else {})
+            for title, name in MEASURES.items():
+                row[title] = scores.get(name)
+                if f"{name}_low" in scores:
+                    row |= {f"{title} {end}": scores[f"{name}_{end}"] for end in ("low", "high")}
+            yield row | {"job": key}
+
+
+def _scored(metrics: Mapping[str, float]) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """The scores of a job; where it was scored with several crops, those with each of them, by its name."""
+    crops = sorted({name.split("/")[1] for name in metrics if name.startswith("crops/")})
+    if not crops:
+        yield "", metrics
+    for crop in crops:
+        start = f"crops/{crop}/"
+        own = {f"query/{name.removeprefix(start)}": value for name, value in metrics.items() if name.startswith(start)}
+        yield (
+            crop,
+            {name: metrics[name] for name in ("query/count", "detector/query/box_ap50") if name in metrics} | own,
+        )
 
 
 def _rank(value: Any) -> tuple[bool, float, str]:
@@ -99,9 +149,10 @@ def _rank(value: Any) -> tuple[bool, float, str]:
 def _repeated(name: str, names: Mapping[str, None]) -> bool:
     """Whether a stage's setting only says again what its own group says."""
     group, _, rest = name.partition(".")
-    home = {"backbone": "backbone.name", "image_size": "data.image_size", "frozen": "backbone.frozen", "seed": "seed"}
+    home = {"backbone": "backbone.name", "image_size": "data.image_size", "frozen": "backbone.frozen"}
     again = home.get(rest) in names or rest.startswith("optim.")
-    return rest.endswith("_target_") or (again and group in ("classifier", "hash"))
+    copied = {"data.crop": "crop.mode", "data.margin": "crop.margin"}.get(name) in names or rest == "seed"
+    return rest.endswith("_target_") or copied or (again and group in ("classifier", "hash"))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -116,6 +167,8 @@ def _cell(row: Row, name: str) -> str:
     value = row[name]
     if f"{name} low" in row:
         return f"{value:.3f} [{row[f'{name} low']:.3f}, {row[f'{name} high']:.3f}]"
+    if f"{name} sd" in row and name != "queries":
+        return f"{value:.3f} ± {row[f'{name} sd']:.3f}"
     if name in MEASURES and isinstance(value, float) and name != "queries":
         return f"{value:.3f}"
     return "–" if value is None else str(value)

@@ -11,7 +11,7 @@ from fashion_lsh.report.jobs import gather, main
 from fashion_lsh.report.pages import BEGIN, END
 
 README = f"# Backbones\n\nThe question.\n\n{BEGIN}\nolder\n{END}\n\nWhat it shows.\n"
-EXPERIMENTS = sorted(path.parent for path in (Path(__file__).parents[2] / "experiments").glob("*/jobs"))
+EXPERIMENTS = sorted(path.parent for path in (Path(__file__).parents[2] / "experiments").rglob("jobs"))
 
 
 def job(folder: Path, key: str, backbone: str, score: float, **metrics: float) -> None:
@@ -78,6 +78,44 @@ def test_rows_are_ordered_by_number_and_told_apart_by_data(folder: Path) -> None
     header, _, *rows = cells(folder)
     assert header[:2] == ["hash.bits", "data"]
     assert [row[0] for row in rows] == ["12", "24", "128"]
+
+
+def test_rows_of_several_seeds_are_one_with_mean_and_deviation(folder: Path) -> None:
+    for seed in (1, 2):
+        score = 0.25 + seed / 100
+        job(folder, f"dddd000{seed}", "vgg16", score)
+        path = folder / "jobs" / f"dddd000{seed}.json"
+        content = json.loads(path.read_text())
+        content["settings"] |= {"seed": seed}
+        content["settings"]["data"] |= {"seed": seed}
+        path.write_text(json.dumps(content))
+    gather(folder)
+    header, _, *rows = cells(folder)
+    found = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [row["seeds"] for row in found] == ["0", "0, 1, 2"]
+    assert [row["category mAP@100"] for row in found] == ["0.123 [0.113, 0.133]", "0.260 ± 0.010"]
+    with (folder / "results.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 4
+
+
+def test_a_job_that_was_scored_with_several_crops_has_a_row_for_each(folder: Path) -> None:
+    for path in folder.glob("jobs/*.json"):
+        path.unlink()
+    for key, mode in (("aaaa0000", "whole"), ("bbbb0000", "detected")):
+        scores = {"crops/whole/accuracy": 0.5, "crops/detected/accuracy": 0.7, "crops/detected/missed": 0.1}
+        job(folder, key, "vgg16", 0.25, **scores, **{"detector/query/box_ap50": 0.9})
+        path = folder / "jobs" / f"{key}.json"
+        content = json.loads(path.read_text())
+        content["settings"] |= {"crop": {"mode": mode}}
+        content["settings"]["data"] |= {"crop": mode}
+        path.write_text(json.dumps(content))
+    gather(folder)
+    header, _, *rows = cells(folder)
+    assert header[:2] == ["crop.mode", "tested on"]
+    assert [row[:2] for row in rows] == [["detected", "detected"], ["detected", "whole"],
+                                         ["whole", "detected"], ["whole", "whole"]]  # fmt: skip
+    found = dict(zip(header, rows[0], strict=True))
+    assert (found["top-1"], found["nothing found"], found["box AP50"]) == ("0.700", "0.100", "0.900")
 
 
 @pytest.mark.parametrize(("spoil", "reason"), [
