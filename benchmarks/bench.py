@@ -23,7 +23,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from benchmarks.retrieval import retrieval_figures
-from fashion_lsh.catalogue.datamodule import Batch, GarmentData
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.protocol import encode_all
 from fashion_lsh.files import written

@@ -2,12 +2,15 @@
 
 import fcntl
 import hashlib
+import logging
 import os
 import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -61,6 +64,18 @@ def alone(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise ValueError(f"{folder} is in use by another process: wait until it has ended") from error
         yield
+
+
+def point(link: Path, target: Path) -> None:
+    """Make `link` point to `target`, in one step; where that cannot be, tell of it and go on."""
+    draft = link.with_name(f".latest.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    try:
+        draft.symlink_to(os.path.relpath(target, link.parent))
+        draft.replace(link)
+    except OSError as error:  # a folder stands there, or the file system has no links
+        draft.unlink(missing_ok=True)
+        log.warning("%s does not point to %s: %s", link, target, error)
 
 
 def checksum(path: str | Path) -> str:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from fashion_lsh.catalogue.catalogue import BOX, Catalogue
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.columns import BOX
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.found import Choice
 from fashion_lsh.catalogue.pictures import PictureError, open_picture

@@ -3,9 +3,7 @@
 import csv
 import json
 import logging
-import os
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import yaml
 
 from fashion_lsh.catalogue.catalogue import Catalogue
@@ -25,10 +20,12 @@ from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.boxes import find_all
 from fashion_lsh.evaluation.protocol import Pictures, Results
-from fashion_lsh.files import alone, check_writable, written
+from fashion_lsh.evaluation.results import write_queries
+from fashion_lsh.files import alone, check_writable, point, written
 from fashion_lsh.keys import portable, run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
+from fashion_lsh.runlog import logged_to
 from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.detector import Detector
 from fashion_lsh.stages.fitting import load
@@ -37,27 +34,7 @@ from fashion_lsh.stages.hasher import Hasher
 log = logging.getLogger(__name__)
 
 BOXES = "boxes.parquet"  # what the detector saw in all pictures
-
-
-class RunLog(logging.FileHandler):
-    """A run's log, that names its file where it cannot be written."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  Python's own name
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
-            super().handleError(record)
-        elif record.exc_info is None:  # else another failure is on its way, and is told
-            raise self._named(error)
-
-    def close(self) -> None:
-        try:
-            super().close()
-        except OSError as error:  # what was kept back to be written still
-            raise self._named(error) from error
-
-    def _named(self, error: OSError) -> OSError:
-        reason = error.strerror or error
-        return OSError(f"{self.baseFilename} could not be written ({reason}): free some space, then go on")
+QUERIES = "queries.parquet"  # what each query got, by each search setting
 
 
 @dataclass(frozen=True)
@@ -103,7 +80,7 @@ class Run:
             run.write_json("environment.json", environment())
             run._write_skipped(data.skipped.items())
         data.catalogue.save(path / "split.parquet")
-        _point(Path(settings["runs"]) / "latest", path)
+        point(Path(settings["runs"]) / "latest", path)
         return run
 
     @property
@@ -241,7 +218,7 @@ class Run:
             arrays |= {"query_codes": encoded.codes, "gallery_codes": gallery.codes}
         with written(self.path / "codes.npz") as draft, draft.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **{name: _plain(values) for name, values in arrays.items()})
-        self.write_queries(results.queries)
+        write_queries(self.path / QUERIES, results.queries)
         self.write_json("metrics.json", results.metrics | dict(further))
 
     def keep_job(self) -> None:
@@ -263,7 +240,7 @@ class Run:
         self.check_finished()
         renamed = {f"rows/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
         with alone(self.path):
-            self.write_queries(results.queries)
+            write_queries(self.path / QUERIES, results.queries)
             self.write_json("metrics.json", self.metrics | renamed)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
@@ -271,36 +248,11 @@ class Run:
         with written(self.path / name) as draft:
             draft.write_text(json.dumps(content, indent=1))
 
-    def write_queries(self, table: pa.Table) -> None:
-        """Add the rows of one search setting to queries.parquet, in place of older ones of the same setting."""
-        path = self.path / "queries.parquet"
-        if path.exists():
-            try:
-                old = pq.read_table(path)
-            except (OSError, pa.ArrowException) as error:
-                raise ValueError(
-                    f"{path} is damaged ({error}): remove it and metrics.json, and train.py writes it again"
-                ) from error
-            others = old.filter(pc.not_equal(old["search"], table["search"][0]))
-            table = pa.concat_tables([others, table], promote_options="default")
-        with written(path) as draft:
-            pq.write_table(table, draft)
-
     @contextmanager
     def logged(self) -> Iterator[None]:
         """Have the folder alone, and add what is logged in the block, a failure too, to train.log."""
-        handler = RunLog(self.path / "train.log")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logging.getLogger().addHandler(handler)
-        try:
-            with alone(self.path):
-                yield
-        except Exception:  # the console is told in one line, by whoever asked
-            handler.handle(log.makeRecord(log.name, logging.ERROR, "", 0, "failed: %s", (self.path,), sys.exc_info()))
-            raise
-        finally:
-            logging.getLogger().removeHandler(handler)
-            handler.close()
+        with logged_to(self.path / "train.log"), alone(self.path):
+            yield
 
     def add_skipped(self, skipped: Mapping[str, str]) -> None:
         """Name further garments that were left out in skipped.csv, each line once."""
@@ -316,15 +268,3 @@ class Run:
 def _plain(values: np.ndarray) -> np.ndarray:
     """Texts as fixed-width characters, so that numpy opens them without unpickling."""
     return values.astype(str) if values.dtype == object else values
-
-
-def _point(link: Path, target: Path) -> None:
-    """Make `link` point to `target`, in one step."""
-    draft = link.with_name(f".latest.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    try:
-        draft.symlink_to(os.path.relpath(target, link.parent))
-        draft.replace(link)
-    except OSError as error:  # a folder stands there, or the file system has no links
-        draft.unlink(missing_ok=True)
-        log.warning("%s does not point to %s: %s", link, target, error)

@@ -23,6 +23,7 @@ from torch import nn
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import Results, encode_part, evaluate
+from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
 from fashion_lsh.retrieval.searcher import Searcher
@@ -334,7 +335,7 @@ def test_scores_are_written_last(settings: dict[str, Any], data: GarmentData, mo
     def full(*args: Any) -> None:
         raise OSError("no space")
 
-    monkeypatch.setattr(Run, "write_queries", full)
+    monkeypatch.setattr("fashion_lsh.run.write_queries", full)
     with pytest.raises(OSError, match="no space"):
         finished(settings, data)
     assert Run.begin(settings, data).metrics == {}
@@ -462,7 +463,7 @@ def rows(label: str, *values: float, **columns: list[Any]) -> pa.Table:
 def test_rows_of_a_search_take_the_place_of_older_ones_of_the_same(settings: dict[str, Any], data: GarmentData) -> None:
     run = Run.begin(settings, data)
     for table in (rows("a", 1, 2), rows("b", 3), rows("a", 4), rows("b", 5, 6)):
-        run.write_queries(table)
+        write_queries(run.path / "queries.parquet", table)
     table = pq.read_table(run.path / "queries.parquet")
     assert table["search"].to_pylist() == ["a", "b", "b"]
     assert table["score"].to_pylist() == [4, 5, 6]
@@ -479,7 +480,7 @@ def test_the_rows_that_are_left_are_the_last_of_each_search(
     (tmp_path / "queries.parquet").unlink(missing_ok=True)
     last: dict[str, list[int]] = {}
     for label, values in written:
-        Run(tmp_path).write_queries(rows(label, *values))
+        write_queries(tmp_path / "queries.parquet", rows(label, *values))
         last[label] = values
         table = pq.read_table(tmp_path / "queries.parquet").to_pylist()
         found = {name: [row["score"] for row in table if row["search"] == name] for name in last}
@@ -489,8 +490,8 @@ def test_the_rows_that_are_left_are_the_last_of_each_search(
 
 def test_searches_with_other_columns_stand_side_by_side(settings: dict[str, Any], data: GarmentData) -> None:
     run = Run.begin(settings, data)
-    run.write_queries(rows("a", 1, item=["x"]))
-    run.write_queries(rows("b", 2))
+    write_queries(run.path / "queries.parquet", rows("a", 1, item=["x"]))
+    write_queries(run.path / "queries.parquet", rows("b", 2))
     assert pq.read_table(run.path / "queries.parquet")["item"].to_pylist() == ["x", None]
 
 

@@ -2,17 +2,17 @@
 
 import logging
 from functools import cached_property
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from fashion_lsh.catalogue.catalogue import BOX, Catalogue
-from fashion_lsh.catalogue.crops import clamp, cut, jitter, random_part, widen
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.columns import BOX
+from fashion_lsh.catalogue.dataset import Garments, collate
 from fashion_lsh.catalogue.found import Choice, Found
 from fashion_lsh.catalogue.sampler import EpochSampler
 from fashion_lsh.catalogue.sources import Source, open_source
@@ -22,14 +22,6 @@ log = logging.getLogger(__name__)
 
 Names = Annotated[list[str], Field(min_length=1)]
 Part = Literal["train", "val", "query", "gallery"]
-
-
-class Batch(NamedTuple):
-    """images (B, 3, S, S) uint8; labels (B,) int64, positions in the list of categories; rows (B,) int64."""
-
-    images: Tensor
-    labels: Tensor
-    rows: Tensor
 
 
 class GarmentData(pl.LightningDataModule):
@@ -181,7 +173,7 @@ class GarmentData(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         rows = self.rows("train")
         sampler = EpochSampler(rows, self.seed, self.epoch_pictures, self.labels[rows] if self.balanced else None)
-        return self._loader(Garments(self, augment=True), sampler, drop_last=len(sampler) > self.batch_size)
+        return self._loader(self._crops(augment=True), sampler, drop_last=len(sampler) > self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Any]:
         return self.loader("val")
@@ -196,10 +188,16 @@ class GarmentData(pl.LightningDataModule):
         return self._plain(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)])
 
     def _plain(self, rows: np.ndarray) -> DataLoader[Any]:
-        return self._loader(Garments(self, augment=False), [(int(row), 0) for row in rows])
+        return self._loader(self._crops(augment=False), [(int(row), 0) for row in rows])
+
+    def _crops(self, augment: bool) -> Garments:
+        return Garments(
+            self.source, self.catalogue.column("picture"), self.labels, self.crop_boxes, self.margin, self.image_size,
+            self.jitter, self.least_area, self.seed if augment else None,
+        )  # fmt: skip
 
     def _loader(
-        self, dataset: "Garments", sampler: EpochSampler | list[tuple[int, int]], drop_last: bool = False
+        self, dataset: Garments, sampler: EpochSampler | list[tuple[int, int]], drop_last: bool = False
     ) -> DataLoader[Any]:
         return DataLoader(
             dataset,
@@ -208,53 +206,10 @@ class GarmentData(pl.LightningDataModule):
             num_workers=self.workers,
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
-            persistent_workers=self.workers > 0 and dataset.augment,
+            persistent_workers=self.workers > 0 and dataset.seed is not None,
             worker_init_fn=_one_thread,
             drop_last=drop_last,
         )
-
-
-class Garments(Dataset[tuple[np.ndarray, int, int]]):
-    """Crops by (row, epoch): what is drawn for a picture depends on these and the seed alone."""
-
-    def __init__(self, data: GarmentData, augment: bool) -> None:
-        self.source, self.augment, self.seed = data.source, augment, data.seed
-        self.pictures, self.labels = data.catalogue.column("picture"), data.labels
-        self.boxes = data.crop_boxes
-        self.margin, self.size = data.margin, data.image_size
-        self.jitter, self.least_area = data.jitter, data.least_area
-
-    def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, int, int]:
-        """(row, epoch) -> ((S, S, 3) uint8, label, row)."""
-        row, epoch = key
-        picture = self.source.picture(self.pictures[row])
-        rng = np.random.default_rng([self.seed, epoch, row])
-        crop = self._augmented(picture, self.boxes[row], rng) if self.augment else self._plain(picture, self.boxes[row])
-        return crop, int(self.labels[row]), row
-
-    def _plain(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
-        return cut(picture, box, self.margin, self.size)
-
-    def _augmented(self, picture: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Box moved and cut, mirrored half of the time, brightness and contrast changed."""
-        height, width = picture.shape[:2]
-        whole = np.isnan(box).any()
-        region = np.array([0, 0, width, height], dtype=np.float32) if whole else clamp(box, width, height)
-        region = np.clip(jitter(region, self.jitter, rng), 0, [width, height, width, height])
-        region = clamp(widen(region, 0.0 if whole else self.margin), width, height)
-        if self.least_area < 1:
-            region = random_part(region, self.least_area, rng)
-        crop = cut(picture, region, 0.0, self.size)
-        if rng.random() < 0.5:
-            crop = crop[:, ::-1]
-        return relit(crop, rng)
-
-
-def relit(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brightness and contrast changed.  (H, W, 3) uint8 -> the same."""
-    contrast, brightness = rng.uniform(0.8, 1.25), rng.uniform(-24, 24)
-    table = np.clip((np.arange(256) - 128) * contrast + 128 + brightness, 0, 255).astype(np.uint8)
-    return table[picture]
 
 
 def _check_categories(catalogue: Catalogue, searched: str) -> None:
@@ -271,13 +226,6 @@ def _check_categories(catalogue: Catalogue, searched: str) -> None:
         )
     if unseen := sorted(asking - trained):
         log.warning("no training picture of %s: its queries cannot be named right", ", ".join(unseen))
-
-
-def collate(samples: list[tuple[np.ndarray, int, int]]) -> Batch:
-    """Samples to one batch."""
-    crops, labels, rows = zip(*samples, strict=True)
-    images = torch.from_numpy(np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2)))
-    return Batch(images, torch.tensor(labels), torch.tensor(rows))
 
 
 def _one_thread(_worker: int) -> None:

@@ -10,7 +10,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fashion_lsh.catalogue.datamodule import GarmentData, relit
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.dataset import relit
 from fashion_lsh.catalogue.sampler import EpochSampler
 
 Level = Literal["garment", "supercategory", "category"]

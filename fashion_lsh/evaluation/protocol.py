@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.datamodule import Batch, GarmentData, Part
+from fashion_lsh.catalogue.datamodule import GarmentData, Part
+from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.evaluation import scores as scoring
 from fashion_lsh.evaluation.references import REFERENCES
 from fashion_lsh.evaluation.results import (

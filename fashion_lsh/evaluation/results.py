@@ -2,16 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from torch import from_numpy
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.evaluation.ranking import blocks
 from fashion_lsh.evaluation.scores import Scores
+from fashion_lsh.files import written
 from fashion_lsh.retrieval.encoding import Encoded
 
 ABOUT = ("id", "category", "item")
@@ -33,6 +37,26 @@ def query_table(
     columns |= answers
     columns |= {f"{truth}/{name}": values for truth, found in scores.items() for name, values in found.items()}
     return pa.table(columns)
+
+
+def write_queries(path: Path, table: pa.Table) -> None:
+    """Add the rows of one search setting to the file of a run, in place of older ones of the same setting.
+
+    Raises:
+        ValueError: the file is damaged.
+        OSError: it could not be written.
+    """
+    if path.exists():
+        try:
+            old = pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            raise ValueError(
+                f"{path} is damaged ({error}): remove it and metrics.json, and train.py writes it again"
+            ) from error
+        others = old.filter(pc.not_equal(old["search"], table["search"][0]))
+        table = pa.concat_tables([others, table], promote_options="default")
+    with written(path) as draft:
+        pq.write_table(table, draft)
 
 
 def means(prefix: str, scores: Mapping[str, Scores]) -> dict[str, float]:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fashion_lsh.catalogue.catalogue import BOX, Catalogue
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.columns import BOX
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.found import Found
 from fashion_lsh.catalogue.sources import Source

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from fashion_lsh.catalogue.datamodule import Batch, GarmentData
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.stages.backbones import backbone as make_backbone
 from fashion_lsh.stages.backbones import load_weights
 from fashion_lsh.stages.calibration import calibration_error, fit_temperature

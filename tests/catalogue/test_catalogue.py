@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fashion_lsh.catalogue.catalogue import BOX, COLUMNS, SPLITS, Catalogue
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.columns import BOX, COLUMNS, SPLITS
 
 TEXTS = [name for name, (kind, _) in COLUMNS.items() if kind == pa.string()]
 NASTY = ["a,b", 'say "hi"', "two\nlines", "毛衣", "007", "1e5", "NA", "null", "nan", " spaced ", "'", "a;b\tc", "true"]

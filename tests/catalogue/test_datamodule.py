@@ -13,7 +13,8 @@ from PIL import Image
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.crops import cut
-from fashion_lsh.catalogue.datamodule import Batch, GarmentData
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.catalogue.pictures import open_picture
 
 Make = Callable[..., GarmentData]

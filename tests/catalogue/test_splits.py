@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fashion_lsh.catalogue.catalogue import SPLITS, Catalogue
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.columns import SPLITS
 from fashion_lsh.catalogue.splits import check_disjoint, split, without_leaks
 
 SHARES = {"train": 0.6, "val": 0.1, "query": 0.1, "gallery": 0.2}

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.evaluation.protocol import truths
-from fashion_lsh.evaluation.results import intervals, means, query_table
+from fashion_lsh.evaluation.results import intervals, means, query_table, write_queries
 from fashion_lsh.evaluation.scores import of_hits
 from fashion_lsh.retrieval.codes import pack
 from fashion_lsh.retrieval.hits import Hits
@@ -94,7 +94,7 @@ def _answered(run: Run, garments: Catalogue, bits: int | None, label: str) -> No
         "hits": pa.array([[gallery.column("id")[row] for row in found[:10]] for found in rows]),
         "search_ms": rng.random(len(query)),
     }  # fmt: skip
-    run.write_queries(query_table(label, query, answers, scores))
+    write_queries(run.path / "queries.parquet", query_table(label, query, answers, scores))
     codes = (
         {
             f"{part}_codes": pack(rng.random((len(rows), bits)))

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.report import curves
 from fashion_lsh.report.page import markdown, write_report
 from fashion_lsh.run import Run
@@ -304,7 +305,8 @@ def test_the_rows_of_another_search_are_not_the_runs_own(make_run: MakeRun) -> N
     table = pq.read_table(run.path / "queries.parquet")
     place = table.column_names.index("search")
     other = table.set_column(place, "search", [["hamming_all"] * len(table)])
-    run.write_queries(other.set_column(other.column_names.index("predicted"), "predicted", [["hat"] * len(table)]))
+    hats = other.set_column(other.column_names.index("predicted"), "predicted", [["hat"] * len(table)])
+    write_queries(run.path / "queries.parquet", hats)
     assert page_of(run).of("td") == own
     pq.write_table(other, run.path / "queries.parquet")
     with pytest.raises(ValueError, match="no rows of the run's own search, shortlist200_1"):

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from fashion_lsh.catalogue.datamodule import Batch, GarmentData
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.stages import fitting
 from fashion_lsh.stages.backbones import Backbone
 from fashion_lsh.stages.calibration import fit_temperature

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fashion_lsh.catalogue.datamodule import Batch
+from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.retrieval.encoding import encode
 from fashion_lsh.stages.fitting import load, save
 from fashion_lsh.stages.hasher import Hasher

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fashion_lsh.catalogue.datamodule import Batch
+from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.fitting import load, save
 from fashion_lsh.stages.hasher import Hasher

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from fashion_lsh.catalogue.catalogue import BOX, Catalogue, read_table
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.columns import BOX, read_table
 from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, PictureFiles, one_spelling
 
 UNKNOWN = "unknown"  # the category of pictures that nobody has named: relevant to nothing that is asked

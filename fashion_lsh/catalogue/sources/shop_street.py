@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fashion_lsh.catalogue.catalogue import BOX, Catalogue, Wanted
+from fashion_lsh.catalogue.catalogue import Catalogue, Wanted
+from fashion_lsh.catalogue.columns import BOX
 from fashion_lsh.catalogue.sources.compose import Drawn, draw
 from fashion_lsh.catalogue.sources.garments import data_checksum
 from fashion_lsh.catalogue.sources.grounds import SIDE
