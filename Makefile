@@ -1,9 +1,9 @@
-# make demo | test | lint | bench | lock | clean       Each sets itself up: .venv, from requirements.lock, once.
+# make demo | demo-detect | test | lint | bench | lock | clean       Each sets itself up: .venv, from requirements.lock, once.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench lock clean
+.PHONY: demo demo-detect test lint bench lock clean
 
 BIN := .venv/bin
 UV := $(shell uv --version > /dev/null 2>&1 && command -v uv || echo .venv/tools/bin/uv)
@@ -12,6 +12,10 @@ ARGS ?=  # more arguments, as in: make test ARGS="-m slow", make lock ARGS=--upg
 demo: .venv/.stamp
 	@echo "demo: train, file the gallery, answer the queries"
 	@$(BIN)/python train.py experiment=demo $(ARGS)
+
+demo-detect: .venv/.stamp
+	@echo "demo-detect: the same, with a detector that finds the garments first"
+	@$(BIN)/python train.py experiment=demo_detect $(ARGS)
 
 test: .venv/.stamp
 	@echo "test: pytest, two processes"

@@ -20,8 +20,11 @@ def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that matter, without paths of the machine: weights by what is in their file."""
     kept = {name: value for name, value in settings.items() if name not in UNIMPORTANT}
     kept["data"] = {name: value for name, value in settings["data"].items() if name not in OF_MACHINE}
-    weights = settings["backbone"]["weights"]
-    return kept | {"backbone": {**settings["backbone"], "weights": _content(weights) or weights}}
+    for name in ("backbone", "detector"):
+        if settings[name]:
+            weights = settings[name]["weights"]
+            kept[name] = {**settings[name], "weights": _content(weights) or weights}
+    return kept
 
 
 def run_key(settings: Mapping[str, Any], data: str) -> str:
@@ -32,7 +35,8 @@ def run_key(settings: Mapping[str, Any], data: str) -> str:
 def stage_keys(settings: Mapping[str, Any], data: str) -> dict[str, str]:
     """For each stage 8 hex digits: where they are equal, the same was fitted on the same pictures."""
     kept = portable(settings)
-    return {stage: _digest({name: kept[name] for name in names}, data) for stage, names in OF_STAGE.items()}
+    there = {stage: names for stage, names in OF_STAGE.items() if stage != "detector" or settings["detector"]}
+    return {stage: _digest({name: kept[name] for name in names}, data) for stage, names in there.items()}
 
 
 def _digest(settings: Mapping[str, Any], data: str) -> str:

@@ -147,14 +147,14 @@ class Run:
     def detector(self) -> Detector | None:
         """The fitted detector; None where none finds the crops."""
         config = self.config
-        if config["detector"] is None:
+        if config.get("detector") is None:  # older runs do not speak of it
             return None
         return load(Detector, self.path / "detector.ckpt", config["trainer"]["accelerator"])
 
     @property
     def choice(self) -> Choice | None:
         """Which of the boxes found is cut out; None where none is looked for."""
-        told = self.config["data"]["choice"]
+        told = self.config["data"].get("choice")  # older runs do not speak of it
         return Choice(**{name: value for name, value in told.items() if name != "_target_"}) if told else None
 
     def found(self, detector: Detector, data: GarmentData) -> Found:

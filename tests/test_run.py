@@ -68,6 +68,7 @@ def settings(tmp_path: Path, drawn: Path) -> dict[str, Any]:
         "name": "test", "seed": 0, "fresh": False, "jobs": None, "runs": str(tmp_path / "runs"),
         "backbone": {"name": "resnet18", "weights": None},
         "data": {"source": "folder", "root": str(drawn), "split_seed": 0, "workers": 0, "image_size": 32},
+        "detector": None, "scenes": None,
         "classifier": dict(STAGE), "hash": {**STAGE, "bits": 7, "embedding_dim": None},
         "search": {"distance": "shortlist", "probes": 1, "shortlist": 200},
         "trainer": {"accelerator": "cpu"}, "logger": {"project": None, "tags": []},
@@ -429,7 +430,7 @@ def test_only_a_classifier_that_is_still_to_be_fitted_gets_the_weights_of_the_se
     settings: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr("fashion_lsh.reuse.load_weights", lambda trunk, weights: asked.append((trunk, weights)))
+    monkeypatch.setattr("fashion_lsh.stages.stage.load_weights", lambda trunk, weights: asked.append((trunk, weights)))
     run = Run.begin(changed(settings, "backbone.weights", "some.pt"), data)
     stage = prepared(classifier(), run)
     assert asked == [(stage.backbone, "some.pt")]
@@ -556,7 +557,7 @@ def test_a_failure_is_told_in_the_runs_log(settings: dict[str, Any], data: Garme
         work()
     text = (run.path / "train.log").read_text()
     assert "WARNING fashion_lsh.test: so far so good" in text
-    assert f"ERROR fashion_lsh.run: failed: {run.path}" in text
+    assert f"ERROR fashion_lsh.runlog: failed: {run.path}" in text
     assert "Traceback (most recent call last)" in text
     assert "ZeroDivisionError: by nothing" in text
     assert logging.getLogger().handlers == handlers

@@ -33,6 +33,7 @@ class SceneData:
         data: whose pictures, splits and boxes.
         level: what its garments are called (see `kinds`).
         image_size: longer side in pixels.
+        views: the training pictures to learn from, by their `view` (street pictures show more garments); None: all.
         scales: least and greatest size of a training picture, as a share of image_size.
         batch_size: pictures a batch.
         epoch_pictures: pictures an epoch; None: all.
@@ -45,13 +46,14 @@ class SceneData:
         data: GarmentData,
         level: Level,
         image_size: PositiveInt,
+        views: Annotated[list[str], Field(min_length=1)] | None,
         scales: Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)],
         batch_size: PositiveInt,
         epoch_pictures: PositiveInt | None,
         workers: NonNegativeInt,
         seed: NonNegativeInt,
     ) -> None:
-        self.data, self.level, self.image_size, self.scales = data, level, image_size, scales
+        self.data, self.level, self.image_size, self.views, self.scales = data, level, image_size, views, scales
         self.batch_size, self.epoch_pictures, self.workers, self.seed = batch_size, epoch_pictures, workers, seed
 
     @cached_property
@@ -115,9 +117,15 @@ class Scenes(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
     def __init__(self, data: SceneData, split: str, augment: bool) -> None:
         catalogue = data.data.catalogue
         boxed = ~np.isnan(catalogue.boxes).any(axis=1)
-        rows = np.flatnonzero((catalogue.column("split") == split) & boxed)
+        wanted = (catalogue.column("split") == split) & boxed
+        if augment and data.views is not None:
+            wanted &= np.isin(catalogue.column("view").astype(str), data.views)
+        rows = np.flatnonzero(wanted)
         if not len(rows):
-            raise ValueError(f"split {split!r} has no boxes to learn from: give data with boxes, or another crop")
+            which = f" and scenes.views={data.views}" if augment and data.views is not None else ""
+            raise ValueError(
+                f"split {split!r}{which} has no boxes to learn from: give data with boxes, or another crop"
+            )
         self.pictures, members = np.unique(catalogue.column("picture")[rows].astype(str), return_inverse=True)
         self.rows = [rows[members == number] for number in range(len(self.pictures))]
         position = {name: number for number, name in enumerate(data.classes)}

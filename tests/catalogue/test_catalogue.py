@@ -34,7 +34,7 @@ def rows(draw: st.DrawFn, text: st.SearchStrategy[str] = texts) -> list[dict[str
 def row(draw: st.DrawFn, name: str, text: st.SearchStrategy[str]) -> dict[str, Any]:
     box = draw(boxes) or [float("nan")] * 4
     required = {column: draw(text.filter(bool)) for column in ("picture", "category")}
-    optional = {column: draw(text) for column in ("item", "group", "view", "source")}
+    optional = {column: draw(text) for column in ("supercategory", "item", "group", "view", "source")}
     return {
         "id": name, **required, **optional, **dict(zip(BOX, map(float, box), strict=True)),
         "split": draw(st.sampled_from(["", *SPLITS])), "main": draw(st.booleans()),
@@ -272,8 +272,13 @@ def test_checksum_changes_with_the_order_of_rows() -> None:
 
 def test_checksum_is_the_same_on_every_machine() -> None:
     assert (
-        plain(x1=[0, 1, None], y1=[0, 1, None], x2=[0.1, 2, None], y2=[9, 9, None]).checksum[:16] == "62356ebadb88faf9"
+        plain(x1=[0, 1, None], y1=[0, 1, None], x2=[0.1, 2, None], y2=[9, 9, None]).checksum[:16] == "3e4ef00f856be98c"
     )
+
+
+def test_a_row_that_is_taken_twice_is_two_garments() -> None:
+    assert plain().take(np.array([2, 0, 2, 2])).column("id").tolist() == ["c.jpg", "a.jpg", "c.jpg#2", "c.jpg#3"]
+    assert len(plain().take(np.array([]))) == 0
 
 
 def test_taken_rows_come_in_the_order_asked_and_replaced_columns_alone_change() -> None:

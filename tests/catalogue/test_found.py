@@ -88,6 +88,22 @@ def test_each_garment_gets_its_box_or_none() -> None:
     assert np.isnan(choice().boxes(found, np.array(["never looked at"], object), annotated[:1])).all()
 
 
+def test_all_garments_of_a_picture_count_where_none_is_annotated() -> None:
+    found, known = boxes([0, 0, 50, 50], [60, 60, 100, 100]), np.float32([60, 60, 99, 100])
+    assert choice(which="all").several(found, UNKNOWN).tolist() == [[0, 0, 50, 50], [60, 60, 100, 100]]
+    assert choice(which="all").several(found, known).tolist() == [[60, 60, 100, 100]]
+    assert choice(which="best").several(found, UNKNOWN).tolist() == [[0, 0, 50, 50]]
+    assert choice(which="all").one(found, UNKNOWN).tolist() == [0, 0, 50, 50]
+
+
+@pytest.mark.parametrize("which", ["given", "best", "largest", "all"])
+def test_where_nothing_is_found_the_fall_back_says_what_is_cut(which: Any) -> None:
+    whole = choice(which=which).several(NOTHING, UNKNOWN)
+    assert whole.shape == (1, 4)
+    assert np.isnan(whole).all()
+    assert choice(which=which, fallback="skip").several(NOTHING, UNKNOWN).shape == (0, 4)
+
+
 def test_found_boxes_are_kept_whole(tmp_path: Path) -> None:
     found = Found({"ä b.png": boxes([0, 0, 50.5, 50], [60, 60, 100, 100]), "none": NOTHING})
     found.save(tmp_path / "boxes.parquet")

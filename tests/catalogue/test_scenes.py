@@ -16,8 +16,8 @@ Make = Callable[..., GarmentData]
 
 def scenes_of(data: GarmentData, **changed: Any) -> SceneData:
     return SceneData(data, **{
-        "level": "garment", "image_size": 64, "scales": [0.8, 1.2], "batch_size": 4, "epoch_pictures": None,
-        "workers": 0, "seed": 0, **changed,
+        "level": "garment", "image_size": 64, "views": None, "scales": [0.8, 1.2], "batch_size": 4,
+        "epoch_pictures": None, "workers": 0, "seed": 0, **changed,
     })  # fmt: skip
 
 
@@ -86,6 +86,16 @@ def test_what_garments_are_called_at_a_level(make_data: Make, level: Any) -> Non
 def test_unknown_supercategories_are_refused(make_data: Make) -> None:
     with pytest.raises(ValueError, match=r"detector\.level=supercategory: the data do not know it"):
         _ = scenes_of(make_data(), level="supercategory").classes
+
+
+def test_pictures_of_other_views_are_not_learnt_from_but_scored(make_data: Make) -> None:
+    data = make_data()
+    street = scenes_of(data, views=["street"])
+    views = dict(zip(data.catalogue.column("picture"), data.catalogue.column("view"), strict=True))
+    assert {views[name] for name in street.scenes("train", augment=True).pictures} == {"street"}
+    assert {views[name] for name in street.boxes_of("val")} == {"shop", "street"}
+    with pytest.raises(ValueError, match=r"split 'train' and scenes\.views=\['beach'\] has no boxes"):
+        scenes_of(data, views=["beach"]).train_dataloader()
 
 
 def test_data_without_boxes_are_refused(make_data: Make) -> None:

@@ -15,7 +15,7 @@ Make = Callable[..., GarmentData]
 
 
 def scenes_of(data: GarmentData, level: Any = "garment") -> SceneData:
-    return SceneData(data, level, 64, [1.0, 1.0], 4, None, 0, 0)
+    return SceneData(data, level, 64, None, [1.0, 1.0], 4, None, 0, 0)
 
 
 def perfect(scenes: SceneData) -> Found:

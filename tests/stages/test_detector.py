@@ -31,7 +31,7 @@ def detector(**changed: Any) -> Detector:
 
 def scenes_of(data: GarmentData, **changed: Any) -> SceneData:
     return SceneData(data, **{
-        "level": "garment", "image_size": 64, "scales": [0.9, 1.1], "batch_size": 4, "epoch_pictures": 8,
+        "level": "garment", "image_size": 64, "views": None, "scales": [0.9, 1.1], "batch_size": 4, "epoch_pictures": 8,
         "workers": 0, "seed": 0, **changed,
     })  # fmt: skip
 
