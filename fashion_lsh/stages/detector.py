@@ -21,6 +21,7 @@ from fashion_lsh.stages.learner import Learner
 from fashion_lsh.stages.optim import Optim, optimizer, warm_cosine
 from fashion_lsh.stages.pyramid import Pyramid
 
+LEAST_SCORE = 0.01  # of a box that is told of: average precision counts the unsure ones, too
 POOLED = 7  # pixels a side of what the box head sees of a proposal
 
 
@@ -97,6 +98,7 @@ class Detector(Learner):
             box_head=TwoMLPHead(channels * POOLED**2, head),
             box_predictor=FastRCNNPredictor(head, len(classes) + 1),  # 0 is the background
             box_batch_size_per_image=sampled, box_detections_per_img=most,
+            box_score_thresh=LEAST_SCORE,
         )  # fmt: skip
         self.network.transform = Plain(1, 1, list(pyramid.mean), list(pyramid.std))
         self.train()
