@@ -24,6 +24,7 @@ MEASURES = {
     "float, all": "rows/float/category/map@100",
     "nothing found": "query/missed",
     "box AP50": "detector/query/box_ap50",
+    "box AP50, as one": "detector/query/garment/box_ap50",
     "queries": "query/count",
 }
 HOW = ("optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor")  # settings of the learning
