@@ -48,7 +48,7 @@ def main(cfg: DictConfig) -> float | None:
         log.info("%s\n\nWritten to %s", text, " and ".join(map(str, folders)))
         return None
     searcher = Searcher(model, run.gallery(model.fingerprint()), search)
-    results = evaluate(searcher, encode_part(model, data, "query"))
+    results = evaluate(searcher, encode_part(model, data, "query"), data.lost("gallery"))
     before = {name: value for name, value in run.metrics.items() if name != "speed/end_to_end_ms"}  # of its own search
     if before["query/gallery_rows"] != results.metrics["query/gallery_rows"]:
         log.warning(

@@ -64,7 +64,7 @@ def _add(run: Run, pictures: str) -> None:
     rate = f", {added.filed / (time.perf_counter() - began):.1f} a second" if added.filed else ""
     before = f", {added.before:,} were filed before" if added.before else ""
     left_out = f"; {len(added.skipped):,} left out: {run.path / 'skipped.csv'} says why" if added.skipped else ""
-    print(f"{added.filed:,} pictures filed{rate}{before}{left_out}")
+    print(f"{added.filed:,} garments filed{rate}{before}{left_out}")
 
 
 def _remove(run: Run, file: Path) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 from tabulate import tabulate
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.found import Choice
 from fashion_lsh.catalogue.pictures import open_picture
 from fashion_lsh.report.sheets import found_sheet
 from fashion_lsh.retrieval.search import Probes
@@ -62,13 +61,15 @@ def _garments(
     Raises:
         ValueError: the run has no detector that could count garments, or it does not see so many.
     """
+    if asked.box and asked.garment:
+        raise ValueError("--box and --garment both say which garment is meant: give one of them")
     if asked.box:
         return [("", np.array(asked.box, dtype=np.float32))]
     if detector is None:
         if asked.garment:
             raise ValueError("this run has no detector to count garments: give --box X1 Y1 X2 Y2")
         return [("", None)]
-    choice = run.choice or Choice("given", 0.0, 0.0, "whole")
+    choice = run.choice
     boxes = detector.find([picture])[0].above(choice.score, choice.smallest)
     if not len(boxes.scores):
         if choice.fallback == "skip":

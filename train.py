@@ -39,11 +39,13 @@ def main(cfg: DictConfig) -> float:
     check_accelerator(cfg.trainer.accelerator)
     pl.seed_everything(cfg.seed, verbose=False)
     data, search = build(settings["data"]), build(settings["search"])
+    scenes = build(settings["scenes"], data=data)
+    detector = scenes and build(
+        settings["detector"], classes=scenes.classes
+    )  # first: what is drawn depends on the order
     classifier = build(settings["classifier"], categories=data.categories)
     hasher = build(settings["hash"], categories=data.categories)
     search.check(hasher and hasher.bits, len(data.categories))
-    scenes = build(settings["scenes"], data=data)
-    detector = scenes and build(settings["detector"], classes=scenes.classes)
     run = Run.begin(settings, data)
     if not run.scores:
         with run.logged(), tracked(run.path, settings) as board:
@@ -60,14 +62,16 @@ def main(cfg: DictConfig) -> float:
             filed = Gallery.filed(model, gallery.encoded, gallery.catalogue)
             filed.save(run.gallery_folder)
             searcher = Searcher(model, filed, search)
-            results = evaluate(searcher, query)
+            results = evaluate(searcher, query, gallery.lost)
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
-            further = reference_metrics(query, gallery) | end_to_end(searcher, data) | facts
+            looks = detector if data.crop == "detected" else None
+            further = reference_metrics(query, gallery) | end_to_end(searcher, data, looks) | facts
             asked = scenes_of(data.catalogue, data.found, scenes.level) if detector else []
             if detector:
-                further |= box_scores(data.found, scenes, "query") | missed_shares(data)
-                further |= find_ms(detector, data.source, [scene.picture for scene in asked])
-            seen = pictured(asked, data.source, data.choice.score if data.choice else 0.0)
+                further |= missed_shares(data) | find_ms(detector, data.source, list(query.catalogue.column("picture")))
+            if asked:
+                further |= box_scores(data.found, scenes, "query")
+            seen = pictured(asked, data.source, data.choice.score)
             further |= score_crops(model, data, search, settings["crop"]["tested"])
             run.write_results(query, results, further)
             publish(board, run.metrics, query, data.categories, sheet, seen)

@@ -1,3 +1,3 @@
 """Find the garment in a picture, name it, code it, and find the most similar ones."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

@@ -1,9 +1,10 @@
 """Further pictures into the gallery of a finished run, and out of it again."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -68,7 +69,8 @@ def add(run: Run, root: str) -> Added:
         left = _left(catalogue, gallery, begun=name in gallery.adding)
         run.add_skipped(source.skipped)
         filed, skipped = 0, dict(source.skipped)
-        for chunk in _chunks(cropper, left):
+        taken = {*catalogue.column("id"), *gallery.catalogue.column("id")}
+        for chunk in _chunks(cropper, left, taken):
             run.add_skipped(chunk.unreadable)
             skipped |= chunk.unreadable
             if chunk.encoded is not None:
@@ -136,11 +138,11 @@ class Cropper:
 
     model: Model
     detector: Detector | None
-    choice: Choice | None
+    choice: Choice
 
     def boxes(self, pictures: Sequence[np.ndarray], annotated: np.ndarray) -> list[np.ndarray]:
         """(n, 4) each: what is cut out of a picture; NaN: the whole of it; none: no garment was found in it."""
-        if self.detector is None or self.choice is None:
+        if self.detector is None:
             return list(annotated[:, None])
         found = self.detector.find(pictures) if pictures else []
         return [self.choice.several(*each) for each in zip(found, annotated, strict=True)]
@@ -156,15 +158,15 @@ class Cropper:
         return [cut(picture, box, self.model.margin, self.model.image_size) for box in boxes]
 
 
-def _chunks(cropper: Cropper, catalogue: Catalogue) -> Iterator[Chunk]:
-    """All pictures, some at a time."""
+def _chunks(cropper: Cropper, catalogue: Catalogue, taken: set[str]) -> Iterator[Chunk]:
+    """All pictures, some at a time; `taken`: ids that further garments of a picture cannot have."""
     total = len(catalogue)
     with ThreadPoolExecutor() as pool, progress("filing", total) as step:
         for start in range(0, total, CHUNK):
-            yield _chunk(cropper, catalogue.take(np.arange(start, min(start + CHUNK, total))), pool, step)
+            yield _chunk(cropper, catalogue.take(np.arange(start, min(start + CHUNK, total))), taken, pool, step)
 
 
-def _chunk(cropper: Cropper, rows: Catalogue, pool: Executor, step: Callable[[int], None]) -> Chunk:
+def _chunk(cropper: Cropper, rows: Catalogue, taken: set[str], pool: Executor, step: Callable[[int], None]) -> Chunk:
     """Encode some pictures, the next ones being opened meanwhile; `step` is told of each batch."""
     parts: list[Encoded] = []
     places: list[int] = []  # of each crop in `rows`
@@ -194,7 +196,20 @@ def _chunk(cropper: Cropper, rows: Catalogue, pool: Executor, step: Callable[[in
     if not parts:
         return Chunk(None, rows.take(np.array([], dtype=np.int64)), problems)
     corners = dict(zip(BOX, np.array(boxes, np.float32).T, strict=True))
-    return Chunk(Encoded.joined(parts), rows.take(np.array(places)).having(**corners), problems)
+    filed = rows.take(np.array(places), _numbered(names[places], taken)).having(**corners)
+    return Chunk(Encoded.joined(parts), filed, problems)
+
+
+def _numbered(names: Iterable[str], taken: set[str]) -> list[str]:
+    """Ids for the garments of pictures: the second of a picture is `<id>#2`, or has the next number that is free."""
+    numbered: list[str] = []
+    before = ""
+    for name in names:
+        new = name if name != before else next(f"{name}#{n}" for n in count(2) if f"{name}#{n}" not in taken)
+        taken.add(new)
+        numbered.append(new)
+        before = name
+    return numbered
 
 
 def _opened(path: str) -> np.ndarray | str:

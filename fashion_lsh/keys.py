@@ -20,6 +20,8 @@ def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that matter, without paths of the machine: weights by what is in their file."""
     kept = {name: value for name, value in settings.items() if name not in UNIMPORTANT}
     kept["data"] = {name: value for name, value in settings["data"].items() if name not in OF_MACHINE}
+    if kept["scenes"]:
+        kept["scenes"] = {name: value for name, value in kept["scenes"].items() if name not in OF_MACHINE}
     for name in ("backbone", "detector"):
         if settings[name]:
             weights = settings[name]["weights"]

@@ -53,7 +53,8 @@ def _take_over(stage: str, run: Run, name: str) -> None:
             log.info("%s: the same settings were fitted in %s, its %s is taken", stage, other.parent, name)
             with written(run.path / name) as draft:
                 shutil.copyfile(finished, draft)
-            _copy_logs(stage, other.parent, run.path)
+            if name == f"{stage}.ckpt":
+                _copy_logs(stage, other.parent, run.path)
             return
 
 

@@ -88,13 +88,16 @@ class Run:
         """The settings it was made with.
 
         Raises:
-            ValueError: the file is damaged.
+            ValueError: the file is damaged, or of an older version.
         """
         file = self.path / "config.yaml"
         try:
-            return dict(yaml.safe_load(file.read_text()))
+            config = dict(yaml.safe_load(file.read_text()))
         except (yaml.YAMLError, TypeError, ValueError) as error:
             raise ValueError(f"{file} is damaged ({type(error).__name__}): make the run again with train.py") from error
+        if "scenes" not in config:
+            raise ValueError(f"{self.path} was made by a version before 0.3.0: make it again with train.py")
+        return config
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -145,17 +148,17 @@ class Run:
         return load(Hasher, self.path / "hasher.ckpt", config["trainer"]["accelerator"])
 
     def detector(self) -> Detector | None:
-        """The fitted detector; None where none finds the crops."""
+        """The fitted detector; None where crops are cut out otherwise."""
         config = self.config
-        if config.get("detector") is None:  # older runs do not speak of it
+        if config["data"]["crop"] != "detected":
             return None
         return load(Detector, self.path / "detector.ckpt", config["trainer"]["accelerator"])
 
     @property
-    def choice(self) -> Choice | None:
-        """Which of the boxes found is cut out; None where none is looked for."""
-        told = self.config["data"].get("choice")  # older runs do not speak of it
-        return Choice(**{name: value for name, value in told.items() if name != "_target_"}) if told else None
+    def choice(self) -> Choice:
+        """Which of the boxes that a detector finds counts."""
+        told = self.config["data"]["choice"]
+        return Choice(**{name: value for name, value in told.items() if name != "_target_"})
 
     def found(self, detector: Detector, data: GarmentData) -> Found:
         """The boxes in all pictures of the data: found once, kept in boxes.parquet."""
@@ -163,7 +166,10 @@ class Run:
         if not kept.exists():
             pictures = sorted(set(data.catalogue.column("picture")))
             find_all(detector, data.source, pictures).save(kept)
-        return Found.open(kept)
+        found = Found.open(kept)
+        if missing := set(data.catalogue.column("picture")) - found.boxes.keys():
+            raise ValueError(f"{kept} lacks {len(missing):,} pictures, {min(missing)} say: remove it, and go on")
+        return found
 
     def cropped(self, data: GarmentData) -> GarmentData:
         """The data, told what the run's detector saw in their pictures, where it has one."""

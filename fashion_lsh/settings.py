@@ -71,6 +71,7 @@ def _check(settings: Mapping[str, Any]) -> None:
         if name in held:
             _check_value(key, held[name], hint)
     _check_known(settings)
+    _check_crops(settings)
     for path, node in targets(settings):
         constructor = resolve(node["_target_"])
         function = constructor.__init__ if inspect.isclass(constructor) else constructor
@@ -84,6 +85,15 @@ def _check(settings: Mapping[str, Any]) -> None:
                 raise ValueError(f"{key}={value!r}: {constructor.__name__} takes no {name!r}; it takes {sorted(known)}")
             if name in hints and not (isinstance(value, Mapping) and "_target_" in value):  # that has a turn of its own
                 _check_value(key, value, hints[name])
+
+
+def _check_crops(settings: Mapping[str, Any]) -> None:
+    """Refuse found crops where nothing finds any, before anything is fitted."""
+    crop, detector = settings.get("crop", {}), settings.get("detector")
+    for key, value in (("mode", crop.get("mode")), ("tested", crop.get("tested"))):
+        wanted = value if isinstance(value, list) else [value]
+        if detector is None and any(str(each).startswith("detected") for each in wanted):
+            raise ValueError(f"crop.{key}={value!r}: no detector finds garments: give detector=small, or lite, say")
 
 
 def _check_known(settings: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.found import Choice
 
 SHAPES = ("circle", "cross", "square")
 ITEMS = 12  # of each shape
@@ -37,7 +38,8 @@ def make_data(drawn: Path) -> Callable[..., GarmentData]:
     def make(**changes: Any) -> GarmentData:
         plain: dict[str, Any] = {
             "source": "folder", "root": str(drawn), "categories": None, "sources": None,
-            "crop": "annotated", "choice": None, "margin": 0.1, "image_size": 32, "jitter": 0.08, "least_area": 1.0,
+            "crop": "annotated", "choice": Choice("given", 0.3, 8.0, "whole"), "margin": 0.1, "image_size": 32,
+            "jitter": 0.08, "least_area": 1.0,
             "shares": {"train": 0.5, "val": 0.2, "query": 0.1, "gallery": 0.2},
             "searched": "gallery", "leaks": "refuse", "split_seed": 0,
             "batch_size": 16, "workers": 0, "epoch_pictures": None, "balanced": False, "seed": 0,

@@ -98,7 +98,7 @@ def test_pictures_without_a_category_are_filed_and_found(
     run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     before = ids(run)
-    assert called(capsys, run.path, "add", pictures) == (0, "12 pictures filed\n")
+    assert called(capsys, run.path, "add", pictures) == (0, "12 garments filed\n")
     assert ids(run) == before + [f"{number:02}.png" for number in range(12)]
     added = opened(run)
     assert set(added.catalogue.column("category")[-12:]) == {"unknown"}
@@ -123,7 +123,7 @@ def test_a_manifest_with_boxes_is_cut_as_the_run_cuts(
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    assert called(capsys, run.path, "add", tmp_path / "new.csv") == (0, f"{len(rows)} pictures filed\n")
+    assert called(capsys, run.path, "add", tmp_path / "new.csv") == (0, f"{len(rows)} garments filed\n")
     after = opened(run)
     assert after.codes is not None
     new = dict(zip(after.catalogue.column("id"), map(bytes, after.codes), strict=True))
@@ -161,7 +161,7 @@ def test_folders_name_categories_where_there_are_some(
     for number, folder in enumerate(["circle", "a coat"]):
         (pictures / folder).mkdir()
         (pictures / f"{number:02}.png").rename(pictures / folder / "1.png")
-    assert called(capsys, run.path, "add", pictures) == (0, "12 pictures filed\n")
+    assert called(capsys, run.path, "add", pictures) == (0, "12 garments filed\n")
     filed = opened(run).catalogue
     added = dict(zip(filed.column("id")[-12:], filed.column("category")[-12:], strict=True))
     assert (added["circle/1.png"], added["a coat/1.png"], added["02.png"]) == ("circle", "a coat", "unknown")
@@ -172,8 +172,8 @@ def test_a_manifest_may_name_some_categories_or_none(
 ) -> None:
     (pictures / "some.csv").write_text("path,label\n00.png,circle\n01.png,\n02.png, \n")
     (pictures / "none.csv").write_text("path\n03.png\n04.png\n")
-    assert called(capsys, run.path, "add", pictures / "some.csv") == (0, "3 pictures filed\n")
-    assert called(capsys, run.path, "add", pictures / "none.csv") == (0, "2 pictures filed\n")
+    assert called(capsys, run.path, "add", pictures / "some.csv") == (0, "3 garments filed\n")
+    assert called(capsys, run.path, "add", pictures / "none.csv") == (0, "2 garments filed\n")
     assert opened(run).catalogue.column("category")[-5:].tolist() == ["circle", *["unknown"] * 4]
 
 
@@ -189,7 +189,7 @@ def test_a_stopped_addition_leaves_a_whole_gallery_and_goes_on(
     assert len(ids(run)) == len(before) + 5 * broken
     assert len(opened(run).adding) == 1
     assert "notes.txt" in (run.path / "skipped.csv").read_text()
-    said = f"{12 - 5 * broken} pictures filed, {5 * broken} were filed before; 1 left out: "
+    said = f"{12 - 5 * broken} garments filed, {5 * broken} were filed before; 1 left out: "
     assert called(capsys, run.path, "add", pictures) == (0, f"{said}{run.path / 'skipped.csv'} says why\n")
     assert not opened(run).adding
     assert same(opened(run), opened(Run(whole)))
@@ -201,8 +201,8 @@ def test_the_rest_of_a_stopped_addition_may_come_another_way(
     stopped(run, pictures, monkeypatch, 1)
     rest = [f'"{pictures.name}/{number:02}.png",{number:02}.png' for number in range(5, 12)]
     (tmp_path / "rest.csv").write_text("\n".join(["path,id", *rest]))
-    assert called(capsys, run.path, "add", tmp_path / "rest.csv") == (0, "7 pictures filed\n")
-    assert called(capsys, run.path, "add", pictures) == (0, "0 pictures filed, 12 were filed before\n")
+    assert called(capsys, run.path, "add", tmp_path / "rest.csv") == (0, "7 garments filed\n")
+    assert called(capsys, run.path, "add", pictures) == (0, "0 garments filed, 12 were filed before\n")
     assert not opened(run).adding
 
 
@@ -211,7 +211,7 @@ def test_a_killed_process_leaves_a_whole_gallery(run: Run, pictures: Path, capsy
     killed = subprocess.run([sys.executable, "-c", KILLED, run.path, pictures], cwd=ROOT, timeout=200, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert len(ids(run)) == len(before) + 5
-    assert called(capsys, run.path, "add", pictures) == (0, "7 pictures filed, 5 were filed before\n")
+    assert called(capsys, run.path, "add", pictures) == (0, "7 garments filed, 5 were filed before\n")
     assert {path.name.partition("-")[0] for path in run.gallery_folder.iterdir()} == {
         "manifest.json", "index", "catalogue", "embeddings"
     }  # fmt: skip
@@ -226,7 +226,7 @@ def test_a_run_without_a_hash_layer_takes_pictures_too(
     model, one = run.model(), Catalogue.of({"id": ["own"], "picture": ["own"], "category": ["circle"]})
     encoded = encode(model, torch.zeros((1, 3, 32, 32), dtype=torch.uint8))
     Gallery.filed(model, encoded, one).save(run.gallery_folder)
-    assert called(capsys, run.path, "add", pictures) == (0, "12 pictures filed\n")
+    assert called(capsys, run.path, "add", pictures) == (0, "12 garments filed\n")
     assert called(capsys, run.path, "remove", _listed(tmp_path, ["07.png"])) == (0, "1 garments removed\n")
     assert "embedding to search" in called(capsys, run.path, "stats")[1]
     assert search.main([str(run.path), str(pictures / "08.png"), "--probes", "all", "--k", "1"]) == 0
@@ -256,7 +256,7 @@ def test_bad_pictures_are_named_once(run: Run, pictures: Path, capsys: pytest.Ca
     (pictures / "bad.png").write_bytes(b"no picture")
     (pictures / "notes.txt").write_text("no picture either")
     status, printed = called(capsys, run.path, "add", pictures)
-    assert (status, printed) == (0, f"12 pictures filed; 2 left out: {run.path / 'skipped.csv'} says why\n")
+    assert (status, printed) == (0, f"12 garments filed; 2 left out: {run.path / 'skipped.csv'} says why\n")
     called(capsys, run.path, "remove", _listed(pictures.parent, [f"{number:02}.png" for number in range(12)]))
     called(capsys, run.path, "add", pictures)
     lines = list(csv.reader((run.path / "skipped.csv").open(newline="")))
@@ -283,7 +283,7 @@ def test_a_picture_that_broke_after_the_scan_is_left_out(
 
     monkeypatch.setattr(filing.Folder, "catalogue", broken)
     status, printed = called(capsys, run.path, "add", pictures)
-    assert (status, printed[:38]) == (0, "10 pictures filed; 2 left out: " + printed[31:38])
+    assert (status, printed[:38]) == (0, "10 garments filed; 2 left out: " + printed[31:38])
     assert not opened(run).adding
     assert "11.png" not in ids(run)
 

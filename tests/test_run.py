@@ -67,7 +67,8 @@ def settings(tmp_path: Path, drawn: Path) -> dict[str, Any]:
     return {
         "name": "test", "seed": 0, "fresh": False, "jobs": None, "runs": str(tmp_path / "runs"),
         "backbone": {"name": "resnet18", "weights": None},
-        "data": {"source": "folder", "root": str(drawn), "split_seed": 0, "workers": 0, "image_size": 32},
+        "data": {"source": "folder", "root": str(drawn), "split_seed": 0, "workers": 0, "image_size": 32,
+                 "crop": "annotated"},
         "detector": None, "scenes": None,
         "classifier": dict(STAGE), "hash": {**STAGE, "bits": 7, "embedding_dim": None},
         "search": {"distance": "shortlist", "probes": 1, "shortlist": 200},

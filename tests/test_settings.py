@@ -18,10 +18,12 @@ CLASSIFIER = {
     "frozen": False, "epochs": 4, "lr_factor": 1.0, "head_factor": 1.0, "label_smoothing": 0.1,
     "optim": OPTIM, "seed": 0,
 }  # fmt: skip
+CHOICE = {"_target_": "fashion_lsh.catalogue.found.Choice", "which": "given", "score": 0.3, "smallest": 8.0,
+          "fallback": "whole"}  # fmt: skip
 DATA = {
     "_target_": "fashion_lsh.catalogue.datamodule.GarmentData", "source": "folder", "root": None, "categories": None,
-    "sources": None, "crop": "whole", "choice": None, "margin": 0.1, "image_size": 64, "jitter": 0.1, "least_area": 1.0,
-    "shares": {"train": 0.8, "val": 0.2}, "searched": "train", "leaks": "refuse", "split_seed": 0,
+    "sources": None, "crop": "whole", "choice": CHOICE, "margin": 0.1, "image_size": 64, "jitter": 0.1,
+    "least_area": 1.0, "shares": {"train": 0.8, "val": 0.2}, "searched": "train", "leaks": "refuse", "split_seed": 0,
     "batch_size": 64, "workers": 1, "epoch_pictures": None, "balanced": False, "seed": 0,
 }  # fmt: skip
 SEARCH = {"_target_": "fashion_lsh.retrieval.searcher.Search", "distance": "hamming", "probes": 1, "shortlist": 200}

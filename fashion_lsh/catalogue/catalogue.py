@@ -94,12 +94,11 @@ class Catalogue:
         """(n,) int64 row numbers of the main garments of one split, ascending."""
         return np.flatnonzero((self.column("split") == split) & self.column("main"))
 
-    def take(self, rows: np.ndarray) -> "Catalogue":
-        """The given rows, in the given order; one that is taken a second time is the garment `<id>#2`, and so on."""
+    def take(self, rows: np.ndarray, ids: Sequence[str] | None = None) -> "Catalogue":
+        """The given rows, in the given order, under other ids where some are given."""
         taken = self.table.take(pa.array(rows, pa.int64()))
-        if len(np.unique(rows)) < len(rows):
-            at = taken.column_names.index("id")
-            taken = taken.set_column(at, "id", pa.array(_numbered(taken["id"].to_pylist())))
+        if ids is not None:
+            taken = taken.set_column(taken.column_names.index("id"), "id", pa.array(ids, pa.string()))
         return Catalogue(taken)
 
     def joined(self, other: "Catalogue") -> "Catalogue":
@@ -144,15 +143,6 @@ class Catalogue:
         for name in COLUMNS:
             digest.update(json.dumps([name, self.column(name).tolist()]).encode())
         return digest.hexdigest()
-
-
-def _numbered(names: Sequence[str]) -> list[str]:
-    seen: Counter[str] = Counter()
-    numbered = []
-    for name in names:
-        seen[name] += 1
-        numbered.append(f"{name}#{seen[name]}" if seen[name] > 1 else name)
-    return numbered
 
 
 def _check_ids(ids: np.ndarray) -> None:

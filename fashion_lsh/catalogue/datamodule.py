@@ -34,7 +34,7 @@ class GarmentData(pl.LightningDataModule):
         sources: of a catalogue merged from several, those to keep (its column `source`); None: all.
         crop: `annotated` cuts each garment out by its box, `detected` by the box that a detector found (see `found`),
             `whole` keeps the picture.
-        choice: which of the boxes found is cut out; None: none is found (`crop` is another).
+        choice: which of the boxes found is cut out, where they are.
         margin: share of the box added on each side of a crop.
         image_size: side of a crop in pixels.
         jitter: how far each side of a training crop moves at most, as a share of its width or height.
@@ -58,7 +58,7 @@ class GarmentData(pl.LightningDataModule):
         categories: Names | None,
         sources: Names | None,
         crop: Literal["annotated", "whole", "detected"],
-        choice: Choice | None,
+        choice: Choice,
         margin: float,
         image_size: int,
         jitter: Annotated[float, Field(ge=0, lt=0.5)],
@@ -130,7 +130,7 @@ class GarmentData(pl.LightningDataModule):
         annotated = self.catalogue.boxes
         if self.crop != "detected":
             return annotated if self.crop == "annotated" else np.full_like(annotated, np.nan)
-        if self.found is None or self.choice is None:
+        if self.found is None:
             raise ValueError("crop=detected: no detector has looked at the pictures yet")
         return self.choice.boxes(self.found, self.catalogue.column("picture"), annotated)
 
@@ -160,7 +160,7 @@ class GarmentData(pl.LightningDataModule):
         """
         split = self.searched if part == "gallery" else part
         rows = self.catalogue.rows(split)
-        if self.choice is None or self.choice.fallback == "whole" or part == "query":
+        if self.choice.fallback == "whole" or part == "query":
             return rows
         kept = rows[~self.missed[rows]]
         if not len(kept):
@@ -169,6 +169,11 @@ class GarmentData(pl.LightningDataModule):
                 "the detector longer, or give crop.fallback=whole"
             )
         return kept
+
+    def lost(self, part: Part) -> Catalogue:
+        """The garments of a part that are left out, since no box was found for them."""
+        every = self.catalogue.rows(self.searched if part == "gallery" else part)
+        return self.catalogue.take(np.setdiff1d(every, self.rows(part)))
 
     def train_dataloader(self) -> DataLoader[Any]:
         rows = self.rows("train")

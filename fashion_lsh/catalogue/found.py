@@ -1,6 +1,6 @@
 """What a detector found in pictures, and which of it is a garment's crop."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field
 
 from fashion_lsh.files import written
 
@@ -71,16 +71,17 @@ class Found:
         try:
             table = pq.read_table(path)
             columns = [table[name].to_pylist() for name in ("picture", "corners", "scores", "kinds")]
-        except (OSError, KeyError, pa.ArrowException) as error:
+            return cls.of((picture, _boxes(*told)) for picture, *told in zip(*columns, strict=True))
+        except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
             raise ValueError(
                 f"{path} holds no boxes ({error}): remove it, and type the train.py command again"
             ) from error
-        return cls({
-            picture: Boxes(
-                np.array(corners, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(kinds, np.int64)
-            )
-            for picture, corners, scores, kinds in zip(*columns, strict=True)
-        })  # fmt: skip
+
+
+def _boxes(corners: Sequence[float], scores: Sequence[float], kinds: Sequence[int]) -> Boxes:
+    if not len(corners) == 4 * len(scores) == 4 * len(kinds):
+        raise ValueError(f"{len(corners)} sides, {len(scores)} scores and {len(kinds)} classes in one picture")
+    return Boxes(np.array(corners, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(kinds, np.int64))
 
 
 def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -107,7 +108,7 @@ class Choice:
 
     which: Which
     score: Annotated[float, Field(ge=0, le=1)]
-    smallest: NonNegativeFloat
+    smallest: Annotated[float, Field(ge=1)]
     fallback: Literal["whole", "skip"]
 
     def boxes(self, found: Found, pictures: np.ndarray, annotated: np.ndarray) -> np.ndarray:

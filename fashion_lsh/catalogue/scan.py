@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.columns import BOX
 from fashion_lsh.catalogue.crops import clamp
 from fashion_lsh.catalogue.pictures import PictureError, open_picture
 from fashion_lsh.files import cache_folder, checksum, written
@@ -44,8 +45,9 @@ class Usable(NamedTuple):
 def usable(catalogue: Catalogue, folder: Path) -> Usable:
     """The rows that can be cropped, each picture once.
 
-    Left out are pictures that do not open, boxes off their picture, and all but one of pictures that are byte for byte
-    the same (they may have two categories, or stand on two sides of the split: that of `query` is kept, say).
+    Boxes that reach over the edge of their picture are clamped to it, and counted in the log. Left out are pictures
+    that do not open, boxes off their picture, and all but one of pictures that are byte for byte the same (they may
+    have two categories, or stand on two sides of the split: that of `query` is kept, say).
 
     Args:
         catalogue: rows whose pictures are files below `folder`.
@@ -62,8 +64,20 @@ def usable(catalogue: Catalogue, folder: Path) -> Usable:
     found = (problem or copy for problem, copy in zip(problems, copied, strict=True))
     reasons = {name: reason for name, reason in zip(ids, found, strict=True) if reason}
     kept = catalogue.take(np.flatnonzero([name not in reasons for name in catalogue.column("id")]))
+    kept = _clamped(kept, seen)
     digests = "".join(seen[name].digest for name in kept.column("picture"))
     return Usable(kept, reasons, sha256(digests.encode()).hexdigest())
+
+
+def _clamped(catalogue: Catalogue, seen: Mapping[str, Seen]) -> Catalogue:
+    sizes = np.array([seen[name][:2] for name in catalogue.column("picture")], dtype=np.float32).reshape(-1, 2)
+    boxes = catalogue.boxes
+    inside = np.clip(boxes, 0, np.tile(sizes, 2))  # NaN stays
+    over = (inside != boxes).any(axis=1) & ~np.isnan(boxes).any(axis=1)
+    if not over.any():
+        return catalogue
+    log.info("%d boxes reach over the edge of their picture: clamped to it", over.sum())
+    return catalogue.having(**dict(zip(BOX, inside.T, strict=True)))
 
 
 def scan(folder: Path, names: Sequence[str]) -> dict[str, Seen]:

@@ -53,6 +53,8 @@ class SceneData:
         workers: NonNegativeInt,
         seed: NonNegativeInt,
     ) -> None:
+        if scales[0] > scales[1]:
+            raise ValueError(f"scenes.scales={scales}: give the least size first")
         self.data, self.level, self.image_size, self.views, self.scales = data, level, image_size, views, scales
         self.batch_size, self.epoch_pictures, self.workers, self.seed = batch_size, epoch_pictures, workers, seed
 
@@ -94,9 +96,8 @@ class SceneData:
         order = EpochSampler(np.arange(len(scenes)), self.seed, self.epoch_pictures)
         return self._loader(scenes, order)
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        scenes = self.scenes("val")
-        return self._loader(scenes, [(number, 0) for number in range(len(scenes))])
+    def val_dataloader(self) -> None:
+        """Boxes are scored once, when the fit has ended: that takes long."""
 
     def _loader(self, scenes: "Scenes", order: Any) -> DataLoader[Any]:
         return DataLoader(

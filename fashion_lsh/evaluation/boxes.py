@@ -14,7 +14,7 @@ from fashion_lsh.catalogue.scenes import SceneData
 from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.progress import counted
 
-BATCH = 8  # pictures a forward
+BATCH = 8  # pictures that are opened ahead
 
 
 class Finder(Protocol):
@@ -28,10 +28,13 @@ def find_all(detector: Finder, source: Source, pictures: Sequence[str]) -> Found
 
     def looked_at() -> Iterator[list[tuple[str, Boxes]]]:
         with ThreadPoolExecutor(2) as pool:
-            opened = pool.map(source.picture, pictures)
+            opened = pool.map(source.picture, pictures[:BATCH])
             for start in range(0, len(pictures), BATCH):
-                some = pictures[start : start + BATCH]
-                yield list(zip(some, detector.find([next(opened) for _ in some]), strict=True))
+                some = list(opened)
+                opened = pool.map(
+                    source.picture, pictures[start + BATCH : start + 2 * BATCH]
+                )  # not all: they are large
+                yield list(zip(pictures[start : start + BATCH], detector.find(some), strict=True))
 
     parts = counted(looked_at(), "finding garments", len(pictures), len)
     return Found.of(pair for part in parts for pair in part)
@@ -49,7 +52,8 @@ def find_ms(detector: Finder, source: Source, pictures: Sequence[str], count: in
 
 
 def box_scores(found: Found, scenes: SceneData, split: str) -> dict[str, float]:
-    """Average precision and recall in one split, as COCO defines them (100 boxes a picture, all areas).
+    """Average precision and recall in one split, as COCO defines them: of all areas, and of the 100 best boxes of a
+    picture, or as many as the detector tells.
 
     Returns:
         `detector/<split>/box_ap` (mean over IoU 0.5 to 0.95), `…/box_ap50`, `…/box_ap75`, `…/box_ar`, the mean over the

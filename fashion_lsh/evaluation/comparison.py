@@ -60,10 +60,10 @@ class Comparison:
             ValueError: the run has no codes, or its data are not shop_street.
         """
         source = data.source
-        if model.bits is None or not isinstance(source, ShopStreet):
+        if model.bits is None or not isinstance(source, ShopStreet) or data.crop != "annotated":
             raise ValueError(
                 "experiment=distances needs codes, items, and garments that can be composed anew: choose a run of "
-                "data=shop_street with a hash layer"
+                "data=shop_street with crop=annotated and a hash layer"
             )
         query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
         own = Filed(gallery.encoded, gallery.catalogue.labels(model.categories), gallery.catalogue.column("item"))

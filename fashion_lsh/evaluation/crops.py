@@ -20,15 +20,17 @@ def recropped(data: GarmentData, crop: Crop) -> GarmentData:
     """The same data, cut otherwise: `detected` leaves out what was not found, `detected_or_whole` keeps its picture.
 
     Raises:
-        ValueError: boxes are to be detected, and nobody told which of them count.
+        ValueError: boxes are to be detected, and no detector has looked.
     """
     other = copy(data)
     other.__dict__.pop("crop_boxes", None)  # kept by the data for its own crop
     if crop in ("whole", "annotated"):
         other.crop = crop
         return other
-    if data.choice is None:
-        raise ValueError(f"crop.tested={crop}: no detector is fitted: give crop=detected, or crop.choice")
+    if data.found is None:
+        raise ValueError(
+            f"crop.tested={crop}: no detector has looked at the pictures: give crop=detected, or detector=small"
+        )
     other.crop, other.choice = "detected", replace(data.choice, fallback="skip" if crop == "detected" else "whole")
     return other
 
@@ -50,7 +52,7 @@ def score_crops(model: Model, data: GarmentData, search: Search, crops: Sequence
             continue
         query, gallery = (encode_part(model, other, part) for part in ("query", "gallery"))
         searcher = Searcher(model, Gallery.filed(model, gallery.encoded, gallery.catalogue), search)
-        found = evaluate(searcher, query).metrics
+        found = evaluate(searcher, query, gallery.lost).metrics
         names = [f"query/{name}{end}" for name in KEPT for end in ("", "_low", "_high")]
         metrics |= {f"crops/{crop}/{name.removeprefix('query/')}": found[name] for name in names if name in found}
     return metrics

@@ -12,6 +12,7 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData, Part
 from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.evaluation import scores as scoring
+from fashion_lsh.evaluation.boxes import Finder
 from fashion_lsh.evaluation.references import REFERENCES
 from fashion_lsh.evaluation.results import (
     by_shared_garment,
@@ -39,11 +40,13 @@ class Pictures:
         catalogue: n rows.
         encoded: their masses, codes and embeddings.
         references: name -> (n, D) float32, see REFERENCES.
+        lost: garments of the same part that were left out, since nothing was found in their pictures; None: none.
     """
 
     catalogue: Catalogue
     encoded: Encoded
     references: dict[str, np.ndarray]
+    lost: Catalogue | None = None
 
 
 class Results(NamedTuple):
@@ -54,13 +57,19 @@ class Results(NamedTuple):
     hits: Hits
 
 
-def evaluate(searcher: Searcher, query: Pictures) -> Results:
-    """Answer all queries in the searcher's own way, and score what it serves."""
+def evaluate(searcher: Searcher, query: Pictures, lost: Catalogue | None = None) -> Results:
+    """Answer all queries in the searcher's own way, and score what it serves.
+
+    Args:
+        searcher: see Searcher.
+        query: the pictures that ask, encoded.
+        lost: garments that should be in the gallery and are not (see Pictures): nobody finds them, and they count.
+    """
     catalogue, encoded = query.catalogue, query.encoded
     hits, milliseconds = timed_hits(searcher, encoded)
     scores = {
         name: own_search(searcher, encoded, truth, hits)
-        for name, truth in truths(catalogue, searcher.gallery.catalogue).items()
+        for name, truth in truths(catalogue, searcher.gallery.catalogue, lost).items()
     }
     names = searcher.model.categories
     table = query_table(searcher.search.label, catalogue, _answers(searcher, encoded, hits, milliseconds), scores)
@@ -80,12 +89,19 @@ def evaluate(searcher: Searcher, query: Pictures) -> Results:
 
 
 def reference_metrics(query: Pictures, gallery: Pictures) -> dict[str, float]:
-    """Means, with intervals, of the rows that every table has: `rows/<row>/<item or category>/<metric>`."""
+    """Means, with intervals, of the rows that every table has: `rows/<row>/<item or category>/<metric>`.
+
+    A query in which nothing was found asks nothing, and scores 0 in each.
+    """
     metrics: dict[str, float] = {}
-    found = truths(query.catalogue, gallery.catalogue)
+    found = truths(query.catalogue, gallery.catalogue, gallery.lost)
     rows = {name: reference_rows(query, gallery, truth) for name, truth in found.items()}
+    seen = query.encoded.predicted >= 0
     for row in rows["category"]:
-        scores = {name: found[row] for name, found in rows.items()}
+        scores = {
+            name: {measure: np.where(seen, values, 0 * values) for measure, values in found[row].items()}  # NaN stays
+            for name, found in rows.items()
+        }
         metrics |= means(f"rows/{row}", scores) | intervals(f"rows/{row}", scores, query.catalogue.column("item"))
     return metrics
 
@@ -95,9 +111,9 @@ def encode_part(model: Model, data: GarmentData, part: Part) -> Pictures:
     garments = data.garments(part)
     batches = counted(data.loader(part), f"encoding {part}", len(garments), lambda batch: len(batch.labels))
     encoded, looks = encode_all(model, batches)
-    if data.choice is not None and data.choice.fallback == "skip":  # queries alone can be among them
+    if data.choice.fallback == "skip":  # queries alone can be among them
         encoded = encoded.unseen(data.missed[data.rows(part)])
-    return Pictures(garments, encoded, looks)
+    return Pictures(garments, encoded, looks, data.lost(part))
 
 
 def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[str, np.ndarray]]:
@@ -118,10 +134,13 @@ def missed_shares(data: GarmentData) -> dict[str, float]:
     return {f"crop/{part}/missed": float(data.missed[which].mean()) for part, which in rows.items() if len(which)}
 
 
-def truths(query: Catalogue, gallery: Catalogue) -> dict[str, Truth]:
-    """What is relevant, by `category` and, where items are known, by `item`."""
-    found = {"category": Truth.of(query.column("category"), gallery.column("category"))}
-    items = Truth.of(query.column("item"), gallery.column("item"))
+def truths(query: Catalogue, gallery: Catalogue, lost: Catalogue | None = None) -> dict[str, Truth]:
+    """What is relevant, by `category` and, where items are known, by `item`; `lost` counts, and nobody finds it."""
+    missing = gallery.take(np.array([])) if lost is None else lost
+    found = {
+        name: Truth.of(query.column(name), gallery.column(name), missing.column(name)) for name in ("category", "item")
+    }
+    items = found.pop("item")
     return found | ({"item": items} if items.totals.any() else {})
 
 
@@ -174,15 +193,25 @@ def timed_hits(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
     return Hits(rows, distances), np.array(milliseconds)
 
 
-def end_to_end(searcher: Searcher, data: GarmentData, count: int = 100) -> dict[str, float]:
-    """`speed/end_to_end_ms`: from a query's pixels to its hits, one at a time: the median of `count`, 10 to warm up."""
+def end_to_end(
+    searcher: Searcher, data: GarmentData, finder: Finder | None = None, count: int = 100
+) -> dict[str, float]:
+    """`speed/end_to_end_ms`: from a query's pixels to its hits, one at a time: the median of `count`, 10 to warm up.
+
+    Args:
+        searcher: see Searcher.
+        data: whose queries ask.
+        finder: the detector that finds the crops; None: their boxes are known.
+        count: queries.
+    """
     rows = np.resize(data.rows("query"), count)
     pictures, boxes = data.catalogue.column("picture"), data.crop_boxes
     milliseconds = []
     for row in [*rows[:10], *rows]:
         pixels = data.source.picture(pictures[row])
         began = time.perf_counter()
-        searcher.find(pixels, boxes[row], DEPTH)
+        box = boxes[row] if finder is None else data.choice.one(finder.find([pixels])[0], data.catalogue.boxes[row])
+        searcher.find(pixels, box, DEPTH)
         milliseconds.append(1000 * (time.perf_counter() - began))
     return {"speed/end_to_end_ms": float(np.median(milliseconds[10:]))}
 

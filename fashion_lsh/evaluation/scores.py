@@ -1,7 +1,7 @@
 """Per-query scores of one search, by category and by item (pure)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,18 +28,21 @@ class Truth:
     Attributes:
         query: (Q,) int64.
         gallery: (N,) int64.
+        lost: (L,) int64, what should be in the gallery and is not: nobody finds it, and it counts.
     """
 
     query: np.ndarray
     gallery: np.ndarray
+    lost: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     @classmethod
-    def of(cls, query_names: np.ndarray, gallery_names: np.ndarray) -> "Truth":
-        """From names, (Q,) and (N,) str; "" belongs to nothing."""
-        names = np.concatenate([query_names, gallery_names]).astype(str)
+    def of(cls, query_names: np.ndarray, gallery_names: np.ndarray, lost_names: np.ndarray | None = None) -> "Truth":
+        """From names, (Q,), (N,) and (L,) str; "" belongs to nothing."""
+        lost = np.empty(0, dtype=object) if lost_names is None else lost_names
+        names = np.concatenate([query_names, gallery_names, lost]).astype(str)
         _, numbers = np.unique(names, return_inverse=True)
         numbers = np.where(names == "", -1, numbers)
-        return cls(numbers[: len(query_names)], numbers[len(query_names) :])
+        return cls(*np.split(numbers, np.cumsum([len(query_names), len(gallery_names)])))
 
     def relevant(self, queries: slice) -> np.ndarray:
         """(q, N) bool for some of the queries."""
@@ -48,8 +51,9 @@ class Truth:
 
     @property
     def totals(self) -> np.ndarray:
-        """(Q,) int64: relevant rows in the gallery."""
-        known = self.gallery[self.gallery >= 0]
+        """(Q,) int64: relevant rows in the gallery, and lost ones."""
+        numbers = np.concatenate([self.gallery, self.lost])
+        known = numbers[numbers >= 0]
         counts = np.bincount(known, minlength=self.query.max(initial=0) + 1)
         return np.where(self.query >= 0, counts[self.query], 0)
 

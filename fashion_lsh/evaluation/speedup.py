@@ -56,10 +56,11 @@ class Speedup:
             ValueError: the run has no codes, its data are not shop_street, or its shortlist is a share.
         """
         source = data.source
-        if model.bits is None or not isinstance(source, ShopStreet) or not isinstance(search.shortlist, int):
+        codes = model.bits is not None and data.crop == "annotated"
+        if not codes or not isinstance(source, ShopStreet) or not isinstance(search.shortlist, int):
             raise ValueError(
                 "experiment=speedup needs codes, garments that can be composed anew, and a shortlist of so many rows: "
-                "choose a run of data=shop_street with a hash layer, and search.shortlist=200"
+                "choose a run of data=shop_street with crop=annotated and a hash layer, and search.shortlist=200"
             )
         query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
         own = Filed(gallery.encoded, gallery.catalogue.labels(model.categories), gallery.catalogue.column("item"))

@@ -17,6 +17,7 @@ from fashion_lsh.report.findings import Findings
 from fashion_lsh.report.judged import GONE
 from fashion_lsh.report.sheets import Tile, drawn, shrunk
 from fashion_lsh.report.words import one_line
+from fashion_lsh.run import BOXES
 
 SHOWN, ROW = 16, 8  # pictures of a sheet, tiles in a row
 MEASURES = {"box_ap": "AP", "box_ap50": "AP50", "box_ap75": "AP75", "box_ar": "AR"}
@@ -44,11 +45,18 @@ def detection(found: Findings) -> list[Block]:
     """Scores of boxes, their curves, sheets of what was found, missed and found in vain; empty without a detector."""
     if found.config.get("detector") is None:
         return []
-    scenes = scenes_of(found.garments, Found.open(found.run.path / "boxes.parquet"), found.config["detector"]["level"])
+    level = found.config["detector"]["level"]
+    scenes = scenes_of(found.garments, Found.open(found.run.path / BOXES), level)
+    if not scenes:
+        return [
+            Text("No garment is annotated in the query pictures: what was found in them cannot be scored."),
+            _told(found),
+        ]
     blocks: list[Block] = [
         Text(MEANING),
         _scores(found),
-        Figure("boxes.svg", figures.precision_recall(_curves(scenes)), CURVE),
+        _told(found),
+        Figure("boxes.svg", figures.precision_recall(_curves(scenes, _classes(found.garments, level))), CURVE),
     ]
     return blocks + _sheets(found, scenes)
 
@@ -56,7 +64,7 @@ def detection(found: Findings) -> list[Block]:
 def scenes_of(garments: Catalogue, boxes: Found, level: Level) -> list[Scene]:
     """The query pictures with boxes, and what was found in them."""
     asked = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(garments.boxes).any(axis=1))
-    names = np.full(len(garments), "garment", dtype=object) if level == "garment" else garments.column(level)
+    names = _names(garments, level)
     pictures, members = np.unique(garments.column("picture")[asked].astype(str), return_inverse=True)
     scenes = []
     for number, picture in enumerate(pictures):
@@ -64,6 +72,15 @@ def scenes_of(garments: Catalogue, boxes: Found, level: Level) -> list[Scene]:
         true = garments.boxes[rows]
         scenes.append(Scene(str(picture), true, names[rows], seen, matched(seen, true)))
     return scenes
+
+
+def _names(garments: Catalogue, level: Level) -> np.ndarray:
+    return np.full(len(garments), "garment", dtype=object) if level == "garment" else garments.column(level)
+
+
+def _classes(garments: Catalogue, level: Level) -> list[str]:
+    """As the detector numbers them."""
+    return sorted(set(_names(garments, level)))
 
 
 def pictured(scenes: Sequence[Scene], source: Source, score: float) -> list[Tile]:
@@ -74,11 +91,13 @@ def pictured(scenes: Sequence[Scene], source: Source, score: float) -> list[Tile
     ]
 
 
-def _curves(scenes: Sequence[Scene]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _curves(scenes: Sequence[Scene], classes: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Recall and precision of all garments taken as one, and of each class where there are several."""
     curves = {"all, as one": _curve([(scene.places >= 0, scene.found.scores, len(scene.true)) for scene in scenes])}
-    classes = sorted({name for scene in scenes for name in scene.names})
-    for kind, name in enumerate(classes if len(classes) > 1 else []):
+    asked = {name for scene in scenes for name in scene.names}
+    for kind, name in enumerate(classes):
+        if len(classes) == 1 or name not in asked:
+            continue
         of_kind = []
         for scene in scenes:
             seen = Boxes(*(part[scene.found.kinds == kind] for part in scene.found))
@@ -105,9 +124,17 @@ def _scores(found: Findings) -> Table:
     return Table(["garments", *MEASURES.values()], rows, strong=True)
 
 
+def _told(found: Findings) -> Text:
+    """How long it takes, and how many garments were not found."""
+    missed = {part: found.metrics.get(f"crop/{part}/missed") for part in ("train", "query", "gallery")}
+    shares = ", ".join(f"{part} {share:.1%}" for part, share in missed.items() if share is not None)
+    milliseconds = found.metrics.get("speed/detector_ms")
+    speed = "" if milliseconds is None else f" A picture takes {milliseconds:.0f} ms (median, one at a time)."
+    return Text((f"Without a box that counts: {shares}." if shares else "") + speed, note=True)
+
+
 def _sheets(found: Findings, scenes: list[Scene]) -> list[Block]:
-    choice = found.run.choice
-    score = choice.score if choice else 0.0
+    score = found.run.choice.score
     missed = [(scene, box) for scene in scenes for box in _missed(scene, score)]
     false = [
         (scene, box, float(sure))

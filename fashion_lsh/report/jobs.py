@@ -131,7 +131,8 @@ def _scored(metrics: Mapping[str, float]) -> Iterator[tuple[str, Mapping[str, fl
     """The scores of a job; where it was scored with several crops, those with each of them, by its name."""
     crops = sorted({name.split("/")[1] for name in metrics if name.startswith("crops/")})
     if not crops:
-        yield "", metrics
+        missed = {"query/missed": metrics["crop/query/missed"]} if "crop/query/missed" in metrics else {}
+        yield "", {**metrics, **missed}
     for crop in crops:
         start = f"crops/{crop}/"
         own = {f"query/{name.removeprefix(start)}": value for name, value in metrics.items() if name.startswith(start)}

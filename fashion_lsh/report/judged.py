@@ -15,6 +15,7 @@ from fashion_lsh.report.curves import best_typical_worst
 from fashion_lsh.report.findings import Findings, rows_of
 from fashion_lsh.report.sheets import TILE, Tile, drawn, mark_of
 from fashion_lsh.report.words import OLDER, one_line
+from fashion_lsh.run import BOXES
 
 HITS = 8  # shown of each query
 NAMED = 10  # pictures that are missing, named in the page
@@ -121,11 +122,11 @@ class Album:
 def _cropped(found: Findings, ids: Sequence[str]) -> Catalogue:
     """These garments, each with the box that was cut out for it."""
     few = found.garments.take(rows_of(found.garments, np.array(ids, dtype=object)))
-    if found.config["data"]["crop"] == "annotated":
+    crop, boxes = found.config["data"]["crop"], np.full((len(ids), 4), np.nan, dtype=np.float32)
+    if crop == "annotated":
         return few
-    boxes, choice = np.full((len(ids), 4), np.nan, dtype=np.float32), found.run.choice
-    if choice is not None:
-        boxes = choice.boxes(Found.open(found.run.path / "boxes.parquet"), few.column("picture"), few.boxes)
+    if crop == "detected":
+        boxes = found.run.choice.boxes(Found.open(found.run.path / BOXES), few.column("picture"), few.boxes)
     return few.having(**dict(zip(BOX, boxes.T, strict=True)))
 
 

@@ -118,11 +118,13 @@ def confidence(found: Findings) -> list[Block]:
     """Whether the category head is right as often as it is sure."""
     if not found.has("mass"):
         return [Text(OLDER.format(what="how sure it was of each query"), note=True)]
-    shown = curves.reliability(found.column("mass"), found.column("category") == found.column("predicted"))
+    seen = found.column("predicted") != ""
+    right = found.column("category") == found.column("predicted")
+    shown = curves.reliability(found.column("mass")[seen], right[seen])
     caption = (
         f"Expected calibration error (ECE) on the queries {shown.error:.3f}, {curves.BINS} bins of equal width. The "
         "temperature was fitted on val, not on these queries."
-    )
+    ) + (f" Without {(~seen).sum():,} in which nothing was found." if not seen.all() else "")
     return [Figure("reliability.svg", figures.reliability(shown), caption)]
 
 

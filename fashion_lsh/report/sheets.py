@@ -72,7 +72,8 @@ def query_sheet(path: Path, data: GarmentData, query: Pictures, searcher: Search
     boxes, gallery = query.catalogue.boxes, searcher.gallery.catalogue
     rows = []
     for number in chosen:
-        category, seen = query.catalogue.column("category")[number], names[query.encoded.predicted[number]]
+        category, predicted = query.catalogue.column("category")[number], query.encoded.predicted[number]
+        seen = names[predicted] if predicted >= 0 else "nothing"
         picture, box = data.source.picture(query.catalogue.column("picture")[number]), boxes[number]
         right = "same category" if seen == category else "other category"
         crop = Tile(cut(picture, box, data.margin, TILE), f"seen as {seen}", right)

@@ -21,6 +21,7 @@ from fashion_lsh.stages.learner import Learner
 from fashion_lsh.stages.optim import Optim, optimizer, warm_cosine
 from fashion_lsh.stages.pyramid import Pyramid
 
+AT_ONCE = 8  # pictures a forward
 LEAST_SCORE = 0.01  # of a box that is told of: average precision counts the unsure ones, too
 POOLED = 7  # pixels a side of what the box head sees of a proposal
 
@@ -150,8 +151,12 @@ class Detector(Learner):
 
     @torch.inference_mode()
     def find(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:
-        """The boxes in B pictures, (H, W, 3) uint8 each, in their own pixels, the best first."""
+        """The boxes in pictures, (H, W, 3) uint8 each, in their own pixels, the best first; some at a time."""
         self.eval()
+        parts = [self._find(pictures[start : start + AT_ONCE]) for start in range(0, len(pictures), AT_ONCE)]
+        return [boxes for part in parts for boxes in part]
+
+    def _find(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:
         resized = [resize(picture, self.image_size) for picture in pictures]
         images = [
             torch.from_numpy(image.transpose(2, 0, 1).copy()).to(self.device).float() / 255 for image, _ in resized

@@ -31,7 +31,7 @@ class Data(Protocol):
     """What a stage learns from."""
 
     def train_dataloader(self) -> DataLoader[Any]: ...
-    def val_dataloader(self) -> DataLoader[Any]: ...
+    def val_dataloader(self) -> DataLoader[Any] | None: ...
 
 
 def fit(
@@ -78,9 +78,14 @@ def fit(
         precision=precision or _precision(accelerator),  # type: ignore[arg-type]
         **trainer,
     )
-    val = data.val_dataloader() if stage.monitor else None
-    runner.fit(stage, data.train_dataloader(), val, ckpt_path=last if last.exists() else None, weights_only=True)
-    facts = _best(stage, drafts / "best.ckpt", keep) if keep else {}
+    runner.fit(
+        stage,
+        data.train_dataloader(),
+        data.val_dataloader(),
+        ckpt_path=last if last.exists() else None,
+        weights_only=True,
+    )
+    facts = _chosen(stage, drafts / "best.ckpt" if keep else last, keep)
     stage.to(device(accelerator))  # Lightning leaves it on the CPU
     stage.facts = facts | stage.settle(data)
     save(stage, final)
@@ -97,12 +102,15 @@ def _keeping(stage: Learner, drafts: Path, patience: int | None) -> list[Callbac
     return [best] if patience is None else [best, Patience(patience=patience, **watched)]
 
 
-def _best(stage: Learner, path: Path, keep: Sequence[Callback]) -> dict[str, float]:
-    """Take the weights of the best epoch; tell which it was, and its score."""
-    best = torch.load(path, map_location="cpu", weights_only=True)
-    stage.load_state_dict(best["state_dict"])
-    score = next(each.best_model_score for each in keep if isinstance(each, Best))
-    return {f"{stage.name}/best_epoch": int(best["epoch"]) + 1, str(stage.monitor): float(score or 0)}
+def _chosen(stage: Learner, path: Path, keep: Sequence[Callback]) -> dict[str, float]:
+    """Take the weights of a checkpoint (averaged ones, where they are); of the best epoch tell which it was, and its
+    score."""
+    chosen = torch.load(path, map_location="cpu", weights_only=True)
+    stage.load_state_dict(chosen["state_dict"])
+    scores = [each.best_model_score for each in keep if isinstance(each, Best)]
+    return {name: value for score in scores for name, value in (
+        (f"{stage.name}/best_epoch", int(chosen["epoch"]) + 1), (str(stage.monitor), float(score or 0)),
+    )}  # fmt: skip
 
 
 def save(stage: Learner, path: Path) -> None:

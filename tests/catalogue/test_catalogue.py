@@ -276,8 +276,10 @@ def test_checksum_is_the_same_on_every_machine() -> None:
     )
 
 
-def test_a_row_that_is_taken_twice_is_two_garments() -> None:
-    assert plain().take(np.array([2, 0, 2, 2])).column("id").tolist() == ["c.jpg", "a.jpg", "c.jpg#2", "c.jpg#3"]
+def test_a_row_can_be_taken_twice_under_ids_of_its_own() -> None:
+    assert plain().take(np.array([2, 0, 2]), ["c", "a", "d"]).column("id").tolist() == ["c", "a", "d"]
+    with pytest.raises(ValueError, match=r"id 'c\.jpg' stands in the catalogue more than once"):
+        plain().take(np.array([2, 2]))
     assert len(plain().take(np.array([]))) == 0
 
 

@@ -78,5 +78,5 @@ def test_every_crop_is_scored_on_the_same_queries(make_data: Make) -> None:
 
 
 def test_crops_of_a_detector_that_is_not_there_are_refused(make_data: Make) -> None:
-    with pytest.raises(ValueError, match=r"crop\.tested=detected: no detector is fitted"):
+    with pytest.raises(ValueError, match=r"crop\.tested=detected: no detector has looked"):
         score_crops(FakeModel(["a", "b"]), make_data(), SEARCH, ["detected"])

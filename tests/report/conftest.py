@@ -29,7 +29,8 @@ LOG = """classifier/train/loss,classifier/val/accuracy,classifier/val/loss,class
 SETTINGS: dict[str, Any] = {
     "name": "made", "seed": 0, "backbone": {"name": "resnet18", "weights": None, "frozen": False},
     "data": {"source": "folder", "split_seed": 0, "crop": "annotated", "margin": 0.1, "image_size": 32,
-             "searched": "gallery"},
+             "searched": "gallery", "choice": {"which": "given", "score": 0.3, "smallest": 8.0, "fallback": "whole"}},
+    "detector": None, "scenes": None,
     "search": {"_target_": "Search", "distance": "shortlist", "probes": 1, "shortlist": 200,
                "alpha": 0.5, "whole_below": 0.0},
 }  # fmt: skip

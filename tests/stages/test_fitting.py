@@ -18,7 +18,7 @@ from fashion_lsh.stages import fitting
 from fashion_lsh.stages.backbones import Backbone
 from fashion_lsh.stages.calibration import fit_temperature
 from fashion_lsh.stages.classifier import Classifier
-from fashion_lsh.stages.fitting import CsvLog, calibrate, fit, load, save
+from fashion_lsh.stages.fitting import CsvLog, fit, load, save
 from fashion_lsh.stages.hasher import Hasher
 from fashion_lsh.stages.stage import Stage
 from tests.disks import full_disk
@@ -205,7 +205,7 @@ def test_the_temperature_of_the_kept_weights_is_stored(make_data: Make, tmp_path
 def test_the_calibration_error_is_logged_before_and_after(make_data: Make, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     stage = stage_of()
-    calibrate(stage, make_data())
+    stage.settle(make_data())
     assert f"temperature {stage.temperature:.3f}, ECE on val" in caplog.text
 
 
