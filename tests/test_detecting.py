@@ -107,6 +107,17 @@ def test_pictures_are_filed_by_what_is_found_in_them(
         filing.add(run, str(folder))
 
 
+def test_ids_of_further_garments_are_free_ones(run: Run, sees: list[Boxes], drawn: Path, tmp_path: Path) -> None:
+    sees.append(TWO)
+    folder = _further(drawn, tmp_path)
+    _chosen(run, which="all")
+    filing.add(run, str(folder))
+    filing.remove(run, ["0.png"])
+    (folder / "1.png").unlink()
+    assert filing.add(run, str(folder)).filed == 2  # `0.png#2` is there still
+    assert set(_filed(run).column("id")[-2:]) == {"0.png", "0.png#3"}
+
+
 @pytest.mark.parametrize("fallback", ["whole", "skip"])
 def test_a_picture_on_which_nothing_is_found_does_not_vanish(
     run: Run, sees: list[Boxes], drawn: Path, tmp_path: Path, fallback: Any

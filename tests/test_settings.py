@@ -189,6 +189,17 @@ def test_a_refusal_names_the_key_that_is_typed_where_a_value_is_a_copy_of_it() -
         check(changed("classifier.epochs", 0), unresolved)
 
 
+@pytest.mark.parametrize(
+    ("crop", "said"),
+    [({"mode": "detected"}, "crop.mode='detected'"), ({"tested": ["whole", "detected_or_whole"]}, "crop.tested=")],
+)
+def test_found_crops_are_refused_where_nothing_finds_any(crop: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        check({"crop": crop, "detector": None})
+    check({"crop": crop, "detector": {"level": "garment"}})
+    check({"crop": {"mode": "whole", "tested": ["annotated"]}, "detector": None})
+
+
 @pytest.mark.parametrize("group", ["trainer", "backbone", "logger", "crop"])
 def test_a_key_that_nothing_reads_is_refused(group: str) -> None:
     with pytest.raises(ValueError, match=rf"^{group}\.foo=1: {group} takes \["):

@@ -1,5 +1,6 @@
 """Pictures are opened once, copies are told, and what was seen is remembered until the file changes."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -127,6 +128,17 @@ def test_copy_is_kept_where_the_box_of_the_other_is_of_no_use(folder: Path) -> N
     found, reasons, _ = usable(made, folder)
     assert found.column("picture").tolist() == ["a again.png"]
     assert "lies off the picture" in reasons["a.png"]
+
+
+def test_boxes_that_reach_over_the_edge_are_clamped_and_counted(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    box = {"x1": [-3.0, 1.0], "y1": [1.0, 1.0], "x2": [99.0, 9.0], "y2": [9.0, 9.0]}
+    made = Catalogue.of({"picture": ["a.png", "b.png"], "category": ["hat", "hat"], **box})
+    found, reasons, _ = usable(made, folder)
+    assert not reasons
+    width = Image.open(folder / "a.png").width
+    assert found.boxes.tolist() == [[0, 1, width, 9], [1, 1, 9, 9]]
+    assert "1 boxes reach over the edge of their picture" in caplog.text
 
 
 def test_picture_that_vanishes_while_it_is_looked_at_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

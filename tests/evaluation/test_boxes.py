@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.catalogue.found import Boxes, Found
+from fashion_lsh.catalogue.found import NOTHING, Boxes, Found
 from fashion_lsh.catalogue.scenes import SceneData
 from fashion_lsh.evaluation.boxes import box_scores, find_all
 
@@ -41,6 +41,25 @@ def test_every_picture_is_looked_at_in_its_turn(make_data: Make) -> None:
     found = find_all(Mean(), data.source, pictures)
     assert list(found.boxes) == pictures
     assert {name: boxes.corners[0, 0] for name, boxes in found.boxes.items()} == pytest.approx(means, rel=1e-5)
+
+
+def test_pictures_are_not_opened_long_before_they_are_looked_at(
+    make_data: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, opened = make_data(), []
+    real = data.source.picture
+    monkeypatch.setattr(data.source, "picture", lambda name: opened.append(name) or real(name))
+
+    class Counted:
+        looked = 0
+
+        def find(self, some: Sequence[np.ndarray]) -> list[Boxes]:
+            self.looked += len(some)
+            assert len(opened) <= self.looked + 8
+            return [NOTHING] * len(some)
+
+    pictures = sorted(set(data.catalogue.column("picture")))
+    assert len(find_all(Counted(), data.source, pictures).boxes) == len(pictures) > 16
 
 
 @pytest.mark.parametrize("level", ["garment", "category"])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +32,7 @@ from fashion_lsh.evaluation.scores import Truth
 from fashion_lsh.evaluation.ties import tied_average_precision, tied_precision, tied_recall
 from fashion_lsh.retrieval.encoding import Encoded, encode
 from fashion_lsh.retrieval.gallery import Gallery
+from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.search import Probes, Search
 from fashion_lsh.retrieval.searcher import Searcher
 
@@ -191,6 +193,29 @@ def test_reference_metrics_are_means_named_by_row_and_truth() -> None:
     truth = truths(query.catalogue, gallery.catalogue)["item"]
     mean = np.nanmean(reference_rows(query, gallery, truth)["float"]["recall@1"])
     assert metrics["rows/float/item/recall@1"] == pytest.approx(mean)
+
+
+def test_what_is_lost_counts_and_is_never_found() -> None:
+    query, gallery = pictures(0, 12).catalogue, pictures(1, 150).catalogue
+    lost = gallery.take(np.flatnonzero(gallery.column("item") == query.column("item")[0]))
+    left = gallery.take(np.flatnonzero(gallery.column("item") != query.column("item")[0]))
+    for name, truth in truths(query, left, lost).items():
+        assert np.array_equal(truth.totals, truths(query, gallery)[name].totals)
+        assert len(truth.gallery) == len(left)
+    found = truths(query, left, lost)["item"]
+    nothing = scores.of_hits(_first_rows(len(query), 5), found)
+    assert nothing["recall@10"][0] == 0  # not left out
+
+
+def test_a_query_in_which_nothing_was_found_scores_0_in_every_row() -> None:
+    query, gallery = pictures(0, 12), pictures(1, 150)
+    nobody = replace(query, encoded=query.encoded.unseen(np.ones(12, bool)))
+    metrics = reference_metrics(nobody, gallery)
+    assert set(metrics.values()) == {0.0}
+
+
+def _first_rows(queries: int, count: int) -> Hits:
+    return Hits(np.tile(np.arange(count), (queries, 1)), np.zeros((queries, count), np.float32))
 
 
 def test_without_a_hash_layer_there_is_no_code_row() -> None:
