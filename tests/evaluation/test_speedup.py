@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.found import Choice
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 from fashion_lsh.evaluation import speedup as module
 from fashion_lsh.evaluation.arms import ARMS, DISTANCES
@@ -28,8 +29,9 @@ SIZES = [60, 120, 240]
 def data(tmp_path_factory: pytest.TempPathFactory) -> GarmentData:
     """Some composed garments of all categories."""
     made = GarmentData(
-        source="shop_street", root=None, categories=None, sources=None, crop="annotated", choice=None,
-        margin=0.1, image_size=32, jitter=0.08, least_area=1.0, shares={}, searched="gallery", leaks="refuse",
+        source="shop_street", root=None, categories=None, sources=None, crop="annotated",
+        choice=Choice("given", 0.3, 8.0, "whole"), margin=0.1, image_size=32, jitter=0.08, least_area=1.0, shares={},
+        searched="gallery", leaks="refuse",
         split_seed=0, batch_size=64, workers=0, epoch_pictures=None, balanced=False, seed=0,
     )  # fmt: skip
     made.source = ShopStreet(0, str(tmp_path_factory.mktemp("cache")), garments=12)
