@@ -136,10 +136,8 @@ def _scored(metrics: Mapping[str, float]) -> Iterator[tuple[str, Mapping[str, fl
     for crop in crops:
         start = f"crops/{crop}/"
         own = {f"query/{name.removeprefix(start)}": value for name, value in metrics.items() if name.startswith(start)}
-        yield (
-            crop,
-            {name: metrics[name] for name in ("query/count", "detector/query/box_ap50") if name in metrics} | own,
-        )
+        shared = {name: value for name, value in metrics.items() if name.startswith(("query/count", "detector/"))}
+        yield crop, shared | own
 
 
 def _rank(value: Any) -> tuple[bool, float, str]:
