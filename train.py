@@ -40,9 +40,7 @@ def main(cfg: DictConfig) -> float:
     pl.seed_everything(cfg.seed, verbose=False)
     data, search = build(settings["data"]), build(settings["search"])
     scenes = build(settings["scenes"], data=data)
-    detector = scenes and build(
-        settings["detector"], classes=scenes.classes
-    )  # first: what is drawn depends on the order
+    detector = scenes and build(settings["detector"], classes=scenes.classes)  # before the others draw their weights
     classifier = build(settings["classifier"], categories=data.categories)
     hasher = build(settings["hash"], categories=data.categories)
     search.check(hasher and hasher.bits, len(data.categories))

@@ -44,6 +44,16 @@ def sees(monkeypatch: pytest.MonkeyPatch) -> list[Boxes]:
     return seen
 
 
+@pytest.fixture
+def further(drawn: Path, tmp_path: Path) -> Path:
+    """A folder of two pictures to be added."""
+    folder = tmp_path / "further"
+    folder.mkdir()
+    for number in range(2):
+        shutil.copy(drawn.parent / f"square-{number}-street.png", folder / f"{number}.png")
+    return folder
+
+
 def test_one_command_runs_all_stages_and_tells_what_was_found(runs: Path) -> None:
     run = runs / "latest"
     assert {"detector.ckpt", "boxes.parquet", "classifier.ckpt", "hasher.ckpt"} <= {each.name for each in run.iterdir()}
@@ -91,12 +101,11 @@ def test_where_nothing_is_found_in_the_gallery_a_run_that_skips_says_so(drawn: P
 
 @pytest.mark.parametrize(("which", "count"), [("best", 1), ("largest", 1), ("all", 2)])
 def test_pictures_are_filed_by_what_is_found_in_them(
-    run: Run, sees: list[Boxes], drawn: Path, tmp_path: Path, which: Any, count: int
+    run: Run, sees: list[Boxes], further: Path, which: Any, count: int
 ) -> None:
     sees.append(TWO)
-    folder = _further(drawn, tmp_path)
     _chosen(run, which=which)
-    added = filing.add(run, str(folder))
+    added = filing.add(run, str(further))
     filed = _filed(run).take(np.arange(len(_filed(run)) - added.filed, len(_filed(run))))
     assert added.filed == 2 * count
     boxes = TWO.corners if which == "all" else TWO.corners[[1 if which == "largest" else 0]]
@@ -104,28 +113,27 @@ def test_pictures_are_filed_by_what_is_found_in_them(
     numbered = [name for name in filed.column("id") if name.endswith("#2")]
     assert len(numbered) == (2 if which == "all" else 0)
     with pytest.raises(ValueError, match="already"):
-        filing.add(run, str(folder))
+        filing.add(run, str(further))
 
 
-def test_ids_of_further_garments_are_free_ones(run: Run, sees: list[Boxes], drawn: Path, tmp_path: Path) -> None:
+def test_ids_of_further_garments_are_free_ones(run: Run, sees: list[Boxes], further: Path) -> None:
     sees.append(TWO)
-    folder = _further(drawn, tmp_path)
     _chosen(run, which="all")
-    filing.add(run, str(folder))
+    filing.add(run, str(further))
     filing.remove(run, ["0.png"])
-    (folder / "1.png").unlink()
-    assert filing.add(run, str(folder)).filed == 2  # `0.png#2` is there still
+    (further / "1.png").unlink()
+    assert filing.add(run, str(further)).filed == 2  # `0.png#2` is there still
     assert set(_filed(run).column("id")[-2:]) == {"0.png", "0.png#3"}
 
 
 @pytest.mark.parametrize("fallback", ["whole", "skip"])
 def test_a_picture_on_which_nothing_is_found_does_not_vanish(
-    run: Run, sees: list[Boxes], drawn: Path, tmp_path: Path, fallback: Any
+    run: Run, sees: list[Boxes], further: Path, fallback: Any
 ) -> None:
     sees.append(NOTHING)
     before = len(_filed(run))
     _chosen(run, fallback=fallback)
-    added = filing.add(run, str(_further(drawn, tmp_path)))
+    added = filing.add(run, str(further))
     assert len(added.skipped) == (2 if fallback == "skip" else 0)
     assert set(added.skipped.values()) <= {"no garment was found in it"}
     assert added.filed == 2 - len(added.skipped) == len(_filed(run)) - before
@@ -168,14 +176,6 @@ def test_boxes_that_are_damaged_are_named(run: Run) -> None:
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ValueError, match=r"boxes\.parquet holds no boxes .* remove it"):
         Found.open(path)
-
-
-def _further(drawn: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "further"
-    folder.mkdir()
-    for number in range(2):
-        shutil.copy(drawn.parent / f"square-{number}-street.png", folder / f"{number}.png")
-    return folder
 
 
 def _filed(run: Run) -> Catalogue:

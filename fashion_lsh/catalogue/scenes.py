@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.dataset import relit
 from fashion_lsh.catalogue.sampler import EpochSampler
@@ -65,9 +66,7 @@ class SceneData:
         Raises:
             ValueError: the data know no supercategories.
         """
-        if self.level == "garment":
-            return np.full(len(self.data.catalogue), "garment", dtype=object)
-        names = self.data.catalogue.column(self.level)
+        names = called(self.data.catalogue, self.level)
         if (names == "").any():
             raise ValueError(
                 f"detector.level={self.level}: the data do not know it of all garments; give garment or category"
@@ -150,6 +149,11 @@ class Scenes(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
             picture, width = picture[:, ::-1], picture.shape[1]
             boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
         return relit(picture, rng), boxes, labels
+
+
+def called(catalogue: Catalogue, level: Level) -> np.ndarray:
+    """(N,) str: what each garment is called at a level; "" where that is not known."""
+    return np.full(len(catalogue), "garment", dtype=object) if level == "garment" else catalogue.column(level)
 
 
 def shrunk(

@@ -2,23 +2,25 @@
 
 import io
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.found import NOTHING, Boxes, Found
-from fashion_lsh.catalogue.scenes import Level
+from fashion_lsh.catalogue.scenes import Level, called
 from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.evaluation.matching import matched, precision_recall
 from fashion_lsh.report import figures
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
+from fashion_lsh.report.curves import evenly
 from fashion_lsh.report.findings import Findings
 from fashion_lsh.report.judged import GONE
 from fashion_lsh.report.sheets import Tile, drawn, shrunk
 from fashion_lsh.report.words import one_line
 from fashion_lsh.run import BOXES
 
+T = TypeVar("T")
 SHOWN, ROW = 16, 8  # pictures of a sheet, tiles in a row
 MEASURES = {"box_ap": "AP", "box_ap50": "AP50", "box_ap75": "AP75", "box_ar": "AR"}
 MEANING = (
@@ -43,7 +45,7 @@ class Scene(NamedTuple):
 
 def detection(found: Findings) -> list[Block]:
     """Scores of boxes, their curves, sheets of what was found, missed and found in vain; empty without a detector."""
-    if found.config.get("detector") is None:
+    if found.config["detector"] is None:
         return []
     level = found.config["detector"]["level"]
     scenes = scenes_of(found.garments, Found.open(found.run.path / BOXES), level)
@@ -52,11 +54,12 @@ def detection(found: Findings) -> list[Block]:
             Text("No garment is annotated in the query pictures: what was found in them cannot be scored."),
             _told(found),
         ]
+    classes = sorted(set(called(found.garments, level)))  # as the detector numbers them
     blocks: list[Block] = [
         Text(MEANING),
         _scores(found),
         _told(found),
-        Figure("boxes.svg", figures.precision_recall(_curves(scenes, _classes(found.garments, level))), CURVE),
+        Figure("boxes.svg", figures.precision_recall(_curves(scenes, classes)), CURVE),
     ]
     return blocks + _sheets(found, scenes)
 
@@ -64,7 +67,7 @@ def detection(found: Findings) -> list[Block]:
 def scenes_of(garments: Catalogue, boxes: Found, level: Level) -> list[Scene]:
     """The query pictures with boxes, and what was found in them."""
     asked = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(garments.boxes).any(axis=1))
-    names = _names(garments, level)
+    names = called(garments, level)
     pictures, members = np.unique(garments.column("picture")[asked].astype(str), return_inverse=True)
     scenes = []
     for number, picture in enumerate(pictures):
@@ -74,21 +77,14 @@ def scenes_of(garments: Catalogue, boxes: Found, level: Level) -> list[Scene]:
     return scenes
 
 
-def _names(garments: Catalogue, level: Level) -> np.ndarray:
-    return np.full(len(garments), "garment", dtype=object) if level == "garment" else garments.column(level)
-
-
-def _classes(garments: Catalogue, level: Level) -> list[str]:
-    """As the detector numbers them."""
-    return sorted(set(_names(garments, level)))
-
-
 def pictured(scenes: Sequence[Scene], source: Source, score: float) -> list[Tile]:
     """Some of the scenes, evenly chosen, with their true boxes and those found with this score at least."""
-    chosen = np.unique(np.linspace(0, max(0, len(scenes) - 1), min(SHOWN, len(scenes))).astype(int))
-    return [
-        _tile(source.picture(scenes[at].picture), scenes[at].true, scenes[at].found.above(score, 0)) for at in chosen
-    ]
+    return [_tile(source.picture(scene.picture), scene.true, scene.found.above(score, 0)) for scene in _some(scenes)]
+
+
+def _some(every: Sequence[T]) -> list[T]:
+    """SHOWN of them at most, evenly chosen."""
+    return [every[at] for at in evenly(len(every), SHOWN)] if every else []
 
 
 def _curves(scenes: Sequence[Scene], classes: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -143,13 +139,12 @@ def _sheets(found: Findings, scenes: list[Scene]) -> list[Block]:
         if place < 0 and sure >= score
     ]
     false.sort(key=lambda each: -each[2])
-    some = [missed[at] for at in np.unique(np.linspace(0, len(missed) - 1, SHOWN).astype(int))] if missed else []
     try:
         source = found.run.source()
         pixels = source.picture
         tiles = {
             "found": pictured(scenes, source, score),
-            "missed": [_tile(pixels(scene.picture), box[None], NOTHING) for scene, box in some],
+            "missed": [_tile(pixels(scene.picture), box[None], NOTHING) for scene, box in _some(missed)],
             "false": [_tile(pixels(scene.picture), None, _one(box, sure)) for scene, box, sure in false[:SHOWN]],
         }
     except GONE as error:

@@ -93,7 +93,7 @@ def scores(found: Findings) -> list[Block]:
 def learning(found: Findings) -> list[Block]:
     """Loss and accuracy of each stage while it was fitted."""
     blocks: list[Block] = []
-    stages = {"detector": found.config.get("detector"), "classifier": True, "hasher": found.config["hash"]}
+    stages = {"detector": found.config["detector"], "classifier": True, "hasher": found.config["hash"]}
     for stage in (name for name, there in stages.items() if there):
         joined = curves.learning_curves(found.logs, stage)
         blocks += _fitted(stage, joined) if joined else [_not_fitted(stage)]

@@ -27,6 +27,7 @@ CHOSEN = {
     "given": "the one that overlaps the annotated box most, by half at least",
     "best": "the one of the best score",
     "largest": "the largest",
+    "all": "the one that overlaps the annotated box most, by half at least; of pictures that are added, each",
 }
 LABEL = re.compile(r"(hamming|euclidean|shortlist|tie_break|weighted)([\d.]*)_(\d+|all|0\.\d+)(?:_sure([\d.]+))?")
 OLDER = (

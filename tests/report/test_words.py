@@ -1,9 +1,10 @@
 """Settings as sentences."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from fashion_lsh.catalogue.found import Which
 from fashion_lsh.report.words import (
     crop_words,
     one_line,
@@ -91,3 +92,12 @@ def test_crops_and_splits() -> None:
     assert "whole" in crop_words(data | {"crop": "whole"})
     assert split_words(data).startswith("disjoint")
     assert "training pictures are searched" in split_words(data | {"searched": "train"})
+
+
+@pytest.mark.parametrize("which", get_args(Which))
+@pytest.mark.parametrize(("fallback", "said"), [("whole", "the whole picture"), ("skip", "left out")])
+def test_every_choice_of_found_boxes_has_its_words(which: str, fallback: str, said: str) -> None:
+    choice = {"which": which, "score": 0.3, "smallest": 8.0, "fallback": fallback}
+    told = crop_words({"crop": "detected", "margin": 0.1, "choice": choice})
+    assert "a score of at least 0.3" in told
+    assert told.endswith(f"where there is none: {said}" + (", and a query finds nothing" if fallback == "skip" else ""))
