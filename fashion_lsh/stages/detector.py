@@ -44,6 +44,7 @@ class Detector(Learner):
         weights: that its trunk starts from, which the caller fills in (see `start`); where there are some, its batch
             norms keep statistics and weights.
         level: what these are: `garment` (one class: the classifier names it), `supercategory` or `category`.
+        frozen: levels of the trunk, the finest first, whose layers keep their weights.
         image_size: longer side in pixels to which pictures are brought.
         channels: width of the pyramid.
         head: width of the two layers that judge a proposal.
@@ -58,7 +59,8 @@ class Detector(Learner):
         seed: what the sampling of proposals is drawn by.
 
     Raises:
-        ValueError: an unknown backbone, or another number of anchors than levels.
+        ValueError: an unknown backbone, another number of anchors than levels, more frozen levels than there are, or
+            some and no weights.
     """
 
     name = "detector"  # without a monitor: the averaged weights of the last epoch answer, since scoring boxes is slow
@@ -69,6 +71,7 @@ class Detector(Learner):
         classes: list[str],
         weights: str | None,
         level: Level,
+        frozen: NonNegativeInt,
         image_size: PositiveInt,
         channels: PositiveInt,
         head: PositiveInt,
@@ -86,7 +89,9 @@ class Detector(Learner):
         self.save_hyperparameters()
         self.classes, self.level, self.image_size = list(classes), level, image_size
         self.fixed_norms = weights is not None
-        pyramid = Pyramid(backbone, channels)
+        if frozen and weights is None:
+            raise ValueError(f"detector.frozen={frozen} would keep random weights: give detector.weights")
+        pyramid = Pyramid(backbone, channels, frozen)
         if len(anchors) != pyramid.levels + 1:
             raise ValueError(f"detector.anchors={anchors}: give {pyramid.levels + 1} sizes, one for each level")
         before, after = proposals
@@ -142,9 +147,8 @@ class Detector(Learner):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optim: Optim = self.hparams["optim"]
-        trunk = list(self.pyramid.body.parameters())
-        known = {id(parameter) for parameter in trunk}
-        others = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
+        trunk = self.pyramid.body.parameters()
+        others = [p for name, p in self.network.named_parameters() if not name.startswith("backbone.body.")]
         chosen = optimizer([(trunk, optim["lr"] * self.hparams["lr_factor"]), (others, optim["lr"])], optim)
         schedule = warm_cosine(chosen, int(self.trainer.estimated_stepping_batches), optim["warmup"])
         return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

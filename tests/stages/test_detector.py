@@ -23,9 +23,9 @@ OPTIM = {"name": "adamw", "lr": 0.002, "momentum": 0.9, "weight_decay": 0.01, "w
 def detector(**changed: Any) -> Detector:
     torch.manual_seed(0)
     return Detector(**{
-        "backbone": "resnet18", "classes": ["garment"], "weights": None, "level": "garment", "image_size": 64,
-        "channels": 16, "head": 32, "anchors": [8.0, 16.0, 32.0, 48.0, 64.0], "proposals": [60, 30], "sampled": 16,
-        "most": 10, "epochs": 2, "lr_factor": 1.0, "average": 0.0, "optim": OPTIM, "seed": 0, **changed,
+        "backbone": "resnet18", "classes": ["garment"], "weights": None, "level": "garment", "frozen": 0,
+        "image_size": 64, "channels": 16, "head": 32, "anchors": [8.0, 16.0, 32.0, 48.0, 64.0], "proposals": [60, 30],
+        "sampled": 16, "most": 10, "epochs": 2, "lr_factor": 1.0, "average": 0.0, "optim": OPTIM, "seed": 0, **changed,
     })  # fmt: skip
 
 
@@ -75,7 +75,24 @@ def test_the_trunk_takes_a_files_weights(tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "resnet18.pth")
     made = detector(weights=str(tmp_path / "resnet18.pth"))
     assert made.start(str(tmp_path / "resnet18.pth")) == "resnet18.pth (resnet18)"
-    assert torch.equal(made.pyramid.body.conv1.weight, network.conv1.weight)
+    assert torch.equal(made.pyramid.body.parts[0][0].weight, network.conv1.weight)
+
+
+def test_frozen_levels_keep_their_weights(make_data: Make, tmp_path: Path) -> None:
+    made = detector(weights="imagenet", frozen=2)
+    before = [parameter.clone() for parameter in made.pyramid.body.parameters()]
+    kept = len(list(made.pyramid.body.parts[:2].parameters()))
+    made = fit(made, scenes_of(make_data()), tmp_path, accelerator="cpu", devices=1)
+    same = [torch.equal(old, new) for old, new in zip(before, made.pyramid.body.parameters(), strict=True)]
+    assert all(same[:kept])
+    assert not all(same[kept:])
+
+
+def test_frozen_levels_want_weights_and_to_be_there() -> None:
+    with pytest.raises(ValueError, match=r"detector\.frozen=1 would keep random weights: give detector\.weights"):
+        detector(frozen=1)
+    with pytest.raises(ValueError, match=r"detector\.frozen=5: resnet18 has 4 levels"):
+        detector(weights="imagenet", frozen=5)
 
 
 def test_pictures_without_garments_teach_the_ground(monkeypatch: pytest.MonkeyPatch) -> None:
