@@ -10,20 +10,32 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
+from fashion_lsh.catalogue.found import Found
+from fashion_lsh.catalogue.scenes import SceneData
 from fashion_lsh.evaluation.boxes import box_scores, find_ms
 from fashion_lsh.evaluation.crops import score_crops
-from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate, missed_shares, reference_metrics
+from fashion_lsh.evaluation.protocol import (
+    Pictures,
+    encode_part,
+    end_to_end,
+    evaluate,
+    missed_shares,
+    reference_metrics,
+)
+from fashion_lsh.files import check_room
 from fashion_lsh.report.dashboard import publish, tracked
 from fashion_lsh.report.detection import pictured, scenes_of
 from fashion_lsh.report.page import finish
-from fashion_lsh.report.sheets import query_sheet
+from fashion_lsh.report.sheets import Tile, query_sheet
 from fashion_lsh.report.tables import describe
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.searcher import Searcher
 from fashion_lsh.reuse import found, prepared
 from fashion_lsh.run import Run
 from fashion_lsh.settings import check, meant
-from fashion_lsh.stages.fitting import CsvLog, check_accelerator, fit
+from fashion_lsh.stages.checkpoints import check_accelerator, least_bytes
+from fashion_lsh.stages.detector import Detector
+from fashion_lsh.stages.fitting import CsvLog, fit
 from fashion_lsh.sweep import told
 
 log = logging.getLogger(__name__)
@@ -46,15 +58,17 @@ def main(cfg: DictConfig) -> float:
     search.check(hasher and hasher.bits, len(data.categories))
     run = Run.begin(settings, data)
     if not run.scores:
+        check_room(run.path, least_bytes([stage for stage in (detector, classifier, hasher) if stage]))
         with run.logged(), tracked(run.path, settings) as board:
             loggers = [CsvLog(run.path, name="logs"), *([WandbLogger(experiment=board)] if board else [])]
+            show = board.log if board else None
             if detector:
-                detector = fit(prepared(detector, run), scenes, run.path, loggers, **cfg.trainer)
+                detector = fit(prepared(detector, run, show), scenes, run.path, loggers, **cfg.trainer)
                 data.found = found(detector, data, run)
-            model = fit(prepared(classifier, run), data, run.path, loggers, **cfg.trainer)
+            model = fit(prepared(classifier, run, show), data, run.path, loggers, **cfg.trainer)
             facts = dict(model.facts)
             if hasher:
-                model = fit(prepared(hasher.start_from(model), run), data, run.path, loggers, **cfg.trainer)
+                model = fit(prepared(hasher.start_from(model), run, show), data, run.path, loggers, **cfg.trainer)
                 facts |= model.facts
             query, gallery = (encode_part(model, data, part) for part in ("query", "gallery"))
             filed = Gallery.filed(model, gallery.encoded, gallery.catalogue)
@@ -62,20 +76,25 @@ def main(cfg: DictConfig) -> float:
             searcher = Searcher(model, filed, search)
             results = evaluate(searcher, query, gallery.lost)
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
+            boxes, seen = judged(detector, scenes, query, data.found) if detector else ({}, [])
             looks = detector if data.crop == "detected" else None
-            further = reference_metrics(query, gallery) | end_to_end(searcher, data, looks) | facts
-            asked = scenes_of(data.catalogue, data.found, scenes.level) if detector else []
-            if detector:
-                further |= missed_shares(data) | find_ms(detector, data.source, list(query.catalogue.column("picture")))
-            if asked:
-                further |= box_scores(data.found, scenes, "query")
-            seen = pictured(asked, data.source, data.choice.score)
+            further = reference_metrics(query, gallery) | end_to_end(searcher, data, looks) | facts | boxes
             further |= score_crops(model, data, search, settings["crop"]["tested"])
             run.write_results(query, results, further)
             publish(board, run.metrics, query, data.categories, sheet, seen)
     finish(run)
     log.info("\n%s\n\n%s", describe(run.scores, settings, search.label), run.closing)
     return run.scores["query/category/map@100"]
+
+
+def judged(detector: Detector, scenes: SceneData, query: Pictures, boxes: Found) -> tuple[dict[str, float], list[Tile]]:
+    """What the detector costs and finds in the query pictures, and some of these with true and found boxes."""
+    data = scenes.data
+    metrics = missed_shares(data) | find_ms(detector, data.source, list(query.catalogue.column("picture")))
+    asked = scenes_of(data.catalogue, boxes, scenes.level)
+    if asked:
+        metrics |= box_scores(boxes, scenes, "query")
+    return metrics, pictured(asked, data.source, data.choice.score)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,20 @@ def check_writable(folder: str | Path) -> None:
             pass
     except OSError as error:
         raise OSError(f"{folder} takes no files ({error.strerror or error}): choose another folder") from error
+
+
+def check_room(folder: Path, wanted: int) -> None:
+    """Hold a folder's disk to having room for `wanted` bytes.
+
+    Raises:
+        OSError: it has not; tells how much is missing.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        raise OSError(
+            f"{folder}: {wanted / 1e6:,.0f} MB are wanted and {free / 1e6:,.0f} MB are free:"
+            " free some space, or choose another folder (runs=...)"
+        )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,21 +18,22 @@ from fashion_lsh.stages.learner import Learner
 log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=Learner)
+Show = Callable[[dict[str, float]], None]  # a row of Lightning's logs
 FROM_WEIGHTS = {"detector": "detector", "classifier": "backbone"}  # stages, and the settings that say from which
 
 
-def prepared(stage: S, run: Run) -> S:
+def prepared(stage: S, run: Run, show: Show | None = None) -> S:
     """Make a stage ready to be fitted.
 
-    One that another run fitted with the same settings on the same data is taken over; one that starts from nothing gets
-    the backbone weights that the settings name.
+    One that another run fitted with the same settings on the same data is taken over, and what was logged of its fit
+    is shown; one that starts from nothing gets the backbone weights that the settings name.
 
     Raises:
         ValueError: the backbone is frozen and has no weights to keep.
     """
     finished, config = run.path / f"{stage.name}.ckpt", run.config
     if not finished.exists() and not config["fresh"]:
-        _take_over(stage.name, run, finished.name)
+        _take_over(stage.name, run, finished.name, show)
     if not finished.exists() and stage.name in FROM_WEIGHTS:
         log.info("%s starts from %s", stage.name, stage.start(config[FROM_WEIGHTS[stage.name]]["weights"]))
     return stage
@@ -44,7 +46,7 @@ def found(detector: Detector, data: GarmentData, run: Run) -> Found:
     return run.found(detector, data)
 
 
-def _take_over(stage: str, run: Run, name: str) -> None:
+def _take_over(stage: str, run: Run, name: str, show: Show | None = None) -> None:
     """Copy a file that the same stage of another run made, if there is such a run."""
     key = json.loads((run.path / "stages.json").read_text())[stage]
     for other in sorted(run.path.parent.parent.glob("*/*/stages.json")):
@@ -54,12 +56,15 @@ def _take_over(stage: str, run: Run, name: str) -> None:
             with written(run.path / name) as draft:
                 shutil.copyfile(finished, draft)
             if name == f"{stage}.ckpt":
-                _copy_logs(stage, other.parent, run.path)
+                for row in _copied_logs(stage, other.parent, run.path):
+                    if show:
+                        show(row)
             return
 
 
-def _copy_logs(stage: str, source: Path, target: Path) -> None:
-    """Put what was logged of a stage's fit beside the logs of another run, for its curves."""
+def _copied_logs(stage: str, source: Path, target: Path) -> Iterator[dict[str, float]]:
+    """Put what was logged of a stage's fit beside the logs of another run, for its curves; gives it as Lightning logs
+    it."""
     for file in sorted(source.glob("logs/version_*/metrics.csv")):
         with file.open(newline="") as lines:
             rows = [
@@ -73,3 +78,6 @@ def _copy_logs(stage: str, source: Path, target: Path) -> None:
                 writer = csv.DictWriter(out, names, extrasaction="ignore")
                 writer.writeheader()
                 writer.writerows(rows)
+            for row in rows:
+                told = {name: float(row[name]) for name in names if row[name]}
+                yield {"trainer/global_step" if name == "step" else name: value for name, value in told.items()}

@@ -26,9 +26,9 @@ from fashion_lsh.keys import portable, run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
 from fashion_lsh.runlog import logged_to
+from fashion_lsh.stages.checkpoints import load
 from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.detector import Detector
-from fashion_lsh.stages.fitting import load
 from fashion_lsh.stages.hasher import Hasher
 
 log = logging.getLogger(__name__)

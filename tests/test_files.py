@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fashion_lsh.files import alone, checksum, written
+from fashion_lsh.files import alone, check_room, checksum, written
 
 FULL_DISK = """
 import resource, sys
@@ -116,3 +116,11 @@ def test_checksum_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
     assert checksum(path) == hashlib.sha256(content).hexdigest()
     path.write_bytes(content[:-1] + b"\0")
     assert checksum(str(path)) != hashlib.sha256(content).hexdigest()
+
+
+def test_a_disk_without_room_is_named_with_what_is_wanted_and_free(tmp_path: Path) -> None:
+    check_room(tmp_path, 1)
+    with pytest.raises(
+        OSError, match=r"10,000,000,000 MB are wanted and [\d,]+ MB are free: free some space, or choose"
+    ):
+        check_room(tmp_path, 10**16)

@@ -30,8 +30,8 @@ from fashion_lsh.retrieval.searcher import Searcher
 from fashion_lsh.reuse import prepared
 from fashion_lsh.run import Run
 from fashion_lsh.stages.backbones import Backbone
+from fashion_lsh.stages.checkpoints import save
 from fashion_lsh.stages.classifier import Classifier
-from fashion_lsh.stages.fitting import save
 from fashion_lsh.stages.hasher import Hasher
 from tests.disks import full_disk
 
@@ -126,6 +126,26 @@ def test_the_same_command_finds_the_same_folder(
     assert again.path.parent == Path(settings["runs"]) / "test"
     assert len(again.path.name) == 8
     assert (again.path / "hasher.ckpt").exists()
+
+
+def test_the_curves_of_a_stage_that_is_taken_over_are_kept_and_shown(
+    settings: dict[str, Any], data: GarmentData
+) -> None:
+    other = finished(settings, data)
+    logs = other.path / "logs/version_0/metrics.csv"
+    logs.parent.mkdir(parents=True)
+    logs.write_text(
+        "classifier/val/loss,epoch,hasher/train/loss,hasher/val/loss,step\n,0,2.5,,9\n,0,,1.5,19\n1.0,0,,,19\n"
+    )
+    run = Run.begin(changed(changed(settings, "search.probes", 2), "name", "second"), data)
+    shown: list[dict[str, float]] = []
+    prepared(hasher(1), run, shown.append)
+    assert shown == [
+        {"epoch": 0.0, "hasher/train/loss": 2.5, "trainer/global_step": 9.0},
+        {"epoch": 0.0, "hasher/val/loss": 1.5, "trainer/global_step": 19.0},
+    ]
+    kept = (run.path / "logs/version_0/metrics.csv").read_text().split()
+    assert kept == ["epoch,hasher/train/loss,hasher/val/loss,step", "0,2.5,,9", "0,,1.5,19"]
 
 
 @pytest.mark.parametrize(

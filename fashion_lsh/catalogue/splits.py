@@ -1,10 +1,13 @@
 """Who trains, who tunes, who asks and who is searched."""
 
+import logging
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue
+
+log = logging.getLogger(__name__)
 
 
 def split(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> Catalogue:
@@ -26,6 +29,7 @@ def split(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> Catal
     """
     given = catalogue.column("split") != ""
     if given.all():
+        log.info("the data come with splits of their own: of split.shares, that of val counts, where they have no val")
         return _with_val(catalogue, shares, seed)
     if given.any():
         raise ValueError(f"{int(given.sum())} of {len(catalogue)} rows have a split: give one to all rows or to none")

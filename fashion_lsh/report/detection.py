@@ -21,7 +21,7 @@ from fashion_lsh.report.words import one_line
 from fashion_lsh.run import BOXES
 
 T = TypeVar("T")
-SHOWN, ROW = 16, 8  # pictures of a sheet, tiles in a row
+SHOWN, ROW, SIDE = 12, 4, 240  # pictures of a sheet, tiles in a row, pixels of a tile's side
 MEASURES = {"box_ap": "AP", "box_ap50": "AP50", "box_ap75": "AP75", "box_ar": "AR"}
 MEANING = (
     "Boxes in the query pictures, as COCO scores them: average precision over intersections over union of 0.5 to 0.95, "
@@ -176,6 +176,6 @@ def _tile(picture: np.ndarray, true: np.ndarray | None, found: Boxes) -> Tile:
 
 def _sheet(name: str, tiles: list[Tile], caption: str) -> Figure:
     out = io.BytesIO()
-    picture = drawn([tiles[start : start + ROW] for start in range(0, len(tiles), ROW)], [])
+    picture = drawn([tiles[start : start + ROW] for start in range(0, len(tiles), ROW)], [], SIDE)
     picture.save(out, "JPEG", quality=75, optimize=True)
     return Figure(f"{name}.jpg", out.getvalue(), caption, wide=round(picture.width * 0.75))

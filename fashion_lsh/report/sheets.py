@@ -48,17 +48,17 @@ def contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[
         drawn(rows, columns).save(draft, "PNG")
 
 
-def drawn(rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> Image.Image:
-    """That sheet as a picture."""
-    width = GAP + max(3, *map(len, rows)) * (TILE + GAP)
-    sheet = Image.new("RGB", (width, HEAD + len(rows) * (TILE + LINE + GAP) + GAP), PAPER)
+def drawn(rows: Sequence[Sequence[Tile]], columns: Sequence[str], side: int = TILE) -> Image.Image:
+    """That sheet as a picture; `side`: of a tile, in pixels."""
+    across, down = side + GAP, side + LINE + GAP
+    sheet = Image.new("RGB", (GAP + max(3, *map(len, rows)) * across, HEAD + len(rows) * down + GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
     _key(draw, {tile.mark for tiles in rows for tile in tiles})
     for column, title in enumerate(columns):
-        draw.text((GAP + column * (TILE + GAP), HEAD - 18), title, INK, font_for(title, 12))
+        draw.text((GAP + column * across, HEAD - 18), title, INK, font_for(title, 12))
     for number, tiles in enumerate(rows):
         for column, tile in enumerate(tiles):
-            _paste(sheet, draw, tile, GAP + column * (TILE + GAP), HEAD + number * (TILE + LINE + GAP))
+            _paste(sheet, draw, tile, GAP + column * across, HEAD + number * down, side)
     return sheet
 
 
@@ -127,11 +127,11 @@ def mark_of(query: Catalogue, number: int, gallery: Catalogue, row: int) -> str:
     return "same category" if same else "other category"
 
 
-def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int) -> None:
+def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int, side: int) -> None:
     image = Image.fromarray(tile.picture)
-    scale = TILE / max(image.size)
+    scale = side / max(image.size)
     small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
-    left, top = x + (TILE - small.width) // 2, y + (TILE - small.height) // 2
+    left, top = x + (side - small.width) // 2, y + (side - small.height) // 2
     sheet.paste(small, (left, top))
     for boxes, colour in ((tile.box, THERE), (tile.found, FOUND)):
         for box in np.empty((0, 4)) if boxes is None else boxes.reshape(-1, 4):
@@ -139,17 +139,17 @@ def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y:
                 corners = np.tile([left, top], 2) + box * scale
                 draw.rectangle(tuple(corners.tolist()), outline=colour, width=2)
     if tile.mark:
-        draw.rectangle((x - 2, y - 2, x + TILE + 1, y + TILE + 1), outline=MARKS[tile.mark], width=4)
+        draw.rectangle((x - 2, y - 2, x + side + 1, y + side + 1), outline=MARKS[tile.mark], width=4)
     font = font_for(tile.caption, 11)
-    draw.text((x, y + TILE + 3), _shortened(tile.caption, font), INK, font)
+    draw.text((x, y + side + 3), _shortened(tile.caption, font, side), INK, font)
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont) -> str:
+def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """As much of a caption as a tile is wide, on one line."""
     text = one_line(text) if text else text
-    if font.getlength(text) <= TILE:
+    if font.getlength(text) <= width:
         return text
-    while font.getlength(f"{text}…") > TILE:
+    while font.getlength(f"{text}…") > width:
         text = text[:-1].rstrip()
     return f"{text}…"
 

@@ -1,12 +1,10 @@
 """Fit one stage: go on where it stopped, keep the best epoch, make its masses mean something."""
 
-import io
 import logging
 import shutil
 import time
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,10 +12,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader
 
-from fashion_lsh.files import written
+from fashion_lsh.stages.checkpoints import Best, WholeCheckpoints, device, load, save
 from fashion_lsh.stages.learner import Learner
 
 log = logging.getLogger(__name__)
@@ -63,12 +60,30 @@ def fit(
     if final.exists():
         log.info("%s: finished before, read from %s", stage.name, final)
         return load(type(stage), final, accelerator)
-    drafts, last = folder / "fitting" / stage.name, folder / "fitting" / stage.name / "last.ckpt"
-    keep = _keeping(stage, drafts, patience)
-    every = ModelCheckpoint(drafts, filename="last", enable_version_counter=False)  # after `keep`: knows what it kept
-    runner = pl.Trainer(
+    drafts = folder / "fitting" / stage.name
+    last, keep = drafts / "last.ckpt", _keeping(stage, drafts, patience)
+    runner = _trainer(stage, [*keep, _every(drafts)], loggers, accelerator, precision, trainer)
+    resumed = last if last.exists() else None
+    runner.fit(stage, data.train_dataloader(), data.val_dataloader(), ckpt_path=resumed, weights_only=True)
+    facts = _chosen(stage, drafts / "best.ckpt" if keep else last, keep)
+    stage.to(device(accelerator))  # Lightning leaves it on the CPU
+    stage.facts = facts | stage.settle(data)
+    save(stage, final)
+    shutil.rmtree(drafts.parent)
+    return stage.eval()
+
+
+def _trainer(
+    stage: Learner,
+    keeping: Sequence[Callback],
+    loggers: Sequence[Logger],
+    accelerator: str,
+    precision: str | None,
+    further: dict[str, Any],
+) -> pl.Trainer:
+    return pl.Trainer(
         max_epochs=stage.hparams["epochs"],
-        callbacks=[*stage.callbacks(), *keep, every, EpochLog(), RichProgressBar(refresh_rate=10)],
+        callbacks=[*stage.callbacks(), *keeping, EpochLog(), RichProgressBar(refresh_rate=10)],
         logger=list(loggers),
         plugins=[WholeCheckpoints()],
         enable_model_summary=False,
@@ -76,21 +91,13 @@ def fit(
         num_sanity_val_steps=0,
         accelerator=accelerator,
         precision=precision or _precision(accelerator),  # type: ignore[arg-type]
-        **trainer,
+        **further,
     )
-    runner.fit(
-        stage,
-        data.train_dataloader(),
-        data.val_dataloader(),
-        ckpt_path=last if last.exists() else None,
-        weights_only=True,
-    )
-    facts = _chosen(stage, drafts / "best.ckpt" if keep else last, keep)
-    stage.to(device(accelerator))  # Lightning leaves it on the CPU
-    stage.facts = facts | stage.settle(data)
-    save(stage, final)
-    shutil.rmtree(drafts.parent)
-    return stage.eval()
+
+
+def _every(drafts: Path) -> ModelCheckpoint:
+    """Keeps the last epoch; comes after what keeps the best one, whose state it saves."""
+    return ModelCheckpoint(drafts, filename="last", enable_version_counter=False)
 
 
 def _keeping(stage: Learner, drafts: Path, patience: int | None) -> list[Callback]:
@@ -113,45 +120,6 @@ def _chosen(stage: Learner, path: Path, keep: Sequence[Callback]) -> dict[str, f
     )}  # fmt: skip
 
 
-def save(stage: Learner, path: Path) -> None:
-    """Write weights, hyper-parameters and facts, whole or not at all."""
-    content = {
-        "state_dict": {name: value.cpu() for name, value in stage.state_dict().items()},  # opens without a GPU
-        "hyper_parameters": dict(stage.hparams),
-        "pytorch-lightning_version": version("pytorch-lightning"),
-        "facts": dict(stage.facts),
-    }
-    _write(content, path)
-
-
-def load(kind: type[S], path: Path, accelerator: str = "auto") -> S:
-    """Open a finished stage, to answer on this accelerator; nothing but plain values and tensors is unpickled.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or of another version.
-    """
-    if not path.exists():
-        raise FileNotFoundError(
-            f"no checkpoint at {path}: remove metrics.json, if it is there, and type the run's train.py command again "
-            "(with fresh=true, if its scores are read from a job's file)"
-        )
-    try:
-        return kind.load_from_checkpoint(path, map_location=device(accelerator), weights_only=True).eval()
-    except Exception as error:  # reading bytes that are no checkpoint, or one of other arguments, may fail in any way
-        raise ValueError(
-            f"{path} is damaged, or was made by another version ({type(error).__name__}): remove it and metrics.json, "
-            "and type the run's train.py command again"
-        ) from error
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Lightning's checkpoints, whole or not at all."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        _write(checkpoint, Path(path))
-
-
 class CsvLog(CSVLogger):
     """Lightning's CSV log, that names its file where it cannot be written."""
 
@@ -161,15 +129,6 @@ class CsvLog(CSVLogger):
         except OSError as error:
             reason = error.strerror or error
             raise OSError(f"{self.log_dir} could not be written to ({reason}): free some space, then go on") from error
-
-
-class Best(ModelCheckpoint):
-    """Knows its best epoch also where the run's folder was moved: Lightning forgets it with the path."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        best = str(Path(self.dirpath or "") / "best.ckpt")
-        moved = {"dirpath": self.dirpath, "best_model_path": best, "kth_best_model_path": best}
-        super().load_state_dict({**state_dict, **moved, "best_k_models": {best: state_dict["best_model_score"]}})
 
 
 class Patience(EarlyStopping):
@@ -190,29 +149,6 @@ class EpochLog(Callback):
         shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
         seconds = time.perf_counter() - self.began
         log.info("epoch %d/%d: %s, %.0f s", trainer.current_epoch + 1, trainer.max_epochs or 0, shown, seconds)
-
-
-def check_accelerator(accelerator: str) -> None:
-    """Refuse a device that is not there.
-
-    Raises:
-        ValueError: a GPU is asked for, and there is none.
-    """
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        raise ValueError("trainer=gpu: no GPU is seen here; give trainer=auto or trainer=cpu")
-
-
-def device(accelerator: str) -> torch.device:
-    """Where finished stages answer: on the GPU, if there is one and it is not to be left alone (`cpu`)."""
-    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _write(content: dict[str, Any], path: Path) -> None:
-    """torch.save by way of memory: on a full disk its own writer dies of something else and hides why."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    with written(path) as draft:
-        draft.write_bytes(buffer.getbuffer())
 
 
 def _precision(accelerator: str) -> str:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from fashion_lsh.retrieval.encoding import encode
+from fashion_lsh.stages.checkpoints import load, save
 from fashion_lsh.stages.classifier import Classifier
-from fashion_lsh.stages.fitting import load, save
 
 SETTINGS: dict[str, Any] = {
     "backbone": "resnet18", "categories": ["dress", "shirt", "skirt", "shoe"], "image_size": 32, "margin": 0.1,

@@ -12,8 +12,9 @@ from torch import nn
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.scenes import Batch, SceneData
 from fashion_lsh.evaluation.boxes import box_scores, find_all
+from fashion_lsh.stages.checkpoints import load
 from fashion_lsh.stages.detector import Detector
-from fashion_lsh.stages.fitting import fit, load
+from fashion_lsh.stages.fitting import fit
 from fashion_lsh.stages.pyramid import TRUNKS, Pyramid
 
 Make = Callable[..., GarmentData]

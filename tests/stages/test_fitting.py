@@ -17,8 +17,9 @@ from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.stages import fitting
 from fashion_lsh.stages.backbones import Backbone
 from fashion_lsh.stages.calibration import fit_temperature
+from fashion_lsh.stages.checkpoints import least_bytes, load, save
 from fashion_lsh.stages.classifier import Classifier
-from fashion_lsh.stages.fitting import CsvLog, fit, load, save
+from fashion_lsh.stages.fitting import CsvLog, fit
 from fashion_lsh.stages.hasher import Hasher
 from fashion_lsh.stages.stage import Stage
 from tests.disks import full_disk
@@ -376,3 +377,12 @@ def test_a_damaged_checkpoint_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "hasher.ckpt").write_bytes(content)
     with pytest.raises(ValueError, match=r"hasher\.ckpt is damaged, or was made by another version"):
         load(Hasher, tmp_path / "hasher.ckpt")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_wants_at_least_its_weights_and_those_of_one_fit(tmp_path: Path) -> None:
+    stage = stage_of()
+    save(stage, tmp_path / "classifier.ckpt")
+    weights = sum(value.nbytes for value in stage.state_dict().values())
+    assert weights <= (tmp_path / "classifier.ckpt").stat().st_size
+    assert least_bytes([stage, stage]) == 5 * weights

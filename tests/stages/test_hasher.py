@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.retrieval.encoding import encode
-from fashion_lsh.stages.fitting import load, save
+from fashion_lsh.stages.checkpoints import load, save
 from fashion_lsh.stages.hasher import Hasher
 from fashion_lsh.stages.projection import principal_axes
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from fashion_lsh.catalogue.dataset import Batch
+from fashion_lsh.stages.checkpoints import load, save
 from fashion_lsh.stages.classifier import Classifier
-from fashion_lsh.stages.fitting import load, save
 from fashion_lsh.stages.hasher import Hasher
 from fashion_lsh.stages.stage import Stage
 
