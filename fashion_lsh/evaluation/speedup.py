@@ -99,9 +99,19 @@ def _of_size(model: Model, asked: Asked, composed: Filed, size: int, shortlist: 
     gallery = filed_gallery(other, filed, _certain(lists, len(other.categories)))
     found = timed(other, gallery, queried, shortlist, COUNTED, "times")
     rows += [about | {"lists": SOURCE, "filed by": "frequency"} | row for row in found]
+    length = filed.encoded.embeddings.shape[1]
+    rows = [row | stored(str(row["distance"]), model.bits or 0, length) for row in rows]
     with written(kept) as draft:
         draft.write_text(json.dumps(rows, indent=1))
     return rows
+
+
+def stored(distance: str, bits: int, length: int) -> Row:
+    """Bytes that one garment takes: its code, its row in a list, and its embedding of `length` numbers, where it is
+    searched by (float32, in memory) or re-ranks (float16)."""
+    code = 0 if distance == "euclidean" else -(-bits // 8)
+    embedding = {"euclidean": 4, "hamming": 0, "shortlist": 2}[distance] * length
+    return {"code bytes": code, "row bytes": 8, "embedding bytes": embedding, "bytes": code + 8 + embedding}
 
 
 def _asked(model: Model, data: GarmentData, query: Pictures, count: int) -> Asked:

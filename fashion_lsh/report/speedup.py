@@ -47,6 +47,8 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
         *(_arms(own, largest, by) for by in ("predicted", "true")),
         "### Where the time goes",
         _steps(own),
+        "### What a garment takes",
+        _bytes(own),
         _machine(rows[0]),
     ]  # fmt: skip
     return "\n\n".join(parts), {"saving.svg": figure(own, other)}
@@ -147,6 +149,12 @@ def _steps(rows: Sequence[Row]) -> str:
         if row["distance"] == "shortlist" and row["filed by"] == "predicted" and row["arm"] in ("whole", "1")
     ]
     return tabulate(lines, titles, "pipe", disable_numparse=True)
+
+
+def _bytes(rows: Sequence[Row]) -> str:
+    names = ("code bytes", "row bytes", "embedding bytes", "bytes")
+    sizes = {row["distance"]: [row["distance"], *(row[name] for name in names)] for row in rows}
+    return tabulate(list(sizes.values()), ["distance", "code", "row in its list", "embedding", "bytes in all"], "pipe")
 
 
 def _machine(row: Row) -> str:

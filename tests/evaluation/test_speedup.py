@@ -18,6 +18,7 @@ from fashion_lsh.evaluation.comparison import Comparison
 from fashion_lsh.evaluation.speedup import Speedup
 from fashion_lsh.report import comparison, speedup
 from fashion_lsh.report.pages import put
+from fashion_lsh.retrieval.index import FloatIndex, HashIndex
 from fashion_lsh.retrieval.search import Search
 from tests.evaluation.made import FakeModel
 
@@ -107,6 +108,18 @@ def test_sizes_that_are_kept_are_not_measured_again(
     assert again == json.loads(json.dumps(rows))
     with pytest.raises(TypeError):
         Speedup([70], composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
+
+
+@pytest.mark.parametrize(("bits", "length"), [(1, 3), (48, 256), (65, 7)])
+def test_a_garment_takes_what_the_indexes_say(bits: int, length: int) -> None:
+    codes, floats = HashIndex(bits, 2), FloatIndex(length, 2)
+    codes.add(np.zeros((5, -(-bits // 8)), np.uint8), np.zeros(5, np.int64), np.arange(5))
+    floats.add(np.zeros((5, length), np.float32), np.zeros(5, np.int64), np.arange(5))
+    for distance, index in (("hamming", codes), ("euclidean", floats)):
+        told, size = module.stored(distance, bits, length), index.stats()
+        assert 5 * (told["code bytes"] + told["embedding bytes"]) == size.vector_bytes
+        assert 5 * told["row bytes"] == size.row_bytes
+    assert module.stored("shortlist", bits, length)["bytes"] == -(-bits // 8) + 8 + 2 * length
 
 
 @pytest.mark.parametrize("experiment", [Speedup([10], 10, 1), Comparison(10, 1, [5], [0.5])])
