@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 from unicodedata import normalize
 
 import numpy as np
@@ -22,8 +23,24 @@ SPLIT_WORDS = {  # what others call the splits; a test set asks
 NAMED = 20  # of the rows left out, so many are named in the log
 
 
+class Part(NamedTuple):
+    """A file or folder of a data set as it is published: a pattern below its root, and what it holds."""
+
+    pattern: str
+    holds: str
+    needed: bool = True
+
+
 class PictureFiles(ABC):
-    """Pictures below a folder.  `catalogue` opens each once; what is of no use stands in `skipped`: id -> reason."""
+    """Pictures below a folder.  `catalogue` opens each once; what is of no use stands in `skipped`: id -> reason.
+
+    Attributes:
+        parts: what is published, of a data set with a layout of its own.
+        published: rows by split, as published; "" for those without one.
+    """
+
+    parts: ClassVar[tuple[Part, ...]] = ()
+    published: ClassVar[Mapping[str, int]] = {}
 
     def __init__(self, root: str) -> None:
         self.root = Path(root).expanduser()
