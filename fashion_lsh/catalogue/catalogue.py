@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from fashion_lsh.catalogue.columns import BOX, COLUMNS, SPLITS, complete, read_table
@@ -31,9 +32,9 @@ class Catalogue:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "table", complete(self.table))
-        _check_ids(self.column("id"))
+        _check_ids(self.table["id"])
         _check_boxes(self.column("id"), self.boxes)
-        unknown = sorted(set(self.column("split")) - {"", *SPLITS})
+        unknown = sorted(set(pc.unique(self.table["split"]).to_pylist()) - {"", *SPLITS})
         if unknown:
             raise ValueError(f"split {unknown[0]!r} is unknown: give one of {', '.join(SPLITS)}, or leave it empty")
 
@@ -75,20 +76,20 @@ class Catalogue:
 
     @property
     def categories(self) -> list[str]:
-        """Names of the categories that occur, sorted."""
-        return sorted(set(self.column("category")))
+        """Names of the categories of main garments, sorted."""
+        return sorted(pc.unique(self.table["category"].filter(self.table["main"])).to_pylist())
 
     def labels(self, categories: Sequence[str]) -> np.ndarray:
-        """(N,) int64: each row's position in `categories`.
+        """(N,) int64: each row's position in `categories`; -1 for what is not main and of none of them.
 
         Raises:
-            ValueError: a row's category is not among them.
+            ValueError: a main garment's category is not among them.
         """
         position = {name: number for number, name in enumerate(categories)}
         unknown = sorted(set(self.categories) - set(position))
         if unknown:
             raise ValueError(f"category {unknown[0]!r} is unknown here: known are {', '.join(categories)}")
-        return np.array([position[name] for name in self.column("category")], dtype=np.int64)
+        return np.array([position.get(name, -1) for name in self.column("category")], dtype=np.int64)
 
     def rows(self, split: str) -> np.ndarray:
         """(n,) int64 row numbers of the main garments of one split, ascending."""
@@ -145,9 +146,9 @@ class Catalogue:
         return digest.hexdigest()
 
 
-def _check_ids(ids: np.ndarray) -> None:
-    if len(set(ids)) < len(ids):
-        twice = min(name for name, count in Counter(ids).items() if count > 1)
+def _check_ids(ids: pa.ChunkedArray) -> None:
+    if pc.count_distinct(ids).as_py() < len(ids):
+        twice = min(name for name, count in Counter(ids.to_pylist()).items() if count > 1)
         raise ValueError(
             f"id {twice!r} stands in the catalogue more than once: ids must be unique; where a "
             "picture shows two garments, give them a column `id`"

@@ -1,9 +1,12 @@
 """Open every picture of a data set once, and remember what was seen."""
 
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,24 +17,29 @@ import pyarrow.parquet as pq
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import BOX
 from fashion_lsh.catalogue.crops import clamp
+from fashion_lsh.catalogue.duplicates import fingerprint
 from fashion_lsh.catalogue.pictures import PictureError, open_picture
 from fashion_lsh.files import cache_folder, checksum, written
 from fashion_lsh.progress import counted
 
 log = logging.getLogger(__name__)
 
-CHUNK = 2000  # pictures between two savings of what was seen
+CHUNK = 2000  # pictures between two looks at the clock ...
+SAVED_S = 10.0  # ... and seconds at least between two savings of what was seen
+MANY = 5000  # pictures from which on processes open them
 FEW = 500  # so many are opened again each time: it takes a second
 FIRST = ("query", "gallery", "val", "train", "")  # where a picture stands twice, the one of the first split is kept
 
 
 class Seen(NamedTuple):
-    """One picture file: width and height in pixels of the upright picture, SHA-256, and why it is of no use, or ""."""
+    """One picture file: width and height in pixels of the upright picture, SHA-256, why it is of no use, or "", and,
+    where that was asked for, its fingerprint (see `duplicates`)."""
 
     width: int
     height: int
     digest: str
     problem: str
+    fingerprint: bytes = b""
 
 
 class Usable(NamedTuple):
@@ -53,8 +61,12 @@ def usable(catalogue: Catalogue, folder: Path) -> Usable:
         catalogue: rows whose pictures are files below `folder`.
         folder: where relative paths start.
     """
+    return cleaned(catalogue, scan(folder, list(dict.fromkeys(catalogue.column("picture")))))
+
+
+def cleaned(catalogue: Catalogue, seen: Mapping[str, Seen]) -> Usable:
+    """The same, of pictures that were seen already, by name."""
     pictures, boxes, ids = catalogue.column("picture"), catalogue.boxes, catalogue.column("id")
-    seen = scan(folder, list(dict.fromkeys(pictures)))
     problems = [seen[name].problem or _off(name, box, seen[name]) for name, box in zip(pictures, boxes, strict=True)]
     first: dict[str, str] = {}
     for row in np.argsort([FIRST.index(name) for name in catalogue.column("split")], kind="stable"):
@@ -63,7 +75,7 @@ def usable(catalogue: Catalogue, folder: Path) -> Usable:
     copied = (_copied(name, first.get(seen[name].digest, name)) for name in pictures)
     found = (problem or copy for problem, copy in zip(problems, copied, strict=True))
     reasons = {name: reason for name, reason in zip(ids, found, strict=True) if reason}
-    kept = catalogue.take(np.flatnonzero([name not in reasons for name in catalogue.column("id")]))
+    kept = catalogue.take(np.flatnonzero([name not in reasons for name in ids]))
     kept = _clamped(kept, seen)
     digests = "".join(seen[name].digest for name in kept.column("picture"))
     return Usable(kept, reasons, sha256(digests.encode()).hexdigest())
@@ -80,25 +92,42 @@ def _clamped(catalogue: Catalogue, seen: Mapping[str, Seen]) -> Catalogue:
     return catalogue.having(**dict(zip(BOX, inside.T, strict=True)))
 
 
-def scan(folder: Path, names: Sequence[str]) -> dict[str, Seen]:
+def scan(folder: Path, names: Sequence[str], fingerprints: bool = False) -> dict[str, Seen]:
     """What is seen of each picture; a good one that has not changed since it was opened last is not opened again."""
-    kept = cache_folder() / "scans" / f"{sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.parquet"
-    states = {name: _state(folder / name) for name in names}
+    own = f"{folder.resolve()}{' with fingerprints' if fingerprints else ''}"
+    kept = cache_folder() / "scans" / f"{sha256(own.encode()).hexdigest()[:16]}.parquet"
+    states = {name: state_of(folder / name) for name in names}
     remembered = _remembered(kept)
     known = {name: seen for name, (state, seen) in remembered.items() if state == states.get(name) and not seen.problem}
     missing = [name for name in names if name not in known]
-    with ThreadPoolExecutor() as pool:
+    saved, took = time.monotonic(), 0.0
+    look_at = partial(_look_below, folder, fingerprints)
+    with _workers(len(missing)) as pool:
         for chunk in counted(_chunks(missing), "opening pictures", len(missing), len):
-            known |= zip(chunk, pool.map(lambda name: _look(folder / name), chunk), strict=True)
+            known |= zip(chunk, pool.map(look_at, chunk, chunksize=50), strict=True)
             remembered |= {name: (states[name], known[name]) for name in chunk}
-            _remember(kept, remembered)
+            if time.monotonic() - saved > max(SAVED_S, 20 * took):  # a save takes longer the more there is
+                saved, took = _remember(kept, remembered)
+    if missing:
+        _remember(kept, remembered)
     return known
 
 
-def _look(path: Path) -> Seen:
+def _workers(count: int) -> Executor:
+    """Threads for few pictures; processes for many, since threads wait for each other between decoding and decoding."""
+    return ThreadPoolExecutor() if count < MANY else ProcessPoolExecutor(mp_context=get_context("fork"))
+
+
+def _look_below(folder: Path, fingerprinted: bool, name: str) -> Seen:
+    return look(folder / name, fingerprinted)
+
+
+def look(path: Path, fingerprinted: bool = False) -> Seen:
+    """What is seen of one picture file."""
     try:
-        height, width = open_picture(path).shape[:2]
-        return Seen(width, height, checksum(path), "")
+        picture = open_picture(path)
+        height, width = picture.shape[:2]
+        return Seen(width, height, checksum(path), "", fingerprint(picture).tobytes() if fingerprinted else b"")
     except (PictureError, OSError) as error:  # OSError: gone since it was opened
         return Seen(0, 0, str(path), str(error))
 
@@ -117,8 +146,8 @@ def _off(name: str, box: np.ndarray, seen: Seen) -> str:
     return ""
 
 
-def _state(path: Path) -> str:
-    """What changes when a file does."""
+def state_of(path: Path) -> str:
+    """What changes when a file does: size and time; `missing` where there is none."""
     try:
         told = path.stat()
     except (OSError, ValueError):  # ValueError: a name with a NUL
@@ -135,9 +164,11 @@ def _remembered(kept: Path) -> dict[str, tuple[str, Seen]]:
     return {name: (state, Seen(*facts)) for name, state, *facts in zip(*rows, strict=True)}
 
 
-def _remember(kept: Path, seen: Mapping[str, tuple[str, Seen]]) -> None:
+def _remember(kept: Path, seen: Mapping[str, tuple[str, Seen]]) -> tuple[float, float]:
+    """Save what was seen, and tell when that ended, and how long it took (s)."""
+    began = time.monotonic()
     if len(seen) < FEW:
-        return
+        return began, 0.0
     columns = {"name": list(seen), "state": [state for state, _ in seen.values()]}
     columns |= {field: [getattr(facts, field) for _, facts in seen.values()] for field in Seen._fields}
     try:
@@ -145,6 +176,7 @@ def _remember(kept: Path, seen: Mapping[str, tuple[str, Seen]]) -> None:
             pq.write_table(pa.table(columns), draft)
     except OSError as error:
         log.warning("all pictures will be opened again next time: %s", error)
+    return time.monotonic(), time.monotonic() - began
 
 
 def _chunks(names: list[str]) -> Iterator[list[str]]:

@@ -1,13 +1,16 @@
 """Who trains, who tunes, who asks and who is searched."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 
 log = logging.getLogger(__name__)
+
+LINKS = ("picture", "group", "item")  # what two rows may share
 
 
 def split(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> Catalogue:
@@ -36,24 +39,45 @@ def split(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> Catal
     wanted = {name: share for name, share in shares.items() if share > 0}
     if not wanted:
         raise ValueError(f"shares={dict(shares)} leave every split empty: give train, val and query more than 0")
-    splits = _deal_units(catalogue.column("category"), _units(catalogue), wanted, np.random.default_rng(seed))
+    splits = _deal_units(catalogue.column("category"), units_of(catalogue), wanted, np.random.default_rng(seed))
     if shares.get("query") and shares.get("gallery"):
         splits = _deal_items(catalogue, splits, shares["query"] / (shares["query"] + shares["gallery"]))
     return catalogue.having(split=splits)
 
 
 def check_disjoint(catalogue: Catalogue) -> None:
-    """See that no picture, group or item is on two sides.
-
-    Sides are train, val and query + gallery; query and gallery may share items and groups, but no picture.
+    """See that no picture, group or item is on two sides (see `on_two_sides`).
 
     Raises:
         ValueError: names the first thing that is on two sides.
     """
+    for column in LINKS:
+        if names := on_two_sides(catalogue, column):
+            where = " and ".join(sorted(set(_sides(catalogue, column)[catalogue.column(column) == names[0]])))
+            raise ValueError(
+                f"{column} {names[0]!r} is both in {where}: put all its rows on one side, or leave those of train out "
+                "(split.leaks=drop), or keep the splits as they were published, leaks and all (split=official)"
+            )
+
+
+def on_two_sides(catalogue: Catalogue, column: str) -> list[str]:
+    """The pictures, groups or items, by `column`, that stand on two sides, sorted.
+
+    Sides are train, val and query + gallery; query and gallery may share items and groups, but no picture.
+    """
+    names, sides = catalogue.column(column), _sides(catalogue, column)
+    known = np.flatnonzero((names != "") & (sides != ""))
+    number, side = _numbered(names[known]), _numbered(sides[known])
+    first = np.zeros(number.max(initial=-1) + 1, dtype=np.int64)
+    first[number[::-1]] = side[::-1]  # the side of each name's first row
+    return sorted(set(names[known[first[number] != side]]))
+
+
+def _sides(catalogue: Catalogue, column: str) -> np.ndarray:
     splits = catalogue.column("split")
-    sides = np.where(np.isin(splits, ["query", "gallery"]), "query and gallery", splits)
-    for column in ("picture", "group", "item"):
-        _check_one_side(column, catalogue.column(column), splits if column == "picture" else sides)
+    return (
+        splits if column == "picture" else np.where(np.isin(splits, ["query", "gallery"]), "query and gallery", splits)
+    )
 
 
 def without_leaks(catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:
@@ -67,7 +91,7 @@ def without_leaks(catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:
     kept = np.ones(len(catalogue), dtype=bool)
     for low, above in (("val", ["query", "gallery"]), ("train", ["val", "query", "gallery"])):
         higher = kept & np.isin(splits, above)
-        for column in ("picture", "group", "item"):
+        for column in LINKS:
             names = catalogue.column(column)
             shared = kept & (splits == low) & (names != "") & np.isin(names.astype(str), names[higher].astype(str))
             reasons |= {ids[row]: f"{low} shares {column} {names[row]!r} with {' or '.join(above)}"
@@ -83,7 +107,7 @@ def _with_val(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> C
     if (splits == "val").any() or not all(parts.values()):
         return catalogue
     train = np.flatnonzero(splits == "train")
-    categories, units = catalogue.column("category")[train], _units(catalogue.take(train))
+    categories, units = catalogue.column("category")[train], units_of(catalogue.take(train))
     dealt = np.ones(len(train), dtype=bool)
     while single := [name for name in set(categories[dealt]) if len(set(units[dealt & (categories == name)])) < 2]:
         dealt &= ~np.isin(units, units[np.isin(categories.astype(str), single)])
@@ -93,24 +117,16 @@ def _with_val(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> C
     return catalogue.having(split=splits)
 
 
-def _check_one_side(column: str, names: np.ndarray, sides: np.ndarray) -> None:
-    known = names != ""
-    _, number = np.unique(names[known].astype(str), return_inverse=True)
-    pairs = np.unique(np.stack([number, np.unique(sides[known].astype(str), return_inverse=True)[1]]), axis=1)
-    twice = np.flatnonzero(np.bincount(pairs[0]) > 1) if pairs.size else np.array([])
-    if twice.size:
-        rows = number == twice[0]
-        where = " and ".join(sorted(set(sides[known][rows])))
-        raise ValueError(
-            f"{column} {names[known][rows][0]!r} is both in {where}: put all its rows on one side, or leave those of "
-            "train out (split.leaks=drop)"
-        )
-
-
-def _units(catalogue: Catalogue) -> np.ndarray:
+def units_of(catalogue: Catalogue) -> np.ndarray:
     """(N,) int64: rows with the same number share a picture, group or item, directly or through others."""
-    unit = np.arange(len(catalogue))  # of each row: the smallest row it is known to be linked with
-    links = [_links(catalogue.column(name)) for name in ("picture", "group", "item")]
+    return linked([catalogue.column(name) for name in LINKS])
+
+
+def linked(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """(N,) int64: rows that have a name in common in one of the columns, (N,) str each, directly or through others, get
+    the number of the first of them; "" is no name."""
+    unit = np.arange(len(columns[0]))  # of each row: the smallest row it is known to be linked with
+    links = [_links(column) for column in columns]
     changed = True
     while changed:
         before = unit.copy()
@@ -125,9 +141,13 @@ def _units(catalogue: Catalogue) -> np.ndarray:
 
 def _links(names: np.ndarray) -> np.ndarray:
     """(N,) int64: equal names get one number; empty names one each."""
-    _, number = np.unique(names.astype(str), return_inverse=True)
-    unknown = names == ""
-    return np.where(unknown, number.max(initial=0) + 1 + np.arange(len(names)), number)
+    number = _numbered(names)
+    return np.where(names == "", number.max(initial=0) + 1 + np.arange(len(names)), number)
+
+
+def _numbered(names: np.ndarray) -> np.ndarray:
+    """(N,) int64: equal names get one number, in the order in which they come."""
+    return pa.array(names, pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
 
 
 def _deal_units(

@@ -47,8 +47,7 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
         *(_arms(own, largest, by) for by in ("predicted", "true")),
         "### Where the time goes",
         _steps(own),
-        "### What a garment takes",
-        _bytes(own),
+        *_bytes(own),
         _machine(rows[0]),
     ]  # fmt: skip
     return "\n\n".join(parts), {"saving.svg": figure(own, other)}
@@ -151,10 +150,13 @@ def _steps(rows: Sequence[Row]) -> str:
     return tabulate(lines, titles, "pipe", disable_numparse=True)
 
 
-def _bytes(rows: Sequence[Row]) -> str:
+def _bytes(rows: Sequence[Row]) -> list[str]:
     names = ("code bytes", "row bytes", "embedding bytes", "bytes")
+    if names[0] not in rows[0]:
+        return []
     sizes = {row["distance"]: [row["distance"], *(row[name] for name in names)] for row in rows}
-    return tabulate(list(sizes.values()), ["distance", "code", "row in its list", "embedding", "bytes in all"], "pipe")
+    table = tabulate(list(sizes.values()), ["distance", "code", "row in its list", "embedding", "bytes in all"], "pipe")
+    return ["### What a garment takes", table]
 
 
 def _machine(row: Row) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,15 @@ def manifest(folder: Path, drawn: Path, **columns: Any) -> str:
         writer.writeheader()
         writer.writerows(rows)
     return str(folder / "manifest.csv")
+
+
+def test_leaks_of_official_splits_are_told_and_stay(make_data: Make, caplog: pytest.LogCaptureFixture) -> None:
+    data = make_data(leaks="tell")
+    rows = data.source.catalogue()
+    splits = np.array(["train", "query", "val", "gallery"] * len(rows), dtype=object)[: len(rows)]
+    data.source.catalogue = lambda wanted=None: rows.having(split=splits)  # type: ignore[method-assign]
+    assert data.catalogue.column("split").tolist() == splits.tolist()
+    assert re.search(r"leak: \d+ of item stand on two sides of the split, \S+ say, with \d+ garments", caplog.text)
 
 
 def test_batches_are_of_bytes_with_labels_and_rows(make_data: Make) -> None:

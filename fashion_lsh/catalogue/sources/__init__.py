@@ -1,13 +1,23 @@
 """Where pictures come from: one file a data set, all behind one face."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue, Wanted
 from fashion_lsh.catalogue.sources.coco import Coco
+from fashion_lsh.catalogue.sources.deepfashion2 import DeepFashion2
+from fashion_lsh.catalogue.sources.deepfashion_category import DeepFashionCategory, DeepFashionFine
+from fashion_lsh.catalogue.sources.deepfashion_consumer import DeepFashionConsumer
+from fashion_lsh.catalogue.sources.deepfashion_inshop import DeepFashionInshop
 from fashion_lsh.catalogue.sources.fashion_mnist import FashionMnist
+from fashion_lsh.catalogue.sources.fashionai import FashionAI
 from fashion_lsh.catalogue.sources.folder import Folder
+from fashion_lsh.catalogue.sources.merged import Merged
+from fashion_lsh.catalogue.sources.modanet import ModaNet
+from fashion_lsh.catalogue.sources.shop import Shop
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 
 
@@ -23,23 +33,41 @@ class Source(Protocol):
         ...
 
 
+Rooted = Callable[[str], Source]
+ROOTED: dict[str, tuple[Rooted, str]] = {  # data sets that lie in files, and what data.root is then
+    "folder": (Folder, "a folder of pictures, or a manifest (.csv or .parquet)"),
+    "coco": (Coco, "the folder of instances_*.json, or one such file"),
+    "deepfashion_category": (DeepFashionCategory, "the folder with Anno_coarse, Eval and Img"),
+    "deepfashion_fine": (DeepFashionFine, "the folder with Anno_fine and Img"),
+    "deepfashion_inshop": (DeepFashionInshop, "the folder with Anno, Eval and Img"),
+    "deepfashion_consumer": (DeepFashionConsumer, "the folder with Anno, Eval and Img"),
+    "deepfashion_consumer_val": (
+        partial(DeepFashionConsumer, gallery="val_test"),
+        "the folder with Anno, Eval and Img",
+    ),
+    "deepfashion2": (DeepFashion2, "the folder with train and validation"),
+    "fashionai": (FashionAI, "the folder with the releases"),
+    "modanet": (ModaNet, "the folder with annotations and images"),
+    "modanet_corrected": (partial(ModaNet, corrected=True), "the folder with instances_all.json and images"),
+    "shop": (Shop, "the folder with styles.csv and images, or a CSV file"),
+    "thesis30": (lambda root: Merged(root, lambda name, own: open_source(name, own, 0)), "a folder that merge.py made"),
+}
+
+
 def open_source(name: str, root: str | None, seed: int) -> Source:
     """The data set `name`; `root` is where its files lie, `seed` what it draws by, if it draws.
 
     Raises:
         ValueError: there is no such data set, or it needs a root and got none.
     """
-    match name:
-        case "shop_street":
-            return ShopStreet(seed)
-        case "fashion_mnist":
-            return FashionMnist(root)
-        case "folder" if root:
-            return Folder(root)
-        case "coco" if root:
-            return Coco(root)
-        case "folder":
-            raise ValueError("data=folder needs data.root: give a folder of pictures, or a manifest (.csv or .parquet)")
-        case "coco":
-            raise ValueError("data=coco needs data.root: give the folder of instances_*.json, or one such file")
-    raise ValueError(f"data set {name!r} is unknown: known are shop_street, fashion_mnist, folder, coco")
+    if name == "shop_street":
+        return ShopStreet(seed)
+    if name == "fashion_mnist":
+        return FashionMnist(root)
+    if name not in ROOTED:
+        known = ", ".join(["shop_street", "fashion_mnist", *ROOTED])
+        raise ValueError(f"data set {name!r} is unknown: known are {known}")
+    reader, wanted = ROOTED[name]
+    if not root:
+        raise ValueError(f"data={name} needs data.root: give {wanted}")
+    return reader(root)

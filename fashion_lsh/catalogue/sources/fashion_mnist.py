@@ -40,6 +40,8 @@ class FashionMnist:
         ValueError: a file is damaged or is another one; names it.
     """
 
+    licence = "MIT (Zalando SE)"
+
     def __init__(self, root: str | None = None) -> None:
         self.folder = _folder(root)
         self._parts: dict[str, Part] | None = None

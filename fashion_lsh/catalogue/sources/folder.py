@@ -62,7 +62,8 @@ class Folder(PictureFiles):
 
 def _in_folders(root: Path, unlabelled: bool) -> tuple[Catalogue, dict[str, str]]:
     """The picture files below a folder, and the other files: id -> reason."""
-    found = [path for path in sorted(_below(root)) if path.is_file() or not path.exists()]  # a link may lead nowhere
+    closed: list[OSError] = []
+    found = [path for path in sorted(_below(root, closed)) if path.is_file() or not path.exists()]  # a link to nowhere
     files = [path.relative_to(root) for path in found]
     files = [path for path in files if not any(part.startswith(".") for part in path.parts)]
     by_split = _are_splits(root, {path.parts[0] for path in files if len(path.parts) > 1 and _is_picture(path)})
@@ -76,13 +77,14 @@ def _in_folders(root: Path, unlabelled: bool) -> tuple[Catalogue, dict[str, str]
         "category": one_spelling([path.parts[depth - 2] if len(path.parts) >= depth else UNKNOWN for path in pictures]),
         "split": [SPLIT_WORDS[path.parts[0].lower()] if by_split and len(path.parts) > 1 else "" for path in pictures],
     }
-    return Catalogue.of(columns), {_shown(path): reason for path, reason in reasons.items() if reason}
+    unread = {_shown(Path(error.filename)): f"a folder that cannot be read ({error.strerror})" for error in closed}
+    return Catalogue.of(columns), unread | {_shown(path): reason for path, reason in reasons.items() if reason}
 
 
-def _below(root: Path) -> Iterator[Path]:
-    """All files below a folder; linked folders are entered, but none twice."""
+def _below(root: Path, closed: list[OSError]) -> Iterator[Path]:
+    """All files below a folder; linked folders are entered, but none twice; `closed` gets those that cannot be."""
     seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=closed.append, followlinks=True):
         if (real := os.path.realpath(folder)) in seen:
             folders.clear()
             continue

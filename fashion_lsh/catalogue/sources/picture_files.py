@@ -35,10 +35,12 @@ class PictureFiles(ABC):
     """Pictures below a folder.  `catalogue` opens each once; what is of no use stands in `skipped`: id -> reason.
 
     Attributes:
+        licence: terms of use, of a data set that has some.
         parts: what is published, of a data set with a layout of its own.
         published: rows by split, as published; "" for those without one.
     """
 
+    licence: ClassVar[str] = ""
     parts: ClassVar[tuple[Part, ...]] = ()
     published: ClassVar[Mapping[str, int]] = {}
 

@@ -2,8 +2,10 @@
 
 import csv
 import logging
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -383,3 +385,22 @@ def test_a_link_that_leads_nowhere_is_named(folder: Path) -> None:
 def test_column_names_may_have_blanks_around_them(folder: Path) -> None:
     (folder / "blanks.csv").write_text("path, label \na.png,hat\n")
     assert Folder(str(folder / "blanks.csv")).catalogue().column("category").tolist() == ["hat"]
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label in ("bag", "hat", "shut"):
+        (tmp_path / label).mkdir()
+        Image.new("RGB", (9, 9), "red" if label == "bag" else "blue").save(tmp_path / label / "1.png")
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    rows, left_out = Folder(str(tmp_path)).listed()
+    assert rows.column("picture").tolist() == ["bag/1.png", "hat/1.png"]
+    assert left_out == {str(tmp_path / "shut"): "a folder that cannot be read (Permission denied)"}

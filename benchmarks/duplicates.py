@@ -1,0 +1,261 @@
+"""Near-duplicates: planted copies of real pictures found again, what else is found, and the time of 500,000 pictures.
+
+    python -m benchmarks.duplicates FOLDER_OR_MANIFEST --count 2000 --seed 0
+    python -m benchmarks.duplicates --scale
+
+A manifest is a CSV or Parquet file with a column of paths beside it, and may have `near_dup_group` and `split`.
+"""
+
+import argparse
+import io
+import resource
+import time
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageEnhance
+from tabulate import tabulate
+
+from fashion_lsh.catalogue.columns import read_table
+from fashion_lsh.catalogue.duplicates import ALIKE, DISTANCE, fingerprint, grouped, likeness, pairs, thumbnail
+from fashion_lsh.catalogue.pictures import open_picture
+from fashion_lsh.files import written
+from fashion_lsh.report.sheets import Tile, drawn
+
+OUT = Path("runs/bench/duplicates")
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+DISTANCES = (12, 16, 20, 24, 28, 32, 40)
+SHOWN = 24  # pairs on the sheet of those that no label knows
+ROWS, PLANTED = 500_000, 5_000  # of --scale
+
+Edit = Callable[[Image.Image, np.random.Generator], Image.Image]
+
+
+class Listed(NamedTuple):
+    """Pictures: their paths; near-duplicate group and split of each, "" where none is told."""
+
+    paths: list[Path]
+    groups: np.ndarray
+    splits: np.ndarray
+
+
+class Prints(NamedTuple):
+    """Of all pictures, then of the copies: fingerprints, thumbnails, the row each is made from, and how."""
+
+    fingerprints: np.ndarray
+    thumbnails: np.ndarray
+    origin: np.ndarray
+    kind: np.ndarray
+
+
+def main() -> None:
+    """Plant, find, print the tables and write the sheets; or time random fingerprints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", nargs="?", type=Path, help="a folder of pictures, or a manifest")
+    parser.add_argument("--count", type=int, default=2000, help="pictures of which copies are planted")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scale", action="store_true", help=f"time {ROWS:,} random fingerprints")
+    arguments = parser.parse_args()
+    if arguments.scale:
+        scale(arguments.seed)
+    elif arguments.pictures is None:
+        parser.error("give a folder of pictures or a manifest, or --scale")
+    else:
+        measure(listed(arguments.pictures), arguments.count, arguments.seed)
+
+
+def measure(pictures: Listed, count: int, seed: int) -> None:
+    """Recall a kind of copy, precision, the pairs no label knows, and the groups that span splits."""
+    prints = planted(pictures, count, seed)
+    groups = pictures.groups[prints.origin]
+    found = {distance: pairs(prints.fingerprints, distance) for distance in DISTANCES}
+    sure = {distance: near[likeness(prints.thumbnails, near) >= ALIKE] for distance, near in found.items()}
+    kinds = list(dict.fromkeys(prints.kind[prints.kind != ""]))
+    print(tabulate(
+        [(distance, *(f"{recall(prints, near, kind):.4f}" for kind in kinds),
+          len(near), len(wrong(prints, groups, near)),
+          len(sure[distance]), len(wrong(prints, groups, sure[distance]))) for distance, near in found.items()],
+        ["distance", *kinds, "pairs", "no label's", f"alike {ALIKE}", "no label's"]))  # fmt: skip
+    chosen = sure[DISTANCE]
+    unknown = wrong(prints, groups, chosen)
+    print(f"At distance {DISTANCE} and alike {ALIKE}: precision {1 - len(unknown) / max(1, len(chosen)):.5f} of "
+          f"{len(chosen):,} pairs; recall " +
+          ", ".join(f"{kind} {recall(prints, chosen, kind):.4f}" for kind in kinds))  # fmt: skip
+    print(f"Banding: {banded(prints, found[DISTANCE]):.5f} of the pairs of one original within {DISTANCE} are found")
+    tiles = [tile(pictures, prints.origin[row], str(prints.kind[row])) for pair in unknown[:SHOWN] for row in pair]
+    save("unknown", list(zip(tiles[::2], tiles[1::2], strict=True)))
+    spanning(pictures, prints, chosen)
+
+
+def listed(path: Path) -> Listed:
+    """The pictures of a manifest, or all below a folder."""
+    if path.is_dir():
+        paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        none = np.full(len(paths), "", dtype=object)
+        return Listed(paths, none, none)
+    table = read_table(path)
+    columns = [
+        table[name].to_pylist() if name in table.column_names else [""] * table.num_rows for name in ("group", "split")
+    ]
+    paths = [path.parent / name for name in table["picture"].to_pylist()]
+    return Listed(paths, *(np.array([cell or "" for cell in column], dtype=object) for column in columns))
+
+
+def planted(pictures: Listed, count: int, seed: int) -> Prints:
+    """Fingerprints of all pictures, and of one copy of each kind of `count` of them."""
+    rng = np.random.default_rng(seed)
+    copied = set(rng.permutation(len(pictures.paths))[:count].tolist())
+    made: list[tuple[np.ndarray, np.ndarray, int, str]] = []
+    took = 0.0
+    for row, path in enumerate(pictures.paths):
+        image = Image.fromarray(open_picture(path))
+        edits = COPIES if row in copied else {}
+        for kind, picture in {"": image, **{kind: edit(image, rng) for kind, edit in edits.items()}}.items():
+            array = np.asarray(picture)
+            began = time.perf_counter()
+            code = fingerprint(array)
+            took += time.perf_counter() - began
+            made.append((code, thumbnail(array), row, kind))
+    codes, thumbnails, origin, kinds = zip(*made, strict=True)
+    print(f"{len(codes):,} pictures, {len(copied):,} of them copied; {1000 * took / len(codes):.2f} ms a fingerprint")
+    return Prints(np.stack(codes), np.stack(thumbnails), np.array(origin), np.array(kinds))
+
+
+def resized(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    """To 60 %."""
+    return image.resize((max(1, round(0.6 * image.width)), max(1, round(0.6 * image.height))))
+
+
+def recompressed(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    """As JPEG of quality 40."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=40)
+    return Image.open(file).convert("RGB")
+
+
+def mirrored(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    """Left to right."""
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+def cropped(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    """By 5 % on each side."""
+    across, down = round(0.05 * image.width), round(0.05 * image.height)
+    return image.crop((across, down, image.width - across, image.height - down))
+
+
+def recoloured(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Brightness and contrast by up to 15 %, hue by up to 11 degrees."""
+    image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.85, 1.15))
+    image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.85, 1.15))
+    hue, *others = image.convert("HSV").split()
+    turned = np.asarray(hue) + np.uint8(rng.integers(-8, 9) % 256)  # of 256 a circle
+    return Image.merge("HSV", (Image.fromarray(turned), *others)).convert("RGB")
+
+
+def every(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """All of these, one after the other."""
+    for edit in (resized, recompressed, mirrored, cropped, recoloured):
+        image = edit(image, rng)
+    return image
+
+
+COPIES: dict[str, Edit] = {
+    edit.__name__: edit for edit in (resized, recompressed, mirrored, cropped, recoloured, every)
+}
+
+
+def recall(prints: Prints, found: np.ndarray, kind: str) -> float:
+    """Share of the copies of one kind that are paired with their original."""
+    left, right = found.T
+    own = (prints.origin[left] == prints.origin[right]) & (prints.kind[left] == "") & (prints.kind[right] == kind)
+    return float(own.sum() / max(1, (prints.kind == kind).sum()))
+
+
+def wrong(prints: Prints, groups: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """The pairs of different originals that share no group."""
+    left, right = found.T
+    same = (prints.origin[left] == prints.origin[right]) | ((groups[left] == groups[right]) & (groups[left] != ""))
+    return found[~same]
+
+
+def banded(prints: Prints, found: np.ndarray) -> float:
+    """Share found of the pairs of one original whose distance is at most DISTANCE."""
+    rows = np.flatnonzero(np.isin(prints.origin, prints.origin[prints.kind != ""]))
+    known = {(int(left), int(right)) for left, right in found}
+    near = [pair for of in np.split(rows, np.flatnonzero(np.diff(prints.origin[rows])) + 1)
+            for pair in combinations(of.tolist(), 2) if apart(prints.fingerprints, *pair) <= DISTANCE]  # fmt: skip
+    return sum(pair in known for pair in near) / max(1, len(near))
+
+
+def apart(fingerprints: np.ndarray, left: int, right: int) -> int:
+    """The distance of two rows, as `pairs` has it."""
+    ways = ((fingerprints[left, :1], fingerprints[right]), (fingerprints[left], fingerprints[right, :1]))
+    return min(int(np.bitwise_count(one ^ other).sum(axis=1, dtype=int).min()) for one, other in ways)
+
+
+def spanning(pictures: Listed, prints: Prints, found: np.ndarray) -> None:
+    """Groups of the manifest with pictures of two splits: those of which two such pictures come together, and not."""
+    rows = np.flatnonzero(prints.kind == "")  # in the order of the manifest
+    whole = grouped(len(prints.kind), found)[rows]
+    missed, facts = [], []
+    for name in sorted(set(pictures.groups) - {""}):
+        members = np.flatnonzero(pictures.groups == name)
+        across = [pair for pair in combinations(members.tolist(), 2) if len(set(pictures.splits[list(pair)])) > 1]
+        if not across:
+            continue
+        together = any(whole[left] == whole[right] for left, right in across)
+        nearest = min(across, key=lambda pair: apart(prints.fingerprints, *rows[list(pair)].tolist()))
+        both = rows[list(nearest)]
+        facts.append((name, len(members), together, apart(prints.fingerprints, *both.tolist()),
+                      float(likeness(prints.thumbnails, both[None])[0])))  # fmt: skip
+        if not together:
+            missed.append([tile(pictures, row, f"{name[:8]} {pictures.splits[row]}") for row in members])
+    if facts:
+        print(f"Groups that span splits: {len(facts) - len(missed)} of {len(facts)} found")
+        print(tabulate(facts, ["group", "pictures", "found", "least distance", "likeness of those"], floatfmt=".2f"))
+    save("missed", missed)
+
+
+def tile(pictures: Listed, row: int, caption: str) -> Tile:
+    """The original that a row comes from."""
+    return Tile(open_picture(pictures.paths[row]), caption)
+
+
+def save(name: str, rows: Sequence[Sequence[Tile]]) -> None:
+    """A sheet, if there is anything to show."""
+    path = OUT / f"{name}.png"
+    path.unlink(missing_ok=True)
+    if rows:
+        with written(path) as draft:
+            drawn(rows, [name], 160).save(draft, "PNG")
+        print(f"Written to {path}")
+
+
+def scale(seed: int) -> None:
+    """ROWS random fingerprints, and PLANTED rows more that are near some of them: time, memory, recall by distance."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 256, (ROWS + PLANTED, 4, 32), dtype=np.uint8)
+    distances = rng.integers(0, 2 * DISTANCE + 1, PLANTED)
+    flips = np.arange(256) < distances[:, None]
+    near = codes[:PLANTED, 0] ^ np.packbits(rng.permuted(flips, axis=1), axis=1)
+    codes[ROWS + np.arange(PLANTED), rng.integers(0, 4, PLANTED)] = near
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    found = pairs(codes, 2 * DISTANCE)
+    took = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    hit = np.isin(np.arange(PLANTED) * len(codes) + ROWS + np.arange(PLANTED), found[:, 0] * len(codes) + found[:, 1])
+    print(f"{len(codes):,} fingerprints of 4 codes: {took:.1f} s, {peak / 2**20:.2f} GiB at the peak, of which "
+          f"{before / 2**20:.2f} GiB before; {len(found) - hit.sum()} pairs that were not planted")  # fmt: skip
+    steps = [
+        (low, low + 3, hit[(distances >= low) & (distances < low + 4)].mean()) for low in range(0, 2 * DISTANCE, 4)
+    ]
+    print(tabulate(steps, ["distance from", "to", "recall"], floatfmt=".4f"))
+
+
+if __name__ == "__main__":
+    main()

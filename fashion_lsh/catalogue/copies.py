@@ -1,0 +1,59 @@
+"""Near-duplicates of a catalogue: found by fingerprints, confirmed in colour, and kept in one group."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from fashion_lsh.catalogue import duplicates
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.scan import Seen
+from fashion_lsh.catalogue.splits import linked
+from fashion_lsh.progress import counted
+
+CHUNK = 2000  # pictures opened at once
+THUMBNAIL = (20, 20, 3)
+
+
+def near_grouped(
+    catalogue: Catalogue, seen: Mapping[str, Seen], distance: int | None, pixels: Callable[[str], np.ndarray]
+) -> tuple[Catalogue, int]:
+    """Put near-duplicates into one group, with whatever shared a group with one of them.
+
+    Args:
+        catalogue: rows, whose pictures were seen.
+        seen: fingerprints of pictures; those without one are compared with nothing.
+        distance: bits that fingerprints may differ in; None: nothing is compared.
+        pixels: gives a picture, (H, W, 3) uint8: those with near fingerprints are compared in colour.
+
+    Returns:
+        The catalogue with its groups, each named by the id of its first row; how many pictures have a near-duplicate.
+    """
+    pictures = np.array(sorted({name for name in catalogue.column("picture") if seen[name].fingerprint}), dtype=object)
+    if distance is None or not len(pictures):
+        return catalogue, 0
+    prints = np.stack(
+        [np.frombuffer(seen[name].fingerprint, np.uint8).reshape(duplicates.VIEWS, -1) for name in pictures]
+    )
+    found = _alike(duplicates.pairs(prints, distance), pictures, pixels)
+    first = duplicates.grouped(len(pictures), found)
+    copies = np.unique(found)
+    of_picture = {pictures[place]: pictures[first[place]] for place in copies}
+    near = np.array([of_picture.get(name, "") for name in catalogue.column("picture")], dtype=object)
+    unit, ids = linked([near, catalogue.column("group")]), catalogue.column("id")
+    shared = np.bincount(unit, minlength=len(unit))[unit] > 1
+    return catalogue.having(group=np.where(shared, ids[unit], "")), len(copies)
+
+
+def _alike(pairs: np.ndarray, pictures: np.ndarray, pixels: Callable[[str], np.ndarray]) -> np.ndarray:
+    """Those of the pairs whose pictures look alike, opened again to be compared in colour.  (P, 2) -> (n, 2) int64."""
+    if not len(pairs):
+        return pairs
+    members, places = np.unique(pairs, return_inverse=True)
+    names = pictures[members].tolist()
+    thumbnails = np.empty((len(names), *THUMBNAIL), dtype=np.uint8)
+    with ThreadPoolExecutor() as pool:
+        for start in counted(range(0, len(names), CHUNK), "comparing pictures", len(names), lambda _: CHUNK):
+            some = names[start : start + CHUNK]
+            thumbnails[start : start + CHUNK] = list(pool.map(lambda name: duplicates.thumbnail(pixels(name)), some))
+    return pairs[duplicates.likeness(thumbnails, places.reshape(-1, 2)) >= duplicates.ALIKE]

@@ -1,0 +1,150 @@
+"""Merge data sets into one catalogue under the 30 categories, with a data card beside it.
+
+python merge.py OUT deepfashion_category=/data/deepfashion modanet=/data/modanet
+python merge.py OUT mine:folder=pictures/manifest.csv --map mine=my_labels.csv --crop
+python train.py data=thesis30 data.root=OUT
+
+A source is NAME=ROOT, or NAME:DATA_SET=ROOT where its labels are not those of the data set (docs/catalogue.md).
+"""
+
+import argparse
+import csv
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from fashion_lsh.catalogue.cropping import crop_all
+from fashion_lsh.catalogue.duplicates import DISTANCE
+from fashion_lsh.catalogue.merge import Merged, Recipe, listed, merge
+from fashion_lsh.catalogue.scan import state_of
+from fashion_lsh.catalogue.sources import Source, open_source
+from fashion_lsh.catalogue.sources.folder import Folder
+from fashion_lsh.catalogue.sources.merged import Origin, save
+from fashion_lsh.catalogue.sources.picture_files import PictureFiles
+from fashion_lsh.catalogue.taxonomy import map_of
+from fashion_lsh.files import alone, check_writable, written
+from fashion_lsh.report.datacard import card, sheet
+
+SHARES = {"train": 0.7, "val": 0.1, "query": 0.1, "gallery": 0.1}
+log = logging.getLogger("merge")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do what is asked; what is wrong is said in one line."""
+    words = sys.argv[1:] if words is None else words
+    asked = _arguments().parse_args(words)
+    try:
+        check_writable(asked.out)
+        with alone(asked.out):
+            _merge(asked, f"python merge.py {shlex.join(words)}")
+    except (OSError, ValueError) as error:
+        print(f"merge.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _merge(asked: argparse.Namespace, command: str) -> None:
+    origins = _origins(asked.sources)
+    maps, licences = _pairs(asked.map, "--map"), _pairs(asked.licence, "--licence")
+    recipe = Recipe(asked.most, asked.least, asked.distance, asked.official, SHARES, asked.seed)
+    labels = {name: map_of(maps.get(name, name)) for name in origins}  # before any picture is opened
+    sources = {name: open_source(*origin, 0) for name, origin in origins.items()}
+    looks = recipe.distance is not None
+    merged = merge({name: listed(name, source, labels[name], looks) for name, source in sources.items()}, recipe)
+    told = {name: licences.get(name) or getattr(source, "licence", "") for name, source in sources.items()}
+    _save_card(asked.out, merged, sources, card(merged, recipe, told, command))
+    digests = "".join(merged.seen[picture].digest for picture in merged.catalogue.column("picture"))
+    if asked.crop:
+        merged, sources, origins = _cropped(merged, sources, asked.out)
+    states = {picture: _state(sources, picture) for picture in sorted(set(merged.catalogue.column("picture")))}
+    save(asked.out, merged.catalogue, states, origins, sha256(digests.encode()).hexdigest())
+    main = int(merged.catalogue.column("main").sum())
+    print(
+        f"{main:,} garments of {len(merged.catalogue.categories)} categories in {asked.out / 'catalogue.parquet'}; "
+        f"{len(merged.left_out):,} rows were left out: {asked.out / 'card.md'} says why"
+    )
+
+
+def _save_card(out: Path, merged: Merged, sources: dict[str, Source], text: str) -> None:
+    with written(out / "left_out.csv") as draft, draft.open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "reason"), *merged.left_out.items()])
+    with written(out / "sheet.jpg") as draft:
+        sheet(merged.catalogue, lambda key: _picture(sources, key)).save(draft, "JPEG", quality=80)
+    with written(out / "card.md") as draft:
+        draft.write_text(text)
+
+
+def _cropped(
+    merged: Merged, sources: dict[str, Source], out: Path
+) -> tuple[Merged, dict[str, Source], dict[str, Origin]]:
+    """Every garment in a picture of its own, in OUT/crops: the catalogue is then whole in one folder."""
+    folder = out / "crops"
+    rows, lost = crop_all(merged.catalogue, merged.seen, lambda key: _picture(sources, key), folder)
+    for name, reason in list(lost.items())[:20]:
+        log.warning("%s could not be cut: %s", name, reason)
+    rows = rows.having(picture=[f"crops/{name}" for name in rows.column("picture")])
+    cut = replace(merged, catalogue=rows, left_out=merged.left_out | lost)
+    return cut, {"crops": Folder(str(folder))}, {"crops": Origin("folder", "crops")}
+
+
+def _picture(sources: dict[str, Source], key: str) -> np.ndarray:
+    name, _, own = key.partition("/")
+    return sources[name].picture(own)
+
+
+def _state(sources: dict[str, Source], key: str) -> str:
+    name, _, own = key.partition("/")
+    source = sources[name]
+    return state_of(source.folder / own) if isinstance(source, PictureFiles) else ""
+
+
+def _origins(words: Sequence[str]) -> dict[str, Origin]:
+    """NAME=ROOT or NAME:DATA_SET=ROOT, as typed."""
+    origins: dict[str, Origin] = {}
+    for word in words:
+        what, sign, root = word.partition("=")
+        name, _, data_set = what.partition(":")
+        if not sign or not name or "/" in name:
+            raise ValueError(f"{word!r} is no source: give NAME=ROOT, or NAME:DATA_SET=ROOT")
+        if name in origins:
+            raise ValueError(f"source {name!r} is given twice: give one of them another name, as {name}2:{name}={root}")
+        origins[name] = Origin(data_set or name, str(Path(root).expanduser().resolve()) if root else None)
+    return origins
+
+
+def _pairs(words: Sequence[str], flag: str) -> dict[str, str]:
+    pairs = dict(word.partition("=")[::2] for word in words)
+    if bad := [word for word in words if "=" not in word]:
+        raise ValueError(f"{flag} {bad[0]!r}: give NAME=VALUE")
+    return pairs
+
+
+def _arguments() -> argparse.ArgumentParser:
+    summary, _, more = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="merge.py", description=summary, epilog=more, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the catalogue; typed again, it is made anew")
+    parser.add_argument("sources", nargs="+", metavar="NAME[:DATA_SET]=ROOT", help="what is merged")
+    parser.add_argument("--map", action="append", default=[], metavar="NAME=FILE.csv", help="a label map of your own")
+    parser.add_argument("--licence", action="append", default=[], metavar="NAME=TEXT", help="for the data card")
+    parser.add_argument("--most", type=int, help="garments of a category at most")
+    parser.add_argument("--least", type=int, default=10, help="garments that a category needs (%(default)s)")
+    parser.add_argument("--distance", type=int, default=DISTANCE, help="bits between near-duplicates (%(default)s)")
+    parser.add_argument("--no-duplicates", dest="distance", action="store_const", const=None, help="look for none")
+    parser.add_argument("--official", action="store_true", help="splits as they were published, leaks and all")
+    parser.add_argument("--crop", action="store_true", help="cut every garment out into OUT/crops")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (%(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("fashion_lsh").setLevel(logging.INFO)
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""merge.py: data sets into one folder that trains; and the check of what was unpacked."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import merge
+from fashion_lsh.catalogue import check, cropping, scan
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.columns import SPLITS
+from fashion_lsh.catalogue.sources import open_source
+from fashion_lsh.catalogue.sources.merged import Merged
+from tests.test_scripts import SMALL, script
+
+LABELS = ("Tee", "Bag")
+
+
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words for two folders of pictures, ten of each label, and their label map."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(scan, "FEW", 0)
+    rng = np.random.default_rng(0)
+    for source in ("one", "two"):
+        for label in (*LABELS, "Robe", "Tie"):
+            (tmp_path / source / label).mkdir(parents=True)
+            for number in range(10 if label in LABELS else 1):
+                coarse = Image.fromarray(rng.integers(0, 256, (6, 5, 3), dtype=np.uint8))
+                coarse.resize((50, 60), Image.Resampling.BICUBIC).save(tmp_path / source / label / f"{number}.png")
+    shutil.copyfile(tmp_path / "one/Tee/0.png", tmp_path / "two/Tee/a copy.png")
+    (tmp_path / "two/Tee/text.jpg").write_text("no picture")
+    (tmp_path / "map.csv").write_text(
+        "label,category,group,why\nTee,t-shirt,,\nBag,bag,,\nRobe,,outer,spans two\nTie,,,no\n"
+    )
+    words = [f"{name}:folder={tmp_path / name}" for name in ("one", "two")]
+    return [*words, *(f"--map={name}={tmp_path / 'map.csv'}" for name in ("one", "two"))]
+
+
+def merged(out: Path, *words: str) -> Catalogue:
+    assert merge.main([str(out), *words]) == 0
+    return Catalogue.open(out / "catalogue.parquet")
+
+
+def test_sources_become_one_folder_with_a_card(
+    two: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    rows = merged(out, *two, "--licence=one=CC0", "--no-duplicates")
+    names = {"catalogue.parquet", "pictures.parquet", "sources.json", "card.md", "sheet.jpg", "left_out.csv"}
+    assert {path.name for path in out.iterdir()} == names
+    assert rows.column("main").sum() == 40
+    assert set(rows.column("split")) == set(SPLITS)
+    assert "40 garments of 2 categories" in capsys.readouterr().out
+    card = (out / "card.md").read_text()
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in card.splitlines() if line.startswith("|")]
+    for line in (["t-shirt", "10", "10", "20"], ["one", "21", "21", "CC0"], ["two", "Robe", "1", "outer", ""]):
+        assert line in table
+    left_out = (out / "left_out.csv").read_text()
+    assert "two/Tee/a copy.png: the same picture as one/Tee/0.png, which is kept" in left_out
+    assert "no readable picture" in left_out
+    assert "label 'Tie' has none of the categories" in left_out
+
+
+def test_the_same_command_gives_the_same_catalogue(two: list[str], tmp_path: Path) -> None:
+    merged(tmp_path / "a", *two)
+    first = (tmp_path / "a/catalogue.parquet").read_bytes()
+    shutil.rmtree(tmp_path / "cache")
+    merged(tmp_path / "b", *two)
+    merged(tmp_path / "a", *two)
+    assert (tmp_path / "a/catalogue.parquet").read_bytes() == first == (tmp_path / "b/catalogue.parquet").read_bytes()
+    assert (
+        merged(tmp_path / "c", *two, "--seed=1").checksum != Catalogue.open(tmp_path / "a/catalogue.parquet").checksum
+    )
+
+
+def test_a_merged_catalogue_gives_its_pictures(two: list[str], tmp_path: Path) -> None:
+    rows = merged(tmp_path / "out", *two)
+    source = open_source("thesis30", str(tmp_path / "out"), 0)
+    assert source.catalogue().checksum == rows.checksum
+    plain = open_source("folder", str(tmp_path / "one"), 0)
+    assert np.array_equal(source.picture("one/Tee/3.png"), plain.picture("Tee/3.png"))
+
+
+def test_pictures_that_have_changed_are_looked_at_again(
+    two: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    merged(tmp_path / "out", *two)
+    (tmp_path / "one/Tee/3.png").unlink()
+    (tmp_path / "one/Tee/4.png").write_bytes(b"no picture any more")
+    Image.new("RGB", (50, 60)).save(tmp_path / "one/Tee/5.png")
+    source = open_source("thesis30", str(tmp_path / "out"), 0)
+    rows = source.catalogue()
+    assert isinstance(source, Merged)
+    assert sorted(source.skipped) == ["one/Tee/3.png", "one/Tee/4.png"]
+    assert not {"one/Tee/3.png", "one/Tee/4.png"} & set(rows.column("id"))
+    assert "3 pictures have changed since they were merged, 2 are of no use now" in caplog.text
+
+
+def test_with_crops_the_folder_is_whole_by_itself(
+    two: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, real = [0], cropping._save
+
+    def save(*arguments: object) -> None:
+        calls[0] += 1
+        if calls[0] > 15:
+            raise KeyboardInterrupt
+        real(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cropping, "_save", save)
+        with pytest.raises(KeyboardInterrupt):
+            merge.main([str(tmp_path / "out"), *two, "--crop"])
+    assert not (tmp_path / "out/sources.json").exists()
+    rows = merged(tmp_path / "out", *two, "--crop")
+    whole = merged(tmp_path / "other", *two, "--crop")
+    assert rows.checksum == whole.checksum
+    for name in ("one", "two"):
+        shutil.rmtree(tmp_path / name)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    source = open_source("thesis30", str(tmp_path / "moved"), 0)
+    assert len(source.catalogue()) == 40
+    assert source.picture(rows.column("picture")[0]).shape == (60, 50, 3)
+
+
+def test_a_merged_catalogue_trains(two: list[str], tmp_path: Path) -> None:
+    merged(tmp_path / "out", *two)
+    small = [word for word in SMALL if not word.startswith("data=")]
+    script("train.py", *small, "data=thesis30", f"data.root={tmp_path / 'out'}", f"runs={tmp_path / 'runs'}")
+    metrics = json.loads((tmp_path / "runs/latest/metrics.json").read_text())
+    assert metrics["query/count"] >= 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["nothing"], "'nothing' is no source: give NAME=ROOT"), (["a=x", "a=y"], "source 'a' is given twice"),
+     (["mine:folder=x"], "no map of labels for 'mine'"), (["garments:shelf=x"], "data set 'shelf' is unknown"),
+     (["garments:folder="], "data=folder needs data.root"), (["garments:folder=/x"], "no folder or file /x"),
+     (["garments:folder=x", "--map", "garments"], "--map 'garments': give NAME=VALUE"),
+     (["garments:folder=x", "--most", "0"], "most=0: give 1 or more")],
+)  # fmt: skip
+def test_what_cannot_be_merged_is_told_in_one_line(
+    words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert merge.main([str(tmp_path / "out"), *words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("merge.py: ")
+    assert told in error
+    assert not (tmp_path / "out/catalogue.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"), [(None, "is no merged catalogue"), ("{", "is damaged"), ("[]", "is damaged")]
+)
+def test_a_folder_that_is_no_merged_catalogue_is_refused(damage: str | None, told: str, tmp_path: Path) -> None:
+    if damage is not None:
+        (tmp_path / "sources.json").write_text(damage)
+    with pytest.raises((FileNotFoundError, ValueError), match=told):
+        open_source("thesis30", str(tmp_path), 0)
+
+
+def test_the_check_tells_what_is_there_and_what_is_missing(
+    two: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check.main(["folder", str(tmp_path / "one")]) == 0
+    printed = capsys.readouterr().out
+    assert "22 garments of 4 labels; 0 rows are of no use" in printed
+    assert "0 of 22 pictures are missing" in printed
+    (tmp_path / "list.csv").write_text("path,label\none/Tee/1.png,Tee\none/Tee/gone.png,Tee\n")
+    assert check.main(["folder", str(tmp_path / "list.csv")]) == 0
+    assert f"1 of 2 pictures are missing\n  {tmp_path / 'one/Tee/gone.png'}" in capsys.readouterr().out
+    assert check.main(["folder", str(tmp_path / "nowhere")]) == 1
+    assert "folder: no folder or file" in capsys.readouterr().err
