@@ -26,10 +26,11 @@ from fashion_lsh.keys import portable, run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
 from fashion_lsh.runlog import logged_to
+from fashion_lsh.settings import resolve
 from fashion_lsh.stages.checkpoints import load
 from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.detector import Detector
-from fashion_lsh.stages.hasher import Hasher
+from fashion_lsh.stages.stage import Stage
 
 log = logging.getLogger(__name__)
 
@@ -140,12 +141,13 @@ class Run:
         """Where its gallery is filed."""
         return self.path / "index"
 
-    def model(self) -> Hasher | Classifier:
-        """The fitted model that answers: the Hasher, or with hash=none the Classifier."""
+    def model(self) -> Stage:
+        """The fitted model that answers: what gives its codes, or with hash=none the Classifier."""
         config = self.config
         if config["hash"] is None:
             return load(Classifier, self.path / "classifier.ckpt", config["trainer"]["accelerator"])
-        return load(Hasher, self.path / "hasher.ckpt", config["trainer"]["accelerator"])
+        kind: type[Stage] = resolve(config["hash"]["_target_"])
+        return load(kind, self.path / "hasher.ckpt", config["trainer"]["accelerator"])
 
     def detector(self) -> Detector | None:
         """The fitted detector; None where crops are cut out otherwise."""

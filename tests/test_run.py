@@ -43,6 +43,7 @@ STAGE = {
     "label_smoothing": 0.1, "seed": 0,
     "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
 }  # fmt: skip
+LAYER = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "items": 0.0}
 SHORTLIST = Search("shortlist", 1, 200, **PLAIN)
 
 
@@ -70,7 +71,8 @@ def settings(tmp_path: Path, drawn: Path) -> dict[str, Any]:
         "data": {"source": "folder", "root": str(drawn), "split_seed": 0, "workers": 0, "image_size": 32,
                  "crop": "annotated"},
         "detector": None, "scenes": None,
-        "classifier": dict(STAGE), "hash": {**STAGE, "bits": 7, "embedding_dim": None},
+        "classifier": dict(STAGE),
+        "hash": {"_target_": "fashion_lsh.stages.hasher.Hasher", **STAGE, **LAYER},
         "search": {"distance": "shortlist", "probes": 1, "shortlist": 200},
         "trainer": {"accelerator": "cpu"}, "logger": {"project": None, "tags": []},
     }  # fmt: skip
@@ -83,7 +85,7 @@ def changed(settings: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 def hasher(seed: int = 0) -> Hasher:
     torch.manual_seed(seed)
-    return Hasher(**STAGE, categories=CATEGORIES, bits=7, embedding_dim=None).eval()  # type: ignore[arg-type]
+    return Hasher(**STAGE, categories=CATEGORIES, **LAYER).eval()  # type: ignore[arg-type]
 
 
 def classifier(seed: int = 0) -> Classifier:

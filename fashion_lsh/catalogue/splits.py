@@ -126,7 +126,7 @@ def linked(columns: Sequence[np.ndarray]) -> np.ndarray:
     """(N,) int64: rows that have a name in common in one of the columns, (N,) str each, directly or through others, get
     the number of the first of them; "" is no name."""
     unit = np.arange(len(columns[0]))  # of each row: the smallest row it is known to be linked with
-    links = [_links(column) for column in columns]
+    links = [apart(column) for column in columns]
     changed = True
     while changed:
         before = unit.copy()
@@ -139,7 +139,7 @@ def linked(columns: Sequence[np.ndarray]) -> np.ndarray:
     return unit
 
 
-def _links(names: np.ndarray) -> np.ndarray:
+def apart(names: np.ndarray) -> np.ndarray:
     """(N,) int64: equal names get one number; empty names one each."""
     number = _numbered(names)
     return np.where(names == "", number.max(initial=0) + 1 + np.arange(len(names)), number)
