@@ -14,14 +14,8 @@ from fashion_lsh.catalogue.found import Found
 from fashion_lsh.catalogue.scenes import SceneData
 from fashion_lsh.evaluation.boxes import box_scores, find_ms
 from fashion_lsh.evaluation.crops import score_crops
-from fashion_lsh.evaluation.protocol import (
-    Pictures,
-    encode_part,
-    end_to_end,
-    evaluate,
-    missed_shares,
-    reference_metrics,
-)
+from fashion_lsh.evaluation.protocol import Pictures, encode_part, end_to_end, evaluate, missed_shares
+from fashion_lsh.evaluation.rows import reference_metrics
 from fashion_lsh.files import check_room
 from fashion_lsh.report.dashboard import publish, tracked
 from fashion_lsh.report.detection import pictured, scenes_of
@@ -78,7 +72,7 @@ def main(cfg: DictConfig) -> float:
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
             boxes, seen = judged(detector, scenes, query, data.found) if detector else ({}, [])
             looks = detector if data.crop == "detected" else None
-            references, kept = reference_metrics(query, gallery)
+            references, kept = reference_metrics(query, gallery, model.bits)
             further = references | end_to_end(searcher, data, looks) | facts | boxes
             further |= score_crops(model, data, search, settings["crop"]["tested"])
             run.write_results(query, results, further, kept)

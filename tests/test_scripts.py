@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from fashion_lsh.evaluation.bits import Quality
 from fashion_lsh.report.card import COMMAND
 
 ROOT = Path(__file__).parents[1]
@@ -45,8 +46,11 @@ def test_a_run_is_one_whole_folder(runs: Path) -> None:
     assert all(isinstance(value, int | float) for value in metrics.values())
     assert {"query/accuracy", "query/item/recall@10", "query/category/map@100", "query/category/map@100_best",
             "speed/search_ms", "speed/end_to_end_ms"} <= set(metrics)  # fmt: skip
-    for row in ("random", "predicted_category", "float", "code", "colour_histogram", "raw_pixels"):
+    for row in ("random", "predicted_category", "float", "code", "lsh", "itq", "colour_histogram", "raw_pixels"):
         assert f"rows/{row}/category/map@100" in metrics
+    assert {name for name in metrics if name.startswith("codes/")} == {
+        f"codes/{name}" for name in (*Quality._fields, "quantisation_error")
+    }
     with np.load(run / "codes.npz") as codes:
         assert codes["query_codes"].shape[1] == 6
         assert len(codes["gallery_ids"]) == len(codes["gallery_codes"]) == metrics["query/gallery_rows"]

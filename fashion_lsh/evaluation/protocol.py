@@ -1,4 +1,4 @@
-"""Encode, search, score: with the rows that every table has."""
+"""Encode, search, score."""
 
 import time
 from collections.abc import Iterable
@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData, Part
 from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.evaluation import scores as scoring
+from fashion_lsh.evaluation.bits import quantisation_error
 from fashion_lsh.evaluation.boxes import Finder
-from fashion_lsh.evaluation.queries import row_scores
 from fashion_lsh.evaluation.references import REFERENCES
 from fashion_lsh.evaluation.results import (
     by_shared_garment,
@@ -25,9 +26,8 @@ from fashion_lsh.evaluation.results import (
 )
 from fashion_lsh.evaluation.scores import DEPTH, Scores, Truth
 from fashion_lsh.progress import counted
-from fashion_lsh.retrieval.encoding import Encoded, Model, encode
+from fashion_lsh.retrieval.encoding import Encoded, Model, as_arrays
 from fashion_lsh.retrieval.hits import Hits
-from fashion_lsh.retrieval.index import FloatIndex
 from fashion_lsh.retrieval.searcher import Searcher
 
 NAMED = 10  # hits of each query that are named in queries.parquet
@@ -42,12 +42,14 @@ class Pictures:
         encoded: their masses, codes and embeddings.
         references: name -> (n, D) float32, see REFERENCES.
         lost: garments of the same part that were left out, since nothing was found in their pictures; None: none.
+        rounding: mean quantisation error of their activations (see `quantisation_error`); None: not measured.
     """
 
     catalogue: Catalogue
     encoded: Encoded
     references: dict[str, np.ndarray]
     lost: Catalogue | None = None
+    rounding: float | None = None
 
 
 class Results(NamedTuple):
@@ -89,48 +91,31 @@ def evaluate(searcher: Searcher, query: Pictures, lost: Catalogue | None = None)
     return Results(metrics, table, hits)
 
 
-def reference_metrics(query: Pictures, gallery: Pictures) -> tuple[dict[str, float], Scores]:
-    """Means, with intervals, of the rows that every table has: `rows/<row>/<item or category>/<metric>`.
-
-    A query in which nothing was found asks nothing, and scores 0 in each.
-
-    Returns:
-        The means, and the scores of each query that tables compare (see `row_scores`).
-    """
-    metrics: dict[str, float] = {}
-    kept: Scores = {}
-    found = truths(query.catalogue, gallery.catalogue, gallery.lost)
-    rows = {name: reference_rows(query, gallery, truth) for name, truth in found.items()}
-    seen = query.encoded.predicted >= 0
-    for row in rows["category"]:
-        scores = {
-            name: {measure: np.where(seen, values, 0 * values) for measure, values in found[row].items()}  # NaN stays
-            for name, found in rows.items()
-        }
-        metrics |= means(f"rows/{row}", scores) | intervals(f"rows/{row}", scores, query.catalogue.column("item"))
-        kept |= row_scores(row, scores)
-    return metrics, kept
-
-
 def encode_part(model: Model, data: GarmentData, part: Part) -> Pictures:
     """Encode one part of the data."""
     garments = data.garments(part)
     batches = counted(data.loader(part), f"encoding {part}", len(garments), lambda batch: len(batch.labels))
-    encoded, looks = encode_all(model, batches)
+    encoded, looks, rounding = encode_all(model, batches)
     if data.choice.fallback == "skip":  # queries alone can be among them
         encoded = encoded.unseen(data.missed[data.rows(part)])
-    return Pictures(garments, encoded, looks, data.lost(part))
+    return Pictures(garments, encoded, looks, data.lost(part), rounding)
 
 
-def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[str, np.ndarray]]:
-    """Encode batches of crops in their order; beside it the reference rows' view of the same crops."""
+@torch.inference_mode()
+def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[str, np.ndarray], float | None]:
+    """Encode batches of crops in their order; beside it the reference rows' view of the same crops, and `rounding`."""
     parts: list[Encoded] = []
     looks: dict[str, list[np.ndarray]] = {name: [] for name in REFERENCES}
+    errors: list[float] = []
     for batch in batches:
-        parts.append(encode(model, batch.images))
+        answer = model(batch.images.to(model.device))
+        parts.append(as_arrays(model, answer))
+        if answer.activations is not None:
+            errors.append(quantisation_error(answer.activations, model.threshold))
         for name, describe in REFERENCES.items():
             looks[name].append(describe(batch.images).numpy())
-    return Encoded.joined(parts), {name: np.concatenate(values) for name, values in looks.items()}
+    rounding = float(np.average(errors, weights=[len(part.masses) for part in parts])) if errors else None
+    return Encoded.joined(parts), {name: np.concatenate(values) for name, values in looks.items()}, rounding
 
 
 def missed_shares(data: GarmentData) -> dict[str, float]:
@@ -163,26 +148,6 @@ def own_search(searcher: Searcher, query: Encoded, truth: Truth, hits: Hits) -> 
         return probed[:, searcher.gallery.lists]
 
     return scoring.of_codes(query.codes, filed, truth, reached)
-
-
-def reference_rows(query: Pictures, gallery: Pictures, truth: Truth) -> dict[str, Scores]:
-    """Scores, over the whole gallery, of the rows that every table has."""
-    wanted, filed = query.encoded, gallery.encoded
-    count = len(gallery.catalogue)
-    rows = {
-        "random": scoring.of_distances(
-            lambda block: np.zeros((len(truth.query[block]), count), dtype=np.int16), 1, truth, None
-        ),
-        "predicted_category": scoring.of_distances(
-            lambda block: (wanted.predicted[block, None] != filed.predicted).astype(np.int16), 2, truth, None
-        ),
-        "float": _exact(wanted.embeddings, filed.embeddings, truth),
-    }
-    if wanted.codes is not None and filed.codes is not None:
-        rows["code"] = scoring.of_codes(wanted.codes, filed.codes, truth, None)
-    return rows | {
-        name: _exact(query.references[name], gallery.references[name], truth) for name in sorted(query.references)
-    }
 
 
 def timed_hits(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
@@ -232,10 +197,3 @@ def _answers(searcher: Searcher, encoded: Encoded, hits: Hits, milliseconds: np.
         "hits": pa.array(found, pa.list_(pa.string())),
         "search_ms": milliseconds,
     }
-
-
-def _exact(queries: np.ndarray, gallery: np.ndarray, truth: Truth) -> Scores:
-    """Exact Euclid over the whole gallery."""
-    index, rows = FloatIndex(gallery.shape[1], 1), np.arange(len(gallery))
-    index.add(gallery, np.zeros(len(gallery), dtype=np.int64), rows)
-    return scoring.of_hits(index.search(queries, np.zeros((len(queries), 1), dtype=np.int64), DEPTH), truth)

@@ -97,15 +97,17 @@ def distance_histograms(
     _check_distances(distances, relevant, reached)
     relevant_at, total_at = np.zeros((2, len(distances), levels), dtype=np.int64)
     for block in blocks(*distances.shape):
-        taken = np.ones(distances[block].shape, dtype=bool) if reached is None else reached[block]
-        found = distances[block][taken].astype(np.int64)
+        found, wanted = distances[block], relevant[block]
+        if reached is not None:
+            found, wanted = np.where(reached[block], found, 0), wanted & reached[block]
         if found.size and not 0 <= found.min() <= found.max() < levels:
             raise ValueError(f"distances reach from {found.min()} to {found.max()}, {levels=}: give levels = bits + 1")
-        cells = np.nonzero(taken)[0] * levels + found
         shape = total_at[block].shape
-        total_at[block] = np.bincount(cells, minlength=shape[0] * levels).reshape(shape)
-        cells = cells[relevant[block][taken]]
-        relevant_at[block] = np.bincount(cells, minlength=shape[0] * levels).reshape(shape)
+        cells = found + levels * np.arange(shape[0])[:, None]  # (q, N) int64: a query's levels lie beside each other
+        total_at[block] = np.bincount(cells.ravel(), minlength=shape[0] * levels).reshape(shape)
+        relevant_at[block] = np.bincount(cells[wanted], minlength=shape[0] * levels).reshape(shape)
+        if reached is not None:
+            total_at[block, 0] -= np.count_nonzero(~reached[block], axis=1)  # they were put at 0
     return relevant_at, total_at
 
 

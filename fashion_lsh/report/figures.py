@@ -88,18 +88,19 @@ def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> byt
     return out.getvalue()
 
 
-def hamming(counts: Mapping[str, np.ndarray]) -> bytes:
-    """Share of pairs at each Hamming distance, from (L,) counts by name; as SVG."""
-    looks = [(RED, "-"), (BLUE, "--"), (GREEN, ":")]
-    with drawing(3.2) as (figure, out):
-        axes = figure.subplots()
-        for (name, found), (colour, line) in zip(counts.items(), looks, strict=False):
-            share, steps = found / max(1, found.sum()), np.arange(len(found))
-            axes.plot(steps, share, color=colour, linestyle=line, drawstyle="steps-mid", label=name)
-            axes.fill_between(steps, share, step="mid", color=colour, alpha=0.15)
-        axes.set(xlabel="Hamming distance (bits)", ylabel="share of pairs", xlim=(-0.5, len(found) - 0.5))
-        axes.set_ylim(bottom=0)
-        legend(figure)
+def hamming(panels: Sequence[Mapping[str, np.ndarray]]) -> bytes:
+    """Share of pairs at each Hamming distance, from (L,) counts by name, each panel under the other; as SVG."""
+    with drawing(1.3 + 1.9 * len(panels)) as (figure, out):
+        every = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, counts in zip(every, panels, strict=True):
+            for (name, found), (colour, line) in zip(counts.items(), ((RED, "-"), (BLUE, "--")), strict=True):
+                share, steps = found / max(1, found.sum()), np.arange(len(found))
+                axes.plot(steps, share, color=colour, linestyle=line, drawstyle="steps-mid", label=name)
+                axes.fill_between(steps, share, step="mid", color=colour, alpha=0.15)
+            axes.set(ylabel="share of pairs", xlim=(-0.5, len(found) - 0.5))
+            axes.set_ylim(bottom=0)
+            axes.legend(loc="best")
+        every[-1].set_xlabel("Hamming distance (bits)")
     return out.getvalue()
 
 

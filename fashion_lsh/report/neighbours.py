@@ -1,5 +1,6 @@
 """How near in Hamming distance lies what belongs together: a report's sections on the codes."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -7,23 +8,32 @@ import numpy as np
 from fashion_lsh.evaluation.protocol import truths
 from fashion_lsh.evaluation.ties import distance_histograms
 from fashion_lsh.report import curves, figures
-from fashion_lsh.report.blocks import Block, Figure, Text
+from fashion_lsh.report.blocks import Block, Figure, Table, Text
 from fashion_lsh.report.findings import Codes, Findings
 from fashion_lsh.report.words import one_line
 from fashion_lsh.retrieval.codes import hamming
 
+BITS = {  # measures of the gallery's codes: title, format, what it says
+    "entropy": ("entropy", ".3f", "mean of the bits: 1 each halves the garments, 0 each is constant"),
+    "balance": ("balance", ".3f", "mean of |share of ones - 1/2|: 0 each halves the garments, 0.5 each is constant"),
+    "correlation": ("correlation", ".3f", "mean |Pearson| of two bits: 0 none repeats another"),
+    "distinct": ("distinct codes", ",.0f", "different ones"),
+    "distinct_share": ("distinct share", ".3f", "the same, of all garments"),
+    "constant_bits": ("constant bits", ",.0f", "bits that are the same in all codes"),
+    "quantisation_error": ("quantisation error", ".3f", "1 - cosine of activations and bits: 0 they are bits already"),
+}
 NO_CODES = Text("Left out: with hash=none there are no codes.", note=True)
 
 
 class Pairs(NamedTuple):
     """Pairs of a query and a gallery garment, counted by Hamming distance.
 
-    relevant: by category and, where known, by item, (q, L) int64 each; total: all pairs, likewise; categories: of the
-    q queries that were counted, str; asked: how many there are.
+    relevant: by category and, where known, by item, (q, L) int64 each; total: all pairs of which that is known,
+    likewise; categories: of the q queries that were counted, str; asked: how many there are.
     """
 
     relevant: dict[str, np.ndarray]
-    total: np.ndarray
+    total: dict[str, np.ndarray]
     categories: np.ndarray
     asked: int
 
@@ -39,9 +49,10 @@ def count_pairs(found: Findings, codes: Codes) -> Pairs:
     some = curves.evenly(len(codes.query), curves.PAIRS // max(1, len(codes.gallery)))
     query, gallery = (found.garments.take(rows) for rows in (codes.query_rows[some], codes.gallery_rows))
     apart, levels = hamming(codes.query[some], codes.gallery), found.config["hash"]["bits"] + 1
-    relevant, total = {}, np.empty(0)
+    relevant, total = {}, {}
     for name, truth in truths(query, gallery).items():
-        relevant[name], total = distance_histograms(apart, truth.relevant(slice(None)), levels)
+        known = (truth.query[:, None] >= 0) & (truth.gallery >= 0)
+        relevant[name], total[name] = distance_histograms(apart, truth.relevant(slice(None)), levels, known)
     return Pairs(relevant, total, query.column("category"), len(codes.query))
 
 
@@ -49,7 +60,7 @@ def retrieval(pairs: Pairs | None) -> list[Block]:
     """Precision and recall by category within each Hamming radius."""
     if pairs is None:
         return [NO_CODES]
-    relevant, total = pairs.relevant["category"], pairs.total
+    relevant, total = pairs.relevant["category"], pairs.total["category"]
     areas = list(curves.areas(relevant, total, pairs.categories).items())
     if not areas:
         return [Text("Left out: no query has a garment of its category in the gallery.", note=True)]
@@ -66,14 +77,18 @@ def retrieval(pairs: Pairs | None) -> list[Block]:
     return [Figure("precision-recall.svg", figures.precision_recall(drawn), caption + pairs.part)]
 
 
-def distances(pairs: Pairs | None) -> list[Block]:
-    """How far apart codes are that belong together, and those that do not."""
+def distances(pairs: Pairs | None, metrics: Mapping[str, float]) -> list[Block]:
+    """How far apart codes are that belong together, and those that do not; how much their bits say."""
     if pairs is None:
         return [NO_CODES]
-    same = pairs.relevant["category"].sum(axis=0)
-    counts = {"other category": pairs.total.sum(axis=0) - same, "same category": same}
-    if "item" in pairs.relevant:
-        counts["same item"] = pairs.relevant["item"].sum(axis=0)
-    means = [f"{name} {curves.mean_distance(found):.1f}" for name, found in counts.items() if found.any()]
+    panels = []
+    for name, relevant in pairs.relevant.items():
+        same = relevant.sum(axis=0)
+        panels.append({f"other {name}": pairs.total[name].sum(axis=0) - same, f"same {name}": same})
+    counted = [(name, found) for panel in panels for name, found in panel.items() if found.any()]
+    means = [f"{name} {curves.mean_distance(found):.1f}" for name, found in counted]
     caption = f"Pairs of a query and a gallery garment by their distance. Mean distances in bits: {', '.join(means)}."
-    return [Figure("distances.svg", figures.hamming(counts), caption + pairs.part)]
+    figure = Figure("distances.svg", figures.hamming(panels), caption + pairs.part)
+    rows = [[title, f"{metrics[f'codes/{name}']:{form}}", what] for name, (title, form, what) in BITS.items()
+            if f"codes/{name}" in metrics]  # fmt: skip
+    return [figure, *([Table(["bits of the gallery's codes", "", ""], rows)] if rows else [])]

@@ -44,7 +44,7 @@ def sections(found: Findings) -> list[Section]:
         Section("learning", "Learning curves", learning(found)),
         Section("confusion", "Confusion of categories", confusion(found)),
         Section("retrieval", "Precision and recall of the codes", retrieval(pairs)),
-        Section("distances", "Hamming distances", distances(pairs)),
+        Section("distances", "Hamming distances", distances(pairs, found.metrics)),
         Section("confidence", "Confidence", confidence(found)),
         Section("sheets", "Best, typical and worst queries", judged(found)),
         Section("settings", "Settings and environment", settings(found)),

@@ -7,6 +7,8 @@ from typing import Any
 ROWS = {  # of every score table
     "code": "Hamming distance between the codes, over the whole gallery; ties count by their exact expectation.",
     "float": "Exact Euclid between the same model's embeddings, over the whole gallery.",
+    "lsh": "Hamming distance between as many bits of random hyperplanes through the mean embedding; ties as in code.",
+    "itq": "Hamming distance between as many bits of iterative quantisation of the embeddings; ties as in code.",
     "predicted_category": "No code: garments that are seen as the same category come first, in any order.",
     "colour_histogram": "No network: 4 × 4 × 4 colours of the crop are compared.",
     "raw_pixels": "No network: the crops are shrunk to 8 × 8 and compared.",

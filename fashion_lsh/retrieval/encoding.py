@@ -76,7 +76,11 @@ class Encoded(NamedTuple):
 @torch.inference_mode()
 def encode(model: Model, images: Tensor) -> Encoded:
     """(B, 3, S, S) uint8 crops -> Encoded, in one forward."""
-    answer = model(images.to(model.device))
+    return as_arrays(model, model(images.to(model.device)))
+
+
+def as_arrays(model: Model, answer: Answers) -> Encoded:
+    """What the model's forward gave for B pictures -> Encoded."""
     codes = None if answer.activations is None else pack(answer.activations.float().cpu(), model.threshold)
     masses = model.masses(answer.logits.float())
     return Encoded(masses.cpu().numpy(), codes, answer.embedding.float().cpu().numpy())

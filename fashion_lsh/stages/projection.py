@@ -1,4 +1,4 @@
-"""Features made shorter with little loss."""
+"""Features made shorter, or into bits, by fixed directions."""
 
 import torch
 from torch import Tensor
@@ -28,42 +28,56 @@ def principal_axes(features: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def hyperplanes(dimensions: int, bits: int, seed: int) -> Tensor:
-    """Random hyperplanes through 0: the signs of two vectors on them differ as their angle does.
+    """Normals of random hyperplanes: two features lie on one side of one with a chance of 1 - angle/π.
 
     M. Charikar: Similarity Estimation Techniques from Rounding Algorithms, STOC 2002, section 3.
 
+    Args:
+        dimensions: D, the length of a feature.
+        bits: hyperplanes; a bit is 1 on the side that the normal points to.
+        seed: of the draw.
+
     Returns:
-        (dimensions, bits) float32, standard normal, by the seed alone.
+        (D, bits) float32, standard normal.
+
+    Raises:
+        ValueError: `dimensions` or `bits` is below 1.
     """
+    if min(dimensions, bits) < 1:
+        raise ValueError(f"{dimensions=}, {bits=}: give at least 1 of each")
     return torch.randn(dimensions, bits, generator=torch.Generator().manual_seed(seed))
 
 
 def itq(features: Tensor, bits: int, seed: int = 0, rounds: int = 50) -> tuple[Tensor, Tensor]:
-    """Principal axes turned so that the signs on them lose least: iterative quantisation.
+    """Iterative quantisation: the principal axes, turned so that features lie as near to their signs as they can.
 
-    Y. Gong, S. Lazebnik: Iterative Quantization: A Procrustean Approach to Learning Binary Codes, CVPR 2011, section 3.
+    From a random rotation R on, each round takes the signs B of the turned features VR, and then the R that brings VR
+    nearest to B (orthogonal Procrustes). Y. Gong, S. Lazebnik: Iterative Quantization: A Procrustean Approach to
+    Learning Binary Codes, CVPR 2011, section 2.2; with A. Gordo, F. Perronnin, TPAMI 2013.
 
     Args:
         features: (N, D) float.
-        bits: 1 to D.
-        seed: of the turn that is begun with.
-        rounds: of signs and turn in turn.
+        bits: length of a code, 1 to D.
+        seed: of the first rotation.
+        rounds: how often.
 
     Returns:
-        The mean, (D,) float32, and the planes, (D, bits) float32, orthonormal.
+        The centre, (D,) float32, and the planes as columns, (D, bits) float32, orthonormal: a bit is 1 where
+        (features - centre) @ planes is above 0.
 
     Raises:
-        ValueError: there are more bits than dimensions, or see `principal_axes`.
+        ValueError: more bits than dimensions, or features that have no axes (see `principal_axes`).
     """
     if bits > features.shape[1]:
         raise ValueError(
-            f"hash.bits={bits}: ITQ gives {features.shape[1]} bits at most, one for each number of the embedding; "
-            "give fewer, or a longer embedding (hash.embedding_dim), or hash=lsh"
+            f"{bits=} of features of length {features.shape[1]}: iterative quantisation has one bit an axis at most, "
+            f"give up to {features.shape[1]} bits, longer features, or take random hyperplanes"
         )
     centre, axes = principal_axes(features, bits)
-    projected = (features - centre) @ axes
+    short = (features.float() - centre) @ axes  # (N, bits)
     turn, _ = torch.linalg.qr(hyperplanes(bits, bits, seed))
     for _ in range(rounds):
-        left, _, right = torch.linalg.svd(torch.where(projected @ turn > 0, 1.0, -1.0).T @ projected)
-        turn = (left @ right).T
+        signs = torch.where(short @ turn > 0, 1.0, -1.0)
+        left, _, right = torch.linalg.svd(short.T @ signs)
+        turn = left @ right
     return centre, axes @ turn

@@ -15,6 +15,7 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.evaluation import protocol, scores
+from fashion_lsh.evaluation.bits import quantisation_error
 from fashion_lsh.evaluation.protocol import (
     Pictures,
     encode_all,
@@ -22,12 +23,11 @@ from fashion_lsh.evaluation.protocol import (
     end_to_end,
     evaluate,
     own_search,
-    reference_metrics,
-    reference_rows,
     timed_hits,
     truths,
 )
 from fashion_lsh.evaluation.references import REFERENCES
+from fashion_lsh.evaluation.rows import code_pairs, reference_metrics, reference_rows
 from fashion_lsh.evaluation.scores import Truth
 from fashion_lsh.evaluation.ties import tied_average_precision, tied_precision, tied_recall
 from fashion_lsh.retrieval.encoding import Encoded, encode
@@ -156,7 +156,7 @@ def random_in_closed_form(relevant: int, rows: int) -> list[float]:
 def test_the_random_row_is_the_closed_form() -> None:
     query, gallery = pictures(0, 12), pictures(1, 150)
     for truth in truths(query.catalogue, gallery.catalogue).values():
-        row = reference_rows(query, gallery, truth)["random"]
+        row = reference_rows(query, gallery, truth, {})["random"]
         for number, relevant in enumerate(truth.totals.tolist()):
             ours = [row[name][number] for name in ("map@100", "recall@1", "recall@10", "precision@10")]
             assert ours == pytest.approx(random_in_closed_form(relevant, 150) if relevant else [math.nan] * 4,
@@ -166,8 +166,8 @@ def test_the_random_row_is_the_closed_form() -> None:
 def test_the_other_rows_against_every_pair() -> None:
     query, gallery = pictures(0, 12), pictures(1, 150)
     truth = truths(query.catalogue, gallery.catalogue)["category"]
-    rows = reference_rows(query, gallery, truth)
-    assert list(rows) == ["random", "predicted_category", "float", "code", "colour_histogram"]
+    rows = reference_rows(query, gallery, truth, code_pairs(query.encoded, gallery.encoded, BITS))
+    assert list(rows) == ["random", "predicted_category", "float", "code", "lsh", "colour_histogram"]
     everything = [[True] * 150] * 12
     seen = [[int(asked != filed) for filed in gallery.encoded.predicted] for asked in query.encoded.predicted]
     assert_same(rows["predicted_category"], by_level(seen, everything, truth))
@@ -183,18 +183,20 @@ def test_the_other_rows_against_every_pair() -> None:
 
 def test_reference_metrics_are_means_named_by_row_and_truth() -> None:
     query, gallery = pictures(0, 12), pictures(1, 150)
-    metrics, kept = reference_metrics(query, gallery)
-    names = ("random", "predicted_category", "float", "code", "colour_histogram")
+    metrics, kept = reference_metrics(query, gallery, BITS)
+    names = ("random", "predicted_category", "float", "code", "lsh", "colour_histogram")
     kinds = [
         f"{truth}/{score}{end}" for truth in ("category", "item") for score in SCORES for end in ("", "_low", "_high")
     ]
-    assert set(metrics) == {f"rows/{row}/{kind}" for row in names for kind in kinds}
+    assert {name for name in metrics if name.startswith("rows/")} == {
+        f"rows/{row}/{kind}" for row in names for kind in kinds
+    }
     assert all(metrics[name] >= metrics[f"{name}_low"] for name in metrics if f"{name}_low" in metrics)
     truth = truths(query.catalogue, gallery.catalogue)["item"]
-    mean = np.nanmean(reference_rows(query, gallery, truth)["float"]["recall@1"])
+    mean = np.nanmean(reference_rows(query, gallery, truth, {})["float"]["recall@1"])
     assert metrics["rows/float/item/recall@1"] == pytest.approx(mean)
-    assert {name.split("/")[1] for name in kept} == {"float", "code"}
-    assert len(kept) == 2 * 3
+    assert {name.split("/")[1] for name in kept} == {"float", "code", "lsh"}
+    assert len(kept) == 3 * 3
     assert all(np.nanmean(values) == pytest.approx(metrics[name], abs=1e-6) for name, values in kept.items())
 
 
@@ -213,8 +215,8 @@ def test_what_is_lost_counts_and_is_never_found() -> None:
 def test_a_query_in_which_nothing_was_found_scores_0_in_every_row() -> None:
     query, gallery = pictures(0, 12), pictures(1, 150)
     nobody = replace(query, encoded=query.encoded.unseen(np.ones(12, bool)))
-    metrics, _ = reference_metrics(nobody, gallery)
-    assert set(metrics.values()) == {0.0}
+    metrics, _ = reference_metrics(nobody, gallery, BITS)
+    assert {value for name, value in metrics.items() if name.startswith("rows/")} == {0.0}
 
 
 def _first_rows(queries: int, count: int) -> Hits:
@@ -222,7 +224,7 @@ def _first_rows(queries: int, count: int) -> Hits:
 
 
 def test_without_a_hash_layer_there_is_no_code_row() -> None:
-    metrics, _ = reference_metrics(pictures(0, 5, None), pictures(1, 20, None))
+    metrics, _ = reference_metrics(pictures(0, 5, None), pictures(1, 20, None), None)
     assert {name.split("/")[1] for name in metrics} == {"random", "predicted_category", "float", "colour_histogram"}
 
 
@@ -320,10 +322,19 @@ def test_a_part_is_encoded_in_the_order_of_its_catalogue(make_data: Callable[...
             np.testing.assert_allclose(part.references[name][[row]], describe(torch.from_numpy(crop)), atol=1e-6)
 
 
+def test_the_rounding_of_a_part_is_the_mean_over_its_pictures(make_data: Callable[..., GarmentData]) -> None:
+    data, model = make_data(batch_size=4), Fake()
+    part = encode_part(model, data, "val")
+    answers = [model(batch.images).activations for batch in make_data(batch_size=1).loader("val")]
+    assert len(answers) == len(part.catalogue)
+    assert part.rounding == pytest.approx(np.mean([quantisation_error(one, 0.5) for one in answers]), abs=1e-6)
+
+
 @pytest.mark.parametrize("bits", [BITS, None])
 def test_batches_of_any_size_encode_alike(bits: int | None, make_data: Callable[..., GarmentData]) -> None:
     parts = [encode_all(Fake(bits), make_data(batch_size=size).loader("query")) for size in (1, 4, 100)]
-    for encoded, looks in parts[1:]:
+    for encoded, looks, rounding in parts[1:]:
+        assert rounding == (None if bits is None else pytest.approx(parts[0][2], abs=1e-6))
         np.testing.assert_allclose(encoded.embeddings, parts[0][0].embeddings, atol=1e-5)
         assert np.array_equal(encoded.predicted, parts[0][0].predicted)
         assert (encoded.codes is None) == (bits is None)

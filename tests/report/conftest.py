@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.evaluation.bits import quality
 from fashion_lsh.evaluation.protocol import truths
 from fashion_lsh.evaluation.results import intervals, means, query_table, write_queries
 from fashion_lsh.evaluation.scores import of_hits
@@ -104,6 +105,7 @@ def _answered(run: Run, garments: Catalogue, bits: int | None, label: str) -> No
         if bits
         else {}
     )
+    said = quality(codes["gallery_codes"], bits)._asdict() if bits else {}
     ids = {f"{part}_ids": rows.column("id").astype(str) for part, rows in (("query", query), ("gallery", gallery))}
     np.savez_compressed(run.path / "codes.npz", **codes, **ids)
     plain = {"query/accuracy": float((predicted == query.column("category")).mean()), "query/top5_accuracy": 0.9,
@@ -111,4 +113,5 @@ def _answered(run: Run, garments: Catalogue, bits: int | None, label: str) -> No
              "speed/search_ms": 0.25, "speed/search_ms_p95": 0.5, "speed/end_to_end_ms": 4.0}  # fmt: skip
     rows_of = means("rows/random", scores) | means("rows/hamming_all", scores)
     ends = intervals("query", scores, query.column("item"))
+    plain |= {f"codes/{name}": value for name, value in said.items()}
     run.write_json("metrics.json", plain | means("query", scores) | ends | rows_of)

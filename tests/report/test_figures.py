@@ -71,7 +71,7 @@ def drawn() -> dict[str, bytes]:
         "learning": figures.learning({"train/loss": points, "val/accuracy": points[1:]}),
         "losses": figures.learning({"train/loss": points}),
         "precision": figures.precision_recall({"mean of all queries": curve, "best category": curve}),
-        "hamming": figures.hamming({"other category": np.array([1, 5, 2]), "same category": np.zeros(3, int)}),
+        "hamming": figures.hamming([{"other category": np.array([1, 5, 2]), "same category": np.zeros(3, int)}]),
         "reliability": figures.reliability(reliability(rng.random(50), rng.random(50) < 0.5)),
     }
 

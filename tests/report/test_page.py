@@ -153,7 +153,7 @@ def test_every_line_of_a_markdown_table_has_as_many_cells(make_run: MakeRun) -> 
             assert len(set(table)) == 1, line
             assert len(table) > 2
             table, tables = [], tables + 1
-    assert tables == 9
+    assert tables == 10
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,19 @@ def test_figures_are_small_and_sheets_can_be_opened(make_run: MakeRun) -> None:
         with Image.open(run.path / "report" / f"{name}.jpg") as picture:
             assert picture.format == "JPEG"
             assert picture.size[0] > 10 * 112
+
+
+def test_the_distances_of_codes_are_drawn_by_category_and_by_item_beside_what_their_bits_say(make_run: MakeRun) -> None:
+    run = make_run()
+    page = page_of(run)
+    drawn = "".join(ET.parse(run.path / "report" / "distances.svg").getroot().itertext())
+    for name in ("same category", "other category", "same item", "other item"):
+        assert name in drawn
+        assert f"{name} " in page.text
+    cells = page.of("td")
+    assert cells[cells.index("entropy") + 1] == f"{run.metrics['codes/entropy']:.3f}"
+    assert cells[cells.index("distinct codes") + 1] == f"{run.metrics['codes/distinct']:,}"
+    assert "quantisation error" not in cells  # not measured here
 
 
 def test_without_a_hash_layer_the_sections_on_codes_say_so(make_run: MakeRun) -> None:

@@ -1,0 +1,38 @@
+"""Tie-aware scores of made-up codes at size, one thread: python -m benchmarks.ties --queries 10000 --gallery 100000."""
+
+import argparse
+import time
+import tracemalloc
+
+import numpy as np
+
+from fashion_lsh.evaluation.scores import Truth, of_codes
+
+CATEGORIES = 30
+
+
+def main() -> None:
+    """Seconds of `of_codes`, and the most memory that its arrays held at once."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ties", description=__doc__)
+    for name, default in (("queries", 10_000), ("gallery", 100_000), ("bits", 64)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    asked = parser.parse_args()
+    query, gallery, truth = made(asked.queries, asked.gallery, asked.bits)
+    tracemalloc.start()
+    began = time.perf_counter()
+    scores = of_codes(query, gallery, truth, None)
+    seconds, (_, peak) = time.perf_counter() - began, tracemalloc.get_traced_memory()
+    print(f"{asked.queries:,} queries x {asked.gallery:,} codes of {asked.bits} bits: {seconds:.1f} s, "
+          f"{peak / 2**20:.0f} MiB above the start, mAP@100 {np.nanmean(scores['map@100']):.4f}")  # fmt: skip
+
+
+def made(queries: int, gallery: int, bits: int) -> tuple[np.ndarray, np.ndarray, Truth]:
+    """Random codes, (Q, W) and (N, W) uint8, of random categories."""
+    rng = np.random.default_rng(0)
+    codes = np.packbits(rng.random((queries + gallery, bits)) < 0.5, axis=1, bitorder="little")
+    categories = rng.integers(0, CATEGORIES, queries + gallery)
+    return codes[:queries], codes[queries:], Truth(categories[:queries], categories[queries:])
+
+
+if __name__ == "__main__":
+    main()
