@@ -78,9 +78,10 @@ def main(cfg: DictConfig) -> float:
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
             boxes, seen = judged(detector, scenes, query, data.found) if detector else ({}, [])
             looks = detector if data.crop == "detected" else None
-            further = reference_metrics(query, gallery) | end_to_end(searcher, data, looks) | facts | boxes
+            references, kept = reference_metrics(query, gallery)
+            further = references | end_to_end(searcher, data, looks) | facts | boxes
             further |= score_crops(model, data, search, settings["crop"]["tested"])
-            run.write_results(query, results, further)
+            run.write_results(query, results, further, kept)
             publish(board, run.metrics, query, data.categories, sheet, seen)
     finish(run)
     log.info("\n%s\n\n%s", describe(run.scores, settings, search.label), run.closing)

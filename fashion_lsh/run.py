@@ -20,16 +20,19 @@ from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.boxes import find_all
 from fashion_lsh.evaluation.protocol import Pictures, Results
+from fashion_lsh.evaluation.queries import own_scores, packed, with_queries
 from fashion_lsh.evaluation.results import write_queries
+from fashion_lsh.evaluation.scores import Scores
 from fashion_lsh.files import alone, check_writable, point, written
 from fashion_lsh.keys import portable, run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
 from fashion_lsh.runlog import logged_to
+from fashion_lsh.settings import resolve
 from fashion_lsh.stages.checkpoints import load
 from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.detector import Detector
-from fashion_lsh.stages.hasher import Hasher
+from fashion_lsh.stages.stage import Stage
 
 log = logging.getLogger(__name__)
 
@@ -140,12 +143,13 @@ class Run:
         """Where its gallery is filed."""
         return self.path / "index"
 
-    def model(self) -> Hasher | Classifier:
-        """The fitted model that answers: the Hasher, or with hash=none the Classifier."""
+    def model(self) -> Stage:
+        """The fitted model that answers: what gives its codes, or with hash=none the Classifier."""
         config = self.config
         if config["hash"] is None:
             return load(Classifier, self.path / "classifier.ckpt", config["trainer"]["accelerator"])
-        return load(Hasher, self.path / "hasher.ckpt", config["trainer"]["accelerator"])
+        kind: type[Stage] = resolve(config["hash"]["_target_"])
+        return load(kind, self.path / "hasher.ckpt", config["trainer"]["accelerator"])
 
     def detector(self) -> Detector | None:
         """The fitted detector; None where crops are cut out otherwise."""
@@ -216,14 +220,18 @@ class Run:
         data = self.config["data"]
         return open_source(data["source"], data["root"], data["split_seed"])
 
-    def write_results(self, query: Pictures, results: Results, further: Mapping[str, float]) -> None:
-        """Write codes.npz, queries.parquet, and last metrics.json: its being there says that the run is finished."""
+    def write_results(self, query: Pictures, results: Results, further: Mapping[str, float], kept: Scores) -> None:
+        """Write codes, scores, queries, and last metrics.json: its being there says that the run is finished.
+
+        `further` are metrics beside those of the results, `kept` the (Q,) scores of other rows that tables compare.
+        """
         encoded, gallery = query.encoded, self.gallery(self.model().fingerprint())
         arrays = {"query_ids": query.catalogue.column("id"), "gallery_ids": gallery.catalogue.column("id")}
         if encoded.codes is not None and gallery.codes is not None:
             arrays |= {"query_codes": encoded.codes, "gallery_codes": gallery.codes}
-        with written(self.path / "codes.npz") as draft, draft.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **{name: _plain(values) for name, values in arrays.items()})
+        self._write_arrays("codes.npz", arrays)
+        own = {name: values for name, values in own_scores(results.queries).items() if name in results.metrics}
+        self._write_arrays("scores.npz", own | kept)
         write_queries(self.path / QUERIES, results.queries)
         self.write_json("metrics.json", results.metrics | dict(further))
 
@@ -232,10 +240,18 @@ class Run:
         if not self._job or not self.metrics or (self._job.exists() and not self.config["fresh"]):
             return
         about = json.loads((self.path / "environment.json").read_text())
-        split = Catalogue.open(self.path / "split.parquet").checksum[:8]
-        made = {"settings": portable(self.config), "data": split, "environment": about, "metrics": self.metrics}
+        split = Catalogue.open(self.path / "split.parquet")
+        made = {"settings": portable(self.config), "data": split.checksum[:8], "environment": about}
         with written(self._job) as draft:
-            draft.write_text(json.dumps(made, indent=1))
+            draft.write_text(with_queries(made | {"metrics": self.metrics}, self._packed(split)))
+
+    def _packed(self, split: Catalogue) -> dict[str, str]:
+        """The scores of its queries, small; none where it was made before they were kept."""
+        kept = self.path / "scores.npz"
+        if not kept.exists():
+            return {}
+        with np.load(kept, allow_pickle=False) as scores:
+            return packed(split.take(split.rows("query")), dict(scores))
 
     def add_search(self, label: str, results: Results) -> None:
         """Put another search setting beside the run's own: its means as the row `label`, its queries as rows.
@@ -248,6 +264,10 @@ class Run:
         with alone(self.path):
             write_queries(self.path / QUERIES, results.queries)
             self.write_json("metrics.json", self.metrics | renamed)
+
+    def _write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        with written(self.path / name) as draft, draft.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **{key: _plain(values) for key, values in arrays.items()})
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one JSON file of the folder."""

@@ -8,13 +8,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
+HASHER = "fashion_lsh.stages.hasher.Hasher"  # whose settings an experiment may have
 Batches = PositiveInt | Annotated[float, Field(gt=0, le=1)]  # a number of them, or a share
 
 
 def meant(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """hash=none stays none, though an experiment may say how long the layer learns that is not there."""
+    """An experiment may say how a hash layer learns: it says nothing of hash=none, nor of one that never learns."""
     layer = settings["hash"]
-    return {**settings, "hash": layer if layer and "_target_" in layer else None}
+    if not layer or "_target_" not in layer:
+        return {**settings, "hash": None}
+    known = inspect.signature(resolve(layer["_target_"])).parameters
+    learning = inspect.signature(resolve(HASHER)).parameters
+    return {**settings, "hash": {name: value for name, value in layer.items() if name in known or name not in learning}}
 
 
 PLAIN: dict[str, Any] = {  # settings that go to no constructor of ours

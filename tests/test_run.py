@@ -23,6 +23,7 @@ from torch import nn
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import Results, encode_part, evaluate
+from fashion_lsh.evaluation.queries import unpacked
 from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
@@ -43,6 +44,7 @@ STAGE = {
     "label_smoothing": 0.1, "seed": 0,
     "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
 }  # fmt: skip
+LAYER = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "items": 0.0}
 SHORTLIST = Search("shortlist", 1, 200, **PLAIN)
 
 
@@ -70,7 +72,8 @@ def settings(tmp_path: Path, drawn: Path) -> dict[str, Any]:
         "data": {"source": "folder", "root": str(drawn), "split_seed": 0, "workers": 0, "image_size": 32,
                  "crop": "annotated"},
         "detector": None, "scenes": None,
-        "classifier": dict(STAGE), "hash": {**STAGE, "bits": 7, "embedding_dim": None},
+        "classifier": dict(STAGE),
+        "hash": {"_target_": "fashion_lsh.stages.hasher.Hasher", **STAGE, **LAYER},
         "search": {"distance": "shortlist", "probes": 1, "shortlist": 200},
         "trainer": {"accelerator": "cpu"}, "logger": {"project": None, "tags": []},
     }  # fmt: skip
@@ -83,7 +86,7 @@ def changed(settings: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 def hasher(seed: int = 0) -> Hasher:
     torch.manual_seed(seed)
-    return Hasher(**STAGE, categories=CATEGORIES, bits=7, embedding_dim=None).eval()  # type: ignore[arg-type]
+    return Hasher(**STAGE, categories=CATEGORIES, **LAYER).eval()  # type: ignore[arg-type]
 
 
 def classifier(seed: int = 0) -> Classifier:
@@ -99,7 +102,8 @@ def finished(settings: dict[str, Any], data: GarmentData) -> Run:
     gallery = encode_part(hasher(), data, "gallery")
     Gallery.filed(hasher(), gallery.encoded, gallery.catalogue).save(run.gallery_folder)
     query = encode_part(hasher(), data, "query")
-    run.write_results(query, searched(run, data, SHORTLIST), {"rows/random/category/map@100": 0.3})
+    kept = {"rows/code/category/map@100": np.linspace(0, 1, len(query.catalogue), dtype=np.float32)}
+    run.write_results(query, searched(run, data, SHORTLIST), {"rows/random/category/map@100": 0.3}, kept)
     return run
 
 
@@ -353,6 +357,39 @@ def test_a_finished_run_has_its_codes_queries_and_scores(settings: dict[str, Any
     assert run.metrics["query/count"] == len(query.catalogue)
 
 
+def test_scores_of_each_query_are_kept_and_their_means_are_the_metrics(
+    settings: dict[str, Any], data: GarmentData, tmp_path: Path
+) -> None:
+    settings = {**settings, "jobs": str(tmp_path / "jobs")}
+    run = finished(settings, data)
+    with np.load(run.path / "scores.npz", allow_pickle=False) as arrays:
+        scores = dict(arrays)
+    own = {"query/accuracy", "query/category/map@100", "query/item/map@100", "query/item/recall@10"}
+    assert set(scores) == own | {"rows/code/category/map@100"}
+    assert all(values.dtype == np.float32 and len(values) == run.metrics["query/count"] for values in scores.values())
+    for name in own:
+        assert np.nanmean(scores[name]) == pytest.approx(run.metrics[name], abs=1e-6)
+    run.keep_job()
+    [job] = (tmp_path / "jobs").iterdir()
+    kept = unpacked(json.loads(job.read_text())["queries"])
+    assert set(kept.scores) == set(scores)
+    for name, values in scores.items():
+        assert kept.scores[name] == pytest.approx(values, abs=1e-5, nan_ok=True)
+    items = data.catalogue.take(data.rows("query")).column("item")
+    assert np.array_equal(items[kept.groups], items)
+
+
+def test_a_run_that_kept_no_scores_of_queries_has_a_job_without(
+    settings: dict[str, Any], data: GarmentData, tmp_path: Path
+) -> None:
+    settings = {**settings, "jobs": str(tmp_path / "jobs")}
+    run = finished(settings, data)
+    (run.path / "scores.npz").unlink()
+    run.keep_job()
+    [job] = (tmp_path / "jobs").iterdir()
+    assert "queries" not in json.loads(job.read_text())
+
+
 def test_scores_are_written_last(settings: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: Any) -> None:
         raise OSError("no space")
@@ -369,7 +406,7 @@ def test_a_run_without_a_hash_layer_is_answered_by_its_classifier(settings: dict
     assert isinstance(run.model(), Classifier)
     gallery, query = (encode_part(classifier(), data, part) for part in ("gallery", "query"))
     Gallery.filed(classifier(), gallery.encoded, gallery.catalogue).save(run.gallery_folder)
-    run.write_results(query, searched(run, data, Search("euclidean", 1, 200, **PLAIN)), {})
+    run.write_results(query, searched(run, data, Search("euclidean", 1, 200, **PLAIN)), {}, {})
     with np.load(run.path / "codes.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {"query_ids", "gallery_ids"}
 

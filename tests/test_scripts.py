@@ -39,7 +39,7 @@ def runs(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_is_one_whole_folder(runs: Path) -> None:
     run = runs / "latest"
     names = "config.yaml environment.json split.parquet skipped.csv stages.json classifier.ckpt hasher.ckpt index"
-    names += " queries.parquet codes.npz metrics.json sheet.png train.log logs report"
+    names += " queries.parquet codes.npz scores.npz metrics.json sheet.png train.log logs report"
     assert {path.name for path in run.iterdir()} == set(names.split())
     metrics = json.loads((run / "metrics.json").read_text())
     assert all(isinstance(value, int | float) for value in metrics.values())
@@ -144,6 +144,9 @@ def test_unseen_categories_are_searched_scored_reported_and_asked(
     metrics = json.loads((run / "metrics.json").read_text())
     assert not [name for name in metrics if "accuracy" in name and name.startswith("query/")]
     assert metrics["query/category/map@100"] == metrics["query/category/map@100_macro"] == 1  # all are squares
+    with np.load(run / "scores.npz") as scores:
+        assert "query/category/map@100" in scores
+        assert "query/accuracy" not in scores
     assert set(pq.read_table(run / "queries.parquet")["predicted"].to_pylist()) <= {"circle", "cross"}
     report = (run / "report" / "report.md").read_text()
     assert "trained 2: circle, cross; searched, never trained 1: square" in report

@@ -16,7 +16,7 @@ from fashion_lsh.catalogue.found import Choice, Found
 from fashion_lsh.catalogue.leaks import check_disjoint, tell_leaks, without_leaks
 from fashion_lsh.catalogue.sampler import EpochSampler
 from fashion_lsh.catalogue.sources import Source, open_source
-from fashion_lsh.catalogue.splits import check_parts, split
+from fashion_lsh.catalogue.splits import apart, check_parts, split
 from fashion_lsh.catalogue.unseen import LEARNT, apart_by_category
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -126,6 +126,11 @@ class GarmentData(pl.LightningDataModule):
         return self.catalogue.labels(self.categories)
 
     @cached_property
+    def items(self) -> np.ndarray:
+        """(N,) int64: equal where rows show one item; a row whose item is not known has a number of its own."""
+        return apart(self.catalogue.column("item"))
+
+    @cached_property
     def crop_boxes(self) -> np.ndarray:
         """(N, 4) float32: what is cut out for each row; NaN: the whole picture.
 
@@ -180,9 +185,11 @@ class GarmentData(pl.LightningDataModule):
         every = self.catalogue.rows(self.searched if part == "gallery" else part)
         return self.catalogue.take(np.setdiff1d(every, self.rows(part)))
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self, pairs: bool = False) -> DataLoader[Any]:
+        """Augmented training pictures; `pairs`: each beside another of its item, or seen anew."""
         rows = self.rows("train")
-        sampler = EpochSampler(rows, self.seed, self.epoch_pictures, self.labels[rows] if self.balanced else None)
+        labels, items = self.labels[rows] if self.balanced else None, self.items[rows] if pairs else None
+        sampler = EpochSampler(rows, self.seed, self.epoch_pictures, labels, items)
         return self._loader(self._crops(augment=True), sampler, drop_last=len(sampler) > self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -202,8 +209,8 @@ class GarmentData(pl.LightningDataModule):
 
     def _crops(self, augment: bool) -> Garments:
         return Garments(
-            self.source, self.catalogue.column("picture"), self.labels, self.crop_boxes, self.margin, self.image_size,
-            self.jitter, self.least_area, self.seed if augment else None,
+            self.source, self.catalogue.column("picture"), self.labels, self.items, self.crop_boxes, self.margin,
+            self.image_size, self.jitter, self.least_area, self.seed if augment else None,
         )  # fmt: skip
 
     def _loader(

@@ -13,20 +13,22 @@ from fashion_lsh.catalogue.sources import Source
 
 
 class Batch(NamedTuple):
-    """images (B, 3, S, S) uint8; labels (B,) int64, positions in the list of categories; rows (B,) int64."""
+    """images (B, 3, S, S) uint8; labels (B,) int64, positions in the list of categories; rows (B,) int64; items (B,)
+    int64, equal where two rows show one item."""
 
     images: Tensor
     labels: Tensor
     rows: Tensor
+    items: Tensor
 
 
 @dataclass(frozen=True)
-class Garments(Dataset[tuple[np.ndarray, int, int]]):
+class Garments(Dataset[tuple[np.ndarray, int, int, int]]):
     """Crops by (row, epoch): what is drawn for a picture depends on these and the seed alone.
 
     Attributes:
         source: of the pictures; pictures: (N,) str, their keys.
-        labels: (N,) int64; boxes: (N, 4) float32 xyxy, what is cut out, NaN: the whole picture.
+        labels, items: (N,) int64; boxes: (N, 4) float32 xyxy, what is cut out, NaN: the whole picture.
         margin, size, jitter, least_area: see GarmentData.
         seed: what augmentation is drawn by; None: there is none.
     """
@@ -34,6 +36,7 @@ class Garments(Dataset[tuple[np.ndarray, int, int]]):
     source: Source
     pictures: np.ndarray
     labels: np.ndarray
+    items: np.ndarray
     boxes: np.ndarray
     margin: float
     size: int
@@ -41,15 +44,15 @@ class Garments(Dataset[tuple[np.ndarray, int, int]]):
     least_area: float
     seed: int | None
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, int, int]:
-        """(row, epoch) -> ((S, S, 3) uint8, label, row)."""
+    def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, int, int, int]:
+        """(row, epoch) -> ((S, S, 3) uint8, label, row, item)."""
         row, epoch = key
         picture, box = self.source.picture(self.pictures[row]), self.boxes[row]
         if self.seed is None:
             crop = cut(picture, box, self.margin, self.size)
         else:
             crop = self._augmented(picture, box, np.random.default_rng([self.seed, epoch, row]))
-        return crop, int(self.labels[row]), row
+        return crop, int(self.labels[row]), row, int(self.items[row])
 
     def _augmented(self, picture: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Box moved and cut, mirrored half of the time, brightness and contrast changed."""
@@ -73,8 +76,8 @@ def relit(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return table[picture]
 
 
-def collate(samples: list[tuple[np.ndarray, int, int]]) -> Batch:
+def collate(samples: list[tuple[np.ndarray, int, int, int]]) -> Batch:
     """Samples to one batch."""
-    crops, labels, rows = zip(*samples, strict=True)
+    crops, *numbers = zip(*samples, strict=True)
     images = torch.from_numpy(np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2)))
-    return Batch(images, torch.tensor(labels), torch.tensor(rows))
+    return Batch(images, *(torch.tensor(each) for each in numbers))

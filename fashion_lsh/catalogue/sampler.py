@@ -5,19 +5,31 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
+ANEW = 2**31  # added to the epoch of a picture that comes beside itself: it is augmented otherwise
+
 
 class EpochSampler(Sampler[tuple[int, int]]):
     """Keys (row, epoch) in an order that depends on seed and epoch alone, so that a resumed run goes on exactly.
 
     Args:
-        rows: (n,) what to draw from.
+        rows: (n,) what to draw from, ascending.
         seed: of the order.
         count: keys an epoch; None: n. Epochs take turns through the rows: none comes twice before all came once.
         labels: (n,) give these to draw all labels equally often instead.
+        items: (n,) int, give these to have half as many drawn, each followed by another row of its item, or, where
+            there is none, by itself with another epoch.
     """
 
-    def __init__(self, rows: np.ndarray, seed: int, count: int | None = None, labels: np.ndarray | None = None) -> None:
-        self.rows, self.seed, self.count, self.labels = rows, seed, count or len(rows), labels
+    def __init__(
+        self,
+        rows: np.ndarray,
+        seed: int,
+        count: int | None = None,
+        labels: np.ndarray | None = None,
+        items: np.ndarray | None = None,
+    ) -> None:
+        self.rows, self.seed, self.labels, self.items = rows, seed, labels, items
+        self.count = max(1, (count or len(rows)) // (1 if items is None else 2))  # that are drawn
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -25,11 +37,17 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count
+        return self.count * (1 if self.items is None else 2)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         drawn = self._rounds() if self.labels is None else self._balanced(self.labels)
-        return iter([(int(row), self.epoch) for row in drawn])
+        if self.items is None:
+            return iter([(int(row), self.epoch) for row in drawn])
+        pairs = zip(drawn, self._partners(self.items, drawn), strict=True)
+        return iter([
+            key for row, other in pairs
+            for key in ((int(row), self.epoch), (int(other), self.epoch + ANEW * int(other == row)))
+        ])  # fmt: skip
 
     def _rounds(self) -> np.ndarray:
         first = self.epoch * self.count
@@ -46,3 +64,13 @@ class EpochSampler(Sampler[tuple[int, int]]):
             places = np.flatnonzero(drawn_labels == label)
             chosen[places] = rng.choice(self.rows[labels == label], len(places))
         return chosen
+
+    def _partners(self, items: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        """(n,) another row of each one's item, by chance; a row that is alone is its own."""
+        order = np.argsort(items, kind="stable")  # rows of one item side by side
+        _, first, size = np.unique(items[order], return_index=True, return_counts=True)
+        group = np.repeat(np.arange(len(size)), size)  # of each place in the order
+        place = np.argsort(order)[np.searchsorted(self.rows, drawn)]
+        first, size = first[group[place]], size[group[place]]
+        step = 1 + np.random.default_rng([self.seed, self.epoch, 1]).integers(np.maximum(size - 1, 1))
+        return np.asarray(self.rows[order[first + (place - first + step) % size]])

@@ -13,6 +13,7 @@ from fashion_lsh.catalogue.datamodule import GarmentData, Part
 from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.evaluation import scores as scoring
 from fashion_lsh.evaluation.boxes import Finder
+from fashion_lsh.evaluation.queries import row_scores
 from fashion_lsh.evaluation.references import REFERENCES
 from fashion_lsh.evaluation.results import (
     by_shared_garment,
@@ -88,12 +89,16 @@ def evaluate(searcher: Searcher, query: Pictures, lost: Catalogue | None = None)
     return Results(metrics, table, hits)
 
 
-def reference_metrics(query: Pictures, gallery: Pictures) -> dict[str, float]:
+def reference_metrics(query: Pictures, gallery: Pictures) -> tuple[dict[str, float], Scores]:
     """Means, with intervals, of the rows that every table has: `rows/<row>/<item or category>/<metric>`.
 
     A query in which nothing was found asks nothing, and scores 0 in each.
+
+    Returns:
+        The means, and the scores of each query that tables compare (see `row_scores`).
     """
     metrics: dict[str, float] = {}
+    kept: Scores = {}
     found = truths(query.catalogue, gallery.catalogue, gallery.lost)
     rows = {name: reference_rows(query, gallery, truth) for name, truth in found.items()}
     seen = query.encoded.predicted >= 0
@@ -103,7 +108,8 @@ def reference_metrics(query: Pictures, gallery: Pictures) -> dict[str, float]:
             for name, found in rows.items()
         }
         metrics |= means(f"rows/{row}", scores) | intervals(f"rows/{row}", scores, query.catalogue.column("item"))
-    return metrics
+        kept |= row_scores(row, scores)
+    return metrics, kept
 
 
 def encode_part(model: Model, data: GarmentData, part: Part) -> Pictures:

@@ -2,9 +2,11 @@
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from torch.nn import functional
 
+from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.stages.optim import Optim, Share
-from fashion_lsh.stages.stage import Stage
+from fashion_lsh.stages.stage import Answer, Stage
 
 
 class Classifier(Stage):
@@ -43,6 +45,10 @@ class Classifier(Stage):
 
     def head_parameters(self) -> list[nn.Parameter]:
         return list(self.head.parameters())
+
+    def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
+        """Cross-entropy of the category head, with label smoothing."""
+        return functional.cross_entropy(answer.logits, batch.labels, label_smoothing=self.hparams["label_smoothing"])
 
     def answer(self, features: Tensor) -> tuple[Tensor, None]:
         return self.head(features), None

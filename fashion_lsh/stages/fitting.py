@@ -60,16 +60,18 @@ def fit(
     if final.exists():
         log.info("%s: finished before, read from %s", stage.name, final)
         return load(type(stage), final, accelerator)
-    drafts = folder / "fitting" / stage.name
-    last, keep = drafts / "last.ckpt", _keeping(stage, drafts, patience)
-    runner = _trainer(stage, [*keep, _every(drafts)], loggers, accelerator, precision, trainer)
-    resumed = last if last.exists() else None
-    runner.fit(stage, data.train_dataloader(), data.val_dataloader(), ckpt_path=resumed, weights_only=True)
-    facts = _chosen(stage, drafts / "best.ckpt" if keep else last, keep)
+    facts: dict[str, float] = {}
+    if stage.learns:
+        drafts = folder / "fitting" / stage.name
+        last, keep = drafts / "last.ckpt", _keeping(stage, drafts, patience)
+        runner = _trainer(stage, [*keep, _every(drafts)], loggers, accelerator, precision, trainer)
+        resumed = last if last.exists() else None
+        runner.fit(stage, stage.batches(data), data.val_dataloader(), ckpt_path=resumed, weights_only=True)
+        facts = _chosen(stage, drafts / "best.ckpt" if keep else last, keep)
     stage.to(device(accelerator))  # Lightning leaves it on the CPU
     stage.facts = facts | stage.settle(data)
     save(stage, final)
-    shutil.rmtree(drafts.parent)
+    shutil.rmtree(folder / "fitting", ignore_errors=True)
     return stage.eval()
 
 

@@ -1,33 +1,36 @@
 """Stage three: a crop as a binary code."""
 
-import torch
+from typing import Any, Literal
+
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.utils.data import DataLoader
 
 from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.dataset import Batch
+from fashion_lsh.stages.coder import Coder
+from fashion_lsh.stages.contrast import contrast
+from fashion_lsh.stages.hash_losses import LOSSES, Halves, signs
 from fashion_lsh.stages.optim import Optim, Share
-from fashion_lsh.stages.projection import principal_axes
-from fashion_lsh.stages.stage import Stage
+from fashion_lsh.stages.stage import Answer
 
-PER_AXIS = 8  # pictures for each axis of a shortened embedding: the axes have settled then
+TEMPERATURE = 0.1  # of the contrast between items
 
 
-class Hasher(Stage):
-    """Backbone, hash layer and category head: linear -> sigmoid -> linear -> softmax loss.
-
-    The hash layer learns through the softmax loss alone; a bit is 1 where its activation exceeds 0.5
-    (K. Lin, H.-F. Yang, J.-H. Hsiao, C.-S. Chen: Deep Learning of Binary Hash Codes for Fast Image Retrieval,
-    CVPR Workshops 2015, section 3).
+class Hasher(Coder):
+    """Backbone, hash layer and category head: linear -> activations -> linear, with one of LOSSES.
 
     Args:
         backbone: one of BACKBONES.
         categories: names of the categories, in the order of the labels.
         bits: length of a code.
-        embedding_dim: length of the embedding: the features' first principal components (see `shorten`); None, or
-            where the features are no longer: the features.
+        embedding_dim: length of the embedding at most (see Coder).
         image_size, margin: the crops it sees (see Stage).
         frozen: the backbone stays as it starts (see Stage).
+        loss: what the hash layer learns from, one of LOSSES; `softmax` is the thesis's.
+        bihalf: split each bit of a batch in halves (see Halves), whatever the loss; codes are then signs at once.
+        items: weight of a contrast between items, on activations and on features (see `contrast`): batches then hold
+            two pictures of each item, or two views of its only one; 0: categories alone are learnt.
         epochs: passes over the training pictures.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
         head_factor: learning rate of hash layer and head, as a multiple of the backbone's.
@@ -36,11 +39,8 @@ class Hasher(Stage):
         seed: what dropout is drawn by.
 
     Raises:
-        ValueError: fewer than one bit.
+        ValueError: fewer than one bit, or too few for the loss to tell the categories apart.
     """
-
-    centre: Tensor
-    axes: Tensor
 
     def __init__(
         self,
@@ -51,6 +51,9 @@ class Hasher(Stage):
         image_size: PositiveInt,
         margin: NonNegativeFloat,
         frozen: bool,
+        loss: Literal["softmax", "ssdh", "greedyhash", "csq", "orthohash"],
+        bihalf: bool,
+        items: NonNegativeFloat,
         epochs: PositiveInt,
         lr_factor: PositiveFloat,
         head_factor: PositiveFloat,
@@ -58,48 +61,31 @@ class Hasher(Stage):
         optim: Optim,
         seed: int,
     ) -> None:
-        if bits < 1:
-            raise ValueError(f"hash.bits={bits}: give at least 1, or hash=none for no hash layer")
-        super().__init__("hasher", backbone, categories, image_size, margin, frozen)
+        super().__init__(backbone, categories, bits, embedding_dim, image_size, margin, frozen)
         self.save_hyperparameters()
-        self.bits = bits
+        self.bihalf, self.items = bihalf, items
         self.hash_layer = nn.Linear(self.backbone.feature_dim, bits)
         self.head = nn.Linear(bits, len(categories))
-        features = self.backbone.feature_dim
-        self.shortens = embedding_dim is not None and embedding_dim < features
-        length = embedding_dim if embedding_dim is not None and self.shortens else 0
-        self.register_buffer("centre", torch.zeros(features if length else 0))
-        self.register_buffer("axes", torch.eye(features, length))  # (feature_dim, D), orthonormal
+        self.loss = LOSSES[loss](bits, len(categories), label_smoothing)
+        self.threshold = self.loss.threshold
 
     def head_parameters(self) -> list[nn.Parameter]:
-        return [*self.hash_layer.parameters(), *self.head.parameters()]
+        return [*self.hash_layer.parameters(), *self.head.parameters(), *self.loss.parameters()]
 
     def answer(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        activations = self.hash_layer(features).sigmoid()
-        return self.head(activations), activations
+        outputs = self.hash_layer(features)
+        if self.bihalf:
+            outputs = Halves.apply(outputs) if self.training else signs(outputs)
+        activations = self.loss.activate(outputs)
+        return self.head(self.loss.read(activations)), activations
 
-    def embedding(self, features: Tensor) -> Tensor:
-        full = super().embedding(features)
-        return functional.normalize((full - self.centre) @ self.axes, dim=1) if self.shortens else full
+    def batches(self, data: GarmentData) -> DataLoader[Any]:
+        return data.train_dataloader(pairs=self.items > 0)
 
-    def settle(self, data: GarmentData) -> dict[str, float]:
-        facts = super().settle(data)
-        if self.shortens:
-            self.shorten(_features(self, data))
-        return facts
-
-    def shorten(self, features: Tensor) -> None:
-        """Fit the embedding to the first principal components of (N, feature_dim) features of length 1."""
-        if self.shortens:
-            centre, axes = principal_axes(features, self.axes.shape[1])
-            self.centre.copy_(centre)
-            self.axes.copy_(axes)
-
-
-@torch.inference_mode()
-def _features(stage: Hasher, data: GarmentData) -> Tensor:
-    """(N, feature_dim) features of length 1 of training pictures as they are searched, evenly chosen."""
-    stage.eval()
-    wanted = data.sample("train", PER_AXIS * stage.axes.shape[1])
-    found = [stage.backbone(batch.images.to(stage.device)).cpu() for batch in wanted]
-    return functional.normalize(torch.cat(found), dim=1)
+    def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
+        assert answer.activations is not None
+        loss = self.loss(answer.activations, answer.logits, batch.labels, batch.items)
+        if not (self.items and self.training):
+            return loss
+        relaxed = contrast(answer.activations - self.threshold, batch.items, TEMPERATURE)
+        return loss + self.items * (relaxed + contrast(answer.embedding, batch.items, TEMPERATURE))

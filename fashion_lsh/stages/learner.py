@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
+from torch.utils.data import DataLoader
 
 
 class Learner(pl.LightningModule):
@@ -13,11 +14,17 @@ class Learner(pl.LightningModule):
 
     name: str  # prefix of its metrics, and name of its checkpoint
     monitor: str | None = None  # the metric on `val` whose best epoch is kept; None: the last epoch is
+    learns = True  # False: nothing is trained, it is settled at once
     facts: Mapping[str, float] = MappingProxyType({})  # what its fit found on `val`, by metric name
 
     def start(self, weights: str | None) -> str:
         """Fill the weights it starts from (see `load_weights`); tell where they come from."""
         raise NotImplementedError
+
+    def batches(self, data: Any) -> DataLoader[Any]:
+        """What it is trained on.  `data`: what gives batches."""
+        loader: DataLoader[Any] = data.train_dataloader()
+        return loader
 
     def callbacks(self) -> list[Callback]:
         """What it wants done while it is fitted."""

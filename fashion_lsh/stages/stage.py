@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple, Self
 
@@ -117,7 +118,7 @@ class Stage(Learner, ABC):
         return {f"{self.name}/val/ece_before": before, f"{self.name}/val/ece_after": after}
 
     def training_step(self, batch: Batch) -> Tensor:
-        loss = self._loss(self(batch.images), batch.labels)
+        loss = self.loss_of(self(batch.images), batch)
         self.log(f"{self.name}/train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
         return loss
 
@@ -126,13 +127,26 @@ class Stage(Learner, ABC):
         self.accuracy(answer.logits, batch.labels)
         self.f1(answer.logits, batch.labels)
         log: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch.labels)}
-        self.log(f"{self.name}/val/loss", self._loss(answer, batch.labels), **log)
+        self.log(f"{self.name}/val/loss", self.loss_of(answer, batch), **log)
         self.log(f"{self.name}/val/accuracy", self.accuracy, prog_bar=True, **log)
         self.log(f"{self.name}/val/macro_f1", self.f1, **log)
 
-    def _loss(self, answer: Answer, labels: Tensor) -> Tensor:
-        """Cross-entropy of the category head, with label smoothing."""
-        return functional.cross_entropy(answer.logits, labels, label_smoothing=self.hparams["label_smoothing"])
+    @abstractmethod
+    def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
+        """What is to be made small, a scalar."""
+
+    def on_train_epoch_end(self) -> None:
+        """Refuse to go on from weights that are no numbers.
+
+        Raises:
+            ValueError: the loss of the epoch's last step is NaN or infinite.
+        """
+        loss = float(self.trainer.callback_metrics[f"{self.name}/train/loss"])
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"{self.name}: the loss became {loss} in epoch {self.current_epoch + 1}: lower optim.lr or its factors "
+                "(lr_factor, head_factor)"
+            )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Dropout draws by seed and epoch, so that a resumed fit goes on exactly.

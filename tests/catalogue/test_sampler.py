@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fashion_lsh.catalogue.sampler import EpochSampler
+from fashion_lsh.catalogue.sampler import ANEW, EpochSampler
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -87,3 +87,25 @@ def test_balanced_draws_reach_all_rows() -> None:
     labels = np.repeat([0, 1], [5, 40])
     sampler = EpochSampler(np.arange(45), 0, 45, labels)
     assert {row for epoch in range(30) for row in drawn(sampler, epoch)} == set(range(45))
+
+
+@given(seeds, st.integers(1, 30), st.integers(1, 8), st.integers(1, 70), st.integers(0, 5))
+@settings(max_examples=80, deadline=None)
+def test_pairs_are_two_rows_of_one_item_or_one_row_seen_twice(
+    seed: int, size: int, kinds: int, count: int, epoch: int
+) -> None:
+    rows = np.arange(size) * 3
+    items = np.random.default_rng(seed).integers(0, kinds, size)
+    item = dict(zip(rows.tolist(), items.tolist(), strict=True))
+    sampler = EpochSampler(rows, seed, count, items=items)
+    sampler.set_epoch(epoch)
+    keys = list(sampler)
+    assert len(keys) == len(sampler) == 2 * max(1, count // 2)
+    for (row, first), (other, second) in zip(keys[::2], keys[1::2], strict=True):
+        assert item[row] == item[other]
+        alone = (items == item[row]).sum() == 1
+        assert (row == other) == alone
+        assert (first, second) == (epoch, epoch + ANEW if alone else epoch)
+    again = EpochSampler(rows, seed, count, items=items)
+    again.set_epoch(epoch)
+    assert list(again) == keys

@@ -183,7 +183,7 @@ def test_the_other_rows_against_every_pair() -> None:
 
 def test_reference_metrics_are_means_named_by_row_and_truth() -> None:
     query, gallery = pictures(0, 12), pictures(1, 150)
-    metrics = reference_metrics(query, gallery)
+    metrics, kept = reference_metrics(query, gallery)
     names = ("random", "predicted_category", "float", "code", "colour_histogram")
     kinds = [
         f"{truth}/{score}{end}" for truth in ("category", "item") for score in SCORES for end in ("", "_low", "_high")
@@ -193,6 +193,9 @@ def test_reference_metrics_are_means_named_by_row_and_truth() -> None:
     truth = truths(query.catalogue, gallery.catalogue)["item"]
     mean = np.nanmean(reference_rows(query, gallery, truth)["float"]["recall@1"])
     assert metrics["rows/float/item/recall@1"] == pytest.approx(mean)
+    assert {name.split("/")[1] for name in kept} == {"float", "code"}
+    assert len(kept) == 2 * 3
+    assert all(np.nanmean(values) == pytest.approx(metrics[name], abs=1e-6) for name, values in kept.items())
 
 
 def test_what_is_lost_counts_and_is_never_found() -> None:
@@ -210,7 +213,7 @@ def test_what_is_lost_counts_and_is_never_found() -> None:
 def test_a_query_in_which_nothing_was_found_scores_0_in_every_row() -> None:
     query, gallery = pictures(0, 12), pictures(1, 150)
     nobody = replace(query, encoded=query.encoded.unseen(np.ones(12, bool)))
-    metrics = reference_metrics(nobody, gallery)
+    metrics, _ = reference_metrics(nobody, gallery)
     assert set(metrics.values()) == {0.0}
 
 
@@ -219,7 +222,7 @@ def _first_rows(queries: int, count: int) -> Hits:
 
 
 def test_without_a_hash_layer_there_is_no_code_row() -> None:
-    metrics = reference_metrics(pictures(0, 5, None), pictures(1, 20, None))
+    metrics, _ = reference_metrics(pictures(0, 5, None), pictures(1, 20, None))
     assert {name.split("/")[1] for name in metrics} == {"random", "predicted_category", "float", "colour_histogram"}
 
 

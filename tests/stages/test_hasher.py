@@ -13,6 +13,8 @@ from torch.nn import functional
 from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.retrieval.encoding import encode
 from fashion_lsh.stages.checkpoints import load, save
+from fashion_lsh.stages.contrast import contrast
+from fashion_lsh.stages.hash_losses import LOSSES
 from fashion_lsh.stages.hasher import Hasher
 from fashion_lsh.stages.projection import principal_axes
 
@@ -23,7 +25,8 @@ LENGTHS = pytest.mark.parametrize("bits", [1, 7, 48, 130])
 def make(bits: int, **changes: Any) -> Hasher:
     plain: dict[str, Any] = {
         "backbone": "resnet18", "categories": ["circle", "cross", "square"], "bits": bits,
-        "embedding_dim": None, "image_size": 32, "margin": 0.1, "frozen": False, "epochs": 1,
+        "embedding_dim": None, "image_size": 32, "margin": 0.1, "frozen": False, "epochs": 1, "loss": "softmax",
+        "bihalf": False, "items": 0.0,
         "lr_factor": 1.0, "head_factor": 10.0, "label_smoothing": 0.1, "seed": 0,
         "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
     }  # fmt: skip
@@ -86,7 +89,7 @@ def test_the_hash_layer_learns_through_the_softmax_loss() -> None:
     model = make(7)
     model.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     labels = torch.tensor([0, 1, 2, 0, 1])
-    model.training_step(Batch(PICTURES, labels, labels)).backward()
+    model.training_step(Batch(PICTURES, labels, labels, labels)).backward()
     for name in ("hash_layer.weight", "hash_layer.bias", "head.weight", "backbone.network.conv1.weight"):
         gradient = model.get_parameter(name).grad
         assert gradient is not None
@@ -137,3 +140,55 @@ def test_axes_are_kept_in_the_weights() -> None:
     assert model.fingerprint() != other.fingerprint()
     other.load_state_dict(model.state_dict())
     assert torch.equal(other.axes, model.axes)
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("bihalf", [False, True])
+def test_with_every_loss_a_code_is_the_activations_above_its_threshold(loss: str, bihalf: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = make(13, loss=loss, bihalf=bihalf).eval()
+    with torch.inference_mode():
+        answer = model(PICTURES)
+    assert answer.activations is not None
+    found = encode(model, PICTURES).codes
+    assert found is not None
+    bits = (answer.activations > model.threshold).numpy()
+    assert np.array_equal(np.unpackbits(found, axis=1, bitorder="little", count=13), bits)
+    save(model, tmp_path / "hasher.ckpt")
+    with torch.inference_mode():
+        again = load(Hasher, tmp_path / "hasher.ckpt")(PICTURES)
+    assert all(torch.equal(a, b) for a, b in zip(answer, again, strict=True))
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("items", [0.0, 0.5])
+def test_hash_layer_and_head_learn_from_every_loss(loss: str, items: float) -> None:
+    model = make(13, loss=loss, items=items)
+    model.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    labels = torch.tensor([0, 1, 2, 0, 0])
+    model.training_step(Batch(PICTURES, labels, labels, torch.tensor([0, 1, 2, 0, 1]))).backward()
+    for parameter in [*model.head_parameters(), *model.backbone.parameters()]:
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
+    for name in ("hash_layer.weight", "head.weight", "backbone.network.conv1.weight"):
+        assert model.get_parameter(name).grad.abs().sum() > 0, name  # type: ignore[union-attr]
+
+
+def test_items_are_contrasted_on_activations_and_on_all_features() -> None:
+    model = make(13, items=0.7, embedding_dim=5).eval()
+    batch = Batch(PICTURES, torch.tensor([0, 1, 2, 0, 1]), torch.arange(5), torch.tensor([0, 1, 0, 1, 2]))
+    answer = model(PICTURES)
+    without = float(model.loss_of(answer, batch).detach())  # pictures of val come in no pairs
+    features = functional.normalize(model.backbone(PICTURES), dim=1)
+    model.training = True  # the mode of this module alone: batch norms stay as they are
+    answer = model(PICTURES)
+    assert answer.activations is not None
+    torch.testing.assert_close(answer.embedding, features)
+    wanted = 0.7 * (contrast(answer.activations - 0.5, batch.items, 0.1) + contrast(features, batch.items, 0.1))
+    assert float(model.loss_of(answer, batch).detach()) - without == pytest.approx(float(wanted.detach()), rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["csq", "orthohash"])
+def test_bits_that_cannot_tell_the_categories_apart_are_refused(loss: str) -> None:
+    with pytest.raises(ValueError, match=r"hash\.bits=1: 2 codes for 3 categories; give at least 2 bits"):
+        make(1, loss=loss)

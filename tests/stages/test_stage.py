@@ -17,7 +17,7 @@ from fashion_lsh.stages.hasher import Hasher
 from fashion_lsh.stages.stage import Stage
 
 CATEGORIES = ["circle", "cross", "square"]
-NOTHING = Batch(*[torch.empty(0)] * 3)
+NOTHING = Batch(*[torch.empty(0)] * 4)
 BOTH = pytest.mark.parametrize("kind", [Classifier, Hasher])
 
 
@@ -28,7 +28,8 @@ def arguments(kind: type[Stage], **changes: Any) -> dict[str, Any]:
         "head_factor": 10.0, "label_smoothing": 0.1, "seed": 0,
         "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1},
     }  # fmt: skip
-    return plain | ({"bits": 7, "embedding_dim": None} if kind is Hasher else {}) | changes
+    layer = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "items": 0.0}
+    return plain | (layer if kind is Hasher else {}) | changes
 
 
 @functools.cache
@@ -207,7 +208,7 @@ def test_the_loss_spreads_a_share_of_each_label_over_all_categories(kind: type[S
     stage.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     labels = torch.tensor([0, 2, 1, 2])
     with torch.no_grad():
-        loss = stage.training_step(Batch(pictures(), labels, labels))
+        loss = stage.training_step(Batch(pictures(), labels, labels, labels))
         logs = stage(pictures()).logits.log_softmax(1)
     wanted = [-(1 - smoothing) * row[label] - smoothing * row.mean() for row, label in zip(logs, labels, strict=True)]
     torch.testing.assert_close(loss, torch.stack(wanted).mean())

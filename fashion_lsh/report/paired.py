@@ -1,0 +1,116 @@
+"""The second table of an experiment: how far each arm lies from a base row, by the scores of the same queries."""
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+from tabulate import tabulate
+
+from fashion_lsh.evaluation.queries import Queries
+from fashion_lsh.report.differences import Difference, holm, paired_difference
+from fashion_lsh.report.pages import Row
+from fashion_lsh.report.rows import MEASURES, Job, arms_of, averaged, settings_of
+
+BASE = re.compile(r"^<!-- base: (.+) -->$", re.MULTILINE)
+HOW_MADE = (
+    "Intervals: 2,000 bootstrap samples; each draws seeds, then items, all queries of an item together and queries"
+    " without an item alone, the same draw for all its seeds. With one seed they tell nothing of other seeds. Bold:"
+    " the interval leaves out 0, and p, Holm-adjusted over the rows of the column, is below 0.05; of the others no"
+    " direction is claimed."
+)
+WAY_OUT = "remove one, or the line of the base from README.md"
+Arm = Sequence[Row]
+Pair = tuple[Queries, Queries]
+
+
+def base_of(page: Path) -> str:
+    """The settings, `name=value`, of the base row that an experiment's README.md names; empty where it names none.
+
+    Raises:
+        ValueError: it names several.
+    """
+    found = BASE.findall(page.read_text()) if page.exists() else []
+    if len(found) > 1:
+        raise ValueError(f"{page} names {len(found)} bases, {' and '.join(found)}: leave one")
+    return found[0] if found else ""
+
+
+def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job]) -> str:
+    """Mean differences from the base row as Markdown, a row an arm, with what the intervals are.
+
+    Raises:
+        ValueError: the base is no one row, or jobs to be paired are of different data or queries.
+    """
+    arms = arms_of(rows)
+    settings = [name for name in settings_of([averaged(arm) for arm in arms]) if name != "seeds"]
+    first = _named(base, arms, settings, jobs)
+    others = [arm for arm in arms if arm is not first]
+    pairs = [_pairs(first, arm, jobs) for arm in others]
+    columns = {name: [_text(arm[0][name]) for arm in others] for name in settings}
+    if "seed" in rows[0]:
+        columns["seeds"] = [", ".join(str(seed) for seed in both) or "–" for both in pairs]
+    for title, name in MEASURES.items():
+        found = [_difference(name, list(both.values())) for both in pairs]
+        if any(found):
+            columns[title] = _cells(found)
+    told = f"Differences from {base}, paired by seed and query: mean [95 % interval]"
+    return f"{told}\n\n{tabulate(columns, 'keys', 'pipe', disable_numparse=True)}\n\n{HOW_MADE}"
+
+
+def _named(base: str, arms: Sequence[Arm], settings: Sequence[str], jobs: Mapping[str, Job]) -> Arm:
+    """The one arm that has the settings of the base row."""
+    wanted = dict(word.partition("=")[::2] for word in base.split())
+    told = [{name: _text(value) for name, value in jobs[arm[0]["job"]].settings.items()} for arm in arms]
+    found = [arm for arm, own in zip(arms, told, strict=True) if wanted.items() <= own.items()]
+    if len(found) != 1:
+        there = "; ".join(" ".join(f"{name}={_text(arm[0][name])}" for name in settings) for arm in arms)
+        raise ValueError(f"base: {base} names {len(found)} rows: give what tells one of these apart: {there}")
+    return found[0]
+
+
+def _pairs(base: Arm, arm: Arm, jobs: Mapping[str, Job]) -> dict[object, Pair]:
+    """The queries of both by seed, where both have them; what was scored with several crops has none of each."""
+    of_base = {row.get("seed"): row["job"] for row in base}
+    pairs: dict[object, Pair] = {}
+    for row in arm:
+        seed, key = row.get("seed"), row["job"]
+        if seed not in of_base:
+            continue
+        for other in (of_base[seed], key):
+            _check_same(base[0]["job"], other, jobs)
+        theirs, own = jobs[of_base[seed]].queries, jobs[key].queries
+        if theirs and own and "tested on" not in row:
+            pairs[seed] = (theirs, own)
+    return pairs
+
+
+def _check_same(base: str, other: str, jobs: Mapping[str, Job]) -> None:
+    one, two = jobs[base], jobs[other]
+    if one.settings["data"] != two.settings["data"]:
+        raise ValueError(f"jobs {base} and {other} are of different data, and a base compares them: {WAY_OUT}")
+    if one.queries and two.queries and one.queries.ids != two.queries.ids:
+        raise ValueError(f"jobs {base} and {other} are of different queries, and a base compares them: {WAY_OUT}")
+
+
+def _difference(name: str, pairs: Sequence[Pair]) -> Difference | None:
+    """None where a measure is not known of all."""
+    if not pairs or any(name not in queries.scores for queries in chain(*pairs)):
+        return None
+    base, arm = ([queries.scores[name] for queries in side] for side in zip(*pairs, strict=True))
+    return paired_difference(base, arm, pairs[0][0].groups)
+
+
+def _cells(found: Sequence[Difference | None]) -> list[str]:
+    """Of one measure, over all arms."""
+    adjusted = iter(holm([one.p for one in found if one]))
+    return ["–" if one is None else _cell(one, next(adjusted)) for one in found]
+
+
+def _cell(one: Difference, p: float) -> str:
+    text = f"{one.mean:+.3f} [{one.low:.3f}, {one.high:.3f}]"
+    return f"**{text}**" if (one.low > 0 or one.high < 0) and p < 0.05 else text
+
+
+def _text(value: object) -> str:
+    return "–" if value is None else str(value)

@@ -1,0 +1,176 @@
+"""The jobs of an experiment as rows: the settings in which they differ, and their scores."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+from fashion_lsh.evaluation.queries import Queries, unpacked
+from fashion_lsh.report.pages import Row
+
+MEASURES = {
+    "top-1": "query/accuracy",
+    "macro top-1": "query/macro_accuracy",
+    "macro F1": "query/macro_f1",
+    "category mAP@100": "query/category/map@100",
+    "macro mAP@100": "query/category/map@100_macro",
+    "item mAP@100": "query/item/map@100",
+    "item recall@10": "query/item/recall@10",
+    "codes alone, all": "rows/code/category/map@100",
+    "item mAP@100, codes alone": "rows/code/item/map@100",
+    "float, all": "rows/float/category/map@100",
+    "entropy": "codes/entropy",
+    "nothing found": "query/missed",
+    "box AP50": "detector/query/box_ap50",
+    "box AP50, as one": "detector/query/garment/box_ap50",
+    "queries": "query/count",
+}
+HOW = ("optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor")  # settings of the learning
+
+
+class Job(NamedTuple):
+    """What the file of a job tells: its settings, flat, its scores, and those of each query where it has them."""
+
+    settings: Row
+    metrics: dict[str, float]
+    queries: Queries | None
+
+
+def jobs_of(folder: Path) -> dict[str, Job]:
+    """The jobs of an experiment's folder by their names.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: a job's file is damaged.
+    """
+    jobs = {path.stem: _job(path) for path in sorted((folder / "jobs").glob("*.json"))}
+    if not jobs:
+        raise FileNotFoundError(f"no jobs/*.json in {folder}: its train.py command makes them")
+    return jobs
+
+
+def rows_of(jobs: Mapping[str, Job]) -> list[Row]:
+    """A row a job, ordered: the settings in which they differ, MEASURES, and `job`."""
+    return sorted(_rows(jobs), key=lambda row: [_rank(value) for value in row.values()])
+
+
+def arms_of(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that differ in nothing but the seed, together."""
+    if "seed" not in rows[0]:
+        return [[row] for row in rows]
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        alike = {name: value for name, value in row.items() if name not in ("seed", "job") and not _measured(name)}
+        groups.setdefault(str(alike), []).append(row)
+    return list(groups.values())
+
+
+def averaged(arm: Sequence[Row]) -> Row:
+    """An arm as one row: the mean of each score, and its standard deviation over the seeds as `<score> sd`."""
+    if "seed" not in arm[0]:
+        return arm[0]
+    one = {name: value for name, value in arm[0].items() if not _measured(name) and name not in ("seed", "job")}
+    one["seeds"] = ", ".join(str(row["seed"]) for row in arm)
+    for title in MEASURES:
+        found = [row[title] for row in arm if row[title] is not None]
+        one[title] = mean(found) if found else None
+        if len(found) > 1:
+            one[f"{title} sd"] = stdev(found)
+        elif found:
+            one |= {name: value for name, value in arm[0].items() if name.startswith(f"{title} ")}
+    return one
+
+
+def settings_of(rows: Sequence[Row]) -> list[str]:
+    """Columns that tell averaged rows apart.
+
+    How long and how fast was learnt is not among them where other settings tell all rows apart.
+    """
+    known = {name for row in rows for name, value in row.items() if value is not None}
+    ends = (" low", " high", " sd")
+    settings = [name for name in rows[0] if name in known - {*MEASURES, "job"} and not name.endswith(ends)]
+    telling = [name for name in settings if not name.startswith(HOW)]
+    apart = len({tuple(str(row[name]) for name in telling) for row in rows}) == len(rows)
+    return telling if apart else settings
+
+
+def _measured(name: str) -> bool:
+    return any(name == title or name in (f"{title} low", f"{title} high") for title in MEASURES)
+
+
+def _job(path: Path) -> Job:
+    try:
+        content = json.loads(path.read_text())
+        settings = content["settings"]
+        flat = {"hash": _method(settings.get("hash"))} | {
+            name: value for name, value in _flat(settings) if name not in ("hash", "hash.loss")
+        }
+        made = {"data": content["data"], "version": content["environment"]["fashion-lsh"]}
+        queries = unpacked(content["queries"]) if "queries" in content else None
+        return Job(flat | made, dict(content["metrics"]), queries)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): remove it, and make its run again") from error
+
+
+def _method(layer: Mapping[str, Any] | None) -> str:
+    """What makes the codes: the loss of the hash layer, or the name of the class that needs none."""
+    if layer is None:
+        return "none"
+    kind = layer["_target_"].rpartition(".")[2]
+    return str(layer.get("loss") or ("softmax" if kind == "Hasher" else kind.lower()))
+
+
+def _rows(jobs: Mapping[str, Job]) -> Iterator[Row]:
+    names = dict.fromkeys(name for job in jobs.values() for name in job.settings)
+    differing = [name for name in names if len(_values(name, jobs)) > 1 and not _repeated(name, names)]
+    for key, job in jobs.items():
+        for crop, scores in _scored(job.metrics):
+            row: Row = {name: job.settings.get(name) for name in differing} | ({"tested on": crop} if crop else {})
+            for title, name in MEASURES.items():
+                row[title] = scores.get(name)
+                if f"{name}_low" in scores:
+                    row |= {f"{title} {end}": scores[f"{name}_{end}"] for end in ("low", "high")}
+            yield row | {"job": key}
+
+
+def _values(name: str, jobs: Mapping[str, Job]) -> set[str]:
+    """Of a setting, in all jobs; that a method has no such setting of a hash layer says no more than its name."""
+    settings = [job.settings for job in jobs.values()]
+    return {str(of.get(name)) for of in settings if name in of or not name.startswith("hash.")}
+
+
+def _scored(metrics: Mapping[str, float]) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """The scores of a job; where it was scored with several crops, those with each of them, by its name."""
+    crops = sorted({name.split("/")[1] for name in metrics if name.startswith("crops/")})
+    if not crops:
+        missed = {"query/missed": metrics["crop/query/missed"]} if "crop/query/missed" in metrics else {}
+        yield "", {**metrics, **missed}
+    for crop in crops:
+        start = f"crops/{crop}/"
+        own = {f"query/{name.removeprefix(start)}": value for name, value in metrics.items() if name.startswith(start)}
+        shared = {name: value for name, value in metrics.items() if name.startswith(("query/count", "detector/"))}
+        yield crop, shared | own
+
+
+def _rank(value: Any) -> tuple[bool, float, str]:
+    """Numbers by their size, then texts."""
+    number = isinstance(value, int | float)
+    return not number, value if number else 0.0, "" if number else str(value)
+
+
+def _repeated(name: str, names: Mapping[str, None]) -> bool:
+    """Whether a stage's setting only says again what its own group says."""
+    group, _, rest = name.partition(".")
+    home = {"backbone": "backbone.name", "image_size": "data.image_size", "frozen": "backbone.frozen"}
+    again = home.get(rest) in names or rest.startswith("optim.")
+    copied = {"data.crop": "crop.mode", "data.margin": "crop.margin"}.get(name) in names or rest == "seed"
+    return rest.endswith("_target_") or copied or (again and group in ("classifier", "hash"))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,31 @@
+"""Pictures of one item together, all others apart (pure)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def contrast(vectors: Tensor, items: Tensor, temperature: float) -> Tensor:
+    """Supervised contrastive loss: P. Khosla et al., NeurIPS 2020, equation 2 (L_out), with items as the classes.
+
+    For each picture the mean, over the others of its item, of -log of the softmax over all other pictures of the
+    cosines by the temperature.  Pictures whose item shows nowhere else in the batch only stand among the others.
+
+    Args:
+        vectors: (B, D) float, of any length above 0.
+        items: (B,) int64, equal where two pictures show one item.
+        temperature: above 0; the smaller, the more the nearest of the others count.
+
+    Returns:
+        The mean over all pictures that have a partner, a scalar; 0 where none has, or where there is but one item.
+    """
+    unit = functional.normalize(vectors, dim=1)
+    cosines = unit @ unit.T / temperature  # (B, B)
+    itself = torch.eye(len(items), dtype=torch.bool, device=items.device)
+    partner = (items[:, None] == items) & ~itself
+    paired = partner.any(dim=1)
+    if not paired.any() or bool((items == items[0]).all()):
+        return vectors.sum() * 0
+    logs = cosines - cosines.masked_fill(itself, -torch.inf).logsumexp(dim=1, keepdim=True)
+    means = logs.masked_fill(~partner, 0).sum(dim=1)[paired] / partner.sum(dim=1)[paired]
+    return -means.mean()
