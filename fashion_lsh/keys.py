@@ -11,6 +11,9 @@ from fashion_lsh.files import checksum
 
 UNIMPORTANT = ("name", "fresh", "logger", "runs", "jobs")  # settings that change no result
 OF_MACHINE = ("root", "workers")  # of the data: where its files lie, and how many processes load them
+NEUTRAL: dict[str, dict[str, Any]] = {  # settings that came later, with the value that changes nothing, by their group
+    "data": {"unseen": None}, "split": {"unseen": None}, "hash": {"loss": "softmax", "bihalf": False, "items": 0.0},
+}  # fmt: skip
 OF_DETECTOR = ("detector", "scenes", "trainer", "seed")  # settings that a stage depends on
 OF_CLASSIFIER = (*OF_DETECTOR, "data", "backbone", "classifier")
 OF_STAGE = {"detector": OF_DETECTOR, "classifier": OF_CLASSIFIER, "hasher": (*OF_CLASSIFIER, "hash")}
@@ -42,8 +45,19 @@ def stage_keys(settings: Mapping[str, Any], data: str) -> dict[str, str]:
 
 
 def _digest(settings: Mapping[str, Any], data: str) -> str:
-    content = {**settings, "checksum": data, "version": __version__}
+    content = {**_told(settings), "checksum": data, "version": __version__}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without those that came later and change nothing: what was made before them keeps its name."""
+    told = dict(settings)
+    for group, neutral in NEUTRAL.items():
+        if told.get(group):
+            told[group] = {
+                name: value for name, value in told[group].items() if name not in neutral or value != neutral[name]
+            }
+    return told
 
 
 def _content(weights: str | None) -> str | None:

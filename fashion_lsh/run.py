@@ -230,7 +230,8 @@ class Run:
         if encoded.codes is not None and gallery.codes is not None:
             arrays |= {"query_codes": encoded.codes, "gallery_codes": gallery.codes}
         self._write_arrays("codes.npz", arrays)
-        self._write_arrays("scores.npz", own_scores(results.queries) | kept)
+        own = {name: values for name, values in own_scores(results.queries).items() if name in results.metrics}
+        self._write_arrays("scores.npz", own | kept)
         write_queries(self.path / QUERIES, results.queries)
         self.write_json("metrics.json", results.metrics | dict(further))
 

@@ -63,6 +63,14 @@ def test_the_defaults_are_the_promised_ones() -> None:
     assert (plain["search"]["distance"], plain["search"]["probes"]) == ("shortlist", 1)
 
 
+def test_unseen_categories_are_searched_in_all_lists_in_any_way() -> None:
+    for further in ([], ["search=hamming"], ["hash=none"]):
+        chosen = settings("split=unseen_categories", "split.unseen=[coat,dress]", *further)
+        assert chosen["search"]["probes"] == "all"
+        assert chosen["data"]["unseen"] == ["coat", "dress"]
+    assert settings("split=unseen_categories", "search.probes=2")["search"]["probes"] == 2
+
+
 def test_hash_none_searches_embeddings() -> None:
     assert settings("hash=none")["hash"] is None
     assert settings("hash=none")["search"]["distance"] == "euclidean"

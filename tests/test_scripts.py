@@ -134,6 +134,31 @@ def test_a_copied_run_answers_the_same_without_its_pictures(runs: Path, drawn: P
     assert len(here.splitlines()) > 5
 
 
+def test_unseen_categories_are_searched_scored_reported_and_asked(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    words = [*SMALL, "data.image_size=64", "split=unseen_categories", "split.unseen=[square]", "logger=wandb"]
+    printed = script("train.py", *words, f"data.root={drawn}", f"runs={tmp_path}")
+    assert "never trained, and searched: square" in printed
+    assert "**shortlist200_all**" in printed
+    assert "(of categories that were not trained)" in printed
+    assert "top-1" not in printed
+    run = tmp_path / "latest"
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert not [name for name in metrics if "accuracy" in name and name.startswith("query/")]
+    assert metrics["query/category/map@100"] == metrics["query/category/map@100_macro"] == 1  # all are squares
+    with np.load(run / "scores.npz") as scores:
+        assert "query/category/map@100" in scores
+        assert "query/accuracy" not in scores
+    assert set(pq.read_table(run / "queries.parquet")["predicted"].to_pylist()) <= {"circle", "cross"}
+    report = (run / "report" / "report.md").read_text()
+    assert "trained 2: circle, cross; searched, never trained 1: square" in report
+    assert report.count("no query is of a category that was trained") == 2
+    assert "item recall@10" in script("evaluate.py", f"run={run}", "search=hamming", "search.probes=all")
+    assert "square-" in script("search.py", run, drawn.parent / "square-0-street.png")
+
+
 @pytest.mark.parametrize(
     ("typed", "message"),
     [

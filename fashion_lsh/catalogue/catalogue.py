@@ -80,15 +80,8 @@ class Catalogue:
         return sorted(pc.unique(self.table["category"].filter(self.table["main"])).to_pylist())
 
     def labels(self, categories: Sequence[str]) -> np.ndarray:
-        """(N,) int64: each row's position in `categories`; -1 for what is not main and of none of them.
-
-        Raises:
-            ValueError: a main garment's category is not among them.
-        """
+        """(N,) int64: each row's position in `categories`; -1 for what is of none of them."""
         position = {name: number for number, name in enumerate(categories)}
-        unknown = sorted(set(self.categories) - set(position))
-        if unknown:
-            raise ValueError(f"category {unknown[0]!r} is unknown here: known are {', '.join(categories)}")
         return np.array([position.get(name, -1) for name in self.column("category")], dtype=np.int64)
 
     def rows(self, split: str) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Catalogue and pictures to batches."""
 
-import logging
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -14,11 +13,11 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import BOX
 from fashion_lsh.catalogue.dataset import Garments, collate
 from fashion_lsh.catalogue.found import Choice, Found
+from fashion_lsh.catalogue.leaks import check_disjoint, tell_leaks, without_leaks
 from fashion_lsh.catalogue.sampler import EpochSampler
 from fashion_lsh.catalogue.sources import Source, open_source
-from fashion_lsh.catalogue.splits import LINKS, apart, check_disjoint, on_two_sides, split, without_leaks
-
-log = logging.getLogger(__name__)
+from fashion_lsh.catalogue.splits import apart, check_parts, split
+from fashion_lsh.catalogue.unseen import LEARNT, apart_by_category
 
 Names = Annotated[list[str], Field(min_length=1)]
 Part = Literal["train", "val", "query", "gallery"]
@@ -49,6 +48,7 @@ class GarmentData(pl.LightningDataModule):
         epoch_pictures: pictures an epoch; None: all. The next epoch goes on where one stopped.
         balanced: draw all categories equally often while training.
         seed: what order and augmentation are drawn by.
+        unseen: categories that are searched and never trained, by name, or how many are drawn; None: all train.
     """
 
     def __init__(
@@ -72,8 +72,11 @@ class GarmentData(pl.LightningDataModule):
         epoch_pictures: PositiveInt | None,
         balanced: bool,
         seed: NonNegativeInt,
+        unseen: PositiveInt | Names | None = None,
     ) -> None:
         super().__init__()
+        if unseen is not None and searched == "train":
+            raise ValueError(f"split.unseen={unseen}: train shows none of them: give split.searched=gallery")
         self.source: Source = open_source(source, root, split_seed)
         self.keep = {"category": categories, "source": sources}
         self.crop, self.margin, self.image_size = crop, margin, image_size
@@ -82,7 +85,7 @@ class GarmentData(pl.LightningDataModule):
         self.jitter, self.least_area = jitter, least_area
         self.shares, self.searched, self.leaks, self.split_seed = dict(shares), searched, leaks, split_seed
         self.batch_size, self.workers, self.epoch_pictures = batch_size, workers, epoch_pictures
-        self.balanced, self.seed = balanced, seed
+        self.balanced, self.seed, self.unseen = balanced, seed, unseen
         self.leaked: dict[str, str] = {}
 
     @cached_property
@@ -93,19 +96,15 @@ class GarmentData(pl.LightningDataModule):
             ValueError: an unknown category, a split that is empty or shares garments with another.
         """
         full = split(self.source.catalogue(self.keep), self.shares, self.split_seed)
+        if self.unseen is not None:
+            full = apart_by_category(full, self.unseen, self.split_seed)
         if self.leaks == "drop":
             full, self.leaked = without_leaks(full)
         if self.leaks == "tell":
-            _tell_leaks(full)
+            tell_leaks(full)
         else:
             check_disjoint(full)
-        for name in ("train", "val", "query", self.searched):
-            if not len(full.rows(name)):
-                further = ", or search the training pictures (split=gallery_is_train)" if name == "gallery" else ""
-                raise ValueError(
-                    f"split {name!r} is empty: give it a share (split.shares.{name}) or rows of its own{further}"
-                )
-        _check_categories(full, self.searched)
+        check_parts(full, self.searched, self.unseen is not None)
         return full
 
     @cached_property
@@ -115,12 +114,15 @@ class GarmentData(pl.LightningDataModule):
 
     @property
     def categories(self) -> list[str]:
-        """Names of the categories, sorted: label n is the n-th."""
-        return self.catalogue.categories
+        """Names of the categories that are learnt, sorted: label n is the n-th."""
+        if self.unseen is None:
+            return self.catalogue.categories
+        learnt = np.isin(self.catalogue.column("split").astype(str), LEARNT)
+        return self.catalogue.take(np.flatnonzero(learnt)).categories
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """(N,) int64: the label of each row of the catalogue."""
+        """(N,) int64: the label of each row of the catalogue; -1: its category is not learnt."""
         return self.catalogue.labels(self.categories)
 
     @cached_property
@@ -225,32 +227,6 @@ class GarmentData(pl.LightningDataModule):
             worker_init_fn=_one_thread,
             drop_last=drop_last,
         )
-
-
-def _check_categories(catalogue: Catalogue, searched: str) -> None:
-    """There must be two at least, one that asks must be searched; tell of those that ask and were never trained."""
-    if len(catalogue.categories) < 2:
-        raise ValueError(f"there is one category, {catalogue.categories[0]!r}: give pictures of two at least")
-    parts = ("train", "query", searched)
-    trained, asking, there = (set(catalogue.column("category")[catalogue.rows(name)]) for name in parts)
-    if not asking & there:
-        raise ValueError(f"no {searched} picture is of a category that asks: there is nothing to be found")
-    if absent := sorted(asking - there):
-        log.warning(
-            "no %s picture of %s: its queries have nothing to find, and are not scored", searched, ", ".join(absent)
-        )
-    if unseen := sorted(asking - trained):
-        log.warning("no training picture of %s: its queries cannot be named right", ", ".join(unseen))
-
-
-def _tell_leaks(catalogue: Catalogue) -> None:
-    for column in LINKS:
-        if names := on_two_sides(catalogue, column):
-            rows = np.isin(catalogue.column(column).astype(str), names)
-            log.warning(
-                "leak: %d of %s stand on two sides of the split, %s say, with %d garments: scores are too good by what "
-                "that is worth", len(names), column, names[0], rows.sum(),
-            )  # fmt: skip
 
 
 def _one_thread(_worker: int) -> None:

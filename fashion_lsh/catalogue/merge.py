@@ -11,10 +11,11 @@ import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.copies import near_grouped
+from fashion_lsh.catalogue.leaks import on_two_sides
 from fashion_lsh.catalogue.scan import Seen, cleaned, scan
 from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.catalogue.sources.picture_files import PictureFiles
-from fashion_lsh.catalogue.splits import LINKS, on_two_sides, split, units_of
+from fashion_lsh.catalogue.splits import LINKS, split, units_of
 from fashion_lsh.catalogue.taxonomy import LabelMap
 
 log = logging.getLogger(__name__)

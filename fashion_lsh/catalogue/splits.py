@@ -45,59 +45,38 @@ def split(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> Catal
     return catalogue.having(split=splits)
 
 
-def check_disjoint(catalogue: Catalogue) -> None:
-    """See that no picture, group or item is on two sides (see `on_two_sides`).
+def check_parts(catalogue: Catalogue, searched: str, unseen: bool = False) -> None:
+    """See that all four parts are there, two categories at least, and that one which asks is searched.
+
+    What asks and is not searched, or was never trained, is told in the log.
+
+    Args:
+        catalogue: split.
+        searched: the split that is searched.
+        unseen: nothing that asks is to be trained.
 
     Raises:
-        ValueError: names the first thing that is on two sides.
+        ValueError: a part is empty, there is one category, or nothing is to be found.
     """
-    for column in LINKS:
-        if names := on_two_sides(catalogue, column):
-            where = " and ".join(sorted(set(_sides(catalogue, column)[catalogue.column(column) == names[0]])))
+    for name in ("train", "val", "query", searched):
+        if not len(catalogue.rows(name)):
+            of = ", of unseen categories" if unseen and name in ("query", "gallery") else ""
+            further = ", or search the training pictures (split=gallery_is_train)" if name == "gallery" else ""
             raise ValueError(
-                f"{column} {names[0]!r} is both in {where}: put all its rows on one side, or leave those of train out "
-                "(split.leaks=drop), or keep the splits as they were published, leaks and all (split=official)"
+                f"split {name!r} is empty: give it a share (split.shares.{name}) or rows of its own{of}{further}"
             )
-
-
-def on_two_sides(catalogue: Catalogue, column: str) -> list[str]:
-    """The pictures, groups or items, by `column`, that stand on two sides, sorted.
-
-    Sides are train, val and query + gallery; query and gallery may share items and groups, but no picture.
-    """
-    names, sides = catalogue.column(column), _sides(catalogue, column)
-    known = np.flatnonzero((names != "") & (sides != ""))
-    number, side = _numbered(names[known]), _numbered(sides[known])
-    first = np.zeros(number.max(initial=-1) + 1, dtype=np.int64)
-    first[number[::-1]] = side[::-1]  # the side of each name's first row
-    return sorted(set(names[known[first[number] != side]]))
-
-
-def _sides(catalogue: Catalogue, column: str) -> np.ndarray:
-    splits = catalogue.column("split")
-    return (
-        splits if column == "picture" else np.where(np.isin(splits, ["query", "gallery"]), "query and gallery", splits)
-    )
-
-
-def without_leaks(catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:
-    """Drop from train what shares a picture, group or item with val, query or gallery; from val likewise.
-
-    Returns:
-        The other rows, and why each dropped one went: id -> reason.
-    """
-    reasons: dict[str, str] = {}
-    splits, ids = catalogue.column("split"), catalogue.column("id")
-    kept = np.ones(len(catalogue), dtype=bool)
-    for low, above in (("val", ["query", "gallery"]), ("train", ["val", "query", "gallery"])):
-        higher = kept & np.isin(splits, above)
-        for column in LINKS:
-            names = catalogue.column(column)
-            shared = kept & (splits == low) & (names != "") & np.isin(names.astype(str), names[higher].astype(str))
-            reasons |= {ids[row]: f"{low} shares {column} {names[row]!r} with {' or '.join(above)}"
-                        for row in np.flatnonzero(shared)}  # fmt: skip
-            kept &= ~shared
-    return catalogue.take(np.flatnonzero(kept)), reasons
+    if len(catalogue.categories) < 2:
+        raise ValueError(f"there is one category, {catalogue.categories[0]!r}: give pictures of two at least")
+    parts = ("train", "query", searched)
+    trained, asking, there = (set(catalogue.column("category")[catalogue.rows(name)]) for name in parts)
+    if not asking & there:
+        raise ValueError(f"no {searched} picture is of a category that asks: there is nothing to be found")
+    if absent := sorted(asking - there):
+        log.warning(
+            "no %s picture of %s: its queries have nothing to find, and are not scored", searched, ", ".join(absent)
+        )
+    if not unseen and (strange := sorted(asking - trained)):
+        log.warning("no training picture of %s: its queries cannot be named right", ", ".join(strange))
 
 
 def _with_val(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> Catalogue:

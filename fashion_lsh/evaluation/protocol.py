@@ -74,14 +74,14 @@ def evaluate(searcher: Searcher, query: Pictures, lost: Catalogue | None = None)
         name: own_search(searcher, encoded, truth, hits)
         for name, truth in truths(catalogue, searcher.gallery.catalogue, lost).items()
     }
-    names = searcher.model.categories
+    labels = catalogue.labels(searcher.model.categories)
     table = query_table(searcher.search.label, catalogue, _answers(searcher, encoded, hits, milliseconds), scores)
-    metrics = classification(encoded, catalogue.labels(names), catalogue.column("item")) | means("query", scores)
+    metrics = classification(encoded, labels, catalogue.column("item")) | means("query", scores)
     metrics |= intervals("query", scores, catalogue.column("item"))
     if "item" in scores:
         metrics |= by_shared_garment(scores["item"], catalogue, searcher.gallery.catalogue)
     metrics |= {
-        "query/category/map@100_macro": macro_mean(scores["category"]["map@100"], catalogue.labels(names)),
+        "query/category/map@100_macro": macro_mean(scores["category"]["map@100"], catalogue.column("category")),
         "query/count": len(catalogue),
         **{f"query/{name}/scored": int((~np.isnan(found["map@100"])).sum()) for name, found in scores.items()},
         "query/gallery_rows": len(searcher.gallery.catalogue),

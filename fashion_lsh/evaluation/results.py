@@ -105,7 +105,7 @@ def by_shared_garment(item_scores: Scores, query: Catalogue, gallery: Catalogue)
 
 
 def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over the labels of their mean value, (Q,) and (Q,): rare ones count as much as frequent ones.
+    """Mean over the labels, of any type, of their mean value, (Q,) and (Q,): rare ones count as much as frequent ones.
 
     NaN values are left out first, and labels of which none is left.
     """
@@ -114,7 +114,14 @@ def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:
 
 
 def classification(encoded: Encoded, labels: np.ndarray, items: np.ndarray) -> dict[str, float]:
-    """`query/accuracy` with its interval, `…/top5_accuracy`, `…/macro_accuracy`, `…/macro_f1` of the category head."""
+    """`query/accuracy` with its interval, `…/top5_accuracy`, `…/macro_accuracy`, `…/macro_f1` of the category head.
+
+    Of the queries whose category it knows, labels >= 0; nothing where there is none.
+    """
+    known = labels >= 0
+    if not known.any():
+        return {}
+    encoded, labels, items = encoded.taken(known), labels[known], items[known]
     count, predicted = encoded.masses.shape[1], encoded.predicted
     seen, right = predicted >= 0, (predicted == labels).astype(float)
     masses, truth = from_numpy(encoded.masses[seen]), from_numpy(labels[seen])

@@ -56,11 +56,12 @@ class Speedup:
             ValueError: the run has no codes, its data are not shop_street, or its shortlist is a share.
         """
         source = data.source
-        codes = model.bits is not None and data.crop == "annotated"
+        codes = model.bits is not None and data.crop == "annotated" and data.unseen is None
         if not codes or not isinstance(source, ShopStreet) or not isinstance(search.shortlist, int):
             raise ValueError(
                 "experiment=speedup needs codes, garments that can be composed anew, and a shortlist of so many rows: "
-                "choose a run of data=shop_street with crop=annotated and a hash layer, and search.shortlist=200"
+                "choose a run of data=shop_street with crop=annotated and a hash layer that knows all categories, and "
+                "search.shortlist=200"
             )
         query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
         own = Filed(gallery.encoded, gallery.catalogue.labels(model.categories), gallery.catalogue.column("item"))

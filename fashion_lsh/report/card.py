@@ -8,9 +8,15 @@ USE = (
     "Intended use: to find garments similar to the one in a picture in a gallery filed by this model, and to compare "
     "ways of doing so. It is not made to tell people apart, or to judge them."
 )
-LIMITS = (
+CLASSIFIED = (
     "Relevance by category measures the classifier again: a query that is seen as another category finds few of its "
-    "own. The row predicted_category shows how far the category alone gets.",
+    "own. The row predicted_category shows how far the category alone gets."
+)
+UNSEEN = (
+    "The categories that ask and are searched were never trained: scores tell how far the codes reach beyond what was "
+    "learnt. The model gives such garments the name of a category that it knows, so filing by it has no meaning here."
+)
+LIMITS = (
     "Only the queries of this data set were measured; other shops, cameras, people and categories were not. A picture "
     "of something else is still given one of the categories.",
     "Garments at one Hamming distance have no order of their own: scores of codes are expectations over all orders.",
@@ -39,7 +45,7 @@ def card(found: Findings) -> list[Block]:
         Text(f"Pictures: {pictures_words(data['source'])}"),
         Text(f"Weights: {weights_words(found.config['backbone'])}"),
         Text("Limits:"),
-        Listing([*trained, *made, *LIMITS]),
+        Listing([*trained, *made, CLASSIFIED if found.named else UNSEEN, *LIMITS]),
         Text(AGAIN),
         Command(COMMAND),
     ]

@@ -126,21 +126,28 @@ def publish(
     if board is None:
         return
     board.run.summary.update(dict(metrics))
-    masses, labels = query.encoded.masses, query.catalogue.labels(categories)
-    predicted = np.where(query.encoded.predicted < 0, len(categories), query.encoded.predicted)
-    matrix = wandb.plot.confusion_matrix(
-        y_true=labels.tolist(), preds=predicted.tolist(), class_names=[*categories, UNSEEN], title="Categories"
-    )
     columns = ["query", "its crop", *(f"hit {place}" for place in range(1, max(map(len, sheet)) - 1))]
     board.run.log(
         {
-            "query/confusion_matrix": matrix,
-            "query/pr_curve": _pr_curve(masses, labels, categories),
+            **_named(query, categories),
             "query/retrieved": _picture_table(sheet, columns),
             "query/sheet": wandb.Image(drawn(sheet, columns)),
             **({"detector/boxes": [_picture(tile) for tile in scenes]} if scenes else {}),
         }
     )
+
+
+def _named(query: Pictures, categories: Sequence[str]) -> dict[str, Any]:
+    """Which categories are taken for which, of the queries whose category was learnt; nothing where there is none."""
+    labels = query.catalogue.labels(categories)
+    encoded, labels = query.encoded.taken(labels >= 0), labels[labels >= 0]
+    if not len(labels):
+        return {}
+    predicted = np.where(encoded.predicted < 0, len(categories), encoded.predicted)
+    matrix = wandb.plot.confusion_matrix(
+        y_true=labels.tolist(), preds=predicted.tolist(), class_names=[*categories, UNSEEN], title="Categories"
+    )
+    return {"query/confusion_matrix": matrix, "query/pr_curve": _pr_curve(encoded.masses, labels, categories)}
 
 
 @contextmanager

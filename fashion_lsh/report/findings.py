@@ -18,8 +18,8 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.report.words import one_line
 from fashion_lsh.run import Run
 
-NEEDED = ("query/accuracy", "query/top5_accuracy", "query/macro_f1", "query/count", "query/gallery_rows",
-          "query/category/map@100", "speed/search_ms", "speed/end_to_end_ms")  # fmt: skip
+NEEDED = ("query/count", "query/gallery_rows", "query/category/map@100", "speed/search_ms", "speed/end_to_end_ms")
+NAMED = ("query/accuracy", "query/top5_accuracy", "query/macro_f1")  # where the categories that ask are learnt
 DAMAGED = (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, pa.ArrowException,
            yaml.YAMLError, zipfile.BadZipFile, csv.Error)  # fmt: skip
 
@@ -64,6 +64,11 @@ class Findings:
     logs: list[Log]
     skipped: int
 
+    @property
+    def named(self) -> bool:
+        """Whether the categories of the queries were learnt, so that the model can name them."""
+        return not self.config["data"].get("unseen")  # runs of older versions know no such setting
+
     def column(self, name: str) -> np.ndarray:
         """(Q,) values of the query table."""
         return np.asarray(self.queries[name].to_numpy())
@@ -89,7 +94,7 @@ def read(run: Run) -> Findings:
     return Findings(
         run=run,
         config=config,
-        metrics=_whole(path / "metrics.json", _metrics),
+        metrics=_whole(path / "metrics.json", lambda file: _metrics(file, bool(config["data"].get("unseen")))),
         environment=_whole(path / "environment.json", lambda file: dict(json.loads(file.read_text()))),
         label=label,
         queries=_whole(path / "queries.parquet", lambda file: _queries(file, label, garments)),
@@ -131,9 +136,9 @@ def _config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _metrics(path: Path) -> dict[str, float]:
+def _metrics(path: Path, unseen: bool) -> dict[str, float]:
     metrics = dict(json.loads(path.read_text()))
-    missing = [name for name in NEEDED if name not in metrics]
+    missing = [name for name in (*NEEDED, *(() if unseen else NAMED)) if name not in metrics]
     if missing:
         raise ValueError(f"it has no {missing[0]}")
     return metrics

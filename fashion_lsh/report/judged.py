@@ -13,7 +13,7 @@ from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
 from fashion_lsh.report.curves import best_typical_worst
 from fashion_lsh.report.findings import Findings, rows_of
-from fashion_lsh.report.sheets import TILE, Tile, drawn, mark_of
+from fashion_lsh.report.sheets import TILE, Tile, drawn, mark_of, naming
 from fashion_lsh.report.words import OLDER, one_line
 from fashion_lsh.run import BOXES
 
@@ -46,6 +46,7 @@ class Album:
 
     def __init__(self, found: Findings, numbers: np.ndarray) -> None:
         self.predicted, self.margin = found.column("predicted"), found.config["data"]["margin"]
+        self.named = found.named
         self.asked = {number: str(found.queries["id"][int(number)]) for number in numbers}
         self.hits = {number: found.queries["hits"][int(number)].as_py()[:HITS] for number in numbers}
         shown = dict.fromkeys([*self.asked.values(), *(name for names in self.hits.values() for name in names)])
@@ -85,7 +86,7 @@ class Album:
         query = self.place[self.asked[number]]
         category, seen = self.garments.column("category")[query], self.predicted[number]
         places = [self.place.get(name) for name in self.hits[number]]
-        right = "same category" if seen == category else "other category"
+        right = naming(str(seen), str(category), self.named)
         return [
             self._query(query, f"is {category}"),
             self._crop(query, f"seen as {seen}", right),

@@ -21,6 +21,7 @@ MEANS = (
     "Means over the queries, with 95 % intervals by bootstrap over items. Category mAP@100 asks for garments of one "
     "kind, item scores for the same garment again."
 )
+UNNAMED = Text("Left out: no query is of a category that was trained, so the model can name none right.", note=True)
 SPEED = {
     "query/accuracy": ("top-1", "queries whose category is named right"),
     "query/top5_accuracy": ("top-5", "queries whose category is among the five likeliest"),
@@ -58,7 +59,6 @@ def asked(found: Findings) -> list[Block]:
     counts = [f"{len(garments.rows(part)):,} {part}" for part in ("train", "val", "query")]
     searched = "the training pictures as gallery" if data["searched"] == "train" else "gallery"
     bits = f"{config['hash']['bits']} bits" if config["hash"] else "none (hash=none): embeddings are searched"
-    names = garments.categories
     rows = {
         "backbone": f"{config['backbone']['name']}, {_start(config['backbone'])}",
         "hash layer": bits,
@@ -66,7 +66,7 @@ def asked(found: Findings) -> list[Block]:
         "data": data["source"],
         "crops": f"{data['image_size']} × {data['image_size']} pixels; {crop_words(data)}",
         "garments": f"{', '.join(counts)}, {found.metrics['query/gallery_rows']:,.0f} {searched}",
-        "categories": f"{len(names)}: {', '.join(map(one_line, names))}",
+        "categories": _categories(found),
         "splits": split_words(data),
         "items": _items(found),
         "left out": f"{found.skipped:,} garments; skipped.csv says why" if found.skipped else "none",
@@ -102,6 +102,8 @@ def learning(found: Findings) -> list[Block]:
 
 def confusion(found: Findings) -> list[Block]:
     """Which categories are taken for which."""
+    if not found.named:
+        return [UNNAMED]
     true, seen, names = found.column("category"), found.column("predicted"), found.garments.categories
     counts, shown = curves.confusion(true, seen, names), [one_line(name) for name in names]
     svg, wide = figures.confusion(counts, curves.shares(counts), shown)
@@ -116,6 +118,8 @@ def confusion(found: Findings) -> list[Block]:
 
 def confidence(found: Findings) -> list[Block]:
     """Whether the category head is right as often as it is sure."""
+    if not found.named:
+        return [UNNAMED]
     if not found.has("mass"):
         return [Text(OLDER.format(what="how sure it was of each query"), note=True)]
     seen = found.column("predicted") != ""
@@ -167,6 +171,20 @@ def _start(backbone: Mapping[str, Any]) -> str:
     named = {None: "from scratch", "imagenet": "from ImageNet weights"}
     frozen = "; frozen, the head alone is trained" if backbone.get("frozen") else ""
     return (named[weights] if weights in named else f"from the file {Path(weights).name}") + frozen
+
+
+def _categories(found: Findings) -> str:
+    """All names; where some are searched and others trained, apart."""
+    if found.named:
+        return _listed(found.garments.categories)
+    trained, searched = (
+        _listed(found.garments.take(found.garments.rows(part)).categories) for part in ("train", "gallery")
+    )
+    return f"trained {trained}; searched, never trained {searched}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{len(names)}: {', '.join(map(one_line, names))}"
 
 
 def _items(found: Findings) -> str:

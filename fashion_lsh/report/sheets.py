@@ -75,7 +75,7 @@ def query_sheet(path: Path, data: GarmentData, query: Pictures, searcher: Search
         category, predicted = query.catalogue.column("category")[number], query.encoded.predicted[number]
         seen = names[predicted] if predicted >= 0 else "nothing"
         picture, box = data.source.picture(query.catalogue.column("picture")[number]), boxes[number]
-        right = "same category" if seen == category else "other category"
+        right = naming(seen, category, category in names)
         crop = Tile(cut(picture, box, data.margin, TILE), f"seen as {seen}", right)
         found = [
             hit_tile(data.source, gallery, hit, data.margin, mark_of(query.catalogue, number, gallery, hit))
@@ -125,6 +125,11 @@ def mark_of(query: Catalogue, number: int, gallery: Catalogue, row: int) -> str:
         return "same item"
     same = query.column("category")[number] == gallery.column("category")[row]
     return "same category" if same else "other category"
+
+
+def naming(seen: str, category: str, learnt: bool) -> str:
+    """Which of MARKS a query gets for what it was seen as; none where its category was not learnt."""
+    return ("same category" if seen == category else "other category") if learnt else ""
 
 
 def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int, side: int) -> None:

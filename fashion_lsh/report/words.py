@@ -104,6 +104,8 @@ def split_words(data: Mapping[str, Any]) -> str:
     """Which pictures are searched, and what they share with those that train."""
     if data["searched"] == "train":
         return "the training pictures are searched: scores are higher than with a gallery that training has not seen"
+    if data.get("unseen"):
+        return "by category: none that trains asks or is searched; no item and no group of copies does both, either"
     return "disjoint: no item and no group of copies is in two of train, val and the test side"
 
 

@@ -269,3 +269,38 @@ def test_box_that_is_hardly_on_its_picture_serves_in_every_epoch(make_data: Make
     root = manifest(tmp_path, drawn, **{name: lambda row, corner=corner: corner for name, corner in corners.items()})
     dataset = make_data(root=root).train_dataloader().dataset
     assert {dataset[0, epoch][0].shape for epoch in range(100)} == {(32, 32, 3)}
+
+
+def test_unseen_categories_are_searched_and_not_learnt(make_data: Make) -> None:
+    data = make_data(unseen=["square"])
+    assert data.categories == ["circle", "cross"]
+    assert data.catalogue.categories == ["circle", "cross", "square"]
+    for part, labels in (("train", {0, 1}), ("val", {0, 1}), ("query", {-1}), ("gallery", {-1})):
+        assert set(joined(data.loader(part)).labels.tolist()) == labels  # type: ignore[arg-type]
+    balanced = make_data(unseen=["square"], balanced=True, epoch_pictures=30, batch_size=30)
+    assert torch.bincount(joined(balanced.train_dataloader()).labels).tolist() == [15, 15]
+
+
+def test_unseen_categories_are_searched_in_what_was_published_to_train(
+    make_data: Make, tmp_path: Path, drawn: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["train", "train", "val", "query"]
+    root = manifest(tmp_path, drawn, split=lambda row: names[int(row["item"].split("-")[1]) % 4])
+    data = make_data(root=root, unseen=["square"])
+    assert {part: len(data.rows(part)) for part in ("train", "val", "query", "gallery")} == {
+        "train": 24, "val": 12, "query": 6, "gallery": 18,
+    }  # fmt: skip
+    assert "cannot be named right" not in caplog.text
+
+
+def test_unseen_categories_with_the_training_pictures_searched_are_refused(make_data: Make) -> None:
+    with pytest.raises(ValueError, match=r"split\.unseen=2: train shows none of them: give split\.searched=gallery"):
+        make_data(unseen=2, searched="train")
+
+
+def test_unseen_categories_that_nobody_asks_for_are_named(make_data: Make, tmp_path: Path, drawn: Path) -> None:
+    names = ["train", "val", "query"]
+    asks = {"circle": 3, "cross": 3, "square": 2}  # names that it is dealt to: no square asks
+    root = manifest(tmp_path, drawn, split=lambda row: names[int(row["item"].split("-")[1]) % asks[row["category"]]])
+    with pytest.raises(ValueError, match=r"split 'query' is empty: .* or rows of its own, of unseen categories"):
+        _ = make_data(root=root, unseen=["square"]).catalogue

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from fashion_lsh.catalogue import merge as merging
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.duplicates import fingerprint
+from fashion_lsh.catalogue.leaks import check_disjoint
 from fashion_lsh.catalogue.merge import Listed, Recipe, merge
 from fashion_lsh.catalogue.scan import Seen
-from fashion_lsh.catalogue.splits import check_disjoint
 from fashion_lsh.catalogue.taxonomy import LabelMap
 
 LABELS = LabelMap({"Tee": ("t-shirt", "upper"), "Bag": ("bag", "accessory"), "Robe": ("", "outer"), "Tie": ("", "")})

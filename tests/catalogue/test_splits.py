@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import SPLITS
-from fashion_lsh.catalogue.splits import check_disjoint, split, without_leaks
+from fashion_lsh.catalogue.leaks import check_disjoint, without_leaks
+from fashion_lsh.catalogue.splits import split
 
 SHARES = {"train": 0.6, "val": 0.1, "query": 0.1, "gallery": 0.2}
 LINKS = ("picture", "group", "item")

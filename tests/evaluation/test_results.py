@@ -142,6 +142,16 @@ def test_macro_accuracy_leaves_out_categories_that_nothing_shows() -> None:
     assert found["query/accuracy"] == pytest.approx(0.6)
 
 
+def test_queries_whose_category_was_not_learnt_are_not_classified() -> None:
+    masses = np.eye(3, dtype=np.float32)[[0, 1, 2, 2, 1]]
+    masses[4] = 0  # nothing was seen
+    labels, items = np.array([0, -1, 1, -1, -1]), np.array(["a", "", "b", "", ""])
+    found = classification(Encoded(masses, None, masses), labels, items)
+    assert found == classification(Encoded(masses, None, masses).taken(labels >= 0), labels[labels >= 0], items[:3:2])
+    assert found["query/accuracy"] == 0.5
+    assert classification(Encoded(masses, None, masses), np.full(5, -1), items) == {}
+
+
 def test_interval_against_drawing_queries_one_by_one():
     scores, groups = np.array([0.1, 0.9, np.nan, 0.4, 0.6, 0.2, 0.7]), np.array(list("aabbccd"))
     members = [scores[(groups == name) & ~np.isnan(scores)] for name in "abcd"]

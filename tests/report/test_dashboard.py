@@ -215,6 +215,14 @@ def test_what_is_published_is_in_the_run(folder: Path) -> None:
     assert {f"query/{name}" for name in ("confusion_matrix_table", "pr_curve_table", "retrieved", "sheet")} <= history
 
 
+def test_of_categories_that_were_not_trained_there_is_no_confusion(folder: Path) -> None:
+    with tracked(folder, CONFIG) as run:
+        publish(run, {}, queries(), ["belt", "sock", "tie"], SHEET)
+    [media] = folder.glob("wandb/offline-run-*/files/media/table/query")
+    assert table(media, "retrieved")
+    assert not [path for name in ("confusion", "pr_curve") for path in media.glob(f"{name}*")]
+
+
 def test_a_query_is_published_with_its_box_and_its_hits_with_captions(folder: Path) -> None:
     found = table(published(folder), "retrieved")
     assert found["columns"] == ["query", "its crop", "hit 1", "hit 2"]

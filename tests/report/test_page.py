@@ -16,7 +16,9 @@ from PIL import Image
 
 from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.report import curves
+from fashion_lsh.report.findings import NAMED
 from fashion_lsh.report.page import markdown, write_report
+from fashion_lsh.report.sections import UNNAMED
 from fashion_lsh.run import Run
 
 MakeRun = Callable[..., Run]
@@ -348,6 +350,25 @@ def test_of_very_many_pairs_some_are_counted_and_the_page_says_so(
     assert "evenly chosen" not in page_of(run).text
     monkeypatch.setattr(curves, "PAIRS", 5 * 15)
     assert page_of(run).text.count("5 of the 12 queries, evenly chosen") == 2
+
+
+def test_of_unseen_categories_nothing_is_said_that_needs_their_names(make_run: MakeRun) -> None:
+    run = make_run(unseen=["coat", "hat"])
+    kept = {name: value for name, value in run.metrics.items() if name not in NAMED}
+    run.write_json("metrics.json", kept)
+    page = page_of(run)
+    assert page.text.count(UNNAMED.text) == 2
+    assert "top-1" not in page.text
+    assert "never trained" in page.text
+    assert {path.name for path in (run.path / "report").iterdir()} & {"confusion.svg", "reliability.svg"} == set()
+    assert "measures the classifier again" not in page.text
+
+
+def test_a_lack_of_what_the_classifier_is_worth_is_damage_elsewhere(make_run: MakeRun) -> None:
+    run = make_run()
+    run.write_json("metrics.json", {name: value for name, value in run.metrics.items() if name not in NAMED})
+    with pytest.raises(ValueError, match="it has no query/accuracy"):
+        write_report(run)
 
 
 def test_the_training_pictures_as_gallery_are_flagged(make_run: MakeRun) -> None:

@@ -94,6 +94,13 @@ def test_what_a_figure_must_be_read_with_stands_beside_it(data: dict[str, str], 
     assert summary(METRICS, changed(data=data)).splitlines()[0].endswith(f"in the gallery{note}")
 
 
+def test_where_no_query_is_of_a_trained_category_there_is_no_word_of_the_classifier() -> None:
+    metrics = {name: value for name, value in METRICS.items() if "query/accuracy" not in name}
+    first, second = summary(metrics, changed(data={"unseen": 6})).splitlines()
+    assert first.endswith("(of categories that were not trained)")
+    assert second == "search 0.12 ms, picture to hits 23.5 ms (medians, one at a time)"
+
+
 def test_no_weights_and_no_hash_layer_are_said_so() -> None:
     config = changed(backbone={"weights": None}) | {"hash": None}
     assert summary(METRICS, config).startswith("resnet18 (from scratch), no hash layer, fashion_mnist")
