@@ -92,15 +92,16 @@ class Merged:
         """Pictures that are of no use any more: why."""
         table = pq.read_table(self.root / PICTURES)
         names, states = (table[column].to_pylist() for column in ("picture", "state"))
+        sources = {name: self._source(name) for name in self.origins}
+        folders = {name: str(one.folder) for name, one in sources.items() if isinstance(one, PictureFiles)}
         changed, gone = 0, {}
         for picture, state in zip(names, states, strict=True):
             source, _, own = picture.partition("/")
-            if picture not in pictures or not isinstance(self._source(source), PictureFiles):
+            if picture not in pictures or source not in folders:
                 continue
-            path = self._source(source).folder / own
-            if state_of(path) != state:
+            if state_of(f"{folders[source]}/{own}") != state:
                 changed += 1
-                if problem := look(path).problem:
+                if problem := look(Path(folders[source]) / own).problem:
                     gone[picture] = problem
         if changed:
             log.warning("%d pictures have changed since they were merged, %d are of no use now", changed, len(gone))
