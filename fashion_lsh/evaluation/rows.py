@@ -10,7 +10,7 @@ from fashion_lsh.evaluation.bits import collapse, quality
 from fashion_lsh.evaluation.protocol import Pictures, truths
 from fashion_lsh.evaluation.queries import row_scores
 from fashion_lsh.evaluation.results import intervals, means
-from fashion_lsh.evaluation.scores import DEPTH, Scores, Truth
+from fashion_lsh.evaluation.scores import DEPTH, Scores, Truth, within
 from fashion_lsh.retrieval.codes import pack
 from fashion_lsh.retrieval.encoding import Encoded
 from fashion_lsh.retrieval.index import FloatIndex
@@ -19,6 +19,7 @@ from fashion_lsh.stages.projection import hyperplanes, itq
 log = logging.getLogger(__name__)
 
 FITTED = 10_000  # gallery embeddings that iterative quantisation is fitted on, at most
+RADIUS = 2  # bits: how far a look-up of neighbouring codes goes
 
 Pair = tuple[np.ndarray, np.ndarray]  # (Q, W) and (N, W) uint8
 
@@ -40,6 +41,9 @@ def reference_metrics(query: Pictures, gallery: Pictures, bits: int | None) -> t
     metrics = {} if bits is None else code_metrics(gallery, bits)
     coded = {} if bits is None else code_pairs(query.encoded, gallery.encoded, bits)
     found = truths(query.catalogue, gallery.catalogue, gallery.lost)
+    if "code" in coded:
+        near = within(*coded["code"], found["category"], RADIUS)
+        metrics[f"codes/precision@radius{RADIUS}"] = float(np.nanmean(near))
     rows = {name: reference_rows(query, gallery, truth, coded) for name, truth in found.items()}
     seen = query.encoded.predicted >= 0
     for row in rows["category"]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fashion_lsh.evaluation.ranking import average_precision, blocks, precision, recall
+from fashion_lsh.evaluation.ranking import average_precision, blocks, precision, recall, scored
 from fashion_lsh.evaluation.ties import (
     TiedScores,
     distance_histograms,
@@ -99,3 +99,15 @@ def of_codes(
     """The same of the Hamming distances between packed codes, (Q, W) and (N, W) uint8."""
     levels = 8 * queries.shape[1] + 1
     return of_distances(lambda block: hamming(queries[block], gallery), levels, truth, reached)
+
+
+def within(queries: np.ndarray, gallery: np.ndarray, truth: Truth, radius: int) -> np.ndarray:
+    """Precision of a look-up: relevant rows among those at most `radius` bits away, 0 where there is none; R = 0: NaN.
+
+    (Q, W) and (N, W) uint8 packed codes -> (Q,) float64.
+    """
+    near, relevant = np.zeros((2, len(queries)))
+    for block in blocks(len(queries), len(gallery)):
+        reached = hamming(queries[block], gallery) <= radius
+        near[block], relevant[block] = reached.sum(axis=1), (reached & truth.relevant(block)).sum(axis=1)
+    return scored(relevant / np.maximum(near, 1), truth.totals)

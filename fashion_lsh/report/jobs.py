@@ -1,6 +1,7 @@
 """The table of an experiment, from the scores its jobs left: python -m fashion_lsh.report.jobs experiments/garments."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ from tabulate import tabulate
 
 from fashion_lsh.report.pages import Row, put
 from fashion_lsh.report.paired import base_of, difference_table
-from fashion_lsh.report.rows import MEASURES, arms_of, averaged, jobs_of, rows_of, settings_of
+from fashion_lsh.report.rows import MEASURES, SPECIAL, arms_of, averaged, jobs_of, rows_of, settings_of
+
+COLUMNS = re.compile(r"^<!-- columns: (.+) -->$", re.MULTILINE)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -38,12 +41,25 @@ def gather(folder: Path) -> list[Row]:
     """
     jobs, base = jobs_of(folder), base_of(folder / "README.md")
     rows = rows_of(jobs)
-    text = f"{table(rows)}\n\n{difference_table(base, rows, jobs)}" if base else table(rows)
-    put(folder, rows, text)
+    main = table(rows, columns_of(folder / "README.md"))
+    put(folder, rows, f"{main}\n\n{difference_table(base, rows, jobs)}" if base else main)
     return rows
 
 
-def table(rows: Sequence[Row]) -> str:
+def columns_of(page: Path) -> list[str]:
+    """The measures that an experiment's README.md wants shown (`<!-- columns: top-1 | entropy -->`); else the usual.
+
+    Raises:
+        ValueError: it names one that there is not.
+    """
+    found = COLUMNS.search(page.read_text()) if page.exists() else None
+    names = [name.strip() for name in found[1].split("|")] if found else []
+    if unknown := [name for name in names if name not in MEASURES]:
+        raise ValueError(f"{page}: column {unknown[0]!r} is unknown; known are {', '.join(MEASURES)}")
+    return names or [name for name in MEASURES if name not in SPECIAL]
+
+
+def table(rows: Sequence[Row], measures: Sequence[str]) -> str:
     """Rows as Markdown, scores to three digits, with their intervals where they have one.
 
     How long and how fast was learnt is left to results.csv where other settings tell the jobs apart.  Rows that differ
@@ -52,7 +68,7 @@ def table(rows: Sequence[Row]) -> str:
     rows = [averaged(arm) for arm in arms_of(rows)]
     known = {name for row in rows for name, value in row.items() if value is not None}
     settings = settings_of(rows)
-    shown = [name for name in rows[0] if name in settings or (name in (*MEASURES, "job") and name in known)]
+    shown = [name for name in rows[0] if name in settings or (name in (*measures, "job") and name in known)]
     return tabulate([[_cell(row, name) for name in shown] for row in rows], shown, "pipe", disable_numparse=True)
 
 

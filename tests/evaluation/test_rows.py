@@ -82,7 +82,7 @@ def test_itq_is_fitted_on_some_of_a_large_gallery(monkeypatch: pytest.MonkeyPatc
 def test_what_the_gallerys_bits_say_is_among_the_metrics() -> None:
     gallery = pictures(1, 150)
     assert gallery.encoded.codes is not None
-    metrics = reference_metrics(pictures(0, 12), gallery, BITS)
+    metrics, _ = reference_metrics(pictures(0, 12), gallery, BITS)
     found = {name: value for name, value in metrics.items() if name.startswith("codes/")}
     wanted = quality(gallery.encoded.codes, BITS)
     assert found == {
