@@ -201,7 +201,7 @@ def fitted(backbone: str) -> Hasher:
     names = [f"category {number:02}" for number in range(LISTS)]
     return Hasher(
         backbone=backbone, categories=names, bits=BITS, embedding_dim=LENGTH, image_size=224, margin=0.1, frozen=False,
-        loss="softmax", bihalf=False, items=0.0,
+        loss="softmax", bihalf=False, item_weight=0.0,
         epochs=1, lr_factor=1.0, head_factor=1.0, label_smoothing=0.0, seed=0,
         optim={"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "warmup": 0.1},
     ).eval()  # fmt: skip

@@ -44,7 +44,7 @@ STAGE = {
     "label_smoothing": 0.1, "seed": 0,
     "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
 }  # fmt: skip
-LAYER = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "items": 0.0}
+LAYER = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
 SHORTLIST = Search("shortlist", 1, 200, **PLAIN)
 
 

@@ -160,9 +160,12 @@ def test_a_target_that_is_not_there_is_refused_by_name(target: str) -> None:
         check(changed("classifier._target_", target))
 
 
-def test_hash_none_stays_none_whatever_is_said_of_the_layer() -> None:
-    layer = {"_target_": "some.Hasher", "epochs": 4}
-    for asked, wanted in ((None, None), ({"epochs": 4}, None), (layer, layer)):
+def test_what_an_experiment_says_of_learning_is_nothing_to_what_does_not_learn() -> None:
+    layer = {"_target_": "fashion_lsh.stages.hasher.Hasher", "epochs": 4, "bits": 8}
+    fixed = {"_target_": "fashion_lsh.stages.baselines.LSH", "bits": 8}
+    cases = ((None, None), ({"epochs": 4}, None), (layer, layer), ({**fixed, "epochs": 4, "item_weight": 0.5}, fixed),
+             ({**fixed, "typo": 1}, {**fixed, "typo": 1}))  # fmt: skip
+    for asked, wanted in cases:
         assert meant({"seed": 1, "hash": asked}) == {"seed": 1, "hash": wanted}
 
 

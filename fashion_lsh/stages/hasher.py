@@ -29,7 +29,7 @@ class Hasher(Coder):
         frozen: the backbone stays as it starts (see Stage).
         loss: what the hash layer learns from, one of LOSSES; `softmax` is the thesis's.
         bihalf: split each bit of a batch in halves (see Halves), whatever the loss; codes are then signs at once.
-        items: weight of a contrast between items, on activations and on features (see `contrast`): batches then hold
+        item_weight: weight of a contrast between items, on activations and on features (see `contrast`): batches then hold
             two pictures of each item, or two views of its only one; 0: categories alone are learnt.
         epochs: passes over the training pictures.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
@@ -53,7 +53,7 @@ class Hasher(Coder):
         frozen: bool,
         loss: Literal["softmax", "ssdh", "greedyhash", "csq", "orthohash"],
         bihalf: bool,
-        items: NonNegativeFloat,
+        item_weight: NonNegativeFloat,
         epochs: PositiveInt,
         lr_factor: PositiveFloat,
         head_factor: PositiveFloat,
@@ -63,7 +63,7 @@ class Hasher(Coder):
     ) -> None:
         super().__init__(backbone, categories, bits, embedding_dim, image_size, margin, frozen)
         self.save_hyperparameters()
-        self.bihalf, self.items = bihalf, items
+        self.bihalf, self.item_weight = bihalf, item_weight
         self.hash_layer = nn.Linear(self.backbone.feature_dim, bits)
         self.head = nn.Linear(bits, len(categories))
         self.loss = LOSSES[loss](bits, len(categories), label_smoothing)
@@ -80,12 +80,12 @@ class Hasher(Coder):
         return self.head(self.loss.read(activations)), activations
 
     def batches(self, data: GarmentData) -> DataLoader[Any]:
-        return data.train_dataloader(pairs=self.items > 0)
+        return data.train_dataloader(pairs=self.item_weight > 0)
 
     def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
         assert answer.activations is not None
         loss = self.loss(answer.activations, answer.logits, batch.labels, batch.items)
-        if not (self.items and self.training):
+        if not (self.item_weight and self.training):
             return loss
         relaxed = contrast(answer.activations - self.threshold, batch.items, TEMPERATURE)
-        return loss + self.items * (relaxed + contrast(answer.embedding, batch.items, TEMPERATURE))
+        return loss + self.item_weight * (relaxed + contrast(answer.embedding, batch.items, TEMPERATURE))

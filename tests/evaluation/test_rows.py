@@ -86,7 +86,8 @@ def test_what_the_gallerys_bits_say_is_among_the_metrics() -> None:
     found = {name: value for name, value in metrics.items() if name.startswith("codes/")}
     wanted = quality(gallery.encoded.codes, BITS)
     assert found == {
-        **{f"codes/{name}": getattr(wanted, name) for name in Quality._fields}, "codes/quantisation_error": 0.25
+        **{f"codes/{name}": getattr(wanted, name) for name in Quality._fields}, "codes/quantisation_error": 0.25,
+        "codes/precision@radius2": pytest.approx(0.3302467),
     }  # fmt: skip
     assert {type(value) for value in found.values()} == {int, float}
 

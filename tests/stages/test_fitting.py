@@ -48,7 +48,7 @@ def stage_of(kind: type[Stage] = Classifier, **changes: Any) -> Any:
         "optim": {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
     }  # fmt: skip
     torch.manual_seed(0)
-    layer = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "items": 0.0}
+    layer = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
     return kind(**plain | (layer if kind is Hasher else {}) | changes)  # type: ignore[arg-type]
 
 

@@ -26,7 +26,7 @@ def make(bits: int, **changes: Any) -> Hasher:
     plain: dict[str, Any] = {
         "backbone": "resnet18", "categories": ["circle", "cross", "square"], "bits": bits,
         "embedding_dim": None, "image_size": 32, "margin": 0.1, "frozen": False, "epochs": 1, "loss": "softmax",
-        "bihalf": False, "items": 0.0,
+        "bihalf": False, "item_weight": 0.0,
         "lr_factor": 1.0, "head_factor": 10.0, "label_smoothing": 0.1, "seed": 0,
         "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
     }  # fmt: skip
@@ -163,7 +163,7 @@ def test_with_every_loss_a_code_is_the_activations_above_its_threshold(loss: str
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 @pytest.mark.parametrize("items", [0.0, 0.5])
 def test_hash_layer_and_head_learn_from_every_loss(loss: str, items: float) -> None:
-    model = make(13, loss=loss, items=items)
+    model = make(13, loss=loss, item_weight=items)
     model.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     labels = torch.tensor([0, 1, 2, 0, 0])
     model.training_step(Batch(PICTURES, labels, labels, torch.tensor([0, 1, 2, 0, 1]))).backward()
@@ -175,7 +175,7 @@ def test_hash_layer_and_head_learn_from_every_loss(loss: str, items: float) -> N
 
 
 def test_items_are_contrasted_on_activations_and_on_all_features() -> None:
-    model = make(13, items=0.7, embedding_dim=5).eval()
+    model = make(13, item_weight=0.7, embedding_dim=5).eval()
     batch = Batch(PICTURES, torch.tensor([0, 1, 2, 0, 1]), torch.arange(5), torch.tensor([0, 1, 0, 1, 2]))
     answer = model(PICTURES)
     without = float(model.loss_of(answer, batch).detach())  # pictures of val come in no pairs

@@ -28,7 +28,7 @@ def arguments(kind: type[Stage], **changes: Any) -> dict[str, Any]:
         "head_factor": 10.0, "label_smoothing": 0.1, "seed": 0,
         "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1},
     }  # fmt: skip
-    layer = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "items": 0.0}
+    layer = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
     return plain | (layer if kind is Hasher else {}) | changes
 
 
