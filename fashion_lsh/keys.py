@@ -12,7 +12,8 @@ from fashion_lsh.files import checksum
 UNIMPORTANT = ("name", "fresh", "logger", "runs", "jobs")  # settings that change no result
 OF_MACHINE = ("root", "workers")  # of the data: where its files lie, and how many processes load them
 NEUTRAL: dict[str, dict[str, Any]] = {  # settings that came later, with the value that changes nothing, by their group
-    "data": {"unseen": None}, "split": {"unseen": None}, "hash": {"loss": "softmax", "bihalf": False, "item_weight": 0.0},
+    "data": {"unseen": None}, "split": {"unseen": None},
+    "hash": {"loss": "softmax", "bihalf": False, "item_weight": 0.0},
 }  # fmt: skip
 OF_DETECTOR = ("detector", "scenes", "trainer", "seed")  # settings that a stage depends on
 OF_CLASSIFIER = (*OF_DETECTOR, "data", "backbone", "classifier")

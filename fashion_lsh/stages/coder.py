@@ -1,5 +1,6 @@
 """What gives codes: activations, and an embedding made short."""
 
+import logging
 from abc import ABC
 
 import torch
@@ -9,6 +10,8 @@ from torch.nn import functional
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.stages.projection import principal_axes
 from fashion_lsh.stages.stage import Stage
+
+log = logging.getLogger(__name__)
 
 PER_AXIS = 8  # pictures for each number of an embedding: its axes have settled then
 
@@ -44,6 +47,8 @@ class Coder(Stage, ABC):
     ) -> None:
         if bits < 1:
             raise ValueError(f"hash.bits={bits}: give at least 1, or hash=none for no hash layer")
+        if 2**bits < len(categories):
+            log.warning("hash.bits=%d: %d codes cannot tell %d categories apart", bits, 2**bits, len(categories))
         super().__init__("hasher", backbone, categories, image_size, margin, frozen)
         self.bits = bits
         features = self.backbone.feature_dim

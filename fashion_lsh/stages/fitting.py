@@ -71,7 +71,8 @@ def fit(
     stage.to(device(accelerator))  # Lightning leaves it on the CPU
     stage.facts = facts | stage.settle(data)
     save(stage, final)
-    shutil.rmtree(folder / "fitting", ignore_errors=True)
+    if stage.learns:
+        shutil.rmtree(folder / "fitting")
     return stage.eval()
 
 

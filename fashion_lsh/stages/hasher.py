@@ -29,7 +29,7 @@ class Hasher(Coder):
         frozen: the backbone stays as it starts (see Stage).
         loss: what the hash layer learns from, one of LOSSES; `softmax` is the thesis's.
         bihalf: split each bit of a batch in halves (see Halves), whatever the loss; codes are then signs at once.
-        item_weight: weight of a contrast between items, on activations and on features (see `contrast`): batches then hold
+        item_weight: of a contrast between items, on activations and on features (see `contrast`): batches then hold
             two pictures of each item, or two views of its only one; 0: categories alone are learnt.
         epochs: passes over the training pictures.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.

@@ -188,6 +188,13 @@ def test_items_are_contrasted_on_activations_and_on_all_features() -> None:
     assert float(model.loss_of(answer, batch).detach()) - without == pytest.approx(float(wanted.detach()), rel=1e-4)
 
 
+def test_bits_that_cannot_tell_the_categories_apart_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    make(2)
+    assert not caplog.records
+    make(1)
+    assert "hash.bits=1: 2 codes cannot tell 3 categories apart" in caplog.text
+
+
 @pytest.mark.parametrize("loss", ["csq", "orthohash"])
 def test_bits_that_cannot_tell_the_categories_apart_are_refused(loss: str) -> None:
     with pytest.raises(ValueError, match=r"hash\.bits=1: 2 codes for 3 categories; give at least 2 bits"):
