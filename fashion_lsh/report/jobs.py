@@ -12,6 +12,7 @@ from fashion_lsh.report.pages import Row, put
 from fashion_lsh.report.paired import base_of, difference_table
 from fashion_lsh.report.rows import MEASURES, SPECIAL, arms_of, averaged, jobs_of, rows_of, settings_of
 
+COUNTED = ("queries", "distinct codes")  # measures that are whole numbers
 COLUMNS = re.compile(r"^<!-- columns: (.+) -->$", re.MULTILINE)
 
 
@@ -41,8 +42,9 @@ def gather(folder: Path) -> list[Row]:
     """
     jobs, base = jobs_of(folder), base_of(folder / "README.md")
     rows = rows_of(jobs)
-    main = table(rows, columns_of(folder / "README.md"))
-    put(folder, rows, f"{main}\n\n{difference_table(base, rows, jobs)}" if base else main)
+    measures = columns_of(folder / "README.md")
+    main = table(rows, measures)
+    put(folder, rows, f"{main}\n\n{difference_table(base, rows, jobs, measures)}" if base else main)
     return rows
 
 
@@ -76,11 +78,11 @@ def _cell(row: Row, name: str) -> str:
     value = row[name]
     if f"{name} low" in row:
         return f"{value:.3f} [{row[f'{name} low']:.3f}, {row[f'{name} high']:.3f}]"
-    if f"{name} sd" in row and name != "queries":
-        return f"{value:.3f} ± {row[f'{name} sd']:.3f}"
-    if name in MEASURES and isinstance(value, float) and name != "queries":
-        return f"{value:.3f}"
-    return "–" if value is None else str(value)
+    if name not in MEASURES or value is None:
+        return "–" if value is None else str(value)
+    digits = 0 if name in COUNTED else 3
+    spread = f" ± {row[f'{name} sd']:.{digits}f}" if row.get(f"{name} sd") else ""
+    return f"{value:.{digits}f}{spread}"
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ def count_pairs(found: Findings, codes: Codes) -> Pairs:
     """Count pairs by Hamming distance; of many queries every so-manyth, so that at most PAIRS pairs are compared."""
     some = curves.evenly(len(codes.query), curves.PAIRS // max(1, len(codes.gallery)))
     query, gallery = (found.garments.take(rows) for rows in (codes.query_rows[some], codes.gallery_rows))
-    apart, levels = hamming(codes.query[some], codes.gallery), found.config["hash"]["bits"] + 1
+    apart = hamming(codes.query[some], codes.gallery)
+    levels = found.config["hash"].get("bits", 8 * codes.gallery.shape[1]) + 1  # predicted_category says none
     relevant, total = {}, {}
     for name, truth in truths(query, gallery).items():
         known = (truth.query[:, None] >= 0) & (truth.gallery >= 0)

@@ -36,8 +36,14 @@ def base_of(page: Path) -> str:
     return found[0] if found else ""
 
 
-def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job]) -> str:
+def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], measures: Sequence[str]) -> str:
     """Mean differences from the base row as Markdown, a row an arm, with what the intervals are.
+
+    Args:
+        base: its settings, `name=value`.
+        rows: of the experiment's table.
+        jobs: they are of.
+        measures: those of MEASURES that are compared, where the scores of each query are known.
 
     Raises:
         ValueError: the base is no one row, or jobs to be paired are of different data or queries.
@@ -50,8 +56,8 @@ def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job]) ->
     columns = {name: [_text(arm[0][name]) for arm in others] for name in settings}
     if "seed" in rows[0]:
         columns["seeds"] = [", ".join(str(seed) for seed in both) or "–" for both in pairs]
-    for title, name in MEASURES.items():
-        found = [_difference(name, list(both.values())) for both in pairs]
+    for title in measures:
+        found = [_difference(MEASURES[title], list(both.values())) for both in pairs]
         if any(found):
             columns[title] = _cells(found)
     told = f"Differences from {base}, paired by seed and query: mean [95 % interval]"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from fashion_lsh.evaluation.queries import Queries, unpacked
 from fashion_lsh.report.pages import Row
+from fashion_lsh.report.words import method_of
 
 MEASURES = {
     "top-1": "query/accuracy",
@@ -20,6 +21,7 @@ MEASURES = {
     "codes alone, all": "rows/code/category/map@100",
     "item mAP@100, codes alone": "rows/code/item/map@100",
     "float, all": "rows/float/category/map@100",
+    "item recall@10, float, all": "rows/float/item/recall@10",
     "entropy": "codes/entropy",
     "codes alone, ties best": "rows/code/category/map@100_best",
     "codes alone, ties worst": "rows/code/category/map@100_worst",
@@ -35,7 +37,7 @@ MEASURES = {
 }
 SPECIAL = (  # measures that are shown where a page asks for them (see `columns_of`)
     "codes alone, ties best", "codes alone, ties worst", "precision, radius 2", "balance", "distinct codes",
-    "quantisation error", "search ms",
+    "quantisation error", "search ms", "item recall@10, float, all",
 )  # fmt: skip
 HOW = ("optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor")  # settings of the learning
 
@@ -116,7 +118,7 @@ def _job(path: Path) -> Job:
     try:
         content = json.loads(path.read_text())
         settings = content["settings"]
-        flat = {"hash": _method(settings.get("hash"))} | {
+        flat = {"hash": method_of(settings.get("hash"))} | {
             name: value for name, value in _flat(settings) if name not in ("hash", "hash.loss", "hash.bihalf")
         }
         made = {"data": content["data"], "version": content["environment"]["fashion-lsh"]}
@@ -124,16 +126,6 @@ def _job(path: Path) -> Job:
         return Job(flat | made, dict(content["metrics"]), queries)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): remove it, and make its run again") from error
-
-
-def _method(layer: Mapping[str, Any] | None) -> str:
-    """What makes the codes: the loss of the hash layer, or the name of the class that needs none."""
-    if layer is None:
-        return "none"
-    kind = layer["_target_"].rpartition(".")[2]
-    loss = str(layer.get("loss") or ("softmax" if kind == "Hasher" else kind.lower()))
-    halves = {"softmax": "bihalf"}.get(loss, f"{loss}, bihalf")
-    return halves if layer.get("bihalf") else loss
 
 
 def _rows(jobs: Mapping[str, Job]) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from fashion_lsh.report.findings import Findings
 from fashion_lsh.report.judged import judged
 from fashion_lsh.report.neighbours import count_pairs, distances, retrieval
 from fashion_lsh.report.tables import score_rows, with_interval
-from fashion_lsh.report.words import OLDER, crop_words, one_line, row_words, search_words, split_words
+from fashion_lsh.report.words import OLDER, crop_words, hash_words, one_line, row_words, search_words, split_words
 
 MIXED_UP = 10  # pairs of categories that are named
 MEANS = (
@@ -58,7 +58,7 @@ def asked(found: Findings) -> list[Block]:
     config, data, garments = found.config, found.config["data"], found.garments
     counts = [f"{len(garments.rows(part)):,} {part}" for part in ("train", "val", "query")]
     searched = "the training pictures as gallery" if data["searched"] == "train" else "gallery"
-    bits = f"{config['hash']['bits']} bits" if config["hash"] else "none (hash=none): embeddings are searched"
+    bits = hash_words(config["hash"]) if config["hash"] else "none (hash=none): embeddings are searched"
     rows = {
         "backbone": f"{config['backbone']['name']}, {_start(config['backbone'])}",
         "hash layer": bits,

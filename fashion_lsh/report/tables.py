@@ -5,6 +5,8 @@ from typing import Any
 
 from tabulate import tabulate
 
+from fashion_lsh.report.words import hash_words
+
 COLUMNS = {
     "category mAP@100": "category/map@100",
     "item recall@1": "item/recall@1",
@@ -37,14 +39,13 @@ def score_rows(metrics: Mapping[str, float], label: str) -> tuple[list[str], lis
 def summary(metrics: Mapping[str, float], config: Mapping[str, Any]) -> str:
     """The lines under the table: what was asked, how good the classifier is, how fast it was."""
     weights = config["backbone"]["weights"] or "from scratch"
-    bits = f"{config['hash']['bits']} bits" if config["hash"] else "no hash layer"
     asked, filed = int(metrics["query/count"]), int(metrics["query/gallery_rows"])
     data = config["data"]
     whole = "speed/end_to_end_ms"
     end_to_end = f", picture to hits {metrics[whole]:.1f} ms" if whole in metrics else ""
     lines = [
-        f"{config['backbone']['name']} ({weights}), {bits}, {data['source']} at {data['image_size']} px; "
-        f"{asked:,} queries, {filed:,} in the gallery" + _note(config),
+        f"{config['backbone']['name']} ({weights}), {hash_words(config['hash'])}, "
+        f"{data['source']} at {data['image_size']} px; {asked:,} queries, {filed:,} in the gallery" + _note(config),
         f"{_named(metrics)}search {metrics['speed/search_ms']:.2f} ms{end_to_end} (medians, one at a time)",
     ]
     return "\n".join(lines)

@@ -62,6 +62,25 @@ def search_words(label: str) -> str:
     return f"{how[distance]}; {_where(probes)}{unsure}"
 
 
+def method_of(layer: Mapping[str, Any] | None) -> str:
+    """What makes the codes: the loss of the hash layer, or the name of the class that needs none."""
+    if layer is None:
+        return "none"
+    kind = layer.get("_target_", "").rpartition(".")[2].lower()
+    loss = str(layer.get("loss") or ("softmax" if kind in ("", "hasher") else kind))
+    halves = {"softmax": "bihalf"}.get(loss, f"{loss}, bihalf")
+    return halves if layer.get("bihalf") else loss
+
+
+def hash_words(layer: Mapping[str, Any] | None) -> str:
+    """How long the codes are, and what makes them."""
+    if layer is None:
+        return "no hash layer"
+    length = f"{layer['bits']} bits" if "bits" in layer else "a bit a category"
+    items = f", items with weight {layer['item_weight']:g}" if layer.get("item_weight") else ""
+    return f"{length} ({method_of(layer)}{items})"
+
+
 def row_words(row: str, own: str) -> str:
     """What a row of the score table is; `own` names the run's own search."""
     if row == own:

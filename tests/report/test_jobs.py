@@ -293,3 +293,24 @@ def test_a_base_alone_has_nothing_to_be_compared_with(methods: Path) -> None:
     gather(methods)
     assert len(tables(methods)[0]) == 3  # and the second has no row
     assert not any(len(part) > 2 for part in tables(methods)[1:])
+
+
+def test_a_page_says_which_measures_it_shows(folder: Path) -> None:
+    job(folder, "cccc0000", "resnet18", 0.5, **{"codes/distinct": 164.0, "query/item/recall@10": 0.4})
+    page = folder / "README.md"
+    gather(folder)
+    assert "distinct codes" not in cells(folder)[0]  # special ones are shown where they are asked for
+    page.write_text(f"<!-- columns: category mAP@100 | distinct codes -->\n{page.read_text()}")
+    gather(folder)
+    header, _, *rows = cells(folder)
+    assert header == ["backbone.name", "category mAP@100", "distinct codes", "job"]
+    assert dict(zip(header, rows[1], strict=True))["distinct codes"] == "164"
+    with (folder / "results.csv").open(newline="") as file:
+        assert "item recall@10" in next(csv.reader(file))
+
+
+def test_a_measure_that_there_is_not_is_named(folder: Path) -> None:
+    page = folder / "README.md"
+    page.write_text(f"<!-- columns: top-1 | beauty -->\n{page.read_text()}")
+    with pytest.raises(ValueError, match="column 'beauty' is unknown; known are top-1, "):
+        gather(folder)

@@ -108,7 +108,7 @@ def test_the_page_says_what_was_asked_and_found(make_run: MakeRun) -> None:
     cells = page.of("td")
     asked = dict(zip(cells[0:20:2], cells[1:20:2], strict=True))
     assert asked["backbone"] == "resnet18, from scratch"
-    assert asked["hash layer"] == "12 bits"
+    assert asked["hash layer"] == "12 bits (softmax)"
     assert asked["search"].startswith("the best 200 by Hamming distance")
     assert asked["garments"] == "6 train, 3 val, 12 query, 15 gallery"
     assert asked["categories"] == "3: bag, coat, hat"

@@ -74,7 +74,7 @@ def test_a_row_of_the_search_itself_is_not_shown_twice() -> None:
 
 def test_the_summary_tells_the_set_up_the_classifier_and_the_speed() -> None:
     assert summary(METRICS, CONFIG) == (
-        "resnet18 (imagenet), 48 bits, fashion_mnist at 64 px; 1,200 queries, 25,431 in the gallery\n"
+        "resnet18 (imagenet), 48 bits (softmax), fashion_mnist at 64 px; 1,200 queries, 25,431 in the gallery\n"
         "top-1 0.877, top-5 0.990, macro F1 0.855; search 0.12 ms, picture to hits 23.5 ms (medians, one at a time)"
     )
 

@@ -7,6 +7,7 @@ import pytest
 from fashion_lsh.catalogue.found import Which
 from fashion_lsh.report.words import (
     crop_words,
+    hash_words,
     one_line,
     pictures_words,
     row_words,
@@ -101,3 +102,18 @@ def test_every_choice_of_found_boxes_has_its_words(which: str, fallback: str, sa
     told = crop_words({"crop": "detected", "margin": 0.1, "choice": choice})
     assert "a score of at least 0.3" in told
     assert told.endswith(f"where there is none: {said}" + (", and a query finds nothing" if fallback == "skip" else ""))
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        (None, "no hash layer"),
+        ({"bits": 48}, "48 bits (softmax)"),
+        ({"_target_": "a.hasher.Hasher", "bits": 12, "loss": "softmax", "bihalf": True}, "12 bits (bihalf)"),
+        ({"bits": 8, "loss": "csq", "bihalf": True, "item_weight": 0.5}, "8 bits (csq, bihalf, items with weight 0.5)"),
+        ({"_target_": "a.baselines.LSH", "bits": 9}, "9 bits (lsh)"),
+        ({"_target_": "a.baselines.PredictedCategory"}, "a bit a category (predictedcategory)"),
+    ],
+)
+def test_a_hash_layer_in_words(layer: dict[str, Any] | None, said: str) -> None:
+    assert hash_words(layer) == said
