@@ -66,7 +66,7 @@ def method_of(layer: Mapping[str, Any] | None) -> str:
     """What makes the codes: the loss of the hash layer, or the name of the class that needs none."""
     if layer is None:
         return "none"
-    kind = layer.get("_target_", "").rpartition(".")[2].lower()
+    kind = re.sub("(?<=[a-z])(?=[A-Z])", "_", layer.get("_target_", "").rpartition(".")[2]).lower()
     loss = str(layer.get("loss") or ("softmax" if kind in ("", "hasher") else kind))
     halves = {"softmax": "bihalf"}.get(loss, f"{loss}, bihalf")
     return halves if layer.get("bihalf") else loss

@@ -112,7 +112,7 @@ def test_every_choice_of_found_boxes_has_its_words(which: str, fallback: str, sa
         ({"_target_": "a.hasher.Hasher", "bits": 12, "loss": "softmax", "bihalf": True}, "12 bits (bihalf)"),
         ({"bits": 8, "loss": "csq", "bihalf": True, "item_weight": 0.5}, "8 bits (csq, bihalf, items with weight 0.5)"),
         ({"_target_": "a.baselines.LSH", "bits": 9}, "9 bits (lsh)"),
-        ({"_target_": "a.baselines.PredictedCategory"}, "a bit a category (predictedcategory)"),
+        ({"_target_": "a.baselines.PredictedCategory"}, "a bit a category (predicted_category)"),
     ],
 )
 def test_a_hash_layer_in_words(layer: dict[str, Any] | None, said: str) -> None:
