@@ -186,7 +186,13 @@ class GarmentData(pl.LightningDataModule):
         return self.catalogue.take(np.setdiff1d(every, self.rows(part)))
 
     def train_dataloader(self, pairs: bool = False) -> DataLoader[Any]:
-        """Augmented training pictures; `pairs`: each beside another of its item, or seen anew."""
+        """Augmented training pictures; `pairs`: each beside another of its item, or seen anew.
+
+        Raises:
+            ValueError: a batch would not hold two whole pairs.
+        """
+        if pairs and (self.batch_size < 4 or self.batch_size % 2):
+            raise ValueError(f"data.batch_size={self.batch_size}: pairs of one item want an even number, 4 at least")
         rows = self.rows("train")
         labels, items = self.labels[rows] if self.balanced else None, self.items[rows] if pairs else None
         sampler = EpochSampler(rows, self.seed, self.epoch_pictures, labels, items)

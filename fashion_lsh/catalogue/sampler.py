@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-ANEW = 2**31  # added to the epoch of a picture that comes beside itself: it is augmented otherwise
+ANEW = 2**31  # added to the epoch of a picture that comes second in a pair: it is augmented otherwise than as the first
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -16,8 +16,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
         seed: of the order.
         count: keys an epoch; None: n. Epochs take turns through the rows: none comes twice before all came once.
         labels: (n,) give these to draw all labels equally often instead.
-        items: (n,) int, give these to have half as many drawn, each followed by another row of its item, or, where
-            there is none, by itself with another epoch.
+        items: (n,) int, give these to have half as many drawn, each followed by another row of its item, which may
+            have been drawn as well, or, where there is none, by itself; the second has another epoch.
     """
 
     def __init__(
@@ -45,8 +45,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
             return iter([(int(row), self.epoch) for row in drawn])
         pairs = zip(drawn, self._partners(self.items, drawn), strict=True)
         return iter([
-            key for row, other in pairs
-            for key in ((int(row), self.epoch), (int(other), self.epoch + ANEW * int(other == row)))
+            key for row, other in pairs for key in ((int(row), self.epoch), (int(other), self.epoch + ANEW))
         ])  # fmt: skip
 
     def _rounds(self) -> np.ndarray:

@@ -9,8 +9,6 @@ from torch import Tensor
 from fashion_lsh.evaluation.ranking import blocks
 from fashion_lsh.retrieval.codes import check_codes, unpack
 
-LEAST_ENTROPY = 0.1  # mean bits a bit: below, most codes agree in most bits
-
 
 class Quality(NamedTuple):
     """What the bits of N codes say.
@@ -66,23 +64,26 @@ def quantisation_error(activations: Tensor, threshold: float) -> float:
     return float((1 - cosine).mean().clamp(min=0))
 
 
-def collapse(found: Quality, bits: int, categories: int) -> str:
-    """What is wrong with codes that tell hardly anything apart, and the way out; "": nothing is.
+def collapse(found: Quality, bits: int, predicted: np.ndarray) -> str:
+    """What is wrong with codes that tell less apart than the categories do, and the way out; "": nothing is.
+
+    What codes tell is at most the sum of what their bits do (subadditivity of entropy).
 
     Args:
         found: of the gallery's codes.
         bits: their length.
-        categories: how many of them the gallery's garments are seen as.
+        predicted: (N,) int, what the gallery's garments are seen as.
     """
+    _, counts = np.unique(predicted, return_counts=True)
+    shares = counts / counts.sum()
+    needed = float(-(shares * np.log2(shares)).sum())
     signs = {
-        f"{found.distinct:,} distinct codes for {categories:,} predicted categories": found.distinct < categories,
-        f"{found.constant_bits} of {bits} bits are the same in all": found.constant_bits > 0,
-        f"mean entropy of a bit {found.entropy:.2f} of 1": found.entropy < LEAST_ENTROPY,
+        f"{found.distinct:,} distinct codes for {len(counts):,} predicted categories": found.distinct < len(counts),
+        f"entropies of the {bits} bits, of which {found.constant_bits} never change, add up to "
+        f"{found.entropy * bits:.2f}, that of the categories is {needed:.2f}": found.entropy * bits < needed - 1e-6,
     }
     named = "; ".join(text for text, there in signs.items() if there)
-    way_out = (
-        "try another loss (hash=ssdh), hash.bihalf=true, more bits (hash.bits) or a lower learning rate (optim.lr)"
-    )
+    way_out = "try another loss (hash=csq, hash.bihalf=true), more bits (hash.bits) or a lower learning rate (optim.lr)"
     return f"the gallery's codes have collapsed: {named}: {way_out}" if named else ""
 
 

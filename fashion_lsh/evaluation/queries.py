@@ -64,7 +64,7 @@ def packed(query: Catalogue, scores: Scores) -> dict[str, str]:
     back = np.where(items == "", 0, np.arange(len(items)) - first[numbers])  # to the first query of the same item
     digest = hashlib.sha256("\n".join(query.column("id")).encode()).hexdigest()
     steps = {name: np.where(np.isnan(values), UNSCORED, np.rint(values * STEPS)) for name, values in scores.items()}
-    order = sorted(steps, key=lambda name: name.startswith("rows/") and name.endswith("recall@10"))
+    order = sorted(steps, key=lambda name: [name.startswith(f"rows/{row}") for row in ("lsh", "itq")])
     texts = {name: _text(steps[name].astype("<u2")) for name in order}
     return {"ids": digest[:8], "items": _text(back.astype("<u4")), **texts}
 

@@ -41,11 +41,11 @@ def reference_metrics(query: Pictures, gallery: Pictures, bits: int | None) -> t
     metrics = {} if bits is None else code_metrics(gallery, bits)
     coded = {} if bits is None else code_pairs(query.encoded, gallery.encoded, bits)
     found = truths(query.catalogue, gallery.catalogue, gallery.lost)
-    if "code" in coded:
-        near = within(*coded["code"], found["category"], RADIUS)
-        metrics[f"codes/precision@radius{RADIUS}"] = float(np.nanmean(near))
     rows = {name: reference_rows(query, gallery, truth, coded) for name, truth in found.items()}
     seen = query.encoded.predicted >= 0
+    if "code" in coded:
+        near = within(*coded["code"], found["category"], RADIUS)
+        metrics[f"codes/precision@radius{RADIUS}"] = float(np.nanmean(np.where(seen, near, 0 * near)))
     for row in rows["category"]:
         scores = {
             name: {measure: np.where(seen, values, 0 * values) for measure, values in found[row].items()}  # NaN stays
@@ -99,7 +99,7 @@ def code_metrics(gallery: Pictures, bits: int) -> dict[str, float]:
     if encoded.codes is None:
         return {}
     found = quality(encoded.codes, bits)
-    wrong = collapse(found, bits, len(np.unique(encoded.predicted[encoded.predicted >= 0])))
+    wrong = collapse(found, bits, encoded.predicted[encoded.predicted >= 0])
     if wrong:
         log.warning("%s", wrong)
     rounding = {} if gallery.rounding is None else {"codes/quantisation_error": gallery.rounding}

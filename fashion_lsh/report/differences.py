@@ -25,8 +25,8 @@ def paired_difference(
     A sample draws as many seeds as there are, and as many groups, with replacement; the groups are drawn once for all
     seeds of the sample, since these answer the same queries.  Interval: percentiles; p: twice the smaller share of the
     samples on either side of 0, both counted with one more (A. C. Davison, D. V. Hinkley: Bootstrap Methods and their
-    Application, 1997, sections 5.3 and 4.2).  Of what few seeds vary, S say, the samples show (S - 1) / S, and of one
-    seed nothing: the interval is as much too narrow.
+    Application, 1997, sections 5.3 and 4.2).  Of the variance between few seeds, S say, the samples show
+    (S - 1) / S, and of one seed nothing: the interval is by the root of it too narrow.
 
     Args:
         base: (Q,) float scores, one array a seed.

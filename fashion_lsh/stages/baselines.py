@@ -8,7 +8,6 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.stages.coder import Coder
 from fashion_lsh.stages.projection import hyperplanes, itq
@@ -77,23 +76,43 @@ class LSH(Baseline):
     def answer(self, features: Tensor) -> tuple[Tensor, Tensor]:
         return self.head(features), (self.embedding(features) - self.mean) @ self.planes
 
-    def settle(self, data: GarmentData) -> dict[str, float]:
-        facts = super().settle(data)
-        embeddings = self.embedding(self.sampled(data).to(self.device)).cpu()
-        for held, found in zip((self.mean, self.planes), self.fitted(embeddings), strict=True):
+    def fit_to(self, features: Tensor) -> None:
+        super().fit_to(features)
+        embeddings = self.embedding(features.to(self.device)).cpu()
+        for held, found in zip((self.mean, self.planes), self.planes_of(embeddings), strict=True):
             held.copy_(found)
-        return facts
 
-    def fitted(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    def planes_of(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """(N, D) embeddings of training pictures -> their mean, (D,), and the hyperplanes, (D, bits)."""
         return embeddings.mean(dim=0), hyperplanes(embeddings.shape[1], self.bits, self.hparams["seed"])
 
 
 class ITQ(LSH):
     """The same with hyperplanes turned so that signs lose least (Y. Gong, S. Lazebnik: Iterative Quantization: A
-    Procrustean Approach to Learning Binary Codes, CVPR 2011, section 3)."""
+    Procrustean Approach to Learning Binary Codes, CVPR 2011, section 2.2).
 
-    def fitted(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    Raises:
+        ValueError: there are more bits than the embedding has numbers.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        categories: list[str],
+        bits: int,
+        embedding_dim: PositiveInt | None,
+        image_size: PositiveInt,
+        margin: NonNegativeFloat,
+        seed: int,
+    ) -> None:
+        super().__init__(backbone, categories, bits, embedding_dim, image_size, margin, seed)
+        if bits > self.embedding_length:
+            raise ValueError(
+                f"hash.bits={bits}: ITQ gives {self.embedding_length} bits at most, one for each number of the "
+                "embedding; give fewer, a longer embedding (hash.embedding_dim), or hash=lsh"
+            )
+
+    def planes_of(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         return itq(embeddings, self.bits, self.hparams["seed"])
 
 

@@ -26,7 +26,7 @@ def centres(count: int, bits: int) -> Tensor:
         (count, bits) float32, no two alike.
 
     Raises:
-        ValueError: there are not so many codes of so few bits.
+        ValueError: there are not so many codes of so few bits, or no more are found.
     """
     if count > 2**bits:
         least = (count - 1).bit_length()
@@ -41,6 +41,8 @@ def centres(count: int, bits: int) -> Tensor:
         chosen[place], balance = code, balance + code
         nearest = torch.minimum(nearest, (bits - pool @ code) / 2)
     distances = torch.pdist(chosen, p=0)
+    if count > 1 and not distances.min():
+        raise ValueError(f"hash.bits={bits}: too few to keep {count} categories apart; give more bits")
     if count > 1 and distances.min() <= bits / 4:
         log.warning("hash.bits=%d: of %d categories two aim at codes only %d apart", bits, count, distances.min())
     return chosen

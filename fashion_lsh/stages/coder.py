@@ -67,9 +67,13 @@ class Coder(Stage, ABC):
 
     def settle(self, data: GarmentData) -> dict[str, float]:
         facts = super().settle(data)
-        if self.shortens:
-            self.shorten(functional.normalize(self.sampled(data), dim=1))
+        if self.shortens or not self.learns:
+            self.fit_to(self.sampled(data))
         return facts
+
+    def fit_to(self, features: Tensor) -> None:
+        """Fit what follows from the features of training pictures, (N, feature_dim)."""
+        self.shorten(functional.normalize(features, dim=1))
 
     def shorten(self, features: Tensor) -> None:
         """Fit the embedding to the first principal components of (N, feature_dim) features of length 1."""

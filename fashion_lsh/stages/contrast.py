@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 def contrast(vectors: Tensor, items: Tensor, temperature: float) -> Tensor:
-    """Supervised contrastive loss: P. Khosla et al., NeurIPS 2020, equation 2 (L_out), with items as the classes.
+    """Supervised contrastive loss: P. Khosla et al., NeurIPS 2020, equation 2 (L_out), among items.
 
     For each picture the mean, over the others of its item, of -log of the softmax over all other pictures of the
     cosines by the temperature.  Pictures whose item shows nowhere else in the batch only stand among the others.

@@ -1,7 +1,8 @@
 """What a hash layer may learn from: one short class each, all with one face.
 
 A layer's outputs become activations (`activate`), the category head reads these (`read`), and a code has a 1 where an
-activation exceeds `threshold`. Adding a loss is a class in LOSSES, a file in conf/hash, and a row in the tests.
+activation exceeds `threshold`. Adding a loss is a class in LOSSES, its name among Hasher's, a file in
+conf/hash, and a row in the tests.
 """
 
 from abc import ABC, abstractmethod

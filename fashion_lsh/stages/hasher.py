@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -30,7 +31,8 @@ class Hasher(Coder):
         loss: what the hash layer learns from, one of LOSSES; `softmax` is the thesis's.
         bihalf: split each bit of a batch in halves (see Halves), whatever the loss; codes are then signs at once.
         item_weight: of a contrast between items, on activations and on features (see `contrast`): batches then hold
-            two pictures of each item, or two views of its only one; 0: categories alone are learnt.
+            two pictures of each item, or two views of its only one, and the last epoch is kept, since the best for
+            categories is seldom that for items; 0: categories alone are learnt.
         epochs: passes over the training pictures.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
         head_factor: learning rate of hash layer and head, as a multiple of the backbone's.
@@ -68,6 +70,8 @@ class Hasher(Coder):
         self.head = nn.Linear(bits, len(categories))
         self.loss = LOSSES[loss](bits, len(categories), label_smoothing)
         self.threshold = self.loss.threshold
+        if item_weight:
+            self.monitor = None
 
     def head_parameters(self) -> list[nn.Parameter]:
         return [*self.hash_layer.parameters(), *self.head.parameters(), *self.loss.parameters()]
@@ -80,12 +84,25 @@ class Hasher(Coder):
         return self.head(self.loss.read(activations)), activations
 
     def batches(self, data: GarmentData) -> DataLoader[Any]:
+        if self.bihalf and data.batch_size < 2:
+            raise ValueError(f"data.batch_size={data.batch_size}: hash.bihalf=true halves batches; give at least 2")
         return data.train_dataloader(pairs=self.item_weight > 0)
+
+    def on_fit_start(self) -> None:
+        """Refuse to deal pairs to several devices.
+
+        Raises:
+            ValueError: items are learnt, on more than one.
+        """
+        if self.item_weight and self.trainer.world_size > 1:
+            raise ValueError("trainer.devices: pairs of items are torn apart between devices; give trainer.devices=1")
 
     def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
         assert answer.activations is not None
-        loss = self.loss(answer.activations, answer.logits, batch.labels, batch.items)
-        if not (self.item_weight and self.training):
-            return loss
-        relaxed = contrast(answer.activations - self.threshold, batch.items, TEMPERATURE)
-        return loss + self.item_weight * (relaxed + contrast(answer.embedding, batch.items, TEMPERATURE))
+        with torch.autocast(self.device.type, enabled=False):  # cosines lose too much in mixed precision
+            activations = answer.activations.float()
+            loss: Tensor = self.loss(activations, answer.logits.float(), batch.labels, batch.items)
+            if not (self.item_weight and self.training):
+                return loss
+            relaxed = contrast(activations - self.threshold, batch.items, TEMPERATURE)
+            return loss + self.item_weight * (relaxed + contrast(answer.embedding.float(), batch.items, TEMPERATURE))

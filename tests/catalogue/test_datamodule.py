@@ -304,3 +304,14 @@ def test_unseen_categories_that_nobody_asks_for_are_named(make_data: Make, tmp_p
     root = manifest(tmp_path, drawn, split=lambda row: names[int(row["item"].split("-")[1]) % asks[row["category"]]])
     with pytest.raises(ValueError, match=r"split 'query' is empty: .* or rows of its own, of unseen categories"):
         _ = make_data(root=root, unseen=["square"]).catalogue
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_pairs_are_never_cut_by_the_end_of_a_batch(make_data: Make, size: int) -> None:
+    with pytest.raises(
+        ValueError, match=rf"data\.batch_size={size}: pairs of one item want an even number, 4 at least"
+    ):
+        make_data(batch_size=size).train_dataloader(pairs=True)
+    for batch in make_data(batch_size=8).train_dataloader(pairs=True):
+        assert (batch.items[::2] == batch.items[1::2]).all()
+        assert not (batch.images[::2] == batch.images[1::2]).flatten(1).all(dim=1).any()

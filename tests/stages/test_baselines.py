@@ -87,6 +87,6 @@ def test_the_predicted_category_is_the_only_bit() -> None:
     assert np.array_equal(encode(model, PICTURES).codes, 2 ** answer.logits.argmax(dim=1, keepdim=True).numpy())
 
 
-def test_itq_refuses_more_bits_than_its_embedding_has_numbers(make_data: Make) -> None:
+def test_itq_refuses_more_bits_than_its_embedding_has_numbers() -> None:
     with pytest.raises(ValueError, match=r"hash\.bits=21: ITQ gives 20 bits at most"):
-        made(ITQ, bits=21).settle(make_data())
+        made(ITQ, bits=21)

@@ -1,6 +1,8 @@
 """Every hash loss against its formula written out, at the edges, and on a set small enough to be learnt by heart."""
 
+import inspect
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from fashion_lsh.stages.centres import centres
 from fashion_lsh.stages.contrast import contrast
 from fashion_lsh.stages.hash_losses import LOSSES, Halves, HashLoss, signs
+from fashion_lsh.stages.hasher import Hasher
 
 BITS, CATEGORIES, SMOOTHING = 12, 3, 0.1
 EACH = pytest.mark.parametrize("name", sorted(LOSSES))
@@ -217,3 +220,13 @@ def test_the_contrast_brings_items_together() -> None:
     unit = nn.functional.normalize(vectors.detach(), dim=1)
     nearest = (unit @ unit.T).fill_diagonal_(-2).argmax(dim=1)
     assert torch.equal(items[nearest], items)
+
+
+def test_the_losses_that_can_be_typed_are_those_there_are() -> None:
+    typed = inspect.get_annotations(Hasher.__init__)["loss"]
+    assert set(get_args(typed)) == set(LOSSES)
+
+
+def test_more_categories_than_far_codes_are_found_for_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"hash\.bits=13: too few to keep 3500 categories apart"):
+        centres(3500, 13)

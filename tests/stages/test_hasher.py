@@ -1,7 +1,9 @@
 """The hash layer: what its activations are, what learns through it, and which lengths it takes."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.retrieval.encoding import encode
 from fashion_lsh.stages.checkpoints import load, save
@@ -199,3 +202,20 @@ def test_bits_that_cannot_tell_the_categories_apart_are_told_of(caplog: pytest.L
 def test_bits_that_cannot_tell_the_categories_apart_are_refused(loss: str) -> None:
     with pytest.raises(ValueError, match=r"hash\.bits=1: 2 codes for 3 categories; give at least 2 bits"):
         make(1, loss=loss)
+
+
+def test_where_items_are_learnt_the_last_epoch_is_kept() -> None:
+    assert make(7).monitor == "hasher/val/accuracy"
+    assert make(7, item_weight=0.5).monitor is None
+
+
+def test_pairs_are_not_dealt_to_several_devices() -> None:
+    model = make(7, item_weight=0.5)
+    model._trainer = SimpleNamespace(world_size=2)  # type: ignore[assignment]
+    with pytest.raises(ValueError, match=r"give trainer\.devices=1"):
+        model.on_fit_start()
+
+
+def test_batches_of_one_have_no_halves(make_data: Callable[..., GarmentData]) -> None:
+    with pytest.raises(ValueError, match=r"data\.batch_size=1: hash\.bihalf=true halves batches"):
+        make(7, bihalf=True).batches(make_data(batch_size=1))
