@@ -12,7 +12,7 @@ import csv
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -51,7 +51,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _merge(asked: argparse.Namespace, command: str) -> None:
     origins = _origins(asked.sources)
-    maps, licences = _pairs(asked.map, "--map"), _pairs(asked.licence, "--licence")
+    maps, licences = _pairs(asked.map, "--map", origins), _pairs(asked.licence, "--licence", origins)
     recipe = Recipe(asked.most, asked.least, asked.distance, asked.official, SHARES, asked.seed)
     labels = {name: map_of(maps.get(name, name)) for name in origins}  # before any picture is opened
     sources = {name: open_source(*origin, 0) for name, origin in origins.items()}
@@ -64,6 +64,8 @@ def _merge(asked: argparse.Namespace, command: str) -> None:
         merged, sources, origins = _cropped(merged, sources, asked.out)
     states = {picture: _state(sources, picture) for picture in sorted(set(merged.catalogue.column("picture")))}
     save(asked.out, merged.catalogue, states, origins, sha256(digests.encode()).hexdigest())
+    for column, name in merged.leaks[:20]:
+        log.warning("leak: %s %s stands on two sides of the splits", column, name)
     main = int(merged.catalogue.column("main").sum())
     print(
         f"{main:,} garments of {len(merged.catalogue.categories)} categories in {asked.out / 'catalogue.parquet'}; "
@@ -118,10 +120,12 @@ def _origins(words: Sequence[str]) -> dict[str, Origin]:
     return origins
 
 
-def _pairs(words: Sequence[str], flag: str) -> dict[str, str]:
+def _pairs(words: Sequence[str], flag: str, sources: Collection[str]) -> dict[str, str]:
     pairs = dict(word.partition("=")[::2] for word in words)
     if bad := [word for word in words if "=" not in word]:
         raise ValueError(f"{flag} {bad[0]!r}: give NAME=VALUE")
+    if unknown := [name for name in pairs if name not in sources]:
+        raise ValueError(f"{flag} {unknown[0]}=…: no source is called so; there are {', '.join(sources)}")
     return pairs
 
 

@@ -1,5 +1,6 @@
 """Near-duplicates of a catalogue: found by fingerprints, confirmed in colour, and kept in one group."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -43,6 +44,19 @@ def near_grouped(
     unit, ids = linked([near, catalogue.column("group")]), catalogue.column("id")
     shared = np.bincount(unit, minlength=len(unit))[unit] > 1
     return catalogue.having(group=np.where(shared, ids[unit], "")), len(copies)
+
+
+def copies_grouped(catalogue: Catalogue, seen: Mapping[str, Seen]) -> Catalogue:
+    """Put pictures that are the same byte for byte into one group, with whatever shares a group or an item with one of
+    them: one picture of them will stay, and what hung on the others must not stand on another side than it."""
+    digests = [seen[name].digest for name in catalogue.column("picture")]
+    shown = Counter(digest for digest, _ in set(zip(digests, catalogue.column("picture"), strict=True)))
+    copied = np.array([digest if shown[digest] > 1 else "" for digest in digests], dtype=object)
+    if not copied.any():
+        return catalogue
+    groups, ids = catalogue.column("group"), catalogue.column("id")
+    unit = linked([copied, groups, catalogue.column("item")])
+    return catalogue.having(group=np.where(np.isin(unit, unit[copied != ""]), ids[unit], groups))
 
 
 def _alike(pairs: np.ndarray, pictures: np.ndarray, pixels: Callable[[str], np.ndarray]) -> np.ndarray:

@@ -10,7 +10,7 @@ from hashlib import sha256
 import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.copies import near_grouped
+from fashion_lsh.catalogue.copies import copies_grouped, near_grouped
 from fashion_lsh.catalogue.leaks import on_two_sides
 from fashion_lsh.catalogue.scan import Seen, cleaned, scan
 from fashion_lsh.catalogue.sources import Source
@@ -118,7 +118,7 @@ def merge(sources: Mapping[str, Listed], recipe: Recipe) -> Merged:
         left_out |= named.left_out
         unmapped |= named.unmapped
         seen |= {f"{name}/{picture}": what for picture, what in sources[name].seen.items()}
-    usable = cleaned(reduce(Catalogue.joined, parts), seen)
+    usable = cleaned(copies_grouped(reduce(Catalogue.joined, parts), seen), seen)
     bounded, beyond = _bounded(usable.catalogue, recipe)
     left_out |= usable.left_out | beyond
     if not bounded.column("main").any():
@@ -196,12 +196,11 @@ def _dealt(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
     splits = catalogue.column("split").copy()
     if not recipe.official:
         splits[:] = ""
-    main = catalogue.column("main")
+    main, units, pictures = catalogue.column("main"), units_of(catalogue), catalogue.column("picture")
     free = np.flatnonzero(main & (splits == ""))
-    if len(free):
-        own = catalogue.take(free)
-        splits[free] = split(own.having(split=[""] * len(own)), recipe.shares, recipe.seed).column("split")
-    units, pictures = units_of(catalogue), catalogue.column("picture")
+    if len(free):  # rows that hang together through others, which are not dealt, are dealt together
+        own = catalogue.take(free).having(split=[""] * len(free), group=[str(unit) for unit in units[free]])
+        splits[free] = split(own, recipe.shares, recipe.seed).column("split")
     of_unit, of_picture = (dict(zip(names[main], splits[main], strict=True)) for names in (units, pictures))
     for row in np.flatnonzero(~main & (splits == "")):
         splits[row] = of_picture.get(pictures[row]) or of_unit.get(units[row], "train")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fashion_lsh.catalogue import merge as merging
@@ -19,6 +19,8 @@ from fashion_lsh.catalogue.taxonomy import LabelMap
 
 LABELS = LabelMap({"Tee": ("t-shirt", "upper"), "Bag": ("bag", "accessory"), "Robe": ("", "outer"), "Tie": ("", "")})
 RECIPE = Recipe(None, 1, None, False, {"train": 0.5, "val": 0.2, "query": 0.2, "gallery": 0.1}, 0)
+
+TWO_SIDES = {"train": 0.6, "val": 0.4}
 
 
 def noise(number: int) -> np.ndarray:
@@ -89,6 +91,38 @@ def test_of_exact_copies_in_two_sources_one_stays() -> None:
     made = merge({"a": one, "b": other}, RECIPE)
     assert len(made.catalogue) == 31
     assert made.left_out == {"b/003": "b/003.jpg: the same picture as a/005.jpg, which is kept"}
+
+
+@given(st.integers(0, 2**16))
+@settings(deadline=None, max_examples=20)
+def test_items_that_exact_copies_join_stand_on_one_side(seed: int) -> None:
+    labels, rng = ["Tee", "Bag"] * 30, np.random.default_rng(seed)
+    items = {name: [f"{name}{rng.integers(25)}-{label}" for label in labels] for name in "ab"}
+    one, other = (listed(labels, name, item=items[name]) for name in "ab")
+    shared = dict(zip(sorted(other.seen), rng.permutation(sorted(one.seen)), strict=True))
+    copies = {mine: one.seen[theirs] if rng.random() < 0.3 else other.seen[mine] for mine, theirs in shared.items()}
+    joined = merge({"a": one, "b": replace(other, seen=copies)}, replace(RECIPE, shares=TWO_SIDES))
+    split_of = dict(zip(joined.catalogue.column("picture"), joined.catalogue.column("split"), strict=True))
+    sides: dict[str, set[str]] = {}
+    for name, source in (("a", one), ("b", other)):
+        for picture, item in zip(source.catalogue.column("picture"), items[name], strict=True):
+            theirs = f"a/{shared[picture]}" if name == "b" and copies[picture] is one.seen[shared[picture]] else ""
+            kept = split_of.get(f"{name}/{picture}") or split_of[theirs]  # of a copy that went, the one that stayed
+            sides.setdefault(item, set()).add(kept)
+    assert all(len(found) == 1 for found in sides.values())
+    assert joined.leaks == []
+
+
+def test_what_hangs_together_through_a_garment_that_is_not_classified_is_dealt_together() -> None:
+    labels, items, pictures = [], [], []
+    for number in range(30):  # a Tee and a Robe on one picture, the Robe and a Bag of one item
+        labels += ["Tee", "Robe", "Bag"]
+        items += ["", f"item{number}", f"item{number}"]
+        pictures += [f"{number}-a.jpg", f"{number}-a.jpg", f"{number}-b.jpg"]
+    joined = merge({"a": listed(labels, item=items, picture=pictures)}, replace(RECIPE, shares=TWO_SIDES))
+    assert joined.leaks == []
+    splits = joined.catalogue.column("split").reshape(30, 3)
+    assert (splits == splits[:, :1]).all()
 
 
 def test_near_duplicates_of_two_sources_stand_on_one_side() -> None:

@@ -95,6 +95,8 @@ def _crawled(rows: Iterator[list[str]], header: Sequence[str]) -> Iterator[Produ
         row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
         picture, category, item = (_first(row, names) for names in (PICTURE, CATEGORY, ITEM))
         problem = "" if picture and category else f"row {number} has no {'category' if picture else 'picture'}"
+        if len(cells) != len(header):  # a comma too many would shift what comes after it
+            problem = f"row {number} has {len(cells)} cells for {len(header)} columns: quote cells with commas in them"
         if any(cells):
             yield Product(picture or f"row {number}", picture, category, "", item, problem)
 

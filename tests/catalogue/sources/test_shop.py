@@ -133,6 +133,15 @@ def test_columns_have_these_names_in_any_order(tmp_path: Path, picture: str, cat
     assert [made.column(name)[0] for name in ("picture", "category", "item")] == ["a.jpg", "NA", "007"]
 
 
+def test_a_crawled_row_of_another_length_is_left_out_not_shifted(tmp_path: Path) -> None:
+    for name in "ab":
+        Image.new("RGB", (20, 20)).save(tmp_path / f"{name}.jpg")
+    (tmp_path / "crawled.csv").write_text("picture,name,category\na.jpg,Dress, Jeans,Dresses\nb.jpg,Top,Tops\n")
+    source = Shop(str(tmp_path / "crawled.csv"))
+    assert list(source.catalogue().column("category")) == ["Tops"]
+    assert source.skipped["a.jpg"] == "row 2 has 4 cells for 3 columns: quote cells with commas in them"
+
+
 def test_crawled_rows_that_are_of_no_use_are_named(tmp_path: Path) -> None:
     draw(tmp_path, "a.jpg", "b.jpg")
     (tmp_path / "crawled.csv").write_text("path,label\na.jpg,hat\n,hat\nb.jpg,\n\na.jpg,hat\ngone.jpg,hat\n")
