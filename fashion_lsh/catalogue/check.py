@@ -13,7 +13,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.scan import state_of
+from fashion_lsh.catalogue.scan import MISSING, state_of
 from fashion_lsh.catalogue.sources import ROOTED, open_source
 from fashion_lsh.catalogue.sources.picture_files import PictureFiles
 
@@ -70,7 +70,7 @@ def _rows(source: PictureFiles) -> bool:
 
 
 def _missing(source: PictureFiles, rows: Catalogue) -> list[str]:
-    return [name for name in sorted(set(rows.column("picture"))) if state_of(source.folder / name) == "missing"]
+    return [name for name in sorted(set(rows.column("picture"))) if state_of(source.folder / name) == MISSING]
 
 
 if __name__ == "__main__":

@@ -102,8 +102,9 @@ def listed(name: str, source: Source, labels: LabelMap, fingerprints: bool) -> L
 def merge(sources: Mapping[str, Listed], recipe: Recipe) -> Merged:
     """Sources, by name, as one catalogue.
 
-    The same sources and recipe give the same catalogue everywhere. Of exact copies the first stays, one that asks
-    before others; near-duplicates share a group, so that they stand on one side of the splits.
+    The same sources and recipe give the same catalogue everywhere. Of exact copies the first stays, one that is
+    classified before others, of these one that asks; what hung on the others hangs on it. Near-duplicates share a
+    group, so that they stand on one side of the splits.
 
     Raises:
         ValueError: nothing is left, or a category is too small to be split.

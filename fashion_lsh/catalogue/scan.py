@@ -70,7 +70,8 @@ def cleaned(catalogue: Catalogue, seen: Mapping[str, Seen]) -> Usable:
     pictures, boxes, ids = catalogue.column("picture"), catalogue.boxes, catalogue.column("id")
     problems = [seen[name].problem or _off(name, box, seen[name]) for name, box in zip(pictures, boxes, strict=True)]
     first: dict[str, str] = {}
-    for row in np.argsort([FIRST.index(name) for name in catalogue.column("split")], kind="stable"):
+    asks = [FIRST.index(name) for name in catalogue.column("split")]
+    for row in np.lexsort((asks, ~catalogue.column("main"))):  # what is classified before what is not
         if not problems[row]:
             first.setdefault(seen[pictures[row]].digest, pictures[row])
     copied = (_copied(name, first.get(seen[name].digest, name)) for name in pictures)
@@ -147,12 +148,15 @@ def _off(name: str, box: np.ndarray, seen: Seen) -> str:
     return ""
 
 
+MISSING = "missing"  # the state of a file that is not there
+
+
 def state_of(path: Path | str) -> str:
-    """What changes when a file does: size and time; `missing` where there is none."""
+    """What changes when a file does: size and time; MISSING where there is none."""
     try:
         told = os.stat(path)  # noqa: PTH116  half a million Path objects would take longer than their files
     except (OSError, ValueError):  # ValueError: a name with a NUL
-        return "missing"
+        return MISSING
     return f"{told.st_size} {told.st_mtime_ns}"
 
 

@@ -93,6 +93,12 @@ def test_of_exact_copies_in_two_sources_one_stays() -> None:
     assert made.left_out == {"b/003": "b/003.jpg: the same picture as a/005.jpg, which is kept"}
 
 
+def test_of_exact_copies_the_one_that_is_classified_stays() -> None:
+    whole, spanning = listed(["Tee", "Bag"] * 6, "b"), listed(["Robe"] * 12, "a")
+    joined = merge({"a": replace(spanning, seen=whole.seen), "b": whole}, RECIPE)
+    assert set(joined.catalogue.column("source")) == {"b"}
+
+
 @given(st.integers(0, 2**16))
 @settings(deadline=None, max_examples=20)
 def test_items_that_exact_copies_join_stand_on_one_side(seed: int) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fashion_lsh.catalogue.catalogue import Catalogue, Wanted
-from fashion_lsh.catalogue.scan import look, state_of
+from fashion_lsh.catalogue.scan import MISSING, look, state_of
 from fashion_lsh.catalogue.sources.picture_files import PictureFiles
 from fashion_lsh.files import written
 
@@ -99,7 +99,8 @@ class Merged:
             source, _, own = picture.partition("/")
             if picture not in pictures or source not in folders:
                 continue
-            if state_of(f"{folders[source]}/{own}") != state:
+            now = state_of(f"{folders[source]}/{own}")
+            if now != state or now == MISSING:  # it may have gone while it was merged
                 changed += 1
                 if problem := look(Path(folders[source]) / own).problem:
                     gone[picture] = problem
