@@ -70,7 +70,7 @@ def cleaned(catalogue: Catalogue, seen: Mapping[str, Seen]) -> Usable:
     pictures, boxes, ids = catalogue.column("picture"), catalogue.boxes, catalogue.column("id")
     problems = [seen[name].problem or _off(name, box, seen[name]) for name, box in zip(pictures, boxes, strict=True)]
     first: dict[str, str] = {}
-    asks = [FIRST.index(name) for name in catalogue.column("split")]
+    asks = np.array([FIRST.index(name) for name in catalogue.column("split")])
     for row in np.lexsort((asks, ~catalogue.column("main"))):  # what is classified before what is not
         if not problems[row]:
             first.setdefault(seen[pictures[row]].digest, pictures[row])
