@@ -49,7 +49,7 @@ def test_a_run_is_one_whole_folder(runs: Path) -> None:
     for row in ("random", "predicted_category", "float", "code", "lsh", "itq", "colour_histogram", "raw_pixels"):
         assert f"rows/{row}/category/map@100" in metrics
     assert {name for name in metrics if name.startswith("codes/")} == {
-        f"codes/{name}" for name in (*Quality._fields, "quantisation_error")
+        f"codes/{name}" for name in (*Quality._fields, "quantisation_error", "precision@radius2")
     }
     with np.load(run / "codes.npz") as codes:
         assert codes["query_codes"].shape[1] == 6

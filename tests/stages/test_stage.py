@@ -203,8 +203,7 @@ def test_a_stage_that_was_saved_and_loaded_has_its_fingerprint(kind: type[Stage]
 @BOTH
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
 def test_the_loss_spreads_a_share_of_each_label_over_all_categories(kind: type[Stage], smoothing: float) -> None:
-    stage = stage_of(kind)
-    stage.hparams["label_smoothing"] = smoothing
+    stage = kind(**arguments(kind, label_smoothing=smoothing)).eval()  # type: ignore[arg-type]
     stage.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     labels = torch.tensor([0, 2, 1, 2])
     with torch.no_grad():
