@@ -1,0 +1,59 @@
+"""What finding the garments of one photograph takes, by preset: python -m benchmarks.detector."""
+
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from tabulate import tabulate
+
+from fashion_lsh.environment import environment
+from fashion_lsh.stages.detector import Detector
+
+PRESETS = ("small", "lite", "mobile")
+WARM, TIMED = 3, 20
+
+
+def main() -> None:
+    """Print a table: milliseconds a picture, by threads; random weights leave the most proposals to judge."""
+    logging.getLogger("fashion_lsh").setLevel(logging.WARNING)
+    picture = np.random.default_rng(0).integers(0, 256, (480, 320, 3), dtype=np.uint8)
+    most = torch.get_num_threads()
+    rows = []
+    for preset in PRESETS:
+        model = detector(preset)
+        times = []
+        for threads in (1, most):
+            torch.set_num_threads(threads)
+            times.append(milliseconds(model, picture))
+        rows.append((preset, model.image_size, *times))
+    print(
+        tabulate(rows, ["detector", "longer side, px", "ms, one thread", f"ms, {most} threads"], "pipe", floatfmt=".0f")
+    )
+    print(f"\nmedians of {TIMED} pictures of 480 x 320, one at a time; {environment()}")
+
+
+def detector(preset: str) -> Detector:
+    """A preset's network as it starts, without weights."""
+    with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
+        cfg = compose("train", ["crop=detected", f"detector={preset}", "detector.weights=null", "detector.frozen=0"])
+    torch.manual_seed(0)
+    model: Detector = instantiate(cfg.detector, classes=["garment"], _convert_="all")
+    return model.eval()
+
+
+def milliseconds(model: Detector, picture: np.ndarray) -> float:
+    """The median of TIMED calls with one picture."""
+    times = []
+    for _ in range(WARM + TIMED):
+        started = time.perf_counter()
+        model.find([picture])
+        times.append(time.perf_counter() - started)
+    return 1000 * float(np.median(times[WARM:]))
+
+
+if __name__ == "__main__":
+    main()
