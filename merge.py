@@ -22,11 +22,9 @@ import numpy as np
 from fashion_lsh.catalogue.cropping import crop_all
 from fashion_lsh.catalogue.duplicates import DISTANCE
 from fashion_lsh.catalogue.merge import Merged, Recipe, listed, merge
-from fashion_lsh.catalogue.scan import state_of
 from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.catalogue.sources.folder import Folder
 from fashion_lsh.catalogue.sources.merged import Origin, save
-from fashion_lsh.catalogue.sources.picture_files import PictureFiles
 from fashion_lsh.catalogue.taxonomy import map_of
 from fashion_lsh.files import alone, check_writable, written
 from fashion_lsh.report.datacard import card, sheet
@@ -58,11 +56,11 @@ def _merge(asked: argparse.Namespace, command: str) -> None:
     looks = recipe.distance is not None
     merged = merge({name: listed(name, source, labels[name], looks) for name, source in sources.items()}, recipe)
     told = {name: licences.get(name) or getattr(source, "licence", "") for name, source in sources.items()}
-    _save_card(asked.out, merged, sources, card(merged, recipe, told, command))
-    digests = "".join(merged.seen[picture].digest for picture in merged.catalogue.column("picture"))
     if asked.crop:
         merged, sources, origins = _cropped(merged, sources, asked.out)
-    states = {picture: _state(sources, picture) for picture in sorted(set(merged.catalogue.column("picture")))}
+    _save_card(asked.out, merged, sources, card(merged, recipe, told, command))
+    digests = "".join(merged.seen[picture].digest for picture in merged.catalogue.column("picture"))
+    states = {picture: merged.seen[picture].state for picture in sorted(set(merged.catalogue.column("picture")))}
     save(asked.out, merged.catalogue, states, origins, sha256(digests.encode()).hexdigest())
     for column, name in merged.leaks[:20]:
         log.warning("leak: %s %s stands on two sides of the splits", column, name)
@@ -87,23 +85,16 @@ def _cropped(
 ) -> tuple[Merged, dict[str, Source], dict[str, Origin]]:
     """Every garment in a picture of its own, in OUT/crops: the catalogue is then whole in one folder."""
     folder = out / "crops"
-    rows, lost = crop_all(merged.catalogue, merged.seen, lambda key: _picture(sources, key), folder)
+    rows, seen, lost = crop_all(merged.catalogue, merged.seen, lambda key: _picture(sources, key), folder)
     for name, reason in list(lost.items())[:20]:
         log.warning("%s could not be cut: %s", name, reason)
-    rows = rows.having(picture=[f"crops/{name}" for name in rows.column("picture")])
-    cut = replace(merged, catalogue=rows, left_out=merged.left_out | lost)
+    cut = replace(merged, catalogue=rows, seen=seen, left_out=merged.left_out | lost)
     return cut, {"crops": Folder(str(folder))}, {"crops": Origin("folder", "crops")}
 
 
 def _picture(sources: dict[str, Source], key: str) -> np.ndarray:
     name, _, own = key.partition("/")
     return sources[name].picture(own)
-
-
-def _state(sources: dict[str, Source], key: str) -> str:
-    name, _, own = key.partition("/")
-    source = sources[name]
-    return state_of(source.folder / own) if isinstance(source, PictureFiles) else ""
 
 
 def _origins(words: Sequence[str]) -> dict[str, Origin]:
@@ -139,7 +130,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--map", action="append", default=[], metavar="NAME=FILE.csv", help="a label map of your own")
     parser.add_argument("--licence", action="append", default=[], metavar="NAME=TEXT", help="for the data card")
     parser.add_argument("--most", type=int, help="garments of a category at most")
-    parser.add_argument("--least", type=int, default=10, help="garments that a category needs (%(default)s)")
+    parser.add_argument("--least", type=int, default=10, help="separate items that a category needs (%(default)s)")
     parser.add_argument("--distance", type=int, default=DISTANCE, help="bits between near-duplicates (%(default)s)")
     parser.add_argument("--no-duplicates", dest="distance", action="store_const", const=None, help="look for none")
     parser.add_argument("--official", action="store_true", help="splits as they were published, leaks and all")

@@ -20,8 +20,9 @@ from fashion_lsh.files import check_room
 from fashion_lsh.report.dashboard import publish, tracked
 from fashion_lsh.report.detection import pictured, scenes_of
 from fashion_lsh.report.page import finish
-from fashion_lsh.report.sheets import Tile, query_sheet
+from fashion_lsh.report.sheets import query_sheet
 from fashion_lsh.report.tables import describe
+from fashion_lsh.report.tiles import Tile
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.searcher import Searcher
 from fashion_lsh.reuse import found, prepared

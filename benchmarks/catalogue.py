@@ -26,7 +26,6 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.duplicates import DISTANCE
 from fashion_lsh.catalogue.merge import Recipe, listed, merge
-from fashion_lsh.catalogue.scan import state_of
 from fashion_lsh.catalogue.sources import open_source
 from fashion_lsh.catalogue.sources.folder import Folder
 from fashion_lsh.catalogue.sources.garments import embedded
@@ -81,7 +80,7 @@ def merged_steps(pictures: Path, out: Path, figures: dict[str, float]) -> None:
     with step("merge: names, copies, near-duplicates, splits", figures):
         merged = merge({"drawn": part}, RECIPE)
     with step("save", figures):
-        states = {name: state_of(pictures / name[6:]) for name in merged.catalogue.column("picture")}
+        states = {name: merged.seen[name].state for name in merged.catalogue.column("picture")}
         save(out, merged.catalogue, states, {"drawn": Origin("folder", str(pictures.resolve()))}, "0")
     figures["peak GiB, with PyTorch"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     figures["kept rows"], figures["pictures with a near-duplicate"] = len(merged.catalogue), merged.near

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from PIL import Image
 
 import merge
 from fashion_lsh.catalogue import check, cropping, scan
+from fashion_lsh.catalogue import merge as merging
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import SPLITS
 from fashion_lsh.catalogue.sources import open_source
@@ -97,7 +101,51 @@ def test_pictures_that_have_changed_are_looked_at_again(
     assert isinstance(source, Merged)
     assert sorted(source.skipped) == ["one/Tee/3.png", "one/Tee/4.png"]
     assert not {"one/Tee/3.png", "one/Tee/4.png"} & set(rows.column("id"))
-    assert "3 pictures have changed since they were merged, 2 are of no use now" in caplog.text
+    assert "3 pictures have changed since they were merged" in caplog.text
+    assert "2 garments are left out, the first: " in caplog.text
+
+
+def test_a_box_that_lies_off_its_changed_picture_is_found_out(two: list[str], tmp_path: Path) -> None:
+    for number in range(9):
+        (tmp_path / f"one/Tee/{number}.png").rename(tmp_path / f"one/{number}.png")
+    boxes = "".join(f"{number}.png,Tee,30,30,45,55\n" for number in range(9))
+    (tmp_path / "one/list.csv").write_text(f"path,label,x1,y1,x2,y2\n{boxes}")
+    words = [f"one:folder={tmp_path / 'one/list.csv'}", *two[1:]]
+    merged(tmp_path / "out", *words)
+    Image.new("RGB", (20, 20)).save(tmp_path / "one/3.png")
+    source = open_source("thesis30", str(tmp_path / "out"), 0)
+    source.catalogue()
+    assert isinstance(source, Merged)
+    assert len(source.skipped) == 1
+    assert "3.png" in next(iter(source.skipped.values()))
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_a_picture_that_goes_while_it_is_merged_is_named(
+    crop: bool, two: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seen_and_gone(*arguments: Any) -> Any:
+        made = merging.merge(*arguments)
+        (tmp_path / "one/Tee/3.png").unlink()
+        Image.new("RGB", (50, 60)).save(tmp_path / "one/Tee/4.png")
+        return made
+
+    monkeypatch.setattr(merge, "merge", seen_and_gone)
+    rows = merged(tmp_path / "out", *two, *["--crop"] * crop)
+    card, left_out = ((tmp_path / "out" / name).read_text() for name in ("card.md", "left_out.csv"))
+    assert f"checksum {rows.checksum[:16]}" in card
+    assert f"{rows.column('main').sum()} garments of 2 categories" in card
+    source = open_source("thesis30", str(tmp_path / "out"), 0)
+    found = source.catalogue()
+    assert isinstance(source, Merged)
+    assert "one/Tee/3.png" not in found.column("id")
+    assert ("one/Tee/3.png" in left_out) == crop
+    assert list(source.skipped) == ([] if crop else ["one/Tee/3.png"])
+
+
+def test_merging_needs_no_network_library() -> None:
+    told = "import sys, merge; sys.exit(bool({'torch', 'faiss'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", told], cwd=Path(__file__).parents[1], check=False).returncode == 0
 
 
 def test_with_crops_the_folder_is_whole_by_itself(

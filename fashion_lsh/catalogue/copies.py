@@ -1,5 +1,6 @@
 """Near-duplicates of a catalogue: found by fingerprints, confirmed in colour, and kept in one group."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +9,12 @@ import numpy as np
 
 from fashion_lsh.catalogue import duplicates
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.pictures import PictureError
 from fashion_lsh.catalogue.scan import Seen
 from fashion_lsh.catalogue.splits import linked
 from fashion_lsh.progress import counted
+
+log = logging.getLogger(__name__)
 
 CHUNK = 2000  # pictures opened at once
 THUMBNAIL = (20, 20, 3)
@@ -18,7 +22,7 @@ THUMBNAIL = (20, 20, 3)
 
 def near_grouped(
     catalogue: Catalogue, seen: Mapping[str, Seen], distance: int | None, pixels: Callable[[str], np.ndarray]
-) -> tuple[Catalogue, int]:
+) -> tuple[Catalogue, set[str]]:
     """Put near-duplicates into one group, with whatever shared a group with one of them.
 
     Args:
@@ -28,27 +32,26 @@ def near_grouped(
         pixels: gives a picture, (H, W, 3) uint8: those with near fingerprints are compared in colour.
 
     Returns:
-        The catalogue with its groups, each named by the id of its first row; how many pictures have a near-duplicate.
+        The catalogue with its groups, each named by the id of its first row; the pictures that have a near-duplicate.
     """
     pictures = np.array(sorted({name for name in catalogue.column("picture") if seen[name].fingerprint}), dtype=object)
     if distance is None or not len(pictures):
-        return catalogue, 0
+        return catalogue, set()
     prints = np.stack(
         [np.frombuffer(seen[name].fingerprint, np.uint8).reshape(duplicates.VIEWS, -1) for name in pictures]
     )
     found = _alike(duplicates.pairs(prints, distance), pictures, pixels)
     first = duplicates.grouped(len(pictures), found)
-    copies = np.unique(found)
-    of_picture = {pictures[place]: pictures[first[place]] for place in copies}
+    of_picture = {pictures[place]: pictures[first[place]] for place in np.unique(found)}
     near = np.array([of_picture.get(name, "") for name in catalogue.column("picture")], dtype=object)
     unit, ids = linked([near, catalogue.column("group")]), catalogue.column("id")
     shared = np.bincount(unit, minlength=len(unit))[unit] > 1
-    return catalogue.having(group=np.where(shared, ids[unit], "")), len(copies)
+    return catalogue.having(group=np.where(shared, ids[unit], "")), set(of_picture)
 
 
 def copies_grouped(catalogue: Catalogue, seen: Mapping[str, Seen]) -> Catalogue:
     """Put pictures that are the same byte for byte into one group, with whatever shares a group or an item with one of
-    them: one picture of them will stay, and what hung on the others must not stand on another side than it."""
+    them: where one picture of them stays, what hung on the others must not stand on another side than it."""
     digests = [seen[name].digest for name in catalogue.column("picture")]
     shown = Counter(digest for digest, _ in set(zip(digests, catalogue.column("picture"), strict=True)))
     copied = np.array([digest if shown[digest] > 1 else "" for digest in digests], dtype=object)
@@ -60,14 +63,27 @@ def copies_grouped(catalogue: Catalogue, seen: Mapping[str, Seen]) -> Catalogue:
 
 
 def _alike(pairs: np.ndarray, pictures: np.ndarray, pixels: Callable[[str], np.ndarray]) -> np.ndarray:
-    """Those of the pairs whose pictures look alike, opened again to be compared in colour.  (P, 2) -> (n, 2) int64."""
+    """Those of the pairs whose pictures look alike, opened again to be compared in colour.  (P, 2) -> (n, 2) int64.
+
+    A picture that does not open any more is like none, and named in the log.
+    """
     if not len(pairs):
         return pairs
     members, places = np.unique(pairs, return_inverse=True)
     names = pictures[members].tolist()
-    thumbnails = np.empty((len(names), *THUMBNAIL), dtype=np.uint8)
+    thumbnails = np.zeros((len(names), *THUMBNAIL), dtype=np.uint8)
+    there = np.ones(len(names), dtype=bool)
+
+    def look(place: int) -> None:
+        try:
+            thumbnails[place] = duplicates.thumbnail(pixels(names[place]))
+        except PictureError as error:
+            log.warning("not compared with others: %s", error)
+            there[place] = False
+
     with ThreadPoolExecutor() as pool:
         for start in counted(range(0, len(names), CHUNK), "comparing pictures", len(names), lambda _: CHUNK):
-            some = names[start : start + CHUNK]
-            thumbnails[start : start + CHUNK] = list(pool.map(lambda name: duplicates.thumbnail(pixels(name)), some))
-    return pairs[duplicates.likeness(thumbnails, places.reshape(-1, 2)) >= duplicates.ALIKE]
+            list(pool.map(look, range(start, min(start + CHUNK, len(names)))))
+    places = places.reshape(-1, 2)
+    alike = duplicates.likeness(thumbnails, places) >= duplicates.ALIKE
+    return pairs[alike & there[places].all(axis=1)]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -11,7 +12,7 @@ from PIL import Image
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import BOX
 from fashion_lsh.catalogue.crops import clamp, widen
-from fashion_lsh.catalogue.scan import Seen
+from fashion_lsh.catalogue.scan import Seen, state_of
 from fashion_lsh.files import written
 from fashion_lsh.progress import counted
 
@@ -21,31 +22,39 @@ QUALITY = 90  # of JPEG
 CHUNK = 500
 
 
+class Cropped(NamedTuple):
+    """Garments, each with a crop as its picture and its box in it; of each crop its size and state, and the digest of
+    the picture it was cut from; and those that could not be cut, id -> reason."""
+
+    catalogue: Catalogue
+    seen: dict[str, Seen]
+    left_out: dict[str, str]
+
+
 def crop_all(
     catalogue: Catalogue, seen: Mapping[str, Seen], picture: Callable[[str], np.ndarray], folder: Path
-) -> tuple[Catalogue, dict[str, str]]:
+) -> Cropped:
     """Cut the main garments of a catalogue out of their pictures, several at a time; a crop that is there is kept.
 
     Args:
         catalogue: N rows with boxes, or of whole pictures.
         seen: what was seen of each picture (see `scan`).
         picture: gives the pixels of a picture, (H, W, 3) uint8.
-        folder: of the crops, `<2 hex>/<16 hex>.jpg` each, named by the row's id, its picture's bytes and its box.
-
-    Returns:
-        The same garments, with the crops as their pictures and the boxes in them; and those that could not be cut, id
-        -> reason.
+        folder: of the crops, `<folder's name>/<2 hex>/<16 hex>.jpg` each, named by the row's id, its picture's bytes
+            and its box.
 
     Raises:
         OSError: a crop could not be written.
+        ValueError: none could be cut.
     """
     rows = catalogue.take(np.flatnonzero(catalogue.column("main")))
     ids, pictures, boxes = rows.column("id"), rows.column("picture"), rows.boxes
     parts = [_part(box, *seen[name][:2]) for box, name in zip(boxes, pictures, strict=True)]
-    files = [_file(ids[row], seen[pictures[row]].digest, boxes[row]) for row in range(len(rows))]
+    digests = [seen[name].digest for name in pictures]
+    files = [f"{folder.name}/{_file(*of)}" for of in zip(ids, digests, boxes, strict=True)]
 
     def cut(row: int) -> str:
-        target, (region, scale, _) = folder / files[row], parts[row]
+        target, (region, scale, _) = folder.parent / files[row], parts[row]
         if target.exists():
             return ""
         try:
@@ -62,7 +71,13 @@ def crop_all(
     inner = np.array([box for _, _, box in parts], dtype=np.float32).reshape(-1, 4)
     cropped = rows.having(picture=files, **dict(zip(BOX, inner.T, strict=True)))
     good = np.flatnonzero([not reason for reason in reasons])
-    return cropped.take(good), {ids[row]: reason for row, reason in enumerate(reasons) if reason}
+    if not len(good):
+        raise ValueError(f"none of {len(rows):,} garments could be cut; the first: {reasons[0]}")
+    cut_out = {
+        files[row]: Seen(*_size(*parts[row][:2]), digests[row], "", state=state_of(folder.parent / files[row]))
+        for row in good
+    }
+    return Cropped(cropped.take(good), cut_out, {ids[row]: reason for row, reason in enumerate(reasons) if reason})
 
 
 def _part(box: np.ndarray, width: int, height: int) -> tuple[np.ndarray, float, np.ndarray]:
@@ -78,10 +93,15 @@ def _part(box: np.ndarray, width: int, height: int) -> tuple[np.ndarray, float, 
 def _save(pixels: np.ndarray, region: np.ndarray, scale: float, target: Path) -> None:
     crop = Image.fromarray(pixels).crop(tuple(region.astype(int).tolist()))
     if scale < 1:
-        size = [max(1, round(side * scale)) for side in crop.size]
-        crop = crop.resize((size[0], size[1]), Image.Resampling.BILINEAR)
+        crop = crop.resize(_size(region, scale), Image.Resampling.BILINEAR)
     with written(target) as draft:
         crop.save(draft, "JPEG", quality=QUALITY)
+
+
+def _size(region: np.ndarray, scale: float) -> tuple[int, int]:
+    """Width and height of a crop."""
+    width, height = (max(1, round(float(side) * scale)) for side in region[2:] - region[:2])
+    return width, height
 
 
 def _file(name: str, digest: str, box: np.ndarray) -> str:

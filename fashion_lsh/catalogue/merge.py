@@ -30,7 +30,7 @@ class Recipe:
 
     Attributes:
         most: garments of a category at most, drawn by the seed; None: all.
-        least: garments that a category needs, or it is left out.
+        least: separate pictures or items that a category needs, one for each split at least, or it is left out.
         distance: bits that the fingerprints of near-duplicates may differ in; None: they are not looked for.
         official: keep the splits that the sources come with, leaks and all; rows without one are dealt.
         shares: of the splits (see `splits.split`).
@@ -77,6 +77,7 @@ class Merged:
         unmapped: (source, label) -> (garments, group or "", whether the label map knows the label).
         leaks: (column, value) that stand on two sides of the splits; only official ones have some.
         near: pictures that have a near-duplicate.
+        copies: pictures that are the same byte for byte as another of them; only with official splits there are some.
     """
 
     catalogue: Catalogue
@@ -85,6 +86,7 @@ class Merged:
     unmapped: dict[tuple[str, str], tuple[int, str, bool]] = field(default_factory=dict)
     leaks: list[tuple[str, str]] = field(default_factory=list)
     near: int = 0
+    copies: int = 0
 
 
 def listed(name: str, source: Source, labels: LabelMap, fingerprints: bool) -> Listed:
@@ -103,8 +105,9 @@ def merge(sources: Mapping[str, Listed], recipe: Recipe) -> Merged:
     """Sources, by name, as one catalogue.
 
     The same sources and recipe give the same catalogue everywhere. Of exact copies the first stays, one that is
-    classified before others, of these one that asks; what hung on the others hangs on it. Near-duplicates share a
-    group, so that they stand on one side of the splits.
+    classified before others, of these one that asks; what hung on the others hangs on it. With official splits all
+    stay, as they were published, in one group. Near-duplicates share a group, so that they stand on one side of the
+    splits that are dealt.
 
     Raises:
         ValueError: nothing is left, or a category is too small to be split.
@@ -119,18 +122,21 @@ def merge(sources: Mapping[str, Listed], recipe: Recipe) -> Merged:
         left_out |= named.left_out
         unmapped |= named.unmapped
         seen |= {f"{name}/{picture}": what for picture, what in sources[name].seen.items()}
-    usable = cleaned(copies_grouped(reduce(Catalogue.joined, parts), seen), seen)
-    bounded, beyond = _bounded(usable.catalogue, recipe)
+    usable = cleaned(copies_grouped(reduce(Catalogue.joined, parts), seen), seen, copies=recipe.official)
+    grouped, near = near_grouped(usable.catalogue, seen, recipe.distance, lambda key: _pixels(sources, key))
+    bounded, beyond = _bounded(grouped, recipe)
     left_out |= usable.left_out | beyond
     if not bounded.column("main").any():
         raise ValueError(
             f"no garment of {', '.join(sources)} is left; of {len(left_out):,} the first: "
             f"{next(iter(left_out.values()), 'none was listed')}"
         )
-    grouped, near = near_grouped(bounded, seen, recipe.distance, lambda key: _pixels(sources, key))
-    dealt = _dealt(grouped, recipe)
+    dealt = _dealt(bounded, recipe)
     leaks = [(column, name) for column in LINKS for name in on_two_sides(dealt, column)]
-    return Merged(dealt, seen, left_out, unmapped, leaks, near)
+    pictures = set(dealt.column("picture"))
+    shown = Counter(seen[name].digest for name in pictures)
+    copies = sum(count for count in shown.values() if count > 1)
+    return Merged(dealt, seen, left_out, unmapped, leaks, len(near & pictures), copies)
 
 
 def _seen(picture: np.ndarray) -> Seen:
@@ -169,15 +175,18 @@ def _bounded(catalogue: Catalogue, recipe: Recipe) -> tuple[Catalogue, dict[str,
 
     In a picture with garments that stay, the others stay too, but are not what it is about.
     """
-    main, names = catalogue.column("main").copy(), catalogue.column("category")
+    main, names, units = catalogue.column("main").copy(), catalogue.column("category"), units_of(catalogue)
+    least = recipe.least if recipe.official else max(recipe.least, sum(share > 0 for share in recipe.shares.values()))
     why = np.full(len(catalogue), "", dtype=object)
     for number, name in enumerate(catalogue.categories):
-        rows = np.flatnonzero(main & (names == name))
-        if len(rows) < recipe.least:
-            why[rows] = f"category {name!r} has {len(rows):,} garments, under {recipe.least:,}"
-        elif recipe.most is not None and len(rows) > recipe.most:
-            drawn = np.random.default_rng([recipe.seed, number]).permutation(rows)[recipe.most :]
-            why[drawn] = f"{recipe.most:,} of the {len(rows):,} garments of category {name!r} were drawn"
+        rows = drawn = np.flatnonzero(main & (names == name))
+        if recipe.most is not None and len(rows) > recipe.most:
+            drawn = np.random.default_rng([recipe.seed, number]).permutation(rows)[: recipe.most]
+            why[np.setdiff1d(rows, drawn)] = (
+                f"{recipe.most:,} of the {len(rows):,} garments of category {name!r} were drawn"
+            )
+        if (separate := len(np.unique(units[drawn]))) < least:
+            why[rows] = f"category {name!r} has {separate:,} separate pictures or items, under {least:,}"
     main &= why == ""
     pictures = catalogue.column("picture").astype(str)
     alone = (why != "") & ~np.isin(pictures, pictures[main])
@@ -192,13 +201,18 @@ def _pixels(sources: Mapping[str, Listed], key: str) -> np.ndarray:
 
 
 def _dealt(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
-    """Splits for rows without one: main garments are dealt, others go where those go that they share a picture, group
-    or item with; where there is none, they train."""
+    """Splits for rows without one: main garments are dealt, but those of categories of which too few are left beside
+    official splits train; others go where those go that they share a picture, group or item with, or train, too."""
     splits = catalogue.column("split").copy()
     if not recipe.official:
         splits[:] = ""
     main, units, pictures = catalogue.column("main"), units_of(catalogue), catalogue.column("picture")
     free = np.flatnonzero(main & (splits == ""))
+    few = _few(catalogue.column("category")[free], units[free], sum(share > 0 for share in recipe.shares.values()))
+    splits[free[few]] = "train"
+    if few.any():
+        log.warning("%d garments without a split train: of their categories too few have none", few.sum())
+    free = free[~few]
     if len(free):  # rows that hang together through others, which are not dealt, are dealt together
         own = catalogue.take(free).having(split=[""] * len(free), group=[str(unit) for unit in units[free]])
         splits[free] = split(own, recipe.shares, recipe.seed).column("split")
@@ -206,3 +220,11 @@ def _dealt(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
     for row in np.flatnonzero(~main & (splits == "")):
         splits[row] = of_picture.get(pictures[row]) or of_unit.get(units[row], "train")
     return catalogue.having(split=splits)
+
+
+def _few(categories: np.ndarray, units: np.ndarray, least: int) -> np.ndarray:
+    """(N,) bool: rows of categories with fewer units than `least`, and what hangs together with them."""
+    few = np.zeros(len(units), dtype=bool)
+    while short := [name for name in set(categories[~few]) if len(set(units[~few & (categories == name)])) < least]:
+        few |= np.isin(units, units[np.isin(categories.astype(str), short)])
+    return few

@@ -33,14 +33,15 @@ FIRST = ("query", "gallery", "val", "train", "")  # where a picture stands twice
 
 
 class Seen(NamedTuple):
-    """One picture file: width and height in pixels of the upright picture, SHA-256, why it is of no use, or "", and,
-    where that was asked for, its fingerprint (see `duplicates`)."""
+    """One picture file: width and height in pixels of the upright picture, SHA-256, why it is of no use, or "";
+    where that was asked for, its fingerprint (see `duplicates`); its state (see `state_of`) before it was opened."""
 
     width: int
     height: int
     digest: str
     problem: str
     fingerprint: bytes = b""
+    state: str = ""
 
 
 class Usable(NamedTuple):
@@ -65,16 +66,16 @@ def usable(catalogue: Catalogue, folder: Path) -> Usable:
     return cleaned(catalogue, scan(folder, list(dict.fromkeys(catalogue.column("picture")))))
 
 
-def cleaned(catalogue: Catalogue, seen: Mapping[str, Seen]) -> Usable:
-    """The same, of pictures that were seen already, by name."""
+def cleaned(catalogue: Catalogue, seen: Mapping[str, Seen], copies: bool = False) -> Usable:
+    """The same, of pictures that were seen already, by name; `copies`: exact copies stay."""
     pictures, boxes, ids = catalogue.column("picture"), catalogue.boxes, catalogue.column("id")
-    problems = [seen[name].problem or _off(name, box, seen[name]) for name, box in zip(pictures, boxes, strict=True)]
+    problems = [seen[name].problem or off(name, box, seen[name]) for name, box in zip(pictures, boxes, strict=True)]
     first: dict[str, str] = {}
     asks = np.array([FIRST.index(name) for name in catalogue.column("split")])
     for row in np.lexsort((asks, ~catalogue.column("main"))):  # what is classified before what is not
         if not problems[row]:
             first.setdefault(seen[pictures[row]].digest, pictures[row])
-    copied = (_copied(name, first.get(seen[name].digest, name)) for name in pictures)
+    copied = ("" if copies else _copied(name, first.get(seen[name].digest, name)) for name in pictures)
     found = (problem or copy for problem, copy in zip(problems, copied, strict=True))
     reasons = {name: reason for name, reason in zip(ids, found, strict=True) if reason}
     kept = catalogue.take(np.flatnonzero([name not in reasons for name in ids]))
@@ -100,14 +101,16 @@ def scan(folder: Path, names: Sequence[str], fingerprints: bool = False) -> dict
     kept = cache_folder() / "scans" / f"{sha256(own.encode()).hexdigest()[:16]}.parquet"
     states = {name: state_of(folder / name) for name in names}
     remembered = _remembered(kept)
-    known = {name: seen for name, (state, seen) in remembered.items() if state == states.get(name) and not seen.problem}
+    known = {name: seen for name, seen in remembered.items() if seen.state == states.get(name) and not seen.problem}
     missing = [name for name in names if name not in known]
     saved, took = time.monotonic(), 0.0
     look_at = partial(_look_below, folder, fingerprints)
     with _workers(len(missing)) as pool:
         for chunk in counted(_chunks(missing), "opening pictures", len(missing), len):
-            known |= zip(chunk, pool.map(look_at, chunk, chunksize=50), strict=True)
-            remembered |= {name: (states[name], known[name]) for name in chunk}
+            looks = zip(chunk, pool.map(look_at, chunk, chunksize=50), strict=True)
+            found = {name: seen._replace(state=states[name]) for name, seen in looks}
+            known.update(found)
+            remembered.update(found)
             if time.monotonic() - saved > max(SAVED_S, 20 * took):  # a save takes longer the more there is
                 saved, took = _remember(kept, remembered)
     if missing:
@@ -138,7 +141,8 @@ def _copied(name: str, first: str) -> str:
     return f"{name}: the same picture as {first}, which is kept" if name != first else ""
 
 
-def _off(name: str, box: np.ndarray, seen: Seen) -> str:
+def off(name: str, box: np.ndarray, seen: Seen) -> str:
+    """Why a box (4,) does not lie on a picture, or ""; NaN: the whole of it."""
     if np.isnan(box).any():
         return ""
     try:
@@ -160,22 +164,22 @@ def state_of(path: Path | str) -> str:
     return f"{told.st_size} {told.st_mtime_ns}"
 
 
-def _remembered(kept: Path) -> dict[str, tuple[str, Seen]]:
+def _remembered(kept: Path) -> dict[str, Seen]:
     try:
         table = pq.read_table(kept)
-        rows = [table[name].to_pylist() for name in ("name", "state", *Seen._fields)]
+        rows = [table[name].to_pylist() for name in ("name", *Seen._fields)]
     except (OSError, pa.ArrowException, KeyError):  # nothing there yet, or damaged: all is opened again
         return {}
-    return {name: (state, Seen(*facts)) for name, state, *facts in zip(*rows, strict=True)}
+    return {name: Seen(*facts) for name, *facts in zip(*rows, strict=True)}
 
 
-def _remember(kept: Path, seen: Mapping[str, tuple[str, Seen]]) -> tuple[float, float]:
+def _remember(kept: Path, seen: Mapping[str, Seen]) -> tuple[float, float]:
     """Save what was seen, and tell when that ended, and how long it took (s)."""
     began = time.monotonic()
     if len(seen) < FEW:
         return began, 0.0
-    columns = {"name": list(seen), "state": [state for state, _ in seen.values()]}
-    columns |= {field: [getattr(facts, field) for _, facts in seen.values()] for field in Seen._fields}
+    columns = {"name": list(seen)}
+    columns |= {field: [getattr(facts, field) for facts in seen.values()] for field in Seen._fields}
     try:
         with written(kept) as draft:
             pq.write_table(pa.table(columns), draft)

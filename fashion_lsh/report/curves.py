@@ -125,11 +125,6 @@ def reliability(masses: np.ndarray, right: np.ndarray) -> Reliability:
     return Reliability(counts, confidence, accuracy, float(error))
 
 
-def evenly(rows: int, wanted: int) -> np.ndarray:
-    """At most `wanted` of the numbers 0..rows - 1, evenly chosen, at least one.  (n,) int64, ascending."""
-    return np.unique(np.linspace(0, rows - 1, min(rows, max(1, wanted))).astype(np.int64))
-
-
 def best_typical_worst(
     categories: np.ndarray, category_ap: np.ndarray, item_ap: np.ndarray | None, each: int = 8
 ) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 import wandb
 
 from fashion_lsh.evaluation.protocol import Pictures
-from fashion_lsh.report.sheets import Tile, drawn
+from fashion_lsh.report.tiles import Tile, drawn
 
 log = logging.getLogger(__name__)
 

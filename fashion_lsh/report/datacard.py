@@ -1,5 +1,6 @@
 """The card of a merged catalogue: what is in it, where it comes from, and what was left out."""
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +13,10 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import SPLITS
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.merge import Merged, Recipe
-from fashion_lsh.report.curves import evenly
-from fashion_lsh.report.sheets import TILE, Tile, drawn
+from fashion_lsh.report.tiles import TILE, Tile, drawn, evenly
 from fashion_lsh.report.words import one_line
+
+log = logging.getLogger(__name__)
 
 SHOWN = 6  # garments of each category on the sheet
 REASONS = 30  # lines of the table of reasons
@@ -52,7 +54,7 @@ def card(merged: Merged, recipe: Recipe, licences: Mapping[str, str], command: s
         "## Left out",
         _left_out(merged.left_out),
         "## Near-duplicates",
-        _near(merged.near, recipe.distance),
+        _near(merged, recipe.distance),
         "![Garments of each category, evenly chosen](sheet.jpg)",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
@@ -69,10 +71,20 @@ def sheet(catalogue: Catalogue, picture: Callable[[str], np.ndarray]) -> Image.I
         apart = [rows[sides[rows] == source] for source in sources]
         chosen = [own[place] for own in apart for place in evenly(len(own), -(-SHOWN // len(apart)))][:SHOWN]
         tiles.append([
-            Tile(cut(picture(pictures[row]), boxes[row], 0.1, TILE), f"{one_line(name)}, {one_line(sides[row])}")
+            Tile(pixels, f"{one_line(name)}, {one_line(sides[row])}")
             for row in chosen
+            if (pixels := _cut(picture, pictures[row], boxes[row])) is not None
         ])  # fmt: skip
     return drawn(tiles, [])
+
+
+def _cut(picture: Callable[[str], np.ndarray], name: str, box: np.ndarray) -> np.ndarray | None:
+    """A garment as a tile; None where its picture has changed since it was merged, and is of no use now."""
+    try:
+        return cut(picture(name), box, 0.1, TILE)
+    except ValueError as error:
+        log.warning("not on the sheet: %s", error)
+        return None
 
 
 def _counts(rows: Catalogue, column: str, names: Sequence[str]) -> str:
@@ -143,12 +155,13 @@ def _kind(row: str, reason: str) -> str:
     return re.sub(r"'[^']*'|\S*/\S*|\S+\.\w{3,4}\b|[\d,.]*\d", "…", text)
 
 
-def _near(count: int, distance: int | None) -> str:
+def _near(merged: Merged, distance: int | None) -> str:
+    same = f"{merged.copies:,} pictures are the same byte for byte as others, as published. " if merged.copies else ""
     if distance is None:
-        return "They were not looked for."
-    return (
-        f"{count:,} pictures have one, by fingerprints that differ in {distance} bits at most; they share a group, and "
-        "so a side of the splits. Pictures that are no files (Fashion-MNIST) have no fingerprint."
+        return f"{same}Near ones were not looked for."
+    return same + (
+        f"{merged.near:,} pictures have one, by fingerprints that differ in {distance} bits at most; they share a "
+        "group, and so a side of the splits. Pictures that are no files (Fashion-MNIST) have no fingerprint."
     )
 
 

@@ -13,10 +13,10 @@ from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.evaluation.matching import matched, precision_recall
 from fashion_lsh.report import figures
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
-from fashion_lsh.report.curves import evenly
 from fashion_lsh.report.findings import Findings
 from fashion_lsh.report.judged import GONE
-from fashion_lsh.report.sheets import Tile, drawn, shrunk
+from fashion_lsh.report.sheets import shrunk
+from fashion_lsh.report.tiles import Tile, drawn, evenly
 from fashion_lsh.report.words import one_line
 from fashion_lsh.run import BOXES
 

@@ -13,7 +13,8 @@ from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
 from fashion_lsh.report.curves import best_typical_worst
 from fashion_lsh.report.findings import Findings, rows_of
-from fashion_lsh.report.sheets import TILE, Tile, drawn, mark_of, naming
+from fashion_lsh.report.sheets import mark_of, naming
+from fashion_lsh.report.tiles import TILE, Tile, drawn
 from fashion_lsh.report.words import OLDER, one_line
 from fashion_lsh.run import BOXES
 

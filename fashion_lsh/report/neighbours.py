@@ -10,6 +10,7 @@ from fashion_lsh.evaluation.ties import distance_histograms
 from fashion_lsh.report import curves, figures
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
 from fashion_lsh.report.findings import Codes, Findings
+from fashion_lsh.report.tiles import evenly
 from fashion_lsh.report.words import one_line
 from fashion_lsh.retrieval.codes import hamming
 
@@ -46,7 +47,7 @@ class Pairs(NamedTuple):
 
 def count_pairs(found: Findings, codes: Codes) -> Pairs:
     """Count pairs by Hamming distance; of many queries every so-manyth, so that at most PAIRS pairs are compared."""
-    some = curves.evenly(len(codes.query), curves.PAIRS // max(1, len(codes.gallery)))
+    some = evenly(len(codes.query), curves.PAIRS // max(1, len(codes.gallery)))
     query, gallery = (found.garments.take(rows) for rows in (codes.query_rows[some], codes.gallery_rows))
     apart = hamming(codes.query[some], codes.gallery)
     levels = found.config["hash"].get("bits", 8 * codes.gallery.shape[1]) + 1  # predicted_category says none

@@ -14,6 +14,7 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.duplicates import fingerprint
 from fashion_lsh.catalogue.leaks import check_disjoint
 from fashion_lsh.catalogue.merge import Listed, Recipe, merge
+from fashion_lsh.catalogue.pictures import PictureError
 from fashion_lsh.catalogue.scan import Seen
 from fashion_lsh.catalogue.taxonomy import LabelMap
 
@@ -168,7 +169,33 @@ def test_no_category_is_larger_or_smaller_than_it_may_be(many: int, most: int, s
     assert made.catalogue.categories == ["t-shirt"]
     assert len(made.catalogue) == min(many, most)
     assert len(made.left_out) == many + 3 - len(made.catalogue)
-    assert made.left_out["a/" + f"{many:03d}"] == "category 'bag' has 3 garments, under 4"
+    assert made.left_out["a/" + f"{many:03d}"] == "category 'bag' has 3 separate pictures or items, under 4"
+
+
+def test_a_category_whose_pictures_hang_together_is_too_small_however_many_they_are() -> None:
+    source = listed(["Tee"] * 20 + ["Bag"] * 20, item=[""] * 20 + ["a", "b"] * 10)
+    made = merge({"a": source}, RECIPE)
+    assert made.catalogue.categories == ["t-shirt"]
+    assert made.left_out["a/020"] == "category 'bag' has 2 separate pictures or items, under 4"
+
+
+def test_near_duplicates_that_leave_too_few_apart_count_as_one() -> None:
+    source = listed(["Tee"] * 20 + ["Bag"] * 5, "a", [*range(100, 120), 1, 1, 1, 2, 3])
+    assert merge({"a": source}, replace_recipe(distance=0)).catalogue.categories == ["t-shirt"]
+
+
+def test_a_picture_that_went_since_it_was_seen_is_compared_with_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    source = listed(["Tee", "Bag"] * 8, "a", [1, 1, *range(100, 114)])
+
+    def picture(key: str) -> np.ndarray:
+        if key == "001.jpg":
+            raise PictureError("001.jpg: no such file")
+        return source.picture(key)
+
+    made = merge({"a": replace(source, picture=picture)}, replace_recipe(distance=0))
+    assert made.near == 0
+    assert "not compared with others: 001.jpg: no such file" in caplog.text
+    assert merge({"a": source}, replace_recipe(distance=0)).near == 2
 
 
 def test_beside_garments_that_stay_those_of_small_categories_stay_for_a_detector() -> None:
@@ -188,6 +215,25 @@ def test_official_splits_stay_and_their_leaks_are_told() -> None:
     dealt = merge({"a": source}, RECIPE)
     assert dealt.leaks == []
     assert dealt.catalogue.column("split")[0] == dealt.catalogue.column("split")[1]
+
+
+def test_with_official_splits_exact_copies_stay_and_are_told() -> None:
+    splits = ["train", "query", "val", "gallery"] * 4
+    source = listed(["Tee", "Bag"] * 8, split=splits)
+    source.seen["001.jpg"] = source.seen["000.jpg"]  # type: ignore[index]
+    made = merge({"a": source}, replace_recipe(official=True))
+    assert made.catalogue.column("split").tolist() == splits
+    assert (made.copies, made.leaks) == (2, [("group", "a/000")])
+    dealt = merge({"a": source}, RECIPE)
+    assert (dealt.copies, dealt.leaks, len(dealt.catalogue)) == (0, [], 15)
+
+
+def test_beside_official_splits_too_few_rows_without_one_train(caplog: pytest.LogCaptureFixture) -> None:
+    one, other = listed(["Tee", "Bag"] * 6, "a", split=["train"] * 12), listed(["Tee"] * 3 + ["Bag"] * 8, "b")
+    splits = merge({"a": one, "b": other}, replace_recipe(official=True)).catalogue.column("split")
+    assert set(splits[12:15]) == {"train"}
+    assert set(splits[15:]) == {"train", "val", "query", "gallery"}
+    assert "3 garments without a split train" in caplog.text
 
 
 def test_beside_official_splits_rows_without_one_are_dealt() -> None:

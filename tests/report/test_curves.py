@@ -118,11 +118,6 @@ def test_a_mass_of_one_is_in_the_last_bin() -> None:
     assert found.error == 0
 
 
-@pytest.mark.parametrize(("rows", "wanted", "chosen"), [(5, 9, [0, 1, 2, 3, 4]), (5, 0, [0]), (9, 3, [0, 4, 8])])
-def test_evenly_chosen(rows: int, wanted: int, chosen: list[int]) -> None:
-    assert curves.evenly(rows, wanted).tolist() == chosen
-
-
 def judged(names: str, category: list[float], item: list[float] | None = None, each: int = 2) -> dict[str, list[int]]:
     second: Any = None if item is None else np.array(item)
     found = curves.best_typical_worst(np.array(list(names)), np.array(category), second, each)

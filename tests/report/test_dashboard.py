@@ -20,7 +20,7 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.evaluation.protocol import Pictures
 from fashion_lsh.report import dashboard
 from fashion_lsh.report.dashboard import publish, tracked
-from fashion_lsh.report.sheets import Tile
+from fashion_lsh.report.tiles import Tile
 from fashion_lsh.retrieval.encoding import Encoded
 
 CONFIG: dict[str, Any] = {

@@ -13,7 +13,7 @@ from fashion_lsh.catalogue.pictures import open_picture
 from fashion_lsh.report import judged as judging
 from fashion_lsh.report.findings import Findings, read
 from fashion_lsh.report.judged import Album, judged
-from fashion_lsh.report.sheets import TILE, Tile, drawn
+from fashion_lsh.report.tiles import TILE, Tile, drawn
 from fashion_lsh.run import Run
 
 MakeRun = Callable[..., Run]

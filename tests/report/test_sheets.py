@@ -12,18 +12,8 @@ from PIL import Image
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import Pictures
-from fashion_lsh.report.sheets import (
-    GAP,
-    HEAD,
-    LINE,
-    MARKS,
-    TILE,
-    Tile,
-    contact_sheet,
-    found_sheet,
-    hit_tile,
-    query_sheet,
-)
+from fashion_lsh.report.sheets import found_sheet, hit_tile, query_sheet
+from fashion_lsh.report.tiles import GAP, HEAD, LINE, MARKS, TILE, Tile, contact_sheet, evenly
 from fashion_lsh.retrieval.encoding import Encoded
 from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.searcher import Found
@@ -224,3 +214,8 @@ def test_a_hit_is_shown_as_its_crop(data: GarmentData, gallery: Any) -> None:
     picture = data.source.picture(filed.column("picture")[4])
     assert np.array_equal(tile.picture, cut(picture, filed.boxes[4], 0.2, TILE))
     assert (tile.caption, tile.mark) == (filed.column("category")[4], "same item")
+
+
+@pytest.mark.parametrize(("rows", "wanted", "chosen"), [(5, 9, [0, 1, 2, 3, 4]), (5, 0, [0]), (9, 3, [0, 4, 8])])
+def test_evenly_chosen(rows: int, wanted: int, chosen: list[int]) -> None:
+    assert evenly(rows, wanted).tolist() == chosen

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fashion_lsh.catalogue.catalogue import Catalogue, Wanted
-from fashion_lsh.catalogue.scan import MISSING, look, state_of
+from fashion_lsh.catalogue.scan import MISSING, Seen, look, off, state_of
 from fashion_lsh.catalogue.sources.picture_files import PictureFiles
 from fashion_lsh.files import written
 
@@ -65,16 +65,20 @@ class Merged:
             ValueError: the file is damaged, or its pictures are gone.
         """
         rows = Catalogue.open(self.root / CATALOGUE).only(wanted)
-        gone = self._gone(set(rows.column("picture")))
-        if not gone:
+        pictures, ids, boxes = rows.column("picture"), rows.column("id"), rows.boxes
+        changed = self._changed(set(pictures))
+        self.skipped = {}
+        for row in np.flatnonzero([name in changed for name in pictures]):
+            seen = changed[pictures[row]]
+            if reason := seen.problem or off(pictures[row], boxes[row], seen):
+                self.skipped[ids[row]] = reason
+        if not self.skipped:
             return rows
-        pictures, ids = rows.column("picture"), rows.column("id")
-        lost = np.array([name in gone for name in pictures])
-        self.skipped = {ids[row]: gone[pictures[row]] for row in np.flatnonzero(lost)}
-        log.warning("%d garments are left out, the first: %s", lost.sum(), next(iter(self.skipped.values())))
-        if lost.all():
-            raise ValueError(f"no picture of {self.root} is to be found; the first: {next(iter(gone.values()))}")
-        return rows.take(np.flatnonzero(~lost))
+        first = next(iter(self.skipped.values()))
+        log.warning("%d garments are left out, the first: %s", len(self.skipped), first)
+        if len(self.skipped) == len(rows):
+            raise ValueError(f"no picture of {self.root} is of use any more; the first: {first}")
+        return rows.take(np.flatnonzero([name not in self.skipped for name in ids]))
 
     def picture(self, key: str) -> np.ndarray:
         """(H, W, 3) uint8 RGB, upright.  Raises PictureError."""
@@ -88,25 +92,22 @@ class Merged:
             self._opened[name] = self.opener(data_set, None if own is None else str(own))
         return self._opened[name]
 
-    def _gone(self, pictures: set[str]) -> dict[str, str]:
-        """Pictures that are of no use any more: why."""
+    def _changed(self, pictures: set[str]) -> dict[str, Seen]:
+        """What is seen now of those pictures that are not as they were."""
         table = pq.read_table(self.root / PICTURES)
         names, states = (table[column].to_pylist() for column in ("picture", "state"))
         sources = {name: self._source(name) for name in self.origins}
         folders = {name: str(one.folder) for name, one in sources.items() if isinstance(one, PictureFiles)}
-        changed, gone = 0, {}
+        found: dict[str, Seen] = {}
         for picture, state in zip(names, states, strict=True):
             source, _, own = picture.partition("/")
-            if picture not in pictures or source not in folders:
-                continue
-            now = state_of(f"{folders[source]}/{own}")
-            if now != state or now == MISSING:  # it may have gone while it was merged
-                changed += 1
-                if problem := look(Path(folders[source]) / own).problem:
-                    gone[picture] = problem
-        if changed:
-            log.warning("%d pictures have changed since they were merged, %d are of no use now", changed, len(gone))
-        return gone
+            if picture in pictures and source in folders:
+                now = state_of(f"{folders[source]}/{own}")
+                if now != state or now == MISSING:  # it may have gone while it was merged
+                    found[picture] = look(Path(folders[source]) / own)
+        if found:
+            log.warning("%d pictures have changed since they were merged", len(found))
+        return found
 
 
 def save(

@@ -1,0 +1,95 @@
+"""Sheets of pictures, drawn (pure)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from fashion_lsh.files import written
+from fashion_lsh.report.letters import font_for
+from fashion_lsh.report.words import one_line
+
+TILE, GAP, LINE, HEAD = 112, 10, 16, 44
+INK, PAPER = "#222222", "#ffffff"
+THERE, FOUND = "#1f78ff", "#ff7f0e"
+MARKS = {"same item": "#009e73", "same category": "#e69f00", "other category": "#d55e00"}  # told apart by all eyes
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a sheet: (H, W, 3) uint8, a caption, one of MARKS or none.
+
+    box, found: to be drawn, (4,) or (n, 4) each: what is there, and what a detector found; whole: of a crop, what it is
+    cut from, where that is to be had: a picture and its box.
+    """
+
+    picture: np.ndarray
+    caption: str = ""
+    mark: str = ""
+    box: np.ndarray | None = None
+    found: np.ndarray | None = None
+    whole: tuple[np.ndarray, np.ndarray] | None = None
+
+
+def contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> None:
+    """Draw rows of tiles under column titles, with a key of the marks in use, into a PNG; 3 tiles wide at least."""
+    with written(path) as draft:
+        drawn(rows, columns).save(draft, "PNG")
+
+
+def drawn(rows: Sequence[Sequence[Tile]], columns: Sequence[str], side: int = TILE) -> Image.Image:
+    """That sheet as a picture; `side`: of a tile, in pixels."""
+    across, down = side + GAP, side + LINE + GAP
+    sheet = Image.new("RGB", (GAP + max(3, *map(len, rows)) * across, HEAD + len(rows) * down + GAP), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    _key(draw, {tile.mark for tiles in rows for tile in tiles})
+    for column, title in enumerate(columns):
+        draw.text((GAP + column * across, HEAD - 18), title, INK, font_for(title, 12))
+    for number, tiles in enumerate(rows):
+        for column, tile in enumerate(tiles):
+            _paste(sheet, draw, tile, GAP + column * across, HEAD + number * down, side)
+    return sheet
+
+
+def evenly(rows: int, wanted: int) -> np.ndarray:
+    """At most `wanted` of the numbers 0..rows - 1, evenly chosen, at least one.  (n,) int64, ascending."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, max(1, wanted))).astype(np.int64))
+
+
+def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int, side: int) -> None:
+    image = Image.fromarray(tile.picture)
+    scale = side / max(image.size)
+    small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+    left, top = x + (side - small.width) // 2, y + (side - small.height) // 2
+    sheet.paste(small, (left, top))
+    for boxes, colour in ((tile.box, THERE), (tile.found, FOUND)):
+        for box in np.empty((0, 4)) if boxes is None else boxes.reshape(-1, 4):
+            if not np.isnan(box).any():
+                corners = np.tile([left, top], 2) + box * scale
+                draw.rectangle(tuple(corners.tolist()), outline=colour, width=2)
+    if tile.mark:
+        draw.rectangle((x - 2, y - 2, x + side + 1, y + side + 1), outline=MARKS[tile.mark], width=4)
+    font = font_for(tile.caption, 11)
+    draw.text((x, y + side + 3), _shortened(tile.caption, font, side), INK, font)
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """As much of a caption as a tile is wide, on one line."""
+    text = one_line(text) if text else text
+    if font.getlength(text) <= width:
+        return text
+    while font.getlength(f"{text}…") > width:
+        text = text[:-1].rstrip()
+    return f"{text}…"
+
+
+def _key(draw: ImageDraw.ImageDraw, used: set[str]) -> None:
+    x = GAP
+    for mark, colour in MARKS.items():
+        if mark in used:
+            draw.rectangle((x, 6, x + 12, 18), fill=colour)
+            font = font_for(mark, 11)
+            draw.text((x + 17, 5), mark, INK, font)
+            x += 34 + int(draw.textlength(mark, font))
