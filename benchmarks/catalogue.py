@@ -16,14 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from PIL import Image
 from tabulate import tabulate
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.duplicates import DISTANCE
 from fashion_lsh.catalogue.merge import Recipe, listed, merge
 from fashion_lsh.catalogue.sources import open_source
@@ -31,12 +27,10 @@ from fashion_lsh.catalogue.sources.folder import Folder
 from fashion_lsh.catalogue.sources.garments import embedded
 from fashion_lsh.catalogue.sources.merged import CATALOGUE, Origin, save
 from fashion_lsh.catalogue.taxonomy import CATEGORIES, LabelMap
-from fashion_lsh.environment import environment
 from fashion_lsh.files import written
 
 OUT = Path("runs/bench/catalogue.json")
 SIDE, A_FOLDER = 112, 1000  # pixels of a drawn picture; pictures of a folder
-PHOTOS, PHOTO_SIDE = 2000, 300  # photographs read for the loader's rate, and their longer side
 RECIPE = Recipe(None, 10, DISTANCE, False, {"train": 0.7, "val": 0.1, "query": 0.1, "gallery": 0.1}, 0)
 
 
@@ -54,6 +48,10 @@ def main() -> None:
     with step("draw the pictures (once)", figures):
         draw_all(pictures, asked.rows)
     merged_steps(pictures, asked.folder / "merged", figures)
+    from benchmarks.loading import first_batch, loader_rates  # PyTorch, which merging does without
+    from fashion_lsh.environment import environment
+
+    first_batch(asked.folder / "merged", lambda name: step(name, figures))
     figures |= loader_rates(asked.folder / "photos", pictures)
     with written(OUT) as draft:
         draft.write_text(json.dumps(figures | environment(), indent=1))
@@ -82,57 +80,13 @@ def merged_steps(pictures: Path, out: Path, figures: dict[str, float]) -> None:
     with step("save", figures):
         states = {name: merged.seen[name].state for name in merged.catalogue.column("picture")}
         save(out, merged.catalogue, states, {"drawn": Origin("folder", str(pictures.resolve()))}, "0")
-    figures["peak GiB, with PyTorch"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    figures["most memory, GiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     figures["kept rows"], figures["pictures with a near-duplicate"] = len(merged.catalogue), merged.near
     with step("open the catalogue", figures):
         Catalogue.open(out / CATALOGUE)
     with step("open the source, changed pictures looked for", figures):
         rows = open_source("thesis30", str(out), 0).catalogue()
-    del rows, merged, part
-    data = data_of("thesis30", out, 64)
-    with step("data module: rows, splits, checksum", figures):
-        len(data.checksum), len(data.categories)
-    with step("first batch of an epoch", figures):
-        next(iter(data.train_dataloader()))
-
-
-def loader_rates(photos: Path, pictures: Path) -> dict[str, float]:
-    """Pictures a second at 224 pixels, of photographs: one core decodes and transforms; a loader with two workers."""
-    if not (photos / "done").exists():
-        draw_photos(photos, pictures)
-    data = data_of("folder", photos, 224, workers=2, crop="whole")
-    torch.set_num_threads(1)
-    dataset = data._crops(augment=False)
-    rows = range(min(500, len(data.catalogue)))
-    began = time.process_time()
-    for row in rows:
-        dataset[row, 0]
-    alone = len(rows) / (time.process_time() - began)
-    loader = iter(data.loader("train"))
-    next(loader)  # the workers have started
-    began, count = time.perf_counter(), 0
-    for batch in loader:
-        count += len(batch.rows)
-    sizes = [path.stat().st_size for path in list(photos.rglob("*.jpg"))[:200]]
-    return {
-        "photograph, kB": float(np.mean(sizes)) / 1000,
-        "decode and transform, pictures/s a core": alone,
-        "loader of 2 workers, pictures/s": count / (time.perf_counter() - began),
-    }
-
-
-def data_of(source: str, root: Path, size: int, workers: int = 1, crop: str = "annotated") -> GarmentData:
-    """The data module as train.py builds it."""
-    words = [
-        f"data={source}",
-        f"data.root={root}",
-        f"data.image_size={size}",
-        f"data.workers={workers}",
-        f"crop={crop}",
-    ]
-    with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
-        cfg = compose("train", [*words, "split=gallery_is_train"])
-    return instantiate(cfg.data, _convert_="all")
+    figures["rows that are opened"] = len(rows)
 
 
 def draw_all(folder: Path, count: int) -> None:
@@ -159,20 +113,6 @@ def draw_some(folder: Path, start: int, count: int) -> None:
         Image.fromarray(pixels.astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BILINEAR).save(
             own / f"{number}.jpg", quality=80
         )
-
-
-def draw_photos(folder: Path, pictures: Path) -> None:
-    """Larger pictures of some 15 kB: four drawn ones each, with grain."""
-    found = sorted(pictures.rglob("*.jpg"))
-    rng = np.random.default_rng(0)
-    for number in range(PHOTOS):
-        four = [np.asarray(Image.open(found[place])) for place in rng.integers(0, len(found), 4)]
-        whole = Image.fromarray(np.vstack([np.hstack(four[:2]), np.hstack(four[2:])])).resize((PHOTO_SIDE, PHOTO_SIDE))
-        grainy = np.clip(np.asarray(whole) + rng.normal(0, 5, (PHOTO_SIDE, PHOTO_SIDE, 3)), 0, 255).astype(np.uint8)
-        own = folder / CATEGORIES[number % 2]
-        own.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(grainy).save(own / f"{number}.jpg", quality=66)
-    (folder / "done").touch()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,79 @@
+"""The second part of benchmarks.catalogue, which needs PyTorch: from a merged catalogue to batches."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from PIL import Image
+
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.taxonomy import CATEGORIES
+
+PHOTOS, PHOTO_SIDE = 2000, 300  # photographs read for the loader's rate, and their longer side
+
+
+def first_batch(merged: Path, step: Callable[[str], AbstractContextManager[None]]) -> None:
+    """From a merged catalogue to the first batch of an epoch; `step` times a block."""
+    data = data_of("thesis30", merged, 64)
+    with step("data module: rows, splits, checksum"):
+        len(data.checksum), len(data.categories)
+    with step("first batch of an epoch"):
+        next(iter(data.train_dataloader()))
+
+
+def loader_rates(photos: Path, pictures: Path) -> dict[str, float]:
+    """Pictures a second at 224 pixels, of photographs: one core decodes and transforms; a loader with two workers."""
+    if not (photos / "done").exists():
+        draw_photos(photos, pictures)
+    data = data_of("folder", photos, 224, workers=2, crop="whole")
+    torch.set_num_threads(1)
+    dataset = data._crops(augment=False)
+    rows = range(min(500, len(data.catalogue)))
+    began = time.process_time()
+    for row in rows:
+        dataset[row, 0]
+    alone = len(rows) / (time.process_time() - began)
+    loader = iter(data.loader("train"))
+    next(loader)  # the workers have started
+    began, count = time.perf_counter(), 0
+    for batch in loader:
+        count += len(batch.rows)
+    sizes = [path.stat().st_size for path in list(photos.rglob("*.jpg"))[:200]]
+    return {
+        "photograph, kB": float(np.mean(sizes)) / 1000,
+        "decode and transform, pictures/s a core": alone,
+        "loader of 2 workers, pictures/s": count / (time.perf_counter() - began),
+    }
+
+
+def data_of(source: str, root: Path, size: int, workers: int = 1, crop: str = "annotated") -> GarmentData:
+    """The data module as train.py builds it."""
+    words = [
+        f"data={source}",
+        f"data.root={root}",
+        f"data.image_size={size}",
+        f"data.workers={workers}",
+        f"crop={crop}",
+    ]
+    with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
+        cfg = compose("train", [*words, "split=gallery_is_train"])
+    return instantiate(cfg.data, _convert_="all")
+
+
+def draw_photos(folder: Path, pictures: Path) -> None:
+    """Larger pictures of some 15 kB: four drawn ones each, with grain."""
+    found = sorted(pictures.rglob("*.jpg"))
+    rng = np.random.default_rng(0)
+    for number in range(PHOTOS):
+        four = [np.asarray(Image.open(found[place])) for place in rng.integers(0, len(found), 4)]
+        whole = Image.fromarray(np.vstack([np.hstack(four[:2]), np.hstack(four[2:])])).resize((PHOTO_SIDE, PHOTO_SIDE))
+        grainy = np.clip(np.asarray(whole) + rng.normal(0, 5, (PHOTO_SIDE, PHOTO_SIDE, 3)), 0, 255).astype(np.uint8)
+        own = folder / CATEGORIES[number % 2]
+        own.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(grainy).save(own / f"{number}.jpg", quality=66)
+    (folder / "done").touch()
