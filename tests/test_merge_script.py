@@ -216,7 +216,7 @@ def test_the_check_tells_what_is_there_and_what_is_missing(
 ) -> None:
     assert check.main(["folder", str(tmp_path / "one")]) == 0
     printed = capsys.readouterr().out
-    assert "22 garments of 4 labels; 0 rows are of no use" in printed
+    assert "22 garments of 4 labels; 0 further rows are of no use" in printed
     assert "0 of 22 pictures are missing" in printed
     (tmp_path / "list.csv").write_text("path,label\none/Tee/1.png,Tee\none/Tee/gone.png,Tee\n")
     assert check.main(["folder", str(tmp_path / "list.csv")]) == 0

@@ -14,22 +14,27 @@ from tabulate import tabulate
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.scan import MISSING, state_of
-from fashion_lsh.catalogue.sources import ROOTED, open_source
-from fashion_lsh.catalogue.sources.picture_files import PictureFiles
+from fashion_lsh.catalogue.sources import MNIST, ROOTED, open_source
+from fashion_lsh.catalogue.sources.merged import Merged
+from fashion_lsh.catalogue.sources.picture_files import GONE, PictureFiles, Published
 
+FASHION_MNIST = Published({"all": 70_000})
 NAMED = 5  # of the rows with something amiss, so many are shown
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Print what is there."""
     parser = argparse.ArgumentParser(prog="python -m fashion_lsh.catalogue.check", description=__doc__)
-    parser.add_argument("source", choices=sorted(ROOTED), help="the data set")
+    parser.add_argument("source", choices=sorted([*ROOTED, MNIST]), help="the data set")
     parser.add_argument("root", type=Path, help="where it was unpacked")
     asked = parser.parse_args(words)
     try:
         source = open_source(asked.source, str(asked.root), 0)
-        if not isinstance(source, PictureFiles):
+        if isinstance(source, Merged):
             raise ValueError(f"{asked.source} is made by merge.py: its data card says what is in it")
+        if not isinstance(source, PictureFiles):  # its files are whole, or it had not opened
+            _counts(source.catalogue(), FASHION_MNIST)
+            return 0
         whole = _parts(source)
         return 0 if _rows(source) and whole else 1
     except (OSError, ValueError) as error:
@@ -41,9 +46,15 @@ def _parts(source: PictureFiles) -> bool:
     """Tell which files and folders of the published layout are there, and whether all that are needed are."""
     lines, whole = [], True
     for part in source.parts:
-        there = next(source.folder.glob(part.pattern), None) is not None
+        there = any(next(source.folder.glob(pattern), None) is not None for pattern in part.pattern.split("|"))
         whole &= there or not part.needed
-        lines.append((part.pattern, part.holds, "there" if there else "MISSING" if part.needed else "not there"))
+        lines.append(
+            (
+                part.pattern.replace("|", " or "),
+                part.holds,
+                "there" if there else "MISSING" if part.needed else "not there",
+            )
+        )
     if lines:
         print(tabulate(lines, ["file or folder", "holds", ""]), end="\n\n")
     return whole
@@ -52,25 +63,37 @@ def _parts(source: PictureFiles) -> bool:
 def _rows(source: PictureFiles) -> bool:
     """Tell how many rows are listed beside how many were published, and which pictures are missing."""
     rows, left_out = source.listed()
-    counts = Counter(rows.column("split"))
+    _counts(rows, source.published or Published({}))
+    pictures = sorted(set(rows.column("picture")))
+    missing = [str(source.folder / name) for name in pictures if state_of(source.folder / name) == MISSING]
+    gone = [name for name, reason in left_out.items() if reason.startswith(GONE)]
+    useless = [f"{name}: {reason}" for name, reason in left_out.items() if not reason.startswith(GONE)]
+    print(f"{len(rows):,} garments of {len(rows.categories)} labels; {len(useless):,} further rows are of no use")
+    _named(useless)
+    print(f"{len(missing) + len(gone):,} of {len(pictures) + len(gone):,} pictures are missing")
+    _named(missing + gone)
+    return len(missing) < len(pictures)
+
+
+def _counts(rows: Catalogue, published: Published) -> None:
+    """Print how many there are of each split, in the unit of what was published, and by how much that differs."""
+    names = rows.column("split") if published.unit == "garments" else _split_of_pictures(rows)
+    counts = Counter(names) | {"all": len(names)}
     lines = []
-    for name in sorted(counts.keys() | source.published.keys()):
-        there, published = counts[name], source.published.get(name)
-        told = ("", "") if published is None else (f"{published:,}", "" if there == published else "differs")
-        lines.append((name or "without a split", f"{there:,}", *told))
-    print(tabulate(lines, ["split", "garments", "published", ""]), end="\n\n")
-    missing = _missing(source, rows)
-    print(f"{len(rows):,} garments of {len(rows.categories)} labels; {len(left_out):,} rows are of no use")
-    for name, reason in list(left_out.items())[:NAMED]:
-        print(f"  {name}: {reason}")
-    print(f"{len(missing):,} of {len(set(rows.column('picture'))):,} pictures are missing")
-    for name in missing[:NAMED]:
-        print(f"  {source.folder / name}")
-    return len(missing) < len(set(rows.column("picture")))
+    for name in [*sorted((counts.keys() | published.counts.keys()) - {"all"}), "all"]:
+        told, difference = published.counts.get(name), counts.get(name, 0) - published.counts.get(name, 0)
+        beside = ("", "") if told is None else (f"{told:,}", f"{difference:+,}" if difference else "agrees")
+        lines.append((name or "without a split", f"{counts.get(name, 0):,}", *beside))
+    print(tabulate(lines, ["split", published.unit, "published", ""]), end="\n\n")
 
 
-def _missing(source: PictureFiles, rows: Catalogue) -> list[str]:
-    return [name for name in sorted(set(rows.column("picture"))) if state_of(source.folder / name) == MISSING]
+def _split_of_pictures(rows: Catalogue) -> list[str]:
+    return list(dict(zip(rows.column("picture"), rows.column("split"), strict=True)).values())
+
+
+def _named(lines: Sequence[str]) -> None:
+    for line in lines[:NAMED]:
+        print(f"  {line}")
 
 
 if __name__ == "__main__":

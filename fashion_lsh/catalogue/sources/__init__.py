@@ -33,6 +33,7 @@ class Source(Protocol):
         ...
 
 
+MNIST = "fashion_mnist"
 Rooted = Callable[[str], Source]
 ROOTED: dict[str, tuple[Rooted, str]] = {  # data sets that lie in files, and what data.root is then
     "folder": (Folder, "a folder of pictures, or a manifest (.csv or .parquet)"),
@@ -62,10 +63,10 @@ def open_source(name: str, root: str | None, seed: int) -> Source:
     """
     if name == "shop_street":
         return ShopStreet(seed)
-    if name == "fashion_mnist":
-        return FashionMnist(root)
+    if name in (MNIST, f"{MNIST}_official"):
+        return FashionMnist(root, official=name != MNIST)
     if name not in ROOTED:
-        known = ", ".join(["shop_street", "fashion_mnist", *ROOTED])
+        known = ", ".join(["shop_street", MNIST, f"{MNIST}_official", *ROOTED])
         raise ValueError(f"data set {name!r} is unknown: known are {known}")
     reader, wanted = ROOTED[name]
     if not root:

@@ -1,6 +1,7 @@
 """Pictures whose garments are boxed in COCO's layout."""
 
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,8 @@ from typing import Any
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import BOX
 from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, PictureFiles, one_spelling
+
+log = logging.getLogger(__name__)
 
 FARTHEST = 1e6  # pixels from the corner; no picture is so large
 
@@ -88,12 +91,15 @@ def _read(file: Path) -> Mapping[str, Any]:
 def _rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) -> Iterator[Row]:
     """A row a box, with what is wrong with it as `problem`."""
     try:
-        pictures = {image["id"]: (folder / image["file_name"]).as_posix() for image in content["images"]}
+        named = {image["id"]: image.get("file_name") for image in content["images"]}
+        pictures = {number: (folder / name).as_posix() for number, name in named.items() if name}
         names = {category["id"]: category["name"] for category in content["categories"]}
         kinds = {category["id"]: str(category.get("supercategory") or "") for category in content["categories"]}
         annotations = [dict(each) for each in content["annotations"]]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} does not fit COCO's layout ({error!r}): check its images and categories") from error
+    if len(pictures) < len(named):
+        log.warning("%s: %d of its images have no file_name", file, len(named) - len(pictures))
     numbers: Counter[str] = Counter()
     for place, each in enumerate(annotations):
         number = str(each.get("id", f"at {place}"))

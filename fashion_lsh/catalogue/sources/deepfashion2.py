@@ -4,13 +4,13 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.sources.picture_files import Part, PictureFiles
+from fashion_lsh.catalogue.sources.picture_files import Part, PictureFiles, Published, unread
 from fashion_lsh.progress import counted
 
 log = logging.getLogger(__name__)
@@ -55,9 +55,12 @@ class DeepFashion2(PictureFiles):
         Part("validation/annos/*.json", "the garments of each picture that asks or is searched"),
         Part("validation/image/*.jpg", "pictures that ask or are searched"),
     )
+    published = Published({"train": 191_961, "query": 10_844, "gallery": 21_309}, "pictures")
 
     def listed(self) -> tuple[Catalogue, dict[str, str]]:
-        files = [(folder, path) for folder in FOLDERS for path in _annotations(self.root / folder / "annos")]
+        closed: list[OSError] = []
+        files = [(folder, path) for folder in FOLDERS for path in _annotations(self.root / folder / "annos", closed)]
+        left_out = unread(closed)
         if not files:
             raise FileNotFoundError(
                 f"no train/annos/*.json or validation/annos/*.json in {self.root}: give data.root the folder where "
@@ -66,7 +69,6 @@ class DeepFashion2(PictureFiles):
         for folder in sorted(set(FOLDERS) - {folder for folder, _ in files}):
             log.warning("%s holds no annotations: none of its pictures are read", self.root / folder)
         garments: list[Garment] = []
-        left_out: dict[str, str] = {}
         with ThreadPoolExecutor() as pool:
             chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
             for chunk in counted(chunks, "reading annotations", len(files), len):
@@ -81,12 +83,17 @@ class DeepFashion2(PictureFiles):
         return Catalogue.of({**columns, "source": ["deepfashion2"] * len(garments)}), left_out
 
 
-def _annotations(folder: Path) -> Iterator[str]:
-    """Paths of the JSON files of a folder, by name; nothing where there is none."""
-    if not folder.is_dir():
-        return
-    with os.scandir(folder) as entries:
-        yield from sorted(each.path for each in entries if each.name.endswith(".json") and each.name[0] != ".")
+def _annotations(folder: Path, closed: list[OSError]) -> list[str]:
+    """Paths of the JSON files of a folder, by name; none where there is no folder; `closed` gets one that cannot be
+    read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(each.path for each in entries if each.name.endswith(".json") and each.name[0] != ".")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        closed.append(error)
+        return []
 
 
 def _read(folder: str, path: str) -> tuple[list[Garment], dict[str, str]]:

@@ -1,9 +1,8 @@
 """DeepFashion's benchmark of categories and attributes, and the part of it that was annotated anew."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from fashion_lsh.catalogue.sources import deepfashion_files as files
 from fashion_lsh.catalogue.sources.deepfashion_fifty import (
@@ -15,7 +14,7 @@ from fashion_lsh.catalogue.sources.deepfashion_fifty import (
     place_of_long_sleeves,
 )
 from fashion_lsh.catalogue.sources.deepfashion_files import Reasons
-from fashion_lsh.catalogue.sources.picture_files import Part
+from fashion_lsh.catalogue.sources.picture_files import Part, Published
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class DeepFashionCategory(FiftyCategories):
     A group is a product's folder: the published splits show many products on both sides (`split.leaks`).
     """
 
-    parts: ClassVar[tuple[Part, ...]] = (
+    parts = (
         Part("[Ii]mg*", "the pictures, as Img/img/<product>/img_00000001.jpg"),
         Part("Eval/list_eval_partition.txt", "train, val or test of each picture"),
         Part("Anno*/list_category_cloth.txt", "names of the 50 categories"),
@@ -44,7 +43,7 @@ class DeepFashionCategory(FiftyCategories):
         Part("Anno*/list_attr_cloth.txt", "names of the 1,000 attributes", needed=False),
         Part("Anno*/list_attr_img.txt", "attributes of each picture: they tell long-sleeved tees", needed=False),
     )
-    published: ClassVar[Mapping[str, int]] = {"train": 209_222, "val": 40_000, "query": 40_000}
+    published = Published({"train": 209_222, "val": 40_000, "query": 40_000})
     annotations = ("Anno_coarse", "Anno")
     source = "deepfashion_category"
 
@@ -89,7 +88,7 @@ class DeepFashionFine(FiftyCategories):
     groups are as DeepFashionCategory has them.
     """
 
-    parts: ClassVar[tuple[Part, ...]] = (
+    parts = (
         Part("[Ii]mg*", "the pictures, as Img/img/<product>/img_00000001.jpg"),
         Part("Anno*/list_category_cloth.txt", "names of the 50 categories"),
         *(
@@ -99,7 +98,7 @@ class DeepFashionFine(FiftyCategories):
         ),
         Part("Anno_fine/list_attr_cloth.txt", "names of the 26 attributes", needed=False),
     )
-    published: ClassVar[Mapping[str, int]] = {"train": 14_000, "val": 2_000, "query": 4_000}
+    published = Published({"train": 14_000, "val": 2_000, "query": 4_000})
     annotations = (FINE, "Anno_coarse", "Anno")
     source = "deepfashion_fine"
 

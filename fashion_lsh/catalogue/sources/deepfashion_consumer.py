@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.scan import FIRST
 from fashion_lsh.catalogue.sources import deepfashion_files as files
 from fashion_lsh.catalogue.sources.deepfashion_files import Reasons
 from fashion_lsh.catalogue.sources.deepfashion_pictures import on_disk
-from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, Part, PictureFiles
+from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, Part, PictureFiles, Published
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +42,13 @@ class DeepFashionConsumer(PictureFiles):
     """
 
     licence = "research and teaching without commerce; the pictures are not the authors' own"
-    parts: ClassVar[tuple[Part, ...]] = (
+    parts = (
         Part("[Ii]mg*", "the pictures, as Img/img/TOPS/T_Shirt/id_00000001/shop_01.jpg"),
         Part("Eval/list_eval_partition.txt", "pairs of pictures, their item, and train, val or test"),
         Part("Anno/list_bbox_consumer2shop.txt", "box, type of clothes and source of each picture"),
         Part("Anno/list_item_consumer2shop.txt", "the items", needed=False),
     )
+    published = Published({"all": 239_557}, "pictures")
 
     def __init__(self, root: str, gallery: Gallery = "test") -> None:
         super().__init__(root)

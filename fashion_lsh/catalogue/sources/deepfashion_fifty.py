@@ -107,7 +107,7 @@ def known_categories(path: Path) -> list[Category]:
     if [name for name, _ in given] != [name for name, _ in OFFICIAL]:
         log.warning("%s names other categories than the official ones: its own are taken", path)
     unknown = next((kind for _, kind in given if not files.kind_of(kind)), None)
-    if unknown:
+    if unknown is not None:
         raise ValueError(f"{path}: category_type {unknown!r} is none of 1, 2, 3: give the official file")
     return [Category(name, files.kind_of(kind)) for name, kind in given]
 

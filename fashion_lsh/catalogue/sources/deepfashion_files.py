@@ -63,14 +63,14 @@ def read_list(path: Path) -> list[str]:
 
 
 def read_names(path: Path) -> list[tuple[str, str]]:
-    """Name and type of each row; names may hold blanks.  ValueError: a row has one word alone."""
+    """Name and type of each row; names may hold blanks; a row of one word has a name alone, which the log tells."""
     first, _, body = _parts(path)
     cells = [line.rsplit(None, 1) for line in body if line.strip()]
     check_count(path, first, len(cells))
-    short = next((cell for cell in cells if len(cell) < 2), None)
+    short = [cell[0] for cell in cells if len(cell) < 2]
     if short:
-        raise ValueError(f"{path}: row {short[0]!r} has no type behind its name: give the official file")
-    return [(name.strip(), kind) for name, kind in cells]
+        log.warning("%s: %d rows have no type behind their name, the first is %r", path, len(short), short[0])
+    return [(cell[0].strip(), cell[1] if len(cell) > 1 else "") for cell in cells]
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> tuple[list[Cells], Reasons]:
@@ -90,7 +90,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> tuple[list[Cells], Reasons]
         if len(cells) == width:
             rows.append(ordered(cells))
         elif cells:
-            bad[cells[0]] = f"line {number} of {path.name} has {len(cells)} cells, not {width}"
+            name = f"{cells[0]} (line {number})" if cells[0] in bad else cells[0]  # each row counts
+            bad[name] = f"line {number} of {path.name} has {len(cells)} cells, not {width}"
     check_count(path, first, sum(bool(line.strip()) for line in body))
     return rows, bad
 

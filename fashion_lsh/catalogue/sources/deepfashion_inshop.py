@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from PIL import Image
 
@@ -11,7 +11,7 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.sources import deepfashion_files as files
 from fashion_lsh.catalogue.sources.deepfashion_files import Reasons
 from fashion_lsh.catalogue.sources.deepfashion_pictures import on_disk
-from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, Part, PictureFiles
+from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, Part, PictureFiles, Published
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +28,13 @@ class DeepFashionInshop(PictureFiles):
     """
 
     licence = "research and teaching without commerce; the pictures are not the authors' own"
-    parts: ClassVar[tuple[Part, ...]] = (
+    parts = (
         Part("[Ii]mg*", "the pictures of 256 x 256, as Img/img/WOMEN/Dresses/id_00000002/02_1_front.jpg"),
         Part("Eval/list_eval_partition.txt", "item, and train, query or gallery, of each picture"),
         Part("Anno/list_bbox_inshop.txt", "box and type of clothes of each picture"),
         Part("Anno/list_item_inshop.txt", "the 7,982 items", needed=False),
     )
-    published: ClassVar[Mapping[str, int]] = {"train": 25_882, "query": 14_218, "gallery": 12_612}
+    published = Published({"train": 25_882, "query": 14_218, "gallery": 12_612})
 
     def listed(self) -> tuple[Catalogue, Reasons]:
         evaluation = files.read_table(files.find(self.root, "list_eval_partition.txt", "Eval"), EVALUATION)

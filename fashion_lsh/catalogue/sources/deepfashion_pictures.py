@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fashion_lsh.catalogue.sources.deepfashion_files import Reasons
+from fashion_lsh.catalogue.sources.picture_files import GONE, unread
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +39,14 @@ def on_disk(root: Path, names: Iterable[str]) -> tuple[dict[str, str], Reasons]:
     if gone:
         log.warning("%d of %d pictures of the lists are not below %s", gone, len(wanted), root)
     places = ", ".join(str(folder) for folder in folders)
-    return found, {name: f"no such picture: looked for in {places}" for name in wanted if name not in found}
+    return found, {name: f"{GONE}: looked for in {places}" for name in wanted if name not in found}
 
 
 def _picture_folders(folder: Path) -> list[Path]:
-    inner = sorted(child for child in folder.iterdir() if IMG.fullmatch(child.name) and child.is_dir())
+    try:
+        inner = sorted(child for child in folder.iterdir() if IMG.fullmatch(child.name) and child.is_dir())
+    except PermissionError:
+        return []  # what is in it cannot be told: `_files` names it
     return [deepest for child in inner for deepest in _picture_folders(child) or [child]]
 
 
@@ -50,8 +54,10 @@ def _files(folder: Path, root: Path) -> dict[str, str]:
     """Files of a folder of pictures: name in the lists -> path below root."""
     own = folder.relative_to(root).as_posix()
     files: dict[str, str] = {}
-    for place, _, names in os.walk(folder):
+    closed: list[OSError] = []
+    for place, _, names in os.walk(folder, onerror=closed.append):
         inner = Path(place).relative_to(folder).as_posix()
         below = "" if inner == "." else f"{inner}/"
         files.update({f"img/{below}{name}": f"{own}/{below}{name}" for name in names})
+    unread(closed)
     return files

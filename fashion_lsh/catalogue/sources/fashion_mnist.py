@@ -34,6 +34,7 @@ class FashionMnist:
     Args:
         root: folder with the four `*-ubyte.gz` files or the same unpacked. None: Debian's folder if it is there,
             otherwise torchvision's download, kept below the user's cache folder.
+        official: rows have the published split, of which the test part asks.
 
     Raises:
         FileNotFoundError: the files are not to be had.
@@ -42,15 +43,15 @@ class FashionMnist:
 
     licence = "MIT (Zalando SE)"
 
-    def __init__(self, root: str | None = None) -> None:
-        self.folder = _folder(root)
+    def __init__(self, root: str | None = None, official: bool = False) -> None:
+        self.folder, self.official = _folder(root), official
         self._parts: dict[str, Part] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_parts": None}  # 55 MB that each process reads for itself
 
     def catalogue(self, wanted: Wanted = None) -> Catalogue:
-        """70,000 rows without splits; rows of exactly the same pixels share a group, named by the first of them."""
+        """70,000 rows; those of exactly the same pixels share a group, named by the first of them."""
         ids: list[str] = []
         groups: list[str] = []
         names: list[str] = []
@@ -62,6 +63,8 @@ class FashionMnist:
             names += [CATEGORIES[label] for label in labels]
         source = ["fashion_mnist"] * len(ids)
         columns = {"id": ids, "picture": ids, "category": names, "group": groups, "source": source}
+        if self.official:
+            columns["split"] = ["query" if name.startswith("test") else "train" for name in ids]
         return Catalogue.of(columns).only(wanted)
 
     def picture(self, key: str) -> np.ndarray:

@@ -3,13 +3,13 @@
 import csv
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import BOX
-from fashion_lsh.catalogue.sources.picture_files import Part, PictureFiles
+from fashion_lsh.catalogue.sources.picture_files import Part, PictureFiles, Published, unread
 
 log = logging.getLogger(__name__)
 
@@ -54,17 +54,19 @@ class FashionAI(PictureFiles):
         Part("**/Annotations/train.csv", "key points", False),
     )
     # attributes, warm-up and base; key points and answers to the tests come on top
-    published: ClassVar[Mapping[str, int]] = {"": 89_683}
+    published = Published({"": 89_683})
 
     def listed(self) -> tuple[Catalogue, dict[str, str]]:
         if not self.root.is_dir():
             raise FileNotFoundError(f"no folder {self.root}: give data.root the folder of FashionAI's releases")
-        lines = [line for table in _tables(self.root) for line in _lines(table, self.root)]
+        closed: list[OSError] = []
+        lines = [line for table in _tables(self.root, closed) for line in _lines(table, self.root)]
         if not lines:
             raise FileNotFoundError(
                 f"no table of FashionAI in {self.root}: unpack a release there, with its Annotations/*.csv and Images"
             )
         kept, left_out = _once(lines)
+        left_out |= unread(closed)
         if not kept:
             raise ValueError(f"no row of {self.root} has an answer; the first: {next(iter(left_out.values()))}")
         columns: dict[str, Sequence[object]] = {
@@ -77,9 +79,9 @@ class FashionAI(PictureFiles):
         return Catalogue.of(columns), left_out
 
 
-def _tables(root: Path) -> Iterator[Path]:
-    """CSV files below a folder, by name; folders of pictures are not entered."""
-    for folder, folders, names in os.walk(root, followlinks=True):
+def _tables(root: Path, closed: list[OSError]) -> Iterator[Path]:
+    """CSV files below a folder, by name; folders of pictures are not entered; `closed` gets those that cannot be."""
+    for folder, folders, names in os.walk(root, onerror=closed.append, followlinks=True):
         depth = len(Path(folder).relative_to(root).parts)
         folders[:] = sorted(name for name in folders if name != "Images" and name[0] != "." and depth < DEEPEST)
         yield from (Path(folder, name) for name in sorted(names) if name.lower().endswith(".csv") and name[0] != ".")

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import BOX, read_table
-from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, PictureFiles, one_spelling
+from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, PictureFiles, one_spelling, unread
 
 UNKNOWN = "unknown"  # the category of pictures that nobody has named: relevant to nothing that is asked
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
@@ -77,8 +77,8 @@ def _in_folders(root: Path, unlabelled: bool) -> tuple[Catalogue, dict[str, str]
         "category": one_spelling([path.parts[depth - 2] if len(path.parts) >= depth else UNKNOWN for path in pictures]),
         "split": [SPLIT_WORDS[path.parts[0].lower()] if by_split and len(path.parts) > 1 else "" for path in pictures],
     }
-    unread = {_shown(Path(error.filename)): f"a folder that cannot be read ({error.strerror})" for error in closed}
-    return Catalogue.of(columns), unread | {_shown(path): reason for path, reason in reasons.items() if reason}
+    gone = {_shown(Path(name)): reason for name, reason in unread(closed).items()}
+    return Catalogue.of(columns), gone | {_shown(path): reason for path, reason in reasons.items() if reason}
 
 
 def _below(root: Path, closed: list[OSError]) -> Iterator[Path]:

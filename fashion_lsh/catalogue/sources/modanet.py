@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.sources.coco import Coco
-from fashion_lsh.catalogue.sources.picture_files import Part
+from fashion_lsh.catalogue.sources.picture_files import Part, Published
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +27,16 @@ class ModaNet(Coco):
     """
 
     licence = "annotations CC BY-NC 4.0; the pictures belong to the users of Chictopia"
-    parts = (
-        Part(f"annotations/{TRAIN}", "the boxes of 52,377 pictures"),
-        Part("annotations/modanet2018_instances_val.json", "names of 2,799 pictures; no boxes, never read", False),
-        Part(f"annotations/{CORRECTED}", "boxes mended by a third party, read with corrected=true", False),
-        Part("images/*.jpg", "the pictures, from Paperdoll; photos/ is as good"),
-    )
+    published = Published({"": 52_377}, "pictures")
 
     def __init__(self, root: str, corrected: bool = False) -> None:
         super().__init__(root)
         self.corrected = corrected
+        boxes = Part(f"annotations/{TRAIN}|{TRAIN}", "the boxes of 52,377 pictures")
+        if corrected:
+            boxes = Part(f"annotations/{CORRECTED}|{CORRECTED}", "the same, mended by a third party")
+        pictures = Part("images/*.jpg|photos/*.jpg|*.jpg", "the pictures, from Paperdoll")
+        self.parts = (pictures,) if self.root.is_file() else (boxes, pictures)
 
     def listed(self) -> tuple[Catalogue, dict[str, str]]:
         catalogue, left_out = super().listed()

@@ -3,9 +3,9 @@
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 from unicodedata import normalize
 
 import numpy as np
@@ -23,12 +23,23 @@ SPLIT_WORDS = {  # what others call the splits; a test set asks
 NAMED = 20  # of the rows left out, so many are named in the log
 
 
+GONE = "no such picture"  # how the reason begins of a row whose picture is not there
+
+
 class Part(NamedTuple):
-    """A file or folder of a data set as it is published: a pattern below its root, and what it holds."""
+    """A file or folder of a data set as it is published: a pattern below its root, or several that are as good, parted
+    by `|`; and what it holds."""
 
     pattern: str
     holds: str
     needed: bool = True
+
+
+class Published(NamedTuple):
+    """How much there is of a data set as it was published, by split; "" for what has none, `all` for all splits."""
+
+    counts: Mapping[str, int]
+    unit: Literal["garments", "pictures"] = "garments"
 
 
 class PictureFiles(ABC):
@@ -37,12 +48,12 @@ class PictureFiles(ABC):
     Attributes:
         licence: terms of use, of a data set that has some.
         parts: what is published, of a data set with a layout of its own.
-        published: rows by split, as published; "" for those without one.
+        published: how much, where that is known.
     """
 
     licence: ClassVar[str] = ""
-    parts: ClassVar[tuple[Part, ...]] = ()
-    published: ClassVar[Mapping[str, int]] = {}
+    parts: tuple[Part, ...] = ()
+    published: Published | None = None
 
     def __init__(self, root: str) -> None:
         self.root = Path(root).expanduser()
@@ -86,3 +97,11 @@ def one_spelling(names: Sequence[str]) -> list[str]:
     for name in sorted(counts, key=lambda name: (-counts[name], name)):
         best.setdefault(name.casefold(), name)
     return [best[name.casefold()] for name in tidy]
+
+
+def unread(errors: Iterable[OSError]) -> dict[str, str]:
+    """Folders that could not be read, by path: why; each named in the log."""
+    told = {str(error.filename): f"a folder that cannot be read ({error.strerror})" for error in errors}
+    for folder, reason in told.items():
+        log.warning("%s: %s: what lies in it is left out", folder, reason)
+    return told

@@ -4,11 +4,12 @@ import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.sources.picture_files import Part, PictureFiles, one_spelling
+from fashion_lsh.catalogue.sources.picture_files import Part, PictureFiles, Published, one_spelling
 
+STYLES_FILE = "styles.csv"
 STYLES = ("id", "articleType", "productDisplayName")  # by these columns styles.csv is known
 PICTURE, CATEGORY, ITEM = ("picture", "path", "image"), ("category", "label", "articleType"), ("item", "product")
 POLO = re.compile(r"\bpolo\b(?!\s+(?:assn|association|club|ralph)\b)", re.IGNORECASE)  # the garment, no brand
@@ -39,11 +40,17 @@ class Shop(PictureFiles):
     """
 
     licence = "Myntra: MIT, as Kaggle shows it (not confirmed); other pictures: yours to know"
-    parts = (Part("styles.csv", "a line a product"), Part("images/*.jpg", "a picture a product, named by its id"))
-    published: ClassVar[Mapping[str, int]] = {"": 44_441}  # of Myntra: 44,446 rows, of which five have no picture
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        if self.root.is_dir() or self.root.name == STYLES_FILE:
+            self.parts = (
+                Part(STYLES_FILE, "a line a product"), Part("images/*.jpg", "a picture a product, named by its id"),
+            )  # fmt: skip
+            self.published = Published({"": 44_446})  # five of them have no picture
 
     def listed(self) -> tuple[Catalogue, dict[str, str]]:
-        file = self.root / "styles.csv" if self.root.is_dir() else self.root
+        file = self.root / STYLES_FILE if self.root.is_dir() else self.root
         if not file.is_file():
             raise FileNotFoundError(f"no file {file}: give data.root a CSV file, or the folder of styles.csv")
         try:

@@ -114,14 +114,26 @@ def test_numbers_that_stand_twice_get_names_of_their_own(root: Path) -> None:
     ("{", "instances_val.json is no JSON"),
     ('{"images": [], "categories": []}', "instances_val.json has no 'annotations'"),
     ("[1]", "instances_val.json has no 'images'"),
-    (json.dumps({"images": [{"id": 8}], "categories": CATEGORIES, "annotations": []}),
-     r"instances_val.json does not fit COCO's layout \(KeyError\('file_name'\)\)"),
+    (json.dumps({"images": [{"file_name": "8.png"}], "categories": CATEGORIES, "annotations": []}),
+     r"instances_val.json does not fit COCO's layout \(KeyError\('id'\)\)"),
     (json.dumps({"images": 3, "categories": CATEGORIES, "annotations": []}), "does not fit COCO's layout"),
 ])  # fmt: skip
 def test_file_of_another_layout_is_named(root: Path, content: str, reason: str) -> None:
     (root / "instances_val.json").write_text(content)
     with pytest.raises(ValueError, match=reason):
         Coco(str(root)).catalogue()
+
+
+def test_an_image_without_a_name_costs_its_own_boxes_alone(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    written = write(root / "instances_val.json", box(1, 3, [1, 2, 3, 4]), box(2, 4, [1, 2, 3, 4]))
+    content = json.loads(written.read_text())
+    content["images"] += [{"id": 77}]
+    content["annotations"][0]["image_id"] = 77
+    written.write_text(json.dumps(content))
+    made, left_out = Coco(str(root)).listed()
+    assert left_out["instances_val/1"] == "its image_id 77 is not in the file"
+    assert "instances_val/2" in made.column("id")
+    assert "1 of its images have no file_name" in caplog.text
 
 
 def test_folder_without_annotations_is_named(tmp_path: Path) -> None:

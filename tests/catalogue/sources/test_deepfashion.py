@@ -1,6 +1,7 @@
 """DeepFashion's first three benchmarks: their text files, quirks included, become rows; what is bad is named."""
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from fashion_lsh.catalogue import check
 from fashion_lsh.catalogue.sources import deepfashion_files as files
 from fashion_lsh.catalogue.sources.deepfashion_category import DeepFashionCategory, DeepFashionFine
 from fashion_lsh.catalogue.sources.deepfashion_consumer import DeepFashionConsumer
@@ -151,9 +153,32 @@ def test_file_of_neither_encoding_is_named(tmp_path: Path) -> None:
         files.read_names(tmp_path / "a.txt")
 
 
-def test_name_without_type_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="row 'abstract' has no type behind its name"):
-        files.read_names(write(tmp_path / "a.txt", "name type", ["a-line 3", "abstract"]))
+def test_name_without_type_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "a.txt", "name type", ["a-line 3", "abstract"])
+    assert files.read_names(path) == [("a-line", "3"), ("abstract", "")]
+    assert "1 rows have no type behind their name, the first is 'abstract'" in caplog.text
+
+
+def test_each_bad_row_counts(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "name type", ["a 3", "b", "b 3 4"])
+    rows, bad = files.read_rows(path, ("name", "type"))
+    assert rows == [("a", "3")]
+    assert list(bad) == ["b", "b (line 5)"]
+
+
+def test_pictures_that_are_not_there_are_counted_by_the_check(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    there = sorted((root / "Img").rglob("*.jpg"))
+    assert check.main(["deepfashion_category", str(root)]) == 0
+    before = missing(capsys.readouterr().out)
+    there[0].unlink()
+    check.main(["deepfashion_category", str(root)])
+    assert missing(capsys.readouterr().out) == before + 1
+
+
+def missing(printed: str) -> int:
+    found = re.search(r"(\d+) of \d+ pictures are missing", printed)
+    assert found
+    return int(found[1])
 
 
 @pytest.mark.parametrize(("cells", "box"), [
@@ -563,7 +588,7 @@ def test_bad_pair_or_box_is_named(consumer: Path, file: str, old: str, new: str,
     (DeepFashionCategory, 289_222), (DeepFashionFine, 20_000), (DeepFashionInshop, 52_712),
 ])  # fmt: skip
 def test_published_counts_sum_to_the_count_of_the_lists(source: Any, total: int) -> None:
-    assert sum(source.published.values()) == total
+    assert sum(source.published.counts.values()) == total
 
 
 @pytest.mark.parametrize(("name", "source"), [

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.sources import deepfashion2
 from fashion_lsh.catalogue.sources.deepfashion2 import DeepFashion2
 
 
@@ -176,3 +178,19 @@ def test_a_root_of_something_else_says_what_it_should_hold(tmp_path: Path) -> No
 @pytest.mark.parametrize("part", DeepFashion2.parts)
 def test_parts_are_found_in_the_layout(root: Path, part: Any) -> None:
     assert list(root.glob(part.pattern))
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_other_serves(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path) == root / "train/annos":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(deepfashion2.os, "scandir", scandir)
+    made, left_out = DeepFashion2(str(root)).listed()
+    assert "train" not in made.column("split")
+    assert left_out[str(root / "train/annos")] == "a folder that cannot be read (Permission denied)"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torchvision
 
-from fashion_lsh.catalogue.sources import fashion_mnist
+from fashion_lsh.catalogue import check
+from fashion_lsh.catalogue.sources import fashion_mnist, open_source
 from fashion_lsh.catalogue.sources.embedded.pack import choose, once, pack
 from fashion_lsh.catalogue.sources.fashion_mnist import CATEGORIES, FashionMnist, read_idx, read_part
 
@@ -48,6 +49,16 @@ def test_every_picture_is_a_row_and_can_be_read(tmp_path, zipped):
         assert picture.shape == (28, 28, 3)
         assert all((picture[:, :, channel] == parts[part][0][int(number)]).all() for channel in range(3))
         assert CATEGORIES[parts[part][1][int(number)]] == category
+
+
+def test_the_published_split_is_there_where_it_is_asked_for(tmp_path, capsys):
+    write(tmp_path, {"train": 30, "test": 20})
+    assert set(FashionMnist(tmp_path).catalogue().column("split")) == {""}
+    rows = open_source("fashion_mnist_official", str(tmp_path), 0).catalogue()
+    assert rows.column("split").tolist() == ["train"] * 30 + ["query"] * 20
+    assert check.main(["fashion_mnist", str(tmp_path)]) == 0
+    assert "-69,950" in capsys.readouterr().out
+    assert check.main(["fashion_mnist", str(tmp_path / "nothing")]) == 1
 
 
 def test_same_pixels_share_a_group_named_by_the_first(tmp_path):

@@ -1,6 +1,7 @@
 """FashionAI's layout: tables of attributes without header, tables of key points with one, several releases."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.sources import fashionai
 from fashion_lsh.catalogue.sources.fashionai import FashionAI
 
 A, B, C = (letter * 32 for letter in "abc")  # names of pictures
@@ -214,3 +216,27 @@ def test_a_root_without_tables_or_answers_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", FashionAI.parts)
 def test_parts_are_found_in_the_layout(root: Path, part: Any) -> None:
     assert list(root.glob(part.pattern))
+
+
+def closed(monkeypatch: pytest.MonkeyPatch, module: Any, folder: Path) -> None:
+    """As if a folder could not be read, also for a user who may read all."""
+    real = os.scandir
+
+    def scandir(path: Any = ".") -> Any:
+        if Path(path) == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(module.os, "scandir", scandir)
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_others_serve(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, _ = FashionAI(str(root)).listed()
+    tables = sorted({path.parent for path in root.rglob("*.csv")})
+    closed(monkeypatch, fashionai, tables[0])
+    made, left_out = FashionAI(str(root)).listed()
+    assert 0 < len(made) < len(whole)
+    assert left_out[str(tables[0])] == "a folder that cannot be read (Permission denied)"
+    assert f"{tables[0]}: a folder that cannot be read" in caplog.text

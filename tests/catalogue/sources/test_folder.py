@@ -254,7 +254,7 @@ def test_source_is_opened_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPa
     assert street.seed == 3
     with pytest.raises(FileNotFoundError, match="does not hold Fashion-MNIST's four files"):
         open_source("fashion_mnist", str(folder), 0)
-    monkeypatch.setattr(FashionMnist, "__init__", lambda self, root: None)
+    monkeypatch.setattr(FashionMnist, "__init__", lambda self, root, official: None)
     assert isinstance(open_source("fashion_mnist", str(folder), 0), FashionMnist)
 
 
@@ -266,7 +266,8 @@ def test_folder_without_root_asks_for_it(root: str | None) -> None:
 
 def test_unknown_source_is_named_with_those_that_are_known() -> None:
     with pytest.raises(
-        ValueError, match="data set 'imagenet' is unknown: known are shop_street, fashion_mnist, folder, coco"
+        ValueError,
+        match="data set 'imagenet' is unknown: known are shop_street, fashion_mnist, fashion_mnist_official, folder",
     ):
         open_source("imagenet", None, 0)
 

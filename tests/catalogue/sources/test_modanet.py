@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fashion_lsh.catalogue import check
 from fashion_lsh.catalogue.sources.modanet import CORRECTED, TRAIN, ModaNet
 
 NAMES = {1: "bag", 3: "boots", 4: "footwear", 6: "dress"}
@@ -117,6 +118,13 @@ def test_a_file_that_is_not_there_is_named(root: Path) -> None:
         ModaNet(str(root)).catalogue()
 
 
-@pytest.mark.parametrize("part", [part for part in ModaNet.parts if part.needed])
-def test_needed_parts_are_found_in_the_layout(root: Path, part: Any) -> None:
-    assert list(root.glob(part.pattern))
+def test_the_check_finds_what_the_reader_reads(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main(["modanet", str(root)]) == 0
+    (root / "images").rename(root / "photos")
+    (root / "annotations" / TRAIN).rename(root / "annotations" / CORRECTED)
+    (root / "annotations" / CORRECTED).rename(root / CORRECTED)
+    assert check.main(["modanet_corrected", str(root)]) == 0
+    assert check.main(["modanet_corrected", str(root / CORRECTED)]) == 0
+    assert "MISSING" not in capsys.readouterr().out
+    assert check.main(["modanet", str(root)]) == 1
+    assert "no modanet2018_instances_train.json" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fashion_lsh.catalogue import check
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.sources.shop import Shop
 
@@ -173,5 +174,14 @@ def test_a_folder_without_the_file_is_named(tmp_path: Path) -> None:
         Shop(str(tmp_path)).catalogue()
 
 
-def test_parts_are_found_in_the_layout(root: Path) -> None:
-    assert [bool(list(root.glob(part.pattern))) for part in Shop.parts] == [True, True]
+def test_the_check_finds_both_layouts(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main(["shop", str(root)]) == 0
+    printed = capsys.readouterr().out
+    assert "MISSING" not in printed
+    assert "44,446" in printed
+    (tmp_path / "crawled.csv").write_text("picture,category\na.png,Tops\n")
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    assert check.main(["shop", str(tmp_path / "crawled.csv")]) == 0
+    printed = capsys.readouterr().out
+    assert "MISSING" not in printed
+    assert "44,446" not in printed
