@@ -8,6 +8,7 @@ import numpy as np
 from fashion_lsh.evaluation.corruptions import CORRUPTIONS
 from fashion_lsh.report.findings import Findings, read
 from fashion_lsh.report.pages import Row
+from fashion_lsh.retrieval.codes import unpack
 from fashion_lsh.run import Run
 
 SCORES = {
@@ -78,17 +79,25 @@ def _pair(one: Findings, other: Findings) -> Row:
         raise ValueError(f"{one.run.path} and {other.run.path} are of different queries: make one of them again")
     row: Row = {"of": "pair"} | _alike(one) | {"seeds": f"{one.config['seed']} and {other.config['seed']}"}
     if one.codes and other.codes:
-        row["bits changed"] = bits_changed(one.codes.query, other.codes.query, one.config["hash"]["bits"])
+        row |= bits_changed(one.codes.query, other.codes.query, one.config["hash"]["bits"])
     row["named alike"] = float((one.column("predicted") == other.column("predicted")).mean())
     return row | {"hits alike": hits_alike(*(each.queries["hits"].to_pylist() for each in (one, other)))}
 
 
-def bits_changed(codes: np.ndarray, others: np.ndarray, bits: int) -> float:
-    """Share of the bits in which codes of the same pictures differ.  (Q, W) and (Q, W) uint8, packed -> 0..1.
+def bits_changed(codes: np.ndarray, others: np.ndarray, bits: int) -> dict[str, float]:
+    """`bits changed`: the share in which codes of the same pictures differ, 0..1; `by chance`: of any two pictures.
 
-    Two codes learnt apart agree on no meaning of a bit: 0.5 is what they differ in by chance.
+    Two codes learnt apart agree on no meaning of a bit: the first is then near the second, about a half.
+
+    Args:
+        codes, others: (Q, W) uint8, packed, of the same pictures.
+        bits: length of a code.
     """
-    return float(np.bitwise_count(codes ^ others).sum() / (len(codes) * bits))
+    ones, theirs = (unpack(each, bits).mean(axis=0) for each in (codes, others))  # (bits,)
+    return {
+        "bits changed": float(np.bitwise_count(codes ^ others).sum() / (len(codes) * bits)),
+        "by chance": float((ones * (1 - theirs) + (1 - ones) * theirs).mean()),
+    }
 
 
 def hits_alike(hits: Sequence[Sequence[str]], others: Sequence[Sequence[str]]) -> float:

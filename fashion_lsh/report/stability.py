@@ -18,10 +18,11 @@ from fashion_lsh.run import Run
 SPREAD = "Mean ± standard deviation over the runs, and their range."
 PAIRS = (
     "The same query pictures asked two runs that differ in the seed. *bits changed* is the share of code bits that "
-    "differ: bits learnt apart have no meaning in common, and by chance half of them differ. What a search gives can "
-    "be compared: *named alike* is the share of queries that both put into the same category, right or wrong, and "
-    "*hits alike* the share of the first ten hits that both found."
+    "differ; bits learnt apart have no meaning in common, so that about as many differ as between any two pictures, "
+    "*by chance*. What a search gives can be compared: *named alike* is the share of queries that both put into the "
+    "same category, right or wrong, and *hits alike* the share of the first ten hits that both found."
 )
+SHARED = ("bits changed", "by chance", "named alike", "hits alike")
 WORST = "Worst of all: {worst}."
 SPOILT = (
     f"The query crops alone are spoilt: *blur*, Gaussian, deviation {SIGMA:.1%} of the crop's side; *jpeg*, quality "
@@ -83,7 +84,7 @@ def spreads(arms: dict[str, list[Row]]) -> str:
 
 def in_common(pairs: Sequence[Row]) -> str:
     """What pairs of runs share, a row for each backbone and split."""
-    titles = [title for title in ("bits changed", "named alike", "hits alike") if any(title in row for row in pairs)]
+    titles = [title for title in SHARED if any(title in row for row in pairs)]
     groups: dict[tuple[str, int], list[Row]] = {}
     for row in pairs:
         groups.setdefault((row["backbone"], row["split"]), []).append(row)
