@@ -13,6 +13,8 @@ from pytorch_lightning.loggers import WandbLogger
 from fashion_lsh.catalogue.found import Found
 from fashion_lsh.catalogue.scenes import SceneData
 from fashion_lsh.evaluation.boxes import box_scores, find_ms
+from fashion_lsh.evaluation.corruptions import score_corrupted
+from fashion_lsh.evaluation.costs import costs
 from fashion_lsh.evaluation.crops import score_crops
 from fashion_lsh.evaluation.protocol import Pictures, encode_part, end_to_end, evaluate, missed_shares
 from fashion_lsh.evaluation.rows import reference_metrics
@@ -75,7 +77,8 @@ def main(cfg: DictConfig) -> float:
             looks = detector if data.crop == "detected" else None
             references, kept = reference_metrics(query, gallery, model.bits)
             further = references | end_to_end(searcher, data, looks) | facts | boxes
-            further |= score_crops(model, data, search, settings["crop"]["tested"])
+            further |= score_crops(model, data, search, settings["crop"]["tested"]) | costs(model)
+            further |= score_corrupted(searcher, data, settings["crop"]["corrupted"])
             run.write_results(query, results, further, kept)
             publish(board, run.metrics, query, data.categories, sheet, seen)
     finish(run)

@@ -26,6 +26,7 @@ PLAIN: dict[str, Any] = {  # settings that go to no constructor of ours
     "name": str, "seed": NonNegativeInt, "fresh": bool, "runs": str, "jobs": str | None,
     "backbone.weights": str | None, "backbone.frozen": bool, "backbone.lr_factor": PositiveFloat,
     "crop.tested": list[Literal["whole", "annotated", "detected", "detected_or_whole"]],
+    "crop.corrupted": list[Literal["blur", "jpeg", "noise", "occlusion"]],
     "logger.project": str | None, "logger.tags": list[str],
     "trainer.accelerator": Literal["auto", "cpu", "gpu"], "trainer.devices": PositiveInt | Literal["auto"],
     "trainer.precision": Literal["32-true", "16-mixed", "bf16-mixed"] | None,

@@ -7,8 +7,10 @@ from typing import Any, cast
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationKeyError
 
-from fashion_lsh.settings import check, resolve, targets
+from fashion_lsh.keys import run_key, stage_keys
+from fashion_lsh.settings import check, meant, resolve, targets
 from fashion_lsh.stages.backbones import BACKBONES
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -82,6 +84,31 @@ def test_experiment_is_short_and_names_its_command(file: Path) -> None:
     assert len(lines) <= 15
     assert lines[1].startswith(("# python train.py", "# python evaluate.py"))
     assert f"experiment={file.stem}" in lines[1]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_each_backbone_learns_at_its_own_rate_within_one_budget(name: str) -> None:
+    """resnet34 is not among the compared: it has no rate."""
+    if name == "resnet34":
+        with pytest.raises(InterpolationKeyError, match="rates"):
+            settings("experiment=backbones", f"backbone={name}")
+        return
+    final, tried = (settings(f"experiment={each}", f"backbone={name}") for each in ("backbones", "backbones_rates"))
+    check(meant(final))
+    assert final["optim"]["lr"] == final["classifier"]["optim"]["lr"] == final["rates"][name]
+    assert final["classifier"]["lr_factor"] == tried["classifier"]["lr_factor"] == 1
+    assert (final["hash"]["optim"]["name"], final["hash"]["optim"]["lr"]) == ("adamw", 0.002)
+    pictures = {each: final["data"]["epoch_pictures"] * final[each]["epochs"] for each in ("classifier", "hash")}
+    assert sum(pictures.values()) <= 40_000
+    assert 3 * tried["data"]["epoch_pictures"] * tried["classifier"]["epochs"] == pictures["classifier"]
+    assert meant(tried)["hash"] is None
+
+
+def test_stability_stands_on_the_runs_of_the_hash_layer() -> None:
+    words = ["hash=softmax", "seed=1"]
+    one, other = (meant(settings(f"experiment={name}", *words)) for name in ("hash_layer", "stability"))
+    assert stage_keys(one, "") == stage_keys(other, "")
+    assert run_key(one, "") != run_key(other, "")  # spoilt pictures are scored, too
 
 
 def _script(experiment: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import merge
@@ -18,6 +19,7 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import SPLITS
 from fashion_lsh.catalogue.sources import open_source
 from fashion_lsh.catalogue.sources.merged import Merged
+from fashion_lsh.stages.backbones import backbone
 from tests.test_scripts import SMALL, script
 
 LABELS = ("Tee", "Bag")
@@ -181,6 +183,19 @@ def test_a_merged_catalogue_trains(two: list[str], tmp_path: Path) -> None:
     script("train.py", *small, "data=thesis30", f"data.root={tmp_path / 'out'}", f"runs={tmp_path / 'runs'}")
     metrics = json.loads((tmp_path / "runs/latest/metrics.json").read_text())
     assert metrics["query/count"] >= 2
+
+
+def test_the_backbones_for_a_gpu_start_from_weights_at_224_pixels(two: list[str], tmp_path: Path) -> None:
+    merged(tmp_path / "out", *two)
+    weights = tmp_path / "weights.pt"
+    torch.save(backbone("resnet18").network.state_dict(), weights)
+    few = ["trainer=smoke", "logger=csv", "data.workers=0", "data.batch_size=4", "classifier.epochs=1", "hash.epochs=1"]
+    words = [f"data.root={tmp_path / 'out'}", f"runs={tmp_path / 'runs'}", f"jobs={tmp_path / 'jobs'}"]
+    one = ["backbone=resnet18", f"backbone.weights={weights}", "optim.lr=0.01"]
+    printed = script("train.py", "experiment=backbones_gpu", *few, *words, *one)
+    assert "classifier starts from weights.pt (resnet18)" in printed
+    [job] = (tmp_path / "jobs").iterdir()
+    assert json.loads(job.read_text())["settings"]["data"]["image_size"] == 224
 
 
 @pytest.mark.parametrize(

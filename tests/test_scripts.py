@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fashion_lsh.evaluation.bits import Quality
+from fashion_lsh.report import stability
 from fashion_lsh.report.card import COMMAND
 
 ROOT = Path(__file__).parents[1]
@@ -101,6 +102,19 @@ def test_a_sweep_of_two_jobs_makes_two_runs(drawn: Path, tmp_path: Path) -> None
     script("train.py", "-m", *SMALL, f"data.root={drawn}", f"runs={tmp_path}", "hash=none", "seed=0,1")
     assert len(list(tmp_path.glob("main/*/metrics.json"))) == 2
     assert not list(ROOT.glob("multirun*"))
+
+
+def test_stability_repeats_a_run_and_tells_what_two_seeds_share(drawn: Path, tmp_path: Path) -> None:
+    words = [f"data.root={drawn}", f"runs={tmp_path / 'runs'}", f"jobs={tmp_path / 'jobs'}", "hash.epochs=1"]
+    script("train.py", "experiment=stability", *SMALL, *words, "seed=0,1")
+    runs = sorted((tmp_path / "runs/stability").glob("[!.]*"))
+    assert len(runs) == len(list((tmp_path / "jobs").iterdir())) == 2
+    metrics = json.loads((runs[0] / "metrics.json").read_text())
+    names = {name.split("/")[1] for name in metrics if name.startswith("corrupted/")}
+    assert names == {"blur", "jpeg", "noise", "occlusion"}
+    assert {"model/parameters", "model/flops", "speed/network_ms"} <= set(metrics)
+    assert stability.main([str(tmp_path / "page"), *map(str, runs)]) == 0
+    assert "bits changed" in (tmp_path / "page/README.md").read_text()
 
 
 def test_evaluate_adds_another_search_and_keeps_what_is_not_typed(runs: Path, tmp_path: Path) -> None:

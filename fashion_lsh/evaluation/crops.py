@@ -1,6 +1,6 @@
 """The same model and pictures, cropped in other ways: what each is worth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Literal
@@ -53,6 +53,11 @@ def score_crops(model: Model, data: GarmentData, search: Search, crops: Sequence
         query, gallery = (encode_part(model, other, part) for part in ("query", "gallery"))
         searcher = Searcher(model, Gallery.filed(model, gallery.encoded, gallery.catalogue), search)
         found = evaluate(searcher, query, gallery.lost).metrics
-        names = [f"query/{name}{end}" for name in KEPT for end in ("", "_low", "_high")]
-        metrics |= {f"crops/{crop}/{name.removeprefix('query/')}": found[name] for name in names if name in found}
+        metrics |= few(f"crops/{crop}", found)
     return metrics
+
+
+def few(prefix: str, found: Mapping[str, float]) -> dict[str, float]:
+    """Of the scores of a search, `query/<metric>`, those of KEPT with their intervals: `<prefix>/<metric>`."""
+    names = [f"{name}{end}" for name in KEPT for end in ("", "_low", "_high")]
+    return {f"{prefix}/{name}": found[f"query/{name}"] for name in names if f"query/{name}" in found}

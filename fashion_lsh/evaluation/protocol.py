@@ -1,7 +1,7 @@
 """Encode, search, score."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -91,10 +91,13 @@ def evaluate(searcher: Searcher, query: Pictures, lost: Catalogue | None = None)
     return Results(metrics, table, hits)
 
 
-def encode_part(model: Model, data: GarmentData, part: Part) -> Pictures:
-    """Encode one part of the data."""
+def encode_part(
+    model: Model, data: GarmentData, part: Part, change: Callable[[Batch], Batch] | None = None
+) -> Pictures:
+    """Encode one part of the data; `change`: what is done to its crops before."""
     garments = data.garments(part)
-    batches = counted(data.loader(part), f"encoding {part}", len(garments), lambda batch: len(batch.labels))
+    loaded = map(change, data.loader(part)) if change else data.loader(part)
+    batches = counted(loaded, f"encoding {part}", len(garments), lambda batch: len(batch.labels))
     encoded, looks, rounding = encode_all(model, batches)
     if data.choice.fallback == "skip":  # queries alone can be among them
         encoded = encoded.unseen(data.missed[data.rows(part)])

@@ -7,11 +7,14 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from fashion_lsh.evaluation.queries import Queries, unpacked
+from fashion_lsh.keys import NEUTRAL
 from fashion_lsh.report.pages import Row
 from fashion_lsh.report.words import method_of
 
 MEASURES = {
     "top-1": "query/accuracy",
+    "val top-1": "classifier/val/accuracy",
+    "top-5": "query/top5_accuracy",
     "macro top-1": "query/macro_accuracy",
     "macro F1": "query/macro_f1",
     "category mAP@100": "query/category/map@100",
@@ -33,12 +36,20 @@ MEASURES = {
     "nothing found": "query/missed",
     "box AP50": "detector/query/box_ap50",
     "box AP50, as one": "detector/query/garment/box_ap50",
+    "parameters": "model/parameters",
+    "FLOPs": "model/flops",
+    "network ms": "speed/network_ms",
+    "feature bytes": "model/feature_bytes",
+    "code bytes": "model/code_bytes",
+    "chance": "rows/random/category/precision@10",
     "queries": "query/count",
 }
 SPECIAL = (  # measures that are shown where a page asks for them (see `columns_of`)
     "codes alone, ties best", "codes alone, ties worst", "precision, radius 2", "balance", "distinct codes",
-    "quantisation error", "search ms", "item recall@10, float, all",
+    "quantisation error", "search ms", "item recall@10, float, all", "val top-1", "top-5", "parameters", "FLOPs",
+    "network ms", "feature bytes", "code bytes", "chance",
 )  # fmt: skip
+NEUTRAL_CROP = {f"crop.{name}": value for name, value in NEUTRAL["crop"].items()}  # of jobs that know none of it
 HOW = ("optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor")  # settings of the learning
 
 
@@ -97,6 +108,11 @@ def averaged(arm: Sequence[Row]) -> Row:
     return one
 
 
+def untrained(row: Row) -> bool:
+    """Whether a job names its queries no better than chance: the interval of its top-1 reaches down to it."""
+    return row.get("chance") is not None and row.get("top-1 low", 1.0) <= row["chance"]
+
+
 def settings_of(rows: Sequence[Row]) -> list[str]:
     """Columns that tell averaged rows apart.
 
@@ -122,6 +138,7 @@ def _job(path: Path) -> Job:
             name: value for name, value in _flat(settings) if name not in ("hash", "hash.loss", "hash.bihalf")
         }
         made = {"data": content["data"], "version": content["environment"]["fashion-lsh"]}
+        made |= {name: value for name, value in NEUTRAL_CROP.items() if name not in flat}
         queries = unpacked(content["queries"]) if "queries" in content else None
         return Job(flat | made, dict(content["metrics"]), queries)
     except (ValueError, KeyError, TypeError) as error:

@@ -15,7 +15,11 @@ from fashion_lsh.report.jobs import gather, main
 from fashion_lsh.report.pages import BEGIN, END
 
 README = f"# Backbones\n\nThe question.\n\n{BEGIN}\nolder\n{END}\n\nWhat it shows.\n"
-EXPERIMENTS = sorted(path.parent for path in (Path(__file__).parents[2] / "experiments").rglob("jobs"))
+EXPERIMENTS = sorted(
+    path.parent
+    for path in (Path(__file__).parents[2] / "experiments").rglob("jobs")
+    if path.parent.name != "stability"  # its page is made of the runs' folders
+)
 
 
 def job(folder: Path, key: str, backbone: str, score: float, **metrics: float) -> None:

@@ -1,13 +1,14 @@
 """What was measured goes between the marks, and leaves the rest alone."""
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fashion_lsh.report import comparison, speedup
+from fashion_lsh.report import comparison, speedup, stability
 from fashion_lsh.report.pages import BEGIN, END, Row, put
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -52,12 +53,30 @@ def read(folder: Path) -> list[Row]:
     return [row | {"arm": str(row["arm"])} if "arm" in row else row for row in rows]  # `1` is a name
 
 
-@pytest.mark.parametrize(("name", "page"), [("speedup", speedup.page), ("distances", comparison.page)])
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [("speedup", speedup.page), ("distances", comparison.page), ("stability", stability.page)],
+)
 def test_pages_of_the_experiments_are_what_their_files_say(
     name: str, page: Callable[[list[Row]], tuple[str, dict[str, bytes]]]
 ) -> None:
+    if not (EXPERIMENTS / name / "results.csv").exists():
+        pytest.skip(f"{name} was not measured yet")
     text, figures = page(read(EXPERIMENTS / name))
     readme = (EXPERIMENTS / name / "README.md").read_text()
     assert readme.partition(BEGIN)[2].partition(END)[0].strip() == text
     for figure, content in figures.items():
         assert (EXPERIMENTS / name / figure).read_bytes() == content
+
+
+def test_scores_of_the_runs_of_stability_are_those_that_their_jobs_keep() -> None:
+    jobs = {path.stem: json.loads(path.read_text())["metrics"] for path in EXPERIMENTS.glob("stability/jobs/*.json")}
+    if not jobs:
+        pytest.skip("stability was not measured yet")
+    with (EXPERIMENTS / "stability/results.csv").open(newline="") as file:
+        runs = {row["job"]: row for row in csv.DictReader(file) if row["of"] == "run"}
+    assert runs.keys() == jobs.keys()
+    for key, kept in jobs.items():
+        assert float(runs[key]["top-1"]) == kept["query/accuracy"]
+        assert float(runs[key]["item mAP@100"]) == kept["query/item/map@100"]
+        assert float(runs[key]["noise top-1"]) == kept["corrupted/noise/accuracy"]
