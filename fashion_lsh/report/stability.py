@@ -18,9 +18,9 @@ from fashion_lsh.run import Run
 SPREAD = "Mean ± standard deviation over the runs, and their range."
 PAIRS = (
     "The same query pictures asked two runs that differ in the seed. *bits changed* is the share of code bits that "
-    "differ; bits learnt apart have no meaning in common, so that about as many differ as between any two pictures, "
-    "*by chance*. What a search gives can be compared: *named alike* is the share of queries that both put into the "
-    "same category, right or wrong, and *hits alike* the share of the first ten hits that both found."
+    "differ; bits learnt apart have no meaning in common, so read it beside *by chance*, the share that differs "
+    "between any two pictures. What a search gives can be compared: *named alike* is the share of queries that both "
+    "put into the same category, right or wrong, and *hits alike* the share of the first ten hits that both found."
 )
 SHARED = ("bits changed", "by chance", "named alike", "hits alike")
 WORST = "Worst of all: {worst}."
