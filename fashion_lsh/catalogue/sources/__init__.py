@@ -17,6 +17,7 @@ from fashion_lsh.catalogue.sources.fashionai import FashionAI
 from fashion_lsh.catalogue.sources.folder import Folder
 from fashion_lsh.catalogue.sources.merged import Merged
 from fashion_lsh.catalogue.sources.modanet import ModaNet
+from fashion_lsh.catalogue.sources.scenes import Scenes
 from fashion_lsh.catalogue.sources.shop import Shop
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 
@@ -50,6 +51,7 @@ ROOTED: dict[str, tuple[Rooted, str]] = {  # data sets that lie in files, and wh
     "fashionai": (FashionAI, "the folder with the releases"),
     "modanet": (ModaNet, "the folder with annotations and images"),
     "modanet_corrected": (partial(ModaNet, corrected=True), "the folder with instances_all.json and images"),
+    "scenes": (Scenes, "the folder of instances_*.json"),
     "shop": (Shop, "the folder with styles.csv and images, or a CSV file"),
     "thesis30": (lambda root: Merged(root, lambda name, own: open_source(name, own, 0)), "a folder that merge.py made"),
 }

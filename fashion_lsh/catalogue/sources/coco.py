@@ -36,7 +36,7 @@ class Coco(PictureFiles):
     def listed(self) -> tuple[Catalogue, dict[str, str]]:
         files = self._files()
         splits = _splits(files)
-        rows = [row for file in files for row in _rows(_read(file), file, splits[file], self._pictures(file))]
+        rows = [row for file in files for row in self._rows(file, splits[file])]
         if not rows:
             raise ValueError(f"{self.root} holds no boxes: its files name no annotations")
         left_out = {row["id"]: row["problem"] for row in rows if row["problem"]}
@@ -54,6 +54,9 @@ class Coco(PictureFiles):
                 f"no instances_*.json in {self.root} or its folder annotations: give data.root such a folder or file"
             )
         return found
+
+    def _rows(self, file: Path, split: str) -> Iterator[Row]:
+        return rows_of(read(file), file, split, self._pictures(file))
 
     def _pictures(self, file: Path) -> Path:
         """The folder of a file's pictures, below `self.folder`."""
@@ -77,7 +80,7 @@ def _splits(files: list[Path]) -> dict[Path, str]:
     return {file: "query" if name == "val" and "query" not in named.values() else name for file, name in named.items()}
 
 
-def _read(file: Path) -> Mapping[str, Any]:
+def read(file: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         missing = [name for name in ("images", "annotations", "categories") if name not in content]
@@ -88,7 +91,7 @@ def _read(file: Path) -> Mapping[str, Any]:
     return dict(content)
 
 
-def _rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) -> Iterator[Row]:
+def rows_of(content: Mapping[str, Any], file: Path, split: str, folder: Path) -> Iterator[Row]:
     """A row a box, with what is wrong with it as `problem`."""
     try:
         named = {image["id"]: image.get("file_name") for image in content["images"]}

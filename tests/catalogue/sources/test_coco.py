@@ -136,6 +136,18 @@ def test_an_image_without_a_name_costs_its_own_boxes_alone(root: Path, caplog: p
     assert "1 of its images have no file_name" in caplog.text
 
 
+def test_scenes_are_told_apart_by_their_finer_tags(root: Path) -> None:
+    tagged = [{"source_tags": tags} for tags in (["boots"], ["shoes"], [])]
+    boxes = [box(number, 3, [1, 2, 3 + number, 4]) | tags for number, tags in enumerate(tagged, start=91)]
+    write(root / "instances_val.json", *boxes, box(99, 77, [1, 2, 3, 4]) | {"source_tags": ["boots"]})
+    plain, finer = (open_source(name, str(root), 0).listed() for name in ("coco", "scenes"))  # type: ignore[attr-defined]
+    called = dict(zip(finer[0].column("id"), finer[0].column("category"), strict=True))
+    name = called["instances_val/92"]
+    assert [called[f"instances_val/{number}"] for number in (91, 93)] == [f"{name}/boots", name]
+    assert finer[0].column("id").tolist() == plain[0].column("id").tolist()
+    assert finer[1] == plain[1]
+
+
 def test_folder_without_annotations_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no instances_\*\.json in .*: give data\.root such a folder or file"):
         Coco(str(tmp_path)).catalogue()

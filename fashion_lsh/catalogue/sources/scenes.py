@@ -1,0 +1,29 @@
+"""Clothing Co-Parsing's street photographs as boxes in COCO's layout, told apart by their finer tags."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fashion_lsh.catalogue.sources.coco import Coco, Row, read, rows_of
+
+FINER = {"boots", "sandals", "cape", "bodysuit"}  # tags of garments that their category's name does not fit
+
+
+class Scenes(Coco):
+    """Every box; one with a tag of FINER in its `source_tags` is called `<category>/<tag>`, as `shoes/boots`.
+
+    Args:
+        root: see Coco.
+    """
+
+    def _rows(self, file: Path, split: str) -> Iterator[Row]:
+        content = read(file)
+        rows = rows_of(content, file, split, self._pictures(file))
+        for row, annotation in zip(rows, content["annotations"], strict=True):
+            tag = _finer(annotation)
+            yield {**row, "category": f"{row['category']}/{tag}"} if tag and row["category"] else row
+
+
+def _finer(annotation: Mapping[str, Any]) -> str:
+    """The tag by which a box is told apart from others of its category, or ""."""
+    return next((tag for tag in annotation.get("source_tags", ()) if tag in FINER), "")
