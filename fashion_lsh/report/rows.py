@@ -50,7 +50,13 @@ SPECIAL = (  # measures that are shown where a page asks for them (see `columns_
     "network ms", "feature bytes", "code bytes", "chance",
 )  # fmt: skip
 NEUTRAL_CROP = {f"crop.{name}": value for name, value in NEUTRAL["crop"].items()}  # of jobs that know none of it
-HOW = ("optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor")  # settings of the learning
+HOW = (  # settings of the learning
+    "optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor", "detector.optim.", "detector.lr_factor",
+)  # fmt: skip
+COPIED = {  # settings that only say again what another one says
+    "data.crop": "crop.mode", "data.margin": "crop.margin", "scenes.level": "detector.level",
+    "scenes.image_size": "detector.image_size",
+}  # fmt: skip
 
 
 class Job(NamedTuple):
@@ -188,7 +194,7 @@ def _repeated(name: str, names: Mapping[str, None]) -> bool:
     group, _, rest = name.partition(".")
     home = {"backbone": "backbone.name", "image_size": "data.image_size", "frozen": "backbone.frozen"}
     again = home.get(rest) in names or rest.startswith("optim.")
-    copied = {"data.crop": "crop.mode", "data.margin": "crop.margin"}.get(name) in names or rest == "seed"
+    copied = COPIED.get(name) in names or rest == "seed"
     return rest.endswith("_target_") or copied or (again and group in ("classifier", "hash"))
 
 
