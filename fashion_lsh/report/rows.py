@@ -51,7 +51,8 @@ SPECIAL = (  # measures that are shown where a page asks for them (see `columns_
 )  # fmt: skip
 NEUTRAL_CROP = {f"crop.{name}": value for name, value in NEUTRAL["crop"].items()}  # of jobs that know none of it
 HOW = (  # settings of the learning
-    "optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor", "detector.optim.", "detector.lr_factor",
+    "optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor",
+    "detector.optim.", "detector.lr_factor",
 )  # fmt: skip
 COPIED = {  # settings that only say again what another one says
     "data.crop": "crop.mode", "data.margin": "crop.margin", "scenes.level": "detector.level",
