@@ -12,19 +12,23 @@ import csv
 import logging
 import shlex
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
-from fashion_lsh.catalogue.cropping import crop_all
+from fashion_lsh.catalogue.cropping import CROPS, crop_all
 from fashion_lsh.catalogue.duplicates import DISTANCE
-from fashion_lsh.catalogue.merge import Merged, Recipe, listed, merge
+from fashion_lsh.catalogue.merge import Merged, listed, merge
+from fashion_lsh.catalogue.pictures import PictureError
+from fashion_lsh.catalogue.recipe import Recipe
+from fashion_lsh.catalogue.scan import Seen, state_of
 from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.catalogue.sources.folder import Folder
 from fashion_lsh.catalogue.sources.merged import Origin, save
+from fashion_lsh.catalogue.sources.picture_files import PictureFiles
 from fashion_lsh.catalogue.taxonomy import map_of
 from fashion_lsh.files import alone, check_writable, written
 from fashion_lsh.report.datacard import card, sheet
@@ -84,12 +88,20 @@ def _cropped(
     merged: Merged, sources: dict[str, Source], out: Path
 ) -> tuple[Merged, dict[str, Source], dict[str, Origin]]:
     """Every garment in a picture of its own, in OUT/crops: the catalogue is then whole in one folder."""
-    folder = out / "crops"
-    rows, seen, lost = crop_all(merged.catalogue, merged.seen, lambda key: _picture(sources, key), folder)
+    rows, seen, lost = crop_all(merged.catalogue, merged.seen, lambda key: _as_seen(sources, merged.seen, key), out)
     for name, reason in list(lost.items())[:20]:
         log.warning("%s could not be cut: %s", name, reason)
     cut = replace(merged, catalogue=rows, seen=seen, left_out=merged.left_out | lost)
-    return cut, {"crops": Folder(str(folder))}, {"crops": Origin("folder", "crops")}
+    return cut, {CROPS: Folder(str(out / CROPS))}, {CROPS: Origin("folder", CROPS)}
+
+
+def _as_seen(sources: dict[str, Source], seen: Mapping[str, Seen], key: str) -> np.ndarray:
+    """The pixels of a picture.  PictureError: it is not as it was seen."""
+    name, _, own = key.partition("/")
+    source = sources[name]
+    if isinstance(source, PictureFiles) and state_of(source.folder / own) != seen[key].state:
+        raise PictureError(f"{key}: it has gone, or changed, since it was seen")
+    return source.picture(own)
 
 
 def _picture(sources: dict[str, Source], key: str) -> np.ndarray:

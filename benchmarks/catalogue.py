@@ -21,7 +21,8 @@ from tabulate import tabulate
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.duplicates import DISTANCE
-from fashion_lsh.catalogue.merge import Recipe, listed, merge
+from fashion_lsh.catalogue.merge import listed, merge
+from fashion_lsh.catalogue.recipe import Recipe
 from fashion_lsh.catalogue.sources import open_source
 from fashion_lsh.catalogue.sources.folder import Folder
 from fashion_lsh.catalogue.sources.garments import embedded

@@ -15,6 +15,7 @@ from fashion_lsh.stages.detector import Detector
 
 PRESETS = ("small", "lite", "mobile")
 WARM, TIMED = 3, 20
+TOLD = ("processor", "cores", "gpu")  # of the machine
 
 
 def main() -> None:
@@ -33,7 +34,8 @@ def main() -> None:
     print(
         tabulate(rows, ["detector", "longer side, px", "ms, one thread", f"ms, {most} threads"], "pipe", floatfmt=".0f")
     )
-    print(f"\nmedians of {TIMED} pictures of 480 x 320, one at a time; {environment()}")
+    told = ", ".join(f"{name} {value}" for name, value in environment().items() if name in TOLD)
+    print(f"\nmedians of {TIMED} pictures of 480 x 320, one at a time; {told}")
 
 
 def detector(preset: str) -> Detector:

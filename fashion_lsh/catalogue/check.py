@@ -15,10 +15,9 @@ from tabulate import tabulate
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.scan import MISSING, state_of
 from fashion_lsh.catalogue.sources import MNIST, ROOTED, open_source
-from fashion_lsh.catalogue.sources.merged import Merged
+from fashion_lsh.catalogue.sources.fashion_mnist import FashionMnist
 from fashion_lsh.catalogue.sources.picture_files import GONE, PictureFiles, Published
 
-FASHION_MNIST = Published({"all": 70_000})
 NAMED = 5  # of the rows with something amiss, so many are shown
 
 
@@ -30,13 +29,13 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(words)
     try:
         source = open_source(asked.source, str(asked.root), 0)
-        if isinstance(source, Merged):
-            raise ValueError(f"{asked.source} is made by merge.py: its data card says what is in it")
-        if not isinstance(source, PictureFiles):  # its files are whole, or it had not opened
-            _counts(source.catalogue(), FASHION_MNIST)
+        if isinstance(source, PictureFiles):
+            whole = _parts(source)
+            return 0 if _rows(source) and whole else 1
+        if isinstance(source, FashionMnist):  # its files are whole, or it had not opened
+            _counts(source.catalogue(), source.published)
             return 0
-        whole = _parts(source)
-        return 0 if _rows(source) and whole else 1
+        raise ValueError(f"{asked.source} is made by merge.py: its data card says what is in it")
     except (OSError, ValueError) as error:
         print(f"{asked.source}: {error}", file=sys.stderr)
         return 1
@@ -48,13 +47,8 @@ def _parts(source: PictureFiles) -> bool:
     for part in source.parts:
         there = any(next(source.folder.glob(pattern), None) is not None for pattern in part.pattern.split("|"))
         whole &= there or not part.needed
-        lines.append(
-            (
-                part.pattern.replace("|", " or "),
-                part.holds,
-                "there" if there else "MISSING" if part.needed else "not there",
-            )
-        )
+        found = "there" if there else "MISSING" if part.needed else "not there"
+        lines.append((part.pattern.replace("|", " or "), part.holds, found))
     if lines:
         print(tabulate(lines, ["file or folder", "holds", ""]), end="\n\n")
     return whole
@@ -77,7 +71,8 @@ def _rows(source: PictureFiles) -> bool:
 
 def _counts(rows: Catalogue, published: Published) -> None:
     """Print how many there are of each split, in the unit of what was published, and by how much that differs."""
-    names = rows.column("split") if published.unit == "garments" else _split_of_pictures(rows)
+    of_picture = dict(zip(rows.column("picture"), rows.column("split"), strict=True))
+    names = list(of_picture.values() if published.unit == "pictures" else rows.column("split"))
     counts = Counter(names) | {"all": len(names)}
     lines = []
     for name in [*sorted((counts.keys() | published.counts.keys()) - {"all"}), "all"]:
@@ -85,10 +80,6 @@ def _counts(rows: Catalogue, published: Published) -> None:
         beside = ("", "") if told is None else (f"{told:,}", f"{difference:+,}" if difference else "agrees")
         lines.append((name or "without a split", f"{counts.get(name, 0):,}", *beside))
     print(tabulate(lines, ["split", published.unit, "published", ""]), end="\n\n")
-
-
-def _split_of_pictures(rows: Catalogue) -> list[str]:
-    return list(dict(zip(rows.column("picture"), rows.column("split"), strict=True)).values())
 
 
 def _named(lines: Sequence[str]) -> None:

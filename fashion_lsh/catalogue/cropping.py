@@ -16,6 +16,7 @@ from fashion_lsh.catalogue.scan import Seen, state_of
 from fashion_lsh.files import written
 from fashion_lsh.progress import counted
 
+CROPS = "crops"  # the folder of crops
 MARGIN = 0.25  # share of the box kept on each side, for the margins and jitters of training
 LONGEST = 320  # pixels of a crop's longer side at most
 QUALITY = 90  # of JPEG
@@ -32,7 +33,7 @@ class Cropped(NamedTuple):
 
 
 def crop_all(
-    catalogue: Catalogue, seen: Mapping[str, Seen], picture: Callable[[str], np.ndarray], folder: Path
+    catalogue: Catalogue, seen: Mapping[str, Seen], picture: Callable[[str], np.ndarray], root: Path
 ) -> Cropped:
     """Cut the main garments of a catalogue out of their pictures, several at a time; a crop that is there is kept.
 
@@ -40,8 +41,8 @@ def crop_all(
         catalogue: N rows with boxes, or of whole pictures.
         seen: what was seen of each picture (see `scan`).
         picture: gives the pixels of a picture, (H, W, 3) uint8.
-        folder: of the crops, `<folder's name>/<2 hex>/<16 hex>.jpg` each, named by the row's id, its picture's bytes
-            and its box.
+        root: where the crops go, `<CROPS>/<2 hex>/<16 hex>.jpg` each, named by the row's id, its picture's bytes and
+            its box.
 
     Raises:
         OSError: a crop could not be written.
@@ -51,10 +52,10 @@ def crop_all(
     ids, pictures, boxes = rows.column("id"), rows.column("picture"), rows.boxes
     parts = [_part(box, *seen[name][:2]) for box, name in zip(boxes, pictures, strict=True)]
     digests = [seen[name].digest for name in pictures]
-    files = [f"{folder.name}/{_file(*of)}" for of in zip(ids, digests, boxes, strict=True)]
+    files = list(map(_file, ids, digests, boxes))
 
     def cut(row: int) -> str:
-        target, (region, scale, _) = folder.parent / files[row], parts[row]
+        target, (region, scale, _) = root / files[row], parts[row]
         if target.exists():
             return ""
         try:
@@ -73,10 +74,8 @@ def crop_all(
     good = np.flatnonzero([not reason for reason in reasons])
     if not len(good):
         raise ValueError(f"none of {len(rows):,} garments could be cut; the first: {reasons[0]}")
-    cut_out = {
-        files[row]: Seen(*_size(*parts[row][:2]), digests[row], "", state=state_of(folder.parent / files[row]))
-        for row in good
-    }
+    sizes = [_size(region, scale) for region, scale, _ in parts]
+    cut_out = {files[row]: Seen(*sizes[row], digests[row], "", state=state_of(root / files[row])) for row in good}
     return Cropped(cropped.take(good), cut_out, {ids[row]: reason for row, reason in enumerate(reasons) if reason})
 
 
@@ -107,7 +106,7 @@ def _size(region: np.ndarray, scale: float) -> tuple[int, int]:
 def _file(name: str, digest: str, box: np.ndarray) -> str:
     """A file name that any id can have, another one where its picture or box is another."""
     digest = sha256(f"{name} {digest} {box.tolist()}".encode()).hexdigest()[:16]
-    return f"{digest[:2]}/{digest}.jpg"
+    return f"{CROPS}/{digest[:2]}/{digest}.jpg"
 
 
 def _chunks(count: int) -> Iterator[range]:

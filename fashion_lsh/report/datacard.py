@@ -12,7 +12,8 @@ from tabulate import tabulate
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import SPLITS
 from fashion_lsh.catalogue.crops import cut
-from fashion_lsh.catalogue.merge import Merged, Recipe
+from fashion_lsh.catalogue.merge import Merged
+from fashion_lsh.catalogue.recipe import Recipe
 from fashion_lsh.report.tiles import TILE, Tile, drawn, evenly
 from fashion_lsh.report.words import one_line
 

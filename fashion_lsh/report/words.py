@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fashion_lsh.catalogue.sources import licence_of
+
 ROWS = {  # of every score table
     "code": "Hamming distance between the codes, over the whole gallery; ties count by their exact expectation.",
     "float": "Exact Euclid between the same model's embeddings, over the whole gallery.",
@@ -17,7 +19,7 @@ ROWS = {  # of every score table
 PICTURES = {
     "shop_street": "shop_street, which ships with the package: pictures composed from 7,000 garments of Fashion-MNIST "
     "(MIT licence, © 2017 Zalando SE).",
-    "fashion_mnist": "Fashion-MNIST (MIT licence, © 2017 Zalando SE).",
+    **dict.fromkeys(("fashion_mnist", "fashion_mnist_official"), "Fashion-MNIST (MIT licence, © 2017 Zalando SE)."),
 }
 TORCHVISION = (
     "ImageNet weights of torchvision. Its code is under BSD-3-Clause; the weights were learnt from ImageNet, whose "
@@ -100,6 +102,8 @@ def weights_words(backbone: Mapping[str, Any]) -> str:
 
 def pictures_words(source: str) -> str:
     """Whose pictures a data set holds, and under which licence."""
+    if terms := licence_of(source):
+        return f"{source}: {terms}."
     own = f"Your own pictures ({source}): you know their licence, and whether it lets you pass on this page's sheets."
     return PICTURES.get(source, own)
 

@@ -29,7 +29,7 @@ SEEN = {"wide": Seen(200, 100, "7", ""), "large": Seen(1000, 800, "8", "")}
 
 
 def test_each_main_garment_is_cut_out_with_a_margin_and_its_box_goes_with_it(tmp_path: Path) -> None:
-    rows, seen, lost = crop_all(ROWS, SEEN, PICTURES.__getitem__, tmp_path / "crops")
+    rows, seen, lost = crop_all(ROWS, SEEN, PICTURES.__getitem__, tmp_path)
     assert (rows.column("id").tolist(), lost) == (["a", "b/ü?", "c"], {})
     first, whole, large = (open_picture(tmp_path / name) for name in rows.column("picture"))
     for name in rows.column("picture"):
@@ -46,13 +46,13 @@ def test_each_main_garment_is_cut_out_with_a_margin_and_its_box_goes_with_it(tmp
 
 
 def test_a_crop_that_is_there_is_not_cut_again(tmp_path: Path) -> None:
-    first, *_ = crop_all(ROWS, SEEN, PICTURES.__getitem__, tmp_path / "crops")
+    first, *_ = crop_all(ROWS, SEEN, PICTURES.__getitem__, tmp_path)
     (tmp_path / first.column("picture")[2]).unlink()
     asked: list[str] = []
-    again, *_ = crop_all(ROWS, SEEN, lambda key: (asked.append(key), PICTURES[key])[1], tmp_path / "crops")
+    again, *_ = crop_all(ROWS, SEEN, lambda key: (asked.append(key), PICTURES[key])[1], tmp_path)
     assert asked == ["large"]
     assert again.checksum == first.checksum
-    changed, *_ = crop_all(ROWS, SEEN | {"wide": Seen(200, 100, "9", "")}, PICTURES.__getitem__, tmp_path / "crops")
+    changed, *_ = crop_all(ROWS, SEEN | {"wide": Seen(200, 100, "9", "")}, PICTURES.__getitem__, tmp_path)
     same = changed.column("picture") == first.column("picture")
     assert same.tolist() == [False, False, True]
 
@@ -63,18 +63,18 @@ def test_a_picture_that_is_gone_is_named_and_the_others_are_cut(tmp_path: Path) 
             raise PictureError("large.jpg: no such file")
         return PICTURES[key]
 
-    rows, _, lost = crop_all(ROWS, SEEN, picture, tmp_path / "crops")
+    rows, _, lost = crop_all(ROWS, SEEN, picture, tmp_path)
     assert rows.column("id").tolist() == ["a", "b/ü?"]
     assert lost == {"c": "large.jpg: no such file"}
     with pytest.raises(ValueError, match=r"none of 1 garments could be cut; the first: large\.jpg: no such file"):
-        crop_all(ROWS.take(np.array([2])), SEEN, picture, tmp_path / "crops")
+        crop_all(ROWS.take(np.array([2])), SEEN, picture, tmp_path)
 
 
 def test_the_crop_of_a_crop_shows_the_same(tmp_path: Path) -> None:
     """What training cuts out of a crop is what it would cut out of the picture."""
     from fashion_lsh.catalogue.crops import cut
 
-    rows, *_ = crop_all(ROWS, SEEN, PICTURES.__getitem__, tmp_path / "crops")
+    rows, *_ = crop_all(ROWS, SEEN, PICTURES.__getitem__, tmp_path)
     crop = cut(open_picture(tmp_path / rows.column("picture")[0]), rows.boxes[0], 0.1, 32)
     assert MARGIN > 0.1
     plain = cut(PICTURES["wide"], np.array(BOXES[0], np.float32), 0.1, 32)

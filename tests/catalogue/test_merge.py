@@ -13,8 +13,9 @@ from fashion_lsh.catalogue import merge as merging
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.duplicates import fingerprint
 from fashion_lsh.catalogue.leaks import check_disjoint
-from fashion_lsh.catalogue.merge import Listed, Recipe, merge
+from fashion_lsh.catalogue.merge import Listed, merge
 from fashion_lsh.catalogue.pictures import PictureError
+from fashion_lsh.catalogue.recipe import Recipe
 from fashion_lsh.catalogue.scan import Seen
 from fashion_lsh.catalogue.taxonomy import LabelMap
 

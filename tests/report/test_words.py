@@ -81,7 +81,17 @@ def test_weights_are_said_with_their_terms(name: str, weights: str | None, said:
 
 
 @pytest.mark.parametrize(
-    ("source", "said"), [("shop_street", "MIT"), ("fashion_mnist", "Zalando"), ("folder", "Your own"), ("coco", "coco")]
+    ("source", "said"),
+    [
+        ("shop_street", "MIT"),
+        ("fashion_mnist", "Zalando"),
+        ("fashion_mnist_official", "Zalando"),
+        ("folder", "Your own"),
+        ("coco", "coco"),
+        ("modanet_corrected", "CC BY-NC"),
+        ("scenes", "Apache"),
+        ("thesis30", "Your own"),
+    ],
 )
 def test_pictures_are_said_with_their_licence(source: str, said: str) -> None:
     assert said in pictures_words(source)

@@ -74,3 +74,9 @@ def open_source(name: str, root: str | None, seed: int) -> Source:
     if not root:
         raise ValueError(f"data={name} needs data.root: give {wanted}")
     return reader(root)
+
+
+def licence_of(name: str) -> str:
+    """The terms of use of a data set that lies in files; "" where it has none of its own."""
+    reader = ROOTED[name][0] if name in ROOTED else None
+    return str(getattr(getattr(reader, "func", reader), "licence", ""))

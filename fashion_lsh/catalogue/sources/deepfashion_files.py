@@ -67,8 +67,7 @@ def read_names(path: Path) -> list[tuple[str, str]]:
     first, _, body = _parts(path)
     cells = [line.rsplit(None, 1) for line in body if line.strip()]
     check_count(path, first, len(cells))
-    short = [cell[0] for cell in cells if len(cell) < 2]
-    if short:
+    if short := [cell[0] for cell in cells if len(cell) < 2]:
         log.warning("%s: %d rows have no type behind their name, the first is %r", path, len(short), short[0])
     return [(cell[0].strip(), cell[1] if len(cell) > 1 else "") for cell in cells]
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue, Wanted
+from fashion_lsh.catalogue.sources.picture_files import Published
 from fashion_lsh.files import cache_folder
 
 # Fashion-MNIST's 0..9 in the words of the 30 categories
@@ -42,6 +43,7 @@ class FashionMnist:
     """
 
     licence = "MIT (Zalando SE)"
+    published = Published({"all": 70_000})
 
     def __init__(self, root: str | None = None, official: bool = False) -> None:
         self.folder, self.official = _folder(root), official

@@ -16,6 +16,8 @@ class Scenes(Coco):
         root: see Coco.
     """
 
+    licence = "Apache-2.0"
+
     def _rows(self, file: Path, split: str) -> Iterator[Row]:
         content = read(file)
         rows = rows_of(content, file, split, self._pictures(file))
@@ -26,4 +28,4 @@ class Scenes(Coco):
 
 def _finer(annotation: Mapping[str, Any]) -> str:
     """The tag by which a box is told apart from others of its category, or ""."""
-    return next((tag for tag in annotation.get("source_tags", ()) if tag in FINER), "")
+    return next((tag for tag in annotation.get("source_tags") or () if tag in FINER), "")
