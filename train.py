@@ -19,6 +19,7 @@ from fashion_lsh.evaluation.crops import score_crops
 from fashion_lsh.evaluation.protocol import Pictures, encode_part, end_to_end, evaluate, missed_shares
 from fashion_lsh.evaluation.rows import reference_metrics
 from fashion_lsh.files import check_room
+from fashion_lsh.jobs import scores_of
 from fashion_lsh.report.dashboard import publish, tracked
 from fashion_lsh.report.detection import pictured, scenes_of
 from fashion_lsh.report.page import finish
@@ -54,7 +55,8 @@ def main(cfg: DictConfig) -> float:
     hasher = build(settings["hash"], categories=data.categories)
     search.check(hasher and hasher.bits, len(data.categories))
     run = Run.begin(settings, data)
-    if not run.scores:
+    scores = scores_of(run)
+    if not scores:
         check_room(run.path, least_bytes([stage for stage in (detector, classifier, hasher) if stage]))
         with run.logged(), tracked(run.path, settings) as board:
             loggers = [CsvLog(run.path, name="logs"), *([WandbLogger(experiment=board)] if board else [])]
@@ -80,10 +82,11 @@ def main(cfg: DictConfig) -> float:
             further |= score_crops(model, data, search, settings["crop"]["tested"]) | costs(model)
             further |= score_corrupted(searcher, data, settings["crop"]["corrupted"])
             run.write_results(query, results, further, kept)
-            publish(board, run.metrics, query, data.categories, sheet, seen)
+            scores = run.metrics
+            publish(board, scores, query, data.categories, sheet, seen)
     finish(run)
-    log.info("\n%s\n\n%s", describe(run.scores, settings, search.label), run.closing)
-    return run.scores["query/category/map@100"]
+    log.info("\n%s\n\n%s", describe(scores, settings, search.label), run.closing)
+    return scores["query/category/map@100"]
 
 
 def judged(detector: Detector, scenes: SceneData, query: Pictures, boxes: Found) -> tuple[dict[str, float], list[Tile]]:

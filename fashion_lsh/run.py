@@ -20,11 +20,11 @@ from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.boxes import find_all
 from fashion_lsh.evaluation.protocol import Pictures, Results
-from fashion_lsh.evaluation.queries import own_scores, packed, with_queries
+from fashion_lsh.evaluation.queries import own_scores
 from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.evaluation.scores import Scores
 from fashion_lsh.files import alone, check_writable, point, written
-from fashion_lsh.keys import portable, run_key, stage_keys
+from fashion_lsh.keys import run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
 from fashion_lsh.runlog import logged_to
@@ -114,15 +114,6 @@ class Run:
             ) from error
 
     @property
-    def scores(self) -> dict[str, float]:
-        """Its metrics, or those that a job file keeps of the same run; empty where it is finished nowhere."""
-        job = self._job
-        if self.metrics or self.config["fresh"] or job is None or not job.exists():
-            return self.metrics
-        log.info("finished before: scores read from %s; fresh=true makes the run again", job)
-        return dict(json.loads(job.read_text())["metrics"])
-
-    @property
     def closing(self) -> str:
         """One line: where it lies, and how many garments were left out of it."""
         count, listed = 0, self.path / "skipped.csv"
@@ -131,12 +122,6 @@ class Run:
                 count = sum(1 for _ in csv.reader(file)) - 1
         left_out = f"; {count:,} garments were left out: {self.path / 'skipped.csv'} says why" if count else ""
         return f"The run lies in {self.path}{left_out}"
-
-    @property
-    def _job(self) -> Path | None:
-        """The small file that outlives the run's folder, where the settings name a folder for such."""
-        folder = self.config["jobs"]
-        return Path(folder) / f"{self.path.name}.json" if folder else None
 
     @property
     def gallery_folder(self) -> Path:
@@ -234,24 +219,6 @@ class Run:
         self._write_arrays("scores.npz", own | kept)
         write_queries(self.path / QUERIES, results.queries)
         self.write_json("metrics.json", results.metrics | dict(further))
-
-    def keep_job(self) -> None:
-        """Write the small file of its scores, where the settings name a folder for such and it is not there yet."""
-        if not self._job or not self.metrics or (self._job.exists() and not self.config["fresh"]):
-            return
-        about = json.loads((self.path / "environment.json").read_text())
-        split = Catalogue.open(self.path / "split.parquet")
-        made = {"settings": portable(self.config), "data": split.checksum[:8], "environment": about}
-        with written(self._job) as draft:
-            draft.write_text(with_queries(made | {"metrics": self.metrics}, self._packed(split)))
-
-    def _packed(self, split: Catalogue) -> dict[str, str]:
-        """The scores of its queries, small; none where it was made before they were kept."""
-        kept = self.path / "scores.npz"
-        if not kept.exists():
-            return {}
-        with np.load(kept, allow_pickle=False) as scores:
-            return packed(split.take(split.rows("query")), dict(scores))
 
     def add_search(self, label: str, results: Results) -> None:
         """Put another search setting beside the run's own: its means as the row `label`, its queries as rows.

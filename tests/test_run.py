@@ -25,6 +25,7 @@ from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import Results, encode_part, evaluate
 from fashion_lsh.evaluation.queries import unpacked
 from fashion_lsh.evaluation.results import write_queries
+from fashion_lsh.jobs import keep_job, scores_of
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
 from fashion_lsh.retrieval.searcher import Searcher
@@ -208,21 +209,21 @@ def test_a_job_file_keeps_the_scores_when_the_folder_is_gone(
     finished(settings, data)
     settings = {**settings, "jobs": str(tmp_path / "jobs")}
     run = Run.begin(settings, data)  # finished before a folder for jobs was named
-    run.keep_job()
+    keep_job(run)
     [job] = (tmp_path / "jobs").iterdir()
     assert job.name == f"{run.path.name}.json"
     assert job.stat().st_size < 50_000
     kept = json.loads(job.read_text())
-    assert kept["metrics"] == run.metrics == run.scores
+    assert kept["metrics"] == run.metrics == scores_of(run)
     assert str(tmp_path) not in job.read_text()
     shutil.rmtree(run.path)
     again = Run.begin(settings, data)
     assert again.metrics == {}
     with caplog.at_level(logging.INFO):
-        assert again.scores == kept["metrics"]
+        assert scores_of(again) == kept["metrics"]
     assert f"scores read from {job}" in caplog.text
-    assert Run.begin({**settings, "fresh": True}, data).scores == {}
-    assert Run.begin({**settings, "jobs": None}, data).scores == {}
+    assert scores_of(Run.begin({**settings, "fresh": True}, data)) == {}
+    assert scores_of(Run.begin({**settings, "jobs": None}, data)) == {}
 
 
 def test_a_place_for_scores_that_takes_no_files_is_found_before_anything_is_written(
@@ -369,7 +370,7 @@ def test_scores_of_each_query_are_kept_and_their_means_are_the_metrics(
     assert all(values.dtype == np.float32 and len(values) == run.metrics["query/count"] for values in scores.values())
     for name in own:
         assert np.nanmean(scores[name]) == pytest.approx(run.metrics[name], abs=1e-6)
-    run.keep_job()
+    keep_job(run)
     [job] = (tmp_path / "jobs").iterdir()
     kept = unpacked(json.loads(job.read_text())["queries"])
     assert set(kept.scores) == set(scores)
@@ -385,7 +386,7 @@ def test_a_run_that_kept_no_scores_of_queries_has_a_job_without(
     settings = {**settings, "jobs": str(tmp_path / "jobs")}
     run = finished(settings, data)
     (run.path / "scores.npz").unlink()
-    run.keep_job()
+    keep_job(run)
     [job] = (tmp_path / "jobs").iterdir()
     assert "queries" not in json.loads(job.read_text())
 

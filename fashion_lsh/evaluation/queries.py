@@ -80,7 +80,7 @@ def with_queries(made: Mapping[str, Any], texts: Mapping[str, str]) -> str:
         kept[name] = text
     if len(kept) < len(texts):
         left_out = ", ".join(name for name in texts if name not in kept)
-        log.warning("no room in %s bytes for these scores of the queries: %s", f"{JOB_BYTES:,}", left_out)
+        log.info("no room in %s bytes for these scores of the queries: %s", f"{JOB_BYTES:,}", left_out)
     return json.dumps({**made, "queries": kept} if kept.keys() - {"ids", "items"} else made, indent=1)
 
 

@@ -1,4 +1,7 @@
-"""Write the reports of finished runs: python -m fashion_lsh.report runs/latest."""
+"""What was found, as pages: python -m fashion_lsh.report runs/latest, runs/backbones or experiments/backbones.
+
+Of a run its report; of a folder of runs, or an experiment with jobs/*.json, one page that compares them.
+"""
 
 import argparse
 import logging
@@ -6,18 +9,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fashion_lsh.report.experiment import gather
+from fashion_lsh.report.gathered import are_jobs
+from fashion_lsh.report.html import write_html
 from fashion_lsh.report.page import write_report
 from fashion_lsh.run import Run
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Write each report; a run that has none to give is named, and the others are written."""
-    parser = argparse.ArgumentParser(prog="python -m fashion_lsh.report", description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a folder of train.py, runs/latest say")
+    """Write each page; a folder that has none to give is named, and the others are written."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fashion_lsh.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="a run, runs, or an experiment")
+    parser.add_argument("--base", default="", metavar="SETTINGS", help="of the row others are compared with: hash=none")
+    asked = parser.parse_args(words)
     failed = False
-    for path in parser.parse_args(words).runs:
+    for folder in asked.folders:
         try:
-            sys.stdout.write(f"{write_report(Run(path))}\n")
+            page = write_html(gather(folder, asked.base)) if are_jobs(folder) else write_report(Run(folder))
+            sys.stdout.write(f"{page}\n")
         except (OSError, ValueError) as error:
             sys.stderr.write(f"fashion_lsh.report: {error}\n")
             failed = True
@@ -25,5 +36,5 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     sys.exit(main())

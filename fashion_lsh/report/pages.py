@@ -26,7 +26,7 @@ def put(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[str, byte
         ValueError: the README.md has no place for it.
     """
     page = folder / "README.md"
-    readme = page.read_text() if page.exists() else f"{BEGIN}\n{END}\n"
+    readme = page.read_text() if page.exists() else f"# {folder.resolve().name}\n\n{BEGIN}\n{END}\n"
     if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.find(END) < readme.find(BEGIN):
         raise ValueError(f"{page} has no place for the table: give it the lines {BEGIN!r} and {END!r}")
     for name, content in (figures or {}).items():

@@ -9,8 +9,9 @@ from tabulate import tabulate
 
 from fashion_lsh.evaluation.queries import Queries
 from fashion_lsh.report.differences import Difference, holm, paired_difference
+from fashion_lsh.report.gathered import Job
 from fashion_lsh.report.pages import Row
-from fashion_lsh.report.rows import MEASURES, Job, arms_of, averaged, settings_of
+from fashion_lsh.report.rows import MEASURES, arms_of, averaged, settings_of
 
 BASE = re.compile(r"^<!-- base: (.+) -->$", re.MULTILINE)
 HOW_MADE = (
@@ -62,6 +63,21 @@ def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], me
             columns[title] = _cells(found)
     told = f"Differences from {base}, paired by seed and query: mean [95 % interval]"
     return f"{told}\n\n{tabulate(columns, 'keys', 'pipe', disable_numparse=True)}\n\n{HOW_MADE}"
+
+
+def best_arms(arms: Sequence[Arm], jobs: Mapping[str, Job], measure: str) -> Arm | None:
+    """The arm with the highest mean of a measure, if its difference from each other arm, paired by seed and query, has
+    an interval above 0; None where there is none, or jobs are of different data, or scores of queries are not known."""
+    if len({(job.settings["data"], job.queries and job.queries.ids) for job in jobs.values()}) > 1:
+        return None
+    means = [(averaged(arm).get(measure), arm) for arm in arms]
+    known = [(mean, arm) for mean, arm in means if mean is not None]
+    ranked = [arm for _, arm in sorted(known, key=lambda pair: -pair[0])]
+    for other in ranked[1:]:
+        found = _difference(MEASURES[measure], list(_pairs(other, ranked[0], jobs).values()))
+        if found is None or found.low <= 0:
+            return None
+    return ranked[0] if len(ranked) > 1 else None
 
 
 def _named(base: str, arms: Sequence[Arm], settings: Sequence[str], jobs: Mapping[str, Job]) -> Arm:

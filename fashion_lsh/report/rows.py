@@ -1,15 +1,12 @@
 """The jobs of an experiment as rows: the settings in which they differ, and their scores."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from itertools import chain
 from statistics import mean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
-from fashion_lsh.evaluation.queries import Queries, unpacked
-from fashion_lsh.keys import NEUTRAL
+from fashion_lsh.report.gathered import Job
 from fashion_lsh.report.pages import Row
-from fashion_lsh.report.words import method_of
 
 MEASURES = {
     "top-1": "query/accuracy",
@@ -49,7 +46,6 @@ SPECIAL = (  # measures that are shown where a page asks for them (see `columns_
     "quantisation error", "search ms", "item recall@10, float, all", "val top-1", "top-5", "parameters", "FLOPs",
     "network ms", "feature bytes", "code bytes", "chance",
 )  # fmt: skip
-NEUTRAL_CROP = {f"crop.{name}": value for name, value in NEUTRAL["crop"].items()}  # of jobs that know none of it
 HOW = (  # settings of the learning
     "optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor",
     "detector.optim.", "detector.lr_factor",
@@ -60,27 +56,6 @@ COPIED = {  # settings that only say again what another one says
 }  # fmt: skip
 
 
-class Job(NamedTuple):
-    """What the file of a job tells: its settings, flat, its scores, and those of each query where it has them."""
-
-    settings: Row
-    metrics: dict[str, float]
-    queries: Queries | None
-
-
-def jobs_of(folder: Path) -> dict[str, Job]:
-    """The jobs of an experiment's folder by their names.
-
-    Raises:
-        FileNotFoundError: there are none.
-        ValueError: a job's file is damaged.
-    """
-    jobs = {path.stem: _job(path) for path in sorted((folder / "jobs").glob("*.json"))}
-    if not jobs:
-        raise FileNotFoundError(f"no jobs/*.json in {folder}: its train.py command makes them")
-    return jobs
-
-
 def rows_of(jobs: Mapping[str, Job]) -> list[Row]:
     """A row a job, ordered: the settings in which they differ, those of MEASURES that one has at least, and `job`."""
     rows = sorted(_rows(jobs), key=lambda row: [_rank(value) for value in row.values()])
@@ -89,18 +64,38 @@ def rows_of(jobs: Mapping[str, Job]) -> list[Row]:
 
 
 def arms_of(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows that differ in nothing but the seed, together."""
-    if "seed" not in rows[0]:
-        return [[row] for row in rows]
-    groups: dict[str, list[Row]] = {}
+    """Rows that differ in nothing but the seed, together; never those of different data.
+
+    Raises:
+        ValueError: two do not differ in the seed, either.
+    """
+    groups: dict[str, dict[Any, Row]] = {}
     for row in rows:
-        alike = {name: value for name, value in row.items() if name not in ("seed", "job") and not _measured(name)}
-        groups.setdefault(str(alike), []).append(row)
-    return list(groups.values())
+        arm = groups.setdefault(str(_alike(row)), {})
+        if row.get("seed") in arm:
+            told = f"jobs {arm[row.get('seed')]['job']} and {row['job']} are of the same settings, seed and data"
+            raise ValueError(f"{told}: remove one, or it would count twice")
+        arm[row.get("seed")] = row
+    return [list(arm.values()) for arm in groups.values()]
+
+
+def apart_by_data(rows: Sequence[Row]) -> list[list[str]]:
+    """Jobs whose settings are alike and whose data are not, so that nothing may be averaged over them."""
+    groups: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        by_data = groups.setdefault(str(_alike(row, "data")), {})
+        by_data.setdefault(row.get("data", ""), []).append(row["job"])
+    return [[*chain(*by_data.values())] for by_data in groups.values() if len(by_data) > 1]
+
+
+def _alike(row: Row, *others: str) -> Row:
+    """The settings of a row but for its seed, and these."""
+    return {name: value for name, value in row.items() if name not in ("seed", "job", *others) and not _measured(name)}
 
 
 def averaged(arm: Sequence[Row]) -> Row:
-    """An arm as one row: the mean of each score, and its standard deviation over the seeds as `<score> sd`."""
+    """An arm as one row: the mean of each score, and its standard deviation over the seeds as `<score> sd`; where some
+    seeds lack it, `<score> of` says how many have it."""
     if "seed" not in arm[0]:
         return arm[0]
     one = {name: value for name, value in arm[0].items() if not _measured(name) and name not in ("seed", "job")}
@@ -108,10 +103,13 @@ def averaged(arm: Sequence[Row]) -> Row:
     for title in (name for name in MEASURES if name in arm[0]):
         found = [row[title] for row in arm if row[title] is not None]
         one[title] = mean(found) if found else None
+        if 0 < len(found) < len(arm):
+            one[f"{title} of"] = f"{len(found)} of {len(arm)}"
         if len(found) > 1:
             one[f"{title} sd"] = stdev(found)
         elif found:
-            one |= {name: value for name, value in arm[0].items() if name.startswith(f"{title} ")}
+            scored = next(row for row in arm if row[title] is not None)
+            one |= {name: value for name, value in scored.items() if name in (f"{title} low", f"{title} high")}
     return one
 
 
@@ -126,7 +124,7 @@ def settings_of(rows: Sequence[Row]) -> list[str]:
     How long and how fast was learnt is not among them where other settings tell all rows apart.
     """
     known = {name for row in rows for name, value in row.items() if value is not None}
-    ends = (" low", " high", " sd")
+    ends = (" low", " high", " sd", " of")
     settings = [name for name in rows[0] if name in known - {*MEASURES, "job"} and not name.endswith(ends)]
     telling = [name for name in settings if not name.startswith(HOW)]
     apart = len({tuple(str(row[name]) for name in telling) for row in rows}) == len(rows)
@@ -135,21 +133,6 @@ def settings_of(rows: Sequence[Row]) -> list[str]:
 
 def _measured(name: str) -> bool:
     return any(name == title or name in (f"{title} low", f"{title} high") for title in MEASURES)
-
-
-def _job(path: Path) -> Job:
-    try:
-        content = json.loads(path.read_text())
-        settings = content["settings"]
-        flat = {"hash": method_of(settings.get("hash"))} | {
-            name: value for name, value in _flat(settings) if name not in ("hash", "hash.loss", "hash.bihalf")
-        }
-        made = {"data": content["data"], "version": content["environment"]["fashion-lsh"]}
-        made |= {name: value for name, value in NEUTRAL_CROP.items() if name not in flat}
-        queries = unpacked(content["queries"]) if "queries" in content else None
-        return Job(flat | made, dict(content["metrics"]), queries)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): remove it, and make its run again") from error
 
 
 def _rows(jobs: Mapping[str, Job]) -> Iterator[Row]:
@@ -197,11 +180,3 @@ def _repeated(name: str, names: Mapping[str, None]) -> bool:
     again = home.get(rest) in names or rest.startswith("optim.")
     copied = COPIED.get(name) in names or rest == "seed"
     return rest.endswith("_target_") or copied or (again and group in ("classifier", "hash"))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

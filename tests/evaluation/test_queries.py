@@ -107,7 +107,7 @@ def test_what_finds_no_room_is_left_out_and_told(queries: int, caplog: pytest.Lo
               for row in rows for name in ("item/recall@10", "category/map@100", "item/map@100")}  # fmt: skip
     texts = packed(catalogue([""] * queries), scores)
     made = {"metrics": {"query/count": queries}, "more": "x" * 8000}
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         text = with_queries(made, texts)
     assert len(text) <= 50_000
     kept = json.loads(text).pop("queries", {})

@@ -54,7 +54,7 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         run = Run(path)
         garments = _garments(names, items)
         garments.save(path / "split.parquet")
-        run.write_json("environment.json", {"python": "3.11", "gpu": None})
+        run.write_json("environment.json", {"fashion-lsh": "0.3.0", "python": "3.11", "gpu": None})
         (path / "skipped.csv").write_text('id,reason\n"a, b",no picture\nc,"no\nbox"\n')
         (path / "logs" / "version_0").mkdir(parents=True)
         (path / "logs" / "version_0" / "metrics.csv").write_text(LOG)

@@ -1,10 +1,15 @@
 """python -m fashion_lsh.report: several runs, bad ones among them."""
 
+import json
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from fashion_lsh.jobs import job_text
 from fashion_lsh.report.__main__ import main
 from fashion_lsh.run import Run
 
@@ -36,4 +41,65 @@ def test_without_a_run_it_says_how_it_is_used(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as ended:
         main([])
     assert ended.value.code == 2
-    assert "RUN" in capsys.readouterr().err
+    assert "FOLDER" in capsys.readouterr().err
+
+
+def test_runs_are_compared_on_one_page(
+    make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second, other = (make_run(key=key) for key in ("first", "second", "other"))
+    for seed, run in enumerate((first, second)):
+        run.write_json("metrics.json", run.metrics | {"query/accuracy": 0.5 + seed / 10})
+        (run.path / "config.yaml").write_text(yaml.safe_dump(run.config | {"seed": seed}))
+    (other.path / "metrics.json").unlink()
+    folder = first.path.parent
+    assert main([str(folder)]) == 0
+    assert capsys.readouterr().out == f"{folder / 'index.html'}\n"
+    assert f"left out, not finished: {other.path}" in caplog.text
+    text = (folder / "README.md").read_text()
+    assert text.startswith(f"# {folder.name}\n")
+    assert "0.550 ± 0.071" in text
+    page = (folder / "index.html").read_text()
+    assert f"<h1>{folder.name}</h1>" in page
+    assert "<table>" in page
+    assert "<!--" not in page
+
+
+def test_scores_that_are_newer_than_what_was_kept_of_them_count(make_run: Callable[..., Run]) -> None:
+    run = make_run(key="one")
+    assert main([str(run.path.parent)]) == 0
+    run.write_json("metrics.json", run.metrics | {"query/accuracy": 0.125})
+    assert main([str(run.path.parent)]) == 0
+    assert "0.125" in (run.path.parent / "README.md").read_text()
+    assert json.loads((run.path / "job.json").read_text())["metrics"]["query/accuracy"] == 0.125
+
+
+@pytest.mark.parametrize(("content", "reason"), [
+    (None, "none of 1 runs in {} is finished: type its train.py command"),
+    ('{"query/accuracy": 0.5', "metrics.json is damaged"),
+])  # fmt: skip
+def test_runs_that_are_not_finished_and_damaged_ones_are_named(
+    make_run: Callable[..., Run], content: str | None, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(key="one")
+    (run.path / "metrics.json").unlink()
+    if content:
+        (run.path / "metrics.json").write_text(content)
+    assert main([str(run.path.parent)]) == 1
+    assert reason.format(run.path.parent) in capsys.readouterr().err
+    assert not (run.path.parent / "README.md").exists()
+
+
+def test_two_hundred_runs_are_compared_in_ten_seconds(make_run: Callable[..., Run]) -> None:
+    run = make_run(key="run0")
+    job_text(run)
+    for number in range(1, 200):
+        copy = run.path.parent / f"run{number}"
+        shutil.copytree(run.path, copy)
+        job = json.loads((copy / "job.json").read_text())
+        job["settings"]["seed"] = number
+        (copy / "job.json").write_text(json.dumps(job))
+    began = time.perf_counter()
+    assert main([str(run.path.parent)]) == 0
+    assert time.perf_counter() - began < 10
+    assert "199" in (run.path.parent / "README.md").read_text()

@@ -26,7 +26,7 @@ def test_what_somebody_wrote_stays(tmp_path: Path) -> None:
 def test_a_page_is_begun_where_there_is_none(tmp_path: Path) -> None:
     put(tmp_path / "new", ROWS, "text")
     put(tmp_path / "new", ROWS, "later")
-    assert (tmp_path / "new/README.md").read_text() == f"{BEGIN}\n\nlater\n\n{END}\n"
+    assert (tmp_path / "new/README.md").read_text() == f"# new\n\n{BEGIN}\n\nlater\n\n{END}\n"
 
 
 @pytest.mark.parametrize("page", ["# no place", f"{END}\n{BEGIN}", f"{BEGIN}{BEGIN}{END}"])

@@ -10,8 +10,9 @@ import pytest
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.evaluation.queries import packed, unpacked
+from fashion_lsh.report.__main__ import main
 from fashion_lsh.report.differences import paired_difference
-from fashion_lsh.report.jobs import gather, main
+from fashion_lsh.report.experiment import BOLD, gather
 from fashion_lsh.report.pages import BEGIN, END
 
 README = f"# Backbones\n\nThe question.\n\n{BEGIN}\nolder\n{END}\n\nWhat it shows.\n"
@@ -43,8 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def cells(folder: Path) -> list[list[str]]:
-    lines = (folder / "README.md").read_text().partition(BEGIN)[2].partition(END)[0].strip().splitlines()
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return tables(folder)[0]
 
 
 def test_a_row_a_job_with_what_differs_and_its_scores(folder: Path) -> None:
@@ -149,8 +149,8 @@ def test_tables_of_the_experiments_are_what_their_jobs_say(experiment: Path, tmp
     for path in [*experiment.glob("jobs/*.json"), experiment / "README.md"]:
         (copy / path.relative_to(experiment)).write_bytes(path.read_bytes())
     gather(copy)
-    for name in ("results.csv", "README.md"):
-        assert (copy / name).read_text() == (experiment / name).read_text()
+    for path in (path for path in experiment.glob("*.*") if path.suffix != ".html"):
+        assert (copy / path.name).read_text() == path.read_text()
 
 
 QUERIES, HASHER = 60, "fashion_lsh.stages.hasher.Hasher"
@@ -274,6 +274,13 @@ def test_a_base_of_several_rows_is_named(methods: Path) -> None:
     assert [row[:3] for row in tables(methods)[1][2:]][-1] == ["softmax", "12", "–"]
 
 
+def test_a_base_may_be_asked_for_where_the_page_names_none(methods: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (methods / "README.md").write_text(README)
+    assert main([str(methods), "--base", "hash=csq"]) == 0
+    assert capsys.readouterr().out == f"{methods / 'index.html'}\n"
+    assert "Differences from hash=csq" in (methods / "README.md").read_text()
+
+
 def test_other_data_and_other_queries_are_refused(methods: Path) -> None:
     change(methods, "bbbb0001", data="d1")
     with pytest.raises(ValueError, match=r"jobs aaaa0000 and bbbb0001 are of different data.*remove one"):
@@ -296,6 +303,7 @@ def test_a_base_alone_has_nothing_to_be_compared_with(methods: Path) -> None:
         path.unlink()
     gather(methods)
     assert len(tables(methods)[0]) == 3  # and the second has no row
+    assert "**" not in str(tables(methods)[0])
     assert not any(len(part) > 2 for part in tables(methods)[1:])
 
 
@@ -318,3 +326,60 @@ def test_a_measure_that_there_is_not_is_named(folder: Path) -> None:
     page.write_text(f"<!-- columns: top-1 | beauty -->\n{page.read_text()}")
     with pytest.raises(ValueError, match="column 'beauty' is unknown; known are top-1, "):
         gather(folder)
+
+
+def test_the_best_is_bold_only_where_it_surely_is(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(README)
+    base = right(0, 0.5)
+    for number, (more, codes) in enumerate(((0, 0), (2, 9), (1, 18))):  # more queries right, of sixty
+        better, surely = base.copy(), base.copy()
+        better[np.flatnonzero(~base)[:more]] = True
+        surely[np.flatnonzero(~base)[:codes]] = True
+        scored(tmp_path, f"eeee000{number}", {"_target_": HASHER, "loss": f"loss{number}"}, 0,
+               accuracy=better, codes=surely)  # fmt: skip
+    gather(tmp_path)
+    header, _, *rows = tables(tmp_path)[0]
+    found = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert [found[f"loss{number}"]["item mAP@100, codes alone"][:2] for number in range(3)] == ["0.", "0.", "**"]
+    assert not any(row["top-1"].startswith("**") for row in found.values())
+    assert BOLD in (tmp_path / "README.md").read_text()
+
+
+def test_a_seed_that_lacks_a_measure_is_counted(methods: Path) -> None:
+    path = methods / "jobs/bbbb0001.json"
+    content = json.loads(path.read_text())
+    del content["metrics"]["rows/code/item/map@100"]
+    change(methods, "bbbb0001", metrics=content["metrics"])
+    gather(methods)
+    header, _, *rows = tables(methods)[0]
+    assert dict(zip(header, rows[0], strict=True))["item mAP@100, codes alone"].endswith(" (2 of 3)")
+
+
+def test_two_jobs_of_one_seed_are_named(methods: Path) -> None:
+    (methods / "jobs/ffff0001.json").write_text((methods / "jobs/bbbb0001.json").read_text())
+    with pytest.raises(ValueError, match="jobs bbbb0001 and ffff0001 are of the same settings, seed and data: remove"):
+        gather(methods)
+    assert not (methods / "results.csv").exists()
+
+
+def test_jobs_of_different_data_are_not_averaged_and_named(methods: Path) -> None:
+    (methods / "README.md").write_text(README)
+    change(methods, "bbbb0001", data="d1")
+    gather(methods)
+    assert "Not averaged, for their data differ: bbbb0000, bbbb0002, bbbb0001." in (methods / "README.md").read_text()
+    header, _, *rows = tables(methods)[0]
+    seeds = [row[header.index("seeds")] for row in rows if row[0] == "csq"]
+    assert sorted(seeds) == ["0, 2", "1"]
+
+
+def test_the_page_says_on_what_the_jobs_were_made(folder: Path) -> None:
+    here = {"fashion-lsh": "0.3.0", "torch": "2.14.1", "processor": "AMD EPYC", "cores": 2, "gpu": None}
+    change(folder, "aaaa0000", environment=here)
+    change(folder, "bbbb0000", environment=here)
+    gather(folder)
+    told = "2 jobs, made on 2 cores of AMD EPYC with fashion-lsh 0.3.0 and torch 2.14.1."
+    assert told in (folder / "README.md").read_text()
+    change(folder, "bbbb0000", environment=here | {"gpu": "NVIDIA H100"})
+    gather(folder)
+    told = "torch 2.14.1 (1); on NVIDIA H100 with fashion-lsh 0.3.0 and torch 2.14.1 (1)."
+    assert told in (folder / "README.md").read_text()

@@ -1,0 +1,70 @@
+"""The small file of a run's scores: all that tables need, and what outlives the run's folder."""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.evaluation.queries import packed, with_queries
+from fashion_lsh.files import written
+from fashion_lsh.keys import portable
+from fashion_lsh.run import Run
+
+log = logging.getLogger(__name__)
+
+JOB = "job.json"  # in the run's own folder; elsewhere <key>.json
+
+
+def scores_of(run: Run) -> dict[str, float]:
+    """The run's metrics, or those that a job file keeps of the same run; empty where it is finished nowhere."""
+    kept = _kept(run)
+    if run.metrics or run.config["fresh"] or kept is None or not kept.exists():
+        return run.metrics
+    log.info("finished before: scores read from %s; fresh=true makes the run again", kept)
+    return dict(json.loads(kept.read_text())["metrics"])
+
+
+def keep_job(run: Run) -> None:
+    """Write the file of a finished run: into its folder, and where the settings name a folder for such and it is not
+    there yet."""
+    if not run.metrics:
+        return
+    text, kept = job_text(run), _kept(run)
+    if kept and (run.config["fresh"] or not kept.exists()):
+        with written(kept) as draft:
+            draft.write_text(text)
+
+
+def job_text(run: Run) -> str:
+    """JSON of JOB_BYTES at most: settings, data, what it was made on, scores, and those of each query.
+
+    Kept in the run's folder, and made anew where there are newer scores.
+
+    Raises:
+        FileNotFoundError: the run is not finished, or a file of it is missing.
+        ValueError: its metrics.json is damaged.
+    """
+    run.check_finished()
+    kept = run.path / JOB
+    if not (kept.exists() and kept.stat().st_mtime_ns >= (run.path / "metrics.json").stat().st_mtime_ns):
+        about = json.loads((run.path / "environment.json").read_text())
+        split = Catalogue.open(run.path / "split.parquet")
+        made = {"settings": portable(run.config), "data": split.checksum[:8], "environment": about}
+        with written(kept) as draft:
+            draft.write_text(with_queries(made | {"metrics": run.metrics}, _packed(run.path / "scores.npz", split)))
+    return kept.read_text()
+
+
+def _kept(run: Run) -> Path | None:
+    folder = run.config["jobs"]
+    return Path(folder) / f"{run.path.name}.json" if folder else None
+
+
+def _packed(kept: Path, split: Catalogue) -> dict[str, str]:
+    """The scores of a run's queries, small; none where it was made before they were kept."""
+    if not kept.exists():
+        return {}
+    with np.load(kept, allow_pickle=False) as scores:
+        return packed(split.take(split.rows("query")), dict(scores))

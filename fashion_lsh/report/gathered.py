@@ -1,0 +1,73 @@
+"""What is compared: the jobs of an experiment, from the small files that they left, or from run folders."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fashion_lsh.evaluation.queries import Queries, unpacked
+from fashion_lsh.jobs import job_text
+from fashion_lsh.keys import NEUTRAL
+from fashion_lsh.report.pages import Row
+from fashion_lsh.report.words import method_of
+from fashion_lsh.run import Run
+
+NEUTRAL_CROP = {f"crop.{name}": value for name, value in NEUTRAL["crop"].items()}  # of jobs that know none of it
+
+
+class Job(NamedTuple):
+    """What a job tells: its settings, flat, its scores, those of each query where it has them, and what it was made
+    on."""
+
+    settings: Row
+    metrics: dict[str, float]
+    queries: Queries | None
+    environment: Row
+
+
+def are_jobs(folder: Path) -> bool:
+    """Whether a folder holds files of jobs, or runs."""
+    return (folder / "jobs").is_dir() or any(folder.glob("*/config.yaml"))
+
+
+def jobs_of(folder: Path) -> tuple[dict[str, Job], list[Path]]:
+    """The jobs of an experiment's folder, or of a folder of runs, by their names; and the runs that are not finished.
+
+    Raises:
+        FileNotFoundError: there are none, or none is finished.
+        ValueError: a file of a job is damaged.
+    """
+    files = sorted((folder / "jobs").glob("*.json"))
+    if files:
+        return {path.stem: _job(path, path.read_text()) for path in files}, []
+    runs = [Run(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
+    finished = [run for run in runs if run.metrics]
+    if not finished:
+        there = f"none of {len(runs)} runs in {folder} is finished" if runs else f"no jobs/*.json in {folder}"
+        raise FileNotFoundError(f"{there}: type its train.py command, which makes them")
+    return {run.path.name: _job(run.path, job_text(run)) for run in finished}, [
+        run.path for run in runs if not run.metrics
+    ]
+
+
+def _job(path: Path, text: str) -> Job:
+    try:
+        content = json.loads(text)
+        settings, about = content["settings"], content["environment"]
+        flat = {"hash": method_of(settings.get("hash"))} | {
+            name: value for name, value in _flat(settings) if name not in ("hash", "hash.loss", "hash.bihalf")
+        }
+        made = {"data": content["data"], "version": about["fashion-lsh"]}
+        made |= {name: value for name, value in NEUTRAL_CROP.items() if name not in flat}
+        queries = unpacked(content["queries"]) if "queries" in content else None
+        return Job(flat | made, dict(content["metrics"]), queries, about)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): remove it, and make its run again") from error
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,37 @@
+"""The page of an experiment, README.md, as one file that a browser shows and that needs nothing else."""
+
+import re
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from fashion_lsh.files import written
+from fashion_lsh.report.page import TYPES, data_uri, filled
+
+REMARK = re.compile(r"^<!--.*?-->\n?", re.MULTILINE)
+TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
+PICTURE = re.compile(r'(<img src=")([^":]+)(")')
+
+
+def write_html(page: Path) -> Path:
+    """Write `index.html` beside a README.md, with the pictures beside it inside.
+
+    Returns:
+        The file.
+    """
+    text = REMARK.sub("", page.read_text())
+    title = TITLE.search(text)
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+    body = PICTURE.sub(lambda found: found[1] + _within(page.parent / found[2], found[2]) + found[3], body)
+    out = page.with_name("index.html")
+    with written(out) as draft:
+        draft.write_text(filled("experiment.html.j2", title=title[1] if title else page.parent.name, body=body))
+    return out
+
+
+def _within(picture: Path, address: str) -> str:
+    """The picture as an address that holds it; what is no picture of a known kind beside the page keeps its own."""
+    if picture.suffix[1:] not in TYPES or not picture.is_file():
+        return address
+    return data_uri(picture.name, picture.read_bytes())

@@ -1,0 +1,33 @@
+"""An experiment's README.md as a page for a browser."""
+
+from pathlib import Path
+
+from fashion_lsh.report.html import write_html
+
+TEXT = """# A <b>title</b> & more
+
+**Question.** Which? [Here](../other/README.md).
+
+<!-- columns: top-1 -->
+
+| hash | top-1 |
+|:-----|:------|
+| csq  | **0.5** |
+
+![bars](results.svg) ![gone](gone.svg) ![far](https://example.org/a.png)
+"""
+
+
+def test_a_page_holds_its_pictures_and_no_remarks(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(TEXT)
+    (tmp_path / "results.svg").write_text("<svg/>")
+    page = write_html(tmp_path / "README.md")
+    assert page == tmp_path / "index.html"
+    text = page.read_text()
+    assert "<title>A &lt;b&gt;title&lt;/b&gt; &amp; more</title>" in text
+    assert "<b>" not in text
+    assert "<td><strong>0.5</strong></td>" in text.replace(' style="text-align:left"', "")
+    assert "columns:" not in text
+    assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in text
+    assert 'src="gone.svg"' in text
+    assert 'src="https://example.org/a.png"' in text
