@@ -48,9 +48,9 @@ def _axis(means: Sequence[Row], settings: Sequence[str]) -> str:
 
 
 def _telling(means: Sequence[Row], settings: Sequence[str]) -> list[str]:
-    """As few of the settings as tell the rows apart, the first before the last."""
+    """The first of the settings, and as few of the others as tell the rows apart."""
     kept = [name for name in settings if name != "seeds"]
-    for name in reversed(kept.copy()):
+    for name in reversed(kept[1:]):
         fewer = [other for other in kept if other != name]
         if len({_label(row, fewer) for row in means}) == len({_label(row, kept) for row in means}):
             kept = fewer
