@@ -41,7 +41,7 @@ def runs(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_is_one_whole_folder(runs: Path) -> None:
     run = runs / "latest"
     names = "config.yaml environment.json split.parquet skipped.csv stages.json classifier.ckpt hasher.ckpt index"
-    names += " queries.parquet codes.npz scores.npz metrics.json sheet.png train.log logs report"
+    names += " queries.parquet codes.npz scores.npz metrics.json job.json sheet.png train.log logs report"
     assert {path.name for path in run.iterdir()} == set(names.split())
     metrics = json.loads((run / "metrics.json").read_text())
     assert all(isinstance(value, int | float) for value in metrics.values())
