@@ -1,6 +1,7 @@
 """What was found, as pages: python -m fashion_lsh.report runs/latest, runs/backbones or experiments/backbones.
 
-Of a run its report; of a folder of runs, or an experiment with jobs/*.json, one page that compares them.
+Of a run its report; of a folder of runs, or an experiment with jobs/*.json, one page that compares them; of the folder
+of all experiments (one with verdict.md.j2) a page that tells which claims hold.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from fashion_lsh.report.experiment import gather
 from fashion_lsh.report.gathered import are_jobs
 from fashion_lsh.report.html import write_html
 from fashion_lsh.report.page import write_report
+from fashion_lsh.report.verdict import TEMPLATE, write_verdict
 from fashion_lsh.run import Run
 
 
@@ -27,12 +29,17 @@ def main(words: Sequence[str] | None = None) -> int:
     failed = False
     for folder in asked.folders:
         try:
-            page = write_html(gather(folder, asked.base)) if are_jobs(folder) else write_report(Run(folder))
-            sys.stdout.write(f"{page}\n")
+            sys.stdout.write(f"{_page(folder, asked.base)}\n")
         except (OSError, ValueError) as error:
             sys.stderr.write(f"fashion_lsh.report: {error}\n")
             failed = True
     return int(failed)
+
+
+def _page(folder: Path, base: str) -> Path:
+    if (folder / TEMPLATE).exists():
+        return write_html(write_verdict(folder))
+    return write_html(gather(folder, base)) if are_jobs(folder) else write_report(Run(folder))
 
 
 if __name__ == "__main__":

@@ -65,6 +65,21 @@ def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], me
     return f"{told}\n\n{tabulate(columns, 'keys', 'pipe', disable_numparse=True)}\n\n{HOW_MADE}"
 
 
+def difference_between(base: str, arm: str, rows: Sequence[Row], jobs: Mapping[str, Job], measure: str) -> Difference:
+    """Of one of MEASURES, between two rows that are named by their settings, `name=value`.
+
+    Raises:
+        ValueError: one is no one row, they are of different data or queries, or scores of queries are not known.
+    """
+    arms = arms_of(rows)
+    settings = [name for name in settings_of([averaged(arm) for arm in arms]) if name != "seeds"]
+    first, second = (_named(each, arms, settings, jobs) for each in (base, arm))
+    found = _difference(MEASURES[measure], list(_pairs(first, second, jobs).values()))
+    if found is None:
+        raise ValueError(f"{measure} of each query is not known of {base} and {arm}: name another measure")
+    return found
+
+
 def best_arms(arms: Sequence[Arm], jobs: Mapping[str, Job], measure: str) -> Arm | None:
     """The arm with the highest mean of a measure, if its difference from each other arm, paired by seed and query, has
     an interval above 0; None where there is none, or jobs are of different data, or scores of queries are not known."""

@@ -1,0 +1,122 @@
+"""All experiments on one page: each claim, whether it holds here, by which figure.
+
+The words are a template's, `verdict.md.j2` beside the experiments; every figure in it is looked up in their files.
+"""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple
+
+from jinja2 import Environment, StrictUndefined, TemplateError
+
+from fashion_lsh.files import written
+from fashion_lsh.report.gathered import jobs_of
+from fashion_lsh.report.paired import difference_between
+from fashion_lsh.report.rows import rows_of
+
+TEMPLATE = "verdict.md.j2"
+
+
+class Figure(NamedTuple):
+    """A number, and the ends between which it surely lies."""
+
+    value: float
+    low: float
+    high: float
+
+    def told(self, form: str) -> str:
+        """The number: `+.3f`, `.1%`."""
+        return f"{self.value:{form}}"
+
+    def interval(self, form: str) -> str:
+        """The ends."""
+        return f"[{self.low:{form}}, {self.high:{form}}]"
+
+    def shown(self, above: float = 0.0) -> str:
+        """Whether it is surely above a number, surely not, or neither."""
+        return "holds" if self.low > above else "does not hold" if self.high < above else "not shown"
+
+
+class Experiments:
+    """The files of the experiments below a folder, for a template.
+
+    A row is named by its settings as text, `{"hash": "csq"}`; what is no one row is refused with ValueError.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def measured(self, name: str) -> bool:
+        """Whether an experiment has results."""
+        return (self.folder / name / "results.csv").exists()
+
+    def figure(self, name: str, column: str, where: Mapping[str, str]) -> Figure:
+        """A number of the one row of results.csv that has `<column> low` and `<column> high` beside it."""
+        rows = self._rows(name, where)
+        if len(rows) != 1:
+            raise ValueError(f"{name}: {len(rows)} rows of results.csv are {dict(where)}: name what tells one apart")
+        return Figure(*(_number(name, rows[0], f"{column}{end}") for end in ("", " low", " high")))
+
+    def apart(self, name: str, measure: str, arm: str, base: str) -> Figure:
+        """Arm minus base, paired by seed and query; rows are named as in `<!-- base: hash=none -->`."""
+        jobs = jobs_of(self.folder / name)[0]
+        found = difference_between(base, arm, rows_of(jobs), jobs, measure)
+        return Figure(found.mean, found.low, found.high)
+
+    def unpaired(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Figure:
+        """Arm minus base of one seed, between the farthest ends of their own intervals: wider than a paired one."""
+        first, second = (self.figure(name, column, where) for where in (arm, base))
+        return Figure(first.value - second.value, first.low - second.high, first.high - second.low)
+
+    def by_seed(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Figure:
+        """Arm minus base: the mean over seeds, the least and the largest."""
+        found = [
+            {_number(name, row, "seed"): _number(name, row, column) for row in self._rows(name, where)}
+            for where in (arm, base)
+        ]
+        apart = [found[0][seed] - found[1][seed] for seed in found[0].keys() & found[1].keys()]
+        if not apart:
+            raise ValueError(f"{name}: {dict(arm)} and {dict(base)} have no seed in common")
+        return Figure(mean(apart), min(apart), max(apart))
+
+    def over(self, name: str, column: str, where: Mapping[str, str]) -> Figure:
+        """Mean of all rows that are so, the least and the largest."""
+        found = [_number(name, row, column) for row in self._rows(name, where)]
+        return Figure(mean(found), min(found), max(found))
+
+    def _rows(self, name: str, where: Mapping[str, str]) -> list[dict[str, str]]:
+        if not self.measured(name):
+            raise ValueError(f"{name}: no results.csv: run its commands first")
+        with (self.folder / name / "results.csv").open(newline="") as file:
+            found = [row for row in csv.DictReader(file) if all(row.get(key) == value for key, value in where.items())]
+        if not found:
+            raise ValueError(f"{name}: no row of results.csv is {dict(where)}")
+        return found
+
+
+def _number(name: str, row: Mapping[str, str], column: str) -> float:
+    if not row.get(column):
+        raise ValueError(f"{name}: results.csv has no {column!r} of {dict(row)}")
+    return float(row[column])
+
+
+def write_verdict(folder: Path) -> Path:
+    """Write `README.md` of a folder of experiments from its template.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: a figure that the template asks for is no one number.
+    """
+    world = Environment(undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)
+    try:
+        text = world.from_string((folder / TEMPLATE).read_text()).render(of=Experiments(folder))
+    except TemplateError as error:
+        raise ValueError(f"{folder / TEMPLATE}: {error}") from error
+    page = folder / "README.md"
+    with written(page) as draft:
+        draft.write_text(text)
+    return page
