@@ -10,6 +10,7 @@ from fashion_lsh.report.page import TYPES, data_uri, filled
 
 REMARK = re.compile(r"^<!--.*?-->\n?", re.MULTILINE)
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
+SENTENCE = re.compile(r"<td(?=[^>]*>[^<]{32,}<)")  # a cell that may break; numbers stay on a line
 PICTURE = re.compile(r'(<img src=")([^":]+)(")')
 
 
@@ -23,6 +24,7 @@ def write_html(page: Path) -> Path:
     title = TITLE.search(text)
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+    body = SENTENCE.sub('<td class="sentence"', body)
     body = PICTURE.sub(lambda found: found[1] + _within(page.parent / found[2], found[2]) + found[3], body)
     out = page.with_name("index.html")
     with written(out) as draft:

@@ -31,3 +31,11 @@ def test_a_page_holds_its_pictures_and_no_remarks(tmp_path: Path) -> None:
     assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in text
     assert 'src="gone.svg"' in text
     assert 'src="https://example.org/a.png"' in text
+
+
+def test_sentences_in_a_table_may_break_and_numbers_may_not(tmp_path: Path) -> None:
+    table = "# Claims\n\n| claim | top-1 |\n|:--|:--|\n| A picture that is cut is named better | 0.5 ± 0.1 |\n"
+    (tmp_path / "README.md").write_text(table)
+    text = write_html(tmp_path / "README.md").read_text().replace(' style="text-align:left"', "")
+    assert '<td class="sentence">A picture that is cut' in text
+    assert "<td>0.5 ± 0.1</td>" in text
