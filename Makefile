@@ -1,9 +1,10 @@
-# make demo | demo-detect | test | lint | bench | lock | clean       Each sets itself up: .venv, from requirements.lock, once.
+# make demo | demo-detect | experiments | experiments-smoke | test | lint | bench | lock | clean
+# Each sets itself up: .venv, from requirements.lock, once.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo demo-detect test lint bench lock clean
+.PHONY: demo demo-detect experiments experiments-smoke test lint bench lock clean
 
 BIN := .venv/bin
 UV := $(shell uv --version > /dev/null 2>&1 && command -v uv || echo .venv/tools/bin/uv)
@@ -16,6 +17,14 @@ demo: .venv/.stamp
 demo-detect: .venv/.stamp
 	@echo "demo-detect: the same, with a detector that finds the garments first"
 	@$(BIN)/python train.py experiment=demo_detect $(ARGS)
+
+experiments: .venv/.stamp
+	@echo "experiments: what is missing of experiments/ (hours; stop it at any time, the same command goes on)"
+	@$(BIN)/python reproduce.py $(ARGS)
+
+experiments-smoke: .venv/.stamp
+	@echo "experiments-smoke: one job of each of their commands, on few pictures"
+	@$(BIN)/python reproduce.py --smoke $(ARGS)
 
 test: .venv/.stamp
 	@echo "test: pytest, two processes"

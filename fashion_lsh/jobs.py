@@ -2,14 +2,18 @@
 
 import json
 import logging
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from fashion_lsh import __version__
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.evaluation.queries import packed, with_queries
 from fashion_lsh.files import written
-from fashion_lsh.keys import portable
+from fashion_lsh.keys import comparable, portable
 from fashion_lsh.run import Run
 
 log = logging.getLogger(__name__)
@@ -55,6 +59,17 @@ def job_text(run: Run) -> str:
         with written(kept) as draft:
             draft.write_text(with_queries(made | {"metrics": run.metrics}, _packed(run.path / "scores.npz", split)))
     return kept.read_text()
+
+
+def is_kept(settings: Mapping[str, Any], folder: Path) -> bool:
+    """Whether a folder of job files holds the scores of these settings, made by this version, on whatever data."""
+    return comparable(settings) in (job for job in _settings_kept(folder, __version__))
+
+
+@cache
+def _settings_kept(folder: Path, version: str) -> list[dict[str, Any]]:
+    jobs = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    return [comparable(job["settings"]) for job in jobs if job["environment"]["fashion-lsh"] == version]
 
 
 def _kept(run: Run) -> Path | None:

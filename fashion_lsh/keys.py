@@ -33,6 +33,11 @@ def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide a result: equal where the same result is meant."""
+    return _told(portable(settings))
+
+
 def run_key(settings: Mapping[str, Any], data: str) -> str:
     """8 hex digits of the settings that matter, the data's checksum and the package's version."""
     return _digest(portable(settings), data)
