@@ -20,7 +20,7 @@ from fashion_lsh.evaluation.protocol import Pictures, encode_part, end_to_end, e
 from fashion_lsh.evaluation.rows import reference_metrics
 from fashion_lsh.files import check_room
 from fashion_lsh.jobs import scores_of
-from fashion_lsh.report.dashboard import publish, tracked
+from fashion_lsh.report.board import publish, tracked
 from fashion_lsh.report.detection import pictured, scenes_of
 from fashion_lsh.report.page import finish
 from fashion_lsh.report.sheets import query_sheet

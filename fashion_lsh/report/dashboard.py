@@ -1,220 +1,134 @@
-"""What a wandb dashboard shows of a run."""
+"""A wandb workspace in which a project's runs read well: python -m fashion_lsh.report.dashboard PROJECT."""
 
-import hashlib
-import logging
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+import argparse
+import sys
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import wandb
+import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
 
-from fashion_lsh.evaluation.protocol import Pictures
-from fashion_lsh.report.tiles import Tile, drawn
-
-log = logging.getLogger(__name__)
-
-Handle = Any  # wandb.Run; its own types are loose
-TIMEOUT_S = 30.0  # for wandb to answer
-UNSEEN = "nothing found"  # the category of a query in which the detector saw nothing
-BEST = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # kept in the summary, not the last
+NAME = "fashion-lsh"
+WIDTH = 24  # columns of a section; three panels side by side
+TOP1, MAP, RECALL, ITEMS = "query/accuracy", "query/category/map@100", "query/item/recall@10", "query/item/map@100"
+CONFUSION = "query/confusion_matrix"
+MATRIX = {name: name for name in ("Actual", "Predicted", "nPredictions")}  # columns of wandb's own chart
+CODES = "rows/code/{}/map@100"
 
 
-class Board:
-    """A wandb run, in which each stage counts its steps by itself.
+def workspace(entity: str, project: str) -> ws.Workspace:
+    """The workspace: a section for what each experiment asks, of the names under which runs are logged.
 
-    Lightning's logger writes every row under one `trainer/global_step`, and that begins anew with the second stage.
+    Bars are means over the runs that share a setting, with their deviation; runs without a panel's names are left out
+    of it. It serialises without an account.
     """
-
-    def __init__(self, run: Handle) -> None:
-        self.run = run
-        self.config: dict[str, Any] = {}  # Lightning puts each stage's arguments here, not over the run's settings
-        self._stages: set[str] = set()
-
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Log a row of Lightning's: all of one stage, its metrics, `epoch` and `trainer/global_step`."""
-        stage = next(name.partition("/")[0] for name in row if name not in ("epoch", "trainer/global_step"))
-        if stage not in self._stages:
-            self._define(stage)
-        named = {"epoch": f"{stage}/epoch", "trainer/global_step": f"{stage}/step"}
-        self.run.log({named.get(name, name): value for name, value in row.items()})
-
-    def _define(self, stage: str) -> None:
-        """Draw what a stage measures against its own steps, and keep the best of it."""
-        self._stages.add(stage)
-        step = f"{stage}/step"
-        for name in (step, f"{stage}/epoch"):
-            self.run.define_metric(name, hidden=True)
-        self.run.define_metric(f"{stage}/*", step_metric=step)
-        for name, which in BEST.items():
-            self.run.define_metric(f"{stage}/{name}", step_metric=step, summary=which)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.run, name)
+    return ws.Workspace(entity=entity, project=project, name=NAME, auto_generate_panels=False, sections=_sections())
 
 
-def _id(name: str, folder: Path) -> str:
-    """The same for the same command: the settings' 8 hex, and 4 of the name, which is none of them."""
-    return f"{folder.name}-{hashlib.sha256(name.encode()).hexdigest()[:4]}"
+def _sections() -> list[ws.Section]:
+    shown = {
+        "Overview": [
+            *[_bars(title, name, "Group") for title, name in (("top-1", TOP1), ("category mAP@100", MAP))],
+            _bars("item recall@10", RECALL, "Group"),
+            _media("queries, their crops and what was found", "query/sheet"),
+            wr.WeavePanelSummaryTable(table_name="query/retrieved"),
+            wr.CustomChart(query={"summaryTable": {"tableKey": f"{CONFUSION}_table"}}, chart_fields=MATRIX,
+                           chart_name="wandb/confusion_matrix/v1"),
+            wr.RunComparer(diff_only="split"),
+        ],
+        "Backbones": [
+            *[_bars(title, name, wr.Config("backbone.name")) for title, name in (
+                ("top-1", TOP1), ("macro F1", "query/macro_f1"),
+                ("category mAP@100, float", "rows/float/category/map@100"))],
+            _lines("loss of the classifier", "classifier", "train/loss", wr.Config("backbone.name")),
+            _lines("accuracy on val", "classifier", "val/accuracy", wr.Config("backbone.name")),
+            _points("top-1 and FLOPs of a picture", "model/flops", TOP1, log_x=True),
+            _points("top-1 and milliseconds a picture", "speed/network_ms", TOP1, log_x=True),
+        ],
+        "Detector": [
+            _bars("AP50 of boxes", "detector/query/box_ap50", wr.Config("detector.level")),
+            _bars("queries without a box", "crop/query/missed", wr.Config("detector.level")),
+            _bars("top-1 by crop", TOP1, wr.Config("crop.mode")),
+            *[_lines(f"loss: {part}", "detector", f"train/{part}") for part in (
+                "loss", "loss_classifier", "loss_box_reg", "loss_objectness")],
+            _media("true and found boxes", "detector/boxes"),
+        ],
+        "Hash layer": [
+            *[_bars(title, name, wr.Config("hash.loss")) for title, name in (
+                ("top-1", TOP1), ("item recall@10", RECALL), ("item mAP@100, codes alone", CODES.format("item")),
+                ("entropy of a bit", "codes/entropy"), ("correlation of bits", "codes/correlation"),
+                ("quantisation error", "codes/quantisation_error"))],
+            _lines("loss of the hash layer", "hasher", "train/loss", wr.Config("hash.loss")),
+            _lines("accuracy on val", "hasher", "val/accuracy", wr.Config("hash.loss")),
+        ],
+        "Bits": [
+            *[_bars(title, name, wr.Config("hash.bits")) for title, name in (
+                ("category mAP@100, codes alone", CODES.format("category")),
+                ("item mAP@100, codes alone", CODES.format("item")),
+                ("distinct codes, share", "codes/distinct_share"))],
+        ],
+        "Distances": [
+            *[_bars(title, name, wr.Config("search.distance")) for title, name in (
+                ("category mAP@100", MAP), ("item mAP@100", ITEMS), ("milliseconds a search", "speed/search_ms"))],
+        ],
+        "Speed-up": [
+            *[_bars(title, name, wr.Config("search.probes")) for title, name in (
+                ("milliseconds a search", "speed/search_ms"), ("its 95th percentile", "speed/search_ms_p95"),
+                ("milliseconds from picture to hits", "speed/end_to_end_ms"), ("item recall@10", RECALL))],
+            _points("item recall@10 and milliseconds a search", "speed/search_ms", RECALL),
+        ],
+    }  # fmt: skip
+    return [_section(name, panels) for name, panels in shown.items()]
 
 
-@contextmanager
-def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Any]:
-    """A Board for the block, its run ended with it, as failed if it raises; None where the settings name no project.
+def _section(name: str, panels: list[Any]) -> ws.Section:
+    """Panels in rows of three, each as wide and as high as the others."""
+    wide, high = WIDTH // 3, 6
+    for number, panel in enumerate(panels):
+        panel.layout = wr.Layout(x=number % 3 * wide, y=number // 3 * high, w=wide, h=high)
+    return ws.Section(name=name, panels=panels, is_open=name == "Overview")
 
-    Online if logged in, else offline; WANDB_MODE decides where it is set. All it writes lies in `<folder>/wandb`.
-    """
-    settings = config["logger"]
-    if settings["project"] is None:
-        yield None
-        return
-    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
-    with _staged_in(folder / "wandb" / "data"):
-        run = _begun(
-            mode,
-            project=settings["project"],
-            dir=folder,
-            id=None
-            if config["fresh"]
-            else _id(config["name"], folder),  # a run that goes on is the same one there, too
-            resume=None if config["fresh"] else "allow",
-            name=f"{config['name']}-{folder.name}",
-            group=str(config["name"]),
-            tags=[*settings["tags"], config["backbone"]["name"], config["data"]["source"]],
-            config=dict(config),
-            settings=wandb.Settings(silent=True, init_timeout=TIMEOUT_S),
+
+def _bars(title: str, name: str, group: str | wr.Config) -> wr.BarPlot:
+    return wr.BarPlot(
+        title=title, metrics=[name], groupby=group, groupby_aggfunc="mean", groupby_rangefunc="stddev", orientation="v"
+    )
+
+
+def _lines(title: str, stage: str, name: str, group: wr.Config | None = None) -> wr.LinePlot:
+    """Against the stage's own steps."""
+    return wr.LinePlot(title=title, x=f"{stage}/step", y=[f"{stage}/{name}"], groupby=group, title_x="step")
+
+
+def _points(title: str, x: str, y: str, log_x: bool = False) -> wr.ScatterPlot:
+    return wr.ScatterPlot(title=title, x=wr.SummaryMetric(x), y=wr.SummaryMetric(y), log_x=log_x)
+
+
+def _media(title: str, *names: str) -> wr.MediaBrowser:
+    return wr.MediaBrowser(title=title, media_keys=list(names))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0: saved; 1: nobody is logged in, or wandb refuses."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "project", metavar="[ENTITY/]PROJECT", help="as logger.project of the runs; of your default entity"
+    )
+    asked = parser.parse_args(arguments).project
+    if not wandb.login(prompt=False, verify=False):
+        sys.stderr.write(
+            f"dashboard: not logged in, so nothing was saved to {asked}: type wandb login, then this again\n"
         )
-        try:
-            yield Board(run)
-        except BaseException:
-            wandb.finish(exit_code=1)
-            raise
-        wandb.finish()
-
-
-def _begun(mode: str, **options: Any) -> Handle:
-    """A wandb run; offline where wandb is not reached."""
+        return 1
+    entity, _, project = asked.rpartition("/")
     try:
-        return wandb.init(mode=mode, **options)  # type: ignore[arg-type]
-    except wandb.errors.CommError as error:
-        reason = str(error).partition("\n")[0]
-        log.warning("wandb is not reached (%s): the run is tracked offline, `wandb sync` sends it later", reason)
-        wandb.teardown()  # its process holds the run's id still
-        return wandb.init(mode="offline", **options)
+        workspace(entity or str(wandb.Api().default_entity), project).save()
+    except (ValueError, wandb.errors.Error) as error:
+        sys.stderr.write(f"dashboard: {asked} was not saved: {error}\n")
+        return 1
+    return 0
 
 
-def publish(
-    board: Board | None,
-    metrics: Mapping[str, float],
-    query: Pictures,
-    categories: Sequence[str],
-    sheet: Sequence[Sequence[Tile]],
-    scenes: Sequence[Tile] = (),
-) -> None:
-    """Put the end of a run on its dashboard: scores, confusion matrix, PR curves, retrieved pictures, found boxes.
-
-    Args:
-        board: what `tracked` gave; None: nothing is done.
-        metrics: flat means, into the summary.
-        query: the queries, encoded.
-        categories: names, in the order of the masses.
-        sheet: rows of tiles: a query, its crop, and what was found; shown as a table, and as one picture.
-        scenes: pictures with their true boxes, and those that the detector found.
-    """
-    if board is None:
-        return
-    board.run.summary.update(dict(metrics))
-    columns = ["query", "its crop", *(f"hit {place}" for place in range(1, max(map(len, sheet)) - 1))]
-    board.run.log(
-        {
-            **_named(query, categories),
-            "query/retrieved": _picture_table(sheet, columns),
-            "query/sheet": wandb.Image(drawn(sheet, columns)),
-            **({"detector/boxes": [_picture(tile) for tile in scenes]} if scenes else {}),
-        }
-    )
-
-
-def _named(query: Pictures, categories: Sequence[str]) -> dict[str, Any]:
-    """Which categories are taken for which, of the queries whose category was learnt; nothing where there is none."""
-    labels = query.catalogue.labels(categories)
-    encoded, labels = query.encoded.taken(labels >= 0), labels[labels >= 0]
-    if not len(labels):
-        return {}
-    predicted = np.where(encoded.predicted < 0, len(categories), encoded.predicted)
-    matrix = wandb.plot.confusion_matrix(
-        y_true=labels.tolist(), preds=predicted.tolist(), class_names=[*categories, UNSEEN], title="Categories"
-    )
-    return {"query/confusion_matrix": matrix, "query/pr_curve": _pr_curve(encoded.masses, labels, categories)}
-
-
-@contextmanager
-def _staged_in(folder: Path) -> Iterator[None]:
-    """Have wandb keep the pictures of its tables in `folder`, unless the user chose another one.
-
-    Without it they lie in the user's data folder, and a run that is copied lacks them; wandb's settings know no such
-    folder, only its environment does.
-    """
-    if "WANDB_DATA_DIR" in os.environ:
-        yield
-        return
-    os.environ["WANDB_DATA_DIR"] = str(folder.absolute())
-    try:
-        yield
-    finally:
-        del os.environ["WANDB_DATA_DIR"]
-
-
-def _picture_table(sheet: Sequence[Sequence[Tile]], columns: Sequence[str]) -> wandb.Table:
-    """One row a query; a row with fewer hits than others ends in None."""
-    table = wandb.Table(columns=list(columns))
-    for row in sheet:
-        pictures = [_picture(tile) for tile in row]
-        table.add_data(*pictures, *[None] * (len(columns) - len(pictures)))
-    return table
-
-
-def _picture(tile: Tile) -> wandb.Image:
-    """A tile's picture with its boxes; of a crop what it is cut from."""
-    picture, box = tile.whole or (tile.picture, tile.box)
-    groups = {"garment": _boxes(box, tile.caption), "found": _boxes(tile.found, "")}
-    known = {name: each for name, each in groups.items() if each}
-    return wandb.Image(picture, caption=_caption(tile), boxes=known or None)
-
-
-def _caption(tile: Tile) -> str:
-    return f"{tile.caption} {tile.mark}".strip()
-
-
-def _boxes(boxes: np.ndarray | None, caption: str) -> dict[str, Any] | None:
-    """Boxes, (4,) or (n, 4), as wandb draws them over a picture."""
-    all_of_them = np.empty((0, 4)) if boxes is None else boxes.reshape(-1, 4)
-    names = ("minX", "minY", "maxX", "maxY")
-    data = [
-        {
-            "position": dict(zip(names, box.tolist(), strict=True)),
-            "domain": "pixel",
-            "class_id": 0,
-            "box_caption": caption,
-        }
-        for box in all_of_them
-        if not np.isnan(box).any()
-    ]
-    return {"box_data": data, "class_labels": {0: "garment"}} if data else None
-
-
-def _pr_curve(masses: np.ndarray, labels: np.ndarray, categories: Sequence[str]) -> Any:
-    """Precision against recall of each category's mass, at 101 recalls."""
-    grid = np.linspace(0, 1, 101)
-    curves = []
-    for number in range(len(categories)):
-        right = (labels == number)[np.argsort(-masses[:, number], kind="stable")]
-        hits = np.cumsum(right)
-        recalls, precisions = hits / max(1, hits[-1]), hits / np.arange(1, len(hits) + 1)
-        best_from = np.maximum.accumulate(precisions[::-1])[::-1]
-        curves.append(best_from[np.minimum(np.searchsorted(recalls, grid), len(hits) - 1)].tolist())
-    return wandb.plot.line_series(
-        xs=grid.tolist(), ys=curves, keys=list(categories), title="Precision and recall", xname="recall"
-    )
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,8 +18,8 @@ from wandb.proto import wandb_internal_pb2 as proto
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.evaluation.protocol import Pictures
-from fashion_lsh.report import dashboard
-from fashion_lsh.report.dashboard import publish, tracked
+from fashion_lsh.report import board
+from fashion_lsh.report.board import publish, tracked
 from fashion_lsh.report.tiles import Tile
 from fashion_lsh.retrieval.encoding import Encoded
 
@@ -329,7 +329,7 @@ def test_the_curves_are_the_best_precision_from_each_recall_on(folder: Path) -> 
 
 
 def test_a_failure_while_publishing_ends_the_run_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dashboard, "_pr_curve", lambda *_: 1 / 0)
+    monkeypatch.setattr(board, "_pr_curve", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         published(folder)
     assert wandb.run is None
