@@ -19,8 +19,8 @@ def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_there_is_one() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["01_walkthrough.ipynb"]
+def test_there_are_two() -> None:
+    assert [path.name for path in NOTEBOOKS] == ["01_walkthrough.ipynb", "02_results.ipynb"]
 
 
 def test_it_is_kept_without_outputs(notebook: nbformat.NotebookNode) -> None:
@@ -48,5 +48,6 @@ def test_it_runs(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
     """In three minutes at most, in an empty folder, which it leaves empty."""
     NotebookClient(notebook, timeout=170, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [output for cell in code(notebook) for output in cell.outputs]
-    assert sum("image/png" in output.get("data", {}) for output in shown) >= 5
+    kinds = [kind for output in shown for kind in output.get("data", {})]
+    assert sum(kind in ("image/png", "image/svg+xml", "text/markdown") for kind in kinds) >= 5
     assert not list(tmp_path.iterdir())
