@@ -13,13 +13,14 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fashion_lsh.evaluation.protocol import encode_part, evaluate
+from fashion_lsh.outcome import add_search
 from fashion_lsh.report import comparison, speedup
 from fashion_lsh.report.pages import put
 from fashion_lsh.report.tables import describe
 from fashion_lsh.retrieval.searcher import Searcher
 from fashion_lsh.run import Run
 from fashion_lsh.settings import check
-from fashion_lsh.sweep import told
+from fashion_lsh.sweep import errors_in_one_line
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ PAGES = {"speedup": speedup.page, "distances": comparison.page}
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
-@told
+@errors_in_one_line
 def main(cfg: DictConfig) -> float | None:
     """The run's own settings, with what is typed in their place; the scores go beside the run's own."""
     run = Run(Path(cfg.run))
@@ -55,7 +56,7 @@ def main(cfg: DictConfig) -> float | None:
             "the gallery has changed: this search asked %d garments, the other rows %d",
             results.metrics["query/gallery_rows"], before["query/gallery_rows"],
         )  # fmt: skip
-    run.add_search(search.label, results)
+    add_search(run, search.label, results)
     log.info("%s\n\nAdded to %s", describe(before | results.metrics, settings, search.label), run.path)
     return results.metrics["query/category/map@100"]
 

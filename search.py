@@ -14,7 +14,7 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.pictures import open_picture
 from fashion_lsh.report.sheets import found_sheet
 from fashion_lsh.retrieval.search import Probes
-from fashion_lsh.retrieval.searcher import Found, Searcher
+from fashion_lsh.retrieval.searcher import Reply, Searcher
 from fashion_lsh.run import Run
 from fashion_lsh.stages.detector import Detector
 
@@ -28,7 +28,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"search.py: {error}", file=sys.stderr)
         return 2
-    answers: list[tuple[np.ndarray, np.ndarray | None, Found]] = []
+    answers: list[tuple[np.ndarray, np.ndarray | None, Reply]] = []
     answered = 0
     for path in asked.pictures:
         try:
@@ -106,7 +106,7 @@ def _searcher(run: Run, probes: Probes | None) -> Searcher:
     return Searcher(model, run.gallery(model.fingerprint()), search)
 
 
-def _answer(asked: str, found: Found, gallery: Catalogue) -> str:
+def _answer(asked: str, found: Reply, gallery: Catalogue) -> str:
     rows = [row for row in found.hits.rows[0] if row >= 0]
     hits = [
         (place, gallery.column("id")[row], gallery.column("category")[row], gallery.column("picture")[row], distance)

@@ -10,38 +10,34 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
-from fashion_lsh.catalogue.found import Found
-from fashion_lsh.catalogue.scenes import SceneData
-from fashion_lsh.evaluation.boxes import box_scores, find_ms
 from fashion_lsh.evaluation.corruptions import score_corrupted
 from fashion_lsh.evaluation.costs import costs
 from fashion_lsh.evaluation.crops import score_crops
-from fashion_lsh.evaluation.protocol import Pictures, encode_part, end_to_end, evaluate, missed_shares
+from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate
 from fashion_lsh.evaluation.rows import reference_metrics
 from fashion_lsh.files import check_room
 from fashion_lsh.jobs import scores_of
+from fashion_lsh.outcome import write_results
 from fashion_lsh.report.board import publish, tracked
-from fashion_lsh.report.detection import pictured, scenes_of
+from fashion_lsh.report.detection import detector_results
 from fashion_lsh.report.page import finish
 from fashion_lsh.report.sheets import query_sheet
 from fashion_lsh.report.tables import describe
-from fashion_lsh.report.tiles import Tile
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.searcher import Searcher
 from fashion_lsh.reuse import found, prepared
 from fashion_lsh.run import Run
 from fashion_lsh.settings import check, meant
 from fashion_lsh.stages.checkpoints import check_accelerator, least_bytes
-from fashion_lsh.stages.detector import Detector
 from fashion_lsh.stages.fitting import CsvLog, fit
-from fashion_lsh.sweep import told
+from fashion_lsh.sweep import errors_in_one_line
 
 log = logging.getLogger(__name__)
 build = partial(instantiate, _convert_="all")
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
-@told
+@errors_in_one_line
 def main(cfg: DictConfig) -> float:
     """One run: what is finished is read, what is not goes on."""
     settings = meant(cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)))
@@ -75,28 +71,18 @@ def main(cfg: DictConfig) -> float:
             searcher = Searcher(model, filed, search)
             results = evaluate(searcher, query, gallery.lost)
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
-            boxes, seen = judged(detector, scenes, query, data.found) if detector else ({}, [])
+            boxes, seen = detector_results(detector, scenes, query, data.found) if detector else ({}, [])
             looks = detector if data.crop == "detected" else None
             references, kept = reference_metrics(query, gallery, model.bits)
             further = references | end_to_end(searcher, data, looks) | facts | boxes
             further |= score_crops(model, data, search, settings["crop"]["tested"]) | costs(model)
             further |= score_corrupted(searcher, data, settings["crop"]["corrupted"])
-            run.write_results(query, results, further, kept)
+            write_results(run, query, results, further, kept)
             scores = run.metrics
             publish(board, scores, query, data.categories, sheet, seen)
     finish(run)
     log.info("\n%s\n\n%s", describe(scores, settings, search.label), run.closing)
     return scores["query/category/map@100"]
-
-
-def judged(detector: Detector, scenes: SceneData, query: Pictures, boxes: Found) -> tuple[dict[str, float], list[Tile]]:
-    """What the detector costs and finds in the query pictures, and some of these with true and found boxes."""
-    data = scenes.data
-    metrics = missed_shares(data) | find_ms(detector, data.source, list(query.catalogue.column("picture")))
-    asked = scenes_of(data.catalogue, boxes, scenes.level)
-    if asked:
-        metrics |= box_scores(boxes, scenes, "query")
-    return metrics, pictured(asked, data.source, data.choice.score)
 
 
 if __name__ == "__main__":

@@ -7,31 +7,29 @@ A manifest is a CSV or Parquet file with a column of paths beside it, and may ha
 """
 
 import argparse
-import io
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image
 from tabulate import tabulate
 
+from benchmarks.edits import COPIES
 from fashion_lsh.catalogue.columns import read_table
 from fashion_lsh.catalogue.duplicates import ALIKE, DISTANCE, fingerprint, grouped, likeness, pairs, thumbnail
 from fashion_lsh.catalogue.pictures import open_picture
 from fashion_lsh.files import written
-from fashion_lsh.report.sheets import Tile, drawn
+from fashion_lsh.report.tiles import Tile, drawn
 
 OUT = Path("runs/bench/duplicates")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 DISTANCES = (12, 16, 20, 24, 28, 32, 40)
 SHOWN = 24  # pairs on the sheet of those that no label knows
 ROWS, PLANTED = 500_000, 5_000  # of --scale
-
-Edit = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
 class Listed(NamedTuple):
@@ -122,50 +120,6 @@ def planted(pictures: Listed, count: int, seed: int) -> Prints:
     codes, thumbnails, origin, kinds = zip(*made, strict=True)
     print(f"{len(codes):,} pictures, {len(copied):,} of them copied; {1000 * took / len(codes):.2f} ms a fingerprint")
     return Prints(np.stack(codes), np.stack(thumbnails), np.array(origin), np.array(kinds))
-
-
-def resized(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    """To 60 %."""
-    return image.resize((max(1, round(0.6 * image.width)), max(1, round(0.6 * image.height))))
-
-
-def recompressed(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    """As JPEG of quality 40."""
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=40)
-    return Image.open(file).convert("RGB")
-
-
-def mirrored(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    """Left to right."""
-    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-
-
-def cropped(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    """By 5 % on each side."""
-    across, down = round(0.05 * image.width), round(0.05 * image.height)
-    return image.crop((across, down, image.width - across, image.height - down))
-
-
-def recoloured(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Brightness and contrast by up to 15 %, hue by up to 11 degrees."""
-    image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.85, 1.15))
-    image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.85, 1.15))
-    hue, *others = image.convert("HSV").split()
-    turned = np.asarray(hue) + np.uint8(rng.integers(-8, 9) % 256)  # of 256 a circle
-    return Image.merge("HSV", (Image.fromarray(turned), *others)).convert("RGB")
-
-
-def every(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """All of these, one after the other."""
-    for edit in (resized, recompressed, mirrored, cropped, recoloured):
-        image = edit(image, rng)
-    return image
-
-
-COPIES: dict[str, Edit] = {
-    edit.__name__: edit for edit in (resized, recompressed, mirrored, cropped, recoloured, every)
-}
 
 
 def recall(prints: Prints, found: np.ndarray, kind: str) -> float:

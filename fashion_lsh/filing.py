@@ -134,7 +134,7 @@ def _absolute(catalogue: Catalogue, source: Folder, crop: str) -> Catalogue:
 
 @dataclass(frozen=True)
 class Cropper:
-    """Cuts out and encodes as a run does."""
+    """Finds and cuts out as a run does."""
 
     model: Model
     detector: Detector | None

@@ -31,8 +31,8 @@ def scores_of(run: Run) -> dict[str, float]:
 
 
 def keep_job(run: Run) -> None:
-    """Write the file of a finished run: into its folder, and where the settings name a folder for such and it is not
-    there yet."""
+    """Write JOB into the folder of a finished run and, if its settings name a folder of jobs that lacks it, a copy
+    there."""
     if not run.metrics:
         return
     text, kept = job_text(run), _kept(run)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -27,7 +27,7 @@ class Rate(ProgressColumn):
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Tell of work on `total` pictures while the block runs; it is given what to call with each further count done."""
+    """Show how far work on `total` pictures is; yields a function to be called with how many were just done."""
     shown = get_console().is_terminal
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
     began = told = time.perf_counter()
@@ -48,6 +48,11 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     seconds = time.perf_counter() - began
     if seconds > SHORT:
         log.info("%s: %d pictures in %.1f s, %.0f a second", what, done, seconds, done / seconds)
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """The items, at most `size` at a time."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def counted(parts: Iterable[T], what: str, total: int, size: Callable[[T], int]) -> Iterator[T]:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from fashion_lsh.catalogue.catalogue import Catalogue
@@ -19,10 +17,6 @@ from fashion_lsh.catalogue.found import Choice, Found
 from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.boxes import find_all
-from fashion_lsh.evaluation.protocol import Pictures, Results
-from fashion_lsh.evaluation.queries import own_scores
-from fashion_lsh.evaluation.results import write_queries
-from fashion_lsh.evaluation.scores import Scores
 from fashion_lsh.files import alone, check_writable, point, written
 from fashion_lsh.keys import run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
@@ -34,10 +28,7 @@ from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.detector import Detector
 from fashion_lsh.stages.stage import Stage
 
-log = logging.getLogger(__name__)
-
 BOXES = "boxes.parquet"  # what the detector saw in all pictures
-QUERIES = "queries.parquet"  # what each query got, by each search setting
 
 
 @dataclass(frozen=True)
@@ -205,37 +196,6 @@ class Run:
         data = self.config["data"]
         return open_source(data["source"], data["root"], data["split_seed"])
 
-    def write_results(self, query: Pictures, results: Results, further: Mapping[str, float], kept: Scores) -> None:
-        """Write codes, scores, queries, and last metrics.json: its being there says that the run is finished.
-
-        `further` are metrics beside those of the results, `kept` the (Q,) scores of other rows that tables compare.
-        """
-        encoded, gallery = query.encoded, self.gallery(self.model().fingerprint())
-        arrays = {"query_ids": query.catalogue.column("id"), "gallery_ids": gallery.catalogue.column("id")}
-        if encoded.codes is not None and gallery.codes is not None:
-            arrays |= {"query_codes": encoded.codes, "gallery_codes": gallery.codes}
-        self._write_arrays("codes.npz", arrays)
-        own = {name: values for name, values in own_scores(results.queries).items() if name in results.metrics}
-        self._write_arrays("scores.npz", own | kept)
-        write_queries(self.path / QUERIES, results.queries)
-        self.write_json("metrics.json", results.metrics | dict(further))
-
-    def add_search(self, label: str, results: Results) -> None:
-        """Put another search setting beside the run's own: its means as the row `label`, its queries as rows.
-
-        Raises:
-            FileNotFoundError: the run is not finished: it has no scores of its own.
-        """
-        self.check_finished()
-        renamed = {f"rows/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
-        with alone(self.path):
-            write_queries(self.path / QUERIES, results.queries)
-            self.write_json("metrics.json", self.metrics | renamed)
-
-    def _write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        with written(self.path / name) as draft, draft.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **{key: _plain(values) for key, values in arrays.items()})
-
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one JSON file of the folder."""
         with written(self.path / name) as draft:
@@ -256,8 +216,3 @@ class Run:
     def _write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
         with written(self.path / "skipped.csv") as draft, draft.open("w", newline="") as file:
             csv.writer(file).writerows([("id", "reason"), *skipped])
-
-
-def _plain(values: np.ndarray) -> np.ndarray:
-    """Texts as fixed-width characters, so that numpy opens them without unpickling."""
-    return values.astype(str) if values.dtype == object else values

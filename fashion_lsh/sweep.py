@@ -82,7 +82,7 @@ class Summary(Callback):
             sys.exit(1)
 
 
-def told(task: Callable[[DictConfig], R]) -> Callable[[DictConfig], R]:
+def errors_in_one_line(task: Callable[[DictConfig], R]) -> Callable[[DictConfig], R]:
     """Tell in one line what a user can mend, where Hydra would print tracebacks; HYDRA_FULL_ERROR=1 shows them.
 
     In a sweep all is raised as it is: Summary lists it.

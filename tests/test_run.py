@@ -26,6 +26,7 @@ from fashion_lsh.evaluation.protocol import Results, encode_part, evaluate
 from fashion_lsh.evaluation.queries import unpacked
 from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.jobs import keep_job, scores_of
+from fashion_lsh.outcome import add_search, write_results
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
 from fashion_lsh.retrieval.searcher import Searcher
@@ -104,7 +105,7 @@ def finished(settings: dict[str, Any], data: GarmentData) -> Run:
     Gallery.filed(hasher(), gallery.encoded, gallery.catalogue).save(run.gallery_folder)
     query = encode_part(hasher(), data, "query")
     kept = {"rows/code/category/map@100": np.linspace(0, 1, len(query.catalogue), dtype=np.float32)}
-    run.write_results(query, searched(run, data, SHORTLIST), {"rows/random/category/map@100": 0.3}, kept)
+    write_results(run, query, searched(run, data, SHORTLIST), {"rows/random/category/map@100": 0.3}, kept)
     return run
 
 
@@ -395,7 +396,7 @@ def test_scores_are_written_last(settings: dict[str, Any], data: GarmentData, mo
     def full(*args: Any) -> None:
         raise OSError("no space")
 
-    monkeypatch.setattr("fashion_lsh.run.write_queries", full)
+    monkeypatch.setattr("fashion_lsh.outcome.write_queries", full)
     with pytest.raises(OSError, match="no space"):
         finished(settings, data)
     assert Run.begin(settings, data).metrics == {}
@@ -407,7 +408,7 @@ def test_a_run_without_a_hash_layer_is_answered_by_its_classifier(settings: dict
     assert isinstance(run.model(), Classifier)
     gallery, query = (encode_part(classifier(), data, part) for part in ("gallery", "query"))
     Gallery.filed(classifier(), gallery.encoded, gallery.catalogue).save(run.gallery_folder)
-    run.write_results(query, searched(run, data, Search("euclidean", 1, 200, **PLAIN)), {}, {})
+    write_results(run, query, searched(run, data, Search("euclidean", 1, 200, **PLAIN)), {}, {})
     with np.load(run.path / "codes.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {"query_ids", "gallery_ids"}
 
@@ -425,7 +426,7 @@ def test_what_an_unfinished_run_lacks_is_named_with_the_way_out(settings: dict[s
     with pytest.raises(FileNotFoundError, match=rf"no gallery in .*{way_out}"):
         run.gallery(hasher().fingerprint())
     with pytest.raises(FileNotFoundError, match=rf"has no metrics\.json: {way_out}"):
-        run.add_search("hamming_all", Results({"query/count": 1}, pa.table({"search": ["hamming_all"]}), None))  # type: ignore[arg-type]
+        add_search(run, "hamming_all", Results({"query/count": 1}, pa.table({"search": ["hamming_all"]}), None))  # type: ignore[arg-type]
     assert run.metrics == {}
     assert not (run.path / "queries.parquet").exists()
 
@@ -559,7 +560,7 @@ def test_another_search_stands_beside_the_runs_own(settings: dict[str, Any], dat
     run = finished(settings, data)
     own = run.metrics
     for _ in range(2):
-        run.add_search("hamming_all", results := searched(run, data, Search("hamming", "all", 200, **PLAIN)))
+        add_search(run, "hamming_all", results := searched(run, data, Search("hamming", "all", 200, **PLAIN)))
     added = {name: value for name, value in run.metrics.items() if name not in own}
     assert own.items() <= run.metrics.items()
     assert added["rows/hamming_all/category/map@100"] == results.metrics["query/category/map@100"]

@@ -12,7 +12,7 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.pictures import PictureError
 from fashion_lsh.catalogue.scan import Seen
 from fashion_lsh.catalogue.splits import linked
-from fashion_lsh.progress import counted
+from fashion_lsh.progress import chunks, counted
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +82,8 @@ def _alike(pairs: np.ndarray, pictures: np.ndarray, pixels: Callable[[str], np.n
             there[place] = False
 
     with ThreadPoolExecutor() as pool:
-        for start in counted(range(0, len(names), CHUNK), "comparing pictures", len(names), lambda _: CHUNK):
-            list(pool.map(look, range(start, min(start + CHUNK, len(names)))))
+        for chunk in counted(chunks(range(len(names)), CHUNK), "comparing pictures", len(names), len):
+            list(pool.map(look, chunk))
     places = places.reshape(-1, 2)
     alike = duplicates.likeness(thumbnails, places) >= duplicates.ALIKE
     return pairs[alike & there[places].all(axis=1)]

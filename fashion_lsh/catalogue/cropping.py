@@ -1,6 +1,6 @@
 """Every garment of a catalogue cut out into a picture file of its own."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +14,7 @@ from fashion_lsh.catalogue.columns import BOX
 from fashion_lsh.catalogue.crops import clamp, widen
 from fashion_lsh.catalogue.scan import Seen, state_of
 from fashion_lsh.files import written
-from fashion_lsh.progress import counted
+from fashion_lsh.progress import chunks, counted
 
 CROPS = "crops"  # the folder of crops
 MARGIN = 0.25  # share of the box kept on each side, for the margins and jitters of training
@@ -67,7 +67,7 @@ def crop_all(
 
     reasons: list[str] = []
     with ThreadPoolExecutor() as pool:
-        for chunk in counted(_chunks(len(rows)), "cutting garments", len(rows), len):
+        for chunk in counted(chunks(range(len(rows)), CHUNK), "cutting garments", len(rows), len):
             reasons += pool.map(cut, chunk)
     inner = np.array([box for _, _, box in parts], dtype=np.float32).reshape(-1, 4)
     cropped = rows.having(picture=files, **dict(zip(BOX, inner.T, strict=True)))
@@ -107,7 +107,3 @@ def _file(name: str, digest: str, box: np.ndarray) -> str:
     """A file name that any id can have, another one where its picture or box is another."""
     digest = sha256(f"{name} {digest} {box.tolist()}".encode()).hexdigest()[:16]
     return f"{CROPS}/{digest[:2]}/{digest}.jpg"
-
-
-def _chunks(count: int) -> Iterator[range]:
-    return (range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))

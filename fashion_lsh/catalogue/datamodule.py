@@ -5,13 +5,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch.utils.data import DataLoader
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import BOX
-from fashion_lsh.catalogue.dataset import Garments, collate
+from fashion_lsh.catalogue.dataset import Garments, batched, collate
 from fashion_lsh.catalogue.found import Choice, Found
 from fashion_lsh.catalogue.leaks import check_disjoint, tell_leaks, without_leaks
 from fashion_lsh.catalogue.sampler import EpochSampler
@@ -41,7 +40,7 @@ class GarmentData(pl.LightningDataModule):
         shares: share of each split, for data sets without splits of their own.
         searched: the split that is searched; `train` is the protocol of Lin et al. 2015.
         leaks: what to do where train shares a garment with the pictures that test it, in splits that came with the
-            data: `refuse`, or `drop` it from train.
+            data: `refuse`, `drop` it from train, or `tell` of it and go on.
         split_seed: what the splits (and the pictures of data sets that draw them) are drawn by.
         batch_size: pictures a batch.
         workers: processes that load pictures; 0: none.
@@ -196,7 +195,8 @@ class GarmentData(pl.LightningDataModule):
         rows = self.rows("train")
         labels, items = self.labels[rows] if self.balanced else None, self.items[rows] if pairs else None
         sampler = EpochSampler(rows, self.seed, self.epoch_pictures, labels, items)
-        return self._loader(self._crops(augment=True), sampler, drop_last=len(sampler) > self.batch_size)
+        crops, last = self._crops(augment=True), len(sampler) <= self.batch_size
+        return batched(crops, self.batch_size, sampler, self.workers, collate, drop_last=not last)
 
     def val_dataloader(self) -> DataLoader[Any]:
         return self.loader("val")
@@ -211,30 +211,11 @@ class GarmentData(pl.LightningDataModule):
         return self._plain(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)])
 
     def _plain(self, rows: np.ndarray) -> DataLoader[Any]:
-        return self._loader(self._crops(augment=False), [(int(row), 0) for row in rows])
+        keys = [(int(row), 0) for row in rows]
+        return batched(self._crops(augment=False), self.batch_size, keys, self.workers, collate)
 
     def _crops(self, augment: bool) -> Garments:
         return Garments(
             self.source, self.catalogue.column("picture"), self.labels, self.items, self.crop_boxes, self.margin,
             self.image_size, self.jitter, self.least_area, self.seed if augment else None,
         )  # fmt: skip
-
-    def _loader(
-        self, dataset: Garments, sampler: EpochSampler | list[tuple[int, int]], drop_last: bool = False
-    ) -> DataLoader[Any]:
-        return DataLoader(
-            dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            num_workers=self.workers,
-            collate_fn=collate,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=self.workers > 0 and dataset.seed is not None,
-            worker_init_fn=_one_thread,
-            drop_last=drop_last,
-        )
-
-
-def _one_thread(_worker: int) -> None:
-    """Loading processes beside a training one: a thread each, or they fight over the cores."""
-    torch.set_num_threads(1)

@@ -1,14 +1,16 @@
 """Rows of a catalogue as crops, augmented where they train."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from fashion_lsh.catalogue.crops import clamp, cut, jitter, random_part, widen
+from fashion_lsh.catalogue.sampler import EpochSampler
 from fashion_lsh.catalogue.sources import Source
 
 
@@ -81,3 +83,24 @@ def collate(samples: list[tuple[np.ndarray, int, int, int]]) -> Batch:
     crops, *numbers = zip(*samples, strict=True)
     images = torch.from_numpy(np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2)))
     return Batch(images, *(torch.tensor(each) for each in numbers))
+
+
+def batched(
+    dataset: Dataset[Any],
+    batch_size: int,
+    order: EpochSampler | list[Any],
+    workers: int,
+    collate: Callable[[list[Any]], Any],
+    drop_last: bool = False,
+) -> DataLoader[Any]:
+    """Batches of a data set, of the keys that `order` gives; the processes that load it stay where it trains."""
+    return DataLoader(
+        dataset, batch_size, sampler=order, num_workers=workers, collate_fn=collate, drop_last=drop_last,
+        pin_memory=torch.cuda.is_available(), worker_init_fn=_one_thread,
+        persistent_workers=workers > 0 and isinstance(order, EpochSampler),
+    )  # fmt: skip
+
+
+def _one_thread(_worker: int) -> None:
+    """Loading processes beside a training one: a thread each, or they fight over the cores."""
+    torch.set_num_threads(1)

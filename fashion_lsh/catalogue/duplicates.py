@@ -17,8 +17,8 @@ from PIL import Image
 
 BITS = 256
 VIEWS = 4  # rows of a fingerprint
-BORDER = 0.05  # of each side: what the inner part of a picture lacks
 GRID, EDGE = 40, 2  # pixels of the shrunk picture, and of its border
+BORDER = EDGE / GRID  # of each side: what the inner part of a picture lacks
 FREQUENCIES = 20  # a side, from which the lowest BITS are taken
 FLAT = 2.0  # grey levels 0..255, standard deviation: what varies less is noise of the camera or of JPEG
 LARGEST = 256  # places in the order of codes over which the fingerprints of one band are compared
@@ -189,7 +189,7 @@ def _looks(thumbnails: np.ndarray) -> np.ndarray:
     (P, 20, 20, 3) -> (P, 4, 243).
     """
     side = thumbnails.shape[1]
-    whole, inner = (np.float32(_cells(side, border)) for border in (0, EDGE / GRID))
+    whole, inner = (np.float32(_cells(side, border)) for border in (0, BORDER))
     parts = [np.einsum("ay,nyxc,bx->nabc", cells, thumbnails, cells, optimize=True) for cells in (whole, inner)]
     looks = np.stack([turned for part in parts for turned in (part, part[:, :, ::-1])], axis=1)
     looks = looks.reshape(len(thumbnails), 4, -1)

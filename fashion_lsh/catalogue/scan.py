@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
@@ -21,7 +21,7 @@ from fashion_lsh.catalogue.crops import clamp
 from fashion_lsh.catalogue.duplicates import fingerprint
 from fashion_lsh.catalogue.pictures import PictureError, open_picture
 from fashion_lsh.files import cache_folder, checksum, written
-from fashion_lsh.progress import counted
+from fashion_lsh.progress import chunks, counted
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def usable(catalogue: Catalogue, folder: Path) -> Usable:
 
 
 def cleaned(catalogue: Catalogue, seen: Mapping[str, Seen], copies: bool = False) -> Usable:
-    """The same, of pictures that were seen already, by name; `copies`: exact copies stay."""
+    """As `usable`, of pictures that were seen already, by name; `copies`: exact copies stay."""
     pictures, boxes, ids = catalogue.column("picture"), catalogue.boxes, catalogue.column("id")
     problems = [seen[name].problem or off(name, box, seen[name]) for name, box in zip(pictures, boxes, strict=True)]
     first: dict[str, str] = {}
@@ -106,7 +106,7 @@ def scan(folder: Path, names: Sequence[str], fingerprints: bool = False) -> dict
     saved, took = time.monotonic(), 0.0
     look_at = partial(_look_below, folder, fingerprints)
     with _workers(len(missing)) as pool:
-        for chunk in counted(_chunks(missing), "opening pictures", len(missing), len):
+        for chunk in counted(chunks(missing, CHUNK), "opening pictures", len(missing), len):
             looks = zip(chunk, pool.map(look_at, chunk, chunksize=50), strict=True)
             found = {name: seen._replace(state=states[name]) for name, seen in looks}
             known.update(found)
@@ -186,7 +186,3 @@ def _remember(kept: Path, seen: Mapping[str, Seen]) -> tuple[float, float]:
     except OSError as error:
         log.warning("all pictures will be opened again next time: %s", error)
     return time.monotonic(), time.monotonic() - began
-
-
-def _chunks(names: list[str]) -> Iterator[list[str]]:
-    return (names[start : start + CHUNK] for start in range(0, len(names), CHUNK))

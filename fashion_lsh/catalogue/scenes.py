@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.catalogue.dataset import relit
+from fashion_lsh.catalogue.dataset import batched, relit
 from fashion_lsh.catalogue.sampler import EpochSampler
 
 Level = Literal["garment", "supercategory", "category"]
@@ -32,7 +32,7 @@ class SceneData:
 
     Args:
         data: whose pictures, splits and boxes.
-        level: what its garments are called (see `kinds`).
+        level: what its garments are called (see `called`).
         image_size: longer side in pixels.
         views: the training pictures to learn from, by their `view` (street pictures show more garments); None: all.
         scales: least and greatest size of a training picture, as a share of image_size.
@@ -93,16 +93,10 @@ class SceneData:
     def train_dataloader(self) -> DataLoader[Any]:
         scenes = self.scenes("train", augment=True)
         order = EpochSampler(np.arange(len(scenes)), self.seed, self.epoch_pictures)
-        return self._loader(scenes, order)
+        return batched(scenes, self.batch_size, order, self.workers, collate)
 
     def val_dataloader(self) -> None:
         """Boxes are scored once, when the fit has ended: that takes long."""
-
-    def _loader(self, scenes: "Scenes", order: Any) -> DataLoader[Any]:
-        return DataLoader(
-            scenes, self.batch_size, sampler=order, num_workers=self.workers, collate_fn=collate,
-            persistent_workers=self.workers > 0 and scenes.augment,
-        )  # fmt: skip
 
 
 class Scenes(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):

@@ -56,8 +56,10 @@ def timed(
 ) -> Iterator[Row]:
     """A row for each distance and each of these arms, all timed in turns.
 
-    `told`: of lists that are not the model's own `times` and shares alone; of its own also what is `recalled` of the
-    whole library's first places; of pictures that are really composed `scores`, too.
+    `told`, each with what stands before it:
+        times: and shares: where the lists are not the model's own.
+        recalled: how much of the whole library's first places is found.
+        scores: where all pictures were really composed.
     """
     plain = Search("hamming", 1, shortlist, alpha=0.5, whole_below=0.0)
     any_way = Searcher(model, gallery, plain)

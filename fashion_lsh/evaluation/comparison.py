@@ -12,12 +12,11 @@ from pydantic import Field, PositiveInt
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 from fashion_lsh.environment import environment
-from fashion_lsh.evaluation.distractors import Filed, further, joined
+from fashion_lsh.evaluation.distractors import filed_gallery, grown
 from fashion_lsh.evaluation.latency import interleaved, one_thread, summary
 from fashion_lsh.evaluation.protocol import Pictures, encode_part, own_search
 from fashion_lsh.evaluation.results import confidence_interval
 from fashion_lsh.evaluation.scores import DEPTH, Scores, Truth
-from fashion_lsh.evaluation.speedup import filed_gallery
 from fashion_lsh.retrieval.encoding import Encoded, Model
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
@@ -66,9 +65,7 @@ class Comparison:
                 "data=shop_street with crop=annotated and a hash layer"
             )
         query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
-        own = Filed(gallery.encoded, gallery.catalogue.labels(model.categories), gallery.catalogue.column("item"))
-        wanted = max(0, self.gallery - len(own.labels))
-        filed = joined([own, further(model, source, wanted, folder / "further.npz")]) if wanted else own
+        filed = grown(model, source, gallery, self.gallery, folder / "further.npz")
         any_way = Searcher(model, filed_gallery(model, filed, filed.encoded.masses), search)
         with one_thread():
             alpha = self._alpha(model, data, search)

@@ -12,9 +12,11 @@ import torch
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
+from fashion_lsh.evaluation.protocol import Pictures
 from fashion_lsh.files import written
 from fashion_lsh.progress import progress
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode
+from fashion_lsh.retrieval.gallery import Gallery
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +66,27 @@ def further(model: Model, source: ShopStreet, count: int, kept: Path) -> Filed:
     return Filed(found, joined["labels"], _none(count))
 
 
-def copies(filed: Filed, count: int, bits: int, seed: int = 0) -> Filed:
+def grown(model: Model, source: ShopStreet, gallery: Pictures, total: int, kept: Path) -> Filed:
+    """A run's gallery, and so many further garments that they are `total` (see `further`)."""
+    own = Filed(gallery.encoded, gallery.catalogue.labels(model.categories), gallery.catalogue.column("item"))
+    wanted = max(0, total - len(own.labels))
+    return joined([own, further(model, source, wanted, kept)]) if wanted else own
+
+
+def filed_gallery(model: Model, filed: Filed, masses: np.ndarray) -> Gallery:
+    """Garments filed by the greatest of (N, C) masses; their catalogue knows true labels and items alone."""
+    ids = np.arange(len(filed.labels)).astype(str)
+    catalogue = Catalogue.of({"id": ids, "picture": ids, "category": filed.labels.astype(str), "item": filed.items})
+    return Gallery.filed(model, filed.encoded._replace(masses=masses), catalogue)
+
+
+def copies(filed: Filed, count: int, bits: int) -> Filed:
     """`count` disturbed copies of garments, in turn: for times and shares, not for scores, as they are alike.
 
     A share FLIPPED of each code's bits differs, a random vector of length NOISE is added to its embedding, and category
     and masses are those of the garment it was copied from.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     origin = np.arange(count) % len(filed.labels)
     masses, codes, embeddings = filed.encoded
     if codes is None:

@@ -9,7 +9,8 @@ import torch
 
 from fashion_lsh.retrieval.partitioned import threads
 
-WARM_UP = 20
+WARM_UP = 20  # queries that are asked before those that are timed
+SAMPLES = 1000  # of the bootstrap
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def one_thread() -> Iterator[None]:
 
 
 def interleaved(
-    arms: Mapping[str, Callable[[int], object]], queries: int, warm_up: int = WARM_UP, seed: int = 0
+    arms: Mapping[str, Callable[[int], object]], queries: int, warm_up: int = WARM_UP
 ) -> dict[str, np.ndarray]:
     """Time every arm on every query, all arms of a query in turn and each time in another order.
 
@@ -35,12 +36,11 @@ def interleaved(
         arms: by name; called with the number of a query.
         queries: how many, numbered from 0.
         warm_up: so many of them are asked first, untimed.
-        seed: of the orders.
 
     Returns:
         (queries,) float64 milliseconds, by arm.
     """
-    names, rng = list(arms), np.random.default_rng(seed)
+    names, rng = list(arms), np.random.default_rng(0)
     milliseconds = {name: np.zeros(queries) for name in names}
     for query in [*range(-min(warm_up, queries), 0), *range(queries)]:
         for place in rng.permutation(len(names)):
@@ -53,10 +53,10 @@ def interleaved(
     return milliseconds
 
 
-def summary(prefix: str, milliseconds: np.ndarray, samples: int = 1000, seed: int = 0) -> dict[str, float]:
+def summary(prefix: str, milliseconds: np.ndarray) -> dict[str, float]:
     """`<prefix>_ms`, the median, its 95 % bootstrap interval `…_low` and `…_high`, and `…_p95`.  (Q,) -> flat."""
-    rng = np.random.default_rng(seed)
-    drawn = rng.choice(milliseconds, (samples, len(milliseconds)))
+    rng = np.random.default_rng(0)
+    drawn = rng.choice(milliseconds, (SAMPLES, len(milliseconds)))
     low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
     median, p95 = np.quantile(milliseconds, [0.5, 0.95])
     return {
@@ -70,7 +70,7 @@ def summary(prefix: str, milliseconds: np.ndarray, samples: int = 1000, seed: in
 def saving(first: np.ndarray, whole: np.ndarray) -> tuple[float, float, float]:
     """1 - first / whole of the mean times, (Q,) and (Q,) of the same queries, with its 95 % bootstrap interval."""
     rng = np.random.default_rng(0)
-    drawn = rng.integers(len(first), size=(1000, len(first)))
+    drawn = rng.integers(len(first), size=(SAMPLES, len(first)))
     shares = 1 - first[drawn].mean(axis=1) / whole[drawn].mean(axis=1)
     low, high = np.quantile(shares, [0.025, 0.975])
     return float(1 - first.mean() / whole.mean()), float(low), float(high)

@@ -15,6 +15,7 @@ from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.evaluation import scores as scoring
 from fashion_lsh.evaluation.bits import quantisation_error
 from fashion_lsh.evaluation.boxes import Finder
+from fashion_lsh.evaluation.latency import WARM_UP
 from fashion_lsh.evaluation.references import REFERENCES
 from fashion_lsh.evaluation.results import (
     by_shared_garment,
@@ -154,8 +155,8 @@ def own_search(searcher: Searcher, query: Encoded, truth: Truth, hits: Hits) -> 
 
 
 def timed_hits(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
-    """Hits of each query asked alone, (Q, 100), and the milliseconds it took, (Q,), after 20 to warm up."""
-    for row in range(min(20, len(query.masses))):
+    """Hits of each query asked alone, (Q, 100), and the milliseconds it took, (Q,), after WARM_UP others."""
+    for row in range(min(WARM_UP, len(query.masses))):
         searcher.hits(query.one(row), DEPTH)
     found, milliseconds = [], []
     for row in range(len(query.masses)):
@@ -163,8 +164,7 @@ def timed_hits(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
         began = time.perf_counter()
         found.append(searcher.hits(alone, DEPTH))
         milliseconds.append(1000 * (time.perf_counter() - began))
-    rows, distances = (np.concatenate([getattr(hits, name) for hits in found]) for name in ("rows", "distances"))
-    return Hits(rows, distances), np.array(milliseconds)
+    return Hits.joined(found, DEPTH), np.array(milliseconds)
 
 
 def end_to_end(

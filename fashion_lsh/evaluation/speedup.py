@@ -10,19 +10,17 @@ from pathlib import Path
 import numpy as np
 from pydantic import PositiveInt
 
-from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.arms import ARMS, COUNTED, Asked, Row, Told, timed
-from fashion_lsh.evaluation.distractors import Filed, copies, further, joined
+from fashion_lsh.evaluation.distractors import Filed, copies, filed_gallery, grown, joined
 from fashion_lsh.evaluation.frequencies import SOURCE, deal
 from fashion_lsh.evaluation.latency import one_thread
 from fashion_lsh.evaluation.protocol import Pictures, encode_part
 from fashion_lsh.evaluation.steps import before_search
 from fashion_lsh.files import written
 from fashion_lsh.retrieval.encoding import Model
-from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
 
 log = logging.getLogger(__name__)
@@ -64,9 +62,7 @@ class Speedup:
                 "search.shortlist=200"
             )
         query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
-        own = Filed(gallery.encoded, gallery.catalogue.labels(model.categories), gallery.catalogue.column("item"))
-        wanted = max(0, min(self.composed, max(self.sizes)) - len(own.labels))
-        composed = joined([own, further(model, source, wanted, folder / "further.npz")]) if wanted else own
+        composed = grown(model, source, gallery, min(self.composed, max(self.sizes)), folder / "further.npz")
         with one_thread():
             asked = _asked(model, data, query, self.queries)
             sized = (
@@ -126,13 +122,6 @@ def _asked(model: Model, data: GarmentData, query: Pictures, count: int) -> Aske
 def _certain(labels: np.ndarray, categories: int) -> np.ndarray:
     """(N,) -> (N, C) float32: all mass on the label."""
     return np.eye(categories, dtype=np.float32)[labels]
-
-
-def filed_gallery(model: Model, filed: Filed, masses: np.ndarray) -> Gallery:
-    """Garments filed by the greatest of (N, C) masses; their catalogue knows true labels and items alone."""
-    ids = np.arange(len(filed.labels)).astype(str)
-    catalogue = Catalogue.of({"id": ids, "picture": ids, "category": filed.labels.astype(str), "item": filed.items})
-    return Gallery.filed(model, filed.encoded._replace(masses=masses), catalogue)
 
 
 def _relisted(model: Model, asked: Asked, size: int) -> tuple[Model, np.ndarray, Asked]:

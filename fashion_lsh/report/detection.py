@@ -8,9 +8,11 @@ import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.found import NOTHING, Boxes, Found
-from fashion_lsh.catalogue.scenes import Level, called
+from fashion_lsh.catalogue.scenes import Level, SceneData, called
 from fashion_lsh.catalogue.sources import Source
+from fashion_lsh.evaluation.boxes import Finder, box_scores, find_ms
 from fashion_lsh.evaluation.matching import matched, precision_recall
+from fashion_lsh.evaluation.protocol import Pictures, missed_shares
 from fashion_lsh.report import figures
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
 from fashion_lsh.report.findings import Findings
@@ -62,6 +64,18 @@ def detection(found: Findings) -> list[Block]:
         Figure("boxes.svg", figures.precision_recall(_curves(scenes, classes)), CURVE),
     ]
     return blocks + _sheets(found, scenes)
+
+
+def detector_results(
+    detector: Finder, scenes: SceneData, query: Pictures, boxes: Found
+) -> tuple[dict[str, float], list[Tile]]:
+    """What the detector costs and finds in the query pictures, and some of these with true and found boxes."""
+    data = scenes.data
+    metrics = missed_shares(data) | find_ms(detector, data.source, list(query.catalogue.column("picture")))
+    asked = scenes_of(data.catalogue, boxes, scenes.level)
+    if asked:
+        metrics |= box_scores(boxes, scenes, "query")
+    return metrics, pictured(asked, data.source, data.choice.score)
 
 
 def scenes_of(garments: Catalogue, boxes: Found, level: Level) -> list[Scene]:

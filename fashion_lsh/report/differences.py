@@ -18,22 +18,21 @@ class Difference(NamedTuple):
 
 
 def paired_difference(
-    base: Sequence[np.ndarray], arm: Sequence[np.ndarray], groups: np.ndarray, samples: int = 2000, seed: int = 0
+    base: Sequence[np.ndarray], arm: Sequence[np.ndarray], groups: np.ndarray, samples: int = 2000
 ) -> Difference:
     """Mean over seeds and queries of arm minus base, with a bootstrap of both.
 
     A sample draws as many seeds as there are, and as many groups, with replacement; the groups are drawn once for all
     seeds of the sample, since these answer the same queries.  Interval: percentiles; p: twice the smaller share of the
     samples on either side of 0, both counted with one more (A. C. Davison, D. V. Hinkley: Bootstrap Methods and their
-    Application, 1997, sections 5.3 and 4.2).  Of the variance between few seeds, S say, the samples show
-    (S - 1) / S, and of one seed nothing: the interval is by the root of it too narrow.
+    Application, 1997, sections 5.3 and 4.2).  With S seeds the samples show only (S - 1) / S of the
+    variance between seeds: the interval is too narrow by the root of that, and with one seed it shows none of it.
 
     Args:
         base: (Q,) float scores, one array a seed.
         arm: the same of the other arm, seeds in the same order.
         groups: (Q,) of any type; queries of one group (those of one item, say) are drawn together.
         samples: bootstrap samples, at least 1.
-        seed: of the draws.
 
     Returns:
         The difference over the queries that have a score, no NaN, on both sides and with every seed.
@@ -48,7 +47,7 @@ def paired_difference(
     scored = ~np.isnan(apart).any(axis=0)
     if not scored.any():
         raise ValueError(f"none of {len(scored)} queries has a score on both sides: compare what both have")
-    means = _bootstrap(apart[:, scored], np.unique(groups[scored], return_inverse=True)[1], samples, seed)
+    means = _bootstrap(apart[:, scored], np.unique(groups[scored], return_inverse=True)[1], samples)
     low, high = np.quantile(means, [0.025, 0.975])
     beyond = min(int((means <= 0).sum()), int((means >= 0).sum()))
     p = min(1.0, 2 * (beyond + 1) / (samples + 1))
@@ -68,9 +67,9 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def _bootstrap(apart: np.ndarray, members: np.ndarray, samples: int, seed: int) -> np.ndarray:
+def _bootstrap(apart: np.ndarray, members: np.ndarray, samples: int) -> np.ndarray:
     """(samples,) means of (S, Q) differences; members: (Q,) int, the number of each query's group, 0..G - 1."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     counts = np.bincount(members)
     sums = np.stack([np.bincount(members, weights=values) for values in apart])  # (S, G)
     seeds = generator.integers(len(apart), size=(samples, len(apart)))

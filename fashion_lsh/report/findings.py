@@ -67,14 +67,14 @@ class Findings:
     @property
     def named(self) -> bool:
         """Whether the categories of the queries were learnt, so that the model can name them."""
-        return not self.config["data"].get("unseen")  # runs of older versions know no such setting
+        return not self.config["data"].get("unseen")  # which split=unseen_categories alone sets
 
     def column(self, name: str) -> np.ndarray:
         """(Q,) values of the query table."""
         return np.asarray(self.queries[name].to_numpy())
 
     def has(self, column: str) -> bool:
-        """Whether the query table holds this column, whole: runs of older versions lack some."""
+        """Whether the query table holds this column, whole."""
         return column in self.queries.column_names and self.queries[column].null_count == 0
 
 

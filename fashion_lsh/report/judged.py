@@ -15,7 +15,7 @@ from fashion_lsh.report.curves import best_typical_worst
 from fashion_lsh.report.findings import Findings, rows_of
 from fashion_lsh.report.sheets import mark_of, naming
 from fashion_lsh.report.tiles import TILE, Tile, drawn
-from fashion_lsh.report.words import OLDER, one_line
+from fashion_lsh.report.words import one_line
 from fashion_lsh.run import BOXES
 
 HITS = 8  # shown of each query
@@ -30,8 +30,6 @@ MEANING = {
 
 def judged(found: Findings) -> list[Block]:
     """Three sheets, each with the figures of its queries."""
-    if not found.has("hits"):
-        return [Text(OLDER.format(what="the hits"), note=True)]
     item_ap = found.column("item/map@100") if found.has("item/map@100") else None
     chosen = best_typical_worst(found.column("category"), found.column("category/map@100"), item_ap)
     album = Album(found, np.concatenate(list(chosen.values())))

@@ -14,7 +14,7 @@ from fashion_lsh.report.findings import Findings
 from fashion_lsh.report.judged import judged
 from fashion_lsh.report.neighbours import count_pairs, distances, retrieval
 from fashion_lsh.report.tables import score_rows, with_interval
-from fashion_lsh.report.words import OLDER, crop_words, hash_words, one_line, row_words, search_words, split_words
+from fashion_lsh.report.words import crop_words, hash_words, one_line, row_words, search_words, split_words
 
 MIXED_UP = 10  # pairs of categories that are named
 MEANS = (
@@ -22,7 +22,7 @@ MEANS = (
     "kind, item scores for the same garment again."
 )
 UNNAMED = Text("Left out: no query is of a category that was trained, so the model can name none right.", note=True)
-SPEED = {
+CLASSIFIER_AND_SPEED = {
     "query/accuracy": ("top-1", "queries whose category is named right"),
     "query/top5_accuracy": ("top-5", "queries whose category is among the five likeliest"),
     "query/macro_accuracy": ("macro top-1", "the same, as mean over the categories"),
@@ -78,7 +78,11 @@ def scores(found: Findings) -> list[Block]:
     """The score table, what its rows are, the classifier and the times."""
     metrics = found.metrics
     columns, rows = score_rows(metrics, found.label)
-    further = [[title, with_interval(metrics, name), what] for name, (title, what) in SPEED.items() if name in metrics]
+    further = [
+        [title, with_interval(metrics, name), what]
+        for name, (title, what) in CLASSIFIER_AND_SPEED.items()
+        if name in metrics
+    ]
     best, worst = (metrics.get(f"query/category/map@100_{end}", 0.0) for end in ("best", "worst"))
     if best - worst > 0.0005:
         further.append(["ties", f"{worst:.3f} to {best:.3f}", "category mAP@100 by the order among equal distances"])
@@ -120,8 +124,6 @@ def confidence(found: Findings) -> list[Block]:
     """Whether the category head is right as often as it is sure."""
     if not found.named:
         return [UNNAMED]
-    if not found.has("mass"):
-        return [Text(OLDER.format(what="how sure it was of each query"), note=True)]
     seen = found.column("predicted") != ""
     right = found.column("category") == found.column("predicted")
     shown = curves.reliability(found.column("mass")[seen], right[seen])

@@ -14,7 +14,7 @@ from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.evaluation.protocol import Pictures
 from fashion_lsh.report.tiles import TILE, Tile, contact_sheet
 from fashion_lsh.retrieval.hits import Hits
-from fashion_lsh.retrieval.searcher import Found, Searcher
+from fashion_lsh.retrieval.searcher import Reply, Searcher
 
 LARGEST = 512  # side of the pictures that a dashboard shows
 
@@ -46,7 +46,7 @@ def query_sheet(path: Path, data: GarmentData, query: Pictures, searcher: Search
 
 
 def found_sheet(
-    path: Path, source: Source, searcher: Searcher, answers: Sequence[tuple[np.ndarray, np.ndarray | None, Found]]
+    path: Path, source: Source, searcher: Searcher, answers: Sequence[tuple[np.ndarray, np.ndarray | None, Reply]]
 ) -> None:
     """A sheet of pictures nobody has judged: (picture, box or None, what was found) each."""
     gallery, margin = searcher.gallery.catalogue, searcher.model.margin

@@ -71,6 +71,6 @@ def _note(config: Mapping[str, Any]) -> str:
 
 def with_interval(metrics: Mapping[str, float], name: str) -> str:
     """A score and, where one is known, its interval."""
-    ends = [metrics[end] for end in (f"{name}_low", f"{name}_high") if end in metrics]  # older runs have none of rows
+    ends = [metrics[end] for end in (f"{name}_low", f"{name}_high") if end in metrics]
     interval = f" [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else ""
     return f"{metrics[name]:.3f}{interval}" if name in metrics else "–"

@@ -34,10 +34,6 @@ CHOSEN = {
     "all": "the one that overlaps the annotated box most, by half at least; of pictures that are added, each",
 }
 LABEL = re.compile(r"(hamming|euclidean|shortlist|tie_break|weighted)([\d.]*)_(\d+|all|0\.\d+)(?:_sure([\d.]+))?")
-OLDER = (
-    "This run was scored by an older version, which did not note {what}: python evaluate.py run=RUN scores it again, "
-    "then write the report again."
-)
 
 
 def one_line(text: str) -> str:

@@ -27,7 +27,7 @@ class Gallery:
         embeddings: (R, D), for re-ranking, by row.
         catalogue: N <= R lines, what is known of the garments.
         fingerprint: of the model that made codes and embeddings.
-        adding: checksums of what was being added when the gallery was saved last (see `gallery.py`).
+        adding: hashes of the places whose pictures were being added when the gallery was saved last (see `filing.add`).
 
     Raises:
         ValueError: they do not belong together.
@@ -182,7 +182,7 @@ class Gallery:
             ValueError: a file is damaged, of another format, or codes are another model's.
         """
         read = files.read(folder, verify)
-        check_model(f"the gallery in {folder}", read.fingerprint, fingerprint)
+        files.check_model(f"the gallery in {folder}", read.fingerprint, fingerprint)
         try:
             return cls(read.index, read.embeddings, read.catalogue, fingerprint, read.adding)
         except ValueError as error:
@@ -197,19 +197,6 @@ class Gallery:
         self.embeddings, self.catalogue = embeddings, catalogue
         for name in ("rows", "lists", "codes", "float_index", "_contents"):
             self.__dict__.pop(name, None)
-
-
-def check_model(gallery: str, held: str, asked: str) -> None:
-    """Hold the model that asks `gallery` to the one that filed it, by their fingerprints.
-
-    Raises:
-        ValueError: they differ.
-    """
-    if held != asked:
-        raise ValueError(
-            f"{gallery} holds codes of model {held[:8]}, asked by {asked[:8]}: "
-            f"codes of two models cannot be compared; {files.AGAIN}"
-        )
 
 
 def _vectors(index: HashIndex | FloatIndex, encoded: Encoded) -> np.ndarray:

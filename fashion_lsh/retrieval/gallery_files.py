@@ -154,3 +154,16 @@ def _tidy(folder: Path) -> None:
         for path in folder.glob(pattern):
             if path.name not in named:
                 path.unlink()
+
+
+def check_model(gallery: str, held: str, asked: str) -> None:
+    """Hold the model that asks `gallery` to the one that filed it, by their fingerprints.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if held != asked:
+        raise ValueError(
+            f"{gallery} holds codes of model {held[:8]}, asked by {asked[:8]}: "
+            f"codes of two models cannot be compared; {AGAIN}"
+        )

@@ -9,13 +9,14 @@ import torch
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.retrieval.distances import rerank, tie_break, weighted
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode
-from fashion_lsh.retrieval.gallery import Gallery, check_model
+from fashion_lsh.retrieval.gallery import Gallery
+from fashion_lsh.retrieval.gallery_files import check_model
 from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.index import HashIndex
 from fashion_lsh.retrieval.search import Search
 
 
-class Found(NamedTuple):
+class Reply(NamedTuple):
     """The answer to one picture: its category, the mass of it, and the hits (1, k)."""
 
     category: str
@@ -78,7 +79,7 @@ class Searcher:
         beyond = np.arange(found.rows.shape[1]) >= wanted[:, None]
         return Hits(np.where(beyond, -1, found.rows), np.where(beyond, np.float32(np.inf), found.distances))
 
-    def find(self, picture: np.ndarray, box: np.ndarray | None = None, k: int = 10) -> Found:
+    def find(self, picture: np.ndarray, box: np.ndarray | None = None, k: int = 10) -> Reply:
         """Answer one picture.
 
         Args:
@@ -90,7 +91,7 @@ class Searcher:
         query = encode(self.model, torch.from_numpy(crop.transpose(2, 0, 1)[None].copy()))
         best = int(query.predicted[0])
         hits = self.hits(query, min(k, max(1, len(self.gallery))))
-        return Found(self.model.categories[best], float(query.masses[0, best]), hits)
+        return Reply(self.model.categories[best], float(query.masses[0, best]), hits)
 
     def _coded(self, queries: Encoded) -> tuple[np.ndarray, HashIndex]:
         if queries.codes is None or not isinstance(self.gallery.index, HashIndex):

@@ -1,8 +1,6 @@
 """Trunks from torchvision and timm behind one face: pictures as bytes in, one float vector a picture out."""
 
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from fashion_lsh.downloads import patience
 from fashion_lsh.stages.lite import PIXEL, lite0, lite0_imagenet
 
 LITE = "efficientnet_lite0"
@@ -155,24 +154,13 @@ def imagenet_file(name: str) -> tuple[Path, Mapping[str, Tensor]]:
     if file.is_file():
         return file, _read(file)
     try:
-        with _time_out(TIME_OUT_S):
+        with patience(TIME_OUT_S):
             return file, torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, HTTPException, RuntimeError) as error:  # no network; a broken answer; a hash that differs
         raise FileNotFoundError(
             f"{file.name} could not be downloaded ({error}): put it into {file.parent},"
             " or start from random weights with backbone.weights=null"
         ) from error
-
-
-@contextmanager
-def _time_out(seconds: float) -> Iterator[None]:
-    """Bound every wait for the network inside the block: torch.hub has no setting for it."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _read(file: Path) -> Mapping[str, Tensor]:

@@ -18,7 +18,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from fashion_lsh.catalogue.found import Boxes
 from fashion_lsh.catalogue.scenes import Batch, Level, resize
 from fashion_lsh.stages.learner import Learner
-from fashion_lsh.stages.optim import Optim, optimizer, warm_cosine
+from fashion_lsh.stages.optim import Optim
 from fashion_lsh.stages.pyramid import Pyramid
 
 AT_ONCE = 8  # pictures a forward
@@ -140,18 +140,11 @@ class Detector(Learner):
         self.log_dict({f"{self.name}/train/{name}": value for name, value in losses.items()}, **log)
         return total
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Proposals are sampled by seed and epoch, so that a resumed fit goes on exactly."""
-        if batch_idx == 0:
-            torch.manual_seed(self.hparams["seed"] * 100_003 + self.current_epoch)
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optim: Optim = self.hparams["optim"]
+        lr = self.hparams["optim"]["lr"]
         trunk = self.pyramid.body.parameters()
         others = [p for name, p in self.network.named_parameters() if not name.startswith("backbone.body.")]
-        chosen = optimizer([(trunk, optim["lr"] * self.hparams["lr_factor"]), (others, optim["lr"])], optim)
-        schedule = warm_cosine(chosen, int(self.trainer.estimated_stepping_batches), optim["warmup"])
-        return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return self.optimizing([(trunk, lr * self.hparams["lr_factor"]), (others, lr)])
 
     @torch.inference_mode()
     def find(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:

@@ -1,12 +1,17 @@
-"""What all three stages share: a name, what their fit found, and how it ends."""
+"""What all three stages share: a name, how they are optimised, what their fit found, and how it ends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch.nn import Parameter
 from torch.utils.data import DataLoader
+
+from fashion_lsh.stages.optim import optimizer, warm_cosine
 
 
 class Learner(pl.LightningModule):
@@ -29,6 +34,21 @@ class Learner(pl.LightningModule):
     def callbacks(self) -> list[Callback]:
         """What it wants done while it is fitted."""
         return []
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Dropout and proposals are drawn by seed and epoch, so that a resumed fit goes on exactly.
+
+        Not at the epoch's start: to begin reading a loader draws a number, too, and a resumed fit begins it earlier.
+        """
+        if batch_idx == 0:
+            torch.manual_seed(self.hparams["seed"] * 100_003 + self.current_epoch)
+
+    def optimizing(self, groups: Iterable[tuple[Iterable[Parameter], float]]) -> OptimizerLRScheduler:
+        """How these parameters, each group at its own learning rate, are moved: see Optim."""
+        chosen = optimizer(groups, self.hparams["optim"])
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = warm_cosine(chosen, steps, self.hparams["optim"]["warmup"])
+        return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def settle(self, data: Any) -> dict[str, float]:
         """Finish a fit, whose weights are chosen: give the facts to keep.  `data`: what it was fitted on."""

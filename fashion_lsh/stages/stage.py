@@ -1,4 +1,4 @@
-"""What Classifier and Hasher share: a backbone, one forward that answers, and how they are fitted."""
+"""What all that answers for a crop shares, Classifier, Hasher and baselines: a backbone, one forward, a fit."""
 
 import hashlib
 import json
@@ -19,7 +19,6 @@ from fashion_lsh.stages.backbones import backbone as make_backbone
 from fashion_lsh.stages.backbones import load_weights
 from fashion_lsh.stages.calibration import calibration_error, fit_temperature
 from fashion_lsh.stages.learner import Learner
-from fashion_lsh.stages.optim import Optim, optimizer, warm_cosine
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ class Answer(NamedTuple):
 
 
 class Stage(Learner, ABC):
-    """A backbone with a category head, fitted by cross-entropy.  Subclasses save their own hyper-parameters.
+    """A backbone with a category head, fitted by `loss_of`.  Subclasses save their own hyper-parameters.
 
     Args:
         name: `classifier` or `hasher`: the prefix of its metrics and the name of its checkpoint.
@@ -148,21 +147,10 @@ class Stage(Learner, ABC):
                 "(lr_factor, head_factor)"
             )
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Dropout draws by seed and epoch, so that a resumed fit goes on exactly.
-
-        Not at the epoch's start: to begin reading a loader draws a number, too, and a resumed fit begins it earlier.
-        """
-        if batch_idx == 0:
-            torch.manual_seed(self.hparams["seed"] * 100_003 + self.current_epoch)
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optim: Optim = self.hparams["optim"]
-        lr = optim["lr"] * self.hparams["lr_factor"]
+        lr = self.hparams["optim"]["lr"] * self.hparams["lr_factor"]
         groups = [(self.backbone.parameters(), lr), (self.head_parameters(), lr * self.hparams["head_factor"])]
-        chosen = optimizer(groups, optim)
-        schedule = warm_cosine(chosen, int(self.trainer.estimated_stepping_batches), optim["warmup"])
-        return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return self.optimizing(groups)
 
     def start_from(self, other: "Stage") -> Self:
         """Copy another stage's backbone weights."""

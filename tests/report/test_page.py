@@ -214,16 +214,6 @@ def test_without_items_there_is_no_word_of_item_scores(make_run: MakeRun) -> Non
     assert "not known: scores are by category alone" in page.of("td")
 
 
-def test_a_run_of_an_older_version_says_what_it_lacks_and_shows_the_rest(make_run: MakeRun) -> None:
-    run = make_run()
-    table = pq.read_table(run.path / "queries.parquet")
-    pq.write_table(table.drop_columns(["mass", "hits"]), run.path / "queries.parquet")
-    page = page_of(run)
-    assert page.text.count("scored by an older version") == 2
-    figures = {path.name for path in (run.path / "report").glob("*.*g")}
-    assert figures == FIGURES - {"reliability.svg", "best.jpg", "typical.jpg", "worst.jpg"}
-
-
 def test_a_stage_that_was_not_fitted_here_has_a_note_for_a_plot(make_run: MakeRun) -> None:
     run = make_run()
     page = page_of(run)

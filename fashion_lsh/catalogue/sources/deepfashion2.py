@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.sources.picture_files import Part, PictureFiles, Published, unread
-from fashion_lsh.progress import counted
+from fashion_lsh.progress import chunks, counted
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +70,7 @@ class DeepFashion2(PictureFiles):
             log.warning("%s holds no annotations: none of its pictures are read", self.root / folder)
         garments: list[Garment] = []
         with ThreadPoolExecutor() as pool:
-            chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
-            for chunk in counted(chunks, "reading annotations", len(files), len):
+            for chunk in counted(chunks(files, CHUNK), "reading annotations", len(files), len):
                 for found, problems in pool.map(lambda file: _read(*file), chunk):
                     garments += found
                     left_out |= problems

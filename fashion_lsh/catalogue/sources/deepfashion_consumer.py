@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.scan import FIRST
 from fashion_lsh.catalogue.sources import deepfashion_files as files
-from fashion_lsh.catalogue.sources.deepfashion_files import Reasons
+from fashion_lsh.catalogue.sources.deepfashion_files import LICENCE, Reasons
 from fashion_lsh.catalogue.sources.deepfashion_pictures import on_disk
 from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, Part, PictureFiles, Published
 
@@ -41,7 +41,7 @@ class DeepFashionConsumer(PictureFiles):
             test, `val_test`, as a later guide has it. Items of val are then in the gallery, too (`split.leaks`).
     """
 
-    licence = "research and teaching without commerce; the pictures are not the authors' own"
+    licence = LICENCE
     parts = (
         Part("[Ii]mg*", "the pictures, as Img/img/TOPS/T_Shirt/id_00000001/shop_01.jpg"),
         Part("Eval/list_eval_partition.txt", "pairs of pictures, their item, and train, val or test"),

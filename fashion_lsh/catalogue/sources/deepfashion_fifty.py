@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.sources import deepfashion_files as files
-from fashion_lsh.catalogue.sources.deepfashion_files import Reasons
+from fashion_lsh.catalogue.sources.deepfashion_files import LICENCE, Reasons
 from fashion_lsh.catalogue.sources.deepfashion_pictures import on_disk
 from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, PictureFiles
 
@@ -56,7 +56,7 @@ class Facts(NamedTuple):
 class FiftyCategories(PictureFiles):
     """What both parts of the benchmark share."""
 
-    licence = "research and teaching without commerce; the pictures are not the authors' own"
+    licence = LICENCE
     annotations: ClassVar[tuple[str, ...]]  # folders, the first that has a file is taken
     source: ClassVar[str]
 

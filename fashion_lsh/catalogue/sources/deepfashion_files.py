@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 KINDS = {"1": "upper", "2": "lower", "3": "full"}  # of clothes_type and category_type
 PATH = 500  # bytes at the head of a row that hold the picture's path
+LICENCE = "research and teaching without commerce; the pictures are not the authors' own"
 FARTHEST = 1e6  # pixels from the corner; no picture is so large
 FILLED = ("picture", "category", "supercategory", "item", "group", "split", "view", "source")  # columns
 

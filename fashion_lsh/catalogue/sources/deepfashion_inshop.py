@@ -9,7 +9,7 @@ from PIL import Image
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.sources import deepfashion_files as files
-from fashion_lsh.catalogue.sources.deepfashion_files import Reasons
+from fashion_lsh.catalogue.sources.deepfashion_files import LICENCE, Reasons
 from fashion_lsh.catalogue.sources.deepfashion_pictures import on_disk
 from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, Part, PictureFiles, Published
 
@@ -27,7 +27,7 @@ class DeepFashionInshop(PictureFiles):
     pictures of `img`: those of `img_highres` are not looked at.
     """
 
-    licence = "research and teaching without commerce; the pictures are not the authors' own"
+    licence = LICENCE
     parts = (
         Part("[Ii]mg*", "the pictures of 256 x 256, as Img/img/WOMEN/Dresses/id_00000002/02_1_front.jpg"),
         Part("Eval/list_eval_partition.txt", "item, and train, query or gallery, of each picture"),

@@ -3,11 +3,8 @@
 import gzip
 import math
 import shutil
-import socket
 import tempfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue, Wanted
 from fashion_lsh.catalogue.sources.picture_files import Published
+from fashion_lsh.downloads import patience
 from fashion_lsh.files import cache_folder
 
 # Fashion-MNIST's 0..9 in the words of the 30 categories
@@ -167,23 +165,12 @@ def _download(cache: Path) -> None:
 
     cache.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=cache) as draft, _patience(TIMEOUT_S):
+        with tempfile.TemporaryDirectory(dir=cache) as draft, patience(TIMEOUT_S):
             FashionMNIST(root=draft, download=True)
-            shutil.rmtree(cache / "FashionMNIST", ignore_errors=True)  # what an older version left half-done
+            shutil.rmtree(cache / "FashionMNIST", ignore_errors=True)  # without the checksums that were just held
             Path(draft, "FashionMNIST").rename(cache / "FashionMNIST")
     except (OSError, RuntimeError) as error:  # no network, no mirror that answers, a checksum that differs
         raise FileNotFoundError(f"Fashion-MNIST could not be downloaded ({error}). {_ways()}") from error
-
-
-@contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """Let sockets opened in the block wait no longer than this."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _ways() -> str:

@@ -39,7 +39,7 @@ class ShopStreet:
     its street picture shows it turned, lit, partly hidden and among smaller garments, which have rows too (`main` is
     False). Val and test garments have one or two items. All pixels of one garment stay in one of train, val and test.
 
-    The pictures are composed once (half a minute on two cores) and kept: 430 MB on disk, read by memory map.
+    The pictures are composed once and kept: 430 MB on disk, read by memory map.
 
     Args:
         seed: another seed gives other looks, scenes, and train and val garments; the test garments are the same.

@@ -1,0 +1,53 @@
+"""What is done to a picture to plant a copy of it."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+Edit = Callable[[Image.Image, np.random.Generator], Image.Image]
+
+
+def resized(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    """To 60 %."""
+    return image.resize((max(1, round(0.6 * image.width)), max(1, round(0.6 * image.height))))
+
+
+def recompressed(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    """As JPEG of quality 40."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=40)
+    return Image.open(file).convert("RGB")
+
+
+def mirrored(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    """Left to right."""
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+def cropped(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    """By 5 % on each side."""
+    across, down = round(0.05 * image.width), round(0.05 * image.height)
+    return image.crop((across, down, image.width - across, image.height - down))
+
+
+def recoloured(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Brightness and contrast by up to 15 %, hue by up to 11 degrees."""
+    image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.85, 1.15))
+    image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.85, 1.15))
+    hue, *others = image.convert("HSV").split()
+    turned = np.asarray(hue) + np.uint8(rng.integers(-8, 9) % 256)  # of 256 a circle
+    return Image.merge("HSV", (Image.fromarray(turned), *others)).convert("RGB")
+
+
+def every(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """All of these, one after the other."""
+    for edit in (resized, recompressed, mirrored, cropped, recoloured):
+        image = edit(image, rng)
+    return image
+
+
+COPIES: dict[str, Edit] = {
+    edit.__name__: edit for edit in (resized, recompressed, mirrored, cropped, recoloured, every)
+}

@@ -1,0 +1,16 @@
+"""Downloads that do not wait for ever."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Let sockets opened in the block wait no longer than this: what downloads has no setting for it."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,54 @@
+"""What a run found, written into its folder: codes, scores, and what each query got."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fashion_lsh.evaluation.protocol import Pictures, Results
+from fashion_lsh.evaluation.queries import own_scores
+from fashion_lsh.evaluation.results import write_queries
+from fashion_lsh.evaluation.scores import Scores
+from fashion_lsh.files import alone, written
+from fashion_lsh.run import Run
+
+QUERIES = "queries.parquet"  # what each query got, by each search setting
+
+
+def write_results(run: Run, query: Pictures, results: Results, further: Mapping[str, float], kept: Scores) -> None:
+    """Write codes, scores, queries, and last metrics.json: its being there says that the run is finished.
+
+    `further` are metrics beside those of the results, `kept` the (Q,) scores of other rows that tables compare.
+    """
+    encoded, gallery = query.encoded, run.gallery(run.model().fingerprint())
+    arrays = {"query_ids": query.catalogue.column("id"), "gallery_ids": gallery.catalogue.column("id")}
+    if encoded.codes is not None and gallery.codes is not None:
+        arrays |= {"query_codes": encoded.codes, "gallery_codes": gallery.codes}
+    _write_arrays(run.path / "codes.npz", arrays)
+    own = {name: values for name, values in own_scores(results.queries).items() if name in results.metrics}
+    _write_arrays(run.path / "scores.npz", own | kept)
+    write_queries(run.path / QUERIES, results.queries)
+    run.write_json("metrics.json", results.metrics | dict(further))
+
+
+def add_search(run: Run, label: str, results: Results) -> None:
+    """Put another search setting beside the run's own: its means as the row `label`, its queries as rows.
+
+    Raises:
+        FileNotFoundError: the run is not finished: it has no scores of its own.
+    """
+    run.check_finished()
+    renamed = {f"rows/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
+    with alone(run.path):
+        write_queries(run.path / QUERIES, results.queries)
+        run.write_json("metrics.json", run.metrics | renamed)
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with written(path) as draft, draft.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **{key: _plain(values) for key, values in arrays.items()})
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Texts as fixed-width characters, so that numpy opens them without unpickling."""
+    return values.astype(str) if values.dtype == object else values

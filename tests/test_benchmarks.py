@@ -1,0 +1,13 @@
+"""The benchmarks start: what they import is there."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmarks").glob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_it_is_imported(name: str) -> None:
+    import_module(f"benchmarks.{name}")
