@@ -12,7 +12,7 @@ from fashion_lsh.files import checksum
 UNIMPORTANT = ("name", "fresh", "logger", "runs", "jobs", "rates")  # settings that change no result by themselves
 OF_MACHINE = ("root", "workers")  # of the data: where its files lie, and how many processes load them
 NEUTRAL: dict[str, dict[str, Any]] = {  # settings that came later, with the value that changes nothing, by their group
-    "data": {"unseen": None}, "split": {"unseen": None}, "crop": {"corrupted": []},
+    "detector": {"ratios": [0.5, 1.0, 2.0], "mirrored": False}, "crop": {"corrupted": []},
     "hash": {"loss": "softmax", "bihalf": False, "item_weight": 0.0},
 }  # fmt: skip
 OF_DETECTOR = ("detector", "scenes", "trainer", "seed")  # settings that a stage depends on

@@ -33,6 +33,10 @@ class Boxes(NamedTuple):
         kept = (self.scores >= score) & (sides.min(axis=1, initial=np.inf) >= smallest)
         return Boxes(self.corners[kept], self.scores[kept], self.kinds[kept])
 
+    def first(self, count: int) -> "Boxes":
+        """The best `count`."""
+        return Boxes(self.corners[:count], self.scores[:count], self.kinds[:count])
+
 
 NOTHING = Boxes(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
 

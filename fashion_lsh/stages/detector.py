@@ -17,6 +17,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from fashion_lsh.catalogue.found import Boxes
 from fashion_lsh.catalogue.scenes import Batch, Level, resize
+from fashion_lsh.stages.fusion import fused, mirrored
 from fashion_lsh.stages.learner import Learner
 from fashion_lsh.stages.optim import Optim
 from fashion_lsh.stages.pyramid import Pyramid
@@ -49,9 +50,12 @@ class Detector(Learner):
         channels: width of the pyramid.
         head: width of the two layers that judge a proposal.
         anchors: sides in pixels of the square anchors, one for each level of the pyramid.
+        ratios: height over width of the anchors; the area stays.
         proposals: kept by the first stage, of each level before and of all after non-maximum suppression.
         sampled: proposals of a picture that the second stage learns from.
         most: boxes found in a picture at most.
+        mirrored: look at the mirror of each picture, too, and take the mean of both (see `fused`): better boxes, in
+            twice the time.
         epochs: passes over the training pictures.
         lr_factor: learning rate of the trunk, as a multiple of `optim.lr`.
         average: decay a step of the averaged weights that answer; 0: the last ones answer.
@@ -76,9 +80,11 @@ class Detector(Learner):
         channels: PositiveInt,
         head: PositiveInt,
         anchors: list[PositiveFloat],
+        ratios: Annotated[list[PositiveFloat], Field(min_length=1)],
         proposals: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)],
         sampled: PositiveInt,
         most: PositiveInt,
+        mirrored: bool,
         epochs: PositiveInt,
         lr_factor: PositiveFloat,
         average: Annotated[float, Field(ge=0, lt=1)],
@@ -97,7 +103,7 @@ class Detector(Learner):
         before, after = proposals
         self.network = FasterRCNN(
             pyramid,
-            rpn_anchor_generator=AnchorGenerator(tuple((size,) for size in anchors), ((0.5, 1.0, 2.0),) * len(anchors)),
+            rpn_anchor_generator=AnchorGenerator(tuple((size,) for size in anchors), (tuple(ratios),) * len(anchors)),
             rpn_pre_nms_top_n_train=before, rpn_pre_nms_top_n_test=before,
             rpn_post_nms_top_n_train=after, rpn_post_nms_top_n_test=after,
             box_roi_pool=MultiScaleRoIAlign([str(number) for number in range(pyramid.levels)], POOLED, 2),
@@ -150,6 +156,14 @@ class Detector(Learner):
     def find(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:
         """The boxes in pictures, (H, W, 3) uint8 each, in their own pixels, the best first; some at a time."""
         self.eval()
+        found = self._in_turn(pictures)
+        if not self.hparams["mirrored"]:
+            return found
+        mirrors = self._in_turn([picture[:, ::-1] for picture in pictures])
+        turned = [mirrored(boxes, picture.shape[1]) for boxes, picture in zip(mirrors, pictures, strict=True)]
+        return [fused(both).first(self.hparams["most"]) for both in zip(found, turned, strict=True)]
+
+    def _in_turn(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:
         parts = [self._find(pictures[start : start + AT_ONCE]) for start in range(0, len(pictures), AT_ONCE)]
         return [boxes for part in parts for boxes in part]
 

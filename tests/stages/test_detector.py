@@ -25,8 +25,9 @@ def detector(**changed: Any) -> Detector:
     torch.manual_seed(0)
     return Detector(**{
         "backbone": "resnet18", "classes": ["garment"], "weights": None, "level": "garment", "frozen": 0,
-        "image_size": 64, "channels": 16, "head": 32, "anchors": [8.0, 16.0, 32.0, 48.0, 64.0], "proposals": [60, 30],
-        "sampled": 16, "most": 10, "epochs": 2, "lr_factor": 1.0, "average": 0.0, "optim": OPTIM, "seed": 0, **changed,
+        "image_size": 64, "channels": 16, "head": 32, "anchors": [8.0, 16.0, 32.0, 48.0, 64.0],
+        "ratios": [0.5, 1.0, 2.0], "proposals": [60, 30], "sampled": 16, "most": 10, "mirrored": False, "epochs": 2,
+        "lr_factor": 1.0, "average": 0.0, "optim": OPTIM, "seed": 0, **changed,
     })  # fmt: skip
 
 
@@ -48,6 +49,23 @@ def test_every_trunk_gives_maps_of_halving_sizes(trunk: str) -> None:
     assert sizes == sorted(sizes, reverse=True)
     if trunk != "mobilenet_v3_large_320":
         assert sizes[:4] == [(64 // stride, 96 // stride) for stride in (4, 8, 16, 32)]
+
+
+def test_anchors_are_of_each_size_and_ratio() -> None:
+    cells = detector(ratios=[0.25, 4.0]).network.rpn.anchor_generator.cell_anchors
+    wide, high = cells[1].tolist()  # of 16 pixels
+    assert (wide, high) == ([-16, -4, 16, 4], [-4, -16, 4, 16])
+
+
+def test_a_mirrored_picture_has_mirrored_boxes_where_both_are_looked_at() -> None:
+    """The mean of a picture and its mirror knows no side."""
+    picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    model = detector(mirrored=True)
+    found, turned = model.find([picture, picture[:, ::-1]])
+    assert len(found.scores) == 10
+    np.testing.assert_allclose(found.scores, turned.scores, atol=1e-5)
+    np.testing.assert_allclose(found.corners[:, [0, 2]], 64 - turned.corners[:, [2, 0]], atol=1e-3)
+    assert len(detector().find([picture])[0].scores)
 
 
 def test_an_unknown_trunk_is_named() -> None:
