@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from PIL import Image
 from tabulate import tabulate
@@ -191,14 +192,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--left", action="store_true", help="only tell what is left, and how long it will take")
     parser.add_argument("--smoke", action="store_true", help="one job of each command on few pictures; keeps nothing")
     asked = parser.parse_args(arguments)
-    known = {page.name: page for page in pages()}
-    if unknown := [name for name in asked.pages if name not in known]:
-        parser.error(f"no page {unknown[0]!r}: give some of {', '.join(known)}")
     given = {option: str(Path(value).absolute()) for option in PICTURES if (value := getattr(asked, option))}
-    chosen = [known[name] for name in asked.pages or known]
-    if asked.smoke:
-        return told(smoke(chosen))
-    able = plan(chosen, given)
+    for option, place in given.items():
+        if not Path(place).exists():
+            parser.error(f"--{option} {place}: there is no such file or folder")
+    try:
+        known = {page.name: page for page in pages()}
+        names = dict.fromkeys(name.removeprefix("experiments/").strip("/") for name in asked.pages) or known
+        if unknown := [name for name in names if name not in known]:
+            parser.error(f"no page {unknown[0]!r}: give some of {', '.join(known)}")
+        chosen = [known[name] for name in names]
+        if asked.smoke:
+            return told(smoke(chosen))
+        able = plan(chosen, given)
+    except (ValueError, HydraException) as error:
+        parser.error(str(error))
     if asked.left:
         return 0
     failed = [line for page, missing in able if not missing for line in run(page.lines, given)]

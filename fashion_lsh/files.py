@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -22,9 +22,9 @@ def written(path: str | Path) -> Iterator[Path]:
         OSError: the block could not write (a full disk, say); names `path`, which is left as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield draft
         with draft.open("rb") as file:
             os.fsync(file.fileno())
@@ -33,7 +33,8 @@ def written(path: str | Path) -> Iterator[Path]:
         reason = error.strerror or error
         raise OSError(f"{path} could not be written ({reason}): free some space, or choose another folder") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # of a file system that lets nothing be written, nor removed
+            draft.unlink(missing_ok=True)
 
 
 def check_writable(folder: str | Path) -> None:

@@ -53,12 +53,19 @@ def job_text(run: Run) -> str:
     run.check_finished()
     kept = run.path / JOB
     if not (kept.exists() and kept.stat().st_mtime_ns >= (run.path / "metrics.json").stat().st_mtime_ns):
-        about = json.loads((run.path / "environment.json").read_text())
-        split = Catalogue.open(run.path / "split.parquet")
+        about = json.loads(_whole(run, "environment.json").read_text())
+        split = Catalogue.open(_whole(run, "split.parquet"))
         made = {"settings": portable(run.config), "data": split.checksum[:8], "environment": about}
         with written(kept) as draft:
             draft.write_text(with_queries(made | {"metrics": run.metrics}, _packed(run.path / "scores.npz", split)))
     return kept.read_text()
+
+
+def _whole(run: Run, name: str) -> Path:
+    """A file of the run, which is there."""
+    if not (run.path / name).is_file():
+        raise FileNotFoundError(f"{run.path / name} is missing: make the run again, with fresh=true")
+    return run.path / name
 
 
 def is_kept(settings: Mapping[str, Any], folder: Path) -> bool:
@@ -68,8 +75,15 @@ def is_kept(settings: Mapping[str, Any], folder: Path) -> bool:
 
 @cache
 def _settings_kept(folder: Path, version: str) -> list[dict[str, Any]]:
-    jobs = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
-    return [comparable(job["settings"]) for job in jobs if job["environment"]["fashion-lsh"] == version]
+    kept = []
+    for file in sorted(folder.glob("*.json")):
+        try:
+            job = json.loads(file.read_text())
+            if job["environment"]["fashion-lsh"] == version:
+                kept.append(comparable(job["settings"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{file} is damaged ({error!r}): remove it, and make its run again") from error
+    return kept
 
 
 def _kept(run: Run) -> Path | None:

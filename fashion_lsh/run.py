@@ -98,7 +98,7 @@ class Run:
         """Flat means by name; empty where the run is not finished."""
         path = self.path / "metrics.json"
         try:
-            return dict(json.loads(path.read_text())) if path.exists() else {}
+            return numbers(json.loads(path.read_text())) if path.exists() else {}
         except ValueError as error:
             raise ValueError(
                 f"{path} is damaged ({error}): remove it, and type the run's train.py command again"
@@ -216,3 +216,17 @@ class Run:
     def _write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
         with written(self.path / "skipped.csv") as draft, draft.open("w", newline="") as file:
             csv.writer(file).writerows([("id", "reason"), *skipped])
+
+
+def numbers(content: Any) -> dict[str, float]:
+    """What was read of a file of scores, held to be one: numbers by name.
+
+    Raises:
+        ValueError: it is no such mapping; names what is none.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, no scores by name")
+    for name, value in content.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{name} is {value!r}, no number")
+    return content

@@ -101,3 +101,15 @@ def test_few_pictures_make_a_catalogue_with_four_splits(tmp_path: Path) -> None:
     few = Catalogue.open(reproduce.few_pictures(tmp_path))
     assert {split: len(few.rows(split)) for split in reproduce.FEW} == {k: 4 * n for k, n in reproduce.FEW.items()}
     assert all((tmp_path / name).exists() for name in few.column("picture"))
+
+
+def test_pictures_that_are_not_there_are_named_before_anything_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        reproduce.main(["--left", "garments", "--garments", "/no/such/manifest.csv"])
+    assert "--garments /no/such/manifest.csv: there is no such file or folder" in capsys.readouterr().err
+
+
+def test_a_job_that_is_damaged_is_named(tmp_path: Path) -> None:
+    (tmp_path / "1234abcd.json").write_text('{"settings": ')
+    with pytest.raises(ValueError, match=r"1234abcd\.json is damaged .*remove it, and make its run again"):
+        is_kept(reproduce.settings_of(["experiment=demo"]), tmp_path)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fashion_lsh.evaluation.queries import Queries, unpacked
-from fashion_lsh.jobs import job_text
+from fashion_lsh.jobs import JOB, job_text
 from fashion_lsh.keys import NEUTRAL
 from fashion_lsh.report.pages import Row
 from fashion_lsh.report.words import method_of
-from fashion_lsh.run import Run
+from fashion_lsh.run import Run, numbers
 
-NEUTRAL_CROP = {f"crop.{name}": value for name, value in NEUTRAL["crop"].items()}  # of jobs that know none of it
+LATER = {group: NEUTRAL[group] for group in ("crop", "detector")}  # settings of which older jobs know nothing
 
 
 class Job(NamedTuple):
@@ -45,7 +45,7 @@ def jobs_of(folder: Path) -> tuple[dict[str, Job], list[Path]]:
     if not finished:
         there = f"none of {len(runs)} runs in {folder} is finished" if runs else f"no jobs/*.json in {folder}"
         raise FileNotFoundError(f"{there}: type its train.py command, which makes them")
-    return {run.path.name: _job(run.path, job_text(run)) for run in finished}, [
+    return {run.path.name: _job(run.path / JOB, job_text(run)) for run in finished}, [
         run.path for run in runs if not run.metrics
     ]
 
@@ -58,11 +58,13 @@ def _job(path: Path, text: str) -> Job:
             name: value for name, value in _flat(settings) if name not in ("hash", "hash.loss", "hash.bihalf")
         }
         made = {"data": content["data"], "version": about["fashion-lsh"]}
-        made |= {name: value for name, value in NEUTRAL_CROP.items() if name not in flat}
+        for group, neutral in LATER.items():
+            named = {f"{group}.{name}": value for name, value in neutral.items() if settings.get(group)}
+            made |= {name: value for name, value in named.items() if name not in flat}
         queries = unpacked(content["queries"]) if "queries" in content else None
-        return Job(flat | made, dict(content["metrics"]), queries, about)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): remove it, and make its run again") from error
+        return Job(flat | made, numbers(content["metrics"]), queries, about)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): remove this file, and make it again") from error
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

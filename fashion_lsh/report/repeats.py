@@ -1,16 +1,19 @@
 """Runs that repeat one with other seeds and splits, as rows: what each scores, and what two have in common."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 
 from fashion_lsh.evaluation.corruptions import CORRUPTIONS
+from fashion_lsh.keys import comparable
 from fashion_lsh.report.findings import Findings, read
 from fashion_lsh.report.pages import Row
 from fashion_lsh.retrieval.codes import unpack
 from fashion_lsh.run import Run
 
+VARIED = ("seed", "split_seed", "backbone", "weights")  # settings in which repeats may differ
 SCORES = {
     "top-1": "accuracy",
     "macro F1": "macro_f1",
@@ -29,7 +32,7 @@ def repeats(runs: Sequence[Run]) -> list[Row]:
 
     Raises:
         FileNotFoundError: a run is not finished.
-        ValueError: two runs are of the same backbone, seed and split, or a file is damaged.
+        ValueError: two runs are of the same backbone, seed and split, or differ in more, or a file is damaged.
     """
     found = sorted(map(read, runs), key=lambda each: list(_about(each).values()))
     for one, other in pairwise(found):
@@ -37,10 +40,36 @@ def repeats(runs: Sequence[Run]) -> list[Row]:
             raise ValueError(
                 f"{one.run.path} and {other.run.path} are of the same backbone, seed and split: give one of them"
             )
+    for pair in pairwise(found):
+        _check_alike(*pair)
     rows = [_scores(each) for each in found]
     rows += [row for each in found for row in _categories(each)]
     pairs = [pair for pair in combinations(found, 2) if _alike(pair[0]) == _alike(pair[1])]
     return rows + [_pair(*pair) for pair in pairs]
+
+
+def _check_alike(one: Findings, other: Findings) -> None:
+    """Hold two runs to the same garments, and to the same settings but for backbone, seed and split."""
+    settings = [dict(_told(comparable(each.config))) for each in (one, other)]
+    for name in sorted(settings[0].keys() | settings[1].keys()):
+        values = [each.get(name) for each in settings]
+        if values[0] != values[1]:
+            raise ValueError(
+                f"{one.run.path} and {other.run.path} differ in {name} ({values[0]} and {values[1]}): give runs that "
+                "differ in backbone, seed and split alone"
+            )
+    splits = {each.config["data"]["split_seed"] for each in (one, other)}
+    if len(splits) == 1 and one.garments.checksum != other.garments.checksum:
+        raise ValueError(f"{one.run.path} and {other.run.path} are of different data: give runs of the same garments")
+
+
+def _told(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings, flat, without what repeats may differ in."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _told(value, f"{path}{name}.")
+        elif name not in VARIED and path != "backbone.":
+            yield f"{path}{name}", value
 
 
 def _about(found: Findings) -> Row:

@@ -1,5 +1,6 @@
 """The jobs of an experiment as rows: the settings in which they differ, and their scores."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from statistics import mean, stdev
@@ -142,8 +143,9 @@ def _rows(jobs: Mapping[str, Job]) -> Iterator[Row]:
         for crop, scores in _scored(job.metrics):
             row: Row = {name: job.settings.get(name) for name in differing} | ({"tested on": crop} if crop else {})
             for title, name in MEASURES.items():
-                row[title] = scores.get(name)
-                if f"{name}_low" in scores:
+                value = scores.get(name)
+                row[title] = None if value is None or math.isnan(value) else value
+                if row[title] is not None and {f"{name}_low", f"{name}_high"} <= scores.keys():
                     row |= {f"{title} {end}": scores[f"{name}_{end}"] for end in ("low", "high")}
             yield row | {"job": key}
 

@@ -158,3 +158,7 @@ def _spread(rows: Sequence[Row], title: str, ranged: bool = False) -> str:
         return f"{values[0]:.3f}"
     ends = f" ({min(values):.3f} to {max(values):.3f})" if ranged else ""
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}{ends}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

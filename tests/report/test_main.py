@@ -77,6 +77,8 @@ def test_scores_that_are_newer_than_what_was_kept_of_them_count(make_run: Callab
 @pytest.mark.parametrize(("content", "reason"), [
     (None, "none of 1 runs in {} is finished: type its train.py command"),
     ('{"query/accuracy": 0.5', "metrics.json is damaged"),
+    ('{"query/accuracy": "high"}', "query/accuracy is 'high', no number"),
+    ("[1, 2]", "it holds a list, no scores by name"),
 ])  # fmt: skip
 def test_runs_that_are_not_finished_and_damaged_ones_are_named(
     make_run: Callable[..., Run], content: str | None, reason: str, capsys: pytest.CaptureFixture[str]

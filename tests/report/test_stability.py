@@ -1,5 +1,7 @@
 """Runs of other seeds and splits, and the page that is made of them."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,21 @@ def test_other_queries_of_one_split_are_refused(runs: list[Run], make_run: MakeR
     pq.write_table(table.take(pa.array(range(len(table) - 1, -1, -1))), path)
     with pytest.raises(ValueError, match="are of different queries: make one of them again"):
         repeats([*runs, other])
+
+
+def test_runs_of_other_settings_are_not_taken_for_repeats(runs: list[Run], make_run: MakeRun) -> None:
+    other = repeated(make_run, "e", seed=3)
+    config = other.config
+    config["data"]["jitter"] = 0.5
+    (other.path / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ValueError, match=r"differ in data\.jitter \(.* and 0\.5\)"):
+        repeats([*runs, other])
+
+
+def test_it_is_a_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "fashion_lsh.report.stability"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "usage" in done.stderr
 
 
 def test_a_run_without_codes_has_no_bits_to_compare(make_run: MakeRun) -> None:
