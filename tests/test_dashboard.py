@@ -103,7 +103,27 @@ def test_nobody_logged_in_is_told_and_nothing_is_sent(
     monkeypatch.setattr(wandb, "login", lambda **_: False)
     monkeypatch.setattr(wandb, "Api", lambda: pytest.fail("wandb was asked"))
     assert dashboard.main(["clothes"]) == 1
-    assert "not logged in, so nothing was saved to clothes" in capsys.readouterr().err
+    assert "clothes was not saved: nobody is logged in: type wandb login" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asked", ["", "a/b/c", "e/", "/p", "two words"])
+def test_what_is_no_project_is_refused(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        dashboard.main([asked])
+    assert f"{asked!r} is no project: give PROJECT, or ENTITY/PROJECT" in capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+
+
+def test_a_mode_that_sends_nothing_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert dashboard.main(["clothes"]) == 1
+    assert "WANDB_MODE=offline keeps it from being saved to clothes: unset it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("asked", "entity"), [("clothes", "me"), ("team/clothes", "team")])

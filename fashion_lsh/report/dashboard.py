@@ -1,6 +1,8 @@
 """A wandb workspace in which a project's runs read well: python -m fashion_lsh.report.dashboard PROJECT."""
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +12,7 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
 NAME = "fashion-lsh"
+PROJECT = re.compile(r"([^/\s]+/)?[^/\s]+")
 WIDTH = 24  # columns of a section; three panels side by side
 TOP1, MAP, RECALL, ITEMS = "query/accuracy", "query/category/map@100", "query/item/recall@10", "query/item/map@100"
 CONFUSION = "query/confusion_matrix"
@@ -116,13 +119,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "project", metavar="[ENTITY/]PROJECT", help="as logger.project of the runs; of your default entity"
     )
     asked = parser.parse_args(arguments).project
-    if not wandb.login(prompt=False, verify=False):
-        sys.stderr.write(
-            f"dashboard: not logged in, so nothing was saved to {asked}: type wandb login, then this again\n"
-        )
+    if not PROJECT.fullmatch(asked):
+        parser.error(f"{asked!r} is no project: give PROJECT, or ENTITY/PROJECT")
+    if (mode := os.environ.get("WANDB_MODE", "online")) != "online":
+        sys.stderr.write(f"dashboard: WANDB_MODE={mode} keeps it from being saved to {asked}: unset it\n")
         return 1
     entity, _, project = asked.rpartition("/")
     try:
+        if not wandb.login(prompt=False, verify=False):
+            raise ValueError("nobody is logged in: type wandb login, then this again")
         workspace(entity or str(wandb.Api().default_entity), project).save()
     except (ValueError, wandb.errors.Error) as error:
         sys.stderr.write(f"dashboard: {asked} was not saved: {error}\n")

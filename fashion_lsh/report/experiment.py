@@ -80,9 +80,10 @@ def made_on(jobs: Mapping[str, Job]) -> str:
     for job in jobs.values():
         machine = _machine(job.environment)
         machines[machine] = machines.get(machine, 0) + 1
+    count = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}"
     if len(machines) == 1:
-        return f"{len(jobs)} jobs, made on {next(iter(machines))}."
-    return f"{len(jobs)} jobs, made on " + "; on ".join(f"{name} ({count})" for name, count in machines.items()) + "."
+        return f"{count}, made on {next(iter(machines))}."
+    return f"{count}, made on " + "; on ".join(f"{name} ({number})" for name, number in machines.items()) + "."
 
 
 def _machine(about: Row) -> str:

@@ -27,7 +27,12 @@ class Job(NamedTuple):
 
 def are_jobs(folder: Path) -> bool:
     """Whether a folder holds files of jobs, or runs."""
-    return (folder / "jobs").is_dir() or any(folder.glob("*/config.yaml"))
+    return (folder / "jobs").is_dir() or bool(_runs(folder))
+
+
+def _runs(folder: Path) -> list[Run]:
+    """The runs that lie in a folder; the link to the latest is none."""
+    return [Run(path.parent) for path in sorted(folder.glob("*/config.yaml")) if not path.parent.is_symlink()]
 
 
 def jobs_of(folder: Path) -> tuple[dict[str, Job], list[Path]]:
@@ -40,7 +45,7 @@ def jobs_of(folder: Path) -> tuple[dict[str, Job], list[Path]]:
     files = sorted((folder / "jobs").glob("*.json"))
     if files:
         return {path.stem: _job(path, path.read_text()) for path in files}, []
-    runs = [Run(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
+    runs = _runs(folder)
     finished = [run for run in runs if run.metrics]
     if not finished:
         there = f"none of {len(runs)} runs in {folder} is finished" if runs else f"no jobs/*.json in {folder}"
