@@ -120,6 +120,15 @@ def targets(settings: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, A
             yield from targets(value, f"{path}.{name}" if path else str(name))
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings as they are typed, `hash.bits`, and their values."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
 def resolve(target: str) -> Any:
     """The class or function that a `_target_` names.
 

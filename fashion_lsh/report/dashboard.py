@@ -15,7 +15,6 @@ NAME = "fashion-lsh"
 PROJECT = re.compile(r"([^/\s]+/)?[^/\s]+")
 WIDTH = 24  # columns of a section; three panels side by side
 TOP1, MAP, RECALL, ITEMS = "query/accuracy", "query/category/map@100", "query/item/recall@10", "query/item/map@100"
-CONFUSION = "query/confusion_matrix"
 MATRIX = {name: name for name in ("Actual", "Predicted", "nPredictions")}  # columns of wandb's own chart
 CODES = "rows/code/{}/map@100"
 
@@ -36,7 +35,7 @@ def _sections() -> list[ws.Section]:
             _bars("item recall@10", RECALL, "Group"),
             _media("queries, their crops and what was found", "query/sheet"),
             wr.WeavePanelSummaryTable(table_name="query/retrieved"),
-            wr.CustomChart(query={"summaryTable": {"tableKey": f"{CONFUSION}_table"}}, chart_fields=MATRIX,
+            wr.CustomChart(query={"summaryTable": {"tableKey": "query/confusion_matrix_table"}}, chart_fields=MATRIX,
                            chart_name="wandb/confusion_matrix/v1"),
             wr.RunComparer(diff_only="split"),
         ],
@@ -53,8 +52,9 @@ def _sections() -> list[ws.Section]:
             _bars("AP50 of boxes", "detector/query/box_ap50", wr.Config("detector.level")),
             _bars("queries without a box", "crop/query/missed", wr.Config("detector.level")),
             _bars("top-1 by crop", TOP1, wr.Config("crop.mode")),
-            *[_lines(f"loss: {part}", "detector", f"train/{part}") for part in (
-                "loss", "loss_classifier", "loss_box_reg", "loss_objectness")],
+            *[_lines(title, "detector", f"train/{name}") for title, name in (
+                ("loss of the detector", "loss"), ("… of its classes", "loss_classifier"),
+                ("… of its boxes", "loss_box_reg"), ("… of its proposals", "loss_objectness"))],
             _media("true and found boxes", "detector/boxes"),
         ],
         "Hash layer": [
@@ -108,8 +108,8 @@ def _points(title: str, x: str, y: str, log_x: bool = False) -> wr.ScatterPlot:
     return wr.ScatterPlot(title=title, x=wr.SummaryMetric(x), y=wr.SummaryMetric(y), log_x=log_x)
 
 
-def _media(title: str, *names: str) -> wr.MediaBrowser:
-    return wr.MediaBrowser(title=title, media_keys=list(names))
+def _media(title: str, name: str) -> wr.MediaBrowser:
+    return wr.MediaBrowser(title=title, media_keys=[name])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,9 +1,8 @@
 """What is compared: the jobs of an experiment, from the small files that they left, or from run folders."""
 
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fashion_lsh.evaluation.queries import Queries, unpacked
 from fashion_lsh.jobs import JOB, job_text
@@ -11,6 +10,7 @@ from fashion_lsh.keys import NEUTRAL
 from fashion_lsh.report.pages import Row
 from fashion_lsh.report.words import method_of
 from fashion_lsh.run import Run, numbers
+from fashion_lsh.settings import flat
 
 LATER = {group: NEUTRAL[group] for group in ("crop", "detector")}  # settings of which older jobs know nothing
 
@@ -59,22 +59,14 @@ def _job(path: Path, text: str) -> Job:
     try:
         content = json.loads(text)
         settings, about = content["settings"], content["environment"]
-        flat = {"hash": method_of(settings.get("hash"))} | {
-            name: value for name, value in _flat(settings) if name not in ("hash", "hash.loss", "hash.bihalf")
+        typed = {"hash": method_of(settings.get("hash"))} | {
+            name: value for name, value in flat(settings) if name not in ("hash", "hash.loss", "hash.bihalf")
         }
         made = {"data": content["data"], "version": about["fashion-lsh"]}
         for group, neutral in LATER.items():
             named = {f"{group}.{name}": value for name, value in neutral.items() if settings.get(group)}
-            made |= {name: value for name, value in named.items() if name not in flat}
+            made |= {name: value for name, value in named.items() if name not in typed}
         queries = unpacked(content["queries"]) if "queries" in content else None
-        return Job(flat | made, numbers(content["metrics"]), queries, about)
+        return Job(typed | made, numbers(content["metrics"]), queries, about)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): remove this file, and make it again") from error
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

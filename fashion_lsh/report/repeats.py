@@ -1,8 +1,7 @@
 """Runs that repeat one with other seeds and splits, as rows: what each scores, and what two have in common."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from fashion_lsh.report.findings import Findings, read
 from fashion_lsh.report.pages import Row
 from fashion_lsh.retrieval.codes import unpack
 from fashion_lsh.run import Run
+from fashion_lsh.settings import flat
 
 VARIED = ("seed", "split_seed", "backbone", "weights")  # settings in which repeats may differ
 SCORES = {
@@ -50,10 +50,11 @@ def repeats(runs: Sequence[Run]) -> list[Row]:
 
 def _check_alike(one: Findings, other: Findings) -> None:
     """Hold two runs to the same garments, and to the same settings but for backbone, seed and split."""
-    settings = [dict(_told(comparable(each.config))) for each in (one, other)]
+    settings = [dict(flat(comparable(each.config))) for each in (one, other)]
     for name in sorted(settings[0].keys() | settings[1].keys()):
         values = [each.get(name) for each in settings]
-        if values[0] != values[1]:
+        varied = name.startswith("backbone.") or name.rpartition(".")[2] in VARIED
+        if values[0] != values[1] and not varied:
             raise ValueError(
                 f"{one.run.path} and {other.run.path} differ in {name} ({values[0]} and {values[1]}): give runs that "
                 "differ in backbone, seed and split alone"
@@ -61,15 +62,6 @@ def _check_alike(one: Findings, other: Findings) -> None:
     splits = {each.config["data"]["split_seed"] for each in (one, other)}
     if len(splits) == 1 and one.garments.checksum != other.garments.checksum:
         raise ValueError(f"{one.run.path} and {other.run.path} are of different data: give runs of the same garments")
-
-
-def _told(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings, flat, without what repeats may differ in."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _told(value, f"{path}{name}.")
-        elif name not in VARIED and path != "backbone.":
-            yield f"{path}{name}", value
 
 
 def _about(found: Findings) -> Row:

@@ -15,6 +15,7 @@ from fashion_lsh.report.judged import judged
 from fashion_lsh.report.neighbours import count_pairs, distances, retrieval
 from fashion_lsh.report.tables import score_rows, with_interval
 from fashion_lsh.report.words import crop_words, hash_words, one_line, row_words, search_words, split_words
+from fashion_lsh.settings import flat
 
 MIXED_UP = 10  # pairs of categories that are named
 MEANS = (
@@ -137,8 +138,8 @@ def confidence(found: Findings) -> list[Block]:
 def settings(found: Findings) -> list[Block]:
     """All settings, and where it ran."""
     return [
-        Table(["setting", "value"], list(_flat(found.config)), folded="config.yaml"),
-        Table(["", ""], list(_flat(found.environment)), folded="environment.json"),
+        Table(["setting", "value"], _settings(found.config), folded="config.yaml"),
+        Table(["", ""], _settings(found.environment), folded="environment.json"),
     ]
 
 
@@ -197,10 +198,5 @@ def _items(found: Findings) -> str:
     return "not known: scores are by category alone"
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[Sequence[str]]:
-    """Nested settings as (dotted name, value)."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", "null" if value is None else one_line(str(value))
+def _settings(settings: Mapping[str, Any]) -> list[Sequence[str]]:
+    return [(name, "null" if value is None else one_line(str(value))) for name, value in flat(settings)]
