@@ -17,7 +17,10 @@ NEUTRAL: dict[str, dict[str, Any]] = {  # settings that came later, with the val
 }  # fmt: skip
 OF_DETECTOR = ("detector", "scenes", "trainer", "seed")  # settings that a stage depends on
 OF_CLASSIFIER = (*OF_DETECTOR, "data", "backbone", "classifier")
-OF_STAGE = {"detector": OF_DETECTOR, "classifier": OF_CLASSIFIER, "hasher": (*OF_CLASSIFIER, "hash")}
+OF_STAGE = {
+    "detector": OF_DETECTOR, "boxes": OF_DETECTOR, "classifier": OF_CLASSIFIER, "hasher": (*OF_CLASSIFIER, "hash"),
+}  # fmt: skip
+OF_LOOKING = ("mirrored",)  # of the detector: how it is used, whatever it was fitted by
 
 
 def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,10 +47,14 @@ def run_key(settings: Mapping[str, Any], data: str) -> str:
 
 
 def stage_keys(settings: Mapping[str, Any], data: str) -> dict[str, str]:
-    """For each stage 8 hex digits: where they are equal, the same was fitted on the same pictures."""
-    kept = portable(settings)
-    there = {stage: names for stage, names in OF_STAGE.items() if stage != "detector" or settings["detector"]}
-    return {stage: _digest({name: kept[name] for name in names}, data) for stage, names in there.items()}
+    """For each stage, and for the boxes found, 8 hex digits: where they are equal, the same was made of the same
+    pictures."""
+    kept, boxed = portable(settings), ("detector", "boxes")
+    told = {stage: kept for stage in OF_STAGE if stage not in boxed or settings["detector"]}
+    if settings["detector"]:
+        fitted = {name: value for name, value in kept["detector"].items() if name not in OF_LOOKING}
+        told["detector"] = {**kept, "detector": fitted}
+    return {stage: _digest({name: told[stage][name] for name in OF_STAGE[stage]}, data) for stage in told}
 
 
 def _digest(settings: Mapping[str, Any], data: str) -> str:

@@ -42,17 +42,17 @@ def prepared(stage: S, run: Run, show: Show | None = None) -> S:
 def found(detector: Detector, data: GarmentData, run: Run) -> Found:
     """What the run's detector sees in all pictures; taken over where the same one has looked at them before."""
     if not (run.path / BOXES).exists() and not run.config["fresh"]:
-        _take_over(detector.name, run, BOXES)
+        _take_over("boxes", run, BOXES)
     return run.found(detector, data)
 
 
 def _take_over(stage: str, run: Run, name: str, show: Show | None = None) -> None:
-    """Copy a file that the same stage of another run made, if there is such a run."""
+    """Copy a file that the same stage of another run made, or its detector, if there is such a run."""
     key = json.loads((run.path / "stages.json").read_text())[stage]
     for other in sorted(run.path.parent.parent.glob("*/*/stages.json")):
         finished = other.with_name(name)
         if finished.exists() and json.loads(other.read_text()).get(stage) == key:
-            log.info("%s: the same settings were fitted in %s, its %s is taken", stage, other.parent, name)
+            log.info("%s: the same settings were used in %s, its %s is taken", stage, other.parent, name)
             with written(run.path / name) as draft:
                 shutil.copyfile(finished, draft)
             if name == f"{stage}.ckpt":

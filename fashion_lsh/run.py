@@ -18,7 +18,7 @@ from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.boxes import find_all
 from fashion_lsh.files import alone, check_writable, point, written
-from fashion_lsh.keys import run_key, stage_keys
+from fashion_lsh.keys import OF_LOOKING, run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
 from fashion_lsh.runlog import logged_to
@@ -132,7 +132,8 @@ class Run:
         config = self.config
         if config["data"]["crop"] != "detected":
             return None
-        return load(Detector, self.path / "detector.ckpt", config["trainer"]["accelerator"])
+        looking = {name: config["detector"][name] for name in OF_LOOKING if name in config["detector"]}
+        return load(Detector, self.path / "detector.ckpt", config["trainer"]["accelerator"], **looking)
 
     @property
     def choice(self) -> Choice:

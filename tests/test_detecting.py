@@ -74,6 +74,17 @@ def test_the_detector_and_its_boxes_are_taken_over_by_another_run(runs: Path, dr
     assert "finding garments" not in printed
 
 
+def test_a_fitted_detector_may_look_at_mirrored_pictures_too(runs: Path, drawn: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs", symlinks=True)
+    words = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none", "detector.mirrored=true"]
+    printed = script("train.py", *words)
+    assert "its detector.ckpt is taken" in printed
+    assert "its boxes.parquet is taken" not in printed
+    looking = Run(tmp_path / "runs" / "latest").detector()
+    assert looking is not None
+    assert looking.hparams["mirrored"]
+
+
 def test_the_same_command_elsewhere_gives_the_same_scores(runs: Path, drawn: Path, tmp_path: Path) -> None:
     script("train.py", *DETECTOR, f"data.root={drawn}", f"runs={tmp_path}", "crop.tested=[whole,detected]")
     assert scores(tmp_path / "latest") == pytest.approx(scores(runs / "latest"), abs=1e-6)

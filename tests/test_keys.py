@@ -38,4 +38,6 @@ def test_a_setting_that_came_later_changes_names_only_where_it_changes_something
     assert run_key(same, "") == run_key(plain, "") != run_key(other, "")
     assert stage_keys(same, "") == stage_keys(plain, "")
     assert (stage_keys(other, "") != stage_keys(plain, "")) == (group in ("detector", "hash"))
+    changed = stage_keys(other, "")["detector"] != stage_keys(plain, "")["detector"]
+    assert changed == (name == "ratios")  # `mirrored` is how it looks, not what it has learnt
     assert run_key({**plain, "hash": None}, "")  # a group that is not there

@@ -439,7 +439,7 @@ def test_a_stage_that_another_run_finished_is_taken_over_and_is_its_own(
     run = Run.begin(changed(changed(settings, "search.probes", 2), "name", "second"), data)
     stage = hasher(1)
     assert prepared(stage, run) is stage
-    assert "hasher: the same settings were fitted in" in caplog.text
+    assert "hasher: the same settings were used in" in caplog.text
     assert (run.path / "hasher.ckpt").read_bytes() == (other.path / "hasher.ckpt").read_bytes()
     assert not (run.path / "classifier.ckpt").exists()
     shutil.rmtree(other.path)

@@ -91,7 +91,7 @@ def test_a_stopped_run_goes_on_from_its_last_finished_stage(runs: Path, drawn: P
 def test_another_hash_layer_reuses_the_classifier(runs: Path, drawn: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
     printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none")
-    assert "classifier: the same settings were fitted in" in printed
+    assert "classifier: the same settings were used in" in printed
     assert "**euclidean_1**" in printed
     assert not (tmp_path / "runs" / "latest" / "hasher.ckpt").exists()
     report = (tmp_path / "runs" / "latest" / "report" / "report.md").read_text()

@@ -27,8 +27,10 @@ def save(stage: Learner, path: Path) -> None:
     _write(content, path)
 
 
-def load(kind: type[S], path: Path, accelerator: str = "auto") -> S:
+def load(kind: type[S], path: Path, accelerator: str = "auto", **changed: Any) -> S:
     """Open a finished stage, to answer on this accelerator; nothing but plain values and tensors is unpickled.
+
+    `changed` are hyper-parameters that it shall have instead of those it was fitted with.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -40,7 +42,8 @@ def load(kind: type[S], path: Path, accelerator: str = "auto") -> S:
             "(with fresh=true, if its scores are read from a job's file)"
         )
     try:
-        return kind.load_from_checkpoint(path, map_location=device(accelerator), weights_only=True).eval()
+        where = device(accelerator)
+        return kind.load_from_checkpoint(path, map_location=where, weights_only=True, **changed).eval()
     except Exception as error:  # reading bytes that are no checkpoint, or one of other arguments, may fail in any way
         raise ValueError(
             f"{path} is damaged, or was made by another version ({type(error).__name__}): remove it and metrics.json, "

@@ -59,7 +59,7 @@ def fit(
     final = folder / f"{stage.name}.ckpt"
     if final.exists():
         log.info("%s: finished before, read from %s", stage.name, final)
-        return load(type(stage), final, accelerator)
+        return load(type(stage), final, accelerator, **stage.hparams)
     facts: dict[str, float] = {}
     if stage.learns:
         drafts = folder / "fitting" / stage.name
