@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import zipfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,14 +16,14 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.evaluation.queries import packed, with_queries
 from fashion_lsh.files import written
 from fashion_lsh.keys import comparable, portable
-from fashion_lsh.run import Run
+from fashion_lsh.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 JOB = "job.json"  # in the run's own folder; elsewhere <key>.json
 
 
-def scores_of(run: Run) -> dict[str, float]:
+def scores_of(run: RunFolder) -> dict[str, float]:
     """The run's metrics, or those that a job file keeps of the same run; empty where it is finished nowhere."""
     kept = _kept(run)
     if run.metrics or run.config["fresh"] or kept is None or not kept.exists():
@@ -30,7 +32,7 @@ def scores_of(run: Run) -> dict[str, float]:
     return dict(json.loads(kept.read_text())["metrics"])
 
 
-def keep_job(run: Run) -> None:
+def keep_job(run: RunFolder) -> None:
     """Write JOB into the folder of a finished run and, if its settings name a folder of jobs that lacks it, a copy
     there."""
     if not run.metrics:
@@ -41,27 +43,30 @@ def keep_job(run: Run) -> None:
             draft.write_text(text)
 
 
-def job_text(run: Run) -> str:
+def job_text(run: RunFolder) -> str:
     """JSON of JOB_BYTES at most: settings, data, what it was made on, scores, and those of each query.
 
-    Kept in the run's folder, and made anew where there are newer scores.
+    Kept in the run's folder where that takes files, and made anew where there are newer scores.
 
     Raises:
         FileNotFoundError: the run is not finished, or a file of it is missing.
-        ValueError: its metrics.json is damaged.
+        ValueError: its metrics.json or scores.npz is damaged.
     """
     run.check_finished()
     kept = run.path / JOB
-    if not (kept.exists() and kept.stat().st_mtime_ns >= (run.path / "metrics.json").stat().st_mtime_ns):
-        about = json.loads(_whole(run, "environment.json").read_text())
-        split = Catalogue.open(_whole(run, "split.parquet"))
-        made = {"settings": portable(run.config), "data": split.checksum[:8], "environment": about}
+    if kept.exists() and kept.stat().st_mtime_ns >= (run.path / "metrics.json").stat().st_mtime_ns:
+        return kept.read_text()
+    about = json.loads(_whole(run, "environment.json").read_text())
+    split = Catalogue.open(_whole(run, "split.parquet"))
+    made = {"settings": portable(run.config), "data": split.checksum[:8], "environment": about}
+    text = with_queries(made | {"metrics": run.metrics}, _packed(run.path / "scores.npz", split))
+    if os.access(run.path, os.W_OK):
         with written(kept) as draft:
-            draft.write_text(with_queries(made | {"metrics": run.metrics}, _packed(run.path / "scores.npz", split)))
-    return kept.read_text()
+            draft.write_text(text)
+    return text
 
 
-def _whole(run: Run, name: str) -> Path:
+def _whole(run: RunFolder, name: str) -> Path:
     """A file of the run, which is there."""
     if not (run.path / name).is_file():
         raise FileNotFoundError(f"{run.path / name} is missing: make the run again, with fresh=true")
@@ -86,7 +91,7 @@ def _settings_kept(folder: Path, version: str) -> list[dict[str, Any]]:
     return kept
 
 
-def _kept(run: Run) -> Path | None:
+def _kept(run: RunFolder) -> Path | None:
     folder = run.config["jobs"]
     return Path(folder) / f"{run.path.name}.json" if folder else None
 
@@ -95,5 +100,8 @@ def _packed(kept: Path, split: Catalogue) -> dict[str, str]:
     """The scores of a run's queries, small; none where it was made before they were kept."""
     if not kept.exists():
         return {}
-    with np.load(kept, allow_pickle=False) as scores:
-        return packed(split.take(split.rows("query")), dict(scores))
+    try:
+        with np.load(kept, allow_pickle=False) as scores:
+            return packed(split.take(split.rows("query")), dict(scores))
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{kept} is damaged ({error}): make the run again, with fresh=true") from error

@@ -7,8 +7,8 @@ import numpy as np
 
 from fashion_lsh.evaluation.protocol import Pictures, Results
 from fashion_lsh.evaluation.queries import own_scores
+from fashion_lsh.evaluation.ranking import Scores
 from fashion_lsh.evaluation.results import write_queries
-from fashion_lsh.evaluation.scores import Scores
 from fashion_lsh.files import alone, written
 from fashion_lsh.run import Run
 

@@ -1,11 +1,7 @@
 """A run is one folder: all that was asked, made and found, with relative paths inside."""
 
-import csv
-import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +17,7 @@ from fashion_lsh.files import alone, check_writable, point, written
 from fashion_lsh.keys import OF_LOOKING, run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
-from fashion_lsh.runlog import logged_to
+from fashion_lsh.run_folder import RunFolder
 from fashion_lsh.settings import resolve
 from fashion_lsh.stages.checkpoints import load
 from fashion_lsh.stages.classifier import Classifier
@@ -31,21 +27,12 @@ from fashion_lsh.stages.stage import Stage
 BOXES = "boxes.parquet"  # what the detector saw in all pictures
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run folder, finished or not.
+class Run(RunFolder):
+    """A run folder with its models, its gallery and its pictures.
 
     Raises:
         FileNotFoundError: the folder is none of a run.
     """
-
-    path: Path
-
-    def __post_init__(self) -> None:
-        if self.path.is_symlink():  # `latest` may point elsewhere tomorrow
-            object.__setattr__(self, "path", self.path.parent / self.path.readlink())
-        if not (self.path / "config.yaml").is_file():
-            raise FileNotFoundError(f"{self.path} is no run: it has no config.yaml; give a folder that train.py made")
 
     @classmethod
     def begin(cls, settings: Mapping[str, Any], data: GarmentData) -> "Run":
@@ -72,47 +59,10 @@ class Run:
         run.write_json("stages.json", stage_keys(settings, data.checksum))
         if not run.metrics:  # what made the figures, not what reads them
             run.write_json("environment.json", environment())
-            run._write_skipped(data.skipped.items())
+            run.write_skipped(data.skipped.items())
         data.catalogue.save(path / "split.parquet")
         point(Path(settings["runs"]) / "latest", path)
         return run
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The settings it was made with.
-
-        Raises:
-            ValueError: the file is damaged, or of an older version.
-        """
-        file = self.path / "config.yaml"
-        try:
-            config = dict(yaml.safe_load(file.read_text()))
-        except (yaml.YAMLError, TypeError, ValueError) as error:
-            raise ValueError(f"{file} is damaged ({type(error).__name__}): make the run again with train.py") from error
-        if "scenes" not in config:
-            raise ValueError(f"{self.path} was made by a version before 0.3.0: make it again with train.py")
-        return config
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Flat means by name; empty where the run is not finished."""
-        path = self.path / "metrics.json"
-        try:
-            return numbers(json.loads(path.read_text())) if path.exists() else {}
-        except ValueError as error:
-            raise ValueError(
-                f"{path} is damaged ({error}): remove it, and type the run's train.py command again"
-            ) from error
-
-    @property
-    def closing(self) -> str:
-        """One line: where it lies, and how many garments were left out of it."""
-        count, listed = 0, self.path / "skipped.csv"
-        if listed.exists():
-            with listed.open(newline="") as file:
-                count = sum(1 for _ in csv.reader(file)) - 1
-        left_out = f"; {count:,} garments were left out: {self.path / 'skipped.csv'} says why" if count else ""
-        return f"The run lies in {self.path}{left_out}"
 
     @property
     def gallery_folder(self) -> Path:
@@ -179,15 +129,6 @@ class Run:
         if Catalogue.open(self.path / "split.parquet").checksum != data.catalogue.checksum:
             raise ValueError(f"the data of {self.path} have changed since it was made: make a new run with train.py")
 
-    def check_finished(self) -> None:
-        """Refuse a run without scores of its own.
-
-        Raises:
-            FileNotFoundError: it has none.
-        """
-        if not self.metrics:
-            raise FileNotFoundError(f"{self.path} has no metrics.json: type its train.py command again to finish it")
-
     def gallery(self, fingerprint: str, verify: bool = False) -> Gallery:
         """What it filed, for the model of this fingerprint; `verify`: embeddings are held to their checksums, too."""
         return Gallery.open(self.gallery_folder, fingerprint, verify)
@@ -196,38 +137,3 @@ class Run:
         """Where its pictures come from."""
         data = self.config["data"]
         return open_source(data["source"], data["root"], data["split_seed"])
-
-    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write one JSON file of the folder."""
-        with written(self.path / name) as draft:
-            draft.write_text(json.dumps(content, indent=1))
-
-    @contextmanager
-    def logged(self) -> Iterator[None]:
-        """Have the folder alone, and add what is logged in the block, a failure too, to train.log."""
-        with logged_to(self.path / "train.log"), alone(self.path):
-            yield
-
-    def add_skipped(self, skipped: Mapping[str, str]) -> None:
-        """Name further garments that were left out in skipped.csv, each line once."""
-        with (self.path / "skipped.csv").open(newline="") as file:
-            named = [(name, reason) for name, reason in list(csv.reader(file))[1:]]
-        self._write_skipped(dict.fromkeys([*named, *skipped.items()]))
-
-    def _write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
-        with written(self.path / "skipped.csv") as draft, draft.open("w", newline="") as file:
-            csv.writer(file).writerows([("id", "reason"), *skipped])
-
-
-def numbers(content: Any) -> dict[str, float]:
-    """What was read of a file of scores, held to be one: numbers by name.
-
-    Raises:
-        ValueError: it is no such mapping; names what is none.
-    """
-    if not isinstance(content, dict):
-        raise ValueError(f"it holds a {type(content).__name__}, no scores by name")
-    for name, value in content.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{name} is {value!r}, no number")
-    return content

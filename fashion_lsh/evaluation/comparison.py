@@ -15,8 +15,9 @@ from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.distractors import filed_gallery, grown
 from fashion_lsh.evaluation.latency import interleaved, one_thread, summary
 from fashion_lsh.evaluation.protocol import Pictures, encode_part, own_search
+from fashion_lsh.evaluation.ranking import Scores
 from fashion_lsh.evaluation.results import confidence_interval
-from fashion_lsh.evaluation.scores import DEPTH, Scores, Truth
+from fashion_lsh.evaluation.scores import DEPTH, Truth
 from fashion_lsh.retrieval.encoding import Encoded, Model
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search

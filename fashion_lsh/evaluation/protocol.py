@@ -16,6 +16,7 @@ from fashion_lsh.evaluation import scores as scoring
 from fashion_lsh.evaluation.bits import quantisation_error
 from fashion_lsh.evaluation.boxes import Finder
 from fashion_lsh.evaluation.latency import WARM_UP
+from fashion_lsh.evaluation.ranking import Scores
 from fashion_lsh.evaluation.references import REFERENCES
 from fashion_lsh.evaluation.results import (
     by_shared_garment,
@@ -25,7 +26,7 @@ from fashion_lsh.evaluation.results import (
     means,
     query_table,
 )
-from fashion_lsh.evaluation.scores import DEPTH, Scores, Truth
+from fashion_lsh.evaluation.scores import DEPTH, Truth
 from fashion_lsh.progress import counted
 from fashion_lsh.retrieval.encoding import Encoded, Model, as_arrays
 from fashion_lsh.retrieval.hits import Hits

@@ -12,14 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.evaluation.references import REFERENCES
-from fashion_lsh.evaluation.scores import Scores
+from fashion_lsh.evaluation.ranking import Scores
 
 log = logging.getLogger(__name__)
 
 COMPARED = ("category/map@100", "item/map@100", "item/recall@10")
 JOB_BYTES = 50_000  # at most, of the file of a job
-PLAIN = ("random", "predicted_category", *REFERENCES)  # rows that stand for no model
+PLAIN = ("random", "predicted_category", "colour_histogram", "raw_pixels")  # rows that stand for no model
 STEPS = 65534  # of a score from 0 to 1
 UNSCORED = 65535  # NaN: nothing is relevant to the query
 

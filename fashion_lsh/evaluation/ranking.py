@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+Scores = dict[str, np.ndarray]  # (Q,) float each, by the name of the measure
 BLOCK_CELLS = 1 << 20  # array cells worked on at once: 8 MB an intermediate array
 
 

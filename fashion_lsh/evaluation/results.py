@@ -13,8 +13,7 @@ from torch import from_numpy
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.evaluation.ranking import blocks
-from fashion_lsh.evaluation.scores import Scores
+from fashion_lsh.evaluation.ranking import Scores, blocks
 from fashion_lsh.files import written
 from fashion_lsh.retrieval.encoding import Encoded
 

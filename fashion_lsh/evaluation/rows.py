@@ -9,8 +9,9 @@ from fashion_lsh.evaluation import scores as scoring
 from fashion_lsh.evaluation.bits import collapse, quality
 from fashion_lsh.evaluation.protocol import Pictures, truths
 from fashion_lsh.evaluation.queries import row_scores
+from fashion_lsh.evaluation.ranking import Scores
 from fashion_lsh.evaluation.results import intervals, means
-from fashion_lsh.evaluation.scores import DEPTH, Scores, Truth, within
+from fashion_lsh.evaluation.scores import DEPTH, Truth, within
 from fashion_lsh.retrieval.codes import pack
 from fashion_lsh.retrieval.encoding import Encoded
 from fashion_lsh.retrieval.index import FloatIndex

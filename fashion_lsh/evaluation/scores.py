@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fashion_lsh.evaluation.ranking import average_precision, blocks, precision, recall, scored
+from fashion_lsh.evaluation.ranking import Scores, average_precision, blocks, precision, recall, scored
 from fashion_lsh.evaluation.ties import (
     TiedScores,
     distance_histograms,
@@ -17,8 +17,6 @@ from fashion_lsh.retrieval.codes import hamming
 from fashion_lsh.retrieval.hits import Hits
 
 DEPTH = 100  # hits a served ranking must hold
-
-Scores = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What was found, as pages: python -m fashion_lsh.report runs/latest, runs/backbones or experiments/backbones.
 
 Of a run its report; of a folder of runs, or an experiment with jobs/*.json, one page that compares them; of the folder
-of all experiments (one with verdict.md.j2) a page that tells which claims hold.
+of all experiments (one with verdict.md.j2) a page that tells which claims hold. An experiment whose README.md another
+command writes is shown as it is.
 """
 
 import argparse
@@ -13,9 +14,7 @@ from pathlib import Path
 from fashion_lsh.report.experiment import gather
 from fashion_lsh.report.gathered import are_jobs
 from fashion_lsh.report.html import write_html
-from fashion_lsh.report.page import write_report
 from fashion_lsh.report.verdict import TEMPLATE, write_verdict
-from fashion_lsh.run import Run
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -37,9 +36,18 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _page(folder: Path, base: str) -> Path:
+    if are_jobs(folder):
+        return write_html(gather(folder, base))
+    if base:
+        raise ValueError(f"--base {base} names a row to compare with, and {folder} has no jobs: leave it out")
     if (folder / TEMPLATE).exists():
         return write_html(write_verdict(folder))
-    return write_html(gather(folder, base)) if are_jobs(folder) else write_report(Run(folder))
+    if (folder / "README.md").exists():
+        return write_html(folder / "README.md")
+    from fashion_lsh.report.page import write_report  # these import torch, which takes longer than a table of 200 runs
+    from fashion_lsh.run import Run
+
+    return write_report(Run(folder))
 
 
 if __name__ == "__main__":

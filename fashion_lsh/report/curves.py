@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 BINS = 15  # of the reliability diagram, as of the calibration error
 PAIRS = 1 << 26  # codes compared for a figure at most: some seconds
@@ -56,8 +54,9 @@ def confusion(true: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> 
     """
     place = {name: number for number, name in enumerate(names)}
     true, predicted = true[predicted != ""], predicted[predicted != ""]
-    seen, meant = (torch.tensor([place[name] for name in labels]) for labels in (predicted, true))
-    return multiclass_confusion_matrix(seen, meant, len(names)).numpy()
+    counts = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(counts, tuple([place[name] for name in labels] for labels in (true, predicted)), 1)
+    return counts
 
 
 def shares(counts: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from fashion_lsh.report.gathered import Job, jobs_of
 from fashion_lsh.report.pages import Row, put
 from fashion_lsh.report.paired import base_of, best_arms, difference_table
 from fashion_lsh.report.rows import MEASURES, SPECIAL, apart_by_data, arms_of, averaged, rows_of, settings_of, untrained
+from fashion_lsh.report.words import listed
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ COLUMNS = re.compile(r"^<!-- columns: (.+) -->$", re.MULTILINE)
 BOLD = (
     "Bold: the best of its column, where the 95 % interval of its paired difference from every other row leaves out 0."
 )
+OTHERS = re.compile(r"^python -m fashion_lsh\.report\.\w.*$", re.MULTILINE)  # of a page that has a writer of its own
 FIGURE = "results.svg"
 SPREAD = "Rows of the table; bars: a standard deviation over seeds up and down, or the 95 % interval of a single seed."
 
@@ -42,22 +44,27 @@ def gather(folder: Path, base: str = "") -> Path:
     Raises:
         FileNotFoundError: there are no jobs, or no run is finished.
         ValueError: a job's file is damaged, two are of the same settings and seed, the README.md has no place for the
-            table, or its base is no one row, or of other data than the rest.
+            table, or is another command's, or its base is no one row, or of other data than the rest.
     """
     page = folder / "README.md"
+    if other := OTHERS.search(page.read_text() if page.exists() else ""):
+        raise ValueError(f"{page} is written by another command: {other[0]}")
     jobs, unfinished = jobs_of(folder)
     base, choice = base or base_of(page), choice_of(page)
     rows, measures = rows_of(jobs), columns_of(page)
     parts = [made_on(jobs), table(rows, jobs, measures)]
-    parts += [f"Not averaged, for their data differ: {', '.join(names)}." for names in apart_by_data(rows)]
+    apart = [f"Not averaged, for their data differ: {listed(names)}." for names in apart_by_data(rows)]
+    parts += apart
     means = [averaged(arm) for arm in arms_of(rows)]
     figure = dots(means, settings_of(means), measures)
     parts += [f"![{SPREAD}]({FIGURE})\n\n{SPREAD}"] if figure else []
     parts += [difference_table(base, rows, jobs, measures)] if base else []
     parts += [choice_table(choice, rows)] if choice else []
     put(folder, rows, "\n\n".join(parts), {FIGURE: figure} if figure else {})
+    for told in apart:
+        log.warning("%s: %s", folder, told)
     if unfinished:
-        log.warning("left out, not finished: %s", ", ".join(map(str, unfinished)))
+        log.warning("left out, not finished: %s", listed(list(map(str, unfinished))))
     return page
 
 

@@ -116,6 +116,8 @@ def _whole(path: Path, reader: Callable[[Path], R]) -> R:
         return reader(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} is missing: {_way_out(path)}") from error
+    except PermissionError as error:
+        raise PermissionError(f"{path} may not be read ({error.strerror}): ask its owner") from error
     except DAMAGED as error:
         raise ValueError(
             f"{path} is damaged ({type(error).__name__}: {one_line(str(error))}): {_way_out(path)}"

@@ -1,6 +1,7 @@
 """What is compared: the jobs of an experiment, from the small files that they left, or from run folders."""
 
 import json
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,9 +9,11 @@ from fashion_lsh.evaluation.queries import Queries, unpacked
 from fashion_lsh.jobs import JOB, job_text
 from fashion_lsh.keys import NEUTRAL
 from fashion_lsh.report.pages import Row
-from fashion_lsh.report.words import method_of
-from fashion_lsh.run import Run, numbers
+from fashion_lsh.report.words import listed, method_of
+from fashion_lsh.run_folder import RunFolder, numbers
 from fashion_lsh.settings import flat
+
+log = logging.getLogger(__name__)
 
 LATER = {group: NEUTRAL[group] for group in ("crop", "detector")}  # settings of which older jobs know nothing
 
@@ -30,9 +33,9 @@ def are_jobs(folder: Path) -> bool:
     return (folder / "jobs").is_dir() or bool(_runs(folder))
 
 
-def _runs(folder: Path) -> list[Run]:
+def _runs(folder: Path) -> list[RunFolder]:
     """The runs that lie in a folder; the link to the latest is none."""
-    return [Run(path.parent) for path in sorted(folder.glob("*/config.yaml")) if not path.parent.is_symlink()]
+    return [RunFolder(path.parent) for path in sorted(folder.glob("*/config.yaml")) if not path.parent.is_symlink()]
 
 
 def jobs_of(folder: Path) -> tuple[dict[str, Job], list[Path]]:
@@ -44,8 +47,11 @@ def jobs_of(folder: Path) -> tuple[dict[str, Job], list[Path]]:
     """
     files = sorted((folder / "jobs").glob("*.json"))
     if files:
-        return {path.stem: _job(path, path.read_text()) for path in files}, []
+        return {path.stem: _job(path, path.read_bytes()) for path in files}, []
     runs = _runs(folder)
+    unknown = [path.parent for path in folder.glob("*/*.ckpt") if not (path.parent / "config.yaml").is_file()]
+    if unknown:
+        log.warning("left out, no config.yaml tells of what: %s", listed(sorted(map(str, {*unknown}))))
     finished = [run for run in runs if run.metrics]
     if not finished:
         there = f"none of {len(runs)} runs in {folder} is finished" if runs else f"no jobs/*.json in {folder}"
@@ -55,7 +61,7 @@ def jobs_of(folder: Path) -> tuple[dict[str, Job], list[Path]]:
     ]
 
 
-def _job(path: Path, text: str) -> Job:
+def _job(path: Path, text: str | bytes) -> Job:
     try:
         content = json.loads(text)
         settings, about = content["settings"], content["environment"]

@@ -15,7 +15,7 @@ from fashion_lsh.report.curves import best_typical_worst
 from fashion_lsh.report.findings import Findings, rows_of
 from fashion_lsh.report.sheets import mark_of, naming
 from fashion_lsh.report.tiles import TILE, Tile, drawn
-from fashion_lsh.report.words import one_line
+from fashion_lsh.report.words import listed, one_line
 from fashion_lsh.run import BOXES
 
 HITS = 8  # shown of each query
@@ -69,10 +69,9 @@ class Album:
         """What could not be shown."""
         if not self.missing:
             return []
-        names = [f"{one_line(name)} ({one_line(reason)})" for name, reason in list(self.missing.items())[:NAMED]]
-        more = f"; and {len(self.missing) - NAMED} more" if len(self.missing) > NAMED else ""
+        names = [f"{one_line(name)} ({one_line(reason)})" for name, reason in self.missing.items()]
         text = "Pictures that cannot be opened here are grey or left out: "
-        return [Text(f"{text}{'; '.join(names)}{more}.", note=True)]
+        return [Text(f"{text}{listed(names, '; ', NAMED)}.", note=True)]
 
     def _opened(self, found: Findings) -> Source | None:
         try:

@@ -1,24 +1,18 @@
 """A finished run as one page that needs nothing else, and as Markdown."""
 
-import base64
 import logging
-import re
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fashion_lsh.files import written
 from fashion_lsh.jobs import keep_job
 from fashion_lsh.report.blocks import Figure, Section
 from fashion_lsh.report.findings import Findings, read
 from fashion_lsh.report.sections import sections
+from fashion_lsh.report.templates import filled
 from fashion_lsh.report.words import one_line
 from fashion_lsh.run import Run
 
 log = logging.getLogger(__name__)
-
-TYPES = {"svg": "image/svg+xml", "jpg": "image/jpeg", "png": "image/png"}
 
 
 def write_report(run: Run) -> Path:
@@ -58,28 +52,6 @@ def rendered(template: str, found: Findings, content: list[Section]) -> str:
     score = found.metrics["query/category/map@100"]
     lead = f"{found.config['backbone']['name']} on {found.config['data']['source']}: category mAP@100 {score:.3f}"
     return filled(template, title=title, lead=lead, sections=content)
-
-
-def filled(template: str, **values: Any) -> str:
-    """One of the templates beside this file; what is put into a page is escaped."""
-    world = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=template.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    world.filters |= {"md": markdown, "data_uri": lambda figure: data_uri(figure.name, figure.content)}
-    return world.get_template(template).render(values)
-
-
-def markdown(text: str) -> str:
-    """Text that reads as itself in Markdown, in tables too."""
-    return re.sub(r"([\\`*_\[\]<>#|$~&])", r"\\\1", " ".join(text.split()))
-
-
-def data_uri(name: str, content: bytes) -> str:
-    """A picture's file as an address that holds it; its type by the ending of its name."""
-    return f"data:{TYPES[name.rpartition('.')[2]]};base64,{base64.b64encode(content).decode()}"
 
 
 def _write(path: Path, content: bytes) -> None:

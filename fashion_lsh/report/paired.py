@@ -12,6 +12,7 @@ from fashion_lsh.report.differences import Difference, holm, paired_difference
 from fashion_lsh.report.gathered import Job
 from fashion_lsh.report.pages import Row
 from fashion_lsh.report.rows import MEASURES, arms_of, averaged, settings_of
+from fashion_lsh.report.words import listed
 
 BASE = re.compile(r"^<!-- base: (.+) -->$", re.MULTILINE)
 HOW_MADE = (
@@ -71,6 +72,8 @@ def difference_between(base: str, arm: str, rows: Sequence[Row], jobs: Mapping[s
     Raises:
         ValueError: one is no one row, they are of different data or queries, or scores of queries are not known.
     """
+    if measure not in MEASURES:
+        raise ValueError(f"measure {measure!r} is unknown; known are {', '.join(MEASURES)}")
     arms = arms_of(rows)
     settings = [name for name in settings_of([averaged(arm) for arm in arms]) if name != "seeds"]
     first, second = (_named(each, arms, settings, jobs) for each in (base, arm))
@@ -101,7 +104,7 @@ def _named(base: str, arms: Sequence[Arm], settings: Sequence[str], jobs: Mappin
     told = [{name: _text(value) for name, value in jobs[arm[0]["job"]].settings.items()} for arm in arms]
     found = [arm for arm, own in zip(arms, told, strict=True) if wanted.items() <= own.items()]
     if len(found) != 1:
-        there = "; ".join(" ".join(f"{name}={_text(arm[0][name])}" for name in settings) for arm in arms)
+        there = listed([" ".join(f"{name}={_text(arm[0][name])}" for name in settings) for arm in arms], "; ")
         raise ValueError(f"base: {base} names {len(found)} rows: give what tells one of these apart: {there}")
     return found[0]
 

@@ -1,7 +1,7 @@
 """Settings, rows and licences as sentences."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fashion_lsh.catalogue.sources import licence_of
@@ -134,3 +134,9 @@ def _where(probes: str) -> str:
     if "." in probes:
         return f"in the likeliest categories that together hold {float(probes) * 100:g} % of the softmax mass"
     return "in the predicted category only" if probes == "1" else f"in the {probes} likeliest categories"
+
+
+def listed(names: Sequence[str], between: str = ", ", most: int = 8) -> str:
+    """The first names, and how many more there are."""
+    more = f"{between}and {len(names) - most:,} more" if len(names) > most else ""
+    return between.join(names[:most]) + more

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fashion_lsh.evaluation.queries import PLAIN
 from fashion_lsh.evaluation.references import REFERENCES, colour_histogram, raw_pixels
 
 
@@ -60,3 +61,7 @@ def test_a_picture_is_described_alone_as_in_a_batch() -> None:
     for describe in REFERENCES.values():
         alone = torch.cat([describe(image[None]) for image in images])
         assert torch.allclose(alone, describe(images))
+
+
+def test_they_count_as_rows_that_stand_for_no_model() -> None:
+    assert set(REFERENCES) < set(PLAIN)

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,7 +94,7 @@ def test_runs_that_are_not_finished_and_damaged_ones_are_named(
     assert not (run.path.parent / "README.md").exists()
 
 
-def test_two_hundred_runs_are_compared_in_ten_seconds(make_run: Callable[..., Run]) -> None:
+def test_two_hundred_runs_are_compared_in_ten_seconds_without_torch(make_run: Callable[..., Run]) -> None:
     run = make_run(key="run0")
     job_text(run)
     for number in range(1, 200):
@@ -102,6 +104,67 @@ def test_two_hundred_runs_are_compared_in_ten_seconds(make_run: Callable[..., Ru
         job["settings"]["seed"] = number
         (copy / "job.json").write_text(json.dumps(job))
     began = time.perf_counter()
-    assert main([str(run.path.parent)]) == 0
+    code = "import sys; from fashion_lsh.report.__main__ import main; main(sys.argv[1:]); print(*sys.modules)"
+    words = [sys.executable, "-c", code, run.path.parent]
+    printed = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
     assert time.perf_counter() - began < 10
     assert "199" in (run.path.parent / "README.md").read_text()
+    assert "torch" not in printed
+
+
+def test_a_base_is_for_jobs(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(key="one")
+    assert main([str(run.path), "--base", "hash=none"]) == 1
+    assert f"--base hash=none names a row to compare with, and {run.path} has no jobs" in capsys.readouterr().err
+
+
+def test_a_page_that_another_command_writes_is_left_to_it(
+    make_run: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "stability"
+    (folder / "jobs").mkdir(parents=True)
+    text = "# Stability\n```\npython -m fashion_lsh.report.stability experiments/stability runs/*\n```\n"
+    (folder / "README.md").write_text(text)
+    (folder / "jobs" / "one.json").write_text(job_text(make_run(key="one")))
+    assert main([str(folder)]) == 1
+    assert "is written by another command: python -m fashion_lsh.report.stability" in capsys.readouterr().err
+    assert (folder / "README.md").read_text() == text
+
+
+def test_a_page_without_jobs_is_shown_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "README.md").write_text("# How fast it is\n")
+    assert main([str(tmp_path)]) == 0
+    assert "<h1>How fast it is</h1>" in (tmp_path / "index.html").read_text()
+    assert capsys.readouterr().out == f"{tmp_path / 'index.html'}\n"
+
+
+def test_what_is_left_out_is_named(make_run: Callable[..., Run], caplog: pytest.LogCaptureFixture) -> None:
+    first, second, third = (make_run(key=key) for key in ("first", "second", "third"))
+    (first.path / "config.yaml").unlink()
+    (first.path / "hasher.ckpt").touch()
+    (third.path / "config.yaml").write_text(yaml.safe_dump(third.config | {"seed": 1}))
+    job_text(third)
+    job = json.loads((third.path / "job.json").read_text())
+    (third.path / "job.json").write_text(json.dumps(job | {"data": "00000000"}))
+    assert main([str(second.path.parent)]) == 0
+    assert f"left out, no config.yaml tells of what: {first.path}" in caplog.text
+    assert "Not averaged, for their data differ: second, third." in caplog.text
+
+
+def test_damaged_scores_of_queries_are_named(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(key="one")
+    (run.path / "job.json").unlink(missing_ok=True)
+    (run.path / "scores.npz").write_bytes(b"PK")
+    assert main([str(run.path.parent)]) == 1
+    assert f"{run.path / 'scores.npz'} is damaged" in capsys.readouterr().err
+
+
+def test_a_run_that_takes_no_files_is_compared_all_the_same(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(key="one")
+    (run.path / "job.json").unlink(missing_ok=True)
+    monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != run.path)
+    assert main([str(run.path.parent)]) == 0
+    assert not (run.path / "job.json").exists()
+    assert (run.path.parent / "results.csv").is_file()

@@ -17,8 +17,9 @@ from PIL import Image
 from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.report import curves
 from fashion_lsh.report.findings import NAMED
-from fashion_lsh.report.page import markdown, write_report
+from fashion_lsh.report.page import write_report
 from fashion_lsh.report.sections import UNNAMED
+from fashion_lsh.report.templates import markdown
 from fashion_lsh.run import Run
 
 MakeRun = Callable[..., Run]
