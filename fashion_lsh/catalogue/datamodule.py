@@ -40,7 +40,7 @@ class GarmentData(pl.LightningDataModule):
         shares: share of each split, for data sets without splits of their own.
         searched: the split that is searched; `train` is the protocol of Lin et al. 2015.
         leaks: what to do where train shares a garment with the pictures that test it, in splits that came with the
-            data: `refuse`, `drop` it from train, or `tell` of it and go on.
+            data: `refuse`, `drop` it from train, or `tell` of it, and of copies of pictures, and go on.
         split_seed: what the splits (and the pictures of data sets that draw them) are drawn by.
         batch_size: pictures a batch.
         workers: processes that load pictures; 0: none.
@@ -76,7 +76,7 @@ class GarmentData(pl.LightningDataModule):
         super().__init__()
         if unseen is not None and searched == "train":
             raise ValueError(f"split.unseen={unseen}: train shows none of them: give split.searched=gallery")
-        self.source: Source = open_source(source, root, split_seed)
+        self.source: Source = open_source(source, root, split_seed, copies=leaks == "tell")
         self.keep = {"category": categories, "source": sources}
         self.crop, self.margin, self.image_size = crop, margin, image_size
         self.choice = choice

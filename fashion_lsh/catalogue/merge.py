@@ -64,8 +64,8 @@ def listed(name: str, source: Source, labels: LabelMap, fingerprints: bool) -> L
     """What a source lists, each picture opened once; pictures that are no files get no fingerprint."""
     if isinstance(source, PictureFiles):
         catalogue, left_out = source.listed()
-        names = list(dict.fromkeys(catalogue.column("picture")))
-        return Listed(catalogue, scan(source.folder, names, fingerprints), left_out, labels, source.picture)
+        seen = scan(source.folder, catalogue.column("picture"), fingerprints)
+        return Listed(catalogue, seen, left_out, labels, source.picture)
     catalogue = source.catalogue()
     seen = {key: _seen(source.picture(key)) for key in catalogue.column("picture")}
     log.info("%s: %d garments", name, len(catalogue))

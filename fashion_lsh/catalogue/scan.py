@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
@@ -52,7 +52,7 @@ class Usable(NamedTuple):
     checksum: str
 
 
-def usable(catalogue: Catalogue, folder: Path) -> Usable:
+def cleaned(catalogue: Catalogue, seen: Mapping[str, Seen], copies: bool = False) -> Usable:
     """The rows that can be cropped, each picture once.
 
     Boxes that reach over the edge of their picture are clamped to it, and counted in the log. Left out are pictures
@@ -60,14 +60,10 @@ def usable(catalogue: Catalogue, folder: Path) -> Usable:
     have two categories, or stand on two sides of the split: that of `query` is kept, say).
 
     Args:
-        catalogue: rows whose pictures are files below `folder`.
-        folder: where relative paths start.
+        catalogue: rows.
+        seen: their pictures, by name.
+        copies: pictures that are byte for byte the same stay.
     """
-    return cleaned(catalogue, scan(folder, list(dict.fromkeys(catalogue.column("picture")))))
-
-
-def cleaned(catalogue: Catalogue, seen: Mapping[str, Seen], copies: bool = False) -> Usable:
-    """As `usable`, of pictures that were seen already, by name; `copies`: exact copies stay."""
     pictures, boxes, ids = catalogue.column("picture"), catalogue.boxes, catalogue.column("id")
     problems = [seen[name].problem or off(name, box, seen[name]) for name, box in zip(pictures, boxes, strict=True)]
     first: dict[str, str] = {}
@@ -95,14 +91,14 @@ def _clamped(catalogue: Catalogue, seen: Mapping[str, Seen]) -> Catalogue:
     return catalogue.having(**dict(zip(BOX, inside.T, strict=True)))
 
 
-def scan(folder: Path, names: Sequence[str], fingerprints: bool = False) -> dict[str, Seen]:
+def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict[str, Seen]:
     """What is seen of each picture; a good one that has not changed since it was opened last is not opened again."""
     own = f"{folder.resolve()}{' with fingerprints' if fingerprints else ''}"
     kept = cache_folder() / "scans" / f"{sha256(own.encode()).hexdigest()[:16]}.parquet"
-    states = {name: state_of(folder / name) for name in names}
+    states = {name: state_of(folder / name) for name in dict.fromkeys(names)}
     remembered = _remembered(kept)
     known = {name: seen for name, seen in remembered.items() if seen.state == states.get(name) and not seen.problem}
-    missing = [name for name in names if name not in known]
+    missing = [name for name in states if name not in known]
     saved, took = time.monotonic(), 0.0
     look_at = partial(_look_below, folder, fingerprints)
     with _workers(len(missing)) as pool:

@@ -59,6 +59,24 @@ def test_leaks_of_official_splits_are_told_and_stay(make_data: Make, caplog: pyt
     assert re.search(r"leak: \d+ of item stand on two sides of the split, \S+ say, with \d+ garments", caplog.text)
 
 
+def test_copies_stay_in_official_splits_and_are_told(
+    drawn: Path, tmp_path: Path, make_data: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["train", "val", "query", "gallery"]
+    root = manifest(tmp_path, drawn, split=lambda row: names[int(row["item"].split("-")[1]) % 4])
+    with Path(root).open(newline="") as file:
+        first = next(row for row in csv.DictReader(file) if row["split"] == "query")
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(Path(first["picture"]).read_bytes())
+    with Path(root).open("a", newline="") as file:
+        added = {**first, "picture": str(copy), "id": "copy", "item": "", "split": "train"}
+        csv.DictWriter(file, list(first)).writerow(added)
+    official, honest = (make_data(root=root, leaks=leaks) for leaks in ("tell", "drop"))
+    assert "copy" in official.catalogue.column("id")
+    assert "copy" not in honest.catalogue.column("id")
+    assert "leak: 1 of group stand on two sides of the split" in caplog.text
+
+
 def test_batches_are_of_bytes_with_labels_and_rows(make_data: Make) -> None:
     data = make_data()
     for loader in (data.train_dataloader(), data.val_dataloader(), data.loader("query"), data.loader("gallery")):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fashion_lsh.catalogue import scan as scanning
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.scan import Seen, scan, state_of, usable
+from fashion_lsh.catalogue.scan import Seen, Usable, cleaned, scan, state_of
 from fashion_lsh.files import checksum
 
 
@@ -92,6 +92,10 @@ def test_chunks_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     }
 
 
+def _usable(made: Catalogue, folder: Path) -> Usable:
+    return cleaned(made, scan(folder, made.column("picture")))
+
+
 @pytest.mark.parametrize(
     ("splits", "kept"),
     [(("", ""), "a.png"), (("train", "query"), "a again.png"), (("query", "train"), "a.png"),
@@ -100,7 +104,7 @@ def test_chunks_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_of_copies_that_of_the_test_side_is_kept(folder: Path, splits: tuple[str, str], kept: str) -> None:
     names = ["a.png", "b.png", "a again.png"]
     made = Catalogue.of({"picture": names, "category": ["hat", "hat", "bag"], "split": [splits[0], "", splits[1]]})
-    found, reasons, _ = usable(made, folder)
+    found, reasons, _ = _usable(made, folder)
     assert set(found.column("picture")) == {"b.png", kept}
     [other] = {"a.png", "a again.png"} - {kept}
     assert reasons == {other: f"{other}: the same picture as {kept}, which is kept"}
@@ -109,25 +113,25 @@ def test_of_copies_that_of_the_test_side_is_kept(folder: Path, splits: tuple[str
 def test_garments_of_one_picture_are_no_copies(folder: Path) -> None:
     columns = {"id": ["1", "2"], "picture": ["a.png", "a.png"], "category": ["hat", "bag"]}
     boxes = dict(zip(("x1", "y1", "x2", "y2"), np.array([[0, 0, 9, 9], [9, 9, 20, 20]], np.float32).T, strict=True))
-    found, reasons, _ = usable(Catalogue.of({**columns, **boxes}), folder)
+    found, reasons, _ = _usable(Catalogue.of({**columns, **boxes}), folder)
     assert len(found) == 2
     assert not reasons
 
 
 def test_checksum_follows_the_bytes_of_what_is_kept(folder: Path) -> None:
     made = Catalogue.of({"picture": ["a.png", "b.png", "text.jpg"], "category": ["hat"] * 3})
-    first = usable(made, folder).checksum
+    first = _usable(made, folder).checksum
     (folder / "text.jpg").write_text("still no picture")
-    assert usable(made, folder).checksum == first
+    assert _usable(made, folder).checksum == first
     Image.new("RGB", (30, 20), (3, 0, 0)).save(folder / "b.png")
-    assert usable(made, folder).checksum != first
+    assert _usable(made, folder).checksum != first
 
 
 def test_copy_is_kept_where_the_box_of_the_other_is_of_no_use(folder: Path) -> None:
     names = ["a.png", "a again.png"]
     box = {"x1": [90.0, 1.0], "y1": [1.0, 1.0], "x2": [99.0, 9.0], "y2": [9.0, 9.0]}
     made = Catalogue.of({"picture": names, "category": ["hat", "hat"], "split": ["query", "train"], **box})
-    found, reasons, _ = usable(made, folder)
+    found, reasons, _ = _usable(made, folder)
     assert found.column("picture").tolist() == ["a again.png"]
     assert "lies off the picture" in reasons["a.png"]
 
@@ -136,7 +140,7 @@ def test_boxes_that_reach_over_the_edge_are_clamped_and_counted(folder: Path, ca
     caplog.set_level(logging.INFO)
     box = {"x1": [-3.0, 1.0], "y1": [1.0, 1.0], "x2": [99.0, 9.0], "y2": [9.0, 9.0]}
     made = Catalogue.of({"picture": ["a.png", "b.png"], "category": ["hat", "hat"], **box})
-    found, reasons, _ = usable(made, folder)
+    found, reasons, _ = _usable(made, folder)
     assert not reasons
     width = Image.open(folder / "a.png").width
     assert found.boxes.tolist() == [[0, 1, width, 9], [1, 1, 9, 9]]

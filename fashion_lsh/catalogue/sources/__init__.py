@@ -17,6 +17,7 @@ from fashion_lsh.catalogue.sources.fashionai import FashionAI
 from fashion_lsh.catalogue.sources.folder import Folder
 from fashion_lsh.catalogue.sources.merged import Merged
 from fashion_lsh.catalogue.sources.modanet import ModaNet
+from fashion_lsh.catalogue.sources.picture_files import PictureFiles
 from fashion_lsh.catalogue.sources.scenes import Scenes
 from fashion_lsh.catalogue.sources.shop import Shop
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
@@ -57,8 +58,10 @@ ROOTED: dict[str, tuple[Rooted, str]] = {  # data sets that lie in files, and wh
 }
 
 
-def open_source(name: str, root: str | None, seed: int) -> Source:
+def open_source(name: str, root: str | None, seed: int, copies: bool = False) -> Source:
     """The data set `name`; `root` is where its files lie, `seed` what it draws by, if it draws.
+
+    `copies`: picture files that are the same byte for byte stay, as they were published; else one of them does.
 
     Raises:
         ValueError: there is no such data set, or it needs a root and got none.
@@ -73,7 +76,10 @@ def open_source(name: str, root: str | None, seed: int) -> Source:
     reader, wanted = ROOTED[name]
     if not root:
         raise ValueError(f"data={name} needs data.root: give {wanted}")
-    return reader(root)
+    source = reader(root)
+    if isinstance(source, PictureFiles):
+        source.copies = copies
+    return source
 
 
 def licence_of(name: str) -> str:

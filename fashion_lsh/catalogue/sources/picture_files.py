@@ -11,8 +11,9 @@ from unicodedata import normalize
 import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue, Wanted
+from fashion_lsh.catalogue.copies import copies_grouped
 from fashion_lsh.catalogue.pictures import open_picture
-from fashion_lsh.catalogue.scan import usable
+from fashion_lsh.catalogue.scan import cleaned, scan
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +50,13 @@ class PictureFiles(ABC):
         licence: terms of use, of a data set that has some.
         parts: what is published, of a data set with a layout of its own.
         published: how much, where that is known.
+        copies: pictures that are the same byte for byte stay, in one group; else one of them does.
     """
 
     licence: ClassVar[str] = ""
     parts: tuple[Part, ...] = ()
     published: Published | None = None
+    copies = False
 
     def __init__(self, root: str) -> None:
         self.root = Path(root).expanduser()
@@ -69,7 +72,10 @@ class PictureFiles(ABC):
             ValueError: it cannot be read, or no row is of use.
         """
         listed, left_out = self.listed()
-        kept, unusable, self.checksum = usable(listed.only(wanted), self.folder)
+        rows = listed.only(wanted)
+        seen = scan(self.folder, rows.column("picture"))
+        rows = copies_grouped(rows, seen) if self.copies else rows
+        kept, unusable, self.checksum = cleaned(rows, seen, self.copies)
         self.skipped = {**left_out, **unusable}
         for name, reason in list(self.skipped.items())[:NAMED]:
             log.warning("skipped %s: %s", name, reason)
