@@ -18,7 +18,7 @@ from fashion_lsh.catalogue import merge as merging
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import SPLITS
 from fashion_lsh.catalogue.sources import open_source
-from fashion_lsh.catalogue.sources.merged import Merged
+from fashion_lsh.catalogue.sources.merged import MergedFolder
 from fashion_lsh.stages.backbones import backbone
 from tests.test_scripts import SMALL, script
 
@@ -100,7 +100,7 @@ def test_pictures_that_have_changed_are_looked_at_again(
     Image.new("RGB", (50, 60)).save(tmp_path / "one/Tee/5.png")
     source = open_source("thesis30", str(tmp_path / "out"), 0)
     rows = source.catalogue()
-    assert isinstance(source, Merged)
+    assert isinstance(source, MergedFolder)
     assert sorted(source.skipped) == ["one/Tee/3.png", "one/Tee/4.png"]
     assert not {"one/Tee/3.png", "one/Tee/4.png"} & set(rows.column("id"))
     assert "3 pictures have changed since they were merged" in caplog.text
@@ -117,7 +117,7 @@ def test_a_box_that_lies_off_its_changed_picture_is_found_out(two: list[str], tm
     Image.new("RGB", (20, 20)).save(tmp_path / "one/3.png")
     source = open_source("thesis30", str(tmp_path / "out"), 0)
     source.catalogue()
-    assert isinstance(source, Merged)
+    assert isinstance(source, MergedFolder)
     assert len(source.skipped) == 1
     assert "3.png" in next(iter(source.skipped.values()))
 
@@ -139,7 +139,7 @@ def test_a_picture_that_goes_while_it_is_merged_is_named(
     assert f"{rows.column('main').sum()} garments of 2 categories" in card
     source = open_source("thesis30", str(tmp_path / "out"), 0)
     found = source.catalogue()
-    assert isinstance(source, Merged)
+    assert isinstance(source, MergedFolder)
     assert "one/Tee/3.png" not in found.column("id")
     assert [f"one/Tee/{number}.png" in left_out for number in (3, 4)] == [crop, crop]
     assert list(source.skipped) == ([] if crop else ["one/Tee/3.png"])

@@ -78,9 +78,9 @@ class SceneData:
         """What garments are called, sorted: label n is the n-th."""
         return sorted(set(self.names))
 
-    def scenes(self, split: str, augment: bool = False) -> "Scenes":
+    def scenes(self, split: str, augment: bool = False) -> "SceneDataset":
         """The pictures of one split, with all garments in them."""
-        return Scenes(self, split, augment)
+        return SceneDataset(self, split, augment)
 
     def boxes_of(self, split: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """What is annotated in the pictures of one split, by key: boxes (n, 4) float32 in pixels, labels (n,) int64."""
@@ -99,7 +99,7 @@ class SceneData:
         """Boxes are scored once, when the fit has ended: that takes long."""
 
 
-class Scenes(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
+class SceneDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
     """The pictures of one split, each with all its garments, shrunk to what the detector sees.
 
     Training pictures are mirrored half of the time, of another size and light: drawn by seed, epoch and picture.

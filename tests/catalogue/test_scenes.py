@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.catalogue.scenes import SceneData, Scenes, collate, resize, shrunk
+from fashion_lsh.catalogue.scenes import SceneData, SceneDataset, collate, resize, shrunk
 
 Make = Callable[..., GarmentData]
 
@@ -69,7 +69,7 @@ def test_every_garment_of_a_picture_is_in_it(make_data: Make) -> None:
     data = make_data()
     catalogue = data.catalogue
     data.catalogue = catalogue.having(picture=[catalogue.column("picture")[0]] * len(catalogue))
-    scenes = Scenes(scenes_of(data), "train", augment=False)
+    scenes = SceneDataset(scenes_of(data), "train", augment=False)
     assert len(scenes) == 1
     assert len(scenes[0, 0][1]) == (catalogue.column("split") == "train").sum()
 

@@ -15,7 +15,7 @@ from fashion_lsh.catalogue.sources.deepfashion_inshop import DeepFashionInshop
 from fashion_lsh.catalogue.sources.fashion_mnist import FashionMnist
 from fashion_lsh.catalogue.sources.fashionai import FashionAI
 from fashion_lsh.catalogue.sources.folder import Folder
-from fashion_lsh.catalogue.sources.merged import Merged
+from fashion_lsh.catalogue.sources.merged import MergedFolder
 from fashion_lsh.catalogue.sources.modanet import ModaNet
 from fashion_lsh.catalogue.sources.picture_files import PictureFiles
 from fashion_lsh.catalogue.sources.scenes import Scenes
@@ -54,7 +54,10 @@ ROOTED: dict[str, tuple[Rooted, str]] = {  # data sets that lie in files, and wh
     "modanet_corrected": (partial(ModaNet, corrected=True), "the folder with instances_all.json and images"),
     "scenes": (Scenes, "the folder of instances_*.json"),
     "shop": (Shop, "the folder with styles.csv and images, or a CSV file"),
-    "thesis30": (lambda root: Merged(root, lambda name, own: open_source(name, own, 0)), "a folder that merge.py made"),
+    "thesis30": (
+        lambda root: MergedFolder(root, lambda name, own: open_source(name, own, 0)),
+        "a folder that merge.py made",
+    ),
 }
 
 

@@ -21,7 +21,7 @@ VIEWS = {"comsumer": "street", "consumer": "street", "shop": "shop"}  # by a fil
 SOURCES = {"1": "shop", "2": "street"}  # by source_type
 
 
-class Seen(NamedTuple):
+class Paired(NamedTuple):
     """What the pairs say of a picture."""
 
     item: str
@@ -71,12 +71,12 @@ class DeepFashionConsumer(PictureFiles):
         return files.gathered(garments, left_out | gone)
 
 
-def pictures_of(pairs: Sequence[Sequence[str]], gallery: Gallery) -> tuple[dict[str, Seen], Reasons]:
+def pictures_of(pairs: Sequence[Sequence[str]], gallery: Gallery) -> tuple[dict[str, Paired], Reasons]:
     """Each picture of the pairs once; and those whose pairs contradict each other, or have a split that is unknown.
 
     A picture in pairs of several splits stays with the one that tests, and such are counted in the log.
     """
-    seen: dict[str, Seen] = {}
+    seen: dict[str, Paired] = {}
     bad: Reasons = {}
     moved = set()
     for consumer, shop, item, status in pairs:
@@ -86,7 +86,7 @@ def pictures_of(pairs: Sequence[Sequence[str]], gallery: Gallery) -> tuple[dict[
                 bad[path] = f"a pair of it has the unknown split {status!r}"
                 continue
             view = VIEWS.get(path.rpartition("/")[2].partition("_")[0].lower(), column)
-            new = Seen(item, _split(published, view, gallery), view)
+            new = Paired(item, _split(published, view, gallery), view)
             old = seen.setdefault(path, new)
             if old.item != item:
                 bad[path] = f"it stands in pairs of two items, {old.item} and {item}"
@@ -103,7 +103,7 @@ def _split(published: str, view: str, gallery: Gallery) -> str:
     return "gallery" if searched and view == "shop" else published
 
 
-def _check_views(sources: Mapping[str, str], seen: Mapping[str, Seen]) -> None:
+def _check_views(sources: Mapping[str, str], seen: Mapping[str, Paired]) -> None:
     other = [path for path, source in sources.items() if SOURCES.get(source.lstrip("0")) != seen[path].view]
     if other:
         log.warning(
@@ -112,7 +112,7 @@ def _check_views(sources: Mapping[str, str], seen: Mapping[str, Seen]) -> None:
         )  # fmt: skip
 
 
-def _row(path: str, place: str, seen: Seen, garment: Sequence[str]) -> Mapping[str, Any] | str:
+def _row(path: str, place: str, seen: Paired, garment: Sequence[str]) -> Mapping[str, Any] | str:
     """The columns of a garment, or why it is of no use."""
     kind, _, *sides = garment
     category, box = files.category_of(path, kind), files.corners(sides)

@@ -27,7 +27,7 @@ class Origin(NamedTuple):
     root: str | None
 
 
-class Merged:
+class MergedFolder:
     """The catalogue in `<root>/catalogue.parquet`, whose pictures are named `<source>/<picture>`.
 
     A picture that has changed since it was merged is opened again: where it is still a picture it is used, and counted
