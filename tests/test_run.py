@@ -187,8 +187,9 @@ def test_another_split_or_version_makes_another_folder_and_other_stages(
     ],
 )
 def test_what_changes_no_result_changes_no_name(
-    key: str, value: Any, settings: dict[str, Any], data: GarmentData
+    key: str, value: Any, settings: dict[str, Any], data: GarmentData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where the folder of jobs is made
     one, other = Run.begin(settings, data), Run.begin(changed(settings, key, value), data)
     assert one.path.name == other.path.name
     assert keys(one) == keys(other)

@@ -13,6 +13,7 @@ import wandb
 
 from fashion_lsh.evaluation.protocol import Pictures
 from fashion_lsh.report.tiles import Tile, drawn
+from fashion_lsh.report.words import code_words
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Any]:
             name=f"{config['name']}-{folder.name}",
             group=str(config["name"]),
             tags=[*settings["tags"], config["backbone"]["name"], config["data"]["source"]],
-            config=dict(config),
+            config={**config, "method": code_words(config["hash"])},
             settings=wandb.Settings(silent=True, init_timeout=TIMEOUT_S),
         )
         try:

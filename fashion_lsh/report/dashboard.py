@@ -20,7 +20,7 @@ CODES = "rows/code/{}/map@100"
 
 
 def workspace(entity: str, project: str) -> ws.Workspace:
-    """The workspace: a section for what each experiment asks, of the names under which runs are logged.
+    """The workspace, of the names under which runs of train.py are logged; evaluate.py logs none.
 
     Bars are means over the runs that share a setting, with their deviation; runs without a panel's names are left out
     of it. It serialises without an account.
@@ -58,12 +58,12 @@ def _sections() -> list[ws.Section]:
             _media("true and found boxes", "detector/boxes"),
         ],
         "Hash layer": [
-            *[_bars(title, name, wr.Config("hash.loss")) for title, name in (
+            *[_bars(title, name, wr.Config("method")) for title, name in (
                 ("top-1", TOP1), ("item recall@10", RECALL), ("item mAP@100, codes alone", CODES.format("item")),
                 ("entropy of a bit", "codes/entropy"), ("correlation of bits", "codes/correlation"),
                 ("quantisation error", "codes/quantisation_error"))],
-            _lines("loss of the hash layer", "hasher", "train/loss", wr.Config("hash.loss")),
-            _lines("accuracy on val", "hasher", "val/accuracy", wr.Config("hash.loss")),
+            _lines("loss of the hash layer", "hasher", "train/loss", wr.Config("method")),
+            _lines("accuracy on val", "hasher", "val/accuracy", wr.Config("method")),
         ],
         "Bits": [
             *[_bars(title, name, wr.Config("hash.bits")) for title, name in (

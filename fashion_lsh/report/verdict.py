@@ -52,6 +52,11 @@ class Experiments:
         """Whether an experiment has results."""
         return (self.folder / name / "results.csv").exists()
 
+    def trained(self, name: str, where: Mapping[str, str]) -> bool:
+        """Whether a row, at some seed at least, surely names its queries better than chance."""
+        rows = self._rows(name, where)
+        return any(_number(name, row, "top-1 low") > _number(name, row, "chance") for row in rows)
+
     def figure(self, name: str, column: str, where: Mapping[str, str]) -> Figure:
         """A number of the one row of results.csv that has `<column> low` and `<column> high` beside it."""
         rows = self._rows(name, where)

@@ -70,6 +70,12 @@ def method_of(layer: Mapping[str, Any] | None) -> str:
     return halves if layer.get("bihalf") else loss
 
 
+def code_words(layer: Mapping[str, Any] | None) -> str:
+    """What makes the codes, and whether items are learnt: `softmax, items`."""
+    items = ", items" if layer and layer.get("item_weight") else ""
+    return f"{method_of(layer)}{items}"
+
+
 def hash_words(layer: Mapping[str, Any] | None) -> str:
     """How long the codes are, and what makes them."""
     if layer is None:

@@ -15,9 +15,9 @@ def asking(folder: Path, template: str) -> str:
     """A page of one template, beside an experiment of two arms and two seeds."""
     (folder / "bits").mkdir(exist_ok=True)
     (folder / "bits/results.csv").write_text(
-        "hash,seed,top-1,top-1 low,top-1 high\n"
-        "csq,0,0.5,0.4,0.6\ncsq,1,0.75,0.7,0.8\n"
-        "lsh,0,0.25,0.2,0.3\nlsh,1,0.375,0.3,0.4\n"
+        "hash,seed,top-1,top-1 low,top-1 high,chance\n"
+        "csq,0,0.5,0.4,0.6,0.35\ncsq,1,0.75,0.7,0.8,0.35\n"
+        "lsh,0,0.25,0.2,0.3,0.35\nlsh,1,0.375,0.3,0.4,0.35\n"
     )
     (folder / TEMPLATE).write_text(template)
     return write_verdict(folder).read_text()
@@ -53,6 +53,7 @@ def test_figures_of_rows_and_of_pairs_of_rows(tmp_path: Path) -> None:
     assert of.unpaired("bits", "top-1", first, other) == pytest.approx((0.25, 0.1, 0.4))
     assert of.over("bits", "top-1", {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
     assert (of.measured("bits"), of.measured("crops")) == (True, False)
+    assert (of.trained("bits", {"hash": "csq"}), of.trained("bits", {"hash": "lsh"})) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import pytest
 
 from fashion_lsh.catalogue.found import Which
 from fashion_lsh.report.words import (
+    code_words,
     crop_words,
     hash_words,
+    listed,
     one_line,
     pictures_words,
     row_words,
@@ -127,3 +129,13 @@ def test_every_choice_of_found_boxes_has_its_words(which: str, fallback: str, sa
 )
 def test_a_hash_layer_in_words(layer: dict[str, Any] | None, said: str) -> None:
     assert hash_words(layer) == said
+
+
+def test_what_makes_codes_in_a_word() -> None:
+    layers = [None, {"loss": "softmax", "bihalf": True}, {"loss": "csq", "item_weight": 0.5}]
+    assert [code_words(layer) for layer in layers] == ["none", "bihalf", "csq, items"]
+
+
+def test_a_long_list_is_cut() -> None:
+    assert listed(["a", "b"], most=2) == "a, b"
+    assert listed(["a", "b", "c", "d"], "; ", 2) == "a; b; and 2 more"
