@@ -27,6 +27,7 @@ CONFIG: dict[str, Any] = {
     "name": "main",
     "logger": {"project": "fashion-lsh", "tags": ["autumn"]},
     "backbone": {"name": "resnet18"},
+    "hash": {"loss": "csq"},
     "data": {"source": "folder"},
     "seed": 3,
     "fresh": False,
