@@ -12,7 +12,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from fashion_lsh.evaluation.comparison import Comparison
 from fashion_lsh.evaluation.protocol import encode_part, evaluate
+from fashion_lsh.evaluation.speedup import Speedup
 from fashion_lsh.outcome import add_search
 from fashion_lsh.report import comparison, speedup
 from fashion_lsh.report.pages import put
@@ -24,7 +26,7 @@ from fashion_lsh.sweep import errors_in_one_line
 
 log = logging.getLogger(__name__)
 
-PAGES = {"speedup": speedup.page, "distances": comparison.page}
+PAGES = {Speedup: speedup.page, Comparison: comparison.page}
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
@@ -41,8 +43,10 @@ def main(cfg: DictConfig) -> float | None:
     data = run.cropped(data)
     model = run.model()
     if cfg.measure:
-        rows = instantiate(cfg.measure, _convert_="all")(model, data, search, run.path)
-        text, figures = PAGES[cfg.name](rows)
+        measure = instantiate(cfg.measure, _convert_="all")
+        page = PAGES[type(measure)]
+        rows = measure(model, data, search, run.path)
+        text, figures = page(rows)
         folders = [run.path / cfg.name, *([Path(cfg.page)] if cfg.page else [])]
         for folder in folders:
             put(folder, rows, text, figures)
@@ -56,8 +60,9 @@ def main(cfg: DictConfig) -> float | None:
             "the gallery has changed: this search asked %d garments, the other rows %d",
             results.metrics["query/gallery_rows"], before["query/gallery_rows"],
         )  # fmt: skip
-    add_search(run, search.label, results)
-    log.info("%s\n\nAdded to %s", describe(before | results.metrics, settings, search.label), run.path)
+    added = add_search(run, search.label, results)
+    told = f"Added to {added}" if added else f"It is the search of {run.path} itself: nothing is added"
+    log.info("%s\n\n%s", describe(before | results.metrics, settings, search.label), told)
     return results.metrics["query/category/map@100"]
 
 

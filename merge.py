@@ -14,7 +14,6 @@ import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from fashion_lsh.catalogue.recipe import Recipe
 from fashion_lsh.catalogue.scan import Seen, state_of
 from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.catalogue.sources.folder import Folder
-from fashion_lsh.catalogue.sources.merged import Origin, save
+from fashion_lsh.catalogue.sources.merged import Origin, forget, save
 from fashion_lsh.catalogue.sources.picture_files import PictureFiles
 from fashion_lsh.catalogue.taxonomy import map_of
 from fashion_lsh.files import alone, check_writable, written
@@ -62,10 +61,9 @@ def _merge(asked: argparse.Namespace, command: str) -> None:
     told = {name: licences.get(name) or getattr(source, "licence", "") for name, source in sources.items()}
     if asked.crop:
         merged, sources, origins = _cropped(merged, sources, asked.out)
+    forget(asked.out)  # an older catalogue, whose card this one replaces
     _save_card(asked.out, merged, sources, card(merged, recipe, told, command))
-    digests = "".join(merged.seen[picture].digest for picture in merged.catalogue.column("picture"))
-    states = {picture: merged.seen[picture].state for picture in sorted(set(merged.catalogue.column("picture")))}
-    save(asked.out, merged.catalogue, states, origins, sha256(digests.encode()).hexdigest())
+    save(asked.out, merged.catalogue, merged.seen, origins)
     for column, name in merged.leaks[:20]:
         log.warning("leak: %s %s stands on two sides of the splits", column, name)
     main = int(merged.catalogue.column("main").sum())
@@ -78,8 +76,9 @@ def _merge(asked: argparse.Namespace, command: str) -> None:
 def _save_card(out: Path, merged: Merged, sources: dict[str, Source], text: str) -> None:
     with written(out / "left_out.csv") as draft, draft.open("w", newline="") as file:
         csv.writer(file).writerows([("id", "reason"), *merged.left_out.items()])
+    drawn = sheet(merged.catalogue, lambda key: _picture(sources, key))
     with written(out / "sheet.jpg") as draft:
-        sheet(merged.catalogue, lambda key: _picture(sources, key)).save(draft, "JPEG", quality=80)
+        drawn.save(draft, "JPEG", quality=80)
     with written(out / "card.md") as draft:
         draft.write_text(text)
 

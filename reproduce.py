@@ -35,7 +35,7 @@ PICTURES = {"garments": "garments/manifest.csv", "scenes": "scenes"}  # options,
 TRAIN = "train.py"
 SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data.workers=0", "trainer=smoke",
             "logger=csv", "hydra.mode=RUN", "classifier.epochs=1"]  # fmt: skip
-SHORTEST = {"experiment=speedup": "measure.sizes=[300] measure.composed=200 measure.queries=5",
+SHORTEST = {"experiment=speedup": "measure.sizes=[1600] measure.composed=1600 measure.queries=5",
             "experiment=distances": "measure.gallery=300 measure.queries=5"}  # fmt: skip
 FEW = {"train": 32, "val": 16, "query": 8, "gallery": 8}  # pictures of each of four categories
 
@@ -147,7 +147,7 @@ def smallest(line: str, folder: Path, root: Path | None) -> str:
     words = [word for word in jobs_of(line)[0] if not word.startswith(("data.", "detector.level="))]
     settings = settings_of(words)
     words += [*SMALLEST, f"runs={folder}/runs", f"jobs={folder}/jobs"]
-    words += ["data.source=folder", f"data.root={root}"] if root else ["data.categories=[bag,coat,dress]"]
+    words += ["data.source=folder", f"data.root={root}"] if root else []
     words += ["detector.image_size=64", "detector.level=garment", "detector.epochs=1"] if settings["detector"] else []
     words += ["hash.epochs=1"] if settings["hash"] else []
     words += ["split.unseen=[bag,coat]"] if "unseen" in settings["split"] else []

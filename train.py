@@ -77,9 +77,9 @@ def main(cfg: DictConfig) -> float:
             further = references | end_to_end(searcher, data, looks) | facts | boxes
             further |= score_crops(model, data, search, settings["crop"]["tested"]) | costs(model)
             further |= score_corrupted(searcher, data, settings["crop"]["corrupted"])
+            publish(board, results.metrics | further, query, data.categories, sheet, seen)
             write_results(run, query, results, further, kept)
             scores = run.metrics
-            publish(board, scores, query, data.categories, sheet, seen)
     finish(run)
     log.info("\n%s\n\n%s", describe(scores, settings, search.label), run.closing)
     return scores["query/category/map@100"]

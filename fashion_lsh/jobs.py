@@ -16,7 +16,7 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.evaluation.queries import packed, with_queries
 from fashion_lsh.files import written
 from fashion_lsh.keys import comparable, portable
-from fashion_lsh.run_folder import RunFolder
+from fashion_lsh.run_folder import RunFolder, numbers
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,10 @@ def scores_of(run: RunFolder) -> dict[str, float]:
     if run.metrics or run.config["fresh"] or kept is None or not kept.exists():
         return run.metrics
     log.info("finished before: scores read from %s; fresh=true makes the run again", kept)
-    return dict(json.loads(kept.read_text())["metrics"])
+    try:
+        return numbers(json.loads(kept.read_text())["metrics"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{kept} is damaged ({error!r}): remove it, and type the command again") from error
 
 
 def keep_job(run: RunFolder) -> None:

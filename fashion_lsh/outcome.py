@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from fashion_lsh.evaluation.protocol import Pictures, Results
 from fashion_lsh.evaluation.queries import own_scores
@@ -31,17 +32,31 @@ def write_results(run: Run, query: Pictures, results: Results, further: Mapping[
     run.write_json("metrics.json", results.metrics | dict(further))
 
 
-def add_search(run: Run, label: str, results: Results) -> None:
+def add_search(run: Run, label: str, results: Results) -> str:
     """Put another search setting beside the run's own: its means as the row `label`, its queries as rows.
+
+    The run's own search asked again is put there as `<label>@<rows>` where the gallery has grown or shrunk; otherwise
+    it is there already, and nothing is written.
+
+    Returns:
+        Where it was put; "" where nothing was written.
 
     Raises:
         FileNotFoundError: the run is not finished: it has no scores of its own.
     """
     run.check_finished()
+    rows, queries = results.metrics["query/gallery_rows"], results.queries
+    if label == run.search.label:
+        if rows == run.metrics["query/gallery_rows"]:
+            return ""
+        label = f"{label}@{rows:.0f}"
+        place = queries.column_names.index("search")
+        queries = queries.set_column(place, "search", pa.array([label] * len(queries)))
     renamed = {f"rows/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
     with alone(run.path):
-        write_queries(run.path / QUERIES, results.queries)
+        write_queries(run.path / QUERIES, queries)
         run.write_json("metrics.json", run.metrics | renamed)
+    return str(run.path)
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -51,15 +51,26 @@ def _take_over(stage: str, run: Run, name: str, show: Show | None = None) -> Non
     key = json.loads((run.path / "stages.json").read_text())[stage]
     for other in sorted(run.path.parent.parent.glob("*/*/stages.json")):
         finished = other.with_name(name)
-        if finished.exists() and json.loads(other.read_text()).get(stage) == key:
+        if finished.exists() and _key(other, stage) == key:
             log.info("%s: the same settings were used in %s, its %s is taken", stage, other.parent, name)
-            with written(run.path / name) as draft:
-                shutil.copyfile(finished, draft)
+            with finished.open("rb") as there, written(run.path / name) as draft, draft.open("wb") as here:
+                shutil.copyfileobj(there, here)
             if name == f"{stage}.ckpt":
                 for row in _copied_logs(stage, other.parent, run.path):
                     if show:
                         show(row)
             return
+
+
+def _key(keys: Path, stage: str) -> str | None:
+    """What a stage of another run is found by; None where its file is damaged, which is told."""
+    try:
+        return str(json.loads(keys.read_text())[stage])
+    except KeyError:
+        return None  # it has no such stage
+    except (ValueError, TypeError) as error:
+        log.warning("%s is damaged (%s): nothing of that run is taken over", keys, error)
+        return None
 
 
 def _copied_logs(stage: str, source: Path, target: Path) -> Iterator[dict[str, float]]:

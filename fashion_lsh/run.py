@@ -1,5 +1,6 @@
 """A run is one folder: all that was asked, made and found, with relative paths inside."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +42,8 @@ class Run(RunFolder):
         Its name is 8 hex digits of the settings that matter, the checksum of the splits and the package's version.
 
         Raises:
-            ValueError: the run's name is no name of a folder, or is that of the link to the latest run.
+            ValueError: the run's name is no name of a folder, or is that of the link to the latest run; another process
+                makes the run.
             OSError: the folder for runs, or for their scores (`jobs`), takes no files.
         """
         name = str(settings["name"])
@@ -50,17 +52,17 @@ class Run(RunFolder):
         for folder in filter(None, (settings["jobs"], settings["runs"])):
             check_writable(folder)
         path = Path(settings["runs"]) / name / run_key(settings, data.checksum)
-        if settings["fresh"] and path.exists():
-            with alone(path):
+        with alone(path):
+            if settings["fresh"] and path.exists():
                 shutil.rmtree(path)
-        with written(path / "config.yaml") as draft:
-            draft.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
-        run = cls(path)
-        run.write_json("stages.json", stage_keys(settings, data.checksum))
-        if not run.metrics:  # what made the figures, not what reads them
-            run.write_json("environment.json", environment())
-            run.write_skipped(data.skipped.items())
-        data.catalogue.save(path / "split.parquet")
+            with written(path / "config.yaml") as draft:
+                draft.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
+            run = cls(path)
+            run.write_json("stages.json", {**stage_keys(settings, data.checksum), "data": data.checksum})
+            if not run.metrics:  # what made the figures, not what reads them
+                run.write_json("environment.json", environment())
+                run.write_skipped(data.skipped.items())
+            data.catalogue.save(path / "split.parquet")
         point(Path(settings["runs"]) / "latest", path)
         return run
 
@@ -124,9 +126,10 @@ class Run(RunFolder):
         """Hold the data to what the run was made of: on other splits, training pictures might ask.
 
         Raises:
-            ValueError: rows or splits differ.
+            ValueError: rows, splits or pixels differ.
         """
-        if Catalogue.open(self.path / "split.parquet").checksum != data.catalogue.checksum:
+        known = json.loads((self.path / "stages.json").read_text()).get("data")
+        if data.checksum != (known or Catalogue.open(self.path / "split.parquet").checksum):
             raise ValueError(f"the data of {self.path} have changed since it was made: make a new run with train.py")
 
     def gallery(self, fingerprint: str, verify: bool = False) -> Gallery:

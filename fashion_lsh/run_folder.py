@@ -84,13 +84,18 @@ class RunFolder:
     @contextmanager
     def logged(self) -> Iterator[None]:
         """Have the folder alone, and add what is logged in the block, a failure too, to train.log."""
-        with logged_to(self.path / "train.log"), alone(self.path):
+        with alone(self.path), logged_to(self.path / "train.log"):
             yield
 
     def add_skipped(self, skipped: Mapping[str, str]) -> None:
         """Name further garments that were left out in skipped.csv, each line once."""
-        with (self.path / "skipped.csv").open(newline="") as file:
-            named = [(name, reason) for name, reason in list(csv.reader(file))[1:]]
+        listed, named = self.path / "skipped.csv", list[tuple[str, str]]()
+        if listed.exists():
+            try:
+                with listed.open(newline="") as file:
+                    named = [(name, reason) for name, reason in list(csv.reader(file))[1:]]
+            except (ValueError, csv.Error) as error:
+                raise ValueError(f"{listed} is damaged ({error}): remove it, then go on") from error
         self.write_skipped(dict.fromkeys([*named, *skipped.items()]))
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:

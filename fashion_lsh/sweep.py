@@ -30,6 +30,7 @@ from fashion_lsh.settings import meant
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
+TOLD = (ValueError, OSError, MemoryError, OmegaConfBaseException)  # what a user can mend
 
 
 class Summary(Callback):
@@ -92,11 +93,11 @@ def errors_in_one_line(task: Callable[[DictConfig], R]) -> Callable[[DictConfig]
     def told_task(cfg: DictConfig) -> R:
         try:
             return task(cfg)
-        except (ValueError, OSError, MemoryError, InstantiationException) as error:
+        except (*TOLD, InstantiationException) as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN or os.environ.get("HYDRA_FULL_ERROR"):
                 raise
             cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-            if not isinstance(cause, (ValueError, OSError, MemoryError)):
+            if not isinstance(cause, TOLD):
                 raise
             sys.stderr.write(f"{Path(sys.argv[0]).name}: {cause}\n")
             sys.exit(1)

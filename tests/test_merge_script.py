@@ -1,6 +1,7 @@
 """merge.py: data sets into one folder that trains; and the check of what was unpacked."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -105,6 +106,22 @@ def test_pictures_that_have_changed_are_looked_at_again(
     assert not {"one/Tee/3.png", "one/Tee/4.png"} & set(rows.column("id"))
     assert "3 pictures have changed since they were merged" in caplog.text
     assert "2 garments are left out, the first: " in caplog.text
+
+
+def test_other_pixels_are_told_by_the_checksum_and_other_times_are_not(two: list[str], tmp_path: Path) -> None:
+    merged(tmp_path / "out", *two)
+
+    def checksum() -> str:
+        source = open_source("thesis30", str(tmp_path / "out"), 0)
+        assert isinstance(source, MergedFolder)
+        source.catalogue()
+        return source.checksum
+
+    before = checksum()
+    os.utime(tmp_path / "one/Tee/4.png", (1, 1))
+    assert checksum() == before
+    Image.new("RGB", (50, 60), (9, 9, 9)).save(tmp_path / "one/Tee/4.png")
+    assert checksum() != before
 
 
 def test_a_box_that_lies_off_its_changed_picture_is_found_out(two: list[str], tmp_path: Path) -> None:

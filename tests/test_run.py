@@ -76,7 +76,7 @@ def settings(tmp_path: Path, drawn: Path) -> dict[str, Any]:
         "detector": None, "scenes": None,
         "classifier": dict(STAGE),
         "hash": {"_target_": "fashion_lsh.stages.hasher.Hasher", **STAGE, **LAYER},
-        "search": {"distance": "shortlist", "probes": 1, "shortlist": 200},
+        "search": {"distance": "shortlist", "probes": 1, "shortlist": 200, **PLAIN},
         "trainer": {"accelerator": "cpu"}, "logger": {"project": None, "tags": []},
     }  # fmt: skip
 
@@ -269,6 +269,46 @@ def test_data_that_have_changed_are_refused(
     run.check_data(make_data())
     with pytest.raises(ValueError, match="have changed since it was made: make a new run"):
         run.check_data(make_data(split_seed=1))
+    other = make_data()
+    other.checksum = other.catalogue.checksum + "of other pixels in files of the same names"
+    with pytest.raises(ValueError, match="have changed since it was made: make a new run"):
+        run.check_data(other)
+
+
+def test_a_run_that_another_process_makes_is_left_alone(settings: dict[str, Any], data: GarmentData) -> None:
+    run = Run.begin(settings, data)
+    with run.logged(), pytest.raises(ValueError, match="is in use by another process"):
+        Run.begin({**settings, "jobs": str(run.path.parent / "jobs")}, data)
+    assert run.config["jobs"] == settings["jobs"]
+    with run.logged(), pytest.raises(ValueError, match="is in use by another process"), run.logged():
+        pytest.fail("two had it")
+    assert "failed" not in (run.path / "train.log").read_text()
+
+
+def test_a_damaged_list_of_what_was_left_out_is_named(settings: dict[str, Any], data: GarmentData) -> None:
+    run = Run.begin(settings, data)
+    (run.path / "skipped.csv").write_text("id,reason\nalone\n")
+    with pytest.raises(ValueError, match=r"skipped\.csv is damaged .*: remove it, then go on"):
+        run.add_skipped({"a": "no such file"})
+    (run.path / "skipped.csv").unlink()
+    run.add_skipped({"a": "no such file"})
+    assert (run.path / "skipped.csv").read_text().splitlines() == ["id,reason", "a,no such file"]
+
+
+def test_the_run_s_own_search_is_added_only_where_the_gallery_has_changed(
+    settings: dict[str, Any], data: GarmentData
+) -> None:
+    run = finished(settings, data)
+    again = searched(run, data, run.search)
+    before = run.metrics, pq.read_table(run.path / "queries.parquet")
+    assert add_search(run, run.search.label, again) == ""
+    assert (run.metrics, pq.read_table(run.path / "queries.parquet")) == before
+    grown = again._replace(metrics={**again.metrics, "query/gallery_rows": 99.0})
+    assert add_search(run, run.search.label, grown) == str(run.path)
+    table = pq.read_table(run.path / "queries.parquet")
+    assert set(table["search"].to_pylist()) == {run.search.label, f"{run.search.label}@99"}
+    assert run.metrics[f"rows/{run.search.label}@99/gallery_rows"] == 99
+    assert run.metrics["query/gallery_rows"] == before[0]["query/gallery_rows"]
 
 
 def test_the_order_of_settings_changes_no_name(settings: dict[str, Any], data: GarmentData) -> None:
@@ -328,7 +368,7 @@ def test_a_begun_run_says_what_was_asked_and_where(
     run = Run.begin(settings, data)
     assert files(run.path) == {"config.yaml", "stages.json", "environment.json", "skipped.csv", "split.parquet"}
     assert yaml.safe_load((run.path / "config.yaml").read_text()) == settings == run.config
-    assert set(keys(run)) == {"classifier", "hasher"}
+    assert set(keys(run)) == {"classifier", "hasher", "data"}
     assert (run.path / "skipped.csv").read_text().splitlines() == ["id,reason", '"a,1","too ""dark"""']
     assert Catalogue.open(run.path / "split.parquet").checksum == data.catalogue.checksum
     assert run.metrics == {}

@@ -183,6 +183,8 @@ def test_unseen_categories_are_searched_scored_reported_and_asked(
         ("hash.bitz=3", "bitz"),
         ("data.image_size=16", "data.image_size=16: resnet18 needs at least 32"),
         ("split.shares.query=0.0", "split 'query' is empty"),
+        ("data.root=null", "data=folder needs data.root: give a folder of pictures, or a manifest"),
+        ("trainer.devices=2", "trainer.devices=2"),
         ("data.root=/nowhere.csv", "no folder or file /nowhere.csv"),
     ],
 )
@@ -192,6 +194,12 @@ def test_bad_input_is_named_before_any_epoch(drawn: Path, tmp_path: Path, typed:
     assert "Traceback" not in printed
     assert "epoch 1/" not in printed
     assert not list(tmp_path.glob("*/*/*.ckpt"))
+
+
+def test_what_must_be_given_is_named() -> None:
+    printed = script("evaluate.py", status=1)
+    assert "Missing mandatory value: run" in printed
+    assert "Traceback" not in printed
 
 
 def test_scripts_name_a_folder_that_is_no_run(tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fashion_lsh.evaluation.corruptions import CORRUPTIONS
+from fashion_lsh.evaluation.crops import Crop
 from fashion_lsh.retrieval.search import Search
-from fashion_lsh.settings import check, meant, resolve, targets
+from fashion_lsh.settings import PLAIN, check, meant, resolve, targets
 from fashion_lsh.stages.classifier import Classifier
 
 OPTIM = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1}
@@ -208,3 +210,9 @@ def test_a_key_that_nothing_reads_is_refused(group: str) -> None:
     with pytest.raises(ValueError, match=rf"^{group}\.foo=1: {group} takes \["):
         check({group: {"foo": 1}})
     check({"backbone": {"name": "resnet18", "weights": None}})
+
+
+def test_what_a_run_may_be_scored_with_is_what_there_is() -> None:
+    tested, corrupted = (get_args(get_args(PLAIN[f"crop.{name}"])[0]) for name in ("tested", "corrupted"))
+    assert tested == get_args(Crop)
+    assert set(corrupted) == set(CORRUPTIONS)

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -51,15 +52,23 @@ class Speedup:
             folder: of the run, where encoded garments and the rows of each size are kept, and read the next time.
 
         Raises:
-            ValueError: the run has no codes, its data are not shop_street, or its shortlist is a share.
+            ValueError: the run has no codes, its data are not all of shop_street, or its shortlist is a share; no size
+                is composed whole, or one is below the run's own gallery.
         """
         source = data.source
         codes = model.bits is not None and data.crop == "annotated" and data.unseen is None
+        codes = codes and data.keep["category"] is None  # garments of all are composed
         if not codes or not isinstance(source, ShopStreet) or not isinstance(search.shortlist, int):
             raise ValueError(
                 "experiment=speedup needs codes, garments that can be composed anew, and a shortlist of so many rows: "
                 "choose a run of data=shop_street with crop=annotated and a hash layer that knows all categories, and "
                 "search.shortlist=200"
+            )
+        own = len(data.rows("gallery"))
+        if not own <= min(self.sizes) <= max(self.composed, own):
+            raise ValueError(
+                f"measure.sizes={self.sizes}: give none below the run's own {own:,} garments, and one of "
+                f"measure.composed={self.composed:,} at most"
             )
         query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
         composed = grown(model, source, gallery, min(self.composed, max(self.sizes)), folder / "further.npz")
@@ -72,7 +81,8 @@ class Speedup:
 
 
 def _of_size(model: Model, asked: Asked, composed: Filed, size: int, shortlist: int, folder: Path) -> list[Row]:
-    kept = folder / f"{size}-{len(composed.labels)}-{len(asked.timed)}-{shortlist}.json"  # all that decides it
+    decides = [size, len(composed.labels), len(asked.timed), shortlist, environment()]  # a time is of one machine
+    kept = folder / f"{size}-{sha256(json.dumps(decides).encode()).hexdigest()[:8]}.json"
     if kept.exists():
         log.info("gallery of %d rows: read from %s", size, kept)
         return list(json.loads(kept.read_text()))

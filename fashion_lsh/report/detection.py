@@ -71,7 +71,8 @@ def detector_results(
 ) -> tuple[dict[str, float], list[Tile]]:
     """What the detector costs and finds in the query pictures, and some of these with true and found boxes."""
     data = scenes.data
-    metrics = missed_shares(data) | find_ms(detector, data.source, list(query.catalogue.column("picture")))
+    metrics = find_ms(detector, data.source, list(query.catalogue.column("picture")))
+    metrics |= missed_shares(data) if data.crop == "detected" else {}
     asked = scenes_of(data.catalogue, boxes, scenes.level)
     if asked:
         metrics |= box_scores(boxes, scenes, "query")

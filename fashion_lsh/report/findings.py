@@ -69,6 +69,11 @@ class Findings:
         """Whether the categories of the queries were learnt, so that the model can name them."""
         return not self.config["data"].get("unseen")  # which split=unseen_categories alone sets
 
+    @property
+    def bits(self) -> int:
+        """Of a code, where there are some; predicted_category names none: those of its bytes."""
+        return int(self.config["hash"].get("bits") or (8 * self.codes.gallery.shape[1] if self.codes else 0))
+
     def column(self, name: str) -> np.ndarray:
         """(Q,) values of the query table."""
         return np.asarray(self.queries[name].to_numpy())

@@ -50,7 +50,7 @@ def count_pairs(found: Findings, codes: Codes) -> Pairs:
     some = evenly(len(codes.query), curves.PAIRS // max(1, len(codes.gallery)))
     query, gallery = (found.garments.take(rows) for rows in (codes.query_rows[some], codes.gallery_rows))
     apart = hamming(codes.query[some], codes.gallery)
-    levels = found.config["hash"].get("bits", 8 * codes.gallery.shape[1]) + 1  # predicted_category says none
+    levels = found.bits + 1
     relevant, total = {}, {}
     for name, truth in truths(query, gallery).items():
         known = (truth.query[:, None] >= 0) & (truth.gallery >= 0)

@@ -100,7 +100,7 @@ def _pair(one: Findings, other: Findings) -> Row:
         raise ValueError(f"{one.run.path} and {other.run.path} are of different queries: make one of them again")
     row: Row = {"of": "pair"} | _alike(one) | {"seeds": f"{one.config['seed']} and {other.config['seed']}"}
     if one.codes and other.codes:
-        row |= bits_changed(one.codes.query, other.codes.query, one.config["hash"]["bits"])
+        row |= bits_changed(one.codes.query, other.codes.query, one.bits)
     row["named alike"] = float((one.column("predicted") == other.column("predicted")).mean())
     return row | {"hits alike": hits_alike(*(each.queries["hits"].to_pylist() for each in (one, other)))}
 

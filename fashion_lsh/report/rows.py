@@ -139,9 +139,11 @@ def _measured(name: str) -> bool:
 def _rows(jobs: Mapping[str, Job]) -> Iterator[Row]:
     names = dict.fromkeys(name for job in jobs.values() for name in job.settings)
     differing = [name for name in names if len(_values(name, jobs)) > 1 and not _repeated(name, names)]
+    scored = {key: list(_scored(job.metrics)) for key, job in jobs.items()}
+    crops = any(crop for each in scored.values() for crop, _ in each)
     for key, job in jobs.items():
-        for crop, scores in _scored(job.metrics):
-            row: Row = {name: job.settings.get(name) for name in differing} | ({"tested on": crop} if crop else {})
+        for crop, scores in scored[key]:
+            row: Row = {name: job.settings.get(name) for name in differing} | ({"tested on": crop} if crops else {})
             for title, name in MEASURES.items():
                 value = scores.get(name)
                 row[title] = None if value is None or math.isnan(value) else value
@@ -156,12 +158,12 @@ def _values(name: str, jobs: Mapping[str, Job]) -> set[str]:
     return {str(of.get(name)) for of in settings if name in of or not name.startswith("hash.")}
 
 
-def _scored(metrics: Mapping[str, float]) -> Iterator[tuple[str, Mapping[str, float]]]:
-    """The scores of a job; where it was scored with several crops, those with each of them, by its name."""
+def _scored(metrics: Mapping[str, float]) -> Iterator[tuple[str | None, Mapping[str, float]]]:
+    """The scores of a job, of None; where it was scored with several crops, those with each of them, by its name."""
     crops = sorted({name.split("/")[1] for name in metrics if name.startswith("crops/")})
     if not crops:
         missed = {"query/missed": metrics["crop/query/missed"]} if "crop/query/missed" in metrics else {}
-        yield "", {**metrics, **missed}
+        yield None, {**metrics, **missed}
     for crop in crops:
         start = f"crops/{crop}/"
         own = {f"query/{name.removeprefix(start)}": value for name, value in metrics.items() if name.startswith(start)}

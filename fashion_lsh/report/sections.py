@@ -101,7 +101,7 @@ def learning(found: Findings) -> list[Block]:
     stages = {"detector": found.config["detector"], "classifier": True, "hasher": found.config["hash"]}
     for stage in (name for name, there in stages.items() if there):
         joined = curves.learning_curves(found.logs, stage)
-        blocks += _fitted(stage, joined) if joined else [_not_fitted(stage)]
+        blocks += _fitted(stage, joined, f"{stage}/best_epoch" in found.metrics) if joined else [_not_fitted(stage)]
     return blocks
 
 
@@ -151,11 +151,12 @@ def _mixed_up(counts: np.ndarray, names: Sequence[str]) -> list[list[str]]:
     return [[names[cell[0]], names[cell[1]], f"{counts[cell]:,}", f"{shares[cell]:.1%}"] for cell in common]
 
 
-def _fitted(stage: str, joined: curves.Curves) -> Iterator[Block]:
+def _fitted(stage: str, joined: curves.Curves, chosen: bool) -> Iterator[Block]:
     caption = f"The {stage} while it was fitted; dots: ends of epochs."
     if "val/accuracy" in joined:
         best = joined["val/accuracy"][joined["val/accuracy"][:, 2].argmax()]
-        caption += f" Best on validation: {best[2]:.3f}, in epoch {best[1] + 1:.0f}, whose weights were kept."
+        kept = "whose weights were kept" if chosen else "but the last epoch's weights were kept"
+        caption += f" Best on validation: {best[2]:.3f}, in epoch {best[1] + 1:.0f}, {kept}."
     yield Figure(f"learning-{stage}.svg", figures.learning(joined), caption)
     first = min(points[0, 1] for points in joined.values())
     if first > 0:

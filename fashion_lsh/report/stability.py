@@ -47,9 +47,11 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
-    """Markdown, and figures by name, of what `repeats` tells."""
+    """Markdown, and figures by name, of what `repeats` tells.  Raises ValueError: nothing is repeated."""
     runs = [row for row in rows if row["of"] == "run"]
     arms = arms_of(runs)
+    if not arms:
+        raise ValueError("no two of these runs differ in their seed, or in their split, alone: give more of them")
     parts = ["### Other seeds, other splits", SPREAD, spreads(arms)]
     if pairs := [row for row in rows if row["of"] == "pair"]:
         parts += ["### What two seeds have in common", PAIRS, in_common(pairs)]

@@ -20,7 +20,7 @@ TEMPLATE = "verdict.md.j2"
 
 
 class Figure(NamedTuple):
-    """A number, and the ends between which it surely lies."""
+    """A number, and the ends of its interval, or the least and the most of its seeds: what is measured says which."""
 
     value: float
     low: float
@@ -35,7 +35,7 @@ class Figure(NamedTuple):
         return f"[{self.low:{form}}, {self.high:{form}}]"
 
     def shown(self, above: float = 0.0) -> str:
-        """Whether it is surely above a number, surely not, or neither."""
+        """Whether both ends are above a number, both below, or neither."""
         return "holds" if self.low > above else "does not hold" if self.high < above else "not shown"
 
 
@@ -77,10 +77,7 @@ class Experiments:
 
     def by_seed(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Figure:
         """Arm minus base: the mean over seeds, the least and the largest."""
-        found = [
-            {_number(name, row, "seed"): _number(name, row, column) for row in self._rows(name, where)}
-            for where in (arm, base)
-        ]
+        found = [self._seeds(name, column, where) for where in (arm, base)]
         apart = [found[0][seed] - found[1][seed] for seed in found[0].keys() & found[1].keys()]
         if not apart:
             raise ValueError(f"{name}: {dict(arm)} and {dict(base)} have no seed in common")
@@ -90,6 +87,13 @@ class Experiments:
         """Mean of all rows that are so, the least and the largest."""
         found = [_number(name, row, column) for row in self._rows(name, where)]
         return Figure(mean(found), min(found), max(found))
+
+    def _seeds(self, name: str, column: str, where: Mapping[str, str]) -> dict[float, float]:
+        rows = self._rows(name, where)
+        found = {_number(name, row, "seed"): _number(name, row, column) for row in rows}
+        if len(found) < len(rows):
+            raise ValueError(f"{name}: {dict(where)} has two rows of one seed: name what tells them apart")
+        return found
 
     def _rows(self, name: str, where: Mapping[str, str]) -> list[dict[str, str]]:
         if not self.measured(name):

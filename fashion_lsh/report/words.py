@@ -19,6 +19,7 @@ ROWS = {  # of every score table
 PICTURES = {
     "shop_street": "shop_street, which ships with the package: pictures composed from 7,000 garments of Fashion-MNIST "
     "(MIT licence, © 2017 Zalando SE).",
+    "thesis30": "Merged from several sources: card.md in the merged folder names them, and their licences.",
     **dict.fromkeys(("fashion_mnist", "fashion_mnist_official"), "Fashion-MNIST (MIT licence, © 2017 Zalando SE)."),
 }
 TORCHVISION = (
@@ -33,6 +34,7 @@ CHOSEN = {
     "largest": "the largest",
     "all": "the one that overlaps the annotated box most, by half at least; of pictures that are added, each",
 }
+LEAKS = "as published: what stands on two sides of it is told in train.log, and makes scores too good"
 LABEL = re.compile(r"(hamming|euclidean|shortlist|tie_break|weighted)([\d.]*)_(\d+|all|0\.\d+)(?:_sure([\d.]+))?")
 
 
@@ -127,11 +129,14 @@ def crop_words(data: Mapping[str, Any]) -> str:
 
 def split_words(data: Mapping[str, Any]) -> str:
     """Which pictures are searched, and what they share with those that train."""
+    kept = LEAKS if data.get("leaks") == "tell" else ""
     if data["searched"] == "train":
-        return "the training pictures are searched: scores are higher than with a gallery that training has not seen"
+        text = "the training pictures are searched: scores are higher than with a gallery that training has not seen"
+        return f"{text}; {kept}" if kept else text
     if data.get("unseen"):
-        return "by category: none that trains asks or is searched; no item and no group of copies does both, either"
-    return "disjoint: no item and no group of copies is in two of train, val and the test side"
+        apart = kept or "no item and no group of copies does both, either"
+        return f"by category: none that trains asks or is searched; {apart}"
+    return kept or "disjoint: no item and no group of copies is in two of train, val and the test side"
 
 
 def _where(probes: str) -> str:

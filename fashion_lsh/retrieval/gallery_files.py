@@ -57,12 +57,24 @@ def save(folder: Path, gallery: Files) -> None:
 def read(folder: Path, verify: bool) -> Files:
     """Open a gallery, its files held to the checksums of its manifest; those of embeddings if `verify`.
 
+    Where another process files anew meanwhile, it is read again.
+
     Raises:
         FileNotFoundError: there is none.
         ValueError: a file is missing, damaged, or of another format; names it.
     """
     if not (folder / MANIFEST).is_file():
         raise FileNotFoundError(f"no gallery in {folder}: {AGAIN}")
+    before = (folder / MANIFEST).read_bytes()
+    try:
+        return _read(folder, verify)
+    except ValueError:
+        if (folder / MANIFEST).read_bytes() == before:
+            raise
+        return read(folder, verify)
+
+
+def _read(folder: Path, verify: bool) -> Files:
     manifest = _manifest(folder / MANIFEST)
     kind: type[HashIndex] | type[FloatIndex] = HashIndex if manifest["kind"] == "HashIndex" else FloatIndex
     segments = [_mapped(folder, entry, verify) for entry in manifest["embeddings"]]

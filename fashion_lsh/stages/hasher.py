@@ -88,15 +88,6 @@ class Hasher(Coder):
             raise ValueError(f"data.batch_size={data.batch_size}: hash.bihalf=true halves batches; give at least 2")
         return data.train_dataloader(pairs=self.item_weight > 0)
 
-    def on_fit_start(self) -> None:
-        """Refuse to deal pairs to several devices.
-
-        Raises:
-            ValueError: items are learnt, on more than one.
-        """
-        if self.item_weight and self.trainer.world_size > 1:
-            raise ValueError("trainer.devices: pairs of items are torn apart between devices; give trainer.devices=1")
-
     def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
         assert answer.activations is not None
         with torch.autocast(self.device.type, enabled=False):  # cosines lose too much in mixed precision

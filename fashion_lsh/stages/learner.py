@@ -1,5 +1,6 @@
 """What all three stages share: a name, how they are optimised, what their fit found, and how it ends."""
 
+import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -42,6 +43,19 @@ class Learner(pl.LightningModule):
         """
         if batch_idx == 0:
             torch.manual_seed(self.hparams["seed"] * 100_003 + self.current_epoch)
+
+    def on_train_epoch_end(self) -> None:
+        """Refuse to go on from weights that are no numbers.
+
+        Raises:
+            ValueError: the loss of the epoch's last step is NaN or infinite.
+        """
+        loss = float(self.trainer.callback_metrics[f"{self.name}/train/loss"])
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"{self.name}: the loss became {loss} in epoch {self.current_epoch + 1}: lower optim.lr or its factors "
+                "(lr_factor, head_factor)"
+            )
 
     def optimizing(self, groups: Iterable[tuple[Iterable[Parameter], float]]) -> OptimizerLRScheduler:
         """How these parameters, each group at its own learning rate, are moved: see Optim."""

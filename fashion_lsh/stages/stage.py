@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple, Self
 
@@ -133,19 +132,6 @@ class Stage(Learner, ABC):
     @abstractmethod
     def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
         """What is to be made small, a scalar."""
-
-    def on_train_epoch_end(self) -> None:
-        """Refuse to go on from weights that are no numbers.
-
-        Raises:
-            ValueError: the loss of the epoch's last step is NaN or infinite.
-        """
-        loss = float(self.trainer.callback_metrics[f"{self.name}/train/loss"])
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"{self.name}: the loss became {loss} in epoch {self.current_epoch + 1}: lower optim.lr or its factors "
-                "(lr_factor, head_factor)"
-            )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         lr = self.hparams["optim"]["lr"] * self.hparams["lr_factor"]

@@ -115,3 +115,13 @@ def test_pictures_of_other_sizes_make_a_batch() -> None:
     assert [tuple(image.shape) for image in batch.images] == [(3, 4, 6), (3, 8, 3)]
     assert [len(labels) for labels in batch.labels] == [1, 0]
     assert batch.images[0].dtype == torch.uint8
+
+
+@pytest.mark.parametrize(("level", "learnt"), [("garment", True), ("category", False)])
+def test_a_detector_of_kinds_learns_none_that_is_never_trained(make_data: Make, level: Any, learnt: bool) -> None:
+    data = make_data()
+    data.labels = np.where(data.catalogue.column("category") == "cross", -1, data.labels)
+    scenes = scenes_of(data, level=level)
+    names = {scenes.data.catalogue.column("category")[row] for rows in scenes.scenes("train", augment=True).rows
+             for row in rows}  # fmt: skip
+    assert ("cross" in names) == learnt

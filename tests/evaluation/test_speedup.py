@@ -110,6 +110,14 @@ def test_sizes_that_are_kept_are_not_measured_again(
         Speedup([70], composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
 
 
+@pytest.mark.parametrize(("sizes", "composed"), [([10, 500], 500), ([500], 120)])
+def test_sizes_of_which_nothing_could_be_told_are_refused(
+    data: GarmentData, tmp_path: Path, sizes: list[int], composed: int
+) -> None:
+    with pytest.raises(ValueError, match=r"measure\.sizes=.*: give none below the run's own \d+ garments"):
+        Speedup(sizes, composed, 5)(FakeModel(data.categories), data, SEARCH, tmp_path)
+
+
 @pytest.mark.parametrize(("bits", "length"), [(1, 3), (48, 256), (65, 7)])
 def test_a_garment_takes_what_the_indexes_say(bits: int, length: int) -> None:
     codes, floats = HashIndex(bits, 2), FloatIndex(length, 2)

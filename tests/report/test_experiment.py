@@ -106,6 +106,14 @@ def test_rows_of_several_seeds_are_one_with_mean_and_deviation(folder: Path) -> 
         assert len(list(csv.DictReader(file))) == 4
 
 
+def test_jobs_with_and_without_other_crops_stand_on_one_page(folder: Path) -> None:
+    job(folder, "bbbb0000", "vgg16", 0.25, **{"crops/whole/accuracy": 0.5, "crops/annotated/accuracy": 0.7})
+    gather(folder)
+    header, _, *rows = cells(folder)
+    found = [dict(zip(header, row, strict=True)) for row in rows]
+    assert sorted(row["tested on"] for row in found) == ["annotated", "whole", *["–"] * (len(found) - 2)]
+
+
 def test_a_job_that_was_scored_with_several_crops_has_a_row_for_each(folder: Path) -> None:
     for path in folder.glob("jobs/*.json"):
         path.unlink()

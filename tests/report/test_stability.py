@@ -56,6 +56,12 @@ def test_hits_that_both_found_count_whatever_their_order() -> None:
     assert hits_alike([[]], [[]]) == 0
 
 
+def test_runs_that_repeat_nothing_are_refused(make_run: MakeRun) -> None:
+    rows = repeats([repeated(make_run, "a"), repeated(make_run, "b", seed=1, split=1)])
+    with pytest.raises(ValueError, match="no two of these runs differ in their seed, or in their split, alone"):
+        page(rows)
+
+
 def test_rows_tell_of_runs_categories_and_pairs_of_seeds(runs: list[Run]) -> None:
     rows = repeats(runs)
     about = {kind: [row for row in rows if row["of"] == kind] for kind in ("run", "category", "pair")}

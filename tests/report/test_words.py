@@ -92,7 +92,7 @@ def test_weights_are_said_with_their_terms(name: str, weights: str | None, said:
         ("coco", "coco"),
         ("modanet_corrected", "CC BY-NC"),
         ("scenes", "Apache"),
-        ("thesis30", "Your own"),
+        ("thesis30", "card.md in the merged folder"),
     ],
 )
 def test_pictures_are_said_with_their_licence(source: str, said: str) -> None:
@@ -105,6 +105,14 @@ def test_crops_and_splits() -> None:
     assert "whole" in crop_words(data | {"crop": "whole"})
     assert split_words(data).startswith("disjoint")
     assert "training pictures are searched" in split_words(data | {"searched": "train"})
+
+
+@pytest.mark.parametrize("others", [{}, {"searched": "train"}, {"unseen": 6}])
+def test_a_split_that_leaks_is_called_nothing_else(others: dict[str, Any]) -> None:
+    told = split_words({"searched": "gallery", "leaks": "tell", **others})
+    assert "as published: what stands on two sides" in told
+    assert "disjoint" not in told
+    assert "no item" not in told
 
 
 @pytest.mark.parametrize("which", get_args(Which))

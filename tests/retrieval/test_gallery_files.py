@@ -53,6 +53,22 @@ def test_what_is_added_is_a_segment_more_and_old_ones_are_not_written_again(bits
     assert names(tmp_path) == current(tmp_path)
 
 
+def test_a_gallery_that_another_process_files_anew_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filed().save(tmp_path)
+    changes, whole = [changed(tmp_path)], module._verified
+
+    def slow(folder: Path, entry: dict[str, Any]) -> Path:
+        if changes:
+            changes.pop().save(tmp_path)
+        return whole(folder, entry)
+
+    monkeypatch.setattr(module, "_verified", slow)
+    opened = Gallery.open(tmp_path, PRINT)
+    assert len(opened.embeddings.segments) == 2
+
+
 def test_an_opened_gallery_is_saved_elsewhere_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filed().save(tmp_path / "one")
     filed(rows=10).save(tmp_path / "other")

@@ -179,3 +179,10 @@ def test_a_detector_learns_where_drawn_garments_are(make_data: Make, tmp_path: P
     made = fit(detector(epochs=8), scenes, tmp_path, accelerator="cpu", devices=1, gradient_clip_val=5.0)
     found = find_all(made, scenes.data.source, sorted(set(scenes.data.catalogue.column("picture"))))
     assert box_scores(found, scenes, "query")["detector/query/box_ap50"] > 0.8
+
+
+def test_a_loss_that_is_no_number_ends_the_fit(make_data: Make, tmp_path: Path) -> None:
+    made = detector(optim=OPTIM | {"lr": 1e12})
+    with pytest.raises(ValueError, match=r"detector: the loss became (nan|inf) in epoch \d: lower optim\.lr"):
+        fit(made, scenes_of(make_data()), tmp_path, accelerator="cpu", devices=1)
+    assert not (tmp_path / "detector.ckpt").exists()

@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -207,13 +206,6 @@ def test_bits_that_cannot_tell_the_categories_apart_are_refused(loss: str) -> No
 def test_where_items_are_learnt_the_last_epoch_is_kept() -> None:
     assert make(7).monitor == "hasher/val/accuracy"
     assert make(7, item_weight=0.5).monitor is None
-
-
-def test_pairs_are_not_dealt_to_several_devices() -> None:
-    model = make(7, item_weight=0.5)
-    model._trainer = SimpleNamespace(world_size=2)  # type: ignore[assignment]
-    with pytest.raises(ValueError, match=r"give trainer\.devices=1"):
-        model.on_fit_start()
 
 
 def test_batches_of_one_have_no_halves(make_data: Callable[..., GarmentData]) -> None:

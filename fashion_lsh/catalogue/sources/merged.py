@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,13 @@ class Origin(NamedTuple):
     root: str | None
 
 
+class Change(NamedTuple):
+    """A file that has changed since it was merged: what is seen of it now, and whether its bytes are the same."""
+
+    seen: Seen
+    alike: bool
+
+
 class MergedFolder:
     """The catalogue in `<root>/catalogue.parquet`, whose pictures are named `<source>/<picture>`.
 
@@ -49,7 +57,7 @@ class MergedFolder:
         try:
             told = json.loads((self.root / SOURCES).read_text())
             self.origins = {name: Origin(*origin) for name, origin in told["sources"].items()}
-            self.checksum = str(told["pictures"])
+            self.checksum = self._merged = str(told["pictures"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{self.root / SOURCES} is damaged ({error!r}): merge anew") from error
         self.skipped: dict[str, str] = {}
@@ -68,8 +76,9 @@ class MergedFolder:
         pictures, ids, boxes = rows.column("picture"), rows.column("id"), rows.boxes
         changed = self._changed(set(pictures))
         self.skipped = {}
+        self.checksum = _with(self._merged, changed)
         for row in np.flatnonzero([name in changed for name in pictures]):
-            seen = changed[pictures[row]]
+            seen = changed[pictures[row]].seen
             if reason := seen.problem or off(pictures[row], boxes[row], seen):
                 self.skipped[ids[row]] = reason
         if not self.skipped:
@@ -92,39 +101,52 @@ class MergedFolder:
             self._opened[name] = self.opener(data_set, None if own is None else str(own))
         return self._opened[name]
 
-    def _changed(self, pictures: set[str]) -> dict[str, Seen]:
-        """What is seen now of those pictures that are not as they were."""
+    def _changed(self, pictures: set[str]) -> dict[str, Change]:
+        """What is seen now of those pictures whose files are not as they were, and whether they show the same."""
         table = pq.read_table(self.root / PICTURES)
         names, states = (table[column].to_pylist() for column in ("picture", "state"))
-        sources = {name: self._source(name) for name in self.origins}
+        digests = table["digest"].to_pylist() if "digest" in table.column_names else [""] * len(names)
+        sources = {name: self._source(name) for name in {picture.partition("/")[0] for picture in pictures}}
         folders = {name: str(one.folder) for name, one in sources.items() if isinstance(one, PictureFiles)}
-        found: dict[str, Seen] = {}
-        for picture, state in zip(names, states, strict=True):
+        found: dict[str, Change] = {}
+        for picture, state, digest in zip(names, states, digests, strict=True):
             source, _, own = picture.partition("/")
             if picture in pictures and source in folders:
                 now = state_of(f"{folders[source]}/{own}")
                 if now != state or now == MISSING:  # it may have gone while it was merged
-                    found[picture] = look(Path(folders[source]) / own)
+                    seen = look(Path(folders[source]) / own)
+                    found[picture] = Change(seen, seen.digest == digest)
         if found:
             log.warning("%d pictures have changed since they were merged", len(found))
         return found
 
 
-def save(
-    folder: Path, catalogue: Catalogue, states: Mapping[str, str], origins: Mapping[str, Origin], checksum: str
-) -> None:
+def save(folder: Path, catalogue: Catalogue, seen: Mapping[str, Seen], origins: Mapping[str, Origin]) -> None:
     """Write a merged catalogue; sources.json comes last: without it the folder is none.
 
     Args:
         folder: where to.
         catalogue: its rows.
-        states: of each picture, see `state_of`.
+        seen: of each picture.
         origins: of each source.
-        checksum: of the pictures' bytes.
     """
-    (folder / SOURCES).unlink(missing_ok=True)
+    forget(folder)
     catalogue.save(folder / CATALOGUE)
+    pictures = sorted(set(catalogue.column("picture")))
+    columns = {"state": [seen[name].state for name in pictures], "digest": [seen[name].digest for name in pictures]}
     with written(folder / PICTURES) as draft:
-        pq.write_table(pa.table({"picture": list(states), "state": list(states.values())}), draft)
+        pq.write_table(pa.table({"picture": pictures, **columns}), draft)
+    checksum = sha256("".join(seen[name].digest for name in catalogue.column("picture")).encode()).hexdigest()
     with written(folder / SOURCES) as draft:
         draft.write_text(json.dumps({"sources": dict(origins), "pictures": checksum}, indent=1))
+
+
+def forget(folder: Path) -> None:
+    """Make a folder, in which another catalogue may lie, none of a merged one."""
+    (folder / SOURCES).unlink(missing_ok=True)
+
+
+def _with(checksum: str, changed: Mapping[str, Change]) -> str:
+    """The checksum of the pictures as they are now, where some show something else than when they were merged."""
+    others = [f"{name} {change.seen.digest}" for name, change in sorted(changed.items()) if not change.alike]
+    return sha256(" ".join([checksum, *others]).encode()).hexdigest() if others else checksum
