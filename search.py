@@ -107,9 +107,9 @@ def _searcher(run: Run, probes: Probes | None) -> Searcher:
 
 
 def _answer(asked: str, found: Reply, gallery: Catalogue) -> str:
-    rows = [row for row in found.hits.rows[0] if row >= 0]
+    rows = [gallery.row(row) for row in found.hits.rows[0] if row >= 0]
     hits = [
-        (place, gallery.column("id")[row], gallery.column("category")[row], gallery.column("picture")[row], distance)
+        (place, row["id"], row["category"], row["picture"], distance)
         for place, (row, distance) in enumerate(zip(rows, found.hits.distances[0], strict=False), start=1)
     ]
     table = tabulate(hits, headers=["", "garment", "category", "picture", "distance"], floatfmt=".3f")

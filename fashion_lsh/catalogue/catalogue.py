@@ -69,6 +69,10 @@ class Catalogue:
         """(N,) values of one column: str objects, float32 or bool."""
         return np.asarray(self.table[name].to_numpy(zero_copy_only=False))
 
+    def row(self, number: int) -> dict[str, Any]:
+        """The values of one row by column, whatever the number of rows."""
+        return dict(self.table.slice(int(number), 1).to_pylist()[0])
+
     @property
     def boxes(self) -> np.ndarray:
         """(N, 4) float32 xyxy in pixels of the upright picture; NaN where the whole picture is the garment."""

@@ -1,6 +1,6 @@
 """See in seconds what of a data set is there: python -m fashion_lsh.catalogue.check SOURCE ROOT.
 
-Pictures are looked for, not opened. Exit status 1: something that is needed is missing.
+Pictures are looked for, not opened. Exit status 1: a part that is needed is missing, or no picture is there.
 """
 
 import argparse

@@ -116,7 +116,11 @@ def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict
 
 def _workers(count: int) -> Executor:
     """Threads for few pictures; processes for many, since threads wait for each other between decoding and decoding."""
-    return ThreadPoolExecutor() if count < MANY else ProcessPoolExecutor(mp_context=get_context("fork"))
+    if count < MANY:
+        return ThreadPoolExecutor()
+    pool = ProcessPoolExecutor(mp_context=get_context("fork"))
+    pool.submit(int)  # all of them are forked at the first job: now, before a progress bar has a thread
+    return pool
 
 
 def _look_below(folder: Path, fingerprinted: bool, name: str) -> Seen:

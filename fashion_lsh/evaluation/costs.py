@@ -15,7 +15,7 @@ TIMED = 100  # pictures
 def costs(model: Stage) -> dict[str, float]:
     """Flat means by name.
 
-    `model/parameters`: numbers that are learnt, of backbone, hash layer and heads; `model/flops`: floating-point
+    `model/parameters`: weights of backbone, hash layer and heads, frozen ones too; `model/flops`: floating-point
     operations of one forward of one picture of its own size, a multiplication and an addition counted as two, in
     convolutions and matrix products alone; `model/feature_bytes`: a picture's features as float32;
     `model/code_bytes`: its code, where there is one; `speed/network_ms`: from a crop to its code, embedding and

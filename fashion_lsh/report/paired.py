@@ -50,8 +50,7 @@ def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], me
     Raises:
         ValueError: the base is no one row, or jobs to be paired are of different data or queries.
     """
-    arms = arms_of(rows)
-    settings = [name for name in settings_of([averaged(arm) for arm in arms]) if name != "seeds"]
+    arms, settings = _told_apart(rows)
     first = _named(base, arms, settings, jobs)
     others = [arm for arm in arms if arm is not first]
     pairs = [_pairs(first, arm, jobs) for arm in others]
@@ -74,13 +73,18 @@ def difference_between(base: str, arm: str, rows: Sequence[Row], jobs: Mapping[s
     """
     if measure not in MEASURES:
         raise ValueError(f"measure {measure!r} is unknown; known are {', '.join(MEASURES)}")
-    arms = arms_of(rows)
-    settings = [name for name in settings_of([averaged(arm) for arm in arms]) if name != "seeds"]
+    arms, settings = _told_apart(rows)
     first, second = (_named(each, arms, settings, jobs) for each in (base, arm))
     found = _difference(MEASURES[measure], list(_pairs(first, second, jobs).values()))
     if found is None:
         raise ValueError(f"{measure} of each query is not known of {base} and {arm}: name another measure")
     return found
+
+
+def _told_apart(rows: Sequence[Row]) -> tuple[list[list[Row]], list[str]]:
+    """The arms, and the settings that tell them apart."""
+    arms = arms_of(rows)
+    return arms, [name for name in settings_of([averaged(arm) for arm in arms]) if name != "seeds"]
 
 
 def best_arms(arms: Sequence[Arm], jobs: Mapping[str, Job], measure: str) -> Arm | None:

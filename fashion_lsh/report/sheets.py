@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.columns import BOX
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.pictures import open_picture
@@ -59,11 +60,11 @@ def found_sheet(
 
 def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: str = "") -> Tile:
     """The crop of one gallery row, captioned with its category; what was added later is named by its full path."""
-    name = gallery.column("picture")[row]
+    hit = gallery.row(row)
+    name, box = hit["picture"], np.array([hit[side] for side in BOX], dtype=np.float32)
     picture = open_picture(name) if Path(name).is_absolute() else source.picture(name)
-    box = gallery.boxes[row]
     crop = cut(picture, box, margin, TILE)
-    return Tile(crop, gallery.column("category")[row], mark, whole=shrunk(picture, box))
+    return Tile(crop, hit["category"], mark, whole=shrunk(picture, box))
 
 
 def shrunk(picture: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -77,11 +78,10 @@ def shrunk(picture: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def mark_of(query: Catalogue, number: int, gallery: Catalogue, row: int) -> str:
     """Which of MARKS row `row` of the gallery is to query `number`."""
-    item = query.column("item")[number]
-    if item and item == gallery.column("item")[row]:
+    asked, hit = query.row(number), gallery.row(row)
+    if asked["item"] and asked["item"] == hit["item"]:
         return "same item"
-    same = query.column("category")[number] == gallery.column("category")[row]
-    return "same category" if same else "other category"
+    return "same category" if asked["category"] == hit["category"] else "other category"
 
 
 def naming(seen: str, category: str, learnt: bool) -> str:

@@ -148,7 +148,8 @@ class Gallery:
 
     @cached_property
     def float_index(self) -> FloatIndex:
-        """Embeddings by category, for exact Euclid, in memory: the index itself, or one made of the embeddings."""
+        """Embeddings by category, for exact Euclid, in memory: the index itself, or one made of the embeddings, which
+        beside codes are rounded to float16."""
         if isinstance(self.index, FloatIndex):
             return self.index
         index, start = FloatIndex(self.embeddings.shape[1], self.index.lists), 0

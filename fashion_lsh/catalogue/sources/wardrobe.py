@@ -12,7 +12,7 @@ from fashion_lsh.catalogue.sources.looks import Look, Rng, draw_look, dressed
 
 POOLS = ("train", "val", "test")
 TRAIN, VAL, TEST = 540, 60, 100  # garments of each category in the whole set
-ITEM_STREAM, PLAN_STREAM, FURTHER_STREAM = 2, 1, 3  # last words of the random seeds, so that no two uses share numbers
+ITEM_STREAM, PLAN_STREAM, FURTHER_STREAM = 2, 1, 3  # last words of the random seeds of looks, plans and further looks
 
 
 @dataclass(frozen=True)
