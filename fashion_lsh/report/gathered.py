@@ -15,7 +15,8 @@ from fashion_lsh.settings import flat
 
 log = logging.getLogger(__name__)
 
-LATER = {group: NEUTRAL[group] for group in ("crop", "detector")}  # settings of which older jobs know nothing
+FOUND = {"which": "given", "score": 0.3, "smallest": 8.0, "fallback": "whole", "tested": []}  # boxes, of a detector
+LATER = {"crop": FOUND | NEUTRAL["crop"], "detector": NEUTRAL["detector"]}  # settings of which older jobs know nothing
 
 
 class Job(NamedTuple):

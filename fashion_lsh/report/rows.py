@@ -54,6 +54,8 @@ HOW = (  # settings of the learning
 COPIED = {  # settings that only say again what another one says
     "data.crop": "crop.mode", "data.margin": "crop.margin", "scenes.level": "detector.level",
     "scenes.image_size": "detector.image_size",
+    **{f"{group}.choice.{name}": f"crop.{name}" for group in ("data", "crop")
+       for name in ("which", "score", "smallest", "fallback")},
 }  # fmt: skip
 
 
