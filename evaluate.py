@@ -61,7 +61,7 @@ def main(cfg: DictConfig) -> float | None:
             results.metrics["query/gallery_rows"], before["query/gallery_rows"],
         )  # fmt: skip
     added = add_search(run, search.label, results)
-    told = f"Added to {added}" if added else f"It is the search of {run.path} itself: nothing is added"
+    told = f"Added to {run.path}" if added else f"It is the search of {run.path} itself: nothing is added"
     log.info("%s\n\n%s", describe(before | results.metrics, settings, search.label), told)
     return results.metrics["query/category/map@100"]
 

@@ -32,14 +32,14 @@ def write_results(run: Run, query: Pictures, results: Results, further: Mapping[
     run.write_json("metrics.json", results.metrics | dict(further))
 
 
-def add_search(run: Run, label: str, results: Results) -> str:
+def add_search(run: Run, label: str, results: Results) -> bool:
     """Put another search setting beside the run's own: its means as the row `label`, its queries as rows.
 
     The run's own search asked again is put there as `<label>@<rows>` where the gallery has grown or shrunk; otherwise
     it is there already, and nothing is written.
 
     Returns:
-        Where it was put; "" where nothing was written.
+        Whether anything was written.
 
     Raises:
         FileNotFoundError: the run is not finished: it has no scores of its own.
@@ -48,7 +48,7 @@ def add_search(run: Run, label: str, results: Results) -> str:
     rows, queries = results.metrics["query/gallery_rows"], results.queries
     if label == run.search.label:
         if rows == run.metrics["query/gallery_rows"]:
-            return ""
+            return False
         label = f"{label}@{rows:.0f}"
         place = queries.column_names.index("search")
         queries = queries.set_column(place, "search", pa.array([label] * len(queries)))
@@ -56,7 +56,7 @@ def add_search(run: Run, label: str, results: Results) -> str:
     with alone(run.path):
         write_queries(run.path / QUERIES, queries)
         run.write_json("metrics.json", run.metrics | renamed)
-    return str(run.path)
+    return True
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

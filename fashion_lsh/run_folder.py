@@ -99,6 +99,7 @@ class RunFolder:
         self.write_skipped(dict.fromkeys([*named, *skipped.items()]))
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
+        """Write skipped.csv anew: id and reason of each garment that was left out."""
         with written(self.path / "skipped.csv") as draft, draft.open("w", newline="") as file:
             csv.writer(file).writerows([("id", "reason"), *skipped])
 

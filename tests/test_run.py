@@ -301,10 +301,10 @@ def test_the_run_s_own_search_is_added_only_where_the_gallery_has_changed(
     run = finished(settings, data)
     again = searched(run, data, run.search)
     before = run.metrics, pq.read_table(run.path / "queries.parquet")
-    assert add_search(run, run.search.label, again) == ""
+    assert not add_search(run, run.search.label, again)
     assert (run.metrics, pq.read_table(run.path / "queries.parquet")) == before
     grown = again._replace(metrics={**again.metrics, "query/gallery_rows": 99.0})
-    assert add_search(run, run.search.label, grown) == str(run.path)
+    assert add_search(run, run.search.label, grown)
     table = pq.read_table(run.path / "queries.parquet")
     assert set(table["search"].to_pylist()) == {run.search.label, f"{run.search.label}@99"}
     assert run.metrics[f"rows/{run.search.label}@99/gallery_rows"] == 99

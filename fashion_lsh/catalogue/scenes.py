@@ -114,7 +114,7 @@ class SceneDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
         wanted = (catalogue.column("split") == split) & boxed
         if augment and data.views is not None:
             wanted &= np.isin(catalogue.column("view").astype(str), data.views)
-        if augment and data.level != "garment":  # what is called by its kind would be learnt
+        if augment and data.data.unseen is not None and data.level != "garment":  # kinds that must not be learnt
             wanted &= data.data.labels >= 0
         rows = np.flatnonzero(wanted)
         if not len(rows):

@@ -15,7 +15,8 @@ from fashion_lsh.settings import flat
 
 log = logging.getLogger(__name__)
 
-FOUND = {"which": "given", "score": 0.3, "smallest": 8.0, "fallback": "whole", "tested": []}  # boxes, of a detector
+# which boxes counted before there were detectors
+FOUND = {"which": "given", "score": 0.3, "smallest": 8.0, "fallback": "whole", "tested": []}
 LATER = {"crop": FOUND | NEUTRAL["crop"], "detector": NEUTRAL["detector"]}  # settings of which older jobs know nothing
 
 

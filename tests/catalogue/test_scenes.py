@@ -120,8 +120,14 @@ def test_pictures_of_other_sizes_make_a_batch() -> None:
 @pytest.mark.parametrize(("level", "learnt"), [("garment", True), ("category", False)])
 def test_a_detector_of_kinds_learns_none_that_is_never_trained(make_data: Make, level: Any, learnt: bool) -> None:
     data = make_data()
-    data.labels = np.where(data.catalogue.column("category") == "cross", -1, data.labels)
+    data.labels, data.unseen = np.where(data.catalogue.column("category") == "cross", -1, data.labels), ["cross"]
     scenes = scenes_of(data, level=level)
     names = {scenes.data.catalogue.column("category")[row] for rows in scenes.scenes("train", augment=True).rows
              for row in rows}  # fmt: skip
     assert ("cross" in names) == learnt
+
+
+def test_garments_without_a_category_of_their_own_teach_what_is_known_of_them(make_data: Make) -> None:
+    data = make_data()
+    data.labels = np.full(len(data.catalogue), -1)  # of a group that spans categories
+    assert len(scenes_of(data, level="category").scenes("train", augment=True))
