@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
+from fashion_lsh.evaluation.boxes import detector_scores
 from fashion_lsh.evaluation.corruptions import score_corrupted
 from fashion_lsh.evaluation.costs import costs
 from fashion_lsh.evaluation.crops import score_crops
@@ -19,7 +20,7 @@ from fashion_lsh.files import check_room
 from fashion_lsh.jobs import scores_of
 from fashion_lsh.outcome import write_results
 from fashion_lsh.report.board import publish, tracked
-from fashion_lsh.report.detection import detector_results
+from fashion_lsh.report.detection import found_tiles
 from fashion_lsh.report.page import finish
 from fashion_lsh.report.sheets import query_sheet
 from fashion_lsh.report.tables import describe
@@ -71,13 +72,13 @@ def main(cfg: DictConfig) -> float:
             searcher = Searcher(model, filed, search)
             results = evaluate(searcher, query, gallery.lost)
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
-            boxes, seen = detector_results(detector, scenes, query, data.found) if detector else ({}, [])
             looks = detector if data.crop == "detected" else None
             references, kept = reference_metrics(query, gallery, model.bits)
-            further = references | end_to_end(searcher, data, looks) | facts | boxes
+            further = references | end_to_end(searcher, data, looks) | facts
+            further |= detector_scores(detector, scenes, data.found) if detector else {}
             further |= score_crops(model, data, search, settings["crop"]["tested"]) | costs(model)
             further |= score_corrupted(searcher, data, settings["crop"]["corrupted"])
-            publish(board, results.metrics | further, query, data.categories, sheet, seen)
+            publish(board, results.metrics | further, query, data.categories, sheet, found_tiles(data, scenes))
             write_results(run, query, results, further, kept)
             scores = run.metrics
     finish(run)

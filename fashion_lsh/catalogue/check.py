@@ -44,7 +44,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def _parts(source: PictureFiles) -> bool:
     """Tell which files and folders of the published layout are there, and whether all that are needed are."""
     lines, whole = [], True
-    for part in source.parts:
+    for part in source.expected:
         there = any(next(source.folder.glob(pattern), None) is not None for pattern in part.pattern.split("|"))
         whole &= there or not part.needed
         found = "there" if there else "MISSING" if part.needed else "not there"

@@ -28,7 +28,18 @@ COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
     "main": (pa.bool_(), True),  # the picture is about this garment: others in it neither train nor are searched
 }
 BOX = ("x1", "y1", "x2", "y2")
+FARTHEST = 1e6  # pixels from the corner; no picture is so large
 OTHER_NAMES = {"path": "picture", "label": "category", "near_dup_group": "group"}  # that columns have in manifests
+
+
+def box_of(sides: Any) -> tuple[float, float, float, float] | None:
+    """x1, y1, x2, y2 of four numbers, or texts that are some (`065`); None: it is no box, or has no area."""
+    try:
+        x1, y1, x2, y2 = map(float, sides)
+    except (TypeError, ValueError):
+        return None
+    near = -FARTHEST < x1 < x2 < FARTHEST and -FARTHEST < y1 < y2 < FARTHEST  # NaN is not
+    return (x1, y1, x2, y2) if near else None
 
 
 def read_table(path: str | Path) -> pa.Table:

@@ -19,7 +19,7 @@ Level = Literal["garment", "supercategory", "category"]
 LEAST = 2.0  # pixels a side of a box must keep in the shrunk picture to be learnt from
 
 
-class Batch(NamedTuple):
+class SceneBatch(NamedTuple):
     """B pictures of their own sizes: (3, H, W) uint8 each; boxes (n, 4) float32 xyxy and labels (n,) int64 each."""
 
     images: list[Tensor]
@@ -172,8 +172,8 @@ def resize(picture: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return resized, np.tile([new[0] / width, new[1] / height], 2).astype(np.float32)
 
 
-def collate(samples: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:
+def collate(samples: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> SceneBatch:
     """Samples to one batch."""
     images, boxes, labels = zip(*samples, strict=True)
     pixels = [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) for image in images]
-    return Batch(pixels, [torch.from_numpy(box) for box in boxes], [torch.from_numpy(label) for label in labels])
+    return SceneBatch(pixels, [torch.from_numpy(box) for box in boxes], [torch.from_numpy(label) for label in labels])

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torchmetrics.detection import MeanAveragePrecision
 
+from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.found import NOTHING, Boxes, Found
 from fashion_lsh.catalogue.scenes import SceneData
 from fashion_lsh.catalogue.sources import Source
+from fashion_lsh.evaluation.matching import scenes_of
 from fashion_lsh.progress import counted
 
 BATCH = 8  # pictures that are opened ahead
@@ -31,13 +33,31 @@ def find_all(detector: Finder, source: Source, pictures: Sequence[str]) -> Found
             opened = pool.map(source.picture, pictures[:BATCH])
             for start in range(0, len(pictures), BATCH):
                 some = list(opened)
-                opened = pool.map(
-                    source.picture, pictures[start + BATCH : start + 2 * BATCH]
-                )  # not all: they are large
+                ahead = pictures[start + BATCH : start + 2 * BATCH]  # not all: they are large
+                opened = pool.map(source.picture, ahead)
                 yield list(zip(pictures[start : start + BATCH], detector.find(some), strict=True))
 
     parts = counted(looked_at(), "finding garments", len(pictures), len)
     return Found.of(pair for part in parts for pair in part)
+
+
+def detector_scores(detector: Finder, scenes: SceneData, found: Found) -> dict[str, float]:
+    """What the detector costs, what it finds in the query pictures, and the garments it misses where it cuts crops.
+
+    Boxes are scored where any is annotated: see `box_scores`.
+    """
+    data = scenes.data
+    metrics = find_ms(detector, data.source, list(data.garments("query").column("picture")))
+    metrics |= missed_shares(data) if data.crop == "detected" else {}
+    asked = scenes_of(data.catalogue, found, scenes.level)
+    return metrics | (box_scores(found, scenes, "query") if asked else {})
+
+
+def missed_shares(data: GarmentData) -> dict[str, float]:
+    """`crop/<part>/missed`: the share of a part's garments for which no box was found."""
+    parts = {"train": "train", "val": "val", "query": "query", "gallery": data.searched}
+    rows = {part: data.catalogue.rows(split) for part, split in parts.items()}
+    return {f"crop/{part}/missed": float(data.missed[which].mean()) for part, which in rows.items() if len(which)}
 
 
 def find_ms(detector: Finder, source: Source, pictures: Sequence[str], count: int = 30) -> dict[str, float]:

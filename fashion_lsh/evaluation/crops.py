@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Literal
 
 from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.evaluation.protocol import encode_part, evaluate, missed_shares
+from fashion_lsh.evaluation.boxes import missed_shares
+from fashion_lsh.evaluation.protocol import encode_part, evaluate
 from fashion_lsh.retrieval.encoding import Model
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search

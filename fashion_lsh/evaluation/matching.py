@@ -1,10 +1,36 @@
 """Boxes that were found against boxes that are there (pure)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from fashion_lsh.catalogue.found import SAME, Boxes, overlap
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.found import NOTHING, SAME, Boxes, Found, overlap
+from fashion_lsh.catalogue.scenes import Level, called
+
+
+class Scene(NamedTuple):
+    """One picture: its key, true boxes (n, 4), what these are (n,), found ones, and which true box each is (m,)."""
+
+    picture: str
+    true: np.ndarray
+    names: np.ndarray
+    found: Boxes
+    places: np.ndarray
+
+
+def scenes_of(garments: Catalogue, boxes: Found, level: Level) -> list[Scene]:
+    """The query pictures with boxes, and what was found in them."""
+    asked = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(garments.boxes).any(axis=1))
+    names = called(garments, level)
+    pictures, members = np.unique(garments.column("picture")[asked].astype(str), return_inverse=True)
+    scenes = []
+    for number, picture in enumerate(pictures):
+        rows, seen = asked[members == number], boxes.boxes.get(picture, NOTHING)
+        true = garments.boxes[rows]
+        scenes.append(Scene(str(picture), true, names[rows], seen, matched(seen, true)))
+    return scenes
 
 
 def matched(found: Boxes, true: np.ndarray) -> np.ndarray:

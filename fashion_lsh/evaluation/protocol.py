@@ -123,13 +123,6 @@ def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[st
     return Encoded.joined(parts), {name: np.concatenate(values) for name, values in looks.items()}, rounding
 
 
-def missed_shares(data: GarmentData) -> dict[str, float]:
-    """`crop/<part>/missed`: the share of a part's garments for which no box was found."""
-    parts = {"train": "train", "val": "val", "query": "query", "gallery": data.searched}
-    rows = {part: data.catalogue.rows(split) for part, split in parts.items()}
-    return {f"crop/{part}/missed": float(data.missed[which].mean()) for part, which in rows.items() if len(which)}
-
-
 def truths(query: Catalogue, gallery: Catalogue, lost: Catalogue | None = None) -> dict[str, Truth]:
     """What is relevant, by `category` and, where items are known, by `item`; `lost` counts, and nobody finds it."""
     missing = gallery.take(np.array([])) if lost is None else lost

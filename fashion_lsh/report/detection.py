@@ -2,17 +2,15 @@
 
 import io
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.found import NOTHING, Boxes, Found
-from fashion_lsh.catalogue.scenes import Level, SceneData, called
+from fashion_lsh.catalogue.scenes import SceneData, called
 from fashion_lsh.catalogue.sources import Source
-from fashion_lsh.evaluation.boxes import Finder, box_scores, find_ms
-from fashion_lsh.evaluation.matching import matched, precision_recall
-from fashion_lsh.evaluation.protocol import Pictures, missed_shares
+from fashion_lsh.evaluation.matching import Scene, matched, precision_recall, scenes_of
 from fashion_lsh.report import figures
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
 from fashion_lsh.report.findings import Findings
@@ -33,16 +31,6 @@ CURVE = "Each point is a score from which boxes count; a box is right where it o
 PICTURES = "Query pictures, evenly chosen: blue is there, orange was found with a score of at least {score:g}."
 MISSES = "Garments that were missed: no box of at least that score overlaps them by half."
 FALSE = "False finds: the surest boxes that overlap no garment by half, or one that was found already."
-
-
-class Scene(NamedTuple):
-    """One picture: its key, true boxes (n, 4), what these are (n,), found ones, and which true box each is (m,)."""
-
-    picture: str
-    true: np.ndarray
-    names: np.ndarray
-    found: Boxes
-    places: np.ndarray
 
 
 def detection(found: Findings) -> list[Block]:
@@ -66,30 +54,11 @@ def detection(found: Findings) -> list[Block]:
     return blocks + _sheets(found, scenes)
 
 
-def detector_results(
-    detector: Finder, scenes: SceneData, query: Pictures, boxes: Found
-) -> tuple[dict[str, float], list[Tile]]:
-    """What the detector costs and finds in the query pictures, and some of these with true and found boxes."""
-    data = scenes.data
-    metrics = find_ms(detector, data.source, list(query.catalogue.column("picture")))
-    metrics |= missed_shares(data) if data.crop == "detected" else {}
-    asked = scenes_of(data.catalogue, boxes, scenes.level)
-    if asked:
-        metrics |= box_scores(boxes, scenes, "query")
-    return metrics, pictured(asked, data.source, data.choice.score)
-
-
-def scenes_of(garments: Catalogue, boxes: Found, level: Level) -> list[Scene]:
-    """The query pictures with boxes, and what was found in them."""
-    asked = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(garments.boxes).any(axis=1))
-    names = called(garments, level)
-    pictures, members = np.unique(garments.column("picture")[asked].astype(str), return_inverse=True)
-    scenes = []
-    for number, picture in enumerate(pictures):
-        rows, seen = asked[members == number], boxes.boxes.get(picture, NOTHING)
-        true = garments.boxes[rows]
-        scenes.append(Scene(str(picture), true, names[rows], seen, matched(seen, true)))
-    return scenes
+def found_tiles(data: GarmentData, scenes: SceneData | None) -> list[Tile]:
+    """Some of the query pictures, evenly chosen, with their true boxes and those found; none without a detector."""
+    if scenes is None or data.found is None:
+        return []
+    return pictured(scenes_of(data.catalogue, data.found, scenes.level), data.source, data.choice.score)
 
 
 def pictured(scenes: Sequence[Scene], source: Source, score: float) -> list[Tile]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from fashion_lsh.report.choice import choice_of, choice_table
 from fashion_lsh.report.dots import dots
-from fashion_lsh.report.gathered import Job, jobs_of
+from fashion_lsh.report.gathered import Job, read_jobs
 from fashion_lsh.report.pages import Row, put
 from fashion_lsh.report.paired import base_of, best_arms, difference_table
 from fashion_lsh.report.rows import MEASURES, SPECIAL, apart_by_data, arms_of, averaged, rows_of, settings_of, untrained
+from fashion_lsh.report.selection import selection_of, selection_table
 from fashion_lsh.report.words import listed
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ def gather(folder: Path, base: str = "") -> Path:
     page = folder / "README.md"
     if other := OTHERS.search(page.read_text() if page.exists() else ""):
         raise ValueError(f"{page} is written by another command: {other[0]}")
-    jobs, unfinished = jobs_of(folder)
-    base, choice = base or base_of(page), choice_of(page)
+    jobs, unfinished = read_jobs(folder)
+    base, selection = base or base_of(page), selection_of(page)
     rows, measures = rows_of(jobs), columns_of(page)
     parts = [made_on(jobs), table(rows, jobs, measures)]
     apart = [f"Not averaged, for their data differ: {listed(names)}." for names in apart_by_data(rows)]
@@ -59,7 +59,7 @@ def gather(folder: Path, base: str = "") -> Path:
     figure = dots(means, settings_of(means), measures)
     parts += [f"![{SPREAD}]({FIGURE})\n\n{SPREAD}"] if figure else []
     parts += [difference_table(base, rows, jobs, measures)] if base else []
-    parts += [choice_table(choice, rows)] if choice else []
+    parts += [selection_table(selection, rows)] if selection else []
     put(folder, rows, "\n\n".join(parts), {FIGURE: figure} if figure else {})
     for told in apart:
         log.warning("%s: %s", folder, told)

@@ -110,7 +110,7 @@ def read(run: Run) -> Findings:
     )
 
 
-def rows_of(garments: Catalogue, ids: np.ndarray) -> np.ndarray:
+def row_numbers(garments: Catalogue, ids: np.ndarray) -> np.ndarray:
     """(n,) int64: where these ids stand.  Raises KeyError: one is not there."""
     row = {name: number for number, name in enumerate(garments.column("id"))}
     return np.array([row[str(name)] for name in ids], dtype=np.int64)
@@ -156,7 +156,7 @@ def _queries(path: Path, label: str, garments: Catalogue) -> pa.Table:
     own = table.filter(pc.equal(table["search"], label))
     if not len(own):
         raise ValueError(f"it has no rows of the run's own search, {label}")
-    rows_of(garments, own["id"].to_numpy())
+    row_numbers(garments, own["id"].to_numpy())
     unknown = {*own["category"].to_pylist(), *own["predicted"].to_pylist()} - {""} - set(garments.categories)
     if unknown:
         raise ValueError(f"category {sorted(unknown)[0]!r} is not in split.parquet")
@@ -168,7 +168,7 @@ def _codes(path: Path, garments: Catalogue) -> Codes | None:
     with np.load(path, allow_pickle=False) as file:
         if "query_codes" not in file:
             return None
-        rows = [rows_of(garments, file[f"{part}_ids"]) for part in ("query", "gallery")]
+        rows = [row_numbers(garments, file[f"{part}_ids"]) for part in ("query", "gallery")]
         return Codes(file["query_codes"], file["gallery_codes"], *rows)
 
 

@@ -40,7 +40,7 @@ def _runs(folder: Path) -> list[RunFolder]:
     return [RunFolder(path.parent) for path in sorted(folder.glob("*/config.yaml")) if not path.parent.is_symlink()]
 
 
-def jobs_of(folder: Path) -> tuple[dict[str, Job], list[Path]]:
+def read_jobs(folder: Path) -> tuple[dict[str, Job], list[Path]]:
     """The jobs of an experiment's folder, or of a folder of runs, by their names; and the runs that are not finished.
 
     Raises:

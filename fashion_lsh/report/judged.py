@@ -12,7 +12,7 @@ from fashion_lsh.catalogue.found import Found
 from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
 from fashion_lsh.report.curves import best_typical_worst
-from fashion_lsh.report.findings import Findings, rows_of
+from fashion_lsh.report.findings import Findings, row_numbers
 from fashion_lsh.report.sheets import mark_of, naming
 from fashion_lsh.report.tiles import TILE, Tile, drawn
 from fashion_lsh.report.words import listed, one_line
@@ -120,7 +120,7 @@ class Album:
 
 def _cropped(found: Findings, ids: Sequence[str]) -> Catalogue:
     """These garments, each with the box that was cut out for it."""
-    few = found.garments.take(rows_of(found.garments, np.array(ids, dtype=object)))
+    few = found.garments.take(row_numbers(found.garments, np.array(ids, dtype=object)))
     crop, boxes = found.config["data"]["crop"], np.full((len(ids), 4), np.nan, dtype=np.float32)
     if crop == "annotated":
         return few

@@ -12,14 +12,14 @@ from typing import NamedTuple
 from jinja2 import Environment, StrictUndefined, TemplateError
 
 from fashion_lsh.files import written
-from fashion_lsh.report.gathered import jobs_of
+from fashion_lsh.report.gathered import read_jobs
 from fashion_lsh.report.paired import difference_between
 from fashion_lsh.report.rows import rows_of
 
 TEMPLATE = "verdict.md.j2"
 
 
-class Figure(NamedTuple):
+class Estimate(NamedTuple):
     """A number, and the ends of its interval, or the least and the most of its seeds: what is measured says which."""
 
     value: float
@@ -57,36 +57,36 @@ class Experiments:
         rows = self._rows(name, where)
         return any(_number(name, row, "top-1 low") > _number(name, row, "chance") for row in rows)
 
-    def figure(self, name: str, column: str, where: Mapping[str, str]) -> Figure:
+    def figure(self, name: str, column: str, where: Mapping[str, str]) -> Estimate:
         """A number of the one row of results.csv that has `<column> low` and `<column> high` beside it."""
         rows = self._rows(name, where)
         if len(rows) != 1:
             raise ValueError(f"{name}: {len(rows)} rows of results.csv are {dict(where)}: name what tells one apart")
-        return Figure(*(_number(name, rows[0], f"{column}{end}") for end in ("", " low", " high")))
+        return Estimate(*(_number(name, rows[0], f"{column}{end}") for end in ("", " low", " high")))
 
-    def apart(self, name: str, measure: str, arm: str, base: str) -> Figure:
+    def apart(self, name: str, measure: str, arm: str, base: str) -> Estimate:
         """Arm minus base, paired by seed and query; rows are named as in `<!-- base: hash=none -->`."""
-        jobs = jobs_of(self.folder / name)[0]
+        jobs = read_jobs(self.folder / name)[0]
         found = difference_between(base, arm, rows_of(jobs), jobs, measure)
-        return Figure(found.mean, found.low, found.high)
+        return Estimate(found.mean, found.low, found.high)
 
-    def unpaired(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Figure:
+    def unpaired(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Estimate:
         """Arm minus base of one seed, between the farthest ends of their own intervals: wider than a paired one."""
         first, second = (self.figure(name, column, where) for where in (arm, base))
-        return Figure(first.value - second.value, first.low - second.high, first.high - second.low)
+        return Estimate(first.value - second.value, first.low - second.high, first.high - second.low)
 
-    def by_seed(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Figure:
+    def by_seed(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Estimate:
         """Arm minus base: the mean over seeds, the least and the largest."""
         found = [self._seeds(name, column, where) for where in (arm, base)]
         apart = [found[0][seed] - found[1][seed] for seed in found[0].keys() & found[1].keys()]
         if not apart:
             raise ValueError(f"{name}: {dict(arm)} and {dict(base)} have no seed in common")
-        return Figure(mean(apart), min(apart), max(apart))
+        return Estimate(mean(apart), min(apart), max(apart))
 
-    def over(self, name: str, column: str, where: Mapping[str, str]) -> Figure:
+    def over(self, name: str, column: str, where: Mapping[str, str]) -> Estimate:
         """Mean of all rows that are so, the least and the largest."""
         found = [_number(name, row, column) for row in self._rows(name, where)]
-        return Figure(mean(found), min(found), max(found))
+        return Estimate(mean(found), min(found), max(found))
 
     def _seeds(self, name: str, column: str, where: Mapping[str, str]) -> dict[float, float]:
         rows = self._rows(name, where)

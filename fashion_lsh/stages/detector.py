@@ -16,7 +16,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
 from fashion_lsh.catalogue.found import Boxes
-from fashion_lsh.catalogue.scenes import Batch, Level, resize
+from fashion_lsh.catalogue.scenes import Level, SceneBatch, resize
 from fashion_lsh.stages.fusion import fused, mirrored
 from fashion_lsh.stages.learner import Learner
 from fashion_lsh.stages.optim import Optim
@@ -135,7 +135,7 @@ class Detector(Learner):
         """Averages the weights while they are learnt."""
         return [EMAWeightAveraging(decay=self.hparams["average"])] if self.hparams["average"] else []
 
-    def training_step(self, batch: Batch) -> Tensor:
+    def training_step(self, batch: SceneBatch) -> Tensor:
         targets = [
             {"boxes": boxes, "labels": labels + 1} for boxes, labels in zip(batch.boxes, batch.labels, strict=True)
         ]

@@ -1,6 +1,7 @@
 """The table of garments: what comes in comes back, and what cannot be right is refused."""
 
 import csv
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.columns import BOX, COLUMNS, SPLITS
+from fashion_lsh.catalogue.columns import BOX, COLUMNS, SPLITS, box_of
 
 TEXTS = [name for name, (kind, _) in COLUMNS.items() if kind == pa.string()]
 NASTY = ["a,b", 'say "hi"', "two\nlines", "毛衣", "007", "1e5", "NA", "null", "nan", " spaced ", "'", "a;b\tc", "true"]
@@ -302,3 +303,12 @@ def test_rows_of_a_split_are_its_main_garments() -> None:
 def test_labels_are_positions_in_the_list_given() -> None:
     assert plain().labels(["hat", "cap", "bag"]).tolist() == [0, 2, 0]
     assert plain().labels(["hat", "cap"]).tolist() == [0, -1, 0]
+
+
+@pytest.mark.parametrize(("cells", "box"), [
+    (("065", "045", "233", "252"), (65, 45, 233, 252)), (("008", "009", "010", "011"), (8, 9, 10, 11)),
+    (("5", "5", "5", "9"), None), (("5", "9", "7", "5"), None), (("a", "1", "2", "3"), None),
+    (("nan", "1", "2", "3"), None), (("0", "0", "inf", "3"), None), (("1", "2", "3"), None),
+])  # fmt: skip
+def test_padded_numbers_are_decimals_and_boxes_have_an_area(cells: Sequence[str], box: Any) -> None:
+    assert box_of(cells) == box

@@ -111,7 +111,7 @@ def _answered(run: Run, garments: Catalogue, bits: int | None, label: str) -> No
     plain = {"query/accuracy": float((predicted == query.column("category")).mean()), "query/top5_accuracy": 0.9,
              "query/macro_f1": 0.5, "query/count": len(query), "query/gallery_rows": len(gallery),
              "speed/search_ms": 0.25, "speed/search_ms_p95": 0.5, "speed/end_to_end_ms": 4.0}  # fmt: skip
-    rows_of = means("rows/random", scores) | means("rows/hamming_all", scores)
+    of_rows = means("rows/random", scores) | means("rows/hamming_all", scores)
     ends = intervals("query", scores, query.column("item"))
     plain |= {f"codes/{name}": value for name, value in said.items()}
-    run.write_json("metrics.json", plain | means("query", scores) | ends | rows_of)
+    run.write_json("metrics.json", plain | means("query", scores) | ends | of_rows)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from fashion_lsh.catalogue.found import Boxes
-from fashion_lsh.report.detection import Scene, _curves
+from fashion_lsh.evaluation.matching import Scene
+from fashion_lsh.report.detection import _curves
 
 TRUE = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
 

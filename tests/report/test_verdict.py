@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fashion_lsh.report.__main__ import main
-from fashion_lsh.report.verdict import TEMPLATE, Experiments, Figure, write_verdict
+from fashion_lsh.report.verdict import TEMPLATE, Estimate, Experiments, write_verdict
 
 KEPT = Path(__file__).parents[2] / "experiments"
 
@@ -34,14 +34,14 @@ def test_the_page_that_is_kept_is_what_its_command_writes(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("figure", "above", "verdict"),
     [
-        (Figure(0.1, 0.05, 0.2), 0.0, "holds"),
-        (Figure(0.1, 0.05, 0.2), 0.1, "not shown"),
-        (Figure(0.1, 0.05, 0.2), 0.3, "does not hold"),
-        (Figure(-0.02, -0.025, 0.01), -0.03, "holds"),
-        (Figure(0.1, 0.0, 0.2), 0.0, "not shown"),
+        (Estimate(0.1, 0.05, 0.2), 0.0, "holds"),
+        (Estimate(0.1, 0.05, 0.2), 0.1, "not shown"),
+        (Estimate(0.1, 0.05, 0.2), 0.3, "does not hold"),
+        (Estimate(-0.02, -0.025, 0.01), -0.03, "holds"),
+        (Estimate(0.1, 0.0, 0.2), 0.0, "not shown"),
     ],
 )
-def test_a_claim_holds_where_the_whole_interval_does(figure: Figure, above: float, verdict: str) -> None:
+def test_a_claim_holds_where_the_whole_interval_does(figure: Estimate, above: float, verdict: str) -> None:
     assert figure.shown(above) == verdict
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.catalogue.scenes import Batch, SceneData
+from fashion_lsh.catalogue.scenes import SceneBatch, SceneData
 from fashion_lsh.evaluation.boxes import box_scores, find_all
 from fashion_lsh.stages.checkpoints import load
 from fashion_lsh.stages.detector import Detector
@@ -118,7 +118,9 @@ def test_pictures_without_garments_teach_the_ground(monkeypatch: pytest.MonkeyPa
     made = detector().train()
     monkeypatch.setattr(made, "log", lambda *_, **__: None)
     monkeypatch.setattr(made, "log_dict", lambda *_, **__: None)
-    empty = Batch([torch.zeros(3, 64, 48, dtype=torch.uint8)], [torch.empty(0, 4)], [torch.empty(0, dtype=torch.int64)])
+    empty = SceneBatch(
+        [torch.zeros(3, 64, 48, dtype=torch.uint8)], [torch.empty(0, 4)], [torch.empty(0, dtype=torch.int64)]
+    )
     loss = made.training_step(empty)
     loss.backward()
     assert torch.isfinite(loss)

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.columns import BOX
+from fashion_lsh.catalogue.columns import BOX, box_of
 from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, PictureFiles, one_spelling
 
 log = logging.getLogger(__name__)
-
-FARTHEST = 1e6  # pixels from the corner; no picture is so large
 
 Row = dict[str, Any]
 
@@ -56,7 +54,7 @@ class Coco(PictureFiles):
         return found
 
     def _rows(self, file: Path, split: str) -> Iterator[Row]:
-        return rows_of(read(file), file, split, self._pictures(file))
+        return coco_rows(read(file), file, split, self._pictures(file))
 
     def _pictures(self, file: Path) -> Path:
         """The folder of a file's pictures, below `self.folder`."""
@@ -91,7 +89,7 @@ def read(file: Path) -> Mapping[str, Any]:
     return dict(content)
 
 
-def rows_of(content: Mapping[str, Any], file: Path, split: str, folder: Path) -> Iterator[Row]:
+def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) -> Iterator[Row]:
     """A row a box, with what is wrong with it as `problem`."""
     try:
         named = {image["id"]: image.get("file_name") for image in content["images"]}
@@ -120,13 +118,12 @@ def rows_of(content: Mapping[str, Any], file: Path, split: str, folder: Path) ->
 
 
 def _box(annotation: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
-    """Corners of a `bbox`, which is x, y, width, height; None: it is no box."""
+    """x1, y1, x2, y2 of a `bbox`, which is x, y, width, height; None: it is no box with an area."""
     try:
         x, y, width, height = map(float, annotation["bbox"])
     except (KeyError, TypeError, ValueError):
         return None
-    known = all(abs(value) < FARTHEST for value in (x, y, width, height))  # NaN is not
-    return (x, y, x + width, y + height) if known else None
+    return box_of((x, y, x + width, y + height))
 
 
 def _problem(annotation: Mapping[str, Any], picture: str | None, name: str | None, box: Sequence[float] | None) -> str:
@@ -136,6 +133,6 @@ def _problem(annotation: Mapping[str, Any], picture: str | None, name: str | Non
         missing = "image_id" if picture is None else "category_id"
         return f"its {missing} {annotation.get(missing)!r} is not in the file"
     if box is None:
-        return f"its bbox {annotation.get('bbox')!r} is no box"
+        return f"its bbox {annotation.get('bbox')!r} is no box with an area"
     width, height = box[2] - box[0], box[3] - box[1]
     return "" if min(width, height) >= 1 else f"its box of {width:g} x {height:g} pixels is under a pixel"

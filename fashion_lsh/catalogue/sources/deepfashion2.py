@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.sources.picture_files import Part, PictureFiles, Published, unread
+from fashion_lsh.catalogue.columns import box_of
+from fashion_lsh.catalogue.sources.picture_files import Expected, PictureFiles, Published, unread
 from fashion_lsh.progress import chunks, counted
 
 log = logging.getLogger(__name__)
@@ -49,11 +49,11 @@ class DeepFashion2(PictureFiles):
     """
 
     licence = "research alone (not confirmed)"
-    parts = (
-        Part("train/annos/*.json", "the garments of each picture to train on"),
-        Part("train/image/*.jpg", "pictures to train on"),
-        Part("validation/annos/*.json", "the garments of each picture that asks or is searched"),
-        Part("validation/image/*.jpg", "pictures that ask or are searched"),
+    expected = (
+        Expected("train/annos/*.json", "the garments of each picture to train on"),
+        Expected("train/image/*.jpg", "pictures to train on"),
+        Expected("validation/annos/*.json", "the garments of each picture that asks or is searched"),
+        Expected("validation/image/*.jpg", "pictures that ask or are searched"),
     )
     published = Published({"train": 191_961, "query": 10_844, "gallery": 21_309}, "pictures")
 
@@ -128,23 +128,16 @@ def _garment(folder: str, name: str, key: str, told: Any, pair: int, view: str) 
     category, style = str(told["category_name"] or "").strip(), told["style"]
     if not category or not isinstance(style, int):
         raise ValueError(f"has the category {told['category_name']!r} and the style {style!r}")
+    box = box_of(told["bounding_box"])
+    if box is None:
+        raise ValueError(f"has the box {told['bounding_box']!r}, which is no box with an area")
     return Garment(
         f"{name}/{key}",
         f"{folder}/image/{name.rpartition('/')[2]}.jpg",
-        *_corners(told["bounding_box"]),
+        *box,
         category=category,
         item=f"{folder}/{pair}/{style}" if style > 0 else "",
         group=f"{folder}/{pair}",
         split="train" if folder == "train" else "query" if view == "street" else "gallery",
         view=view,
     )
-
-
-def _corners(box: Any) -> tuple[float, float, float, float]:
-    try:
-        x1, y1, x2, y2 = map(float, box)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"has the box {box!r}, which is not four numbers") from error
-    if not all(map(math.isfinite, (x1, y1, x2, y2))) or x2 <= x1 or y2 <= y1:
-        raise ValueError(f"has the box {box!r}, which has no area")
-    return x1, y1, x2, y2

@@ -14,7 +14,7 @@ from fashion_lsh.catalogue.sources.deepfashion_fifty import (
     place_of_long_sleeves,
 )
 from fashion_lsh.catalogue.sources.deepfashion_files import Reasons
-from fashion_lsh.catalogue.sources.picture_files import Part, Published
+from fashion_lsh.catalogue.sources.picture_files import Expected, Published
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +34,14 @@ class DeepFashionCategory(FiftyCategories):
     A group is a product's folder: the published splits show many products on both sides (`split.leaks`).
     """
 
-    parts = (
-        Part("[Ii]mg*", "the pictures, as Img/img/<product>/img_00000001.jpg"),
-        Part("Eval/list_eval_partition.txt", "train, val or test of each picture"),
-        Part("Anno*/list_category_cloth.txt", "names of the 50 categories"),
-        Part("Anno*/list_category_img.txt", "category of each picture"),
-        Part("Anno*/list_bbox.txt", "box of each picture"),
-        Part("Anno*/list_attr_cloth.txt", "names of the 1,000 attributes", needed=False),
-        Part("Anno*/list_attr_img.txt", "attributes of each picture: they tell long-sleeved tees", needed=False),
+    expected = (
+        Expected("[Ii]mg*", "the pictures, as Img/img/<product>/img_00000001.jpg"),
+        Expected("Eval/list_eval_partition.txt", "train, val or test of each picture"),
+        Expected("Anno*/list_category_cloth.txt", "names of the 50 categories"),
+        Expected("Anno*/list_category_img.txt", "category of each picture"),
+        Expected("Anno*/list_bbox.txt", "box of each picture"),
+        Expected("Anno*/list_attr_cloth.txt", "names of the 1,000 attributes", needed=False),
+        Expected("Anno*/list_attr_img.txt", "attributes of each picture: they tell long-sleeved tees", needed=False),
     )
     published = Published({"train": 209_222, "val": 40_000, "query": 40_000})
     annotations = ("Anno_coarse", "Anno")
@@ -88,15 +88,15 @@ class DeepFashionFine(FiftyCategories):
     groups are as DeepFashionCategory has them.
     """
 
-    parts = (
-        Part("[Ii]mg*", "the pictures, as Img/img/<product>/img_00000001.jpg"),
-        Part("Anno*/list_category_cloth.txt", "names of the 50 categories"),
+    expected = (
+        Expected("[Ii]mg*", "the pictures, as Img/img/<product>/img_00000001.jpg"),
+        Expected("Anno*/list_category_cloth.txt", "names of the 50 categories"),
         *(
-            Part(f"Anno_fine/{split}{end}.txt", f"{what} of split {split}", needed=end != "_attr")
+            Expected(f"Anno_fine/{split}{end}.txt", f"{what} of split {split}", needed=end != "_attr")
             for split in PARTITIONS
             for end, what in (("", "pictures"), ("_cate", "categories"), ("_bbox", "boxes"), ("_attr", "attributes"))
         ),
-        Part("Anno_fine/list_attr_cloth.txt", "names of the 26 attributes", needed=False),
+        Expected("Anno_fine/list_attr_cloth.txt", "names of the 26 attributes", needed=False),
     )
     published = Published({"train": 14_000, "val": 2_000, "query": 4_000})
     annotations = (FINE, "Anno_coarse", "Anno")

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.columns import box_of
 from fashion_lsh.catalogue.scan import FIRST
 from fashion_lsh.catalogue.sources import deepfashion_files as files
 from fashion_lsh.catalogue.sources.deepfashion_files import LICENCE, Reasons
 from fashion_lsh.catalogue.sources.deepfashion_pictures import on_disk
-from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, Part, PictureFiles, Published
+from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, Expected, PictureFiles, Published
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,11 @@ class DeepFashionConsumer(PictureFiles):
     """
 
     licence = LICENCE
-    parts = (
-        Part("[Ii]mg*", "the pictures, as Img/img/TOPS/T_Shirt/id_00000001/shop_01.jpg"),
-        Part("Eval/list_eval_partition.txt", "pairs of pictures, their item, and train, val or test"),
-        Part("Anno/list_bbox_consumer2shop.txt", "box, type of clothes and source of each picture"),
-        Part("Anno/list_item_consumer2shop.txt", "the items", needed=False),
+    expected = (
+        Expected("[Ii]mg*", "the pictures, as Img/img/TOPS/T_Shirt/id_00000001/shop_01.jpg"),
+        Expected("Eval/list_eval_partition.txt", "pairs of pictures, their item, and train, val or test"),
+        Expected("Anno/list_bbox_consumer2shop.txt", "box, type of clothes and source of each picture"),
+        Expected("Anno/list_item_consumer2shop.txt", "the items", needed=False),
     )
     published = Published({"all": 239_557}, "pictures")
 
@@ -115,7 +116,7 @@ def _check_views(sources: Mapping[str, str], seen: Mapping[str, Paired]) -> None
 def _row(path: str, place: str, seen: Paired, garment: Sequence[str]) -> Mapping[str, Any] | str:
     """The columns of a garment, or why it is of no use."""
     kind, _, *sides = garment
-    category, box = files.category_of(path, kind), files.corners(sides)
+    category, box = files.category_of(path, kind), box_of(sides)
     if category is None:
         return f"its clothes_type {kind!r} is none of 1, 2, 3, or it does not lie in img/<top>/<folder>/<item>"
     if box is None:

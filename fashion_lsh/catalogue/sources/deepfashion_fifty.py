@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.columns import box_of
 from fashion_lsh.catalogue.sources import deepfashion_files as files
 from fashion_lsh.catalogue.sources.deepfashion_files import LICENCE, Reasons
 from fashion_lsh.catalogue.sources.deepfashion_pictures import on_disk
@@ -80,7 +81,7 @@ class FiftyCategories(PictureFiles):
 
     def _row(self, path: str, place: str, facts: Facts) -> Mapping[str, Any] | str:
         """The columns of a garment, or why it is of no use."""
-        known, box = named(facts.number, self.names), files.corners(facts.box)
+        known, box = named(facts.number, self.names), box_of(facts.box)
         split = SPLIT_WORDS.get(facts.split.lower())
         if known is None:
             return f"its category {facts.number!r} is none of 1 to {len(self.names)}"

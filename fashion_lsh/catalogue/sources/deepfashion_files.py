@@ -14,7 +14,6 @@ log = logging.getLogger(__name__)
 KINDS = {"1": "upper", "2": "lower", "3": "full"}  # of clothes_type and category_type
 PATH = 500  # bytes at the head of a row that hold the picture's path
 LICENCE = "research and teaching without commerce; the pictures are not the authors' own"
-FARTHEST = 1e6  # pixels from the corner; no picture is so large
 FILLED = ("picture", "category", "supercategory", "item", "group", "split", "view", "source")  # columns
 
 Reasons = dict[str, str]  # why rows are left out, by picture
@@ -140,16 +139,6 @@ def joined(tables: Mapping[str, Table]) -> tuple[list[str], Reasons]:
     for table in tables.values():
         left_out |= table.bad
     return [name for name in next(iter(tables.values())).rows if name not in left_out], left_out
-
-
-def corners(cells: Sequence[str]) -> tuple[float, ...] | None:
-    """A box's x1 y1 x2 y2, in decimals that may be padded by zeros (`065`); None: it is no box, or has no area."""
-    try:
-        x1, y1, x2, y2 = map(float, cells)
-    except ValueError:
-        return None
-    near = -FARTHEST < x1 < x2 < FARTHEST and -FARTHEST < y1 < y2 < FARTHEST  # NaN is not
-    return (x1, y1, x2, y2) if near else None
 
 
 def kind_of(cell: str) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 from PIL import Image
 
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.columns import box_of
 from fashion_lsh.catalogue.sources import deepfashion_files as files
 from fashion_lsh.catalogue.sources.deepfashion_files import LICENCE, Reasons
 from fashion_lsh.catalogue.sources.deepfashion_pictures import on_disk
-from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, Part, PictureFiles, Published
+from fashion_lsh.catalogue.sources.picture_files import SPLIT_WORDS, Expected, PictureFiles, Published
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +29,11 @@ class DeepFashionInshop(PictureFiles):
     """
 
     licence = LICENCE
-    parts = (
-        Part("[Ii]mg*", "the pictures of 256 x 256, as Img/img/WOMEN/Dresses/id_00000002/02_1_front.jpg"),
-        Part("Eval/list_eval_partition.txt", "item, and train, query or gallery, of each picture"),
-        Part("Anno/list_bbox_inshop.txt", "box and type of clothes of each picture"),
-        Part("Anno/list_item_inshop.txt", "the 7,982 items", needed=False),
+    expected = (
+        Expected("[Ii]mg*", "the pictures of 256 x 256, as Img/img/WOMEN/Dresses/id_00000002/02_1_front.jpg"),
+        Expected("Eval/list_eval_partition.txt", "item, and train, query or gallery, of each picture"),
+        Expected("Anno/list_bbox_inshop.txt", "box and type of clothes of each picture"),
+        Expected("Anno/list_item_inshop.txt", "the 7,982 items", needed=False),
     )
     published = Published({"train": 25_882, "query": 14_218, "gallery": 12_612})
 
@@ -50,7 +51,7 @@ class DeepFashionInshop(PictureFiles):
 def _row(path: str, place: str, evaluation: Sequence[str], garment: Sequence[str]) -> Mapping[str, Any] | str:
     """The columns of a garment, or why it is of no use."""
     (item, status), (kind, _, *sides) = evaluation, garment
-    split, category, box = SPLIT_WORDS.get(status.lower()), files.category_of(path, kind), files.corners(sides)
+    split, category, box = SPLIT_WORDS.get(status.lower()), files.category_of(path, kind), box_of(sides)
     if split is None:
         return f"its split {status!r} is unknown"
     if category is None:

@@ -22,7 +22,7 @@ FILES = {"train": "train", "test": "t10k"}  # part: how its file names begin
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 TIMEOUT_S = 10.0  # a machine without network says so soon
 
-Part = tuple[np.ndarray, np.ndarray]
+Arrays = tuple[np.ndarray, np.ndarray]
 
 
 class FashionMnist:
@@ -45,7 +45,7 @@ class FashionMnist:
 
     def __init__(self, root: str | None = None, official: bool = False) -> None:
         self.folder, self.official = _folder(root), official
-        self._parts: dict[str, Part] | None = None
+        self._parts: dict[str, Arrays] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_parts": None}  # 55 MB that each process reads for itself
@@ -79,14 +79,14 @@ class FashionMnist:
             raise KeyError(f"Fashion-MNIST has no picture {key!r}: give one like 'train-00000' or 'test-00000'")
         return np.repeat(parts[part][0][int(number)][:, :, None], 3, axis=2)
 
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, Arrays]:
         """`train` and `test`: (N, 28, 28) uint8 pictures and (N,) uint8 categories 0..9."""
         if self._parts is None:
             self._parts = {part: read_part(self.folder, part) for part in FILES}
         return self._parts
 
 
-def read_part(folder: str | Path, part: str) -> Part:
+def read_part(folder: str | Path, part: str) -> Arrays:
     """`train` or `test` of the files in `folder`: (N, 28, 28) uint8 pictures and (N,) uint8 categories 0..9.
 
     Raises:

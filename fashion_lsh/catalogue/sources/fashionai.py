@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import BOX
-from fashion_lsh.catalogue.sources.picture_files import Part, PictureFiles, Published, unread
+from fashion_lsh.catalogue.sources.picture_files import Expected, PictureFiles, Published, unread
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +48,10 @@ class FashionAI(PictureFiles):
     """
 
     licence = "those of Tianchi's contests (not confirmed)"
-    parts = (
-        Part("**/Annotations/label.csv", "attributes of the base release, with Images beside Annotations", False),
-        Part("**/Annotations/skirt_length_labels.csv", "attributes of the warm-up release", False),
-        Part("**/Annotations/train.csv", "key points", False),
+    expected = (
+        Expected("**/Annotations/label.csv", "attributes of the base release, with Images beside Annotations", False),
+        Expected("**/Annotations/skirt_length_labels.csv", "attributes of the warm-up release", False),
+        Expected("**/Annotations/train.csv", "key points", False),
     )
     # attributes, warm-up and base; key points and answers to the tests come on top
     published = Published({"": 89_683})

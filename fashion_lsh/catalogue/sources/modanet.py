@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.sources.coco import Coco
-from fashion_lsh.catalogue.sources.picture_files import Part, Published
+from fashion_lsh.catalogue.sources.picture_files import Expected, Published
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +32,11 @@ class ModaNet(Coco):
     def __init__(self, root: str, corrected: bool = False) -> None:
         super().__init__(root)
         self.corrected = corrected
-        boxes = Part(f"annotations/{TRAIN}|{TRAIN}", "the boxes of 52,377 pictures")
+        boxes = Expected(f"annotations/{TRAIN}|{TRAIN}", "the boxes of 52,377 pictures")
         if corrected:
-            boxes = Part(f"annotations/{CORRECTED}|{CORRECTED}", "the same, mended by a third party")
-        pictures = Part("images/*.jpg|photos/*.jpg|*.jpg", "the pictures, from Paperdoll")
-        self.parts = (pictures,) if self.root.is_file() else (boxes, pictures)
+            boxes = Expected(f"annotations/{CORRECTED}|{CORRECTED}", "the same, mended by a third party")
+        pictures = Expected("images/*.jpg|photos/*.jpg|*.jpg", "the pictures, from Paperdoll")
+        self.expected = (pictures,) if self.root.is_file() else (boxes, pictures)
 
     def listed(self) -> tuple[Catalogue, dict[str, str]]:
         catalogue, left_out = super().listed()

@@ -27,7 +27,7 @@ NAMED = 20  # of the rows left out, so many are named in the log
 GONE = "no such picture"  # how the reason begins of a row whose picture is not there
 
 
-class Part(NamedTuple):
+class Expected(NamedTuple):
     """A file or folder of a data set as it is published: a pattern below its root, or several that are as good, parted
     by `|`; and what it holds."""
 
@@ -48,13 +48,13 @@ class PictureFiles(ABC):
 
     Attributes:
         licence: terms of use, of a data set that has some.
-        parts: what is published, of a data set with a layout of its own.
+        expected: what is published, of a data set with a layout of its own.
         published: how much, where that is known.
         copies: pictures that are the same byte for byte stay, in one group; else one of them does.
     """
 
     licence: ClassVar[str] = ""
-    parts: tuple[Part, ...] = ()
+    expected: tuple[Expected, ...] = ()
     published: Published | None = None
     copies = False
 

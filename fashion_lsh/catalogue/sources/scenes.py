@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fashion_lsh.catalogue.sources.coco import Coco, Row, read, rows_of
+from fashion_lsh.catalogue.sources.coco import Coco, Row, coco_rows, read
 
 FINER = {"boots", "sandals", "cape", "bodysuit"}  # tags of garments that their category's name does not fit
 
@@ -20,7 +20,7 @@ class Scenes(Coco):
 
     def _rows(self, file: Path, split: str) -> Iterator[Row]:
         content = read(file)
-        rows = rows_of(content, file, split, self._pictures(file))
+        rows = coco_rows(content, file, split, self._pictures(file))
         for row, annotation in zip(rows, content["annotations"], strict=True):
             tag = _finer(annotation)
             yield {**row, "category": f"{row['category']}/{tag}"} if tag and row["category"] else row

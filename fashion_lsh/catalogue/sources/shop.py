@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.sources.picture_files import Part, PictureFiles, Published, one_spelling
+from fashion_lsh.catalogue.sources.picture_files import Expected, PictureFiles, Published, one_spelling
 
 STYLES_FILE = "styles.csv"
 STYLES = ("id", "articleType", "productDisplayName")  # by these columns styles.csv is known
@@ -44,9 +44,10 @@ class Shop(PictureFiles):
     def __init__(self, root: str) -> None:
         super().__init__(root)
         if self.root.is_dir() or self.root.name == STYLES_FILE:
-            self.parts = (
-                Part(STYLES_FILE, "a line a product"), Part("images/*.jpg", "a picture a product, named by its id"),
-            )  # fmt: skip
+            self.expected = (
+                Expected(STYLES_FILE, "a line a product"),
+                Expected("images/*.jpg", "a picture a product, named by its id"),
+            )
             self.published = Published({"": 44_446})  # five of them have no picture
 
     def listed(self) -> tuple[Catalogue, dict[str, str]]:

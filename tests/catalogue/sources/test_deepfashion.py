@@ -181,15 +181,6 @@ def missing(printed: str) -> int:
     return int(found[1])
 
 
-@pytest.mark.parametrize(("cells", "box"), [
-    (("065", "045", "233", "252"), (65, 45, 233, 252)), (("008", "009", "010", "011"), (8, 9, 10, 11)),
-    (("5", "5", "5", "9"), None), (("5", "9", "7", "5"), None), (("a", "1", "2", "3"), None),
-    (("nan", "1", "2", "3"), None), (("0", "0", "inf", "3"), None), (("1", "2", "3"), None),
-])  # fmt: skip
-def test_padded_numbers_are_decimals_and_boxes_have_an_area(cells: Sequence[str], box: Any) -> None:
-    assert files.corners(cells) == box
-
-
 WORD = st.text(st.sampled_from("abcXYZ059_-.'é袖"), min_size=1, max_size=12)
 
 
@@ -599,7 +590,7 @@ def test_parts_that_are_needed_are_those_without_which_nothing_is_listed(
     request: pytest.FixtureRequest, name: str, source: Any
 ) -> None:
     folder = request.getfixturevalue(name)
-    for part in source.parts:
+    for part in source.expected:
         found = list(folder.glob(part.pattern))
         if not part.needed:
             continue

@@ -128,10 +128,10 @@ def test_a_bad_file_is_named_and_the_others_serve(root: Path, content: str, reas
 
 
 @pytest.mark.parametrize(("changes", "reason"), [
-    ({"bounding_box": [5, 6, 5, 50]}, "item2 has the box [5, 6, 5, 50], which has no area"),
-    ({"bounding_box": [5, 6, float("nan"), 50]}, "which has no area"),
-    ({"bounding_box": [5, 6, 7]}, "which is not four numbers"),
-    ({"bounding_box": None}, "which is not four numbers"),
+    ({"bounding_box": [5, 6, 5, 50]}, "item2 has the box [5, 6, 5, 50], which is no box with an area"),
+    ({"bounding_box": [5, 6, float("nan"), 50]}, "which is no box with an area"),
+    ({"bounding_box": [5, 6, 7]}, "which is no box with an area"),
+    ({"bounding_box": None}, "which is no box with an area"),
     ({"style": None}, "item2 has the category 'skirt' and the style None"),
     ({"category_name": " "}, "item2 has the category ' ' and the style 1"),
 ])  # fmt: skip
@@ -175,7 +175,7 @@ def test_a_root_of_something_else_says_what_it_should_hold(tmp_path: Path) -> No
         DeepFashion2(str(tmp_path)).catalogue()
 
 
-@pytest.mark.parametrize("part", DeepFashion2.parts)
+@pytest.mark.parametrize("part", DeepFashion2.expected)
 def test_parts_are_found_in_the_layout(root: Path, part: Any) -> None:
     assert list(root.glob(part.pattern))
 

@@ -213,7 +213,7 @@ def test_a_root_without_tables_or_answers_is_named(tmp_path: Path) -> None:
         FashionAI(str(tmp_path)).catalogue()
 
 
-@pytest.mark.parametrize("part", FashionAI.parts)
+@pytest.mark.parametrize("part", FashionAI.expected)
 def test_parts_are_found_in_the_layout(root: Path, part: Any) -> None:
     assert list(root.glob(part.pattern))
 

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fashion_lsh.report.choice import Choice, best_of, choice_of
 from fashion_lsh.report.experiment import gather
-from fashion_lsh.report.gathered import jobs_of
+from fashion_lsh.report.gathered import read_jobs
 from fashion_lsh.report.pages import BEGIN, END
 from fashion_lsh.report.rows import rows_of
+from fashion_lsh.report.selection import Selection, best_of, selection_of
 
 ROOT = Path(__file__).parents[2]
 RATES = ROOT / "experiments/backbones/rates"
-MARKS = f"<!-- columns: val top-1 -->\n<!-- choice: optim.lr by val top-1 -->\n\n{BEGIN}\n{END}\n"
-BY_VAL = Choice("optim.lr", "val top-1")
+MARKS = f"<!-- columns: val top-1 -->\n<!-- selection: optim.lr by val top-1 -->\n\n{BEGIN}\n{END}\n"
+BY_VAL = Selection("optim.lr", "val top-1")
 
 
 def job(folder: Path, backbone: str, rate: float, val: float, low: float = 0.5) -> None:
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_highest_wins_and_of_equals_the_first(folder: Path) -> None:
-    best = best_of(BY_VAL, rows_of(jobs_of(folder)[0]))
+    best = best_of(BY_VAL, rows_of(read_jobs(folder)[0]))
     assert {row["backbone.name"]: row["optim.lr"] for row in best} == {"alexnet": 0.01, "vgg16": 0.003}
 
 
@@ -54,17 +54,17 @@ def test_the_page_tells_the_choice_and_who_did_not_train(folder: Path) -> None:
 
 def test_a_choice_among_one_value_or_by_an_unknown_measure_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"optim\.warmup is the same in all jobs, or unknown"):
-        best_of(Choice("optim.warmup", "val top-1"), rows_of(jobs_of(folder)[0]))
+        best_of(Selection("optim.warmup", "val top-1"), rows_of(read_jobs(folder)[0]))
     (folder / "README.md").write_text(MARKS.replace("by val top-1", "by beauty"))
     with pytest.raises(ValueError, match="measure 'beauty' is unknown; known are top-1"):
-        choice_of(folder / "README.md")
+        selection_of(folder / "README.md")
 
 
 def test_the_rates_of_the_backbones_are_those_that_their_jobs_chose() -> None:
     if not (RATES / "jobs").exists():
         pytest.skip("python train.py experiment=backbones_rates was not run yet")
     told = yaml.safe_load((ROOT / "conf/experiment/backbones.yaml").read_text())["rates"]
-    choice = choice_of(RATES / "README.md")
-    assert choice == BY_VAL
-    best = best_of(choice, rows_of(jobs_of(RATES)[0]))
+    selection = selection_of(RATES / "README.md")
+    assert selection == BY_VAL
+    best = best_of(selection, rows_of(read_jobs(RATES)[0]))
     assert {row["backbone.name"]: row["optim.lr"] for row in best} == told
