@@ -20,7 +20,7 @@ import numpy as np
 
 from fashion_lsh.catalogue.cropping import CROPS, crop_all
 from fashion_lsh.catalogue.duplicates import DISTANCE
-from fashion_lsh.catalogue.merge import Merged, listed, merge
+from fashion_lsh.catalogue.merge import Merged, listed, merge, pixels_of
 from fashion_lsh.catalogue.pictures import PictureError
 from fashion_lsh.catalogue.recipe import Recipe
 from fashion_lsh.catalogue.scan import Seen, state_of
@@ -76,7 +76,7 @@ def _merge(asked: argparse.Namespace, command: str) -> None:
 def _save_card(out: Path, merged: Merged, sources: dict[str, Source], text: str) -> None:
     with written(out / "left_out.csv") as draft, draft.open("w", newline="") as file:
         csv.writer(file).writerows([("id", "reason"), *merged.left_out.items()])
-    drawn = sheet(merged.catalogue, lambda key: _picture(sources, key))
+    drawn = sheet(merged.catalogue, lambda key: pixels_of(sources, key))
     with written(out / "sheet.jpg") as draft:
         drawn.save(draft, "JPEG", quality=80)
     with written(out / "card.md") as draft:
@@ -101,11 +101,6 @@ def _as_seen(sources: dict[str, Source], seen: Mapping[str, Seen], key: str) -> 
     if isinstance(source, PictureFiles) and state_of(source.folder / own) != seen[key].state:
         raise PictureError(f"{key}: it has gone, or changed, since it was seen")
     return source.picture(own)
-
-
-def _picture(sources: dict[str, Source], key: str) -> np.ndarray:
-    name, _, own = key.partition("/")
-    return sources[name].picture(own)
 
 
 def _origins(words: Sequence[str]) -> dict[str, Origin]:

@@ -12,7 +12,8 @@ from tabulate import tabulate
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.pictures import open_picture
-from fashion_lsh.report.sheets import found_sheet
+from fashion_lsh.report.sheets import asked_tiles, found_sheet
+from fashion_lsh.report.tiles import Tile
 from fashion_lsh.retrieval.search import Probes
 from fashion_lsh.retrieval.searcher import Reply, Searcher
 from fashion_lsh.run import Run
@@ -28,7 +29,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"search.py: {error}", file=sys.stderr)
         return 2
-    answers: list[tuple[np.ndarray, np.ndarray | None, Reply]] = []
+    answers: list[tuple[list[Tile], Reply]] = []
     answered = 0
     for path in asked.pictures:
         try:
@@ -40,7 +41,8 @@ def main(words: Sequence[str] | None = None) -> int:
             print(f"search.py: skipped {named}{error}", file=sys.stderr)
             continue
         answered += 1
-        answers += [(picture, box, answer) for _, box, answer in found]
+        if asked.sheet:
+            answers += [(asked_tiles(picture, box, searcher.model.margin, answer), answer) for _, box, answer in found]
         for name, _, answer in found:
             print(_answer(f"{path}{name}", answer, searcher.gallery.catalogue))
     if asked.sheet and answers:

@@ -72,14 +72,14 @@ def main(cfg: DictConfig) -> float:
             searcher = Searcher(model, filed, search)
             results = evaluate(searcher, query, gallery.lost)
             sheet = query_sheet(run.path / "sheet.png", data, query, searcher, results.hits)
-            looks = detector if data.crop == "detected" else None
+            finder = detector if data.crop == "detected" else None
             references, kept = reference_metrics(query, gallery, model.bits)
-            further = references | end_to_end(searcher, data, looks) | facts
+            further = references | end_to_end(searcher, data, finder) | facts
             further |= detector_scores(detector, scenes, data.found) if detector else {}
             further |= score_crops(model, data, search, settings["crop"]["tested"]) | costs(model)
             further |= score_corrupted(searcher, data, settings["crop"]["corrupted"])
             publish(board, results.metrics | further, query, data.categories, sheet, found_tiles(data, scenes))
-            write_results(run, query, results, further, kept)
+            write_results(run, query, filed, results, further, kept)
             scores = run.metrics
     finish(run)
     log.info("\n%s\n\n%s", describe(scores, settings, search.label), run.closing)

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.columns import BOX
+from fashion_lsh.catalogue.columns import BOX, sides_of
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.found import Choice
 from fashion_lsh.catalogue.pictures import PictureError, open_picture
 from fashion_lsh.catalogue.sources.folder import Folder
 from fashion_lsh.files import alone
-from fashion_lsh.progress import progress
+from fashion_lsh.progress import ahead, progress
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.run import Run
@@ -172,11 +172,8 @@ def _chunk(cropper: Cropper, rows: Catalogue, taken: set[str], pool: Executor, s
     places: list[int] = []  # of each crop in `rows`
     boxes: list[np.ndarray] = []
     problems: dict[str, str] = {}
-    paths, names, annotated = rows.column("picture"), rows.column("id"), rows.boxes
-    opened = pool.map(_opened, paths[:BATCH])
-    for start in range(0, len(rows), BATCH):
-        batch = list(opened)
-        opened = pool.map(_opened, paths[start + BATCH : start + 2 * BATCH])  # whole pictures: not all at once
+    paths, names, annotated = rows.column("picture").tolist(), rows.column("id"), rows.boxes
+    for start, batch in zip(count(0, BATCH), ahead(pool, _opened, paths, BATCH), strict=False):
         problems |= {names[start + place]: reason for place, reason in enumerate(batch) if isinstance(reason, str)}
         good = [number for number, picture in enumerate(batch, start) if not isinstance(picture, str)]
         pictures = [picture for picture in batch if not isinstance(picture, str)]
@@ -195,8 +192,8 @@ def _chunk(cropper: Cropper, rows: Catalogue, taken: set[str], pool: Executor, s
         step(len(batch))
     if not parts:
         return Chunk(None, rows.take(np.array([], dtype=np.int64)), problems)
-    corners = dict(zip(BOX, np.array(boxes, np.float32).T, strict=True))
-    filed = rows.take(np.array(places), _numbered(names[places], taken)).having(**corners)
+    sides = sides_of(np.array(boxes, np.float32))
+    filed = rows.take(np.array(places), _numbered(names[places], taken)).having(**sides)
     return Chunk(Encoded.joined(parts), filed, problems)
 
 

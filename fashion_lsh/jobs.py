@@ -53,14 +53,16 @@ def job_text(run: RunFolder) -> str:
 
     Raises:
         FileNotFoundError: the run is not finished, or a file of it is missing.
-        ValueError: its metrics.json or scores.npz is damaged.
+        ValueError: its metrics.json, environment.json or scores.npz is damaged.
     """
     run.check_finished()
     kept = run.path / JOB
     if kept.exists() and kept.stat().st_mtime_ns >= (run.path / "metrics.json").stat().st_mtime_ns:
         return kept.read_text()
-    about = json.loads(_whole(run, "environment.json").read_text())
-    split = Catalogue.open(_whole(run, "split.parquet"))
+    about, listed = run.read_json("environment.json"), run.path / "split.parquet"
+    if not listed.is_file():
+        raise FileNotFoundError(f"{listed} is missing: make the run again, with fresh=true")
+    split = Catalogue.open(listed)
     made = {"settings": portable(run.config), "data": split.checksum[:8], "environment": about}
     text = with_queries(made | {"metrics": run.metrics}, _packed(run.path / "scores.npz", split))
     if os.access(run.path, os.W_OK):
@@ -69,16 +71,9 @@ def job_text(run: RunFolder) -> str:
     return text
 
 
-def _whole(run: RunFolder, name: str) -> Path:
-    """A file of the run, which is there."""
-    if not (run.path / name).is_file():
-        raise FileNotFoundError(f"{run.path / name} is missing: make the run again, with fresh=true")
-    return run.path / name
-
-
 def is_kept(settings: Mapping[str, Any], folder: Path) -> bool:
     """Whether a folder of job files holds the scores of these settings, made by this version, on whatever data."""
-    return comparable(settings) in (job for job in _settings_kept(folder, __version__))
+    return comparable(settings) in _settings_kept(folder, __version__)
 
 
 @cache

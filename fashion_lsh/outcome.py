@@ -11,17 +11,20 @@ from fashion_lsh.evaluation.queries import own_scores
 from fashion_lsh.evaluation.ranking import Scores
 from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.files import alone, written
+from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.run import Run
 
 QUERIES = "queries.parquet"  # what each query got, by each search setting
 
 
-def write_results(run: Run, query: Pictures, results: Results, further: Mapping[str, float], kept: Scores) -> None:
+def write_results(
+    run: Run, query: Pictures, gallery: Gallery, results: Results, further: Mapping[str, float], kept: Scores
+) -> None:
     """Write codes, scores, queries, and last metrics.json: its being there says that the run is finished.
 
     `further` are metrics beside those of the results, `kept` the (Q,) scores of other rows that tables compare.
     """
-    encoded, gallery = query.encoded, run.gallery(run.model().fingerprint())
+    encoded = query.encoded
     arrays = {"query_ids": query.catalogue.column("id"), "gallery_ids": gallery.catalogue.column("id")}
     if encoded.codes is not None and gallery.codes is not None:
         arrays |= {"query_codes": encoded.codes, "gallery_codes": gallery.codes}

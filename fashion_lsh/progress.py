@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 EVERY = 30.0  # seconds between two lines where there is no terminal
 SHORT = 1.0  # seconds of work of which nothing is told at its end
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -53,6 +55,16 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """The items, at most `size` at a time."""
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def ahead(pool: Executor, work: Callable[[S], T], items: Sequence[S], size: int) -> Iterator[list[T]]:
+    """What `work` makes of the items, `size` at a time; while these are used the next are made, and no more of them:
+    whole pictures are large."""
+    begun = pool.map(work, items[:size])
+    for start in range(0, len(items), size):
+        made = list(begun)
+        begun = pool.map(work, items[start + size : start + 2 * size])
+        yield made
 
 
 def counted(parts: Iterable[T], what: str, total: int, size: Callable[[T], int]) -> Iterator[T]:

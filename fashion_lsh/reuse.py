@@ -48,7 +48,7 @@ def found(detector: Detector, data: GarmentData, run: Run) -> Found:
 
 def _take_over(stage: str, run: Run, name: str, show: Show | None = None) -> None:
     """Copy a file that the same stage of another run made, or its detector, if there is such a run."""
-    key = json.loads((run.path / "stages.json").read_text())[stage]
+    key = run.read_json("stages.json")[stage]
     for other in sorted(run.path.parent.parent.glob("*/*/stages.json")):
         finished = other.with_name(name)
         if finished.exists() and _key(other, stage) == key:

@@ -1,19 +1,17 @@
 """A run is one folder: all that was asked, made and found, with relative paths inside."""
 
-import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.catalogue.found import Choice, Found
+from fashion_lsh.catalogue.found import Choice, Found, find_all
 from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.environment import environment
-from fashion_lsh.evaluation.boxes import find_all
 from fashion_lsh.files import alone, check_writable, point, written
 from fashion_lsh.keys import OF_LOOKING, run_key, stage_keys
 from fashion_lsh.retrieval.gallery import Gallery
@@ -25,6 +23,7 @@ from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.detector import Detector
 from fashion_lsh.stages.stage import Stage
 
+T = TypeVar("T")
 BOXES = "boxes.parquet"  # what the detector saw in all pictures
 
 
@@ -89,16 +88,19 @@ class Run(RunFolder):
 
     @property
     def choice(self) -> Choice:
-        """Which of the boxes that a detector finds counts."""
-        told = self.config["data"]["choice"]
-        return Choice(**{name: value for name, value in told.items() if name != "_target_"})
+        """Which of the boxes that a detector finds counts.
+
+        Raises:
+            ValueError: it was made by a version that chose otherwise.
+        """
+        return self._built(Choice, self.config["data"]["choice"])
 
     def found(self, detector: Detector, data: GarmentData) -> Found:
         """The boxes in all pictures of the data: found once, kept in boxes.parquet."""
         kept = self.path / BOXES
         if not kept.exists():
             pictures = sorted(set(data.catalogue.column("picture")))
-            find_all(detector, data.source, pictures).save(kept)
+            find_all(detector, data.source.picture, pictures).save(kept)
         found = Found.open(kept)
         if missing := set(data.catalogue.column("picture")) - found.boxes.keys():
             raise ValueError(f"{kept} lacks {len(missing):,} pictures, {min(missing)} say: remove it, and go on")
@@ -117,9 +119,12 @@ class Run(RunFolder):
         Raises:
             ValueError: it was made by a version that searched otherwise.
         """
+        return self._built(Search, self.config["search"])
+
+    def _built(self, kind: Callable[..., T], settings: Mapping[str, Any]) -> T:
         try:
-            return Search(**{name: value for name, value in self.config["search"].items() if name != "_target_"})
-        except (TypeError, KeyError) as error:
+            return kind(**{name: value for name, value in settings.items() if name != "_target_"})
+        except TypeError as error:
             raise ValueError(f"{self.path} was made by another version ({error}): make it again") from error
 
     def check_data(self, data: GarmentData) -> None:
@@ -128,7 +133,7 @@ class Run(RunFolder):
         Raises:
             ValueError: rows, splits or pixels differ.
         """
-        known = json.loads((self.path / "stages.json").read_text()).get("data")
+        known = self.read_json("stages.json").get("data")
         if data.checksum != (known or Catalogue.open(self.path / "split.parquet").checksum):
             raise ValueError(f"the data of {self.path} have changed since it was made: make a new run with train.py")
 

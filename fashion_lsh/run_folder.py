@@ -76,6 +76,21 @@ class RunFolder:
         if not self.metrics:
             raise FileNotFoundError(f"{self.path} has no metrics.json: type its train.py command again to finish it")
 
+    def read_json(self, name: str) -> dict[str, Any]:
+        """What one JSON file of the folder holds by name.
+
+        Raises:
+            FileNotFoundError: it is missing.
+            ValueError: it is damaged.
+        """
+        file = self.path / name
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} is missing: make the run again, with fresh=true")
+        try:
+            return dict(json.loads(file.read_text()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{file} is damaged ({error}): make the run again, with fresh=true") from error
+
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one JSON file of the folder."""
         with written(self.path / name) as draft:

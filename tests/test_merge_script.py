@@ -92,6 +92,19 @@ def test_a_merged_catalogue_gives_its_pictures(two: list[str], tmp_path: Path) -
     assert np.array_equal(source.picture("one/Tee/3.png"), plain.picture("Tee/3.png"))
 
 
+def test_a_merged_catalogue_whose_list_of_pictures_is_gone_or_damaged_says_the_way_out(
+    two: list[str], tmp_path: Path
+) -> None:
+    merged(tmp_path / "out", *two)
+    source, listed = open_source("thesis30", str(tmp_path / "out"), 0), tmp_path / "out/pictures.parquet"
+    listed.write_bytes(listed.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"pictures\.parquet is damaged or missing .*: merge anew"):
+        source.catalogue()
+    listed.unlink()
+    with pytest.raises(ValueError, match=r"pictures\.parquet is damaged or missing .*: merge anew"):
+        source.catalogue()
+
+
 def test_pictures_that_have_changed_are_looked_at_again(
     two: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

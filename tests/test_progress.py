@@ -1,13 +1,14 @@
 """Long work is told of: on a terminal by a bar, elsewhere by lines, and its rate at the end."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
 from fashion_lsh import progress as module
-from fashion_lsh.progress import counted, progress
+from fashion_lsh.progress import ahead, counted, progress
 
 
 @pytest.fixture
@@ -45,3 +46,19 @@ def test_of_short_work_nothing_is_told(caplog: pytest.LogCaptureFixture) -> None
     with caplog.at_level(logging.INFO):
         assert list(counted(iter([]), "opening pictures", 0, len)) == []
     assert not caplog.messages
+
+
+def test_no_more_than_two_batches_are_made_ahead() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        return 10 * item
+
+    with ThreadPoolExecutor(1) as pool:
+        found = []
+        for number, batch in enumerate(ahead(pool, work, range(7), 3)):
+            assert max(begun) < 3 * (number + 2)
+            found.append(batch)
+    assert found == [[0, 10, 20], [30, 40, 50], [60]]
+    assert begun == list(range(7))

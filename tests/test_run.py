@@ -102,10 +102,12 @@ def finished(settings: dict[str, Any], data: GarmentData) -> Run:
     save(classifier(), run.path / "classifier.ckpt")
     save(hasher(), run.path / "hasher.ckpt")
     gallery = encode_part(hasher(), data, "gallery")
-    Gallery.filed(hasher(), gallery.encoded, gallery.catalogue).save(run.gallery_folder)
+    filed = Gallery.filed(hasher(), gallery.encoded, gallery.catalogue)
+    filed.save(run.gallery_folder)
     query = encode_part(hasher(), data, "query")
     kept = {"rows/code/category/map@100": np.linspace(0, 1, len(query.catalogue), dtype=np.float32)}
-    write_results(run, query, searched(run, data, SHORTLIST), {"rows/random/category/map@100": 0.3}, kept)
+    results = searched(run, data, SHORTLIST)
+    write_results(run, query, filed, results, {"rows/random/category/map@100": 0.3}, kept)
     return run
 
 
@@ -273,6 +275,9 @@ def test_data_that_have_changed_are_refused(
     other.checksum = other.catalogue.checksum + "of other pixels in files of the same names"
     with pytest.raises(ValueError, match="have changed since it was made: make a new run"):
         run.check_data(other)
+    (run.path / "stages.json").write_text("{")
+    with pytest.raises(ValueError, match=r"stages\.json is damaged .*: make the run again, with fresh=true"):
+        run.check_data(make_data())
 
 
 def test_a_run_that_another_process_makes_is_left_alone(settings: dict[str, Any], data: GarmentData) -> None:
@@ -448,8 +453,9 @@ def test_a_run_without_a_hash_layer_is_answered_by_its_classifier(settings: dict
     save(classifier(), run.path / "classifier.ckpt")
     assert isinstance(run.model(), Classifier)
     gallery, query = (encode_part(classifier(), data, part) for part in ("gallery", "query"))
-    Gallery.filed(classifier(), gallery.encoded, gallery.catalogue).save(run.gallery_folder)
-    write_results(run, query, searched(run, data, Search("euclidean", 1, 200, **PLAIN)), {}, {})
+    filed = Gallery.filed(classifier(), gallery.encoded, gallery.catalogue)
+    filed.save(run.gallery_folder)
+    write_results(run, query, filed, searched(run, data, Search("euclidean", 1, 200, **PLAIN)), {}, {})
     with np.load(run.path / "codes.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {"query_ids", "gallery_ids"}
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -40,6 +41,11 @@ def box_of(sides: Any) -> tuple[float, float, float, float] | None:
         return None
     near = -FARTHEST < x1 < x2 < FARTHEST and -FARTHEST < y1 < y2 < FARTHEST  # NaN is not
     return (x1, y1, x2, y2) if near else None
+
+
+def sides_of(boxes: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of BOX, (N,) each, of boxes (N, 4)."""
+    return dict(zip(BOX, boxes.T, strict=True))
 
 
 def read_table(path: str | Path) -> pa.Table:

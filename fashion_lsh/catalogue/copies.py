@@ -9,9 +9,9 @@ import numpy as np
 
 from fashion_lsh.catalogue import duplicates
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.components import grouped, linked
 from fashion_lsh.catalogue.pictures import PictureError
 from fashion_lsh.catalogue.scan import Seen
-from fashion_lsh.catalogue.splits import linked
 from fashion_lsh.progress import chunks, counted
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def near_grouped(
         [np.frombuffer(seen[name].fingerprint, np.uint8).reshape(duplicates.VIEWS, -1) for name in pictures]
     )
     found = _alike(duplicates.pairs(prints, distance), pictures, pixels)
-    first = duplicates.grouped(len(pictures), found)
+    first = grouped(len(pictures), found)
     of_picture = {pictures[place]: pictures[first[place]] for place in np.unique(found)}
     near = np.array([of_picture.get(name, "") for name in catalogue.column("picture")], dtype=object)
     unit, ids = linked([near, catalogue.column("group")]), catalogue.column("id")

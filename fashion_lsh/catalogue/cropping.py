@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.columns import BOX
+from fashion_lsh.catalogue.columns import sides_of
 from fashion_lsh.catalogue.crops import clamp, widen
 from fashion_lsh.catalogue.scan import Seen, state_of
 from fashion_lsh.files import written
@@ -70,7 +70,7 @@ def crop_all(
         for chunk in counted(chunks(range(len(rows)), CHUNK), "cutting garments", len(rows), len):
             reasons += pool.map(cut, chunk)
     inner = np.array([box for _, _, box in parts], dtype=np.float32).reshape(-1, 4)
-    cropped = rows.having(picture=files, **dict(zip(BOX, inner.T, strict=True)))
+    cropped = rows.having(picture=files, **sides_of(inner))
     good = np.flatnonzero([not reason for reason in reasons])
     if not len(good):
         raise ValueError(f"none of {len(rows):,} garments could be cut; the first: {reasons[0]}")

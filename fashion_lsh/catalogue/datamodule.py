@@ -9,13 +9,14 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch.utils.data import DataLoader
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.columns import BOX
+from fashion_lsh.catalogue.columns import sides_of
+from fashion_lsh.catalogue.components import numbered
 from fashion_lsh.catalogue.dataset import Garments, batched, collate
 from fashion_lsh.catalogue.found import Choice, Found
 from fashion_lsh.catalogue.leaks import check_disjoint, tell_leaks, without_leaks
 from fashion_lsh.catalogue.sampler import EpochSampler
 from fashion_lsh.catalogue.sources import Source, open_source
-from fashion_lsh.catalogue.splits import apart, check_parts, split
+from fashion_lsh.catalogue.splits import check_parts, split
 from fashion_lsh.catalogue.unseen import LEARNT, apart_by_category
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -127,7 +128,7 @@ class GarmentData(pl.LightningDataModule):
     @cached_property
     def items(self) -> np.ndarray:
         """(N,) int64: equal where rows show one item; a row whose item is not known has a number of its own."""
-        return apart(self.catalogue.column("item"))
+        return numbered(self.catalogue.column("item"))
 
     @cached_property
     def crop_boxes(self) -> np.ndarray:
@@ -151,8 +152,7 @@ class GarmentData(pl.LightningDataModule):
     def garments(self, part: Part) -> Catalogue:
         """The rows of one part, each with the box that is cut out for it."""
         rows = self.rows(part)
-        boxes = dict(zip(BOX, self.crop_boxes[rows].T, strict=True))
-        return self.catalogue.take(rows).having(**boxes)
+        return self.catalogue.take(rows).having(**sides_of(self.crop_boxes[rows]))
 
     @property
     def skipped(self) -> dict[str, str]:

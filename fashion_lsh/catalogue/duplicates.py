@@ -121,21 +121,6 @@ def likeness(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     return best
 
 
-def grouped(count: int, pairs: np.ndarray) -> np.ndarray:
-    """The group of each of `count` rows: the smallest row it is linked with, through others too.
-
-    (P, 2) int64 -> (count,) int64; a row in no pair is a group of its own.
-    """
-    group = np.arange(count)
-    left, right = pairs.T
-    while (apart := group[left] != group[right]).any():
-        one, other = group[left[apart]], group[right[apart]]
-        np.minimum.at(group, np.maximum(one, other), np.minimum(one, other))  # the groups' own rows hear it ...
-        while (group != group[group]).any():  # ... and all that go by them ask until nobody tells of a smaller one
-            group = group[group]
-    return group
-
-
 def _words_fit(fingerprints: np.ndarray) -> bool:
     return fingerprints.shape[2] > 0 and fingerprints.shape[2] % WORD == 0
 

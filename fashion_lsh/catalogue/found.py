@@ -1,9 +1,10 @@
-"""What a detector found in pictures, and which of it is a garment's crop."""
+"""What a detector finds in pictures, and which of it is a garment's crop."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,10 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from fashion_lsh.files import written
+from fashion_lsh.progress import ahead, chunks, counted
 
 Which = Literal["given", "best", "largest", "all"]
+BATCH = 8  # pictures that are opened ahead, and looked at together
 SAME = 0.5  # intersection over union from which a found box is the garment that was annotated
 
 
@@ -96,14 +99,32 @@ def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     return shared / ((box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared)
 
 
+class Finder(Protocol):
+    """A fitted Detector, or anything with its face."""
+
+    def find(self, pictures: Sequence[np.ndarray]) -> list[Boxes]: ...
+
+
+def find_all(finder: Finder, opened: Callable[[str], np.ndarray], pictures: Sequence[str]) -> Found:
+    """The boxes in pictures, by their keys, which `opened` gives the pixels of."""
+
+    def looked_at() -> Iterator[list[tuple[str, Boxes]]]:
+        with ThreadPoolExecutor(2) as pool:
+            for keys, pixels in zip(chunks(pictures, BATCH), ahead(pool, opened, pictures, BATCH), strict=True):
+                yield list(zip(keys, finder.find(pixels), strict=True))
+
+    parts = counted(looked_at(), "finding garments", len(pictures), len)
+    return Found.of(pair for part in parts for pair in part)
+
+
 @dataclass(frozen=True)
 class Choice:
     """Which box is cut out for a garment.
 
     Attributes:
         which: `given`: the one that overlaps the annotated box most, at least by SAME; `best`: of the greatest score;
-            `largest`: of the greatest area; `all`: as `given`, and of pictures that are added or asked with, in which
-            nothing is annotated, every one. A row of the data in which nothing is annotated takes the best of all.
+            `largest`: of the greatest area; `all`: as `given`, and of pictures that are added, in which nothing is
+            annotated, every one. A row of the data in which nothing is annotated takes the best of all.
         score: least score of a box that counts.
         smallest: least shorter side of a box that counts, in pixels.
         fallback: where no box is found: `whole` keeps the picture; `skip` leaves garments out that train or are

@@ -5,7 +5,8 @@ import logging
 import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.splits import LINKS, apart
+from fashion_lsh.catalogue.components import numbered
+from fashion_lsh.catalogue.splits import LINKS
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def on_two_sides(catalogue: Catalogue, column: str) -> list[str]:
     """
     names, sides = catalogue.column(column), _sides(catalogue, column)
     known = np.flatnonzero((names != "") & (sides != ""))
-    number, side = apart(names[known]), apart(sides[known])
+    number, side = numbered(names[known]), numbered(sides[known])
     first = np.zeros(number.max(initial=-1) + 1, dtype=np.int64)
     first[number[::-1]] = side[::-1]  # the side of each name's first row
     return sorted(set(names[known[first[number] != side]]))

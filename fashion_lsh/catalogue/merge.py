@@ -94,7 +94,7 @@ def merge(sources: Mapping[str, Listed], recipe: Recipe) -> Merged:
         unmapped |= named.unmapped
         seen |= {f"{name}/{picture}": what for picture, what in sources[name].seen.items()}
     usable = cleaned(copies_grouped(reduce(Catalogue.joined, parts), seen), seen, copies=recipe.official)
-    grouped, near = near_grouped(usable.catalogue, seen, recipe.distance, lambda key: _pixels(sources, key))
+    grouped, near = near_grouped(usable.catalogue, seen, recipe.distance, lambda key: pixels_of(sources, key))
     kept, beyond = bounded(grouped, recipe)
     left_out |= usable.left_out | beyond
     if not kept.column("main").any():
@@ -141,6 +141,7 @@ def _named(name: str, listed: Listed) -> Merged:
     return Merged(named, {}, others | left_out, told)
 
 
-def _pixels(sources: Mapping[str, Listed], key: str) -> np.ndarray:
+def pixels_of(sources: Mapping[str, Source | Listed], key: str) -> np.ndarray:
+    """(H, W, 3) uint8 of `<source>/<its own key>`.  Raises PictureError."""
     name, _, own = key.partition("/")
     return sources[name].picture(own)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.columns import BOX
+from fashion_lsh.catalogue.columns import sides_of
 from fashion_lsh.catalogue.crops import clamp
 from fashion_lsh.catalogue.duplicates import fingerprint
 from fashion_lsh.catalogue.pictures import PictureError, open_picture
@@ -88,7 +88,7 @@ def _clamped(catalogue: Catalogue, seen: Mapping[str, Seen]) -> Catalogue:
     if not over.any():
         return catalogue
     log.info("%d boxes reach over the edge of their picture: clamped to it", over.sum())
-    return catalogue.having(**dict(zip(BOX, inside.T, strict=True)))
+    return catalogue.having(**sides_of(inside))
 
 
 def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict[str, Seen]:

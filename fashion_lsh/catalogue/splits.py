@@ -1,12 +1,12 @@
 """Who trains, who tunes, who asks and who is searched."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
-import pyarrow as pa
 
 from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.components import linked
 
 log = logging.getLogger(__name__)
 
@@ -99,34 +99,6 @@ def _with_val(catalogue: Catalogue, shares: Mapping[str, float], seed: int) -> C
 def units_of(catalogue: Catalogue) -> np.ndarray:
     """(N,) int64: rows with the same number share a picture, group or item, directly or through others."""
     return linked([catalogue.column(name) for name in LINKS])
-
-
-def linked(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """(N,) int64: rows that have a name in common in one of the columns, (N,) str each, directly or through others, get
-    the number of the first of them; "" is no name."""
-    unit = np.arange(len(columns[0]))  # of each row: the smallest row it is known to be linked with
-    links = [apart(column) for column in columns]
-    changed = True
-    while changed:
-        before = unit.copy()
-        for link in links:
-            smallest = np.full(link.max(initial=-1) + 1, len(unit))
-            np.minimum.at(smallest, link, unit)
-            np.minimum.at(unit, unit.copy(), smallest[link])  # a row tells what it hears to the row it goes by ...
-            unit = unit[unit]  # ... and asks that one: long chains come together in few rounds
-        changed = bool((unit != before).any())
-    return unit
-
-
-def apart(names: np.ndarray) -> np.ndarray:
-    """(N,) int64: equal names get one number; empty names one each."""
-    number = _numbered(names)
-    return np.where(names == "", number.max(initial=0) + 1 + np.arange(len(names)), number)
-
-
-def _numbered(names: np.ndarray) -> np.ndarray:
-    """(N,) int64: equal names get one number, in the order in which they come."""
-    return pa.array(names, pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
 
 
 def _deal_units(

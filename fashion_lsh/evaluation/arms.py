@@ -12,7 +12,6 @@ from fashion_lsh.evaluation.scores import DEPTH, Truth
 from fashion_lsh.evaluation.steps import steps
 from fashion_lsh.retrieval.encoding import Encoded, Model
 from fashion_lsh.retrieval.gallery import Gallery
-from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.search import Search
 from fashion_lsh.retrieval.searcher import Searcher
 
@@ -110,8 +109,7 @@ def _recalled(searcher: Searcher, whole: Searcher, asked: Asked, arm: str) -> Ro
 def _scores(searcher: Searcher, asked: Asked, arm: str) -> Row:
     """Item scores over all queries, and apart for those whose category was predicted right and wrong."""
     of, items = asked.of(arm), searcher.gallery.catalogue.column("item")
-    hits = Hits.joined([], DEPTH) if searcher.search.distance == "hamming" else searcher.hits(of, DEPTH)
-    scores = own_search(searcher, of, Truth.of(asked.items, items), hits)
+    scores = own_search(searcher, of, Truth.of(asked.items, items))
     right = asked.encoded.predicted == asked.labels
     row = {f"item {name}": float(np.nanmean(scores[name])) for name in ("map@100", "recall@10")}
     row |= {f"item map@100, {name}": float(np.nanmean(scores["map@100"][which]))

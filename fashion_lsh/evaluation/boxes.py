@@ -1,44 +1,20 @@
 """How well garments are found: average precision and recall of boxes, by intersection over union."""
 
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torchmetrics.detection import MeanAveragePrecision
 
 from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.catalogue.found import NOTHING, Boxes, Found
+from fashion_lsh.catalogue.found import NOTHING, Finder, Found
 from fashion_lsh.catalogue.scenes import SceneData
 from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.evaluation.matching import scenes_of
-from fashion_lsh.progress import counted
 
-BATCH = 8  # pictures that are opened ahead
-
-
-class Finder(Protocol):
-    """A fitted Detector, or anything with its face."""
-
-    def find(self, pictures: Sequence[np.ndarray]) -> list[Boxes]: ...
-
-
-def find_all(detector: Finder, source: Source, pictures: Sequence[str]) -> Found:
-    """The boxes in pictures, by their keys; the next ones are opened while some are looked at."""
-
-    def looked_at() -> Iterator[list[tuple[str, Boxes]]]:
-        with ThreadPoolExecutor(2) as pool:
-            opened = pool.map(source.picture, pictures[:BATCH])
-            for start in range(0, len(pictures), BATCH):
-                some = list(opened)
-                ahead = pictures[start + BATCH : start + 2 * BATCH]  # not all: they are large
-                opened = pool.map(source.picture, ahead)
-                yield list(zip(pictures[start : start + BATCH], detector.find(some), strict=True))
-
-    parts = counted(looked_at(), "finding garments", len(pictures), len)
-    return Found.of(pair for part in parts for pair in part)
+TIMED = 30  # pictures
 
 
 def detector_scores(detector: Finder, scenes: SceneData, found: Found) -> dict[str, float]:
@@ -60,10 +36,10 @@ def missed_shares(data: GarmentData) -> dict[str, float]:
     return {f"crop/{part}/missed": float(data.missed[which].mean()) for part, which in rows.items() if len(which)}
 
 
-def find_ms(detector: Finder, source: Source, pictures: Sequence[str], count: int = 30) -> dict[str, float]:
-    """`speed/detector_ms`: to find the garments in one picture, opened before; the median of `count`, 3 to warm up."""
+def find_ms(detector: Finder, source: Source, pictures: Sequence[str]) -> dict[str, float]:
+    """`speed/detector_ms`: to find the garments in one picture, opened before; the median of TIMED, 3 to warm up."""
     milliseconds = []
-    for name in np.resize(pictures, count + 3):
+    for name in np.resize(pictures, TIMED + 3):
         picture = source.picture(name)
         began = time.perf_counter()
         detector.find([picture])

@@ -15,7 +15,6 @@ from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.distractors import filed_gallery, grown
 from fashion_lsh.evaluation.latency import interleaved, one_thread, summary
 from fashion_lsh.evaluation.protocol import Pictures, encode_part, own_search
-from fashion_lsh.evaluation.ranking import Scores
 from fashion_lsh.evaluation.results import confidence_interval
 from fashion_lsh.evaluation.scores import DEPTH, Truth
 from fashion_lsh.retrieval.encoding import Encoded, Model
@@ -92,7 +91,7 @@ class Comparison:
         scores = {}
         for alpha in self.alphas:
             searcher = Searcher(model, gallery, replace(search, distance="weighted", probes="all", alpha=alpha))
-            scores[alpha] = float(np.nanmean(_scores(searcher, val.encoded.taken(street), truth)["map@100"]))
+            scores[alpha] = float(np.nanmean(own_search(searcher, val.encoded.taken(street), truth)["map@100"]))
         log.info("item mAP@100 on val by alpha: %s", ", ".join(f"{a}: {score:.4f}" for a, score in scores.items()))
         return max(scores, key=lambda alpha: scores[alpha])
 
@@ -105,7 +104,7 @@ def _compared(any_way: Searcher, query: Pictures, searches: list[Search], count:
     timed = np.linspace(0, len(items) - 1, count).astype(np.int64)
     arms = {name: _ask(searcher, query.encoded, timed) for name, searcher in searchers.items()}
     milliseconds = interleaved(arms, count)
-    found = {name: _scores(searcher, query.encoded, truth) for name, searcher in searchers.items()}
+    found = {name: own_search(searcher, query.encoded, truth) for name, searcher in searchers.items()}
     alone = {search.distance: found[search.label]["map@100"] for search in searches[:2]}
     nearest = any_way.by(replace(searches[0], distance="euclidean")).hits(query.encoded, NEAR).rows
     rows = []
@@ -122,10 +121,6 @@ def _compared(any_way: Searcher, query: Pictures, searches: list[Search], count:
 
 def _ask(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> Callable[[int], object]:
     return lambda query: searcher.hits(queries.one(int(timed[query])), DEPTH)
-
-
-def _scores(searcher: Searcher, queries: Encoded, truth: Truth) -> Scores:
-    return own_search(searcher, queries, truth, searcher.hits(queries, DEPTH))
 
 
 def _interval(name: str, scores: np.ndarray, items: np.ndarray) -> Row:

@@ -1,6 +1,7 @@
 """Galleries of any size: the run's own, further garments that were really composed and encoded, and copies of both."""
 
 import logging
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -51,11 +52,9 @@ def further(model: Model, source: ShopStreet, count: int, kept: Path) -> Filed:
         kept: a .npz file from which they are read if they are there; otherwise they are written to it.
     """
     name = f"{model.fingerprint()} {source.folder.name}"
-    if kept.exists():
-        with np.load(kept, allow_pickle=False) as file:
-            if str(file["of"]) == name and len(file["labels"]) >= count:
-                found = Encoded(file["masses"], file["codes"], file["embeddings"].astype(np.float32))
-                return Filed(found, file["labels"], _none(len(file["labels"]))).first(count)
+    before = _kept(kept, name)
+    if before and len(before.labels) >= count:
+        return before.first(count)
     log.info("composing and encoding %d further garments; they are kept in %s", count, kept)
     masses, codes, embeddings, labels = zip(*_encoded(model, source, count), strict=True)
     joined = {name: np.concatenate(parts) for name, parts in
@@ -105,6 +104,21 @@ def joined(parts: Iterable[Filed]) -> Filed:
     """Several, one after the other."""
     encoded, labels, items = zip(*parts, strict=True)
     return Filed(Encoded.joined(encoded), np.concatenate(labels), np.concatenate(items))
+
+
+def _kept(file: Path, name: str) -> Filed | None:
+    """The garments of that name in a file; None where there is none, of another name, or damaged, which is told."""
+    if not file.exists():
+        return None
+    try:
+        with np.load(file, allow_pickle=False) as held:
+            if str(held["of"]) != name:
+                return None
+            found = Encoded(held["masses"], held["codes"], held["embeddings"].astype(np.float32))
+            return Filed(found, held["labels"], _none(len(held["labels"])))
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.warning("%s is damaged (%r) and is made again", file, error)
+        return None
 
 
 def _none(count: int) -> np.ndarray:

@@ -12,9 +12,9 @@ import torch
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData, Part
 from fashion_lsh.catalogue.dataset import Batch
+from fashion_lsh.catalogue.found import Finder
 from fashion_lsh.evaluation import scores as scoring
 from fashion_lsh.evaluation.bits import quantisation_error
-from fashion_lsh.evaluation.boxes import Finder
 from fashion_lsh.evaluation.latency import WARM_UP
 from fashion_lsh.evaluation.ranking import Scores
 from fashion_lsh.evaluation.references import REFERENCES
@@ -102,7 +102,7 @@ def encode_part(
     batches = counted(loaded, f"encoding {part}", len(garments), lambda batch: len(batch.labels))
     encoded, looks, rounding = encode_all(model, batches)
     if data.choice.fallback == "skip":  # queries alone can be among them
-        encoded = encoded.unseen(data.missed[data.rows(part)])
+        encoded = encoded.missed(data.missed[data.rows(part)])
     return Pictures(garments, encoded, looks, data.lost(part), rounding)
 
 
@@ -125,19 +125,18 @@ def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[st
 
 def truths(query: Catalogue, gallery: Catalogue, lost: Catalogue | None = None) -> dict[str, Truth]:
     """What is relevant, by `category` and, where items are known, by `item`; `lost` counts, and nobody finds it."""
-    missing = gallery.take(np.array([])) if lost is None else lost
     found = {
-        name: Truth.of(query.column(name), gallery.column(name), missing.column(name)) for name in ("category", "item")
+        name: Truth.of(query.column(name), gallery.column(name), None if lost is None else lost.column(name))
+        for name in ("category", "item")
     }
-    items = found.pop("item")
-    return found | ({"item": items} if items.totals.any() else {})
+    return found if found["item"].totals.any() else {"category": found["category"]}
 
 
-def own_search(searcher: Searcher, query: Encoded, truth: Truth, hits: Hits) -> Scores:
-    """Scores of the searcher's own way: Hamming by its ties, all others as served."""
+def own_search(searcher: Searcher, query: Encoded, truth: Truth, hits: Hits | None = None) -> Scores:
+    """Scores of the searcher's own way: Hamming by its ties, all others as served: `hits`, or they are searched for."""
     filed = searcher.gallery.codes
     if searcher.search.distance != "hamming" or query.codes is None or filed is None:
-        return scoring.of_hits(hits, truth)
+        return scoring.of_hits(searcher.hits(query, DEPTH) if hits is None else hits, truth)
     lists = searcher.search.lists(query.masses)
 
     def reached(block: slice) -> np.ndarray:

@@ -11,7 +11,7 @@ from fashion_lsh.evaluation.protocol import Pictures, truths
 from fashion_lsh.evaluation.queries import row_scores
 from fashion_lsh.evaluation.ranking import Scores
 from fashion_lsh.evaluation.results import intervals, means
-from fashion_lsh.evaluation.scores import DEPTH, Truth, within
+from fashion_lsh.evaluation.scores import DEPTH, Truth, precision_within
 from fashion_lsh.retrieval.codes import pack
 from fashion_lsh.retrieval.encoding import Encoded
 from fashion_lsh.retrieval.index import FloatIndex
@@ -45,7 +45,7 @@ def reference_metrics(query: Pictures, gallery: Pictures, bits: int | None) -> t
     rows = {name: reference_rows(query, gallery, truth, coded) for name, truth in found.items()}
     seen = query.encoded.predicted >= 0
     if "code" in coded:
-        near = within(*coded["code"], found["category"], RADIUS)
+        near = precision_within(*coded["code"], found["category"], RADIUS)
         metrics[f"codes/precision@radius{RADIUS}"] = float(np.nanmean(np.where(seen, near, 0 * near)))
     for row in rows["category"]:
         scores = {

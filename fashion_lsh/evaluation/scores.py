@@ -99,7 +99,7 @@ def of_codes(
     return of_distances(lambda block: hamming(queries[block], gallery), levels, truth, reached)
 
 
-def within(queries: np.ndarray, gallery: np.ndarray, truth: Truth, radius: int) -> np.ndarray:
+def precision_within(queries: np.ndarray, gallery: np.ndarray, truth: Truth, radius: int) -> np.ndarray:
     """Precision of a look-up: relevant rows among those at most `radius` bits away, 0 where there is none; R = 0: NaN.
 
     (Q, W) and (N, W) uint8 packed codes -> (Q,) float64.

@@ -83,9 +83,9 @@ class Speedup:
 def _of_size(model: Model, asked: Asked, composed: Filed, size: int, shortlist: int, folder: Path) -> list[Row]:
     decides = [size, len(composed.labels), len(asked.timed), shortlist, environment()]  # a time is of one machine
     kept = folder / f"{size}-{sha256(json.dumps(decides).encode()).hexdigest()[:8]}.json"
-    if kept.exists():
+    if before := _kept(kept):
         log.info("gallery of %d rows: read from %s", size, kept)
-        return list(json.loads(kept.read_text()))
+        return before
     log.info("gallery of %d rows", size)
     told: Told = "scores" if size <= len(composed.labels) else "recalled"
     categories, filed = len(model.categories), composed.first(size)
@@ -119,6 +119,15 @@ def stored(distance: str, bits: int, length: int) -> Row:
     code = 0 if distance == "euclidean" else -(-bits // 8)
     embedding = {"euclidean": 4, "hamming": 0, "shortlist": 2}[distance] * length
     return {"code bytes": code, "row bytes": 8, "embedding bytes": embedding, "bytes": code + 8 + embedding}
+
+
+def _kept(file: Path) -> list[Row]:
+    """The rows of a file; none where there is none, or it is damaged, which is told."""
+    try:
+        return [dict(row) for row in json.loads(file.read_text())] if file.exists() else []
+    except (ValueError, TypeError) as error:
+        log.warning("%s is damaged (%s) and is made again", file, error)
+        return []
 
 
 def _asked(model: Model, data: GarmentData, query: Pictures, count: int) -> Asked:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 Handle = Any  # wandb.Run; its own types are loose
 TIMEOUT_S = 30.0  # for wandb to answer
-UNSEEN = "nothing found"  # the category of a query in which the detector saw nothing
+NOTHING_FOUND = "nothing found"  # the category of a query in which the detector saw nothing
 BEST = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # kept in the summary, not the last
 
 
@@ -146,7 +146,7 @@ def _named(query: Pictures, categories: Sequence[str]) -> dict[str, Any]:
         return {}
     predicted = np.where(encoded.predicted < 0, len(categories), encoded.predicted)
     matrix = wandb.plot.confusion_matrix(
-        y_true=labels.tolist(), preds=predicted.tolist(), class_names=[*categories, UNSEEN], title="Categories"
+        y_true=labels.tolist(), preds=predicted.tolist(), class_names=[*categories, NOTHING_FOUND], title="Categories"
     )
     return {"query/confusion_matrix": matrix, "query/pr_curve": _pr_curve(encoded.masses, labels, categories)}
 

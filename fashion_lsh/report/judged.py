@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.columns import BOX
+from fashion_lsh.catalogue.columns import sides_of
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.found import Found
 from fashion_lsh.catalogue.sources import Source
@@ -36,7 +36,7 @@ def judged(found: Findings) -> list[Block]:
     blocks: list[Block] = []
     for name, numbers in chosen.items():
         if len(numbers):
-            blocks += [*album.sheet(name, numbers), _figures(found, name, numbers)]
+            blocks += [*album.sheet(name, numbers), _score_table(found, name, numbers)]
     return blocks + album.note()
 
 
@@ -126,10 +126,10 @@ def _cropped(found: Findings, ids: Sequence[str]) -> Catalogue:
         return few
     if crop == "detected":
         boxes = found.run.choice.boxes(Found.open(found.run.path / BOXES), few.column("picture"), few.boxes)
-    return few.having(**dict(zip(BOX, boxes.T, strict=True)))
+    return few.having(**sides_of(boxes))
 
 
-def _figures(found: Findings, name: str, numbers: np.ndarray) -> Table:
+def _score_table(found: Findings, name: str, numbers: np.ndarray) -> Table:
     """The figures of a sheet's queries."""
     shown = {"query": "id", "is": "category", "seen as": "predicted", "confidence": "mass",
              "category AP@100": "category/map@100", "item AP@100": "item/map@100"}  # fmt: skip

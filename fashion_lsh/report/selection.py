@@ -37,9 +37,11 @@ def best_of(selection: Selection, rows: Sequence[Row]) -> list[Row]:
     equals the first.  A row without the measure is none.
 
     Raises:
-        ValueError: the rows do not differ in the setting.
+        ValueError: the rows do not differ in the setting, or none has the measure.
     """
     means = [row for row in map(averaged, arms_of(rows)) if row.get(selection.measure) is not None]
+    if not means:
+        raise ValueError(f"selection: no job tells {selection.measure}: name a measure that some do")
     alike = [name for name in settings_of(means) if name not in (selection.setting, "seeds")]
     if any(selection.setting not in row for row in means):
         raise ValueError(

@@ -46,15 +46,19 @@ def query_sheet(path: Path, data: GarmentData, query: Pictures, searcher: Search
     return rows
 
 
-def found_sheet(
-    path: Path, source: Source, searcher: Searcher, answers: Sequence[tuple[np.ndarray, np.ndarray | None, Reply]]
-) -> None:
-    """A sheet of pictures nobody has judged: (picture, box or None, what was found) each."""
+def asked_tiles(picture: np.ndarray, box: np.ndarray | None, margin: float, found: Reply) -> list[Tile]:
+    """A picture nobody has judged, small, with its box, and its crop."""
+    small, its_box = shrunk(picture, np.empty((0, 4), np.float32) if box is None else box)
+    return [Tile(small, box=its_box), Tile(cut(picture, box, margin, TILE), f"seen as {found.category}")]
+
+
+def found_sheet(path: Path, source: Source, searcher: Searcher, answers: Sequence[tuple[list[Tile], Reply]]) -> None:
+    """A sheet of pictures nobody has judged: the tiles of each (see `asked_tiles`), and what was found."""
     gallery, margin = searcher.gallery.catalogue, searcher.model.margin
-    rows = []
-    for picture, box, found in answers:
-        asked = [Tile(picture, box=box), Tile(cut(picture, box, margin, TILE), f"seen as {found.category}")]
-        rows.append(asked + [hit_tile(source, gallery, row, margin) for row in found.hits.rows[0] if row >= 0])
+    rows = [
+        [*asked, *(hit_tile(source, gallery, row, margin) for row in found.hits.rows[0] if row >= 0)]
+        for asked, found in answers
+    ]
     contact_sheet(path, rows, ["picture", "its crop", *(f"hit {place}" for place in range(1, max(map(len, rows)) - 1))])
 
 

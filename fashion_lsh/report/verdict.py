@@ -57,7 +57,7 @@ class Experiments:
         rows = self._rows(name, where)
         return any(_number(name, row, "top-1 low") > _number(name, row, "chance") for row in rows)
 
-    def figure(self, name: str, column: str, where: Mapping[str, str]) -> Estimate:
+    def estimate(self, name: str, column: str, where: Mapping[str, str]) -> Estimate:
         """A number of the one row of results.csv that has `<column> low` and `<column> high` beside it."""
         rows = self._rows(name, where)
         if len(rows) != 1:
@@ -72,7 +72,7 @@ class Experiments:
 
     def unpaired(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Estimate:
         """Arm minus base of one seed, between the farthest ends of their own intervals: wider than a paired one."""
-        first, second = (self.figure(name, column, where) for where in (arm, base))
+        first, second = (self.estimate(name, column, where) for where in (arm, base))
         return Estimate(first.value - second.value, first.low - second.high, first.high - second.low)
 
     def by_seed(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Estimate:

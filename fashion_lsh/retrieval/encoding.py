@@ -52,7 +52,7 @@ class Encoded(NamedTuple):
         """(B,) int64: the category of the greatest mass; of equals, the first; -1: nothing was seen."""
         return np.where(self.masses.any(axis=1), self.masses.argmax(axis=1), -1)
 
-    def unseen(self, which: np.ndarray) -> "Encoded":
+    def missed(self, which: np.ndarray) -> "Encoded":
         """The same, but that in some, (B,) bool, nothing was seen: all their masses are 0."""
         return self._replace(masses=np.where(which[:, None], np.float32(0), self.masses))
 

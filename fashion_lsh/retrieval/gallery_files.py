@@ -68,7 +68,7 @@ def read(folder: Path, verify: bool) -> Files:
     before = (folder / MANIFEST).read_bytes()
     try:
         return _read(folder, verify)
-    except ValueError:
+    except (ValueError, FileNotFoundError):  # a file may go between a look at it and its opening
         if (folder / MANIFEST).read_bytes() == before:
             raise
         return read(folder, verify)

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
+from fashion_lsh.catalogue.components import grouped
 from fashion_lsh.catalogue.duplicates import (
     ALIKE,
     BITS,
     DISTANCE,
     VIEWS,
     fingerprint,
-    grouped,
     likeness,
     pairs,
     thumbnail,

@@ -1,5 +1,6 @@
-"""Which of the boxes that were found is a garment's crop."""
+"""Boxes are looked for in every picture; which of those that were found is a garment's crop."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.catalogue.found import NOTHING, Boxes, Choice, Found, overlap
+from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.found import NOTHING, Boxes, Choice, Found, find_all, overlap
 
 UNKNOWN = np.full(4, np.nan, np.float32)
 
@@ -119,3 +121,40 @@ def test_a_damaged_file_of_boxes_is_named(tmp_path: Path) -> None:
     (tmp_path / "boxes.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(ValueError, match=r"boxes\.parquet holds no boxes .*: remove it"):
         Found.open(tmp_path / "boxes.parquet")
+
+
+def test_every_picture_is_looked_at_in_its_turn(make_data: Callable[..., GarmentData]) -> None:
+    data = make_data()
+    pictures = sorted(set(data.catalogue.column("picture")))
+    means = {picture: float(data.source.picture(picture).mean()) for picture in pictures}
+
+    class Mean:
+        def find(self, some: Sequence[np.ndarray]) -> list[Boxes]:
+            assert 1 <= len(some) <= 8
+            return [
+                Boxes(np.full((1, 4), each.mean(), np.float32), np.ones(1, np.float32), np.zeros(1, np.int64))
+                for each in some
+            ]
+
+    found = find_all(Mean(), data.source.picture, pictures)
+    assert list(found.boxes) == pictures
+    assert {name: boxes.corners[0, 0] for name, boxes in found.boxes.items()} == pytest.approx(means, rel=1e-5)
+
+
+def test_pictures_are_not_opened_long_before_they_are_looked_at(
+    make_data: Callable[..., GarmentData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, opened = make_data(), []
+    real = data.source.picture
+    monkeypatch.setattr(data.source, "picture", lambda name: opened.append(name) or real(name))
+
+    class Counted:
+        looked = 0
+
+        def find(self, some: Sequence[np.ndarray]) -> list[Boxes]:
+            self.looked += len(some)
+            assert len(opened) <= self.looked + 8
+            return [NOTHING] * len(some)
+
+    pictures = sorted(set(data.catalogue.column("picture")))
+    assert len(find_all(Counted(), data.source.picture, pictures).boxes) == len(pictures) > 16

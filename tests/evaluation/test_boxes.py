@@ -1,15 +1,15 @@
-"""Boxes are looked for in every picture, and scored as COCO does."""
+"""Boxes are scored as COCO does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.catalogue.found import NOTHING, Boxes, Found
+from fashion_lsh.catalogue.found import Boxes, Found
 from fashion_lsh.catalogue.scenes import SceneData
-from fashion_lsh.evaluation.boxes import box_scores, find_all
+from fashion_lsh.evaluation.boxes import box_scores
 
 Make = Callable[..., GarmentData]
 
@@ -23,43 +23,6 @@ def perfect(scenes: SceneData) -> Found:
         picture: Boxes(boxes, np.linspace(0.9, 0.8, len(boxes)).astype(np.float32), labels)
         for picture, (boxes, labels) in scenes.boxes_of("query").items()
     })  # fmt: skip
-
-
-def test_every_picture_is_looked_at_in_its_turn(make_data: Make) -> None:
-    data = make_data()
-    pictures = sorted(set(data.catalogue.column("picture")))
-    means = {picture: float(data.source.picture(picture).mean()) for picture in pictures}
-
-    class Mean:
-        def find(self, some: Sequence[np.ndarray]) -> list[Boxes]:
-            assert 1 <= len(some) <= 8
-            return [
-                Boxes(np.full((1, 4), each.mean(), np.float32), np.ones(1, np.float32), np.zeros(1, np.int64))
-                for each in some
-            ]
-
-    found = find_all(Mean(), data.source, pictures)
-    assert list(found.boxes) == pictures
-    assert {name: boxes.corners[0, 0] for name, boxes in found.boxes.items()} == pytest.approx(means, rel=1e-5)
-
-
-def test_pictures_are_not_opened_long_before_they_are_looked_at(
-    make_data: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data, opened = make_data(), []
-    real = data.source.picture
-    monkeypatch.setattr(data.source, "picture", lambda name: opened.append(name) or real(name))
-
-    class Counted:
-        looked = 0
-
-        def find(self, some: Sequence[np.ndarray]) -> list[Boxes]:
-            self.looked += len(some)
-            assert len(opened) <= self.looked + 8
-            return [NOTHING] * len(some)
-
-    pictures = sorted(set(data.catalogue.column("picture")))
-    assert len(find_all(Counted(), data.source, pictures).boxes) == len(pictures) > 16
 
 
 @pytest.mark.parametrize("level", ["garment", "category"])

@@ -53,6 +53,12 @@ def test_they_are_encoded_once_and_read_after_that(
         read = further(model, source, count, kept)
         assert np.array_equal(read.encoded.masses, first.encoded.masses[:count])
         assert np.allclose(read.encoded.embeddings, first.encoded.embeddings[:count], atol=1e-3)
+    whole = kept.read_bytes()
+    for content in (whole[:200], b"", b"no archive"):
+        kept.write_bytes(content)
+        with pytest.raises(TypeError):  # a damaged file is made again
+            further(model, source, 20, kept)
+    kept.write_bytes(whole)
     with pytest.raises(TypeError):  # another model: what is kept does not serve
         further(FakeModel(categories=model.categories, fingerprint="other"), source, 20, kept)
 

@@ -214,7 +214,7 @@ def test_what_is_lost_counts_and_is_never_found() -> None:
 
 def test_a_query_in_which_nothing_was_found_scores_0_in_every_row() -> None:
     query, gallery = pictures(0, 12), pictures(1, 150)
-    nobody = replace(query, encoded=query.encoded.unseen(np.ones(12, bool)))
+    nobody = replace(query, encoded=query.encoded.missed(np.ones(12, bool)))
     metrics, _ = reference_metrics(nobody, gallery, BITS)
     assert {value for name, value in metrics.items() if name.startswith("rows/")} == {0.0}
 

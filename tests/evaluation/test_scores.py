@@ -160,4 +160,4 @@ def test_codes_are_scored_by_their_hamming_distances(probed: bool) -> None:
 def test_a_look_up_counts_what_is_near_and_is_0_where_nothing_is() -> None:
     queries, gallery = np.array([[0b0], [0b11111111], [0b1]], np.uint8), np.array([[0b1], [0b11], [0b111]], np.uint8)
     truth = Truth.of(names("a", "a", "z"), names("a", "b", "a"))
-    np.testing.assert_array_equal(scores.within(queries, gallery, truth, 2), [1 / 2, 0, np.nan])
+    np.testing.assert_array_equal(scores.precision_within(queries, gallery, truth, 2), [1 / 2, 0, np.nan])

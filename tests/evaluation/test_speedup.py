@@ -108,6 +108,12 @@ def test_sizes_that_are_kept_are_not_measured_again(
     assert again == json.loads(json.dumps(rows))
     with pytest.raises(TypeError):
         Speedup([70], composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
+    file = next((folder / "speedup").glob("*.json"))
+    whole = file.read_text()
+    file.write_text(whole[:-5])
+    with pytest.raises(TypeError):  # a damaged file is made again
+        Speedup(SIZES, composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
+    file.write_text(whole)
 
 
 @pytest.mark.parametrize(("sizes", "composed"), [([10, 500], 500), ([500], 120)])

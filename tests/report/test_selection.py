@@ -36,6 +36,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_measure_that_no_job_tells_is_named(folder: Path) -> None:
+    with pytest.raises(ValueError, match="no job tells item recall@10: name a measure that some do"):
+        best_of(Selection("optim.lr", "item recall@10"), rows_of(read_jobs(folder)[0]))
+
+
 def test_the_highest_wins_and_of_equals_the_first(folder: Path) -> None:
     best = best_of(BY_VAL, rows_of(read_jobs(folder)[0]))
     assert {row["backbone.name"]: row["optim.lr"] for row in best} == {"alexnet": 0.01, "vgg16": 0.003}

@@ -12,7 +12,7 @@ from PIL import Image
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import Pictures
-from fashion_lsh.report.sheets import found_sheet, hit_tile, query_sheet
+from fashion_lsh.report.sheets import asked_tiles, found_sheet, hit_tile, query_sheet
 from fashion_lsh.report.tiles import GAP, HEAD, LINE, MARKS, TILE, Tile, contact_sheet, evenly
 from fashion_lsh.retrieval.encoding import Encoded
 from fashion_lsh.retrieval.hits import Hits
@@ -197,7 +197,9 @@ def test_a_sheet_of_answers_shows_picture_crop_and_hits_without_marks(
     picture, box = data.source.picture("circle-0-street.png"), np.array([4, 4, 30, 30], dtype=np.float32)
     none = Reply("cross", 0.5, Hits(np.array([[-1, -1]]), np.full((1, 2), np.inf, np.float32)))
     some = Reply("circle", 0.9, Hits(np.array([[2, 0, -1]]), np.array([[1, 2, np.inf]], np.float32)))
-    found_sheet(tmp_path / "sheet.png", data.source, gallery, [(picture, box, some), (picture, None, none)])
+    found_sheet(tmp_path / "sheet.png", data.source, gallery, [
+        (asked_tiles(picture, box, 0.1, some), some), (asked_tiles(picture, None, 0.1, none), none),
+    ])  # fmt: skip
     hits = [hit_tile(data.source, gallery.gallery.catalogue, row, 0.1) for row in (2, 0)]
     rows = [
         [Tile(picture, box=box), Tile(cut(picture, box, 0.1, TILE), "seen as circle"), *hits],

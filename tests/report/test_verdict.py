@@ -48,7 +48,7 @@ def test_a_claim_holds_where_the_whole_interval_does(figure: Estimate, above: fl
 def test_figures_of_rows_and_of_pairs_of_rows(tmp_path: Path) -> None:
     asking(tmp_path, "")
     of, first, other = Experiments(tmp_path), {"hash": "csq", "seed": "0"}, {"hash": "lsh", "seed": "0"}
-    assert of.figure("bits", "top-1", first) == (0.5, 0.4, 0.6)
+    assert of.estimate("bits", "top-1", first) == (0.5, 0.4, 0.6)
     assert of.by_seed("bits", "top-1", {"hash": "csq"}, {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
     assert of.unpaired("bits", "top-1", first, other) == pytest.approx((0.25, 0.1, 0.4))
     assert of.over("bits", "top-1", {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
@@ -59,15 +59,15 @@ def test_figures_of_rows_and_of_pairs_of_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ("of.figure('bits', 'top-1', {'hash': 'csq'})", "bits: 2 rows of results.csv are"),
-        ("of.figure('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
+        ("of.estimate('bits', 'top-1', {'hash': 'csq'})", "bits: 2 rows of results.csv are"),
+        ("of.estimate('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
         ("of.over('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
         (
             "of.by_seed('bits', 'top-1', {'hash': 'csq', 'seed': '0'}, {'hash': 'lsh', 'seed': '1'})",
             "no seed in common",
         ),
-        ("of.figure('bits', 'mAP', {'hash': 'csq', 'seed': '0'})", "bits: results.csv has no 'mAP'"),
-        ("of.figure('bot', 'top-1', {})", "bot: no results.csv"),
+        ("of.estimate('bits', 'mAP', {'hash': 'csq', 'seed': '0'})", "bits: results.csv has no 'mAP'"),
+        ("of.estimate('bot', 'top-1', {})", "bot: no results.csv"),
         ("figure", "'figure' is undefined"),
     ],
 )

@@ -187,6 +187,23 @@ def test_a_manifest_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
             Gallery.open(tmp_path, PRINT)
 
 
+@pytest.mark.parametrize("part", ["index", "catalogue"])
+def test_a_file_that_goes_between_a_look_and_its_opening_is_read_anew(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filed().save(tmp_path)
+    changes, whole = [changed(tmp_path)], module._verified
+
+    def late(folder: Path, entry: dict[str, Any]) -> Path:
+        path = whole(folder, entry)
+        if changes and entry["file"].startswith(part):
+            changes.pop().save(tmp_path)
+        return path
+
+    monkeypatch.setattr(module, "_verified", late)
+    assert len(Gallery.open(tmp_path, PRINT).embeddings.segments) == 2
+
+
 @pytest.mark.parametrize("content", ["[]", "3", "null", "{}", '{"format": 2}'])
 def test_a_manifest_of_another_form_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(content)

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.catalogue.found import find_all
 from fashion_lsh.catalogue.scenes import SceneBatch, SceneData
-from fashion_lsh.evaluation.boxes import box_scores, find_all
+from fashion_lsh.evaluation.boxes import box_scores
 from fashion_lsh.stages.checkpoints import load
 from fashion_lsh.stages.detector import Detector
 from fashion_lsh.stages.fitting import fit
@@ -179,7 +180,7 @@ def test_a_detector_that_was_stopped_ends_as_one_that_was_not(
 def test_a_detector_learns_where_drawn_garments_are(make_data: Make, tmp_path: Path) -> None:
     scenes = scenes_of(make_data(), epoch_pictures=64)
     made = fit(detector(epochs=8), scenes, tmp_path, accelerator="cpu", devices=1, gradient_clip_val=5.0)
-    found = find_all(made, scenes.data.source, sorted(set(scenes.data.catalogue.column("picture"))))
+    found = find_all(made, scenes.data.source.picture, sorted(set(scenes.data.catalogue.column("picture"))))
     assert box_scores(found, scenes, "query")["detector/query/box_ap50"] > 0.8
 
 

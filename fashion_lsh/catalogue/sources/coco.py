@@ -94,7 +94,7 @@ def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) 
     try:
         named = {image["id"]: image.get("file_name") for image in content["images"]}
         pictures = {number: (folder / name).as_posix() for number, name in named.items() if name}
-        names = {category["id"]: category["name"] for category in content["categories"]}
+        names = {category["id"]: str(category["name"]) for category in content["categories"]}
         kinds = {category["id"]: str(category.get("supercategory") or "") for category in content["categories"]}
         annotations = [dict(each) for each in content["annotations"]]
     except (KeyError, TypeError, ValueError) as error:
@@ -105,16 +105,23 @@ def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) 
     for place, each in enumerate(annotations):
         number = str(each.get("id", f"at {place}"))
         numbers[number] += 1  # the first Fashionpedia has numbers twice
-        picture, name, box = pictures.get(each.get("image_id")), names.get(each.get("category_id")), _box(each)
+        image, category = (_number(each, name) for name in ("image_id", "category_id"))
+        picture, name, box = pictures.get(image), names.get(category), _box(each)
         yield {
             "id": f"{file.stem}/{number}" + (f"#{numbers[number]}" if numbers[number] > 1 else ""),
             "picture": picture,
             "category": name,
-            "supercategory": kinds.get(each.get("category_id"), ""),
+            "supercategory": kinds.get(category, ""),
             "split": split,
             **dict(zip(BOX, box or (None,) * 4, strict=True)),
             "problem": _problem(each, picture, name, box),
         }
+
+
+def _number(annotation: Mapping[str, Any], name: str) -> Any:
+    """What an annotation names a picture or a category by; None: it is no name."""
+    value = annotation.get(name)
+    return None if isinstance(value, list | dict) else value
 
 
 def _box(annotation: Mapping[str, Any]) -> tuple[float, float, float, float] | None:

@@ -135,7 +135,7 @@ def _with_sides(table: pa.Table) -> pa.Table:
     if "box" not in table.column_names:
         return table
     boxes = [_sides(value) for value in table["box"].to_pylist()]
-    for name, sides in zip(BOX, zip(*boxes, strict=True), strict=True):
+    for name, sides in zip(BOX, zip(*boxes, strict=True) if boxes else [()] * len(BOX), strict=True):
         table = table.append_column(name, pa.array(sides, pa.string()))
     return table
 

@@ -103,8 +103,11 @@ class MergedFolder:
 
     def _changed(self, pictures: set[str]) -> dict[str, Change]:
         """What is seen now of those pictures whose files are not as they were, and whether they show the same."""
-        table = pq.read_table(self.root / PICTURES)
-        names, states = (table[column].to_pylist() for column in ("picture", "state"))
+        try:
+            table = pq.read_table(self.root / PICTURES)
+            names, states = (table[column].to_pylist() for column in ("picture", "state"))
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise ValueError(f"{self.root / PICTURES} is damaged or missing ({error}): merge anew") from error
         digests = table["digest"].to_pylist() if "digest" in table.column_names else [""] * len(names)
         sources = {name: self._source(name) for name in {picture.partition("/")[0] for picture in pictures}}
         folders = {name: str(one.folder) for name, one in sources.items() if isinstance(one, PictureFiles)}

@@ -87,8 +87,9 @@ def _styles(lines: Iterator[str] | Sequence[str], header: Sequence[str]) -> Iter
             continue
         cells = [cell.strip().strip('"') for cell in line.split(",", len(header) - 1)]
         row = dict(zip(header, cells, strict=False))
-        name, category = row["id"] or f"row {number}", row.get("articleType", "")
-        problem = "" if row["id"] and category else f"row {number} has no {'articleType' if row['id'] else 'id'}"
+        own, category = row.get("id", ""), row.get("articleType", "")
+        name = own or f"row {number}"
+        problem = "" if own and category else f"row {number} has no {'articleType' if own else 'id'}"
         if category.casefold() == "tshirts" and POLO.search(row.get("productDisplayName", "")):
             category = f"{category}/polo"
         yield Product(name, f"images/{name}.jpg", category, row.get("subCategory", ""), name, problem)

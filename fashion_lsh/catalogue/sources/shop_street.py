@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fashion_lsh.catalogue.catalogue import Catalogue, Wanted
-from fashion_lsh.catalogue.columns import BOX
+from fashion_lsh.catalogue.columns import BOX, sides_of
 from fashion_lsh.catalogue.sources.compose import Drawn, draw
 from fashion_lsh.catalogue.sources.garments import data_checksum
 from fashion_lsh.catalogue.sources.grounds import SIDE
@@ -95,9 +95,7 @@ class ShopStreet:
                    "category": [wardrobe.category(item) for item in range(start, stop)],
                    "group": [f"garment-{wardrobe.garment[item]:04d}" for item in range(start, stop)],
                    "view": ["shop"] * len(drawn), "source": ["shop_street"] * len(drawn)}  # fmt: skip
-        return np.stack([one.pixels for one in drawn]), Catalogue.of(
-            {**columns, **dict(zip(BOX, boxes.T, strict=True))}
-        )
+        return np.stack([one.pixels for one in drawn]), Catalogue.of({**columns, **sides_of(boxes)})
 
     def _ready(self) -> np.ndarray:
         """(P, 96, 96, 3) uint8, mapped; composed first where they are not there yet."""

@@ -20,7 +20,7 @@ def box(number: int, picture: int, bbox: list[float], category: int = 0, **more:
 
 
 def write(path: Path, *boxes: dict[str, Any], **changes: Any) -> Path:
-    images = sorted({each["image_id"] for each in boxes})
+    images = sorted({each["image_id"] for each in boxes if isinstance(each["image_id"], int)})
     content = {
         "images": [{"id": number, "file_name": f"{number}.png", "width": 60, "height": 40} for number in images],
         "annotations": list(boxes), "categories": CATEGORIES, **changes,
@@ -167,6 +167,8 @@ def test_boxes_are_cut_by_their_corners(root: Path) -> None:
 @pytest.mark.parametrize(("bad", "reason"), [
     ({"image_id": 77}, "its image_id 77 is not in the file"),
     ({"category_id": 5}, "its category_id 5 is not in the file"),
+    ({"image_id": [3]}, r"its image_id \[3\] is not in the file"),
+    ({"category_id": {"a": 1}}, "its category_id {'a': 1} is not in the file"),
     ({"bbox": []}, r"its bbox \[\] is no box"), ({"bbox": [1e9, 0, 5, 5]}, "is no box"), ({"bbox": None}, "is no box"),
     ({"bbox": [float("nan"), 0, 5, 5]}, "is no box"),
 ])  # fmt: skip

@@ -224,6 +224,7 @@ def test_many_skipped_rows_are_counted_in_the_log_and_all_named(folder: Path, ca
     ("", "Empty CSV file"),
     ("picture,category\n", r"none of the 0 rows of .*manifest\.csv is of use$"),
     ("picture,category\nb.png,hat\nc.png,hat\n", r"none of the 2 rows .* is of use; the first: .*b\.png: no such file"),
+    ("picture,category,box\n", r"none of the 0 rows of .*manifest\.csv is of use$"),
     ("id,picture,category\nx,a.png,hat\nx,below/b.png,bag\n", "id 'x' stands in the catalogue more than once"),
     ("name,category\na.png,hat\n", "a catalogue needs one column 'picture', here are 0"),
     ("picture,category,x1,y1,x2,y2\na.png,hat,9,9,5,5\n", r"the first: row 1: the box \[9.*\] of a\.png has no area"),

@@ -61,6 +61,13 @@ def test_commas_in_a_name_shift_nothing(root: Path) -> None:
     assert categories(Shop(str(named)).catalogue())["2"] == "Tshirts/polo"  # the name is read to its end
 
 
+def test_a_line_cut_short_before_its_id_is_named(root: Path) -> None:
+    (root / "styles.csv").write_text("gender,articleType,id,productDisplayName\nMen,Jeans,1,Blue\nMen\n")
+    listed, left_out = Shop(str(root)).listed()
+    assert listed.column("id").tolist() == ["1"]
+    assert left_out == {"row 3": "row 3 has no id"}
+
+
 def test_na_is_a_text(root: Path) -> None:
     made = Shop(str(styles(root, {4: "Women,NA,NA,NA,NA,,,NA,NA"}))).catalogue()
     assert made.column("category").tolist() == ["NA"]
