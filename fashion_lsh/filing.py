@@ -8,7 +8,6 @@ from itertools import count
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import BOX, sides_of
@@ -18,7 +17,7 @@ from fashion_lsh.catalogue.pictures import PictureError, open_picture
 from fashion_lsh.catalogue.sources.folder import Folder
 from fashion_lsh.files import alone
 from fashion_lsh.progress import ahead, progress
-from fashion_lsh.retrieval.encoding import Encoded, Model, encode
+from fashion_lsh.retrieval.encoding import Encoded, Model, encode_crops
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.run import Run
 from fashion_lsh.stages.detector import Detector
@@ -187,8 +186,7 @@ def _chunk(cropper: Cropper, rows: Catalogue, taken: set[str], pool: Executor, s
             places += [number] * len(wanted)
             boxes += list(wanted)
         if crops:
-            images = np.stack(crops).transpose(0, 3, 1, 2)  # (B, 3, S, S)
-            parts.append(encode(cropper.model, torch.from_numpy(images.copy())))
+            parts.append(encode_crops(cropper.model, crops))
         step(len(batch))
     if not parts:
         return Chunk(None, rows.take(np.array([], dtype=np.int64)), problems)

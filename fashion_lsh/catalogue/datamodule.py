@@ -33,7 +33,7 @@ class GarmentData(pl.LightningDataModule):
         sources: of a catalogue merged from several, those to keep (its column `source`); None: all.
         crop: `annotated` cuts each garment out by its box, `detected` by the box that a detector found (see `found`),
             `whole` keeps the picture.
-        choice: which of the boxes found is cut out, where they are.
+        choice: which of the boxes found is cut out, with crop=detected.
         margin: share of the box added on each side of a crop.
         image_size: side of a crop in pixels.
         jitter: how far each side of a training crop moves at most, as a share of its width or height.

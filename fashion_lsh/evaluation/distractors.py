@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.crops import cut
@@ -16,7 +15,7 @@ from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 from fashion_lsh.evaluation.protocol import Pictures
 from fashion_lsh.files import written
 from fashion_lsh.progress import progress
-from fashion_lsh.retrieval.encoding import Encoded, Model, encode
+from fashion_lsh.retrieval.encoding import Encoded, Model, encode_crops
 from fashion_lsh.retrieval.gallery import Gallery
 
 log = logging.getLogger(__name__)
@@ -133,7 +132,7 @@ def _encoded(
     for pixels, catalogue in _composed(source.further, count):
         boxes = catalogue.boxes
         crops = [cut(*pair, model.margin, model.image_size) for pair in zip(pixels, boxes, strict=True)]
-        found = encode(model, torch.from_numpy(np.stack(crops).transpose(0, 3, 1, 2).copy()))
+        found = encode_crops(model, crops)
         if found.codes is None:
             raise ValueError("hash=none makes no codes: choose a run with a hash layer")
         yield found.masses, found.codes, found.embeddings.astype(np.float16), catalogue.labels(model.categories)

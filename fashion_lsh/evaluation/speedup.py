@@ -56,9 +56,9 @@ class Speedup:
                 is composed whole, or one is below the run's own gallery.
         """
         source = data.source
-        codes = model.bits is not None and data.crop == "annotated" and data.unseen is None
-        codes = codes and data.keep["category"] is None  # garments of all are composed
-        if not codes or not isinstance(source, ShopStreet) or not isinstance(search.shortlist, int):
+        fits = model.bits is not None and data.crop == "annotated" and data.unseen is None
+        fits = fits and data.keep["category"] is None  # garments of all are composed
+        if not fits or not isinstance(source, ShopStreet) or not isinstance(search.shortlist, int):
             raise ValueError(
                 "experiment=speedup needs codes, garments that can be composed anew, and a shortlist of so many rows: "
                 "choose a run of data=shop_street with crop=annotated and a hash layer that knows all categories, and "

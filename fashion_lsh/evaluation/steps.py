@@ -3,14 +3,13 @@
 import time
 
 import numpy as np
-import torch
 
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.evaluation.latency import WARM_UP, interleaved
 from fashion_lsh.evaluation.scores import DEPTH
 from fashion_lsh.retrieval.distances import rerank
-from fashion_lsh.retrieval.encoding import Encoded, Model, encode
+from fashion_lsh.retrieval.encoding import Encoded, Model, encode_crops
 from fashion_lsh.retrieval.index import HashIndex
 from fashion_lsh.retrieval.searcher import Searcher
 
@@ -34,7 +33,7 @@ def before_search(model: Model, data: GarmentData, rows: np.ndarray) -> dict[str
         marks[place, 1] = time.perf_counter()
         crop = cut(pixels, boxes[row], model.margin, model.image_size)
         marks[place, 2] = time.perf_counter()
-        encode(model, torch.from_numpy(crop.transpose(2, 0, 1)[None].copy()))
+        encode_crops(model, [crop])
         marks[place, 3] = time.perf_counter()
     taken = 1000 * np.diff(marks[WARM_UP:], axis=1)
     return dict(zip(("decode", "crop", "features"), taken.T, strict=True))

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from fashion_lsh.report.pages import Row
-from fashion_lsh.report.words import search_words
+from fashion_lsh.report.words import as_markdown, search_words
 
 TITLES = (
     "search",
@@ -29,7 +27,7 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
     ]
     for scope in dict.fromkeys(row["scope"] for row in rows):
         lines = [_line(row) for row in rows if row["scope"] == scope]
-        parts.append(f"### Scope: {scope}\n\n{tabulate(lines, TITLES, 'pipe', disable_numparse=True)}")
+        parts.append(f"### Scope: {scope}\n\n{as_markdown(lines, TITLES)}")
     named = "\n".join(f"- {row['search']}: {search_words(row['search'])}." for row in rows)
     return "\n\n".join([*parts, named]), {}
 

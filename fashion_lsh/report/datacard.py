@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
-from tabulate import tabulate
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import SPLITS
@@ -15,7 +14,7 @@ from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.merge import Merged
 from fashion_lsh.catalogue.recipe import Recipe
 from fashion_lsh.report.tiles import TILE, Tile, drawn, evenly
-from fashion_lsh.report.words import one_line
+from fashion_lsh.report.words import as_markdown, one_line
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ def _counts(rows: Catalogue, column: str, names: Sequence[str]) -> str:
         for category in rows.categories
     ]
     lines.append(["all", *(sum(column) for column in list(zip(*lines, strict=True))[1:])])
-    return _table([[_number(cell) for cell in line] for line in lines], ["category", *map(one_line, names), "all"])
+    return as_markdown([[_number(cell) for cell in line] for line in lines], ["category", *map(one_line, names), "all"])
 
 
 def _leaks(leaks: Sequence[tuple[str, str]]) -> str:
@@ -114,7 +113,7 @@ def _sources(merged: Merged, licences: Mapping[str, str]) -> str:
         own = rows.column("source") == name
         pictures = len(set(rows.column("picture")[own]))
         lines.append([one_line(name), f"{own.sum():,}", f"{pictures:,}", one_line(licences.get(name) or "not known")])
-    return _table(lines, ["source", "garments", "pictures", "licence and terms"])
+    return as_markdown(lines, ["source", "garments", "pictures", "licence and terms"])
 
 
 def _sizes(merged: Merged) -> str:
@@ -124,7 +123,7 @@ def _sizes(merged: Merged) -> str:
         sides = np.array([merged.seen[picture][:2] for picture in pictures])
         low, middle, high = (np.quantile(sides, share, axis=0).astype(int) for share in (0.05, 0.5, 0.95))
         lines.append([one_line(name), *(f"{width} × {height}" for width, height in (low, middle, high))])
-    return _table(lines, ["source", "small (5 %)", "median", "large (95 %)"])
+    return as_markdown(lines, ["source", "small (5 %)", "median", "large (95 %)"])
 
 
 def _unmapped(unmapped: Mapping[tuple[str, str], tuple[int, str, bool]]) -> str:
@@ -134,7 +133,7 @@ def _unmapped(unmapped: Mapping[tuple[str, str], tuple[int, str, bool]]) -> str:
         [one_line(source), one_line(label), f"{count:,}", group or "none, left out", "" if known else "not in its map"]
         for (source, label), (count, group, known) in sorted(unmapped.items())
     ]
-    return _table(lines, ["source", "label", "garments", "group that is kept", ""])
+    return as_markdown(lines, ["source", "label", "garments", "group that is kept", ""])
 
 
 def _left_out(left_out: Mapping[str, str]) -> str:
@@ -147,7 +146,8 @@ def _left_out(left_out: Mapping[str, str]) -> str:
         return "Nothing."
     lines = [[one_line(kind[0]), f"{count:,}", one_line(first[kind])] for kind, count in kinds.most_common(REASONS)]
     further = f"\n\nAnd {len(kinds) - REASONS:,} further reasons." if len(kinds) > REASONS else ""
-    return f"{_table(lines, ['source', 'rows', 'the first of them'])}{further}\n\nAll of them stand in `left_out.csv`."
+    table = as_markdown(lines, ["source", "rows", "the first of them"])
+    return f"{table}{further}\n\nAll of them stand in `left_out.csv`."
 
 
 def _kind(row: str, reason: str) -> str:
@@ -168,7 +168,3 @@ def _near(merged: Merged, distance: int | None) -> str:
 
 def _number(cell: object) -> str:
     return f"{cell:,}" if isinstance(cell, int) else str(cell)
-
-
-def _table(lines: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
-    return tabulate(lines, titles, "pipe", disable_numparse=True)

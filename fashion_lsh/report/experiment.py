@@ -5,15 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tabulate import tabulate
-
 from fashion_lsh.report.dots import dots
 from fashion_lsh.report.gathered import Job, read_jobs
 from fashion_lsh.report.pages import Row, put
 from fashion_lsh.report.paired import base_of, best_arms, difference_table
 from fashion_lsh.report.rows import MEASURES, SPECIAL, apart_by_data, arms_of, averaged, rows_of, settings_of, untrained
 from fashion_lsh.report.selection import selection_of, selection_table
-from fashion_lsh.report.words import listed
+from fashion_lsh.report.words import as_markdown, listed
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +114,7 @@ def table(rows: Sequence[Row], jobs: Mapping[str, Job], measures: Sequence[str])
         [_bold(_cell(row, name), arm is best.get(name)) + (_failed(arm) if name in RIGHT else "") for name in shown]
         for arm, row in zip(arms, means, strict=True)
     ]
-    told = tabulate(cells, shown, "pipe", disable_numparse=True)
+    told = as_markdown(cells, shown)
     return f"{told}\n\n{BOLD}" if any(arm is not None for arm in best.values()) else told
 
 

@@ -5,14 +5,12 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from tabulate import tabulate
-
 from fashion_lsh.evaluation.queries import Queries
 from fashion_lsh.report.differences import Difference, holm, paired_difference
 from fashion_lsh.report.gathered import Job
 from fashion_lsh.report.pages import Row
 from fashion_lsh.report.rows import MEASURES, arms_of, averaged, settings_of
-from fashion_lsh.report.words import listed
+from fashion_lsh.report.words import as_markdown, listed
 
 BASE = re.compile(r"^<!-- base: (.+) -->$", re.MULTILINE)
 HOW_MADE = (
@@ -62,7 +60,7 @@ def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], me
         if any(found):
             columns[title] = _cells(found)
     told = f"Differences from {base}, paired by seed and query: mean [95 % interval]"
-    return f"{told}\n\n{tabulate(columns, 'keys', 'pipe', disable_numparse=True)}\n\n{HOW_MADE}"
+    return f"{told}\n\n{as_markdown(list(zip(*columns.values(), strict=True)), list(columns))}\n\n{HOW_MADE}"
 
 
 def difference_between(base: str, arm: str, rows: Sequence[Row], jobs: Mapping[str, Job], measure: str) -> Difference:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tabulate import tabulate
-
 from fashion_lsh.report.pages import Row
 from fashion_lsh.report.rows import MEASURES, arms_of, averaged, settings_of
+from fashion_lsh.report.words import as_markdown
 
 SELECTION = re.compile(r"^<!-- selection: (.+) by (.+) -->$", re.MULTILINE)
 
@@ -69,4 +68,4 @@ def selection_table(selection: Selection, rows: Sequence[Row]) -> str:
     ]
     told = f"The best of {tried} values of {selection.setting}, by {selection.measure}:"
     names = [*shown, selection.setting, selection.measure]
-    return f"{told}\n\n{tabulate(cells, names, 'pipe', disable_numparse=True)}"
+    return f"{told}\n\n{as_markdown(cells, names)}"

@@ -13,7 +13,7 @@ from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.pictures import open_picture
 from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.evaluation.protocol import Pictures
-from fashion_lsh.report.tiles import TILE, Tile, contact_sheet
+from fashion_lsh.report.tiles import TILE, Tile, contact_sheet, evenly
 from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.searcher import Reply, Searcher
 
@@ -25,7 +25,7 @@ def query_sheet(path: Path, data: GarmentData, query: Pictures, searcher: Search
 
     Writes the sheet to `path`, and gives its tiles.
     """
-    chosen = np.unique(np.linspace(0, len(query.catalogue) - 1, 8).astype(int)).tolist()
+    chosen = evenly(len(query.catalogue), 8).tolist()
     names = searcher.model.categories
     boxes, gallery = query.catalogue.boxes, searcher.gallery.catalogue
     rows = []

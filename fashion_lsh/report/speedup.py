@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from fashion_lsh.report.figures import BLUE, GREEN, GREY, ORANGE, drawing
 from fashion_lsh.report.pages import Row
+from fashion_lsh.report.words import as_markdown
 
 THESIS = 0.1716  # of the retrieval speed, in the thesis's abstract
 MEANING = (
@@ -113,7 +114,7 @@ def _savings(rows: Sequence[Row]) -> str:
             f"{row['saved']:.1%} [{row['saved low']:.1%}, {row['saved high']:.1%}]",
             f"{row['faster by']:.1%}", f"{row['predicted saving']:.1%}",
         ))  # fmt: skip
-    return tabulate(lines, titles, "pipe", disable_numparse=True)
+    return as_markdown(lines, titles)
 
 
 def _arms(rows: Sequence[Row], size: int, by: str) -> str:
@@ -130,7 +131,7 @@ def _arms(rows: Sequence[Row], size: int, by: str) -> str:
         )
         for row in rows if row["gallery"] == size and row["filed by"] == by
     ]  # fmt: skip
-    return f"Filed by {by} category:\n\n{tabulate(lines, titles, 'pipe', disable_numparse=True)}"
+    return f"Filed by {by} category:\n\n{as_markdown(lines, titles)}"
 
 
 def _steps(rows: Sequence[Row]) -> str:
@@ -150,7 +151,7 @@ def _steps(rows: Sequence[Row]) -> str:
         for row in rows
         if row["distance"] == "shortlist" and row["filed by"] == "predicted" and row["arm"] in ("whole", "1")
     ]
-    return tabulate(lines, titles, "pipe", disable_numparse=True)
+    return as_markdown(lines, titles)
 
 
 def _bytes(rows: Sequence[Row]) -> str:

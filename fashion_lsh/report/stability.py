@@ -7,12 +7,12 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-from tabulate import tabulate
 
 from fashion_lsh.evaluation.corruptions import CORRUPTIONS, COVERED, DEVIATION, QUALITY, SIGMA
 from fashion_lsh.report.figures import BLUE, GREY, ORANGE, drawing
 from fashion_lsh.report.pages import Row, put
 from fashion_lsh.report.repeats import SCORES, repeats
+from fashion_lsh.report.words import as_markdown
 from fashion_lsh.run import Run
 
 SPREAD = "Mean ± standard deviation over the runs, and their range."
@@ -81,7 +81,7 @@ def spreads(arms: dict[str, list[Row]]) -> str:
     runs = [row for arm in arms.values() for row in arm]
     titles = [title for title in (*SCORES, "codes alone, all") if any(title in row for row in runs)]
     lines = [[name, *(_spread(arm, title, ranged=True) for title in titles)] for name, arm in arms.items()]
-    return tabulate(lines, ["runs", *titles], "pipe", disable_numparse=True)
+    return as_markdown(lines, ["runs", *titles])
 
 
 def in_common(pairs: Sequence[Row]) -> str:
@@ -94,7 +94,7 @@ def in_common(pairs: Sequence[Row]) -> str:
         [backbone, split, len(own), *(_spread(own, title, ranged=True) for title in titles)]
         for (backbone, split), own in groups.items()
     ]
-    return tabulate(lines, ["backbone", "split", "pairs of seeds", *titles], "pipe", disable_numparse=True)
+    return as_markdown(lines, ["backbone", "split", "pairs of seeds", *titles])
 
 
 def by_category(arms: dict[str, list[Row]], rows: Sequence[Row]) -> list[str]:
@@ -111,7 +111,7 @@ def by_category(arms: dict[str, list[Row]], rows: Sequence[Row]) -> list[str]:
         counts = {category: sum(row["category"] == category for row in lowest) for category in names}
         told = ", ".join(f"{category} in {count} of {len(arm)}" for category, count in counts.items() if count)
         worst.append(f"by {title} {told}")
-    table = tabulate(lines, ["category", *titles], "pipe", disable_numparse=True)
+    table = as_markdown(lines, ["category", *titles])
     return [f"{name}:", table, WORST.format(worst="; ".join(worst))]
 
 
@@ -121,7 +121,7 @@ def spoilt(arms: dict[str, list[Row]]) -> str:
     for name, arm in arms.items():
         for start in ("", *(f"{each} " for each in CORRUPTIONS)):
             lines.append([name, start.strip() or "clean", *(_spread(arm, f"{start}{title}") for title in SCORES)])
-    return tabulate(lines, ["runs", "queries", *SCORES], "pipe", disable_numparse=True)
+    return as_markdown(lines, ["runs", "queries", *SCORES])
 
 
 def figure(arms: dict[str, list[Row]]) -> bytes:

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tabulate import tabulate
-
-from fashion_lsh.report.words import hash_words
+from fashion_lsh.report.words import as_markdown, hash_words
 
 COLUMNS = {
     "category mAP@100": "category/map@100",
@@ -24,7 +22,7 @@ def score_table(metrics: Mapping[str, float], label: str) -> str:
     """Markdown, with 95 % intervals: the run's own search, and the rows it is to be read beside."""
     columns, rows = score_rows(metrics, label)
     rows[0][0] = f"**{rows[0][0]}**"
-    return tabulate(rows, headers=columns, tablefmt="pipe", disable_numparse=True)
+    return as_markdown(rows, columns)
 
 
 def score_rows(metrics: Mapping[str, float], label: str) -> tuple[list[str], list[list[str]]]:

@@ -1,8 +1,10 @@
-"""Settings, rows and licences as sentences."""
+"""Settings, rows and licences as sentences and tables."""
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from tabulate import tabulate
 
 from fashion_lsh.catalogue.sources import licence_of
 
@@ -151,3 +153,8 @@ def listed(names: Sequence[str], between: str = ", ", most: int = 8) -> str:
     """The first names, and how many more there are."""
     more = f"{between}and {len(names) - most:,} more" if len(names) > most else ""
     return between.join(names[:most]) + more
+
+
+def as_markdown(lines: Sequence[Sequence[object]], titles: Sequence[str]) -> str:
+    """A table; numbers stand as they are given."""
+    return tabulate(lines, titles, "pipe", disable_numparse=True)

@@ -79,6 +79,11 @@ def encode(model: Model, images: Tensor) -> Encoded:
     return as_arrays(model, model(images.to(model.device)))
 
 
+def encode_crops(model: Model, crops: Sequence[np.ndarray]) -> Encoded:
+    """B crops, (S, S, 3) uint8 each, as `cut` gives them -> Encoded, in one forward."""
+    return encode(model, torch.from_numpy(np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))))
+
+
 def as_arrays(model: Model, answer: Answers) -> Encoded:
     """What the model's forward gave for B pictures -> Encoded."""
     codes = None if answer.activations is None else pack(answer.activations.float().cpu(), model.threshold)

@@ -4,11 +4,10 @@ from copy import copy
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.retrieval.distances import rerank, tie_break, weighted
-from fashion_lsh.retrieval.encoding import Encoded, Model, encode
+from fashion_lsh.retrieval.encoding import Encoded, Model, encode_crops
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.gallery_files import check_model
 from fashion_lsh.retrieval.hits import Hits
@@ -86,9 +85,12 @@ class Searcher:
             picture: (H, W, 3) uint8.
             box: (4,) xyxy of the garment in pixels; None: the whole picture.
             k: hits, as many as there are garments at most.
+
+        Raises:
+            ValueError: the box lies off the picture.
         """
         crop = cut(picture, box, self.model.margin, self.model.image_size)
-        query = encode(self.model, torch.from_numpy(crop.transpose(2, 0, 1)[None].copy()))
+        query = encode_crops(self.model, [crop])
         best = int(query.predicted[0])
         hits = self.hits(query, min(k, max(1, len(self.gallery))))
         return Reply(self.model.categories[best], float(query.masses[0, best]), hits)

@@ -31,7 +31,12 @@ class Source(Protocol):
         ...
 
     def picture(self, key: str) -> np.ndarray:
-        """The picture a row names, (H, W, 3) uint8 RGB, upright."""
+        """The picture a row names, (H, W, 3) uint8 RGB, upright.
+
+        Raises:
+            PictureError: it is a file that is gone, or no picture any more.
+            KeyError: the data set composes or unpacks its pictures, and has none of this key.
+        """
         ...
 
 

@@ -50,7 +50,7 @@ class Layer:
         return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
 
 
-class Scene:
+class Composition:
     """Layers over a ground; each knows what of it shows."""
 
     def __init__(self) -> None:
@@ -90,35 +90,35 @@ def draw(wardrobe: Wardrobe, picture: int) -> Drawn:
 
 def _shop(wardrobe: Wardrobe, item: int, rng: Rng) -> Drawn:
     """The garment alone, upright, on plain light ground."""
-    scene = Scene()
+    composed = Composition()
     cutout = wardrobe.cutout(item, size=rng.uniform(62, 70), longest=rng.uniform(80, 88))
     main = _inside(cutout, rng, spread=0.15)
-    scene.put(main, front=True)
+    composed.put(main, front=True)
     paper = np.full((SIDE, SIDE, 3), rng.uniform(232, 252) + rng.uniform(-4, 3, 3), dtype=np.float32)
-    pixels = np.clip(scene.over(paper), 0, 255).astype(np.uint8)
+    pixels = np.clip(composed.over(paper), 0, 255).astype(np.uint8)
     return Drawn(pixels, [item], main.box[None])
 
 
 def _street(wardrobe: Wardrobe, item: int, rng: Rng) -> Drawn:
     """The garment among smaller ones and other things, turned, in any light."""
-    scene = Scene()
+    composed = Composition()
     size = rng.uniform(50, 64)
     turned, mirrored = rng.uniform(-12, 12), bool(rng.random() < 0.3)
     main = _inside(wardrobe.cutout(item, size, longest=80, angle=turned, mirrored=mirrored), rng, spread=0.8)
-    scene.put(main, front=True)
+    composed.put(main, front=True)
     shown = [item]
     layers = [main]
     for other in wardrobe.others(item, int(rng.integers(1, 4)), rng):
         cutout = wardrobe.cutout(other, size * rng.uniform(0.42, 0.62), longest=50, angle=rng.uniform(-20, 20))
-        layer = _anywhere(scene, cutout, rng, COMPANION_VISIBLE)
+        layer = _anywhere(composed, cutout, rng, COMPANION_VISIBLE)
         if layer is not None:
             shown.append(other)
             layers.append(layer)
     for _ in range(int(rng.integers(0, 2))):
-        _anywhere(scene, thing(rng), rng, least=0.0)
+        _anywhere(composed, thing(rng), rng, least=0.0)
     clutter = ground(rng)
     mean = clutter.mean(axis=(0, 1))
-    pixels = _lit(scene.over(mean + CLUTTER * (clutter - mean)), rng)
+    pixels = _lit(composed.over(mean + CLUTTER * (clutter - mean)), rng)
     return Drawn(pixels, shown, np.stack([layer.box for layer in layers]))
 
 
@@ -129,13 +129,13 @@ def _inside(cutout: Cutout, rng: Rng, spread: float) -> Layer:
     return Layer(cutout, left, top, MAIN_VISIBLE, MIDDLE_VISIBLE)
 
 
-def _anywhere(scene: Scene, cutout: Cutout, rng: Rng, least: float) -> Layer | None:
+def _anywhere(composed: Composition, cutout: Cutout, rng: Rng, least: float) -> Layer | None:
     """Lay a cutout before or behind the others where enough of everything shows; None where no such place is found."""
     height, width = cutout.cover.shape
     for _ in range(TRIES):
         left, top = (int(rng.uniform(-0.3 * length, SIDE - 0.7 * length)) for length in (width, height))
         layer = Layer(cutout, left, top, least)
-        if scene.put(layer, front=bool(rng.random() < 0.5)):
+        if composed.put(layer, front=bool(rng.random() < 0.5)):
             return layer
     return None
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fashion_lsh.catalogue.sources import shop_street
-from fashion_lsh.catalogue.sources.compose import SIDE, Layer, Scene, draw
+from fashion_lsh.catalogue.sources.compose import SIDE, Composition, Layer, draw
 from fashion_lsh.catalogue.sources.fashion_mnist import CATEGORIES
 from fashion_lsh.catalogue.sources.garments import DATA, enclosed
 from fashion_lsh.catalogue.sources.looks import PATTERNS, draw_look, dressed
@@ -149,7 +149,7 @@ def tight(seen):
 @settings(max_examples=30, deadline=None)
 def test_scene_equals_painting_back_to_front_and_hides_nothing_too_much(seed):
     rng = np.random.default_rng(seed)
-    scene, order = Scene(), []
+    scene, order = Composition(), []
     for _ in range(6):
         height, width = rng.integers(8, 60, 2)
         cutout = Cutout(
