@@ -20,7 +20,8 @@ from tabulate import tabulate
 
 from benchmarks.edits import COPIES
 from fashion_lsh.catalogue.columns import read_table
-from fashion_lsh.catalogue.duplicates import ALIKE, DISTANCE, fingerprint, grouped, likeness, pairs, thumbnail
+from fashion_lsh.catalogue.components import grouped
+from fashion_lsh.catalogue.duplicates import ALIKE, DISTANCE, fingerprint, likeness, pairs, thumbnail
 from fashion_lsh.catalogue.pictures import open_picture
 from fashion_lsh.files import written
 from fashion_lsh.report.tiles import Tile, drawn

