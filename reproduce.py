@@ -143,10 +143,7 @@ def smallest(line: str, folder: Path, root: Path | None) -> str:
     """A line for the first of its jobs, on the pictures of `root`, with all that it writes below `folder`."""
     script, *words = shlex.split(line, comments=True)[1:]
     if script != TRAIN:
-        measured = words[-1]
-        if measured not in SHORTEST:
-            raise ValueError(f"{line}: give it a shortest form: SHORTEST of reproduce.py has none for {measured}")
-        return f"python {script} run={folder}/runs/latest page={folder}/page {measured} {SHORTEST[measured]}"
+        return f"python {script} run={folder}/runs/latest page={folder}/page {words[-1]} {SHORTEST[words[-1]]}"
     words = [word for word in jobs_of(line)[0] if not word.startswith(("data.", "detector.level="))]
     settings = settings_of(words)
     words += [*SMALLEST, f"runs={folder}/runs", f"jobs={folder}/jobs"]

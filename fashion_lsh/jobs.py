@@ -59,10 +59,7 @@ def job_text(run: RunFolder) -> str:
     kept = run.path / JOB
     if kept.exists() and kept.stat().st_mtime_ns >= (run.path / "metrics.json").stat().st_mtime_ns:
         return kept.read_text()
-    about, listed = run.read_json("environment.json"), run.path / "split.parquet"
-    if not listed.is_file():
-        raise FileNotFoundError(f"{listed} is missing: make the run again, with fresh=true")
-    split = Catalogue.open(listed)
+    about, split = run.read_json("environment.json"), Catalogue.open(run.file("split.parquet"))
     made = {"settings": portable(run.config), "data": split.checksum[:8], "environment": about}
     text = with_queries(made | {"metrics": run.metrics}, _packed(run.path / "scores.npz", split))
     if os.access(run.path, os.W_OK):

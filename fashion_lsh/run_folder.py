@@ -76,6 +76,13 @@ class RunFolder:
         if not self.metrics:
             raise FileNotFoundError(f"{self.path} has no metrics.json: type its train.py command again to finish it")
 
+    def file(self, name: str) -> Path:
+        """A file of the folder that is there.  Raises FileNotFoundError."""
+        file = self.path / name
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} is missing: make the run again, with fresh=true")
+        return file
+
     def read_json(self, name: str) -> dict[str, Any]:
         """What one JSON file of the folder holds by name.
 
@@ -83,9 +90,7 @@ class RunFolder:
             FileNotFoundError: it is missing.
             ValueError: it is damaged.
         """
-        file = self.path / name
-        if not file.is_file():
-            raise FileNotFoundError(f"{file} is missing: make the run again, with fresh=true")
+        file = self.file(name)
         try:
             return dict(json.loads(file.read_text()))
         except (ValueError, TypeError) as error:

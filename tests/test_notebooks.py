@@ -43,9 +43,9 @@ def test_every_step_is_told_in_words(notebook: nbformat.NotebookNode) -> None:
     assert "ccc" not in kinds
 
 
-@pytest.mark.timeout(360)
+@pytest.mark.timeout(180)
 def test_it_runs(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
-    """In three minutes at most, twice that beside other tests, in an empty folder, which it leaves empty."""
+    """In three minutes at most, in an empty folder, which it leaves empty."""
     NotebookClient(notebook, timeout=170, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [output for cell in code(notebook) for output in cell.outputs]
     kinds = [kind for output in shown for kind in output.get("data", {})]

@@ -49,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
     """Markdown, and figures by name, of what `repeats` tells.  Raises ValueError: nothing is repeated."""
     runs = [row for row in rows if row["of"] == "run"]
-    arms = grouped(runs)
+    arms = by_variation(runs)
     if not arms:
         raise ValueError("no two of these runs differ in their seed, or in their split, alone: give more of them")
     parts = ["### Other seeds, other splits", SPREAD, spreads(arms)]
@@ -62,7 +62,7 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
     return "\n\n".join(parts), {"stability.svg": figure(arms)}
 
 
-def grouped(runs: Sequence[Row]) -> dict[str, list[Row]]:
+def by_variation(runs: Sequence[Row]) -> dict[str, list[Row]]:
     """Runs by what is varied among them: several seeds on one split, several splits with one seed, or a single one."""
     arms: dict[str, list[Row]] = {}
     for backbone in dict.fromkeys(row["backbone"] for row in runs):

@@ -15,7 +15,7 @@ import yaml
 from fashion_lsh.evaluation.corruptions import CORRUPTIONS
 from fashion_lsh.report.pages import BEGIN, END, Row
 from fashion_lsh.report.repeats import bits_changed, hits_alike, repeats
-from fashion_lsh.report.stability import grouped, main, page
+from fashion_lsh.report.stability import by_variation, main, page
 from fashion_lsh.retrieval.codes import pack
 from fashion_lsh.run import Run
 
@@ -122,7 +122,7 @@ def made(backbone: str, seed: int, split: int, **scores: float) -> Row:
 
 def test_arms_vary_one_thing() -> None:
     runs = [made("resnet101", 0, 0), *(made("resnet18", seed, 0) for seed in range(3)), made("resnet18", 0, 1)]
-    arms = {name: [row["job"] for row in arm] for name, arm in grouped(runs).items()}
+    arms = {name: [row["job"] for row in arm] for name, arm in by_variation(runs).items()}
     assert arms == {
         "resnet101, 1 seed, split 0": ["resnet10100"],
         "resnet18, 3 seeds, split 0": ["resnet1800", "resnet1810", "resnet1820"],

@@ -105,7 +105,7 @@ def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) 
     for place, each in enumerate(annotations):
         number = str(each.get("id", f"at {place}"))
         numbers[number] += 1  # the first Fashionpedia has numbers twice
-        image, category = (_number(each, name) for name in ("image_id", "category_id"))
+        image, category = (_named_by(each, name) for name in ("image_id", "category_id"))
         picture, name, box = pictures.get(image), names.get(category), _box(each)
         yield {
             "id": f"{file.stem}/{number}" + (f"#{numbers[number]}" if numbers[number] > 1 else ""),
@@ -118,7 +118,7 @@ def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) 
         }
 
 
-def _number(annotation: Mapping[str, Any], name: str) -> Any:
+def _named_by(annotation: Mapping[str, Any], name: str) -> Any:
     """What an annotation names a picture or a category by; None: it is no name."""
     value = annotation.get(name)
     return None if isinstance(value, list | dict) else value
