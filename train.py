@@ -15,7 +15,7 @@ from fashion_lsh.evaluation.corruptions import score_corrupted
 from fashion_lsh.evaluation.costs import costs
 from fashion_lsh.evaluation.crops import score_crops
 from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate
-from fashion_lsh.evaluation.rows import reference_metrics
+from fashion_lsh.evaluation.reference_rows import reference_metrics
 from fashion_lsh.files import check_room
 from fashion_lsh.jobs import scores_of
 from fashion_lsh.outcome import write_results

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from fashion_lsh.evaluation.protocol import Pictures, Results
+from fashion_lsh.evaluation.protocol import EncodedPart, Results
 from fashion_lsh.evaluation.queries import own_scores
 from fashion_lsh.evaluation.ranking import Scores
 from fashion_lsh.evaluation.results import write_queries
@@ -18,7 +18,7 @@ QUERIES = "queries.parquet"  # what each query got, by each search setting
 
 
 def write_results(
-    run: Run, query: Pictures, gallery: Gallery, results: Results, further: Mapping[str, float], kept: Scores
+    run: Run, query: EncodedPart, gallery: Gallery, results: Results, further: Mapping[str, float], kept: Scores
 ) -> None:
     """Write codes, scores, queries, and last metrics.json: its being there says that the run is finished.
 

@@ -14,7 +14,7 @@ from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.distractors import filed_gallery, grown
 from fashion_lsh.evaluation.latency import interleaved, one_thread, summary
-from fashion_lsh.evaluation.protocol import Pictures, encode_part, own_search
+from fashion_lsh.evaluation.protocol import EncodedPart, encode_part, own_search
 from fashion_lsh.evaluation.results import confidence_interval
 from fashion_lsh.evaluation.scores import DEPTH, Truth
 from fashion_lsh.retrieval.encoding import Encoded, Model
@@ -96,7 +96,7 @@ class Comparison:
         return max(scores, key=lambda alpha: scores[alpha])
 
 
-def _compared(any_way: Searcher, query: Pictures, searches: list[Search], count: int) -> list[Row]:
+def _compared(any_way: Searcher, query: EncodedPart, searches: list[Search], count: int) -> list[Row]:
     """A row for each search, all of the same scope."""
     items = query.catalogue.column("item").astype(str)
     truth = Truth.of(items, any_way.gallery.catalogue.column("item"))

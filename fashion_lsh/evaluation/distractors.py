@@ -12,7 +12,7 @@ import numpy as np
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
-from fashion_lsh.evaluation.protocol import Pictures
+from fashion_lsh.evaluation.protocol import EncodedPart
 from fashion_lsh.files import written
 from fashion_lsh.progress import progress
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode_crops
@@ -26,7 +26,7 @@ FLIPPED, NOISE = 0.04, 0.25  # of a copy: share of its bits that differ, length 
 Composed = tuple[np.ndarray, Catalogue]
 
 
-class Filed(NamedTuple):
+class Labelled(NamedTuple):
     """Garments, as the model sees them.
 
     encoded: N garments; labels: (N,) int64 true categories; items: (N,) str, "" where nobody asks for it.
@@ -36,12 +36,12 @@ class Filed(NamedTuple):
     labels: np.ndarray
     items: np.ndarray
 
-    def first(self, count: int) -> "Filed":
+    def first(self, count: int) -> "Labelled":
         """The first `count`."""
-        return Filed(self.encoded.taken(slice(count)), self.labels[:count], self.items[:count])
+        return Labelled(self.encoded.taken(slice(count)), self.labels[:count], self.items[:count])
 
 
-def further(model: Model, source: ShopStreet, count: int, kept: Path) -> Filed:
+def further(model: Model, source: ShopStreet, count: int, kept: Path) -> Labelled:
     """`count` garments that are relevant to no query: composed in other looks, cropped and encoded.
 
     Args:
@@ -61,24 +61,24 @@ def further(model: Model, source: ShopStreet, count: int, kept: Path) -> Filed:
     with written(kept) as draft, draft.open("wb") as file:
         np.savez(file, allow_pickle=False, of=np.array(name), **joined)
     found = Encoded(joined["masses"], joined["codes"], joined["embeddings"].astype(np.float32))
-    return Filed(found, joined["labels"], _none(count))
+    return Labelled(found, joined["labels"], _none(count))
 
 
-def grown(model: Model, source: ShopStreet, gallery: Pictures, total: int, kept: Path) -> Filed:
+def grown(model: Model, source: ShopStreet, gallery: EncodedPart, total: int, kept: Path) -> Labelled:
     """A run's gallery, and so many further garments that they are `total` (see `further`)."""
-    own = Filed(gallery.encoded, gallery.catalogue.labels(model.categories), gallery.catalogue.column("item"))
+    own = Labelled(gallery.encoded, gallery.catalogue.labels(model.categories), gallery.catalogue.column("item"))
     wanted = max(0, total - len(own.labels))
     return joined([own, further(model, source, wanted, kept)]) if wanted else own
 
 
-def filed_gallery(model: Model, filed: Filed, masses: np.ndarray) -> Gallery:
+def filed_gallery(model: Model, filed: Labelled, masses: np.ndarray) -> Gallery:
     """Garments filed by the greatest of (N, C) masses; their catalogue knows true labels and items alone."""
     ids = np.arange(len(filed.labels)).astype(str)
     catalogue = Catalogue.of({"id": ids, "picture": ids, "category": filed.labels.astype(str), "item": filed.items})
     return Gallery.filed(model, filed.encoded._replace(masses=masses), catalogue)
 
 
-def copies(filed: Filed, count: int, bits: int) -> Filed:
+def copies(filed: Labelled, count: int, bits: int) -> Labelled:
     """`count` disturbed copies of garments, in turn: for times and shares, not for scores, as they are alike.
 
     A share FLIPPED of each code's bits differs, a random vector of length NOISE is added to its embedding, and category
@@ -96,16 +96,16 @@ def copies(filed: Filed, count: int, bits: int) -> Filed:
     noise = rng.standard_normal(moved.shape, dtype=np.float32)
     moved += NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True)
     moved /= np.linalg.norm(moved, axis=1, keepdims=True)
-    return Filed(Encoded(masses[origin], codes[origin] ^ flips, moved), filed.labels[origin], _none(count))
+    return Labelled(Encoded(masses[origin], codes[origin] ^ flips, moved), filed.labels[origin], _none(count))
 
 
-def joined(parts: Iterable[Filed]) -> Filed:
+def joined(parts: Iterable[Labelled]) -> Labelled:
     """Several, one after the other."""
     encoded, labels, items = zip(*parts, strict=True)
-    return Filed(Encoded.joined(encoded), np.concatenate(labels), np.concatenate(items))
+    return Labelled(Encoded.joined(encoded), np.concatenate(labels), np.concatenate(items))
 
 
-def _kept(file: Path, name: str) -> Filed | None:
+def _kept(file: Path, name: str) -> Labelled | None:
     """The garments of that name in a file; None where there is none, of another name, or damaged, which is told."""
     if not file.exists():
         return None
@@ -114,7 +114,7 @@ def _kept(file: Path, name: str) -> Filed | None:
             if str(held["of"]) != name:
                 return None
             found = Encoded(held["masses"], held["codes"], held["embeddings"].astype(np.float32))
-            return Filed(found, held["labels"], _none(len(held["labels"])))
+            return Labelled(found, held["labels"], _none(len(held["labels"])))
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         log.warning("%s is damaged (%r) and is made again", file, error)
         return None

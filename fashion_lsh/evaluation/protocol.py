@@ -36,8 +36,8 @@ NAMED = 10  # hits of each query that are named in queries.parquet
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Some garments, as the model and as the plain references see them.
+class EncodedPart:
+    """One part of the data, as the model and as the plain references see it.
 
     Attributes:
         catalogue: n rows.
@@ -62,13 +62,13 @@ class Results(NamedTuple):
     hits: Hits
 
 
-def evaluate(searcher: Searcher, query: Pictures, lost: Catalogue | None = None) -> Results:
+def evaluate(searcher: Searcher, query: EncodedPart, lost: Catalogue | None = None) -> Results:
     """Answer all queries in the searcher's own way, and score what it serves.
 
     Args:
         searcher: see Searcher.
         query: the pictures that ask, encoded.
-        lost: garments that should be in the gallery and are not (see Pictures): nobody finds them, and they count.
+        lost: garments that should be in the gallery and are not (see EncodedPart): nobody finds them, and they count.
     """
     catalogue, encoded = query.catalogue, query.encoded
     hits, milliseconds = timed_hits(searcher, encoded)
@@ -95,7 +95,7 @@ def evaluate(searcher: Searcher, query: Pictures, lost: Catalogue | None = None)
 
 def encode_part(
     model: Model, data: GarmentData, part: Part, change: Callable[[Batch], Batch] | None = None
-) -> Pictures:
+) -> EncodedPart:
     """Encode one part of the data; `change`: what is done to its crops before."""
     garments = data.garments(part)
     loaded = map(change, data.loader(part)) if change else data.loader(part)
@@ -103,7 +103,7 @@ def encode_part(
     encoded, looks, rounding = encode_all(model, batches)
     if data.choice.fallback == "skip":  # queries alone can be among them
         encoded = encoded.missed(data.missed[data.rows(part)])
-    return Pictures(garments, encoded, looks, data.lost(part), rounding)
+    return EncodedPart(garments, encoded, looks, data.lost(part), rounding)
 
 
 @torch.inference_mode()

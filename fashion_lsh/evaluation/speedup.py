@@ -15,10 +15,10 @@ from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 from fashion_lsh.environment import environment
 from fashion_lsh.evaluation.arms import ARMS, COUNTED, Asked, Row, Told, timed
-from fashion_lsh.evaluation.distractors import Filed, copies, filed_gallery, grown, joined
+from fashion_lsh.evaluation.distractors import Labelled, copies, filed_gallery, grown, joined
 from fashion_lsh.evaluation.frequencies import SOURCE, deal
 from fashion_lsh.evaluation.latency import one_thread
-from fashion_lsh.evaluation.protocol import Pictures, encode_part
+from fashion_lsh.evaluation.protocol import EncodedPart, encode_part
 from fashion_lsh.evaluation.steps import before_search
 from fashion_lsh.files import written
 from fashion_lsh.retrieval.encoding import Model
@@ -80,7 +80,7 @@ class Speedup:
             return [row for rows in sized for row in rows]
 
 
-def _of_size(model: Model, asked: Asked, composed: Filed, size: int, shortlist: int, folder: Path) -> list[Row]:
+def _of_size(model: Model, asked: Asked, composed: Labelled, size: int, shortlist: int, folder: Path) -> list[Row]:
     decides = [size, len(composed.labels), len(asked.timed), shortlist, environment()]  # a time is of one machine
     kept = folder / f"{size}-{sha256(json.dumps(decides).encode()).hexdigest()[:8]}.json"
     if before := _kept(kept):
@@ -130,7 +130,7 @@ def _kept(file: Path) -> list[Row]:
         return []
 
 
-def _asked(model: Model, data: GarmentData, query: Pictures, count: int) -> Asked:
+def _asked(model: Model, data: GarmentData, query: EncodedPart, count: int) -> Asked:
     labels = query.catalogue.labels(model.categories)
     known = query.encoded._replace(masses=_certain(labels, len(model.categories)))
     chosen = np.linspace(0, len(labels) - 1, count).astype(np.int64)

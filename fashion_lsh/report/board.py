@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import wandb
 
-from fashion_lsh.evaluation.protocol import Pictures
+from fashion_lsh.evaluation.protocol import EncodedPart
 from fashion_lsh.report.tiles import Tile, drawn
 from fashion_lsh.report.words import code_words
 
@@ -109,7 +109,7 @@ def _begun(mode: str, **options: Any) -> Handle:
 def publish(
     board: Board | None,
     metrics: Mapping[str, float],
-    query: Pictures,
+    query: EncodedPart,
     categories: Sequence[str],
     sheet: Sequence[Sequence[Tile]],
     scenes: Sequence[Tile] = (),
@@ -138,7 +138,7 @@ def publish(
     )
 
 
-def _named(query: Pictures, categories: Sequence[str]) -> dict[str, Any]:
+def _named(query: EncodedPart, categories: Sequence[str]) -> dict[str, Any]:
     """Which categories are taken for which, of the queries whose category was learnt; nothing where there is none."""
     labels = query.catalogue.labels(categories)
     encoded, labels = query.encoded.taken(labels >= 0), labels[labels >= 0]

@@ -12,7 +12,7 @@ from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.pictures import open_picture
 from fashion_lsh.catalogue.sources import Source
-from fashion_lsh.evaluation.protocol import Pictures
+from fashion_lsh.evaluation.protocol import EncodedPart
 from fashion_lsh.report.tiles import TILE, Tile, contact_sheet, evenly
 from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.searcher import Reply, Searcher
@@ -20,7 +20,7 @@ from fashion_lsh.retrieval.searcher import Reply, Searcher
 LARGEST = 512  # side of the pictures that a dashboard shows
 
 
-def query_sheet(path: Path, data: GarmentData, query: Pictures, searcher: Searcher, hits: Hits) -> list[list[Tile]]:
+def query_sheet(path: Path, data: GarmentData, query: EncodedPart, searcher: Searcher, hits: Hits) -> list[list[Tile]]:
     """Eight queries, evenly chosen: the picture with its box, the crop, and the first eight hits.
 
     Writes the sheet to `path`, and gives its tiles.

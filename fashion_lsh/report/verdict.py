@@ -83,9 +83,10 @@ class Experiments:
             raise ValueError(f"{name}: {dict(arm)} and {dict(base)} have no seed in common")
         return Estimate(mean(apart), min(apart), max(apart))
 
-    def over(self, name: str, column: str, where: Mapping[str, str]) -> Estimate:
-        """Mean of all rows that are so, the least and the largest."""
-        found = [_number(name, row, column) for row in self._rows(name, where)]
+    def over(self, name: str, column: str, where: Mapping[str, str], less: str = "") -> Estimate:
+        """Mean of all rows that are so, the least and the largest; `less`: of each, what another column of it says."""
+        rows = self._rows(name, where)
+        found = [_number(name, row, column) - (_number(name, row, less) if less else 0.0) for row in rows]
         return Estimate(mean(found), min(found), max(found))
 
     def _seeds(self, name: str, column: str, where: Mapping[str, str]) -> dict[float, float]:

@@ -7,7 +7,7 @@ import pytest
 
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 from fashion_lsh.evaluation import distractors
-from fashion_lsh.evaluation.distractors import FLIPPED, NOISE, Filed, copies, further, joined
+from fashion_lsh.evaluation.distractors import FLIPPED, NOISE, Labelled, copies, further, joined
 from fashion_lsh.evaluation.frequencies import COUNTS, deal
 from fashion_lsh.retrieval.encoding import Encoded
 from fashion_lsh.retrieval.index import HashIndex
@@ -19,13 +19,13 @@ def source(tmp_path: Path) -> ShopStreet:
     return ShopStreet(0, str(tmp_path), garments=2)
 
 
-def filed(rows: int = 500, bits: int = 13) -> Filed:
+def filed(rows: int = 500, bits: int = 13) -> Labelled:
     rng = np.random.default_rng(0)
     codes = np.packbits(rng.random((rows, bits)) < 0.5, axis=1, bitorder="little")
     embeddings = rng.normal(size=(rows, 16)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     masses = rng.dirichlet(np.ones(3), rows).astype(np.float32)
-    return Filed(Encoded(masses, codes, embeddings), rng.integers(0, 3, rows), np.array(["a"] * rows, dtype=object))
+    return Labelled(Encoded(masses, codes, embeddings), rng.integers(0, 3, rows), np.array(["a"] * rows, dtype=object))
 
 
 def test_further_garments_are_other_items_in_other_looks(source: ShopStreet) -> None:

@@ -17,7 +17,7 @@ from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.evaluation import protocol, scores
 from fashion_lsh.evaluation.bits import quantisation_error
 from fashion_lsh.evaluation.protocol import (
-    Pictures,
+    EncodedPart,
     encode_all,
     encode_part,
     end_to_end,
@@ -26,8 +26,8 @@ from fashion_lsh.evaluation.protocol import (
     timed_hits,
     truths,
 )
+from fashion_lsh.evaluation.reference_rows import code_pairs, reference_metrics, reference_rows
 from fashion_lsh.evaluation.references import REFERENCES
-from fashion_lsh.evaluation.rows import code_pairs, reference_metrics, reference_rows
 from fashion_lsh.evaluation.scores import Truth
 from fashion_lsh.evaluation.ties import tied_average_precision, tied_precision, tied_recall
 from fashion_lsh.retrieval.encoding import Encoded, encode
@@ -64,7 +64,7 @@ class Fake:
         return "fake"
 
 
-def pictures(seed: int, rows: int, bits: int | None = BITS) -> Pictures:
+def pictures(seed: int, rows: int, bits: int | None = BITS) -> EncodedPart:
     """Random garments, few distinct codes; a third of the items is not known."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(rows, 3))
@@ -76,10 +76,10 @@ def pictures(seed: int, rows: int, bits: int | None = BITS) -> Pictures:
     items = [f"item {n}" if n < 8 else "" for n in rng.integers(0, 12, rows)]
     names = np.array(["circle", "cross", "square"])[rng.integers(0, 3, rows)].tolist()
     catalogue = Catalogue.of({"id": ids, "picture": ids, "category": names, "item": items})
-    return Pictures(catalogue, Encoded(masses, codes, embeddings), {"colour_histogram": colours})
+    return EncodedPart(catalogue, Encoded(masses, codes, embeddings), {"colour_histogram": colours})
 
 
-def searcher(gallery: Pictures, distance: Any, probes: Probes, bits: int | None = BITS) -> Searcher:
+def searcher(gallery: EncodedPart, distance: Any, probes: Probes, bits: int | None = BITS) -> Searcher:
     model = Fake(bits)
     return Searcher(
         model, Gallery.filed(model, gallery.encoded, gallery.catalogue), Search(distance, probes, 20, **PLAIN)
@@ -108,7 +108,7 @@ def assert_same(ours: scores.Scores, wanted: scores.Scores) -> None:
         np.testing.assert_allclose(ours[name], wanted[name], atol=1e-12, err_msg=name)
 
 
-def bits_apart(query: Pictures, gallery: Pictures) -> list[list[int]]:
+def bits_apart(query: EncodedPart, gallery: EncodedPart) -> list[list[int]]:
     asked, filed = query.encoded.codes, gallery.encoded.codes
     assert asked is not None
     assert filed is not None
@@ -389,7 +389,7 @@ def test_a_search_is_evaluated_whole(distance: Any, make_data: Callable[..., Gar
 
 def test_without_items_categories_alone_are_evaluated() -> None:
     query, gallery = pictures(0, 12), pictures(1, 150)
-    query = Pictures(query.catalogue.having(item=[""] * 12), query.encoded, query.references)
+    query = EncodedPart(query.catalogue.having(item=[""] * 12), query.encoded, query.references)
     metrics, table, _ = evaluate(searcher(gallery, "hamming", 1), query)
     assert set(metrics) == expected_names({"category"}, set())
     assert not [name for name in table.column_names if name.startswith("item/")]
@@ -398,7 +398,7 @@ def test_without_items_categories_alone_are_evaluated() -> None:
 def test_a_query_with_nothing_to_find_has_no_hits() -> None:
     query, gallery = pictures(0, 6), pictures(1, 4)
     alone = gallery.encoded._replace(masses=np.tile(np.float32([0, 0, 1]), (4, 1)))
-    _, table, _ = evaluate(searcher(Pictures(gallery.catalogue, alone, {}), "hamming", 1), query)
+    _, table, _ = evaluate(searcher(EncodedPart(gallery.catalogue, alone, {}), "hamming", 1), query)
     found = [len(names) for names in table["hits"].to_pylist()]
     assert found == [4 if seen == 2 else 0 for seen in query.encoded.predicted]
     assert set(found) == {0, 4}

@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import WandbLogger
 from wandb.proto import wandb_internal_pb2 as proto
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.evaluation.protocol import Pictures
+from fashion_lsh.evaluation.protocol import EncodedPart
 from fashion_lsh.report import board
 from fashion_lsh.report.board import publish, tracked
 from fashion_lsh.report.tiles import Tile
@@ -89,11 +89,11 @@ def summary(folder: Path) -> dict[str, Any]:
     return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in updates}
 
 
-def queries() -> Pictures:
+def queries() -> EncodedPart:
     ids = [str(number) for number in range(5)]
     catalogue = Catalogue.of({"id": ids, "picture": ids, "category": LABELS})
     masses = np.array(MASSES, dtype=np.float32)
-    return Pictures(catalogue, Encoded(masses, None, masses), {})
+    return EncodedPart(catalogue, Encoded(masses, None, masses), {})
 
 
 def tile(shade: int, caption: str = "", mark: str = "", box: list[float] | None = None) -> Tile:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.evaluation.protocol import Pictures
+from fashion_lsh.evaluation.protocol import EncodedPart
 from fashion_lsh.report.sheets import asked_tiles, found_sheet, hit_tile, query_sheet
 from fashion_lsh.report.tiles import GAP, HEAD, LINE, MARKS, TILE, Tile, contact_sheet, evenly
 from fashion_lsh.retrieval.encoding import Encoded
@@ -140,11 +140,11 @@ def gallery(data: GarmentData) -> Any:
     return SimpleNamespace(model=model, gallery=SimpleNamespace(catalogue=data.catalogue.take(data.rows("gallery"))))
 
 
-def asked(data: GarmentData, seen: int) -> Pictures:
+def asked(data: GarmentData, seen: int) -> EncodedPart:
     """The queries, each taken for category `seen`."""
     query = data.catalogue.take(data.rows("query"))
     masses = np.eye(3, dtype=np.float32)[np.full(len(query), seen)]
-    return Pictures(query, Encoded(masses, None, masses), {})
+    return EncodedPart(query, Encoded(masses, None, masses), {})
 
 
 def test_a_query_sheet_marks_what_was_found(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_query_sheet_marks_what_was_found(data: GarmentData, gallery: Any, tmp
 
 def test_items_that_are_not_known_are_not_the_same(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
     query, filed = asked(data, seen=0), gallery.gallery.catalogue
-    query = Pictures(query.catalogue.having(item=[""] * len(query.catalogue)), query.encoded, {})
+    query = EncodedPart(query.catalogue.having(item=[""] * len(query.catalogue)), query.encoded, {})
     gallery.gallery.catalogue = filed.having(item=[""] * len(filed))
     rows = np.tile(np.arange(5), (len(query.catalogue), 1))
     tiles = query_sheet(tmp_path / "sheet.png", data, query, gallery, Hits(rows, np.zeros(rows.shape, np.float32)))
@@ -186,7 +186,7 @@ def test_items_that_are_not_known_are_not_the_same(data: GarmentData, gallery: A
 
 def test_few_queries_are_each_shown_once(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
     query = asked(data, seen=0)
-    few = Pictures(query.catalogue.take(np.arange(3)), query.encoded, {})
+    few = EncodedPart(query.catalogue.take(np.arange(3)), query.encoded, {})
     rows = np.zeros((3, 1), dtype=np.int64)
     assert len(query_sheet(tmp_path / "s.png", data, few, gallery, Hits(rows, np.zeros((3, 1), np.float32)))) == 3
 

@@ -7,7 +7,7 @@ import torch
 
 from fashion_lsh.evaluation import scores as scoring
 from fashion_lsh.evaluation.bits import collapse, quality
-from fashion_lsh.evaluation.protocol import Pictures, truths
+from fashion_lsh.evaluation.protocol import EncodedPart, truths
 from fashion_lsh.evaluation.queries import row_scores
 from fashion_lsh.evaluation.ranking import Scores
 from fashion_lsh.evaluation.results import intervals, means
@@ -25,7 +25,7 @@ RADIUS = 2  # bits: how far a look-up of neighbouring codes goes
 Pair = tuple[np.ndarray, np.ndarray]  # (Q, W) and (N, W) uint8
 
 
-def reference_metrics(query: Pictures, gallery: Pictures, bits: int | None) -> tuple[dict[str, float], Scores]:
+def reference_metrics(query: EncodedPart, gallery: EncodedPart, bits: int | None) -> tuple[dict[str, float], Scores]:
     """Means, with intervals, of the rows that every table has: `rows/<row>/<item or category>/<metric>`; `codes/…`.
 
     A query in which nothing was found asks nothing, and scores 0 in each.
@@ -57,7 +57,7 @@ def reference_metrics(query: Pictures, gallery: Pictures, bits: int | None) -> t
     return metrics, kept
 
 
-def reference_rows(query: Pictures, gallery: Pictures, truth: Truth, coded: dict[str, Pair]) -> dict[str, Scores]:
+def reference_rows(query: EncodedPart, gallery: EncodedPart, truth: Truth, coded: dict[str, Pair]) -> dict[str, Scores]:
     """Scores, over the whole gallery, of the rows that every table has; `coded`: see `code_pairs`."""
     wanted, filed = query.encoded, gallery.encoded
     count = len(gallery.catalogue)
@@ -94,7 +94,7 @@ def code_pairs(query: Encoded, gallery: Encoded, bits: int) -> dict[str, Pair]:
     }
 
 
-def code_metrics(gallery: Pictures, bits: int) -> dict[str, float]:
+def code_metrics(gallery: EncodedPart, bits: int) -> dict[str, float]:
     """`codes/<measure>` of the gallery's codes, see Quality; codes that have collapsed are named in the log."""
     encoded = gallery.encoded
     if encoded.codes is None:

@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.evaluation import rows, scores
+from fashion_lsh.evaluation import scores
 from fashion_lsh.evaluation.bits import Quality, quality
-from fashion_lsh.evaluation.protocol import Pictures, truths
-from fashion_lsh.evaluation.rows import code_pairs, reference_metrics, reference_rows
+from fashion_lsh.evaluation.protocol import EncodedPart, truths
+from fashion_lsh.evaluation.reference_rows import code_pairs, reference_metrics, reference_rows
 from fashion_lsh.retrieval.encoding import Encoded
 from fashion_lsh.stages.projection import hyperplanes, itq
 
 BITS, LENGTH = 6, 8
 
 
-def pictures(seed: int, count: int) -> Pictures:
+def pictures(seed: int, count: int) -> EncodedPart:
     """Random garments of three categories, well told apart, without items."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, count)
@@ -27,7 +27,7 @@ def pictures(seed: int, count: int) -> Pictures:
     ids = [f"{seed}-{row}" for row in range(count)]
     catalogue = Catalogue.of({"id": ids, "picture": ids, "category": [f"kind {label}" for label in labels]})
     encoded = Encoded(np.eye(3, dtype=np.float32)[labels], codes, embeddings.astype(np.float32))
-    return Pictures(catalogue, encoded, {}, rounding=0.25)
+    return EncodedPart(catalogue, encoded, {}, rounding=0.25)
 
 
 def signs(of: np.ndarray, centre: np.ndarray, planes: np.ndarray) -> list[list[bool]]:
@@ -70,9 +70,9 @@ def test_more_bits_than_the_embedding_is_long_leave_itq_out(bits: int, there: bo
 
 def test_itq_is_fitted_on_some_of_a_large_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
-    fitted = rows.itq
-    monkeypatch.setattr(rows, "itq", lambda given, bits: (seen.append(given), fitted(given, bits))[1])
-    monkeypatch.setattr(rows, "FITTED", 20)
+    module = "fashion_lsh.evaluation.reference_rows"
+    monkeypatch.setattr(f"{module}.itq", lambda given, bits: (seen.append(given), itq(given, bits))[1])
+    monkeypatch.setattr(f"{module}.FITTED", 20)
     gallery = pictures(1, 50).encoded
     codes = code_pairs(pictures(0, 5).encoded, gallery, BITS)["itq"][1]
     assert np.array_equal(seen[0].numpy(), gallery.embeddings[[*range(0, 50, 3)]])
