@@ -13,11 +13,11 @@ from fashion_lsh.catalogue.found import Found
 from fashion_lsh.files import written
 from fashion_lsh.run import BOXES, Run
 from fashion_lsh.stages.detector import Detector
-from fashion_lsh.stages.learner import Learner
+from fashion_lsh.stages.stage import Stage
 
 log = logging.getLogger(__name__)
 
-S = TypeVar("S", bound=Learner)
+S = TypeVar("S", bound=Stage)
 Show = Callable[[dict[str, float]], None]  # a row of Lightning's logs
 FROM_WEIGHTS = {"detector": "detector", "classifier": "backbone"}  # stages, and the settings that say from which
 

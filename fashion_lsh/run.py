@@ -20,8 +20,8 @@ from fashion_lsh.run_folder import RunFolder
 from fashion_lsh.settings import resolve
 from fashion_lsh.stages.checkpoints import load
 from fashion_lsh.stages.classifier import Classifier
+from fashion_lsh.stages.crop_stage import CropStage
 from fashion_lsh.stages.detector import Detector
-from fashion_lsh.stages.stage import Stage
 
 T = TypeVar("T")
 BOXES = "boxes.parquet"  # what the detector saw in all pictures
@@ -70,12 +70,12 @@ class Run(RunFolder):
         """Where its gallery is filed."""
         return self.path / "index"
 
-    def model(self) -> Stage:
+    def model(self) -> CropStage:
         """The fitted model that answers: what gives its codes, or with hash=none the Classifier."""
         config = self.config
         if config["hash"] is None:
             return load(Classifier, self.path / "classifier.ckpt", config["trainer"]["accelerator"])
-        kind: type[Stage] = resolve(config["hash"]["_target_"])
+        kind: type[CropStage] = resolve(config["hash"]["_target_"])
         return load(kind, self.path / "hasher.ckpt", config["trainer"]["accelerator"])
 
     def detector(self) -> Detector | None:

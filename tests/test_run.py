@@ -57,7 +57,7 @@ def tiny_backbone(name: str) -> Backbone:
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small checkpoints."""
-    monkeypatch.setattr("fashion_lsh.stages.stage.make_backbone", tiny_backbone)
+    monkeypatch.setattr("fashion_lsh.stages.crop_stage.make_backbone", tiny_backbone)
 
 
 @pytest.fixture
@@ -537,7 +537,9 @@ def test_only_a_classifier_that_is_still_to_be_fitted_gets_the_weights_of_the_se
     settings: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr("fashion_lsh.stages.stage.load_weights", lambda trunk, weights: asked.append((trunk, weights)))
+    monkeypatch.setattr(
+        "fashion_lsh.stages.crop_stage.load_weights", lambda trunk, weights: asked.append((trunk, weights))
+    )
     run = Run.begin(changed(settings, "backbone.weights", "some.pt"), data)
     stage = prepared(classifier(), run)
     assert asked == [(stage.backbone, "some.pt")]

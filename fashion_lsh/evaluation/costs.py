@@ -7,12 +7,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from fashion_lsh.evaluation.latency import interleaved, one_thread
 from fashion_lsh.retrieval.codes import width
 from fashion_lsh.retrieval.encoding import encode
-from fashion_lsh.stages.stage import Stage
+from fashion_lsh.stages.crop_stage import CropStage
 
 TIMED = 100  # pictures
 
 
-def costs(model: Stage) -> dict[str, float]:
+def costs(model: CropStage) -> dict[str, float]:
     """Flat means by name.
 
     `model/parameters`: weights of backbone, hash layer and heads, frozen ones too; `model/flops`: floating-point

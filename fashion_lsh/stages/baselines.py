@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.stages.coder import Coder
+from fashion_lsh.stages.crop_stage import Answer, CropStage
 from fashion_lsh.stages.projection import hyperplanes, itq
-from fashion_lsh.stages.stage import Answer, Stage
 
 
 class Baseline(Coder):
@@ -31,7 +31,7 @@ class Baseline(Coder):
         super().__init__(backbone, categories, bits, embedding_dim, image_size, margin, frozen=True)
         self.head = nn.Linear(self.backbone.feature_dim, len(categories)).requires_grad_(False)
 
-    def start_from(self, other: Stage) -> Self:
+    def start_from(self, other: CropStage) -> Self:
         """Copy a Classifier's backbone and head."""
         self.head.load_state_dict(other.get_submodule("head").state_dict())
         return super().start_from(other)

@@ -11,12 +11,12 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from fashion_lsh.files import written
-from fashion_lsh.stages.learner import Learner
+from fashion_lsh.stages.stage import Stage
 
-S = TypeVar("S", bound=Learner)
+S = TypeVar("S", bound=Stage)
 
 
-def save(stage: Learner, path: Path) -> None:
+def save(stage: Stage, path: Path) -> None:
     """Write weights, hyper-parameters and facts, whole or not at all."""
     content = {
         "state_dict": {name: value.cpu() for name, value in stage.state_dict().items()},  # opens without a GPU
@@ -51,7 +51,7 @@ def load(kind: type[S], path: Path, accelerator: str = "auto", **changed: Any) -
         ) from error
 
 
-def least_bytes(stages: Sequence[Learner]) -> int:
+def least_bytes(stages: Sequence[Stage]) -> int:
     """What their files take on the disk at least: each its weights, and while it is fitted its best epoch and last
     state, the optimizer's with it."""
     sizes = [sum(value.nbytes for value in stage.state_dict().values()) for stage in stages]

@@ -5,18 +5,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fashion_lsh.catalogue.dataset import Batch
+from fashion_lsh.stages.crop_stage import Answer, CropStage
 from fashion_lsh.stages.optim import Optim, Share
-from fashion_lsh.stages.stage import Answer, Stage
 
 
-class Classifier(Stage):
+class Classifier(CropStage):
     """Backbone and softmax.  Its answers carry no activations: it is also the model of `hash=none`.
 
     Args:
         backbone: one of BACKBONES.
         categories: names of the categories, in the order of the labels.
-        image_size, margin: the crops it sees (see Stage).
-        frozen: the backbone stays as it starts (see Stage).
+        image_size, margin: the crops it sees (see CropStage).
+        frozen: the backbone stays as it starts (see CropStage).
         epochs: passes over the training pictures.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
         head_factor: learning rate of the head, as a multiple of the backbone's.

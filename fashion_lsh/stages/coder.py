@@ -8,15 +8,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from fashion_lsh.catalogue.datamodule import GarmentData
+from fashion_lsh.stages.crop_stage import CropStage
 from fashion_lsh.stages.projection import principal_axes
-from fashion_lsh.stages.stage import Stage
 
 log = logging.getLogger(__name__)
 
 PER_AXIS = 8  # pictures for each number of an embedding: its axes have settled then
 
 
-class Coder(Stage, ABC):
+class Coder(CropStage, ABC):
     """A stage with a code of `bits`, whose embedding is the features' first principal components.
 
     Args:
@@ -24,8 +24,8 @@ class Coder(Stage, ABC):
         categories: names of the categories, in the order of the labels.
         bits: length of a code.
         embedding_dim: length of the embedding (see `shorten`); None, or where the features are no longer: the features.
-        image_size, margin: the crops it sees (see Stage).
-        frozen: the backbone stays as it starts (see Stage).
+        image_size, margin: the crops it sees (see CropStage).
+        frozen: the backbone stays as it starts (see CropStage).
 
     Raises:
         ValueError: fewer than one bit.

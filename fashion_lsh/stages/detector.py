@@ -18,9 +18,9 @@ from torchvision.ops import MultiScaleRoIAlign
 from fashion_lsh.catalogue.found import Boxes
 from fashion_lsh.catalogue.scenes import Level, SceneBatch, resize
 from fashion_lsh.stages.fusion import fused, mirrored
-from fashion_lsh.stages.learner import Learner
 from fashion_lsh.stages.optim import Optim
 from fashion_lsh.stages.pyramid import Pyramid
+from fashion_lsh.stages.stage import Stage
 
 AT_ONCE = 8  # pictures a forward
 LEAST_SCORE = 0.01  # of a box that is told of: average precision counts the unsure ones, too
@@ -34,7 +34,7 @@ class Plain(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision carr
         return image, target
 
 
-class Detector(Learner):
+class Detector(Stage):
     """Faster R-CNN on a feature pyramid.
 
     (S. Ren, K. He, R. Girshick, J. Sun: Faster R-CNN, NeurIPS 2015; the pyramid: T.-Y. Lin et al., CVPR 2017.)

@@ -15,13 +15,13 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 from torch.utils.data import DataLoader
 
 from fashion_lsh.stages.checkpoints import Best, WholeCheckpoints, device, load, save
-from fashion_lsh.stages.learner import Learner
+from fashion_lsh.stages.stage import Stage
 
 log = logging.getLogger(__name__)
 
 warnings.filterwarnings("ignore", module="pytorch_lightning")  # on its own internals; nothing a user can act on
 
-S = TypeVar("S", bound=Learner)
+S = TypeVar("S", bound=Stage)
 
 
 class Data(Protocol):
@@ -54,7 +54,7 @@ def fit(
         trainer: further arguments of Lightning's Trainer.
 
     Returns:
-        The stage with the weights of its best epoch on `val` (see Learner.monitor), settled, in evaluation mode.
+        The stage with the weights of its best epoch on `val` (see Stage.monitor), settled, in evaluation mode.
     """
     final = folder / f"{stage.name}.ckpt"
     if final.exists():
@@ -77,7 +77,7 @@ def fit(
 
 
 def _trainer(
-    stage: Learner,
+    stage: Stage,
     keeping: Sequence[Callback],
     loggers: Sequence[Logger],
     accelerator: str,
@@ -103,7 +103,7 @@ def _every(drafts: Path) -> ModelCheckpoint:
     return ModelCheckpoint(drafts, filename="last", enable_version_counter=False)
 
 
-def _keeping(stage: Learner, drafts: Path, patience: int | None) -> list[Callback]:
+def _keeping(stage: Stage, drafts: Path, patience: int | None) -> list[Callback]:
     """What keeps a stage's best epoch, and may end its fit early; nothing where no metric tells which is best."""
     if stage.monitor is None:
         return []
@@ -112,7 +112,7 @@ def _keeping(stage: Learner, drafts: Path, patience: int | None) -> list[Callbac
     return [best] if patience is None else [best, Patience(patience=patience, **watched)]
 
 
-def _chosen(stage: Learner, path: Path, keep: Sequence[Callback]) -> dict[str, float]:
+def _chosen(stage: Stage, path: Path, keep: Sequence[Callback]) -> dict[str, float]:
     """Take the weights of a checkpoint (averaged ones, where they are); of the best epoch tell which it was, and its
     score."""
     chosen = torch.load(path, map_location="cpu", weights_only=True)

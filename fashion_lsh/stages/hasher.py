@@ -11,9 +11,9 @@ from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.stages.coder import Coder
 from fashion_lsh.stages.contrast import contrast
+from fashion_lsh.stages.crop_stage import Answer
 from fashion_lsh.stages.hash_losses import LOSSES, Halves, signs
 from fashion_lsh.stages.optim import Optim, Share
-from fashion_lsh.stages.stage import Answer
 
 TEMPERATURE = 0.1  # of the contrast between items
 
@@ -26,8 +26,8 @@ class Hasher(Coder):
         categories: names of the categories, in the order of the labels.
         bits: length of a code.
         embedding_dim: length of the embedding at most (see Coder).
-        image_size, margin: the crops it sees (see Stage).
-        frozen: the backbone stays as it starts (see Stage).
+        image_size, margin: the crops it sees (see CropStage).
+        frozen: the backbone stays as it starts (see CropStage).
         loss: what the hash layer learns from, one of LOSSES; `softmax` is the thesis's.
         bihalf: split each bit of a batch in halves (see Halves), whatever the loss; codes are then signs at once.
         item_weight: of a contrast between items, on activations and on features (see `contrast`): batches then hold

@@ -19,9 +19,9 @@ from fashion_lsh.stages.backbones import Backbone
 from fashion_lsh.stages.calibration import fit_temperature
 from fashion_lsh.stages.checkpoints import least_bytes, load, save
 from fashion_lsh.stages.classifier import Classifier
+from fashion_lsh.stages.crop_stage import CropStage
 from fashion_lsh.stages.fitting import CsvLog, fit
 from fashion_lsh.stages.hasher import Hasher
-from fashion_lsh.stages.stage import Stage
 from tests.disks import full_disk
 
 Make = Callable[..., GarmentData]
@@ -37,10 +37,10 @@ def tiny_backbone(name: str) -> Backbone:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """All backbones are tiny ones."""
-    monkeypatch.setattr("fashion_lsh.stages.stage.make_backbone", tiny_backbone)
+    monkeypatch.setattr("fashion_lsh.stages.crop_stage.make_backbone", tiny_backbone)
 
 
-def stage_of(kind: type[Stage] = Classifier, **changes: Any) -> Any:
+def stage_of(kind: type[CropStage] = Classifier, **changes: Any) -> Any:
     plain: dict[str, Any] = {
         "backbone": "resnet18", "categories": CATEGORIES, "image_size": 32, "margin": 0.1,
         "frozen": False, "epochs": 3, "lr_factor": 1.0,
@@ -68,10 +68,10 @@ class Scripted(Classifier):
 def rising(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last epoch is always the best: what is kept shows all that was trained."""
 
-    def better(self: Stage, batch: Batch) -> None:
+    def better(self: CropStage, batch: Batch) -> None:
         self.log(f"{self.name}/val/accuracy", float(self.current_epoch), batch_size=len(batch.labels))
 
-    monkeypatch.setattr(Stage, "validation_step", better)
+    monkeypatch.setattr(CropStage, "validation_step", better)
 
 
 def scripted(*accuracies: float) -> Any:
@@ -104,14 +104,14 @@ def stopped_at_the_end_of(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stopped_in_the_middle_of(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Stage.training_step
+    plain = CropStage.training_step
 
     def stop(self: Any, batch: Batch) -> Tensor:
         if self.current_epoch == epoch and self.global_step % 2:
             raise RuntimeError("the power went out")
         return plain(self, batch)
 
-    monkeypatch.setattr(Stage, "training_step", stop)
+    monkeypatch.setattr(CropStage, "training_step", stop)
 
 
 def epochs_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -136,7 +136,7 @@ def coloured(tmp_path: Path, make_data: Make) -> GarmentData:
 
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("kind", [Classifier, Hasher])
-def test_a_set_that_can_be_learnt_is_learnt(kind: type[Stage], coloured: GarmentData, tmp_path: Path) -> None:
+def test_a_set_that_can_be_learnt_is_learnt(kind: type[CropStage], coloured: GarmentData, tmp_path: Path) -> None:
     optim = {"name": "adamw", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1}
     stage = stage_of(kind, categories=coloured.categories, epochs=20, head_factor=3.0, optim=optim)
     stage = fitted(stage, coloured, tmp_path / "run")
@@ -151,7 +151,7 @@ def test_a_set_that_can_be_learnt_is_learnt(kind: type[Stage], coloured: Garment
 
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("kind", [Classifier, Hasher])
-def test_one_checkpoint_is_left_and_it_opens_alone(kind: type[Stage], make_data: Make, tmp_path: Path) -> None:
+def test_one_checkpoint_is_left_and_it_opens_alone(kind: type[CropStage], make_data: Make, tmp_path: Path) -> None:
     stage = fitted(stage_of(kind, epochs=1), make_data(), tmp_path)
     assert files(tmp_path) == [f"{stage.name}.ckpt"]
     content = torch.load(tmp_path / f"{stage.name}.ckpt", weights_only=True)

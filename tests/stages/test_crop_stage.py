@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from fashion_lsh.catalogue.dataset import Batch
 from fashion_lsh.stages.checkpoints import load, save
 from fashion_lsh.stages.classifier import Classifier
+from fashion_lsh.stages.crop_stage import CropStage
 from fashion_lsh.stages.hasher import Hasher
-from fashion_lsh.stages.stage import Stage
 
 CATEGORIES = ["circle", "cross", "square"]
 NOTHING = Batch(*[torch.empty(0)] * 4)
 BOTH = pytest.mark.parametrize("kind", [Classifier, Hasher])
 
 
-def arguments(kind: type[Stage], **changes: Any) -> dict[str, Any]:
+def arguments(kind: type[CropStage], **changes: Any) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "backbone": "resnet18", "categories": CATEGORIES, "image_size": 32, "margin": 0.1,
         "frozen": False, "epochs": 1, "lr_factor": 1.0,
@@ -33,12 +33,12 @@ def arguments(kind: type[Stage], **changes: Any) -> dict[str, Any]:
 
 
 @functools.cache
-def _first(kind: type[Stage]) -> Stage:
+def _first(kind: type[CropStage]) -> CropStage:
     torch.manual_seed(0)
     return kind(**arguments(kind)).eval()  # type: ignore[arg-type]
 
 
-def stage_of(kind: type[Stage]) -> Stage:
+def stage_of(kind: type[CropStage]) -> CropStage:
     """One with the same weights at every call, free to be changed."""
     return copy.deepcopy(_first(kind))
 
@@ -50,7 +50,7 @@ def pictures(batch: int = 4, size: int = 32, seed: int = 0) -> Tensor:
 
 @BOTH
 @torch.inference_mode()
-def test_an_answer_has_float32_logits_and_embeddings_of_length_one(kind: type[Stage]) -> None:
+def test_an_answer_has_float32_logits_and_embeddings_of_length_one(kind: type[CropStage]) -> None:
     answer = stage_of(kind)(pictures())
     assert answer.logits.shape == (4, 3)
     assert answer.embedding.shape == (4, 512)
@@ -60,7 +60,7 @@ def test_an_answer_has_float32_logits_and_embeddings_of_length_one(kind: type[St
 
 @BOTH
 @torch.inference_mode()
-def test_the_embedding_is_the_backbones_and_knows_no_head(kind: type[Stage]) -> None:
+def test_the_embedding_is_the_backbones_and_knows_no_head(kind: type[CropStage]) -> None:
     stage = stage_of(kind)
     features = stage.backbone(pictures())
     for parameter in stage.head_parameters():
@@ -71,7 +71,7 @@ def test_the_embedding_is_the_backbones_and_knows_no_head(kind: type[Stage]) -> 
 
 @BOTH
 @torch.inference_mode()
-def test_a_picture_is_answered_alike_alone_and_in_company(kind: type[Stage]) -> None:
+def test_a_picture_is_answered_alike_alone_and_in_company(kind: type[CropStage]) -> None:
     stage = stage_of(kind)
     together, alone = stage(pictures()), stage(pictures()[2:3])
     torch.testing.assert_close(together.logits[2:3], alone.logits, rtol=1e-4, atol=1e-5)
@@ -81,7 +81,7 @@ def test_a_picture_is_answered_alike_alone_and_in_company(kind: type[Stage]) -> 
 @BOTH
 @torch.inference_mode()
 @pytest.mark.parametrize("value", [0, 255])
-def test_an_empty_picture_is_answered_with_numbers(kind: type[Stage], value: int) -> None:
+def test_an_empty_picture_is_answered_with_numbers(kind: type[CropStage], value: int) -> None:
     answer = stage_of(kind)(torch.full((1, 3, 32, 32), value, dtype=torch.uint8))
     assert answer.logits.isfinite().all()
     assert answer.embedding.isfinite().all()
@@ -89,7 +89,7 @@ def test_an_empty_picture_is_answered_with_numbers(kind: type[Stage], value: int
 
 @BOTH
 @torch.inference_mode()
-def test_masses_are_the_softmax_at_the_temperature(kind: type[Stage]) -> None:
+def test_masses_are_the_softmax_at_the_temperature(kind: type[CropStage]) -> None:
     stage = stage_of(kind)
     stage.temperature.fill_(2.5)
     logits = torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, 0.0]])
@@ -98,7 +98,7 @@ def test_masses_are_the_softmax_at_the_temperature(kind: type[Stage]) -> None:
 
 
 @BOTH
-def test_crops_too_small_for_the_backbone_are_refused_before_the_first_epoch(kind: type[Stage]) -> None:
+def test_crops_too_small_for_the_backbone_are_refused_before_the_first_epoch(kind: type[CropStage]) -> None:
     with pytest.raises(ValueError, match=r"data\.image_size=31: resnet18 needs at least 32 pixels; give larger crops"):
         kind(**arguments(kind, image_size=31))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"data\.image_size=62: alexnet needs at least 63"):
@@ -107,7 +107,7 @@ def test_crops_too_small_for_the_backbone_are_refused_before_the_first_epoch(kin
 
 @pytest.mark.parametrize("other", [Classifier, Hasher])
 @BOTH
-def test_start_from_copies_the_backbone_and_nothing_else(kind: type[Stage], other: type[Stage]) -> None:
+def test_start_from_copies_the_backbone_and_nothing_else(kind: type[CropStage], other: type[CropStage]) -> None:
     stage, started = stage_of(other), stage_of(kind)
     for value in stage.state_dict().values():
         value.add_(1)
@@ -127,7 +127,7 @@ def test_a_backbone_that_was_started_from_is_a_copy() -> None:
 
 
 @BOTH
-def test_any_weight_or_statistic_changes_the_fingerprint(kind: type[Stage]) -> None:
+def test_any_weight_or_statistic_changes_the_fingerprint(kind: type[CropStage]) -> None:
     stage = stage_of(kind)
     before, state = stage.fingerprint(), {name: value for name, value in stage.state_dict().items() if value.numel()}
     for name in [*list(state)[:8], *list(state)[-9:]]:  # of every sort: buffers, weights, biases, statistics, counters
@@ -140,7 +140,7 @@ def test_any_weight_or_statistic_changes_the_fingerprint(kind: type[Stage]) -> N
 
 @BOTH
 @pytest.mark.parametrize("name", ["image_size", "margin", "threshold"])
-def test_preprocessing_and_threshold_change_the_fingerprint(kind: type[Stage], name: str) -> None:
+def test_preprocessing_and_threshold_change_the_fingerprint(kind: type[CropStage], name: str) -> None:
     stage = stage_of(kind)
     before = stage.fingerprint()
     setattr(stage, name, getattr(stage, name) + 1)
@@ -182,7 +182,7 @@ def test_the_same_bytes_under_another_name_change_the_fingerprint() -> None:
 
 
 @BOTH
-def test_how_a_stage_is_used_does_not_change_its_fingerprint(kind: type[Stage]) -> None:
+def test_how_a_stage_is_used_does_not_change_its_fingerprint(kind: type[CropStage]) -> None:
     stage = stage_of(kind)
     before = stage.fingerprint()
     assert stage.train().fingerprint() == before
@@ -194,7 +194,7 @@ def test_how_a_stage_is_used_does_not_change_its_fingerprint(kind: type[Stage]) 
 
 
 @BOTH
-def test_a_stage_that_was_saved_and_loaded_has_its_fingerprint(kind: type[Stage], tmp_path: Path) -> None:
+def test_a_stage_that_was_saved_and_loaded_has_its_fingerprint(kind: type[CropStage], tmp_path: Path) -> None:
     stage = stage_of(kind)
     save(stage, tmp_path / "stage.ckpt")
     assert load(kind, tmp_path / "stage.ckpt").fingerprint() == stage.fingerprint()
@@ -202,7 +202,7 @@ def test_a_stage_that_was_saved_and_loaded_has_its_fingerprint(kind: type[Stage]
 
 @BOTH
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
-def test_the_loss_spreads_a_share_of_each_label_over_all_categories(kind: type[Stage], smoothing: float) -> None:
+def test_the_loss_spreads_a_share_of_each_label_over_all_categories(kind: type[CropStage], smoothing: float) -> None:
     stage = kind(**arguments(kind, label_smoothing=smoothing)).eval()  # type: ignore[arg-type]
     stage.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     labels = torch.tensor([0, 2, 1, 2])
@@ -214,7 +214,7 @@ def test_the_loss_spreads_a_share_of_each_label_over_all_categories(kind: type[S
 
 
 @BOTH
-def test_all_that_is_trained_after_the_backbone_learns_at_its_own_rate(kind: type[Stage]) -> None:
+def test_all_that_is_trained_after_the_backbone_learns_at_its_own_rate(kind: type[CropStage]) -> None:
     stage = stage_of(kind)
     stage.trainer = SimpleNamespace(estimated_stepping_batches=10)  # type: ignore[assignment]
     configured: Any = stage.configure_optimizers()
@@ -228,7 +228,7 @@ def test_all_that_is_trained_after_the_backbone_learns_at_its_own_rate(kind: typ
 
 
 @BOTH
-def test_the_head_parameters_are_all_but_the_backbone(kind: type[Stage]) -> None:
+def test_the_head_parameters_are_all_but_the_backbone(kind: type[CropStage]) -> None:
     stage = stage_of(kind)
     wanted = {id(p) for name, p in stage.named_parameters() if not name.startswith("backbone.")}
     assert {id(p) for p in stage.head_parameters()} == wanted
@@ -248,7 +248,7 @@ def test_dropout_is_drawn_by_seed_and_epoch() -> None:
 
 
 @BOTH
-def test_a_frozen_backbone_stays_as_it_is_while_the_head_learns(kind: type[Stage]) -> None:
+def test_a_frozen_backbone_stays_as_it_is_while_the_head_learns(kind: type[CropStage]) -> None:
     stage = kind(**arguments(kind, frozen=True)).train()  # type: ignore[arg-type]
     assert stage.training
     before = {name: value.clone() for name, value in stage.state_dict().items()}
