@@ -49,7 +49,7 @@ def read_jobs(folder: Path) -> tuple[dict[str, Job], list[Path]]:
     """
     files = sorted((folder / "jobs").glob("*.json"))
     if files:
-        return {path.stem: _job(path, path.read_bytes()) for path in files}, []
+        return {path.stem: job_of(path, path.read_bytes()) for path in files}, []
     runs = _runs(folder)
     unknown = [path.parent for path in folder.glob("*/*.ckpt") if not (path.parent / "config.yaml").is_file()]
     if unknown:
@@ -58,12 +58,13 @@ def read_jobs(folder: Path) -> tuple[dict[str, Job], list[Path]]:
     if not finished:
         there = f"none of {len(runs)} runs in {folder} is finished" if runs else f"no jobs/*.json in {folder}"
         raise FileNotFoundError(f"{there}: type its train.py command, which makes them")
-    return {run.path.name: _job(run.path / JOB, job_text(run)) for run in finished}, [
+    return {run.path.name: job_of(run.path / JOB, job_text(run)) for run in finished}, [
         run.path for run in runs if not run.metrics
     ]
 
 
-def _job(path: Path, text: str | bytes) -> Job:
+def job_of(path: Path, text: str | bytes) -> Job:
+    """What the text of a job's file says.  Raises ValueError: it is damaged; names `path`."""
     try:
         content = json.loads(text)
         settings, about = content["settings"], content["environment"]

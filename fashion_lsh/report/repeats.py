@@ -1,17 +1,14 @@
 """Runs that repeat one with other seeds and splits, as rows: what each scores, and what two have in common."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
 
 from fashion_lsh.evaluation.corruptions import CORRUPTIONS
-from fashion_lsh.keys import comparable
-from fashion_lsh.report.findings import Findings, read
+from fashion_lsh.report.answers import Repeat
 from fashion_lsh.report.pages import Row
 from fashion_lsh.retrieval.codes import unpack
-from fashion_lsh.run import Run
-from fashion_lsh.settings import flat
 
 VARIED = ("seed", "split_seed", "backbone", "weights")  # settings in which repeats may differ
 SCORES = {
@@ -23,23 +20,20 @@ SCORES = {
 }
 
 
-def repeats(runs: Sequence[Run]) -> list[Row]:
-    """Rows of finished runs that differ in backbone, seed and split alone.
+def repeats(runs: Sequence[Repeat]) -> list[Row]:
+    """Rows of runs that differ in backbone, seed and split alone.
 
     `of` says what a row is about: a `run`, with the scores of its queries (`blur top-1`: of spoilt ones); a `category`
     of a run; a `pair` of runs of one backbone and split, with the share of code bits in which the same query pictures
     differ, of queries that are named alike, and of the first ten hits that are the same.
 
     Raises:
-        FileNotFoundError: a run is not finished.
-        ValueError: two runs are of the same backbone, seed and split, or differ in more, or a file is damaged.
+        ValueError: two runs are of the same backbone, seed and split, or differ in more.
     """
-    found = sorted(map(read, runs), key=lambda each: list(_about(each).values()))
+    found = sorted(runs, key=lambda each: list(_about(each).values()))
     for one, other in pairwise(found):
         if _about(one) == _about(other):
-            raise ValueError(
-                f"{one.run.path} and {other.run.path} are of the same backbone, seed and split: give one of them"
-            )
+            raise ValueError(f"{one.path} and {other.path} are of the same backbone, seed and split: give one of them")
     for pair in pairwise(found):
         _check_alike(*pair)
     rows = [_scores(each) for each in found]
@@ -48,61 +42,68 @@ def repeats(runs: Sequence[Run]) -> list[Row]:
     return rows + [_pair(*pair) for pair in pairs]
 
 
-def _check_alike(one: Findings, other: Findings) -> None:
-    """Hold two runs to the same garments, and to the same settings but for backbone, seed and split."""
-    settings = [dict(flat(comparable(each.config))) for each in (one, other)]
+def _check_alike(one: Repeat, other: Repeat) -> None:
+    """Hold two runs to the same settings but for backbone, seed and split, and to the same garments of one split."""
+    settings = [_compared(each.job.settings) for each in (one, other)]
     for name in sorted(settings[0].keys() | settings[1].keys()):
         values = [each.get(name) for each in settings]
-        varied = name.startswith("backbone.") or name.rpartition(".")[2] in VARIED
-        if values[0] != values[1] and not varied:
+        if values[0] != values[1]:
             raise ValueError(
-                f"{one.run.path} and {other.run.path} differ in {name} ({values[0]} and {values[1]}): give runs that "
-                "differ in backbone, seed and split alone"
+                f"{one.path} and {other.path} differ in {name} ({values[0]} and {values[1]}): give runs that differ in "
+                "backbone, seed and split alone"
             )
-    splits = {each.config["data"]["split_seed"] for each in (one, other)}
-    if len(splits) == 1 and one.garments.checksum != other.garments.checksum:
-        raise ValueError(f"{one.run.path} and {other.run.path} are of different data: give runs of the same garments")
+    splits, data = ({each.job.settings[name] for each in (one, other)} for name in ("data.split_seed", "data"))
+    if len(splits) == 1 and len(data) > 1:
+        raise ValueError(f"{one.path} and {other.path} are of different data: give runs of the same garments")
 
 
-def _about(found: Findings) -> Row:
-    return _alike(found) | {"seed": found.config["seed"]}
+def _compared(settings: Row) -> Row:
+    """The settings in which repeats may not differ."""
+    varied = ("data", *(name for name in settings if name.startswith("backbone.") or name.split(".")[-1] in VARIED))
+    return {name: value for name, value in settings.items() if name not in varied}
 
 
-def _alike(found: Findings) -> Row:
-    return {"backbone": found.config["backbone"]["name"], "split": found.config["data"]["split_seed"]}
+def _about(run: Repeat) -> Row:
+    return _alike(run) | {"seed": run.job.settings["seed"]}
 
 
-def _scores(found: Findings) -> Row:
-    row: Row = {"of": "run"} | _about(found) | {"job": found.run.path.name}
+def _alike(run: Repeat) -> Row:
+    return {"backbone": run.job.settings["backbone.name"], "split": run.job.settings["data.split_seed"]}
+
+
+def _scores(run: Repeat) -> Row:
+    row: Row = {"of": "run"} | _about(run) | {"job": run.key}
+    metrics: Mapping[str, float] = run.job.metrics
     for start, prefix in (("", "query"), *((f"{name} ", f"corrupted/{name}") for name in CORRUPTIONS)):
         row |= {
-            f"{start}{title}": found.metrics[f"{prefix}/{name}"]
+            f"{start}{title}": metrics[f"{prefix}/{name}"]
             for title, name in SCORES.items()
-            if f"{prefix}/{name}" in found.metrics
+            if f"{prefix}/{name}" in metrics
         }
-    codes = found.metrics.get("rows/code/category/map@100")
+    codes = metrics.get("rows/code/category/map@100")
     return row | ({} if codes is None else {"codes alone, all": codes})
 
 
-def _categories(found: Findings) -> Iterator[Row]:
-    names, right = found.column("category"), found.column("predicted") == found.column("category")
-    ap = found.column("category/map@100")
-    for name in np.unique(names.astype(str)):
-        own = names == name
-        scores = {"top-1": float(right[own].mean()), "category mAP@100": float(np.nanmean(ap[own]))}
-        yield {"of": "category"} | _about(found) | {"category": str(name), "queries": int(own.sum())} | scores
+def _categories(run: Repeat) -> Iterator[Row]:
+    answers = run.answers
+    for number, name in enumerate(answers.categories):
+        own = answers.true == number
+        if own.any():
+            right = answers.predicted[own] == number
+            scores = {"top-1": float(right.mean()), "category mAP@100": float(np.nanmean(answers.ap[own]))}
+            yield {"of": "category"} | _about(run) | {"category": str(name), "queries": int(own.sum())} | scores
 
 
-def _pair(one: Findings, other: Findings) -> Row:
+def _pair(one: Repeat, other: Repeat) -> Row:
     """Two runs that answered the same query pictures from the same gallery."""
-    ids = [each.column("id").tolist() for each in (one, other)]
-    if ids[0] != ids[1]:
-        raise ValueError(f"{one.run.path} and {other.run.path} are of different queries: make one of them again")
-    row: Row = {"of": "pair"} | _alike(one) | {"seeds": f"{one.config['seed']} and {other.config['seed']}"}
-    if one.codes and other.codes:
-        row |= bits_changed(one.codes.query, other.codes.query, one.bits)
-    row["named alike"] = float((one.column("predicted") == other.column("predicted")).mean())
-    return row | {"hits alike": hits_alike(*(each.queries["hits"].to_pylist() for each in (one, other)))}
+    first, second = one.answers, other.answers
+    if first.queries.tolist() != second.queries.tolist():
+        raise ValueError(f"{one.path} and {other.path} are of different queries: make one of them again")
+    row: Row = {"of": "pair"} | _alike(one) | {"seeds": f"{one.job.settings['seed']} and {other.job.settings['seed']}"}
+    if first.codes.size and second.codes.size:
+        row |= bits_changed(first.codes, second.codes, int(one.job.settings["hash.bits"]))
+    row["named alike"] = float((first.predicted == second.predicted).mean())
+    return row | {"hits alike": hits_alike(first.hits, second.hits)}
 
 
 def bits_changed(codes: np.ndarray, others: np.ndarray, bits: int) -> dict[str, float]:
@@ -121,14 +122,14 @@ def bits_changed(codes: np.ndarray, others: np.ndarray, bits: int) -> dict[str, 
     }
 
 
-def hits_alike(hits: Sequence[Sequence[str]], others: Sequence[Sequence[str]]) -> float:
-    """Mean over queries of the share of the first hits, ids, that both found: shared ones over the longer list.
+def hits_alike(hits: np.ndarray, others: np.ndarray) -> float:
+    """Mean over queries of the share of the first hits that both found: shared ones over the longer list.
 
     A query that finds nothing on both sides is left out; none is left: 0.
+
+    Args:
+        hits, others: (Q, k) int, the rows that were found; -1: fewer were.
     """
-    shares = [
-        len(set(one) & set(other)) / max(len(one), len(other))
-        for one, other in zip(hits, others, strict=True)
-        if one or other
-    ]
+    lists = [[set(row[row >= 0].tolist()) for row in found] for found in (hits, others)]
+    shares = [len(one & other) / max(len(one), len(other)) for one, other in zip(*lists, strict=True) if one or other]
     return float(np.mean(shares)) if shares else 0.0

@@ -1,4 +1,8 @@
-"""The page of `experiment=stability`: python -m fashion_lsh.report.stability experiments/stability runs/stability/*."""
+"""The page of `experiment=stability`: python -m fashion_lsh.report.stability experiments/stability runs/stability/*.
+
+Scores of the runs given, and what their queries got, are kept in the page's jobs/ and answers/. The page is made of all
+that is kept there; without a run, of that alone.
+"""
 
 import argparse
 import sys
@@ -9,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fashion_lsh.evaluation.corruptions import CORRUPTIONS, COVERED, DEVIATION, QUALITY, SIGMA
+from fashion_lsh.report.answers import keep, of_run, read_kept
 from fashion_lsh.report.figures import BLUE, GREY, ORANGE, drawing
 from fashion_lsh.report.pages import Row, put
 from fashion_lsh.report.repeats import SCORES, repeats
@@ -33,13 +38,23 @@ SPOILT = (
 
 def main(words: Sequence[str] | None = None) -> int:
     """Write `results.csv`, the figure, and the tables in `README.md`, of runs of several seeds and splits."""
-    parser = argparse.ArgumentParser(prog="python -m fashion_lsh.report.stability", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m fashion_lsh.report.stability",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("page", type=Path, metavar="FOLDER", help="of the experiment, with a README.md")
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="finished runs of train.py")
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="finished runs of train.py")
     given = parser.parse_args(words)
     try:
-        rows = repeats([Run(path) for path in given.runs])
-        put(given.page, rows, *page(rows))
+        before = {each.key: each for each in read_kept(given.page)}
+        runs = [Run(path) for path in given.runs]
+        new = [of_run(run) for run in runs if run.metrics or run.path.name not in before]
+        rows = repeats([*(before | {each.key: each for each in new}).values()])
+        text, figures = page(rows)
+        for each in new:
+            keep(given.page, each)
+        put(given.page, rows, text, figures)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"fashion_lsh.report.stability: {error}\n")
         return 1

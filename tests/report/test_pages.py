@@ -1,7 +1,6 @@
 """What was measured goes between the marks, and leaves the rest alone."""
 
 import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,9 @@ from typing import Any
 import pytest
 
 from fashion_lsh.report import comparison, speedup, stability
-from fashion_lsh.report.pages import BEGIN, END, Row, put
+from fashion_lsh.report.answers import read_kept
+from fashion_lsh.report.pages import BEGIN, END, Row, put, text_of
+from fashion_lsh.report.repeats import repeats
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 ROWS = [{"a": 1, "b": "x, y"}, {"a": 2, "c": None}]
@@ -69,14 +70,9 @@ def test_pages_of_the_experiments_are_what_their_files_say(
         assert (EXPERIMENTS / name / figure).read_bytes() == content
 
 
-def test_scores_of_the_runs_of_stability_are_those_that_their_jobs_keep() -> None:
-    jobs = {path.stem: json.loads(path.read_text())["metrics"] for path in EXPERIMENTS.glob("stability/jobs/*.json")}
-    if not jobs:
+def test_the_rows_of_stability_are_those_of_the_files_that_are_kept() -> None:
+    folder = EXPERIMENTS / "stability"
+    if not (folder / "results.csv").exists():
         pytest.skip("stability was not measured yet")
-    with (EXPERIMENTS / "stability/results.csv").open(newline="") as file:
-        runs = {row["job"]: row for row in csv.DictReader(file) if row["of"] == "run"}
-    assert runs.keys() == jobs.keys()
-    for key, kept in jobs.items():
-        assert float(runs[key]["top-1"]) == kept["query/accuracy"]
-        assert float(runs[key]["item mAP@100"]) == kept["query/item/map@100"]
-        assert float(runs[key]["noise top-1"]) == kept["corrupted/noise/accuracy"]
+    assert text_of(repeats(read_kept(folder))) == (folder / "results.csv").read_text()
+    assert {path.stem for path in folder.glob("answers/*")} == {path.stem for path in folder.glob("jobs/*")}

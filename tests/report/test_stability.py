@@ -1,5 +1,6 @@
 """Runs of other seeds and splits, and the page that is made of them."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import pytest
 import yaml
 
 from fashion_lsh.evaluation.corruptions import CORRUPTIONS
+from fashion_lsh.report.answers import answers_of, of_run, read_answers, write_answers
+from fashion_lsh.report.findings import read
 from fashion_lsh.report.pages import BEGIN, END, Row
 from fashion_lsh.report.repeats import bits_changed, hits_alike, repeats
 from fashion_lsh.report.stability import by_variation, main, page
@@ -33,6 +36,10 @@ def repeated(make_run: MakeRun, key: str, seed: int = 0, split: int = 0, **chang
     return run
 
 
+def rows_of(*runs: Run) -> list[Row]:
+    return repeats([of_run(run) for run in runs])
+
+
 @pytest.fixture
 def runs(make_run: MakeRun) -> list[Run]:
     return [repeated(make_run, "a"), repeated(make_run, "b", seed=1), repeated(make_run, "c", seed=2),
@@ -51,19 +58,46 @@ def test_two_codes_of_one_picture_are_compared_bit_by_bit() -> None:
 
 
 def test_hits_that_both_found_count_whatever_their_order() -> None:
-    assert hits_alike([["a", "b"], ["c", "d"]], [["b", "a"], ["c", "e"]]) == pytest.approx((1 + 0.5) / 2)
-    assert hits_alike([["a", "b"], []], [["a"], []]) == pytest.approx(0.5)  # nothing asked counts for nothing
-    assert hits_alike([[]], [[]]) == 0
+    first, other, fewer = np.array([[7, 8], [3, 4]]), np.array([[8, 7], [3, 5]]), np.array([[7, -1], [-1, -1]])
+    assert hits_alike(first, other) == pytest.approx((1 + 0.5) / 2)
+    assert hits_alike(np.array([[7, 8], [-1, -1]]), fewer) == pytest.approx(0.5)  # nothing found counts for nothing
+    assert hits_alike(fewer[1:], fewer[1:]) == 0
+
+
+def test_answers_are_those_of_the_runs_files_and_come_back(make_run: MakeRun, tmp_path: Path) -> None:
+    found = read(make_run())
+    answers = answers_of(found)
+    write_answers(tmp_path / "kept.npz", answers)
+    back, ids = read_answers(tmp_path / "kept.npz"), found.garments.column("id")
+    assert all(np.array_equal(one, other) for one, other in zip(answers, back, strict=True))
+    for row, asked in enumerate(found.queries.to_pylist()):
+        assert ids[back.queries[row]] == asked["id"]
+        assert back.categories[back.true[row]] == asked["category"]
+        assert back.categories[back.predicted[row]] == asked["predicted"]
+        assert [ids[hit] for hit in back.hits[row] if hit >= 0] == asked["hits"]
+        assert back.ap[row] == pytest.approx(asked["category/map@100"])
+
+
+def test_a_query_that_was_not_seen_has_no_prediction_and_finds_nothing(make_run: MakeRun) -> None:
+    run = make_run()
+    path = run.path / "queries.parquet"
+    rows = pq.read_table(path).to_pylist()
+    rows[1] |= {"predicted": "", "hits": []}
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    answers = answers_of(read(run))
+    assert answers.predicted[1] == -1
+    assert (answers.hits[1] == -1).all()
+    assert (answers.hits[0] >= 0).all()
 
 
 def test_runs_that_repeat_nothing_are_refused(make_run: MakeRun) -> None:
-    rows = repeats([repeated(make_run, "a"), repeated(make_run, "b", seed=1, split=1)])
+    rows = rows_of(repeated(make_run, "a"), repeated(make_run, "b", seed=1, split=1))
     with pytest.raises(ValueError, match="no two of these runs differ in their seed, or in their split, alone"):
         page(rows)
 
 
 def test_rows_tell_of_runs_categories_and_pairs_of_seeds(runs: list[Run]) -> None:
-    rows = repeats(runs)
+    rows = rows_of(*runs)
     about = {kind: [row for row in rows if row["of"] == kind] for kind in ("run", "category", "pair")}
     assert [(row["split"], row["seed"]) for row in about["run"]] == [(0, 0), (0, 1), (0, 2), (1, 0)]
     assert len(about["category"]) == 4 * 3
@@ -81,7 +115,7 @@ def test_rows_tell_of_runs_categories_and_pairs_of_seeds(runs: list[Run]) -> Non
 
 def test_runs_that_cannot_be_told_apart_are_refused(runs: list[Run], make_run: MakeRun) -> None:
     with pytest.raises(ValueError, match="are of the same backbone, seed and split: give one of them"):
-        repeats([*runs, repeated(make_run, "e", seed=2)])
+        rows_of(*runs, repeated(make_run, "e", seed=2))
 
 
 def test_other_queries_of_one_split_are_refused(runs: list[Run], make_run: MakeRun) -> None:
@@ -90,7 +124,7 @@ def test_other_queries_of_one_split_are_refused(runs: list[Run], make_run: MakeR
     table = pq.read_table(path)
     pq.write_table(table.take(pa.array(range(len(table) - 1, -1, -1))), path)
     with pytest.raises(ValueError, match="are of different queries: make one of them again"):
-        repeats([*runs, other])
+        rows_of(*runs, other)
 
 
 def test_runs_of_other_settings_are_not_taken_for_repeats(runs: list[Run], make_run: MakeRun) -> None:
@@ -99,7 +133,7 @@ def test_runs_of_other_settings_are_not_taken_for_repeats(runs: list[Run], make_
     config["data"]["jitter"] = 0.5
     (other.path / "config.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(ValueError, match=r"differ in data\.jitter \(.* and 0\.5\)"):
-        repeats([*runs, other])
+        rows_of(*runs, other)
 
 
 def test_it_is_a_command() -> None:
@@ -109,7 +143,7 @@ def test_it_is_a_command() -> None:
 
 
 def test_a_run_without_codes_has_no_bits_to_compare(make_run: MakeRun) -> None:
-    rows = repeats([repeated(make_run, "a", bits=None), repeated(make_run, "b", seed=1, bits=None)])
+    rows = rows_of(repeated(make_run, "a", bits=None), repeated(make_run, "b", seed=1, bits=None))
     assert "bits changed" not in rows[-1]
     assert "hits alike" in rows[-1]
     assert "bits changed |" not in page(rows)[0]
@@ -131,7 +165,7 @@ def test_arms_vary_one_thing() -> None:
 
 
 def test_the_page_tells_spread_worst_category_and_spoilt_pictures(runs: list[Run]) -> None:
-    text, figures = page(repeats(runs))
+    text, figures = page(rows_of(*runs))
     assert "0.710 ± 0.010 (0.700 to 0.720)" in text  # of three seeds
     assert "0.725 ± 0.035 (0.700 to 0.750)" in text  # of two splits
     assert "0.490 ± 0.010" in text
@@ -142,11 +176,74 @@ def test_the_page_tells_spread_worst_category_and_spoilt_pictures(runs: list[Run
     assert b"occlusion" in figures["stability.svg"]
 
 
-def test_the_command_writes_the_page(runs: list[Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "page"
-    folder.mkdir()
-    (folder / "README.md").write_text(f"# Stability\n\n{BEGIN}\n{END}\n")
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of an experiment that has not run."""
+    path = tmp_path / "page"
+    path.mkdir()
+    (path / "README.md").write_text(f"# Stability\n\n{BEGIN}\n{END}\n")
+    return path
+
+
+def test_the_command_writes_the_page(runs: list[Run], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(folder), *(str(run.path) for run in runs)]) == 0
-    assert {path.name for path in folder.iterdir()} == {"README.md", "results.csv", "stability.svg"}
-    assert main([str(folder), str(tmp_path)]) == 1
+    assert {path.name for path in folder.iterdir()} == {
+        "README.md", "results.csv", "stability.svg", "jobs", "answers",
+    }  # fmt: skip
+    assert main([str(folder), str(folder.parent)]) == 1
     assert "is no run" in capsys.readouterr().err
+
+
+def written_by(folder: Path) -> list[str]:
+    return [(folder / name).read_text() for name in ("README.md", "results.csv", "stability.svg")]
+
+
+def test_what_it_keeps_makes_the_same_page_when_the_runs_are_gone(runs: list[Run], folder: Path) -> None:
+    assert main([str(folder), *(str(run.path) for run in runs)]) == 0
+    before = written_by(folder)
+    for run in runs:
+        shutil.rmtree(run.path)
+    (folder / "results.csv").unlink()
+    assert main([str(folder)]) == 0
+    assert written_by(folder) == before
+
+
+def test_runs_given_later_join_those_that_are_kept(runs: list[Run], folder: Path, tmp_path: Path) -> None:
+    assert main([str(folder), *(str(run.path) for run in runs)]) == 0
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    for path in (*other.glob("*/*"), other / "results.csv"):
+        path.unlink()
+    assert main([str(other), str(runs[0].path), str(runs[1].path)]) == 0
+    (runs[0].path / "metrics.json").unlink()  # as where its scores were read from jobs/
+    assert main([str(other), *(str(run.path) for run in runs)]) == 0
+    assert written_by(other) == written_by(folder)
+
+
+def test_what_is_refused_is_not_kept(runs: list[Run], folder: Path, make_run: MakeRun) -> None:
+    assert main([str(folder), *(str(run.path) for run in runs)]) == 0
+    before = written_by(folder), sorted(folder.glob("*/*"))
+    assert main([str(folder), str(repeated(make_run, "e", seed=2).path)]) == 1
+    assert (written_by(folder), sorted(folder.glob("*/*"))) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("answers/a.npz", b"PK", "a.npz is damaged"),
+        ("answers/a.npz", b"", "a.npz is damaged"),
+        ("jobs/a.json", b"{", "a.json is damaged"),
+        ("jobs/a.json", None, "a.json is missing: remove"),
+    ],
+)
+def test_kept_files_that_are_damaged_or_gone_are_named(
+    name: str, content: bytes | None, message: str, runs: list[Run], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(folder), *(str(run.path) for run in runs)]) == 0
+    before = written_by(folder)
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    assert main([str(folder)]) == 1
+    assert message in capsys.readouterr().err
+    assert written_by(folder) == before

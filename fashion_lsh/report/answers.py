@@ -1,0 +1,111 @@
+"""What each query of a run got, small enough to be kept beside the run's job: by it two runs are compared."""
+
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fashion_lsh.files import written
+from fashion_lsh.jobs import JOB, job_text
+from fashion_lsh.report.findings import Findings, read, row_numbers
+from fashion_lsh.report.gathered import Job, job_of, read_jobs
+from fashion_lsh.run import Run
+
+ANSWERS = "answers"  # folder beside jobs/
+
+
+class Answers(NamedTuple):
+    """Of Q queries.
+
+    categories: (C,) str, their names.
+    queries: (Q,) int, the rows of the garments that asked.
+    true, predicted: (Q,) int, places in `categories`; -1: nothing was seen.
+    ap: (Q,) float32, category mAP@100, NaN where nothing is relevant.
+    hits: (Q, 10) int, rows of the garments that were found first; -1: fewer were.
+    codes: (Q, W) uint8, packed; (Q, 0) without a hash layer.
+    """
+
+    categories: np.ndarray
+    queries: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
+    ap: np.ndarray
+    hits: np.ndarray
+    codes: np.ndarray
+
+
+class Repeat(NamedTuple):
+    """A run: where its files lie, its name, settings and scores, and what each query got."""
+
+    path: Path
+    key: str
+    job: Job
+    answers: Answers
+
+
+def of_run(run: Run) -> Repeat:
+    """A finished run.
+
+    Raises:
+        FileNotFoundError: it is not finished.
+        ValueError: a file of it is damaged.
+    """
+    return Repeat(run.path, run.path.name, job_of(run.path / JOB, job_text(run)), answers_of(read(run)))
+
+
+def read_kept(folder: Path) -> list[Repeat]:
+    """The runs whose answers an experiment's folder keeps.
+
+    Raises:
+        FileNotFoundError: a job of them is not there.
+        ValueError: a file is damaged.
+    """
+    files = sorted((folder / ANSWERS).glob("*.npz"))
+    jobs = read_jobs(folder)[0] if files else {}
+    found = []
+    for file in files:
+        if file.stem not in jobs:
+            raise FileNotFoundError(
+                f"{folder / 'jobs' / file.stem}.json is missing: remove {file}, and give its run again"
+            )
+        found.append(Repeat(file, file.stem, jobs[file.stem], read_answers(file)))
+    return found
+
+
+def keep(folder: Path, repeat: Repeat) -> None:
+    """Keep the job and the answers of a run in an experiment's folder."""
+    with written(folder / "jobs" / f"{repeat.key}.json") as draft:
+        draft.write_text(job_text(Run(repeat.path)))
+    write_answers(folder / ANSWERS / f"{repeat.key}.npz", repeat.answers)
+
+
+def answers_of(found: Findings) -> Answers:
+    """The answers of a finished run."""
+    names = np.array(found.garments.categories)
+    place = {name: number for number, name in enumerate(names)} | {"": -1}
+    true, predicted = (np.array([place[name] for name in found.column(each)]) for each in ("category", "predicted"))
+    lists = found.queries["hits"].to_pylist()
+    lengths = np.array([len(ids) for ids in lists])
+    hits = np.full((len(lists), lengths.max()), -1)
+    hits[np.arange(hits.shape[1]) < lengths[:, None]] = row_numbers(found.garments, np.concatenate(lists))
+    codes = found.codes.query if found.codes else np.empty((len(lists), 0), np.uint8)
+    queries = row_numbers(found.garments, found.column("id"))
+    return Answers(names, queries, true, predicted, found.column("category/map@100").astype(np.float32), hits, codes)
+
+
+def write_answers(path: Path, answers: Answers) -> None:
+    """Write them as arrays by name, compressed: 30 kB for 1,500 queries."""
+    small = {name: values.astype(np.int32) if values.dtype == np.int64 else values
+             for name, values in answers._asdict().items()}  # fmt: skip
+    with written(path) as draft, draft.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **small)
+
+
+def read_answers(path: Path) -> Answers:
+    """What was written.  Raises ValueError: the file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return Answers(**{name: kept[name] for name in Answers._fields})
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): remove it, and give its run again") from error
