@@ -3,15 +3,13 @@
 import json
 import logging
 import os
-import zipfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fashion_lsh import __version__
+from fashion_lsh.arrays import read_arrays
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.evaluation.queries import packed, with_queries
 from fashion_lsh.files import written
@@ -96,7 +94,6 @@ def _packed(kept: Path, split: Catalogue) -> dict[str, str]:
     if not kept.exists():
         return {}
     try:
-        with np.load(kept, allow_pickle=False) as scores:
-            return packed(split.take(split.rows("query")), dict(scores))
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        return packed(split.take(split.rows("query")), read_arrays(kept))
+    except ValueError as error:
         raise ValueError(f"{kept} is damaged ({error}): make the run again, with fresh=true") from error

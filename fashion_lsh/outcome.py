@@ -1,16 +1,15 @@
 """What a run found, written into its folder: codes, scores, and what each query got."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
+from fashion_lsh.arrays import write_arrays
 from fashion_lsh.evaluation.protocol import EncodedPart, Results
 from fashion_lsh.evaluation.queries import own_scores
 from fashion_lsh.evaluation.ranking import Scores
 from fashion_lsh.evaluation.results import write_queries
-from fashion_lsh.files import alone, written
+from fashion_lsh.files import alone
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.run import Run
 
@@ -28,9 +27,9 @@ def write_results(
     arrays = {"query_ids": query.catalogue.column("id"), "gallery_ids": gallery.catalogue.column("id")}
     if encoded.codes is not None and gallery.codes is not None:
         arrays |= {"query_codes": encoded.codes, "gallery_codes": gallery.codes}
-    _write_arrays(run.path / "codes.npz", arrays)
+    write_arrays(run.path / "codes.npz", arrays)
     own = {name: values for name, values in own_scores(results.queries).items() if name in results.metrics}
-    _write_arrays(run.path / "scores.npz", own | kept)
+    write_arrays(run.path / "scores.npz", own | kept)
     write_queries(run.path / QUERIES, results.queries)
     run.write_json("metrics.json", results.metrics | dict(further))
 
@@ -60,13 +59,3 @@ def add_search(run: Run, label: str, results: Results) -> bool:
         write_queries(run.path / QUERIES, queries)
         run.write_json("metrics.json", run.metrics | renamed)
     return True
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    with written(path) as draft, draft.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **{key: _plain(values) for key, values in arrays.items()})
-
-
-def _plain(values: np.ndarray) -> np.ndarray:
-    """Texts as fixed-width characters, so that numpy opens them without unpickling."""
-    return values.astype(str) if values.dtype == object else values

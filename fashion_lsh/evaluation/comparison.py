@@ -65,8 +65,8 @@ class Comparison:
                 "data=shop_street with crop=annotated and a hash layer"
             )
         query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
-        filed = grown(model, source, gallery, self.gallery, folder / "further.npz")
-        any_way = Searcher(model, filed_gallery(model, filed, filed.encoded.masses), search)
+        garments = grown(model, source, gallery, self.gallery, folder / "further.npz")
+        any_way = Searcher(model, filed_gallery(model, garments, garments.encoded.masses), search)
         with one_thread():
             alpha = self._alpha(model, data, search)
             return [

@@ -1,7 +1,6 @@
 """Galleries of any size: the run's own, further garments that were really composed and encoded, and copies of both."""
 
 import logging
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fashion_lsh.arrays import read_arrays
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
@@ -27,7 +27,7 @@ Composed = tuple[np.ndarray, Catalogue]
 
 
 class Labelled(NamedTuple):
-    """Garments, as the model sees them.
+    """Encoded garments, with what they truly are.
 
     encoded: N garments; labels: (N,) int64 true categories; items: (N,) str, "" where nobody asks for it.
     """
@@ -71,22 +71,24 @@ def grown(model: Model, source: ShopStreet, gallery: EncodedPart, total: int, ke
     return joined([own, further(model, source, wanted, kept)]) if wanted else own
 
 
-def filed_gallery(model: Model, filed: Labelled, masses: np.ndarray) -> Gallery:
+def filed_gallery(model: Model, garments: Labelled, masses: np.ndarray) -> Gallery:
     """Garments filed by the greatest of (N, C) masses; their catalogue knows true labels and items alone."""
-    ids = np.arange(len(filed.labels)).astype(str)
-    catalogue = Catalogue.of({"id": ids, "picture": ids, "category": filed.labels.astype(str), "item": filed.items})
-    return Gallery.filed(model, filed.encoded._replace(masses=masses), catalogue)
+    ids = np.arange(len(garments.labels)).astype(str)
+    catalogue = Catalogue.of(
+        {"id": ids, "picture": ids, "category": garments.labels.astype(str), "item": garments.items}
+    )
+    return Gallery.filed(model, garments.encoded._replace(masses=masses), catalogue)
 
 
-def copies(filed: Labelled, count: int, bits: int) -> Labelled:
+def copies(garments: Labelled, count: int, bits: int) -> Labelled:
     """`count` disturbed copies of garments, in turn: for times and shares, not for scores, as they are alike.
 
     A share FLIPPED of each code's bits differs, a random vector of length NOISE is added to its embedding, and category
     and masses are those of the garment it was copied from.
     """
     rng = np.random.default_rng(0)
-    origin = np.arange(count) % len(filed.labels)
-    masses, codes, embeddings = filed.encoded
+    origin = np.arange(count) % len(garments.labels)
+    masses, codes, embeddings = garments.encoded
     if codes is None:
         raise ValueError("copies are made of codes, and hash=none makes none: choose a run with a hash layer")
     flips = np.zeros((count, codes.shape[1]), dtype=np.uint8)
@@ -96,7 +98,7 @@ def copies(filed: Labelled, count: int, bits: int) -> Labelled:
     noise = rng.standard_normal(moved.shape, dtype=np.float32)
     moved += NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True)
     moved /= np.linalg.norm(moved, axis=1, keepdims=True)
-    return Labelled(Encoded(masses[origin], codes[origin] ^ flips, moved), filed.labels[origin], _none(count))
+    return Labelled(Encoded(masses[origin], codes[origin] ^ flips, moved), garments.labels[origin], _none(count))
 
 
 def joined(parts: Iterable[Labelled]) -> Labelled:
@@ -110,12 +112,12 @@ def _kept(file: Path, name: str) -> Labelled | None:
     if not file.exists():
         return None
     try:
-        with np.load(file, allow_pickle=False) as held:
-            if str(held["of"]) != name:
-                return None
-            found = Encoded(held["masses"], held["codes"], held["embeddings"].astype(np.float32))
-            return Labelled(found, held["labels"], _none(len(held["labels"])))
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        held = read_arrays(file)
+        if str(held["of"]) != name:
+            return None
+        found = Encoded(held["masses"], held["codes"], held["embeddings"].astype(np.float32))
+        return Labelled(found, held["labels"], _none(len(held["labels"])))
+    except (ValueError, KeyError) as error:
         log.warning("%s is damaged (%r) and is made again", file, error)
         return None
 

@@ -42,7 +42,7 @@ def reference_metrics(query: EncodedPart, gallery: EncodedPart, bits: int | None
     metrics = {} if bits is None else code_metrics(gallery, bits)
     coded = {} if bits is None else code_pairs(query.encoded, gallery.encoded, bits)
     found = truths(query.catalogue, gallery.catalogue, gallery.lost)
-    rows = {name: reference_rows(query, gallery, truth, coded) for name, truth in found.items()}
+    rows = {name: reference_scores(query, gallery, truth, coded) for name, truth in found.items()}
     seen = query.encoded.predicted >= 0
     if "code" in coded:
         near = precision_within(*coded["code"], found["category"], RADIUS)
@@ -57,7 +57,9 @@ def reference_metrics(query: EncodedPart, gallery: EncodedPart, bits: int | None
     return metrics, kept
 
 
-def reference_rows(query: EncodedPart, gallery: EncodedPart, truth: Truth, coded: dict[str, Pair]) -> dict[str, Scores]:
+def reference_scores(
+    query: EncodedPart, gallery: EncodedPart, truth: Truth, coded: dict[str, Pair]
+) -> dict[str, Scores]:
     """Scores, over the whole gallery, of the rows that every table has; `coded`: see `code_pairs`."""
     wanted, filed = query.encoded, gallery.encoded
     count = len(gallery.catalogue)

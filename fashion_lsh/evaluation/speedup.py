@@ -88,9 +88,9 @@ def _of_size(model: Model, asked: Asked, composed: Labelled, size: int, shortlis
         return before
     log.info("gallery of %d rows", size)
     told: Told = "scores" if size <= len(composed.labels) else "recalled"
-    categories, filed = len(model.categories), composed.first(size)
+    categories, garments = len(model.categories), composed.first(size)
     if size > len(composed.labels):
-        filed = joined([composed, copies(composed, size - len(composed.labels), model.bits or 0)])
+        garments = joined([composed, copies(composed, size - len(composed.labels), model.bits or 0)])
     about: Row = {
         "gallery": size,
         "bits": model.bits,
@@ -99,14 +99,14 @@ def _of_size(model: Model, asked: Asked, composed: Labelled, size: int, shortlis
         **environment(),
     }
     rows: list[Row] = []
-    for by, masses in (("predicted", filed.encoded.masses), ("true", _certain(filed.labels, categories))):
-        found = timed(model, filed_gallery(model, filed, masses), asked, shortlist, list(ARMS), told)
+    for by, masses in (("predicted", garments.encoded.masses), ("true", _certain(garments.labels, categories))):
+        found = timed(model, filed_gallery(model, garments, masses), asked, shortlist, list(ARMS), told)
         rows += [about | {"lists": "own", "filed by": by} | row for row in found]
     other, lists, queried = _relisted(model, asked, size)
-    gallery = filed_gallery(other, filed, _certain(lists, len(other.categories)))
+    gallery = filed_gallery(other, garments, _certain(lists, len(other.categories)))
     found = timed(other, gallery, queried, shortlist, COUNTED, "times")
     rows += [about | {"lists": SOURCE, "filed by": "frequency"} | row for row in found]
-    length = filed.encoded.embeddings.shape[1]
+    length = garments.encoded.embeddings.shape[1]
     rows = [row | stored(str(row["distance"]), model.bits or 0, length) for row in rows]
     with written(kept) as draft:
         draft.write_text(json.dumps(rows, indent=1))

@@ -1,16 +1,20 @@
 """What each query of a run got, small enough to be kept beside the run's job: by it two runs are compared."""
 
-import zipfile
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from fashion_lsh.arrays import read_arrays, write_arrays
 from fashion_lsh.files import written
 from fashion_lsh.jobs import JOB, job_text
 from fashion_lsh.report.findings import Findings, read, row_numbers
 from fashion_lsh.report.gathered import Job, job_of, read_jobs
+from fashion_lsh.report.words import listed
 from fashion_lsh.run import Run
+
+log = logging.getLogger(__name__)
 
 ANSWERS = "answers"  # folder beside jobs/
 
@@ -20,9 +24,9 @@ class Answers(NamedTuple):
 
     categories: (C,) str, their names.
     queries: (Q,) int, the rows of the garments that asked.
-    true, predicted: (Q,) int, places in `categories`; -1: nothing was seen.
+    true, predicted: (Q,) int, places in `categories`; a prediction of -1: nothing was seen.
     ap: (Q,) float32, category mAP@100, NaN where nothing is relevant.
-    hits: (Q, 10) int, rows of the garments that were found first; -1: fewer were.
+    hits: (Q, k) int, k <= 10, rows of the garments that were found first; -1: fewer were.
     codes: (Q, W) uint8, packed; (Q, 0) without a hash layer.
     """
 
@@ -36,7 +40,7 @@ class Answers(NamedTuple):
 
 
 class Repeat(NamedTuple):
-    """A run: where its files lie, its name, settings and scores, and what each query got."""
+    """A run: where it was read from, its name, settings and scores, and what each query got."""
 
     path: Path
     key: str
@@ -48,36 +52,45 @@ def of_run(run: Run) -> Repeat:
     """A finished run.
 
     Raises:
-        FileNotFoundError: it is not finished.
+        FileNotFoundError: it is not finished, or was not made since its scores were read from a job's file.
         ValueError: a file of it is damaged.
     """
+    if not run.metrics:
+        raise FileNotFoundError(
+            f"{run.path} has no metrics.json: type its train.py command again, with fresh=true if that reads its scores"
+        )
     return Repeat(run.path, run.path.name, job_of(run.path / JOB, job_text(run)), answers_of(read(run)))
 
 
 def read_kept(folder: Path) -> list[Repeat]:
-    """The runs whose answers an experiment's folder keeps.
+    """The runs whose answers an experiment's folder keeps; jobs without answers are named in the log.
 
     Raises:
         FileNotFoundError: a job of them is not there.
-        ValueError: a file is damaged.
+        ValueError: a file is damaged, or answers are not those of the job.
     """
     files = sorted((folder / ANSWERS).glob("*.npz"))
     jobs = read_jobs(folder)[0] if files else {}
+    if left_out := sorted(jobs.keys() - {file.stem for file in files}):
+        log.warning("left out, no answers are kept of them: %s; make them again with fresh=true", listed(left_out))
     found = []
     for file in files:
         if file.stem not in jobs:
             raise FileNotFoundError(
                 f"{folder / 'jobs' / file.stem}.json is missing: remove {file}, and give its run again"
             )
-        found.append(Repeat(file, file.stem, jobs[file.stem], read_answers(file)))
+        repeat = Repeat(file, file.stem, jobs[file.stem], read_answers(file))
+        if abs(np.nanmean(repeat.answers.ap, dtype=np.float64) - repeat.job.metrics["query/category/map@100"]) > 1e-5:
+            raise ValueError(f"{file} and jobs/{file.stem}.json are of different fits: remove both, and give their run")
+        found.append(repeat)
     return found
 
 
-def keep(folder: Path, repeat: Repeat) -> None:
-    """Keep the job and the answers of a run in an experiment's folder."""
-    with written(folder / "jobs" / f"{repeat.key}.json") as draft:
-        draft.write_text(job_text(Run(repeat.path)))
-    write_answers(folder / ANSWERS / f"{repeat.key}.npz", repeat.answers)
+def keep(folder: Path, run: Run) -> None:
+    """Keep the job and the answers of a finished run in an experiment's folder."""
+    write_answers(folder / ANSWERS / f"{run.path.name}.npz", answers_of(read(run)))
+    with written(folder / "jobs" / f"{run.path.name}.json") as draft:
+        draft.write_text(job_text(run))
 
 
 def answers_of(found: Findings) -> Answers:
@@ -98,14 +111,13 @@ def write_answers(path: Path, answers: Answers) -> None:
     """Write them as arrays by name, compressed: 30 kB for 1,500 queries."""
     small = {name: values.astype(np.int32) if values.dtype == np.int64 else values
              for name, values in answers._asdict().items()}  # fmt: skip
-    with written(path) as draft, draft.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **small)
+    write_arrays(path, small)
 
 
 def read_answers(path: Path) -> Answers:
     """What was written.  Raises ValueError: the file is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            return Answers(**{name: kept[name] for name in Answers._fields})
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        kept = read_arrays(path)
+        return Answers(**{name: kept[name] for name in Answers._fields})
+    except (ValueError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): remove it, and give its run again") from error

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
+from fashion_lsh.arrays import read_arrays
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.report.words import one_line
 from fashion_lsh.run import Run
@@ -21,7 +21,7 @@ from fashion_lsh.run import Run
 NEEDED = ("query/count", "query/gallery_rows", "query/category/map@100", "speed/search_ms", "speed/end_to_end_ms")
 NAMED = ("query/accuracy", "query/top5_accuracy", "query/macro_f1")  # where the categories that ask are learnt
 DAMAGED = (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, pa.ArrowException,
-           yaml.YAMLError, zipfile.BadZipFile, csv.Error)  # fmt: skip
+           yaml.YAMLError, csv.Error)  # fmt: skip
 
 Log = list[dict[str, float]]
 R = TypeVar("R")
@@ -157,6 +157,7 @@ def _queries(path: Path, label: str, garments: Catalogue) -> pa.Table:
     if not len(own):
         raise ValueError(f"it has no rows of the run's own search, {label}")
     row_numbers(garments, own["id"].to_numpy())
+    row_numbers(garments, pc.list_flatten(own["hits"]).to_numpy(zero_copy_only=False))
     unknown = {*own["category"].to_pylist(), *own["predicted"].to_pylist()} - {""} - set(garments.categories)
     if unknown:
         raise ValueError(f"category {sorted(unknown)[0]!r} is not in split.parquet")
@@ -165,11 +166,11 @@ def _queries(path: Path, label: str, garments: Catalogue) -> pa.Table:
 
 
 def _codes(path: Path, garments: Catalogue) -> Codes | None:
-    with np.load(path, allow_pickle=False) as file:
-        if "query_codes" not in file:
-            return None
-        rows = [row_numbers(garments, file[f"{part}_ids"]) for part in ("query", "gallery")]
-        return Codes(file["query_codes"], file["gallery_codes"], *rows)
+    held = read_arrays(path)
+    if "query_codes" not in held:
+        return None
+    rows = [row_numbers(garments, held[f"{part}_ids"]) for part in ("query", "gallery")]
+    return Codes(held["query_codes"], held["gallery_codes"], *rows)
 
 
 def _log(path: Path) -> Log:

@@ -33,13 +33,13 @@ def put(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[str, byte
         with written(folder / name) as draft:
             draft.write_bytes(content)
     with written(folder / "results.csv") as draft:
-        draft.write_text(text_of(rows))
+        draft.write_text(csv_of(rows))
     before, _, rest = readme.partition(BEGIN)
     with written(page) as draft:
         draft.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
 
 
-def text_of(rows: Sequence[Row]) -> str:
+def csv_of(rows: Sequence[Row]) -> str:
     """Rows as CSV; columns are those of all rows."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")

@@ -10,7 +10,7 @@ from fashion_lsh.report.answers import Repeat
 from fashion_lsh.report.pages import Row
 from fashion_lsh.retrieval.codes import unpack
 
-VARIED = ("seed", "split_seed", "backbone", "weights")  # settings in which repeats may differ
+VARIED = ("seed", "split_seed", "backbone")  # settings in which repeats may differ
 SCORES = {
     "top-1": "accuracy",
     "macro F1": "macro_f1",
@@ -21,7 +21,7 @@ SCORES = {
 
 
 def repeats(runs: Sequence[Repeat]) -> list[Row]:
-    """Rows of runs that differ in backbone, seed and split alone.
+    """Rows of runs of one version that differ in backbone, seed and split alone.
 
     `of` says what a row is about: a `run`, with the scores of its queries (`blur top-1`: of spoilt ones); a `category`
     of a run; a `pair` of runs of one backbone and split, with the share of code bits in which the same query pictures
@@ -33,7 +33,10 @@ def repeats(runs: Sequence[Repeat]) -> list[Row]:
     found = sorted(runs, key=lambda each: list(_about(each).values()))
     for one, other in pairwise(found):
         if _about(one) == _about(other):
-            raise ValueError(f"{one.path} and {other.path} are of the same backbone, seed and split: give one of them")
+            raise ValueError(
+                f"{one.path} and {other.path} are of the same backbone, seed and split: give one of them,"
+                " or remove what is kept of one in jobs/ and answers/"
+            )
     for pair in pairwise(found):
         _check_alike(*pair)
     rows = [_scores(each) for each in found]
@@ -44,7 +47,8 @@ def repeats(runs: Sequence[Repeat]) -> list[Row]:
 
 def _check_alike(one: Repeat, other: Repeat) -> None:
     """Hold two runs to the same settings but for backbone, seed and split, and to the same garments of one split."""
-    settings = [_compared(each.job.settings) for each in (one, other)]
+    alike = one.job.settings["backbone.name"] == other.job.settings["backbone.name"]
+    settings = [_compared(each.job.settings, alike) for each in (one, other)]
     for name in sorted(settings[0].keys() | settings[1].keys()):
         values = [each.get(name) for each in settings]
         if values[0] != values[1]:
@@ -57,10 +61,13 @@ def _check_alike(one: Repeat, other: Repeat) -> None:
         raise ValueError(f"{one.path} and {other.path} are of different data: give runs of the same garments")
 
 
-def _compared(settings: Row) -> Row:
-    """The settings in which repeats may not differ."""
-    varied = ("data", *(name for name in settings if name.startswith("backbone.") or name.split(".")[-1] in VARIED))
-    return {name: value for name, value in settings.items() if name not in varied}
+def _compared(settings: Row, alike: bool) -> Row:
+    """The settings in which repeats may not differ; those of the backbone where it is `alike`, too."""
+    return {
+        name: value
+        for name, value in settings.items()
+        if name != "data" and (alike if name.startswith("backbone.") else name.split(".")[-1] not in VARIED)
+    }
 
 
 def _about(run: Repeat) -> Row:
@@ -90,7 +97,7 @@ def _categories(run: Repeat) -> Iterator[Row]:
         own = answers.true == number
         if own.any():
             right = answers.predicted[own] == number
-            scores = {"top-1": float(right.mean()), "category mAP@100": float(np.nanmean(answers.ap[own]))}
+            scores = {"top-1": float(right.mean()), "category mAP@100": round(float(np.nanmean(answers.ap[own])), 6)}
             yield {"of": "category"} | _about(run) | {"category": str(name), "queries": int(own.sum())} | scores
 
 
@@ -101,8 +108,8 @@ def _pair(one: Repeat, other: Repeat) -> Row:
         raise ValueError(f"{one.path} and {other.path} are of different queries: make one of them again")
     row: Row = {"of": "pair"} | _alike(one) | {"seeds": f"{one.job.settings['seed']} and {other.job.settings['seed']}"}
     if first.codes.size and second.codes.size:
-        row |= bits_changed(first.codes, second.codes, int(one.job.settings["hash.bits"]))
-    row["named alike"] = float((first.predicted == second.predicted).mean())
+        row |= bits_changed(first.codes, second.codes, int(one.job.settings.get("hash.bits", 8 * first.codes.shape[1])))
+    row["named alike"] = float(((first.predicted == second.predicted) & (first.predicted >= 0)).mean())
     return row | {"hits alike": hits_alike(first.hits, second.hits)}
 
 

@@ -49,11 +49,11 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         before = {each.key: each for each in read_kept(given.page)}
         runs = [Run(path) for path in given.runs]
-        new = [of_run(run) for run in runs if run.metrics or run.path.name not in before]
-        rows = repeats([*(before | {each.key: each for each in new}).values()])
+        new = [run for run in runs if run.metrics or run.path.name not in before]  # others read their scores from jobs/
+        rows = repeats([*(before | {run.path.name: of_run(run) for run in new}).values()])
         text, figures = page(rows)
-        for each in new:
-            keep(given.page, each)
+        for run in new:
+            keep(given.page, run)
         put(given.page, rows, text, figures)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"fashion_lsh.report.stability: {error}\n")

@@ -86,6 +86,10 @@ class Experiments:
     def over(self, name: str, column: str, where: Mapping[str, str], less: str = "") -> Estimate:
         """Mean of all rows that are so, the least and the largest; `less`: of each, what another column of it says."""
         rows = self._rows(name, where)
+        if len(rows) < 2:
+            raise ValueError(
+                f"{name}: one row of results.csv is {dict(where)}, and one has no spread: run further seeds"
+            )
         found = [_number(name, row, column) - (_number(name, row, less) if less else 0.0) for row in rows]
         return Estimate(mean(found), min(found), max(found))
 

@@ -16,7 +16,7 @@ from fashion_lsh.stages.optim import optimizer, warm_cosine
 
 
 class Stage(pl.LightningModule):
-    """A stage that `fit` fits.  Subclasses save their own hyper-parameters, `epochs` among them."""
+    """A detector, classifier or hash layer, for `fit`.  Subclasses save their hyper-parameters, `epochs` among them."""
 
     name: str  # prefix of its metrics, and name of its checkpoint
     monitor: str | None = None  # the metric on `val` whose best epoch is kept; None: the last epoch is

@@ -19,7 +19,7 @@ def source(tmp_path: Path) -> ShopStreet:
     return ShopStreet(0, str(tmp_path), garments=2)
 
 
-def filed(rows: int = 500, bits: int = 13) -> Labelled:
+def labelled(rows: int = 500, bits: int = 13) -> Labelled:
     rng = np.random.default_rng(0)
     codes = np.packbits(rng.random((rows, bits)) < 0.5, axis=1, bitorder="little")
     embeddings = rng.normal(size=(rows, 16)).astype(np.float32)
@@ -64,7 +64,7 @@ def test_they_are_encoded_once_and_read_after_that(
 
 
 def test_copies_differ_as_much_as_told_and_have_no_item() -> None:
-    original = filed()
+    original = labelled()
     made = copies(original, 1200, 13)
     assert original.encoded.codes is not None
     assert made.encoded.codes is not None
@@ -80,9 +80,9 @@ def test_copies_differ_as_much_as_told_and_have_no_item() -> None:
 
 
 def test_joined_and_first() -> None:
-    both = joined([filed(5), filed(7)])
+    both = joined([labelled(5), labelled(7)])
     assert len(both.labels) == len(both.items) == len(both.encoded.masses) == 12
-    assert np.array_equal(both.first(5).encoded.embeddings, filed(5).encoded.embeddings)
+    assert np.array_equal(both.first(5).encoded.embeddings, labelled(5).encoded.embeddings)
 
 
 def test_frequencies_are_shares_of_thirty_lists() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from fashion_lsh.report import comparison, speedup, stability
 from fashion_lsh.report.answers import read_kept
-from fashion_lsh.report.pages import BEGIN, END, Row, put, text_of
+from fashion_lsh.report.pages import BEGIN, END, Row, csv_of, put
 from fashion_lsh.report.repeats import repeats
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -74,5 +74,5 @@ def test_the_rows_of_stability_are_those_of_the_files_that_are_kept() -> None:
     folder = EXPERIMENTS / "stability"
     if not (folder / "results.csv").exists():
         pytest.skip("stability was not measured yet")
-    assert text_of(repeats(read_kept(folder))) == (folder / "results.csv").read_text()
+    assert csv_of(repeats(read_kept(folder))) == (folder / "results.csv").read_text()
     assert {path.stem for path in folder.glob("answers/*")} == {path.stem for path in folder.glob("jobs/*")}

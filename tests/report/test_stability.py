@@ -1,5 +1,6 @@
 """Runs of other seeds and splits, and the page that is made of them."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -225,6 +226,58 @@ def test_what_is_refused_is_not_kept(runs: list[Run], folder: Path, make_run: Ma
     before = written_by(folder), sorted(folder.glob("*/*"))
     assert main([str(folder), str(repeated(make_run, "e", seed=2).path)]) == 1
     assert (written_by(folder), sorted(folder.glob("*/*"))) == before
+
+
+def test_codes_of_a_method_that_names_no_bits_are_compared_by_their_bytes(make_run: MakeRun) -> None:
+    pair = [repeated(make_run, "a"), repeated(make_run, "b", seed=1)]
+    for run in pair:
+        config = run.config
+        del config["hash"]["bits"]  # as with hash=predicted_category
+        (run.path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert rows_of(*pair)[-1]["bits changed"] == 0
+
+
+def test_two_starts_of_one_backbone_are_not_taken_for_repeats(runs: list[Run], make_run: MakeRun) -> None:
+    other = repeated(make_run, "e", seed=3)
+    config = other.config
+    config["backbone"]["weights"] = "imagenet"
+    (other.path / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ValueError, match=r"differ in backbone\.weights \(.*imagenet.*\)"):
+        rows_of(*runs, other)
+
+
+def test_queries_in_which_neither_saw_anything_are_not_named_alike(make_run: MakeRun) -> None:
+    pair = [repeated(make_run, "a"), repeated(make_run, "b", seed=1)]
+    for run in pair:
+        path = run.path / "queries.parquet"
+        rows = pq.read_table(path).to_pylist()
+        rows[0] |= {"predicted": "", "hits": []}
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    assert rows_of(*pair)[-1]["named alike"] == pytest.approx(1 - 1 / len(rows))
+
+
+def test_jobs_without_answers_are_named(
+    runs: list[Run], folder: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(folder), *(str(run.path) for run in runs)]) == 0
+    (folder / "answers/c.npz").unlink()
+    assert main([str(folder)]) == 0
+    assert "no answers are kept of them: c; make them again with fresh=true" in caplog.text
+    (runs[2].path / "metrics.json").unlink()
+    assert main([str(folder), str(runs[2].path)]) == 1
+    assert "type its train.py command again, with fresh=true" in capsys.readouterr().err
+
+
+def test_answers_of_another_fit_than_the_jobs_are_refused(
+    runs: list[Run], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(folder), *(str(run.path) for run in runs)]) == 0
+    job = folder / "jobs/a.json"
+    content = json.loads(job.read_text())
+    content["metrics"]["query/category/map@100"] += 0.01
+    job.write_text(json.dumps(content))
+    assert main([str(folder)]) == 1
+    assert "a.npz and jobs/a.json are of different fits" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ def test_figures_of_rows_and_of_pairs_of_rows(tmp_path: Path) -> None:
         ("of.estimate('bits', 'top-1', {'hash': 'csq'})", "bits: 2 rows of results.csv are"),
         ("of.estimate('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
         ("of.over('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
+        ("of.over('bits', 'top-1', {'hash': 'csq', 'seed': '0'})", "and one has no spread"),
         (
             "of.by_seed('bits', 'top-1', {'hash': 'csq', 'seed': '0'}, {'hash': 'lsh', 'seed': '1'})",
             "no seed in common",

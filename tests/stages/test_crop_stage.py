@@ -1,4 +1,4 @@
-"""What both stages share: answers, masses, fingerprint, start, loss and how they are optimised."""
+"""What classifier and hash layer share: answers, masses, fingerprint, start, loss and how they are optimised."""
 
 import copy
 import functools
