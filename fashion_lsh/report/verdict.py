@@ -48,9 +48,10 @@ class Experiments:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def measured(self, name: str) -> bool:
-        """Whether an experiment has results."""
-        return (self.folder / name / "results.csv").exists()
+    def measured(self, name: str, where: Mapping[str, str] | None = None) -> bool:
+        """Whether an experiment has results; `where`: of rows that are so."""
+        file = self.folder / name / "results.csv"
+        return file.exists() and (not where or bool(_those(file, where)))
 
     def trained(self, name: str, where: Mapping[str, str]) -> bool:
         """Whether a row, at some seed at least, surely names its queries better than chance."""
@@ -103,11 +104,15 @@ class Experiments:
     def _rows(self, name: str, where: Mapping[str, str]) -> list[dict[str, str]]:
         if not self.measured(name):
             raise ValueError(f"{name}: no results.csv: run its commands first")
-        with (self.folder / name / "results.csv").open(newline="") as file:
-            found = [row for row in csv.DictReader(file) if all(row.get(key) == value for key, value in where.items())]
+        found = _those(self.folder / name / "results.csv", where)
         if not found:
             raise ValueError(f"{name}: no row of results.csv is {dict(where)}")
         return found
+
+
+def _those(results: Path, where: Mapping[str, str]) -> list[dict[str, str]]:
+    with results.open(newline="") as file:
+        return [row for row in csv.DictReader(file) if all(row.get(key) == value for key, value in where.items())]
 
 
 def _number(name: str, row: Mapping[str, str], column: str) -> float:

@@ -54,6 +54,8 @@ def test_figures_of_rows_and_of_pairs_of_rows(tmp_path: Path) -> None:
     assert of.over("bits", "top-1", {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
     assert of.over("bits", "top-1 high", {"hash": "csq"}, less="top-1 low") == pytest.approx((0.15, 0.1, 0.2))
     assert (of.measured("bits"), of.measured("crops")) == (True, False)
+    assert (of.measured("bits", first), of.measured("bits", {"hash": "itq"})) == (True, False)
+    assert not of.measured("crops", first)
     assert (of.trained("bits", {"hash": "csq"}), of.trained("bits", {"hash": "lsh"})) == (True, False)
 
 
