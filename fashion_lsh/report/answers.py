@@ -94,14 +94,19 @@ def keep(folder: Path, run: Run) -> None:
 
 
 def answers_of(found: Findings) -> Answers:
-    """The answers of a finished run."""
+    """The answers of a finished run.  Raises ValueError: a garment that was filed later is among its hits."""
     names = np.array(found.garments.categories)
     place = {name: number for number, name in enumerate(names)} | {"": -1}
     true, predicted = (np.array([place[name] for name in found.column(each)]) for each in ("category", "predicted"))
     lists = found.queries["hits"].to_pylist()
     lengths = np.array([len(ids) for ids in lists])
     hits = np.full((len(lists), lengths.max()), -1)
-    hits[np.arange(hits.shape[1]) < lengths[:, None]] = row_numbers(found.garments, np.concatenate(lists))
+    try:
+        hits[np.arange(hits.shape[1]) < lengths[:, None]] = row_numbers(found.garments, np.concatenate(lists))
+    except KeyError as error:
+        raise ValueError(
+            f"{found.run.path} found {error}, which was filed later: give a run whose gallery is as it was made"
+        ) from error
     codes = found.codes.query if found.codes else np.empty((len(lists), 0), np.uint8)
     queries = row_numbers(found.garments, found.column("id"))
     return Answers(names, queries, true, predicted, found.column("category/map@100").astype(np.float32), hits, codes)

@@ -157,7 +157,6 @@ def _queries(path: Path, label: str, garments: Catalogue) -> pa.Table:
     if not len(own):
         raise ValueError(f"it has no rows of the run's own search, {label}")
     row_numbers(garments, own["id"].to_numpy())
-    row_numbers(garments, pc.list_flatten(own["hits"]).to_numpy(zero_copy_only=False))
     unknown = {*own["category"].to_pylist(), *own["predicted"].to_pylist()} - {""} - set(garments.categories)
     if unknown:
         raise ValueError(f"category {sorted(unknown)[0]!r} is not in split.parquet")

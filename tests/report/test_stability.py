@@ -47,6 +47,16 @@ def runs(make_run: MakeRun) -> list[Run]:
             repeated(make_run, "d", split=1)]  # fmt: skip
 
 
+def test_a_run_whose_gallery_has_grown_is_refused(make_run: MakeRun) -> None:
+    run = make_run()
+    path = run.path / "queries.parquet"
+    rows = pq.read_table(path).to_pylist()
+    rows[0]["hits"][0] = "new one"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    with pytest.raises(ValueError, match=r"found 'new one', which was filed later: give a run whose gallery"):
+        of_run(run)
+
+
 def test_two_codes_of_one_picture_are_compared_bit_by_bit() -> None:
     rng = np.random.default_rng(0)
     one, other = (rng.random((50, 12)) for _ in range(2))
