@@ -86,9 +86,9 @@ def read_kept(folder: Path) -> list[Repeat]:
     return found
 
 
-def keep(folder: Path, run: Run) -> None:
+def keep(folder: Path, run: Run, answers: Answers) -> None:
     """Keep the job and the answers of a finished run in an experiment's folder."""
-    write_answers(folder / ANSWERS / f"{run.path.name}.npz", answers_of(read(run)))
+    write_answers(folder / ANSWERS / f"{run.path.name}.npz", answers)
     with written(folder / "jobs" / f"{run.path.name}.json") as draft:
         draft.write_text(job_text(run))
 

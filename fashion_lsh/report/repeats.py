@@ -1,6 +1,6 @@
 """Runs that repeat one with other seeds and splits, as rows: what each scores, and what two have in common."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -80,7 +80,7 @@ def _alike(run: Repeat) -> Row:
 
 def _scores(run: Repeat) -> Row:
     row: Row = {"of": "run"} | _about(run) | {"job": run.key}
-    metrics: Mapping[str, float] = run.job.metrics
+    metrics = run.job.metrics
     for start, prefix in (("", "query"), *((f"{name} ", f"corrupted/{name}") for name in CORRUPTIONS)):
         row |= {
             f"{start}{title}": metrics[f"{prefix}/{name}"]

@@ -50,10 +50,11 @@ def main(words: Sequence[str] | None = None) -> int:
         before = {each.key: each for each in read_kept(given.page)}
         runs = [Run(path) for path in given.runs]
         new = [run for run in runs if run.metrics or run.path.name not in before]  # others read their scores from jobs/
-        rows = repeats([*(before | {run.path.name: of_run(run) for run in new}).values()])
+        repeated = before | {run.path.name: of_run(run) for run in new}
+        rows = repeats([*repeated.values()])
         text, figures = page(rows)
         for run in new:
-            keep(given.page, run)
+            keep(given.page, run, repeated[run.path.name].answers)
         put(given.page, rows, text, figures)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"fashion_lsh.report.stability: {error}\n")

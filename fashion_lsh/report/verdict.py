@@ -51,7 +51,7 @@ class Experiments:
     def measured(self, name: str, where: Mapping[str, str] | None = None) -> bool:
         """Whether an experiment has results; `where`: of rows that are so."""
         file = self.folder / name / "results.csv"
-        return file.exists() and (not where or bool(_those(file, where)))
+        return file.exists() and (not where or bool(_matching(file, where)))
 
     def trained(self, name: str, where: Mapping[str, str]) -> bool:
         """Whether a row, at some seed at least, surely names its queries better than chance."""
@@ -104,13 +104,13 @@ class Experiments:
     def _rows(self, name: str, where: Mapping[str, str]) -> list[dict[str, str]]:
         if not self.measured(name):
             raise ValueError(f"{name}: no results.csv: run its commands first")
-        found = _those(self.folder / name / "results.csv", where)
+        found = _matching(self.folder / name / "results.csv", where)
         if not found:
             raise ValueError(f"{name}: no row of results.csv is {dict(where)}")
         return found
 
 
-def _those(results: Path, where: Mapping[str, str]) -> list[dict[str, str]]:
+def _matching(results: Path, where: Mapping[str, str]) -> list[dict[str, str]]:
     with results.open(newline="") as file:
         return [row for row in csv.DictReader(file) if all(row.get(key) == value for key, value in where.items())]
 

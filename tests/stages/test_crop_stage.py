@@ -15,21 +15,10 @@ from fashion_lsh.stages.checkpoints import load, save
 from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.crop_stage import CropStage
 from fashion_lsh.stages.hasher import Hasher
+from tests.stages.made import arguments
 
-CATEGORIES = ["circle", "cross", "square"]
 NOTHING = Batch(*[torch.empty(0)] * 4)
 BOTH = pytest.mark.parametrize("kind", [Classifier, Hasher])
-
-
-def arguments(kind: type[CropStage], **changes: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = {
-        "backbone": "resnet18", "categories": CATEGORIES, "image_size": 32, "margin": 0.1,
-        "frozen": False, "epochs": 1, "lr_factor": 1.0,
-        "head_factor": 10.0, "label_smoothing": 0.1, "seed": 0,
-        "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1},
-    }  # fmt: skip
-    layer = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
-    return plain | (layer if kind is Hasher else {}) | changes
 
 
 @functools.cache

@@ -23,9 +23,9 @@ from fashion_lsh.stages.crop_stage import CropStage
 from fashion_lsh.stages.fitting import CsvLog, fit
 from fashion_lsh.stages.hasher import Hasher
 from tests.disks import full_disk
+from tests.stages.made import arguments
 
 Make = Callable[..., GarmentData]
-CATEGORIES = ["circle", "cross", "square"]
 
 
 def tiny_backbone(name: str) -> Backbone:
@@ -41,15 +41,9 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stage_of(kind: type[CropStage] = Classifier, **changes: Any) -> Any:
-    plain: dict[str, Any] = {
-        "backbone": "resnet18", "categories": CATEGORIES, "image_size": 32, "margin": 0.1,
-        "frozen": False, "epochs": 3, "lr_factor": 1.0,
-        "head_factor": 1.0, "label_smoothing": 0.1, "seed": 0,
-        "optim": {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
-    }  # fmt: skip
+    optim = {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1}
     torch.manual_seed(0)
-    layer = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
-    return kind(**plain | (layer if kind is Hasher else {}) | changes)  # type: ignore[arg-type]
+    return kind(**arguments(kind, **{"epochs": 3, "head_factor": 1.0, "optim": optim} | changes))  # type: ignore[arg-type]
 
 
 class Scripted(Classifier):
