@@ -57,7 +57,7 @@ def timed(
 
     `told`, each with what stands before it:
         times: and shares: where the lists are not the model's own.
-        recalled: how much of the whole library's first places is found.
+        recalled: how much of the whole gallery's first places is found.
         scores: where all pictures were really composed.
     """
     plain = Search("hamming", 1, shortlist, alpha=0.5, whole_below=0.0)
@@ -83,7 +83,7 @@ def timed(
 
 
 def _speed(searcher: Searcher, asked: Asked, arm: str, before: np.ndarray, taken: np.ndarray, whole: np.ndarray) -> Row:
-    """Times of one arm beside those of the whole library, (T,) milliseconds each; `before`: until the search begins."""
+    """Times of one arm beside those of the whole gallery, (T,) milliseconds each; `before`: until the search begins."""
     gallery, lists = searcher.gallery, searcher.search.lists(asked.of(arm).masses)
     scanned = np.append(gallery.index.list_sizes(), 0)[lists].sum(axis=1) / len(gallery)
     ours, theirs = before + taken, before + whole
@@ -100,7 +100,7 @@ def _speed(searcher: Searcher, asked: Asked, arm: str, before: np.ndarray, taken
 
 
 def _recalled(searcher: Searcher, whole: Searcher, asked: Asked, arm: str) -> Row:
-    """Of the first NEAR places, how many are as near as the last of them in the whole library."""
+    """Of the first NEAR places, how many are as near as the last of them in the whole gallery."""
     part = asked.of(arm).taken(asked.timed)
     found, best = searcher.hits(part, NEAR).distances, whole.hits(part, NEAR).distances
     return {f"recall@{NEAR} of whole": float((found <= best[:, -1:] * (1 + 1e-6)).mean())}

@@ -34,7 +34,7 @@ class Speedup:
     Attributes:
         sizes: of the galleries, each with the run's own gallery in it.
         composed: garments that are really composed and encoded; what is beyond are disturbed copies of all these, and
-            then only times, shares and recall against the whole library are told.
+            then only times, shares and recall against the whole gallery are told.
         queries: that are timed; scores are those of all.
     """
 

@@ -23,7 +23,8 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
     parts = [
         f"{rows[0]['queries']:,} queries, {rows[0]['gallery']:,} garments in the gallery. Scores are of items (other "
         "shapes of the same category count as wrong); *neighbours kept* is the share of the ten nearest by exact "
-        "Euclid that the shortlist holds, or that are among the first ten; differences that hold 0 are no differences.",
+        "Euclid that the shortlist holds, or that are among the first ten; no direction is claimed of a difference "
+        "whose interval holds 0.",
     ]
     for scope in dict.fromkeys(row["scope"] for row in rows):
         lines = [_line(row) for row in rows if row["scope"] == scope]

@@ -26,7 +26,7 @@ LISTS = (
 )
 OWN = (
     "All of them really composed and encoded; item scores are over all {queries:,} queries, misclassified ones too. "
-    "*kept* is the share of the first ten places that are as near as the whole library's tenth; *reached* the share of "
+    "*kept* is the share of the first ten places that are as near as the whole gallery's tenth; *reached* the share of "
     "queries whose own item lies in a list that is searched: the most that any order inside the lists finds. The "
     "network names {asked:.1%} of the queries right, and {filed:.1%} of the pictures they look for: were its errors "
     "independent, one list would reach {independent:.1%}; it reaches {reached:.1%}."
@@ -41,7 +41,7 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
     largest = max(row["gallery"] for row in own if "item map@100" in row)
     parts = [
         meaning(other),
-        f"### {other[0]['lists']}: one list searched, against the whole library",
+        f"### {other[0]['lists']}: one list searched, against the whole gallery",
         LISTS,
         _savings(other),
         "![What searching one list saves, by size of the gallery](saving.svg)",
@@ -102,7 +102,8 @@ def figure(own: Sequence[Row], other: Sequence[Row]) -> bytes:
 
 
 def _savings(rows: Sequence[Row]) -> str:
-    titles = ("gallery", "distance", "whole ms", "one list ms", "picture → hits, whole ms", "p95", "one list ms", "p95",
+    titles = ("gallery", "distance", "search, whole ms", "search, one list ms", "picture → hits, whole ms",
+              "p95, whole", "picture → hits, one list ms", "p95, one list",
               "scanned", "saved", "faster by", "predicted")  # fmt: skip
     lines = []
     for row in (row for row in rows if row["arm"] == "1"):

@@ -58,12 +58,12 @@ class Experiments:
         rows = self._rows(name, where)
         return any(_number(name, row, "top-1 low") > _number(name, row, "chance") for row in rows)
 
-    def estimate(self, name: str, column: str, where: Mapping[str, str]) -> Estimate:
-        """A number of the one row of results.csv that has `<column> low` and `<column> high` beside it."""
+    def estimate(self, name: str, column: str, where: Mapping[str, str], joined: str = " ") -> Estimate:
+        """A number of the one row of results.csv that has `<column> low` and `<column> high` beside it, so joined."""
         rows = self._rows(name, where)
         if len(rows) != 1:
             raise ValueError(f"{name}: {len(rows)} rows of results.csv are {dict(where)}: name what tells one apart")
-        return Estimate(*(_number(name, rows[0], f"{column}{end}") for end in ("", " low", " high")))
+        return Estimate(*(_number(name, rows[0], f"{column}{end}") for end in ("", f"{joined}low", f"{joined}high")))
 
     def apart(self, name: str, measure: str, arm: str, base: str) -> Estimate:
         """Arm minus base, paired by seed and query; rows are named as in `<!-- base: hash=none -->`."""
@@ -75,6 +75,14 @@ class Experiments:
         """Arm minus base of one seed, between the farthest ends of their own intervals: wider than a paired one."""
         first, second = (self.estimate(name, column, where) for where in (arm, base))
         return Estimate(first.value - second.value, first.low - second.high, first.high - second.low)
+
+    def saved(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Estimate:
+        """By which share a median of the arm, in ms, is below the base's, between the farthest ends of their intervals.
+
+        `<column>_low` and `<column>_high` stand beside the median.
+        """
+        first, second = (self.estimate(name, column, where, joined="_") for where in (arm, base))
+        return Estimate(1 - first.value / second.value, 1 - first.high / second.low, 1 - first.low / second.high)
 
     def by_seed(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Estimate:
         """Arm minus base: the mean over seeds, the least and the largest."""

@@ -110,7 +110,7 @@ class PartitionedIndex(ABC):
 
         Args:
             queries: (Q, ...) codes or embeddings, as the index keeps them; Q may be 0.
-            probes: (Q, lists) int64, the lists to search, each once, padded with -1; all of them: the whole library.
+            probes: (Q, lists) int64, the lists to search, each once, padded with -1; all of them: the whole gallery.
             k: hits a query, at least 1; beyond the rows that exist the hits end in -1.
 
         Returns:

@@ -19,6 +19,8 @@ def asking(folder: Path, template: str) -> str:
         "csq,0,0.5,0.4,0.6,0.35\ncsq,1,0.75,0.7,0.8,0.35\n"
         "lsh,0,0.25,0.2,0.3,0.35\nlsh,1,0.375,0.3,0.4,0.35\n"
     )
+    (folder / "speed").mkdir(exist_ok=True)
+    (folder / "speed/results.csv").write_text("arm,ms,ms_low,ms_high\ncodes,2,1,4\nfloats,8,8,10\n")
     (folder / TEMPLATE).write_text(template)
     return write_verdict(folder).read_text()
 
@@ -51,6 +53,7 @@ def test_figures_of_rows_and_of_pairs_of_rows(tmp_path: Path) -> None:
     assert of.estimate("bits", "top-1", first) == (0.5, 0.4, 0.6)
     assert of.by_seed("bits", "top-1", {"hash": "csq"}, {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
     assert of.unpaired("bits", "top-1", first, other) == pytest.approx((0.25, 0.1, 0.4))
+    assert of.saved("speed", "ms", {"arm": "codes"}, {"arm": "floats"}) == pytest.approx((0.75, 0.5, 0.9))
     assert of.over("bits", "top-1", {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
     assert of.over("bits", "top-1 high", {"hash": "csq"}, less="top-1 low") == pytest.approx((0.15, 0.1, 0.2))
     assert (of.measured("bits"), of.measured("crops")) == (True, False)
