@@ -4,7 +4,7 @@ python merge.py OUT deepfashion_category=/data/deepfashion modanet=/data/modanet
 python merge.py OUT mine:folder=pictures/manifest.csv --map mine=my_labels.csv --crop
 python train.py data=thesis30 data.root=OUT
 
-A source is NAME=ROOT, or NAME:DATA_SET=ROOT where its labels are not those of the data set (docs/catalogue.md).
+A source is NAME=ROOT, or NAME:DATA_SET=ROOT where it is called otherwise than its data set (docs/catalogue.md).
 """
 
 import argparse
@@ -28,7 +28,7 @@ from fashion_lsh.catalogue.sources import Source, open_source
 from fashion_lsh.catalogue.sources.folder import Folder
 from fashion_lsh.catalogue.sources.merged import Origin, forget, save
 from fashion_lsh.catalogue.sources.picture_files import PictureFiles
-from fashion_lsh.catalogue.taxonomy import map_of
+from fashion_lsh.catalogue.taxonomy import SOURCES, map_of
 from fashion_lsh.files import alone, check_writable, written
 from fashion_lsh.report.datacard import card, sheet
 
@@ -54,7 +54,7 @@ def _merge(asked: argparse.Namespace, command: str) -> None:
     origins = _origins(asked.sources)
     maps, licences = _pairs(asked.map, "--map", origins), _pairs(asked.licence, "--licence", origins)
     recipe = Recipe(asked.most, asked.least, asked.distance, asked.official, SHARES, asked.seed)
-    labels = {name: map_of(maps.get(name, name)) for name in origins}  # before any picture is opened
+    labels = {name: map_of(maps.get(name) or _map_name(name, origins[name])) for name in origins}  # before pictures
     sources = {name: open_source(*origin, 0) for name, origin in origins.items()}
     looks = recipe.distance is not None
     merged = merge({name: listed(name, source, labels[name], looks) for name, source in sources.items()}, recipe)
@@ -112,9 +112,15 @@ def _origins(words: Sequence[str]) -> dict[str, Origin]:
         if not sign or not name or "/" in name:
             raise ValueError(f"{word!r} is no source: give NAME=ROOT, or NAME:DATA_SET=ROOT")
         if name in origins:
-            raise ValueError(f"source {name!r} is given twice: give one of them another name, as {name}2:{name}={root}")
+            another = f"{name}2:{data_set or name}={root}"
+            raise ValueError(f"source {name!r} is given twice: give one of them another name, as {another}")
         origins[name] = Origin(data_set or name, str(Path(root).expanduser().resolve()) if root else None)
     return origins
+
+
+def _map_name(name: str, origin: Origin) -> str:
+    """The map of a source's labels: the one called as it is, or else its data set's."""
+    return origin.data_set if name not in SOURCES and origin.data_set in SOURCES else name
 
 
 def _pairs(words: Sequence[str], flag: str, sources: Collection[str]) -> dict[str, str]:

@@ -78,8 +78,8 @@ def main(cfg: DictConfig) -> float:
             further |= detector_scores(detector, scenes, data.found) if detector else {}
             further |= score_crops(model, data, search, settings["crop"]["tested"]) | costs(model)
             further |= score_corrupted(searcher, data, settings["crop"]["corrupted"])
-            publish(board, results.metrics | further, query, data.categories, sheet, found_tiles(data, scenes))
             write_results(run, query, filed, results, further, kept)
+            publish(board, results.metrics | further, query, data.categories, sheet, found_tiles(data, scenes))
             scores = run.metrics
     finish(run)
     log.info("\n%s\n\n%s", describe(scores, settings, search.label), run.closing)

@@ -89,7 +89,8 @@ def bare_train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
     def step(batch: Batch) -> None:
         chosen.zero_grad()
         logits = model.head(model.backbone(batch.images))
-        functional.cross_entropy(logits, batch.labels, label_smoothing=arguments["label_smoothing"]).backward()
+        loss = functional.cross_entropy(logits, batch.labels, label_smoothing=arguments["label_smoothing"])
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         chosen.step()
 

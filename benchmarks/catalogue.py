@@ -79,8 +79,7 @@ def merged_steps(pictures: Path, out: Path, figures: dict[str, float]) -> None:
     with step("merge: names, copies, near-duplicates, splits", figures):
         merged = merge({"drawn": part}, RECIPE)
     with step("save", figures):
-        states = {name: merged.seen[name].state for name in merged.catalogue.column("picture")}
-        save(out, merged.catalogue, states, {"drawn": Origin("folder", str(pictures.resolve()))}, "0")
+        save(out, merged.catalogue, merged.seen, {"drawn": Origin("folder", str(pictures.resolve()))})
     figures["most memory, GiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     figures["kept rows"], figures["pictures with a near-duplicate"] = len(merged.catalogue), merged.near
     with step("open the catalogue", figures):

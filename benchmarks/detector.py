@@ -34,7 +34,7 @@ def main() -> None:
     print(
         tabulate(rows, ["detector", "longer side, px", "ms, one thread", f"ms, {most} threads"], "pipe", floatfmt=".0f")
     )
-    told = ", ".join(f"{name} {value}" for name, value in environment().items() if name in TOLD)
+    told = ", ".join(f"{name} {value}" for name, value in environment(gpu=False).items() if name in TOLD)
     print(f"\nmedians of {TIMED} pictures of 480 x 320, one at a time; {told}")
 
 

@@ -168,7 +168,7 @@ def spanning(pictures: Listed, prints: Prints, found: np.ndarray) -> None:
         facts.append((name, len(members), together, apart(prints.fingerprints, *both.tolist()),
                       float(likeness(prints.thumbnails, both[None])[0])))  # fmt: skip
         if not together:
-            missed.append([tile(pictures, row, f"{name[:8]} {pictures.splits[row]}") for row in members])
+            missed.append([tile(pictures, int(row), f"{name[:8]} {pictures.splits[row]}") for row in members])
     if facts:
         print(f"Groups that span splits: {len(facts) - len(missed)} of {len(facts)} found")
         print(tabulate(facts, ["group", "pictures", "found", "least distance", "likeness of those"], floatfmt=".2f"))

@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import faiss
 import numpy as np
@@ -22,7 +23,9 @@ from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.index import HashIndex
 from fashion_lsh.retrieval.search import Search
 from fashion_lsh.retrieval.searcher import Searcher
+from fashion_lsh.stages.crop_stage import CropStage
 from fashion_lsh.stages.hasher import Hasher
+from fashion_lsh.stages.optim import Optim
 
 BITS, LISTS, ROWS, K, LENGTH = 64, 30, 500_000, 100, 256
 SIZES = (10_000, 100_000, 500_000, 1_000_000, 10_000_000)
@@ -78,7 +81,7 @@ def searches() -> dict[str, float]:
         return ask
 
     def faiss_call(codes: np.ndarray, lists: np.ndarray, k: int) -> object:
-        return ivf_tools.search_preassigned(bare, codes, k, lists)
+        return ivf_tools.search_preassigned(bare, codes, k, lists)  # type: ignore[no-untyped-call]
 
     def flat_call(codes: np.ndarray, _: np.ndarray, k: int) -> object:
         return flat.search(codes, k)
@@ -195,7 +198,7 @@ def by_size(rows: int) -> dict[str, float]:
     }, queries=50)  # fmt: skip
 
 
-def fitted(backbone: str) -> Hasher:
+def fitted(backbone: str) -> CropStage:
     """A Hasher of random weights: its time is that of a fitted one."""
     torch.manual_seed(0)
     names = [f"category {number:02}" for number in range(LISTS)]
@@ -203,7 +206,7 @@ def fitted(backbone: str) -> Hasher:
         backbone=backbone, categories=names, bits=BITS, embedding_dim=LENGTH, image_size=224, margin=0.1, frozen=False,
         loss="softmax", bihalf=False, item_weight=0.0,
         epochs=1, lr_factor=1.0, head_factor=1.0, label_smoothing=0.0, seed=0,
-        optim={"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "warmup": 0.1},
+        optim=cast(Optim, {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "warmup": 0.1}),
     ).eval()  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from fashion_lsh import __version__
 LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "faiss-cpu", "numpy", "pillow")
 
 
-def environment() -> dict[str, Any]:
-    """Versions, processor, cores, threads and GPU, by name."""
+def environment(gpu: bool = True) -> dict[str, Any]:
+    """Versions, processor, cores, threads and GPU, by name; `gpu`: whether one computes, where there is one."""
     return {
         "fashion-lsh": __version__,
         "python": platform.python_version(),
@@ -23,7 +23,7 @@ def environment() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": torch.cuda.get_device_name() if gpu and torch.cuda.is_available() else None,
     }
 
 

@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import csv
 import fcntl
 import hashlib
 import logging
@@ -7,7 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -92,6 +93,22 @@ def point(link: Path, target: Path) -> None:
     except OSError as error:  # a folder stands there, or the file system has no links
         draft.unlink(missing_ok=True)
         log.warning("%s does not point to %s: %s", link, target, error)
+
+
+def csv_rows(lines: Iterable[str], first: int = 1) -> Iterator[tuple[int, list[str]]]:
+    """Rows of CSV, each with the number of the line on which it begins; `first`: that of the first line given.
+
+    Raises:
+        ValueError: a quote is not closed, which would swallow the rows after it, or closes within a cell; names the
+            line.
+    """
+    reader, begins = csv.reader(lines, strict=True), first
+    try:
+        for cells in reader:
+            yield begins, cells
+            begins = first + reader.line_num
+    except csv.Error as error:
+        raise ValueError(f"line {begins}: {error}: close every quote, and double one inside a quoted cell") from error
 
 
 def checksum(path: str | Path) -> str:

@@ -22,7 +22,11 @@ JOB = "job.json"  # in the run's own folder; elsewhere <key>.json
 
 
 def scores_of(run: RunFolder) -> dict[str, float]:
-    """The run's metrics, or those that a job file keeps of the same run; empty where it is finished nowhere."""
+    """The run's metrics, or those that a job file keeps of the same run; empty where it is finished nowhere.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
     kept = _kept(run)
     if run.metrics or run.config["fresh"] or kept is None or not kept.exists():
         return run.metrics
@@ -45,7 +49,7 @@ def keep_job(run: RunFolder) -> None:
 
 
 def job_text(run: RunFolder) -> str:
-    """JSON of JOB_BYTES at most: settings, data, what it was made on, scores, and those of each query.
+    """JSON: settings, data, what it was made on, scores, and those of each query as far as JOB_BYTES allow.
 
     Kept in the run's folder where that takes files, and made anew where there are newer scores.
 

@@ -30,6 +30,7 @@ def write_results(
     write_arrays(run.path / "codes.npz", arrays)
     own = {name: values for name, values in own_scores(results.queries).items() if name in results.metrics}
     write_arrays(run.path / "scores.npz", own | kept)
+    (run.path / QUERIES).unlink(missing_ok=True)  # of a model that answered before: with what evaluate.py added of it
     write_queries(run.path / QUERIES, results.queries)
     run.write_json("metrics.json", results.metrics | dict(further))
 

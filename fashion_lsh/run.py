@@ -59,7 +59,7 @@ class Run(RunFolder):
             run = cls(path)
             run.write_json("stages.json", {**stage_keys(settings, data.checksum), "data": data.checksum})
             if not run.metrics:  # what made the figures, not what reads them
-                run.write_json("environment.json", environment())
+                run.write_json("environment.json", environment(gpu=settings["trainer"]["accelerator"] != "cpu"))
                 run.write_skipped(data.skipped.items())
             data.catalogue.save(path / "split.parquet")
         point(Path(settings["runs"]) / "latest", path)

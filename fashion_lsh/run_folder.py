@@ -10,8 +10,11 @@ from typing import Any
 
 import yaml
 
-from fashion_lsh.files import alone, written
+from fashion_lsh.files import alone, csv_rows, written
 from fashion_lsh.runlog import logged_to
+
+GROUPS = ("backbone", "data", "search", "hash", "scenes", "trainer")  # of settings, that every run names
+AGAIN = "type its train.py command again, with fresh=true where its scores are read from a job's file"
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,13 @@ class RunFolder:
             raise ValueError(f"{file} is damaged ({type(error).__name__}): make the run again with train.py") from error
         if "scenes" not in config:
             raise ValueError(f"{self.path} was made by a version before 0.3.0: make it again with train.py")
+        if missing := [group for group in GROUPS if group not in config]:
+            raise ValueError(f"{file} is damaged (it has no {missing[0]}): make the run again with train.py")
         return config
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Flat means by name; empty where the run is not finished."""
+        """Flat means by name; empty where the run is not finished.  ValueError: the file is damaged."""
         path = self.path / "metrics.json"
         try:
             return numbers(json.loads(path.read_text())) if path.exists() else {}
@@ -58,12 +63,27 @@ class RunFolder:
             ) from error
 
     @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Id and reason of each garment that was left out.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        listed = self.path / "skipped.csv"
+        if not listed.exists():
+            return []
+        try:
+            with listed.open(newline="", encoding="utf-8") as file:
+                return [(name, reason) for _, (name, reason) in list(csv_rows(file))[1:]]
+        except ValueError as error:
+            raise ValueError(f"{listed} is damaged ({error}): remove it, then go on") from error
+
+    @property
     def closing(self) -> str:
-        """One line: where it lies, and how many garments were left out of it."""
-        count, listed = 0, self.path / "skipped.csv"
-        if listed.exists():
-            with listed.open(newline="") as file:
-                count = sum(1 for _ in csv.reader(file)) - 1
+        """One line: where it lies, and how many garments were left out of it; or that it has scores and no model."""
+        if not self.metrics:
+            return f"{self.path} has no model, the scores are those that are kept: {AGAIN}"
+        count = len(self.skipped)
         left_out = f"; {count:,} garments were left out: {self.path / 'skipped.csv'} says why" if count else ""
         return f"The run lies in {self.path}{left_out}"
 
@@ -74,7 +94,7 @@ class RunFolder:
             FileNotFoundError: it has none.
         """
         if not self.metrics:
-            raise FileNotFoundError(f"{self.path} has no metrics.json: type its train.py command again to finish it")
+            raise FileNotFoundError(f"{self.path} is not finished, it has no metrics.json: {AGAIN}")
 
     def file(self, name: str) -> Path:
         """A file of the folder that is there.  Raises FileNotFoundError."""
@@ -108,15 +128,8 @@ class RunFolder:
             yield
 
     def add_skipped(self, skipped: Mapping[str, str]) -> None:
-        """Name further garments that were left out in skipped.csv, each line once."""
-        listed, named = self.path / "skipped.csv", list[tuple[str, str]]()
-        if listed.exists():
-            try:
-                with listed.open(newline="") as file:
-                    named = [(name, reason) for name, reason in list(csv.reader(file))[1:]]
-            except (ValueError, csv.Error) as error:
-                raise ValueError(f"{listed} is damaged ({error}): remove it, then go on") from error
-        self.write_skipped(dict.fromkeys([*named, *skipped.items()]))
+        """Name further garments that were left out in skipped.csv, each line once.  ValueError: it is damaged."""
+        self.write_skipped(dict.fromkeys([*self.skipped, *skipped.items()]))
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
         """Write skipped.csv anew: id and reason of each garment that was left out."""

@@ -27,7 +27,7 @@ PLAIN: dict[str, Any] = {  # settings that go to no constructor of ours
     "backbone.weights": str | None, "backbone.frozen": bool, "backbone.lr_factor": PositiveFloat,
     "crop.tested": list[Literal["whole", "annotated", "detected", "detected_or_whole"]],
     "crop.corrupted": list[Literal["blur", "jpeg", "noise", "occlusion"]],
-    "logger.project": str | None, "logger.tags": list[str],
+    "logger.project": Annotated[str, Field(pattern=r"^[^/\\#?%:]{1,128}$")] | None, "logger.tags": list[str],
     "trainer.accelerator": Literal["auto", "cpu", "gpu"], "trainer.devices": Literal[1],
     "trainer.precision": Literal["32-true", "16-mixed", "bf16-mixed"] | None,
     "trainer.patience": NonNegativeInt | None, "trainer.gradient_clip_val": NonNegativeFloat | None,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
@@ -30,7 +31,9 @@ from fashion_lsh.settings import meant
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
-TOLD = (ValueError, OSError, MemoryError, OmegaConfBaseException)  # what a user can mend
+TOLD = (ValueError, OSError, MemoryError, torch.OutOfMemoryError, OmegaConfBaseException)  # what a user can mend
+
+SIZES = "data.batch_size, data.image_size or, of a detector, scenes.batch_size"
 
 
 class Summary(Callback):
@@ -99,7 +102,8 @@ def errors_in_one_line(task: Callable[[DictConfig], R]) -> Callable[[DictConfig]
             cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
             if not isinstance(cause, TOLD):
                 raise
-            sys.stderr.write(f"{Path(sys.argv[0]).name}: {cause}\n")
+            hint = f": give a smaller {SIZES}" if isinstance(cause, torch.OutOfMemoryError) else ""
+            sys.stderr.write(f"{Path(sys.argv[0]).name}: {cause}{hint}\n")
             sys.exit(1)
 
     return told_task

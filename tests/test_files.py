@@ -1,13 +1,17 @@
 """Files are whole or not there, whatever ends the writing."""
 
+import csv
 import hashlib
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fashion_lsh.files import alone, check_room, checksum, written
+from fashion_lsh.files import alone, check_room, checksum, csv_rows, written
 
 FULL_DISK = """
 import resource, sys
@@ -124,3 +128,24 @@ def test_a_disk_without_room_is_named_with_what_is_wanted_and_free(tmp_path: Pat
         OSError, match=r"10,000,000,000 MB are wanted and [\d,]+ MB are free: free some space, or choose"
     ):
         check_room(tmp_path, 10**16)
+
+
+CELL = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from('\n",'))
+
+
+@given(rows=st.lists(st.lists(CELL, min_size=1), min_size=1))
+def test_rows_of_csv_come_back_with_the_lines_they_begin_on(rows: list[list[str]]) -> None:
+    written_rows = io.StringIO(newline="")
+    csv.writer(written_rows, lineterminator="\n").writerows(rows)
+    text = written_rows.getvalue()
+    found = list(csv_rows(io.StringIO(text, newline="")))
+    assert [cells for _, cells in found] == rows
+    begins = 1
+    for line, cells in found:
+        assert line == begins
+        begins += 1 + sum(cell.count("\n") for cell in cells)
+
+
+def test_a_quote_that_is_not_closed_is_named_by_its_line() -> None:
+    with pytest.raises(ValueError, match="line 9: unexpected end of data: close every quote, and double one inside"):
+        list(csv_rows(["a,b\n", 'c,"d\n', "e,f\n"], first=8))

@@ -18,6 +18,7 @@ from fashion_lsh.catalogue import check, cropping, scan
 from fashion_lsh.catalogue import merge as merging
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import SPLITS
+from fashion_lsh.catalogue.pictures import PictureError
 from fashion_lsh.catalogue.sources import open_source
 from fashion_lsh.catalogue.sources.merged import MergedFolder
 from fashion_lsh.stages.backbones import backbone
@@ -90,6 +91,17 @@ def test_a_merged_catalogue_gives_its_pictures(two: list[str], tmp_path: Path) -
     assert source.catalogue().checksum == rows.checksum
     plain = open_source("folder", str(tmp_path / "one"), 0)
     assert np.array_equal(source.picture("one/Tee/3.png"), plain.picture("Tee/3.png"))
+    with pytest.raises(PictureError, match="has no source 'three' any more, it was merged anew: make the run again"):
+        source.picture("three/Tee/3.png")  # which a run on an older catalogue asks for
+
+
+def test_a_source_that_is_called_otherwise_has_the_map_of_its_data_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert merge.main([str(tmp_path / "out"), "modanet=/a", "modanet=/b"]) == 2
+    assert "give one of them another name, as modanet2:modanet=/b" in capsys.readouterr().err
+    assert merge.main([str(tmp_path / "out"), "modanet=/a", "modanet2:modanet=/b"]) == 2
+    assert "no map of labels" not in capsys.readouterr().err  # nothing lies in /a
 
 
 def test_a_merged_catalogue_whose_list_of_pictures_is_gone_or_damaged_says_the_way_out(

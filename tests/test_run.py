@@ -225,6 +225,9 @@ def test_a_job_file_keeps_the_scores_when_the_folder_is_gone(
     assert again.metrics == {}
     with caplog.at_level(logging.INFO):
         assert scores_of(again) == kept["metrics"]
+    assert again.closing.startswith(f"{again.path} has no model, the scores are those that are kept: type its train.py")
+    with pytest.raises(FileNotFoundError, match=r"type its train\.py command again, with fresh=true"):
+        again.check_finished()
     assert f"scores read from {job}" in caplog.text
     assert scores_of(Run.begin({**settings, "fresh": True}, data)) == {}
     assert scores_of(Run.begin({**settings, "jobs": None}, data)) == {}
@@ -258,6 +261,7 @@ def test_a_failure_is_kept_in_the_log_and_raised(settings: dict[str, Any], data:
 
 def test_the_closing_line_counts_what_was_left_out(settings: dict[str, Any], data: GarmentData) -> None:
     run = Run.begin(settings, data)
+    run.write_json("metrics.json", {"query/count": 3})
     assert run.closing == f"The run lies in {run.path}"
     run.add_skipped({"a": "no such file", 'b, "c"\nd': "cut short"})
     run.add_skipped({"a": "no such file"})  # named before
@@ -460,6 +464,15 @@ def test_a_run_without_a_hash_layer_is_answered_by_its_classifier(settings: dict
         assert set(arrays) == {"query_ids", "gallery_ids"}
 
 
+@pytest.mark.parametrize("group", ["backbone", "search", "hash"])
+def test_settings_that_lack_a_group_are_damaged(group: str, settings: dict[str, Any], data: GarmentData) -> None:
+    run = Run.begin(settings, data)
+    left = {name: value for name, value in run.config.items() if name != group}
+    (run.path / "config.yaml").write_text(yaml.safe_dump(left))
+    with pytest.raises(ValueError, match=rf"config\.yaml is damaged \(it has no {group}\): make the run again"):
+        _ = run.config
+
+
 def test_a_folder_that_is_no_run_is_refused_with_the_way_out(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(FileNotFoundError, match=r"is no run: it has no config\.yaml; give a folder that train\.py"):
@@ -618,6 +631,14 @@ def test_another_search_stands_beside_the_runs_own(settings: dict[str, Any], dat
     labels = pq.read_table(run.path / "queries.parquet")["search"].to_pylist()
     count = len(data.rows("query"))
     assert labels == ["shortlist200_1"] * count + ["hamming_all"] * count
+
+
+def test_what_was_added_goes_with_the_model_it_was_added_to(settings: dict[str, Any], data: GarmentData) -> None:
+    run = finished(settings, data)
+    add_search(run, "hamming_all", searched(run, data, Search("hamming", "all", 200, **PLAIN)))
+    (run.path / "metrics.json").unlink()  # as the way out of a damaged file says; train.py then fits and scores anew
+    finished(settings, data)
+    assert set(pq.read_table(run.path / "queries.parquet")["search"].to_pylist()) == {"shortlist200_1"}
 
 
 def test_scores_are_never_seen_half_written(settings: dict[str, Any], data: GarmentData) -> None:

@@ -122,6 +122,13 @@ def test_all_that_a_choice_may_be_is_named() -> None:
         check(changed("data.crop", "annotatd"))
 
 
+@pytest.mark.parametrize("project", ["team/project", "a b?", "", "x" * 129])
+def test_a_project_that_wandb_refuses_is_refused_before_the_run(project: str) -> None:
+    with pytest.raises(ValueError, match=r"^logger\.project="):
+        check({**SETTINGS, "logger": {"project": project}})
+    check({**SETTINGS, "logger": {"project": "a project, of 2"}})
+
+
 def test_a_bad_element_of_a_list_is_shown() -> None:
     with pytest.raises(ValueError, match=r"^data\.categories=7: "):
         check(changed("data.categories", ["dress", 7]))

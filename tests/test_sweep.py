@@ -8,15 +8,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fashion_lsh.stages.backbones import backbone
-from fashion_lsh.sweep import Summary
+from fashion_lsh.sweep import Summary, errors_in_one_line
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = """
@@ -189,3 +192,17 @@ def test_train_typed_again_does_only_what_failed(drawn: Path, tmp_path: Path, mo
     assert len(list(finished.parent.glob("wandb/offline-run-*"))) == 1
     assert f"{score:.4f} {finished.parent}" in listed(second.stdout)[0]
     assert second.stdout.count("epoch 1/") == 1  # of the one that was missing
+
+
+def test_a_gpu_without_room_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def task(cfg: DictConfig) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(mode=RunMode.RUN))
+    with pytest.raises(SystemExit):
+        errors_in_one_line(task)(OmegaConf.create({}))
+    assert capsys.readouterr().err.endswith(
+        "CUDA out of memory: give a smaller data.batch_size, data.image_size or, of a detector, scenes.batch_size\n"
+    )

@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from fashion_lsh.files import csv_rows
+
 SPLITS = ("train", "val", "query", "gallery")
 
 # name: (type, value where the column or cell is missing)
@@ -80,7 +82,10 @@ def _renamed(column: str, taken: set[str]) -> str:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    """Text columns stay text (`007`), empty cells and all."""
+    """Text columns stay text (`007`), empty cells and all.  ValueError: a quote is not closed."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        for _ in csv_rows(file):  # where one is not, pyarrow takes the rows after it for one cell, without a word
+            pass
     text = {name: kind for name, (kind, _) in COLUMNS.items() if kind == pa.string()}
     text |= {other: COLUMNS[name][0] for other, name in OTHER_NAMES.items()}
     convert = pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False)

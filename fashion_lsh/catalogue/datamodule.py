@@ -84,7 +84,7 @@ class GarmentData(pl.LightningDataModule):
         self.found: Found | None = None  # what a detector saw in the pictures
         self.jitter, self.least_area = jitter, least_area
         self.shares, self.searched, self.leaks, self.split_seed = dict(shares), searched, leaks, split_seed
-        self.batch_size, self.workers, self.epoch_pictures = batch_size, workers, epoch_pictures
+        self.batch_size, self.workers, self.epoch_pictures, self.pinned = batch_size, workers, epoch_pictures, False
         self.balanced, self.seed, self.unseen = balanced, seed, unseen
         self.leaked: dict[str, str] = {}
 
@@ -196,7 +196,7 @@ class GarmentData(pl.LightningDataModule):
         labels, items = self.labels[rows] if self.balanced else None, self.items[rows] if pairs else None
         sampler = EpochSampler(rows, self.seed, self.epoch_pictures, labels, items)
         crops, last = self._crops(augment=True), len(sampler) <= self.batch_size
-        return batched(crops, self.batch_size, sampler, self.workers, collate, drop_last=not last)
+        return batched(crops, self.batch_size, sampler, self.workers, collate, self.pinned, drop_last=not last)
 
     def val_dataloader(self) -> DataLoader[Any]:
         return self.loader("val")
@@ -212,7 +212,7 @@ class GarmentData(pl.LightningDataModule):
 
     def _plain(self, rows: np.ndarray) -> DataLoader[Any]:
         keys = [(int(row), 0) for row in rows]
-        return batched(self._crops(augment=False), self.batch_size, keys, self.workers, collate)
+        return batched(self._crops(augment=False), self.batch_size, keys, self.workers, collate, self.pinned)
 
     def _crops(self, augment: bool) -> Garments:
         return Garments(

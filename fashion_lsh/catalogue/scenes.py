@@ -58,6 +58,7 @@ class SceneData:
             raise ValueError(f"scenes.scales={scales}: give the least size first")
         self.data, self.level, self.image_size, self.views, self.scales = data, level, image_size, views, scales
         self.batch_size, self.epoch_pictures, self.workers, self.seed = batch_size, epoch_pictures, workers, seed
+        self.pinned = False
 
     @cached_property
     def names(self) -> np.ndarray:
@@ -93,7 +94,7 @@ class SceneData:
     def train_dataloader(self) -> DataLoader[Any]:
         scenes = self.scenes("train", augment=True)
         order = EpochSampler(np.arange(len(scenes)), self.seed, self.epoch_pictures)
-        return batched(scenes, self.batch_size, order, self.workers, collate)
+        return batched(scenes, self.batch_size, order, self.workers, collate, self.pinned)
 
     def val_dataloader(self) -> None:
         """Boxes are scored once, when the fit has ended: that takes long."""

@@ -115,7 +115,8 @@ def _compared(any_way: Searcher, query: EncodedPart, searches: list[Search], cou
         for base, scored in alone.items():
             row |= _difference(f"over {base}", found[name]["map@100"] - scored, items)
         row |= {"neighbours kept": _kept(searcher, query.encoded, nearest), **summary("search", milliseconds[name])}
-        rows.append({**row, "gallery": len(searcher.gallery), "queries": len(items), "threads": 1, **environment()})
+        machine = environment(gpu=searcher.model.device.type == "cuda")
+        rows.append({**row, "gallery": len(searcher.gallery), "queries": len(items), "threads": 1, **machine})
     return rows
 
 

@@ -53,7 +53,7 @@ def matched(found: Boxes, true: np.ndarray) -> np.ndarray:
     return places
 
 
-def precision_recall(
+def recall_precision(
     right: Sequence[np.ndarray], scores: Sequence[np.ndarray], total: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Recall and precision at each score, from the greatest down.

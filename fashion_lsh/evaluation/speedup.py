@@ -21,6 +21,7 @@ from fashion_lsh.evaluation.latency import one_thread
 from fashion_lsh.evaluation.protocol import EncodedPart, encode_part
 from fashion_lsh.evaluation.steps import before_search
 from fashion_lsh.files import written
+from fashion_lsh.retrieval.codes import width
 from fashion_lsh.retrieval.encoding import Model
 from fashion_lsh.retrieval.search import Search
 
@@ -81,7 +82,8 @@ class Speedup:
 
 
 def _of_size(model: Model, asked: Asked, composed: Labelled, size: int, shortlist: int, folder: Path) -> list[Row]:
-    decides = [size, len(composed.labels), len(asked.timed), shortlist, environment()]  # a time is of one machine
+    machine = environment(gpu=model.device.type == "cuda")
+    decides = [model.fingerprint(), size, len(composed.labels), len(asked.timed), shortlist, machine]
     kept = folder / f"{size}-{sha256(json.dumps(decides).encode()).hexdigest()[:8]}.json"
     if before := _kept(kept):
         log.info("gallery of %d rows: read from %s", size, kept)
@@ -96,7 +98,7 @@ def _of_size(model: Model, asked: Asked, composed: Labelled, size: int, shortlis
         "bits": model.bits,
         "queries": len(asked.timed),
         "load": round(os.getloadavg()[0], 2),
-        **environment(),
+        **machine,
     }
     rows: list[Row] = []
     for by, masses in (("predicted", garments.encoded.masses), ("true", _certain(garments.labels, categories))):
@@ -116,7 +118,7 @@ def _of_size(model: Model, asked: Asked, composed: Labelled, size: int, shortlis
 def stored(distance: str, bits: int, length: int) -> Row:
     """Bytes that one garment takes: its code, its row in a list, and its embedding of `length` numbers, where it is
     searched by (float32, in memory) or re-ranks (float16)."""
-    code = 0 if distance == "euclidean" else -(-bits // 8)
+    code = 0 if distance == "euclidean" else width(bits)
     embedding = {"euclidean": 4, "hamming": 0, "shortlist": 2}[distance] * length
     return {"code bytes": code, "row bytes": 8, "embedding bytes": embedding, "bytes": code + 8 + embedding}
 

@@ -55,10 +55,7 @@ def of_run(run: Run) -> Repeat:
         FileNotFoundError: it is not finished, or was not made since its scores were read from a job's file.
         ValueError: a file of it is damaged.
     """
-    if not run.metrics:
-        raise FileNotFoundError(
-            f"{run.path} has no metrics.json: type its train.py command again, with fresh=true if that reads its scores"
-        )
+    run.check_finished()
     return Repeat(run.path, run.path.name, job_of(run.path / JOB, job_text(run)), answers_of(read(run)))
 
 

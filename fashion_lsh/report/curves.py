@@ -64,7 +64,7 @@ def shares(counts: np.ndarray) -> np.ndarray:
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
 
-def precision_recall(relevant_at: np.ndarray, total_at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def recall_precision(relevant_at: np.ndarray, total_at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean recall and precision of all that lies within each radius, nearest first.
 
     Queries with nothing relevant in the gallery are left out. Precision is the mean over the queries that find
@@ -95,7 +95,7 @@ def areas(relevant_at: np.ndarray, total_at: np.ndarray, categories: np.ndarray)
     """That area for the queries of each category that have something to find, best first.  `categories`: (Q,) str."""
     found = {}
     for name in sorted(set(categories)):
-        recall, precision = precision_recall(relevant_at[categories == name], total_at[categories == name])
+        recall, precision = recall_precision(relevant_at[categories == name], total_at[categories == name])
         if len(recall):
             found[name] = area(recall, precision)
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))

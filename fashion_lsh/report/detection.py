@@ -10,7 +10,7 @@ from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.found import NOTHING, Boxes, Found
 from fashion_lsh.catalogue.scenes import SceneData, called
 from fashion_lsh.catalogue.sources import Source
-from fashion_lsh.evaluation.matching import Scene, matched, precision_recall, scenes_of
+from fashion_lsh.evaluation.matching import Scene, matched, recall_precision, scenes_of
 from fashion_lsh.report import figures
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
 from fashion_lsh.report.findings import Findings
@@ -89,7 +89,7 @@ def _curves(scenes: Sequence[Scene], classes: Sequence[str]) -> dict[str, tuple[
 
 def _curve(found: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
     right, scores, totals = zip(*found, strict=True)
-    return precision_recall(right, scores, sum(totals))
+    return recall_precision(right, scores, sum(totals))
 
 
 def _scores(found: Findings) -> Table:

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import yaml
 
 from fashion_lsh.arrays import read_arrays
 from fashion_lsh.catalogue.catalogue import Catalogue
@@ -21,7 +20,7 @@ from fashion_lsh.run import Run
 NEEDED = ("query/count", "query/gallery_rows", "query/category/map@100", "speed/search_ms", "speed/end_to_end_ms")
 NAMED = ("query/accuracy", "query/top5_accuracy", "query/macro_f1")  # where the categories that ask are learnt
 DAMAGED = (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, pa.ArrowException,
-           yaml.YAMLError, csv.Error)  # fmt: skip
+           csv.Error)  # fmt: skip
 
 Log = list[dict[str, float]]
 R = TypeVar("R")
@@ -92,8 +91,8 @@ def read(run: Run) -> Findings:
     """
     path = run.path
     if not (path / "metrics.json").is_file():
-        raise FileNotFoundError(f"{path} is not finished, it has no metrics.json: type its train.py command again")
-    config = _whole(path / "config.yaml", _config)
+        run.check_finished()
+    config = run.config
     label = run.search.label
     garments = _whole(path / "split.parquet", Catalogue.open)
     return Findings(
@@ -106,7 +105,7 @@ def read(run: Run) -> Findings:
         garments=garments,
         codes=_whole(path / "codes.npz", lambda file: _codes(file, garments)),
         logs=[_whole(file, _log) for file in sorted(path.glob("logs/version_*/metrics.csv"), key=_sitting)],
-        skipped=_whole(path / "skipped.csv", _count) if (path / "skipped.csv").exists() else 0,
+        skipped=len(run.skipped),
     )
 
 
@@ -134,13 +133,6 @@ def _way_out(path: Path) -> str:
         return "remove it, and the report is written without it"
     names = " and ".join(dict.fromkeys([path.name, "metrics.json"]))
     return f"remove {names}, and type the run's train.py command again"
-
-
-def _config(path: Path) -> dict[str, Any]:
-    config = dict(yaml.safe_load(path.read_text()))
-    for group in ("backbone", "data", "search", "hash"):
-        config[group]  # a missing group is a KeyError here
-    return config
 
 
 def _metrics(path: Path, unseen: bool) -> dict[str, float]:
@@ -175,11 +167,6 @@ def _codes(path: Path, garments: Catalogue) -> Codes | None:
 def _log(path: Path) -> Log:
     with path.open(newline="") as file:
         return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
-
-
-def _count(path: Path) -> int:
-    with path.open(newline="") as file:
-        return sum(1 for _ in csv.DictReader(file))
 
 
 def _sitting(path: Path) -> int:

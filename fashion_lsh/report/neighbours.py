@@ -69,7 +69,7 @@ def retrieval(pairs: Pairs | None) -> list[Block]:
     asked = {"mean of all queries": np.full(len(total), True)}
     if len(areas) > 1:
         asked |= {f"{end} category": pairs.categories == areas[place][0] for end, place in (("best", 0), ("worst", -1))}
-    drawn = {name: curves.precision_recall(relevant[rows], total[rows]) for name, rows in asked.items()}
+    drawn = {name: curves.recall_precision(relevant[rows], total[rows]) for name, rows in asked.items()}
     best, worst = (f"{one_line(areas[place][0])} ({areas[place][1]:.3f})" for place in (0, -1))
     caption = (
         "Relevant: same category. Each point is a Hamming radius over the whole gallery, all rows of a distance "

@@ -163,7 +163,8 @@ def _bytes(rows: Sequence[Row]) -> str:
 
 def _machine(rows: Sequence[Row]) -> str:
     row, loads = rows[0], [row["load"] for row in rows if "load" in row]
-    told = ", ".join(f"{name} {row[name]}" for name in ("bits", "threads", "processor", "cores") if name in row)
+    names = ("bits", "gpu", "threads", "processor", "cores")
+    told = ", ".join(f"{name} {row[name]}" for name in names if row.get(name))
     told += f", load {min(loads)} to {max(loads)} when a size began" if loads else ""
     return f"Medians of {row['queries']} queries, all arms of a query in turn, after 20 to warm up. {told}."
 

@@ -48,9 +48,9 @@ class Searcher:
 
     def hits(self, queries: Encoded, k: int) -> Hits:
         """The k most similar garments of the gallery for each of Q encoded queries: (Q, k)."""
-        return self.within(queries, self.search.lists(queries.masses), k)
+        return self.in_lists(queries, self.search.lists(queries.masses), k)
 
-    def within(self, queries: Encoded, lists: np.ndarray, k: int) -> Hits:
+    def in_lists(self, queries: Encoded, lists: np.ndarray, k: int) -> Hits:
         """The same in given lists: (Q, C) int64, -1 padded."""
         if self.search.distance == "euclidean":
             return self.gallery.lines(self.gallery.float_index.search(queries.embeddings, lists, k))

@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from fashion_lsh.files import written
+from fashion_lsh.stages.lite import MissingPackageError
 from fashion_lsh.stages.stage import Stage
 
 S = TypeVar("S", bound=Stage)
@@ -35,6 +36,7 @@ def load(kind: type[S], path: Path, accelerator: str = "auto", **changed: Any) -
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged, or of another version.
+        MissingPackageError: its network wants a package that is not there.
     """
     if not path.exists():
         raise FileNotFoundError(
@@ -42,13 +44,15 @@ def load(kind: type[S], path: Path, accelerator: str = "auto", **changed: Any) -
             "(with fresh=true, if its scores are read from a job's file)"
         )
     try:
-        where = device(accelerator)
-        return kind.load_from_checkpoint(path, map_location=where, weights_only=True, **changed).eval()
+        stage = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True, **changed)
+    except MissingPackageError:
+        raise
     except Exception as error:  # reading bytes that are no checkpoint, or one of other arguments, may fail in any way
         raise ValueError(
             f"{path} is damaged, or was made by another version ({type(error).__name__}): remove it and metrics.json, "
             "and type the run's train.py command again"
         ) from error
+    return stage.to(device(accelerator)).eval()
 
 
 def least_bytes(stages: Sequence[Stage]) -> int:

@@ -1,5 +1,6 @@
 """Stage one: a picture to the boxes of the garments in it."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
@@ -93,7 +94,7 @@ class Detector(Stage):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.classes, self.level, self.image_size = list(classes), level, image_size
+        self.classes, self.image_size = list(classes), image_size
         self.fixed_norms = weights is not None
         if frozen and weights is None:
             raise ValueError(f"detector.frozen={frozen} would keep random weights: give detector.weights")
@@ -139,12 +140,31 @@ class Detector(Stage):
         targets = [
             {"boxes": boxes, "labels": labels + 1} for boxes, labels in zip(batch.boxes, batch.labels, strict=True)
         ]
-        losses: dict[str, Tensor] = self.network([image.float() / 255 for image in batch.images], targets)
+        losses = self.losses([image.float() / 255 for image in batch.images], targets)
         total = torch.stack(list(losses.values())).sum()
         log: dict[str, Any] = {"batch_size": len(batch.images)}
         self.log(f"{self.name}/train/loss", total, prog_bar=True, **log)
         self.log_dict({f"{self.name}/train/{name}": value for name, value in losses.items()}, **log)
         return total
+
+    def losses(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """What the network's two stages learn from, by name.
+
+        Only the pyramid runs in mixed precision: anchors, proposals and true boxes are of the type of its maps, and
+        bfloat16 rounds pixels from 257 on.
+
+        Args:
+            images: (3, H, W) float32 in 0..1 each.
+            targets: of each image, `boxes` (m, 4) float32 xyxy in pixels and `labels` (m,) int64, 0 the background.
+        """
+        network = self.network
+        shown, aimed = network.transform(images, targets)
+        maps = self.pyramid(shown.tensors)
+        with torch.autocast(self.device.type, enabled=False):
+            whole = OrderedDict((name, each.float()) for name, each in maps.items())
+            proposals, first = network.rpn(shown, whole, aimed)
+            _, second = network.roi_heads(whole, proposals, shown.image_sizes, aimed)
+        return {**second, **first}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         lr = self.hparams["optim"]["lr"]

@@ -25,7 +25,9 @@ S = TypeVar("S", bound=Stage)
 
 
 class Data(Protocol):
-    """What a stage learns from."""
+    """What a stage learns from; its batches are `pinned` where a GPU learns."""
+
+    pinned: bool
 
     def train_dataloader(self) -> DataLoader[Any]: ...
     def val_dataloader(self) -> DataLoader[Any] | None: ...
@@ -61,6 +63,7 @@ def fit(
         log.info("%s: finished before, read from %s", stage.name, final)
         return load(type(stage), final, accelerator, **stage.hparams)
     facts: dict[str, float] = {}
+    data.pinned = device(accelerator).type == "cuda"
     if stage.learns:
         drafts = folder / "fitting" / stage.name
         last, keep = drafts / "last.ckpt", _keeping(stage, drafts, patience)
@@ -155,6 +158,6 @@ class EpochLog(Callback):
 
 
 def _precision(accelerator: str) -> str:
-    """Mixed precision where the device has it."""
+    """Mixed precision where the device has it; older GPUs would emulate it, slowly."""
     gpu = device(accelerator).type == "cuda"
-    return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
+    return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"

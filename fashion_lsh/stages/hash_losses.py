@@ -15,10 +15,9 @@ from fashion_lsh.stages.centres import centres
 
 
 class HashLoss(nn.Module, ABC):
-    """`loss(activations, logits, categories, items)` -> what is to be made small, a scalar.
+    """`loss(activations, logits, categories)` -> what is to be made small, a scalar.
 
-    activations: (B, bits) float; logits: (B, C) float, of the category head; categories: (B,) int64, 0..C - 1;
-    items: (B,) int64, equal where two pictures show one product.
+    activations: (B, bits) float; logits: (B, C) float, of the category head; categories: (B,) int64, 0..C - 1.
 
     Args:
         bits: length of a code.
@@ -41,11 +40,11 @@ class HashLoss(nn.Module, ABC):
         return activations
 
     @abstractmethod
-    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor, items: Tensor) -> Tensor:
+    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
         """The loss, a scalar."""
 
     def classify(self, logits: Tensor, categories: Tensor) -> Tensor:
-        """Cross-entropy of the category head."""
+        """Cross-entropy of the category head, a scalar, of (B, C) logits and (B,) categories."""
         return functional.cross_entropy(logits, categories, label_smoothing=self.label_smoothing)
 
 
@@ -61,7 +60,7 @@ class Softmax(HashLoss):
     def activate(self, outputs: Tensor) -> Tensor:
         return outputs.sigmoid()
 
-    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor, items: Tensor) -> Tensor:
+    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
         return self.classify(logits, categories)
 
 
@@ -72,7 +71,7 @@ class SSDH(Softmax):
     Networks, TPAMI 2018, equations 4 to 8, with equal weights.
     """
 
-    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor, items: Tensor) -> Tensor:
+    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
         binary = -(activations - 0.5).square().mean()
         balanced = (activations.mean(dim=1) - 0.5).square().mean()
         return self.classify(logits, categories) + binary + balanced
@@ -90,7 +89,7 @@ class GreedyHash(HashLoss):
     def read(self, activations: Tensor) -> Tensor:
         return activations + (signs(activations) - activations).detach()
 
-    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor, items: Tensor) -> Tensor:
+    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
         penalty = (activations.abs() - 1).abs().pow(3).mean()
         return self.classify(logits, categories) + self.PENALTY * penalty
 
@@ -112,7 +111,7 @@ class CSQ(HashLoss):
     def read(self, activations: Tensor) -> Tensor:
         return activations.tanh().detach()
 
-    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor, items: Tensor) -> Tensor:
+    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
         wanted = (self.centres[categories] + 1) / 2
         central = functional.binary_cross_entropy_with_logits(2 * activations, wanted)
         quantisation = (activations.tanh().abs() - 1).cosh().log().mean()
@@ -144,7 +143,7 @@ class OrthoHash(HashLoss):
     def read(self, activations: Tensor) -> Tensor:
         return activations.detach()
 
-    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor, items: Tensor) -> Tensor:
+    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
         cosines = functional.normalize(activations, dim=1) @ functional.normalize(self.centres, dim=1).T  # (B, C)
         margins = self.MARGIN * functional.one_hot(categories, self.categories)
         aimed = functional.cross_entropy(self.bits**0.5 * (cosines - margins), categories)

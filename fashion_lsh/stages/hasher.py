@@ -92,7 +92,7 @@ class Hasher(Coder):
         assert answer.activations is not None
         with torch.autocast(self.device.type, enabled=False):  # cosines lose too much in mixed precision
             activations = answer.activations.float()
-            loss: Tensor = self.loss(activations, answer.logits.float(), batch.labels, batch.items)
+            loss: Tensor = self.loss(activations, answer.logits.float(), batch.labels)
             if not (self.item_weight and self.training):
                 return loss
             relaxed = contrast(activations - self.threshold, batch.items, TEMPERATURE)

@@ -13,6 +13,10 @@ from torch import Tensor, nn
 PIXEL = 127 / 255, 128 / 255  # mean and std the weights were trained with, for R, G and B
 
 
+class MissingPackageError(ValueError):
+    """A network wants a package that is not installed."""
+
+
 def lite0() -> nn.Module:
     """The network without its last layer: (B, 3, H, W) -> (B, 1280)."""
     network: nn.Module = _optional("timm").create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
@@ -47,7 +51,7 @@ def _optional(module: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise ValueError(
+        raise MissingPackageError(
             f"backbone efficientnet_lite0 needs the package {error.name}: "
             "type pip install -e '.[lite]' in the project's folder"
         ) from error

@@ -271,6 +271,7 @@ def test_a_map_as_a_spreadsheet_writes_it(tmp_path: Path) -> None:
         ("label,category\na,hat\n", r"own\.csv, line 1: its columns are 'label,category': give 'label,"),
         ("label;category;group;why\na;hat;;\n", r"own\.csv, line 1: its columns are 'label;category;group;why'"),
         ("", r"own\.csv, line 1: its columns are ''"),
+        (HEADER + 'a,hat,,\nb,"bag,,\nc,dress,,\n', r"own\.csv, line 3: unexpected end of data: close every quote"),
     ],
 )  # fmt: skip
 def test_what_is_no_map_is_refused(tmp_path: Path, content: str, said: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fashion_lsh.catalogue.found import Boxes
-from fashion_lsh.evaluation.matching import matched, precision_recall
+from fashion_lsh.evaluation.matching import matched, recall_precision
 
 
 def boxes(*corners: list[float]) -> Boxes:
@@ -40,7 +40,7 @@ def test_precision_and_recall_against_counting(finds: list[tuple[bool, int]], mi
     right = np.array([hit for hit, _ in finds], bool)
     scores = np.array([score for _, score in finds], np.float32)
     total = int(right.sum()) + missed
-    recall, precision = precision_recall([right[:3], right[3:]], [scores[:3], scores[3:]], total)
+    recall, precision = recall_precision([right[:3], right[3:]], [scores[:3], scores[3:]], total)
     wanted = [
         (right[scores >= level].sum() / max(1, total), right[scores >= level].mean())
         for level in sorted(set(scores.tolist()), reverse=True)

@@ -68,14 +68,14 @@ def test_precision_and_recall_against_counting_pair_by_pair(seed: int) -> None:
         if found:
             recall = np.mean([(relevant[q] & within[q]).sum() / relevant[q].sum() for q in asked])
             wanted.append((recall, np.mean([relevant[q][within[q]].mean() for q in found])))
-    recall, precision = curves.precision_recall(relevant_at, total_at)
+    recall, precision = curves.recall_precision(relevant_at, total_at)
     np.testing.assert_allclose(np.stack([recall, precision], axis=1), wanted)
     steps = [after[0] - before[0] for before, after in zip([(0, 0), *wanted], wanted, strict=False)]
     assert curves.area(recall, precision) == pytest.approx(sum(s * p for s, (_, p) in zip(steps, wanted, strict=True)))
 
 
 def test_nothing_to_find_gives_no_curve() -> None:
-    recall, precision = curves.precision_recall(np.zeros((2, 3), int), np.ones((2, 3), int))
+    recall, precision = curves.recall_precision(np.zeros((2, 3), int), np.ones((2, 3), int))
     assert (len(recall), len(precision)) == (0, 0)
     assert curves.area(recall, precision) == 0
     assert curves.areas(np.zeros((2, 3), int), np.ones((2, 3), int), np.array(["a", "b"])) == {}
@@ -86,7 +86,7 @@ def test_areas_are_of_each_category_best_first() -> None:
     found = curves.areas(relevant_at, total_at, np.array(["worse", "better", "none", "worse"]))
     assert list(found) == ["better", "worse"]
     assert found["better"] == 1.0
-    both = curves.precision_recall(relevant_at[[0, 3]], total_at[[0, 3]])
+    both = curves.recall_precision(relevant_at[[0, 3]], total_at[[0, 3]])
     assert found["worse"] == curves.area(*both) < 1
 
 

@@ -140,7 +140,7 @@ def test_what_cannot_be_searched_is_refused_before_it_is_asked(change: dict[str,
 def test_all_lists_probed_are_the_whole_library(distance: str, k: int) -> None:
     filed, asked = pictures(0, 60), pictures(1, 10)
     together = filed._replace(masses=np.eye(CATEGORIES, dtype=np.float32)[np.zeros(60, dtype=int)])
-    one_list = searcher(together, distance, shortlist=60).within(asked, np.tile([0, -1, -1, -1], (10, 1)), 60)
+    one_list = searcher(together, distance, shortlist=60).in_lists(asked, np.tile([0, -1, -1, -1], (10, 1)), 60)
     found = searcher(filed, distance, "all", shortlist=60).hits(asked, k)
     if distance == "euclidean":
         assert_inside(found, one_list)
@@ -166,7 +166,7 @@ def test_weights_of_one_and_nought_are_either_distance_alone() -> None:
 @distances
 def test_given_lists_take_the_place_of_the_probed_ones(distance: str) -> None:
     filed, asked = pictures(0, 60), pictures(1, 10)
-    found = searcher(filed, distance, 1, shortlist=60).within(asked, np.tile([3, 1, -1, -1], (10, 1)), 60)
+    found = searcher(filed, distance, 1, shortlist=60).in_lists(asked, np.tile([3, 1, -1, -1], (10, 1)), 60)
     assert set(filed.predicted[found.rows[found.rows >= 0]]) == {1, 3}
     assert ((found.rows >= 0).sum(axis=1) == np.isin(filed.predicted, [1, 3]).sum()).all()
 
@@ -192,7 +192,7 @@ def test_what_is_asked_wrongly_is_refused(distance: str) -> None:
     with pytest.raises(ValueError, match="k=0: give at least 1"):
         answering.hits(asked, 0)
     with pytest.raises(ValueError, match="probes hold 4: give numbers from -1 to 3"):
-        answering.within(asked, np.full((2, 4), 4), 3)
+        answering.in_lists(asked, np.full((2, 4), 4), 3)
     if distance == "hamming":
         return  # it reads no embeddings
     lost = asked._replace(embeddings=np.full_like(asked.embeddings, np.nan))

@@ -128,6 +128,45 @@ def test_pictures_without_garments_teach_the_ground(monkeypatch: pytest.MonkeyPa
     assert made.network.rpn.head.cls_logits.weight.grad.abs().sum() > 0
 
 
+def drawn_pictures() -> tuple[list[torch.Tensor], list[dict[str, torch.Tensor]]]:
+    images = [torch.rand(3, 64, 48, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    box, label = torch.tensor([[5.3, 7.7, 40.1, 50.9]]), torch.ones(1, dtype=torch.int64)
+    return images, [{"boxes": box, "labels": label}, {"boxes": box[:0], "labels": label[:0]}]
+
+
+def test_losses_are_those_of_the_network_as_torchvision_walks_it() -> None:
+    made = detector().train()
+    torch.manual_seed(1)  # of the proposals that are sampled
+    losses = made.losses(*drawn_pictures())
+    torch.manual_seed(1)
+    whole = made.network(*drawn_pictures())
+    assert list(losses) == list(whole)
+    assert {name: loss.item() for name, loss in losses.items()} == {name: loss.item() for name, loss in whole.items()}
+
+
+def test_in_mixed_precision_boxes_keep_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, types = detector().train(), {}
+    anchors, select = made.network.rpn.anchor_generator.forward, made.network.roi_heads.select_training_samples
+
+    def seen_anchors(*given: Any) -> Any:
+        found = anchors(*given)
+        types["anchors"] = {each.dtype for each in found}
+        return found
+
+    def seen_proposals(proposals: Any, targets: Any) -> Any:
+        found = select(proposals, targets)
+        types["proposals"] = {each.dtype for each in [*proposals, *found[0], *found[3]]}
+        return found
+
+    monkeypatch.setattr(made.network.rpn.anchor_generator, "forward", seen_anchors)
+    monkeypatch.setattr(made.network.roi_heads, "select_training_samples", seen_proposals)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        maps = made.pyramid(torch.zeros(1, 3, 64, 64))
+        made.losses(*drawn_pictures())
+    assert maps["0"].dtype == torch.bfloat16  # the pyramid is mixed
+    assert types == {"anchors": {torch.float32}, "proposals": {torch.float32}}
+
+
 def test_boxes_are_told_in_the_pictures_own_pixels() -> None:
     made = detector()
     pictures = [

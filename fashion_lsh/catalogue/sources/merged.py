@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fashion_lsh.catalogue.catalogue import Catalogue, Wanted
+from fashion_lsh.catalogue.pictures import PictureError
 from fashion_lsh.catalogue.scan import MISSING, Seen, look, off, state_of
 from fashion_lsh.catalogue.sources.picture_files import PictureFiles
 from fashion_lsh.files import written
@@ -95,6 +96,8 @@ class MergedFolder:
         return self._source(name).picture(own)
 
     def _source(self, name: str) -> Any:
+        if name not in self.origins:
+            raise PictureError(f"{self.root} has no source {name!r} any more, it was merged anew: make the run again")
         if name not in self._opened:
             data_set, root = self.origins[name]
             own = self.root / root if root is not None and (self.root / root).exists() else root  # crops lie inside

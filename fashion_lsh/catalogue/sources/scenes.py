@@ -28,4 +28,7 @@ class Scenes(Coco):
 
 def _finer(annotation: Mapping[str, Any]) -> str:
     """The tag by which a box is told apart from others of its category, or ""."""
-    return next((tag for tag in annotation.get("source_tags") or () if tag in FINER), "")
+    tags = annotation.get("source_tags") or []
+    if not isinstance(tags, list):
+        raise ValueError(f"source_tags of an annotation is {tags!r}: give a list of names")
+    return next((tag for tag in tags if tag in FINER), "")

@@ -1,6 +1,5 @@
 """Pictures of a shop, listed in a CSV file: Myntra's styles.csv, or one that somebody has crawled."""
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.sources.picture_files import Expected, PictureFiles, Published, one_spelling
+from fashion_lsh.files import csv_rows
 
 STYLES_FILE = "styles.csv"
 STYLES = ("id", "articleType", "productDisplayName")  # by these columns styles.csv is known
@@ -62,7 +62,7 @@ class Shop(PictureFiles):
                 raise ValueError(f"none of its {len(products)} rows is of use{first}")
         except UnicodeDecodeError as error:
             raise ValueError(f"{file}: {error}: save it as CSV in UTF-8") from error
-        except (ValueError, csv.Error) as error:
+        except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
         names = ("id", "picture", "supercategory", "item")
         columns = {name: [getattr(product, name) for product in kept] for name in names}
@@ -73,11 +73,11 @@ class Shop(PictureFiles):
 
     def _products(self, file: Path) -> Iterator[Product]:
         with file.open(encoding="utf-8-sig", newline="") as opened:
-            header = [name.strip() for name in next(csv.reader(opened), [])]
+            header = [name.strip() for name in next(csv_rows(opened), (1, []))[1]]
             if set(STYLES) <= set(header):
                 yield from _styles(opened, header)
             else:
-                yield from _crawled(csv.reader(opened), header)
+                yield from _crawled((cells for _, cells in csv_rows(opened, first=2)), header)
 
 
 def _styles(lines: Iterator[str] | Sequence[str], header: Sequence[str]) -> Iterator[Product]:

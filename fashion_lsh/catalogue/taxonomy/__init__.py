@@ -5,7 +5,6 @@ from top to bottom: the first line that fits a label counts, and `*` stands for 
 categories, or is none of the 30, has no category; it keeps its group where all of it lies in one.
 """
 
-import csv
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import numpy as np
+
+from fashion_lsh.files import csv_rows
 
 COLUMNS = ("label", "category", "group", "why")
 HERE = files(__name__)
@@ -95,16 +96,23 @@ def _place(label: str, category: str, group: str) -> tuple[str, str]:
 
 def _lines(file: Traversable, columns: Sequence[str]) -> Iterator[Line]:
     """The lines below the header of a CSV file, their cells without outer blanks; empty lines are passed over."""
-    reader = csv.reader(io.StringIO(_text(file)))
-    header = [name.strip() for name in next(reader, [])]
+    rows = _rows(file)
+    header = [name.strip() for name in next(rows, (1, []))[1]]
     if sorted(header) != sorted(columns):
         raise ValueError(f"{file}, line 1: its columns are {','.join(header)!r}: give {','.join(columns)!r}")
-    for cells in reader:
+    for line, cells in rows:
         if cells and len(cells) != len(header):
             counts = f"{len(cells)} cells for {len(header)} columns"
-            raise ValueError(f"{file}, line {reader.line_num}: {counts}: quote a cell that holds a comma")
+            raise ValueError(f"{file}, line {line}: {counts}: quote a cell that holds a comma")
         if any(cells):
-            yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
+            yield line, dict(zip(header, (cell.strip() for cell in cells), strict=True))
+
+
+def _rows(file: Traversable) -> Iterator[tuple[int, list[str]]]:
+    try:
+        yield from csv_rows(io.StringIO(_text(file), newline=""))
+    except ValueError as error:
+        raise ValueError(f"{file}, {error}") from error
 
 
 def _text(file: Traversable) -> str:

@@ -146,6 +146,9 @@ def test_scenes_are_told_apart_by_their_finer_tags(root: Path) -> None:
     assert [called[f"instances_val/{number}"] for number in (91, 93)] == [f"{name}/boots", name]
     assert finer[0].column("id").tolist() == plain[0].column("id").tolist()
     assert finer[1] == plain[1]
+    write(root / "instances_val.json", box(91, 3, [1, 2, 4, 4]) | {"source_tags": 5})
+    with pytest.raises(ValueError, match="source_tags of an annotation is 5: give a list of names"):
+        open_source("scenes", str(root), 0).listed()  # type: ignore[attr-defined]
 
 
 def test_folder_without_annotations_is_named(tmp_path: Path) -> None:

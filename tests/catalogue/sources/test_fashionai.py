@@ -203,6 +203,12 @@ def test_a_table_in_another_code_is_named(root: Path) -> None:
         FashionAI(str(root)).catalogue()
 
 
+def test_a_quote_that_is_not_closed_swallows_no_rows(root: Path) -> None:
+    (root / "base" / "Annotations" / "label.csv").write_text('a.jpg,skirt_length_labels,"y\nb.jpg,x,y\n')
+    with pytest.raises(ValueError, match=r"label\.csv: line 1: unexpected end of data: close every quote"):
+        FashionAI(str(root)).catalogue()
+
+
 def test_a_root_without_tables_or_answers_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no table of FashionAI in .*: unpack a release there"):
         FashionAI(str(tmp_path)).catalogue()

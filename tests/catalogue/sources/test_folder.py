@@ -228,6 +228,8 @@ def test_many_skipped_rows_are_counted_in_the_log_and_all_named(folder: Path, ca
     ("id,picture,category\nx,a.png,hat\nx,below/b.png,bag\n", "id 'x' stands in the catalogue more than once"),
     ("name,category\na.png,hat\n", "a catalogue needs one column 'picture', here are 0"),
     ("picture,category,x1,y1,x2,y2\na.png,hat,9,9,5,5\n", r"the first: row 1: the box \[9.*\] of a\.png has no area"),
+    ("picture,category,box,x1,y1,x2,y2\na.png,hat,1 1 2 2,1,1,2,2\n", "its columns are both box and x1, y1, x2, y2"),
+    ('picture,category\na.png,hat\nb.png,"hat\nc.png,hat\n', "line 3: unexpected end of data: close every quote"),
     ("picture,category,category\na.png,hat,bag\n", "a name stands twice among its columns picture, category, category"),
 ])  # fmt: skip
 def test_manifest_of_no_use_is_named(folder: Path, text: str, reason: str) -> None:
