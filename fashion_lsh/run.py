@@ -96,7 +96,7 @@ class Run(RunFolder):
         return self._built(Choice, self.config["data"]["choice"])
 
     def found(self, detector: Detector, data: GarmentData) -> Found:
-        """The boxes in all pictures of the data: found once, kept in boxes.parquet."""
+        """The boxes in all pictures of the data: found once, kept in boxes.parquet.  ValueError: it lacks some."""
         kept = self.path / BOXES
         if not kept.exists():
             pictures = sorted(set(data.catalogue.column("picture")))

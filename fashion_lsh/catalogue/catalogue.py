@@ -93,7 +93,7 @@ class Catalogue:
         return np.flatnonzero((self.column("split") == split) & self.column("main"))
 
     def take(self, rows: np.ndarray, ids: Sequence[str] | None = None) -> "Catalogue":
-        """The given rows, in the given order, under other ids where some are given."""
+        """The given rows, (n,) int, in the given order, under other ids where n are given."""
         taken = self.table.take(pa.array(rows, pa.int64()))
         if ids is not None:
             taken = taken.set_column(taken.column_names.index("id"), "id", pa.array(ids, pa.string()))

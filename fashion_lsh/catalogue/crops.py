@@ -1,5 +1,7 @@
 """Boxes to crops: widen, clamp, cut (pure).  One way for training, filing and searching."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 
@@ -23,6 +25,11 @@ def clamp(box: np.ndarray, width: int, height: int) -> np.ndarray:
     if inside[2] - inside[0] < 1 or inside[3] - inside[1] < 1:
         raise ValueError(f"box {np.asarray(box).tolist()} lies off the picture, {width} x {height} pixels: check it")
     return inside
+
+
+def stacked(crops: Sequence[np.ndarray]) -> np.ndarray:
+    """B crops, (S, S, 3) uint8 each, as a network takes them: (B, 3, S, S) uint8."""
+    return np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))
 
 
 def cut(picture: np.ndarray, box: np.ndarray | None, margin: float, size: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fashion_lsh.catalogue.crops import clamp, cut, jitter, random_part, widen
+from fashion_lsh.catalogue.crops import clamp, cut, jitter, random_part, stacked, widen
 from fashion_lsh.catalogue.sampler import EpochSampler
 from fashion_lsh.catalogue.sources import Source
 
@@ -81,8 +81,7 @@ def relit(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def collate(samples: list[tuple[np.ndarray, int, int, int]]) -> Batch:
     """Samples to one batch."""
     crops, *numbers = zip(*samples, strict=True)
-    images = torch.from_numpy(np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2)))
-    return Batch(images, *(torch.tensor(each) for each in numbers))
+    return Batch(torch.from_numpy(stacked(crops)), *(torch.tensor(each) for each in numbers))
 
 
 def batched(

@@ -156,7 +156,10 @@ def called(catalogue: Catalogue, level: Level) -> np.ndarray:
 def shrunk(
     picture: np.ndarray, boxes: np.ndarray, size: int, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The picture with its longer side of `size` pixels, its boxes with it, clamped; those too small are left out."""
+    """The picture with its longer side of `size` pixels, its boxes with it, clamped; those too small are left out.
+
+    picture: (H, W, 3) uint8; boxes: (n, 4) xyxy in its pixels; labels: (n,) int64.  Returns those, boxes as float32.
+    """
     height, width = picture.shape[:2]
     resized, scale = resize(picture, size)
     inside = np.clip(boxes, 0, [width, height, width, height]) * scale

@@ -85,6 +85,9 @@ def copies(garments: Labelled, count: int, bits: int) -> Labelled:
 
     A share FLIPPED of each code's bits differs, a random vector of length NOISE is added to its embedding, and category
     and masses are those of the garment it was copied from.
+
+    Raises:
+        ValueError: there are no codes.
     """
     rng = np.random.default_rng(0)
     origin = np.arange(count) % len(garments.labels)

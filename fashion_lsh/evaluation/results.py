@@ -68,7 +68,10 @@ def means(prefix: str, scores: Mapping[str, Scores]) -> dict[str, float]:
 
 
 def intervals(prefix: str, scores: Mapping[str, Scores], items: np.ndarray) -> dict[str, float]:
-    """95 % bootstrap intervals of those means, all queries of an item drawn together: `…_low` and `…_high`."""
+    """95 % bootstrap intervals of those means, all queries of an item drawn together: `…_low` and `…_high`.
+
+    scores: (Q,) float each, NaN where there is nothing to find; items: (Q,) str, "" of a query without one.
+    """
     ends: dict[str, float] = {}
     for truth, found in scores.items():
         for name, values in found.items():
@@ -115,7 +118,8 @@ def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:
 def classification(encoded: Encoded, labels: np.ndarray, items: np.ndarray) -> dict[str, float]:
     """`query/accuracy` with its interval, `…/top5_accuracy`, `…/macro_accuracy`, `…/macro_f1` of the category head.
 
-    Of the queries whose category it knows, labels >= 0; nothing where there is none.
+    Of the queries whose category it knows; nothing where there is none. labels: (Q,) int64, -1 of the others; items:
+    (Q,) str, "" of a query without one.
     """
     known = labels >= 0
     if not known.any():

@@ -46,6 +46,9 @@ def steps(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> dict[str, 
         searcher: by shortlist, of so many rows.
         queries: Q.
         timed: (T,) which of them to time.
+
+    Raises:
+        ValueError: the search is by no shortlist of so many rows.
     """
     index, codes, wanted = searcher.gallery.index, queries.codes, searcher.search.shortlist
     if codes is None or not isinstance(index, HashIndex) or not isinstance(wanted, int):

@@ -12,7 +12,7 @@ import numpy as np
 import wandb
 
 from fashion_lsh.evaluation.protocol import EncodedPart
-from fashion_lsh.report.tiles import Tile, drawn
+from fashion_lsh.report.tiles import Tile, drawn, headings
 from fashion_lsh.report.words import code_words
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def publish(
     if board is None:
         return
     board.run.summary.update(dict(metrics))
-    columns = ["query", "its crop", *(f"hit {place}" for place in range(1, max(map(len, sheet)) - 1))]
+    columns = headings(max(map(len, sheet)) - 2)
     board.run.log(
         {
             **_named(query, categories),

@@ -14,7 +14,7 @@ from fashion_lsh.report.blocks import Block, Figure, Table, Text
 from fashion_lsh.report.curves import best_typical_worst
 from fashion_lsh.report.findings import Findings, row_numbers
 from fashion_lsh.report.sheets import mark_of, naming
-from fashion_lsh.report.tiles import TILE, Tile, drawn
+from fashion_lsh.report.tiles import TILE, Tile, drawn, headings
 from fashion_lsh.report.words import listed, one_line
 from fashion_lsh.run import BOXES
 
@@ -61,7 +61,7 @@ class Album:
         if not any(tile.caption != "missing" for row in rows for tile in row):
             return []
         out = io.BytesIO()
-        picture = drawn(rows, ["query", "its crop", *(f"hit {place}" for place in range(1, HITS + 1))])
+        picture = drawn(rows, headings(HITS))
         picture.save(out, "JPEG", quality=75, optimize=True)
         return [Figure(f"{name}.jpg", out.getvalue(), MEANING[name], wide=round(picture.width * 0.75))]
 

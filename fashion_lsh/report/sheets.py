@@ -13,7 +13,7 @@ from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.pictures import open_picture
 from fashion_lsh.catalogue.sources import Source
 from fashion_lsh.evaluation.protocol import EncodedPart
-from fashion_lsh.report.tiles import TILE, Tile, contact_sheet, evenly
+from fashion_lsh.report.tiles import TILE, Tile, contact_sheet, evenly, headings
 from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.searcher import Reply, Searcher
 
@@ -42,7 +42,7 @@ def query_sheet(path: Path, data: GarmentData, query: EncodedPart, searcher: Sea
         ]
         small, its_box = shrunk(picture, box)
         rows.append([Tile(small, f"is {category}", box=its_box), crop, *found])
-    contact_sheet(path, rows, ["query", "its crop", *(f"hit {place}" for place in range(1, 9))])
+    contact_sheet(path, rows, headings(8))
     return rows
 
 
@@ -59,7 +59,7 @@ def found_sheet(path: Path, source: Source, searcher: Searcher, answers: Sequenc
         [*asked, *(hit_tile(source, gallery, row, margin) for row in found.hits.rows[0] if row >= 0)]
         for asked, found in answers
     ]
-    contact_sheet(path, rows, ["picture", "its crop", *(f"hit {place}" for place in range(1, max(map(len, rows)) - 1))])
+    contact_sheet(path, rows, headings(max(map(len, rows)) - 2, of="picture"))
 
 
 def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: str = "") -> Tile:

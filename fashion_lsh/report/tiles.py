@@ -33,6 +33,11 @@ class Tile:
     whole: tuple[np.ndarray, np.ndarray] | None = None
 
 
+def headings(hits: int, of: str = "query") -> list[str]:
+    """Titles of the columns of a sheet: what was asked, its crop, and so many hits."""
+    return [of, "its crop", *(f"hit {place}" for place in range(1, hits + 1))]
+
+
 def contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> None:
     """Draw rows of tiles under column titles, with a key of the marks in use, into a PNG; 3 tiles wide at least."""
     with written(path) as draft:

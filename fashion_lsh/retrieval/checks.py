@@ -44,7 +44,7 @@ def check_filed(rows: np.ndarray, filed: np.ndarray) -> None:
 
 
 def checked_numbers(name: str, values: np.ndarray, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
-    """The values in memory order, once they are int64 of this shape, from `low` to `high`."""
+    """The values in memory order, once they are int64 of this shape, from `low` to `high`; else ValueError."""
     values = np.asarray(values)
     if values.dtype != np.int64 or values.shape != shape:
         raise ValueError(f"{name} are {values.shape} {values.dtype}: give {shape} int64")
@@ -55,7 +55,7 @@ def checked_numbers(name: str, values: np.ndarray, shape: tuple[int, ...], low: 
 
 
 def checked_probes(probes: np.ndarray, queries: int, lists: int) -> np.ndarray:
-    """Probes in memory order, once they are (queries, lists) int64, each list named once, padded with -1."""
+    """Probes in memory order, once (queries, lists) int64, each list named once, padded with -1; else ValueError."""
     probes = checked_numbers("probes", probes, (queries, lists), -1, lists - 1)
     if lists < 2:
         return probes

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fashion_lsh.catalogue.crops import stacked
 from fashion_lsh.retrieval.codes import pack
 
 
@@ -61,7 +62,7 @@ class Encoded(NamedTuple):
         return self.taken(slice(row, row + 1))
 
     def taken(self, rows: np.ndarray | slice) -> "Encoded":
-        """Some rows, in the order given."""
+        """Some rows, (n,) numbers, or (B,) bool, or a slice, in the order given."""
         codes = None if self.codes is None else self.codes[rows]
         return Encoded(self.masses[rows], codes, self.embeddings[rows])
 
@@ -81,7 +82,7 @@ def encode(model: Model, images: Tensor) -> Encoded:
 
 def encode_crops(model: Model, crops: Sequence[np.ndarray]) -> Encoded:
     """B crops, (S, S, 3) uint8 each, as `cut` gives them -> Encoded, in one forward."""
-    return encode(model, torch.from_numpy(np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))))
+    return encode(model, torch.from_numpy(stacked(crops)))
 
 
 def as_arrays(model: Model, answer: Answers) -> Encoded:

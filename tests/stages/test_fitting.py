@@ -233,6 +233,22 @@ def test_a_fit_that_was_stopped_ends_as_one_that_was_not(
     assert files(tmp_path / "stopped") == ["hasher.ckpt"]
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", [Classifier, Hasher])
+def test_what_a_gpu_has_fitted_answers_alike_on_the_processor(
+    kind: type[CropStage], make_data: Make, tmp_path: Path
+) -> None:
+    there = fit(stage_of(kind, epochs=2), make_data(), tmp_path, accelerator="gpu")
+    assert there.device.type == "cuda"
+    here = load(kind, tmp_path / f"{there.name}.ckpt", "cpu")
+    pictures = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():
+        for ours, theirs in zip(here(pictures), there(pictures.to(there.device)), strict=True):
+            assert (ours is None) == (theirs is None)
+            if ours is not None:
+                torch.testing.assert_close(ours, theirs.cpu(), rtol=0.02, atol=0.02)
+
+
 @pytest.mark.usefixtures("rising")
 def test_a_fit_of_a_real_backbone_that_was_stopped_ends_as_one_that_was_not(make_data: Make, tmp_path: Path) -> None:
     whole = fitted(stage_of(epochs=2), make_data(), tmp_path / "whole")

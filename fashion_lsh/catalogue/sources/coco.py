@@ -79,6 +79,7 @@ def _splits(files: list[Path]) -> dict[Path, str]:
 
 
 def read(file: Path) -> Mapping[str, Any]:
+    """A file of COCO's layout, its lists not yet looked into.  ValueError: it is none."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         missing = [name for name in ("images", "annotations", "categories") if name not in content]
@@ -90,7 +91,7 @@ def read(file: Path) -> Mapping[str, Any]:
 
 
 def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) -> Iterator[Row]:
-    """A row a box, with what is wrong with it as `problem`."""
+    """A row a box, with what is wrong with it as `problem`.  ValueError: the file does not fit COCO's layout."""
     try:
         named = {image["id"]: image.get("file_name") for image in content["images"]}
         pictures = {number: (folder / name).as_posix() for number, name in named.items() if name}
