@@ -13,7 +13,8 @@ import yaml
 from fashion_lsh.files import alone, csv_rows, written
 from fashion_lsh.runlog import logged_to
 
-GROUPS = ("backbone", "data", "search", "hash", "scenes", "trainer")  # of settings, that every run names
+GROUPS = ("backbone", "data", "search", "hash")  # of settings, that every run names
+ANEW = "remove it, and type the run's train.py command again"
 AGAIN = "type its train.py command again, with fresh=true where its scores are read from a job's file"
 
 
@@ -44,11 +45,11 @@ class RunFolder:
         try:
             config = dict(yaml.safe_load(file.read_text()))
         except (yaml.YAMLError, TypeError, ValueError) as error:
-            raise ValueError(f"{file} is damaged ({type(error).__name__}): make the run again with train.py") from error
+            raise ValueError(f"{file} is damaged ({type(error).__name__}): {ANEW}") from error
+        if missing := [group for group in GROUPS if group not in config]:
+            raise ValueError(f"{file} is damaged (it has no {missing[0]}): {ANEW}")
         if "scenes" not in config:
             raise ValueError(f"{self.path} was made by a version before 0.3.0: make it again with train.py")
-        if missing := [group for group in GROUPS if group not in config]:
-            raise ValueError(f"{file} is damaged (it has no {missing[0]}): make the run again with train.py")
         return config
 
     @property
@@ -58,9 +59,7 @@ class RunFolder:
         try:
             return numbers(json.loads(path.read_text())) if path.exists() else {}
         except ValueError as error:
-            raise ValueError(
-                f"{path} is damaged ({error}): remove it, and type the run's train.py command again"
-            ) from error
+            raise ValueError(f"{path} is damaged ({error}): {ANEW}") from error
 
     @property
     def skipped(self) -> list[tuple[str, str]]:

@@ -469,7 +469,7 @@ def test_settings_that_lack_a_group_are_damaged(group: str, settings: dict[str, 
     run = Run.begin(settings, data)
     left = {name: value for name, value in run.config.items() if name != group}
     (run.path / "config.yaml").write_text(yaml.safe_dump(left))
-    with pytest.raises(ValueError, match=rf"config\.yaml is damaged \(it has no {group}\): make the run again"):
+    with pytest.raises(ValueError, match=rf"config\.yaml is damaged \(it has no {group}\): remove it, and type"):
         _ = run.config
 
 
