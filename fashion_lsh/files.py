@@ -99,16 +99,33 @@ def csv_rows(lines: Iterable[str], first: int = 1) -> Iterator[tuple[int, list[s
     """Rows of CSV, each with the number of the line on which it begins; `first`: that of the first line given.
 
     Raises:
-        ValueError: a quote is not closed, which would swallow the rows after it, or closes within a cell; names the
-            line.
+        ValueError: a quote is not closed where it should be, which would swallow the rows after it, or a cell is longer
+            than Python reads; names the line.
     """
-    reader, begins = csv.reader(lines, strict=True), first
-    try:
-        for cells in reader:
-            yield begins, cells
-            begins = first + reader.line_num
-    except csv.Error as error:
-        raise ValueError(f"line {begins}: {error}: close every quote, and double one inside a quoted cell") from error
+    read: list[str] = []  # lines of the row that is being read
+
+    def noted() -> Iterator[str]:
+        for line in lines:
+            read.append(line)
+            yield line
+
+    reader, begins = csv.reader(noted(), strict=True), first
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "field limit" in str(error):
+                limit = f"a cell of more than {csv.field_size_limit():,} characters"
+                raise ValueError(f"line {begins}: {limit}: is a quote before it not closed?") from error
+            if len(read) > 1 or "unexpected end" in str(error):
+                hint = "close it, or double one that belongs to a quoted cell"
+                raise ValueError(f"line {begins}: a quote that opens there is not closed: {hint}") from error
+            [cells] = csv.reader(read)  # letters after a closing quote, all on one line: nothing is swallowed
+        yield begins, cells
+        begins += len(read)
+        read.clear()
 
 
 def checksum(path: str | Path) -> str:

@@ -132,7 +132,7 @@ class RunFolder:
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
         """Write skipped.csv anew: id and reason of each garment that was left out."""
-        with written(self.path / "skipped.csv") as draft, draft.open("w", newline="") as file:
+        with written(self.path / "skipped.csv") as draft, draft.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("id", "reason"), *skipped])
 
 

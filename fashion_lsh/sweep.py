@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 R = TypeVar("R")
 TOLD = (ValueError, OSError, MemoryError, torch.OutOfMemoryError, OmegaConfBaseException)  # what a user can mend
 
-SIZES = "data.batch_size, data.image_size or, of a detector, scenes.batch_size"
-
 
 class Summary(Callback):
     """Lets the other jobs of a sweep run when one fails; at the end lists all, and exits with 1 if any failed.
@@ -102,8 +100,7 @@ def errors_in_one_line(task: Callable[[DictConfig], R]) -> Callable[[DictConfig]
             cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
             if not isinstance(cause, TOLD):
                 raise
-            hint = f": give a smaller {SIZES}" if isinstance(cause, torch.OutOfMemoryError) else ""
-            sys.stderr.write(f"{Path(sys.argv[0]).name}: {cause}{hint}\n")
+            sys.stderr.write(f"{Path(sys.argv[0]).name}: {_words(cause)}\n")
             sys.exit(1)
 
     return told_task
@@ -122,11 +119,19 @@ def _listed(notes: Sequence[dict[str, Any]]) -> str:
     )
 
 
+def _words(error: BaseException) -> str:
+    """What was raised; where it is a GPU without room, with the way out."""
+    if not isinstance(error, torch.OutOfMemoryError):
+        return str(error)
+    way_out = "fit in smaller batches (data.batch_size, scenes.batch_size), or leave it alone (CUDA_VISIBLE_DEVICES=)"
+    return f"the GPU has no room: {way_out}: {error}"
+
+
 def _reason(error: BaseException) -> str:
     """One line: what was raised, without Hydra's words around it."""
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
-    return textwrap.shorten(f"{type(error).__name__}: {error}", 300, placeholder=" …")
+    return textwrap.shorten(f"{type(error).__name__}: {_words(error)}", 300, placeholder=" …")
 
 
 def _run_folder(job: JobReturn) -> str:

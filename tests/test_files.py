@@ -147,5 +147,14 @@ def test_rows_of_csv_come_back_with_the_lines_they_begin_on(rows: list[list[str]
 
 
 def test_a_quote_that_is_not_closed_is_named_by_its_line() -> None:
-    with pytest.raises(ValueError, match="line 9: unexpected end of data: close every quote, and double one inside"):
-        list(csv_rows(["a,b\n", 'c,"d\n', "e,f\n"], first=8))
+    for rest in (["e,f\n"], ['e,"f\n']):  # a later one swallows up to itself
+        with pytest.raises(ValueError, match="line 9: a quote that opens there is not closed: close it, or double one"):
+            list(csv_rows(["a,b\n", 'c,"d\n', *rest], first=8))
+    with pytest.raises(ValueError, match=r"line 2: a cell of more than 131,072 characters: is a quote before it not c"):
+        list(csv_rows(["a,b\n", f"c,{'d' * 200_000}\n"]))
+
+
+@pytest.mark.parametrize("line", ['"a.png" ,hat', '"12" tv",hat', '"picture";"category"', r'"a \" b",c'])
+def test_an_odd_line_is_read_as_python_reads_it(line: str) -> None:
+    read = list(csv_rows(["x,y\n", f"{line}\n", "z,1\n"]))
+    assert read == [(1, ["x", "y"]), (2, next(csv.reader([line]))), (3, ["z", "1"])]

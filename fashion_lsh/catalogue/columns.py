@@ -83,7 +83,7 @@ def _renamed(column: str, taken: set[str]) -> str:
 
 def _read_csv(path: Path) -> pa.Table:
     """Text columns stay text (`007`), empty cells and all.  ValueError: a quote is not closed."""
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         for _ in csv_rows(file):  # where one is not, pyarrow takes the rows after it for one cell, without a word
             pass
     text = {name: kind for name, (kind, _) in COLUMNS.items() if kind == pa.string()}

@@ -17,10 +17,10 @@ def clamp(box: np.ndarray, width: int, height: int) -> np.ndarray:
     """The part of a box (4,) xyxy inside a picture.
 
     Raises:
-        ValueError: less than a pixel of it is, or it ends before it begins.
+        ValueError: less than a pixel of it is, it has no area, or ends before it begins.
     """
     if not (box[0] < box[2] and box[1] < box[3]):
-        raise ValueError(f"box {np.asarray(box).tolist()} ends before it begins: give x1 y1 x2 y2, x1 < x2 and y1 < y2")
+        raise ValueError(f"box {np.asarray(box).tolist()} has no area, or ends before it begins: give x1 y1 x2 y2")
     inside = np.clip(box, 0, [width, height, width, height]).astype(np.float32)
     if inside[2] - inside[0] < 1 or inside[3] - inside[1] < 1:
         raise ValueError(f"box {np.asarray(box).tolist()} lies off the picture, {width} x {height} pixels: check it")

@@ -97,7 +97,7 @@ def encode_part(
     model: Model, data: GarmentData, part: Part, change: Callable[[Batch], Batch] | None = None
 ) -> EncodedPart:
     """Encode one part of the data; `change`: what is done to its crops before."""
-    garments = data.garments(part)
+    garments, data.pinned = data.garments(part), model.device.type == "cuda"
     loaded = map(change, data.loader(part)) if change else data.loader(part)
     batches = counted(loaded, f"encoding {part}", len(garments), lambda batch: len(batch.labels))
     encoded, looks, rounding = encode_all(model, batches)

@@ -58,6 +58,10 @@ class Experiments:
         rows = self._rows(name, where)
         return any(_number(name, row, "top-1 low") > _number(name, row, "chance") for row in rows)
 
+    def seeds(self, name: str, *rows: Mapping[str, str]) -> int:
+        """How many seeds all of these rows have."""
+        return len(set.intersection(*({row.get("seed", "") for row in self._rows(name, where)} for where in rows)))
+
     def estimate(self, name: str, column: str, where: Mapping[str, str], joined: str = " ") -> Estimate:
         """A number of the one row of results.csv that has `<column> low` and `<column> high` beside it, so joined."""
         rows = self._rows(name, where)

@@ -35,7 +35,7 @@ def load(kind: type[S], path: Path, accelerator: str = "auto", **changed: Any) -
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or of another version.
+        ValueError: it is damaged, or of another version; or the GPU has no room for it.
         MissingPackageError: its network wants a package that is not there.
     """
     if not path.exists():
@@ -52,7 +52,12 @@ def load(kind: type[S], path: Path, accelerator: str = "auto", **changed: Any) -
             f"{path} is damaged, or was made by another version ({type(error).__name__}): remove it and metrics.json, "
             "and type the run's train.py command again"
         ) from error
-    return stage.to(device(accelerator)).eval()
+    try:
+        return stage.to(device(accelerator)).eval()
+    except torch.OutOfMemoryError as error:
+        raise ValueError(
+            f"the GPU has no room for {path}: free some, or leave it alone (CUDA_VISIBLE_DEVICES= before the command)"
+        ) from error
 
 
 def least_bytes(stages: Sequence[Stage]) -> int:

@@ -58,12 +58,12 @@ def fit(
     Returns:
         The stage with the weights of its best epoch on `val` (see Stage.monitor), settled, in evaluation mode.
     """
+    data.pinned = device(accelerator).type == "cuda"
     final = folder / f"{stage.name}.ckpt"
     if final.exists():
         log.info("%s: finished before, read from %s", stage.name, final)
         return load(type(stage), final, accelerator, **stage.hparams)
     facts: dict[str, float] = {}
-    data.pinned = device(accelerator).type == "cuda"
     if stage.learns:
         drafts = folder / "fitting" / stage.name
         last, keep = drafts / "last.ckpt", _keeping(stage, drafts, patience)

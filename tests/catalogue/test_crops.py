@@ -120,7 +120,7 @@ def test_box_off_the_picture_is_refused_though_its_margin_is_on_it(box: list[flo
 
 @pytest.mark.parametrize("box", [[50, 20, 10, 5], [10, 20, 40, 20], [10, 5, 10, 20]])
 def test_a_box_that_ends_before_it_begins_is_called_so(box: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"box \[.*\] ends before it begins: give x1 y1 x2 y2"):
+    with pytest.raises(ValueError, match=r"box \[.*\] has no area, or ends before it begins: give x1 y1 x2 y2"):
         cut(PICTURE, np.array(box), 1.0, 8)
 
 

@@ -269,9 +269,10 @@ def test_a_map_as_a_spreadsheet_writes_it(tmp_path: Path) -> None:
         (HEADER + "a,hat,,one, two\n", r"own\.csv, line 2: 5 cells for 4 columns: quote a cell that holds a comma"),
         (HEADER + "a,hat\n", r"own\.csv, line 2: 2 cells for 4 columns"),
         ("label,category\na,hat\n", r"own\.csv, line 1: its columns are 'label,category': give 'label,"),
+        ('"label";"category";"group";"why"\n"a";"hat";;\n', r"own\.csv, line 1: its columns are 'label;\"category"),
         ("label;category;group;why\na;hat;;\n", r"own\.csv, line 1: its columns are 'label;category;group;why'"),
         ("", r"own\.csv, line 1: its columns are ''"),
-        (HEADER + 'a,hat,,\nb,"bag,,\nc,dress,,\n', r"own\.csv, line 3: unexpected end of data: close every quote"),
+        (HEADER + 'a,hat,,\nb,"bag,,\nc,dress,,\n', r"own\.csv, line 3: a quote that opens there is not closed"),
     ],
 )  # fmt: skip
 def test_what_is_no_map_is_refused(tmp_path: Path, content: str, said: str) -> None:

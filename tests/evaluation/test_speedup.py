@@ -62,7 +62,7 @@ def test_every_arm_is_there_for_every_size_filing_and_distance(rows: list[dict[s
     assert len(rows) == len(SIZES) * (2 * 27 + 12)
 
 
-def test_the_whole_library_loses_nothing_and_saves_nothing(rows: list[dict[str, Any]]) -> None:
+def test_the_whole_gallery_loses_nothing_and_saves_nothing(rows: list[dict[str, Any]]) -> None:
     for row in of(rows, arm="whole"):
         assert row["scanned"] == pytest.approx(1)
         assert row["saved"] == row["faster by"] == row["predicted saving"] == 0
@@ -108,6 +108,8 @@ def test_sizes_that_are_kept_are_not_measured_again(
     assert again == json.loads(json.dumps(rows))
     with pytest.raises(TypeError):
         Speedup([70], composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
+    with pytest.raises(TypeError):  # times and scores are of one model
+        Speedup(SIZES, composed=120, queries=5)(FakeModel(data.categories, fingerprint="another"), data, SEARCH, folder)
     file = next((folder / "speedup").glob("*.json"))
     whole = file.read_text()
     file.write_text(whole[:-5])

@@ -53,6 +53,8 @@ def test_figures_of_rows_and_of_pairs_of_rows(tmp_path: Path) -> None:
     assert of.estimate("bits", "top-1", first) == (0.5, 0.4, 0.6)
     assert of.by_seed("bits", "top-1", {"hash": "csq"}, {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
     assert of.unpaired("bits", "top-1", first, other) == pytest.approx((0.25, 0.1, 0.4))
+    assert of.seeds("bits", {"hash": "csq"}, {"hash": "lsh"}) == 2
+    assert of.seeds("bits", {"hash": "csq"}, {"hash": "lsh", "seed": "1"}) == 1
     assert of.saved("speed", "ms", {"arm": "codes"}, {"arm": "floats"}) == pytest.approx((0.75, 0.5, 0.9))
     assert of.over("bits", "top-1", {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
     assert of.over("bits", "top-1 high", {"hash": "csq"}, less="top-1 low") == pytest.approx((0.15, 0.1, 0.2))

@@ -86,7 +86,7 @@ def test_a_mask_over_all_codes_changes_nothing(seed: int, bits: int) -> None:
 
 @kinds
 @pytest.mark.parametrize("k", [9, 60])
-def test_all_lists_probed_are_the_whole_library(kind: type[Any], k: int) -> None:
+def test_all_lists_probed_are_the_whole_gallery(kind: type[Any], k: int) -> None:
     index, made = made_for(kind)
     single = kind(12, 1)
     single.add(made.vectors, np.zeros_like(made.lists), made.rows)

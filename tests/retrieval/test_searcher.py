@@ -137,7 +137,7 @@ def test_what_cannot_be_searched_is_refused_before_it_is_asked(change: dict[str,
 
 @distances
 @pytest.mark.parametrize("k", [5, 60])
-def test_all_lists_probed_are_the_whole_library(distance: str, k: int) -> None:
+def test_all_lists_probed_are_the_whole_gallery(distance: str, k: int) -> None:
     filed, asked = pictures(0, 60), pictures(1, 10)
     together = filed._replace(masses=np.eye(CATEGORIES, dtype=np.float32)[np.zeros(60, dtype=int)])
     one_list = searcher(together, distance, shortlist=60).in_lists(asked, np.tile([0, -1, -1, -1], (10, 1)), 60)

@@ -71,7 +71,7 @@ def test_a_loss_is_its_formula(name: str) -> None:
     loss = made(name)
     activations = loss.activate(drawn(7, BITS))
     logits, categories = drawn(7, CATEGORIES, seed=1), torch.tensor([0, 1, 2, 0, 1, 2, 0])
-    found = loss(activations, logits, categories, torch.arange(7))
+    found = loss(activations, logits, categories)
     assert found.shape == ()
     wanted = cross_entropy(logits, categories, SMOOTHING) + extra(name, activations.detach(), categories)
     assert float(found.detach()) == pytest.approx(wanted, rel=1e-4)
@@ -85,7 +85,7 @@ def test_gradients_are_finite_at_the_edges(name: str, scale: float, rows: int) -
     outputs, head = drawn(rows, BITS, scale=scale).requires_grad_(), nn.Linear(BITS, CATEGORIES)
     activations = loss.activate(outputs)
     categories = torch.zeros(rows, dtype=torch.int64)  # one category alone
-    value = loss(activations, head(loss.read(activations)), categories, torch.zeros(rows, dtype=torch.int64))
+    value = loss(activations, head(loss.read(activations)), categories)
     value.backward()  # type: ignore[no-untyped-call]
     assert value.isfinite()
     assert outputs.grad is not None
@@ -105,7 +105,7 @@ def test_a_tiny_set_is_told_apart_within_200_steps(name: str, bits: int, bihalf:
         outputs = Halves.apply(layer(features)) if bihalf else layer(features)
         activations = loss.activate(outputs)
         adam.zero_grad()
-        loss(activations, head(loss.read(activations)), categories, torch.arange(40)).backward()
+        loss(activations, head(loss.read(activations)), categories).backward()
         adam.step()
     loss.eval()
     outputs = signs(layer(features)) if bihalf else layer(features)

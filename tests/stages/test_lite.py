@@ -87,8 +87,6 @@ def test_missing_package_is_named_with_the_way_to_get_it(
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real(name)
 
-    saved = Classifier(**arguments(Classifier, backbone="efficientnet_lite0"))
-    save(saved, tmp_path / "classifier.ckpt")
     monkeypatch.setattr(lite, "import_module", without)
     with pytest.raises(ValueError, match=rf"needs the package {missing}: type pip install -e '\.\[lite\]'"):
         load_weights(backbone("efficientnet_lite0"), "imagenet")

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,22 +89,30 @@ def _tables(root: Path, closed: list[OSError]) -> Iterator[Path]:
 
 def _lines(table: Path, root: Path) -> Iterator[Line]:
     """The rows of a table of either contest; none of another one's, which is named in the log."""
+    rows: list[tuple[int, list[str]]] = []
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = [(number, row) for number, (_, row) in enumerate(csv_rows(file), start=1) if row]
+            for number, (_, row) in enumerate(csv_rows(file), start=1):
+                if row:
+                    rows.append((number, row))
     except ValueError as error:
-        raise ValueError(f"{table}: {error}: save it as CSV in UTF-8, or move it out of {root}") from error
+        if not rows or isinstance(error, UnicodeDecodeError) or _reader(rows[0][1]):
+            raise ValueError(f"{table}: {error}: save it as CSV in UTF-8, or move it out of {root}") from error
     name, release = table.relative_to(root), _release(table, root).relative_to(root)
-    first = [cell.strip().lower() for cell in rows[0][1]] if rows else []
-    if first[:2] == HEADER:
-        rows, read = rows[1:], _key_points
-    elif len(first) == 3 and first[1].endswith(SUFFIX):
-        read = _attribute
-    else:
+    read = _reader(rows[0][1]) if rows else None
+    if read is None:
         log.warning("%s is no table of FashionAI: passed over", table)
         return
-    for number, row in rows:
+    for number, row in rows[1:] if read is _key_points else rows:
         yield read(f"{name}, row {number}", release, [cell.strip() for cell in row])
+
+
+def _reader(row: Sequence[str]) -> Callable[[str, Path, Sequence[str]], Line] | None:
+    """What reads the rows of a table that begins with this one; None: it is of no contest."""
+    first = [cell.strip().lower() for cell in row]
+    if first[:2] == HEADER:
+        return _key_points
+    return _attribute if len(first) == 3 and first[1].endswith(SUFFIX) else None
 
 
 def _release(table: Path, root: Path) -> Path:

@@ -205,8 +205,14 @@ def test_a_table_in_another_code_is_named(root: Path) -> None:
 
 def test_a_quote_that_is_not_closed_swallows_no_rows(root: Path) -> None:
     (root / "base" / "Annotations" / "label.csv").write_text('a.jpg,skirt_length_labels,"y\nb.jpg,x,y\n')
-    with pytest.raises(ValueError, match=r"label\.csv: line 1: unexpected end of data: close every quote"):
+    with pytest.raises(ValueError, match=r"label\.csv: line 1: a quote that opens there is not closed"):
         FashionAI(str(root)).catalogue()
+
+
+def test_an_odd_table_of_others_stops_nothing(root: Path) -> None:
+    count = len(FashionAI(str(root)).catalogue())
+    (root / "base" / "notes.csv").write_text('a,b\n1,"12" tv"\n2,"never closed\n3,4\n')
+    assert len(FashionAI(str(root)).catalogue()) == count
 
 
 def test_a_root_without_tables_or_answers_is_named(tmp_path: Path) -> None:

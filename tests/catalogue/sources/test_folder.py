@@ -229,7 +229,7 @@ def test_many_skipped_rows_are_counted_in_the_log_and_all_named(folder: Path, ca
     ("name,category\na.png,hat\n", "a catalogue needs one column 'picture', here are 0"),
     ("picture,category,x1,y1,x2,y2\na.png,hat,9,9,5,5\n", r"the first: row 1: the box \[9.*\] of a\.png has no area"),
     ("picture,category,box,x1,y1,x2,y2\na.png,hat,1 1 2 2,1,1,2,2\n", "its columns are both box and x1, y1, x2, y2"),
-    ('picture,category\na.png,hat\nb.png,"hat\nc.png,hat\n', "line 3: unexpected end of data: close every quote"),
+    ('picture,category\na.png,hat\nb.png,"hat\nc.png,hat\n', "line 3: a quote that opens there is not closed"),
     ("picture,category,category\na.png,hat,bag\n", "a name stands twice among its columns picture, category, category"),
 ])  # fmt: skip
 def test_manifest_of_no_use_is_named(folder: Path, text: str, reason: str) -> None:
