@@ -23,8 +23,8 @@ experiments: .venv/.stamp
 	@$(BIN)/python reproduce.py $(ARGS)
 
 experiments-smoke: .venv/.stamp
-	@echo "experiments-smoke: one job of each of their commands, on few pictures"
-	@$(BIN)/python reproduce.py --smoke $(ARGS)
+	@echo "experiments-smoke: one job of each of their commands, on few pictures, two at a time"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m smoke tests/test_experiments.py $(ARGS)
 
 test: .venv/.stamp
 	@echo "test: pytest, two processes"

@@ -10,21 +10,17 @@ import re
 import shlex
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from PIL import Image
 from tabulate import tabulate
 
-from fashion_lsh.catalogue.sources import open_source
 from fashion_lsh.jobs import is_kept
 from fashion_lsh.settings import meant
 
@@ -33,11 +29,6 @@ COMMAND = re.compile(r"^python .+$", re.MULTILINE)
 MINUTES = re.compile(r"^\*\*Commands?\.\*\* About ([\d.]+) minutes( a job)?", re.MULTILINE)
 PICTURES = {"garments": "garments/manifest.csv", "scenes": "scenes"}  # options, and what pages call these pictures
 TRAIN = "train.py"
-SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data.workers=0", "trainer=smoke",
-            "logger=csv", "hydra.mode=RUN", "classifier.epochs=1"]  # fmt: skip
-SHORTEST = {"experiment=speedup": "measure.sizes=[1600] measure.composed=1600 measure.queries=5",
-            "experiment=distances": "measure.gallery=300 measure.queries=5"}  # fmt: skip
-FEW = {"train": 32, "val": 16, "query": 8, "gallery": 8}  # pictures of each of four categories
 
 
 class Page(NamedTuple):
@@ -130,44 +121,6 @@ def plan(chosen: Sequence[Page], given: Mapping[str, str]) -> list[tuple[Page, s
     return able
 
 
-def smoke(chosen: Sequence[Page]) -> list[str]:
-    """The first job of each line on a handful of composed pictures, of which nothing is kept; what failed."""
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        root = few_pictures(folder)
-        lines = [(page, line) for page in chosen for line in page.lines if not line.startswith("python -m ")]
-        return run([smallest(line, folder, root if page.has_jobs else None) for page, line in lines], {})
-
-
-def smallest(line: str, folder: Path, root: Path | None) -> str:
-    """A line for the first of its jobs, on the pictures of `root`, with all that it writes below `folder`."""
-    script, *words = shlex.split(line, comments=True)[1:]
-    if script != TRAIN:
-        return f"python {script} run={folder}/runs/latest page={folder}/page {words[-1]} {SHORTEST[words[-1]]}"
-    words = [word for word in jobs_of(line)[0] if not word.startswith(("data.", "detector.level="))]
-    settings = settings_of(words)
-    words += [*SMALLEST, f"runs={folder}/runs", f"jobs={folder}/jobs"]
-    words += ["data.source=folder", f"data.root={root}"] if root else []
-    words += ["detector.image_size=64", "detector.level=garment", "detector.epochs=1"] if settings["detector"] else []
-    words += ["hash.epochs=1"] if settings["hash"] else []
-    words += ["split.unseen=[bag,coat]"] if "unseen" in settings["split"] else []
-    return shlex.join(["python", TRAIN, *words])
-
-
-def few_pictures(folder: Path) -> Path:
-    """Write some composed pictures, and their catalogue, whose path is returned."""
-    source = open_source("shop_street", None, 0)
-    full = source.catalogue({"category": ["bag", "coat", "dress", "shirt"]})
-    rows = [full.rows(split)[full.column("category")[full.rows(split)] == name][:count]
-            for split, count in FEW.items() for name in full.categories]  # fmt: skip
-    few = full.take(np.concatenate(rows))
-    names = {key: f"{number}.png" for number, key in enumerate(sorted(set(few.column("picture"))))}
-    for key, name in names.items():
-        Image.fromarray(source.picture(key)).save(folder / name)
-    few.having(picture=[names[key] for key in few.column("picture")]).save(folder / "few.parquet")
-    return folder / "few.parquet"
-
-
 def run(lines: Sequence[str], given: Mapping[str, str]) -> list[str]:
     """Run lines one after the other, with the pictures' places; those that failed."""
     python = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
@@ -190,7 +143,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--garments", metavar="MANIFEST", help="the photographs of single garments")
     parser.add_argument("--scenes", metavar="FOLDER", help="the street photographs, as COCO")
     parser.add_argument("--left", action="store_true", help="only tell what is left, and how long it will take")
-    parser.add_argument("--smoke", action="store_true", help="one job of each command on few pictures; keeps nothing")
     asked = parser.parse_args(arguments)
     given = {option: str(Path(value).absolute()) for option in PICTURES if (value := getattr(asked, option))}
     for option, place in given.items():
@@ -202,8 +154,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown := [name for name in names if name not in known]:
             parser.error(f"no page {unknown[0]!r}: give some of {', '.join(known)}")
         chosen = [known[name] for name in names]
-        if asked.smoke:
-            return told(smoke(chosen))
         able = plan(chosen, given)
     except (ValueError, HydraException) as error:
         parser.error(str(error))

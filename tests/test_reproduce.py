@@ -8,7 +8,6 @@ import pytest
 
 import reproduce
 from fashion_lsh import __version__
-from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.jobs import is_kept
 from fashion_lsh.keys import portable
 
@@ -95,12 +94,6 @@ def test_an_unknown_page_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         reproduce.main(["bitz"])
     assert "no page 'bitz': give some of backbones, " in capsys.readouterr().err
-
-
-def test_few_pictures_make_a_catalogue_with_four_splits(tmp_path: Path) -> None:
-    few = Catalogue.open(reproduce.few_pictures(tmp_path))
-    assert {split: len(few.rows(split)) for split in reproduce.FEW} == {k: 4 * n for k, n in reproduce.FEW.items()}
-    assert all((tmp_path / name).exists() for name in few.column("picture"))
 
 
 def test_pictures_that_are_not_there_are_named_before_anything_is_planned(capsys: pytest.CaptureFixture[str]) -> None:

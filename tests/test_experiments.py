@@ -1,0 +1,69 @@
+"""One job of each command on the pages of experiments/, on few pictures: make experiments-smoke."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.sources import open_source
+from reproduce import ROOT, TRAIN, Page, jobs_of, pages, settings_of
+
+SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data.workers=0", "trainer=smoke",
+            "logger=csv", "hydra.mode=RUN", "classifier.epochs=1"]  # fmt: skip
+SHORTEST = {"experiment=speedup": ["measure.sizes=[1600]", "measure.composed=1600", "measure.queries=5"],
+            "experiment=distances": ["measure.gallery=300", "measure.queries=5"]}  # fmt: skip
+FEW = {"train": 32, "val": 16, "query": 8, "gallery": 8}  # pictures of each of four categories
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some composed pictures, and their catalogue, whose path it is."""
+    folder = tmp_path_factory.mktemp("few")
+    source = open_source("shop_street", None, 0)
+    full = source.catalogue({"category": ["bag", "coat", "dress", "shirt"]})
+    rows = [full.rows(split)[full.column("category")[full.rows(split)] == name][:count]
+            for split, count in FEW.items() for name in full.categories]  # fmt: skip
+    chosen = full.take(np.concatenate(rows))
+    names = {key: f"{number}.png" for number, key in enumerate(sorted(set(chosen.column("picture"))))}
+    for key, name in names.items():
+        Image.fromarray(source.picture(key)).save(folder / name)
+    chosen.having(picture=[names[key] for key in chosen.column("picture")]).save(folder / "few.parquet")
+    return folder / "few.parquet"
+
+
+def smallest(line: str, folder: Path, pictures: Path | None) -> list[str]:
+    """What is typed for the first of a line's jobs, on these pictures, with all that it writes below `folder`."""
+    script, *words = shlex.split(line, comments=True)[1:]
+    if script != TRAIN:
+        return [script, f"run={folder}/runs/latest", f"page={folder}/page", words[-1], *SHORTEST[words[-1]]]
+    words = [word for word in jobs_of(line)[0] if not word.startswith(("data.", "detector.level="))]
+    settings = settings_of(words)
+    words += [*SMALLEST, f"runs={folder}/runs", f"jobs={folder}/jobs"]
+    words += ["data.source=folder", f"data.root={pictures}"] if pictures else []
+    words += ["detector.image_size=64", "detector.level=garment", "detector.epochs=1"] if settings["detector"] else []
+    words += ["hash.epochs=1"] if settings["hash"] else []
+    words += ["split.unseen=[bag,coat]"] if "unseen" in settings["split"] else []
+    return [TRAIN, *words]
+
+
+@pytest.mark.smoke
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_one_job_of_each_command(page: Page, few: Path, tmp_path: Path) -> None:
+    for line in page.lines:
+        if not line.startswith("python -m "):
+            typed = smallest(line, tmp_path, few if page.has_jobs else None)
+            done = subprocess.run([sys.executable, *typed], cwd=ROOT, stdout=-1, stderr=-2, text=True)
+            assert done.returncode == 0, f"{line}\n{shlex.join(typed)}\n{done.stdout[-3000:]}"
+    assert any(tmp_path.glob("jobs/*.json" if page.has_jobs else "page/results.csv"))
+
+
+def test_few_pictures_make_a_catalogue_with_four_splits(few: Path) -> None:
+    made = Catalogue.open(few)
+    assert {split: len(made.rows(split)) for split in FEW} == {split: 4 * count for split, count in FEW.items()}
+    assert all((few.parent / name).exists() for name in made.column("picture"))
