@@ -21,8 +21,8 @@ from fashion_lsh.evaluation.latency import one_thread
 from fashion_lsh.evaluation.protocol import EncodedPart, encode_part
 from fashion_lsh.evaluation.steps import before_search
 from fashion_lsh.files import written
-from fashion_lsh.retrieval.codes import width
 from fashion_lsh.retrieval.encoding import Model
+from fashion_lsh.retrieval.index import kept_width
 from fashion_lsh.retrieval.search import Search
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def _of_size(model: Model, asked: Asked, composed: Labelled, size: int, shortlis
 def stored(distance: str, bits: int, length: int) -> Row:
     """Bytes that one garment takes: its code, its row in a list, and its embedding of `length` numbers, where it is
     searched by (float32, in memory) or re-ranks (float16)."""
-    code = 0 if distance == "euclidean" else width(bits)
+    code = 0 if distance == "euclidean" else kept_width(bits)
     embedding = {"euclidean": 4, "hamming": 0, "shortlist": 2}[distance] * length
     return {"code bytes": code, "row bytes": 8, "embedding bytes": embedding, "bytes": code + 8 + embedding}
 

@@ -81,13 +81,14 @@ class PartitionedIndex(ABC):
         Raises:
             ValueError: type, shape or range is wrong, or a row is filed twice. Nothing was added then.
         """
-        vectors = np.ascontiguousarray(vectors)
+        vectors = np.asarray(vectors)
         self._check(vectors)
         lists = checked_numbers("lists", lists, (len(vectors),), 0, self.lists - 1)
         rows = checked_numbers("rows", rows, (len(vectors),), 0, LAST_ROW)
         check_new(rows, self._filed_rows())
         if len(rows):
-            preassigned.add_preassigned(self._index, vectors, lists, rows)
+            kept = self._to_kept(vectors)
+            preassigned.add_preassigned(self._index, kept, lists, rows)
 
     def remove(self, rows: np.ndarray) -> None:
         """Take rows out.  (n,) int64, each filed and named once; n may be 0.
@@ -121,17 +122,17 @@ class PartitionedIndex(ABC):
             ValueError: type, shape or range is wrong, or a query names a list twice.
         """
         at_least_one(k=k)
-        queries = np.ascontiguousarray(queries)
+        queries = np.asarray(queries)
         self._check(queries)
         probes = checked_probes(probes, len(queries), self.lists)
-        return self._found(queries, probes, min(k, max(1, len(self)))).padded(k)
+        return self._found(self._to_kept(queries), probes, min(k, max(1, len(self)))).padded(k)
 
     def contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All that is filed, by row: rows (N,) int64 ascending, their lists (N,) int64, their vectors (N, ...)."""
         rows, lists = self._filed_rows(), np.repeat(np.arange(self.lists), self.list_sizes())
         inverted, order = self._index.invlists, np.argsort(rows)
         vectors = self._held(inverted.get_codes, inverted.code_size, np.uint8).reshape(len(rows), inverted.code_size)
-        return rows[order], lists[order], vectors[order].view(self.dtype)
+        return rows[order], lists[order], self._of_kept(vectors[order].view(self.dtype))
 
     def save(self, path: str | Path) -> None:
         """Write one file; `open` reads it back.
@@ -179,6 +180,14 @@ class PartitionedIndex(ABC):
     @abstractmethod
     def _found(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
         """Search checked arguments, k at most the rows there are."""
+
+    def _to_kept(self, vectors: np.ndarray) -> np.ndarray:
+        """(n, ...) vectors as FAISS keeps them, one after the other."""
+        return np.ascontiguousarray(vectors)
+
+    def _of_kept(self, vectors: np.ndarray) -> np.ndarray:
+        """What `_to_kept` was given."""
+        return vectors
 
     def _filed_rows(self) -> np.ndarray:
         """(N,) int64: every row in the index."""

@@ -18,7 +18,7 @@ from fashion_lsh.evaluation.comparison import Comparison
 from fashion_lsh.evaluation.speedup import Speedup
 from fashion_lsh.report import comparison, speedup
 from fashion_lsh.report.pages import put
-from fashion_lsh.retrieval.index import FloatIndex, HashIndex
+from fashion_lsh.retrieval.index import FloatIndex, HashIndex, kept_width
 from fashion_lsh.retrieval.search import Search
 from tests.evaluation.made import FakeModel
 
@@ -135,7 +135,7 @@ def test_a_garment_takes_what_the_indexes_say(bits: int, length: int) -> None:
         told, size = module.stored(distance, bits, length), index.stats()
         assert 5 * (told["code bytes"] + told["embedding bytes"]) == size.vector_bytes
         assert 5 * told["row bytes"] == size.row_bytes
-    assert module.stored("shortlist", bits, length)["bytes"] == -(-bits // 8) + 8 + 2 * length
+    assert module.stored("shortlist", bits, length)["bytes"] == kept_width(bits) + 8 + 2 * length
 
 
 @pytest.mark.parametrize("experiment", [Speedup([10], 10, 1), Comparison(10, 1, [5], [0.5])])

@@ -11,7 +11,7 @@ from fashion_lsh.retrieval.checks import LAST_ROW
 from fashion_lsh.retrieval.codes import pack
 from fashion_lsh.retrieval.distances import rerank
 from fashion_lsh.retrieval.hits import Hits
-from fashion_lsh.retrieval.index import FloatIndex, HashIndex
+from fashion_lsh.retrieval.index import FloatIndex, HashIndex, kept_width
 from fashion_lsh.retrieval.partitioned import threads
 from tests.retrieval.made import (
     Library,
@@ -53,6 +53,14 @@ def test_embeddings_are_found_as_by_brute_force(seed: int, dimensions: int, rows
     made = library(seed, dimensions, rows, codes=False)
     found = made.filed(FloatIndex(dimensions, 5), parts=3).search(made.queries, made.probes, k)
     assert_inside(found, made.expected(rows + k))
+
+
+@pytest.mark.parametrize(
+    ("bits", "kept"),
+    [(1, 4), (32, 4), (33, 8), (48, 8), (64, 8), (65, 16), (128, 16), (129, 20), (161, 32), (256, 32), (257, 40)],
+)
+def test_codes_are_kept_in_bytes_that_faiss_compares_fast(bits: int, kept: int) -> None:
+    assert kept_width(bits) == kept
 
 
 def test_of_many_equal_codes_the_nearest_are_the_lowest_rows() -> None:
@@ -159,7 +167,8 @@ def test_contents_and_stats_are_of_what_was_filed(kind: type[Any], rows: int) ->
         assert held.dtype == filed.dtype
         assert np.array_equal(held, filed[order])
     sizes = np.bincount(made.lists, minlength=5).tolist()
-    assert index.stats() == (rows, made.vectors.nbytes, made.rows.astype(np.int64).nbytes, sizes)
+    each = kept_width(12) if kind is HashIndex else 4 * 12
+    assert index.stats() == (rows, rows * each, made.rows.astype(np.int64).nbytes, sizes)
     assert index.list_sizes().tolist() == sizes
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import faiss
 import numpy as np
 import pytest
+from faiss.contrib import ivf_tools
 
+from fashion_lsh.retrieval.codes import pack
 from fashion_lsh.retrieval.index import FloatIndex, HashIndex
 from tests.disks import full_disk
 from tests.retrieval.made import assert_same, kinds, made_for, to_the_row
@@ -37,6 +39,22 @@ def test_a_file_tells_its_bits_and_is_small(bits: int, tmp_path: Path) -> None:
     HashIndex(bits, 30).save(tmp_path / "index.faiss")
     assert HashIndex.open(tmp_path / "index.faiss").bits == bits
     assert (tmp_path / "index.faiss").stat().st_size < 2000
+
+
+def test_a_file_whose_codes_are_not_widened_answers_and_grows(tmp_path: Path) -> None:
+    index, made = made_for(HashIndex)
+    quantiser = faiss.IndexBinaryFlat(16)
+    quantiser.add(pack(np.ones((5, 12))))
+    narrow = faiss.IndexBinaryIVF(quantiser, 16, 5)
+    ivf_tools.add_preassigned(narrow, made.vectors[:40].copy(), made.lists[:40].copy(), made.rows[:40].copy())
+    faiss.write_index_binary(narrow, str(tmp_path / "narrow.faiss"))
+    opened = HashIndex.open(tmp_path / "narrow.faiss")
+    assert (opened.bits, opened.stats().vector_bytes) == (12, 40 * 2)
+    opened.add(made.vectors[40:], made.lists[40:], made.rows[40:])
+    for ours, theirs in zip(opened.contents(), index.contents(), strict=True):
+        assert np.array_equal(ours, theirs)
+    assert_same(to_the_row(opened, made.queries, made.probes, 9), made.expected(9))
+    assert opened.empty().stats() == HashIndex(12, 5).stats()
 
 
 def test_a_file_tells_its_dimensions(tmp_path: Path) -> None:
