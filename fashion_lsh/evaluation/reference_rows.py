@@ -14,6 +14,7 @@ from fashion_lsh.evaluation.results import intervals, means
 from fashion_lsh.evaluation.scores import DEPTH, Truth, precision_within
 from fashion_lsh.retrieval.codes import pack
 from fashion_lsh.retrieval.encoding import Encoded
+from fashion_lsh.retrieval.hits import Hits
 from fashion_lsh.retrieval.index import FloatIndex
 from fashion_lsh.stages.projection import hyperplanes, itq
 
@@ -42,7 +43,8 @@ def reference_metrics(query: EncodedPart, gallery: EncodedPart, bits: int | None
     metrics = {} if bits is None else code_metrics(gallery, bits)
     coded = {} if bits is None else code_pairs(query.encoded, gallery.encoded, bits)
     found = truths(query.catalogue, gallery.catalogue, gallery.lost)
-    rows = {name: reference_scores(query, gallery, truth, coded) for name, truth in found.items()}
+    nearest = exact_hits(query, gallery)
+    rows = {name: reference_scores(query, gallery, truth, coded, nearest) for name, truth in found.items()}
     seen = query.encoded.predicted >= 0
     if "code" in coded:
         near = precision_within(*coded["code"], found["category"], RADIUS)
@@ -58,9 +60,9 @@ def reference_metrics(query: EncodedPart, gallery: EncodedPart, bits: int | None
 
 
 def reference_scores(
-    query: EncodedPart, gallery: EncodedPart, truth: Truth, coded: dict[str, Pair]
+    query: EncodedPart, gallery: EncodedPart, truth: Truth, coded: dict[str, Pair], nearest: dict[str, Hits]
 ) -> dict[str, Scores]:
-    """Scores, over the whole gallery, of the rows that every table has; `coded`: see `code_pairs`."""
+    """Scores, over the whole gallery, of the rows that every table has; see `code_pairs`, `exact_hits`."""
     wanted, filed = query.encoded, gallery.encoded
     count = len(gallery.catalogue)
     rows = {
@@ -70,12 +72,17 @@ def reference_scores(
         "predicted_category": scoring.of_distances(
             lambda block: (wanted.predicted[block, None] != filed.predicted).astype(np.int16), 2, truth, None
         ),
-        "float": _exact(wanted.embeddings, filed.embeddings, truth),
+        "float": scoring.of_hits(nearest["float"], truth),
     }
     rows |= {name: scoring.of_codes(*codes, truth, None) for name, codes in coded.items()}
-    return rows | {
-        name: _exact(query.references[name], gallery.references[name], truth) for name in sorted(query.references)
-    }
+    return rows | {name: scoring.of_hits(nearest[name], truth) for name in sorted(query.references)}
+
+
+def exact_hits(query: EncodedPart, gallery: EncodedPart) -> dict[str, Hits]:
+    """The first by exact Euclid in the whole gallery: between embeddings (`float`), and between plain references."""
+    pairs = {"float": (query.encoded.embeddings, gallery.encoded.embeddings)}
+    pairs |= {name: (query.references[name], gallery.references[name]) for name in sorted(query.references)}
+    return {name: _nearest(*pair) for name, pair in pairs.items()}
 
 
 def code_pairs(query: Encoded, gallery: Encoded, bits: int) -> dict[str, Pair]:
@@ -114,8 +121,7 @@ def _sides(embeddings: np.ndarray, centre: np.ndarray, normals: np.ndarray) -> n
     return pack(embeddings @ normals - centre @ normals, 0.0)
 
 
-def _exact(queries: np.ndarray, gallery: np.ndarray, truth: Truth) -> Scores:
-    """Exact Euclid over the whole gallery."""
+def _nearest(queries: np.ndarray, gallery: np.ndarray) -> Hits:
     index, rows = FloatIndex(gallery.shape[1], 1), np.arange(len(gallery))
     index.add(gallery, np.zeros(len(gallery), dtype=np.int64), rows)
-    return scoring.of_hits(index.search(queries, np.zeros((len(queries), 1), dtype=np.int64), DEPTH), truth)
+    return index.search(queries, np.zeros((len(queries), 1), dtype=np.int64), DEPTH)

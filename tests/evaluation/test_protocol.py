@@ -26,7 +26,7 @@ from fashion_lsh.evaluation.protocol import (
     timed_hits,
     truths,
 )
-from fashion_lsh.evaluation.reference_rows import code_pairs, reference_metrics, reference_scores
+from fashion_lsh.evaluation.reference_rows import code_pairs, exact_hits, reference_metrics, reference_scores
 from fashion_lsh.evaluation.references import REFERENCES
 from fashion_lsh.evaluation.scores import Truth
 from fashion_lsh.evaluation.ties import tied_average_precision, tied_precision, tied_recall
@@ -156,7 +156,7 @@ def random_in_closed_form(relevant: int, rows: int) -> list[float]:
 def test_the_random_row_is_the_closed_form() -> None:
     query, gallery = pictures(0, 12), pictures(1, 150)
     for truth in truths(query.catalogue, gallery.catalogue).values():
-        row = reference_scores(query, gallery, truth, {})["random"]
+        row = reference_scores(query, gallery, truth, {}, exact_hits(query, gallery))["random"]
         for number, relevant in enumerate(truth.totals.tolist()):
             ours = [row[name][number] for name in ("map@100", "recall@1", "recall@10", "precision@10")]
             assert ours == pytest.approx(random_in_closed_form(relevant, 150) if relevant else [math.nan] * 4,
@@ -166,7 +166,9 @@ def test_the_random_row_is_the_closed_form() -> None:
 def test_the_other_rows_against_every_pair() -> None:
     query, gallery = pictures(0, 12), pictures(1, 150)
     truth = truths(query.catalogue, gallery.catalogue)["category"]
-    rows = reference_scores(query, gallery, truth, code_pairs(query.encoded, gallery.encoded, BITS))
+    rows = reference_scores(
+        query, gallery, truth, code_pairs(query.encoded, gallery.encoded, BITS), exact_hits(query, gallery)
+    )
     assert list(rows) == ["random", "predicted_category", "float", "code", "lsh", "colour_histogram"]
     everything = [[True] * 150] * 12
     seen = [[int(asked != filed) for filed in gallery.encoded.predicted] for asked in query.encoded.predicted]
@@ -193,7 +195,7 @@ def test_reference_metrics_are_means_named_by_row_and_truth() -> None:
     }
     assert all(metrics[name] >= metrics[f"{name}_low"] for name in metrics if f"{name}_low" in metrics)
     truth = truths(query.catalogue, gallery.catalogue)["item"]
-    mean = np.nanmean(reference_scores(query, gallery, truth, {})["float"]["recall@1"])
+    mean = np.nanmean(reference_scores(query, gallery, truth, {}, exact_hits(query, gallery))["float"]["recall@1"])
     assert metrics["rows/float/item/recall@1"] == pytest.approx(mean)
     assert {name.split("/")[1] for name in kept} == {"float", "code", "lsh"}
     assert len(kept) == 3 * 3

@@ -11,7 +11,7 @@ from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.evaluation import scores
 from fashion_lsh.evaluation.bits import Quality, quality
 from fashion_lsh.evaluation.protocol import EncodedPart, truths
-from fashion_lsh.evaluation.reference_rows import code_pairs, reference_metrics, reference_scores
+from fashion_lsh.evaluation.reference_rows import code_pairs, exact_hits, reference_metrics, reference_scores
 from fashion_lsh.retrieval.encoding import Encoded
 from fashion_lsh.stages.projection import hyperplanes, itq
 
@@ -53,7 +53,7 @@ def test_untrained_codes_are_scored_over_the_whole_gallery_and_over_their_ties()
     query, gallery = pictures(0, 12), pictures(1, 150)
     truth = truths(query.catalogue, gallery.catalogue)["category"]
     pairs = code_pairs(query.encoded, gallery.encoded, BITS)
-    found = reference_scores(query, gallery, truth, pairs)
+    found = reference_scores(query, gallery, truth, pairs, exact_hits(query, gallery))
     for row in ("lsh", "itq"):
         wanted = scores.of_codes(*pairs[row], truth, None)
         assert all(np.array_equal(found[row][name], wanted[name]) for name in wanted)
