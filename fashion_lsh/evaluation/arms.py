@@ -9,7 +9,7 @@ import numpy as np
 from fashion_lsh.evaluation.latency import interleaved, saving, summary
 from fashion_lsh.evaluation.protocol import own_search
 from fashion_lsh.evaluation.scores import DEPTH, Truth
-from fashion_lsh.evaluation.steps import steps
+from fashion_lsh.evaluation.steps import Before, steps
 from fashion_lsh.retrieval.encoding import Encoded, Model
 from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
@@ -32,10 +32,10 @@ Told = Literal["times", "recalled", "scores"]
 
 @dataclass(frozen=True)
 class Asked:
-    """The queries of one setting: as they are filed and asked, how long each took before its search.
+    """The queries of one setting: as they are filed and asked.
 
     encoded: Q queries; known: the same with all mass on the true category; labels: (Q,); items: (Q,); timed: (T,) which
-    of them are timed; front: their milliseconds before the search, by step, (T,) each.
+    of them are timed; before: all that comes before the search of each of these.
     """
 
     encoded: Encoded
@@ -43,7 +43,7 @@ class Asked:
     labels: np.ndarray
     items: np.ndarray
     timed: np.ndarray
-    front: dict[str, np.ndarray]
+    before: Before
 
     def of(self, arm: str) -> Encoded:
         """As they are asked in one arm."""
@@ -68,11 +68,15 @@ def timed(
     def one(distance: str, arm: str) -> Callable[[int], object]:
         return lambda query: searchers[distance, arm].hits(asked.of(arm).one(int(asked.timed[query])), DEPTH)
 
-    milliseconds = interleaved({"|".join(key): one(*key) for key in searchers}, len(asked.timed))
-    before = np.sum(list(asked.front.values()), axis=0)
+    arms_asked = {"|".join(key): one(*key) for key in searchers}
+    milliseconds = interleaved({"before": asked.before, **arms_asked}, len(asked.timed))
+    before = asked.before.total()
     for (distance, arm), searcher in searchers.items():
-        taken, whole = (milliseconds[f"{distance}|{name}"] for name in (arm, "whole"))
-        row: Row = {"distance": distance, "arm": arm} | _speed(searcher, asked, arm, before, taken, whole)
+        taken, whole, exact = (
+            milliseconds[key] for key in (f"{distance}|{arm}", f"{distance}|whole", f"euclidean|{arm}")
+        )
+        row: Row = {"distance": distance, "arm": arm} | _speed(searcher, asked, arm, taken, whole)
+        row |= _saved("saved over euclidean", before + taken, before + exact)
         if distance == "shortlist":
             row |= steps(searcher, asked.of(arm), asked.timed)
         if told != "times":
@@ -82,18 +86,22 @@ def timed(
         yield row
 
 
-def _speed(searcher: Searcher, asked: Asked, arm: str, before: np.ndarray, taken: np.ndarray, whole: np.ndarray) -> Row:
-    """Times of one arm beside those of the whole gallery, (T,) milliseconds each; `before`: until the search begins."""
+def _saved(name: str, ours: np.ndarray, theirs: np.ndarray) -> Row:
+    """The share of the time that is saved, and its interval.  (T,) milliseconds each."""
+    return dict(zip((name, f"{name} low", f"{name} high"), saving(ours, theirs), strict=True))
+
+
+def _speed(searcher: Searcher, asked: Asked, arm: str, taken: np.ndarray, whole: np.ndarray) -> Row:
+    """Times of one arm beside those of the whole gallery, (T,) milliseconds each."""
     gallery, lists = searcher.gallery, searcher.search.lists(asked.of(arm).masses)
     scanned = np.append(gallery.index.list_sizes(), 0)[lists].sum(axis=1) / len(gallery)
-    ours, theirs = before + taken, before + whole
+    ours, theirs = asked.before.total() + taken, asked.before.total() + whole
     share = float(whole.mean() / theirs.mean())
-    saved, low, high = saving(ours, theirs)
     return {
         "lists probed": float((lists >= 0).sum(axis=1).mean()), "scanned": float(scanned.mean()),
         **summary("search", taken), **summary("end_to_end", ours),
-        **{f"{step}_ms": float(np.median(values)) for step, values in asked.front.items()},
-        "search share": share, "saved": saved, "saved low": low, "saved high": high,
+        **{f"{step}_ms": float(np.median(values)) for step, values in asked.before.milliseconds.items()},
+        "search share": share, **_saved("saved", ours, theirs),
         "faster by": float(theirs.mean() / ours.mean() - 1), "search faster by": float(whole.mean() / taken.mean() - 1),
         "predicted saving": share * float(1 - scanned[asked.timed].mean()),
     }  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, PositiveInt
 
+from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 from fashion_lsh.environment import environment
@@ -18,7 +19,6 @@ from fashion_lsh.evaluation.protocol import EncodedPart, encode_part, own_search
 from fashion_lsh.evaluation.results import confidence_interval
 from fashion_lsh.evaluation.scores import DEPTH, Truth
 from fashion_lsh.retrieval.encoding import Encoded, Model
-from fashion_lsh.retrieval.gallery import Gallery
 from fashion_lsh.retrieval.search import Search
 from fashion_lsh.retrieval.searcher import Searcher
 
@@ -38,7 +38,7 @@ class Comparison:
         gallery: rows searched: the run's own, and further garments that nobody asks for up to this number.
         queries: that are timed; scores are those of all.
         shortlists: lengths, or shares of the rows reached.
-        alphas: weights of Hamming, of which the best by item mAP on `val` is taken.
+        alphas: weights of Hamming, of which the best by item mAP on `val` is taken; Euclid alone is 0.
     """
 
     gallery: PositiveInt
@@ -64,36 +64,39 @@ class Comparison:
                 "experiment=distances needs codes, items, and garments that can be composed anew: choose a run of "
                 "data=shop_street with crop=annotated and a hash layer"
             )
-        query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
-        garments = grown(model, source, gallery, self.gallery, folder / "further.npz")
-        any_way = Searcher(model, filed_gallery(model, garments, garments.encoded.masses), search)
-        with one_thread():
-            alpha = self._alpha(model, data, search)
-            return [
-                row
-                for probes in ("all", 1)
-                for row in _compared(
-                    any_way, query, self._searches(replace(search, probes=probes), alpha), self.queries
-                )
-            ]
-
-    def _searches(self, search: Search, alpha: float) -> list[Search]:
-        ways = [replace(search, distance=distance) for distance in ("hamming", "euclidean", "tie_break")]  # alone first
-        shortlists = [replace(search, distance="shortlist", shortlist=length) for length in self.shortlists]
-        return [*ways, *shortlists, replace(search, distance="weighted", alpha=alpha)]
-
-    def _alpha(self, model: Model, data: GarmentData, search: Search) -> float:
-        """The weight with the best item mAP where street pictures of `val` ask for its shop pictures."""
         val = encode_part(model, data, "val")
         street, shop = (np.flatnonzero(val.catalogue.column("view") == view) for view in ("street", "shop"))
-        gallery = Gallery.filed(model, val.encoded.taken(shop), val.catalogue.take(shop))
-        truth = Truth.of(val.catalogue.column("item")[street], val.catalogue.column("item")[shop])
-        scores = {}
-        for alpha in self.alphas:
-            searcher = Searcher(model, gallery, replace(search, distance="weighted", probes="all", alpha=alpha))
-            scores[alpha] = float(np.nanmean(own_search(searcher, val.encoded.taken(street), truth)["map@100"]))
-        log.info("item mAP@100 on val by alpha: %s", ", ".join(f"{a}: {score:.4f}" for a, score in scores.items()))
-        return max(scores, key=lambda alpha: scores[alpha])
+        query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
+
+        def searcher(encoded: Encoded, catalogue: Catalogue) -> Searcher:
+            garments = grown(model, source, encoded, catalogue, self.gallery, folder / "further.npz")
+            return Searcher(model, filed_gallery(model, garments, garments.encoded.masses), search)
+
+        tuned = searcher(val.encoded.taken(shop), val.catalogue.take(shop))  # the fewer of its own, so first
+        asked = searcher(gallery.encoded, gallery.catalogue)
+        with one_thread():
+            rows: list[Row] = []
+            for probes in ("all", 1):
+                ways = self._searches(replace(search, probes=probes))
+                scores = _on_val(tuned, val.encoded.taken(street), val.catalogue.column("item")[street], ways)
+                best = max((way for way in ways if way.distance == "weighted"), key=lambda way: scores[way.label])
+                chosen = [way for way in ways if way.distance != "weighted" or way is best]
+                found = _compared(asked, query, chosen, self.queries)
+                rows += [row | {"val item map@100": scores[row["search"]]} for row in found]
+            return rows
+
+    def _searches(self, search: Search) -> list[Search]:
+        ways = [replace(search, distance=distance) for distance in ("hamming", "euclidean", "tie_break")]  # alone first
+        shortlists = [replace(search, distance="shortlist", shortlist=length) for length in self.shortlists]
+        return [*ways, *shortlists, *(replace(search, distance="weighted", alpha=alpha) for alpha in self.alphas)]
+
+
+def _on_val(any_way: Searcher, street: Encoded, items: np.ndarray, searches: list[Search]) -> dict[str, float]:
+    """Item mAP of each search where street pictures of `val` ask for its shop pictures."""
+    truth = Truth.of(items, any_way.gallery.catalogue.column("item"))
+    scores = {way.label: float(np.nanmean(own_search(any_way.by(way), street, truth)["map@100"])) for way in searches}
+    log.info("item mAP@100 on val: %s", ", ".join(f"{label} {score:.4f}" for label, score in scores.items()))
+    return scores
 
 
 def _compared(any_way: Searcher, query: EncodedPart, searches: list[Search], count: int) -> list[Row]:
@@ -110,7 +113,11 @@ def _compared(any_way: Searcher, query: EncodedPart, searches: list[Search], cou
     rows = []
     for name, searcher in searchers.items():
         scores = {f"item {measure}": float(np.nanmean(found[name][measure])) for measure in MEASURES}
-        row: Row = {"scope": "all" if searcher.search.probes == "all" else "predicted category", "search": name}
+        row: Row = {
+            "scope": "all" if searcher.search.probes == "all" else "predicted category",
+            "search": name,
+            "distance": searcher.search.distance,
+        }
         row |= scores | _interval("item map@100", found[name]["map@100"], items)
         for base, scored in alone.items():
             row |= _difference(f"over {base}", found[name]["map@100"] - scored, items)

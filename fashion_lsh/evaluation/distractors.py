@@ -12,7 +12,6 @@ from fashion_lsh.arrays import read_arrays
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
-from fashion_lsh.evaluation.protocol import EncodedPart
 from fashion_lsh.files import written
 from fashion_lsh.progress import progress
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode_crops
@@ -64,20 +63,24 @@ def further(model: Model, source: ShopStreet, count: int, kept: Path) -> Labelle
     return Labelled(found, joined["labels"], _none(count))
 
 
-def grown(model: Model, source: ShopStreet, gallery: EncodedPart, total: int, kept: Path) -> Labelled:
-    """A run's gallery, and so many further garments that they are `total` (see `further`)."""
-    own = Labelled(gallery.encoded, gallery.catalogue.labels(model.categories), gallery.catalogue.column("item"))
+def grown(model: Model, source: ShopStreet, encoded: Encoded, catalogue: Catalogue, total: int, kept: Path) -> Labelled:
+    """N encoded garments of a run and their rows, and so many further ones that they are `total` (see `further`)."""
+    own = Labelled(encoded, catalogue.labels(model.categories), catalogue.column("item"))
     wanted = max(0, total - len(own.labels))
     return joined([own, further(model, source, wanted, kept)]) if wanted else own
 
 
 def filed_gallery(model: Model, garments: Labelled, masses: np.ndarray) -> Gallery:
-    """Garments filed by the greatest of (N, C) masses; their catalogue knows true labels and items alone."""
-    ids = np.arange(len(garments.labels)).astype(str)
+    """Garments filed by the greatest of (N, C) masses; their catalogue knows true labels and items alone.
+
+    Their order is shuffled: of rows at one distance the lowest are found, which would be those of the run.
+    """
+    ids = np.random.default_rng(0).permutation(len(garments.labels))
+    columns = {"id": ids, "picture": ids, "category": garments.labels[ids]}
     catalogue = Catalogue.of(
-        {"id": ids, "picture": ids, "category": garments.labels.astype(str), "item": garments.items}
+        {name: values.astype(str) for name, values in columns.items()} | {"item": garments.items[ids]}
     )
-    return Gallery.filed(model, garments.encoded._replace(masses=masses), catalogue)
+    return Gallery.filed(model, garments.encoded._replace(masses=masses).taken(ids), catalogue)
 
 
 def copies(garments: Labelled, count: int, bits: int) -> Labelled:

@@ -19,7 +19,7 @@ from fashion_lsh.evaluation.distractors import Labelled, copies, filed_gallery, 
 from fashion_lsh.evaluation.frequencies import SOURCE, deal
 from fashion_lsh.evaluation.latency import one_thread
 from fashion_lsh.evaluation.protocol import EncodedPart, encode_part
-from fashion_lsh.evaluation.steps import before_search
+from fashion_lsh.evaluation.steps import Before
 from fashion_lsh.files import written
 from fashion_lsh.retrieval.encoding import Model
 from fashion_lsh.retrieval.index import kept_width
@@ -72,7 +72,8 @@ class Speedup:
                 f"measure.composed={self.composed:,} at most"
             )
         query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
-        composed = grown(model, source, gallery, min(self.composed, max(self.sizes)), folder / "further.npz")
+        total = min(self.composed, max(self.sizes))
+        composed = grown(model, source, gallery.encoded, gallery.catalogue, total, folder / "further.npz")
         with one_thread():
             asked = _asked(model, data, query, self.queries)
             sized = (
@@ -136,8 +137,8 @@ def _asked(model: Model, data: GarmentData, query: EncodedPart, count: int) -> A
     labels = query.catalogue.labels(model.categories)
     known = query.encoded._replace(masses=_certain(labels, len(model.categories)))
     chosen = np.linspace(0, len(labels) - 1, count).astype(np.int64)
-    front = before_search(model, data, data.rows("query")[chosen])
-    return Asked(query.encoded, known, labels, query.catalogue.column("item").astype(str), chosen, front)
+    before = Before(model, data, data.rows("query")[chosen])
+    return Asked(query.encoded, known, labels, query.catalogue.column("item").astype(str), chosen, before)
 
 
 def _certain(labels: np.ndarray, categories: int) -> np.ndarray:

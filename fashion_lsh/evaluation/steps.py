@@ -6,7 +6,7 @@ import numpy as np
 
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.evaluation.latency import WARM_UP, interleaved
+from fashion_lsh.evaluation.latency import interleaved
 from fashion_lsh.evaluation.scores import DEPTH
 from fashion_lsh.retrieval.distances import rerank
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode_crops
@@ -14,29 +14,35 @@ from fashion_lsh.retrieval.index import HashIndex
 from fashion_lsh.retrieval.searcher import Searcher
 
 
-def before_search(model: Model, data: GarmentData, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Milliseconds of `decode`, `crop` and `features` (with hash layer and head) for pictures asked one at a time.
+class Before:
+    """All that comes before a search, of pictures asked one at a time.
 
-    Args:
-        model: that answers.
-        data: with these rows.
-        rows: (Q,) of the catalogue; the first are asked beforehand, to warm up.
-
-    Returns:
-        (Q,) float64 each.
+    Attributes:
+        milliseconds: (Q,) float64 of `decode`, `crop` and `features` (with hash layer and head): what each query took
+            when it was asked last.
     """
-    pictures, boxes = data.catalogue.column("picture"), data.crop_boxes
-    marks = np.zeros((WARM_UP + len(rows), 4))
-    for place, row in enumerate([*np.resize(rows, WARM_UP), *rows]):
-        marks[place, 0] = time.perf_counter()
-        pixels = data.source.picture(pictures[row])
-        marks[place, 1] = time.perf_counter()
-        crop = cut(pixels, boxes[row], model.margin, model.image_size)
-        marks[place, 2] = time.perf_counter()
+
+    def __init__(self, model: Model, data: GarmentData, rows: np.ndarray) -> None:
+        """`rows`: (Q,) of the data's catalogue."""
+        self._model, self._data, self._rows = model, data, rows
+        self.milliseconds = {step: np.zeros(len(rows)) for step in ("decode", "crop", "features")}
+
+    def __call__(self, query: int) -> None:
+        """Ask the query of this number."""
+        row, data, model = self._rows[query], self._data, self._model
+        marks = [time.perf_counter()]
+        pixels = data.source.picture(data.catalogue.column("picture")[row])
+        marks.append(time.perf_counter())
+        crop = cut(pixels, data.crop_boxes[row], model.margin, model.image_size)
+        marks.append(time.perf_counter())
         encode_crops(model, [crop])
-        marks[place, 3] = time.perf_counter()
-    taken = 1000 * np.diff(marks[WARM_UP:], axis=1)
-    return dict(zip(("decode", "crop", "features"), taken.T, strict=True))
+        marks.append(time.perf_counter())
+        for step, took in zip(self.milliseconds, np.diff(marks), strict=True):
+            self.milliseconds[step][query] = 1000 * took
+
+    def total(self) -> np.ndarray:
+        """(Q,) milliseconds of all steps."""
+        return np.sum(list(self.milliseconds.values()), axis=0)
 
 
 def steps(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> dict[str, float]:

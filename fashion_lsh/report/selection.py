@@ -58,7 +58,6 @@ def selection_table(selection: Selection, rows: Sequence[Row]) -> str:
     """Markdown: the best value of the setting, and its measure, for each of the other settings."""
     best = best_of(selection, rows)
     shown = [name for name in settings_of(best) if name not in (selection.setting, "seeds")]
-    tried = len({str(row[selection.setting]) for row in rows})
     cells = [
         [
             *("–" if row[name] is None else row[name] for name in (*shown, selection.setting)),
@@ -66,6 +65,6 @@ def selection_table(selection: Selection, rows: Sequence[Row]) -> str:
         ]
         for row in best
     ]
-    told = f"The best of {tried} values of {selection.setting}, by {selection.measure}:"
+    told = f"The best of the values of {selection.setting} that were tried, by {selection.measure}:"
     names = [*shown, selection.setting, selection.measure]
     return f"{told}\n\n{as_markdown(cells, names)}"

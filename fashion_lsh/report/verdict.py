@@ -62,12 +62,10 @@ class Experiments:
         """How many seeds all of these rows have."""
         return len(set.intersection(*({row.get("seed", "") for row in self._rows(name, where)} for where in rows)))
 
-    def estimate(self, name: str, column: str, where: Mapping[str, str], joined: str = " ") -> Estimate:
-        """A number of the one row of results.csv that has `<column> low` and `<column> high` beside it, so joined."""
-        rows = self._rows(name, where)
-        if len(rows) != 1:
-            raise ValueError(f"{name}: {len(rows)} rows of results.csv are {dict(where)}: name what tells one apart")
-        return Estimate(*(_number(name, rows[0], f"{column}{end}") for end in ("", f"{joined}low", f"{joined}high")))
+    def estimate(self, name: str, column: str, where: Mapping[str, str]) -> Estimate:
+        """A number of the one row of results.csv that is so, with `<column> low` and `<column> high` beside it."""
+        row = self._row(name, where)
+        return Estimate(*(_number(name, row, f"{column}{end}") for end in ("", " low", " high")))
 
     def apart(self, name: str, measure: str, arm: str, base: str) -> Estimate:
         """Arm minus base, paired by seed and query; rows are named as in `<!-- base: hash=none -->`."""
@@ -80,13 +78,13 @@ class Experiments:
         first, second = (self.estimate(name, column, where) for where in (arm, base))
         return Estimate(first.value - second.value, first.low - second.high, first.high - second.low)
 
-    def saved(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Estimate:
-        """By which share a median of the arm, in ms, is below the base's, between the farthest ends of their intervals.
+    def value(self, name: str, column: str, where: Mapping[str, str]) -> float:
+        """A number of the one row that is so."""
+        return _number(name, self._row(name, where), column)
 
-        `<column>_low` and `<column>_high` stand beside the median.
-        """
-        first, second = (self.estimate(name, column, where, joined="_") for where in (arm, base))
-        return Estimate(1 - first.value / second.value, 1 - first.high / second.low, 1 - first.low / second.high)
+    def best(self, name: str, by: str, where: Mapping[str, str]) -> dict[str, str]:
+        """Of the rows that are so, the one with the most of a column; of equals the first."""
+        return max(self._rows(name, where), key=lambda row: _number(name, row, by))
 
     def by_seed(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Estimate:
         """Arm minus base: the mean over seeds, the least and the largest."""
@@ -112,6 +110,12 @@ class Experiments:
         if len(found) < len(rows):
             raise ValueError(f"{name}: {dict(where)} has two rows of one seed: name what tells them apart")
         return found
+
+    def _row(self, name: str, where: Mapping[str, str]) -> dict[str, str]:
+        rows = self._rows(name, where)
+        if len(rows) != 1:
+            raise ValueError(f"{name}: {len(rows)} rows of results.csv are {dict(where)}: name what tells one apart")
+        return rows[0]
 
     def _rows(self, name: str, where: Mapping[str, str]) -> list[dict[str, str]]:
         if not self.measured(name):

@@ -7,7 +7,7 @@ import pytest
 
 from fashion_lsh.catalogue.sources.shop_street import ShopStreet
 from fashion_lsh.evaluation import distractors
-from fashion_lsh.evaluation.distractors import FLIPPED, NOISE, Labelled, copies, further, joined
+from fashion_lsh.evaluation.distractors import FLIPPED, NOISE, Labelled, copies, filed_gallery, further, joined
 from fashion_lsh.evaluation.frequencies import COUNTS, deal
 from fashion_lsh.retrieval.encoding import Encoded
 from fashion_lsh.retrieval.index import HashIndex
@@ -37,6 +37,19 @@ def test_further_garments_are_other_items_in_other_looks(source: ShopStreet) -> 
     assert set(rows.column("group")) <= set(source.catalogue().column("group"))  # garments of the data set
     again, _ = source.further(40, 60)
     assert np.array_equal(again, pixels[40:])
+
+
+def test_a_gallery_is_filed_in_another_order_and_its_rows_stay_whole() -> None:
+    made = labelled(400, BITS)
+    model = FakeModel(categories=["a", "b", "c"])
+    gallery = filed_gallery(model, made, made.encoded.masses)
+    order = gallery.catalogue.column("id").astype(int)
+    assert sorted(order) == list(range(400))
+    assert abs(np.corrcoef(order, np.arange(400))[0, 1]) < 0.2  # the first, which are asked for, lie anywhere
+    assert np.array_equal(gallery.codes, made.encoded.codes[order])  # type: ignore[index]
+    assert np.array_equal(gallery.lists, made.encoded.masses[order].argmax(axis=1))
+    assert gallery.catalogue.column("category").tolist() == made.labels[order].astype(str).tolist()
+    assert np.allclose(gallery.embeddings[np.arange(400)], made.encoded.embeddings[order], atol=1e-3)
 
 
 def test_they_are_encoded_once_and_read_after_that(

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.found import Choice
@@ -87,6 +89,8 @@ def test_savings_are_those_of_the_times(rows: list[dict[str, Any]]) -> None:
         assert row["faster by"] == pytest.approx(1 / (1 - row["saved"]) - 1)
         assert row["predicted saving"] <= row["search share"] < 1
         assert row["end_to_end_ms"] > row["search_ms"]
+        assert row["saved over euclidean low"] <= row["saved over euclidean"] <= row["saved over euclidean high"]
+        assert row["saved over euclidean"] == 0 or row["distance"] != "euclidean"
 
 
 def test_scores_are_told_of_composed_garments_only(rows: list[dict[str, Any]]) -> None:
@@ -159,10 +163,20 @@ def test_the_page_tells_every_number_of_the_rows(rows: list[dict[str, Any]], tmp
 
 @pytest.mark.parametrize(
     ("savings", "size"),
-    [((0.2, 0.3, 0.4), 0), ((0.0, 0.1, 0.15), math.inf), ((0.0, 0.3432, 0.5), 10**3.5), ((0.1, 0.1716, 0.5), 1e4)],
+    [((0.2, 0.3, 0.4), 0), ((0.0, 0.1, 0.15), math.inf), ((0.0, 0.3432, 0.5), 5500), ((0.1, 0.1716, 0.5), 1e4)],
 )
 def test_the_size_that_saves_as_the_thesis_says(savings: tuple[float, ...], size: float) -> None:
-    assert speedup.crossing([1000, 10_000, 100_000], savings) == pytest.approx(size)
+    assert speedup.crossing([1000, 10_000, 100_000], savings, [2.0] * 3) == pytest.approx(size)
+
+
+@given(st.floats(1, 100), st.floats(1e-6, 1e-3), st.floats(0.01, 0.8))
+def test_between_sizes_a_search_that_is_linear_in_them_is_met_exactly(before: float, each: float, share: float) -> None:
+    sizes = [1, 1000, 100_000, 100_000_000]
+    whole = [before + each * size for size in sizes]
+    savings = [each * size * (1 - share) / time for size, time in zip(sizes, whole, strict=True)]
+    needed = speedup.THESIS * before / (each * (1 - share - speedup.THESIS))
+    wanted = needed if sizes[0] < needed <= sizes[-1] else 0.0 if 0 < needed <= sizes[0] else math.inf
+    assert speedup.crossing(sizes, savings, whole) == pytest.approx(wanted)
 
 
 def test_distances_are_compared_on_one_gallery(data: GarmentData, tmp_path: Path) -> None:
@@ -174,6 +188,7 @@ def test_distances_are_compared_on_one_gallery(data: GarmentData, tmp_path: Path
     assert found["euclidean_all"]["neighbours kept"] == found["shortlist100_all"]["neighbours kept"] == 1
     assert found["shortlist100_all"]["item map@100"] == pytest.approx(found["euclidean_all"]["item map@100"], abs=0.02)
     for row in rows:
+        assert 0 < row["val item map@100"] <= 1
         assert row["over hamming low"] <= row["over hamming"] <= row["over hamming high"]
         assert 0 <= row["neighbours kept"] <= 1
     assert found["hamming_all"]["over hamming"] == found["hamming_1"]["over hamming"] == 0

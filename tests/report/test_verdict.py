@@ -19,8 +19,6 @@ def asking(folder: Path, template: str) -> str:
         "csq,0,0.5,0.4,0.6,0.35\ncsq,1,0.75,0.7,0.8,0.35\n"
         "lsh,0,0.25,0.2,0.3,0.35\nlsh,1,0.375,0.3,0.4,0.35\n"
     )
-    (folder / "speed").mkdir(exist_ok=True)
-    (folder / "speed/results.csv").write_text("arm,ms,ms_low,ms_high\ncodes,2,1,4\nfloats,8,8,10\n")
     (folder / TEMPLATE).write_text(template)
     return write_verdict(folder).read_text()
 
@@ -55,7 +53,9 @@ def test_figures_of_rows_and_of_pairs_of_rows(tmp_path: Path) -> None:
     assert of.unpaired("bits", "top-1", first, other) == pytest.approx((0.25, 0.1, 0.4))
     assert of.seeds("bits", {"hash": "csq"}, {"hash": "lsh"}) == 2
     assert of.seeds("bits", {"hash": "csq"}, {"hash": "lsh", "seed": "1"}) == 1
-    assert of.saved("speed", "ms", {"arm": "codes"}, {"arm": "floats"}) == pytest.approx((0.75, 0.5, 0.9))
+    assert of.value("bits", "chance", first) == 0.35
+    assert of.best("bits", "top-1", {"hash": "csq"})["seed"] == "1"
+    assert of.best("bits", "chance", {"hash": "lsh"})["seed"] == "0"
     assert of.over("bits", "top-1", {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
     assert of.over("bits", "top-1 high", {"hash": "csq"}, less="top-1 low") == pytest.approx((0.15, 0.1, 0.2))
     assert (of.measured("bits"), of.measured("crops")) == (True, False)
@@ -69,6 +69,8 @@ def test_figures_of_rows_and_of_pairs_of_rows(tmp_path: Path) -> None:
     [
         ("of.estimate('bits', 'top-1', {'hash': 'csq'})", "bits: 2 rows of results.csv are"),
         ("of.estimate('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
+        ("of.value('bits', 'top-1', {'hash': 'csq'})", "bits: 2 rows of results.csv are"),
+        ("of.best('bits', 'mAP', {'hash': 'csq'})", "bits: results.csv has no 'mAP'"),
         ("of.over('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
         ("of.over('bits', 'top-1', {'hash': 'csq', 'seed': '0'})", "and one has no spread"),
         (
