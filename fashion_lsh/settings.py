@@ -71,6 +71,7 @@ def _typed(key: str, unresolved: Mapping[str, Any]) -> str:
 
 
 def _check(settings: Mapping[str, Any]) -> None:
+    _check_devices(settings)
     for key, hint in PLAIN.items():
         group, _, name = key.rpartition(".")
         held = settings.get(group, {}) if group else settings
@@ -91,6 +92,17 @@ def _check(settings: Mapping[str, Any]) -> None:
                 raise ValueError(f"{key}={value!r}: {constructor.__name__} takes no {name!r}; it takes {sorted(known)}")
             if name in hints and not (isinstance(value, Mapping) and "_target_" in value):  # that has a turn of its own
                 _check_value(key, value, hints[name])
+
+
+def _check_devices(settings: Mapping[str, Any]) -> None:
+    """Refuse what would spread a run over several devices."""
+    for name in ("devices", "num_nodes", "strategy"):
+        value = settings.get("trainer", {}).get(name, 1)
+        if value != 1:
+            raise ValueError(
+                f"trainer.{name}={value!r}: a run takes one device: type the command once for each GPU, with its share "
+                "of the runs (CUDA_VISIBLE_DEVICES=1 before it, seed=1 behind), or sweep on one (-m seed=0,1)"
+            )
 
 
 def _check_crops(settings: Mapping[str, Any]) -> None:

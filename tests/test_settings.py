@@ -212,6 +212,16 @@ def test_found_crops_are_refused_where_nothing_finds_any(crop: dict[str, Any], s
     check({"crop": {"mode": "whole", "tested": ["annotated"]}, "detector": None})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("devices", 4), ("devices", [0, 1]), ("devices", "auto"), ("strategy", "ddp"), ("num_nodes", 2)]
+)
+def test_several_devices_are_refused_with_what_uses_them(name: str, value: Any) -> None:
+    said = f"trainer.{name}={value!r}: a run takes one device: type the command once for each GPU"
+    with pytest.raises(ValueError, match=rf"^{re.escape(said)}, .*CUDA_VISIBLE_DEVICES=1 .*, or sweep on one"):
+        check({"trainer": {"devices": 1, name: value}})
+    check({"trainer": {"devices": 1}})
+
+
 @pytest.mark.parametrize("group", ["trainer", "backbone", "logger", "crop"])
 def test_a_key_that_nothing_reads_is_refused(group: str) -> None:
     with pytest.raises(ValueError, match=rf"^{group}\.foo=1: {group} takes \["):
