@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger
 from torch.utils.data import DataLoader
@@ -67,7 +68,7 @@ def fit(
     if stage.learns:
         drafts = folder / "fitting" / stage.name
         last, keep = drafts / "last.ckpt", _keeping(stage, drafts, patience)
-        runner = _trainer(stage, [*keep, _every(drafts)], loggers, accelerator, precision, trainer)
+        runner = _trainer(stage, drafts, keep, loggers, accelerator, precision, trainer)
         resumed = last if last.exists() else None
         runner.fit(stage, stage.batches(data), data.val_dataloader(), ckpt_path=resumed, weights_only=True)
         facts = _chosen(stage, drafts / "best.ckpt" if keep else last, keep)
@@ -81,17 +82,21 @@ def fit(
 
 def _trainer(
     stage: Stage,
+    drafts: Path,
     keeping: Sequence[Callback],
     loggers: Sequence[Logger],
     accelerator: str,
     precision: str | None,
     further: dict[str, Any],
 ) -> pl.Trainer:
+    """Lightning's, alone whatever starts it: as a task of SLURM it would go on from an `hpc_ckpt` in the working
+    directory, be it of another stage, and leave one there."""
     return pl.Trainer(
+        default_root_dir=drafts,
         max_epochs=stage.hparams["epochs"],
-        callbacks=[*stage.callbacks(), *keeping, EpochLog(), RichProgressBar(refresh_rate=10)],
+        callbacks=[*stage.callbacks(), *keeping, _every(drafts), EpochLog(), RichProgressBar(refresh_rate=10)],
         logger=list(loggers),
-        plugins=[WholeCheckpoints()],
+        plugins=[WholeCheckpoints(), LightningEnvironment()],
         enable_model_summary=False,
         log_every_n_steps=10,
         num_sanity_val_steps=0,

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -381,6 +382,24 @@ def test_further_arguments_are_the_trainers(make_data: Make, tmp_path: Path) -> 
     fitted(stage, make_data(), tmp_path, limit_train_batches=0.5, gradient_clip_val=5.0)
     assert stage.trainer.num_training_batches == 1
     assert stage.trainer.gradient_clip_val == 5.0
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_a_task_of_slurm_fits_as_a_process_does(
+    tasks: int, make_data: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = fitted(stage_of(epochs=2), make_data(), tmp_path / "plain")
+    for name, value in {"NTASKS": tasks, "JOB_NAME": "fit", "JOB_ID": 7, "PROCID": 0, "LOCALID": 0}.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "hpc_ckpt_1.ckpt").write_bytes(b"of another stage")
+    monkeypatch.chdir(tmp_path / "here")
+    handlers: list[Any] = []
+    task = stage_of(epochs=2)
+    task.on_train_start = lambda: handlers.append(signal.getsignal(signal.SIGUSR1))
+    assert same(fitted(task, make_data(), tmp_path / "task").state_dict(), plain.state_dict())
+    assert handlers == [signal.SIG_DFL]  # at SLURM's warning Lightning would save an hpc_ckpt
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no checkpoint"])
