@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from fashion_lsh.catalogue.pictures import as_image
+
 
 def widen(box: np.ndarray, margin: float) -> np.ndarray:
     """Grow a box (4,) xyxy on each side by `margin` times its width or height."""
@@ -45,16 +47,16 @@ def cut(picture: np.ndarray, box: np.ndarray | None, margin: float, size: int) -
         (size, size, 3) uint8.
 
     Raises:
-        ValueError: the box lies off the picture.
+        ValueError: the box lies off the picture, or the picture is of another form.
     """
-    height, width = picture.shape[:2]
+    image = as_image(picture)
+    width, height = image.size
     if box is None or np.isnan(box).any():
         region = np.array([0, 0, width, height], dtype=np.float32)
     else:
         clamp(box, width, height)  # the garment itself must be on the picture, not only its margin
         region = clamp(widen(box, margin), width, height)
-    crop = Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR, box=tuple(region.tolist()))
-    return np.asarray(crop)
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=tuple(region.tolist())))
 
 
 def jitter(box: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:

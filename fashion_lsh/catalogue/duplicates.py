@@ -15,6 +15,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
+from fashion_lsh.catalogue.pictures import as_image
+
 BITS = 256
 VIEWS = 4  # rows of a fingerprint
 GRID, EDGE = 40, 2  # pixels of the shrunk picture, and of its border
@@ -39,7 +41,7 @@ def fingerprint(picture: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: it is no such picture.
     """
-    image = _image(picture).convert("L")
+    image = as_image(picture).convert("L")
     turned = (image, image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))  # shrunk apart: as its own file would be
     grey = [np.asarray(_shrunk(one), dtype=np.float32) for one in turned]
     inner = [whole[EDGE:-EDGE, EDGE:-EDGE] for whole in grey]
@@ -52,7 +54,7 @@ def thumbnail(picture: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: it is no such picture.
     """
-    return np.asarray(_shrunk(_image(picture)).reduce(2))
+    return np.asarray(_shrunk(as_image(picture)).reduce(2))
 
 
 def pairs(fingerprints: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
@@ -123,12 +125,6 @@ def likeness(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 def _words_fit(fingerprints: np.ndarray) -> bool:
     return fingerprints.shape[2] > 0 and fingerprints.shape[2] % WORD == 0
-
-
-def _image(picture: np.ndarray) -> Image.Image:
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
-        raise ValueError(f"the picture is {picture.shape} {picture.dtype}: give (H, W, 3) uint8, as open_picture does")
-    return Image.fromarray(picture)
 
 
 def _shrunk(image: Image.Image) -> Image.Image:

@@ -2,6 +2,7 @@
 
 import struct
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -25,8 +26,8 @@ class PictureError(ValueError):
     """A file that is no usable picture; the text names the file and the reason."""
 
 
-def open_picture(path: str | Path) -> np.ndarray:
-    """Read a picture file as (H, W, 3) uint8 RGB, upright.
+def open_picture(path: str | Path | BinaryIO) -> np.ndarray:
+    """Read a picture file, by its path or open, as (H, W, 3) uint8 RGB, upright.
 
     EXIF rotation is applied; transparency is laid on white; 16-bit grey is scaled to 8; of an animation the first
     frame is taken.
@@ -44,6 +45,19 @@ def open_picture(path: str | Path) -> np.ndarray:
     except UNREADABLE as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"no readable picture ({error})"
         raise PictureError(f"{path}: {reason}") from error
+
+
+def as_image(picture: Any) -> Image.Image:
+    """A picture, (H, W, 3) uint8, as PIL's.
+
+    Raises:
+        ValueError: it is anything else, or has no pixel.
+    """
+    array = isinstance(picture, np.ndarray)
+    if not array or picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+        given = f"{picture.shape} {picture.dtype}" if array else f"no array ({type(picture).__name__})"
+        raise ValueError(f"the picture is {given}: give (H, W, 3) uint8, as open_picture does")
+    return Image.fromarray(picture)
 
 
 def _orientation(image: Image.Image) -> int:

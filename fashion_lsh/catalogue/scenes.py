@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from fashion_lsh.catalogue.catalogue import Catalogue
 from fashion_lsh.catalogue.datamodule import GarmentData
 from fashion_lsh.catalogue.dataset import batched, relit
+from fashion_lsh.catalogue.pictures import as_image
 from fashion_lsh.catalogue.sampler import EpochSampler
 
 Level = Literal["garment", "supercategory", "category"]
@@ -168,11 +169,16 @@ def shrunk(
 
 
 def resize(picture: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The picture with its longer side of `size` pixels, and the scales of x, y, x, y, (4,)."""
-    height, width = picture.shape[:2]
+    """The picture with its longer side of `size` pixels, and the scales of x, y, x, y, (4,).
+
+    Raises:
+        ValueError: it is not (H, W, 3) uint8.
+    """
+    image = as_image(picture)
+    width, height = image.size
     scale = size / max(height, width)
     new = max(1, round(width * scale)), max(1, round(height * scale))
-    resized = np.asarray(Image.fromarray(picture).resize(new, Image.Resampling.BILINEAR))
+    resized = np.asarray(image.resize(new, Image.Resampling.BILINEAR))
     return resized, np.tile([new[0] / width, new[1] / height], 2).astype(np.float32)
 
 

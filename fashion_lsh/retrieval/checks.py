@@ -11,7 +11,7 @@ def at_least_one(**numbers: int) -> int:
     """The least of these numbers, once none is below 1; one that is, is refused by its name."""
     for name, number in numbers.items():
         if not isinstance(number, (int, np.integer)) or number < 1:
-            raise ValueError(f"{name}={number}: give at least 1, a whole number")
+            raise ValueError(f"{name}={number!r}: give at least 1, a whole number")
     return min(numbers.values())
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fashion_lsh.catalogue.crops import cut
+from fashion_lsh.retrieval.checks import at_least_one
 from fashion_lsh.retrieval.distances import rerank, tie_break, weighted
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode_crops
 from fashion_lsh.retrieval.gallery import Gallery
@@ -87,13 +88,13 @@ class Searcher:
             k: hits, as many as there are garments at most.
 
         Raises:
-            ValueError: the box lies off the picture.
+            ValueError: the picture is of another form, the box lies off it, or k is no number of hits.
         """
+        wanted = min(at_least_one(k=k), max(1, len(self.gallery)))
         crop = cut(picture, box, self.model.margin, self.model.image_size)
         query = encode_crops(self.model, [crop])
         best = int(query.predicted[0])
-        hits = self.hits(query, min(k, max(1, len(self.gallery))))
-        return Reply(self.model.categories[best], float(query.masses[0, best]), hits)
+        return Reply(self.model.categories[best], float(query.masses[0, best]), self.hits(query, wanted))
 
     def _coded(self, queries: Encoded) -> tuple[np.ndarray, HashIndex]:
         if queries.codes is None or not isinstance(self.gallery.index, HashIndex):

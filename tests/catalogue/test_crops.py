@@ -124,6 +124,12 @@ def test_a_box_that_ends_before_it_begins_is_called_so(box: list[float]) -> None
         cut(PICTURE, np.array(box), 1.0, 8)
 
 
+@pytest.mark.parametrize("picture", [PICTURE[..., 0], PICTURE / 255, PICTURE[:0]])
+def test_pixels_of_another_form_are_not_cut(picture: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"give \(H, W, 3\) uint8"):
+        cut(picture, np.array([1, 2, 30, 20]), 0.1, 8)
+
+
 def test_crop_leaves_picture_and_box_as_they_are() -> None:
     picture, box = PICTURE.copy(), np.array([-5.0, 3, 20, 30], dtype=np.float32)
     cut(picture, box, 0.2, 8)

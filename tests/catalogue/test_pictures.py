@@ -1,6 +1,7 @@
 """Every kind of picture file comes out upright RGB, or is named with what is wrong with it."""
 
 import io
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fashion_lsh.catalogue import pictures
-from fashion_lsh.catalogue.pictures import PictureError, open_picture
+from fashion_lsh.catalogue.pictures import PictureError, as_image, open_picture
 
 COLOURS = np.array([[[200, 30, 30], [30, 200, 30]], [[30, 30, 200], [200, 200, 40]]], dtype=np.uint8)
 UPRIGHT = COLOURS.repeat(16, axis=0).repeat(24, axis=1)  # (32, 48, 3): four blocks, none like another
@@ -54,6 +55,32 @@ def test_turned_picture_comes_out_upright(tmp_path: Path, name: str, orientation
 def test_plain_picture_comes_out_as_it_is(tmp_path: Path) -> None:
     assert_near(open_picture(saved(tmp_path / "a.png", UPRIGHT)), UPRIGHT)
     assert_near(open_picture(str(tmp_path / "a.png")), UPRIGHT)
+
+
+def test_an_open_file_is_read_as_its_path_is(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", UPRIGHT)
+    assert_near(open_picture(io.BytesIO(path.read_bytes())), UPRIGHT)
+    with path.open("rb") as file:
+        assert_near(open_picture(file), UPRIGHT)
+    with pytest.raises(PictureError, match="no readable picture"):
+        open_picture(io.BytesIO(path.read_bytes()[:60]))
+
+
+OTHERS: list[tuple[Any, str]] = [
+    (Image.fromarray(UPRIGHT), "no array (Image)"), (None, "no array (NoneType)"), ([[[0] * 3]], "no array (list)"),
+    (UPRIGHT[..., 0], "(32, 48) uint8"), (UPRIGHT[..., :1], "(32, 48, 1) uint8"),
+    (np.zeros((32, 48, 4), np.uint8), "(32, 48, 4) uint8"), (UPRIGHT.transpose(2, 0, 1), "(3, 32, 48) uint8"),
+    (UPRIGHT[None], "(1, 32, 48, 3) uint8"), (UPRIGHT / 255, "(32, 48, 3) float64"),
+    (UPRIGHT > 99, "(32, 48, 3) bool"), (UPRIGHT[:0, :0], "(0, 0, 3) uint8"), (UPRIGHT[:, :0], "(32, 0, 3) uint8"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "named"), OTHERS)
+def test_pixels_of_another_form_are_refused_by_what_they_are(given: Any, named: str) -> None:
+    assert np.array_equal(as_image(UPRIGHT[:, ::-1]), UPRIGHT[:, ::-1])
+    said = re.escape(f"the picture is {named}: give (H, W, 3) uint8, as open_picture does")
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        as_image(given)
 
 
 def test_unknown_orientation_is_left_alone(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from fashion_lsh.catalogue.crops import cut
 from fashion_lsh.retrieval.encoding import Encoded, Model, encode
@@ -218,6 +219,17 @@ def test_a_picture_is_answered_as_its_encoding(distance: str, box: list[float] |
         np.testing.assert_allclose(found.hits.distances, wanted.distances[[number]], rtol=1e-6)
         assert found.category == model.categories[encoded.predicted[number]]
         assert found.mass == pytest.approx(encoded.masses[number].max())
+
+
+def test_what_is_no_picture_or_no_number_of_hits_is_refused() -> None:
+    asked, picture = searcher(pictures(0, 9), "hamming"), np.zeros((30, 20, 3), np.uint8)
+    for shown in (picture[..., 0], picture[:0, :0], picture / 255, Image.fromarray(picture)):
+        with pytest.raises(ValueError, match=r"the picture is .*: give \(H, W, 3\) uint8, as open_picture does"):
+            asked.find(shown)
+    for k, named in (("3", "'3'"), (2.0, "2.0"), (0, "0"), (None, "None")):
+        with pytest.raises(ValueError, match=f"^k={named}: give at least 1, a whole number$"):
+            asked.find(picture, k=k)  # type: ignore[arg-type]
+    assert asked.find(picture, k=99).hits.rows.shape == (1, 9)
 
 
 def test_another_models_gallery_is_refused() -> None:
