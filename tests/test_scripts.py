@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -96,6 +98,17 @@ def test_another_hash_layer_reuses_the_classifier(runs: Path, drawn: Path, tmp_p
     assert not (tmp_path / "runs" / "latest" / "hasher.ckpt").exists()
     report = (tmp_path / "runs" / "latest" / "report" / "report.md").read_text()
     assert "The classifier while it was fitted" in report  # its logs were taken, too
+
+
+def test_the_code_for_a_service_answers_the_bytes_of_a_picture(runs: Path, drawn: Path) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/your_own_pictures.md").read_text(), flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code.replace("runs/latest", str(runs / "latest")), names)
+    found = names["answer"](names["searcher"], (drawn.parent / "circle-0-street.png").read_bytes())
+    assert found
+    assert set(found) <= set(names["searcher"].gallery.catalogue.column("id"))
+    with pytest.raises(ValueError, match="no readable picture"):
+        names["answer"](names["searcher"], b"no picture")
 
 
 def test_a_sweep_of_two_jobs_makes_two_runs(drawn: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ class Gallery:
 
     A garment gets a row number when it is filed: its place in the embeddings. Removing one leaves a hole there, until
     `compact` numbers all anew. The catalogue holds the garments that are there, in the order of their rows: line n is
-    that of the n-th row.
+    that of the n-th row. While one thread asks it, no other may change it.
 
     Args:
         index: codes by predicted category, or embeddings where there is no hash layer.
