@@ -72,6 +72,7 @@ def alone(folder: Path) -> Iterator[None]:
 
     Raises:
         ValueError: another process has it.
+        OSError: its disk has no locks.
     """
     real = folder.resolve()
     real.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +81,9 @@ def alone(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(f"{folder} is in use by another process: wait until it has ended") from error
+        except OSError as error:
+            reason = error.strerror or error
+            raise OSError(f"{folder} cannot be locked ({reason}): choose a disk that has locks (runs=...)") from error
         yield
 
 

@@ -1,8 +1,10 @@
 """Files are whole or not there, whatever ends the writing."""
 
 import csv
+import errno
 import hashlib
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +112,16 @@ def test_a_folder_belongs_to_one_at_a_time(tmp_path: Path) -> None:
         with alone(tmp_path / "another"):
             pass
     with alone(tmp_path / "run"):
+        pass
+
+
+def test_a_disk_without_locks_is_named_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_lock(*asked: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fashion_lsh.files.fcntl.flock", no_lock)
+    said = r"run cannot be locked \(Function not implemented\): choose a disk that has locks \(runs=\.\.\.\)$"
+    with pytest.raises(OSError, match=f"^{tmp_path}/{said}"), alone(tmp_path / "run"):
         pass
 
 
