@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 LARGEST = 100_000_000  # pixels; more would take over 300 MB as RGB
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # PIL's own limit; the latter where it raises
 
 # what PIL's readers raise on damaged files, RuntimeError for AVIF
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, RuntimeError, struct.error)
@@ -18,8 +19,6 @@ TURNED = {
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
-
-Image.MAX_IMAGE_PIXELS = None  # our own limit, below, is checked before anything is decoded
 
 
 class PictureError(ValueError):
@@ -33,7 +32,8 @@ def open_picture(path: str | Path | BinaryIO) -> np.ndarray:
     frame is taken.
 
     Raises:
-        PictureError: it is missing, no picture, truncated, of floating-point pixels, or larger than LARGEST pixels.
+        PictureError: it is missing, no picture, truncated, of floating-point pixels, or larger than LARGEST pixels
+            or than PIL opens in this process (`Image.MAX_IMAGE_PIXELS`).
     """
     try:
         with Image.open(path) as image:
@@ -42,6 +42,8 @@ def open_picture(path: str | Path | BinaryIO) -> np.ndarray:
             return np.asarray(_upright(_rgb(image), _orientation(image)))
     except PictureError:
         raise
+    except BOMBS as error:
+        raise PictureError(f"{path}: more pixels than PIL opens ({error}): shrink it") from error
     except UNREADABLE as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"no readable picture ({error})"
         raise PictureError(f"{path}: {reason}") from error

@@ -195,7 +195,18 @@ def test_too_large_picture_is_named_before_it_is_decoded(tmp_path: Path, monkeyp
 
 def test_picture_of_20_000_by_20_000_is_named_and_not_decoded(tmp_path: Path) -> None:
     path = saved(tmp_path / "huge.png", Image.new("1", (20_000, 20_000)))
-    with pytest.raises(PictureError, match=rf"^{path}: 20000 x 20000 is over 100,000,000 pixels: shrink it$"):
+    said = r"more pixels than PIL opens \(.*400000000 pixels.*\): shrink it"
+    with pytest.raises(PictureError, match=rf"^{path}: {said}$"):
+        open_picture(path)
+
+
+@pytest.mark.parametrize("limit", [2 * 48 * 32 // 3, 48 * 32 // 3])
+@pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
+def test_the_limit_of_the_process_stays_and_holds(limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "a.png", UPRIGHT)
+    assert Image.MAX_IMAGE_PIXELS
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(PictureError, match=rf"^{path}: more pixels than PIL opens \(.*1536 pixels.*\): shrink it$"):
         open_picture(path)
 
 

@@ -72,7 +72,7 @@ def _check_side(root: Path, places: Mapping[str, str]) -> None:
     try:
         with Image.open(root / first) as picture:
             size = picture.size
-    except (OSError, ValueError):  # it is left out, and named, when all are opened
+    except (OSError, ValueError, Image.DecompressionBombError):  # it is left out, and named, when all are opened
         return
     if size != (SIDE, SIDE):
         log.warning("%s has %d x %d pixels: boxes belong to pictures of %d x %d", first, *size, SIDE, SIDE)
