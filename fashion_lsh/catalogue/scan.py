@@ -115,10 +115,11 @@ def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict
 
 
 def _workers(count: int) -> Executor:
-    """Threads for few pictures; processes for many, since threads wait for each other between decoding and decoding."""
+    """Threads for few pictures; processes for many, as many as there are cores to use, since threads wait for each
+    other between decoding and decoding."""
     if count < MANY:
         return ThreadPoolExecutor()
-    pool = ProcessPoolExecutor(mp_context=get_context("fork"))
+    pool = ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("fork"))
     pool.submit(int)  # all of them are forked at the first job: now, before a progress bar has a thread
     return pool
 

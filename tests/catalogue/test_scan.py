@@ -92,6 +92,22 @@ def test_chunks_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     }
 
 
+@pytest.mark.parametrize("cores", [{0}, {2, 5, 7}])
+def test_there_are_as_many_processes_as_cores_that_may_be_used(
+    cores: set[int], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, started = scan(folder, NAMES), []
+    real = scanning.ProcessPoolExecutor
+    monkeypatch.setattr(scanning.os, "sched_getaffinity", lambda process: cores)
+    monkeypatch.setattr(
+        scanning, "ProcessPoolExecutor", lambda count, **more: (started.append(count), real(count, **more))[1]
+    )
+    monkeypatch.setattr(scanning, "MANY", 1)
+    (folder / "cache").rename(folder / "forgotten")
+    assert scan(folder, NAMES) == few
+    assert started == [len(cores)]
+
+
 def _usable(made: Catalogue, folder: Path) -> Usable:
     return cleaned(made, scan(folder, made.column("picture")))
 

@@ -122,7 +122,7 @@ class ShopStreet:
 
     def _compose(self) -> None:
         """Write pictures, then the catalogue, each whole or not at all; another process doing the same is no harm."""
-        workers = min(os.cpu_count() or 1, -(-self.count // CHUNK))
+        workers = min(len(os.sched_getaffinity(0)), -(-self.count // CHUNK))
         log.info("composing %d pictures with %d processes; they are kept in %s", self.count, workers, self.folder)
         with written(self.folder / "pictures.npy") as draft:
             rows = self._write(draft, workers)
