@@ -77,7 +77,7 @@ class Gallery:
     @cached_property
     def codes(self) -> np.ndarray | None:
         """(N, ceil(bits / 8)) uint8: the code of each line; None without a hash layer."""
-        return self._contents[2] if isinstance(self.index, HashIndex) else None
+        return self._contents[2]
 
     @property
     def holes(self) -> int:
@@ -138,11 +138,11 @@ class Gallery:
 
     def compact(self) -> None:
         """Number all rows anew, list after list, and copy the embeddings in that order into one segment in memory."""
-        order = np.argsort(self.lists, kind="stable")
-        rows, lists, (_, _, vectors) = self.rows[order], self.lists[order], self._contents
+        rows, lists, vectors = self.index.contents()
+        order = np.argsort(lists, kind="stable")
         index = self.index.empty()
-        index.add(vectors[order], lists, np.arange(len(order)))
-        embeddings = self.embeddings.taken(rows)
+        index.add(vectors[order], lists[order], np.arange(len(order)))
+        embeddings = self.embeddings.taken(rows[order])
         self.index = index
         self._now(embeddings, self.catalogue.take(order))
 
@@ -190,8 +190,10 @@ class Gallery:
             raise ValueError(f"the gallery in {folder} is damaged ({error}): {files.AGAIN}") from error
 
     @cached_property
-    def _contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.index.contents()
+    def _contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Rows, lists, and codes; no second copy of embeddings, which are large."""
+        rows, lists, vectors = self.index.contents()
+        return rows, lists, vectors if isinstance(self.index, HashIndex) else None
 
     def _now(self, embeddings: Embeddings, catalogue: Catalogue) -> None:
         """Take over what was changed, and forget what was read of it."""

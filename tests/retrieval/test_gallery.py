@@ -69,6 +69,14 @@ def test_without_a_hash_layer_embeddings_are_filed() -> None:
 
 
 @both
+def test_no_second_copy_of_the_embeddings_is_kept(bits: int | None) -> None:
+    gallery = filed(bits)
+    read = [array for array in (gallery.rows, gallery.lists, gallery.codes) if array is not None]
+    held = [each for value in vars(gallery).values() for each in (value if isinstance(value, tuple) else [value])]
+    assert {id(each) for each in held if isinstance(each, np.ndarray)} == {id(array) for array in read}
+
+
+@both
 def test_pictures_and_catalogue_of_different_lengths_are_not_filed(bits: int | None) -> None:
     with pytest.raises(ValueError, match=r"give \(40,\) int64"):
         Gallery.filed(Fake(bits), pictures(0, 40, bits), catalogue(39))
