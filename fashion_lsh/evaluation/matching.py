@@ -22,13 +22,14 @@ class Scene(NamedTuple):
 
 def scenes_of(garments: Catalogue, boxes: Found, level: Level) -> list[Scene]:
     """The query pictures with boxes, and what was found in them."""
-    asked = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(garments.boxes).any(axis=1))
+    corners = garments.boxes
+    asked = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(corners).any(axis=1))
     names = called(garments, level)
     pictures, members = np.unique(garments.column("picture")[asked].astype(str), return_inverse=True)
     scenes = []
     for number, picture in enumerate(pictures):
         rows, seen = asked[members == number], boxes.boxes.get(picture, NOTHING)
-        true = garments.boxes[rows]
+        true = corners[rows]
         scenes.append(Scene(str(picture), true, names[rows], seen, matched(seen, true)))
     return scenes
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.catalogue.found import Boxes
-from fashion_lsh.evaluation.matching import matched, recall_precision
+from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.catalogue.found import Boxes, Found
+from fashion_lsh.evaluation.matching import matched, recall_precision, scenes_of
 
 
 def boxes(*corners: list[float]) -> Boxes:
@@ -33,6 +34,20 @@ def test_each_true_box_is_found_once(found: list[list[float]], places: list[int]
 
 def test_where_nothing_is_there_all_finds_are_false() -> None:
     assert matched(boxes([0, 0, 10, 10]), np.empty((0, 4), np.float32)).tolist() == [-1]
+
+
+def test_scenes_are_the_query_pictures_with_what_is_true_and_found_in_each() -> None:
+    corners = np.float32([*TRUE, [5, 5, 9, 9], TRUE[1], [np.nan] * 4])
+    garments = Catalogue.of({
+        "id": list("12345"), "picture": ["b", "b", "a", "c", "d"], "category": ["hat", "bag", "hat", "hat", "hat"],
+        "split": ["query", "query", "query", "train", "query"],
+        **dict(zip(("x1", "y1", "x2", "y2"), corners.T, strict=True)),
+    })  # fmt: skip
+    scenes = scenes_of(garments, Found({"b": boxes([20, 0, 30, 10])}), "category")
+    assert [(scene.picture, scene.names.tolist(), scene.places.tolist()) for scene in scenes] == [
+        ("a", ["hat"], []), ("b", ["hat", "bag"], [1]),
+    ]  # fmt: skip
+    assert [scene.true.tolist() for scene in scenes] == [corners[2:3].tolist(), TRUE.tolist()]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 4)), max_size=7), st.integers(0, 5))
