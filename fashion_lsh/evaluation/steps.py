@@ -24,18 +24,18 @@ class Before:
 
     def __init__(self, model: Model, data: GarmentData, rows: np.ndarray) -> None:
         """`rows`: (Q,) of the data's catalogue."""
-        self._model, self._data, self._rows = model, data, rows
+        self._model, self._source = model, data.source
+        self._pictures, self._boxes = data.catalogue.column("picture")[rows], data.crop_boxes[rows]
         self.milliseconds = {step: np.zeros(len(rows)) for step in ("decode", "crop", "features")}
 
     def __call__(self, query: int) -> None:
         """Ask the query of this number."""
-        row, data, model = self._rows[query], self._data, self._model
         marks = [time.perf_counter()]
-        pixels = data.source.picture(data.catalogue.column("picture")[row])
+        pixels = self._source.picture(self._pictures[query])
         marks.append(time.perf_counter())
-        crop = cut(pixels, data.crop_boxes[row], model.margin, model.image_size)
+        crop = cut(pixels, self._boxes[query], self._model.margin, self._model.image_size)
         marks.append(time.perf_counter())
-        encode_crops(model, [crop])
+        encode_crops(self._model, [crop])
         marks.append(time.perf_counter())
         for step, took in zip(self.milliseconds, np.diff(marks), strict=True):
             self.milliseconds[step][query] = 1000 * took
