@@ -146,8 +146,8 @@ def _codes(rows: Sequence[Row]) -> str:
 
 def _arms(rows: Sequence[Row], size: int, by: str) -> str:
     titles = ("searched", "distance", "lists", "scanned", "search ms", "picture → hits ms", "saved", "faster by",
-              "predicted",
-              "kept", "reached", "item mAP@100", "category right", "category wrong", "item recall@10")  # fmt: skip
+              "predicted", "kept", "reached", "item mAP@100", "category right", "category wrong",
+              "item recall@10")  # fmt: skip
     lines = [
         (
             row["arm"], row["distance"], f"{row['lists probed']:.2f}", f"{row['scanned']:.1%}", _ms(row, "search"),
@@ -162,23 +162,14 @@ def _arms(rows: Sequence[Row], size: int, by: str) -> str:
 
 
 def _steps(rows: Sequence[Row]) -> str:
-    titles = (
-        "gallery",
-        "searched",
-        "decode ms",
-        "crop ms",
-        "features + hash ms",
-        "category ms",
-        "Hamming ms",
-        "re-rank ms",
-    )
-    names = ("decode", "crop", "features", "category", "hamming", "rerank")
+    names = {"decode": "decode", "crop": "crop", "features": "features + hash", "category": "category",
+             "hamming": "Hamming", "rerank": "re-rank"}  # fmt: skip
     lines = [
         (f"{row['gallery']:,}", row["arm"], *(f"{row[f'{name}_ms']:.3f}" for name in names))
         for row in rows
         if row["distance"] == "shortlist" and row["filed by"] == "predicted" and row["arm"] in ("whole", "1")
     ]
-    return as_markdown(lines, titles)
+    return as_markdown(lines, ("gallery", "searched", *(f"{title} ms" for title in names.values())))
 
 
 def _bytes(rows: Sequence[Row]) -> str:
