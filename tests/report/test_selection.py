@@ -72,4 +72,7 @@ def test_the_rates_of_the_backbones_are_those_that_their_jobs_chose() -> None:
     selection = selection_of(RATES / "README.md")
     assert selection == BY_VAL
     best = best_of(selection, rows_of(read_jobs(RATES)[0]))
-    assert {row["backbone.name"]: row["optim.lr"] for row in best} == told
+    lower, final = (read_jobs(folder)[0] for folder in (RATES / "whole", RATES.parent))
+    whole = best_of(selection, rows_of(lower | final))
+    chosen = best + [row for row in whole if row["backbone.name"].startswith("vgg16")]
+    assert {row["backbone.name"]: row["optim.lr"] for row in chosen} == told
