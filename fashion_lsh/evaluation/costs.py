@@ -24,6 +24,7 @@ def costs(model: CropStage) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
     side = model.image_size
     images = torch.randint(0, 256, (1, 3, side, side), generator=generator, dtype=torch.uint8)
+    model.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(images.to(model.device))
     with one_thread():

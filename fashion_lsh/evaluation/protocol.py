@@ -112,6 +112,7 @@ def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[st
     parts: list[Encoded] = []
     looks: dict[str, list[np.ndarray]] = {name: [] for name in REFERENCES}
     errors: list[float] = []
+    model.eval()
     for batch in batches:
         answer = model(batch.images.to(model.device))
         parts.append(as_arrays(model, answer))

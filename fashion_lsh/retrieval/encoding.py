@@ -1,7 +1,7 @@
 """Pictures to what an index can hold: one forward, then masses, codes and embeddings as arrays."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ class Model(Protocol):
     @property
     def device(self) -> torch.device: ...
     def __call__(self, images: Tensor) -> Answers: ...
+    def eval(self) -> Any: ...
     def masses(self, logits: Tensor) -> Tensor: ...
     def fingerprint(self) -> str: ...
 
@@ -76,7 +77,8 @@ class Encoded(NamedTuple):
 
 @torch.inference_mode()
 def encode(model: Model, images: Tensor) -> Encoded:
-    """(B, 3, S, S) uint8 crops -> Encoded, in one forward."""
+    """(B, 3, S, S) uint8 crops -> Encoded, in one forward of the model in evaluation mode."""
+    model.eval()
     return as_arrays(model, model(images.to(model.device)))
 
 

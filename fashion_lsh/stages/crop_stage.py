@@ -67,6 +67,7 @@ class CropStage(Stage, ABC):
         self.register_buffer("temperature", torch.ones(()))
         self.accuracy = MulticlassAccuracy(len(categories), average="micro")
         self.f1 = MulticlassF1Score(len(categories), average="macro")
+        self.train()  # a new module is in training mode, the frozen backbone too
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)

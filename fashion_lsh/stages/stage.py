@@ -36,6 +36,10 @@ class Stage(pl.LightningModule):
         """What it wants done while it is fitted."""
         return []
 
+    def on_train_epoch_start(self) -> None:
+        """Set training mode, in which frozen parts stay in evaluation mode: Lightning keeps whatever mode it finds."""
+        self.train()
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout and proposals are drawn by seed and epoch, so that a resumed fit goes on exactly.
 

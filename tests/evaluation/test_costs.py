@@ -38,8 +38,10 @@ def counted_by_layer(model: nn.Module) -> int:
 @pytest.mark.parametrize("backbone", ["resnet18", "alexnet", "googlenet"])
 def test_operations_and_parameters_are_those_of_the_layers(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fashion_lsh.evaluation.costs.TIMED", 2)
-    model = Hasher(backbone=backbone, **STAGE, **LAYER).eval()
+    model = Hasher(backbone=backbone, **STAGE, **LAYER)  # in training mode, as a new one is
+    before = model.fingerprint()
     found = costs(model)
+    assert model.fingerprint() == before
     assert found["model/flops"] == counted_by_layer(model)
     assert found["model/parameters"] == sum(each.numel() for each in model.parameters())
     assert found["model/code_bytes"] == 2

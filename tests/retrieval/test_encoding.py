@@ -29,6 +29,9 @@ class Sums:
         activations = None if self.bits is None else (pixels.flatten(1)[:, : self.bits] / 256).to(self.dtype)
         return Answer(pixels.sum(3).sum(2).to(self.dtype), activations, pixels[:, 0, 0].to(self.dtype))
 
+    def eval(self) -> "Sums":
+        return self
+
     def masses(self, logits: Tensor) -> Tensor:
         assert logits.dtype == torch.float32
         return logits * 2

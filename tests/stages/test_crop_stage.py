@@ -6,11 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from fashion_lsh.catalogue.dataset import Batch
+from fashion_lsh.evaluation.protocol import encode_all
+from fashion_lsh.retrieval.encoding import encode
 from fashion_lsh.stages.checkpoints import load, save
 from fashion_lsh.stages.classifier import Classifier
 from fashion_lsh.stages.crop_stage import CropStage
@@ -223,6 +226,20 @@ def test_the_head_parameters_are_all_but_the_backbone(kind: type[CropStage]) -> 
     assert {id(p) for p in stage.head_parameters()} == wanted
 
 
+@BOTH
+def test_encoding_sets_evaluation_mode(kind: type[CropStage]) -> None:
+    stage = stage_of(kind)
+    wanted, before = encode(stage, pictures()), stage.fingerprint()
+    for found in (
+        encode(stage.train(), pictures()),
+        encode_all(stage.train(), [NOTHING._replace(images=pictures())])[0],
+    ):
+        assert not stage.training
+        assert stage.fingerprint() == before  # the statistics of batch norms among it
+        for ours, theirs in zip(found, wanted, strict=True):
+            assert (ours is None and theirs is None) or np.array_equal(ours, theirs)
+
+
 def test_dropout_is_drawn_by_seed_and_epoch() -> None:
     stage, dropout, drawn = stage_of(Classifier), nn.Dropout(0.5), []
     for seed, epoch in [(0, 0), (0, 1), (1, 0), (0, 1)]:  # at the first batch of each
@@ -238,8 +255,9 @@ def test_dropout_is_drawn_by_seed_and_epoch() -> None:
 
 @BOTH
 def test_a_frozen_backbone_stays_as_it_is_while_the_head_learns(kind: type[CropStage]) -> None:
-    stage = kind(**arguments(kind, frozen=True)).train()  # type: ignore[arg-type]
+    stage = kind(**arguments(kind, frozen=True))  # type: ignore[arg-type]
     assert stage.training
+    assert not stage.backbone.training
     before = {name: value.clone() for name, value in stage.state_dict().items()}
     chosen = torch.optim.SGD([p for p in stage.parameters() if p.requires_grad], lr=0.1)
     stage(pictures()).logits.square().sum().backward()

@@ -129,6 +129,38 @@ def coloured(tmp_path: Path, make_data: Make) -> GarmentData:
     return make_data(root=str(tmp_path / "manifest.csv"), batch_size=6)
 
 
+def bytes_of(module: nn.Module) -> dict[str, bytes]:
+    return {name: value.numpy().tobytes() for name, value in module.state_dict().items()}
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("found_in_training_mode", [True, False])
+@pytest.mark.parametrize("by_lightning_alone", [True, False])
+@pytest.mark.parametrize("kind", [Classifier, Hasher])
+def test_a_fit_leaves_every_byte_of_a_frozen_backbone(
+    kind: type[CropStage], by_lightning_alone: bool, found_in_training_mode: bool, make_data: Make, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    modes: list[tuple[bool, bool]] = []
+    plain = kind.training_step
+
+    def watched(self: Any, batch: Batch) -> Tensor:
+        modes.append((self.training, any(module.training for module in self.backbone.modules())))
+        return plain(self, batch)
+
+    monkeypatch.setattr(kind, "training_step", watched)
+    stage, data = stage_of(kind, frozen=True, epochs=2).train(found_in_training_mode), make_data()
+    backbone, head = bytes_of(stage.backbone), bytes_of(stage.head)
+    if by_lightning_alone:
+        pl.Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
+                   enable_progress_bar=False, default_root_dir=tmp_path).fit(stage, data)  # fmt: skip
+    else:
+        stage = fitted(stage, data, tmp_path)
+    assert set(modes) == {(True, False)}  # neither batch norm nor dropout is in training mode
+    assert bytes_of(stage.backbone) == backbone
+    assert bytes_of(stage.head) != head
+
+
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("kind", [Classifier, Hasher])
 def test_a_set_that_can_be_learnt_is_learnt(kind: type[CropStage], coloured: GarmentData, tmp_path: Path) -> None:
