@@ -12,21 +12,21 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from fashion_lsh.evaluation.comparison import Comparison
 from fashion_lsh.evaluation.protocol import encode_part, evaluate
-from fashion_lsh.evaluation.speedup import Speedup
-from fashion_lsh.outcome import add_search
-from fashion_lsh.report import comparison, speedup
-from fashion_lsh.report.pages import put
+from fashion_lsh.report.page_file import put
 from fashion_lsh.report.tables import describe
-from fashion_lsh.retrieval.searcher import Searcher
-from fashion_lsh.run import Run
-from fashion_lsh.settings import check
-from fashion_lsh.sweep import errors_in_one_line
+from fashion_lsh.runs.config import check
+from fashion_lsh.runs.results import add_search
+from fashion_lsh.runs.run import Run
+from fashion_lsh.runs.sweep import errors_in_one_line
+from fashion_lsh.search.searcher import Searcher
+from fashion_lsh.studies import distance_page, speedup_page
+from fashion_lsh.studies.distance_comparison import Comparison
+from fashion_lsh.studies.speedup import Speedup
 
 log = logging.getLogger(__name__)
 
-PAGES = {Speedup: speedup.page, Comparison: comparison.page}
+PAGES = {Speedup: speedup_page.page, Comparison: distance_page.page}
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")

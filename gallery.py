@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from fashion_lsh.filing import add, remove
-from fashion_lsh.run import Run
+from fashion_lsh.gallery.updates import add, remove
+from fashion_lsh.runs.run import Run
 
 
 def main(words: Sequence[str] | None = None) -> int:

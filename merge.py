@@ -18,19 +18,19 @@ from pathlib import Path
 
 import numpy as np
 
-from fashion_lsh.catalogue.cropping import CROPS, crop_all
-from fashion_lsh.catalogue.duplicates import DISTANCE
-from fashion_lsh.catalogue.merge import Merged, listed, merge, pixels_of
-from fashion_lsh.catalogue.pictures import PictureError
-from fashion_lsh.catalogue.recipe import Recipe
-from fashion_lsh.catalogue.scan import Seen, state_of
-from fashion_lsh.catalogue.sources import Source, open_source
-from fashion_lsh.catalogue.sources.folder import Folder
-from fashion_lsh.catalogue.sources.merged import Origin, forget, save
-from fashion_lsh.catalogue.sources.picture_files import PictureFiles
-from fashion_lsh.catalogue.taxonomy import SOURCES, map_of
-from fashion_lsh.files import alone, check_writable, written
-from fashion_lsh.report.datacard import card, sheet
+from fashion_lsh.data.datasets import Source, open_source
+from fashion_lsh.data.datasets.folder import Folder
+from fashion_lsh.data.datasets.image_files import PictureFiles
+from fashion_lsh.data.datasets.merged import Origin, forget, save
+from fashion_lsh.data.image_scan import Seen, state_of
+from fashion_lsh.data.images import PictureError
+from fashion_lsh.data.merge.cropping import CROPS, crop_all
+from fashion_lsh.data.merge.merge import Merged, listed, merge, pixels_of
+from fashion_lsh.data.merge.recipe import Recipe
+from fashion_lsh.data.merge.taxonomy import SOURCES, map_of
+from fashion_lsh.data.near_duplicates import DISTANCE
+from fashion_lsh.io.files import alone, check_writable, written
+from fashion_lsh.report.data_card import card, sheet
 
 SHARES = {"train": 0.7, "val": 0.1, "query": 0.1, "gallery": 0.1}
 log = logging.getLogger("merge")

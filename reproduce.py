@@ -21,8 +21,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from tabulate import tabulate
 
-from fashion_lsh.jobs import is_kept
-from fashion_lsh.settings import meant
+from fashion_lsh.runs.config import meant
+from fashion_lsh.runs.job_file import is_kept
 
 ROOT = Path(__file__).parent
 COMMAND = re.compile(r"^python .+$", re.MULTILINE)

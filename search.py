@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.pictures import open_picture
-from fashion_lsh.report.sheets import asked_tiles, found_sheet
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.images import open_picture
+from fashion_lsh.models.detector import Detector
+from fashion_lsh.report.contact_sheets import asked_tiles, found_sheet
 from fashion_lsh.report.tiles import Tile
-from fashion_lsh.retrieval.search import Probes
-from fashion_lsh.retrieval.searcher import Reply, Searcher
-from fashion_lsh.run import Run
-from fashion_lsh.stages.detector import Detector
+from fashion_lsh.runs.run import Run
+from fashion_lsh.search.policy import Probes
+from fashion_lsh.search.searcher import Reply, Searcher
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -10,28 +10,28 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
-from fashion_lsh.evaluation.boxes import detector_scores
-from fashion_lsh.evaluation.corruptions import score_corrupted
-from fashion_lsh.evaluation.costs import costs
-from fashion_lsh.evaluation.crops import score_crops
+from fashion_lsh.evaluation.baselines import reference_metrics
+from fashion_lsh.evaluation.crop_modes import score_crops
+from fashion_lsh.evaluation.detection import detector_scores
+from fashion_lsh.evaluation.model_costs import costs
 from fashion_lsh.evaluation.protocol import encode_part, end_to_end, evaluate
-from fashion_lsh.evaluation.reference_rows import reference_metrics
-from fashion_lsh.files import check_room
-from fashion_lsh.jobs import scores_of
-from fashion_lsh.outcome import write_results
-from fashion_lsh.report.board import publish, tracked
-from fashion_lsh.report.detection import found_tiles
+from fashion_lsh.evaluation.robustness import score_corrupted
+from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.io.files import check_room
+from fashion_lsh.report.contact_sheets import query_sheet
 from fashion_lsh.report.page import finish
-from fashion_lsh.report.sheets import query_sheet
+from fashion_lsh.report.sections.detection import found_tiles
 from fashion_lsh.report.tables import describe
-from fashion_lsh.retrieval.gallery import Gallery
-from fashion_lsh.retrieval.searcher import Searcher
-from fashion_lsh.reuse import found, prepared
-from fashion_lsh.run import Run
-from fashion_lsh.settings import check, meant
-from fashion_lsh.stages.checkpoints import check_accelerator, least_bytes
-from fashion_lsh.stages.fitting import CsvLog, fit
-from fashion_lsh.sweep import errors_in_one_line
+from fashion_lsh.runs.config import check, meant
+from fashion_lsh.runs.job_file import scores_of
+from fashion_lsh.runs.results import write_results
+from fashion_lsh.runs.run import Run
+from fashion_lsh.runs.stage_cache import found, prepared
+from fashion_lsh.runs.sweep import errors_in_one_line
+from fashion_lsh.search.searcher import Searcher
+from fashion_lsh.tracking.wandb_run import publish, tracked
+from fashion_lsh.training.checkpoints import check_accelerator, least_bytes
+from fashion_lsh.training.fitting import CsvLog, fit
 
 log = logging.getLogger(__name__)
 build = partial(instantiate, _convert_="all")

@@ -23,15 +23,15 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from benchmarks.retrieval import retrieval_figures
-from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.catalogue.dataset import Batch
-from fashion_lsh.environment import environment
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.dataset import Batch
 from fashion_lsh.evaluation.protocol import encode_all
-from fashion_lsh.files import written
-from fashion_lsh.retrieval.encoding import Encoded, encode
-from fashion_lsh.stages.classifier import Classifier
-from fashion_lsh.stages.fitting import fit
-from fashion_lsh.stages.optim import optimizer
+from fashion_lsh.io.files import written
+from fashion_lsh.models.classifier import Classifier
+from fashion_lsh.models.encoding import Encoded, encode
+from fashion_lsh.runs.environment import environment
+from fashion_lsh.training.fitting import fit
+from fashion_lsh.training.optimizers import optimizer
 
 STEPS, WARM = 50, 5
 OUT = Path("runs/bench/bench.json")

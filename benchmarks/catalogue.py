@@ -19,16 +19,16 @@ import numpy as np
 from PIL import Image
 from tabulate import tabulate
 
-from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.duplicates import DISTANCE
-from fashion_lsh.catalogue.merge import listed, merge
-from fashion_lsh.catalogue.recipe import Recipe
-from fashion_lsh.catalogue.sources import open_source
-from fashion_lsh.catalogue.sources.folder import Folder
-from fashion_lsh.catalogue.sources.garments import embedded
-from fashion_lsh.catalogue.sources.merged import CATALOGUE, Origin, save
-from fashion_lsh.catalogue.taxonomy import CATEGORIES, LabelMap
-from fashion_lsh.files import written
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.datasets import open_source
+from fashion_lsh.data.datasets.folder import Folder
+from fashion_lsh.data.datasets.merged import CATALOGUE, Origin, save
+from fashion_lsh.data.datasets.shop_street.garments import embedded
+from fashion_lsh.data.merge.merge import listed, merge
+from fashion_lsh.data.merge.recipe import Recipe
+from fashion_lsh.data.merge.taxonomy import CATEGORIES, LabelMap
+from fashion_lsh.data.near_duplicates import DISTANCE
+from fashion_lsh.io.files import written
 
 OUT = Path("runs/bench/catalogue.json")
 SIDE, A_FOLDER = 112, 1000  # pixels of a drawn picture; pictures of a folder
@@ -50,7 +50,7 @@ def main() -> None:
         draw_all(pictures, asked.rows)
     merged_steps(pictures, asked.folder / "merged", figures)
     from benchmarks.loading import first_batch, loader_rates  # PyTorch, which merging does without
-    from fashion_lsh.environment import environment
+    from fashion_lsh.runs.environment import environment
 
     first_batch(asked.folder / "merged", lambda name: step(name, figures))
     figures |= loader_rates(asked.folder / "photos", pictures)

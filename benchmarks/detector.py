@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from tabulate import tabulate
 
-from fashion_lsh.environment import environment
-from fashion_lsh.stages.detector import Detector
+from fashion_lsh.models.detector import Detector
+from fashion_lsh.runs.environment import environment
 
 PRESETS = ("small", "lite", "mobile")
 WARM, TIMED = 3, 20

@@ -19,11 +19,11 @@ from PIL import Image
 from tabulate import tabulate
 
 from benchmarks.edits import COPIES
-from fashion_lsh.catalogue.columns import read_table
-from fashion_lsh.catalogue.components import grouped
-from fashion_lsh.catalogue.duplicates import ALIKE, DISTANCE, fingerprint, likeness, pairs, thumbnail
-from fashion_lsh.catalogue.pictures import open_picture
-from fashion_lsh.files import written
+from fashion_lsh.data.components import grouped
+from fashion_lsh.data.images import open_picture
+from fashion_lsh.data.near_duplicates import ALIKE, DISTANCE, fingerprint, likeness, pairs, thumbnail
+from fashion_lsh.data.schema import read_table
+from fashion_lsh.io.files import written
 from fashion_lsh.report.tiles import Tile, drawn
 
 OUT = Path("runs/bench/duplicates")

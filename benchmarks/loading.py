@@ -11,8 +11,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
-from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.catalogue.taxonomy import CATEGORIES
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.merge.taxonomy import CATEGORIES
 
 PHOTOS, PHOTO_SIDE = 2000, 300  # photographs read for the loader's rate, and their longer side
 

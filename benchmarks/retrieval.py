@@ -12,20 +12,20 @@ import torch
 from faiss.contrib import ivf_tools
 from tabulate import tabulate
 
-from fashion_lsh.catalogue.catalogue import Catalogue
+from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.latency import interleaved, one_thread
-from fashion_lsh.retrieval.codes import hamming
-from fashion_lsh.retrieval.distances import rerank
-from fashion_lsh.retrieval.embeddings import Embeddings
-from fashion_lsh.retrieval.encoding import Encoded
-from fashion_lsh.retrieval.gallery import Gallery
-from fashion_lsh.retrieval.hits import Hits
-from fashion_lsh.retrieval.index import HashIndex
-from fashion_lsh.retrieval.search import Search
-from fashion_lsh.retrieval.searcher import Searcher
-from fashion_lsh.stages.crop_stage import CropStage
-from fashion_lsh.stages.hasher import Hasher
-from fashion_lsh.stages.optim import Optim
+from fashion_lsh.gallery.embeddings import Embeddings
+from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.index.codes import hamming
+from fashion_lsh.index.distances import rerank
+from fashion_lsh.index.hits import Hits
+from fashion_lsh.index.indexes import HashIndex
+from fashion_lsh.models.crop_model import CropStage
+from fashion_lsh.models.encoding import Encoded
+from fashion_lsh.models.hash_head import Hasher
+from fashion_lsh.search.policy import Search
+from fashion_lsh.search.searcher import Searcher
+from fashion_lsh.training.optimizers import Optim
 
 BITS, LISTS, ROWS, K, LENGTH = 64, 30, 500_000, 100, 256
 SIZES = (10_000, 100_000, 500_000, 1_000_000, 10_000_000)

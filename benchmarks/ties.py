@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 
-from fashion_lsh.evaluation.scores import Truth, of_codes
+from fashion_lsh.metrics.retrieval import Truth, of_codes
 
 CATEGORIES = 30
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.catalogue.found import Choice
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.detections import Choice
 
 SHAPES = ("circle", "cross", "square")
 ITEMS = 12  # of each shape

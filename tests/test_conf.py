@@ -9,9 +9,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
-from fashion_lsh.keys import run_key, stage_keys
-from fashion_lsh.settings import check, meant, resolve, targets
-from fashion_lsh.stages.backbones import BACKBONES
+from fashion_lsh.models.backbones import BACKBONES
+from fashion_lsh.runs.config import check, meant, resolve, targets
+from fashion_lsh.runs.keys import run_key, stage_keys
 
 CONF = Path(__file__).parents[1] / "conf"
 CHOICES = [

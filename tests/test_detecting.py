@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import search
-from fashion_lsh import filing
-from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.found import NOTHING, Boxes, Choice, Found
-from fashion_lsh.run import Run
-from fashion_lsh.stages.detector import Detector
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.detections import NOTHING, Boxes, Choice, Found
+from fashion_lsh.gallery import updates
+from fashion_lsh.models.detector import Detector
+from fashion_lsh.runs.run import Run
 from tests.test_scripts import SMALL, script
 
 DETECTOR = [*SMALL, "crop=detected", "detector.image_size=64", "detector.channels=16", "detector.head=32",
@@ -124,7 +124,7 @@ def test_pictures_are_filed_by_what_is_found_in_them(
 ) -> None:
     sees.append(TWO)
     _chosen(run, which=which)
-    added = filing.add(run, str(further))
+    added = updates.add(run, str(further))
     filed = _filed(run).take(np.arange(len(_filed(run)) - added.filed, len(_filed(run))))
     assert added.filed == 2 * count
     boxes = TWO.corners if which == "all" else TWO.corners[[1 if which == "largest" else 0]]
@@ -132,16 +132,16 @@ def test_pictures_are_filed_by_what_is_found_in_them(
     numbered = [name for name in filed.column("id") if name.endswith("#2")]
     assert len(numbered) == (2 if which == "all" else 0)
     with pytest.raises(ValueError, match="already"):
-        filing.add(run, str(further))
+        updates.add(run, str(further))
 
 
 def test_ids_of_further_garments_are_free_ones(run: Run, sees: list[Boxes], further: Path) -> None:
     sees.append(TWO)
     _chosen(run, which="all")
-    filing.add(run, str(further))
-    filing.remove(run, ["0.png"])
+    updates.add(run, str(further))
+    updates.remove(run, ["0.png"])
     (further / "1.png").unlink()
-    assert filing.add(run, str(further)).filed == 2  # `0.png#2` is there still
+    assert updates.add(run, str(further)).filed == 2  # `0.png#2` is there still
     assert set(_filed(run).column("id")[-2:]) == {"0.png", "0.png#3"}
 
 
@@ -152,7 +152,7 @@ def test_a_picture_on_which_nothing_is_found_does_not_vanish(
     sees.append(NOTHING)
     before = len(_filed(run))
     _chosen(run, fallback=fallback)
-    added = filing.add(run, str(further))
+    added = updates.add(run, str(further))
     assert len(added.skipped) == (2 if fallback == "skip" else 0)
     assert set(added.skipped.values()) <= {"no garment was found in it"}
     assert added.filed == 2 - len(added.skipped) == len(_filed(run)) - before

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.sources import open_source
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.datasets import open_source
 from reproduce import ROOT, TRAIN, Page, jobs_of, pages, settings_of
 
 SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data.workers=0", "trainer=smoke",

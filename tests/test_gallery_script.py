@@ -18,12 +18,12 @@ from PIL import Image
 
 import gallery as script
 import search
-from fashion_lsh import filing
-from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.files import alone
-from fashion_lsh.retrieval.encoding import Encoded, encode
-from fashion_lsh.retrieval.gallery import Gallery
-from fashion_lsh.run import Run
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.gallery import updates
+from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.io.files import alone
+from fashion_lsh.models.encoding import Encoded, encode
+from fashion_lsh.runs.run import Run
 from tests.test_scripts import ROOT, SMALL
 from tests.test_scripts import script as process
 
@@ -31,7 +31,7 @@ KILLED = """
 import os, signal, sys
 import gallery
 from fashion_lsh import filing
-from fashion_lsh.retrieval import gallery_files
+from fashion_lsh.index import gallery_files
 
 def written(path):
     manifests.extend([path] * (path.name == "manifest.json"))
@@ -40,7 +40,7 @@ def written(path):
     return real(path)
 
 manifests, real = [], gallery_files.written
-filing.CHUNK, gallery_files.written = 5, written
+updates.CHUNK, gallery_files.written = 5, written
 gallery.main([sys.argv[1], "add", sys.argv[2]])
 """
 
@@ -73,7 +73,7 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filing, "CHUNK", 5)
+    monkeypatch.setattr(updates, "CHUNK", 5)
 
 
 def opened(run: Run) -> Gallery:
@@ -239,16 +239,16 @@ def test_the_latest_run_stays_the_same_while_another_begins(
     latest = run.path.with_name("latest")
     latest.symlink_to("run")
     shutil.copytree(run.path, other := run.path.with_name("other"))
-    real = filing.encode_crops
+    real = updates.encode_crops
 
     def meanwhile(*arguments: Any) -> Encoded:
         latest.unlink()
         latest.symlink_to("other")
         return real(*arguments)
 
-    monkeypatch.setattr(filing, "encode_crops", meanwhile)
+    monkeypatch.setattr(updates, "encode_crops", meanwhile)
     before = ids(run)
-    filing.add(Run(latest), str(pictures))
+    updates.add(Run(latest), str(pictures))
     assert (len(ids(run)), len(ids(Run(other)))) == (len(before) + 12, len(before))
 
 
@@ -273,7 +273,7 @@ def test_bad_pictures_are_named_once(run: Run, pictures: Path, capsys: pytest.Ca
 def test_a_picture_that_broke_after_the_scan_is_left_out(
     run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = filing.Folder.catalogue
+    real = updates.Folder.catalogue
 
     def broken(self: Any) -> Any:
         found = real(self)
@@ -281,7 +281,7 @@ def test_a_picture_that_broke_after_the_scan_is_left_out(
             (pictures / f"{number}.png").write_bytes(b"gone")
         return found
 
-    monkeypatch.setattr(filing.Folder, "catalogue", broken)
+    monkeypatch.setattr(updates.Folder, "catalogue", broken)
     status, printed = called(capsys, run.path, "add", pictures)
     assert (status, printed[:38]) == (0, "10 garments filed; 2 left out: " + printed[31:38])
     assert not opened(run).adding
@@ -305,10 +305,10 @@ def test_removed_garments_are_gone_and_may_come_again(
 
 
 def test_embeddings_are_put_in_order_when_they_lie_in_many_pieces(run: Run, pictures: Path, tmp_path: Path) -> None:
-    filing.add(run, str(pictures))
+    updates.add(run, str(pictures))
     assert len(opened(run).embeddings.segments) == 4
     assert opened(run).holes == 0
-    filing.remove(run, [f"{number:02}.png" for number in range(11)])
+    updates.remove(run, [f"{number:02}.png" for number in range(11)])
     tidied = opened(run)
     assert (len(tidied.embeddings.segments), tidied.holes) == (1, 0)
     assert "11.png" in ids(run)
@@ -369,7 +369,7 @@ def same(one: Gallery, other: Gallery) -> bool:
 
 def stopped(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Add these pictures, but end in the forward of a later chunk."""
-    forwards, real = [], filing.encode_crops
+    forwards, real = [], updates.encode_crops
 
     def forward(*arguments: Any) -> Encoded:
         forwards.append(1)  # one a chunk
@@ -378,7 +378,7 @@ def stopped(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch, after: in
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(filing, "encode_crops", forward)
+        patch.setattr(updates, "encode_crops", forward)
         with pytest.raises(KeyboardInterrupt):
             script.main([str(run.path), "add", str(pictures)])
 
@@ -409,7 +409,7 @@ def test_damaged_embeddings_are_not_put_in_order(
     content = bytearray(segment.read_bytes())
     content[-1] ^= 1
     segment.write_bytes(content)
-    monkeypatch.setattr(filing, "MOST_HOLES", 0.0)
+    monkeypatch.setattr(updates, "MOST_HOLES", 0.0)
     status, said = called(capsys, run.path, "remove", _listed(tmp_path, ["07.png"]))
     assert (status, "its checksum differs" in said) == (2, True)
     assert called(capsys, run.path, "stats")[0] == 0  # one picture less, its hole left as it is
@@ -433,17 +433,17 @@ def test_an_id_with_a_newline_is_named_in_quotes(
 def test_an_addition_goes_on_though_its_folder_has_changed(
     run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filing, "CHUNK", 5)
-    real = filing.encode_crops
+    monkeypatch.setattr(updates, "CHUNK", 5)
+    real = updates.encode_crops
 
     def stopped(*arguments: Any) -> Any:
-        monkeypatch.setattr(filing, "encode_crops", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(updates, "encode_crops", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         return real(*arguments)
 
-    monkeypatch.setattr(filing, "encode_crops", stopped)
+    monkeypatch.setattr(updates, "encode_crops", stopped)
     with pytest.raises(KeyboardInterrupt):
-        filing.add(run, str(pictures))
-    monkeypatch.setattr(filing, "encode_crops", real)
+        updates.add(run, str(pictures))
+    monkeypatch.setattr(updates, "encode_crops", real)
     gone = sorted(pictures.iterdir())[-1]
     gone.unlink()
     status, said = called(capsys, run.path, "add", pictures)

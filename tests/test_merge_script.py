@@ -14,14 +14,15 @@ import torch
 from PIL import Image
 
 import merge
-from fashion_lsh.catalogue import check, cropping, scan
-from fashion_lsh.catalogue import merge as merging
-from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.columns import SPLITS
-from fashion_lsh.catalogue.pictures import PictureError
-from fashion_lsh.catalogue.sources import open_source
-from fashion_lsh.catalogue.sources.merged import MergedFolder
-from fashion_lsh.stages.backbones import backbone
+from fashion_lsh.data import check, image_scan
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.datasets import open_source
+from fashion_lsh.data.datasets.merged import MergedFolder
+from fashion_lsh.data.images import PictureError
+from fashion_lsh.data.merge import cropping
+from fashion_lsh.data.merge import merge as merging
+from fashion_lsh.data.schema import SPLITS
+from fashion_lsh.models.backbones import backbone
 from tests.test_scripts import SMALL, script
 
 LABELS = ("Tee", "Bag")
@@ -31,7 +32,7 @@ LABELS = ("Tee", "Bag")
 def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The words for two folders of pictures, ten of each label, and their label map."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(scan, "FEW", 0)
+    monkeypatch.setattr(image_scan, "FEW", 0)
     rng = np.random.default_rng(0)
     for source in ("one", "two"):
         for label in (*LABELS, "Robe", "Tie"):

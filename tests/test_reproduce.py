@@ -8,8 +8,8 @@ import pytest
 
 import reproduce
 from fashion_lsh import __version__
-from fashion_lsh.jobs import is_kept
-from fashion_lsh.keys import portable
+from fashion_lsh.runs.job_file import is_kept
+from fashion_lsh.runs.keys import portable
 
 EXPERIMENTS = Path(reproduce.__file__).parent / "conf" / "experiment"
 ALONE = {"demo_detect", "own_pictures", "backbones_gpu"}  # not measured here

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fashion_lsh.evaluation.bits import Quality
-from fashion_lsh.report import stability
-from fashion_lsh.report.card import COMMAND
+from fashion_lsh.metrics.code_statistics import Quality
+from fashion_lsh.report.sections.model_card import COMMAND
+from fashion_lsh.studies import stability
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["backbone=resnet18", "backbone.weights=null", "data=folder",

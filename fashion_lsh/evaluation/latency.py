@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from fashion_lsh.retrieval.partitioned import threads
+from fashion_lsh.index.inverted_lists import threads
 
 WARM_UP = 20  # queries that are asked before those that are timed
 SAMPLES = 1000  # of the bootstrap

@@ -9,15 +9,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.datamodule import GarmentData, Part
-from fashion_lsh.catalogue.dataset import Batch
-from fashion_lsh.catalogue.found import Finder
-from fashion_lsh.evaluation import scores as scoring
-from fashion_lsh.evaluation.bits import quantisation_error
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.datamodule import GarmentData, Part
+from fashion_lsh.data.dataset import Batch
+from fashion_lsh.data.detections import Finder
 from fashion_lsh.evaluation.latency import WARM_UP
-from fashion_lsh.evaluation.ranking import Scores
-from fashion_lsh.evaluation.references import REFERENCES
 from fashion_lsh.evaluation.results import (
     by_shared_garment,
     classification,
@@ -26,11 +22,15 @@ from fashion_lsh.evaluation.results import (
     means,
     query_table,
 )
-from fashion_lsh.evaluation.scores import DEPTH, Truth
-from fashion_lsh.progress import counted
-from fashion_lsh.retrieval.encoding import Encoded, Model, as_arrays
-from fashion_lsh.retrieval.hits import Hits
-from fashion_lsh.retrieval.searcher import Searcher
+from fashion_lsh.index.hits import Hits
+from fashion_lsh.io.progress import counted
+from fashion_lsh.metrics import retrieval as scoring
+from fashion_lsh.metrics.code_statistics import quantisation_error
+from fashion_lsh.metrics.ranking import Scores
+from fashion_lsh.metrics.retrieval import DEPTH, Truth
+from fashion_lsh.models.descriptors import REFERENCES
+from fashion_lsh.models.encoding import Encoded, Model, as_arrays
+from fashion_lsh.search.searcher import Searcher
 
 NAMED = 10  # hits of each query that are named in queries.parquet
 

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from torch import from_numpy
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
-from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.evaluation.ranking import Scores, blocks
-from fashion_lsh.files import written
-from fashion_lsh.retrieval.encoding import Encoded
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.io.files import written
+from fashion_lsh.metrics.ranking import Scores, blocks
+from fashion_lsh.models.encoding import Encoded
 
 ABOUT = ("id", "category", "item")
 

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fashion_lsh.report.experiment import gather
-from fashion_lsh.report.gathered import are_jobs
 from fashion_lsh.report.html import write_html
-from fashion_lsh.report.verdict import TEMPLATE, write_verdict
+from fashion_lsh.report.sweep.jobs import are_jobs
+from fashion_lsh.report.sweep.page import gather
+from fashion_lsh.studies.claims import TEMPLATE, write_verdict
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -45,7 +45,7 @@ def _page(folder: Path, base: str) -> Path:
     if (folder / "README.md").exists():
         return write_html(folder / "README.md")
     from fashion_lsh.report.page import write_report  # these import torch, which takes longer than a table of 200 runs
-    from fashion_lsh.run import Run
+    from fashion_lsh.runs.run import Run
 
     return write_report(Run(folder))
 

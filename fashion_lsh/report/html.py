@@ -5,7 +5,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from fashion_lsh.files import written
+from fashion_lsh.io.files import written
 from fashion_lsh.report.templates import TYPES, data_uri, filled
 
 REMARK = re.compile(r"^<!--.*?-->\n?", re.MULTILINE)

@@ -3,14 +3,14 @@
 import logging
 from pathlib import Path
 
-from fashion_lsh.files import written
-from fashion_lsh.jobs import keep_job
+from fashion_lsh.io.files import written
 from fashion_lsh.report.blocks import Figure, Section
-from fashion_lsh.report.findings import Findings, read
+from fashion_lsh.report.phrases import one_line
+from fashion_lsh.report.run_data import Findings, read
 from fashion_lsh.report.sections import sections
 from fashion_lsh.report.templates import filled
-from fashion_lsh.report.words import one_line
-from fashion_lsh.run import Run
+from fashion_lsh.runs.job_file import keep_job
+from fashion_lsh.runs.run import Run
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fashion_lsh.report.words import as_markdown, hash_words
+from fashion_lsh.report.phrases import as_markdown, hash_words
 
 COLUMNS = {
     "category mAP@100": "category/map@100",

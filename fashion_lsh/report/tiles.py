@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fashion_lsh.files import written
-from fashion_lsh.report.letters import font_for
-from fashion_lsh.report.words import one_line
+from fashion_lsh.io.files import written
+from fashion_lsh.report.fonts import font_for
+from fashion_lsh.report.phrases import one_line
 
 TILE, GAP, LINE, HEAD = 112, 10, 16, 44
 INK, PAPER = "#222222", "#ffffff"

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.catalogue.crops import cut
-from fashion_lsh.catalogue.datamodule import GarmentData
-from fashion_lsh.evaluation import protocol, scores
-from fashion_lsh.evaluation.bits import quantisation_error
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.crops import cut
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.evaluation import protocol
+from fashion_lsh.evaluation.baselines import code_pairs, exact_hits, reference_metrics, reference_scores
 from fashion_lsh.evaluation.protocol import (
     EncodedPart,
     encode_all,
@@ -26,15 +26,16 @@ from fashion_lsh.evaluation.protocol import (
     timed_hits,
     truths,
 )
-from fashion_lsh.evaluation.reference_rows import code_pairs, exact_hits, reference_metrics, reference_scores
-from fashion_lsh.evaluation.references import REFERENCES
-from fashion_lsh.evaluation.scores import Truth
-from fashion_lsh.evaluation.ties import tied_average_precision, tied_precision, tied_recall
-from fashion_lsh.retrieval.encoding import Encoded, encode
-from fashion_lsh.retrieval.gallery import Gallery
-from fashion_lsh.retrieval.hits import Hits
-from fashion_lsh.retrieval.search import Probes, Search
-from fashion_lsh.retrieval.searcher import Searcher
+from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.index.hits import Hits
+from fashion_lsh.metrics import retrieval
+from fashion_lsh.metrics.code_statistics import quantisation_error
+from fashion_lsh.metrics.retrieval import Truth
+from fashion_lsh.metrics.ties import tied_average_precision, tied_precision, tied_recall
+from fashion_lsh.models.descriptors import REFERENCES
+from fashion_lsh.models.encoding import Encoded, encode
+from fashion_lsh.search.policy import Probes, Search
+from fashion_lsh.search.searcher import Searcher
 
 PLAIN: Any = {"alpha": 0.5, "whole_below": 0.0}
 SCORES = ("map@100", "map@100_best", "map@100_worst", "recall@1", "recall@10", "precision@10")
@@ -89,7 +90,7 @@ def searcher(gallery: EncodedPart, distance: Any, probes: Probes, bits: int | No
     )
 
 
-def by_level(distances: list[list[int]], reached: list[list[bool]], truth: Truth) -> scores.Scores:
+def by_level(distances: list[list[int]], reached: list[list[bool]], truth: Truth) -> retrieval.Scores:
     """Scores from distances and reached rows of every pair, counted one pair at a time."""
     levels = max(map(max, distances)) + 1
     relevant_at, total_at = np.zeros((2, len(distances), levels), dtype=np.int64)
@@ -105,7 +106,7 @@ def by_level(distances: list[list[int]], reached: list[list[bool]], truth: Truth
             "precision@10": precision}  # fmt: skip
 
 
-def assert_same(ours: scores.Scores, wanted: scores.Scores) -> None:
+def assert_same(ours: retrieval.Scores, wanted: retrieval.Scores) -> None:
     assert tuple(ours) == SCORES
     for name in SCORES:
         np.testing.assert_allclose(ours[name], wanted[name], atol=1e-12, err_msg=name)
@@ -132,7 +133,7 @@ def test_hamming_is_scored_over_all_orders_of_equals_in_the_probed_lists(
     likeliest = [sorted(range(3), key=lambda c: -masses[c])[:count] for masses in query.encoded.masses.tolist()]
     reached = [[category in lists for category in gallery.encoded.predicted] for lists in likeliest]
     assert_same(found, by_level(bits_apart(query, gallery), reached, truth))
-    served = scores.of_hits(hits, truth)["map@100"]
+    served = retrieval.of_hits(hits, truth)["map@100"]
     known = truth.totals > 0
     assert (found["map@100_worst"][known] <= served[known] + 1e-12).all()
     assert (served[known] <= found["map@100_best"][known] + 1e-12).all()
@@ -144,7 +145,7 @@ def test_other_searches_are_scored_as_they_are_served(distance: str) -> None:
     truth = truths(query.catalogue, gallery.catalogue)["category"]
     asked = searcher(gallery, distance, 1)
     hits = asked.hits(query.encoded, 100)
-    assert_same(own_search(asked, query.encoded, truth, hits), scores.of_hits(hits, truth))
+    assert_same(own_search(asked, query.encoded, truth, hits), retrieval.of_hits(hits, truth))
 
 
 def random_in_closed_form(relevant: int, rows: int) -> list[float]:
@@ -213,7 +214,7 @@ def test_what_is_lost_counts_and_is_never_found() -> None:
         assert np.array_equal(truth.totals, truths(query, gallery)[name].totals)
         assert len(truth.gallery) == len(left)
     found = truths(query, left, lost)["item"]
-    nothing = scores.of_hits(_first_rows(len(query), 5), found)
+    nothing = retrieval.of_hits(_first_rows(len(query), 5), found)
     assert nothing["recall@10"][0] == 0  # not left out
 
 

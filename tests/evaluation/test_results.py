@@ -6,8 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.evaluation import ranking
+from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.results import (
     by_shared_garment,
     classification,
@@ -17,7 +16,8 @@ from fashion_lsh.evaluation.results import (
     means,
     query_table,
 )
-from fashion_lsh.retrieval.encoding import Encoded
+from fashion_lsh.metrics import ranking
+from fashion_lsh.models.encoding import Encoded
 
 NAN = math.nan
 

@@ -10,14 +10,14 @@ import pytest
 import yaml
 from PIL import Image
 
-from fashion_lsh.catalogue.catalogue import Catalogue
-from fashion_lsh.evaluation.bits import quality
+from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.protocol import truths
 from fashion_lsh.evaluation.results import intervals, means, query_table, write_queries
-from fashion_lsh.evaluation.scores import of_hits
-from fashion_lsh.retrieval.codes import pack
-from fashion_lsh.retrieval.hits import Hits
-from fashion_lsh.run import Run
+from fashion_lsh.index.codes import pack
+from fashion_lsh.index.hits import Hits
+from fashion_lsh.metrics.code_statistics import quality
+from fashion_lsh.metrics.retrieval import of_hits
+from fashion_lsh.runs.run import Run
 
 NAMES = ("bag", "coat", "hat")
 SHARES = {"train": 2, "val": 1, "query": 4, "gallery": 5}  # rows a category

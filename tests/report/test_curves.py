@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from fashion_lsh.models.calibration import calibration_error
 from fashion_lsh.report import curves
-from fashion_lsh.stages.calibration import calibration_error
 
 
 def row(step: int, epoch: int, **values: float) -> dict[str, float]:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fashion_lsh.jobs import job_text
 from fashion_lsh.report.__main__ import main
-from fashion_lsh.run import Run
+from fashion_lsh.runs.job_file import job_text
+from fashion_lsh.runs.run import Run
 
 
 def test_each_run_gets_its_report_and_its_page_is_named(
@@ -123,11 +123,11 @@ def test_a_page_that_another_command_writes_is_left_to_it(
 ) -> None:
     folder = tmp_path / "stability"
     (folder / "jobs").mkdir(parents=True)
-    text = "# Stability\n```\npython -m fashion_lsh.report.stability experiments/stability runs/*\n```\n"
+    text = "# Stability\n```\npython -m fashion_lsh.studies.stability experiments/stability runs/*\n```\n"
     (folder / "README.md").write_text(text)
     (folder / "jobs" / "one.json").write_text(job_text(make_run(key="one")))
     assert main([str(folder)]) == 1
-    assert "is written by another command: python -m fashion_lsh.report.stability" in capsys.readouterr().err
+    assert "is written by another command: python -m fashion_lsh.studies.stability" in capsys.readouterr().err
     assert (folder / "README.md").read_text() == text
 
 

@@ -16,11 +16,11 @@ from PIL import Image
 
 from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.report import curves
-from fashion_lsh.report.findings import NAMED
 from fashion_lsh.report.page import write_report
+from fashion_lsh.report.run_data import NAMED
 from fashion_lsh.report.sections import UNNAMED
 from fashion_lsh.report.templates import markdown
-from fashion_lsh.run import Run
+from fashion_lsh.runs.run import Run
 
 MakeRun = Callable[..., Run]
 TITLES = ["What was asked", "Scores", "Learning curves", "Confusion of categories", "Precision and recall of the codes",

@@ -1,0 +1,221 @@
+"""Catalogue and pictures to batches."""
+
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pytorch_lightning as pl
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch.utils.data import DataLoader
+
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.components import numbered
+from fashion_lsh.data.dataset import Garments, batched, collate
+from fashion_lsh.data.datasets import Source, open_source
+from fashion_lsh.data.detections import Choice, Found
+from fashion_lsh.data.leaks import check_disjoint, tell_leaks, without_leaks
+from fashion_lsh.data.sampler import EpochSampler
+from fashion_lsh.data.schema import sides_of
+from fashion_lsh.data.splits import check_parts, split
+from fashion_lsh.data.unseen_categories import LEARNT, apart_by_category
+
+Names = Annotated[list[str], Field(min_length=1)]
+Part = Literal["train", "val", "query", "gallery"]
+
+
+class GarmentData(pl.LightningDataModule):
+    """The garments of one data set, split, cropped and batched.
+
+    Args:
+        source: name of the data set (see sources).
+        root: where its files lie; None where it needs none.
+        categories: the categories to keep; None: all.
+        sources: of a catalogue merged from several, those to keep (its column `source`); None: all.
+        crop: `annotated` cuts each garment out by its box, `detected` by the box that a detector found (see `found`),
+            `whole` keeps the picture.
+        choice: which of the boxes found is cut out, with crop=detected.
+        margin: share of the box added on each side of a crop.
+        image_size: side of a crop in pixels.
+        jitter: how far each side of a training crop moves at most, as a share of its width or height.
+        least_area: the least share of its area that a training crop keeps (a random resized crop); 1: all of it.
+        shares: share of each split, for data sets without splits of their own.
+        searched: the split that is searched; `train` is the protocol of Lin et al. 2015.
+        leaks: what to do where train shares a garment with the pictures that test it, in splits that came with the
+            data: `refuse`, `drop` it from train, or `tell` of it, and of copies of pictures, and go on.
+        split_seed: what the splits (and the pictures of data sets that draw them) are drawn by.
+        batch_size: pictures a batch.
+        workers: processes that load pictures; 0: none.
+        epoch_pictures: pictures an epoch; None: all. The next epoch goes on where one stopped.
+        balanced: draw all categories equally often while training.
+        seed: what order and augmentation are drawn by.
+        unseen: categories that are searched and never trained, by name, or how many are drawn; None: all train.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        root: str | None,
+        categories: Names | None,
+        sources: Names | None,
+        crop: Literal["annotated", "whole", "detected"],
+        choice: Choice,
+        margin: float,
+        image_size: int,
+        jitter: Annotated[float, Field(ge=0, lt=0.5)],
+        least_area: Annotated[float, Field(gt=0, le=1)],
+        shares: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]],
+        searched: Literal["gallery", "train"],
+        leaks: Literal["refuse", "drop", "tell"],
+        split_seed: NonNegativeInt,
+        batch_size: PositiveInt,
+        workers: NonNegativeInt,
+        epoch_pictures: PositiveInt | None,
+        balanced: bool,
+        seed: NonNegativeInt,
+        unseen: PositiveInt | Names | None = None,
+    ) -> None:
+        super().__init__()
+        if unseen is not None and searched == "train":
+            raise ValueError(f"split.unseen={unseen}: train shows none of them: give split.searched=gallery")
+        self.source: Source = open_source(source, root, split_seed, copies=leaks == "tell")
+        self.keep = {"category": categories, "source": sources}
+        self.crop, self.margin, self.image_size = crop, margin, image_size
+        self.choice = choice
+        self.found: Found | None = None  # what a detector saw in the pictures
+        self.jitter, self.least_area = jitter, least_area
+        self.shares, self.searched, self.leaks, self.split_seed = dict(shares), searched, leaks, split_seed
+        self.batch_size, self.workers, self.epoch_pictures, self.pinned = batch_size, workers, epoch_pictures, False
+        self.balanced, self.seed, self.unseen = balanced, seed, unseen
+        self.leaked: dict[str, str] = {}
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """All rows kept, split.
+
+        Raises:
+            ValueError: an unknown category, a split that is empty or shares garments with another.
+        """
+        full = split(self.source.catalogue(self.keep), self.shares, self.split_seed)
+        if self.unseen is not None:
+            full = apart_by_category(full, self.unseen, self.split_seed)
+        if self.leaks == "drop":
+            full, self.leaked = without_leaks(full)
+        if self.leaks == "tell":
+            tell_leaks(full)
+        else:
+            check_disjoint(full)
+        check_parts(full, self.searched, self.unseen is not None)
+        return full
+
+    @cached_property
+    def checksum(self) -> str:
+        """The same rows, splits and, where they are a user's own files, pictures give the same text everywhere."""
+        return self.catalogue.checksum + getattr(self.source, "checksum", "")
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the categories that are learnt, sorted: label n is the n-th."""
+        if self.unseen is None:
+            return self.catalogue.categories
+        learnt = np.isin(self.catalogue.column("split").astype(str), LEARNT)
+        return self.catalogue.take(np.flatnonzero(learnt)).categories
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(N,) int64: the label of each row of the catalogue; -1: its category is not learnt."""
+        return self.catalogue.labels(self.categories)
+
+    @cached_property
+    def items(self) -> np.ndarray:
+        """(N,) int64: equal where rows show one item; a row whose item is not known has a number of its own."""
+        return numbered(self.catalogue.column("item"))
+
+    @cached_property
+    def crop_boxes(self) -> np.ndarray:
+        """(N, 4) float32: what is cut out for each row; NaN: the whole picture.
+
+        Raises:
+            ValueError: boxes are to be detected, and `found` does not tell them.
+        """
+        annotated = self.catalogue.boxes
+        if self.crop != "detected":
+            return annotated if self.crop == "annotated" else np.full_like(annotated, np.nan)
+        if self.found is None:
+            raise ValueError("crop=detected: no detector has looked at the pictures yet")
+        return self.choice.boxes(self.found, self.catalogue.column("picture"), annotated)
+
+    @property
+    def missed(self) -> np.ndarray:
+        """(N,) bool: rows for which a detector found no box."""
+        return (self.crop == "detected") & np.isnan(self.crop_boxes).any(axis=1)
+
+    def garments(self, part: Part) -> Catalogue:
+        """The rows of one part, each with the box that is cut out for it."""
+        rows = self.rows(part)
+        return self.catalogue.take(rows).having(**sides_of(self.crop_boxes[rows]))
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Garments left out, because their pictures are of no use or are told to train and test: id -> reason."""
+        return {**getattr(self.source, "skipped", {}), **self.leaked}
+
+    def rows(self, part: Part) -> np.ndarray:
+        """(n,) row numbers of one part; `gallery` is whatever is searched.
+
+        Garments without a box are left out where crop.fallback says so, but those that ask stay: they find nothing.
+
+        Raises:
+            ValueError: all of them are left out.
+        """
+        split = self.searched if part == "gallery" else part
+        rows = self.catalogue.rows(split)
+        if self.choice.fallback == "whole" or part == "query":
+            return rows
+        kept = rows[~self.missed[rows]]
+        if not len(kept):
+            raise ValueError(
+                f"no garment was found in any picture of split {split!r}: lower crop.score={self.choice.score:g}, fit "
+                "the detector longer, or give crop.fallback=whole"
+            )
+        return kept
+
+    def lost(self, part: Part) -> Catalogue:
+        """The garments of a part that are left out, since no box was found for them."""
+        every = self.catalogue.rows(self.searched if part == "gallery" else part)
+        return self.catalogue.take(np.setdiff1d(every, self.rows(part)))
+
+    def train_dataloader(self, pairs: bool = False) -> DataLoader[Any]:
+        """Augmented training pictures; `pairs`: each beside another of its item, or seen anew.
+
+        Raises:
+            ValueError: a batch would not hold two whole pairs.
+        """
+        if pairs and (self.batch_size < 4 or self.batch_size % 2):
+            raise ValueError(f"data.batch_size={self.batch_size}: pairs of one item want an even number, 4 at least")
+        rows = self.rows("train")
+        labels, items = self.labels[rows] if self.balanced else None, self.items[rows] if pairs else None
+        sampler = EpochSampler(rows, self.seed, self.epoch_pictures, labels, items)
+        crops, last = self._crops(augment=True), len(sampler) <= self.batch_size
+        return batched(crops, self.batch_size, sampler, self.workers, collate, self.pinned, drop_last=not last)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self.loader("val")
+
+    def loader(self, part: Part) -> DataLoader[Any]:
+        """The pictures of one part in row order, as the model is to see them: no augmentation."""
+        return self._plain(self.rows(part))
+
+    def sample(self, part: Part, count: int) -> DataLoader[Any]:
+        """The same of at most `count` of them, evenly chosen."""
+        rows = self.rows(part)
+        return self._plain(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)])
+
+    def _plain(self, rows: np.ndarray) -> DataLoader[Any]:
+        keys = [(int(row), 0) for row in rows]
+        return batched(self._crops(augment=False), self.batch_size, keys, self.workers, collate, self.pinned)
+
+    def _crops(self, augment: bool) -> Garments:
+        return Garments(
+            self.source, self.catalogue.column("picture"), self.labels, self.items, self.crop_boxes, self.margin,
+            self.image_size, self.jitter, self.least_area, self.seed if augment else None,
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The four benchmarks of DeepFashion."""

@@ -1,0 +1,61 @@
+"""Make garments.npz: 7,000 pictures of Fashion-MNIST, small enough to travel with the code.
+
+python -m fashion_lsh.data.datasets.shop_street.embedded.pack FOLDER      (the folder of the four *-ubyte.gz files)
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from fashion_lsh.data.datasets.fashion_mnist import CATEGORIES, FILES, read_part
+from fashion_lsh.io.files import written
+
+TARGET = Path(__file__).with_name("garments.npz")
+SEED = 0
+COUNTS = {"train": 600, "test": 100}  # pictures of each category
+LIT, LEAST_LIT = 4, 100  # a garment of fewer pixels brighter than LIT is a line or two: nobody would recognise it
+
+
+def pack(folder: str | Path, target: str | Path = TARGET) -> None:
+    """Choose and write: images (7000, 28, 28) uint8, labels (7000,) uint8, test (7000,) bool."""
+    parts = [read_part(folder, part) for part in FILES]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    test = np.repeat([False, True], [len(part[0]) for part in parts])
+    rows = choose(images, labels, test, COUNTS)
+    with written(target) as draft, draft.open("wb") as file:
+        np.savez_compressed(file, images=images[rows], labels=labels[rows], test=test[rows])
+
+
+def choose(images: np.ndarray, labels: np.ndarray, test: np.ndarray, counts: dict[str, int]) -> np.ndarray:
+    """Rows by part, then category, then number; of pictures that occur once only and show enough.
+
+    Args:
+        images: (N, 28, 28) uint8.
+        labels: (N,) uint8, 0..9.
+        test: (N,) bool, the published part.
+        counts: pictures of each category wanted of `train` and `test`.
+    """
+    rng = np.random.default_rng(SEED)
+    fit = once(images) & ((images > LIT).sum(axis=(1, 2)) >= LEAST_LIT)
+    chosen = []
+    for part in FILES:
+        for label in range(len(CATEGORIES)):
+            rows = np.flatnonzero(fit & (labels == label) & (test == (part == "test")))
+            chosen.append(np.sort(rng.choice(rows, counts[part], replace=False)))
+    return np.concatenate(chosen)
+
+
+def once(images: np.ndarray) -> np.ndarray:
+    """(N, H, W) uint8 -> (N,) bool: no other picture has the same pixels."""
+    contents = [image.tobytes() for image in images]
+    times: dict[bytes, int] = {}
+    for content in contents:
+        times[content] = times.get(content, 0) + 1
+    return np.array([times[content] == 1 for content in contents], dtype=bool)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Make garments.npz from the files of Fashion-MNIST.")
+    parser.add_argument("folder", help="holds the four *-ubyte.gz files, or the same unpacked")
+    pack(parser.parse_args().folder)

@@ -1,0 +1,1 @@
+"""Several data sets as one catalogue of 30 categories."""

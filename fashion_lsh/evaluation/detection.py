@@ -1,0 +1,90 @@
+"""How well garments are found: average precision and recall of boxes, by intersection over union."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torchmetrics.detection import MeanAveragePrecision
+
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.datasets import Source
+from fashion_lsh.data.detection_data import SceneData
+from fashion_lsh.data.detections import NOTHING, Finder, Found
+from fashion_lsh.metrics.detection import scenes_of
+
+TIMED = 30  # pictures
+
+
+def detector_scores(detector: Finder, scenes: SceneData, found: Found) -> dict[str, float]:
+    """What the detector costs, what it finds in the query pictures, and the garments it misses where it cuts crops.
+
+    Boxes are scored where any is annotated: see `box_scores`.
+    """
+    data = scenes.data
+    metrics = find_ms(detector, data.source, list(data.garments("query").column("picture")))
+    metrics |= missed_shares(data) if data.crop == "detected" else {}
+    asked = scenes_of(data.catalogue, found, scenes.level)
+    return metrics | (box_scores(found, scenes, "query") if asked else {})
+
+
+def missed_shares(data: GarmentData) -> dict[str, float]:
+    """`crop/<part>/missed`: the share of a part's garments for which no box was found."""
+    parts = {"train": "train", "val": "val", "query": "query", "gallery": data.searched}
+    rows = {part: data.catalogue.rows(split) for part, split in parts.items()}
+    return {f"crop/{part}/missed": float(data.missed[which].mean()) for part, which in rows.items() if len(which)}
+
+
+def find_ms(detector: Finder, source: Source, pictures: Sequence[str]) -> dict[str, float]:
+    """`speed/detector_ms`: to find the garments in one picture, opened before; the median of TIMED, 3 to warm up."""
+    milliseconds = []
+    for name in np.resize(pictures, TIMED + 3):
+        picture = source.picture(name)
+        began = time.perf_counter()
+        detector.find([picture])
+        milliseconds.append(1000 * (time.perf_counter() - began))
+    return {"speed/detector_ms": float(np.median(milliseconds[3:]))}
+
+
+def box_scores(found: Found, scenes: SceneData, split: str) -> dict[str, float]:
+    """Average precision and recall in one split, as COCO defines them: of all areas, and of the 100 best boxes of a
+    picture, or as many as the detector tells.
+
+    Returns:
+        `detector/<split>/box_ap` (mean over IoU 0.5 to 0.95), `…/box_ap50`, `…/box_ap75`, `…/box_ar`, the mean over the
+        classes that occur; the same of each class as `…/box_ap50/<class>`; and where there are several classes,
+        `…/garment/box_ap50` and so on with all of them taken as one.
+    """
+    truth = scenes.boxes_of(split)
+    metrics = _scores(f"detector/{split}", found, truth, scenes.classes)
+    if len(scenes.classes) > 1:
+        one = {picture: (boxes, np.zeros_like(labels)) for picture, (boxes, labels) in truth.items()}
+        seen = Found({key: boxes._replace(kinds=np.zeros_like(boxes.kinds)) for key, boxes in found.boxes.items()})
+        metrics |= _scores(f"detector/{split}/garment", seen, one, ["garment"])
+    return metrics
+
+
+def _scores(
+    prefix: str, found: Found, truth: dict[str, tuple[np.ndarray, np.ndarray]], classes: list[str]
+) -> dict[str, float]:
+    metric = MeanAveragePrecision(class_metrics=len(classes) > 1, extended_summary=True, backend="faster_coco_eval")
+    metric.warn_on_many_detections = False
+    for picture, (boxes, labels) in truth.items():
+        seen = found.boxes.get(picture, NOTHING)
+        metric.update([_plain(seen.corners, seen.kinds, scores=seen.scores)], [_plain(boxes, labels)])
+    values = metric.compute()
+    names = {"map": "box_ap", "map_50": "box_ap50", "map_75": "box_ap75", "mar_100": "box_ar"}
+    scores = {f"{prefix}/{ours}": float(values[theirs]) for theirs, ours in names.items()}
+    if len(classes) > 1:
+        at_half = values["precision"][0, :, :, 0, -1].mean(dim=0)  # (K,) of the classes that occur
+        occurring = [classes[int(number)] for number in values["classes"].reshape(-1)]
+        scores |= {
+            f"{prefix}/box_ap50/{name}": float(ap) for name, ap in zip(occurring, at_half, strict=True) if ap >= 0
+        }
+    return scores
+
+
+def _plain(boxes: np.ndarray, labels: np.ndarray, **further: np.ndarray) -> dict[str, Any]:
+    arrays = {"boxes": boxes.reshape(-1, 4), "labels": labels, **further}
+    return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in arrays.items()}

@@ -1,0 +1,1 @@
+"""The gallery on disk: index, embeddings, catalogue."""

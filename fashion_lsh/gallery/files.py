@@ -1,0 +1,181 @@
+"""The folder of a gallery: files named by what is in them, and a manifest, written last, that says which count."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.gallery.embeddings import Embeddings
+from fashion_lsh.index.indexes import FloatIndex, HashIndex
+from fashion_lsh.io.files import checksum, written
+
+FORMAT = 2
+MANIFEST = "manifest.json"
+ENDINGS = {"index": "faiss", "catalogue": "parquet", "embeddings": "npy"}
+
+AGAIN = "to file it anew, remove the run's metrics.json, if it is there, and type its train.py command again"
+
+Entry = dict[str, Any]  # of a file: its name, SHA-256, and bytes
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a folder holds; see Gallery."""
+
+    index: HashIndex | FloatIndex
+    embeddings: Embeddings
+    catalogue: Catalogue
+    fingerprint: str
+    adding: frozenset[str]
+
+
+def save(folder: Path, gallery: Files) -> None:
+    """Write a gallery; segments of embeddings that were opened from this folder stay as they are.
+
+    Raises:
+        OSError: a file could not be written; the folder is as it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest: Entry = {"format": FORMAT, "kind": type(gallery.index).__name__, "model": gallery.fingerprint}
+    try:
+        manifest["index"] = _filed(folder, "index", gallery.index.save)
+        manifest["catalogue"] = _filed(folder, "catalogue", gallery.catalogue.save)
+        manifest["embeddings"] = [_segment(folder, segment) for segment in gallery.embeddings.segments]
+        manifest["adding"] = sorted(gallery.adding)
+        with written(folder / MANIFEST) as draft:
+            draft.write_text(json.dumps(manifest | {"sha256": _digest(manifest)}, indent=1))
+    finally:
+        _tidy(folder)
+
+
+def read(folder: Path, verify: bool) -> Files:
+    """Open a gallery, its files held to the checksums of its manifest; those of embeddings if `verify`.
+
+    Where another process files anew meanwhile, it is read again.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: a file is missing, damaged, or of another format; names it.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise FileNotFoundError(f"no gallery in {folder}: {AGAIN}")
+    before = (folder / MANIFEST).read_bytes()
+    try:
+        return _read(folder, verify)
+    except (ValueError, FileNotFoundError):  # a file may go between a look at it and its opening
+        if (folder / MANIFEST).read_bytes() == before:
+            raise
+        return read(folder, verify)
+
+
+def _read(folder: Path, verify: bool) -> Files:
+    manifest = _manifest(folder / MANIFEST)
+    kind: type[HashIndex] | type[FloatIndex] = HashIndex if manifest["kind"] == "HashIndex" else FloatIndex
+    segments = [_mapped(folder, entry, verify) for entry in manifest["embeddings"]]
+    index = kind.open(_verified(folder, manifest["index"]))
+    catalogue = Catalogue.open(_verified(folder, manifest["catalogue"]))
+    return Files(index, Embeddings(segments), catalogue, manifest["model"], frozenset(manifest["adding"]))
+
+
+def _filed(folder: Path, part: str, write: Callable[[Path], None]) -> Entry:
+    """Write one file by `write(path)`, and give its entry in the manifest."""
+    draft = folder / f"{part}-draft.{ENDINGS[part]}"
+    write(draft)
+    digest, size = checksum(draft), draft.stat().st_size
+    path = draft.replace(folder / f"{part}-{digest[:16]}.{ENDINGS[part]}")
+    return {"file": path.name, "sha256": digest, "bytes": size}
+
+
+def _segment(folder: Path, segment: np.ndarray) -> Entry:
+    """The entry of a segment: as it stands where it was mapped from a file of this folder, else it is written."""
+    if isinstance(segment, np.memmap) and (folder / MANIFEST).exists():
+        name, size = Path(str(segment.filename)), segment.offset + segment.nbytes
+        for entry in _manifest(folder / MANIFEST)["embeddings"]:
+            if (folder / entry["file"]).resolve() == name and entry["bytes"] == size:
+                return dict(entry)
+
+    def write(path: Path) -> None:
+        with written(path) as draft, draft.open("wb") as file:
+            np.save(file, segment)
+
+    return _filed(folder, "embeddings", write)
+
+
+def _mapped(folder: Path, entry: Entry, verify: bool) -> np.ndarray:
+    """A segment, mapped; its size and form are held to the manifest, its bytes if `verify`."""
+    path = (_verified if verify else _sized)(folder, entry)
+    try:
+        mapped = np.load(path.resolve(), mmap_mode="r", allow_pickle=False)
+        if (mapped.dtype, mapped.offset + mapped.nbytes) != (Embeddings.dtype, entry["bytes"]):
+            raise ValueError(f"it holds {mapped.shape} {mapped.dtype}")
+        return mapped
+    except (ValueError, EOFError, OSError, SyntaxError, TokenError) as error:  # numpy has all of them for a bad header
+        raise ValueError(f"{path} is damaged ({error}): {AGAIN}") from error
+
+
+def _sized(folder: Path, entry: Entry) -> Path:
+    path = folder / str(entry["file"])
+    if not path.is_file() or path.stat().st_size != entry["bytes"]:
+        raise ValueError(f"{path} is missing or damaged (it is not {entry['bytes']} bytes): {AGAIN}")
+    return path
+
+
+def _verified(folder: Path, entry: Entry) -> Path:
+    path = _sized(folder, entry)
+    if checksum(path) != entry["sha256"]:
+        raise ValueError(f"{path} is damaged (its checksum differs): {AGAIN}")
+    return path
+
+
+def _manifest(path: Path) -> Entry:
+    try:
+        manifest: Entry = json.loads(path.read_text())
+        version, digest = manifest["format"], manifest.pop("sha256", "")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error}): {AGAIN}") from error
+    if version != FORMAT:
+        raise ValueError(f"{path} is of format {version}, this package reads {FORMAT}: {AGAIN}")
+    if digest != _digest(manifest):
+        raise ValueError(f"{path} is damaged (its checksum differs): {AGAIN}")
+    return manifest
+
+
+def _digest(manifest: Entry) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _entries(manifest: Entry) -> list[Entry]:
+    return [manifest["index"], manifest["catalogue"], *manifest["embeddings"]]
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what the manifest that stands there, the old or the new one, does not name; all, where there is none."""
+    named: set[str] = set()
+    if (folder / MANIFEST).exists():
+        try:
+            named = {entry["file"] for entry in _entries(_manifest(folder / MANIFEST))}
+        except ValueError:  # a damaged one: whatever it named stays
+            return
+    for pattern in (".*.part", *(f"{part}-*.{ending}" for part, ending in ENDINGS.items())):
+        for path in folder.glob(pattern):
+            if path.name not in named:
+                path.unlink()
+
+
+def check_model(gallery: str, held: str, asked: str) -> None:
+    """Hold the model that asks `gallery` to the one that filed it, by their fingerprints.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if held != asked:
+        raise ValueError(
+            f"{gallery} holds codes of model {held[:8]}, asked by {asked[:8]}: "
+            f"codes of two models cannot be compared; {AGAIN}"
+        )

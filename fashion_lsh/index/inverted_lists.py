@@ -1,0 +1,200 @@
+"""Vectors filed in lists, one a category, and searched in the lists a query names: what every index does.
+
+An index is an inverted file whose coarse quantiser is the classifier: FAISS is told the list of every row and the lists
+of every query ("pre-assigned"), and its own quantiser, one placeholder a list, is never asked. FAISS itself checks
+little (a list beyond the last ends the process), so everything is checked here before it is called; and it reads
+arrays by address, so each array it is given stays in a variable until it returns.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import faiss
+import numpy as np
+from faiss.contrib import ivf_tools
+
+from fashion_lsh.index.hits import Hits
+from fashion_lsh.index.validation import LAST_ROW, at_least_one, check_filed, check_new, checked_numbers, checked_probes
+from fashion_lsh.io.files import written
+
+preassigned: Any = ivf_tools  # carries no types
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Search with so many threads inside the block; what is found does not depend on it."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+class Stats(NamedTuple):
+    """How large an index is: rows, bytes of their vectors, bytes of their row numbers, rows in each list."""
+
+    rows: int
+    vector_bytes: int
+    row_bytes: int
+    list_sizes: list[int]
+
+
+class PartitionedIndex(ABC):
+    """What HashIndex and FloatIndex share: rows filed by list, searched by list, kept in one file."""
+
+    dtype: type[np.generic]
+    _kind: type[Any]  # FAISS's class, and its functions that read and write one
+    _read: Callable[[str], Any]
+    _write: Callable[[Any, Any], None]
+
+    def _hold(self, index: Any) -> None:
+        self._index, inverted = index, index.invlists
+        index.nprobe = index.nlist  # never changed: a query that searches fewer lists pads its own with -1
+        fits = index.is_trained and (inverted.nlist, inverted.code_size) == (index.nlist, index.code_size)
+        if not fits or self.list_sizes().sum() != len(self):
+            raise ValueError("its lists and its header do not belong together")
+
+    @property
+    def lists(self) -> int:
+        """How many lists there are, empty ones included."""
+        return int(self._index.nlist)
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def list_sizes(self) -> np.ndarray:
+        """(lists,) int64: rows filed in each list."""
+        return np.array([self._index.invlists.list_size(number) for number in range(self.lists)], dtype=np.int64)
+
+    def add(self, vectors: np.ndarray, lists: np.ndarray, rows: np.ndarray) -> None:
+        """File rows.
+
+        Args:
+            vectors: (n, ...) codes or embeddings, as the index keeps them; n may be 0.
+            lists: (n,) int64, the list (category) each row is filed under.
+            rows: (n,) int64, each 0 or more and not in the index yet.
+
+        Raises:
+            ValueError: type, shape or range is wrong, or a row is filed twice. Nothing was added then.
+        """
+        vectors = np.asarray(vectors)
+        self._check(vectors)
+        lists = checked_numbers("lists", lists, (len(vectors),), 0, self.lists - 1)
+        rows = checked_numbers("rows", rows, (len(vectors),), 0, LAST_ROW)
+        check_new(rows, self._filed_rows())
+        if len(rows):
+            kept = self._to_kept(vectors)
+            preassigned.add_preassigned(self._index, kept, lists, rows)
+
+    def remove(self, rows: np.ndarray) -> None:
+        """Take rows out.  (n,) int64, each filed and named once; n may be 0.
+
+        Raises:
+            ValueError: type or shape is wrong, or a row is not filed. Nothing was removed then.
+        """
+        rows = checked_numbers("rows", rows, (np.size(rows),), 0, LAST_ROW)
+        check_filed(rows, self._filed_rows())
+        if len(rows):
+            selector = faiss.IDSelectorBatch(rows)
+            self._index.remove_ids(selector)
+
+    def stats(self) -> Stats:
+        """How large it is."""
+        return Stats(len(self), len(self) * self._index.code_size, 8 * len(self), self.list_sizes().tolist())
+
+    def search(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
+        """The k nearest rows of the lists each query names.
+
+        Args:
+            queries: (Q, ...) codes or embeddings, as the index keeps them; Q may be 0.
+            probes: (Q, lists) int64, the lists to search, each once, padded with -1; all of them: the whole gallery.
+            k: hits a query, at least 1; beyond the rows that exist the hits end in -1.
+
+        Returns:
+            (Q, k) hits by (distance, row). Which of several rows at the last hit's distance are among them is left to
+            FAISS; all nearer ones are.
+
+        Raises:
+            ValueError: type, shape or range is wrong, or a query names a list twice.
+        """
+        at_least_one(k=k)
+        queries = np.asarray(queries)
+        self._check(queries)
+        probes = checked_probes(probes, len(queries), self.lists)
+        return self._found(self._to_kept(queries), probes, min(k, max(1, len(self)))).padded(k)
+
+    def contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All that is filed, by row: rows (N,) int64 ascending, their lists (N,) int64, their vectors (N, ...)."""
+        rows, lists = self._filed_rows(), np.repeat(np.arange(self.lists), self.list_sizes())
+        inverted, order = self._index.invlists, np.argsort(rows)
+        vectors = self._held(inverted.get_codes, inverted.code_size, np.uint8).reshape(len(rows), inverted.code_size)
+        return rows[order], lists[order], self._of_kept(vectors[order].view(self.dtype))
+
+    def save(self, path: str | Path) -> None:
+        """Write one file; `open` reads it back.
+
+        Raises:
+            OSError: it could not be written; whatever stood at `path` is left as it was.
+        """
+        with written(path) as draft, draft.open("wb") as file:
+            self._write(self._index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]  # not in its stubs
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Read what `save` wrote. Damage that leaves the form whole is not seen: keep a checksum beside the file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is no file of this kind of index.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"no index at {path}: give a file that {cls.__name__}.save wrote")
+        try:
+            index = cls._read(str(path))
+            if type(index) is not cls._kind or index.metric_type != faiss.METRIC_L2:
+                raise ValueError(f"it holds a {type(index).__name__}")
+            opened = cls._like(index)
+            opened._hold(index)
+            return opened
+        except (RuntimeError, MemoryError, ValueError) as error:  # RuntimeError is all that FAISS raises
+            raise ValueError(f"{path} is no {cls.__name__}: give a file that {cls.__name__}.save wrote") from error
+
+    @abstractmethod
+    def empty(self) -> Self:
+        """One of the same sizes with nothing filed."""
+
+    @abstractmethod
+    def _check(self, vectors: np.ndarray) -> None:
+        """Refuse what is not a batch of this index's vectors."""
+
+    @classmethod
+    @abstractmethod
+    def _like(cls, index: Any) -> Self:
+        """An empty index of the sizes that FAISS read; refuse what this class did not write."""
+
+    @abstractmethod
+    def _found(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
+        """Search checked arguments, k at most the rows there are."""
+
+    def _to_kept(self, vectors: np.ndarray) -> np.ndarray:
+        """(n, ...) vectors as FAISS keeps them, one after the other."""
+        return np.ascontiguousarray(vectors)
+
+    def _of_kept(self, vectors: np.ndarray) -> np.ndarray:
+        """What `_to_kept` was given."""
+        return vectors
+
+    def _filed_rows(self) -> np.ndarray:
+        """(N,) int64: every row in the index."""
+        return self._held(self._index.invlists.get_ids, 1, np.int64)
+
+    def _held(self, address: Callable[[int], Any], each: int, dtype: type[np.generic]) -> np.ndarray:
+        """(N * each,) values that FAISS holds at the addresses of its lists, list after list."""
+        sizes = self.list_sizes().tolist()
+        held = [faiss.rev_swig_ptr(address(number), size * each) for number, size in enumerate(sizes) if size]
+        return np.concatenate([np.empty(0, dtype), *held])

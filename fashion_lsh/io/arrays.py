@@ -1,0 +1,35 @@
+"""Arrays by name in one file, .npz, which is whole or named as damaged."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fashion_lsh.io.files import written
+
+DAMAGED = (ValueError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)  # numpy has them all
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays, compressed; texts as fixed-width characters, so that they are read without unpickling."""
+    plain = {name: values.astype(str) if values.dtype == object else values for name, values in arrays.items()}
+    with written(path) as draft, draft.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **plain)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a file.
+
+    Raises:
+        FileNotFoundError, PermissionError: it is not there, or may not be read.
+        ValueError: it is damaged; says how.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except DAMAGED as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,139 @@
+"""Codes that nothing learns any further for: made of what the classifier knows, with the face of a Hasher."""
+
+from abc import abstractmethod
+from typing import Self
+
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fashion_lsh.data.dataset import Batch
+from fashion_lsh.models.code_model import Coder
+from fashion_lsh.models.crop_model import Answer, CropStage
+from fashion_lsh.models.projection import hyperplanes, itq
+
+
+class Baseline(Coder):
+    """The Classifier's backbone and head, and codes of its answers; settled, never trained."""
+
+    learns = False
+
+    def __init__(
+        self,
+        backbone: str,
+        categories: list[str],
+        bits: int,
+        embedding_dim: int | None,
+        image_size: int,
+        margin: float,
+    ) -> None:
+        super().__init__(backbone, categories, bits, embedding_dim, image_size, margin, frozen=True)
+        self.head = nn.Linear(self.backbone.feature_dim, len(categories)).requires_grad_(False)
+
+    def start_from(self, other: CropStage) -> Self:
+        """Copy a Classifier's backbone and head."""
+        self.head.load_state_dict(other.get_submodule("head").state_dict())
+        return super().start_from(other)
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        return list(self.head.parameters())
+
+    def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
+        raise NotImplementedError("it is never trained")
+
+    @abstractmethod
+    def answer(self, features: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class LSH(Baseline):
+    """Signs of the embedding on random hyperplanes through its mean (M. Charikar, STOC 2002, section 3).
+
+    Args:
+        backbone, categories, bits, embedding_dim, image_size, margin: see Coder.
+        seed: of the hyperplanes.
+    """
+
+    threshold = 0.0
+    mean: Tensor
+    planes: Tensor
+
+    def __init__(
+        self,
+        backbone: str,
+        categories: list[str],
+        bits: int,
+        embedding_dim: PositiveInt | None,
+        image_size: PositiveInt,
+        margin: NonNegativeFloat,
+        seed: int,
+    ) -> None:
+        super().__init__(backbone, categories, bits, embedding_dim, image_size, margin)
+        self.save_hyperparameters()
+        self.register_buffer("mean", torch.zeros(self.embedding_length))
+        self.register_buffer("planes", torch.zeros(self.embedding_length, bits))
+
+    def answer(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return self.head(features), (self.embedding(features) - self.mean) @ self.planes
+
+    def fit_to(self, features: Tensor) -> None:
+        super().fit_to(features)
+        embeddings = self.embedding(features.to(self.device)).cpu()
+        for held, found in zip((self.mean, self.planes), self.planes_of(embeddings), strict=True):
+            held.copy_(found)
+
+    def planes_of(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, D) embeddings of training pictures -> their mean, (D,), and the hyperplanes, (D, bits)."""
+        return embeddings.mean(dim=0), hyperplanes(embeddings.shape[1], self.bits, self.hparams["seed"])
+
+
+class ITQ(LSH):
+    """The same with hyperplanes turned so that signs lose least (Y. Gong, S. Lazebnik: Iterative Quantization: A
+    Procrustean Approach to Learning Binary Codes, CVPR 2011, section 2.2).
+
+    Raises:
+        ValueError: there are more bits than the embedding has numbers.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        categories: list[str],
+        bits: int,
+        embedding_dim: PositiveInt | None,
+        image_size: PositiveInt,
+        margin: NonNegativeFloat,
+        seed: int,
+    ) -> None:
+        super().__init__(backbone, categories, bits, embedding_dim, image_size, margin, seed)
+        if bits > self.embedding_length:
+            raise ValueError(
+                f"hash.bits={bits}: ITQ gives {self.embedding_length} bits at most, one for each number of the "
+                "embedding; give fewer, a longer embedding (hash.embedding_dim), or hash=lsh"
+            )
+
+    def planes_of(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        return itq(embeddings, self.bits, self.hparams["seed"])
+
+
+class PredictedCategory(Baseline):
+    """A bit a category: a 1 for the one that is predicted.  Tells what the classifier alone is worth.
+
+    Args:
+        backbone, categories, embedding_dim, image_size, margin: see Coder.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        categories: list[str],
+        embedding_dim: PositiveInt | None,
+        image_size: PositiveInt,
+        margin: NonNegativeFloat,
+    ) -> None:
+        super().__init__(backbone, categories, len(categories), embedding_dim, image_size, margin)
+        self.save_hyperparameters()
+
+    def answer(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.head(features)
+        return logits, functional.one_hot(logits.argmax(dim=1), self.bits).float()

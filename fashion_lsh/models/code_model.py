@@ -1,0 +1,90 @@
+"""What gives codes: activations, and an embedding made short."""
+
+import logging
+from abc import ABC
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.models.crop_model import CropStage
+from fashion_lsh.models.projection import principal_axes
+
+log = logging.getLogger(__name__)
+
+PER_AXIS = 8  # pictures for each number of an embedding: its axes have settled then
+
+
+class Coder(CropStage, ABC):
+    """A stage with a code of `bits`, whose embedding is the features' first principal components.
+
+    Args:
+        backbone: one of BACKBONES.
+        categories: names of the categories, in the order of the labels.
+        bits: length of a code.
+        embedding_dim: length of the embedding (see `shorten`); None, or where the features are no longer: the features.
+        image_size, margin: the crops it sees (see CropStage).
+        frozen: the backbone stays as it starts (see CropStage).
+
+    Raises:
+        ValueError: fewer than one bit.
+    """
+
+    bits: int
+    centre: Tensor
+    axes: Tensor
+
+    def __init__(
+        self,
+        backbone: str,
+        categories: list[str],
+        bits: int,
+        embedding_dim: int | None,
+        image_size: int,
+        margin: float,
+        frozen: bool,
+    ) -> None:
+        if bits < 1:
+            raise ValueError(f"hash.bits={bits}: give at least 1, or hash=none for no hash layer")
+        if 2**bits < len(categories):
+            log.warning("hash.bits=%d: %d codes cannot tell %d categories apart", bits, 2**bits, len(categories))
+        super().__init__("hasher", backbone, categories, image_size, margin, frozen)
+        self.bits = bits
+        features = self.backbone.feature_dim
+        self.shortens = embedding_dim is not None and embedding_dim < features
+        length = embedding_dim if embedding_dim is not None and self.shortens else 0
+        self.embedding_length = length or features
+        self.register_buffer("centre", torch.zeros(features if length else 0))
+        self.register_buffer("axes", torch.eye(features, length))  # (feature_dim, D), orthonormal
+
+    def embedding(self, features: Tensor) -> Tensor:
+        """(B, feature_dim) features -> (B, D) of length 1; while it trains, nothing is cut off: D = feature_dim."""
+        full = super().embedding(features)
+        if self.training or not self.shortens:
+            return full
+        return functional.normalize((full - self.centre) @ self.axes, dim=1)
+
+    def settle(self, data: GarmentData) -> dict[str, float]:
+        facts = super().settle(data)
+        if self.shortens or not self.learns:
+            self.fit_to(self.sampled(data))
+        return facts
+
+    def fit_to(self, features: Tensor) -> None:
+        """Fit what follows from the features of training pictures, (N, feature_dim)."""
+        self.shorten(functional.normalize(features, dim=1))
+
+    def shorten(self, features: Tensor) -> None:
+        """Fit the embedding to the first principal components of (N, feature_dim) features of length 1."""
+        if self.shortens:
+            centre, axes = principal_axes(features, self.axes.shape[1])
+            self.centre.copy_(centre)
+            self.axes.copy_(axes)
+
+    @torch.inference_mode()
+    def sampled(self, data: GarmentData) -> Tensor:
+        """(N, feature_dim) features of training pictures as they are searched, evenly chosen."""
+        self.eval()
+        wanted = data.sample("train", PER_AXIS * self.embedding_length)
+        return torch.cat([self.backbone(batch.images.to(self.device)).cpu() for batch in wanted])

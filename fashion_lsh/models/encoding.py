@@ -1,0 +1,94 @@
+"""Pictures to what an index can hold: one forward, then masses, codes and embeddings as arrays."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fashion_lsh.data.crops import stacked
+from fashion_lsh.index.codes import pack
+
+
+class Answers(Protocol):
+    """What a model's forward gives."""
+
+    @property
+    def logits(self) -> Tensor: ...
+    @property
+    def activations(self) -> Tensor | None: ...
+    @property
+    def embedding(self) -> Tensor: ...
+
+
+class Model(Protocol):
+    """A fitted Hasher, Classifier, or anything with their face."""
+
+    categories: list[str]
+    bits: int | None
+    threshold: float
+    image_size: int
+    margin: float
+
+    @property
+    def device(self) -> torch.device: ...
+    def __call__(self, images: Tensor) -> Answers: ...
+    def eval(self) -> Any: ...
+    def masses(self, logits: Tensor) -> Tensor: ...
+    def fingerprint(self) -> str: ...
+
+
+class Encoded(NamedTuple):
+    """B pictures, ready to be filed or asked with.
+
+    masses (B, C) float32; codes (B, ceil(bits / 8)) uint8, None without a hash layer; embeddings (B, D) float32.
+    """
+
+    masses: np.ndarray
+    codes: np.ndarray | None
+    embeddings: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """(B,) int64: the category of the greatest mass; of equals, the first; -1: nothing was seen."""
+        return np.where(self.masses.any(axis=1), self.masses.argmax(axis=1), -1)
+
+    def missed(self, which: np.ndarray) -> "Encoded":
+        """The same, but that in some, (B,) bool, nothing was seen: all their masses are 0."""
+        return self._replace(masses=np.where(which[:, None], np.float32(0), self.masses))
+
+    def one(self, row: int) -> "Encoded":
+        """Row `row` alone, B = 1."""
+        return self.taken(slice(row, row + 1))
+
+    def taken(self, rows: np.ndarray | slice) -> "Encoded":
+        """Some rows, (n,) numbers, or (B,) bool, or a slice, in the order given."""
+        codes = None if self.codes is None else self.codes[rows]
+        return Encoded(self.masses[rows], codes, self.embeddings[rows])
+
+    @staticmethod
+    def joined(parts: Sequence["Encoded"]) -> "Encoded":
+        """Several, one after the other."""
+        codes = [part.codes for part in parts if part.codes is not None]
+        masses, embeddings = (np.concatenate([part[field] for part in parts]) for field in (0, 2))
+        return Encoded(masses, np.concatenate(codes) if codes else None, embeddings)
+
+
+@torch.inference_mode()
+def encode(model: Model, images: Tensor) -> Encoded:
+    """(B, 3, S, S) uint8 crops -> Encoded, in one forward of the model in evaluation mode."""
+    model.eval()
+    return as_arrays(model, model(images.to(model.device)))
+
+
+def encode_crops(model: Model, crops: Sequence[np.ndarray]) -> Encoded:
+    """B crops, (S, S, 3) uint8 each, as `cut` gives them -> Encoded, in one forward."""
+    return encode(model, torch.from_numpy(stacked(crops)))
+
+
+def as_arrays(model: Model, answer: Answers) -> Encoded:
+    """What the model's forward gave for B pictures -> Encoded."""
+    codes = None if answer.activations is None else pack(answer.activations.float().cpu(), model.threshold)
+    masses = model.masses(answer.logits.float())
+    return Encoded(masses.cpu().numpy(), codes, answer.embedding.float().cpu().numpy())

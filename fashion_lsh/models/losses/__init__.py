@@ -1,0 +1,1 @@
+"""Losses of the hash head, one file each."""

@@ -1,0 +1,93 @@
+"""Contact sheets: queries, their crops, and what was found, right or wrong."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.crops import cut
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.datasets import Source
+from fashion_lsh.data.images import open_picture
+from fashion_lsh.data.schema import BOX
+from fashion_lsh.evaluation.protocol import EncodedPart
+from fashion_lsh.index.hits import Hits
+from fashion_lsh.report.tiles import TILE, Tile, contact_sheet, evenly, headings
+from fashion_lsh.search.searcher import Reply, Searcher
+
+LARGEST = 512  # side of the pictures that a dashboard shows
+
+
+def query_sheet(path: Path, data: GarmentData, query: EncodedPart, searcher: Searcher, hits: Hits) -> list[list[Tile]]:
+    """Eight queries, evenly chosen: the picture with its box, the crop, and the first eight hits.
+
+    Writes the sheet to `path`, and gives its tiles.
+    """
+    chosen = evenly(len(query.catalogue), 8).tolist()
+    names = searcher.model.categories
+    boxes, gallery = query.catalogue.boxes, searcher.gallery.catalogue
+    rows = []
+    for number in chosen:
+        category, predicted = query.catalogue.column("category")[number], query.encoded.predicted[number]
+        seen = names[predicted] if predicted >= 0 else "nothing"
+        picture, box = data.source.picture(query.catalogue.column("picture")[number]), boxes[number]
+        right = naming(seen, category, category in names)
+        crop = Tile(cut(picture, box, data.margin, TILE), f"seen as {seen}", right)
+        found = [
+            hit_tile(data.source, gallery, hit, data.margin, mark_of(query.catalogue, number, gallery, hit))
+            for hit in hits.rows[number, :8]
+            if hit >= 0
+        ]
+        small, its_box = shrunk(picture, box)
+        rows.append([Tile(small, f"is {category}", box=its_box), crop, *found])
+    contact_sheet(path, rows, headings(8))
+    return rows
+
+
+def asked_tiles(picture: np.ndarray, box: np.ndarray | None, margin: float, found: Reply) -> list[Tile]:
+    """A picture nobody has judged, small, with its box, and its crop."""
+    small, its_box = shrunk(picture, np.empty((0, 4), np.float32) if box is None else box)
+    return [Tile(small, box=its_box), Tile(cut(picture, box, margin, TILE), f"seen as {found.category}")]
+
+
+def found_sheet(path: Path, source: Source, searcher: Searcher, answers: Sequence[tuple[list[Tile], Reply]]) -> None:
+    """A sheet of pictures nobody has judged: the tiles of each (see `asked_tiles`), and what was found."""
+    gallery, margin = searcher.gallery.catalogue, searcher.model.margin
+    rows = [
+        [*asked, *(hit_tile(source, gallery, row, margin) for row in found.hits.rows[0] if row >= 0)]
+        for asked, found in answers
+    ]
+    contact_sheet(path, rows, headings(max(map(len, rows)) - 2, of="picture"))
+
+
+def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: str = "") -> Tile:
+    """The crop of one gallery row, captioned with its category; what was added later is named by its full path."""
+    hit = gallery.row(row)
+    name, box = hit["picture"], np.array([hit[side] for side in BOX], dtype=np.float32)
+    picture = open_picture(name) if Path(name).is_absolute() else source.picture(name)
+    crop = cut(picture, box, margin, TILE)
+    return Tile(crop, hit["category"], mark, whole=shrunk(picture, box))
+
+
+def shrunk(picture: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A picture (H, W, 3) of LARGEST pixels a side at most, and its box (4,), or boxes (n, 4), with it."""
+    scale = min(1.0, LARGEST / max(picture.shape[:2]))
+    if scale == 1:
+        return picture, box
+    size = [max(1, round(scale * side)) for side in picture.shape[1::-1]]
+    return np.asarray(Image.fromarray(picture).resize((size[0], size[1]))), box * np.float32(scale)
+
+
+def mark_of(query: Catalogue, number: int, gallery: Catalogue, row: int) -> str:
+    """Which of MARKS row `row` of the gallery is to query `number`."""
+    asked, hit = query.row(number), gallery.row(row)
+    if asked["item"] and asked["item"] == hit["item"]:
+        return "same item"
+    return "same category" if asked["category"] == hit["category"] else "other category"
+
+
+def naming(seen: str, category: str, learnt: bool) -> str:
+    """Which of MARKS a query gets for what it was seen as; none where its category was not learnt."""
+    return ("same category" if seen == category else "other category") if learnt else ""

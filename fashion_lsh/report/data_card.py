@@ -1,0 +1,170 @@
+"""The card of a merged catalogue: what is in it, where it comes from, and what was left out."""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.crops import cut
+from fashion_lsh.data.merge.merge import Merged
+from fashion_lsh.data.merge.recipe import Recipe
+from fashion_lsh.data.schema import SPLITS
+from fashion_lsh.report.phrases import as_markdown, one_line
+from fashion_lsh.report.tiles import TILE, Tile, drawn, evenly
+
+log = logging.getLogger(__name__)
+
+SHOWN = 6  # garments of each category on the sheet
+REASONS = 30  # lines of the table of reasons
+
+
+def card(merged: Merged, recipe: Recipe, licences: Mapping[str, str], command: str) -> str:
+    """Markdown.
+
+    Args:
+        merged: what was made.
+        recipe: how.
+        licences: of each source.
+        command: that made it.
+    """
+    rows = merged.catalogue
+    main = rows.take(np.flatnonzero(rows.column("main")))
+    splits = "as published" if recipe.official else f"dealt by seed {recipe.seed}"
+    parts = [
+        "# Data card",
+        f"{len(main):,} garments of {len(main.categories)} categories in {len(set(main.column('picture'))):,} pictures,"
+        f" and {len(rows) - len(main):,} further boxes that teach a detector alone: their category is not known, or has"
+        f" too few or too many garments. Splits are {splits}; checksum {rows.checksum[:16]}.",
+        f"```\n{command}\n```",
+        "## Categories and sources",
+        _counts(main, "source", sorted(set(rows.column("source")))),
+        "## Splits",
+        _counts(main, "split", SPLITS),
+        _leaks(merged.leaks),
+        "## Sources",
+        _sources(merged, licences),
+        "## Sizes",
+        _sizes(merged),
+        "## Labels that are no category",
+        _unmapped(merged.unmapped),
+        "## Left out",
+        _left_out(merged.left_out),
+        "## Near-duplicates",
+        _near(merged, recipe.distance),
+        "![Garments of each category, evenly chosen](sheet.jpg)",
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def sheet(catalogue: Catalogue, picture: Callable[[str], np.ndarray]) -> Image.Image:
+    """Garments of each category, evenly chosen, a row each; `picture` gives the pixels of one."""
+    names, sides = catalogue.column("category"), catalogue.column("source")
+    pictures, boxes, main = catalogue.column("picture"), catalogue.boxes, catalogue.column("main")
+    tiles = []
+    for name in catalogue.categories:
+        rows = np.flatnonzero(main & (names == name))
+        sources = sorted(set(sides[rows]))
+        apart = [rows[sides[rows] == source] for source in sources]
+        chosen = [own[place] for own in apart for place in evenly(len(own), -(-SHOWN // len(apart)))][:SHOWN]
+        tiles.append([
+            Tile(pixels, f"{one_line(name)}, {one_line(sides[row])}")
+            for row in chosen
+            if (pixels := _cut(picture, pictures[row], boxes[row])) is not None
+        ])  # fmt: skip
+    return drawn(tiles, [])
+
+
+def _cut(picture: Callable[[str], np.ndarray], name: str, box: np.ndarray) -> np.ndarray | None:
+    """A garment as a tile; None where its picture has changed since it was merged, and is of no use now."""
+    try:
+        return cut(picture(name), box, 0.1, TILE)
+    except ValueError as error:
+        log.warning("not on the sheet: %s", error)
+        return None
+
+
+def _counts(rows: Catalogue, column: str, names: Sequence[str]) -> str:
+    pairs = Counter(zip(rows.column("category"), rows.column(column), strict=True))
+    lines = [
+        [one_line(category), *(pairs[category, name] for name in names), sum(pairs[category, name] for name in names)]
+        for category in rows.categories
+    ]
+    lines.append(["all", *(sum(column) for column in list(zip(*lines, strict=True))[1:])])
+    return as_markdown([[_number(cell) for cell in line] for line in lines], ["category", *map(one_line, names), "all"])
+
+
+def _leaks(leaks: Sequence[tuple[str, str]]) -> str:
+    if not leaks:
+        return "No picture, group or item stands on two sides."
+    counts = Counter(column for column, _ in leaks)
+    first = {column: one_line(name) for column, name in reversed(leaks)}
+    told = "; ".join(f"{counts[column]:,} of `{column}`, {first[column]} say" for column in counts)
+    return f"**Leaks.** On two sides stand {told}. Scores on these splits are too good by what that is worth."
+
+
+def _sources(merged: Merged, licences: Mapping[str, str]) -> str:
+    rows = merged.catalogue
+    lines = []
+    for name in sorted(set(rows.column("source"))):
+        own = rows.column("source") == name
+        pictures = len(set(rows.column("picture")[own]))
+        lines.append([one_line(name), f"{own.sum():,}", f"{pictures:,}", one_line(licences.get(name) or "not known")])
+    return as_markdown(lines, ["source", "garments", "pictures", "licence and terms"])
+
+
+def _sizes(merged: Merged) -> str:
+    rows, lines = merged.catalogue, []
+    for name in sorted(set(rows.column("source"))):
+        pictures = set(rows.column("picture")[rows.column("source") == name])
+        sides = np.array([merged.seen[picture][:2] for picture in pictures])
+        low, middle, high = (np.quantile(sides, share, axis=0).astype(int) for share in (0.05, 0.5, 0.95))
+        lines.append([one_line(name), *(f"{width} × {height}" for width, height in (low, middle, high))])
+    return as_markdown(lines, ["source", "small (5 %)", "median", "large (95 %)"])
+
+
+def _unmapped(unmapped: Mapping[tuple[str, str], tuple[int, str, bool]]) -> str:
+    if not unmapped:
+        return "None."
+    lines = [
+        [one_line(source), one_line(label), f"{count:,}", group or "none, left out", "" if known else "not in its map"]
+        for (source, label), (count, group, known) in sorted(unmapped.items())
+    ]
+    return as_markdown(lines, ["source", "label", "garments", "group that is kept", ""])
+
+
+def _left_out(left_out: Mapping[str, str]) -> str:
+    """Reasons, those that differ in numbers and names alone taken as one, with their first row."""
+    kinds = Counter((row.partition("/")[0], _kind(row, reason)) for row, reason in left_out.items())
+    first: dict[tuple[str, str], str] = {}
+    for row, reason in left_out.items():
+        first.setdefault((row.partition("/")[0], _kind(row, reason)), reason)
+    if not kinds:
+        return "Nothing."
+    lines = [[one_line(kind[0]), f"{count:,}", one_line(first[kind])] for kind, count in kinds.most_common(REASONS)]
+    further = f"\n\nAnd {len(kinds) - REASONS:,} further reasons." if len(kinds) > REASONS else ""
+    table = as_markdown(lines, ["source", "rows", "the first of them"])
+    return f"{table}{further}\n\nAll of them stand in `left_out.csv`."
+
+
+def _kind(row: str, reason: str) -> str:
+    """A reason without what is each row's own: quoted texts, paths, numbers."""
+    text = reason.replace(row.partition("/")[2], "")
+    return re.sub(r"'[^']*'|\S*/\S*|\S+\.\w{3,4}\b|[\d,.]*\d", "…", text)
+
+
+def _near(merged: Merged, distance: int | None) -> str:
+    same = f"{merged.copies:,} pictures are the same byte for byte as others, as published. " if merged.copies else ""
+    if distance is None:
+        return f"{same}Near ones were not looked for."
+    return same + (
+        f"{merged.near:,} pictures have one, by fingerprints that differ in {distance} bits at most; they share a "
+        "group, and so a side of the splits. Pictures that are no files (Fashion-MNIST) have no fingerprint."
+    )
+
+
+def _number(cell: object) -> str:
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)

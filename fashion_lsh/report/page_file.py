@@ -1,0 +1,48 @@
+"""The page of an experiment: what somebody wrote, with what was measured put in its place."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fashion_lsh.io.files import written
+
+BEGIN, END = "<!-- results: written by a command -->", "<!-- end of results -->"
+
+Row = dict[str, Any]
+
+
+def put(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[str, bytes] | None = None) -> None:
+    """Write `results.csv`, the figures, and Markdown between the marks of `README.md`, which is begun if need be.
+
+    Args:
+        folder: of the experiment, or of a run.
+        rows: as they were measured; columns are those of all rows.
+        text: Markdown made of them.
+        figures: file name -> content.
+
+    Raises:
+        ValueError: the README.md has no place for it.
+    """
+    page = folder / "README.md"
+    readme = page.read_text() if page.exists() else f"# {folder.resolve().name}\n\n{BEGIN}\n{END}\n"
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.find(END) < readme.find(BEGIN):
+        raise ValueError(f"{page} has no place for the table: give it the lines {BEGIN!r} and {END!r}")
+    for name, content in (figures or {}).items():
+        with written(folder / name) as draft:
+            draft.write_bytes(content)
+    with written(folder / "results.csv") as draft:
+        draft.write_text(csv_of(rows))
+    before, _, rest = readme.partition(BEGIN)
+    with written(page) as draft:
+        draft.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+
+
+def csv_of(rows: Sequence[Row]) -> str:
+    """Rows as CSV; columns are those of all rows."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()

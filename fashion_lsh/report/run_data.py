@@ -1,0 +1,174 @@
+"""What a finished run holds, read and checked once for its report."""
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.io.arrays import read_arrays
+from fashion_lsh.report.phrases import one_line
+from fashion_lsh.runs.run import Run
+
+NEEDED = ("query/count", "query/gallery_rows", "query/category/map@100", "speed/search_ms", "speed/end_to_end_ms")
+NAMED = ("query/accuracy", "query/top5_accuracy", "query/macro_f1")  # where the categories that ask are learnt
+DAMAGED = (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, pa.ArrowException,
+           csv.Error)  # fmt: skip
+
+Log = list[dict[str, float]]
+R = TypeVar("R")
+
+
+class Codes(NamedTuple):
+    """Packed codes, (Q, W) and (N, W) uint8, of these rows of the garments, (Q,) and (N,) int64."""
+
+    query: np.ndarray
+    gallery: np.ndarray
+    query_rows: np.ndarray
+    gallery_rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A finished run.
+
+    Attributes:
+        run: where it lies.
+        config: its settings.
+        metrics: flat means by name.
+        environment: the machine and the libraries.
+        label: of its own search.
+        queries: one row a query of its own search.
+        garments: all rows of its data, split.
+        codes: None without a hash layer.
+        logs: of its fits, one a sitting, in their order: rows of values by column.
+        skipped: garments that were left out.
+    """
+
+    run: Run
+    config: dict[str, Any]
+    metrics: dict[str, float]
+    environment: dict[str, Any]
+    label: str
+    queries: pa.Table
+    garments: Catalogue
+    codes: Codes | None
+    logs: list[Log]
+    skipped: int
+
+    @property
+    def named(self) -> bool:
+        """Whether the categories of the queries were learnt, so that the model can name them."""
+        return not self.config["data"].get("unseen")  # which split=unseen_categories alone sets
+
+    @property
+    def bits(self) -> int:
+        """Of a code, where there are some; predicted_category names none: those of its bytes."""
+        return int(self.config["hash"].get("bits") or (8 * self.codes.gallery.shape[1] if self.codes else 0))
+
+    def column(self, name: str) -> np.ndarray:
+        """(Q,) values of the query table."""
+        return np.asarray(self.queries[name].to_numpy())
+
+    def has(self, column: str) -> bool:
+        """Whether the query table holds this column, whole."""
+        return column in self.queries.column_names and self.queries[column].null_count == 0
+
+
+def read(run: Run) -> Findings:
+    """Read a finished run.
+
+    Raises:
+        FileNotFoundError: the run is not finished, or a file of it is missing.
+        ValueError: a file is damaged; names it.
+    """
+    path = run.path
+    if not (path / "metrics.json").is_file():
+        run.check_finished()
+    config = run.config
+    label = run.search.label
+    garments = _whole(path / "split.parquet", Catalogue.open)
+    return Findings(
+        run=run,
+        config=config,
+        metrics=_whole(path / "metrics.json", lambda file: _metrics(file, bool(config["data"].get("unseen")))),
+        environment=_whole(path / "environment.json", lambda file: dict(json.loads(file.read_text()))),
+        label=label,
+        queries=_whole(path / "queries.parquet", lambda file: _queries(file, label, garments)),
+        garments=garments,
+        codes=_whole(path / "codes.npz", lambda file: _codes(file, garments)),
+        logs=[_whole(file, _log) for file in sorted(path.glob("logs/version_*/metrics.csv"), key=_sitting)],
+        skipped=len(run.skipped),
+    )
+
+
+def row_numbers(garments: Catalogue, ids: np.ndarray) -> np.ndarray:
+    """(n,) int64: where these ids stand.  Raises KeyError: one is not there."""
+    row = {name: number for number, name in enumerate(garments.column("id"))}
+    return np.array([row[str(name)] for name in ids], dtype=np.int64)
+
+
+def _whole(path: Path, reader: Callable[[Path], R]) -> R:
+    try:
+        return reader(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} is missing: {_way_out(path)}") from error
+    except PermissionError as error:
+        raise PermissionError(f"{path} may not be read ({error.strerror}): ask its owner") from error
+    except DAMAGED as error:
+        raise ValueError(
+            f"{path} is damaged ({type(error).__name__}: {one_line(str(error))}): {_way_out(path)}"
+        ) from error
+
+
+def _way_out(path: Path) -> str:
+    if path.suffix == ".csv":
+        return "remove it, and the report is written without it"
+    names = " and ".join(dict.fromkeys([path.name, "metrics.json"]))
+    return f"remove {names}, and type the run's train.py command again"
+
+
+def _metrics(path: Path, unseen: bool) -> dict[str, float]:
+    metrics = dict(json.loads(path.read_text()))
+    missing = [name for name in (*NEEDED, *(() if unseen else NAMED)) if name not in metrics]
+    if missing:
+        raise ValueError(f"it has no {missing[0]}")
+    return metrics
+
+
+def _queries(path: Path, label: str, garments: Catalogue) -> pa.Table:
+    table = pq.read_table(path)
+    own = table.filter(pc.equal(table["search"], label))
+    if not len(own):
+        raise ValueError(f"it has no rows of the run's own search, {label}")
+    row_numbers(garments, own["id"].to_numpy())
+    unknown = {*own["category"].to_pylist(), *own["predicted"].to_pylist()} - {""} - set(garments.categories)
+    if unknown:
+        raise ValueError(f"category {sorted(unknown)[0]!r} is not in split.parquet")
+    own["category/map@100"]
+    return own
+
+
+def _codes(path: Path, garments: Catalogue) -> Codes | None:
+    held = read_arrays(path)
+    if "query_codes" not in held:
+        return None
+    rows = [row_numbers(garments, held[f"{part}_ids"]) for part in ("query", "gallery")]
+    return Codes(held["query_codes"], held["gallery_codes"], *rows)
+
+
+def _log(path: Path) -> Log:
+    with path.open(newline="") as file:
+        return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+
+
+def _sitting(path: Path) -> int:
+    number = path.parent.name.rpartition("_")[2]
+    return int(number) if number.isdecimal() else -1

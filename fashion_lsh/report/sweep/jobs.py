@@ -1,0 +1,81 @@
+"""What is compared: the jobs of an experiment, from the small files that they left, or from run folders."""
+
+import json
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+from fashion_lsh.evaluation.query_scores import Queries, unpacked
+from fashion_lsh.report.page_file import Row
+from fashion_lsh.report.phrases import listed, method_of
+from fashion_lsh.runs.config import flat
+from fashion_lsh.runs.folder import RunFolder, numbers
+from fashion_lsh.runs.job_file import JOB, job_text
+from fashion_lsh.runs.keys import NEUTRAL
+
+log = logging.getLogger(__name__)
+
+# which boxes counted before there were detectors
+FOUND = {"which": "given", "score": 0.3, "smallest": 8.0, "fallback": "whole", "tested": []}
+LATER = {"crop": FOUND | NEUTRAL["crop"], "detector": NEUTRAL["detector"]}  # settings of which older jobs know nothing
+
+
+class Job(NamedTuple):
+    """What a job tells: its settings, flat, its scores, those of each query where it has them, and what it was made
+    on."""
+
+    settings: Row
+    metrics: dict[str, float]
+    queries: Queries | None
+    environment: Row
+
+
+def are_jobs(folder: Path) -> bool:
+    """Whether a folder holds files of jobs, or runs."""
+    return (folder / "jobs").is_dir() or bool(_runs(folder))
+
+
+def _runs(folder: Path) -> list[RunFolder]:
+    """The runs that lie in a folder; the link to the latest is none."""
+    return [RunFolder(path.parent) for path in sorted(folder.glob("*/config.yaml")) if not path.parent.is_symlink()]
+
+
+def read_jobs(folder: Path) -> tuple[dict[str, Job], list[Path]]:
+    """The jobs of an experiment's folder, or of a folder of runs, by their names; and the runs that are not finished.
+
+    Raises:
+        FileNotFoundError: there are none, or none is finished.
+        ValueError: a file of a job is damaged.
+    """
+    files = sorted((folder / "jobs").glob("*.json"))
+    if files:
+        return {path.stem: job_of(path, path.read_bytes()) for path in files}, []
+    runs = _runs(folder)
+    unknown = [path.parent for path in folder.glob("*/*.ckpt") if not (path.parent / "config.yaml").is_file()]
+    if unknown:
+        log.warning("left out, no config.yaml tells of what: %s", listed(sorted(map(str, {*unknown}))))
+    finished = [run for run in runs if run.metrics]
+    if not finished:
+        there = f"none of {len(runs)} runs in {folder} is finished" if runs else f"no jobs/*.json in {folder}"
+        raise FileNotFoundError(f"{there}: type its train.py command, which makes them")
+    return {run.path.name: job_of(run.path / JOB, job_text(run)) for run in finished}, [
+        run.path for run in runs if not run.metrics
+    ]
+
+
+def job_of(path: Path, text: str | bytes) -> Job:
+    """What the text of a job's file says.  Raises ValueError: it is damaged; names `path`."""
+    try:
+        content = json.loads(text)
+        settings, about = content["settings"], content["environment"]
+        typed = {"hash": method_of(settings.get("hash"))} | {
+            name: value for name, value in flat(settings) if name not in ("hash", "hash.loss", "hash.bihalf")
+        }
+        made = {"data": content["data"], "version": about["fashion-lsh"]}
+        for group, neutral in LATER.items():
+            named = {f"{group}.{name}": value for name, value in neutral.items() if settings.get(group)}
+            made |= {name: value for name, value in named.items() if name not in typed}
+        queries = unpacked(content["queries"]) if "queries" in content else None
+        return Job(typed | made, numbers(content["metrics"]), queries, about)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): remove this file, and make it again") from error

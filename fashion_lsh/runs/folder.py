@@ -1,0 +1,150 @@
+"""The folder of a run, as far as it is read and written without a network: settings, scores, and what was left out."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fashion_lsh.io.files import alone, csv_rows, written
+from fashion_lsh.runs.log import logged_to
+
+GROUPS = ("backbone", "data", "search", "hash")  # of settings, that every run names
+ANEW = "remove it, and type the run's train.py command again"
+AGAIN = "type its train.py command again, with fresh=true where its scores are read from a job's file"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run folder, finished or not.
+
+    Raises:
+        FileNotFoundError: the folder is none of a run.
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if self.path.is_symlink():  # `latest` may point elsewhere tomorrow
+            object.__setattr__(self, "path", self.path.parent / self.path.readlink())
+        if not (self.path / "config.yaml").is_file():
+            raise FileNotFoundError(f"{self.path} is no run: it has no config.yaml; give a folder that train.py made")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings it was made with.
+
+        Raises:
+            ValueError: the file is damaged, or of an older version.
+        """
+        file = self.path / "config.yaml"
+        try:
+            config = dict(yaml.safe_load(file.read_text()))
+        except (yaml.YAMLError, TypeError, ValueError) as error:
+            raise ValueError(f"{file} is damaged ({type(error).__name__}): {ANEW}") from error
+        if missing := [group for group in GROUPS if group not in config]:
+            raise ValueError(f"{file} is damaged (it has no {missing[0]}): {ANEW}")
+        if "scenes" not in config:
+            raise ValueError(f"{self.path} was made by a version before 0.3.0: make it again with train.py")
+        return config
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Flat means by name; empty where the run is not finished.  ValueError: the file is damaged."""
+        path = self.path / "metrics.json"
+        try:
+            return numbers(json.loads(path.read_text())) if path.exists() else {}
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged ({error}): {ANEW}") from error
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Id and reason of each garment that was left out.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        listed = self.path / "skipped.csv"
+        if not listed.exists():
+            return []
+        try:
+            with listed.open(newline="", encoding="utf-8") as file:
+                return [(name, reason) for _, (name, reason) in list(csv_rows(file))[1:]]
+        except ValueError as error:
+            raise ValueError(f"{listed} is damaged ({error}): remove it, then go on") from error
+
+    @property
+    def closing(self) -> str:
+        """One line: where it lies, and how many garments were left out of it; or that it has scores and no model."""
+        if not self.metrics:
+            return f"{self.path} has no model, the scores are those that are kept: {AGAIN}"
+        count = len(self.skipped)
+        left_out = f"; {count:,} garments were left out: {self.path / 'skipped.csv'} says why" if count else ""
+        return f"The run lies in {self.path}{left_out}"
+
+    def check_finished(self) -> None:
+        """Refuse a run without scores of its own.
+
+        Raises:
+            FileNotFoundError: it has none.
+        """
+        if not self.metrics:
+            raise FileNotFoundError(f"{self.path} is not finished, it has no metrics.json: {AGAIN}")
+
+    def file(self, name: str) -> Path:
+        """A file of the folder that is there.  Raises FileNotFoundError."""
+        file = self.path / name
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} is missing: make the run again, with fresh=true")
+        return file
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """What one JSON file of the folder holds by name.
+
+        Raises:
+            FileNotFoundError: it is missing.
+            ValueError: it is damaged.
+        """
+        file = self.file(name)
+        try:
+            return dict(json.loads(file.read_text()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{file} is damaged ({error}): make the run again, with fresh=true") from error
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write one JSON file of the folder."""
+        with written(self.path / name) as draft:
+            draft.write_text(json.dumps(content, indent=1))
+
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """Have the folder alone, and add what is logged in the block, a failure too, to train.log."""
+        with alone(self.path), logged_to(self.path / "train.log"):
+            yield
+
+    def add_skipped(self, skipped: Mapping[str, str]) -> None:
+        """Name further garments that were left out in skipped.csv, each line once.  ValueError: it is damaged."""
+        self.write_skipped(dict.fromkeys([*self.skipped, *skipped.items()]))
+
+    def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
+        """Write skipped.csv anew: id and reason of each garment that was left out."""
+        with written(self.path / "skipped.csv") as draft, draft.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("id", "reason"), *skipped])
+
+
+def numbers(content: Any) -> dict[str, float]:
+    """What was read of a file of scores, held to be one: numbers by name.
+
+    Raises:
+        ValueError: it is no such mapping; names what is none.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, no scores by name")
+    for name, value in content.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{name} is {value!r}, no number")
+    return content

@@ -1,0 +1,62 @@
+"""What a run found, written into its folder: codes, scores, and what each query got."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from fashion_lsh.evaluation.protocol import EncodedPart, Results
+from fashion_lsh.evaluation.query_scores import own_scores
+from fashion_lsh.evaluation.results import write_queries
+from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.io.arrays import write_arrays
+from fashion_lsh.io.files import alone
+from fashion_lsh.metrics.ranking import Scores
+from fashion_lsh.runs.run import Run
+
+QUERIES = "queries.parquet"  # what each query got, by each search setting
+
+
+def write_results(
+    run: Run, query: EncodedPart, gallery: Gallery, results: Results, further: Mapping[str, float], kept: Scores
+) -> None:
+    """Write codes, scores, queries, and last metrics.json: its being there says that the run is finished.
+
+    `further` are metrics beside those of the results, `kept` the (Q,) scores of other rows that tables compare.
+    """
+    encoded = query.encoded
+    arrays = {"query_ids": query.catalogue.column("id"), "gallery_ids": gallery.catalogue.column("id")}
+    if encoded.codes is not None and gallery.codes is not None:
+        arrays |= {"query_codes": encoded.codes, "gallery_codes": gallery.codes}
+    write_arrays(run.path / "codes.npz", arrays)
+    own = {name: values for name, values in own_scores(results.queries).items() if name in results.metrics}
+    write_arrays(run.path / "scores.npz", own | kept)
+    (run.path / QUERIES).unlink(missing_ok=True)  # of a model that answered before: with what evaluate.py added of it
+    write_queries(run.path / QUERIES, results.queries)
+    run.write_json("metrics.json", results.metrics | dict(further))
+
+
+def add_search(run: Run, label: str, results: Results) -> bool:
+    """Put another search setting beside the run's own: its means as the row `label`, its queries as rows.
+
+    The run's own search asked again is put there as `<label>@<rows>` where the gallery has grown or shrunk; otherwise
+    it is there already, and nothing is written.
+
+    Returns:
+        Whether anything was written.
+
+    Raises:
+        FileNotFoundError: the run is not finished: it has no scores of its own.
+    """
+    run.check_finished()
+    rows, queries = results.metrics["query/gallery_rows"], results.queries
+    if label == run.search.label:
+        if rows == run.metrics["query/gallery_rows"]:
+            return False
+        label = f"{label}@{rows:.0f}"
+        place = queries.column_names.index("search")
+        queries = queries.set_column(place, "search", pa.array([label] * len(queries)))
+    renamed = {f"rows/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
+    with alone(run.path):
+        write_queries(run.path / QUERIES, queries)
+        run.write_json("metrics.json", run.metrics | renamed)
+    return True

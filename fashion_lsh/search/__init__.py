@@ -1,0 +1,1 @@
+"""Search policy and searcher."""

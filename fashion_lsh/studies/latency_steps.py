@@ -1,0 +1,74 @@
+"""Each step of an answer, timed by itself."""
+
+import time
+
+import numpy as np
+
+from fashion_lsh.data.crops import cut
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.evaluation.latency import interleaved
+from fashion_lsh.index.distances import rerank
+from fashion_lsh.index.indexes import HashIndex
+from fashion_lsh.metrics.retrieval import DEPTH
+from fashion_lsh.models.encoding import Encoded, Model, encode_crops
+from fashion_lsh.search.searcher import Searcher
+
+
+class Before:
+    """All that comes before a search, of pictures asked one at a time.
+
+    Attributes:
+        milliseconds: (Q,) float64 of `decode`, `crop` and `features` (with hash layer and head): what each query took
+            when it was asked last.
+    """
+
+    def __init__(self, model: Model, data: GarmentData, rows: np.ndarray) -> None:
+        """`rows`: (Q,) of the data's catalogue."""
+        self._model, self._source = model, data.source
+        self._pictures, self._boxes = data.catalogue.column("picture")[rows], data.crop_boxes[rows]
+        self.milliseconds = {step: np.zeros(len(rows)) for step in ("decode", "crop", "features")}
+
+    def __call__(self, query: int) -> None:
+        """Ask the query of this number."""
+        marks = [time.perf_counter()]
+        pixels = self._source.picture(self._pictures[query])
+        marks.append(time.perf_counter())
+        crop = cut(pixels, self._boxes[query], self._model.margin, self._model.image_size)
+        marks.append(time.perf_counter())
+        encode_crops(self._model, [crop])
+        marks.append(time.perf_counter())
+        for step, took in zip(self.milliseconds, np.diff(marks), strict=True):
+            self.milliseconds[step][query] = 1000 * took
+
+    def total(self) -> np.ndarray:
+        """(Q,) milliseconds of all steps."""
+        return np.sum(list(self.milliseconds.values()), axis=0)
+
+
+def steps(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> dict[str, float]:
+    """Median milliseconds of the steps of a shortlist search: `category_ms`, `hamming_ms`, `rerank_ms`.
+
+    Args:
+        searcher: by shortlist, of so many rows.
+        queries: Q.
+        timed: (T,) which of them to time.
+
+    Raises:
+        ValueError: the search is by no shortlist of so many rows.
+    """
+    index, codes, wanted = searcher.gallery.index, queries.codes, searcher.search.shortlist
+    if codes is None or not isinstance(index, HashIndex) or not isinstance(wanted, int):
+        raise ValueError(f"{searcher.search.label} has no shortlist of a fixed number of codes: its steps are others")
+    lists = searcher.search.lists(queries.masses)
+    shortlists = index.nearest(codes[timed], lists[timed], max(DEPTH, wanted))
+    found = interleaved(
+        {
+            "category": lambda query: searcher.search.lists(queries.one(timed[query]).masses),
+            "hamming": lambda query: index.nearest(codes[[timed[query]]], lists[[timed[query]]], max(DEPTH, wanted)),
+            "rerank": lambda query: rerank(
+                queries.embeddings[[timed[query]]], shortlists.one(query), searcher.gallery.embeddings, DEPTH
+            ),
+        },
+        len(timed),
+    )
+    return {f"{name}_ms": float(np.median(values)) for name, values in found.items()}

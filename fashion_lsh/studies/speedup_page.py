@@ -1,0 +1,223 @@
+"""The page of `experiment=speedup`: tables, a figure, and what the thesis's 17.16 % means (pure)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from fashion_lsh.report.figures import BLUE, GREEN, GREY, ORANGE, drawing
+from fashion_lsh.report.page_file import Row
+from fashion_lsh.report.phrases import as_markdown
+
+THESIS = 0.1716  # of the retrieval speed, in the thesis's abstract
+MEANING = (
+    "**17.16 %.** With lists as unequal as these a query meets {scanned:.1%} of the gallery in its one list, so saving "
+    "17.16 % of the time from picture to hits means no more than that the search took {share:.1%} of it: the figure "
+    "tells how slow the search was beside the network, not how good the idea is. On this machine, one thread, that is "
+    "so in a gallery of {sizes}. This reads 17.16 % faster as time saved; read as speed gained (*faster by*), smaller "
+    "galleries suffice."
+)
+LISTS = (
+    "Gallery and queries are dealt to 30 lists by the frequencies of DeepFashion's 30 most frequent categories. The "
+    "lists say nothing of what a garment is, so no recall is told here: times and shares only. *saved* is "
+    "1 − T_first / T_whole of picture → hits, with its 95 % interval over the queries of this one run; *faster by* is "
+    "T_whole / T_first − 1; "
+    "*predicted* is f · (1 − share scanned), f the search's share of the whole time."
+)
+OWN = (
+    "All of them really composed and encoded; item scores are over all {queries:,} queries, misclassified ones too. "
+    "*kept* is the share of the first ten places that are as near as the whole gallery's tenth; *reached* the share of "
+    "queries whose own item lies in a list that is searched: the most that any order inside the lists finds. The "
+    "network names {asked:.1%} of the queries right, and {filed:.1%} of the pictures they look for: were its errors "
+    "independent, one list would reach {independent:.1%}; it reaches {reached:.1%}."
+)
+CODES = (
+    "All lists are searched. *saved* is of the time from picture to hits by exact Euclid, with its 95 % interval; "
+    "*item recall@10* of all queries, where all pictures were really composed."
+)
+LOOKS = {"euclidean": (ORANGE, "s", "--"), "hamming": (BLUE, "o", "-"), "shortlist": (GREEN, "^", ":")}
+
+
+def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
+    """Markdown, and figures by name, of what `Speedup` measured."""
+    own = [row for row in rows if row["lists"] == "own"]
+    other = [row for row in rows if row["lists"] != "own"]
+    largest = max(row["gallery"] for row in own if "item map@100" in row)
+    parts = [
+        meaning(other),
+        f"### {other[0]['lists']}: one list searched, against the whole gallery",
+        LISTS,
+        _savings(other),
+        "![What searching one list saves, by size of the gallery](saving.svg)",
+        "### Codes instead of embeddings: the whole gallery",
+        CODES,
+        _codes(own),
+        f"### The model's own categories, {largest:,} garments",
+        OWN.format(queries=_counted(own), **_ceiling(own, largest)),
+        *(_arms(own, largest, by) for by in ("predicted", "true")),
+        "### Where the time goes",
+        _steps(own),
+        "### What a garment takes",
+        _bytes(own),
+        _machine(rows),
+    ]  # fmt: skip
+    return "\n\n".join(parts), {"saving.svg": figure(own, other)}
+
+
+def meaning(rows: Sequence[Row]) -> str:
+    """Two sentences on the thesis's figure, with the size of the gallery at which this machine reaches it."""
+    sizes = ", ".join(f"{_size_words(rows, distance)} by {distance}" for distance in LOOKS)
+    scanned = _one(rows, rows[-1]["gallery"], "hamming", "1")["scanned"]
+    share = THESIS / (1 - scanned)
+    return MEANING.format(scanned=scanned, share=share, sizes=sizes)
+
+
+def crossing(sizes: Sequence[int], savings: Sequence[float], whole: Sequence[float]) -> float:
+    """The size at which a saving reaches THESIS; 0: before the first, inf: never.
+
+    Args:
+        sizes: measured, ascending.
+        savings: at each, shares of `whole`.
+        whole: ms at each without the saving; between two sizes it and what is saved of it are linear in the size.
+    """
+    if savings[0] >= THESIS:
+        return 0.0
+    beyond = [time * (saved - THESIS) for time, saved in zip(whole, savings, strict=True)]
+    for place in range(1, len(sizes)):
+        low, high = beyond[place - 1], beyond[place]
+        if low < 0 <= high:
+            return float(sizes[place - 1] + (sizes[place] - sizes[place - 1]) * low / (low - high))
+    return float("inf")
+
+
+def figure(own: Sequence[Row], other: Sequence[Row]) -> bytes:
+    """Saving against size, a line a distance, for both kinds of lists; as SVG."""
+    panels = {
+        "the model's categories": [row for row in own if row["filed by"] == "predicted"],
+        other[0]["lists"]: other,
+    }
+    with drawing(3.6, 8.0) as (canvas, out):
+        for axes, (title, rows) in zip(canvas.subplots(1, 2, sharey=True), panels.items(), strict=True):
+            for distance, (colour, marker, line) in LOOKS.items():
+                sizes, saved = _curve(rows, distance)
+                low, high = (_curve(rows, distance, f"saved {end}")[1] for end in ("low", "high"))
+                axes.plot(sizes, saved, color=colour, marker=marker, linestyle=line, label=distance)
+                axes.fill_between(sizes, low, high, color=colour, alpha=0.15)
+            axes.axhline(THESIS, color=GREY, linewidth=1)
+            axes.set(xscale="log", xlabel="garments in the gallery", title=title)
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            axes.xaxis.set_minor_formatter(lambda _value, _place: "")
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        canvas.axes[0].set_ylabel("time saved, picture → hits")
+        canvas.axes[0].text(sizes[0], THESIS, "17.16 %", va="bottom", color=GREY)
+        canvas.legend(*canvas.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    return out.getvalue()
+
+
+def _savings(rows: Sequence[Row]) -> str:
+    titles = ("gallery", "distance", "search, whole ms", "search, one list ms", "picture → hits, whole ms",
+              "p95, whole", "picture → hits, one list ms", "p95, one list",
+              "scanned", "saved", "faster by", "predicted")  # fmt: skip
+    lines = []
+    for row in (row for row in rows if row["arm"] == "1"):
+        whole = _one(rows, row["gallery"], row["distance"], "whole")
+        lines.append((
+            f"{row['gallery']:,}", row["distance"], _ms(whole, "search"), _ms(row, "search"),
+            *(f"{arm[f'end_to_end_ms{end}']:.3g}" for arm in (whole, row) for end in ("", "_p95")),
+            f"{row['scanned']:.1%}",
+            _share(row, "saved"),
+            f"{row['faster by']:.1%}", f"{row['predicted saving']:.1%}",
+        ))  # fmt: skip
+    return as_markdown(lines, titles)
+
+
+def _codes(rows: Sequence[Row]) -> str:
+    titles = ("gallery", "distance", "search ms", "picture → hits ms", "saved", "item recall@10")
+    lines = [
+        (
+            f"{row['gallery']:,}", row["distance"], _ms(row, "search"), _ms(row, "end_to_end"),
+            _share(row, "saved over euclidean"), f"{row['item recall@10']:.3f}" if "item recall@10" in row else "–",
+        )
+        for row in rows if row["filed by"] == "predicted" and row["arm"] == "whole"
+    ]  # fmt: skip
+    return as_markdown(lines, titles)
+
+
+def _arms(rows: Sequence[Row], size: int, by: str) -> str:
+    titles = ("searched", "distance", "lists", "scanned", "search ms", "picture → hits ms", "saved", "faster by",
+              "predicted", "kept", "reached", "item mAP@100", "category right", "category wrong",
+              "item recall@10")  # fmt: skip
+    lines = [
+        (
+            row["arm"], row["distance"], f"{row['lists probed']:.2f}", f"{row['scanned']:.1%}", _ms(row, "search"),
+            _ms(row, "end_to_end"), f"{row['saved']:.1%}", f"{row['faster by']:.1%}", f"{row['predicted saving']:.1%}",
+            f"{row['recall@10 of whole']:.3f}", f"{row['list reached']:.3f}", f"{row['item map@100']:.3f}",
+            f"{row['item map@100, category right']:.3f}", f"{row['item map@100, category wrong']:.3f}",
+            f"{row['item recall@10']:.3f}",
+        )
+        for row in rows if row["gallery"] == size and row["filed by"] == by
+    ]  # fmt: skip
+    return f"Filed by {by} category:\n\n{as_markdown(lines, titles)}"
+
+
+def _steps(rows: Sequence[Row]) -> str:
+    names = {"decode": "decode", "crop": "crop", "features": "features + hash", "category": "category",
+             "hamming": "Hamming", "rerank": "re-rank"}  # fmt: skip
+    lines = [
+        (f"{row['gallery']:,}", row["arm"], *(f"{row[f'{name}_ms']:.3f}" for name in names))
+        for row in rows
+        if row["distance"] == "shortlist" and row["filed by"] == "predicted" and row["arm"] in ("whole", "1")
+    ]
+    return as_markdown(lines, ("gallery", "searched", *(f"{title} ms" for title in names.values())))
+
+
+def _bytes(rows: Sequence[Row]) -> str:
+    names = ("code bytes", "row bytes", "embedding bytes", "bytes")
+    sizes = {row["distance"]: [row["distance"], *(row[name] for name in names)] for row in rows}
+    return tabulate(list(sizes.values()), ["distance", "code", "row in its list", "embedding", "bytes in all"], "pipe")
+
+
+def _machine(rows: Sequence[Row]) -> str:
+    row, loads = rows[0], [row["load"] for row in rows if "load" in row]
+    names = ("bits", "gpu", "threads", "processor", "cores")
+    told = ", ".join(f"{name} {row[name]}" for name in names if row.get(name))
+    told += f", load {min(loads)} to {max(loads)} when a size began" if loads else ""
+    return f"Medians of {row['queries']} queries, all arms of a query in turn, after 20 to warm up. {told}."
+
+
+def _one(rows: Sequence[Row], size: int, distance: str, arm: str) -> Row:
+    return next(row for row in rows if (row["gallery"], row["distance"], row["arm"]) == (size, distance, arm))
+
+
+def _curve(rows: Sequence[Row], distance: str, value: str = "saved") -> tuple[list[int], list[float]]:
+    found = sorted((row["gallery"], row[value]) for row in rows if row["distance"] == distance and row["arm"] == "1")
+    sizes, values = zip(*found, strict=True)
+    return list(sizes), list(values)
+
+
+def _size_words(rows: Sequence[Row], distance: str) -> str:
+    sizes, savings = _curve(rows, distance)
+    found = crossing(sizes, savings, [_one(rows, size, distance, "whole")["end_to_end_ms"] for size in sizes])
+    if not np.isfinite(found):
+        return f"more than {sizes[-1]:,}"
+    return f"fewer than {sizes[0]:,}" if not found else f"about {float(f'{found:.2g}'):,.0f}"
+
+
+def _ceiling(rows: Sequence[Row], size: int) -> dict[str, float]:
+    predicted = [row for row in rows if row["filed by"] == "predicted"]
+    one = _one(predicted, size, "hamming", "1")
+    asked, filed = one["top-1"], one["gallery top-1"]
+    return {"asked": asked, "filed": filed, "independent": asked * filed, "reached": one["list reached"]}
+
+
+def _counted(rows: Sequence[Row]) -> int:
+    return int(max(row["scored"] for row in rows if "scored" in row))
+
+
+def _share(row: Row, name: str) -> str:
+    return f"{row[name]:.1%} [{row[f'{name} low']:.1%}, {row[f'{name} high']:.1%}]"
+
+
+def _ms(row: Row, name: str) -> Any:
+    return f"{row[f'{name}_ms']:.3g}"

@@ -1,0 +1,221 @@
+"""What wandb is told of a run."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import wandb
+
+from fashion_lsh.evaluation.protocol import EncodedPart
+from fashion_lsh.report.phrases import code_words
+from fashion_lsh.report.tiles import Tile, drawn, headings
+
+log = logging.getLogger(__name__)
+
+Handle = Any  # wandb.Run; its own types are loose
+TIMEOUT_S = 30.0  # for wandb to answer
+NOTHING_FOUND = "nothing found"  # the category of a query in which the detector saw nothing
+BEST = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # kept in the summary, not the last
+
+
+class Board:
+    """A wandb run, in which each stage counts its steps by itself.
+
+    Lightning's logger writes every row under one `trainer/global_step`, and that begins anew with the second stage.
+    """
+
+    def __init__(self, run: Handle) -> None:
+        self.run = run
+        self.config: dict[str, Any] = {}  # Lightning puts each stage's arguments here, not over the run's settings
+        self._stages: set[str] = set()
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Log a row of Lightning's: all of one stage, its metrics, `epoch` and `trainer/global_step`."""
+        stage = next(name.partition("/")[0] for name in row if name not in ("epoch", "trainer/global_step"))
+        if stage not in self._stages:
+            self._define(stage)
+        named = {"epoch": f"{stage}/epoch", "trainer/global_step": f"{stage}/step"}
+        self.run.log({named.get(name, name): value for name, value in row.items()})
+
+    def _define(self, stage: str) -> None:
+        """Draw what a stage measures against its own steps, and keep the best of it."""
+        self._stages.add(stage)
+        step = f"{stage}/step"
+        for name in (step, f"{stage}/epoch"):
+            self.run.define_metric(name, hidden=True)
+        self.run.define_metric(f"{stage}/*", step_metric=step)
+        for name, which in BEST.items():
+            self.run.define_metric(f"{stage}/{name}", step_metric=step, summary=which)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.run, name)
+
+
+def _id(name: str, folder: Path) -> str:
+    """The same for the same command: the settings' 8 hex, and 4 of the name, which is none of them."""
+    return f"{folder.name}-{hashlib.sha256(name.encode()).hexdigest()[:4]}"
+
+
+@contextmanager
+def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Any]:
+    """A Board for the block, its run ended with it, as failed if it raises; None where the settings name no project.
+
+    Online if logged in, else offline; WANDB_MODE decides where it is set. All it writes lies in `<folder>/wandb`.
+    """
+    settings = config["logger"]
+    if settings["project"] is None:
+        yield None
+        return
+    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
+    with _staged_in(folder / "wandb" / "data"):
+        run = _begun(
+            mode,
+            project=settings["project"],
+            dir=folder,
+            id=None
+            if config["fresh"]
+            else _id(config["name"], folder),  # a run that goes on is the same one there, too
+            resume=None if config["fresh"] else "allow",
+            name=f"{config['name']}-{folder.name}",
+            group=str(config["name"]),
+            tags=[*settings["tags"], config["backbone"]["name"], config["data"]["source"]],
+            config={**config, "method": code_words(config["hash"])},
+            settings=wandb.Settings(silent=True, init_timeout=TIMEOUT_S),
+        )
+        try:
+            yield Board(run)
+        except BaseException:
+            wandb.finish(exit_code=1)
+            raise
+        wandb.finish()
+
+
+def _begun(mode: str, **options: Any) -> Handle:
+    """A wandb run; offline where wandb is not reached."""
+    try:
+        return wandb.init(mode=mode, **options)  # type: ignore[arg-type]
+    except wandb.errors.CommError as error:
+        reason = str(error).partition("\n")[0]
+        log.warning("wandb is not reached (%s): the run is tracked offline, `wandb sync` sends it later", reason)
+        wandb.teardown()  # its process holds the run's id still
+        return wandb.init(mode="offline", **options)
+
+
+def publish(
+    board: Board | None,
+    metrics: Mapping[str, float],
+    query: EncodedPart,
+    categories: Sequence[str],
+    sheet: Sequence[Sequence[Tile]],
+    scenes: Sequence[Tile] = (),
+) -> None:
+    """Put the end of a run on its dashboard: scores, confusion matrix, PR curves, retrieved pictures, found boxes.
+
+    Args:
+        board: what `tracked` gave; None: nothing is done.
+        metrics: flat means, into the summary.
+        query: the queries, encoded.
+        categories: names, in the order of the masses.
+        sheet: rows of tiles: a query, its crop, and what was found; shown as a table, and as one picture.
+        scenes: pictures with their true boxes, and those that the detector found.
+    """
+    if board is None:
+        return
+    board.run.summary.update(dict(metrics))
+    columns = headings(max(map(len, sheet)) - 2)
+    board.run.log(
+        {
+            **_named(query, categories),
+            "query/retrieved": _picture_table(sheet, columns),
+            "query/sheet": wandb.Image(drawn(sheet, columns)),
+            **({"detector/boxes": [_picture(tile) for tile in scenes]} if scenes else {}),
+        }
+    )
+
+
+def _named(query: EncodedPart, categories: Sequence[str]) -> dict[str, Any]:
+    """Which categories are taken for which, of the queries whose category was learnt; nothing where there is none."""
+    labels = query.catalogue.labels(categories)
+    encoded, labels = query.encoded.taken(labels >= 0), labels[labels >= 0]
+    if not len(labels):
+        return {}
+    predicted = np.where(encoded.predicted < 0, len(categories), encoded.predicted)
+    matrix = wandb.plot.confusion_matrix(
+        y_true=labels.tolist(), preds=predicted.tolist(), class_names=[*categories, NOTHING_FOUND], title="Categories"
+    )
+    return {"query/confusion_matrix": matrix, "query/pr_curve": _pr_curve(encoded.masses, labels, categories)}
+
+
+@contextmanager
+def _staged_in(folder: Path) -> Iterator[None]:
+    """Have wandb keep the pictures of its tables in `folder`, unless the user chose another one.
+
+    Without it they lie in the user's data folder, and a run that is copied lacks them; wandb's settings know no such
+    folder, only its environment does.
+    """
+    if "WANDB_DATA_DIR" in os.environ:
+        yield
+        return
+    os.environ["WANDB_DATA_DIR"] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        del os.environ["WANDB_DATA_DIR"]
+
+
+def _picture_table(sheet: Sequence[Sequence[Tile]], columns: Sequence[str]) -> wandb.Table:
+    """One row a query; a row with fewer hits than others ends in None."""
+    table = wandb.Table(columns=list(columns))
+    for row in sheet:
+        pictures = [_picture(tile) for tile in row]
+        table.add_data(*pictures, *[None] * (len(columns) - len(pictures)))
+    return table
+
+
+def _picture(tile: Tile) -> wandb.Image:
+    """A tile's picture with its boxes; of a crop what it is cut from."""
+    picture, box = tile.whole or (tile.picture, tile.box)
+    groups = {"garment": _boxes(box, tile.caption), "found": _boxes(tile.found, "")}
+    known = {name: each for name, each in groups.items() if each}
+    return wandb.Image(picture, caption=_caption(tile), boxes=known or None)
+
+
+def _caption(tile: Tile) -> str:
+    return f"{tile.caption} {tile.mark}".strip()
+
+
+def _boxes(boxes: np.ndarray | None, caption: str) -> dict[str, Any] | None:
+    """Boxes, (4,) or (n, 4), as wandb draws them over a picture."""
+    all_of_them = np.empty((0, 4)) if boxes is None else boxes.reshape(-1, 4)
+    names = ("minX", "minY", "maxX", "maxY")
+    data = [
+        {
+            "position": dict(zip(names, box.tolist(), strict=True)),
+            "domain": "pixel",
+            "class_id": 0,
+            "box_caption": caption,
+        }
+        for box in all_of_them
+        if not np.isnan(box).any()
+    ]
+    return {"box_data": data, "class_labels": {0: "garment"}} if data else None
+
+
+def _pr_curve(masses: np.ndarray, labels: np.ndarray, categories: Sequence[str]) -> Any:
+    """Precision against recall of each category's mass, at 101 recalls."""
+    grid = np.linspace(0, 1, 101)
+    curves = []
+    for number in range(len(categories)):
+        right = (labels == number)[np.argsort(-masses[:, number], kind="stable")]
+        hits = np.cumsum(right)
+        recalls, precisions = hits / max(1, hits[-1]), hits / np.arange(1, len(hits) + 1)
+        best_from = np.maximum.accumulate(precisions[::-1])[::-1]
+        curves.append(best_from[np.minimum(np.searchsorted(recalls, grid), len(hits) - 1)].tolist())
+    return wandb.plot.line_series(
+        xs=grid.tolist(), ys=curves, keys=list(categories), title="Precision and recall", xname="recall"
+    )

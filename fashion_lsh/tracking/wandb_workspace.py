@@ -1,0 +1,139 @@
+"""A wandb workspace in which a project's runs read well: python -m fashion_lsh.tracking.wandb_workspace PROJECT."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import wandb
+import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
+
+NAME = "fashion-lsh"
+PROJECT = re.compile(r"([^/\s]+/)?[^/\s]+")
+WIDTH = 24  # columns of a section; three panels side by side
+TOP1, MAP, RECALL, ITEMS = "query/accuracy", "query/category/map@100", "query/item/recall@10", "query/item/map@100"
+MATRIX = {name: name for name in ("Actual", "Predicted", "nPredictions")}  # columns of wandb's own chart
+CODES = "rows/code/{}/map@100"
+
+
+def workspace(entity: str, project: str) -> ws.Workspace:
+    """The workspace, of the names under which runs of train.py are logged; evaluate.py logs none.
+
+    Bars are means over the runs that share a setting, with their deviation; runs without a panel's names are left out
+    of it. It serialises without an account.
+    """
+    return ws.Workspace(entity=entity, project=project, name=NAME, auto_generate_panels=False, sections=_sections())
+
+
+def _sections() -> list[ws.Section]:
+    shown = {
+        "Overview": [
+            *[_bars(title, name, "Group") for title, name in (("top-1", TOP1), ("category mAP@100", MAP))],
+            _bars("item recall@10", RECALL, "Group"),
+            _media("queries, their crops and what was found", "query/sheet"),
+            wr.WeavePanelSummaryTable(table_name="query/retrieved"),
+            wr.CustomChart(query={"summaryTable": {"tableKey": "query/confusion_matrix_table"}}, chart_fields=MATRIX,
+                           chart_name="wandb/confusion_matrix/v1"),
+            wr.RunComparer(diff_only="split"),
+        ],
+        "Backbones": [
+            *[_bars(title, name, wr.Config("backbone.name")) for title, name in (
+                ("top-1", TOP1), ("macro F1", "query/macro_f1"),
+                ("category mAP@100, float", "rows/float/category/map@100"))],
+            _lines("loss of the classifier", "classifier", "train/loss", wr.Config("backbone.name")),
+            _lines("accuracy on val", "classifier", "val/accuracy", wr.Config("backbone.name")),
+            _points("top-1 and FLOPs of a picture", "model/flops", TOP1, log_x=True),
+            _points("top-1 and milliseconds a picture", "speed/network_ms", TOP1, log_x=True),
+        ],
+        "Detector": [
+            _bars("AP50 of boxes", "detector/query/box_ap50", wr.Config("detector.level")),
+            _bars("queries without a box", "crop/query/missed", wr.Config("detector.level")),
+            _bars("top-1 by crop", TOP1, wr.Config("crop.mode")),
+            *[_lines(title, "detector", f"train/{name}") for title, name in (
+                ("loss of the detector", "loss"), ("… of its classes", "loss_classifier"),
+                ("… of its boxes", "loss_box_reg"), ("… of its proposals", "loss_objectness"))],
+            _media("true and found boxes", "detector/boxes"),
+        ],
+        "Hash layer": [
+            *[_bars(title, name, wr.Config("method")) for title, name in (
+                ("top-1", TOP1), ("item recall@10", RECALL), ("item mAP@100, codes alone", CODES.format("item")),
+                ("entropy of a bit", "codes/entropy"), ("correlation of bits", "codes/correlation"),
+                ("quantisation error", "codes/quantisation_error"))],
+            _lines("loss of the hash layer", "hasher", "train/loss", wr.Config("method")),
+            _lines("accuracy on val", "hasher", "val/accuracy", wr.Config("method")),
+        ],
+        "Bits": [
+            *[_bars(title, name, wr.Config("hash.bits")) for title, name in (
+                ("category mAP@100, codes alone", CODES.format("category")),
+                ("item mAP@100, codes alone", CODES.format("item")),
+                ("distinct codes, share", "codes/distinct_share"))],
+        ],
+        "Distances": [
+            *[_bars(title, name, wr.Config("search.distance")) for title, name in (
+                ("category mAP@100", MAP), ("item mAP@100", ITEMS), ("milliseconds a search", "speed/search_ms"))],
+        ],
+        "Speed-up": [
+            *[_bars(title, name, wr.Config("search.probes")) for title, name in (
+                ("milliseconds a search", "speed/search_ms"), ("its 95th percentile", "speed/search_ms_p95"),
+                ("milliseconds from picture to hits", "speed/end_to_end_ms"), ("item recall@10", RECALL))],
+            _points("item recall@10 and milliseconds a search", "speed/search_ms", RECALL),
+        ],
+    }  # fmt: skip
+    return [_section(name, panels) for name, panels in shown.items()]
+
+
+def _section(name: str, panels: list[Any]) -> ws.Section:
+    """Panels in rows of three, each as wide and as high as the others."""
+    wide, high = WIDTH // 3, 6
+    for number, panel in enumerate(panels):
+        panel.layout = wr.Layout(x=number % 3 * wide, y=number // 3 * high, w=wide, h=high)
+    return ws.Section(name=name, panels=panels, is_open=name == "Overview")
+
+
+def _bars(title: str, name: str, group: str | wr.Config) -> wr.BarPlot:
+    return wr.BarPlot(
+        title=title, metrics=[name], groupby=group, groupby_aggfunc="mean", groupby_rangefunc="stddev", orientation="v"
+    )
+
+
+def _lines(title: str, stage: str, name: str, group: wr.Config | None = None) -> wr.LinePlot:
+    """Against the stage's own steps."""
+    return wr.LinePlot(title=title, x=f"{stage}/step", y=[f"{stage}/{name}"], groupby=group, title_x="step")
+
+
+def _points(title: str, x: str, y: str, log_x: bool = False) -> wr.ScatterPlot:
+    return wr.ScatterPlot(title=title, x=wr.SummaryMetric(x), y=wr.SummaryMetric(y), log_x=log_x)
+
+
+def _media(title: str, name: str) -> wr.MediaBrowser:
+    return wr.MediaBrowser(title=title, media_keys=[name])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0: saved; 1: nobody is logged in, or wandb refuses."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "project", metavar="[ENTITY/]PROJECT", help="as logger.project of the runs; of your default entity"
+    )
+    asked = parser.parse_args(arguments).project
+    if not PROJECT.fullmatch(asked):
+        parser.error(f"{asked!r} is no project: give PROJECT, or ENTITY/PROJECT")
+    if (mode := os.environ.get("WANDB_MODE", "online")) != "online":
+        sys.stderr.write(f"dashboard: WANDB_MODE={mode} keeps it from being saved to {asked}: unset it\n")
+        return 1
+    entity, _, project = asked.rpartition("/")
+    try:
+        if not wandb.login(prompt=False, verify=False):
+            raise ValueError("nobody is logged in: type wandb login, then this again")
+        workspace(entity or str(wandb.Api().default_entity), project).save()
+    except (ValueError, wandb.errors.Error) as error:
+        sys.stderr.write(f"dashboard: {asked} was not saved: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

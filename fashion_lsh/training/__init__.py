@@ -1,0 +1,1 @@
+"""LightningModules, and how they are fitted."""

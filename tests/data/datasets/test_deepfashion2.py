@@ -1,0 +1,196 @@
+"""DeepFashion2's layout: garments of pairs, who asks, who matches, and its quirks."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.datasets import deepfashion2
+from fashion_lsh.data.datasets.deepfashion2 import DeepFashion2
+
+
+def garment(style: int = 1, box: Any = (5, 6, 40, 50), name: str = "skirt", **more: Any) -> dict[str, Any]:
+    return {
+        "segmentation": [[5, 6, 70.5, 50]], "scale": 2, "viewpoint": 2, "zoom_in": 1, "landmarks": [9, 9, 2] * 8,
+        "style": style, "bounding_box": list(box), "category_id": 9, "occlusion": 1, "category_name": name, **more,
+    }  # fmt: skip
+
+
+def write(root: Path, folder: str, number: int, source: str, pair: int, **items: dict[str, Any]) -> Path:
+    """A picture of 60 x 80 pixels and its annotations: the garments first, the last of them foremost."""
+    path = root / folder / "annos" / f"{number:06d}.json"
+    for part in ("annos", "image"):
+        (root / folder / part).mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**dict(reversed(items.items())), "source": source, "pair_id": pair}))
+    pixels = np.random.default_rng([number, len(folder)]).integers(0, 256, (80, 60, 3))
+    Image.fromarray(pixels.astype(np.uint8)).save(root / folder / "image" / f"{number:06d}.jpg")
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write(tmp_path, "train", 1, "user", 7, item1=garment(), item2=garment(2, (1, 2, 30.5, 40), "short sleeve top"))
+    write(tmp_path, "train", 2, "shop", 7, item1=garment(0, name="vest"))
+    write(tmp_path, "validation", 1, "user", 7, item1=garment())
+    write(tmp_path, "validation", 2, "shop", 7, item1=garment())
+    write(tmp_path, "validation", 3, "user", 8, item1=garment(3))
+    return tmp_path
+
+
+def column(made: Catalogue, name: str) -> dict[str, Any]:
+    return dict(zip(made.column("id"), made.column(name), strict=True))
+
+
+def test_each_garment_is_a_row(root: Path) -> None:
+    source = DeepFashion2(str(root))
+    made = source.catalogue()
+    names = ["train/000001/item1", "train/000001/item2", "train/000002/item1"]
+    assert made.column("id").tolist() == names + [f"validation/00000{n}/item1" for n in (1, 2, 3)]
+    assert made.boxes[:2].tolist() == [[5, 6, 40, 50], [1, 2, 30.5, 40]]
+    assert made.column("category")[:3].tolist() == ["skirt", "short sleeve top", "vest"]
+    assert made.column("picture")[1:4].tolist() == [
+        "train/image/000001.jpg", "train/image/000002.jpg", "validation/image/000001.jpg"
+    ]  # fmt: skip
+    assert source.picture("train/image/000001.jpg").shape == (80, 60, 3)
+    assert set(made.column("main")) == {True}
+    assert set(made.column("source")) == {"deepfashion2"}
+    assert source.skipped == {}
+
+
+def test_users_ask_and_shops_are_searched(root: Path) -> None:
+    made = DeepFashion2(str(root)).catalogue()
+    assert made.column("split").tolist() == ["train"] * 3 + ["query", "gallery", "query"]
+    assert made.column("view").tolist() == ["street", "street", "shop", "street", "shop", "street"]
+
+
+def test_pair_and_style_make_an_item_but_style_0_and_other_folders_do_not(root: Path) -> None:
+    items = column(DeepFashion2(str(root)).catalogue(), "item")
+    assert items["validation/000001/item1"] == items["validation/000002/item1"]
+    others = ["train/000001/item1", "train/000001/item2", "validation/000001/item1"]
+    assert len({items[name] for name in others} - {""}) == 3
+    assert items["train/000002/item1"] == ""
+
+
+def test_a_pair_is_a_group_in_its_folder_alone_style_0_too(root: Path) -> None:
+    groups = column(DeepFashion2(str(root)).catalogue(), "group")
+    assert groups["train/000001/item1"] == groups["train/000002/item1"] != ""
+    assert groups["validation/000001/item1"] == groups["validation/000002/item1"] != groups["train/000001/item1"]
+    assert groups["validation/000003/item1"] != groups["validation/000001/item1"]
+
+
+def test_a_query_without_a_match_stays(root: Path) -> None:
+    made = DeepFashion2(str(root)).catalogue()
+    alone = column(made, "item")["validation/000003/item1"]
+    assert alone != ""
+    assert made.column("item").tolist().count(alone) == 1
+
+
+def test_a_garment_with_no_landmarks_stays(root: Path) -> None:
+    write(root, "train", 3, "shop", 9, item1=garment(landmarks=[0, 0, 0] * 8))
+    assert "train/000003/item1" in column(DeepFashion2(str(root)).catalogue(), "id")
+
+
+def test_a_box_past_the_border_is_clamped(root: Path) -> None:
+    write(root, "train", 3, "shop", 9, item1=garment(box=(-2, 6, 61, 81)))
+    made = DeepFashion2(str(root)).catalogue()
+    assert made.boxes[made.column("id").tolist().index("train/000003/item1")].tolist() == [0, 6, 60, 80]
+
+
+def test_the_test_folder_and_hidden_files_are_not_read(root: Path) -> None:
+    before = DeepFashion2(str(root)).catalogue()
+    write(root, "test", 4, "user", 9, item1=garment())
+    (root / "train" / "annos" / "._000001.json").write_bytes(b"\0\5\26\7")
+    source = DeepFashion2(str(root))
+    assert source.catalogue().column("id").tolist() == before.column("id").tolist()
+    assert source.skipped == {}
+
+
+@pytest.mark.parametrize(("content", "reason"), [
+    ("{", r"train/annos/000001\.json is no JSON of a picture"),
+    ("[]", "is no JSON of a picture"),
+    ('{"source": "user", "item1": {}}', "has no 'pair_id'"),
+    ('{"pair_id": 7, "item1": {}}', "has no 'source'"),
+    ('{"source": "street", "pair_id": 7}', "its source is 'street', which is none of user, shop"),
+])  # fmt: skip
+def test_a_bad_file_is_named_and_the_others_serve(root: Path, content: str, reason: str) -> None:
+    (root / "train" / "annos" / "000001.json").write_text(content)
+    source = DeepFashion2(str(root))
+    assert len(source.catalogue()) == 4
+    assert list(source.skipped) == ["train/000001"]
+    with pytest.raises(ValueError, match=reason):
+        raise ValueError(source.skipped["train/000001"])
+
+
+@pytest.mark.parametrize(("changes", "reason"), [
+    ({"bounding_box": [5, 6, 5, 50]}, "item2 has the box [5, 6, 5, 50], which is no box with an area"),
+    ({"bounding_box": [5, 6, float("nan"), 50]}, "which is no box with an area"),
+    ({"bounding_box": [5, 6, 7]}, "which is no box with an area"),
+    ({"bounding_box": None}, "which is no box with an area"),
+    ({"style": None}, "item2 has the category 'skirt' and the style None"),
+    ({"category_name": " "}, "item2 has the category ' ' and the style 1"),
+])  # fmt: skip
+def test_a_bad_garment_is_named_and_its_neighbour_serves(root: Path, changes: dict[str, Any], reason: str) -> None:
+    write(root, "train", 1, "user", 7, item1=garment(), item2={**garment(), **changes})
+    source = DeepFashion2(str(root))
+    assert source.catalogue().column("id")[:2].tolist() == ["train/000001/item1", "train/000002/item1"]
+    assert list(source.skipped) == ["train/000001/item2"]
+    assert reason in source.skipped["train/000001/item2"]
+
+
+def test_a_garment_that_lacks_a_field_and_one_that_is_none_are_named(root: Path) -> None:
+    bare = garment()
+    del bare["style"]
+    write(root, "train", 1, "user", 7, item1=bare, item2=3)  # type: ignore[arg-type]
+    source = DeepFashion2(str(root))
+    source.catalogue()
+    assert source.skipped["train/000001/item1"].endswith("item1 has no 'style'")
+    assert source.skipped["train/000001/item2"].endswith("item2 is 3, no garment")
+
+
+def test_a_picture_that_is_missing_is_named(root: Path) -> None:
+    (root / "train" / "image" / "000001.jpg").unlink()
+    source = DeepFashion2(str(root))
+    assert len(source.catalogue()) == 4
+    assert list(source.skipped) == ["train/000001/item1", "train/000001/item2"]
+
+
+def test_one_folder_alone_serves_and_the_other_is_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, "train", 1, "user", 7, item1=garment())
+    with caplog.at_level(logging.WARNING):
+        assert len(DeepFashion2(str(tmp_path)).catalogue()) == 1
+    assert f"{tmp_path / 'validation'} holds no annotations" in caplog.text
+
+
+def test_a_root_of_something_else_says_what_it_should_hold(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no train/annos/\*\.json or validation/annos/\*\.json in .*: give"):
+        DeepFashion2(str(tmp_path)).catalogue()
+    write(tmp_path, "train", 1, "user", 7).write_text("{")
+    with pytest.raises(ValueError, match=r"holds no garments; the first problem: .*000001\.json is no JSON"):
+        DeepFashion2(str(tmp_path)).catalogue()
+
+
+@pytest.mark.parametrize("part", DeepFashion2.expected)
+def test_parts_are_found_in_the_layout(root: Path, part: Any) -> None:
+    assert list(root.glob(part.pattern))
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_other_serves(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path) == root / "train/annos":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(deepfashion2.os, "scandir", scandir)
+    made, left_out = DeepFashion2(str(root)).listed()
+    assert "train" not in made.column("split")
+    assert left_out[str(root / "train/annos")] == "a folder that cannot be read (Permission denied)"

@@ -1,0 +1,207 @@
+import gzip
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision
+
+from fashion_lsh.data import check
+from fashion_lsh.data.datasets import fashion_mnist, open_source
+from fashion_lsh.data.datasets.fashion_mnist import CATEGORIES, FashionMnist, read_idx, read_part
+from fashion_lsh.data.datasets.shop_street.embedded.pack import choose, once, pack
+
+NAMES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+def idx(array: np.ndarray) -> bytes:
+    header = b"\0\0\x08" + bytes([array.ndim]) + b"".join(length.to_bytes(4, "big") for length in array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+def write(folder: Path, counts: dict[str, int], zipped: bool = True, seed: int = 0) -> dict[str, tuple]:
+    """Files like Fashion-MNIST's, of noise; the pictures and categories in them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    parts = {}
+    for part, count in counts.items():
+        parts[part] = rng.integers(0, 256, (count, 28, 28), np.uint8), np.arange(count) % 10
+        for name, array in zip(NAMES[part], parts[part], strict=True):
+            path = folder / (f"{name}.gz" if zipped else name)
+            path.write_bytes(gzip.compress(idx(array)) if zipped else idx(array))
+    return parts
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_every_picture_is_a_row_and_can_be_read(tmp_path, zipped):
+    parts = write(tmp_path, {"train": 30, "test": 12}, zipped)
+    source = FashionMnist(str(tmp_path))
+    catalogue = source.catalogue()
+    assert list(catalogue.column("id")[[0, 29, 30, 41]]) == ["train-00000", "train-00029", "test-00000", "test-00011"]
+    assert set(catalogue.column("split")) == {""}
+    assert np.isnan(catalogue.boxes).all()
+    for key, category in zip(catalogue.column("picture"), catalogue.column("category"), strict=True):
+        part, number = key.split("-")
+        picture = source.picture(key)
+        assert picture.shape == (28, 28, 3)
+        assert all((picture[:, :, channel] == parts[part][0][int(number)]).all() for channel in range(3))
+        assert CATEGORIES[parts[part][1][int(number)]] == category
+
+
+def test_the_published_split_is_there_where_it_is_asked_for(tmp_path, capsys):
+    write(tmp_path, {"train": 30, "test": 20})
+    assert set(FashionMnist(tmp_path).catalogue().column("split")) == {""}
+    rows = open_source("fashion_mnist_official", str(tmp_path), 0).catalogue()
+    assert rows.column("split").tolist() == ["train"] * 30 + ["query"] * 20
+    assert check.main(["fashion_mnist", str(tmp_path)]) == 0
+    assert "-69,950" in capsys.readouterr().out
+    assert check.main(["fashion_mnist", str(tmp_path / "nothing")]) == 1
+
+
+def test_same_pixels_share_a_group_named_by_the_first(tmp_path):
+    images, _ = write(tmp_path, {"train": 10, "test": 10})["test"]
+    copied = images.copy()
+    copied[[3, 7]] = read_part(tmp_path, "train")[0][5]
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(copied)))
+    catalogue = FashionMnist(str(tmp_path)).catalogue()
+    groups = dict(zip(catalogue.column("id"), catalogue.column("group"), strict=True))
+    assert {name for name, group in groups.items() if group != name} == {"test-00003", "test-00007"}
+    assert groups["test-00003"] == groups["test-00007"] == "train-00005"
+
+
+@pytest.mark.parametrize("key", ["train-00030", "valid-00000", "train-", "train--0001", "", "00001"])
+def test_unknown_picture_is_refused(tmp_path, key):
+    write(tmp_path, {"train": 30, "test": 12})
+    with pytest.raises(KeyError, match="no picture"):
+        FashionMnist(str(tmp_path)).picture(key)
+
+
+def test_travels_without_its_pixels(tmp_path):
+    parts = write(tmp_path, {"train": 30, "test": 12})
+    source = FashionMnist(str(tmp_path))
+    source.picture("train-00004")
+    carried = pickle.dumps(source)
+    assert len(carried) < 1000
+    assert (pickle.loads(carried).picture("train-00004")[:, :, 0] == parts["train"][0][4]).all()
+
+
+DAMAGE = {
+    "cut gzip": lambda content: content[:-200],
+    "no gzip": lambda content: b"<html>" + content,
+    "cut inside": lambda content: gzip.compress(gzip.decompress(content)[:-1]),
+    "longer": lambda content: gzip.compress(gzip.decompress(content) + b"\0"),
+    "other magic": lambda content: gzip.compress(b"\0\0\x0d\x03" + gzip.decompress(content)[4:]),
+    "labels": lambda content: gzip.compress(idx(np.zeros(30))),
+    "other side": lambda content: gzip.compress(idx(np.zeros((30, 14, 56)))),
+    "empty": lambda content: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_file_is_named(tmp_path, damage):
+    write(tmp_path, {"train": 30, "test": 12})
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte\.gz"):
+        FashionMnist(str(tmp_path)).catalogue()
+
+
+@pytest.mark.parametrize("labels", [np.zeros(29), np.full(30, 10)])
+def test_categories_that_do_not_fit_are_refused(tmp_path, labels):
+    write(tmp_path, {"train": 30, "test": 12})
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+    with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte\.gz holds"):
+        FashionMnist(str(tmp_path)).catalogue()
+
+
+def test_header_is_read_big_endian(tmp_path):
+    (tmp_path / "numbers").write_bytes(bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6]))
+    assert read_idx(tmp_path / "numbers", 2).tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_folder_without_the_files_names_three_ways(tmp_path):
+    write(tmp_path, {"train": 30})
+    with pytest.raises(FileNotFoundError, match=r"root=.*apt-get install dataset-fashion-mnist.*downloads"):
+        FashionMnist(str(tmp_path))
+
+
+def test_debian_then_the_download_kept_then_a_new_download(tmp_path, monkeypatch):
+    counts = {"train": 10, "test": 10}
+    monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "debian")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    raw = tmp_path / "cache" / "fashion_lsh" / "FashionMNIST" / "raw"
+    asked = []
+
+    def download(root: str, download: bool) -> None:
+        asked.append(root)
+        write(Path(root) / "FashionMNIST" / "raw", counts)
+
+    monkeypatch.setattr(torchvision.datasets, "FashionMNIST", download)
+    assert FashionMnist().folder == raw
+    assert FashionMnist().folder == raw
+    assert [Path(root).parent for root in asked] == [raw.parents[1]]  # beside its place, then renamed
+    assert sorted(path.name for path in raw.parents[1].iterdir()) == ["FashionMNIST"]
+    write(tmp_path / "debian", counts)
+    assert FashionMnist().folder == tmp_path / "debian"
+
+
+@pytest.mark.parametrize("error", [OSError("no route"), RuntimeError("Error downloading"), TimeoutError("timed out")])
+def test_without_network_three_ways_are_named(tmp_path, monkeypatch, error):
+    def fail(**arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torchvision.datasets, "FashionMNIST", fail)
+    monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "debian")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="apt-get install dataset-fashion-mnist"):
+        FashionMnist()
+
+
+def test_of_a_download_that_stops_nothing_stays(tmp_path, monkeypatch):
+    def stop(root: str, download: bool) -> None:
+        write(Path(root) / "FashionMNIST" / "raw", {"train": 10})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torchvision.datasets, "FashionMNIST", stop)
+    monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "debian")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        FashionMnist()
+    assert not list((tmp_path / "fashion_lsh").iterdir())
+
+
+def test_pack_chooses_single_pictures_of_each_category_by_a_fixed_seed():
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (400, 28, 28), np.uint8)
+    labels, test = np.tile(np.arange(10), 40), np.arange(400) >= 300
+    images[50] = images[310]  # alike: neither may be chosen
+    images[61, 3:] = 0  # 84 pixels are left
+    counts = {"train": 20, "test": 7}
+    rows = choose(images, labels, test, counts)
+    assert (np.bincount(labels[rows[:200]]) == 20).all()
+    assert not test[rows[:200]].any()
+    assert (np.bincount(labels[rows[200:]]) == 7).all()
+    assert test[rows[200:]].all()
+    assert len(set(rows)) == 270
+    assert (rows == choose(images, labels, test, counts)).all()
+    all_but_one = choose(images, labels, test, {"train": 29, "test": 9})
+    assert not {50, 61, 310} & set(all_but_one)
+
+
+def test_once_counts_like_a_slow_comparison():
+    images = np.random.default_rng(2).integers(0, 2, (60, 2, 2), np.uint8)
+    slow = [sum((image == other).all() for other in images) == 1 for image in images]
+    assert once(images).tolist() == slow
+
+
+def test_packing_twice_gives_the_same_file(tmp_path):
+    write(tmp_path, {"train": 6100, "test": 1050})
+    pack(tmp_path, tmp_path / "one.npz")
+    pack(tmp_path, tmp_path / "two.npz")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    with np.load(tmp_path / "one.npz") as data:
+        assert data["images"].shape == (7000, 28, 28)
+        assert data["test"].sum() == 1000

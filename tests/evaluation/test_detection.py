@@ -1,0 +1,68 @@
+"""Boxes are scored as COCO does."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.detection_data import SceneData
+from fashion_lsh.data.detections import Boxes, Found
+from fashion_lsh.evaluation.detection import box_scores
+
+Make = Callable[..., GarmentData]
+
+
+def scenes_of(data: GarmentData, level: Any = "garment") -> SceneData:
+    return SceneData(data, level, 64, None, [1.0, 1.0], 4, None, 0, 0)
+
+
+def perfect(scenes: SceneData) -> Found:
+    return Found({
+        picture: Boxes(boxes, np.linspace(0.9, 0.8, len(boxes)).astype(np.float32), labels)
+        for picture, (boxes, labels) in scenes.boxes_of("query").items()
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("level", ["garment", "category"])
+def test_boxes_that_are_all_right_score_one(make_data: Make, level: Any) -> None:
+    scenes = scenes_of(make_data(), level)
+    scores = box_scores(perfect(scenes), scenes, "query")
+    assert set(scores.values()) == {1.0}
+    names = {"box_ap", "box_ap50", "box_ap75", "box_ar"}
+    wanted = {f"detector/query/{name}" for name in names}
+    if level == "category":
+        wanted |= {f"detector/query/garment/{name}" for name in names}
+        wanted |= {f"detector/query/box_ap50/{name}" for name in scenes.classes}
+    assert set(scores) == wanted
+
+
+def test_wrong_classes_are_right_where_all_are_taken_as_one(make_data: Make) -> None:
+    scenes = scenes_of(make_data(), "category")
+    right = perfect(scenes).boxes
+    swapped = Found(
+        {name: boxes._replace(kinds=(boxes.kinds + 1) % len(scenes.classes)) for name, boxes in right.items()}
+    )
+    scores = box_scores(swapped, scenes, "query")
+    assert scores["detector/query/box_ap50"] == 0
+    assert scores["detector/query/garment/box_ap50"] == 1
+
+
+def test_pictures_in_which_nothing_was_found_count(make_data: Make) -> None:
+    scenes = scenes_of(make_data())
+    half = dict(list(perfect(scenes).boxes.items())[::2])
+    share = len(half) / len(scenes.boxes_of("query"))
+    assert box_scores(Found(half), scenes, "query")["detector/query/box_ap50"] == pytest.approx(share, abs=0.01)
+
+
+def test_boxes_a_little_off_are_right_at_half_only(make_data: Make) -> None:
+    scenes = scenes_of(make_data())
+    moved = {}
+    for name, boxes in perfect(scenes).boxes.items():
+        width = boxes.corners[:, 2] - boxes.corners[:, 0]
+        corners = boxes.corners.copy()
+        corners[:, [0, 2]] += 0.2 * width[:, None]  # an overlap of 0.8 / 1.2
+        moved[name] = boxes._replace(corners=corners)
+    scores = box_scores(Found(moved), scenes, "query")
+    assert (scores["detector/query/box_ap50"], scores["detector/query/box_ap75"]) == (1, 0)

@@ -1,0 +1,88 @@
+"""Ranking scores against hand-computed values and the definitions."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fashion_lsh.metrics import ranking
+from fashion_lsh.metrics.ranking import average_precision, precision, recall
+
+SCORES = (average_precision, recall, precision)
+
+
+def flags(*rankings):
+    return np.array([[letter == "1" for letter in text] for text in rankings])
+
+
+def counts(*numbers):
+    return np.array(numbers, dtype=np.int64)
+
+
+def plain_scores(order, total_relevant, k):
+    """AP, recall and precision of one ranking, by the definitions, as fractions."""
+    hits, gained = 0, Fraction(0)
+    for place, is_relevant in enumerate(order[:k], start=1):
+        if is_relevant:
+            hits += 1
+            gained += Fraction(hits, place)
+    return gained / min(total_relevant, k), Fraction(hits > 0), Fraction(hits, k)
+
+
+def test_average_precision_by_hand():
+    relevant = flags("1010", "0000", "0001", "1111")
+    assert average_precision(relevant, counts(2, 3, 1, 9), 4) == pytest.approx([(1 + 2 / 3) / 2, 0, 1 / 4, 1])
+    assert average_precision(relevant, counts(2, 3, 1, 9), 2) == pytest.approx([1 / 2, 0, 0, 1])
+
+
+def test_recall_and_precision_by_hand():
+    relevant, total = flags("0110", "0000"), counts(3, 1)
+    assert recall(relevant, total, 1).tolist() == [0, 0]
+    assert recall(relevant, total, 2).tolist() == [1, 0]
+    assert precision(relevant, total, 3) == pytest.approx([2 / 3, 0])
+    assert precision(relevant, total, 10) == pytest.approx([2 / 10, 0])
+
+
+@pytest.mark.parametrize("function", SCORES)
+def test_query_without_relevant_rows_is_left_out(function):
+    assert np.isnan(function(flags("000", "100"), counts(0, 1), 3)).tolist() == [True, False]
+
+
+def test_k_beyond_the_ranking_changes_only_the_denominator():
+    relevant = flags("0101")
+    assert average_precision(relevant, counts(2), 100) == pytest.approx([1 / 2])
+    assert average_precision(relevant, counts(50), 100) == pytest.approx([1 / 50])
+    assert precision(relevant, counts(2), 100) == pytest.approx([2 / 100])
+
+
+@given(st.lists(st.tuples(st.lists(st.booleans(), min_size=9, max_size=9), st.integers(1, 5))), st.integers(1, 12))
+@settings(deadline=None)
+def test_scores_against_the_definitions(rankings, k):
+    relevant = np.array([row for row, _ in rankings], dtype=bool).reshape(-1, 9)
+    total = relevant.sum(axis=1) + np.array([more for _, more in rankings], dtype=np.int64)
+    wanted = [plain_scores(row, int(number), k) for row, number in zip(relevant, total, strict=True)]
+    found = np.array([function(relevant, total, k) for function in SCORES]).T
+    np.testing.assert_allclose(found, np.array(wanted, dtype=float).reshape(-1, 3), atol=1e-12)
+
+
+def test_average_precision_in_any_blocks(monkeypatch):
+    relevant = np.random.default_rng(4).random((40, 12)) < 0.3
+    whole = average_precision(relevant, relevant.sum(axis=1) + 1, 10)
+    monkeypatch.setattr(ranking, "BLOCK_CELLS", 30)
+    assert np.array_equal(average_precision(relevant, relevant.sum(axis=1) + 1, 10), whole)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        (average_precision, (flags("10"), counts(1), 0), "k=0: give at least 1"),
+        (recall, (counts([1, -1]), counts(1), 1), "relevant is int64"),
+        (precision, (flags("11"), counts(1), 1), "query 0: 2 relevant rows retrieved, total_relevant 1"),
+        (precision, (flags("11"), counts(1, 2), 1), r"total_relevant is int64 \(2,\): give \(1,\) int"),
+    ],
+)
+def test_wrong_arguments_are_named(function, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        function(*arguments)

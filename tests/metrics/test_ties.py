@@ -1,0 +1,228 @@
+"""Scores with ties against brute force over all tie orders, the plain scores, and laws."""
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from fashion_lsh.metrics import ranking
+from fashion_lsh.metrics.ranking import average_precision, precision, recall
+from fashion_lsh.metrics.ties import (
+    TiedScores,
+    distance_histograms,
+    tied_average_precision,
+    tied_precision,
+    tied_recall,
+)
+
+PLAIN = {tied_average_precision: average_precision, tied_recall: recall, tied_precision: precision}
+TIED = list(PLAIN)
+
+
+def flags(*rankings):
+    return np.array([[letter == "1" for letter in text] for text in rankings])
+
+
+def counts(*numbers):
+    return np.array(numbers, dtype=np.int64)
+
+
+def all_orders(levels):
+    """Every ranking of (relevant, total) levels; each is equally likely, as are the orders it stands for."""
+    per_level = [
+        [[place in chosen for place in range(total)] for chosen in itertools.combinations(range(total), relevant)]
+        for relevant, total in levels
+    ]
+    return [list(itertools.chain(*parts)) for parts in itertools.product(*per_level)]
+
+
+@st.composite
+def searches(draw, most_rows=8):
+    """(levels, total_relevant, k) with few enough rows to try every order."""
+    totals = draw(st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(lambda totals: sum(totals) <= most_rows))
+    levels = [(draw(st.integers(0, total)), total) for total in totals]
+    found = sum(relevant for relevant, _ in levels)
+    return levels, found + draw(st.integers(0 if found else 1, 3)), draw(st.integers(1, 12))
+
+
+def tied(function, levels, total_relevant, k):
+    relevant_at, total_at = np.array(levels, dtype=np.int64).T[:, None]
+    return TiedScores(*(float(scores[0]) for scores in function(relevant_at, total_at, counts(total_relevant), k)))
+
+
+@pytest.mark.parametrize("function", TIED)
+def test_query_without_relevant_rows_is_left_out_with_ties(function):
+    scores = function(counts([0, 0], [0, 1]), counts([2, 3], [2, 3]), counts(0, 1), 4)
+    assert np.isnan(np.array(scores)).tolist() == [[True, False]] * 3
+
+
+def test_one_level_is_a_random_ranking():
+    # orders 110, 101, 011: AP 1, 5/6, 7/12
+    assert tied(tied_average_precision, [(2, 3)], 2, 3) == pytest.approx((29 / 36, 1, 7 / 12))
+    # of 10 rows 3 are relevant, 4 are seen: none of the 3 among them with C(7, 4) / C(10, 4)
+    assert tied(tied_recall, [(3, 10)], 3, 4) == pytest.approx((1 - 35 / 210, 1, 0))
+    assert tied(tied_precision, [(3, 10)], 3, 4) == pytest.approx((3 / 10, 3 / 4, 0))
+
+
+@pytest.mark.parametrize("levels", [[(3, 8)], [(1, 3), (2, 4)], [(0, 2), (5, 5)], [(1, 1), (2, 5), (1, 2)]])
+@pytest.mark.parametrize("k", [1, 3, 5, 8, 20])
+def test_ties_against_all_permutations(levels, k):
+    rows = [[place < relevant for place in range(total)] for relevant, total in levels]
+    orders = itertools.product(*(itertools.permutations(level) for level in rows))
+    rankings = np.array([list(itertools.chain(*order)) for order in orders])
+    total = np.full(len(rankings), sum(relevant for relevant, _ in levels))
+    for function, plain in PLAIN.items():
+        scores = plain(rankings, total, k)
+        wanted = scores.mean(), scores.max(), scores.min()
+        assert tied(function, levels, total[0], k) == pytest.approx(wanted, abs=1e-12)
+
+
+@given(searches())
+@settings(max_examples=200, deadline=None)
+def test_ties_against_all_orders_of_any_levels(search):
+    levels, total_relevant, k = search
+    orders = np.array(all_orders(levels), dtype=bool)
+    for function, plain in PLAIN.items():
+        scores = plain(orders, np.full(len(orders), total_relevant), k)
+        wanted = scores.mean(), scores.max(), scores.min()
+        assert tied(function, levels, total_relevant, k) == pytest.approx(wanted, abs=1e-12)
+
+
+@given(searches(), st.integers(0, 2**32 - 1))
+@settings(max_examples=100, deadline=None)
+def test_without_ties_all_agree_with_the_ranking(search, seed):
+    levels, total_relevant, k = search
+    orders = all_orders(levels)
+    order = np.array([orders[seed % len(orders)]], dtype=bool).reshape(1, -1)
+    assume(order.size)
+    histograms = order.astype(np.int64), np.ones(order.shape, dtype=np.int64)
+    for function, plain in PLAIN.items():
+        wanted = plain(order, counts(total_relevant), k)[0]
+        for scores in function(*histograms, counts(total_relevant), k):
+            assert scores[0] == pytest.approx(wanted, abs=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3000))
+@settings(max_examples=30, deadline=None)
+def test_expected_lies_between_worst_and_best(seed, k):
+    generator = np.random.default_rng(seed)
+    total_at = generator.integers(0, 200, (20, 33))
+    relevant_at = generator.binomial(total_at, generator.random((20, 1)) ** 3)
+    total = relevant_at.sum(axis=1) + generator.integers(0, 3, 20)
+    for function in TIED:
+        expected, best, worst = (scores[total > 0] for scores in function(relevant_at, total_at, total, k))
+        assert (worst >= 0).all()
+        assert (worst <= expected).all()
+        assert (expected <= best).all()
+        assert (best <= 1 + 1e-12).all()
+
+
+@pytest.mark.parametrize("function", TIED)
+def test_many_queries_at_once_score_as_alone_and_in_any_blocks(function, monkeypatch):
+    generator = np.random.default_rng(3)
+    total_at = generator.integers(0, 40, (50, 9))
+    relevant_at = generator.binomial(total_at, 0.1)
+    total = relevant_at.sum(axis=1) + 1
+    together = np.array(function(relevant_at, total_at, total, 30))
+    monkeypatch.setattr(ranking, "BLOCK_CELLS", 40)
+    assert np.array_equal(np.array(function(relevant_at, total_at, total, 30)), together)
+    alone = [np.array(function(relevant_at[[row]], total_at[[row]], total[[row]], 30))[:, 0] for row in range(50)]
+    np.testing.assert_allclose(np.array(alone).T, together, atol=1e-12)
+
+
+def test_relevant_rows_that_no_probe_reached_lower_the_score():
+    levels = [(2, 3), (1, 4)]
+    reached = tied(tied_average_precision, levels, 3, 10)
+    missed = tied(tied_average_precision, levels, 6, 10)
+    assert np.array(missed) == pytest.approx(np.array(reached) / 2)
+    assert tied(tied_recall, levels, 6, 10) == tied(tied_recall, levels, 3, 10)
+
+
+def test_nothing_retrieved_scores_0():
+    for function in TIED:
+        assert tied(function, [(0, 0), (0, 0)], 4, 10) == (0, 0, 0)
+
+
+def test_large_levels_against_sums_place_by_place():
+    levels, total_relevant, k = [(20, 150), (3_000, 100_000), (5, 1_000)], 4_000, 1_000
+    gained, before, hits = [], 0, 0
+    for relevant, total in levels:
+        for place in range(before + 1, min(before + total, k) + 1):
+            nearer = hits + (place - before - 1) * (relevant - 1) / (total - 1)
+            gained.append(relevant / total * (1 + nearer) / place)
+        before, hits = before + total, hits + relevant
+    scores = tied(tied_average_precision, levels, total_relevant, k)
+    assert scores.expected == pytest.approx(math.fsum(gained) / k, abs=1e-12)
+    best = [*[1.0] * 20, *[(place - 130) / place for place in range(151, k + 1)]]
+    assert scores.best == pytest.approx(math.fsum(best) / k, abs=1e-12)
+    assert scores.worst == pytest.approx(math.fsum(hit / (130 + hit) for hit in range(1, 21)) / k, abs=1e-12)
+
+
+@pytest.mark.parametrize(("relevant", "k"), [(1, 1_000), (7, 500), (300, 40), (3_000, 1_000), (99_999, 1)])
+def test_recall_of_a_large_level_is_hypergeometric(relevant, k):
+    rows, nearer = 100_000, 30
+    none = Fraction(math.comb(rows - relevant, k - nearer), math.comb(rows, k - nearer)) if k > nearer else Fraction(1)
+    scores = tied(tied_recall, [(0, nearer), (relevant, rows)], relevant, k)
+    assert scores.expected == pytest.approx(float(1 - none), rel=1e-12)
+
+
+def test_histograms_against_counting():
+    generator = np.random.default_rng(5)
+    distances = generator.integers(0, 9, (6, 50)).astype(np.int16)
+    relevant, reached = generator.random((2, 6, 50)) < 0.4
+    relevant_at, total_at = distance_histograms(distances, relevant, 9, reached)
+    for query, level in np.ndindex(6, 9):
+        here = (distances[query] == level) & reached[query]
+        assert total_at[query, level] == here.sum()
+        assert relevant_at[query, level] == (here & relevant[query]).sum()
+    everything = np.ones_like(reached)
+    assert np.array_equal(
+        distance_histograms(distances, relevant, 9), distance_histograms(distances, relevant, 9, everything)
+    )
+
+
+def test_histograms_in_any_blocks(monkeypatch):
+    generator = np.random.default_rng(6)
+    distances, relevant = generator.integers(0, 5, (20, 7)), generator.random((20, 7)) < 0.5
+    whole = distance_histograms(distances, relevant, 5)
+    monkeypatch.setattr(ranking, "BLOCK_CELLS", 15)
+    assert np.array_equal(distance_histograms(distances, relevant, 5), whole)
+
+
+def test_histograms_ignore_distances_that_no_probe_reached():
+    distances, relevant = counts([0, -1, 99]), flags("111")
+    relevant_at, total_at = distance_histograms(distances, relevant, 2, flags("100"))
+    assert relevant_at.tolist() == total_at.tolist() == [[1, 0]]
+    with pytest.raises(ValueError, match=r"from -1 to 99, levels=2: give levels = bits \+ 1"):
+        distance_histograms(distances, relevant, 2)
+
+
+def test_histograms_give_the_score_of_a_ranking_in_the_mean():
+    generator = np.random.default_rng(7)
+    distances, relevant = generator.integers(0, 4, (1, 30)), generator.random((1, 30)) < 0.3
+    total = relevant.sum(axis=1)
+    shuffled = [generator.permutation(30) for _ in range(4000)]
+    orders = np.array([rows[np.argsort(distances[0, rows], kind="stable")] for rows in shuffled])
+    drawn = average_precision(relevant[0][orders], np.repeat(total, 4000), 20)
+    expected = tied_average_precision(*distance_histograms(distances, relevant, 4), total, 20).expected[0]
+    assert expected == pytest.approx(drawn.mean(), abs=5 * drawn.std() / math.sqrt(4000))
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        (tied_recall, (counts([2]), counts([1]), counts(2), 1), "query 0: relevant_at is negative or above total_at"),
+        (tied_recall, (counts([2]), counts([1, 2]), counts(2), 1), r"give two \(Q, L\) histograms"),
+        (tied_precision, (np.ones((1, 2)), counts([1, 2]), counts(2), 1), "relevant_at.dtype=.*float64.*give int64"),
+        (tied_average_precision, (counts([2]), counts([2]), counts(1), 1), "query 0: 2 relevant rows retrieved"),
+        (distance_histograms, (np.ones((1, 2)), flags("11"), 3), "distances are float64"),
+        (distance_histograms, (counts([1, 2]), flags("1"), 3), r"relevant is bool \(1, 1\): give \(1, 2\) bool"),
+    ],
+)
+def test_wrong_arguments_are_named(function, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        function(*arguments)

@@ -1,0 +1,20 @@
+"""Settings of the stages that tests make."""
+
+from typing import Any
+
+from fashion_lsh.models.crop_model import CropStage
+from fashion_lsh.models.hash_head import Hasher
+
+CATEGORIES = ["circle", "cross", "square"]
+
+
+def arguments(kind: type[CropStage], **changes: Any) -> dict[str, Any]:
+    """What a Classifier or a Hasher is made of, but for `changes`."""
+    plain: dict[str, Any] = {
+        "backbone": "resnet18", "categories": CATEGORIES, "image_size": 32, "margin": 0.1,
+        "frozen": False, "epochs": 1, "lr_factor": 1.0,
+        "head_factor": 10.0, "label_smoothing": 0.1, "seed": 0,
+        "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1},
+    }  # fmt: skip
+    layer = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
+    return plain | (layer if kind is Hasher else {}) | changes

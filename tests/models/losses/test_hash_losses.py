@@ -1,0 +1,232 @@
+"""Every hash loss against its formula written out, at the edges, and on a set small enough to be learnt by heart."""
+
+import inspect
+import math
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from fashion_lsh.models.hash_head import Hasher
+from fashion_lsh.models.losses.centres import centres
+from fashion_lsh.models.losses.hash_losses import LOSSES, Halves, HashLoss, signs
+from fashion_lsh.models.losses.item_contrast import contrast
+
+BITS, CATEGORIES, SMOOTHING = 12, 3, 0.1
+EACH = pytest.mark.parametrize("name", sorted(LOSSES))
+
+
+def made(name: str, bits: int = BITS, categories: int = CATEGORIES) -> HashLoss:
+    return LOSSES[name](bits, categories, SMOOTHING)
+
+
+def drawn(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
+    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def cross_entropy(logits: Tensor, categories: Tensor, smoothing: float) -> float:
+    """Row by row, number by number."""
+    total = 0.0
+    for row, category in zip(logits.tolist(), categories.tolist(), strict=True):
+        most = max(row)
+        norm = most + math.log(sum(math.exp(value - most) for value in row))
+        total += (1 - smoothing) * (norm - row[category]) + smoothing * sum(norm - v for v in row) / len(row)
+    return total / len(logits)
+
+
+def extra(name: str, activations: Tensor, categories: Tensor) -> float:
+    """What a loss adds to the head's cross-entropy, in plain loops."""
+    rows = activations.double().tolist()
+    count, aims = len(rows) * BITS, centres(CATEGORIES, BITS).tolist()
+    if name == "ssdh":
+        binary = sum((a - 0.5) ** 2 for row in rows for a in row) / count
+        return sum((sum(row) / BITS - 0.5) ** 2 for row in rows) / len(rows) - binary
+    if name == "greedyhash":
+        return 0.1 * sum(abs(abs(a) - 1) ** 3 for row in rows for a in row) / count
+    if name == "csq":
+        central = quantised = 0.0
+        for row, category in zip(rows, categories.tolist(), strict=True):
+            for a, aim in zip(row, aims[category], strict=True):
+                code = (math.tanh(a) + 1) / 2
+                central -= math.log(code if aim > 0 else 1 - code)
+                quantised += math.log(math.cosh(abs(math.tanh(a)) - 1))
+        return (central + 1e-4 * quantised) / count
+    if name == "orthohash":
+        length = [math.sqrt(sum(a * a for a in row)) for row in rows]
+        cosines = [
+            [sum(a * b for a, b in zip(row, aim, strict=True)) / size / math.sqrt(BITS) for aim in aims]
+            for row, size in zip(rows, length, strict=True)
+        ]
+        for row, category in zip(cosines, categories.tolist(), strict=True):
+            row[category] -= 0.3
+        return cross_entropy(torch.tensor(cosines) * math.sqrt(BITS), categories, 0.0)
+    return 0.0
+
+
+@EACH
+def test_a_loss_is_its_formula(name: str) -> None:
+    loss = made(name)
+    activations = loss.activate(drawn(7, BITS))
+    logits, categories = drawn(7, CATEGORIES, seed=1), torch.tensor([0, 1, 2, 0, 1, 2, 0])
+    found = loss(activations, logits, categories)
+    assert found.shape == ()
+    wanted = cross_entropy(logits, categories, SMOOTHING) + extra(name, activations.detach(), categories)
+    assert float(found.detach()) == pytest.approx(wanted, rel=1e-4)
+
+
+@EACH
+@pytest.mark.parametrize("scale", [0.0, 1e3, 1e6])
+@pytest.mark.parametrize("rows", [1, 6])
+def test_gradients_are_finite_at_the_edges(name: str, scale: float, rows: int) -> None:
+    loss = made(name)
+    outputs, head = drawn(rows, BITS, scale=scale).requires_grad_(), nn.Linear(BITS, CATEGORIES)
+    activations = loss.activate(outputs)
+    categories = torch.zeros(rows, dtype=torch.int64)  # one category alone
+    value = loss(activations, head(loss.read(activations)), categories)
+    value.backward()  # type: ignore[no-untyped-call]
+    assert value.isfinite()
+    assert outputs.grad is not None
+    assert outputs.grad.isfinite().all()
+
+
+@EACH
+@pytest.mark.parametrize("bihalf", [False, True])
+@pytest.mark.parametrize("bits", [8, 48, 130])
+def test_a_tiny_set_is_told_apart_within_200_steps(name: str, bits: int, bihalf: bool) -> None:
+    torch.manual_seed(0)
+    categories = torch.arange(4).repeat(10)  # an even number, for halves
+    features = drawn(4, 16)[categories] + drawn(40, 16, seed=1, scale=0.2)
+    loss, layer, head = made(name, bits, 4), nn.Linear(16, bits), nn.Linear(bits, 4)
+    adam = torch.optim.Adam([*layer.parameters(), *head.parameters(), *loss.parameters()], lr=0.02)
+    for _ in range(200):
+        outputs = Halves.apply(layer(features)) if bihalf else layer(features)
+        activations = loss.activate(outputs)
+        adam.zero_grad()
+        loss(activations, head(loss.read(activations)), categories).backward()
+        adam.step()
+    loss.eval()
+    outputs = signs(layer(features)) if bihalf else layer(features)
+    activations = loss.activate(outputs)
+    assert (head(loss.read(activations)).argmax(dim=1) == categories).all()
+    codes = signs(activations - loss.threshold)
+    apart = (bits - codes @ codes.T) / 2
+    same = categories[:, None] == categories
+    assert apart[same].mean() < apart[~same].mean() / 2
+
+
+@EACH
+def test_one_picture_alone_is_activated_as_among_others(name: str) -> None:
+    loss = made(name).eval()
+    outputs = drawn(5, BITS)
+    torch.testing.assert_close(loss.activate(outputs[:1]), loss.activate(outputs)[:1])
+
+
+def test_the_head_of_greedyhash_reads_signs_and_gradients_pass_them() -> None:
+    activations = drawn(4, BITS).requires_grad_()
+    read = made("greedyhash").read(activations)
+    torch.testing.assert_close(read, signs(activations))
+    weights = drawn(4, BITS, seed=3)
+    (read * weights).sum().backward()
+    assert activations.grad is not None
+    torch.testing.assert_close(activations.grad, weights)
+
+
+@given(st.integers(1, 9), st.integers(1, 20), st.integers(0, 2**16))
+@settings(deadline=None, max_examples=40)
+def test_of_each_bit_half_the_batch_is_a_one(rows: int, bits: int, seed: int) -> None:
+    outputs = drawn(rows, bits, seed=seed).requires_grad_()
+    halves = Halves.apply(outputs)
+    assert ((halves == 1) | (halves == -1)).all()
+    assert ((halves == 1).sum(dim=0) == rows // 2).all()
+    for bit in range(bits):  # no one lies below a zero
+        ones, zeros = (outputs[:, bit][halves[:, bit] == value] for value in (1, -1))
+        assert not len(ones) or ones.min() >= zeros.max()
+    gradient = drawn(rows, bits, seed=seed + 1)
+    halves.backward(gradient)
+    assert outputs.grad is not None
+    torch.testing.assert_close(outputs.grad, gradient + 6 * (outputs.detach() - halves.detach()) / (rows * bits))
+
+
+@pytest.mark.parametrize(("count", "bits"), [(10, 16), (16, 16), (30, 64), (128, 64), (11, 64), (2, 32)])
+def test_centres_of_a_power_of_two_lie_half_the_bits_apart(count: int, bits: int) -> None:
+    codes = centres(count, bits)
+    apart = (bits - codes @ codes.T) / 2
+    assert float(apart.fill_diagonal_(bits).min()) >= bits / 2
+
+
+@given(st.integers(1, 60), st.integers(1, 130))
+@settings(deadline=None, max_examples=40)
+def test_centres_differ_and_are_far_apart_whatever_the_numbers(count: int, bits: int) -> None:
+    if count > 2**bits:
+        with pytest.raises(ValueError, match=rf"hash\.bits={bits}: .* at least {(count - 1).bit_length()} bits"):
+            centres(count, bits)
+        return
+    codes = centres(count, bits)
+    assert codes.shape == (count, bits)
+    assert ((codes == 1) | (codes == -1)).all()
+    assert len(codes.unique(dim=0)) == count
+    assert torch.equal(codes, centres(count, bits))
+    if count > 1 and bits >= 32:
+        apart = (bits - codes @ codes.T) / 2
+        assert float(apart.fill_diagonal_(bits).min()) >= bits / 4
+        assert codes.mean(dim=0).abs().max() < 1 or count < 6  # every bit tells something
+
+
+def test_centres_that_crowd_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    centres(16, 4)
+    assert "hash.bits=4: of 16 categories two aim at codes only 1 apart" in caplog.text
+
+
+def plain_contrast(vectors: Tensor, items: Tensor, temperature: float) -> float:
+    rows, numbers = vectors.double().tolist(), items.tolist()
+    unit = [[v / math.sqrt(sum(w * w for w in row)) for v in row] for row in rows]
+    cosine = [[sum(a * b for a, b in zip(x, y, strict=True)) / temperature for y in unit] for x in unit]
+    losses = []
+    for one in range(len(rows)):
+        others = [other for other in range(len(rows)) if other != one]
+        partners = [other for other in others if numbers[other] == numbers[one]]
+        norm = math.log(sum(math.exp(cosine[one][other]) for other in others))
+        if partners:
+            losses.append(sum(norm - cosine[one][other] for other in partners) / len(partners))
+    return sum(losses) / len(losses)
+
+
+def test_the_contrast_is_its_formula() -> None:
+    vectors, items = drawn(7, 5), torch.tensor([4, 4, 1, 1, 1, 9, 2])
+    assert float(contrast(vectors, items, 0.5)) == pytest.approx(plain_contrast(vectors, items, 0.5), rel=1e-5)
+
+
+@pytest.mark.parametrize("items", [[1, 2, 3, 4], [5, 5, 5, 5]])
+def test_a_batch_that_cannot_be_contrasted_adds_nothing(items: list[int]) -> None:
+    vectors = drawn(4, 5).requires_grad_()
+    loss = contrast(vectors, torch.tensor(items), 0.1)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert float(loss.detach()) == 0
+    assert vectors.grad is not None
+    assert not vectors.grad.any()
+
+
+def test_the_contrast_brings_items_together() -> None:
+    items = torch.arange(8).repeat_interleave(2)
+    vectors = drawn(16, 4).requires_grad_()
+    adam = torch.optim.Adam([vectors], lr=0.05)
+    for _ in range(200):
+        adam.zero_grad()
+        contrast(vectors, items, 0.1).backward()  # type: ignore[no-untyped-call]
+        adam.step()
+    unit = nn.functional.normalize(vectors.detach(), dim=1)
+    nearest = (unit @ unit.T).fill_diagonal_(-2).argmax(dim=1)
+    assert torch.equal(items[nearest], items)
+
+
+def test_the_losses_that_can_be_typed_are_those_there_are() -> None:
+    typed = inspect.get_annotations(Hasher.__init__)["loss"]
+    assert set(get_args(typed)) == set(LOSSES)
+
+
+def test_more_categories_than_far_codes_are_found_for_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"hash\.bits=13: too few to keep 3500 categories apart"):
+        centres(3500, 13)

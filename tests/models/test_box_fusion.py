@@ -1,0 +1,61 @@
+"""Boxes of several looks become one."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fashion_lsh.data.detections import NOTHING, Boxes
+from fashion_lsh.models.box_fusion import fused, mirrored
+
+
+def boxes(*rows: tuple[list[float], float, int]) -> Boxes:
+    corners, scores, kinds = zip(*rows, strict=True)
+    return Boxes(np.array(corners, np.float32), np.array(scores, np.float32), np.array(kinds, np.int64))
+
+
+@st.composite
+def some_boxes(draw: st.DrawFn) -> Boxes:
+    rows = []
+    for _ in range(draw(st.integers(1, 6))):
+        x, y = draw(st.integers(0, 40)), draw(st.integers(0, 40))
+        wide, high = draw(st.integers(1, 20)), draw(st.integers(1, 20))
+        rows.append(([x, y, x + wide, y + high], draw(st.floats(0.0625, 1, width=32)), draw(st.integers(0, 2))))
+    return boxes(*sorted(rows, key=lambda row: -row[1]))
+
+
+def test_two_that_overlap_become_their_mean_by_score() -> None:
+    both = fused([boxes(([0, 0, 10, 10], 0.6, 1)), boxes(([0, 0, 10, 12], 0.2, 1))])
+    np.testing.assert_allclose(both.corners, [[0, 0, 10, (0.6 * 10 + 0.2 * 12) / 0.8]])
+    assert both.scores[0] == pytest.approx(0.4)
+    assert both.kinds.tolist() == [1]
+
+
+def test_what_one_look_alone_sees_counts_half_and_other_kinds_stay_apart() -> None:
+    both = fused([boxes(([0, 0, 10, 10], 0.6, 1)), boxes(([0, 0, 10, 10], 0.8, 2), ([30, 30, 40, 40], 0.5, 1))])
+    assert both.kinds.tolist() == [2, 1, 1]
+    assert both.scores.tolist() == pytest.approx([0.4, 0.3, 0.25])
+
+
+def test_nothing_stays_nothing() -> None:
+    assert len(fused([NOTHING, NOTHING]).scores) == 0
+    one = boxes(([0, 0, 10, 10], 0.6, 1))
+    assert fused([one, NOTHING]).scores.tolist() == pytest.approx([0.3])
+
+
+@given(some_boxes(), some_boxes())
+def test_scores_fall_and_boxes_lie_within_those_they_are_made_of(first: Boxes, second: Boxes) -> None:
+    both = fused([first, second])
+    every = np.concatenate([first.corners, second.corners])
+    assert (np.diff(both.scores) <= 0).all()
+    assert (both.corners >= every.min(axis=0) - 1e-4).all()
+    assert (both.corners <= every.max(axis=0) + 1e-4).all()
+    assert set(both.kinds) == set(first.kinds) | set(second.kinds)
+    assert 0 < len(both.scores) <= len(first.scores) + len(second.scores)
+
+
+@given(some_boxes())
+def test_a_mirror_twice_is_the_picture(found: Boxes) -> None:
+    turned = mirrored(found, 100)
+    assert (turned.corners[:, 2:] > turned.corners[:, :2]).all()
+    np.testing.assert_array_equal(mirrored(turned, 100).corners, found.corners)

@@ -1,0 +1,64 @@
+"""The classifier: categories alone, and the face of a model without a hash layer."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fashion_lsh.models.classifier import Classifier
+from fashion_lsh.models.encoding import encode
+from fashion_lsh.training.checkpoints import load, save
+
+SETTINGS: dict[str, Any] = {
+    "backbone": "resnet18", "categories": ["dress", "shirt", "skirt", "shoe"], "image_size": 32, "margin": 0.1,
+    "frozen": False,
+    "epochs": 1, "lr_factor": 1.0, "head_factor": 1.0, "label_smoothing": 0.1, "seed": 0,
+    "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
+}  # fmt: skip
+PICTURES = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@functools.cache
+def classifier() -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(**SETTINGS).eval()
+
+
+@torch.inference_mode()
+def test_it_answers_with_a_logit_a_category_and_without_activations() -> None:
+    answer = classifier()(PICTURES)
+    assert answer.logits.shape == (3, 4)
+    assert answer.activations is None
+    assert classifier().bits is None
+
+
+@torch.inference_mode()
+def test_its_logits_are_linear_in_the_features() -> None:
+    model = classifier()
+    features = model.backbone(PICTURES)
+    torch.testing.assert_close(model(PICTURES).logits, features @ model.head.weight.T + model.head.bias)
+
+
+def test_it_is_encoded_without_codes_under_the_likeliest_category() -> None:
+    model = classifier()
+    encoded = encode(model, PICTURES)
+    with torch.no_grad():
+        likeliest = model(PICTURES).logits.argmax(1)
+    assert encoded.codes is None
+    assert encoded.predicted.tolist() == likeliest.tolist()
+    assert encoded.masses.sum(1) == pytest.approx(1.0)
+
+
+def test_its_checkpoint_opens_alone_with_all_it_was_made_with(tmp_path: Path) -> None:
+    save(classifier(), tmp_path / "classifier.ckpt")
+    opened = load(Classifier, tmp_path / "classifier.ckpt")
+    assert dict(opened.hparams) == SETTINGS
+    assert opened.categories == SETTINGS["categories"]
+    assert (opened.image_size, opened.margin, opened.name) == (32, 0.1, "classifier")
+
+
+def test_an_unknown_backbone_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="backbone 'resnet19' is unknown: give one of resnet18"):
+        Classifier(**SETTINGS | {"backbone": "resnet19"})

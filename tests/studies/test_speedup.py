@@ -1,0 +1,200 @@
+"""The two experiments that ask a finished run again, whole, on a small set; and the pages made of them."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
+from fashion_lsh.data.detections import Choice
+from fashion_lsh.index.indexes import FloatIndex, HashIndex, kept_width
+from fashion_lsh.report.page_file import put
+from fashion_lsh.search.policy import Search
+from fashion_lsh.studies import distance_page, speedup_page
+from fashion_lsh.studies import speedup as module
+from fashion_lsh.studies.distance_comparison import Comparison
+from fashion_lsh.studies.probing_methods import ARMS, DISTANCES
+from fashion_lsh.studies.speedup import Speedup
+from tests.evaluation.fake_model import FakeModel
+
+SEARCH = Search("shortlist", 1, 20, 0.5, 0.0)
+SIZES = [60, 120, 240]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> GarmentData:
+    """Some composed garments of all categories."""
+    made = GarmentData(
+        source="shop_street", root=None, categories=None, sources=None, crop="annotated",
+        choice=Choice("given", 0.3, 8.0, "whole"), margin=0.1, image_size=32, jitter=0.08, least_area=1.0, shares={},
+        searched="gallery", leaks="refuse",
+        split_seed=0, batch_size=64, workers=0, epoch_pictures=None, balanced=False, seed=0,
+    )  # fmt: skip
+    made.source = ShopStreet(0, str(tmp_path_factory.mktemp("cache")), garments=12)
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("speedup")
+
+
+@pytest.fixture(scope="module")
+def rows(data: GarmentData, folder: Path) -> list[dict[str, Any]]:
+    return Speedup(SIZES, composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
+
+
+def of(rows: list[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
+    return [row for row in rows if all(row[name.replace("_", " ")] == value for name, value in wanted.items())]
+
+
+def test_every_arm_is_there_for_every_size_filing_and_distance(rows: list[dict[str, Any]]) -> None:
+    for size in SIZES:
+        for by in ("predicted", "true"):
+            found = of(rows, gallery=size, lists="own", filed_by=by)
+            assert {(row["distance"], row["arm"]) for row in found} == {(d, a) for d in DISTANCES for a in ARMS}
+        assert len(of(rows, gallery=size, lists="30 of DeepFashion")) == 3 * 4
+    assert len(rows) == len(SIZES) * (2 * 27 + 12)
+
+
+def test_the_whole_gallery_loses_nothing_and_saves_nothing(rows: list[dict[str, Any]]) -> None:
+    for row in of(rows, arm="whole"):
+        assert row["scanned"] == pytest.approx(1)
+        assert row["saved"] == row["faster by"] == row["predicted saving"] == 0
+        assert row.get("recall@10 of whole", 1) == 1
+        assert row.get("list reached", 1) == 1
+
+
+def test_more_lists_scan_more_and_keep_more(rows: list[dict[str, Any]]) -> None:
+    for size in SIZES:
+        for distance in DISTANCES:
+            own = of(rows, gallery=size, lists="own", filed_by="predicted", distance=distance)
+            found = {row["arm"]: row for row in own}
+            for measure in ("scanned", "lists probed", "recall@10 of whole"):
+                values = [found[arm][measure] for arm in ("1", "2", "3", "whole")]
+                assert values == sorted(values), measure
+            assert found["1"]["lists probed"] == found["true category"]["lists probed"] == 1
+
+
+def test_savings_are_those_of_the_times(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        assert row["saved low"] <= row["saved"] <= row["saved high"]
+        assert row["faster by"] == pytest.approx(1 / (1 - row["saved"]) - 1)
+        assert row["predicted saving"] <= row["search share"] < 1
+        assert row["end_to_end_ms"] > row["search_ms"]
+        assert row["saved over euclidean low"] <= row["saved over euclidean"] <= row["saved over euclidean high"]
+        assert row["saved over euclidean"] == 0 or row["distance"] != "euclidean"
+
+
+def test_scores_are_told_of_composed_garments_only(rows: list[dict[str, Any]]) -> None:
+    scored = {row["gallery"] for row in rows if "item map@100" in row}
+    assert scored == {60, 120}
+    assert not [row for row in of(rows, lists="30 of DeepFashion") if "item map@100" in row]
+    for row in of(rows, gallery=120, lists="own", filed_by="true", arm="true category"):
+        assert row["list reached"] == 1  # the list of its true category holds the queried item
+    for row in of(rows, gallery=120, lists="own", filed_by="true", arm="1"):
+        assert row["item map@100, category wrong"] == 0  # its item lies elsewhere
+        assert row["list reached"] == pytest.approx(row["top-1"])
+
+
+def test_sizes_that_are_kept_are_not_measured_again(
+    data: GarmentData, folder: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "timed", None)
+    again = Speedup(SIZES, composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
+    assert again == json.loads(json.dumps(rows))
+    with pytest.raises(TypeError):
+        Speedup([70], composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
+    with pytest.raises(TypeError):  # times and scores are of one model
+        Speedup(SIZES, composed=120, queries=5)(FakeModel(data.categories, fingerprint="another"), data, SEARCH, folder)
+    file = next((folder / "speedup").glob("*.json"))
+    whole = file.read_text()
+    file.write_text(whole[:-5])
+    with pytest.raises(TypeError):  # a damaged file is made again
+        Speedup(SIZES, composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
+    file.write_text(whole)
+
+
+@pytest.mark.parametrize(("sizes", "composed"), [([10, 500], 500), ([500], 120)])
+def test_sizes_of_which_nothing_could_be_told_are_refused(
+    data: GarmentData, tmp_path: Path, sizes: list[int], composed: int
+) -> None:
+    with pytest.raises(ValueError, match=r"measure\.sizes=.*: give none below the run's own \d+ garments"):
+        Speedup(sizes, composed, 5)(FakeModel(data.categories), data, SEARCH, tmp_path)
+
+
+@pytest.mark.parametrize(("bits", "length"), [(1, 3), (48, 256), (65, 7)])
+def test_a_garment_takes_what_the_indexes_say(bits: int, length: int) -> None:
+    codes, floats = HashIndex(bits, 2), FloatIndex(length, 2)
+    codes.add(np.zeros((5, -(-bits // 8)), np.uint8), np.zeros(5, np.int64), np.arange(5))
+    floats.add(np.zeros((5, length), np.float32), np.zeros(5, np.int64), np.arange(5))
+    for distance, index in (("hamming", codes), ("euclidean", floats)):
+        told, size = module.stored(distance, bits, length), index.stats()
+        assert 5 * (told["code bytes"] + told["embedding bytes"]) == size.vector_bytes
+        assert 5 * told["row bytes"] == size.row_bytes
+    assert module.stored("shortlist", bits, length)["bytes"] == kept_width(bits) + 8 + 2 * length
+
+
+@pytest.mark.parametrize("experiment", [Speedup([10], 10, 1), Comparison(10, 1, [5], [0.5])])
+def test_data_that_cannot_be_composed_are_refused(experiment: Any, make_data: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="choose a run of data=shop_street"):
+        experiment(FakeModel(["a"]), make_data(), SEARCH, tmp_path)
+
+
+def test_the_page_tells_every_number_of_the_rows(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    text, figures = speedup_page.page(rows)
+    assert text.startswith("**17.16 %.** With lists as unequal as these")
+    assert "nan" not in text
+    assert figures["saving.svg"].startswith(b"<?xml")
+    put(tmp_path, rows, text, figures)
+    assert {path.name for path in tmp_path.iterdir()} == {"README.md", "results.csv", "saving.svg"}
+    with (tmp_path / "results.csv").open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert len(read) == len(rows)
+    assert all(float(line["saved"]) == row["saved"] for line, row in zip(read, rows, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("savings", "size"),
+    [((0.2, 0.3, 0.4), 0), ((0.0, 0.1, 0.15), math.inf), ((0.0, 0.3432, 0.5), 5500), ((0.1, 0.1716, 0.5), 1e4)],
+)
+def test_the_size_that_saves_as_the_thesis_says(savings: tuple[float, ...], size: float) -> None:
+    assert speedup_page.crossing([1000, 10_000, 100_000], savings, [2.0] * 3) == pytest.approx(size)
+
+
+@given(st.floats(1, 100), st.floats(1e-6, 1e-3), st.floats(0.01, 0.8))
+def test_between_sizes_a_search_that_is_linear_in_them_is_met_exactly(before: float, each: float, share: float) -> None:
+    sizes = [1, 1000, 100_000, 100_000_000]
+    whole = [before + each * size for size in sizes]
+    savings = [each * size * (1 - share) / time for size, time in zip(sizes, whole, strict=True)]
+    needed = speedup_page.THESIS * before / (each * (1 - share - speedup_page.THESIS))
+    wanted = needed if sizes[0] < needed <= sizes[-1] else 0.0 if 0 < needed <= sizes[0] else math.inf
+    assert speedup_page.crossing(sizes, savings, whole) == pytest.approx(wanted)
+
+
+def test_distances_are_compared_on_one_gallery(data: GarmentData, tmp_path: Path) -> None:
+    experiment = Comparison(gallery=100, queries=4, shortlists=[5, 100, 0.5], alphas=[0.0, 0.5, 1.0])
+    rows = experiment(FakeModel(data.categories), data, SEARCH, tmp_path)
+    found = {row["search"]: row for row in rows}
+    assert len(found) == len(rows) == 2 * 7
+    assert {row["gallery"] for row in rows} == {100}
+    assert found["euclidean_all"]["neighbours kept"] == found["shortlist100_all"]["neighbours kept"] == 1
+    assert found["shortlist100_all"]["item map@100"] == pytest.approx(found["euclidean_all"]["item map@100"], abs=0.02)
+    for row in rows:
+        assert 0 < row["val item map@100"] <= 1
+        assert row["over hamming low"] <= row["over hamming"] <= row["over hamming high"]
+        assert 0 <= row["neighbours kept"] <= 1
+    assert found["hamming_all"]["over hamming"] == found["hamming_1"]["over hamming"] == 0
+    assert found["euclidean_all"]["over euclidean"] == found["euclidean_1"]["over euclidean"] == 0
+    text, figures = distance_page.page(rows)
+    assert not figures
+    assert all(f"| {name} " in text for name in found)
+    assert "nan" not in text
+    assert np.isfinite([row["search_ms"] for row in rows]).all()

@@ -1,0 +1,337 @@
+"""Offline wandb runs, read back from the file that a later sync would send."""
+
+import json
+import os
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import wandb
+from pytorch_lightning.loggers import WandbLogger
+from wandb.proto import wandb_internal_pb2 as proto
+
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.evaluation.protocol import EncodedPart
+from fashion_lsh.models.encoding import Encoded
+from fashion_lsh.report.tiles import Tile
+from fashion_lsh.tracking import wandb_run
+from fashion_lsh.tracking.wandb_run import publish, tracked
+
+CONFIG: dict[str, Any] = {
+    "name": "main",
+    "logger": {"project": "fashion-lsh", "tags": ["autumn"]},
+    "backbone": {"name": "resnet18"},
+    "hash": {"loss": "csq"},
+    "data": {"source": "folder"},
+    "seed": 3,
+    "fresh": False,
+}
+CATEGORIES = ["bag", "coat", "hat"]
+MASSES = [[0.7, 0.2, 0.1], [0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.3, 0.4, 0.3], [0.2, 0.1, 0.7]]
+LABELS = ["bag", "coat", "coat", "bag", "coat"]  # there is no hat, though one is seen
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run's folder, and beside it what wandb would write elsewhere."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("WANDB_DATA_DIR", raising=False)
+    for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    path = tmp_path / "0a1b2c3d"
+    path.mkdir()
+    return path
+
+
+def chunks(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and payload of each piece of a LevelDB log: a header of 7 bytes, none across the end of a 32 KiB block."""
+    place = 7  # after the mark of a wandb file
+    while place + 7 <= len(content):
+        if 32768 - place % 32768 < 7:
+            place += 32768 - place % 32768
+            continue
+        _, size, kind = struct.unpack_from("<IHB", content, place)
+        if place + 7 + size > len(content):  # it is still being written
+            return
+        yield kind, content[place + 7 : place + 7 + size]
+        place += 7 + size
+
+
+def records(path: Path) -> dict[str, list[Any]]:
+    """What stands in a run's file, by kind."""
+    found, held = defaultdict(list), b""
+    for kind, payload in chunks(path.read_bytes()):
+        held += payload
+        if kind in (1, 4):  # whole, or the last piece
+            record, held = proto.Record.FromString(held), b""
+            found[record.WhichOneof("record_type")].append(getattr(record, record.WhichOneof("record_type")))
+    return found
+
+
+def logged(folder: Path) -> dict[str, list[Any]]:
+    """All records of the one offline run below `folder`; its file is whole some time after the run has ended."""
+    [path] = folder.glob("wandb/offline-run-*/*.wandb")
+    end = time.monotonic() + 20
+    while "exit" not in (found := records(path)):
+        assert time.monotonic() < end, f"the run did not end: it holds {dict(found)}"
+        time.sleep(0.02)
+    return found
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    updates = [item for record in logged(folder)["summary"] for item in record.update]
+    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in updates}
+
+
+def queries() -> EncodedPart:
+    ids = [str(number) for number in range(5)]
+    catalogue = Catalogue.of({"id": ids, "picture": ids, "category": LABELS})
+    masses = np.array(MASSES, dtype=np.float32)
+    return EncodedPart(catalogue, Encoded(masses, None, masses), {})
+
+
+def tile(shade: int, caption: str = "", mark: str = "", box: list[float] | None = None) -> Tile:
+    corners = None if box is None else np.array(box, dtype=np.float32)
+    return Tile(np.full((6, 8, 3), shade, np.uint8), caption, mark, corners)
+
+
+SHEET = [
+    [
+        tile(1, "is bag", box=[1, 2, 6.5, 5]),
+        tile(2, "seen as bag", "same category"),
+        tile(3, "bag", "same item"),
+        tile(4, "hat"),
+    ],
+    [tile(5, "is coat", box=[np.nan] * 4), tile(6, "seen as bag", "other category")],
+]
+
+
+def test_a_run_is_open_in_its_block_and_ended_after_it(folder: Path) -> None:
+    with tracked(folder, CONFIG) as run:
+        assert run is not None
+        assert wandb.run is run.run
+        assert run.offline
+    assert wandb.run is None
+    [begun, *_], [end] = logged(folder)["run"], logged(folder)["exit"]
+    assert (begun.project, begun.display_name, begun.run_group) == ("fashion-lsh", "main-0a1b2c3d", "main")
+    assert list(begun.tags) == ["autumn", "resnet18", "folder"]
+    assert {item.key: json.loads(item.value_json) for item in begun.config.update}["seed"] == 3
+    assert end.exit_code == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_block_that_raises_ends_its_run_as_failed(error: type[BaseException], folder: Path) -> None:
+    with pytest.raises(error, match="in the third epoch"), tracked(folder, CONFIG):
+        raise error("in the third epoch")
+    assert wandb.run is None
+    assert [end.exit_code for end in logged(folder)["exit"]] == [1]
+
+
+def test_without_a_project_nothing_is_begun_and_nothing_written(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with tracked(folder, CONFIG | {"logger": {"project": None, "tags": []}}) as run:
+        assert run is None
+        assert wandb.run is None
+        publish(run, {"query/accuracy": 1.0}, queries(), CATEGORIES, SHEET)
+    assert list(folder.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("variable", "logged_in", "mode"),
+    [(None, True, "online"), (None, False, "offline"), ("", False, "offline"), ("disabled", True, "disabled")],
+)
+def test_a_run_is_online_where_logged_in_unless_the_mode_is_set(
+    variable: str | None, logged_in: bool, mode: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[dict[str, Any]] = []
+    monkeypatch.delenv("WANDB_MODE")
+    if variable is not None:
+        monkeypatch.setenv("WANDB_MODE", variable)
+    monkeypatch.setattr(wandb, "login", lambda **_: logged_in)
+    monkeypatch.setattr(wandb, "init", lambda **options: begun.append(options) or SimpleNamespace())
+    with tracked(folder, CONFIG):
+        pass
+    assert [options["mode"] for options in begun] == [mode]
+
+
+def test_whether_one_is_logged_in_is_asked_without_a_prompt_and_a_network(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(folder.parent))
+    with tracked(folder, CONFIG) as run:
+        assert run is not None
+        assert run.offline
+
+
+def test_where_wandb_is_not_reached_the_run_is_tracked_offline(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = wandb.init
+
+    def unreached(mode: str, **options: Any) -> Any:
+        if mode == "online":
+            raise wandb.errors.CommError("no such host\nConsider increasing the init_timeout setting")
+        return real(mode=mode, **options)
+
+    monkeypatch.setattr(wandb, "init", unreached)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    with tracked(folder, CONFIG) as run:
+        assert run.offline
+    assert list(folder.glob("wandb/offline-run-*"))
+    assert "wandb is not reached (no such host): the run is tracked offline" in caplog.text
+
+
+def published(folder: Path) -> Path:
+    """Publish, and give the folder of the tables it wrote."""
+    with tracked(folder, CONFIG) as run:
+        publish(run, {"query/accuracy": 0.6, "query/item/recall@10": 0.25}, queries(), CATEGORIES, SHEET)
+    [media] = folder.glob("wandb/offline-run-*/files/media/table/query")
+    return media
+
+
+def table(media: Path, name: str) -> dict[str, Any]:
+    [path] = media.glob(f"{name}_*.json")
+    return dict(json.loads(path.read_text()))
+
+
+def test_what_is_published_is_in_the_run(folder: Path) -> None:
+    media = published(folder)
+    assert summary(folder).items() >= {"query/accuracy": 0.6, "query/item/recall@10": 0.25}.items()
+    matrix = table(media, "confusion_matrix_table")
+    counts = {(true, seen): count for true, seen, count in matrix["data"] if count}
+    assert matrix["columns"] == ["Actual", "Predicted", "nPredictions"]
+    assert counts == {("bag", "bag"): 1, ("bag", "coat"): 1, ("coat", "bag"): 1, ("coat", "coat"): 1,
+                      ("coat", "hat"): 1}  # fmt: skip
+    history = {item.key or item.nested_key[0] for record in logged(folder)["history"] for item in record.item}
+    assert {f"query/{name}" for name in ("confusion_matrix_table", "pr_curve_table", "retrieved", "sheet")} <= history
+
+
+def test_of_categories_that_were_not_trained_there_is_no_confusion(folder: Path) -> None:
+    with tracked(folder, CONFIG) as run:
+        publish(run, {}, queries(), ["belt", "sock", "tie"], SHEET)
+    [media] = folder.glob("wandb/offline-run-*/files/media/table/query")
+    assert table(media, "retrieved")
+    assert not [path for name in ("confusion", "pr_curve") for path in media.glob(f"{name}*")]
+
+
+def test_a_query_is_published_with_its_box_and_its_hits_with_captions(folder: Path) -> None:
+    found = table(published(folder), "retrieved")
+    assert found["columns"] == ["query", "its crop", "hit 1", "hit 2"]
+    assert [[cell is None for cell in row] for row in found["data"]] == [[False] * 4, [False, False, True, True]]
+    [first, second] = artifact(folder, "query/retrieved.table.json")["data"]
+    assert [cell["caption"] for cell in first] == ["is bag", "seen as bag same category", "bag same item", "hat"]
+    assert second[1]["caption"] == "seen as bag other category"
+    [box] = first[0]["boxes"]["garment"]
+    assert box["position"] == {"minX": 1, "minY": 2, "maxX": 6.5, "maxY": 5}
+    assert (box["domain"], box["box_caption"]) == ("pixel", "is bag")
+    assert [cell for cell in first[1:] + second if cell and "boxes" in cell] == []
+
+
+def artifact(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON file of an artifact, read from where a sync would read it."""
+    files = {file.path: file.local_path for entry in logged(folder)["artifact"] for file in entry.manifest.contents}
+    return dict(json.loads(Path(files[name]).read_text()))
+
+
+def test_all_pictures_lie_in_the_folder_of_the_run(folder: Path) -> None:
+    published(folder)
+    staged = [Path(file.local_path) for entry in logged(folder)["artifact"] for file in entry.manifest.contents]
+    assert sum(path.read_bytes().startswith(b"\x89PNG") for path in staged) == 6
+    assert all(path.is_relative_to(folder) for path in staged)
+    [sheet] = folder.glob("wandb/offline-run-*/files/media/images/query/sheet_*.png")
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    assert not (folder.parent / "XDG_DATA_HOME").exists()
+    assert "WANDB_DATA_DIR" not in os.environ
+
+
+def test_a_data_folder_of_the_user_s_own_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = folder.parent / "chosen"
+    monkeypatch.setenv("WANDB_DATA_DIR", str(chosen))
+    published(folder)
+    assert list(chosen.glob("artifacts/staging/*"))
+    assert not (folder / "wandb" / "data").exists()
+    assert os.environ["WANDB_DATA_DIR"] == str(chosen)
+
+
+def fitted(folder: Path) -> None:
+    """Log as Lightning does: two stages, the steps of each counted from 0."""
+    with tracked(folder, CONFIG) as board:
+        logger = WandbLogger(experiment=board)
+        for stage, accuracies in (("classifier", [0.3, 0.6, 0.5]), ("hasher", [0.7])):
+            logger.log_hyperparams({"backbone": "resnet18", "lr": 0.1})
+            for epoch, accuracy in enumerate(accuracies):
+                values = {
+                    "train/loss": 2.0,
+                    "val/accuracy": accuracy,
+                    "val/macro_f1": accuracy,
+                    "val/loss": 1 - accuracy,
+                }
+                row = {f"{stage}/{name}": value for name, value in values.items()}
+                logger.log_metrics(row | {"epoch": epoch}, step=10 * epoch + 9)
+
+
+def test_each_stage_is_drawn_against_its_own_steps(folder: Path) -> None:
+    fitted(folder)
+    rows = [{item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.item}
+            for record in logged(folder)["history"]]  # fmt: skip
+    steps = [(name, row[name]) for row in rows for name in row if name.endswith("/step")]
+    assert steps == [("classifier/step", 9), ("classifier/step", 19), ("classifier/step", 29), ("hasher/step", 9)]
+    assert not {"epoch", "trainer/global_step"} & {name for row in rows for name in row}
+    defined = {metric.name or metric.glob_name: metric for metric in logged(folder)["metric"]}
+    for stage in ("classifier", "hasher"):
+        for name in ("*", "val/accuracy", "val/macro_f1", "val/loss"):
+            assert defined[f"{stage}/{name}"].step_metric == f"{stage}/step"
+        assert all(defined[f"{stage}/{name}"].options.hidden for name in ("step", "epoch"))
+
+
+def test_the_settings_are_not_overwritten_by_a_stage_s_arguments(folder: Path) -> None:
+    fitted(folder)
+    entries = [
+        *logged(folder)["run"][0].config.update,
+        *(e for record in logged(folder)["config"] for e in record.update),
+    ]
+    held = {entry.key or entry.nested_key[0]: json.loads(entry.value_json) for entry in entries}
+    told = {name: value for name, value in held.items() if not name.startswith("_")}
+    assert told == CONFIG | {"method": "csq"}  # what the dashboard groups by
+
+
+def test_the_summary_holds_the_best_epoch_of_each_stage(folder: Path) -> None:
+    fitted(folder)
+    held = summary(folder)
+    best = {name: held[f"classifier/val/{name}"] for name in ("accuracy", "macro_f1", "loss")}
+    assert best == {"accuracy": {"max": 0.6}, "macro_f1": {"max": 0.6}, "loss": {"min": 0.4}}
+    assert held["hasher/val/accuracy"] == {"max": 0.7}
+    assert held["hasher/train/loss"] == 2.0
+
+
+def test_the_curves_are_the_best_precision_from_each_recall_on(folder: Path) -> None:
+    curves = table(published(folder), "pr_curve_table")
+    assert curves["columns"] == ["step", "lineKey", "lineVal"]
+    found: dict[str, list[float]] = {name: [] for name in CATEGORIES}
+    for _, name, value in curves["data"]:
+        found[name].append(value)
+    assert [step for step, *_ in curves["data"][:101]] == pytest.approx([place / 100 for place in range(101)])
+    for number, name in enumerate(CATEGORIES):
+        ranked = sorted(range(5), key=lambda row: -MASSES[row][number])
+        right = [LABELS[row] == name for row in ranked]
+        points = [(sum(right[:n]) / max(1, sum(right)), sum(right[:n]) / n) for n in range(1, 6)]
+        for place in range(101):
+            wanted = max((precision for recall, precision in points if recall >= place / 100), default=0)
+            assert found[name][place] == pytest.approx(wanted)
+
+
+def test_a_failure_while_publishing_ends_the_run_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wandb_run, "_pr_curve", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        published(folder)
+    assert wandb.run is None

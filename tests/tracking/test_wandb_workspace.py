@@ -1,0 +1,146 @@
+"""The dashboard shows nothing that runs do not log."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+
+from fashion_lsh.tracking import wandb_workspace
+from tests.test_detecting import DETECTOR
+from tests.test_scripts import script
+from tests.tracking.test_wandb_run import logged
+
+SECTIONS = ["Overview", "Backbones", "Detector", "Hash layer", "Bits", "Distances", "Speed-up"]
+
+
+@pytest.fixture(scope="module")
+def names(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """What one offline run of all stages tells wandb: names in its history, in its summary and in its settings."""
+    folder = tmp_path_factory.mktemp("runs")
+    words = [word for word in DETECTOR if word not in ("logger=csv", "data.batch_size=16")]
+    words += [
+        "data.batch_size=2",
+        "scenes.batch_size=2",
+        "trainer.limit_train_batches=12",
+    ]  # losses are told of each tenth
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", "offline")
+        script("train.py", *words, f"data.root={drawn}", f"runs={folder}")
+    found = logged((folder / "latest").resolve())
+    history = {name for record in found["history"] for name in map(_name, record.item)}
+    summary = {name for record in found["summary"] for name in map(_name, record.update)}
+    settings = {name for record in found["run"] for item in record.config.update for name in _paths(item)}
+    return {"history": history, "summary": summary, "settings": settings}
+
+
+def _name(item: Any) -> str:
+    return item.key or item.nested_key[0]
+
+
+def _paths(item: Any) -> Iterator[str]:
+    """backbone, backbone.name, …"""
+    left = [(item.key, json.loads(item.value_json))]
+    while left:
+        path, value = left.pop()
+        yield path
+        left += [(f"{path}.{name}", inner) for name, inner in value.items()] if isinstance(value, dict) else []
+
+
+def spec() -> dict[str, Any]:
+    return wandb_workspace.workspace("someone", "clothes")._to_model().model_dump(by_alias=True, exclude_none=True)
+
+
+def panels() -> list[dict[str, Any]]:
+    return [panel for section in sections() for panel in section["panels"]]
+
+
+def sections() -> list[dict[str, Any]]:
+    return list(spec()["spec"]["section"]["panelBankConfig"]["sections"])
+
+
+def test_a_section_for_what_each_experiment_asks() -> None:
+    assert [section["name"] for section in sections()] == SECTIONS
+    assert (spec()["entity"], spec()["project"]) == ("someone", "clothes")
+
+
+def test_panels_stand_side_by_side() -> None:
+    for section in sections():
+        places = [(panel["layout"]["x"], panel["layout"]["y"]) for panel in section["panels"]]
+        assert len(set(places)) == len(places)
+        assert all(panel["layout"]["x"] + panel["layout"]["w"] <= wandb_workspace.WIDTH for panel in section["panels"])
+
+
+def test_all_that_it_shows_is_logged_under_that_name(names: dict[str, set[str]]) -> None:
+    kinds: dict[str, int] = {}
+    for panel in panels():
+        kind, config = panel["viewType"], panel["config"]
+        kinds[kind] = kinds.get(kind, 0) + 1
+        if kind == "Run History Line Plot":
+            assert {config["xAxis"], *config["metrics"]} <= names["history"], config
+        elif kind == "Bar Chart":
+            assert set(config["metrics"]) <= names["summary"], config
+        elif kind == "Scatter Plot":
+            assert {config[axis].removeprefix("summary:") for axis in ("xAxis", "yAxis")} <= names["summary"], config
+        elif kind == "Media Browser":
+            assert set(config["mediaKeys"]) <= names["history"], config
+        if "groupBy" in config and config["groupBy"] != "group":
+            assert config["groupBy"].replace(".value", "") in names["settings"], config
+    assert {"Run History Line Plot", "Bar Chart", "Scatter Plot", "Media Browser"} <= kinds.keys()
+    tables = re.findall(
+        r"query/[a-z_]+", str([panel["config"] for panel in panels() if panel["viewType"] in ("Vega2", "Weave")])
+    )
+    assert set(tables) == {"query/retrieved", "query/confusion_matrix_table"}
+    assert set(tables) <= names["history"]
+
+
+def test_nobody_logged_in_is_told_and_nothing_is_sent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(wandb, "login", lambda **_: False)
+    monkeypatch.setattr(wandb, "Api", lambda: pytest.fail("wandb was asked"))
+    assert wandb_workspace.main(["clothes"]) == 1
+    assert "clothes was not saved: nobody is logged in: type wandb login" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asked", ["", "a/b/c", "e/", "/p", "two words"])
+def test_what_is_no_project_is_refused(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        wandb_workspace.main([asked])
+    assert f"{asked!r} is no project: give PROJECT, or ENTITY/PROJECT" in capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+
+
+def test_a_mode_that_sends_nothing_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert wandb_workspace.main(["clothes"]) == 1
+    assert "WANDB_MODE=offline keeps it from being saved to clothes: unset it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("asked", "entity"), [("clothes", "me"), ("team/clothes", "team")])
+def test_it_is_saved_where_somebody_is_logged_in(asked: str, entity: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[tuple[str, str]] = []
+    monkeypatch.setattr(wandb, "login", lambda **_: True)
+    monkeypatch.setattr(wandb, "Api", lambda: type("Api", (), {"default_entity": "me"}))
+    monkeypatch.setattr(wandb_workspace.ws.Workspace, "save", lambda self: saved.append((self.entity, self.project)))
+    assert wandb_workspace.main([asked]) == 0
+    assert saved == [(entity, "clothes")]
+
+
+def test_what_wandb_refuses_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(self: object) -> None:
+        raise wandb.errors.CommError("no such project")
+
+    monkeypatch.setattr(wandb, "login", lambda **_: True)
+    monkeypatch.setattr(wandb_workspace.ws.Workspace, "save", refused)
+    assert wandb_workspace.main(["me/clothes"]) == 1
+    assert "me/clothes was not saved: no such project" in capsys.readouterr().err
