@@ -13,10 +13,10 @@ from pydantic import Field
 
 from fashion_lsh.io.files import written
 from fashion_lsh.io.progress import ahead, chunks, counted
+from fashion_lsh.metrics.detection import SAME, overlap
 
 Which = Literal["given", "best", "largest", "all"]
 BATCH = 8  # pictures that are opened ahead, and looked at together
-SAME = 0.5  # intersection over union from which a found box is the garment that was annotated
 
 
 class Boxes(NamedTuple):
@@ -89,14 +89,6 @@ def _boxes(corners: Sequence[float], scores: Sequence[float], kinds: Sequence[in
     if not len(corners) == 4 * len(scores) == 4 * len(kinds):
         raise ValueError(f"{len(corners)} sides, {len(scores)} scores and {len(kinds)} classes in one picture")
     return Boxes(np.array(corners, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(kinds, np.int64))
-
-
-def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of a box (4,) with others (n, 4), all xyxy with an area: (n,) float64, 0..1."""
-    box, others = box.astype(np.float64), others.astype(np.float64)
-    corner, end = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    shared = np.clip(end - corner, 0, None).prod(axis=1)
-    return shared / ((box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared)
 
 
 class Finder(Protocol):

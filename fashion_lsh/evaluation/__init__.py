@@ -1,1 +1,1 @@
-"""How good, how fast."""
+"""Evaluation protocol: encode, search, score, with baselines, robustness and latency."""

@@ -7,7 +7,6 @@ import torch
 
 from fashion_lsh.evaluation.protocol import EncodedPart, truths
 from fashion_lsh.evaluation.query_scores import row_scores
-from fashion_lsh.evaluation.results import intervals, means
 from fashion_lsh.index.codes import pack
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.indexes import FloatIndex
@@ -15,6 +14,7 @@ from fashion_lsh.metrics import retrieval as scoring
 from fashion_lsh.metrics.code_statistics import collapse, quality
 from fashion_lsh.metrics.ranking import Scores
 from fashion_lsh.metrics.retrieval import DEPTH, Truth, precision_within
+from fashion_lsh.metrics.statistics import intervals, means
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.models.projection import hyperplanes, itq
 

@@ -1,7 +1,6 @@
 """The same model and pictures, cropped in other ways: what each is worth."""
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import replace
 from typing import Literal
 
@@ -23,17 +22,14 @@ def recropped(data: GarmentData, crop: Crop) -> GarmentData:
     Raises:
         ValueError: boxes are to be detected, and no detector has looked.
     """
-    other = copy(data)
-    other.__dict__.pop("crop_boxes", None)  # kept by the data for its own crop
     if crop in ("whole", "annotated"):
-        other.crop = crop
-        return other
+        return data.replaced(crop=crop)
     if data.found is None:
         raise ValueError(
             f"crop.tested={crop}: no detector has looked at the pictures: give crop=detected, or detector=small"
         )
-    other.crop, other.choice = "detected", replace(data.choice, fallback="skip" if crop == "detected" else "whole")
-    return other
+    choice = replace(data.choice, fallback="skip" if crop == "detected" else "whole")
+    return data.replaced(crop="detected", choice=choice)
 
 
 def score_crops(model: Model, data: GarmentData, search: Search, crops: Sequence[Crop]) -> dict[str, float]:

@@ -2,19 +2,43 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from torchmetrics.detection import MeanAveragePrecision
 
+from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets import Source
-from fashion_lsh.data.detection_data import SceneData
-from fashion_lsh.data.detections import NOTHING, Finder, Found
-from fashion_lsh.metrics.detection import scenes_of
+from fashion_lsh.data.detection_data import Level, SceneData, called
+from fashion_lsh.data.detections import NOTHING, Boxes, Finder, Found
+from fashion_lsh.metrics.box_average_precision import box_average_precision
+from fashion_lsh.metrics.detection import matched
 
 TIMED = 30  # pictures
+
+
+class Scene(NamedTuple):
+    """One picture: its key, true boxes (n, 4), what these are (n,), found ones, and which true box each is (m,)."""
+
+    picture: str
+    true: np.ndarray
+    names: np.ndarray
+    found: Boxes
+    places: np.ndarray
+
+
+def scenes_of(garments: Catalogue, boxes: Found, level: Level) -> list[Scene]:
+    """The query pictures with boxes, and what was found in them."""
+    corners = garments.boxes
+    asked = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(corners).any(axis=1))
+    names = called(garments, level)
+    pictures, members = np.unique(garments.column("picture")[asked].astype(str), return_inverse=True)
+    scenes = []
+    for number, picture in enumerate(pictures):
+        rows, seen = asked[members == number], boxes.boxes.get(picture, NOTHING)
+        true = corners[rows]
+        scenes.append(Scene(str(picture), true, names[rows], seen, matched(seen.corners, true)))
+    return scenes
 
 
 def detector_scores(detector: Finder, scenes: SceneData, found: Found) -> dict[str, float]:
@@ -22,7 +46,7 @@ def detector_scores(detector: Finder, scenes: SceneData, found: Found) -> dict[s
 
     Boxes are scored where any is annotated: see `box_scores`.
     """
-    data = scenes.data
+    data = scenes.data.with_detections(found)
     metrics = find_ms(detector, data.source, list(data.garments("query").column("picture")))
     metrics |= missed_shares(data) if data.crop == "detected" else {}
     asked = scenes_of(data.catalogue, found, scenes.level)
@@ -68,23 +92,5 @@ def box_scores(found: Found, scenes: SceneData, split: str) -> dict[str, float]:
 def _scores(
     prefix: str, found: Found, truth: dict[str, tuple[np.ndarray, np.ndarray]], classes: list[str]
 ) -> dict[str, float]:
-    metric = MeanAveragePrecision(class_metrics=len(classes) > 1, extended_summary=True, backend="faster_coco_eval")
-    metric.warn_on_many_detections = False
-    for picture, (boxes, labels) in truth.items():
-        seen = found.boxes.get(picture, NOTHING)
-        metric.update([_plain(seen.corners, seen.kinds, scores=seen.scores)], [_plain(boxes, labels)])
-    values = metric.compute()
-    names = {"map": "box_ap", "map_50": "box_ap50", "map_75": "box_ap75", "mar_100": "box_ar"}
-    scores = {f"{prefix}/{ours}": float(values[theirs]) for theirs, ours in names.items()}
-    if len(classes) > 1:
-        at_half = values["precision"][0, :, :, 0, -1].mean(dim=0)  # (K,) of the classes that occur
-        occurring = [classes[int(number)] for number in values["classes"].reshape(-1)]
-        scores |= {
-            f"{prefix}/box_ap50/{name}": float(ap) for name, ap in zip(occurring, at_half, strict=True) if ap >= 0
-        }
-    return scores
-
-
-def _plain(boxes: np.ndarray, labels: np.ndarray, **further: np.ndarray) -> dict[str, Any]:
-    arrays = {"boxes": boxes.reshape(-1, 4), "labels": labels, **further}
-    return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in arrays.items()}
+    images = [(found.boxes.get(picture, NOTHING), annotated) for picture, annotated in truth.items()]
+    return {f"{prefix}/{name}": value for name, value in box_average_precision(images, classes).items()}

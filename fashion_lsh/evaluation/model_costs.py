@@ -6,13 +6,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fashion_lsh.evaluation.latency import interleaved, one_thread
 from fashion_lsh.index.codes import width
-from fashion_lsh.models.crop_model import CropStage
+from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.encoding import encode
 
 TIMED = 100  # pictures
 
 
-def costs(model: CropStage) -> dict[str, float]:
+def costs(model: CropModel) -> dict[str, float]:
     """Flat means by name.
 
     `model/parameters`: weights of backbone, hash layer and heads, frozen ones too; `model/flops`: floating-point

@@ -14,20 +14,15 @@ from fashion_lsh.data.datamodule import GarmentData, Part
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.data.detections import Finder
 from fashion_lsh.evaluation.latency import WARM_UP
-from fashion_lsh.evaluation.results import (
-    by_shared_garment,
-    classification,
-    intervals,
-    macro_mean,
-    means,
-    query_table,
-)
+from fashion_lsh.evaluation.results import by_shared_garment, query_table
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.io.progress import counted
 from fashion_lsh.metrics import retrieval as scoring
+from fashion_lsh.metrics.classification import classification
 from fashion_lsh.metrics.code_statistics import quantisation_error
 from fashion_lsh.metrics.ranking import Scores
 from fashion_lsh.metrics.retrieval import DEPTH, Truth
+from fashion_lsh.metrics.statistics import intervals, macro_mean, means
 from fashion_lsh.models.descriptors import REFERENCES
 from fashion_lsh.models.encoding import Encoded, Model, as_arrays
 from fashion_lsh.search.searcher import Searcher
@@ -78,8 +73,9 @@ def evaluate(searcher: Searcher, query: EncodedPart, lost: Catalogue | None = No
     }
     labels = catalogue.labels(searcher.model.categories)
     table = query_table(searcher.search.label, catalogue, _answers(searcher, encoded, hits, milliseconds), scores)
-    metrics = classification(encoded, labels, catalogue.column("item")) | means("query", scores)
-    metrics |= intervals("query", scores, catalogue.column("item"))
+    items = catalogue.column("item")
+    metrics = classification(encoded.masses, encoded.predicted, labels, items)
+    metrics |= means("query", scores) | intervals("query", scores, items)
     if "item" in scores:
         metrics |= by_shared_garment(scores["item"], catalogue, searcher.gallery.catalogue)
     metrics |= {
@@ -97,7 +93,8 @@ def encode_part(
     model: Model, data: GarmentData, part: Part, change: Callable[[Batch], Batch] | None = None
 ) -> EncodedPart:
     """Encode one part of the data; `change`: what is done to its crops before."""
-    garments, data.pinned = data.garments(part), model.device.type == "cuda"
+    data = data.pinned_for(model.device)
+    garments = data.garments(part)
     loaded = map(change, data.loader(part)) if change else data.loader(part)
     batches = counted(loaded, f"encoding {part}", len(garments), lambda batch: len(batch.labels))
     encoded, looks, rounding = encode_all(model, batches)

@@ -1,1 +1,1 @@
-"""Finding: codes, indexes, searches."""
+"""Binary codes, and vectors in inverted lists, searched exactly."""

@@ -1,23 +1,38 @@
-"""Distances between embeddings, and found rows put in an order that uses them (pure)."""
-
-from typing import Any, Protocol
+"""Hamming distance between packed codes, Euclidean distance between embeddings."""
 
 import numpy as np
 
-from fashion_lsh.index.hits import Hits
-from fashion_lsh.index.validation import at_least_one
-
-BLOCK = 2**23  # float32 values compared at once: 32 MB a copy
+BLOCK = 2**22  # pairs of codes compared at once: about 50 MB of scratch
 
 
-class Store(Protocol):
-    """(N, D) float16 or float32: an array, or Embeddings."""
+def hamming(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Bits that differ.  (Q, W) and (N, W) uint8, packed -> (Q, N) int16, 0..bits.
 
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
+    Raises:
+        ValueError: either is not (B, W) uint8, their widths differ, or W is above 4,095 (int16 would overflow).
+    """
+    for name, codes in (("queries", queries), ("gallery", gallery)):
+        if codes.dtype != np.uint8 or codes.ndim != 2:
+            raise ValueError(f"{name} are {codes.shape} {codes.dtype}: give (B, W) uint8 codes, made by pack")
+    if queries.shape[1] != gallery.shape[1] or queries.shape[1] > 4095:
+        raise ValueError(
+            f"queries are {queries.shape[1]} bytes wide, the gallery {gallery.shape[1]}: "
+            "give codes of one width, at most 4095 bytes"
+        )
+    query_words, gallery_words = _words(queries), _words(gallery)  # (W', Q), (W', N)
+    distances = np.zeros((len(queries), len(gallery)), dtype=np.int16)
+    step = max(1, BLOCK // max(1, len(gallery)))
+    for start in range(0, len(queries), step):
+        block = distances[start : start + step]
+        for query_word, gallery_word in zip(query_words, gallery_words, strict=True):
+            block += np.bitwise_count(query_word[start : start + step, None] ^ gallery_word)
+    return distances
+
+
+def _words(codes: np.ndarray) -> np.ndarray:
+    """Codes as 64-bit words, zeros at the end.  (B, W) uint8 -> (⌈W/8⌉, B) uint64."""
+    padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % 8)))
+    return np.ascontiguousarray(np.ascontiguousarray(padded).view(np.uint64).T)
 
 
 def euclidean(queries: np.ndarray, rows_embeddings: np.ndarray) -> np.ndarray:
@@ -43,73 +58,3 @@ def euclidean(queries: np.ndarray, rows_embeddings: np.ndarray) -> np.ndarray:
     apart -= queries.astype(np.float32)[:, None]
     squares: np.ndarray = np.einsum("qsd,qsd->qs", apart, apart)
     return np.asarray(np.sqrt(squares))
-
-
-def rerank(queries: np.ndarray, shortlist: Hits, embeddings: Store, k: int) -> Hits:
-    """The k best of each query's shortlist by exact Euclidean distance, then row; rows of -1 stay last.
-
-    Args:
-        queries: (Q, D) float.
-        shortlist: (Q, S) rows of `embeddings`, in any order.
-        embeddings: (N, D), may be memory-mapped; only the rows asked for are read.
-        k: hits a query, at least 1; beyond S the hits end in -1.
-
-    Raises:
-        ValueError: the shapes do not belong together, a query is not finite, a row lies beyond `embeddings`, k < 1.
-    """
-    return Hits.best(shortlist.rows, euclidean_of(queries, shortlist.rows, embeddings), at_least_one(k=k))
-
-
-def tie_break(queries: np.ndarray, found: Hits, embeddings: Store, k: int) -> Hits:
-    """The k best by (Hamming, Euclid, row).  Args and errors as for `rerank`; `found` carries Hamming distances.
-
-    To be exact, `found` must hold all rows up to the Hamming distance of its k-th.
-
-    Returns:
-        (Q, k); the whole part of a distance is Hamming, its fraction Euclid / 4, below 1 for vectors of length 1.
-    """
-    apart = euclidean_of(queries, found.rows, embeddings)
-    order = np.lexsort((found.rows, apart, found.distances))[:, : at_least_one(k=k)]
-    ordered = (np.take_along_axis(values, order, axis=1) for values in (found.rows, found.distances + apart / 4))
-    return Hits(*ordered).padded(k)
-
-
-def weighted(queries: np.ndarray, found: Hits, embeddings: Store, k: int, alpha: float, bits: int) -> Hits:
-    """The k best by alpha * Hamming / bits + (1 - alpha) * Euclid / 2, then row: 0..1 for vectors of length 1.
-
-    Args and errors as for `rerank`; `found` carries Hamming distances. To be exact, it must hold every row whose
-    Hamming part alone is no greater than the k-th of these sums.
-    """
-    apart = euclidean_of(queries, found.rows, embeddings)
-    near, apart = (np.where(found.rows < 0, 0, values) for values in (found.distances, apart))  # inf times 0 is NaN
-    sums = alpha / bits * near.astype(np.float64) + (1 - alpha) / 2 * apart
-    return Hits.best(found.rows, sums, at_least_one(k=k))
-
-
-def euclidean_of(queries: np.ndarray, rows: np.ndarray, embeddings: Store) -> np.ndarray:
-    """Euclidean distance of each query to the rows found for it.  (Q, D) and (Q, S) -> (Q, S) float32; inf at -1."""
-    _check(queries, rows, embeddings)
-    distances = np.full(rows.shape, np.inf, dtype=np.float32)
-    step = max(1, BLOCK // max(1, rows.shape[1] * queries.shape[1]))
-    columns = max(1, BLOCK // queries.shape[1])  # one query alone may have too many rows
-    for start in range(0, len(rows) if (rows >= 0).any() else 0, step):
-        for first in range(0, rows.shape[1], columns):
-            block = np.s_[start : start + step, first : first + columns]
-            near = np.asarray(embeddings[np.maximum(rows[block], 0)])  # (step, columns, D)
-            distances[block] = euclidean(queries[block[0]], near)
-    distances[rows < 0] = np.inf
-    return distances
-
-
-def _check(queries: np.ndarray, rows: np.ndarray, embeddings: Store) -> None:
-    if queries.ndim != 2 or len(embeddings.shape) != 2 or queries.shape[1] != embeddings.shape[1]:
-        raise ValueError(f"queries are {queries.shape}, embeddings {embeddings.shape}: give (Q, D) and (N, D)")
-    if embeddings.dtype not in (np.float16, np.float32):
-        raise ValueError(f"embeddings are {embeddings.dtype}: give float16 or float32")
-    bad = ~np.isfinite(queries).all(axis=1)
-    if bad.any():
-        raise ValueError(f"query {int(bad.argmax())} is not finite: no distance can be told from it")
-    if len(rows) != len(queries):
-        raise ValueError(f"the shortlist answers {len(rows)} queries, {len(queries)} are given: give one line each")
-    if rows.size and rows.max() >= embeddings.shape[0]:
-        raise ValueError(f"the shortlist names row {rows.max()}: there are {embeddings.shape[0]} embeddings, from 0")

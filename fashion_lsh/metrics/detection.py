@@ -1,52 +1,33 @@
-"""Boxes that were found against boxes that are there (pure)."""
+"""Match detected boxes to annotated ones by intersection over union, and trace precision against recall."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.detection_data import Level, called
-from fashion_lsh.data.detections import NOTHING, SAME, Boxes, Found, overlap
+SAME = 0.5  # intersection over union from which a found box is the garment that was annotated
 
 
-class Scene(NamedTuple):
-    """One picture: its key, true boxes (n, 4), what these are (n,), found ones, and which true box each is (m,)."""
-
-    picture: str
-    true: np.ndarray
-    names: np.ndarray
-    found: Boxes
-    places: np.ndarray
+def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of a box (4,) with others (n, 4), all xyxy with an area: (n,) float64, 0..1."""
+    box, others = box.astype(np.float64), others.astype(np.float64)
+    corner, end = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    shared = np.clip(end - corner, 0, None).prod(axis=1)
+    return shared / ((box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared)
 
 
-def scenes_of(garments: Catalogue, boxes: Found, level: Level) -> list[Scene]:
-    """The query pictures with boxes, and what was found in them."""
-    corners = garments.boxes
-    asked = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(corners).any(axis=1))
-    names = called(garments, level)
-    pictures, members = np.unique(garments.column("picture")[asked].astype(str), return_inverse=True)
-    scenes = []
-    for number, picture in enumerate(pictures):
-        rows, seen = asked[members == number], boxes.boxes.get(picture, NOTHING)
-        true = corners[rows]
-        scenes.append(Scene(str(picture), true, names[rows], seen, matched(seen, true)))
-    return scenes
-
-
-def matched(found: Boxes, true: np.ndarray) -> np.ndarray:
+def matched(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Which true box each found one is: the best first takes the box that it overlaps most, if that is at least SAME.
 
     Args:
-        found: m boxes, the best score first.
+        found: (m, 4) float32 xyxy, the best score first.
         true: (n, 4) float32 xyxy; each is found once at most.
 
     Returns:
         (m,) int64 positions in `true`; -1: a false find.
     """
-    places = np.full(len(found.scores), -1, dtype=np.int64)
+    places = np.full(len(found), -1, dtype=np.int64)
     left = np.ones(len(true), dtype=bool)
-    for number, box in enumerate(found.corners):
+    for number, box in enumerate(found):
         shares = np.where(left, overlap(box, true), 0.0)
         if len(true) and shares.max() >= SAME:
             places[number] = shares.argmax()

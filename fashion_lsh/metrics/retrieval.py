@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fashion_lsh.index.codes import hamming
+from fashion_lsh.index.distances import hamming
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.metrics.ranking import Scores, average_precision, blocks, precision, recall, scored
 from fashion_lsh.metrics.ties import (

@@ -1,1 +1,1 @@
-"""Search policy and searcher."""
+"""Search policy, searcher and re-ranking."""

@@ -8,12 +8,12 @@ import numpy as np
 from fashion_lsh.data.crops import cut
 from fashion_lsh.gallery.files import check_model
 from fashion_lsh.gallery.gallery import Gallery
-from fashion_lsh.index.distances import rerank, tie_break, weighted
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.indexes import HashIndex
 from fashion_lsh.index.validation import at_least_one
 from fashion_lsh.models.encoding import Encoded, Model, encode_crops
 from fashion_lsh.search.policy import Search
+from fashion_lsh.search.rerank import rerank, tie_break, weighted
 
 
 class Reply(NamedTuple):

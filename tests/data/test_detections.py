@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.data.detections import NOTHING, Boxes, Choice, Found, find_all, overlap
+from fashion_lsh.data.detections import NOTHING, Boxes, Choice, Found, find_all
 
 UNKNOWN = np.full(4, np.nan, np.float32)
 
@@ -26,29 +24,6 @@ def boxes(*corners: list[float], scores: list[float] | None = None) -> Boxes:
 
 def choice(**changed: Any) -> Choice:
     return Choice(**{"which": "given", "score": 0.3, "smallest": 8.0, "fallback": "whole", **changed})
-
-
-sides = st.integers(0, 20)
-
-
-@st.composite
-def whole_boxes(draw: st.DrawFn) -> np.ndarray:
-    x, y = draw(sides), draw(sides)
-    return np.array([x, y, x + draw(st.integers(1, 20)), y + draw(st.integers(1, 20))], np.float32)
-
-
-@given(whole_boxes(), st.lists(whole_boxes(), max_size=4))
-def test_overlap_against_counting_pixels(box: np.ndarray, others: list[np.ndarray]) -> None:
-    def pixels(corners: np.ndarray) -> np.ndarray:
-        grid = np.zeros((41, 41), bool)
-        x1, y1, x2, y2 = corners.astype(int)
-        grid[y1:y2, x1:x2] = True
-        return grid
-
-    found = overlap(box, np.array(others, np.float32).reshape(-1, 4))
-    for share, other in zip(found, others, strict=True):
-        mine, theirs = pixels(box), pixels(other)
-        assert share == pytest.approx((mine & theirs).sum() / (mine | theirs).sum())
 
 
 def test_the_given_garment_is_the_box_that_overlaps_it_most() -> None:

@@ -12,11 +12,11 @@ BITS, DEPTH = 10, 5
 class FakeModel:
     """Answers as a Hasher does."""
 
-    threshold, image_size, margin, bits = 0.5, 32, 0.1, BITS
+    threshold, image_size, margin = 0.5, 32, 0.1
     device = torch.device("cpu")
 
-    def __init__(self, categories: list[str], fingerprint: str = "fake") -> None:
-        self.categories, self._fingerprint = categories, fingerprint
+    def __init__(self, categories: list[str], fingerprint: str = "fake", bits: int | None = BITS) -> None:
+        self.categories, self._fingerprint, self.bits = categories, fingerprint, bits
 
     def __call__(self, images: Tensor) -> Any:
         small = torch.nn.functional.adaptive_avg_pool2d(images.float() / 255 - 0.5, 2).flatten(1)  # (B, 12)
@@ -24,7 +24,8 @@ class FakeModel:
         layer = torch.randn(12, count + BITS + DEPTH, generator=torch.Generator().manual_seed(0))
         logits, activations, embedding = (small @ layer).split([count, BITS, DEPTH], dim=1)
         embedding = torch.nn.functional.normalize(embedding, dim=1)
-        return SimpleNamespace(logits=logits, activations=activations.sigmoid(), embedding=embedding)
+        kept = None if self.bits is None else activations.sigmoid()
+        return SimpleNamespace(logits=logits, activations=kept, embedding=embedding)
 
     def eval(self) -> "FakeModel":
         return self

@@ -1,6 +1,7 @@
 """Rows of codes that need no training, and what is said of the bits of the model's own."""
 
 import logging
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from fashion_lsh.metrics import retrieval
 from fashion_lsh.metrics.code_statistics import Quality, quality
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.models.projection import hyperplanes, itq
+from tests.evaluation import factories
 
 BITS, LENGTH = 6, 8
 
@@ -102,3 +104,76 @@ def test_collapsed_codes_are_a_warning(caplog: pytest.LogCaptureFixture) -> None
     assert len(caplog.records) == 1
     for part in ("1 distinct codes for 3 predicted categories", "6 bits, of which 6 never change", "hash=csq"):
         assert part in caplog.text
+
+
+def random_in_closed_form(relevant: int, rows: int) -> list[float]:
+    """Of a random order: AP@100, recall@1, recall@10 and precision@10."""
+    share = relevant / rows
+    nearer = (relevant - 1) / (rows - 1)
+    gained = sum(share * (1 + (place - 1) * nearer) / place for place in range(1, min(100, rows) + 1))
+    none = math.comb(rows - relevant, 10) / math.comb(rows, 10)
+    return [gained / min(relevant, 100), share, 1 - none, share]
+
+
+def test_the_random_row_is_the_closed_form() -> None:
+    query, gallery = factories.pictures(0, 12), factories.pictures(1, 150)
+    for truth in truths(query.catalogue, gallery.catalogue).values():
+        row = reference_scores(query, gallery, truth, {}, exact_hits(query, gallery))["random"]
+        for number, relevant in enumerate(truth.totals.tolist()):
+            ours = [row[name][number] for name in ("map@100", "recall@1", "recall@10", "precision@10")]
+            assert ours == pytest.approx(random_in_closed_form(relevant, 150) if relevant else [math.nan] * 4,
+                                         nan_ok=True)  # fmt: skip
+
+
+def test_the_other_rows_against_every_pair() -> None:
+    query, gallery = factories.pictures(0, 12), factories.pictures(1, 150)
+    truth = truths(query.catalogue, gallery.catalogue)["category"]
+    rows = reference_scores(
+        query, gallery, truth, code_pairs(query.encoded, gallery.encoded, factories.BITS), exact_hits(query, gallery)
+    )
+    assert list(rows) == ["random", "predicted_category", "float", "code", "lsh", "colour_histogram"]
+    everything = [[True] * 150] * 12
+    seen = [[int(asked != filed) for filed in gallery.encoded.predicted] for asked in query.encoded.predicted]
+    factories.assert_same(rows["predicted_category"], factories.by_level(seen, everything, truth))
+    factories.assert_same(rows["code"], factories.by_level(factories.bits_apart(query, gallery), everything, truth))
+    for name, asked, filed in (
+        ("float", query.encoded.embeddings, gallery.encoded.embeddings),
+        ("colour_histogram", query.references["colour_histogram"], gallery.references["colour_histogram"]),
+    ):
+        apart = [[math.dist(one, other) for other in filed.tolist()] for one in asked.tolist()]
+        ranks = [[sorted(line).index(value) for value in line] for line in apart]
+        factories.assert_same(rows[name], factories.by_level(ranks, everything, truth))
+
+
+def test_reference_metrics_are_means_named_by_row_and_truth() -> None:
+    query, gallery = factories.pictures(0, 12), factories.pictures(1, 150)
+    metrics, kept = reference_metrics(query, gallery, factories.BITS)
+    names = ("random", "predicted_category", "float", "code", "lsh", "colour_histogram")
+    kinds = [
+        f"{truth}/{score}{end}"
+        for truth in ("category", "item")
+        for score in factories.SCORES
+        for end in ("", "_low", "_high")
+    ]
+    assert {name for name in metrics if name.startswith("rows/")} == {
+        f"rows/{row}/{kind}" for row in names for kind in kinds
+    }
+    assert all(metrics[name] >= metrics[f"{name}_low"] for name in metrics if f"{name}_low" in metrics)
+    truth = truths(query.catalogue, gallery.catalogue)["item"]
+    mean = np.nanmean(reference_scores(query, gallery, truth, {}, exact_hits(query, gallery))["float"]["recall@1"])
+    assert metrics["rows/float/item/recall@1"] == pytest.approx(mean)
+    assert {name.split("/")[1] for name in kept} == {"float", "code", "lsh"}
+    assert len(kept) == 3 * 3
+    assert all(np.nanmean(values) == pytest.approx(metrics[name], abs=1e-6) for name, values in kept.items())
+
+
+def test_a_query_in_which_nothing_was_found_scores_0_in_every_row() -> None:
+    query, gallery = factories.pictures(0, 12), factories.pictures(1, 150)
+    nobody = replace(query, encoded=query.encoded.missed(np.ones(12, bool)))
+    metrics, _ = reference_metrics(nobody, gallery, factories.BITS)
+    assert {value for name, value in metrics.items() if name.startswith("rows/")} == {0.0}
+
+
+def test_without_a_hash_layer_there_is_no_code_row() -> None:
+    metrics, _ = reference_metrics(factories.pictures(0, 5, None), factories.pictures(1, 20, None), None)
+    assert {name.split("/")[1] for name in metrics} == {"random", "predicted_category", "float", "colour_histogram"}

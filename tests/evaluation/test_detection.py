@@ -1,4 +1,4 @@
-"""Boxes are scored as COCO does."""
+"""Query images with their boxes, scored as COCO does."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,15 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detection_data import SceneData
 from fashion_lsh.data.detections import Boxes, Found
-from fashion_lsh.evaluation.detection import box_scores
+from fashion_lsh.evaluation.detection import box_scores, scenes_of
 
 Make = Callable[..., GarmentData]
+TRUE = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
 
 
-def scenes_of(data: GarmentData, level: Any = "garment") -> SceneData:
+def scene_data(data: GarmentData, level: Any = "garment") -> SceneData:
     return SceneData(data, level, 64, None, [1.0, 1.0], 4, None, 0, 0)
 
 
@@ -25,9 +27,23 @@ def perfect(scenes: SceneData) -> Found:
     })  # fmt: skip
 
 
+def test_scenes_are_the_query_pictures_with_what_is_true_and_found_in_each() -> None:
+    corners = np.float32([*TRUE, [5, 5, 9, 9], TRUE[1], [np.nan] * 4])
+    garments = Catalogue.of({
+        "id": list("12345"), "picture": ["b", "b", "a", "c", "d"], "category": ["hat", "bag", "hat", "hat", "hat"],
+        "split": ["query", "query", "query", "train", "query"],
+        **dict(zip(("x1", "y1", "x2", "y2"), corners.T, strict=True)),
+    })  # fmt: skip
+    scenes = scenes_of(garments, Found({"b": Boxes(TRUE[1:], np.float32([0.9]), np.zeros(1, np.int64))}), "category")
+    assert [(scene.picture, scene.names.tolist(), scene.places.tolist()) for scene in scenes] == [
+        ("a", ["hat"], []), ("b", ["hat", "bag"], [1]),
+    ]  # fmt: skip
+    assert [scene.true.tolist() for scene in scenes] == [corners[2:3].tolist(), TRUE.tolist()]
+
+
 @pytest.mark.parametrize("level", ["garment", "category"])
 def test_boxes_that_are_all_right_score_one(make_data: Make, level: Any) -> None:
-    scenes = scenes_of(make_data(), level)
+    scenes = scene_data(make_data(), level)
     scores = box_scores(perfect(scenes), scenes, "query")
     assert set(scores.values()) == {1.0}
     names = {"box_ap", "box_ap50", "box_ap75", "box_ar"}
@@ -39,7 +55,7 @@ def test_boxes_that_are_all_right_score_one(make_data: Make, level: Any) -> None
 
 
 def test_wrong_classes_are_right_where_all_are_taken_as_one(make_data: Make) -> None:
-    scenes = scenes_of(make_data(), "category")
+    scenes = scene_data(make_data(), "category")
     right = perfect(scenes).boxes
     swapped = Found(
         {name: boxes._replace(kinds=(boxes.kinds + 1) % len(scenes.classes)) for name, boxes in right.items()}
@@ -50,14 +66,14 @@ def test_wrong_classes_are_right_where_all_are_taken_as_one(make_data: Make) -> 
 
 
 def test_pictures_in_which_nothing_was_found_count(make_data: Make) -> None:
-    scenes = scenes_of(make_data())
+    scenes = scene_data(make_data())
     half = dict(list(perfect(scenes).boxes.items())[::2])
     share = len(half) / len(scenes.boxes_of("query"))
     assert box_scores(Found(half), scenes, "query")["detector/query/box_ap50"] == pytest.approx(share, abs=0.01)
 
 
 def test_boxes_a_little_off_are_right_at_half_only(make_data: Make) -> None:
-    scenes = scenes_of(make_data())
+    scenes = scene_data(make_data())
     moved = {}
     for name, boxes in perfect(scenes).boxes.items():
         width = boxes.corners[:, 2] - boxes.corners[:, 0]

@@ -7,15 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from fashion_lsh.evaluation.model_costs import costs
-from fashion_lsh.models.classifier import Classifier
-from fashion_lsh.models.hash_head import Hasher
+from fashion_lsh.models.classifier import ClassifierModel
+from fashion_lsh.models.hash_head import HashHeadModel
 
-STAGE: Any = {
-    "categories": ["a", "b", "c"], "image_size": 64, "margin": 0.1, "frozen": False, "epochs": 1, "lr_factor": 1.0,
-    "head_factor": 1.0, "label_smoothing": 0.1, "seed": 0,
-    "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0, "warmup": 0.1},
-}  # fmt: skip
-LAYER: Any = {"bits": 12, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
+CROPS: Any = {"categories": ["a", "b", "c"], "image_size": 64, "margin": 0.1, "frozen": False}
+LAYER: Any = {"bits": 12, "embedding_dim": None, "loss": "softmax", "bihalf": False, "label_smoothing": 0.1}
 
 
 def counted_by_layer(model: nn.Module) -> int:
@@ -38,7 +34,7 @@ def counted_by_layer(model: nn.Module) -> int:
 @pytest.mark.parametrize("backbone", ["resnet18", "alexnet", "googlenet"])
 def test_operations_and_parameters_are_those_of_the_layers(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fashion_lsh.evaluation.model_costs.TIMED", 2)
-    model = Hasher(backbone=backbone, **STAGE, **LAYER)  # in training mode, as a new one is
+    model = HashHeadModel(backbone=backbone, **CROPS, **LAYER)  # in training mode, as a new one is
     before = model.fingerprint()
     found = costs(model)
     assert model.fingerprint() == before
@@ -51,6 +47,6 @@ def test_operations_and_parameters_are_those_of_the_layers(backbone: str, monkey
 
 def test_without_a_hash_layer_there_is_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fashion_lsh.evaluation.model_costs.TIMED", 2)
-    found = costs(Classifier(backbone="resnet18", **STAGE).eval())
+    found = costs(ClassifierModel(backbone="resnet18", **CROPS).eval())
     assert "model/code_bytes" not in found
     assert found["model/parameters"] == 11_176_512 + 3 * 513  # torchvision's, without its last layer, and the head

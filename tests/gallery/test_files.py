@@ -10,7 +10,7 @@ import pytest
 
 from fashion_lsh.gallery import files as module
 from fashion_lsh.gallery.gallery import Gallery
-from tests.index.factories import (
+from tests.gallery.factories import (
     BITS,
     PRINT,
     catalogue,

@@ -14,7 +14,8 @@ from fashion_lsh.index.indexes import FloatIndex, HashIndex
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.search.policy import Search
 from fashion_lsh.search.searcher import Searcher
-from tests.index.factories import BITS, PLAIN, Fake, catalogue, filed, pictures
+from tests.gallery.factories import BITS, Fake, catalogue, filed, pictures
+from tests.search.factories import PLAIN
 
 both = pytest.mark.parametrize("bits", [BITS, None])
 ways = pytest.mark.parametrize(

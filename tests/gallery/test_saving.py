@@ -13,7 +13,7 @@ import pytest
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.io import files
 from tests.disks import full_disk
-from tests.index.factories import BITS, PRINT, changed, current, equal, filed, names
+from tests.gallery.factories import BITS, PRINT, changed, current, equal, filed, names
 
 both = pytest.mark.parametrize("bits", [BITS, None])
 

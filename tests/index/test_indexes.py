@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fashion_lsh.index.codes import pack
-from fashion_lsh.index.distances import rerank
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.indexes import FloatIndex, HashIndex, kept_width
 from fashion_lsh.index.inverted_lists import threads
@@ -145,17 +144,6 @@ def test_added_then_removed_is_never_added(kind: type[Any], seed: int, kept: int
     assert_same(to_the_row(index, made.queries, made.probes, k), left.expected(k))
     gone.filed(index)
     assert_same(to_the_row(index, made.queries, made.probes, k), made.expected(k))
-
-
-def test_a_full_shortlist_reranked_is_exhaustive_euclid() -> None:
-    codes, embeddings = library(0, 12), library(0, 12, codes=False)
-    rows = np.arange(60)
-    hashes, floats = HashIndex(12, 5), FloatIndex(12, 5)
-    hashes.add(codes.vectors, codes.lists, rows)
-    floats.add(embeddings.vectors, embeddings.lists, rows)
-    shortlist = hashes.nearest(codes.queries, whole(codes), 60)
-    reranked = rerank(embeddings.queries, shortlist, embeddings.vectors, 60)
-    assert_same(reranked, floats.search(embeddings.queries, whole(embeddings), 60))
 
 
 @kinds

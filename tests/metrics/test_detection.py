@@ -7,17 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.detections import Boxes, Found
-from fashion_lsh.metrics.detection import matched, recall_precision, scenes_of
-
-
-def boxes(*corners: list[float]) -> Boxes:
-    scores = np.linspace(0.9, 0.1, len(corners)).astype(np.float32)
-    return Boxes(np.array(corners, np.float32).reshape(-1, 4), scores, np.zeros(len(corners), np.int64))
-
+from fashion_lsh.metrics.detection import matched, overlap, recall_precision
 
 TRUE = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
+sides = st.integers(0, 20)
+
+
+@st.composite
+def whole_boxes(draw: st.DrawFn) -> np.ndarray:
+    x, y = draw(sides), draw(sides)
+    return np.array([x, y, x + draw(st.integers(1, 20)), y + draw(st.integers(1, 20))], np.float32)
+
+
+@given(whole_boxes(), st.lists(whole_boxes(), max_size=4))
+def test_overlap_against_counting_pixels(box: np.ndarray, others: list[np.ndarray]) -> None:
+    def pixels(corners: np.ndarray) -> np.ndarray:
+        grid = np.zeros((41, 41), bool)
+        x1, y1, x2, y2 = corners.astype(int)
+        grid[y1:y2, x1:x2] = True
+        return grid
+
+    found = overlap(box, np.array(others, np.float32).reshape(-1, 4))
+    for share, other in zip(found, others, strict=True):
+        mine, theirs = pixels(box), pixels(other)
+        assert share == pytest.approx((mine & theirs).sum() / (mine | theirs).sum())
 
 
 @pytest.mark.parametrize(("found", "places"), [
@@ -29,25 +42,11 @@ TRUE = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
     ([[0, 0, 30, 10]], [-1]),  # both of them is neither
 ])  # fmt: skip
 def test_each_true_box_is_found_once(found: list[list[float]], places: list[int]) -> None:
-    assert matched(boxes(*found), TRUE).tolist() == places
+    assert matched(np.array(found, np.float32).reshape(-1, 4), TRUE).tolist() == places
 
 
 def test_where_nothing_is_there_all_finds_are_false() -> None:
-    assert matched(boxes([0, 0, 10, 10]), np.empty((0, 4), np.float32)).tolist() == [-1]
-
-
-def test_scenes_are_the_query_pictures_with_what_is_true_and_found_in_each() -> None:
-    corners = np.float32([*TRUE, [5, 5, 9, 9], TRUE[1], [np.nan] * 4])
-    garments = Catalogue.of({
-        "id": list("12345"), "picture": ["b", "b", "a", "c", "d"], "category": ["hat", "bag", "hat", "hat", "hat"],
-        "split": ["query", "query", "query", "train", "query"],
-        **dict(zip(("x1", "y1", "x2", "y2"), corners.T, strict=True)),
-    })  # fmt: skip
-    scenes = scenes_of(garments, Found({"b": boxes([20, 0, 30, 10])}), "category")
-    assert [(scene.picture, scene.names.tolist(), scene.places.tolist()) for scene in scenes] == [
-        ("a", ["hat"], []), ("b", ["hat", "bag"], [1]),
-    ]  # fmt: skip
-    assert [scene.true.tolist() for scene in scenes] == [corners[2:3].tolist(), TRUE.tolist()]
+    assert matched(TRUE[:1], np.empty((0, 4), np.float32)).tolist() == [-1]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 4)), max_size=7), st.integers(0, 5))

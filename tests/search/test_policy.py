@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fashion_lsh.search.policy import Probes, Search
-from tests.index.factories import BITS, CATEGORIES, PLAIN, lists_of, pictures
+from tests.gallery.factories import BITS, CATEGORIES, pictures
+from tests.search.factories import PLAIN, lists_of
 
 HAMMING = Search("hamming", 1, 1, **PLAIN)
 NAN = float("nan")

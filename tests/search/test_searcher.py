@@ -18,19 +18,9 @@ from fashion_lsh.index.inverted_lists import threads
 from fashion_lsh.models.encoding import Encoded, Model, encode
 from fashion_lsh.search.policy import Probes, Search
 from fashion_lsh.search.searcher import Searcher
-from tests.index.factories import (
-    BITS,
-    CATEGORIES,
-    PLAIN,
-    Fake,
-    assert_inside,
-    assert_same,
-    catalogue,
-    filed,
-    lists_of,
-    padded,
-    pictures,
-)
+from tests.gallery.factories import BITS, CATEGORIES, Fake, catalogue, filed, pictures
+from tests.index.factories import assert_inside, assert_same, padded
+from tests.search.factories import PLAIN, lists_of
 
 PROBES: list[Probes] = [1, 3, "all", 0.6, 0.95]
 by_codes = ("hamming", "shortlist", "tie_break", "weighted")

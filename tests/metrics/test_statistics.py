@@ -1,13 +1,96 @@
-"""Paired differences against loops as plain as the definition, and laws."""
+"""Means, intervals and paired differences against loops as plain as the definition, and laws."""
+
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.metrics.paired import holm, paired_difference
+from fashion_lsh.metrics import ranking
+from fashion_lsh.metrics.statistics import confidence_interval, holm, intervals, macro_mean, means, paired_difference
 
+NAN = math.nan
 Scores = list[np.ndarray]
+
+
+def test_means_leave_out_queries_that_have_nothing_to_find() -> None:
+    scores = {"item": {"map@100": np.array([0.2, NAN, 0.6])}, "category": {"recall@1": np.array([1.0, 0.0])}}
+    found = means("query", scores)
+    assert found == {"query/item/map@100": pytest.approx(0.4), "query/category/recall@1": 0.5}
+    assert all(type(value) is float for value in found.values())
+    assert list(means("rows/random", scores)) == ["rows/random/item/map@100", "rows/random/category/recall@1"]
+
+
+def test_intervals_stand_around_the_means() -> None:
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random(200) < 0.1, NAN, rng.random(200))
+    scores = {"item": {"map@100": values, "recall@1": np.round(values)}, "category": {"map@100": values**2}}
+    ends = intervals("query", scores, np.array([f"item {n // 3}" for n in range(200)], dtype=object))
+    centre = means("query", scores)
+    assert set(ends) == {f"{name}_{end}" for name in centre for end in ("low", "high")}
+    for name, mean in centre.items():
+        assert ends[f"{name}_low"] < mean < ends[f"{name}_high"]
+        assert ends[f"{name}_high"] - ends[f"{name}_low"] < 0.2
+
+
+def test_queries_of_an_item_are_drawn_together_and_those_without_one_alone() -> None:
+    values, items = np.random.default_rng(1).random(9), ["a", "", "b", "a", "", "", "b", "7", ""]
+    ends = intervals("query", {"item": {"map@100": values}}, np.array(items, dtype=object))
+    low, high = confidence_interval(values, np.array([2, 10, 3, 2, 11, 12, 3, 1, 13]))
+    assert ends == {"query/item/map@100_low": low, "query/item/map@100_high": high}
+
+
+def test_macro_mean_gives_each_label_the_same_weight() -> None:
+    values = np.array([1, 1, 1, 0, 0.5, NAN, NAN])
+    assert macro_mean(values, np.array([0, 0, 0, 0, 2, 2, 5])) == pytest.approx((0.75 + 0.5) / 2)
+
+
+def test_interval_against_drawing_queries_one_by_one():
+    scores, groups = np.array([0.1, 0.9, np.nan, 0.4, 0.6, 0.2, 0.7]), np.array(list("aabbccd"))
+    members = [scores[(groups == name) & ~np.isnan(scores)] for name in "abcd"]
+    draws = np.random.default_rng(11).integers(4, size=(200, 4))
+    means = [np.concatenate([members[group] for group in draw]).mean() for draw in draws]
+    wanted = np.quantile(means, [0.05, 0.95])
+    assert confidence_interval(scores, groups, level=0.9, samples=200, seed=11) == pytest.approx(wanted)
+
+
+def test_interval_is_as_wide_as_the_normal_one():
+    scores = np.random.default_rng(8).normal(0.5, 0.1, 900)
+    low, high = confidence_interval(scores, samples=4000)
+    margin = 1.96 * scores.std() / math.sqrt(900)
+    assert (low, high) == pytest.approx((scores.mean() - margin, scores.mean() + margin), abs=margin / 8)
+
+
+def test_copies_inside_a_group_add_no_certainty():
+    scores = np.random.default_rng(9).random(60)
+    copies, groups = np.repeat(scores, 4), np.repeat(np.arange(60), 4)
+    low, high = confidence_interval(scores)
+    assert confidence_interval(copies, groups) == pytest.approx((low, high))
+    narrow_low, narrow_high = confidence_interval(copies)
+    assert (narrow_high - narrow_low) == pytest.approx((high - low) / 2, rel=0.2)
+
+
+def test_interval_is_seeded_and_leaves_nan_out(monkeypatch):
+    scores = np.random.default_rng(10).random(50)
+    once = confidence_interval(scores, seed=1)
+    assert once == confidence_interval(scores, seed=1) != confidence_interval(scores, seed=2)
+    assert once == confidence_interval(np.append(scores, [np.nan] * 20), seed=1)
+    assert all(math.isnan(end) for end in confidence_interval(np.array([np.nan, np.nan])))
+    monkeypatch.setattr(ranking, "BLOCK_CELLS", 500)
+    assert once == confidence_interval(scores, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        (confidence_interval, (np.ones(3), np.ones(2)), "as many groups"),
+        (confidence_interval, (np.ones(3), None, 95), "level=95"),
+    ],
+)
+def test_wrong_arguments_are_named(function, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        function(*arguments)
 
 
 def made(seeds: int, queries: int, shift: float = 0.0, noise: float = 0.1) -> tuple[Scores, Scores]:

@@ -1,11 +1,78 @@
-"""What lies between two arms of an experiment, paired by seed and query (pure)."""
+"""Means, bootstrap confidence intervals, and paired differences with their p values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from fashion_lsh.metrics.ranking import blocks
+from fashion_lsh.metrics.ranking import Scores, blocks
+
+
+def means(prefix: str, scores: Mapping[str, Scores]) -> dict[str, float]:
+    """Flat means over the queries that have something to find: `<prefix>/<item or category>/<metric>`."""
+    return {
+        f"{prefix}/{truth}/{name}": float(np.nanmean(values))
+        for truth, found in scores.items()
+        for name, values in found.items()
+    }
+
+
+def intervals(prefix: str, scores: Mapping[str, Scores], items: np.ndarray) -> dict[str, float]:
+    """95 % bootstrap intervals of those means, all queries of an item drawn together: `…_low` and `…_high`.
+
+    scores: (Q,) float each, NaN where there is nothing to find; items: (Q,) str, "" of a query without one.
+    """
+    ends: dict[str, float] = {}
+    for truth, found in scores.items():
+        for name, values in found.items():
+            ends |= ends_of(f"{prefix}/{truth}/{name}", values, items)
+    return ends
+
+
+def ends_of(name: str, values: np.ndarray, items: np.ndarray) -> dict[str, float]:
+    """`<name>_low` and `<name>_high` of the mean of (Q,) values; queries without an item, "", are drawn alone."""
+    _, numbers = np.unique(items.astype(str), return_inverse=True)
+    groups = np.where(items == "", len(items) + np.arange(len(items)), numbers)
+    low, high = confidence_interval(values, groups)
+    return {f"{name}_low": low, f"{name}_high": high}
+
+
+def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over the labels, of any type, of their mean value, (Q,) and (Q,): rare ones count as much as frequent ones.
+
+    NaN values are left out first, and labels of which none is left.
+    """
+    scored = ~np.isnan(values)
+    return float(np.mean([values[scored & (labels == label)].mean() for label in np.unique(labels[scored])]))
+
+
+def confidence_interval(
+    scores: np.ndarray, groups: np.ndarray | None = None, level: float = 0.95, samples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap percentile interval of the mean score; NaN scores are left out first.  No score at all: (NaN, NaN).
+
+    Args:
+        scores: (Q,) float, one a query.
+        groups: (Q,) of any type; queries of one group (pictures of one item, say) are drawn together. None: each alone.
+            Equal values are one group, "" too: give queries without an item a value of their own.
+        level: share of the bootstrap means inside the interval, between 0 and 1.
+        samples: bootstrap samples, at least 1.
+        seed: of the draws; the same seed gives the same interval.
+
+    Returns:
+        The lower and the upper end.
+    """
+    if scores.ndim != 1 or (groups is not None and groups.shape != scores.shape):
+        raise ValueError(f"{scores.shape=}: give (Q,) scores, and as many groups or None")
+    if not 0 < level < 1 or samples < 1:
+        raise ValueError(f"{level=}, {samples=}: give a level between 0 and 1, and at least 1 sample")
+    kept = ~np.isnan(scores)
+    if not kept.any():
+        return float("nan"), float("nan")
+    members = np.arange(kept.sum()) if groups is None else np.unique(groups[kept], return_inverse=True)[1]
+    means = _bootstrap_means(np.bincount(members, weights=scores[kept]), np.bincount(members), samples, seed)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 class Difference(NamedTuple):
@@ -65,6 +132,16 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     stepped = found[order] * np.arange(len(found), 0, -1)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(stepped))
     return adjusted
+
+
+def _bootstrap_means(sums: np.ndarray, counts: np.ndarray, samples: int, seed: int) -> np.ndarray:
+    """(samples,) means when as many groups as there are, (G,) sums and counts, are drawn with replacement."""
+    generator = np.random.default_rng(seed)
+    means = np.zeros(samples)
+    for block in blocks(samples, len(sums)):
+        drawn = generator.integers(len(sums), size=(len(means[block]), len(sums)))
+        means[block] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    return means
 
 
 def _bootstrap(apart: np.ndarray, members: np.ndarray, samples: int) -> np.ndarray:

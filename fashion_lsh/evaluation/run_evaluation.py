@@ -1,0 +1,65 @@
+"""Everything that is measured of a finished run."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.detection_data import SceneData
+from fashion_lsh.data.detections import Finder
+from fashion_lsh.evaluation.baselines import reference_metrics
+from fashion_lsh.evaluation.crop_modes import Crop, score_crops
+from fashion_lsh.evaluation.detection import detector_scores
+from fashion_lsh.evaluation.model_costs import costs
+from fashion_lsh.evaluation.protocol import EncodedPart, Results, end_to_end, evaluate
+from fashion_lsh.evaluation.robustness import score_corrupted
+from fashion_lsh.metrics.ranking import Scores
+from fashion_lsh.models.crop_model import CropModel
+from fashion_lsh.search.searcher import Searcher
+
+
+class RunEvaluation(NamedTuple):
+    """Results of the run's own search, the metrics beside them, and the (Q,) scores of the baselines."""
+
+    results: Results
+    further: dict[str, float]
+    kept: Scores
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All metrics, by name."""
+        return self.results.metrics | self.further
+
+
+def evaluate_run(
+    model: CropModel,
+    searcher: Searcher,
+    data: GarmentData,
+    query: EncodedPart,
+    gallery: EncodedPart,
+    crops: Sequence[Crop] = (),
+    corruptions: Sequence[str] = (),
+    detector: Finder | None = None,
+    scenes: SceneData | None = None,
+) -> RunEvaluation:
+    """Search with all queries, and score the search, the baselines, the network, the crops and the detector.
+
+    Args:
+        model: the network of the searcher.
+        searcher: by the run's own policy.
+        data: cropped as the run is, with the detections where it has a detector.
+        query: encoded queries.
+        gallery: the encoded gallery.
+        crops: further ways of cropping to score (see `score_crops`).
+        corruptions: of the query crops to score (see `score_corrupted`).
+        detector: of the run; None: it has none.
+        scenes: images with boxes that the detector was fitted on.
+    """
+    results = evaluate(searcher, query, gallery.lost)
+    references, kept = reference_metrics(query, gallery, model.bits)
+    further = references | end_to_end(searcher, data, detector if data.crop == "detected" else None)
+    further |= model.facts
+    if detector is not None and scenes is not None and data.found is not None:
+        further |= detector_scores(detector, scenes, data.found)
+    further |= score_crops(model, data, searcher.search, crops) | costs(model)
+    further |= score_corrupted(searcher, data, corruptions)
+    return RunEvaluation(results, further, kept)

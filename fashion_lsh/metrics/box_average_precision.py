@@ -1,0 +1,41 @@
+"""Average precision and recall of boxes, as COCO defines them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torchmetrics.detection import MeanAveragePrecision
+
+NAMES = {"map": "box_ap", "map_50": "box_ap50", "map_75": "box_ap75", "mar_100": "box_ar"}
+Detected = tuple[np.ndarray, np.ndarray, np.ndarray]  # (m, 4) float32 xyxy, (m,) float32 scores, (m,) int64 labels
+Annotated = tuple[np.ndarray, np.ndarray]  # (n, 4) float32 xyxy, (n,) int64 labels
+
+
+def box_average_precision(images: Iterable[tuple[Detected, Annotated]], classes: Sequence[str]) -> dict[str, float]:
+    """Average precision and recall over all areas, of the 100 best boxes of each image and class.
+
+    Args:
+        images: the detected and the annotated boxes of each image; labels are positions in `classes`.
+        classes: names, at least 1.
+
+    Returns:
+        `box_ap` (mean over IoU 0.5 to 0.95), `box_ap50`, `box_ap75` and `box_ar`, the mean over the classes that occur;
+        where there are several classes, `box_ap50/<class>` of each class that occurs.
+    """
+    metric = MeanAveragePrecision(class_metrics=len(classes) > 1, extended_summary=True, backend="faster_coco_eval")
+    metric.warn_on_many_detections = False
+    for (corners, scores, kinds), (boxes, labels) in images:
+        metric.update([_plain(corners, kinds, scores=scores)], [_plain(boxes, labels)])
+    values = metric.compute()
+    found = {ours: float(values[theirs]) for theirs, ours in NAMES.items()}
+    if len(classes) > 1:
+        at_half = values["precision"][0, :, :, 0, -1].mean(dim=0)  # (K,) of the classes that occur
+        occurring = [classes[int(number)] for number in values["classes"].reshape(-1)]
+        found |= {f"box_ap50/{name}": float(ap) for name, ap in zip(occurring, at_half, strict=True) if ap >= 0}
+    return found
+
+
+def _plain(boxes: np.ndarray, labels: np.ndarray, **further: np.ndarray) -> dict[str, Any]:
+    arrays = {"boxes": boxes.reshape(-1, 4), "labels": labels, **further}
+    return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in arrays.items()}
