@@ -1,6 +1,6 @@
-"""All experiments on one page: each claim, whether it holds here, by which figure.
+"""One page over all experiments: each claim, whether it holds here, with its figure.
 
-The words are a template's, `verdict.md.j2` beside the experiments; every figure in it is looked up in their files.
+The text is that of the template `claims.md.j2` beside the experiments; every figure in it is read from their files.
 """
 
 import csv
@@ -16,7 +16,7 @@ from fashion_lsh.report.sweep.differences import difference_between
 from fashion_lsh.report.sweep.jobs import read_jobs
 from fashion_lsh.report.sweep.rows import rows_of
 
-TEMPLATE = "verdict.md.j2"
+TEMPLATE = "claims.md.j2"
 
 
 class Estimate(NamedTuple):

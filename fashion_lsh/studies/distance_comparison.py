@@ -1,7 +1,7 @@
 """Every distance on the same queries and gallery: what each is worth, and what it costs."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,12 +14,13 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
 from fashion_lsh.evaluation.latency import interleaved, one_thread, summary
 from fashion_lsh.evaluation.protocol import EncodedPart, encode_part, own_search
-from fashion_lsh.evaluation.results import confidence_interval
 from fashion_lsh.metrics.retrieval import DEPTH, Truth
+from fashion_lsh.metrics.statistics import confidence_interval
 from fashion_lsh.models.encoding import Encoded, Model
 from fashion_lsh.runs.environment import environment
 from fashion_lsh.search.policy import Search
 from fashion_lsh.search.searcher import Searcher
+from fashion_lsh.studies import distance_page
 from fashion_lsh.studies.large_galleries import filed_gallery, grown
 
 log = logging.getLogger(__name__)
@@ -74,21 +75,30 @@ class Comparison:
 
         tuned = searcher(val.encoded.taken(shop), val.catalogue.take(shop))  # the fewer of its own, so first
         asked = searcher(gallery.encoded, gallery.catalogue)
+        items = val.catalogue.column("item")[street]
         with one_thread():
             rows: list[Row] = []
             for probes in ("all", 1):
                 ways = self._searches(replace(search, probes=probes))
-                scores = _on_val(tuned, val.encoded.taken(street), val.catalogue.column("item")[street], ways)
-                best = max((way for way in ways if way.distance == "weighted"), key=lambda way: scores[way.label])
-                chosen = [way for way in ways if way.distance != "weighted" or way is best]
-                found = _compared(asked, query, chosen, self.queries)
+                scores = _on_val(tuned, val.encoded.taken(street), items, ways)
+                found = _compared(asked, query, _chosen(ways, scores), self.queries)
                 rows += [row | {"val item map@100": scores[row["search"]]} for row in found]
             return rows
+
+    def page(self, rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
+        """Markdown page of the measured rows; no figures."""
+        return distance_page.page(rows)
 
     def _searches(self, search: Search) -> list[Search]:
         ways = [replace(search, distance=distance) for distance in ("hamming", "euclidean", "tie_break")]  # alone first
         shortlists = [replace(search, distance="shortlist", shortlist=length) for length in self.shortlists]
         return [*ways, *shortlists, *(replace(search, distance="weighted", alpha=alpha) for alpha in self.alphas)]
+
+
+def _chosen(ways: list[Search], scores: dict[str, float]) -> list[Search]:
+    """All searches, but of the weighted ones only that with the highest score on `val`."""
+    best = max((way for way in ways if way.distance == "weighted"), key=lambda way: scores[way.label])
+    return [way for way in ways if way.distance != "weighted" or way is best]
 
 
 def _on_val(any_way: Searcher, street: Encoded, items: np.ndarray, searches: list[Search]) -> dict[str, float]:

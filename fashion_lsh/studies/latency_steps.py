@@ -7,10 +7,10 @@ import numpy as np
 from fashion_lsh.data.crops import cut
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.latency import interleaved
-from fashion_lsh.index.distances import rerank
 from fashion_lsh.index.indexes import HashIndex
 from fashion_lsh.metrics.retrieval import DEPTH
 from fashion_lsh.models.encoding import Encoded, Model, encode_crops
+from fashion_lsh.search.rerank import rerank
 from fashion_lsh.search.searcher import Searcher
 
 

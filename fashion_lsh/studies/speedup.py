@@ -4,6 +4,7 @@ import copy
 import json
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +21,7 @@ from fashion_lsh.io.files import written
 from fashion_lsh.models.encoding import Model
 from fashion_lsh.runs.environment import environment
 from fashion_lsh.search.policy import Search
+from fashion_lsh.studies import speedup_page
 from fashion_lsh.studies.category_frequencies import SOURCE, deal
 from fashion_lsh.studies.large_galleries import Labelled, copies, filed_gallery, grown, joined
 from fashion_lsh.studies.latency_steps import Before
@@ -56,15 +58,7 @@ class Speedup:
             ValueError: the run has no codes, its data are not all of shop_street, or its shortlist is a share; no size
                 is composed whole, or one is below the run's own gallery.
         """
-        source = data.source
-        fits = model.bits is not None and data.crop == "annotated" and data.unseen is None
-        fits = fits and data.keep["category"] is None  # garments of all are composed
-        if not fits or not isinstance(source, ShopStreet) or not isinstance(search.shortlist, int):
-            raise ValueError(
-                "experiment=speedup needs codes, garments that can be composed anew, and a shortlist of so many rows: "
-                "choose a run of data=shop_street with crop=annotated and a hash layer that knows all categories, and "
-                "search.shortlist=200"
-            )
+        source, shortlist = _checked(model, data, search)
         own = len(data.rows("gallery"))
         if not own <= min(self.sizes) <= max(self.composed, own):
             raise ValueError(
@@ -76,10 +70,25 @@ class Speedup:
         composed = grown(model, source, gallery.encoded, gallery.catalogue, total, folder / "further.npz")
         with one_thread():
             asked = _asked(model, data, query, self.queries)
-            sized = (
-                _of_size(model, asked, composed, size, search.shortlist, folder / "speedup") for size in self.sizes
-            )
+            sized = (_of_size(model, asked, composed, size, shortlist, folder / "speedup") for size in self.sizes)
             return [row for rows in sized for row in rows]
+
+    def page(self, rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
+        """Markdown page of the measured rows, and its figures by file name."""
+        return speedup_page.page(rows)
+
+
+def _checked(model: Model, data: GarmentData, search: Search) -> tuple[ShopStreet, int]:
+    """The data set and the length of the shortlist.  Raises ValueError: the run cannot be measured."""
+    fits = model.bits is not None and data.crop == "annotated" and data.unseen is None
+    fits = fits and data.keep["category"] is None  # garments of all are composed
+    if not fits or not isinstance(data.source, ShopStreet) or not isinstance(search.shortlist, int):
+        raise ValueError(
+            "experiment=speedup needs codes, garments that can be composed anew, and a shortlist of so many rows: "
+            "choose a run of data=shop_street with crop=annotated and a hash layer that knows all categories, and "
+            "search.shortlist=200"
+        )
+    return data.source, search.shortlist
 
 
 def _of_size(model: Model, asked: Asked, composed: Labelled, size: int, shortlist: int, folder: Path) -> list[Row]:

@@ -1,11 +1,9 @@
-"""The page of `experiment=stability`: python -m fashion_lsh.studies.stability experiments/stability runs/stability/*.
+"""Page of `experiment=stability`: python -m fashion_lsh report experiments/stability --repeats runs/stability/*.
 
-Scores of the runs given, and what their queries got, are kept in the page's jobs/ and answers/. The page is made of all
-that is kept there; without a run, of that alone.
+Scores of the runs given, and the results of their queries, are saved in the page's jobs/ and answers/. The page is made
+of everything saved there; without a run, of that alone.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -36,30 +34,30 @@ SPOILT = (
 )
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Write `results.csv`, the figure, and the tables in `README.md`, of runs of several seeds and splits."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fashion_lsh.studies.stability",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("page", type=Path, metavar="FOLDER", help="of the experiment, with a README.md")
-    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="finished runs of train.py")
-    given = parser.parse_args(words)
-    try:
-        before = {each.key: each for each in read_kept(given.page)}
-        runs = [Run(path) for path in given.runs]
-        new = [run for run in runs if run.metrics or run.path.name not in before]  # others read their scores from jobs/
-        repeated = before | {run.path.name: of_run(run) for run in new}
-        rows = repeats([*repeated.values()])
-        text, figures = page(rows)
-        for run in new:
-            keep(given.page, run, repeated[run.path.name].answers)
-        put(given.page, rows, text, figures)
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"fashion_lsh.studies.stability: {error}\n")
-        return 1
-    return 0
+def write_stability(folder: Path, runs: Sequence[Path]) -> Path:
+    """Write `results.csv`, the figure, and the tables in `README.md`, of runs of several seeds and splits.
+
+    Args:
+        folder: of the experiment.
+        runs: folders of finished runs; those saved in the experiment's folder before are read from there.
+
+    Returns:
+        The page.
+
+    Raises:
+        OSError: a file cannot be read or written, or a run is not finished.
+        ValueError: a file is damaged, runs are not repeats of one another, or the page has no place for the tables.
+    """
+    before = {each.key: each for each in read_kept(folder)}
+    given = [Run(path) for path in runs]
+    new = [run for run in given if run.metrics or run.path.name not in before]  # others read their scores from jobs/
+    repeated = before | {run.path.name: of_run(run) for run in new}
+    rows = repeats([*repeated.values()])
+    text, figures = page(rows)
+    for run in new:
+        keep(folder, run, repeated[run.path.name].answers)
+    put(folder, rows, text, figures)
+    return folder / "README.md"
 
 
 def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
@@ -176,7 +174,3 @@ def _spread(rows: Sequence[Row], title: str, ranged: bool = False) -> str:
         return f"{values[0]:.3f}"
     ends = f" ({min(values):.3f} to {max(values):.3f})" if ranged else ""
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}{ends}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,14 +1,17 @@
-"""The page of verdicts: every figure on it is looked up."""
+"""The page of claims: every figure on it is read from the records of the experiments."""
 
-import shutil
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fashion_lsh.report.__main__ import main
+from fashion_lsh.metrics.statistics import paired_difference
+from fashion_lsh.report.html import write_html
 from fashion_lsh.studies.claims import TEMPLATE, Estimate, Experiments, write_verdict
+from tests.studies import made_up
 
-KEPT = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 def asking(folder: Path, template: str) -> str:
@@ -23,12 +26,58 @@ def asking(folder: Path, template: str) -> str:
     return write_verdict(folder).read_text()
 
 
-def test_the_page_that_is_kept_is_what_its_command_writes(tmp_path: Path) -> None:
-    shutil.copytree(KEPT, tmp_path / "experiments")
-    (tmp_path / "experiments/README.md").unlink()
-    assert main([str(tmp_path / "experiments")]) == 0
-    assert (tmp_path / "experiments/README.md").read_text() == (KEPT / "README.md").read_text()
-    assert "<table>" in (tmp_path / "experiments/index.html").read_text()
+@pytest.fixture
+def experiments(tmp_path: Path) -> Path:
+    """Made-up records of all experiments but one row, and the template of the real ones."""
+    made_up.backbones(tmp_path)
+    made_up.hash_layers(tmp_path)
+    made_up.crops(tmp_path)
+    made_up.measured(tmp_path)
+    made_up.stability(tmp_path)
+    (tmp_path / TEMPLATE).write_text((EXPERIMENTS / TEMPLATE).read_text())
+    return tmp_path
+
+
+def claims_of(page: Path) -> list[list[str]]:
+    """Cells of the table: claim, verdict, figure, interval, how it is measured, experiment."""
+    lines = [line.strip("|").split("|") for line in page.read_text().splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line] for line in lines[2:]]
+
+
+def test_the_template_of_the_experiments_is_filled_from_their_records(experiments: Path) -> None:
+    page = write_verdict(experiments)
+    rows = claims_of(page)
+    assert "<table>" in write_html(page).read_text()
+    assert Counter(row[5].partition("]")[0] for row in rows) == {
+        "[backbones": 4, "[backbones/garments": 3, "[crops": 2, "[crops/scenes": 1, "[hash_layer": 4,
+        "[hash_layer/garments": 1, "[distances": 4, "[speedup": 5, "[stability": 7,
+    }  # fmt: skip
+    assert Counter(row[1].strip("*") for row in rows) == {
+        "holds": 15, "does not hold": 11, "not shown": 4, "not measured yet": 1
+    }  # fmt: skip
+    assert [row[1:3] for row in rows if row[5].startswith("[backbones]")] == [
+        ["**holds**", "+0.500"], ["**does not hold**", "-0.250"], ["not measured yet", "–"], ["**not shown**", "+0.000"]
+    ]  # fmt: skip
+    assert [row[1] for row in rows if row[4].startswith("it did not train")] == ["not shown"]
+
+
+def test_a_paired_difference_is_that_of_the_jobs_queries(experiments: Path) -> None:
+    found = Experiments(experiments).apart("hash_layer", "item recall@10", arm="hash=greedyhash", base="hash=none")
+    base, arm = (made_up.right(share) for share in (0.75, 0.5))
+    wanted = paired_difference([base] * 3, [arm] * 3, np.arange(made_up.QUERIES))
+    assert found == pytest.approx((wanted.mean, wanted.low, wanted.high), abs=1e-5)
+    [row] = [row for row in claims_of(write_verdict(experiments)) if row[0] == "… and of items"]
+    assert row[2] == "-0.500"
+
+
+def test_an_experiment_whose_jobs_are_gone_is_named_and_the_page_stays(experiments: Path) -> None:
+    page = write_verdict(experiments)
+    before = page.read_text()
+    for file in (experiments / "hash_layer/jobs").iterdir():
+        file.unlink()
+    with pytest.raises(FileNotFoundError, match=str(experiments / "hash_layer")):
+        write_verdict(experiments)
+    assert page.read_text() == before
 
 
 @pytest.mark.parametrize(

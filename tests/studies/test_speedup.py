@@ -1,6 +1,5 @@
-"""The two experiments that ask a finished run again, whole, on a small set; and the pages made of them."""
+"""The speedup study on a small gallery, and its page."""
 
-import csv
 import json
 import math
 from pathlib import Path
@@ -12,33 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
-from fashion_lsh.data.detections import Choice
 from fashion_lsh.index.indexes import FloatIndex, HashIndex, kept_width
 from fashion_lsh.report.page_file import put
 from fashion_lsh.search.policy import Search
-from fashion_lsh.studies import distance_page, speedup_page
 from fashion_lsh.studies import speedup as module
-from fashion_lsh.studies.distance_comparison import Comparison
+from fashion_lsh.studies import speedup_page
 from fashion_lsh.studies.probing_methods import ARMS, DISTANCES
 from fashion_lsh.studies.speedup import Speedup
 from tests.evaluation.fake_model import FakeModel
+from tests.studies.factories import read_results
 
 SEARCH = Search("shortlist", 1, 20, 0.5, 0.0)
 SIZES = [60, 120, 240]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> GarmentData:
-    """Some composed garments of all categories."""
-    made = GarmentData(
-        source="shop_street", root=None, categories=None, sources=None, crop="annotated",
-        choice=Choice("given", 0.3, 8.0, "whole"), margin=0.1, image_size=32, jitter=0.08, least_area=1.0, shares={},
-        searched="gallery", leaks="refuse",
-        split_seed=0, batch_size=64, workers=0, epoch_pictures=None, balanced=False, seed=0,
-    )  # fmt: skip
-    made.source = ShopStreet(0, str(tmp_path_factory.mktemp("cache")), garments=12)
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -142,23 +126,21 @@ def test_a_garment_takes_what_the_indexes_say(bits: int, length: int) -> None:
     assert module.stored("shortlist", bits, length)["bytes"] == kept_width(bits) + 8 + 2 * length
 
 
-@pytest.mark.parametrize("experiment", [Speedup([10], 10, 1), Comparison(10, 1, [5], [0.5])])
-def test_data_that_cannot_be_composed_are_refused(experiment: Any, make_data: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="choose a run of data=shop_street"):
-        experiment(FakeModel(["a"]), make_data(), SEARCH, tmp_path)
+def test_data_that_cannot_be_composed_are_refused(make_data: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="data=shop_street"):
+        Speedup([10], 10, 1)(FakeModel(["a"]), make_data(), SEARCH, tmp_path)
 
 
 def test_the_page_tells_every_number_of_the_rows(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    text, figures = speedup_page.page(rows)
+    text, figures = Speedup(SIZES, composed=120, queries=5).page(rows)
     assert text.startswith("**17.16 %.** With lists as unequal as these")
     assert "nan" not in text
     assert figures["saving.svg"].startswith(b"<?xml")
     put(tmp_path, rows, text, figures)
     assert {path.name for path in tmp_path.iterdir()} == {"README.md", "results.csv", "saving.svg"}
-    with (tmp_path / "results.csv").open(newline="") as file:
-        read = list(csv.DictReader(file))
-    assert len(read) == len(rows)
-    assert all(float(line["saved"]) == row["saved"] for line, row in zip(read, rows, strict=True))
+    read = read_results(tmp_path)
+    assert read == [{name: value for name, value in row.items() if value is not None} for row in rows]
+    assert speedup_page.page(read) == (text, figures)
 
 
 @pytest.mark.parametrize(
@@ -177,24 +159,3 @@ def test_between_sizes_a_search_that_is_linear_in_them_is_met_exactly(before: fl
     needed = speedup_page.THESIS * before / (each * (1 - share - speedup_page.THESIS))
     wanted = needed if sizes[0] < needed <= sizes[-1] else 0.0 if 0 < needed <= sizes[0] else math.inf
     assert speedup_page.crossing(sizes, savings, whole) == pytest.approx(wanted)
-
-
-def test_distances_are_compared_on_one_gallery(data: GarmentData, tmp_path: Path) -> None:
-    experiment = Comparison(gallery=100, queries=4, shortlists=[5, 100, 0.5], alphas=[0.0, 0.5, 1.0])
-    rows = experiment(FakeModel(data.categories), data, SEARCH, tmp_path)
-    found = {row["search"]: row for row in rows}
-    assert len(found) == len(rows) == 2 * 7
-    assert {row["gallery"] for row in rows} == {100}
-    assert found["euclidean_all"]["neighbours kept"] == found["shortlist100_all"]["neighbours kept"] == 1
-    assert found["shortlist100_all"]["item map@100"] == pytest.approx(found["euclidean_all"]["item map@100"], abs=0.02)
-    for row in rows:
-        assert 0 < row["val item map@100"] <= 1
-        assert row["over hamming low"] <= row["over hamming"] <= row["over hamming high"]
-        assert 0 <= row["neighbours kept"] <= 1
-    assert found["hamming_all"]["over hamming"] == found["hamming_1"]["over hamming"] == 0
-    assert found["euclidean_all"]["over euclidean"] == found["euclidean_1"]["over euclidean"] == 0
-    text, figures = distance_page.page(rows)
-    assert not figures
-    assert all(f"| {name} " in text for name in found)
-    assert "nan" not in text
-    assert np.isfinite([row["search_ms"] for row in rows]).all()

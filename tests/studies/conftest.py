@@ -1,0 +1,28 @@
+"""A small data set of composed images, and runs that repeat one another."""
+
+import pytest
+
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
+from fashion_lsh.data.detections import Choice
+from fashion_lsh.runs.run import Run
+from tests.studies.factories import MakeRun, repeated
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> GarmentData:
+    """Some composed garments of all categories."""
+    made = GarmentData(
+        source="shop_street", root=None, categories=None, sources=None, crop="annotated",
+        choice=Choice("given", 0.3, 8.0, "whole"), margin=0.1, image_size=32, jitter=0.08, least_area=1.0, shares={},
+        searched="gallery", leaks="refuse",
+        split_seed=0, batch_size=64, workers=0, epoch_pictures=None, balanced=False, seed=0,
+    )  # fmt: skip
+    made.source = ShopStreet(0, str(tmp_path_factory.mktemp("cache")), garments=12)
+    return made
+
+
+@pytest.fixture
+def runs(make_run: MakeRun) -> list[Run]:
+    return [repeated(make_run, "a"), repeated(make_run, "b", seed=1), repeated(make_run, "c", seed=2),
+            repeated(make_run, "d", split=1)]  # fmt: skip

@@ -1,0 +1,48 @@
+"""Repeats of a run that was never trained, and rows read back from results.csv."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fashion_lsh.evaluation.robustness import CORRUPTIONS
+from fashion_lsh.report.page_file import Row
+from fashion_lsh.runs.run import Run
+from fashion_lsh.studies.query_outputs import of_run
+from fashion_lsh.studies.repeats import repeats
+
+MakeRun = Callable[..., Run]
+
+
+def repeated(make_run: MakeRun, key: str, seed: int = 0, split: int = 0, **changes: Any) -> Run:
+    """Make a run of this seed and split, with scores on corrupted queries."""
+    run = make_run(key=key, split_seed=split, **changes)
+    config = run.config | {"seed": seed}
+    (run.path / "config.yaml").write_text(yaml.safe_dump(config))
+    metrics = run.metrics | {"query/accuracy": 0.7 + seed / 100 + split / 20, "rows/code/category/map@100": 0.6}
+    metrics |= {f"corrupted/{name}/accuracy": 0.5 - seed / 100 for name in CORRUPTIONS}
+    run.write_json("metrics.json", metrics)
+    return run
+
+
+def rows_of(*runs: Run) -> list[Row]:
+    """Rows of runs that repeat one another."""
+    return repeats([of_run(run) for run in runs])
+
+
+def read_results(folder: Path) -> list[Row]:
+    """Rows of `results.csv` as they were measured, without empty cells."""
+    with (folder / "results.csv").open(newline="") as file:
+        rows = [{name: _value(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+    return [row | {"arm": str(row["arm"])} if "arm" in row else row for row in rows]  # `1` is the name of an arm
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

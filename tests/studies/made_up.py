@@ -1,0 +1,137 @@
+"""Made-up records of every experiment that the page of claims reads: job files, and rows of results.csv."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.evaluation.query_scores import packed
+from fashion_lsh.evaluation.robustness import CORRUPTIONS
+from fashion_lsh.report.page_file import Row, csv_of
+from fashion_lsh.report.sweep.jobs import read_jobs
+from fashion_lsh.report.sweep.rows import rows_of
+
+QUERIES = 60
+HASHER = "fashion_lsh.models.hash_head.Hasher"
+
+
+def right(share: float) -> np.ndarray:
+    """(QUERIES,) float32: 1 for this ratio of the queries, the first ones, 0 for the others."""
+    return (np.arange(QUERIES) < share * QUERIES).astype(np.float32)
+
+
+def layer(loss: str, item_weight: float = 0.0) -> dict[str, Any]:
+    """Settings of a hash layer."""
+    return {"_target_": HASHER, "bits": 48, "loss": loss, "item_weight": item_weight}
+
+
+def write_job(folder: Path, settings: Mapping[str, Any], scores: Mapping[str, np.ndarray], low: float = 0.5) -> None:
+    """Write the file of a job to `<folder>/jobs`.
+
+    Args:
+        folder: of the experiment.
+        settings: of the job; `seed` and `backbone` have defaults.
+        scores: (QUERIES,) float32 each, by the name of the metric.
+        low: lower end of the interval of its top-1; chance is 0.1.
+    """
+    names = [f"q{number}" for number in range(QUERIES)]
+    query = Catalogue.of({"id": names, "picture": names, "category": ["c"] * QUERIES, "item": names})
+    metrics = {name: float(values.mean()) for name, values in scores.items()}
+    metrics |= {"query/accuracy_low": low, "query/accuracy_high": 1.0, "rows/random/category/precision@10": 0.1}
+    defaults = {"seed": 0, "backbone": {"name": "resnet18", "weights": None}}
+    made = {"settings": defaults | dict(settings), "data": "d0", "environment": {"fashion-lsh": "0.3.0"}}
+    jobs = folder / "jobs"
+    jobs.mkdir(parents=True, exist_ok=True)
+    content = made | {"metrics": metrics, "queries": packed(query, dict(scores))}
+    (jobs / f"{len(list(jobs.iterdir())):08}.json").write_text(json.dumps(content))
+
+
+def write_results(folder: Path, rows: Sequence[Row] = ()) -> None:
+    """Write `results.csv` of these rows; without any, of the jobs in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.csv").write_text(csv_of(rows or rows_of(read_jobs(folder)[0])))
+
+
+def backbones(folder: Path) -> None:
+    """ResNet101 names half of the queries more than AlexNet, a quarter fewer than VGG16, as many as GoogLeNet.
+
+    VGG16 with batch norm is not measured; on photographs VGG16 does not train.
+    """
+    shares = {"resnet101": 0.5, "alexnet": 0.0, "vgg16": 0.75, "googlenet": 0.5}
+    for name, share in shares.items():
+        backbone = {"backbone": {"name": name, "weights": None}}
+        for seed in (0, 1, 2) if name != "vgg16" else (0,):
+            write_job(folder / "backbones", {"seed": seed} | backbone, {"query/accuracy": right(share)})
+        low = 0.05 if name == "vgg16" else 0.5
+        write_job(folder / "backbones/garments", backbone, {"query/accuracy": right(share)}, low)
+    for page in ("backbones", "backbones/garments"):
+        write_results(folder / page)
+
+
+def hash_layers(folder: Path) -> None:
+    """Top-1 of all is the same on composed images; recall@10 of the same item differs."""
+    recalls = {"none": 0.75, "softmax": 0.25, "greedyhash": 0.5, "softmax, items": 0.75}
+    for name, recall in recalls.items():
+        loss, _, items = name.partition(", ")
+        settings = {"hash": None if name == "none" else layer(loss, 0.5 if items else 0.0)}
+        scores = {"query/accuracy": right(0.5), "query/item/recall@10": right(recall)}
+        for seed in (0, 1, 2):
+            write_job(folder / "hash_layer", {"seed": seed} | settings, scores)
+    for settings, share in (({"hash": None}, 0.75), ({"hash": layer("softmax")}, 0.5)):
+        write_job(folder / "hash_layer/garments", settings, {"query/accuracy": right(share)})
+    for page in ("hash_layer", "hash_layer/garments"):
+        write_results(folder / page)
+
+
+def crops(folder: Path) -> None:
+    """Annotated boxes give the most, detected ones more than whole images."""
+    top = {"annotated": 0.75, "detected": 0.7, "whole": 0.5}
+    write_results(
+        folder / "crops",
+        [{"crop.mode": mode, "tested on": mode, "seed": seed, "top-1": value + seed / 100}
+         for mode, value in top.items() for seed in range(3)],
+    )  # fmt: skip
+    detector = {"detector.level": "supercategory", "detector.weights": "imagenet",
+                "detector.ratios": [0.5, 1.0, 2.0], "detector.mirrored": False}  # fmt: skip
+    write_results(
+        folder / "crops/scenes",
+        [{"crop.mode": mode, "tested on": mode, "macro F1": 0.016} | ends("top-1", top[mode], 0.02)
+         | (detector if mode == "detected" else {}) for mode in ("detected", "whole")],
+    )  # fmt: skip
+
+
+def measured(folder: Path) -> None:
+    """Rows of the comparison of distances, and of the speedup."""
+    over = {"euclidean": (0.02, 0.0), "shortlist": (0.02, 0.0), "weighted": (0.01, -0.01), "tie_break": (0.01, -0.02)}
+    write_results(
+        folder / "distances",
+        [{"scope": "all", "search": f"{distance}_all", "distance": distance, "val item map@100": 0.1}
+         | ends("over hamming", hamming, 0.005) | ends("over euclidean", euclid, 0.005)
+         for distance, (hamming, euclid) in over.items()],
+    )  # fmt: skip
+    saved = {"euclidean": 0.5, "hamming": 0.05, "shortlist": 0.04}
+    write_results(
+        folder / "speedup",
+        [{"lists": lists, "filed by": by, "arm": arm, "gallery": size, "distance": distance, "item recall@10": 0.05}
+         | ends("saved", value, 0.01) | ends("saved over euclidean", 0.53, 0.01)
+         for lists, by in (("own", "predicted"), ("30 of DeepFashion", "frequency")) for arm in ("whole", "1")
+         for size in (100_000, 500_000) for distance, value in saved.items()],
+    )  # fmt: skip
+
+
+def stability(folder: Path) -> None:
+    """Top-1 hardly differs between seeds and splits; a quarter of the hits is shared; occlusion costs most."""
+    lost = dict(zip(CORRUPTIONS, (0.1, 0.01, 0.1, 0.3), strict=True))
+    runs = [{"of": "run", "backbone": "resnet18", "split": split, "seed": seed, "top-1": (top := 0.7 + number / 1000)}
+            | {f"{name} top-1": top - less for name, less in lost.items()}
+            for number, (seed, split) in enumerate(((0, 0), (1, 0), (2, 0), (0, 1), (0, 2)))]  # fmt: skip
+    pairs = [{"of": "pair", "backbone": "resnet18", "split": 0, "hits alike": value} for value in (0.25, 0.26, 0.27)]
+    write_results(folder / "stability", runs + pairs)
+
+
+def ends(name: str, value: float, half: float) -> Row:
+    """A number with the ends of its interval, `half` on either side."""
+    return {name: value, f"{name} low": value - half, f"{name} high": value + half}

@@ -1,0 +1,111 @@
+"""The package without its studies: everything else is imported, and nothing else imports them."""
+
+import ast
+import subprocess
+import sys
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+import fashion_lsh
+from fashion_lsh.studies.claims import TEMPLATE
+from tests.studies.made_up import right, write_job
+
+PACKAGE = Path(fashion_lsh.__file__).parent
+CONFIG = PACKAGE.parent / "conf"
+STUDIES = "fashion_lsh.studies"
+COMMANDS = {"cli/report.py", "cli/reproduce.py"}  # may import studies inside their functions
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "studies" not in path.relative_to(PACKAGE).parts)
+
+
+def name_of(path: Path) -> str:
+    return ".".join(("fashion_lsh", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def imports_of(source: str, package: str = "fashion_lsh") -> list[ast.stmt]:
+    """Statements that import studies, in a module of this package."""
+    found: list[ast.stmt] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = resolve_name("." * node.level + (node.module or ""), package)
+            names = [f"{module}.{each.name}" for each in node.names]
+        else:
+            continue
+        if any(f"{name}.".startswith(f"{STUDIES}.") for name in names):
+            found.append(node)
+    return found
+
+
+def lines_in_functions(source: str) -> set[int]:
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, functions)]
+    return {line for node in found for line in range(node.body[0].lineno, (node.end_lineno or 0) + 1)}
+
+
+def without_studies(code: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run code as if the folder of studies were deleted."""
+    blocked = f"import sys; sys.modules[{STUDIES!r}] = None; {code}"
+    return subprocess.run([sys.executable, "-c", blocked, *map(str, words)], stdout=-1, stderr=-2, text=True)
+
+
+def test_every_other_module_is_imported_without_studies() -> None:
+    names = [name_of(path) for path in MODULES if path.name != "__main__.py" and (path.parent / "__init__.py").exists()]
+    done = without_studies(
+        "from importlib import import_module; [import_module(name) for name in sys.argv[1:]]", *names
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_report_works_without_studies_and_names_them_where_they_are_needed(tmp_path: Path) -> None:
+    sweep, claims, repeats = (tmp_path / name for name in ("sweep", "claims", "repeats"))
+    for seed in (0, 1):
+        write_job(sweep, {"seed": seed}, {"query/accuracy": right(0.5)})
+    claims.mkdir()
+    (claims / TEMPLATE).write_text("")
+    code = "from fashion_lsh.cli.report import main; sys.exit(main(sys.argv[1:]))"
+    done = without_studies(code, sweep)
+    assert done.returncode == 0, done.stdout
+    assert (sweep / "index.html").exists()
+    for words in ([claims], [repeats, "--repeats", tmp_path / "run"]):
+        done = without_studies(code, *words)
+        assert done.returncode == 1
+        assert STUDIES in done.stdout
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_only_commands_import_studies_and_only_inside_functions(path: Path) -> None:
+    source = path.read_text()
+    package = name_of(path) if path.name == "__init__.py" else name_of(path).rpartition(".")[0]
+    found = imports_of(source, package)
+    if path.relative_to(PACKAGE).as_posix() not in COMMANDS:
+        assert not [ast.unparse(node) for node in found]
+        assert STUDIES not in source  # nor by its name
+    assert {node.lineno for node in found} <= lines_in_functions(source)
+
+
+def test_only_experiments_name_studies_in_the_configuration() -> None:
+    files = [path.relative_to(CONFIG) for path in CONFIG.rglob("*.yaml") if STUDIES in path.read_text()]
+    assert {path.parts[0] for path in files} == {"experiment"}
+    assert {path.stem for path in files} == {"distances", "speedup"}
+
+
+@pytest.mark.parametrize(
+    ("source", "seen"),
+    [
+        ("import fashion_lsh.studies", True),
+        ("import fashion_lsh.studies.claims as claims", True),
+        ("from fashion_lsh import io, studies", True),
+        ("from fashion_lsh.studies.claims import TEMPLATE", True),
+        ("from .studies import claims", True),
+        ("def late():\n    from fashion_lsh.studies import claims", True),
+        ("import fashion_lsh.search", False),
+        ("from fashion_lsh import studies_of_others", False),
+    ],
+)
+def test_an_import_is_seen_in_any_form(source: str, seen: bool) -> None:
+    found = imports_of(source)
+    assert bool(found) == seen
+    assert ({node.lineno for node in found} <= lines_in_functions(source)) == (not seen or source.startswith("def"))
