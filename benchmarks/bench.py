@@ -27,9 +27,10 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.evaluation.protocol import encode_all
 from fashion_lsh.io.files import written
-from fashion_lsh.models.classifier import Classifier
+from fashion_lsh.models.classifier import ClassifierModel
 from fashion_lsh.models.encoding import Encoded, encode
 from fashion_lsh.runs.environment import environment
+from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.fitting import fit
 from fashion_lsh.training.optimizers import optimizer
 
@@ -57,7 +58,7 @@ def main() -> None:
     arguments = dict(instantiate(cfg.classifier, categories=data.categories, _convert_="all").hparams)
     figures = {"loader_pictures_s": loader_rate(data)}
     figures |= pair("train", lambda: train_rate(data, arguments), lambda: bare_train_rate(data, arguments), 3)
-    model = Classifier(**arguments).eval()
+    model = Classifier(**arguments).model.eval()
     for name, ours in (("encode", encode_rate), ("encode_and_describe", describe_rate)):
         figures |= pair(name, partial(ours, model, data), partial(bare_encode_rate, model, data), 9)
     figures["loader_over_train"] = figures["loader_pictures_s"] / figures["train_bare_pictures_s"]
@@ -83,7 +84,7 @@ def loader_rate(data: GarmentData) -> float:
 
 def bare_train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
     """A plain loop: same loader, network, loss and optimizer."""
-    model = Classifier(**arguments).train()
+    model = Classifier(**arguments).model.train()
     chosen = optimizer([(model.parameters(), arguments["optim"]["lr"])], arguments["optim"])
 
     def step(batch: Batch) -> None:
@@ -107,12 +108,12 @@ def train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
 
 
 @torch.inference_mode()
-def bare_encode_rate(model: Classifier, data: GarmentData) -> float:
+def bare_encode_rate(model: ClassifierModel, data: GarmentData) -> float:
     """The backbone's forward over the gallery's loader, and nothing else."""
     return rate_of(data.loader("gallery"), lambda batch: model.backbone(batch.images), steps=None)
 
 
-def encode_rate(model: Classifier, data: GarmentData) -> float:
+def encode_rate(model: ClassifierModel, data: GarmentData) -> float:
     """The gallery to masses, codes and embeddings, as it is filed."""
     parts: list[Encoded] = []
     rate = rate_of(data.loader("gallery"), lambda batch: parts.append(encode(model, batch.images)), steps=None)
@@ -120,7 +121,7 @@ def encode_rate(model: Classifier, data: GarmentData) -> float:
     return rate
 
 
-def describe_rate(model: Classifier, data: GarmentData) -> float:
+def describe_rate(model: ClassifierModel, data: GarmentData) -> float:
     """The same beside the reference rows' view of each picture, as train.py does."""
     count, loader = len(data.rows("gallery")), data.loader("gallery")
     began = time.perf_counter()

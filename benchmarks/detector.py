@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from tabulate import tabulate
 
-from fashion_lsh.models.detector import Detector
+from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.environment import environment
 
 PRESETS = ("small", "lite", "mobile")
@@ -38,16 +38,16 @@ def main() -> None:
     print(f"\nmedians of {TIMED} pictures of 480 x 320, one at a time; {told}")
 
 
-def detector(preset: str) -> Detector:
+def detector(preset: str) -> DetectorModel:
     """A preset's network as it starts, without weights."""
     with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
         cfg = compose("train", ["crop=detected", f"detector={preset}", "detector.weights=null", "detector.frozen=0"])
     torch.manual_seed(0)
-    model: Detector = instantiate(cfg.detector, classes=["garment"], _convert_="all")
+    model: DetectorModel = instantiate(cfg.detector, classes=["garment"], _convert_="all").model
     return model.eval()
 
 
-def milliseconds(model: Detector, picture: np.ndarray) -> float:
+def milliseconds(model: DetectorModel, picture: np.ndarray) -> float:
     """The median of TIMED calls with one picture."""
     times = []
     for _ in range(WARM + TIMED):

@@ -4,7 +4,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import faiss
 import numpy as np
@@ -16,16 +15,15 @@ from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.latency import interleaved, one_thread
 from fashion_lsh.gallery.embeddings import Embeddings
 from fashion_lsh.gallery.gallery import Gallery
-from fashion_lsh.index.codes import hamming
-from fashion_lsh.index.distances import rerank
+from fashion_lsh.index.distances import hamming
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.indexes import HashIndex
-from fashion_lsh.models.crop_model import CropStage
+from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.encoding import Encoded
-from fashion_lsh.models.hash_head import Hasher
+from fashion_lsh.models.hash_head import HashHeadModel
 from fashion_lsh.search.policy import Search
+from fashion_lsh.search.rerank import rerank
 from fashion_lsh.search.searcher import Searcher
-from fashion_lsh.training.optimizers import Optim
 
 BITS, LISTS, ROWS, K, LENGTH = 64, 30, 500_000, 100, 256
 SIZES = (10_000, 100_000, 500_000, 1_000_000, 10_000_000)
@@ -198,15 +196,13 @@ def by_size(rows: int) -> dict[str, float]:
     }, queries=50)  # fmt: skip
 
 
-def fitted(backbone: str) -> CropStage:
-    """A Hasher of random weights: its time is that of a fitted one."""
+def fitted(backbone: str) -> CropModel:
+    """A HashHeadModel of random weights: its time is that of a fitted one."""
     torch.manual_seed(0)
     names = [f"category {number:02}" for number in range(LISTS)]
-    return Hasher(
-        backbone=backbone, categories=names, bits=BITS, embedding_dim=LENGTH, image_size=224, margin=0.1, frozen=False,
-        loss="softmax", bihalf=False, item_weight=0.0,
-        epochs=1, lr_factor=1.0, head_factor=1.0, label_smoothing=0.0, seed=0,
-        optim=cast(Optim, {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "warmup": 0.1}),
+    return HashHeadModel(
+        backbone, names, BITS, LENGTH, image_size=224, margin=0.1, frozen=False, loss="softmax", bihalf=False,
+        label_smoothing=0.0,
     ).eval()  # fmt: skip
 
 

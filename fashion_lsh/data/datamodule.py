@@ -1,10 +1,12 @@
 """Catalogue and pictures to batches."""
 
+from copy import copy
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch.utils.data import DataLoader
 
@@ -81,12 +83,28 @@ class GarmentData(pl.LightningDataModule):
         self.keep = {"category": categories, "source": sources}
         self.crop, self.margin, self.image_size = crop, margin, image_size
         self.choice = choice
-        self.found: Found | None = None  # what a detector saw in the pictures
+        self.found: Found | None = None  # boxes in all images, see `with_detections`
         self.jitter, self.least_area = jitter, least_area
         self.shares, self.searched, self.leaks, self.split_seed = dict(shares), searched, leaks, split_seed
         self.batch_size, self.workers, self.epoch_pictures, self.pinned = batch_size, workers, epoch_pictures, False
         self.balanced, self.seed, self.unseen = balanced, seed, unseen
         self.leaked: dict[str, str] = {}
+
+    def with_detections(self, found: Found | None) -> Self:
+        """Return the same data with the boxes that a detector found in its images."""
+        return self.replaced(found=found)
+
+    def pinned_for(self, device: torch.device) -> Self:
+        """Return the same data with batches in pinned memory where `device` is a GPU: elsewhere that would wake one."""
+        return self.replaced(pinned=device.type == "cuda")
+
+    def replaced(self, **attributes: Any) -> Self:
+        """Return a copy with other attributes; crop boxes are computed again where they depend on them."""
+        other = copy(self)
+        if attributes.keys() & {"crop", "choice", "found"}:
+            other.__dict__.pop("crop_boxes", None)
+        other.__dict__.update(attributes)
+        return other
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -135,7 +153,7 @@ class GarmentData(pl.LightningDataModule):
         """(N, 4) float32: what is cut out for each row; NaN: the whole picture.
 
         Raises:
-            ValueError: boxes are to be detected, and `found` does not tell them.
+            ValueError: crop=detected, and there are no detections.
         """
         annotated = self.catalogue.boxes
         if self.crop != "detected":

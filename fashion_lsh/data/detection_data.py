@@ -1,7 +1,8 @@
 """Pictures with all garments in them: what a detector learns from."""
 
+from copy import copy
 from functools import cached_property
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -60,6 +61,12 @@ class SceneData:
         self.data, self.level, self.image_size, self.views, self.scales = data, level, image_size, views, scales
         self.batch_size, self.epoch_pictures, self.workers, self.seed = batch_size, epoch_pictures, workers, seed
         self.pinned = False
+
+    def pinned_for(self, device: torch.device) -> Self:
+        """Return the same data with batches in pinned memory where `device` is a GPU: elsewhere that would wake one."""
+        other = copy(self)
+        other.pinned = device.type == "cuda"
+        return other
 
     @cached_property
     def names(self) -> np.ndarray:

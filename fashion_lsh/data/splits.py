@@ -120,7 +120,7 @@ def _deal_units(
         if len(np.unique(dealt[mine])) < len(shares):
             raise ValueError(
                 f"category {name!r} has {len(mine)} separate pictures or items, too few to give each of {len(shares)} "
-                "splits one: add pictures, or leave the category out (data.categories; of merge.py --least)"
+                "splits one: add pictures, or leave the category out (data.categories; of the command merge --least)"
             )
     return np.array(list(shares), dtype=object)[dealt[number]]
 

@@ -1,23 +1,27 @@
-"""Codes that nothing learns any further for: made of what the classifier knows, with the face of a Hasher."""
+"""Codes without training, from the classifier's embedding or category: LSH, ITQ, predicted category."""
 
 from abc import abstractmethod
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fashion_lsh.data.dataset import Batch
-from fashion_lsh.models.code_model import Coder
-from fashion_lsh.models.crop_model import Answer, CropStage
+from fashion_lsh.models.code_model import CodeModel
+from fashion_lsh.models.crop_model import CropModel, arguments
 from fashion_lsh.models.projection import hyperplanes, itq
 
 
-class Baseline(Coder):
-    """The Classifier's backbone and head, and codes of its answers; settled, never trained."""
+class Baseline(CodeModel):
+    """The classifier's backbone and head, and codes of its outputs; fitted in closed form, not trained.
 
-    learns = False
+    Attributes:
+        hyper_parameters: the constructor's arguments, kept in its checkpoint.
+    """
+
+    fits_projection = True
+    hyper_parameters: dict[str, Any]
 
     def __init__(
         self,
@@ -31,16 +35,13 @@ class Baseline(Coder):
         super().__init__(backbone, categories, bits, embedding_dim, image_size, margin, frozen=True)
         self.head = nn.Linear(self.backbone.feature_dim, len(categories)).requires_grad_(False)
 
-    def start_from(self, other: CropStage) -> Self:
+    def start_from(self, other: CropModel) -> Self:
         """Copy a Classifier's backbone and head."""
         self.head.load_state_dict(other.get_submodule("head").state_dict())
         return super().start_from(other)
 
     def head_parameters(self) -> list[nn.Parameter]:
         return list(self.head.parameters())
-
-    def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
-        raise NotImplementedError("it is never trained")
 
     @abstractmethod
     def answer(self, features: Tensor) -> tuple[Tensor, Tensor]: ...
@@ -50,7 +51,7 @@ class LSH(Baseline):
     """Signs of the embedding on random hyperplanes through its mean (M. Charikar, STOC 2002, section 3).
 
     Args:
-        backbone, categories, bits, embedding_dim, image_size, margin: see Coder.
+        backbone, categories, bits, embedding_dim, image_size, margin: see CodeModel.
         seed: of the hyperplanes.
     """
 
@@ -69,7 +70,7 @@ class LSH(Baseline):
         seed: int,
     ) -> None:
         super().__init__(backbone, categories, bits, embedding_dim, image_size, margin)
-        self.save_hyperparameters()
+        self.hyper_parameters, self.seed = arguments(locals()), seed
         self.register_buffer("mean", torch.zeros(self.embedding_length))
         self.register_buffer("planes", torch.zeros(self.embedding_length, bits))
 
@@ -84,7 +85,7 @@ class LSH(Baseline):
 
     def planes_of(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """(N, D) embeddings of training pictures -> their mean, (D,), and the hyperplanes, (D, bits)."""
-        return embeddings.mean(dim=0), hyperplanes(embeddings.shape[1], self.bits, self.hparams["seed"])
+        return embeddings.mean(dim=0), hyperplanes(embeddings.shape[1], self.bits, self.seed)
 
 
 class ITQ(LSH):
@@ -113,14 +114,14 @@ class ITQ(LSH):
             )
 
     def planes_of(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        return itq(embeddings, self.bits, self.hparams["seed"])
+        return itq(embeddings, self.bits, self.seed)
 
 
 class PredictedCategory(Baseline):
     """A bit a category: a 1 for the one that is predicted.  Tells what the classifier alone is worth.
 
     Args:
-        backbone, categories, embedding_dim, image_size, margin: see Coder.
+        backbone, categories, embedding_dim, image_size, margin: see CodeModel.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class PredictedCategory(Baseline):
         margin: NonNegativeFloat,
     ) -> None:
         super().__init__(backbone, categories, len(categories), embedding_dim, image_size, margin)
-        self.save_hyperparameters()
+        self.hyper_parameters = arguments(locals())
 
     def answer(self, features: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.head(features)

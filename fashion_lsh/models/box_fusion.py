@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fashion_lsh.data.detections import Boxes, overlap
+from fashion_lsh.data.detections import Boxes
+from fashion_lsh.metrics.detection import overlap
 
 ALIKE = 0.55  # intersection over union above which boxes of one kind are the same garment's, as in the paper
 

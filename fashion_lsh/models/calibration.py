@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -29,12 +28,3 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 def _loss(logits: Tensor, labels: Tensor, log_temperature: Tensor) -> Tensor:
     return functional.cross_entropy(logits.double() / log_temperature.double().exp(), labels)
-
-
-def calibration_error(logits: Tensor, labels: Tensor, temperature: float = 1.0, bins: int = 15) -> float:
-    """ECE: |confidence - accuracy| of `bins` equal-width bins of the top mass, weighted by their share of N.
-
-    logits: (N, C) float; labels: (N,) int64, 0..C - 1.
-    """
-    masses = (logits / temperature).softmax(dim=1)
-    return float(multiclass_calibration_error(masses, labels, num_classes=logits.shape[1], n_bins=bins, norm="l1"))

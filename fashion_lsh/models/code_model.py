@@ -1,4 +1,4 @@
-"""What gives codes: activations, and an embedding made short."""
+"""Base class of the networks with codes: activations, and an embedding shortened by PCA."""
 
 import logging
 from abc import ABC
@@ -8,29 +8,31 @@ from torch import Tensor
 from torch.nn import functional
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.models.crop_model import CropStage
+from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.projection import principal_axes
 
 log = logging.getLogger(__name__)
 
-PER_AXIS = 8  # pictures for each number of an embedding: its axes have settled then
+PER_AXIS = 8  # training images for each dimension of an embedding: its axes have settled then
 
 
-class Coder(CropStage, ABC):
-    """A stage with a code of `bits`, whose embedding is the features' first principal components.
+class CodeModel(CropModel, ABC):
+    """A model with codes of `bits`, whose embedding is the first principal components of the features.
 
     Args:
         backbone: one of BACKBONES.
         categories: names of the categories, in the order of the labels.
-        bits: length of a code.
-        embedding_dim: length of the embedding (see `shorten`); None, or where the features are no longer: the features.
-        image_size, margin: the crops it sees (see CropStage).
-        frozen: the backbone stays as it starts (see CropStage).
+        bits: code length.
+        embedding_dim: length of the embedding (see `shorten`); None, or no less than that of the features: the
+            features.
+        image_size, margin, frozen: see CropModel.
 
     Raises:
         ValueError: fewer than one bit.
     """
 
+    name = "hasher"
+    fits_projection = False  # True: more than the PCA is fitted to features of training images
     bits: int
     centre: Tensor
     axes: Tensor
@@ -49,7 +51,7 @@ class Coder(CropStage, ABC):
             raise ValueError(f"hash.bits={bits}: give at least 1, or hash=none for no hash layer")
         if 2**bits < len(categories):
             log.warning("hash.bits=%d: %d codes cannot tell %d categories apart", bits, 2**bits, len(categories))
-        super().__init__("hasher", backbone, categories, image_size, margin, frozen)
+        super().__init__(backbone, categories, image_size, margin, frozen)
         self.bits = bits
         features = self.backbone.feature_dim
         self.shortens = embedding_dim is not None and embedding_dim < features
@@ -59,7 +61,7 @@ class Coder(CropStage, ABC):
         self.register_buffer("axes", torch.eye(features, length))  # (feature_dim, D), orthonormal
 
     def embedding(self, features: Tensor) -> Tensor:
-        """(B, feature_dim) features -> (B, D) of length 1; while it trains, nothing is cut off: D = feature_dim."""
+        """(B, feature_dim) features -> (B, D) of length 1; in training mode D = feature_dim."""
         full = super().embedding(features)
         if self.training or not self.shortens:
             return full
@@ -67,12 +69,12 @@ class Coder(CropStage, ABC):
 
     def settle(self, data: GarmentData) -> dict[str, float]:
         facts = super().settle(data)
-        if self.shortens or not self.learns:
+        if self.shortens or self.fits_projection:
             self.fit_to(self.sampled(data))
         return facts
 
     def fit_to(self, features: Tensor) -> None:
-        """Fit what follows from the features of training pictures, (N, feature_dim)."""
+        """Fit what depends on the features of training images, (N, feature_dim)."""
         self.shorten(functional.normalize(features, dim=1))
 
     def shorten(self, features: Tensor) -> None:
@@ -84,7 +86,7 @@ class Coder(CropStage, ABC):
 
     @torch.inference_mode()
     def sampled(self, data: GarmentData) -> Tensor:
-        """(N, feature_dim) features of training pictures as they are searched, evenly chosen."""
+        """(N, feature_dim) features of training images without augmentation, evenly chosen."""
         self.eval()
         wanted = data.sample("train", PER_AXIS * self.embedding_length)
         return torch.cat([self.backbone(batch.images.to(self.device)).cpu() for batch in wanted])

@@ -1,14 +1,12 @@
-"""Stage one: a picture to the boxes of the garments in it."""
+"""Faster R-CNN on a feature pyramid."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Annotated, Any, Self
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Self
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -16,12 +14,10 @@ from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
-from fashion_lsh.data.detection_data import Level, SceneBatch, resize
+from fashion_lsh.data.detection_data import resize
 from fashion_lsh.data.detections import Boxes
 from fashion_lsh.models.box_fusion import fused, mirrored
 from fashion_lsh.models.feature_pyramid import Pyramid
-from fashion_lsh.training.module import Stage
-from fashion_lsh.training.optimizers import Optim
 
 AT_ONCE = 8  # pictures a forward
 LEAST_SCORE = 0.01  # of a box that is told of: average precision counts the unsure ones, too
@@ -35,66 +31,56 @@ class Plain(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision carr
         return image, target
 
 
-class Detector(Stage):
+class DetectorModel(nn.Module):
     """Faster R-CNN on a feature pyramid.
 
     (S. Ren, K. He, R. Girshick, J. Sun: Faster R-CNN, NeurIPS 2015; the pyramid: T.-Y. Lin et al., CVPR 2017.)
 
     Args:
         backbone: one of TRUNKS.
-        classes: what it tells apart, in the order of the labels.
-        weights: that its trunk starts from, which the caller fills in (see `start`); where there are some, its batch
-            norms keep statistics and weights.
-        level: what these are: `garment` (one class: the classifier names it), `supercategory` or `category`.
-        frozen: levels of the trunk, the finest first, whose layers keep their weights.
-        image_size: longer side in pixels to which pictures are brought.
+        classes: names of the classes, in the order of the labels.
+        weights: initial weights of the backbone, which the caller loads (see `start`); with weights, its batch norms
+            keep statistics and weights.
+        frozen: levels of the backbone, the finest first, whose layers keep their weights.
+        image_size: longer side in pixels to which images are resized.
         channels: width of the pyramid.
-        head: width of the two layers that judge a proposal.
+        head: width of the two layers of the box head.
         anchors: sides in pixels of the square anchors, one for each level of the pyramid.
         ratios: height over width of the anchors; the area stays.
-        proposals: kept by the first stage, of each level before and of all after non-maximum suppression.
-        sampled: proposals of a picture that the second stage learns from.
-        most: boxes found in a picture at most.
-        mirrored: look at the mirror of each picture, too, and take the mean of both (see `fused`): better boxes, in
-            twice the time.
-        epochs: passes over the training pictures.
-        lr_factor: learning rate of the trunk, as a multiple of `optim.lr`.
-        average: decay a step of the averaged weights that answer; 0: the last ones answer.
-        optim: see Optim.
-        seed: what the sampling of proposals is drawn by.
+        proposals: kept by the region proposal network, of each level before and of all after non-maximum suppression.
+        sampled: proposals of an image that the box head is trained on.
+        most: boxes of an image at most.
+        mirrored: detect in the mirrored image, too, and fuse both (see `fused`): better boxes, in twice the time.
+
+    Attributes:
+        facts: metrics of its fit on `val`; always empty, since boxes are scored later.
 
     Raises:
         ValueError: an unknown backbone, another number of anchors than levels, more frozen levels than there are, or
-            some and no weights.
+            some without weights.
     """
 
-    name = "detector"  # without a monitor: the averaged weights of the last epoch answer, since scoring boxes is slow
+    name = "detector"
+    facts: Mapping[str, float] = MappingProxyType({})
 
     def __init__(
         self,
         backbone: str,
         classes: list[str],
         weights: str | None,
-        level: Level,
-        frozen: NonNegativeInt,
-        image_size: PositiveInt,
-        channels: PositiveInt,
-        head: PositiveInt,
-        anchors: list[PositiveFloat],
-        ratios: Annotated[list[PositiveFloat], Field(min_length=1)],
-        proposals: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)],
-        sampled: PositiveInt,
-        most: PositiveInt,
+        frozen: int,
+        image_size: int,
+        channels: int,
+        head: int,
+        anchors: Sequence[float],
+        ratios: Sequence[float],
+        proposals: Sequence[int],
+        sampled: int,
+        most: int,
         mirrored: bool,
-        epochs: PositiveInt,
-        lr_factor: PositiveFloat,
-        average: Annotated[float, Field(ge=0, lt=1)],
-        optim: Optim,
-        seed: NonNegativeInt,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
-        self.classes, self.image_size = list(classes), image_size
+        self.classes, self.image_size, self.most, self.mirrored = list(classes), image_size, most, mirrored
         self.fixed_norms = weights is not None
         if frozen and weights is None:
             raise ValueError(f"detector.frozen={frozen} would keep random weights: give detector.weights")
@@ -117,11 +103,17 @@ class Detector(Stage):
         self.train()
 
     @property
+    def device(self) -> torch.device:
+        """The device of its weights."""
+        return next(self.parameters()).device
+
+    @property
     def pyramid(self) -> Pyramid:
-        """The trunk and its maps."""
+        """The backbone and its feature maps."""
         return self.network.backbone
 
     def train(self, mode: bool = True) -> Self:
+        """Set training mode; batch norms of a backbone with weights stay in evaluation mode."""
         super().train(mode)
         if self.fixed_norms:
             for module in self.pyramid.body.modules():
@@ -130,22 +122,8 @@ class Detector(Stage):
         return self
 
     def start(self, weights: str | None) -> str:
+        """Load the backbone's weights (see `load_weights`) and name their source."""
         return f"{self.pyramid.load(weights)} ({self.pyramid.trunk})"
-
-    def callbacks(self) -> list[Callback]:
-        """Averages the weights while they are learnt."""
-        return [EMAWeightAveraging(decay=self.hparams["average"])] if self.hparams["average"] else []
-
-    def training_step(self, batch: SceneBatch) -> Tensor:
-        targets = [
-            {"boxes": boxes, "labels": labels + 1} for boxes, labels in zip(batch.boxes, batch.labels, strict=True)
-        ]
-        losses = self.losses([image.float() / 255 for image in batch.images], targets)
-        total = torch.stack(list(losses.values())).sum()
-        log: dict[str, Any] = {"batch_size": len(batch.images)}
-        self.log(f"{self.name}/train/loss", total, prog_bar=True, **log)
-        self.log_dict({f"{self.name}/train/{name}": value for name, value in losses.items()}, **log)
-        return total
 
     def losses(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """What the network's two stages learn from, by name.
@@ -166,22 +144,16 @@ class Detector(Stage):
             _, second = network.roi_heads(whole, proposals, shown.image_sizes, aimed)
         return {**second, **first}
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        lr = self.hparams["optim"]["lr"]
-        trunk = self.pyramid.body.parameters()
-        others = [p for name, p in self.network.named_parameters() if not name.startswith("backbone.body.")]
-        return self.optimizing([(trunk, lr * self.hparams["lr_factor"]), (others, lr)])
-
     @torch.inference_mode()
     def find(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:
         """The boxes in pictures, (H, W, 3) uint8 each, in their own pixels, the best first; some at a time."""
         self.eval()
         found = self._in_turn(pictures)
-        if not self.hparams["mirrored"]:
+        if not self.mirrored:
             return found
         mirrors = self._in_turn([picture[:, ::-1] for picture in pictures])
         turned = [mirrored(boxes, picture.shape[1]) for boxes, picture in zip(mirrors, pictures, strict=True)]
-        return [fused(both).first(self.hparams["most"]) for both in zip(found, turned, strict=True)]
+        return [fused(both).first(self.most) for both in zip(found, turned, strict=True)]
 
     def _in_turn(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:
         parts = [self._find(pictures[start : start + AT_ONCE]) for start in range(0, len(pictures), AT_ONCE)]

@@ -89,6 +89,6 @@ def encode_crops(model: Model, crops: Sequence[np.ndarray]) -> Encoded:
 
 def as_arrays(model: Model, answer: Answers) -> Encoded:
     """What the model's forward gave for B pictures -> Encoded."""
-    codes = None if answer.activations is None else pack(answer.activations.float().cpu(), model.threshold)
+    codes = None if answer.activations is None else pack(answer.activations.float().cpu().numpy(), model.threshold)
     masses = model.masses(answer.logits.float())
     return Encoded(masses.cpu().numpy(), codes, answer.embedding.float().cpu().numpy())

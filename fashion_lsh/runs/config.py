@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
-HASHER = "fashion_lsh.models.hash_head.Hasher"  # whose settings an experiment may have
+HASHER = "fashion_lsh.training.hash_head.Hasher"  # whose settings an experiment may have
 Batches = PositiveInt | Annotated[float, Field(gt=0, le=1)]  # a number of them, or a share
 
 

@@ -14,7 +14,7 @@ from fashion_lsh.evaluation.query_scores import packed, with_queries
 from fashion_lsh.io.arrays import read_arrays
 from fashion_lsh.io.files import written
 from fashion_lsh.runs.folder import RunFolder, numbers
-from fashion_lsh.runs.keys import comparable, portable
+from fashion_lsh.runs.keys import portable
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def job_text(run: RunFolder) -> str:
 
 def is_kept(settings: Mapping[str, Any], folder: Path) -> bool:
     """Whether a folder of job files holds the scores of these settings, made by this version, on whatever data."""
-    return comparable(settings) in _settings_kept(folder, __version__)
+    return portable(settings) in _settings_kept(folder, __version__)
 
 
 @cache
@@ -82,7 +82,7 @@ def _settings_kept(folder: Path, version: str) -> list[dict[str, Any]]:
         try:
             job = json.loads(file.read_text())
             if job["environment"]["fashion-lsh"] == version:
-                kept.append(comparable(job["settings"]))
+                kept.append(portable(job["settings"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{file} is damaged ({error!r}): remove it, and make its run again") from error
     return kept

@@ -1,38 +1,54 @@
 """What a run found, written into its folder: codes, scores, and what each query got."""
 
-from collections.abc import Mapping
+import logging
 
 import pyarrow as pa
 
 from fashion_lsh.evaluation.protocol import EncodedPart, Results
 from fashion_lsh.evaluation.query_scores import own_scores
 from fashion_lsh.evaluation.results import write_queries
+from fashion_lsh.evaluation.run_evaluation import RunEvaluation
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.io.arrays import write_arrays
 from fashion_lsh.io.files import alone
-from fashion_lsh.metrics.ranking import Scores
 from fashion_lsh.runs.run import Run
+
+log = logging.getLogger(__name__)
 
 QUERIES = "queries.parquet"  # what each query got, by each search setting
 
 
-def write_results(
-    run: Run, query: EncodedPart, gallery: Gallery, results: Results, further: Mapping[str, float], kept: Scores
-) -> None:
-    """Write codes, scores, queries, and last metrics.json: its being there says that the run is finished.
+def write_results(run: Run, query: EncodedPart, gallery: Gallery, evaluation: RunEvaluation) -> None:
+    """Write codes, scores, queries, and last metrics.json, which marks the run as finished.
 
-    `further` are metrics beside those of the results, `kept` the (Q,) scores of other rows that tables compare.
+    Args:
+        run: to be finished.
+        query: encoded queries.
+        gallery: of the run.
+        evaluation: scores of the run.
     """
+    results = evaluation.results
     encoded = query.encoded
     arrays = {"query_ids": query.catalogue.column("id"), "gallery_ids": gallery.catalogue.column("id")}
     if encoded.codes is not None and gallery.codes is not None:
         arrays |= {"query_codes": encoded.codes, "gallery_codes": gallery.codes}
     write_arrays(run.path / "codes.npz", arrays)
     own = {name: values for name, values in own_scores(results.queries).items() if name in results.metrics}
-    write_arrays(run.path / "scores.npz", own | kept)
+    write_arrays(run.path / "scores.npz", own | evaluation.kept)
     (run.path / QUERIES).unlink(missing_ok=True)  # of a model that answered before: with what evaluate.py added of it
     write_queries(run.path / QUERIES, results.queries)
-    run.write_json("metrics.json", results.metrics | dict(further))
+    run.write_json("metrics.json", evaluation.metrics)
+
+
+def own_metrics(run: Run, results: Results) -> dict[str, float]:
+    """Return the run's metrics without the time of its own search; warn where the gallery has changed since."""
+    before = {name: value for name, value in run.metrics.items() if name != "speed/end_to_end_ms"}
+    if before["query/gallery_rows"] != results.metrics["query/gallery_rows"]:
+        log.warning(
+            "the gallery has changed: this search asked %d garments, the other rows %d",
+            results.metrics["query/gallery_rows"], before["query/gallery_rows"],
+        )  # fmt: skip
+    return before
 
 
 def add_search(run: Run, label: str, results: Results) -> bool:

@@ -1,102 +1,66 @@
-"""A run is one folder: all that was asked, made and found, with relative paths inside."""
+"""A run folder with its networks, its gallery and its data."""
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-
-import yaml
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets import Source, open_source
 from fashion_lsh.data.detections import Choice, Found, find_all
 from fashion_lsh.gallery.gallery import Gallery
-from fashion_lsh.io.files import alone, check_writable, point, written
-from fashion_lsh.models.classifier import Classifier
-from fashion_lsh.models.crop_model import CropStage
-from fashion_lsh.models.detector import Detector
-from fashion_lsh.runs.config import resolve
-from fashion_lsh.runs.environment import environment
+from fashion_lsh.models.checkpoints import load_model
+from fashion_lsh.models.crop_model import CropModel
+from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.folder import RunFolder
-from fashion_lsh.runs.keys import OF_LOOKING, run_key, stage_keys
+from fashion_lsh.runs.keys import OF_LOOKING
 from fashion_lsh.search.policy import Search
-from fashion_lsh.training.checkpoints import load
 
 T = TypeVar("T")
-BOXES = "boxes.parquet"  # what the detector saw in all pictures
+BOXES = "boxes.parquet"  # detected boxes of all images
 
 
 class Run(RunFolder):
-    """A run folder with its models, its gallery and its pictures.
+    """A run folder, opened for reading.
 
     Raises:
-        FileNotFoundError: the folder is none of a run.
+        FileNotFoundError: not a run folder.
     """
-
-    @classmethod
-    def begin(cls, settings: Mapping[str, Any], data: GarmentData) -> "Run":
-        """The folder of these settings and this data: a new one, or the one that the same command made before.
-
-        Its name is 8 hex digits of the settings that matter, the checksum of the splits and the package's version.
-
-        Raises:
-            ValueError: the run's name is no name of a folder, or is that of the link to the latest run; another process
-                makes the run.
-            OSError: the folder for runs, or for their scores (`jobs`), takes no files.
-        """
-        name = str(settings["name"])
-        if Path(name).name != name or name in ("", "..", "latest"):
-            raise ValueError(f"{name=}: give the name of one folder, and not `latest`")
-        for folder in filter(None, (settings["jobs"], settings["runs"])):
-            check_writable(folder)
-        path = Path(settings["runs"]) / name / run_key(settings, data.checksum)
-        with alone(path):
-            if settings["fresh"] and path.exists():
-                shutil.rmtree(path)
-            with written(path / "config.yaml") as draft:
-                draft.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
-            run = cls(path)
-            run.write_json("stages.json", {**stage_keys(settings, data.checksum), "data": data.checksum})
-            if not run.metrics:  # what made the figures, not what reads them
-                run.write_json("environment.json", environment(gpu=settings["trainer"]["accelerator"] != "cpu"))
-                run.write_skipped(data.skipped.items())
-            data.catalogue.save(path / "split.parquet")
-        point(Path(settings["runs"]) / "latest", path)
-        return run
 
     @property
     def gallery_folder(self) -> Path:
-        """Where its gallery is filed."""
+        """Folder of its gallery."""
         return self.path / "index"
 
-    def model(self) -> CropStage:
-        """The fitted model that answers: what gives its codes, or with hash=none the Classifier."""
+    def model(self) -> CropModel:
+        """Open the fitted network that encodes: the hash head, a baseline, or with hash=none the classifier."""
         config = self.config
-        if config["hash"] is None:
-            return load(Classifier, self.path / "classifier.ckpt", config["trainer"]["accelerator"])
-        kind: type[CropStage] = resolve(config["hash"]["_target_"])
-        return load(kind, self.path / "hasher.ckpt", config["trainer"]["accelerator"])
+        name = "classifier" if config["hash"] is None else "hasher"
+        return load_model(self.path / f"{name}.ckpt", config["trainer"]["accelerator"])
 
-    def detector(self) -> Detector | None:
-        """The fitted detector; None where crops are cut out otherwise."""
+    def detector(self) -> DetectorModel | None:
+        """Open the fitted detector; None where images are cropped otherwise."""
         config = self.config
         if config["data"]["crop"] != "detected":
             return None
-        looking = {name: config["detector"][name] for name in OF_LOOKING if name in config["detector"]}
-        return load(Detector, self.path / "detector.ckpt", config["trainer"]["accelerator"], **looking)
+        looking = {name: config["detector"][name] for name in OF_LOOKING}
+        return load_model(self.path / "detector.ckpt", config["trainer"]["accelerator"], **looking)
 
     @property
     def choice(self) -> Choice:
-        """Which of the boxes that a detector finds counts.
+        """Box selector of the run.
 
         Raises:
-            ValueError: it was made by a version that chose otherwise.
+            ValueError: it was made by a version with another one.
         """
         return self._built(Choice, self.config["data"]["choice"])
 
-    def found(self, detector: Detector, data: GarmentData) -> Found:
-        """The boxes in all pictures of the data: found once, kept in boxes.parquet.  ValueError: it lacks some."""
+    def found(self, detector: DetectorModel, data: GarmentData) -> Found:
+        """Detect the boxes in all images of the data, once; read them from boxes.parquet afterwards.
+
+        Raises:
+            ValueError: the file lacks some images.
+        """
         kept = self.path / BOXES
         if not kept.exists():
             pictures = sorted(set(data.catalogue.column("picture")))
@@ -107,17 +71,16 @@ class Run(RunFolder):
         return found
 
     def cropped(self, data: GarmentData) -> GarmentData:
-        """The data, told what the run's detector saw in their pictures, where it has one."""
+        """Return the data with the detections of the run's detector, where it has one."""
         detector = self.detector()
-        data.found = self.found(detector, data) if detector else None
-        return data
+        return data if detector is None else data.with_detections(self.found(detector, data))
 
     @property
     def search(self) -> Search:
-        """How it was searched when it was scored.
+        """Search policy of the run.
 
         Raises:
-            ValueError: it was made by a version that searched otherwise.
+            ValueError: it was made by a version with another one.
         """
         return self._built(Search, self.config["search"])
 
@@ -128,7 +91,7 @@ class Run(RunFolder):
             raise ValueError(f"{self.path} was made by another version ({error}): make it again") from error
 
     def check_data(self, data: GarmentData) -> None:
-        """Hold the data to what the run was made of: on other splits, training pictures might ask.
+        """Validate that the data are those of the run: on other splits, training images might be queries.
 
         Raises:
             ValueError: rows, splits or pixels differ.
@@ -138,10 +101,10 @@ class Run(RunFolder):
             raise ValueError(f"the data of {self.path} have changed since it was made: make a new run with train.py")
 
     def gallery(self, fingerprint: str, verify: bool = False) -> Gallery:
-        """What it filed, for the model of this fingerprint; `verify`: embeddings are held to their checksums, too."""
+        """Open its gallery for the model of this fingerprint; `verify`: check the embeddings' checksums, too."""
         return Gallery.open(self.gallery_folder, fingerprint, verify)
 
     def source(self) -> Source:
-        """Where its pictures come from."""
+        """Open the data set of its images."""
         data = self.config["data"]
         return open_source(data["source"], data["root"], data["split_seed"])

@@ -1,4 +1,4 @@
-"""Where a stage of a run starts: from one that is finished elsewhere, from weights, or from nothing."""
+"""Reuse a finished stage of another run, or initialise it from weights."""
 
 import csv
 import json
@@ -6,48 +6,40 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.data.detections import Found
 from fashion_lsh.io.files import written
-from fashion_lsh.models.detector import Detector
-from fashion_lsh.runs.run import BOXES, Run
-from fashion_lsh.training.module import Stage
+from fashion_lsh.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-S = TypeVar("S", bound=Stage)
-Show = Callable[[dict[str, float]], None]  # a row of Lightning's logs
-FROM_WEIGHTS = {"detector": "detector", "classifier": "backbone"}  # stages, and the settings that say from which
+Show = Callable[[dict[str, float]], None]  # logs a row of Lightning's logs
+FROM_WEIGHTS = {"detector": "detector", "classifier": "backbone"}  # stages, and the settings that name their weights
 
 
-def prepared(stage: S, run: Run, show: Show | None = None) -> S:
+def prepare(stage: Any, run: RunFolder, show: Show | None = None) -> None:
     """Make a stage ready to be fitted.
 
-    One that another run fitted with the same settings on the same data is taken over, and what was logged of its fit
-    is shown; one that starts from nothing gets the backbone weights that the settings name.
+    One that another run fitted with the same settings on the same data is copied, and the logs of its fit are shown;
+    one without a predecessor gets the backbone weights that the settings name.
+
+    Args:
+        stage: a LightningModule of `training`, or a baseline.
+        run: to be made.
+        show: logs a row of the copied logs; None: nothing does.
 
     Raises:
         ValueError: the backbone is frozen and has no weights to keep.
     """
     finished, config = run.path / f"{stage.name}.ckpt", run.config
     if not finished.exists() and not config["fresh"]:
-        _take_over(stage.name, run, finished.name, show)
+        copy_finished(stage.name, run, finished.name, show)
     if not finished.exists() and stage.name in FROM_WEIGHTS:
-        log.info("%s starts from %s", stage.name, stage.start(config[FROM_WEIGHTS[stage.name]]["weights"]))
-    return stage
+        log.info("%s starts from %s", stage.name, stage.model.start(config[FROM_WEIGHTS[stage.name]]["weights"]))
 
 
-def found(detector: Detector, data: GarmentData, run: Run) -> Found:
-    """What the run's detector sees in all pictures; taken over where the same one has looked at them before."""
-    if not (run.path / BOXES).exists() and not run.config["fresh"]:
-        _take_over("boxes", run, BOXES)
-    return run.found(detector, data)
-
-
-def _take_over(stage: str, run: Run, name: str, show: Show | None = None) -> None:
-    """Copy a file that the same stage of another run made, or its detector, if there is such a run."""
+def copy_finished(stage: str, run: RunFolder, name: str, show: Show | None = None) -> None:
+    """Copy a file that the same stage of another run made, if there is such a run."""
     key = run.read_json("stages.json")[stage]
     for other in sorted(run.path.parent.parent.glob("*/*/stages.json")):
         finished = other.with_name(name)

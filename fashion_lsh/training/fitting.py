@@ -1,87 +1,94 @@
-"""Fit one stage: go on where it stopped, keep the best epoch, make its masses mean something."""
+"""Fit a network: resume where a fit was stopped, keep the best epoch, calibrate."""
 
 import logging
 import shutil
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
-from pytorch_lightning.loggers import CSVLogger, Logger
-from torch.utils.data import DataLoader
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import Logger
 
-from fashion_lsh.training.checkpoints import Best, WholeCheckpoints, device, load, save
-from fashion_lsh.training.module import Stage
+from fashion_lsh.models.baselines import Baseline
+from fashion_lsh.models.checkpoints import device, load_model, save_model
+from fashion_lsh.training.callbacks import Best, EpochLog, Patience, WholeCheckpoints
+from fashion_lsh.training.module import TrainingModule
 
 log = logging.getLogger(__name__)
 
 warnings.filterwarnings("ignore", module="pytorch_lightning")  # on its own internals; nothing a user can act on
 
-S = TypeVar("S", bound=Stage)
-
-
-class Data(Protocol):
-    """What a stage learns from; its batches are `pinned` where a GPU learns."""
-
-    pinned: bool
-
-    def train_dataloader(self) -> DataLoader[Any]: ...
-    def val_dataloader(self) -> DataLoader[Any] | None: ...
-
 
 def fit(
-    stage: S,
-    data: Data,
+    stage: TrainingModule | Baseline,
+    data: Any,
     folder: Path,
     loggers: Sequence[Logger] = (),
     patience: int | None = None,
     precision: str | None = None,
     accelerator: str = "auto",
     **trainer: Any,
-) -> S:
-    """Fit a stage into `<folder>/<name>.ckpt`; where that is there already, read it instead.
+) -> Any:
+    """Fit a network into `<folder>/<name>.ckpt`; where that is there already, read it instead.
 
     Args:
-        stage: what to fit.
-        data: where the pictures come from.
-        folder: of the run; a fit that was stopped goes on from the last epoch that it ended.
+        stage: a LightningModule, or a baseline, which is fitted in closed form.
+        data: a data module: GarmentData, or SceneData for a detector.
+        folder: of the run; a fit that was stopped resumes from the last epoch that ended.
         loggers: of Lightning.
         patience: epochs without a better `val` accuracy after which to stop; None: never.
         precision: of Lightning; None: mixed where the device has it.
-        accelerator: of Lightning; with `cpu` the stage answers there, too.
+        accelerator: of Lightning; the network is returned on it.
         trainer: further arguments of Lightning's Trainer.
 
     Returns:
-        The stage with the weights of its best epoch on `val` (see Stage.monitor), settled, in evaluation mode.
+        The network with the weights of its best epoch on `val` (see TrainingModule.monitor), calibrated, in evaluation
+        mode.
     """
-    data.pinned = device(accelerator).type == "cuda"
+    data = data.pinned_for(device(accelerator))
     final = folder / f"{stage.name}.ckpt"
+    trained = stage if isinstance(stage, TrainingModule) else None
+    model: Any = trained.model if trained else stage
+    hyper_parameters: dict[str, Any] = dict(trained.hparams) if trained else model.hyper_parameters
     if final.exists():
         log.info("%s: finished before, read from %s", stage.name, final)
-        return load(type(stage), final, accelerator, **stage.hparams)
+        return load_model(final, accelerator, **hyper_parameters)
     facts: dict[str, float] = {}
-    if stage.learns:
-        drafts = folder / "fitting" / stage.name
-        last, keep = drafts / "last.ckpt", _keeping(stage, drafts, patience)
-        runner = _trainer(stage, drafts, keep, loggers, accelerator, precision, trainer)
-        resumed = last if last.exists() else None
-        runner.fit(stage, stage.batches(data), data.val_dataloader(), ckpt_path=resumed, weights_only=True)
-        facts = _chosen(stage, drafts / "best.ckpt" if keep else last, keep)
-    stage.to(device(accelerator))  # Lightning leaves it on the CPU
-    stage.facts = facts | stage.settle(data)
-    save(stage, final)
-    if stage.learns:
+    if trained:
+        facts = _trained(trained, data, folder, loggers, patience, precision, accelerator, trainer)
+    model.to(device(accelerator))  # Lightning leaves it on the CPU
+    model.facts = {**model.facts, **facts, **stage.settle(data)}
+    save_model(model, final, hyper_parameters)
+    if trained:
         shutil.rmtree(folder / "fitting")
-    return stage.eval()
+    return model.eval()
+
+
+def _trained(
+    stage: TrainingModule,
+    data: Any,
+    folder: Path,
+    loggers: Sequence[Logger],
+    patience: int | None,
+    precision: str | None,
+    accelerator: str,
+    further: dict[str, Any],
+) -> dict[str, float]:
+    """Train, take the weights of the best epoch, and return which it was, and its score."""
+    drafts = folder / "fitting" / stage.name
+    last, keep = drafts / "last.ckpt", _keeping(stage, drafts, patience)
+    runner = _trainer(stage, drafts, keep, loggers, accelerator, precision, further)
+    resumed = last if last.exists() else None
+    runner.fit(stage, stage.batches(data), data.val_dataloader(), ckpt_path=resumed, weights_only=True)
+    return _chosen(stage, drafts / "best.ckpt" if keep else last, keep)
 
 
 def _trainer(
-    stage: Stage,
+    stage: TrainingModule,
     drafts: Path,
     keeping: Sequence[Callback],
     loggers: Sequence[Logger],
@@ -89,8 +96,8 @@ def _trainer(
     precision: str | None,
     further: dict[str, Any],
 ) -> pl.Trainer:
-    """Lightning's, alone whatever starts it: as a task of SLURM it would go on from an `hpc_ckpt` in the working
-    directory, be it of another stage, and leave one there."""
+    """Lightning's Trainer outside any cluster environment: as a task of SLURM it would resume from an `hpc_ckpt` in
+    the working directory, be it of another stage, and leave one there."""
     return pl.Trainer(
         default_root_dir=drafts,
         max_epochs=stage.hparams["epochs"],
@@ -107,12 +114,12 @@ def _trainer(
 
 
 def _every(drafts: Path) -> ModelCheckpoint:
-    """Keeps the last epoch; comes after what keeps the best one, whose state it saves."""
+    """Keep the last epoch; comes after what keeps the best one, whose state it saves."""
     return ModelCheckpoint(drafts, filename="last", enable_version_counter=False)
 
 
-def _keeping(stage: Stage, drafts: Path, patience: int | None) -> list[Callback]:
-    """What keeps a stage's best epoch, and may end its fit early; nothing where no metric tells which is best."""
+def _keeping(stage: TrainingModule, drafts: Path, patience: int | None) -> list[Callback]:
+    """Callbacks that keep the best epoch and may end the fit early; none where no metric is monitored."""
     if stage.monitor is None:
         return []
     watched: dict[str, Any] = {"monitor": stage.monitor, "mode": "max"}
@@ -120,46 +127,14 @@ def _keeping(stage: Stage, drafts: Path, patience: int | None) -> list[Callback]
     return [best] if patience is None else [best, Patience(patience=patience, **watched)]
 
 
-def _chosen(stage: Stage, path: Path, keep: Sequence[Callback]) -> dict[str, float]:
-    """Take the weights of a checkpoint (averaged ones, where they are); of the best epoch tell which it was, and its
-    score."""
+def _chosen(stage: TrainingModule, path: Path, keep: Sequence[Callback]) -> dict[str, float]:
+    """Load the weights of a checkpoint (averaged ones, where they are); return the best epoch and its score."""
     chosen = torch.load(path, map_location="cpu", weights_only=True)
     stage.load_state_dict(chosen["state_dict"])
     scores = [each.best_model_score for each in keep if isinstance(each, Best)]
     return {name: value for score in scores for name, value in (
         (f"{stage.name}/best_epoch", int(chosen["epoch"]) + 1), (str(stage.monitor), float(score or 0)),
     )}  # fmt: skip
-
-
-class CsvLog(CSVLogger):
-    """Lightning's CSV log, that names its file where it cannot be written."""
-
-    def save(self) -> None:
-        try:
-            super().save()
-        except OSError as error:
-            reason = error.strerror or error
-            raise OSError(f"{self.log_dir} could not be written to ({reason}): free some space, then go on") from error
-
-
-class Patience(EarlyStopping):
-    """EarlyStopping that stops a resumed fit, too, where it had stopped."""
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.should_stop = 0 < self.wait_count >= self.patience
-
-
-class EpochLog(Callback):
-    """One line an epoch: how good it is on `val`, and how long it took."""
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.began = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        values = {name.split("/", 1)[1]: float(value) for name, value in trainer.callback_metrics.items()}
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
-        seconds = time.perf_counter() - self.began
-        log.info("epoch %d/%d: %s, %.0f s", trainer.current_epoch + 1, trainer.max_epochs or 0, shown, seconds)
 
 
 def _precision(accelerator: str) -> str:

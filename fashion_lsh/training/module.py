@@ -1,8 +1,7 @@
-"""What all three stages share: a name, how they are optimised, what their fit found, and how it ends."""
+"""Base class of the LightningModules: one network, its optimizer, its checks while it is trained."""
 
 import math
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,41 +14,53 @@ from torch.utils.data import DataLoader
 from fashion_lsh.training.optimizers import optimizer, warm_cosine
 
 
-class Stage(pl.LightningModule):
-    """A detector, classifier or hash layer, for `fit`.  Subclasses save their hyper-parameters, `epochs` among them."""
+class TrainingModule(pl.LightningModule):
+    """A network and how it is trained.  Subclasses save their hyper-parameters, `epochs` among them.
 
-    name: str  # prefix of its metrics, and name of its checkpoint
-    monitor: str | None = None  # the metric on `val` whose best epoch is kept; None: the last epoch is
-    learns = True  # False: nothing is trained, it is settled at once
-    facts: Mapping[str, float] = MappingProxyType({})  # what its fit found on `val`, by metric name
+    Attributes:
+        model: the network.
+        monitor: metric on `val` whose best epoch is kept; None: the last epoch is.
+    """
 
-    def start(self, weights: str | None) -> str:
-        """Fill the weights it starts from (see `load_weights`); tell where they come from."""
-        raise NotImplementedError
+    model: Any
+    monitor: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Prefix of its metrics, and name of its checkpoint."""
+        return str(self.model.name)
+
+    def forward(self, *inputs: Any) -> Any:
+        """Output of the network."""
+        return self.model(*inputs)
 
     def batches(self, data: Any) -> DataLoader[Any]:
-        """What it is trained on.  `data`: what gives batches."""
+        """Training batches of `data`, a data module."""
         loader: DataLoader[Any] = data.train_dataloader()
         return loader
 
     def callbacks(self) -> list[Callback]:
-        """What it wants done while it is fitted."""
+        """Callbacks of its fit."""
         return []
+
+    def settle(self, data: Any) -> dict[str, float]:
+        """Fit what follows from the trained weights; return metrics on `val`.  `data`: the one it was trained on."""
+        return {}
 
     def on_train_epoch_start(self) -> None:
         """Set training mode, in which frozen parts stay in evaluation mode: Lightning keeps whatever mode it finds."""
         self.train()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Dropout and proposals are drawn by seed and epoch, so that a resumed fit goes on exactly.
+        """Seed dropout and proposals by seed and epoch, so that a resumed fit equals an uninterrupted one.
 
-        Not at the epoch's start: to begin reading a loader draws a number, too, and a resumed fit begins it earlier.
+        Not at the epoch's start: reading a loader draws a number, too, and a resumed fit begins it earlier.
         """
         if batch_idx == 0:
             torch.manual_seed(self.hparams["seed"] * 100_003 + self.current_epoch)
 
     def on_train_epoch_end(self) -> None:
-        """Refuse to go on from weights that are no numbers.
+        """Refuse to go on from a loss that is not finite.
 
         Raises:
             ValueError: the loss of the epoch's last step is NaN or infinite.
@@ -62,15 +73,8 @@ class Stage(pl.LightningModule):
             )
 
     def optimizing(self, groups: Iterable[tuple[Iterable[Parameter], float]]) -> OptimizerLRScheduler:
-        """How these parameters, each group at its own learning rate, are moved: see Optim."""
+        """Optimizer and schedule over groups of parameters, each with its learning rate: see Optim."""
         chosen = optimizer(groups, self.hparams["optim"])
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = warm_cosine(chosen, steps, self.hparams["optim"]["warmup"])
         return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def settle(self, data: Any) -> dict[str, float]:
-        """Finish a fit, whose weights are chosen: give the facts to keep.  `data`: what it was fitted on."""
-        return {}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.facts = checkpoint.get("facts", {})  # one that is being fitted has none yet

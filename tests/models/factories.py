@@ -1,15 +1,18 @@
-"""Settings of the stages that tests make."""
+"""Networks and LightningModules that tests make."""
 
+from pathlib import Path
 from typing import Any
 
-from fashion_lsh.models.crop_model import CropStage
-from fashion_lsh.models.hash_head import Hasher
+from fashion_lsh.models.checkpoints import save_model
+from fashion_lsh.training.crop_module import CropModule
+from fashion_lsh.training.hash_head import Hasher
+from fashion_lsh.training.module import TrainingModule
 
 CATEGORIES = ["circle", "cross", "square"]
 
 
-def arguments(kind: type[CropStage], **changes: Any) -> dict[str, Any]:
-    """What a Classifier or a Hasher is made of, but for `changes`."""
+def arguments(kind: type[CropModule], **changes: Any) -> dict[str, Any]:
+    """Arguments of a Classifier or a Hasher, but for `changes`."""
     plain: dict[str, Any] = {
         "backbone": "resnet18", "categories": CATEGORIES, "image_size": 32, "margin": 0.1,
         "frozen": False, "epochs": 1, "lr_factor": 1.0,
@@ -18,3 +21,8 @@ def arguments(kind: type[CropStage], **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
     layer = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
     return plain | (layer if kind is Hasher else {}) | changes
+
+
+def save(module: TrainingModule, path: Path) -> None:
+    """Write the checkpoint of a module as `fit` does."""
+    save_model(module.model, path, module.hparams)

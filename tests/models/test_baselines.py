@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.models.baselines import ITQ, LSH, Baseline, PredictedCategory
-from fashion_lsh.models.classifier import Classifier
+from fashion_lsh.models.checkpoints import load_model
+from fashion_lsh.models.classifier import ClassifierModel
 from fashion_lsh.models.encoding import encode
 from fashion_lsh.models.projection import hyperplanes, itq
-from fashion_lsh.training.checkpoints import load
 from fashion_lsh.training.fitting import fit
 
 Make = Callable[..., GarmentData]
@@ -24,12 +24,9 @@ PLAIN: dict[str, Any] = {
 PICTURES = torch.randint(0, 256, (9, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def classifier() -> Classifier:
+def classifier() -> ClassifierModel:
     torch.manual_seed(0)
-    optim: Any = {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0, "warmup": 0.1}
-    return Classifier(
-        **PLAIN, frozen=False, epochs=1, lr_factor=1.0, head_factor=1.0, label_smoothing=0.0, optim=optim, seed=0
-    ).eval()
+    return ClassifierModel(**PLAIN, frozen=False).eval()
 
 
 def made(kind: type[Baseline], bits: int = 12) -> Baseline:
@@ -49,7 +46,7 @@ EACH = pytest.mark.parametrize("settled", [LSH, ITQ, PredictedCategory], indirec
 def test_it_answers_as_its_classifier_and_its_checkpoint_as_itself(settled: Baseline, tmp_path: Path) -> None:
     with torch.inference_mode():
         answer, before = settled(PICTURES), classifier()(PICTURES)
-        opened = load(type(settled), tmp_path / "hasher.ckpt")(PICTURES)
+        opened = load_model(tmp_path / "hasher.ckpt")(PICTURES)
     torch.testing.assert_close(answer.logits, before.logits)
     assert answer.embedding.shape == (9, 20)
     assert all(torch.equal(a, b) for a, b in zip(answer, opened, strict=True))

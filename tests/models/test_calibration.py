@@ -8,15 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from fashion_lsh.models.calibration import calibration_error, fit_temperature
-
-
-def drawn(seed: int, truth: float, count: int = 200, categories: int = 4) -> tuple[Tensor, Tensor]:
-    """Logits that say `truth` times too much (or too little) of the labels."""
-    generator = torch.Generator().manual_seed(seed)
-    logits = 2 * torch.randn(count, categories, generator=generator)
-    labels = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
-    return truth * logits, labels
+from fashion_lsh.metrics.calibration import calibration_error
+from fashion_lsh.models.calibration import fit_temperature
+from tests.metrics.factories import drawn
 
 
 def loss(logits: Tensor, labels: Tensor, temperature: float) -> float:
@@ -27,17 +21,6 @@ def grid_temperature(logits: Tensor, labels: Tensor) -> float:
     """The slow way: try two thousand."""
     grid = np.geomspace(0.05, 20, 2000)  # 0.3 % apart
     return float(grid[np.argmin([loss(logits, labels, float(t)) for t in grid])])
-
-
-def plain_error(logits: Tensor, labels: Tensor, bins: int) -> float:
-    masses = logits.double().softmax(1).numpy()
-    top, right = masses.max(1), masses.argmax(1) == labels.numpy()
-    error = 0.0
-    for number in range(bins):
-        inside = (top > number / bins) & (top <= (number + 1) / bins)
-        if inside.any():
-            error += inside.mean() * abs(top[inside].mean() - right[inside].mean())
-    return error
 
 
 @settings(max_examples=8, deadline=None)
@@ -71,18 +54,6 @@ def test_the_temperature_stays_in_its_bounds_where_no_loss_is_least() -> None:
     assert fit_temperature(wrong, labels) == pytest.approx(20, rel=1e-3)
 
 
-@pytest.mark.parametrize("bins", [5, 15])
-@pytest.mark.parametrize("seed", range(3))
-def test_the_calibration_error_is_that_of_its_definition(seed: int, bins: int) -> None:
-    logits, labels = drawn(seed, 2.0)
-    assert calibration_error(logits, labels, bins=bins) == pytest.approx(plain_error(logits, labels, bins), abs=1e-5)
-
-
-def test_the_calibration_error_is_taken_at_the_temperature_it_is_given() -> None:
-    logits, labels = drawn(1, 2.0)
-    assert calibration_error(logits, labels, 2.5) == pytest.approx(calibration_error(logits / 2.5, labels), abs=1e-6)
-
-
 @pytest.mark.parametrize("truth", [0.2, 5.0])
 def test_the_fitted_temperature_takes_most_of_the_calibration_error_away(truth: float) -> None:
     logits, labels = drawn(0, truth, count=5000)
@@ -90,10 +61,3 @@ def test_the_fitted_temperature_takes_most_of_the_calibration_error_away(truth: 
     after = calibration_error(logits, labels, fit_temperature(logits, labels))
     assert before > 0.1
     assert after < before / 4
-
-
-def test_certain_and_right_is_no_error_certain_and_wrong_is_all() -> None:
-    labels = torch.arange(3)
-    certain = 1000 * functional.one_hot(labels, 3).float()
-    assert calibration_error(certain, labels) == pytest.approx(0.0)
-    assert calibration_error(certain, (labels + 1) % 3) == pytest.approx(1.0)

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from fashion_lsh.models.classifier import Classifier
+from fashion_lsh.models.checkpoints import load_model
+from fashion_lsh.models.classifier import ClassifierModel
 from fashion_lsh.models.encoding import encode
-from fashion_lsh.training.checkpoints import load, save
+from fashion_lsh.training.classifier import Classifier
+from tests.models.factories import save
 
 SETTINGS: dict[str, Any] = {
     "backbone": "resnet18", "categories": ["dress", "shirt", "skirt", "shoe"], "image_size": 32, "margin": 0.1,
@@ -21,9 +23,13 @@ PICTURES = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=to
 
 
 @functools.cache
-def classifier() -> Classifier:
+def module() -> Classifier:
     torch.manual_seed(0)
     return Classifier(**SETTINGS).eval()
+
+
+def classifier() -> ClassifierModel:
+    return module().model
 
 
 @torch.inference_mode()
@@ -52,9 +58,9 @@ def test_it_is_encoded_without_codes_under_the_likeliest_category() -> None:
 
 
 def test_its_checkpoint_opens_alone_with_all_it_was_made_with(tmp_path: Path) -> None:
-    save(classifier(), tmp_path / "classifier.ckpt")
-    opened = load(Classifier, tmp_path / "classifier.ckpt")
-    assert dict(opened.hparams) == SETTINGS
+    save(module(), tmp_path / "classifier.ckpt")
+    opened = load_model(tmp_path / "classifier.ckpt")
+    assert dict(Classifier.load_from_checkpoint(tmp_path / "classifier.ckpt", weights_only=True).hparams) == SETTINGS
     assert opened.categories == SETTINGS["categories"]
     assert (opened.image_size, opened.margin, opened.name) == (32, 0.1, "classifier")
 

@@ -1,23 +1,22 @@
-"""What classifier and hash layer share: answers, masses, fingerprint, start, loss and how they are optimised."""
+"""Networks of classifier and hash head: output, probabilities, fingerprint, initial weights."""
 
 import copy
 import functools
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.evaluation.protocol import encode_all
-from fashion_lsh.models.classifier import Classifier
-from fashion_lsh.models.crop_model import CropStage
+from fashion_lsh.models.checkpoints import load_model, save_model
+from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.encoding import encode
-from fashion_lsh.models.hash_head import Hasher
-from fashion_lsh.training.checkpoints import load, save
+from fashion_lsh.training.classifier import Classifier
+from fashion_lsh.training.crop_module import CropModule
+from fashion_lsh.training.hash_head import Hasher
 from tests.models.factories import arguments
 
 NOTHING = Batch(*[torch.empty(0)] * 4)
@@ -25,12 +24,12 @@ BOTH = pytest.mark.parametrize("kind", [Classifier, Hasher])
 
 
 @functools.cache
-def _first(kind: type[CropStage]) -> CropStage:
+def _first(kind: type[CropModule]) -> CropModel:
     torch.manual_seed(0)
-    return kind(**arguments(kind)).eval()  # type: ignore[arg-type]
+    return kind(**arguments(kind)).model.eval()  # type: ignore[arg-type]
 
 
-def stage_of(kind: type[CropStage]) -> CropStage:
+def stage_of(kind: type[CropModule]) -> CropModel:
     """One with the same weights at every call, free to be changed."""
     return copy.deepcopy(_first(kind))
 
@@ -42,7 +41,7 @@ def pictures(batch: int = 4, size: int = 32, seed: int = 0) -> Tensor:
 
 @BOTH
 @torch.inference_mode()
-def test_an_answer_has_float32_logits_and_embeddings_of_length_one(kind: type[CropStage]) -> None:
+def test_an_answer_has_float32_logits_and_embeddings_of_length_one(kind: type[CropModule]) -> None:
     answer = stage_of(kind)(pictures())
     assert answer.logits.shape == (4, 3)
     assert answer.embedding.shape == (4, 512)
@@ -52,7 +51,7 @@ def test_an_answer_has_float32_logits_and_embeddings_of_length_one(kind: type[Cr
 
 @BOTH
 @torch.inference_mode()
-def test_the_embedding_is_the_backbones_and_knows_no_head(kind: type[CropStage]) -> None:
+def test_the_embedding_is_the_backbones_and_knows_no_head(kind: type[CropModule]) -> None:
     stage = stage_of(kind)
     features = stage.backbone(pictures())
     for parameter in stage.head_parameters():
@@ -63,7 +62,7 @@ def test_the_embedding_is_the_backbones_and_knows_no_head(kind: type[CropStage])
 
 @BOTH
 @torch.inference_mode()
-def test_a_picture_is_answered_alike_alone_and_in_company(kind: type[CropStage]) -> None:
+def test_a_picture_is_answered_alike_alone_and_in_company(kind: type[CropModule]) -> None:
     stage = stage_of(kind)
     together, alone = stage(pictures()), stage(pictures()[2:3])
     torch.testing.assert_close(together.logits[2:3], alone.logits, rtol=1e-4, atol=1e-5)
@@ -73,7 +72,7 @@ def test_a_picture_is_answered_alike_alone_and_in_company(kind: type[CropStage])
 @BOTH
 @torch.inference_mode()
 @pytest.mark.parametrize("value", [0, 255])
-def test_an_empty_picture_is_answered_with_numbers(kind: type[CropStage], value: int) -> None:
+def test_an_empty_picture_is_answered_with_numbers(kind: type[CropModule], value: int) -> None:
     answer = stage_of(kind)(torch.full((1, 3, 32, 32), value, dtype=torch.uint8))
     assert answer.logits.isfinite().all()
     assert answer.embedding.isfinite().all()
@@ -81,7 +80,7 @@ def test_an_empty_picture_is_answered_with_numbers(kind: type[CropStage], value:
 
 @BOTH
 @torch.inference_mode()
-def test_masses_are_the_softmax_at_the_temperature(kind: type[CropStage]) -> None:
+def test_masses_are_the_softmax_at_the_temperature(kind: type[CropModule]) -> None:
     stage = stage_of(kind)
     stage.temperature.fill_(2.5)
     logits = torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, 0.0]])
@@ -90,7 +89,7 @@ def test_masses_are_the_softmax_at_the_temperature(kind: type[CropStage]) -> Non
 
 
 @BOTH
-def test_crops_too_small_for_the_backbone_are_refused_before_the_first_epoch(kind: type[CropStage]) -> None:
+def test_crops_too_small_for_the_backbone_are_refused_before_the_first_epoch(kind: type[CropModule]) -> None:
     with pytest.raises(ValueError, match=r"data\.image_size=31: resnet18 needs at least 32 pixels; give larger crops"):
         kind(**arguments(kind, image_size=31))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"data\.image_size=62: alexnet needs at least 63"):
@@ -99,7 +98,7 @@ def test_crops_too_small_for_the_backbone_are_refused_before_the_first_epoch(kin
 
 @pytest.mark.parametrize("other", [Classifier, Hasher])
 @BOTH
-def test_start_from_copies_the_backbone_and_nothing_else(kind: type[CropStage], other: type[CropStage]) -> None:
+def test_start_from_copies_the_backbone_and_nothing_else(kind: type[CropModule], other: type[CropModule]) -> None:
     stage, started = stage_of(other), stage_of(kind)
     for value in stage.state_dict().values():
         value.add_(1)
@@ -119,7 +118,7 @@ def test_a_backbone_that_was_started_from_is_a_copy() -> None:
 
 
 @BOTH
-def test_any_weight_or_statistic_changes_the_fingerprint(kind: type[CropStage]) -> None:
+def test_any_weight_or_statistic_changes_the_fingerprint(kind: type[CropModule]) -> None:
     stage = stage_of(kind)
     before, state = stage.fingerprint(), {name: value for name, value in stage.state_dict().items() if value.numel()}
     for name in [*list(state)[:8], *list(state)[-9:]]:  # of every sort: buffers, weights, biases, statistics, counters
@@ -132,7 +131,7 @@ def test_any_weight_or_statistic_changes_the_fingerprint(kind: type[CropStage]) 
 
 @BOTH
 @pytest.mark.parametrize("name", ["image_size", "margin", "threshold"])
-def test_preprocessing_and_threshold_change_the_fingerprint(kind: type[CropStage], name: str) -> None:
+def test_preprocessing_and_threshold_change_the_fingerprint(kind: type[CropModule], name: str) -> None:
     stage = stage_of(kind)
     before = stage.fingerprint()
     setattr(stage, name, getattr(stage, name) + 1)
@@ -174,60 +173,30 @@ def test_the_same_bytes_under_another_name_change_the_fingerprint() -> None:
 
 
 @BOTH
-def test_how_a_stage_is_used_does_not_change_its_fingerprint(kind: type[CropStage]) -> None:
+def test_how_a_stage_is_used_does_not_change_its_fingerprint(kind: type[CropModule]) -> None:
     stage = stage_of(kind)
     before = stage.fingerprint()
     assert stage.train().fingerprint() == before
     assert stage.eval().requires_grad_(False).fingerprint() == before
     assert stage.to(memory_format=torch.channels_last).fingerprint() == before
     assert copy.deepcopy(stage).fingerprint() == before
-    stage.accuracy(torch.eye(3), torch.arange(3))  # what a metric counts is none of the model's
-    assert stage.fingerprint() == before
 
 
 @BOTH
-def test_a_stage_that_was_saved_and_loaded_has_its_fingerprint(kind: type[CropStage], tmp_path: Path) -> None:
-    stage = stage_of(kind)
-    save(stage, tmp_path / "stage.ckpt")
-    assert load(kind, tmp_path / "stage.ckpt").fingerprint() == stage.fingerprint()
+def test_a_stage_that_was_saved_and_loaded_has_its_fingerprint(kind: type[CropModule], tmp_path: Path) -> None:
+    save_model(stage := stage_of(kind), tmp_path / "stage.ckpt", arguments(kind))
+    assert load_model(tmp_path / "stage.ckpt").fingerprint() == stage.fingerprint()
 
 
 @BOTH
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
-def test_the_loss_spreads_a_share_of_each_label_over_all_categories(kind: type[CropStage], smoothing: float) -> None:
-    stage = kind(**arguments(kind, label_smoothing=smoothing)).eval()  # type: ignore[arg-type]
-    stage.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
-    labels = torch.tensor([0, 2, 1, 2])
-    with torch.no_grad():
-        loss = stage.training_step(Batch(pictures(), labels, labels, labels))
-        logs = stage(pictures()).logits.log_softmax(1)
-    wanted = [-(1 - smoothing) * row[label] - smoothing * row.mean() for row, label in zip(logs, labels, strict=True)]
-    torch.testing.assert_close(loss, torch.stack(wanted).mean())
-
-
-@BOTH
-def test_all_that_is_trained_after_the_backbone_learns_at_its_own_rate(kind: type[CropStage]) -> None:
-    stage = stage_of(kind)
-    stage.trainer = SimpleNamespace(estimated_stepping_batches=10)  # type: ignore[assignment]
-    configured: Any = stage.configure_optimizers()
-    groups = configured["optimizer"].param_groups
-    rate = {id(p): group["initial_lr"] for group in groups for p in group["params"]}
-    head = [p for name, p in stage.named_parameters() if not name.startswith("backbone.")]
-    assert {rate.pop(id(p)) for p in head} == {0.1}
-    assert {rate.pop(id(p)) for p in stage.backbone.parameters()} == {0.01}
-    assert not rate
-    assert configured["lr_scheduler"]["interval"] == "step"
-
-
-@BOTH
-def test_the_head_parameters_are_all_but_the_backbone(kind: type[CropStage]) -> None:
+def test_the_head_parameters_are_all_but_the_backbone(kind: type[CropModule]) -> None:
     stage = stage_of(kind)
     wanted = {id(p) for name, p in stage.named_parameters() if not name.startswith("backbone.")}
     assert {id(p) for p in stage.head_parameters()} == wanted
 
 
 @BOTH
-def test_encoding_sets_evaluation_mode(kind: type[CropStage]) -> None:
+def test_encoding_sets_evaluation_mode(kind: type[CropModule]) -> None:
     stage = stage_of(kind)
     wanted, before = encode(stage, pictures()), stage.fingerprint()
     for found in (
@@ -240,22 +209,9 @@ def test_encoding_sets_evaluation_mode(kind: type[CropStage]) -> None:
             assert (ours is None and theirs is None) or np.array_equal(ours, theirs)
 
 
-def test_dropout_is_drawn_by_seed_and_epoch() -> None:
-    stage, dropout, drawn = stage_of(Classifier), nn.Dropout(0.5), []
-    for seed, epoch in [(0, 0), (0, 1), (1, 0), (0, 1)]:  # at the first batch of each
-        stage.hparams["seed"] = seed
-        stage.trainer = SimpleNamespace(current_epoch=epoch)  # type: ignore[assignment]
-        stage.on_train_batch_start(NOTHING, 0)
-        drawn.append(tuple(dropout(torch.ones(64)).tolist()))
-    assert len(set(drawn)) == 3
-    assert drawn[1] == drawn[3]
-    stage.on_train_batch_start(NOTHING, 1)
-    assert tuple(dropout(torch.ones(64)).tolist()) not in drawn  # each batch has its own
-
-
 @BOTH
-def test_a_frozen_backbone_stays_as_it_is_while_the_head_learns(kind: type[CropStage]) -> None:
-    stage = kind(**arguments(kind, frozen=True))  # type: ignore[arg-type]
+def test_a_frozen_backbone_stays_as_it_is_while_the_head_learns(kind: type[CropModule]) -> None:
+    stage = kind(**arguments(kind, frozen=True)).model  # type: ignore[arg-type]
     assert stage.training
     assert not stage.backbone.training
     before = {name: value.clone() for name, value in stage.state_dict().items()}
@@ -267,4 +223,4 @@ def test_a_frozen_backbone_stays_as_it_is_while_the_head_learns(kind: type[CropS
     assert not [name for name in changed if name.startswith("backbone.")]  # batch norms' statistics neither
     assert not stage.eval().training
     assert not stage.train().backbone.training
-    assert kind(**arguments(kind)).train().backbone.training  # type: ignore[arg-type]
+    assert kind(**arguments(kind)).model.train().backbone.training  # type: ignore[arg-type]

@@ -13,16 +13,17 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detection_data import SceneBatch, SceneData
 from fashion_lsh.data.detections import find_all
 from fashion_lsh.evaluation.detection import box_scores
-from fashion_lsh.models.detector import Detector
+from fashion_lsh.models.checkpoints import load_model
+from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.models.feature_pyramid import TRUNKS, Pyramid
-from fashion_lsh.training.checkpoints import load
+from fashion_lsh.training.detector import Detector
 from fashion_lsh.training.fitting import fit
 
 Make = Callable[..., GarmentData]
 OPTIM = {"name": "adamw", "lr": 0.002, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1}
 
 
-def detector(**changed: Any) -> Detector:
+def module(**changed: Any) -> Detector:
     torch.manual_seed(0)
     return Detector(**{
         "backbone": "resnet18", "classes": ["garment"], "weights": None, "level": "garment", "frozen": 0,
@@ -30,6 +31,10 @@ def detector(**changed: Any) -> Detector:
         "ratios": [0.5, 1.0, 2.0], "proposals": [60, 30], "sampled": 16, "most": 10, "mirrored": False, "epochs": 2,
         "lr_factor": 1.0, "average": 0.0, "optim": OPTIM, "seed": 0, **changed,
     })  # fmt: skip
+
+
+def detector(**changed: Any) -> DetectorModel:
+    return module(**changed).model
 
 
 def scenes_of(data: GarmentData, **changed: Any) -> SceneData:
@@ -99,10 +104,11 @@ def test_the_trunk_takes_a_files_weights(tmp_path: Path) -> None:
 
 
 def test_frozen_levels_keep_their_weights(make_data: Make, tmp_path: Path) -> None:
-    made = detector(weights="imagenet", frozen=2)
+    trained = module(weights="imagenet", frozen=2)
+    made = trained.model
     before = [parameter.clone() for parameter in made.pyramid.body.parameters()]
     kept = len(list(made.pyramid.body.parts[:2].parameters()))
-    made = fit(made, scenes_of(make_data()), tmp_path, accelerator="cpu", devices=1)
+    made = fit(trained, scenes_of(make_data()), tmp_path, accelerator="cpu", devices=1)
     same = [torch.equal(old, new) for old, new in zip(before, made.pyramid.body.parameters(), strict=True)]
     assert all(same[:kept])
     assert not all(same[kept:])
@@ -116,13 +122,14 @@ def test_frozen_levels_want_weights_and_to_be_there() -> None:
 
 
 def test_pictures_without_garments_teach_the_ground(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = detector().train()
-    monkeypatch.setattr(made, "log", lambda *_, **__: None)
-    monkeypatch.setattr(made, "log_dict", lambda *_, **__: None)
+    trained = module().train()
+    made = trained.model
+    monkeypatch.setattr(trained, "log", lambda *_, **__: None)
+    monkeypatch.setattr(trained, "log_dict", lambda *_, **__: None)
     empty = SceneBatch(
         [torch.zeros(3, 64, 48, dtype=torch.uint8)], [torch.empty(0, 4)], [torch.empty(0, dtype=torch.int64)]
     )
-    loss = made.training_step(empty)
+    loss = trained.training_step(empty)
     loss.backward()
     assert torch.isfinite(loss)
     assert made.network.rpn.head.cls_logits.weight.grad.abs().sum() > 0
@@ -184,8 +191,8 @@ def test_boxes_are_told_in_the_pictures_own_pixels() -> None:
 @pytest.mark.parametrize("average", [0.0, 0.5])
 def test_a_fitted_detector_opens_as_it_was(make_data: Make, tmp_path: Path, average: float) -> None:
     scenes = scenes_of(make_data())
-    made = fit(detector(average=average), scenes, tmp_path, accelerator="cpu", devices=1)
-    opened = load(Detector, tmp_path / "detector.ckpt", "cpu")
+    made = fit(module(average=average), scenes, tmp_path, accelerator="cpu", devices=1)
+    opened = load_model(tmp_path / "detector.ckpt", "cpu")
     picture = scenes.data.source.picture(scenes.data.catalogue.column("picture")[0])
     for mine, theirs in zip(made.find([picture])[0], opened.find([picture])[0], strict=True):
         assert np.array_equal(mine, theirs)
@@ -198,7 +205,7 @@ def test_a_detector_that_was_stopped_ends_as_one_that_was_not(
 ) -> None:
     from fashion_lsh.training import fitting
 
-    whole = fit(detector(average=average), scenes_of(make_data()), tmp_path / "whole", accelerator="cpu", devices=1)
+    whole = fit(module(average=average), scenes_of(make_data()), tmp_path / "whole", accelerator="cpu", devices=1)
     plain = fitting.EpochLog.on_train_epoch_end
 
     def stop(self: Any, trainer: Any, pl_module: Any) -> None:
@@ -209,8 +216,8 @@ def test_a_detector_that_was_stopped_ends_as_one_that_was_not(
     with monkeypatch.context() as patch:
         patch.setattr(fitting.EpochLog, "on_train_epoch_end", stop)
         with pytest.raises(RuntimeError, match="power"):
-            fit(detector(average=average), scenes_of(make_data()), tmp_path / "stopped", accelerator="cpu", devices=1)
-    again = fit(detector(average=average), scenes_of(make_data()), tmp_path / "stopped", accelerator="cpu", devices=1)
+            fit(module(average=average), scenes_of(make_data()), tmp_path / "stopped", accelerator="cpu", devices=1)
+    again = fit(module(average=average), scenes_of(make_data()), tmp_path / "stopped", accelerator="cpu", devices=1)
     for name, value in whole.state_dict().items():
         assert torch.allclose(value, again.state_dict()[name], atol=1e-6), name
 
@@ -218,13 +225,13 @@ def test_a_detector_that_was_stopped_ends_as_one_that_was_not(
 @pytest.mark.slow
 def test_a_detector_learns_where_drawn_garments_are(make_data: Make, tmp_path: Path) -> None:
     scenes = scenes_of(make_data(), epoch_pictures=64)
-    made = fit(detector(epochs=8), scenes, tmp_path, accelerator="cpu", devices=1, gradient_clip_val=5.0)
+    made = fit(module(epochs=8), scenes, tmp_path, accelerator="cpu", devices=1, gradient_clip_val=5.0)
     found = find_all(made, scenes.data.source.picture, sorted(set(scenes.data.catalogue.column("picture"))))
     assert box_scores(found, scenes, "query")["detector/query/box_ap50"] > 0.8
 
 
 def test_a_loss_that_is_no_number_ends_the_fit(make_data: Make, tmp_path: Path) -> None:
-    made = detector(optim=OPTIM | {"lr": 1e12})
+    made = module(optim=OPTIM | {"lr": 1e12})
     with pytest.raises(ValueError, match=r"detector: the loss became (nan|inf) in epoch \d: lower optim\.lr"):
         fit(made, scenes_of(make_data()), tmp_path, accelerator="cpu", devices=1)
     assert not (tmp_path / "detector.ckpt").exists()

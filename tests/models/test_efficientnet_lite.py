@@ -9,10 +9,10 @@ from torch.nn import functional
 
 from fashion_lsh.models import efficientnet_lite
 from fashion_lsh.models.backbones import backbone, load_weights
-from fashion_lsh.models.classifier import Classifier
+from fashion_lsh.models.checkpoints import load_model
 from fashion_lsh.models.efficientnet_lite import MissingPackageError, lite0, lite0_imagenet
-from fashion_lsh.training.checkpoints import load, save
-from tests.models.factories import arguments
+from fashion_lsh.training.classifier import Classifier
+from tests.models.factories import arguments, save
 
 
 @pytest.fixture(scope="module")
@@ -92,4 +92,4 @@ def test_missing_package_is_named_with_the_way_to_get_it(
         load_weights(backbone("efficientnet_lite0"), "imagenet")
     if missing == "timm":  # a good checkpoint is not called damaged
         with pytest.raises(MissingPackageError, match="needs the package timm"):
-            load(Classifier, tmp_path / "classifier.ckpt")
+            load_model(tmp_path / "classifier.ckpt")

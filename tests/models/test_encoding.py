@@ -95,6 +95,14 @@ def test_answers_of_any_precision_become_float32(dtype: torch.dtype) -> None:
     assert wanted.masses.tolist() == (2 * images.sum(dim=(2, 3))).tolist()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_exact_activations_of_any_precision_give_the_same_codes(dtype: torch.dtype) -> None:
+    ours, wanted = encode(Sums(dtype=dtype), crops()).codes, encode(Sums(), crops()).codes
+    assert wanted is not None
+    assert wanted.any()
+    assert np.array_equal(ours, wanted)
+
+
 def test_crops_go_to_the_models_device() -> None:
     model = Sums()
     model.device = torch.device("meta")

@@ -13,18 +13,20 @@ from torch.nn import functional
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
+from fashion_lsh.models.checkpoints import load_model
 from fashion_lsh.models.encoding import encode
-from fashion_lsh.models.hash_head import Hasher
-from fashion_lsh.models.losses.hash_losses import LOSSES
+from fashion_lsh.models.hash_head import HashHeadModel
+from fashion_lsh.models.losses import LOSSES
 from fashion_lsh.models.losses.item_contrast import contrast
 from fashion_lsh.models.projection import principal_axes
-from fashion_lsh.training.checkpoints import load, save
+from fashion_lsh.training.hash_head import Hasher
+from tests.models.factories import save
 
 PICTURES = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 LENGTHS = pytest.mark.parametrize("bits", [1, 7, 48, 130])
 
 
-def make(bits: int, **changes: Any) -> Hasher:
+def module(bits: int, **changes: Any) -> Hasher:
     plain: dict[str, Any] = {
         "backbone": "resnet18", "categories": ["circle", "cross", "square"], "bits": bits,
         "embedding_dim": None, "image_size": 32, "margin": 0.1, "frozen": False, "epochs": 1, "loss": "softmax",
@@ -35,10 +37,18 @@ def make(bits: int, **changes: Any) -> Hasher:
     return Hasher(**plain | changes)
 
 
+def make(bits: int, **changes: Any) -> HashHeadModel:
+    return module(bits, **changes).model
+
+
 @functools.cache
-def hasher(bits: int) -> Hasher:
+def hasher_module(bits: int) -> Hasher:
     torch.manual_seed(0)
-    return make(bits).eval()
+    return module(bits).eval()
+
+
+def hasher(bits: int) -> HashHeadModel:
+    return hasher_module(bits).model
 
 
 @functools.cache
@@ -88,10 +98,11 @@ def test_logits_know_the_picture_through_the_activations_alone() -> None:
 
 
 def test_the_hash_layer_learns_through_the_softmax_loss() -> None:
-    model = make(7)
-    model.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    trained = module(7)
+    trained.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     labels = torch.tensor([0, 1, 2, 0, 1])
-    model.training_step(Batch(PICTURES, labels, labels, labels)).backward()
+    trained.training_step(Batch(PICTURES, labels, labels, labels)).backward()
+    model = trained.model
     for name in ("hash_layer.weight", "hash_layer.bias", "head.weight", "backbone.network.conv1.weight"):
         gradient = model.get_parameter(name).grad
         assert gradient is not None
@@ -106,9 +117,11 @@ def test_a_code_without_bits_is_refused_with_the_way_out(bits: int) -> None:
 
 @LENGTHS
 def test_its_checkpoint_opens_alone_and_answers_the_same_to_the_bit(bits: int, tmp_path: Path) -> None:
-    save(hasher(bits), tmp_path / "hasher.ckpt")
-    opened = load(Hasher, tmp_path / "hasher.ckpt")
-    assert dict(opened.hparams) == dict(hasher(bits).hparams)
+    save(hasher_module(bits), tmp_path / "hasher.ckpt")
+    opened = load_model(tmp_path / "hasher.ckpt")
+    again = Hasher.load_from_checkpoint(tmp_path / "hasher.ckpt", weights_only=True)
+    assert dict(again.hparams) == dict(hasher_module(bits).hparams)
+    assert again.model.fingerprint() == opened.fingerprint()
     with torch.inference_mode():
         before, after = hasher(bits)(PICTURES), opened(PICTURES)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
@@ -148,7 +161,8 @@ def test_axes_are_kept_in_the_weights() -> None:
 @pytest.mark.parametrize("bihalf", [False, True])
 def test_with_every_loss_a_code_is_the_activations_above_its_threshold(loss: str, bihalf: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = make(13, loss=loss, bihalf=bihalf).eval()
+    made = module(13, loss=loss, bihalf=bihalf).eval()
+    model = made.model
     with torch.inference_mode():
         answer = model(PICTURES)
     assert answer.activations is not None
@@ -156,19 +170,20 @@ def test_with_every_loss_a_code_is_the_activations_above_its_threshold(loss: str
     assert found is not None
     bits = (answer.activations > model.threshold).numpy()
     assert np.array_equal(np.unpackbits(found, axis=1, bitorder="little", count=13), bits)
-    save(model, tmp_path / "hasher.ckpt")
+    save(made, tmp_path / "hasher.ckpt")
     with torch.inference_mode():
-        again = load(Hasher, tmp_path / "hasher.ckpt")(PICTURES)
+        again = load_model(tmp_path / "hasher.ckpt")(PICTURES)
     assert all(torch.equal(a, b) for a, b in zip(answer, again, strict=True))
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 @pytest.mark.parametrize("items", [0.0, 0.5])
 def test_hash_layer_and_head_learn_from_every_loss(loss: str, items: float) -> None:
-    model = make(13, loss=loss, item_weight=items)
-    model.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    trained = module(13, loss=loss, item_weight=items)
+    trained.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     labels = torch.tensor([0, 1, 2, 0, 0])
-    model.training_step(Batch(PICTURES, labels, labels, torch.tensor([0, 1, 2, 0, 1]))).backward()
+    trained.training_step(Batch(PICTURES, labels, labels, torch.tensor([0, 1, 2, 0, 1]))).backward()
+    model = trained.model
     for parameter in [*model.head_parameters(), *model.backbone.parameters()]:
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all()
@@ -177,17 +192,18 @@ def test_hash_layer_and_head_learn_from_every_loss(loss: str, items: float) -> N
 
 
 def test_items_are_contrasted_on_activations_and_on_all_features() -> None:
-    model = make(13, item_weight=0.7, embedding_dim=5).eval()
+    trained = module(13, item_weight=0.7, embedding_dim=5).eval()
+    model = trained.model
     batch = Batch(PICTURES, torch.tensor([0, 1, 2, 0, 1]), torch.arange(5), torch.tensor([0, 1, 0, 1, 2]))
     answer = model(PICTURES)
-    without = float(model.loss_of(answer, batch).detach())  # pictures of val come in no pairs
+    without = float(trained.loss_of(answer, batch).detach())  # pictures of val come in no pairs
     features = functional.normalize(model.backbone(PICTURES), dim=1)
-    model.training = True  # the mode of this module alone: batch norms stay as they are
+    trained.training = model.training = True  # the mode of these modules alone: batch norms stay as they are
     answer = model(PICTURES)
     assert answer.activations is not None
     torch.testing.assert_close(answer.embedding, features)
     wanted = 0.7 * (contrast(answer.activations - 0.5, batch.items, 0.1) + contrast(features, batch.items, 0.1))
-    assert float(model.loss_of(answer, batch).detach()) - without == pytest.approx(float(wanted.detach()), rel=1e-4)
+    assert float(trained.loss_of(answer, batch).detach()) - without == pytest.approx(float(wanted.detach()), rel=1e-4)
 
 
 def test_bits_that_cannot_tell_the_categories_apart_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
@@ -204,10 +220,10 @@ def test_bits_that_cannot_tell_the_categories_apart_are_refused(loss: str) -> No
 
 
 def test_where_items_are_learnt_the_last_epoch_is_kept() -> None:
-    assert make(7).monitor == "hasher/val/accuracy"
-    assert make(7, item_weight=0.5).monitor is None
+    assert module(7).monitor == "hasher/val/accuracy"
+    assert module(7, item_weight=0.5).monitor is None
 
 
 def test_batches_of_one_have_no_halves(make_data: Callable[..., GarmentData]) -> None:
     with pytest.raises(ValueError, match=r"data\.batch_size=1: hash\.bihalf=true halves batches"):
-        make(7, bihalf=True).batches(make_data(batch_size=1))
+        module(7, bihalf=True).batches(make_data(batch_size=1))

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from fashion_lsh.evaluation.crop_modes import Crop
 from fashion_lsh.evaluation.robustness import CORRUPTIONS
-from fashion_lsh.models.classifier import Classifier
 from fashion_lsh.runs.config import PLAIN, check, meant, resolve, targets
 from fashion_lsh.search.policy import Search
+from fashion_lsh.training.classifier import Classifier
 
 OPTIM = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1}
 CLASSIFIER = {
-    "_target_": "fashion_lsh.models.classifier.Classifier", "backbone": "resnet18", "image_size": 64, "margin": 0.1,
+    "_target_": "fashion_lsh.training.classifier.Classifier", "backbone": "resnet18", "image_size": 64, "margin": 0.1,
     "frozen": False, "epochs": 4, "lr_factor": 1.0, "head_factor": 1.0, "label_smoothing": 0.1,
     "optim": OPTIM, "seed": 0,
 }  # fmt: skip
@@ -170,7 +170,7 @@ def test_a_target_that_is_not_there_is_refused_by_name(target: str) -> None:
 
 
 def test_what_an_experiment_says_of_learning_is_nothing_to_what_does_not_learn() -> None:
-    layer = {"_target_": "fashion_lsh.models.hash_head.Hasher", "epochs": 4, "bits": 8}
+    layer = {"_target_": "fashion_lsh.training.hash_head.Hasher", "epochs": 4, "bits": 8}
     fixed = {"_target_": "fashion_lsh.models.baselines.LSH", "bits": 8}
     cases = ((None, None), ({"epochs": 4}, None), (layer, layer), ({**fixed, "epochs": 4, "item_weight": 0.5}, fixed),
              ({**fixed, "typo": 1}, {**fixed, "typo": 1}))  # fmt: skip

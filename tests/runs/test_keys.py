@@ -1,43 +1,34 @@
-"""The names of what was made before stay what they were."""
+"""Keys of runs and stages."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fashion_lsh.runs.config import meant
-from fashion_lsh.runs.keys import NEUTRAL, run_key, stage_keys
+from fashion_lsh.runs.keys import portable, run_key, stage_keys
 from tests.test_conf import settings
 
-JOBS = Path(__file__).parents[2] / "experiments/crops/jobs"
-SPLITS = "9cd95c8531152c87ac2644b0002967dd44219cd6a6acf0eef6b19b1aa95ec6cf"  # checksum of their data, shop_street
-ADDED = [(group, name, value) for group, neutral in NEUTRAL.items() for name, value in neutral.items()]
+DATA = "9cd95c85"  # checksum of the data
 
 
-def without(config: dict[str, Any], group: str, name: str) -> dict[str, Any]:
-    return {**config, group: {key: value for key, value in config[group].items() if key != name}}
+def test_a_job_is_found_by_its_command_on_any_machine(tmp_path: Path) -> None:
+    jobs = [(crop, seed) for crop in ("annotated", "detected", "whole") for seed in (0, 1, 2)]
+    for crop, seed in jobs:
+        config = meant(settings("experiment=crops", f"crop={crop}", f"seed={seed}"))
+        (tmp_path / f"{run_key(config, DATA)}.json").write_text(json.dumps(portable(config)))
+    assert len(list(tmp_path.iterdir())) == len(jobs)
+    for crop, seed in jobs:
+        here = ("runs=elsewhere", "jobs=elsewhere", "name=other", "data.workers=3")
+        config = meant(settings("experiment=crops", f"crop={crop}", f"seed={seed}", *here))
+        kept = json.loads((tmp_path / f"{run_key(config, DATA)}.json").read_text())
+        assert (kept["crop"]["mode"], kept["seed"]) == (crop, seed)
 
 
-@pytest.mark.parametrize("crop", ["annotated", "detected", "whole"])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_job_that_was_kept_is_found_by_its_command(crop: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fashion_lsh.runs.keys.__version__", "0.3.0")  # that made it
-    config = meant(settings("experiment=crops", f"crop={crop}", f"seed={seed}"))
-    kept = json.loads((JOBS / f"{run_key(config, SPLITS)}.json").read_text())
-    assert (kept["settings"]["crop"]["mode"], kept["settings"]["seed"]) == (crop, seed)
-    assert SPLITS.startswith(kept["data"])
-
-
-@pytest.mark.parametrize(("group", "name", "value"), ADDED)
-def test_a_setting_that_came_later_changes_names_only_where_it_changes_something(
-    group: str, name: str, value: Any
-) -> None:
-    plain = without(settings("detector=small"), group, name)
-    same, other = ({**plain, group: {**plain[group], name: each}} for each in (value, "another"))
-    assert run_key(same, "") == run_key(plain, "") != run_key(other, "")
-    assert stage_keys(same, "") == stage_keys(plain, "")
-    assert (stage_keys(other, "") != stage_keys(plain, "")) == (group in ("detector", "hash"))
-    changed = stage_keys(other, "")["detector"] != stage_keys(plain, "")["detector"]
-    assert changed == (name == "ratios")  # `mirrored` is how it looks, not what it has learnt
-    assert run_key({**plain, "hash": None}, "")  # a group that is not there
+@pytest.mark.parametrize("key", ["detector.mirrored=true", "detector.ratios=[1.0]"])
+def test_settings_of_detection_alone_change_no_stage_key_of_the_detector(key: str) -> None:
+    plain, other = (settings("crop=detected", *typed) for typed in ([], [key]))
+    assert run_key(plain, "") != run_key(other, "")
+    changed = {stage for stage, own in stage_keys(plain, "").items() if own != stage_keys(other, "")[stage]}
+    assert changed == {"boxes", "classifier", "hasher"} | ({"detector"} if "ratios" in key else set())
+    assert set(stage_keys(settings(), "")) == {"classifier", "hasher"}

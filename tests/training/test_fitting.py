@@ -17,14 +17,15 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.models.backbones import Backbone
 from fashion_lsh.models.calibration import fit_temperature
-from fashion_lsh.models.classifier import Classifier
-from fashion_lsh.models.crop_model import CropStage
-from fashion_lsh.models.hash_head import Hasher
-from fashion_lsh.training import fitting
-from fashion_lsh.training.checkpoints import least_bytes, load, save
-from fashion_lsh.training.fitting import CsvLog, fit
+from fashion_lsh.models.checkpoints import least_bytes, load_model
+from fashion_lsh.training import callbacks, fitting
+from fashion_lsh.training.callbacks import CsvLog, EpochLog
+from fashion_lsh.training.classifier import Classifier
+from fashion_lsh.training.crop_module import CropModule
+from fashion_lsh.training.fitting import fit
+from fashion_lsh.training.hash_head import Hasher
 from tests.disks import full_disk
-from tests.models.factories import arguments
+from tests.models.factories import arguments, save
 
 Make = Callable[..., GarmentData]
 
@@ -41,7 +42,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fashion_lsh.models.crop_model.make_backbone", tiny_backbone)
 
 
-def stage_of(kind: type[CropStage] = Classifier, **changes: Any) -> Any:
+def stage_of(kind: type[CropModule] = Classifier, **changes: Any) -> Any:
     optim = {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1}
     torch.manual_seed(0)
     return kind(**arguments(kind, **{"epochs": 3, "head_factor": 1.0, "optim": optim} | changes))  # type: ignore[arg-type]
@@ -56,17 +57,17 @@ class Scripted(Classifier):
         self.log("classifier/val/accuracy", self.accuracies[self.current_epoch], batch_size=len(batch.labels))
 
     def on_validation_epoch_end(self) -> None:
-        self.seen = [*getattr(self, "seen", []), copy.deepcopy(self.state_dict())]
+        self.seen = [*getattr(self, "seen", []), copy.deepcopy(self.model.state_dict())]
 
 
 @pytest.fixture
 def rising(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last epoch is always the best: what is kept shows all that was trained."""
 
-    def better(self: CropStage, batch: Batch) -> None:
+    def better(self: CropModule, batch: Batch) -> None:
         self.log(f"{self.name}/val/accuracy", float(self.current_epoch), batch_size=len(batch.labels))
 
-    monkeypatch.setattr(CropStage, "validation_step", better)
+    monkeypatch.setattr(CropModule, "validation_step", better)
 
 
 def scripted(*accuracies: float) -> Any:
@@ -88,30 +89,30 @@ def files(folder: Path) -> list[str]:
 
 
 def stopped_at_the_end_of(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = fitting.EpochLog.on_train_epoch_end
+    plain = EpochLog.on_train_epoch_end
 
     def stop(self: Any, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.current_epoch == epoch:
             raise RuntimeError("the power went out")
         plain(self, trainer, pl_module)
 
-    monkeypatch.setattr(fitting.EpochLog, "on_train_epoch_end", stop)
+    monkeypatch.setattr(EpochLog, "on_train_epoch_end", stop)
 
 
 def stopped_in_the_middle_of(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = CropStage.training_step
+    plain = CropModule.training_step
 
     def stop(self: Any, batch: Batch) -> Tensor:
         if self.current_epoch == epoch and self.global_step % 2:
             raise RuntimeError("the power went out")
         return plain(self, batch)
 
-    monkeypatch.setattr(CropStage, "training_step", stop)
+    monkeypatch.setattr(CropModule, "training_step", stop)
 
 
 def epochs_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     """`1/3`, `2/3`, … as they were logged."""
-    texts = [record.getMessage() for record in caplog.records if record.name == fitting.__name__]
+    texts = [record.getMessage() for record in caplog.records if record.name == callbacks.__name__]
     return [text.split()[1].rstrip(":") for text in texts if text.startswith("epoch ")]
 
 
@@ -138,32 +139,32 @@ def bytes_of(module: nn.Module) -> dict[str, bytes]:
 @pytest.mark.parametrize("by_lightning_alone", [True, False])
 @pytest.mark.parametrize("kind", [Classifier, Hasher])
 def test_a_fit_leaves_every_byte_of_a_frozen_backbone(
-    kind: type[CropStage], by_lightning_alone: bool, found_in_training_mode: bool, make_data: Make, tmp_path: Path,
+    kind: type[CropModule], by_lightning_alone: bool, found_in_training_mode: bool, make_data: Make, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     modes: list[tuple[bool, bool]] = []
     plain = kind.training_step
 
     def watched(self: Any, batch: Batch) -> Tensor:
-        modes.append((self.training, any(module.training for module in self.backbone.modules())))
+        modes.append((self.training, any(module.training for module in self.model.backbone.modules())))
         return plain(self, batch)
 
     monkeypatch.setattr(kind, "training_step", watched)
     stage, data = stage_of(kind, frozen=True, epochs=2).train(found_in_training_mode), make_data()
-    backbone, head = bytes_of(stage.backbone), bytes_of(stage.head)
+    backbone, head = bytes_of(stage.model.backbone), bytes_of(stage.model.head)
     if by_lightning_alone:
         pl.Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
                    enable_progress_bar=False, default_root_dir=tmp_path).fit(stage, data)  # fmt: skip
     else:
-        stage = fitted(stage, data, tmp_path)
+        fitted(stage, data, tmp_path)
     assert set(modes) == {(True, False)}  # neither batch norm nor dropout is in training mode
-    assert bytes_of(stage.backbone) == backbone
-    assert bytes_of(stage.head) != head
+    assert bytes_of(stage.model.backbone) == backbone
+    assert bytes_of(stage.model.head) != head
 
 
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("kind", [Classifier, Hasher])
-def test_a_set_that_can_be_learnt_is_learnt(kind: type[CropStage], coloured: GarmentData, tmp_path: Path) -> None:
+def test_a_set_that_can_be_learnt_is_learnt(kind: type[CropModule], coloured: GarmentData, tmp_path: Path) -> None:
     optim = {"name": "adamw", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1}
     stage = stage_of(kind, categories=coloured.categories, epochs=20, head_factor=3.0, optim=optim)
     stage = fitted(stage, coloured, tmp_path / "run")
@@ -178,8 +179,8 @@ def test_a_set_that_can_be_learnt_is_learnt(kind: type[CropStage], coloured: Gar
 
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("kind", [Classifier, Hasher])
-def test_one_checkpoint_is_left_and_it_opens_alone(kind: type[CropStage], make_data: Make, tmp_path: Path) -> None:
-    stage = fitted(stage_of(kind, epochs=1), make_data(), tmp_path)
+def test_one_checkpoint_is_left_and_it_opens_alone(kind: type[CropModule], make_data: Make, tmp_path: Path) -> None:
+    fitted(stage := stage_of(kind, epochs=1), make_data(), tmp_path)
     assert files(tmp_path) == [f"{stage.name}.ckpt"]
     content = torch.load(tmp_path / f"{stage.name}.ckpt", weights_only=True)
     assert content["hyper_parameters"] == dict(stage.hparams)
@@ -189,7 +190,7 @@ def test_one_checkpoint_is_left_and_it_opens_alone(kind: type[CropStage], make_d
 def test_a_fitted_stage_answers_the_same_to_the_bit_when_it_is_opened_again(make_data: Make, tmp_path: Path) -> None:
     data = make_data()
     stage = fitted(stage_of(Hasher, epochs=1), data, tmp_path)
-    opened = load(Hasher, tmp_path / "hasher.ckpt")
+    opened = load_model(tmp_path / "hasher.ckpt")
     batch = next(iter(data.val_dataloader()))
     assert not stage.training
     assert not opened.training
@@ -209,7 +210,7 @@ def test_the_epoch_that_was_best_on_val_is_kept_of_equals_the_first(
     kept = fitted(stage, make_data(), tmp_path).state_dict()
     del kept["temperature"]
     matching = [number for number, state in enumerate(stage.seen) if all(torch.equal(kept[n], state[n]) for n in kept)]
-    facts = load(type(stage), tmp_path / "classifier.ckpt").facts
+    facts = load_model(tmp_path / "classifier.ckpt").facts
     assert matching == [best]
     assert facts["classifier/best_epoch"] == best + 1
     assert facts["classifier/val/accuracy"] == pytest.approx(max(accuracies))
@@ -227,7 +228,7 @@ def test_the_temperature_of_the_kept_weights_is_stored(make_data: Make, tmp_path
     wanted = fit_temperature(logits, torch.cat([batch.labels for batch in batches]))
     assert stage.temperature.item() == pytest.approx(wanted, rel=1e-5)
     assert stage.temperature.item() != 1
-    assert load(Classifier, tmp_path / "classifier.ckpt").temperature.item() == stage.temperature.item()
+    assert load_model(tmp_path / "classifier.ckpt").temperature.item() == stage.temperature.item()
 
 
 @pytest.mark.usefixtures("tiny")
@@ -235,7 +236,7 @@ def test_the_calibration_error_is_logged_before_and_after(make_data: Make, caplo
     caplog.set_level(logging.INFO)
     stage = stage_of()
     stage.settle(make_data())
-    assert f"temperature {stage.temperature:.3f}, ECE on val" in caplog.text
+    assert f"temperature {stage.model.temperature:.3f}, ECE on val" in caplog.text
 
 
 STOPS = [
@@ -269,11 +270,11 @@ def test_a_fit_that_was_stopped_ends_as_one_that_was_not(
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", [Classifier, Hasher])
 def test_what_a_gpu_has_fitted_answers_alike_on_the_processor(
-    kind: type[CropStage], make_data: Make, tmp_path: Path
+    kind: type[CropModule], make_data: Make, tmp_path: Path
 ) -> None:
     there = fit(stage_of(kind, epochs=2), make_data(), tmp_path, accelerator="gpu")
     assert there.device.type == "cuda"
-    here = load(kind, tmp_path / f"{there.name}.ckpt", "cpu")
+    here = load_model(tmp_path / f"{there.name}.ckpt", "cpu")
     pictures = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     with torch.inference_mode():
         for ours, theirs in zip(here(pictures), there(pictures.to(there.device)), strict=True):
@@ -314,13 +315,13 @@ def test_a_fit_that_was_stopped_after_its_last_epoch_trains_no_further(
 ) -> None:
     accuracies = (0.5, 0.9, 0.4) if patience is None else (0.9, 0.5, 1.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "save", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("no space")))
+        patch.setattr(fitting, "save_model", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("no space")))
         with pytest.raises(OSError, match="no space"):
             fitted(first := scripted(*accuracies), make_data(), tmp_path, patience=patience)
     caplog.set_level(logging.INFO)
     resumed = fitted(scripted(*accuracies), make_data(), tmp_path, patience=patience)
     assert epochs_of(caplog) == []
-    assert same(resumed.state_dict(), first.state_dict())
+    assert same(resumed.state_dict(), first.model.state_dict())
 
 
 @pytest.mark.usefixtures("tiny")
@@ -334,7 +335,7 @@ def test_a_finished_stage_is_read_and_not_fitted_again(
     for parameter in other.parameters():
         nn.init.zeros_(parameter)
     read = fitted(other, make_data(), tmp_path)
-    assert read.fingerprint() == stage_of().fingerprint()
+    assert read.fingerprint() == stage_of().model.fingerprint()
     assert not read.training
     assert "classifier: finished before, read from" in caplog.text
 
@@ -405,7 +406,7 @@ def test_a_stage_that_is_not_there_is_missed_with_the_way_out(tmp_path: Path) ->
     with pytest.raises(
         FileNotFoundError, match=r"no checkpoint at .*hasher\.ckpt: .* type the run's train\.py command again"
     ):
-        load(Hasher, tmp_path / "hasher.ckpt")
+        load_model(tmp_path / "hasher.ckpt")
 
 
 @pytest.mark.usefixtures("tiny")
@@ -438,13 +439,13 @@ def test_a_task_of_slurm_fits_as_a_process_does(
 def test_a_damaged_checkpoint_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "hasher.ckpt").write_bytes(content)
     with pytest.raises(ValueError, match=r"hasher\.ckpt is damaged, or was made by another version"):
-        load(Hasher, tmp_path / "hasher.ckpt")
+        load_model(tmp_path / "hasher.ckpt")
 
 
 @pytest.mark.usefixtures("tiny")
 def test_a_run_wants_at_least_its_weights_and_those_of_one_fit(tmp_path: Path) -> None:
     stage = stage_of()
     save(stage, tmp_path / "classifier.ckpt")
-    weights = sum(value.nbytes for value in stage.state_dict().values())
+    weights = sum(value.nbytes for value in stage.model.state_dict().values())
     assert weights <= (tmp_path / "classifier.ckpt").stat().st_size
-    assert least_bytes([stage, stage]) == 5 * weights
+    assert least_bytes([stage.model, stage.model]) == 5 * weights

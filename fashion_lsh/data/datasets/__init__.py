@@ -61,7 +61,7 @@ ROOTED: dict[str, tuple[Rooted, str]] = {  # data sets that lie in files, and wh
     "shop": (Shop, "the folder with styles.csv and images, or a CSV file"),
     "thesis30": (
         lambda root: MergedFolder(root, lambda name, own: open_source(name, own, 0)),
-        "a folder that merge.py made",
+        "a folder that `python -m fashion_lsh merge` made",
     ),
 }
 

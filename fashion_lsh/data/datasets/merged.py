@@ -43,7 +43,7 @@ class MergedFolder:
     in the log; otherwise its garments are left out and named in `skipped`.
 
     Args:
-        root: a folder that merge.py made.
+        root: a folder that `python -m fashion_lsh merge` made.
         opener: gives the source of a data set and root.
 
     Raises:
@@ -54,7 +54,7 @@ class MergedFolder:
     def __init__(self, root: str, opener: Callable[[str, str | None], Any]) -> None:
         self.root, self.opener = Path(root).expanduser(), opener
         if not (self.root / SOURCES).is_file():
-            raise FileNotFoundError(f"{self.root} is no merged catalogue: give data.root a folder that merge.py made")
+            raise FileNotFoundError(f"{self.root} is no merged catalogue: make one with `python -m fashion_lsh merge`")
         try:
             told = json.loads((self.root / SOURCES).read_text())
             self.origins = {name: Origin(*origin) for name, origin in told["sources"].items()}

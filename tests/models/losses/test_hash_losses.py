@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from fashion_lsh.models.hash_head import Hasher
+from fashion_lsh.models.losses import LOSSES
+from fashion_lsh.models.losses.base import HashLoss
+from fashion_lsh.models.losses.bihalf import Halves, signs
 from fashion_lsh.models.losses.centres import centres
-from fashion_lsh.models.losses.hash_losses import LOSSES, Halves, HashLoss, signs
 from fashion_lsh.models.losses.item_contrast import contrast
+from fashion_lsh.training.hash_head import Hasher
 
 BITS, CATEGORIES, SMOOTHING = 12, 3, 0.1
 EACH = pytest.mark.parametrize("name", sorted(LOSSES))

@@ -1,0 +1,23 @@
+"""Greedy hash: sign codes with a straight-through gradient."""
+
+from torch import Tensor
+
+from fashion_lsh.models.losses.base import HashLoss
+from fashion_lsh.models.losses.bihalf import signs
+
+
+class GreedyHash(HashLoss):
+    """The head reads the signs themselves; gradients pass them as if they were not there.
+
+    S. Su, C. Zhang, K. Han, Y. Tian: Greedy Hash: Towards Fast Optimization for Accurate Hash Coding in CNN, NeurIPS
+    2018, section 3.3; the penalty |h - sgn(h)|³ is a mean over pictures and bits.
+    """
+
+    PENALTY = 0.1
+
+    def read(self, activations: Tensor) -> Tensor:
+        return activations + (signs(activations) - activations).detach()
+
+    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
+        penalty = (activations.abs() - 1).abs().pow(3).mean()
+        return self.classify(logits, categories) + self.PENALTY * penalty

@@ -1,0 +1,39 @@
+"""OrthoHash: one cosine loss to the hash centre of the category."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fashion_lsh.models.losses.base import HashLoss
+from fashion_lsh.models.losses.centres import centres
+
+
+class OrthoHash(HashLoss):
+    """One cosine loss: each picture's activations point to the code of its category, by a margin more than to others.
+
+    J. T. Hoe et al.: One Loss for All: Deep Hashing with a Single Cosine Similarity based Learning Objective, NeurIPS
+    2021, equations 4 and 5. Batch normalisation balances the bits; the scale is √bits, that of the paper at 64 bits.
+    The head reads activations and teaches them nothing.
+    """
+
+    MARGIN = 0.3
+    centres: Tensor
+
+    def __init__(self, bits: int, categories: int, label_smoothing: float) -> None:
+        super().__init__(bits, categories, label_smoothing)
+        self.register_buffer("centres", centres(categories, bits))
+        self.norm = nn.BatchNorm1d(bits)
+
+    def activate(self, outputs: Tensor) -> Tensor:
+        if len(outputs) == 1:  # one picture has no variance
+            return functional.batch_norm(outputs, self.norm.running_mean, self.norm.running_var, self.norm.weight,
+                                         self.norm.bias, training=False, eps=self.norm.eps)  # fmt: skip
+        return self.norm(outputs)
+
+    def read(self, activations: Tensor) -> Tensor:
+        return activations.detach()
+
+    def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
+        cosines = functional.normalize(activations, dim=1) @ functional.normalize(self.centres, dim=1).T  # (B, C)
+        margins = self.MARGIN * functional.one_hot(categories, self.categories)
+        aimed = functional.cross_entropy(self.bits**0.5 * (cosines - margins), categories)
+        return self.classify(logits, categories) + aimed

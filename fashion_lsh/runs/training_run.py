@@ -1,0 +1,104 @@
+"""A run while it is made: fit its stages, or reuse them, and write its results."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from torch import nn
+
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.detections import Found
+from fashion_lsh.io.files import alone, check_room, check_writable, point, written
+from fashion_lsh.models.checkpoints import least_bytes
+from fashion_lsh.models.detector import DetectorModel
+from fashion_lsh.runs.environment import environment
+from fashion_lsh.runs.keys import run_key, stage_keys
+from fashion_lsh.runs.run import BOXES, Run
+from fashion_lsh.runs.stage_cache import copy_finished, prepare
+from fashion_lsh.runs.tracker import NoTracker, Tracker
+
+
+@dataclass(frozen=True)
+class TrainingRun(Run):
+    """A run folder, opened for writing.
+
+    Attributes:
+        path: of the folder.
+        tracker: experiment tracker of its fits.
+    """
+
+    tracker: Tracker = NoTracker()  # noqa: RUF009  it has no state
+
+    @classmethod
+    def begin(cls, settings: Mapping[str, Any], data: GarmentData) -> Self:
+        """Make the folder of these settings and data, or open the one that the same command made before.
+
+        Its name is 8 hex digits of the settings that matter, the checksum of the splits and the package's version.
+
+        Raises:
+            ValueError: the run's name is not the name of a folder, or that of the link to the latest run; another
+                process makes the run.
+            OSError: the folder for runs, or for their scores (`jobs`), cannot be written.
+        """
+        name = str(settings["name"])
+        if Path(name).name != name or name in ("", "..", "latest"):
+            raise ValueError(f"{name=}: give the name of one folder, and not `latest`")
+        for folder in filter(None, (settings["jobs"], settings["runs"])):
+            check_writable(folder)
+        path = Path(settings["runs"]) / name / run_key(settings, data.checksum)
+        with alone(path):
+            if settings["fresh"] and path.exists():
+                shutil.rmtree(path)
+            with written(path / "config.yaml") as draft:
+                draft.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
+            run = cls(path)
+            run.write_json("stages.json", {**stage_keys(settings, data.checksum), "data": data.checksum})
+            if not run.metrics:  # the machine that made the scores, not one that reads them
+                run.write_json("environment.json", environment(gpu=settings["trainer"]["accelerator"] != "cpu"))
+                run.write_skipped(data.skipped.items())
+            data.catalogue.save(path / "split.parquet")
+        point(Path(settings["runs"]) / "latest", path)
+        return run
+
+    @contextmanager
+    def opened(self, models: Sequence[nn.Module], tracked: AbstractContextManager[Tracker]) -> Iterator[Self]:
+        """Lock the folder, log to train.log and track the block.
+
+        Args:
+            models: the networks that will be fitted.
+            tracked: gives the tracker for the block.
+
+        Raises:
+            OSError: the disk has no room for their checkpoints.
+            ValueError: another process has the run.
+        """
+        check_room(self.path, least_bytes(models))
+        with self.logged(), tracked as tracker:
+            yield replace(self, tracker=tracker)
+
+    def fit(self, stage: Any, data: Any) -> Any:
+        """Fit a stage, or reuse it.
+
+        Args:
+            stage: a LightningModule of `training`, or a baseline.
+            data: its data module.
+
+        Returns:
+            The fitted network, in evaluation mode.
+        """
+        from fashion_lsh.training.callbacks import CsvLog  # reading a run needs no Lightning
+        from fashion_lsh.training.fitting import fit
+
+        prepare(stage, self, self.tracker.log)
+        loggers = [CsvLog(self.path, name="logs"), *self.tracker.loggers()]
+        return fit(stage, data, self.path, loggers, **self.config["trainer"])
+
+    def found(self, detector: DetectorModel, data: GarmentData) -> Found:
+        """Detect the boxes in all images; copied from a run whose detector is the same, where there is one."""
+        if not (self.path / BOXES).exists() and not self.config["fresh"]:
+            copy_finished("boxes", self, BOXES)
+        return super().found(detector, data)

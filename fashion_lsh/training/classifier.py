@@ -1,0 +1,48 @@
+"""LightningModule of the classifier."""
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+from torch.nn import functional
+
+from fashion_lsh.data.dataset import Batch
+from fashion_lsh.models.classifier import ClassifierModel
+from fashion_lsh.models.crop_model import Answer
+from fashion_lsh.training.crop_module import CropModule
+from fashion_lsh.training.optimizers import Optim, Share
+
+
+class Classifier(CropModule):
+    """Train a ClassifierModel by cross-entropy.
+
+    Args:
+        backbone, categories, image_size, margin, frozen: see ClassifierModel.
+        epochs: passes over the training images.
+        lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
+        head_factor: learning rate of the head, as a multiple of the backbone's.
+        label_smoothing: probability of each label that is spread over all categories.
+        optim: see Optim.
+        seed: of dropout.
+    """
+
+    model: ClassifierModel
+
+    def __init__(
+        self,
+        backbone: str,
+        categories: list[str],
+        image_size: PositiveInt,
+        margin: NonNegativeFloat,
+        frozen: bool,
+        epochs: PositiveInt,
+        lr_factor: PositiveFloat,
+        head_factor: PositiveFloat,
+        label_smoothing: Share,
+        optim: Optim,
+        seed: int,
+    ) -> None:
+        super().__init__(ClassifierModel(backbone, categories, image_size, margin, frozen))
+        self.save_hyperparameters()
+
+    def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
+        """Cross-entropy of the category head, with label smoothing, a scalar."""
+        return functional.cross_entropy(answer.logits, batch.labels, label_smoothing=self.hparams["label_smoothing"])

@@ -1,0 +1,61 @@
+"""Base class of the LightningModules of classifier and hash head."""
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.dataset import Batch
+from fashion_lsh.models.crop_model import Answer, CropModel
+from fashion_lsh.training.module import TrainingModule
+
+
+class CropModule(TrainingModule, ABC):
+    """Train a CropModel by `loss_of`; its best epoch by accuracy on `val` is kept.
+
+    Args:
+        model: the network.
+    """
+
+    model: CropModel
+
+    def __init__(self, model: CropModel) -> None:
+        super().__init__()
+        self.model = model
+        self.monitor = f"{model.name}/val/accuracy"
+        self.accuracy = MulticlassAccuracy(len(model.categories), average="micro")
+        self.f1 = MulticlassF1Score(len(model.categories), average="macro")
+
+    @abstractmethod
+    def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
+        """Loss of a batch, a scalar."""
+
+    def start_from(self, other: CropModel) -> Self:
+        """Copy another model's backbone weights and fit metrics."""
+        self.model.start_from(other)
+        return self
+
+    def settle(self, data: GarmentData) -> dict[str, float]:
+        return self.model.settle(data)
+
+    def training_step(self, batch: Batch) -> Tensor:
+        loss = self.loss_of(self(batch.images), batch)
+        self.log(f"{self.name}/train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
+        return loss
+
+    def validation_step(self, batch: Batch) -> None:
+        answer = self(batch.images)
+        self.accuracy(answer.logits, batch.labels)
+        self.f1(answer.logits, batch.labels)
+        log: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch.labels)}
+        self.log(f"{self.name}/val/loss", self.loss_of(answer, batch), **log)
+        self.log(f"{self.name}/val/accuracy", self.accuracy, prog_bar=True, **log)
+        self.log(f"{self.name}/val/macro_f1", self.f1, **log)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        lr = self.hparams["optim"]["lr"] * self.hparams["lr_factor"]
+        head_lr = lr * self.hparams["head_factor"]
+        return self.optimizing([(self.model.backbone.parameters(), lr), (self.model.head_parameters(), head_lr)])

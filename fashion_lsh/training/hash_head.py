@@ -1,0 +1,82 @@
+"""LightningModule of the hash head."""
+
+from typing import Any, Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.dataset import Batch
+from fashion_lsh.models.crop_model import Answer
+from fashion_lsh.models.hash_head import HashHeadModel
+from fashion_lsh.models.losses.item_contrast import contrast
+from fashion_lsh.training.crop_module import CropModule
+from fashion_lsh.training.optimizers import Optim, Share
+
+TEMPERATURE = 0.1  # of the contrast between items
+
+
+class Hasher(CropModule):
+    """Train a HashHeadModel by its loss, and by a contrast between items.
+
+    Args:
+        backbone, categories, bits, embedding_dim, image_size, margin, frozen, loss, bihalf, label_smoothing: see
+            HashHeadModel.
+        item_weight: of the item contrast on activations and on features (see `contrast`): a batch then holds two
+            images of each item, or two views of its only one, and the last epoch is kept, since the best for
+            categories is seldom that for items; 0: categories alone are trained.
+        epochs: passes over the training images.
+        lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
+        head_factor: learning rate of hash layer and head, as a multiple of the backbone's.
+        optim: see Optim.
+        seed: of dropout.
+    """
+
+    model: HashHeadModel
+
+    def __init__(
+        self,
+        backbone: str,
+        categories: list[str],
+        bits: int,
+        embedding_dim: PositiveInt | None,
+        image_size: PositiveInt,
+        margin: NonNegativeFloat,
+        frozen: bool,
+        loss: Literal["softmax", "ssdh", "greedyhash", "csq", "orthohash"],
+        bihalf: bool,
+        item_weight: NonNegativeFloat,
+        epochs: PositiveInt,
+        lr_factor: PositiveFloat,
+        head_factor: PositiveFloat,
+        label_smoothing: Share,
+        optim: Optim,
+        seed: int,
+    ) -> None:
+        super().__init__(
+            HashHeadModel(
+                backbone, categories, bits, embedding_dim, image_size, margin, frozen, loss, bihalf, label_smoothing
+            )
+        )
+        self.save_hyperparameters()
+        self.item_weight = item_weight
+        if item_weight:
+            self.monitor = None
+
+    def batches(self, data: GarmentData) -> DataLoader[Any]:
+        if self.model.bihalf and data.batch_size < 2:
+            raise ValueError(f"data.batch_size={data.batch_size}: hash.bihalf=true halves batches; give at least 2")
+        return data.train_dataloader(pairs=self.item_weight > 0)
+
+    def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
+        """Hash loss and, in training, the weighted item contrast, a scalar."""
+        assert answer.activations is not None
+        with torch.autocast(self.device.type, enabled=False):  # cosines lose too much in mixed precision
+            activations = answer.activations.float()
+            loss: Tensor = self.model.loss(activations, answer.logits.float(), batch.labels)
+            if not (self.item_weight and self.training):
+                return loss
+            relaxed = contrast(activations - self.model.threshold, batch.items, TEMPERATURE)
+            return loss + self.item_weight * (relaxed + contrast(answer.embedding.float(), batch.items, TEMPERATURE))
