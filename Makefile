@@ -20,7 +20,7 @@ demo-detect: .venv/.stamp
 
 experiments: .venv/.stamp
 	@echo "experiments: what is missing of experiments/ (hours; stop it at any time, the same command goes on)"
-	@$(BIN)/python reproduce.py $(ARGS)
+	@$(BIN)/python -m fashion_lsh reproduce $(ARGS)
 
 experiments-smoke: .venv/.stamp
 	@echo "experiments-smoke: one job of each of their commands, on few pictures, two at a time"

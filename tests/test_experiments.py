@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from reproduce import ROOT, TRAIN, Page, jobs_of, pages, settings_of
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets import open_source
-from reproduce import ROOT, TRAIN, Page, jobs_of, pages, settings_of
 
 SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data.workers=0", "trainer=smoke",
             "logger=csv", "hydra.mode=RUN", "classifier.epochs=1"]  # fmt: skip

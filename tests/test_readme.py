@@ -5,10 +5,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
 import gallery
+import pytest
 import search
+
 from tests.test_conf import settings
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

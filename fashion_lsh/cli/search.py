@@ -1,4 +1,4 @@
-"""Ask a finished run for the garments most similar to pictures: python search.py runs/latest street.jpg --k 12."""
+"""Search a finished run with images: python -m fashion_lsh search runs/latest street.jpg --k 12."""
 
 import argparse
 import math
@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.images import open_picture
-from fashion_lsh.models.detector import Detector
+from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.report.contact_sheets import asked_tiles, found_sheet
 from fashion_lsh.report.tiles import Tile
 from fashion_lsh.runs.run import Run
@@ -27,7 +27,7 @@ def main(words: Sequence[str] | None = None) -> int:
         run = Run(asked.run)
         searcher, detector = _searcher(run, asked.probes), run.detector()
     except (OSError, ValueError) as error:
-        print(f"search.py: {error}", file=sys.stderr)
+        print(f"fashion_lsh search: {error}", file=sys.stderr)
         return 2
     answers: list[tuple[list[Tile], Reply]] = []
     answered = 0
@@ -38,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
             found = [(name, box, searcher.find(picture, box, asked.k)) for name, box in garments]
         except ValueError as error:
             named = "" if str(path) in str(error) else f"{path}: "
-            print(f"search.py: skipped {named}{error}", file=sys.stderr)
+            print(f"fashion_lsh search: skipped {named}{error}", file=sys.stderr)
             continue
         answered += 1
         if asked.sheet:
@@ -49,14 +49,14 @@ def main(words: Sequence[str] | None = None) -> int:
         try:
             found_sheet(asked.sheet, run.source(), searcher, answers)
         except (OSError, ValueError) as error:  # the gallery's pictures are elsewhere, say
-            print(f"search.py: no sheet: {error}", file=sys.stderr)
+            print(f"fashion_lsh search: no sheet: {error}", file=sys.stderr)
             return 1
         print(f"Sheet: {asked.sheet}")
     return 0 if answered == len(asked.pictures) else 1
 
 
 def _garments(
-    run: Run, detector: Detector | None, picture: np.ndarray, asked: argparse.Namespace
+    run: Run, detector: DetectorModel | None, picture: np.ndarray, asked: argparse.Namespace
 ) -> list[tuple[str, np.ndarray | None]]:
     """What in a picture is asked with: a name for it, and its box.
 
@@ -90,7 +90,7 @@ def _corners(box: np.ndarray) -> str:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="search.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m fashion_lsh search", description=__doc__)
     parser.add_argument("run", type=Path, help="a folder that train.py made, runs/latest say")
     parser.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE")
     parser.add_argument("--k", type=_count, default=12, help="hits a picture (default 12)")
@@ -138,7 +138,3 @@ def _probes(text: str) -> Probes:
         return float(text) if "." in text else int(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: give a number, all, or a softmax mass as 0.95") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
 """Merge data sets into one catalogue under the 30 categories, with a data card beside it.
 
-python merge.py OUT deepfashion_category=/data/deepfashion modanet=/data/modanet
-python merge.py OUT mine:folder=pictures/manifest.csv --map mine=my_labels.csv --crop
+python -m fashion_lsh merge OUT deepfashion_category=/data/deepfashion modanet=/data/modanet
+python -m fashion_lsh merge OUT mine:folder=pictures/manifest.csv --map mine=my_labels.csv --crop
 python train.py data=thesis30 data.root=OUT
 
 A source is NAME=ROOT, or NAME:DATA_SET=ROOT where it is called otherwise than its data set (docs/catalogue.md).
@@ -43,9 +43,9 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         check_writable(asked.out)
         with alone(asked.out):
-            _merge(asked, f"python merge.py {shlex.join(words)}")
+            _merge(asked, f"python -m fashion_lsh merge {shlex.join(words)}")
     except (OSError, ValueError) as error:
-        print(f"merge.py: {error}", file=sys.stderr)
+        print(f"fashion_lsh merge: {error}", file=sys.stderr)
         return 2
     return 0
 
@@ -135,7 +135,10 @@ def _pairs(words: Sequence[str], flag: str, sources: Collection[str]) -> dict[st
 def _arguments() -> argparse.ArgumentParser:
     summary, _, more = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
-        prog="merge.py", description=summary, epilog=more, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m fashion_lsh merge",
+        description=summary,
+        epilog=more,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the catalogue; typed again, it is made anew")
     parser.add_argument("sources", nargs="+", metavar="NAME[:DATA_SET]=ROOT", help="what is merged")
@@ -149,9 +152,3 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--crop", action="store_true", help="cut every garment out into OUT/crops")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn (%(default)s)")
     return parser
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("fashion_lsh").setLevel(logging.INFO)
-    sys.exit(main())

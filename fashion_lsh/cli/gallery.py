@@ -1,13 +1,12 @@
 """Add pictures to the gallery of a finished run, remove some, or see how large it is.
 
-python gallery.py RUN add FOLDER_OR_MANIFEST    as train.py files its own; typed again after a stop, it goes on
-python gallery.py RUN remove IDS.txt            one id a line
-python gallery.py RUN stats
+python -m fashion_lsh gallery RUN add FOLDER_OR_MANIFEST    typed again after a stop, it goes on
+python -m fashion_lsh gallery RUN remove IDS.txt            one id a line
+python -m fashion_lsh gallery RUN stats
 """
 
 import argparse
 import json
-import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +14,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from fashion_lsh.gallery.image_encoding import Cropper
 from fashion_lsh.gallery.updates import add, remove
+from fashion_lsh.io.files import alone
 from fashion_lsh.runs.run import Run
 
 
@@ -32,7 +33,7 @@ def main(words: Sequence[str] | None = None) -> int:
             case "stats":
                 print(_stats(run, asked.verify))
     except (OSError, ValueError) as error:
-        print(f"gallery.py: {error}", file=sys.stderr)
+        print(f"fashion_lsh gallery: {error}", file=sys.stderr)
         return 2
     return 0
 
@@ -40,7 +41,10 @@ def main(words: Sequence[str] | None = None) -> int:
 def _arguments() -> argparse.ArgumentParser:
     summary, _, more = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
-        prog="gallery.py", description=summary, epilog=more, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m fashion_lsh gallery",
+        description=summary,
+        epilog=more,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", type=Path, help="a folder that train.py made, runs/latest say")
     what = parser.add_subparsers(dest="what", required=True)
@@ -51,7 +55,7 @@ def _arguments() -> argparse.ArgumentParser:
         "ids",
         type=Path,
         metavar="IDS.txt",
-        help="one id a line, as search.py shows them; one with a newline in double quotes, as JSON writes it",
+        help="one id a line, as the command search shows them; one with a newline in double quotes, as JSON writes it",
     )
     stats = what.add_parser("stats", help="how many garments, how many bytes")
     stats.add_argument("--verify", action="store_true", help="hold the embeddings to their checksums, too: all is read")
@@ -60,7 +64,9 @@ def _arguments() -> argparse.ArgumentParser:
 
 def _add(run: Run, pictures: str) -> None:
     began = time.perf_counter()
-    added = add(run, pictures)
+    cropper = Cropper(run.model(), run.detector(), run.choice)
+    with alone(run.path):
+        added = add(run.gallery_folder, cropper, pictures, run.config["data"]["crop"], run.add_skipped)
     rate = f", {added.filed / (time.perf_counter() - began):.1f} a second" if added.filed else ""
     before = f", {added.before:,} were filed before" if added.before else ""
     left_out = f"; {len(added.skipped):,} left out: {run.path / 'skipped.csv'} says why" if added.skipped else ""
@@ -77,7 +83,9 @@ def _remove(run: Run, file: Path) -> None:
         ) from error
     if not ids:
         raise ValueError(f"{file} names no id: give one a line")
-    remove(run, ids)
+    fingerprint = run.model().fingerprint()
+    with alone(run.path):
+        remove(run.gallery_folder, fingerprint, ids)
     print(f"{len(ids):,} garments removed")
 
 
@@ -99,9 +107,3 @@ def _stats(run: Run, verify: bool) -> str:
     ]
     lists = tabulate(zip(model.categories, size.list_sizes, strict=True), headers=["category", "garments"])
     return f"{tabulate(rows, tablefmt='plain', disable_numparse=True)}\n\n{lists}"
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("fashion_lsh").setLevel(logging.INFO)
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Make the pages of experiments/ again, or what is missing of them: python reproduce.py --garments manifest.csv.
+"""Run what is missing of experiments/: python -m fashion_lsh reproduce --garments manifest.csv.
 
 Every page names its commands, and these are what runs. A job whose scores are kept in the page's jobs/ is finished, and
 so is a page without jobs that has its results.csv: delete these to make them anew. Typed again, it goes on.
@@ -24,7 +24,7 @@ from tabulate import tabulate
 from fashion_lsh.runs.config import meant
 from fashion_lsh.runs.job_file import is_kept
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 COMMAND = re.compile(r"^python .+$", re.MULTILINE)
 MINUTES = re.compile(r"^\*\*Commands?\.\*\* About ([\d.]+) minutes( a job)?", re.MULTILINE)
 PICTURES = {"garments": "garments/manifest.csv", "scenes": "scenes"}  # options, and what pages call these pictures
@@ -136,7 +136,11 @@ def run(lines: Sequence[str], given: Mapping[str, str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: all was made; 1: a command failed, or pictures were not given; 2: no such page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m fashion_lsh reproduce",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "pages", nargs="*", metavar="PAGE", help="as hash_layer or crops/scenes; all where none is named"
     )
@@ -160,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.left:
         return 0
     failed = [line for page, missing in able if not missing for line in run(page.lines, given)]
-    failed += run(["python -m fashion_lsh.report experiments"], given) if able else []
+    failed += run(["python -m fashion_lsh report experiments"], given) if able else []
     return told(failed) or int(any(missing for _, missing in able))
 
 
@@ -169,7 +173,3 @@ def told(failed: Sequence[str]) -> int:
     if failed:
         print("\nFailed:", *failed, sep="\n  ")
     return int(bool(failed))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

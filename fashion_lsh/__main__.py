@@ -1,0 +1,39 @@
+"""Command line: python -m fashion_lsh COMMAND.  train.py and evaluate.py lie beside the package."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+COMMANDS = {
+    "search": "search a finished run with images",
+    "gallery": "add images to the gallery of a run, remove garments, show its size",
+    "merge": "merge data sets into one catalogue of 30 categories",
+    "check": "check which files of a data set are present",
+    "report": "write the page of a run, of a sweep, or of all experiments",
+    "reproduce": "run what is missing of experiments/",
+    "dashboard": "save a wandb workspace for the runs of a project",
+}
+VERBOSE = ("gallery", "merge")  # commands that report their progress
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    commands = "\n".join(f"  {name:<10} {summary}" for name, summary in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m fashion_lsh",
+        description=f"commands:\n{commands}\n\nEach has its own --help.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if args.command in VERBOSE:
+        logging.getLogger("fashion_lsh").setLevel(logging.INFO)
+    return int(import_module(f"fashion_lsh.cli.{args.command}").main(args.arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Build the parts of a run from its config: checked before the first epoch."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.detection_data import SceneData
+from fashion_lsh.models.baselines import Baseline
+from fashion_lsh.models.checkpoints import check_accelerator
+from fashion_lsh.runs.config import check, meant
+from fashion_lsh.search.policy import Search
+from fashion_lsh.training.classifier import Classifier
+from fashion_lsh.training.detector import Detector
+from fashion_lsh.training.hash_head import Hasher
+
+CONF = str(Path(__file__).parents[2] / "conf")
+build = partial(instantiate, _convert_="all")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of; a stage that the config leaves out is None.
+
+    Attributes:
+        config: resolved, plain values.
+        data: crops.
+        scenes: whole images with boxes, for the detector.
+        detector, classifier, hasher: the stages, with initial weights drawn by the seed.
+        search: the search policy.
+    """
+
+    config: dict[str, Any]
+    data: GarmentData
+    scenes: SceneData | None
+    detector: Detector | None
+    classifier: Classifier
+    hasher: Hasher | Baseline | None
+    search: Search
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks that are fitted."""
+        stages = (self.detector, self.classifier, self.hasher)
+        return [stage if isinstance(stage, Baseline) else stage.model for stage in stages if stage is not None]
+
+
+def build_parts(cfg: DictConfig) -> Parts:
+    """Resolve and check the config, seed all generators, and build the parts.
+
+    Raises:
+        ValueError: a value does not fit its key, or two do not fit together.
+    """
+    config = meant(plain(cfg))
+    check(config, plain(cfg, resolve=False))
+    check_accelerator(config["trainer"]["accelerator"])
+    pl.seed_everything(config["seed"], verbose=False)
+    data, search = build(config["data"]), build(config["search"])
+    scenes = build(config["scenes"], data=data)
+    detector = build(config["detector"], classes=scenes.classes) if scenes else None  # draws its weights first
+    classifier = build(config["classifier"], categories=data.categories)
+    hasher = build(config["hash"], categories=data.categories)
+    search.check(hasher and _bits(hasher), len(data.categories))
+    return Parts(config, data, scenes, detector, classifier, hasher, search)
+
+
+def plain(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
+    """Config as plain values; with references unless they are resolved."""
+    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=resolve, throw_on_missing=resolve))
+
+
+def _bits(hasher: Hasher | Baseline) -> int:
+    return hasher.bits if isinstance(hasher, Baseline) else hasher.model.bits

@@ -1,0 +1,64 @@
+"""Fit the stages, build the gallery, search with the queries, write the scores: python train.py backbone=resnet101."""
+
+import logging
+
+import hydra
+from omegaconf import DictConfig
+
+from fashion_lsh.cli.parts import CONF, Parts, build_parts
+from fashion_lsh.evaluation.protocol import encode_part
+from fashion_lsh.evaluation.run_evaluation import evaluate_run
+from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.report.contact_sheets import query_sheet
+from fashion_lsh.report.detection_tiles import found_tiles
+from fashion_lsh.report.page import finish
+from fashion_lsh.report.tables import describe
+from fashion_lsh.runs.job_file import scores_of
+from fashion_lsh.runs.results import write_results
+from fashion_lsh.runs.sweep import errors_in_one_line
+from fashion_lsh.runs.training_run import TrainingRun
+from fashion_lsh.search.searcher import Searcher
+from fashion_lsh.tracking.wandb_run import tracked
+
+log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path=CONF, config_name="train")
+@errors_in_one_line
+def main(cfg: DictConfig) -> float:
+    """Make one run: finished stages are read, a stopped one goes on; return the category mAP@100."""
+    parts = build_parts(cfg)
+    run = TrainingRun.begin(parts.config, parts.data)
+    scores = scores_of(run)
+    if not scores:
+        with run.opened(parts.networks, tracked(run.path, parts.config)) as opened:
+            train(opened, parts)
+        scores = run.metrics
+    finish(run)
+    log.info("\n%s\n\n%s", describe(scores, parts.config, parts.search.label), run.closing)
+    return scores["query/category/map@100"]
+
+
+def train(run: TrainingRun, parts: Parts) -> None:
+    """Fit, build the gallery, evaluate, write the results and publish them."""
+    data, detector = parts.data, None
+    if parts.detector:
+        detector = run.fit(parts.detector, parts.scenes)
+        data = data.with_detections(run.found(detector, data))
+    model = run.fit(parts.classifier, data)
+    if parts.hasher:
+        model = run.fit(parts.hasher.start_from(model), data)
+    query, encoded = (encode_part(model, data, part) for part in ("query", "gallery"))
+    gallery = Gallery.filed(model, encoded.encoded, encoded.catalogue)
+    gallery.save(run.gallery_folder)
+    searcher, crop = Searcher(model, gallery, parts.search), parts.config["crop"]
+    evaluation = evaluate_run(
+        model, searcher, data, query, encoded, crop["tested"], crop["corrupted"], detector, parts.scenes
+    )
+    sheet = query_sheet(run.path / "sheet.png", data, query, searcher, evaluation.results.hits)
+    write_results(run, query, gallery, evaluation)
+    run.tracker.publish(evaluation.metrics, query, data.categories, sheet, found_tiles(data, parts.scenes))
+
+
+if __name__ == "__main__":
+    main()

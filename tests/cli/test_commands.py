@@ -1,0 +1,220 @@
+"""What users type: train, sweep, evaluate and search, each as a process of its own."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from fashion_lsh.metrics.code_statistics import Quality
+from fashion_lsh.report.sections.model_card import COMMAND
+from fashion_lsh.studies import stability
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["backbone=resnet18", "backbone.weights=null", "data=folder",
+         "data.image_size=32", "data.batch_size=16", "data.workers=0",
+         "trainer=smoke", "logger=csv", "classifier.epochs=1"]  # fmt: skip
+
+
+def script(name: str, *words: object, status: int = 0) -> str:
+    """Run a script of the root; what it printed."""
+    command = [sys.executable, str(ROOT / name), *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, env=dict(os.environ))
+    printed = done.stdout + done.stderr
+    assert done.returncode == status, printed[-3000:]
+    return printed
+
+
+@pytest.fixture(scope="module")
+def runs(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with one finished run."""
+    folder = tmp_path_factory.mktemp("runs")
+    script("train.py", *SMALL, f"data.root={drawn}", f"runs={folder}")
+    return folder
+
+
+def test_a_run_is_one_whole_folder(runs: Path) -> None:
+    run = runs / "latest"
+    names = "config.yaml environment.json split.parquet skipped.csv stages.json classifier.ckpt hasher.ckpt index"
+    names += " queries.parquet codes.npz scores.npz metrics.json job.json sheet.png train.log logs report"
+    assert {path.name for path in run.iterdir()} == set(names.split())
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert all(isinstance(value, int | float) for value in metrics.values())
+    assert {"query/accuracy", "query/item/recall@10", "query/category/map@100", "query/category/map@100_best",
+            "speed/search_ms", "speed/end_to_end_ms"} <= set(metrics)  # fmt: skip
+    for row in ("random", "predicted_category", "float", "code", "lsh", "itq", "colour_histogram", "raw_pixels"):
+        assert f"rows/{row}/category/map@100" in metrics
+    assert {name for name in metrics if name.startswith("codes/")} == {
+        f"codes/{name}" for name in (*Quality._fields, "quantisation_error", "precision@radius2")
+    }
+    with np.load(run / "codes.npz") as codes:
+        assert codes["query_codes"].shape[1] == 6
+        assert len(codes["gallery_ids"]) == len(codes["gallery_codes"]) == metrics["query/gallery_rows"]
+
+
+def test_the_same_command_finds_its_run_and_does_nothing_again(runs: Path, drawn: Path) -> None:
+    written = [runs / "latest" / name for name in ("metrics.json", "report/index.html")]
+    before = [path.stat().st_mtime_ns for path in written]
+    printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={runs}")
+    assert "**shortlist200_1**" in printed
+    assert "epoch 1/" not in printed
+    assert [path.stat().st_mtime_ns for path in written] == before
+
+
+def test_the_command_of_a_model_card_asks_for_the_same_run(runs: Path) -> None:
+    run = (runs / "latest").resolve()
+    words = COMMAND.replace("RUN", str(run)).replace("runs=again", f"runs={runs}").split()
+    printed = script(*words[1:])
+    assert "epoch 1/" not in printed
+    assert f"The run lies in {run}" in printed
+
+
+def test_a_stopped_run_goes_on_from_its_last_finished_stage(runs: Path, drawn: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs", symlinks=True)
+    run = tmp_path / "runs" / "latest"
+    before = json.loads((run / "metrics.json").read_text())
+    for name in ("hasher.ckpt", "metrics.json"):
+        (run / name).unlink()
+    printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path / 'runs'}")
+    assert "classifier: finished before" in printed
+    after = json.loads((run / "metrics.json").read_text())
+    assert {n: v for n, v in after.items() if not n.startswith("speed/")} == pytest.approx(
+        {n: v for n, v in before.items() if not n.startswith("speed/")}, abs=1e-6
+    )
+
+
+def test_another_hash_layer_reuses_the_classifier(runs: Path, drawn: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs", symlinks=True)
+    printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none")
+    assert "classifier: the same settings were used in" in printed
+    assert "**euclidean_1**" in printed
+    assert not (tmp_path / "runs" / "latest" / "hasher.ckpt").exists()
+    report = (tmp_path / "runs" / "latest" / "report" / "report.md").read_text()
+    assert "The classifier while it was fitted" in report  # its logs were taken, too
+
+
+def test_the_code_for_a_service_answers_the_bytes_of_a_picture(runs: Path, drawn: Path) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/your_own_pictures.md").read_text(), flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code.replace("runs/latest", str(runs / "latest")), names)
+    found = names["answer"](names["searcher"], (drawn.parent / "circle-0-street.png").read_bytes())
+    assert found
+    assert set(found) <= set(names["searcher"].gallery.catalogue.column("id"))
+    with pytest.raises(ValueError, match="no readable picture"):
+        names["answer"](names["searcher"], b"no picture")
+
+
+def test_a_sweep_of_two_jobs_makes_two_runs(drawn: Path, tmp_path: Path) -> None:
+    script("train.py", "-m", *SMALL, f"data.root={drawn}", f"runs={tmp_path}", "hash=none", "seed=0,1")
+    assert len(list(tmp_path.glob("main/*/metrics.json"))) == 2
+    assert not list(ROOT.glob("multirun*"))
+
+
+def test_stability_repeats_a_run_and_tells_what_two_seeds_share(drawn: Path, tmp_path: Path) -> None:
+    words = [f"data.root={drawn}", f"runs={tmp_path / 'runs'}", f"jobs={tmp_path / 'jobs'}", "hash.epochs=1"]
+    script("train.py", "experiment=stability", *SMALL, *words, "seed=0,1")
+    runs = sorted((tmp_path / "runs/stability").glob("[!.]*"))
+    assert len(runs) == len(list((tmp_path / "jobs").iterdir())) == 2
+    metrics = json.loads((runs[0] / "metrics.json").read_text())
+    names = {name.split("/")[1] for name in metrics if name.startswith("corrupted/")}
+    assert names == {"blur", "jpeg", "noise", "occlusion"}
+    assert {"model/parameters", "model/flops", "speed/network_ms"} <= set(metrics)
+    stability.write_stability(tmp_path / "page", runs)
+    assert "bits changed" in (tmp_path / "page/README.md").read_text()
+
+
+def test_evaluate_adds_another_search_and_keeps_what_is_not_typed(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
+    script("evaluate.py", f"run={tmp_path / 'run'}", "search=hamming", "search.probes=all")
+    printed = script("evaluate.py", f"run={tmp_path / 'run'}", "search.probes=2")
+    assert "**shortlist200_2**" in printed
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["rows/hamming_all/category/map@100"] == pytest.approx(metrics["rows/code/category/map@100"])
+    table = pq.read_table(tmp_path / "run" / "queries.parquet")
+    assert set(table["search"].to_pylist()) == {"shortlist200_1", "hamming_all", "shortlist200_2"}
+    assert len(table) == 3 * metrics["query/count"]
+
+
+def test_search_answers_pictures_and_names_the_bad_one(runs: Path, drawn: Path, tmp_path: Path) -> None:
+    picture, bad = drawn.parent / "circle-0-street.png", tmp_path / "no.jpg"
+    bad.write_text("no picture")
+    words = [runs / "latest", picture, bad, "--k", 4, "--box", 4, 4, 40, 40, "--sheet", tmp_path / "sheet.png"]
+    printed = script("search.py", *words, status=1)
+    assert f"skipped {bad}" in printed
+    assert "distance" in printed
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_copied_run_answers_the_same_without_its_pictures(runs: Path, drawn: Path, tmp_path: Path) -> None:
+    shutil.copytree((runs / "latest").resolve(), tmp_path / "copy")
+    picture = tmp_path / "asked.png"
+    shutil.copy(drawn.parent / "cross-3-street.png", picture)
+    there, here = (script("search.py", run, picture, "--probes", "all") for run in (runs / "latest", tmp_path / "copy"))
+    assert there == here
+    assert len(here.splitlines()) > 5
+
+
+def test_unseen_categories_are_searched_scored_reported_and_asked(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    words = [*SMALL, "data.image_size=64", "split=unseen_categories", "split.unseen=[square]", "logger=wandb"]
+    printed = script("train.py", *words, f"data.root={drawn}", f"runs={tmp_path}")
+    assert "never trained, and searched: square" in printed
+    assert "**shortlist200_all**" in printed
+    assert "(of categories that were not trained)" in printed
+    assert "top-1" not in printed
+    run = tmp_path / "latest"
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert not [name for name in metrics if "accuracy" in name and name.startswith("query/")]
+    assert metrics["query/category/map@100"] == metrics["query/category/map@100_macro"] == 1  # all are squares
+    with np.load(run / "scores.npz") as scores:
+        assert "query/category/map@100" in scores
+        assert "query/accuracy" not in scores
+    assert set(pq.read_table(run / "queries.parquet")["predicted"].to_pylist()) <= {"circle", "cross"}
+    report = (run / "report" / "report.md").read_text()
+    assert "trained 2: circle, cross; searched, never trained 1: square" in report
+    assert report.count("no query is of a category that was trained") == 2
+    assert "item recall@10" in script("evaluate.py", f"run={run}", "search=hamming", "search.probes=all")
+    assert "square-" in script("search.py", run, drawn.parent / "square-0-street.png")
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("hash.bits=0", "hash.bits=0: give at least 1, or hash=none"),
+        ("hash.bits=many", "hash.bits='many'"),
+        ("search.probes=9", "search.probes=9: there are 3 categories"),
+        ("data.categories=[circle,star]", "'star' is unknown; known are circle, cross, square"),
+        ("hash.bitz=3", "bitz"),
+        ("data.image_size=16", "data.image_size=16: resnet18 needs at least 32"),
+        ("split.shares.query=0.0", "split 'query' is empty"),
+        ("data.root=null", "data=folder needs data.root: give a folder of pictures, or a manifest"),
+        ("trainer.devices=2", "trainer.devices=2"),
+        ("data.root=/nowhere.csv", "no folder or file /nowhere.csv"),
+    ],
+)
+def test_bad_input_is_named_before_any_epoch(drawn: Path, tmp_path: Path, typed: str, message: str) -> None:
+    printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path}", typed, status=1)
+    assert message in printed
+    assert "Traceback" not in printed
+    assert "epoch 1/" not in printed
+    assert not list(tmp_path.glob("*/*/*.ckpt"))
+
+
+def test_what_must_be_given_is_named() -> None:
+    printed = script("evaluate.py", status=1)
+    assert "Missing mandatory value: run" in printed
+    assert "Traceback" not in printed
+
+
+def test_scripts_name_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    assert "is no run" in script("search.py", tmp_path, "picture.png", status=2)
+    assert "is no run" in script("evaluate.py", f"run={tmp_path}", status=1)

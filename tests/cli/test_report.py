@@ -1,0 +1,170 @@
+"""python -m fashion_lsh.report: several runs, bad ones among them."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from fashion_lsh.report.__main__ import main
+
+from fashion_lsh.runs.job_file import job_text
+from fashion_lsh.runs.run import Run
+
+
+def test_each_run_gets_its_report_and_its_page_is_named(
+    make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [make_run(key="first").path, make_run(key="second").path]
+    assert main([str(path) for path in runs]) == 0
+    pages = [path / "report" / "index.html" for path in runs]
+    assert capsys.readouterr().out.splitlines() == [str(page) for page in pages]
+    assert all(page.is_file() for page in pages)
+
+
+def test_a_bad_run_is_named_and_the_others_are_done(
+    make_run: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged, good = make_run(key="damaged").path, make_run(key="good").path
+    (damaged / "metrics.json").write_text("{")
+    assert main([str(tmp_path / "none"), str(damaged), str(good)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [str(good / "report" / "index.html")]
+    none, bad = printed.err.splitlines()
+    assert f"{tmp_path / 'none'} is no run" in none
+    assert f"{damaged / 'metrics.json'} is damaged" in bad
+
+
+def test_without_a_run_it_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert "FOLDER" in capsys.readouterr().err
+
+
+def test_runs_are_compared_on_one_page(
+    make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second, other = (make_run(key=key) for key in ("first", "second", "other"))
+    for seed, run in enumerate((first, second)):
+        run.write_json("metrics.json", run.metrics | {"query/accuracy": 0.5 + seed / 10})
+        (run.path / "config.yaml").write_text(yaml.safe_dump(run.config | {"seed": seed}))
+    (other.path / "metrics.json").unlink()
+    folder = first.path.parent
+    assert main([str(folder)]) == 0
+    assert capsys.readouterr().out == f"{folder / 'index.html'}\n"
+    assert f"left out, not finished: {other.path}" in caplog.text
+    text = (folder / "README.md").read_text()
+    assert text.startswith(f"# {folder.name}\n")
+    assert "0.550 ± 0.071" in text
+    page = (folder / "index.html").read_text()
+    assert f"<h1>{folder.name}</h1>" in page
+    assert "<table>" in page
+    assert "<!--" not in page
+
+
+def test_scores_that_are_newer_than_what_was_kept_of_them_count(make_run: Callable[..., Run]) -> None:
+    run = make_run(key="one")
+    assert main([str(run.path.parent)]) == 0
+    run.write_json("metrics.json", run.metrics | {"query/accuracy": 0.125})
+    assert main([str(run.path.parent)]) == 0
+    assert "0.125" in (run.path.parent / "README.md").read_text()
+    assert json.loads((run.path / "job.json").read_text())["metrics"]["query/accuracy"] == 0.125
+
+
+@pytest.mark.parametrize(("content", "reason"), [
+    (None, "none of 1 runs in {} is finished: type its train.py command"),
+    ('{"query/accuracy": 0.5', "metrics.json is damaged"),
+    ('{"query/accuracy": "high"}', "query/accuracy is 'high', no number"),
+    ("[1, 2]", "it holds a list, no scores by name"),
+])  # fmt: skip
+def test_runs_that_are_not_finished_and_damaged_ones_are_named(
+    make_run: Callable[..., Run], content: str | None, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(key="one")
+    (run.path / "metrics.json").unlink()
+    if content:
+        (run.path / "metrics.json").write_text(content)
+    assert main([str(run.path.parent)]) == 1
+    assert reason.format(run.path.parent) in capsys.readouterr().err
+    assert not (run.path.parent / "README.md").exists()
+
+
+def test_two_hundred_runs_are_compared_in_ten_seconds_without_torch(make_run: Callable[..., Run]) -> None:
+    run = make_run(key="run0")
+    job_text(run)
+    for number in range(1, 200):
+        copy = run.path.parent / f"run{number}"
+        shutil.copytree(run.path, copy)
+        job = json.loads((copy / "job.json").read_text())
+        job["settings"]["seed"] = number
+        (copy / "job.json").write_text(json.dumps(job))
+    began = time.perf_counter()
+    code = "import sys; from fashion_lsh.report.__main__ import main; main(sys.argv[1:]); print(*sys.modules)"
+    words = [sys.executable, "-c", code, run.path.parent]
+    printed = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+    assert time.perf_counter() - began < 10
+    assert "199" in (run.path.parent / "README.md").read_text()
+    assert "torch" not in printed
+
+
+def test_a_base_is_for_jobs(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(key="one")
+    assert main([str(run.path), "--base", "hash=none"]) == 1
+    assert f"--base hash=none names a row to compare with, and {run.path} has no jobs" in capsys.readouterr().err
+
+
+def test_a_page_that_another_command_writes_is_left_to_it(
+    make_run: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "stability"
+    (folder / "jobs").mkdir(parents=True)
+    text = "# Stability\n```\npython -m fashion_lsh.studies.stability experiments/stability runs/*\n```\n"
+    (folder / "README.md").write_text(text)
+    (folder / "jobs" / "one.json").write_text(job_text(make_run(key="one")))
+    assert main([str(folder)]) == 1
+    assert "is written by another command: python -m fashion_lsh.studies.stability" in capsys.readouterr().err
+    assert (folder / "README.md").read_text() == text
+
+
+def test_a_page_without_jobs_is_shown_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "README.md").write_text("# How fast it is\n")
+    assert main([str(tmp_path)]) == 0
+    assert "<h1>How fast it is</h1>" in (tmp_path / "index.html").read_text()
+    assert capsys.readouterr().out == f"{tmp_path / 'index.html'}\n"
+
+
+def test_what_is_left_out_is_named(make_run: Callable[..., Run], caplog: pytest.LogCaptureFixture) -> None:
+    first, second, third = (make_run(key=key) for key in ("first", "second", "third"))
+    (first.path / "config.yaml").unlink()
+    (first.path / "hasher.ckpt").touch()
+    (third.path / "config.yaml").write_text(yaml.safe_dump(third.config | {"seed": 1}))
+    job_text(third)
+    job = json.loads((third.path / "job.json").read_text())
+    (third.path / "job.json").write_text(json.dumps(job | {"data": "00000000"}))
+    assert main([str(second.path.parent)]) == 0
+    assert f"left out, no config.yaml tells of what: {first.path}" in caplog.text
+    assert "Not averaged, for their data differ: second, third." in caplog.text
+
+
+def test_damaged_scores_of_queries_are_named(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(key="one")
+    (run.path / "job.json").unlink(missing_ok=True)
+    (run.path / "scores.npz").write_bytes(b"PK")
+    assert main([str(run.path.parent)]) == 1
+    assert f"{run.path / 'scores.npz'} is damaged" in capsys.readouterr().err
+
+
+def test_a_run_that_takes_no_files_is_compared_all_the_same(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(key="one")
+    (run.path / "job.json").unlink(missing_ok=True)
+    monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != run.path)
+    assert main([str(run.path.parent)]) == 0
+    assert not (run.path / "job.json").exists()
+    assert (run.path.parent / "results.csv").is_file()
