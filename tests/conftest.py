@@ -1,7 +1,8 @@
-"""Small pictures that are drawn, not downloaded."""
+"""Fixtures of several subpackages: small images that are drawn, not downloaded, and finished runs."""
 
 import csv
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,14 @@ def make_data(drawn: Path) -> Callable[..., GarmentData]:
         return GarmentData(**(plain | changes))
 
     return make
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Any]:
+    """Write finished runs below `tmp_path`; arguments are those of `tests.report.factories.finished_run`."""
+    from tests.report.factories import finished_run  # imported where it is used: it needs all layers below report
+
+    return partial(finished_run, tmp_path)
 
 
 def _draw(folder: Path, rng: np.random.Generator, shape: str, number: int, view: str) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Contact sheets: queries, their crops, and what was found, right or wrong."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from fashion_lsh.data.images import open_picture
 from fashion_lsh.data.schema import BOX
 from fashion_lsh.evaluation.protocol import EncodedPart
 from fashion_lsh.index.hits import Hits
+from fashion_lsh.report.blocks import Figure
 from fashion_lsh.report.tiles import TILE, Tile, contact_sheet, evenly, headings
 from fashion_lsh.search.searcher import Reply, Searcher
 
 LARGEST = 512  # side of the pictures that a dashboard shows
+GONE = (OSError, ValueError, LookupError)  # raised by sources for images that do not exist any more
 
 
 def query_sheet(path: Path, data: GarmentData, query: EncodedPart, searcher: Searcher, hits: Hits) -> list[list[Tile]]:
@@ -60,6 +63,13 @@ def found_sheet(path: Path, source: Source, searcher: Searcher, answers: Sequenc
         for asked, found in answers
     ]
     contact_sheet(path, rows, headings(max(map(len, rows)) - 2, of="picture"))
+
+
+def sheet_figure(name: str, sheet: Image.Image, caption: str) -> Figure:
+    """Encode a sheet as a JPEG figure of a report."""
+    out = io.BytesIO()
+    sheet.save(out, "JPEG", quality=75, optimize=True)
+    return Figure(f"{name}.jpg", out.getvalue(), caption, wide=round(sheet.width * 0.75))
 
 
 def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: str = "") -> Tile:

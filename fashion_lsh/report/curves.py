@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 BINS = 15  # of the reliability diagram, as of the calibration error
-PAIRS = 1 << 26  # codes compared for a figure at most: some seconds
 
 Curves = dict[str, np.ndarray]
 

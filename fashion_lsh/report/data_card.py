@@ -33,12 +33,9 @@ def card(merged: Merged, recipe: Recipe, licences: Mapping[str, str], command: s
     """
     rows = merged.catalogue
     main = rows.take(np.flatnonzero(rows.column("main")))
-    splits = "as published" if recipe.official else f"dealt by seed {recipe.seed}"
     parts = [
         "# Data card",
-        f"{len(main):,} garments of {len(main.categories)} categories in {len(set(main.column('picture'))):,} pictures,"
-        f" and {len(rows) - len(main):,} further boxes that teach a detector alone: their category is not known, or has"
-        f" too few or too many garments. Splits are {splits}; checksum {rows.checksum[:16]}.",
+        _summary(rows, main, recipe),
         f"```\n{command}\n```",
         "## Categories and sources",
         _counts(main, "source", sorted(set(rows.column("source")))),
@@ -56,7 +53,7 @@ def card(merged: Merged, recipe: Recipe, licences: Mapping[str, str], command: s
         "## Near-duplicates",
         _near(merged, recipe.distance),
         "![Garments of each category, evenly chosen](sheet.jpg)",
-    ]  # fmt: skip
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -76,6 +73,15 @@ def sheet(catalogue: Catalogue, picture: Callable[[str], np.ndarray]) -> Image.I
             if (pixels := _cut(picture, pictures[row], boxes[row])) is not None
         ])  # fmt: skip
     return drawn(tiles, [])
+
+
+def _summary(rows: Catalogue, main: Catalogue, recipe: Recipe) -> str:
+    splits = "as published" if recipe.official else f"dealt by seed {recipe.seed}"
+    return (
+        f"{len(main):,} garments of {len(main.categories)} categories in {len(set(main.column('picture'))):,} pictures,"
+        f" and {len(rows) - len(main):,} further boxes that teach a detector alone: their category is not known, or has"
+        f" too few or too many garments. Splits are {splits}; checksum {rows.checksum[:16]}."
+    )
 
 
 def _cut(picture: Callable[[str], np.ndarray], name: str, box: np.ndarray) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""What wandb is told of a run."""
+"""Log a run to Weights & Biases."""
 
 import hashlib
 import logging
@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import wandb
+from pytorch_lightning.loggers import WandbLogger
 
 from fashion_lsh.evaluation.protocol import EncodedPart
 from fashion_lsh.report.phrases import code_words
 from fashion_lsh.report.tiles import Tile, drawn, headings
+from fashion_lsh.runs.tracker import NoTracker, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +25,8 @@ NOTHING_FOUND = "nothing found"  # the category of a query in which the detector
 BEST = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # kept in the summary, not the last
 
 
-class Board:
-    """A wandb run, in which each stage counts its steps by itself.
+class WandbTracker:
+    """Tracker that logs to a wandb run, in which each stage counts its own steps.
 
     Lightning's logger writes every row under one `trainer/global_step`, and that begins anew with the second stage.
     """
@@ -33,6 +35,10 @@ class Board:
         self.run = run
         self.config: dict[str, Any] = {}  # Lightning puts each stage's arguments here, not over the run's settings
         self._stages: set[str] = set()
+
+    def loggers(self) -> list[WandbLogger]:
+        """Lightning's logger of this run."""
+        return [WandbLogger(experiment=self)]  # type: ignore[arg-type]  # it stands in for a run
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Log a row of Lightning's: all of one stage, its metrics, `epoch` and `trainer/global_step`."""
@@ -52,6 +58,34 @@ class Board:
         for name, which in BEST.items():
             self.run.define_metric(f"{stage}/{name}", step_metric=step, summary=which)
 
+    def publish(
+        self,
+        metrics: Mapping[str, float],
+        query: EncodedPart,
+        categories: Sequence[str],
+        sheet: Sequence[Sequence[Tile]],
+        scenes: Sequence[Tile] = (),
+    ) -> None:
+        """Log the results of the run: scores, confusion matrix, PR curves, contact sheet, detected boxes.
+
+        Args:
+            metrics: by name, into the summary.
+            query: encoded queries.
+            categories: names, in the order of the probabilities.
+            sheet: rows of tiles: a query, its crop, and its hits; shown as a table, and as one image.
+            scenes: images with their true and detected boxes.
+        """
+        self.run.summary.update(dict(metrics))
+        columns = headings(max(map(len, sheet)) - 2)
+        self.run.log(
+            {
+                **_named(query, categories),
+                "query/retrieved": _picture_table(sheet, columns),
+                "query/sheet": wandb.Image(drawn(sheet, columns)),
+                **({"detector/boxes": [_picture(tile) for tile in scenes]} if scenes else {}),
+            }
+        )
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.run, name)
 
@@ -62,14 +96,14 @@ def _id(name: str, folder: Path) -> str:
 
 
 @contextmanager
-def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Any]:
-    """A Board for the block, its run ended with it, as failed if it raises; None where the settings name no project.
+def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
+    """Track the block; its wandb run is finished with it, as failed if it raises.  Without a project nothing is logged.
 
     Online if logged in, else offline; WANDB_MODE decides where it is set. All it writes lies in `<folder>/wandb`.
     """
     settings = config["logger"]
     if settings["project"] is None:
-        yield None
+        yield NoTracker()
         return
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
     with _staged_in(folder / "wandb" / "data"):
@@ -88,7 +122,7 @@ def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Any]:
             settings=wandb.Settings(silent=True, init_timeout=TIMEOUT_S),
         )
         try:
-            yield Board(run)
+            yield WandbTracker(run)
         except BaseException:
             wandb.finish(exit_code=1)
             raise
@@ -104,38 +138,6 @@ def _begun(mode: str, **options: Any) -> Handle:
         log.warning("wandb is not reached (%s): the run is tracked offline, `wandb sync` sends it later", reason)
         wandb.teardown()  # its process holds the run's id still
         return wandb.init(mode="offline", **options)
-
-
-def publish(
-    board: Board | None,
-    metrics: Mapping[str, float],
-    query: EncodedPart,
-    categories: Sequence[str],
-    sheet: Sequence[Sequence[Tile]],
-    scenes: Sequence[Tile] = (),
-) -> None:
-    """Put the end of a run on its dashboard: scores, confusion matrix, PR curves, retrieved pictures, found boxes.
-
-    Args:
-        board: what `tracked` gave; None: nothing is done.
-        metrics: flat means, into the summary.
-        query: the queries, encoded.
-        categories: names, in the order of the masses.
-        sheet: rows of tiles: a query, its crop, and what was found; shown as a table, and as one picture.
-        scenes: pictures with their true boxes, and those that the detector found.
-    """
-    if board is None:
-        return
-    board.run.summary.update(dict(metrics))
-    columns = headings(max(map(len, sheet)) - 2)
-    board.run.log(
-        {
-            **_named(query, categories),
-            "query/retrieved": _picture_table(sheet, columns),
-            "query/sheet": wandb.Image(drawn(sheet, columns)),
-            **({"detector/boxes": [_picture(tile) for tile in scenes]} if scenes else {}),
-        }
-    )
 
 
 def _named(query: EncodedPart, categories: Sequence[str]) -> dict[str, Any]:

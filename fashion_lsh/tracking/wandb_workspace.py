@@ -1,18 +1,15 @@
-"""A wandb workspace in which a project's runs read well: python -m fashion_lsh.tracking.wandb_workspace PROJECT."""
+"""The wandb workspace of a project, as code."""
 
-import argparse
-import os
-import re
-import sys
-from collections.abc import Sequence
 from typing import Any
 
 import wandb
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
+from wandb.errors import Error as WandbError
+
+__all__ = ["WandbError", "save_workspace", "workspace"]
 
 NAME = "fashion-lsh"
-PROJECT = re.compile(r"([^/\s]+/)?[^/\s]+")
 WIDTH = 24  # columns of a section; three panels side by side
 TOP1, MAP, RECALL, ITEMS = "query/accuracy", "query/category/map@100", "query/item/recall@10", "query/item/map@100"
 MATRIX = {name: name for name in ("Actual", "Predicted", "nPredictions")}  # columns of wandb's own chart
@@ -29,16 +26,25 @@ def workspace(entity: str, project: str) -> ws.Workspace:
 
 
 def _sections() -> list[ws.Section]:
-    shown = {
-        "Overview": [
-            *[_bars(title, name, "Group") for title, name in (("top-1", TOP1), ("category mAP@100", MAP))],
-            _bars("item recall@10", RECALL, "Group"),
-            _media("queries, their crops and what was found", "query/sheet"),
-            wr.WeavePanelSummaryTable(table_name="query/retrieved"),
-            wr.CustomChart(query={"summaryTable": {"tableKey": "query/confusion_matrix_table"}}, chart_fields=MATRIX,
-                           chart_name="wandb/confusion_matrix/v1"),
-            wr.RunComparer(diff_only="split"),
-        ],
+    shown = {"Overview": _overview_panels(), **_stage_panels(), **_search_panels()}
+    return [_section(name, panels) for name, panels in shown.items()]
+
+
+def _overview_panels() -> list[Any]:
+    return [
+        *[_bars(title, name, "Group") for title, name in (("top-1", TOP1), ("category mAP@100", MAP))],
+        _bars("item recall@10", RECALL, "Group"),
+        _media("queries, their crops and what was found", "query/sheet"),
+        wr.WeavePanelSummaryTable(table_name="query/retrieved"),
+        wr.CustomChart(query={"summaryTable": {"tableKey": "query/confusion_matrix_table"}}, chart_fields=MATRIX,
+                       chart_name="wandb/confusion_matrix/v1"),
+        wr.RunComparer(diff_only="split"),
+    ]  # fmt: skip
+
+
+def _stage_panels() -> dict[str, list[Any]]:
+    """Panels of the trained stages, by section."""
+    return {
         "Backbones": [
             *[_bars(title, name, wr.Config("backbone.name")) for title, name in (
                 ("top-1", TOP1), ("macro F1", "query/macro_f1"),
@@ -65,6 +71,12 @@ def _sections() -> list[ws.Section]:
             _lines("loss of the hash layer", "hasher", "train/loss", wr.Config("method")),
             _lines("accuracy on val", "hasher", "val/accuracy", wr.Config("method")),
         ],
+    }  # fmt: skip
+
+
+def _search_panels() -> dict[str, list[Any]]:
+    """Panels of code length, distances and speed, by section."""
+    return {
         "Bits": [
             *[_bars(title, name, wr.Config("hash.bits")) for title, name in (
                 ("category mAP@100, codes alone", CODES.format("category")),
@@ -82,7 +94,6 @@ def _sections() -> list[ws.Section]:
             _points("item recall@10 and milliseconds a search", "speed/search_ms", RECALL),
         ],
     }  # fmt: skip
-    return [_section(name, panels) for name, panels in shown.items()]
 
 
 def _section(name: str, panels: list[Any]) -> ws.Section:
@@ -112,28 +123,17 @@ def _media(title: str, name: str) -> wr.MediaBrowser:
     return wr.MediaBrowser(title=title, media_keys=[name])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0: saved; 1: nobody is logged in, or wandb refuses."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "project", metavar="[ENTITY/]PROJECT", help="as logger.project of the runs; of your default entity"
-    )
-    asked = parser.parse_args(arguments).project
-    if not PROJECT.fullmatch(asked):
-        parser.error(f"{asked!r} is no project: give PROJECT, or ENTITY/PROJECT")
-    if (mode := os.environ.get("WANDB_MODE", "online")) != "online":
-        sys.stderr.write(f"dashboard: WANDB_MODE={mode} keeps it from being saved to {asked}: unset it\n")
-        return 1
-    entity, _, project = asked.rpartition("/")
-    try:
-        if not wandb.login(prompt=False, verify=False):
-            raise ValueError("nobody is logged in: type wandb login, then this again")
-        workspace(entity or str(wandb.Api().default_entity), project).save()
-    except (ValueError, wandb.errors.Error) as error:
-        sys.stderr.write(f"dashboard: {asked} was not saved: {error}\n")
-        return 1
-    return 0
+def save_workspace(entity: str, project: str) -> None:
+    """Save the workspace to an account.
 
+    Args:
+        entity: of the project; "": the default entity of the account.
+        project: name of the project.
 
-if __name__ == "__main__":
-    sys.exit(main())
+    Raises:
+        ValueError: not logged in.
+        WandbError: wandb refuses.
+    """
+    if not wandb.login(prompt=False, verify=False):
+        raise ValueError("nobody is logged in: type wandb login, then this again")
+    workspace(entity or str(wandb.Api().default_entity), project).save()

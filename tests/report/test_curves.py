@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fashion_lsh.models.calibration import calibration_error
+from fashion_lsh.metrics.calibration import calibration_error
 from fashion_lsh.report import curves
 
 

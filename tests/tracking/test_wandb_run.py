@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import wandb
-from pytorch_lightning.loggers import WandbLogger
 from wandb.proto import wandb_internal_pb2 as proto
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.protocol import EncodedPart
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.report.tiles import Tile
+from fashion_lsh.runs.tracker import NoTracker
 from fashion_lsh.tracking import wandb_run
-from fashion_lsh.tracking.wandb_run import publish, tracked
+from fashion_lsh.tracking.wandb_run import tracked
 
 CONFIG: dict[str, Any] = {
     "name": "main",
@@ -137,9 +137,11 @@ def test_without_a_project_nothing_is_begun_and_nothing_written(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with tracked(folder, CONFIG | {"logger": {"project": None, "tags": []}}) as run:
-        assert run is None
+        assert isinstance(run, NoTracker)
+        assert run.loggers() == []
+        run.log({"classifier/val/loss": 1.0})
         assert wandb.run is None
-        publish(run, {"query/accuracy": 1.0}, queries(), CATEGORIES, SHEET)
+        run.publish({"query/accuracy": 1.0}, queries(), CATEGORIES, SHEET)
     assert list(folder.iterdir()) == []
     assert capfd.readouterr() == ("", "")
 
@@ -194,7 +196,7 @@ def test_where_wandb_is_not_reached_the_run_is_tracked_offline(
 def published(folder: Path) -> Path:
     """Publish, and give the folder of the tables it wrote."""
     with tracked(folder, CONFIG) as run:
-        publish(run, {"query/accuracy": 0.6, "query/item/recall@10": 0.25}, queries(), CATEGORIES, SHEET)
+        run.publish({"query/accuracy": 0.6, "query/item/recall@10": 0.25}, queries(), CATEGORIES, SHEET)
     [media] = folder.glob("wandb/offline-run-*/files/media/table/query")
     return media
 
@@ -218,7 +220,7 @@ def test_what_is_published_is_in_the_run(folder: Path) -> None:
 
 def test_of_categories_that_were_not_trained_there_is_no_confusion(folder: Path) -> None:
     with tracked(folder, CONFIG) as run:
-        publish(run, {}, queries(), ["belt", "sock", "tie"], SHEET)
+        run.publish({}, queries(), ["belt", "sock", "tie"], SHEET)
     [media] = folder.glob("wandb/offline-run-*/files/media/table/query")
     assert table(media, "retrieved")
     assert not [path for name in ("confusion", "pr_curve") for path in media.glob(f"{name}*")]
@@ -266,7 +268,7 @@ def test_a_data_folder_of_the_user_s_own_is_kept(folder: Path, monkeypatch: pyte
 def fitted(folder: Path) -> None:
     """Log as Lightning does: two stages, the steps of each counted from 0."""
     with tracked(folder, CONFIG) as board:
-        logger = WandbLogger(experiment=board)
+        [logger] = board.loggers()
         for stage, accuracies in (("classifier", [0.3, 0.6, 0.5]), ("hasher", [0.7])):
             logger.log_hyperparams({"backbone": "resnet18", "lr": 0.1})
             for epoch, accuracy in enumerate(accuracies):

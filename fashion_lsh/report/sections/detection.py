@@ -1,27 +1,23 @@
-"""What the detector found, and what it missed."""
+"""Detected boxes: their scores, precision-recall curves, and examples."""
 
-import io
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 
-from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.data.datasets import Source
-from fashion_lsh.data.detection_data import SceneData, called
-from fashion_lsh.data.detections import NOTHING, Boxes, Found
-from fashion_lsh.metrics.detection import Scene, matched, recall_precision, scenes_of
+from fashion_lsh.data.detection_data import called
+from fashion_lsh.data.detections import Boxes, Found
+from fashion_lsh.evaluation.detection import Scene, scenes_of
+from fashion_lsh.metrics.detection import matched, recall_precision
 from fashion_lsh.report import figures
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
-from fashion_lsh.report.contact_sheets import shrunk
+from fashion_lsh.report.contact_sheets import GONE, sheet_figure
+from fashion_lsh.report.detection_tiles import false_tiles, missed_tiles, pictured
 from fashion_lsh.report.phrases import one_line
 from fashion_lsh.report.run_data import Findings
-from fashion_lsh.report.sections.examples import GONE
-from fashion_lsh.report.tiles import Tile, drawn, evenly
+from fashion_lsh.report.tiles import Tile, drawn
 from fashion_lsh.runs.run import BOXES
 
-T = TypeVar("T")
-SHOWN, ROW, SIDE = 12, 4, 240  # pictures of a sheet, tiles in a row, pixels of a tile's side
+ROW, SIDE = 4, 240  # tiles in a row of a sheet, pixels of a tile's side
 MEASURES = {"box_ap": "AP", "box_ap50": "AP50", "box_ap75": "AP75", "box_ar": "AR"}
 MEANING = (
     "Boxes in the query pictures, as COCO scores them: average precision over intersections over union of 0.5 to 0.95, "
@@ -34,7 +30,7 @@ FALSE = "False finds: the surest boxes that overlap no garment by half, or one t
 
 
 def detection(found: Findings) -> list[Block]:
-    """Scores of boxes, their curves, sheets of what was found, missed and found in vain; empty without a detector."""
+    """Scores of boxes, precision-recall curves, and sheets of examples; empty without a detector."""
     if found.config["detector"] is None:
         return []
     level = found.config["detector"]["level"]
@@ -54,25 +50,8 @@ def detection(found: Findings) -> list[Block]:
     return blocks + _sheets(found, scenes)
 
 
-def found_tiles(data: GarmentData, scenes: SceneData | None) -> list[Tile]:
-    """Some of the query pictures, evenly chosen, with their true boxes and those found; none without a detector."""
-    if scenes is None or data.found is None:
-        return []
-    return pictured(scenes_of(data.catalogue, data.found, scenes.level), data.source, data.choice.score)
-
-
-def pictured(scenes: Sequence[Scene], source: Source, score: float) -> list[Tile]:
-    """Some of the scenes, evenly chosen, with their true boxes and those found with this score at least."""
-    return [_tile(source.picture(scene.picture), scene.true, scene.found.above(score, 0)) for scene in _some(scenes)]
-
-
-def _some(every: Sequence[T]) -> list[T]:
-    """SHOWN of them at most, evenly chosen."""
-    return [every[at] for at in evenly(len(every), SHOWN)] if every else []
-
-
 def _curves(scenes: Sequence[Scene], classes: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Recall and precision of all garments taken as one, and of each class where there are several."""
+    """Recall and precision of all garments as one class, and of each class where there are several."""
     curves = {"all, as one": _curve([(scene.places >= 0, scene.found.scores, len(scene.true)) for scene in scenes])}
     asked = {name for scene in scenes for name in scene.names}
     for kind, name in enumerate(classes):
@@ -82,7 +61,7 @@ def _curves(scenes: Sequence[Scene], classes: Sequence[str]) -> dict[str, tuple[
         for scene in scenes:
             seen = Boxes(*(part[scene.found.kinds == kind] for part in scene.found))
             true = scene.true[scene.names == name]
-            of_kind.append((matched(seen, true) >= 0, seen.scores, len(true)))
+            of_kind.append((matched(seen.corners, true) >= 0, seen.scores, len(true)))
         curves[one_line(name)] = _curve(of_kind)
     return curves
 
@@ -93,7 +72,7 @@ def _curve(found: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> tuple[np.ndar
 
 
 def _scores(found: Findings) -> Table:
-    """One row for all classes, and one for each; those taken as one where there are several."""
+    """Table of average precision and recall: all classes, all as one class, each class."""
     start = "detector/query/"
     named = {name.removeprefix(start): value for name, value in found.metrics.items() if name.startswith(start)}
     rows = [["all", *(f"{named[name]:.3f}" for name in MEASURES)]]
@@ -105,7 +84,7 @@ def _scores(found: Findings) -> Table:
 
 
 def _told(found: Findings) -> Text:
-    """How long it takes, and how many garments were not found."""
+    """Ratios of undetected garments, and milliseconds an image."""
     missed = {part: found.metrics.get(f"crop/{part}/missed") for part in ("train", "query", "gallery")}
     shares = ", ".join(f"{part} {share:.1%}" for part, share in missed.items() if share is not None)
     milliseconds = found.metrics.get("speed/detector_ms")
@@ -114,22 +93,16 @@ def _told(found: Findings) -> Text:
 
 
 def _sheets(found: Findings, scenes: list[Scene]) -> list[Block]:
+    """Sheets of detections, of undetected garments and of false positives; a note where images do not open."""
     score = found.run.choice.score
     missed = [(scene, box) for scene in scenes for box in _missed(scene, score)]
-    false = [
-        (scene, box, float(sure))
-        for scene in scenes
-        for box, sure, place in zip(scene.found.corners, scene.found.scores, scene.places, strict=True)
-        if place < 0 and sure >= score
-    ]
-    false.sort(key=lambda each: -each[2])
+    false = _false(scenes, score)
     try:
         source = found.run.source()
-        pixels = source.picture
         tiles = {
             "found": pictured(scenes, source, score),
-            "missed": [_tile(pixels(scene.picture), box[None], NOTHING) for scene, box in _some(missed)],
-            "false": [_tile(pixels(scene.picture), None, _one(box, sure)) for scene, box, sure in false[:SHOWN]],
+            "missed": missed_tiles(missed, source),
+            "false": false_tiles(false, source),
         }
     except GONE as error:
         return [Text(f"The pictures cannot be opened here ({one_line(str(error))}): no sheets.", note=True)]
@@ -142,24 +115,22 @@ def _sheets(found: Findings, scenes: list[Scene]) -> list[Block]:
 
 
 def _missed(scene: Scene, score: float) -> np.ndarray:
-    """(k, 4): true boxes that no box of at least this score is."""
+    """Annotated boxes that no detection of at least this score matches.  (k, 4) float32."""
     seen = scene.places[(scene.places >= 0) & (scene.found.scores >= score)]
     return scene.true[np.setdiff1d(np.arange(len(scene.true)), seen)]
 
 
-def _one(box: np.ndarray, score: float) -> Boxes:
-    return Boxes(box[None], np.array([score], np.float32), np.zeros(1, np.int64))
-
-
-def _tile(picture: np.ndarray, true: np.ndarray | None, found: Boxes) -> Tile:
-    there = np.empty((0, 4), np.float32) if true is None else true
-    small, boxes = shrunk(picture, np.concatenate([there, found.corners]))
-    caption = f"score {found.scores[0]:.2f}" if true is None else ""
-    return Tile(small, caption, box=boxes[: len(there)], found=boxes[len(there) :])
+def _false(scenes: Sequence[Scene], score: float) -> list[tuple[Scene, np.ndarray, float]]:
+    """Detections of at least this score that match no annotated box, (4,) float32 each, by descending score."""
+    false = [
+        (scene, box, float(sure))
+        for scene in scenes
+        for box, sure, place in zip(scene.found.corners, scene.found.scores, scene.places, strict=True)
+        if place < 0 and sure >= score
+    ]
+    return sorted(false, key=lambda each: -each[2])
 
 
 def _sheet(name: str, tiles: list[Tile], caption: str) -> Figure:
-    out = io.BytesIO()
-    picture = drawn([tiles[start : start + ROW] for start in range(0, len(tiles), ROW)], [], SIDE)
-    picture.save(out, "JPEG", quality=75, optimize=True)
-    return Figure(f"{name}.jpg", out.getvalue(), caption, wide=round(picture.width * 0.75))
+    rows = [tiles[start : start + ROW] for start in range(0, len(tiles), ROW)]
+    return sheet_figure(name, drawn(rows, [], SIDE), caption)

@@ -1,6 +1,5 @@
 """Contact sheets of the best, the typical and the worst queries of a finished run."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,8 +9,8 @@ from fashion_lsh.data.crops import cut
 from fashion_lsh.data.datasets import Source
 from fashion_lsh.data.detections import Found
 from fashion_lsh.data.schema import sides_of
-from fashion_lsh.report.blocks import Block, Figure, Table, Text
-from fashion_lsh.report.contact_sheets import mark_of, naming
+from fashion_lsh.report.blocks import Block, Table, Text
+from fashion_lsh.report.contact_sheets import GONE, mark_of, naming, sheet_figure
 from fashion_lsh.report.curves import best_typical_worst
 from fashion_lsh.report.phrases import listed, one_line
 from fashion_lsh.report.run_data import Findings, row_numbers
@@ -20,7 +19,6 @@ from fashion_lsh.runs.run import BOXES
 
 HITS = 8  # shown of each query
 NAMED = 10  # pictures that are missing, named in the page
-GONE = (OSError, ValueError, LookupError)  # what sources raise for pictures that are not there any more
 MEANING = {
     "best": "Best: the highest AP@100 by category, then by item.",
     "typical": "Typical: nearest to the median of all queries.",
@@ -60,10 +58,7 @@ class Album:
         rows = [self._row(number) for number in numbers] if self.source else []
         if not any(tile.caption != "missing" for row in rows for tile in row):
             return []
-        out = io.BytesIO()
-        picture = drawn(rows, headings(HITS))
-        picture.save(out, "JPEG", quality=75, optimize=True)
-        return [Figure(f"{name}.jpg", out.getvalue(), MEANING[name], wide=round(picture.width * 0.75))]
+        return [sheet_figure(name, drawn(rows, headings(HITS)), MEANING[name])]
 
     def note(self) -> list[Block]:
         """What could not be shown."""

@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from fashion_lsh.evaluation.query_scores import Queries
-from fashion_lsh.metrics.paired import Difference, holm, paired_difference
+from fashion_lsh.metrics.statistics import Difference, holm, paired_difference
 from fashion_lsh.report.page_file import Row
 from fashion_lsh.report.phrases import as_markdown, listed
 from fashion_lsh.report.sweep.jobs import Job

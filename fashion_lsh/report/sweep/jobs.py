@@ -11,13 +11,8 @@ from fashion_lsh.report.phrases import listed, method_of
 from fashion_lsh.runs.config import flat
 from fashion_lsh.runs.folder import RunFolder, numbers
 from fashion_lsh.runs.job_file import JOB, job_text
-from fashion_lsh.runs.keys import NEUTRAL
 
 log = logging.getLogger(__name__)
-
-# which boxes counted before there were detectors
-FOUND = {"which": "given", "score": 0.3, "smallest": 8.0, "fallback": "whole", "tested": []}
-LATER = {"crop": FOUND | NEUTRAL["crop"], "detector": NEUTRAL["detector"]}  # settings of which older jobs know nothing
 
 
 class Job(NamedTuple):
@@ -72,9 +67,6 @@ def job_of(path: Path, text: str | bytes) -> Job:
             name: value for name, value in flat(settings) if name not in ("hash", "hash.loss", "hash.bihalf")
         }
         made = {"data": content["data"], "version": about["fashion-lsh"]}
-        for group, neutral in LATER.items():
-            named = {f"{group}.{name}": value for name, value in neutral.items() if settings.get(group)}
-            made |= {name: value for name, value in named.items() if name not in typed}
         queries = unpacked(content["queries"]) if "queries" in content else None
         return Job(typed | made, numbers(content["metrics"]), queries, about)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

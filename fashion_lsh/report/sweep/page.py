@@ -31,7 +31,9 @@ COLUMNS = re.compile(r"^<!-- columns: (.+) -->$", re.MULTILINE)
 BOLD = (
     "Bold: the best of its column, where the 95 % interval of its paired difference from every other row leaves out 0."
 )
-OTHERS = re.compile(r"^python -m fashion_lsh\.report\.\w.*$", re.MULTILINE)  # of a page that has a writer of its own
+OTHERS = re.compile(  # commands that write a page of their own
+    r"^python -m fashion_lsh(?:\.studies\.\w| report .*--repeats ).*$", re.MULTILINE
+)
 FIGURE = "results.svg"
 SPREAD = "Rows of the table; bars: a standard deviation over seeds up and down, or the 95 % interval of a single seed."
 
@@ -59,11 +61,9 @@ def gather(folder: Path, base: str = "") -> Path:
     jobs, unfinished = read_jobs(folder)
     base, selection = base or base_of(page), selection_of(page)
     rows, measures = rows_of(jobs), columns_of(page)
-    parts = [made_on(jobs), table(rows, jobs, measures)]
     apart = [f"Not averaged, for their data differ: {listed(names)}." for names in apart_by_data(rows)]
-    parts += apart
-    means = [averaged(arm) for arm in arms_of(rows)]
-    figure = dots(means, settings_of(means), measures)
+    parts = [made_on(jobs), table(rows, jobs, measures), *apart]
+    figure = _figure(rows, measures)
     parts += [f"![{SPREAD}]({FIGURE})\n\n{SPREAD}"] if figure else []
     parts += [difference_table(base, rows, jobs, measures)] if base else []
     parts += [selection_table(selection, rows)] if selection else []
@@ -73,6 +73,11 @@ def gather(folder: Path, base: str = "") -> Path:
     if unfinished:
         log.warning("left out, not finished: %s", listed(list(map(str, unfinished))))
     return page
+
+
+def _figure(rows: Sequence[Row], measures: Sequence[str]) -> bytes | None:
+    means = [averaged(arm) for arm in arms_of(rows)]
+    return dots(means, settings_of(means), measures)
 
 
 def columns_of(page: Path) -> list[str]:

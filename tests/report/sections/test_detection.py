@@ -3,7 +3,7 @@
 import numpy as np
 
 from fashion_lsh.data.detections import Boxes
-from fashion_lsh.metrics.detection import Scene
+from fashion_lsh.evaluation.detection import Scene
 from fashion_lsh.report.sections.detection import _curves
 
 TRUE = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])

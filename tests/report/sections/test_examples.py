@@ -1,6 +1,7 @@
 """The sheets' tiles, against what was answered."""
 
-from collections.abc import Callable
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,8 @@ from fashion_lsh.report.run_data import Findings, read
 from fashion_lsh.report.sections import examples as judging
 from fashion_lsh.report.sections.examples import Album, judged
 from fashion_lsh.report.tiles import TILE, Tile, drawn
-from fashion_lsh.runs.run import Run
-
-MakeRun = Callable[..., Run]
+from tests.report.factories import MakeRun
+from tests.report.pages import TITLES, page_of
 
 
 def rows(found: Findings, numbers: list[int], monkeypatch: pytest.MonkeyPatch) -> list[list[Tile]]:
@@ -75,3 +75,28 @@ def test_a_hit_that_was_filed_later_is_grey_and_named(make_run: MakeRun, monkeyp
     assert [tile.caption for tile in row].index("missing") == 2
     [note] = Album(found, np.array([0])).note()
     assert "new one (filed later: not in split.parquet)" in str(note)
+
+
+def test_pictures_that_are_gone_are_named_and_the_rest_is_kept(make_run: MakeRun) -> None:
+    run = make_run()
+    pictures = Path(run.config["data"]["root"]).parent
+    (pictures / "1.png").unlink()
+    page = page_of(run)
+    note = next(text for text in page.of("p") if text.startswith("Pictures that cannot be opened"))
+    assert re.search(r"1-(query|gallery)-\d \(.*1\.png: no such file\)", note)
+    assert "0-query" not in note
+    assert (run.path / "report" / "best.jpg").exists()
+    shutil.rmtree(pictures)
+    shutil.rmtree(run.path / "report")
+    page = page_of(run)
+    assert page.of("h2") == TITLES
+    assert "more." in next(text for text in page.of("p") if text.startswith("Pictures that cannot be opened"))
+    assert not (run.path / "report" / "best.jpg").exists()
+    assert "the figures of the worst queries" in page.of("summary")
+
+
+def test_a_source_that_does_not_open_is_a_note(make_run: MakeRun) -> None:
+    run = make_run(source="fashion_mnist", root="/nowhere")
+    page = page_of(run)
+    assert "/nowhere does not hold Fashion-MNIST's four files" in page.text
+    assert "MIT licence" in page.text

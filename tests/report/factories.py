@@ -1,4 +1,4 @@
-"""Finished runs without a fit: the files that a report reads, made of random answers."""
+"""Finished runs without training: the files that a report reads, filled with random results."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,21 +6,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pytest
 import yaml
 from PIL import Image
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.protocol import truths
-from fashion_lsh.evaluation.results import intervals, means, query_table, write_queries
+from fashion_lsh.evaluation.results import query_table, write_queries
 from fashion_lsh.index.codes import pack
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.metrics.code_statistics import quality
 from fashion_lsh.metrics.retrieval import of_hits
+from fashion_lsh.metrics.statistics import intervals, means
 from fashion_lsh.runs.run import Run
 
 NAMES = ("bag", "coat", "hat")
 SHARES = {"train": 2, "val": 1, "query": 4, "gallery": 5}  # rows a category
+MakeRun = Callable[..., Run]  # the fixture `make_run`: arguments of finished_run but for the folder
 LOG = """classifier/train/loss,classifier/val/accuracy,classifier/val/loss,classifier/val/macro_f1,epoch,step
 2.25,,,,0,9
 ,0.4,2.0,0.3,0,11
@@ -37,31 +38,40 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., Run]:
-    """A finished run; say what its categories are, and what it lacks."""
+def finished_run(
+    folder: Path,
+    names: Sequence[str] = NAMES,
+    items: bool = True,
+    bits: int | None = 12,
+    key: str = "0a1b2c3d",
+    **data: Any,
+) -> Run:
+    """Write a finished run to `<folder>/runs/made/<key>`.
 
-    def make(
-        names: Sequence[str] = NAMES, items: bool = True, bits: int | None = 12, key: str = "0a1b2c3d", **data: Any
-    ) -> Run:
-        path = tmp_path / "runs" / "made" / key
-        path.mkdir(parents=True)
-        root = {"root": str(_pictures(tmp_path / "pictures", len(names)))}
-        config = {**SETTINGS, "data": SETTINGS["data"] | root | data, "hash": {"bits": bits} if bits else None}
-        if bits is None:
-            config["search"] = SETTINGS["search"] | {"distance": "euclidean"}
-        (path / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True))
-        run = Run(path)
-        garments = _garments(names, items)
-        garments.save(path / "split.parquet")
-        run.write_json("environment.json", {"fashion-lsh": "0.3.0", "python": "3.11", "gpu": None})
-        (path / "skipped.csv").write_text('id,reason\n"a, b",no picture\nc,"no\nbox"\n')
-        (path / "logs" / "version_0").mkdir(parents=True)
-        (path / "logs" / "version_0" / "metrics.csv").write_text(LOG)
-        _answered(run, garments, bits, run.search.label)
-        return run
-
-    return make
+    Args:
+        folder: of the runs and of the images.
+        names: of the categories.
+        items: whether queries and gallery have items.
+        bits: of the codes; None: no hash layer.
+        key: name of the run's folder.
+        data: settings of `data` that differ from SETTINGS.
+    """
+    path = folder / "runs" / "made" / key
+    path.mkdir(parents=True)
+    root = {"root": str(_pictures(folder / "pictures", len(names)))}
+    config = {**SETTINGS, "data": SETTINGS["data"] | root | data, "hash": {"bits": bits} if bits else None}
+    if bits is None:
+        config["search"] = SETTINGS["search"] | {"distance": "euclidean"}
+    (path / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True))
+    run = Run(path)
+    garments = _garments(names, items)
+    garments.save(path / "split.parquet")
+    run.write_json("environment.json", {"fashion-lsh": "0.3.0", "python": "3.11", "gpu": None})
+    (path / "skipped.csv").write_text('id,reason\n"a, b",no picture\nc,"no\nbox"\n')
+    (path / "logs" / "version_0").mkdir(parents=True)
+    (path / "logs" / "version_0" / "metrics.csv").write_text(LOG)
+    _answered(run, garments, bits, run.search.label)
+    return run
 
 
 def _garments(names: Sequence[str], items: bool) -> Catalogue:

@@ -1,4 +1,4 @@
-"""Pages are filled from the templates beside this file."""
+"""Jinja templates of the pages, and how they are filled."""
 
 import base64
 import re
@@ -11,7 +11,7 @@ TYPES = {"svg": "image/svg+xml", "jpg": "image/jpeg", "png": "image/png"}
 
 
 def filled(template: str, **values: Any) -> str:
-    """One of the templates beside this file; what is put into a page is escaped."""
+    """Fill one of the templates of this folder; values are escaped in HTML."""
     world = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=template.endswith(".html.j2"),

@@ -1,0 +1,32 @@
+"""Save a wandb workspace for the runs of a project: python -m fashion_lsh dashboard PROJECT."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+PROJECT = re.compile(r"([^/\s]+/)?[^/\s]+")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Save the workspace; exit status 1: not logged in, or wandb refuses."""
+    parser = argparse.ArgumentParser(prog="python -m fashion_lsh dashboard", description=__doc__)
+    parser.add_argument(
+        "project", metavar="[ENTITY/]PROJECT", help="as logger.project of the runs; of your default entity"
+    )
+    name = parser.parse_args(argv).project
+    if not PROJECT.fullmatch(name):
+        parser.error(f"{name!r} is no project: give PROJECT, or ENTITY/PROJECT")
+    if (mode := os.environ.get("WANDB_MODE", "online")) != "online":
+        sys.stderr.write(f"dashboard: WANDB_MODE={mode} keeps it from being saved to {name}: unset it\n")
+        return 1
+    from fashion_lsh.tracking.wandb_workspace import WandbError, save_workspace  # --help needs no wandb
+
+    entity, _, project = name.rpartition("/")
+    try:
+        save_workspace(entity, project)
+    except (ValueError, WandbError) as error:
+        sys.stderr.write(f"dashboard: {name} was not saved: {error}\n")
+        return 1
+    return 0

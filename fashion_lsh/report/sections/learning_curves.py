@@ -1,0 +1,36 @@
+"""Learning curves of each stage."""
+
+from collections.abc import Iterator
+
+from fashion_lsh.report import curves, figures
+from fashion_lsh.report.blocks import Block, Figure, Text
+from fashion_lsh.report.run_data import Findings
+
+
+def learning(found: Findings) -> list[Block]:
+    """Plot loss and accuracy of each stage by training step; a note for a stage that was not fitted in this run."""
+    blocks: list[Block] = []
+    stages = {"detector": found.config["detector"], "classifier": True, "hasher": found.config["hash"]}
+    for stage in (name for name, there in stages.items() if there):
+        joined = curves.learning_curves(found.logs, stage)
+        blocks += _fitted(stage, joined, f"{stage}/best_epoch" in found.metrics) if joined else [_not_fitted(stage)]
+    return blocks
+
+
+def _fitted(stage: str, joined: curves.Curves, chosen: bool) -> Iterator[Block]:
+    caption = f"The {stage} while it was fitted; dots: ends of epochs."
+    if "val/accuracy" in joined:
+        best = joined["val/accuracy"][joined["val/accuracy"][:, 2].argmax()]
+        kept = "whose weights were kept" if chosen else "but the last epoch's weights were kept"
+        caption += f" Best on validation: {best[2]:.3f}, in epoch {best[1] + 1:.0f}, {kept}."
+    yield Figure(f"learning-{stage}.svg", figures.learning(joined), caption)
+    first = min(points[0, 1] for points in joined.values())
+    if first > 0:
+        yield Text(
+            f"The logs of the {stage} begin in epoch {first + 1:.0f}: earlier ones are not in this run.", note=True
+        )
+
+
+def _not_fitted(stage: str) -> Text:
+    text = f"No curves of the {stage}: it was not fitted here, but taken over from a run with the same settings "
+    return Text(f"{text}(train.log names it), or its logs were removed.", note=True)

@@ -1,0 +1,21 @@
+"""All settings of the run, and its environment."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fashion_lsh.report.blocks import Block, Table
+from fashion_lsh.report.phrases import one_line
+from fashion_lsh.report.run_data import Findings
+from fashion_lsh.runs.config import flat
+
+
+def settings(found: Findings) -> list[Block]:
+    """Build folded tables of config.yaml and environment.json."""
+    return [
+        Table(["setting", "value"], _settings(found.config), folded="config.yaml"),
+        Table(["", ""], _settings(found.environment), folded="environment.json"),
+    ]
+
+
+def _settings(settings: Mapping[str, Any]) -> list[Sequence[str]]:
+    return [(name, "null" if value is None else one_line(str(value))) for name, value in flat(settings)]

@@ -1,0 +1,56 @@
+"""The command dashboard."""
+
+import pytest
+import wandb
+
+from fashion_lsh.cli import dashboard
+from fashion_lsh.tracking import wandb_workspace
+
+
+def test_nobody_logged_in_is_told_and_nothing_is_sent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(wandb, "login", lambda **_: False)
+    monkeypatch.setattr(wandb, "Api", lambda: pytest.fail("wandb was asked"))
+    assert dashboard.main(["clothes"]) == 1
+    assert "clothes was not saved: nobody is logged in: type wandb login" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asked", ["", "a/b/c", "e/", "/p", "two words"])
+def test_what_is_no_project_is_refused(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        dashboard.main([asked])
+    assert f"{asked!r} is no project: give PROJECT, or ENTITY/PROJECT" in capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+
+
+def test_a_mode_that_sends_nothing_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert dashboard.main(["clothes"]) == 1
+    assert "WANDB_MODE=offline keeps it from being saved to clothes: unset it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("asked", "entity"), [("clothes", "me"), ("team/clothes", "team")])
+def test_it_is_saved_where_somebody_is_logged_in(asked: str, entity: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[tuple[str, str]] = []
+    monkeypatch.setattr(wandb, "login", lambda **_: True)
+    monkeypatch.setattr(wandb, "Api", lambda: type("Api", (), {"default_entity": "me"}))
+    monkeypatch.setattr(wandb_workspace.ws.Workspace, "save", lambda self: saved.append((self.entity, self.project)))
+    assert dashboard.main([asked]) == 0
+    assert saved == [(entity, "clothes")]
+
+
+def test_what_wandb_refuses_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(self: object) -> None:
+        raise wandb.errors.CommError("no such project")
+
+    monkeypatch.setattr(wandb, "login", lambda **_: True)
+    monkeypatch.setattr(wandb_workspace.ws.Workspace, "save", refused)
+    assert dashboard.main(["me/clothes"]) == 1
+    assert "me/clothes was not saved: no such project" in capsys.readouterr().err

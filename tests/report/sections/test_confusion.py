@@ -1,0 +1,17 @@
+"""The confusion matrix, against the query table."""
+
+import pyarrow.parquet as pq
+
+from tests.report.factories import MakeRun
+from tests.report.pages import page_of
+
+
+def test_the_commonest_mistakes_are_those_of_the_query_table(make_run: MakeRun) -> None:
+    run = make_run()
+    page, table = page_of(run), pq.read_table(run.path / "queries.parquet").to_pydict()
+    wrong = [pair for pair in zip(table["category"], table["predicted"], strict=True) if pair[0] != pair[1]]
+    common = max(wrong.count(pair) for pair in wrong)
+    first = page.of("th").index("share of the category")
+    assert first > 0
+    rows = [tuple(page.of("td")[at : at + 3]) for at in range(len(page.of("td")) - 2)]
+    assert any((*pair, str(common)) in rows for pair in wrong if wrong.count(pair) == common)

@@ -1,0 +1,19 @@
+"""The section on Hamming distances."""
+
+import xml.etree.ElementTree as ET
+
+from tests.report.factories import MakeRun
+from tests.report.pages import page_of
+
+
+def test_the_distances_of_codes_are_drawn_by_category_and_by_item_beside_what_their_bits_say(make_run: MakeRun) -> None:
+    run = make_run()
+    page = page_of(run)
+    drawn = "".join(ET.parse(run.path / "report" / "distances.svg").getroot().itertext())
+    for name in ("same category", "other category", "same item", "other item"):
+        assert name in drawn
+        assert f"{name} " in page.text
+    cells = page.of("td")
+    assert cells[cells.index("entropy") + 1] == f"{run.metrics['codes/entropy']:.3f}"
+    assert cells[cells.index("distinct codes") + 1] == f"{run.metrics['codes/distinct']:,}"
+    assert "quantisation error" not in cells  # not measured here

@@ -1,0 +1,60 @@
+"""Jobs of an experiment without training: the small files that a sweep leaves."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.evaluation.query_scores import packed
+from fashion_lsh.report.page_file import BEGIN, END
+
+README = f"# Backbones\n\nThe question.\n\n{BEGIN}\nolder\n{END}\n\nWhat it shows.\n"
+BASE = "<!-- base: hash=softmax -->"
+QUERIES, HASHER = 60, "fashion_lsh.models.hash_head.Hasher"
+
+
+def job(folder: Path, key: str, backbone: str, score: float, **metrics: float) -> None:
+    (folder / "jobs").mkdir(exist_ok=True)
+    settings: dict[str, Any] = {
+        "seed": 0, "backbone": {"name": backbone, "weights": None}, "data": {"image_size": 64},
+        "classifier": {"backbone": backbone, "epochs": 3},
+    }  # fmt: skip
+    name = "query/category/map@100"
+    found = {"query/accuracy": 0.5, name: score, f"{name}_low": score - 0.01, f"{name}_high": score + 0.01, **metrics}
+    made = {"settings": settings, "data": "d0", "environment": {"fashion-lsh": "0.1.0"}, "metrics": found}
+    (folder / "jobs" / f"{key}.json").write_text(json.dumps(made))
+
+
+def scored(folder: Path, key: str, layer: dict[str, Any] | None, seed: int, **right: np.ndarray) -> None:
+    """A job of a method with the scores of its queries, 0 or 1 each, by the names of the measures."""
+    names = {"accuracy": "query/accuracy", "codes": "rows/code/item/map@100"}
+    scores = {names[name]: values.astype(np.float32) for name, values in right.items()}
+    count = len(next(iter(scores.values()), np.empty(QUERIES)))
+    ids, items = [f"q{row}" for row in range(count)], [f"i{row // 2}" for row in range(count)]
+    query = Catalogue.of({"id": ids, "picture": ids, "category": ["c"] * count, "item": items})
+    job(folder, key, "vgg16", 0.25, **{name: float(values.mean()) for name, values in scores.items()})
+    path = folder / "jobs" / f"{key}.json"
+    content = json.loads(path.read_text())
+    content["settings"] |= {"seed": seed, "hash": layer}
+    path.write_text(json.dumps(content | ({"queries": packed(query, scores)} if scores else {})))
+
+
+def change(folder: Path, key: str, **content: Any) -> None:
+    path = folder / "jobs" / f"{key}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | content))
+
+
+def right(seed: int, share: float) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(QUERIES) < share * QUERIES
+
+
+def cells(folder: Path) -> list[list[str]]:
+    return tables(folder)[0]
+
+
+def tables(folder: Path) -> list[list[list[str]]]:
+    text = (folder / "README.md").read_text().partition(BEGIN)[2].partition(END)[0]
+    parts = [part for part in text.split("\n\n") if part.startswith("|")]
+    return [[[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines()] for part in parts]

@@ -1,0 +1,16 @@
+"""Pairs counted by Hamming distance."""
+
+import pytest
+
+from fashion_lsh.report import hamming_pairs
+from tests.report.factories import MakeRun
+from tests.report.pages import page_of
+
+
+def test_of_very_many_pairs_some_are_counted_and_the_page_says_so(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    assert "evenly chosen" not in page_of(run).text
+    monkeypatch.setattr(hamming_pairs, "PAIRS", 5 * 15)
+    assert page_of(run).text.count("5 of the 12 queries, evenly chosen") == 2

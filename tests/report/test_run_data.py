@@ -1,0 +1,72 @@
+"""Files of a run: damaged, missing, of another search."""
+
+import re
+
+import pyarrow.parquet as pq
+import pytest
+
+from fashion_lsh.evaluation.results import write_queries
+from fashion_lsh.report.page import write_report
+from fashion_lsh.report.run_data import NAMED
+from tests.report.factories import MakeRun
+from tests.report.pages import page_of
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.json", b'{"query/accuracy": 0.5, "query'),
+        ("metrics.json", b"[]"),
+        ("metrics.json", b"{}"),
+        ("queries.parquet", b"PAR1 and then nothing"),
+        ("queries.parquet", b""),
+        ("codes.npz", b"PK\x03\x04"),
+        ("split.parquet", b"PAR1"),
+        ("config.yaml", b"data: [1, 2"),
+        ("config.yaml", b"data: {}"),
+        ("environment.json", b""),
+        ("logs/version_0/metrics.csv", b"classifier/train/loss,epoch,step\nmuch,0,9\n"),
+    ],
+)
+def test_a_damaged_file_is_named_with_a_way_out(name: str, content: bytes, make_run: MakeRun) -> None:
+    run = make_run()
+    (run.path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{re.escape(str(run.path / name))} is damaged \(.*\): remove"):
+        write_report(run)
+    assert not (run.path / "report").exists()
+
+
+@pytest.mark.parametrize("name", ["queries.parquet", "codes.npz", "split.parquet", "environment.json"])
+def test_a_missing_file_is_named(name: str, make_run: MakeRun) -> None:
+    run = make_run()
+    (run.path / name).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"{re.escape(str(run.path / name))} is missing: remove"):
+        write_report(run)
+
+
+def test_a_run_that_is_not_finished_is_told_so(make_run: MakeRun) -> None:
+    run = make_run()
+    (run.path / "metrics.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"is not finished.*type its train.py command again"):
+        write_report(run)
+
+
+def test_the_rows_of_another_search_are_not_the_runs_own(make_run: MakeRun) -> None:
+    run = make_run()
+    own = page_of(run).of("td")
+    table = pq.read_table(run.path / "queries.parquet")
+    place = table.column_names.index("search")
+    other = table.set_column(place, "search", [["hamming_all"] * len(table)])
+    hats = other.set_column(other.column_names.index("predicted"), "predicted", [["hat"] * len(table)])
+    write_queries(run.path / "queries.parquet", hats)
+    assert page_of(run).of("td") == own
+    pq.write_table(other, run.path / "queries.parquet")
+    with pytest.raises(ValueError, match="no rows of the run's own search, shortlist200_1"):
+        write_report(run)
+
+
+def test_a_lack_of_what_the_classifier_is_worth_is_damage_elsewhere(make_run: MakeRun) -> None:
+    run = make_run()
+    run.write_json("metrics.json", {name: value for name, value in run.metrics.items() if name not in NAMED})
+    with pytest.raises(ValueError, match="it has no query/accuracy"):
+        write_report(run)
