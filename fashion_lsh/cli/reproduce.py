@@ -21,6 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from tabulate import tabulate
 
+from fashion_lsh.report.page_file import OUTDATED
 from fashion_lsh.runs.config import meant
 from fashion_lsh.runs.job_file import is_kept
 
@@ -97,7 +98,8 @@ def settings_of(words: Sequence[str]) -> dict[str, Any]:
 def left(page: Page) -> tuple[int, int]:
     """How many of a page's jobs (or of its one piece of work) are not finished, and how many there are."""
     if not page.has_jobs:
-        return int(not (page.folder / "results.csv").exists()), 1
+        outdated = OUTDATED.search((page.folder / "README.md").read_text())
+        return int(outdated is not None or not (page.folder / "results.csv").exists()), 1
     asked = [settings_of(words) for line in page.lines for words in jobs_of(line)]
     return sum(not is_kept(settings, ROOT / settings["jobs"]) for settings in asked), len(asked)
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,15 @@ from fashion_lsh.io.files import written
 
 BEGIN, END = "<!-- results: written by a command -->", "<!-- end of results -->"
 
+OUTDATED = re.compile(r"^\*Made by version \S+, to be measured again\.\*\n\n?", re.MULTILINE)
+
 Row = dict[str, Any]
 
 
 def put(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[str, bytes] | None = None) -> None:
     """Write `results.csv`, the figures, and Markdown between the marks of `README.md`, which is begun if need be.
+
+    A note that the page is to be measured again (OUTDATED) is removed.
 
     Args:
         folder: of the experiment, or of a run.
@@ -34,7 +39,7 @@ def put(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[str, byte
             draft.write_bytes(content)
     with written(folder / "results.csv") as draft:
         draft.write_text(csv_of(rows))
-    before, _, rest = readme.partition(BEGIN)
+    before, _, rest = OUTDATED.sub("", readme).partition(BEGIN)
     with written(page) as draft:
         draft.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
 

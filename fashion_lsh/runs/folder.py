@@ -48,8 +48,8 @@ class RunFolder:
             raise ValueError(f"{file} is damaged ({type(error).__name__}): {ANEW}") from error
         if missing := [group for group in GROUPS if group not in config]:
             raise ValueError(f"{file} is damaged (it has no {missing[0]}): {ANEW}")
-        if "scenes" not in config:
-            raise ValueError(f"{self.path} was made by a version before 0.3.0: make it again with train.py")
+        if "overwrite" not in config:
+            raise ValueError(f"{self.path} was made by an older version: {ANEW}")
         return config
 
     @property
