@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from reproduce import ROOT, TRAIN, Page, jobs_of, pages, settings_of
 
+from fashion_lsh.cli.reproduce import ROOT, TRAIN, Page, jobs_of, pages, settings_of
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets import open_source
 

@@ -1,37 +1,40 @@
-"""The commands that the README tells people to type fit the scripts."""
+"""The commands that the README tells people to type fit what they start."""
 
+import argparse
 import re
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
-import gallery
 import pytest
-import search
 
+from fashion_lsh.__main__ import COMMANDS
+from fashion_lsh.cli import gallery, search
 from tests.test_conf import settings
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-LINES = re.findall(r"^python (\S+\.py .*)$", README, flags=re.MULTILINE)
+LINES = [shlex.split(line, comments=True) for line in re.findall(r"^python (.*)$", README, flags=re.MULTILINE)]
 
 
-def words(line: str) -> list[str]:
-    return shlex.split(line, comments=True)
-
-
-@pytest.mark.parametrize("line", [line for line in LINES if line.startswith(("train.py", "evaluate.py"))])
-def test_settings_compose(line: str) -> None:
-    _, *typed = words(line)
+@pytest.mark.parametrize("line", [line for line in LINES if line[0] in ("train.py", "evaluate.py")], ids=" ".join)
+def test_settings_compose(line: list[str]) -> None:
+    script, *typed = line
     sweeps = [re.sub(r"=([^,\[]+),.*", r"=\1", word) for word in typed if word != "-m"]
-    script = words(line)[0].removesuffix(".py")
-    assert settings(*(word for word in sweeps if not word.startswith("run=")), script=script)
+    words = [word for word in sweeps if not word.startswith("run=")]
+    assert settings(*words, script=script.removesuffix(".py"))
 
 
 @pytest.mark.parametrize(
-    ("script", "parser"), [("search.py", search._arguments()), ("gallery.py", gallery._arguments())]
+    ("command", "parser"),
+    [("search", search._arguments()), ("gallery", gallery._arguments())],
+    ids=["search", "gallery"],
 )
-def test_arguments_are_understood(script: str, parser: object) -> None:
-    lines: Sequence[str] = [line for line in LINES if line.startswith(script)]
+def test_arguments_are_understood(command: str, parser: argparse.ArgumentParser) -> None:
+    lines = [line for line in LINES if line[:3] == ["-m", "fashion_lsh", command]]
     assert lines
     for line in lines:
-        parser.parse_args(words(line)[1:])  # type: ignore[attr-defined]
+        parser.parse_args(line[3:])
+
+
+def test_all_that_is_started_is_there() -> None:
+    assert {line[0] for line in LINES} == {"train.py", "evaluate.py", "-m"}
+    assert set(re.findall(r"python -m fashion_lsh (\S+)", README)) <= COMMANDS.keys()

@@ -1,11 +1,8 @@
 """What users type: train, sweep, evaluate and search, each as a process of its own."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +13,7 @@ import pytest
 from fashion_lsh.metrics.code_statistics import Quality
 from fashion_lsh.report.sections.model_card import COMMAND
 from fashion_lsh.studies import stability
-
-ROOT = Path(__file__).parents[1]
-SMALL = ["backbone=resnet18", "backbone.weights=null", "data=folder",
-         "data.image_size=32", "data.batch_size=16", "data.workers=0",
-         "trainer=smoke", "logger=csv", "classifier.epochs=1"]  # fmt: skip
-
-
-def script(name: str, *words: object, status: int = 0) -> str:
-    """Run a script of the root; what it printed."""
-    command = [sys.executable, str(ROOT / name), *map(str, words)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, env=dict(os.environ))
-    printed = done.stdout + done.stderr
-    assert done.returncode == status, printed[-3000:]
-    return printed
-
-
-@pytest.fixture(scope="module")
-def runs(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A runs folder with one finished run."""
-    folder = tmp_path_factory.mktemp("runs")
-    script("train.py", *SMALL, f"data.root={drawn}", f"runs={folder}")
-    return folder
+from tests.cli.factories import ROOT, SMALL, script
 
 
 def test_a_run_is_one_whole_folder(runs: Path) -> None:
@@ -146,7 +122,7 @@ def test_search_answers_pictures_and_names_the_bad_one(runs: Path, drawn: Path, 
     picture, bad = drawn.parent / "circle-0-street.png", tmp_path / "no.jpg"
     bad.write_text("no picture")
     words = [runs / "latest", picture, bad, "--k", 4, "--box", 4, 4, 40, 40, "--sheet", tmp_path / "sheet.png"]
-    printed = script("search.py", *words, status=1)
+    printed = script("search", *words, status=1)
     assert f"skipped {bad}" in printed
     assert "distance" in printed
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
@@ -156,7 +132,7 @@ def test_a_copied_run_answers_the_same_without_its_pictures(runs: Path, drawn: P
     shutil.copytree((runs / "latest").resolve(), tmp_path / "copy")
     picture = tmp_path / "asked.png"
     shutil.copy(drawn.parent / "cross-3-street.png", picture)
-    there, here = (script("search.py", run, picture, "--probes", "all") for run in (runs / "latest", tmp_path / "copy"))
+    there, here = (script("search", run, picture, "--probes", "all") for run in (runs / "latest", tmp_path / "copy"))
     assert there == here
     assert len(here.splitlines()) > 5
 
@@ -183,7 +159,7 @@ def test_unseen_categories_are_searched_scored_reported_and_asked(
     assert "trained 2: circle, cross; searched, never trained 1: square" in report
     assert report.count("no query is of a category that was trained") == 2
     assert "item recall@10" in script("evaluate.py", f"run={run}", "search=hamming", "search.probes=all")
-    assert "square-" in script("search.py", run, drawn.parent / "square-0-street.png")
+    assert "square-" in script("search", run, drawn.parent / "square-0-street.png")
 
 
 @pytest.mark.parametrize(
@@ -216,5 +192,5 @@ def test_what_must_be_given_is_named() -> None:
 
 
 def test_scripts_name_a_folder_that_is_no_run(tmp_path: Path) -> None:
-    assert "is no run" in script("search.py", tmp_path, "picture.png", status=2)
+    assert "is no run" in script("search", tmp_path, "picture.png", status=2)
     assert "is no run" in script("evaluate.py", f"run={tmp_path}", status=1)

@@ -8,39 +8,32 @@ from typing import Any
 
 import numpy as np
 import pytest
-import search
-from tests.test_scripts import SMALL, script
 
+from fashion_lsh.cli import search
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.detections import NOTHING, Boxes, Choice, Found
 from fashion_lsh.gallery import updates
-from fashion_lsh.models.detector import Detector
+from fashion_lsh.gallery.image_encoding import Cropper
+from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.run import Run
+from tests.cli.factories import DETECTOR, opened, script
 
-DETECTOR = [*SMALL, "crop=detected", "detector.image_size=64", "detector.channels=16", "detector.head=32",
-            "detector.anchors=[8.0,16.0,32.0,48.0,64.0]", "detector.proposals=[60,30]", "detector.sampled=16",
-            "detector.epochs=1", "detector.optim.lr=0.002", "crop.score=0.01", "crop.which=best"]  # fmt: skip
 TWO = Boxes(np.float32([[2, 2, 20, 30], [8, 8, 36, 36]]), np.float32([0.9, 0.8]), np.zeros(2, np.int64))
 
 
 @pytest.fixture(scope="module")
 def runs(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with one finished run that has a detector."""
     folder = tmp_path_factory.mktemp("runs")
     script("train.py", *DETECTOR, f"data.root={drawn}", f"runs={folder}", "crop.tested=[whole,detected]")
     return folder
 
 
 @pytest.fixture
-def run(runs: Path, tmp_path: Path) -> Run:
-    shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
-    return Run(tmp_path / "run")
-
-
-@pytest.fixture
 def sees(monkeypatch: pytest.MonkeyPatch) -> list[Boxes]:
     """What the detector finds in every picture, to be filled in."""
     seen: list[Boxes] = []
-    monkeypatch.setattr(Detector, "find", lambda _self, pictures: [seen[0] for _ in pictures])
+    monkeypatch.setattr(DetectorModel, "find", lambda _self, pictures: [seen[0] for _ in pictures])
     return seen
 
 
@@ -82,7 +75,7 @@ def test_a_fitted_detector_may_look_at_mirrored_pictures_too(runs: Path, drawn: 
     assert "its boxes.parquet is taken" not in printed
     looking = Run(tmp_path / "runs" / "latest").detector()
     assert looking is not None
-    assert looking.hparams["mirrored"]
+    assert looking.mirrored
 
 
 def test_the_same_command_elsewhere_gives_the_same_scores(runs: Path, drawn: Path, tmp_path: Path) -> None:
@@ -124,7 +117,7 @@ def test_pictures_are_filed_by_what_is_found_in_them(
 ) -> None:
     sees.append(TWO)
     _chosen(run, which=which)
-    added = updates.add(run, str(further))
+    added = added_to(run, further)
     filed = _filed(run).take(np.arange(len(_filed(run)) - added.filed, len(_filed(run))))
     assert added.filed == 2 * count
     boxes = TWO.corners if which == "all" else TWO.corners[[1 if which == "largest" else 0]]
@@ -132,16 +125,16 @@ def test_pictures_are_filed_by_what_is_found_in_them(
     numbered = [name for name in filed.column("id") if name.endswith("#2")]
     assert len(numbered) == (2 if which == "all" else 0)
     with pytest.raises(ValueError, match="already"):
-        updates.add(run, str(further))
+        added_to(run, further)
 
 
 def test_ids_of_further_garments_are_free_ones(run: Run, sees: list[Boxes], further: Path) -> None:
     sees.append(TWO)
     _chosen(run, which="all")
-    updates.add(run, str(further))
-    updates.remove(run, ["0.png"])
+    added_to(run, further)
+    updates.remove(run.gallery_folder, run.model().fingerprint(), ["0.png"])
     (further / "1.png").unlink()
-    assert updates.add(run, str(further)).filed == 2  # `0.png#2` is there still
+    assert added_to(run, further).filed == 2  # `0.png#2` is there still
     assert set(_filed(run).column("id")[-2:]) == {"0.png", "0.png#3"}
 
 
@@ -152,7 +145,7 @@ def test_a_picture_on_which_nothing_is_found_does_not_vanish(
     sees.append(NOTHING)
     before = len(_filed(run))
     _chosen(run, fallback=fallback)
-    added = updates.add(run, str(further))
+    added = added_to(run, further)
     assert len(added.skipped) == (2 if fallback == "skip" else 0)
     assert set(added.skipped.values()) <= {"no garment was found in it"}
     assert added.filed == 2 - len(added.skipped) == len(_filed(run)) - before
@@ -197,8 +190,14 @@ def test_boxes_that_are_damaged_are_named(run: Run) -> None:
         Found.open(path)
 
 
+def added_to(run: Run, folder: Path) -> updates.Added:
+    """Add pictures to a run's gallery as the command gallery does; what was told of them."""
+    cropper = Cropper(run.model(), run.detector(), run.choice)
+    return updates.add(run.gallery_folder, cropper, str(folder), run.config["data"]["crop"], run.add_skipped)
+
+
 def _filed(run: Run) -> Catalogue:
-    return run.gallery(run.model().fingerprint()).catalogue
+    return opened(run).catalogue
 
 
 def _chosen(run: Run, **changes: Any) -> None:

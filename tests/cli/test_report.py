@@ -1,4 +1,4 @@
-"""python -m fashion_lsh.report: several runs, bad ones among them."""
+"""The command report: several runs, bad ones among them."""
 
 import json
 import shutil
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fashion_lsh.report.__main__ import main
 
+from fashion_lsh.cli.report import main
 from fashion_lsh.runs.job_file import job_text
 from fashion_lsh.runs.run import Run
 
@@ -104,7 +104,7 @@ def test_two_hundred_runs_are_compared_in_ten_seconds_without_torch(make_run: Ca
         job["settings"]["seed"] = number
         (copy / "job.json").write_text(json.dumps(job))
     began = time.perf_counter()
-    code = "import sys; from fashion_lsh.report.__main__ import main; main(sys.argv[1:]); print(*sys.modules)"
+    code = "import sys; from fashion_lsh.cli.report import main; main(sys.argv[1:]); print(*sys.modules)"
     words = [sys.executable, "-c", code, run.path.parent]
     printed = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
     assert time.perf_counter() - began < 10
@@ -123,11 +123,14 @@ def test_a_page_that_another_command_writes_is_left_to_it(
 ) -> None:
     folder = tmp_path / "stability"
     (folder / "jobs").mkdir(parents=True)
-    text = "# Stability\n```\npython -m fashion_lsh.studies.stability experiments/stability runs/*\n```\n"
+    text = "# Stability\n```\npython -m fashion_lsh report experiments/stability --repeats runs/stability/*\n```\n"
     (folder / "README.md").write_text(text)
     (folder / "jobs" / "one.json").write_text(job_text(make_run(key="one")))
     assert main([str(folder)]) == 1
-    assert "is written by another command: python -m fashion_lsh.studies.stability" in capsys.readouterr().err
+    assert (
+        "is written by another command: python -m fashion_lsh report experiments/stability --repeats"
+        in capsys.readouterr().err
+    )
     assert (folder / "README.md").read_text() == text
 
 

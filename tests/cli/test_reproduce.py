@@ -1,17 +1,17 @@
-"""What is left of the experiments is found by the commands of their pages."""
+"""The command reproduce: what is left of the experiments is found by the commands of their pages."""
 
 import json
 import shlex
 from pathlib import Path
 
 import pytest
-import reproduce
 
 from fashion_lsh import __version__
+from fashion_lsh.cli import reproduce
 from fashion_lsh.runs.job_file import is_kept
 from fashion_lsh.runs.keys import portable
 
-EXPERIMENTS = Path(reproduce.__file__).parent / "conf" / "experiment"
+EXPERIMENTS = reproduce.ROOT / "conf" / "experiment"
 ALONE = {"demo_detect", "own_pictures", "backbones_gpu"}  # not measured here
 
 
@@ -40,7 +40,7 @@ def test_a_page_that_tells_no_minutes_is_named(tmp_path: Path, monkeypatch: pyte
         ("python train.py experiment=crops crop=whole",
          [f"experiment=crops crop=whole seed={seed}" for seed in (0, 1, 2)]),
         ("python train.py seed=1 data.categories=[coat,dress]", ["seed=1 data.categories=[coat,dress]"]),
-        ("python -m fashion_lsh.report experiments/bits", []),
+        ("python -m fashion_lsh report experiments/bits", []),
     ],
 )  # fmt: skip
 def test_a_line_has_a_job_for_each_value_that_it_or_its_experiment_sweeps(line: str, jobs: list[str]) -> None:

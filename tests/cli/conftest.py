@@ -1,0 +1,68 @@
+"""A finished run, what is added to its gallery, and data sets to be merged."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fashion_lsh.data import image_scan
+from fashion_lsh.gallery import image_encoding
+from fashion_lsh.runs.run import Run
+from tests.cli.factories import SMALL, script
+
+LABELS = ("Tee", "Bag")
+
+
+@pytest.fixture(scope="session")
+def runs(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with one finished run, which no test changes."""
+    folder = tmp_path_factory.mktemp("runs")
+    script("train.py", *SMALL, f"data.root={drawn}", f"runs={folder}")
+    return folder
+
+
+@pytest.fixture
+def run(runs: Path, tmp_path: Path) -> Run:
+    """A copy of it, to be changed."""
+    shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Twelve pictures of noise in one folder, without categories."""
+    folder = tmp_path / "flat, new"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for number in range(12):
+        Image.fromarray(rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(folder / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five pictures between two saves of a gallery."""
+    monkeypatch.setattr(image_encoding, "CHUNK", 5)
+
+
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words for two folders of pictures, ten of each label, and their label map."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(image_scan, "FEW", 0)
+    rng = np.random.default_rng(0)
+    for source in ("one", "two"):
+        for label in (*LABELS, "Robe", "Tie"):
+            (tmp_path / source / label).mkdir(parents=True)
+            for number in range(10 if label in LABELS else 1):
+                coarse = Image.fromarray(rng.integers(0, 256, (6, 5, 3), dtype=np.uint8))
+                coarse.resize((50, 60), Image.Resampling.BICUBIC).save(tmp_path / source / label / f"{number}.png")
+    shutil.copyfile(tmp_path / "one/Tee/0.png", tmp_path / "two/Tee/a copy.png")
+    (tmp_path / "two/Tee/text.jpg").write_text("no picture")
+    (tmp_path / "map.csv").write_text(
+        "label,category,group,why\nTee,t-shirt,,\nBag,bag,,\nRobe,,outer,spans two\nTie,,,no\n"
+    )
+    words = [f"{name}:folder={tmp_path / name}" for name in ("one", "two")]
+    return [*words, *(f"--map={name}={tmp_path / 'map.csv'}" for name in ("one", "two"))]

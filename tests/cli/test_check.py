@@ -1,0 +1,21 @@
+"""The command check: what of a data set is there, and what is missing."""
+
+from pathlib import Path
+
+import pytest
+
+from fashion_lsh.cli import check
+
+
+def test_the_check_tells_what_is_there_and_what_is_missing(
+    two: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check.main(["folder", str(tmp_path / "one")]) == 0
+    printed = capsys.readouterr().out
+    assert "22 garments of 4 labels; 0 further rows are of no use" in printed
+    assert "0 of 22 pictures are missing" in printed
+    (tmp_path / "list.csv").write_text("path,label\none/Tee/1.png,Tee\none/Tee/gone.png,Tee\n")
+    assert check.main(["folder", str(tmp_path / "list.csv")]) == 0
+    assert f"1 of 2 pictures are missing\n  {tmp_path / 'one/Tee/gone.png'}" in capsys.readouterr().out
+    assert check.main(["folder", str(tmp_path / "nowhere")]) == 1
+    assert "folder: no folder or file" in capsys.readouterr().err

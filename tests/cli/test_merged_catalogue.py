@@ -1,0 +1,117 @@
+"""A merged catalogue, opened again: its pictures, what has changed, and runs on it."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fashion_lsh.data.datasets import open_source
+from fashion_lsh.data.datasets.merged import MergedFolder
+from fashion_lsh.data.images import PictureError
+from fashion_lsh.models.backbones import backbone
+from tests.cli.factories import SMALL, merged, script
+
+
+def test_a_merged_catalogue_gives_its_pictures(two: list[str], tmp_path: Path) -> None:
+    rows = merged(tmp_path / "out", *two)
+    source = open_source("thesis30", str(tmp_path / "out"), 0)
+    assert source.catalogue().checksum == rows.checksum
+    plain = open_source("folder", str(tmp_path / "one"), 0)
+    assert np.array_equal(source.picture("one/Tee/3.png"), plain.picture("Tee/3.png"))
+    with pytest.raises(PictureError, match="has no source 'three' any more, it was merged anew: make the run again"):
+        source.picture("three/Tee/3.png")  # which a run on an older catalogue asks for
+
+
+def test_a_merged_catalogue_whose_list_of_pictures_is_gone_or_damaged_says_the_way_out(
+    two: list[str], tmp_path: Path
+) -> None:
+    merged(tmp_path / "out", *two)
+    source, listed = open_source("thesis30", str(tmp_path / "out"), 0), tmp_path / "out/pictures.parquet"
+    listed.write_bytes(listed.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"pictures\.parquet is damaged or missing .*: merge anew"):
+        source.catalogue()
+    listed.unlink()
+    with pytest.raises(ValueError, match=r"pictures\.parquet is damaged or missing .*: merge anew"):
+        source.catalogue()
+
+
+def test_pictures_that_have_changed_are_looked_at_again(
+    two: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    merged(tmp_path / "out", *two)
+    (tmp_path / "one/Tee/3.png").unlink()
+    (tmp_path / "one/Tee/4.png").write_bytes(b"no picture any more")
+    Image.new("RGB", (50, 60)).save(tmp_path / "one/Tee/5.png")
+    source = open_source("thesis30", str(tmp_path / "out"), 0)
+    rows = source.catalogue()
+    assert isinstance(source, MergedFolder)
+    assert sorted(source.skipped) == ["one/Tee/3.png", "one/Tee/4.png"]
+    assert not {"one/Tee/3.png", "one/Tee/4.png"} & set(rows.column("id"))
+    assert "3 pictures have changed since they were merged" in caplog.text
+    assert "2 garments are left out, the first: " in caplog.text
+
+
+def test_other_pixels_are_told_by_the_checksum_and_other_times_are_not(two: list[str], tmp_path: Path) -> None:
+    merged(tmp_path / "out", *two)
+
+    def checksum() -> str:
+        source = open_source("thesis30", str(tmp_path / "out"), 0)
+        assert isinstance(source, MergedFolder)
+        source.catalogue()
+        return source.checksum
+
+    before = checksum()
+    os.utime(tmp_path / "one/Tee/4.png", (1, 1))
+    assert checksum() == before
+    Image.new("RGB", (50, 60), (9, 9, 9)).save(tmp_path / "one/Tee/4.png")
+    assert checksum() != before
+
+
+def test_a_box_that_lies_off_its_changed_picture_is_found_out(two: list[str], tmp_path: Path) -> None:
+    for number in range(9):
+        (tmp_path / f"one/Tee/{number}.png").rename(tmp_path / f"one/{number}.png")
+    boxes = "".join(f"{number}.png,Tee,30,30,45,55\n" for number in range(9))
+    (tmp_path / "one/list.csv").write_text(f"path,label,x1,y1,x2,y2\n{boxes}")
+    words = [f"one:folder={tmp_path / 'one/list.csv'}", *two[1:]]
+    merged(tmp_path / "out", *words)
+    Image.new("RGB", (20, 20)).save(tmp_path / "one/3.png")
+    source = open_source("thesis30", str(tmp_path / "out"), 0)
+    source.catalogue()
+    assert isinstance(source, MergedFolder)
+    assert len(source.skipped) == 1
+    assert "3.png" in next(iter(source.skipped.values()))
+
+
+def test_a_merged_catalogue_trains(two: list[str], tmp_path: Path) -> None:
+    merged(tmp_path / "out", *two)
+    small = [word for word in SMALL if not word.startswith("data=")]
+    script("train.py", *small, "data=thesis30", f"data.root={tmp_path / 'out'}", f"runs={tmp_path / 'runs'}")
+    metrics = json.loads((tmp_path / "runs/latest/metrics.json").read_text())
+    assert metrics["query/count"] >= 2
+
+
+def test_the_backbones_for_a_gpu_start_from_weights_at_224_pixels(two: list[str], tmp_path: Path) -> None:
+    merged(tmp_path / "out", *two)
+    weights = tmp_path / "weights.pt"
+    torch.save(backbone("resnet18").network.state_dict(), weights)
+    few = ["trainer=smoke", "logger=csv", "data.workers=0", "data.batch_size=4", "classifier.epochs=1", "hash.epochs=1"]
+    words = [f"data.root={tmp_path / 'out'}", f"runs={tmp_path / 'runs'}", f"jobs={tmp_path / 'jobs'}"]
+    one = ["backbone=resnet18", f"backbone.weights={weights}", "optim.lr=0.01"]
+    printed = script("train.py", "experiment=backbones_gpu", *few, *words, *one)
+    assert "classifier starts from weights.pt (resnet18)" in printed
+    [job] = (tmp_path / "jobs").iterdir()
+    assert json.loads(job.read_text())["settings"]["data"]["image_size"] == 224
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"), [(None, "is no merged catalogue"), ("{", "is damaged"), ("[]", "is damaged")]
+)
+def test_a_folder_that_is_no_merged_catalogue_is_refused(damage: str | None, told: str, tmp_path: Path) -> None:
+    if damage is not None:
+        (tmp_path / "sources.json").write_text(damage)
+    with pytest.raises((FileNotFoundError, ValueError), match=told):
+        open_source("thesis30", str(tmp_path), 0)

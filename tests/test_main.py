@@ -1,0 +1,60 @@
+"""python -m fashion_lsh starts each command."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fashion_lsh.__main__ import COMMANDS, main
+
+LOGGER = logging.getLogger("fashion_lsh")
+
+
+@pytest.fixture(autouse=True)
+def _level() -> Iterator[None]:
+    """Leave the package's logger as it was."""
+    before = LOGGER.level
+    yield
+    LOGGER.setLevel(before)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_tells_how_it_is_used(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: python -m fashion_lsh {name} ")
+
+
+def test_its_own_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(f"  {name} " in printed and summary in printed for name, summary in COMMANDS.items())
+
+
+@pytest.mark.parametrize("words", [["serach"], ["train.py"]])
+def test_what_is_no_command_is_refused_and_the_commands_are_named(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert all(name in told for name in COMMANDS)
+
+
+def test_the_status_of_a_command_is_passed_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", str(tmp_path), "picture.png"]) == 2
+    assert capsys.readouterr().err.startswith(f"fashion_lsh search: {tmp_path} is no run")
+    assert main(["check", "folder", str(tmp_path / "none")]) == 1
+
+
+def test_progress_is_told_of_where_a_command_takes_long(tmp_path: Path) -> None:
+    LOGGER.setLevel(logging.WARNING)
+    main(["check", "folder", str(tmp_path)])
+    assert LOGGER.level == logging.WARNING
+    main(["gallery", str(tmp_path), "stats"])
+    assert LOGGER.level == logging.INFO
