@@ -26,7 +26,7 @@ from benchmarks.retrieval import retrieval_figures
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.evaluation.protocol import encode_all
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.models.classifier import ClassifierModel
 from fashion_lsh.models.encoding import Encoded, encode
 from fashion_lsh.runs.environment import environment
@@ -65,8 +65,8 @@ def main() -> None:
     figures |= retrieval_figures()
     print(tabulate(figures.items(), floatfmt=".3f"))
     print(json.dumps(environment(), indent=1))
-    with written(OUT) as draft:
-        draft.write_text(json.dumps(figures | {f"machine/{k}": v for k, v in environment().items()}, indent=1))
+    with atomic_write(OUT) as temporary:
+        temporary.write_text(json.dumps(figures | {f"machine/{k}": v for k, v in environment().items()}, indent=1))
     print(f"Written to {OUT}")
 
 

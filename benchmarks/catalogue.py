@@ -20,19 +20,19 @@ from PIL import Image
 from tabulate import tabulate
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.datasets import open_source
+from fashion_lsh.data.datasets import open_dataset
 from fashion_lsh.data.datasets.folder import Folder
 from fashion_lsh.data.datasets.merged import CATALOGUE, Origin, save
 from fashion_lsh.data.datasets.shop_street.garments import embedded
-from fashion_lsh.data.merge.merge import listed, merge
+from fashion_lsh.data.merge.merge import merge, scan_source
 from fashion_lsh.data.merge.recipe import Recipe
 from fashion_lsh.data.merge.taxonomy import CATEGORIES, LabelMap
-from fashion_lsh.data.near_duplicates import DISTANCE
-from fashion_lsh.io.files import written
+from fashion_lsh.data.near_duplicates import MAX_DISTANCE
+from fashion_lsh.io.files import atomic_write
 
 OUT = Path("runs/bench/catalogue.json")
 SIDE, A_FOLDER = 112, 1000  # pixels of a drawn picture; pictures of a folder
-RECIPE = Recipe(None, 10, DISTANCE, False, {"train": 0.7, "val": 0.1, "query": 0.1, "gallery": 0.1}, 0)
+RECIPE = Recipe(None, 10, MAX_DISTANCE, False, {"train": 0.7, "val": 0.1, "query": 0.1, "gallery": 0.1}, 0)
 
 
 def main() -> None:
@@ -54,8 +54,8 @@ def main() -> None:
 
     first_batch(asked.folder / "merged", lambda name: step(name, figures))
     figures |= loader_rates(asked.folder / "photos", pictures)
-    with written(OUT) as draft:
-        draft.write_text(json.dumps(figures | environment(), indent=1))
+    with atomic_write(OUT) as temporary:
+        temporary.write_text(json.dumps(figures | environment(), indent=1))
     print(tabulate([(name, f"{value:,.4g}") for name, value in figures.items()], ["step", "s, GiB or pictures/s"]))
 
 
@@ -73,19 +73,19 @@ def merged_steps(pictures: Path, out: Path, figures: dict[str, float]) -> None:
     source = Folder(str(pictures))
     labels = LabelMap({name: (name, "") for name in CATEGORIES})
     with step("list and open all pictures", figures):
-        part = listed("drawn", source, labels, fingerprints=True)
+        part = scan_source("drawn", source, labels, fingerprints=True)
     with step("the same again, unchanged", figures):
-        part = listed("drawn", source, labels, fingerprints=True)
+        part = scan_source("drawn", source, labels, fingerprints=True)
     with step("merge: names, copies, near-duplicates, splits", figures):
         merged = merge({"drawn": part}, RECIPE)
     with step("save", figures):
-        save(out, merged.catalogue, merged.seen, {"drawn": Origin("folder", str(pictures.resolve()))})
+        save(out, merged.catalogue, merged.scanned, {"drawn": Origin("folder", str(pictures.resolve()))})
     figures["most memory, GiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    figures["kept rows"], figures["pictures with a near-duplicate"] = len(merged.catalogue), merged.near
+    figures["kept rows"], figures["pictures with a near-duplicate"] = len(merged.catalogue), merged.near_duplicates
     with step("open the catalogue", figures):
         Catalogue.open(out / CATALOGUE)
     with step("open the source, changed pictures looked for", figures):
-        rows = open_source("thesis30", str(out), 0).catalogue()
+        rows = open_dataset("thesis30", str(out), 0).catalogue()
     figures["rows that are opened"] = len(rows)
 
 
@@ -101,15 +101,15 @@ def draw_all(folder: Path, count: int) -> None:
 
 def draw_some(folder: Path, start: int, count: int) -> None:
     """Pictures start … start + count - 1."""
-    shades, covers, *_ = embedded()
+    shades, alphas, *_ = embedded()
     own = folder / CATEGORIES[start // A_FOLDER % len(CATEGORIES)]
     own.mkdir(parents=True, exist_ok=True)
     for number in range(start, start + count):
         rng = np.random.default_rng(number)
         chosen = rng.integers(len(shades))
-        shade, cover = (part[chosen].astype(np.float32)[:, :, None] / 255 for part in (shades, covers))
-        ground = rng.integers(0, 256, (28, 28, 3)).astype(np.float32)  # no two grounds are alike
-        pixels = cover * shade * rng.integers(80, 256, 3) + (1 - cover) * ground
+        shade, alpha = (part[chosen].astype(np.float32)[:, :, None] / 255 for part in (shades, alphas))
+        background = rng.integers(0, 256, (28, 28, 3)).astype(np.float32)  # no two grounds are alike
+        pixels = alpha * shade * rng.integers(80, 256, 3) + (1 - alpha) * background
         Image.fromarray(pixels.astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BILINEAR).save(
             own / f"{number}.jpg", quality=80
         )

@@ -52,7 +52,7 @@ def milliseconds(model: DetectorModel, picture: np.ndarray) -> float:
     times = []
     for _ in range(WARM + TIMED):
         started = time.perf_counter()
-        model.find([picture])
+        model.detect([picture])
         times.append(time.perf_counter() - started)
     return 1000 * float(np.median(times[WARM:]))
 

@@ -19,11 +19,11 @@ from PIL import Image
 from tabulate import tabulate
 
 from benchmarks.edits import COPIES
-from fashion_lsh.data.components import grouped
-from fashion_lsh.data.images import open_picture
-from fashion_lsh.data.near_duplicates import ALIKE, DISTANCE, fingerprint, likeness, pairs, thumbnail
+from fashion_lsh.data.connected_components import connected_components
+from fashion_lsh.data.images import open_image
+from fashion_lsh.data.near_duplicates import MIN_SIMILARITY, MAX_DISTANCE, fingerprint, similarity, near_duplicate_pairs, thumbnail
 from fashion_lsh.data.schema import read_table
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.tiles import Tile, drawn
 
 OUT = Path("runs/bench/duplicates")
@@ -70,20 +70,20 @@ def measure(pictures: Listed, count: int, seed: int) -> None:
     """Recall a kind of copy, precision, the pairs no label knows, and the groups that span splits."""
     prints = planted(pictures, count, seed)
     groups = pictures.groups[prints.origin]
-    found = {distance: pairs(prints.fingerprints, distance) for distance in DISTANCES}
-    sure = {distance: near[likeness(prints.thumbnails, near) >= ALIKE] for distance, near in found.items()}
+    found = {distance: near_duplicate_pairs(prints.fingerprints, distance) for distance in DISTANCES}
+    sure = {distance: near[similarity(prints.thumbnails, near) >= MIN_SIMILARITY] for distance, near in found.items()}
     kinds = list(dict.fromkeys(prints.kind[prints.kind != ""]))
     print(tabulate(
         [(distance, *(f"{recall(prints, near, kind):.4f}" for kind in kinds),
           len(near), len(wrong(prints, groups, near)),
           len(sure[distance]), len(wrong(prints, groups, sure[distance]))) for distance, near in found.items()],
-        ["distance", *kinds, "pairs", "no label's", f"alike {ALIKE}", "no label's"]))  # fmt: skip
-    chosen = sure[DISTANCE]
+        ["distance", *kinds, "pairs", "no label's", f"alike {MIN_SIMILARITY}", "no label's"]))  # fmt: skip
+    chosen = sure[MAX_DISTANCE]
     unknown = wrong(prints, groups, chosen)
-    print(f"At distance {DISTANCE} and alike {ALIKE}: precision {1 - len(unknown) / max(1, len(chosen)):.5f} of "
+    print(f"At distance {MAX_DISTANCE} and alike {MIN_SIMILARITY}: precision {1 - len(unknown) / max(1, len(chosen)):.5f} of "
           f"{len(chosen):,} pairs; recall " +
           ", ".join(f"{kind} {recall(prints, chosen, kind):.4f}" for kind in kinds))  # fmt: skip
-    print(f"Banding: {banded(prints, found[DISTANCE]):.5f} of the pairs of one original within {DISTANCE} are found")
+    print(f"Banding: {banded(prints, found[MAX_DISTANCE]):.5f} of the pairs of one original within {MAX_DISTANCE} are found")
     tiles = [tile(pictures, prints.origin[row], str(prints.kind[row])) for pair in unknown[:SHOWN] for row in pair]
     save("unknown", list(zip(tiles[::2], tiles[1::2], strict=True)))
     spanning(pictures, prints, chosen)
@@ -99,7 +99,7 @@ def listed(path: Path) -> Listed:
     columns = [
         table[name].to_pylist() if name in table.column_names else [""] * table.num_rows for name in ("group", "split")
     ]
-    paths = [path.parent / name for name in table["picture"].to_pylist()]
+    paths = [path.parent / name for name in table["image"].to_pylist()]
     return Listed(paths, *(np.array([cell or "" for cell in column], dtype=object) for column in columns))
 
 
@@ -110,7 +110,7 @@ def planted(pictures: Listed, count: int, seed: int) -> Prints:
     made: list[tuple[np.ndarray, np.ndarray, int, str]] = []
     took = 0.0
     for row, path in enumerate(pictures.paths):
-        image = Image.fromarray(open_picture(path))
+        image = Image.fromarray(open_image(path))
         edits = COPIES if row in copied else {}
         for kind, picture in {"": image, **{kind: edit(image, rng) for kind, edit in edits.items()}}.items():
             array = np.asarray(picture)
@@ -142,7 +142,7 @@ def banded(prints: Prints, found: np.ndarray) -> float:
     rows = np.flatnonzero(np.isin(prints.origin, prints.origin[prints.kind != ""]))
     known = {(int(left), int(right)) for left, right in found}
     near = [pair for of in np.split(rows, np.flatnonzero(np.diff(prints.origin[rows])) + 1)
-            for pair in combinations(of.tolist(), 2) if apart(prints.fingerprints, *pair) <= DISTANCE]  # fmt: skip
+            for pair in combinations(of.tolist(), 2) if apart(prints.fingerprints, *pair) <= MAX_DISTANCE]  # fmt: skip
     return sum(pair in known for pair in near) / max(1, len(near))
 
 
@@ -155,7 +155,7 @@ def apart(fingerprints: np.ndarray, left: int, right: int) -> int:
 def spanning(pictures: Listed, prints: Prints, found: np.ndarray) -> None:
     """Groups of the manifest with pictures of two splits: those of which two such pictures come together, and not."""
     rows = np.flatnonzero(prints.kind == "")  # in the order of the manifest
-    whole = grouped(len(prints.kind), found)[rows]
+    whole = connected_components(len(prints.kind), found)[rows]
     missed, facts = [], []
     for name in sorted(set(pictures.groups) - {""}):
         members = np.flatnonzero(pictures.groups == name)
@@ -166,7 +166,7 @@ def spanning(pictures: Listed, prints: Prints, found: np.ndarray) -> None:
         nearest = min(across, key=lambda pair: apart(prints.fingerprints, *rows[list(pair)].tolist()))
         both = rows[list(nearest)]
         facts.append((name, len(members), together, apart(prints.fingerprints, *both.tolist()),
-                      float(likeness(prints.thumbnails, both[None])[0])))  # fmt: skip
+                      float(similarity(prints.thumbnails, both[None])[0])))  # fmt: skip
         if not together:
             missed.append([tile(pictures, int(row), f"{name[:8]} {pictures.splits[row]}") for row in members])
     if facts:
@@ -177,7 +177,7 @@ def spanning(pictures: Listed, prints: Prints, found: np.ndarray) -> None:
 
 def tile(pictures: Listed, row: int, caption: str) -> Tile:
     """The original that a row comes from."""
-    return Tile(open_picture(pictures.paths[row]), caption)
+    return Tile(open_image(pictures.paths[row]), caption)
 
 
 def save(name: str, rows: Sequence[Sequence[Tile]]) -> None:
@@ -185,8 +185,8 @@ def save(name: str, rows: Sequence[Sequence[Tile]]) -> None:
     path = OUT / f"{name}.png"
     path.unlink(missing_ok=True)
     if rows:
-        with written(path) as draft:
-            drawn(rows, [name], 160).save(draft, "PNG")
+        with atomic_write(path) as temporary:
+            drawn(rows, [name], 160).save(temporary, "PNG")
         print(f"Written to {path}")
 
 
@@ -194,20 +194,20 @@ def scale(seed: int) -> None:
     """ROWS random fingerprints, and PLANTED rows more that are near some of them: time, memory, recall by distance."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 256, (ROWS + PLANTED, 4, 32), dtype=np.uint8)
-    distances = rng.integers(0, 2 * DISTANCE + 1, PLANTED)
+    distances = rng.integers(0, 2 * MAX_DISTANCE + 1, PLANTED)
     flips = np.arange(256) < distances[:, None]
     near = codes[:PLANTED, 0] ^ np.packbits(rng.permuted(flips, axis=1), axis=1)
     codes[ROWS + np.arange(PLANTED), rng.integers(0, 4, PLANTED)] = near
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
-    found = pairs(codes, 2 * DISTANCE)
+    found = near_duplicate_pairs(codes, 2 * MAX_DISTANCE)
     took = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     hit = np.isin(np.arange(PLANTED) * len(codes) + ROWS + np.arange(PLANTED), found[:, 0] * len(codes) + found[:, 1])
     print(f"{len(codes):,} fingerprints of 4 codes: {took:.1f} s, {peak / 2**20:.2f} GiB at the peak, of which "
           f"{before / 2**20:.2f} GiB before; {len(found) - hit.sum()} pairs that were not planted")  # fmt: skip
     steps = [
-        (low, low + 3, hit[(distances >= low) & (distances < low + 4)].mean()) for low in range(0, 2 * DISTANCE, 4)
+        (low, low + 3, hit[(distances >= low) & (distances < low + 4)].mean()) for low in range(0, 2 * MAX_DISTANCE, 4)
     ]
     print(tabulate(steps, ["distance from", "to", "recall"], floatfmt=".4f"))
 

@@ -32,7 +32,7 @@ def loader_rates(photos: Path, pictures: Path) -> dict[str, float]:
         draw_photos(photos, pictures)
     data = data_of("folder", photos, 224, workers=2, crop="whole")
     torch.set_num_threads(1)
-    dataset = data._crops(augment=False)
+    dataset = data._crop_dataset(augment=False)
     rows = range(min(500, len(data.catalogue)))
     began = time.process_time()
     for row in rows:

@@ -147,7 +147,7 @@ def storing() -> dict[str, float]:
     masses = np.zeros((ROWS, LISTS), dtype=np.float32)
     masses[np.arange(ROWS), lists] = 1
     names = np.char.add("garment ", np.arange(ROWS).astype(str))
-    catalogue = Catalogue.of({"id": names, "picture": names, "category": lists.astype(str)})
+    catalogue = Catalogue.from_columns({"id": names, "image": names, "category": lists.astype(str)})
     model = fitted("resnet18")
     vectors = rng.standard_normal((ROWS, LENGTH), dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
@@ -170,7 +170,7 @@ def whole_answer() -> dict[str, float]:
     index, _, lists = made(ROWS)
     names = np.arange(ROWS).astype(str)
     kept = Embeddings.of(rng.standard_normal((ROWS, LENGTH), dtype=np.float32))
-    catalogue = Catalogue.of({"id": names, "picture": names, "category": lists.astype(str)})
+    catalogue = Catalogue.from_columns({"id": names, "image": names, "category": lists.astype(str)})
     gallery = Gallery(index, kept, catalogue, model.fingerprint())
     searcher = Searcher(model, gallery, Search("shortlist", 1, 200, alpha=0.5, whole_below=0.0))
     pictures = rng.integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.data.detections import Choice
+from fashion_lsh.data.detections import BoxSelector
 
 SHAPES = ("circle", "cross", "square")
 ITEMS = 12  # of each shape
@@ -39,11 +39,11 @@ def make_data(drawn: Path) -> Callable[..., GarmentData]:
     def make(**changes: Any) -> GarmentData:
         plain: dict[str, Any] = {
             "source": "folder", "root": str(drawn), "categories": None, "sources": None,
-            "crop": "annotated", "choice": Choice("given", 0.3, 8.0, "whole"), "margin": 0.1, "image_size": 32,
-            "jitter": 0.08, "least_area": 1.0,
-            "shares": {"train": 0.5, "val": 0.2, "query": 0.1, "gallery": 0.2},
-            "searched": "gallery", "leaks": "refuse", "split_seed": 0,
-            "batch_size": 16, "workers": 0, "epoch_pictures": None, "balanced": False, "seed": 0,
+            "crop": "annotated", "box_selector": BoxSelector("given", 0.3, 8.0, "whole"), "margin": 0.1, "image_size": 32,
+            "jitter": 0.08, "min_crop_area": 1.0,
+            "ratios": {"train": 0.5, "val": 0.2, "query": 0.1, "gallery": 0.2},
+            "gallery": "gallery", "leaks": "refuse", "split_seed": 0,
+            "batch_size": 16, "workers": 0, "samples_per_epoch": None, "balanced": False, "seed": 0,
         }  # fmt: skip
         return GarmentData(**(plain | changes))
 
@@ -74,4 +74,4 @@ def _draw(folder: Path, rng: np.random.Generator, shape: str, number: int, view:
     name, item = f"{shape}-{number}-{view}.png", f"{shape}-{number}"
     image.save(folder / name)
     corners = dict(zip(("x1", "y1", "x2", "y2"), box, strict=True))
-    return {"picture": name, "category": shape, "item": item, "group": item, "view": view, **corners}
+    return {"image": name, "category": shape, "item": item, "group": item, "view": view, **corners}

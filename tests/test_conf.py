@@ -98,9 +98,9 @@ def test_each_backbone_learns_at_its_own_rate_within_one_budget(name: str) -> No
     assert final["optim"]["lr"] == final["classifier"]["optim"]["lr"] == final["rates"][name]
     assert final["classifier"]["lr_factor"] == tried["classifier"]["lr_factor"] == 1
     assert (final["hash"]["optim"]["name"], final["hash"]["optim"]["lr"]) == ("adamw", 0.002)
-    pictures = {each: final["data"]["epoch_pictures"] * final[each]["epochs"] for each in ("classifier", "hash")}
+    pictures = {each: final["data"]["samples_per_epoch"] * final[each]["epochs"] for each in ("classifier", "hash")}
     assert sum(pictures.values()) <= 40_000
-    assert 3 * tried["data"]["epoch_pictures"] * tried["classifier"]["epochs"] == pictures["classifier"]
+    assert 3 * tried["data"]["samples_per_epoch"] * tried["classifier"]["epochs"] == pictures["classifier"]
     assert meant(tried)["hash"] is None
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fashion_lsh.cli.reproduce import ROOT, TRAIN, Page, jobs_of, pages, settings_of
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.datasets import open_source
+from fashion_lsh.data.datasets import open_dataset
 
 SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data.workers=0", "trainer=smoke",
             "logger=csv", "hydra.mode=RUN", "classifier.epochs=1"]  # fmt: skip
@@ -24,15 +24,15 @@ FEW = {"train": 32, "val": 16, "query": 8, "gallery": 8}  # pictures of each of 
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some composed pictures, and their catalogue, whose path it is."""
     folder = tmp_path_factory.mktemp("few")
-    source = open_source("shop_street", None, 0)
+    source = open_dataset("shop_street", None, 0)
     full = source.catalogue({"category": ["bag", "coat", "dress", "shirt"]})
     rows = [full.rows(split)[full.column("category")[full.rows(split)] == name][:count]
             for split, count in FEW.items() for name in full.categories]  # fmt: skip
     chosen = full.take(np.concatenate(rows))
-    names = {key: f"{number}.png" for number, key in enumerate(sorted(set(chosen.column("picture"))))}
+    names = {key: f"{number}.png" for number, key in enumerate(sorted(set(chosen.column("image"))))}
     for key, name in names.items():
-        Image.fromarray(source.picture(key)).save(folder / name)
-    chosen.having(picture=[names[key] for key in chosen.column("picture")]).save(folder / "few.parquet")
+        Image.fromarray(source.image(key)).save(folder / name)
+    chosen.with_columns(image=[names[key] for key in chosen.column("image")]).save(folder / "few.parquet")
     return folder / "few.parquet"
 
 
@@ -66,4 +66,4 @@ def test_one_job_of_each_command(page: Page, few: Path, tmp_path: Path) -> None:
 def test_few_pictures_make_a_catalogue_with_four_splits(few: Path) -> None:
     made = Catalogue.open(few)
     assert {split: len(made.rows(split)) for split in FEW} == {split: 4 * count for split, count in FEW.items()}
-    assert all((few.parent / name).exists() for name in made.column("picture"))
+    assert all((few.parent / name).exists() for name in made.column("image"))

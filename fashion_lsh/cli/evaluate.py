@@ -46,7 +46,7 @@ def main(cfg: DictConfig) -> float | None:
         log.info("%s\n\nWritten to %s", text, " and ".join(map(str, folders)))
         return None
     searcher = Searcher(model, run.gallery(model.fingerprint()), search)
-    results = evaluate(searcher, encode_part(model, data, "query"), data.lost("gallery"))
+    results = evaluate(searcher, encode_part(model, data, "query"), data.not_indexed("gallery"))
     before = own_metrics(run, results)
     added = add_search(run, search.label, results)
     done = f"Added to {run.path}" if added else f"It is the search of {run.path} itself: nothing is added"

@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from fashion_lsh.gallery.image_encoding import Cropper
 from fashion_lsh.gallery.updates import add, remove
-from fashion_lsh.io.files import alone
+from fashion_lsh.io.files import folder_lock
 from fashion_lsh.runs.run import Run
 
 
@@ -64,8 +64,8 @@ def _arguments() -> argparse.ArgumentParser:
 
 def _add(run: Run, pictures: str) -> None:
     began = time.perf_counter()
-    cropper = Cropper(run.model(), run.detector(), run.choice)
-    with alone(run.path):
+    cropper = Cropper(run.model(), run.detector(), run.box_selector)
+    with folder_lock(run.path):
         added = add(run.gallery_folder, cropper, pictures, run.config["data"]["crop"], run.add_skipped)
     rate = f", {added.filed / (time.perf_counter() - began):.1f} a second" if added.filed else ""
     before = f", {added.before:,} were filed before" if added.before else ""
@@ -84,7 +84,7 @@ def _remove(run: Run, file: Path) -> None:
     if not ids:
         raise ValueError(f"{file} names no id: give one a line")
     fingerprint = run.model().fingerprint()
-    with alone(run.path):
+    with folder_lock(run.path):
         remove(run.gallery_folder, fingerprint, ids)
     print(f"{len(ids):,} garments removed")
 

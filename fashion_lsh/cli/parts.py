@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.data.detection_data import SceneData
+from fashion_lsh.data.detection_data import DetectionData
 from fashion_lsh.models.baselines import Baseline
 from fashion_lsh.models.checkpoints import check_accelerator
 from fashion_lsh.runs.config import check, meant
@@ -38,7 +38,7 @@ class Parts:
 
     config: dict[str, Any]
     data: GarmentData
-    scenes: SceneData | None
+    scenes: DetectionData | None
     detector: Detector | None
     classifier: Classifier
     hasher: Hasher | Baseline | None

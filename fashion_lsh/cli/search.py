@@ -11,7 +11,7 @@ import numpy as np
 from tabulate import tabulate
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.images import open_picture
+from fashion_lsh.data.images import open_image
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.report.contact_sheets import asked_tiles, found_sheet
 from fashion_lsh.report.tiles import Tile
@@ -33,7 +33,7 @@ def main(words: Sequence[str] | None = None) -> int:
     answered = 0
     for path in asked.pictures:
         try:
-            picture = open_picture(path)
+            picture = open_image(path)
             garments = _garments(run, detector, picture, asked)
             found = [(name, box, searcher.find(picture, box, asked.k)) for name, box in garments]
         except ValueError as error:
@@ -71,17 +71,17 @@ def _garments(
         if asked.garment:
             raise ValueError("this run has no detector to count garments: give --box X1 Y1 X2 Y2")
         return [("", None)]
-    choice = run.choice
-    boxes = detector.find([picture])[0].above(choice.score, choice.smallest)
+    box_selector = run.box_selector
+    boxes = detector.detect([picture])[0].filter(box_selector.min_score, box_selector.min_size)
     if not len(boxes.scores):
-        if choice.fallback == "skip":
+        if box_selector.fallback == "skip":
             raise ValueError("no garment is seen in it: give --box X1 Y1 X2 Y2")
         return [(", no garment is seen: the whole of it", None)]
     if asked.garment and asked.garment > len(boxes.scores):
         raise ValueError(f"--garment {asked.garment}: {len(boxes.scores)} are seen in it")
     wanted = [asked.garment - 1] if asked.garment else range(len(boxes.scores))
     return [
-        (f", garment {number + 1} at {_corners(boxes.corners[number])}", boxes.corners[number]) for number in wanted
+        (f", garment {number + 1} at {_corners(boxes.xyxy[number])}", boxes.xyxy[number]) for number in wanted
     ]
 
 
@@ -111,10 +111,10 @@ def _searcher(run: Run, probes: Probes | None) -> Searcher:
 def _answer(asked: str, found: Reply, gallery: Catalogue) -> str:
     rows = [gallery.row(row) for row in found.hits.rows[0] if row >= 0]
     hits = [
-        (place, row["id"], row["category"], row["picture"], distance)
+        (place, row["id"], row["category"], row["image"], distance)
         for place, (row, distance) in enumerate(zip(rows, found.hits.distances[0], strict=False), start=1)
     ]
-    table = tabulate(hits, headers=["", "garment", "category", "picture", "distance"], floatfmt=".3f")
+    table = tabulate(hits, headers=["", "garment", "category", "image", "distance"], floatfmt=".3f")
     return f"{asked}: {found.category} ({found.mass:.0%})\n{table}\n"
 
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from fashion_lsh.data.schema import BOX, COLUMNS, SPLITS, complete, read_table
-from fashion_lsh.io.files import written
+from fashion_lsh.data.schema import BOX_COLUMNS, COLUMNS, SPLITS, to_schema, read_table
+from fashion_lsh.io.files import atomic_write
 
-Wanted = Mapping[str, Sequence[str] | None] | None  # values by column; None: any
+Filters = Mapping[str, Sequence[str] | None] | None  # values by column; None: any
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Catalogue:
     table: pa.Table
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "table", complete(self.table))
+        object.__setattr__(self, "table", to_schema(self.table))
         _check_ids(self.table["id"])
         _check_boxes(self.column("id"), self.boxes)
         unknown = sorted(set(pc.unique(self.table["split"]).to_pylist()) - {"", *SPLITS})
@@ -39,7 +39,7 @@ class Catalogue:
             raise ValueError(f"split {unknown[0]!r} is unknown: give one of {', '.join(SPLITS)}, or leave it empty")
 
     @classmethod
-    def of(cls, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> "Catalogue":
+    def from_columns(cls, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> "Catalogue":
         """From columns by name; those left out get their default (see COLUMNS)."""
         return cls(pa.table({name: pa.array(values) for name, values in columns.items()}))
 
@@ -59,8 +59,8 @@ class Catalogue:
 
     def save(self, path: str | Path) -> None:
         """Write Parquet."""
-        with written(path) as draft:
-            pa.parquet.write_table(self.table, draft)
+        with atomic_write(path) as temporary:
+            pa.parquet.write_table(self.table, temporary)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -76,7 +76,7 @@ class Catalogue:
     @property
     def boxes(self) -> np.ndarray:
         """(N, 4) float32 xyxy in pixels of the upright picture; NaN where the whole picture is the garment."""
-        return np.stack([self.column(name) for name in BOX], axis=1).astype(np.float32)
+        return np.stack([self.column(name) for name in BOX_COLUMNS], axis=1).astype(np.float32)
 
     @property
     def categories(self) -> list[str]:
@@ -94,12 +94,12 @@ class Catalogue:
 
     def take(self, rows: np.ndarray, ids: Sequence[str] | None = None) -> "Catalogue":
         """The given rows, (n,) int, in the given order, under other ids where n are given."""
-        taken = self.table.take(pa.array(rows, pa.int64()))
+        selected = self.table.take(pa.array(rows, pa.int64()))
         if ids is not None:
-            taken = taken.set_column(taken.column_names.index("id"), "id", pa.array(ids, pa.string()))
-        return Catalogue(taken)
+            selected = selected.set_column(selected.column_names.index("id"), "id", pa.array(ids, pa.string()))
+        return Catalogue(selected)
 
-    def joined(self, other: "Catalogue") -> "Catalogue":
+    def concatenate(self, other: "Catalogue") -> "Catalogue":
         """These rows, then those of another catalogue.
 
         Raises:
@@ -107,14 +107,14 @@ class Catalogue:
         """
         return Catalogue(pa.concat_tables([self.table, other.table]))
 
-    def only(self, wanted: Wanted) -> "Catalogue":
+    def filter(self, filters: Filters) -> "Catalogue":
         """The rows whose columns hold one of the values wanted.
 
         Raises:
             ValueError: a value occurs nowhere.
         """
         kept = self
-        for name, values in (wanted or {}).items():
+        for name, values in (filters or {}).items():
             if values is None:
                 continue
             known = set(kept.column(name))
@@ -126,7 +126,7 @@ class Catalogue:
             kept = kept.take(np.flatnonzero(np.isin(kept.column(name).astype(str), list(values))))
         return kept
 
-    def having(self, **columns: np.ndarray | Sequence[Any]) -> "Catalogue":
+    def with_columns(self, **columns: np.ndarray | Sequence[Any]) -> "Catalogue":
         """The same rows with these columns replaced."""
         table = self.table
         for name, values in columns.items():
@@ -145,16 +145,16 @@ class Catalogue:
 
 def _check_ids(ids: pa.ChunkedArray) -> None:
     if pc.count_distinct(ids).as_py() < len(ids):
-        twice = min(name for name, count in Counter(ids.to_pylist()).items() if count > 1)
+        duplicate = min(name for name, count in Counter(ids.to_pylist()).items() if count > 1)
         raise ValueError(
-            f"id {twice!r} stands in the catalogue more than once: ids must be unique; where a "
+            f"id {duplicate!r} stands in the catalogue more than once: ids must be unique; where a "
             "picture shows two garments, give them a column `id`"
         )
 
 
 def _check_boxes(ids: np.ndarray, boxes: np.ndarray) -> None:
-    given = ~np.isnan(boxes).all(axis=1)
-    good = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])  # NaN in one corner makes this False
-    if (given & ~good).any():
-        row = int(np.flatnonzero(given & ~good)[0])
+    has_box = ~np.isnan(boxes).all(axis=1)
+    valid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])  # NaN in one corner makes this False
+    if (has_box & ~valid).any():
+        row = int(np.flatnonzero(has_box & ~valid)[0])
         raise ValueError(f"box {boxes[row].tolist()} of {ids[row]!r} has no area: give x1 y1 x2 y2, x2 > x1, y2 > y1")

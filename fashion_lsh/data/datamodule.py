@@ -11,15 +11,15 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch.utils.data import DataLoader
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.components import numbered
-from fashion_lsh.data.dataset import Garments, batched, collate
-from fashion_lsh.data.datasets import Source, open_source
-from fashion_lsh.data.detections import Choice, Found
-from fashion_lsh.data.leaks import check_disjoint, tell_leaks, without_leaks
+from fashion_lsh.data.connected_components import factorize
+from fashion_lsh.data.dataset import CropDataset, build_dataloader, collate
+from fashion_lsh.data.datasets import Source, open_dataset
+from fashion_lsh.data.detections import BoxSelector, Detections
+from fashion_lsh.data.leaks import check_disjoint, report_leaks, drop_leaks
 from fashion_lsh.data.sampler import EpochSampler
-from fashion_lsh.data.schema import sides_of
-from fashion_lsh.data.splits import check_parts, split
-from fashion_lsh.data.unseen_categories import LEARNT, apart_by_category
+from fashion_lsh.data.schema import box_columns
+from fashion_lsh.data.splits import check_splits, split
+from fashion_lsh.data.unseen_categories import TRAINED_SPLITS, hold_out_categories
 
 Names = Annotated[list[str], Field(min_length=1)]
 Part = Literal["train", "val", "query", "gallery"]
@@ -60,48 +60,48 @@ class GarmentData(pl.LightningDataModule):
         categories: Names | None,
         sources: Names | None,
         crop: Literal["annotated", "whole", "detected"],
-        choice: Choice,
+        box_selector: BoxSelector,
         margin: float,
         image_size: int,
         jitter: Annotated[float, Field(ge=0, lt=0.5)],
-        least_area: Annotated[float, Field(gt=0, le=1)],
-        shares: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]],
-        searched: Literal["gallery", "train"],
-        leaks: Literal["refuse", "drop", "tell"],
+        min_crop_area: Annotated[float, Field(gt=0, le=1)],
+        ratios: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]],
+        gallery: Literal["gallery", "train"],
+        leaks: Literal["refuse", "drop", "report"],
         split_seed: NonNegativeInt,
         batch_size: PositiveInt,
         workers: NonNegativeInt,
-        epoch_pictures: PositiveInt | None,
+        samples_per_epoch: PositiveInt | None,
         balanced: bool,
         seed: NonNegativeInt,
         unseen: PositiveInt | Names | None = None,
     ) -> None:
         super().__init__()
-        if unseen is not None and searched == "train":
+        if unseen is not None and gallery == "train":
             raise ValueError(f"split.unseen={unseen}: train shows none of them: give split.searched=gallery")
-        self.source: Source = open_source(source, root, split_seed, copies=leaks == "tell")
-        self.keep = {"category": categories, "source": sources}
+        self.source: Source = open_dataset(source, root, split_seed, keep_copies=leaks == "report")
+        self.filters = {"category": categories, "source": sources}
         self.crop, self.margin, self.image_size = crop, margin, image_size
-        self.choice = choice
-        self.found: Found | None = None  # boxes in all images, see `with_detections`
-        self.jitter, self.least_area = jitter, least_area
-        self.shares, self.searched, self.leaks, self.split_seed = dict(shares), searched, leaks, split_seed
-        self.batch_size, self.workers, self.epoch_pictures, self.pinned = batch_size, workers, epoch_pictures, False
+        self.box_selector = box_selector
+        self.detections: Detections | None = None  # boxes in all images, see `with_detections`
+        self.jitter, self.min_crop_area = jitter, min_crop_area
+        self.ratios, self.gallery, self.leaks, self.split_seed = dict(ratios), gallery, leaks, split_seed
+        self.batch_size, self.workers, self.samples_per_epoch, self.pin_memory = batch_size, workers, samples_per_epoch, False
         self.balanced, self.seed, self.unseen = balanced, seed, unseen
         self.leaked: dict[str, str] = {}
 
-    def with_detections(self, found: Found | None) -> Self:
+    def with_detections(self, detections: Detections | None) -> Self:
         """Return the same data with the boxes that a detector found in its images."""
-        return self.replaced(found=found)
+        return self.replaced(detections=detections)
 
     def pinned_for(self, device: torch.device) -> Self:
         """Return the same data with batches in pinned memory where `device` is a GPU: elsewhere that would wake one."""
-        return self.replaced(pinned=device.type == "cuda")
+        return self.replaced(pin_memory=device.type == "cuda")
 
     def replaced(self, **attributes: Any) -> Self:
         """Return a copy with other attributes; crop boxes are computed again where they depend on them."""
         other = copy(self)
-        if attributes.keys() & {"crop", "choice", "found"}:
+        if attributes.keys() & {"crop", "box_selector", "detections"}:
             other.__dict__.pop("crop_boxes", None)
         other.__dict__.update(attributes)
         return other
@@ -113,16 +113,16 @@ class GarmentData(pl.LightningDataModule):
         Raises:
             ValueError: an unknown category, a split that is empty or shares garments with another.
         """
-        full = split(self.source.catalogue(self.keep), self.shares, self.split_seed)
+        full = split(self.source.catalogue(self.filters), self.ratios, self.split_seed)
         if self.unseen is not None:
-            full = apart_by_category(full, self.unseen, self.split_seed)
+            full = hold_out_categories(full, self.unseen, self.split_seed)
         if self.leaks == "drop":
-            full, self.leaked = without_leaks(full)
-        if self.leaks == "tell":
-            tell_leaks(full)
+            full, self.leaked = drop_leaks(full)
+        if self.leaks == "report":
+            report_leaks(full)
         else:
             check_disjoint(full)
-        check_parts(full, self.searched, self.unseen is not None)
+        check_splits(full, self.gallery, self.unseen is not None)
         return full
 
     @cached_property
@@ -135,8 +135,8 @@ class GarmentData(pl.LightningDataModule):
         """Names of the categories that are learnt, sorted: label n is the n-th."""
         if self.unseen is None:
             return self.catalogue.categories
-        learnt = np.isin(self.catalogue.column("split").astype(str), LEARNT)
-        return self.catalogue.take(np.flatnonzero(learnt)).categories
+        trained = np.isin(self.catalogue.column("split").astype(str), TRAINED_SPLITS)
+        return self.catalogue.take(np.flatnonzero(trained)).categories
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -146,7 +146,7 @@ class GarmentData(pl.LightningDataModule):
     @cached_property
     def items(self) -> np.ndarray:
         """(N,) int64: equal where rows show one item; a row whose item is not known has a number of its own."""
-        return numbered(self.catalogue.column("item"))
+        return factorize(self.catalogue.column("item"))
 
     @cached_property
     def crop_boxes(self) -> np.ndarray:
@@ -158,19 +158,19 @@ class GarmentData(pl.LightningDataModule):
         annotated = self.catalogue.boxes
         if self.crop != "detected":
             return annotated if self.crop == "annotated" else np.full_like(annotated, np.nan)
-        if self.found is None:
+        if self.detections is None:
             raise ValueError("crop=detected: no detector has looked at the pictures yet")
-        return self.choice.boxes(self.found, self.catalogue.column("picture"), annotated)
+        return self.box_selector.select_boxes(self.detections, self.catalogue.column("image"), annotated)
 
     @property
-    def missed(self) -> np.ndarray:
+    def undetected(self) -> np.ndarray:
         """(N,) bool: rows for which a detector found no box."""
         return (self.crop == "detected") & np.isnan(self.crop_boxes).any(axis=1)
 
     def garments(self, part: Part) -> Catalogue:
         """The rows of one part, each with the box that is cut out for it."""
         rows = self.rows(part)
-        return self.catalogue.take(rows).having(**sides_of(self.crop_boxes[rows]))
+        return self.catalogue.take(rows).with_columns(**box_columns(self.crop_boxes[rows]))
 
     @property
     def skipped(self) -> dict[str, str]:
@@ -185,22 +185,22 @@ class GarmentData(pl.LightningDataModule):
         Raises:
             ValueError: all of them are left out.
         """
-        split = self.searched if part == "gallery" else part
+        split = self.gallery if part == "gallery" else part
         rows = self.catalogue.rows(split)
-        if self.choice.fallback == "whole" or part == "query":
+        if self.box_selector.fallback == "whole" or part == "query":
             return rows
-        kept = rows[~self.missed[rows]]
+        kept = rows[~self.undetected[rows]]
         if not len(kept):
             raise ValueError(
-                f"no garment was found in any picture of split {split!r}: lower crop.score={self.choice.score:g}, fit "
+                f"no garment was found in any picture of split {split!r}: lower crop.score={self.box_selector.min_score:g}, fit "
                 "the detector longer, or give crop.fallback=whole"
             )
         return kept
 
-    def lost(self, part: Part) -> Catalogue:
+    def not_indexed(self, part: Part) -> Catalogue:
         """The garments of a part that are left out, since no box was found for them."""
-        every = self.catalogue.rows(self.searched if part == "gallery" else part)
-        return self.catalogue.take(np.setdiff1d(every, self.rows(part)))
+        all_rows = self.catalogue.rows(self.gallery if part == "gallery" else part)
+        return self.catalogue.take(np.setdiff1d(all_rows, self.rows(part)))
 
     def train_dataloader(self, pairs: bool = False) -> DataLoader[Any]:
         """Augmented training pictures; `pairs`: each beside another of its item, or seen anew.
@@ -212,28 +212,28 @@ class GarmentData(pl.LightningDataModule):
             raise ValueError(f"data.batch_size={self.batch_size}: pairs of one item want an even number, 4 at least")
         rows = self.rows("train")
         labels, items = self.labels[rows] if self.balanced else None, self.items[rows] if pairs else None
-        sampler = EpochSampler(rows, self.seed, self.epoch_pictures, labels, items)
-        crops, last = self._crops(augment=True), len(sampler) <= self.batch_size
-        return batched(crops, self.batch_size, sampler, self.workers, collate, self.pinned, drop_last=not last)
+        sampler = EpochSampler(rows, self.seed, self.samples_per_epoch, labels, items)
+        crops, single_batch = self._crop_dataset(augment=True), len(sampler) <= self.batch_size
+        return build_dataloader(crops, self.batch_size, sampler, self.workers, collate, self.pin_memory, drop_last=not single_batch)
 
     def val_dataloader(self) -> DataLoader[Any]:
         return self.loader("val")
 
     def loader(self, part: Part) -> DataLoader[Any]:
         """The pictures of one part in row order, as the model is to see them: no augmentation."""
-        return self._plain(self.rows(part))
+        return self._eval_loader(self.rows(part))
 
     def sample(self, part: Part, count: int) -> DataLoader[Any]:
         """The same of at most `count` of them, evenly chosen."""
         rows = self.rows(part)
-        return self._plain(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)])
+        return self._eval_loader(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)])
 
-    def _plain(self, rows: np.ndarray) -> DataLoader[Any]:
+    def _eval_loader(self, rows: np.ndarray) -> DataLoader[Any]:
         keys = [(int(row), 0) for row in rows]
-        return batched(self._crops(augment=False), self.batch_size, keys, self.workers, collate, self.pinned)
+        return build_dataloader(self._crop_dataset(augment=False), self.batch_size, keys, self.workers, collate, self.pin_memory)
 
-    def _crops(self, augment: bool) -> Garments:
-        return Garments(
-            self.source, self.catalogue.column("picture"), self.labels, self.items, self.crop_boxes, self.margin,
-            self.image_size, self.jitter, self.least_area, self.seed if augment else None,
+    def _crop_dataset(self, augment: bool) -> CropDataset:
+        return CropDataset(
+            self.source, self.catalogue.column("image"), self.labels, self.items, self.crop_boxes, self.margin,
+            self.image_size, self.jitter, self.min_crop_area, self.seed if augment else None,
         )  # fmt: skip

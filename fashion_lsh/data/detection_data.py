@@ -13,15 +13,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.data.dataset import batched, relit
-from fashion_lsh.data.images import as_image
+from fashion_lsh.data.dataset import build_dataloader, jitter_brightness_contrast
+from fashion_lsh.data.images import to_pil_image
 from fashion_lsh.data.sampler import EpochSampler
 
 Level = Literal["garment", "supercategory", "category"]
-LEAST = 2.0  # pixels a side of a box must keep in the shrunk picture to be learnt from
+MIN_BOX_SIDE = 2.0  # pixels a side of a box must keep in the shrunk picture to be learnt from
 
 
-class SceneBatch(NamedTuple):
+class DetectionBatch(NamedTuple):
     """B pictures of their own sizes: (3, H, W) uint8 each; boxes (n, 4) float32 xyxy and labels (n,) int64 each."""
 
     images: list[Tensor]
@@ -29,7 +29,7 @@ class SceneBatch(NamedTuple):
     labels: list[Tensor]
 
 
-class SceneData:
+class DetectionData:
     """Pictures for a detector.
 
     Args:
@@ -52,20 +52,20 @@ class SceneData:
         views: Annotated[list[str], Field(min_length=1)] | None,
         scales: Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)],
         batch_size: PositiveInt,
-        epoch_pictures: PositiveInt | None,
+        samples_per_epoch: PositiveInt | None,
         workers: NonNegativeInt,
         seed: NonNegativeInt,
     ) -> None:
         if scales[0] > scales[1]:
             raise ValueError(f"scenes.scales={scales}: give the least size first")
         self.data, self.level, self.image_size, self.views, self.scales = data, level, image_size, views, scales
-        self.batch_size, self.epoch_pictures, self.workers, self.seed = batch_size, epoch_pictures, workers, seed
-        self.pinned = False
+        self.batch_size, self.samples_per_epoch, self.workers, self.seed = batch_size, samples_per_epoch, workers, seed
+        self.pin_memory = False
 
     def pinned_for(self, device: torch.device) -> Self:
         """Return the same data with batches in pinned memory where `device` is a GPU: elsewhere that would wake one."""
         other = copy(self)
-        other.pinned = device.type == "cuda"
+        other.pin_memory = device.type == "cuda"
         return other
 
     @cached_property
@@ -75,7 +75,7 @@ class SceneData:
         Raises:
             ValueError: the data know no supercategories.
         """
-        names = called(self.data.catalogue, self.level)
+        names = class_names(self.data.catalogue, self.level)
         if (names == "").any():
             raise ValueError(
                 f"detector.level={self.level}: the data do not know it of all garments; give garment or category"
@@ -87,28 +87,28 @@ class SceneData:
         """What garments are called, sorted: label n is the n-th."""
         return sorted(set(self.names))
 
-    def scenes(self, split: str, augment: bool = False) -> "SceneDataset":
+    def scenes(self, split: str, augment: bool = False) -> "DetectionDataset":
         """The pictures of one split, with all garments in them."""
-        return SceneDataset(self, split, augment)
+        return DetectionDataset(self, split, augment)
 
-    def boxes_of(self, split: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def annotated_boxes(self, split: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """What is annotated in the pictures of one split, by key: boxes (n, 4) float32 in pixels, labels (n,) int64."""
         scenes = self.scenes(split)
         return {
-            picture: (scenes.boxes[rows], scenes.labels[rows])
-            for picture, rows in zip(scenes.pictures, scenes.rows, strict=True)
+            image: (scenes.boxes[rows], scenes.labels[rows])
+            for image, rows in zip(scenes.image_keys, scenes.rows, strict=True)
         }
 
     def train_dataloader(self) -> DataLoader[Any]:
         scenes = self.scenes("train", augment=True)
-        order = EpochSampler(np.arange(len(scenes)), self.seed, self.epoch_pictures)
-        return batched(scenes, self.batch_size, order, self.workers, collate, self.pinned)
+        sampler = EpochSampler(np.arange(len(scenes)), self.seed, self.samples_per_epoch)
+        return build_dataloader(scenes, self.batch_size, sampler, self.workers, collate, self.pin_memory)
 
     def val_dataloader(self) -> None:
         """Boxes are scored once, when the fit has ended: that takes long."""
 
 
-class SceneDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
+class DetectionDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
     """The pictures of one split, each with all its garments, shrunk to what the detector sees.
 
     Training pictures are mirrored half of the time, of another size and light: drawn by seed, epoch and picture.
@@ -117,80 +117,80 @@ class SceneDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
         ValueError: the split has no picture with a box.
     """
 
-    def __init__(self, data: SceneData, split: str, augment: bool) -> None:
+    def __init__(self, data: DetectionData, split: str, augment: bool) -> None:
         catalogue = data.data.catalogue
-        boxed = ~np.isnan(catalogue.boxes).any(axis=1)
-        wanted = (catalogue.column("split") == split) & boxed
+        has_box = ~np.isnan(catalogue.boxes).any(axis=1)
+        selected = (catalogue.column("split") == split) & has_box
         if augment and data.views is not None:
-            wanted &= np.isin(catalogue.column("view").astype(str), data.views)
+            selected &= np.isin(catalogue.column("view").astype(str), data.views)
         if augment and data.data.unseen is not None and data.level != "garment":  # kinds that must not be learnt
-            wanted &= data.data.labels >= 0
-        rows = np.flatnonzero(wanted)
+            selected &= data.data.labels >= 0
+        rows = np.flatnonzero(selected)
         if not len(rows):
-            which = f" and scenes.views={data.views}" if augment and data.views is not None else ""
+            condition = f" and scenes.views={data.views}" if augment and data.views is not None else ""
             raise ValueError(
-                f"split {split!r}{which} has no boxes to learn from: give data with boxes, or another crop"
+                f"split {split!r}{condition} has no boxes to learn from: give data with boxes, or another crop"
             )
-        self.pictures, members = np.unique(catalogue.column("picture")[rows].astype(str), return_inverse=True)
-        self.rows = [rows[members == number] for number in range(len(self.pictures))]
+        self.image_keys, image_index = np.unique(catalogue.column("image")[rows].astype(str), return_inverse=True)
+        self.rows = [rows[image_index == number] for number in range(len(self.image_keys))]
         position = {name: number for number, name in enumerate(data.classes)}
         self.labels, self.boxes = np.array([position[name] for name in data.names]), catalogue.boxes
         self.source, self.image_size, self.scales, self.seed = data.data.source, data.image_size, data.scales, data.seed
         self.augment = augment
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.image_keys)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(number, epoch) -> (H, W, 3) uint8, (n, 4) float32 boxes, (n,) int64 labels."""
         number, epoch = key
-        picture, rows = self.source.picture(self.pictures[number]), self.rows[number]
+        image, rows = self.source.image(self.image_keys[number]), self.rows[number]
         if not self.augment:
-            return shrunk(picture, self.boxes[rows], self.image_size, self.labels[rows])
+            return resize_with_boxes(image, self.boxes[rows], self.image_size, self.labels[rows])
         rng = np.random.default_rng([self.seed, epoch, number])
         size = round(self.image_size * rng.uniform(self.scales[0], self.scales[1]))
-        picture, boxes, labels = shrunk(picture, self.boxes[rows], size, self.labels[rows])
+        image, boxes, labels = resize_with_boxes(image, self.boxes[rows], size, self.labels[rows])
         if rng.random() < 0.5:
-            picture, width = picture[:, ::-1], picture.shape[1]
+            image, width = image[:, ::-1], image.shape[1]
             boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
-        return relit(picture, rng), boxes, labels
+        return jitter_brightness_contrast(image, rng), boxes, labels
 
 
-def called(catalogue: Catalogue, level: Level) -> np.ndarray:
+def class_names(catalogue: Catalogue, level: Level) -> np.ndarray:
     """(N,) str: what each garment is called at a level; "" where that is not known."""
     return np.full(len(catalogue), "garment", dtype=object) if level == "garment" else catalogue.column(level)
 
 
-def shrunk(
-    picture: np.ndarray, boxes: np.ndarray, size: int, labels: np.ndarray
+def resize_with_boxes(
+    image: np.ndarray, boxes: np.ndarray, size: int, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The picture with its longer side of `size` pixels, its boxes with it, clamped; those too small are left out.
 
     picture: (H, W, 3) uint8; boxes: (n, 4) xyxy in its pixels; labels: (n,) int64.  Returns those, boxes as float32.
     """
-    height, width = picture.shape[:2]
-    resized, scale = resize(picture, size)
-    inside = np.clip(boxes, 0, [width, height, width, height]) * scale
-    kept = (inside[:, 2:] - inside[:, :2] >= LEAST).all(axis=1)
-    return resized, inside[kept].astype(np.float32), labels[kept]
+    height, width = image.shape[:2]
+    resized, scale = resize(image, size)
+    clipped = np.clip(boxes, 0, [width, height, width, height]) * scale
+    kept = (clipped[:, 2:] - clipped[:, :2] >= MIN_BOX_SIDE).all(axis=1)
+    return resized, clipped[kept].astype(np.float32), labels[kept]
 
 
-def resize(picture: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def resize(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """The picture with its longer side of `size` pixels, and the scales of x, y, x, y, (4,).
 
     Raises:
         ValueError: it is not (H, W, 3) uint8.
     """
-    image = as_image(picture)
-    width, height = image.size
+    pil_image = to_pil_image(image)
+    width, height = pil_image.size
     scale = size / max(height, width)
-    new = max(1, round(width * scale)), max(1, round(height * scale))
-    resized = np.asarray(image.resize(new, Image.Resampling.BILINEAR))
-    return resized, np.tile([new[0] / width, new[1] / height], 2).astype(np.float32)
+    new_size = max(1, round(width * scale)), max(1, round(height * scale))
+    resized = np.asarray(pil_image.resize(new_size, Image.Resampling.BILINEAR))
+    return resized, np.tile([new_size[0] / width, new_size[1] / height], 2).astype(np.float32)
 
 
-def collate(samples: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> SceneBatch:
+def collate(samples: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> DetectionBatch:
     """Samples to one batch."""
     images, boxes, labels = zip(*samples, strict=True)
-    pixels = [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) for image in images]
-    return SceneBatch(pixels, [torch.from_numpy(box) for box in boxes], [torch.from_numpy(label) for label in labels])
+    tensors = [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) for image in images]
+    return DetectionBatch(tensors, [torch.from_numpy(box) for box in boxes], [torch.from_numpy(label) for label in labels])

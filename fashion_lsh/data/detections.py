@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from fashion_lsh.io.files import written
-from fashion_lsh.io.progress import ahead, chunks, counted
-from fashion_lsh.metrics.detection import SAME, overlap
+from fashion_lsh.io.files import atomic_write
+from fashion_lsh.io.progress import prefetch, chunks, track
+from fashion_lsh.metrics.detection import MATCH_IOU, iou
 
-Which = Literal["given", "best", "largest", "all"]
-BATCH = 8  # pictures that are opened ahead, and looked at together
+SelectRule = Literal["given", "best", "largest", "all"]
+BATCH_SIZE = 8  # pictures that are opened ahead, and looked at together
 
 
 class Boxes(NamedTuple):
@@ -26,50 +26,50 @@ class Boxes(NamedTuple):
     in the detector's list of classes.
     """
 
-    corners: np.ndarray
+    xyxy: np.ndarray
     scores: np.ndarray
-    kinds: np.ndarray
+    labels: np.ndarray
 
-    def above(self, score: float, smallest: float) -> "Boxes":
+    def filter(self, min_score: float, min_size: float) -> "Boxes":
         """Those with at least this score, and at least `smallest` pixels on their shorter side."""
-        sides = self.corners[:, 2:] - self.corners[:, :2]
-        kept = (self.scores >= score) & (sides.min(axis=1, initial=np.inf) >= smallest)
-        return Boxes(self.corners[kept], self.scores[kept], self.kinds[kept])
+        sizes = self.xyxy[:, 2:] - self.xyxy[:, :2]
+        kept = (self.scores >= min_score) & (sizes.min(axis=1, initial=np.inf) >= min_size)
+        return Boxes(self.xyxy[kept], self.scores[kept], self.labels[kept])
 
-    def first(self, count: int) -> "Boxes":
+    def top(self, count: int) -> "Boxes":
         """The best `count`."""
-        return Boxes(self.corners[:count], self.scores[:count], self.kinds[:count])
+        return Boxes(self.xyxy[:count], self.scores[:count], self.labels[:count])
 
 
-NOTHING = Boxes(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
+NO_BOXES = Boxes(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
-class Found:
+class Detections:
     """The boxes of many pictures, by the key of the picture; a picture on which nothing was found has none."""
 
     boxes: Mapping[str, Boxes]
 
     @classmethod
-    def of(cls, found: Iterable[tuple[str, Boxes]]) -> "Found":
+    def from_pairs(cls, detections: Iterable[tuple[str, Boxes]]) -> "Detections":
         """From pairs of a picture's key and its boxes."""
-        return cls(dict(found))
+        return cls(dict(detections))
 
     def save(self, path: str | Path) -> None:
         """Write Parquet: one row a picture."""
         columns = {
-            "picture": list(self.boxes),
-            "corners": [boxes.corners.ravel().tolist() for boxes in self.boxes.values()],
+            "image": list(self.boxes),
+            "xyxy": [boxes.xyxy.ravel().tolist() for boxes in self.boxes.values()],
             "scores": [boxes.scores.tolist() for boxes in self.boxes.values()],
-            "kinds": [boxes.kinds.tolist() for boxes in self.boxes.values()],
+            "labels": [boxes.labels.tolist() for boxes in self.boxes.values()],
         }
         types = (pa.string(), pa.list_(pa.float32()), pa.list_(pa.float32()), pa.list_(pa.int64()))
-        arrays = [pa.array(values, kind) for values, kind in zip(columns.values(), types, strict=True)]
-        with written(path) as draft:
-            pq.write_table(pa.table(arrays, names=list(columns)), draft)
+        arrays = [pa.array(values, dtype) for values, dtype in zip(columns.values(), types, strict=True)]
+        with atomic_write(path) as temporary:
+            pq.write_table(pa.table(arrays, names=list(columns)), temporary)
 
     @classmethod
-    def open(cls, path: str | Path) -> "Found":
+    def open(cls, path: str | Path) -> "Detections":
         """Read what `save` wrote.
 
         Raises:
@@ -77,40 +77,40 @@ class Found:
         """
         try:
             table = pq.read_table(path)
-            columns = [table[name].to_pylist() for name in ("picture", "corners", "scores", "kinds")]
-            return cls.of((picture, _boxes(*told)) for picture, *told in zip(*columns, strict=True))
+            columns = [table[name].to_pylist() for name in ("image", "xyxy", "scores", "labels")]
+            return cls.from_pairs((image, _to_boxes(*fields)) for image, *fields in zip(*columns, strict=True))
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
             raise ValueError(
                 f"{path} holds no boxes ({error}): remove it, and type the train.py command again"
             ) from error
 
 
-def _boxes(corners: Sequence[float], scores: Sequence[float], kinds: Sequence[int]) -> Boxes:
-    if not len(corners) == 4 * len(scores) == 4 * len(kinds):
-        raise ValueError(f"{len(corners)} sides, {len(scores)} scores and {len(kinds)} classes in one picture")
-    return Boxes(np.array(corners, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(kinds, np.int64))
+def _to_boxes(xyxy: Sequence[float], scores: Sequence[float], labels: Sequence[int]) -> Boxes:
+    if not len(xyxy) == 4 * len(scores) == 4 * len(labels):
+        raise ValueError(f"{len(xyxy)} sides, {len(scores)} scores and {len(labels)} classes in one picture")
+    return Boxes(np.array(xyxy, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(labels, np.int64))
 
 
-class Finder(Protocol):
+class BoxDetector(Protocol):
     """A fitted Detector, or anything with its face."""
 
-    def find(self, pictures: Sequence[np.ndarray]) -> list[Boxes]: ...
+    def detect(self, images: Sequence[np.ndarray]) -> list[Boxes]: ...
 
 
-def find_all(finder: Finder, opened: Callable[[str], np.ndarray], pictures: Sequence[str]) -> Found:
+def detect_all(detector: BoxDetector, load_image: Callable[[str], np.ndarray], images: Sequence[str]) -> Detections:
     """The boxes in pictures, by their keys, which `opened` gives the pixels of."""
 
-    def looked_at() -> Iterator[list[tuple[str, Boxes]]]:
+    def detect_batches() -> Iterator[list[tuple[str, Boxes]]]:
         with ThreadPoolExecutor(2) as pool:
-            for keys, pixels in zip(chunks(pictures, BATCH), ahead(pool, opened, pictures, BATCH), strict=True):
-                yield list(zip(keys, finder.find(pixels), strict=True))
+            for keys, pixels in zip(chunks(images, BATCH_SIZE), prefetch(pool, load_image, images, BATCH_SIZE), strict=True):
+                yield list(zip(keys, detector.detect(pixels), strict=True))
 
-    parts = counted(looked_at(), "finding garments", len(pictures), len)
-    return Found.of(pair for part in parts for pair in part)
+    batches = track(detect_batches(), "finding garments", len(images), len)
+    return Detections.from_pairs(pair for batch in batches for pair in batch)
 
 
 @dataclass(frozen=True)
-class Choice:
+class BoxSelector:
     """Which box is cut out for a garment.
 
     Attributes:
@@ -123,12 +123,12 @@ class Choice:
             searched, and those that ask find nothing.
     """
 
-    which: Which
-    score: Annotated[float, Field(ge=0, le=1)]
-    smallest: Annotated[float, Field(ge=1)]
+    select: SelectRule
+    min_score: Annotated[float, Field(ge=0, le=1)]
+    min_size: Annotated[float, Field(ge=1)]
     fallback: Literal["whole", "skip"]
 
-    def boxes(self, found: Found, pictures: np.ndarray, annotated: np.ndarray) -> np.ndarray:
+    def select_boxes(self, detections: Detections, images: np.ndarray, annotated: np.ndarray) -> np.ndarray:
         """The box for each of N garments; NaN: none was found.
 
         Args:
@@ -140,29 +140,29 @@ class Choice:
             (N, 4) float32 xyxy.
         """
         chosen = np.full_like(annotated, np.nan)
-        for row, picture in enumerate(pictures):
-            box = self.one(found.boxes.get(picture, NOTHING), annotated[row])
+        for row, image in enumerate(images):
+            box = self.select_one(detections.boxes.get(image, NO_BOXES), annotated[row])
             chosen[row] = np.nan if box is None else box
         return chosen
 
-    def one(self, found: Boxes, annotated: np.ndarray) -> np.ndarray | None:
+    def select_one(self, detections: Boxes, annotated: np.ndarray) -> np.ndarray | None:
         """The box (4,) for one garment, annotated (4,); None: none was found."""
-        boxes = found.above(self.score, self.smallest)
+        boxes = detections.filter(self.min_score, self.min_size)
         if not len(boxes.scores):
             return None
-        if self.which in ("given", "all") and not np.isnan(annotated).any():
-            shares = overlap(annotated, boxes.corners)
-            return boxes.corners[shares.argmax()] if shares.max() >= SAME else None
-        sides = boxes.corners[:, 2:] - boxes.corners[:, :2]
-        measure = sides.prod(axis=1) if self.which == "largest" else boxes.scores
-        return boxes.corners[measure.argmax()]
+        if self.select in ("given", "all") and not np.isnan(annotated).any():
+            ious = iou(annotated, boxes.xyxy)
+            return boxes.xyxy[ious.argmax()] if ious.max() >= MATCH_IOU else None
+        sizes = boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]
+        criterion = sizes.prod(axis=1) if self.select == "largest" else boxes.scores
+        return boxes.xyxy[criterion.argmax()]
 
-    def several(self, found: Boxes, annotated: np.ndarray) -> np.ndarray:
+    def select_all(self, detections: Boxes, annotated: np.ndarray) -> np.ndarray:
         """The boxes (n, 4) that a picture is filed by, annotated (4,): n is 1, or with `all` as many as were found; one
         of NaN: the whole picture; none: it is left out."""
-        if self.which == "all" and np.isnan(annotated).any():
-            boxes = found.above(self.score, self.smallest).corners
+        if self.select == "all" and np.isnan(annotated).any():
+            boxes = detections.filter(self.min_score, self.min_size).xyxy
         else:
-            box = self.one(found, annotated)
+            box = self.select_one(detections, annotated)
             boxes = np.empty((0, 4), np.float32) if box is None else box[None]
         return np.full((1, 4), np.nan, np.float32) if not len(boxes) and self.fallback == "whole" else boxes

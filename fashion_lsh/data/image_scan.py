@@ -16,23 +16,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.crops import clamp
-from fashion_lsh.data.images import PictureError, open_picture
+from fashion_lsh.data.crops import clip_box
+from fashion_lsh.data.images import ImageError, open_image
 from fashion_lsh.data.near_duplicates import fingerprint
-from fashion_lsh.data.schema import sides_of
-from fashion_lsh.io.files import cache_folder, checksum, written
-from fashion_lsh.io.progress import chunks, counted
+from fashion_lsh.data.schema import box_columns
+from fashion_lsh.io.files import cache_folder, checksum, atomic_write
+from fashion_lsh.io.progress import chunks, track
 
 log = logging.getLogger(__name__)
 
 CHUNK = 2000  # pictures between two looks at the clock ...
-SAVED_S = 10.0  # ... and seconds at least between two savings of what was seen
-MANY = 5000  # pictures from which on processes open them
-FEW = 500  # so many are opened again each time: it takes a second
-FIRST = ("query", "gallery", "val", "train", "")  # where a picture stands twice, the one of the first split is kept
+SAVE_INTERVAL_S = 10.0  # ... and seconds at least between two savings of what was seen
+MIN_POOL_IMAGES = 5000  # pictures from which on processes open them
+MIN_CACHED_IMAGES = 500  # so many are opened again each time: it takes a second
+SPLIT_PRIORITY = ("query", "gallery", "val", "train", "")  # where a picture stands twice, the one of the first split is kept
 
 
-class Seen(NamedTuple):
+class ImageInfo(NamedTuple):
     """One picture file: width and height in pixels of the upright picture, SHA-256, why it is of no use, or "";
     where that was asked for, its fingerprint (see `duplicates`); its state (see `state_of`) before it was opened."""
 
@@ -44,7 +44,7 @@ class Seen(NamedTuple):
     state: str = ""
 
 
-class Usable(NamedTuple):
+class CleanedCatalogue(NamedTuple):
     """Rows that can be cropped; why the others are left out, id -> reason; a checksum of the pictures' bytes."""
 
     catalogue: Catalogue
@@ -52,7 +52,7 @@ class Usable(NamedTuple):
     checksum: str
 
 
-def cleaned(catalogue: Catalogue, seen: Mapping[str, Seen], copies: bool = False) -> Usable:
+def clean_catalogue(catalogue: Catalogue, scanned: Mapping[str, ImageInfo], keep_copies: bool = False) -> CleanedCatalogue:
     """The rows that can be cropped, each picture once.
 
     Boxes that reach over the edge of their picture are clamped to it, and counted in the log. Left out are pictures
@@ -64,90 +64,90 @@ def cleaned(catalogue: Catalogue, seen: Mapping[str, Seen], copies: bool = False
         seen: their pictures, by name.
         copies: pictures that are byte for byte the same stay.
     """
-    pictures, boxes, ids = catalogue.column("picture"), catalogue.boxes, catalogue.column("id")
-    problems = [seen[name].problem or off(name, box, seen[name]) for name, box in zip(pictures, boxes, strict=True)]
-    first: dict[str, str] = {}
-    asks = np.array([FIRST.index(name) for name in catalogue.column("split")])
-    for row in np.lexsort((asks, ~catalogue.column("main"))):  # what is classified before what is not
+    images, boxes, ids = catalogue.column("image"), catalogue.boxes, catalogue.column("id")
+    problems = [scanned[name].problem or box_problem(name, box, scanned[name]) for name, box in zip(images, boxes, strict=True)]
+    kept_image: dict[str, str] = {}
+    priority = np.array([SPLIT_PRIORITY.index(name) for name in catalogue.column("split")])
+    for row in np.lexsort((priority, ~catalogue.column("main"))):  # what is classified before what is not
         if not problems[row]:
-            first.setdefault(seen[pictures[row]].digest, pictures[row])
-    copied = ("" if copies else _copied(name, first.get(seen[name].digest, name)) for name in pictures)
-    found = (problem or copy for problem, copy in zip(problems, copied, strict=True))
-    reasons = {name: reason for name, reason in zip(ids, found, strict=True) if reason}
+            kept_image.setdefault(scanned[images[row]].digest, images[row])
+    copy_problems = ("" if keep_copies else _copy_problem(name, kept_image.get(scanned[name].digest, name)) for name in images)
+    row_problems = (problem or copy for problem, copy in zip(problems, copy_problems, strict=True))
+    reasons = {name: reason for name, reason in zip(ids, row_problems, strict=True) if reason}
     kept = catalogue.take(np.flatnonzero([name not in reasons for name in ids]))
-    kept = _clamped(kept, seen)
-    digests = "".join(seen[name].digest for name in kept.column("picture"))
-    return Usable(kept, reasons, sha256(digests.encode()).hexdigest())
+    kept = _clip_boxes(kept, scanned)
+    digests = "".join(scanned[name].digest for name in kept.column("image"))
+    return CleanedCatalogue(kept, reasons, sha256(digests.encode()).hexdigest())
 
 
-def _clamped(catalogue: Catalogue, seen: Mapping[str, Seen]) -> Catalogue:
-    sizes = np.array([seen[name][:2] for name in catalogue.column("picture")], dtype=np.float32).reshape(-1, 2)
+def _clip_boxes(catalogue: Catalogue, scanned: Mapping[str, ImageInfo]) -> Catalogue:
+    sizes = np.array([scanned[name][:2] for name in catalogue.column("image")], dtype=np.float32).reshape(-1, 2)
     boxes = catalogue.boxes
-    inside = np.clip(boxes, 0, np.tile(sizes, 2))  # NaN stays
-    over = (inside != boxes).any(axis=1) & ~np.isnan(boxes).any(axis=1)
-    if not over.any():
+    clipped = np.clip(boxes, 0, np.tile(sizes, 2))  # NaN stays
+    exceeding = (clipped != boxes).any(axis=1) & ~np.isnan(boxes).any(axis=1)
+    if not exceeding.any():
         return catalogue
-    log.info("%d boxes reach over the edge of their picture: clamped to it", over.sum())
-    return catalogue.having(**sides_of(inside))
+    log.info("%d boxes reach over the edge of their picture: clamped to it", exceeding.sum())
+    return catalogue.with_columns(**box_columns(clipped))
 
 
-def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict[str, Seen]:
+def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict[str, ImageInfo]:
     """What is seen of each picture; a good one that has not changed since it was opened last is not opened again."""
-    own = f"{folder.resolve()}{' with fingerprints' if fingerprints else ''}"
-    kept = cache_folder() / "scans" / f"{sha256(own.encode()).hexdigest()[:16]}.parquet"
-    states = {name: state_of(folder / name) for name in dict.fromkeys(names)}
-    remembered = _remembered(kept)
-    known = {name: seen for name, seen in remembered.items() if seen.state == states.get(name) and not seen.problem}
+    cache_key = f"{folder.resolve()}{' with fingerprints' if fingerprints else ''}"
+    cache_path = cache_folder() / "scans" / f"{sha256(cache_key.encode()).hexdigest()[:16]}.parquet"
+    states = {name: file_state(folder / name) for name in dict.fromkeys(names)}
+    cached = _read_cache(cache_path)
+    known = {name: scanned for name, scanned in cached.items() if scanned.state == states.get(name) and not scanned.problem}
     missing = [name for name in states if name not in known]
-    saved, took = time.monotonic(), 0.0
-    look_at = partial(_look_below, folder, fingerprints)
-    with _workers(len(missing)) as pool:
-        for chunk in counted(chunks(missing, CHUNK), "opening pictures", len(missing), len):
-            looks = zip(chunk, pool.map(look_at, chunk, chunksize=50), strict=True)
-            found = {name: seen._replace(state=states[name]) for name, seen in looks}
-            known.update(found)
-            remembered.update(found)
-            if time.monotonic() - saved > max(SAVED_S, 20 * took):  # a save takes longer the more there is
-                saved, took = _remember(kept, remembered)
+    last_saved, save_seconds = time.monotonic(), 0.0
+    scan_one = partial(_scan_below, folder, fingerprints)
+    with _create_pool(len(missing)) as pool:
+        for chunk in track(chunks(missing, CHUNK), "opening pictures", len(missing), len):
+            scans = zip(chunk, pool.map(scan_one, chunk, chunksize=50), strict=True)
+            new = {name: scanned._replace(state=states[name]) for name, scanned in scans}
+            known.update(new)
+            cached.update(new)
+            if time.monotonic() - last_saved > max(SAVE_INTERVAL_S, 20 * save_seconds):  # a save takes longer the more there is
+                last_saved, save_seconds = _write_cache(cache_path, cached)
     if missing:
-        _remember(kept, remembered)
+        _write_cache(cache_path, cached)
     return known
 
 
-def _workers(count: int) -> Executor:
+def _create_pool(count: int) -> Executor:
     """Threads for few pictures; processes for many, as many as there are cores to use, since threads wait for each
     other between decoding and decoding."""
-    if count < MANY:
+    if count < MIN_POOL_IMAGES:
         return ThreadPoolExecutor()
     pool = ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("fork"))
     pool.submit(int)  # all of them are forked at the first job: now, before a progress bar has a thread
     return pool
 
 
-def _look_below(folder: Path, fingerprinted: bool, name: str) -> Seen:
-    return look(folder / name, fingerprinted)
+def _scan_below(folder: Path, with_fingerprint: bool, name: str) -> ImageInfo:
+    return scan_image(folder / name, with_fingerprint)
 
 
-def look(path: Path, fingerprinted: bool = False) -> Seen:
+def scan_image(path: Path, with_fingerprint: bool = False) -> ImageInfo:
     """What is seen of one picture file."""
     try:
-        picture = open_picture(path)
-        height, width = picture.shape[:2]
-        return Seen(width, height, checksum(path), "", fingerprint(picture).tobytes() if fingerprinted else b"")
-    except (PictureError, OSError) as error:  # OSError: gone since it was opened
-        return Seen(0, 0, str(path), str(error))
+        image = open_image(path)
+        height, width = image.shape[:2]
+        return ImageInfo(width, height, checksum(path), "", fingerprint(image).tobytes() if with_fingerprint else b"")
+    except (ImageError, OSError) as error:  # OSError: gone since it was opened
+        return ImageInfo(0, 0, str(path), str(error))
 
 
-def _copied(name: str, first: str) -> str:
-    return f"{name}: the same picture as {first}, which is kept" if name != first else ""
+def _copy_problem(name: str, kept_image: str) -> str:
+    return f"{name}: the same picture as {kept_image}, which is kept" if name != kept_image else ""
 
 
-def off(name: str, box: np.ndarray, seen: Seen) -> str:
+def box_problem(name: str, box: np.ndarray, scanned: ImageInfo) -> str:
     """Why a box (4,) does not lie on a picture, or ""; NaN: the whole of it."""
     if np.isnan(box).any():
         return ""
     try:
-        clamp(box, seen.width, seen.height)
+        clip_box(box, scanned.width, scanned.height)
     except ValueError as error:
         return f"{name}: {error}"
     return ""
@@ -156,34 +156,34 @@ def off(name: str, box: np.ndarray, seen: Seen) -> str:
 MISSING = "missing"  # the state of a file that is not there
 
 
-def state_of(path: Path | str) -> str:
+def file_state(path: Path | str) -> str:
     """What changes when a file does: size and time; MISSING where there is none."""
     try:
-        told = os.stat(path)  # noqa: PTH116  half a million Path objects would take longer than their files
+        stat = os.stat(path)  # noqa: PTH116  half a million Path objects would take longer than their files
     except (OSError, ValueError):  # ValueError: a name with a NUL
         return MISSING
-    return f"{told.st_size} {told.st_mtime_ns}"
+    return f"{stat.st_size} {stat.st_mtime_ns}"
 
 
-def _remembered(kept: Path) -> dict[str, Seen]:
+def _read_cache(cache_path: Path) -> dict[str, ImageInfo]:
     try:
-        table = pq.read_table(kept)
-        rows = [table[name].to_pylist() for name in ("name", *Seen._fields)]
+        table = pq.read_table(cache_path)
+        rows = [table[name].to_pylist() for name in ("name", *ImageInfo._fields)]
     except (OSError, pa.ArrowException, KeyError):  # nothing there yet, or damaged: all is opened again
         return {}
-    return {name: Seen(*facts) for name, *facts in zip(*rows, strict=True)}
+    return {name: ImageInfo(*record) for name, *record in zip(*rows, strict=True)}
 
 
-def _remember(kept: Path, seen: Mapping[str, Seen]) -> tuple[float, float]:
+def _write_cache(cache_path: Path, scanned: Mapping[str, ImageInfo]) -> tuple[float, float]:
     """Save what was seen, and tell when that ended, and how long it took (s)."""
-    began = time.monotonic()
-    if len(seen) < FEW:
-        return began, 0.0
-    columns = {"name": list(seen)}
-    columns |= {field: [getattr(facts, field) for facts in seen.values()] for field in Seen._fields}
+    started = time.monotonic()
+    if len(scanned) < MIN_CACHED_IMAGES:
+        return started, 0.0
+    columns = {"name": list(scanned)}
+    columns |= {field: [getattr(record, field) for record in scanned.values()] for field in ImageInfo._fields}
     try:
-        with written(kept) as draft:
-            pq.write_table(pa.table(columns), draft)
+        with atomic_write(cache_path) as temporary:
+            pq.write_table(pa.table(columns), temporary)
     except OSError as error:
         log.warning("all pictures will be opened again next time: %s", error)
-    return time.monotonic(), time.monotonic() - began
+    return time.monotonic(), time.monotonic() - started

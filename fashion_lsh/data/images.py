@@ -7,25 +7,25 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-LARGEST = 100_000_000  # pixels; more would take over 300 MB as RGB
-BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # PIL's own limit; the latter where it raises
+MAX_PIXELS = 100_000_000  # pixels; more would take over 300 MB as RGB
+DECOMPRESSION_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # PIL's own limit; the latter where it raises
 
 # what PIL's readers raise on damaged files, RuntimeError for AVIF
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, RuntimeError, struct.error)
+READ_ERRORS = (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, RuntimeError, struct.error)
 
-ORIENTATION = 0x0112  # the EXIF tag, and what makes each of its values upright
-TURNED = {
+EXIF_ORIENTATION = 0x0112  # the EXIF tag, and what makes each of its values upright
+EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
 
 
-class PictureError(ValueError):
+class ImageError(ValueError):
     """A file that is no usable picture; the text names the file and the reason."""
 
 
-def open_picture(path: str | Path | BinaryIO) -> np.ndarray:
+def open_image(path: str | Path | BinaryIO) -> np.ndarray:
     """Read a picture file, by its path or open, as (H, W, 3) uint8 RGB, upright.
 
     EXIF rotation is applied; transparency is laid on white; 16-bit grey is scaled to 8; of an animation the first
@@ -37,44 +37,44 @@ def open_picture(path: str | Path | BinaryIO) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            if image.width * image.height > LARGEST:
-                raise PictureError(f"{path}: {image.width} x {image.height} is over {LARGEST:,} pixels: shrink it")
-            return np.asarray(_upright(_rgb(image), _orientation(image)))
-    except PictureError:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(f"{path}: {image.width} x {image.height} is over {MAX_PIXELS:,} pixels: shrink it")
+            return np.asarray(_apply_orientation(_to_rgb(image), _orientation(image)))
+    except ImageError:
         raise
-    except BOMBS as error:
-        raise PictureError(f"{path}: more pixels than PIL opens ({error}): shrink it") from error
-    except UNREADABLE as error:
+    except DECOMPRESSION_BOMBS as error:
+        raise ImageError(f"{path}: more pixels than PIL opens ({error}): shrink it") from error
+    except READ_ERRORS as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"no readable picture ({error})"
-        raise PictureError(f"{path}: {reason}") from error
+        raise ImageError(f"{path}: {reason}") from error
 
 
-def as_image(picture: Any) -> Image.Image:
+def to_pil_image(image: Any) -> Image.Image:
     """A picture, (H, W, 3) uint8, as PIL's.
 
     Raises:
         ValueError: it is anything else, or has no pixel.
     """
-    array = isinstance(picture, np.ndarray)
-    if not array or picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
-        given = f"{picture.shape} {picture.dtype}" if array else f"no array ({type(picture).__name__})"
-        raise ValueError(f"the picture is {given}: give (H, W, 3) uint8, as open_picture does")
-    return Image.fromarray(picture)
+    is_array = isinstance(image, np.ndarray)
+    if not is_array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        description = f"{image.shape} {image.dtype}" if is_array else f"no array ({type(image).__name__})"
+        raise ValueError(f"the picture is {description}: give (H, W, 3) uint8, as open_image does")
+    return Image.fromarray(image)
 
 
 def _orientation(image: Image.Image) -> int:
     """As EXIF tells it; 1, upright, where its block is damaged: the pixels may be whole all the same."""
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
-    except (*UNREADABLE, TypeError, AttributeError):
+        return int(image.getexif().get(EXIF_ORIENTATION, 1))
+    except (*READ_ERRORS, TypeError, AttributeError):
         return 1
 
 
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(TURNED[orientation]) if orientation in TURNED else image
+def _apply_orientation(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(EXIF_TRANSPOSE[orientation]) if orientation in EXIF_TRANSPOSE else image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     """Any mode -> RGB."""
     if image.mode == "F":
         raise ValueError("pixels of floating point, whose white nobody tells: save it with 8 or 16 bits")
@@ -82,6 +82,6 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(ground, image)
+        background = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(background, image)
     return image.convert("RGB")

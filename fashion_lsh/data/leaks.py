@@ -5,8 +5,8 @@ import logging
 import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.components import numbered
-from fashion_lsh.data.splits import LINKS
+from fashion_lsh.data.connected_components import factorize
+from fashion_lsh.data.splits import LINK_COLUMNS
 
 log = logging.getLogger(__name__)
 
@@ -17,36 +17,36 @@ def check_disjoint(catalogue: Catalogue) -> None:
     Raises:
         ValueError: names the first thing that is on two sides.
     """
-    for column in LINKS:
-        if names := on_two_sides(catalogue, column):
-            where = " and ".join(sorted(set(_sides(catalogue, column)[catalogue.column(column) == names[0]])))
+    for column in LINK_COLUMNS:
+        if names := find_leaks(catalogue, column):
+            where = " and ".join(sorted(set(_partitions(catalogue, column)[catalogue.column(column) == names[0]])))
             raise ValueError(
                 f"{column} {names[0]!r} is both in {where}: put all its rows on one side, or leave those of train out "
                 "(split.leaks=drop), or keep the splits as they were published, leaks and all (split=official)"
             )
 
 
-def on_two_sides(catalogue: Catalogue, column: str) -> list[str]:
+def find_leaks(catalogue: Catalogue, column: str) -> list[str]:
     """The pictures, groups or items, by `column`, that stand on two sides, sorted.
 
     Sides are train, val and query + gallery; query and gallery may share items and groups, but no picture.
     """
-    names, sides = catalogue.column(column), _sides(catalogue, column)
-    known = np.flatnonzero((names != "") & (sides != ""))
-    number, side = numbered(names[known]), numbered(sides[known])
-    first = np.zeros(number.max(initial=-1) + 1, dtype=np.int64)
-    first[number[::-1]] = side[::-1]  # the side of each name's first row
-    return sorted(set(names[known[first[number] != side]]))
+    names, partitions = catalogue.column(column), _partitions(catalogue, column)
+    known = np.flatnonzero((names != "") & (partitions != ""))
+    value_ids, partition = factorize(names[known]), factorize(partitions[known])
+    first_partition = np.zeros(value_ids.max(initial=-1) + 1, dtype=np.int64)
+    first_partition[value_ids[::-1]] = partition[::-1]  # the side of each name's first row
+    return sorted(set(names[known[first_partition[value_ids] != partition]]))
 
 
-def _sides(catalogue: Catalogue, column: str) -> np.ndarray:
+def _partitions(catalogue: Catalogue, column: str) -> np.ndarray:
     splits = catalogue.column("split")
     return (
-        splits if column == "picture" else np.where(np.isin(splits, ["query", "gallery"]), "query and gallery", splits)
+        splits if column == "image" else np.where(np.isin(splits, ["query", "gallery"]), "query and gallery", splits)
     )
 
 
-def without_leaks(catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:
+def drop_leaks(catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:
     """Drop from train what shares a picture, group or item with val, query or gallery; from val likewise.
 
     Returns:
@@ -55,21 +55,21 @@ def without_leaks(catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:
     reasons: dict[str, str] = {}
     splits, ids = catalogue.column("split"), catalogue.column("id")
     kept = np.ones(len(catalogue), dtype=bool)
-    for low, above in (("val", ["query", "gallery"]), ("train", ["val", "query", "gallery"])):
-        higher = kept & np.isin(splits, above)
-        for column in LINKS:
+    for lower, higher_splits in (("val", ["query", "gallery"]), ("train", ["val", "query", "gallery"])):
+        in_higher = kept & np.isin(splits, higher_splits)
+        for column in LINK_COLUMNS:
             names = catalogue.column(column)
-            shared = kept & (splits == low) & (names != "") & np.isin(names.astype(str), names[higher].astype(str))
-            reasons |= {ids[row]: f"{low} shares {column} {names[row]!r} with {' or '.join(above)}"
+            shared = kept & (splits == lower) & (names != "") & np.isin(names.astype(str), names[in_higher].astype(str))
+            reasons |= {ids[row]: f"{lower} shares {column} {names[row]!r} with {' or '.join(higher_splits)}"
                         for row in np.flatnonzero(shared)}  # fmt: skip
             kept &= ~shared
     return catalogue.take(np.flatnonzero(kept)), reasons
 
 
-def tell_leaks(catalogue: Catalogue) -> None:
+def report_leaks(catalogue: Catalogue) -> None:
     """Say in the log what is on two sides, of each kind."""
-    for column in LINKS:
-        if names := on_two_sides(catalogue, column):
+    for column in LINK_COLUMNS:
+        if names := find_leaks(catalogue, column):
             rows = np.isin(catalogue.column(column).astype(str), names)
             log.warning(
                 "leak: %d of %s stand on two sides of the split, %s say, with %d garments: scores are too good by what "

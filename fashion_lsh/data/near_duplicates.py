@@ -15,23 +15,23 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from fashion_lsh.data.images import as_image
+from fashion_lsh.data.images import to_pil_image
 
 BITS = 256
 VIEWS = 4  # rows of a fingerprint
 GRID, EDGE = 40, 2  # pixels of the shrunk picture, and of its border
 BORDER = EDGE / GRID  # of each side: what the inner part of a picture lacks
 FREQUENCIES = 20  # a side, from which the lowest BITS are taken
-FLAT = 2.0  # grey levels 0..255, standard deviation: what varies less is noise of the camera or of JPEG
-LARGEST = 256  # places in the order of codes over which the fingerprints of one band are compared
+MIN_CONTRAST = 2.0  # grey levels 0..255, standard deviation: what varies less is noise of the camera or of JPEG
+MAX_NEIGHBOURS = 256  # places in the order of codes over which the fingerprints of one band are compared
 BLOCK = 2**14  # pairs of thumbnails compared at once: about 60 MB of scratch
-WORD = 8  # bytes of fingerprints compared at once
+WORD_BYTES = 8  # bytes of fingerprints compared at once
 
-DISTANCE = 24
-ALIKE = 0.92
+MAX_DISTANCE = 24
+MIN_SIMILARITY = 0.92
 
 
-def fingerprint(picture: np.ndarray) -> np.ndarray:
+def fingerprint(image: np.ndarray) -> np.ndarray:
     """Perceptual hashes of a picture and of what its copies may show.  (H, W, 3) uint8 RGB -> (4, BITS / 8) uint8.
 
     Rows: the picture, its mirror, its inner part (without BORDER on each side), the mirror of that.  A bit is 1 where
@@ -41,23 +41,23 @@ def fingerprint(picture: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: it is no such picture.
     """
-    image = as_image(picture).convert("L")
-    turned = (image, image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))  # shrunk apart: as its own file would be
-    grey = [np.asarray(_shrunk(one), dtype=np.float32) for one in turned]
+    pil_image = to_pil_image(image).convert("L")
+    views = (pil_image, pil_image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))  # shrunk apart: as its own file would be
+    grey = [np.asarray(_shrink(one), dtype=np.float32) for one in views]
     inner = [whole[EDGE:-EDGE, EDGE:-EDGE] for whole in grey]
     return np.stack([_hash(part) for part in (*grey, *inner)])
 
 
-def thumbnail(picture: np.ndarray) -> np.ndarray:
+def thumbnail(image: np.ndarray) -> np.ndarray:
     """What `likeness` compares.  (H, W, 3) uint8 RGB -> (20, 20, 3) uint8.
 
     Raises:
         ValueError: it is no such picture.
     """
-    return np.asarray(_shrunk(as_image(picture)).reduce(2))
+    return np.asarray(_shrink(to_pil_image(image)).reduce(2))
 
 
-def pairs(fingerprints: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
+def near_duplicate_pairs(fingerprints: np.ndarray, distance: int = MAX_DISTANCE) -> np.ndarray:
     """Rows whose fingerprints are near, as they are or altered.  (N, V, W) uint8 -> (P, 2) int64, ascending, i < j.
 
     The distance of two rows is the least Hamming distance between the first code of one and any code of the other.
@@ -77,11 +77,11 @@ def pairs(fingerprints: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
         fingerprints.dtype != np.uint8
         or fingerprints.ndim != 3
         or not fingerprints.shape[1]
-        or not _words_fit(fingerprints)
+        or not _is_aligned(fingerprints)
     ):
         raise ValueError(
             f"fingerprints are {fingerprints.shape} {fingerprints.dtype}: give (N, V, W) uint8 with W a multiple of "
-            f"{WORD}, stacked from fingerprint"
+            f"{WORD_BYTES}, stacked from fingerprint"
         )
     if distance < 0:
         raise ValueError(f"{distance=}: give 0 for equal fingerprints, or more")
@@ -94,18 +94,18 @@ def pairs(fingerprints: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
     words = codes.view(np.uint64)
     found = np.empty(0, dtype=np.int64)  # i * count + j
     for band in codes.view(np.uint16).T:
-        near = [found]
-        for left, right in _sharing(band):
-            asked = (first[left] | first[right]) & (rows[left] != rows[right])
-            left, right = left[asked], right[asked]
+        encoded_pairs = [found]
+        for left, right in _pairs_in_band(band):
+            candidate = (first[left] | first[right]) & (rows[left] != rows[right])
+            left, right = left[candidate], right[candidate]
             within = np.bitwise_count(words[left] ^ words[right]).sum(axis=1, dtype=np.int64) <= distance
             one, other = rows[left[within]], rows[right[within]]
-            near.append(np.minimum(one, other) * count + np.maximum(one, other))
-        found = np.unique(np.concatenate(near))
+            encoded_pairs.append(np.minimum(one, other) * count + np.maximum(one, other))
+        found = np.unique(np.concatenate(encoded_pairs))
     return np.stack(np.divmod(found, max(1, count)), axis=1)
 
 
-def likeness(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+def similarity(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """How much the pictures of each pair look alike.  (N, 20, 20, 3) uint8, (P, 2) int64 -> (P,) float32, -1..1.
 
     Of the colours a and b of two pictures, less their means: 2 a·b / (|a|² + |b|²), as in the concordance of L. Lin
@@ -114,49 +114,49 @@ def likeness(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """
     best = np.full(len(pairs), -1, dtype=np.float32)
     for start in range(0, len(pairs), BLOCK):
-        left, right = (_looks(thumbnails[rows]) for rows in pairs[start : start + BLOCK].T)
+        left, right = (_views(thumbnails[rows]) for rows in pairs[start : start + BLOCK].T)
         block = best[start : start + BLOCK]
         for one, other in ((left[:, :1], right), (left, right[:, :1])):
-            contrasts = (one**2).sum(axis=2) + (other**2).sum(axis=2)
-            alike = 2 * (one * other).sum(axis=2) / np.maximum(contrasts, 1)  # 1: far below one grey level a pixel
-            np.maximum(block, alike.max(axis=1), out=block)
+            energies = (one**2).sum(axis=2) + (other**2).sum(axis=2)
+            scores = 2 * (one * other).sum(axis=2) / np.maximum(energies, 1)  # 1: far below one grey level a pixel
+            np.maximum(block, scores.max(axis=1), out=block)
     return best
 
 
-def _words_fit(fingerprints: np.ndarray) -> bool:
-    return fingerprints.shape[2] > 0 and fingerprints.shape[2] % WORD == 0
+def _is_aligned(fingerprints: np.ndarray) -> bool:
+    return fingerprints.shape[2] > 0 and fingerprints.shape[2] % WORD_BYTES == 0
 
 
-def _shrunk(image: Image.Image) -> Image.Image:
-    return image.resize((GRID, GRID), Image.Resampling.BILINEAR, reducing_gap=3.0)
+def _shrink(pil_image: Image.Image) -> Image.Image:
+    return pil_image.resize((GRID, GRID), Image.Resampling.BILINEAR, reducing_gap=3.0)
 
 
 def _hash(grey: np.ndarray) -> np.ndarray:
     """(S, S) float32 -> (BITS / 8,) uint8; the bits of each frequency and its neighbours lie in different bands."""
-    waves, window, lowest = _waves(len(grey))
+    basis, window, lowest = _dct_basis(len(grey))
     centred = (grey - (grey * window).sum() / window.sum()) * window
-    if centred.std() < FLAT * window.std():
+    if centred.std() < MIN_CONTRAST * window.std():
         return np.zeros(BITS // 8, dtype=np.uint8)
-    signs = (waves @ centred @ waves.T).ravel()[lowest] > 0
+    signs = (basis @ centred @ basis.T).ravel()[lowest] > 0
     return np.packbits(signs.reshape(16, -1).T, axis=None)
 
 
 @lru_cache
-def _waves(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _dct_basis(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(FREQUENCIES, S) cosines, DCT-II; (S, S) window; (BITS,) places of the lowest frequencies but the constant."""
-    middles = (np.arange(side) + 0.5) / side
-    waves = np.cos(np.pi * np.arange(FREQUENCIES)[:, None] * middles).astype(np.float32)
-    sine = np.sin(np.pi * middles).astype(np.float32)
-    down, across = np.divmod(np.arange(FREQUENCIES**2), FREQUENCIES)
-    return waves, np.outer(sine, sine), np.argsort(down**2 + across**2, kind="stable")[1 : BITS + 1]
+    centres = (np.arange(side) + 0.5) / side
+    basis = np.cos(np.pi * np.arange(FREQUENCIES)[:, None] * centres).astype(np.float32)
+    sine = np.sin(np.pi * centres).astype(np.float32)
+    rows, columns = np.divmod(np.arange(FREQUENCIES**2), FREQUENCIES)
+    return basis, np.outer(sine, sine), np.argsort(rows**2 + columns**2, kind="stable")[1 : BITS + 1]
 
 
-def _sharing(band: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _pairs_in_band(band: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Places of codes that share a band, at most LARGEST apart among those.  (M,) uint16 -> (n,), (n,) int64 each."""
     order = np.argsort(band, kind="stable")
     keys = band[order]
     left = np.arange(len(keys))
-    for step in range(1, LARGEST + 1):
+    for step in range(1, MAX_NEIGHBOURS + 1):
         left = left[: np.searchsorted(left, len(keys) - step)]
         left = left[keys[left] == keys[left + step]]
         if not len(left):
@@ -164,23 +164,23 @@ def _sharing(band: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield order[left], order[left + step]
 
 
-def _looks(thumbnails: np.ndarray) -> np.ndarray:
+def _views(thumbnails: np.ndarray) -> np.ndarray:
     """Colours of the picture, its mirror, its inner part, the mirror of that, less their means.
 
     (P, 20, 20, 3) -> (P, 4, 243).
     """
     side = thumbnails.shape[1]
-    whole, inner = (np.float32(_cells(side, border)) for border in (0, BORDER))
-    parts = [np.einsum("ay,nyxc,bx->nabc", cells, thumbnails, cells, optimize=True) for cells in (whole, inner)]
-    looks = np.stack([turned for part in parts for turned in (part, part[:, :, ::-1])], axis=1)
-    looks = looks.reshape(len(thumbnails), 4, -1)
-    return looks - looks.mean(axis=2, keepdims=True)
+    whole, inner = (np.float32(_pooling_weights(side, border)) for border in (0, BORDER))
+    parts = [np.einsum("ay,nyxc,bx->nabc", weights, thumbnails, weights, optimize=True) for weights in (whole, inner)]
+    views = np.stack([view for part in parts for view in (part, part[:, :, ::-1])], axis=1)
+    views = views.reshape(len(thumbnails), 4, -1)
+    return views - views.mean(axis=2, keepdims=True)
 
 
 @lru_cache
-def _cells(side: int, border: float) -> np.ndarray:
+def _pooling_weights(side: int, border: float) -> np.ndarray:
     """(9, side): shares of the pixels in the means over 9 equal parts of what lies inside the border."""
     edges = side * np.linspace(border, 1 - border, 10)
     pixels = np.arange(side)
-    shares = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return np.maximum(shares, 0) / (edges[1] - edges[0])
+    overlaps = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return np.maximum(overlaps, 0) / (edges[1] - edges[0])

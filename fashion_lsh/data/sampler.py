@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-ANEW = 2**31  # added to the epoch of a picture that comes second in a pair: it is augmented otherwise than as the first
+PARTNER_EPOCH_OFFSET = 2**31  # added to the epoch of a picture that comes second in a pair: it is augmented otherwise than as the first
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -40,36 +40,36 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.count * (1 if self.items is None else 2)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        drawn = self._rounds() if self.labels is None else self._balanced(self.labels)
+        drawn = self._draw_rounds() if self.labels is None else self._draw_balanced(self.labels)
         if self.items is None:
             return iter([(int(row), self.epoch) for row in drawn])
-        pairs = zip(drawn, self._partners(self.items, drawn), strict=True)
+        pairs = zip(drawn, self._draw_partners(self.items, drawn), strict=True)
         return iter([
-            key for row, other in pairs for key in ((int(row), self.epoch), (int(other), self.epoch + ANEW))
+            key for row, other in pairs for key in ((int(row), self.epoch), (int(other), self.epoch + PARTNER_EPOCH_OFFSET))
         ])  # fmt: skip
 
-    def _rounds(self) -> np.ndarray:
+    def _draw_rounds(self) -> np.ndarray:
         first = self.epoch * self.count
         rounds = range(first // len(self.rows), (first + self.count - 1) // len(self.rows) + 1)
         order = [np.random.default_rng([self.seed, number]).permutation(self.rows) for number in rounds]
         start = first - rounds[0] * len(self.rows)
         return np.concatenate(order)[start : start + self.count]
 
-    def _balanced(self, labels: np.ndarray) -> np.ndarray:
+    def _draw_balanced(self, labels: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng([self.seed, self.epoch])
         drawn_labels = rng.permutation(np.resize(rng.permutation(np.unique(labels)), self.count))
         chosen = np.empty(self.count, dtype=np.int64)
         for label in np.unique(labels):
-            places = np.flatnonzero(drawn_labels == label)
-            chosen[places] = rng.choice(self.rows[labels == label], len(places))
+            positions = np.flatnonzero(drawn_labels == label)
+            chosen[positions] = rng.choice(self.rows[labels == label], len(positions))
         return chosen
 
-    def _partners(self, items: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    def _draw_partners(self, items: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         """(n,) another row of each one's item, by chance; a row that is alone is its own."""
         order = np.argsort(items, kind="stable")  # rows of one item side by side
         _, first, size = np.unique(items[order], return_index=True, return_counts=True)
         group = np.repeat(np.arange(len(size)), size)  # of each place in the order
-        place = np.argsort(order)[np.searchsorted(self.rows, drawn)]
-        first, size = first[group[place]], size[group[place]]
+        position = np.argsort(order)[np.searchsorted(self.rows, drawn)]
+        first, size = first[group[position]], size[group[position]]
         step = 1 + np.random.default_rng([self.seed, self.epoch, 1]).integers(np.maximum(size - 1, 1))
-        return np.asarray(self.rows[order[first + (place - first + step) % size]])
+        return np.asarray(self.rows[order[first + (position - first + step) % size]])

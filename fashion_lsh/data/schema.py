@@ -16,7 +16,7 @@ SPLITS = ("train", "val", "query", "gallery")
 # name: (type, value where the column or cell is missing)
 COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
     "id": (pa.string(), None),  # unique; what a user calls the garment; left out: the picture's name
-    "picture": (pa.string(), None),  # path below the source's root, or the source's own key
+    "image": (pa.string(), None),  # path below the source's root, or the source's own key
     "x1": (pa.float32(), float("nan")),  # box, pixels of the upright picture; NaN: the whole picture
     "y1": (pa.float32(), float("nan")),
     "x2": (pa.float32(), float("nan")),
@@ -30,24 +30,24 @@ COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
     "source": (pa.string(), ""),
     "main": (pa.bool_(), True),  # the picture is about this garment: others in it neither train nor are searched
 }
-BOX = ("x1", "y1", "x2", "y2")
-FARTHEST = 1e6  # pixels from the corner; no picture is so large
-OTHER_NAMES = {"path": "picture", "label": "category", "near_dup_group": "group"}  # that columns have in manifests
+BOX_COLUMNS = ("x1", "y1", "x2", "y2")
+MAX_COORDINATE = 1e6  # pixels from the corner; no picture is so large
+COLUMN_ALIASES = {"path": "image", "label": "category", "near_dup_group": "group"}  # that columns have in manifests
 
 
-def box_of(sides: Any) -> tuple[float, float, float, float] | None:
+def parse_box(values: Any) -> tuple[float, float, float, float] | None:
     """x1, y1, x2, y2 of four numbers, or texts that are some (`065`); None: it is no box, or has no area."""
     try:
-        x1, y1, x2, y2 = map(float, sides)
+        x1, y1, x2, y2 = map(float, values)
     except (TypeError, ValueError):
         return None
-    near = -FARTHEST < x1 < x2 < FARTHEST and -FARTHEST < y1 < y2 < FARTHEST  # NaN is not
-    return (x1, y1, x2, y2) if near else None
+    valid = -MAX_COORDINATE < x1 < x2 < MAX_COORDINATE and -MAX_COORDINATE < y1 < y2 < MAX_COORDINATE  # NaN is not
+    return (x1, y1, x2, y2) if valid else None
 
 
-def sides_of(boxes: np.ndarray) -> dict[str, np.ndarray]:
+def box_columns(boxes: np.ndarray) -> dict[str, np.ndarray]:
     """The columns of BOX, (N,) each, of boxes (N, 4)."""
-    return dict(zip(BOX, boxes.T, strict=True))
+    return dict(zip(BOX_COLUMNS, boxes.T, strict=True))
 
 
 def read_table(path: str | Path) -> pa.Table:
@@ -67,18 +67,18 @@ def read_table(path: str | Path) -> pa.Table:
     except (ValueError, OSError, pa.ArrowException) as error:  # pyarrow has all three for a damaged file
         hint = ": save it as CSV in UTF-8" if "UTF8" in str(error) else ""
         raise ValueError(f"{path}: {error}{hint}") from error
-    if table.num_columns == 1 and any(sign in table.column_names[0] for sign in ";\t"):
+    if table.num_columns == 1 and any(separator in table.column_names[0] for separator in ";\t"):
         raise ValueError(f"{path} has one column, {table.column_names[0]!r}: part its cells by commas")
     table = table.rename_columns([name.strip() for name in table.column_names])
-    taken = set(table.column_names)
-    if len(taken) < table.num_columns:
+    existing = set(table.column_names)
+    if len(existing) < table.num_columns:
         raise ValueError(f"{path}: a name stands twice among its columns {', '.join(table.column_names)}: rename one")
-    return table.rename_columns([_renamed(name, taken) for name in table.column_names])
+    return table.rename_columns([_canonical_name(name, existing) for name in table.column_names])
 
 
-def _renamed(column: str, taken: set[str]) -> str:
-    name = OTHER_NAMES.get(column, column)
-    return column if name in taken else name
+def _canonical_name(column: str, existing: set[str]) -> str:
+    name = COLUMN_ALIASES.get(column, column)
+    return column if name in existing else name
 
 
 def _read_csv(path: Path) -> pa.Table:
@@ -86,32 +86,32 @@ def _read_csv(path: Path) -> pa.Table:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         for _ in csv_rows(file):  # where one is not, pyarrow takes the rows after it for one cell, without a word
             pass
-    text = {name: kind for name, (kind, _) in COLUMNS.items() if kind == pa.string()}
-    text |= {other: COLUMNS[name][0] for other, name in OTHER_NAMES.items()}
-    convert = pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
+    text_types = {name: dtype for name, (dtype, _) in COLUMNS.items() if dtype == pa.string()}
+    text_types |= {alias: COLUMNS[name][0] for alias, name in COLUMN_ALIASES.items()}
+    convert = pa.csv.ConvertOptions(column_types=text_types, strings_can_be_null=False)
     return pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=convert)
 
 
-def complete(table: pa.Table) -> pa.Table:
+def to_schema(table: pa.Table) -> pa.Table:
     """Bring a table to the columns and types of COLUMNS; other columns are dropped."""
     columns = {name: _column(table, name) for name in COLUMNS if name != "id"}
-    columns["id"] = _column(table, "id") if "id" in table.column_names else columns["picture"]
+    columns["id"] = _column(table, "id") if "id" in table.column_names else columns["image"]
     return pa.table({name: columns[name] for name in COLUMNS})
 
 
 def _column(table: pa.Table, name: str) -> pa.Array | pa.ChunkedArray:
     """One column in its type, its empty cells filled with the default."""
-    kind, default = COLUMNS[name]
+    dtype, default = COLUMNS[name]
     count = table.column_names.count(name)
     if count == 0 and default is not None:
-        return pa.repeat(pa.scalar(default, kind), table.num_rows)
+        return pa.repeat(pa.scalar(default, dtype), table.num_rows)
     if count != 1:
-        has = ", ".join(table.column_names)
-        raise ValueError(f"a catalogue needs one column {name!r}, here are {count}: its columns are {has}")
+        names = ", ".join(table.column_names)
+        raise ValueError(f"a catalogue needs one column {name!r}, here are {count}: its columns are {names}")
     try:
-        column = table[name].cast(kind).combine_chunks()
+        column = table[name].cast(dtype).combine_chunks()
     except pa.ArrowException as error:
-        raise ValueError(f"column {name!r} of the catalogue holds what is no {kind} ({error}): correct it") from error
+        raise ValueError(f"column {name!r} of the catalogue holds what is no {dtype} ({error}): correct it") from error
     if default is not None:
         return column.fill_null(default)
     empty = column.null_count + (pc.sum(pc.equal(column, "")).as_py() or 0)

@@ -24,12 +24,12 @@ def recropped(data: GarmentData, crop: Crop) -> GarmentData:
     """
     if crop in ("whole", "annotated"):
         return data.replaced(crop=crop)
-    if data.found is None:
+    if data.detections is None:
         raise ValueError(
             f"crop.tested={crop}: no detector has looked at the pictures: give crop=detected, or detector=small"
         )
-    choice = replace(data.choice, fallback="skip" if crop == "detected" else "whole")
-    return data.replaced(crop="detected", choice=choice)
+    box_selector = replace(data.box_selector, fallback="skip" if crop == "detected" else "whole")
+    return data.replaced(crop="detected", box_selector=box_selector)
 
 
 def score_crops(model: Model, data: GarmentData, search: Search, crops: Sequence[Crop]) -> dict[str, float]:

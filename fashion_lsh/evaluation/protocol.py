@@ -12,11 +12,11 @@ import torch
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData, Part
 from fashion_lsh.data.dataset import Batch
-from fashion_lsh.data.detections import Finder
+from fashion_lsh.data.detections import BoxDetector
 from fashion_lsh.evaluation.latency import WARM_UP
 from fashion_lsh.evaluation.results import by_shared_garment, query_table
 from fashion_lsh.index.hits import Hits
-from fashion_lsh.io.progress import counted
+from fashion_lsh.io.progress import track
 from fashion_lsh.metrics import retrieval as scoring
 from fashion_lsh.metrics.classification import classification
 from fashion_lsh.metrics.code_statistics import quantisation_error
@@ -96,11 +96,11 @@ def encode_part(
     data = data.pinned_for(model.device)
     garments = data.garments(part)
     loaded = map(change, data.loader(part)) if change else data.loader(part)
-    batches = counted(loaded, f"encoding {part}", len(garments), lambda batch: len(batch.labels))
+    batches = track(loaded, f"encoding {part}", len(garments), lambda batch: len(batch.labels))
     encoded, looks, rounding = encode_all(model, batches)
-    if data.choice.fallback == "skip":  # queries alone can be among them
-        encoded = encoded.missed(data.missed[data.rows(part)])
-    return EncodedPart(garments, encoded, looks, data.lost(part), rounding)
+    if data.box_selector.fallback == "skip":  # queries alone can be among them
+        encoded = encoded.missed(data.undetected[data.rows(part)])
+    return EncodedPart(garments, encoded, looks, data.not_indexed(part), rounding)
 
 
 @torch.inference_mode()
@@ -159,7 +159,7 @@ def timed_hits(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
 
 
 def end_to_end(
-    searcher: Searcher, data: GarmentData, finder: Finder | None = None, count: int = 100
+    searcher: Searcher, data: GarmentData, detector: BoxDetector | None = None, count: int = 100
 ) -> dict[str, float]:
     """`speed/end_to_end_ms`: from a query's pixels to its hits, one at a time: the median of `count`, 10 to warm up.
 
@@ -170,12 +170,12 @@ def end_to_end(
         count: queries.
     """
     rows = np.resize(data.rows("query"), count)
-    pictures, boxes, annotated = data.catalogue.column("picture"), data.crop_boxes, data.catalogue.boxes
+    pictures, boxes, annotated = data.catalogue.column("image"), data.crop_boxes, data.catalogue.boxes
     milliseconds = []
     for row in [*rows[:10], *rows]:
-        pixels = data.source.picture(pictures[row])
+        pixels = data.source.image(pictures[row])
         began = time.perf_counter()
-        box = boxes[row] if finder is None else data.choice.one(finder.find([pixels])[0], annotated[row])
+        box = boxes[row] if detector is None else data.box_selector.select_one(detector.detect([pixels])[0], annotated[row])
         searcher.find(pixels, box, DEPTH)
         milliseconds.append(1000 * (time.perf_counter() - began))
     return {"speed/end_to_end_ms": float(np.median(milliseconds[10:]))}

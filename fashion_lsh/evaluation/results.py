@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.metrics.ranking import Scores
 
 ABOUT = ("id", "category", "item")
@@ -51,8 +51,8 @@ def write_queries(path: Path, table: pa.Table) -> None:
             ) from error
         others = old.filter(pc.not_equal(old["search"], table["search"][0]))
         table = pa.concat_tables([others, table], promote_options="default")
-    with written(path) as draft:
-        pq.write_table(table, draft)
+    with atomic_write(path) as temporary:
+        pq.write_table(table, temporary)
 
 
 def by_shared_garment(item_scores: Scores, query: Catalogue, gallery: Catalogue) -> dict[str, float]:

@@ -69,5 +69,5 @@ def score_corrupted(searcher: Searcher, data: GarmentData, corruptions: Sequence
     metrics: dict[str, float] = {}
     for name in corruptions:
         query = encode_part(searcher.model, data, "query", partial(spoilt, corruption=name))
-        metrics |= few(f"corrupted/{name}", evaluate(searcher, query, data.lost("gallery")).metrics)
+        metrics |= few(f"corrupted/{name}", evaluate(searcher, query, data.not_indexed("gallery")).metrics)
     return metrics

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.data.detection_data import SceneData
-from fashion_lsh.data.detections import Finder
+from fashion_lsh.data.detection_data import DetectionData
+from fashion_lsh.data.detections import BoxDetector
 from fashion_lsh.evaluation.baselines import reference_metrics
 from fashion_lsh.evaluation.crop_modes import Crop, score_crops
 from fashion_lsh.evaluation.detection import detector_scores
@@ -38,8 +38,8 @@ def evaluate_run(
     gallery: EncodedPart,
     crops: Sequence[Crop] = (),
     corruptions: Sequence[str] = (),
-    detector: Finder | None = None,
-    scenes: SceneData | None = None,
+    detector: BoxDetector | None = None,
+    scenes: DetectionData | None = None,
 ) -> RunEvaluation:
     """Search with all queries, and score the search, the baselines, the network, the crops and the detector.
 
@@ -58,8 +58,8 @@ def evaluate_run(
     references, kept = reference_metrics(query, gallery, model.bits)
     further = references | end_to_end(searcher, data, detector if data.crop == "detected" else None)
     further |= model.facts
-    if detector is not None and scenes is not None and data.found is not None:
-        further |= detector_scores(detector, scenes, data.found)
+    if detector is not None and scenes is not None and data.detections is not None:
+        further |= detector_scores(detector, scenes, data.detections)
     further |= score_crops(model, data, searcher.search, crops) | costs(model)
     further |= score_corrupted(searcher, data, corruptions)
     return RunEvaluation(results, further, kept)

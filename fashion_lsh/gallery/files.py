@@ -13,7 +13,7 @@ import numpy as np
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.gallery.embeddings import Embeddings
 from fashion_lsh.index.indexes import FloatIndex, HashIndex
-from fashion_lsh.io.files import checksum, written
+from fashion_lsh.io.files import checksum, atomic_write
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -48,8 +48,8 @@ def save(folder: Path, gallery: Files) -> None:
         manifest["catalogue"] = _filed(folder, "catalogue", gallery.catalogue.save)
         manifest["embeddings"] = [_segment(folder, segment) for segment in gallery.embeddings.segments]
         manifest["adding"] = sorted(gallery.adding)
-        with written(folder / MANIFEST) as draft:
-            draft.write_text(json.dumps(manifest | {"sha256": _digest(manifest)}, indent=1))
+        with atomic_write(folder / MANIFEST) as temporary:
+            temporary.write_text(json.dumps(manifest | {"sha256": _digest(manifest)}, indent=1))
     finally:
         _tidy(folder)
 
@@ -85,10 +85,10 @@ def _read(folder: Path, verify: bool) -> Files:
 
 def _filed(folder: Path, part: str, write: Callable[[Path], None]) -> Entry:
     """Write one file by `write(path)`, and give its entry in the manifest."""
-    draft = folder / f"{part}-draft.{ENDINGS[part]}"
-    write(draft)
-    digest, size = checksum(draft), draft.stat().st_size
-    path = draft.replace(folder / f"{part}-{digest[:16]}.{ENDINGS[part]}")
+    temporary = folder / f"{part}-draft.{ENDINGS[part]}"
+    write(temporary)
+    digest, size = checksum(temporary), temporary.stat().st_size
+    path = temporary.replace(folder / f"{part}-{digest[:16]}.{ENDINGS[part]}")
     return {"file": path.name, "sha256": digest, "bytes": size}
 
 
@@ -101,7 +101,7 @@ def _segment(folder: Path, segment: np.ndarray) -> Entry:
                 return dict(entry)
 
     def write(path: Path) -> None:
-        with written(path) as draft, draft.open("wb") as file:
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
             np.save(file, segment)
 
     return _filed(folder, "embeddings", write)

@@ -101,7 +101,7 @@ class Gallery:
         embeddings = self.embeddings.joined(Embeddings.of(encoded.embeddings))
         rows = len(self.embeddings) + np.arange(len(catalogue))
         self.index.add(_vectors(self.index, encoded), encoded.predicted, rows)
-        self._now(embeddings, self.catalogue.joined(catalogue))
+        self._now(embeddings, self.catalogue.concatenate(catalogue))
 
     def check_new(self, catalogue: Catalogue) -> None:
         """Hold ids that are to be filed to those that are.

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.crops import cut
-from fashion_lsh.data.detections import Choice, Finder
-from fashion_lsh.data.images import PictureError, open_picture
-from fashion_lsh.data.schema import sides_of
-from fashion_lsh.io.progress import ahead, progress
+from fashion_lsh.data.crops import crop_image
+from fashion_lsh.data.detections import BoxSelector, BoxDetector
+from fashion_lsh.data.images import ImageError, open_image
+from fashion_lsh.data.schema import box_columns
+from fashion_lsh.io.progress import prefetch, progress
 from fashion_lsh.models.encoding import Encoded, Model, encode_crops
 
 CHUNK = 2000  # images between two saves of the gallery
@@ -33,17 +33,17 @@ class Cropper:
     """Finds and cuts out as a run does."""
 
     model: Model
-    detector: Finder | None
-    choice: Choice
+    detector: BoxDetector | None
+    box_selector: BoxSelector
 
     def boxes(self, pictures: Sequence[np.ndarray], annotated: np.ndarray) -> list[np.ndarray]:
         """(n, 4) each: what is cut out of a picture; NaN: the whole of it; none: no garment was found in it."""
         if self.detector is None:
             return list(annotated[:, None])
-        found = self.detector.find(pictures) if pictures else []
-        return [self.choice.several(*each) for each in zip(found, annotated, strict=True)]
+        found = self.detector.detect(pictures) if pictures else []
+        return [self.box_selector.select_all(*each) for each in zip(found, annotated, strict=True)]
 
-    def cut(self, picture: np.ndarray, boxes: np.ndarray) -> list[np.ndarray]:
+    def crop_image(self, picture: np.ndarray, boxes: np.ndarray) -> list[np.ndarray]:
         """The crops, (S, S, 3) uint8 each.
 
         Raises:
@@ -51,7 +51,7 @@ class Cropper:
         """
         if not len(boxes):
             raise ValueError("no garment was found in it")
-        return [cut(picture, box, self.model.margin, self.model.image_size) for box in boxes]
+        return [crop_image(picture, box, self.model.margin, self.model.image_size) for box in boxes]
 
 
 def encode_chunks(cropper: Cropper, catalogue: Catalogue, taken: set[str]) -> Iterator[Chunk]:
@@ -68,15 +68,15 @@ def _chunk(cropper: Cropper, rows: Catalogue, taken: set[str], pool: Executor, s
     places: list[int] = []  # of each crop in `rows`
     boxes: list[np.ndarray] = []
     problems: dict[str, str] = {}
-    paths, names, annotated = rows.column("picture").tolist(), rows.column("id"), rows.boxes
-    for start, batch in zip(count(0, BATCH), ahead(pool, _opened, paths, BATCH), strict=False):
+    paths, names, annotated = rows.column("image").tolist(), rows.column("id"), rows.boxes
+    for start, batch in zip(count(0, BATCH), prefetch(pool, _opened, paths, BATCH), strict=False):
         problems |= {names[start + place]: reason for place, reason in enumerate(batch) if isinstance(reason, str)}
         good = [number for number, picture in enumerate(batch, start) if not isinstance(picture, str)]
         pictures = [picture for picture in batch if not isinstance(picture, str)]
         crops: list[np.ndarray] = []
         for number, picture, wanted in zip(good, pictures, cropper.boxes(pictures, annotated[good]), strict=True):
             try:
-                crops += cropper.cut(picture, wanted)
+                crops += cropper.crop_image(picture, wanted)
             except ValueError as error:
                 problems[names[number]] = str(error)
                 continue
@@ -87,8 +87,8 @@ def _chunk(cropper: Cropper, rows: Catalogue, taken: set[str], pool: Executor, s
         step(len(batch))
     if not parts:
         return Chunk(None, rows.take(np.array([], dtype=np.int64)), problems)
-    sides = sides_of(np.array(boxes, np.float32))
-    filed = rows.take(np.array(places), _numbered(names[places], taken)).having(**sides)
+    sides = box_columns(np.array(boxes, np.float32))
+    filed = rows.take(np.array(places), _numbered(names[places], taken)).with_columns(**sides)
     return Chunk(Encoded.joined(parts), filed, problems)
 
 
@@ -107,6 +107,6 @@ def _numbered(names: Iterable[str], taken: set[str]) -> list[str]:
 def _opened(path: str) -> np.ndarray | str:
     """The picture, or why there is none: it was fine when it was opened first."""
     try:
-        return open_picture(path)
-    except PictureError as error:
+        return open_image(path)
+    except ImageError as error:
         return str(error)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets.folder import Folder
-from fashion_lsh.data.schema import BOX
+from fashion_lsh.data.schema import BOX_COLUMNS
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.gallery.image_encoding import Cropper, encode_chunks
 
@@ -95,7 +95,7 @@ def _save_tidy(folder: Path, gallery: Gallery) -> None:
 def _spelt(catalogue: Catalogue, filed: Catalogue) -> Catalogue:
     """Categories in the spelling that the gallery has of them."""
     known = {name.casefold(): name for name in filed.categories}
-    return catalogue.having(category=[known.get(name.casefold(), name) for name in catalogue.column("category")])
+    return catalogue.with_columns(category=[known.get(name.casefold(), name) for name in catalogue.column("category")])
 
 
 def _left(catalogue: Catalogue, gallery: Gallery, begun: bool) -> Catalogue:
@@ -109,6 +109,6 @@ def _left(catalogue: Catalogue, gallery: Gallery, begun: bool) -> Catalogue:
 
 def _absolute(catalogue: Catalogue, source: Folder, crop: str) -> Catalogue:
     """Pictures by their full paths, since they lie elsewhere than the run's; without boxes where the run takes none."""
-    paths = [str((source.folder / name).resolve()) for name in catalogue.column("picture")]
-    boxes = dict.fromkeys(BOX, np.full(len(catalogue), np.nan, dtype=np.float32)) if crop == "whole" else {}
-    return catalogue.having(picture=paths, split=[""] * len(catalogue), **boxes)
+    paths = [str((source.folder / name).resolve()) for name in catalogue.column("image")]
+    boxes = dict.fromkeys(BOX_COLUMNS, np.full(len(catalogue), np.nan, dtype=np.float32)) if crop == "whole" else {}
+    return catalogue.with_columns(image=paths, split=[""] * len(catalogue), **boxes)

@@ -18,7 +18,7 @@ from faiss.contrib import ivf_tools
 
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.validation import LAST_ROW, at_least_one, check_filed, check_new, checked_numbers, checked_probes
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 
 preassigned: Any = ivf_tools  # carries no types
 
@@ -140,7 +140,7 @@ class PartitionedIndex(ABC):
         Raises:
             OSError: it could not be written; whatever stood at `path` is left as it was.
         """
-        with written(path) as draft, draft.open("wb") as file:
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
             self._write(self._index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]  # not in its stubs
 
     @classmethod

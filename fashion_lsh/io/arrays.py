@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 
-DAMAGED = (ValueError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)  # numpy has them all
+READ_ERRORS = (ValueError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)  # numpy has them all
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays, compressed; texts as fixed-width characters, so that they are read without unpickling."""
-    plain = {name: values.astype(str) if values.dtype == object else values for name, values in arrays.items()}
-    with written(path) as draft, draft.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **plain)
+    fixed_width = {name: values.astype(str) if values.dtype == object else values for name, values in arrays.items()}
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **fixed_width)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -31,5 +31,5 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             return dict(file)
     except (FileNotFoundError, PermissionError):
         raise
-    except DAMAGED as error:
+    except READ_ERRORS as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error

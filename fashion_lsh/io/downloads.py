@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def patience(seconds: float) -> Iterator[None]:
+def socket_timeout(seconds: float) -> Iterator[None]:
     """Let sockets opened in the block wait no longer than this: what downloads has no setting for it."""
-    before = socket.getdefaulttimeout()
+    previous = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
         yield
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(previous)

@@ -16,26 +16,26 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def written(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Give a name beside `path` to write to; rename it to `path` when the block ends well, remove it otherwise.
 
     Raises:
         OSError: the block could not write (a full disk, say); names `path`, which is left as it was.
     """
     path = Path(path)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        with draft.open("rb") as file:
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        draft.replace(path)
+        temporary.replace(path)
     except OSError as error:
         reason = error.strerror or error
         raise OSError(f"{path} could not be written ({reason}): free some space, or choose another folder") from error
     finally:
         with suppress(OSError):  # of a file system that lets nothing be written, nor removed
-            draft.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def check_writable(folder: str | Path) -> None:
@@ -52,31 +52,31 @@ def check_writable(folder: str | Path) -> None:
         raise OSError(f"{folder} takes no files ({error.strerror or error}): choose another folder") from error
 
 
-def check_room(folder: Path, wanted: int) -> None:
+def check_disk_space(folder: Path, required: int) -> None:
     """Hold a folder's disk to having room for `wanted` bytes.
 
     Raises:
         OSError: it has not; tells how much is missing.
     """
     free = shutil.disk_usage(folder).free
-    if free < wanted:
+    if free < required:
         raise OSError(
-            f"{folder}: {wanted / 1e6:,.0f} MB are wanted and {free / 1e6:,.0f} MB are free:"
+            f"{folder}: {required / 1e6:,.0f} MB are wanted and {free / 1e6:,.0f} MB are free:"
             " free some space, or choose another folder (runs=...)"
         )
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Keep a folder for one process at a time, by a lock beside it; a link to the folder is the folder.
 
     Raises:
         ValueError: another process has it.
         OSError: its disk has no locks.
     """
-    real = folder.resolve()
-    real.parent.mkdir(parents=True, exist_ok=True)
-    with (real.parent / f".{real.name}.lock").open("w") as file:
+    resolved = folder.resolve()
+    resolved.parent.mkdir(parents=True, exist_ok=True)
+    with (resolved.parent / f".{resolved.name}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -87,15 +87,15 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def point(link: Path, target: Path) -> None:
+def update_symlink(link: Path, target: Path) -> None:
     """Make `link` point to `target`, in one step; where that cannot be, tell of it and go on."""
-    draft = link.with_name(f".latest.{os.getpid()}")
-    draft.unlink(missing_ok=True)
+    temporary = link.with_name(f".latest.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
     try:
-        draft.symlink_to(os.path.relpath(target, link.parent))
-        draft.replace(link)
+        temporary.symlink_to(os.path.relpath(target, link.parent))
+        temporary.replace(link)
     except OSError as error:  # a folder stands there, or the file system has no links
-        draft.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         log.warning("%s does not point to %s: %s", link, target, error)
 
 
@@ -106,14 +106,14 @@ def csv_rows(lines: Iterable[str], first: int = 1) -> Iterator[tuple[int, list[s
         ValueError: a quote is not closed where it should be, which would swallow the rows after it, or a cell is longer
             than Python reads; names the line.
     """
-    read: list[str] = []  # lines of the row that is being read
+    row_lines: list[str] = []  # lines of the row that is being read
 
-    def noted() -> Iterator[str]:
+    def recorded() -> Iterator[str]:
         for line in lines:
-            read.append(line)
+            row_lines.append(line)
             yield line
 
-    reader, begins = csv.reader(noted(), strict=True), first
+    reader, start_line = csv.reader(recorded(), strict=True), first
     while True:
         try:
             cells = next(reader)
@@ -122,14 +122,14 @@ def csv_rows(lines: Iterable[str], first: int = 1) -> Iterator[tuple[int, list[s
         except csv.Error as error:
             if "field limit" in str(error):
                 limit = f"a cell of more than {csv.field_size_limit():,} characters"
-                raise ValueError(f"line {begins}: {limit}: is a quote before it not closed?") from error
-            if len(read) > 1 or "unexpected end" in str(error):
+                raise ValueError(f"line {start_line}: {limit}: is a quote before it not closed?") from error
+            if len(row_lines) > 1 or "unexpected end" in str(error):
                 hint = "close it, or double one that belongs to a quoted cell"
-                raise ValueError(f"line {begins}: a quote that opens there is not closed: {hint}") from error
-            [cells] = csv.reader(read)  # letters after a closing quote, all on one line: nothing is swallowed
-        yield begins, cells
-        begins += len(read)
-        read.clear()
+                raise ValueError(f"line {start_line}: a quote that opens there is not closed: {hint}") from error
+            [cells] = csv.reader(row_lines)  # letters after a closing quote, all on one line: nothing is swallowed
+        yield start_line, cells
+        start_line += len(row_lines)
+        row_lines.clear()
 
 
 def checksum(path: str | Path) -> str:

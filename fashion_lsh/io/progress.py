@@ -13,14 +13,14 @@ from rich.text import Text
 
 log = logging.getLogger(__name__)
 
-EVERY = 30.0  # seconds between two lines where there is no terminal
-SHORT = 1.0  # seconds of work of which nothing is told at its end
+LOG_INTERVAL_S = 30.0  # seconds between two lines where there is no terminal
+MIN_LOGGED_S = 1.0  # seconds of work of which nothing is told at its end
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 
-class Rate(ProgressColumn):
+class RateColumn(ProgressColumn):
     """Pictures a second."""
 
     def render(self, task: Task) -> Text:
@@ -28,28 +28,28 @@ class Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show how far work on `total` pictures is; yields a function to be called with how many were just done."""
-    shown = get_console().is_terminal
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
-    began = told = time.perf_counter()
+    is_terminal = get_console().is_terminal
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn()
+    started = last_logged = time.perf_counter()
     done = 0
-    with Progress(*columns, transient=True, disable=not shown) as bar:
-        task = bar.add_task(what, total=total)
+    with Progress(*columns, transient=True, disable=not is_terminal) as bar:
+        task = bar.add_task(description, total=total)
 
         def step(count: int) -> None:
-            nonlocal done, told
+            nonlocal done, last_logged
             done += count
             bar.advance(task, count)
-            if not shown and time.perf_counter() - told > EVERY:
-                told = time.perf_counter()
-                rate = done / (told - began)
-                log.info("%s: %d of %d, %.0f a second, %.0f s left", what, done, total, rate, (total - done) / rate)
+            if not is_terminal and time.perf_counter() - last_logged > LOG_INTERVAL_S:
+                last_logged = time.perf_counter()
+                rate = done / (last_logged - started)
+                log.info("%s: %d of %d, %.0f a second, %.0f s left", description, done, total, rate, (total - done) / rate)
 
         yield step
-    seconds = time.perf_counter() - began
-    if seconds > SHORT:
-        log.info("%s: %d pictures in %.1f s, %.0f a second", what, done, seconds, done / seconds)
+    seconds = time.perf_counter() - started
+    if seconds > MIN_LOGGED_S:
+        log.info("%s: %d pictures in %.1f s, %.0f a second", description, done, seconds, done / seconds)
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -57,19 +57,19 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def ahead(pool: Executor, work: Callable[[S], T], items: Sequence[S], size: int) -> Iterator[list[T]]:
+def prefetch(pool: Executor, function: Callable[[S], T], items: Sequence[S], size: int) -> Iterator[list[T]]:
     """What `work` makes of the items, `size` at a time; while these are used the next are made, and no more of them:
     whole pictures are large."""
-    begun = pool.map(work, items[:size])
+    pending = pool.map(function, items[:size])
     for start in range(0, len(items), size):
-        made = list(begun)
-        begun = pool.map(work, items[start + size : start + 2 * size])
-        yield made
+        results = list(pending)
+        pending = pool.map(function, items[start + size : start + 2 * size])
+        yield results
 
 
-def counted(parts: Iterable[T], what: str, total: int, size: Callable[[T], int]) -> Iterator[T]:
+def track(batches: Iterable[T], description: str, total: int, size: Callable[[T], int]) -> Iterator[T]:
     """The parts, with a bar: each holds `size(part)` of the `total` pictures."""
-    with progress(what, total) as step:
-        for part in parts:
-            yield part
-            step(size(part))
+    with progress(description, total) as step:
+        for batch in batches:
+            yield batch
+            step(size(batch))

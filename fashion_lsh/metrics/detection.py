@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-SAME = 0.5  # intersection over union from which a found box is the garment that was annotated
+MATCH_IOU = 0.5  # intersection over union from which a found box is the garment that was annotated
 
 
-def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+def iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Intersection over union of a box (4,) with others (n, 4), all xyxy with an area: (n,) float64, 0..1."""
     box, others = box.astype(np.float64), others.astype(np.float64)
     corner, end = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
@@ -28,8 +28,8 @@ def matched(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     places = np.full(len(found), -1, dtype=np.int64)
     left = np.ones(len(true), dtype=bool)
     for number, box in enumerate(found):
-        shares = np.where(left, overlap(box, true), 0.0)
-        if len(true) and shares.max() >= SAME:
+        shares = np.where(left, iou(box, true), 0.0)
+        if len(true) and shares.max() >= MATCH_IOU:
             places[number] = shares.argmax()
             left[places[number]] = False
     return places

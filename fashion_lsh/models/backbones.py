@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from fashion_lsh.io.downloads import patience
+from fashion_lsh.io.downloads import socket_timeout
 from fashion_lsh.models.efficientnet_lite import PIXEL, lite0, lite0_imagenet
 
 LITE = "efficientnet_lite0"
@@ -154,7 +154,7 @@ def imagenet_file(name: str) -> tuple[Path, Mapping[str, Tensor]]:
     if file.is_file():
         return file, _read(file)
     try:
-        with patience(TIME_OUT_S):
+        with socket_timeout(TIME_OUT_S):
             return file, torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, HTTPException, RuntimeError) as error:  # no network; a broken answer; a hash that differs
         raise FileNotFoundError(

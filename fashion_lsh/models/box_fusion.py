@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fashion_lsh.data.detections import Boxes
-from fashion_lsh.metrics.detection import overlap
+from fashion_lsh.metrics.detection import iou
 
 ALIKE = 0.55  # intersection over union above which boxes of one kind are the same garment's, as in the paper
 
@@ -24,24 +24,24 @@ def fused(looks: Sequence[Boxes]) -> Boxes:
     Returns:
         The fused boxes, the best score first.
     """
-    corners, scores, kinds = (np.concatenate([getattr(look, name) for look in looks]) for name in Boxes._fields)
+    xyxy, scores, labels = (np.concatenate([getattr(look, name) for look in looks]) for name in Boxes._fields)
     means, members = np.empty((0, 4), np.float32), list[list[int]]()
     for number in np.argsort(-scores, kind="stable"):
-        shares = np.array([kinds[one[0]] == kinds[number] for one in members]) * overlap(corners[number], means)
+        shares = np.array([labels[one[0]] == labels[number] for one in members]) * iou(xyxy[number], means)
         if len(members) and shares.max() > ALIKE:
             joined = int(shares.argmax())
             members[joined].append(number)
-            means[joined] = np.average(corners[members[joined]], axis=0, weights=scores[members[joined]])
+            means[joined] = np.average(xyxy[members[joined]], axis=0, weights=scores[members[joined]])
         else:
             members.append([number])
-            means = np.concatenate([means, corners[number][None]])
+            means = np.concatenate([means, xyxy[number][None]])
     share = np.array([min(1.0, len(one) / len(looks)) for one in members])
     found = np.array([scores[one].mean() for one in members]) * share
     order = np.argsort(-found, kind="stable")
-    return Boxes(means[order], found[order].astype(np.float32), kinds[[one[0] for one in members]][order])
+    return Boxes(means[order], found[order].astype(np.float32), labels[[one[0] for one in members]][order])
 
 
 def mirrored(boxes: Boxes, width: int) -> Boxes:
     """Boxes in a picture's mirror, as they lie in the picture, `width` pixels wide."""
-    left, top, right, bottom = boxes.corners.T
-    return boxes._replace(corners=np.stack([width - right, top, width - left, bottom], axis=1))
+    left, top, right, bottom = boxes.xyxy.T
+    return boxes._replace(xyxy=np.stack([width - right, top, width - left, bottom], axis=1))

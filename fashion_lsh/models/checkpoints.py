@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.models.baselines import ITQ, LSH, PredictedCategory
 from fashion_lsh.models.classifier import ClassifierModel
 from fashion_lsh.models.detector import DetectorModel
@@ -115,5 +115,5 @@ def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
     """torch.save by way of memory: on a full disk its own writer raises another error and hides the reason."""
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
-    with written(path) as draft:
-        draft.write_bytes(buffer.getbuffer())
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())

@@ -145,7 +145,7 @@ class DetectorModel(nn.Module):
         return {**second, **first}
 
     @torch.inference_mode()
-    def find(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:
+    def detect(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:
         """The boxes in pictures, (H, W, 3) uint8 each, in their own pixels, the best first; some at a time."""
         self.eval()
         found = self._in_turn(pictures)
@@ -153,7 +153,7 @@ class DetectorModel(nn.Module):
             return found
         mirrors = self._in_turn([picture[:, ::-1] for picture in pictures])
         turned = [mirrored(boxes, picture.shape[1]) for boxes, picture in zip(mirrors, pictures, strict=True)]
-        return [fused(both).first(self.most) for both in zip(found, turned, strict=True)]
+        return [fused(both).top(self.most) for both in zip(found, turned, strict=True)]
 
     def _in_turn(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:
         parts = [self._find(pictures[start : start + AT_ONCE]) for start in range(0, len(pictures), AT_ONCE)]

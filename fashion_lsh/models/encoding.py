@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_lsh.data.crops import stacked
+from fashion_lsh.data.crops import to_batch
 from fashion_lsh.index.codes import pack
 
 
@@ -84,7 +84,7 @@ def encode(model: Model, images: Tensor) -> Encoded:
 
 def encode_crops(model: Model, crops: Sequence[np.ndarray]) -> Encoded:
     """B crops, (S, S, 3) uint8 each, as `cut` gives them -> Encoded, in one forward."""
-    return encode(model, torch.from_numpy(stacked(crops)))
+    return encode(model, torch.from_numpy(to_batch(crops)))
 
 
 def as_arrays(model: Model, answer: Answers) -> Encoded:

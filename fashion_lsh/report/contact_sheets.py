@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.crops import cut
+from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets import Source
-from fashion_lsh.data.images import open_picture
-from fashion_lsh.data.schema import BOX
+from fashion_lsh.data.images import open_image
+from fashion_lsh.data.schema import BOX_COLUMNS
 from fashion_lsh.evaluation.protocol import EncodedPart
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.report.blocks import Figure
@@ -35,9 +35,9 @@ def query_sheet(path: Path, data: GarmentData, query: EncodedPart, searcher: Sea
     for number in chosen:
         category, predicted = query.catalogue.column("category")[number], query.encoded.predicted[number]
         seen = names[predicted] if predicted >= 0 else "nothing"
-        picture, box = data.source.picture(query.catalogue.column("picture")[number]), boxes[number]
+        picture, box = data.source.image(query.catalogue.column("image")[number]), boxes[number]
         right = naming(seen, category, category in names)
-        crop = Tile(cut(picture, box, data.margin, TILE), f"seen as {seen}", right)
+        crop = Tile(crop_image(picture, box, data.margin, TILE), f"seen as {seen}", right)
         found = [
             hit_tile(data.source, gallery, hit, data.margin, mark_of(query.catalogue, number, gallery, hit))
             for hit in hits.rows[number, :8]
@@ -52,7 +52,7 @@ def query_sheet(path: Path, data: GarmentData, query: EncodedPart, searcher: Sea
 def asked_tiles(picture: np.ndarray, box: np.ndarray | None, margin: float, found: Reply) -> list[Tile]:
     """A picture nobody has judged, small, with its box, and its crop."""
     small, its_box = shrunk(picture, np.empty((0, 4), np.float32) if box is None else box)
-    return [Tile(small, box=its_box), Tile(cut(picture, box, margin, TILE), f"seen as {found.category}")]
+    return [Tile(small, box=its_box), Tile(crop_image(picture, box, margin, TILE), f"seen as {found.category}")]
 
 
 def found_sheet(path: Path, source: Source, searcher: Searcher, answers: Sequence[tuple[list[Tile], Reply]]) -> None:
@@ -62,7 +62,7 @@ def found_sheet(path: Path, source: Source, searcher: Searcher, answers: Sequenc
         [*asked, *(hit_tile(source, gallery, row, margin) for row in found.hits.rows[0] if row >= 0)]
         for asked, found in answers
     ]
-    contact_sheet(path, rows, headings(max(map(len, rows)) - 2, of="picture"))
+    contact_sheet(path, rows, headings(max(map(len, rows)) - 2, of="image"))
 
 
 def sheet_figure(name: str, sheet: Image.Image, caption: str) -> Figure:
@@ -75,9 +75,9 @@ def sheet_figure(name: str, sheet: Image.Image, caption: str) -> Figure:
 def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: str = "") -> Tile:
     """The crop of one gallery row, captioned with its category; what was added later is named by its full path."""
     hit = gallery.row(row)
-    name, box = hit["picture"], np.array([hit[side] for side in BOX], dtype=np.float32)
-    picture = open_picture(name) if Path(name).is_absolute() else source.picture(name)
-    crop = cut(picture, box, margin, TILE)
+    name, box = hit["image"], np.array([hit[side] for side in BOX_COLUMNS], dtype=np.float32)
+    picture = open_image(name) if Path(name).is_absolute() else source.image(name)
+    crop = crop_image(picture, box, margin, TILE)
     return Tile(crop, hit["category"], mark, whole=shrunk(picture, box))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.crops import cut
+from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.merge.merge import Merged
 from fashion_lsh.data.merge.recipe import Recipe
 from fashion_lsh.data.schema import SPLITS
@@ -60,7 +60,7 @@ def card(merged: Merged, recipe: Recipe, licences: Mapping[str, str], command: s
 def sheet(catalogue: Catalogue, picture: Callable[[str], np.ndarray]) -> Image.Image:
     """Garments of each category, evenly chosen, a row each; `picture` gives the pixels of one."""
     names, sides = catalogue.column("category"), catalogue.column("source")
-    pictures, boxes, main = catalogue.column("picture"), catalogue.boxes, catalogue.column("main")
+    pictures, boxes, main = catalogue.column("image"), catalogue.boxes, catalogue.column("main")
     tiles = []
     for name in catalogue.categories:
         rows = np.flatnonzero(main & (names == name))
@@ -78,7 +78,7 @@ def sheet(catalogue: Catalogue, picture: Callable[[str], np.ndarray]) -> Image.I
 def _summary(rows: Catalogue, main: Catalogue, recipe: Recipe) -> str:
     splits = "as published" if recipe.official else f"dealt by seed {recipe.seed}"
     return (
-        f"{len(main):,} garments of {len(main.categories)} categories in {len(set(main.column('picture'))):,} pictures,"
+        f"{len(main):,} garments of {len(main.categories)} categories in {len(set(main.column('image'))):,} pictures,"
         f" and {len(rows) - len(main):,} further boxes that teach a detector alone: their category is not known, or has"
         f" too few or too many garments. Splits are {splits}; checksum {rows.checksum[:16]}."
     )
@@ -87,7 +87,7 @@ def _summary(rows: Catalogue, main: Catalogue, recipe: Recipe) -> str:
 def _cut(picture: Callable[[str], np.ndarray], name: str, box: np.ndarray) -> np.ndarray | None:
     """A garment as a tile; None where its picture has changed since it was merged, and is of no use now."""
     try:
-        return cut(picture(name), box, 0.1, TILE)
+        return crop_image(picture(name), box, 0.1, TILE)
     except ValueError as error:
         log.warning("not on the sheet: %s", error)
         return None
@@ -117,7 +117,7 @@ def _sources(merged: Merged, licences: Mapping[str, str]) -> str:
     lines = []
     for name in sorted(set(rows.column("source"))):
         own = rows.column("source") == name
-        pictures = len(set(rows.column("picture")[own]))
+        pictures = len(set(rows.column("image")[own]))
         lines.append([one_line(name), f"{own.sum():,}", f"{pictures:,}", one_line(licences.get(name) or "not known")])
     return as_markdown(lines, ["source", "garments", "pictures", "licence and terms"])
 
@@ -125,8 +125,8 @@ def _sources(merged: Merged, licences: Mapping[str, str]) -> str:
 def _sizes(merged: Merged) -> str:
     rows, lines = merged.catalogue, []
     for name in sorted(set(rows.column("source"))):
-        pictures = set(rows.column("picture")[rows.column("source") == name])
-        sides = np.array([merged.seen[picture][:2] for picture in pictures])
+        pictures = set(rows.column("image")[rows.column("source") == name])
+        sides = np.array([merged.scanned[picture][:2] for picture in pictures])
         low, middle, high = (np.quantile(sides, share, axis=0).astype(int) for share in (0.05, 0.5, 0.95))
         lines.append([one_line(name), *(f"{width} × {height}" for width, height in (low, middle, high))])
     return as_markdown(lines, ["source", "small (5 %)", "median", "large (95 %)"])
@@ -167,7 +167,7 @@ def _near(merged: Merged, distance: int | None) -> str:
     if distance is None:
         return f"{same}Near ones were not looked for."
     return same + (
-        f"{merged.near:,} pictures have one, by fingerprints that differ in {distance} bits at most; they share a "
+        f"{merged.near_duplicates:,} pictures have one, by fingerprints that differ in {distance} bits at most; they share a "
         "group, and so a side of the splits. Pictures that are no files (Fashion-MNIST) have no fingerprint."
     )
 

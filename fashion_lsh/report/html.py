@@ -5,7 +5,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.templates import TYPES, data_uri, filled
 
 REMARK = re.compile(r"^<!--.*?-->\n?", re.MULTILINE)
@@ -27,8 +27,8 @@ def write_html(page: Path) -> Path:
     body = SENTENCE.sub('<td class="sentence"', body)
     body = PICTURE.sub(lambda found: found[1] + _within(page.parent / found[2], found[2]) + found[3], body)
     out = page.with_name("index.html")
-    with written(out) as draft:
-        draft.write_text(filled("experiment.html.j2", title=title[1] if title else page.parent.name, body=body))
+    with atomic_write(out) as temporary:
+        temporary.write_text(filled("experiment.html.j2", title=title[1] if title else page.parent.name, body=body))
     return out
 
 

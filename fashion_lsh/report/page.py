@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.blocks import Figure, Section
 from fashion_lsh.report.phrases import one_line
 from fashion_lsh.report.run_data import Findings, read
@@ -55,5 +55,5 @@ def rendered(template: str, found: Findings, content: list[Section]) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with written(path) as draft:
-        draft.write_bytes(content)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 
 BEGIN, END = "<!-- results: written by a command -->", "<!-- end of results -->"
 
@@ -35,13 +35,13 @@ def put(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[str, byte
     if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.find(END) < readme.find(BEGIN):
         raise ValueError(f"{page} has no place for the table: give it the lines {BEGIN!r} and {END!r}")
     for name, content in (figures or {}).items():
-        with written(folder / name) as draft:
-            draft.write_bytes(content)
-    with written(folder / "results.csv") as draft:
-        draft.write_text(csv_of(rows))
+        with atomic_write(folder / name) as temporary:
+            temporary.write_bytes(content)
+    with atomic_write(folder / "results.csv") as temporary:
+        temporary.write_text(csv_of(rows))
     before, _, rest = OUTDATED.sub("", readme).partition(BEGIN)
-    with written(page) as draft:
-        draft.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+    with atomic_write(page) as temporary:
+        temporary.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
 
 
 def csv_of(rows: Sequence[Row]) -> str:

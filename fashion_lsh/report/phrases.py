@@ -6,7 +6,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from fashion_lsh.data.datasets import licence_of
+from fashion_lsh.data.datasets import get_licence
 
 ROWS = {  # of every score table
     "code": "Hamming distance between the codes, over the whole gallery; ties count by their exact expectation.",
@@ -108,7 +108,7 @@ def weights_words(backbone: Mapping[str, Any]) -> str:
 
 def pictures_words(source: str) -> str:
     """Whose pictures a data set holds, and under which licence."""
-    if terms := licence_of(source):
+    if terms := get_licence(source):
         return f"{source}: {terms}."
     own = f"Your own pictures ({source}): you know their licence, and whether it lets you pass on this page's sheets."
     return PICTURES.get(source, own)
@@ -119,7 +119,7 @@ def crop_words(data: Mapping[str, Any]) -> str:
     if data["crop"] == "whole":
         return "none: the whole picture"
     if data["crop"] == "detected":
-        choice = data["choice"]
+        choice = data["box_selector"]
         instead = {"whole": "the whole picture", "skip": "left out, and a query finds nothing"}[choice["fallback"]]
         return (
             f"by a box that the detector found with a score of at least {choice['score']:g} "
@@ -131,8 +131,8 @@ def crop_words(data: Mapping[str, Any]) -> str:
 
 def split_words(data: Mapping[str, Any]) -> str:
     """Which pictures are searched, and what they share with those that train."""
-    kept = LEAKS if data.get("leaks") == "tell" else ""
-    if data["searched"] == "train":
+    kept = LEAKS if data.get("leaks") == "report" else ""
+    if data["gallery"] == "train":
         text = "the training pictures are searched: scores are higher than with a gallery that training has not seen"
         return f"{text}; {kept}" if kept else text
     if data.get("unseen"):

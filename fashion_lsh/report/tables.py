@@ -62,8 +62,8 @@ def _named(metrics: Mapping[str, float]) -> str:
 def _note(config: Mapping[str, Any]) -> str:
     made = config["data"]["source"] == "shop_street"
     notes = ["items are re-viewed garments"] if made else []
-    notes += ["the training pictures are searched"] if config["data"]["searched"] == "train" else []
-    notes += ["the split as published, leaks and all"] if config["data"].get("leaks") == "tell" else []
+    notes += ["the training pictures are searched"] if config["data"]["gallery"] == "train" else []
+    notes += ["the split as published, leaks and all"] if config["data"].get("leaks") == "report" else []
     notes += ["of categories that were not trained"] if config["data"].get("unseen") else []
     return f" ({'; '.join(notes)})" if notes else ""
 

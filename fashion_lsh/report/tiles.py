@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.fonts import font_for
 from fashion_lsh.report.phrases import one_line
 
@@ -40,8 +40,8 @@ def headings(hits: int, of: str = "query") -> list[str]:
 
 def contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> None:
     """Draw rows of tiles under column titles, with a key of the marks in use, into a PNG; 3 tiles wide at least."""
-    with written(path) as draft:
-        drawn(rows, columns).save(draft, "PNG")
+    with atomic_write(path) as temporary:
+        drawn(rows, columns).save(temporary, "PNG")
 
 
 def drawn(rows: Sequence[Sequence[Tile]], columns: Sequence[str], side: int = TILE) -> Image.Image:

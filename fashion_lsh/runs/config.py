@@ -37,7 +37,7 @@ PLAIN: dict[str, Any] = {  # settings that go to no constructor of ours
 
 COPIED = {  # checked by the constructors they are copied to
     "backbone": {"name"},
-    "crop": {"mode", "margin", "which", "score", "smallest", "fallback", "choice"},
+    "crop": {"mode", "margin", "which", "score", "smallest", "fallback", "box_selector"},
 }
 
 

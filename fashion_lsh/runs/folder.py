@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from fashion_lsh.io.files import alone, csv_rows, written
+from fashion_lsh.io.files import folder_lock, csv_rows, atomic_write
 from fashion_lsh.runs.log import logged_to
 
 GROUPS = ("backbone", "data", "search", "hash")  # of settings, that every run names
@@ -117,13 +117,13 @@ class RunFolder:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one JSON file of the folder."""
-        with written(self.path / name) as draft:
-            draft.write_text(json.dumps(content, indent=1))
+        with atomic_write(self.path / name) as temporary:
+            temporary.write_text(json.dumps(content, indent=1))
 
     @contextmanager
     def logged(self) -> Iterator[None]:
         """Have the folder alone, and add what is logged in the block, a failure too, to train.log."""
-        with alone(self.path), logged_to(self.path / "train.log"):
+        with folder_lock(self.path), logged_to(self.path / "train.log"):
             yield
 
     def add_skipped(self, skipped: Mapping[str, str]) -> None:
@@ -132,7 +132,7 @@ class RunFolder:
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
         """Write skipped.csv anew: id and reason of each garment that was left out."""
-        with written(self.path / "skipped.csv") as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        with atomic_write(self.path / "skipped.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("id", "reason"), *skipped])
 
 

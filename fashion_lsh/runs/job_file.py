@@ -12,7 +12,7 @@ from fashion_lsh import __version__
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.query_scores import packed, with_queries
 from fashion_lsh.io.arrays import read_arrays
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.runs.folder import RunFolder, numbers
 from fashion_lsh.runs.keys import portable
 
@@ -44,8 +44,8 @@ def keep_job(run: RunFolder) -> None:
         return
     text, kept = job_text(run), _kept(run)
     if kept and (run.config["fresh"] or not kept.exists()):
-        with written(kept) as draft:
-            draft.write_text(text)
+        with atomic_write(kept) as temporary:
+            temporary.write_text(text)
 
 
 def job_text(run: RunFolder) -> str:
@@ -65,8 +65,8 @@ def job_text(run: RunFolder) -> str:
     made = {"settings": portable(run.config), "data": split.checksum[:8], "environment": about}
     text = with_queries(made | {"metrics": run.metrics}, _packed(run.path / "scores.npz", split))
     if os.access(run.path, os.W_OK):
-        with written(kept) as draft:
-            draft.write_text(text)
+        with atomic_write(kept) as temporary:
+            temporary.write_text(text)
     return text
 
 

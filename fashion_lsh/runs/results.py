@@ -10,7 +10,7 @@ from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.evaluation.run_evaluation import RunEvaluation
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.io.arrays import write_arrays
-from fashion_lsh.io.files import alone
+from fashion_lsh.io.files import folder_lock
 from fashion_lsh.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def add_search(run: Run, label: str, results: Results) -> bool:
         place = queries.column_names.index("search")
         queries = queries.set_column(place, "search", pa.array([label] * len(queries)))
     renamed = {f"rows/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
-    with alone(run.path):
+    with folder_lock(run.path):
         write_queries(run.path / QUERIES, queries)
         run.write_json("metrics.json", run.metrics | renamed)
     return True

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.data.datasets import Source, open_source
-from fashion_lsh.data.detections import Choice, Found, find_all
+from fashion_lsh.data.datasets import Source, open_dataset
+from fashion_lsh.data.detections import BoxSelector, Detections, detect_all
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.models.checkpoints import load_model
 from fashion_lsh.models.crop_model import CropModel
@@ -47,15 +47,15 @@ class Run(RunFolder):
         return load_model(self.path / "detector.ckpt", config["trainer"]["accelerator"], **looking)
 
     @property
-    def choice(self) -> Choice:
+    def box_selector(self) -> BoxSelector:
         """Box selector of the run.
 
         Raises:
             ValueError: it was made by a version with another one.
         """
-        return self._built(Choice, self.config["data"]["choice"])
+        return self._built(BoxSelector, self.config["data"]["box_selector"])
 
-    def found(self, detector: DetectorModel, data: GarmentData) -> Found:
+    def found(self, detector: DetectorModel, data: GarmentData) -> Detections:
         """Detect the boxes in all images of the data, once; read them from boxes.parquet afterwards.
 
         Raises:
@@ -63,10 +63,10 @@ class Run(RunFolder):
         """
         kept = self.path / BOXES
         if not kept.exists():
-            pictures = sorted(set(data.catalogue.column("picture")))
-            find_all(detector, data.source.picture, pictures).save(kept)
-        found = Found.open(kept)
-        if missing := set(data.catalogue.column("picture")) - found.boxes.keys():
+            pictures = sorted(set(data.catalogue.column("image")))
+            detect_all(detector, data.source.image, pictures).save(kept)
+        found = Detections.open(kept)
+        if missing := set(data.catalogue.column("image")) - found.boxes.keys():
             raise ValueError(f"{kept} lacks {len(missing):,} pictures, {min(missing)} say: remove it, and go on")
         return found
 
@@ -107,4 +107,4 @@ class Run(RunFolder):
     def source(self) -> Source:
         """Open the data set of its images."""
         data = self.config["data"]
-        return open_source(data["source"], data["root"], data["split_seed"])
+        return open_dataset(data["source"], data["root"], data["split_seed"])

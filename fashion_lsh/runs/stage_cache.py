@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def copy_finished(stage: str, run: RunFolder, name: str, show: Show | None = Non
         finished = other.with_name(name)
         if finished.exists() and _key(other, stage) == key:
             log.info("%s: the same settings were used in %s, its %s is taken", stage, other.parent, name)
-            with finished.open("rb") as there, written(run.path / name) as draft, draft.open("wb") as here:
+            with finished.open("rb") as there, atomic_write(run.path / name) as temporary, temporary.open("wb") as here:
                 shutil.copyfileobj(there, here)
             if name == f"{stage}.ckpt":
                 for row in _copied_logs(stage, other.parent, run.path):
@@ -77,7 +77,7 @@ def _copied_logs(stage: str, source: Path, target: Path) -> Iterator[dict[str, f
             names = [name for name in rows[0] if name in ("epoch", "step") or name.startswith(f"{stage}/")]
             numbers = [int(each.name.rpartition("_")[2]) for each in target.glob("logs/version_*")]
             path = target / f"logs/version_{max(numbers, default=-1) + 1}/metrics.csv"
-            with written(path) as draft, draft.open("w", newline="") as out:
+            with atomic_write(path) as temporary, temporary.open("w", newline="") as out:
                 writer = csv.DictWriter(out, names, extrasaction="ignore")
                 writer.writeheader()
                 writer.writerows(rows)

@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tabulate import tabulate
 
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.runs.config import meant
 
 log = logging.getLogger(__name__)
@@ -67,8 +67,8 @@ class Summary(Callback):
             "failure": _reason(result) if failed else None,
             "run": _run_folder(job_return),
         }
-        with written(self.notes / f"{config.hydra.job.num:06}.json") as draft:
-            draft.write_text(json.dumps(note))
+        with atomic_write(self.notes / f"{config.hydra.job.num:06}.json") as temporary:
+            temporary.write_text(json.dumps(note))
         if failed:
             log.error("job %d failed: %s", config.hydra.job.num, note["failure"])
             log.debug("job %d", config.hydra.job.num, exc_info=result)

@@ -11,8 +11,8 @@ import yaml
 from torch import nn
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.data.detections import Found
-from fashion_lsh.io.files import alone, check_room, check_writable, point, written
+from fashion_lsh.data.detections import Detections
+from fashion_lsh.io.files import folder_lock, check_disk_space, check_writable, update_symlink, atomic_write
 from fashion_lsh.models.checkpoints import least_bytes
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.environment import environment
@@ -50,18 +50,18 @@ class TrainingRun(Run):
         for folder in filter(None, (settings["jobs"], settings["runs"])):
             check_writable(folder)
         path = Path(settings["runs"]) / name / run_key(settings, data.checksum)
-        with alone(path):
+        with folder_lock(path):
             if settings["fresh"] and path.exists():
                 shutil.rmtree(path)
-            with written(path / "config.yaml") as draft:
-                draft.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
+            with atomic_write(path / "config.yaml") as temporary:
+                temporary.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
             run = cls(path)
             run.write_json("stages.json", {**stage_keys(settings, data.checksum), "data": data.checksum})
             if not run.metrics:  # the machine that made the scores, not one that reads them
                 run.write_json("environment.json", environment(gpu=settings["trainer"]["accelerator"] != "cpu"))
                 run.write_skipped(data.skipped.items())
             data.catalogue.save(path / "split.parquet")
-        point(Path(settings["runs"]) / "latest", path)
+        update_symlink(Path(settings["runs"]) / "latest", path)
         return run
 
     @contextmanager
@@ -76,7 +76,7 @@ class TrainingRun(Run):
             OSError: the disk has no room for their checkpoints.
             ValueError: another process has the run.
         """
-        check_room(self.path, least_bytes(models))
+        check_disk_space(self.path, least_bytes(models))
         with self.logged(), tracked as tracker:
             yield replace(self, tracker=tracker)
 
@@ -97,7 +97,7 @@ class TrainingRun(Run):
         loggers = [CsvLog(self.path, name="logs"), *self.tracker.loggers()]
         return fit(stage, data, self.path, loggers, **self.config["trainer"])
 
-    def found(self, detector: DetectorModel, data: GarmentData) -> Found:
+    def found(self, detector: DetectorModel, data: GarmentData) -> Detections:
         """Detect the boxes in all images; copied from a run whose detector is the same, where there is one."""
         if not (self.path / BOXES).exists() and not self.config["fresh"]:
             copy_finished("boxes", self, BOXES)

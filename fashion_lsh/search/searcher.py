@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fashion_lsh.data.crops import cut
+from fashion_lsh.data.crops import crop_image
 from fashion_lsh.gallery.files import check_model
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.hits import Hits
@@ -91,7 +91,7 @@ class Searcher:
             ValueError: the picture is of another form, the box lies off it, or k is no number of hits.
         """
         wanted = min(at_least_one(k=k), max(1, len(self.gallery)))
-        crop = cut(picture, box, self.model.margin, self.model.image_size)
+        crop = crop_image(picture, box, self.model.margin, self.model.image_size)
         query = encode_crops(self.model, [crop])
         best = int(query.predicted[0])
         return Reply(self.model.categories[best], float(query.masses[0, best]), self.hits(query, wanted))

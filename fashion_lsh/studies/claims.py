@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from jinja2 import Environment, StrictUndefined, TemplateError
 
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.sweep.differences import difference_between
 from fashion_lsh.report.sweep.jobs import read_jobs
 from fashion_lsh.report.sweep.rows import rows_of
@@ -152,6 +152,6 @@ def write_verdict(folder: Path) -> Path:
     except TemplateError as error:
         raise ValueError(f"{folder / TEMPLATE}: {error}") from error
     page = folder / "README.md"
-    with written(page) as draft:
-        draft.write_text(text)
+    with atomic_write(page) as temporary:
+        temporary.write_text(text)
     return page

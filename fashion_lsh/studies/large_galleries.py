@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.crops import cut
+from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.io.arrays import read_arrays
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.io.progress import progress
 from fashion_lsh.models.encoding import Encoded, Model, encode_crops
 
@@ -57,7 +57,7 @@ def further(model: Model, source: ShopStreet, count: int, kept: Path) -> Labelle
     masses, codes, embeddings, labels = zip(*_encoded(model, source, count), strict=True)
     joined = {name: np.concatenate(parts) for name, parts in
               {"masses": masses, "codes": codes, "embeddings": embeddings, "labels": labels}.items()}  # fmt: skip
-    with written(kept) as draft, draft.open("wb") as file:
+    with atomic_write(kept) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, of=np.array(name), **joined)
     found = Encoded(joined["masses"], joined["codes"], joined["embeddings"].astype(np.float32))
     return Labelled(found, joined["labels"], _none(count))
@@ -76,8 +76,8 @@ def filed_gallery(model: Model, garments: Labelled, masses: np.ndarray) -> Galle
     Their order is shuffled: of rows at one distance the lowest are found, which would be those of the run.
     """
     ids = np.random.default_rng(0).permutation(len(garments.labels))
-    columns = {"id": ids, "picture": ids, "category": garments.labels[ids]}
-    catalogue = Catalogue.of(
+    columns = {"id": ids, "image": ids, "category": garments.labels[ids]}
+    catalogue = Catalogue.from_columns(
         {name: values.astype(str) for name, values in columns.items()} | {"item": garments.items[ids]}
     )
     return Gallery.filed(model, garments.encoded._replace(masses=masses).taken(ids), catalogue)
@@ -137,9 +137,9 @@ def _encoded(
     model: Model, source: ShopStreet, count: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Masses, codes, embeddings (float16) and labels of each chunk."""
-    for pixels, catalogue in _composed(source.further, count):
+    for pixels, catalogue in _composed(source.extra_items, count):
         boxes = catalogue.boxes
-        crops = [cut(*pair, model.margin, model.image_size) for pair in zip(pixels, boxes, strict=True)]
+        crops = [crop_image(*pair, model.margin, model.image_size) for pair in zip(pixels, boxes, strict=True)]
         found = encode_crops(model, crops)
         if found.codes is None:
             raise ValueError("hash=none makes no codes: choose a run with a hash layer")

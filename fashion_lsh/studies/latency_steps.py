@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from fashion_lsh.data.crops import cut
+from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.latency import interleaved
 from fashion_lsh.index.indexes import HashIndex
@@ -25,15 +25,15 @@ class Before:
     def __init__(self, model: Model, data: GarmentData, rows: np.ndarray) -> None:
         """`rows`: (Q,) of the data's catalogue."""
         self._model, self._source = model, data.source
-        self._pictures, self._boxes = data.catalogue.column("picture")[rows], data.crop_boxes[rows]
+        self._pictures, self._boxes = data.catalogue.column("image")[rows], data.crop_boxes[rows]
         self.milliseconds = {step: np.zeros(len(rows)) for step in ("decode", "crop", "features")}
 
     def __call__(self, query: int) -> None:
         """Ask the query of this number."""
         marks = [time.perf_counter()]
-        pixels = self._source.picture(self._pictures[query])
+        pixels = self._source.image(self._pictures[query])
         marks.append(time.perf_counter())
-        crop = cut(pixels, self._boxes[query], self._model.margin, self._model.image_size)
+        crop = crop_image(pixels, self._boxes[query], self._model.margin, self._model.image_size)
         marks.append(time.perf_counter())
         encode_crops(self._model, [crop])
         marks.append(time.perf_counter())

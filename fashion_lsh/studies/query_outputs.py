@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fashion_lsh.io.arrays import read_arrays, write_arrays
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.phrases import listed
 from fashion_lsh.report.run_data import Findings, read, row_numbers
 from fashion_lsh.report.sweep.jobs import Job, job_of, read_jobs
@@ -86,8 +86,8 @@ def read_kept(folder: Path) -> list[Repeat]:
 def keep(folder: Path, run: Run, answers: Answers) -> None:
     """Keep the job and the answers of a finished run in an experiment's folder."""
     write_answers(folder / ANSWERS / f"{run.path.name}.npz", answers)
-    with written(folder / "jobs" / f"{run.path.name}.json") as draft:
-        draft.write_text(job_text(run))
+    with atomic_write(folder / "jobs" / f"{run.path.name}.json") as temporary:
+        temporary.write_text(job_text(run))
 
 
 def answers_of(found: Findings) -> Answers:

@@ -17,7 +17,7 @@ from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
 from fashion_lsh.evaluation.latency import one_thread
 from fashion_lsh.evaluation.protocol import EncodedPart, encode_part
 from fashion_lsh.index.indexes import kept_width
-from fashion_lsh.io.files import written
+from fashion_lsh.io.files import atomic_write
 from fashion_lsh.models.encoding import Model
 from fashion_lsh.runs.environment import environment
 from fashion_lsh.search.policy import Search
@@ -81,7 +81,7 @@ class Speedup:
 def _checked(model: Model, data: GarmentData, search: Search) -> tuple[ShopStreet, int]:
     """The data set and the length of the shortlist.  Raises ValueError: the run cannot be measured."""
     fits = model.bits is not None and data.crop == "annotated" and data.unseen is None
-    fits = fits and data.keep["category"] is None  # garments of all are composed
+    fits = fits and data.filters["category"] is None  # garments of all are composed
     if not fits or not isinstance(data.source, ShopStreet) or not isinstance(search.shortlist, int):
         raise ValueError(
             "experiment=speedup needs codes, garments that can be composed anew, and a shortlist of so many rows: "
@@ -120,8 +120,8 @@ def _of_size(model: Model, asked: Asked, composed: Labelled, size: int, shortlis
     rows += [about | {"lists": SOURCE, "filed by": "frequency"} | row for row in found]
     length = garments.encoded.embeddings.shape[1]
     rows = [row | stored(str(row["distance"]), model.bits or 0, length) for row in rows]
-    with written(kept) as draft:
-        draft.write_text(json.dumps(rows, indent=1))
+    with atomic_write(kept) as temporary:
+        temporary.write_text(json.dumps(rows, indent=1))
     return rows
 
 

@@ -8,7 +8,7 @@ from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from fashion_lsh.data.detection_data import Level, SceneBatch
+from fashion_lsh.data.detection_data import Level, DetectionBatch
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.training.module import TrainingModule
 from fashion_lsh.training.optimizers import Optim
@@ -63,7 +63,7 @@ class Detector(TrainingModule):
         """Average the weights while they are trained."""
         return [EMAWeightAveraging(decay=self.hparams["average"])] if self.hparams["average"] else []
 
-    def training_step(self, batch: SceneBatch) -> Tensor:
+    def training_step(self, batch: DetectionBatch) -> Tensor:
         targets = [
             {"boxes": boxes, "labels": labels + 1} for boxes, labels in zip(batch.boxes, batch.labels, strict=True)
         ]

@@ -11,7 +11,7 @@ import pytest
 
 from fashion_lsh.cli import search
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.detections import NOTHING, Boxes, Choice, Found
+from fashion_lsh.data.detections import NO_BOXES, Boxes, BoxSelector, Detections
 from fashion_lsh.gallery import updates
 from fashion_lsh.gallery.image_encoding import Cropper
 from fashion_lsh.models.detector import DetectorModel
@@ -120,7 +120,7 @@ def test_pictures_are_filed_by_what_is_found_in_them(
     added = added_to(run, further)
     filed = _filed(run).take(np.arange(len(_filed(run)) - added.filed, len(_filed(run))))
     assert added.filed == 2 * count
-    boxes = TWO.corners if which == "all" else TWO.corners[[1 if which == "largest" else 0]]
+    boxes = TWO.xyxy if which == "all" else TWO.xyxy[[1 if which == "largest" else 0]]
     assert np.array_equal(filed.boxes, np.tile(boxes, (2, 1)))
     numbered = [name for name in filed.column("id") if name.endswith("#2")]
     assert len(numbered) == (2 if which == "all" else 0)
@@ -142,7 +142,7 @@ def test_ids_of_further_garments_are_free_ones(run: Run, sees: list[Boxes], furt
 def test_a_picture_on_which_nothing_is_found_does_not_vanish(
     run: Run, sees: list[Boxes], further: Path, fallback: Any
 ) -> None:
-    sees.append(NOTHING)
+    sees.append(NO_BOXES)
     before = len(_filed(run))
     _chosen(run, fallback=fallback)
     added = added_to(run, further)
@@ -174,7 +174,7 @@ def test_every_garment_of_a_picture_is_answered_or_the_one_asked_for(
 def test_a_picture_in_which_no_garment_is_seen_is_answered_by_the_fall_back(
     run: Run, sees: list[Boxes], drawn: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sees.append(NOTHING)
+    sees.append(NO_BOXES)
     picture = str(drawn.parent / "circle-0-street.png")
     assert search.main([str(run.path), picture, "--k", "2"]) == 0
     assert "no garment is seen: the whole of it" in capsys.readouterr().out
@@ -187,12 +187,12 @@ def test_boxes_that_are_damaged_are_named(run: Run) -> None:
     path = run.path / "boxes.parquet"
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ValueError, match=r"boxes\.parquet holds no boxes .* remove it"):
-        Found.open(path)
+        Detections.open(path)
 
 
 def added_to(run: Run, folder: Path) -> updates.Added:
     """Add pictures to a run's gallery as the command gallery does; what was told of them."""
-    cropper = Cropper(run.model(), run.detector(), run.choice)
+    cropper = Cropper(run.model(), run.detector(), run.box_selector)
     return updates.add(run.gallery_folder, cropper, str(folder), run.config["data"]["crop"], run.add_skipped)
 
 
@@ -202,11 +202,11 @@ def _filed(run: Run) -> Catalogue:
 
 def _chosen(run: Run, **changes: Any) -> None:
     """Have the run choose boxes in another way."""
-    choice = run.choice
-    assert isinstance(choice, Choice)
-    told = replace(choice, **changes)
+    box_selector = run.box_selector
+    assert isinstance(box_selector, BoxSelector)
+    told = replace(box_selector, **changes)
     config = (run.path / "config.yaml").read_text()
     for name in changes:
-        config = config.replace(f"    {name}: {getattr(choice, name)}\n", f"    {name}: {getattr(told, name)}\n")
+        config = config.replace(f"    {name}: {getattr(box_selector, name)}\n", f"    {name}: {getattr(told, name)}\n")
     (run.path / "config.yaml").write_text(config)
-    assert Run(run.path).choice == told
+    assert Run(run.path).box_selector == told

@@ -42,9 +42,9 @@ def test_a_manifest_with_boxes_is_cut_as_the_run_cuts(
     rows = list(csv.DictReader(drawn.open(newline="")))
     own = opened(run)
     assert own.codes is not None
-    codes = dict(zip(own.catalogue.column("picture"), map(bytes, own.codes), strict=True))
-    rows = [row | {"picture": str(drawn.parent / row["picture"]), "id": f"new {row['picture']}"} for row in rows]
-    rows = [row for row in rows if Path(row["picture"]).name in codes]
+    codes = dict(zip(own.catalogue.column("image"), map(bytes, own.codes), strict=True))
+    rows = [row | {"image": str(drawn.parent / row["image"]), "id": f"new {row['image']}"} for row in rows]
+    rows = [row for row in rows if Path(row["image"]).name in codes]
     with (tmp_path / "new.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
@@ -108,7 +108,7 @@ def test_a_run_without_a_hash_layer_takes_pictures_too(
 ) -> None:
     searched = run.config["search"] | {"distance": "euclidean"}
     (run.path / "config.yaml").write_text(yaml.safe_dump(run.config | {"hash": None, "search": searched}))
-    model, one = run.model(), Catalogue.of({"id": ["own"], "picture": ["own"], "category": ["circle"]})
+    model, one = run.model(), Catalogue.from_columns({"id": ["own"], "image": ["own"], "category": ["circle"]})
     encoded = encode(model, torch.zeros((1, 3, 32, 32), dtype=torch.uint8))
     Gallery.filed(model, encoded, one).save(run.gallery_folder)
     assert called(capsys, run.path, "add", pictures) == (0, "12 garments filed\n")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fashion_lsh.cli import merge
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.datasets import open_source
+from fashion_lsh.data.datasets import open_dataset
 from fashion_lsh.data.datasets.merged import MergedFolder
 from fashion_lsh.data.merge import cropping
 from fashion_lsh.data.merge import merge as merging
@@ -24,7 +24,7 @@ def test_sources_become_one_folder_with_a_card(
 ) -> None:
     out = tmp_path / "out"
     rows = merged(out, *two, "--licence=one=CC0", "--no-duplicates")
-    names = {"catalogue.parquet", "pictures.parquet", "sources.json", "card.md", "sheet.jpg", "left_out.csv"}
+    names = {"catalogue.parquet", "images.parquet", "sources.json", "card.md", "sheet.jpg", "left_out.csv"}
     assert {path.name for path in out.iterdir()} == names
     assert rows.column("main").sum() == 40
     assert set(rows.column("split")) == set(SPLITS)
@@ -75,7 +75,7 @@ def test_a_picture_that_goes_while_it_is_merged_is_named(
     card, left_out = ((tmp_path / "out" / name).read_text() for name in ("card.md", "left_out.csv"))
     assert f"checksum {rows.checksum[:16]}" in card
     assert f"{rows.column('main').sum()} garments of 2 categories" in card
-    source = open_source("thesis30", str(tmp_path / "out"), 0)
+    source = open_dataset("thesis30", str(tmp_path / "out"), 0)
     found = source.catalogue()
     assert isinstance(source, MergedFolder)
     assert "one/Tee/3.png" not in found.column("id")
@@ -110,9 +110,9 @@ def test_with_crops_the_folder_is_whole_by_itself(
     for name in ("one", "two"):
         shutil.rmtree(tmp_path / name)
     (tmp_path / "out").rename(tmp_path / "moved")
-    source = open_source("thesis30", str(tmp_path / "moved"), 0)
+    source = open_dataset("thesis30", str(tmp_path / "moved"), 0)
     assert len(source.catalogue()) == 40
-    assert source.picture(rows.column("picture")[0]).shape == (60, 50, 3)
+    assert source.image(rows.column("image")[0]).shape == (60, 50, 3)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_with_crops_the_folder_is_whole_by_itself(
      (["mine:folder=x"], "no map of labels for 'mine'"), (["garments:shelf=x"], "data set 'shelf' is unknown"),
      (["garments:folder="], "data=folder needs data.root"), (["garments:folder=/x"], "no folder or file /x"),
      (["garments:folder=x", "--map", "garments"], "--map 'garments': give NAME=VALUE"),
-     (["garments:folder=x", "--most", "0"], "most=0: give 1 or more")],
+     (["garments:folder=x", "--max-per-category", "0"], "max_per_category=0: give 1 or more")],
 )  # fmt: skip
 def test_what_cannot_be_merged_is_told_in_one_line(
     words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -9,28 +9,28 @@ import pytest
 import torch
 from PIL import Image
 
-from fashion_lsh.data.datasets import open_source
+from fashion_lsh.data.datasets import open_dataset
 from fashion_lsh.data.datasets.merged import MergedFolder
-from fashion_lsh.data.images import PictureError
+from fashion_lsh.data.images import ImageError
 from fashion_lsh.models.backbones import backbone
 from tests.cli.factories import SMALL, merged, script
 
 
 def test_a_merged_catalogue_gives_its_pictures(two: list[str], tmp_path: Path) -> None:
     rows = merged(tmp_path / "out", *two)
-    source = open_source("thesis30", str(tmp_path / "out"), 0)
+    source = open_dataset("thesis30", str(tmp_path / "out"), 0)
     assert source.catalogue().checksum == rows.checksum
-    plain = open_source("folder", str(tmp_path / "one"), 0)
-    assert np.array_equal(source.picture("one/Tee/3.png"), plain.picture("Tee/3.png"))
-    with pytest.raises(PictureError, match="has no source 'three' any more, it was merged anew: make the run again"):
-        source.picture("three/Tee/3.png")  # which a run on an older catalogue asks for
+    plain = open_dataset("folder", str(tmp_path / "one"), 0)
+    assert np.array_equal(source.image("one/Tee/3.png"), plain.picture("Tee/3.png"))
+    with pytest.raises(ImageError, match="has no source 'three' any more, it was merged anew: make the run again"):
+        source.image("three/Tee/3.png")  # which a run on an older catalogue asks for
 
 
 def test_a_merged_catalogue_whose_list_of_pictures_is_gone_or_damaged_says_the_way_out(
     two: list[str], tmp_path: Path
 ) -> None:
     merged(tmp_path / "out", *two)
-    source, listed = open_source("thesis30", str(tmp_path / "out"), 0), tmp_path / "out/pictures.parquet"
+    source, listed = open_dataset("thesis30", str(tmp_path / "out"), 0), tmp_path / "out/pictures.parquet"
     listed.write_bytes(listed.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"pictures\.parquet is damaged or missing .*: merge anew"):
         source.catalogue()
@@ -46,7 +46,7 @@ def test_pictures_that_have_changed_are_looked_at_again(
     (tmp_path / "one/Tee/3.png").unlink()
     (tmp_path / "one/Tee/4.png").write_bytes(b"no picture any more")
     Image.new("RGB", (50, 60)).save(tmp_path / "one/Tee/5.png")
-    source = open_source("thesis30", str(tmp_path / "out"), 0)
+    source = open_dataset("thesis30", str(tmp_path / "out"), 0)
     rows = source.catalogue()
     assert isinstance(source, MergedFolder)
     assert sorted(source.skipped) == ["one/Tee/3.png", "one/Tee/4.png"]
@@ -59,7 +59,7 @@ def test_other_pixels_are_told_by_the_checksum_and_other_times_are_not(two: list
     merged(tmp_path / "out", *two)
 
     def checksum() -> str:
-        source = open_source("thesis30", str(tmp_path / "out"), 0)
+        source = open_dataset("thesis30", str(tmp_path / "out"), 0)
         assert isinstance(source, MergedFolder)
         source.catalogue()
         return source.checksum
@@ -79,7 +79,7 @@ def test_a_box_that_lies_off_its_changed_picture_is_found_out(two: list[str], tm
     words = [f"one:folder={tmp_path / 'one/list.csv'}", *two[1:]]
     merged(tmp_path / "out", *words)
     Image.new("RGB", (20, 20)).save(tmp_path / "one/3.png")
-    source = open_source("thesis30", str(tmp_path / "out"), 0)
+    source = open_dataset("thesis30", str(tmp_path / "out"), 0)
     source.catalogue()
     assert isinstance(source, MergedFolder)
     assert len(source.skipped) == 1
@@ -114,4 +114,4 @@ def test_a_folder_that_is_no_merged_catalogue_is_refused(damage: str | None, tol
     if damage is not None:
         (tmp_path / "sources.json").write_text(damage)
     with pytest.raises((FileNotFoundError, ValueError), match=told):
-        open_source("thesis30", str(tmp_path), 0)
+        open_dataset("thesis30", str(tmp_path), 0)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fashion_lsh.data.crops import clamp, cut, jitter, random_part, widen
+from fashion_lsh.data.crops import clip_box, crop_image, jitter, random_crop_box, expand_box
 
 HEIGHT, WIDTH = 40, 60
-PICTURE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 margins = st.floats(0, 2)
 
@@ -30,121 +30,121 @@ def whole_boxes(draw: st.DrawFn) -> np.ndarray:
     return np.array([x1, y1, draw(st.integers(x1 + 1, WIDTH)), draw(st.integers(y1 + 1, HEIGHT))], dtype=np.float32)
 
 
-def resized(picture: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
+def resize_slowly(image: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
     """Slow twin of the resize: each output pixel a mean of pixels, weighted by a triangle around its middle."""
-    rows = weights(float(region[1]), float(region[3]), picture.shape[0], size)
-    columns = weights(float(region[0]), float(region[2]), picture.shape[1], size)
-    return np.einsum("yh,hwc,xw->yxc", rows, picture, columns)
+    rows = weights(float(region[1]), float(region[3]), image.shape[0], size)
+    columns = weights(float(region[0]), float(region[2]), image.shape[1], size)
+    return np.einsum("yh,hwc,xw->yxc", rows, image, columns)
 
 
 def weights(start: float, stop: float, length: int, size: int) -> np.ndarray:
     """(size, length): how much each output pixel takes of each pixel of an axis."""
     step = (stop - start) / size
     reach = max(step, 1.0)
-    found = np.zeros((size, length))
+    weight_matrix = np.zeros((size, length))
     for place in range(size):
         middle = start + (place + 0.5) * step
         for pixel in range(length):
-            found[place, pixel] = max(0.0, 1 - abs(pixel + 0.5 - middle) / reach)
-    return found / found.sum(axis=1, keepdims=True)
+            weight_matrix[place, pixel] = max(0.0, 1 - abs(pixel + 0.5 - middle) / reach)
+    return weight_matrix / weight_matrix.sum(axis=1, keepdims=True)
 
 
 @given(boxes(), margins)
-def test_widened_box_grows_on_all_sides_alike(box: np.ndarray, margin: float) -> None:
-    wide = widen(box, margin)
+def test_expand_box_grows_each_side_by_the_margin(box: np.ndarray, margin: float) -> None:
+    expanded = expand_box(box, margin)
     extent = np.tile(box[2:] - box[:2], 2)
-    assert wide.dtype == np.float32
-    np.testing.assert_allclose(wide, box + np.array([-1, -1, 1, 1]) * margin * extent, rtol=1e-5, atol=1e-3)
+    assert expanded.dtype == np.float32
+    np.testing.assert_allclose(expanded, box + np.array([-1, -1, 1, 1]) * margin * extent, rtol=1e-5, atol=1e-3)
 
 
-def test_box_widened_by_nothing_stays() -> None:
-    assert widen(np.array([1, 2, 5, 4]), 0.0).tolist() == [1, 2, 5, 4]
-    assert widen(np.array([1, 2, 5, 4]), 0.5).tolist() == [-1, 1, 7, 5]
+def test_expand_box_by_zero_changes_nothing() -> None:
+    assert expand_box(np.array([1, 2, 5, 4]), 0.0).tolist() == [1, 2, 5, 4]
+    assert expand_box(np.array([1, 2, 5, 4]), 0.5).tolist() == [-1, 1, 7, 5]
 
 
 @given(boxes())
-def test_clamped_box_is_the_part_on_the_picture(box: np.ndarray) -> None:
+def test_clip_box_returns_the_part_inside_the_image(box: np.ndarray) -> None:
     x1, y1, x2, y2 = max(0, box[0]), max(0, box[1]), min(WIDTH, box[2]), min(HEIGHT, box[3])
     if x2 - x1 < 1 or y2 - y1 < 1:
         with pytest.raises(ValueError, match=r"box \[.*\] lies off the picture, 60 x 40 pixels: check it"):
-            clamp(box, WIDTH, HEIGHT)
+            clip_box(box, WIDTH, HEIGHT)
         return
-    inside = clamp(box, WIDTH, HEIGHT)
+    inside = clip_box(box, WIDTH, HEIGHT)
     assert inside.tolist() == [x1, y1, x2, y2]
-    assert clamp(inside, WIDTH, HEIGHT).tolist() == inside.tolist()
+    assert clip_box(inside, WIDTH, HEIGHT).tolist() == inside.tolist()
 
 
 @given(whole_boxes())
-def test_crop_of_its_own_size_is_a_slice(box: np.ndarray) -> None:
+def test_a_crop_at_native_size_is_a_slice(box: np.ndarray) -> None:
     size = int(min(box[2] - box[0], box[3] - box[1]))
     x, y = box[:2].astype(int)
-    crop = cut(PICTURE, np.array([x, y, x + size, y + size]), 0.0, size)
-    assert np.array_equal(crop, PICTURE[y : y + size, x : x + size])
+    crop = crop_image(IMAGE, np.array([x, y, x + size, y + size]), 0.0, size)
+    assert np.array_equal(crop, IMAGE[y : y + size, x : x + size])
 
 
-def test_margin_takes_in_what_lies_around() -> None:
-    crop = cut(PICTURE, np.array([20, 10, 40, 30]), 0.1, 24)
-    assert np.array_equal(crop, PICTURE[8:32, 18:42])
+def test_the_margin_includes_surrounding_pixels() -> None:
+    crop = crop_image(IMAGE, np.array([20, 10, 40, 30]), 0.1, 24)
+    assert np.array_equal(crop, IMAGE[8:32, 18:42])
 
 
-def test_margin_ends_at_the_border_of_the_picture() -> None:
-    crop = cut(PICTURE, np.array([0, 0, 20, 20]), 0.5, 30)
-    assert np.array_equal(crop, PICTURE[:30, :30])
+def test_the_margin_is_clipped_to_the_image() -> None:
+    crop = crop_image(IMAGE, np.array([0, 0, 20, 20]), 0.5, 30)
+    assert np.array_equal(crop, IMAGE[:30, :30])
 
 
 @given(boxes(-10, 50), margins, st.integers(1, 40))
 @settings(max_examples=60, deadline=None)
-def test_crop_is_as_by_a_plain_resize(box: np.ndarray, margin: float, size: int) -> None:
+def test_crops_equal_a_slow_bilinear_resize(box: np.ndarray, margin: float, size: int) -> None:
     assume(WIDTH - box[0] >= 1.01 <= HEIGHT - box[1])
     assume(box[2] >= 1.01 <= box[3])
     assume((box[2:] - box[:2] >= 1.01).all())
-    x1, y1, x2, y2 = widen(box, margin)
+    x1, y1, x2, y2 = expand_box(box, margin)
     region = np.array([max(0, x1), max(0, y1), min(WIDTH, x2), min(HEIGHT, y2)])
-    crop = cut(PICTURE, box, margin, size)
+    crop = crop_image(IMAGE, box, margin, size)
     assert crop.shape == (size, size, 3)
     assert crop.dtype == np.uint8
-    assert abs(crop - resized(PICTURE, region, size)).max() <= 2  # rounded after each axis
+    assert abs(crop - resize_slowly(IMAGE, region, size)).max() <= 2  # rounded after each axis
 
 
 @pytest.mark.parametrize("box", [None, np.full(4, np.nan), np.array([1, 2, 3, np.nan])])
-def test_no_box_is_the_whole_picture_without_margin(box: np.ndarray | None) -> None:
-    whole = cut(PICTURE, np.array([0, 0, WIDTH, HEIGHT]), 0.0, 16)
-    assert np.array_equal(cut(PICTURE, box, 0.3, 16), whole)
+def test_without_a_box_the_whole_image_is_cropped_without_margin(box: np.ndarray | None) -> None:
+    whole = crop_image(IMAGE, np.array([0, 0, WIDTH, HEIGHT]), 0.0, 16)
+    assert np.array_equal(crop_image(IMAGE, box, 0.3, 16), whole)
 
 
 @pytest.mark.parametrize("box", [[-20, 5, -2, 20], [5, 40, 20, 60], [61, 5, 80, 20], [59.5, 5, 80, 20]])
-def test_box_off_the_picture_is_refused_though_its_margin_is_on_it(box: list[float]) -> None:
+def test_a_box_outside_the_image_raises_even_if_its_margin_is_inside(box: list[float]) -> None:
     with pytest.raises(ValueError, match=r"box \[.*\] lies off the picture, 60 x 40 pixels"):
-        cut(PICTURE, np.array(box), 1.0, 8)
+        crop_image(IMAGE, np.array(box), 1.0, 8)
 
 
 @pytest.mark.parametrize("box", [[50, 20, 10, 5], [10, 20, 40, 20], [10, 5, 10, 20]])
-def test_a_box_that_ends_before_it_begins_is_called_so(box: list[float]) -> None:
+def test_an_inverted_box_raises(box: list[float]) -> None:
     with pytest.raises(ValueError, match=r"box \[.*\] has no area, or ends before it begins: give x1 y1 x2 y2"):
-        cut(PICTURE, np.array(box), 1.0, 8)
+        crop_image(IMAGE, np.array(box), 1.0, 8)
 
 
-@pytest.mark.parametrize("picture", [PICTURE[..., 0], PICTURE / 255, PICTURE[:0]])
-def test_pixels_of_another_form_are_not_cut(picture: np.ndarray) -> None:
+@pytest.mark.parametrize("image", [IMAGE[..., 0], IMAGE / 255, IMAGE[:0]])
+def test_images_of_another_shape_or_dtype_raise(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"give \(H, W, 3\) uint8"):
-        cut(picture, np.array([1, 2, 30, 20]), 0.1, 8)
+        crop_image(image, np.array([1, 2, 30, 20]), 0.1, 8)
 
 
-def test_crop_leaves_picture_and_box_as_they_are() -> None:
-    picture, box = PICTURE.copy(), np.array([-5.0, 3, 20, 30], dtype=np.float32)
-    cut(picture, box, 0.2, 8)
-    assert np.array_equal(picture, PICTURE)
+def test_crop_image_does_not_change_its_inputs() -> None:
+    image, box = IMAGE.copy(), np.array([-5.0, 3, 20, 30], dtype=np.float32)
+    crop_image(image, box, 0.2, 8)
+    assert np.array_equal(image, IMAGE)
     assert box.tolist() == [-5, 3, 20, 30]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (3, 2)])
-def test_smallest_pictures_give_whole_crops(shape: tuple[int, int]) -> None:
-    picture = np.full((*shape, 3), 7, dtype=np.uint8)
-    assert (cut(picture, None, 0.1, 8) == np.full((8, 8, 3), 7)).all()
+def test_the_smallest_images_give_complete_crops(shape: tuple[int, int]) -> None:
+    image = np.full((*shape, 3), 7, dtype=np.uint8)
+    assert (crop_image(image, None, 0.1, 8) == np.full((8, 8, 3), 7)).all()
 
 
 @given(boxes(), st.floats(0, 0.4), st.integers(0, 2**32 - 1))
-def test_moved_sides_stay_near_theirs(box: np.ndarray, amount: float, seed: int) -> None:
+def test_jitter_moves_each_side_by_the_amount_at_most(box: np.ndarray, amount: float, seed: int) -> None:
     assume((box[2:] - box[:2] >= 6).all())
     moved = jitter(box, amount, np.random.default_rng(seed))
     extent = np.tile(box[2:] - box[:2], 2)
@@ -153,7 +153,7 @@ def test_moved_sides_stay_near_theirs(box: np.ndarray, amount: float, seed: int)
     assert np.array_equal(moved, jitter(box, amount, np.random.default_rng(seed)))
 
 
-def test_moved_sides_are_drawn_each_for_itself() -> None:
+def test_jitter_draws_each_side_independently() -> None:
     box = np.array([0, 0, 100, 50], dtype=np.float32)
     moved = np.stack([jitter(box, 0.1, np.random.default_rng(seed)) for seed in range(400)]) - box
     assert (abs(moved).max(axis=0) > [9, 4.5, 9, 4.5]).all()  # all of the range is used
@@ -162,30 +162,30 @@ def test_moved_sides_are_drawn_each_for_itself() -> None:
 
 @given(st.integers(1, 80), st.integers(1, 80), st.data(), st.integers(0, 2**32 - 1))
 @settings(max_examples=200, deadline=None)
-def test_box_on_a_picture_is_not_moved_off_it(width: int, height: int, data: st.DataObject, seed: int) -> None:
+def test_jitter_keeps_the_box_on_the_image(width: int, height: int, data: st.DataObject, seed: int) -> None:
     low = [data.draw(st.floats(-100, side - 1)) for side in (width, height)]
     high = [data.draw(st.floats(max(0, side) + 1.01, 200)) for side in low]  # a pixel of it lies on the picture
     box = np.array([*low, *high], dtype=np.float32)
-    moved = jitter(clamp(box, width, height), 0.4, np.random.default_rng(seed))
-    assert math.prod(cut(np.zeros((height, width, 3), np.uint8), moved, 0.0, 4).shape) == 48
+    moved = jitter(clip_box(box, width, height), 0.4, np.random.default_rng(seed))
+    assert math.prod(crop_image(np.zeros((height, width, 3), np.uint8), moved, 0.0, 4).shape) == 48
 
 
 @given(boxes(), st.floats(0.01, 1), st.integers(0, 99))
-def test_random_part_stays_in_its_box_and_keeps_its_share(box: np.ndarray, least: float, seed: int) -> None:
-    part = random_part(box, least, np.random.default_rng(seed))
-    assert (part[:2] >= box[:2] - 0.01).all()
-    assert (part[2:] <= box[2:] + 0.01).all()
-    kept, extent = part[2:] - part[:2], box[2:] - box[:2]
-    assert (kept >= np.minimum(extent, 1) - 1e-3).all()
-    assert kept.prod() <= extent.prod() + 0.1
-    assert (kept / extent >= np.sqrt(least * 3 / 4) - 1e-3).all()  # a thin part: least area, extreme aspect
+def test_random_crop_box_stays_inside_and_keeps_the_minimum_area(box: np.ndarray, min_area: float, seed: int) -> None:
+    crop = random_crop_box(box, min_area, np.random.default_rng(seed))
+    assert (crop[:2] >= box[:2] - 0.01).all()
+    assert (crop[2:] <= box[2:] + 0.01).all()
+    size, extent = crop[2:] - crop[:2], box[2:] - box[:2]
+    assert (size >= np.minimum(extent, 1) - 1e-3).all()
+    assert size.prod() <= extent.prod() + 0.1
+    assert (size / extent >= np.sqrt(min_area * 3 / 4) - 1e-3).all()  # a thin part: least area, extreme aspect
 
 
-def test_random_part_draws_areas_aspects_and_places_evenly() -> None:
+def test_random_crop_box_draws_areas_aspects_and_positions_uniformly() -> None:
     box = np.array([100, 200, 500, 400], dtype=np.float32)
-    parts = np.stack([random_part(box, 0.35, np.random.default_rng(seed)) for seed in range(2000)])
-    shares = (parts[:, 2:] - parts[:, :2]) / (box[2:] - box[:2])
-    areas, aspects = shares.prod(axis=1), np.log(shares[:, 0] / shares[:, 1])
+    parts = np.stack([random_crop_box(box, 0.35, np.random.default_rng(seed)) for seed in range(2000)])
+    ratios = (parts[:, 2:] - parts[:, :2]) / (box[2:] - box[:2])
+    areas, aspects = ratios.prod(axis=1), np.log(ratios[:, 0] / ratios[:, 1])
     assert 0.34 < areas.min() < 0.37
     assert 0.9 < areas.max() <= 1 + 1e-6
     assert abs(aspects.mean()) < 0.02

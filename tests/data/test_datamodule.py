@@ -13,15 +13,15 @@ import torch
 from PIL import Image
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.crops import cut
+from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
-from fashion_lsh.data.images import open_picture
+from fashion_lsh.data.images import open_image
 
 Make = Callable[..., GarmentData]
 
 
-def shown(data: GarmentData, epoch: int = 0) -> dict[int, bytes]:
+def train_images(data: GarmentData, epoch: int = 0) -> dict[int, bytes]:
     """Row -> pixels, of one epoch of training."""
     loader = data.train_dataloader()
     loader.sampler.set_epoch(epoch)
@@ -32,7 +32,7 @@ def shown(data: GarmentData, epoch: int = 0) -> dict[int, bytes]:
     }
 
 
-def joined(batches: Any) -> Batch:
+def concatenate(batches: Any) -> Batch:
     return Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
 
 
@@ -40,7 +40,7 @@ def manifest(folder: Path, drawn: Path, **columns: Any) -> str:
     """The drawn manifest with some columns replaced, each by a function of the row."""
     with drawn.open(newline="") as file:
         rows = [
-            {**row, "picture": str(drawn.parent / row["picture"]), "id": row["picture"]} for row in csv.DictReader(file)
+            {**row, "image": str(drawn.parent / row["image"]), "id": row["image"]} for row in csv.DictReader(file)
         ]
     rows = [{**row, **{name: value(row) for name, value in columns.items()}} for row in rows]
     with (folder / "manifest.csv").open("w", newline="") as file:
@@ -50,16 +50,16 @@ def manifest(folder: Path, drawn: Path, **columns: Any) -> str:
     return str(folder / "manifest.csv")
 
 
-def test_leaks_of_official_splits_are_told_and_stay(make_data: Make, caplog: pytest.LogCaptureFixture) -> None:
-    data = make_data(leaks="tell")
+def test_leaks_of_official_splits_are_reported_and_kept(make_data: Make, caplog: pytest.LogCaptureFixture) -> None:
+    data = make_data(leaks="report")
     rows = data.source.catalogue()
     splits = np.array(["train", "query", "val", "gallery"] * len(rows), dtype=object)[: len(rows)]
-    data.source.catalogue = lambda wanted=None: rows.having(split=splits)  # type: ignore[method-assign]
+    data.source.catalogue = lambda filters=None: rows.with_columns(split=splits)  # type: ignore[method-assign]
     assert data.catalogue.column("split").tolist() == splits.tolist()
     assert re.search(r"leak: \d+ of item stand on two sides of the split, \S+ say, with \d+ garments", caplog.text)
 
 
-def test_copies_stay_in_official_splits_and_are_told(
+def test_exact_copies_in_official_splits_are_reported_and_kept(
     drawn: Path, tmp_path: Path, make_data: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ["train", "val", "query", "gallery"]
@@ -67,17 +67,17 @@ def test_copies_stay_in_official_splits_and_are_told(
     with Path(root).open(newline="") as file:
         first = next(row for row in csv.DictReader(file) if row["split"] == "query")
     copy = tmp_path / "copy.png"
-    copy.write_bytes(Path(first["picture"]).read_bytes())
+    copy.write_bytes(Path(first["image"]).read_bytes())
     with Path(root).open("a", newline="") as file:
-        added = {**first, "picture": str(copy), "id": "copy", "item": "", "split": "train"}
+        added = {**first, "image": str(copy), "id": "copy", "item": "", "split": "train"}
         csv.DictWriter(file, list(first)).writerow(added)
-    official, honest = (make_data(root=root, leaks=leaks) for leaks in ("tell", "drop"))
+    official, without_leaks = (make_data(root=root, leaks=leaks) for leaks in ("report", "drop"))
     assert "copy" in official.catalogue.column("id")
-    assert "copy" not in honest.catalogue.column("id")
+    assert "copy" not in without_leaks.catalogue.column("id")
     assert "leak: 1 of group stand on two sides of the split" in caplog.text
 
 
-def test_batches_are_of_bytes_with_labels_and_rows(make_data: Make) -> None:
+def test_batches_hold_uint8_images_labels_and_rows(make_data: Make) -> None:
     data = make_data()
     for loader in (data.train_dataloader(), data.val_dataloader(), data.loader("query"), data.loader("gallery")):
         for batch in loader:
@@ -87,45 +87,45 @@ def test_batches_are_of_bytes_with_labels_and_rows(make_data: Make) -> None:
             assert count <= 16
 
 
-def test_labels_are_the_positions_of_the_categories(make_data: Make, drawn: Path) -> None:
+def test_labels_are_positions_in_categories(make_data: Make, drawn: Path) -> None:
     data = make_data()
     assert data.categories == ["circle", "cross", "square"]
     with drawn.open(newline="") as file:
-        category = {row["picture"]: row["category"] for row in csv.DictReader(file)}
+        category = {row["image"]: row["category"] for row in csv.DictReader(file)}
     for loader in (data.train_dataloader(), data.loader("gallery")):
-        batch = joined(loader)
-        pictures = data.catalogue.column("picture")[batch.rows.numpy()]
-        assert [data.categories[label] for label in batch.labels] == [category[picture] for picture in pictures]
+        batch = concatenate(loader)
+        image_keys = data.catalogue.column("image")[batch.rows.numpy()]
+        assert [data.categories[label] for label in batch.labels] == [category[key] for key in image_keys]
 
 
 @pytest.mark.parametrize("part", ["train", "val", "query", "gallery"])
-def test_plain_loader_gives_the_crops_of_a_part_in_row_order(make_data: Make, drawn: Path, part: Any) -> None:
+def test_the_eval_loader_returns_crops_in_row_order(make_data: Make, drawn: Path, part: Any) -> None:
     data = make_data(batch_size=5)
-    batch = joined(data.loader(part))
+    batch = concatenate(data.loader(part))
     assert batch.rows.tolist() == sorted(batch.rows.tolist()) == data.catalogue.rows(part).tolist()
     for row, image in zip(batch.rows.tolist(), batch.images.numpy(), strict=True):
-        picture = open_picture(drawn.parent / data.catalogue.column("picture")[row])
-        expected = cut(picture, data.catalogue.boxes[row], 0.1, 32)
+        pixels = open_image(drawn.parent / data.catalogue.column("image")[row])
+        expected = crop_image(pixels, data.catalogue.boxes[row], 0.1, 32)
         assert np.array_equal(image.transpose(1, 2, 0), expected)
 
 
-def test_plain_loader_gives_the_same_each_time(make_data: Make) -> None:
-    one, other, another = (joined(make_data(seed=seed).loader("val")) for seed in (0, 0, 1))
+def test_the_eval_loader_does_not_depend_on_the_seed(make_data: Make) -> None:
+    one, other, other_seed = (concatenate(make_data(seed=seed).loader("val")) for seed in (0, 0, 1))
     assert torch.equal(one.images, other.images)
-    assert torch.equal(one.images, another.images)
+    assert torch.equal(one.images, other_seed.images)
 
 
-def test_whole_crop_shows_the_whole_picture(make_data: Make, drawn: Path) -> None:
+def test_whole_crops_show_the_whole_image(make_data: Make, drawn: Path) -> None:
     data = make_data(crop="whole", margin=0.5)
-    batch = joined(data.loader("val"))
+    batch = concatenate(data.loader("val"))
     assert np.isnan(data.crop_boxes).all()
-    picture = open_picture(drawn.parent / data.catalogue.column("picture")[batch.rows[0]])
-    assert np.array_equal(batch.images[0].numpy().transpose(1, 2, 0), cut(picture, None, 0.0, 32))
-    assert not torch.equal(batch.images, joined(make_data().loader("val")).images)
-    assert joined(data.train_dataloader()).images.shape[1:] == (3, 32, 32)
+    pixels = open_image(drawn.parent / data.catalogue.column("image")[batch.rows[0]])
+    assert np.array_equal(batch.images[0].numpy().transpose(1, 2, 0), crop_image(pixels, None, 0.0, 32))
+    assert not torch.equal(batch.images, concatenate(make_data().loader("val")).images)
+    assert concatenate(data.train_dataloader()).images.shape[1:] == (3, 32, 32)
 
 
-def test_garments_of_a_part_carry_the_boxes_that_are_cut_out(make_data: Make) -> None:
+def test_garments_carry_their_crop_boxes(make_data: Make) -> None:
     annotated, whole = make_data(), make_data(crop="whole", margin=0.0)
     rows = annotated.rows("gallery")
     assert annotated.garments("gallery").table.equals(annotated.catalogue.take(rows).table)
@@ -133,7 +133,7 @@ def test_garments_of_a_part_carry_the_boxes_that_are_cut_out(make_data: Make) ->
     assert whole.garments("gallery").column("id").tolist() == annotated.catalogue.column("id")[rows].tolist()
 
 
-def test_training_epoch_shows_all_rows_once_in_another_order(make_data: Make) -> None:
+def test_each_training_epoch_is_a_permutation(make_data: Make) -> None:
     data = make_data(batch_size=6)
     loader = data.train_dataloader()
     orders = []
@@ -144,26 +144,26 @@ def test_training_epoch_shows_all_rows_once_in_another_order(make_data: Make) ->
     assert orders[0] != orders[1]
 
 
-def test_what_is_drawn_for_a_picture_depends_on_seed_epoch_and_row_alone(make_data: Make) -> None:
-    whole = shown(make_data(batch_size=12))
+def test_augmentation_depends_on_seed_epoch_and_row_alone(make_data: Make) -> None:
+    whole = train_images(make_data(batch_size=12))
     assert len(set(whole.values())) == len(whole)
-    some = shown(make_data(batch_size=5, epoch_pictures=7, balanced=True))
-    assert some.items() <= whole.items()
-    for others in (shown(make_data(batch_size=12), epoch=1), shown(make_data(batch_size=12, seed=1))):
-        assert others.keys() == whole.keys()
-        assert all(others[row] != whole[row] for row in whole)
+    subset = train_images(make_data(batch_size=5, samples_per_epoch=7, balanced=True))
+    assert subset.items() <= whole.items()
+    for changed in (train_images(make_data(batch_size=12), epoch=1), train_images(make_data(batch_size=12, seed=1))):
+        assert changed.keys() == whole.keys()
+        assert all(changed[row] != whole[row] for row in whole)
 
 
-def test_workers_change_nothing(make_data: Make) -> None:
-    alone, helped = make_data(), make_data(workers=2)
+def test_workers_do_not_change_batches(make_data: Make) -> None:
+    single_process, with_workers = make_data(), make_data(workers=2)
     for epoch in (0, 3):
-        assert list(shown(alone, epoch).items()) == list(shown(helped, epoch).items())
-    one, other = joined(alone.loader("gallery")), joined(helped.loader("gallery"))
+        assert list(train_images(single_process, epoch).items()) == list(train_images(with_workers, epoch).items())
+    one, other = concatenate(single_process.loader("gallery")), concatenate(with_workers.loader("gallery"))
     assert torch.equal(one.images, other.images)
     assert torch.equal(one.rows, other.rows)
 
 
-def test_augmentation_varies_place_mirror_and_light(make_data: Make) -> None:
+def test_augmentation_varies_position_flip_and_brightness(make_data: Make) -> None:
     data = make_data(batch_size=1)
     row = int(data.rows("train")[0])
     loader = data.train_dataloader()
@@ -174,7 +174,7 @@ def test_augmentation_varies_place_mirror_and_light(make_data: Make) -> None:
     assert abs(crops.mean() - plain.mean()) < 20  # the same picture still
 
 
-def test_half_of_the_pictures_are_mirrored(make_data: Make, tmp_path: Path) -> None:
+def test_half_of_the_training_crops_are_flipped(make_data: Make, tmp_path: Path) -> None:
     halves = np.zeros((20, 20, 3), dtype=np.uint8)
     halves[:, 10:] = 200
     rows = ""
@@ -182,61 +182,61 @@ def test_half_of_the_pictures_are_mirrored(make_data: Make, tmp_path: Path) -> N
         halves[:, :10] = number  # no two are the same
         Image.fromarray(halves).save(tmp_path / f"{split}.png")
         rows += f"{number},{split}.png,{'bag' if split == 'val' else 'hat'},{split}\n"
-    (tmp_path / "m.csv").write_text("id,picture,category,split\n" + rows)
+    (tmp_path / "m.csv").write_text("id,image,category,split\n" + rows)
     dataset = make_data(root=str(tmp_path / "m.csv")).train_dataloader().dataset
-    mirrored = [dataset[0, epoch][0][:, 0].mean() > 100 for epoch in range(300)]
-    assert 0.4 < np.mean(mirrored) < 0.6
+    is_flipped = [dataset[0, epoch][0][:, 0].mean() > 100 for epoch in range(300)]
+    assert 0.4 < np.mean(is_flipped) < 0.6
 
 
-def test_last_batch_of_few_is_left_out_of_training_but_not_of_the_only_one(make_data: Make) -> None:
+def test_a_partial_training_batch_is_dropped_unless_it_is_the_only_one(make_data: Make) -> None:
     sizes = [len(batch.rows) for batch in make_data(batch_size=16).train_dataloader()]
     assert set(sizes) == {16}
-    assert [len(batch.rows) for batch in make_data(epoch_pictures=9).train_dataloader()] == [9]
+    assert [len(batch.rows) for batch in make_data(samples_per_epoch=9).train_dataloader()] == [9]
 
 
-def test_epoch_goes_on_where_the_last_one_stopped(make_data: Make) -> None:
-    data = make_data(epoch_pictures=12, batch_size=12)
+def test_short_epochs_continue_where_the_last_one_stopped(make_data: Make) -> None:
+    data = make_data(samples_per_epoch=12, batch_size=12)
     loader = data.train_dataloader()
-    seen = []
+    rows_seen = []
     for epoch in range(3):
         loader.sampler.set_epoch(epoch)
-        seen += [row for batch in loader for row in batch.rows.tolist()]
-    assert len(seen) == len(set(seen)) == 36
+        rows_seen += [row for batch in loader for row in batch.rows.tolist()]
+    assert len(rows_seen) == len(set(rows_seen)) == 36
 
 
-def test_balanced_training_shows_all_categories_equally_often(make_data: Make) -> None:
-    data = make_data(balanced=True, epoch_pictures=30, batch_size=30)
-    assert torch.bincount(joined(data.train_dataloader()).labels).tolist() == [10, 10, 10]
+def test_balanced_epochs_hold_categories_equally_often(make_data: Make) -> None:
+    data = make_data(balanced=True, samples_per_epoch=30, batch_size=30)
+    assert torch.bincount(concatenate(data.train_dataloader()).labels).tolist() == [10, 10, 10]
 
 
-def test_only_the_categories_asked_for_are_kept(make_data: Make) -> None:
+def test_categories_filter_the_data(make_data: Make) -> None:
     data = make_data(categories=["square", "circle"])
     assert data.categories == ["circle", "square"]
     assert set(data.labels) == {0, 1}
     assert set(data.catalogue.column("category")) == {"circle", "square"}
 
 
-def test_unknown_category_is_named_with_those_that_are_known(make_data: Make) -> None:
+def test_an_unknown_category_raises_with_the_known_ones(make_data: Make) -> None:
     with pytest.raises(ValueError, match=r"category 'star' is unknown; known are circle, cross, square"):
         _ = make_data(categories=["circle", "star"]).catalogue
 
 
 @pytest.mark.parametrize("name", ["train", "val", "query", "gallery"])
-def test_split_without_rows_is_named(make_data: Make, name: str) -> None:
-    shares = {"train": 0.5, "val": 0.2, "query": 0.1, "gallery": 0.2, name: 0.0}
-    data = make_data(shares=shares)
+def test_an_empty_split_raises(make_data: Make, name: str) -> None:
+    ratios = {"train": 0.5, "val": 0.2, "query": 0.1, "gallery": 0.2, name: 0.0}
+    data = make_data(ratios=ratios)
     with pytest.raises(ValueError, match=rf"split '{name}' is empty: give it a share \(split\.shares\.{name}\)"):
         _ = data.catalogue
 
 
-def test_train_is_the_gallery_where_it_is_searched(make_data: Make) -> None:
-    data = make_data(shares={"train": 0.8, "val": 0.1, "query": 0.1, "gallery": 0.0}, searched="train")
+def test_train_can_be_the_gallery(make_data: Make) -> None:
+    data = make_data(ratios={"train": 0.8, "val": 0.1, "query": 0.1, "gallery": 0.0}, gallery="train")
     assert data.rows("gallery").tolist() == data.rows("train").tolist()
     assert len(data.rows("train")) > 40
-    assert joined(data.loader("gallery")).rows.tolist() == data.rows("train").tolist()
+    assert concatenate(data.loader("gallery")).rows.tolist() == data.rows("train").tolist()
 
 
-def test_street_pictures_ask_and_shop_pictures_are_searched(make_data: Make) -> None:
+def test_street_images_are_queries_and_shop_images_the_gallery(make_data: Make) -> None:
     data = make_data()
     views, items = data.catalogue.column("view"), data.catalogue.column("item")
     assert set(views[data.rows("query")]) == {"street"}
@@ -244,14 +244,14 @@ def test_street_pictures_ask_and_shop_pictures_are_searched(make_data: Make) -> 
     assert set(items[data.rows("query")]) == set(items[data.rows("gallery")])
 
 
-def test_leak_of_a_data_set_with_splits_of_its_own_is_found(make_data: Make, tmp_path: Path, drawn: Path) -> None:
+def test_a_leak_in_given_splits_raises(make_data: Make, tmp_path: Path, drawn: Path) -> None:
     views = {"shop": "train", "street": "val"}
     root = manifest(tmp_path, drawn, split=lambda row: views[row["view"]])
     with pytest.raises(ValueError, match="group 'circle-0' is both in train and val"):
         _ = make_data(root=root).catalogue
 
 
-def test_splits_of_the_manifest_are_kept_and_companions_are_not_served(
+def test_given_splits_are_kept_and_companions_left_out(
     make_data: Make, tmp_path: Path, drawn: Path
 ) -> None:
     names = ["train", "val", "query", "gallery"]
@@ -268,12 +268,12 @@ def test_splits_of_the_manifest_are_kept_and_companions_are_not_served(
         assert len(data.rows(name)) == 9
 
 
-def test_pictures_of_no_use_are_told_and_the_rest_serves(
+def test_unusable_images_are_skipped(
     make_data: Make, tmp_path: Path, drawn: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     root = manifest(
-        tmp_path, drawn, picture=lambda row: row["picture"] if row["id"] != "cross-3-shop.png" else "no.png"
+        tmp_path, drawn, image=lambda row: row["image"] if row["id"] != "cross-3-shop.png" else "no.png"
     )
     data = make_data(root=root)
     assert len(data.catalogue) == 71
@@ -282,24 +282,24 @@ def test_pictures_of_no_use_are_told_and_the_rest_serves(
     assert sum(len(batch.rows) for batch in data.loader("train")) == len(data.rows("train"))
 
 
-def test_box_that_is_hardly_on_its_picture_serves_in_every_epoch(make_data: Make, tmp_path: Path, drawn: Path) -> None:
-    corners = {"x1": -40, "y1": 10, "x2": 1.2, "y2": 11.1}
-    root = manifest(tmp_path, drawn, **{name: lambda row, corner=corner: corner for name, corner in corners.items()})
+def test_a_box_barely_inside_its_image_is_usable_in_every_epoch(make_data: Make, tmp_path: Path, drawn: Path) -> None:
+    box = {"x1": -40, "y1": 10, "x2": 1.2, "y2": 11.1}
+    root = manifest(tmp_path, drawn, **{name: lambda row, coordinate=coordinate: coordinate for name, coordinate in box.items()})
     dataset = make_data(root=root).train_dataloader().dataset
     assert {dataset[0, epoch][0].shape for epoch in range(100)} == {(32, 32, 3)}
 
 
-def test_unseen_categories_are_searched_and_not_learnt(make_data: Make) -> None:
+def test_unseen_categories_are_not_trained(make_data: Make) -> None:
     data = make_data(unseen=["square"])
     assert data.categories == ["circle", "cross"]
     assert data.catalogue.categories == ["circle", "cross", "square"]
     for part, labels in (("train", {0, 1}), ("val", {0, 1}), ("query", {-1}), ("gallery", {-1})):
-        assert set(joined(data.loader(part)).labels.tolist()) == labels  # type: ignore[arg-type]
-    balanced = make_data(unseen=["square"], balanced=True, epoch_pictures=30, batch_size=30)
-    assert torch.bincount(joined(balanced.train_dataloader()).labels).tolist() == [15, 15]
+        assert set(concatenate(data.loader(part)).labels.tolist()) == labels  # type: ignore[arg-type]
+    balanced = make_data(unseen=["square"], balanced=True, samples_per_epoch=30, batch_size=30)
+    assert torch.bincount(concatenate(balanced.train_dataloader()).labels).tolist() == [15, 15]
 
 
-def test_unseen_categories_are_searched_in_what_was_published_to_train(
+def test_unseen_categories_get_a_gallery_from_published_training_data(
     make_data: Make, tmp_path: Path, drawn: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ["train", "train", "val", "query"]
@@ -311,21 +311,21 @@ def test_unseen_categories_are_searched_in_what_was_published_to_train(
     assert "cannot be named right" not in caplog.text
 
 
-def test_unseen_categories_with_the_training_pictures_searched_are_refused(make_data: Make) -> None:
+def test_unseen_categories_with_train_as_gallery_raise(make_data: Make) -> None:
     with pytest.raises(ValueError, match=r"split\.unseen=2: train shows none of them: give split\.searched=gallery"):
-        make_data(unseen=2, searched="train")
+        make_data(unseen=2, gallery="train")
 
 
-def test_unseen_categories_that_nobody_asks_for_are_named(make_data: Make, tmp_path: Path, drawn: Path) -> None:
+def test_unseen_categories_without_queries_raise(make_data: Make, tmp_path: Path, drawn: Path) -> None:
     names = ["train", "val", "query"]
-    asks = {"circle": 3, "cross": 3, "square": 2}  # names that it is dealt to: no square asks
-    root = manifest(tmp_path, drawn, split=lambda row: names[int(row["item"].split("-")[1]) % asks[row["category"]]])
+    split_counts = {"circle": 3, "cross": 3, "square": 2}  # names that it is dealt to: no square asks
+    root = manifest(tmp_path, drawn, split=lambda row: names[int(row["item"].split("-")[1]) % split_counts[row["category"]]])
     with pytest.raises(ValueError, match=r"split 'query' is empty: .* or rows of its own, of unseen categories"):
         _ = make_data(root=root, unseen=["square"]).catalogue
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
-def test_pairs_are_never_cut_by_the_end_of_a_batch(make_data: Make, size: int) -> None:
+def test_pairs_are_not_split_across_batches(make_data: Make, size: int) -> None:
     with pytest.raises(
         ValueError, match=rf"data\.batch_size={size}: pairs of one item want an even number, 4 at least"
     ):

@@ -31,7 +31,7 @@ def pictures(seed: int, rows: int, bits: int | None = BITS) -> EncodedPart:
     ids = [f"{seed}-{row}" for row in range(rows)]
     items = [f"item {n}" if n < 8 else "" for n in rng.integers(0, 12, rows)]
     names = np.array(CATEGORIES)[rng.integers(0, 3, rows)].tolist()
-    catalogue = Catalogue.of({"id": ids, "picture": ids, "category": names, "item": items})
+    catalogue = Catalogue.from_columns({"id": ids, "image": ids, "category": names, "item": items})
     return EncodedPart(catalogue, Encoded(masses, codes, embeddings), {"colour_histogram": colours})
 
 

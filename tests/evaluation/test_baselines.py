@@ -27,7 +27,7 @@ def pictures(seed: int, count: int) -> EncodedPart:
     embeddings = rng.normal(size=(count, LENGTH)) + 2 * np.eye(LENGTH)[labels]
     codes = np.packbits(rng.random((count, BITS)) < 0.5, axis=1, bitorder="little")
     ids = [f"{seed}-{row}" for row in range(count)]
-    catalogue = Catalogue.of({"id": ids, "picture": ids, "category": [f"kind {label}" for label in labels]})
+    catalogue = Catalogue.from_columns({"id": ids, "image": ids, "category": [f"kind {label}" for label in labels]})
     encoded = Encoded(np.eye(3, dtype=np.float32)[labels], codes, embeddings.astype(np.float32))
     return EncodedPart(catalogue, encoded, {}, rounding=0.25)
 

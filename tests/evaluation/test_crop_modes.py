@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.data.detections import Boxes, Choice, Found
+from fashion_lsh.data.detections import Boxes, BoxSelector, Detections
 from fashion_lsh.evaluation.crop_modes import recropped, score_crops
 from fashion_lsh.evaluation.protocol import encode_part
 from fashion_lsh.search.policy import Search
 from tests.evaluation.fake_model import FakeModel
 
 Make = Callable[..., GarmentData]
-CHOICE = Choice("given", 0.3, 2.0, "whole")
+CHOICE = BoxSelector("given", 0.3, 2.0, "whole")
 SEARCH = Search("hamming", 1, 20, alpha=0.5, whole_below=0.0)
 
 
@@ -22,10 +22,10 @@ def detected(data: GarmentData, every: int = 3) -> GarmentData:
     """As if a detector had found the garment of every third picture."""
     catalogue = data.catalogue
     found = {}
-    for number, (picture, box) in enumerate(zip(catalogue.column("picture"), catalogue.boxes, strict=True)):
+    for number, (picture, box) in enumerate(zip(catalogue.column("image"), catalogue.boxes, strict=True)):
         if number % every == 0:
             found[picture] = Boxes(box[None] + np.float32([1, 0, 1, 0]), np.ones(1, np.float32), np.zeros(1, np.int64))
-    data.crop, data.choice, data.found = "detected", CHOICE, Found(found)
+    data.crop, data.box_selector, data.detections = "detected", CHOICE, Detections(found)
     return data
 
 
@@ -33,12 +33,12 @@ def test_a_garment_is_cut_out_by_the_box_that_was_found(make_data: Make) -> None
     data = detected(make_data())
     boxes = data.crop_boxes
     assert np.allclose(boxes[::3], data.catalogue.boxes[::3] + np.float32([1, 0, 1, 0]))
-    assert data.missed.tolist() == [number % 3 != 0 for number in range(len(boxes))]
+    assert data.undetected.tolist() == [number % 3 != 0 for number in range(len(boxes))]
 
 
 def test_without_a_detector_detected_crops_are_refused(make_data: Make) -> None:
     data = make_data()
-    data.crop, data.choice = "detected", CHOICE
+    data.crop, data.box_selector = "detected", CHOICE
     with pytest.raises(ValueError, match="crop=detected: no detector has looked at the pictures yet"):
         _ = data.crop_boxes
 
@@ -56,7 +56,7 @@ def test_what_was_not_found_is_skipped_or_whole(make_data: Make, crop: Any, skip
 def test_a_query_in_which_nothing_was_found_is_wrong_and_finds_nothing(make_data: Make) -> None:
     data = recropped(detected(make_data()), "detected")
     query = encode_part(FakeModel(data.categories), data, "query")
-    unseen = data.missed[data.rows("query")]
+    unseen = data.undetected[data.rows("query")]
     assert 0 < unseen.sum() < len(unseen)
     assert (query.encoded.predicted[unseen] == -1).all()
     assert (SEARCH.lists(query.encoded.masses)[unseen] == -1).all()
@@ -64,11 +64,11 @@ def test_a_query_in_which_nothing_was_found_is_wrong_and_finds_nothing(make_data
 
 
 def test_every_crop_is_scored_on_the_same_queries(make_data: Make) -> None:
-    data = detected(make_data(shares={"train": 0.2, "val": 0.1, "query": 0.3, "gallery": 0.4}))
+    data = detected(make_data(ratios={"train": 0.2, "val": 0.1, "query": 0.3, "gallery": 0.4}))
     crops: Any = ["whole", "annotated", "detected", "detected_or_whole"]
     metrics = score_crops(FakeModel(data.categories), data, SEARCH, crops)
     assert {name.split("/")[1] for name in metrics} == set(crops)
-    share = data.missed[data.rows("query")].mean()
+    share = data.undetected[data.rows("query")].mean()
     missed = [metrics[f"crops/{crop}/missed"] for crop in crops]
     assert missed == pytest.approx([0, 0, share, share])
     assert metrics["crops/detected/accuracy"] <= metrics["crops/detected_or_whole/accuracy"] + 1e-9

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fashion_lsh.data.crops import cut
+from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import (
     EncodedPart,
@@ -77,9 +77,9 @@ def test_items_are_scored_only_where_query_and_gallery_know_them(unknown: str) -
     query, gallery = pictures(0, 12).catalogue, pictures(1, 150).catalogue
     assert set(truths(query, gallery)) == {"category", "item"}
     if unknown != "gallery":
-        query = query.having(item=[""] * 12)
+        query = query.with_columns(item=[""] * 12)
     if unknown != "query":
-        gallery = gallery.having(item=[""] * 150)
+        gallery = gallery.with_columns(item=[""] * 150)
     assert set(truths(query, gallery)) == {"category"}
 
 
@@ -88,8 +88,8 @@ def test_a_part_is_encoded_in_the_order_of_its_catalogue(make_data: Callable[...
     part = encode_part(model, data, "val")
     assert part.catalogue.column("id").tolist() == data.catalogue.column("id")[data.rows("val")].tolist()
     for row in range(len(part.catalogue)):
-        picture = data.source.picture(part.catalogue.column("picture")[row])
-        crop = cut(picture, part.catalogue.boxes[row], 0.1, 32).transpose(2, 0, 1)[None].copy()
+        picture = data.source.image(part.catalogue.column("image")[row])
+        crop = crop_image(picture, part.catalogue.boxes[row], 0.1, 32).transpose(2, 0, 1)[None].copy()
         alone = encode(model, torch.from_numpy(crop))
         np.testing.assert_allclose(part.encoded.embeddings[[row]], alone.embeddings, atol=1e-5)
         np.testing.assert_allclose(part.encoded.masses[[row]], alone.masses, atol=1e-5)
@@ -139,7 +139,7 @@ def expected_names(truth: set[str], parts: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("distance", ["hamming", "shortlist", "euclidean"])
 def test_a_search_is_evaluated_whole(distance: Any, make_data: Callable[..., GarmentData]) -> None:
-    data, model = make_data(shares={"train": 0.1, "val": 0.1, "query": 0.4, "gallery": 0.4}), FakeModel(CATEGORIES)
+    data, model = make_data(ratios={"train": 0.1, "val": 0.1, "query": 0.4, "gallery": 0.4}), FakeModel(CATEGORIES)
     query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
     asked = Searcher(model, Gallery.filed(model, gallery.encoded, gallery.catalogue), Search(distance, 2, 20, **PLAIN))
     metrics, table, hits = evaluate(asked, query)
@@ -166,7 +166,7 @@ def test_a_search_is_evaluated_whole(distance: Any, make_data: Callable[..., Gar
 
 def test_without_items_categories_alone_are_evaluated() -> None:
     query, gallery = pictures(0, 12), pictures(1, 150)
-    query = EncodedPart(query.catalogue.having(item=[""] * 12), query.encoded, query.references)
+    query = EncodedPart(query.catalogue.with_columns(item=[""] * 12), query.encoded, query.references)
     metrics, table, _ = evaluate(searcher(gallery, "hamming", 1), query)
     assert set(metrics) == expected_names({"category"}, set())
     assert not [name for name in table.column_names if name.startswith("item/")]

@@ -69,14 +69,14 @@ def test_end_to_end_is_the_median_after_10_to_warm_up(
             asked.append((picture, box, k))
             clock.spend(9 if len(asked) <= 10 else 0.003 if len(asked) % 3 else 0.5)
 
-    opened = data.source.picture
-    monkeypatch.setattr(data.source, "picture", lambda key: (clock.spend(7), opened(key))[1])  # is not counted
+    opened = data.source.image
+    monkeypatch.setattr(data.source, "image", lambda key: (clock.spend(7), opened(key))[1])  # is not counted
     stand_in: Any = Slow()
     assert end_to_end(stand_in, data, count=21) == {"speed/end_to_end_ms": pytest.approx(3.0)}
     rows = data.rows("query")
     assert len(asked) == 31 > len(rows)
     for number, (picture, box, k) in enumerate(asked[10:]):
         row = rows[number % len(rows)]
-        assert np.array_equal(picture, opened(data.catalogue.column("picture")[row]))
+        assert np.array_equal(picture, opened(data.catalogue.column("image")[row]))
         assert np.array_equal(box, data.crop_boxes[row])
         assert k == 100

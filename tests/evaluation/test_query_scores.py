@@ -18,7 +18,7 @@ SCORES = st.one_of(st.floats(0, 1, width=32), st.just(float("nan")))
 
 def catalogue(items: list[str]) -> Catalogue:
     count = len(items)
-    return Catalogue.of({"id": [f"id{row}" for row in range(count)], "picture": ["p"] * count,
+    return Catalogue.from_columns({"id": [f"id{row}" for row in range(count)], "image": ["p"] * count,
                          "category": ["c"] * count, "item": items})  # fmt: skip
 
 

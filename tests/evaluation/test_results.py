@@ -14,8 +14,8 @@ NAN = math.nan
 
 def catalogue(items: list[str], groups: list[str] | None = None, prefix: str = "q") -> Catalogue:
     ids = [f"{prefix}{number}" for number in range(len(items))]
-    columns = {"id": ids, "picture": ids, "category": ["coat"] * len(items), "item": items}
-    return Catalogue.of(columns | ({"group": groups} if groups else {}))
+    columns = {"id": ids, "image": ids, "category": ["coat"] * len(items), "item": items}
+    return Catalogue.from_columns(columns | ({"group": groups} if groups else {}))
 
 
 def test_the_table_holds_a_query_a_row_with_every_score() -> None:
@@ -23,7 +23,7 @@ def test_the_table_holds_a_query_a_row_with_every_score() -> None:
         "category": {"map@100": np.array([0.5, NAN]), "recall@1": np.array([1.0, 0.0])},
         "item": {"map@100": np.array([0.25, 0.75])},
     }
-    query = catalogue(["i7", ""]).having(category=["coat", "bag"])
+    query = catalogue(["i7", ""]).with_columns(category=["coat", "bag"])
     answers = {"predicted": ["bag", "bag"], "mass": np.array([0.5, 0.25]), "hits": [["g1", "g0"], []]}
     found = query_table("hamming_1", query, answers | {"search_ms": np.array([1.5, 2.5])}, scores).to_pydict()
     assert math.isnan(found["category/map@100"].pop())

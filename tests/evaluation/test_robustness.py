@@ -87,7 +87,7 @@ def test_a_quarter_is_hidden_inside_the_crop() -> None:
 
 
 def test_spoilt_queries_ask_a_clean_gallery(make_data: Callable[..., GarmentData]) -> None:
-    data = make_data(shares={"train": 0.2, "val": 0.1, "query": 0.3, "gallery": 0.4})
+    data = make_data(ratios={"train": 0.2, "val": 0.1, "query": 0.3, "gallery": 0.4})
     model = FakeModel(data.categories)
     gallery = encode_part(model, data, "gallery")
     filed = Gallery.filed(model, gallery.encoded, gallery.catalogue)

@@ -59,7 +59,7 @@ def pictures(seed: int, rows: int, bits: int | None = BITS) -> Encoded:
 
 def catalogue(rows: int, first: int = 0) -> Catalogue:
     ids = [f"garment {row}" for row in range(first, first + rows)]
-    return Catalogue.of({"id": ids, "picture": ids, "category": ["hat"] * rows})
+    return Catalogue.from_columns({"id": ids, "image": ids, "category": ["hat"] * rows})
 
 
 def filed(bits: int | None = BITS, rows: int = 40, seed: int = 0) -> Gallery:

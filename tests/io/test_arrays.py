@@ -14,7 +14,7 @@ ARRAYS = {
 }
 
 
-def alike(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+def equal_arrays(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
     return one.keys() == other.keys() and all(
         values.tolist() == other[name].tolist() or np.array_equal(values, other[name], equal_nan=True)
         for name, values in one.items()
@@ -23,34 +23,34 @@ def alike(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    write_arrays(tmp_path / "kept.npz", ARRAYS)
-    return tmp_path / "kept.npz"
+    write_arrays(tmp_path / "arrays.npz", ARRAYS)
+    return tmp_path / "arrays.npz"
 
 
-def test_arrays_come_back(path: Path) -> None:
-    assert alike(read_arrays(path), ARRAYS)
+def test_arrays_round_trip(path: Path) -> None:
+    assert equal_arrays(read_arrays(path), ARRAYS)
 
 
-def test_a_file_that_is_not_there_is_no_damaged_one(tmp_path: Path) -> None:
+def test_a_missing_file_raises_file_not_found(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        read_arrays(tmp_path / "kept.npz")
+        read_arrays(tmp_path / "arrays.npz")
 
 
-def test_a_changed_byte_is_noticed_or_harmless(path: Path) -> None:
-    whole, before, damaged = path.read_bytes(), read_arrays(path), 0
-    for place in range(len(whole)):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+def test_a_changed_byte_raises_or_changes_nothing(path: Path) -> None:
+    content, original, damaged = path.read_bytes(), read_arrays(path), 0
+    for index in range(len(content)):
+        path.write_bytes(content[:index] + bytes([content[index] ^ 255]) + content[index + 1 :])
         try:
-            found = read_arrays(path)
+            loaded = read_arrays(path)
         except ValueError:
             damaged += 1
             continue
-        assert all(alike({name: found[name]}, {name: before[name]}) for name in found.keys() & before.keys())
-    assert damaged > len(whole) / 2
+        assert all(equal_arrays({name: loaded[name]}, {name: original[name]}) for name in loaded.keys() & original.keys())
+    assert damaged > len(content) / 2
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
-def test_a_file_that_is_cut_short_is_damaged(path: Path, share: float) -> None:
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.9])
+def test_a_truncated_file_raises(path: Path, fraction: float) -> None:
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * fraction)])
     with pytest.raises(ValueError, match=r"\w+: "):
         read_arrays(path)

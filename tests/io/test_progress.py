@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from fashion_lsh.io import progress as module
-from fashion_lsh.io.progress import ahead, counted, progress
+from fashion_lsh.io.progress import prefetch, track, progress
 
 
 @pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     text = StringIO()
     console = Console(file=text, force_terminal=True, width=100)
     monkeypatch.setattr(module, "get_console", lambda: console)
@@ -20,14 +20,14 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     return text
 
 
-def test_a_terminal_sees_count_and_rate(screen: StringIO) -> None:
-    assert list(counted([[1, 2], [3]], "filing", 3, len)) == [[1, 2], [3]]
-    assert "filing" in screen.getvalue()
-    assert "3/3" in screen.getvalue()
-    assert "/s" in screen.getvalue()
+def test_a_terminal_shows_count_and_rate(terminal: StringIO) -> None:
+    assert list(track([[1, 2], [3]], "filing", 3, len)) == [[1, 2], [3]]
+    assert "filing" in terminal.getvalue()
+    assert "3/3" in terminal.getvalue()
+    assert "/s" in terminal.getvalue()
 
 
-def test_without_a_terminal_lines_tell_count_rate_and_time_left(
+def test_without_a_terminal_progress_is_logged(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 20.0, 40.0, 40.0, 60.0, 100.0])
@@ -42,23 +42,23 @@ def test_without_a_terminal_lines_tell_count_rate_and_time_left(
     ]
 
 
-def test_of_short_work_nothing_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_short_work_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        assert list(counted(iter([]), "opening pictures", 0, len)) == []
+        assert list(track(iter([]), "opening pictures", 0, len)) == []
     assert not caplog.messages
 
 
-def test_no_more_than_two_batches_are_made_ahead() -> None:
-    begun: list[int] = []
+def test_prefetch_holds_two_batches_at_most() -> None:
+    started: list[int] = []
 
     def work(item: int) -> int:
-        begun.append(item)
+        started.append(item)
         return 10 * item
 
     with ThreadPoolExecutor(1) as pool:
-        found = []
-        for number, batch in enumerate(ahead(pool, work, range(7), 3)):
-            assert max(begun) < 3 * (number + 2)
-            found.append(batch)
-    assert found == [[0, 10, 20], [30, 40, 50], [60]]
-    assert begun == list(range(7))
+        batches = []
+        for number, batch in enumerate(prefetch(pool, work, range(7), 3)):
+            assert max(started) < 3 * (number + 2)
+            batches.append(batch)
+    assert batches == [[0, 10, 20], [30, 40, 50], [60]]
+    assert started == list(range(7))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.metrics.detection import matched, overlap, recall_precision
+from fashion_lsh.metrics.detection import matched, iou, recall_precision
 
 TRUE = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
 sides = st.integers(0, 20)
@@ -27,7 +27,7 @@ def test_overlap_against_counting_pixels(box: np.ndarray, others: list[np.ndarra
         grid[y1:y2, x1:x2] = True
         return grid
 
-    found = overlap(box, np.array(others, np.float32).reshape(-1, 4))
+    found = iou(box, np.array(others, np.float32).reshape(-1, 4))
     for share, other in zip(found, others, strict=True):
         mine, theirs = pixels(box), pixels(other)
         assert share == pytest.approx((mine & theirs).sum() / (mine | theirs).sum())

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.data.detection_data import SceneBatch, SceneData
-from fashion_lsh.data.detections import find_all
+from fashion_lsh.data.detection_data import DetectionBatch, DetectionData
+from fashion_lsh.data.detections import detect_all
 from fashion_lsh.evaluation.detection import box_scores
 from fashion_lsh.models.checkpoints import load_model
 from fashion_lsh.models.detector import DetectorModel
@@ -37,9 +37,9 @@ def detector(**changed: Any) -> DetectorModel:
     return module(**changed).model
 
 
-def scenes_of(data: GarmentData, **changed: Any) -> SceneData:
-    return SceneData(data, **{
-        "level": "garment", "image_size": 64, "views": None, "scales": [0.9, 1.1], "batch_size": 4, "epoch_pictures": 8,
+def scenes_of(data: GarmentData, **changed: Any) -> DetectionData:
+    return DetectionData(data, **{
+        "level": "garment", "image_size": 64, "views": None, "scales": [0.9, 1.1], "batch_size": 4, "samples_per_epoch": 8,
         "workers": 0, "seed": 0, **changed,
     })  # fmt: skip
 
@@ -67,11 +67,11 @@ def test_a_mirrored_picture_has_mirrored_boxes_where_both_are_looked_at() -> Non
     """The mean of a picture and its mirror knows no side."""
     picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
     model = detector(mirrored=True)
-    found, turned = model.find([picture, picture[:, ::-1]])
+    found, turned = model.detect([picture, picture[:, ::-1]])
     assert len(found.scores) == 10
     np.testing.assert_allclose(found.scores, turned.scores, atol=1e-5)
-    np.testing.assert_allclose(found.corners[:, [0, 2]], 64 - turned.corners[:, [2, 0]], atol=1e-3)
-    assert len(detector().find([picture])[0].scores)
+    np.testing.assert_allclose(found.xyxy[:, [0, 2]], 64 - turned.xyxy[:, [2, 0]], atol=1e-3)
+    assert len(detector().detect([picture])[0].scores)
 
 
 def test_an_unknown_trunk_is_named() -> None:
@@ -126,7 +126,7 @@ def test_pictures_without_garments_teach_the_ground(monkeypatch: pytest.MonkeyPa
     made = trained.model
     monkeypatch.setattr(trained, "log", lambda *_, **__: None)
     monkeypatch.setattr(trained, "log_dict", lambda *_, **__: None)
-    empty = SceneBatch(
+    empty = DetectionBatch(
         [torch.zeros(3, 64, 48, dtype=torch.uint8)], [torch.empty(0, 4)], [torch.empty(0, dtype=torch.int64)]
     )
     loss = trained.training_step(empty)
@@ -180,11 +180,11 @@ def test_boxes_are_told_in_the_pictures_own_pixels() -> None:
         np.random.default_rng(n).integers(0, 256, shape, dtype=np.uint8)
         for n, shape in enumerate([(300, 100, 3), (50, 70, 3)])
     ]
-    for picture, boxes in zip(pictures, made.find(pictures), strict=True):
+    for picture, boxes in zip(pictures, made.detect(pictures), strict=True):
         height, width = picture.shape[:2]
-        assert boxes.corners.shape == (len(boxes.scores), 4)
-        assert (boxes.corners >= 0).all()
-        assert (boxes.corners <= np.array([width, height, width, height]) + 0.01).all()
+        assert boxes.xyxy.shape == (len(boxes.scores), 4)
+        assert (boxes.xyxy >= 0).all()
+        assert (boxes.xyxy <= np.array([width, height, width, height]) + 0.01).all()
         assert (np.diff(boxes.scores) <= 0).all()
 
 
@@ -193,8 +193,8 @@ def test_a_fitted_detector_opens_as_it_was(make_data: Make, tmp_path: Path, aver
     scenes = scenes_of(make_data())
     made = fit(module(average=average), scenes, tmp_path, accelerator="cpu", devices=1)
     opened = load_model(tmp_path / "detector.ckpt", "cpu")
-    picture = scenes.data.source.picture(scenes.data.catalogue.column("picture")[0])
-    for mine, theirs in zip(made.find([picture])[0], opened.find([picture])[0], strict=True):
+    picture = scenes.data.source.image(scenes.data.catalogue.column("image")[0])
+    for mine, theirs in zip(made.detect([picture])[0], opened.detect([picture])[0], strict=True):
         assert np.array_equal(mine, theirs)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["detector.ckpt"]
 
@@ -224,9 +224,9 @@ def test_a_detector_that_was_stopped_ends_as_one_that_was_not(
 
 @pytest.mark.slow
 def test_a_detector_learns_where_drawn_garments_are(make_data: Make, tmp_path: Path) -> None:
-    scenes = scenes_of(make_data(), epoch_pictures=64)
+    scenes = scenes_of(make_data(), samples_per_epoch=64)
     made = fit(module(epochs=8), scenes, tmp_path, accelerator="cpu", devices=1, gradient_clip_val=5.0)
-    found = find_all(made, scenes.data.source.picture, sorted(set(scenes.data.catalogue.column("picture"))))
+    found = detect_all(made, scenes.data.source.image, sorted(set(scenes.data.catalogue.column("image"))))
     assert box_scores(found, scenes, "query")["detector/query/box_ap50"] > 0.8
 
 

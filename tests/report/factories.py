@@ -31,7 +31,7 @@ LOG = """classifier/train/loss,classifier/val/accuracy,classifier/val/loss,class
 SETTINGS: dict[str, Any] = {
     "name": "made", "seed": 0, "backbone": {"name": "resnet18", "weights": None, "frozen": False},
     "data": {"source": "folder", "split_seed": 0, "crop": "annotated", "margin": 0.1, "image_size": 32,
-             "searched": "gallery", "choice": {"which": "given", "score": 0.3, "smallest": 8.0, "fallback": "whole"}},
+             "gallery": "gallery", "box_selector": {"select": "given", "min_score": 0.3, "min_size": 8.0, "fallback": "whole"}},
     "detector": None, "scenes": None,
     "search": {"_target_": "Search", "distance": "shortlist", "probes": 1, "shortlist": 200,
                "alpha": 0.5, "whole_below": 0.0},
@@ -76,12 +76,12 @@ def finished_run(
 
 def _garments(names: Sequence[str], items: bool) -> Catalogue:
     rows = [
-        {"id": f"{number}-{split}-{place}", "picture": f"{number}.png", "category": name, "split": split,
+        {"id": f"{number}-{split}-{place}", "image": f"{number}.png", "category": name, "split": split,
          "item": f"{number}/{place}" if items and split in ("query", "gallery") else "",
          "x1": 1.0, "y1": 2.0, "x2": 9.0, "y2": 10.0}
         for number, name in enumerate(names) for split, count in SHARES.items() for place in range(count)
     ]  # fmt: skip
-    return Catalogue.of({name: [row[name] for row in rows] for name in rows[0]})
+    return Catalogue.from_columns({name: [row[name] for row in rows] for name in rows[0]})
 
 
 def _pictures(folder: Path, count: int) -> Path:
@@ -90,7 +90,7 @@ def _pictures(folder: Path, count: int) -> Path:
         picture = Image.new("RGB", (12, 12), f"hsl({number * 360 // count}, 80%, 45%)")
         picture.paste("white", (0, 0, 12, 3))  # the box cuts most of it away
         picture.save(folder / f"{number}.png")
-    (folder / "manifest.csv").write_text("picture,category\n")
+    (folder / "manifest.csv").write_text("image,category\n")
     return folder / "manifest.csv"
 
 

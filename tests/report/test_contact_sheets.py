@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashion_lsh.data.crops import cut
+from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import EncodedPart
 from fashion_lsh.index.hits import Hits
@@ -130,7 +130,7 @@ def test_titles_stand_over_their_columns(tmp_path: Path) -> None:
 
 @pytest.fixture
 def data(make_data: Callable[..., GarmentData]) -> GarmentData:
-    return make_data(shares={"train": 0.1, "val": 0.1, "query": 0.4, "gallery": 0.4})
+    return make_data(ratios={"train": 0.1, "val": 0.1, "query": 0.4, "gallery": 0.4})
 
 
 @pytest.fixture
@@ -159,11 +159,11 @@ def test_a_query_sheet_marks_what_was_found(data: GarmentData, gallery: Any, tmp
     chosen = [round(place * (count - 1) / 7 - 0.5 + 1e-9) for place in range(8)]  # from the first to the last, evenly
     for number, (shown, crop, *found) in zip(chosen, tiles, strict=True):
         category = query.catalogue.column("category")[number]
-        picture, box = data.source.picture(query.catalogue.column("picture")[number]), query.catalogue.boxes[number]
+        picture, box = data.source.image(query.catalogue.column("image")[number]), query.catalogue.boxes[number]
         assert np.array_equal(shown.picture, picture)
         assert np.array_equal(shown.box, box)
         assert (shown.caption, shown.mark) == (f"is {category}", "")
-        assert np.array_equal(crop.picture, cut(picture, box, data.margin, TILE))
+        assert np.array_equal(crop.picture, crop_image(picture, box, data.margin, TILE))
         assert crop.caption == "seen as cross"
         assert crop.mark == ("same category" if category == "cross" else "other category")
         for place, tile in enumerate(found):
@@ -177,8 +177,8 @@ def test_a_query_sheet_marks_what_was_found(data: GarmentData, gallery: Any, tmp
 
 def test_items_that_are_not_known_are_not_the_same(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
     query, filed = asked(data, seen=0), gallery.gallery.catalogue
-    query = EncodedPart(query.catalogue.having(item=[""] * len(query.catalogue)), query.encoded, {})
-    gallery.gallery.catalogue = filed.having(item=[""] * len(filed))
+    query = EncodedPart(query.catalogue.with_columns(item=[""] * len(query.catalogue)), query.encoded, {})
+    gallery.gallery.catalogue = filed.with_columns(item=[""] * len(filed))
     rows = np.tile(np.arange(5), (len(query.catalogue), 1))
     tiles = query_sheet(tmp_path / "sheet.png", data, query, gallery, Hits(rows, np.zeros(rows.shape, np.float32)))
     assert {tile.mark for row in tiles for tile in row[2:]} == {"same category", "other category"}
@@ -194,7 +194,7 @@ def test_few_queries_are_each_shown_once(data: GarmentData, gallery: Any, tmp_pa
 def test_a_sheet_of_answers_shows_picture_crop_and_hits_without_marks(
     data: GarmentData, gallery: Any, tmp_path: Path
 ) -> None:
-    picture, box = data.source.picture("circle-0-street.png"), np.array([4, 4, 30, 30], dtype=np.float32)
+    picture, box = data.source.image("circle-0-street.png"), np.array([4, 4, 30, 30], dtype=np.float32)
     none = Reply("cross", 0.5, Hits(np.array([[-1, -1]]), np.full((1, 2), np.inf, np.float32)))
     some = Reply("circle", 0.9, Hits(np.array([[2, 0, -1]]), np.array([[1, 2, np.inf]], np.float32)))
     found_sheet(tmp_path / "sheet.png", data.source, gallery, [
@@ -202,10 +202,10 @@ def test_a_sheet_of_answers_shows_picture_crop_and_hits_without_marks(
     ])  # fmt: skip
     hits = [hit_tile(data.source, gallery.gallery.catalogue, row, 0.1) for row in (2, 0)]
     rows = [
-        [Tile(picture, box=box), Tile(cut(picture, box, 0.1, TILE), "seen as circle"), *hits],
-        [Tile(picture), Tile(cut(picture, None, 0.1, TILE), "seen as cross")],
+        [Tile(picture, box=box), Tile(crop_image(picture, box, 0.1, TILE), "seen as circle"), *hits],
+        [Tile(picture), Tile(crop_image(picture, None, 0.1, TILE), "seen as cross")],
     ]
-    wanted = drawn_sheet(tmp_path / "wanted.png", rows, ["picture", "its crop", "hit 1", "hit 2"])
+    wanted = drawn_sheet(tmp_path / "wanted.png", rows, ["image", "its crop", "hit 1", "hit 2"])
     with Image.open(tmp_path / "sheet.png") as image:
         assert np.array_equal(np.asarray(image), wanted)
 
@@ -213,8 +213,8 @@ def test_a_sheet_of_answers_shows_picture_crop_and_hits_without_marks(
 def test_a_hit_is_shown_as_its_crop(data: GarmentData, gallery: Any) -> None:
     filed = gallery.gallery.catalogue
     tile = hit_tile(data.source, filed, 4, 0.2, "same item")
-    picture = data.source.picture(filed.column("picture")[4])
-    assert np.array_equal(tile.picture, cut(picture, filed.boxes[4], 0.2, TILE))
+    picture = data.source.image(filed.column("image")[4])
+    assert np.array_equal(tile.picture, crop_image(picture, filed.boxes[4], 0.2, TILE))
     assert (tile.caption, tile.mark) == (filed.column("category")[4], "same item")
 
 

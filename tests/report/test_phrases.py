@@ -100,16 +100,16 @@ def test_pictures_are_said_with_their_licence(source: str, said: str) -> None:
 
 
 def test_crops_and_splits() -> None:
-    data = {"crop": "annotated", "margin": 0.125, "searched": "gallery"}
+    data = {"crop": "annotated", "margin": 0.125, "gallery": "gallery"}
     assert "12.5 % of it" in crop_words(data)
     assert "whole" in crop_words(data | {"crop": "whole"})
     assert split_words(data).startswith("disjoint")
-    assert "training pictures are searched" in split_words(data | {"searched": "train"})
+    assert "training pictures are searched" in split_words(data | {"gallery": "train"})
 
 
-@pytest.mark.parametrize("others", [{}, {"searched": "train"}, {"unseen": 6}])
+@pytest.mark.parametrize("others", [{}, {"gallery": "train"}, {"unseen": 6}])
 def test_a_split_that_leaks_is_called_nothing_else(others: dict[str, Any]) -> None:
-    told = split_words({"searched": "gallery", "leaks": "tell", **others})
+    told = split_words({"gallery": "gallery", "leaks": "report", **others})
     assert "as published: what stands on two sides" in told
     assert "disjoint" not in told
     assert "no item" not in told
@@ -118,8 +118,8 @@ def test_a_split_that_leaks_is_called_nothing_else(others: dict[str, Any]) -> No
 @pytest.mark.parametrize("which", get_args(Which))
 @pytest.mark.parametrize(("fallback", "said"), [("whole", "the whole picture"), ("skip", "left out")])
 def test_every_choice_of_found_boxes_has_its_words(which: str, fallback: str, said: str) -> None:
-    choice = {"which": which, "score": 0.3, "smallest": 8.0, "fallback": fallback}
-    told = crop_words({"crop": "detected", "margin": 0.1, "choice": choice})
+    choice = {"select": which, "min_score": 0.3, "min_size": 8.0, "fallback": fallback}
+    told = crop_words({"crop": "detected", "margin": 0.1, "box_selector": choice})
     assert "a score of at least 0.3" in told
     assert told.endswith(f"where there is none: {said}" + (", and a query finds nothing" if fallback == "skip" else ""))
 

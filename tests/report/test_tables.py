@@ -32,7 +32,7 @@ OF_ITEMS = {
 CONFIG: dict[str, Any] = {
     "backbone": {"name": "resnet18", "weights": "imagenet"},
     "hash": {"bits": 48},
-    "data": {"source": "fashion_mnist", "image_size": 64, "searched": "gallery"},
+    "data": {"source": "fashion_mnist", "image_size": 64, "gallery": "gallery"},
 }
 TABLE = """\
 | row            | category mAP@100     | item recall@1        | item recall@10       | item mAP@100         |
@@ -83,9 +83,9 @@ def test_the_summary_tells_the_set_up_the_classifier_and_the_speed() -> None:
     ("data", "note"),
     [
         ({"source": "shop_street"}, " (items are re-viewed garments)"),
-        ({"searched": "train"}, " (the training pictures are searched)"),
+        ({"gallery": "train"}, " (the training pictures are searched)"),
         (
-            {"source": "shop_street", "searched": "train"},
+            {"source": "shop_street", "gallery": "train"},
             " (items are re-viewed garments; the training pictures are searched)",
         ),
     ],

@@ -20,13 +20,13 @@ CLASSIFIER = {
     "frozen": False, "epochs": 4, "lr_factor": 1.0, "head_factor": 1.0, "label_smoothing": 0.1,
     "optim": OPTIM, "seed": 0,
 }  # fmt: skip
-CHOICE = {"_target_": "fashion_lsh.data.detections.Choice", "which": "given", "score": 0.3, "smallest": 8.0,
+CHOICE = {"_target_": "fashion_lsh.data.detections.BoxSelector", "select": "given", "min_score": 0.3, "min_size": 8.0,
           "fallback": "whole"}  # fmt: skip
 DATA = {
     "_target_": "fashion_lsh.data.datamodule.GarmentData", "source": "folder", "root": None, "categories": None,
-    "sources": None, "crop": "whole", "choice": CHOICE, "margin": 0.1, "image_size": 64, "jitter": 0.1,
-    "least_area": 1.0, "shares": {"train": 0.8, "val": 0.2}, "searched": "train", "leaks": "refuse", "split_seed": 0,
-    "batch_size": 64, "workers": 1, "epoch_pictures": None, "balanced": False, "seed": 0,
+    "sources": None, "crop": "whole", "box_selector": CHOICE, "margin": 0.1, "image_size": 64, "jitter": 0.1,
+    "min_crop_area": 1.0, "ratios": {"train": 0.8, "val": 0.2}, "gallery": "train", "leaks": "refuse", "split_seed": 0,
+    "batch_size": 64, "workers": 1, "samples_per_epoch": None, "balanced": False, "seed": 0,
 }  # fmt: skip
 SEARCH = {"_target_": "fashion_lsh.search.searcher.Search", "distance": "hamming", "probes": 1, "shortlist": 200}
 SETTINGS = {"seed": 0, "classifier": CLASSIFIER, "data": DATA, "search": SEARCH, "hash": None}
@@ -47,7 +47,7 @@ GOOD = [
     ("classifier.optim.weight_decay", 0),
     ("data.root", "pictures"),
     ("data.categories", ["dress", "shirt"]),
-    ("data.epoch_pictures", 100),
+    ("data.samples_per_epoch", 100),
     ("data.balanced", True),
     ("search.probes", 0.95),
     ("search.probes", "all"),

@@ -47,5 +47,5 @@ def test_a_run_that_was_copied_elsewhere_answers_the_same(
     assert np.array_equal(before.hits.distances, after.hits.distances)
     assert copy.metrics["query/category/map@100"] == after.metrics["query/category/map@100"]
     assert copy.config == settings
-    picture = data.catalogue.column("picture")[0]
-    assert np.array_equal(copy.source().picture(picture), data.source.picture(picture))
+    picture = data.catalogue.column("image")[0]
+    assert np.array_equal(copy.source().image(picture), data.source.image(picture))

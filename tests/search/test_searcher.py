@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fashion_lsh.data.crops import cut
+from fashion_lsh.data.crops import crop_image
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.inverted_lists import threads
@@ -198,7 +198,7 @@ def test_a_picture_is_answered_as_its_encoding(distance: str, box: list[float] |
     shown = rng.integers(0, 256, (20, 2, 2, 3), dtype=np.uint8).repeat(24, axis=1).repeat(32, axis=2)
     model = Fake()
     corners = None if box is None else np.array(box, dtype=np.float32)
-    crops = np.stack([cut(picture, corners, model.margin, model.image_size) for picture in shown])
+    crops = np.stack([crop_image(picture, corners, model.margin, model.image_size) for picture in shown])
     encoded = encode(model, torch.from_numpy(crops.transpose(0, 3, 1, 2).copy()))
     asked = searcher(pictures(0, 60), distance, 2, 30)
     wanted: Hits = asked.hits(encoded, 10)
@@ -214,7 +214,7 @@ def test_a_picture_is_answered_as_its_encoding(distance: str, box: list[float] |
 def test_what_is_no_picture_or_no_number_of_hits_is_refused() -> None:
     asked, picture = searcher(pictures(0, 9), "hamming"), np.zeros((30, 20, 3), np.uint8)
     for shown in (picture[..., 0], picture[:0, :0], picture / 255, Image.fromarray(picture)):
-        with pytest.raises(ValueError, match=r"the picture is .*: give \(H, W, 3\) uint8, as open_picture does"):
+        with pytest.raises(ValueError, match=r"the picture is .*: give \(H, W, 3\) uint8, as open_image does"):
             asked.find(shown)
     for k, named in (("3", "'3'"), (2.0, "2.0"), (0, "0"), (None, "None")):
         with pytest.raises(ValueError, match=f"^k={named}: give at least 1, a whole number$"):

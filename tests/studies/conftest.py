@@ -4,7 +4,7 @@ import pytest
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
-from fashion_lsh.data.detections import Choice
+from fashion_lsh.data.detections import BoxSelector
 from fashion_lsh.runs.run import Run
 from tests.studies.factories import MakeRun, repeated
 
@@ -14,9 +14,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> GarmentData:
     """Some composed garments of all categories."""
     made = GarmentData(
         source="shop_street", root=None, categories=None, sources=None, crop="annotated",
-        choice=Choice("given", 0.3, 8.0, "whole"), margin=0.1, image_size=32, jitter=0.08, least_area=1.0, shares={},
-        searched="gallery", leaks="refuse",
-        split_seed=0, batch_size=64, workers=0, epoch_pictures=None, balanced=False, seed=0,
+        box_selector=BoxSelector("given", 0.3, 8.0, "whole"), margin=0.1, image_size=32, jitter=0.08, min_crop_area=1.0, ratios={},
+        gallery="gallery", leaks="refuse",
+        split_seed=0, batch_size=64, workers=0, samples_per_epoch=None, balanced=False, seed=0,
     )  # fmt: skip
     made.source = ShopStreet(0, str(tmp_path_factory.mktemp("cache")), garments=12)
     return made

@@ -38,7 +38,7 @@ def write_job(folder: Path, settings: Mapping[str, Any], scores: Mapping[str, np
         low: lower end of the interval of its top-1; chance is 0.1.
     """
     names = [f"q{number}" for number in range(QUERIES)]
-    query = Catalogue.of({"id": names, "picture": names, "category": ["c"] * QUERIES, "item": names})
+    query = Catalogue.from_columns({"id": names, "image": names, "category": ["c"] * QUERIES, "item": names})
     metrics = {name: float(values.mean()) for name, values in scores.items()}
     metrics |= {"query/accuracy_low": low, "query/accuracy_high": 1.0, "rows/random/category/precision@10": 0.1}
     defaults = {"seed": 0, "backbone": {"name": "resnet18", "weights": None}}

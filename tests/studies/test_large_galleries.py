@@ -29,13 +29,13 @@ def labelled(rows: int = 500, bits: int = 13) -> Labelled:
 
 
 def test_further_garments_are_other_items_in_other_looks(source: ShopStreet) -> None:
-    pixels, rows = source.further(0, 60)
+    pixels, rows = source.extra_items(0, 60)
     assert pixels.shape == (60, 96, 96, 3)
     assert len(set(rows.column("item"))) == 60
     assert not set(rows.column("item")) & set(source.catalogue().column("item"))
     assert len({picture.tobytes() for picture in pixels}) == 60
     assert set(rows.column("group")) <= set(source.catalogue().column("group"))  # garments of the data set
-    again, _ = source.further(40, 60)
+    again, _ = source.extra_items(40, 60)
     assert np.array_equal(again, pixels[40:])
 
 

@@ -91,7 +91,7 @@ def summary(folder: Path) -> dict[str, Any]:
 
 def queries() -> EncodedPart:
     ids = [str(number) for number in range(5)]
-    catalogue = Catalogue.of({"id": ids, "picture": ids, "category": LABELS})
+    catalogue = Catalogue.from_columns({"id": ids, "image": ids, "category": LABELS})
     masses = np.array(MASSES, dtype=np.float32)
     return EncodedPart(catalogue, Encoded(masses, None, masses), {})
 

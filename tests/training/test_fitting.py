@@ -120,7 +120,7 @@ def epochs_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 def coloured(tmp_path: Path, make_data: Make) -> GarmentData:
     """36 red, green and blue pictures."""
     colours = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
-    lines = ["picture,category"]
+    lines = ["image,category"]
     for number in range(12):
         for name, colour in colours.items():
             shade = tuple(value + 4 * number for value in colour)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fashion_lsh.data.catalogue import Catalogue, Wanted
+from fashion_lsh.data.catalogue import Catalogue, Filters
 from fashion_lsh.data.datasets.coco import Coco
 from fashion_lsh.data.datasets.deepfashion.category import DeepFashionCategory, DeepFashionFine
 from fashion_lsh.data.datasets.deepfashion.consumer import DeepFashionConsumer
@@ -15,7 +15,7 @@ from fashion_lsh.data.datasets.deepfashion2 import DeepFashion2
 from fashion_lsh.data.datasets.fashion_mnist import FashionMnist
 from fashion_lsh.data.datasets.fashionai import FashionAI
 from fashion_lsh.data.datasets.folder import Folder
-from fashion_lsh.data.datasets.image_files import PictureFiles
+from fashion_lsh.data.datasets.image_files import ImageFiles
 from fashion_lsh.data.datasets.merged import MergedFolder
 from fashion_lsh.data.datasets.modanet import ModaNet
 from fashion_lsh.data.datasets.scenes import Scenes
@@ -26,11 +26,11 @@ from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
 class Source(Protocol):
     """A data set: what is known of its garments, and their pixels."""
 
-    def catalogue(self, wanted: Wanted = None) -> Catalogue:
+    def catalogue(self, filters: Filters = None) -> Catalogue:
         """One row a garment, of those wanted (see `Catalogue.only`); `split` is filled where the source has splits."""
         ...
 
-    def picture(self, key: str) -> np.ndarray:
+    def image(self, key: str) -> np.ndarray:
         """The picture a row names, (H, W, 3) uint8 RGB, upright.
 
         Raises:
@@ -40,9 +40,9 @@ class Source(Protocol):
         ...
 
 
-MNIST = "fashion_mnist"
-Rooted = Callable[[str], Source]
-ROOTED: dict[str, tuple[Rooted, str]] = {  # data sets that lie in files, and what data.root is then
+FASHION_MNIST = "fashion_mnist"
+DatasetFactory = Callable[[str], Source]
+FILE_DATASETS: dict[str, tuple[DatasetFactory, str]] = {  # data sets that lie in files, and what data.root is then
     "folder": (Folder, "a folder of pictures, or a manifest (.csv or .parquet)"),
     "coco": (Coco, "the folder of instances_*.json, or one such file"),
     "deepfashion_category": (DeepFashionCategory, "the folder with Anno_coarse, Eval and Img"),
@@ -60,13 +60,13 @@ ROOTED: dict[str, tuple[Rooted, str]] = {  # data sets that lie in files, and wh
     "scenes": (Scenes, "the folder of instances_*.json"),
     "shop": (Shop, "the folder with styles.csv and images, or a CSV file"),
     "thesis30": (
-        lambda root: MergedFolder(root, lambda name, own: open_source(name, own, 0)),
+        lambda root: MergedFolder(root, lambda name, source_root: open_dataset(name, source_root, 0)),
         "a folder that `python -m fashion_lsh merge` made",
     ),
 }
 
 
-def open_source(name: str, root: str | None, seed: int, copies: bool = False) -> Source:
+def open_dataset(name: str, root: str | None, seed: int, keep_copies: bool = False) -> Source:
     """The data set `name`; `root` is where its files lie, `seed` what it draws by, if it draws.
 
     `copies`: picture files that are the same byte for byte stay, as they were published; else one of them does.
@@ -76,21 +76,21 @@ def open_source(name: str, root: str | None, seed: int, copies: bool = False) ->
     """
     if name == "shop_street":
         return ShopStreet(seed)
-    if name in (MNIST, f"{MNIST}_official"):
-        return FashionMnist(root, official=name != MNIST)
-    if name not in ROOTED:
-        known = ", ".join(["shop_street", MNIST, f"{MNIST}_official", *ROOTED])
+    if name in (FASHION_MNIST, f"{FASHION_MNIST}_official"):
+        return FashionMnist(root, official=name != FASHION_MNIST)
+    if name not in FILE_DATASETS:
+        known = ", ".join(["shop_street", FASHION_MNIST, f"{FASHION_MNIST}_official", *FILE_DATASETS])
         raise ValueError(f"data set {name!r} is unknown: known are {known}")
-    reader, wanted = ROOTED[name]
+    factory, root_help = FILE_DATASETS[name]
     if not root:
-        raise ValueError(f"data={name} needs data.root: give {wanted}")
-    source = reader(root)
-    if isinstance(source, PictureFiles):
-        source.copies = copies
+        raise ValueError(f"data={name} needs data.root: give {root_help}")
+    source = factory(root)
+    if isinstance(source, ImageFiles):
+        source.keep_copies = keep_copies
     return source
 
 
-def licence_of(name: str) -> str:
+def get_licence(name: str) -> str:
     """The terms of use of a data set that lies in files; "" where it has none of its own."""
-    reader = ROOTED[name][0] if name in ROOTED else None
-    return str(getattr(getattr(reader, "func", reader), "licence", ""))
+    factory = FILE_DATASETS[name][0] if name in FILE_DATASETS else None
+    return str(getattr(getattr(factory, "func", factory), "licence", ""))

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.datasets.image_files import SPLIT_WORDS, PictureFiles, one_spelling
-from fashion_lsh.data.schema import BOX, box_of
+from fashion_lsh.data.datasets.image_files import SPLIT_ALIASES, ImageFiles, normalise_spelling
+from fashion_lsh.data.schema import BOX_COLUMNS, parse_box
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
 
-class Coco(PictureFiles):
+class Coco(ImageFiles):
     """Every box of `instances_*.json` as a garment.
 
     The files lie in `<root>` or `<root>/annotations`, or root is one such file; `instances_train2017.json` is of split
@@ -31,7 +31,7 @@ class Coco(PictureFiles):
         if self.folder.name == "annotations":
             self.folder = self.folder.parent
 
-    def listed(self) -> tuple[Catalogue, dict[str, str]]:
+    def list_garments(self) -> tuple[Catalogue, dict[str, str]]:
         files = self._files()
         splits = _splits(files)
         rows = [row for file in files for row in self._rows(file, splits[file])]
@@ -39,46 +39,46 @@ class Coco(PictureFiles):
             raise ValueError(f"{self.root} holds no boxes: its files name no annotations")
         left_out = {row["id"]: row["problem"] for row in rows if row["problem"]}
         kept = [row for row in rows if not row["problem"]]
-        columns = {name: [row[name] for row in kept] for name in ("id", "picture", "split", "supercategory", *BOX)}
-        categories = one_spelling([row["category"] for row in kept])
-        return Catalogue.of({**columns, "category": categories, "source": ["coco"] * len(kept)}), left_out
+        columns = {name: [row[name] for row in kept] for name in ("id", "image", "split", "supercategory", *BOX_COLUMNS)}
+        categories = normalise_spelling([row["category"] for row in kept])
+        return Catalogue.from_columns({**columns, "category": categories, "source": ["coco"] * len(kept)}), left_out
 
     def _files(self) -> list[Path]:
         if self.root.is_file():
             return [self.root]
-        found = sorted([*self.root.glob("instances_*.json"), *self.root.glob("annotations/instances_*.json")])
-        if not found:
+        paths = sorted([*self.root.glob("instances_*.json"), *self.root.glob("annotations/instances_*.json")])
+        if not paths:
             raise FileNotFoundError(
                 f"no instances_*.json in {self.root} or its folder annotations: give data.root such a folder or file"
             )
-        return found
+        return paths
 
     def _rows(self, file: Path, split: str) -> Iterator[Row]:
-        return coco_rows(read(file), file, split, self._pictures(file))
+        return coco_rows(read_coco(file), file, split, self._image_folder(file))
 
-    def _pictures(self, file: Path) -> Path:
+    def _image_folder(self, file: Path) -> Path:
         """The folder of a file's pictures, below `self.folder`."""
-        own = file.stem.rpartition("_")[2]
-        for name in (f"images/{own}", "images", own, _word(file)):
+        split_name = file.stem.rpartition("_")[2]
+        for name in (f"images/{split_name}", "images", split_name, _split_word(file)):
             if (self.folder / name).is_dir():
                 return Path(name)
         return Path()
 
 
-def _word(file: Path) -> str:
+def _split_word(file: Path) -> str:
     """`train` of `instances_attributes_train2020.json`."""
     return re.sub(r"\d+$", "", file.stem.rpartition("_")[2]).lower()
 
 
 def _splits(files: list[Path]) -> dict[Path, str]:
     """The split of each file: by its name; a val beside no test asks; "" where any name says nothing."""
-    named = {file: SPLIT_WORDS.get(_word(file), "") for file in files}
-    if "" in named.values() or len(files) == 1:
+    file_names = {file: SPLIT_ALIASES.get(_split_word(file), "") for file in files}
+    if "" in file_names.values() or len(files) == 1:
         return dict.fromkeys(files, "")
-    return {file: "query" if name == "val" and "query" not in named.values() else name for file, name in named.items()}
+    return {file: "query" if name == "val" and "query" not in file_names.values() else name for file, name in file_names.items()}
 
 
-def read(file: Path) -> Mapping[str, Any]:
+def read_coco(file: Path) -> Mapping[str, Any]:
     """A file of COCO's layout, its lists not yet looked into.  ValueError: it is none."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -93,33 +93,33 @@ def read(file: Path) -> Mapping[str, Any]:
 def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) -> Iterator[Row]:
     """A row a box, with what is wrong with it as `problem`.  ValueError: the file does not fit COCO's layout."""
     try:
-        named = {image["id"]: image.get("file_name") for image in content["images"]}
-        pictures = {number: (folder / name).as_posix() for number, name in named.items() if name}
+        file_names = {entry["id"]: entry.get("file_name") for entry in content["images"]}
+        image_paths = {annotation_id: (folder / name).as_posix() for annotation_id, name in file_names.items() if name}
         names = {category["id"]: str(category["name"]) for category in content["categories"]}
-        kinds = {category["id"]: str(category.get("supercategory") or "") for category in content["categories"]}
-        annotations = [dict(each) for each in content["annotations"]]
+        supercategories = {category["id"]: str(category.get("supercategory") or "") for category in content["categories"]}
+        annotations = [dict(annotation) for annotation in content["annotations"]]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} does not fit COCO's layout ({error!r}): check its images and categories") from error
-    if len(pictures) < len(named):
-        log.warning("%s: %d of its images have no file_name", file, len(named) - len(pictures))
-    numbers: Counter[str] = Counter()
-    for place, each in enumerate(annotations):
-        number = str(each.get("id", f"at {place}"))
-        numbers[number] += 1  # the first Fashionpedia has numbers twice
-        image, category = (_named_by(each, name) for name in ("image_id", "category_id"))
-        picture, name, box = pictures.get(image), names.get(category), _box(each)
+    if len(image_paths) < len(file_names):
+        log.warning("%s: %d of its images have no file_name", file, len(file_names) - len(image_paths))
+    id_counts: Counter[str] = Counter()
+    for index, annotation in enumerate(annotations):
+        annotation_id = str(annotation.get("id", f"at {index}"))
+        id_counts[annotation_id] += 1  # the first Fashionpedia has numbers twice
+        image_id, category_id = (_reference(annotation, name) for name in ("image_id", "category_id"))
+        image, name, box = image_paths.get(image_id), names.get(category_id), _box(annotation)
         yield {
-            "id": f"{file.stem}/{number}" + (f"#{numbers[number]}" if numbers[number] > 1 else ""),
-            "picture": picture,
+            "id": f"{file.stem}/{annotation_id}" + (f"#{id_counts[annotation_id]}" if id_counts[annotation_id] > 1 else ""),
+            "image": image,
             "category": name,
-            "supercategory": kinds.get(category, ""),
+            "supercategory": supercategories.get(category_id, ""),
             "split": split,
-            **dict(zip(BOX, box or (None,) * 4, strict=True)),
-            "problem": _problem(each, picture, name, box),
+            **dict(zip(BOX_COLUMNS, box or (None,) * 4, strict=True)),
+            "problem": _problem(annotation, image, name, box),
         }
 
 
-def _named_by(annotation: Mapping[str, Any], name: str) -> Any:
+def _reference(annotation: Mapping[str, Any], name: str) -> Any:
     """What an annotation names a picture or a category by; None: it is no name."""
     value = annotation.get(name)
     return None if isinstance(value, list | dict) else value
@@ -131,14 +131,14 @@ def _box(annotation: Mapping[str, Any]) -> tuple[float, float, float, float] | N
         x, y, width, height = map(float, annotation["bbox"])
     except (KeyError, TypeError, ValueError):
         return None
-    return box_of((x, y, x + width, y + height))
+    return parse_box((x, y, x + width, y + height))
 
 
-def _problem(annotation: Mapping[str, Any], picture: str | None, name: str | None, box: Sequence[float] | None) -> str:
+def _problem(annotation: Mapping[str, Any], image: str | None, name: str | None, box: Sequence[float] | None) -> str:
     if annotation.get("iscrowd"):
         return "a crowd, not one garment"
-    if picture is None or name is None:
-        missing = "image_id" if picture is None else "category_id"
+    if image is None or name is None:
+        missing = "image_id" if image is None else "category_id"
         return f"its {missing} {annotation.get(missing)!r} is not in the file"
     if box is None:
         return f"its bbox {annotation.get('bbox')!r} is no box with an area"

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.datasets.image_files import Expected, PictureFiles, Published, unread
-from fashion_lsh.data.schema import box_of
-from fashion_lsh.io.progress import chunks, counted
+from fashion_lsh.data.datasets.image_files import ExpectedFile, ImageFiles, PublishedCounts, report_unreadable
+from fashion_lsh.data.schema import parse_box
+from fashion_lsh.io.progress import chunks, track
 
 log = logging.getLogger(__name__)
 
 FOLDERS = ("train", "validation")  # test has no annotations
 VIEWS = {"user": "street", "shop": "shop"}
-ABOUT_PICTURE = ("source", "pair_id")  # every other key is a garment
+IMAGE_KEYS = ("source", "pair_id")  # every other key is a garment
 CHUNK = 2000  # files between two steps of the progress
 
 
@@ -25,7 +25,7 @@ class Garment(NamedTuple):
     """A row of the catalogue; the box is xyxy in pixels."""
 
     id: str
-    picture: str
+    image: str
     x1: float
     y1: float
     x2: float
@@ -37,7 +37,7 @@ class Garment(NamedTuple):
     view: str
 
 
-class DeepFashion2(PictureFiles):
+class DeepFashion2(ImageFiles):
     """Every garment of `train/annos/*.json` and `validation/annos/*.json`.
 
     Train is of split train; of validation, the users' pictures ask and the shops' are searched. Two garments are the
@@ -50,17 +50,17 @@ class DeepFashion2(PictureFiles):
 
     licence = "research alone (not confirmed)"
     expected = (
-        Expected("train/annos/*.json", "the garments of each picture to train on"),
-        Expected("train/image/*.jpg", "pictures to train on"),
-        Expected("validation/annos/*.json", "the garments of each picture that asks or is searched"),
-        Expected("validation/image/*.jpg", "pictures that ask or are searched"),
+        ExpectedFile("train/annos/*.json", "the garments of each picture to train on"),
+        ExpectedFile("train/image/*.jpg", "pictures to train on"),
+        ExpectedFile("validation/annos/*.json", "the garments of each picture that asks or is searched"),
+        ExpectedFile("validation/image/*.jpg", "pictures that ask or are searched"),
     )
-    published = Published({"train": 191_961, "query": 10_844, "gallery": 21_309}, "pictures")
+    published = PublishedCounts({"train": 191_961, "query": 10_844, "gallery": 21_309}, "images")
 
-    def listed(self) -> tuple[Catalogue, dict[str, str]]:
-        closed: list[OSError] = []
-        files = [(folder, path) for folder in FOLDERS for path in _annotations(self.root / folder / "annos", closed)]
-        left_out = unread(closed)
+    def list_garments(self) -> tuple[Catalogue, dict[str, str]]:
+        read_errors: list[OSError] = []
+        files = [(folder, path) for folder in FOLDERS for path in _annotation_files(self.root / folder / "annos", read_errors)]
+        left_out = report_unreadable(read_errors)
         if not files:
             raise FileNotFoundError(
                 f"no train/annos/*.json or validation/annos/*.json in {self.root}: give data.root the folder where "
@@ -70,32 +70,32 @@ class DeepFashion2(PictureFiles):
             log.warning("%s holds no annotations: none of its pictures are read", self.root / folder)
         garments: list[Garment] = []
         with ThreadPoolExecutor() as pool:
-            for chunk in counted(chunks(files, CHUNK), "reading annotations", len(files), len):
-                for found, problems in pool.map(lambda file: _read(*file), chunk):
-                    garments += found
+            for chunk in track(chunks(files, CHUNK), "reading annotations", len(files), len):
+                for rows, problems in pool.map(lambda file: _read_file(*file), chunk):
+                    garments += rows
                     left_out |= problems
         if not garments:
             raise ValueError(
                 f"{self.root} holds no garments; the first problem: {next(iter(left_out.values()), 'none')}"
             )
         columns = dict(zip(Garment._fields, map(list, zip(*garments, strict=True)), strict=True))
-        return Catalogue.of({**columns, "source": ["deepfashion2"] * len(garments)}), left_out
+        return Catalogue.from_columns({**columns, "source": ["deepfashion2"] * len(garments)}), left_out
 
 
-def _annotations(folder: Path, closed: list[OSError]) -> list[str]:
+def _annotation_files(folder: Path, read_errors: list[OSError]) -> list[str]:
     """Paths of the JSON files of a folder, by name; none where there is no folder; `closed` gets one that cannot be
     read."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(each.path for each in entries if each.name.endswith(".json") and each.name[0] != ".")
+            return sorted(entry.path for entry in entries if entry.name.endswith(".json") and entry.name[0] != ".")
     except FileNotFoundError:
         return []
     except OSError as error:
-        closed.append(error)
+        read_errors.append(error)
         return []
 
 
-def _read(folder: str, path: str) -> tuple[list[Garment], dict[str, str]]:
+def _read_file(folder: str, path: str) -> tuple[list[Garment], dict[str, str]]:
     """The garments of one file, and what is left out of it: id -> reason."""
     name = f"{folder}/{Path(path).stem}"
     try:
@@ -110,27 +110,27 @@ def _read(folder: str, path: str) -> tuple[list[Garment], dict[str, str]]:
     except (ValueError, TypeError) as error:
         return [], {name: f"{path} is no JSON of a picture ({error}): unpack it anew"}
     garments, left_out = [], {}
-    for key in sorted(set(content) - set(ABOUT_PICTURE)):
+    for key in sorted(set(content) - set(IMAGE_KEYS)):
         try:
-            garments.append(_garment(folder, name, key, content[key], pair, view))
+            garments.append(_parse_garment(folder, name, key, content[key], pair, view))
         except ValueError as error:
             left_out[f"{name}/{key}"] = f"{path}: {key} {error}"
     return garments, left_out
 
 
-def _garment(folder: str, name: str, key: str, told: Any, pair: int, view: str) -> Garment:
+def _parse_garment(folder: str, name: str, key: str, annotation: Any, pair: int, view: str) -> Garment:
     """ValueError: it has no category, style or box."""
-    if not isinstance(told, Mapping):
-        raise ValueError(f"is {told!r}, no garment")
-    missing = [word for word in ("category_name", "style", "bounding_box") if word not in told]
+    if not isinstance(annotation, Mapping):
+        raise ValueError(f"is {annotation!r}, no garment")
+    missing = [field for field in ("category_name", "style", "bounding_box") if field not in annotation]
     if missing:
         raise ValueError(f"has no {missing[0]!r}")
-    category, style = str(told["category_name"] or "").strip(), told["style"]
+    category, style = str(annotation["category_name"] or "").strip(), annotation["style"]
     if not category or not isinstance(style, int):
-        raise ValueError(f"has the category {told['category_name']!r} and the style {style!r}")
-    box = box_of(told["bounding_box"])
+        raise ValueError(f"has the category {annotation['category_name']!r} and the style {style!r}")
+    box = parse_box(annotation["bounding_box"])
     if box is None:
-        raise ValueError(f"has the box {told['bounding_box']!r}, which is no box with an area")
+        raise ValueError(f"has the box {annotation['bounding_box']!r}, which is no box with an area")
     return Garment(
         f"{name}/{key}",
         f"{folder}/image/{name.rpartition('/')[2]}.jpg",

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from fashion_lsh.data.catalogue import Catalogue, Wanted
-from fashion_lsh.data.datasets.image_files import Published
-from fashion_lsh.io.downloads import patience
+from fashion_lsh.data.catalogue import Catalogue, Filters
+from fashion_lsh.data.datasets.image_files import PublishedCounts
+from fashion_lsh.io.downloads import socket_timeout
 from fashion_lsh.io.files import cache_folder
 
 # Fashion-MNIST's 0..9 in the words of the 30 categories
 CATEGORIES = ("t-shirt", "pants", "sweater", "dress", "coat", "sandals", "shirt", "shoes", "bag", "boots")
-SIDE = 28
-FILES = {"train": "train", "test": "t10k"}  # part: how its file names begin
+IMAGE_SIZE = 28
+FILE_PREFIXES = {"train": "train", "test": "t10k"}  # part: how its file names begin
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 TIMEOUT_S = 10.0  # a machine without network says so soon
 
@@ -41,33 +41,33 @@ class FashionMnist:
     """
 
     licence = "MIT (Zalando SE)"
-    published = Published({"all": 70_000})
+    published = PublishedCounts({"all": 70_000})
 
     def __init__(self, root: str | None = None, official: bool = False) -> None:
-        self.folder, self.official = _folder(root), official
+        self.folder, self.official = _find_folder(root), official
         self._parts: dict[str, Arrays] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_parts": None}  # 55 MB that each process reads for itself
 
-    def catalogue(self, wanted: Wanted = None) -> Catalogue:
+    def catalogue(self, filters: Filters = None) -> Catalogue:
         """70,000 rows; those of exactly the same pixels share a group, named by the first of them."""
         ids: list[str] = []
         groups: list[str] = []
         names: list[str] = []
-        first: dict[bytes, str] = {}
+        first_id: dict[bytes, str] = {}
         for part, (images, labels) in self.parts().items():
-            own = [f"{part}-{number:05d}" for number in range(len(images))]
-            ids += own
-            groups += [first.setdefault(image.tobytes(), name) for image, name in zip(images, own, strict=True)]
+            part_ids = [f"{part}-{number:05d}" for number in range(len(images))]
+            ids += part_ids
+            groups += [first_id.setdefault(image.tobytes(), name) for image, name in zip(images, part_ids, strict=True)]
             names += [CATEGORIES[label] for label in labels]
         source = ["fashion_mnist"] * len(ids)
-        columns = {"id": ids, "picture": ids, "category": names, "group": groups, "source": source}
+        columns = {"id": ids, "image": ids, "category": names, "group": groups, "source": source}
         if self.official:
             columns["split"] = ["query" if name.startswith("test") else "train" for name in ids]
-        return Catalogue.of(columns).only(wanted)
+        return Catalogue.from_columns(columns).filter(filters)
 
-    def picture(self, key: str) -> np.ndarray:
+    def image(self, key: str) -> np.ndarray:
         """(28, 28, 3) uint8 RGB, the garment light on black.
 
         Raises:
@@ -82,7 +82,7 @@ class FashionMnist:
     def parts(self) -> dict[str, Arrays]:
         """`train` and `test`: (N, 28, 28) uint8 pictures and (N,) uint8 categories 0..9."""
         if self._parts is None:
-            self._parts = {part: read_part(self.folder, part) for part in FILES}
+            self._parts = {part: read_part(self.folder, part) for part in FILE_PREFIXES}
         return self._parts
 
 
@@ -93,10 +93,10 @@ def read_part(folder: str | Path, part: str) -> Arrays:
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged or is another one; names it.
     """
-    paths = [_path(Path(folder), name) for name in _names(part)]
-    images, labels = (read_idx(path, axes) for path, axes in zip(paths, (3, 1), strict=True))
-    if images.shape[1:] != (SIDE, SIDE):
-        raise ValueError(f"{paths[0]} holds pictures of {images.shape[1:]}: Fashion-MNIST has {SIDE} x {SIDE}")
+    paths = [_find_file(Path(folder), name) for name in _file_names(part)]
+    images, labels = (read_idx(path, ndim) for path, ndim in zip(paths, (3, 1), strict=True))
+    if images.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
+        raise ValueError(f"{paths[0]} holds pictures of {images.shape[1:]}: Fashion-MNIST has {IMAGE_SIZE} x {IMAGE_SIZE}")
     if len(labels) != len(images):
         raise ValueError(f"{paths[1]} holds {len(labels)} categories for {len(images)} pictures: fetch both again")
     if len(labels) and labels.max() >= len(CATEGORIES):
@@ -104,7 +104,7 @@ def read_part(folder: str | Path, part: str) -> Arrays:
     return images, labels
 
 
-def read_idx(path: Path, axes: int) -> np.ndarray:
+def read_idx(path: Path, ndim: int) -> np.ndarray:
     """The uint8 array of `axes` axes in an idx file, gzipped if its name ends in .gz.
 
     Layout: two zero bytes, 8 (unsigned byte), the number of axes, one big-endian uint32 an axis, the values.
@@ -112,49 +112,49 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
     Raises:
         ValueError: the file is damaged, cut short, or not of this kind; names it.
     """
-    content = _content(path)
-    start = 4 + 4 * axes
-    if content[:4] != bytes([0, 0, 8, axes]):
-        raise ValueError(f"{path} begins with {content[:4].hex(' ')!r}: not an idx file of bytes with {axes} axes")
-    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
-    wanted = start + math.prod(shape)
-    if len(content) != wanted:
-        raise ValueError(f"{path} has {len(content)} bytes, {shape} asks {wanted}: remove it and fetch it again")
+    content = _read_bytes(path)
+    start = 4 + 4 * ndim
+    if content[:4] != bytes([0, 0, 8, ndim]):
+        raise ValueError(f"{path} begins with {content[:4].hex(' ')!r}: not an idx file of bytes with {ndim} axes")
+    shape = [int.from_bytes(content[offset : offset + 4], "big") for offset in range(4, start, 4)]
+    expected_size = start + math.prod(shape)
+    if len(content) != expected_size:
+        raise ValueError(f"{path} has {len(content)} bytes, {shape} asks {expected_size}: remove it and fetch it again")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _content(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged or cut short ({error}): remove it and fetch it again") from error
 
 
-def _names(part: str) -> tuple[str, str]:
-    return f"{FILES[part]}-images-idx3-ubyte", f"{FILES[part]}-labels-idx1-ubyte"
+def _file_names(part: str) -> tuple[str, str]:
+    return f"{FILE_PREFIXES[part]}-images-idx3-ubyte", f"{FILE_PREFIXES[part]}-labels-idx1-ubyte"
 
 
-def _path(folder: Path, name: str) -> Path:
+def _find_file(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
     raise FileNotFoundError(f"{folder} holds neither {name} nor {name}.gz")
 
 
-def _complete(folder: Path) -> bool:
-    names = [name for part in FILES for name in _names(part)]
+def _has_all_files(folder: Path) -> bool:
+    names = [name for part in FILE_PREFIXES for name in _file_names(part)]
     return all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in names)
 
 
-def _folder(root: str | None) -> Path:
+def _find_folder(root: str | None) -> Path:
     if root is not None:
-        if _complete(Path(root)):
+        if _has_all_files(Path(root)):
             return Path(root)
-        raise FileNotFoundError(f"{root} does not hold Fashion-MNIST's four files. {_ways()}")
+        raise FileNotFoundError(f"{root} does not hold Fashion-MNIST's four files. {_instructions()}")
     cache = cache_folder()
     downloaded = cache / "FashionMNIST" / "raw"  # torchvision's own choice of names
     for folder in (DEBIAN, downloaded):
-        if _complete(folder):
+        if _has_all_files(folder):
             return folder
     _download(cache)
     return downloaded
@@ -165,15 +165,15 @@ def _download(cache: Path) -> None:
 
     cache.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=cache) as draft, patience(TIMEOUT_S):
-            FashionMNIST(root=draft, download=True)
+        with tempfile.TemporaryDirectory(dir=cache) as temporary, socket_timeout(TIMEOUT_S):
+            FashionMNIST(root=temporary, download=True)
             shutil.rmtree(cache / "FashionMNIST", ignore_errors=True)  # without the checksums that were just held
-            Path(draft, "FashionMNIST").rename(cache / "FashionMNIST")
+            Path(temporary, "FashionMNIST").rename(cache / "FashionMNIST")
     except (OSError, RuntimeError) as error:  # no network, no mirror that answers, a checksum that differs
-        raise FileNotFoundError(f"Fashion-MNIST could not be downloaded ({error}). {_ways()}") from error
+        raise FileNotFoundError(f"Fashion-MNIST could not be downloaded ({error}). {_instructions()}") from error
 
 
-def _ways() -> str:
+def _instructions() -> str:
     return (
         "Three ways to have it: give data.root=<folder with its four *-ubyte or *-ubyte.gz files>; "
         "apt-get install dataset-fashion-mnist; or run once with network, and torchvision downloads it"

@@ -10,14 +10,14 @@ from typing import Any
 import pyarrow as pa
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.datasets.image_files import SPLIT_WORDS, PictureFiles, one_spelling, unread
-from fashion_lsh.data.schema import BOX, read_table
+from fashion_lsh.data.datasets.image_files import SPLIT_ALIASES, ImageFiles, normalise_spelling, report_unreadable
+from fashion_lsh.data.schema import BOX_COLUMNS, read_table
 
-UNKNOWN = "unknown"  # the category of pictures that nobody has named: relevant to nothing that is asked
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
+UNKNOWN_CATEGORY = "unknown"  # the category of pictures that nobody has named: relevant to nothing that is asked
+IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 
 
-class Folder(PictureFiles):
+class Folder(ImageFiles):
     """Pictures in `<root>/<category>/`, in `<root>/<split>/<category>/`, or listed in a manifest.
 
     A manifest is CSV or Parquet with the columns of a Catalogue, `picture` (or `path`, relative to the manifest's own
@@ -33,25 +33,25 @@ class Folder(PictureFiles):
         super().__init__(root)
         self.unlabelled = unlabelled
 
-    def listed(self) -> tuple[Catalogue, dict[str, str]]:
+    def list_garments(self) -> tuple[Catalogue, dict[str, str]]:
         if not self.root.exists():
             raise FileNotFoundError(
                 f"no folder or file {self.root}: give a folder of pictures, or a manifest (.csv, .parquet)"
             )
         if self.root.is_dir():
-            return _in_folders(self.root, self.unlabelled)
+            return _list_folders(self.root, self.unlabelled)
         table = read_table(self.root)
         if self.unlabelled:
-            table = _labelled(table)
+            table = _fill_categories(table)
         try:
-            if not {"picture", "category"} <= set(table.column_names):
+            if not {"image", "category"} <= set(table.column_names):
                 return Catalogue(table), {}  # raises, and names the columns
-            table = _with_ids(_tidy(_with_sides(table), self.folder))
-            reasons = _reasons(table)
-            ids, kept = _texts(table, "id"), pa.array([not reason for reason in reasons], pa.bool_())
-            named = enumerate(zip(ids, reasons, strict=True), start=1)
+            table = _add_ids(_normalise(_expand_box_column(table), self.folder))
+            reasons = _skip_reasons(table)
+            ids, kept = _column_texts(table, "id"), pa.array([not reason for reason in reasons], pa.bool_())
+            numbered_rows = enumerate(zip(ids, reasons, strict=True), start=1)
             left_out: dict[str, str] = {}
-            for row, (name, reason) in named:
+            for row, (name, reason) in numbered_rows:
                 if reason:
                     key = f"{name} (row {row})" if name in left_out else name or f"row {row}"
                     left_out[key] = f"row {row}: {reason}"
@@ -60,57 +60,57 @@ class Folder(PictureFiles):
             raise ValueError(f"{self.root}: {error}") from error
 
 
-def _in_folders(root: Path, unlabelled: bool) -> tuple[Catalogue, dict[str, str]]:
+def _list_folders(root: Path, unlabelled: bool) -> tuple[Catalogue, dict[str, str]]:
     """The picture files below a folder, and the other files: id -> reason."""
-    closed: list[OSError] = []
-    found = [path for path in sorted(_below(root, closed)) if path.is_file() or not path.exists()]  # a link to nowhere
-    files = [path.relative_to(root) for path in found]
+    read_errors: list[OSError] = []
+    paths = [path for path in sorted(_walk_files(root, read_errors)) if path.is_file() or not path.exists()]  # a link to nowhere
+    files = [path.relative_to(root) for path in paths]
     files = [path for path in files if not any(part.startswith(".") for part in path.parts)]
-    by_split = _are_splits(root, {path.parts[0] for path in files if len(path.parts) > 1 and _is_picture(path)})
+    by_split = _are_splits(root, {path.parts[0] for path in files if len(path.parts) > 1 and _is_image(path)})
     depth = 3 if by_split else 2
-    reasons = {path: _passed_over(path, 1 if unlabelled else depth) for path in files}
-    pictures = [path for path in files if not reasons[path]]
-    if not pictures:
+    reasons = {path: _skip_reason(path, 1 if unlabelled else depth) for path in files}
+    images = [path for path in files if not reasons[path]]
+    if not images:
         raise ValueError(f"{root} holds no pictures: put them into a folder a category, as {root}/<category>/1.jpg")
     columns = {
-        "picture": [path.as_posix() for path in pictures],
-        "category": one_spelling([path.parts[depth - 2] if len(path.parts) >= depth else UNKNOWN for path in pictures]),
-        "split": [SPLIT_WORDS[path.parts[0].lower()] if by_split and len(path.parts) > 1 else "" for path in pictures],
+        "image": [path.as_posix() for path in images],
+        "category": normalise_spelling([path.parts[depth - 2] if len(path.parts) >= depth else UNKNOWN_CATEGORY for path in images]),
+        "split": [SPLIT_ALIASES[path.parts[0].lower()] if by_split and len(path.parts) > 1 else "" for path in images],
     }
-    gone = {_shown(Path(name)): reason for name, reason in unread(closed).items()}
-    return Catalogue.of(columns), gone | {_shown(path): reason for path, reason in reasons.items() if reason}
+    unreadable = {_printable(Path(name)): reason for name, reason in report_unreadable(read_errors).items()}
+    return Catalogue.from_columns(columns), unreadable | {_printable(path): reason for path, reason in reasons.items() if reason}
 
 
-def _below(root: Path, closed: list[OSError]) -> Iterator[Path]:
+def _walk_files(root: Path, read_errors: list[OSError]) -> Iterator[Path]:
     """All files below a folder; linked folders are entered, but none twice; `closed` gets those that cannot be."""
-    seen = set()
-    for folder, folders, names in os.walk(root, onerror=closed.append, followlinks=True):
-        if (real := os.path.realpath(folder)) in seen:
+    visited = set()
+    for folder, folders, names in os.walk(root, onerror=read_errors.append, followlinks=True):
+        if (resolved := os.path.realpath(folder)) in visited:
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(resolved)
         yield from (Path(folder, name) for name in names)
 
 
-def _passed_over(path: Path, depth: int) -> str:
-    if not _is_picture(path):
-        return f"{_shown(path)}: no picture by its name; read are {' '.join(ENDINGS)}"
-    return f"{_shown(path)}: lies in no category's folder" if len(path.parts) < depth else ""
+def _skip_reason(path: Path, depth: int) -> str:
+    if not _is_image(path):
+        return f"{_printable(path)}: no picture by its name; read are {' '.join(IMG_EXTENSIONS)}"
+    return f"{_printable(path)}: lies in no category's folder" if len(path.parts) < depth else ""
 
 
-def _shown(path: Path) -> str:
+def _printable(path: Path) -> str:
     """The name, with `?` for what is no text."""
     return path.as_posix().encode(errors="replace").decode()
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     """By its name, which must be text: old archives hold names in codes of their time."""
-    return path.suffix.lower() in ENDINGS and not any("\udc80" <= sign <= "\udcff" for sign in str(path))
+    return path.suffix.lower() in IMG_EXTENSIONS and not any("\udc80" <= character <= "\udcff" for character in str(path))
 
 
 def _are_splits(root: Path, names: set[str]) -> bool:
     """Whether the first folders are splits.  ValueError: some are, and some not."""
-    others = {name for name in names if name.lower() not in SPLIT_WORDS}
+    others = {name for name in names if name.lower() not in SPLIT_ALIASES}
     if others and others != names:
         splits = ", ".join(sorted(names - others))
         raise ValueError(
@@ -119,96 +119,96 @@ def _are_splits(root: Path, names: set[str]) -> bool:
     return bool(names) and not others
 
 
-def _tidy(table: pa.Table, folder: Path) -> pa.Table:
+def _normalise(table: pa.Table, folder: Path) -> pa.Table:
     """Categories in one spelling, splits by the catalogue's words, pictures below the folder by their relative path."""
-    pictures = [name.removeprefix(f"{folder}/") for name in _texts(table, "picture")]
-    table = _replaced(table, "picture", pictures)
-    table = _replaced(table, "category", one_spelling(_texts(table, "category")))
+    images = [name.removeprefix(f"{folder}/") for name in _column_texts(table, "image")]
+    table = _replace_column(table, "image", images)
+    table = _replace_column(table, "category", normalise_spelling(_column_texts(table, "category")))
     if "split" not in table.column_names:
         return table
-    words = _texts(table, "split")
-    return _replaced(table, "split", [SPLIT_WORDS.get(word.strip().lower(), word) for word in words])
+    texts = _column_texts(table, "split")
+    return _replace_column(table, "split", [SPLIT_ALIASES.get(text.strip().lower(), text) for text in texts])
 
 
-def _with_sides(table: pa.Table) -> pa.Table:
+def _expand_box_column(table: pa.Table) -> pa.Table:
     """A column `box`, of four numbers a cell (as `10 20 110 220`, `[10,20,110,220]` or a list), as x1, y1, x2, y2."""
     if "box" not in table.column_names:
         return table
-    if both := [name for name in BOX if name in table.column_names]:
-        raise ValueError(f"its columns are both box and {', '.join(both)}: give boxes in one way")
-    boxes = [_sides(value) for value in table["box"].to_pylist()]
-    for name, sides in zip(BOX, zip(*boxes, strict=True) if boxes else [()] * len(BOX), strict=True):
-        table = table.append_column(name, pa.array(sides, pa.string()))
+    if conflicting := [name for name in BOX_COLUMNS if name in table.column_names]:
+        raise ValueError(f"its columns are both box and {', '.join(conflicting)}: give boxes in one way")
+    boxes = [_split_box(value) for value in table["box"].to_pylist()]
+    for name, coordinates in zip(BOX_COLUMNS, zip(*boxes, strict=True) if boxes else [()] * len(BOX_COLUMNS), strict=True):
+        table = table.append_column(name, pa.array(coordinates, pa.string()))
     return table
 
 
-def _sides(cell: Any) -> tuple[str | None, ...]:
+def _split_box(cell: Any) -> tuple[str | None, ...]:
     """The four sides as they are written; a cell of another length stands whole as the first: it is no number."""
     text = "" if cell is None else str(cell)
-    sides = re.findall(r"[^\s,;()\[\]]+", text)
-    if len(sides) == len(BOX):
-        return tuple(sides)
-    return (text if sides else None, None, None, None)
+    coordinates = re.findall(r"[^\s,;()\[\]]+", text)
+    if len(coordinates) == len(BOX_COLUMNS):
+        return tuple(coordinates)
+    return (text if coordinates else None, None, None, None)
 
 
-def _labelled(table: pa.Table) -> pa.Table:
+def _fill_categories(table: pa.Table) -> pa.Table:
     """Every row with a category: UNKNOWN where the manifest names none."""
-    names = [name if name.strip() else UNKNOWN for name in _texts(table, "category")]
+    names = [name if name.strip() else UNKNOWN_CATEGORY for name in _column_texts(table, "category")]
     others = table.select([name for name in table.column_names if name != "category"])
     return others.append_column("category", pa.array(names, pa.string()))
 
 
-def _with_ids(table: pa.Table) -> pa.Table:
+def _add_ids(table: pa.Table) -> pa.Table:
     """Where the manifest names no ids: the picture, numbered from its second row on; the row where it has none."""
     if "id" in table.column_names:
         return table
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     ids = []
-    for number, picture in enumerate(_texts(table, "picture"), start=1):
-        seen[picture] += 1
-        ids.append(f"{picture}#{seen[picture]}" if seen[picture] > 1 and picture else picture or f"row {number}")
+    for number, image in enumerate(_column_texts(table, "image"), start=1):
+        counts[image] += 1
+        ids.append(f"{image}#{counts[image]}" if counts[image] > 1 and image else image or f"row {number}")
     return table.append_column("id", pa.array(ids, pa.string()))
 
 
-def _reasons(table: pa.Table) -> list[str]:
+def _skip_reasons(table: pa.Table) -> list[str]:
     """Why each row is of no use; "": it is."""
-    boxes = zip(*(_values(table, name) for name in BOX), strict=True)
-    known: set[tuple[Any, ...]] = set()
+    boxes = zip(*(_column_values(table, name) for name in BOX_COLUMNS), strict=True)
+    seen_boxes: set[tuple[Any, ...]] = set()
     reasons = []
-    for picture, category, box in zip(_texts(table, "picture"), _texts(table, "category"), boxes, strict=True):
-        box = tuple(map(_number, box))
-        reasons.append(_reason(picture, category, box, known))
+    for image, category, box in zip(_column_texts(table, "image"), _column_texts(table, "category"), boxes, strict=True):
+        box = tuple(map(_parse_coordinate, box))
+        reasons.append(_row_problem(image, category, box, seen_boxes))
         if not reasons[-1]:
-            known.add((picture, box))
+            seen_boxes.add((image, box))
     return reasons
 
 
-def _reason(picture: str, category: str, box: tuple[Any, ...], known: set[tuple[Any, ...]]) -> str:
-    if not picture or not category:
-        return f"the manifest names no {'category' if picture else 'path'}"
-    if words := [side for side in box if isinstance(side, str)]:
-        return f"the box of {picture} holds {words[0]!r}, which is no number"
-    if any(side is not None for side in box) and (None in box or box[2] <= box[0] or box[3] <= box[1]):
-        return f"the box {list(box)} of {picture} has no area"
-    return f"{picture} was listed before with the same box; the first is kept" if (picture, box) in known else ""
+def _row_problem(image: str, category: str, box: tuple[Any, ...], seen_boxes: set[tuple[Any, ...]]) -> str:
+    if not image or not category:
+        return f"the manifest names no {'category' if image else 'path'}"
+    if texts := [coordinate for coordinate in box if isinstance(coordinate, str)]:
+        return f"the box of {image} holds {texts[0]!r}, which is no number"
+    if any(coordinate is not None for coordinate in box) and (None in box or box[2] <= box[0] or box[3] <= box[1]):
+        return f"the box {list(box)} of {image} has no area"
+    return f"{image} was listed before with the same box; the first is kept" if (image, box) in seen_boxes else ""
 
 
-def _number(side: Any) -> float | str | None:
+def _parse_coordinate(coordinate: Any) -> float | str | None:
     """A side of a box; as it stands where it is no number, None where there is none: Parquet has NaN for that."""
     try:
-        number = float(side) if side not in (None, "") else float("nan")
+        number = float(coordinate) if coordinate not in (None, "") else float("nan")
     except (TypeError, ValueError):
-        return str(side)
+        return str(coordinate)
     return None if number != number else number
 
 
-def _values(table: pa.Table, name: str) -> list[Any]:
+def _column_values(table: pa.Table, name: str) -> list[Any]:
     return table[name].to_pylist() if name in table.column_names else [None] * len(table)
 
 
-def _texts(table: pa.Table, name: str) -> list[str]:
-    return ["" if value is None else str(value) for value in _values(table, name)]
+def _column_texts(table: pa.Table, name: str) -> list[str]:
+    return ["" if value is None else str(value) for value in _column_values(table, name)]
 
 
-def _replaced(table: pa.Table, name: str, values: Sequence[str]) -> pa.Table:
+def _replace_column(table: pa.Table, name: str, values: Sequence[str]) -> pa.Table:
     return table.set_column(table.column_names.index(name), name, pa.array(values, pa.string()))

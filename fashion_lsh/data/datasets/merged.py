@@ -11,29 +11,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fashion_lsh.data.catalogue import Catalogue, Wanted
-from fashion_lsh.data.datasets.image_files import PictureFiles
-from fashion_lsh.data.image_scan import MISSING, Seen, look, off, state_of
-from fashion_lsh.data.images import PictureError
-from fashion_lsh.io.files import written
+from fashion_lsh.data.catalogue import Catalogue, Filters
+from fashion_lsh.data.datasets.image_files import ImageFiles
+from fashion_lsh.data.image_scan import MISSING, ImageInfo, scan_image, box_problem, file_state
+from fashion_lsh.data.images import ImageError
+from fashion_lsh.io.files import atomic_write
 
 log = logging.getLogger(__name__)
 
-CATALOGUE, PICTURES, SOURCES = "catalogue.parquet", "pictures.parquet", "sources.json"
+CATALOGUE, IMAGES, SOURCES = "catalogue.parquet", "images.parquet", "sources.json"
 
 
 class Origin(NamedTuple):
     """Where a source's pictures lie: the name of its data set, and its root, as `open_source` takes them."""
 
-    data_set: str
+    dataset: str
     root: str | None
 
 
-class Change(NamedTuple):
+class ChangedImage(NamedTuple):
     """A file that has changed since it was merged: what is seen of it now, and whether its bytes are the same."""
 
-    seen: Seen
-    alike: bool
+    scanned: ImageInfo
+    same_bytes: bool
 
 
 class MergedFolder:
@@ -56,9 +56,9 @@ class MergedFolder:
         if not (self.root / SOURCES).is_file():
             raise FileNotFoundError(f"{self.root} is no merged catalogue: make one with `python -m fashion_lsh merge`")
         try:
-            told = json.loads((self.root / SOURCES).read_text())
-            self.origins = {name: Origin(*origin) for name, origin in told["sources"].items()}
-            self.checksum = self._merged = str(told["pictures"])
+            content = json.loads((self.root / SOURCES).read_text())
+            self.origins = {name: Origin(*origin) for name, origin in content["sources"].items()}
+            self.checksum = self._merged_checksum = str(content["images"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{self.root / SOURCES} is damaged ({error!r}): merge anew") from error
         self.skipped: dict[str, str] = {}
@@ -67,20 +67,20 @@ class MergedFolder:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": {}}  # each process opens what it reads
 
-    def catalogue(self, wanted: Wanted = None) -> Catalogue:
+    def catalogue(self, filters: Filters = None) -> Catalogue:
         """The rows wanted (see `Catalogue.only`), with their splits.
 
         Raises:
             ValueError: the file is damaged, or its pictures are gone.
         """
-        rows = Catalogue.open(self.root / CATALOGUE).only(wanted)
-        pictures, ids, boxes = rows.column("picture"), rows.column("id"), rows.boxes
-        changed = self._changed(set(pictures))
+        rows = Catalogue.open(self.root / CATALOGUE).filter(filters)
+        images, ids, boxes = rows.column("image"), rows.column("id"), rows.boxes
+        changed = self._find_changes(set(images))
         self.skipped = {}
-        self.checksum = _with(self._merged, changed)
-        for row in np.flatnonzero([name in changed for name in pictures]):
-            seen = changed[pictures[row]].seen
-            if reason := seen.problem or off(pictures[row], boxes[row], seen):
+        self.checksum = _updated_checksum(self._merged_checksum, changed)
+        for row in np.flatnonzero([name in changed for name in images]):
+            scanned = changed[images[row]].scanned
+            if reason := scanned.problem or box_problem(images[row], boxes[row], scanned):
                 self.skipped[ids[row]] = reason
         if not self.skipped:
             return rows
@@ -90,44 +90,44 @@ class MergedFolder:
             raise ValueError(f"no picture of {self.root} is of use any more; the first: {first}")
         return rows.take(np.flatnonzero([name not in self.skipped for name in ids]))
 
-    def picture(self, key: str) -> np.ndarray:
+    def image(self, key: str) -> np.ndarray:
         """(H, W, 3) uint8 RGB, upright.  Raises PictureError."""
-        name, _, own = key.partition("/")
-        return self._source(name).picture(own)
+        name, _, key_in_source = key.partition("/")
+        return self._source(name).image(key_in_source)
 
     def _source(self, name: str) -> Any:
         if name not in self.origins:
-            raise PictureError(f"{self.root} has no source {name!r} any more, it was merged anew: make the run again")
+            raise ImageError(f"{self.root} has no source {name!r} any more, it was merged anew: make the run again")
         if name not in self._opened:
-            data_set, root = self.origins[name]
-            own = self.root / root if root is not None and (self.root / root).exists() else root  # crops lie inside
-            self._opened[name] = self.opener(data_set, None if own is None else str(own))
+            dataset, root = self.origins[name]
+            source_root = self.root / root if root is not None and (self.root / root).exists() else root  # crops lie inside
+            self._opened[name] = self.opener(dataset, None if source_root is None else str(source_root))
         return self._opened[name]
 
-    def _changed(self, pictures: set[str]) -> dict[str, Change]:
+    def _find_changes(self, images: set[str]) -> dict[str, ChangedImage]:
         """What is seen now of those pictures whose files are not as they were, and whether they show the same."""
         try:
-            table = pq.read_table(self.root / PICTURES)
-            names, states = (table[column].to_pylist() for column in ("picture", "state"))
+            table = pq.read_table(self.root / IMAGES)
+            names, states = (table[column].to_pylist() for column in ("image", "state"))
         except (OSError, KeyError, pa.ArrowException) as error:
-            raise ValueError(f"{self.root / PICTURES} is damaged or missing ({error}): merge anew") from error
+            raise ValueError(f"{self.root / IMAGES} is damaged or missing ({error}): merge anew") from error
         digests = table["digest"].to_pylist() if "digest" in table.column_names else [""] * len(names)
-        sources = {name: self._source(name) for name in {picture.partition("/")[0] for picture in pictures}}
-        folders = {name: str(one.folder) for name, one in sources.items() if isinstance(one, PictureFiles)}
-        found: dict[str, Change] = {}
-        for picture, state, digest in zip(names, states, digests, strict=True):
-            source, _, own = picture.partition("/")
-            if picture in pictures and source in folders:
-                now = state_of(f"{folders[source]}/{own}")
-                if now != state or now == MISSING:  # it may have gone while it was merged
-                    seen = look(Path(folders[source]) / own)
-                    found[picture] = Change(seen, seen.digest == digest)
-        if found:
-            log.warning("%d pictures have changed since they were merged", len(found))
-        return found
+        sources = {name: self._source(name) for name in {image.partition("/")[0] for image in images}}
+        folders = {name: str(opened.folder) for name, opened in sources.items() if isinstance(opened, ImageFiles)}
+        changes: dict[str, ChangedImage] = {}
+        for image, state, digest in zip(names, states, digests, strict=True):
+            source, _, key_in_source = image.partition("/")
+            if image in images and source in folders:
+                current_state = file_state(f"{folders[source]}/{key_in_source}")
+                if current_state != state or current_state == MISSING:  # it may have gone while it was merged
+                    scanned = scan_image(Path(folders[source]) / key_in_source)
+                    changes[image] = ChangedImage(scanned, scanned.digest == digest)
+        if changes:
+            log.warning("%d pictures have changed since they were merged", len(changes))
+        return changes
 
 
-def save(folder: Path, catalogue: Catalogue, seen: Mapping[str, Seen], origins: Mapping[str, Origin]) -> None:
+def save(folder: Path, catalogue: Catalogue, scanned: Mapping[str, ImageInfo], origins: Mapping[str, Origin]) -> None:
     """Write a merged catalogue; sources.json comes last: without it the folder is none.
 
     Args:
@@ -136,23 +136,23 @@ def save(folder: Path, catalogue: Catalogue, seen: Mapping[str, Seen], origins: 
         seen: of each picture.
         origins: of each source.
     """
-    forget(folder)
+    invalidate(folder)
     catalogue.save(folder / CATALOGUE)
-    pictures = sorted(set(catalogue.column("picture")))
-    columns = {"state": [seen[name].state for name in pictures], "digest": [seen[name].digest for name in pictures]}
-    with written(folder / PICTURES) as draft:
-        pq.write_table(pa.table({"picture": pictures, **columns}), draft)
-    checksum = sha256("".join(seen[name].digest for name in catalogue.column("picture")).encode()).hexdigest()
-    with written(folder / SOURCES) as draft:
-        draft.write_text(json.dumps({"sources": dict(origins), "pictures": checksum}, indent=1))
+    images = sorted(set(catalogue.column("image")))
+    columns = {"state": [scanned[name].state for name in images], "digest": [scanned[name].digest for name in images]}
+    with atomic_write(folder / IMAGES) as temporary:
+        pq.write_table(pa.table({"image": images, **columns}), temporary)
+    checksum = sha256("".join(scanned[name].digest for name in catalogue.column("image")).encode()).hexdigest()
+    with atomic_write(folder / SOURCES) as temporary:
+        temporary.write_text(json.dumps({"sources": dict(origins), "images": checksum}, indent=1))
 
 
-def forget(folder: Path) -> None:
+def invalidate(folder: Path) -> None:
     """Make a folder, in which another catalogue may lie, none of a merged one."""
     (folder / SOURCES).unlink(missing_ok=True)
 
 
-def _with(checksum: str, changed: Mapping[str, Change]) -> str:
+def _updated_checksum(checksum: str, changed: Mapping[str, ChangedImage]) -> str:
     """The checksum of the pictures as they are now, where some show something else than when they were merged."""
-    others = [f"{name} {change.seen.digest}" for name, change in sorted(changed.items()) if not change.alike]
+    others = [f"{name} {change.scanned.digest}" for name, change in sorted(changed.items()) if not change.same_bytes]
     return sha256(" ".join([checksum, *others]).encode()).hexdigest() if others else checksum

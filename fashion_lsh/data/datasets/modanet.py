@@ -5,14 +5,14 @@ from pathlib import Path
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets.coco import Coco
-from fashion_lsh.data.datasets.image_files import Expected, Published
+from fashion_lsh.data.datasets.image_files import ExpectedFile, PublishedCounts
 
 log = logging.getLogger(__name__)
 
-TRAIN = "modanet2018_instances_train.json"
-CORRECTED = "instances_all.json"
-MERGED = ("boots", "footwear")  # their boxes may hold both feet, or overlap
-POINTER = b"version https://git-lfs"  # how the stand-in begins that a plain clone has for a large file
+TRAIN_FILE = "modanet2018_instances_train.json"
+CORRECTED_FILE = "instances_all.json"
+SHOE_CATEGORIES = ("boots", "footwear")  # their boxes may hold both feet, or overlap
+LFS_POINTER = b"version https://git-lfs"  # how the stand-in begins that a plain clone has for a large file
 
 
 class ModaNet(Coco):
@@ -27,44 +27,44 @@ class ModaNet(Coco):
     """
 
     licence = "annotations CC BY-NC 4.0; the pictures belong to the users of Chictopia"
-    published = Published({"": 52_377}, "pictures")
+    published = PublishedCounts({"": 52_377}, "images")
 
     def __init__(self, root: str, corrected: bool = False) -> None:
         super().__init__(root)
         self.corrected = corrected
-        boxes = Expected(f"annotations/{TRAIN}|{TRAIN}", "the boxes of 52,377 pictures")
+        boxes = ExpectedFile(f"annotations/{TRAIN_FILE}|{TRAIN_FILE}", "the boxes of 52,377 pictures")
         if corrected:
-            boxes = Expected(f"annotations/{CORRECTED}|{CORRECTED}", "the same, mended by a third party")
-        pictures = Expected("images/*.jpg|photos/*.jpg|*.jpg", "the pictures, from Paperdoll")
-        self.expected = (pictures,) if self.root.is_file() else (boxes, pictures)
+            boxes = ExpectedFile(f"annotations/{CORRECTED_FILE}|{CORRECTED_FILE}", "the same, mended by a third party")
+        images = ExpectedFile("images/*.jpg|photos/*.jpg|*.jpg", "the pictures, from Paperdoll")
+        self.expected = (images,) if self.root.is_file() else (boxes, images)
 
-    def listed(self) -> tuple[Catalogue, dict[str, str]]:
-        catalogue, left_out = super().listed()
-        merged = sum(name in MERGED for name in catalogue.column("category"))
-        if merged and not self.corrected:
-            log.warning("%d boxes are of %s: some hold both feet, or overlap", merged, " and ".join(MERGED))
-        return catalogue.having(source=["modanet"] * len(catalogue)), left_out
+    def list_garments(self) -> tuple[Catalogue, dict[str, str]]:
+        catalogue, left_out = super().list_garments()
+        n_shoe_boxes = sum(name in SHOE_CATEGORIES for name in catalogue.column("category"))
+        if n_shoe_boxes and not self.corrected:
+            log.warning("%d boxes are of %s: some hold both feet, or overlap", n_shoe_boxes, " and ".join(SHOE_CATEGORIES))
+        return catalogue.with_columns(source=["modanet"] * len(catalogue)), left_out
 
     def _files(self) -> list[Path]:
         if self.root.is_file():
-            return [_whole(self.root)]
-        name = CORRECTED if self.corrected else TRAIN
-        found = [path for path in (self.root / "annotations" / name, self.root / name) if path.is_file()]
-        if not found:
-            raise FileNotFoundError(f"no {name} in {self.root} or its folder annotations: put it there{self._other()}")
-        return [_whole(found[0])]
+            return [_check_not_pointer(self.root)]
+        name = CORRECTED_FILE if self.corrected else TRAIN_FILE
+        candidates = [path for path in (self.root / "annotations" / name, self.root / name) if path.is_file()]
+        if not candidates:
+            raise FileNotFoundError(f"no {name} in {self.root} or its folder annotations: put it there{self._alternative()}")
+        return [_check_not_pointer(candidates[0])]
 
-    def _other(self) -> str:
+    def _alternative(self) -> str:
         return ", or leave corrected out" if self.corrected else ", or give data.root another folder"
 
-    def _pictures(self, file: Path) -> Path:
-        found = [Path(name) for name in ("images", "photos") if (self.folder / name).is_dir()]
-        return found[0] if found else super()._pictures(file)
+    def _image_folder(self, file: Path) -> Path:
+        candidates = [Path(name) for name in ("images", "photos") if (self.folder / name).is_dir()]
+        return candidates[0] if candidates else super()._image_folder(file)
 
 
-def _whole(file: Path) -> Path:
+def _check_not_pointer(file: Path) -> Path:
     """ValueError: the file is the stand-in for one in Git's large file storage."""
-    with file.open("rb") as opened:
-        if opened.read(len(POINTER)) == POINTER:
+    with file.open("rb") as stream:
+        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
             raise ValueError(f"{file} only points to the annotations: fetch them with `git lfs pull` in that clone")
     return file

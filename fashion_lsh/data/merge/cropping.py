@@ -10,15 +10,15 @@ import numpy as np
 from PIL import Image
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.crops import clamp, widen
-from fashion_lsh.data.image_scan import Seen, state_of
-from fashion_lsh.data.schema import sides_of
-from fashion_lsh.io.files import written
-from fashion_lsh.io.progress import chunks, counted
+from fashion_lsh.data.crops import clip_box, expand_box
+from fashion_lsh.data.image_scan import ImageInfo, file_state
+from fashion_lsh.data.schema import box_columns
+from fashion_lsh.io.files import atomic_write
+from fashion_lsh.io.progress import chunks, track
 
-CROPS = "crops"  # the folder of crops
+CROPS_FOLDER = "crops"  # the folder of crops
 MARGIN = 0.25  # share of the box kept on each side, for the margins and jitters of training
-LONGEST = 320  # pixels of a crop's longer side at most
+MAX_SIDE = 320  # pixels of a crop's longer side at most
 QUALITY = 90  # of JPEG
 CHUNK = 500
 
@@ -28,12 +28,12 @@ class Cropped(NamedTuple):
     the picture it was cut from; and those that could not be cut, id -> reason."""
 
     catalogue: Catalogue
-    seen: dict[str, Seen]
+    scanned: dict[str, ImageInfo]
     left_out: dict[str, str]
 
 
 def crop_all(
-    catalogue: Catalogue, seen: Mapping[str, Seen], picture: Callable[[str], np.ndarray], root: Path
+    catalogue: Catalogue, scanned: Mapping[str, ImageInfo], load_image: Callable[[str], np.ndarray], root: Path
 ) -> Cropped:
     """Cut the main garments of a catalogue out of their pictures, several at a time; a crop that is there is kept.
 
@@ -49,17 +49,17 @@ def crop_all(
         ValueError: none could be cut.
     """
     rows = catalogue.take(np.flatnonzero(catalogue.column("main")))
-    ids, pictures, boxes = rows.column("id"), rows.column("picture"), rows.boxes
-    parts = [_part(box, *seen[name][:2]) for box, name in zip(boxes, pictures, strict=True)]
-    digests = [seen[name].digest for name in pictures]
-    files = list(map(_file, ids, digests, boxes))
+    ids, images, boxes = rows.column("id"), rows.column("image"), rows.boxes
+    regions = [_crop_region(box, *scanned[name][:2]) for box, name in zip(boxes, images, strict=True)]
+    digests = [scanned[name].digest for name in images]
+    files = list(map(_crop_path, ids, digests, boxes))
 
-    def cut(row: int) -> str:
-        target, (region, scale, _) = root / files[row], parts[row]
+    def crop_row(row: int) -> str:
+        target, (region, scale, _) = root / files[row], regions[row]
         if target.exists():
             return ""
         try:
-            pixels = picture(pictures[row])
+            pixels = load_image(images[row])
         except ValueError as error:  # gone or damaged since it was seen
             return str(error)
         _save(pixels, region, scale, target)
@@ -67,25 +67,25 @@ def crop_all(
 
     reasons: list[str] = []
     with ThreadPoolExecutor() as pool:
-        for chunk in counted(chunks(range(len(rows)), CHUNK), "cutting garments", len(rows), len):
-            reasons += pool.map(cut, chunk)
-    inner = np.array([box for _, _, box in parts], dtype=np.float32).reshape(-1, 4)
-    cropped = rows.having(picture=files, **sides_of(inner))
-    good = np.flatnonzero([not reason for reason in reasons])
-    if not len(good):
+        for chunk in track(chunks(range(len(rows)), CHUNK), "cutting garments", len(rows), len):
+            reasons += pool.map(crop_row, chunk)
+    crop_boxes = np.array([box for _, _, box in regions], dtype=np.float32).reshape(-1, 4)
+    cropped = rows.with_columns(image=files, **box_columns(crop_boxes))
+    succeeded = np.flatnonzero([not reason for reason in reasons])
+    if not len(succeeded):
         raise ValueError(f"none of {len(rows):,} garments could be cut; the first: {reasons[0]}")
-    sizes = [_size(region, scale) for region, scale, _ in parts]
-    cut_out = {files[row]: Seen(*sizes[row], digests[row], "", state=state_of(root / files[row])) for row in good}
-    return Cropped(cropped.take(good), cut_out, {ids[row]: reason for row, reason in enumerate(reasons) if reason})
+    sizes = [_size(region, scale) for region, scale, _ in regions]
+    crop_infos = {files[row]: ImageInfo(*sizes[row], digests[row], "", state=file_state(root / files[row])) for row in succeeded}
+    return Cropped(cropped.take(succeeded), crop_infos, {ids[row]: reason for row, reason in enumerate(reasons) if reason})
 
 
-def _part(box: np.ndarray, width: int, height: int) -> tuple[np.ndarray, float, np.ndarray]:
+def _crop_region(box: np.ndarray, width: int, height: int) -> tuple[np.ndarray, float, np.ndarray]:
     """What is cut out for a box (4,), NaN: all; how much that is shrunk; and the box in the crop, NaN where all of it
     is the garment."""
     whole = np.isnan(box).any()
-    region = np.array([0, 0, width, height], np.float32) if whole else clamp(widen(box, MARGIN), width, height)
+    region = np.array([0, 0, width, height], np.float32) if whole else clip_box(expand_box(box, MARGIN), width, height)
     region = np.concatenate([np.floor(region[:2]), np.ceil(region[2:])])
-    scale = min(1.0, LONGEST / max(region[2:] - region[:2]))
+    scale = min(1.0, MAX_SIDE / max(region[2:] - region[:2]))
     return region, float(scale), (box - np.tile(region[:2], 2)) * np.float32(scale)
 
 
@@ -93,8 +93,8 @@ def _save(pixels: np.ndarray, region: np.ndarray, scale: float, target: Path) ->
     crop = Image.fromarray(pixels).crop(tuple(region.astype(int).tolist()))
     if scale < 1:
         crop = crop.resize(_size(region, scale), Image.Resampling.BILINEAR)
-    with written(target) as draft:
-        crop.save(draft, "JPEG", quality=QUALITY)
+    with atomic_write(target) as temporary:
+        crop.save(temporary, "JPEG", quality=QUALITY)
 
 
 def _size(region: np.ndarray, scale: float) -> tuple[int, int]:
@@ -103,7 +103,7 @@ def _size(region: np.ndarray, scale: float) -> tuple[int, int]:
     return width, height
 
 
-def _file(name: str, digest: str, box: np.ndarray) -> str:
+def _crop_path(name: str, digest: str, box: np.ndarray) -> str:
     """A file name that any id can have, another one where its picture or box is another."""
     digest = sha256(f"{name} {digest} {box.tolist()}".encode()).hexdigest()[:16]
-    return f"{CROPS}/{digest[:2]}/{digest}.jpg"
+    return f"{CROPS_FOLDER}/{digest[:2]}/{digest}.jpg"

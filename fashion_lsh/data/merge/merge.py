@@ -11,30 +11,30 @@ import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets import Source
-from fashion_lsh.data.datasets.image_files import PictureFiles
-from fashion_lsh.data.duplicate_groups import copies_grouped, near_grouped
-from fashion_lsh.data.image_scan import Seen, cleaned, scan
-from fashion_lsh.data.leaks import on_two_sides
-from fashion_lsh.data.merge.recipe import Recipe, bounded, dealt
+from fashion_lsh.data.datasets.image_files import ImageFiles
+from fashion_lsh.data.duplicate_groups import group_exact_copies, group_near_duplicates
+from fashion_lsh.data.image_scan import ImageInfo, clean_catalogue, scan
+from fashion_lsh.data.leaks import find_leaks
+from fashion_lsh.data.merge.recipe import Recipe, limit_categories, assign_splits
 from fashion_lsh.data.merge.taxonomy import LabelMap
-from fashion_lsh.data.splits import LINKS
+from fashion_lsh.data.splits import LINK_COLUMNS
 
 log = logging.getLogger(__name__)
 
-UNNAMED = "[{}]"  # the category of garments of which only the group is known
-UNDER = ("id", "picture", "item", "group")  # columns whose values are told apart by the source's name
+UNKNOWN_IN_GROUP = "[{}]"  # the category of garments of which only the group is known
+PREFIXED_COLUMNS = ("id", "image", "item", "group")  # columns whose values are told apart by the source's name
 
 
 @dataclass(frozen=True)
-class Listed:
+class ScannedSource:
     """What one source lists: its rows, what was seen of their pictures, rows that it left out, id -> reason; how its
     labels are named, and the pixels of a picture."""
 
     catalogue: Catalogue
-    seen: Mapping[str, Seen]
+    scanned: Mapping[str, ImageInfo]
     left_out: Mapping[str, str]
     labels: LabelMap
-    picture: Callable[[str], np.ndarray]
+    image: Callable[[str], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -52,27 +52,27 @@ class Merged:
     """
 
     catalogue: Catalogue
-    seen: Mapping[str, Seen]
+    scanned: Mapping[str, ImageInfo]
     left_out: dict[str, str] = field(default_factory=dict)
     unmapped: dict[tuple[str, str], tuple[int, str, bool]] = field(default_factory=dict)
     leaks: list[tuple[str, str]] = field(default_factory=list)
-    near: int = 0
+    near_duplicates: int = 0
     copies: int = 0
 
 
-def listed(name: str, source: Source, labels: LabelMap, fingerprints: bool) -> Listed:
+def scan_source(name: str, source: Source, labels: LabelMap, fingerprints: bool) -> ScannedSource:
     """What a source lists, each picture opened once; pictures that are no files get no fingerprint."""
-    if isinstance(source, PictureFiles):
-        catalogue, left_out = source.listed()
-        seen = scan(source.folder, catalogue.column("picture"), fingerprints)
-        return Listed(catalogue, seen, left_out, labels, source.picture)
+    if isinstance(source, ImageFiles):
+        catalogue, left_out = source.list_garments()
+        scanned = scan(source.folder, catalogue.column("image"), fingerprints)
+        return ScannedSource(catalogue, scanned, left_out, labels, source.image)
     catalogue = source.catalogue()
-    seen = {key: _seen(source.picture(key)) for key in catalogue.column("picture")}
+    scanned = {key: _scan_pixels(source.image(key)) for key in catalogue.column("image")}
     log.info("%s: %d garments", name, len(catalogue))
-    return Listed(catalogue, seen, {}, labels, source.picture)
+    return ScannedSource(catalogue, scanned, {}, labels, source.image)
 
 
-def merge(sources: Mapping[str, Listed], recipe: Recipe) -> Merged:
+def merge(sources: Mapping[str, ScannedSource], recipe: Recipe) -> Merged:
     """Sources, by name, as one catalogue.
 
     The same sources and recipe give the same catalogue everywhere. Of exact copies the first stays, one that is
@@ -85,63 +85,63 @@ def merge(sources: Mapping[str, Listed], recipe: Recipe) -> Merged:
     """
     left_out: dict[str, str] = {}
     unmapped: dict[tuple[str, str], tuple[int, str, bool]] = {}
-    seen: dict[str, Seen] = {}
+    scanned: dict[str, ImageInfo] = {}
     parts = []
     for name in sorted(sources):
-        named = _named(name, sources[name])
-        parts.append(named.catalogue)
-        left_out |= named.left_out
-        unmapped |= named.unmapped
-        seen |= {f"{name}/{picture}": what for picture, what in sources[name].seen.items()}
-    usable = cleaned(copies_grouped(reduce(Catalogue.joined, parts), seen), seen, copies=recipe.official)
-    grouped, near = near_grouped(usable.catalogue, seen, recipe.distance, lambda key: pixels_of(sources, key))
-    kept, beyond = bounded(grouped, recipe)
-    left_out |= usable.left_out | beyond
+        mapped = _map_labels(name, sources[name])
+        parts.append(mapped.catalogue)
+        left_out |= mapped.left_out
+        unmapped |= mapped.unmapped
+        scanned |= {f"{name}/{image}": info for image, info in sources[name].scanned.items()}
+    usable = clean_catalogue(group_exact_copies(reduce(Catalogue.concatenate, parts), scanned), scanned, keep_copies=recipe.official)
+    with_groups, near_duplicates = group_near_duplicates(usable.catalogue, scanned, recipe.distance, lambda key: load_image(sources, key))
+    kept, over_limits = limit_categories(with_groups, recipe)
+    left_out |= usable.left_out | over_limits
     if not kept.column("main").any():
         raise ValueError(
             f"no garment of {', '.join(sources)} is left; of {len(left_out):,} the first: "
             f"{next(iter(left_out.values()), 'none was listed')}"
         )
-    rows = dealt(kept, recipe)
-    leaks = [(column, name) for column in LINKS for name in on_two_sides(rows, column)]
-    pictures = set(rows.column("picture"))
-    shown = Counter(seen[name].digest for name in pictures)
-    copies = sum(count for count in shown.values() if count > 1)
-    return Merged(rows, seen, left_out, unmapped, leaks, len(near & pictures), copies)
+    rows = assign_splits(kept, recipe)
+    leaks = [(column, name) for column in LINK_COLUMNS for name in find_leaks(rows, column)]
+    images = set(rows.column("image"))
+    digest_counts = Counter(scanned[name].digest for name in images)
+    copies = sum(count for count in digest_counts.values() if count > 1)
+    return Merged(rows, scanned, left_out, unmapped, leaks, len(near_duplicates & images), copies)
 
 
-def _seen(picture: np.ndarray) -> Seen:
-    return Seen(picture.shape[1], picture.shape[0], sha256(picture.tobytes()).hexdigest(), "")
+def _scan_pixels(image: np.ndarray) -> ImageInfo:
+    return ImageInfo(image.shape[1], image.shape[0], sha256(image.tobytes()).hexdigest(), "")
 
 
-def _named(name: str, listed: Listed) -> Merged:
+def _map_labels(name: str, source: ScannedSource) -> Merged:
     """One source's rows in the words of the taxonomy, their ids, pictures, items and groups under its name."""
-    own = listed.catalogue
-    labels, ids = own.column("category"), own.column("id")
-    categories, groups = listed.labels.places(list(labels))
-    unknown = listed.labels.unknown(list(labels))
+    catalogue = source.catalogue
+    labels, ids = catalogue.column("category"), catalogue.column("id")
+    categories, groups = source.labels.lookup(list(labels))
+    unknown = source.labels.unknown(list(labels))
     kept = np.flatnonzero((categories != "") | (groups != ""))
     left_out = {
         f"{name}/{ids[row]}": f"label {labels[row]!r} has none of the categories"
         for row in np.flatnonzero((categories == "") & (groups == ""))
     }
-    nameless = Counter(labels[categories == ""])
+    unmapped_counts = Counter(labels[categories == ""])
     group_of = dict(zip(labels, groups, strict=True))
-    rows = own.take(kept)
+    rows = catalogue.take(kept)
     categories, groups = categories[kept], groups[kept]
-    named = rows.having(
-        category=[category or UNNAMED.format(group) for category, group in zip(categories, groups, strict=True)],
+    mapped = rows.with_columns(
+        category=[category or UNKNOWN_IN_GROUP.format(group) for category, group in zip(categories, groups, strict=True)],
         supercategory=groups,
         main=rows.column("main") & (categories != ""),
         source=[name] * len(rows),
-        **{column: [f"{name}/{value}" if value else "" for value in rows.column(column)] for column in UNDER},
+        **{column: [f"{name}/{value}" if value else "" for value in rows.column(column)] for column in PREFIXED_COLUMNS},
     )
-    told = {(name, label): (count, group_of[label], label not in unknown) for label, count in nameless.items()}
-    others = {f"{name}/{row}": reason for row, reason in listed.left_out.items()}
-    return Merged(named, {}, others | left_out, told)
+    unmapped = {(name, label): (count, group_of[label], label not in unknown) for label, count in unmapped_counts.items()}
+    source_left_out = {f"{name}/{row}": reason for row, reason in source.left_out.items()}
+    return Merged(mapped, {}, source_left_out | left_out, unmapped)
 
 
-def pixels_of(sources: Mapping[str, Source | Listed], key: str) -> np.ndarray:
+def load_image(sources: Mapping[str, Source | ScannedSource], key: str) -> np.ndarray:
     """(H, W, 3) uint8 of `<source>/<its own key>`.  Raises PictureError."""
-    name, _, own = key.partition("/")
-    return sources[name].picture(own)
+    name, _, image_key = key.partition("/")
+    return sources[name].image(image_key)

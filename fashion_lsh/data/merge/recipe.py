@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.splits import split, units_of
+from fashion_lsh.data.splits import split, connected_units
 
 log = logging.getLogger(__name__)
 
@@ -28,75 +28,75 @@ class Recipe:
         ValueError: a number is below what it may be.
     """
 
-    most: int | None
-    least: int
+    max_per_category: int | None
+    min_per_category: int
     distance: int | None
     official: bool
-    shares: Mapping[str, float]
+    ratios: Mapping[str, float]
     seed: int
 
     def __post_init__(self) -> None:
-        for name, least in (("most", 1), ("least", 0), ("distance", 0), ("seed", 0)):
+        for name, minimum in (("max_per_category", 1), ("min_per_category", 0), ("distance", 0), ("seed", 0)):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name}={value}: give {least} or more")
+            if value is not None and value < minimum:
+                raise ValueError(f"{name}={value}: give {minimum} or more")
 
     @property
-    def parts(self) -> int:
+    def n_splits(self) -> int:
         """How many splits get a share."""
-        return sum(share > 0 for share in self.shares.values())
+        return sum(ratio > 0 for ratio in self.ratios.values())
 
 
-def bounded(catalogue: Catalogue, recipe: Recipe) -> tuple[Catalogue, dict[str, str]]:
+def limit_categories(catalogue: Catalogue, recipe: Recipe) -> tuple[Catalogue, dict[str, str]]:
     """Categories that are large enough, none larger than it may be; and why the other rows are left out.
 
     In a picture with garments that stay, the others stay too, but are not what it is about.
     """
-    main, names, units = catalogue.column("main").copy(), catalogue.column("category"), units_of(catalogue)
-    least = recipe.least if recipe.official else max(recipe.least, recipe.parts)
-    why = np.full(len(catalogue), "", dtype=object)
+    main, names, units = catalogue.column("main").copy(), catalogue.column("category"), connected_units(catalogue)
+    min_per_category = recipe.min_per_category if recipe.official else max(recipe.min_per_category, recipe.n_splits)
+    reasons = np.full(len(catalogue), "", dtype=object)
     for number, name in enumerate(catalogue.categories):
-        rows = drawn = np.flatnonzero(main & (names == name))
-        if recipe.most is not None and len(rows) > recipe.most:
-            drawn = np.random.default_rng([recipe.seed, number]).permutation(rows)[: recipe.most]
-            why[np.setdiff1d(rows, drawn)] = (
-                f"{recipe.most:,} of the {len(rows):,} garments of category {name!r} were drawn"
+        rows = chosen = np.flatnonzero(main & (names == name))
+        if recipe.max_per_category is not None and len(rows) > recipe.max_per_category:
+            chosen = np.random.default_rng([recipe.seed, number]).permutation(rows)[: recipe.max_per_category]
+            reasons[np.setdiff1d(rows, chosen)] = (
+                f"{recipe.max_per_category:,} of the {len(rows):,} garments of category {name!r} were drawn"
             )
-        if (separate := len(np.unique(units[drawn]))) < least:
-            why[rows] = f"category {name!r} has {separate:,} separate pictures or items, under {least:,}"
-    main &= why == ""
-    pictures = catalogue.column("picture").astype(str)
-    alone = (why != "") & ~np.isin(pictures, pictures[main])
+        if (n_units := len(np.unique(units[chosen]))) < min_per_category:
+            reasons[rows] = f"category {name!r} has {n_units:,} separate pictures or items, under {min_per_category:,}"
+    main &= reasons == ""
+    images = catalogue.column("image").astype(str)
+    dropped = (reasons != "") & ~np.isin(images, images[main])
     ids = catalogue.column("id")
-    kept = catalogue.having(main=main).take(np.flatnonzero(~alone))
-    return kept, {ids[row]: str(why[row]) for row in np.flatnonzero(alone)}
+    kept = catalogue.with_columns(main=main).take(np.flatnonzero(~dropped))
+    return kept, {ids[row]: str(reasons[row]) for row in np.flatnonzero(dropped)}
 
 
-def dealt(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
+def assign_splits(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
     """Splits for rows without one: main garments are dealt, but those of categories of which too few are left beside
     official splits train; others go where those go that they share a picture, group or item with, or train, too."""
     splits = catalogue.column("split").copy()
     if not recipe.official:
         splits[:] = ""
-    main, units, pictures = catalogue.column("main"), units_of(catalogue), catalogue.column("picture")
-    free = np.flatnonzero(main & (splits == ""))
-    few = _few(catalogue.column("category")[free], units[free], recipe.parts)
-    splits[free[few]] = "train"
-    if few.any():
-        log.warning("%d garments without a split train: of their categories too few have none", few.sum())
-    free = free[~few]
-    if len(free):  # rows that hang together through others, which are not dealt, are dealt together
-        own = catalogue.take(free).having(split=[""] * len(free), group=[str(unit) for unit in units[free]])
-        splits[free] = split(own, recipe.shares, recipe.seed).column("split")
-    of_unit, of_picture = (dict(zip(names[main], splits[main], strict=True)) for names in (units, pictures))
+    main, units, images = catalogue.column("main"), connected_units(catalogue), catalogue.column("image")
+    unassigned = np.flatnonzero(main & (splits == ""))
+    too_few = _in_small_categories(catalogue.column("category")[unassigned], units[unassigned], recipe.n_splits)
+    splits[unassigned[too_few]] = "train"
+    if too_few.any():
+        log.warning("%d garments without a split train: of their categories too few have none", too_few.sum())
+    unassigned = unassigned[~too_few]
+    if len(unassigned):  # rows that hang together through others, which are not dealt, are dealt together
+        subset = catalogue.take(unassigned).with_columns(split=[""] * len(unassigned), group=[str(unit) for unit in units[unassigned]])
+        splits[unassigned] = split(subset, recipe.ratios, recipe.seed).column("split")
+    split_of_unit, split_of_image = (dict(zip(names[main], splits[main], strict=True)) for names in (units, images))
     for row in np.flatnonzero(~main & (splits == "")):
-        splits[row] = of_picture.get(pictures[row]) or of_unit.get(units[row], "train")
-    return catalogue.having(split=splits)
+        splits[row] = split_of_image.get(images[row]) or split_of_unit.get(units[row], "train")
+    return catalogue.with_columns(split=splits)
 
 
-def _few(categories: np.ndarray, units: np.ndarray, least: int) -> np.ndarray:
+def _in_small_categories(categories: np.ndarray, units: np.ndarray, min_units: int) -> np.ndarray:
     """(N,) bool: rows of categories with fewer units than `least`, and what hangs together with them."""
-    few = np.zeros(len(units), dtype=bool)
-    while short := [name for name in set(categories[~few]) if len(set(units[~few & (categories == name)])) < least]:
-        few |= np.isin(units, units[np.isin(categories.astype(str), short)])
-    return few
+    too_few = np.zeros(len(units), dtype=bool)
+    while small := [name for name in set(categories[~too_few]) if len(set(units[~too_few & (categories == name)])) < min_units]:
+        too_few |= np.isin(units, units[np.isin(categories.astype(str), small)])
+    return too_few

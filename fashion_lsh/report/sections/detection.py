@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fashion_lsh.data.detection_data import called
-from fashion_lsh.data.detections import Boxes, Found
+from fashion_lsh.data.detection_data import class_names
+from fashion_lsh.data.detections import Boxes, Detections
 from fashion_lsh.evaluation.detection import Scene, scenes_of
 from fashion_lsh.metrics.detection import matched, recall_precision
 from fashion_lsh.report import figures
@@ -34,13 +34,13 @@ def detection(found: Findings) -> list[Block]:
     if found.config["detector"] is None:
         return []
     level = found.config["detector"]["level"]
-    scenes = scenes_of(found.garments, Found.open(found.run.path / BOXES), level)
+    scenes = scenes_of(found.garments, Detections.open(found.run.path / BOXES), level)
     if not scenes:
         return [
             Text("No garment is annotated in the query pictures: what was found in them cannot be scored."),
             _told(found),
         ]
-    classes = sorted(set(called(found.garments, level)))  # as the detector numbers them
+    classes = sorted(set(class_names(found.garments, level)))  # as the detector numbers them
     blocks: list[Block] = [
         Text(MEANING),
         _scores(found),
@@ -59,9 +59,9 @@ def _curves(scenes: Sequence[Scene], classes: Sequence[str]) -> dict[str, tuple[
             continue
         of_kind = []
         for scene in scenes:
-            seen = Boxes(*(part[scene.found.kinds == kind] for part in scene.found))
+            seen = Boxes(*(part[scene.found.labels == kind] for part in scene.found))
             true = scene.true[scene.names == name]
-            of_kind.append((matched(seen.corners, true) >= 0, seen.scores, len(true)))
+            of_kind.append((matched(seen.xyxy, true) >= 0, seen.scores, len(true)))
         curves[one_line(name)] = _curve(of_kind)
     return curves
 
@@ -94,7 +94,7 @@ def _told(found: Findings) -> Text:
 
 def _sheets(found: Findings, scenes: list[Scene]) -> list[Block]:
     """Sheets of detections, of undetected garments and of false positives; a note where images do not open."""
-    score = found.run.choice.score
+    score = found.run.box_selector.min_score
     missed = [(scene, box) for scene in scenes for box in _missed(scene, score)]
     false = _false(scenes, score)
     try:
@@ -125,7 +125,7 @@ def _false(scenes: Sequence[Scene], score: float) -> list[tuple[Scene, np.ndarra
     false = [
         (scene, box, float(sure))
         for scene in scenes
-        for box, sure, place in zip(scene.found.corners, scene.found.scores, scene.places, strict=True)
+        for box, sure, place in zip(scene.found.xyxy, scene.found.scores, scene.places, strict=True)
         if place < 0 and sure >= score
     ]
     return sorted(false, key=lambda each: -each[2])

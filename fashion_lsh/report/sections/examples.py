@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.crops import cut
+from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datasets import Source
-from fashion_lsh.data.detections import Found
-from fashion_lsh.data.schema import sides_of
+from fashion_lsh.data.detections import Detections
+from fashion_lsh.data.schema import box_columns
 from fashion_lsh.report.blocks import Block, Table, Text
 from fashion_lsh.report.contact_sheets import GONE, mark_of, naming, sheet_figure
 from fashion_lsh.report.curves import best_typical_worst
@@ -99,7 +99,7 @@ class Album:
         if pixels is None:
             return _nothing()
         try:
-            return Tile(cut(pixels, self.garments.boxes[place], self.margin, TILE), caption, mark)
+            return Tile(crop_image(pixels, self.garments.boxes[place], self.margin, TILE), caption, mark)
         except ValueError as error:  # the picture is another one now
             self.missing[self.garments.column("id")[place]] = str(error)
             return _nothing()
@@ -107,7 +107,7 @@ class Album:
     def _pixels(self, place: int) -> np.ndarray | None:
         assert self.source
         try:
-            return self.source.picture(self.garments.column("picture")[place])
+            return self.source.image(self.garments.column("image")[place])
         except GONE as error:
             self.missing[self.garments.column("id")[place]] = str(error)
             return None
@@ -120,8 +120,8 @@ def _cropped(found: Findings, ids: Sequence[str]) -> Catalogue:
     if crop == "annotated":
         return few
     if crop == "detected":
-        boxes = found.run.choice.boxes(Found.open(found.run.path / BOXES), few.column("picture"), few.boxes)
-    return few.having(**sides_of(boxes))
+        boxes = found.run.box_selector.select_boxes(Detections.open(found.run.path / BOXES), few.column("image"), few.boxes)
+    return few.with_columns(**box_columns(boxes))
 
 
 def _score_table(found: Findings, name: str, numbers: np.ndarray) -> Table:

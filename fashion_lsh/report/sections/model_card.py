@@ -39,7 +39,7 @@ def card(found: Findings) -> list[Block]:
     """What the model is for, what it is made of, and what was not measured."""
     data = found.config["data"]
     made = [MADE] if data["source"] == "shop_street" else []
-    trained = [TRAINED] if data["searched"] == "train" else []
+    trained = [TRAINED] if data["gallery"] == "train" else []
     return [
         Text(USE),
         Text(f"Pictures: {pictures_words(data['source'])}"),

@@ -13,7 +13,7 @@ def asked(found: Findings) -> list[Block]:
     """Build a table of the run's main settings and the sizes of its data."""
     config, data, garments = found.config, found.config["data"], found.garments
     counts = [f"{len(garments.rows(part)):,} {part}" for part in ("train", "val", "query")]
-    searched = "the training pictures as gallery" if data["searched"] == "train" else "gallery"
+    searched = "the training pictures as gallery" if data["gallery"] == "train" else "gallery"
     bits = hash_words(config["hash"]) if config["hash"] else "none (hash=none): embeddings are searched"
     rows = {
         "backbone": f"{config['backbone']['name']}, {_start(config['backbone'])}",

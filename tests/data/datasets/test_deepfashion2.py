@@ -43,33 +43,33 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def column(made: Catalogue, name: str) -> dict[str, Any]:
-    return dict(zip(made.column("id"), made.column(name), strict=True))
+def column(catalogue: Catalogue, name: str) -> dict[str, Any]:
+    return dict(zip(catalogue.column("id"), catalogue.column(name), strict=True))
 
 
-def test_each_garment_is_a_row(root: Path) -> None:
+def test_each_garment_is_one_row(root: Path) -> None:
     source = DeepFashion2(str(root))
-    made = source.catalogue()
+    catalogue = source.catalogue()
     names = ["train/000001/item1", "train/000001/item2", "train/000002/item1"]
-    assert made.column("id").tolist() == names + [f"validation/00000{n}/item1" for n in (1, 2, 3)]
-    assert made.boxes[:2].tolist() == [[5, 6, 40, 50], [1, 2, 30.5, 40]]
-    assert made.column("category")[:3].tolist() == ["skirt", "short sleeve top", "vest"]
-    assert made.column("picture")[1:4].tolist() == [
+    assert catalogue.column("id").tolist() == names + [f"validation/00000{n}/item1" for n in (1, 2, 3)]
+    assert catalogue.boxes[:2].tolist() == [[5, 6, 40, 50], [1, 2, 30.5, 40]]
+    assert catalogue.column("category")[:3].tolist() == ["skirt", "short sleeve top", "vest"]
+    assert catalogue.column("image")[1:4].tolist() == [
         "train/image/000001.jpg", "train/image/000002.jpg", "validation/image/000001.jpg"
     ]  # fmt: skip
-    assert source.picture("train/image/000001.jpg").shape == (80, 60, 3)
-    assert set(made.column("main")) == {True}
-    assert set(made.column("source")) == {"deepfashion2"}
+    assert source.image("train/image/000001.jpg").shape == (80, 60, 3)
+    assert set(catalogue.column("main")) == {True}
+    assert set(catalogue.column("source")) == {"deepfashion2"}
     assert source.skipped == {}
 
 
-def test_users_ask_and_shops_are_searched(root: Path) -> None:
-    made = DeepFashion2(str(root)).catalogue()
-    assert made.column("split").tolist() == ["train"] * 3 + ["query", "gallery", "query"]
-    assert made.column("view").tolist() == ["street", "street", "shop", "street", "shop", "street"]
+def test_user_images_are_queries_and_shop_images_the_gallery(root: Path) -> None:
+    catalogue = DeepFashion2(str(root)).catalogue()
+    assert catalogue.column("split").tolist() == ["train"] * 3 + ["query", "gallery", "query"]
+    assert catalogue.column("view").tolist() == ["street", "street", "shop", "street", "shop", "street"]
 
 
-def test_pair_and_style_make_an_item_but_style_0_and_other_folders_do_not(root: Path) -> None:
+def test_items_are_pairs_of_pair_id_and_style_above_0(root: Path) -> None:
     items = column(DeepFashion2(str(root)).catalogue(), "item")
     assert items["validation/000001/item1"] == items["validation/000002/item1"]
     others = ["train/000001/item1", "train/000001/item2", "validation/000001/item1"]
@@ -77,29 +77,29 @@ def test_pair_and_style_make_an_item_but_style_0_and_other_folders_do_not(root: 
     assert items["train/000002/item1"] == ""
 
 
-def test_a_pair_is_a_group_in_its_folder_alone_style_0_too(root: Path) -> None:
+def test_groups_are_pairs_within_a_folder(root: Path) -> None:
     groups = column(DeepFashion2(str(root)).catalogue(), "group")
     assert groups["train/000001/item1"] == groups["train/000002/item1"] != ""
     assert groups["validation/000001/item1"] == groups["validation/000002/item1"] != groups["train/000001/item1"]
     assert groups["validation/000003/item1"] != groups["validation/000001/item1"]
 
 
-def test_a_query_without_a_match_stays(root: Path) -> None:
-    made = DeepFashion2(str(root)).catalogue()
-    alone = column(made, "item")["validation/000003/item1"]
-    assert alone != ""
-    assert made.column("item").tolist().count(alone) == 1
+def test_a_query_without_a_match_is_kept(root: Path) -> None:
+    catalogue = DeepFashion2(str(root)).catalogue()
+    item = column(catalogue, "item")["validation/000003/item1"]
+    assert item != ""
+    assert catalogue.column("item").tolist().count(item) == 1
 
 
-def test_a_garment_with_no_landmarks_stays(root: Path) -> None:
+def test_a_garment_without_landmarks_is_kept(root: Path) -> None:
     write(root, "train", 3, "shop", 9, item1=garment(landmarks=[0, 0, 0] * 8))
     assert "train/000003/item1" in column(DeepFashion2(str(root)).catalogue(), "id")
 
 
-def test_a_box_past_the_border_is_clamped(root: Path) -> None:
+def test_a_box_over_the_border_is_clipped(root: Path) -> None:
     write(root, "train", 3, "shop", 9, item1=garment(box=(-2, 6, 61, 81)))
-    made = DeepFashion2(str(root)).catalogue()
-    assert made.boxes[made.column("id").tolist().index("train/000003/item1")].tolist() == [0, 6, 60, 80]
+    catalogue = DeepFashion2(str(root)).catalogue()
+    assert catalogue.boxes[catalogue.column("id").tolist().index("train/000003/item1")].tolist() == [0, 6, 60, 80]
 
 
 def test_the_test_folder_and_hidden_files_are_not_read(root: Path) -> None:
@@ -118,7 +118,7 @@ def test_the_test_folder_and_hidden_files_are_not_read(root: Path) -> None:
     ('{"pair_id": 7, "item1": {}}', "has no 'source'"),
     ('{"source": "street", "pair_id": 7}', "its source is 'street', which is none of user, shop"),
 ])  # fmt: skip
-def test_a_bad_file_is_named_and_the_others_serve(root: Path, content: str, reason: str) -> None:
+def test_a_bad_file_is_skipped_with_its_reason(root: Path, content: str, reason: str) -> None:
     (root / "train" / "annos" / "000001.json").write_text(content)
     source = DeepFashion2(str(root))
     assert len(source.catalogue()) == 4
@@ -135,7 +135,7 @@ def test_a_bad_file_is_named_and_the_others_serve(root: Path, content: str, reas
     ({"style": None}, "item2 has the category 'skirt' and the style None"),
     ({"category_name": " "}, "item2 has the category ' ' and the style 1"),
 ])  # fmt: skip
-def test_a_bad_garment_is_named_and_its_neighbour_serves(root: Path, changes: dict[str, Any], reason: str) -> None:
+def test_a_bad_garment_is_skipped_with_its_reason(root: Path, changes: dict[str, Any], reason: str) -> None:
     write(root, "train", 1, "user", 7, item1=garment(), item2={**garment(), **changes})
     source = DeepFashion2(str(root))
     assert source.catalogue().column("id")[:2].tolist() == ["train/000001/item1", "train/000002/item1"]
@@ -143,31 +143,31 @@ def test_a_bad_garment_is_named_and_its_neighbour_serves(root: Path, changes: di
     assert reason in source.skipped["train/000001/item2"]
 
 
-def test_a_garment_that_lacks_a_field_and_one_that_is_none_are_named(root: Path) -> None:
-    bare = garment()
-    del bare["style"]
-    write(root, "train", 1, "user", 7, item1=bare, item2=3)  # type: ignore[arg-type]
+def test_garments_without_a_field_are_skipped(root: Path) -> None:
+    incomplete = garment()
+    del incomplete["style"]
+    write(root, "train", 1, "user", 7, item1=incomplete, item2=3)  # type: ignore[arg-type]
     source = DeepFashion2(str(root))
     source.catalogue()
     assert source.skipped["train/000001/item1"].endswith("item1 has no 'style'")
     assert source.skipped["train/000001/item2"].endswith("item2 is 3, no garment")
 
 
-def test_a_picture_that_is_missing_is_named(root: Path) -> None:
+def test_a_missing_image_is_skipped(root: Path) -> None:
     (root / "train" / "image" / "000001.jpg").unlink()
     source = DeepFashion2(str(root))
     assert len(source.catalogue()) == 4
     assert list(source.skipped) == ["train/000001/item1", "train/000001/item2"]
 
 
-def test_one_folder_alone_serves_and_the_other_is_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_folder_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, "train", 1, "user", 7, item1=garment())
     with caplog.at_level(logging.WARNING):
         assert len(DeepFashion2(str(tmp_path)).catalogue()) == 1
     assert f"{tmp_path / 'validation'} holds no annotations" in caplog.text
 
 
-def test_a_root_of_something_else_says_what_it_should_hold(tmp_path: Path) -> None:
+def test_a_root_without_annotations_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no train/annos/\*\.json or validation/annos/\*\.json in .*: give"):
         DeepFashion2(str(tmp_path)).catalogue()
     write(tmp_path, "train", 1, "user", 7).write_text("{")
@@ -176,11 +176,11 @@ def test_a_root_of_something_else_says_what_it_should_hold(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("part", DeepFashion2.expected)
-def test_parts_are_found_in_the_layout(root: Path, part: Any) -> None:
+def test_expected_files_match_the_layout(root: Path, part: Any) -> None:
     assert list(root.glob(part.pattern))
 
 
-def test_a_folder_that_cannot_be_read_is_named_and_the_other_serves(
+def test_an_unreadable_folder_is_reported(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.scandir
@@ -191,6 +191,6 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_other_serves(
         return real(path)
 
     monkeypatch.setattr(deepfashion2.os, "scandir", scandir)
-    made, left_out = DeepFashion2(str(root)).listed()
-    assert "train" not in made.column("split")
+    catalogue, left_out = DeepFashion2(str(root)).list_garments()
+    assert "train" not in catalogue.column("split")
     assert left_out[str(root / "train/annos")] == "a folder that cannot be read (Permission denied)"

@@ -7,9 +7,9 @@ import pytest
 import torchvision
 
 from fashion_lsh.data import check
-from fashion_lsh.data.datasets import fashion_mnist, open_source
+from fashion_lsh.data.datasets import fashion_mnist, open_dataset
 from fashion_lsh.data.datasets.fashion_mnist import CATEGORIES, FashionMnist, read_idx, read_part
-from fashion_lsh.data.datasets.shop_street.embedded.pack import choose, once, pack
+from fashion_lsh.data.datasets.shop_street.embedded.pack import choose, is_unique, pack
 
 NAMES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -22,7 +22,7 @@ def idx(array: np.ndarray) -> bytes:
     return header + array.astype(np.uint8).tobytes()
 
 
-def write(folder: Path, counts: dict[str, int], zipped: bool = True, seed: int = 0) -> dict[str, tuple]:
+def write(folder: Path, counts: dict[str, int], compressed: bool = True, seed: int = 0) -> dict[str, tuple]:
     """Files like Fashion-MNIST's, of noise; the pictures and categories in them."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -30,42 +30,42 @@ def write(folder: Path, counts: dict[str, int], zipped: bool = True, seed: int =
     for part, count in counts.items():
         parts[part] = rng.integers(0, 256, (count, 28, 28), np.uint8), np.arange(count) % 10
         for name, array in zip(NAMES[part], parts[part], strict=True):
-            path = folder / (f"{name}.gz" if zipped else name)
-            path.write_bytes(gzip.compress(idx(array)) if zipped else idx(array))
+            path = folder / (f"{name}.gz" if compressed else name)
+            path.write_bytes(gzip.compress(idx(array)) if compressed else idx(array))
     return parts
 
 
-@pytest.mark.parametrize("zipped", [True, False])
-def test_every_picture_is_a_row_and_can_be_read(tmp_path, zipped):
-    parts = write(tmp_path, {"train": 30, "test": 12}, zipped)
+@pytest.mark.parametrize("compressed", [True, False])
+def test_every_image_is_a_row_and_can_be_read(tmp_path, compressed):
+    parts = write(tmp_path, {"train": 30, "test": 12}, compressed)
     source = FashionMnist(str(tmp_path))
     catalogue = source.catalogue()
     assert list(catalogue.column("id")[[0, 29, 30, 41]]) == ["train-00000", "train-00029", "test-00000", "test-00011"]
     assert set(catalogue.column("split")) == {""}
     assert np.isnan(catalogue.boxes).all()
-    for key, category in zip(catalogue.column("picture"), catalogue.column("category"), strict=True):
+    for key, category in zip(catalogue.column("image"), catalogue.column("category"), strict=True):
         part, number = key.split("-")
-        picture = source.picture(key)
-        assert picture.shape == (28, 28, 3)
-        assert all((picture[:, :, channel] == parts[part][0][int(number)]).all() for channel in range(3))
+        image = source.image(key)
+        assert image.shape == (28, 28, 3)
+        assert all((image[:, :, channel] == parts[part][0][int(number)]).all() for channel in range(3))
         assert CATEGORIES[parts[part][1][int(number)]] == category
 
 
-def test_the_published_split_is_there_where_it_is_asked_for(tmp_path, capsys):
+def test_the_published_split_is_optional(tmp_path, capsys):
     write(tmp_path, {"train": 30, "test": 20})
     assert set(FashionMnist(tmp_path).catalogue().column("split")) == {""}
-    rows = open_source("fashion_mnist_official", str(tmp_path), 0).catalogue()
+    rows = open_dataset("fashion_mnist_official", str(tmp_path), 0).catalogue()
     assert rows.column("split").tolist() == ["train"] * 30 + ["query"] * 20
     assert check.main(["fashion_mnist", str(tmp_path)]) == 0
     assert "-69,950" in capsys.readouterr().out
     assert check.main(["fashion_mnist", str(tmp_path / "nothing")]) == 1
 
 
-def test_same_pixels_share_a_group_named_by_the_first(tmp_path):
+def test_equal_images_share_a_group(tmp_path):
     images, _ = write(tmp_path, {"train": 10, "test": 10})["test"]
-    copied = images.copy()
-    copied[[3, 7]] = read_part(tmp_path, "train")[0][5]
-    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(copied)))
+    images_with_copies = images.copy()
+    images_with_copies[[3, 7]] = read_part(tmp_path, "train")[0][5]
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images_with_copies)))
     catalogue = FashionMnist(str(tmp_path)).catalogue()
     groups = dict(zip(catalogue.column("id"), catalogue.column("group"), strict=True))
     assert {name for name, group in groups.items() if group != name} == {"test-00003", "test-00007"}
@@ -73,19 +73,19 @@ def test_same_pixels_share_a_group_named_by_the_first(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["train-00030", "valid-00000", "train-", "train--0001", "", "00001"])
-def test_unknown_picture_is_refused(tmp_path, key):
+def test_an_unknown_image_raises(tmp_path, key):
     write(tmp_path, {"train": 30, "test": 12})
     with pytest.raises(KeyError, match="no picture"):
-        FashionMnist(str(tmp_path)).picture(key)
+        FashionMnist(str(tmp_path)).image(key)
 
 
-def test_travels_without_its_pixels(tmp_path):
+def test_pickling_leaves_out_the_pixels(tmp_path):
     parts = write(tmp_path, {"train": 30, "test": 12})
     source = FashionMnist(str(tmp_path))
-    source.picture("train-00004")
-    carried = pickle.dumps(source)
-    assert len(carried) < 1000
-    assert (pickle.loads(carried).picture("train-00004")[:, :, 0] == parts["train"][0][4]).all()
+    source.image("train-00004")
+    pickled = pickle.dumps(source)
+    assert len(pickled) < 1000
+    assert (pickle.loads(pickled).image("train-00004")[:, :, 0] == parts["train"][0][4]).all()
 
 
 DAMAGE = {
@@ -101,7 +101,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_file_is_named(tmp_path, damage):
+def test_a_damaged_file_raises(tmp_path, damage):
     write(tmp_path, {"train": 30, "test": 12})
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(DAMAGE[damage](path.read_bytes()))
@@ -110,62 +110,62 @@ def test_damaged_file_is_named(tmp_path, damage):
 
 
 @pytest.mark.parametrize("labels", [np.zeros(29), np.full(30, 10)])
-def test_categories_that_do_not_fit_are_refused(tmp_path, labels):
+def test_inconsistent_labels_raise(tmp_path, labels):
     write(tmp_path, {"train": 30, "test": 12})
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
     with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte\.gz holds"):
         FashionMnist(str(tmp_path)).catalogue()
 
 
-def test_header_is_read_big_endian(tmp_path):
+def test_idx_headers_are_big_endian(tmp_path):
     (tmp_path / "numbers").write_bytes(bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6]))
     assert read_idx(tmp_path / "numbers", 2).tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
-def test_folder_without_the_files_names_three_ways(tmp_path):
+def test_a_folder_without_the_files_raises_with_instructions(tmp_path):
     write(tmp_path, {"train": 30})
     with pytest.raises(FileNotFoundError, match=r"root=.*apt-get install dataset-fashion-mnist.*downloads"):
         FashionMnist(str(tmp_path))
 
 
-def test_debian_then_the_download_kept_then_a_new_download(tmp_path, monkeypatch):
+def test_files_come_from_debian_the_cache_or_a_download(tmp_path, monkeypatch):
     counts = {"train": 10, "test": 10}
     monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "debian")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     raw = tmp_path / "cache" / "fashion_lsh" / "FashionMNIST" / "raw"
-    asked = []
+    download_roots = []
 
     def download(root: str, download: bool) -> None:
-        asked.append(root)
+        download_roots.append(root)
         write(Path(root) / "FashionMNIST" / "raw", counts)
 
     monkeypatch.setattr(torchvision.datasets, "FashionMNIST", download)
     assert FashionMnist().folder == raw
     assert FashionMnist().folder == raw
-    assert [Path(root).parent for root in asked] == [raw.parents[1]]  # beside its place, then renamed
+    assert [Path(root).parent for root in download_roots] == [raw.parents[1]]  # beside its place, then renamed
     assert sorted(path.name for path in raw.parents[1].iterdir()) == ["FashionMNIST"]
     write(tmp_path / "debian", counts)
     assert FashionMnist().folder == tmp_path / "debian"
 
 
 @pytest.mark.parametrize("error", [OSError("no route"), RuntimeError("Error downloading"), TimeoutError("timed out")])
-def test_without_network_three_ways_are_named(tmp_path, monkeypatch, error):
-    def fail(**arguments: object) -> None:
+def test_a_failed_download_raises_with_instructions(tmp_path, monkeypatch, error):
+    def raise_error(**arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(torchvision.datasets, "FashionMNIST", fail)
+    monkeypatch.setattr(torchvision.datasets, "FashionMNIST", raise_error)
     monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "debian")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="apt-get install dataset-fashion-mnist"):
         FashionMnist()
 
 
-def test_of_a_download_that_stops_nothing_stays(tmp_path, monkeypatch):
-    def stop(root: str, download: bool) -> None:
+def test_an_interrupted_download_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(root: str, download: bool) -> None:
         write(Path(root) / "FashionMNIST" / "raw", {"train": 10})
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(torchvision.datasets, "FashionMNIST", stop)
+    monkeypatch.setattr(torchvision.datasets, "FashionMNIST", interrupt)
     monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "debian")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(KeyboardInterrupt):
@@ -173,7 +173,7 @@ def test_of_a_download_that_stops_nothing_stays(tmp_path, monkeypatch):
     assert not list((tmp_path / "fashion_lsh").iterdir())
 
 
-def test_pack_chooses_single_pictures_of_each_category_by_a_fixed_seed():
+def test_pack_chooses_unique_images_by_a_fixed_seed():
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (400, 28, 28), np.uint8)
     labels, test = np.tile(np.arange(10), 40), np.arange(400) >= 300
@@ -191,10 +191,10 @@ def test_pack_chooses_single_pictures_of_each_category_by_a_fixed_seed():
     assert not {50, 61, 310} & set(all_but_one)
 
 
-def test_once_counts_like_a_slow_comparison():
+def test_is_unique_equals_a_slow_comparison():
     images = np.random.default_rng(2).integers(0, 2, (60, 2, 2), np.uint8)
-    slow = [sum((image == other).all() for other in images) == 1 for image in images]
-    assert once(images).tolist() == slow
+    expected = [sum((image == other).all() for other in images) == 1 for image in images]
+    assert is_unique(images).tolist() == expected
 
 
 def test_packing_twice_gives_the_same_file(tmp_path):

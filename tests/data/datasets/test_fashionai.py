@@ -19,14 +19,14 @@ POINTS = "image_id,image_category,neckline_left,neckline_right,hemline_left,heml
 NONE = "-1_-1_-1"
 
 
-def draw(release: Path, *paths: str) -> None:
+def save_images(release: Path, *paths: str) -> None:
     for path in paths:
         (release / path).parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(list(f"{release.name}/{path}".encode())).integers(0, 256, (80, 60, 3))
         Image.fromarray(pixels.astype(np.uint8)).save(release / path)
 
 
-def table(path: Path, *lines: str, end: str = "\n") -> Path:
+def write_table(path: Path, *lines: str, end: str = "\n") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes("".join(line + end for line in lines).encode())
     return path
@@ -35,55 +35,55 @@ def table(path: Path, *lines: str, end: str = "\n") -> Path:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Base and warm-up releases of attributes, which share a path, and a release of key points."""
-    draw(tmp_path / "base", f"{SKIRT}/{A}.jpg", f"{COAT}/{B}.jpg")
-    table(
+    save_images(tmp_path / "base", f"{SKIRT}/{A}.jpg", f"{COAT}/{B}.jpg")
+    write_table(
         tmp_path / "base" / "Annotations" / "label.csv",
         f"{SKIRT}/{A}.jpg,skirt_length_labels,nnnynn", f"{COAT}/{B}.jpg,coat_length_labels,nmymnnnn",
     )  # fmt: skip
-    draw(tmp_path / "web", f"{SKIRT}/{A}.jpg", f"{SKIRT}/{C}.jpg")
-    table(
+    save_images(tmp_path / "web", f"{SKIRT}/{A}.jpg", f"{SKIRT}/{C}.jpg")
+    write_table(
         tmp_path / "web" / "Annotations" / "skirt_length_labels.csv",
         f"{SKIRT}/{A}.jpg,skirt_length_labels,nnnynn", f"{SKIRT}/{C}.jpg,skirt_length_labels,ynnnnn",
     )  # fmt: skip
-    draw(tmp_path / "train", f"Images/dress/{A}.jpg")
-    table(
+    save_images(tmp_path / "train", f"Images/dress/{A}.jpg")
+    write_table(
         tmp_path / "train" / "Annotations" / "train.csv", POINTS,
         f"Images/dress/{A}.jpg,dress,10_20_1,{NONE},5_70_0,40_60_1",
     )  # fmt: skip
     return tmp_path
 
 
-def column(made: Catalogue, name: str) -> dict[str, Any]:
-    return dict(zip(made.column("id"), made.column(name), strict=True))
+def column(catalogue: Catalogue, name: str) -> dict[str, Any]:
+    return dict(zip(catalogue.column("id"), catalogue.column(name), strict=True))
 
 
 def test_both_contests_make_one_catalogue(root: Path) -> None:
     source = FashionAI(str(root))
-    made = source.catalogue()
-    assert column(made, "category") == {
+    catalogue = source.catalogue()
+    assert column(catalogue, "category") == {
         f"attributes/{SKIRT}/{A}.jpg": "skirt_length", f"attributes/{COAT}/{B}.jpg": "coat_length",
         f"attributes/{SKIRT}/{C}.jpg": "skirt_length", f"key_points/Images/dress/{A}.jpg": "dress",
     }  # fmt: skip
-    assert column(made, "picture") == {
+    assert column(catalogue, "image") == {
         f"attributes/{SKIRT}/{A}.jpg": f"base/{SKIRT}/{A}.jpg", f"attributes/{COAT}/{B}.jpg": f"base/{COAT}/{B}.jpg",
         f"attributes/{SKIRT}/{C}.jpg": f"web/{SKIRT}/{C}.jpg",
         f"key_points/Images/dress/{A}.jpg": f"train/Images/dress/{A}.jpg",
     }  # fmt: skip
-    assert source.picture(f"web/{SKIRT}/{C}.jpg").shape == (80, 60, 3)
-    assert set(made.column("split")) == {""}
-    assert set(made.column("source")) == {"fashionai"}
+    assert source.image(f"web/{SKIRT}/{C}.jpg").shape == (80, 60, 3)
+    assert set(catalogue.column("split")) == {""}
+    assert set(catalogue.column("source")) == {"fashionai"}
 
 
-def test_attributes_are_of_whole_pictures_and_points_have_a_hull(root: Path) -> None:
-    made = FashionAI(str(root)).catalogue()
-    whole = np.isnan(made.boxes).all(axis=1)
-    assert dict(zip(made.column("category"), whole, strict=True)) == {
+def test_attribute_rows_have_no_box_and_key_points_a_bounding_box(root: Path) -> None:
+    catalogue = FashionAI(str(root)).catalogue()
+    all_rows = np.isnan(catalogue.boxes).all(axis=1)
+    assert dict(zip(catalogue.column("category"), all_rows, strict=True)) == {
         "skirt_length": True, "coat_length": True, "dress": False,
     }  # fmt: skip
-    assert made.boxes[~whole].tolist() == [[5, 20, 40, 70]]  # the hidden point counts, the undefined one does not
+    assert catalogue.boxes[~all_rows].tolist() == [[5, 20, 40, 70]]  # the hidden point counts, the undefined one does not
 
 
-def test_a_path_in_two_releases_is_kept_once_and_named(root: Path) -> None:
+def test_a_path_in_two_releases_is_kept_once(root: Path) -> None:
     source = FashionAI(str(root))
     source.catalogue()
     place = "web/Annotations/skirt_length_labels.csv, row 1"
@@ -94,25 +94,25 @@ def test_a_path_in_two_releases_is_kept_once_and_named(root: Path) -> None:
     }
 
 
-def test_rows_without_an_answer_are_named(root: Path) -> None:
-    draw(root / "rank", f"{COAT}/{C}.jpg")
-    table(root / "rank" / "Tests" / "question.csv", f"{COAT}/{C}.jpg,coat_length_labels,?")
+def test_rows_without_an_answer_are_skipped(root: Path) -> None:
+    save_images(root / "rank", f"{COAT}/{C}.jpg")
+    write_table(root / "rank" / "Tests" / "question.csv", f"{COAT}/{C}.jpg,coat_length_labels,?")
     source = FashionAI(str(root))
     assert f"attributes/{COAT}/{C}.jpg" not in source.catalogue().column("id")
     name = f"attributes/{COAT}/{C}.jpg"
     assert source.skipped[name] == "rank/Tests/question.csv, row 1: has no answer, but '?'"
 
 
-def test_an_answer_is_kept_though_its_question_stands_before_it(root: Path) -> None:
-    draw(root / "rank", f"{COAT}/{C}.jpg")
-    table(root / "rank" / "Tests" / "answer_z.csv", f"{COAT}/{C}.jpg,coat_length_labels,nnynnnnn")
-    table(root / "rank" / "Tests" / "answer_a.csv", f"{COAT}/{C}.jpg,coat_length_labels,?")
+def test_an_answer_is_kept_after_its_question(root: Path) -> None:
+    save_images(root / "rank", f"{COAT}/{C}.jpg")
+    write_table(root / "rank" / "Tests" / "answer_z.csv", f"{COAT}/{C}.jpg,coat_length_labels,nnynnnnn")
+    write_table(root / "rank" / "Tests" / "answer_a.csv", f"{COAT}/{C}.jpg,coat_length_labels,?")
     source = FashionAI(str(root))
-    assert column(source.catalogue(), "picture")[f"attributes/{COAT}/{C}.jpg"] == f"rank/{COAT}/{C}.jpg"
+    assert column(source.catalogue(), "image")[f"attributes/{COAT}/{C}.jpg"] == f"rank/{COAT}/{C}.jpg"
     assert f"attributes/{COAT}/{C}.jpg (rank/Tests/answer_a.csv, row 1)" in source.skipped
 
 
-def test_leftovers_of_macos_are_not_read(root: Path) -> None:
+def test_macos_resource_files_are_ignored(root: Path) -> None:
     before = FashionAI(str(root)).catalogue().column("id").tolist()
     (root / "base" / SKIRT / f"._{A}.jpg").write_bytes(b"\0\5\26\7")
     (root / "base" / "Annotations" / "._label.csv").write_bytes(b"\0\5\26\7\xff")
@@ -121,43 +121,43 @@ def test_leftovers_of_macos_are_not_read(root: Path) -> None:
     assert not any("._" in name + reason for name, reason in source.skipped.items())
 
 
-def test_windows_line_ends_and_a_mark_at_the_start_are_read(root: Path) -> None:
+def test_windows_line_ends_and_byte_order_marks_are_read(root: Path) -> None:
     before = FashionAI(str(root)).catalogue()
     for path in root.rglob("*.csv"):
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert FashionAI(str(root)).catalogue().checksum == before.checksum
 
 
-def test_one_release_may_be_the_root(root: Path) -> None:
-    made = FashionAI(str(root / "base")).catalogue()
-    assert made.column("picture").tolist() == [f"{SKIRT}/{A}.jpg", f"{COAT}/{B}.jpg"]
+def test_the_root_can_be_one_release(root: Path) -> None:
+    catalogue = FashionAI(str(root / "base")).catalogue()
+    assert catalogue.column("image").tolist() == [f"{SKIRT}/{A}.jpg", f"{COAT}/{B}.jpg"]
 
 
-def test_releases_may_be_links(root: Path) -> None:
+def test_releases_can_be_symlinks(root: Path) -> None:
     (root / "here").mkdir()
     (root / "here" / "web").symlink_to(root / "web")
     assert len(FashionAI(str(root / "here")).catalogue()) == 2
 
 
-def test_pictures_that_are_not_unpacked_are_named_where_they_should_lie(root: Path) -> None:
+def test_missing_images_are_reported_with_their_path(root: Path) -> None:
     (root / "web" / "Images").rename(root / "web" / "Pictures")
     source = FashionAI(str(root))
     source.catalogue()
     assert source.skipped[f"attributes/{SKIRT}/{C}.jpg"].endswith(f"{root}/web/{SKIRT}/{C}.jpg: no such file")
 
 
-def test_no_table_is_looked_for_among_pictures(root: Path) -> None:
-    table(root / "base" / "Images" / "more.csv", f"{SKIRT}/{B}.jpg,skirt_length_labels,nnnynn")
+def test_image_folders_are_not_searched_for_tables(root: Path) -> None:
+    write_table(root / "base" / "Images" / "more.csv", f"{SKIRT}/{B}.jpg,skirt_length_labels,nnnynn")
     source = FashionAI(str(root))
     source.catalogue()
     assert f"attributes/{SKIRT}/{B}.jpg" not in source.skipped
 
 
-def test_a_table_beside_its_pictures_finds_them(root: Path) -> None:
-    draw(root / "test", f"Images/skirt/{B}.jpg")
-    table(root / "test" / "points.csv", POINTS, f"Images/skirt/{B}.jpg,skirt,{NONE},{NONE},5_70_0,40_60_1")
-    made = FashionAI(str(root)).catalogue()
-    assert column(made, "picture")[f"key_points/Images/skirt/{B}.jpg"] == f"test/Images/skirt/{B}.jpg"
+def test_a_table_beside_its_images_finds_them(root: Path) -> None:
+    save_images(root / "test", f"Images/skirt/{B}.jpg")
+    write_table(root / "test" / "points.csv", POINTS, f"Images/skirt/{B}.jpg,skirt,{NONE},{NONE},5_70_0,40_60_1")
+    catalogue = FashionAI(str(root)).catalogue()
+    assert column(catalogue, "image")[f"key_points/Images/skirt/{B}.jpg"] == f"test/Images/skirt/{B}.jpg"
 
 
 @pytest.mark.parametrize(("cells", "reason"), [
@@ -167,8 +167,8 @@ def test_a_table_beside_its_pictures_finds_them(root: Path) -> None:
     (["10_20_1", "10-20-1"], "'10-20-1' is no key point as 232_100_1"),
     ([], "its 0 key points span no area"),  # as in test.csv, whose rows end after the category
 ])  # fmt: skip
-def test_points_that_make_no_box_are_named(root: Path, cells: list[str], reason: str) -> None:
-    draw(root / "train", f"Images/skirt/{B}.jpg")
+def test_key_points_without_a_box_are_skipped(root: Path, cells: list[str], reason: str) -> None:
+    save_images(root / "train", f"Images/skirt/{B}.jpg")
     with (root / "train" / "Annotations" / "train.csv").open("a") as file:
         file.write(",".join([f"Images/skirt/{B}.jpg", "skirt", *cells]) + "\n")
     source = FashionAI(str(root))
@@ -176,7 +176,7 @@ def test_points_that_make_no_box_are_named(root: Path, cells: list[str], reason:
     assert source.skipped[f"key_points/Images/skirt/{B}.jpg"] == f"train/Annotations/train.csv, row 3: {reason}"
 
 
-def test_rows_of_another_shape_are_named(root: Path) -> None:
+def test_rows_of_another_length_are_skipped(root: Path) -> None:
     with (root / "base" / "Annotations" / "label.csv").open("a") as file:
         file.write(f"\n{SKIRT}/{B}.jpg,skirt_length_labels\n{SKIRT}/{C}.jpg,skirt_length,nnny\n")
     with (root / "train" / "Annotations" / "train.csv").open("a") as file:
@@ -190,47 +190,47 @@ def test_rows_of_another_shape_are_named(root: Path) -> None:
     assert "train.csv, row 4: has no image_category" in reasons
 
 
-def test_tables_of_others_are_passed_over_and_told(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    other = table(root / "notes.csv", "name,value", "a,b")
+def test_other_tables_are_ignored_with_a_warning(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    other = write_table(root / "notes.csv", "name,value", "a,b")
     with caplog.at_level(logging.WARNING):
         assert len(FashionAI(str(root)).catalogue()) == 4
     assert f"{other} is no table of FashionAI: passed over" in caplog.text
 
 
-def test_a_table_in_another_code_is_named(root: Path) -> None:
+def test_a_table_in_another_encoding_raises(root: Path) -> None:
     (root / "base" / "Annotations" / "label.csv").write_bytes("外套.jpg,skirt_length_labels,y\n".encode("gbk"))
     with pytest.raises(ValueError, match=r"label\.csv: .*: save it as CSV in UTF-8"):
         FashionAI(str(root)).catalogue()
 
 
-def test_a_quote_that_is_not_closed_swallows_no_rows(root: Path) -> None:
+def test_an_unclosed_quote_raises(root: Path) -> None:
     (root / "base" / "Annotations" / "label.csv").write_text('a.jpg,skirt_length_labels,"y\nb.jpg,x,y\n')
     with pytest.raises(ValueError, match=r"label\.csv: line 1: a quote that opens there is not closed"):
         FashionAI(str(root)).catalogue()
 
 
-def test_an_odd_table_of_others_stops_nothing(root: Path) -> None:
+def test_malformed_other_tables_are_ignored(root: Path) -> None:
     count = len(FashionAI(str(root)).catalogue())
     (root / "base" / "notes.csv").write_text('a,b\n1,"12" tv"\n2,"never closed\n3,4\n')
     assert len(FashionAI(str(root)).catalogue()) == count
 
 
-def test_a_root_without_tables_or_answers_is_named(tmp_path: Path) -> None:
+def test_a_root_without_tables_or_answers_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no table of FashionAI in .*: unpack a release there"):
         FashionAI(str(tmp_path)).catalogue()
     with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere: give data\.root"):
         FashionAI(str(tmp_path / "nowhere")).catalogue()
-    table(tmp_path / "Tests" / "question.csv", f"{COAT}/{C}.jpg,coat_length_labels,?")
+    write_table(tmp_path / "Tests" / "question.csv", f"{COAT}/{C}.jpg,coat_length_labels,?")
     with pytest.raises(ValueError, match=r"no row of .* has an answer; the first: Tests/question\.csv, row 1"):
         FashionAI(str(tmp_path)).catalogue()
 
 
 @pytest.mark.parametrize("part", FashionAI.expected)
-def test_parts_are_found_in_the_layout(root: Path, part: Any) -> None:
+def test_expected_files_match_the_layout(root: Path, part: Any) -> None:
     assert list(root.glob(part.pattern))
 
 
-def closed(monkeypatch: pytest.MonkeyPatch, module: Any, folder: Path) -> None:
+def deny_access(monkeypatch: pytest.MonkeyPatch, module: Any, folder: Path) -> None:
     """As if a folder could not be read, also for a user who may read all."""
     real = os.scandir
 
@@ -242,13 +242,13 @@ def closed(monkeypatch: pytest.MonkeyPatch, module: Any, folder: Path) -> None:
     monkeypatch.setattr(module.os, "scandir", scandir)
 
 
-def test_a_folder_that_cannot_be_read_is_named_and_the_others_serve(
+def test_an_unreadable_folder_is_reported(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole, _ = FashionAI(str(root)).listed()
+    all_rows, _ = FashionAI(str(root)).list_garments()
     tables = sorted({path.parent for path in root.rglob("*.csv")})
-    closed(monkeypatch, fashionai, tables[0])
-    made, left_out = FashionAI(str(root)).listed()
-    assert 0 < len(made) < len(whole)
+    deny_access(monkeypatch, fashionai, tables[0])
+    catalogue, left_out = FashionAI(str(root)).list_garments()
+    assert 0 < len(catalogue) < len(all_rows)
     assert left_out[str(tables[0])] == "a folder that cannot be read (Permission denied)"
     assert f"{tables[0]}: a folder that cannot be read" in caplog.text

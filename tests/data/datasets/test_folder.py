@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.datasets import open_source
+from fashion_lsh.data.datasets import open_dataset
 from fashion_lsh.data.datasets.fashion_mnist import FashionMnist
 from fashion_lsh.data.datasets.folder import Folder
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
-from fashion_lsh.data.images import PictureError
+from fashion_lsh.data.images import ImageError
 
-MANIFEST = """id,picture,category,x1,y1,x2,y2
+MANIFEST = """id,image,category,x1,y1,x2,y2
 fine,a.png,hat,,,,
 boxed,a.png,hat,2,3,20,30
 off,a.png,hat,40,0,60,30
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_bad_pictures_and_boxes_are_skipped_with_reasons(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_bad_images_and_boxes_are_skipped_with_reasons(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = Folder(str(folder / "manifest.csv"))
     with caplog.at_level(logging.WARNING):
         kept = source.catalogue()
@@ -64,17 +64,17 @@ def test_bad_pictures_and_boxes_are_skipped_with_reasons(folder: Path, caplog: p
     ]
 
 
-def test_every_row_that_is_kept_has_a_picture(folder: Path) -> None:
+def test_every_kept_row_has_an_image(folder: Path) -> None:
     source = Folder(str(folder / "manifest.csv"))
-    shapes = {source.picture(key).shape for key in source.catalogue().column("picture")}
+    shapes = {source.image(key).shape for key in source.catalogue().column("image")}
     assert shapes == {(32, 40, 3)}
-    assert source.picture("below/b.png")[0, 0].tolist() == [1, 2, 3]
-    assert source.picture(str(folder / "a.png"))[0, 0].tolist() == [9, 8, 7]  # an absolute path stays one
-    with pytest.raises(PictureError, match=r"text\.jpg: no readable picture"):
-        source.picture("text.jpg")
+    assert source.image("below/b.png")[0, 0].tolist() == [1, 2, 3]
+    assert source.image(str(folder / "a.png"))[0, 0].tolist() == [9, 8, 7]  # an absolute path stays one
+    with pytest.raises(ImageError, match=r"text\.jpg: no readable picture"):
+        source.image("text.jpg")
 
 
-def test_what_was_skipped_is_forgotten_once_it_is_mended(folder: Path) -> None:
+def test_skipped_is_updated_at_each_call(folder: Path) -> None:
     source = Folder(str(folder / "manifest.csv"))
     source.catalogue()
     Image.new("RGB", (40, 32)).save(folder / "nothing.png")
@@ -82,43 +82,43 @@ def test_what_was_skipped_is_forgotten_once_it_is_mended(folder: Path) -> None:
     assert "missing" not in source.skipped
 
 
-def test_parquet_manifest_serves_as_well(folder: Path) -> None:
+def test_parquet_and_csv_manifests_are_equal(folder: Path) -> None:
     Catalogue.open(folder / "manifest.csv").save(folder / "manifest.parquet")
     one, other = (Folder(str(folder / f"manifest.{kind}")).catalogue() for kind in ("csv", "parquet"))
     assert one.checksum == other.checksum
 
 
-def test_home_folder_may_be_abbreviated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_folder_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder))
     assert len(Folder("~/manifest.csv").catalogue()) == 4
 
 
-def test_missing_manifest_is_named(folder: Path) -> None:
+def test_a_missing_manifest_raises(folder: Path) -> None:
     with pytest.raises(
         FileNotFoundError, match=r"no folder or file .*nothing\.csv: give a folder of pictures, or a manifest"
     ):
         Folder(str(folder / "nothing.csv")).catalogue()
 
 
-def picture(path: Path, shade: int) -> None:
+def save_image(path: Path, shade: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (20, 20), (shade, shade // 2, 7)).save(path)
 
 
 def test_folders_are_categories(tmp_path: Path) -> None:
     for number, name in enumerate(("hat/b.png", "hat/a.JPG", "bag/below/c.png", "hat/.hidden.png", "loose.png")):
-        picture(tmp_path / name, 10 * number)
+        save_image(tmp_path / name, 10 * number)
     (tmp_path / "hat" / "notes.txt").write_text("no picture by its name")
-    made = Folder(str(tmp_path)).catalogue()
-    assert made.column("picture").tolist() == ["bag/below/c.png", "hat/a.JPG", "hat/b.png"]
-    assert made.column("category").tolist() == ["bag", "hat", "hat"]
-    assert set(made.column("split")) == {""}
-    assert Folder(str(tmp_path)).picture("hat/b.png").shape == (20, 20, 3)
+    catalogue = Folder(str(tmp_path)).catalogue()
+    assert catalogue.column("image").tolist() == ["bag/below/c.png", "hat/a.JPG", "hat/b.png"]
+    assert catalogue.column("category").tolist() == ["bag", "hat", "hat"]
+    assert set(catalogue.column("split")) == {""}
+    assert Folder(str(tmp_path)).image("hat/b.png").shape == (20, 20, 3)
 
 
-def test_files_that_are_passed_over_are_named(tmp_path: Path) -> None:
-    picture(tmp_path / "hat" / "a.png", 1)
-    picture(tmp_path / "loose.png", 9)
+def test_other_files_are_skipped_with_reasons(tmp_path: Path) -> None:
+    save_image(tmp_path / "hat" / "a.png", 1)
+    save_image(tmp_path / "loose.png", 9)
     for name in ("hat/phone.heic", "hat/.DS_Store"):
         (tmp_path / name).write_text("")
     source = Folder(str(tmp_path))
@@ -128,27 +128,27 @@ def test_files_that_are_passed_over_are_named(tmp_path: Path) -> None:
     assert source.skipped["loose.png"] == "loose.png: lies in no category's folder"
 
 
-def test_folders_called_as_splits_are_splits(tmp_path: Path) -> None:
+def test_folders_named_like_splits_are_splits(tmp_path: Path) -> None:
     for number, name in enumerate(("Train/hat", "validation/hat", "test/hat", "gallery/hat")):
-        picture(tmp_path / name / "a.png", 10 * number)
-    made = Folder(str(tmp_path)).catalogue()
-    found = dict(zip(made.column("picture"), made.column("split"), strict=True))
+        save_image(tmp_path / name / "a.png", 10 * number)
+    catalogue = Folder(str(tmp_path)).catalogue()
+    found = dict(zip(catalogue.column("image"), catalogue.column("split"), strict=True))
     assert found == {
         "Train/hat/a.png": "train", "validation/hat/a.png": "val", "test/hat/a.png": "query",
         "gallery/hat/a.png": "gallery",
     }  # fmt: skip
-    assert set(made.column("category")) == {"hat"}
+    assert set(catalogue.column("category")) == {"hat"}
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "x.txt").write_text("no picture")
     assert set(Folder(str(tmp_path)).catalogue().column("category")) == {"hat"}
-    picture(tmp_path / "bag" / "a.png", 99)
+    save_image(tmp_path / "bag" / "a.png", 99)
     with pytest.raises(
         ValueError, match=r"folders of splits \(Train, gallery, test, validation\) beside 'bag': rename"
     ):
         Folder(str(tmp_path)).catalogue()
 
 
-def test_folder_without_pictures_says_how_they_should_lie(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_without_images_raises(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
     with pytest.raises(ValueError, match=r"bare holds no pictures: put them into a folder a category"):
         Folder(str(tmp_path / "bare")).catalogue()
@@ -157,35 +157,35 @@ def test_folder_without_pictures_says_how_they_should_lie(folder: Path, tmp_path
 AWKWARD = ["my hat.png", 'say "hat".png', "two\nlines.png", "a=b,c.png", "it's.png", "帽子.png", "100%.png", "#1.png"]
 
 
-def test_any_name_serves_in_a_manifest_and_in_folders(tmp_path: Path) -> None:
+def test_any_file_name_works_in_a_manifest_and_in_folders(tmp_path: Path) -> None:
     for number, name in enumerate(AWKWARD):
-        picture(tmp_path / "hüte, 帽子" / name, 10 * number)
+        save_image(tmp_path / "hüte, 帽子" / name, 10 * number)
     with (tmp_path / "manifest.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("path", "label"), *((f"hüte, 帽子/{name}", 'a "hat"\n=帽') for name in AWKWARD)])
-    listed, found = Folder(str(tmp_path / "manifest.csv")), Folder(str(tmp_path))
-    assert sorted(listed.catalogue().column("picture")) == sorted(found.catalogue().column("picture"))
-    assert len(listed.catalogue()) == len(AWKWARD)
-    assert listed.catalogue().categories == ['a "hat" =帽']  # blanks of all kinds are one
-    assert listed.picture(f"hüte, 帽子/{AWKWARD[2]}")[0, 0].tolist() == [20, 10, 7]
+    by_manifest, by_folder = Folder(str(tmp_path / "manifest.csv")), Folder(str(tmp_path))
+    assert sorted(by_manifest.catalogue().column("image")) == sorted(by_folder.catalogue().column("image"))
+    assert len(by_manifest.catalogue()) == len(AWKWARD)
+    assert by_manifest.catalogue().categories == ['a "hat" =帽']  # blanks of all kinds are one
+    assert by_manifest.image(f"hüte, 帽子/{AWKWARD[2]}")[0, 0].tolist() == [20, 10, 7]
 
 
-def test_categories_that_differ_in_case_or_blanks_are_one(folder: Path) -> None:
+def test_categories_are_normalised(folder: Path) -> None:
     rows = [" Hat", "hat", "hat ", "HAT", "sun  hat", "sun hat"]
     for number in range(len(rows)):
-        picture(folder / f"{number}.png", 10 * number)
+        save_image(folder / f"{number}.png", 10 * number)
     text = "path,category\n" + "".join(f"{number}.png,{name}\n" for number, name in enumerate(rows))
     (folder / "manifest.csv").write_text(text)
-    made = Folder(str(folder / "manifest.csv")).catalogue()
-    assert made.column("category").tolist() == ["hat"] * 4 + ["sun hat"] * 2
+    catalogue = Folder(str(folder / "manifest.csv")).catalogue()
+    assert catalogue.column("category").tolist() == ["hat"] * 4 + ["sun hat"] * 2
 
 
-def test_rows_without_path_or_category_and_repeated_rows_are_named(folder: Path) -> None:
+def test_incomplete_and_repeated_rows_are_skipped(folder: Path) -> None:
     (folder / "manifest.csv").write_text(
         "path,label,x1,y1,x2,y2\na.png,hat,,,,\n,hat,,,,\na.png,bag,,,,\na.png,bag,1,2,9,9\nbelow/b.png,,,,,\n"
     )
     source = Folder(str(folder / "manifest.csv"))
-    made = source.catalogue()
-    assert made.column("id").tolist() == ["a.png", "a.png#3"]
+    catalogue = source.catalogue()
+    assert catalogue.column("id").tolist() == ["a.png", "a.png#3"]
     assert source.skipped == {
         "row 2": "row 2: the manifest names no path",
         "a.png#2": "row 3: a.png was listed before with the same box; the first is kept",
@@ -193,16 +193,16 @@ def test_rows_without_path_or_category_and_repeated_rows_are_named(folder: Path)
     }
 
 
-def test_splits_and_columns_may_have_their_other_names(folder: Path) -> None:
+def test_aliases_of_splits_and_columns_are_read(folder: Path) -> None:
     (folder / "manifest.csv").write_text(
         "path,label,split,near_dup_group\na.png,hat,Validation,007\nbelow/b.png,hat,test,\n"
     )
-    made = Folder(str(folder / "manifest.csv")).catalogue()
-    assert made.column("split").tolist() == ["val", "query"]
-    assert made.column("group").tolist() == ["007", ""]
+    catalogue = Folder(str(folder / "manifest.csv")).catalogue()
+    assert catalogue.column("split").tolist() == ["val", "query"]
+    assert catalogue.column("group").tolist() == ["007", ""]
 
 
-def test_copies_are_left_out(folder: Path) -> None:
+def test_exact_copies_are_skipped(folder: Path) -> None:
     shutil.copy(folder / "a.png", folder / "copy.png")
     (folder / "manifest.csv").write_text("path,label\na.png,hat\ncopy.png,bag\nbelow/b.png,hat\n")
     source = Folder(str(folder / "manifest.csv"))
@@ -210,7 +210,7 @@ def test_copies_are_left_out(folder: Path) -> None:
     assert source.skipped == {"copy.png": "copy.png: the same picture as a.png, which is kept"}
 
 
-def test_many_skipped_rows_are_counted_in_the_log_and_all_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_counts_many_skipped_rows(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = "path,label\na.png,hat\n" + "".join(f"{number}.png,hat\n" for number in range(30))
     (folder / "manifest.csv").write_text(text)
     source = Folder(str(folder / "manifest.csv"))
@@ -222,67 +222,67 @@ def test_many_skipped_rows_are_counted_in_the_log_and_all_named(folder: Path, ca
 
 @pytest.mark.parametrize(("text", "reason"), [
     ("", "Empty CSV file"),
-    ("picture,category\n", r"none of the 0 rows of .*manifest\.csv is of use$"),
-    ("picture,category\nb.png,hat\nc.png,hat\n", r"none of the 2 rows .* is of use; the first: .*b\.png: no such file"),
-    ("picture,category,box\n", r"none of the 0 rows of .*manifest\.csv is of use$"),
-    ("id,picture,category\nx,a.png,hat\nx,below/b.png,bag\n", "id 'x' stands in the catalogue more than once"),
-    ("name,category\na.png,hat\n", "a catalogue needs one column 'picture', here are 0"),
-    ("picture,category,x1,y1,x2,y2\na.png,hat,9,9,5,5\n", r"the first: row 1: the box \[9.*\] of a\.png has no area"),
-    ("picture,category,box,x1,y1,x2,y2\na.png,hat,1 1 2 2,1,1,2,2\n", "its columns are both box and x1, y1, x2, y2"),
-    ('picture,category\na.png,hat\nb.png,"hat\nc.png,hat\n', "line 3: a quote that opens there is not closed"),
-    ("picture,category,category\na.png,hat,bag\n", "a name stands twice among its columns picture, category, category"),
+    ("image,category\n", r"none of the 0 rows of .*manifest\.csv is of use$"),
+    ("image,category\nb.png,hat\nc.png,hat\n", r"none of the 2 rows .* is of use; the first: .*b\.png: no such file"),
+    ("image,category,box\n", r"none of the 0 rows of .*manifest\.csv is of use$"),
+    ("id,image,category\nx,a.png,hat\nx,below/b.png,bag\n", "id 'x' stands in the catalogue more than once"),
+    ("name,category\na.png,hat\n", "a catalogue needs one column 'image', here are 0"),
+    ("image,category,x1,y1,x2,y2\na.png,hat,9,9,5,5\n", r"the first: row 1: the box \[9.*\] of a\.png has no area"),
+    ("image,category,box,x1,y1,x2,y2\na.png,hat,1 1 2 2,1,1,2,2\n", "its columns are both box and x1, y1, x2, y2"),
+    ('image,category\na.png,hat\nb.png,"hat\nc.png,hat\n', "line 3: a quote that opens there is not closed"),
+    ("image,category,category\na.png,hat,bag\n", "a name stands twice among its columns image, category, category"),
 ])  # fmt: skip
-def test_manifest_of_no_use_is_named(folder: Path, text: str, reason: str) -> None:
+def test_an_unusable_manifest_raises(folder: Path, text: str, reason: str) -> None:
     (folder / "manifest.csv").write_text(text)
     with pytest.raises(ValueError, match=reason) as caught:
         Folder(str(folder / "manifest.csv")).catalogue()
     assert "manifest.csv" in str(caught.value)
 
 
-def test_many_pictures_keep_their_order(folder: Path) -> None:
+def test_images_keep_the_order_of_the_manifest(folder: Path) -> None:
     names = [f"{number}.png" for number in range(60)]
     for number, name in enumerate(names):
         Image.fromarray(np.full((4, 4), number, dtype=np.uint8)).save(folder / name)
-    (folder / "manifest.csv").write_text("picture,category\n" + "".join(f"{name},hat\n" for name in names[::-1]))
+    (folder / "manifest.csv").write_text("image,category\n" + "".join(f"{name},hat\n" for name in names[::-1]))
     source = Folder(str(folder / "manifest.csv"))
     kept = source.catalogue()
     assert kept.column("id").tolist() == names[::-1]
-    assert [source.picture(key)[0, 0, 0] for key in kept.column("picture")] == list(range(60))[::-1]
+    assert [source.image(key)[0, 0, 0] for key in kept.column("image")] == list(range(60))[::-1]
 
 
-def test_source_is_opened_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(open_source("folder", str(folder / "manifest.csv"), 0), Folder)
-    street = open_source("shop_street", None, 3)
+def test_open_dataset_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(open_dataset("folder", str(folder / "manifest.csv"), 0), Folder)
+    street = open_dataset("shop_street", None, 3)
     assert isinstance(street, ShopStreet)
     assert street.seed == 3
     with pytest.raises(FileNotFoundError, match="does not hold Fashion-MNIST's four files"):
-        open_source("fashion_mnist", str(folder), 0)
+        open_dataset("fashion_mnist", str(folder), 0)
     monkeypatch.setattr(FashionMnist, "__init__", lambda self, root, official: None)
-    assert isinstance(open_source("fashion_mnist", str(folder), 0), FashionMnist)
+    assert isinstance(open_dataset("fashion_mnist", str(folder), 0), FashionMnist)
 
 
 @pytest.mark.parametrize("root", [None, ""])
-def test_folder_without_root_asks_for_it(root: str | None) -> None:
+def test_folder_without_root_raises(root: str | None) -> None:
     with pytest.raises(ValueError, match=r"data=folder needs data\.root: give a folder of pictures, or a manifest"):
-        open_source("folder", root, 0)
+        open_dataset("folder", root, 0)
 
 
-def test_unknown_source_is_named_with_those_that_are_known() -> None:
+def test_an_unknown_data_set_raises_with_the_known_ones() -> None:
     with pytest.raises(
         ValueError,
         match="data set 'imagenet' is unknown: known are shop_street, fashion_mnist, fashion_mnist_official, folder",
     ):
-        open_source("imagenet", None, 0)
+        open_dataset("imagenet", None, 0)
 
 
-def test_row_that_stands_twice_with_its_id_is_kept_once(folder: Path) -> None:
+def test_a_row_repeated_with_its_id_is_kept_once(folder: Path) -> None:
     (folder / "manifest.csv").write_text("id,path,label\nA,a.png,hat\nA,a.png,hat\nB,below/b.png,hat\n")
     source = Folder(str(folder / "manifest.csv"))
     assert source.catalogue().column("id").tolist() == ["A", "B"]
     assert source.skipped == {"A": "row 2: a.png was listed before with the same box; the first is kept"}
 
 
-def test_boxes_of_nan_are_no_boxes(folder: Path) -> None:
+def test_nan_boxes_are_whole_images(folder: Path) -> None:
     nan = [float("nan")] * 2
     rows = pa.table({"path": ["a.png"] * 2, "label": ["hat"] * 2, "x1": nan, "y1": nan, "x2": nan, "y2": nan})
     pa.parquet.write_table(rows, folder / "m.parquet")
@@ -291,15 +291,15 @@ def test_boxes_of_nan_are_no_boxes(folder: Path) -> None:
     assert list(source.skipped) == ["a.png#2"]
 
 
-def test_names_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
-    picture(tmp_path / "hat" / "a.png", 1)
+def test_file_names_that_are_not_utf8_are_skipped(tmp_path: Path) -> None:
+    save_image(tmp_path / "hat" / "a.png", 1)
     (tmp_path / "hat" / b"caf\xe9.png".decode(errors="surrogateescape")).write_bytes(b"x")
     source = Folder(str(tmp_path))
     assert source.catalogue().column("id").tolist() == ["hat/a.png"]
     assert list(source.skipped) == ["hat/caf?.png"]
 
 
-def test_only_the_sources_wanted_are_looked_at_for_copies(folder: Path) -> None:
+def test_copies_are_searched_in_the_filtered_rows_only(folder: Path) -> None:
     shutil.copy(folder / "a.png", folder / "copy.png")
     (folder / "manifest.csv").write_text("path,label,source\na.png,hat,one\ncopy.png,hat,two\nbelow/b.png,hat,two\n")
     source = Folder(str(folder / "manifest.csv"))
@@ -307,41 +307,41 @@ def test_only_the_sources_wanted_are_looked_at_for_copies(folder: Path) -> None:
     assert source.skipped == {}
 
 
-def test_paths_below_the_manifest_may_be_absolute(folder: Path) -> None:
+def test_absolute_paths_are_made_relative(folder: Path) -> None:
     (folder / "manifest.csv").write_text(f"path,label\n{folder}/a.png,hat\n")
     assert Folder(str(folder / "manifest.csv")).catalogue().column("id").tolist() == ["a.png"]
 
 
-def test_one_bad_box_cell_is_that_rows_own(tmp_path: Path) -> None:
+def test_a_bad_box_skips_its_row_only(tmp_path: Path) -> None:
     for name in "abc":
         Image.new("RGB", (40, 40), "red").save(tmp_path / f"{name}.png")
     rows = "path,label,x1,y1,x2,y2\na.png,hat,9,9,10,18\nb.png,hat,1,1,abc,9\nc.png,,1,1,5,5\nc.png,bag,1,1,5,5\n"
     (tmp_path / "manifest.csv").write_text(rows)
-    listed, left_out = Folder(str(tmp_path / "manifest.csv")).listed()
-    assert listed.column("picture").tolist() == ["a.png", "c.png"]
-    assert listed.boxes[0].tolist() == [9, 9, 10, 18]
+    rows, left_out = Folder(str(tmp_path / "manifest.csv")).list_garments()
+    assert rows.column("image").tolist() == ["a.png", "c.png"]
+    assert rows.boxes[0].tolist() == [9, 9, 10, 18]
     assert "'abc', which is no number" in left_out["b.png"]
 
 
-def test_linked_folders_are_entered_but_no_circle_is_walked(tmp_path: Path) -> None:
+def test_symlinked_folders_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     Image.new("RGB", (9, 9)).save(tmp_path / "elsewhere" / "1.png")
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "hat").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "again").symlink_to(tmp_path / "root")
-    listed, _ = Folder(str(tmp_path / "root")).listed()
-    assert listed.column("picture").tolist() == ["hat/1.png"]
+    rows, _ = Folder(str(tmp_path / "root")).list_garments()
+    assert rows.column("image").tolist() == ["hat/1.png"]
 
 
 @pytest.mark.parametrize("cell", ["2 3 20 30", "[2, 3, 20, 30]", "(2;3;20;30)", "2.0\t3.0 20 30.0"])
-def test_a_box_may_stand_in_one_cell(folder: Path, cell: str) -> None:
+def test_a_box_can_be_one_cell(folder: Path, cell: str) -> None:
     (folder / "boxes.csv").write_text(f'path,label,box\na.png,hat,"{cell}"\nbelow/b.png,bag,\n')
     kept = Folder(str(folder / "boxes.csv")).catalogue()
     assert kept.boxes[0].tolist() == [2, 3, 20, 30]
     assert np.isnan(kept.boxes[1]).all()
 
 
-def test_a_box_may_be_a_list_of_parquet(folder: Path) -> None:
+def test_a_box_can_be_a_parquet_list(folder: Path) -> None:
     table = pa.table({"path": ["a.png", "below/b.png"], "label": ["hat", "bag"], "box": [[2, 3, 20, 30], None]})
     pa.parquet.write_table(table, folder / "boxes.parquet")
     kept = Folder(str(folder / "boxes.parquet")).catalogue()
@@ -354,27 +354,27 @@ def test_a_box_may_be_a_list_of_parquet(folder: Path) -> None:
     ("left 3 20 30", "holds 'left', which is no number"),
     ("20 3 2 30", "has no area"),
 ])  # fmt: skip
-def test_a_cell_that_is_no_box_is_named(folder: Path, cell: str, reason: str) -> None:
+def test_an_invalid_box_cell_is_skipped(folder: Path, cell: str, reason: str) -> None:
     (folder / "boxes.csv").write_text(f"path,label,box\na.png,hat,{cell}\nbelow/b.png,bag,\n")
     source = Folder(str(folder / "boxes.csv"))
     assert source.catalogue().column("id").tolist() == ["below/b.png"]
     assert reason in source.skipped["a.png"]
 
 
-def test_a_manifest_in_another_code_says_the_way_out(folder: Path) -> None:
+def test_another_encoding_raises_with_a_remedy(folder: Path) -> None:
     (folder / "old.csv").write_bytes("path,label\na.png,外套\n".encode("gbk"))
     with pytest.raises(ValueError, match=r"old\.csv: .*save it as CSV in UTF-8"):
         Folder(str(folder / "old.csv")).catalogue()
 
 
 @pytest.mark.parametrize("sign", [";", "\t"])
-def test_a_manifest_parted_by_other_signs_says_the_way_out(folder: Path, sign: str) -> None:
+def test_another_separator_raises_with_a_remedy(folder: Path, sign: str) -> None:
     (folder / "other.csv").write_text(f"path{sign}label\na.png{sign}hat\n")
     with pytest.raises(ValueError, match=r"other\.csv has one column, .*: part its cells by commas"):
         Folder(str(folder / "other.csv")).catalogue()
 
 
-def test_a_link_that_leads_nowhere_is_named(folder: Path) -> None:
+def test_a_broken_link_is_skipped(folder: Path) -> None:
     (folder / "hat").mkdir()
     shutil.copy(folder / "a.png", folder / "hat" / "1.png")
     (folder / "hat" / "2.jpg").symlink_to("nowhere.jpg")
@@ -386,12 +386,12 @@ def test_a_link_that_leads_nowhere_is_named(folder: Path) -> None:
     assert source.skipped["hat/2.jpg"].endswith("no such file")
 
 
-def test_column_names_may_have_blanks_around_them(folder: Path) -> None:
+def test_column_names_are_stripped(folder: Path) -> None:
     (folder / "blanks.csv").write_text("path, label \na.png,hat\n")
     assert Folder(str(folder / "blanks.csv")).catalogue().column("category").tolist() == ["hat"]
 
 
-def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_taken(
+def test_an_unreadable_folder_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for label in ("bag", "hat", "shut"):
@@ -405,6 +405,6 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_taken(
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    rows, left_out = Folder(str(tmp_path)).listed()
-    assert rows.column("picture").tolist() == ["bag/1.png", "hat/1.png"]
+    rows, left_out = Folder(str(tmp_path)).list_garments()
+    assert rows.column("image").tolist() == ["bag/1.png", "hat/1.png"]
     assert left_out == {str(tmp_path / "shut"): "a folder that cannot be read (Permission denied)"}

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fashion_lsh.data import check
-from fashion_lsh.data.datasets.modanet import CORRECTED, TRAIN, ModaNet
+from fashion_lsh.data.datasets.modanet import CORRECTED_FILE, TRAIN_FILE, ModaNet
 
 NAMES = {1: "bag", 3: "boots", 4: "footwear", 6: "dress"}
 BOXES = [(11, 655364, 6), (12, 655364, 4), (907, 42, 1)]  # number, picture, category
@@ -19,11 +19,11 @@ BOXES = [(11, 655364, 6), (12, 655364, 4), (907, 42, 1)]  # number, picture, cat
 def write(path: Path, boxes: list[tuple[int, int, int]], **changes: Any) -> Path:
     images = [
         {"file_name": f"{number:07d}.jpg", "license": 3, "height": 80, "width": 60, "id": number}
-        for number in sorted({picture for _, picture, _ in boxes})
+        for number in sorted({image_id for _, image_id, _ in boxes})
     ]
     annotations = [
-        {"id": number, "image_id": picture, "category_id": category, "bbox": [5, 6, 20, 30], "iscrowd": 0, "area": 600}
-        for number, picture, category in boxes
+        {"id": number, "image_id": image_id, "category_id": category, "bbox": [5, 6, 20, 30], "iscrowd": 0, "area": 600}
+        for number, image_id, category in boxes
     ]
     categories = [{"supercategory": "fashion", "id": number, "name": name} for number, name in NAMES.items()]
     content = {"images": images, "annotations": annotations, "categories": categories, "type": "instances", **changes}
@@ -38,43 +38,43 @@ def root(tmp_path: Path) -> Path:
     for number in (655364, 42):
         pixels = np.random.default_rng(number).integers(0, 256, (80, 60, 3))
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "images" / f"{number:07d}.jpg")
-    write(tmp_path / "annotations" / TRAIN, BOXES)
+    write(tmp_path / "annotations" / TRAIN_FILE, BOXES)
     return tmp_path
 
 
 def test_each_box_is_a_row_without_split(root: Path) -> None:
     source = ModaNet(str(root))
-    made = source.catalogue()
-    assert made.column("id").tolist() == [f"modanet2018_instances_train/{number}" for number in (11, 12, 907)]
-    assert made.column("picture").tolist() == ["images/0655364.jpg"] * 2 + ["images/0000042.jpg"]
-    assert made.column("category").tolist() == ["dress", "footwear", "bag"]
-    assert made.boxes[0].tolist() == [5, 6, 25, 36]
-    assert set(made.column("split")) == {""}
-    assert set(made.column("source")) == {"modanet"}
-    assert source.picture("images/0000042.jpg").shape == (80, 60, 3)
+    catalogue = source.catalogue()
+    assert catalogue.column("id").tolist() == [f"modanet2018_instances_train/{number}" for number in (11, 12, 907)]
+    assert catalogue.column("image").tolist() == ["images/0655364.jpg"] * 2 + ["images/0000042.jpg"]
+    assert catalogue.column("category").tolist() == ["dress", "footwear", "bag"]
+    assert catalogue.boxes[0].tolist() == [5, 6, 25, 36]
+    assert set(catalogue.column("split")) == {""}
+    assert set(catalogue.column("source")) == {"modanet"}
+    assert source.image("images/0000042.jpg").shape == (80, 60, 3)
 
 
 @pytest.mark.parametrize("annotations", [None, []])
 def test_val_has_no_boxes_and_is_not_read(root: Path, annotations: list[Any] | None) -> None:
     write(root / "annotations" / "modanet2018_instances_val.json", [(1, 42, 1)], annotations=annotations)
-    made = ModaNet(str(root)).catalogue()
-    assert len(made) == 3
-    assert set(made.column("split")) == {""}
+    catalogue = ModaNet(str(root)).catalogue()
+    assert len(catalogue) == 3
+    assert set(catalogue.column("split")) == {""}
 
 
-def test_pictures_may_lie_in_photos_and_the_file_beside_them(root: Path) -> None:
+def test_images_can_be_in_photos(root: Path) -> None:
     (root / "images").rename(root / "photos")
-    (root / "annotations" / TRAIN).rename(root / TRAIN)
-    assert ModaNet(str(root)).catalogue().column("picture")[2] == "photos/0000042.jpg"
+    (root / "annotations" / TRAIN_FILE).rename(root / TRAIN_FILE)
+    assert ModaNet(str(root)).catalogue().column("image")[2] == "photos/0000042.jpg"
 
 
-def test_the_file_may_be_given(root: Path) -> None:
-    made = ModaNet(str(root / "annotations" / TRAIN)).catalogue()
-    assert made.column("picture")[2] == "images/0000042.jpg"
-    assert set(made.column("source")) == {"modanet"}
+def test_the_root_can_be_the_file(root: Path) -> None:
+    catalogue = ModaNet(str(root / "annotations" / TRAIN_FILE)).catalogue()
+    assert catalogue.column("image")[2] == "images/0000042.jpg"
+    assert set(catalogue.column("source")) == {"modanet"}
 
 
-def test_a_picture_that_is_missing_is_named(root: Path) -> None:
+def test_a_missing_image_is_skipped(root: Path) -> None:
     (root / "images" / "0655364.jpg").unlink()
     source = ModaNet(str(root))
     assert source.catalogue().column("id").tolist() == ["modanet2018_instances_train/907"]
@@ -82,19 +82,19 @@ def test_a_picture_that_is_missing_is_named(root: Path) -> None:
     assert source.skipped["modanet2018_instances_train/11"].endswith("0655364.jpg: no such file")
 
 
-def test_the_corrected_file_is_read_only_if_it_is_asked_for(root: Path) -> None:
-    write(root / "annotations" / CORRECTED, [(1, 42, 3)])
+def test_the_corrected_file_is_optional(root: Path) -> None:
+    write(root / "annotations" / CORRECTED_FILE, [(1, 42, 3)])
     assert len(ModaNet(str(root)).catalogue()) == 3
-    made = ModaNet(str(root), corrected=True).catalogue()
-    assert made.column("id").tolist() == ["instances_all/1"]
-    assert set(made.column("split")) == {""}
+    catalogue = ModaNet(str(root), corrected=True).catalogue()
+    assert catalogue.column("id").tolist() == ["instances_all/1"]
+    assert set(catalogue.column("split")) == {""}
 
 
-def test_boxes_of_shoes_are_warned_of_unless_they_are_corrected(
+def test_uncorrected_shoe_boxes_warn(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:  # fmt: skip
-    write(root / "annotations" / TRAIN, [*BOXES, (908, 42, 3)])
-    write(root / "annotations" / CORRECTED, BOXES)
+    write(root / "annotations" / TRAIN_FILE, [*BOXES, (908, 42, 3)])
+    write(root / "annotations" / CORRECTED_FILE, BOXES)
     with caplog.at_level(logging.WARNING):
         ModaNet(str(root), corrected=True).catalogue()
         assert caplog.text == ""
@@ -102,29 +102,29 @@ def test_boxes_of_shoes_are_warned_of_unless_they_are_corrected(
     assert "2 boxes are of boots and footwear: some hold both feet, or overlap" in caplog.text
 
 
-def test_a_pointer_in_place_of_the_annotations_says_how_to_fetch_them(root: Path) -> None:
-    (root / "annotations" / TRAIN).write_text(
+def test_a_git_lfs_pointer_raises_with_a_remedy(root: Path) -> None:
+    (root / "annotations" / TRAIN_FILE).write_text(
         "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 105924292\n"
     )
-    with pytest.raises(ValueError, match=rf"{TRAIN} only points to the annotations: fetch them with `git lfs pull`"):
+    with pytest.raises(ValueError, match=rf"{TRAIN_FILE} only points to the annotations: fetch them with `git lfs pull`"):
         ModaNet(str(root)).catalogue()
 
 
-def test_a_file_that_is_not_there_is_named(root: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=f"no {CORRECTED} in .*: put it there, or leave corrected out"):
+def test_a_missing_file_raises(root: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"no {CORRECTED_FILE} in .*: put it there, or leave corrected out"):
         ModaNet(str(root), corrected=True).catalogue()
-    (root / "annotations" / TRAIN).unlink()
-    with pytest.raises(FileNotFoundError, match=f"no {TRAIN} in .*: put it there, or give data.root another folder"):
+    (root / "annotations" / TRAIN_FILE).unlink()
+    with pytest.raises(FileNotFoundError, match=f"no {TRAIN_FILE} in .*: put it there, or give data.root another folder"):
         ModaNet(str(root)).catalogue()
 
 
-def test_the_check_finds_what_the_reader_reads(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_check_finds_the_files_that_are_read(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check.main(["modanet", str(root)]) == 0
     (root / "images").rename(root / "photos")
-    (root / "annotations" / TRAIN).rename(root / "annotations" / CORRECTED)
-    (root / "annotations" / CORRECTED).rename(root / CORRECTED)
+    (root / "annotations" / TRAIN_FILE).rename(root / "annotations" / CORRECTED_FILE)
+    (root / "annotations" / CORRECTED_FILE).rename(root / CORRECTED_FILE)
     assert check.main(["modanet_corrected", str(root)]) == 0
-    assert check.main(["modanet_corrected", str(root / CORRECTED)]) == 0
+    assert check.main(["modanet_corrected", str(root / CORRECTED_FILE)]) == 0
     assert "MISSING" not in capsys.readouterr().out
     assert check.main(["modanet", str(root)]) == 1
     assert "no modanet2018_instances_train.json" in capsys.readouterr().err

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.data.datasets import fashion_mnist, open_source
+from fashion_lsh.data.datasets import fashion_mnist, open_dataset
 from fashion_lsh.data.merge import taxonomy
-from fashion_lsh.data.merge.taxonomy import CATEGORIES, GROUPS, SOURCES, LabelMap, map_of
+from fashion_lsh.data.merge.taxonomy import CATEGORIES, GROUPS, SOURCES, LabelMap, load_label_map
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(taxonomy.__file__).parent
@@ -58,18 +58,18 @@ KNOWN = """
 """
 
 
-def made(folder: Path, *lines: str) -> LabelMap:
+def write_label_map(folder: Path, *lines: str) -> LabelMap:
     path = folder / "own.csv"
     path.write_text(HEADER + "".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return map_of(path)
+    return load_label_map(path)
 
 
-def place(source: str, label: str) -> tuple[str, str]:
-    categories, groups = map_of(source).places([label])
+def lookup_one(source: str, label: str) -> tuple[str, str]:
+    categories, groups = load_label_map(source).lookup([label])
     return categories[0], groups[0]
 
 
-def inshop() -> list[str]:
+def inshop_labels() -> list[str]:
     folders = [f"{gender}/{folder}" for gender, names in INSHOP.items() for folder in names.split()]
     assert len(folders) == 23
     return [f"{folder}/{kind}" for folder, kind in product(folders, TYPES)]
@@ -83,35 +83,35 @@ def test_there_are_30_categories_in_seven_groups() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_each_line_says_a_category_or_why_there_is_none_and_none_is_hidden(path: Path) -> None:
+def test_each_line_has_a_category_or_a_reason(path: Path) -> None:
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
-    assert len(map_of(path).lines) == len(lines) > 0
+    assert len(load_label_map(path).entries) == len(lines) > 0
     for number, line in enumerate(lines):
         assert line["category"] or line["why"]
         assert not (line["category"] and line["group"])  # a category brings its group: one home for it
         assert not any(fnmatchcase(line["label"], before["label"]) for before in lines[:number])
 
 
-def test_every_category_is_reached() -> None:
-    reached = {category for source in SOURCES for category, _ in map_of(source).lines.values()}
-    assert reached == {"", *CATEGORIES}
+def test_every_category_has_a_label() -> None:
+    mapped = {category for source in SOURCES for category, _ in load_label_map(source).entries.values()}
+    assert mapped == {"", *CATEGORIES}
 
 
-def test_every_source_is_known_by_name() -> None:
+def test_every_source_has_a_label_map() -> None:
     assert list(SOURCES) == KNOWN.split()
-    assert map_of("deepfashion_fine") == map_of("deepfashion_category")
+    assert load_label_map("deepfashion_fine") == load_label_map("deepfashion_category")
     with pytest.raises(ValueError, match=r"for 'deepfashoin': give one of deepfashion2, .*, shop, or a file that ends"):
-        map_of("deepfashoin")
+        load_label_map("deepfashoin")
     with pytest.raises(ValueError, match=r"for '../categories'"):
-        map_of("../categories")
+        load_label_map("../categories")
 
 
 @pytest.mark.parametrize(
     ("source", "labels"),
     [
         ("deepfashion_category", [*DEEPFASHION.split(), "Tee/long sleeve"]),
-        ("deepfashion_inshop", inshop()),
+        ("deepfashion_inshop", inshop_labels()),
         ("deepfashion_consumer", [f"{folder}/{kind}" for folder in ("CLOTHING/Coat", "TOPS/X") for kind in TYPES]),
         ("deepfashion2", DEEPFASHION2),
         ("fashionai", FASHIONAI.split()),
@@ -119,48 +119,48 @@ def test_every_source_is_known_by_name() -> None:
         ("fashion_mnist", fashion_mnist.CATEGORIES),
     ],
 )
-def test_all_labels_of_a_source_are_named(source: str, labels: list[str]) -> None:
+def test_all_labels_of_a_source_are_mapped(source: str, labels: list[str]) -> None:
     assert len(set(labels)) == len(labels)
-    assert map_of(source).unknown(labels) == {}
+    assert load_label_map(source).unknown(labels) == {}
 
 
 def test_there_are_50_names_of_deepfashion() -> None:
     assert len(DEEPFASHION.split()) == 50
-    assert set(map_of("deepfashion_category").lines) == {*DEEPFASHION.split(), "Tee/long sleeve"}
+    assert set(load_label_map("deepfashion_category").entries) == {*DEEPFASHION.split(), "Tee/long sleeve"}
 
 
-def test_fashion_mnist_is_in_our_words_already() -> None:
-    categories, groups = map_of("fashion_mnist").places(fashion_mnist.CATEGORIES)
+def test_fashion_mnist_categories_map_to_themselves() -> None:
+    categories, groups = load_label_map("fashion_mnist").lookup(fashion_mnist.CATEGORIES)
     assert categories.tolist() == list(fashion_mnist.CATEGORIES)
     assert groups.tolist() == [GROUPS[name] for name in categories]
 
 
-def test_labels_of_the_garments_are_named() -> None:
+def test_labels_of_the_garments_are_mapped() -> None:
     path = DATA / "garments" / "manifest.csv"
     if not path.is_file():
         pytest.skip("the garments are not on this machine")
     with path.open(encoding="utf-8", newline="") as file:
         labels = [line["label"] for line in csv.DictReader(file)]
-    assert set(map_of("garments").lines) == set(labels)
-    counts = Counter(map_of("garments").places(labels)[0])
+    assert set(load_label_map("garments").entries) == set(labels)
+    counts = Counter(load_label_map("garments").lookup(labels)[0])
     assert counts["long-sleeve-top"] == 587
     assert counts[""] == 282 + 58  # outwear, body
 
 
 @pytest.mark.parametrize("part", ["train", "val"])
-def test_labels_of_the_scenes_are_named(part: str) -> None:
+def test_labels_of_the_scenes_are_mapped(part: str) -> None:
     path = DATA / "scenes" / f"instances_{part}.json"
     if not path.is_file():
         pytest.skip("the scenes are not on this machine")
     names = [category["name"] for category in json.loads(path.read_text(encoding="utf-8"))["categories"]]
-    assert {line for line in map_of("scenes").lines if "/" not in line} == set(names)
+    assert {line for line in load_label_map("scenes").entries if "/" not in line} == set(names)
 
 
-def test_finer_tags_of_the_scenes_make_categories_of_their_own() -> None:
+def test_finer_tags_of_scenes_are_mapped() -> None:
     if not (DATA / "scenes").is_dir():
         pytest.skip("the scenes are not on this machine")
-    rows, _ = open_source("scenes", str(DATA / "scenes"), 0).listed()  # type: ignore[attr-defined]
-    counts = Counter(map_of("scenes").places(list(rows.column("category")))[0])
+    rows, _ = open_dataset("scenes", str(DATA / "scenes"), 0).list_garments()  # type: ignore[attr-defined]
+    counts = Counter(load_label_map("scenes").lookup(list(rows.column("category")))[0])
     wanted = {"boots": 47, "sandals": 60, "wrap": 24, "coat": 200, "shoes": 727, "jumpsuit": 23}
     assert {name: counts[name] for name in wanted} == wanted
     assert counts[""] == 46 + 9  # vests, bodysuits
@@ -195,63 +195,63 @@ def test_finer_tags_of_the_scenes_make_categories_of_their_own() -> None:
         ("shop", "Kurtas", ("", "upper")),
     ],
 )
-def test_what_becomes_of_a_label(source: str, label: str, expected: tuple[str, str]) -> None:
-    assert place(source, label) == expected
-    assert map_of(source).unknown([label]) == {}
+def test_labels_map_to_category_and_group(source: str, label: str, expected: tuple[str, str]) -> None:
+    assert lookup_one(source, label) == expected
+    assert load_label_map(source).unknown([label]) == {}
 
 
-def test_unknown_labels_are_counted_and_never_guessed() -> None:
+def test_unknown_labels_are_counted() -> None:
     labels = ["Tee", "tee", "Tee ", "T-Shirt", "tee", ""]
-    known = map_of("deepfashion_category")
+    known = load_label_map("deepfashion_category")
     assert known.unknown(labels) == {"": 1, "T-Shirt": 1, "Tee ": 1, "tee": 2}
-    categories, groups = known.places(labels)
+    categories, groups = known.lookup(labels)
     assert categories.tolist() == ["t-shirt", "", "", "", "", ""]
     assert groups.tolist() == ["upper", "", "", "", "", ""]
 
 
-def test_folders_that_are_none_of_the_23_are_unknown() -> None:
+def test_unknown_inshop_folders_are_unknown() -> None:
     labels = ["MEN/Skirts/lower", "men/Pants/lower"]
-    assert map_of("deepfashion_inshop").unknown(labels) == dict.fromkeys(labels, 1)
+    assert load_label_map("deepfashion_inshop").unknown(labels) == dict.fromkeys(labels, 1)
 
 
-def test_no_labels_have_no_places() -> None:
-    categories, groups = map_of("shop").places([])
+def test_lookup_of_no_labels_is_empty() -> None:
+    categories, groups = load_label_map("shop").lookup([])
     assert categories.shape == groups.shape == (0,)
-    assert map_of("shop").unknown([]) == {}
+    assert load_label_map("shop").unknown([]) == {}
 
 
 @given(st.lists(st.sampled_from([*DEEPFASHION.split(), "Tee/long sleeve", "Frock"])))
-def test_each_label_is_placed_as_if_alone(labels: list[str]) -> None:
-    known = map_of("deepfashion_category")
-    categories, groups = known.places(np.array(labels, dtype=object))
+def test_lookup_treats_labels_independently(labels: list[str]) -> None:
+    known = load_label_map("deepfashion_category")
+    categories, groups = known.lookup(np.array(labels, dtype=object))
     assert categories.dtype == groups.dtype == object
-    assert list(zip(categories, groups, strict=True)) == [place("deepfashion_category", label) for label in labels]
+    assert list(zip(categories, groups, strict=True)) == [lookup_one("deepfashion_category", label) for label in labels]
     assert sum(known.unknown(labels).values()) == labels.count("Frock")
     assert all(group == GROUPS[name] for name, group in zip(categories, groups, strict=True) if name)
 
 
-def test_the_first_line_that_fits_counts(tmp_path: Path) -> None:
+def test_the_first_matching_line_counts(tmp_path: Path) -> None:
     labels = ["a/x", "a/y", "b/y", "b/z", "B/z"]
-    narrow_first = made(tmp_path, "a/x,hat,,", "a/*,bag,,", "*/y,belt,,", "[bc]/?,,accessory,any")
-    assert narrow_first.places(labels)[0].tolist() == ["hat", "bag", "belt", "", ""]
-    assert narrow_first.places(labels)[1].tolist() == ["accessory"] * 4 + [""]
+    narrow_first = write_label_map(tmp_path, "a/x,hat,,", "a/*,bag,,", "*/y,belt,,", "[bc]/?,,accessory,any")
+    assert narrow_first.lookup(labels)[0].tolist() == ["hat", "bag", "belt", "", ""]
+    assert narrow_first.lookup(labels)[1].tolist() == ["accessory"] * 4 + [""]
     assert narrow_first.unknown(labels) == {"B/z": 1}
-    wide_first = made(tmp_path, "a/*,bag,,", "a/x,hat,,")
-    assert wide_first.places(labels)[0].tolist() == ["bag", "bag", "", "", ""]
+    wide_first = write_label_map(tmp_path, "a/*,bag,,", "a/x,hat,,")
+    assert wide_first.lookup(labels)[0].tolist() == ["bag", "bag", "", "", ""]
 
 
-def test_a_label_with_signs_of_patterns_fits_itself(tmp_path: Path) -> None:
-    known = made(tmp_path, "hats [old],hat,,", "what?,bag,,")
-    assert known.places(["hats [old]", "what?"])[0].tolist() == ["hat", "bag"]
+def test_a_label_with_pattern_characters_matches_itself(tmp_path: Path) -> None:
+    known = write_label_map(tmp_path, "hats [old],hat,,", "what?,bag,,")
+    assert known.lookup(["hats [old]", "what?"])[0].tolist() == ["hat", "bag"]
 
 
-def test_a_map_as_a_spreadsheet_writes_it(tmp_path: Path) -> None:
+def test_a_label_map_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
     path = tmp_path / "own.CSV"
     first = "group,label,why,category\r\n,Mütze,,hat\r\n,,,\r\n\r\n"
     lines = first + 'outer,"Jacke, Mantel","both\r\nof them",\r\naccessory, Tasche ,, bag \r\n'
     path.write_bytes(lines.encode("utf-8-sig"))
-    known = map_of(str(path))
-    assert known.lines == {
+    known = load_label_map(str(path))
+    assert known.entries == {
         "Mütze": ("hat", "accessory"),
         "Jacke, Mantel": ("", "outer"),
         "Tasche": ("bag", "accessory"),
@@ -259,7 +259,7 @@ def test_a_map_as_a_spreadsheet_writes_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (HEADER + "a,hat,,\nb,cap,,\n", r"own\.csv, line 3: category 'cap' of 'b' is none of the 30: give one of t-"),
         (HEADER + "a,,head,\n", r"own\.csv, line 2: group 'head' of 'a' is unknown: give one of upper, outer, "),
@@ -275,34 +275,34 @@ def test_a_map_as_a_spreadsheet_writes_it(tmp_path: Path) -> None:
         (HEADER + 'a,hat,,\nb,"bag,,\nc,dress,,\n', r"own\.csv, line 3: a quote that opens there is not closed"),
     ],
 )  # fmt: skip
-def test_what_is_no_map_is_refused(tmp_path: Path, content: str, said: str) -> None:
+def test_an_invalid_label_map_raises(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "own.csv"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=said):
-        map_of(path)
+    with pytest.raises(ValueError, match=message):
+        load_label_map(path)
 
 
-def test_a_map_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+def test_a_missing_or_binary_label_map_raises(tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError, match=r"no map of labels at .*own\.csv: give a CSV file of the columns label,"
     ):
-        map_of(tmp_path / "own.csv")
+        load_label_map(tmp_path / "own.csv")
     (tmp_path / "own.csv").write_bytes(HEADER.encode() + "Mütze,hat,,\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"own\.csv: .*: save it as CSV in UTF-8"):
-        map_of(tmp_path / "own.csv")
+        load_label_map(tmp_path / "own.csv")
 
 
-def test_the_page_shows_the_table() -> None:
+def test_the_docs_show_the_categories() -> None:
     with (FOLDER / "categories.csv").open(encoding="utf-8", newline="") as file:
         rows = [f"| {row['category']} | {row['group']} | {row['meaning']} |" for row in csv.DictReader(file)]
     table = "\n".join(["| category | group | meaning |", "|---|---|---|", *rows])
     assert f"\n\n{table}\n\n" in (ROOT / "docs" / "categories.md").read_text(encoding="utf-8")
 
 
-def test_the_page_tells_the_truth_of_sources_labels_and_own_maps(tmp_path: Path) -> None:
+def test_the_docs_agree_with_the_code(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "categories.md").read_text(encoding="utf-8")
-    listed = page[page.index("Sources with a map") :].split("\n\n")[0]
-    assert set(re.findall(r"`(\w+)`", listed)) == set(SOURCES)
+    sources_section = page[page.index("Sources with a map") :].split("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", sources_section)) == set(SOURCES)
     example = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     names: dict[str, object] = {}
     exec(example[0], names)
@@ -310,7 +310,7 @@ def test_the_page_tells_the_truth_of_sources_labels_and_own_maps(tmp_path: Path)
         ["jacket", "", ""],
         ["outer", "upper", ""],
     ]
-    assert map_of("deepfashion_category").unknown(names["labels"]) == {"Anorack": 1}  # type: ignore[arg-type]
-    own = re.findall(rf"```\n({HEADER}.*?)```", page, flags=re.DOTALL)
-    (tmp_path / "own.csv").write_text(own[0], encoding="utf-8")
-    assert map_of(tmp_path / "own.csv").places(["Jacke", "Kleid/lang"])[1].tolist() == ["outer", "one-piece"]
+    assert load_label_map("deepfashion_category").unknown(names["labels"]) == {"Anorack": 1}  # type: ignore[arg-type]
+    own_map = re.findall(rf"```\n({HEADER}.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "own.csv").write_text(own_map[0], encoding="utf-8")
+    assert load_label_map(tmp_path / "own.csv").lookup(["Jacke", "Kleid/lang"])[1].tolist() == ["outer", "one-piece"]

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fashion_lsh.data.crops import cut
-from fashion_lsh.data.images import open_picture
+from fashion_lsh.data.crops import crop_image
+from fashion_lsh.data.images import open_image
 from fashion_lsh.report.run_data import Findings, read
 from fashion_lsh.report.sections import examples as judging
 from fashion_lsh.report.sections.examples import Album, judged
@@ -43,8 +43,8 @@ def test_a_row_shows_query_crop_and_the_first_eight_hits(
         box = None if crop == "whole" else np.array([1, 2, 9, 10], np.float32)
         for name, tile in zip([answer["id"], *answer["hits"][:8]], row[1:], strict=True):
             place = about[name]
-            picture = open_picture(Path(found.config["data"]["root"]).parent / found.garments.column("picture")[place])
-            assert np.array_equal(tile.picture, cut(picture, box, 0.1, TILE))
+            picture = open_image(Path(found.config["data"]["root"]).parent / found.garments.column("image")[place])
+            assert np.array_equal(tile.picture, crop_image(picture, box, 0.1, TILE))
         for name, tile in zip(answer["hits"][:8], row[2:], strict=True):
             category, item = (found.garments.column(column)[about[name]] for column in ("category", "item"))
             same = "same category" if category == answer["category"] else "other category"

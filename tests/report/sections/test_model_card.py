@@ -5,7 +5,7 @@ from tests.report.pages import page_of
 
 
 def test_the_training_pictures_as_gallery_are_flagged(make_run: MakeRun) -> None:
-    page = page_of(make_run(searched="train"))
+    page = page_of(make_run(gallery="train"))
     assert "15 the training pictures as gallery" in page.text
     assert "The gallery is what the model was trained on" in page.text
 

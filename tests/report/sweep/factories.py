@@ -33,7 +33,7 @@ def scored(folder: Path, key: str, layer: dict[str, Any] | None, seed: int, **ri
     scores = {names[name]: values.astype(np.float32) for name, values in right.items()}
     count = len(next(iter(scores.values()), np.empty(QUERIES)))
     ids, items = [f"q{row}" for row in range(count)], [f"i{row // 2}" for row in range(count)]
-    query = Catalogue.of({"id": ids, "picture": ids, "category": ["c"] * count, "item": items})
+    query = Catalogue.from_columns({"id": ids, "image": ids, "category": ["c"] * count, "item": items})
     job(folder, key, "vgg16", 0.25, **{name: float(values.mean()) for name, values in scores.items()})
     path = folder / "jobs" / f"{key}.json"
     content = json.loads(path.read_text())

@@ -6,25 +6,25 @@ from pathlib import Path
 
 from fashion_lsh.data.datasets.deepfashion import files as files
 from fashion_lsh.data.datasets.deepfashion.fifty_categories import (
-    LONG,
+    LONG_SLEEVE,
     TEE,
-    Facts,
+    Annotation,
     FiftyCategories,
-    named,
-    place_of_long_sleeves,
+    category_by_number,
+    long_sleeve_index,
 )
 from fashion_lsh.data.datasets.deepfashion.files import Reasons
-from fashion_lsh.data.datasets.image_files import Expected, Published
+from fashion_lsh.data.datasets.image_files import ExpectedFile, PublishedCounts
 
 log = logging.getLogger(__name__)
 
-PARTITIONS = ("test", "val", "train")  # a picture listed twice stays with the one that tests
-FINE, FINE_ATTRIBUTES = "Anno_fine", 26  # its folder, and how many attributes it has
-FINE_LONG = 7  # position of long_sleeve in the order that is told of the 26; from 0
+SPLIT_ORDER = ("test", "val", "train")  # a picture listed twice stays with the one that tests
+FINE_FOLDER, N_FINE_ATTRIBUTES = "Anno_fine", 26  # its folder, and how many attributes it has
+FINE_LONG_SLEEVE_INDEX = 7  # position of long_sleeve in the order that is told of the 26; from 0
 
-IMAGE = ("image_name", "category_label")
-BOXES = ("image_name", "x_1", "y_1", "x_2", "y_2")
-EVALUATION = ("image_name", "evaluation_status")
+CATEGORY_COLUMNS = ("image_name", "category_label")
+BBOX_COLUMNS = ("image_name", "x_1", "y_1", "x_2", "y_2")
+PARTITION_COLUMNS = ("image_name", "evaluation_status")
 
 
 class DeepFashionCategory(FiftyCategories):
@@ -35,34 +35,34 @@ class DeepFashionCategory(FiftyCategories):
     """
 
     expected = (
-        Expected("[Ii]mg*", "the pictures, as Img/img/<product>/img_00000001.jpg"),
-        Expected("Eval/list_eval_partition.txt", "train, val or test of each picture"),
-        Expected("Anno*/list_category_cloth.txt", "names of the 50 categories"),
-        Expected("Anno*/list_category_img.txt", "category of each picture"),
-        Expected("Anno*/list_bbox.txt", "box of each picture"),
-        Expected("Anno*/list_attr_cloth.txt", "names of the 1,000 attributes", needed=False),
-        Expected("Anno*/list_attr_img.txt", "attributes of each picture: they tell long-sleeved tees", needed=False),
+        ExpectedFile("[Ii]mg*", "the pictures, as Img/img/<product>/img_00000001.jpg"),
+        ExpectedFile("Eval/list_eval_partition.txt", "train, val or test of each picture"),
+        ExpectedFile("Anno*/list_category_cloth.txt", "names of the 50 categories"),
+        ExpectedFile("Anno*/list_category_img.txt", "category of each picture"),
+        ExpectedFile("Anno*/list_bbox.txt", "box of each picture"),
+        ExpectedFile("Anno*/list_attr_cloth.txt", "names of the 1,000 attributes", required=False),
+        ExpectedFile("Anno*/list_attr_img.txt", "attributes of each picture: they tell long-sleeved tees", required=False),
     )
-    published = Published({"train": 209_222, "val": 40_000, "query": 40_000})
-    annotations = ("Anno_coarse", "Anno")
+    published = PublishedCounts({"train": 209_222, "val": 40_000, "query": 40_000})
+    annotation_folders = ("Anno_coarse", "Anno")
     source = "deepfashion_category"
 
-    def _facts(self) -> tuple[dict[str, Facts], Reasons]:
-        numbers = files.read_table(self._file("list_category_img.txt"), IMAGE)
-        boxes = files.read_table(self._file("list_bbox.txt"), BOXES)
-        splits = files.read_table(files.find(self.root, "list_eval_partition.txt", "Eval"), EVALUATION)
+    def _read_annotations(self) -> tuple[dict[str, Annotation], Reasons]:
+        numbers = files.read_table(self._file("list_category_img.txt"), CATEGORY_COLUMNS)
+        boxes = files.read_table(self._file("list_bbox.txt"), BBOX_COLUMNS)
+        splits = files.read_table(files.find_file(self.root, "list_eval_partition.txt", "Eval"), PARTITION_COLUMNS)
         tables = {"list_category_img.txt": numbers, "list_bbox.txt": boxes, "list_eval_partition.txt": splits}
-        paths, left_out = files.joined(tables)
+        paths, left_out = files.inner_join(tables)
         tees = {
-            number for (number,) in numbers.rows.values() if (known := named(number, self.names)) and known.name == TEE
+            number for (number,) in numbers.rows.values() if (known := category_by_number(number, self.names)) and known.name == TEE
         }
-        long, untold = self._long_sleeved([path for path in paths if numbers.rows[path][0] in tees])
-        facts = {
-            path: Facts(numbers.rows[path][0], boxes.rows[path], splits.rows[path][0], path in long)
+        long_sleeved, without_attributes = self._long_sleeved([path for path in paths if numbers.rows[path][0] in tees])
+        annotations = {
+            path: Annotation(numbers.rows[path][0], boxes.rows[path], splits.rows[path][0], path in long_sleeved)
             for path in paths
-            if path not in untold
+            if path not in without_attributes
         }
-        return facts, left_out | untold
+        return annotations, left_out | without_attributes
 
     def _long_sleeved(self, tees: Sequence[str]) -> tuple[set[str], Reasons]:
         """Those of the tees with long sleeves, none where the files do not tell; and tees without a good row."""
@@ -72,13 +72,13 @@ class DeepFashionCategory(FiftyCategories):
         except FileNotFoundError as error:
             log.warning("long-sleeved tees are not told apart: %s", error)
             return set(), {}
-        place = place_of_long_sleeves(names)
-        if place is None:
-            log.warning("long-sleeved tees are not told apart: none of %d attributes is called %s", len(names), LONG)
+        index = long_sleeve_index(names)
+        if index is None:
+            log.warning("long-sleeved tees are not told apart: none of %d attributes is called %s", len(names), LONG_SLEEVE)
             return set(), {}
-        table = files.read_cell(values, place, len(names), {path.encode() for path in tees})
-        untold = {path: "it is a Tee without a row in list_attr_img.txt" for path in tees if path not in table.rows}
-        return {path for path, (value,) in table.rows.items() if value == "1"}, untold | table.bad
+        table = files.read_cell(values, index, len(names), {path.encode() for path in tees})
+        without_attributes = {path: "it is a Tee without a row in list_attr_img.txt" for path in tees if path not in table.rows}
+        return {path for path, (value,) in table.rows.items() if value == "1"}, without_attributes | table.bad
 
 
 class DeepFashionFine(FiftyCategories):
@@ -89,63 +89,63 @@ class DeepFashionFine(FiftyCategories):
     """
 
     expected = (
-        Expected("[Ii]mg*", "the pictures, as Img/img/<product>/img_00000001.jpg"),
-        Expected("Anno*/list_category_cloth.txt", "names of the 50 categories"),
+        ExpectedFile("[Ii]mg*", "the pictures, as Img/img/<product>/img_00000001.jpg"),
+        ExpectedFile("Anno*/list_category_cloth.txt", "names of the 50 categories"),
         *(
-            Expected(f"Anno_fine/{split}{end}.txt", f"{what} of split {split}", needed=end != "_attr")
-            for split in PARTITIONS
-            for end, what in (("", "pictures"), ("_cate", "categories"), ("_bbox", "boxes"), ("_attr", "attributes"))
+            ExpectedFile(f"Anno_fine/{split}{suffix}.txt", f"{content} of split {split}", required=suffix != "_attr")
+            for split in SPLIT_ORDER
+            for suffix, content in (("", "images"), ("_cate", "categories"), ("_bbox", "boxes"), ("_attr", "attributes"))
         ),
-        Expected("Anno_fine/list_attr_cloth.txt", "names of the 26 attributes", needed=False),
+        ExpectedFile("Anno_fine/list_attr_cloth.txt", "names of the 26 attributes", required=False),
     )
-    published = Published({"train": 14_000, "val": 2_000, "query": 4_000})
-    annotations = (FINE, "Anno_coarse", "Anno")
+    published = PublishedCounts({"train": 14_000, "val": 2_000, "query": 4_000})
+    annotation_folders = (FINE_FOLDER, "Anno_coarse", "Anno")
     source = "deepfashion_fine"
 
-    def _facts(self) -> tuple[dict[str, Facts], Reasons]:
-        place = self._place()
-        facts: dict[str, Facts] = {}
+    def _read_annotations(self) -> tuple[dict[str, Annotation], Reasons]:
+        index = self._long_sleeve_index()
+        annotations: dict[str, Annotation] = {}
         left_out: Reasons = {}
-        for split in PARTITIONS:
-            for number, (path, of_it) in enumerate(fine_rows(self.root, split, place), start=1):
-                if path in facts or not path:
-                    reason = f"it was listed before, as {facts[path].split}" if path else "the line is empty"
+        for split in SPLIT_ORDER:
+            for number, (path, annotation) in enumerate(read_fine_rows(self.root, split, index), start=1):
+                if path in annotations or not path:
+                    reason = f"it was listed before, as {annotations[path].split}" if path else "the line is empty"
                     left_out[f"{path} (line {number} of {split}.txt)".strip()] = reason
                 else:
-                    facts[path] = of_it
-        return facts, left_out
+                    annotations[path] = annotation
+        return annotations, left_out
 
-    def _place(self) -> int:
-        path = self.root / FINE / "list_attr_cloth.txt"
+    def _long_sleeve_index(self) -> int:
+        path = self.root / FINE_FOLDER / "list_attr_cloth.txt"
         names = [name for name, _ in files.read_names(path)] if path.is_file() else []
-        place = place_of_long_sleeves(names) if len(names) == FINE_ATTRIBUTES else None
-        if place is None:
-            log.warning("%s does not name %d attributes with %s: it is taken as the 8th", path, FINE_ATTRIBUTES, LONG)
-        return FINE_LONG if place is None else place
+        index = long_sleeve_index(names) if len(names) == N_FINE_ATTRIBUTES else None
+        if index is None:
+            log.warning("%s does not name %d attributes with %s: it is taken as the 8th", path, N_FINE_ATTRIBUTES, LONG_SLEEVE)
+        return FINE_LONG_SLEEVE_INDEX if index is None else index
 
 
-def fine_rows(root: Path, split: str, place: int) -> list[tuple[str, Facts]]:
+def read_fine_rows(root: Path, split: str, index: int) -> list[tuple[str, Annotation]]:
     """Picture and facts of each line of a split's files; `place` is that of `long sleeve` among the attributes.
 
     Raises:
         FileNotFoundError: a file is missing; attributes may be.
         ValueError: a file has another number of lines than that of the pictures, or rows of another width.
     """
-    paths = [line.strip() for line in files.lines(files.find(root, f"{split}.txt", FINE))]
-    numbers, boxes = (_aligned(root, split, end, len(paths), width) for end, width in (("_cate", 1), ("_bbox", 4)))
-    if (root / FINE / f"{split}_attr.txt").is_file():
-        attributes = _aligned(root, split, "_attr", len(paths), FINE_ATTRIBUTES)
+    paths = [line.strip() for line in files.read_lines(files.find_file(root, f"{split}.txt", FINE_FOLDER))]
+    numbers, boxes = (_read_aligned(root, split, suffix, len(paths), width) for suffix, width in (("_cate", 1), ("_bbox", 4)))
+    if (root / FINE_FOLDER / f"{split}_attr.txt").is_file():
+        attributes = _read_aligned(root, split, "_attr", len(paths), N_FINE_ATTRIBUTES)
     else:
-        log.warning("no %s_attr.txt in %s: long-sleeved tees are not told apart", split, root / FINE)
-        attributes = [["0"] * FINE_ATTRIBUTES] * len(paths)
+        log.warning("no %s_attr.txt in %s: long-sleeved tees are not told apart", split, root / FINE_FOLDER)
+        attributes = [["0"] * N_FINE_ATTRIBUTES] * len(paths)
     rows = zip(paths, numbers, boxes, attributes, strict=True)
-    return [(path, Facts(number[0], box, split, values[place] == "1")) for path, number, box, values in rows]
+    return [(path, Annotation(number[0], box, split, values[index] == "1")) for path, number, box, values in rows]
 
 
-def _aligned(root: Path, split: str, end: str, count: int, width: int) -> list[list[str]]:
+def _read_aligned(root: Path, split: str, suffix: str, count: int, width: int) -> list[list[str]]:
     """The cells of each line of a file whose lines belong to those of `<split>.txt`."""
-    path = files.find(root, f"{split}{end}.txt", FINE)
-    rows = [line.split() for line in files.lines(path)]
+    path = files.find_file(root, f"{split}{suffix}.txt", FINE_FOLDER)
+    rows = [line.split() for line in files.read_lines(path)]
     if len(rows) != count:
         raise ValueError(
             f"{path} has {len(rows)} lines, {split}.txt has {count}: they belong together line by line, "

@@ -7,22 +7,22 @@ from typing import Any, Literal, NamedTuple, get_args
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets.deepfashion import files as files
 from fashion_lsh.data.datasets.deepfashion.files import LICENCE, Reasons
-from fashion_lsh.data.datasets.deepfashion.images import on_disk
-from fashion_lsh.data.datasets.image_files import SPLIT_WORDS, Expected, PictureFiles, Published
-from fashion_lsh.data.image_scan import FIRST
-from fashion_lsh.data.schema import box_of
+from fashion_lsh.data.datasets.deepfashion.image_paths import find_images
+from fashion_lsh.data.datasets.image_files import SPLIT_ALIASES, ExpectedFile, ImageFiles, PublishedCounts
+from fashion_lsh.data.image_scan import SPLIT_PRIORITY
+from fashion_lsh.data.schema import parse_box
 
 log = logging.getLogger(__name__)
 
-Gallery = Literal["test", "val_test"]
+GalleryChoice = Literal["test", "val_test"]
 
-PAIRS = ("image_pair_name_1", "image_pair_name_2", "item_id", "evaluation_status")  # consumer, shop
-BOXES = ("image_name", "clothes_type", "source_type", "x_1", "y_1", "x_2", "y_2")
-VIEWS = {"comsumer": "street", "consumer": "street", "shop": "shop"}  # by a file's name; the first is the data's own
-SOURCES = {"1": "shop", "2": "street"}  # by source_type
+PAIR_COLUMNS = ("image_pair_name_1", "image_pair_name_2", "item_id", "evaluation_status")  # consumer, shop
+BBOX_COLUMNS = ("image_name", "clothes_type", "source_type", "x_1", "y_1", "x_2", "y_2")
+VIEW_PREFIXES = {"comsumer": "street", "consumer": "street", "shop": "shop"}  # by a file's name; the first is the data's own
+SOURCE_TYPES = {"1": "shop", "2": "street"}  # by source_type
 
 
-class Paired(NamedTuple):
+class PairRecord(NamedTuple):
     """What the pairs say of a picture."""
 
     item: str
@@ -30,7 +30,7 @@ class Paired(NamedTuple):
     view: str
 
 
-class DeepFashionConsumer(PictureFiles):
+class DeepFashionConsumer(ImageFiles):
     """A garment a picture, of `Anno`, `Eval` and `Img`; a picture of many pairs is taken once.
 
     A category is `<TOP>/<folder>/<upper|lower|full>`, as `TOPS/T_Shirt/upper`. Consumers' pictures have view `street`.
@@ -44,84 +44,84 @@ class DeepFashionConsumer(PictureFiles):
 
     licence = LICENCE
     expected = (
-        Expected("[Ii]mg*", "the pictures, as Img/img/TOPS/T_Shirt/id_00000001/shop_01.jpg"),
-        Expected("Eval/list_eval_partition.txt", "pairs of pictures, their item, and train, val or test"),
-        Expected("Anno/list_bbox_consumer2shop.txt", "box, type of clothes and source of each picture"),
-        Expected("Anno/list_item_consumer2shop.txt", "the items", needed=False),
+        ExpectedFile("[Ii]mg*", "the pictures, as Img/img/TOPS/T_Shirt/id_00000001/shop_01.jpg"),
+        ExpectedFile("Eval/list_eval_partition.txt", "pairs of pictures, their item, and train, val or test"),
+        ExpectedFile("Anno/list_bbox_consumer2shop.txt", "box, type of clothes and source of each picture"),
+        ExpectedFile("Anno/list_item_consumer2shop.txt", "the items", required=False),
     )
-    published = Published({"all": 239_557}, "pictures")
+    published = PublishedCounts({"all": 239_557}, "images")
 
-    def __init__(self, root: str, gallery: Gallery = "test") -> None:
+    def __init__(self, root: str, gallery: GalleryChoice = "test") -> None:
         super().__init__(root)
-        if gallery not in get_args(Gallery):
+        if gallery not in get_args(GalleryChoice):
             raise ValueError(f"{gallery=} is unknown: give test or val_test")
         self.gallery = gallery
 
-    def listed(self) -> tuple[Catalogue, Reasons]:
-        rows, bad_pairs = files.read_rows(files.find(self.root, "list_eval_partition.txt", "Eval"), PAIRS)
-        boxes = files.read_table(files.find(self.root, "list_bbox_consumer2shop.txt", "Anno"), BOXES)
+    def list_garments(self) -> tuple[Catalogue, Reasons]:
+        rows, bad_pairs = files.read_rows(files.find_file(self.root, "list_eval_partition.txt", "Eval"), PAIR_COLUMNS)
+        boxes = files.read_table(files.find_file(self.root, "list_bbox_consumer2shop.txt", "Anno"), BBOX_COLUMNS)
         log.info("gallery=%s: searched are the shop pictures of %s", self.gallery, self.gallery.replace("_", " and "))
-        seen, bad = pictures_of(rows, self.gallery)
-        files.check_items(self.root / "Anno" / "list_item_consumer2shop.txt", {each.item for each in seen.values()})
-        pairs = files.Table({path: tuple(each) for path, each in seen.items()}, bad)
-        paths, left_out = files.joined({"list_eval_partition.txt": pairs, "list_bbox_consumer2shop.txt": boxes})
-        left_out |= {f"a pair of {path}" if path in seen else path: why for path, why in bad_pairs.items()}
-        _check_views({path: boxes.rows[path][1] for path in paths}, seen)
-        places, gone = on_disk(self.root, paths)
-        garments = ((path, _row(path, place, seen[path], boxes.rows[path])) for path, place in places.items())
-        return files.gathered(garments, left_out | gone)
+        records, bad = images_of_pairs(rows, self.gallery)
+        files.check_items(self.root / "Anno" / "list_item_consumer2shop.txt", {each.item for each in records.values()})
+        pairs = files.Table({path: tuple(each) for path, each in records.items()}, bad)
+        paths, left_out = files.inner_join({"list_eval_partition.txt": pairs, "list_bbox_consumer2shop.txt": boxes})
+        left_out |= {f"a pair of {path}" if path in records else path: reason for path, reason in bad_pairs.items()}
+        _warn_source_types({path: boxes.rows[path][1] for path in paths}, records)
+        locations, missing = find_images(self.root, paths)
+        garments = ((path, _row(path, location, records[path], boxes.rows[path])) for path, location in locations.items())
+        return files.build_catalogue(garments, left_out | missing)
 
 
-def pictures_of(pairs: Sequence[Sequence[str]], gallery: Gallery) -> tuple[dict[str, Paired], Reasons]:
+def images_of_pairs(pairs: Sequence[Sequence[str]], gallery: GalleryChoice) -> tuple[dict[str, PairRecord], Reasons]:
     """Each picture of the pairs once; and those whose pairs contradict each other, or have a split that is unknown.
 
     A picture in pairs of several splits stays with the one that tests, and such are counted in the log.
     """
-    seen: dict[str, Paired] = {}
+    records: dict[str, PairRecord] = {}
     bad: Reasons = {}
-    moved = set()
+    in_several_splits = set()
     for consumer, shop, item, status in pairs:
-        published = SPLIT_WORDS.get(status.lower())
+        published = SPLIT_ALIASES.get(status.lower())
         for path, column in ((consumer, "street"), (shop, "shop")):
             if published is None:
                 bad[path] = f"a pair of it has the unknown split {status!r}"
                 continue
-            view = VIEWS.get(path.rpartition("/")[2].partition("_")[0].lower(), column)
-            new = Paired(item, _split(published, view, gallery), view)
-            old = seen.setdefault(path, new)
-            if old.item != item:
-                bad[path] = f"it stands in pairs of two items, {old.item} and {item}"
-            if old.split != new.split:
-                moved.add(path)
-                seen[path] = min(old, new, key=lambda each: FIRST.index(each.split))
-    if moved:
-        log.warning("%d pictures are in pairs of several splits: they stay with the one that tests", len(moved))
-    return {path: each for path, each in seen.items() if path not in bad}, bad
+            view = VIEW_PREFIXES.get(path.rpartition("/")[2].partition("_")[0].lower(), column)
+            record = PairRecord(item, _split(published, view, gallery), view)
+            known = records.setdefault(path, record)
+            if known.item != item:
+                bad[path] = f"it stands in pairs of two items, {known.item} and {item}"
+            if known.split != record.split:
+                in_several_splits.add(path)
+                records[path] = min(known, record, key=lambda each: SPLIT_PRIORITY.index(each.split))
+    if in_several_splits:
+        log.warning("%d pictures are in pairs of several splits: they stay with the one that tests", len(in_several_splits))
+    return {path: each for path, each in records.items() if path not in bad}, bad
 
 
-def _split(published: str, view: str, gallery: Gallery) -> str:
-    searched = published == "query" or (published == "val" and gallery == "val_test")
-    return "gallery" if searched and view == "shop" else published
+def _split(published: str, view: str, gallery: GalleryChoice) -> str:
+    in_gallery = published == "query" or (published == "val" and gallery == "val_test")
+    return "gallery" if in_gallery and view == "shop" else published
 
 
-def _check_views(sources: Mapping[str, str], seen: Mapping[str, Paired]) -> None:
-    other = [path for path, source in sources.items() if SOURCES.get(source.lstrip("0")) != seen[path].view]
-    if other:
+def _warn_source_types(sources: Mapping[str, str], records: Mapping[str, PairRecord]) -> None:
+    mismatched = [path for path, source in sources.items() if SOURCE_TYPES.get(source.lstrip("0")) != records[path].view]
+    if mismatched:
         log.warning(
             "%d pictures have a source_type (1 shop, 2 consumer) that does not fit their name, the first is %s: the "
-            "name counts", len(other), other[0],
+            "name counts", len(mismatched), mismatched[0],
         )  # fmt: skip
 
 
-def _row(path: str, place: str, seen: Paired, garment: Sequence[str]) -> Mapping[str, Any] | str:
+def _row(path: str, location: str, record: PairRecord, garment: Sequence[str]) -> Mapping[str, Any] | str:
     """The columns of a garment, or why it is of no use."""
-    kind, _, *sides = garment
-    category, box = files.category_of(path, kind), box_of(sides)
+    clothes_type, _, *coordinates = garment
+    category, box = files.parse_category(path, clothes_type), parse_box(coordinates)
     if category is None:
-        return f"its clothes_type {kind!r} is none of 1, 2, 3, or it does not lie in img/<top>/<folder>/<item>"
+        return f"its clothes_type {clothes_type!r} is none of 1, 2, 3, or it does not lie in img/<top>/<folder>/<item>"
     if box is None:
-        return f"its box {' '.join(sides)} is no box with an area"
+        return f"its box {' '.join(coordinates)} is no box with an area"
     return {
-        "picture": place, "category": category, "supercategory": files.kind_of(kind), "item": seen.item, "group": "",
-        "split": seen.split, "view": seen.view, "source": "deepfashion_consumer", "box": box,
+        "image": location, "category": category, "supercategory": files.parse_clothes_type(clothes_type), "item": record.item, "group": "",
+        "split": record.split, "view": record.view, "source": "deepfashion_consumer", "box": box,
     }  # fmt: skip

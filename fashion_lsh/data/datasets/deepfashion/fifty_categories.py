@@ -10,9 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets.deepfashion import files as files
 from fashion_lsh.data.datasets.deepfashion.files import LICENCE, Reasons
-from fashion_lsh.data.datasets.deepfashion.images import on_disk
-from fashion_lsh.data.datasets.image_files import SPLIT_WORDS, PictureFiles
-from fashion_lsh.data.schema import box_of
+from fashion_lsh.data.datasets.deepfashion.image_paths import find_images
+from fashion_lsh.data.datasets.image_files import SPLIT_ALIASES, ImageFiles
+from fashion_lsh.data.schema import parse_box
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ FULL = (
     "Caftan", "Cape", "Coat", "Coverup", "Dress", "Jumpsuit", "Kaftan", "Kimono", "Nightdress", "Onesie", "Robe",
     "Romper", "Shirtdress", "Sundress",
 )  # fmt: skip
-TEE, LONG = "Tee", "long sleeve"  # a category, and the attribute that parts it
+TEE, LONG_SLEEVE = "Tee", "long sleeve"  # a category, and the attribute that parts it
 
 
 class Category(NamedTuple):
@@ -38,87 +38,87 @@ class Category(NamedTuple):
     kind: str
 
 
-OFFICIAL = (  # numbers 1 to 50
+OFFICIAL_CATEGORIES = (  # numbers 1 to 50
     *(Category(name, "upper") for name in UPPER),
     *(Category(name, "lower") for name in LOWER),
     *(Category(name, "full") for name in FULL),
 )
 
 
-class Facts(NamedTuple):
+class Annotation(NamedTuple):
     """What the files say of a picture: category's number from 1, box, published split, whether it has long sleeves."""
 
     number: str
     box: Sequence[str]
     split: str
-    long: bool
+    long_sleeved: bool
 
 
-class FiftyCategories(PictureFiles):
+class FiftyCategories(ImageFiles):
     """What both parts of the benchmark share."""
 
     licence = LICENCE
-    annotations: ClassVar[tuple[str, ...]]  # folders, the first that has a file is taken
+    annotation_folders: ClassVar[tuple[str, ...]]  # folders, the first that has a file is taken
     source: ClassVar[str]
 
-    def listed(self) -> tuple[Catalogue, Reasons]:
-        facts, left_out = self._facts()
-        places, gone = on_disk(self.root, facts)
-        rows = ((path, self._row(path, place, facts[path])) for path, place in places.items())
-        return files.gathered(rows, left_out | gone)
+    def list_garments(self) -> tuple[Catalogue, Reasons]:
+        annotations, left_out = self._read_annotations()
+        locations, missing = find_images(self.root, annotations)
+        rows = ((path, self._row(path, location, annotations[path])) for path, location in locations.items())
+        return files.build_catalogue(rows, left_out | missing)
 
     @abstractmethod
-    def _facts(self) -> tuple[dict[str, Facts], Reasons]:
+    def _read_annotations(self) -> tuple[dict[str, Annotation], Reasons]:
         """By picture; and why others are left out."""
 
     @cached_property
     def names(self) -> list[Category]:
         """Categories by number; the first has number 1."""
-        return known_categories(self._file("list_category_cloth.txt"))
+        return read_categories(self._file("list_category_cloth.txt"))
 
     def _file(self, name: str) -> Path:
-        return files.find(self.root, name, *self.annotations)
+        return files.find_file(self.root, name, *self.annotation_folders)
 
-    def _row(self, path: str, place: str, facts: Facts) -> Mapping[str, Any] | str:
+    def _row(self, path: str, location: str, annotation: Annotation) -> Mapping[str, Any] | str:
         """The columns of a garment, or why it is of no use."""
-        known, box = named(facts.number, self.names), box_of(facts.box)
-        split = SPLIT_WORDS.get(facts.split.lower())
+        known, box = category_by_number(annotation.number, self.names), parse_box(annotation.box)
+        split = SPLIT_ALIASES.get(annotation.split.lower())
         if known is None:
-            return f"its category {facts.number!r} is none of 1 to {len(self.names)}"
+            return f"its category {annotation.number!r} is none of 1 to {len(self.names)}"
         if box is None:
-            return f"its box {' '.join(facts.box)} is no box with an area"
+            return f"its box {' '.join(annotation.box)} is no box with an area"
         if split is None:
-            return f"its split {facts.split!r} is unknown"
+            return f"its split {annotation.split!r} is unknown"
         return {
-            "picture": place, "category": f"{TEE}/{LONG}" if known.name == TEE and facts.long else known.name,
+            "image": location, "category": f"{TEE}/{LONG_SLEEVE}" if known.name == TEE and annotation.long_sleeved else known.name,
             "supercategory": known.kind, "item": "", "group": path.rpartition("/")[0],
             "split": split, "view": "", "source": self.source, "box": box,
         }  # fmt: skip
 
 
-def known_categories(path: Path) -> list[Category]:
+def read_categories(path: Path) -> list[Category]:
     """Categories 1 to 50 in order, of `list_category_cloth.txt`; the official ones where a copy has another number.
 
     Some copies leave out the four without pictures, and still number by all 50.
     """
     given = files.read_names(path)
-    if len(given) != len(OFFICIAL):
-        log.warning("%s has %d categories: numbers are read by the official %d", path, len(given), len(OFFICIAL))
-        return list(OFFICIAL)
-    if [name for name, _ in given] != [name for name, _ in OFFICIAL]:
+    if len(given) != len(OFFICIAL_CATEGORIES):
+        log.warning("%s has %d categories: numbers are read by the official %d", path, len(given), len(OFFICIAL_CATEGORIES))
+        return list(OFFICIAL_CATEGORIES)
+    if [name for name, _ in given] != [name for name, _ in OFFICIAL_CATEGORIES]:
         log.warning("%s names other categories than the official ones: its own are taken", path)
-    unknown = next((kind for _, kind in given if not files.kind_of(kind)), None)
+    unknown = next((kind for _, kind in given if not files.parse_clothes_type(kind)), None)
     if unknown is not None:
         raise ValueError(f"{path}: category_type {unknown!r} is none of 1, 2, 3: give the official file")
-    return [Category(name, files.kind_of(kind)) for name, kind in given]
+    return [Category(name, files.parse_clothes_type(kind)) for name, kind in given]
 
 
-def named(number: str, names: Sequence[Category]) -> Category | None:
+def category_by_number(number: str, names: Sequence[Category]) -> Category | None:
     """The category of a number that counts from 1, in decimals; None: there is none."""
-    place = int(number) if number.isdecimal() else 0
-    return names[place - 1] if 1 <= place <= len(names) else None
+    index = int(number) if number.isdecimal() else 0
+    return names[index - 1] if 1 <= index <= len(names) else None
 
 
-def place_of_long_sleeves(names: Sequence[str]) -> int | None:
+def long_sleeve_index(names: Sequence[str]) -> int | None:
     """Position of the attribute `long sleeve`, or `long_sleeve`, from 0; None: there is none."""
-    return next((place for place, name in enumerate(names) if name.replace("_", " ") == LONG), None)
+    return next((index for index, name in enumerate(names) if name.replace("_", " ") == LONG_SLEEVE), None)

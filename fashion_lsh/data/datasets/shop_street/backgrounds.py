@@ -3,57 +3,57 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from fashion_lsh.data.datasets.shop_street.items import Cutout, cut
-from fashion_lsh.data.datasets.shop_street.looks import Rng
+from fashion_lsh.data.datasets.shop_street.items import Cutout, extract_cutout
+from fashion_lsh.data.datasets.shop_street.appearances import Rng
 
-SIDE = 96  # of a composed picture, in pixels
+IMAGE_SIZE = 96  # of a composed picture, in pixels
 
 
-def ground(rng: Rng) -> np.ndarray:
+def draw_background(rng: Rng) -> np.ndarray:
     """(96, 96, 3) float32 0..255: one of five kinds, with fine noise."""
     kind = (_wall, _shapes, _pavement, _foliage, _planks)[rng.integers(5)]
-    grain = rng.standard_normal((SIDE, SIDE, 1), dtype=np.float32) * rng.uniform(2, 9)
-    return np.asarray(kind(rng) + grain, dtype=np.float32)
+    noise = rng.standard_normal((IMAGE_SIZE, IMAGE_SIZE, 1), dtype=np.float32) * rng.uniform(2, 9)
+    return np.asarray(kind(rng) + noise, dtype=np.float32)
 
 
-def thing(rng: Rng) -> Cutout:
+def draw_occluder(rng: Rng) -> Cutout:
     """A pole, a ball or a board in one shaded colour."""
-    canvas = Image.new("RGBA", (SIDE, SIDE))
+    canvas = Image.new("RGBA", (IMAGE_SIZE, IMAGE_SIZE))
     pen = ImageDraw.Draw(canvas)
     width, height = rng.uniform(10, 26, 2)
     fill = (*_colour(rng), 255)
     kind = rng.integers(3)
     if kind == 0:
-        pen.rectangle((0, 0, width * 0.45, SIDE), fill=fill)
+        pen.rectangle((0, 0, width * 0.45, IMAGE_SIZE), fill=fill)
     elif kind == 1:
         pen.ellipse((0, 0, width + 4, height + 4), fill=fill)
     else:
         pen.rounded_rectangle((0, 0, width, height + 6), radius=3, fill=fill)
-    whole = cut(canvas, angle=rng.uniform(-25, 25))
+    cutout = extract_cutout(canvas, angle=rng.uniform(-25, 25))
     left, right = rng.uniform(0.65, 1.25, 2)
-    shade = np.linspace(left, right, whole.cover.shape[1], dtype=np.float32)
-    return Cutout(whole.colours * shade[:, None], whole.cover)
+    shade = np.linspace(left, right, cutout.alpha.shape[1], dtype=np.float32)
+    return Cutout(cutout.colours * shade[:, None], cutout.alpha)
 
 
 def _colour(rng: Rng) -> tuple[int, int, int]:
     """Mostly dull, as streets are."""
-    grey, spread = rng.uniform(50, 215), rng.uniform(5, 70)
-    red, green, blue = (int(value) for value in np.clip(grey + rng.uniform(-spread, spread, 3), 0, 255))
+    grey, deviation = rng.uniform(50, 215), rng.uniform(5, 70)
+    red, green, blue = (int(value) for value in np.clip(grey + rng.uniform(-deviation, deviation, 3), 0, 255))
     return red, green, blue
 
 
 def _wall(rng: Rng) -> np.ndarray:
     """A wall above a floor, each shading into another colour."""
-    horizon = int(rng.uniform(0.45, 0.85) * SIDE)
-    rows = np.empty((SIDE, 3), dtype=np.float32)
+    horizon = int(rng.uniform(0.45, 0.85) * IMAGE_SIZE)
+    rows = np.empty((IMAGE_SIZE, 3), dtype=np.float32)
     rows[:horizon] = np.linspace(_colour(rng), _colour(rng), horizon)
-    rows[horizon:] = np.linspace(_colour(rng), _colour(rng), SIDE - horizon)
-    return np.repeat(rows[:, None], SIDE, axis=1)
+    rows[horizon:] = np.linspace(_colour(rng), _colour(rng), IMAGE_SIZE - horizon)
+    return np.repeat(rows[:, None], IMAGE_SIZE, axis=1)
 
 
 def _shapes(rng: Rng) -> np.ndarray:
     """A shop window or a crowd, out of focus."""
-    canvas = Image.new("RGB", (SIDE, SIDE), _colour(rng))
+    canvas = Image.new("RGB", (IMAGE_SIZE, IMAGE_SIZE), _colour(rng))
     pen = ImageDraw.Draw(canvas)
     for x, y, width, height in rng.uniform((-20, -20, 10, 10), (90, 90, 50, 60), (int(rng.integers(6, 14)), 4)):
         draw = pen.ellipse if rng.random() < 0.5 else pen.rectangle
@@ -63,26 +63,26 @@ def _shapes(rng: Rng) -> np.ndarray:
 
 def _pavement(rng: Rng) -> np.ndarray:
     """Slabs or bricks of unequal grey with joints, seen at an angle."""
-    field, margin = SIDE * 3 // 2, SIDE // 4  # so large that no corner is empty once turned
+    field, margin = IMAGE_SIZE * 3 // 2, IMAGE_SIZE // 4  # so large that no corner is empty once turned
     canvas = Image.new("RGB", (field, field), _colour(rng))
     pen = ImageDraw.Draw(canvas)
-    base, spread = np.array(_colour(rng)), rng.uniform(4, 22)
+    base, deviation = np.array(_colour(rng)), rng.uniform(4, 22)
     width, height = (int(value) for value in rng.integers((16, 12), (40, 30)))
     for line, top in enumerate(range(0, field, height)):
         for left in range(-(line % 2) * width // 2, field, width):
-            red, green, blue = (int(value) for value in np.clip(base + rng.uniform(-spread, spread), 0, 255))
+            red, green, blue = (int(value) for value in np.clip(base + rng.uniform(-deviation, deviation), 0, 255))
             pen.rectangle((left, top, left + width - 3, top + height - 3), fill=(red, green, blue))
-    turned = canvas.rotate(rng.uniform(-30, 30), Image.Resampling.BILINEAR)
-    return _pixels(turned.crop((margin, margin, margin + SIDE, margin + SIDE)))
+    rotated = canvas.rotate(rng.uniform(-30, 30), Image.Resampling.BILINEAR)
+    return _pixels(rotated.crop((margin, margin, margin + IMAGE_SIZE, margin + IMAGE_SIZE)))
 
 
 def _foliage(rng: Rng) -> np.ndarray:
     """Soft patches within soft patches."""
-    total = np.full((SIDE, SIDE, 3), _colour(rng), dtype=np.float32)
-    for cells, reach in ((5, 50), (14, 35), (40, 20)):
-        grey = rng.uniform(-reach, reach, (cells, cells, 1)) + rng.uniform(-0.3 * reach, 0.3 * reach, (cells, cells, 3))
+    total = np.full((IMAGE_SIZE, IMAGE_SIZE, 3), _colour(rng), dtype=np.float32)
+    for cells, amplitude in ((5, 50), (14, 35), (40, 20)):
+        grey = rng.uniform(-amplitude, amplitude, (cells, cells, 1)) + rng.uniform(-0.3 * amplitude, 0.3 * amplitude, (cells, cells, 3))
         small = Image.fromarray((128 + grey).astype(np.uint8))
-        total += _pixels(small.resize((SIDE, SIDE), Image.Resampling.BILINEAR)) - 128
+        total += _pixels(small.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)) - 128
     return total
 
 
@@ -90,11 +90,11 @@ def _planks(rng: Rng) -> np.ndarray:
     """Boards, fences, shutters, stairs: bands of unequal width, upright or lying."""
     edges = np.cumsum(rng.integers(4, 18, 24))
     tones = np.array([_colour(rng)]) + rng.uniform(-28, 28, (25, 1))
-    rows = tones[np.searchsorted(edges, np.arange(SIDE))].astype(np.float32)
-    rows[edges[edges < SIDE]] *= 0.6
-    bands = np.repeat(rows[:, None], SIDE, axis=1)
+    rows = tones[np.searchsorted(edges, np.arange(IMAGE_SIZE))].astype(np.float32)
+    rows[edges[edges < IMAGE_SIZE]] *= 0.6
+    bands = np.repeat(rows[:, None], IMAGE_SIZE, axis=1)
     return bands if rng.random() < 0.5 else bands.transpose(1, 0, 2)
 
 
-def _pixels(picture: Image.Image) -> np.ndarray:
-    return np.asarray(picture, dtype=np.float32)
+def _pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image, dtype=np.float32)

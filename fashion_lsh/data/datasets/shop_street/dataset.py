@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from fashion_lsh.data.catalogue import Catalogue, Wanted
-from fashion_lsh.data.datasets.shop_street.backgrounds import SIDE
-from fashion_lsh.data.datasets.shop_street.compose import Drawn, draw
+from fashion_lsh.data.catalogue import Catalogue, Filters
+from fashion_lsh.data.datasets.shop_street.backgrounds import IMAGE_SIZE
+from fashion_lsh.data.datasets.shop_street.compose import ComposedImage, compose_image
 from fashion_lsh.data.datasets.shop_street.garments import data_checksum
-from fashion_lsh.data.datasets.shop_street.items import TRAIN, VAL, Further, Wardrobe
-from fashion_lsh.data.schema import BOX, sides_of
-from fashion_lsh.io.files import cache_folder, written
-from fashion_lsh.io.progress import counted
+from fashion_lsh.data.datasets.shop_street.items import TRAIN, VAL, ExtraItems, ItemCollection
+from fashion_lsh.data.schema import BOX_COLUMNS, box_columns
+from fashion_lsh.io.files import cache_folder, atomic_write
+from fashion_lsh.io.progress import track
 
 VERSION = 1  # of the drawing: raise it when one pixel or one row comes out otherwise, and old caches are left alone
 CHUNK = 240  # pictures a process composes at a time
@@ -54,19 +54,19 @@ class ShopStreet:
     def __init__(self, seed: int = 0, cache: str | None = None, garments: int = TRAIN + VAL) -> None:
         self.seed = seed
         self.garments = garments
-        self.count = 2 * len(_wardrobe(seed, garments))
-        self.folder = (Path(cache) if cache else cache_folder()) / f"shop_street-{_name(seed, garments)}"
+        self.count = 2 * len(_collection(seed, garments))
+        self.folder = (Path(cache) if cache else cache_folder()) / f"shop_street-{_cache_key(seed, garments)}"
         self._pixels: np.ndarray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pixels": None}  # each process maps the file for itself
 
-    def catalogue(self, wanted: Wanted = None) -> Catalogue:
+    def catalogue(self, filters: Filters = None) -> Catalogue:
         """One row a garment of a picture: boxes tight around its visible pixels, items, groups and splits."""
-        self._ready()
-        return Catalogue.open(self.folder / "catalogue.parquet").only(wanted)
+        self._load()
+        return Catalogue.open(self.folder / "catalogue.parquet").filter(filters)
 
-    def picture(self, key: str) -> np.ndarray:
+    def image(self, key: str) -> np.ndarray:
         """(96, 96, 3) uint8 RGB.
 
         Raises:
@@ -74,9 +74,9 @@ class ShopStreet:
         """
         if not (key.isdecimal() and int(key) < self.count):
             raise KeyError(f"shop_street has no picture {key!r}: give '00000' to '{self.count - 1:05d}'")
-        return np.array(self._ready()[int(key)])
+        return np.array(self._load()[int(key)])
 
-    def further(self, start: int, stop: int) -> tuple[np.ndarray, Catalogue]:
+    def extra_items(self, start: int, stop: int) -> tuple[np.ndarray, Catalogue]:
         """Shop pictures of items that nobody asks for: the same garments in other looks, item `further-<n>`.
 
         They are composed anew at each call, from their numbers alone, and belong to no split.
@@ -87,56 +87,56 @@ class ShopStreet:
         Returns:
             (stop - start, 96, 96, 3) uint8 RGB, and a row each; `picture` is the number.
         """
-        wardrobe = Further(self.seed, self.garments, stop)
-        drawn = [draw(wardrobe, 2 * item) for item in range(start, stop)]
+        collection = ExtraItems(self.seed, self.garments, stop)
+        drawn = [compose_image(collection, 2 * item) for item in range(start, stop)]
         names = [f"further-{item:07d}" for item in range(start, stop)]
         boxes = np.concatenate([one.boxes for one in drawn])
-        columns = {"id": names, "picture": [str(item) for item in range(start, stop)], "item": names,
-                   "category": [wardrobe.category(item) for item in range(start, stop)],
-                   "group": [f"garment-{wardrobe.garment[item]:04d}" for item in range(start, stop)],
+        columns = {"id": names, "image": [str(item) for item in range(start, stop)], "item": names,
+                   "category": [collection.category(item) for item in range(start, stop)],
+                   "group": [f"garment-{collection.garment[item]:04d}" for item in range(start, stop)],
                    "view": ["shop"] * len(drawn), "source": ["shop_street"] * len(drawn)}  # fmt: skip
-        return np.stack([one.pixels for one in drawn]), Catalogue.of({**columns, **sides_of(boxes)})
+        return np.stack([one.pixels for one in drawn]), Catalogue.from_columns({**columns, **box_columns(boxes)})
 
-    def _ready(self) -> np.ndarray:
+    def _load(self) -> np.ndarray:
         """(P, 96, 96, 3) uint8, mapped; composed first where they are not there yet."""
         if self._pixels is None:
-            self._pixels = self._kept()
+            self._pixels = self._load_cache()
         if self._pixels is None:
             self._compose()
-            self._pixels = np.load(self.folder / "pictures.npy", mmap_mode="r")
+            self._pixels = np.load(self.folder / "images.npy", mmap_mode="r")
         return self._pixels
 
-    def _kept(self) -> np.ndarray | None:
+    def _load_cache(self) -> np.ndarray | None:
         """The cached pictures, mapped; None where they or their catalogue are missing or damaged."""
-        pictures, catalogue = self.folder / "pictures.npy", self.folder / "catalogue.parquet"
-        if not (pictures.is_file() and catalogue.is_file()):
+        images, catalogue = self.folder / "images.npy", self.folder / "catalogue.parquet"
+        if not (images.is_file() and catalogue.is_file()):
             return None
         try:
-            pixels: np.memmap[Any, Any] = np.load(pictures, mmap_mode="r")
-            whole = pictures.stat().st_size == pixels.offset + pixels.nbytes and pixels.dtype == np.uint8
-            views = len(set(Catalogue.open(catalogue).column("picture")))
+            pixels: np.memmap[Any, Any] = np.load(images, mmap_mode="r")
+            whole = images.stat().st_size == pixels.offset + pixels.nbytes and pixels.dtype == np.uint8
+            n_images = len(set(Catalogue.open(catalogue).column("image")))
         except (ValueError, EOFError) as error:  # numpy and pyarrow on files that are cut short or are something else
             log.warning("%s is damaged (%s) and is composed again", self.folder, error)
             return None
-        return pixels if whole and pixels.shape == (self.count, SIDE, SIDE, 3) and views == self.count else None
+        return pixels if whole and pixels.shape == (self.count, IMAGE_SIZE, IMAGE_SIZE, 3) and n_images == self.count else None
 
     def _compose(self) -> None:
         """Write pictures, then the catalogue, each whole or not at all; another process doing the same is no harm."""
         workers = min(len(os.sched_getaffinity(0)), -(-self.count // CHUNK))
         log.info("composing %d pictures with %d processes; they are kept in %s", self.count, workers, self.folder)
-        with written(self.folder / "pictures.npy") as draft:
-            rows = self._write(draft, workers)
-        Catalogue.of({name: [row[name] for row in rows] for name in rows[0]}).save(self.folder / "catalogue.parquet")
+        with atomic_write(self.folder / "images.npy") as temporary:
+            rows = self._write(temporary, workers)
+        Catalogue.from_columns({name: [row[name] for row in rows] for name in rows[0]}).save(self.folder / "catalogue.parquet")
 
     def _write(self, path: Path, workers: int) -> list[dict[str, Any]]:
         """Write all pictures to a .npy file; the rows of their garments."""
-        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, SIDE, SIDE, 3)}
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, IMAGE_SIZE, IMAGE_SIZE, 3)}
         rows: list[dict[str, Any]] = []
         with path.open("wb") as file:  # not through a map: on a full disk that ends the process without a word
             np.lib.format.write_array_header_1_0(file, header)
-            for part, described in counted(self._parts(workers), "composing", self.count, lambda part: len(part[0])):
+            for part, part_rows in track(self._parts(workers), "composing", self.count, lambda part: len(part[0])):
                 file.write(part.tobytes())
-                rows += described
+                rows += part_rows
         return rows
 
     def _parts(self, workers: int) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
@@ -150,11 +150,11 @@ class ShopStreet:
             yield from pool.map(_compose_part, jobs)
 
 
-def compose(seed: int, garments: int, pictures: Iterable[int]) -> tuple[np.ndarray, list[dict[str, Any]]]:
+def compose(seed: int, garments: int, images: Iterable[int]) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Some pictures by number, (P, 96, 96, 3) uint8 RGB, and their garments' rows."""
-    wardrobe = _wardrobe(seed, garments)
-    drawn = {picture: draw(wardrobe, picture) for picture in pictures}
-    rows = [row for picture, one in drawn.items() for row in _rows(wardrobe, picture, one)]
+    collection = _collection(seed, garments)
+    drawn = {image: compose_image(collection, image) for image in images}
+    rows = [row for image, one in drawn.items() for row in _rows(collection, image, one)]
     return np.stack([one.pixels for one in drawn.values()]), rows
 
 
@@ -163,30 +163,30 @@ def _compose_part(job: tuple[int, int, int, int]) -> tuple[np.ndarray, list[dict
     return compose(seed, garments, range(start, stop))
 
 
-def _rows(wardrobe: Wardrobe, picture: int, drawn: Drawn) -> Iterator[dict[str, Any]]:
+def _rows(collection: ItemCollection, image: int, drawn: ComposedImage) -> Iterator[dict[str, Any]]:
     """The picture's garments as catalogue rows, its own first."""
-    own, street = divmod(picture, 2)
-    name = f"item-{own:05d}-{VIEWS[street]}"
-    for place, (item, box) in enumerate(zip(drawn.items, drawn.boxes, strict=True)):
+    main_item, street = divmod(image, 2)
+    name = f"item-{main_item:05d}-{VIEWS[street]}"
+    for index, (item, box) in enumerate(zip(drawn.items, drawn.boxes, strict=True)):
         yield {
-            "id": name if place == 0 else f"{name}-{place + 1}",
-            "picture": f"{picture:05d}",
-            **dict(zip(BOX, box.tolist(), strict=True)),
-            "category": wardrobe.category(item),
+            "id": name if index == 0 else f"{name}-{index + 1}",
+            "image": f"{image:05d}",
+            **dict(zip(BOX_COLUMNS, box.tolist(), strict=True)),
+            "category": collection.category(item),
             "item": f"item-{item:05d}",
-            "group": f"garment-{wardrobe.garment[item]:04d}",
-            "split": SPLITS[wardrobe.pool(own)][street],
+            "group": f"garment-{collection.garment[item]:04d}",
+            "split": SPLITS[collection.pool(main_item)][street],
             "view": VIEWS[street],
             "source": "shop_street",
-            "main": place == 0,
+            "main": index == 0,
         }
 
 
 @lru_cache(maxsize=2)
-def _wardrobe(seed: int, garments: int) -> Wardrobe:
-    return Wardrobe(seed, garments)
+def _collection(seed: int, garments: int) -> ItemCollection:
+    return ItemCollection(seed, garments)
 
 
-def _name(seed: int, garments: int) -> str:
+def _cache_key(seed: int, garments: int) -> str:
     """16 hex that stand for all that decides the pictures."""
     return hashlib.sha256(f"{VERSION} {seed} {garments} {data_checksum()}".encode()).hexdigest()[:16]

@@ -10,9 +10,9 @@ import numpy as np
 from fashion_lsh.data.datasets.fashion_mnist import CATEGORIES
 
 DATA = Path(__file__).with_name("embedded") / "garments.npz"
-BACKGROUND = 4  # grey values up to this are not garment
+MAX_BACKGROUND = 4  # grey values up to this are not garment
 OPAQUE = 51  # those from here on are garment alone; between the two lies its edge
-SEE_THROUGH = ("sandals", "bag")  # straps and handles: their holes are holes, not dark cloth
+WITH_HOLES = ("sandals", "bag")  # straps and handles: their holes are holes, not dark cloth
 
 
 def data_checksum() -> str:
@@ -25,50 +25,50 @@ def embedded() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(N, 28, 28) uint8 shades and covers 0..255, (N,) uint8 categories, (N,) bool of the published test part."""
     with np.load(DATA, allow_pickle=False) as data:
         images, labels, test = data["images"], data["labels"], data["test"]
-    solid = ~np.isin(labels, [CATEGORIES.index(name) for name in SEE_THROUGH])
-    covers = _covers(images, solid)
-    return _shades(images, covers == 255), _softened(covers), labels, test
+    solid = ~np.isin(labels, [CATEGORIES.index(name) for name in WITH_HOLES])
+    alphas = _alphas(images, solid)
+    return _shades(images, alphas == 255), _soften(alphas), labels, test
 
 
-def _covers(images: np.ndarray, solid: np.ndarray) -> np.ndarray:
+def _alphas(images: np.ndarray, solid: np.ndarray) -> np.ndarray:
     """(N, 28, 28) uint8 -> the same: 255 garment, 0 not, between them at its edge; holes of the solid are filled."""
-    lit = images > BACKGROUND
-    garment = lit | (solid[:, None, None] & enclosed(lit))
+    foreground = images > MAX_BACKGROUND
+    garment = foreground | (solid[:, None, None] & enclosed(foreground))
     framed = np.pad(garment, ((0, 0), (1, 1), (1, 1)))
     inner = framed[:, :-2, 1:-1] & framed[:, 2:, 1:-1] & framed[:, 1:-1, :-2] & framed[:, 1:-1, 2:]
     edge = np.minimum(images, OPAQUE) * (255 // OPAQUE)
     return np.where(garment, np.where(inner, 255, edge), 0).astype(np.uint8)
 
 
-def _softened(covers: np.ndarray) -> np.ndarray:
+def _soften(alphas: np.ndarray) -> np.ndarray:
     """Half the cover, half its mean over 3 x 3 with the middle heavier: fewer steps in the outline once enlarged."""
-    wide = np.pad(covers, ((0, 0), (1, 1), (1, 1))).astype(np.uint16)
-    rows = wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]
+    padded = np.pad(alphas, ((0, 0), (1, 1), (1, 1))).astype(np.uint16)
+    rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     mean = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) // 16
-    return np.asarray((covers + mean) // 2, dtype=np.uint8)
+    return np.asarray((alphas + mean) // 2, dtype=np.uint8)
 
 
-def enclosed(lit: np.ndarray) -> np.ndarray:
+def enclosed(foreground: np.ndarray) -> np.ndarray:
     """(N, H, W) bool -> (N, H, W) bool: what cannot be reached from the border without crossing a lit pixel."""
-    free = np.pad(~lit, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    free = np.pad(~foreground, ((0, 0), (1, 1), (1, 1)), constant_values=True)
     reached = np.zeros_like(free)
     reached[:, 0] = True
     count = 0
     while count != (count := int(reached.sum())):
         for axis in (1, 2):
-            reach, way = (np.moveaxis(array, axis, 0) for array in (reached, free))
+            reach, passable = (np.moveaxis(array, axis, 0) for array in (reached, free))
             lines = range(len(reach))
             for before, line in [*pairwise(lines), *pairwise(reversed(lines))]:
-                reach[line] |= reach[before] & way[line]
+                reach[line] |= reach[before] & passable[line]
     return ~reached[:, 1:-1, 1:-1]
 
 
 def _shades(images: np.ndarray, solid: np.ndarray) -> np.ndarray:
     """Each garment's grey stretched to 0..255 between its own 4th and 97th percentile; 110 outside it."""
-    ordered = np.sort(np.where(solid, images, 255).reshape(len(images), -1), axis=1).astype(np.float32)
+    sorted_values = np.sort(np.where(solid, images, 255).reshape(len(images), -1), axis=1).astype(np.float32)
     count = solid.sum(axis=(1, 2))
     rows = np.arange(len(images))
-    low, high = (ordered[rows, (share * (count - 1)).astype(int)] for share in (0.04, 0.97))
+    low, high = (sorted_values[rows, (quantile * (count - 1)).astype(int)] for quantile in (0.04, 0.97))
     middle, reach = (low + high)[:, None, None] / 2, np.maximum(high - low, 60)[:, None, None]
     stretched = np.clip(127.5 + 255 * (images.astype(np.float32) - middle) / reach, 0, 255)
     return np.where(solid, stretched, 110).astype(np.uint8)

@@ -19,38 +19,38 @@ import numpy as np
 from fashion_lsh.io.files import csv_rows
 
 COLUMNS = ("label", "category", "group", "why")
-HERE = files(__name__)
-SAME_LABELS = {  # sources that share a map: source -> name of the map
+FOLDER = files(__name__)
+SHARED_MAPS = {  # sources that share a map: source -> name of the map
     "deepfashion_fine": "deepfashion_category",
     "deepfashion_consumer_val": "deepfashion_consumer",
     "modanet_corrected": "modanet",
 }
 
-Line = tuple[int, dict[str, str]]  # its number in the file, its cells by column
+NumberedRow = tuple[int, dict[str, str]]  # its number in the file, its cells by column
 
 
 @dataclass(frozen=True)
 class LabelMap:
     """What labels become: label, or pattern of labels -> its category and group, "" where it has none."""
 
-    lines: Mapping[str, tuple[str, str]]
+    entries: Mapping[str, tuple[str, str]]
 
-    def places(self, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def lookup(self, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(N,) categories and (N,) groups, str objects, of N labels; "" where a label has none or is not named."""
-        found = {label: self._line(label) or ("", "") for label in set(labels)}
-        categories, groups = ([found[label][place] for label in labels] for place in (0, 1))
+        found = {label: self._find_entry(label) or ("", "") for label in set(labels)}
+        categories, groups = ([found[label][index] for label in labels] for index in (0, 1))
         return np.array(categories, dtype=object), np.array(groups, dtype=object)
 
     def unknown(self, labels: Sequence[str]) -> dict[str, int]:
         """Labels that no line fits, each with how often it occurs, sorted."""
-        return {label: count for label, count in sorted(Counter(labels).items()) if self._line(label) is None}
+        return {label: count for label, count in sorted(Counter(labels).items()) if self._find_entry(label) is None}
 
-    def _line(self, label: str) -> tuple[str, str] | None:
-        fits = (place for name, place in self.lines.items() if name == label or fnmatchcase(label, name))
-        return next(fits, None)
+    def _find_entry(self, label: str) -> tuple[str, str] | None:
+        matches = (entry for name, entry in self.entries.items() if name == label or fnmatchcase(label, name))
+        return next(matches, None)
 
 
-def map_of(source: str | Path) -> LabelMap:
+def load_label_map(source: str | Path) -> LabelMap:
     """The map of one of SOURCES, or of a file that ends in .csv.
 
     Raises:
@@ -64,22 +64,22 @@ def map_of(source: str | Path) -> LabelMap:
         raise ValueError(
             f"no map of labels for {source!r}: give one of {', '.join(SOURCES)}, or a file that ends in .csv"
         )
-    return _read_map(HERE / "maps" / f"{SAME_LABELS.get(str(source), source)}.csv")
+    return _read_map(FOLDER / "maps" / f"{SHARED_MAPS.get(str(source), source)}.csv")
 
 
 def _read_map(file: Traversable) -> LabelMap:
-    places: dict[str, tuple[str, str]] = {}
+    entries: dict[str, tuple[str, str]] = {}
     for number, cells in _lines(file, COLUMNS):
         try:
-            if cells["label"] in places:
+            if cells["label"] in entries:
                 raise ValueError(f"label {cells['label']!r} stands there twice: keep one of the lines")
-            places[cells["label"]] = _place(cells["label"], cells["category"], cells["group"])
+            entries[cells["label"]] = _parse_entry(cells["label"], cells["category"], cells["group"])
         except ValueError as error:
             raise ValueError(f"{file}, line {number}: {error}") from error
-    return LabelMap(places)
+    return LabelMap(entries)
 
 
-def _place(label: str, category: str, group: str) -> tuple[str, str]:
+def _parse_entry(label: str, category: str, group: str) -> tuple[str, str]:
     """Category and group of a line; the group of a category need not be given."""
     if not label:
         raise ValueError("it has no label: give one, or remove the line")
@@ -88,13 +88,13 @@ def _place(label: str, category: str, group: str) -> tuple[str, str]:
     groups = list(dict.fromkeys(GROUPS.values()))
     if group and group not in groups:
         raise ValueError(f"group {group!r} of {label!r} is unknown: give one of {', '.join(groups)}")
-    own = GROUPS.get(category, group)
-    if group and group != own:
-        raise ValueError(f"group {group!r} of {label!r} is not that of {category!r}: give {own!r}, or leave it empty")
-    return category, own
+    expected_group = GROUPS.get(category, group)
+    if group and group != expected_group:
+        raise ValueError(f"group {group!r} of {label!r} is not that of {category!r}: give {expected_group!r}, or leave it empty")
+    return category, expected_group
 
 
-def _lines(file: Traversable, columns: Sequence[str]) -> Iterator[Line]:
+def _lines(file: Traversable, columns: Sequence[str]) -> Iterator[NumberedRow]:
     """The lines below the header of a CSV file, their cells without outer blanks; empty lines are passed over."""
     rows = _rows(file)
     header = [name.strip() for name in next(rows, (1, []))[1]]
@@ -110,12 +110,12 @@ def _lines(file: Traversable, columns: Sequence[str]) -> Iterator[Line]:
 
 def _rows(file: Traversable) -> Iterator[tuple[int, list[str]]]:
     try:
-        yield from csv_rows(io.StringIO(_text(file), newline=""))
+        yield from csv_rows(io.StringIO(_read_text(file), newline=""))
     except ValueError as error:
         raise ValueError(f"{file}, {error}") from error
 
 
-def _text(file: Traversable) -> str:
+def _read_text(file: Traversable) -> str:
     if not file.is_file():
         raise FileNotFoundError(f"no map of labels at {file}: give a CSV file of the columns {','.join(COLUMNS)}")
     try:
@@ -125,9 +125,9 @@ def _text(file: Traversable) -> str:
 
 
 GROUPS: dict[str, str] = {
-    cells["category"]: cells["group"] for _, cells in _lines(HERE / "categories.csv", ("category", "group", "meaning"))
+    cells["category"]: cells["group"] for _, cells in _lines(FOLDER / "categories.csv", ("category", "group", "meaning"))
 }  # category -> group, in the order of the file
 CATEGORIES: tuple[str, ...] = tuple(GROUPS)
 SOURCES: tuple[str, ...] = tuple(
-    sorted([*SAME_LABELS, *(file.name[:-4] for file in (HERE / "maps").iterdir() if file.name.endswith(".csv"))])
+    sorted([*SHARED_MAPS, *(file.name[:-4] for file in (FOLDER / "maps").iterdir() if file.name.endswith(".csv"))])
 )

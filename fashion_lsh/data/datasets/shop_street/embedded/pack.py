@@ -8,22 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
-from fashion_lsh.data.datasets.fashion_mnist import CATEGORIES, FILES, read_part
-from fashion_lsh.io.files import written
+from fashion_lsh.data.datasets.fashion_mnist import CATEGORIES, FILE_PREFIXES, read_part
+from fashion_lsh.io.files import atomic_write
 
 TARGET = Path(__file__).with_name("garments.npz")
 SEED = 0
 COUNTS = {"train": 600, "test": 100}  # pictures of each category
-LIT, LEAST_LIT = 4, 100  # a garment of fewer pixels brighter than LIT is a line or two: nobody would recognise it
+LIT_THRESHOLD, MIN_LIT_PIXELS = 4, 100  # a garment of fewer pixels brighter than LIT is a line or two: nobody would recognise it
 
 
 def pack(folder: str | Path, target: str | Path = TARGET) -> None:
     """Choose and write: images (7000, 28, 28) uint8, labels (7000,) uint8, test (7000,) bool."""
-    parts = [read_part(folder, part) for part in FILES]
+    parts = [read_part(folder, part) for part in FILE_PREFIXES]
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     test = np.repeat([False, True], [len(part[0]) for part in parts])
     rows = choose(images, labels, test, COUNTS)
-    with written(target) as draft, draft.open("wb") as file:
+    with atomic_write(target) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, images=images[rows], labels=labels[rows], test=test[rows])
 
 
@@ -37,22 +37,22 @@ def choose(images: np.ndarray, labels: np.ndarray, test: np.ndarray, counts: dic
         counts: pictures of each category wanted of `train` and `test`.
     """
     rng = np.random.default_rng(SEED)
-    fit = once(images) & ((images > LIT).sum(axis=(1, 2)) >= LEAST_LIT)
+    eligible = is_unique(images) & ((images > LIT_THRESHOLD).sum(axis=(1, 2)) >= MIN_LIT_PIXELS)
     chosen = []
-    for part in FILES:
+    for part in FILE_PREFIXES:
         for label in range(len(CATEGORIES)):
-            rows = np.flatnonzero(fit & (labels == label) & (test == (part == "test")))
+            rows = np.flatnonzero(eligible & (labels == label) & (test == (part == "test")))
             chosen.append(np.sort(rng.choice(rows, counts[part], replace=False)))
     return np.concatenate(chosen)
 
 
-def once(images: np.ndarray) -> np.ndarray:
+def is_unique(images: np.ndarray) -> np.ndarray:
     """(N, H, W) uint8 -> (N,) bool: no other picture has the same pixels."""
-    contents = [image.tobytes() for image in images]
-    times: dict[bytes, int] = {}
-    for content in contents:
-        times[content] = times.get(content, 0) + 1
-    return np.array([times[content] == 1 for content in contents], dtype=bool)
+    keys = [image.tobytes() for image in images]
+    counts: dict[bytes, int] = {}
+    for key in keys:
+        counts[key] = counts.get(key, 0) + 1
+    return np.array([counts[key] == 1 for key in keys], dtype=bool)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,125 @@
+"""Colours and patterns, and a garment dressed in them (pure)."""
+
+import colorsys
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from fashion_lsh.data.datasets.fashion_mnist import IMAGE_SIZE
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """What makes an item of a garment: two colours 0..255 and how they share the cloth."""
+
+    colour: np.ndarray
+    second: np.ndarray
+    pattern: str
+    periods: float
+    angle: float
+    phase: float
+
+
+def draw_appearance(rng: Rng, colourway: int) -> Appearance:
+    """A look at random; colourways 0 and 1 drawn from like generators share the pattern and differ in colour."""
+    pattern = tuple(PATTERNS)[int(np.searchsorted(PATTERN_CDF, rng.random(), side="right"))]
+    periods, angle, phase = rng.uniform(3.5, 7.5), 45.0 * rng.integers(4), rng.random()
+    colours = PALETTE[_distinct_colours(rng)] + rng.uniform(-14, 14, (4, 3))
+    colour, second = np.clip(colours[2 * colourway : 2 * colourway + 2], 12, 250).astype(np.float32)
+    second = colour + CONTRAST * (second - colour)
+    return Appearance(colour, second, pattern, periods, angle, phase)
+
+
+def render_garment(shade: np.ndarray, alpha: np.ndarray, appearance: Appearance, side: int) -> np.ndarray:
+    """(28, 28) uint8 shade and cover -> (side, side, 4) uint8 RGBA in the look's colours, the shading kept."""
+    light, edge = (_enlarge(array, side) for array in (shade, alpha))
+    weight = PATTERNS[appearance.pattern](appearance, side)[:, :, None]
+    cloth = appearance.colour + (appearance.second - appearance.colour) * weight
+    light = light[:, :, None] / 255
+    pixels = np.empty((side, side, 4), dtype=np.uint8)
+    pixels[:, :, :3] = np.clip(cloth * (0.3 + 0.8 * light) + 45 * light * light, 0, 255)
+    pixels[:, :, 3] = np.clip((edge - 128) * (side / IMAGE_SIZE) + 128, 0, 255)  # an edge about one pixel soft
+    return pixels
+
+
+def _enlarge(array: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(array).resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32)
+
+
+def _distinct_colours(rng: Rng) -> list[int]:
+    """Four colours of the palette, each clearly unlike the one before and the first."""
+    chosen = [int(rng.integers(len(PALETTE)))]
+    for _ in range(3):
+        fit = np.flatnonzero(DISTINCT[chosen[0]] & DISTINCT[chosen[-1]])
+        chosen.append(int(fit[rng.integers(len(fit))]))
+    return chosen
+
+
+def _wave(appearance: Appearance, side: int, angle: float) -> np.ndarray:
+    """(side, side) float32: a wave of the look's period along `angle`, -1..1."""
+    radians = math.radians(angle)
+    steps = np.arange(side, dtype=np.float32) / side
+    projection = steps[None, :] * math.sin(radians) + steps[:, None] * math.cos(radians)
+    return np.sin(2 * math.pi * (appearance.periods * projection + appearance.phase)).astype(np.float32)
+
+
+def _sharp(wave: np.ndarray, appearance: Appearance, side: int) -> np.ndarray:
+    """0 or 1 by the sign of a wave, about one pixel soft."""
+    return np.asarray(np.clip(0.5 + wave * side / (2 * math.pi * appearance.periods), 0, 1), dtype=np.float32)
+
+
+def _plain(_appearance: Appearance, side: int) -> np.ndarray:
+    return np.zeros((side, side), dtype=np.float32)
+
+
+def _stripes(appearance: Appearance, side: int) -> np.ndarray:
+    return _sharp(_wave(appearance, side, appearance.angle), appearance, side)
+
+
+def _checks(appearance: Appearance, side: int) -> np.ndarray:
+    one, other = (_sharp(_wave(appearance, side, appearance.angle + rotation), appearance, side) for rotation in (0, 90))
+    return np.asarray((one + other) / 2)
+
+
+def _dots(appearance: Appearance, side: int) -> np.ndarray:
+    return _sharp(_wave(appearance, side, 45) + _wave(appearance, side, 135) - 0.7, appearance, side)
+
+
+def _pins(appearance: Appearance, side: int) -> np.ndarray:
+    return _sharp(_wave(appearance, side, appearance.angle) - 0.75, appearance, side)
+
+
+def _halves(appearance: Appearance, side: int) -> np.ndarray:
+    edge = (0.4 + 0.2 * appearance.phase) * side
+    below = np.clip(np.arange(side, dtype=np.float32) - edge, 0, 1)
+    return np.repeat(below[:, None], side, axis=1)
+
+
+def _fade(_appearance: Appearance, side: int) -> np.ndarray:
+    return np.repeat(np.linspace(0, 1, side, dtype=np.float32)[:, None], side, axis=1)
+
+
+# name: (look, side) -> (side, side) float32, the second colour's share of each pixel
+PATTERNS: dict[str, Callable[[Appearance, int], np.ndarray]] = {
+    "plain": _plain,
+    "stripes": _stripes,
+    "checks": _checks,
+    "dots": _dots,
+    "pins": _pins,
+    "halves": _halves,
+    "fade": _fade,
+}
+CONTRAST = 0.35  # how far the second colour goes from the first: more hides what the garment is
+PATTERN_CDF = np.cumsum((0.5, 0.12, 0.1, 0.1, 0.08, 0.05, 0.05))  # of the items, up to and with each pattern
+PATTERN_CDF[-1] = 1.0  # the sum of the shares, whatever its last bit
+TONES = ((0.85, 0.9), (0.45, 0.95), (0.8, 0.5))  # saturation and value: strong, pale, deep
+PALETTE = 255 * np.array(
+    [colorsys.hsv_to_rgb(hue / 12, *tone) for hue in range(12) for tone in TONES]
+    + [(grey, grey, grey) for grey in (0.13, 0.4, 0.65, 0.9)]
+)
+DISTINCT = np.abs(PALETTE[:, None] - PALETTE[None]).sum(axis=2) > 150  # (C, C): which differ clearly
