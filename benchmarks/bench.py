@@ -32,7 +32,7 @@ from fashion_lsh.models.encoding import Encoded, encode
 from fashion_lsh.runs.environment import environment
 from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.fitting import fit
-from fashion_lsh.training.optimizers import optimizer
+from fashion_lsh.training.optimizers import create_optimizer
 
 STEPS, WARM = 50, 5
 OUT = Path("runs/bench/bench.json")
@@ -85,7 +85,7 @@ def loader_rate(data: GarmentData) -> float:
 def bare_train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
     """A plain loop: same loader, network, loss and optimizer."""
     model = Classifier(**arguments).model.train()
-    chosen = optimizer([(model.parameters(), arguments["optim"]["lr"])], arguments["optim"])
+    chosen = create_optimizer([(model.parameters(), arguments["optim"]["lr"])], arguments["optim"])
 
     def step(batch: Batch) -> None:
         chosen.zero_grad()
@@ -117,7 +117,7 @@ def encode_rate(model: ClassifierModel, data: GarmentData) -> float:
     """The gallery to masses, codes and embeddings, as it is filed."""
     parts: list[Encoded] = []
     rate = rate_of(data.loader("gallery"), lambda batch: parts.append(encode(model, batch.images)), steps=None)
-    Encoded.joined(parts)
+    Encoded.concatenate(parts)
     return rate
 
 

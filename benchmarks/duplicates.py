@@ -21,7 +21,14 @@ from tabulate import tabulate
 from benchmarks.edits import COPIES
 from fashion_lsh.data.connected_components import connected_components
 from fashion_lsh.data.images import open_image
-from fashion_lsh.data.near_duplicates import MIN_SIMILARITY, MAX_DISTANCE, fingerprint, similarity, near_duplicate_pairs, thumbnail
+from fashion_lsh.data.near_duplicates import (
+    MAX_DISTANCE,
+    MIN_SIMILARITY,
+    fingerprint,
+    near_duplicate_pairs,
+    similarity,
+    thumbnail,
+)
 from fashion_lsh.data.schema import read_table
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.tiles import Tile, drawn
@@ -83,7 +90,9 @@ def measure(pictures: Listed, count: int, seed: int) -> None:
     print(f"At distance {MAX_DISTANCE} and alike {MIN_SIMILARITY}: precision {1 - len(unknown) / max(1, len(chosen)):.5f} of "
           f"{len(chosen):,} pairs; recall " +
           ", ".join(f"{kind} {recall(prints, chosen, kind):.4f}" for kind in kinds))  # fmt: skip
-    print(f"Banding: {banded(prints, found[MAX_DISTANCE]):.5f} of the pairs of one original within {MAX_DISTANCE} are found")
+    print(
+        f"Banding: {banded(prints, found[MAX_DISTANCE]):.5f} of the pairs of one original within {MAX_DISTANCE} are found"
+    )
     tiles = [tile(pictures, prints.origin[row], str(prints.kind[row])) for pair in unknown[:SHOWN] for row in pair]
     save("unknown", list(zip(tiles[::2], tiles[1::2], strict=True)))
     spanning(pictures, prints, chosen)

@@ -21,7 +21,7 @@ from fashion_lsh.index.indexes import HashIndex
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.models.hash_head import HashHeadModel
-from fashion_lsh.search.policy import Search
+from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.rerank import rerank
 from fashion_lsh.search.searcher import Searcher
 
@@ -90,7 +90,7 @@ def searches() -> dict[str, float]:
 
     speedups = {
         f"one_list{exact}_speedup_over_flat{single}{deep}": over_flat(of, count, k)
-        for exact, of in (("", index.search), ("_exact", index.nearest))
+        for exact, of in (("", index.search), ("_exact", index.search_exact))
         for single, count in (("", BATCH), ("_single", 1))
         for deep, k in (("", 10), ("_k100", 100))
     }
@@ -99,7 +99,7 @@ def searches() -> dict[str, float]:
     beside_faiss = times({"one_list": asking(index.search, one), "one_list_faiss": asking(faiss_call, one)})
     batches = times({"ours": asking(index.search, one, BATCH), "faiss": asking(faiss_call, one, BATCH)})
     others = times({
-        "one_list_exact": asking(index.nearest, one),
+        "one_list_exact": asking(index.search_exact, one),
         "numpy": lambda at: np.argpartition(hamming(queries[[at]], codes)[0], K),
         "flat_l2_100k": lambda _: floats.search(np.full((1, LENGTH), 0.5, dtype=np.float32), K),
     })  # fmt: skip
@@ -118,7 +118,7 @@ def check(index: HashIndex, codes: np.ndarray, lists: np.ndarray, queries: np.nd
         mine = np.flatnonzero(lists == one[query, 0])
         distances = hamming(queries[[query]], codes[mine])[0]
         order = np.lexsort((mine, distances))[:K]
-        found = index.nearest(queries[[query]], one[[query]], K)
+        found = index.search_exact(queries[[query]], one[[query]], K)
         if not np.array_equal(found.rows[0], mine[order]):
             raise AssertionError(f"query {query}: the index and numpy differ")
 
@@ -144,14 +144,14 @@ def storing() -> dict[str, float]:
     index, codes, lists = made(ROWS)
     took = time.perf_counter() - began
     stats = index.stats()
-    masses = np.zeros((ROWS, LISTS), dtype=np.float32)
-    masses[np.arange(ROWS), lists] = 1
+    probabilities = np.zeros((ROWS, LISTS), dtype=np.float32)
+    probabilities[np.arange(ROWS), lists] = 1
     names = np.char.add("garment ", np.arange(ROWS).astype(str))
     catalogue = Catalogue.from_columns({"id": names, "image": names, "category": lists.astype(str)})
     model = fitted("resnet18")
     vectors = rng.standard_normal((ROWS, LENGTH), dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
-        Gallery.filed(model, Encoded(masses, codes, vectors), catalogue).save(Path(folder))
+        Gallery.build(model, Encoded(probabilities, codes, vectors), catalogue).save(Path(folder))
         began = time.perf_counter()
         Gallery.open(Path(folder), model.fingerprint())
         opened = time.perf_counter() - began
@@ -169,10 +169,10 @@ def whole_answer() -> dict[str, float]:
     model, rng = fitted("resnet101"), np.random.default_rng(0)
     index, _, lists = made(ROWS)
     names = np.arange(ROWS).astype(str)
-    kept = Embeddings.of(rng.standard_normal((ROWS, LENGTH), dtype=np.float32))
+    kept = Embeddings.from_array(rng.standard_normal((ROWS, LENGTH), dtype=np.float32))
     catalogue = Catalogue.from_columns({"id": names, "image": names, "category": lists.astype(str)})
     gallery = Gallery(index, kept, catalogue, model.fingerprint())
-    searcher = Searcher(model, gallery, Search("shortlist", 1, 200, alpha=0.5, whole_below=0.0))
+    searcher = Searcher(model, gallery, SearchPolicy("rerank", 1, 200, alpha=0.5, min_confidence=0.0))
     pictures = rng.integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)
     images = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())
 
@@ -180,7 +180,7 @@ def whole_answer() -> dict[str, float]:
     def bare(at: int) -> object:
         return model.backbone.network(images[[at % 8]].float() / 255)
 
-    took = times({"query": lambda at: searcher.find(pictures[at % 8], None, 12), "forward": bare}, queries=40)
+    took = times({"query": lambda at: searcher.search(pictures[at % 8], None, 12), "forward": bare}, queries=40)
     return {f"resnet101_224_{name}_ms": value for name, value in took.items()} | {
         "query_over_forward": took["query"] / took["forward"]
     }

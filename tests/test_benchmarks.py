@@ -9,5 +9,5 @@ BENCHMARKS = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmar
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_it_is_imported(name: str) -> None:
+def test_benchmark_can_be_imported(name: str) -> None:
     import_module(f"benchmarks.{name}")

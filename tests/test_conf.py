@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
 from fashion_lsh.models.backbones import BACKBONES
-from fashion_lsh.runs.config import check, meant, resolve, targets
+from fashion_lsh.runs.config import check, import_target, resolve_config, targets
 from fashion_lsh.runs.keys import run_key, stage_keys
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -19,67 +19,67 @@ CHOICES = [
     for file in sorted(CONF.glob("*/*.yaml"))
     if not file.stem.startswith("_")
 ]
-KNOWN_BY_DATA: dict[str, dict[str, Any]] = {
+DATA_ARGUMENTS: dict[str, dict[str, Any]] = {
     "classifier": {"categories": ["a"]}, "hash": {"categories": ["a"]},
     "detector": {"classes": ["a"]}, "scenes": {"data": None},
 }  # fmt: skip
 
 
-def settings(*typed: str, script: str = "train") -> dict[str, Any]:
+def compose_config(*overrides: str, script: str = "train") -> dict[str, Any]:
     """Compose the configuration of train.py, or of evaluate.py for an experiment of it, as the command line would."""
-    script = next((_script(word.partition("=")[2]) for word in typed if word.startswith("experiment=")), script)
-    root = [] if any(word.startswith("data.root") for word in typed) else ["data.root=/nowhere"]
+    script = next((_script(word.partition("=")[2]) for word in overrides if word.startswith("experiment=")), script)
+    root = [] if any(word.startswith("data.root") for word in overrides) else ["data.root=/nowhere"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose(script, [*typed, *(root if script == "train" else ["run=/nowhere"])])
+        cfg = compose(script, [*overrides, *(root if script == "train" else ["run=/nowhere"])])
         return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_choice_fits_its_constructor(choice: str) -> None:
-    chosen = settings(choice)
-    check(chosen)
-    for path, node in targets(chosen):
+def test_config_choice_fits_its_constructor(choice: str) -> None:
+    config = compose_config(choice)
+    check(config)
+    for path, node in targets(config):
         arguments = {name: value for name, value in node.items() if not name.startswith("_")}
-        given = KNOWN_BY_DATA.get(path, {})
-        inspect.signature(resolve(node["_target_"])).bind(**(given | arguments))
+        given = DATA_ARGUMENTS.get(path, {})
+        inspect.signature(import_target(node["_target_"])).bind(**(given | arguments))
 
 
-def test_every_backbone_has_its_choice() -> None:
+def test_every_backbone_has_a_config() -> None:
     assert {file.stem for file in (CONF / "backbone").glob("[!_]*.yaml")} == set(BACKBONES)
-    assert all(settings(f"backbone={name}")["backbone"]["name"] == name for name in BACKBONES)
+    assert all(compose_config(f"backbone={name}")["backbone"]["name"] == name for name in BACKBONES)
 
 
-def test_no_default_stands_in_conf_and_in_the_constructor() -> None:
-    for path, node in targets(settings()):
-        signature = inspect.signature(resolve(node["_target_"]))
-        twice = [name for name in node if name in signature.parameters and _has_default(signature.parameters[name])]
-        assert not twice, f"{path}: {twice} have a default in the constructor too"
+def test_no_default_is_in_both_conf_and_constructor() -> None:
+    for path, node in targets(compose_config()):
+        signature = inspect.signature(import_target(node["_target_"]))
+        repeated = [name for name in node if name in signature.parameters and _has_default(signature.parameters[name])]
+        assert not repeated, f"{path}: {repeated} have a default in the constructor too"
 
 
-def test_the_defaults_are_the_promised_ones() -> None:
-    plain = settings()
-    assert plain["backbone"] == {"name": "resnet101", "weights": None, "frozen": False, "lr_factor": 1.0}
-    assert plain["data"]["source"] == "shop_street"
-    assert plain["data"]["crop"] == "annotated"
-    assert plain["hash"]["bits"] == 48
-    assert (plain["search"]["distance"], plain["search"]["probes"]) == ("shortlist", 1)
+def test_documented_defaults() -> None:
+    config = compose_config()
+    assert config["backbone"] == {"name": "resnet101", "weights": None, "frozen": False, "lr_factor": 1.0}
+    assert config["data"]["source"] == "shop_street"
+    assert config["data"]["crop"] == "annotated"
+    assert config["hash"]["bits"] == 48
+    assert (config["search"]["distance"], config["search"]["probes"]) == ("rerank", 1)
 
 
-def test_unseen_categories_are_searched_in_all_lists_in_any_way() -> None:
-    for further in ([], ["search=hamming"], ["hash=none"]):
-        chosen = settings("split=unseen_categories", "split.unseen=[coat,dress]", *further)
-        assert chosen["search"]["probes"] == "all"
-        assert chosen["data"]["unseen"] == ["coat", "dress"]
-    assert settings("split=unseen_categories", "search.probes=2")["search"]["probes"] == 2
+def test_unseen_categories_probe_all_lists() -> None:
+    for overrides in ([], ["search=hamming"], ["hash=none"]):
+        config = compose_config("split=unseen_categories", "split.unseen=[coat,dress]", *overrides)
+        assert config["search"]["probes"] == "all"
+        assert config["data"]["unseen"] == ["coat", "dress"]
+    assert compose_config("split=unseen_categories", "search.probes=2")["search"]["probes"] == 2
 
 
 def test_hash_none_searches_embeddings() -> None:
-    assert settings("hash=none")["hash"] is None
-    assert settings("hash=none")["search"]["distance"] == "euclidean"
+    assert compose_config("hash=none")["hash"] is None
+    assert compose_config("hash=none")["search"]["distance"] == "euclidean"
 
 
 @pytest.mark.parametrize("file", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda file: file.stem)
-def test_experiment_is_short_and_names_its_command(file: Path) -> None:
+def test_experiment_file_is_short_and_names_its_command(file: Path) -> None:
     lines = file.read_text().splitlines()
     assert len(lines) <= 15
     assert lines[1].startswith(("# python train.py", "# python evaluate.py"))
@@ -87,26 +87,30 @@ def test_experiment_is_short_and_names_its_command(file: Path) -> None:
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_each_backbone_learns_at_its_own_rate_within_one_budget(name: str) -> None:
+def test_each_backbone_has_its_own_rate_within_the_budget(name: str) -> None:
     """resnet34 is not among the compared: it has no rate."""
     if name == "resnet34":
         with pytest.raises(InterpolationKeyError, match="rates"):
-            settings("experiment=backbones", f"backbone={name}")
+            compose_config("experiment=backbones", f"backbone={name}")
         return
-    final, tried = (settings(f"experiment={each}", f"backbone={name}") for each in ("backbones", "backbones_rates"))
-    check(meant(final))
-    assert final["optim"]["lr"] == final["classifier"]["optim"]["lr"] == final["rates"][name]
-    assert final["classifier"]["lr_factor"] == tried["classifier"]["lr_factor"] == 1
-    assert (final["hash"]["optim"]["name"], final["hash"]["optim"]["lr"]) == ("adamw", 0.002)
-    pictures = {each: final["data"]["samples_per_epoch"] * final[each]["epochs"] for each in ("classifier", "hash")}
-    assert sum(pictures.values()) <= 40_000
-    assert 3 * tried["data"]["samples_per_epoch"] * tried["classifier"]["epochs"] == pictures["classifier"]
-    assert meant(tried)["hash"] is None
+    config, rates_config = (
+        compose_config(f"experiment={each}", f"backbone={name}") for each in ("backbones", "backbones_rates")
+    )
+    check(resolve_config(config))
+    assert config["optim"]["lr"] == config["classifier"]["optim"]["lr"] == config["rates"][name]
+    assert config["classifier"]["lr_factor"] == rates_config["classifier"]["lr_factor"] == 1
+    assert (config["hash"]["optim"]["name"], config["hash"]["optim"]["lr"]) == ("adamw", 0.002)
+    images = {each: config["data"]["samples_per_epoch"] * config[each]["epochs"] for each in ("classifier", "hash")}
+    assert sum(images.values()) <= 40_000
+    assert 3 * rates_config["data"]["samples_per_epoch"] * rates_config["classifier"]["epochs"] == images["classifier"]
+    assert resolve_config(rates_config)["hash"] is None
 
 
-def test_stability_stands_on_the_runs_of_the_hash_layer() -> None:
-    words = ["hash=softmax", "seed=1"]
-    one, other = (meant(settings(f"experiment={name}", *words)) for name in ("hash_layer", "stability"))
+def test_stability_reuses_stages_of_hash_layer() -> None:
+    overrides = ["hash=softmax", "seed=1"]
+    one, other = (
+        resolve_config(compose_config(f"experiment={name}", *overrides)) for name in ("hash_layer", "stability")
+    )
     assert stage_keys(one, "") == stage_keys(other, "")
     assert run_key(one, "") != run_key(other, "")  # spoilt pictures are scored, too
 

@@ -15,8 +15,8 @@ from fashion_lsh.data.datasets import open_dataset
 
 SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data.workers=0", "trainer=smoke",
             "logger=csv", "hydra.mode=RUN", "classifier.epochs=1"]  # fmt: skip
-SHORTEST = {"experiment=speedup": ["measure.sizes=[1600]", "measure.composed=1600", "measure.queries=5"],
-            "experiment=distances": ["measure.gallery=300", "measure.queries=5"]}  # fmt: skip
+SHORTEST = {"experiment=speedup": ["study.sizes=[1600]", "study.composed=1600", "study.queries=5"],
+            "experiment=distances": ["study.gallery=300", "study.queries=5"]}  # fmt: skip
 FEW = {"train": 32, "val": 16, "query": 8, "gallery": 8}  # pictures of each of four categories
 
 
@@ -36,7 +36,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "few.parquet"
 
 
-def smallest(line: str, folder: Path, pictures: Path | None) -> list[str]:
+def smallest(line: str, folder: Path, images: Path | None) -> list[str]:
     """What is typed for the first of a line's jobs, on these pictures, with all that it writes below `folder`."""
     script, *words = shlex.split(line, comments=True)[1:]
     if script != TRAIN:
@@ -44,7 +44,7 @@ def smallest(line: str, folder: Path, pictures: Path | None) -> list[str]:
     words = [word for word in jobs_of(line)[0] if not word.startswith(("data.", "detector.level="))]
     settings = settings_of(words)
     words += [*SMALLEST, f"runs={folder}/runs", f"jobs={folder}/jobs"]
-    words += ["data.source=folder", f"data.root={pictures}"] if pictures else []
+    words += ["data.source=folder", f"data.root={images}"] if images else []
     words += ["detector.image_size=64", "detector.level=garment", "detector.epochs=1"] if settings["detector"] else []
     words += ["hash.epochs=1"] if settings["hash"] else []
     words += ["split.unseen=[bag,coat]"] if "unseen" in settings["split"] else []
@@ -63,7 +63,7 @@ def test_one_job_of_each_command(page: Page, few: Path, tmp_path: Path) -> None:
     assert any(tmp_path.glob("jobs/*.json" if page.has_jobs else "page/results.csv"))
 
 
-def test_few_pictures_make_a_catalogue_with_four_splits(few: Path) -> None:
+def test_small_catalogue_has_four_splits(few: Path) -> None:
     made = Catalogue.open(few)
     assert {split: len(made.rows(split)) for split in FEW} == {split: 4 * count for split, count in FEW.items()}
     assert all((few.parent / name).exists() for name in made.column("image"))

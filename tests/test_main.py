@@ -20,14 +20,14 @@ def _level() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_tells_how_it_is_used(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([name, "--help"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: python -m fashion_lsh {name} ")
 
 
-def test_its_own_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
@@ -36,9 +36,7 @@ def test_its_own_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize("words", [["serach"], ["train.py"]])
-def test_what_is_no_command_is_refused_and_the_commands_are_named(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_command_is_rejected(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2
@@ -46,13 +44,13 @@ def test_what_is_no_command_is_refused_and_the_commands_are_named(
     assert all(name in told for name in COMMANDS)
 
 
-def test_the_status_of_a_command_is_passed_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_status_is_returned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["search", str(tmp_path), "picture.png"]) == 2
     assert capsys.readouterr().err.startswith(f"fashion_lsh search: {tmp_path} is no run")
     assert main(["check", "folder", str(tmp_path / "none")]) == 1
 
 
-def test_progress_is_told_of_where_a_command_takes_long(tmp_path: Path) -> None:
+def test_long_commands_log_progress(tmp_path: Path) -> None:
     LOGGER.setLevel(logging.WARNING)
     main(["check", "folder", str(tmp_path)])
     assert LOGGER.level == logging.WARNING

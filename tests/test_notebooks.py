@@ -19,16 +19,16 @@ def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_there_are_two() -> None:
+def test_notebook_names() -> None:
     assert [path.name for path in NOTEBOOKS] == ["01_walkthrough.ipynb", "02_results.ipynb"]
 
 
-def test_it_is_kept_without_outputs(notebook: nbformat.NotebookNode) -> None:
+def test_notebook_has_no_outputs(notebook: nbformat.NotebookNode) -> None:
     assert [(cell.outputs, cell.execution_count) for cell in code(notebook)] == [([], None)] * len(code(notebook))
     assert not [cell.id for cell in notebook.cells if cell.metadata]
 
 
-def test_it_defines_nothing(notebook: nbformat.NotebookNode) -> None:
+def test_notebook_defines_no_functions(notebook: nbformat.NotebookNode) -> None:
     defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
     trees = [ast.parse(cell.source) for cell in code(notebook)]
     assert not [ast.unparse(node) for tree in trees for node in ast.walk(tree) if isinstance(node, defined)]
@@ -36,7 +36,7 @@ def test_it_defines_nothing(notebook: nbformat.NotebookNode) -> None:
     assert any(module.startswith("fashion_lsh.") for module in modules)
 
 
-def test_every_step_is_told_in_words(notebook: nbformat.NotebookNode) -> None:
+def test_code_cells_are_preceded_by_text(notebook: nbformat.NotebookNode) -> None:
     """No more than two cells of code without words before them."""
     kinds = "".join(cell.cell_type[0] for cell in notebook.cells)
     assert kinds.startswith("m")
@@ -44,7 +44,7 @@ def test_every_step_is_told_in_words(notebook: nbformat.NotebookNode) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_it_runs(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
+def test_notebook_runs(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
     """In three minutes at most, in an empty folder, which it leaves empty."""
     NotebookClient(notebook, timeout=170, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [output for cell in code(notebook) for output in cell.outputs]

@@ -76,7 +76,11 @@ def _print_counts(rows: Catalogue, published: PublishedCounts) -> None:
     lines = []
     for name in [*sorted((counts.keys() | published.counts.keys()) - {"all"}), "all"]:
         published_count, difference = published.counts.get(name), counts.get(name, 0) - published.counts.get(name, 0)
-        comparison = ("", "") if published_count is None else (f"{published_count:,}", f"{difference:+,}" if difference else "agrees")
+        comparison = (
+            ("", "")
+            if published_count is None
+            else (f"{published_count:,}", f"{difference:+,}" if difference else "agrees")
+        )
         lines.append((name or "without a split", f"{counts.get(name, 0):,}", *comparison))
     print(tabulate(lines, ["split", published.unit, "published", ""]), end="\n\n")
 

@@ -11,9 +11,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fashion_lsh.cli.parts import CONF, build, plain
+from fashion_lsh.cli.parts import CONF, build, plain_config
 from fashion_lsh.evaluation.protocol import encode_part, evaluate
-from fashion_lsh.report.page_file import put
+from fashion_lsh.report.page_file import write_page
 from fashion_lsh.report.tables import describe
 from fashion_lsh.runs.config import check
 from fashion_lsh.runs.results import add_search, own_metrics
@@ -30,36 +30,36 @@ def main(cfg: DictConfig) -> float | None:
     """Evaluate with the run's own config, with the keys that are typed in their place."""
     run = Run(Path(cfg.run))
     run.check_finished()
-    typed = plain(cfg)
-    config = run.config | {"search": _search_config(typed, run), "measure": typed["measure"]}
+    cli_config = plain_config(cfg)
+    config = run.config | {"search": _search_config(cli_config, run), "study": cli_config["study"]}
     check(config)
-    search, data = build(config["search"]), build(config["data"])
+    policy, data = build(config["search"]), build(config["data"])
     run.check_data(data)
-    data, model = run.cropped(data), run.model()
-    if config["measure"]:
-        measure = build(config["measure"])
-        rows = measure(model, data, search, run.path)
-        text, figures = measure.page(rows)
-        folders = [run.path / typed["name"], *([Path(typed["page"])] if typed["page"] else [])]
+    data, model = run.with_detections(data), run.model()
+    if config["study"]:
+        study = build(config["study"])
+        rows = study(model, data, policy, run.path)
+        text, figures = study.page(rows)
+        folders = [run.path / cli_config["name"], *([Path(cli_config["page"])] if cli_config["page"] else [])]
         for folder in folders:
-            put(folder, rows, text, figures)
+            write_page(folder, rows, text, figures)
         log.info("%s\n\nWritten to %s", text, " and ".join(map(str, folders)))
         return None
-    searcher = Searcher(model, run.gallery(model.fingerprint()), search)
+    searcher = Searcher(model, run.gallery(model.fingerprint()), policy)
     results = evaluate(searcher, encode_part(model, data, "query"), data.not_indexed("gallery"))
-    before = own_metrics(run, results)
-    added = add_search(run, search.label, results)
-    done = f"Added to {run.path}" if added else f"It is the search of {run.path} itself: nothing is added"
-    log.info("%s\n\n%s", describe(before | results.metrics, config, search.label), done)
+    metrics = own_metrics(run, results)
+    added = add_search(run, policy.label, results)
+    message = f"Added to {run.path}" if added else f"It is the search of {run.path} itself: nothing is added"
+    log.info("%s\n\n%s", describe(metrics | results.metrics, config, policy.label), message)
     return results.metrics["query/category/map@100"]
 
 
-def _search_config(typed: dict[str, Any], run: Run) -> dict[str, Any]:
+def _search_config(cli_config: dict[str, Any], run: Run) -> dict[str, Any]:
     """Search config: a group that is typed counts whole, else single keys change the run's own."""
     keys = [text.partition("=")[0] for text in HydraConfig.get().overrides.task]
     if "search" in keys:
-        return dict(typed["search"])
-    return run.config["search"] | {k: value for k, value in typed["search"].items() if f"search.{k}" in keys}
+        return dict(cli_config["search"])
+    return run.config["search"] | {k: value for k, value in cli_config["search"].items() if f"search.{k}" in keys}
 
 
 if __name__ == "__main__":

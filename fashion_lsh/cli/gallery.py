@@ -20,57 +20,59 @@ from fashion_lsh.io.files import folder_lock
 from fashion_lsh.runs.run import Run
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Do what is asked; what is wrong is said in one line."""
-    asked = _arguments().parse_args(words)
+    args = _build_parser().parse_args(argv)
     try:
-        run = Run(asked.run)
-        match asked.what:
+        run = Run(args.run)
+        match args.command:
             case "add":
-                _add(run, asked.pictures)
+                _add(run, args.images)
             case "remove":
-                _remove(run, asked.ids)
+                _remove(run, args.ids)
             case "stats":
-                print(_stats(run, asked.verify))
+                print(_stats(run, args.verify))
     except (OSError, ValueError) as error:
         print(f"fashion_lsh gallery: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _arguments() -> argparse.ArgumentParser:
-    summary, _, more = (__doc__ or "").partition("\n\n")
+def _build_parser() -> argparse.ArgumentParser:
+    summary, _, epilog = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
         prog="python -m fashion_lsh gallery",
         description=summary,
-        epilog=more,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", type=Path, help="a folder that train.py made, runs/latest say")
-    what = parser.add_subparsers(dest="what", required=True)
-    adding = what.add_parser("add", help="file further pictures")
-    adding.add_argument("pictures", metavar="FOLDER_OR_MANIFEST", help="as for data=folder; categories may be missing")
-    removing = what.add_parser("remove", help="take garments out")
-    removing.add_argument(
+    commands = parser.add_subparsers(dest="command", required=True)
+    add_parser = commands.add_parser("add", help="file further pictures")
+    add_parser.add_argument(
+        "images", metavar="FOLDER_OR_MANIFEST", help="as for data=folder; categories may be missing"
+    )
+    remove_parser = commands.add_parser("remove", help="take garments out")
+    remove_parser.add_argument(
         "ids",
         type=Path,
         metavar="IDS.txt",
         help="one id a line, as the command search shows them; one with a newline in double quotes, as JSON writes it",
     )
-    stats = what.add_parser("stats", help="how many garments, how many bytes")
+    stats = commands.add_parser("stats", help="how many garments, how many bytes")
     stats.add_argument("--verify", action="store_true", help="hold the embeddings to their checksums, too: all is read")
     return parser
 
 
-def _add(run: Run, pictures: str) -> None:
-    began = time.perf_counter()
+def _add(run: Run, images: str) -> None:
+    start_time = time.perf_counter()
     cropper = Cropper(run.model(), run.detector(), run.box_selector)
     with folder_lock(run.path):
-        added = add(run.gallery_folder, cropper, pictures, run.config["data"]["crop"], run.add_skipped)
-    rate = f", {added.filed / (time.perf_counter() - began):.1f} a second" if added.filed else ""
-    before = f", {added.before:,} were filed before" if added.before else ""
-    left_out = f"; {len(added.skipped):,} left out: {run.path / 'skipped.csv'} says why" if added.skipped else ""
-    print(f"{added.filed:,} garments filed{rate}{before}{left_out}")
+        result = add(run.gallery_folder, cropper, images, run.config["data"]["crop"], run.add_skipped)
+    rate = f", {result.added / (time.perf_counter() - start_time):.1f} a second" if result.added else ""
+    before = f", {result.already_indexed:,} were filed before" if result.already_indexed else ""
+    left_out = f"; {len(result.skipped):,} left out: {run.path / 'skipped.csv'} says why" if result.skipped else ""
+    print(f"{result.added:,} garments filed{rate}{before}{left_out}")
 
 
 def _remove(run: Run, file: Path) -> None:
@@ -93,17 +95,21 @@ def _stats(run: Run, verify: bool) -> str:
     """Tables: rows and bytes, and the size of each list."""
     model = run.model()
     gallery = run.gallery(model.fingerprint(), verify)
-    size, kept = gallery.index.stats(), gallery.embeddings
-    bytes_kept = kept.shape[0] * kept.shape[1] * kept.dtype.itemsize
-    what = "code" if model.bits else "embedding to search"
-    a_picture = max(1, size.rows)
+    size, embeddings = gallery.index.stats(), gallery.embeddings
+    embedding_bytes = embeddings.shape[0] * embeddings.shape[1] * embeddings.dtype.itemsize
+    vector_name = "code" if model.bits else "embedding to search"
+    garment_count = max(1, size.rows)
     rows = [
         ("garments", f"{size.rows:,}", ""),
-        (what, f"{size.vector_bytes:,} bytes", f"{size.vector_bytes / a_picture:.1f} a garment"),
-        ("row number", f"{size.row_bytes:,} bytes", f"{size.row_bytes / a_picture:.1f} a garment"),
-        ("embedding to re-rank", f"{bytes_kept:,} bytes", f"{kept.shape[1]} × float16, {len(kept.segments)} segments"),
-        ("total", f"{size.vector_bytes + size.row_bytes + bytes_kept:,} bytes", ""),
-        ("holes", f"{gallery.holes:,}", "embeddings of removed garments"),
+        (vector_name, f"{size.vector_bytes:,} bytes", f"{size.vector_bytes / garment_count:.1f} a garment"),
+        ("row number", f"{size.row_bytes:,} bytes", f"{size.row_bytes / garment_count:.1f} a garment"),
+        (
+            "embedding to re-rank",
+            f"{embedding_bytes:,} bytes",
+            f"{embeddings.shape[1]} × float16, {len(embeddings.segments)} segments",
+        ),
+        ("total", f"{size.vector_bytes + size.row_bytes + embedding_bytes:,} bytes", ""),
+        ("holes", f"{gallery.tombstones:,}", "embeddings of removed garments"),
     ]
     lists = tabulate(zip(model.categories, size.list_sizes, strict=True), headers=["category", "garments"])
     return f"{tabulate(rows, tablefmt='plain', disable_numparse=True)}\n\n{lists}"

@@ -25,11 +25,11 @@ from fashion_lsh.data.datasets.merged import Origin, invalidate, save
 from fashion_lsh.data.image_scan import ImageInfo, file_state
 from fashion_lsh.data.images import ImageError
 from fashion_lsh.data.merge.cropping import CROPS_FOLDER, crop_all
-from fashion_lsh.data.merge.merge import Merged, merge, load_image, scan_source
+from fashion_lsh.data.merge.merge import Merged, load_image, merge, scan_source
 from fashion_lsh.data.merge.recipe import Recipe
 from fashion_lsh.data.merge.taxonomy import SOURCES, load_label_map
 from fashion_lsh.data.near_duplicates import MAX_DISTANCE
-from fashion_lsh.io.files import folder_lock, check_writable, atomic_write
+from fashion_lsh.io.files import atomic_write, check_writable, folder_lock
 from fashion_lsh.report.data_card import card, sheet
 
 RATIOS = {"train": 0.7, "val": 0.1, "query": 0.1, "gallery": 0.1}
@@ -54,10 +54,14 @@ def _merge(args: argparse.Namespace, command: str) -> None:
     origins = _parse_sources(args.sources)
     maps, licences = _parse_pairs(args.map, "--map", origins), _parse_pairs(args.licence, "--licence", origins)
     recipe = Recipe(args.max_per_category, args.min_per_category, args.distance, args.official, RATIOS, args.seed)
-    labels = {name: load_label_map(maps.get(name) or _map_name(name, origins[name])) for name in origins}  # before pictures
+    labels = {
+        name: load_label_map(maps.get(name) or _map_name(name, origins[name])) for name in origins
+    }  # before pictures
     sources = {name: open_dataset(*origin, 0) for name, origin in origins.items()}
     fingerprints = recipe.distance is not None
-    merged = merge({name: scan_source(name, source, labels[name], fingerprints) for name, source in sources.items()}, recipe)
+    merged = merge(
+        {name: scan_source(name, source, labels[name], fingerprints) for name, source in sources.items()}, recipe
+    )
     source_licences = {name: licences.get(name) or getattr(source, "licence", "") for name, source in sources.items()}
     if args.crop:
         merged, sources, origins = _crop_garments(merged, sources, args.out)
@@ -87,7 +91,9 @@ def _crop_garments(
     merged: Merged, sources: dict[str, Source], out: Path
 ) -> tuple[Merged, dict[str, Source], dict[str, Origin]]:
     """Every garment in a picture of its own, in OUT/crops: the catalogue is then whole in one folder."""
-    rows, scanned, failed = crop_all(merged.catalogue, merged.scanned, lambda key: _load_unchanged(sources, merged.scanned, key), out)
+    rows, scanned, failed = crop_all(
+        merged.catalogue, merged.scanned, lambda key: _load_unchanged(sources, merged.scanned, key), out
+    )
     for name, reason in list(failed.items())[:20]:
         log.warning("%s could not be cut: %s", name, reason)
     cropped = replace(merged, catalogue=rows, scanned=scanned, left_out=merged.left_out | failed)
@@ -145,7 +151,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--map", action="append", default=[], metavar="NAME=FILE.csv", help="a label map of your own")
     parser.add_argument("--licence", action="append", default=[], metavar="NAME=TEXT", help="for the data card")
     parser.add_argument("--max-per-category", type=int, help="garments of a category at most")
-    parser.add_argument("--min-per-category", type=int, default=10, help="separate items that a category needs (%(default)s)")
+    parser.add_argument(
+        "--min-per-category", type=int, default=10, help="separate items that a category needs (%(default)s)"
+    )
     parser.add_argument("--distance", type=int, default=MAX_DISTANCE, help="bits between near-duplicates (%(default)s)")
     parser.add_argument("--no-duplicates", dest="distance", action="store_const", const=None, help="look for none")
     parser.add_argument("--official", action="store_true", help="splits as they were published, leaks and all")

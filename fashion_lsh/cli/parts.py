@@ -14,11 +14,11 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detection_data import DetectionData
 from fashion_lsh.models.baselines import Baseline
 from fashion_lsh.models.checkpoints import check_accelerator
-from fashion_lsh.runs.config import check, meant
-from fashion_lsh.search.policy import Search
+from fashion_lsh.runs.config import check, resolve_config
+from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.detector import Detector
-from fashion_lsh.training.hash_head import Hasher
+from fashion_lsh.training.hash_head import HashHead
 
 CONF = str(Path(__file__).parents[2] / "conf")
 build = partial(instantiate, _convert_="all")
@@ -32,8 +32,8 @@ class Parts:
         config: resolved, plain values.
         data: crops.
         scenes: whole images with boxes, for the detector.
-        detector, classifier, hasher: the stages, with initial weights drawn by the seed.
-        search: the search policy.
+        detector, classifier, hash_head: the stages, with initial weights drawn by the seed.
+        policy: the search policy.
     """
 
     config: dict[str, Any]
@@ -41,13 +41,13 @@ class Parts:
     scenes: DetectionData | None
     detector: Detector | None
     classifier: Classifier
-    hasher: Hasher | Baseline | None
-    search: Search
+    hash_head: HashHead | Baseline | None
+    policy: SearchPolicy
 
     @property
     def networks(self) -> list[nn.Module]:
         """The networks that are fitted."""
-        stages = (self.detector, self.classifier, self.hasher)
+        stages = (self.detector, self.classifier, self.hash_head)
         return [stage if isinstance(stage, Baseline) else stage.model for stage in stages if stage is not None]
 
 
@@ -57,23 +57,23 @@ def build_parts(cfg: DictConfig) -> Parts:
     Raises:
         ValueError: a value does not fit its key, or two do not fit together.
     """
-    config = meant(plain(cfg))
-    check(config, plain(cfg, resolve=False))
+    config = resolve_config(plain_config(cfg))
+    check(config, plain_config(cfg, resolve=False))
     check_accelerator(config["trainer"]["accelerator"])
     pl.seed_everything(config["seed"], verbose=False)
-    data, search = build(config["data"]), build(config["search"])
+    data, policy = build(config["data"]), build(config["search"])
     scenes = build(config["scenes"], data=data)
     detector = build(config["detector"], classes=scenes.classes) if scenes else None  # draws its weights first
     classifier = build(config["classifier"], categories=data.categories)
-    hasher = build(config["hash"], categories=data.categories)
-    search.check(hasher and _bits(hasher), len(data.categories))
-    return Parts(config, data, scenes, detector, classifier, hasher, search)
+    hash_head = build(config["hash"], categories=data.categories)
+    policy.check(hash_head and _bits(hash_head), len(data.categories))
+    return Parts(config, data, scenes, detector, classifier, hash_head, policy)
 
 
-def plain(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
+def plain_config(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
     """Config as plain values; with references unless they are resolved."""
     return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=resolve, throw_on_missing=resolve))
 
 
-def _bits(hasher: Hasher | Baseline) -> int:
-    return hasher.bits if isinstance(hasher, Baseline) else hasher.model.bits
+def _bits(hash_head: HashHead | Baseline) -> int:
+    return hash_head.bits if isinstance(hash_head, Baseline) else hash_head.model.bits

@@ -22,8 +22,8 @@ from omegaconf import OmegaConf
 from tabulate import tabulate
 
 from fashion_lsh.report.page_file import OUTDATED
-from fashion_lsh.runs.config import meant
-from fashion_lsh.runs.job_file import is_kept
+from fashion_lsh.runs.config import resolve_config
+from fashion_lsh.runs.job_file import is_saved
 
 ROOT = Path(__file__).parents[2]
 COMMAND = re.compile(r"^python .+$", re.MULTILINE)
@@ -92,7 +92,7 @@ def _each(word: str) -> list[str]:
 def settings_of(words: Sequence[str]) -> dict[str, Any]:
     """The settings of one job."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return meant(cast(dict[str, Any], OmegaConf.to_container(compose("train", list(words)), resolve=True)))
+        return resolve_config(cast(dict[str, Any], OmegaConf.to_container(compose("train", list(words)), resolve=True)))
 
 
 def left(page: Page) -> tuple[int, int]:
@@ -101,7 +101,7 @@ def left(page: Page) -> tuple[int, int]:
         outdated = OUTDATED.search((page.folder / "README.md").read_text())
         return int(outdated is not None or not (page.folder / "results.csv").exists()), 1
     asked = [settings_of(words) for line in page.lines for words in jobs_of(line)]
-    return sum(not is_kept(settings, ROOT / settings["jobs"]) for settings in asked), len(asked)
+    return sum(not is_saved(settings, ROOT / settings["jobs"]) for settings in asked), len(asked)
 
 
 def plan(chosen: Sequence[Page], given: Mapping[str, str]) -> list[tuple[Page, str]]:

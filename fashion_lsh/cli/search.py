@@ -17,121 +17,127 @@ from fashion_lsh.report.contact_sheets import asked_tiles, found_sheet
 from fashion_lsh.report.tiles import Tile
 from fashion_lsh.runs.run import Run
 from fashion_lsh.search.policy import Probes
-from fashion_lsh.search.searcher import Reply, Searcher
+from fashion_lsh.search.searcher import Searcher, SearchResult
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Answer each picture; one that cannot be read is named, and the others are answered."""
-    asked = _arguments().parse_args(words)
+    args = _build_parser().parse_args(argv)
     try:
-        run = Run(asked.run)
-        searcher, detector = _searcher(run, asked.probes), run.detector()
+        run = Run(args.run)
+        searcher, detector = _searcher(run, args.probes), run.detector()
     except (OSError, ValueError) as error:
         print(f"fashion_lsh search: {error}", file=sys.stderr)
         return 2
-    answers: list[tuple[list[Tile], Reply]] = []
-    answered = 0
-    for path in asked.pictures:
+    results: list[tuple[list[Tile], SearchResult]] = []
+    succeeded = 0
+    for path in args.images:
         try:
-            picture = open_image(path)
-            garments = _garments(run, detector, picture, asked)
-            found = [(name, box, searcher.find(picture, box, asked.k)) for name, box in garments]
+            image = open_image(path)
+            garments = _select_garments(run, detector, image, args)
+            garment_results = [(name, box, searcher.search(image, box, args.k)) for name, box in garments]
         except ValueError as error:
-            named = "" if str(path) in str(error) else f"{path}: "
-            print(f"fashion_lsh search: skipped {named}{error}", file=sys.stderr)
+            prefix = "" if str(path) in str(error) else f"{path}: "
+            print(f"fashion_lsh search: skipped {prefix}{error}", file=sys.stderr)
             continue
-        answered += 1
-        if asked.sheet:
-            answers += [(asked_tiles(picture, box, searcher.model.margin, answer), answer) for _, box, answer in found]
-        for name, _, answer in found:
-            print(_answer(f"{path}{name}", answer, searcher.gallery.catalogue))
-    if asked.sheet and answers:
+        succeeded += 1
+        if args.sheet:
+            results += [
+                (asked_tiles(image, box, searcher.model.margin, result), result) for _, box, result in garment_results
+            ]
+        for name, _, result in garment_results:
+            print(_format_result(f"{path}{name}", result, searcher.gallery.catalogue))
+    if args.sheet and results:
         try:
-            found_sheet(asked.sheet, run.source(), searcher, answers)
+            found_sheet(args.sheet, run.source(), searcher, results)
         except (OSError, ValueError) as error:  # the gallery's pictures are elsewhere, say
             print(f"fashion_lsh search: no sheet: {error}", file=sys.stderr)
             return 1
-        print(f"Sheet: {asked.sheet}")
-    return 0 if answered == len(asked.pictures) else 1
+        print(f"Sheet: {args.sheet}")
+    return 0 if succeeded == len(args.images) else 1
 
 
-def _garments(
-    run: Run, detector: DetectorModel | None, picture: np.ndarray, asked: argparse.Namespace
+def _select_garments(
+    run: Run, detector: DetectorModel | None, image: np.ndarray, args: argparse.Namespace
 ) -> list[tuple[str, np.ndarray | None]]:
     """What in a picture is asked with: a name for it, and its box.
 
     Raises:
         ValueError: the run has no detector that could count garments, or it does not see so many.
     """
-    if asked.box and asked.garment:
+    if args.box and args.garment:
         raise ValueError("--box and --garment both say which garment is meant: give one of them")
-    if asked.box:
-        return [("", np.array(asked.box, dtype=np.float32))]
+    if args.box:
+        return [("", np.array(args.box, dtype=np.float32))]
     if detector is None:
-        if asked.garment:
+        if args.garment:
             raise ValueError("this run has no detector to count garments: give --box X1 Y1 X2 Y2")
         return [("", None)]
     box_selector = run.box_selector
-    boxes = detector.detect([picture])[0].filter(box_selector.min_score, box_selector.min_size)
+    boxes = detector.detect([image])[0].filter(box_selector.min_score, box_selector.min_size)
     if not len(boxes.scores):
         if box_selector.fallback == "skip":
             raise ValueError("no garment is seen in it: give --box X1 Y1 X2 Y2")
         return [(", no garment is seen: the whole of it", None)]
-    if asked.garment and asked.garment > len(boxes.scores):
-        raise ValueError(f"--garment {asked.garment}: {len(boxes.scores)} are seen in it")
-    wanted = [asked.garment - 1] if asked.garment else range(len(boxes.scores))
-    return [
-        (f", garment {number + 1} at {_corners(boxes.xyxy[number])}", boxes.xyxy[number]) for number in wanted
-    ]
+    if args.garment and args.garment > len(boxes.scores):
+        raise ValueError(f"--garment {args.garment}: {len(boxes.scores)} are seen in it")
+    indices = [args.garment - 1] if args.garment else range(len(boxes.scores))
+    return [(f", garment {number + 1} at {_format_box(boxes.xyxy[number])}", boxes.xyxy[number]) for number in indices]
 
 
-def _corners(box: np.ndarray) -> str:
-    return " ".join(f"{side:.0f}" for side in box)
+def _format_box(box: np.ndarray) -> str:
+    return " ".join(f"{coordinate:.0f}" for coordinate in box)
 
 
-def _arguments() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fashion_lsh search", description=__doc__)
     parser.add_argument("run", type=Path, help="a folder that train.py made, runs/latest say")
-    parser.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE")
-    parser.add_argument("--k", type=_count, default=12, help="hits a picture (default 12)")
-    parser.add_argument("--probes", type=_probes, help="categories searched: 1, 2, …, all, or a softmax mass (0.95)")
-    parser.add_argument("--box", type=_pixels, nargs=4, metavar=("X1", "Y1", "X2", "Y2"), help="the garment, in pixels")
-    parser.add_argument("--garment", type=_count, metavar="N", help="the N-th that the detector sees; else all of them")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    parser.add_argument("--k", type=_positive_int, default=12, help="hits a picture (default 12)")
+    parser.add_argument(
+        "--probes", type=_parse_probes, help="categories searched: 1, 2, …, all, or a softmax mass (0.95)"
+    )
+    parser.add_argument(
+        "--box", type=_finite_float, nargs=4, metavar=("X1", "Y1", "X2", "Y2"), help="the garment, in pixels"
+    )
+    parser.add_argument(
+        "--garment", type=_positive_int, metavar="N", help="the N-th that the detector sees; else all of them"
+    )
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="draw the pictures and their hits into this file")
     return parser
 
 
 def _searcher(run: Run, probes: Probes | None) -> Searcher:
     """As the run was scored, but for the probes that are typed."""
-    search = replace(run.search, probes=probes) if probes is not None else run.search
+    policy = replace(run.policy, probes=probes) if probes is not None else run.policy
     model = run.model()
-    return Searcher(model, run.gallery(model.fingerprint()), search)
+    return Searcher(model, run.gallery(model.fingerprint()), policy)
 
 
-def _answer(asked: str, found: Reply, gallery: Catalogue) -> str:
-    rows = [gallery.row(row) for row in found.hits.rows[0] if row >= 0]
+def _format_result(query: str, result: SearchResult, gallery: Catalogue) -> str:
+    rows = [gallery.row(row) for row in result.hits.rows[0] if row >= 0]
     hits = [
         (place, row["id"], row["category"], row["image"], distance)
-        for place, (row, distance) in enumerate(zip(rows, found.hits.distances[0], strict=False), start=1)
+        for place, (row, distance) in enumerate(zip(rows, result.hits.distances[0], strict=False), start=1)
     ]
     table = tabulate(hits, headers=["", "garment", "category", "image", "distance"], floatfmt=".3f")
-    return f"{asked}: {found.category} ({found.mass:.0%})\n{table}\n"
+    return f"{query}: {result.category} ({result.confidence:.0%})\n{table}\n"
 
 
-def _count(text: str) -> int:
+def _positive_int(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: give a number, at least 1")
     return int(text)
 
 
-def _pixels(text: str) -> float:
+def _finite_float(text: str) -> float:
     number = float(text)  # argparse tells of what is no number
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"{text!r}: give pixels")
     return number
 
 
-def _probes(text: str) -> Probes:
+def _parse_probes(text: str) -> Probes:
     if text == "all":
         return "all"
     try:

@@ -13,7 +13,7 @@ from fashion_lsh.report.contact_sheets import query_sheet
 from fashion_lsh.report.detection_tiles import found_tiles
 from fashion_lsh.report.page import finish
 from fashion_lsh.report.tables import describe
-from fashion_lsh.runs.job_file import scores_of
+from fashion_lsh.runs.job_file import load_scores
 from fashion_lsh.runs.results import write_results
 from fashion_lsh.runs.sweep import errors_in_one_line
 from fashion_lsh.runs.training_run import TrainingRun
@@ -28,14 +28,14 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> float:
     """Make one run: finished stages are read, a stopped one goes on; return the category mAP@100."""
     parts = build_parts(cfg)
-    run = TrainingRun.begin(parts.config, parts.data)
-    scores = scores_of(run)
+    run = TrainingRun.open(parts.config, parts.data)
+    scores = load_scores(run)
     if not scores:
-        with run.opened(parts.networks, tracked(run.path, parts.config)) as opened:
-            train(opened, parts)
+        with run.session(parts.networks, tracked(run.path, parts.config)) as session:
+            train(session, parts)
         scores = run.metrics
     finish(run)
-    log.info("\n%s\n\n%s", describe(scores, parts.config, parts.search.label), run.closing)
+    log.info("\n%s\n\n%s", describe(scores, parts.config, parts.policy.label), run.closing_message)
     return scores["query/category/map@100"]
 
 
@@ -44,18 +44,18 @@ def train(run: TrainingRun, parts: Parts) -> None:
     data, detector = parts.data, None
     if parts.detector:
         detector = run.fit(parts.detector, parts.scenes)
-        data = data.with_detections(run.found(detector, data))
+        data = data.with_detections(run.detections(detector, data))
     model = run.fit(parts.classifier, data)
-    if parts.hasher:
-        model = run.fit(parts.hasher.start_from(model), data)
+    if parts.hash_head:
+        model = run.fit(parts.hash_head.start_from(model), data)
     query, encoded = (encode_part(model, data, part) for part in ("query", "gallery"))
-    gallery = Gallery.filed(model, encoded.encoded, encoded.catalogue)
+    gallery = Gallery.build(model, encoded.encoded, encoded.catalogue)
     gallery.save(run.gallery_folder)
-    searcher, crop = Searcher(model, gallery, parts.search), parts.config["crop"]
+    searcher, crop = Searcher(model, gallery, parts.policy), parts.config["crop"]
     evaluation = evaluate_run(
         model, searcher, data, query, encoded, crop["tested"], crop["corrupted"], detector, parts.scenes
     )
-    sheet = query_sheet(run.path / "sheet.png", data, query, searcher, evaluation.results.hits)
+    sheet = query_sheet(run.path / "contact_sheet.png", data, query, searcher, evaluation.results.hits)
     write_results(run, query, gallery, evaluation)
     run.tracker.publish(evaluation.metrics, query, data.categories, sheet, found_tiles(data, parts.scenes))
 

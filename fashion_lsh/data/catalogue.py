@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from fashion_lsh.data.schema import BOX_COLUMNS, COLUMNS, SPLITS, to_schema, read_table
+from fashion_lsh.data.schema import BOX_COLUMNS, COLUMNS, SPLITS, read_table, to_schema
 from fashion_lsh.io.files import atomic_write
 
 Filters = Mapping[str, Sequence[str] | None] | None  # values by column; None: any

@@ -81,6 +81,8 @@ def random_crop_box(box: np.ndarray, min_area: float, rng: np.random.Generator) 
     """
     area, aspect = rng.uniform(min_area, 1), np.exp(rng.uniform(-np.log(4 / 3), np.log(4 / 3)))
     box_size = box[2:] - box[:2]
-    crop_size = np.maximum(box_size * np.minimum(1, np.sqrt([area * aspect, area / aspect])), np.minimum(box_size, 1.01))
+    crop_size = np.maximum(
+        box_size * np.minimum(1, np.sqrt([area * aspect, area / aspect])), np.minimum(box_size, 1.01)
+    )
     top_left = box[:2] + rng.random(2) * (box_size - crop_size)
     return np.concatenate([top_left, top_left + crop_size]).astype(np.float32)

@@ -15,7 +15,7 @@ from fashion_lsh.data.connected_components import factorize
 from fashion_lsh.data.dataset import CropDataset, build_dataloader, collate
 from fashion_lsh.data.datasets import Source, open_dataset
 from fashion_lsh.data.detections import BoxSelector, Detections
-from fashion_lsh.data.leaks import check_disjoint, report_leaks, drop_leaks
+from fashion_lsh.data.leaks import check_disjoint, drop_leaks, report_leaks
 from fashion_lsh.data.sampler import EpochSampler
 from fashion_lsh.data.schema import box_columns
 from fashion_lsh.data.splits import check_splits, split
@@ -86,7 +86,12 @@ class GarmentData(pl.LightningDataModule):
         self.detections: Detections | None = None  # boxes in all images, see `with_detections`
         self.jitter, self.min_crop_area = jitter, min_crop_area
         self.ratios, self.gallery, self.leaks, self.split_seed = dict(ratios), gallery, leaks, split_seed
-        self.batch_size, self.workers, self.samples_per_epoch, self.pin_memory = batch_size, workers, samples_per_epoch, False
+        self.batch_size, self.workers, self.samples_per_epoch, self.pin_memory = (
+            batch_size,
+            workers,
+            samples_per_epoch,
+            False,
+        )
         self.balanced, self.seed, self.unseen = balanced, seed, unseen
         self.leaked: dict[str, str] = {}
 
@@ -214,7 +219,9 @@ class GarmentData(pl.LightningDataModule):
         labels, items = self.labels[rows] if self.balanced else None, self.items[rows] if pairs else None
         sampler = EpochSampler(rows, self.seed, self.samples_per_epoch, labels, items)
         crops, single_batch = self._crop_dataset(augment=True), len(sampler) <= self.batch_size
-        return build_dataloader(crops, self.batch_size, sampler, self.workers, collate, self.pin_memory, drop_last=not single_batch)
+        return build_dataloader(
+            crops, self.batch_size, sampler, self.workers, collate, self.pin_memory, drop_last=not single_batch
+        )
 
     def val_dataloader(self) -> DataLoader[Any]:
         return self.loader("val")
@@ -230,7 +237,9 @@ class GarmentData(pl.LightningDataModule):
 
     def _eval_loader(self, rows: np.ndarray) -> DataLoader[Any]:
         keys = [(int(row), 0) for row in rows]
-        return build_dataloader(self._crop_dataset(augment=False), self.batch_size, keys, self.workers, collate, self.pin_memory)
+        return build_dataloader(
+            self._crop_dataset(augment=False), self.batch_size, keys, self.workers, collate, self.pin_memory
+        )
 
     def _crop_dataset(self, augment: bool) -> CropDataset:
         return CropDataset(

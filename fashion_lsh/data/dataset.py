@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fashion_lsh.data.crops import clip_box, crop_image, jitter, random_crop_box, to_batch, expand_box
+from fashion_lsh.data.crops import clip_box, crop_image, expand_box, jitter, random_crop_box, to_batch
 from fashion_lsh.data.datasets import Source
 from fashion_lsh.data.sampler import EpochSampler
 

@@ -193,4 +193,6 @@ def collate(samples: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Detecti
     """Samples to one batch."""
     images, boxes, labels = zip(*samples, strict=True)
     tensors = [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) for image in images]
-    return DetectionBatch(tensors, [torch.from_numpy(box) for box in boxes], [torch.from_numpy(label) for label in labels])
+    return DetectionBatch(
+        tensors, [torch.from_numpy(box) for box in boxes], [torch.from_numpy(label) for label in labels]
+    )

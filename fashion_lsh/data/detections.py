@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from fashion_lsh.io.files import atomic_write
-from fashion_lsh.io.progress import prefetch, chunks, track
+from fashion_lsh.io.progress import chunks, prefetch, track
 from fashion_lsh.metrics.detection import MATCH_IOU, iou
 
 SelectRule = Literal["given", "best", "largest", "all"]
@@ -102,7 +102,9 @@ def detect_all(detector: BoxDetector, load_image: Callable[[str], np.ndarray], i
 
     def detect_batches() -> Iterator[list[tuple[str, Boxes]]]:
         with ThreadPoolExecutor(2) as pool:
-            for keys, pixels in zip(chunks(images, BATCH_SIZE), prefetch(pool, load_image, images, BATCH_SIZE), strict=True):
+            for keys, pixels in zip(
+                chunks(images, BATCH_SIZE), prefetch(pool, load_image, images, BATCH_SIZE), strict=True
+            ):
                 yield list(zip(keys, detector.detect(pixels), strict=True))
 
     batches = track(detect_batches(), "finding garments", len(images), len)

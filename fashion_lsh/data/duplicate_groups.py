@@ -9,7 +9,7 @@ import numpy as np
 
 from fashion_lsh.data import near_duplicates
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.connected_components import connected_components, components_by_value
+from fashion_lsh.data.connected_components import components_by_value, connected_components
 from fashion_lsh.data.image_scan import ImageInfo
 from fashion_lsh.data.images import ImageError
 from fashion_lsh.io.progress import chunks, track
@@ -21,7 +21,10 @@ THUMBNAIL = (20, 20, 3)
 
 
 def group_near_duplicates(
-    catalogue: Catalogue, scanned: Mapping[str, ImageInfo], distance: int | None, load_image: Callable[[str], np.ndarray]
+    catalogue: Catalogue,
+    scanned: Mapping[str, ImageInfo],
+    distance: int | None,
+    load_image: Callable[[str], np.ndarray],
 ) -> tuple[Catalogue, set[str]]:
     """Put near-duplicates into one group, with whatever shared a group with one of them.
 
@@ -59,7 +62,9 @@ def group_exact_copies(catalogue: Catalogue, scanned: Mapping[str, ImageInfo]) -
         return catalogue
     groups, ids = catalogue.column("group"), catalogue.column("id")
     component = components_by_value([copied_digests, groups, catalogue.column("item")])
-    return catalogue.with_columns(group=np.where(np.isin(component, component[copied_digests != ""]), ids[component], groups))
+    return catalogue.with_columns(
+        group=np.where(np.isin(component, component[copied_digests != ""]), ids[component], groups)
+    )
 
 
 def _confirm_pairs(pairs: np.ndarray, images: np.ndarray, load_image: Callable[[str], np.ndarray]) -> np.ndarray:

@@ -20,7 +20,7 @@ from fashion_lsh.data.crops import clip_box
 from fashion_lsh.data.images import ImageError, open_image
 from fashion_lsh.data.near_duplicates import fingerprint
 from fashion_lsh.data.schema import box_columns
-from fashion_lsh.io.files import cache_folder, checksum, atomic_write
+from fashion_lsh.io.files import atomic_write, cache_folder, checksum
 from fashion_lsh.io.progress import chunks, track
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,13 @@ CHUNK = 2000  # pictures between two looks at the clock ...
 SAVE_INTERVAL_S = 10.0  # ... and seconds at least between two savings of what was seen
 MIN_POOL_IMAGES = 5000  # pictures from which on processes open them
 MIN_CACHED_IMAGES = 500  # so many are opened again each time: it takes a second
-SPLIT_PRIORITY = ("query", "gallery", "val", "train", "")  # where a picture stands twice, the one of the first split is kept
+SPLIT_PRIORITY = (
+    "query",
+    "gallery",
+    "val",
+    "train",
+    "",
+)  # where a picture stands twice, the one of the first split is kept
 
 
 class ImageInfo(NamedTuple):
@@ -52,7 +58,9 @@ class CleanedCatalogue(NamedTuple):
     checksum: str
 
 
-def clean_catalogue(catalogue: Catalogue, scanned: Mapping[str, ImageInfo], keep_copies: bool = False) -> CleanedCatalogue:
+def clean_catalogue(
+    catalogue: Catalogue, scanned: Mapping[str, ImageInfo], keep_copies: bool = False
+) -> CleanedCatalogue:
     """The rows that can be cropped, each picture once.
 
     Boxes that reach over the edge of their picture are clamped to it, and counted in the log. Left out are pictures
@@ -65,13 +73,17 @@ def clean_catalogue(catalogue: Catalogue, scanned: Mapping[str, ImageInfo], keep
         copies: pictures that are byte for byte the same stay.
     """
     images, boxes, ids = catalogue.column("image"), catalogue.boxes, catalogue.column("id")
-    problems = [scanned[name].problem or box_problem(name, box, scanned[name]) for name, box in zip(images, boxes, strict=True)]
+    problems = [
+        scanned[name].problem or box_problem(name, box, scanned[name]) for name, box in zip(images, boxes, strict=True)
+    ]
     kept_image: dict[str, str] = {}
     priority = np.array([SPLIT_PRIORITY.index(name) for name in catalogue.column("split")])
     for row in np.lexsort((priority, ~catalogue.column("main"))):  # what is classified before what is not
         if not problems[row]:
             kept_image.setdefault(scanned[images[row]].digest, images[row])
-    copy_problems = ("" if keep_copies else _copy_problem(name, kept_image.get(scanned[name].digest, name)) for name in images)
+    copy_problems = (
+        "" if keep_copies else _copy_problem(name, kept_image.get(scanned[name].digest, name)) for name in images
+    )
     row_problems = (problem or copy for problem, copy in zip(problems, copy_problems, strict=True))
     reasons = {name: reason for name, reason in zip(ids, row_problems, strict=True) if reason}
     kept = catalogue.take(np.flatnonzero([name not in reasons for name in ids]))
@@ -97,7 +109,9 @@ def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict
     cache_path = cache_folder() / "scans" / f"{sha256(cache_key.encode()).hexdigest()[:16]}.parquet"
     states = {name: file_state(folder / name) for name in dict.fromkeys(names)}
     cached = _read_cache(cache_path)
-    known = {name: scanned for name, scanned in cached.items() if scanned.state == states.get(name) and not scanned.problem}
+    known = {
+        name: scanned for name, scanned in cached.items() if scanned.state == states.get(name) and not scanned.problem
+    }
     missing = [name for name in states if name not in known]
     last_saved, save_seconds = time.monotonic(), 0.0
     scan_one = partial(_scan_below, folder, fingerprints)
@@ -107,7 +121,9 @@ def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict
             new = {name: scanned._replace(state=states[name]) for name, scanned in scans}
             known.update(new)
             cached.update(new)
-            if time.monotonic() - last_saved > max(SAVE_INTERVAL_S, 20 * save_seconds):  # a save takes longer the more there is
+            if time.monotonic() - last_saved > max(
+                SAVE_INTERVAL_S, 20 * save_seconds
+            ):  # a save takes longer the more there is
                 last_saved, save_seconds = _write_cache(cache_path, cached)
     if missing:
         _write_cache(cache_path, cached)

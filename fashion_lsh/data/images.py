@@ -8,7 +8,10 @@ import numpy as np
 from PIL import Image
 
 MAX_PIXELS = 100_000_000  # pixels; more would take over 300 MB as RGB
-DECOMPRESSION_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # PIL's own limit; the latter where it raises
+DECOMPRESSION_BOMBS = (
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)  # PIL's own limit; the latter where it raises
 
 # what PIL's readers raise on damaged files, RuntimeError for AVIF
 READ_ERRORS = (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, RuntimeError, struct.error)

@@ -41,9 +41,7 @@ def find_leaks(catalogue: Catalogue, column: str) -> list[str]:
 
 def _partitions(catalogue: Catalogue, column: str) -> np.ndarray:
     splits = catalogue.column("split")
-    return (
-        splits if column == "image" else np.where(np.isin(splits, ["query", "gallery"]), "query and gallery", splits)
-    )
+    return splits if column == "image" else np.where(np.isin(splits, ["query", "gallery"]), "query and gallery", splits)
 
 
 def drop_leaks(catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:

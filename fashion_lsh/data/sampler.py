@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-PARTNER_EPOCH_OFFSET = 2**31  # added to the epoch of a picture that comes second in a pair: it is augmented otherwise than as the first
+PARTNER_EPOCH_OFFSET = (
+    2**31
+)  # added to the epoch of a picture that comes second in a pair: it is augmented otherwise than as the first
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

@@ -39,7 +39,9 @@ def split(catalogue: Catalogue, ratios: Mapping[str, float], seed: int) -> Catal
     positive = {name: ratio for name, ratio in ratios.items() if ratio > 0}
     if not positive:
         raise ValueError(f"shares={dict(ratios)} leave every split empty: give train, val and query more than 0")
-    splits = _assign_units(catalogue.column("category"), connected_units(catalogue), positive, np.random.default_rng(seed))
+    splits = _assign_units(
+        catalogue.column("category"), connected_units(catalogue), positive, np.random.default_rng(seed)
+    )
     if ratios.get("query") and ratios.get("gallery"):
         splits = _assign_items(catalogue, splits, ratios["query"] / (ratios["query"] + ratios["gallery"]))
     return catalogue.with_columns(split=splits)
@@ -68,7 +70,9 @@ def check_splits(catalogue: Catalogue, gallery: str, unseen: bool = False) -> No
     if len(catalogue.categories) < 2:
         raise ValueError(f"there is one category, {catalogue.categories[0]!r}: give pictures of two at least")
     parts = ("train", "query", gallery)
-    train_categories, query_categories, gallery_categories = (set(catalogue.column("category")[catalogue.rows(name)]) for name in parts)
+    train_categories, query_categories, gallery_categories = (
+        set(catalogue.column("category")[catalogue.rows(name)]) for name in parts
+    )
     if not query_categories & gallery_categories:
         raise ValueError(f"no {gallery} picture is of a category that asks: there is nothing to be found")
     if absent := sorted(query_categories - gallery_categories):
@@ -88,7 +92,9 @@ def _split_off_val(catalogue: Catalogue, ratios: Mapping[str, float], seed: int)
     train = np.flatnonzero(splits == "train")
     categories, units = catalogue.column("category")[train], connected_units(catalogue.take(train))
     eligible = np.ones(len(train), dtype=bool)
-    while too_small := [name for name in set(categories[eligible]) if len(set(units[eligible & (categories == name)])) < 2]:
+    while too_small := [
+        name for name in set(categories[eligible]) if len(set(units[eligible & (categories == name)])) < 2
+    ]:
         eligible &= ~np.isin(units, units[np.isin(categories.astype(str), too_small)])
     if not eligible.any():
         return catalogue
@@ -116,7 +122,9 @@ def _assign_units(
         category_units = shuffled[name]
         unassigned = category_units[assigned[category_units] < 0]
         current = np.bincount(assigned[category_units][assigned[category_units] >= 0], minlength=len(ratios))
-        assigned[unassigned] = np.repeat(np.arange(len(ratios)), _remaining(_apportion(len(category_units), ratios.values()), current))
+        assigned[unassigned] = np.repeat(
+            np.arange(len(ratios)), _remaining(_apportion(len(category_units), ratios.values()), current)
+        )
         if len(np.unique(assigned[category_units])) < len(ratios):
             raise ValueError(
                 f"category {name!r} has {len(category_units)} separate pictures or items, too few to give each of {len(ratios)} "
@@ -164,7 +172,9 @@ def _assign_items(catalogue: Catalogue, splits: np.ndarray, query_ratio: float) 
         is_query |= {name: index < n_queries for index, name in enumerate(unassigned)}
     split_names = {True: "query", False: "gallery"}
     splits = splits.copy()
-    splits[test] = [split_names[is_query[p]] if p in is_query else s for p, s in zip(images[test], splits[test], strict=True)]
+    splits[test] = [
+        split_names[is_query[p]] if p in is_query else s for p, s in zip(images[test], splits[test], strict=True)
+    ]
     return splits
 
 

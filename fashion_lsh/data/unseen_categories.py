@@ -67,9 +67,15 @@ def _draw_categories(counts: Mapping[str, int], unseen: int, seed: int) -> list[
 
 def _build_gallery(catalogue: Catalogue, names: list[str]) -> Catalogue:
     """What hangs together in train and val, and of the categories that train shows none, as the gallery."""
-    splits, main, held_out = catalogue.column("split").copy(), catalogue.column("main"), _in_categories(catalogue, names)
+    splits, main, held_out = (
+        catalogue.column("split").copy(),
+        catalogue.column("main"),
+        _in_categories(catalogue, names),
+    )
     units, trained = connected_units(catalogue), np.isin(splits.astype(str), TRAINED_SPLITS)
-    moved = trained & np.isin(units, units[trained & main & held_out]) & ~np.isin(units, units[trained & main & ~held_out])
+    moved = (
+        trained & np.isin(units, units[trained & main & held_out]) & ~np.isin(units, units[trained & main & ~held_out])
+    )
     splits[moved] = "gallery"
     return catalogue.with_columns(split=splits)
 

@@ -9,7 +9,7 @@ from fashion_lsh.evaluation.detection import missed_shares
 from fashion_lsh.evaluation.protocol import encode_part, evaluate
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.models.encoding import Model
-from fashion_lsh.search.policy import Search
+from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 
 Crop = Literal["whole", "annotated", "detected", "detected_or_whole"]
@@ -32,7 +32,7 @@ def recropped(data: GarmentData, crop: Crop) -> GarmentData:
     return data.replaced(crop="detected", box_selector=box_selector)
 
 
-def score_crops(model: Model, data: GarmentData, search: Search, crops: Sequence[Crop]) -> dict[str, float]:
+def score_crops(model: Model, data: GarmentData, search: SearchPolicy, crops: Sequence[Crop]) -> dict[str, float]:
     """Scores with query and gallery cropped in each of these ways.
 
     Returns:
@@ -48,7 +48,7 @@ def score_crops(model: Model, data: GarmentData, search: Search, crops: Sequence
         if shares["crop/gallery/missed"] == 1:
             continue
         query, gallery = (encode_part(model, other, part) for part in ("query", "gallery"))
-        searcher = Searcher(model, Gallery.filed(model, gallery.encoded, gallery.catalogue), search)
+        searcher = Searcher(model, Gallery.build(model, gallery.encoded, gallery.catalogue), search)
         found = evaluate(searcher, query, gallery.lost).metrics
         metrics |= few(f"crops/{crop}", found)
     return metrics

@@ -9,8 +9,8 @@ import numpy as np
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets import Source
-from fashion_lsh.data.detection_data import Level, DetectionData, class_names
-from fashion_lsh.data.detections import NO_BOXES, Boxes, BoxDetector, Detections
+from fashion_lsh.data.detection_data import DetectionData, Level, class_names
+from fashion_lsh.data.detections import NO_BOXES, BoxDetector, Boxes, Detections
 from fashion_lsh.metrics.box_average_precision import box_average_precision
 from fashion_lsh.metrics.detection import matched
 
@@ -84,7 +84,9 @@ def box_scores(found: Detections, scenes: DetectionData, split: str) -> dict[str
     metrics = _scores(f"detector/{split}", found, truth, scenes.classes)
     if len(scenes.classes) > 1:
         one = {picture: (boxes, np.zeros_like(labels)) for picture, (boxes, labels) in truth.items()}
-        seen = Detections({key: boxes._replace(labels=np.zeros_like(boxes.labels)) for key, boxes in found.boxes.items()})
+        seen = Detections(
+            {key: boxes._replace(labels=np.zeros_like(boxes.labels)) for key, boxes in found.boxes.items()}
+        )
         metrics |= _scores(f"detector/{split}/garment", seen, one, ["garment"])
     return metrics
 

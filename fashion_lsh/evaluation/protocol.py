@@ -23,7 +23,7 @@ from fashion_lsh.metrics.code_statistics import quantisation_error
 from fashion_lsh.metrics.ranking import Scores
 from fashion_lsh.metrics.retrieval import DEPTH, Truth
 from fashion_lsh.metrics.statistics import intervals, macro_mean, means
-from fashion_lsh.models.descriptors import REFERENCES
+from fashion_lsh.models.descriptors import DESCRIPTORS
 from fashion_lsh.models.encoding import Encoded, Model, as_arrays
 from fashion_lsh.search.searcher import Searcher
 
@@ -72,9 +72,9 @@ def evaluate(searcher: Searcher, query: EncodedPart, lost: Catalogue | None = No
         for name, truth in truths(catalogue, searcher.gallery.catalogue, lost).items()
     }
     labels = catalogue.labels(searcher.model.categories)
-    table = query_table(searcher.search.label, catalogue, _answers(searcher, encoded, hits, milliseconds), scores)
+    table = query_table(searcher.policy.label, catalogue, _answers(searcher, encoded, hits, milliseconds), scores)
     items = catalogue.column("item")
-    metrics = classification(encoded.masses, encoded.predicted, labels, items)
+    metrics = classification(encoded.probabilities, encoded.predicted, labels, items)
     metrics |= means("query", scores) | intervals("query", scores, items)
     if "item" in scores:
         metrics |= by_shared_garment(scores["item"], catalogue, searcher.gallery.catalogue)
@@ -99,7 +99,7 @@ def encode_part(
     batches = track(loaded, f"encoding {part}", len(garments), lambda batch: len(batch.labels))
     encoded, looks, rounding = encode_all(model, batches)
     if data.box_selector.fallback == "skip":  # queries alone can be among them
-        encoded = encoded.missed(data.undetected[data.rows(part)])
+        encoded = encoded.without_detections(data.undetected[data.rows(part)])
     return EncodedPart(garments, encoded, looks, data.not_indexed(part), rounding)
 
 
@@ -107,18 +107,18 @@ def encode_part(
 def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[str, np.ndarray], float | None]:
     """Encode batches of crops in their order; beside it the reference rows' view of the same crops, and `rounding`."""
     parts: list[Encoded] = []
-    looks: dict[str, list[np.ndarray]] = {name: [] for name in REFERENCES}
+    looks: dict[str, list[np.ndarray]] = {name: [] for name in DESCRIPTORS}
     errors: list[float] = []
     model.eval()
     for batch in batches:
-        answer = model(batch.images.to(model.device))
-        parts.append(as_arrays(model, answer))
-        if answer.activations is not None:
-            errors.append(quantisation_error(answer.activations, model.threshold))
-        for name, describe in REFERENCES.items():
+        output = model(batch.images.to(model.device))
+        parts.append(as_arrays(model, output))
+        if output.activations is not None:
+            errors.append(quantisation_error(output.activations, model.threshold))
+        for name, describe in DESCRIPTORS.items():
             looks[name].append(describe(batch.images).numpy())
-    rounding = float(np.average(errors, weights=[len(part.masses) for part in parts])) if errors else None
-    return Encoded.joined(parts), {name: np.concatenate(values) for name, values in looks.items()}, rounding
+    rounding = float(np.average(errors, weights=[len(part.probabilities) for part in parts])) if errors else None
+    return Encoded.concatenate(parts), {name: np.concatenate(values) for name, values in looks.items()}, rounding
 
 
 def truths(query: Catalogue, gallery: Catalogue, lost: Catalogue | None = None) -> dict[str, Truth]:
@@ -133,9 +133,9 @@ def truths(query: Catalogue, gallery: Catalogue, lost: Catalogue | None = None) 
 def own_search(searcher: Searcher, query: Encoded, truth: Truth, hits: Hits | None = None) -> Scores:
     """Scores of the searcher's own way: Hamming by its ties, all others as served: `hits`, or they are searched for."""
     filed = searcher.gallery.codes
-    if searcher.search.distance != "hamming" or query.codes is None or filed is None:
-        return scoring.of_hits(searcher.hits(query, DEPTH) if hits is None else hits, truth)
-    lists = searcher.search.lists(query.masses)
+    if searcher.policy.distance != "hamming" or query.codes is None or filed is None:
+        return scoring.of_hits(searcher.search_encoded(query, DEPTH) if hits is None else hits, truth)
+    lists = searcher.policy.select_lists(query.probabilities)
 
     def reached(block: slice) -> np.ndarray:
         probed = np.zeros((len(lists[block]), lists.shape[1] + 1), dtype=bool)
@@ -147,15 +147,15 @@ def own_search(searcher: Searcher, query: Encoded, truth: Truth, hits: Hits | No
 
 def timed_hits(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
     """Hits of each query asked alone, (Q, 100), and the milliseconds it took, (Q,), after WARM_UP others."""
-    for row in range(min(WARM_UP, len(query.masses))):
-        searcher.hits(query.one(row), DEPTH)
+    for row in range(min(WARM_UP, len(query.probabilities))):
+        searcher.search_encoded(query.at(row), DEPTH)
     found, milliseconds = [], []
-    for row in range(len(query.masses)):
-        alone = query.one(row)
+    for row in range(len(query.probabilities)):
+        alone = query.at(row)
         began = time.perf_counter()
-        found.append(searcher.hits(alone, DEPTH))
+        found.append(searcher.search_encoded(alone, DEPTH))
         milliseconds.append(1000 * (time.perf_counter() - began))
-    return Hits.joined(found, DEPTH), np.array(milliseconds)
+    return Hits.concatenate(found, DEPTH), np.array(milliseconds)
 
 
 def end_to_end(
@@ -175,8 +175,12 @@ def end_to_end(
     for row in [*rows[:10], *rows]:
         pixels = data.source.image(pictures[row])
         began = time.perf_counter()
-        box = boxes[row] if detector is None else data.box_selector.select_one(detector.detect([pixels])[0], annotated[row])
-        searcher.find(pixels, box, DEPTH)
+        box = (
+            boxes[row]
+            if detector is None
+            else data.box_selector.select_one(detector.detect([pixels])[0], annotated[row])
+        )
+        searcher.search(pixels, box, DEPTH)
         milliseconds.append(1000 * (time.perf_counter() - began))
     return {"speed/end_to_end_ms": float(np.median(milliseconds[10:]))}
 
@@ -187,7 +191,7 @@ def _answers(searcher: Searcher, encoded: Encoded, hits: Hits, milliseconds: np.
     found = [[ids[row] for row in rows[:NAMED] if row >= 0] for rows in hits.rows]
     return {
         "predicted": [names[number] if number >= 0 else "" for number in encoded.predicted],
-        "mass": encoded.masses.max(axis=1),
+        "mass": encoded.probabilities.max(axis=1),
         "hits": pa.array(found, pa.list_(pa.string())),
         "search_ms": milliseconds,
     }

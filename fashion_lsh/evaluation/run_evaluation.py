@@ -57,9 +57,9 @@ def evaluate_run(
     results = evaluate(searcher, query, gallery.lost)
     references, kept = reference_metrics(query, gallery, model.bits)
     further = references | end_to_end(searcher, data, detector if data.crop == "detected" else None)
-    further |= model.facts
+    further |= model.fit_metrics
     if detector is not None and scenes is not None and data.detections is not None:
         further |= detector_scores(detector, scenes, data.detections)
-    further |= score_crops(model, data, searcher.search, crops) | costs(model)
+    further |= score_crops(model, data, searcher.policy, crops) | costs(model)
     further |= score_corrupted(searcher, data, corruptions)
     return RunEvaluation(results, further, kept)

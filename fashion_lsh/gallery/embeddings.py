@@ -33,7 +33,7 @@ class Embeddings:
         self._starts = np.cumsum([0, *(len(part) for part in self.segments)])
 
     @classmethod
-    def of(cls, embeddings: np.ndarray) -> "Embeddings":
+    def from_array(cls, embeddings: np.ndarray) -> "Embeddings":
         """One segment of (N, D) float32 vectors.
 
         Raises:
@@ -41,10 +41,10 @@ class Embeddings:
         """
         check_embeddings(embeddings, embeddings.shape[-1])
         with np.errstate(over="ignore"):
-            short = embeddings.astype(np.float16)
-        if not np.isfinite(short).all():
+            half = embeddings.astype(np.float16)
+        if not np.isfinite(half).all():
             raise ValueError("embeddings reach beyond float16: normalise them first")
-        return cls([short])
+        return cls([half])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -57,14 +57,14 @@ class Embeddings:
         """Rows, any shape int64 from 0 -> (..., D) float16.  Only these are read from their files."""
         if len(self.segments) == 1:
             return np.asarray(self.segments[0][rows])
-        found = np.empty((*rows.shape, self.shape[1]), dtype=self.dtype)
-        places = np.searchsorted(self._starts, rows, side="right") - 1
-        for place in np.unique(places):
-            here = places == place
-            found[here] = self.segments[place][rows[here] - self._starts[place]]
-        return found
+        result = np.empty((*rows.shape, self.shape[1]), dtype=self.dtype)
+        segment_ids = np.searchsorted(self._starts, rows, side="right") - 1
+        for segment_id in np.unique(segment_ids):
+            mask = segment_ids == segment_id
+            result[mask] = self.segments[segment_id][rows[mask] - self._starts[segment_id]]
+        return result
 
-    def joined(self, other: "Embeddings") -> "Embeddings":
+    def concatenate(self, other: "Embeddings") -> "Embeddings":
         """These, then those of another store.
 
         Raises:
@@ -72,12 +72,12 @@ class Embeddings:
         """
         return Embeddings([*self.segments, *other.segments])
 
-    def taken(self, rows: np.ndarray) -> "Embeddings":
+    def take(self, rows: np.ndarray) -> "Embeddings":
         """One segment in memory of the given rows, (n,) int64, in their order."""
-        taken = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
+        selected = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
         for start in range(0, len(rows), BLOCK):
-            taken[start : start + BLOCK] = self[rows[start : start + BLOCK]]
-        return Embeddings([taken])
+            selected[start : start + BLOCK] = self[rows[start : start + BLOCK]]
+        return Embeddings([selected])
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All rows in order, some at a time, as (n, D) float32."""

@@ -13,29 +13,29 @@ import numpy as np
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.gallery.embeddings import Embeddings
 from fashion_lsh.index.indexes import FloatIndex, HashIndex
-from fashion_lsh.io.files import checksum, atomic_write
+from fashion_lsh.io.files import atomic_write, checksum
 
 FORMAT = 2
 MANIFEST = "manifest.json"
-ENDINGS = {"index": "faiss", "catalogue": "parquet", "embeddings": "npy"}
+SUFFIXES = {"index": "faiss", "catalogue": "parquet", "embeddings": "npy"}
 
-AGAIN = "to file it anew, remove the run's metrics.json, if it is there, and type its train.py command again"
+REBUILD_HINT = "to file it anew, remove the run's metrics.json, if it is there, and type its train.py command again"
 
 Entry = dict[str, Any]  # of a file: its name, SHA-256, and bytes
 
 
 @dataclass(frozen=True)
-class Files:
+class GalleryFiles:
     """What a folder holds; see Gallery."""
 
     index: HashIndex | FloatIndex
     embeddings: Embeddings
     catalogue: Catalogue
     fingerprint: str
-    adding: frozenset[str]
+    pending: frozenset[str]
 
 
-def save(folder: Path, gallery: Files) -> None:
+def save(folder: Path, gallery: GalleryFiles) -> None:
     """Write a gallery; segments of embeddings that were opened from this folder stay as they are.
 
     Raises:
@@ -44,17 +44,17 @@ def save(folder: Path, gallery: Files) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     manifest: Entry = {"format": FORMAT, "kind": type(gallery.index).__name__, "model": gallery.fingerprint}
     try:
-        manifest["index"] = _filed(folder, "index", gallery.index.save)
-        manifest["catalogue"] = _filed(folder, "catalogue", gallery.catalogue.save)
-        manifest["embeddings"] = [_segment(folder, segment) for segment in gallery.embeddings.segments]
-        manifest["adding"] = sorted(gallery.adding)
+        manifest["index"] = _write_part(folder, "index", gallery.index.save)
+        manifest["catalogue"] = _write_part(folder, "catalogue", gallery.catalogue.save)
+        manifest["embeddings"] = [_segment_entry(folder, segment) for segment in gallery.embeddings.segments]
+        manifest["pending"] = sorted(gallery.pending)
         with atomic_write(folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(manifest | {"sha256": _digest(manifest)}, indent=1))
     finally:
-        _tidy(folder)
+        _remove_unreferenced(folder)
 
 
-def read(folder: Path, verify: bool) -> Files:
+def read(folder: Path, verify: bool) -> GalleryFiles:
     """Open a gallery, its files held to the checksums of its manifest; those of embeddings if `verify`.
 
     Where another process files anew meanwhile, it is read again.
@@ -64,7 +64,7 @@ def read(folder: Path, verify: bool) -> Files:
         ValueError: a file is missing, damaged, or of another format; names it.
     """
     if not (folder / MANIFEST).is_file():
-        raise FileNotFoundError(f"no gallery in {folder}: {AGAIN}")
+        raise FileNotFoundError(f"no gallery in {folder}: {REBUILD_HINT}")
     before = (folder / MANIFEST).read_bytes()
     try:
         return _read(folder, verify)
@@ -74,29 +74,29 @@ def read(folder: Path, verify: bool) -> Files:
         return read(folder, verify)
 
 
-def _read(folder: Path, verify: bool) -> Files:
-    manifest = _manifest(folder / MANIFEST)
-    kind: type[HashIndex] | type[FloatIndex] = HashIndex if manifest["kind"] == "HashIndex" else FloatIndex
-    segments = [_mapped(folder, entry, verify) for entry in manifest["embeddings"]]
-    index = kind.open(_verified(folder, manifest["index"]))
-    catalogue = Catalogue.open(_verified(folder, manifest["catalogue"]))
-    return Files(index, Embeddings(segments), catalogue, manifest["model"], frozenset(manifest["adding"]))
+def _read(folder: Path, verify: bool) -> GalleryFiles:
+    manifest = _read_manifest(folder / MANIFEST)
+    index_class: type[HashIndex] | type[FloatIndex] = HashIndex if manifest["kind"] == "HashIndex" else FloatIndex
+    segments = [_map_segment(folder, entry, verify) for entry in manifest["embeddings"]]
+    index = index_class.open(_check_checksum(folder, manifest["index"]))
+    catalogue = Catalogue.open(_check_checksum(folder, manifest["catalogue"]))
+    return GalleryFiles(index, Embeddings(segments), catalogue, manifest["model"], frozenset(manifest["pending"]))
 
 
-def _filed(folder: Path, part: str, write: Callable[[Path], None]) -> Entry:
+def _write_part(folder: Path, part: str, write: Callable[[Path], None]) -> Entry:
     """Write one file by `write(path)`, and give its entry in the manifest."""
-    temporary = folder / f"{part}-draft.{ENDINGS[part]}"
+    temporary = folder / f"{part}-draft.{SUFFIXES[part]}"
     write(temporary)
     digest, size = checksum(temporary), temporary.stat().st_size
-    path = temporary.replace(folder / f"{part}-{digest[:16]}.{ENDINGS[part]}")
+    path = temporary.replace(folder / f"{part}-{digest[:16]}.{SUFFIXES[part]}")
     return {"file": path.name, "sha256": digest, "bytes": size}
 
 
-def _segment(folder: Path, segment: np.ndarray) -> Entry:
+def _segment_entry(folder: Path, segment: np.ndarray) -> Entry:
     """The entry of a segment: as it stands where it was mapped from a file of this folder, else it is written."""
     if isinstance(segment, np.memmap) and (folder / MANIFEST).exists():
         name, size = Path(str(segment.filename)), segment.offset + segment.nbytes
-        for entry in _manifest(folder / MANIFEST)["embeddings"]:
+        for entry in _read_manifest(folder / MANIFEST)["embeddings"]:
             if (folder / entry["file"]).resolve() == name and entry["bytes"] == size:
                 return dict(entry)
 
@@ -104,45 +104,45 @@ def _segment(folder: Path, segment: np.ndarray) -> Entry:
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             np.save(file, segment)
 
-    return _filed(folder, "embeddings", write)
+    return _write_part(folder, "embeddings", write)
 
 
-def _mapped(folder: Path, entry: Entry, verify: bool) -> np.ndarray:
+def _map_segment(folder: Path, entry: Entry, verify: bool) -> np.ndarray:
     """A segment, mapped; its size and form are held to the manifest, its bytes if `verify`."""
-    path = (_verified if verify else _sized)(folder, entry)
+    path = (_check_checksum if verify else _check_size)(folder, entry)
     try:
         mapped = np.load(path.resolve(), mmap_mode="r", allow_pickle=False)
         if (mapped.dtype, mapped.offset + mapped.nbytes) != (Embeddings.dtype, entry["bytes"]):
             raise ValueError(f"it holds {mapped.shape} {mapped.dtype}")
         return mapped
     except (ValueError, EOFError, OSError, SyntaxError, TokenError) as error:  # numpy has all of them for a bad header
-        raise ValueError(f"{path} is damaged ({error}): {AGAIN}") from error
+        raise ValueError(f"{path} is damaged ({error}): {REBUILD_HINT}") from error
 
 
-def _sized(folder: Path, entry: Entry) -> Path:
+def _check_size(folder: Path, entry: Entry) -> Path:
     path = folder / str(entry["file"])
     if not path.is_file() or path.stat().st_size != entry["bytes"]:
-        raise ValueError(f"{path} is missing or damaged (it is not {entry['bytes']} bytes): {AGAIN}")
+        raise ValueError(f"{path} is missing or damaged (it is not {entry['bytes']} bytes): {REBUILD_HINT}")
     return path
 
 
-def _verified(folder: Path, entry: Entry) -> Path:
-    path = _sized(folder, entry)
+def _check_checksum(folder: Path, entry: Entry) -> Path:
+    path = _check_size(folder, entry)
     if checksum(path) != entry["sha256"]:
-        raise ValueError(f"{path} is damaged (its checksum differs): {AGAIN}")
+        raise ValueError(f"{path} is damaged (its checksum differs): {REBUILD_HINT}")
     return path
 
 
-def _manifest(path: Path) -> Entry:
+def _read_manifest(path: Path) -> Entry:
     try:
         manifest: Entry = json.loads(path.read_text())
         version, digest = manifest["format"], manifest.pop("sha256", "")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): {AGAIN}") from error
+        raise ValueError(f"{path} is damaged ({error}): {REBUILD_HINT}") from error
     if version != FORMAT:
-        raise ValueError(f"{path} is of format {version}, this package reads {FORMAT}: {AGAIN}")
+        raise ValueError(f"{path} is of format {version}, this package reads {FORMAT}: {REBUILD_HINT}")
     if digest != _digest(manifest):
-        raise ValueError(f"{path} is damaged (its checksum differs): {AGAIN}")
+        raise ValueError(f"{path} is damaged (its checksum differs): {REBUILD_HINT}")
     return manifest
 
 
@@ -154,28 +154,28 @@ def _entries(manifest: Entry) -> list[Entry]:
     return [manifest["index"], manifest["catalogue"], *manifest["embeddings"]]
 
 
-def _tidy(folder: Path) -> None:
+def _remove_unreferenced(folder: Path) -> None:
     """Remove what the manifest that stands there, the old or the new one, does not name; all, where there is none."""
-    named: set[str] = set()
+    referenced: set[str] = set()
     if (folder / MANIFEST).exists():
         try:
-            named = {entry["file"] for entry in _entries(_manifest(folder / MANIFEST))}
+            referenced = {entry["file"] for entry in _entries(_read_manifest(folder / MANIFEST))}
         except ValueError:  # a damaged one: whatever it named stays
             return
-    for pattern in (".*.part", *(f"{part}-*.{ending}" for part, ending in ENDINGS.items())):
+    for pattern in (".*.part", *(f"{part}-*.{suffix}" for part, suffix in SUFFIXES.items())):
         for path in folder.glob(pattern):
-            if path.name not in named:
+            if path.name not in referenced:
                 path.unlink()
 
 
-def check_model(gallery: str, held: str, asked: str) -> None:
+def check_fingerprint(gallery: str, stored: str, requested: str) -> None:
     """Hold the model that asks `gallery` to the one that filed it, by their fingerprints.
 
     Raises:
         ValueError: they differ.
     """
-    if held != asked:
+    if stored != requested:
         raise ValueError(
-            f"{gallery} holds codes of model {held[:8]}, asked by {asked[:8]}: "
-            f"codes of two models cannot be compared; {AGAIN}"
+            f"{gallery} holds codes of model {stored[:8]}, asked by {requested[:8]}: "
+            f"codes of two models cannot be compared; {REBUILD_HINT}"
         )

@@ -9,7 +9,7 @@ import numpy as np
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.gallery import files as files
 from fashion_lsh.gallery.embeddings import Embeddings
-from fashion_lsh.gallery.files import Files
+from fashion_lsh.gallery.files import GalleryFiles
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.indexes import FloatIndex, HashIndex
 from fashion_lsh.models.encoding import Encoded, Model
@@ -27,7 +27,7 @@ class Gallery:
         embeddings: (R, D), for re-ranking, by row.
         catalogue: N <= R lines, what is known of the garments.
         fingerprint: of the model that made codes and embeddings.
-        adding: hashes of the places whose pictures were being added when the gallery was saved last (see `filing.add`).
+        pending: hashes of the places whose pictures were being added when the gallery was saved last (see `filing.add`).
 
     Raises:
         ValueError: they do not belong together.
@@ -39,10 +39,10 @@ class Gallery:
         embeddings: Embeddings,
         catalogue: Catalogue,
         fingerprint: str,
-        adding: frozenset[str] = frozenset(),
+        pending: frozenset[str] = frozenset(),
     ) -> None:
         self.index, self.embeddings, self.catalogue = index, embeddings, catalogue
-        self.fingerprint, self.adding = fingerprint, adding
+        self.fingerprint, self.pending = fingerprint, pending
         if len(index) != len(catalogue) or self.rows.max(initial=-1) >= len(embeddings):
             raise ValueError(
                 f"the index holds {len(index)} rows up to {self.rows.max(initial=-1)}, the catalogue {len(catalogue)} "
@@ -50,7 +50,7 @@ class Gallery:
             )
 
     @classmethod
-    def filed(cls, model: Model, encoded: Encoded, catalogue: Catalogue) -> "Gallery":
+    def build(cls, model: Model, encoded: Encoded, catalogue: Catalogue) -> "Gallery":
         """File encoded pictures, in the order of `catalogue`, each under its predicted category."""
         lists = len(model.categories)
         index: HashIndex | FloatIndex
@@ -59,7 +59,7 @@ class Gallery:
         else:
             index = HashIndex(model.bits, lists)
         index.add(_vectors(index, encoded), encoded.predicted, np.arange(len(catalogue)))
-        return cls(index, Embeddings.of(encoded.embeddings), catalogue, model.fingerprint())
+        return cls(index, Embeddings.from_array(encoded.embeddings), catalogue, model.fingerprint())
 
     def __len__(self) -> int:
         return len(self.catalogue)
@@ -80,16 +80,16 @@ class Gallery:
         return self._contents[2]
 
     @property
-    def holes(self) -> int:
+    def tombstones(self) -> int:
         """Embeddings of garments that were removed."""
         return len(self.embeddings) - len(self)
 
-    def lines(self, hits: Hits) -> Hits:
+    def to_catalogue_rows(self, hits: Hits) -> Hits:
         """Hits by row, as an index finds them -> hits by line of the catalogue."""
-        if not self.holes:
+        if not self.tombstones:
             return hits
-        lines = np.where(hits.rows < 0, -1, np.searchsorted(self.rows, hits.rows))
-        return Hits(lines, hits.distances)
+        catalogue_rows = np.where(hits.rows < 0, -1, np.searchsorted(self.rows, hits.rows))
+        return Hits(catalogue_rows, hits.distances)
 
     def add(self, encoded: Encoded, catalogue: Catalogue) -> None:
         """File further pictures, encoded by the same model, in the order of `catalogue`.
@@ -97,13 +97,13 @@ class Gallery:
         Raises:
             ValueError: an id is there already, or pictures and lines are not as many. Nothing was added then.
         """
-        self.check_new(catalogue)
-        embeddings = self.embeddings.joined(Embeddings.of(encoded.embeddings))
+        self.check_new_ids(catalogue)
+        embeddings = self.embeddings.concatenate(Embeddings.from_array(encoded.embeddings))
         rows = len(self.embeddings) + np.arange(len(catalogue))
         self.index.add(_vectors(self.index, encoded), encoded.predicted, rows)
-        self._now(embeddings, self.catalogue.concatenate(catalogue))
+        self._update(embeddings, self.catalogue.concatenate(catalogue))
 
-    def check_new(self, catalogue: Catalogue) -> None:
+    def check_new_ids(self, catalogue: Catalogue) -> None:
         """Hold ids that are to be filed to those that are.
 
         Raises:
@@ -123,18 +123,18 @@ class Gallery:
             ValueError: an id is not there, or stands twice. Nothing was removed then.
         """
         ids = np.asarray(ids, dtype=str)
-        names = self.catalogue.column("id").astype(str)
-        unknown = ~np.isin(ids, names)
+        known_ids = self.catalogue.column("id").astype(str)
+        unknown = ~np.isin(ids, known_ids)
         if unknown.any():
             raise ValueError(
                 f"{str(ids[unknown][0])!r} is not in the gallery: {unknown.sum()} of {len(ids)} ids are not"
             )
-        gone = np.isin(names, ids)
-        if gone.sum() < len(ids):
-            twice = next(name for name, count in Counter(ids.tolist()).items() if count > 1)
-            raise ValueError(f"{twice!r} stands twice among the ids: name each once")
-        self.index.remove(self.rows[gone])
-        self._now(self.embeddings, self.catalogue.take(np.flatnonzero(~gone)))
+        removed = np.isin(known_ids, ids)
+        if removed.sum() < len(ids):
+            repeated = next(name for name, count in Counter(ids.tolist()).items() if count > 1)
+            raise ValueError(f"{repeated!r} stands twice among the ids: name each once")
+        self.index.remove(self.rows[removed])
+        self._update(self.embeddings, self.catalogue.take(np.flatnonzero(~removed)))
 
     def compact(self) -> None:
         """Number all rows anew, list after list, and copy the embeddings in that order into one segment in memory."""
@@ -142,9 +142,9 @@ class Gallery:
         order = np.argsort(lists, kind="stable")
         index = self.index.empty()
         index.add(vectors[order], lists[order], np.arange(len(order)))
-        embeddings = self.embeddings.taken(rows[order])
+        embeddings = self.embeddings.take(rows[order])
         self.index = index
-        self._now(embeddings, self.catalogue.take(order))
+        self._update(embeddings, self.catalogue.take(order))
 
     @cached_property
     def float_index(self) -> FloatIndex:
@@ -154,8 +154,8 @@ class Gallery:
             return self.index
         index, start = FloatIndex(self.embeddings.shape[1], self.index.lists), 0
         for block in self.embeddings.blocks():
-            here = np.s_[np.searchsorted(self.rows, start) : np.searchsorted(self.rows, start + len(block))]
-            index.add(block[self.rows[here] - start], self.lists[here], self.rows[here])
+            block_rows = np.s_[np.searchsorted(self.rows, start) : np.searchsorted(self.rows, start + len(block))]
+            index.add(block[self.rows[block_rows] - start], self.lists[block_rows], self.rows[block_rows])
             start += len(block)
         return index
 
@@ -167,7 +167,7 @@ class Gallery:
         Raises:
             OSError: a file could not be written; the folder is as it was.
         """
-        files.save(folder, Files(self.index, self.embeddings, self.catalogue, self.fingerprint, self.adding))
+        files.save(folder, GalleryFiles(self.index, self.embeddings, self.catalogue, self.fingerprint, self.pending))
 
     @classmethod
     def open(cls, folder: Path, fingerprint: str, verify: bool = False) -> "Gallery":
@@ -183,11 +183,11 @@ class Gallery:
             ValueError: a file is damaged, of another format, or codes are another model's.
         """
         read = files.read(folder, verify)
-        files.check_model(f"the gallery in {folder}", read.fingerprint, fingerprint)
+        files.check_fingerprint(f"the gallery in {folder}", read.fingerprint, fingerprint)
         try:
-            return cls(read.index, read.embeddings, read.catalogue, fingerprint, read.adding)
+            return cls(read.index, read.embeddings, read.catalogue, fingerprint, read.pending)
         except ValueError as error:
-            raise ValueError(f"the gallery in {folder} is damaged ({error}): {files.AGAIN}") from error
+            raise ValueError(f"the gallery in {folder} is damaged ({error}): {files.REBUILD_HINT}") from error
 
     @cached_property
     def _contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -195,7 +195,7 @@ class Gallery:
         rows, lists, vectors = self.index.contents()
         return rows, lists, vectors if isinstance(self.index, HashIndex) else None
 
-    def _now(self, embeddings: Embeddings, catalogue: Catalogue) -> None:
+    def _update(self, embeddings: Embeddings, catalogue: Catalogue) -> None:
         """Take over what was changed, and forget what was read of it."""
         self.embeddings, self.catalogue = embeddings, catalogue
         for name in ("rows", "lists", "codes", "float_index", "_contents"):

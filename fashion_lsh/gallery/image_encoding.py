@@ -10,7 +10,7 @@ import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.crops import crop_image
-from fashion_lsh.data.detections import BoxSelector, BoxDetector
+from fashion_lsh.data.detections import BoxDetector, BoxSelector
 from fashion_lsh.data.images import ImageError, open_image
 from fashion_lsh.data.schema import box_columns
 from fashion_lsh.io.progress import prefetch, progress
@@ -36,14 +36,14 @@ class Cropper:
     detector: BoxDetector | None
     box_selector: BoxSelector
 
-    def boxes(self, pictures: Sequence[np.ndarray], annotated: np.ndarray) -> list[np.ndarray]:
+    def boxes(self, images: Sequence[np.ndarray], annotated: np.ndarray) -> list[np.ndarray]:
         """(n, 4) each: what is cut out of a picture; NaN: the whole of it; none: no garment was found in it."""
         if self.detector is None:
             return list(annotated[:, None])
-        found = self.detector.detect(pictures) if pictures else []
-        return [self.box_selector.select_all(*each) for each in zip(found, annotated, strict=True)]
+        detections = self.detector.detect(images) if images else []
+        return [self.box_selector.select_all(*each) for each in zip(detections, annotated, strict=True)]
 
-    def crop_image(self, picture: np.ndarray, boxes: np.ndarray) -> list[np.ndarray]:
+    def crop_image(self, image: np.ndarray, boxes: np.ndarray) -> list[np.ndarray]:
         """The crops, (S, S, 3) uint8 each.
 
         Raises:
@@ -51,60 +51,66 @@ class Cropper:
         """
         if not len(boxes):
             raise ValueError("no garment was found in it")
-        return [crop_image(picture, box, self.model.margin, self.model.image_size) for box in boxes]
+        return [crop_image(image, box, self.model.margin, self.model.image_size) for box in boxes]
 
 
-def encode_chunks(cropper: Cropper, catalogue: Catalogue, taken: set[str]) -> Iterator[Chunk]:
+def encode_chunks(cropper: Cropper, catalogue: Catalogue, used_ids: set[str]) -> Iterator[Chunk]:
     """All pictures, some at a time; `taken`: ids that further garments of a picture cannot have."""
     total = len(catalogue)
-    with ThreadPoolExecutor() as pool, progress("filing", total) as step:
+    with ThreadPoolExecutor() as pool, progress("filing", total) as advance:
         for start in range(0, total, CHUNK):
-            yield _chunk(cropper, catalogue.take(np.arange(start, min(start + CHUNK, total))), taken, pool, step)
+            yield _encode_chunk(
+                cropper, catalogue.take(np.arange(start, min(start + CHUNK, total))), used_ids, pool, advance
+            )
 
 
-def _chunk(cropper: Cropper, rows: Catalogue, taken: set[str], pool: Executor, step: Callable[[int], None]) -> Chunk:
+def _encode_chunk(
+    cropper: Cropper, rows: Catalogue, used_ids: set[str], pool: Executor, advance: Callable[[int], None]
+) -> Chunk:
     """Encode some pictures, the next ones being opened meanwhile; `step` is told of each batch."""
     parts: list[Encoded] = []
-    places: list[int] = []  # of each crop in `rows`
+    crop_rows: list[int] = []  # of each crop in `rows`
     boxes: list[np.ndarray] = []
     problems: dict[str, str] = {}
-    paths, names, annotated = rows.column("image").tolist(), rows.column("id"), rows.boxes
-    for start, batch in zip(count(0, BATCH), prefetch(pool, _opened, paths, BATCH), strict=False):
-        problems |= {names[start + place]: reason for place, reason in enumerate(batch) if isinstance(reason, str)}
-        good = [number for number, picture in enumerate(batch, start) if not isinstance(picture, str)]
-        pictures = [picture for picture in batch if not isinstance(picture, str)]
+    paths, ids, annotated = rows.column("image").tolist(), rows.column("id"), rows.boxes
+    for start, batch in zip(count(0, BATCH), prefetch(pool, _open_or_reason, paths, BATCH), strict=False):
+        problems |= {ids[start + place]: reason for place, reason in enumerate(batch) if isinstance(reason, str)}
+        readable = [number for number, image in enumerate(batch, start) if not isinstance(image, str)]
+        images = [image for image in batch if not isinstance(image, str)]
         crops: list[np.ndarray] = []
-        for number, picture, wanted in zip(good, pictures, cropper.boxes(pictures, annotated[good]), strict=True):
+        for number, image, image_boxes in zip(
+            readable, images, cropper.boxes(images, annotated[readable]), strict=True
+        ):
             try:
-                crops += cropper.crop_image(picture, wanted)
+                crops += cropper.crop_image(image, image_boxes)
             except ValueError as error:
-                problems[names[number]] = str(error)
+                problems[ids[number]] = str(error)
                 continue
-            places += [number] * len(wanted)
-            boxes += list(wanted)
+            crop_rows += [number] * len(image_boxes)
+            boxes += list(image_boxes)
         if crops:
             parts.append(encode_crops(cropper.model, crops))
-        step(len(batch))
+        advance(len(batch))
     if not parts:
         return Chunk(None, rows.take(np.array([], dtype=np.int64)), problems)
-    sides = box_columns(np.array(boxes, np.float32))
-    filed = rows.take(np.array(places), _numbered(names[places], taken)).with_columns(**sides)
-    return Chunk(Encoded.joined(parts), filed, problems)
+    coordinates = box_columns(np.array(boxes, np.float32))
+    cropped_rows = rows.take(np.array(crop_rows), _unique_ids(ids[crop_rows], used_ids)).with_columns(**coordinates)
+    return Chunk(Encoded.concatenate(parts), cropped_rows, problems)
 
 
-def _numbered(names: Iterable[str], taken: set[str]) -> list[str]:
+def _unique_ids(ids: Iterable[str], used_ids: set[str]) -> list[str]:
     """Ids for the garments of pictures: the second of a picture is `<id>#2`, or has the next number that is free."""
-    numbered: list[str] = []
-    before = ""
-    for name in names:
-        new = name if name != before else next(f"{name}#{n}" for n in count(2) if f"{name}#{n}" not in taken)
-        taken.add(new)
-        numbered.append(new)
-        before = name
-    return numbered
+    unique_ids: list[str] = []
+    previous = ""
+    for name in ids:
+        new = name if name != previous else next(f"{name}#{n}" for n in count(2) if f"{name}#{n}" not in used_ids)
+        used_ids.add(new)
+        unique_ids.append(new)
+        previous = name
+    return unique_ids
 
 
-def _opened(path: str) -> np.ndarray | str:
+def _open_or_reason(path: str) -> np.ndarray | str:
     """The picture, or why there is none: it was fine when it was opened first."""
     try:
         return open_image(path)

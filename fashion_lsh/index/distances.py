@@ -35,14 +35,14 @@ def _words(codes: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.ascontiguousarray(padded).view(np.uint64).T)
 
 
-def euclidean(queries: np.ndarray, rows_embeddings: np.ndarray) -> np.ndarray:
+def euclidean(queries: np.ndarray, candidate_embeddings: np.ndarray) -> np.ndarray:
     """Euclidean distance of each query to its own rows, 0..2 where all are L2-normalised.
 
     Differences are squared and summed in float32, never by dot products: equal vectors are at exactly 0.
 
     Args:
         queries: (Q, D) float.
-        rows_embeddings: (Q, S, D) float.
+        candidate_embeddings: (Q, S, D) float.
 
     Returns:
         (Q, S) float32.
@@ -50,11 +50,11 @@ def euclidean(queries: np.ndarray, rows_embeddings: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the shapes do not belong together.
     """
-    if queries.ndim != 2 or rows_embeddings.ndim != 3 or queries.shape != rows_embeddings.shape[::2]:
+    if queries.ndim != 2 or candidate_embeddings.ndim != 3 or queries.shape != candidate_embeddings.shape[::2]:
         raise ValueError(
-            f"queries are {queries.shape}, their rows' embeddings {rows_embeddings.shape}: give (Q, D) and (Q, S, D)"
+            f"queries are {queries.shape}, their rows' embeddings {candidate_embeddings.shape}: give (Q, D) and (Q, S, D)"
         )
-    apart = rows_embeddings.astype(np.float32, order="C")
-    apart -= queries.astype(np.float32)[:, None]
-    squares: np.ndarray = np.einsum("qsd,qsd->qs", apart, apart)
+    differences = candidate_embeddings.astype(np.float32, order="C")
+    differences -= queries.astype(np.float32)[:, None]
+    squares: np.ndarray = np.einsum("qsd,qsd->qs", differences, differences)
     return np.asarray(np.sqrt(squares))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fashion_lsh.index.validation import LAST_ROW, ROW_BITS
+from fashion_lsh.index.validation import MAX_ROW, ROW_BITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,56 +16,56 @@ class Hits:
     distances: np.ndarray  # (Q, K) float32, ascending
 
     @classmethod
-    def best(cls, rows: np.ndarray, distances: np.ndarray, k: int) -> "Hits":
+    def nearest(cls, rows: np.ndarray, distances: np.ndarray, k: int) -> "Hits":
         """The k nearest of what was found, by (distance, row).  (Q, S) and (Q, S) in any order -> (Q, k).
 
         Whatever stands at a row of -1 counts as not found.
         """
         distances = np.where(rows < 0, np.inf, distances).astype(np.float32)
         order = np.lexsort((rows, distances))[:, :k]
-        return cls(np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)).padded(k)
+        return cls(np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)).pad(k)
 
     @classmethod
-    def of_integers(cls, rows: np.ndarray, distances: np.ndarray) -> "Hits":
+    def from_integers(cls, rows: np.ndarray, distances: np.ndarray) -> "Hits":
         """What was found, by (distance, row).  (Q, K) int64 and (Q, K) int32 in any order -> (Q, K).
 
-        Quicker than `best`: distance and row are sorted as one number. Rows lie below 2^40.
+        Quicker than `nearest`: distance and row are sorted as one number. Rows lie below 2^40.
         """
         keys = distances.astype(np.int64)
         keys <<= ROW_BITS
         keys |= rows  # a row of -1 makes it -1, too ...
         keys = keys.view(np.uint64)  # ... which comes last, so read
         keys.sort(axis=1)
-        found = keys.view(np.int64)
-        distances = (found >> ROW_BITS).astype(np.float32)
-        rows = found & LAST_ROW
-        missing = found < 0
+        signed_keys = keys.view(np.int64)
+        distances = (signed_keys >> ROW_BITS).astype(np.float32)
+        rows = signed_keys & MAX_ROW
+        missing = signed_keys < 0
         if missing.any():
             rows[missing], distances[missing] = -1, np.inf
         return cls(rows, distances)
 
     @classmethod
-    def joined(cls, parts: Sequence["Hits"], k: int) -> "Hits":
+    def concatenate(cls, parts: Sequence["Hits"], k: int) -> "Hits":
         """The hits of several batches, (q, k) each, one after the other."""
         rows = [np.empty((0, k), dtype=np.int64), *(part.rows for part in parts)]
         distances = [np.empty((0, k), dtype=np.float32), *(part.distances for part in parts)]
         return cls(np.concatenate(rows), np.concatenate(distances))
 
-    def one(self, query: int) -> "Hits":
+    def at(self, query: int) -> "Hits":
         """Those of one query: (1, K)."""
         return Hits(self.rows[[query]], self.distances[[query]])
 
-    def first(self, k: int) -> "Hits":
+    def top(self, k: int) -> "Hits":
         """The first k of each query: (Q, k), padded where there are fewer."""
-        return Hits(self.rows[:, :k], self.distances[:, :k]).padded(k)
+        return Hits(self.rows[:, :k], self.distances[:, :k]).pad(k)
 
-    def padded(self, k: int) -> "Hits":
+    def pad(self, k: int) -> "Hits":
         """With rows of -1 behind, up to k a query."""
-        missing = ((0, 0), (0, k - self.rows.shape[1]))
-        if missing[1][1] <= 0:
+        pad_width = ((0, 0), (0, k - self.rows.shape[1]))
+        if pad_width[1][1] <= 0:
             return self
-        rows = np.pad(self.rows, missing, constant_values=-1)
-        return Hits(rows, np.pad(self.distances, missing, constant_values=np.inf))
+        rows = np.pad(self.rows, pad_width, constant_values=-1)
+        return Hits(rows, np.pad(self.distances, pad_width, constant_values=np.inf))
 
     def check(self) -> None:
         """Hold the hits to their contract.
@@ -80,17 +80,17 @@ class Hits:
                 f"hits are rows {rows.shape} {rows.dtype}, distances {distances.shape} {distances.dtype}: "
                 "give (Q, K) int64 and (Q, K) float32"
             )
-        _refuse(np.isnan(distances), "a distance that is NaN")
-        _refuse(distances[:, 1:] < distances[:, :-1], "distances that do not ascend")
-        _refuse(rows < -1, "a row below -1")
-        _refuse((rows == -1) != np.isinf(distances), "a row of -1 without distance inf, or the reverse")
+        _raise_where(np.isnan(distances), "a distance that is NaN")
+        _raise_where(distances[:, 1:] < distances[:, :-1], "distances that do not ascend")
+        _raise_where(rows < -1, "a row below -1")
+        _raise_where((rows == -1) != np.isinf(distances), "a row of -1 without distance inf, or the reverse")
         ordered = np.sort(rows, axis=1)
-        _refuse((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0), "a row that stands twice")
+        _raise_where((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0), "a row that stands twice")
 
 
-def _refuse(bad: np.ndarray, what: str) -> None:
+def _raise_where(bad: np.ndarray, problem: str) -> None:
     """Name the first query with a flag set in `bad`, (Q, ...) bool."""
     if bad.any():
         raise ValueError(
-            f"the hits of query {int(bad.any(axis=1).argmax())} hold {what}: they were not made by a search"
+            f"the hits of query {int(bad.any(axis=1).argmax())} hold {problem}: they were not made by a search"
         )

@@ -17,7 +17,14 @@ import numpy as np
 from faiss.contrib import ivf_tools
 
 from fashion_lsh.index.hits import Hits
-from fashion_lsh.index.validation import LAST_ROW, at_least_one, check_filed, check_new, checked_numbers, checked_probes
+from fashion_lsh.index.validation import (
+    MAX_ROW,
+    check_indexed,
+    check_integers,
+    check_not_indexed,
+    check_positive,
+    check_probed_lists,
+)
 from fashion_lsh.io.files import atomic_write
 
 preassigned: Any = ivf_tools  # carries no types
@@ -43,19 +50,19 @@ class Stats(NamedTuple):
     list_sizes: list[int]
 
 
-class PartitionedIndex(ABC):
+class InvertedListIndex(ABC):
     """What HashIndex and FloatIndex share: rows filed by list, searched by list, kept in one file."""
 
     dtype: type[np.generic]
-    _kind: type[Any]  # FAISS's class, and its functions that read and write one
+    _faiss_class: type[Any]  # FAISS's class, and its functions that read and write one
     _read: Callable[[str], Any]
     _write: Callable[[Any, Any], None]
 
-    def _hold(self, index: Any) -> None:
-        self._index, inverted = index, index.invlists
+    def _set_faiss_index(self, index: Any) -> None:
+        self._index, invlists = index, index.invlists
         index.nprobe = index.nlist  # never changed: a query that searches fewer lists pads its own with -1
-        fits = index.is_trained and (inverted.nlist, inverted.code_size) == (index.nlist, index.code_size)
-        if not fits or self.list_sizes().sum() != len(self):
+        consistent = index.is_trained and (invlists.nlist, invlists.code_size) == (index.nlist, index.code_size)
+        if not consistent or self.list_sizes().sum() != len(self):
             raise ValueError("its lists and its header do not belong together")
 
     @property
@@ -83,12 +90,12 @@ class PartitionedIndex(ABC):
         """
         vectors = np.asarray(vectors)
         self._check(vectors)
-        lists = checked_numbers("lists", lists, (len(vectors),), 0, self.lists - 1)
-        rows = checked_numbers("rows", rows, (len(vectors),), 0, LAST_ROW)
-        check_new(rows, self._filed_rows())
+        lists = check_integers("lists", lists, (len(vectors),), 0, self.lists - 1)
+        rows = check_integers("rows", rows, (len(vectors),), 0, MAX_ROW)
+        check_not_indexed(rows, self._indexed_rows())
         if len(rows):
-            kept = self._to_kept(vectors)
-            preassigned.add_preassigned(self._index, kept, lists, rows)
+            stored = self._to_stored(vectors)
+            preassigned.add_preassigned(self._index, stored, lists, rows)
 
     def remove(self, rows: np.ndarray) -> None:
         """Take rows out.  (n,) int64, each filed and named once; n may be 0.
@@ -96,8 +103,8 @@ class PartitionedIndex(ABC):
         Raises:
             ValueError: type or shape is wrong, or a row is not filed. Nothing was removed then.
         """
-        rows = checked_numbers("rows", rows, (np.size(rows),), 0, LAST_ROW)
-        check_filed(rows, self._filed_rows())
+        rows = check_integers("rows", rows, (np.size(rows),), 0, MAX_ROW)
+        check_indexed(rows, self._indexed_rows())
         if len(rows):
             selector = faiss.IDSelectorBatch(rows)
             self._index.remove_ids(selector)
@@ -106,12 +113,12 @@ class PartitionedIndex(ABC):
         """How large it is."""
         return Stats(len(self), len(self) * self._index.code_size, 8 * len(self), self.list_sizes().tolist())
 
-    def search(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
+    def search(self, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
         """The k nearest rows of the lists each query names.
 
         Args:
             queries: (Q, ...) codes or embeddings, as the index keeps them; Q may be 0.
-            probes: (Q, lists) int64, the lists to search, each once, padded with -1; all of them: the whole gallery.
+            probed_lists: (Q, lists) int64, the lists to search, each once, padded with -1; all of them: the whole gallery.
             k: hits a query, at least 1; beyond the rows that exist the hits end in -1.
 
         Returns:
@@ -121,18 +128,20 @@ class PartitionedIndex(ABC):
         Raises:
             ValueError: type, shape or range is wrong, or a query names a list twice.
         """
-        at_least_one(k=k)
+        check_positive(k=k)
         queries = np.asarray(queries)
         self._check(queries)
-        probes = checked_probes(probes, len(queries), self.lists)
-        return self._found(self._to_kept(queries), probes, min(k, max(1, len(self)))).padded(k)
+        probed_lists = check_probed_lists(probed_lists, len(queries), self.lists)
+        return self._search(self._to_stored(queries), probed_lists, min(k, max(1, len(self)))).pad(k)
 
     def contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All that is filed, by row: rows (N,) int64 ascending, their lists (N,) int64, their vectors (N, ...)."""
-        rows, lists = self._filed_rows(), np.repeat(np.arange(self.lists), self.list_sizes())
-        inverted, order = self._index.invlists, np.argsort(rows)
-        vectors = self._held(inverted.get_codes, inverted.code_size, np.uint8).reshape(len(rows), inverted.code_size)
-        return rows[order], lists[order], self._of_kept(vectors[order].view(self.dtype))
+        rows, lists = self._indexed_rows(), np.repeat(np.arange(self.lists), self.list_sizes())
+        invlists, order = self._index.invlists, np.argsort(rows)
+        vectors = self._read_lists(invlists.get_codes, invlists.code_size, np.uint8).reshape(
+            len(rows), invlists.code_size
+        )
+        return rows[order], lists[order], self._from_stored(vectors[order].view(self.dtype))
 
     def save(self, path: str | Path) -> None:
         """Write one file; `open` reads it back.
@@ -156,10 +165,10 @@ class PartitionedIndex(ABC):
             raise FileNotFoundError(f"no index at {path}: give a file that {cls.__name__}.save wrote")
         try:
             index = cls._read(str(path))
-            if type(index) is not cls._kind or index.metric_type != faiss.METRIC_L2:
+            if type(index) is not cls._faiss_class or index.metric_type != faiss.METRIC_L2:
                 raise ValueError(f"it holds a {type(index).__name__}")
-            opened = cls._like(index)
-            opened._hold(index)
+            opened = cls._from_faiss(index)
+            opened._set_faiss_index(index)
             return opened
         except (RuntimeError, MemoryError, ValueError) as error:  # RuntimeError is all that FAISS raises
             raise ValueError(f"{path} is no {cls.__name__}: give a file that {cls.__name__}.save wrote") from error
@@ -174,27 +183,29 @@ class PartitionedIndex(ABC):
 
     @classmethod
     @abstractmethod
-    def _like(cls, index: Any) -> Self:
+    def _from_faiss(cls, index: Any) -> Self:
         """An empty index of the sizes that FAISS read; refuse what this class did not write."""
 
     @abstractmethod
-    def _found(self, queries: np.ndarray, probes: np.ndarray, k: int) -> Hits:
+    def _search(self, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
         """Search checked arguments, k at most the rows there are."""
 
-    def _to_kept(self, vectors: np.ndarray) -> np.ndarray:
+    def _to_stored(self, vectors: np.ndarray) -> np.ndarray:
         """(n, ...) vectors as FAISS keeps them, one after the other."""
         return np.ascontiguousarray(vectors)
 
-    def _of_kept(self, vectors: np.ndarray) -> np.ndarray:
-        """What `_to_kept` was given."""
+    def _from_stored(self, vectors: np.ndarray) -> np.ndarray:
+        """What `_to_stored` was given."""
         return vectors
 
-    def _filed_rows(self) -> np.ndarray:
+    def _indexed_rows(self) -> np.ndarray:
         """(N,) int64: every row in the index."""
-        return self._held(self._index.invlists.get_ids, 1, np.int64)
+        return self._read_lists(self._index.invlists.get_ids, 1, np.int64)
 
-    def _held(self, address: Callable[[int], Any], each: int, dtype: type[np.generic]) -> np.ndarray:
+    def _read_lists(self, address: Callable[[int], Any], values_per_row: int, dtype: type[np.generic]) -> np.ndarray:
         """(N * each,) values that FAISS holds at the addresses of its lists, list after list."""
         sizes = self.list_sizes().tolist()
-        held = [faiss.rev_swig_ptr(address(number), size * each) for number, size in enumerate(sizes) if size]
-        return np.concatenate([np.empty(0, dtype), *held])
+        arrays = [
+            faiss.rev_swig_ptr(address(number), size * values_per_row) for number, size in enumerate(sizes) if size
+        ]
+        return np.concatenate([np.empty(0, dtype), *arrays])

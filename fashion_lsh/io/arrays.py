@@ -9,7 +9,15 @@ import numpy as np
 
 from fashion_lsh.io.files import atomic_write
 
-READ_ERRORS = (ValueError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)  # numpy has them all
+READ_ERRORS = (
+    ValueError,
+    KeyError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)  # numpy has them all
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -44,7 +44,9 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
             if not is_terminal and time.perf_counter() - last_logged > LOG_INTERVAL_S:
                 last_logged = time.perf_counter()
                 rate = done / (last_logged - started)
-                log.info("%s: %d of %d, %.0f a second, %.0f s left", description, done, total, rate, (total - done) / rate)
+                log.info(
+                    "%s: %d of %d, %.0f a second, %.0f s left", description, done, total, rate, (total - done) / rate
+                )
 
         yield step
     seconds = time.perf_counter() - started

@@ -9,5 +9,7 @@ def calibration_error(logits: Tensor, labels: Tensor, temperature: float = 1.0, 
 
     logits: (N, C) float; labels: (N,) int64, 0..C - 1.
     """
-    masses = (logits / temperature).softmax(dim=1)
-    return float(multiclass_calibration_error(masses, labels, num_classes=logits.shape[1], n_bins=bins, norm="l1"))
+    probabilities = (logits / temperature).softmax(dim=1)
+    return float(
+        multiclass_calibration_error(probabilities, labels, num_classes=logits.shape[1], n_bins=bins, norm="l1")
+    )

@@ -26,8 +26,12 @@ def classification(
     probabilities, predicted, labels, items = (values[known] for values in (probabilities, predicted, labels, items))
     count = probabilities.shape[1]
     seen, right = predicted >= 0, (predicted == labels).astype(float)
-    masses, truth = from_numpy(probabilities[seen]), from_numpy(labels[seen])
-    top5 = multiclass_accuracy(masses, truth, count, average="micro", top_k=min(5, count)) if seen.any() else 0.0
+    detected_probabilities, truth = from_numpy(probabilities[seen]), from_numpy(labels[seen])
+    top5 = (
+        multiclass_accuracy(detected_probabilities, truth, count, average="micro", top_k=min(5, count))
+        if seen.any()
+        else 0.0
+    )
     named = np.where(seen, predicted, count)  # not seen: a category that nothing is of
     f1 = multiclass_f1_score(from_numpy(named), from_numpy(labels), count + 1, average="none").numpy()
     return ends_of("query/accuracy", right, items) | {

@@ -9,23 +9,37 @@ from torch import Tensor, nn
 from torchvision import models
 
 from fashion_lsh.io.downloads import socket_timeout
-from fashion_lsh.models.efficientnet_lite import PIXEL, lite0, lite0_imagenet
+from fashion_lsh.models.efficientnet_lite import LITE0_MEAN_STD, create_lite0, lite0_imagenet_weights
 
-LITE = "efficientnet_lite0"
-BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "alexnet", "vgg16", "vgg16_bn", "googlenet", LITE)
+EFFICIENTNET_LITE0 = "efficientnet_lite0"
+BACKBONES = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "alexnet",
+    "vgg16",
+    "vgg16_bn",
+    "googlenet",
+    EFFICIENTNET_LITE0,
+)
 
 # Found by trying, train and eval: AlexNet and VGG16 pool to nothing below. The others would take less (GoogLeNet 15,
 # a ResNet a single pixel), but below 32 the last map of a ResNet has fewer pixels than one.
-SMALLEST = dict.fromkeys(BACKBONES, 32) | {"alexnet": 63}
+MIN_SIZE = dict.fromkeys(BACKBONES, 32) | {"alexnet": 63}
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, R G B in 0..1
-HALF = (0.5, 0.5, 0.5)  # what torchvision's GoogLeNet turns MEAN and STD into (transform_input), here in one step
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, R G B in 0..1
+GOOGLENET_MEAN_STD = (
+    0.5,
+    0.5,
+    0.5,
+)  # what torchvision's GoogLeNet turns MEAN and STD into (transform_input), here in one step
 
-LEFT_OUT = (  # last layers, side heads
+IGNORED_KEYS = (  # last layers, side heads
     "network.fc.", "network.classifier.6.", "network.classifier.weight", "network.classifier.bias",
     "network.aux1.", "network.aux2.",
 )  # fmt: skip
-TIME_OUT_S = 5.0  # for each address tried and each read, so that a machine without network says so soon
+TIMEOUT_S = 5.0  # for each address tried and each read, so that a machine without network says so soon
 
 
 class Backbone(nn.Module):
@@ -34,7 +48,7 @@ class Backbone(nn.Module):
     Attributes:
         name: What `backbone` calls it.
         feature_dim: Length of a picture's feature vector.
-        smallest: Smallest side of a picture it takes, in pixels.
+        min_size: Smallest side of a picture it takes, in pixels.
         network: Normalised pictures (B, 3, H, W) -> features (B, feature_dim).
     """
 
@@ -46,12 +60,12 @@ class Backbone(nn.Module):
         name: str,
         network: nn.Module,
         feature_dim: int,
-        smallest: int,
-        mean: tuple[float, ...] = MEAN,
-        std: tuple[float, ...] = STD,
+        min_size: int,
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
         super().__init__()
-        self.name, self.network, self.feature_dim, self.smallest = name, network, feature_dim, smallest
+        self.name, self.network, self.feature_dim, self.min_size = name, network, feature_dim, min_size
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
 
@@ -73,14 +87,14 @@ class Backbone(nn.Module):
         if len(shape) != 4 or shape[1] != 3:
             raise ValueError(f"{self.name} got images of shape {tuple(shape)}: give (B, 3, H, W), R G B")
         height, width = shape[2:]
-        if min(height, width) < self.smallest:
+        if min(height, width) < self.min_size:
             raise ValueError(
-                f"{self.name} got images of {height} x {width} pixels: give at least {self.smallest} x {self.smallest}"
+                f"{self.name} got images of {height} x {width} pixels: give at least {self.min_size} x {self.min_size}"
                 " (data.image_size), or choose another backbone"
             )
 
 
-def backbone(name: str) -> Backbone:
+def create_backbone(name: str) -> Backbone:
     """Build one of BACKBONES with its library's random initialisation.
 
     Feature lengths: resnet18, resnet34 512; resnet50, resnet101 2048; googlenet 1024; efficientnet_lite0 1280; alexnet,
@@ -91,18 +105,20 @@ def backbone(name: str) -> Backbone:
     """
     if name not in BACKBONES:
         raise ValueError(f"backbone {name!r} is unknown: give one of {', '.join(BACKBONES)}")
-    if name == LITE:
-        mean, std = PIXEL
-        return Backbone(name, lite0(), 1280, SMALLEST[name], mean=(mean,) * 3, std=(std,) * 3)
+    if name == EFFICIENTNET_LITE0:
+        mean, std = LITE0_MEAN_STD
+        return Backbone(name, create_lite0(), 1280, MIN_SIZE[name], mean=(mean,) * 3, std=(std,) * 3)
     if name == "googlenet":
         # aux_logits: its side heads make it answer a tuple in training; init_weights: None warns, False is torch's own
         network = models.get_model(name, weights=None, aux_logits=False, init_weights=False)
-        return Backbone(name, network, _without_last_layer(network), SMALLEST[name], mean=HALF, std=HALF)
+        return Backbone(
+            name, network, _remove_classifier(network), MIN_SIZE[name], mean=GOOGLENET_MEAN_STD, std=GOOGLENET_MEAN_STD
+        )
     network = models.get_model(name, weights=None)
-    return Backbone(name, network, _without_last_layer(network), SMALLEST[name])
+    return Backbone(name, network, _remove_classifier(network), MIN_SIZE[name])
 
 
-def load_weights(trunk: Backbone, weights: str | None) -> str:
+def load_weights(backbone: Backbone, weights: str | None) -> str:
     """Fill a trunk's weights, and say in one word where they come from.
 
     `imagenet` means torchvision's default file: IMAGENET1K_V2 for resnet50 and resnet101, IMAGENET1K_V1 for the others.
@@ -112,7 +128,7 @@ def load_weights(trunk: Backbone, weights: str | None) -> str:
     GoogLeNet those of `transform_input=True`.
 
     Args:
-        trunk: Left as it is if anything fails.
+        backbone: Left as it is if anything fails.
         weights: None (keep the random initialisation), `imagenet`, or a path.
 
     Returns:
@@ -125,17 +141,21 @@ def load_weights(trunk: Backbone, weights: str | None) -> str:
     if weights is None:
         return "scratch"
     if weights == "imagenet":
-        file, state = lite0_imagenet(trunk.network) if trunk.name == LITE else imagenet_file(trunk.name)
-        _fill(trunk, state, file)
+        file, state = (
+            lite0_imagenet_weights(backbone.network)
+            if backbone.name == EFFICIENTNET_LITE0
+            else imagenet_weights(backbone.name)
+        )
+        _load_state_dict(backbone, state, file)
         return weights
     file = Path(weights).expanduser()
     if not file.is_file():
         raise FileNotFoundError(f"no weights at {file}: give a state dict file, weights=imagenet or weights=null")
-    _fill(trunk, _read(file), file)
+    _load_state_dict(backbone, _read(file), file)
     return file.name
 
 
-def _without_last_layer(network: nn.Module) -> int:
+def _remove_classifier(network: nn.Module) -> int:
     """Replace the layer that names ImageNet's classes by nothing; return how many features it took."""
     parent, last = (network, "fc") if hasattr(network, "fc") else (network.get_submodule("classifier"), "6")
     feature_dim = parent.get_parameter(f"{last}.weight").shape[1]
@@ -143,7 +163,7 @@ def _without_last_layer(network: nn.Module) -> int:
     return feature_dim
 
 
-def imagenet_file(name: str) -> tuple[Path, Mapping[str, Tensor]]:
+def imagenet_weights(name: str) -> tuple[Path, Mapping[str, Tensor]]:
     """The file of torchvision's default weights and what is in it: from torch.hub's folder, or downloaded into it once.
 
     Raises:
@@ -154,7 +174,7 @@ def imagenet_file(name: str) -> tuple[Path, Mapping[str, Tensor]]:
     if file.is_file():
         return file, _read(file)
     try:
-        with socket_timeout(TIME_OUT_S):
+        with socket_timeout(TIMEOUT_S):
             return file, torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, HTTPException, RuntimeError) as error:  # no network; a broken answer; a hash that differs
         raise FileNotFoundError(
@@ -175,26 +195,30 @@ def _read(file: Path) -> Mapping[str, Tensor]:
     return state
 
 
-def _fill(trunk: Backbone, state: Mapping[str, Tensor], file: Path) -> None:
-    own = trunk.state_dict()
-    state = _named_as(own, state)
-    misfits = [f"{name} is missing" for name in own.keys() - state.keys()]
-    misfits += [f"{name} is not in {trunk.name}" for name in state.keys() - own.keys()]
-    misfits += [
-        f"{name} is {tuple(state[name].shape)}, not {tuple(own[name].shape)}"
-        for name in own.keys() & state.keys()
-        if state[name].shape != own[name].shape
+def _load_state_dict(backbone: Backbone, state: Mapping[str, Tensor], file: Path) -> None:
+    expected = backbone.state_dict()
+    state = _match_keys(expected, state)
+    mismatches = [f"{name} is missing" for name in expected.keys() - state.keys()]
+    mismatches += [f"{name} is not in {backbone.name}" for name in state.keys() - expected.keys()]
+    mismatches += [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
+        for name in expected.keys() & state.keys()
+        if state[name].shape != expected[name].shape
     ]
-    if misfits:
-        first = ", ".join(text.removeprefix("network.") for text in sorted(misfits)[:3])
-        raise ValueError(f"{file} does not fit {trunk.name} ({len(misfits)} misfits: {first}): give its own weights")
-    trunk.load_state_dict(state)
+    if mismatches:
+        first = ", ".join(text.removeprefix("network.") for text in sorted(mismatches)[:3])
+        raise ValueError(
+            f"{file} does not fit {backbone.name} ({len(mismatches)} misfits: {first}): give its own weights"
+        )
+    backbone.load_state_dict(state)
 
 
-def _named_as(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _match_keys(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give torchvision's state dict a Backbone's names; leave one of a Backbone as it is."""
     if not any(name.startswith("network.") for name in state):
         state = {f"network.{name}": value for name, value in state.items()}
-        state |= {"mean": own["mean"], "std": own["std"]}
-    counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}  # not in old files
-    return counters | {name: value for name, value in state.items() if not name.startswith(LEFT_OUT)}
+        state |= {"mean": expected["mean"], "std": expected["std"]}
+    counters = {
+        name: value for name, value in expected.items() if name.endswith("num_batches_tracked")
+    }  # not in old files
+    return counters | {name: value for name, value in state.items() if not name.startswith(IGNORED_KEYS)}

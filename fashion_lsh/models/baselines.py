@@ -44,7 +44,7 @@ class Baseline(CodeModel):
         return list(self.head.parameters())
 
     @abstractmethod
-    def answer(self, features: Tensor) -> tuple[Tensor, Tensor]: ...
+    def compute_heads(self, features: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 class LSH(Baseline):
@@ -74,16 +74,16 @@ class LSH(Baseline):
         self.register_buffer("mean", torch.zeros(self.embedding_length))
         self.register_buffer("planes", torch.zeros(self.embedding_length, bits))
 
-    def answer(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def compute_heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
         return self.head(features), (self.embedding(features) - self.mean) @ self.planes
 
-    def fit_to(self, features: Tensor) -> None:
-        super().fit_to(features)
+    def fit_projection(self, features: Tensor) -> None:
+        super().fit_projection(features)
         embeddings = self.embedding(features.to(self.device)).cpu()
-        for held, found in zip((self.mean, self.planes), self.planes_of(embeddings), strict=True):
-            held.copy_(found)
+        for buffer, value in zip((self.mean, self.planes), self.fit_hyperplanes(embeddings), strict=True):
+            buffer.copy_(value)
 
-    def planes_of(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    def fit_hyperplanes(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """(N, D) embeddings of training pictures -> their mean, (D,), and the hyperplanes, (D, bits)."""
         return embeddings.mean(dim=0), hyperplanes(embeddings.shape[1], self.bits, self.seed)
 
@@ -113,7 +113,7 @@ class ITQ(LSH):
                 "embedding; give fewer, a longer embedding (hash.embedding_dim), or hash=lsh"
             )
 
-    def planes_of(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    def fit_hyperplanes(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         return itq(embeddings, self.bits, self.seed)
 
 
@@ -135,6 +135,6 @@ class PredictedCategory(Baseline):
         super().__init__(backbone, categories, len(categories), embedding_dim, image_size, margin)
         self.hyper_parameters = arguments(locals())
 
-    def answer(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def compute_heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.head(features)
         return logits, functional.one_hot(logits.argmax(dim=1), self.bits).float()

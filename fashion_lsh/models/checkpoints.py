@@ -18,7 +18,8 @@ from fashion_lsh.models.efficientnet_lite import MissingPackageError
 from fashion_lsh.models.hash_head import HashHeadModel
 
 NETWORKS: dict[str, type[nn.Module]] = {
-    kind.__name__: kind for kind in (ClassifierModel, HashHeadModel, DetectorModel, LSH, ITQ, PredictedCategory)
+    stage_class.__name__: stage_class
+    for stage_class in (ClassifierModel, HashHeadModel, DetectorModel, LSH, ITQ, PredictedCategory)
 }
 PREFIX = "model."  # of the network's weights in the state dict of its LightningModule
 
@@ -39,18 +40,18 @@ def save_model(model: nn.Module, path: Path, hyper_parameters: Mapping[str, Any]
         "state_dict": {f"{PREFIX}{name}": value.cpu() for name, value in model.state_dict().items()},
         "hyper_parameters": dict(hyper_parameters),
         "pytorch-lightning_version": version("pytorch-lightning"),
-        "facts": dict(model.facts),  # type: ignore[arg-type]
+        "fit_metrics": dict(model.fit_metrics),  # type: ignore[arg-type]
     }
     write_checkpoint(content, path)
 
 
-def load_model(path: Path, accelerator: str = "auto", **changed: Any) -> Any:
+def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
     """Open a finished network in evaluation mode on this accelerator; only plain values and tensors are unpickled.
 
     Args:
         path: a file that `save_model` wrote.
         accelerator: `auto`, `cpu` or `gpu`.
-        changed: arguments that replace those it was trained with; what its constructor does not take is ignored.
+        overrides: arguments that replace those it was trained with; what its constructor does not take is ignored.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -60,10 +61,10 @@ def load_model(path: Path, accelerator: str = "auto", **changed: Any) -> Any:
     if not path.exists():
         raise FileNotFoundError(
             f"no checkpoint at {path}: remove metrics.json, if it is there, and type the run's train.py command again "
-            "(with fresh=true, if its scores are read from a job's file)"
+            "(with overwrite=true, if its scores are read from a job's file)"
         )
     try:
-        model = _opened(torch.load(path, map_location="cpu", weights_only=True), changed)
+        model = _build_model(torch.load(path, map_location="cpu", weights_only=True), overrides)
     except MissingPackageError:
         raise
     except Exception as error:  # reading bytes that are no checkpoint, or one of other arguments, may fail in any way
@@ -72,24 +73,24 @@ def load_model(path: Path, accelerator: str = "auto", **changed: Any) -> Any:
             "and type the run's train.py command again"
         ) from error
     try:
-        return model.to(device(accelerator)).eval()
+        return model.to(inference_device(accelerator)).eval()
     except torch.OutOfMemoryError as error:
         raise ValueError(
             f"the GPU has no room for {path}: free some, or leave it alone (CUDA_VISIBLE_DEVICES= before the command)"
         ) from error
 
 
-def _opened(content: Mapping[str, Any], changed: Mapping[str, Any]) -> nn.Module:
-    kind = NETWORKS[content["network"]]
-    known = inspect.signature(kind).parameters
-    given = {**content["hyper_parameters"], **changed}
-    model = kind(**{name: value for name, value in given.items() if name in known})
+def _build_model(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> nn.Module:
+    stage_class = NETWORKS[content["network"]]
+    known = inspect.signature(stage_class).parameters
+    arguments = {**content["hyper_parameters"], **overrides}
+    model = stage_class(**{name: value for name, value in arguments.items() if name in known})
     model.load_state_dict({name.removeprefix(PREFIX): value for name, value in content["state_dict"].items()})
-    model.facts = dict(content["facts"])  # type: ignore[assignment]
+    model.fit_metrics = dict(content["fit_metrics"])  # type: ignore[assignment]
     return model
 
 
-def least_bytes(models: Sequence[nn.Module]) -> int:
+def min_bytes(models: Sequence[nn.Module]) -> int:
     """Least disk space of their checkpoints: the weights of each, and while one is trained its best epoch and last
     state with the optimizer's."""
     sizes = [sum(value.nbytes for value in model.state_dict().values()) for model in models]
@@ -106,7 +107,7 @@ def check_accelerator(accelerator: str) -> None:
         raise ValueError("trainer=gpu: no GPU is seen here; give trainer=auto or trainer=cpu")
 
 
-def device(accelerator: str) -> torch.device:
+def inference_device(accelerator: str) -> torch.device:
     """Device of finished networks: the GPU, if there is one and `accelerator` is not `cpu`."""
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 

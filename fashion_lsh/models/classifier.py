@@ -21,5 +21,5 @@ class ClassifierModel(CropModel):
     def head_parameters(self) -> list[nn.Parameter]:
         return list(self.head.parameters())
 
-    def answer(self, features: Tensor) -> tuple[Tensor, None]:
+    def compute_heads(self, features: Tensor) -> tuple[Tensor, None]:
         return self.head(features), None

@@ -13,7 +13,7 @@ from fashion_lsh.models.projection import principal_axes
 
 log = logging.getLogger(__name__)
 
-PER_AXIS = 8  # training images for each dimension of an embedding: its axes have settled then
+SAMPLES_PER_AXIS = 8  # training images for each dimension of an embedding: its axes have settled then
 
 
 class CodeModel(CropModel, ABC):
@@ -23,7 +23,7 @@ class CodeModel(CropModel, ABC):
         backbone: one of BACKBONES.
         categories: names of the categories, in the order of the labels.
         bits: code length.
-        embedding_dim: length of the embedding (see `shorten`); None, or no less than that of the features: the
+        embedding_dim: length of the embedding (see `fit_pca`); None, or no less than that of the features: the
             features.
         image_size, margin, frozen: see CropModel.
 
@@ -31,7 +31,7 @@ class CodeModel(CropModel, ABC):
         ValueError: fewer than one bit.
     """
 
-    name = "hasher"
+    name = "hash_head"
     fits_projection = False  # True: more than the PCA is fitted to features of training images
     bits: int
     centre: Tensor
@@ -53,40 +53,40 @@ class CodeModel(CropModel, ABC):
             log.warning("hash.bits=%d: %d codes cannot tell %d categories apart", bits, 2**bits, len(categories))
         super().__init__(backbone, categories, image_size, margin, frozen)
         self.bits = bits
-        features = self.backbone.feature_dim
-        self.shortens = embedding_dim is not None and embedding_dim < features
-        length = embedding_dim if embedding_dim is not None and self.shortens else 0
-        self.embedding_length = length or features
-        self.register_buffer("centre", torch.zeros(features if length else 0))
-        self.register_buffer("axes", torch.eye(features, length))  # (feature_dim, D), orthonormal
+        feature_dim = self.backbone.feature_dim
+        self.has_pca = embedding_dim is not None and embedding_dim < feature_dim
+        length = embedding_dim if embedding_dim is not None and self.has_pca else 0
+        self.embedding_length = length or feature_dim
+        self.register_buffer("centre", torch.zeros(feature_dim if length else 0))
+        self.register_buffer("axes", torch.eye(feature_dim, length))  # (feature_dim, D), orthonormal
 
     def embedding(self, features: Tensor) -> Tensor:
         """(B, feature_dim) features -> (B, D) of length 1; in training mode D = feature_dim."""
         full = super().embedding(features)
-        if self.training or not self.shortens:
+        if self.training or not self.has_pca:
             return full
         return functional.normalize((full - self.centre) @ self.axes, dim=1)
 
-    def settle(self, data: GarmentData) -> dict[str, float]:
-        facts = super().settle(data)
-        if self.shortens or self.fits_projection:
-            self.fit_to(self.sampled(data))
-        return facts
+    def post_fit(self, data: GarmentData) -> dict[str, float]:
+        fit_metrics = super().post_fit(data)
+        if self.has_pca or self.fits_projection:
+            self.fit_projection(self.sample_features(data))
+        return fit_metrics
 
-    def fit_to(self, features: Tensor) -> None:
+    def fit_projection(self, features: Tensor) -> None:
         """Fit what depends on the features of training images, (N, feature_dim)."""
-        self.shorten(functional.normalize(features, dim=1))
+        self.fit_pca(functional.normalize(features, dim=1))
 
-    def shorten(self, features: Tensor) -> None:
+    def fit_pca(self, features: Tensor) -> None:
         """Fit the embedding to the first principal components of (N, feature_dim) features of length 1."""
-        if self.shortens:
+        if self.has_pca:
             centre, axes = principal_axes(features, self.axes.shape[1])
             self.centre.copy_(centre)
             self.axes.copy_(axes)
 
     @torch.inference_mode()
-    def sampled(self, data: GarmentData) -> Tensor:
+    def sample_features(self, data: GarmentData) -> Tensor:
         """(N, feature_dim) features of training images without augmentation, evenly chosen."""
         self.eval()
-        wanted = data.sample("train", PER_AXIS * self.embedding_length)
-        return torch.cat([self.backbone(batch.images.to(self.device)).cpu() for batch in wanted])
+        batches = data.sample("train", SAMPLES_PER_AXIS * self.embedding_length)
+        return torch.cat([self.backbone(batch.images.to(self.device)).cpu() for batch in batches])

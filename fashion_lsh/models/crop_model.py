@@ -14,14 +14,13 @@ from torch.nn import functional
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.metrics.calibration import calibration_error
-from fashion_lsh.models.backbones import backbone as make_backbone
-from fashion_lsh.models.backbones import load_weights
+from fashion_lsh.models.backbones import create_backbone, load_weights
 from fashion_lsh.models.calibration import fit_temperature
 
 log = logging.getLogger(__name__)
 
 
-class Answer(NamedTuple):
+class ModelOutput(NamedTuple):
     """Output of one forward pass over B images.
 
     logits: (B, C) float32, before the softmax and without the temperature.
@@ -45,8 +44,8 @@ class CropModel(nn.Module, ABC):
         frozen: the backbone is not trained; its batch norms and dropout stay in evaluation mode.
 
     Attributes:
-        name: `classifier` or `hasher`: prefix of its metrics and name of its checkpoint.
-        facts: metrics of its fit on `val`, by name.
+        name: `classifier` or `hash_head`: prefix of its metrics and name of its checkpoint.
+        fit_metrics: metrics of its fit on `val`, by name.
         bits: code length; None without a hash layer.
 
     Raises:
@@ -56,17 +55,17 @@ class CropModel(nn.Module, ABC):
     name: str
     threshold = 0.5
     bits: int | None = None
-    facts: Mapping[str, float] = MappingProxyType({})
+    fit_metrics: Mapping[str, float] = MappingProxyType({})
     temperature: Tensor
 
     def __init__(self, backbone: str, categories: list[str], image_size: int, margin: float, frozen: bool) -> None:
         super().__init__()
         self.frozen = frozen
         self.categories, self.image_size, self.margin = list(categories), image_size, margin
-        self.backbone = make_backbone(backbone).requires_grad_(not frozen)
-        if image_size < self.backbone.smallest:
+        self.backbone = create_backbone(backbone).requires_grad_(not frozen)
+        if image_size < self.backbone.min_size:
             raise ValueError(
-                f"data.image_size={image_size}: {backbone} needs at least {self.backbone.smallest} pixels; "
+                f"data.image_size={image_size}: {backbone} needs at least {self.backbone.min_size} pixels; "
                 "give larger crops or another backbone"
             )
         self.register_buffer("temperature", torch.ones(()))
@@ -89,23 +88,23 @@ class CropModel(nn.Module, ABC):
         """Parameters after the backbone."""
 
     @abstractmethod
-    def answer(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+    def compute_heads(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """(B, feature_dim) features -> logits (B, C), activations (B, bits) or None."""
 
-    def forward(self, images: Tensor) -> Answer:
+    def forward(self, images: Tensor) -> ModelOutput:
         """(B, 3, H, W) uint8 crops -> logits, activations and embedding."""
         features = self.backbone(images)
-        return Answer(*self.answer(features), self.embedding(features))
+        return ModelOutput(*self.compute_heads(features), self.embedding(features))
 
     def embedding(self, features: Tensor) -> Tensor:
         """(B, feature_dim) features -> (B, D) of length 1."""
         return functional.normalize(features, dim=1)
 
-    def masses(self, logits: Tensor) -> Tensor:
+    def probabilities(self, logits: Tensor) -> Tensor:
         """(B, C) logits -> (B, C) softmax probabilities at the fitted temperature."""
         return (logits / self.temperature).softmax(dim=1)
 
-    def start(self, weights: str | None) -> str:
+    def load_weights(self, weights: str | None) -> str:
         """Load the backbone's weights (see `load_weights`) and name their source.
 
         Raises:
@@ -119,10 +118,10 @@ class CropModel(nn.Module, ABC):
     def start_from(self, other: "CropModel") -> Self:
         """Copy another model's backbone weights and fit metrics."""
         self.backbone.load_state_dict(other.backbone.state_dict())
-        self.facts = dict(other.facts)
+        self.fit_metrics = dict(other.fit_metrics)
         return self
 
-    def settle(self, data: GarmentData) -> dict[str, float]:
+    def post_fit(self, data: GarmentData) -> dict[str, float]:
         """Fit the temperature on `val`; return `<name>/val/ece_before`, the calibration error, and `…_after`."""
         logits, labels = _val_logits(self, data)
         temperature = fit_temperature(logits, labels)
@@ -151,5 +150,5 @@ def arguments(values: Mapping[str, Any]) -> dict[str, Any]:
 @torch.inference_mode()
 def _val_logits(model: CropModel, data: GarmentData) -> tuple[Tensor, Tensor]:
     model.eval()
-    answers = [(model(batch.images.to(model.device)).logits.cpu(), batch.labels) for batch in data.val_dataloader()]
-    return torch.cat([logits for logits, _ in answers]), torch.cat([labels for _, labels in answers])
+    outputs = [(model(batch.images.to(model.device)).logits.cpu(), batch.labels) for batch in data.val_dataloader()]
+    return torch.cat([logits for logits, _ in outputs]), torch.cat([labels for _, labels in outputs])

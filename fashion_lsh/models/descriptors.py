@@ -10,17 +10,17 @@ def colour_histogram(images: Tensor) -> Tensor:
 
     (B, 3, H, W) uint8 -> (B, 64) float32 of length 1.
     """
-    steps = images >> 6
-    colours = (steps[:, 0] << 4 | steps[:, 1] << 2 | steps[:, 2]).flatten(1)  # (B, H * W) uint8, 0..63
-    places = colours + 64 * torch.arange(len(images), dtype=torch.int32)[:, None]
-    counts = torch.bincount(places.flatten(), minlength=64 * len(images)).view(-1, 64)
+    levels = images >> 6
+    colours = (levels[:, 0] << 4 | levels[:, 1] << 2 | levels[:, 2]).flatten(1)  # (B, H * W) uint8, 0..63
+    bins = colours + 64 * torch.arange(len(images), dtype=torch.int32)[:, None]
+    counts = torch.bincount(bins.flatten(), minlength=64 * len(images)).view(-1, 64)
     return (counts / colours.shape[1]).sqrt()
 
 
 def raw_pixels(images: Tensor) -> Tensor:
     """The picture shrunk to 8 x 8.  (B, 3, H, W) uint8 -> (B, 192) float32, 0..1."""
-    small = functional.adaptive_avg_pool2d(images.float(), 8) / 255
-    return small.flatten(1)
+    pooled = functional.adaptive_avg_pool2d(images.float(), 8) / 255
+    return pooled.flatten(1)
 
 
-REFERENCES = {"colour_histogram": colour_histogram, "raw_pixels": raw_pixels}
+DESCRIPTORS = {"colour_histogram": colour_histogram, "raw_pixels": raw_pixels}

@@ -16,15 +16,15 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from fashion_lsh.data.detection_data import resize
 from fashion_lsh.data.detections import Boxes
-from fashion_lsh.models.box_fusion import fused, mirrored
-from fashion_lsh.models.feature_pyramid import Pyramid
+from fashion_lsh.models.box_fusion import flip_boxes, fuse_boxes
+from fashion_lsh.models.feature_pyramid import FeaturePyramid
 
-AT_ONCE = 8  # pictures a forward
-LEAST_SCORE = 0.01  # of a box that is told of: average precision counts the unsure ones, too
-POOLED = 7  # pixels a side of what the box head sees of a proposal
+BATCH_SIZE = 8  # pictures a forward
+MIN_SCORE = 0.01  # of a box that is told of: average precision counts the unsure ones, too
+ROI_SIZE = 7  # pixels a side of what the box head sees of a proposal
 
 
-class Plain(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision carries no types
+class NoResizeTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision carries no types
     """Normalises and pads; sizes stay, since pictures come shrunk (see `resize`), smoothly and once."""
 
     def resize(self, image: Tensor, target: Any = None) -> tuple[Tensor, Any]:
@@ -37,9 +37,9 @@ class DetectorModel(nn.Module):
     (S. Ren, K. He, R. Girshick, J. Sun: Faster R-CNN, NeurIPS 2015; the pyramid: T.-Y. Lin et al., CVPR 2017.)
 
     Args:
-        backbone: one of TRUNKS.
+        backbone: one of DETECTOR_BACKBONES.
         classes: names of the classes, in the order of the labels.
-        weights: initial weights of the backbone, which the caller loads (see `start`); with weights, its batch norms
+        weights: initial weights of the backbone, which the caller loads (see `load_weights`); with weights, its batch norms
             keep statistics and weights.
         frozen: levels of the backbone, the finest first, whose layers keep their weights.
         image_size: longer side in pixels to which images are resized.
@@ -48,12 +48,12 @@ class DetectorModel(nn.Module):
         anchors: sides in pixels of the square anchors, one for each level of the pyramid.
         ratios: height over width of the anchors; the area stays.
         proposals: kept by the region proposal network, of each level before and of all after non-maximum suppression.
-        sampled: proposals of an image that the box head is trained on.
-        most: boxes of an image at most.
-        mirrored: detect in the mirrored image, too, and fuse both (see `fused`): better boxes, in twice the time.
+        roi_batch_size: proposals of an image that the box head is trained on.
+        max_detections: boxes of an image at most.
+        flip_tta: detect in the mirrored image, too, and fuse both (see `fuse_boxes`): better boxes, in twice the time.
 
     Attributes:
-        facts: metrics of its fit on `val`; always empty, since boxes are scored later.
+        fit_metrics: metrics of its fit on `val`; always empty, since boxes are scored later.
 
     Raises:
         ValueError: an unknown backbone, another number of anchors than levels, more frozen levels than there are, or
@@ -61,7 +61,7 @@ class DetectorModel(nn.Module):
     """
 
     name = "detector"
-    facts: Mapping[str, float] = MappingProxyType({})
+    fit_metrics: Mapping[str, float] = MappingProxyType({})
 
     def __init__(
         self,
@@ -75,31 +75,36 @@ class DetectorModel(nn.Module):
         anchors: Sequence[float],
         ratios: Sequence[float],
         proposals: Sequence[int],
-        sampled: int,
-        most: int,
-        mirrored: bool,
+        roi_batch_size: int,
+        max_detections: int,
+        flip_tta: bool,
     ) -> None:
         super().__init__()
-        self.classes, self.image_size, self.most, self.mirrored = list(classes), image_size, most, mirrored
-        self.fixed_norms = weights is not None
+        self.classes, self.image_size, self.max_detections, self.flip_tta = (
+            list(classes),
+            image_size,
+            max_detections,
+            flip_tta,
+        )
+        self.freeze_batch_norm = weights is not None
         if frozen and weights is None:
             raise ValueError(f"detector.frozen={frozen} would keep random weights: give detector.weights")
-        pyramid = Pyramid(backbone, channels, frozen)
+        pyramid = FeaturePyramid(backbone, channels, frozen)
         if len(anchors) != pyramid.levels + 1:
             raise ValueError(f"detector.anchors={anchors}: give {pyramid.levels + 1} sizes, one for each level")
-        before, after = proposals
+        pre_nms, post_nms = proposals
         self.network = FasterRCNN(
             pyramid,
             rpn_anchor_generator=AnchorGenerator(tuple((size,) for size in anchors), (tuple(ratios),) * len(anchors)),
-            rpn_pre_nms_top_n_train=before, rpn_pre_nms_top_n_test=before,
-            rpn_post_nms_top_n_train=after, rpn_post_nms_top_n_test=after,
-            box_roi_pool=MultiScaleRoIAlign([str(number) for number in range(pyramid.levels)], POOLED, 2),
-            box_head=TwoMLPHead(channels * POOLED**2, head),
+            rpn_pre_nms_top_n_train=pre_nms, rpn_pre_nms_top_n_test=pre_nms,
+            rpn_post_nms_top_n_train=post_nms, rpn_post_nms_top_n_test=post_nms,
+            box_roi_pool=MultiScaleRoIAlign([str(number) for number in range(pyramid.levels)], ROI_SIZE, 2),
+            box_head=TwoMLPHead(channels * ROI_SIZE**2, head),
             box_predictor=FastRCNNPredictor(head, len(classes) + 1),  # 0 is the background
-            box_batch_size_per_image=sampled, box_detections_per_img=most,
-            box_score_thresh=LEAST_SCORE,
+            box_batch_size_per_image=roi_batch_size, box_detections_per_img=max_detections,
+            box_score_thresh=MIN_SCORE,
         )  # fmt: skip
-        self.network.transform = Plain(1, 1, list(pyramid.mean), list(pyramid.std))
+        self.network.transform = NoResizeTransform(1, 1, list(pyramid.mean), list(pyramid.std))
         self.train()
 
     @property
@@ -108,22 +113,22 @@ class DetectorModel(nn.Module):
         return next(self.parameters()).device
 
     @property
-    def pyramid(self) -> Pyramid:
+    def pyramid(self) -> FeaturePyramid:
         """The backbone and its feature maps."""
         return self.network.backbone
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode; batch norms of a backbone with weights stay in evaluation mode."""
         super().train(mode)
-        if self.fixed_norms:
+        if self.freeze_batch_norm:
             for module in self.pyramid.body.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval().requires_grad_(False)
         return self
 
-    def start(self, weights: str | None) -> str:
+    def load_weights(self, weights: str | None) -> str:
         """Load the backbone's weights (see `load_weights`) and name their source."""
-        return f"{self.pyramid.load(weights)} ({self.pyramid.trunk})"
+        return f"{self.pyramid.load_weights(weights)} ({self.pyramid.backbone})"
 
     def losses(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """What the network's two stages learn from, by name.
@@ -136,39 +141,39 @@ class DetectorModel(nn.Module):
             targets: of each image, `boxes` (m, 4) float32 xyxy in pixels and `labels` (m,) int64, 0 the background.
         """
         network = self.network
-        shown, aimed = network.transform(images, targets)
-        maps = self.pyramid(shown.tensors)
+        image_list, resized_targets = network.transform(images, targets)
+        maps = self.pyramid(image_list.tensors)
         with torch.autocast(self.device.type, enabled=False):
-            whole = OrderedDict((name, each.float()) for name, each in maps.items())
-            proposals, first = network.rpn(shown, whole, aimed)
-            _, second = network.roi_heads(whole, proposals, shown.image_sizes, aimed)
-        return {**second, **first}
+            feature_maps = OrderedDict((name, each.float()) for name, each in maps.items())
+            proposals, rpn_losses = network.rpn(image_list, feature_maps, resized_targets)
+            _, roi_losses = network.roi_heads(feature_maps, proposals, image_list.image_sizes, resized_targets)
+        return {**roi_losses, **rpn_losses}
 
     @torch.inference_mode()
-    def detect(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:
+    def detect(self, images: Sequence[np.ndarray]) -> list[Boxes]:
         """The boxes in pictures, (H, W, 3) uint8 each, in their own pixels, the best first; some at a time."""
         self.eval()
-        found = self._in_turn(pictures)
-        if not self.mirrored:
-            return found
-        mirrors = self._in_turn([picture[:, ::-1] for picture in pictures])
-        turned = [mirrored(boxes, picture.shape[1]) for boxes, picture in zip(mirrors, pictures, strict=True)]
-        return [fused(both).top(self.most) for both in zip(found, turned, strict=True)]
+        detections = self._detect_in_batches(images)
+        if not self.flip_tta:
+            return detections
+        flipped = self._detect_in_batches([image[:, ::-1] for image in images])
+        unflipped = [flip_boxes(boxes, image.shape[1]) for boxes, image in zip(flipped, images, strict=True)]
+        return [fuse_boxes(views).top(self.max_detections) for views in zip(detections, unflipped, strict=True)]
 
-    def _in_turn(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:
-        parts = [self._find(pictures[start : start + AT_ONCE]) for start in range(0, len(pictures), AT_ONCE)]
+    def _detect_in_batches(self, images: Sequence[np.ndarray]) -> list[Boxes]:
+        parts = [self._detect_batch(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE)]
         return [boxes for part in parts for boxes in part]
 
-    def _find(self, pictures: Sequence[np.ndarray]) -> list[Boxes]:
-        resized = [resize(picture, self.image_size) for picture in pictures]
-        images = [
+    def _detect_batch(self, images: Sequence[np.ndarray]) -> list[Boxes]:
+        resized = [resize(image, self.image_size) for image in images]
+        inputs = [
             torch.from_numpy(image.transpose(2, 0, 1).copy()).to(self.device).float() / 255 for image, _ in resized
         ]
         return [
             Boxes(
-                (answer["boxes"].float().cpu().numpy() / scale).astype(np.float32),
-                answer["scores"].float().cpu().numpy(),
-                answer["labels"].cpu().numpy() - 1,
+                (output["boxes"].float().cpu().numpy() / scale).astype(np.float32),
+                output["scores"].float().cpu().numpy(),
+                output["labels"].cpu().numpy() - 1,
             )
-            for answer, (_, scale) in zip(self.network(images), resized, strict=True)
+            for output, (_, scale) in zip(self.network(inputs), resized, strict=True)
         ]

@@ -11,7 +11,7 @@ from fashion_lsh.data.crops import to_batch
 from fashion_lsh.index.codes import pack
 
 
-class Answers(Protocol):
+class ForwardOutput(Protocol):
     """What a model's forward gives."""
 
     @property
@@ -33,46 +33,46 @@ class Model(Protocol):
 
     @property
     def device(self) -> torch.device: ...
-    def __call__(self, images: Tensor) -> Answers: ...
+    def __call__(self, images: Tensor) -> ForwardOutput: ...
     def eval(self) -> Any: ...
-    def masses(self, logits: Tensor) -> Tensor: ...
+    def probabilities(self, logits: Tensor) -> Tensor: ...
     def fingerprint(self) -> str: ...
 
 
 class Encoded(NamedTuple):
     """B pictures, ready to be filed or asked with.
 
-    masses (B, C) float32; codes (B, ceil(bits / 8)) uint8, None without a hash layer; embeddings (B, D) float32.
+    probabilities (B, C) float32; codes (B, ceil(bits / 8)) uint8, None without a hash layer; embeddings (B, D) float32.
     """
 
-    masses: np.ndarray
+    probabilities: np.ndarray
     codes: np.ndarray | None
     embeddings: np.ndarray
 
     @property
     def predicted(self) -> np.ndarray:
         """(B,) int64: the category of the greatest mass; of equals, the first; -1: nothing was seen."""
-        return np.where(self.masses.any(axis=1), self.masses.argmax(axis=1), -1)
+        return np.where(self.probabilities.any(axis=1), self.probabilities.argmax(axis=1), -1)
 
-    def missed(self, which: np.ndarray) -> "Encoded":
+    def without_detections(self, mask: np.ndarray) -> "Encoded":
         """The same, but that in some, (B,) bool, nothing was seen: all their masses are 0."""
-        return self._replace(masses=np.where(which[:, None], np.float32(0), self.masses))
+        return self._replace(probabilities=np.where(mask[:, None], np.float32(0), self.probabilities))
 
-    def one(self, row: int) -> "Encoded":
+    def at(self, row: int) -> "Encoded":
         """Row `row` alone, B = 1."""
-        return self.taken(slice(row, row + 1))
+        return self.take(slice(row, row + 1))
 
-    def taken(self, rows: np.ndarray | slice) -> "Encoded":
+    def take(self, rows: np.ndarray | slice) -> "Encoded":
         """Some rows, (n,) numbers, or (B,) bool, or a slice, in the order given."""
         codes = None if self.codes is None else self.codes[rows]
-        return Encoded(self.masses[rows], codes, self.embeddings[rows])
+        return Encoded(self.probabilities[rows], codes, self.embeddings[rows])
 
     @staticmethod
-    def joined(parts: Sequence["Encoded"]) -> "Encoded":
+    def concatenate(parts: Sequence["Encoded"]) -> "Encoded":
         """Several, one after the other."""
         codes = [part.codes for part in parts if part.codes is not None]
-        masses, embeddings = (np.concatenate([part[field] for part in parts]) for field in (0, 2))
-        return Encoded(masses, np.concatenate(codes) if codes else None, embeddings)
+        probabilities, embeddings = (np.concatenate([part[field] for part in parts]) for field in (0, 2))
+        return Encoded(probabilities, np.concatenate(codes) if codes else None, embeddings)
 
 
 @torch.inference_mode()
@@ -87,8 +87,8 @@ def encode_crops(model: Model, crops: Sequence[np.ndarray]) -> Encoded:
     return encode(model, torch.from_numpy(to_batch(crops)))
 
 
-def as_arrays(model: Model, answer: Answers) -> Encoded:
+def as_arrays(model: Model, output: ForwardOutput) -> Encoded:
     """What the model's forward gave for B pictures -> Encoded."""
-    codes = None if answer.activations is None else pack(answer.activations.float().cpu().numpy(), model.threshold)
-    masses = model.masses(answer.logits.float())
-    return Encoded(masses.cpu().numpy(), codes, answer.embedding.float().cpu().numpy())
+    codes = None if output.activations is None else pack(output.activations.float().cpu().numpy(), model.threshold)
+    probabilities = model.probabilities(output.logits.float())
+    return Encoded(probabilities.cpu().numpy(), codes, output.embedding.float().cpu().numpy())

@@ -9,41 +9,48 @@ from torchvision import models
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from fashion_lsh.models.backbones import LITE, MEAN, STD, backbone, imagenet_file, load_weights
-from fashion_lsh.models.efficientnet_lite import PIXEL
+from fashion_lsh.models.backbones import (
+    EFFICIENTNET_LITE0,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    create_backbone,
+    imagenet_weights,
+    load_weights,
+)
+from fashion_lsh.models.efficientnet_lite import LITE0_MEAN_STD
 
-MOBILE = "mobilenet_v3_large_320"
-TRUNKS = ("resnet18", "resnet34", "resnet50", "resnet101", LITE, MOBILE)
-LITE_WIDTHS = (24, 40, 112, 320)  # of the maps at strides 4, 8, 16 and 32
+MOBILENET = "mobilenet_v3_large_320"
+DETECTOR_BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", EFFICIENTNET_LITE0, MOBILENET)
+LITE0_CHANNELS = (24, 40, 112, 320)  # of the maps at strides 4, 8, 16 and 32
 
 
-class Maps(nn.Module):
+class StageMaps(nn.Module):
     """A network's layers in parts: what each part gives is a map of one level.
 
     Args:
-        parts: the layers of each level, the finest first, in the order a picture passes them.
+        stages: the layers of each level, the finest first, in the order a picture passes them.
     """
 
-    def __init__(self, parts: Iterable[Iterable[nn.Module]]) -> None:
+    def __init__(self, stages: Iterable[Iterable[nn.Module]]) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(nn.Sequential(*layers) for layers in parts)
+        self.stages = nn.ModuleList(nn.Sequential(*layers) for layers in stages)
 
     def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
         """(B, 3, H, W) -> a map (B, C, H / stride, W / stride) a level."""
         maps: OrderedDict[str, Tensor] = OrderedDict()
-        for number, part in enumerate(self.parts):
+        for number, part in enumerate(self.stages):
             images = part(images)
             maps[str(number)] = images
         return maps
 
 
-class Pyramid(nn.Module):
+class FeaturePyramid(nn.Module):
     """A trunk's maps brought to one width, each with what the coarser ones know, and one coarser still.
 
     (T.-Y. Lin et al.: Feature Pyramid Networks for Object Detection, CVPR 2017.)
 
     Args:
-        trunk: one of TRUNKS.
+        backbone: one of DETECTOR_BACKBONES.
         channels: width of all maps.
         frozen: levels of the trunk, the finest first, whose layers keep their weights.
 
@@ -55,18 +62,22 @@ class Pyramid(nn.Module):
         ValueError: an unknown trunk, or more frozen levels than it has.
     """
 
-    def __init__(self, trunk: str, channels: int, frozen: int = 0) -> None:
-        if trunk not in TRUNKS:
-            raise ValueError(f"detector.backbone={trunk!r}: give one of {', '.join(TRUNKS)}")
+    def __init__(self, backbone: str, channels: int, frozen: int = 0) -> None:
+        if backbone not in DETECTOR_BACKBONES:
+            raise ValueError(f"detector.backbone={backbone!r}: give one of {', '.join(DETECTOR_BACKBONES)}")
         super().__init__()
-        self.trunk, self.out_channels = trunk, channels
-        network = models.mobilenet_v3_large(weights=None) if trunk == MOBILE else backbone(trunk)
-        self.mean, self.std = ((PIXEL[0],) * 3, (PIXEL[1],) * 3) if trunk == LITE else (MEAN, STD)
-        self.body, widths = maps_of(trunk, network)
+        self.backbone, self.out_channels = backbone, channels
+        network = models.mobilenet_v3_large(weights=None) if backbone == MOBILENET else create_backbone(backbone)
+        self.mean, self.std = (
+            ((LITE0_MEAN_STD[0],) * 3, (LITE0_MEAN_STD[1],) * 3)
+            if backbone == EFFICIENTNET_LITE0
+            else (IMAGENET_MEAN, IMAGENET_STD)
+        )
+        self.body, widths = split_backbone(backbone, network)
         self.levels = len(widths)
         if frozen > self.levels:
-            raise ValueError(f"detector.frozen={frozen}: {trunk} has {self.levels} levels")
-        self.body.parts[:frozen].requires_grad_(False)
+            raise ValueError(f"detector.frozen={frozen}: {backbone} has {self.levels} levels")
+        self.body.stages[:frozen].requires_grad_(False)
         self.fpn = FeaturePyramidNetwork(list(widths), channels, LastLevelMaxPool())
 
     def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
@@ -74,36 +85,38 @@ class Pyramid(nn.Module):
         maps: OrderedDict[str, Tensor] = self.fpn(self.body(images))
         return maps
 
-    def load(self, weights: str | None) -> str:
+    def load_weights(self, weights: str | None) -> str:
         """Fill the trunk's weights as `load_weights` does, and say where they come from.
 
         Raises:
             FileNotFoundError: there is no such file, or it cannot be downloaded.
             ValueError: the file is no state dict, or is one of another network.
         """
-        if self.trunk == MOBILE and weights not in (None, "imagenet"):
-            raise ValueError(f"detector.weights={weights}: {MOBILE} takes imagenet or null")
+        if self.backbone == MOBILENET and weights not in (None, "imagenet"):
+            raise ValueError(f"detector.weights={weights}: {MOBILENET} takes imagenet or null")
         if weights is None:
             return "scratch"
-        if self.trunk == MOBILE:
-            network, told = models.mobilenet_v3_large(weights=None), weights
-            network.load_state_dict(imagenet_file("mobilenet_v3_large")[1])
+        if self.backbone == MOBILENET:
+            network, source = models.mobilenet_v3_large(weights=None), weights
+            network.load_state_dict(imagenet_weights("mobilenet_v3_large")[1])
         else:
-            network = backbone(self.trunk)
-            told = load_weights(network, weights)
-        self.body.load_state_dict(maps_of(self.trunk, network)[0].state_dict())
-        return told
+            network = create_backbone(self.backbone)
+            source = load_weights(network, weights)
+        self.body.load_state_dict(split_backbone(self.backbone, network)[0].state_dict())
+        return source
 
 
-def maps_of(trunk: str, network: Any) -> tuple[Maps, tuple[int, ...]]:
+def split_backbone(backbone: str, network: Any) -> tuple[StageMaps, tuple[int, ...]]:
     """The layers of a network that lead to its maps, and how wide these are."""
-    if trunk == MOBILE:
+    if backbone == MOBILENET:
         layers = network.features
-        return Maps([layers[:14], layers[14:]]), (160, 960)
+        return StageMaps([layers[:14], layers[14:]]), (160, 960)
     width, network = network.feature_dim, network.network
-    if trunk == LITE:
+    if backbone == EFFICIENTNET_LITE0:
         blocks = network.blocks
-        return Maps([[network.conv_stem, network.bn1, *blocks[:2]], blocks[2:3], blocks[3:5], blocks[5:]]), LITE_WIDTHS
+        return StageMaps(
+            [[network.conv_stem, network.bn1, *blocks[:2]], blocks[2:3], blocks[3:5], blocks[5:]]
+        ), LITE0_CHANNELS
     stem = [network.conv1, network.bn1, network.relu, network.maxpool, network.layer1]
     widths = (width // 8, width // 4, width // 2, width)
-    return Maps([stem, [network.layer2], [network.layer3], [network.layer4]]), widths
+    return StageMaps([stem, [network.layer2], [network.layer3], [network.layer4]]), widths

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from fashion_lsh.models.code_model import CodeModel
 from fashion_lsh.models.losses import LOSSES
-from fashion_lsh.models.losses.bihalf import Halves, signs
+from fashion_lsh.models.losses.bihalf import BiHalf, signs
 
 
 class HashHeadModel(CodeModel):
@@ -13,7 +13,7 @@ class HashHeadModel(CodeModel):
     Args:
         backbone, categories, bits, embedding_dim, image_size, margin, frozen: see CodeModel.
         loss: one of LOSSES; `softmax` is the thesis's.
-        bihalf: halve each bit of a batch in training (see Halves), with any loss; codes are then signs.
+        bihalf: halve each bit of a batch in training (see BiHalf), with any loss; codes are then signs.
         label_smoothing: probability of each label that is spread over all categories.
 
     Raises:
@@ -43,9 +43,9 @@ class HashHeadModel(CodeModel):
     def head_parameters(self) -> list[nn.Parameter]:
         return [*self.hash_layer.parameters(), *self.head.parameters(), *self.loss.parameters()]
 
-    def answer(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def compute_heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
         outputs = self.hash_layer(features)
         if self.bihalf:
-            outputs = Halves.apply(outputs) if self.training else signs(outputs)
+            outputs = BiHalf.apply(outputs) if self.training else signs(outputs)
         activations = self.loss.activate(outputs)
-        return self.head(self.loss.read(activations)), activations
+        return self.head(self.loss.head_input(activations)), activations

@@ -21,9 +21,9 @@ def principal_axes(features: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """
     if not len(features) or not features.isfinite().all() or not 1 <= count <= features.shape[1]:
         raise ValueError(f"features are {tuple(features.shape)}, {count=}: give (N, D) finite ones, and 1 to D axes")
-    exact = features.double()
-    centre = exact.mean(dim=0)
-    _, axes = torch.linalg.eigh((exact - centre).T @ (exact - centre))  # ascending
+    double = features.double()
+    centre = double.mean(dim=0)
+    _, axes = torch.linalg.eigh((double - centre).T @ (double - centre))  # ascending
     return centre.float(), axes[:, -count:].flip(1).float()
 
 
@@ -48,7 +48,7 @@ def hyperplanes(dimensions: int, bits: int, seed: int) -> Tensor:
     return torch.randn(dimensions, bits, generator=torch.Generator().manual_seed(seed))
 
 
-def itq(features: Tensor, bits: int, seed: int = 0, rounds: int = 50) -> tuple[Tensor, Tensor]:
+def itq(features: Tensor, bits: int, seed: int = 0, iterations: int = 50) -> tuple[Tensor, Tensor]:
     """Iterative quantisation: the principal axes, turned so that features lie as near to their signs as they can.
 
     From a random rotation R on, each round takes the signs B of the turned features VR, and then the R that brings VR
@@ -59,7 +59,7 @@ def itq(features: Tensor, bits: int, seed: int = 0, rounds: int = 50) -> tuple[T
         features: (N, D) float.
         bits: length of a code, 1 to D.
         seed: of the first rotation.
-        rounds: how often.
+        iterations: how often.
 
     Returns:
         The centre, (D,) float32, and the planes as columns, (D, bits) float32, orthonormal: a bit is 1 where
@@ -74,10 +74,10 @@ def itq(features: Tensor, bits: int, seed: int = 0, rounds: int = 50) -> tuple[T
             f"give up to {features.shape[1]} bits, longer features, or take random hyperplanes"
         )
     centre, axes = principal_axes(features, bits)
-    short = (features.float() - centre) @ axes  # (N, bits)
-    turn, _ = torch.linalg.qr(hyperplanes(bits, bits, seed))
-    for _ in range(rounds):
-        signs = torch.where(short @ turn > 0, 1.0, -1.0)
-        left, _, right = torch.linalg.svd(short.T @ signs)
-        turn = left @ right
-    return centre, axes @ turn
+    projected = (features.float() - centre) @ axes  # (N, bits)
+    rotation, _ = torch.linalg.qr(hyperplanes(bits, bits, seed))
+    for _ in range(iterations):
+        signs = torch.where(projected @ rotation > 0, 1.0, -1.0)
+        left, _, right = torch.linalg.svd(projected.T @ signs)
+        rotation = left @ right
+    return centre, axes @ rotation

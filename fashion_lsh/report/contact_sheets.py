@@ -17,7 +17,7 @@ from fashion_lsh.evaluation.protocol import EncodedPart
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.report.blocks import Figure
 from fashion_lsh.report.tiles import TILE, Tile, contact_sheet, evenly, headings
-from fashion_lsh.search.searcher import Reply, Searcher
+from fashion_lsh.search.searcher import Searcher, SearchResult
 
 LARGEST = 512  # side of the pictures that a dashboard shows
 GONE = (OSError, ValueError, LookupError)  # raised by sources for images that do not exist any more
@@ -49,13 +49,15 @@ def query_sheet(path: Path, data: GarmentData, query: EncodedPart, searcher: Sea
     return rows
 
 
-def asked_tiles(picture: np.ndarray, box: np.ndarray | None, margin: float, found: Reply) -> list[Tile]:
+def asked_tiles(picture: np.ndarray, box: np.ndarray | None, margin: float, found: SearchResult) -> list[Tile]:
     """A picture nobody has judged, small, with its box, and its crop."""
     small, its_box = shrunk(picture, np.empty((0, 4), np.float32) if box is None else box)
     return [Tile(small, box=its_box), Tile(crop_image(picture, box, margin, TILE), f"seen as {found.category}")]
 
 
-def found_sheet(path: Path, source: Source, searcher: Searcher, answers: Sequence[tuple[list[Tile], Reply]]) -> None:
+def found_sheet(
+    path: Path, source: Source, searcher: Searcher, answers: Sequence[tuple[list[Tile], SearchResult]]
+) -> None:
     """A sheet of pictures nobody has judged: the tiles of each (see `asked_tiles`), and what was found."""
     gallery, margin = searcher.gallery.catalogue, searcher.model.margin
     rows = [

@@ -31,7 +31,7 @@ def learning_curves(sittings: Sequence[Sequence[Mapping[str, float]]], stage: st
 
     Args:
         sittings: rows of CSV logs, earliest first: `step`, `epoch`, and `<stage>/<metric>` where it was logged.
-        stage: `detector`, `classifier` or `hasher`.
+        stage: `detector`, `classifier` or `hash_head`.
 
     Returns:
         (n, 3) float64 by metric (`train/loss`): step, epoch, value; ascending in step.
@@ -105,7 +105,7 @@ def mean_distance(counts: np.ndarray) -> float:
     return float((counts * np.arange(len(counts))).sum() / counts.sum()) if counts.any() else float("nan")
 
 
-def reliability(masses: np.ndarray, right: np.ndarray) -> Reliability:
+def reliability(probabilities: np.ndarray, right: np.ndarray) -> Reliability:
     """Confidence against accuracy in BINS bins of equal width.
 
     Args:
@@ -115,11 +115,11 @@ def reliability(masses: np.ndarray, right: np.ndarray) -> Reliability:
     Returns:
         The bins; ECE: |confidence - accuracy| of each, weighted by its share of the queries.
     """
-    bins = np.minimum((masses.astype(np.float64) * BINS).astype(int), BINS - 1)
+    bins = np.minimum((probabilities.astype(np.float64) * BINS).astype(int), BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
-    sums = (np.bincount(bins, weights=values, minlength=BINS) for values in (masses, right))
+    sums = (np.bincount(bins, weights=values, minlength=BINS) for values in (probabilities, right))
     confidence, accuracy = (np.where(counts, values / np.maximum(counts, 1), np.nan) for values in sums)
-    error = np.nansum(np.abs(confidence - accuracy) * counts) / max(1, len(masses))
+    error = np.nansum(np.abs(confidence - accuracy) * counts) / max(1, len(probabilities))
     return Reliability(counts, confidence, accuracy, float(error))
 
 

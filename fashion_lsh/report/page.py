@@ -9,7 +9,7 @@ from fashion_lsh.report.phrases import one_line
 from fashion_lsh.report.run_data import Findings, read
 from fashion_lsh.report.sections import sections
 from fashion_lsh.report.templates import filled
-from fashion_lsh.runs.job_file import keep_job
+from fashion_lsh.runs.job_file import save_job
 from fashion_lsh.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def finish(run: Run) -> None:
     page, scores = run.path / "report" / "index.html", run.path / "metrics.json"
     if run.metrics and not (page.exists() and page.stat().st_mtime_ns >= scores.stat().st_mtime_ns):
         write_report(run)
-    keep_job(run)
+    save_job(run)
 
 
 def rendered(template: str, found: Findings, content: list[Section]) -> str:

@@ -16,7 +16,7 @@ OUTDATED = re.compile(r"^\*Made by version \S+, to be measured again\.\*\n\n?", 
 Row = dict[str, Any]
 
 
-def put(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[str, bytes] | None = None) -> None:
+def write_page(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[str, bytes] | None = None) -> None:
     """Write `results.csv`, the figures, and Markdown between the marks of `README.md`, which is begun if need be.
 
     A note that the page is to be measured again (OUTDATED) is removed.

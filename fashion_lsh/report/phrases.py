@@ -55,7 +55,7 @@ def search_words(label: str) -> str:
     how = {
         "hamming": "Hamming distance between codes",
         "euclidean": "exact Euclid between embeddings",
-        "shortlist": f"{best} by Hamming distance, then ordered by Euclid between embeddings",
+        "rerank": f"{best} by Hamming distance, then ordered by Euclid between embeddings",
         "tie_break": "Hamming distance between codes, equal ones ordered by Euclid between embeddings",
         "weighted": f"{own} of the relative Hamming distance and the rest of Euclid between embeddings",
     }
@@ -69,7 +69,7 @@ def method_of(layer: Mapping[str, Any] | None) -> str:
     if layer is None:
         return "none"
     kind = re.sub("(?<=[a-z])(?=[A-Z])", "_", layer.get("_target_", "").rpartition(".")[2]).lower()
-    loss = str(layer.get("loss") or ("softmax" if kind in ("", "hasher") else kind))
+    loss = str(layer.get("loss") or ("softmax" if kind in ("", "hash_head") else kind))
     halves = {"softmax": "bihalf"}.get(loss, f"{loss}, bihalf")
     return halves if layer.get("bihalf") else loss
 

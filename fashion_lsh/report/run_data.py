@@ -93,8 +93,8 @@ def read(run: Run) -> Findings:
     if not (path / "metrics.json").is_file():
         run.check_finished()
     config = run.config
-    label = run.search.label
-    garments = _whole(path / "split.parquet", Catalogue.open)
+    label = run.policy.label
+    garments = _whole(path / "catalogue.parquet", Catalogue.open)
     return Findings(
         run=run,
         config=config,
@@ -151,7 +151,7 @@ def _queries(path: Path, label: str, garments: Catalogue) -> pa.Table:
     row_numbers(garments, own["id"].to_numpy())
     unknown = {*own["category"].to_pylist(), *own["predicted"].to_pylist()} - {""} - set(garments.categories)
     if unknown:
-        raise ValueError(f"category {sorted(unknown)[0]!r} is not in split.parquet")
+        raise ValueError(f"category {sorted(unknown)[0]!r} is not in catalogue.parquet")
     own["category/map@100"]
     return own
 

@@ -8,22 +8,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
-HASHER = "fashion_lsh.training.hash_head.Hasher"  # whose settings an experiment may have
-Batches = PositiveInt | Annotated[float, Field(gt=0, le=1)]  # a number of them, or a share
+HASH_HEAD_TARGET = "fashion_lsh.training.hash_head.HashHead"  # whose settings an experiment may have
+BatchLimit = PositiveInt | Annotated[float, Field(gt=0, le=1)]  # a number of them, or a share
 
 
-def meant(settings: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """An experiment may say how a hash layer learns: it says nothing of hash=none, nor of one that never learns."""
-    layer = settings["hash"]
-    if not layer or "_target_" not in layer:
-        return {**settings, "hash": None}
-    known = inspect.signature(resolve(layer["_target_"])).parameters
-    learning = inspect.signature(resolve(HASHER)).parameters
-    return {**settings, "hash": {name: value for name, value in layer.items() if name in known or name not in learning}}
+    hash_config = config["hash"]
+    if not hash_config or "_target_" not in hash_config:
+        return {**config, "hash": None}
+    known = inspect.signature(import_target(hash_config["_target_"])).parameters
+    hash_head_parameters = inspect.signature(import_target(HASH_HEAD_TARGET)).parameters
+    return {
+        **config,
+        "hash": {
+            name: value for name, value in hash_config.items() if name in known or name not in hash_head_parameters
+        },
+    }
 
 
-PLAIN: dict[str, Any] = {  # settings that go to no constructor of ours
-    "name": str, "seed": NonNegativeInt, "fresh": bool, "runs": str, "jobs": str | None,
+SCHEMA: dict[str, Any] = {  # settings that go to no constructor of ours
+    "name": str, "seed": NonNegativeInt, "overwrite": bool, "runs": str, "jobs": str | None,
     "backbone.weights": str | None, "backbone.frozen": bool, "backbone.lr_factor": PositiveFloat,
     "crop.tested": list[Literal["whole", "annotated", "detected", "detected_or_whole"]],
     "crop.corrupted": list[Literal["blur", "jpeg", "noise", "occlusion"]],
@@ -31,18 +36,18 @@ PLAIN: dict[str, Any] = {  # settings that go to no constructor of ours
     "trainer.accelerator": Literal["auto", "cpu", "gpu"], "trainer.devices": Literal[1],
     "trainer.precision": Literal["32-true", "16-mixed", "bf16-mixed"] | None,
     "trainer.patience": NonNegativeInt | None, "trainer.gradient_clip_val": NonNegativeFloat | None,
-    "trainer.limit_train_batches": Batches, "trainer.limit_val_batches": Batches,
+    "trainer.limit_train_batches": BatchLimit, "trainer.limit_val_batches": BatchLimit,
 }  # fmt: skip
 
 
-COPIED = {  # checked by the constructors they are copied to
+INTERPOLATED = {  # checked by the constructors they are copied to
     "backbone": {"name"},
     "crop": {"mode", "margin", "which", "score", "smallest", "fallback", "box_selector"},
 }
 
 
-def check(settings: Mapping[str, Any], unresolved: Mapping[str, Any] | None = None) -> None:
-    """Hold every value that goes to a constructor (a mapping with `_target_`) against its annotation, others to PLAIN.
+def check(config: Mapping[str, Any], unresolved: Mapping[str, Any] | None = None) -> None:
+    """Hold every value that goes to a constructor (a mapping with `_target_`) against its annotation, others to SCHEMA.
 
     Args:
         settings: with all references resolved.
@@ -53,34 +58,34 @@ def check(settings: Mapping[str, Any], unresolved: Mapping[str, Any] | None = No
         ValueError: names the key, the value, and what is wanted.
     """
     try:
-        _check(settings)
+        _check(config)
     except ValueError as error:
         key, sign, rest = str(error).partition("=")
-        raise ValueError(f"{_typed(key, unresolved or {})}{sign}{rest}") from error.__cause__
+        raise ValueError(f"{_source_key(key, unresolved or {})}{sign}{rest}") from error.__cause__
 
 
-def _typed(key: str, unresolved: Mapping[str, Any]) -> str:
+def _source_key(key: str, unresolved: Mapping[str, Any]) -> str:
     """The key that another refers to: `optim.lr` of `classifier.optim.lr`, where classifier.optim is `${optim}`."""
     node: Any = unresolved
     parts = key.split(".")
     for number, part in enumerate(parts, start=1):
         node = node.get(part) if isinstance(node, Mapping) else None
         if isinstance(node, str) and node.startswith("${") and node.endswith("}"):
-            return _typed(".".join([node[2:-1], *parts[number:]]), unresolved)
+            return _source_key(".".join([node[2:-1], *parts[number:]]), unresolved)
     return key
 
 
-def _check(settings: Mapping[str, Any]) -> None:
-    _check_devices(settings)
-    for key, hint in PLAIN.items():
+def _check(config: Mapping[str, Any]) -> None:
+    _check_devices(config)
+    for key, hint in SCHEMA.items():
         group, _, name = key.rpartition(".")
-        held = settings.get(group, {}) if group else settings
-        if name in held:
-            _check_value(key, held[name], hint)
-    _check_known(settings)
-    _check_crops(settings)
-    for path, node in targets(settings):
-        constructor = resolve(node["_target_"])
+        group_config = config.get(group, {}) if group else config
+        if name in group_config:
+            _check_value(key, group_config[name], hint)
+    _check_known(config)
+    _check_crops(config)
+    for path, node in targets(config):
+        constructor = import_target(node["_target_"])
         function = constructor.__init__ if inspect.isclass(constructor) else constructor
         hints = typing.get_type_hints(function, include_extras=True)  # with the bounds: lr > 0
         known = set(inspect.signature(constructor).parameters)
@@ -94,10 +99,10 @@ def _check(settings: Mapping[str, Any]) -> None:
                 _check_value(key, value, hints[name])
 
 
-def _check_devices(settings: Mapping[str, Any]) -> None:
+def _check_devices(config: Mapping[str, Any]) -> None:
     """Refuse what would spread a run over several devices."""
     for name in ("devices", "num_nodes", "strategy"):
-        value = settings.get("trainer", {}).get(name, 1)
+        value = config.get("trainer", {}).get(name, 1)
         if value != 1:
             raise ValueError(
                 f"trainer.{name}={value!r}: a run takes one device: type the command once for each GPU, with its share "
@@ -105,43 +110,45 @@ def _check_devices(settings: Mapping[str, Any]) -> None:
             )
 
 
-def _check_crops(settings: Mapping[str, Any]) -> None:
+def _check_crops(config: Mapping[str, Any]) -> None:
     """Refuse found crops where nothing finds any, before anything is fitted."""
-    crop, detector = settings.get("crop", {}), settings.get("detector")
+    crop, detector = config.get("crop", {}), config.get("detector")
     for key, value in (("mode", crop.get("mode")), ("tested", crop.get("tested"))):
-        wanted = value if isinstance(value, list) else [value]
-        if detector is None and any(str(each).startswith("detected") for each in wanted):
+        modes = value if isinstance(value, list) else [value]
+        if detector is None and any(str(each).startswith("detected") for each in modes):
             raise ValueError(f"crop.{key}={value!r}: no detector finds garments: give detector=small, or lite, say")
 
 
-def _check_known(settings: Mapping[str, Any]) -> None:
+def _check_known(config: Mapping[str, Any]) -> None:
     """Refuse keys of the groups that go to no constructor of ours that nothing reads."""
-    groups = {key.partition(".")[0] for key in PLAIN if "." in key}
-    for group in sorted(groups & settings.keys()):
-        known = {key.partition(".")[2] for key in PLAIN if key.startswith(f"{group}.")} | COPIED.get(group, set())
-        for name in sorted(settings[group].keys() - known):
-            raise ValueError(f"{group}.{name}={settings[group][name]!r}: {group} takes {sorted(known)}")
+    groups = {key.partition(".")[0] for key in SCHEMA if "." in key}
+    for group in sorted(groups & config.keys()):
+        known = {key.partition(".")[2] for key in SCHEMA if key.startswith(f"{group}.")} | INTERPOLATED.get(
+            group, set()
+        )
+        for name in sorted(config[group].keys() - known):
+            raise ValueError(f"{group}.{name}={config[group][name]!r}: {group} takes {sorted(known)}")
 
 
-def targets(settings: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+def targets(config: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """All mappings with a `_target_`, with their dotted paths."""
-    if isinstance(settings, Mapping):
-        if "_target_" in settings:
-            yield path, settings
-        for name, value in settings.items():
+    if isinstance(config, Mapping):
+        if "_target_" in config:
+            yield path, config
+        for name, value in config.items():
             yield from targets(value, f"{path}.{name}" if path else str(name))
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Settings as they are typed, `hash.bits`, and their values."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
 
-def resolve(target: str) -> Any:
+def import_target(target: str) -> Any:
     """The class or function that a `_target_` names.
 
     Raises:
@@ -159,6 +166,6 @@ def _check_value(key: str, value: Any, hint: Any) -> None:
         TypeAdapter(hint).validate_python(value, strict=True)
     except ValidationError as error:
         errors = error.errors()
-        inner, wrong = errors[0]["loc"] if isinstance(value, Mapping) else (), errors[0]["input"]
-        wanted = " or ".join(dict.fromkeys(each["msg"] for each in errors if each["input"] is wrong))
-        raise ValueError(f"{'.'.join(map(str, (key, *inner)))}={wrong!r}: {wanted}") from error
+        location, invalid = errors[0]["loc"] if isinstance(value, Mapping) else (), errors[0]["input"]
+        expected = " or ".join(dict.fromkeys(each["msg"] for each in errors if each["input"] is invalid))
+        raise ValueError(f"{'.'.join(map(str, (key, *location)))}={invalid!r}: {expected}") from error

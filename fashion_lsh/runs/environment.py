@@ -29,6 +29,6 @@ def environment(gpu: bool = True) -> dict[str, Any]:
 
 def _processor() -> str:
     """The processor's name as Linux tells it, elsewhere as Python does."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.exists() else []
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

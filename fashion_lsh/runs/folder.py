@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
-from fashion_lsh.io.files import folder_lock, csv_rows, atomic_write
-from fashion_lsh.runs.log import logged_to
+from fashion_lsh.io.files import atomic_write, csv_rows, folder_lock
+from fashion_lsh.runs.log import log_to_file
 
-GROUPS = ("backbone", "data", "search", "hash")  # of settings, that every run names
-ANEW = "remove it, and type the run's train.py command again"
-AGAIN = "type its train.py command again, with fresh=true where its scores are read from a job's file"
+REQUIRED_GROUPS = ("backbone", "data", "search", "hash")  # of settings, that every run names
+REMOVE_AND_RERUN = "remove it, and type the run's train.py command again"
+RERUN = "type its train.py command again, with overwrite=true where its scores are read from a job's file"
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class RunFolder:
         try:
             config = dict(yaml.safe_load(file.read_text()))
         except (yaml.YAMLError, TypeError, ValueError) as error:
-            raise ValueError(f"{file} is damaged ({type(error).__name__}): {ANEW}") from error
-        if missing := [group for group in GROUPS if group not in config]:
-            raise ValueError(f"{file} is damaged (it has no {missing[0]}): {ANEW}")
+            raise ValueError(f"{file} is damaged ({type(error).__name__}): {REMOVE_AND_RERUN}") from error
+        if missing := [group for group in REQUIRED_GROUPS if group not in config]:
+            raise ValueError(f"{file} is damaged (it has no {missing[0]}): {REMOVE_AND_RERUN}")
         if "overwrite" not in config:
-            raise ValueError(f"{self.path} was made by an older version: {ANEW}")
+            raise ValueError(f"{self.path} was made by an older version: {REMOVE_AND_RERUN}")
         return config
 
     @property
@@ -57,9 +57,9 @@ class RunFolder:
         """Flat means by name; empty where the run is not finished.  ValueError: the file is damaged."""
         path = self.path / "metrics.json"
         try:
-            return numbers(json.loads(path.read_text())) if path.exists() else {}
+            return validate_metrics(json.loads(path.read_text())) if path.exists() else {}
         except ValueError as error:
-            raise ValueError(f"{path} is damaged ({error}): {ANEW}") from error
+            raise ValueError(f"{path} is damaged ({error}): {REMOVE_AND_RERUN}") from error
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
@@ -68,20 +68,20 @@ class RunFolder:
         Raises:
             ValueError: the file is damaged.
         """
-        listed = self.path / "skipped.csv"
-        if not listed.exists():
+        csv_path = self.path / "skipped.csv"
+        if not csv_path.exists():
             return []
         try:
-            with listed.open(newline="", encoding="utf-8") as file:
+            with csv_path.open(newline="", encoding="utf-8") as file:
                 return [(name, reason) for _, (name, reason) in list(csv_rows(file))[1:]]
         except ValueError as error:
-            raise ValueError(f"{listed} is damaged ({error}): remove it, then go on") from error
+            raise ValueError(f"{csv_path} is damaged ({error}): remove it, then go on") from error
 
     @property
-    def closing(self) -> str:
+    def closing_message(self) -> str:
         """One line: where it lies, and how many garments were left out of it; or that it has scores and no model."""
         if not self.metrics:
-            return f"{self.path} has no model, the scores are those that are kept: {AGAIN}"
+            return f"{self.path} has no model, the scores are those that are kept: {RERUN}"
         count = len(self.skipped)
         left_out = f"; {count:,} garments were left out: {self.path / 'skipped.csv'} says why" if count else ""
         return f"The run lies in {self.path}{left_out}"
@@ -93,13 +93,13 @@ class RunFolder:
             FileNotFoundError: it has none.
         """
         if not self.metrics:
-            raise FileNotFoundError(f"{self.path} is not finished, it has no metrics.json: {AGAIN}")
+            raise FileNotFoundError(f"{self.path} is not finished, it has no metrics.json: {RERUN}")
 
-    def file(self, name: str) -> Path:
+    def existing_file(self, name: str) -> Path:
         """A file of the folder that is there.  Raises FileNotFoundError."""
         file = self.path / name
         if not file.is_file():
-            raise FileNotFoundError(f"{file} is missing: make the run again, with fresh=true")
+            raise FileNotFoundError(f"{file} is missing: make the run again, with overwrite=true")
         return file
 
     def read_json(self, name: str) -> dict[str, Any]:
@@ -109,11 +109,11 @@ class RunFolder:
             FileNotFoundError: it is missing.
             ValueError: it is damaged.
         """
-        file = self.file(name)
+        file = self.existing_file(name)
         try:
             return dict(json.loads(file.read_text()))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{file} is damaged ({error}): make the run again, with fresh=true") from error
+            raise ValueError(f"{file} is damaged ({error}): make the run again, with overwrite=true") from error
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one JSON file of the folder."""
@@ -121,9 +121,9 @@ class RunFolder:
             temporary.write_text(json.dumps(content, indent=1))
 
     @contextmanager
-    def logged(self) -> Iterator[None]:
+    def locked_log(self) -> Iterator[None]:
         """Have the folder alone, and add what is logged in the block, a failure too, to train.log."""
-        with folder_lock(self.path), logged_to(self.path / "train.log"):
+        with folder_lock(self.path), log_to_file(self.path / "train.log"):
             yield
 
     def add_skipped(self, skipped: Mapping[str, str]) -> None:
@@ -132,11 +132,14 @@ class RunFolder:
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
         """Write skipped.csv anew: id and reason of each garment that was left out."""
-        with atomic_write(self.path / "skipped.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        with (
+            atomic_write(self.path / "skipped.csv") as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
             csv.writer(file).writerows([("id", "reason"), *skipped])
 
 
-def numbers(content: Any) -> dict[str, float]:
+def validate_metrics(content: Any) -> dict[str, float]:
     """What was read of a file of scores, held to be one: numbers by name.
 
     Raises:

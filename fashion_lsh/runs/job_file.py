@@ -13,91 +13,93 @@ from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.query_scores import packed, with_queries
 from fashion_lsh.io.arrays import read_arrays
 from fashion_lsh.io.files import atomic_write
-from fashion_lsh.runs.folder import RunFolder, numbers
-from fashion_lsh.runs.keys import portable
+from fashion_lsh.runs.folder import RunFolder, validate_metrics
+from fashion_lsh.runs.keys import canonical_config
 
 log = logging.getLogger(__name__)
 
 JOB = "job.json"  # in the run's own folder; elsewhere <key>.json
 
 
-def scores_of(run: RunFolder) -> dict[str, float]:
+def load_scores(run: RunFolder) -> dict[str, float]:
     """The run's metrics, or those that a job file keeps of the same run; empty where it is finished nowhere.
 
     Raises:
         ValueError: the file is damaged.
     """
-    kept = _kept(run)
-    if run.metrics or run.config["fresh"] or kept is None or not kept.exists():
+    saved = _saved_path(run)
+    if run.metrics or run.config["overwrite"] or saved is None or not saved.exists():
         return run.metrics
-    log.info("finished before: scores read from %s; fresh=true makes the run again", kept)
+    log.info("finished before: scores read from %s; overwrite=true makes the run again", saved)
     try:
-        return numbers(json.loads(kept.read_text())["metrics"])
+        return validate_metrics(json.loads(saved.read_text())["metrics"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{kept} is damaged ({error!r}): remove it, and type the command again") from error
+        raise ValueError(f"{saved} is damaged ({error!r}): remove it, and type the command again") from error
 
 
-def keep_job(run: RunFolder) -> None:
+def save_job(run: RunFolder) -> None:
     """Write JOB into the folder of a finished run and, if its settings name a folder of jobs that lacks it, a copy
     there."""
     if not run.metrics:
         return
-    text, kept = job_text(run), _kept(run)
-    if kept and (run.config["fresh"] or not kept.exists()):
-        with atomic_write(kept) as temporary:
+    text, saved = job_json(run), _saved_path(run)
+    if saved and (run.config["overwrite"] or not saved.exists()):
+        with atomic_write(saved) as temporary:
             temporary.write_text(text)
 
 
-def job_text(run: RunFolder) -> str:
+def job_json(run: RunFolder) -> str:
     """JSON: settings, data, what it was made on, scores, and those of each query as far as JOB_BYTES allow.
 
     Kept in the run's folder where that takes files, and made anew where there are newer scores.
 
     Raises:
         FileNotFoundError: the run is not finished, or a file of it is missing.
-        ValueError: its metrics.json, environment.json or scores.npz is damaged.
+        ValueError: its metrics.json, environment.json or query_scores.npz is damaged.
     """
     run.check_finished()
-    kept = run.path / JOB
-    if kept.exists() and kept.stat().st_mtime_ns >= (run.path / "metrics.json").stat().st_mtime_ns:
-        return kept.read_text()
-    about, split = run.read_json("environment.json"), Catalogue.open(run.file("split.parquet"))
-    made = {"settings": portable(run.config), "data": split.checksum[:8], "environment": about}
-    text = with_queries(made | {"metrics": run.metrics}, _packed(run.path / "scores.npz", split))
+    saved = run.path / JOB
+    if saved.exists() and saved.stat().st_mtime_ns >= (run.path / "metrics.json").stat().st_mtime_ns:
+        return saved.read_text()
+    machine, catalogue = run.read_json("environment.json"), Catalogue.open(run.existing_file("catalogue.parquet"))
+    content = {"settings": canonical_config(run.config), "data": catalogue.checksum[:8], "environment": machine}
+    text = with_queries(
+        content | {"metrics": run.metrics}, _pack_query_scores(run.path / "query_scores.npz", catalogue)
+    )
     if os.access(run.path, os.W_OK):
-        with atomic_write(kept) as temporary:
+        with atomic_write(saved) as temporary:
             temporary.write_text(text)
     return text
 
 
-def is_kept(settings: Mapping[str, Any], folder: Path) -> bool:
+def is_saved(config: Mapping[str, Any], folder: Path) -> bool:
     """Whether a folder of job files holds the scores of these settings, made by this version, on whatever data."""
-    return portable(settings) in _settings_kept(folder, __version__)
+    return canonical_config(config) in _saved_configs(folder, __version__)
 
 
 @cache
-def _settings_kept(folder: Path, version: str) -> list[dict[str, Any]]:
-    kept = []
+def _saved_configs(folder: Path, version: str) -> list[dict[str, Any]]:
+    saved = []
     for file in sorted(folder.glob("*.json")):
         try:
             job = json.loads(file.read_text())
             if job["environment"]["fashion-lsh"] == version:
-                kept.append(portable(job["settings"]))
+                saved.append(canonical_config(job["settings"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{file} is damaged ({error!r}): remove it, and make its run again") from error
-    return kept
+    return saved
 
 
-def _kept(run: RunFolder) -> Path | None:
+def _saved_path(run: RunFolder) -> Path | None:
     folder = run.config["jobs"]
     return Path(folder) / f"{run.path.name}.json" if folder else None
 
 
-def _packed(kept: Path, split: Catalogue) -> dict[str, str]:
+def _pack_query_scores(saved: Path, catalogue: Catalogue) -> dict[str, str]:
     """The scores of a run's queries, small; none where it was made before they were kept."""
-    if not kept.exists():
+    if not saved.exists():
         return {}
     try:
-        return packed(split.take(split.rows("query")), read_arrays(kept))
+        return packed(catalogue.take(catalogue.rows("query")), read_arrays(saved))
     except ValueError as error:
-        raise ValueError(f"{kept} is damaged ({error}): make the run again, with fresh=true") from error
+        raise ValueError(f"{saved} is damaged ({error}): make the run again, with overwrite=true") from error

@@ -15,7 +15,7 @@ from fashion_lsh.runs.run import Run
 
 log = logging.getLogger(__name__)
 
-QUERIES = "queries.parquet"  # what each query got, by each search setting
+QUERIES_FILE = "queries.parquet"  # what each query got, by each search setting
 
 
 def write_results(run: Run, query: EncodedPart, gallery: Gallery, evaluation: RunEvaluation) -> None:
@@ -33,22 +33,24 @@ def write_results(run: Run, query: EncodedPart, gallery: Gallery, evaluation: Ru
     if encoded.codes is not None and gallery.codes is not None:
         arrays |= {"query_codes": encoded.codes, "gallery_codes": gallery.codes}
     write_arrays(run.path / "codes.npz", arrays)
-    own = {name: values for name, values in own_scores(results.queries).items() if name in results.metrics}
-    write_arrays(run.path / "scores.npz", own | evaluation.kept)
-    (run.path / QUERIES).unlink(missing_ok=True)  # of a model that answered before: with what evaluate.py added of it
-    write_queries(run.path / QUERIES, results.queries)
+    query_scores = {name: values for name, values in own_scores(results.queries).items() if name in results.metrics}
+    write_arrays(run.path / "query_scores.npz", query_scores | evaluation.kept)
+    (run.path / QUERIES_FILE).unlink(
+        missing_ok=True
+    )  # of a model that answered before: with what evaluate.py added of it
+    write_queries(run.path / QUERIES_FILE, results.queries)
     run.write_json("metrics.json", evaluation.metrics)
 
 
 def own_metrics(run: Run, results: Results) -> dict[str, float]:
     """Return the run's metrics without the time of its own search; warn where the gallery has changed since."""
-    before = {name: value for name, value in run.metrics.items() if name != "speed/end_to_end_ms"}
-    if before["query/gallery_rows"] != results.metrics["query/gallery_rows"]:
+    metrics = {name: value for name, value in run.metrics.items() if name != "speed/end_to_end_ms"}
+    if metrics["query/gallery_rows"] != results.metrics["query/gallery_rows"]:
         log.warning(
             "the gallery has changed: this search asked %d garments, the other rows %d",
-            results.metrics["query/gallery_rows"], before["query/gallery_rows"],
+            results.metrics["query/gallery_rows"], metrics["query/gallery_rows"],
         )  # fmt: skip
-    return before
+    return metrics
 
 
 def add_search(run: Run, label: str, results: Results) -> bool:
@@ -65,14 +67,14 @@ def add_search(run: Run, label: str, results: Results) -> bool:
     """
     run.check_finished()
     rows, queries = results.metrics["query/gallery_rows"], results.queries
-    if label == run.search.label:
+    if label == run.policy.label:
         if rows == run.metrics["query/gallery_rows"]:
             return False
         label = f"{label}@{rows:.0f}"
-        place = queries.column_names.index("search")
-        queries = queries.set_column(place, "search", pa.array([label] * len(queries)))
+        column = queries.column_names.index("search")
+        queries = queries.set_column(column, "search", pa.array([label] * len(queries)))
     renamed = {f"rows/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
     with folder_lock(run.path):
-        write_queries(run.path / QUERIES, queries)
+        write_queries(run.path / QUERIES_FILE, queries)
         run.write_json("metrics.json", run.metrics | renamed)
     return True

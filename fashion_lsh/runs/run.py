@@ -13,11 +13,11 @@ from fashion_lsh.models.checkpoints import load_model
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.folder import RunFolder
-from fashion_lsh.runs.keys import OF_LOOKING
-from fashion_lsh.search.policy import Search
+from fashion_lsh.runs.keys import INFERENCE_KEYS
+from fashion_lsh.search.policy import SearchPolicy
 
 T = TypeVar("T")
-BOXES = "boxes.parquet"  # detected boxes of all images
+DETECTIONS_FILE = "detections.parquet"  # detected boxes of all images
 
 
 class Run(RunFolder):
@@ -30,12 +30,12 @@ class Run(RunFolder):
     @property
     def gallery_folder(self) -> Path:
         """Folder of its gallery."""
-        return self.path / "index"
+        return self.path / "gallery"
 
     def model(self) -> CropModel:
         """Open the fitted network that encodes: the hash head, a baseline, or with hash=none the classifier."""
         config = self.config
-        name = "classifier" if config["hash"] is None else "hasher"
+        name = "classifier" if config["hash"] is None else "hash_head"
         return load_model(self.path / f"{name}.ckpt", config["trainer"]["accelerator"])
 
     def detector(self) -> DetectorModel | None:
@@ -43,8 +43,8 @@ class Run(RunFolder):
         config = self.config
         if config["data"]["crop"] != "detected":
             return None
-        looking = {name: config["detector"][name] for name in OF_LOOKING}
-        return load_model(self.path / "detector.ckpt", config["trainer"]["accelerator"], **looking)
+        inference_options = {name: config["detector"][name] for name in INFERENCE_KEYS}
+        return load_model(self.path / "detector.ckpt", config["trainer"]["accelerator"], **inference_options)
 
     @property
     def box_selector(self) -> BoxSelector:
@@ -53,40 +53,40 @@ class Run(RunFolder):
         Raises:
             ValueError: it was made by a version with another one.
         """
-        return self._built(BoxSelector, self.config["data"]["box_selector"])
+        return self._instantiate(BoxSelector, self.config["data"]["box_selector"])
 
-    def found(self, detector: DetectorModel, data: GarmentData) -> Detections:
-        """Detect the boxes in all images of the data, once; read them from boxes.parquet afterwards.
+    def detections(self, detector: DetectorModel, data: GarmentData) -> Detections:
+        """Detect the boxes in all images of the data, once; read them from detections.parquet afterwards.
 
         Raises:
             ValueError: the file lacks some images.
         """
-        kept = self.path / BOXES
-        if not kept.exists():
-            pictures = sorted(set(data.catalogue.column("image")))
-            detect_all(detector, data.source.image, pictures).save(kept)
-        found = Detections.open(kept)
-        if missing := set(data.catalogue.column("image")) - found.boxes.keys():
-            raise ValueError(f"{kept} lacks {len(missing):,} pictures, {min(missing)} say: remove it, and go on")
-        return found
+        path = self.path / DETECTIONS_FILE
+        if not path.exists():
+            paths = sorted(set(data.catalogue.column("image")))
+            detect_all(detector, data.source.image, paths).save(path)
+        detections = Detections.open(path)
+        if missing := set(data.catalogue.column("image")) - detections.boxes.keys():
+            raise ValueError(f"{path} lacks {len(missing):,} pictures, {min(missing)} say: remove it, and go on")
+        return detections
 
-    def cropped(self, data: GarmentData) -> GarmentData:
+    def with_detections(self, data: GarmentData) -> GarmentData:
         """Return the data with the detections of the run's detector, where it has one."""
         detector = self.detector()
-        return data if detector is None else data.with_detections(self.found(detector, data))
+        return data if detector is None else data.with_detections(self.detections(detector, data))
 
     @property
-    def search(self) -> Search:
+    def policy(self) -> SearchPolicy:
         """Search policy of the run.
 
         Raises:
             ValueError: it was made by a version with another one.
         """
-        return self._built(Search, self.config["search"])
+        return self._instantiate(SearchPolicy, self.config["search"])
 
-    def _built(self, kind: Callable[..., T], settings: Mapping[str, Any]) -> T:
+    def _instantiate(self, kind: Callable[..., T], config: Mapping[str, Any]) -> T:
         try:
-            return kind(**{name: value for name, value in settings.items() if name != "_target_"})
+            return kind(**{name: value for name, value in config.items() if name != "_target_"})
         except TypeError as error:
             raise ValueError(f"{self.path} was made by another version ({error}): make it again") from error
 
@@ -96,8 +96,8 @@ class Run(RunFolder):
         Raises:
             ValueError: rows, splits or pixels differ.
         """
-        known = self.read_json("stages.json").get("data")
-        if data.checksum != (known or Catalogue.open(self.path / "split.parquet").checksum):
+        known = self.read_json("stage_keys.json").get("data")
+        if data.checksum != (known or Catalogue.open(self.path / "catalogue.parquet").checksum):
             raise ValueError(f"the data of {self.path} have changed since it was made: make a new run with train.py")
 
     def gallery(self, fingerprint: str, verify: bool = False) -> Gallery:

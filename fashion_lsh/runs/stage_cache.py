@@ -13,11 +13,11 @@ from fashion_lsh.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-Show = Callable[[dict[str, float]], None]  # logs a row of Lightning's logs
-FROM_WEIGHTS = {"detector": "detector", "classifier": "backbone"}  # stages, and the settings that name their weights
+LogRow = Callable[[dict[str, float]], None]  # logs a row of Lightning's logs
+WEIGHT_GROUPS = {"detector": "detector", "classifier": "backbone"}  # stages, and the settings that name their weights
 
 
-def prepare(stage: Any, run: RunFolder, show: Show | None = None) -> None:
+def initialise(stage: Any, run: RunFolder, log_row: LogRow | None = None) -> None:
     """Make a stage ready to be fitted.
 
     One that another run fitted with the same settings on the same data is copied, and the logs of its fit are shown;
@@ -31,30 +31,36 @@ def prepare(stage: Any, run: RunFolder, show: Show | None = None) -> None:
     Raises:
         ValueError: the backbone is frozen and has no weights to keep.
     """
-    finished, config = run.path / f"{stage.name}.ckpt", run.config
-    if not finished.exists() and not config["fresh"]:
-        copy_finished(stage.name, run, finished.name, show)
-    if not finished.exists() and stage.name in FROM_WEIGHTS:
-        log.info("%s starts from %s", stage.name, stage.model.start(config[FROM_WEIGHTS[stage.name]]["weights"]))
+    checkpoint, config = run.path / f"{stage.name}.ckpt", run.config
+    if not checkpoint.exists() and not config["overwrite"]:
+        copy_finished(stage.name, run, checkpoint.name, log_row)
+    if not checkpoint.exists() and stage.name in WEIGHT_GROUPS:
+        log.info(
+            "%s starts from %s", stage.name, stage.model.load_weights(config[WEIGHT_GROUPS[stage.name]]["weights"])
+        )
 
 
-def copy_finished(stage: str, run: RunFolder, name: str, show: Show | None = None) -> None:
+def copy_finished(stage: str, run: RunFolder, name: str, log_row: LogRow | None = None) -> None:
     """Copy a file that the same stage of another run made, if there is such a run."""
-    key = run.read_json("stages.json")[stage]
-    for other in sorted(run.path.parent.parent.glob("*/*/stages.json")):
-        finished = other.with_name(name)
-        if finished.exists() and _key(other, stage) == key:
+    key = run.read_json("stage_keys.json")[stage]
+    for other in sorted(run.path.parent.parent.glob("*/*/stage_keys.json")):
+        checkpoint = other.with_name(name)
+        if checkpoint.exists() and _stage_key(other, stage) == key:
             log.info("%s: the same settings were used in %s, its %s is taken", stage, other.parent, name)
-            with finished.open("rb") as there, atomic_write(run.path / name) as temporary, temporary.open("wb") as here:
-                shutil.copyfileobj(there, here)
+            with (
+                checkpoint.open("rb") as source_file,
+                atomic_write(run.path / name) as temporary,
+                temporary.open("wb") as target_file,
+            ):
+                shutil.copyfileobj(source_file, target_file)
             if name == f"{stage}.ckpt":
-                for row in _copied_logs(stage, other.parent, run.path):
-                    if show:
-                        show(row)
+                for row in _copy_logs(stage, other.parent, run.path):
+                    if log_row:
+                        log_row(row)
             return
 
 
-def _key(keys: Path, stage: str) -> str | None:
+def _stage_key(keys: Path, stage: str) -> str | None:
     """What a stage of another run is found by; None where its file is damaged, which is told."""
     try:
         return str(json.loads(keys.read_text())[stage])
@@ -65,7 +71,7 @@ def _key(keys: Path, stage: str) -> str | None:
         return None
 
 
-def _copied_logs(stage: str, source: Path, target: Path) -> Iterator[dict[str, float]]:
+def _copy_logs(stage: str, source: Path, target: Path) -> Iterator[dict[str, float]]:
     """Put what was logged of a stage's fit beside the logs of another run, for its curves; gives it as Lightning logs
     it."""
     for file in sorted(source.glob("logs/version_*/metrics.csv")):
@@ -82,5 +88,5 @@ def _copied_logs(stage: str, source: Path, target: Path) -> Iterator[dict[str, f
                 writer.writeheader()
                 writer.writerows(rows)
             for row in rows:
-                told = {name: float(row[name]) for name in names if row[name]}
-                yield {"trainer/global_step" if name == "step" else name: value for name, value in told.items()}
+                values = {name: float(row[name]) for name in names if row[name]}
+                yield {"trainer/global_step" if name == "step" else name: value for name, value in values.items()}

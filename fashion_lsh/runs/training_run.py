@@ -12,13 +12,13 @@ from torch import nn
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detections import Detections
-from fashion_lsh.io.files import folder_lock, check_disk_space, check_writable, update_symlink, atomic_write
-from fashion_lsh.models.checkpoints import least_bytes
+from fashion_lsh.io.files import atomic_write, check_disk_space, check_writable, folder_lock, update_symlink
+from fashion_lsh.models.checkpoints import min_bytes
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.environment import environment
 from fashion_lsh.runs.keys import run_key, stage_keys
-from fashion_lsh.runs.run import BOXES, Run
-from fashion_lsh.runs.stage_cache import copy_finished, prepare
+from fashion_lsh.runs.run import DETECTIONS_FILE, Run
+from fashion_lsh.runs.stage_cache import copy_finished, initialise
 from fashion_lsh.runs.tracker import NoTracker, Tracker
 
 
@@ -34,7 +34,7 @@ class TrainingRun(Run):
     tracker: Tracker = NoTracker()  # noqa: RUF009  it has no state
 
     @classmethod
-    def begin(cls, settings: Mapping[str, Any], data: GarmentData) -> Self:
+    def open(cls, config: Mapping[str, Any], data: GarmentData) -> Self:
         """Make the folder of these settings and data, or open the one that the same command made before.
 
         Its name is 8 hex digits of the settings that matter, the checksum of the splits and the package's version.
@@ -44,28 +44,28 @@ class TrainingRun(Run):
                 process makes the run.
             OSError: the folder for runs, or for their scores (`jobs`), cannot be written.
         """
-        name = str(settings["name"])
+        name = str(config["name"])
         if Path(name).name != name or name in ("", "..", "latest"):
             raise ValueError(f"{name=}: give the name of one folder, and not `latest`")
-        for folder in filter(None, (settings["jobs"], settings["runs"])):
+        for folder in filter(None, (config["jobs"], config["runs"])):
             check_writable(folder)
-        path = Path(settings["runs"]) / name / run_key(settings, data.checksum)
+        path = Path(config["runs"]) / name / run_key(config, data.checksum)
         with folder_lock(path):
-            if settings["fresh"] and path.exists():
+            if config["overwrite"] and path.exists():
                 shutil.rmtree(path)
             with atomic_write(path / "config.yaml") as temporary:
-                temporary.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
+                temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False))
             run = cls(path)
-            run.write_json("stages.json", {**stage_keys(settings, data.checksum), "data": data.checksum})
+            run.write_json("stage_keys.json", {**stage_keys(config, data.checksum), "data": data.checksum})
             if not run.metrics:  # the machine that made the scores, not one that reads them
-                run.write_json("environment.json", environment(gpu=settings["trainer"]["accelerator"] != "cpu"))
+                run.write_json("environment.json", environment(gpu=config["trainer"]["accelerator"] != "cpu"))
                 run.write_skipped(data.skipped.items())
-            data.catalogue.save(path / "split.parquet")
-        update_symlink(Path(settings["runs"]) / "latest", path)
+            data.catalogue.save(path / "catalogue.parquet")
+        update_symlink(Path(config["runs"]) / "latest", path)
         return run
 
     @contextmanager
-    def opened(self, models: Sequence[nn.Module], tracked: AbstractContextManager[Tracker]) -> Iterator[Self]:
+    def session(self, models: Sequence[nn.Module], tracked: AbstractContextManager[Tracker]) -> Iterator[Self]:
         """Lock the folder, log to train.log and track the block.
 
         Args:
@@ -76,8 +76,8 @@ class TrainingRun(Run):
             OSError: the disk has no room for their checkpoints.
             ValueError: another process has the run.
         """
-        check_disk_space(self.path, least_bytes(models))
-        with self.logged(), tracked as tracker:
+        check_disk_space(self.path, min_bytes(models))
+        with self.locked_log(), tracked as tracker:
             yield replace(self, tracker=tracker)
 
     def fit(self, stage: Any, data: Any) -> Any:
@@ -90,15 +90,15 @@ class TrainingRun(Run):
         Returns:
             The fitted network, in evaluation mode.
         """
-        from fashion_lsh.training.callbacks import CsvLog  # reading a run needs no Lightning
+        from fashion_lsh.training.callbacks import RunCSVLogger  # reading a run needs no Lightning
         from fashion_lsh.training.fitting import fit
 
-        prepare(stage, self, self.tracker.log)
-        loggers = [CsvLog(self.path, name="logs"), *self.tracker.loggers()]
+        initialise(stage, self, self.tracker.log)
+        loggers = [RunCSVLogger(self.path, name="logs"), *self.tracker.loggers()]
         return fit(stage, data, self.path, loggers, **self.config["trainer"])
 
-    def found(self, detector: DetectorModel, data: GarmentData) -> Detections:
+    def detections(self, detector: DetectorModel, data: GarmentData) -> Detections:
         """Detect the boxes in all images; copied from a run whose detector is the same, where there is one."""
-        if not (self.path / BOXES).exists() and not self.config["fresh"]:
-            copy_finished("boxes", self, BOXES)
-        return super().found(detector, data)
+        if not (self.path / DETECTIONS_FILE).exists() and not self.config["overwrite"]:
+            copy_finished("detections", self, DETECTIONS_FILE)
+        return super().detections(detector, data)

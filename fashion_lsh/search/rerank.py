@@ -6,12 +6,12 @@ import numpy as np
 
 from fashion_lsh.index.distances import euclidean
 from fashion_lsh.index.hits import Hits
-from fashion_lsh.index.validation import at_least_one
+from fashion_lsh.index.validation import check_positive
 
 BLOCK = 2**23  # float32 values compared at once: 32 MB a copy
 
 
-class Store(Protocol):
+class EmbeddingStore(Protocol):
     """(N, D) float16 or float32: an array, or Embeddings."""
 
     @property
@@ -21,48 +21,48 @@ class Store(Protocol):
     def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
 
 
-def rerank(queries: np.ndarray, shortlist: Hits, embeddings: Store, k: int) -> Hits:
+def rerank(queries: np.ndarray, candidates: Hits, embeddings: EmbeddingStore, k: int) -> Hits:
     """The k best of each query's shortlist by exact Euclidean distance, then row; rows of -1 stay last.
 
     Args:
         queries: (Q, D) float.
-        shortlist: (Q, S) rows of `embeddings`, in any order.
+        candidates: (Q, S) rows of `embeddings`, in any order.
         embeddings: (N, D), may be memory-mapped; only the rows asked for are read.
         k: hits a query, at least 1; beyond S the hits end in -1.
 
     Raises:
         ValueError: the shapes do not belong together, a query is not finite, a row lies beyond `embeddings`, k < 1.
     """
-    return Hits.best(shortlist.rows, euclidean_of(queries, shortlist.rows, embeddings), at_least_one(k=k))
+    return Hits.nearest(candidates.rows, euclidean_to_rows(queries, candidates.rows, embeddings), check_positive(k=k))
 
 
-def tie_break(queries: np.ndarray, found: Hits, embeddings: Store, k: int) -> Hits:
-    """The k best by (Hamming, Euclid, row).  Args and errors as for `rerank`; `found` carries Hamming distances.
+def tie_break(queries: np.ndarray, hits: Hits, embeddings: EmbeddingStore, k: int) -> Hits:
+    """The k best by (Hamming, Euclid, row).  Args and errors as for `rerank`; `hits` carries Hamming distances.
 
-    To be exact, `found` must hold all rows up to the Hamming distance of its k-th.
+    To be exact, `hits` must hold all rows up to the Hamming distance of its k-th.
 
     Returns:
         (Q, k); the whole part of a distance is Hamming, its fraction Euclid / 4, below 1 for vectors of length 1.
     """
-    apart = euclidean_of(queries, found.rows, embeddings)
-    order = np.lexsort((found.rows, apart, found.distances))[:, : at_least_one(k=k)]
-    ordered = (np.take_along_axis(values, order, axis=1) for values in (found.rows, found.distances + apart / 4))
-    return Hits(*ordered).padded(k)
+    euclid = euclidean_to_rows(queries, hits.rows, embeddings)
+    order = np.lexsort((hits.rows, euclid, hits.distances))[:, : check_positive(k=k)]
+    ordered = (np.take_along_axis(values, order, axis=1) for values in (hits.rows, hits.distances + euclid / 4))
+    return Hits(*ordered).pad(k)
 
 
-def weighted(queries: np.ndarray, found: Hits, embeddings: Store, k: int, alpha: float, bits: int) -> Hits:
+def weighted(queries: np.ndarray, hits: Hits, embeddings: EmbeddingStore, k: int, alpha: float, bits: int) -> Hits:
     """The k best by alpha * Hamming / bits + (1 - alpha) * Euclid / 2, then row: 0..1 for vectors of length 1.
 
-    Args and errors as for `rerank`; `found` carries Hamming distances. To be exact, it must hold every row whose
+    Args and errors as for `rerank`; `hits` carries Hamming distances. To be exact, it must hold every row whose
     Hamming part alone is no greater than the k-th of these sums.
     """
-    apart = euclidean_of(queries, found.rows, embeddings)
-    near, apart = (np.where(found.rows < 0, 0, values) for values in (found.distances, apart))  # inf times 0 is NaN
-    sums = alpha / bits * near.astype(np.float64) + (1 - alpha) / 2 * apart
-    return Hits.best(found.rows, sums, at_least_one(k=k))
+    euclid = euclidean_to_rows(queries, hits.rows, embeddings)
+    hamming, euclid = (np.where(hits.rows < 0, 0, values) for values in (hits.distances, euclid))  # inf times 0 is NaN
+    weighted_sums = alpha / bits * hamming.astype(np.float64) + (1 - alpha) / 2 * euclid
+    return Hits.nearest(hits.rows, weighted_sums, check_positive(k=k))
 
 
-def euclidean_of(queries: np.ndarray, rows: np.ndarray, embeddings: Store) -> np.ndarray:
+def euclidean_to_rows(queries: np.ndarray, rows: np.ndarray, embeddings: EmbeddingStore) -> np.ndarray:
     """Euclidean distance of each query to the rows found for it.  (Q, D) and (Q, S) -> (Q, S) float32; inf at -1."""
     _check(queries, rows, embeddings)
     distances = np.full(rows.shape, np.inf, dtype=np.float32)
@@ -71,13 +71,13 @@ def euclidean_of(queries: np.ndarray, rows: np.ndarray, embeddings: Store) -> np
     for start in range(0, len(rows) if (rows >= 0).any() else 0, step):
         for first in range(0, rows.shape[1], columns):
             block = np.s_[start : start + step, first : first + columns]
-            near = np.asarray(embeddings[np.maximum(rows[block], 0)])  # (step, columns, D)
-            distances[block] = euclidean(queries[block[0]], near)
+            block_embeddings = np.asarray(embeddings[np.maximum(rows[block], 0)])  # (step, columns, D)
+            distances[block] = euclidean(queries[block[0]], block_embeddings)
     distances[rows < 0] = np.inf
     return distances
 
 
-def _check(queries: np.ndarray, rows: np.ndarray, embeddings: Store) -> None:
+def _check(queries: np.ndarray, rows: np.ndarray, embeddings: EmbeddingStore) -> None:
     if queries.ndim != 2 or len(embeddings.shape) != 2 or queries.shape[1] != embeddings.shape[1]:
         raise ValueError(f"queries are {queries.shape}, embeddings {embeddings.shape}: give (Q, D) and (N, D)")
     if embeddings.dtype not in (np.float16, np.float32):

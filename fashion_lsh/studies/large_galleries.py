@@ -37,7 +37,7 @@ class Labelled(NamedTuple):
 
     def first(self, count: int) -> "Labelled":
         """The first `count`."""
-        return Labelled(self.encoded.taken(slice(count)), self.labels[:count], self.items[:count])
+        return Labelled(self.encoded.take(slice(count)), self.labels[:count], self.items[:count])
 
 
 def further(model: Model, source: ShopStreet, count: int, kept: Path) -> Labelled:
@@ -54,9 +54,9 @@ def further(model: Model, source: ShopStreet, count: int, kept: Path) -> Labelle
     if before and len(before.labels) >= count:
         return before.first(count)
     log.info("composing and encoding %d further garments; they are kept in %s", count, kept)
-    masses, codes, embeddings, labels = zip(*_encoded(model, source, count), strict=True)
+    probabilities, codes, embeddings, labels = zip(*_encoded(model, source, count), strict=True)
     joined = {name: np.concatenate(parts) for name, parts in
-              {"masses": masses, "codes": codes, "embeddings": embeddings, "labels": labels}.items()}  # fmt: skip
+              {"masses": probabilities, "codes": codes, "embeddings": embeddings, "labels": labels}.items()}  # fmt: skip
     with atomic_write(kept) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, of=np.array(name), **joined)
     found = Encoded(joined["masses"], joined["codes"], joined["embeddings"].astype(np.float32))
@@ -70,7 +70,7 @@ def grown(model: Model, source: ShopStreet, encoded: Encoded, catalogue: Catalog
     return joined([own, further(model, source, wanted, kept)]) if wanted else own
 
 
-def filed_gallery(model: Model, garments: Labelled, masses: np.ndarray) -> Gallery:
+def filed_gallery(model: Model, garments: Labelled, probabilities: np.ndarray) -> Gallery:
     """Garments filed by the greatest of (N, C) masses; their catalogue knows true labels and items alone.
 
     Their order is shuffled: of rows at one distance the lowest are found, which would be those of the run.
@@ -80,7 +80,7 @@ def filed_gallery(model: Model, garments: Labelled, masses: np.ndarray) -> Galle
     catalogue = Catalogue.from_columns(
         {name: values.astype(str) for name, values in columns.items()} | {"item": garments.items[ids]}
     )
-    return Gallery.filed(model, garments.encoded._replace(masses=masses).taken(ids), catalogue)
+    return Gallery.build(model, garments.encoded._replace(probabilities=probabilities).take(ids), catalogue)
 
 
 def copies(garments: Labelled, count: int, bits: int) -> Labelled:
@@ -94,7 +94,7 @@ def copies(garments: Labelled, count: int, bits: int) -> Labelled:
     """
     rng = np.random.default_rng(0)
     origin = np.arange(count) % len(garments.labels)
-    masses, codes, embeddings = garments.encoded
+    probabilities, codes, embeddings = garments.encoded
     if codes is None:
         raise ValueError("copies are made of codes, and hash=none makes none: choose a run with a hash layer")
     flips = np.zeros((count, codes.shape[1]), dtype=np.uint8)
@@ -104,13 +104,13 @@ def copies(garments: Labelled, count: int, bits: int) -> Labelled:
     noise = rng.standard_normal(moved.shape, dtype=np.float32)
     moved += NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True)
     moved /= np.linalg.norm(moved, axis=1, keepdims=True)
-    return Labelled(Encoded(masses[origin], codes[origin] ^ flips, moved), garments.labels[origin], _none(count))
+    return Labelled(Encoded(probabilities[origin], codes[origin] ^ flips, moved), garments.labels[origin], _none(count))
 
 
 def joined(parts: Iterable[Labelled]) -> Labelled:
     """Several, one after the other."""
     encoded, labels, items = zip(*parts, strict=True)
-    return Labelled(Encoded.joined(encoded), np.concatenate(labels), np.concatenate(items))
+    return Labelled(Encoded.concatenate(encoded), np.concatenate(labels), np.concatenate(items))
 
 
 def _kept(file: Path, name: str) -> Labelled | None:
@@ -143,7 +143,7 @@ def _encoded(
         found = encode_crops(model, crops)
         if found.codes is None:
             raise ValueError("hash=none makes no codes: choose a run with a hash layer")
-        yield found.masses, found.codes, found.embeddings.astype(np.float16), catalogue.labels(model.categories)
+        yield found.probabilities, found.codes, found.embeddings.astype(np.float16), catalogue.labels(model.categories)
 
 
 def _composed(compose: Callable[[int, int], Composed], count: int) -> Iterator[Composed]:

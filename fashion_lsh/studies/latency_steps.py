@@ -56,17 +56,19 @@ def steps(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> dict[str, 
     Raises:
         ValueError: the search is by no shortlist of so many rows.
     """
-    index, codes, wanted = searcher.gallery.index, queries.codes, searcher.search.shortlist
+    index, codes, wanted = searcher.gallery.index, queries.codes, searcher.policy.rerank_k
     if codes is None or not isinstance(index, HashIndex) or not isinstance(wanted, int):
-        raise ValueError(f"{searcher.search.label} has no shortlist of a fixed number of codes: its steps are others")
-    lists = searcher.search.lists(queries.masses)
-    shortlists = index.nearest(codes[timed], lists[timed], max(DEPTH, wanted))
+        raise ValueError(f"{searcher.policy.label} has no shortlist of a fixed number of codes: its steps are others")
+    lists = searcher.policy.select_lists(queries.probabilities)
+    shortlists = index.search_exact(codes[timed], lists[timed], max(DEPTH, wanted))
     found = interleaved(
         {
-            "category": lambda query: searcher.search.lists(queries.one(timed[query]).masses),
-            "hamming": lambda query: index.nearest(codes[[timed[query]]], lists[[timed[query]]], max(DEPTH, wanted)),
+            "category": lambda query: searcher.policy.select_lists(queries.at(timed[query]).probabilities),
+            "hamming": lambda query: index.search_exact(
+                codes[[timed[query]]], lists[[timed[query]]], max(DEPTH, wanted)
+            ),
             "rerank": lambda query: rerank(
-                queries.embeddings[[timed[query]]], shortlists.one(query), searcher.gallery.embeddings, DEPTH
+                queries.embeddings[[timed[query]]], shortlists.at(query), searcher.gallery.embeddings, DEPTH
             ),
         },
         len(timed),

@@ -11,16 +11,16 @@ from fashion_lsh.evaluation.protocol import own_search
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.metrics.retrieval import DEPTH, Truth
 from fashion_lsh.models.encoding import Encoded, Model
-from fashion_lsh.search.policy import Search
+from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from fashion_lsh.studies.latency_steps import Before, steps
 
-DISTANCES = ("euclidean", "hamming", "shortlist")
+DISTANCES = ("euclidean", "hamming", "rerank")
 ARMS: dict[str, dict[str, Any]] = {  # how the lists are chosen
     "whole": {"probes": "all"},
     "1": {"probes": 1}, "2": {"probes": 2}, "3": {"probes": 3},
     "0.9": {"probes": 0.9}, "0.95": {"probes": 0.95}, "0.99": {"probes": 0.99},
-    "1, whole if unsure": {"probes": 1, "whole_below": 0.5},
+    "1, whole if unsure": {"probes": 1, "min_confidence": 0.5},
     "true category": {"probes": 1},
 }  # fmt: skip
 COUNTED = ("whole", "1", "2", "3")  # arms for lists of another data set's frequencies: no classifier, no masses
@@ -60,13 +60,13 @@ def timed(
         recalled: how much of the whole gallery's first places is found.
         scores: where all pictures were really composed.
     """
-    plain = Search("hamming", 1, shortlist, alpha=0.5, whole_below=0.0)
+    plain = SearchPolicy("hamming", 1, shortlist, alpha=0.5, min_confidence=0.0)
     any_way = Searcher(model, gallery, plain)
-    searchers = {(distance, arm): any_way.by(replace(plain, distance=distance, **chosen))  # type: ignore[arg-type]
+    searchers = {(distance, arm): any_way.with_policy(replace(plain, distance=distance, **chosen))  # type: ignore[arg-type]
                  for distance in DISTANCES for arm, chosen in ((arm, ARMS[arm]) for arm in arms)}  # fmt: skip
 
     def one(distance: str, arm: str) -> Callable[[int], object]:
-        return lambda query: searchers[distance, arm].hits(asked.of(arm).one(int(asked.timed[query])), DEPTH)
+        return lambda query: searchers[distance, arm].search_encoded(asked.of(arm).at(int(asked.timed[query])), DEPTH)
 
     arms_asked = {"|".join(key): one(*key) for key in searchers}
     milliseconds = interleaved({"before": asked.before, **arms_asked}, len(asked.timed))
@@ -77,7 +77,7 @@ def timed(
         )
         row: Row = {"distance": distance, "arm": arm} | _speed(searcher, asked, arm, taken, whole)
         row |= _saved("saved over euclidean", before + taken, before + exact)
-        if distance == "shortlist":
+        if distance == "rerank":
             row |= steps(searcher, asked.of(arm), asked.timed)
         if told != "times":
             row |= _recalled(searcher, searchers[distance, "whole"], asked, arm)
@@ -93,7 +93,7 @@ def _saved(name: str, ours: np.ndarray, theirs: np.ndarray) -> Row:
 
 def _speed(searcher: Searcher, asked: Asked, arm: str, taken: np.ndarray, whole: np.ndarray) -> Row:
     """Times of one arm beside those of the whole gallery, (T,) milliseconds each."""
-    gallery, lists = searcher.gallery, searcher.search.lists(asked.of(arm).masses)
+    gallery, lists = searcher.gallery, searcher.policy.select_lists(asked.of(arm).probabilities)
     scanned = np.append(gallery.index.list_sizes(), 0)[lists].sum(axis=1) / len(gallery)
     ours, theirs = asked.before.total() + taken, asked.before.total() + whole
     share = float(whole.mean() / theirs.mean())
@@ -109,8 +109,8 @@ def _speed(searcher: Searcher, asked: Asked, arm: str, taken: np.ndarray, whole:
 
 def _recalled(searcher: Searcher, whole: Searcher, asked: Asked, arm: str) -> Row:
     """Of the first NEAR places, how many are as near as the last of them in the whole gallery."""
-    part = asked.of(arm).taken(asked.timed)
-    found, best = searcher.hits(part, NEAR).distances, whole.hits(part, NEAR).distances
+    part = asked.of(arm).take(asked.timed)
+    found, best = searcher.search_encoded(part, NEAR).distances, whole.search_encoded(part, NEAR).distances
     return {f"recall@{NEAR} of whole": float((found <= best[:, -1:] * (1 + 1e-6)).mean())}
 
 
@@ -126,7 +126,7 @@ def _scores(searcher: Searcher, asked: Asked, arm: str) -> Row:
     filed = dict(zip(items[known], searcher.gallery.lists[known], strict=True))
     wanted = np.array([filed.get(item, -1) for item in asked.items])
     labels = searcher.gallery.catalogue.column("category")[known].astype(int)
-    lists = searcher.search.lists(of.masses)
+    lists = searcher.policy.select_lists(of.probabilities)
     return row | {
         "gallery top-1": float((searcher.gallery.lists[known] == labels).mean()),
         "scored": len(right),

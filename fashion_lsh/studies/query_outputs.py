@@ -11,7 +11,7 @@ from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.phrases import listed
 from fashion_lsh.report.run_data import Findings, read, row_numbers
 from fashion_lsh.report.sweep.jobs import Job, job_of, read_jobs
-from fashion_lsh.runs.job_file import JOB, job_text
+from fashion_lsh.runs.job_file import JOB, job_json
 from fashion_lsh.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def of_run(run: Run) -> Repeat:
         ValueError: a file of it is damaged.
     """
     run.check_finished()
-    return Repeat(run.path, run.path.name, job_of(run.path / JOB, job_text(run)), answers_of(read(run)))
+    return Repeat(run.path, run.path.name, job_of(run.path / JOB, job_json(run)), answers_of(read(run)))
 
 
 def read_kept(folder: Path) -> list[Repeat]:
@@ -69,7 +69,7 @@ def read_kept(folder: Path) -> list[Repeat]:
     files = sorted((folder / ANSWERS).glob("*.npz"))
     jobs = read_jobs(folder)[0] if files else {}
     if left_out := sorted(jobs.keys() - {file.stem for file in files}):
-        log.warning("left out, no answers are kept of them: %s; make them again with fresh=true", listed(left_out))
+        log.warning("left out, no answers are kept of them: %s; make them again with overwrite=true", listed(left_out))
     found = []
     for file in files:
         if file.stem not in jobs:
@@ -87,7 +87,7 @@ def keep(folder: Path, run: Run, answers: Answers) -> None:
     """Keep the job and the answers of a finished run in an experiment's folder."""
     write_answers(folder / ANSWERS / f"{run.path.name}.npz", answers)
     with atomic_write(folder / "jobs" / f"{run.path.name}.json") as temporary:
-        temporary.write_text(job_text(run))
+        temporary.write_text(job_json(run))
 
 
 def answers_of(found: Findings) -> Answers:

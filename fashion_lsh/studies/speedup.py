@@ -16,11 +16,11 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
 from fashion_lsh.evaluation.latency import one_thread
 from fashion_lsh.evaluation.protocol import EncodedPart, encode_part
-from fashion_lsh.index.indexes import kept_width
+from fashion_lsh.index.indexes import stored_width
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.models.encoding import Model
 from fashion_lsh.runs.environment import environment
-from fashion_lsh.search.policy import Search
+from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.studies import speedup_page
 from fashion_lsh.studies.category_frequencies import SOURCE, deal
 from fashion_lsh.studies.large_galleries import Labelled, copies, filed_gallery, grown, joined
@@ -45,7 +45,7 @@ class Speedup:
     composed: PositiveInt
     queries: PositiveInt
 
-    def __call__(self, model: Model, data: GarmentData, search: Search, folder: Path) -> list[Row]:
+    def __call__(self, model: Model, data: GarmentData, search: SearchPolicy, folder: Path) -> list[Row]:
         """A row for each size, kind of lists, filing, distance and arm.
 
         Args:
@@ -62,8 +62,8 @@ class Speedup:
         own = len(data.rows("gallery"))
         if not own <= min(self.sizes) <= max(self.composed, own):
             raise ValueError(
-                f"measure.sizes={self.sizes}: give none below the run's own {own:,} garments, and one of "
-                f"measure.composed={self.composed:,} at most"
+                f"study.sizes={self.sizes}: give none below the run's own {own:,} garments, and one of "
+                f"study.composed={self.composed:,} at most"
             )
         query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
         total = min(self.composed, max(self.sizes))
@@ -78,17 +78,17 @@ class Speedup:
         return speedup_page.page(rows)
 
 
-def _checked(model: Model, data: GarmentData, search: Search) -> tuple[ShopStreet, int]:
+def _checked(model: Model, data: GarmentData, search: SearchPolicy) -> tuple[ShopStreet, int]:
     """The data set and the length of the shortlist.  Raises ValueError: the run cannot be measured."""
     fits = model.bits is not None and data.crop == "annotated" and data.unseen is None
     fits = fits and data.filters["category"] is None  # garments of all are composed
-    if not fits or not isinstance(data.source, ShopStreet) or not isinstance(search.shortlist, int):
+    if not fits or not isinstance(data.source, ShopStreet) or not isinstance(search.rerank_k, int):
         raise ValueError(
             "experiment=speedup needs codes, garments that can be composed anew, and a shortlist of so many rows: "
             "choose a run of data=shop_street with crop=annotated and a hash layer that knows all categories, and "
-            "search.shortlist=200"
+            "search.rerank_k=200"
         )
-    return data.source, search.shortlist
+    return data.source, search.rerank_k
 
 
 def _of_size(model: Model, asked: Asked, composed: Labelled, size: int, shortlist: int, folder: Path) -> list[Row]:
@@ -111,8 +111,11 @@ def _of_size(model: Model, asked: Asked, composed: Labelled, size: int, shortlis
         **machine,
     }
     rows: list[Row] = []
-    for by, masses in (("predicted", garments.encoded.masses), ("true", _certain(garments.labels, categories))):
-        found = timed(model, filed_gallery(model, garments, masses), asked, shortlist, list(ARMS), told)
+    for by, probabilities in (
+        ("predicted", garments.encoded.probabilities),
+        ("true", _certain(garments.labels, categories)),
+    ):
+        found = timed(model, filed_gallery(model, garments, probabilities), asked, shortlist, list(ARMS), told)
         rows += [about | {"lists": "own", "filed by": by} | row for row in found]
     other, lists, queried = _relisted(model, asked, size)
     gallery = filed_gallery(other, garments, _certain(lists, len(other.categories)))
@@ -128,8 +131,8 @@ def _of_size(model: Model, asked: Asked, composed: Labelled, size: int, shortlis
 def stored(distance: str, bits: int, length: int) -> Row:
     """Bytes that one garment takes: its code, its row in a list, and its embedding of `length` numbers, where it is
     searched by (float32, in memory) or re-ranks (float16)."""
-    code = 0 if distance == "euclidean" else kept_width(bits)
-    embedding = {"euclidean": 4, "hamming": 0, "shortlist": 2}[distance] * length
+    code = 0 if distance == "euclidean" else stored_width(bits)
+    embedding = {"euclidean": 4, "hamming": 0, "rerank": 2}[distance] * length
     return {"code bytes": code, "row bytes": 8, "embedding bytes": embedding, "bytes": code + 8 + embedding}
 
 
@@ -144,7 +147,7 @@ def _kept(file: Path) -> list[Row]:
 
 def _asked(model: Model, data: GarmentData, query: EncodedPart, count: int) -> Asked:
     labels = query.catalogue.labels(model.categories)
-    known = query.encoded._replace(masses=_certain(labels, len(model.categories)))
+    known = query.encoded._replace(probabilities=_certain(labels, len(model.categories)))
     chosen = np.linspace(0, len(labels) - 1, count).astype(np.int64)
     before = Before(model, data, data.rows("query")[chosen])
     return Asked(query.encoded, known, labels, query.catalogue.column("item").astype(str), chosen, before)
@@ -163,7 +166,7 @@ def _relisted(model: Model, asked: Asked, size: int) -> tuple[Model, np.ndarray,
     rng = np.random.default_rng(0)
     lists = rng.choice(len(names), size, p=shares)
     own = rng.choice(len(names), len(asked.labels), p=shares)
-    masses = rng.random((len(own), len(names)), dtype=np.float32) * 0.01
-    masses[np.arange(len(own)), own] = 1
-    queried = asked.encoded._replace(masses=masses / masses.sum(axis=1, keepdims=True))
+    probabilities = rng.random((len(own), len(names)), dtype=np.float32) * 0.01
+    probabilities[np.arange(len(own)), own] = 1
+    queried = asked.encoded._replace(probabilities=probabilities / probabilities.sum(axis=1, keepdims=True))
     return other, lists, replace(asked, encoded=queried, known=queried, labels=own)

@@ -36,7 +36,7 @@ CODES = (
     "All lists are searched. *saved* is of the time from picture to hits by exact Euclid, with its 95 % interval; "
     "*item recall@10* of all queries, where all pictures were really composed."
 )
-LOOKS = {"euclidean": (ORANGE, "s", "--"), "hamming": (BLUE, "o", "-"), "shortlist": (GREEN, "^", ":")}
+LOOKS = {"euclidean": (ORANGE, "s", "--"), "hamming": (BLUE, "o", "-"), "rerank": (GREEN, "^", ":")}
 
 
 def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
@@ -167,7 +167,7 @@ def _steps(rows: Sequence[Row]) -> str:
     lines = [
         (f"{row['gallery']:,}", row["arm"], *(f"{row[f'{name}_ms']:.3f}" for name in names))
         for row in rows
-        if row["distance"] == "shortlist" and row["filed by"] == "predicted" and row["arm"] in ("whole", "1")
+        if row["distance"] == "rerank" and row["filed by"] == "predicted" and row["arm"] in ("whole", "1")
     ]
     return as_markdown(lines, ("gallery", "searched", *(f"{title} ms" for title in names.values())))
 

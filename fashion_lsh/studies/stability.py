@@ -12,7 +12,7 @@ import numpy as np
 
 from fashion_lsh.evaluation.robustness import CORRUPTIONS, COVERED, DEVIATION, QUALITY, SIGMA
 from fashion_lsh.report.figures import BLUE, GREY, ORANGE, drawing
-from fashion_lsh.report.page_file import Row, put
+from fashion_lsh.report.page_file import Row, write_page
 from fashion_lsh.report.phrases import as_markdown
 from fashion_lsh.runs.run import Run
 from fashion_lsh.studies.query_outputs import keep, of_run, read_kept
@@ -56,7 +56,7 @@ def write_stability(folder: Path, runs: Sequence[Path]) -> Path:
     text, figures = page(rows)
     for run in new:
         keep(folder, run, repeated[run.path.name].answers)
-    put(folder, rows, text, figures)
+    write_page(folder, rows, text, figures)
     return folder / "README.md"
 
 

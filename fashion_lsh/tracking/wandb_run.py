@@ -112,9 +112,9 @@ def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
             project=settings["project"],
             dir=folder,
             id=None
-            if config["fresh"]
+            if config["overwrite"]
             else _id(config["name"], folder),  # a run that goes on is the same one there, too
-            resume=None if config["fresh"] else "allow",
+            resume=None if config["overwrite"] else "allow",
             name=f"{config['name']}-{folder.name}",
             group=str(config["name"]),
             tags=[*settings["tags"], config["backbone"]["name"], config["data"]["source"]],
@@ -143,14 +143,14 @@ def _begun(mode: str, **options: Any) -> Handle:
 def _named(query: EncodedPart, categories: Sequence[str]) -> dict[str, Any]:
     """Which categories are taken for which, of the queries whose category was learnt; nothing where there is none."""
     labels = query.catalogue.labels(categories)
-    encoded, labels = query.encoded.taken(labels >= 0), labels[labels >= 0]
+    encoded, labels = query.encoded.take(labels >= 0), labels[labels >= 0]
     if not len(labels):
         return {}
     predicted = np.where(encoded.predicted < 0, len(categories), encoded.predicted)
     matrix = wandb.plot.confusion_matrix(
         y_true=labels.tolist(), preds=predicted.tolist(), class_names=[*categories, NOTHING_FOUND], title="Categories"
     )
-    return {"query/confusion_matrix": matrix, "query/pr_curve": _pr_curve(encoded.masses, labels, categories)}
+    return {"query/confusion_matrix": matrix, "query/pr_curve": _pr_curve(encoded.probabilities, labels, categories)}
 
 
 @contextmanager
@@ -208,12 +208,12 @@ def _boxes(boxes: np.ndarray | None, caption: str) -> dict[str, Any] | None:
     return {"box_data": data, "class_labels": {0: "garment"}} if data else None
 
 
-def _pr_curve(masses: np.ndarray, labels: np.ndarray, categories: Sequence[str]) -> Any:
+def _pr_curve(probabilities: np.ndarray, labels: np.ndarray, categories: Sequence[str]) -> Any:
     """Precision against recall of each category's mass, at 101 recalls."""
     grid = np.linspace(0, 1, 101)
     curves = []
     for number in range(len(categories)):
-        right = (labels == number)[np.argsort(-masses[:, number], kind="stable")]
+        right = (labels == number)[np.argsort(-probabilities[:, number], kind="stable")]
         hits = np.cumsum(right)
         recalls, precisions = hits / max(1, hits[-1]), hits / np.arange(1, len(hits) + 1)
         best_from = np.maximum.accumulate(precisions[::-1])[::-1]

@@ -68,8 +68,8 @@ def _stage_panels() -> dict[str, list[Any]]:
                 ("top-1", TOP1), ("item recall@10", RECALL), ("item mAP@100, codes alone", CODES.format("item")),
                 ("entropy of a bit", "codes/entropy"), ("correlation of bits", "codes/correlation"),
                 ("quantisation error", "codes/quantisation_error"))],
-            _lines("loss of the hash layer", "hasher", "train/loss", wr.Config("method")),
-            _lines("accuracy on val", "hasher", "val/accuracy", wr.Config("method")),
+            _lines("loss of the hash layer", "hash_head", "train/loss", wr.Config("method")),
+            _lines("accuracy on val", "hash_head", "val/accuracy", wr.Config("method")),
         ],
     }  # fmt: skip
 

@@ -15,23 +15,23 @@ from fashion_lsh.models.checkpoints import write_checkpoint
 log = logging.getLogger(__name__)
 
 
-class WholeCheckpoints(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's checkpoints, written atomically."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         write_checkpoint(checkpoint, Path(path))
 
 
-class Best(ModelCheckpoint):
+class BestCheckpoint(ModelCheckpoint):
     """ModelCheckpoint that knows its best epoch in a folder that was moved: Lightning forgets it with the path."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         best = str(Path(self.dirpath or "") / "best.ckpt")
-        moved = {"dirpath": self.dirpath, "best_model_path": best, "kth_best_model_path": best}
-        super().load_state_dict({**state_dict, **moved, "best_k_models": {best: state_dict["best_model_score"]}})
+        paths = {"dirpath": self.dirpath, "best_model_path": best, "kth_best_model_path": best}
+        super().load_state_dict({**state_dict, **paths, "best_k_models": {best: state_dict["best_model_score"]}})
 
 
-class CsvLog(CSVLogger):
+class RunCSVLogger(CSVLogger):
     """CSVLogger whose error names the file that cannot be written."""
 
     def save(self) -> None:
@@ -42,21 +42,21 @@ class CsvLog(CSVLogger):
             raise OSError(f"{self.log_dir} could not be written to ({reason}): free some space, then go on") from error
 
 
-class Patience(EarlyStopping):
+class ResumableEarlyStopping(EarlyStopping):
     """EarlyStopping that stops a resumed fit, too, where it had stopped."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.should_stop = 0 < self.wait_count >= self.patience
 
 
-class EpochLog(Callback):
+class EpochLogger(Callback):
     """Log one line an epoch: its metrics, and the seconds it took."""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.began = time.perf_counter()
+        self.start_time = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = {name.split("/", 1)[1]: float(value) for name, value in trainer.callback_metrics.items()}
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
-        seconds = time.perf_counter() - self.began
-        log.info("epoch %d/%d: %s, %.0f s", trainer.current_epoch + 1, trainer.max_epochs or 0, shown, seconds)
+        summary = ", ".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
+        seconds = time.perf_counter() - self.start_time
+        log.info("epoch %d/%d: %s, %.0f s", trainer.current_epoch + 1, trainer.max_epochs or 0, summary, seconds)

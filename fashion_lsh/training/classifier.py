@@ -6,9 +6,9 @@ from torch.nn import functional
 
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.models.classifier import ClassifierModel
-from fashion_lsh.models.crop_model import Answer
+from fashion_lsh.models.crop_model import ModelOutput
 from fashion_lsh.training.crop_module import CropModule
-from fashion_lsh.training.optimizers import Optim, Share
+from fashion_lsh.training.optimizers import Fraction, Optim
 
 
 class Classifier(CropModule):
@@ -36,13 +36,13 @@ class Classifier(CropModule):
         epochs: PositiveInt,
         lr_factor: PositiveFloat,
         head_factor: PositiveFloat,
-        label_smoothing: Share,
+        label_smoothing: Fraction,
         optim: Optim,
         seed: int,
     ) -> None:
         super().__init__(ClassifierModel(backbone, categories, image_size, margin, frozen))
         self.save_hyperparameters()
 
-    def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
+    def compute_loss(self, output: ModelOutput, batch: Batch) -> Tensor:
         """Cross-entropy of the category head, with label smoothing, a scalar."""
-        return functional.cross_entropy(answer.logits, batch.labels, label_smoothing=self.hparams["label_smoothing"])
+        return functional.cross_entropy(output.logits, batch.labels, label_smoothing=self.hparams["label_smoothing"])

@@ -9,12 +9,12 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
-from fashion_lsh.models.crop_model import Answer, CropModel
+from fashion_lsh.models.crop_model import CropModel, ModelOutput
 from fashion_lsh.training.module import TrainingModule
 
 
 class CropModule(TrainingModule, ABC):
-    """Train a CropModel by `loss_of`; its best epoch by accuracy on `val` is kept.
+    """Train a CropModel by `compute_loss`; its best epoch by accuracy on `val` is kept.
 
     Args:
         model: the network.
@@ -30,7 +30,7 @@ class CropModule(TrainingModule, ABC):
         self.f1 = MulticlassF1Score(len(model.categories), average="macro")
 
     @abstractmethod
-    def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
+    def compute_loss(self, output: ModelOutput, batch: Batch) -> Tensor:
         """Loss of a batch, a scalar."""
 
     def start_from(self, other: CropModel) -> Self:
@@ -38,24 +38,24 @@ class CropModule(TrainingModule, ABC):
         self.model.start_from(other)
         return self
 
-    def settle(self, data: GarmentData) -> dict[str, float]:
-        return self.model.settle(data)
+    def post_fit(self, data: GarmentData) -> dict[str, float]:
+        return self.model.post_fit(data)
 
     def training_step(self, batch: Batch) -> Tensor:
-        loss = self.loss_of(self(batch.images), batch)
+        loss = self.compute_loss(self(batch.images), batch)
         self.log(f"{self.name}/train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
         return loss
 
     def validation_step(self, batch: Batch) -> None:
-        answer = self(batch.images)
-        self.accuracy(answer.logits, batch.labels)
-        self.f1(answer.logits, batch.labels)
-        log: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch.labels)}
-        self.log(f"{self.name}/val/loss", self.loss_of(answer, batch), **log)
-        self.log(f"{self.name}/val/accuracy", self.accuracy, prog_bar=True, **log)
-        self.log(f"{self.name}/val/macro_f1", self.f1, **log)
+        output = self(batch.images)
+        self.accuracy(output.logits, batch.labels)
+        self.f1(output.logits, batch.labels)
+        log_options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch.labels)}
+        self.log(f"{self.name}/val/loss", self.compute_loss(output, batch), **log_options)
+        self.log(f"{self.name}/val/accuracy", self.accuracy, prog_bar=True, **log_options)
+        self.log(f"{self.name}/val/macro_f1", self.f1, **log_options)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         lr = self.hparams["optim"]["lr"] * self.hparams["lr_factor"]
         head_lr = lr * self.hparams["head_factor"]
-        return self.optimizing([(self.model.backbone.parameters(), lr), (self.model.head_parameters(), head_lr)])
+        return self.build_optimizer([(self.model.backbone.parameters(), lr), (self.model.head_parameters(), head_lr)])

@@ -8,7 +8,7 @@ from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from fashion_lsh.data.detection_data import Level, DetectionBatch
+from fashion_lsh.data.detection_data import DetectionBatch, Level
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.training.module import TrainingModule
 from fashion_lsh.training.optimizers import Optim
@@ -18,12 +18,12 @@ class Detector(TrainingModule):
     """Train a DetectorModel.  Its last epoch is kept, since scoring boxes on `val` is slow.
 
     Args:
-        backbone, classes, weights, frozen, image_size, channels, head, anchors, ratios, proposals, sampled, most,
+        backbone, classes, weights, frozen, image_size, channels, head, anchors, ratios, proposals, sampled, max_detections,
             mirrored: see DetectorModel.
         level: meaning of the classes: `garment` (one class; the classifier names it), `supercategory` or `category`.
         epochs: passes over the training images.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
-        average: decay a step of the exponential average of the weights, which is kept; 0: the last weights are kept.
+        ema_decay: decay a step of the exponential average of the weights, which is kept; 0: the last weights are kept.
         optim: see Optim.
         seed: of the sampling of proposals.
     """
@@ -43,25 +43,25 @@ class Detector(TrainingModule):
         anchors: list[PositiveFloat],
         ratios: Annotated[list[PositiveFloat], Field(min_length=1)],
         proposals: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)],
-        sampled: PositiveInt,
-        most: PositiveInt,
-        mirrored: bool,
+        roi_batch_size: PositiveInt,
+        max_detections: PositiveInt,
+        flip_tta: bool,
         epochs: PositiveInt,
         lr_factor: PositiveFloat,
-        average: Annotated[float, Field(ge=0, lt=1)],
+        ema_decay: Annotated[float, Field(ge=0, lt=1)],
         optim: Optim,
         seed: NonNegativeInt,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.model = DetectorModel(
-            backbone, classes, weights, frozen, image_size, channels, head, anchors, ratios, proposals, sampled, most,
-            mirrored,
+            backbone, classes, weights, frozen, image_size, channels, head, anchors, ratios, proposals, roi_batch_size, max_detections,
+            flip_tta,
         )  # fmt: skip
 
     def callbacks(self) -> list[Callback]:
         """Average the weights while they are trained."""
-        return [EMAWeightAveraging(decay=self.hparams["average"])] if self.hparams["average"] else []
+        return [EMAWeightAveraging(decay=self.hparams["ema_decay"])] if self.hparams["ema_decay"] else []
 
     def training_step(self, batch: DetectionBatch) -> Tensor:
         targets = [
@@ -69,13 +69,13 @@ class Detector(TrainingModule):
         ]
         losses = self.model.losses([image.float() / 255 for image in batch.images], targets)
         total = torch.stack(list(losses.values())).sum()
-        log: dict[str, Any] = {"batch_size": len(batch.images)}
-        self.log(f"{self.name}/train/loss", total, prog_bar=True, **log)
-        self.log_dict({f"{self.name}/train/{name}": value for name, value in losses.items()}, **log)
+        log_options: dict[str, Any] = {"batch_size": len(batch.images)}
+        self.log(f"{self.name}/train/loss", total, prog_bar=True, **log_options)
+        self.log_dict({f"{self.name}/train/{name}": value for name, value in losses.items()}, **log_options)
         return total
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         lr = self.hparams["optim"]["lr"]
-        trunk = self.model.pyramid.body.parameters()
+        backbone = self.model.pyramid.body.parameters()
         others = [p for name, p in self.model.network.named_parameters() if not name.startswith("backbone.body.")]
-        return self.optimizing([(trunk, lr * self.hparams["lr_factor"]), (others, lr)])
+        return self.build_optimizer([(backbone, lr * self.hparams["lr_factor"]), (others, lr)])

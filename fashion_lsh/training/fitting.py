@@ -14,8 +14,8 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressB
 from pytorch_lightning.loggers import Logger
 
 from fashion_lsh.models.baselines import Baseline
-from fashion_lsh.models.checkpoints import device, load_model, save_model
-from fashion_lsh.training.callbacks import Best, EpochLog, Patience, WholeCheckpoints
+from fashion_lsh.models.checkpoints import inference_device, load_model, save_model
+from fashion_lsh.training.callbacks import AtomicCheckpointIO, BestCheckpoint, EpochLogger, ResumableEarlyStopping
 from fashion_lsh.training.module import TrainingModule
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def fit(
     patience: int | None = None,
     precision: str | None = None,
     accelerator: str = "auto",
-    **trainer: Any,
+    **trainer_options: Any,
 ) -> Any:
     """Fit a network into `<folder>/<name>.ckpt`; where that is there already, read it instead.
 
@@ -43,32 +43,32 @@ def fit(
         patience: epochs without a better `val` accuracy after which to stop; None: never.
         precision: of Lightning; None: mixed where the device has it.
         accelerator: of Lightning; the network is returned on it.
-        trainer: further arguments of Lightning's Trainer.
+        trainer_options: further arguments of Lightning's Trainer.
 
     Returns:
         The network with the weights of its best epoch on `val` (see TrainingModule.monitor), calibrated, in evaluation
         mode.
     """
-    data = data.pinned_for(device(accelerator))
-    final = folder / f"{stage.name}.ckpt"
+    data = data.pinned_for(inference_device(accelerator))
+    checkpoint_path = folder / f"{stage.name}.ckpt"
     trained = stage if isinstance(stage, TrainingModule) else None
     model: Any = trained.model if trained else stage
     hyper_parameters: dict[str, Any] = dict(trained.hparams) if trained else model.hyper_parameters
-    if final.exists():
-        log.info("%s: finished before, read from %s", stage.name, final)
-        return load_model(final, accelerator, **hyper_parameters)
-    facts: dict[str, float] = {}
+    if checkpoint_path.exists():
+        log.info("%s: finished before, read from %s", stage.name, checkpoint_path)
+        return load_model(checkpoint_path, accelerator, **hyper_parameters)
+    fit_metrics: dict[str, float] = {}
     if trained:
-        facts = _trained(trained, data, folder, loggers, patience, precision, accelerator, trainer)
-    model.to(device(accelerator))  # Lightning leaves it on the CPU
-    model.facts = {**model.facts, **facts, **stage.settle(data)}
-    save_model(model, final, hyper_parameters)
+        fit_metrics = _train(trained, data, folder, loggers, patience, precision, accelerator, trainer_options)
+    model.to(inference_device(accelerator))  # Lightning leaves it on the CPU
+    model.fit_metrics = {**model.fit_metrics, **fit_metrics, **stage.post_fit(data)}
+    save_model(model, checkpoint_path, hyper_parameters)
     if trained:
-        shutil.rmtree(folder / "fitting")
+        shutil.rmtree(folder / "checkpoints")
     return model.eval()
 
 
-def _trained(
+def _train(
     stage: TrainingModule,
     data: Any,
     folder: Path,
@@ -76,68 +76,74 @@ def _trained(
     patience: int | None,
     precision: str | None,
     accelerator: str,
-    further: dict[str, Any],
+    trainer_options: dict[str, Any],
 ) -> dict[str, float]:
     """Train, take the weights of the best epoch, and return which it was, and its score."""
-    drafts = folder / "fitting" / stage.name
-    last, keep = drafts / "last.ckpt", _keeping(stage, drafts, patience)
-    runner = _trainer(stage, drafts, keep, loggers, accelerator, precision, further)
-    resumed = last if last.exists() else None
-    runner.fit(stage, stage.batches(data), data.val_dataloader(), ckpt_path=resumed, weights_only=True)
-    return _chosen(stage, drafts / "best.ckpt" if keep else last, keep)
+    checkpoint_dir = folder / "checkpoints" / stage.name
+    last, checkpoint_callbacks = checkpoint_dir / "last.ckpt", _best_epoch_callbacks(stage, checkpoint_dir, patience)
+    trainer = _trainer(stage, checkpoint_dir, checkpoint_callbacks, loggers, accelerator, precision, trainer_options)
+    resume_path = last if last.exists() else None
+    trainer.fit(stage, stage.batches(data), data.val_dataloader(), ckpt_path=resume_path, weights_only=True)
+    return _load_checkpoint(stage, checkpoint_dir / "best.ckpt" if checkpoint_callbacks else last, checkpoint_callbacks)
 
 
 def _trainer(
     stage: TrainingModule,
-    drafts: Path,
-    keeping: Sequence[Callback],
+    checkpoint_dir: Path,
+    checkpoint_callbacks: Sequence[Callback],
     loggers: Sequence[Logger],
     accelerator: str,
     precision: str | None,
-    further: dict[str, Any],
+    trainer_options: dict[str, Any],
 ) -> pl.Trainer:
     """Lightning's Trainer outside any cluster environment: as a task of SLURM it would resume from an `hpc_ckpt` in
     the working directory, be it of another stage, and leave one there."""
     return pl.Trainer(
-        default_root_dir=drafts,
+        default_root_dir=checkpoint_dir,
         max_epochs=stage.hparams["epochs"],
-        callbacks=[*stage.callbacks(), *keeping, _every(drafts), EpochLog(), RichProgressBar(refresh_rate=10)],
+        callbacks=[
+            *stage.callbacks(),
+            *checkpoint_callbacks,
+            _last_epoch_callback(checkpoint_dir),
+            EpochLogger(),
+            RichProgressBar(refresh_rate=10),
+        ],
         logger=list(loggers),
-        plugins=[WholeCheckpoints(), LightningEnvironment()],
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         enable_model_summary=False,
         log_every_n_steps=10,
         num_sanity_val_steps=0,
         accelerator=accelerator,
-        precision=precision or _precision(accelerator),  # type: ignore[arg-type]
-        **further,
+        precision=precision or _default_precision(accelerator),  # type: ignore[arg-type]
+        **trainer_options,
     )
 
 
-def _every(drafts: Path) -> ModelCheckpoint:
+def _last_epoch_callback(checkpoint_dir: Path) -> ModelCheckpoint:
     """Keep the last epoch; comes after what keeps the best one, whose state it saves."""
-    return ModelCheckpoint(drafts, filename="last", enable_version_counter=False)
+    return ModelCheckpoint(checkpoint_dir, filename="last", enable_version_counter=False)
 
 
-def _keeping(stage: TrainingModule, drafts: Path, patience: int | None) -> list[Callback]:
+def _best_epoch_callbacks(stage: TrainingModule, checkpoint_dir: Path, patience: int | None) -> list[Callback]:
     """Callbacks that keep the best epoch and may end the fit early; none where no metric is monitored."""
     if stage.monitor is None:
         return []
-    watched: dict[str, Any] = {"monitor": stage.monitor, "mode": "max"}
-    best = Best(drafts, filename="best", enable_version_counter=False, **watched)
-    return [best] if patience is None else [best, Patience(patience=patience, **watched)]
+    monitor_options: dict[str, Any] = {"monitor": stage.monitor, "mode": "max"}
+    best = BestCheckpoint(checkpoint_dir, filename="best", enable_version_counter=False, **monitor_options)
+    return [best] if patience is None else [best, ResumableEarlyStopping(patience=patience, **monitor_options)]
 
 
-def _chosen(stage: TrainingModule, path: Path, keep: Sequence[Callback]) -> dict[str, float]:
+def _load_checkpoint(stage: TrainingModule, path: Path, checkpoint_callbacks: Sequence[Callback]) -> dict[str, float]:
     """Load the weights of a checkpoint (averaged ones, where they are); return the best epoch and its score."""
-    chosen = torch.load(path, map_location="cpu", weights_only=True)
-    stage.load_state_dict(chosen["state_dict"])
-    scores = [each.best_model_score for each in keep if isinstance(each, Best)]
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    stage.load_state_dict(checkpoint["state_dict"])
+    scores = [each.best_model_score for each in checkpoint_callbacks if isinstance(each, BestCheckpoint)]
     return {name: value for score in scores for name, value in (
-        (f"{stage.name}/best_epoch", int(chosen["epoch"]) + 1), (str(stage.monitor), float(score or 0)),
+        (f"{stage.name}/best_epoch", int(checkpoint["epoch"]) + 1), (str(stage.monitor), float(score or 0)),
     )}  # fmt: skip
 
 
-def _precision(accelerator: str) -> str:
+def _default_precision(accelerator: str) -> str:
     """Mixed precision where the device has it; older GPUs would emulate it, slowly."""
-    gpu = device(accelerator).type == "cuda"
+    gpu = inference_device(accelerator).type == "cuda"
     return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"

@@ -9,22 +9,22 @@ from torch.utils.data import DataLoader
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
-from fashion_lsh.models.crop_model import Answer
+from fashion_lsh.models.crop_model import ModelOutput
 from fashion_lsh.models.hash_head import HashHeadModel
-from fashion_lsh.models.losses.item_contrast import contrast
+from fashion_lsh.models.losses.item_contrast import supervised_contrastive_loss
 from fashion_lsh.training.crop_module import CropModule
-from fashion_lsh.training.optimizers import Optim, Share
+from fashion_lsh.training.optimizers import Fraction, Optim
 
-TEMPERATURE = 0.1  # of the contrast between items
+CONTRAST_TEMPERATURE = 0.1  # of the contrast between items
 
 
-class Hasher(CropModule):
+class HashHead(CropModule):
     """Train a HashHeadModel by its loss, and by a contrast between items.
 
     Args:
         backbone, categories, bits, embedding_dim, image_size, margin, frozen, loss, bihalf, label_smoothing: see
             HashHeadModel.
-        item_weight: of the item contrast on activations and on features (see `contrast`): a batch then holds two
+        item_weight: of the item contrast on activations and on features (see `supervised_contrastive_loss`): a batch then holds two
             images of each item, or two views of its only one, and the last epoch is kept, since the best for
             categories is seldom that for items; 0: categories alone are trained.
         epochs: passes over the training images.
@@ -51,7 +51,7 @@ class Hasher(CropModule):
         epochs: PositiveInt,
         lr_factor: PositiveFloat,
         head_factor: PositiveFloat,
-        label_smoothing: Share,
+        label_smoothing: Fraction,
         optim: Optim,
         seed: int,
     ) -> None:
@@ -70,13 +70,18 @@ class Hasher(CropModule):
             raise ValueError(f"data.batch_size={data.batch_size}: hash.bihalf=true halves batches; give at least 2")
         return data.train_dataloader(pairs=self.item_weight > 0)
 
-    def loss_of(self, answer: Answer, batch: Batch) -> Tensor:
+    def compute_loss(self, output: ModelOutput, batch: Batch) -> Tensor:
         """Hash loss and, in training, the weighted item contrast, a scalar."""
-        assert answer.activations is not None
+        assert output.activations is not None
         with torch.autocast(self.device.type, enabled=False):  # cosines lose too much in mixed precision
-            activations = answer.activations.float()
-            loss: Tensor = self.model.loss(activations, answer.logits.float(), batch.labels)
+            activations = output.activations.float()
+            loss: Tensor = self.model.loss(activations, output.logits.float(), batch.labels)
             if not (self.item_weight and self.training):
                 return loss
-            relaxed = contrast(activations - self.model.threshold, batch.items, TEMPERATURE)
-            return loss + self.item_weight * (relaxed + contrast(answer.embedding.float(), batch.items, TEMPERATURE))
+            activation_contrast = supervised_contrastive_loss(
+                activations - self.model.threshold, batch.items, CONTRAST_TEMPERATURE
+            )
+            return loss + self.item_weight * (
+                activation_contrast
+                + supervised_contrastive_loss(output.embedding.float(), batch.items, CONTRAST_TEMPERATURE)
+            )

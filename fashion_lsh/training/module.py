@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch.nn import Parameter
 from torch.utils.data import DataLoader
 
-from fashion_lsh.training.optimizers import optimizer, warm_cosine
+from fashion_lsh.training.optimizers import create_optimizer, warmup_cosine_schedule
 
 
 class TrainingModule(pl.LightningModule):
@@ -43,7 +43,7 @@ class TrainingModule(pl.LightningModule):
         """Callbacks of its fit."""
         return []
 
-    def settle(self, data: Any) -> dict[str, float]:
+    def post_fit(self, data: Any) -> dict[str, float]:
         """Fit what follows from the trained weights; return metrics on `val`.  `data`: the one it was trained on."""
         return {}
 
@@ -72,9 +72,9 @@ class TrainingModule(pl.LightningModule):
                 "(lr_factor, head_factor)"
             )
 
-    def optimizing(self, groups: Iterable[tuple[Iterable[Parameter], float]]) -> OptimizerLRScheduler:
+    def build_optimizer(self, groups: Iterable[tuple[Iterable[Parameter], float]]) -> OptimizerLRScheduler:
         """Optimizer and schedule over groups of parameters, each with its learning rate: see Optim."""
-        chosen = optimizer(groups, self.hparams["optim"])
+        optimizer = create_optimizer(groups, self.hparams["optim"])
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = warm_cosine(chosen, steps, self.hparams["optim"]["warmup"])
-        return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        schedule = warmup_cosine_schedule(optimizer, steps, self.hparams["optim"]["warmup"])
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

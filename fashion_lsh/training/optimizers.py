@@ -10,7 +10,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from typing_extensions import TypedDict  # that of typing cannot be checked before Python 3.12
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Optim(TypedDict):
@@ -24,31 +24,31 @@ class Optim(TypedDict):
 
     name: Literal["sgd", "adamw"]
     lr: PositiveFloat
-    momentum: Share
+    momentum: Fraction
     weight_decay: NonNegativeFloat
-    warmup: Share
+    warmup: Fraction
 
 
-def optimizer(groups: Iterable[tuple[Iterable[Parameter], float]], optim: Optim) -> Optimizer:
+def create_optimizer(groups: Iterable[tuple[Iterable[Parameter], float]], optim: Optim) -> Optimizer:
     """An optimizer over (parameters, learning rate) groups."""
     decay, momentum = optim["weight_decay"], optim["momentum"]
-    settings = []
+    param_groups = []
     for parameters, lr in groups:
-        trained = [p for p in parameters if p.requires_grad]
-        settings.append({"params": [p for p in trained if p.ndim > 1], "lr": lr, "weight_decay": decay})
-        settings.append({"params": [p for p in trained if p.ndim <= 1], "lr": lr, "weight_decay": 0.0})
+        trainable = [p for p in parameters if p.requires_grad]
+        param_groups.append({"params": [p for p in trainable if p.ndim > 1], "lr": lr, "weight_decay": decay})
+        param_groups.append({"params": [p for p in trainable if p.ndim <= 1], "lr": lr, "weight_decay": 0.0})
     if optim["name"] == "sgd":
-        return SGD(settings, momentum=momentum, nesterov=momentum > 0)
-    return AdamW(settings, betas=(momentum, 0.999))
+        return SGD(param_groups, momentum=momentum, nesterov=momentum > 0)
+    return AdamW(param_groups, betas=(momentum, 0.999))
 
 
-def warm_cosine(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
+def warmup_cosine_schedule(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
     """Multiply each group's learning rate: climb to 1 over the first `warmup` share of `steps`, then a cosine to 0."""
-    climbing = max(1, round(warmup * steps))
+    warmup_steps = max(1, round(warmup * steps))
 
     def factor(step: int) -> float:
-        if step < climbing:
-            return (step + 1) / climbing
-        return 0.5 * (1 + math.cos(math.pi * (step - climbing) / (steps - climbing))) if step < steps else 0.0
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / (steps - warmup_steps))) if step < steps else 0.0
 
     return LambdaLR(optimizer, factor)

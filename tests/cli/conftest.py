@@ -31,7 +31,7 @@ def run(runs: Path, tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     """Twelve pictures of noise in one folder, without categories."""
     folder = tmp_path / "flat, new"
     folder.mkdir()
@@ -48,8 +48,8 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The words for two folders of pictures, ten of each label, and their label map."""
+def two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The argv for two folders of pictures, ten of each label, and their label map."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(image_scan, "FEW", 0)
     rng = np.random.default_rng(0)
@@ -64,5 +64,5 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (tmp_path / "map.csv").write_text(
         "label,category,group,why\nTee,t-shirt,,\nBag,bag,,\nRobe,,outer,spans two\nTie,,,no\n"
     )
-    words = [f"{name}:folder={tmp_path / name}" for name in ("one", "two")]
-    return [*words, *(f"--map={name}={tmp_path / 'map.csv'}" for name in ("one", "two"))]
+    argv = [f"{name}:folder={tmp_path / name}" for name in ("one", "two")]
+    return [*argv, *(f"--map={name}={tmp_path / 'map.csv'}" for name in ("one", "two"))]

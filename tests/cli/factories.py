@@ -18,47 +18,47 @@ SMALL = ["backbone=resnet18", "backbone.weights=null", "data=folder",
          "data.image_size=32", "data.batch_size=16", "data.workers=0",
          "trainer=smoke", "logger=csv", "classifier.epochs=1"]  # fmt: skip
 DETECTOR = [*SMALL, "crop=detected", "detector.image_size=64", "detector.channels=16", "detector.head=32",
-            "detector.anchors=[8.0,16.0,32.0,48.0,64.0]", "detector.proposals=[60,30]", "detector.sampled=16",
+            "detector.anchors=[8.0,16.0,32.0,48.0,64.0]", "detector.proposals=[60,30]", "detector.roi_batch_size=16",
             "detector.epochs=1", "detector.optim.lr=0.002", "crop.score=0.01", "crop.which=best"]  # fmt: skip
 
 
 RATE = re.compile(r" filed, [\d.]+ a second")
 
 
-def script(name: str, *words: object, status: int = 0) -> str:
+def script(name: str, *argv: object, status: int = 0) -> str:
     """Run `train.py`, `evaluate.py`, or a command of `python -m fashion_lsh`; return what it printed."""
     start = [str(ROOT / name)] if name.endswith(".py") else ["-m", "fashion_lsh", name]
-    command = [sys.executable, *start, *map(str, words)]
+    command = [sys.executable, *start, *map(str, argv)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, env=dict(os.environ))
     printed = done.stdout + done.stderr
     assert done.returncode == status, printed[-3000:]
     return printed
 
 
-def called(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
+def run_command(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str]:
     """Run the command gallery in this process; return its status, and what it printed but for how fast it was."""
     capsys.readouterr()
-    status = gallery.main([str(word) for word in words])
+    status = gallery.main([str(word) for word in argv])
     printed = capsys.readouterr()
     return status, RATE.sub(" filed", printed.out + printed.err)
 
 
-def opened(run: Run) -> Gallery:
+def open_gallery(run: Run) -> Gallery:
     return run.gallery(run.model().fingerprint())
 
 
 def ids(run: Run) -> list[str]:
-    return opened(run).catalogue.column("id").tolist()
+    return open_gallery(run).catalogue.column("id").tolist()
 
 
-def listed(folder: Path, names: list[str]) -> Path:
+def write_ids(folder: Path, names: list[str]) -> Path:
     """Write a file of ids, as `gallery RUN remove` reads it."""
     file = folder / "ids.txt"
     file.write_text("\n".join(names) + "\n")
     return file
 
 
-def merged(out: Path, *words: str) -> Catalogue:
+def run_merge(out: Path, *argv: str) -> Catalogue:
     """Run the command merge in this process; return the catalogue that it wrote."""
-    assert merge.main([str(out), *words]) == 0
+    assert merge.main([str(out), *argv]) == 0
     return Catalogue.open(out / "catalogue.parquet")

@@ -7,8 +7,8 @@ import pytest
 from fashion_lsh.cli import check
 
 
-def test_the_check_tells_what_is_there_and_what_is_missing(
-    two: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_check_counts_present_and_missing_images(
+    two_folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert check.main(["folder", str(tmp_path / "one")]) == 0
     printed = capsys.readouterr().out

@@ -16,10 +16,10 @@ from fashion_lsh.studies import stability
 from tests.cli.factories import ROOT, SMALL, script
 
 
-def test_a_run_is_one_whole_folder(runs: Path) -> None:
+def test_train_writes_a_complete_run_folder(runs: Path) -> None:
     run = runs / "latest"
-    names = "config.yaml environment.json split.parquet skipped.csv stages.json classifier.ckpt hasher.ckpt index"
-    names += " queries.parquet codes.npz scores.npz metrics.json job.json sheet.png train.log logs report"
+    names = "config.yaml environment.json catalogue.parquet skipped.csv stage_keys.json classifier.ckpt hash_head.ckpt gallery"
+    names += " queries.parquet codes.npz query_scores.npz metrics.json job.json contact_sheet.png train.log logs report"
     assert {path.name for path in run.iterdir()} == set(names.split())
     metrics = json.loads((run / "metrics.json").read_text())
     assert all(isinstance(value, int | float) for value in metrics.values())
@@ -35,16 +35,16 @@ def test_a_run_is_one_whole_folder(runs: Path) -> None:
         assert len(codes["gallery_ids"]) == len(codes["gallery_codes"]) == metrics["query/gallery_rows"]
 
 
-def test_the_same_command_finds_its_run_and_does_nothing_again(runs: Path, drawn: Path) -> None:
+def test_repeated_train_changes_nothing(runs: Path, drawn: Path) -> None:
     written = [runs / "latest" / name for name in ("metrics.json", "report/index.html")]
     before = [path.stat().st_mtime_ns for path in written]
     printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={runs}")
-    assert "**shortlist200_1**" in printed
+    assert "**rerank200_1**" in printed
     assert "epoch 1/" not in printed
     assert [path.stat().st_mtime_ns for path in written] == before
 
 
-def test_the_command_of_a_model_card_asks_for_the_same_run(runs: Path) -> None:
+def test_command_of_the_model_card_finds_the_same_run(runs: Path) -> None:
     run = (runs / "latest").resolve()
     words = COMMAND.replace("RUN", str(run)).replace("runs=again", f"runs={runs}").split()
     printed = script(*words[1:])
@@ -52,11 +52,11 @@ def test_the_command_of_a_model_card_asks_for_the_same_run(runs: Path) -> None:
     assert f"The run lies in {run}" in printed
 
 
-def test_a_stopped_run_goes_on_from_its_last_finished_stage(runs: Path, drawn: Path, tmp_path: Path) -> None:
+def test_stopped_run_resumes_from_its_last_finished_stage(runs: Path, drawn: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
     run = tmp_path / "runs" / "latest"
     before = json.loads((run / "metrics.json").read_text())
-    for name in ("hasher.ckpt", "metrics.json"):
+    for name in ("hash_head.ckpt", "metrics.json"):
         (run / name).unlink()
     printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path / 'runs'}")
     assert "classifier: finished before" in printed
@@ -71,12 +71,12 @@ def test_another_hash_layer_reuses_the_classifier(runs: Path, drawn: Path, tmp_p
     printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none")
     assert "classifier: the same settings were used in" in printed
     assert "**euclidean_1**" in printed
-    assert not (tmp_path / "runs" / "latest" / "hasher.ckpt").exists()
+    assert not (tmp_path / "runs" / "latest" / "hash_head.ckpt").exists()
     report = (tmp_path / "runs" / "latest" / "report" / "report.md").read_text()
     assert "The classifier while it was fitted" in report  # its logs were taken, too
 
 
-def test_the_code_for_a_service_answers_the_bytes_of_a_picture(runs: Path, drawn: Path) -> None:
+def test_documented_service_code_answers_image_bytes(runs: Path, drawn: Path) -> None:
     [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/your_own_pictures.md").read_text(), flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(code.replace("runs/latest", str(runs / "latest")), names)
@@ -87,13 +87,13 @@ def test_the_code_for_a_service_answers_the_bytes_of_a_picture(runs: Path, drawn
         names["answer"](names["searcher"], b"no picture")
 
 
-def test_a_sweep_of_two_jobs_makes_two_runs(drawn: Path, tmp_path: Path) -> None:
+def test_sweep_of_two_jobs_makes_two_runs(drawn: Path, tmp_path: Path) -> None:
     script("train.py", "-m", *SMALL, f"data.root={drawn}", f"runs={tmp_path}", "hash=none", "seed=0,1")
     assert len(list(tmp_path.glob("main/*/metrics.json"))) == 2
     assert not list(ROOT.glob("multirun*"))
 
 
-def test_stability_repeats_a_run_and_tells_what_two_seeds_share(drawn: Path, tmp_path: Path) -> None:
+def test_stability_compares_two_seeds(drawn: Path, tmp_path: Path) -> None:
     words = [f"data.root={drawn}", f"runs={tmp_path / 'runs'}", f"jobs={tmp_path / 'jobs'}", "hash.epochs=1"]
     script("train.py", "experiment=stability", *SMALL, *words, "seed=0,1")
     runs = sorted((tmp_path / "runs/stability").glob("[!.]*"))
@@ -106,52 +106,52 @@ def test_stability_repeats_a_run_and_tells_what_two_seeds_share(drawn: Path, tmp
     assert "bits changed" in (tmp_path / "page/README.md").read_text()
 
 
-def test_evaluate_adds_another_search_and_keeps_what_is_not_typed(runs: Path, tmp_path: Path) -> None:
+def test_evaluate_adds_another_policy(runs: Path, tmp_path: Path) -> None:
     shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
     script("evaluate.py", f"run={tmp_path / 'run'}", "search=hamming", "search.probes=all")
     printed = script("evaluate.py", f"run={tmp_path / 'run'}", "search.probes=2")
-    assert "**shortlist200_2**" in printed
+    assert "**rerank200_2**" in printed
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["rows/hamming_all/category/map@100"] == pytest.approx(metrics["rows/code/category/map@100"])
     table = pq.read_table(tmp_path / "run" / "queries.parquet")
-    assert set(table["search"].to_pylist()) == {"shortlist200_1", "hamming_all", "shortlist200_2"}
+    assert set(table["search"].to_pylist()) == {"rerank200_1", "hamming_all", "rerank200_2"}
     assert len(table) == 3 * metrics["query/count"]
 
 
-def test_search_answers_pictures_and_names_the_bad_one(runs: Path, drawn: Path, tmp_path: Path) -> None:
-    picture, bad = drawn.parent / "circle-0-street.png", tmp_path / "no.jpg"
+def test_search_skips_and_names_unreadable_images(runs: Path, drawn: Path, tmp_path: Path) -> None:
+    image, bad = drawn.parent / "circle-0-street.png", tmp_path / "no.jpg"
     bad.write_text("no picture")
-    words = [runs / "latest", picture, bad, "--k", 4, "--box", 4, 4, 40, 40, "--sheet", tmp_path / "sheet.png"]
+    words = [runs / "latest", image, bad, "--k", 4, "--box", 4, 4, 40, 40, "--sheet", tmp_path / "sheet.png"]
     printed = script("search", *words, status=1)
     assert f"skipped {bad}" in printed
     assert "distance" in printed
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_copied_run_answers_the_same_without_its_pictures(runs: Path, drawn: Path, tmp_path: Path) -> None:
+def test_copied_run_gives_the_same_hits_without_images(runs: Path, drawn: Path, tmp_path: Path) -> None:
     shutil.copytree((runs / "latest").resolve(), tmp_path / "copy")
-    picture = tmp_path / "asked.png"
-    shutil.copy(drawn.parent / "cross-3-street.png", picture)
-    there, here = (script("search", run, picture, "--probes", "all") for run in (runs / "latest", tmp_path / "copy"))
+    image = tmp_path / "asked.png"
+    shutil.copy(drawn.parent / "cross-3-street.png", image)
+    there, here = (script("search", run, image, "--probes", "all") for run in (runs / "latest", tmp_path / "copy"))
     assert there == here
     assert len(here.splitlines()) > 5
 
 
-def test_unseen_categories_are_searched_scored_reported_and_asked(
+def test_unseen_categories_are_searched_and_reported(
     drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     words = [*SMALL, "data.image_size=64", "split=unseen_categories", "split.unseen=[square]", "logger=wandb"]
     printed = script("train.py", *words, f"data.root={drawn}", f"runs={tmp_path}")
     assert "never trained, and searched: square" in printed
-    assert "**shortlist200_all**" in printed
+    assert "**rerank200_all**" in printed
     assert "(of categories that were not trained)" in printed
     assert "top-1" not in printed
     run = tmp_path / "latest"
     metrics = json.loads((run / "metrics.json").read_text())
     assert not [name for name in metrics if "accuracy" in name and name.startswith("query/")]
     assert metrics["query/category/map@100"] == metrics["query/category/map@100_macro"] == 1  # all are squares
-    with np.load(run / "scores.npz") as scores:
+    with np.load(run / "query_scores.npz") as scores:
         assert "query/category/map@100" in scores
         assert "query/accuracy" not in scores
     assert set(pq.read_table(run / "queries.parquet")["predicted"].to_pylist()) <= {"circle", "cross"}
@@ -177,7 +177,7 @@ def test_unseen_categories_are_searched_scored_reported_and_asked(
         ("data.root=/nowhere.csv", "no folder or file /nowhere.csv"),
     ],
 )
-def test_bad_input_is_named_before_any_epoch(drawn: Path, tmp_path: Path, typed: str, message: str) -> None:
+def test_invalid_input_is_named_before_training(drawn: Path, tmp_path: Path, typed: str, message: str) -> None:
     printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path}", typed, status=1)
     assert message in printed
     assert "Traceback" not in printed
@@ -185,12 +185,12 @@ def test_bad_input_is_named_before_any_epoch(drawn: Path, tmp_path: Path, typed:
     assert not list(tmp_path.glob("*/*/*.ckpt"))
 
 
-def test_what_must_be_given_is_named() -> None:
+def test_missing_mandatory_argument_is_named() -> None:
     printed = script("evaluate.py", status=1)
     assert "Missing mandatory value: run" in printed
     assert "Traceback" not in printed
 
 
-def test_scripts_name_a_folder_that_is_no_run(tmp_path: Path) -> None:
+def test_scripts_reject_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
     assert "is no run" in script("search", tmp_path, "picture.png", status=2)
     assert "is no run" in script("evaluate.py", f"run={tmp_path}", status=1)

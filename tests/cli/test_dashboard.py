@@ -7,7 +7,7 @@ from fashion_lsh.cli import dashboard
 from fashion_lsh.tracking import wandb_workspace
 
 
-def test_nobody_logged_in_is_told_and_nothing_is_sent(
+def test_dashboard_without_login_is_rejected(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(wandb, "login", lambda **_: False)
@@ -17,7 +17,7 @@ def test_nobody_logged_in_is_told_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize("asked", ["", "a/b/c", "e/", "/p", "two words"])
-def test_what_is_no_project_is_refused(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_project_is_rejected(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         dashboard.main([asked])
     assert f"{asked!r} is no project: give PROJECT, or ENTITY/PROJECT" in capsys.readouterr().err
@@ -28,16 +28,14 @@ def online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
 
 
-def test_a_mode_that_sends_nothing_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_offline_mode_is_rejected(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert dashboard.main(["clothes"]) == 1
     assert "WANDB_MODE=offline keeps it from being saved to clothes: unset it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("asked", "entity"), [("clothes", "me"), ("team/clothes", "team")])
-def test_it_is_saved_where_somebody_is_logged_in(asked: str, entity: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workspace_is_saved_when_logged_in(asked: str, entity: str, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[tuple[str, str]] = []
     monkeypatch.setattr(wandb, "login", lambda **_: True)
     monkeypatch.setattr(wandb, "Api", lambda: type("Api", (), {"default_entity": "me"}))
@@ -46,7 +44,7 @@ def test_it_is_saved_where_somebody_is_logged_in(asked: str, entity: str, monkey
     assert saved == [(entity, "clothes")]
 
 
-def test_what_wandb_refuses_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wandb_error_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def refused(self: object) -> None:
         raise wandb.errors.CommError("no such project")
 

@@ -16,9 +16,9 @@ from fashion_lsh.gallery import updates
 from fashion_lsh.gallery.image_encoding import Cropper
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.run import Run
-from tests.cli.factories import DETECTOR, opened, script
+from tests.cli.factories import DETECTOR, open_gallery, script
 
-TWO = Boxes(np.float32([[2, 2, 20, 30], [8, 8, 36, 36]]), np.float32([0.9, 0.8]), np.zeros(2, np.int64))
+TWO_BOXES = Boxes(np.float32([[2, 2, 20, 30], [8, 8, 36, 36]]), np.float32([0.9, 0.8]), np.zeros(2, np.int64))
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +30,15 @@ def runs(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def sees(monkeypatch: pytest.MonkeyPatch) -> list[Boxes]:
+def fake_boxes(monkeypatch: pytest.MonkeyPatch) -> list[Boxes]:
     """What the detector finds in every picture, to be filled in."""
     seen: list[Boxes] = []
-    monkeypatch.setattr(DetectorModel, "find", lambda _self, pictures: [seen[0] for _ in pictures])
+    monkeypatch.setattr(DetectorModel, "find", lambda _self, images: [seen[0] for _ in images])
     return seen
 
 
 @pytest.fixture
-def further(drawn: Path, tmp_path: Path) -> Path:
+def extra_images(drawn: Path, tmp_path: Path) -> Path:
     """A folder of two pictures to be added."""
     folder = tmp_path / "further"
     folder.mkdir()
@@ -47,9 +47,11 @@ def further(drawn: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_one_command_runs_all_stages_and_tells_what_was_found(runs: Path) -> None:
+def test_train_with_detector_runs_all_stages(runs: Path) -> None:
     run = runs / "latest"
-    assert {"detector.ckpt", "boxes.parquet", "classifier.ckpt", "hasher.ckpt"} <= {each.name for each in run.iterdir()}
+    assert {"detector.ckpt", "detections.parquet", "classifier.ckpt", "hash_head.ckpt"} <= {
+        each.name for each in run.iterdir()
+    }
     metrics = json.loads((run / "metrics.json").read_text())
     wanted = {"detector/query/box_ap", "detector/query/box_ap50", "crop/query/missed", "speed/detector_ms"}
     assert wanted | {"crops/whole/accuracy", "crops/whole/missed", "crops/detected/missed"} <= set(metrics)
@@ -58,27 +60,27 @@ def test_one_command_runs_all_stages_and_tells_what_was_found(runs: Path) -> Non
     assert "by a box that the detector found with a score of at least 0.01" in report
 
 
-def test_the_detector_and_its_boxes_are_taken_over_by_another_run(runs: Path, drawn: Path, tmp_path: Path) -> None:
+def test_detector_and_detections_are_reused(runs: Path, drawn: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
-    words = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none", "crop.which=largest"]
-    printed = script("train.py", *words)
+    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none", "crop.which=largest"]
+    printed = script("train.py", *argv)
     assert "its detector.ckpt is taken" in printed
-    assert "its boxes.parquet is taken" in printed
+    assert "its detections.parquet is taken" in printed
     assert "finding garments" not in printed
 
 
-def test_a_fitted_detector_may_look_at_mirrored_pictures_too(runs: Path, drawn: Path, tmp_path: Path) -> None:
+def test_fitted_detector_can_use_flip_tta(runs: Path, drawn: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
-    words = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none", "detector.mirrored=true"]
-    printed = script("train.py", *words)
+    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none", "detector.flip_tta=true"]
+    printed = script("train.py", *argv)
     assert "its detector.ckpt is taken" in printed
-    assert "its boxes.parquet is taken" not in printed
-    looking = Run(tmp_path / "runs" / "latest").detector()
-    assert looking is not None
-    assert looking.mirrored
+    assert "its detections.parquet is taken" not in printed
+    detector = Run(tmp_path / "runs" / "latest").detector()
+    assert detector is not None
+    assert detector.flip_tta
 
 
-def test_the_same_command_elsewhere_gives_the_same_scores(runs: Path, drawn: Path, tmp_path: Path) -> None:
+def test_same_config_gives_the_same_metrics(runs: Path, drawn: Path, tmp_path: Path) -> None:
     script("train.py", *DETECTOR, f"data.root={drawn}", f"runs={tmp_path}", "crop.tested=[whole,detected]")
     assert scores(tmp_path / "latest") == pytest.approx(scores(runs / "latest"), abs=1e-6)
 
@@ -89,124 +91,126 @@ def scores(run: Path) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if not name.startswith("speed/")}
 
 
-def test_a_run_stopped_before_the_pictures_were_looked_at_goes_on_there(
-    runs: Path, drawn: Path, tmp_path: Path
-) -> None:
+def test_run_stopped_before_detection_resumes(runs: Path, drawn: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
     run = tmp_path / "runs" / "latest"
     before = scores(run)
-    for name in ("boxes.parquet", "classifier.ckpt", "hasher.ckpt", "metrics.json"):
+    for name in ("detections.parquet", "classifier.ckpt", "hash_head.ckpt", "metrics.json"):
         (run / name).unlink()
-    words = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "crop.tested=[whole,detected]"]
-    printed = script("train.py", *words)
+    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "crop.tested=[whole,detected]"]
+    printed = script("train.py", *argv)
     assert "detector: finished before" in printed
-    assert (run / "boxes.parquet").exists()
+    assert (run / "detections.parquet").exists()
     assert scores(run) == pytest.approx(before, abs=1e-6)
 
 
-def test_where_nothing_is_found_in_the_gallery_a_run_that_skips_says_so(drawn: Path, tmp_path: Path) -> None:
-    words = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path}", "crop.score=1.0", "crop.fallback=skip"]
-    printed = script("train.py", *words, status=1)
+def test_gallery_without_detections_is_rejected(drawn: Path, tmp_path: Path) -> None:
+    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path}", "crop.score=1.0", "crop.fallback=skip"]
+    printed = script("train.py", *argv, status=1)
     assert "no garment was found in any picture of split '" in printed
     assert "crop.score" in printed
 
 
 @pytest.mark.parametrize(("which", "count"), [("best", 1), ("largest", 1), ("all", 2)])
-def test_pictures_are_filed_by_what_is_found_in_them(
-    run: Run, sees: list[Boxes], further: Path, which: Any, count: int
+def test_added_images_are_cropped_by_detections(
+    run: Run, fake_boxes: list[Boxes], extra_images: Path, which: Any, count: int
 ) -> None:
-    sees.append(TWO)
-    _chosen(run, which=which)
-    added = added_to(run, further)
-    filed = _filed(run).take(np.arange(len(_filed(run)) - added.filed, len(_filed(run))))
-    assert added.filed == 2 * count
-    boxes = TWO.xyxy if which == "all" else TWO.xyxy[[1 if which == "largest" else 0]]
-    assert np.array_equal(filed.boxes, np.tile(boxes, (2, 1)))
-    numbered = [name for name in filed.column("id") if name.endswith("#2")]
-    assert len(numbered) == (2 if which == "all" else 0)
+    fake_boxes.append(TWO_BOXES)
+    _change_selector(run, which=which)
+    result = add_images(run, extra_images)
+    new_rows = _indexed_catalogue(run).take(
+        np.arange(len(_indexed_catalogue(run)) - result.added, len(_indexed_catalogue(run)))
+    )
+    assert result.added == 2 * count
+    boxes = TWO_BOXES.xyxy if which == "all" else TWO_BOXES.xyxy[[1 if which == "largest" else 0]]
+    assert np.array_equal(new_rows.boxes, np.tile(boxes, (2, 1)))
+    second_ids = [name for name in new_rows.column("id") if name.endswith("#2")]
+    assert len(second_ids) == (2 if which == "all" else 0)
     with pytest.raises(ValueError, match="already"):
-        added_to(run, further)
+        add_images(run, extra_images)
 
 
-def test_ids_of_further_garments_are_free_ones(run: Run, sees: list[Boxes], further: Path) -> None:
-    sees.append(TWO)
-    _chosen(run, which="all")
-    added_to(run, further)
+def test_ids_of_extra_garments_are_unique(run: Run, fake_boxes: list[Boxes], extra_images: Path) -> None:
+    fake_boxes.append(TWO_BOXES)
+    _change_selector(run, which="all")
+    add_images(run, extra_images)
     updates.remove(run.gallery_folder, run.model().fingerprint(), ["0.png"])
-    (further / "1.png").unlink()
-    assert added_to(run, further).filed == 2  # `0.png#2` is there still
-    assert set(_filed(run).column("id")[-2:]) == {"0.png", "0.png#3"}
+    (extra_images / "1.png").unlink()
+    assert add_images(run, extra_images).added == 2  # `0.png#2` is there still
+    assert set(_indexed_catalogue(run).column("id")[-2:]) == {"0.png", "0.png#3"}
 
 
 @pytest.mark.parametrize("fallback", ["whole", "skip"])
-def test_a_picture_on_which_nothing_is_found_does_not_vanish(
-    run: Run, sees: list[Boxes], further: Path, fallback: Any
+def test_added_image_without_detections_is_kept_or_reported(
+    run: Run, fake_boxes: list[Boxes], extra_images: Path, fallback: Any
 ) -> None:
-    sees.append(NO_BOXES)
-    before = len(_filed(run))
-    _chosen(run, fallback=fallback)
-    added = added_to(run, further)
-    assert len(added.skipped) == (2 if fallback == "skip" else 0)
-    assert set(added.skipped.values()) <= {"no garment was found in it"}
-    assert added.filed == 2 - len(added.skipped) == len(_filed(run)) - before
-    assert np.isnan(_filed(run).boxes[before:]).all()
+    fake_boxes.append(NO_BOXES)
+    before = len(_indexed_catalogue(run))
+    _change_selector(run, fallback=fallback)
+    result = add_images(run, extra_images)
+    assert len(result.skipped) == (2 if fallback == "skip" else 0)
+    assert set(result.skipped.values()) <= {"no garment was found in it"}
+    assert result.added == 2 - len(result.skipped) == len(_indexed_catalogue(run)) - before
+    assert np.isnan(_indexed_catalogue(run).boxes[before:]).all()
 
 
-def test_every_garment_of_a_picture_is_answered_or_the_one_asked_for(
-    run: Run, sees: list[Boxes], drawn: Path, capsys: pytest.CaptureFixture[str]
+def test_search_returns_all_garments_or_the_requested_one(
+    run: Run, fake_boxes: list[Boxes], drawn: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sees.append(TWO)
-    picture = str(drawn.parent / "circle-0-street.png")
-    assert search.main([str(run.path), picture, "--k", "2"]) == 0
+    fake_boxes.append(TWO_BOXES)
+    image = str(drawn.parent / "circle-0-street.png")
+    assert search.main([str(run.path), image, "--k", "2"]) == 0
     printed = capsys.readouterr().out
     assert "garment 1 at 2 2 20 30" in printed
     assert "garment 2 at 8 8 36 36" in printed
-    assert search.main([str(run.path), picture, "--garment", "2"]) == 0
+    assert search.main([str(run.path), image, "--garment", "2"]) == 0
     printed = capsys.readouterr().out
     assert "garment 2" in printed
     assert "garment 1" not in printed
-    assert search.main([str(run.path), picture, "--garment", "3"]) == 1
+    assert search.main([str(run.path), image, "--garment", "3"]) == 1
     assert "--garment 3: 2 are seen in it" in capsys.readouterr().err
-    assert search.main([str(run.path), picture, "--box", "1", "1", "30", "30"]) == 0
+    assert search.main([str(run.path), image, "--box", "1", "1", "30", "30"]) == 0
     assert "garment 1" not in capsys.readouterr().out.split("\n")[0]
 
 
-def test_a_picture_in_which_no_garment_is_seen_is_answered_by_the_fall_back(
-    run: Run, sees: list[Boxes], drawn: Path, capsys: pytest.CaptureFixture[str]
+def test_query_without_detections_uses_the_fallback(
+    run: Run, fake_boxes: list[Boxes], drawn: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sees.append(NO_BOXES)
-    picture = str(drawn.parent / "circle-0-street.png")
-    assert search.main([str(run.path), picture, "--k", "2"]) == 0
+    fake_boxes.append(NO_BOXES)
+    image = str(drawn.parent / "circle-0-street.png")
+    assert search.main([str(run.path), image, "--k", "2"]) == 0
     assert "no garment is seen: the whole of it" in capsys.readouterr().out
-    _chosen(run, fallback="skip")
-    assert search.main([str(run.path), picture]) == 1
+    _change_selector(run, fallback="skip")
+    assert search.main([str(run.path), image]) == 1
     assert "no garment is seen in it: give --box X1 Y1 X2 Y2" in capsys.readouterr().err
 
 
-def test_boxes_that_are_damaged_are_named(run: Run) -> None:
-    path = run.path / "boxes.parquet"
+def test_damaged_detections_are_named(run: Run) -> None:
+    path = run.path / "detections.parquet"
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(ValueError, match=r"boxes\.parquet holds no boxes .* remove it"):
+    with pytest.raises(ValueError, match=r"detections\.parquet holds no boxes .* remove it"):
         Detections.open(path)
 
 
-def added_to(run: Run, folder: Path) -> updates.Added:
+def add_images(run: Run, folder: Path) -> updates.AdditionResult:
     """Add pictures to a run's gallery as the command gallery does; what was told of them."""
     cropper = Cropper(run.model(), run.detector(), run.box_selector)
     return updates.add(run.gallery_folder, cropper, str(folder), run.config["data"]["crop"], run.add_skipped)
 
 
-def _filed(run: Run) -> Catalogue:
-    return opened(run).catalogue
+def _indexed_catalogue(run: Run) -> Catalogue:
+    return open_gallery(run).catalogue
 
 
-def _chosen(run: Run, **changes: Any) -> None:
+def _change_selector(run: Run, **changes: Any) -> None:
     """Have the run choose boxes in another way."""
     box_selector = run.box_selector
     assert isinstance(box_selector, BoxSelector)
-    told = replace(box_selector, **changes)
+    changed_selector = replace(box_selector, **changes)
     config = (run.path / "config.yaml").read_text()
     for name in changes:
-        config = config.replace(f"    {name}: {getattr(box_selector, name)}\n", f"    {name}: {getattr(told, name)}\n")
+        config = config.replace(
+            f"    {name}: {getattr(box_selector, name)}\n", f"    {name}: {getattr(changed_selector, name)}\n"
+        )
     (run.path / "config.yaml").write_text(config)
-    assert Run(run.path).box_selector == told
+    assert Run(run.path).box_selector == changed_selector

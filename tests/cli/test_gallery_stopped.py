@@ -15,116 +15,116 @@ from fashion_lsh.gallery import image_encoding, updates
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.runs.run import Run
-from tests.cli.factories import ROOT, called, ids, opened
+from tests.cli.factories import ROOT, ids, open_gallery, run_command
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
-KILLED = """
+KILL_SCRIPT = """
 import os, signal, sys
 from fashion_lsh.cli import gallery
 from fashion_lsh.gallery import files, image_encoding
 
-def written(path):
+def atomic_write(path):
     manifests.extend([path] * (path.name == "manifest.json"))
     if len(manifests) == 2:  # the other files of the second chunk are there
         os.kill(os.getpid(), signal.SIGKILL)
-    return real(path)
+    return original(path)
 
-manifests, real = [], files.written
+manifests, original = [], files.written
 image_encoding.CHUNK, files.written = 5, written
 gallery.main([sys.argv[1], "add", sys.argv[2]])
 """
 
 
 @pytest.mark.parametrize("broken", [1, 2])
-def test_a_stopped_addition_leaves_a_whole_gallery_and_goes_on(
-    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, broken: int
+def test_interrupted_addition_resumes(
+    run: Run, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, broken: int
 ) -> None:
-    shutil.copytree(run.path, whole := run.path.with_name("whole"))
-    called(capsys, whole, "add", pictures)
+    shutil.copytree(run.path, uninterrupted := run.path.with_name("whole"))
+    run_command(capsys, uninterrupted, "add", images)
     before = ids(run)
-    (pictures / "notes.txt").write_text("no picture")
-    stopped(run, pictures, monkeypatch, broken)
+    (images / "notes.txt").write_text("no picture")
+    add_and_interrupt(run, images, monkeypatch, broken)
     assert len(ids(run)) == len(before) + 5 * broken
-    assert len(opened(run).adding) == 1
+    assert len(open_gallery(run).pending) == 1
     assert "notes.txt" in (run.path / "skipped.csv").read_text()
-    said = f"{12 - 5 * broken} garments filed, {5 * broken} were filed before; 1 left out: "
-    assert called(capsys, run.path, "add", pictures) == (0, f"{said}{run.path / 'skipped.csv'} says why\n")
-    assert not opened(run).adding
-    assert same(opened(run), opened(Run(whole)))
+    message = f"{12 - 5 * broken} garments filed, {5 * broken} were filed before; 1 left out: "
+    assert run_command(capsys, run.path, "add", images) == (0, f"{message}{run.path / 'skipped.csv'} says why\n")
+    assert not open_gallery(run).pending
+    assert same_gallery(open_gallery(run), open_gallery(Run(uninterrupted)))
 
 
-def test_the_rest_of_a_stopped_addition_may_come_another_way(
-    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_rest_of_an_interrupted_addition_can_be_added_otherwise(
+    run: Run, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    stopped(run, pictures, monkeypatch, 1)
-    rest = [f'"{pictures.name}/{number:02}.png",{number:02}.png' for number in range(5, 12)]
+    add_and_interrupt(run, images, monkeypatch, 1)
+    rest = [f'"{images.name}/{number:02}.png",{number:02}.png' for number in range(5, 12)]
     (tmp_path / "rest.csv").write_text("\n".join(["path,id", *rest]))
-    assert called(capsys, run.path, "add", tmp_path / "rest.csv") == (0, "7 garments filed\n")
-    assert called(capsys, run.path, "add", pictures) == (0, "0 garments filed, 12 were filed before\n")
-    assert not opened(run).adding
+    assert run_command(capsys, run.path, "add", tmp_path / "rest.csv") == (0, "7 garments filed\n")
+    assert run_command(capsys, run.path, "add", images) == (0, "0 garments filed, 12 were filed before\n")
+    assert not open_gallery(run).pending
 
 
-def test_an_addition_goes_on_though_its_folder_has_changed(
-    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_addition_resumes_after_the_folder_changed(
+    run: Run, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopped(run, pictures, monkeypatch, 1)
-    gone = sorted(pictures.iterdir())[-1]
+    add_and_interrupt(run, images, monkeypatch, 1)
+    gone = sorted(images.iterdir())[-1]
     gone.unlink()
-    status, said = called(capsys, run.path, "add", pictures)
-    assert (status, "5 were filed before" in said) == (0, True)
+    status, message = run_command(capsys, run.path, "add", images)
+    assert (status, "5 were filed before" in message) == (0, True)
 
 
-def test_a_killed_process_leaves_a_whole_gallery(run: Run, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_process_leaves_a_valid_gallery(run: Run, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = ids(run)
-    killed = subprocess.run([sys.executable, "-c", KILLED, run.path, pictures], cwd=ROOT, timeout=200, check=False)
+    killed = subprocess.run([sys.executable, "-c", KILL_SCRIPT, run.path, images], cwd=ROOT, timeout=200, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert len(ids(run)) == len(before) + 5
-    assert called(capsys, run.path, "add", pictures) == (0, "7 garments filed, 5 were filed before\n")
+    assert run_command(capsys, run.path, "add", images) == (0, "7 garments filed, 5 were filed before\n")
     assert {path.name.partition("-")[0] for path in run.gallery_folder.iterdir()} == {
         "manifest.json", "index", "catalogue", "embeddings"
     }  # fmt: skip
-    assert len(list(run.gallery_folder.iterdir())) == 3 + len(opened(run).embeddings.segments)
+    assert len(list(run.gallery_folder.iterdir())) == 3 + len(open_gallery(run).embeddings.segments)
 
 
-def test_the_latest_run_stays_the_same_while_another_begins(
-    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_latest_is_resolved_once(
+    run: Run, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     latest = run.path.with_name("latest")
     latest.symlink_to("run")
     shutil.copytree(run.path, other := run.path.with_name("other"))
-    real = image_encoding.encode_crops
+    original = image_encoding.encode_crops
 
     def meanwhile(*arguments: Any) -> Encoded:
         latest.unlink()
         latest.symlink_to("other")
-        return real(*arguments)
+        return original(*arguments)
 
     monkeypatch.setattr(image_encoding, "encode_crops", meanwhile)
     before = ids(run)
-    assert called(capsys, latest, "add", pictures) == (0, "12 garments filed\n")
+    assert run_command(capsys, latest, "add", images) == (0, "12 garments filed\n")
     assert (len(ids(run)), len(ids(Run(other)))) == (len(before) + 12, len(before))
 
 
-def test_a_picture_that_broke_after_the_scan_is_left_out(
-    run: Run, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_image_damaged_after_the_scan_is_skipped(
+    run: Run, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = updates.Folder.catalogue
+    original = updates.Folder.catalogue
 
     def broken(self: Any) -> Any:
-        found = real(self)
+        found = original(self)
         for number in (10, 11):  # all of the last chunk
-            (pictures / f"{number}.png").write_bytes(b"gone")
+            (images / f"{number}.png").write_bytes(b"gone")
         return found
 
     monkeypatch.setattr(updates.Folder, "catalogue", broken)
-    status, printed = called(capsys, run.path, "add", pictures)
+    status, printed = run_command(capsys, run.path, "add", images)
     assert (status, printed[:38]) == (0, "10 garments filed; 2 left out: " + printed[31:38])
-    assert not opened(run).adding
+    assert not open_gallery(run).pending
     assert "11.png" not in ids(run)
 
 
-def same(one: Gallery, other: Gallery) -> bool:
+def same_gallery(one: Gallery, other: Gallery) -> bool:
     """Whether two galleries hold the same."""
     assert one.codes is not None
     assert other.codes is not None
@@ -136,17 +136,17 @@ def same(one: Gallery, other: Gallery) -> bool:
     )
 
 
-def stopped(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+def add_and_interrupt(run: Run, images: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Add these pictures, but end in the forward of a later chunk."""
-    forwards, real = [], image_encoding.encode_crops
+    forwards, original = [], image_encoding.encode_crops
 
     def forward(*arguments: Any) -> Encoded:
         forwards.append(1)  # one a chunk
         if len(forwards) > after:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return original(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(image_encoding, "encode_crops", forward)
         with pytest.raises(KeyboardInterrupt):
-            gallery.main([str(run.path), "add", str(pictures)])
+            gallery.main([str(run.path), "add", str(images)])

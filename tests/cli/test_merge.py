@@ -16,14 +16,14 @@ from fashion_lsh.data.datasets.merged import MergedFolder
 from fashion_lsh.data.merge import cropping
 from fashion_lsh.data.merge import merge as merging
 from fashion_lsh.data.schema import SPLITS
-from tests.cli.factories import ROOT, merged
+from tests.cli.factories import ROOT, run_merge
 
 
-def test_sources_become_one_folder_with_a_card(
-    two: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_merge_writes_catalogue_and_data_card(
+    two_folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    rows = merged(out, *two, "--licence=one=CC0", "--no-duplicates")
+    rows = run_merge(out, *two_folders, "--licence=one=CC0", "--no-duplicates")
     names = {"catalogue.parquet", "images.parquet", "sources.json", "card.md", "sheet.jpg", "left_out.csv"}
     assert {path.name for path in out.iterdir()} == names
     assert rows.column("main").sum() == 40
@@ -39,21 +39,20 @@ def test_sources_become_one_folder_with_a_card(
     assert "label 'Tie' has none of the categories" in left_out
 
 
-def test_the_same_command_gives_the_same_catalogue(two: list[str], tmp_path: Path) -> None:
-    merged(tmp_path / "a", *two)
+def test_merge_is_deterministic(two_folders: list[str], tmp_path: Path) -> None:
+    run_merge(tmp_path / "a", *two_folders)
     first = (tmp_path / "a/catalogue.parquet").read_bytes()
     shutil.rmtree(tmp_path / "cache")
-    merged(tmp_path / "b", *two)
-    merged(tmp_path / "a", *two)
+    run_merge(tmp_path / "b", *two_folders)
+    run_merge(tmp_path / "a", *two_folders)
     assert (tmp_path / "a/catalogue.parquet").read_bytes() == first == (tmp_path / "b/catalogue.parquet").read_bytes()
     assert (
-        merged(tmp_path / "c", *two, "--seed=1").checksum != Catalogue.open(tmp_path / "a/catalogue.parquet").checksum
+        run_merge(tmp_path / "c", *two_folders, "--seed=1").checksum
+        != Catalogue.open(tmp_path / "a/catalogue.parquet").checksum
     )
 
 
-def test_a_source_that_is_called_otherwise_has_the_map_of_its_data_set(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_renamed_source_uses_the_label_map_of_its_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert merge.main([str(tmp_path / "out"), "modanet=/a", "modanet=/b"]) == 2
     assert "give one of them another name, as modanet2:modanet=/b" in capsys.readouterr().err
     assert merge.main([str(tmp_path / "out"), "modanet=/a", "modanet2:modanet=/b"]) == 2
@@ -61,17 +60,17 @@ def test_a_source_that_is_called_otherwise_has_the_map_of_its_data_set(
 
 
 @pytest.mark.parametrize("crop", [False, True])
-def test_a_picture_that_goes_while_it_is_merged_is_named(
-    crop: bool, two: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_image_deleted_during_merge_is_named(
+    crop: bool, two_folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def seen_and_gone(*arguments: Any) -> Any:
+    def merge_then_delete(*arguments: Any) -> Any:
         made = merging.merge(*arguments)
         (tmp_path / "one/Tee/3.png").unlink()
         Image.new("RGB", (50, 60)).save(tmp_path / "one/Tee/4.png")
         return made
 
-    monkeypatch.setattr(merge, "merge", seen_and_gone)
-    rows = merged(tmp_path / "out", *two, *["--crop"] * crop)
+    monkeypatch.setattr(merge, "merge", merge_then_delete)
+    rows = run_merge(tmp_path / "out", *two_folders, *["--crop"] * crop)
     card, left_out = ((tmp_path / "out" / name).read_text() for name in ("card.md", "left_out.csv"))
     assert f"checksum {rows.checksum[:16]}" in card
     assert f"{rows.column('main').sum()} garments of 2 categories" in card
@@ -83,13 +82,13 @@ def test_a_picture_that_goes_while_it_is_merged_is_named(
     assert list(source.skipped) == ([] if crop else ["one/Tee/3.png"])
 
 
-def test_merging_needs_no_network_library() -> None:
+def test_merge_imports_neither_torch_nor_faiss() -> None:
     told = "import sys; from fashion_lsh.cli import merge; sys.exit(bool({'torch', 'faiss'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", told], cwd=ROOT, check=False).returncode == 0
 
 
-def test_with_crops_the_folder_is_whole_by_itself(
-    two: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_merged_crops_need_no_source_images(
+    two_folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls, real = [0], cropping._save
 
@@ -102,10 +101,10 @@ def test_with_crops_the_folder_is_whole_by_itself(
     with monkeypatch.context() as patch:
         patch.setattr(cropping, "_save", save)
         with pytest.raises(KeyboardInterrupt):
-            merge.main([str(tmp_path / "out"), *two, "--crop"])
+            merge.main([str(tmp_path / "out"), *two_folders, "--crop"])
     assert not (tmp_path / "out/sources.json").exists()
-    rows = merged(tmp_path / "out", *two, "--crop")
-    whole = merged(tmp_path / "other", *two, "--crop")
+    rows = run_merge(tmp_path / "out", *two_folders, "--crop")
+    whole = run_merge(tmp_path / "other", *two_folders, "--crop")
     assert rows.checksum == whole.checksum
     for name in ("one", "two"):
         shutil.rmtree(tmp_path / name)
@@ -116,18 +115,18 @@ def test_with_crops_the_folder_is_whole_by_itself(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("argv", "message"),
     [(["nothing"], "'nothing' is no source: give NAME=ROOT"), (["a=x", "a=y"], "source 'a' is given twice"),
      (["mine:folder=x"], "no map of labels for 'mine'"), (["garments:shelf=x"], "data set 'shelf' is unknown"),
      (["garments:folder="], "data=folder needs data.root"), (["garments:folder=/x"], "no folder or file /x"),
      (["garments:folder=x", "--map", "garments"], "--map 'garments': give NAME=VALUE"),
      (["garments:folder=x", "--max-per-category", "0"], "max_per_category=0: give 1 or more")],
 )  # fmt: skip
-def test_what_cannot_be_merged_is_told_in_one_line(
-    words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_merge_errors_are_one_line(
+    argv: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert merge.main([str(tmp_path / "out"), *words]) == 2
+    assert merge.main([str(tmp_path / "out"), *argv]) == 2
     error = capsys.readouterr().err
     assert error.startswith("fashion_lsh merge: ")
-    assert told in error
+    assert message in error
     assert not (tmp_path / "out/catalogue.parquet").exists()

@@ -12,24 +12,22 @@ from PIL import Image
 from fashion_lsh.data.datasets import open_dataset
 from fashion_lsh.data.datasets.merged import MergedFolder
 from fashion_lsh.data.images import ImageError
-from fashion_lsh.models.backbones import backbone
-from tests.cli.factories import SMALL, merged, script
+from fashion_lsh.models.backbones import create_backbone
+from tests.cli.factories import SMALL, run_merge, script
 
 
-def test_a_merged_catalogue_gives_its_pictures(two: list[str], tmp_path: Path) -> None:
-    rows = merged(tmp_path / "out", *two)
+def test_merged_catalogue_reads_source_images(two_folders: list[str], tmp_path: Path) -> None:
+    rows = run_merge(tmp_path / "out", *two_folders)
     source = open_dataset("thesis30", str(tmp_path / "out"), 0)
     assert source.catalogue().checksum == rows.checksum
     plain = open_dataset("folder", str(tmp_path / "one"), 0)
-    assert np.array_equal(source.image("one/Tee/3.png"), plain.picture("Tee/3.png"))
+    assert np.array_equal(source.image("one/Tee/3.png"), plain.image("Tee/3.png"))
     with pytest.raises(ImageError, match="has no source 'three' any more, it was merged anew: make the run again"):
         source.image("three/Tee/3.png")  # which a run on an older catalogue asks for
 
 
-def test_a_merged_catalogue_whose_list_of_pictures_is_gone_or_damaged_says_the_way_out(
-    two: list[str], tmp_path: Path
-) -> None:
-    merged(tmp_path / "out", *two)
+def test_missing_or_damaged_image_list_is_named(two_folders: list[str], tmp_path: Path) -> None:
+    run_merge(tmp_path / "out", *two_folders)
     source, listed = open_dataset("thesis30", str(tmp_path / "out"), 0), tmp_path / "out/pictures.parquet"
     listed.write_bytes(listed.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"pictures\.parquet is damaged or missing .*: merge anew"):
@@ -39,10 +37,8 @@ def test_a_merged_catalogue_whose_list_of_pictures_is_gone_or_damaged_says_the_w
         source.catalogue()
 
 
-def test_pictures_that_have_changed_are_looked_at_again(
-    two: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    merged(tmp_path / "out", *two)
+def test_changed_images_are_rescanned(two_folders: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run_merge(tmp_path / "out", *two_folders)
     (tmp_path / "one/Tee/3.png").unlink()
     (tmp_path / "one/Tee/4.png").write_bytes(b"no picture any more")
     Image.new("RGB", (50, 60)).save(tmp_path / "one/Tee/5.png")
@@ -55,8 +51,8 @@ def test_pictures_that_have_changed_are_looked_at_again(
     assert "2 garments are left out, the first: " in caplog.text
 
 
-def test_other_pixels_are_told_by_the_checksum_and_other_times_are_not(two: list[str], tmp_path: Path) -> None:
-    merged(tmp_path / "out", *two)
+def test_checksum_depends_on_pixels_not_on_times(two_folders: list[str], tmp_path: Path) -> None:
+    run_merge(tmp_path / "out", *two_folders)
 
     def checksum() -> str:
         source = open_dataset("thesis30", str(tmp_path / "out"), 0)
@@ -71,13 +67,13 @@ def test_other_pixels_are_told_by_the_checksum_and_other_times_are_not(two: list
     assert checksum() != before
 
 
-def test_a_box_that_lies_off_its_changed_picture_is_found_out(two: list[str], tmp_path: Path) -> None:
+def test_box_outside_a_changed_image_is_skipped(two_folders: list[str], tmp_path: Path) -> None:
     for number in range(9):
         (tmp_path / f"one/Tee/{number}.png").rename(tmp_path / f"one/{number}.png")
     boxes = "".join(f"{number}.png,Tee,30,30,45,55\n" for number in range(9))
     (tmp_path / "one/list.csv").write_text(f"path,label,x1,y1,x2,y2\n{boxes}")
-    words = [f"one:folder={tmp_path / 'one/list.csv'}", *two[1:]]
-    merged(tmp_path / "out", *words)
+    argv = [f"one:folder={tmp_path / 'one/list.csv'}", *two_folders[1:]]
+    run_merge(tmp_path / "out", *argv)
     Image.new("RGB", (20, 20)).save(tmp_path / "one/3.png")
     source = open_dataset("thesis30", str(tmp_path / "out"), 0)
     source.catalogue()
@@ -86,32 +82,32 @@ def test_a_box_that_lies_off_its_changed_picture_is_found_out(two: list[str], tm
     assert "3.png" in next(iter(source.skipped.values()))
 
 
-def test_a_merged_catalogue_trains(two: list[str], tmp_path: Path) -> None:
-    merged(tmp_path / "out", *two)
+def test_merged_catalogue_can_be_trained_on(two_folders: list[str], tmp_path: Path) -> None:
+    run_merge(tmp_path / "out", *two_folders)
     small = [word for word in SMALL if not word.startswith("data=")]
     script("train.py", *small, "data=thesis30", f"data.root={tmp_path / 'out'}", f"runs={tmp_path / 'runs'}")
     metrics = json.loads((tmp_path / "runs/latest/metrics.json").read_text())
     assert metrics["query/count"] >= 2
 
 
-def test_the_backbones_for_a_gpu_start_from_weights_at_224_pixels(two: list[str], tmp_path: Path) -> None:
-    merged(tmp_path / "out", *two)
+def test_backbones_gpu_loads_weights_and_uses_224_pixels(two_folders: list[str], tmp_path: Path) -> None:
+    run_merge(tmp_path / "out", *two_folders)
     weights = tmp_path / "weights.pt"
-    torch.save(backbone("resnet18").network.state_dict(), weights)
+    torch.save(create_backbone("resnet18").network.state_dict(), weights)
     few = ["trainer=smoke", "logger=csv", "data.workers=0", "data.batch_size=4", "classifier.epochs=1", "hash.epochs=1"]
-    words = [f"data.root={tmp_path / 'out'}", f"runs={tmp_path / 'runs'}", f"jobs={tmp_path / 'jobs'}"]
+    argv = [f"data.root={tmp_path / 'out'}", f"runs={tmp_path / 'runs'}", f"jobs={tmp_path / 'jobs'}"]
     one = ["backbone=resnet18", f"backbone.weights={weights}", "optim.lr=0.01"]
-    printed = script("train.py", "experiment=backbones_gpu", *few, *words, *one)
+    printed = script("train.py", "experiment=backbones_gpu", *few, *argv, *one)
     assert "classifier starts from weights.pt (resnet18)" in printed
     [job] = (tmp_path / "jobs").iterdir()
     assert json.loads(job.read_text())["settings"]["data"]["image_size"] == 224
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"), [(None, "is no merged catalogue"), ("{", "is damaged"), ("[]", "is damaged")]
+    ("damage", "message"), [(None, "is no merged catalogue"), ("{", "is damaged"), ("[]", "is damaged")]
 )
-def test_a_folder_that_is_no_merged_catalogue_is_refused(damage: str | None, told: str, tmp_path: Path) -> None:
+def test_folder_that_is_not_a_merged_catalogue_is_rejected(damage: str | None, message: str, tmp_path: Path) -> None:
     if damage is not None:
         (tmp_path / "sources.json").write_text(damage)
-    with pytest.raises((FileNotFoundError, ValueError), match=told):
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
         open_dataset("thesis30", str(tmp_path), 0)

@@ -12,13 +12,11 @@ import pytest
 import yaml
 
 from fashion_lsh.cli.report import main
-from fashion_lsh.runs.job_file import job_text
+from fashion_lsh.runs.job_file import job_json
 from fashion_lsh.runs.run import Run
 
 
-def test_each_run_gets_its_report_and_its_page_is_named(
-    make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_report_writes_a_page_per_run(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
     runs = [make_run(key="first").path, make_run(key="second").path]
     assert main([str(path) for path in runs]) == 0
     pages = [path / "report" / "index.html" for path in runs]
@@ -26,7 +24,7 @@ def test_each_run_gets_its_report_and_its_page_is_named(
     assert all(page.is_file() for page in pages)
 
 
-def test_a_bad_run_is_named_and_the_others_are_done(
+def test_report_names_damaged_runs_and_continues(
     make_run: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damaged, good = make_run(key="damaged").path, make_run(key="good").path
@@ -39,14 +37,14 @@ def test_a_bad_run_is_named_and_the_others_are_done(
     assert f"{damaged / 'metrics.json'} is damaged" in bad
 
 
-def test_without_a_run_it_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_without_arguments_shows_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([])
     assert ended.value.code == 2
     assert "FOLDER" in capsys.readouterr().err
 
 
-def test_runs_are_compared_on_one_page(
+def test_report_of_a_folder_compares_its_runs(
     make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second, other = (make_run(key=key) for key in ("first", "second", "other"))
@@ -67,7 +65,7 @@ def test_runs_are_compared_on_one_page(
     assert "<!--" not in page
 
 
-def test_scores_that_are_newer_than_what_was_kept_of_them_count(make_run: Callable[..., Run]) -> None:
+def test_newer_metrics_replace_the_job_file(make_run: Callable[..., Run]) -> None:
     run = make_run(key="one")
     assert main([str(run.path.parent)]) == 0
     run.write_json("metrics.json", run.metrics | {"query/accuracy": 0.125})
@@ -82,7 +80,7 @@ def test_scores_that_are_newer_than_what_was_kept_of_them_count(make_run: Callab
     ('{"query/accuracy": "high"}', "query/accuracy is 'high', no number"),
     ("[1, 2]", "it holds a list, no scores by name"),
 ])  # fmt: skip
-def test_runs_that_are_not_finished_and_damaged_ones_are_named(
+def test_unfinished_and_damaged_runs_are_named(
     make_run: Callable[..., Run], content: str | None, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(key="one")
@@ -94,9 +92,9 @@ def test_runs_that_are_not_finished_and_damaged_ones_are_named(
     assert not (run.path.parent / "README.md").exists()
 
 
-def test_two_hundred_runs_are_compared_in_ten_seconds_without_torch(make_run: Callable[..., Run]) -> None:
+def test_report_of_200_runs_takes_10_seconds_without_torch(make_run: Callable[..., Run]) -> None:
     run = make_run(key="run0")
-    job_text(run)
+    job_json(run)
     for number in range(1, 200):
         copy = run.path.parent / f"run{number}"
         shutil.copytree(run.path, copy)
@@ -112,20 +110,20 @@ def test_two_hundred_runs_are_compared_in_ten_seconds_without_torch(make_run: Ca
     assert "torch" not in printed
 
 
-def test_a_base_is_for_jobs(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+def test_base_requires_jobs(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(key="one")
     assert main([str(run.path), "--base", "hash=none"]) == 1
     assert f"--base hash=none names a row to compare with, and {run.path} has no jobs" in capsys.readouterr().err
 
 
-def test_a_page_that_another_command_writes_is_left_to_it(
+def test_page_of_another_command_is_not_overwritten(
     make_run: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "stability"
     (folder / "jobs").mkdir(parents=True)
     text = "# Stability\n```\npython -m fashion_lsh report experiments/stability --repeats runs/stability/*\n```\n"
     (folder / "README.md").write_text(text)
-    (folder / "jobs" / "one.json").write_text(job_text(make_run(key="one")))
+    (folder / "jobs" / "one.json").write_text(job_json(make_run(key="one")))
     assert main([str(folder)]) == 1
     assert (
         "is written by another command: python -m fashion_lsh report experiments/stability --repeats"
@@ -134,19 +132,19 @@ def test_a_page_that_another_command_writes_is_left_to_it(
     assert (folder / "README.md").read_text() == text
 
 
-def test_a_page_without_jobs_is_shown_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_page_without_jobs_is_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "README.md").write_text("# How fast it is\n")
     assert main([str(tmp_path)]) == 0
     assert "<h1>How fast it is</h1>" in (tmp_path / "index.html").read_text()
     assert capsys.readouterr().out == f"{tmp_path / 'index.html'}\n"
 
 
-def test_what_is_left_out_is_named(make_run: Callable[..., Run], caplog: pytest.LogCaptureFixture) -> None:
+def test_report_names_skipped_runs(make_run: Callable[..., Run], caplog: pytest.LogCaptureFixture) -> None:
     first, second, third = (make_run(key=key) for key in ("first", "second", "third"))
     (first.path / "config.yaml").unlink()
-    (first.path / "hasher.ckpt").touch()
+    (first.path / "hash_head.ckpt").touch()
     (third.path / "config.yaml").write_text(yaml.safe_dump(third.config | {"seed": 1}))
-    job_text(third)
+    job_json(third)
     job = json.loads((third.path / "job.json").read_text())
     (third.path / "job.json").write_text(json.dumps(job | {"data": "00000000"}))
     assert main([str(second.path.parent)]) == 0
@@ -154,7 +152,7 @@ def test_what_is_left_out_is_named(make_run: Callable[..., Run], caplog: pytest.
     assert "Not averaged, for their data differ: second, third." in caplog.text
 
 
-def test_damaged_scores_of_queries_are_named(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_query_scores_are_named(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(key="one")
     (run.path / "job.json").unlink(missing_ok=True)
     (run.path / "scores.npz").write_bytes(b"PK")
@@ -162,9 +160,7 @@ def test_damaged_scores_of_queries_are_named(make_run: Callable[..., Run], capsy
     assert f"{run.path / 'scores.npz'} is damaged" in capsys.readouterr().err
 
 
-def test_a_run_that_takes_no_files_is_compared_all_the_same(
-    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_only_run_is_compared(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(key="one")
     (run.path / "job.json").unlink(missing_ok=True)
     monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != run.path)

@@ -129,7 +129,12 @@ def test_columns_left_out_get_their_defaults() -> None:
     assert original.column("id").tolist() == ["a.jpg", "b.jpg", "c.jpg"]
     assert np.isnan(original.boxes).all()
     assert original.column("main").tolist() == [True] * 3
-    assert {*original.column("item"), *original.column("group"), *original.column("split"), *original.column("view")} == {""}
+    assert {
+        *original.column("item"),
+        *original.column("group"),
+        *original.column("split"),
+        *original.column("view"),
+    } == {""}
 
 
 def test_empty_cells_get_defaults(tmp_path: Path) -> None:
@@ -273,7 +278,8 @@ def test_the_checksum_changes_with_the_order_of_rows() -> None:
 
 def test_the_checksum_is_pinned() -> None:
     assert (
-        small_catalogue(x1=[0, 1, None], y1=[0, 1, None], x2=[0.1, 2, None], y2=[9, 9, None]).checksum[:16] == "3bb8c60c85ab1cbe"
+        small_catalogue(x1=[0, 1, None], y1=[0, 1, None], x2=[0.1, 2, None], y2=[9, 9, None]).checksum[:16]
+        == "3bb8c60c85ab1cbe"
     )
 
 

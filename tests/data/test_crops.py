@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fashion_lsh.data.crops import clip_box, crop_image, jitter, random_crop_box, expand_box
+from fashion_lsh.data.crops import clip_box, crop_image, expand_box, jitter, random_crop_box
 
 HEIGHT, WIDTH = 40, 60
 IMAGE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)

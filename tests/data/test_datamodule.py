@@ -39,9 +39,7 @@ def concatenate(batches: Any) -> Batch:
 def manifest(folder: Path, drawn: Path, **columns: Any) -> str:
     """The drawn manifest with some columns replaced, each by a function of the row."""
     with drawn.open(newline="") as file:
-        rows = [
-            {**row, "image": str(drawn.parent / row["image"]), "id": row["image"]} for row in csv.DictReader(file)
-        ]
+        rows = [{**row, "image": str(drawn.parent / row["image"]), "id": row["image"]} for row in csv.DictReader(file)]
     rows = [{**row, **{name: value(row) for name, value in columns.items()}} for row in rows]
     with (folder / "manifest.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
@@ -251,9 +249,7 @@ def test_a_leak_in_given_splits_raises(make_data: Make, tmp_path: Path, drawn: P
         _ = make_data(root=root).catalogue
 
 
-def test_given_splits_are_kept_and_companions_left_out(
-    make_data: Make, tmp_path: Path, drawn: Path
-) -> None:
+def test_given_splits_are_kept_and_companions_left_out(make_data: Make, tmp_path: Path, drawn: Path) -> None:
     names = ["train", "val", "query", "gallery"]
     root = manifest(
         tmp_path,
@@ -272,9 +268,7 @@ def test_unusable_images_are_skipped(
     make_data: Make, tmp_path: Path, drawn: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    root = manifest(
-        tmp_path, drawn, image=lambda row: row["image"] if row["id"] != "cross-3-shop.png" else "no.png"
-    )
+    root = manifest(tmp_path, drawn, image=lambda row: row["image"] if row["id"] != "cross-3-shop.png" else "no.png")
     data = make_data(root=root)
     assert len(data.catalogue) == 71
     assert list(data.skipped) == ["cross-3-shop.png"]
@@ -284,7 +278,9 @@ def test_unusable_images_are_skipped(
 
 def test_a_box_barely_inside_its_image_is_usable_in_every_epoch(make_data: Make, tmp_path: Path, drawn: Path) -> None:
     box = {"x1": -40, "y1": 10, "x2": 1.2, "y2": 11.1}
-    root = manifest(tmp_path, drawn, **{name: lambda row, coordinate=coordinate: coordinate for name, coordinate in box.items()})
+    root = manifest(
+        tmp_path, drawn, **{name: lambda row, coordinate=coordinate: coordinate for name, coordinate in box.items()}
+    )
     dataset = make_data(root=root).train_dataloader().dataset
     assert {dataset[0, epoch][0].shape for epoch in range(100)} == {(32, 32, 3)}
 
@@ -319,7 +315,9 @@ def test_unseen_categories_with_train_as_gallery_raise(make_data: Make) -> None:
 def test_unseen_categories_without_queries_raise(make_data: Make, tmp_path: Path, drawn: Path) -> None:
     names = ["train", "val", "query"]
     split_counts = {"circle": 3, "cross": 3, "square": 2}  # names that it is dealt to: no square asks
-    root = manifest(tmp_path, drawn, split=lambda row: names[int(row["item"].split("-")[1]) % split_counts[row["category"]]])
+    root = manifest(
+        tmp_path, drawn, split=lambda row: names[int(row["item"].split("-")[1]) % split_counts[row["category"]]]
+    )
     with pytest.raises(ValueError, match=r"split 'query' is empty: .* or rows of its own, of unseen categories"):
         _ = make_data(root=root, unseen=["square"]).catalogue
 

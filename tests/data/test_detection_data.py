@@ -32,7 +32,10 @@ def test_boxes_are_scaled_and_clipped_with_the_image() -> None:
     image = np.zeros((40, 80, 3), np.uint8)
     boxes = np.float32([[-10, 10, 40, 30], [20, 20, 100, 100], [0, 0, 3, 30]])
     _, resized_boxes, labels = resize_with_boxes(image, boxes, 40, np.array([5, 6, 7]))
-    assert resized_boxes.tolist() == [[0, 5, 20, 15], [10, 10, 40, 20]]  # the third keeps 1.5 pixels: too few to learn from
+    assert resized_boxes.tolist() == [
+        [0, 5, 20, 15],
+        [10, 10, 40, 20],
+    ]  # the third keeps 1.5 pixels: too few to learn from
     assert labels.tolist() == [5, 6]
 
 

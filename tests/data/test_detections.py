@@ -67,7 +67,10 @@ def test_select_boxes_gives_each_garment_its_box_or_nan() -> None:
 
 def test_select_all_returns_all_boxes_of_an_unannotated_image() -> None:
     detections, known = boxes([0, 0, 50, 50], [60, 60, 100, 100]), np.float32([60, 60, 99, 100])
-    assert box_selector(select="all").select_all(detections, NOT_ANNOTATED).tolist() == [[0, 0, 50, 50], [60, 60, 100, 100]]
+    assert box_selector(select="all").select_all(detections, NOT_ANNOTATED).tolist() == [
+        [0, 0, 50, 50],
+        [60, 60, 100, 100],
+    ]
     assert box_selector(select="all").select_all(detections, known).tolist() == [[60, 60, 100, 100]]
     assert box_selector(select="best").select_all(detections, NOT_ANNOTATED).tolist() == [[0, 0, 50, 50]]
     assert box_selector(select="all").select_one(detections, NOT_ANNOTATED).tolist() == [0, 0, 50, 50]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fashion_lsh.data import image_scan as scanning
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.image_scan import ImageInfo, CleanedCatalogue, clean_catalogue, scan, file_state
+from fashion_lsh.data.image_scan import CleanedCatalogue, ImageInfo, clean_catalogue, file_state, scan
 from fashion_lsh.io.files import checksum
 
 
@@ -28,7 +28,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 NAMES = ["a.png", "b.png", "a again.png", "text.jpg", "nothing.png"]
 
 
-def scan_and_list_opened(folder: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]) -> tuple[dict[str, ImageInfo], list[str]]:
+def scan_and_list_opened(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> tuple[dict[str, ImageInfo], list[str]]:
     """What a scan gives, and the names of the files that it opened."""
     opened_names: list[str] = []
     real = scanning.open_image
@@ -65,18 +67,14 @@ def test_few_images_are_not_cached(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 nothing", None])
-def test_a_damaged_cache_is_rebuilt(
-    folder: Path, damage: bytes | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_cache_is_rebuilt(folder: Path, damage: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
     before = scan(folder, NAMES)
     [kept] = (folder / "cache").rglob("*.parquet")
     kept.write_bytes(kept.read_bytes()[:-9] if damage is None else damage)
     assert scan_and_list_opened(folder, monkeypatch, NAMES) == (before, sorted(NAMES))
 
 
-def test_an_unwritable_cache_logs_a_warning(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unwritable_cache_logs_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / "cache").write_text("a file where a folder is wanted")
     assert len(scan(folder, NAMES)) == 5
     assert "all pictures will be opened again next time" in caplog.text
@@ -119,7 +117,9 @@ def _clean(catalogue: Catalogue, folder: Path) -> CleanedCatalogue:
 )  # fmt: skip
 def test_of_exact_copies_the_test_image_is_kept(folder: Path, splits: tuple[str, str], kept: str) -> None:
     names = ["a.png", "b.png", "a again.png"]
-    catalogue = Catalogue.from_columns({"image": names, "category": ["hat", "hat", "bag"], "split": [splits[0], "", splits[1]]})
+    catalogue = Catalogue.from_columns(
+        {"image": names, "category": ["hat", "hat", "bag"], "split": [splits[0], "", splits[1]]}
+    )
     cleaned, reasons, _ = _clean(catalogue, folder)
     assert set(cleaned.column("image")) == {"b.png", kept}
     [other] = {"a.png", "a again.png"} - {kept}

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fashion_lsh.data import images
-from fashion_lsh.data.images import ImageError, to_pil_image, open_image
+from fashion_lsh.data.images import ImageError, open_image, to_pil_image
 
 COLOURS = np.array([[[200, 30, 30], [30, 200, 30]], [[30, 30, 200], [200, 200, 40]]], dtype=np.uint8)
 UPRIGHT = COLOURS.repeat(16, axis=0).repeat(24, axis=1)  # (32, 48, 3): four blocks, none like another

@@ -10,13 +10,13 @@ from PIL import Image, ImageEnhance
 
 from fashion_lsh.data.connected_components import connected_components
 from fashion_lsh.data.near_duplicates import (
-    MIN_SIMILARITY,
     BITS,
     MAX_DISTANCE,
+    MIN_SIMILARITY,
     VIEWS,
     fingerprint,
-    similarity,
     near_duplicate_pairs,
+    similarity,
     thumbnail,
 )
 
@@ -56,7 +56,12 @@ def distance(one: np.ndarray, other: np.ndarray) -> int:
 
 def find_pairs_slowly(fingerprints: np.ndarray, max_distance: int) -> list[list[int]]:
     count = len(fingerprints)
-    return [[i, j] for i in range(count) for j in range(i + 1, count) if distance(fingerprints[i], fingerprints[j]) <= max_distance]
+    return [
+        [i, j]
+        for i in range(count)
+        for j in range(i + 1, count)
+        if distance(fingerprints[i], fingerprints[j]) <= max_distance
+    ]
 
 
 @pytest.mark.parametrize("kind", ALTERATIONS)
@@ -65,7 +70,9 @@ def test_altered_copies_are_found_and_similar(kind: str) -> None:
     copies = [np.asarray(ALTERATIONS[kind](Image.fromarray(each)).convert("RGB")) for each in originals]
     pairs_found = near_duplicate_pairs(np.stack([fingerprint(each) for each in [*originals, *copies]]), MAX_DISTANCE)
     assert pairs_found.tolist() == [[number, number + 24] for number in range(24)]
-    assert (similarity(np.stack([thumbnail(each) for each in [*originals, *copies]]), pairs_found) >= MIN_SIMILARITY).all()
+    assert (
+        similarity(np.stack([thumbnail(each) for each in [*originals, *copies]]), pairs_found) >= MIN_SIMILARITY
+    ).all()
 
 
 def test_a_mirrored_image_permutes_the_codes() -> None:
@@ -106,7 +113,9 @@ def near_fingerprints(draw: st.DrawFn) -> np.ndarray:
 @given(near_fingerprints(), st.integers(0, 3))
 @settings(max_examples=150)
 def test_all_pairs_below_the_number_of_bands_are_found(fingerprints: np.ndarray, max_distance: int) -> None:
-    assert near_duplicate_pairs(fingerprints, max_distance).tolist() == find_pairs_slowly(fingerprints, max_distance)  # 64 bits: four bands
+    assert near_duplicate_pairs(fingerprints, max_distance).tolist() == find_pairs_slowly(
+        fingerprints, max_distance
+    )  # 64 bits: four bands
 
 
 @given(near_fingerprints(), st.integers(0, 64))

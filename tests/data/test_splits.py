@@ -44,14 +44,18 @@ def make_catalogue(seed: int, units: int = 24, tangled: bool = False) -> Catalog
 
 def one_image_per_row(categories: list[str], **columns: Any) -> Catalogue:
     """A picture a row."""
-    return Catalogue.from_columns({"image": [f"{n}.jpg" for n in range(len(categories))], "category": categories, **columns})
+    return Catalogue.from_columns(
+        {"image": [f"{n}.jpg" for n in range(len(categories))], "category": categories, **columns}
+    )
 
 
 def make_items(images: dict[str, list[str]], others: int = 40) -> Catalogue:
     """Items by name with the views of their pictures, among other items of two pictures, one of each view or none."""
     views = ["street", "shop"] if any("shop" in v or "street" in v for v in images.values()) else ["", ""]
     all_items = {**images, **{f"other{n}": views for n in range(others)}}
-    rows = [(f"{item}-{n}.jpg", item, view) for item, views_seen in all_items.items() for n, view in enumerate(views_seen)]
+    rows = [
+        (f"{item}-{n}.jpg", item, view) for item, views_seen in all_items.items() for n, view in enumerate(views_seen)
+    ]
     names, items, views_seen = zip(*rows, strict=True)
     return Catalogue.from_columns({"image": names, "category": ["hat"] * len(rows), "item": items, "view": views_seen})
 
@@ -128,9 +132,7 @@ def test_a_long_chain_of_links_shares_a_split() -> None:
 
 @given(st.lists(st.integers(4, 60), min_size=1, max_size=4), st.lists(st.integers(0, 9), min_size=4, max_size=4), seeds)
 @settings(max_examples=80, deadline=None)
-def test_each_split_gets_its_ratio_of_each_category(
-    sizes: list[int], weights: list[int], seed: int
-) -> None:
+def test_each_split_gets_its_ratio_of_each_category(sizes: list[int], weights: list[int], seed: int) -> None:
     ratios = {name: weight / 10 for name, weight in zip(SPLITS, [1 + weights[0], *weights[1:]], strict=True)}
     names = [f"c{n}" for n, size in enumerate(sizes) for _ in range(size)]
     catalogue = split(one_image_per_row(np.random.default_rng(seed).permutation(names).tolist()), ratios, seed)
@@ -152,7 +154,9 @@ def test_each_split_gets_each_category_if_images_show_several(seed: int) -> None
     shown = [("shirt", "pants")] * 20 + [("shirt", "shoes")] * 8 + [("hat",)] * 4 + [("coat", "hat")] * 4
     rows = [(f"{n}.jpg", name) for n, names in enumerate(shown) for name in rng.permutation(names)]
     images, categories = zip(*rows, strict=True)
-    catalogue = Catalogue.from_columns({"id": [f"{n}" for n in range(len(rows))], "image": images, "category": categories})
+    catalogue = Catalogue.from_columns(
+        {"id": [f"{n}" for n in range(len(rows))], "image": images, "category": categories}
+    )
     catalogue = split(catalogue, RATIOS, seed)
     check_disjoint(catalogue)
     assert len(set(zip(catalogue.column("category"), catalogue.column("split"), strict=True))) == 5 * 4
@@ -164,7 +168,9 @@ def test_a_category_assigned_with_rarer_ones_keeps_its_ratios() -> None:
     rows = [(f"{kind}-{n}.jpg", name) for kind in range(5) for n in range(4) for name in (f"rare{kind}", "hat")]
     rows += [(f"{n}.jpg", "hat") for n in range(10)]  # 30 pictures of hats, of which each split has five by then
     images, categories = zip(*rows, strict=True)
-    catalogue = Catalogue.from_columns({"id": [f"{n}" for n in range(len(rows))], "image": images, "category": categories})
+    catalogue = Catalogue.from_columns(
+        {"id": [f"{n}" for n in range(len(rows))], "image": images, "category": categories}
+    )
     catalogue = split(catalogue, {"val": 0.1, "query": 0.1, "gallery": 0.2, "train": 0.6}, 0)
     hats = catalogue.column("split")[catalogue.column("category") == "hat"].tolist()
     assert {name: hats.count(name) for name in SPLITS} == {"train": 14, "val": 5, "query": 5, "gallery": 6}
@@ -224,7 +230,9 @@ def test_images_of_a_test_item_are_assigned_by_view_or_in_turn(
 def test_each_test_item_is_in_query_and_gallery_at_any_ratio(ratios: dict[str, float], images: int) -> None:
     items = [f"i{n // images}" for n in range(30 * images)]
     catalogue = split(one_image_per_row(["hat"] * len(items), item=items), ratios, 0)
-    query_items, gallery_items = (catalogue.column("item")[catalogue.rows(name)].tolist() for name in ("query", "gallery"))
+    query_items, gallery_items = (
+        catalogue.column("item")[catalogue.rows(name)].tolist() for name in ("query", "gallery")
+    )
     assert set(query_items) == set(gallery_items) == set(items)
     assert min(len(query_items), len(gallery_items)) == 30
 
@@ -238,7 +246,9 @@ def test_query_and_gallery_share_items_but_no_image() -> None:
 @pytest.mark.parametrize("view", ["", "shop", "street"])
 def test_items_of_one_image_keep_the_ratios(view: str) -> None:
     count = 40
-    catalogue = split(one_image_per_row(["hat"] * count, item=[f"i{n}" for n in range(count)], view=[view] * count), RATIOS, 0)
+    catalogue = split(
+        one_image_per_row(["hat"] * count, item=[f"i{n}" for n in range(count)], view=[view] * count), RATIOS, 0
+    )
     splits = catalogue.column("split").tolist()
     assert {name: splits.count(name) for name in SPLITS} == {"train": 24, "val": 4, "query": 4, "gallery": 8}
 
@@ -324,7 +334,9 @@ def test_check_disjoint_finds_leaks_of_each_column(column: str, one: str, other:
     ) as by_image:
         check_disjoint(leaky)
     sides = (
-        (one, other) if column == "image" else ("query and gallery" if partition(s) == "test" else s for s in (one, other))
+        (one, other)
+        if column == "image"
+        else ("query and gallery" if partition(s) == "test" else s for s in (one, other))
     )
     assert all(name in str(by_image.value) for name in sides)
 
@@ -332,7 +344,9 @@ def test_check_disjoint_finds_leaks_of_each_column(column: str, one: str, other:
 @given(st.lists(st.tuples(*[st.sampled_from(["", "a", "b", "c"])] * 2, st.sampled_from(SPLITS)), max_size=6))
 @settings(max_examples=200, deadline=None)
 def test_check_disjoint_equals_a_slow_comparison(rows: list[tuple[str, str, str]]) -> None:
-    catalogue = one_image_per_row(["hat"] * len(rows), **dict(zip(("group", "item", "split"), zip(*rows, strict=True), strict=False)))
+    catalogue = one_image_per_row(
+        ["hat"] * len(rows), **dict(zip(("group", "item", "split"), zip(*rows, strict=True), strict=False))
+    )
     leaks = any((one[n] and one[n] == other[n]) and partition(one[2]) != partition(other[2])
                 for one, other in combinations(rows, 2) for n in (0, 1))  # fmt: skip
     if leaks:

@@ -36,9 +36,7 @@ def cells(catalogue: Catalogue) -> dict[str, dict[str, Any]]:
 
 @given(seeds, st.booleans(), st.sampled_from([RATIOS, PUBLISHED]))
 @settings(max_examples=80, deadline=None)
-def test_unseen_categories_are_in_query_and_gallery_alone(
-    seed: int, tangled: bool, ratios: dict[str, float]
-) -> None:
+def test_unseen_categories_are_in_query_and_gallery_alone(seed: int, tangled: bool, ratios: dict[str, float]) -> None:
     before = split(make_catalogue(seed, 60, tangled), ratios, seed)
     catalogue = hold_out_categories(before, ["c1"], seed)
     check_disjoint(catalogue)
@@ -74,7 +72,9 @@ def test_a_missing_gallery_is_built_from_unseen_categories() -> None:
     columns = {"id": ids, "image": images, "category": categories, "group": groups, "split": splits}
     catalogue = hold_out_categories(Catalogue.from_columns(columns), ["cap"], 0)
     check_disjoint(catalogue)
-    images_by_split = {name: catalogue.column("image")[catalogue.rows(name)].tolist() for name in ("train", "val", "query", "gallery")}
+    images_by_split = {
+        name: catalogue.column("image")[catalogue.rows(name)].tolist() for name in ("train", "val", "query", "gallery")
+    }
     assert images_by_split == {"train": ["both", "of it", "hat"], "val": ["bag"], "query": ["asks"],
                      "gallery": ["alone", "in val"]}  # fmt: skip
     companions = catalogue.column("id")[~catalogue.column("main")]

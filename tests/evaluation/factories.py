@@ -11,10 +11,10 @@ from fashion_lsh.metrics import retrieval
 from fashion_lsh.metrics.retrieval import Truth
 from fashion_lsh.metrics.ties import tied_average_precision, tied_precision, tied_recall
 from fashion_lsh.models.encoding import Encoded
-from fashion_lsh.search.policy import Probes, Search
+from fashion_lsh.search.policy import Probes, SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.evaluation.fake_model import BITS, DEPTH, FakeModel
-from tests.search.factories import PLAIN
+from tests.search.factories import DEFAULTS
 
 CATEGORIES = ["circle", "cross", "square"]
 SCORES = ("map@100", "map@100_best", "map@100_worst", "recall@1", "recall@10", "precision@10")
@@ -24,7 +24,7 @@ def pictures(seed: int, rows: int, bits: int | None = BITS) -> EncodedPart:
     """Random garments, few distinct codes; a third of the items is not known."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(rows, 3))
-    masses = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+    probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
     distinct = np.packbits(np.random.default_rng(7).random((6, BITS)) < 0.5, axis=1, bitorder="little")
     codes = None if bits is None else distinct[rng.integers(0, 6, rows)]
     embeddings, colours = rng.normal(size=(2, rows, DEPTH)).astype(np.float32)
@@ -32,13 +32,13 @@ def pictures(seed: int, rows: int, bits: int | None = BITS) -> EncodedPart:
     items = [f"item {n}" if n < 8 else "" for n in rng.integers(0, 12, rows)]
     names = np.array(CATEGORIES)[rng.integers(0, 3, rows)].tolist()
     catalogue = Catalogue.from_columns({"id": ids, "image": ids, "category": names, "item": items})
-    return EncodedPart(catalogue, Encoded(masses, codes, embeddings), {"colour_histogram": colours})
+    return EncodedPart(catalogue, Encoded(probabilities, codes, embeddings), {"colour_histogram": colours})
 
 
 def searcher(gallery: EncodedPart, distance: Any, probes: Probes, bits: int | None = BITS) -> Searcher:
     model = FakeModel(CATEGORIES, bits=bits)
     return Searcher(
-        model, Gallery.filed(model, gallery.encoded, gallery.catalogue), Search(distance, probes, 20, **PLAIN)
+        model, Gallery.build(model, gallery.encoded, gallery.catalogue), SearchPolicy(distance, probes, 20, **DEFAULTS)
     )
 
 

@@ -30,7 +30,7 @@ class FakeModel:
     def eval(self) -> "FakeModel":
         return self
 
-    def masses(self, logits: Tensor) -> Tensor:
+    def probabilities(self, logits: Tensor) -> Tensor:
         return logits.softmax(dim=1)
 
     def fingerprint(self) -> str:

@@ -169,7 +169,7 @@ def test_reference_metrics_are_means_named_by_row_and_truth() -> None:
 
 def test_a_query_in_which_nothing_was_found_scores_0_in_every_row() -> None:
     query, gallery = factories.pictures(0, 12), factories.pictures(1, 150)
-    nobody = replace(query, encoded=query.encoded.missed(np.ones(12, bool)))
+    nobody = replace(query, encoded=query.encoded.without_detections(np.ones(12, bool)))
     metrics, _ = reference_metrics(nobody, gallery, factories.BITS)
     assert {value for name, value in metrics.items() if name.startswith("rows/")} == {0.0}
 

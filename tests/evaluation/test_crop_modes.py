@@ -10,12 +10,12 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detections import Boxes, BoxSelector, Detections
 from fashion_lsh.evaluation.crop_modes import recropped, score_crops
 from fashion_lsh.evaluation.protocol import encode_part
-from fashion_lsh.search.policy import Search
+from fashion_lsh.search.policy import SearchPolicy
 from tests.evaluation.fake_model import FakeModel
 
 Make = Callable[..., GarmentData]
 CHOICE = BoxSelector("given", 0.3, 2.0, "whole")
-SEARCH = Search("hamming", 1, 20, alpha=0.5, whole_below=0.0)
+SEARCH = SearchPolicy("hamming", 1, 20, alpha=0.5, min_confidence=0.0)
 
 
 def detected(data: GarmentData, every: int = 3) -> GarmentData:
@@ -59,7 +59,7 @@ def test_a_query_in_which_nothing_was_found_is_wrong_and_finds_nothing(make_data
     unseen = data.undetected[data.rows("query")]
     assert 0 < unseen.sum() < len(unseen)
     assert (query.encoded.predicted[unseen] == -1).all()
-    assert (SEARCH.lists(query.encoded.masses)[unseen] == -1).all()
+    assert (SEARCH.select_lists(query.encoded.probabilities)[unseen] == -1).all()
     assert (query.encoded.predicted[~unseen] >= 0).all()
 
 

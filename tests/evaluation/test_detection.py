@@ -34,7 +34,9 @@ def test_scenes_are_the_query_pictures_with_what_is_true_and_found_in_each() -> 
         "split": ["query", "query", "query", "train", "query"],
         **dict(zip(("x1", "y1", "x2", "y2"), xyxy.T, strict=True)),
     })  # fmt: skip
-    scenes = scenes_of(garments, Detections({"b": Boxes(TRUE[1:], np.float32([0.9]), np.zeros(1, np.int64))}), "category")
+    scenes = scenes_of(
+        garments, Detections({"b": Boxes(TRUE[1:], np.float32([0.9]), np.zeros(1, np.int64))}), "category"
+    )
     assert [(scene.picture, scene.names.tolist(), scene.places.tolist()) for scene in scenes] == [
         ("a", ["hat"], []), ("b", ["hat", "bag"], [1]),
     ]  # fmt: skip

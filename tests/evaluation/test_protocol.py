@@ -22,13 +22,13 @@ from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.metrics import retrieval
 from fashion_lsh.metrics.code_statistics import quantisation_error
-from fashion_lsh.models.descriptors import REFERENCES
+from fashion_lsh.models.descriptors import DESCRIPTORS
 from fashion_lsh.models.encoding import encode
-from fashion_lsh.search.policy import Probes, Search
+from fashion_lsh.search.policy import Probes, SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.evaluation.factories import CATEGORIES, SCORES, assert_same, bits_apart, by_level, pictures, searcher
 from tests.evaluation.fake_model import BITS, FakeModel
-from tests.search.factories import PLAIN
+from tests.search.factories import DEFAULTS
 
 
 @pytest.mark.parametrize(("probes", "count"), [(1, 1), (2, 2), ("all", 3)])
@@ -39,9 +39,12 @@ def test_hamming_is_scored_over_all_orders_of_equals_in_the_probed_lists(
     query, gallery = pictures(0, 12), pictures(1, 150)
     truth = truths(query.catalogue, gallery.catalogue)[truth_of]
     asked = searcher(gallery, "hamming", probes)
-    hits = asked.hits(query.encoded, 100)
+    hits = asked.search_encoded(query.encoded, 100)
     found = own_search(asked, query.encoded, truth, hits)
-    likeliest = [sorted(range(3), key=lambda c: -masses[c])[:count] for masses in query.encoded.masses.tolist()]
+    likeliest = [
+        sorted(range(3), key=lambda c: -probabilities[c])[:count]
+        for probabilities in query.encoded.probabilities.tolist()
+    ]
     reached = [[category in lists for category in gallery.encoded.predicted] for lists in likeliest]
     assert_same(found, by_level(bits_apart(query, gallery), reached, truth))
     served = retrieval.of_hits(hits, truth)["map@100"]
@@ -50,12 +53,12 @@ def test_hamming_is_scored_over_all_orders_of_equals_in_the_probed_lists(
     assert (served[known] <= found["map@100_best"][known] + 1e-12).all()
 
 
-@pytest.mark.parametrize("distance", ["euclidean", "shortlist"])
+@pytest.mark.parametrize("distance", ["euclidean", "rerank"])
 def test_other_searches_are_scored_as_they_are_served(distance: str) -> None:
     query, gallery = pictures(0, 12), pictures(1, 150)
     truth = truths(query.catalogue, gallery.catalogue)["category"]
     asked = searcher(gallery, distance, 1)
-    hits = asked.hits(query.encoded, 100)
+    hits = asked.search_encoded(query.encoded, 100)
     assert_same(own_search(asked, query.encoded, truth, hits), retrieval.of_hits(hits, truth))
 
 
@@ -92,8 +95,8 @@ def test_a_part_is_encoded_in_the_order_of_its_catalogue(make_data: Callable[...
         crop = crop_image(picture, part.catalogue.boxes[row], 0.1, 32).transpose(2, 0, 1)[None].copy()
         alone = encode(model, torch.from_numpy(crop))
         np.testing.assert_allclose(part.encoded.embeddings[[row]], alone.embeddings, atol=1e-5)
-        np.testing.assert_allclose(part.encoded.masses[[row]], alone.masses, atol=1e-5)
-        for name, describe in REFERENCES.items():
+        np.testing.assert_allclose(part.encoded.probabilities[[row]], alone.probabilities, atol=1e-5)
+        for name, describe in DESCRIPTORS.items():
             np.testing.assert_allclose(part.references[name][[row]], describe(torch.from_numpy(crop)), atol=1e-6)
 
 
@@ -115,7 +118,7 @@ def test_batches_of_any_size_encode_alike(bits: int | None, make_data: Callable[
         np.testing.assert_allclose(encoded.embeddings, parts[0][0].embeddings, atol=1e-5)
         assert np.array_equal(encoded.predicted, parts[0][0].predicted)
         assert (encoded.codes is None) == (bits is None)
-        assert set(looks) == set(REFERENCES)
+        assert set(looks) == set(DESCRIPTORS)
         for name in looks:
             np.testing.assert_allclose(looks[name], parts[0][1][name], atol=1e-6)
 
@@ -137,23 +140,27 @@ def expected_names(truth: set[str], parts: set[str]) -> set[str]:
     return ends | shared | {f"query/{name}" for name in others} | {"speed/search_ms", "speed/search_ms_p95"}
 
 
-@pytest.mark.parametrize("distance", ["hamming", "shortlist", "euclidean"])
+@pytest.mark.parametrize("distance", ["hamming", "rerank", "euclidean"])
 def test_a_search_is_evaluated_whole(distance: Any, make_data: Callable[..., GarmentData]) -> None:
     data, model = make_data(ratios={"train": 0.1, "val": 0.1, "query": 0.4, "gallery": 0.4}), FakeModel(CATEGORIES)
     query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
-    asked = Searcher(model, Gallery.filed(model, gallery.encoded, gallery.catalogue), Search(distance, 2, 20, **PLAIN))
+    asked = Searcher(
+        model, Gallery.build(model, gallery.encoded, gallery.catalogue), SearchPolicy(distance, 2, 20, **DEFAULTS)
+    )
     metrics, table, hits = evaluate(asked, query)
     assert set(metrics) == expected_names({"category", "item"}, {"garment_alone"})
     assert all(type(value) in (int, float) and math.isfinite(value) for value in metrics.values())
     assert (metrics["query/count"], metrics["query/gallery_rows"]) == (len(query.catalogue), len(gallery.catalogue))
-    assert np.array_equal(hits.rows, asked.hits(query.encoded, 100).rows)
+    assert np.array_equal(hits.rows, asked.search_encoded(query.encoded, 100).rows)
     columns = table.to_pydict()
     label = "shortlist20_2" if distance == "shortlist" else f"{distance}_2"
     assert columns["search"] == [label] * len(query.catalogue)
     assert columns["id"] == query.catalogue.column("id").tolist()
     assert columns["predicted"] == [model.categories[n] for n in query.encoded.predicted]
-    masses = query.encoded.masses
-    assert columns["mass"] == pytest.approx([row[seen] for row, seen in zip(masses, masses.argmax(1), strict=True)])
+    probabilities = query.encoded.probabilities
+    assert columns["mass"] == pytest.approx(
+        [row[seen] for row, seen in zip(probabilities, probabilities.argmax(1), strict=True)]
+    )
     ids = gallery.catalogue.column("id")
     assert columns["hits"] == [[ids[row] for row in rows if row >= 0][:10] for rows in hits.rows]
     right = np.array(columns["predicted"]) == np.array(columns["category"])
@@ -174,7 +181,7 @@ def test_without_items_categories_alone_are_evaluated() -> None:
 
 def test_a_query_with_nothing_to_find_has_no_hits() -> None:
     query, gallery = pictures(0, 6), pictures(1, 4)
-    alone = gallery.encoded._replace(masses=np.tile(np.float32([0, 0, 1]), (4, 1)))
+    alone = gallery.encoded._replace(probabilities=np.tile(np.float32([0, 0, 1]), (4, 1)))
     _, table, _ = evaluate(searcher(EncodedPart(gallery.catalogue, alone, {}), "hamming", 1), query)
     found = [len(names) for names in table["hits"].to_pylist()]
     assert found == [4 if seen == 2 else 0 for seen in query.encoded.predicted]

@@ -15,9 +15,9 @@ from tests.evaluation.factories import pictures, searcher
 
 @pytest.mark.parametrize("count", [1, 5, 30])
 def test_hits_asked_one_by_one_are_those_asked_together(count: int) -> None:
-    query, asked = pictures(0, count), searcher(pictures(1, 150), "shortlist", 2)
+    query, asked = pictures(0, count), searcher(pictures(1, 150), "rerank", 2)
     hits, milliseconds = timed_hits(asked, query.encoded)
-    together = asked.hits(query.encoded, 100)
+    together = asked.search_encoded(query.encoded, 100)
     assert np.array_equal(hits.rows, together.rows)
     np.testing.assert_allclose(hits.distances, together.distances, rtol=1e-6)
     assert milliseconds.shape == (count,)
@@ -49,10 +49,10 @@ def test_a_search_is_timed_after_20_to_warm_up(clock: Clock) -> None:
     asked, calls = searcher(gallery, "hamming", 1), []
 
     class Slow:
-        def hits(self, queries: Encoded, k: int) -> Any:
+        def search_encoded(self, queries: Encoded, k: int) -> Any:
             calls.append(k)
             clock.spend(9 if len(calls) <= 20 else 0.002)
-            return asked.hits(queries, k)
+            return asked.search_encoded(queries, k)
 
     stand_in: Any = Slow()
     assert timed_hits(stand_in, query.encoded)[1] == pytest.approx([2.0] * 25)

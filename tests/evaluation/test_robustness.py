@@ -12,7 +12,7 @@ from fashion_lsh.data.dataset import Batch
 from fashion_lsh.evaluation.protocol import encode_part, evaluate
 from fashion_lsh.evaluation.robustness import CORRUPTIONS, DEVIATION, GREY, SIGMA, score_corrupted, spoilt
 from fashion_lsh.gallery.gallery import Gallery
-from fashion_lsh.search.policy import Search
+from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.evaluation.fake_model import FakeModel
 
@@ -90,8 +90,8 @@ def test_spoilt_queries_ask_a_clean_gallery(make_data: Callable[..., GarmentData
     data = make_data(ratios={"train": 0.2, "val": 0.1, "query": 0.3, "gallery": 0.4})
     model = FakeModel(data.categories)
     gallery = encode_part(model, data, "gallery")
-    filed = Gallery.filed(model, gallery.encoded, gallery.catalogue)
-    searcher = Searcher(model, filed, Search("hamming", "all", 20, alpha=0.5, whole_below=0.0))
+    filed = Gallery.build(model, gallery.encoded, gallery.catalogue)
+    searcher = Searcher(model, filed, SearchPolicy("hamming", "all", 20, alpha=0.5, min_confidence=0.0))
     found = score_corrupted(searcher, data, ["noise", "blur"])
     assert {name.split("/")[1] for name in found} == {"noise", "blur"}
     for name in ("noise", "blur"):

@@ -12,112 +12,110 @@ from fashion_lsh.gallery import files as module
 from fashion_lsh.gallery.gallery import Gallery
 from tests.gallery.factories import (
     BITS,
-    PRINT,
+    FINGERPRINT,
+    build_gallery,
     catalogue,
-    changed,
-    current,
-    equal,
-    filed,
-    names,
-    pictures,
+    equal_galleries,
+    file_names,
+    modified_gallery,
+    random_encoded,
+    referenced_files,
 )
 
-both = pytest.mark.parametrize("bits", [BITS, None])
+with_and_without_codes = pytest.mark.parametrize("bits", [BITS, None])
 
 
-@both
-def test_saved_then_opened_gives_the_same_hits(bits: int | None, tmp_path: Path) -> None:
-    filed(bits).save(tmp_path / "deep" / "index")
-    opened = Gallery.open(tmp_path / "deep" / "index", PRINT)
+@with_and_without_codes
+def test_save_and_open_give_the_same_hits(bits: int | None, tmp_path: Path) -> None:
+    build_gallery(bits).save(tmp_path / "deep" / "index")
+    opened = Gallery.open(tmp_path / "deep" / "index", FINGERPRINT)
     assert [type(part) for part in opened.embeddings.segments] == [np.memmap]
-    assert equal(opened, filed(bits))
+    assert equal_galleries(opened, build_gallery(bits))
 
 
-@both
-def test_what_is_added_is_a_segment_more_and_old_ones_are_not_written_again(bits: int | None, tmp_path: Path) -> None:
-    filed(bits).save(tmp_path)
+@with_and_without_codes
+def test_added_rows_are_a_new_segment_and_old_ones_are_not_rewritten(bits: int | None, tmp_path: Path) -> None:
+    build_gallery(bits).save(tmp_path)
     (old,) = tmp_path.glob("embeddings-*.npy")
     before = old.stat()
-    gallery = changed(tmp_path)
+    gallery = modified_gallery(tmp_path)
     for _ in range(2):
         gallery.save(tmp_path)
-        opened = Gallery.open(tmp_path, PRINT, verify=True)
-        assert equal(opened, gallery)
+        opened = Gallery.open(tmp_path, FINGERPRINT, verify=True)
+        assert equal_galleries(opened, gallery)
         assert len(opened.embeddings.segments) == 2
         assert (old.stat().st_ino, old.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-        assert names(tmp_path) == current(tmp_path)
+        assert file_names(tmp_path) == referenced_files(tmp_path)
     gallery.compact()
     gallery.save(tmp_path)
     assert not old.exists()
-    assert equal(Gallery.open(tmp_path, PRINT, verify=True), gallery)
-    assert names(tmp_path) == current(tmp_path)
+    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), gallery)
+    assert file_names(tmp_path) == referenced_files(tmp_path)
 
 
-def test_a_gallery_that_another_process_files_anew_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    filed().save(tmp_path)
-    changes, whole = [changed(tmp_path)], module._verified
+def test_gallery_rebuilt_by_another_process_is_reread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_gallery().save(tmp_path)
+    changes, original = [modified_gallery(tmp_path)], module._check_checksum
 
-    def slow(folder: Path, entry: dict[str, Any]) -> Path:
+    def save_then_verify(folder: Path, entry: dict[str, Any]) -> Path:
         if changes:
             changes.pop().save(tmp_path)
-        return whole(folder, entry)
+        return original(folder, entry)
 
-    monkeypatch.setattr(module, "_verified", slow)
-    opened = Gallery.open(tmp_path, PRINT)
+    monkeypatch.setattr(module, "_check_checksum", save_then_verify)
+    opened = Gallery.open(tmp_path, FINGERPRINT)
     assert len(opened.embeddings.segments) == 2
 
 
-def test_an_opened_gallery_is_saved_elsewhere_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    filed().save(tmp_path / "one")
-    filed(rows=10).save(tmp_path / "other")
-    Gallery.open(tmp_path / "one", PRINT).save(tmp_path / "other")
+def test_opened_gallery_is_saved_completely_to_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_gallery().save(tmp_path / "one")
+    build_gallery(rows=10).save(tmp_path / "other")
+    Gallery.open(tmp_path / "one", FINGERPRINT).save(tmp_path / "other")
     monkeypatch.chdir(tmp_path)
     for folder in (tmp_path / "other", Path("other")):
-        assert equal(Gallery.open(folder, PRINT, verify=True), filed())
-        assert names(folder) == current(folder)
+        assert equal_galleries(Gallery.open(folder, FINGERPRINT, verify=True), build_gallery())
+        assert file_names(folder) == referenced_files(folder)
 
 
 def test_equal_segments_share_a_file(tmp_path: Path) -> None:
-    gallery = filed()
-    gallery.add(pictures(0, 40), catalogue(40, 40))
+    gallery = build_gallery()
+    gallery.add(random_encoded(0, 40), catalogue(40, 40))
     gallery.save(tmp_path)
     assert len(list(tmp_path.glob("embeddings-*"))) == 1
-    assert equal(Gallery.open(tmp_path, PRINT, verify=True), gallery)
+    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), gallery)
 
 
-@both
-def test_an_empty_gallery_is_saved_opened_and_filled(bits: int | None, tmp_path: Path) -> None:
-    filed(bits, rows=0).save(tmp_path)
-    opened = Gallery.open(tmp_path, PRINT, verify=True)
+@with_and_without_codes
+def test_empty_gallery_is_saved_opened_and_extended(bits: int | None, tmp_path: Path) -> None:
+    build_gallery(bits, rows=0).save(tmp_path)
+    opened = Gallery.open(tmp_path, FINGERPRINT, verify=True)
     assert len(opened) == 0
-    opened.add(pictures(0, 40, bits), catalogue(40))
+    opened.add(random_encoded(0, 40, bits), catalogue(40))
     opened.save(tmp_path)
-    assert equal(Gallery.open(tmp_path, PRINT, verify=True), filed(bits))
+    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(bits))
 
 
-def test_what_was_being_added_is_remembered(tmp_path: Path) -> None:
-    gallery = filed()
-    gallery.adding = frozenset({"b", "a"})
+def test_pending_additions_are_saved(tmp_path: Path) -> None:
+    gallery = build_gallery()
+    gallery.pending = frozenset({"b", "a"})
     gallery.save(tmp_path)
-    assert Gallery.open(tmp_path, PRINT).adding == {"a", "b"}
+    assert Gallery.open(tmp_path, FINGERPRINT).pending == {"a", "b"}
 
 
-def test_another_models_gallery_is_refused(tmp_path: Path) -> None:
-    filed().save(tmp_path)
+def test_gallery_of_another_model_is_rejected(tmp_path: Path) -> None:
+    build_gallery().save(tmp_path)
     with pytest.raises(
         ValueError, match=rf"{tmp_path} holds codes of model one mode, asked by another .*to file it anew"
     ):
         Gallery.open(tmp_path, "another model")
 
 
-def test_no_gallery_is_named(tmp_path: Path) -> None:
+def test_open_names_missing_gallery(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"no gallery in {tmp_path}"):
-        Gallery.open(tmp_path, PRINT)
+        Gallery.open(tmp_path, FINGERPRINT)
 
 
-def flips(folder: Path, places: list[tuple[Path, int]], verify: bool) -> list[str]:
+def unnoticed_bit_flips(folder: Path, places: list[tuple[Path, int]], verify: bool) -> list[str]:
     """Flip one bit at a time; the names of the files in which that was not noticed. Refusals must name the file."""
     unnoticed = []
     for path, place in places:
@@ -134,7 +132,7 @@ def flips(folder: Path, places: list[tuple[Path, int]], verify: bool) -> list[st
 
 def _refusal(folder: Path, verify: bool) -> str | None:
     try:
-        Gallery.open(folder, PRINT, verify)
+        Gallery.open(folder, FINGERPRINT, verify)
     except ValueError as error:
         return str(error)
     return None
@@ -148,101 +146,103 @@ def _flip(path: Path, place: int) -> None:
         file.write(bytes([byte ^ 1 << place % 8]))
 
 
-@both
-def test_of_1000_bits_flipped_anywhere_none_loads_unnoticed(bits: int | None, tmp_path: Path) -> None:
-    filed(bits).save(tmp_path)
-    changed(tmp_path).save(tmp_path)
+@with_and_without_codes
+def test_every_flipped_bit_is_detected(bits: int | None, tmp_path: Path) -> None:
+    build_gallery(bits).save(tmp_path)
+    modified_gallery(tmp_path).save(tmp_path)
     rng = np.random.default_rng(1)
-    every = [(path, bit) for path in sorted(tmp_path.iterdir()) for bit in range(8 * path.stat().st_size)]
-    chosen = [every[n] for n in rng.choice(len(every), 1000, replace=False)]
-    heads = [(path, bit) for path, bit in every if path.suffix == ".json" or (path.suffix == ".npy" and bit < 1024)]
-    headers = [heads[n] for n in rng.choice(len(heads), 600, replace=False)]
+    all_bits = [(path, bit) for path in sorted(tmp_path.iterdir()) for bit in range(8 * path.stat().st_size)]
+    chosen = [all_bits[n] for n in rng.choice(len(all_bits), 1000, replace=False)]
+    header_bits = [
+        (path, bit) for path, bit in all_bits if path.suffix == ".json" or (path.suffix == ".npy" and bit < 1024)
+    ]
+    headers = [header_bits[n] for n in rng.choice(len(header_bits), 600, replace=False)]
     assert {path.name.split("-")[0] for path, _ in chosen} == {"catalogue", "embeddings", "index", "manifest.json"}
-    assert flips(tmp_path, chosen, verify=True) == []
-    unread = flips(tmp_path, chosen + headers, verify=False)
-    assert {name.split("-")[0] for name in unread} == {"embeddings"}
-    assert Gallery.open(tmp_path, PRINT, verify=True)
+    assert unnoticed_bit_flips(tmp_path, chosen, verify=True) == []
+    missed_flips = unnoticed_bit_flips(tmp_path, chosen + headers, verify=False)
+    assert {name.split("-")[0] for name in missed_flips} == {"embeddings"}
+    assert Gallery.open(tmp_path, FINGERPRINT, verify=True)
 
 
-def test_a_file_cut_short_lengthened_or_gone_is_refused_by_its_name(tmp_path: Path) -> None:
-    filed().save(tmp_path)
+def test_truncated_extended_or_missing_file_is_named(tmp_path: Path) -> None:
+    build_gallery().save(tmp_path)
     for path in [path for path in tmp_path.iterdir() if path.suffix != ".json"]:
-        whole = path.read_bytes()
-        for content in (whole[:0], whole[:100], whole[:-1], whole + b"\0"):
-            path.write_bytes(content)
+        content = path.read_bytes()
+        for damaged in (content[:0], content[:100], content[:-1], content + b"\0"):
+            path.write_bytes(damaged)
             with pytest.raises(ValueError, match=f"{path.name} is missing or damaged"):
-                Gallery.open(tmp_path, PRINT)
+                Gallery.open(tmp_path, FINGERPRINT)
         path.unlink()
         with pytest.raises(ValueError, match=f"{path.name} is missing or damaged"):
-            Gallery.open(tmp_path, PRINT)
-        path.write_bytes(whole)
+            Gallery.open(tmp_path, FINGERPRINT)
+        path.write_bytes(content)
 
 
-def test_a_manifest_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
-    filed().save(tmp_path)
-    whole = (tmp_path / "manifest.json").read_bytes()
-    for size in range(0, len(whole), 7):
-        (tmp_path / "manifest.json").write_bytes(whole[:size])
+def test_truncated_manifest_is_rejected(tmp_path: Path) -> None:
+    build_gallery().save(tmp_path)
+    content = (tmp_path / "manifest.json").read_bytes()
+    for size in range(0, len(content), 7):
+        (tmp_path / "manifest.json").write_bytes(content[:size])
         with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
-            Gallery.open(tmp_path, PRINT)
+            Gallery.open(tmp_path, FINGERPRINT)
 
 
 @pytest.mark.parametrize("part", ["index", "catalogue"])
-def test_a_file_that_goes_between_a_look_and_its_opening_is_read_anew(
-    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    filed().save(tmp_path)
-    changes, whole = [changed(tmp_path)], module._verified
+def test_file_replaced_while_opening_is_reread(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_gallery().save(tmp_path)
+    changes, original = [modified_gallery(tmp_path)], module._check_checksum
 
-    def late(folder: Path, entry: dict[str, Any]) -> Path:
-        path = whole(folder, entry)
+    def verify_then_save(folder: Path, entry: dict[str, Any]) -> Path:
+        path = original(folder, entry)
         if changes and entry["file"].startswith(part):
             changes.pop().save(tmp_path)
         return path
 
-    monkeypatch.setattr(module, "_verified", late)
-    assert len(Gallery.open(tmp_path, PRINT).embeddings.segments) == 2
+    monkeypatch.setattr(module, "_check_checksum", verify_then_save)
+    assert len(Gallery.open(tmp_path, FINGERPRINT).embeddings.segments) == 2
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "null", "{}", '{"format": 2}'])
-def test_a_manifest_of_another_form_is_refused(content: str, tmp_path: Path) -> None:
+def test_invalid_manifest_is_rejected(content: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
-        Gallery.open(tmp_path, PRINT)
+        Gallery.open(tmp_path, FINGERPRINT)
 
 
 @pytest.mark.parametrize("version", [1, 3])
-def test_another_format_version_is_refused_by_its_number(version: int, tmp_path: Path) -> None:
-    filed().save(tmp_path)
+def test_another_format_version_is_rejected(version: int, tmp_path: Path) -> None:
+    build_gallery().save(tmp_path)
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": version}))
     with pytest.raises(ValueError, match=rf"json is of format {version}, this package reads 2: to file it anew"):
-        Gallery.open(tmp_path, PRINT)
-    filed(seed=1).save(tmp_path)
-    assert equal(Gallery.open(tmp_path, PRINT, verify=True), filed(seed=1))
+        Gallery.open(tmp_path, FINGERPRINT)
+    build_gallery(seed=1).save(tmp_path)
+    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(seed=1))
 
 
 @pytest.mark.parametrize("short", ["embeddings", "catalogue"])
-def test_files_of_different_lengths_are_refused(short: str, tmp_path: Path) -> None:
-    whole = filed()
-    parts: dict[str, Any] = {"embeddings": whole.embeddings, "catalogue": whole.catalogue}
-    parts[short] = whole.embeddings.taken(np.arange(39)) if short == "embeddings" else catalogue(39)
-    module.save(tmp_path, module.Files(whole.index, parts["embeddings"], parts["catalogue"], PRINT, frozenset()))
+def test_files_of_different_lengths_are_rejected(short: str, tmp_path: Path) -> None:
+    gallery = build_gallery()
+    parts: dict[str, Any] = {"embeddings": gallery.embeddings, "catalogue": gallery.catalogue}
+    parts[short] = gallery.embeddings.take(np.arange(39)) if short == "embeddings" else catalogue(39)
+    module.save(
+        tmp_path, module.GalleryFiles(gallery.index, parts["embeddings"], parts["catalogue"], FINGERPRINT, frozenset())
+    )
     with pytest.raises(ValueError, match=rf"the gallery in {tmp_path} is damaged \(the index holds 40 rows up to 39"):
-        Gallery.open(tmp_path, PRINT)
+        Gallery.open(tmp_path, FINGERPRINT)
 
 
-def test_a_segment_of_another_type_is_refused_by_its_name(tmp_path: Path) -> None:
-    gallery = filed()
+def test_segment_of_wrong_dtype_is_named(tmp_path: Path) -> None:
+    gallery = build_gallery()
     gallery.embeddings = SimpleNamespace(segments=[np.zeros((40, 6), np.float32)])  # type: ignore[assignment]
     gallery.save(tmp_path)
     with pytest.raises(ValueError, match=r"embeddings-.*npy is damaged \(it holds \(40, 6\) float32\)"):
-        Gallery.open(tmp_path, PRINT, verify=True)
+        Gallery.open(tmp_path, FINGERPRINT, verify=True)
 
 
-def test_saving_over_an_old_gallery_leaves_its_own_files_only(tmp_path: Path) -> None:
-    filed(None, rows=30, seed=1).save(tmp_path)
-    old = names(tmp_path)
+def test_save_removes_files_of_the_old_gallery(tmp_path: Path) -> None:
+    build_gallery(None, rows=30, seed=1).save(tmp_path)
+    old = file_names(tmp_path)
     for stray in (
         "index-draft.faiss",
         "embeddings-draft.npy",
@@ -251,14 +251,14 @@ def test_saving_over_an_old_gallery_leaves_its_own_files_only(tmp_path: Path) ->
     ):
         (tmp_path / stray).write_text("half")  # of a save that was killed
     (tmp_path / "notes.txt").write_text("a user's own")
-    filed().save(tmp_path)
-    assert names(tmp_path) == sorted([*current(tmp_path), "notes.txt"])
-    assert set(current(tmp_path)) & set(old) == {"manifest.json"}
-    assert equal(Gallery.open(tmp_path, PRINT), filed())
+    build_gallery().save(tmp_path)
+    assert file_names(tmp_path) == sorted([*referenced_files(tmp_path), "notes.txt"])
+    assert set(referenced_files(tmp_path)) & set(old) == {"manifest.json"}
+    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT), build_gallery())
 
 
-def test_saving_the_same_gallery_again_changes_nothing(tmp_path: Path) -> None:
-    filed().save(tmp_path)
+def test_saving_twice_is_idempotent(tmp_path: Path) -> None:
+    build_gallery().save(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    filed().save(tmp_path)
+    build_gallery().save(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

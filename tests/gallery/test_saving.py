@@ -13,17 +13,25 @@ import pytest
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.io import files
 from tests.disks import full_disk
-from tests.gallery.factories import BITS, PRINT, changed, current, equal, filed, names
+from tests.gallery.factories import (
+    BITS,
+    FINGERPRINT,
+    build_gallery,
+    equal_galleries,
+    file_names,
+    modified_gallery,
+    referenced_files,
+)
 
-both = pytest.mark.parametrize("bits", [BITS, None])
+with_and_without_codes = pytest.mark.parametrize("bits", [BITS, None])
 
 
-class Ended(BaseException):
+class Interrupted(BaseException):
     """As KeyboardInterrupt: no handler of errors sees it."""
 
 
 @contextmanager
-def cut_short(step: int, gone: bool) -> Iterator[None]:
+def interrupt_at(step: int, killed: bool) -> Iterator[None]:
     """Let the step-th change of the disk be the last one.
 
     `gone`: the process is, before that change, and nothing tidies up after it. Otherwise a key is pressed right after
@@ -31,117 +39,117 @@ def cut_short(step: int, gone: bool) -> Iterator[None]:
     """
     steps = count()
 
-    def counted(change: Callable[..., Any]) -> Callable[..., Any]:
+    def count_calls(call: Callable[..., Any]) -> Callable[..., Any]:
         def do(*args: Any, **kwargs: Any) -> Any:
             now = next(steps)
-            if gone and now >= step:
-                raise Ended
-            done = change(*args, **kwargs)
-            if not gone and now == step:
-                raise Ended
+            if killed and now >= step:
+                raise Interrupted
+            done = call(*args, **kwargs)
+            if not killed and now == step:
+                raise Interrupted
             return done
 
         return do
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("replace", "unlink", "open", "mkdir", "write_text"):
-            patch.setattr(Path, name, counted(getattr(Path, name)))
-        patch.setattr(files, "os", SimpleNamespace(fsync=counted(os.fsync)))
+            patch.setattr(Path, name, count_calls(getattr(Path, name)))
+        patch.setattr(files, "os", SimpleNamespace(fsync=count_calls(os.fsync)))
         yield
 
 
-@pytest.mark.parametrize("gone", [True, False])
-@pytest.mark.parametrize(("bits", "how"), [(BITS, "changed"), (None, "changed"), (BITS, "compact")])
-def test_a_save_cut_short_at_any_step_leaves_the_old_or_the_new_gallery(
-    bits: int | None, gone: bool, how: str, tmp_path: Path
+@pytest.mark.parametrize("killed", [True, False])
+@pytest.mark.parametrize(("bits", "change"), [(BITS, "changed"), (None, "changed"), (BITS, "compact")])
+def test_interrupted_save_leaves_the_old_or_the_new_gallery(
+    bits: int | None, killed: bool, change: str, tmp_path: Path
 ) -> None:
-    outcomes = []
+    is_new_by_step = []
     for step in count():
         folder = tmp_path / str(step)
-        filed(bits).save(folder)
-        new = changed(folder)
-        if how == "compact":
+        build_gallery(bits).save(folder)
+        new = modified_gallery(folder)
+        if change == "compact":
             new.compact()
         try:
-            with cut_short(step, gone):
+            with interrupt_at(step, killed):
                 new.save(folder)
-        except Ended:
-            opened = Gallery.open(folder, PRINT, verify=True)
-            is_new = equal(opened, new)
-            assert is_new or equal(opened, filed(bits))
-            outcomes.append(is_new)
-            if not gone and not is_new:
-                assert names(folder) == current(folder)
+        except Interrupted:
+            opened = Gallery.open(folder, FINGERPRINT, verify=True)
+            is_new = equal_galleries(opened, new)
+            assert is_new or equal_galleries(opened, build_gallery(bits))
+            is_new_by_step.append(is_new)
+            if not killed and not is_new:
+                assert file_names(folder) == referenced_files(folder)
             new.save(folder)
-            assert names(folder) == current(folder)
-            assert equal(Gallery.open(folder, PRINT, verify=True), new)
+            assert file_names(folder) == referenced_files(folder)
+            assert equal_galleries(Gallery.open(folder, FINGERPRINT, verify=True), new)
         else:
             break
-    assert outcomes == sorted(outcomes)  # once it is the new one, it stays so
-    assert set(outcomes) == {False, True}
-    assert len(outcomes) > 10
+    assert is_new_by_step == sorted(is_new_by_step)  # once it is the new one, it stays so
+    assert set(is_new_by_step) == {False, True}
+    assert len(is_new_by_step) > 10
 
 
 @pytest.mark.parametrize("last", [0, 1, 2, 3])
 @pytest.mark.parametrize("same_index", [False, True])
-def test_a_save_that_fails_at_any_file_leaves_the_old_gallery(
+def test_save_that_fails_at_any_file_leaves_the_old_gallery(
     last: int, same_index: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filed().save(tmp_path)
-    before, synced = names(tmp_path), iter(range(9))
-    new = filed(rows=40 if same_index else 50, seed=2)
+    build_gallery().save(tmp_path)
+    before, synced = file_names(tmp_path), iter(range(9))
+    new = build_gallery(rows=40 if same_index else 50, seed=2)
     if same_index:
-        new.index = filed().index
+        new.index = build_gallery().index
 
-    def full(_file: int) -> None:
+    def fail_at(_file: int) -> None:
         if next(synced) == last:
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "os", SimpleNamespace(fsync=full))
+        patch.setattr(files, "os", SimpleNamespace(fsync=fail_at))
         with pytest.raises(OSError, match=r"could not be written \(No space left on device\)"):
             new.save(tmp_path)
-    assert names(tmp_path) == before
-    assert equal(Gallery.open(tmp_path, PRINT, verify=True), filed())
+    assert file_names(tmp_path) == before
+    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery())
 
 
-@both
-def test_a_full_disk_leaves_the_old_gallery(bits: int | None, tmp_path: Path) -> None:
-    filed(bits).save(tmp_path)
-    before = names(tmp_path)
-    filed(bits, rows=400).save(tmp_path / "large")
+@with_and_without_codes
+def test_full_disk_leaves_the_old_gallery(bits: int | None, tmp_path: Path) -> None:
+    build_gallery(bits).save(tmp_path)
+    before = file_names(tmp_path)
+    build_gallery(bits, rows=400).save(tmp_path / "large")
     sizes = sorted(path.stat().st_size for path in (tmp_path / "large").glob("*-*"))
     for size in (100, *(size - 1 for size in sizes)):
         with full_disk(size), pytest.raises(OSError, match="could not be written"):
-            filed(bits, rows=400, seed=3).save(tmp_path)
-        assert names(tmp_path) == sorted([*before, "large"])
-        assert equal(Gallery.open(tmp_path, PRINT, verify=True), filed(bits))
+            build_gallery(bits, rows=400, seed=3).save(tmp_path)
+        assert file_names(tmp_path) == sorted([*before, "large"])
+        assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(bits))
 
 
-def test_a_full_disk_leaves_an_opened_gallery_as_it_was_and_can_be_tried_again(tmp_path: Path) -> None:
-    filed().save(tmp_path)
-    gallery, before = changed(tmp_path), names(tmp_path)
+def test_save_can_be_retried_after_a_full_disk(tmp_path: Path) -> None:
+    build_gallery().save(tmp_path)
+    gallery, before = modified_gallery(tmp_path), file_names(tmp_path)
     with full_disk(300), pytest.raises(OSError, match="could not be written"):
         gallery.save(tmp_path)
-    assert names(tmp_path) == before
-    assert equal(Gallery.open(tmp_path, PRINT, verify=True), filed())
+    assert file_names(tmp_path) == before
+    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery())
     gallery.save(tmp_path)
-    assert equal(Gallery.open(tmp_path, PRINT, verify=True), gallery)
+    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), gallery)
 
 
-def test_a_first_save_that_fails_leaves_an_empty_folder_and_can_be_repeated(tmp_path: Path) -> None:
+def test_failed_first_save_leaves_an_empty_folder(tmp_path: Path) -> None:
     with full_disk(1000), pytest.raises(OSError, match="could not be written"):
-        filed().save(tmp_path / "index")
-    assert names(tmp_path / "index") == []
-    filed().save(tmp_path / "index")
-    assert equal(Gallery.open(tmp_path / "index", PRINT), filed())
+        build_gallery().save(tmp_path / "index")
+    assert file_names(tmp_path / "index") == []
+    build_gallery().save(tmp_path / "index")
+    assert equal_galleries(Gallery.open(tmp_path / "index", FINGERPRINT), build_gallery())
 
 
-def test_a_failed_save_over_a_damaged_manifest_says_why_it_failed(tmp_path: Path) -> None:
-    filed().save(tmp_path)
+def test_failed_save_over_a_damaged_manifest_names_the_reason(tmp_path: Path) -> None:
+    build_gallery().save(tmp_path)
     (tmp_path / "manifest.json").write_text("half")
     with full_disk(100), pytest.raises(OSError, match="could not be written"):
-        filed(seed=1).save(tmp_path)
-    filed(seed=1).save(tmp_path)
-    assert names(tmp_path) == current(tmp_path)
-    assert equal(Gallery.open(tmp_path, PRINT, verify=True), filed(seed=1))
+        build_gallery(seed=1).save(tmp_path)
+    build_gallery(seed=1).save(tmp_path)
+    assert file_names(tmp_path) == referenced_files(tmp_path)
+    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(seed=1))

@@ -11,19 +11,19 @@ from tests.index.factories import random_bits
 seeds = st.integers(0, 2**32 - 1)
 
 
-def test_first_bit_is_the_lowest_of_the_first_byte() -> None:
+def test_pack_is_little_endian() -> None:
     activations = np.zeros((1, 10))
     activations[0, [0, 3, 9]] = 1.0
     assert pack(activations).tolist() == [[0b0000_1001, 0b0000_0010]]
 
 
-def test_threshold_itself_is_not_above_it() -> None:
+def test_activation_at_the_threshold_is_0() -> None:
     assert pack(np.array([[0.5, 0.51, 0.49]])).tolist() == [[0b010]]
     assert pack(np.array([[-0.1, 0.1]]), threshold=0.0).tolist() == [[0b10]]
 
 
 @given(seeds, st.integers(0, 5), st.integers(1, 130))
-def test_unpack_undoes_pack(seed: int, count: int, bits: int) -> None:
+def test_unpack_inverts_pack(seed: int, count: int, bits: int) -> None:
     expected = random_bits(seed, count, bits)
     packed = pack(expected.astype(np.float32))
     assert packed.shape == (count, width(bits))
@@ -31,7 +31,7 @@ def test_unpack_undoes_pack(seed: int, count: int, bits: int) -> None:
     assert np.array_equal(unpack(packed, bits), expected)
 
 
-def test_nan_is_refused_with_its_row() -> None:
+def test_pack_rejects_nan_and_names_the_row() -> None:
     activations = np.ones((3, 4))
     activations[2, 1] = np.nan
     with pytest.raises(ValueError, match="row 2 hold NaN"):
@@ -39,7 +39,7 @@ def test_nan_is_refused_with_its_row() -> None:
 
 
 @pytest.mark.parametrize("activations", [np.ones(4), np.ones((2, 0)), np.ones((2, 4), dtype=np.int64)])
-def test_other_activations_are_refused(activations: np.ndarray) -> None:
+def test_pack_rejects_wrong_shape_and_dtype(activations: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"give \(B, bits\) floats"):
         pack(activations)
 
@@ -53,11 +53,11 @@ def test_other_activations_are_refused(activations: np.ndarray) -> None:
         (np.array([[1, 1], [1, 16]], dtype=np.uint8), "code 1 has bits set beyond its 12"),
     ],
 )
-def test_codes_that_break_the_contract_are_refused(packed: np.ndarray, message: str) -> None:
+def test_unpack_rejects_invalid_codes(packed: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         unpack(packed, 12)
 
 
-def test_a_code_has_bits() -> None:
+def test_width_rejects_zero_bits() -> None:
     with pytest.raises(ValueError, match="bits=0"):
         width(0)

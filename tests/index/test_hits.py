@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fashion_lsh.index.hits import Hits
-from fashion_lsh.index.validation import LAST_ROW
+from fashion_lsh.index.validation import MAX_ROW
 
 INF = float("inf")
 
@@ -15,7 +15,7 @@ def hits(rows: list[list[int]], distances: list[list[float]]) -> Hits:
     return Hits(np.array(rows, dtype=np.int64), np.array(distances, dtype=np.float32))
 
 
-def test_good_hits_pass() -> None:
+def test_check_accepts_valid_hits() -> None:
     hits([[4, 0, 2, -1], [-1, -1, -1, -1]], [[0, 1, 1, INF], [INF] * 4]).check()
     hits([[]], [[]]).check()
 
@@ -32,7 +32,7 @@ def test_good_hits_pass() -> None:
         ([-2, 2], [0, 1], "below -1"),
     ],
 )
-def test_bad_hits_are_named(rows: list[int], distances: list[float], message: str) -> None:
+def test_check_rejects_invalid_hits(rows: list[int], distances: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=rf"query 1 hold .*{message}"):
         hits([[5, 6], rows], [[0, 0], distances]).check()
 
@@ -46,57 +46,57 @@ def test_bad_hits_are_named(rows: list[int], distances: list[float], message: st
         (np.zeros(2, np.int64), np.zeros(2, np.float32)),
     ],
 )
-def test_types_and_shapes_are_held(rows: np.ndarray, distances: np.ndarray) -> None:
+def test_check_rejects_wrong_dtype_and_shape(rows: np.ndarray, distances: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"give \(Q, K\) int64"):
         Hits(rows, distances).check()
 
 
-def test_best_sorts_by_distance_then_row_cuts_and_pads() -> None:
+def test_nearest_sorts_by_distance_then_row_truncates_and_pads() -> None:
     rows = np.array([[7, -1, 3, 5]])
     distances = np.array([[1, 0, 1, 0]])
-    best = Hits.best(rows, distances, 2)
-    assert (best.rows.tolist(), best.distances.tolist()) == ([[5, 3]], [[0, 1]])
-    best = Hits.best(rows, distances, 5)
-    best.check()
-    assert (best.rows.tolist(), best.distances.tolist()) == ([[5, 3, 7, -1, -1]], [[0, 1, 1, INF, INF]])
+    nearest = Hits.nearest(rows, distances, 2)
+    assert (nearest.rows.tolist(), nearest.distances.tolist()) == ([[5, 3]], [[0, 1]])
+    nearest = Hits.nearest(rows, distances, 5)
+    nearest.check()
+    assert (nearest.rows.tolist(), nearest.distances.tolist()) == ([[5, 3, 7, -1, -1]], [[0, 1, 1, INF, INF]])
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(0, 12), st.sampled_from([20, LAST_ROW]))
-def test_of_integers_orders_as_best_does(seed: int, queries: int, found: int, last: int) -> None:
+@given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(0, 12), st.sampled_from([20, MAX_ROW]))
+def test_from_integers_equals_nearest(seed: int, queries: int, count: int, last: int) -> None:
     rng = np.random.default_rng(seed)
-    rows = last - rng.permuted(np.tile(np.arange(20), (queries, 1)), axis=1)[:, :found]
-    apart = rng.integers(0, 5, rows.shape, dtype=np.int32)
+    rows = last - rng.permuted(np.tile(np.arange(20), (queries, 1)), axis=1)[:, :count]
+    distances = rng.integers(0, 5, rows.shape, dtype=np.int32)
     missing = rng.random(rows.shape) < 0.3
-    rows, apart = np.where(missing, -1, rows), np.where(missing, np.int32(2**31 - 1), apart)
-    hits, wanted = Hits.of_integers(rows, apart), Hits.best(rows, apart, found)
-    hits.check()
-    assert np.array_equal(hits.rows, wanted.rows)
-    assert np.array_equal(hits.distances, wanted.distances)
+    rows, distances = np.where(missing, -1, rows), np.where(missing, np.int32(2**31 - 1), distances)
+    actual, expected = Hits.from_integers(rows, distances), Hits.nearest(rows, distances, count)
+    actual.check()
+    assert np.array_equal(actual.rows, expected.rows)
+    assert np.array_equal(actual.distances, expected.distances)
 
 
-def test_first_cuts_or_pads() -> None:
+def test_top_truncates_or_pads() -> None:
     found = hits([[5, 3, 7], [2, -1, -1]], [[0, 1, 1], [4, INF, INF]])
-    for k, rows, apart in (
+    for k, rows, distances in (
         (1, [[5], [2]], [[0], [4]]),
         (3, found.rows.tolist(), found.distances.tolist()),
         (4, [[5, 3, 7, -1], [2, -1, -1, -1]], [[0, 1, 1, INF], [4, INF, INF, INF]]),
     ):
-        first = found.first(k)
-        first.check()
-        assert (first.rows.tolist(), first.distances.tolist()) == (rows, apart)
+        top = found.top(k)
+        top.check()
+        assert (top.rows.tolist(), top.distances.tolist()) == (rows, distances)
 
 
-def test_padded_never_cuts() -> None:
+def test_pad_never_truncates() -> None:
     found = hits([[5, 3]], [[0, 1]])
-    assert found.padded(1).rows.tolist() == [[5, 3]]
-    assert found.padded(3).rows.tolist() == [[5, 3, -1]]
+    assert found.pad(1).rows.tolist() == [[5, 3]]
+    assert found.pad(3).rows.tolist() == [[5, 3, -1]]
 
 
-def test_joined_puts_batches_one_after_the_other() -> None:
-    joined = Hits.joined([hits([[5, 3]], [[0, 1]]), hits([[1, 2], [4, -1]], [[2, 3], [0, INF]])], 2)
-    joined.check()
-    assert joined.rows.tolist() == [[5, 3], [1, 2], [4, -1]]
-    assert joined.distances.tolist() == [[0, 1], [2, 3], [0, INF]]
-    nothing = Hits.joined([], 2)
+def test_concatenate_keeps_the_order_of_batches() -> None:
+    hits_of_batches = Hits.concatenate([hits([[5, 3]], [[0, 1]]), hits([[1, 2], [4, -1]], [[2, 3], [0, INF]])], 2)
+    hits_of_batches.check()
+    assert hits_of_batches.rows.tolist() == [[5, 3], [1, 2], [4, -1]]
+    assert hits_of_batches.distances.tolist() == [[0, 1], [2, 3], [0, INF]]
+    nothing = Hits.concatenate([], 2)
     nothing.check()
     assert nothing.rows.shape == (0, 2)

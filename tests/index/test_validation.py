@@ -10,12 +10,12 @@ import pytest
 
 from fashion_lsh.index import indexes, inverted_lists
 from fashion_lsh.index.indexes import FloatIndex, HashIndex
-from fashion_lsh.index.validation import LAST_ROW
-from tests.index.factories import kinds
+from fashion_lsh.index.validation import MAX_ROW
+from tests.index.factories import both_indexes
 
 CODES, FLOATS = np.zeros((2, 2), np.uint8), np.zeros((2, 12), np.float32)
 ADDED = {"lists": np.array([0, 4]), "rows": np.array([7, 8])}
-PROBES = [
+INVALID_PROBED_LISTS = [
     (np.full((2, 5), 5), "probes hold 5: give numbers from -1 to 4"),
     (np.full((2, 5), -2), "probes hold -2"),
     (np.zeros((2, 4), np.int64), r"give \(2, 5\) int64"),
@@ -26,28 +26,28 @@ PROBES = [
 
 
 @contextmanager
-def refused(message: str) -> Iterator[None]:
+def raises_before_faiss(message: str) -> Iterator[None]:
     """The block is refused with this message, and FAISS is not called."""
 
-    def called(*_: object) -> None:
+    def fail(*_: object) -> None:
         pytest.fail("FAISS was called")
 
     names = ("add_preassigned", "search_preassigned", "range_search_preassigned")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match=message):  # noqa: PT012
         for module in (indexes, inverted_lists):
-            patch.setattr(module, "preassigned", SimpleNamespace(**dict.fromkeys(names, called)))
-        patch.setattr(inverted_lists.faiss, "IDSelectorBatch", called)
+            patch.setattr(module, "preassigned", SimpleNamespace(**dict.fromkeys(names, fail)))
+        patch.setattr(inverted_lists.faiss, "IDSelectorBatch", fail)
         yield
 
 
-def filed(kind: type[Any]) -> tuple[Any, np.ndarray]:
+def two_row_index(kind: type[Any]) -> tuple[Any, np.ndarray]:
     """An index of two rows, 3 and 4, and two vectors for it."""
     index, vectors = kind(12, 5), CODES if kind is HashIndex else FLOATS
     index.add(vectors, ADDED["lists"], np.array([3, 4]))
     return index, vectors
 
 
-@kinds
+@both_indexes
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -56,7 +56,7 @@ def filed(kind: type[Any]) -> tuple[Any, np.ndarray]:
         ({"lists": np.array([0])}, r"lists are \(1,\) int64: give \(2,\) int64"),
         ({"lists": np.array([0.0, 1.0])}, r"lists are \(2,\) float64"),
         ({"rows": np.array([-1, 8])}, "rows hold -1"),
-        ({"rows": np.array([7, LAST_ROW + 1])}, f"rows hold {LAST_ROW + 1}: give numbers from 0 to {LAST_ROW}"),
+        ({"rows": np.array([7, MAX_ROW + 1])}, f"rows hold {MAX_ROW + 1}: give numbers from 0 to {MAX_ROW}"),
         ({"rows": np.array([7, 7])}, "row 7 is given more than once"),
         ({"rows": np.array([7, 3])}, "row 3 is in the index already"),
         ({"rows": np.array([[7, 8]])}, r"rows are \(1, 2\)"),
@@ -67,85 +67,87 @@ def filed(kind: type[Any]) -> tuple[Any, np.ndarray]:
         ({"vectors": np.zeros(2, np.uint8)}, r"\(2,\) uint8"),
     ],
 )
-def test_add_refuses_and_adds_nothing(kind: type[Any], change: dict[str, np.ndarray], message: str) -> None:
-    index, vectors = filed(kind)
-    with refused(message):
+def test_rejected_add_changes_nothing(kind: type[Any], change: dict[str, np.ndarray], message: str) -> None:
+    index, vectors = two_row_index(kind)
+    with raises_before_faiss(message):
         index.add(**{"vectors": vectors, **ADDED, **change})
     assert index.contents()[0].tolist() == [3, 4]
 
 
-@kinds
+@both_indexes
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
         (np.array([3, 5]), "row 5 is not in the index: only what is filed can be removed"),
         (np.array([3, 3]), "a row is named more than once: name each once"),
         (np.array([3, -1]), "rows hold -1"),
-        (np.array([LAST_ROW + 1]), f"rows hold {LAST_ROW + 1}"),
+        (np.array([MAX_ROW + 1]), f"rows hold {MAX_ROW + 1}"),
         (np.array([3.0]), r"rows are \(1,\) float64: give \(1,\) int64"),
         (np.array([3], np.int32), r"rows are \(1,\) int32"),
         (np.array([[3, 4]]), r"rows are \(1, 2\) int64: give \(2,\) int64"),
     ],
 )
-def test_remove_refuses_and_removes_nothing(kind: type[Any], rows: np.ndarray, message: str) -> None:
-    index, _ = filed(kind)
-    with refused(message):
+def test_rejected_remove_changes_nothing(kind: type[Any], rows: np.ndarray, message: str) -> None:
+    index, _ = two_row_index(kind)
+    with raises_before_faiss(message):
         index.remove(rows)
     assert index.contents()[0].tolist() == [3, 4]
 
 
-@pytest.mark.parametrize(("kind", "search"), [(HashIndex, "search"), (HashIndex, "nearest"), (FloatIndex, "search")])
+@pytest.mark.parametrize(
+    ("kind", "search"), [(HashIndex, "search"), (HashIndex, "search_exact"), (FloatIndex, "search")]
+)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"k": 0}, "k=0: give at least 1"),
         ({"k": -3}, "k=-3: give at least 1"),
-        *(({"probes": probes}, message) for probes, message in PROBES),
+        *(({"probed_lists": probed_lists}, message) for probed_lists, message in INVALID_PROBED_LISTS),
         ({"queries": np.zeros((2, 5), np.uint8)}, r"\(2, 5\) uint8"),
         ({"queries": np.zeros((2, 12))}, r"\(2, 12\) float64"),
     ],
 )
-def test_a_search_refuses(kind: type[Any], search: str, change: dict[str, Any], message: str) -> None:
-    index, queries = filed(kind)
-    with refused(message):
-        getattr(index, search)(**{"queries": queries, "probes": np.full((2, 5), -1), "k": 1, **change})
+def test_search_rejects_invalid_arguments(kind: type[Any], search: str, change: dict[str, Any], message: str) -> None:
+    index, queries = two_row_index(kind)
+    with raises_before_faiss(message):
+        getattr(index, search)(**{"queries": queries, "probed_lists": np.full((2, 5), -1), "k": 1, **change})
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"radius": -1}, "radius=-1: give 0 bits or more"),
-        ({"probes": np.full(5, 5)}, "probes hold 5: give numbers from -1 to 4"),
-        ({"probes": np.full(4, -1)}, r"give \(1, 5\) int64"),
-        ({"probes": np.array([1, 1, -1, -1, -1])}, "probes of query 0 name a list twice"),
+        ({"probed_lists": np.full(5, 5)}, "probes hold 5: give numbers from -1 to 4"),
+        ({"probed_lists": np.full(4, -1)}, r"give \(1, 5\) int64"),
+        ({"probed_lists": np.array([1, 1, -1, -1, -1])}, "probes of query 0 name a list twice"),
         ({"query": np.zeros((1, 2), np.uint8)}, r"codes are \(1, 1, 2\) uint8"),
         ({"query": np.zeros(3, np.uint8)}, r"codes are \(1, 3\) uint8"),
         ({"query": np.full(2, 255, np.uint8)}, "code 0 has bits set beyond its 12"),
     ],
 )
-def test_a_search_within_a_radius_refuses(change: dict[str, Any], message: str) -> None:
-    index, queries = filed(HashIndex)
-    with refused(message):
-        index.within(**{"query": queries[0], "probes": np.full(5, -1), "radius": 1, **change})
+def test_range_search_rejects_invalid_arguments(change: dict[str, Any], message: str) -> None:
+    index, queries = two_row_index(HashIndex)
+    with raises_before_faiss(message):
+        index.range_search(**{"query": queries[0], "probed_lists": np.full(5, -1), "radius": 1, **change})
 
 
-def test_a_radius_beyond_all_bits_finds_all() -> None:
-    index, queries = filed(HashIndex)
-    assert index.within(queries[0], np.arange(5), 10**12).rows.tolist() == [[3, 4]]
+def test_radius_above_bits_returns_all_rows() -> None:
+    index, queries = two_row_index(HashIndex)
+    assert index.range_search(queries[0], np.arange(5), 10**12).rows.tolist() == [[3, 4]]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_embeddings_must_be_finite(bad: float) -> None:
     vectors = FLOATS.copy()
     vectors[1, 3] = bad
-    with refused("embedding 1 is not finite"):
+    with raises_before_faiss("embedding 1 is not finite"):
         FloatIndex(12, 5).add(vectors, **ADDED)
-    with refused("embedding 1 is not finite"):
+    with raises_before_faiss("embedding 1 is not finite"):
         FloatIndex(12, 5).search(vectors, np.full((2, 5), -1), 1)
 
 
-def test_codes_must_keep_their_padding() -> None:
-    with refused("code 0 has bits set beyond its 12"):
+def test_codes_with_nonzero_padding_are_rejected() -> None:
+    with raises_before_faiss("code 0 has bits set beyond its 12"):
         HashIndex(12, 5).add(np.full((2, 2), 255, np.uint8), **ADDED)
 
 
@@ -158,22 +160,22 @@ def test_codes_must_keep_their_padding() -> None:
         (lambda: FloatIndex(8, 0), "lists=0"),
     ],
 )
-def test_sizes_are_at_least_one(make: Callable[[], object], message: str) -> None:
+def test_sizes_must_be_positive(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
 
 @pytest.mark.parametrize("value", [1e17, np.nan, -np.inf])
-def test_embeddings_whose_squares_are_too_large_are_refused(value: float) -> None:
+def test_embeddings_whose_squares_overflow_are_rejected(value: float) -> None:
     vectors = FLOATS.copy()
     vectors[1, 3] = value
-    index, _ = filed(FloatIndex)
-    with refused("embedding 1 is not finite, or its square is not"):
+    index, _ = two_row_index(FloatIndex)
+    with raises_before_faiss("embedding 1 is not finite, or its square is not"):
         index.search(vectors, np.tile(np.arange(5), (2, 1)), 3)
 
 
 @pytest.mark.parametrize("k", [2.5, "3"])
-def test_a_number_that_is_no_whole_one_is_refused(k: Any) -> None:
-    index, vectors = filed(HashIndex)
-    with refused("give at least 1, a whole number"):
+def test_k_must_be_an_integer(k: Any) -> None:
+    index, vectors = two_row_index(HashIndex)
+    with raises_before_faiss("give at least 1, a whole number"):
         index.search(vectors, np.tile(np.arange(5), (2, 1)), k)

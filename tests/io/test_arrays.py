@@ -45,7 +45,9 @@ def test_a_changed_byte_raises_or_changes_nothing(path: Path) -> None:
         except ValueError:
             damaged += 1
             continue
-        assert all(equal_arrays({name: loaded[name]}, {name: original[name]}) for name in loaded.keys() & original.keys())
+        assert all(
+            equal_arrays({name: loaded[name]}, {name: original[name]}) for name in loaded.keys() & original.keys()
+        )
     assert damaged > len(content) / 2
 
 

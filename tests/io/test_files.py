@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.io.files import folder_lock, check_disk_space, checksum, csv_rows, atomic_write
+from fashion_lsh.io.files import atomic_write, check_disk_space, checksum, csv_rows, folder_lock
 
 FULL_DISK = """
 import resource, sys

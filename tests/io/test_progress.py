@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from fashion_lsh.io import progress as module
-from fashion_lsh.io.progress import prefetch, track, progress
+from fashion_lsh.io.progress import prefetch, progress, track
 
 
 @pytest.fixture

@@ -10,17 +10,20 @@ from fashion_lsh.metrics.statistics import confidence_interval
 @pytest.mark.parametrize("count", [2, 3, 5, 6, 12])
 def test_classification_against_plain_counting(count: int) -> None:
     rng = np.random.default_rng(count)
-    masses, labels = rng.random((40, count)).astype(np.float32), rng.integers(0, count - 1, 40)  # the last never occurs
-    masses[np.arange(40), labels] += 0.3
+    probabilities, labels = (
+        rng.random((40, count)).astype(np.float32),
+        rng.integers(0, count - 1, 40),
+    )  # the last never occurs
+    probabilities[np.arange(40), labels] += 0.3
     ranks = np.array([sorted(range(count), key=lambda c: -row[c]).index(label)
-                      for row, label in zip(masses, labels, strict=True)])  # fmt: skip
+                      for row, label in zip(probabilities, labels, strict=True)])  # fmt: skip
     f1 = []
     for category in range(count):
-        seen, true = masses.argmax(axis=1) == category, labels == category
+        seen, true = probabilities.argmax(axis=1) == category, labels == category
         if seen.any() or true.any():
             f1.append(2 * (seen & true).sum() / (seen.sum() + true.sum()))
     items = np.array([f"item {number // 2}" for number in range(40)])
-    found = classification(masses, masses.argmax(axis=1), labels, items)
+    found = classification(probabilities, probabilities.argmax(axis=1), labels, items)
     low, high = confidence_interval((ranks == 0).astype(float), items)
     assert found == {
         "query/accuracy_low": low,
@@ -33,25 +36,25 @@ def test_classification_against_plain_counting(count: int) -> None:
 
 
 def test_macro_accuracy_leaves_out_categories_that_nothing_shows() -> None:
-    masses = np.eye(3, dtype=np.float32)[[0, 0, 1, 2, 0]]  # nothing is of category 2
-    found = classification(masses, masses.argmax(axis=1), np.array([0, 0, 1, 1, 1]), np.array([""] * 5))
+    probabilities = np.eye(3, dtype=np.float32)[[0, 0, 1, 2, 0]]  # nothing is of category 2
+    found = classification(probabilities, probabilities.argmax(axis=1), np.array([0, 0, 1, 1, 1]), np.array([""] * 5))
     assert found["query/macro_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
     assert found["query/accuracy"] == pytest.approx(0.6)
 
 
 def test_queries_whose_category_was_not_learnt_are_not_classified() -> None:
-    masses = np.eye(3, dtype=np.float32)[[0, 1, 2, 2, 1]]
-    masses[4] = 0  # nothing was seen
+    probabilities = np.eye(3, dtype=np.float32)[[0, 1, 2, 2, 1]]
+    probabilities[4] = 0  # nothing was seen
     labels, items = np.array([0, -1, 1, -1, -1]), np.array(["a", "", "b", "", ""])
     seen, kept = np.array([0, 1, 2, 2, -1]), labels >= 0
-    found = classification(masses, seen, labels, items)
-    assert found == classification(masses[kept], seen[kept], labels[kept], items[kept])
+    found = classification(probabilities, seen, labels, items)
+    assert found == classification(probabilities[kept], seen[kept], labels[kept], items[kept])
     assert found["query/accuracy"] == 0.5
-    assert classification(masses, seen, np.full(5, -1), items) == {}
+    assert classification(probabilities, seen, np.full(5, -1), items) == {}
 
 
 def test_a_query_in_which_nothing_was_detected_counts_as_wrong() -> None:
-    masses = np.float32([[1, 0, 0], [0, 0, 0]])
-    found = classification(masses, np.array([0, -1]), np.array([0, 0]), np.array(["", ""]))
+    probabilities = np.float32([[1, 0, 0], [0, 0, 0]])
+    found = classification(probabilities, np.array([0, -1]), np.array([0, 0]), np.array(["", ""]))
     assert found["query/accuracy"] == found["query/top5_accuracy"] == found["query/macro_accuracy"] == 0.5
     assert found["query/macro_f1"] == pytest.approx(2 / 3)

@@ -13,7 +13,7 @@ from fashion_lsh.metrics import ranking
 from fashion_lsh.metrics.code_statistics import Quality, collapse, quality, quantisation_error
 
 
-def drawn(seed: int, rows: int, bits: int) -> np.ndarray:
+def random_logits(seed: int, rows: int, bits: int) -> np.ndarray:
     """Packed codes whose bits are 1 more or less often; some repeat others, some are constant."""
     rng = np.random.default_rng(seed)
     of = rng.integers(0, bits, bits)
@@ -45,15 +45,15 @@ SIZES = {"seed": st.integers(0, 2**32 - 1), "rows": st.integers(1, 40), "bits": 
 @given(**SIZES)
 @settings(max_examples=100, deadline=None)
 def test_every_measure_against_plain_loops(seed: int, rows: int, bits: int) -> None:
-    codes = drawn(seed, rows, bits)
+    codes = random_logits(seed, rows, bits)
     assert quality(codes, bits) == pytest.approx(plain(codes, bits), abs=1e-12)
 
 
 @given(**SIZES)
 @settings(max_examples=50, deadline=None)
 def test_neither_one_mask_nor_another_order_of_codes_or_bits_changes_a_measure(seed: int, rows: int, bits: int) -> None:
-    codes, rng = drawn(seed, rows, bits), np.random.default_rng(seed)
-    mask = drawn(seed + 1, 1, bits)
+    codes, rng = random_logits(seed, rows, bits), np.random.default_rng(seed)
+    mask = random_logits(seed + 1, 1, bits)
     turned = unpack(codes ^ mask, bits)[rng.permutation(rows)][:, rng.permutation(bits)]
     assert quality(pack(turned.astype(np.float32)), bits) == pytest.approx(quality(codes, bits), abs=1e-12)
 
@@ -61,7 +61,7 @@ def test_neither_one_mask_nor_another_order_of_codes_or_bits_changes_a_measure(s
 @given(**SIZES)
 @settings(max_examples=50, deadline=None)
 def test_measures_stay_in_their_ranges(seed: int, rows: int, bits: int) -> None:
-    found = quality(drawn(seed, rows, bits), bits)
+    found = quality(random_logits(seed, rows, bits), bits)
     assert 0 <= found.balance <= 0.5
     assert 0 <= found.entropy <= 1 + 1e-12
     assert 0 <= found.correlation <= 1 + 1e-12
@@ -85,7 +85,7 @@ def test_a_bit_that_repeats_another_or_its_contrary_is_correlated() -> None:
 
 
 def test_any_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    codes = drawn(3, 50, 12)
+    codes = random_logits(3, 50, 12)
     whole = quality(codes, 12)
     monkeypatch.setattr(ranking, "BLOCK_CELLS", 12 * 7)
     assert quality(codes, 12) == whole

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.metrics.detection import matched, iou, recall_precision
+from fashion_lsh.metrics.detection import iou, matched, recall_precision
 
 TRUE = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
 sides = st.integers(0, 20)

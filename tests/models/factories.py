@@ -5,22 +5,22 @@ from typing import Any
 
 from fashion_lsh.models.checkpoints import save_model
 from fashion_lsh.training.crop_module import CropModule
-from fashion_lsh.training.hash_head import Hasher
+from fashion_lsh.training.hash_head import HashHead
 from fashion_lsh.training.module import TrainingModule
 
 CATEGORIES = ["circle", "cross", "square"]
 
 
-def arguments(kind: type[CropModule], **changes: Any) -> dict[str, Any]:
+def make_arguments(kind: type[CropModule], **changes: Any) -> dict[str, Any]:
     """Arguments of a Classifier or a Hasher, but for `changes`."""
-    plain: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "backbone": "resnet18", "categories": CATEGORIES, "image_size": 32, "margin": 0.1,
         "frozen": False, "epochs": 1, "lr_factor": 1.0,
         "head_factor": 10.0, "label_smoothing": 0.1, "seed": 0,
         "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1},
     }  # fmt: skip
-    layer = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
-    return plain | (layer if kind is Hasher else {}) | changes
+    hash_arguments = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
+    return defaults | (hash_arguments if kind is HashHead else {}) | changes
 
 
 def save(module: TrainingModule, path: Path) -> None:

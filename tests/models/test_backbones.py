@@ -15,20 +15,20 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.transforms.v2.functional import normalize
 
-from fashion_lsh.models.backbones import BACKBONES, Backbone, backbone, load_weights
+from fashion_lsh.models.backbones import BACKBONES, Backbone, create_backbone, load_weights
 
 FEATURE_DIMS = dict(zip(BACKBONES, (512, 512, 2048, 2048, 4096, 4096, 4096, 1024, 1280), strict=True))
 QUICK = ("resnet18", "alexnet", "googlenet")  # files of the others: same code, a gigabyte of weights
-FILED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES[:-1]]
+WEIGHT_FILES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES[:-1]]
 
 
 @functools.cache
-def trunk_of(name: str) -> Backbone:
+def cached_backbone(name: str) -> Backbone:
     torch.manual_seed(0)
-    return backbone(name)
+    return create_backbone(name)
 
 
-def pictures(size: int | tuple[int, int], batch: int = 2) -> Tensor:
+def random_images(size: int | tuple[int, int], batch: int = 2) -> Tensor:
     height, width = (size, size) if isinstance(size, int) else size
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8, generator=generator)
@@ -81,196 +81,196 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @torch.no_grad()
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", BACKBONES)
-def test_one_vector_a_picture(name: str, training: bool) -> None:
-    trunk = trunk_of(name).train(training)
-    for size in (trunk.smallest, 64):
-        features = trunk(pictures(size))
-        assert features.shape == (2, trunk.feature_dim)
+def test_backbone_gives_one_vector_per_image(name: str, training: bool) -> None:
+    backbone = cached_backbone(name).train(training)
+    for size in (backbone.min_size, 64):
+        features = backbone(random_images(size))
+        assert features.shape == (2, backbone.feature_dim)
         assert features.dtype == torch.float32
         assert features.isfinite().all()
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_face(name: str) -> None:
-    trunk = trunk_of(name)
-    assert (trunk.name, trunk.feature_dim) == (name, FEATURE_DIMS[name])
-    assert trunk.smallest == (63 if name == "alexnet" else 32)
+def test_backbone_attributes(name: str) -> None:
+    backbone = cached_backbone(name)
+    assert (backbone.name, backbone.feature_dim) == (name, FEATURE_DIMS[name])
+    assert backbone.min_size == (63 if name == "alexnet" else 32)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", BACKBONES)
-def test_bytes_and_floats_are_the_same_picture_and_pictures_do_not_meet(name: str) -> None:
-    trunk = trunk_of(name).eval()
-    images = pictures(64)
-    features = trunk(images)
-    assert torch.equal(features, trunk(images.float()))
-    alone = torch.cat([trunk(images[:1]), trunk(images[1:])])
+def test_uint8_and_float_agree_and_batch_items_are_independent(name: str) -> None:
+    backbone = cached_backbone(name).eval()
+    images = random_images(64)
+    features = backbone(images)
+    assert torch.equal(features, backbone(images.float()))
+    one_by_one = torch.cat([backbone(images[:1]), backbone(images[1:])])
     spread = features.std().item()  # with fresh weights features of a deep trunk are of any size
-    torch.testing.assert_close(features, alone, rtol=1e-3, atol=1e-3 * spread)
-    assert (features[0] - features[1]).abs().max() > 10 * (features - alone).abs().max()
+    torch.testing.assert_close(features, one_by_one, rtol=1e-3, atol=1e-3 * spread)
+    assert (features[0] - features[1]).abs().max() > 10 * (features - one_by_one).abs().max()
 
 
 @torch.no_grad()
 @settings(max_examples=15, deadline=None)
 @given(st.integers(32, 80), st.integers(32, 80))
-def test_sides_may_differ(height: int, width: int) -> None:
-    trunk = trunk_of("resnet18").eval()
-    images = pictures((height, width), batch=1)
-    features = trunk(images)
+def test_non_square_images_are_accepted(height: int, width: int) -> None:
+    backbone = cached_backbone("resnet18").eval()
+    images = random_images((height, width), batch=1)
+    features = backbone(images)
     assert features.shape == (1, 512)
-    torch.testing.assert_close(features, trunk.network(normalised(images)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(features, backbone.network(normalised(images)), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("name", "shares"),
+    ("name", "rates"),
     [("resnet18", []), ("alexnet", [0.5, 0.5]), ("vgg16", [0.5, 0.5]), ("vgg16_bn", [0.5, 0.5]), ("googlenet", [0.2])],
 )
-def test_dropout_stays_as_torchvision_has_it(name: str, shares: list[float]) -> None:
-    assert [module.p for module in trunk_of(name).modules() if isinstance(module, nn.Dropout)] == shares
+def test_dropout_rates_equal_torchvision(name: str, rates: list[float]) -> None:
+    assert [module.p for module in cached_backbone(name).modules() if isinstance(module, nn.Dropout)] == rates
 
 
-def test_half_precision_around_it_stays_outside() -> None:
+def test_autocast_still_gives_float32_features() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert trunk_of("resnet18").eval()(pictures(32)).dtype == torch.float32
+        assert cached_backbone("resnet18").eval()(random_images(32)).dtype == torch.float32
 
 
-def test_same_seed_same_weights() -> None:
+def test_same_seed_gives_the_same_weights() -> None:
     torch.manual_seed(0)
-    again = backbone("googlenet").state_dict()
+    second = create_backbone("googlenet").state_dict()
     torch.manual_seed(0)
-    assert all(torch.equal(value, again[name]) for name, value in backbone("googlenet").state_dict().items())
+    assert all(torch.equal(value, second[name]) for name, value in create_backbone("googlenet").state_dict().items())
 
 
-def test_building_warns_of_nothing() -> None:
+def test_create_backbone_emits_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        backbone("googlenet")
+        create_backbone("googlenet")
 
 
-def test_unknown_name_lists_the_known() -> None:
+def test_unknown_backbone_lists_known_names() -> None:
     with pytest.raises(ValueError, match=r"'resnet19' is unknown: give one of resnet18, .*efficientnet_lite0"):
-        backbone("resnet19")
+        create_backbone("resnet19")
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_too_small_a_picture(name: str) -> None:
-    trunk = trunk_of(name)
-    below = trunk.smallest - 1
-    message = f"{name} got images of 70 x {below} pixels: give at least {trunk.smallest} x {trunk.smallest}"
+def test_too_small_image_is_rejected(name: str) -> None:
+    backbone = cached_backbone(name)
+    below = backbone.min_size - 1
+    message = f"{name} got images of 70 x {below} pixels: give at least {backbone.min_size} x {backbone.min_size}"
     with pytest.raises(ValueError, match=message):
-        trunk(pictures((70, below)))
+        backbone(random_images((70, below)))
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg16", "vgg16_bn"])
-def test_smallest_is_no_larger_than_it_must_be(name: str) -> None:
-    trunk = trunk_of(name)
+def test_min_size_is_tight(name: str) -> None:
+    backbone = cached_backbone(name)
     with pytest.raises(RuntimeError, match="too small"):
-        trunk.network(torch.zeros(2, 3, trunk.smallest - 1, trunk.smallest - 1))
+        backbone.network(torch.zeros(2, 3, backbone.min_size - 1, backbone.min_size - 1))
 
 
 @pytest.mark.parametrize("shape", [(3, 64, 64), (2, 1, 64, 64), (2, 64, 64, 3), (2, 3, 64, 64, 1)])
-def test_wrong_shape(shape: tuple[int, ...]) -> None:
+def test_wrong_shape_is_rejected(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"resnet18 got images of shape \(.*\): give \(B, 3, H, W\)"):
-        trunk_of("resnet18")(torch.zeros(shape))
+        cached_backbone("resnet18")(torch.zeros(shape))
 
 
-def test_no_weights_leave_the_trunk_alone() -> None:
-    trunk = backbone("googlenet")
-    before = {name: value.clone() for name, value in trunk.state_dict().items()}
-    assert load_weights(trunk, None) == "scratch"
-    assert all(torch.equal(value, before[name]) for name, value in trunk.state_dict().items())
+def test_no_weights_leave_the_backbone_unchanged() -> None:
+    backbone = create_backbone("googlenet")
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    assert load_weights(backbone, None) == "scratch"
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", FILED)
-def test_torchvision_file_gives_torchvision_features(name: str, tmp_path: Path) -> None:
-    network, trunk = torchvision_network(name), backbone(name).eval()
-    assert load_weights(trunk, save(network.state_dict(), tmp_path / "theirs.pth")) == "theirs.pth"
-    images = pictures(64)
-    wanted = torchvision_features(network, images)
-    torch.testing.assert_close(trunk(images), wanted, rtol=1e-3, atol=1e-4 * wanted.abs().max().item())
+@pytest.mark.parametrize("name", WEIGHT_FILES)
+def test_torchvision_weights_give_torchvision_features(name: str, tmp_path: Path) -> None:
+    network, backbone = torchvision_network(name), create_backbone(name).eval()
+    assert load_weights(backbone, save(network.state_dict(), tmp_path / "theirs.pth")) == "theirs.pth"
+    images = random_images(64)
+    expected = torchvision_features(network, images)
+    torch.testing.assert_close(backbone(images), expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["resnet18", "googlenet"])
-def test_own_file_gives_the_same_features(name: str, tmp_path: Path) -> None:
+def test_state_dict_of_a_backbone_gives_the_same_features(name: str, tmp_path: Path) -> None:
     torch.manual_seed(2)
-    first, second = backbone(name).eval(), backbone(name).eval()
+    first, second = create_backbone(name).eval(), create_backbone(name).eval()
     first.mean += 0.1  # preprocessing travels with the weights
-    images = pictures(32)
+    images = random_images(32)
     assert not torch.equal(first(images), second(images))
     load_weights(second, save(first.state_dict(), tmp_path / "ours.pth"))
     assert torch.equal(first(images), second(images))
 
 
-def test_old_and_headless_files_are_taken(tmp_path: Path) -> None:
+def test_old_and_headless_state_dicts_are_accepted(tmp_path: Path) -> None:
     state = torchvision_network("resnet18").state_dict()
     old = {name: value for name, value in state.items() if "num_batches" not in name and not name.startswith("fc.")}
-    trunk = backbone("resnet18")
-    load_weights(trunk, save(old, tmp_path / "old.pth"))
-    assert torch.equal(trunk.state_dict()["network.layer4.1.bn2.running_var"], state["layer4.1.bn2.running_var"])
+    backbone = create_backbone("resnet18")
+    load_weights(backbone, save(old, tmp_path / "old.pth"))
+    assert torch.equal(backbone.state_dict()["network.layer4.1.bn2.running_var"], state["layer4.1.bn2.running_var"])
 
 
-def test_file_of_another_network(tmp_path: Path) -> None:
-    trunk = backbone("resnet18")
-    before = trunk.network.get_parameter("conv1.weight").clone()
+def test_weights_of_another_network_are_rejected(tmp_path: Path) -> None:
+    backbone = create_backbone("resnet18")
+    before = backbone.network.get_parameter("conv1.weight").clone()
     path = save(torchvision_network("resnet34").state_dict(), tmp_path / "resnet34.pth")
     with pytest.raises(ValueError, match=r"resnet34.pth does not fit resnet18 \(\d+ misfits: layer1.2.bn1.bias is"):
-        load_weights(trunk, path)
-    assert torch.equal(trunk.network.get_parameter("conv1.weight"), before)
+        load_weights(backbone, path)
+    assert torch.equal(backbone.network.get_parameter("conv1.weight"), before)
 
 
 @pytest.mark.parametrize("ours", [True, False])
-def test_file_with_missing_and_misshapen_weights(ours: bool, tmp_path: Path) -> None:
-    state = (trunk_of("resnet18") if ours else torchvision_network("resnet18")).state_dict()
+def test_missing_and_misshapen_weights_are_named(ours: bool, tmp_path: Path) -> None:
+    state = (cached_backbone("resnet18") if ours else torchvision_network("resnet18")).state_dict()
     prefix = "network." if ours else ""
     del state[f"{prefix}bn1.bias"]
     state[f"{prefix}conv1.weight"] = torch.zeros(64, 1, 7, 7)
     with pytest.raises(ValueError, match=r"2 misfits: bn1.bias is missing, conv1.weight is \(64, 1, 7, 7\), not"):
-        load_weights(trunk_of("resnet18"), save(state, tmp_path / "broken.pth"))
+        load_weights(cached_backbone("resnet18"), save(state, tmp_path / "broken.pth"))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pickle", b"PK\x03\x04 cut off", b"\x80\x02}q\x00."])
-def test_file_that_is_no_state_dict(content: bytes, tmp_path: Path) -> None:
+def test_file_that_is_not_a_state_dict_is_rejected(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "odd.pth"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"odd\.pth"):
-        load_weights(trunk_of("resnet18"), str(path))
+        load_weights(cached_backbone("resnet18"), str(path))
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @settings(max_examples=60, deadline=None)
 @given(content=st.binary(max_size=200))
-def test_no_content_of_a_file_makes_it_stumble(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_arbitrary_bytes_are_rejected(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "noise.pth"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"noise\.pth"):
-        load_weights(trunk_of("resnet18"), str(path))
+        load_weights(cached_backbone("resnet18"), str(path))
 
 
 @pytest.mark.parametrize("content", [{"epoch": 3, "state_dict": {}}, {0: torch.zeros(1)}, torch.zeros(1), None])
-def test_other_content_is_no_state_dict(content: Any, tmp_path: Path) -> None:
+def test_other_pickled_content_is_rejected(content: Any, tmp_path: Path) -> None:
     path = save(content, tmp_path / "last.ckpt")
     with pytest.raises(ValueError, match=r"last\.ckpt holds more or other than a state dict"):
-        load_weights(trunk_of("resnet18"), path)
+        load_weights(cached_backbone("resnet18"), path)
 
 
-def test_no_such_file(tmp_path: Path) -> None:
+def test_missing_weights_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no weights at .*none\.pth: give .*weights=null"):
-        load_weights(trunk_of("resnet18"), str(tmp_path / "none.pth"))
+        load_weights(cached_backbone("resnet18"), str(tmp_path / "none.pth"))
 
 
-def test_imagenet_file_that_is_there_needs_no_network(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_imagenet_weights_need_no_network(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.hub, "load_state_dict_from_url")
     network = torchvision_network("googlenet")
     save(network.state_dict(), hub / "googlenet-1378be20.pth")
-    trunk = backbone("googlenet").eval()
-    assert load_weights(trunk, "imagenet") == "imagenet"
-    images = pictures(32)
-    torch.testing.assert_close(trunk(images), torchvision_features(network, images), rtol=1e-3, atol=1e-4)
+    backbone = create_backbone("googlenet").eval()
+    assert load_weights(backbone, "imagenet") == "imagenet"
+    images = random_images(32)
+    torch.testing.assert_close(backbone(images), torchvision_features(network, images), rtol=1e-3, atol=1e-4)
 
 
-def test_imagenet_is_downloaded_with_its_hash_checked(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imagenet_download_checks_the_hash(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = torchvision_network("resnet18").state_dict()
     calls: list[dict[str, Any]] = []
 
@@ -279,9 +279,9 @@ def test_imagenet_is_downloaded_with_its_hash_checked(hub: Path, monkeypatch: py
         return state
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
-    trunk = backbone("resnet18")
-    assert load_weights(trunk, "imagenet") == "imagenet"
-    assert torch.equal(trunk.network.get_parameter("conv1.weight"), state["conv1.weight"])
+    backbone = create_backbone("resnet18")
+    assert load_weights(backbone, "imagenet") == "imagenet"
+    assert torch.equal(backbone.network.get_parameter("conv1.weight"), state["conv1.weight"])
     assert [call["file"] for call in calls] == ["resnet18-f37072fd.pth"]
     assert calls[0]["check_hash"]
     assert calls[0]["weights_only"]
@@ -290,13 +290,15 @@ def test_imagenet_is_downloaded_with_its_hash_checked(hub: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("error", [URLError("no route"), TimeoutError("timed out"), RuntimeError("invalid hash value")])
-def test_imagenet_without_network(error: Exception, hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imagenet_weights_without_network_name_the_file(
+    error: Exception, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
     with pytest.raises(FileNotFoundError) as caught:
-        load_weights(trunk_of("resnet50"), "imagenet")
+        load_weights(cached_backbone("resnet50"), "imagenet")
     for part in ("resnet50-11ad3fa6.pth", str(error), str(hub), "weights=null"):
         assert part in str(caught.value)
     assert socket.getdefaulttimeout() is None

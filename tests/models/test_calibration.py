@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from fashion_lsh.metrics.calibration import calibration_error
 from fashion_lsh.models.calibration import fit_temperature
-from tests.metrics.factories import drawn
+from tests.metrics.factories import random_logits
 
 
 def loss(logits: Tensor, labels: Tensor, temperature: float) -> float:
@@ -25,38 +25,38 @@ def grid_temperature(logits: Tensor, labels: Tensor) -> float:
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 1000), st.floats(0.2, 5))
-def test_the_temperature_is_that_of_a_fine_grid(seed: int, truth: float) -> None:
-    logits, labels = drawn(seed, truth, count=60)
+def test_temperature_matches_grid_search(seed: int, scale: float) -> None:
+    logits, labels = random_logits(seed, scale, count=60)
     assert fit_temperature(logits, labels) == pytest.approx(grid_temperature(logits, labels), rel=4e-3)
 
 
 @given(st.integers(0, 1000), st.floats(0.1, 10))
-def test_the_temperature_never_raises_the_loss(seed: int, truth: float) -> None:
-    logits, labels = drawn(seed, truth)
+def test_temperature_never_increases_the_loss(seed: int, scale: float) -> None:
+    logits, labels = random_logits(seed, scale)
     assert loss(logits, labels, fit_temperature(logits, labels)) <= loss(logits, labels, 1.0) + 1e-6
 
 
-@pytest.mark.parametrize("truth", [0.3, 1.0, 4.0])
-def test_logits_that_were_scaled_are_scaled_back(truth: float) -> None:
-    assert fit_temperature(*drawn(0, truth, count=20_000)) == pytest.approx(truth, rel=0.03)
+@pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
+def test_temperature_recovers_the_scale_of_logits(scale: float) -> None:
+    assert fit_temperature(*random_logits(0, scale, count=20_000)) == pytest.approx(scale, rel=0.03)
 
 
-def test_the_temperature_of_scaled_logits_is_scaled_alike() -> None:
-    logits, labels = drawn(3, 1.0)
+def test_temperature_is_proportional_to_the_scale_of_logits() -> None:
+    logits, labels = random_logits(3, 1.0)
     assert fit_temperature(3 * logits, labels) == pytest.approx(3 * fit_temperature(logits, labels), rel=2e-3)
 
 
-def test_the_temperature_stays_in_its_bounds_where_no_loss_is_least() -> None:
+def test_temperature_stays_within_bounds() -> None:
     labels = torch.arange(4).repeat(5)
-    right, wrong = functional.one_hot(labels, 4).float(), functional.one_hot((labels + 1) % 4, 4).float()
-    assert fit_temperature(100 * right, labels) >= 0.05
-    assert fit_temperature(0.01 * right, labels) == pytest.approx(0.05, rel=1e-3)
+    correct, wrong = functional.one_hot(labels, 4).float(), functional.one_hot((labels + 1) % 4, 4).float()
+    assert fit_temperature(100 * correct, labels) >= 0.05
+    assert fit_temperature(0.01 * correct, labels) == pytest.approx(0.05, rel=1e-3)
     assert fit_temperature(wrong, labels) == pytest.approx(20, rel=1e-3)
 
 
-@pytest.mark.parametrize("truth", [0.2, 5.0])
-def test_the_fitted_temperature_takes_most_of_the_calibration_error_away(truth: float) -> None:
-    logits, labels = drawn(0, truth, count=5000)
+@pytest.mark.parametrize("scale", [0.2, 5.0])
+def test_temperature_scaling_reduces_calibration_error(scale: float) -> None:
+    logits, labels = random_logits(0, scale, count=5000)
     before = calibration_error(logits, labels)
     after = calibration_error(logits, labels, fit_temperature(logits, labels))
     assert before > 0.1

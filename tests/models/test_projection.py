@@ -16,42 +16,42 @@ def features(rows: int = 60, dimensions: int = 9, seed: int = 0) -> torch.Tensor
 
 
 @pytest.mark.parametrize("count", [1, 4, 9])
-def test_axes_are_the_singular_vectors(count: int) -> None:
-    given = features()
-    centre, axes = principal_axes(given, count)
-    mean = given.double().numpy().mean(axis=0)
-    _, _, vectors = np.linalg.svd(given.double().numpy() - mean)
+def test_principal_axes_are_singular_vectors(count: int) -> None:
+    data = features()
+    centre, axes = principal_axes(data, count)
+    mean = data.double().numpy().mean(axis=0)
+    _, _, vectors = np.linalg.svd(data.double().numpy() - mean)
     assert np.allclose(centre, mean, atol=1e-6)
     assert np.allclose(np.abs((axes.T.numpy() * vectors[:count]).sum(axis=1)), 1, atol=1e-5)  # up to their signs
     assert torch.allclose(axes.T @ axes, torch.eye(count), atol=1e-5)
 
 
-def test_all_axes_keep_all_distances() -> None:
-    given = features()
-    centre, axes = principal_axes(given, 9)
-    apart, turned = (values[:, None] - values[None] for values in (given, (given - centre) @ axes))
-    assert torch.allclose(turned.norm(dim=2), apart.norm(dim=2), atol=1e-3)
+def test_all_principal_axes_preserve_distances() -> None:
+    data = features()
+    centre, axes = principal_axes(data, 9)
+    differences, projected = (values[:, None] - values[None] for values in (data, (data - centre) @ axes))
+    assert torch.allclose(projected.norm(dim=2), differences.norm(dim=2), atol=1e-3)
 
 
-def test_fewer_features_than_axes_still_give_orthonormal_ones() -> None:
+def test_principal_axes_beyond_the_rank_are_orthonormal() -> None:
     _, axes = principal_axes(features(rows=3), 7)
     assert torch.allclose(axes.T @ axes, torch.eye(7), atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [0, 10])
-def test_as_many_axes_as_dimensions_at_most(count: int) -> None:
+def test_more_axes_than_dimensions_are_rejected(count: int) -> None:
     with pytest.raises(ValueError, match="1 to D axes"):
         principal_axes(features(), count)
 
 
-def test_what_is_not_finite_is_refused() -> None:
-    given = features()
-    given[4, 2] = torch.nan
+def test_non_finite_features_are_rejected() -> None:
+    data = features()
+    data[4, 2] = torch.nan
     with pytest.raises(ValueError, match="finite"):
-        principal_axes(given, 2)
+        principal_axes(data, 2)
 
 
-def test_hyperplanes_are_standard_normal_and_the_seeds_own() -> None:
+def test_hyperplanes_are_standard_normal_and_seeded() -> None:
     planes = hyperplanes(200, 300, seed=1)
     assert planes.shape == (200, 300)
     assert planes.dtype == torch.float32
@@ -61,65 +61,70 @@ def test_hyperplanes_are_standard_normal_and_the_seeds_own() -> None:
 
 
 @pytest.mark.parametrize("angle", [0.3, 1.0, 2.5])
-def test_features_lie_on_one_side_as_often_as_their_angle_says(angle: float) -> None:
+def test_hyperplanes_separate_in_proportion_to_the_angle(angle: float) -> None:
     pair = torch.tensor([[1.0, 0.0], [math.cos(angle), math.sin(angle)]])
     one, other = pair @ hyperplanes(2, 20_000, seed=0) > 0
     assert (one != other).float().mean().item() == pytest.approx(angle / math.pi, abs=0.02)
 
 
 @pytest.mark.parametrize(("dimensions", "bits"), [(0, 4), (4, 0)])
-def test_there_is_no_plane_of_nothing(dimensions: int, bits: int) -> None:
+def test_zero_dimensions_or_bits_are_rejected(dimensions: int, bits: int) -> None:
     with pytest.raises(ValueError, match=rf"dimensions={dimensions}, bits={bits}: give at least 1"):
         hyperplanes(dimensions, bits, seed=0)
 
 
-def far_from_signs(given: torch.Tensor, bits: int, rounds: int) -> float:
+def quantisation_error(data: torch.Tensor, bits: int, iterations: int) -> float:
     """Squared distance between turned features and their signs, mean over all."""
-    centre, planes = itq(given, bits, rounds=rounds)
-    turned = (given - centre) @ planes
-    return float((turned - torch.where(turned > 0, 1.0, -1.0)).square().mean())
+    centre, planes = itq(data, bits, iterations=iterations)
+    projected = (data - centre) @ planes
+    return float((projected - torch.where(projected > 0, 1.0, -1.0)).square().mean())
 
 
-def test_rounds_bring_features_nearer_to_their_signs() -> None:
-    given = features(rows=500)
-    errors = [far_from_signs(given, 6, rounds) for rounds in range(8)]
+def test_itq_iterations_reduce_quantisation_error() -> None:
+    data = features(rows=500)
+    errors = [quantisation_error(data, 6, iterations) for iterations in range(8)]
     assert all(later <= before + 1e-5 for before, later in itertools.pairwise(errors))
-    assert far_from_signs(given, 6, 50) < errors[0]
+    assert quantisation_error(data, 6, 50) < errors[0]
 
 
 @pytest.mark.parametrize("bits", [1, 5, 9])
-def test_itq_against_numpy_round_by_round(bits: int) -> None:
-    given = features(rows=200)
-    centre, planes = itq(given, bits, seed=3, rounds=4)
-    _, axes = principal_axes(given, bits)
-    short = (given.double().numpy() - centre.double().numpy()) @ axes.double().numpy()
-    turn = np.linalg.qr(hyperplanes(bits, bits, seed=3).double().numpy())[0]
+def test_itq_equals_numpy(bits: int) -> None:
+    data = features(rows=200)
+    centre, planes = itq(data, bits, seed=3, iterations=4)
+    _, axes = principal_axes(data, bits)
+    projected = (data.double().numpy() - centre.double().numpy()) @ axes.double().numpy()
+    rotation = np.linalg.qr(hyperplanes(bits, bits, seed=3).double().numpy())[0]
     for _ in range(4):
-        left, _, right = np.linalg.svd(np.where(short @ turn > 0, 1, -1).T @ short)
-        turn = right.T @ left.T
-    assert np.allclose(planes, axes.double().numpy() @ turn, atol=1e-4)
+        left, _, right = np.linalg.svd(np.where(projected @ rotation > 0, 1, -1).T @ projected)
+        rotation = right.T @ left.T
+    assert np.allclose(planes, axes.double().numpy() @ rotation, atol=1e-4)
     assert torch.allclose(planes.T @ planes, torch.eye(bits), atol=1e-4)
-    assert torch.allclose(centre, given.mean(dim=0), atol=1e-5)
+    assert torch.allclose(centre, data.mean(dim=0), atol=1e-5)
 
 
-def test_itq_finds_the_corners_that_features_lie_at() -> None:
+def test_itq_recovers_hypercube_corners() -> None:
     rng = np.random.default_rng(5)
-    corners = np.where(rng.random((400, 4)) < 0.5, 1.0, -1.0)
-    turn = np.linalg.qr(rng.normal(size=(4, 4)))[0]
-    given = torch.from_numpy((corners + 0.05 * rng.normal(size=corners.shape)) @ turn + 3).float()
-    centre, planes = itq(given, 4)
-    bits = ((given - centre) @ planes > 0).numpy()
-    codes = {tuple(corner): tuple(row) for corner, row in zip(corners.tolist(), bits.tolist(), strict=True)}
+    hypercube_corners = np.where(rng.random((400, 4)) < 0.5, 1.0, -1.0)
+    rotation = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    data = torch.from_numpy(
+        (hypercube_corners + 0.05 * rng.normal(size=hypercube_corners.shape)) @ rotation + 3
+    ).float()
+    centre, planes = itq(data, 4)
+    bits = ((data - centre) @ planes > 0).numpy()
+    codes = {tuple(corner): tuple(row) for corner, row in zip(hypercube_corners.tolist(), bits.tolist(), strict=True)}
     assert len(set(codes.values())) == len(codes) == 16
-    assert all(codes[tuple(corner)] == tuple(row) for corner, row in zip(corners.tolist(), bits.tolist(), strict=True))
+    assert all(
+        codes[tuple(corner)] == tuple(row)
+        for corner, row in zip(hypercube_corners.tolist(), bits.tolist(), strict=True)
+    )
 
 
-def test_one_seed_gives_one_rotation() -> None:
-    given = features()
-    assert torch.equal(itq(given, 4, seed=1)[1], itq(given, 4, seed=1)[1])
-    assert not torch.equal(itq(given, 4, seed=1, rounds=0)[1], itq(given, 4, seed=2, rounds=0)[1])
+def test_itq_is_seeded() -> None:
+    data = features()
+    assert torch.equal(itq(data, 4, seed=1)[1], itq(data, 4, seed=1)[1])
+    assert not torch.equal(itq(data, 4, seed=1, iterations=0)[1], itq(data, 4, seed=2, iterations=0)[1])
 
 
-def test_more_bits_than_dimensions_are_refused() -> None:
+def test_itq_rejects_more_bits_than_dimensions() -> None:
     with pytest.raises(ValueError, match=r"bits=10 of features of length 9: .* give up to 9 bits"):
         itq(features(), 10)

@@ -33,8 +33,8 @@ SETTINGS: dict[str, Any] = {
     "data": {"source": "folder", "split_seed": 0, "crop": "annotated", "margin": 0.1, "image_size": 32,
              "gallery": "gallery", "box_selector": {"select": "given", "min_score": 0.3, "min_size": 8.0, "fallback": "whole"}},
     "detector": None, "scenes": None,
-    "search": {"_target_": "Search", "distance": "shortlist", "probes": 1, "shortlist": 200,
-               "alpha": 0.5, "whole_below": 0.0},
+    "search": {"_target_": "Search", "distance": "rerank", "probes": 1, "rerank_k": 200,
+               "alpha": 0.5, "min_confidence": 0.0},
 }  # fmt: skip
 
 
@@ -65,12 +65,12 @@ def finished_run(
     (path / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True))
     run = Run(path)
     garments = _garments(names, items)
-    garments.save(path / "split.parquet")
+    garments.save(path / "catalogue.parquet")
     run.write_json("environment.json", {"fashion-lsh": "0.3.0", "python": "3.11", "gpu": None})
     (path / "skipped.csv").write_text('id,reason\n"a, b",no picture\nc,"no\nbox"\n')
     (path / "logs" / "version_0").mkdir(parents=True)
     (path / "logs" / "version_0" / "metrics.csv").write_text(LOG)
-    _answered(run, garments, bits, run.search.label)
+    _answered(run, garments, bits, run.policy.label)
     return run
 
 

@@ -16,7 +16,7 @@ from fashion_lsh.index.hits import Hits
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.report.contact_sheets import asked_tiles, found_sheet, hit_tile, query_sheet
 from fashion_lsh.report.tiles import GAP, HEAD, LINE, MARKS, TILE, Tile, contact_sheet, evenly
-from fashion_lsh.search.searcher import Reply
+from fashion_lsh.search.searcher import SearchResult
 
 GREY = (128, 128, 128)
 
@@ -143,8 +143,8 @@ def gallery(data: GarmentData) -> Any:
 def asked(data: GarmentData, seen: int) -> EncodedPart:
     """The queries, each taken for category `seen`."""
     query = data.catalogue.take(data.rows("query"))
-    masses = np.eye(3, dtype=np.float32)[np.full(len(query), seen)]
-    return EncodedPart(query, Encoded(masses, None, masses), {})
+    probabilities = np.eye(3, dtype=np.float32)[np.full(len(query), seen)]
+    return EncodedPart(query, Encoded(probabilities, None, probabilities), {})
 
 
 def test_a_query_sheet_marks_what_was_found(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
@@ -195,8 +195,8 @@ def test_a_sheet_of_answers_shows_picture_crop_and_hits_without_marks(
     data: GarmentData, gallery: Any, tmp_path: Path
 ) -> None:
     picture, box = data.source.image("circle-0-street.png"), np.array([4, 4, 30, 30], dtype=np.float32)
-    none = Reply("cross", 0.5, Hits(np.array([[-1, -1]]), np.full((1, 2), np.inf, np.float32)))
-    some = Reply("circle", 0.9, Hits(np.array([[2, 0, -1]]), np.array([[1, 2, np.inf]], np.float32)))
+    none = SearchResult("cross", 0.5, Hits(np.array([[-1, -1]]), np.full((1, 2), np.inf, np.float32)))
+    some = SearchResult("circle", 0.9, Hits(np.array([[2, 0, -1]]), np.array([[1, 2, np.inf]], np.float32)))
     found_sheet(tmp_path / "sheet.png", data.source, gallery, [
         (asked_tiles(picture, box, 0.1, some), some), (asked_tiles(picture, None, 0.1, none), none),
     ])  # fmt: skip

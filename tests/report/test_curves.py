@@ -25,7 +25,7 @@ def test_a_stage_has_its_own_curves() -> None:
     assert {name: points.tolist() for name, points in found.items()} == {
         "train/loss": [[9, 0, 3.0]], "val/loss": [[11, 0, 2.5]], "val/accuracy": [[11, 0, 0.25]],
     }  # fmt: skip
-    assert list(curves.learning_curves([rows], "hasher")) == ["train/loss"]
+    assert list(curves.learning_curves([rows], "hash_head")) == ["train/loss"]
     assert curves.learning_curves([rows], "detector") == curves.learning_curves([], "classifier") == {}
 
 
@@ -42,7 +42,7 @@ def test_of_a_fit_in_two_sittings_what_was_done_again_counts_once() -> None:
 def test_a_fit_that_was_begun_anew_has_the_new_curve_alone() -> None:
     sittings = [[row(step, 0, hasher__train__loss=loss) for step in (9, 19)] for loss in (1.0, 2.0)]
     sittings[0].append(row(19, 0, hasher__val__loss=3.0))
-    found = curves.learning_curves(sittings, "hasher")
+    found = curves.learning_curves(sittings, "hash_head")
     assert {name: points[:, 2].tolist() for name, points in found.items()} == {"train/loss": [2.0, 2.0]}
 
 
@@ -98,8 +98,8 @@ def test_mean_distance() -> None:
 def test_reliability_against_counting_and_the_error_as_while_fitting() -> None:
     rng = np.random.default_rng(3)
     logits, labels = torch.from_numpy(rng.normal(size=(300, 4)) * 2), torch.from_numpy(rng.integers(0, 4, 300))
-    masses = logits.softmax(dim=1).numpy()
-    sure, right = masses.max(axis=1), masses.argmax(axis=1) == labels.numpy()
+    probabilities = logits.softmax(dim=1).numpy()
+    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels.numpy()
     found = curves.reliability(sure, right)
     for number in range(15):
         inside = (sure >= number / 15) & (sure < (number + 1) / 15)

@@ -35,7 +35,7 @@ def test_a_report_is_one_page_and_the_same_in_markdown_with_its_figures(make_run
     assert re.findall(r"^## (.*)$", markdown_of(run), re.M) == TITLES
     assert page.of("h1") == ["Run made/0a1b2c3d"]
     assert set(re.findall(r"!\[.*\]\((.*)\)", markdown_of(run))) == FIGURES
-    assert not any(attributes.get("class") == "note" for _, attributes in page.tags if "hasher" not in page.text)
+    assert not any(attributes.get("class") == "note" for _, attributes in page.tags if "hash_head" not in page.text)
 
 
 def test_the_page_needs_nothing_else(make_run: MakeRun) -> None:
@@ -108,7 +108,7 @@ def test_without_a_hash_layer_the_sections_on_codes_say_so(make_run: MakeRun) ->
     assert page.of("h2") == TITLES
     assert page.text.count("with hash=none there are no codes") == 2
     assert not (run.path / "report" / "distances.svg").exists()
-    assert "hasher" not in page.text
+    assert "hash_head" not in page.text
 
 
 def test_without_items_there_is_no_word_of_item_scores(make_run: MakeRun) -> None:

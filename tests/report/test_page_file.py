@@ -4,22 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from fashion_lsh.report.page_file import BEGIN, END, put
+from fashion_lsh.report.page_file import BEGIN, END, write_page
 
 ROWS = [{"a": 1, "b": "x, y"}, {"a": 2, "c": None}]
 
 
 def test_what_somebody_wrote_stays(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nend\n")
-    put(tmp_path, ROWS, "new", {"a.svg": b"<svg/>"})
+    write_page(tmp_path, ROWS, "new", {"a.svg": b"<svg/>"})
     assert (tmp_path / "README.md").read_text() == f"# Title\n\n{BEGIN}\n\nnew\n\n{END}\n\nend\n"
     assert (tmp_path / "results.csv").read_text() == 'a,b,c\n1,"x, y",\n2,,\n'
     assert (tmp_path / "a.svg").read_bytes() == b"<svg/>"
 
 
 def test_a_page_is_begun_where_there_is_none(tmp_path: Path) -> None:
-    put(tmp_path / "new", ROWS, "text")
-    put(tmp_path / "new", ROWS, "later")
+    write_page(tmp_path / "new", ROWS, "text")
+    write_page(tmp_path / "new", ROWS, "later")
     assert (tmp_path / "new/README.md").read_text() == f"# new\n\n{BEGIN}\n\nlater\n\n{END}\n"
 
 
@@ -27,5 +27,5 @@ def test_a_page_is_begun_where_there_is_none(tmp_path: Path) -> None:
 def test_a_page_without_a_place_is_refused_before_anything_is_written(page: str, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(page)
     with pytest.raises(ValueError, match="has no place for the table"):
-        put(tmp_path, ROWS, "text", {"a.svg": b""})
+        write_page(tmp_path, ROWS, "text", {"a.svg": b""})
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]

@@ -17,7 +17,7 @@ from fashion_lsh.report.phrases import (
     split_words,
     weights_words,
 )
-from fashion_lsh.search.policy import Search
+from fashion_lsh.search.policy import SearchPolicy
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,12 @@ def test_text_is_brought_to_one_line(typed: str, shown: str) -> None:
 def test_a_search_says_by_what_and_where(probes: Any, where: str) -> None:
     for distance, how in (
         ("hamming", "Hamming distance between codes"),
-        ("shortlist", "the best 200 by Hamming distance, then ordered by Euclid between embeddings"),
+        ("rerank", "the best 200 by Hamming distance, then ordered by Euclid between embeddings"),
         ("euclidean", "exact Euclid between embeddings"),
         ("tie_break", "Hamming distance between codes, equal ones ordered by Euclid between embeddings"),
         ("weighted", "0.3 of the relative Hamming distance and the rest of Euclid between embeddings"),
     ):
-        assert search_words(Search(distance, probes, 200, 0.3, 0.0).label) == f"{how}; {where}"  # type: ignore[arg-type]
+        assert search_words(SearchPolicy(distance, probes, 200, 0.3, 0.0).label) == f"{how}; {where}"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_every_choice_of_found_boxes_has_its_words(which: str, fallback: str, sa
     [
         (None, "no hash layer"),
         ({"bits": 48}, "48 bits (softmax)"),
-        ({"_target_": "a.hasher.Hasher", "bits": 12, "loss": "softmax", "bihalf": True}, "12 bits (bihalf)"),
+        ({"_target_": "a.hash_head.HashHead", "bits": 12, "loss": "softmax", "bihalf": True}, "12 bits (bihalf)"),
         ({"bits": 8, "loss": "csq", "bihalf": True, "item_weight": 0.5}, "8 bits (csq, bihalf, items with weight 0.5)"),
         ({"_target_": "a.baselines.LSH", "bits": 9}, "9 bits (lsh)"),
         ({"_target_": "a.baselines.PredictedCategory"}, "a bit a category (predicted_category)"),

@@ -21,7 +21,7 @@ from tests.report.pages import page_of
         ("queries.parquet", b"PAR1 and then nothing"),
         ("queries.parquet", b""),
         ("codes.npz", b"PK\x03\x04"),
-        ("split.parquet", b"PAR1"),
+        ("catalogue.parquet", b"PAR1"),
         ("config.yaml", b"data: [1, 2"),
         ("config.yaml", b"data: {}"),
         ("environment.json", b""),
@@ -36,7 +36,7 @@ def test_a_damaged_file_is_named_with_a_way_out(name: str, content: bytes, make_
     assert not (run.path / "report").exists()
 
 
-@pytest.mark.parametrize("name", ["queries.parquet", "codes.npz", "split.parquet", "environment.json"])
+@pytest.mark.parametrize("name", ["queries.parquet", "codes.npz", "catalogue.parquet", "environment.json"])
 def test_a_missing_file_is_named(name: str, make_run: MakeRun) -> None:
     run = make_run()
     (run.path / name).unlink()
@@ -61,7 +61,7 @@ def test_the_rows_of_another_search_are_not_the_runs_own(make_run: MakeRun) -> N
     write_queries(run.path / "queries.parquet", hats)
     assert page_of(run).of("td") == own
     pq.write_table(other, run.path / "queries.parquet")
-    with pytest.raises(ValueError, match="no rows of the run's own search, shortlist200_1"):
+    with pytest.raises(ValueError, match="no rows of the run's own search, rerank200_1"):
         write_report(run)
 
 

@@ -37,7 +37,7 @@ CONFIG: dict[str, Any] = {
 TABLE = """\
 | row            | category mAP@100     | item recall@1        | item recall@10       | item mAP@100         |
 |:---------------|:---------------------|:---------------------|:---------------------|:---------------------|
-| **shortlist200_1** | 0.800 [0.790, 0.810] | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] |
+| **rerank200_1** | 0.800 [0.790, 0.810] | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] |
 | float          | 0.850                | 1.000 [1.000, 1.000] | 1.000 [1.000, 1.000] | 1.000 [1.000, 1.000] |
 | hamming_all    | 0.750                | –                    | –                    | –                    |
 | random         | 0.100                | 0.000 [0.000, 0.000] | 0.000 [0.000, 0.000] | 0.000 [0.000, 0.000] |"""
@@ -52,19 +52,19 @@ def cells(table: str) -> list[list[str]]:
 
 
 def test_the_table_holds_the_search_with_intervals_and_the_rows_beside_it() -> None:
-    found, wanted = cells(score_table(METRICS | OF_ITEMS, "shortlist200_1")), cells(TABLE)
+    found, wanted = cells(score_table(METRICS | OF_ITEMS, "rerank200_1")), cells(TABLE)
     assert [found[0], *found[2:]] == [wanted[0], *wanted[2:]]
     assert all(set(cell) <= set(":-") for cell in found[1])  # markdown
 
 
 def test_its_rows_are_to_be_had_without_marks() -> None:
-    columns, rows = score_rows(METRICS | OF_ITEMS, "shortlist200_1")
+    columns, rows = score_rows(METRICS | OF_ITEMS, "rerank200_1")
     wanted = cells(TABLE)
     assert [columns, *rows] == [wanted[0], [wanted[2][0].strip("*"), *wanted[2][1:]], *wanted[3:]]
 
 
 def test_without_items_the_table_has_no_item_columns() -> None:
-    assert cells(score_table(METRICS, "shortlist200_1"))[0] == ["row", "category mAP@100"]
+    assert cells(score_table(METRICS, "rerank200_1"))[0] == ["row", "category mAP@100"]
 
 
 def test_a_row_of_the_search_itself_is_not_shown_twice() -> None:

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from fashion_lsh.data.datamodule import GarmentData
-from tests.runs.factories import LAYER, PLAIN, STAGE, tiny_backbone
+from tests.runs.factories import DEFAULTS, HASH_ARGUMENTS, MODEL_ARGUMENTS, tiny_backbone
 
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small checkpoints."""
-    monkeypatch.setattr("fashion_lsh.models.crop_model.make_backbone", tiny_backbone)
+    monkeypatch.setattr("fashion_lsh.models.crop_model.create_backbone", tiny_backbone)
 
 
 @pytest.fixture
@@ -22,16 +22,16 @@ def data(make_data: Callable[..., GarmentData]) -> GarmentData:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, drawn: Path) -> dict[str, Any]:
+def config(tmp_path: Path, drawn: Path) -> dict[str, Any]:
     """As train.py has them, in plain values."""
     return {
-        "name": "test", "seed": 0, "fresh": False, "jobs": None, "runs": str(tmp_path / "runs"),
+        "name": "test", "seed": 0, "overwrite": False, "jobs": None, "runs": str(tmp_path / "runs"),
         "backbone": {"name": "resnet18", "weights": None},
         "data": {"source": "folder", "root": str(drawn), "split_seed": 0, "workers": 0, "image_size": 32,
                  "crop": "annotated"},
         "detector": None, "scenes": None,
-        "classifier": dict(STAGE),
-        "hash": {"_target_": "fashion_lsh.training.hash_head.Hasher", **STAGE, **LAYER},
-        "search": {"distance": "shortlist", "probes": 1, "shortlist": 200, **PLAIN},
+        "classifier": dict(MODEL_ARGUMENTS),
+        "hash": {"_target_": "fashion_lsh.training.hash_head.HashHead", **MODEL_ARGUMENTS, **HASH_ARGUMENTS},
+        "search": {"distance": "rerank", "probes": 1, "rerank_k": 200, **DEFAULTS},
         "trainer": {"accelerator": "cpu"}, "logger": {"project": None, "tags": []},
     }  # fmt: skip

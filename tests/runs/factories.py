@@ -16,66 +16,66 @@ from fashion_lsh.models.backbones import Backbone
 from fashion_lsh.runs.results import write_results
 from fashion_lsh.runs.run import Run
 from fashion_lsh.runs.training_run import TrainingRun
-from fashion_lsh.search.policy import Search
+from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from fashion_lsh.training.classifier import Classifier
-from fashion_lsh.training.hash_head import Hasher
+from fashion_lsh.training.hash_head import HashHead
 from tests.models.factories import save
 
-PLAIN: Any = {"alpha": 0.5, "whole_below": 0.0}
+DEFAULTS: Any = {"alpha": 0.5, "min_confidence": 0.0}
 CATEGORIES = ["circle", "cross", "square"]
-STAGE = {
+MODEL_ARGUMENTS = {
     "backbone": "resnet18", "image_size": 32, "margin": 0.1,
     "frozen": False, "epochs": 1, "lr_factor": 1.0, "head_factor": 1.0,
     "label_smoothing": 0.1, "seed": 0,
     "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
 }  # fmt: skip
-LAYER = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
-SHORTLIST = Search("shortlist", 1, 200, **PLAIN)
+HASH_ARGUMENTS = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
+RERANK = SearchPolicy("rerank", 1, 200, **DEFAULTS)
 
 
 def tiny_backbone(name: str) -> Backbone:
     return Backbone(name, nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.AdaptiveAvgPool2d(2), nn.Flatten()), 16, 32)
 
 
-def changed(settings: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+def with_value(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     first, _, rest = key.partition(".")
-    return {**settings, first: {**settings[first], rest: value} if rest else value}
+    return {**config, first: {**config[first], rest: value} if rest else value}
 
 
-def hasher(seed: int = 0) -> Hasher:
+def hash_head(seed: int = 0) -> HashHead:
     torch.manual_seed(seed)
-    return Hasher(**STAGE, categories=CATEGORIES, **LAYER).eval()  # type: ignore[arg-type]
+    return HashHead(**MODEL_ARGUMENTS, categories=CATEGORIES, **HASH_ARGUMENTS).eval()  # type: ignore[arg-type]
 
 
 def classifier(seed: int = 0) -> Classifier:
     torch.manual_seed(seed)
-    return Classifier(**STAGE, categories=CATEGORIES).eval()  # type: ignore[arg-type]
+    return Classifier(**MODEL_ARGUMENTS, categories=CATEGORIES).eval()  # type: ignore[arg-type]
 
 
-def finished(settings: dict[str, Any], data: GarmentData) -> TrainingRun:
+def finished_run(config: dict[str, Any], data: GarmentData) -> TrainingRun:
     """A run as train.py leaves it, with a model that has learnt nothing."""
-    run = TrainingRun.begin(settings, data)
+    run = TrainingRun.open(config, data)
     save(classifier(), run.path / "classifier.ckpt")
-    save(hasher(), run.path / "hasher.ckpt")
-    gallery = encode_part(hasher().model, data, "gallery")
-    filed = Gallery.filed(hasher().model, gallery.encoded, gallery.catalogue)
-    filed.save(run.gallery_folder)
-    query = encode_part(hasher().model, data, "query")
+    save(hash_head(), run.path / "hash_head.ckpt")
+    gallery = encode_part(hash_head().model, data, "gallery")
+    built_gallery = Gallery.build(hash_head().model, gallery.encoded, gallery.catalogue)
+    built_gallery.save(run.gallery_folder)
+    query = encode_part(hash_head().model, data, "query")
     kept = {"rows/code/category/map@100": np.linspace(0, 1, len(query.catalogue), dtype=np.float32)}
-    results = searched(run, data, SHORTLIST)
-    write_results(run, query, filed, RunEvaluation(results, {"rows/random/category/map@100": 0.3}, kept))
+    results = evaluate_with(run, data, RERANK)
+    write_results(run, query, built_gallery, RunEvaluation(results, {"rows/random/category/map@100": 0.3}, kept))
     return run
 
 
-def searched(run: Run, data: GarmentData, search: Search) -> Results:
+def evaluate_with(run: Run, data: GarmentData, policy: SearchPolicy) -> Results:
     model = run.model()
-    return evaluate(Searcher(model, run.gallery(model.fingerprint()), search), encode_part(model, data, "query"))
+    return evaluate(Searcher(model, run.gallery(model.fingerprint()), policy), encode_part(model, data, "query"))
 
 
-def files(folder: Path) -> set[str]:
+def file_names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def keys(run: Run) -> dict[str, str]:
-    return dict(json.loads((run.path / "stages.json").read_text()))
+def stage_keys_of(run: Run) -> dict[str, str]:
+    return dict(json.loads((run.path / "stage_keys.json").read_text()))

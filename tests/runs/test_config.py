@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fashion_lsh.evaluation.crop_modes import Crop
 from fashion_lsh.evaluation.robustness import CORRUPTIONS
-from fashion_lsh.runs.config import PLAIN, check, meant, resolve, targets
-from fashion_lsh.search.policy import Search
+from fashion_lsh.runs.config import SCHEMA, check, import_target, resolve_config, targets
+from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.training.classifier import Classifier
 
 OPTIM = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1}
@@ -20,29 +20,29 @@ CLASSIFIER = {
     "frozen": False, "epochs": 4, "lr_factor": 1.0, "head_factor": 1.0, "label_smoothing": 0.1,
     "optim": OPTIM, "seed": 0,
 }  # fmt: skip
-CHOICE = {"_target_": "fashion_lsh.data.detections.BoxSelector", "select": "given", "min_score": 0.3, "min_size": 8.0,
+BOX_SELECTOR = {"_target_": "fashion_lsh.data.detections.BoxSelector", "select": "given", "min_score": 0.3, "min_size": 8.0,
           "fallback": "whole"}  # fmt: skip
 DATA = {
     "_target_": "fashion_lsh.data.datamodule.GarmentData", "source": "folder", "root": None, "categories": None,
-    "sources": None, "crop": "whole", "box_selector": CHOICE, "margin": 0.1, "image_size": 64, "jitter": 0.1,
+    "sources": None, "crop": "whole", "box_selector": BOX_SELECTOR, "margin": 0.1, "image_size": 64, "jitter": 0.1,
     "min_crop_area": 1.0, "ratios": {"train": 0.8, "val": 0.2}, "gallery": "train", "leaks": "refuse", "split_seed": 0,
     "batch_size": 64, "workers": 1, "samples_per_epoch": None, "balanced": False, "seed": 0,
 }  # fmt: skip
-SEARCH = {"_target_": "fashion_lsh.search.searcher.Search", "distance": "hamming", "probes": 1, "shortlist": 200}
-SETTINGS = {"seed": 0, "classifier": CLASSIFIER, "data": DATA, "search": SEARCH, "hash": None}
+SEARCH = {"_target_": "fashion_lsh.search.searcher.SearchPolicy", "distance": "hamming", "probes": 1, "rerank_k": 200}
+CONFIG = {"seed": 0, "classifier": CLASSIFIER, "data": DATA, "search": SEARCH, "hash": None}
 
 
-def changed(key: str, value: Any) -> dict[str, Any]:
+def with_value(key: str, value: Any) -> dict[str, Any]:
     """SETTINGS with one value, named as on the command line, in place of another."""
 
     def walk(node: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
         first, *rest = names
         return {**node, first: walk(node[first], rest) if rest else value}
 
-    return walk(SETTINGS, key.split("."))
+    return walk(CONFIG, key.split("."))
 
 
-GOOD = [
+VALID = [
     ("classifier.optim.lr", 1),  # an integer is a number
     ("classifier.optim.weight_decay", 0),
     ("data.root", "pictures"),
@@ -53,7 +53,7 @@ GOOD = [
     ("search.probes", "all"),
     ("search.probes", 3),
 ]
-BAD = [
+INVALID = [
     ("classifier.epochs", True),  # True is no number
     ("classifier.optim.lr", True),
     ("classifier.epochs", 2.0),
@@ -88,125 +88,125 @@ BAD = [
 ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers()))
 
 
-def test_good_settings_pass() -> None:
-    check(SETTINGS)
+def test_valid_config_passes() -> None:
+    check(CONFIG)
     check({})
 
 
-@pytest.mark.parametrize(("key", "value"), GOOD)
-def test_a_value_of_the_wanted_type_passes(key: str, value: Any) -> None:
-    check(changed(key, value))
+@pytest.mark.parametrize(("key", "value"), VALID)
+def test_value_of_the_expected_type_passes(key: str, value: Any) -> None:
+    check(with_value(key, value))
 
 
-@pytest.mark.parametrize(("key", "value"), BAD)
-def test_a_refusal_names_the_key_as_it_is_typed_the_value_and_what_is_wanted(key: str, value: Any) -> None:
+@pytest.mark.parametrize(("key", "value"), INVALID)
+def test_error_names_key_value_and_expected_type(key: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"^{re.escape(f'{key}={value!r}: ')}\w+.*[^.]$"):
-        check(changed(key, value))
+        check(with_value(key, value))
 
 
 @settings(max_examples=40)
 @given(ANYTHING)
-def test_a_refusal_of_whatever_was_given_shows_it(value: Any) -> None:
+def test_error_shows_the_given_value(value: Any) -> None:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        check(changed("classifier.epochs", value))
+        check(with_value("classifier.epochs", value))
         return
     with pytest.raises(ValueError, match=r"^classifier\.epochs=") as refusal:
-        check(changed("classifier.epochs", value))
+        check(with_value("classifier.epochs", value))
     assert str(refusal.value).startswith(f"classifier.epochs={value!r}: ")
 
 
-def test_all_that_a_choice_may_be_is_named() -> None:
+def test_error_lists_all_allowed_values() -> None:
     with pytest.raises(ValueError, match=r"valid integer or .*valid number or .*'all'"):
-        check(changed("search.probes", "some"))
+        check(with_value("search.probes", "some"))
     with pytest.raises(ValueError, match="'annotated', 'whole' or 'detected'"):
-        check(changed("data.crop", "annotatd"))
+        check(with_value("data.crop", "annotatd"))
 
 
 @pytest.mark.parametrize("project", ["team/project", "a b?", "", "x" * 129])
-def test_a_project_that_wandb_refuses_is_refused_before_the_run(project: str) -> None:
+def test_invalid_wandb_project_is_rejected(project: str) -> None:
     with pytest.raises(ValueError, match=r"^logger\.project="):
-        check({**SETTINGS, "logger": {"project": project}})
-    check({**SETTINGS, "logger": {"project": "a project, of 2"}})
+        check({**CONFIG, "logger": {"project": project}})
+    check({**CONFIG, "logger": {"project": "a project, of 2"}})
 
 
-def test_a_bad_element_of_a_list_is_shown() -> None:
+def test_invalid_list_element_is_shown() -> None:
     with pytest.raises(ValueError, match=r"^data\.categories=7: "):
-        check(changed("data.categories", ["dress", 7]))
+        check(with_value("data.categories", ["dress", 7]))
 
 
 @pytest.mark.parametrize("name", ["epoch", "optim.rate", "_epochs"])
-def test_an_unknown_key_is_refused_with_those_there_are(name: str) -> None:
-    typed = changed("classifier", {**CLASSIFIER, name: 3})
+def test_unknown_key_is_rejected_with_the_known_ones(name: str) -> None:
+    config = with_value("classifier", {**CLASSIFIER, name: 3})
     if name.startswith("_"):
-        check(typed)  # Hydra's own
+        check(config)  # Hydra's own
         return
     with pytest.raises(ValueError, match=rf"^classifier\.{name}=3: Classifier takes no '{name}'; it takes .*'epochs'"):
-        check(typed)
+        check(config)
 
 
-def test_a_key_that_is_missing_inside_a_value_is_named() -> None:
+def test_missing_key_inside_a_value_is_named() -> None:
     optim = {name: value for name, value in OPTIM.items() if name != "warmup"}
     with pytest.raises(ValueError, match=r"^classifier\.optim\.warmup=.*: Field required$"):
-        check(changed("classifier.optim", optim))
+        check(with_value("classifier.optim", optim))
 
 
-def test_all_constructors_are_found_however_deep_they_stand() -> None:
-    deep = {"a": {"b": SEARCH, "c": {"_target_": "x.Y", "d": SEARCH}}, "e": [SEARCH], "f": None}
-    assert [path for path, _ in targets(deep)] == ["a.b", "a.c", "a.c.d"]
+def test_targets_finds_nested_constructors() -> None:
+    nested = {"a": {"b": SEARCH, "c": {"_target_": "x.Y", "d": SEARCH}}, "e": [SEARCH], "f": None}
+    assert [path for path, _ in targets(nested)] == ["a.b", "a.c", "a.c.d"]
     assert [path for path, _ in targets(SEARCH)] == [""]
     with pytest.raises(ValueError, match=r"^probes='x': "):
         check({**SEARCH, "probes": "x"})
 
 
-def test_a_target_is_the_class_it_names() -> None:
-    assert resolve(SEARCH["_target_"]) is Search  # type: ignore[arg-type]
-    assert resolve(CLASSIFIER["_target_"]) is Classifier  # type: ignore[arg-type]
+def test_import_target_returns_the_class() -> None:
+    assert import_target(SEARCH["_target_"]) is SearchPolicy  # type: ignore[arg-type]
+    assert import_target(CLASSIFIER["_target_"]) is Classifier  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("target", ["fashion_lsh.nothing.X", "fashion_lsh.models.classifier.Clasifier", "Classifier"])
-def test_a_target_that_is_not_there_is_refused_by_name(target: str) -> None:
+def test_unknown_target_is_named(target: str) -> None:
     with pytest.raises(ValueError, match=rf"^_target_='{target}': .*; give a class or function by its full name"):
-        check(changed("classifier._target_", target))
+        check(with_value("classifier._target_", target))
 
 
-def test_what_an_experiment_says_of_learning_is_nothing_to_what_does_not_learn() -> None:
-    layer = {"_target_": "fashion_lsh.training.hash_head.Hasher", "epochs": 4, "bits": 8}
-    fixed = {"_target_": "fashion_lsh.models.baselines.LSH", "bits": 8}
-    cases = ((None, None), ({"epochs": 4}, None), (layer, layer), ({**fixed, "epochs": 4, "item_weight": 0.5}, fixed),
-             ({**fixed, "typo": 1}, {**fixed, "typo": 1}))  # fmt: skip
-    for asked, wanted in cases:
-        assert meant({"seed": 1, "hash": asked}) == {"seed": 1, "hash": wanted}
+def test_training_keys_are_dropped_for_untrained_hash_layers() -> None:
+    hash_head = {"_target_": "fashion_lsh.training.hash_head.HashHead", "epochs": 4, "bits": 8}
+    lsh = {"_target_": "fashion_lsh.models.baselines.LSH", "bits": 8}
+    cases = ((None, None), ({"epochs": 4}, None), (hash_head, hash_head), ({**lsh, "epochs": 4, "item_weight": 0.5}, lsh),
+             ({**lsh, "typo": 1}, {**lsh, "typo": 1}))  # fmt: skip
+    for given_hash, expected in cases:
+        assert resolve_config({"seed": 1, "hash": given_hash}) == {"seed": 1, "hash": expected}
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
-    [({"fresh": "no"}, "fresh='no'"), ({"seed": -1}, "seed=-1"), ({"name": None}, "name=None"),
+    ("config", "message"),
+    [({"overwrite": "no"}, "overwrite='no'"), ({"seed": -1}, "seed=-1"), ({"name": None}, "name=None"),
      ({"backbone": {"weights": 5}}, "backbone.weights=5"), ({"logger": {"tags": "foo"}}, "logger.tags='foo'"),
      ({"trainer": {"patience": "two"}}, "trainer.patience='two'"),
      ({"trainer": {"limit_val_batches": 0}}, "trainer.limit_val_batches=0"),
      ({"trainer": {"precision": "banana"}}, "trainer.precision='banana'")],
 )  # fmt: skip
-def test_settings_that_go_to_no_constructor_are_held_to_their_types(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
-        check(settings)
+def test_config_outside_constructors_is_type_checked(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check(config)
 
 
-def test_a_refusal_names_the_key_that_is_typed_where_a_value_is_a_copy_of_it() -> None:
+def test_error_names_the_interpolated_key() -> None:
     unresolved = {"classifier": {"optim": "${optim}", "margin": "${crop.margin}"}, "crop": {"margin": "${wide}"}}
     with pytest.raises(ValueError, match=r"^optim\.lr=-1: "):
-        check(changed("classifier.optim.lr", -1), unresolved)
+        check(with_value("classifier.optim.lr", -1), unresolved)
     with pytest.raises(ValueError, match=r"^wide=-1: "):
-        check(changed("classifier.margin", -1), unresolved)
+        check(with_value("classifier.margin", -1), unresolved)
     with pytest.raises(ValueError, match=r"^classifier\.epochs=0: "):
-        check(changed("classifier.epochs", 0), unresolved)
+        check(with_value("classifier.epochs", 0), unresolved)
 
 
 @pytest.mark.parametrize(
-    ("crop", "said"),
+    ("crop", "message"),
     [({"mode": "detected"}, "crop.mode='detected'"), ({"tested": ["whole", "detected_or_whole"]}, "crop.tested=")],
 )
-def test_found_crops_are_refused_where_nothing_finds_any(crop: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_detected_crops_need_a_detector(crop: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         check({"crop": crop, "detector": None})
     check({"crop": crop, "detector": {"level": "garment"}})
     check({"crop": {"mode": "whole", "tested": ["annotated"]}, "detector": None})
@@ -215,21 +215,21 @@ def test_found_crops_are_refused_where_nothing_finds_any(crop: dict[str, Any], s
 @pytest.mark.parametrize(
     ("name", "value"), [("devices", 4), ("devices", [0, 1]), ("devices", "auto"), ("strategy", "ddp"), ("num_nodes", 2)]
 )
-def test_several_devices_are_refused_with_what_uses_them(name: str, value: Any) -> None:
-    said = f"trainer.{name}={value!r}: a run takes one device: type the command once for each GPU"
-    with pytest.raises(ValueError, match=rf"^{re.escape(said)}, .*CUDA_VISIBLE_DEVICES=1 .*, or sweep on one"):
+def test_several_devices_are_rejected(name: str, value: Any) -> None:
+    message = f"trainer.{name}={value!r}: a run takes one device: type the command once for each GPU"
+    with pytest.raises(ValueError, match=rf"^{re.escape(message)}, .*CUDA_VISIBLE_DEVICES=1 .*, or sweep on one"):
         check({"trainer": {"devices": 1, name: value}})
     check({"trainer": {"devices": 1}})
 
 
 @pytest.mark.parametrize("group", ["trainer", "backbone", "logger", "crop"])
-def test_a_key_that_nothing_reads_is_refused(group: str) -> None:
+def test_unused_key_is_rejected(group: str) -> None:
     with pytest.raises(ValueError, match=rf"^{group}\.foo=1: {group} takes \["):
         check({group: {"foo": 1}})
     check({"backbone": {"name": "resnet18", "weights": None}})
 
 
-def test_what_a_run_may_be_scored_with_is_what_there_is() -> None:
-    tested, corrupted = (get_args(get_args(PLAIN[f"crop.{name}"])[0]) for name in ("tested", "corrupted"))
+def test_schema_lists_all_crop_modes_and_corruptions() -> None:
+    tested, corrupted = (get_args(get_args(SCHEMA[f"crop.{name}"])[0]) for name in ("tested", "corrupted"))
     assert tested == get_args(Crop)
     assert set(corrupted) == set(CORRUPTIONS)

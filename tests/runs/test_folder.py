@@ -14,24 +14,26 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.runs.run import Run
 from fashion_lsh.runs.training_run import TrainingRun
 from tests.runs.factories import (
-    changed,
-    files,
-    finished,
-    keys,
+    file_names,
+    finished_run,
+    stage_keys_of,
+    with_value,
 )
 
 
-def test_the_closing_line_counts_what_was_left_out(settings: dict[str, Any], data: GarmentData) -> None:
-    run = TrainingRun.begin(settings, data)
+def test_closing_message_counts_skipped_garments(config: dict[str, Any], data: GarmentData) -> None:
+    run = TrainingRun.open(config, data)
     run.write_json("metrics.json", {"query/count": 3})
-    assert run.closing == f"The run lies in {run.path}"
+    assert run.closing_message == f"The run lies in {run.path}"
     run.add_skipped({"a": "no such file", 'b, "c"\nd': "cut short"})
     run.add_skipped({"a": "no such file"})  # named before
-    assert run.closing == (f"The run lies in {run.path}; 2 garments were left out: {run.path / 'skipped.csv'} says why")
+    assert run.closing_message == (
+        f"The run lies in {run.path}; 2 garments were left out: {run.path / 'skipped.csv'} says why"
+    )
 
 
-def test_a_damaged_list_of_what_was_left_out_is_named(settings: dict[str, Any], data: GarmentData) -> None:
-    run = TrainingRun.begin(settings, data)
+def test_damaged_skipped_csv_is_named(config: dict[str, Any], data: GarmentData) -> None:
+    run = TrainingRun.open(config, data)
     (run.path / "skipped.csv").write_text("id,reason\nalone\n")
     with pytest.raises(ValueError, match=r"skipped\.csv is damaged .*: remove it, then go on"):
         run.add_skipped({"a": "no such file"})
@@ -40,66 +42,74 @@ def test_a_damaged_list_of_what_was_left_out_is_named(settings: dict[str, Any], 
     assert (run.path / "skipped.csv").read_text().splitlines() == ["id,reason", "a,no such file"]
 
 
-def test_a_begun_run_says_what_was_asked_and_where(
-    settings: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch
+def test_new_run_saves_config_and_environment(
+    config: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GarmentData, "skipped", property(lambda self: {"a,1": 'too "dark"'}))
-    run = TrainingRun.begin(settings, data)
-    assert files(run.path) == {"config.yaml", "stages.json", "environment.json", "skipped.csv", "split.parquet"}
-    assert yaml.safe_load((run.path / "config.yaml").read_text()) == settings == run.config
-    assert set(keys(run)) == {"classifier", "hasher", "data"}
+    run = TrainingRun.open(config, data)
+    assert file_names(run.path) == {
+        "config.yaml",
+        "stage_keys.json",
+        "environment.json",
+        "skipped.csv",
+        "catalogue.parquet",
+    }
+    assert yaml.safe_load((run.path / "config.yaml").read_text()) == config == run.config
+    assert set(stage_keys_of(run)) == {"classifier", "hash_head", "data"}
     assert (run.path / "skipped.csv").read_text().splitlines() == ["id,reason", '"a,1","too ""dark"""']
-    assert Catalogue.open(run.path / "split.parquet").checksum == data.catalogue.checksum
+    assert Catalogue.open(run.path / "catalogue.parquet").checksum == data.catalogue.checksum
     assert run.metrics == {}
 
 
-def test_the_environment_is_that_of_the_machine_that_made_the_figures(
-    settings: dict[str, Any], data: GarmentData
-) -> None:
-    run = finished(settings, data)
+def test_environment_of_a_finished_run_is_kept(config: dict[str, Any], data: GarmentData) -> None:
+    run = finished_run(config, data)
     environment = json.loads((run.path / "environment.json").read_text())
     assert environment["torch"] == torch.__version__.partition("+")[0]
     assert environment["threads"] == torch.get_num_threads()
     assert {"python", "processor", "platform", "cores", "gpu", "fashion-lsh", "faiss-cpu"} <= set(environment)
     run.write_json("environment.json", {"processor": "of another machine"})
-    TrainingRun.begin(settings, data)
+    TrainingRun.open(config, data)
     assert json.loads((run.path / "environment.json").read_text()) == {"processor": "of another machine"}
 
 
 @pytest.mark.parametrize("group", ["backbone", "search", "hash"])
-def test_settings_that_lack_a_group_are_damaged(group: str, settings: dict[str, Any], data: GarmentData) -> None:
-    run = TrainingRun.begin(settings, data)
-    left = {name: value for name, value in run.config.items() if name != group}
-    (run.path / "config.yaml").write_text(yaml.safe_dump(left))
+def test_config_without_a_required_group_is_rejected(group: str, config: dict[str, Any], data: GarmentData) -> None:
+    run = TrainingRun.open(config, data)
+    remaining = {name: value for name, value in run.config.items() if name != group}
+    (run.path / "config.yaml").write_text(yaml.safe_dump(remaining))
     with pytest.raises(ValueError, match=rf"config\.yaml is damaged \(it has no {group}\): remove it, and type"):
         _ = run.config
 
 
-def test_a_folder_that_is_no_run_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_folder_that_is_not_a_run_is_rejected(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(FileNotFoundError, match=r"is no run: it has no config\.yaml; give a folder that train\.py"):
             Run(path)
 
 
-def test_fresh_starts_over_and_deletes_its_own_folder_alone(
-    settings: dict[str, Any], data: GarmentData, tmp_path: Path
-) -> None:
-    run, sibling = finished(settings, data), finished(changed(settings, "seed", 1), data)
+def test_overwrite_deletes_only_its_own_folder(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
+    run, sibling = finished_run(config, data), finished_run(with_value(config, "seed", 1), data)
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "kept.txt").write_text("mine")
     (run.path / "link").symlink_to(outside)
     before = {path: path.read_bytes() for path in sibling.path.rglob("*") if path.is_file()}
-    again = TrainingRun.begin(changed(settings, "fresh", True), data)
-    assert again.path == run.path
-    assert files(run.path) == {"config.yaml", "stages.json", "environment.json", "skipped.csv", "split.parquet"}
+    reopened = TrainingRun.open(with_value(config, "overwrite", True), data)
+    assert reopened.path == run.path
+    assert file_names(run.path) == {
+        "config.yaml",
+        "stage_keys.json",
+        "environment.json",
+        "skipped.csv",
+        "catalogue.parquet",
+    }
     assert (outside / "kept.txt").read_text() == "mine"
     assert before == {path: path.read_bytes() for path in sibling.path.rglob("*") if path.is_file()}
-    assert files(Path(settings["runs"])) == {"latest", "test"}
+    assert file_names(Path(config["runs"])) == {"latest", "test"}
 
 
-def test_scores_are_never_seen_half_written(settings: dict[str, Any], data: GarmentData) -> None:
-    run, seen, done = TrainingRun.begin(settings, data), [], threading.Event()
+def test_metrics_are_written_atomically(config: dict[str, Any], data: GarmentData) -> None:
+    run, seen, done = TrainingRun.open(config, data), [], threading.Event()
 
     def read() -> None:
         while not done.is_set():
@@ -115,12 +125,12 @@ def test_scores_are_never_seen_half_written(settings: dict[str, Any], data: Garm
     assert 5000 in [*seen, len(run.metrics)]
 
 
-def test_a_file_that_cannot_be_written_leaves_the_old_one(
-    settings: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch
+def test_failed_write_keeps_the_old_file(
+    config: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = TrainingRun.begin(settings, data)
+    run = TrainingRun.open(config, data)
     run.write_json("metrics.json", {"query/count": 1.0})
-    before = files(run.path)
+    before = file_names(run.path)
 
     def half(self: Path, text: str) -> None:
         self.write_bytes(text[: len(text) // 2].encode())
@@ -130,4 +140,4 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(
     with pytest.raises(OSError, match=r"metrics\.json could not be written \(No space left on device\)"):
         run.write_json("metrics.json", {"query/count": 2.0})
     assert run.metrics == {"query/count": 1.0}
-    assert files(run.path) == before
+    assert file_names(run.path) == before

@@ -11,52 +11,54 @@ import pytest
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.query_scores import unpacked
-from fashion_lsh.runs.job_file import keep_job, scores_of
+from fashion_lsh.runs.job_file import load_scores, save_job
 from fashion_lsh.runs.training_run import TrainingRun
 from tests.runs.factories import (
-    finished,
+    finished_run,
 )
 
 
-def test_a_job_file_keeps_the_scores_when_the_folder_is_gone(
-    settings: dict[str, Any], data: GarmentData, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_job_file_keeps_scores_without_the_run_folder(
+    config: dict[str, Any], data: GarmentData, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    finished(settings, data)
-    settings = {**settings, "jobs": str(tmp_path / "jobs")}
-    run = TrainingRun.begin(settings, data)  # finished before a folder for jobs was named
-    keep_job(run)
+    finished_run(config, data)
+    config = {**config, "jobs": str(tmp_path / "jobs")}
+    run = TrainingRun.open(config, data)  # finished before a folder for jobs was named
+    save_job(run)
     [job] = (tmp_path / "jobs").iterdir()
     assert job.name == f"{run.path.name}.json"
     assert job.stat().st_size < 50_000
     kept = json.loads(job.read_text())
-    assert kept["metrics"] == run.metrics == scores_of(run)
+    assert kept["metrics"] == run.metrics == load_scores(run)
     assert str(tmp_path) not in job.read_text()
     shutil.rmtree(run.path)
-    again = TrainingRun.begin(settings, data)
-    assert again.metrics == {}
+    reopened = TrainingRun.open(config, data)
+    assert reopened.metrics == {}
     with caplog.at_level(logging.INFO):
-        assert scores_of(again) == kept["metrics"]
-    assert again.closing.startswith(f"{again.path} has no model, the scores are those that are kept: type its train.py")
-    with pytest.raises(FileNotFoundError, match=r"type its train\.py command again, with fresh=true"):
-        again.check_finished()
+        assert load_scores(reopened) == kept["metrics"]
+    assert reopened.closing_message.startswith(
+        f"{reopened.path} has no model, the scores are those that are kept: type its train.py"
+    )
+    with pytest.raises(FileNotFoundError, match=r"type its train\.py command again, with overwrite=true"):
+        reopened.check_finished()
     assert f"scores read from {job}" in caplog.text
-    assert scores_of(TrainingRun.begin({**settings, "fresh": True}, data)) == {}
-    assert scores_of(TrainingRun.begin({**settings, "jobs": None}, data)) == {}
+    assert load_scores(TrainingRun.open({**config, "overwrite": True}, data)) == {}
+    assert load_scores(TrainingRun.open({**config, "jobs": None}, data)) == {}
 
 
-def test_scores_of_each_query_are_kept_and_their_means_are_the_metrics(
-    settings: dict[str, Any], data: GarmentData, tmp_path: Path
+def test_query_scores_are_saved_and_average_to_the_metrics(
+    config: dict[str, Any], data: GarmentData, tmp_path: Path
 ) -> None:
-    settings = {**settings, "jobs": str(tmp_path / "jobs")}
-    run = finished(settings, data)
-    with np.load(run.path / "scores.npz", allow_pickle=False) as arrays:
+    config = {**config, "jobs": str(tmp_path / "jobs")}
+    run = finished_run(config, data)
+    with np.load(run.path / "query_scores.npz", allow_pickle=False) as arrays:
         scores = dict(arrays)
     own = {"query/accuracy", "query/category/map@100", "query/item/map@100", "query/item/recall@10"}
     assert set(scores) == own | {"rows/code/category/map@100"}
     assert all(values.dtype == np.float32 and len(values) == run.metrics["query/count"] for values in scores.values())
     for name in own:
         assert np.nanmean(scores[name]) == pytest.approx(run.metrics[name], abs=1e-6)
-    keep_job(run)
+    save_job(run)
     [job] = (tmp_path / "jobs").iterdir()
     kept = unpacked(json.loads(job.read_text())["queries"])
     assert set(kept.scores) == set(scores)
@@ -66,12 +68,10 @@ def test_scores_of_each_query_are_kept_and_their_means_are_the_metrics(
     assert np.array_equal(items[kept.groups], items)
 
 
-def test_a_run_that_kept_no_scores_of_queries_has_a_job_without(
-    settings: dict[str, Any], data: GarmentData, tmp_path: Path
-) -> None:
-    settings = {**settings, "jobs": str(tmp_path / "jobs")}
-    run = finished(settings, data)
-    (run.path / "scores.npz").unlink()
-    keep_job(run)
+def test_job_without_query_scores_has_no_queries(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
+    config = {**config, "jobs": str(tmp_path / "jobs")}
+    run = finished_run(config, data)
+    (run.path / "query_scores.npz").unlink()
+    save_job(run)
     [job] = (tmp_path / "jobs").iterdir()
     assert "queries" not in json.loads(job.read_text())

@@ -10,41 +10,41 @@ from fashion_lsh.runs.training_run import TrainingRun
 from tests.disks import full_disk
 
 
-def test_a_log_on_a_full_disk_is_named(settings: dict[str, Any], data: GarmentData) -> None:
-    run = TrainingRun.begin(settings, data)
-    said = r"train\.log could not be written \(File too large\): free some space"
-    with full_disk(0), pytest.raises(OSError, match=said), run.logged():
+def test_log_on_a_full_disk_is_named(config: dict[str, Any], data: GarmentData) -> None:
+    run = TrainingRun.open(config, data)
+    message = r"train\.log could not be written \(File too large\): free some space"
+    with full_disk(0), pytest.raises(OSError, match=message), run.locked_log():
         logging.getLogger("fashion_lsh").warning("something")
-    with run.logged():
+    with run.locked_log():
         logging.getLogger("fashion_lsh").warning("all is well again")
     assert "all is well again" in (run.path / "train.log").read_text()
 
 
-def test_a_failure_is_kept_in_the_log_and_raised(settings: dict[str, Any], data: GarmentData) -> None:
-    run = TrainingRun.begin(settings, data)
-    with pytest.raises(RuntimeError, match="the power went out"), run.logged():
+def test_exception_is_logged_and_raised(config: dict[str, Any], data: GarmentData) -> None:
+    run = TrainingRun.open(config, data)
+    with pytest.raises(RuntimeError, match="the power went out"), run.locked_log():
         raise RuntimeError("the power went out")
     assert "RuntimeError: the power went out" in (run.path / "train.log").read_text()
 
 
-def test_a_run_that_another_process_makes_is_left_alone(settings: dict[str, Any], data: GarmentData) -> None:
-    run = TrainingRun.begin(settings, data)
-    with run.logged(), pytest.raises(ValueError, match="is in use by another process"):
-        TrainingRun.begin({**settings, "jobs": str(run.path.parent / "jobs")}, data)
-    assert run.config["jobs"] == settings["jobs"]
-    with run.logged(), pytest.raises(ValueError, match="is in use by another process"), run.logged():
+def test_locked_run_is_rejected(config: dict[str, Any], data: GarmentData) -> None:
+    run = TrainingRun.open(config, data)
+    with run.locked_log(), pytest.raises(ValueError, match="is in use by another process"):
+        TrainingRun.open({**config, "jobs": str(run.path.parent / "jobs")}, data)
+    assert run.config["jobs"] == config["jobs"]
+    with run.locked_log(), pytest.raises(ValueError, match="is in use by another process"), run.locked_log():
         pytest.fail("two had it")
     assert "failed" not in (run.path / "train.log").read_text()
 
 
-def test_a_failure_is_told_in_the_runs_log(settings: dict[str, Any], data: GarmentData) -> None:
-    run, handlers = TrainingRun.begin(settings, data), list(logging.getLogger().handlers)
+def test_traceback_is_written_to_the_log(config: dict[str, Any], data: GarmentData) -> None:
+    run, handlers = TrainingRun.open(config, data), list(logging.getLogger().handlers)
 
     def work() -> None:
         logging.getLogger("fashion_lsh.test").warning("so far so good")
         raise ZeroDivisionError("by nothing")
 
-    with pytest.raises(ZeroDivisionError), run.logged():
+    with pytest.raises(ZeroDivisionError), run.locked_log():
         work()
     text = (run.path / "train.log").read_text()
     assert "WARNING fashion_lsh.test: so far so good" in text
@@ -54,12 +54,12 @@ def test_a_failure_is_told_in_the_runs_log(settings: dict[str, Any], data: Garme
     assert logging.getLogger().handlers == handlers
 
 
-def test_the_log_of_a_run_grows_and_holds_its_own_alone(settings: dict[str, Any], data: GarmentData) -> None:
-    run, log = TrainingRun.begin(settings, data), logging.getLogger("fashion_lsh.test")
-    with run.logged():
+def test_log_is_appended_only_inside_the_block(config: dict[str, Any], data: GarmentData) -> None:
+    run, log = TrainingRun.open(config, data), logging.getLogger("fashion_lsh.test")
+    with run.locked_log():
         log.warning("first")
     log.warning("between")
-    with run.logged():
+    with run.locked_log():
         log.warning("second")
     lines = (run.path / "train.log").read_text().splitlines()
     assert [line.rpartition(" ")[2] for line in lines] == ["first", "second"]

@@ -19,15 +19,15 @@ from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.models.classifier import ClassifierModel
 from fashion_lsh.runs.results import add_search, write_results
 from fashion_lsh.runs.training_run import TrainingRun
-from fashion_lsh.search.policy import Search
+from fashion_lsh.search.policy import SearchPolicy
 from tests.models.factories import save
 from tests.runs.factories import (
-    PLAIN,
-    changed,
+    DEFAULTS,
     classifier,
-    finished,
-    hasher,
-    searched,
+    evaluate_with,
+    finished_run,
+    hash_head,
+    with_value,
 )
 
 
@@ -35,26 +35,24 @@ def rows(label: str, *values: float, **columns: list[Any]) -> pa.Table:
     return pa.table({"search": [label] * len(values), "score": list(values), **columns})
 
 
-def test_the_run_s_own_search_is_added_only_where_the_gallery_has_changed(
-    settings: dict[str, Any], data: GarmentData
-) -> None:
-    run = finished(settings, data)
-    again = searched(run, data, run.search)
+def test_policy_of_the_run_is_added_only_if_the_gallery_changed(config: dict[str, Any], data: GarmentData) -> None:
+    run = finished_run(config, data)
+    reopened = evaluate_with(run, data, run.policy)
     before = run.metrics, pq.read_table(run.path / "queries.parquet")
-    assert not add_search(run, run.search.label, again)
+    assert not add_search(run, run.policy.label, reopened)
     assert (run.metrics, pq.read_table(run.path / "queries.parquet")) == before
-    grown = again._replace(metrics={**again.metrics, "query/gallery_rows": 99.0})
-    assert add_search(run, run.search.label, grown)
+    grown = reopened._replace(metrics={**reopened.metrics, "query/gallery_rows": 99.0})
+    assert add_search(run, run.policy.label, grown)
     table = pq.read_table(run.path / "queries.parquet")
-    assert set(table["search"].to_pylist()) == {run.search.label, f"{run.search.label}@99"}
-    assert run.metrics[f"rows/{run.search.label}@99/gallery_rows"] == 99
+    assert set(table["search"].to_pylist()) == {run.policy.label, f"{run.policy.label}@99"}
+    assert run.metrics[f"rows/{run.policy.label}@99/gallery_rows"] == 99
     assert run.metrics["query/gallery_rows"] == before[0]["query/gallery_rows"]
 
 
-def test_a_finished_run_has_its_codes_queries_and_scores(settings: dict[str, Any], data: GarmentData) -> None:
-    run = finished(settings, data)
+def test_finished_run_saves_codes_queries_and_metrics(config: dict[str, Any], data: GarmentData) -> None:
+    run = finished_run(config, data)
     with np.load(run.path / "codes.npz", allow_pickle=False) as arrays:
-        query, gallery = (encode_part(hasher().model, data, part) for part in ("query", "gallery"))
+        query, gallery = (encode_part(hash_head().model, data, part) for part in ("query", "gallery"))
         assert np.array_equal(arrays["query_codes"], query.encoded.codes)
         assert np.array_equal(arrays["gallery_codes"], gallery.encoded.codes)
         assert arrays["query_ids"].tolist() == query.catalogue.column("id").tolist()
@@ -64,43 +62,43 @@ def test_a_finished_run_has_its_codes_queries_and_scores(settings: dict[str, Any
     assert run.metrics["query/count"] == len(query.catalogue)
 
 
-def test_scores_are_written_last(settings: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_are_written_last(config: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: Any) -> None:
         raise OSError("no space")
 
     monkeypatch.setattr("fashion_lsh.runs.results.write_queries", full)
     with pytest.raises(OSError, match="no space"):
-        finished(settings, data)
-    assert TrainingRun.begin(settings, data).metrics == {}
+        finished_run(config, data)
+    assert TrainingRun.open(config, data).metrics == {}
 
 
-def test_a_run_without_a_hash_layer_is_answered_by_its_classifier(settings: dict[str, Any], data: GarmentData) -> None:
-    run = TrainingRun.begin(changed(settings, "hash", None), data)
+def test_run_without_hash_layer_uses_the_classifier(config: dict[str, Any], data: GarmentData) -> None:
+    run = TrainingRun.open(with_value(config, "hash", None), data)
     save(classifier(), run.path / "classifier.ckpt")
     assert isinstance(run.model(), ClassifierModel)
     gallery, query = (encode_part(classifier().model, data, part) for part in ("gallery", "query"))
-    filed = Gallery.filed(classifier().model, gallery.encoded, gallery.catalogue)
-    filed.save(run.gallery_folder)
-    results = searched(run, data, Search("euclidean", 1, 200, **PLAIN))
-    write_results(run, query, filed, RunEvaluation(results, {}, {}))
+    built_gallery = Gallery.build(classifier().model, gallery.encoded, gallery.catalogue)
+    built_gallery.save(run.gallery_folder)
+    results = evaluate_with(run, data, SearchPolicy("euclidean", 1, 200, **DEFAULTS))
+    write_results(run, query, built_gallery, RunEvaluation(results, {}, {}))
     with np.load(run.path / "codes.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {"query_ids", "gallery_ids"}
 
 
-def test_what_an_unfinished_run_lacks_is_named_with_the_way_out(settings: dict[str, Any], data: GarmentData) -> None:
-    run, way_out = TrainingRun.begin(settings, data), r"type (its|the run's) train\.py command again"
-    with pytest.raises(FileNotFoundError, match=rf"no checkpoint at .*hasher\.ckpt.*{way_out}"):
+def test_unfinished_run_names_missing_files(config: dict[str, Any], data: GarmentData) -> None:
+    run, hint = TrainingRun.open(config, data), r"type (its|the run's) train\.py command again"
+    with pytest.raises(FileNotFoundError, match=rf"no checkpoint at .*hash_head\.ckpt.*{hint}"):
         run.model()
-    with pytest.raises(FileNotFoundError, match=rf"no gallery in .*{way_out}"):
-        run.gallery(hasher().model.fingerprint())
-    with pytest.raises(FileNotFoundError, match=rf"has no metrics\.json: {way_out}"):
+    with pytest.raises(FileNotFoundError, match=rf"no gallery in .*{hint}"):
+        run.gallery(hash_head().model.fingerprint())
+    with pytest.raises(FileNotFoundError, match=rf"has no metrics\.json: {hint}"):
         add_search(run, "hamming_all", Results({"query/count": 1}, pa.table({"search": ["hamming_all"]}), None))  # type: ignore[arg-type]
     assert run.metrics == {}
     assert not (run.path / "queries.parquet").exists()
 
 
-def test_rows_of_a_search_take_the_place_of_older_ones_of_the_same(settings: dict[str, Any], data: GarmentData) -> None:
-    run = TrainingRun.begin(settings, data)
+def test_query_rows_of_a_policy_replace_older_ones(config: dict[str, Any], data: GarmentData) -> None:
+    run = TrainingRun.open(config, data)
     for table in (rows("a", 1, 2), rows("b", 3), rows("a", 4), rows("b", 5, 6)):
         write_queries(run.path / "queries.parquet", table)
     table = pq.read_table(run.path / "queries.parquet")
@@ -110,15 +108,13 @@ def test_rows_of_a_search_take_the_place_of_older_ones_of_the_same(settings: dic
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
 @given(
-    written=st.lists(st.tuples(st.sampled_from("abc"), st.lists(st.integers(0, 9), min_size=1, max_size=3)), max_size=6)
+    writes=st.lists(st.tuples(st.sampled_from("abc"), st.lists(st.integers(0, 9), min_size=1, max_size=3)), max_size=6)
 )
-def test_the_rows_that_are_left_are_the_last_of_each_search(
-    tmp_path: Path, written: list[tuple[str, list[int]]]
-) -> None:
+def test_only_the_last_query_rows_of_each_policy_remain(tmp_path: Path, writes: list[tuple[str, list[int]]]) -> None:
     (tmp_path / "config.yaml").touch()
     (tmp_path / "queries.parquet").unlink(missing_ok=True)
     last: dict[str, list[int]] = {}
-    for label, values in written:
+    for label, values in writes:
         write_queries(tmp_path / "queries.parquet", rows(label, *values))
         last[label] = values
         table = pq.read_table(tmp_path / "queries.parquet").to_pylist()
@@ -127,18 +123,20 @@ def test_the_rows_that_are_left_are_the_last_of_each_search(
         assert len(table) == sum(map(len, last.values()))
 
 
-def test_searches_with_other_columns_stand_side_by_side(settings: dict[str, Any], data: GarmentData) -> None:
-    run = TrainingRun.begin(settings, data)
+def test_query_rows_with_different_columns_are_concatenated(config: dict[str, Any], data: GarmentData) -> None:
+    run = TrainingRun.open(config, data)
     write_queries(run.path / "queries.parquet", rows("a", 1, item=["x"]))
     write_queries(run.path / "queries.parquet", rows("b", 2))
     assert pq.read_table(run.path / "queries.parquet")["item"].to_pylist() == ["x", None]
 
 
-def test_another_search_stands_beside_the_runs_own(settings: dict[str, Any], data: GarmentData) -> None:
-    run = finished(settings, data)
+def test_another_policy_is_added_as_a_method(config: dict[str, Any], data: GarmentData) -> None:
+    run = finished_run(config, data)
     own = run.metrics
     for _ in range(2):
-        add_search(run, "hamming_all", results := searched(run, data, Search("hamming", "all", 200, **PLAIN)))
+        add_search(
+            run, "hamming_all", results := evaluate_with(run, data, SearchPolicy("hamming", "all", 200, **DEFAULTS))
+        )
     added = {name: value for name, value in run.metrics.items() if name not in own}
     assert own.items() <= run.metrics.items()
     assert added["rows/hamming_all/category/map@100"] == results.metrics["query/category/map@100"]
@@ -146,12 +144,12 @@ def test_another_search_stands_beside_the_runs_own(settings: dict[str, Any], dat
     assert all(name.startswith("rows/hamming_all/") for name in added)
     labels = pq.read_table(run.path / "queries.parquet")["search"].to_pylist()
     count = len(data.rows("query"))
-    assert labels == ["shortlist200_1"] * count + ["hamming_all"] * count
+    assert labels == ["rerank200_1"] * count + ["hamming_all"] * count
 
 
-def test_what_was_added_goes_with_the_model_it_was_added_to(settings: dict[str, Any], data: GarmentData) -> None:
-    run = finished(settings, data)
-    add_search(run, "hamming_all", searched(run, data, Search("hamming", "all", 200, **PLAIN)))
+def test_added_results_are_dropped_with_the_model(config: dict[str, Any], data: GarmentData) -> None:
+    run = finished_run(config, data)
+    add_search(run, "hamming_all", evaluate_with(run, data, SearchPolicy("hamming", "all", 200, **DEFAULTS)))
     (run.path / "metrics.json").unlink()  # as the way out of a damaged file says; train.py then fits and scores anew
-    finished(settings, data)
-    assert set(pq.read_table(run.path / "queries.parquet")["search"].to_pylist()) == {"shortlist200_1"}
+    finished_run(config, data)
+    assert set(pq.read_table(run.path / "queries.parquet")["search"].to_pylist()) == {"rerank200_1"}

@@ -1,4 +1,4 @@
-"""Sweeps: a failed job stops none of the others, and is told at the end."""
+"""Sweeps: a failed job stops none of the others, and is stderr at the end."""
 
 import json
 import os
@@ -18,8 +18,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from fashion_lsh.models.backbones import backbone
-from fashion_lsh.runs.sweep import Summary, errors_in_one_line
+from fashion_lsh.models.backbones import create_backbone
+from fashion_lsh.runs.sweep import SweepSummary, errors_in_one_line
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -42,9 +42,9 @@ EXPERIMENT = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {x:
 App = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def typed(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_script(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a Python script as users do; what it printed is all in stdout."""
-    command = [sys.executable, *map(str, words)]
+    command = [sys.executable, *map(str, args)]
     return subprocess.run(command, cwd=cwd, stdout=-1, stderr=-2, text=True, timeout=250, env=dict(os.environ))
 
 
@@ -58,37 +58,37 @@ def app(tmp_path: Path) -> App:
     settings = {"defaults": defaults, "x": 0, "y": 0, "run": "here", "hydra": hydra}
     (tmp_path / "conf" / "conf.yaml").write_text(yaml.safe_dump(settings))
     (tmp_path / "app.py").write_text(SCRIPT)
-    return lambda *words: typed("app.py", *words, cwd=tmp_path)
+    return lambda *args: run_script("app.py", *args, cwd=tmp_path)
 
 
-def ran(folder: Path) -> list[str]:
+def jobs_run(folder: Path) -> list[str]:
     return (folder / "ran").read_text().split()
 
 
-def listed(printed: str) -> list[str]:
+def summary_lines(printed: str) -> list[str]:
     """The lines under the heading of the list at the end, single-spaced."""
     return [" ".join(line.split()) for line in printed.partition("Sweep of ")[2].splitlines()[2:]]
 
 
-def test_the_others_run_where_one_fails_and_the_end_tells_all(app: App, tmp_path: Path) -> None:
+def test_failed_job_does_not_stop_the_sweep(app: App, tmp_path: Path) -> None:
     done = app("-m", "y=5", "x=0,1,3")
-    assert ran(tmp_path) == ["0", "1", "3"]
+    assert jobs_run(tmp_path) == ["0", "1", "3"]
     assert done.returncode == 1
     assert "Sweep of 3 jobs, 1 failed" in done.stdout
-    assert listed(done.stdout) == [
+    assert summary_lines(done.stdout) == [
         "0 x=0 0.0000 here",
         "1 x=1 failed here: ValueError: x=1: give another",
         "2 x=3 1.5000 here",
     ]
 
 
-def test_each_job_is_announced_once_and_hydra_is_quiet(app: App) -> None:
+def test_each_job_is_logged_once(app: App) -> None:
     printed = app("-m", "x=0,1,3").stdout.splitlines()
     before = printed[: printed.index("")]
     assert before == ["job 0: x=0", "job 1: x=1", "job 1 failed: ValueError: x=1: give another", "job 2: x=3"]
 
 
-def test_a_sweep_without_failures_ends_well_and_leaves_no_notes(app: App, tmp_path: Path) -> None:
+def test_sweep_without_failures_leaves_no_files(app: App, tmp_path: Path) -> None:
     done = app("-m", "x=0,3")
     assert done.returncode == 0, done.stdout
     assert "Sweep of 2 jobs, 0 failed" in done.stdout
@@ -97,13 +97,13 @@ def test_a_sweep_without_failures_ends_well_and_leaves_no_notes(app: App, tmp_pa
 
 def test_ctrl_c_stops_the_sweep(app: App, tmp_path: Path) -> None:
     done = app("-m", "x=0,2,3")
-    assert ran(tmp_path) == ["0", "2"]
+    assert jobs_run(tmp_path) == ["0", "2"]
     assert done.returncode != 0
     assert "Sweep of" not in done.stdout
     assert not list(tmp_path.glob("**/.sweep-*"))
 
 
-def test_a_single_run_shows_its_failure_as_ever(app: App, tmp_path: Path) -> None:
+def test_single_run_shows_its_traceback(app: App, tmp_path: Path) -> None:
     done = app("x=1")
     assert done.returncode == 1
     assert "Error executing job" in done.stdout
@@ -111,18 +111,18 @@ def test_a_single_run_shows_its_failure_as_ever(app: App, tmp_path: Path) -> Non
     assert "Sweep of" not in done.stdout
 
 
-def test_an_experiment_may_declare_its_sweep(app: App, tmp_path: Path) -> None:
+def test_experiment_can_declare_a_sweep(app: App, tmp_path: Path) -> None:
     done = app("experiment=three")
-    assert ran(tmp_path) == ["4", "1", "6"]
+    assert jobs_run(tmp_path) == ["4", "1", "6"]
     assert done.returncode == 1
-    assert [line.split()[:3] for line in listed(done.stdout)] == [
+    assert [line.split()[:3] for line in summary_lines(done.stdout)] == [
         ["0", "x=4", "2.0000"],
         ["1", "x=1", "failed"],
         ["2", "x=6", "3.0000"],
     ]
 
 
-def test_an_unknown_key_is_refused_before_any_job_runs(app: App, tmp_path: Path) -> None:
+def test_unknown_key_is_rejected_before_any_job(app: App, tmp_path: Path) -> None:
     done = app("-m", "x=0,3", "z=1")
     assert done.returncode == 1
     assert "Could not override 'z'" in done.stdout
@@ -134,29 +134,32 @@ def config(folder: Path, number: int, *overrides: str) -> DictConfig:
     return OmegaConf.create({"hydra": hydra})
 
 
-def ended(cfg: dict[str, str], status: JobStatus, result: object) -> JobReturn:
+def job_return(cfg: dict[str, str], status: JobStatus, result: object) -> JobReturn:
     return JobReturn(cfg=OmegaConf.create(cfg), status=status, _return_value=result)
 
 
-def test_jobs_may_run_in_other_processes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_jobs_of_other_processes_are_summarised(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """There each has a copy of its own, and what it noted comes back by way of the folder alone."""
     caplog.set_level("INFO")
-    here = Summary()
-    here.on_multirun_start(config(tmp_path, 0))
-    done, failed = ended({"run": "a"}, JobStatus.COMPLETED, 0.5), ended({"run": "b"}, JobStatus.FAILED, OSError("full"))
+    callback = SweepSummary()
+    callback.on_multirun_start(config(tmp_path, 0))
+    done, failed = (
+        job_return({"run": "a"}, JobStatus.COMPLETED, 0.5),
+        job_return({"run": "b"}, JobStatus.FAILED, OSError("full")),
+    )
     for number, job in enumerate((done, failed)):
-        pickle.loads(pickle.dumps(here)).on_job_end(config(tmp_path, number, f"x={number}"), job)
+        pickle.loads(pickle.dumps(callback)).on_job_end(config(tmp_path, number, f"x={number}"), job)
     assert failed.status == JobStatus.COMPLETED
     assert failed.return_value != failed.return_value  # NaN: a score that no sweeper takes for a good one
     with pytest.raises(SystemExit, match="1"):
-        here.on_multirun_end(config(tmp_path, 0))
-    assert listed(caplog.text) == ["0 x=0 0.5000 a", "1 x=1 failed b: OSError: full"]
+        callback.on_multirun_end(config(tmp_path, 0))
+    assert summary_lines(caplog.text) == ["0 x=0 0.5000 a", "1 x=1 failed b: OSError: full"]
 
 
-def test_a_note_that_cannot_be_written_leaves_the_job_failed(tmp_path: Path) -> None:
-    summary, job = Summary(), ended({"run": "a"}, JobStatus.FAILED, ValueError("no"))
+def test_unwritable_job_record_leaves_the_job_failed(tmp_path: Path) -> None:
+    summary, job = SweepSummary(), job_return({"run": "a"}, JobStatus.FAILED, ValueError("no"))
     summary.on_multirun_start(config(tmp_path, 0))
-    summary.notes = tmp_path / "file" / "below"
+    summary.record_dir = tmp_path / "file" / "below"
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         summary.on_job_end(config(tmp_path, 0), job)
@@ -167,17 +170,17 @@ SMALL = ["backbone=resnet18", "data=folder", "data.image_size=32", "data.batch_s
          "trainer=smoke", "classifier.epochs=1", "hash=none", "name=autumn"]  # fmt: skip
 
 
-def test_train_typed_again_does_only_what_failed(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_sweep_runs_only_failed_jobs(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bad setting and a fit that fails; then its reason is mended, and the rest is read."""
     monkeypatch.setenv("WANDB_MODE", "offline")
     runs, weights = tmp_path / "runs", tmp_path / "weights.pt"
     weights.write_text("no weights")
     command = [ROOT / "train.py", "-m", *SMALL, f"data.root={drawn}", f"runs={runs}"]
     swept = f"backbone.weights=null,{weights}"
-    first = typed(*command, swept, "classifier.label_smoothing=0.1,2.0", cwd=tmp_path)
+    first = run_script(*command, swept, "classifier.label_smoothing=0.1,2.0", cwd=tmp_path)
     assert first.returncode == 1, first.stdout
     assert "Sweep of 4 jobs, 3 failed" in first.stdout
-    fine, bad, broken, _ = listed(first.stdout)
+    fine, bad, broken, _ = summary_lines(first.stdout)
     [finished] = runs.glob("autumn/*/metrics.json")
     score = json.loads(finished.read_text())["query/category/map@100"]
     assert fine == f"0 backbone.weights=null classifier.label_smoothing=0.1 {score:.4f} {finished.parent}"
@@ -185,16 +188,16 @@ def test_train_typed_again_does_only_what_failed(drawn: Path, tmp_path: Path, mo
     assert re.search(rf"failed {runs}/autumn/\w{{8}}: \w+: .*{weights.name}", broken)
     assert len(list(runs.glob("autumn/*/wandb/offline-run-*"))) == 2  # a run each for those that began
 
-    torch.save(backbone("resnet18").network.state_dict(), weights)
-    second = typed(*command, swept, cwd=tmp_path)
+    torch.save(create_backbone("resnet18").network.state_dict(), weights)
+    second = run_script(*command, swept, cwd=tmp_path)
     assert second.returncode == 0, second.stdout
     assert len(list(runs.glob("autumn/*/metrics.json"))) == 2
     assert len(list(finished.parent.glob("wandb/offline-run-*"))) == 1
-    assert f"{score:.4f} {finished.parent}" in listed(second.stdout)[0]
+    assert f"{score:.4f} {finished.parent}" in summary_lines(second.stdout)[0]
     assert second.stdout.count("epoch 1/") == 1  # of the one that was missing
 
 
-def test_a_gpu_without_room_is_told_in_one_line(
+def test_gpu_out_of_memory_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def task(cfg: DictConfig) -> None:
@@ -203,6 +206,8 @@ def test_a_gpu_without_room_is_told_in_one_line(
     monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(mode=RunMode.RUN))
     with pytest.raises(SystemExit):
         errors_in_one_line(task)(OmegaConf.create({}))
-    told = capsys.readouterr().err
-    assert "the GPU has no room: fit in smaller batches (data.batch_size, scenes.batch_size), or leave it alone" in told
-    assert told.endswith("CUDA out of memory\n")
+    stderr = capsys.readouterr().err
+    assert (
+        "the GPU has no room: fit in smaller batches (data.batch_size, scenes.batch_size), or leave it alone" in stderr
+    )
+    assert stderr.endswith("CUDA out of memory\n")

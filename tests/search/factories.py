@@ -1,26 +1,26 @@
-"""Search settings, and the slow twin of Search.lists."""
+"""Search settings, and the slow twin of SearchPolicy.select_lists."""
 
 from typing import Any
 
 import numpy as np
 
-from fashion_lsh.search.policy import Probes, Search
+from fashion_lsh.search.policy import Probes, SearchPolicy
 
-PLAIN: Any = {"alpha": 0.5, "whole_below": 0.0}
+DEFAULTS: Any = {"alpha": 0.5, "min_confidence": 0.0}
 
 
-def lists_of(masses: np.ndarray, search: Search) -> list[int]:
-    """The slow twin of Search.lists for one query."""
-    probes: Probes = search.probes
-    order = sorted(range(len(masses)), key=lambda category: (-masses[category], category))
-    if probes == "all" or masses[order[0]] < np.float32(search.whole_below):
+def expected_lists(probabilities: np.ndarray, policy: SearchPolicy) -> list[int]:
+    """The slow twin of SearchPolicy.select_lists for one query."""
+    probes: Probes = policy.probes
+    order = sorted(range(len(probabilities)), key=lambda category: (-probabilities[category], category))
+    if probes == "all" or probabilities[order[0]] < np.float32(policy.min_confidence):
         return order
     if isinstance(probes, int):
         return order[:probes]
-    taken, reached = [], np.float32(0)
+    selected, reached = [], np.float32(0)
     for category in order:
-        taken.append(category)
-        reached += masses[category]
+        selected.append(category)
+        reached += probabilities[category]
         if reached >= np.float32(probes):
             break
-    return taken
+    return selected

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.report.page_file import put
-from fashion_lsh.search.policy import Search
+from fashion_lsh.report.page_file import write_page
+from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.studies.distance_comparison import Comparison
 from tests.evaluation.fake_model import FakeModel
 from tests.studies.factories import read_results
 
-SEARCH = Search("shortlist", 1, 20, 0.5, 0.0)
+SEARCH = SearchPolicy("rerank", 1, 20, 0.5, 0.0)
 
 
 def test_distances_are_compared_on_one_gallery(data: GarmentData, tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_distances_are_compared_on_one_gallery(data: GarmentData, tmp_path: Path
     assert all(f"| {name} " in text for name in found)
     assert "nan" not in text
     assert np.isfinite([row["search_ms"] for row in rows]).all()
-    put(tmp_path, rows, text)
+    write_page(tmp_path, rows, text)
     assert experiment.page(read_results(tmp_path)) == (text, {})
 
 

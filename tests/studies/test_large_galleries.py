@@ -24,8 +24,10 @@ def labelled(rows: int = 500, bits: int = 13) -> Labelled:
     codes = np.packbits(rng.random((rows, bits)) < 0.5, axis=1, bitorder="little")
     embeddings = rng.normal(size=(rows, 16)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    masses = rng.dirichlet(np.ones(3), rows).astype(np.float32)
-    return Labelled(Encoded(masses, codes, embeddings), rng.integers(0, 3, rows), np.array(["a"] * rows, dtype=object))
+    probabilities = rng.dirichlet(np.ones(3), rows).astype(np.float32)
+    return Labelled(
+        Encoded(probabilities, codes, embeddings), rng.integers(0, 3, rows), np.array(["a"] * rows, dtype=object)
+    )
 
 
 def test_further_garments_are_other_items_in_other_looks(source: ShopStreet) -> None:
@@ -42,12 +44,12 @@ def test_further_garments_are_other_items_in_other_looks(source: ShopStreet) -> 
 def test_a_gallery_is_filed_in_another_order_and_its_rows_stay_whole() -> None:
     made = labelled(400, BITS)
     model = FakeModel(categories=["a", "b", "c"])
-    gallery = filed_gallery(model, made, made.encoded.masses)
+    gallery = filed_gallery(model, made, made.encoded.probabilities)
     order = gallery.catalogue.column("id").astype(int)
     assert sorted(order) == list(range(400))
     assert abs(np.corrcoef(order, np.arange(400))[0, 1]) < 0.2  # the first, which are asked for, lie anywhere
     assert np.array_equal(gallery.codes, made.encoded.codes[order])  # type: ignore[index]
-    assert np.array_equal(gallery.lists, made.encoded.masses[order].argmax(axis=1))
+    assert np.array_equal(gallery.lists, made.encoded.probabilities[order].argmax(axis=1))
     assert gallery.catalogue.column("category").tolist() == made.labels[order].astype(str).tolist()
     assert np.allclose(gallery.embeddings[np.arange(400)], made.encoded.embeddings[order], atol=1e-3)
 
@@ -64,7 +66,7 @@ def test_they_are_encoded_once_and_read_after_that(
     monkeypatch.setattr(large_galleries, "_encoded", None)  # is not asked again
     for count in (20, 7):
         read = further(model, source, count, kept)
-        assert np.array_equal(read.encoded.masses, first.encoded.masses[:count])
+        assert np.array_equal(read.encoded.probabilities, first.encoded.probabilities[:count])
         assert np.allclose(read.encoded.embeddings, first.encoded.embeddings[:count], atol=1e-3)
     whole = kept.read_bytes()
     for content in (whole[:200], b"", b"no archive"):
@@ -94,7 +96,7 @@ def test_copies_differ_as_much_as_told_and_have_no_item() -> None:
 
 def test_joined_and_first() -> None:
     both = joined([labelled(5), labelled(7)])
-    assert len(both.labels) == len(both.items) == len(both.encoded.masses) == 12
+    assert len(both.labels) == len(both.items) == len(both.encoded.probabilities) == 12
     assert np.array_equal(both.first(5).encoded.embeddings, labelled(5).encoded.embeddings)
 
 

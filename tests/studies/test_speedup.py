@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.index.indexes import FloatIndex, HashIndex, kept_width
-from fashion_lsh.report.page_file import put
-from fashion_lsh.search.policy import Search
+from fashion_lsh.index.indexes import FloatIndex, HashIndex, stored_width
+from fashion_lsh.report.page_file import write_page
+from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.studies import speedup as module
 from fashion_lsh.studies import speedup_page
 from fashion_lsh.studies.probing_methods import ARMS, DISTANCES
@@ -21,7 +21,7 @@ from fashion_lsh.studies.speedup import Speedup
 from tests.evaluation.fake_model import FakeModel
 from tests.studies.factories import read_results
 
-SEARCH = Search("shortlist", 1, 20, 0.5, 0.0)
+SEARCH = SearchPolicy("rerank", 1, 20, 0.5, 0.0)
 SIZES = [60, 120, 240]
 
 
@@ -123,7 +123,7 @@ def test_a_garment_takes_what_the_indexes_say(bits: int, length: int) -> None:
         told, size = module.stored(distance, bits, length), index.stats()
         assert 5 * (told["code bytes"] + told["embedding bytes"]) == size.vector_bytes
         assert 5 * told["row bytes"] == size.row_bytes
-    assert module.stored("shortlist", bits, length)["bytes"] == kept_width(bits) + 8 + 2 * length
+    assert module.stored("rerank", bits, length)["bytes"] == stored_width(bits) + 8 + 2 * length
 
 
 def test_data_that_cannot_be_composed_are_refused(make_data: Any, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_the_page_tells_every_number_of_the_rows(rows: list[dict[str, Any]], tmp
     assert text.startswith("**17.16 %.** With lists as unequal as these")
     assert "nan" not in text
     assert figures["saving.svg"].startswith(b"<?xml")
-    put(tmp_path, rows, text, figures)
+    write_page(tmp_path, rows, text, figures)
     assert {path.name for path in tmp_path.iterdir()} == {"README.md", "results.csv", "saving.svg"}
     read = read_results(tmp_path)
     assert read == [{name: value for name, value in row.items() if value is not None} for row in rows]

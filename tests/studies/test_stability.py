@@ -114,9 +114,9 @@ def test_jobs_without_answers_are_named(runs: list[Run], folder: Path, caplog: p
     write_stability(folder, paths(runs))
     (folder / "answers/c.npz").unlink()
     write_stability(folder, [])
-    assert "no answers are kept of them: c; make them again with fresh=true" in caplog.text
+    assert "no answers are kept of them: c; make them again with overwrite=true" in caplog.text
     (runs[2].path / "metrics.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"type its train\.py command again, with fresh=true"):
+    with pytest.raises(FileNotFoundError, match=r"type its train\.py command again, with overwrite=true"):
         write_stability(folder, [runs[2].path])
 
 

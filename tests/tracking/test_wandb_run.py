@@ -30,7 +30,7 @@ CONFIG: dict[str, Any] = {
     "hash": {"loss": "csq"},
     "data": {"source": "folder"},
     "seed": 3,
-    "fresh": False,
+    "overwrite": False,
 }
 CATEGORIES = ["bag", "coat", "hat"]
 MASSES = [[0.7, 0.2, 0.1], [0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.3, 0.4, 0.3], [0.2, 0.1, 0.7]]
@@ -92,8 +92,8 @@ def summary(folder: Path) -> dict[str, Any]:
 def queries() -> EncodedPart:
     ids = [str(number) for number in range(5)]
     catalogue = Catalogue.from_columns({"id": ids, "image": ids, "category": LABELS})
-    masses = np.array(MASSES, dtype=np.float32)
-    return EncodedPart(catalogue, Encoded(masses, None, masses), {})
+    probabilities = np.array(MASSES, dtype=np.float32)
+    return EncodedPart(catalogue, Encoded(probabilities, None, probabilities), {})
 
 
 def tile(shade: int, caption: str = "", mark: str = "", box: list[float] | None = None) -> Tile:
@@ -269,7 +269,7 @@ def fitted(folder: Path) -> None:
     """Log as Lightning does: two stages, the steps of each counted from 0."""
     with tracked(folder, CONFIG) as board:
         [logger] = board.loggers()
-        for stage, accuracies in (("classifier", [0.3, 0.6, 0.5]), ("hasher", [0.7])):
+        for stage, accuracies in (("classifier", [0.3, 0.6, 0.5]), ("hash_head", [0.7])):
             logger.log_hyperparams({"backbone": "resnet18", "lr": 0.1})
             for epoch, accuracy in enumerate(accuracies):
                 values = {
@@ -287,10 +287,10 @@ def test_each_stage_is_drawn_against_its_own_steps(folder: Path) -> None:
     rows = [{item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.item}
             for record in logged(folder)["history"]]  # fmt: skip
     steps = [(name, row[name]) for row in rows for name in row if name.endswith("/step")]
-    assert steps == [("classifier/step", 9), ("classifier/step", 19), ("classifier/step", 29), ("hasher/step", 9)]
+    assert steps == [("classifier/step", 9), ("classifier/step", 19), ("classifier/step", 29), ("hash_head/step", 9)]
     assert not {"epoch", "trainer/global_step"} & {name for row in rows for name in row}
     defined = {metric.name or metric.glob_name: metric for metric in logged(folder)["metric"]}
-    for stage in ("classifier", "hasher"):
+    for stage in ("classifier", "hash_head"):
         for name in ("*", "val/accuracy", "val/macro_f1", "val/loss"):
             assert defined[f"{stage}/{name}"].step_metric == f"{stage}/step"
         assert all(defined[f"{stage}/{name}"].options.hidden for name in ("step", "epoch"))
@@ -312,8 +312,8 @@ def test_the_summary_holds_the_best_epoch_of_each_stage(folder: Path) -> None:
     held = summary(folder)
     best = {name: held[f"classifier/val/{name}"] for name in ("accuracy", "macro_f1", "loss")}
     assert best == {"accuracy": {"max": 0.6}, "macro_f1": {"max": 0.6}, "loss": {"min": 0.4}}
-    assert held["hasher/val/accuracy"] == {"max": 0.7}
-    assert held["hasher/train/loss"] == 2.0
+    assert held["hash_head/val/accuracy"] == {"max": 0.7}
+    assert held["hash_head/train/loss"] == 2.0
 
 
 def test_the_curves_are_the_best_precision_from_each_recall_on(folder: Path) -> None:

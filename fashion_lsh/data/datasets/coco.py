@@ -39,7 +39,9 @@ class Coco(ImageFiles):
             raise ValueError(f"{self.root} holds no boxes: its files name no annotations")
         left_out = {row["id"]: row["problem"] for row in rows if row["problem"]}
         kept = [row for row in rows if not row["problem"]]
-        columns = {name: [row[name] for row in kept] for name in ("id", "image", "split", "supercategory", *BOX_COLUMNS)}
+        columns = {
+            name: [row[name] for row in kept] for name in ("id", "image", "split", "supercategory", *BOX_COLUMNS)
+        }
         categories = normalise_spelling([row["category"] for row in kept])
         return Catalogue.from_columns({**columns, "category": categories, "source": ["coco"] * len(kept)}), left_out
 
@@ -75,7 +77,10 @@ def _splits(files: list[Path]) -> dict[Path, str]:
     file_names = {file: SPLIT_ALIASES.get(_split_word(file), "") for file in files}
     if "" in file_names.values() or len(files) == 1:
         return dict.fromkeys(files, "")
-    return {file: "query" if name == "val" and "query" not in file_names.values() else name for file, name in file_names.items()}
+    return {
+        file: "query" if name == "val" and "query" not in file_names.values() else name
+        for file, name in file_names.items()
+    }
 
 
 def read_coco(file: Path) -> Mapping[str, Any]:
@@ -96,7 +101,9 @@ def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) 
         file_names = {entry["id"]: entry.get("file_name") for entry in content["images"]}
         image_paths = {annotation_id: (folder / name).as_posix() for annotation_id, name in file_names.items() if name}
         names = {category["id"]: str(category["name"]) for category in content["categories"]}
-        supercategories = {category["id"]: str(category.get("supercategory") or "") for category in content["categories"]}
+        supercategories = {
+            category["id"]: str(category.get("supercategory") or "") for category in content["categories"]
+        }
         annotations = [dict(annotation) for annotation in content["annotations"]]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} does not fit COCO's layout ({error!r}): check its images and categories") from error
@@ -109,7 +116,8 @@ def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) 
         image_id, category_id = (_reference(annotation, name) for name in ("image_id", "category_id"))
         image, name, box = image_paths.get(image_id), names.get(category_id), _box(annotation)
         yield {
-            "id": f"{file.stem}/{annotation_id}" + (f"#{id_counts[annotation_id]}" if id_counts[annotation_id] > 1 else ""),
+            "id": f"{file.stem}/{annotation_id}"
+            + (f"#{id_counts[annotation_id]}" if id_counts[annotation_id] > 1 else ""),
             "image": image,
             "category": name,
             "supercategory": supercategories.get(category_id, ""),

@@ -59,7 +59,11 @@ class DeepFashion2(ImageFiles):
 
     def list_garments(self) -> tuple[Catalogue, dict[str, str]]:
         read_errors: list[OSError] = []
-        files = [(folder, path) for folder in FOLDERS for path in _annotation_files(self.root / folder / "annos", read_errors)]
+        files = [
+            (folder, path)
+            for folder in FOLDERS
+            for path in _annotation_files(self.root / folder / "annos", read_errors)
+        ]
         left_out = report_unreadable(read_errors)
         if not files:
             raise FileNotFoundError(

@@ -96,7 +96,9 @@ def read_part(folder: str | Path, part: str) -> Arrays:
     paths = [_find_file(Path(folder), name) for name in _file_names(part)]
     images, labels = (read_idx(path, ndim) for path, ndim in zip(paths, (3, 1), strict=True))
     if images.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
-        raise ValueError(f"{paths[0]} holds pictures of {images.shape[1:]}: Fashion-MNIST has {IMAGE_SIZE} x {IMAGE_SIZE}")
+        raise ValueError(
+            f"{paths[0]} holds pictures of {images.shape[1:]}: Fashion-MNIST has {IMAGE_SIZE} x {IMAGE_SIZE}"
+        )
     if len(labels) != len(images):
         raise ValueError(f"{paths[1]} holds {len(labels)} categories for {len(images)} pictures: fetch both again")
     if len(labels) and labels.max() >= len(CATEGORIES):

@@ -49,7 +49,9 @@ class FashionAI(ImageFiles):
 
     licence = "those of Tianchi's contests (not confirmed)"
     expected = (
-        ExpectedFile("**/Annotations/label.csv", "attributes of the base release, with Images beside Annotations", False),
+        ExpectedFile(
+            "**/Annotations/label.csv", "attributes of the base release, with Images beside Annotations", False
+        ),
         ExpectedFile("**/Annotations/skirt_length_labels.csv", "attributes of the warm-up release", False),
         ExpectedFile("**/Annotations/train.csv", "key points", False),
     )

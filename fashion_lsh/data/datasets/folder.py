@@ -63,7 +63,9 @@ class Folder(ImageFiles):
 def _list_folders(root: Path, unlabelled: bool) -> tuple[Catalogue, dict[str, str]]:
     """The picture files below a folder, and the other files: id -> reason."""
     read_errors: list[OSError] = []
-    paths = [path for path in sorted(_walk_files(root, read_errors)) if path.is_file() or not path.exists()]  # a link to nowhere
+    paths = [
+        path for path in sorted(_walk_files(root, read_errors)) if path.is_file() or not path.exists()
+    ]  # a link to nowhere
     files = [path.relative_to(root) for path in paths]
     files = [path for path in files if not any(part.startswith(".") for part in path.parts)]
     by_split = _are_splits(root, {path.parts[0] for path in files if len(path.parts) > 1 and _is_image(path)})
@@ -74,11 +76,15 @@ def _list_folders(root: Path, unlabelled: bool) -> tuple[Catalogue, dict[str, st
         raise ValueError(f"{root} holds no pictures: put them into a folder a category, as {root}/<category>/1.jpg")
     columns = {
         "image": [path.as_posix() for path in images],
-        "category": normalise_spelling([path.parts[depth - 2] if len(path.parts) >= depth else UNKNOWN_CATEGORY for path in images]),
+        "category": normalise_spelling(
+            [path.parts[depth - 2] if len(path.parts) >= depth else UNKNOWN_CATEGORY for path in images]
+        ),
         "split": [SPLIT_ALIASES[path.parts[0].lower()] if by_split and len(path.parts) > 1 else "" for path in images],
     }
     unreadable = {_printable(Path(name)): reason for name, reason in report_unreadable(read_errors).items()}
-    return Catalogue.from_columns(columns), unreadable | {_printable(path): reason for path, reason in reasons.items() if reason}
+    return Catalogue.from_columns(columns), unreadable | {
+        _printable(path): reason for path, reason in reasons.items() if reason
+    }
 
 
 def _walk_files(root: Path, read_errors: list[OSError]) -> Iterator[Path]:
@@ -105,7 +111,9 @@ def _printable(path: Path) -> str:
 
 def _is_image(path: Path) -> bool:
     """By its name, which must be text: old archives hold names in codes of their time."""
-    return path.suffix.lower() in IMG_EXTENSIONS and not any("\udc80" <= character <= "\udcff" for character in str(path))
+    return path.suffix.lower() in IMG_EXTENSIONS and not any(
+        "\udc80" <= character <= "\udcff" for character in str(path)
+    )
 
 
 def _are_splits(root: Path, names: set[str]) -> bool:
@@ -137,7 +145,9 @@ def _expand_box_column(table: pa.Table) -> pa.Table:
     if conflicting := [name for name in BOX_COLUMNS if name in table.column_names]:
         raise ValueError(f"its columns are both box and {', '.join(conflicting)}: give boxes in one way")
     boxes = [_split_box(value) for value in table["box"].to_pylist()]
-    for name, coordinates in zip(BOX_COLUMNS, zip(*boxes, strict=True) if boxes else [()] * len(BOX_COLUMNS), strict=True):
+    for name, coordinates in zip(
+        BOX_COLUMNS, zip(*boxes, strict=True) if boxes else [()] * len(BOX_COLUMNS), strict=True
+    ):
         table = table.append_column(name, pa.array(coordinates, pa.string()))
     return table
 
@@ -175,7 +185,9 @@ def _skip_reasons(table: pa.Table) -> list[str]:
     boxes = zip(*(_column_values(table, name) for name in BOX_COLUMNS), strict=True)
     seen_boxes: set[tuple[Any, ...]] = set()
     reasons = []
-    for image, category, box in zip(_column_texts(table, "image"), _column_texts(table, "category"), boxes, strict=True):
+    for image, category, box in zip(
+        _column_texts(table, "image"), _column_texts(table, "category"), boxes, strict=True
+    ):
         box = tuple(map(_parse_coordinate, box))
         reasons.append(_row_problem(image, category, box, seen_boxes))
         if not reasons[-1]:

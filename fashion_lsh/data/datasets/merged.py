@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from fashion_lsh.data.catalogue import Catalogue, Filters
 from fashion_lsh.data.datasets.image_files import ImageFiles
-from fashion_lsh.data.image_scan import MISSING, ImageInfo, scan_image, box_problem, file_state
+from fashion_lsh.data.image_scan import MISSING, ImageInfo, box_problem, file_state, scan_image
 from fashion_lsh.data.images import ImageError
 from fashion_lsh.io.files import atomic_write
 
@@ -100,7 +100,9 @@ class MergedFolder:
             raise ImageError(f"{self.root} has no source {name!r} any more, it was merged anew: make the run again")
         if name not in self._opened:
             dataset, root = self.origins[name]
-            source_root = self.root / root if root is not None and (self.root / root).exists() else root  # crops lie inside
+            source_root = (
+                self.root / root if root is not None and (self.root / root).exists() else root
+            )  # crops lie inside
             self._opened[name] = self.opener(dataset, None if source_root is None else str(source_root))
         return self._opened[name]
 

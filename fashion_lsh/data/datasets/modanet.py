@@ -42,7 +42,9 @@ class ModaNet(Coco):
         catalogue, left_out = super().list_garments()
         n_shoe_boxes = sum(name in SHOE_CATEGORIES for name in catalogue.column("category"))
         if n_shoe_boxes and not self.corrected:
-            log.warning("%d boxes are of %s: some hold both feet, or overlap", n_shoe_boxes, " and ".join(SHOE_CATEGORIES))
+            log.warning(
+                "%d boxes are of %s: some hold both feet, or overlap", n_shoe_boxes, " and ".join(SHOE_CATEGORIES)
+            )
         return catalogue.with_columns(source=["modanet"] * len(catalogue)), left_out
 
     def _files(self) -> list[Path]:
@@ -51,7 +53,9 @@ class ModaNet(Coco):
         name = CORRECTED_FILE if self.corrected else TRAIN_FILE
         candidates = [path for path in (self.root / "annotations" / name, self.root / name) if path.is_file()]
         if not candidates:
-            raise FileNotFoundError(f"no {name} in {self.root} or its folder annotations: put it there{self._alternative()}")
+            raise FileNotFoundError(
+                f"no {name} in {self.root} or its folder annotations: put it there{self._alternative()}"
+            )
         return [_check_not_pointer(candidates[0])]
 
     def _alternative(self) -> str:

@@ -11,7 +11,11 @@ from fashion_lsh.io.files import csv_rows
 
 STYLES_FILE = "styles.csv"
 STYLES_COLUMNS = ("id", "articleType", "productDisplayName")  # by these columns styles.csv is known
-IMAGE_COLUMNS, CATEGORY_COLUMNS, ITEM_COLUMNS = ("image", "path"), ("category", "label", "articleType"), ("item", "product")
+IMAGE_COLUMNS, CATEGORY_COLUMNS, ITEM_COLUMNS = (
+    ("image", "path"),
+    ("category", "label", "articleType"),
+    ("item", "product"),
+)
 POLO = re.compile(r"\bpolo\b(?!\s+(?:assn|association|club|ralph)\b)", re.IGNORECASE)  # the garment, no brand
 
 

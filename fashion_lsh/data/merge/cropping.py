@@ -75,8 +75,12 @@ def crop_all(
     if not len(succeeded):
         raise ValueError(f"none of {len(rows):,} garments could be cut; the first: {reasons[0]}")
     sizes = [_size(region, scale) for region, scale, _ in regions]
-    crop_infos = {files[row]: ImageInfo(*sizes[row], digests[row], "", state=file_state(root / files[row])) for row in succeeded}
-    return Cropped(cropped.take(succeeded), crop_infos, {ids[row]: reason for row, reason in enumerate(reasons) if reason})
+    crop_infos = {
+        files[row]: ImageInfo(*sizes[row], digests[row], "", state=file_state(root / files[row])) for row in succeeded
+    }
+    return Cropped(
+        cropped.take(succeeded), crop_infos, {ids[row]: reason for row, reason in enumerate(reasons) if reason}
+    )
 
 
 def _crop_region(box: np.ndarray, width: int, height: int) -> tuple[np.ndarray, float, np.ndarray]:

@@ -15,7 +15,7 @@ from fashion_lsh.data.datasets.image_files import ImageFiles
 from fashion_lsh.data.duplicate_groups import group_exact_copies, group_near_duplicates
 from fashion_lsh.data.image_scan import ImageInfo, clean_catalogue, scan
 from fashion_lsh.data.leaks import find_leaks
-from fashion_lsh.data.merge.recipe import Recipe, limit_categories, assign_splits
+from fashion_lsh.data.merge.recipe import Recipe, assign_splits, limit_categories
 from fashion_lsh.data.merge.taxonomy import LabelMap
 from fashion_lsh.data.splits import LINK_COLUMNS
 
@@ -93,8 +93,12 @@ def merge(sources: Mapping[str, ScannedSource], recipe: Recipe) -> Merged:
         left_out |= mapped.left_out
         unmapped |= mapped.unmapped
         scanned |= {f"{name}/{image}": info for image, info in sources[name].scanned.items()}
-    usable = clean_catalogue(group_exact_copies(reduce(Catalogue.concatenate, parts), scanned), scanned, keep_copies=recipe.official)
-    with_groups, near_duplicates = group_near_duplicates(usable.catalogue, scanned, recipe.distance, lambda key: load_image(sources, key))
+    usable = clean_catalogue(
+        group_exact_copies(reduce(Catalogue.concatenate, parts), scanned), scanned, keep_copies=recipe.official
+    )
+    with_groups, near_duplicates = group_near_duplicates(
+        usable.catalogue, scanned, recipe.distance, lambda key: load_image(sources, key)
+    )
     kept, over_limits = limit_categories(with_groups, recipe)
     left_out |= usable.left_out | over_limits
     if not kept.column("main").any():
@@ -130,13 +134,19 @@ def _map_labels(name: str, source: ScannedSource) -> Merged:
     rows = catalogue.take(kept)
     categories, groups = categories[kept], groups[kept]
     mapped = rows.with_columns(
-        category=[category or UNKNOWN_IN_GROUP.format(group) for category, group in zip(categories, groups, strict=True)],
+        category=[
+            category or UNKNOWN_IN_GROUP.format(group) for category, group in zip(categories, groups, strict=True)
+        ],
         supercategory=groups,
         main=rows.column("main") & (categories != ""),
         source=[name] * len(rows),
-        **{column: [f"{name}/{value}" if value else "" for value in rows.column(column)] for column in PREFIXED_COLUMNS},
+        **{
+            column: [f"{name}/{value}" if value else "" for value in rows.column(column)] for column in PREFIXED_COLUMNS
+        },
     )
-    unmapped = {(name, label): (count, group_of[label], label not in unknown) for label, count in unmapped_counts.items()}
+    unmapped = {
+        (name, label): (count, group_of[label], label not in unknown) for label, count in unmapped_counts.items()
+    }
     source_left_out = {f"{name}/{row}": reason for row, reason in source.left_out.items()}
     return Merged(mapped, {}, source_left_out | left_out, unmapped)
 

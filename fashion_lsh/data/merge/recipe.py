@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.splits import split, connected_units
+from fashion_lsh.data.splits import connected_units, split
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,9 @@ def assign_splits(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
         log.warning("%d garments without a split train: of their categories too few have none", too_few.sum())
     unassigned = unassigned[~too_few]
     if len(unassigned):  # rows that hang together through others, which are not dealt, are dealt together
-        subset = catalogue.take(unassigned).with_columns(split=[""] * len(unassigned), group=[str(unit) for unit in units[unassigned]])
+        subset = catalogue.take(unassigned).with_columns(
+            split=[""] * len(unassigned), group=[str(unit) for unit in units[unassigned]]
+        )
         splits[unassigned] = split(subset, recipe.ratios, recipe.seed).column("split")
     split_of_unit, split_of_image = (dict(zip(names[main], splits[main], strict=True)) for names in (units, images))
     for row in np.flatnonzero(~main & (splits == "")):
@@ -97,6 +99,8 @@ def assign_splits(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
 def _in_small_categories(categories: np.ndarray, units: np.ndarray, min_units: int) -> np.ndarray:
     """(N,) bool: rows of categories with fewer units than `least`, and what hangs together with them."""
     too_few = np.zeros(len(units), dtype=bool)
-    while small := [name for name in set(categories[~too_few]) if len(set(units[~too_few & (categories == name)])) < min_units]:
+    while small := [
+        name for name in set(categories[~too_few]) if len(set(units[~too_few & (categories == name)])) < min_units
+    ]:
         too_few |= np.isin(units, units[np.isin(categories.astype(str), small)])
     return too_few

@@ -27,7 +27,7 @@ class HashLoss(nn.Module, ABC):
         """(B, bits) outputs of the linear layer -> (B, bits) activations."""
         return outputs
 
-    def read(self, activations: Tensor) -> Tensor:
+    def head_input(self, activations: Tensor) -> Tensor:
         """(B, bits) activations -> (B, bits) what the category head sees of them."""
         return activations
 
@@ -35,6 +35,6 @@ class HashLoss(nn.Module, ABC):
     def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
         """The loss, a scalar."""
 
-    def classify(self, logits: Tensor, categories: Tensor) -> Tensor:
+    def classification_loss(self, logits: Tensor, categories: Tensor) -> Tensor:
         """Cross-entropy of the category head, a scalar, of (B, C) logits and (B,) categories."""
         return functional.cross_entropy(logits, categories, label_smoothing=self.label_smoothing)

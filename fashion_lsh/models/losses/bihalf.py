@@ -9,14 +9,14 @@ def signs(outputs: Tensor) -> Tensor:
     return torch.where(outputs > 0, 1.0, -1.0)
 
 
-class Halves(torch.autograd.Function):
+class BiHalf(torch.autograd.Function):
     """Of each bit the upper half of a batch becomes 1, the lower half -1: all bits are as informative as can be.
 
     Backward the gradient passes, and outputs are drawn to their halves: PULL times their difference, a mean over batch
     and bits. Y. Li, J. van Gemert: Deep Unsupervised Image Hashing by Maximizing Bit Entropy, AAAI 2021, section 3.
     """
 
-    PULL = 6.0
+    GRADIENT_WEIGHT = 6.0
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, outputs: Tensor) -> Tensor:
@@ -29,4 +29,4 @@ class Halves(torch.autograd.Function):
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
         outputs, halves = ctx.saved_tensors  # type: ignore[attr-defined]
-        return gradient + Halves.PULL * (outputs - halves) / outputs.numel()
+        return gradient + BiHalf.GRADIENT_WEIGHT * (outputs - halves) / outputs.numel()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-DRAWN = 4096  # random codes that are looked at, beside the rows of a Hadamard matrix
+RANDOM_CODES = 4096  # random codes that are looked at, beside the rows of a Hadamard matrix
 
 
 def centres(count: int, bits: int) -> Tensor:
@@ -29,17 +29,17 @@ def centres(count: int, bits: int) -> Tensor:
         ValueError: there are not so many codes of so few bits, or no more are found.
     """
     if count > 2**bits:
-        least = (count - 1).bit_length()
-        raise ValueError(f"hash.bits={bits}: {2**bits} codes for {count} categories; give at least {least} bits")
-    pool = _pool(bits)
-    chosen, balance = torch.empty(count, bits), torch.zeros(bits)
-    nearest = torch.full((len(pool),), float(bits + 1))  # of each code, to those chosen
-    for place in range(count):
-        farthest = (nearest == nearest.max()).nonzero()[:, 0]
-        skew = (pool[farthest] + balance).square().sum(dim=1)
-        code = pool[farthest[skew.argmin()]]
-        chosen[place], balance = code, balance + code
-        nearest = torch.minimum(nearest, (bits - pool @ code) / 2)
+        min_bits = (count - 1).bit_length()
+        raise ValueError(f"hash.bits={bits}: {2**bits} codes for {count} categories; give at least {min_bits} bits")
+    candidates = _candidate_codes(bits)
+    chosen, bit_sums = torch.empty(count, bits), torch.zeros(bits)
+    min_distances = torch.full((len(candidates),), float(bits + 1))  # of each code, to those chosen
+    for index in range(count):
+        farthest = (min_distances == min_distances.max()).nonzero()[:, 0]
+        imbalance = (candidates[farthest] + bit_sums).square().sum(dim=1)
+        code = candidates[farthest[imbalance.argmin()]]
+        chosen[index], bit_sums = code, bit_sums + code
+        min_distances = torch.minimum(min_distances, (bits - candidates @ code) / 2)
     distances = torch.pdist(chosen, p=0)
     if count > 1 and not distances.min():
         raise ValueError(f"hash.bits={bits}: too few to keep {count} categories apart; give more bits")
@@ -48,14 +48,14 @@ def centres(count: int, bits: int) -> Tensor:
     return chosen
 
 
-def _pool(bits: int) -> Tensor:
+def _candidate_codes(bits: int) -> Tensor:
     """Codes to choose from, (N, bits) of 1 and -1, the best ones first."""
-    if 2**bits <= DRAWN:
+    if 2**bits <= RANDOM_CODES:
         numbers = torch.arange(2**bits)[:, None] >> torch.arange(bits)
         return (numbers % 2).float() * 2 - 1
     rows = torch.ones(1, 1)
     while len(rows) < bits:  # Sylvester's construction
         rows = torch.cat([torch.cat([rows, rows], dim=1), torch.cat([rows, -rows], dim=1)])
     rows = rows[:, -bits:]
-    drawn = torch.randint(0, 2, (DRAWN, bits), generator=torch.Generator().manual_seed(0)).float() * 2 - 1
-    return torch.cat([rows, -rows, drawn])
+    random_codes = torch.randint(0, 2, (RANDOM_CODES, bits), generator=torch.Generator().manual_seed(0)).float() * 2 - 1
+    return torch.cat([rows, -rows, random_codes])

@@ -21,11 +21,11 @@ class CSQ(HashLoss):
         super().__init__(bits, categories, label_smoothing)
         self.register_buffer("centres", centres(categories, bits))
 
-    def read(self, activations: Tensor) -> Tensor:
+    def head_input(self, activations: Tensor) -> Tensor:
         return activations.tanh().detach()
 
     def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
-        wanted = (self.centres[categories] + 1) / 2
-        central = functional.binary_cross_entropy_with_logits(2 * activations, wanted)
+        target_bits = (self.centres[categories] + 1) / 2
+        central = functional.binary_cross_entropy_with_logits(2 * activations, target_bits)
         quantisation = (activations.tanh().abs() - 1).cosh().log().mean()
-        return self.classify(logits, categories) + central + self.QUANTISATION * quantisation
+        return self.classification_loss(logits, categories) + central + self.QUANTISATION * quantisation

@@ -15,9 +15,9 @@ class GreedyHash(HashLoss):
 
     PENALTY = 0.1
 
-    def read(self, activations: Tensor) -> Tensor:
+    def head_input(self, activations: Tensor) -> Tensor:
         return activations + (signs(activations) - activations).detach()
 
     def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
         penalty = (activations.abs() - 1).abs().pow(3).mean()
-        return self.classify(logits, categories) + self.PENALTY * penalty
+        return self.classification_loss(logits, categories) + self.PENALTY * penalty

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def contrast(vectors: Tensor, items: Tensor, temperature: float) -> Tensor:
+def supervised_contrastive_loss(vectors: Tensor, items: Tensor, temperature: float) -> Tensor:
     """Supervised contrastive loss: P. Khosla et al., NeurIPS 2020, equation 2 (L_out), among items.
 
     For each picture the mean, over the others of its item, of -log of the softmax over all other pictures of the
@@ -19,13 +19,16 @@ def contrast(vectors: Tensor, items: Tensor, temperature: float) -> Tensor:
     Returns:
         The mean over all pictures that have a partner, a scalar; 0 where none has, or where there is but one item.
     """
-    unit = functional.normalize(vectors, dim=1)
-    cosines = unit @ unit.T / temperature  # (B, B)
-    itself = torch.eye(len(items), dtype=torch.bool, device=items.device)
-    partner = (items[:, None] == items) & ~itself
-    paired = partner.any(dim=1)
-    if not paired.any() or bool((items == items[0]).all()):
+    normalised = functional.normalize(vectors, dim=1)
+    cosines = normalised @ normalised.T / temperature  # (B, B)
+    self_mask = torch.eye(len(items), dtype=torch.bool, device=items.device)
+    positive_mask = (items[:, None] == items) & ~self_mask
+    has_positive = positive_mask.any(dim=1)
+    if not has_positive.any() or bool((items == items[0]).all()):
         return vectors.sum() * 0
-    logs = cosines - cosines.masked_fill(itself, -torch.inf).logsumexp(dim=1, keepdim=True)
-    means = logs.masked_fill(~partner, 0).sum(dim=1)[paired] / partner.sum(dim=1)[paired]
+    log_probabilities = cosines - cosines.masked_fill(self_mask, -torch.inf).logsumexp(dim=1, keepdim=True)
+    means = (
+        log_probabilities.masked_fill(~positive_mask, 0).sum(dim=1)[has_positive]
+        / positive_mask.sum(dim=1)[has_positive]
+    )
     return -means.mean()

@@ -29,11 +29,11 @@ class OrthoHash(HashLoss):
                                          self.norm.bias, training=False, eps=self.norm.eps)  # fmt: skip
         return self.norm(outputs)
 
-    def read(self, activations: Tensor) -> Tensor:
+    def head_input(self, activations: Tensor) -> Tensor:
         return activations.detach()
 
     def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
         cosines = functional.normalize(activations, dim=1) @ functional.normalize(self.centres, dim=1).T  # (B, C)
         margins = self.MARGIN * functional.one_hot(categories, self.categories)
-        aimed = functional.cross_entropy(self.bits**0.5 * (cosines - margins), categories)
-        return self.classify(logits, categories) + aimed
+        cosine_loss = functional.cross_entropy(self.bits**0.5 * (cosines - margins), categories)
+        return self.classification_loss(logits, categories) + cosine_loss

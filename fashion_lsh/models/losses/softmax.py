@@ -18,4 +18,4 @@ class Softmax(HashLoss):
         return outputs.sigmoid()
 
     def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
-        return self.classify(logits, categories)
+        return self.classification_loss(logits, categories)

@@ -15,4 +15,4 @@ class SSDH(Softmax):
     def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
         binary = -(activations - 0.5).square().mean()
         balanced = (activations.mean(dim=1) - 0.5).square().mean()
-        return self.classify(logits, categories) + binary + balanced
+        return self.classification_loss(logits, categories) + binary + balanced

@@ -15,7 +15,7 @@ from fashion_lsh.report.detection_tiles import false_tiles, missed_tiles, pictur
 from fashion_lsh.report.phrases import one_line
 from fashion_lsh.report.run_data import Findings
 from fashion_lsh.report.tiles import Tile, drawn
-from fashion_lsh.runs.run import BOXES
+from fashion_lsh.runs.run import DETECTIONS_FILE
 
 ROW, SIDE = 4, 240  # tiles in a row of a sheet, pixels of a tile's side
 MEASURES = {"box_ap": "AP", "box_ap50": "AP50", "box_ap75": "AP75", "box_ar": "AR"}
@@ -34,7 +34,7 @@ def detection(found: Findings) -> list[Block]:
     if found.config["detector"] is None:
         return []
     level = found.config["detector"]["level"]
-    scenes = scenes_of(found.garments, Detections.open(found.run.path / BOXES), level)
+    scenes = scenes_of(found.garments, Detections.open(found.run.path / DETECTIONS_FILE), level)
     if not scenes:
         return [
             Text("No garment is annotated in the query pictures: what was found in them cannot be scored."),

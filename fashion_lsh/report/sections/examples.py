@@ -15,7 +15,7 @@ from fashion_lsh.report.curves import best_typical_worst
 from fashion_lsh.report.phrases import listed, one_line
 from fashion_lsh.report.run_data import Findings, row_numbers
 from fashion_lsh.report.tiles import TILE, Tile, drawn, headings
-from fashion_lsh.runs.run import BOXES
+from fashion_lsh.runs.run import DETECTIONS_FILE
 
 HITS = 8  # shown of each query
 NAMED = 10  # pictures that are missing, named in the page
@@ -48,7 +48,7 @@ class Album:
         self.hits = {number: found.queries["hits"][int(number)].as_py()[:HITS] for number in numbers}
         shown = dict.fromkeys([*self.asked.values(), *(name for names in self.hits.values() for name in names)])
         known = set(found.garments.column("id"))
-        self.missing = dict.fromkeys(shown.keys() - known, "filed later: not in split.parquet")
+        self.missing = dict.fromkeys(shown.keys() - known, "filed later: not in catalogue.parquet")
         ids = [name for name in shown if name in known]
         self.garments, self.place = _cropped(found, ids), {name: place for place, name in enumerate(ids)}
         self.source = self._opened(found)
@@ -120,7 +120,9 @@ def _cropped(found: Findings, ids: Sequence[str]) -> Catalogue:
     if crop == "annotated":
         return few
     if crop == "detected":
-        boxes = found.run.box_selector.select_boxes(Detections.open(found.run.path / BOXES), few.column("image"), few.boxes)
+        boxes = found.run.box_selector.select_boxes(
+            Detections.open(found.run.path / DETECTIONS_FILE), few.column("image"), few.boxes
+        )
     return few.with_columns(**box_columns(boxes))
 
 

@@ -10,7 +10,7 @@ from fashion_lsh.report.run_data import Findings
 def learning(found: Findings) -> list[Block]:
     """Plot loss and accuracy of each stage by training step; a note for a stage that was not fitted in this run."""
     blocks: list[Block] = []
-    stages = {"detector": found.config["detector"], "classifier": True, "hasher": found.config["hash"]}
+    stages = {"detector": found.config["detector"], "classifier": True, "hash_head": found.config["hash"]}
     for stage in (name for name, there in stages.items() if there):
         joined = curves.learning_curves(found.logs, stage)
         blocks += _fitted(stage, joined, f"{stage}/best_epoch" in found.metrics) if joined else [_not_fitted(stage)]

@@ -31,7 +31,7 @@ AGAIN = (
 )
 COMMAND = (
     "python train.py --config-path RUN --config-name config hydra.run.dir=. hydra.output_subdir=null "
-    "hydra/job_logging=stdout runs=again fresh=false"
+    "hydra/job_logging=stdout runs=again overwrite=false"
 )
 
 

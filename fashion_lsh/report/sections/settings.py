@@ -6,7 +6,7 @@ from typing import Any
 from fashion_lsh.report.blocks import Block, Table
 from fashion_lsh.report.phrases import one_line
 from fashion_lsh.report.run_data import Findings
-from fashion_lsh.runs.config import flat
+from fashion_lsh.runs.config import flatten
 
 
 def settings(found: Findings) -> list[Block]:
@@ -18,4 +18,4 @@ def settings(found: Findings) -> list[Block]:
 
 
 def _settings(settings: Mapping[str, Any]) -> list[Sequence[str]]:
-    return [(name, "null" if value is None else one_line(str(value))) for name, value in flat(settings)]
+    return [(name, "null" if value is None else one_line(str(value))) for name, value in flatten(settings)]

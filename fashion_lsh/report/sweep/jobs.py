@@ -8,9 +8,9 @@ from typing import NamedTuple
 from fashion_lsh.evaluation.query_scores import Queries, unpacked
 from fashion_lsh.report.page_file import Row
 from fashion_lsh.report.phrases import listed, method_of
-from fashion_lsh.runs.config import flat
-from fashion_lsh.runs.folder import RunFolder, numbers
-from fashion_lsh.runs.job_file import JOB, job_text
+from fashion_lsh.runs.config import flatten
+from fashion_lsh.runs.folder import RunFolder, validate_metrics
+from fashion_lsh.runs.job_file import JOB, job_json
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def read_jobs(folder: Path) -> tuple[dict[str, Job], list[Path]]:
     if not finished:
         there = f"none of {len(runs)} runs in {folder} is finished" if runs else f"no jobs/*.json in {folder}"
         raise FileNotFoundError(f"{there}: type its train.py command, which makes them")
-    return {run.path.name: job_of(run.path / JOB, job_text(run)) for run in finished}, [
+    return {run.path.name: job_of(run.path / JOB, job_json(run)) for run in finished}, [
         run.path for run in runs if not run.metrics
     ]
 
@@ -64,10 +64,10 @@ def job_of(path: Path, text: str | bytes) -> Job:
         content = json.loads(text)
         settings, about = content["settings"], content["environment"]
         typed = {"hash": method_of(settings.get("hash"))} | {
-            name: value for name, value in flat(settings) if name not in ("hash", "hash.loss", "hash.bihalf")
+            name: value for name, value in flatten(settings) if name not in ("hash", "hash.loss", "hash.bihalf")
         }
         made = {"data": content["data"], "version": about["fashion-lsh"]}
         queries = unpacked(content["queries"]) if "queries" in content else None
-        return Job(typed | made, numbers(content["metrics"]), queries, about)
+        return Job(typed | made, validate_metrics(content["metrics"]), queries, about)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): remove this file, and make it again") from error

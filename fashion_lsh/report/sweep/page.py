@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fashion_lsh.report.page_file import Row, put
+from fashion_lsh.report.page_file import Row, write_page
 from fashion_lsh.report.phrases import as_markdown, listed
 from fashion_lsh.report.sweep.differences import base_of, best_arms, difference_table
 from fashion_lsh.report.sweep.dot_plot import dots
@@ -67,7 +67,7 @@ def gather(folder: Path, base: str = "") -> Path:
     parts += [f"![{SPREAD}]({FIGURE})\n\n{SPREAD}"] if figure else []
     parts += [difference_table(base, rows, jobs, measures)] if base else []
     parts += [selection_table(selection, rows)] if selection else []
-    put(folder, rows, "\n\n".join(parts), {FIGURE: figure} if figure else {})
+    write_page(folder, rows, "\n\n".join(parts), {FIGURE: figure} if figure else {})
     for told in apart:
         log.warning("%s: %s", folder, told)
     if unfinished:

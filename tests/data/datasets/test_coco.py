@@ -177,7 +177,12 @@ def test_boxes_are_converted_to_xyxy(root: Path) -> None:
 ])  # fmt: skip
 def test_a_bad_annotation_is_skipped_with_its_reason(root: Path, bad: dict[str, Any], reason: str) -> None:
     image = {"id": 3, "file_name": "3.png"}
-    write(root / "instances_val.json", {**annotation(1, 3, [1, 2, 3, 4]), **bad}, annotation(2, 3, [1, 2, 9, 9]), images=[image])
+    write(
+        root / "instances_val.json",
+        {**annotation(1, 3, [1, 2, 3, 4]), **bad},
+        annotation(2, 3, [1, 2, 9, 9]),
+        images=[image],
+    )
     source = Coco(str(root))
     assert source.catalogue().column("id").tolist()[3:] == ["instances_val/2"]
     assert list(source.skipped) == ["instances_val/1"]

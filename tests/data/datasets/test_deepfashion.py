@@ -267,8 +267,12 @@ def test_the_older_folder_anno_is_read(root: Path) -> None:
 
 
 def test_a_list_of_46_categories_is_read_by_the_official_50(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    incomplete = [each for each in OFFICIAL_CATEGORIES if each.name not in ("Cape", "Nightdress", "Shirtdress", "Sundress")]
-    write(root / "Anno_coarse/list_category_cloth.txt", "category_name  category_type", categories(incomplete), count=50)
+    incomplete = [
+        each for each in OFFICIAL_CATEGORIES if each.name not in ("Cape", "Nightdress", "Shirtdress", "Sundress")
+    ]
+    write(
+        root / "Anno_coarse/list_category_cloth.txt", "category_name  category_type", categories(incomplete), count=50
+    )
     replace_text(root / "Anno_coarse/list_category_img.txt", f"{SKIRT:<70} 33", f"{SKIRT:<70} 41")
     assert column_values(DeepFashionCategory(str(root)), "category")[SKIRT] == "Dress"
     assert "has 46 categories: numbers are read by the official 50" in caplog.text
@@ -376,7 +380,12 @@ def fine(root: Path) -> Path:
 
 def test_fine_files_are_read_line_by_line(fine: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = DeepFashionFine(str(fine))
-    assert column_values(source, "category") == {SKIRT: "Skirt", TEE: "Tee", BLOUSE: "Blouse", SLEEVED: "Tee/long sleeve"}
+    assert column_values(source, "category") == {
+        SKIRT: "Skirt",
+        TEE: "Tee",
+        BLOUSE: "Blouse",
+        SLEEVED: "Tee/long sleeve",
+    }
     assert column_values(source, "split") == {SKIRT: "query", TEE: "val", BLOUSE: "train", SLEEVED: "train"}
     assert column_values(source, "x1") == {SKIRT: 10, TEE: 10, BLOUSE: 10, SLEEVED: 11}
     assert column_values(source, "group")[TEE] == "img/B_Tee"
@@ -568,7 +577,9 @@ def test_a_source_type_that_contradicts_the_file_name_warns(consumer: Path, capl
     ("Anno/list_bbox_consumer2shop.txt", f"{SHOP:<70} 1", f"{SHOP:<70} 9", SHOP,
      "its clothes_type '9' is none of 1, 2, 3, or it does not lie in img/<top>/<folder>/<item>"),
 ])  # fmt: skip
-def test_a_bad_pair_or_box_is_skipped_with_its_reason(consumer: Path, file: str, old: str, new: str, name: str, reason: str) -> None:
+def test_a_bad_pair_or_box_is_skipped_with_its_reason(
+    consumer: Path, file: str, old: str, new: str, name: str, reason: str
+) -> None:
     replace_text(consumer / file, old, new)
     catalogue, left_out = DeepFashionConsumer(str(consumer)).list_garments()
     assert left_out[name] == reason
@@ -586,9 +597,7 @@ def test_published_counts_sum_to_the_documented_total(source: Any, total: int) -
     ("root", DeepFashionCategory), ("fine", DeepFashionFine), ("inshop", DeepFashionInshop),
     ("consumer", DeepFashionConsumer),
 ])  # fmt: skip
-def test_listing_raises_without_any_required_file(
-    request: pytest.FixtureRequest, name: str, source: Any
-) -> None:
+def test_listing_raises_without_any_required_file(request: pytest.FixtureRequest, name: str, source: Any) -> None:
     folder = request.getfixturevalue(name)
     for part in source.expected:
         found = list(folder.glob(part.pattern))

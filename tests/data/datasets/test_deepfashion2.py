@@ -180,9 +180,7 @@ def test_expected_files_match_the_layout(root: Path, part: Any) -> None:
     assert list(root.glob(part.pattern))
 
 
-def test_an_unreadable_folder_is_reported(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_folder_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.scandir
 
     def scandir(path: Any) -> Any:

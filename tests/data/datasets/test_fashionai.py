@@ -80,7 +80,9 @@ def test_attribute_rows_have_no_box_and_key_points_a_bounding_box(root: Path) ->
     assert dict(zip(catalogue.column("category"), all_rows, strict=True)) == {
         "skirt_length": True, "coat_length": True, "dress": False,
     }  # fmt: skip
-    assert catalogue.boxes[~all_rows].tolist() == [[5, 20, 40, 70]]  # the hidden point counts, the undefined one does not
+    assert catalogue.boxes[~all_rows].tolist() == [
+        [5, 20, 40, 70]
+    ]  # the hidden point counts, the undefined one does not
 
 
 def test_a_path_in_two_releases_is_kept_once(root: Path) -> None:

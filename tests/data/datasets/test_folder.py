@@ -391,9 +391,7 @@ def test_column_names_are_stripped(folder: Path) -> None:
     assert Folder(str(folder / "blanks.csv")).catalogue().column("category").tolist() == ["hat"]
 
 
-def test_an_unreadable_folder_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for label in ("bag", "hat", "shut"):
         (tmp_path / label).mkdir()
         Image.new("RGB", (9, 9), "red" if label == "bag" else "blue").save(tmp_path / label / "1.png")

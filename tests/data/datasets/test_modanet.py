@@ -106,7 +106,9 @@ def test_a_git_lfs_pointer_raises_with_a_remedy(root: Path) -> None:
     (root / "annotations" / TRAIN_FILE).write_text(
         "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 105924292\n"
     )
-    with pytest.raises(ValueError, match=rf"{TRAIN_FILE} only points to the annotations: fetch them with `git lfs pull`"):
+    with pytest.raises(
+        ValueError, match=rf"{TRAIN_FILE} only points to the annotations: fetch them with `git lfs pull`"
+    ):
         ModaNet(str(root)).catalogue()
 
 
@@ -114,7 +116,9 @@ def test_a_missing_file_raises(root: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"no {CORRECTED_FILE} in .*: put it there, or leave corrected out"):
         ModaNet(str(root), corrected=True).catalogue()
     (root / "annotations" / TRAIN_FILE).unlink()
-    with pytest.raises(FileNotFoundError, match=f"no {TRAIN_FILE} in .*: put it there, or give data.root another folder"):
+    with pytest.raises(
+        FileNotFoundError, match=f"no {TRAIN_FILE} in .*: put it there, or give data.root another folder"
+    ):
         ModaNet(str(root)).catalogue()
 
 

@@ -14,11 +14,11 @@ from hypothesis.extra.numpy import arrays
 
 from fashion_lsh.data.datasets.fashion_mnist import CATEGORIES
 from fashion_lsh.data.datasets.shop_street import dataset
+from fashion_lsh.data.datasets.shop_street.appearances import PATTERNS, draw_appearance, render_garment
 from fashion_lsh.data.datasets.shop_street.compose import IMAGE_SIZE, Composition, Layer, compose_image
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet, compose
 from fashion_lsh.data.datasets.shop_street.garments import DATA, enclosed
 from fashion_lsh.data.datasets.shop_street.items import Cutout, ItemCollection
-from fashion_lsh.data.datasets.shop_street.appearances import PATTERNS, draw_appearance, render_garment
 
 SMALL = 6  # train garments a category
 
@@ -157,7 +157,10 @@ def test_composition_equals_slow_compositing_and_respects_min_visible(seed):
             rng.integers(0, 3, (height, width)).astype(np.float32) / 2,
         )
         left, top = (int(place) for place in rng.integers(-10, 60, 2))
-        layer, front = Layer(cutout, left, top, min_visible=0.3, min_core_visible=0.5 if not order else 0.0), bool(rng.integers(2))
+        layer, front = (
+            Layer(cutout, left, top, min_visible=0.3, min_core_visible=0.5 if not order else 0.0),
+            bool(rng.integers(2)),
+        )
         if composition.add(layer, front):
             order.insert(len(order) if front else 0, (layer, cutout, left, top))
     background = rng.uniform(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3)).astype(np.float32)

@@ -8,7 +8,7 @@ import pytest
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.image_scan import ImageInfo, file_state
 from fashion_lsh.data.images import ImageError, open_image
-from fashion_lsh.data.merge.cropping import MAX_SIDE, MARGIN, crop_all
+from fashion_lsh.data.merge.cropping import MARGIN, MAX_SIDE, crop_all
 
 NAN = float("nan")
 

@@ -31,7 +31,9 @@ def noise(number: int) -> np.ndarray:
     return coarse.repeat(5, axis=0).repeat(5, axis=1)
 
 
-def make_source(labels: Sequence[str], name: str = "", content_ids: Sequence[int] | None = None, **columns: Any) -> ScannedSource:
+def make_source(
+    labels: Sequence[str], name: str = "", content_ids: Sequence[int] | None = None, **columns: Any
+) -> ScannedSource:
     """A source with a picture a label, all of other bytes; `looks`: what each picture looks like, by number."""
     images = columns.pop("image", [f"{place:03d}.jpg" for place in range(len(labels))])
     ids = [f"{place:03d}" for place in range(len(labels))]
@@ -45,7 +47,10 @@ def make_source(labels: Sequence[str], name: str = "", content_ids: Sequence[int
 
 
 def test_labels_become_categories_and_ids_get_the_source_prefix() -> None:
-    sources = {"b": make_source(["Tee", "Bag"] * 8, "b"), "a": make_source(["Bag", "Tee"] * 8, "a", item=["x", "y"] * 8)}
+    sources = {
+        "b": make_source(["Tee", "Bag"] * 8, "b"),
+        "a": make_source(["Bag", "Tee"] * 8, "a", item=["x", "y"] * 8),
+    }
     merged = merge(sources, RECIPE).catalogue
     assert merged.column("id")[:2].tolist() == ["a/000", "a/001"]
     assert merged.column("image")[16] == "b/000.jpg"
@@ -108,7 +113,9 @@ def test_items_connected_by_exact_copies_share_a_split(seed: int) -> None:
     items = {name: [f"{name}{rng.integers(25)}-{label}" for label in labels] for name in "ab"}
     one, other = (make_source(labels, name, item=items[name]) for name in "ab")
     shared = dict(zip(sorted(other.scanned), rng.permutation(sorted(one.scanned)), strict=True))
-    copies = {mine: one.scanned[theirs] if rng.random() < 0.3 else other.scanned[mine] for mine, theirs in shared.items()}
+    copies = {
+        mine: one.scanned[theirs] if rng.random() < 0.3 else other.scanned[mine] for mine, theirs in shared.items()
+    }
     merged = merge({"a": one, "b": replace(other, scanned=copies)}, replace(RECIPE, ratios=TWO_SPLITS))
     split_of = dict(zip(merged.catalogue.column("image"), merged.catalogue.column("split"), strict=True))
     splits_of_items: dict[str, set[str]] = {}
@@ -166,7 +173,10 @@ def change_recipe(**changed: Any) -> Recipe:
 
 @given(st.integers(4, 30), st.integers(4, 12), st.integers(0, 5))
 def test_category_sizes_are_limited(count: int, max_per_category: int, seed: int) -> None:
-    merged = merge({"a": make_source(["Tee"] * count + ["Bag"] * 3)}, change_recipe(max_per_category=max_per_category, min_per_category=4, seed=seed))
+    merged = merge(
+        {"a": make_source(["Tee"] * count + ["Bag"] * 3)},
+        change_recipe(max_per_category=max_per_category, min_per_category=4, seed=seed),
+    )
     assert merged.catalogue.categories == ["t-shirt"]
     assert len(merged.catalogue) == min(count, max_per_category)
     assert len(merged.left_out) == count + 3 - len(merged.catalogue)

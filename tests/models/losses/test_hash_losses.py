@@ -12,20 +12,20 @@ from torch import Tensor, nn
 
 from fashion_lsh.models.losses import LOSSES
 from fashion_lsh.models.losses.base import HashLoss
-from fashion_lsh.models.losses.bihalf import Halves, signs
+from fashion_lsh.models.losses.bihalf import BiHalf, signs
 from fashion_lsh.models.losses.centres import centres
-from fashion_lsh.models.losses.item_contrast import contrast
-from fashion_lsh.training.hash_head import Hasher
+from fashion_lsh.models.losses.item_contrast import supervised_contrastive_loss
+from fashion_lsh.training.hash_head import HashHead
 
 BITS, CATEGORIES, SMOOTHING = 12, 3, 0.1
-EACH = pytest.mark.parametrize("name", sorted(LOSSES))
+each_loss = pytest.mark.parametrize("name", sorted(LOSSES))
 
 
-def made(name: str, bits: int = BITS, categories: int = CATEGORIES) -> HashLoss:
+def make_loss(name: str, bits: int = BITS, categories: int = CATEGORIES) -> HashLoss:
     return LOSSES[name](bits, categories, SMOOTHING)
 
 
-def drawn(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
+def random_normal(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
     return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -33,16 +33,16 @@ def cross_entropy(logits: Tensor, categories: Tensor, smoothing: float) -> float
     """Row by row, number by number."""
     total = 0.0
     for row, category in zip(logits.tolist(), categories.tolist(), strict=True):
-        most = max(row)
-        norm = most + math.log(sum(math.exp(value - most) for value in row))
+        maximum = max(row)
+        norm = maximum + math.log(sum(math.exp(value - maximum) for value in row))
         total += (1 - smoothing) * (norm - row[category]) + smoothing * sum(norm - v for v in row) / len(row)
     return total / len(logits)
 
 
-def extra(name: str, activations: Tensor, categories: Tensor) -> float:
+def expected_penalty(name: str, activations: Tensor, categories: Tensor) -> float:
     """What a loss adds to the head's cross-entropy, in plain loops."""
     rows = activations.double().tolist()
-    count, aims = len(rows) * BITS, centres(CATEGORIES, BITS).tolist()
+    count, targets = len(rows) * BITS, centres(CATEGORIES, BITS).tolist()
     if name == "ssdh":
         binary = sum((a - 0.5) ** 2 for row in rows for a in row) / count
         return sum((sum(row) / BITS - 0.5) ** 2 for row in rows) / len(rows) - binary
@@ -51,7 +51,7 @@ def extra(name: str, activations: Tensor, categories: Tensor) -> float:
     if name == "csq":
         central = quantised = 0.0
         for row, category in zip(rows, categories.tolist(), strict=True):
-            for a, aim in zip(row, aims[category], strict=True):
+            for a, aim in zip(row, targets[category], strict=True):
                 code = (math.tanh(a) + 1) / 2
                 central -= math.log(code if aim > 0 else 1 - code)
                 quantised += math.log(math.cosh(abs(math.tanh(a)) - 1))
@@ -59,7 +59,7 @@ def extra(name: str, activations: Tensor, categories: Tensor) -> float:
     if name == "orthohash":
         length = [math.sqrt(sum(a * a for a in row)) for row in rows]
         cosines = [
-            [sum(a * b for a, b in zip(row, aim, strict=True)) / size / math.sqrt(BITS) for aim in aims]
+            [sum(a * b for a, b in zip(row, aim, strict=True)) / size / math.sqrt(BITS) for aim in targets]
             for row, size in zip(rows, length, strict=True)
         ]
         for row, category in zip(cosines, categories.tolist(), strict=True):
@@ -68,100 +68,100 @@ def extra(name: str, activations: Tensor, categories: Tensor) -> float:
     return 0.0
 
 
-@EACH
-def test_a_loss_is_its_formula(name: str) -> None:
-    loss = made(name)
-    activations = loss.activate(drawn(7, BITS))
-    logits, categories = drawn(7, CATEGORIES, seed=1), torch.tensor([0, 1, 2, 0, 1, 2, 0])
-    found = loss(activations, logits, categories)
-    assert found.shape == ()
-    wanted = cross_entropy(logits, categories, SMOOTHING) + extra(name, activations.detach(), categories)
-    assert float(found.detach()) == pytest.approx(wanted, rel=1e-4)
+@each_loss
+def test_loss_matches_the_formula(name: str) -> None:
+    loss = make_loss(name)
+    activations = loss.activate(random_normal(7, BITS))
+    logits, categories = random_normal(7, CATEGORIES, seed=1), torch.tensor([0, 1, 2, 0, 1, 2, 0])
+    value = loss(activations, logits, categories)
+    assert value.shape == ()
+    expected = cross_entropy(logits, categories, SMOOTHING) + expected_penalty(name, activations.detach(), categories)
+    assert float(value.detach()) == pytest.approx(expected, rel=1e-4)
 
 
-@EACH
+@each_loss
 @pytest.mark.parametrize("scale", [0.0, 1e3, 1e6])
 @pytest.mark.parametrize("rows", [1, 6])
-def test_gradients_are_finite_at_the_edges(name: str, scale: float, rows: int) -> None:
-    loss = made(name)
-    outputs, head = drawn(rows, BITS, scale=scale).requires_grad_(), nn.Linear(BITS, CATEGORIES)
+def test_gradients_are_finite_for_extreme_outputs(name: str, scale: float, rows: int) -> None:
+    loss = make_loss(name)
+    outputs, head = random_normal(rows, BITS, scale=scale).requires_grad_(), nn.Linear(BITS, CATEGORIES)
     activations = loss.activate(outputs)
     categories = torch.zeros(rows, dtype=torch.int64)  # one category alone
-    value = loss(activations, head(loss.read(activations)), categories)
+    value = loss(activations, head(loss.head_input(activations)), categories)
     value.backward()  # type: ignore[no-untyped-call]
     assert value.isfinite()
     assert outputs.grad is not None
     assert outputs.grad.isfinite().all()
 
 
-@EACH
+@each_loss
 @pytest.mark.parametrize("bihalf", [False, True])
 @pytest.mark.parametrize("bits", [8, 48, 130])
-def test_a_tiny_set_is_told_apart_within_200_steps(name: str, bits: int, bihalf: bool) -> None:
+def test_loss_separates_a_tiny_set_in_200_steps(name: str, bits: int, bihalf: bool) -> None:
     torch.manual_seed(0)
     categories = torch.arange(4).repeat(10)  # an even number, for halves
-    features = drawn(4, 16)[categories] + drawn(40, 16, seed=1, scale=0.2)
-    loss, layer, head = made(name, bits, 4), nn.Linear(16, bits), nn.Linear(bits, 4)
+    features = random_normal(4, 16)[categories] + random_normal(40, 16, seed=1, scale=0.2)
+    loss, layer, head = make_loss(name, bits, 4), nn.Linear(16, bits), nn.Linear(bits, 4)
     adam = torch.optim.Adam([*layer.parameters(), *head.parameters(), *loss.parameters()], lr=0.02)
     for _ in range(200):
-        outputs = Halves.apply(layer(features)) if bihalf else layer(features)
+        outputs = BiHalf.apply(layer(features)) if bihalf else layer(features)
         activations = loss.activate(outputs)
         adam.zero_grad()
-        loss(activations, head(loss.read(activations)), categories).backward()
+        loss(activations, head(loss.head_input(activations)), categories).backward()
         adam.step()
     loss.eval()
     outputs = signs(layer(features)) if bihalf else layer(features)
     activations = loss.activate(outputs)
-    assert (head(loss.read(activations)).argmax(dim=1) == categories).all()
+    assert (head(loss.head_input(activations)).argmax(dim=1) == categories).all()
     codes = signs(activations - loss.threshold)
-    apart = (bits - codes @ codes.T) / 2
+    distances = (bits - codes @ codes.T) / 2
     same = categories[:, None] == categories
-    assert apart[same].mean() < apart[~same].mean() / 2
+    assert distances[same].mean() < distances[~same].mean() / 2
 
 
-@EACH
-def test_one_picture_alone_is_activated_as_among_others(name: str) -> None:
-    loss = made(name).eval()
-    outputs = drawn(5, BITS)
+@each_loss
+def test_activations_do_not_depend_on_the_batch_in_eval_mode(name: str) -> None:
+    loss = make_loss(name).eval()
+    outputs = random_normal(5, BITS)
     torch.testing.assert_close(loss.activate(outputs[:1]), loss.activate(outputs)[:1])
 
 
-def test_the_head_of_greedyhash_reads_signs_and_gradients_pass_them() -> None:
-    activations = drawn(4, BITS).requires_grad_()
-    read = made("greedyhash").read(activations)
-    torch.testing.assert_close(read, signs(activations))
-    weights = drawn(4, BITS, seed=3)
-    (read * weights).sum().backward()
+def test_greedyhash_uses_straight_through_signs() -> None:
+    activations = random_normal(4, BITS).requires_grad_()
+    head_input = make_loss("greedyhash").head_input(activations)
+    torch.testing.assert_close(head_input, signs(activations))
+    weights = random_normal(4, BITS, seed=3)
+    (head_input * weights).sum().backward()
     assert activations.grad is not None
     torch.testing.assert_close(activations.grad, weights)
 
 
 @given(st.integers(1, 9), st.integers(1, 20), st.integers(0, 2**16))
 @settings(deadline=None, max_examples=40)
-def test_of_each_bit_half_the_batch_is_a_one(rows: int, bits: int, seed: int) -> None:
-    outputs = drawn(rows, bits, seed=seed).requires_grad_()
-    halves = Halves.apply(outputs)
+def test_bihalf_splits_each_bit_in_halves(rows: int, bits: int, seed: int) -> None:
+    outputs = random_normal(rows, bits, seed=seed).requires_grad_()
+    halves = BiHalf.apply(outputs)
     assert ((halves == 1) | (halves == -1)).all()
     assert ((halves == 1).sum(dim=0) == rows // 2).all()
     for bit in range(bits):  # no one lies below a zero
         ones, zeros = (outputs[:, bit][halves[:, bit] == value] for value in (1, -1))
         assert not len(ones) or ones.min() >= zeros.max()
-    gradient = drawn(rows, bits, seed=seed + 1)
+    gradient = random_normal(rows, bits, seed=seed + 1)
     halves.backward(gradient)
     assert outputs.grad is not None
     torch.testing.assert_close(outputs.grad, gradient + 6 * (outputs.detach() - halves.detach()) / (rows * bits))
 
 
 @pytest.mark.parametrize(("count", "bits"), [(10, 16), (16, 16), (30, 64), (128, 64), (11, 64), (2, 32)])
-def test_centres_of_a_power_of_two_lie_half_the_bits_apart(count: int, bits: int) -> None:
+def test_hadamard_centres_differ_in_half_the_bits(count: int, bits: int) -> None:
     codes = centres(count, bits)
-    apart = (bits - codes @ codes.T) / 2
-    assert float(apart.fill_diagonal_(bits).min()) >= bits / 2
+    distances = (bits - codes @ codes.T) / 2
+    assert float(distances.fill_diagonal_(bits).min()) >= bits / 2
 
 
 @given(st.integers(1, 60), st.integers(1, 130))
 @settings(deadline=None, max_examples=40)
-def test_centres_differ_and_are_far_apart_whatever_the_numbers(count: int, bits: int) -> None:
+def test_centres_are_distinct_and_far_apart(count: int, bits: int) -> None:
     if count > 2**bits:
         with pytest.raises(ValueError, match=rf"hash\.bits={bits}: .* at least {(count - 1).bit_length()} bits"):
             centres(count, bits)
@@ -172,17 +172,17 @@ def test_centres_differ_and_are_far_apart_whatever_the_numbers(count: int, bits:
     assert len(codes.unique(dim=0)) == count
     assert torch.equal(codes, centres(count, bits))
     if count > 1 and bits >= 32:
-        apart = (bits - codes @ codes.T) / 2
-        assert float(apart.fill_diagonal_(bits).min()) >= bits / 4
+        distances = (bits - codes @ codes.T) / 2
+        assert float(distances.fill_diagonal_(bits).min()) >= bits / 4
         assert codes.mean(dim=0).abs().max() < 1 or count < 6  # every bit tells something
 
 
-def test_centres_that_crowd_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_close_centres_are_warned_about(caplog: pytest.LogCaptureFixture) -> None:
     centres(16, 4)
     assert "hash.bits=4: of 16 categories two aim at codes only 1 apart" in caplog.text
 
 
-def plain_contrast(vectors: Tensor, items: Tensor, temperature: float) -> float:
+def reference_contrast(vectors: Tensor, items: Tensor, temperature: float) -> float:
     rows, numbers = vectors.double().tolist(), items.tolist()
     unit = [[v / math.sqrt(sum(w * w for w in row)) for v in row] for row in rows]
     cosine = [[sum(a * b for a, b in zip(x, y, strict=True)) / temperature for y in unit] for x in unit]
@@ -196,39 +196,41 @@ def plain_contrast(vectors: Tensor, items: Tensor, temperature: float) -> float:
     return sum(losses) / len(losses)
 
 
-def test_the_contrast_is_its_formula() -> None:
-    vectors, items = drawn(7, 5), torch.tensor([4, 4, 1, 1, 1, 9, 2])
-    assert float(contrast(vectors, items, 0.5)) == pytest.approx(plain_contrast(vectors, items, 0.5), rel=1e-5)
+def test_contrastive_loss_matches_the_formula() -> None:
+    vectors, items = random_normal(7, 5), torch.tensor([4, 4, 1, 1, 1, 9, 2])
+    assert float(supervised_contrastive_loss(vectors, items, 0.5)) == pytest.approx(
+        reference_contrast(vectors, items, 0.5), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("items", [[1, 2, 3, 4], [5, 5, 5, 5]])
-def test_a_batch_that_cannot_be_contrasted_adds_nothing(items: list[int]) -> None:
-    vectors = drawn(4, 5).requires_grad_()
-    loss = contrast(vectors, torch.tensor(items), 0.1)
+def test_contrastive_loss_without_pairs_is_zero(items: list[int]) -> None:
+    vectors = random_normal(4, 5).requires_grad_()
+    loss = supervised_contrastive_loss(vectors, torch.tensor(items), 0.1)
     loss.backward()  # type: ignore[no-untyped-call]
     assert float(loss.detach()) == 0
     assert vectors.grad is not None
     assert not vectors.grad.any()
 
 
-def test_the_contrast_brings_items_together() -> None:
+def test_contrastive_loss_clusters_items() -> None:
     items = torch.arange(8).repeat_interleave(2)
-    vectors = drawn(16, 4).requires_grad_()
+    vectors = random_normal(16, 4).requires_grad_()
     adam = torch.optim.Adam([vectors], lr=0.05)
     for _ in range(200):
         adam.zero_grad()
-        contrast(vectors, items, 0.1).backward()  # type: ignore[no-untyped-call]
+        supervised_contrastive_loss(vectors, items, 0.1).backward()  # type: ignore[no-untyped-call]
         adam.step()
     unit = nn.functional.normalize(vectors.detach(), dim=1)
     nearest = (unit @ unit.T).fill_diagonal_(-2).argmax(dim=1)
     assert torch.equal(items[nearest], items)
 
 
-def test_the_losses_that_can_be_typed_are_those_there_are() -> None:
-    typed = inspect.get_annotations(Hasher.__init__)["loss"]
-    assert set(get_args(typed)) == set(LOSSES)
+def test_annotation_lists_every_loss() -> None:
+    annotation = inspect.get_annotations(HashHead.__init__)["loss"]
+    assert set(get_args(annotation)) == set(LOSSES)
 
 
-def test_more_categories_than_far_codes_are_found_for_are_refused() -> None:
+def test_too_many_categories_for_centres_are_rejected() -> None:
     with pytest.raises(ValueError, match=r"hash\.bits=13: too few to keep 3500 categories apart"):
         centres(3500, 13)

@@ -74,7 +74,7 @@ def test_a_hit_that_was_filed_later_is_grey_and_named(make_run: MakeRun, monkeyp
     row = rows(found, [0], monkeypatch)[0]
     assert [tile.caption for tile in row].index("missing") == 2
     [note] = Album(found, np.array([0])).note()
-    assert "new one (filed later: not in split.parquet)" in str(note)
+    assert "new one (filed later: not in catalogue.parquet)" in str(note)
 
 
 def test_pictures_that_are_gone_are_named_and_the_rest_is_kept(make_run: MakeRun) -> None:

@@ -9,7 +9,7 @@ from tests.report.pages import page_of
 def test_a_stage_that_was_not_fitted_here_has_a_note_for_a_plot(make_run: MakeRun) -> None:
     run = make_run()
     page = page_of(run)
-    assert "No curves of the hasher: it was not fitted here" in page.text
+    assert "No curves of the hash_head: it was not fitted here" in page.text
     assert "Best on validation: 0.625, in epoch 2" in page.text
     shutil.rmtree(run.path / "logs")
     assert "No curves of the classifier: it was not fitted here" in page_of(run).text

@@ -12,7 +12,7 @@ def test_scores_stand_with_their_intervals_and_rows_are_explained(make_run: Make
     assert f"{metrics['query/category/map@100']:.3f} [{low:.3f}, {high:.3f}]" in cells
     assert f"{metrics['query/accuracy']:.3f}" in cells
     for row in (
-        "shortlist200_1: The run's own search",
+        "rerank200_1: The run's own search",
         "random: The gallery in any order",
         "hamming_all: Asked for later",
     ):

@@ -21,8 +21,8 @@ def row(score: float, **settings: object) -> Row:
 
 def test_a_row_is_named_by_what_tells_it_apart() -> None:
     means = [
-        row(0.5, hash="csq", hash_weight=0.0, search="shortlist"),
-        row(0.6, hash="csq", hash_weight=0.5, search="shortlist"),
+        row(0.5, hash="csq", hash_weight=0.0, search="rerank"),
+        row(0.6, hash="csq", hash_weight=0.5, search="rerank"),
         row(0.7, hash="none", hash_weight=None, search="euclidean"),
     ]
     found = texts(dots(means, ["hash", "search", "hash.weight", "seeds"], ["top-1"]))

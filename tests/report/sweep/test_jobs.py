@@ -8,7 +8,7 @@ from fashion_lsh.report.sweep.page import gather
 from tests.report.sweep.factories import change
 
 
-def test_damaged_scores_of_queries_are_named(methods: Path) -> None:
+def test_damaged_query_scores_are_named(methods: Path) -> None:
     change(methods, "bbbb0001", queries={"ids": "0", "items": "none"})
     with pytest.raises(ValueError, match=r"bbbb0001\.json is damaged"):
         gather(methods)

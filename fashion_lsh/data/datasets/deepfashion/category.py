@@ -41,7 +41,9 @@ class DeepFashionCategory(FiftyCategories):
         ExpectedFile("Anno*/list_category_img.txt", "category of each picture"),
         ExpectedFile("Anno*/list_bbox.txt", "box of each picture"),
         ExpectedFile("Anno*/list_attr_cloth.txt", "names of the 1,000 attributes", required=False),
-        ExpectedFile("Anno*/list_attr_img.txt", "attributes of each picture: they tell long-sleeved tees", required=False),
+        ExpectedFile(
+            "Anno*/list_attr_img.txt", "attributes of each picture: they tell long-sleeved tees", required=False
+        ),
     )
     published = PublishedCounts({"train": 209_222, "val": 40_000, "query": 40_000})
     annotation_folders = ("Anno_coarse", "Anno")
@@ -54,7 +56,9 @@ class DeepFashionCategory(FiftyCategories):
         tables = {"list_category_img.txt": numbers, "list_bbox.txt": boxes, "list_eval_partition.txt": splits}
         paths, left_out = files.inner_join(tables)
         tees = {
-            number for (number,) in numbers.rows.values() if (known := category_by_number(number, self.names)) and known.name == TEE
+            number
+            for (number,) in numbers.rows.values()
+            if (known := category_by_number(number, self.names)) and known.name == TEE
         }
         long_sleeved, without_attributes = self._long_sleeved([path for path in paths if numbers.rows[path][0] in tees])
         annotations = {
@@ -74,10 +78,14 @@ class DeepFashionCategory(FiftyCategories):
             return set(), {}
         index = long_sleeve_index(names)
         if index is None:
-            log.warning("long-sleeved tees are not told apart: none of %d attributes is called %s", len(names), LONG_SLEEVE)
+            log.warning(
+                "long-sleeved tees are not told apart: none of %d attributes is called %s", len(names), LONG_SLEEVE
+            )
             return set(), {}
         table = files.read_cell(values, index, len(names), {path.encode() for path in tees})
-        without_attributes = {path: "it is a Tee without a row in list_attr_img.txt" for path in tees if path not in table.rows}
+        without_attributes = {
+            path: "it is a Tee without a row in list_attr_img.txt" for path in tees if path not in table.rows
+        }
         return {path for path, (value,) in table.rows.items() if value == "1"}, without_attributes | table.bad
 
 
@@ -94,7 +102,12 @@ class DeepFashionFine(FiftyCategories):
         *(
             ExpectedFile(f"Anno_fine/{split}{suffix}.txt", f"{content} of split {split}", required=suffix != "_attr")
             for split in SPLIT_ORDER
-            for suffix, content in (("", "images"), ("_cate", "categories"), ("_bbox", "boxes"), ("_attr", "attributes"))
+            for suffix, content in (
+                ("", "images"),
+                ("_cate", "categories"),
+                ("_bbox", "boxes"),
+                ("_attr", "attributes"),
+            )
         ),
         ExpectedFile("Anno_fine/list_attr_cloth.txt", "names of the 26 attributes", required=False),
     )
@@ -120,7 +133,9 @@ class DeepFashionFine(FiftyCategories):
         names = [name for name, _ in files.read_names(path)] if path.is_file() else []
         index = long_sleeve_index(names) if len(names) == N_FINE_ATTRIBUTES else None
         if index is None:
-            log.warning("%s does not name %d attributes with %s: it is taken as the 8th", path, N_FINE_ATTRIBUTES, LONG_SLEEVE)
+            log.warning(
+                "%s does not name %d attributes with %s: it is taken as the 8th", path, N_FINE_ATTRIBUTES, LONG_SLEEVE
+            )
         return FINE_LONG_SLEEVE_INDEX if index is None else index
 
 
@@ -132,7 +147,9 @@ def read_fine_rows(root: Path, split: str, index: int) -> list[tuple[str, Annota
         ValueError: a file has another number of lines than that of the pictures, or rows of another width.
     """
     paths = [line.strip() for line in files.read_lines(files.find_file(root, f"{split}.txt", FINE_FOLDER))]
-    numbers, boxes = (_read_aligned(root, split, suffix, len(paths), width) for suffix, width in (("_cate", 1), ("_bbox", 4)))
+    numbers, boxes = (
+        _read_aligned(root, split, suffix, len(paths), width) for suffix, width in (("_cate", 1), ("_bbox", 4))
+    )
     if (root / FINE_FOLDER / f"{split}_attr.txt").is_file():
         attributes = _read_aligned(root, split, "_attr", len(paths), N_FINE_ATTRIBUTES)
     else:

@@ -18,7 +18,11 @@ GalleryChoice = Literal["test", "val_test"]
 
 PAIR_COLUMNS = ("image_pair_name_1", "image_pair_name_2", "item_id", "evaluation_status")  # consumer, shop
 BBOX_COLUMNS = ("image_name", "clothes_type", "source_type", "x_1", "y_1", "x_2", "y_2")
-VIEW_PREFIXES = {"comsumer": "street", "consumer": "street", "shop": "shop"}  # by a file's name; the first is the data's own
+VIEW_PREFIXES = {
+    "comsumer": "street",
+    "consumer": "street",
+    "shop": "shop",
+}  # by a file's name; the first is the data's own
 SOURCE_TYPES = {"1": "shop", "2": "street"}  # by source_type
 
 
@@ -68,7 +72,9 @@ class DeepFashionConsumer(ImageFiles):
         left_out |= {f"a pair of {path}" if path in records else path: reason for path, reason in bad_pairs.items()}
         _warn_source_types({path: boxes.rows[path][1] for path in paths}, records)
         locations, missing = find_images(self.root, paths)
-        garments = ((path, _row(path, location, records[path], boxes.rows[path])) for path, location in locations.items())
+        garments = (
+            (path, _row(path, location, records[path], boxes.rows[path])) for path, location in locations.items()
+        )
         return files.build_catalogue(garments, left_out | missing)
 
 
@@ -95,7 +101,9 @@ def images_of_pairs(pairs: Sequence[Sequence[str]], gallery: GalleryChoice) -> t
                 in_several_splits.add(path)
                 records[path] = min(known, record, key=lambda each: SPLIT_PRIORITY.index(each.split))
     if in_several_splits:
-        log.warning("%d pictures are in pairs of several splits: they stay with the one that tests", len(in_several_splits))
+        log.warning(
+            "%d pictures are in pairs of several splits: they stay with the one that tests", len(in_several_splits)
+        )
     return {path: each for path, each in records.items() if path not in bad}, bad
 
 
@@ -105,7 +113,9 @@ def _split(published: str, view: str, gallery: GalleryChoice) -> str:
 
 
 def _warn_source_types(sources: Mapping[str, str], records: Mapping[str, PairRecord]) -> None:
-    mismatched = [path for path, source in sources.items() if SOURCE_TYPES.get(source.lstrip("0")) != records[path].view]
+    mismatched = [
+        path for path, source in sources.items() if SOURCE_TYPES.get(source.lstrip("0")) != records[path].view
+    ]
     if mismatched:
         log.warning(
             "%d pictures have a source_type (1 shop, 2 consumer) that does not fit their name, the first is %s: the "

@@ -103,7 +103,9 @@ def read_categories(path: Path) -> list[Category]:
     """
     given = files.read_names(path)
     if len(given) != len(OFFICIAL_CATEGORIES):
-        log.warning("%s has %d categories: numbers are read by the official %d", path, len(given), len(OFFICIAL_CATEGORIES))
+        log.warning(
+            "%s has %d categories: numbers are read by the official %d", path, len(given), len(OFFICIAL_CATEGORIES)
+        )
         return list(OFFICIAL_CATEGORIES)
     if [name for name, _ in given] != [name for name, _ in OFFICIAL_CATEGORIES]:
         log.warning("%s names other categories than the official ones: its own are taken", path)

@@ -152,7 +152,9 @@ def parse_category(path: str, kind: str) -> str | None:
     return f"{parts[1]}/{parts[2]}/{parse_clothes_type(kind)}" if len(parts) == 5 and parse_clothes_type(kind) else None
 
 
-def build_catalogue(rows: Iterable[tuple[str, Mapping[str, Any] | str]], left_out: Reasons) -> tuple[Catalogue, Reasons]:
+def build_catalogue(
+    rows: Iterable[tuple[str, Mapping[str, Any] | str]], left_out: Reasons
+) -> tuple[Catalogue, Reasons]:
     """A catalogue of (id, row) pairs; one whose row is a text is left out for that reason, beside those given.
 
     A row holds FILLED and `box`, its four corners.

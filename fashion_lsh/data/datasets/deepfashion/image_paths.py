@@ -39,7 +39,9 @@ def find_images(root: Path, names: Iterable[str]) -> tuple[dict[str, str], Reaso
     if n_missing:
         log.warning("%d of %d pictures of the lists are not below %s", n_missing, len(requested), root)
     searched_folders = ", ".join(str(folder) for folder in folders)
-    return found, {name: f"{MISSING_IMAGE}: looked for in {searched_folders}" for name in requested if name not in found}
+    return found, {
+        name: f"{MISSING_IMAGE}: looked for in {searched_folders}" for name in requested if name not in found
+    }
 
 
 def _image_folders(folder: Path) -> list[Path]:

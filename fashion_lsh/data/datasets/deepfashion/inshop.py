@@ -44,18 +44,27 @@ class DeepFashionInshop(ImageFiles):
         paths, left_out = files.inner_join({"list_eval_partition.txt": evaluation, "list_bbox_inshop.txt": boxes})
         locations, missing = find_images(self.root, paths)
         _check_image_size(self.root, locations)
-        rows = ((path, _row(path, location, evaluation.rows[path], boxes.rows[path])) for path, location in locations.items())
+        rows = (
+            (path, _row(path, location, evaluation.rows[path], boxes.rows[path]))
+            for path, location in locations.items()
+        )
         return files.build_catalogue(rows, left_out | missing)
 
 
 def _row(path: str, location: str, evaluation: Sequence[str], garment: Sequence[str]) -> Mapping[str, Any] | str:
     """The columns of a garment, or why it is of no use."""
     (item, status), (clothes_type, _, *coordinates) = evaluation, garment
-    split, category, box = SPLIT_ALIASES.get(status.lower()), files.parse_category(path, clothes_type), parse_box(coordinates)
+    split, category, box = (
+        SPLIT_ALIASES.get(status.lower()),
+        files.parse_category(path, clothes_type),
+        parse_box(coordinates),
+    )
     if split is None:
         return f"its split {status!r} is unknown"
     if category is None:
-        return f"its clothes_type {clothes_type!r} is none of 1, 2, 3, or it does not lie in img/<gender>/<folder>/<item>"
+        return (
+            f"its clothes_type {clothes_type!r} is none of 1, 2, 3, or it does not lie in img/<gender>/<folder>/<item>"
+        )
     if box is None:
         return f"its box {' '.join(coordinates)} is no box with an area"
     return {

@@ -82,7 +82,9 @@ def _stripes(appearance: Appearance, side: int) -> np.ndarray:
 
 
 def _checks(appearance: Appearance, side: int) -> np.ndarray:
-    one, other = (_sharp(_wave(appearance, side, appearance.angle + rotation), appearance, side) for rotation in (0, 90))
+    one, other = (
+        _sharp(_wave(appearance, side, appearance.angle + rotation), appearance, side) for rotation in (0, 90)
+    )
     return np.asarray((one + other) / 2)
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from fashion_lsh.data.datasets.shop_street.items import Cutout, extract_cutout
 from fashion_lsh.data.datasets.shop_street.appearances import Rng
+from fashion_lsh.data.datasets.shop_street.items import Cutout, extract_cutout
 
 IMAGE_SIZE = 96  # of a composed picture, in pixels
 
@@ -80,7 +80,9 @@ def _foliage(rng: Rng) -> np.ndarray:
     """Soft patches within soft patches."""
     total = np.full((IMAGE_SIZE, IMAGE_SIZE, 3), _colour(rng), dtype=np.float32)
     for cells, amplitude in ((5, 50), (14, 35), (40, 20)):
-        grey = rng.uniform(-amplitude, amplitude, (cells, cells, 1)) + rng.uniform(-0.3 * amplitude, 0.3 * amplitude, (cells, cells, 3))
+        grey = rng.uniform(-amplitude, amplitude, (cells, cells, 1)) + rng.uniform(
+            -0.3 * amplitude, 0.3 * amplitude, (cells, cells, 3)
+        )
         small = Image.fromarray((128 + grey).astype(np.uint8))
         total += _pixels(small.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)) - 128
     return total

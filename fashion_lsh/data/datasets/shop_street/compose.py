@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fashion_lsh.data.datasets.shop_street.appearances import Rng
 from fashion_lsh.data.datasets.shop_street.backgrounds import IMAGE_SIZE, draw_background, draw_occluder
 from fashion_lsh.data.datasets.shop_street.items import Cutout, ItemCollection
-from fashion_lsh.data.datasets.shop_street.appearances import Rng
 
 MAIN_VISIBLE, MIDDLE_VISIBLE, COMPANION_VISIBLE = 0.8, 0.9, 0.5  # least share of a garment that shows
 BACKGROUND_CONTRAST = 0.5  # contrast of the ground: more hides what stands on it
@@ -40,7 +40,10 @@ class Layer:
 
     def is_visible_enough(self, visibility: np.ndarray) -> bool:
         """Whether the layer may be hidden down to `shows`, (96, 96)."""
-        return bool(visibility.sum() >= self.required_visible and (not self.required_core or visibility[self.core].sum() >= self.required_core))
+        return bool(
+            visibility.sum() >= self.required_visible
+            and (not self.required_core or visibility[self.core].sum() >= self.required_core)
+        )
 
     @property
     def box(self) -> np.ndarray:

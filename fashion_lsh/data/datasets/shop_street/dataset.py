@@ -17,7 +17,7 @@ from fashion_lsh.data.datasets.shop_street.compose import ComposedImage, compose
 from fashion_lsh.data.datasets.shop_street.garments import data_checksum
 from fashion_lsh.data.datasets.shop_street.items import TRAIN, VAL, ExtraItems, ItemCollection
 from fashion_lsh.data.schema import BOX_COLUMNS, box_columns
-from fashion_lsh.io.files import cache_folder, atomic_write
+from fashion_lsh.io.files import atomic_write, cache_folder
 from fashion_lsh.io.progress import track
 
 VERSION = 1  # of the drawing: raise it when one pixel or one row comes out otherwise, and old caches are left alone
@@ -118,7 +118,11 @@ class ShopStreet:
         except (ValueError, EOFError) as error:  # numpy and pyarrow on files that are cut short or are something else
             log.warning("%s is damaged (%s) and is composed again", self.folder, error)
             return None
-        return pixels if whole and pixels.shape == (self.count, IMAGE_SIZE, IMAGE_SIZE, 3) and n_images == self.count else None
+        return (
+            pixels
+            if whole and pixels.shape == (self.count, IMAGE_SIZE, IMAGE_SIZE, 3) and n_images == self.count
+            else None
+        )
 
     def _compose(self) -> None:
         """Write pictures, then the catalogue, each whole or not at all; another process doing the same is no harm."""
@@ -126,7 +130,9 @@ class ShopStreet:
         log.info("composing %d pictures with %d processes; they are kept in %s", self.count, workers, self.folder)
         with atomic_write(self.folder / "images.npy") as temporary:
             rows = self._write(temporary, workers)
-        Catalogue.from_columns({name: [row[name] for row in rows] for name in rows[0]}).save(self.folder / "catalogue.parquet")
+        Catalogue.from_columns({name: [row[name] for row in rows] for name in rows[0]}).save(
+            self.folder / "catalogue.parquet"
+        )
 
     def _write(self, path: Path, workers: int) -> list[dict[str, Any]]:
         """Write all pictures to a .npy file; the rows of their garments."""

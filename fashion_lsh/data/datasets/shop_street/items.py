@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from fashion_lsh.data.datasets.fashion_mnist import CATEGORIES, IMAGE_SIZE
-from fashion_lsh.data.datasets.shop_street.garments import embedded
 from fashion_lsh.data.datasets.shop_street.appearances import Appearance, Rng, draw_appearance, render_garment
+from fashion_lsh.data.datasets.shop_street.garments import embedded
 
 POOLS = ("train", "val", "test")
 TRAIN, VAL, TEST = 540, 60, 100  # garments of each category in the whole set

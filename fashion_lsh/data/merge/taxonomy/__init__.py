@@ -90,7 +90,9 @@ def _parse_entry(label: str, category: str, group: str) -> tuple[str, str]:
         raise ValueError(f"group {group!r} of {label!r} is unknown: give one of {', '.join(groups)}")
     expected_group = GROUPS.get(category, group)
     if group and group != expected_group:
-        raise ValueError(f"group {group!r} of {label!r} is not that of {category!r}: give {expected_group!r}, or leave it empty")
+        raise ValueError(
+            f"group {group!r} of {label!r} is not that of {category!r}: give {expected_group!r}, or leave it empty"
+        )
     return category, expected_group
 
 
@@ -125,7 +127,8 @@ def _read_text(file: Traversable) -> str:
 
 
 GROUPS: dict[str, str] = {
-    cells["category"]: cells["group"] for _, cells in _lines(FOLDER / "categories.csv", ("category", "group", "meaning"))
+    cells["category"]: cells["group"]
+    for _, cells in _lines(FOLDER / "categories.csv", ("category", "group", "meaning"))
 }  # category -> group, in the order of the file
 CATEGORIES: tuple[str, ...] = tuple(GROUPS)
 SOURCES: tuple[str, ...] = tuple(

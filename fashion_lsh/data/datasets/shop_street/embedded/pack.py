@@ -14,7 +14,10 @@ from fashion_lsh.io.files import atomic_write
 TARGET = Path(__file__).with_name("garments.npz")
 SEED = 0
 COUNTS = {"train": 600, "test": 100}  # pictures of each category
-LIT_THRESHOLD, MIN_LIT_PIXELS = 4, 100  # a garment of fewer pixels brighter than LIT is a line or two: nobody would recognise it
+LIT_THRESHOLD, MIN_LIT_PIXELS = (
+    4,
+    100,
+)  # a garment of fewer pixels brighter than LIT is a line or two: nobody would recognise it
 
 
 def pack(folder: str | Path, target: str | Path = TARGET) -> None:
