@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from benchmarks.retrieval import retrieval_figures
+from benchmarks.retrieval import retrieval_results
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.evaluation.protocol import encode_all
@@ -34,17 +34,17 @@ from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.fitting import fit
 from fashion_lsh.training.optimizers import create_optimizer
 
-STEPS, WARM = 50, 5
+STEPS, WARM_UP = 50, 5
 OUT = Path("runs/bench/bench.json")
 
 
-class Timed(Classifier):
+class TimedClassifier(Classifier):
     """A Classifier that notes when each training step begins."""
 
-    began: tuple[float, ...] = ()
+    step_starts: tuple[float, ...] = ()
 
     def training_step(self, batch: Batch) -> Tensor:
-        self.began += (time.perf_counter(),)
+        self.step_starts += (time.perf_counter(),)
         return super().training_step(batch)
 
 
@@ -56,25 +56,29 @@ def main() -> None:
         cfg = compose("train", ["backbone=resnet18", f"data.epoch_pictures={64 * (STEPS + 1)}", "classifier.epochs=1"])
     data = instantiate(cfg.data, _convert_="all")
     arguments = dict(instantiate(cfg.classifier, categories=data.categories, _convert_="all").hparams)
-    figures = {"loader_pictures_s": loader_rate(data)}
-    figures |= pair("train", lambda: train_rate(data, arguments), lambda: bare_train_rate(data, arguments), 3)
+    results = {"loader_pictures_s": loader_rate(data)}
+    results |= compare("train", lambda: train_rate(data, arguments), lambda: bare_train_rate(data, arguments), 3)
     model = Classifier(**arguments).model.eval()
     for name, ours in (("encode", encode_rate), ("encode_and_describe", describe_rate)):
-        figures |= pair(name, partial(ours, model, data), partial(bare_encode_rate, model, data), 9)
-    figures["loader_over_train"] = figures["loader_pictures_s"] / figures["train_bare_pictures_s"]
-    figures |= retrieval_figures()
-    print(tabulate(figures.items(), floatfmt=".3f"))
+        results |= compare(name, partial(ours, model, data), partial(bare_encode_rate, model, data), 9)
+    results["loader_over_train"] = results["loader_pictures_s"] / results["train_bare_pictures_s"]
+    results |= retrieval_results()
+    print(tabulate(results.items(), floatfmt=".3f"))
     print(json.dumps(environment(), indent=1))
     with atomic_write(OUT) as temporary:
-        temporary.write_text(json.dumps(figures | {f"machine/{k}": v for k, v in environment().items()}, indent=1))
+        temporary.write_text(json.dumps(results | {f"machine/{k}": v for k, v in environment().items()}, indent=1))
     print(f"Written to {OUT}")
 
 
-def pair(name: str, ours: Callable[[], float], bare: Callable[[], float], rounds: int) -> dict[str, float]:
+def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], rounds: int) -> dict[str, float]:
     """Rates of both, taken in turns, each first in every other round, and the ratio of their means."""
-    rates = np.array([(ours(), bare()) if turn % 2 else (bare(), ours())[::-1] for turn in range(rounds)])
-    mine, theirs = rates.mean(axis=0).tolist()
-    return {f"{name}_pictures_s": mine, f"{name}_bare_pictures_s": theirs, f"{name}_over_bare": mine / theirs}
+    rates = np.array([(ours(), bare()) if round_index % 2 else (bare(), ours())[::-1] for round_index in range(rounds)])
+    our_rate, bare_rate = rates.mean(axis=0).tolist()
+    return {
+        f"{name}_pictures_s": our_rate,
+        f"{name}_bare_pictures_s": bare_rate,
+        f"{name}_over_bare": our_rate / bare_rate,
+    }
 
 
 def loader_rate(data: GarmentData) -> float:
@@ -100,11 +104,11 @@ def bare_train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
 
 def train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
     """The same through `fit`, as train.py calls it: Lightning, logs, progress bar."""
-    stage = Timed(**arguments)
+    stage = TimedClassifier(**arguments)
     with tempfile.TemporaryDirectory() as folder:
         logs = [CSVLogger(folder, name="logs")]
         fit(stage, data, Path(folder), logs, accelerator="cpu", devices=1, gradient_clip_val=5.0, limit_val_batches=1)
-    return 64 * (STEPS - WARM) / (stage.began[STEPS] - stage.began[WARM])
+    return 64 * (STEPS - WARM_UP) / (stage.step_starts[STEPS] - stage.step_starts[WARM_UP])
 
 
 @torch.inference_mode()
@@ -124,21 +128,21 @@ def encode_rate(model: ClassifierModel, data: GarmentData) -> float:
 def describe_rate(model: ClassifierModel, data: GarmentData) -> float:
     """The same beside the reference rows' view of each picture, as train.py does."""
     count, loader = len(data.rows("gallery")), data.loader("gallery")
-    began = time.perf_counter()
+    start = time.perf_counter()
     encode_all(model, loader)
-    return count / (time.perf_counter() - began)
+    return count / (time.perf_counter() - start)
 
 
 def rate_of(loader: DataLoader[Any], step: Callable[[Batch], Any], steps: int | None = STEPS) -> float:
     """Pictures a second; with `steps`, after WARM batches."""
-    warm = WARM if steps else 0
-    began, count = time.perf_counter(), 0
+    warm_up = WARM_UP if steps else 0
+    start, count = time.perf_counter(), 0
     for number, batch in enumerate(islice(loader, steps)):
-        if number == warm:
-            began, count = time.perf_counter(), 0
+        if number == warm_up:
+            start, count = time.perf_counter(), 0
         step(batch)
         count += len(batch.labels)
-    return count / (time.perf_counter() - began)
+    return count / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

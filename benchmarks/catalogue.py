@@ -31,7 +31,7 @@ from fashion_lsh.data.near_duplicates import MAX_DISTANCE
 from fashion_lsh.io.files import atomic_write
 
 OUT = Path("runs/bench/catalogue.json")
-SIDE, A_FOLDER = 112, 1000  # pixels of a drawn picture; pictures of a folder
+IMAGE_SIZE, IMAGES_PER_FOLDER = 112, 1000  # pixels of a drawn picture; pictures of a folder
 RECIPE = Recipe(None, 10, MAX_DISTANCE, False, {"train": 0.7, "val": 0.1, "query": 0.1, "gallery": 0.1}, 0)
 
 
@@ -40,69 +40,69 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.catalogue", description=__doc__)
     parser.add_argument("folder", type=Path, help="where pictures are drawn and kept")
     parser.add_argument("--rows", type=int, default=500_000, help="of the catalogue (%(default)s)")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     logging.getLogger("fashion_lsh").setLevel(logging.INFO)
     logging.basicConfig(format="%(message)s")
-    os.environ["XDG_CACHE_HOME"] = str((asked.folder / "cache").resolve())
-    figures: dict[str, float] = {"rows": asked.rows}
-    pictures = asked.folder / f"pictures-{asked.rows}"
-    with step("draw the pictures (once)", figures):
-        draw_all(pictures, asked.rows)
-    merged_steps(pictures, asked.folder / "merged", figures)
+    os.environ["XDG_CACHE_HOME"] = str((args.folder / "cache").resolve())
+    times: dict[str, float] = {"rows": args.rows}
+    pictures = args.folder / f"pictures-{args.rows}"
+    with step("draw the pictures (once)", times):
+        draw_all(pictures, args.rows)
+    time_merge(pictures, args.folder / "merged", times)
     from benchmarks.loading import first_batch, loader_rates  # PyTorch, which merging does without
     from fashion_lsh.runs.environment import environment
 
-    first_batch(asked.folder / "merged", lambda name: step(name, figures))
-    figures |= loader_rates(asked.folder / "photos", pictures)
+    first_batch(args.folder / "merged", lambda name: step(name, times))
+    times |= loader_rates(args.folder / "photos", pictures)
     with atomic_write(OUT) as temporary:
-        temporary.write_text(json.dumps(figures | environment(), indent=1))
-    print(tabulate([(name, f"{value:,.4g}") for name, value in figures.items()], ["step", "s, GiB or pictures/s"]))
+        temporary.write_text(json.dumps(times | environment(), indent=1))
+    print(tabulate([(name, f"{value:,.4g}") for name, value in times.items()], ["step", "s, GiB or pictures/s"]))
 
 
 @contextmanager
-def step(name: str, figures: dict[str, float]) -> Iterator[None]:
+def step(name: str, times: dict[str, float]) -> Iterator[None]:
     """Note how long the block takes, in seconds."""
-    began = time.perf_counter()
+    start = time.perf_counter()
     yield
-    figures[name] = time.perf_counter() - began
-    logging.getLogger("fashion_lsh").info("%s: %.1f s", name, figures[name])
+    times[name] = time.perf_counter() - start
+    logging.getLogger("fashion_lsh").info("%s: %.1f s", name, times[name])
 
 
-def merged_steps(pictures: Path, out: Path, figures: dict[str, float]) -> None:
+def time_merge(pictures: Path, out: Path, times: dict[str, float]) -> None:
     """From files to an epoch."""
     source = Folder(str(pictures))
     labels = LabelMap({name: (name, "") for name in CATEGORIES})
-    with step("list and open all pictures", figures):
+    with step("list and open all pictures", times):
         part = scan_source("drawn", source, labels, fingerprints=True)
-    with step("the same again, unchanged", figures):
+    with step("the same again, unchanged", times):
         part = scan_source("drawn", source, labels, fingerprints=True)
-    with step("merge: names, copies, near-duplicates, splits", figures):
+    with step("merge: names, copies, near-duplicates, splits", times):
         merged = merge({"drawn": part}, RECIPE)
-    with step("save", figures):
+    with step("save", times):
         save(out, merged.catalogue, merged.scanned, {"drawn": Origin("folder", str(pictures.resolve()))})
-    figures["most memory, GiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    figures["kept rows"], figures["pictures with a near-duplicate"] = len(merged.catalogue), merged.near_duplicates
-    with step("open the catalogue", figures):
+    times["most memory, GiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    times["kept rows"], times["pictures with a near-duplicate"] = len(merged.catalogue), merged.near_duplicates
+    with step("open the catalogue", times):
         Catalogue.open(out / CATALOGUE)
-    with step("open the source, changed pictures looked for", figures):
+    with step("open the source, changed pictures looked for", times):
         rows = open_dataset("thesis30", str(out), 0).catalogue()
-    figures["rows that are opened"] = len(rows)
+    times["rows that are opened"] = len(rows)
 
 
 def draw_all(folder: Path, count: int) -> None:
     """Embedded garments in other colours on other grounds, in folders of their categories; each picture differs."""
     if (folder / "done").exists():
         return
-    starts = range(0, count, A_FOLDER)
+    starts = range(0, count, IMAGES_PER_FOLDER)
     with ProcessPoolExecutor() as pool:
-        list(pool.map(draw_some, [folder] * len(starts), starts, [min(A_FOLDER, count - at) for at in starts]))
+        list(pool.map(draw_some, [folder] * len(starts), starts, [min(IMAGES_PER_FOLDER, count - at) for at in starts]))
     (folder / "done").touch()
 
 
 def draw_some(folder: Path, start: int, count: int) -> None:
     """Pictures start … start + count - 1."""
     shades, alphas, *_ = embedded()
-    own = folder / CATEGORIES[start // A_FOLDER % len(CATEGORIES)]
+    own = folder / CATEGORIES[start // IMAGES_PER_FOLDER % len(CATEGORIES)]
     own.mkdir(parents=True, exist_ok=True)
     for number in range(start, start + count):
         rng = np.random.default_rng(number)
@@ -110,7 +110,7 @@ def draw_some(folder: Path, start: int, count: int) -> None:
         shade, alpha = (part[chosen].astype(np.float32)[:, :, None] / 255 for part in (shades, alphas))
         background = rng.integers(0, 256, (28, 28, 3)).astype(np.float32)  # no two grounds are alike
         pixels = alpha * shade * rng.integers(80, 256, 3) + (1 - alpha) * background
-        Image.fromarray(pixels.astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BILINEAR).save(
+        Image.fromarray(pixels.astype(np.uint8)).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR).save(
             own / f"{number}.jpg", quality=80
         )
 

@@ -14,28 +14,33 @@ from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.environment import environment
 
 PRESETS = ("small", "lite", "mobile")
-WARM, TIMED = 3, 20
-TOLD = ("processor", "cores", "gpu")  # of the machine
+WARM_UP, TIMED = 3, 20
+MACHINE_KEYS = ("processor", "cores", "gpu")  # of the machine
 
 
 def main() -> None:
     """Print a table: milliseconds a picture, by threads; random weights leave the most proposals to judge."""
     logging.getLogger("fashion_lsh").setLevel(logging.WARNING)
     picture = np.random.default_rng(0).integers(0, 256, (480, 320, 3), dtype=np.uint8)
-    most = torch.get_num_threads()
+    max_threads = torch.get_num_threads()
     rows = []
     for preset in PRESETS:
         model = detector(preset)
         times = []
-        for threads in (1, most):
+        for threads in (1, max_threads):
             torch.set_num_threads(threads)
             times.append(milliseconds(model, picture))
         rows.append((preset, model.image_size, *times))
     print(
-        tabulate(rows, ["detector", "longer side, px", "ms, one thread", f"ms, {most} threads"], "pipe", floatfmt=".0f")
+        tabulate(
+            rows,
+            ["detector", "longer side, px", "ms, one thread", f"ms, {max_threads} threads"],
+            "pipe",
+            floatfmt=".0f",
+        )
     )
-    told = ", ".join(f"{name} {value}" for name, value in environment(gpu=False).items() if name in TOLD)
-    print(f"\nmedians of {TIMED} pictures of 480 x 320, one at a time; {told}")
+    machine = ", ".join(f"{name} {value}" for name, value in environment(gpu=False).items() if name in MACHINE_KEYS)
+    print(f"\nmedians of {TIMED} pictures of 480 x 320, one at a time; {machine}")
 
 
 def detector(preset: str) -> DetectorModel:
@@ -50,11 +55,11 @@ def detector(preset: str) -> DetectorModel:
 def milliseconds(model: DetectorModel, picture: np.ndarray) -> float:
     """The median of TIMED calls with one picture."""
     times = []
-    for _ in range(WARM + TIMED):
-        started = time.perf_counter()
+    for _ in range(WARM_UP + TIMED):
+        start = time.perf_counter()
         model.detect([picture])
-        times.append(time.perf_counter() - started)
-    return 1000 * float(np.median(times[WARM:]))
+        times.append(time.perf_counter() - start)
+    return 1000 * float(np.median(times[WARM_UP:]))
 
 
 if __name__ == "__main__":

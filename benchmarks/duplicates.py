@@ -31,7 +31,7 @@ from fashion_lsh.data.near_duplicates import (
 )
 from fashion_lsh.data.schema import read_table
 from fashion_lsh.io.files import atomic_write
-from fashion_lsh.report.tiles import Tile, drawn
+from fashion_lsh.report.tiles import Tile, draw_sheet
 
 OUT = Path("runs/bench/duplicates")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -40,7 +40,7 @@ SHOWN = 24  # pairs on the sheet of those that no label knows
 ROWS, PLANTED = 500_000, 5_000  # of --scale
 
 
-class Listed(NamedTuple):
+class ImageList(NamedTuple):
     """Pictures: their paths; near-duplicate group and split of each, "" where none is told."""
 
     paths: list[Path]
@@ -48,7 +48,7 @@ class Listed(NamedTuple):
     splits: np.ndarray
 
 
-class Prints(NamedTuple):
+class Fingerprints(NamedTuple):
     """Of all pictures, then of the copies: fingerprints, thumbnails, the row each is made from, and how."""
 
     fingerprints: np.ndarray
@@ -70,121 +70,133 @@ def main() -> None:
     elif arguments.pictures is None:
         parser.error("give a folder of pictures or a manifest, or --scale")
     else:
-        measure(listed(arguments.pictures), arguments.count, arguments.seed)
+        evaluate(listed(arguments.pictures), arguments.count, arguments.seed)
 
 
-def measure(pictures: Listed, count: int, seed: int) -> None:
+def evaluate(pictures: ImageList, count: int, seed: int) -> None:
     """Recall a kind of copy, precision, the pairs no label knows, and the groups that span splits."""
-    prints = planted(pictures, count, seed)
+    prints = plant_copies(pictures, count, seed)
     groups = pictures.groups[prints.origin]
-    found = {distance: near_duplicate_pairs(prints.fingerprints, distance) for distance in DISTANCES}
-    sure = {distance: near[similarity(prints.thumbnails, near) >= MIN_SIMILARITY] for distance, near in found.items()}
+    pairs_by_distance = {distance: near_duplicate_pairs(prints.fingerprints, distance) for distance in DISTANCES}
+    similar_pairs = {
+        distance: candidates[similarity(prints.thumbnails, candidates) >= MIN_SIMILARITY]
+        for distance, candidates in pairs_by_distance.items()
+    }
     kinds = list(dict.fromkeys(prints.kind[prints.kind != ""]))
     print(tabulate(
-        [(distance, *(f"{recall(prints, near, kind):.4f}" for kind in kinds),
-          len(near), len(wrong(prints, groups, near)),
-          len(sure[distance]), len(wrong(prints, groups, sure[distance]))) for distance, near in found.items()],
+        [(distance, *(f"{recall(prints, candidates, kind):.4f}" for kind in kinds),
+          len(candidates), len(unlabelled_pairs(prints, groups, candidates)),
+          len(similar_pairs[distance]), len(unlabelled_pairs(prints, groups, similar_pairs[distance]))) for distance, candidates in pairs_by_distance.items()],
         ["distance", *kinds, "pairs", "no label's", f"alike {MIN_SIMILARITY}", "no label's"]))  # fmt: skip
-    chosen = sure[MAX_DISTANCE]
-    unknown = wrong(prints, groups, chosen)
-    print(f"At distance {MAX_DISTANCE} and alike {MIN_SIMILARITY}: precision {1 - len(unknown) / max(1, len(chosen)):.5f} of "
-          f"{len(chosen):,} pairs; recall " +
-          ", ".join(f"{kind} {recall(prints, chosen, kind):.4f}" for kind in kinds))  # fmt: skip
+    similar = similar_pairs[MAX_DISTANCE]
+    unknown = unlabelled_pairs(prints, groups, similar)
+    print(f"At distance {MAX_DISTANCE} and alike {MIN_SIMILARITY}: precision {1 - len(unknown) / max(1, len(similar)):.5f} of "
+          f"{len(similar):,} pairs; recall " +
+          ", ".join(f"{kind} {recall(prints, similar, kind):.4f}" for kind in kinds))  # fmt: skip
     print(
-        f"Banding: {banded(prints, found[MAX_DISTANCE]):.5f} of the pairs of one original within {MAX_DISTANCE} are found"
+        f"Banding: {banding_recall(prints, pairs_by_distance[MAX_DISTANCE]):.5f} of the pairs of one original within {MAX_DISTANCE} are found"
     )
     tiles = [tile(pictures, prints.origin[row], str(prints.kind[row])) for pair in unknown[:SHOWN] for row in pair]
     save("unknown", list(zip(tiles[::2], tiles[1::2], strict=True)))
-    spanning(pictures, prints, chosen)
+    groups_across_splits(pictures, prints, similar)
 
 
-def listed(path: Path) -> Listed:
+def listed(path: Path) -> ImageList:
     """The pictures of a manifest, or all below a folder."""
     if path.is_dir():
         paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        none = np.full(len(paths), "", dtype=object)
-        return Listed(paths, none, none)
+        unknown = np.full(len(paths), "", dtype=object)
+        return ImageList(paths, unknown, unknown)
     table = read_table(path)
     columns = [
         table[name].to_pylist() if name in table.column_names else [""] * table.num_rows for name in ("group", "split")
     ]
     paths = [path.parent / name for name in table["image"].to_pylist()]
-    return Listed(paths, *(np.array([cell or "" for cell in column], dtype=object) for column in columns))
+    return ImageList(paths, *(np.array([cell or "" for cell in column], dtype=object) for column in columns))
 
 
-def planted(pictures: Listed, count: int, seed: int) -> Prints:
+def plant_copies(pictures: ImageList, count: int, seed: int) -> Fingerprints:
     """Fingerprints of all pictures, and of one copy of each kind of `count` of them."""
     rng = np.random.default_rng(seed)
-    copied = set(rng.permutation(len(pictures.paths))[:count].tolist())
-    made: list[tuple[np.ndarray, np.ndarray, int, str]] = []
-    took = 0.0
+    copied_rows = set(rng.permutation(len(pictures.paths))[:count].tolist())
+    entries: list[tuple[np.ndarray, np.ndarray, int, str]] = []
+    elapsed = 0.0
     for row, path in enumerate(pictures.paths):
-        image = Image.fromarray(open_image(path))
-        edits = COPIES if row in copied else {}
-        for kind, picture in {"": image, **{kind: edit(image, rng) for kind, edit in edits.items()}}.items():
+        original = Image.fromarray(open_image(path))
+        edits = COPIES if row in copied_rows else {}
+        for kind, picture in {"": original, **{kind: edit(original, rng) for kind, edit in edits.items()}}.items():
             array = np.asarray(picture)
-            began = time.perf_counter()
+            start = time.perf_counter()
             code = fingerprint(array)
-            took += time.perf_counter() - began
-            made.append((code, thumbnail(array), row, kind))
-    codes, thumbnails, origin, kinds = zip(*made, strict=True)
-    print(f"{len(codes):,} pictures, {len(copied):,} of them copied; {1000 * took / len(codes):.2f} ms a fingerprint")
-    return Prints(np.stack(codes), np.stack(thumbnails), np.array(origin), np.array(kinds))
+            elapsed += time.perf_counter() - start
+            entries.append((code, thumbnail(array), row, kind))
+    codes, thumbnails, origin, kinds = zip(*entries, strict=True)
+    print(
+        f"{len(codes):,} pictures, {len(copied_rows):,} of them copied; {1000 * elapsed / len(codes):.2f} ms a fingerprint"
+    )
+    return Fingerprints(np.stack(codes), np.stack(thumbnails), np.array(origin), np.array(kinds))
 
 
-def recall(prints: Prints, found: np.ndarray, kind: str) -> float:
+def recall(prints: Fingerprints, matched_pairs: np.ndarray, kind: str) -> float:
     """Share of the copies of one kind that are paired with their original."""
-    left, right = found.T
+    left, right = matched_pairs.T
     own = (prints.origin[left] == prints.origin[right]) & (prints.kind[left] == "") & (prints.kind[right] == kind)
     return float(own.sum() / max(1, (prints.kind == kind).sum()))
 
 
-def wrong(prints: Prints, groups: np.ndarray, found: np.ndarray) -> np.ndarray:
+def unlabelled_pairs(prints: Fingerprints, groups: np.ndarray, matched_pairs: np.ndarray) -> np.ndarray:
     """The pairs of different originals that share no group."""
-    left, right = found.T
+    left, right = matched_pairs.T
     same = (prints.origin[left] == prints.origin[right]) | ((groups[left] == groups[right]) & (groups[left] != ""))
-    return found[~same]
+    return matched_pairs[~same]
 
 
-def banded(prints: Prints, found: np.ndarray) -> float:
+def banding_recall(prints: Fingerprints, matched_pairs: np.ndarray) -> float:
     """Share found of the pairs of one original whose distance is at most DISTANCE."""
     rows = np.flatnonzero(np.isin(prints.origin, prints.origin[prints.kind != ""]))
-    known = {(int(left), int(right)) for left, right in found}
-    near = [pair for of in np.split(rows, np.flatnonzero(np.diff(prints.origin[rows])) + 1)
-            for pair in combinations(of.tolist(), 2) if apart(prints.fingerprints, *pair) <= MAX_DISTANCE]  # fmt: skip
+    known = {(int(left), int(right)) for left, right in matched_pairs}
+    near = [pair for rows_of_original in np.split(rows, np.flatnonzero(np.diff(prints.origin[rows])) + 1)
+            for pair in combinations(rows_of_original.tolist(), 2) if fingerprint_distance(prints.fingerprints, *pair) <= MAX_DISTANCE]  # fmt: skip
     return sum(pair in known for pair in near) / max(1, len(near))
 
 
-def apart(fingerprints: np.ndarray, left: int, right: int) -> int:
+def fingerprint_distance(fingerprints: np.ndarray, left: int, right: int) -> int:
     """The distance of two rows, as `pairs` has it."""
-    ways = ((fingerprints[left, :1], fingerprints[right]), (fingerprints[left], fingerprints[right, :1]))
-    return min(int(np.bitwise_count(one ^ other).sum(axis=1, dtype=int).min()) for one, other in ways)
+    variants = ((fingerprints[left, :1], fingerprints[right]), (fingerprints[left], fingerprints[right, :1]))
+    return min(
+        int(np.bitwise_count(left_codes ^ right_codes).sum(axis=1, dtype=int).min())
+        for left_codes, right_codes in variants
+    )
 
 
-def spanning(pictures: Listed, prints: Prints, found: np.ndarray) -> None:
+def groups_across_splits(pictures: ImageList, prints: Fingerprints, matched_pairs: np.ndarray) -> None:
     """Groups of the manifest with pictures of two splits: those of which two such pictures come together, and not."""
     rows = np.flatnonzero(prints.kind == "")  # in the order of the manifest
-    whole = connected_components(len(prints.kind), found)[rows]
-    missed, facts = [], []
+    components = connected_components(len(prints.kind), matched_pairs)[rows]
+    not_found, table_rows = [], []
     for name in sorted(set(pictures.groups) - {""}):
         members = np.flatnonzero(pictures.groups == name)
-        across = [pair for pair in combinations(members.tolist(), 2) if len(set(pictures.splits[list(pair)])) > 1]
-        if not across:
+        split_pairs = [pair for pair in combinations(members.tolist(), 2) if len(set(pictures.splits[list(pair)])) > 1]
+        if not split_pairs:
             continue
-        together = any(whole[left] == whole[right] for left, right in across)
-        nearest = min(across, key=lambda pair: apart(prints.fingerprints, *rows[list(pair)].tolist()))
-        both = rows[list(nearest)]
-        facts.append((name, len(members), together, apart(prints.fingerprints, *both.tolist()),
-                      float(similarity(prints.thumbnails, both[None])[0])))  # fmt: skip
+        together = any(components[left] == components[right] for left, right in split_pairs)
+        nearest = min(
+            split_pairs, key=lambda pair: fingerprint_distance(prints.fingerprints, *rows[list(pair)].tolist())
+        )
+        pair_rows = rows[list(nearest)]
+        table_rows.append((name, len(members), together, fingerprint_distance(prints.fingerprints, *pair_rows.tolist()),
+                      float(similarity(prints.thumbnails, pair_rows[None])[0])))  # fmt: skip
         if not together:
-            missed.append([tile(pictures, int(row), f"{name[:8]} {pictures.splits[row]}") for row in members])
-    if facts:
-        print(f"Groups that span splits: {len(facts) - len(missed)} of {len(facts)} found")
-        print(tabulate(facts, ["group", "pictures", "found", "least distance", "likeness of those"], floatfmt=".2f"))
-    save("missed", missed)
+            not_found.append([tile(pictures, int(row), f"{name[:8]} {pictures.splits[row]}") for row in members])
+    if table_rows:
+        print(f"Groups that span splits: {len(table_rows) - len(not_found)} of {len(table_rows)} found")
+        print(
+            tabulate(table_rows, ["group", "pictures", "found", "least distance", "likeness of those"], floatfmt=".2f")
+        )
+    save("missed", not_found)
 
 
-def tile(pictures: Listed, row: int, caption: str) -> Tile:
+def tile(pictures: ImageList, row: int, caption: str) -> Tile:
     """The original that a row comes from."""
     return Tile(open_image(pictures.paths[row]), caption)
 
@@ -195,7 +207,7 @@ def save(name: str, rows: Sequence[Sequence[Tile]]) -> None:
     path.unlink(missing_ok=True)
     if rows:
         with atomic_write(path) as temporary:
-            drawn(rows, [name], 160).save(temporary, "PNG")
+            draw_sheet(rows, [name], 160).save(temporary, "PNG")
         print(f"Written to {path}")
 
 
@@ -207,14 +219,17 @@ def scale(seed: int) -> None:
     flips = np.arange(256) < distances[:, None]
     near = codes[:PLANTED, 0] ^ np.packbits(rng.permuted(flips, axis=1), axis=1)
     codes[ROWS + np.arange(PLANTED), rng.integers(0, 4, PLANTED)] = near
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.perf_counter()
-    found = near_duplicate_pairs(codes, 2 * MAX_DISTANCE)
-    took = time.perf_counter() - began
+    memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    matched_pairs = near_duplicate_pairs(codes, 2 * MAX_DISTANCE)
+    elapsed = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    hit = np.isin(np.arange(PLANTED) * len(codes) + ROWS + np.arange(PLANTED), found[:, 0] * len(codes) + found[:, 1])
-    print(f"{len(codes):,} fingerprints of 4 codes: {took:.1f} s, {peak / 2**20:.2f} GiB at the peak, of which "
-          f"{before / 2**20:.2f} GiB before; {len(found) - hit.sum()} pairs that were not planted")  # fmt: skip
+    hit = np.isin(
+        np.arange(PLANTED) * len(codes) + ROWS + np.arange(PLANTED),
+        matched_pairs[:, 0] * len(codes) + matched_pairs[:, 1],
+    )
+    print(f"{len(codes):,} fingerprints of 4 codes: {elapsed:.1f} s, {peak / 2**20:.2f} GiB at the peak, of which "
+          f"{memory_before / 2**20:.2f} GiB before; {len(matched_pairs) - hit.sum()} pairs that were not planted")  # fmt: skip
     steps = [
         (low, low + 3, hit[(distances >= low) & (distances < low + 4)].mean()) for low in range(0, 2 * MAX_DISTANCE, 4)
     ]

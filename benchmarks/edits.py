@@ -21,7 +21,7 @@ def recompressed(image: Image.Image, _: np.random.Generator) -> Image.Image:
     return Image.open(file).convert("RGB")
 
 
-def mirrored(image: Image.Image, _: np.random.Generator) -> Image.Image:
+def flipped(image: Image.Image, _: np.random.Generator) -> Image.Image:
     """Left to right."""
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 
@@ -37,17 +37,17 @@ def recoloured(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.85, 1.15))
     image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.85, 1.15))
     hue, *others = image.convert("HSV").split()
-    turned = np.asarray(hue) + np.uint8(rng.integers(-8, 9) % 256)  # of 256 a circle
-    return Image.merge("HSV", (Image.fromarray(turned), *others)).convert("RGB")
+    shifted_hue = np.asarray(hue) + np.uint8(rng.integers(-8, 9) % 256)  # of 256 a circle
+    return Image.merge("HSV", (Image.fromarray(shifted_hue), *others)).convert("RGB")
 
 
-def every(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def all_edits(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """All of these, one after the other."""
-    for edit in (resized, recompressed, mirrored, cropped, recoloured):
+    for edit in (resized, recompressed, flipped, cropped, recoloured):
         image = edit(image, rng)
     return image
 
 
 COPIES: dict[str, Edit] = {
-    edit.__name__: edit for edit in (resized, recompressed, mirrored, cropped, recoloured, every)
+    edit.__name__: edit for edit in (resized, recompressed, flipped, cropped, recoloured, all_edits)
 }

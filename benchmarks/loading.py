@@ -34,26 +34,26 @@ def loader_rates(photos: Path, pictures: Path) -> dict[str, float]:
     torch.set_num_threads(1)
     dataset = data._crop_dataset(augment=False)
     rows = range(min(500, len(data.catalogue)))
-    began = time.process_time()
+    start = time.process_time()
     for row in rows:
         dataset[row, 0]
-    alone = len(rows) / (time.process_time() - began)
+    per_core = len(rows) / (time.process_time() - start)
     loader = iter(data.loader("train"))
     next(loader)  # the workers have started
-    began, count = time.perf_counter(), 0
+    start, count = time.perf_counter(), 0
     for batch in loader:
         count += len(batch.rows)
     sizes = [path.stat().st_size for path in list(photos.rglob("*.jpg"))[:200]]
     return {
         "photograph, kB": float(np.mean(sizes)) / 1000,
-        "decode and transform, pictures/s a core": alone,
-        "loader of 2 workers, pictures/s": count / (time.perf_counter() - began),
+        "decode and transform, pictures/s a core": per_core,
+        "loader of 2 workers, pictures/s": count / (time.perf_counter() - start),
     }
 
 
 def data_of(source: str, root: Path, size: int, workers: int = 1, crop: str = "annotated") -> GarmentData:
     """The data module as train.py builds it."""
-    words = [
+    overrides = [
         f"data={source}",
         f"data.root={root}",
         f"data.image_size={size}",
@@ -61,19 +61,21 @@ def data_of(source: str, root: Path, size: int, workers: int = 1, crop: str = "a
         f"crop={crop}",
     ]
     with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
-        cfg = compose("train", [*words, "split=gallery_is_train"])
+        cfg = compose("train", [*overrides, "split=gallery_is_train"])
     return instantiate(cfg.data, _convert_="all")
 
 
 def draw_photos(folder: Path, pictures: Path) -> None:
     """Larger pictures of some 15 kB: four drawn ones each, with grain."""
-    found = sorted(pictures.rglob("*.jpg"))
+    paths = sorted(pictures.rglob("*.jpg"))
     rng = np.random.default_rng(0)
     for number in range(PHOTOS):
-        four = [np.asarray(Image.open(found[place])) for place in rng.integers(0, len(found), 4)]
-        whole = Image.fromarray(np.vstack([np.hstack(four[:2]), np.hstack(four[2:])])).resize((PHOTO_SIDE, PHOTO_SIDE))
-        grainy = np.clip(np.asarray(whole) + rng.normal(0, 5, (PHOTO_SIDE, PHOTO_SIDE, 3)), 0, 255).astype(np.uint8)
+        tiles = [np.asarray(Image.open(paths[place])) for place in rng.integers(0, len(paths), 4)]
+        combined = Image.fromarray(np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])).resize(
+            (PHOTO_SIDE, PHOTO_SIDE)
+        )
+        noisy = np.clip(np.asarray(combined) + rng.normal(0, 5, (PHOTO_SIDE, PHOTO_SIDE, 3)), 0, 255).astype(np.uint8)
         own = folder / CATEGORIES[number % 2]
         own.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(grainy).save(own / f"{number}.jpg", quality=66)
+        Image.fromarray(noisy).save(own / f"{number}.jpg", quality=66)
     (folder / "done").touch()

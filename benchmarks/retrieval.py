@@ -12,7 +12,7 @@ from faiss.contrib import ivf_tools
 from tabulate import tabulate
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.latency import interleaved, one_thread
+from fashion_lsh.evaluation.latency import single_thread, time_interleaved
 from fashion_lsh.gallery.embeddings import Embeddings
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.distances import hamming
@@ -28,22 +28,22 @@ from fashion_lsh.search.searcher import Searcher
 BITS, LISTS, ROWS, K, LENGTH = 64, 30, 500_000, 100, 256
 SIZES = (10_000, 100_000, 500_000, 1_000_000, 10_000_000)
 QUERIES, BATCH = 200, 64
-EACH = np.arange(LISTS)
+ALL_LISTS = np.arange(LISTS)
 
-Ask = Callable[[np.ndarray, np.ndarray, int], object]
+SearchCall = Callable[[np.ndarray, np.ndarray, int], object]
 
 
-def retrieval_figures() -> dict[str, float]:
+def retrieval_results() -> dict[str, float]:
     """All ratios and times, by name."""
-    with one_thread():
-        figures = searches() | reranking() | storing() | whole_answer()
+    with single_thread():
+        results = searches() | reranking() | storage() | end_to_end()
         sizes = {size: by_size(size) for size in SIZES}
     print(tabulate([(f"{size:,}", *times.values()) for size, times in sizes.items()],
                    ["codes", *next(iter(sizes.values()))], floatfmt=".3f"))  # fmt: skip
-    return figures | {f"codes_{size}/{name}": value for size, times in sizes.items() for name, value in times.items()}
+    return results | {f"codes_{size}/{name}": value for size, times in sizes.items() for name, value in times.items()}
 
 
-def made(rows: int) -> tuple[HashIndex, np.ndarray, np.ndarray]:
+def build_index(rows: int) -> tuple[HashIndex, np.ndarray, np.ndarray]:
     """An index of random codes, the codes and their lists."""
     rng = np.random.default_rng(0)
     codes, lists = rng.integers(0, 256, (rows, BITS // 8), dtype=np.uint8), rng.integers(0, LISTS, rows)
@@ -52,18 +52,18 @@ def made(rows: int) -> tuple[HashIndex, np.ndarray, np.ndarray]:
     return index, codes, lists
 
 
-def asked() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def make_queries() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """QUERIES random codes, with one list each, and with all."""
     rng = np.random.default_rng(1)
     one = np.full((QUERIES, LISTS), -1)
     one[:, 0] = rng.integers(0, LISTS, QUERIES)
-    return rng.integers(0, 256, (QUERIES, BITS // 8), dtype=np.uint8), one, np.tile(EACH, (QUERIES, 1))
+    return rng.integers(0, 256, (QUERIES, BITS // 8), dtype=np.uint8), one, np.tile(ALL_LISTS, (QUERIES, 1))
 
 
 def searches() -> dict[str, float]:
     """One list and all lists against the same of FAISS, FAISS's flat index, and numpy."""
-    index, codes, lists = made(ROWS)
-    queries, one, all_lists = asked()
+    index, codes, lists = build_index(ROWS)
+    queries, one, all_lists = make_queries()
     check(index, codes, lists, queries, one)
     flat = faiss.IndexBinaryFlat(BITS)
     flat.add(codes)
@@ -71,12 +71,12 @@ def searches() -> dict[str, float]:
     floats.add(np.random.default_rng(2).random((ROWS // 5, LENGTH), dtype=np.float32))
     bare = index._index
 
-    def asking(of: Ask, lists: np.ndarray, count: int = 1, k: int = K) -> Callable[[int], object]:
-        def ask(at: int) -> object:
-            some = np.arange(at, at + count) % QUERIES
-            return of(queries[some], lists[some], k)
+    def timed_call(of: SearchCall, lists: np.ndarray, count: int = 1, k: int = K) -> Callable[[int], object]:
+        def call(start: int) -> object:
+            rows = np.arange(start, start + count) % QUERIES
+            return of(queries[rows], lists[rows], k)
 
-        return ask
+        return call
 
     def faiss_call(codes: np.ndarray, lists: np.ndarray, k: int) -> object:
         return ivf_tools.search_preassigned(bare, codes, k, lists)  # type: ignore[no-untyped-call]
@@ -84,23 +84,23 @@ def searches() -> dict[str, float]:
     def flat_call(codes: np.ndarray, _: np.ndarray, k: int) -> object:
         return flat.search(codes, k)
 
-    def over_flat(of: Ask, count: int, k: int) -> float:
-        took = times({"ours": asking(of, one, count, k), "flat": asking(flat_call, one, count, k)})
-        return took["flat"] / took["ours"]
+    def over_flat(of: SearchCall, count: int, k: int) -> float:
+        medians = times({"ours": timed_call(of, one, count, k), "flat": timed_call(flat_call, one, count, k)})
+        return medians["flat"] / medians["ours"]
 
     speedups = {
-        f"one_list{exact}_speedup_over_flat{single}{deep}": over_flat(of, count, k)
+        f"one_list{exact}_speedup_over_flat{single}{suffix}": over_flat(of, count, k)
         for exact, of in (("", index.search), ("_exact", index.search_exact))
         for single, count in (("", BATCH), ("_single", 1))
-        for deep, k in (("", 10), ("_k100", 100))
+        for suffix, k in (("", 10), ("_k100", 100))
     }
 
-    beside_all = times({"all_lists": asking(index.search, all_lists), "flat": asking(flat_call, one)})
-    beside_faiss = times({"one_list": asking(index.search, one), "one_list_faiss": asking(faiss_call, one)})
-    batches = times({"ours": asking(index.search, one, BATCH), "faiss": asking(faiss_call, one, BATCH)})
+    beside_all = times({"all_lists": timed_call(index.search, all_lists), "flat": timed_call(flat_call, one)})
+    beside_faiss = times({"one_list": timed_call(index.search, one), "one_list_faiss": timed_call(faiss_call, one)})
+    batches = times({"ours": timed_call(index.search, one, BATCH), "faiss": timed_call(faiss_call, one, BATCH)})
     others = times({
-        "one_list_exact": asking(index.search_exact, one),
-        "numpy": lambda at: np.argpartition(hamming(queries[[at]], codes)[0], K),
+        "one_list_exact": timed_call(index.search_exact, one),
+        "numpy": lambda start: np.argpartition(hamming(queries[[start]], codes)[0], K),
         "flat_l2_100k": lambda _: floats.search(np.full((1, LENGTH), 0.5, dtype=np.float32), K),
     })  # fmt: skip
     return {
@@ -115,11 +115,11 @@ def searches() -> dict[str, float]:
 def check(index: HashIndex, codes: np.ndarray, lists: np.ndarray, queries: np.ndarray, one: np.ndarray) -> None:
     """Inside its category a search must find what numpy finds; otherwise its speed is worth nothing."""
     for query in range(20):
-        mine = np.flatnonzero(lists == one[query, 0])
-        distances = hamming(queries[[query]], codes[mine])[0]
-        order = np.lexsort((mine, distances))[:K]
+        list_rows = np.flatnonzero(lists == one[query, 0])
+        distances = hamming(queries[[query]], codes[list_rows])[0]
+        order = np.lexsort((list_rows, distances))[:K]
         found = index.search_exact(queries[[query]], one[[query]], K)
-        if not np.array_equal(found.rows[0], mine[order]):
+        if not np.array_equal(found.rows[0], list_rows[order]):
             raise AssertionError(f"query {query}: the index and numpy differ")
 
 
@@ -129,83 +129,87 @@ def reranking() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "embeddings.npy"
         np.save(path, rng.standard_normal((ROWS, LENGTH), dtype=np.float32).astype(np.float16))
-        kept = Embeddings([np.load(path, mmap_mode="r")])
-        sum(float(block[0, 0]) for block in kept.blocks())  # all of it is in memory once
+        embeddings = Embeddings([np.load(path, mmap_mode="r")])
+        sum(float(block[0, 0]) for block in embeddings.blocks())  # all of it is in memory once
         queries = rng.standard_normal((QUERIES, LENGTH), dtype=np.float32)
         rows = rng.integers(0, ROWS, (QUERIES, 100))
-        found = [Hits(rows[[at]], np.zeros((1, 100), dtype=np.float32)) for at in range(QUERIES)]
-        return {"rerank_100_ms": times({"": lambda at: rerank(queries[[at]], found[at], kept, 100)})[""]}
+        candidates = [Hits(rows[[query]], np.zeros((1, 100), dtype=np.float32)) for query in range(QUERIES)]
+        return {
+            "rerank_100_ms": times({"": lambda query: rerank(queries[[query]], candidates[query], embeddings, 100)})[""]
+        }
 
 
-def storing() -> dict[str, float]:
+def storage() -> dict[str, float]:
     """Adding 500,000 codes, and opening a gallery of them."""
     rng = np.random.default_rng(0)
-    began = time.perf_counter()
-    index, codes, lists = made(ROWS)
-    took = time.perf_counter() - began
+    start = time.perf_counter()
+    index, codes, lists = build_index(ROWS)
+    elapsed = time.perf_counter() - start
     stats = index.stats()
     probabilities = np.zeros((ROWS, LISTS), dtype=np.float32)
     probabilities[np.arange(ROWS), lists] = 1
     names = np.char.add("garment ", np.arange(ROWS).astype(str))
     catalogue = Catalogue.from_columns({"id": names, "image": names, "category": lists.astype(str)})
-    model = fitted("resnet18")
+    model = untrained_model("resnet18")
     vectors = rng.standard_normal((ROWS, LENGTH), dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
         Gallery.build(model, Encoded(probabilities, codes, vectors), catalogue).save(Path(folder))
-        began = time.perf_counter()
+        start = time.perf_counter()
         Gallery.open(Path(folder), model.fingerprint())
-        opened = time.perf_counter() - began
-        began = time.perf_counter()
+        open_time = time.perf_counter() - start
+        start = time.perf_counter()
         path = next(Path(folder).glob("index-*"))
         HashIndex.open(path)
-        alone, size = time.perf_counter() - began, path.stat().st_size
+        index_open_time, size = time.perf_counter() - start, path.stat().st_size
     bytes_held = stats.vector_bytes + stats.row_bytes
-    return {"add_500k_s": took, "open_500k_s": opened, "open_index_500k_s": alone,
+    return {"add_500k_s": elapsed, "open_500k_s": open_time, "open_index_500k_s": index_open_time,
             "bytes_a_picture": max(size, bytes_held) / ROWS}  # fmt: skip
 
 
-def whole_answer() -> dict[str, float]:
+def end_to_end() -> dict[str, float]:
     """A picture of 224 x 224 to its hits in 500,000, against the bare forward of the same ResNet101."""
-    model, rng = fitted("resnet101"), np.random.default_rng(0)
-    index, _, lists = made(ROWS)
+    model, rng = untrained_model("resnet101"), np.random.default_rng(0)
+    index, _, lists = build_index(ROWS)
     names = np.arange(ROWS).astype(str)
-    kept = Embeddings.from_array(rng.standard_normal((ROWS, LENGTH), dtype=np.float32))
+    embeddings = Embeddings.from_array(rng.standard_normal((ROWS, LENGTH), dtype=np.float32))
     catalogue = Catalogue.from_columns({"id": names, "image": names, "category": lists.astype(str)})
-    gallery = Gallery(index, kept, catalogue, model.fingerprint())
+    gallery = Gallery(index, embeddings, catalogue, model.fingerprint())
     searcher = Searcher(model, gallery, SearchPolicy("rerank", 1, 200, alpha=0.5, min_confidence=0.0))
     pictures = rng.integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)
     images = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())
 
     @torch.inference_mode()
-    def bare(at: int) -> object:
-        return model.backbone.network(images[[at % 8]].float() / 255)
+    def bare(query: int) -> object:
+        return model.backbone.network(images[[query % 8]].float() / 255)
 
-    took = times({"query": lambda at: searcher.search(pictures[at % 8], None, 12), "forward": bare}, queries=40)
-    return {f"resnet101_224_{name}_ms": value for name, value in took.items()} | {
-        "query_over_forward": took["query"] / took["forward"]
+    medians = times(
+        {"query": lambda query: searcher.search(pictures[query % 8], None, 12), "forward": bare}, queries=40
+    )
+    return {f"resnet101_224_{name}_ms": value for name, value in medians.items()} | {
+        "query_over_forward": medians["query"] / medians["forward"]
     }
 
 
 def by_size(rows: int) -> dict[str, float]:
     """One list and all lists of an index of so many codes."""
-    index, _, _ = made(rows)
-    queries, one, all_lists = asked()
+    index, _, _ = build_index(rows)
+    queries, one, all_lists = make_queries()
     return times({
-        "one list ms": lambda at: index.search(queries[[at]], one[[at]], K),
-        "all lists ms": lambda at: index.search(queries[[at]], all_lists[[at]], K),
+        "one list ms": lambda query: index.search(queries[[query]], one[[query]], K),
+        "all lists ms": lambda query: index.search(queries[[query]], all_lists[[query]], K),
     }, queries=50)  # fmt: skip
 
 
-def fitted(backbone: str) -> CropModel:
+def untrained_model(backbone: str) -> CropModel:
     """A HashHeadModel of random weights: its time is that of a fitted one."""
     torch.manual_seed(0)
-    names = [f"category {number:02}" for number in range(LISTS)]
+    categories = [f"category {number:02}" for number in range(LISTS)]
     return HashHeadModel(
-        backbone, names, BITS, LENGTH, image_size=224, margin=0.1, frozen=False, loss="softmax", bihalf=False,
+        backbone, categories, BITS, LENGTH, image_size=224, margin=0.1, frozen=False, loss="softmax", bihalf=False,
         label_smoothing=0.0,
     ).eval()  # fmt: skip
 
 
-def times(arms: dict[str, Callable[[int], object]], queries: int = QUERIES) -> dict[str, float]:
+def times(methods: dict[str, Callable[[int], object]], queries: int = QUERIES) -> dict[str, float]:
     """Median milliseconds of each, taken in turns."""
-    return {name: float(np.median(values)) for name, values in interleaved(arms, queries).items()}
+    return {name: float(np.median(values)) for name, values in time_interleaved(methods, queries).items()}

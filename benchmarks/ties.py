@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 
-from fashion_lsh.metrics.retrieval import Truth, of_codes
+from fashion_lsh.metrics.retrieval import Relevance, score_codes
 
 CATEGORIES = 30
 
@@ -16,22 +16,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ties", description=__doc__)
     for name, default in (("queries", 10_000), ("gallery", 100_000), ("bits", 64)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    asked = parser.parse_args()
-    query, gallery, truth = made(asked.queries, asked.gallery, asked.bits)
+    args = parser.parse_args()
+    query, gallery, relevance = random_codes(args.queries, args.gallery, args.bits)
     tracemalloc.start()
-    began = time.perf_counter()
-    scores = of_codes(query, gallery, truth, None)
-    seconds, (_, peak) = time.perf_counter() - began, tracemalloc.get_traced_memory()
-    print(f"{asked.queries:,} queries x {asked.gallery:,} codes of {asked.bits} bits: {seconds:.1f} s, "
+    start = time.perf_counter()
+    scores = score_codes(query, gallery, relevance, None)
+    seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
+    print(f"{args.queries:,} queries x {args.gallery:,} codes of {args.bits} bits: {seconds:.1f} s, "
           f"{peak / 2**20:.0f} MiB above the start, mAP@100 {np.nanmean(scores['map@100']):.4f}")  # fmt: skip
 
 
-def made(queries: int, gallery: int, bits: int) -> tuple[np.ndarray, np.ndarray, Truth]:
+def random_codes(queries: int, gallery: int, bits: int) -> tuple[np.ndarray, np.ndarray, Relevance]:
     """Random codes, (Q, W) and (N, W) uint8, of random categories."""
     rng = np.random.default_rng(0)
     codes = np.packbits(rng.random((queries + gallery, bits)) < 0.5, axis=1, bitorder="little")
     categories = rng.integers(0, CATEGORIES, queries + gallery)
-    return codes[:queries], codes[queries:], Truth(categories[:queries], categories[queries:])
+    return codes[:queries], codes[queries:], Relevance(categories[:queries], categories[queries:])
 
 
 if __name__ == "__main__":

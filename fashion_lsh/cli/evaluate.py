@@ -12,9 +12,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fashion_lsh.cli.parts import CONF, build, plain_config
-from fashion_lsh.evaluation.protocol import encode_part, evaluate
+from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.report.page_file import write_page
-from fashion_lsh.report.tables import describe
+from fashion_lsh.report.tables import describe_run
 from fashion_lsh.runs.config import check
 from fashion_lsh.runs.results import add_search, own_metrics
 from fashion_lsh.runs.run import Run
@@ -46,11 +46,11 @@ def main(cfg: DictConfig) -> float | None:
         log.info("%s\n\nWritten to %s", text, " and ".join(map(str, folders)))
         return None
     searcher = Searcher(model, run.gallery(model.fingerprint()), policy)
-    results = evaluate(searcher, encode_part(model, data, "query"), data.not_indexed("gallery"))
+    results = evaluate(searcher, encode_split(model, data, "query"), data.not_indexed("gallery"))
     metrics = own_metrics(run, results)
     added = add_search(run, policy.label, results)
     message = f"Added to {run.path}" if added else f"It is the search of {run.path} itself: nothing is added"
-    log.info("%s\n\n%s", describe(metrics | results.metrics, config, policy.label), message)
+    log.info("%s\n\n%s", describe_run(metrics | results.metrics, config, policy.label), message)
     return results.metrics["query/category/map@100"]
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fashion_lsh.report.html import write_html
-from fashion_lsh.report.sweep.jobs import are_jobs
-from fashion_lsh.report.sweep.page import gather
+from fashion_lsh.report.sweep.jobs import has_jobs
+from fashion_lsh.report.sweep.page import write_sweep_page
 
 CLAIMS = "claims.md.j2"  # template in the folder of all experiments
 
@@ -41,12 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _page(folder: Path, base: str, repeats: Sequence[Path] | None) -> Path:
     if repeats is not None:
         return write_html(_study("stability").write_stability(folder, repeats))
-    if are_jobs(folder):
-        return write_html(gather(folder, base))
+    if has_jobs(folder):
+        return write_html(write_sweep_page(folder, base))
     if base:
         raise ValueError(f"--base {base} names a row to compare with, and {folder} has no jobs: leave it out")
     if (folder / CLAIMS).exists():
-        return write_html(_study("claims").write_verdict(folder))
+        return write_html(_study("claims").write_claims(folder))
     if (folder / "README.md").exists():
         return write_html(folder / "README.md")
     from fashion_lsh.report.page import write_report  # these import torch, which takes longer than a table of 200 runs

@@ -28,7 +28,7 @@ from fashion_lsh.runs.job_file import is_saved
 ROOT = Path(__file__).parents[2]
 COMMAND = re.compile(r"^python .+$", re.MULTILINE)
 MINUTES = re.compile(r"^\*\*Commands?\.\*\* About ([\d.]+) minutes( a job)?", re.MULTILINE)
-PICTURES = {"garments": "garments/manifest.csv", "scenes": "scenes"}  # options, and what pages call these pictures
+IMAGE_OPTIONS = {"garments": "garments/manifest.csv", "scenes": "scenes"}  # options, and what pages call these pictures
 TRAIN = "train.py"
 
 
@@ -46,9 +46,13 @@ class Page(NamedTuple):
         return self.folder.relative_to(ROOT / "experiments").as_posix()
 
     @property
-    def wanted(self) -> set[str]:
+    def required_options(self) -> set[str]:
         """The options of the pictures that it is about, which are not part of this project."""
-        return {option for option, called in PICTURES.items() if any(f"data.root={called}" in x for x in self.lines)}
+        return {
+            option
+            for option, placeholder in IMAGE_OPTIONS.items()
+            if any(f"data.root={placeholder}" in line for line in self.lines)
+        }
 
 
 def pages() -> list[Page]:
@@ -57,86 +61,94 @@ def pages() -> list[Page]:
     Raises:
         ValueError: a page that does not tell how long it takes.
     """
-    found = []
+    experiments = []
     for file in sorted((ROOT / "experiments").rglob("*/README.md")):
         text = file.read_text()
         lines = COMMAND.findall(text)
         if any(f" {TRAIN} " in line for line in lines):
-            told = MINUTES.search(text)
-            if told is None:
+            match = MINUTES.search(text)
+            if match is None:
                 raise ValueError(f"{file} does not tell how long it takes: write **Commands.** About 5 minutes a job")
-            found.append(Page(file.parent, lines, float(told[1]), bool(told[2])))
-    return found
+            experiments.append(Page(file.parent, lines, float(match[1]), bool(match[2])))
+    return experiments
 
 
-def jobs_of(line: str) -> list[list[str]]:
+def expand_jobs(line: str) -> list[list[str]]:
     """What each job of a line types, a value for each that is swept; no jobs where the line is not for train.py."""
-    script, *words = shlex.split(line, comments=True)[1:]
+    script, *overrides = shlex.split(line, comments=True)[1:]
     if script != TRAIN:
         return []
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        swept = compose("train", [word for word in words if len(_each(word)) == 1], return_hydra_config=True)
-    typed = {word.partition("=")[0] for word in words}
-    params = [f"{name}={values}" for name, values in (swept.hydra.sweeper.params or {}).items() if name not in typed]
-    return [list(job) for job in product(*map(_each, [*words, *params]))]
+        swept = compose(
+            "train", [override for override in overrides if len(_expand_sweep(override)) == 1], return_hydra_config=True
+        )
+    given_keys = {override.partition("=")[0] for override in overrides}
+    params = [
+        f"{name}={values}" for name, values in (swept.hydra.sweeper.params or {}).items() if name not in given_keys
+    ]
+    return [list(job) for job in product(*map(_expand_sweep, [*overrides, *params]))]
 
 
-def _each(word: str) -> list[str]:
+def _expand_sweep(text: str) -> list[str]:
     """backbone=alexnet,vgg16 as two words."""
-    (override,) = OverridesParser.create().parse_overrides([word])
+    (override,) = OverridesParser.create().parse_overrides([text])
     if not override.is_sweep_override():
-        return [word]
+        return [text]
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
-def settings_of(words: Sequence[str]) -> dict[str, Any]:
+def resolve_settings(overrides: Sequence[str]) -> dict[str, Any]:
     """The settings of one job."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return resolve_config(cast(dict[str, Any], OmegaConf.to_container(compose("train", list(words)), resolve=True)))
+        return resolve_config(
+            cast(dict[str, Any], OmegaConf.to_container(compose("train", list(overrides)), resolve=True))
+        )
 
 
-def left(page: Page) -> tuple[int, int]:
+def count_unfinished(page: Page) -> tuple[int, int]:
     """How many of a page's jobs (or of its one piece of work) are not finished, and how many there are."""
     if not page.has_jobs:
         outdated = OUTDATED.search((page.folder / "README.md").read_text())
         return int(outdated is not None or not (page.folder / "results.csv").exists()), 1
-    asked = [settings_of(words) for line in page.lines for words in jobs_of(line)]
-    return sum(not is_saved(settings, ROOT / settings["jobs"]) for settings in asked), len(asked)
+    jobs = [resolve_settings(overrides) for line in page.lines for overrides in expand_jobs(line)]
+    return sum(not is_saved(settings, ROOT / settings["jobs"]) for settings in jobs), len(jobs)
 
 
-def plan(chosen: Sequence[Page], given: Mapping[str, str]) -> list[tuple[Page, str]]:
+def plan(chosen: Sequence[Page], image_paths: Mapping[str, str]) -> list[tuple[Page, str]]:
     """Print what is left and how long it takes; what can be made, and what stands in the way of the others."""
-    rows, minutes, able = [], 0.0, []
+    rows, minutes, runnable = [], 0.0, []
     for page in chosen:
-        missing = " ".join(f"--{option}" for option in sorted(page.wanted) if not given.get(option))
-        unfinished, all_jobs = left(page)
-        needs = unfinished * page.minutes
-        minutes += 0 if missing else needs
+        missing = " ".join(f"--{option}" for option in sorted(page.required_options) if not image_paths.get(option))
+        unfinished, all_jobs = count_unfinished(page)
+        minutes_left = unfinished * page.minutes
+        minutes += 0 if missing else minutes_left
         if unfinished or not (page.folder / "results.csv").exists():
-            able.append((page, missing))
-        why = f"left out: give {missing}" if missing and unfinished else ""
-        rows.append((page.name, all_jobs, unfinished, f"{needs:.0f}", why))
+            runnable.append((page, missing))
+        reason = f"left out: give {missing}" if missing and unfinished else ""
+        rows.append((page.name, all_jobs, unfinished, f"{minutes_left:.0f}", reason))
     print(
         tabulate(rows, ["page", "jobs", "left", "minutes", ""], tablefmt="plain", colalign=("left",) + ("right",) * 3)
     )
     print(f"About {minutes / 60:.1f} hours are left.")
-    return able
+    return runnable
 
 
-def run(lines: Sequence[str], given: Mapping[str, str]) -> list[str]:
+def run(lines: Sequence[str], image_paths: Mapping[str, str]) -> list[str]:
     """Run lines one after the other, with the pictures' places; those that failed."""
-    python = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     failed = []
     for line in lines:
-        for option, called in PICTURES.items():
-            line = line.replace(f"data.root={called}", f"data.root={shlex.quote(given.get(option) or called)}")
+        for option, placeholder in IMAGE_OPTIONS.items():
+            line = line.replace(
+                f"data.root={placeholder}", f"data.root={shlex.quote(image_paths.get(option) or placeholder)}"
+            )
         print(f"\n$ {line}", flush=True)
-        if subprocess.run(line, shell=True, cwd=ROOT, env=python, check=False).returncode:
+        if subprocess.run(line, shell=True, cwd=ROOT, env=environment, check=False).returncode:
             failed.append(line)
     return failed
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """0: all was made; 1: a command failed, or pictures were not given; 2: no such page."""
     parser = argparse.ArgumentParser(
         prog="python -m fashion_lsh reproduce",
@@ -149,28 +161,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--garments", metavar="MANIFEST", help="the photographs of single garments")
     parser.add_argument("--scenes", metavar="FOLDER", help="the street photographs, as COCO")
     parser.add_argument("--left", action="store_true", help="only tell what is left, and how long it will take")
-    asked = parser.parse_args(arguments)
-    given = {option: str(Path(value).absolute()) for option in PICTURES if (value := getattr(asked, option))}
-    for option, place in given.items():
-        if not Path(place).exists():
-            parser.error(f"--{option} {place}: there is no such file or folder")
+    args = parser.parse_args(argv)
+    image_paths = {option: str(Path(value).absolute()) for option in IMAGE_OPTIONS if (value := getattr(args, option))}
+    for option, path in image_paths.items():
+        if not Path(path).exists():
+            parser.error(f"--{option} {path}: there is no such file or folder")
     try:
         known = {page.name: page for page in pages()}
-        names = dict.fromkeys(name.removeprefix("experiments/").strip("/") for name in asked.pages) or known
+        names = dict.fromkeys(name.removeprefix("experiments/").strip("/") for name in args.pages) or known
         if unknown := [name for name in names if name not in known]:
             parser.error(f"no page {unknown[0]!r}: give some of {', '.join(known)}")
         chosen = [known[name] for name in names]
-        able = plan(chosen, given)
+        runnable = plan(chosen, image_paths)
     except (ValueError, HydraException) as error:
         parser.error(str(error))
-    if asked.left:
+    if args.left:
         return 0
-    failed = [line for page, missing in able if not missing for line in run(page.lines, given)]
-    failed += run(["python -m fashion_lsh report experiments"], given) if able else []
-    return told(failed) or int(any(missing for _, missing in able))
+    failed = [line for page, missing in runnable if not missing for line in run(page.lines, image_paths)]
+    failed += run(["python -m fashion_lsh report experiments"], image_paths) if runnable else []
+    return report_failures(failed) or int(any(missing for _, missing in runnable))
 
 
-def told(failed: Sequence[str]) -> int:
+def report_failures(failed: Sequence[str]) -> int:
     """Print what failed; the exit code."""
     if failed:
         print("\nFailed:", *failed, sep="\n  ")

@@ -13,7 +13,7 @@ from tabulate import tabulate
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.images import open_image
 from fashion_lsh.models.detector import DetectorModel
-from fashion_lsh.report.contact_sheets import asked_tiles, found_sheet
+from fashion_lsh.report.contact_sheets import query_tiles, write_result_sheet
 from fashion_lsh.report.tiles import Tile
 from fashion_lsh.runs.run import Run
 from fashion_lsh.search.policy import Probes
@@ -43,13 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         succeeded += 1
         if args.sheet:
             results += [
-                (asked_tiles(image, box, searcher.model.margin, result), result) for _, box, result in garment_results
+                (query_tiles(image, box, searcher.model.margin, result), result) for _, box, result in garment_results
             ]
         for name, _, result in garment_results:
             print(_format_result(f"{path}{name}", result, searcher.gallery.catalogue))
     if args.sheet and results:
         try:
-            found_sheet(args.sheet, run.source(), searcher, results)
+            write_result_sheet(args.sheet, run.source(), searcher, results)
         except (OSError, ValueError) as error:  # the gallery's pictures are elsewhere, say
             print(f"fashion_lsh search: no sheet: {error}", file=sys.stderr)
             return 1

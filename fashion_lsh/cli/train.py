@@ -6,19 +6,19 @@ import hydra
 from omegaconf import DictConfig
 
 from fashion_lsh.cli.parts import CONF, Parts, build_parts
-from fashion_lsh.evaluation.protocol import encode_part
+from fashion_lsh.evaluation.protocol import encode_split
 from fashion_lsh.evaluation.run_evaluation import evaluate_run
 from fashion_lsh.gallery.gallery import Gallery
-from fashion_lsh.report.contact_sheets import query_sheet
-from fashion_lsh.report.detection_tiles import found_tiles
-from fashion_lsh.report.page import finish
-from fashion_lsh.report.tables import describe
+from fashion_lsh.report.contact_sheets import write_query_sheet
+from fashion_lsh.report.detection_tiles import detection_tiles
+from fashion_lsh.report.page import ensure_report
+from fashion_lsh.report.tables import describe_run
 from fashion_lsh.runs.job_file import load_scores
 from fashion_lsh.runs.results import write_results
 from fashion_lsh.runs.sweep import errors_in_one_line
 from fashion_lsh.runs.training_run import TrainingRun
 from fashion_lsh.search.searcher import Searcher
-from fashion_lsh.tracking.wandb_run import tracked
+from fashion_lsh.tracking.wandb_run import track_run
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +31,11 @@ def main(cfg: DictConfig) -> float:
     run = TrainingRun.open(parts.config, parts.data)
     scores = load_scores(run)
     if not scores:
-        with run.session(parts.networks, tracked(run.path, parts.config)) as session:
+        with run.session(parts.networks, track_run(run.path, parts.config)) as session:
             train(session, parts)
         scores = run.metrics
-    finish(run)
-    log.info("\n%s\n\n%s", describe(scores, parts.config, parts.policy.label), run.closing_message)
+    ensure_report(run)
+    log.info("\n%s\n\n%s", describe_run(scores, parts.config, parts.policy.label), run.closing_message)
     return scores["query/category/map@100"]
 
 
@@ -48,16 +48,16 @@ def train(run: TrainingRun, parts: Parts) -> None:
     model = run.fit(parts.classifier, data)
     if parts.hash_head:
         model = run.fit(parts.hash_head.start_from(model), data)
-    query, encoded = (encode_part(model, data, part) for part in ("query", "gallery"))
+    query, encoded = (encode_split(model, data, part) for part in ("query", "gallery"))
     gallery = Gallery.build(model, encoded.encoded, encoded.catalogue)
     gallery.save(run.gallery_folder)
     searcher, crop = Searcher(model, gallery, parts.policy), parts.config["crop"]
     evaluation = evaluate_run(
         model, searcher, data, query, encoded, crop["tested"], crop["corrupted"], detector, parts.scenes
     )
-    sheet = query_sheet(run.path / "contact_sheet.png", data, query, searcher, evaluation.results.hits)
+    sheet = write_query_sheet(run.path / "contact_sheet.png", data, query, searcher, evaluation.results.hits)
     write_results(run, query, gallery, evaluation)
-    run.tracker.publish(evaluation.metrics, query, data.categories, sheet, found_tiles(data, parts.scenes))
+    run.tracker.publish(evaluation.metrics, query, data.categories, sheet, detection_tiles(data, parts.scenes))
 
 
 if __name__ == "__main__":

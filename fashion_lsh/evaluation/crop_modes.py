@@ -5,34 +5,36 @@ from dataclasses import replace
 from typing import Literal
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.evaluation.detection import missed_shares
-from fashion_lsh.evaluation.protocol import encode_part, evaluate
+from fashion_lsh.evaluation.detection import undetected_ratios
+from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.models.encoding import Model
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 
-Crop = Literal["whole", "annotated", "detected", "detected_or_whole"]
-KEPT = ("accuracy", "macro_f1", "category/map@100", "item/map@100", "item/recall@10")
+CropMode = Literal["whole", "annotated", "detected", "detected_or_whole"]
+HEADLINE_METRICS = ("accuracy", "macro_f1", "category/map@100", "item/map@100", "item/recall@10")
 
 
-def recropped(data: GarmentData, crop: Crop) -> GarmentData:
+def with_crop_mode(data: GarmentData, mode: CropMode) -> GarmentData:
     """The same data, cut otherwise: `detected` leaves out what was not found, `detected_or_whole` keeps its picture.
 
     Raises:
         ValueError: boxes are to be detected, and no detector has looked.
     """
-    if crop in ("whole", "annotated"):
-        return data.replaced(crop=crop)
+    if mode in ("whole", "annotated"):
+        return data.replaced(crop=mode)
     if data.detections is None:
         raise ValueError(
-            f"crop.tested={crop}: no detector has looked at the pictures: give crop=detected, or detector=small"
+            f"crop.tested={mode}: no detector has looked at the pictures: give crop=detected, or detector=small"
         )
-    box_selector = replace(data.box_selector, fallback="skip" if crop == "detected" else "whole")
+    box_selector = replace(data.box_selector, fallback="skip" if mode == "detected" else "whole")
     return data.replaced(crop="detected", box_selector=box_selector)
 
 
-def score_crops(model: Model, data: GarmentData, search: SearchPolicy, crops: Sequence[Crop]) -> dict[str, float]:
+def score_crop_modes(
+    model: Model, data: GarmentData, policy: SearchPolicy, modes: Sequence[CropMode]
+) -> dict[str, float]:
     """Scores with query and gallery cropped in each of these ways.
 
     Returns:
@@ -41,20 +43,20 @@ def score_crops(model: Model, data: GarmentData, search: SearchPolicy, crops: Se
         and find nothing.
     """
     metrics: dict[str, float] = {}
-    for crop in crops:
-        other = recropped(data, crop)
-        shares = missed_shares(other)
-        metrics[f"crops/{crop}/missed"] = shares["crop/query/missed"]
-        if shares["crop/gallery/missed"] == 1:
+    for mode in modes:
+        recropped_data = with_crop_mode(data, mode)
+        ratios = undetected_ratios(recropped_data)
+        metrics[f"crops/{mode}/missed"] = ratios["crop/query/missed"]
+        if ratios["crop/gallery/missed"] == 1:
             continue
-        query, gallery = (encode_part(model, other, part) for part in ("query", "gallery"))
-        searcher = Searcher(model, Gallery.build(model, gallery.encoded, gallery.catalogue), search)
-        found = evaluate(searcher, query, gallery.lost).metrics
-        metrics |= few(f"crops/{crop}", found)
+        query, gallery = (encode_split(model, recropped_data, part) for part in ("query", "gallery"))
+        searcher = Searcher(model, Gallery.build(model, gallery.encoded, gallery.catalogue), policy)
+        query_metrics = evaluate(searcher, query, gallery.lost).metrics
+        metrics |= headline_metrics(f"crops/{mode}", query_metrics)
     return metrics
 
 
-def few(prefix: str, found: Mapping[str, float]) -> dict[str, float]:
+def headline_metrics(prefix: str, metrics: Mapping[str, float]) -> dict[str, float]:
     """Of the scores of a search, `query/<metric>`, those of KEPT with their intervals: `<prefix>/<metric>`."""
-    names = [f"{name}{end}" for name in KEPT for end in ("", "_low", "_high")]
-    return {f"{prefix}/{name}": found[f"query/{name}"] for name in names if f"query/{name}" in found}
+    names = [f"{name}{suffix}" for name in HEADLINE_METRICS for suffix in ("", "_low", "_high")]
+    return {f"{prefix}/{name}": metrics[f"query/{name}"] for name in names if f"query/{name}" in metrics}

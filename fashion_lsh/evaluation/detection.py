@@ -12,66 +12,70 @@ from fashion_lsh.data.datasets import Source
 from fashion_lsh.data.detection_data import DetectionData, Level, class_names
 from fashion_lsh.data.detections import NO_BOXES, BoxDetector, Boxes, Detections
 from fashion_lsh.metrics.box_average_precision import box_average_precision
-from fashion_lsh.metrics.detection import matched
+from fashion_lsh.metrics.detection import match_boxes
 
 TIMED = 30  # pictures
 
 
-class Scene(NamedTuple):
+class ImageMatches(NamedTuple):
     """One picture: its key, true boxes (n, 4), what these are (n,), found ones, and which true box each is (m,)."""
 
     picture: str
-    true: np.ndarray
-    names: np.ndarray
+    true_boxes: np.ndarray
+    class_names: np.ndarray
     found: Boxes
-    places: np.ndarray
+    matched_indices: np.ndarray
 
 
-def scenes_of(garments: Catalogue, boxes: Detections, level: Level) -> list[Scene]:
+def match_images(garments: Catalogue, detections: Detections, level: Level) -> list[ImageMatches]:
     """The query pictures with boxes, and what was found in them."""
     xyxy = garments.boxes
-    asked = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(xyxy).any(axis=1))
+    query_rows = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(xyxy).any(axis=1))
     names = class_names(garments, level)
-    pictures, members = np.unique(garments.column("image")[asked].astype(str), return_inverse=True)
-    scenes = []
-    for number, picture in enumerate(pictures):
-        rows, seen = asked[members == number], boxes.boxes.get(picture, NO_BOXES)
-        true = xyxy[rows]
-        scenes.append(Scene(str(picture), true, names[rows], seen, matched(seen.xyxy, true)))
-    return scenes
+    pictures, image_ids = np.unique(garments.column("image")[query_rows].astype(str), return_inverse=True)
+    matches = []
+    for index, picture in enumerate(pictures):
+        rows, detected = query_rows[image_ids == index], detections.boxes.get(picture, NO_BOXES)
+        true_boxes = xyxy[rows]
+        matches.append(
+            ImageMatches(str(picture), true_boxes, names[rows], detected, match_boxes(detected.xyxy, true_boxes))
+        )
+    return matches
 
 
-def detector_scores(detector: BoxDetector, scenes: DetectionData, found: Detections) -> dict[str, float]:
+def detector_scores(detector: BoxDetector, scenes: DetectionData, detections: Detections) -> dict[str, float]:
     """What the detector costs, what it finds in the query pictures, and the garments it misses where it cuts crops.
 
     Boxes are scored where any is annotated: see `box_scores`.
     """
-    data = scenes.data.with_detections(found)
-    metrics = find_ms(detector, data.source, list(data.garments("query").column("image")))
-    metrics |= missed_shares(data) if data.crop == "detected" else {}
-    asked = scenes_of(data.catalogue, found, scenes.level)
-    return metrics | (box_scores(found, scenes, "query") if asked else {})
+    data = scenes.data.with_detections(detections)
+    metrics = time_detector(detector, data.source, list(data.garments("query").column("image")))
+    metrics |= undetected_ratios(data) if data.crop == "detected" else {}
+    matches = match_images(data.catalogue, detections, scenes.level)
+    return metrics | (box_scores(detections, scenes, "query") if matches else {})
 
 
-def missed_shares(data: GarmentData) -> dict[str, float]:
+def undetected_ratios(data: GarmentData) -> dict[str, float]:
     """`crop/<part>/missed`: the share of a part's garments for which no box was found."""
     parts = {"train": "train", "val": "val", "query": "query", "gallery": data.gallery}
     rows = {part: data.catalogue.rows(split) for part, split in parts.items()}
-    return {f"crop/{part}/missed": float(data.undetected[which].mean()) for part, which in rows.items() if len(which)}
+    return {
+        f"crop/{part}/missed": float(data.undetected[indices].mean()) for part, indices in rows.items() if len(indices)
+    }
 
 
-def find_ms(detector: BoxDetector, source: Source, pictures: Sequence[str]) -> dict[str, float]:
+def time_detector(detector: BoxDetector, source: Source, pictures: Sequence[str]) -> dict[str, float]:
     """`speed/detector_ms`: to find the garments in one picture, opened before; the median of TIMED, 3 to warm up."""
     milliseconds = []
     for name in np.resize(pictures, TIMED + 3):
         picture = source.image(name)
-        began = time.perf_counter()
+        start = time.perf_counter()
         detector.detect([picture])
-        milliseconds.append(1000 * (time.perf_counter() - began))
+        milliseconds.append(1000 * (time.perf_counter() - start))
     return {"speed/detector_ms": float(np.median(milliseconds[3:]))}
 
 
-def box_scores(found: Detections, scenes: DetectionData, split: str) -> dict[str, float]:
+def box_scores(detections: Detections, scenes: DetectionData, split: str) -> dict[str, float]:
     """Average precision and recall in one split, as COCO defines them: of all areas, and of the 100 best boxes of a
     picture, or as many as the detector tells.
 
@@ -80,19 +84,19 @@ def box_scores(found: Detections, scenes: DetectionData, split: str) -> dict[str
         classes that occur; the same of each class as `…/box_ap50/<class>`; and where there are several classes,
         `…/garment/box_ap50` and so on with all of them taken as one.
     """
-    truth = scenes.annotated_boxes(split)
-    metrics = _scores(f"detector/{split}", found, truth, scenes.classes)
+    annotations = scenes.annotated_boxes(split)
+    metrics = _scores(f"detector/{split}", detections, annotations, scenes.classes)
     if len(scenes.classes) > 1:
-        one = {picture: (boxes, np.zeros_like(labels)) for picture, (boxes, labels) in truth.items()}
-        seen = Detections(
-            {key: boxes._replace(labels=np.zeros_like(boxes.labels)) for key, boxes in found.boxes.items()}
+        class_agnostic = {picture: (boxes, np.zeros_like(labels)) for picture, (boxes, labels) in annotations.items()}
+        agnostic_detections = Detections(
+            {key: boxes._replace(labels=np.zeros_like(boxes.labels)) for key, boxes in detections.boxes.items()}
         )
-        metrics |= _scores(f"detector/{split}/garment", seen, one, ["garment"])
+        metrics |= _scores(f"detector/{split}/garment", agnostic_detections, class_agnostic, ["garment"])
     return metrics
 
 
 def _scores(
-    prefix: str, found: Detections, truth: dict[str, tuple[np.ndarray, np.ndarray]], classes: list[str]
+    prefix: str, detections: Detections, annotations: dict[str, tuple[np.ndarray, np.ndarray]], classes: list[str]
 ) -> dict[str, float]:
-    images = [(found.boxes.get(picture, NO_BOXES), annotated) for picture, annotated in truth.items()]
+    images = [(detections.boxes.get(picture, NO_BOXES), annotated) for picture, annotated in annotations.items()]
     return {f"{prefix}/{name}": value for name, value in box_average_precision(images, classes).items()}

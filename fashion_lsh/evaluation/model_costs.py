@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fashion_lsh.evaluation.latency import interleaved, one_thread
+from fashion_lsh.evaluation.latency import single_thread, time_interleaved
 from fashion_lsh.index.codes import width
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.encoding import encode
@@ -12,7 +12,7 @@ from fashion_lsh.models.encoding import encode
 TIMED = 100  # pictures
 
 
-def costs(model: CropModel) -> dict[str, float]:
+def measure_costs(model: CropModel) -> dict[str, float]:
     """Flat means by name.
 
     `model/parameters`: weights of backbone, hash layer and heads, frozen ones too; `model/flops`: floating-point
@@ -22,17 +22,17 @@ def costs(model: CropModel) -> dict[str, float]:
     category, one picture at a time on one thread: the median of TIMED, after 20 to warm up.
     """
     generator = torch.Generator().manual_seed(0)
-    side = model.image_size
-    images = torch.randint(0, 256, (1, 3, side, side), generator=generator, dtype=torch.uint8)
+    image_size = model.image_size
+    images = torch.randint(0, 256, (1, 3, image_size, image_size), generator=generator, dtype=torch.uint8)
     model.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(images.to(model.device))
-    with one_thread():
-        taken = interleaved({"network": lambda _: encode(model, images)}, TIMED)["network"]
+    with single_thread():
+        milliseconds = time_interleaved({"network": lambda _: encode(model, images)}, TIMED)["network"]
     code = {} if model.bits is None else {"model/code_bytes": width(model.bits)}
     return code | {
-        "model/parameters": sum(each.numel() for each in model.parameters()),
+        "model/parameters": sum(parameter.numel() for parameter in model.parameters()),
         "model/flops": counter.get_total_flops(),
         "model/feature_bytes": 4 * model.backbone.feature_dim,
-        "speed/network_ms": float(np.median(taken)),
+        "speed/network_ms": float(np.median(milliseconds)),
     }

@@ -16,14 +16,14 @@ from fashion_lsh.metrics.ranking import Scores
 
 log = logging.getLogger(__name__)
 
-COMPARED = ("category/map@100", "item/map@100", "item/recall@10")
+COMPARED_METRICS = ("category/map@100", "item/map@100", "item/recall@10")
 JOB_BYTES = 50_000  # at most, of the file of a job
-PLAIN = ("random", "predicted_category", "colour_histogram", "raw_pixels")  # rows that stand for no model
-STEPS = 65534  # of a score from 0 to 1
+MODEL_FREE = ("random", "predicted_category", "colour_histogram", "raw_pixels")  # rows that stand for no model
+QUANTISATION_STEPS = 65534  # of a score from 0 to 1
 UNSCORED = 65535  # NaN: nothing is relevant to the query
 
 
-class Queries(NamedTuple):
+class QueryScores(NamedTuple):
     """What the file of a job keeps of its queries.
 
     Attributes:
@@ -37,21 +37,23 @@ class Queries(NamedTuple):
     scores: Scores
 
 
-def own_scores(queries: pa.Table) -> Scores:
+def search_scores(queries: pa.Table) -> Scores:
     """(Q,) float32 each, of a run's own search, from its rows (see `query_table`): `query/accuracy` is 0 or 1."""
-    found = {f"query/{name}": queries[name].to_numpy() for name in COMPARED if name in queries.column_names}
-    right = queries["predicted"].to_numpy() == queries["category"].to_numpy()
-    return {name: values.astype(np.float32) for name, values in ({"query/accuracy": right} | found).items()}
+    by_metric = {f"query/{name}": queries[name].to_numpy() for name in COMPARED_METRICS if name in queries.column_names}
+    correct = queries["predicted"].to_numpy() == queries["category"].to_numpy()
+    return {name: values.astype(np.float32) for name, values in ({"query/accuracy": correct} | by_metric).items()}
 
 
-def row_scores(row: str, scores: Mapping[str, Scores]) -> Scores:
+def method_scores(method: str, scores: Mapping[str, Scores]) -> Scores:
     """(Q,) float32 each, of one row that every table has, `rows/<row>/…`; none of a row that stands for no model."""
-    found = {f"{truth}/{name}": values for truth, by_name in scores.items() for name, values in by_name.items()}
-    kept = [name for name in COMPARED if name in found and row not in PLAIN]
-    return {f"rows/{row}/{name}": found[name].astype(np.float32) for name in kept}
+    by_metric = {
+        f"{relevance}/{name}": values for relevance, by_name in scores.items() for name, values in by_name.items()
+    }
+    names = [name for name in COMPARED_METRICS if name in by_metric and method not in MODEL_FREE]
+    return {f"rows/{method}/{name}": by_metric[name].astype(np.float32) for name in names}
 
 
-def packed(query: Catalogue, scores: Scores) -> dict[str, str]:
+def pack_scores(query: Catalogue, scores: Scores) -> dict[str, str]:
     """Texts for JSON: `ids`, `items`, and each of the (Q,) scores by its name, those first that are wanted most.
 
     Args:
@@ -59,51 +61,54 @@ def packed(query: Catalogue, scores: Scores) -> dict[str, str]:
         scores: (Q,) float each, 0..1 or NaN.
     """
     items = query.column("item").astype(str)
-    _, first, numbers = np.unique(items, return_index=True, return_inverse=True)
-    back = np.where(items == "", 0, np.arange(len(items)) - first[numbers])  # to the first query of the same item
+    _, first, item_ids = np.unique(items, return_index=True, return_inverse=True)
+    offsets = np.where(items == "", 0, np.arange(len(items)) - first[item_ids])  # to the first query of the same item
     digest = hashlib.sha256("\n".join(query.column("id")).encode()).hexdigest()
-    steps = {name: np.where(np.isnan(values), UNSCORED, np.rint(values * STEPS)) for name, values in scores.items()}
-    order = sorted(steps, key=lambda name: [name.startswith(f"rows/{row}") for row in ("lsh", "itq")])
-    texts = {name: _text(steps[name].astype("<u2")) for name in order}
-    return {"ids": digest[:8], "items": _text(back.astype("<u4")), **texts}
+    steps = {
+        name: np.where(np.isnan(values), UNSCORED, np.rint(values * QUANTISATION_STEPS))
+        for name, values in scores.items()
+    }
+    order = sorted(steps, key=lambda name: [name.startswith(f"rows/{method}") for method in ("lsh", "itq")])
+    texts = {name: _encode(steps[name].astype("<u2")) for name in order}
+    return {"ids": digest[:8], "items": _encode(offsets.astype("<u4")), **texts}
 
 
-def with_queries(made: Mapping[str, Any], texts: Mapping[str, str]) -> str:
+def with_query_scores(job: Mapping[str, Any], texts: Mapping[str, str]) -> str:
     """The file of a job as JSON: what was made and, as `queries`, as many of the packed scores as there is room for."""
-    room = JOB_BYTES - len(json.dumps(made, indent=1))
-    kept: dict[str, str] = {}
+    remaining = JOB_BYTES - len(json.dumps(job, indent=1))
+    included: dict[str, str] = {}
     for name, text in texts.items():
-        room -= len(f'  "{name}": "{text}",\n')
-        if room < len(' "queries": {\n },\n'):
+        remaining -= len(f'  "{name}": "{text}",\n')
+        if remaining < len(' "queries": {\n },\n'):
             break
-        kept[name] = text
-    if len(kept) < len(texts):
-        left_out = ", ".join(name for name in texts if name not in kept)
+        included[name] = text
+    if len(included) < len(texts):
+        left_out = ", ".join(name for name in texts if name not in included)
         log.info("no room in %s bytes for these scores of the queries: %s", f"{JOB_BYTES:,}", left_out)
-    return json.dumps({**made, "queries": kept} if kept.keys() - {"ids", "items"} else made, indent=1)
+    return json.dumps({**job, "queries": included} if included.keys() - {"ids", "items"} else job, indent=1)
 
 
-def unpacked(texts: Mapping[str, str]) -> Queries:
+def unpack_scores(texts: Mapping[str, str]) -> QueryScores:
     """What was packed.
 
     Raises:
         ValueError: a text is damaged, or two are of different queries.
         KeyError: one is missing.
     """
-    back = _numbers(texts["items"], "<u4").astype(np.int64)
-    steps = {name: _numbers(text, "<u2") for name, text in texts.items() if name not in ("ids", "items")}
-    if uneven := [name for name, values in steps.items() if len(values) != len(back)]:
-        raise ValueError(f"{uneven[0]} has {len(steps[uneven[0]])} scores of {len(back)} queries")
-    scores = {name: np.where(values == UNSCORED, np.nan, values / STEPS) for name, values in steps.items()}
-    return Queries(texts["ids"], np.arange(len(back)) - back, scores)
+    offsets = _decode(texts["items"], "<u4").astype(np.int64)
+    steps = {name: _decode(text, "<u2") for name, text in texts.items() if name not in ("ids", "items")}
+    if mismatched := [name for name, values in steps.items() if len(values) != len(offsets)]:
+        raise ValueError(f"{mismatched[0]} has {len(steps[mismatched[0]])} scores of {len(offsets)} queries")
+    scores = {name: np.where(values == UNSCORED, np.nan, values / QUANTISATION_STEPS) for name, values in steps.items()}
+    return QueryScores(texts["ids"], np.arange(len(offsets)) - offsets, scores)
 
 
-def _text(numbers: np.ndarray) -> str:
+def _encode(numbers: np.ndarray) -> str:
     return base64.b64encode(zlib.compress(numbers.tobytes(), 9)).decode()
 
 
-def _numbers(text: str, kind: str) -> np.ndarray:
+def _decode(text: str, dtype: str) -> np.ndarray:
     try:
-        return np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), kind)
+        return np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), dtype)
     except zlib.error as error:
         raise ValueError(f"scores of queries: {error}") from error

@@ -14,11 +14,11 @@ from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.metrics.ranking import Scores
 
-ABOUT = ("id", "category", "item")
+QUERY_COLUMNS = ("id", "category", "item")
 
 
 def query_table(
-    label: str, query: Catalogue, answers: Mapping[str, Sequence[Any] | np.ndarray], scores: Mapping[str, Scores]
+    label: str, query: Catalogue, outputs: Mapping[str, Sequence[Any] | np.ndarray], scores: Mapping[str, Scores]
 ) -> pa.Table:
     """One row a query of one search setting: ids, true category, what was answered, and every score.
 
@@ -29,9 +29,11 @@ def query_table(
         scores: by category and by item, (Q,) each.
     """
     columns: dict[str, Any] = {"search": [label] * len(query)}
-    columns |= {name: query.column(name) for name in ABOUT}
-    columns |= answers
-    columns |= {f"{truth}/{name}": values for truth, found in scores.items() for name, values in found.items()}
+    columns |= {name: query.column(name) for name in QUERY_COLUMNS}
+    columns |= outputs
+    columns |= {
+        f"{relevance}/{name}": values for relevance, by_metric in scores.items() for name, values in by_metric.items()
+    }
     return pa.table(columns)
 
 
@@ -44,13 +46,13 @@ def write_queries(path: Path, table: pa.Table) -> None:
     """
     if path.exists():
         try:
-            old = pq.read_table(path)
+            existing = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
             raise ValueError(
                 f"{path} is damaged ({error}): remove it and metrics.json, and train.py writes it again"
             ) from error
-        others = old.filter(pc.not_equal(old["search"], table["search"][0]))
-        table = pa.concat_tables([others, table], promote_options="default")
+        other_searches = existing.filter(pc.not_equal(existing["search"], table["search"][0]))
+        table = pa.concat_tables([other_searches, table], promote_options="default")
     with atomic_write(path) as temporary:
         pq.write_table(table, temporary)
 
@@ -60,15 +62,15 @@ def by_shared_garment(item_scores: Scores, query: Catalogue, gallery: Catalogue)
 
     A part without a query that has something to find is left out.
     """
-    of_group: dict[str, set[str]] = defaultdict(set)
+    items_by_group: dict[str, set[str]] = defaultdict(set)
     for group, item in zip(gallery.column("group"), gallery.column("item"), strict=True):
-        of_group[group].add(item)
-    asked = zip(query.column("group"), query.column("item"), strict=True)
-    shared = np.array([group != "" and bool(of_group[group] - {item}) for group, item in asked])
+        items_by_group[group].add(item)
+    queries = zip(query.column("group"), query.column("item"), strict=True)
+    shared = np.array([group != "" and bool(items_by_group[group] - {item}) for group, item in queries])
     parts = {"garment_shared": shared, "garment_alone": ~shared}
     return {
-        f"query/item/{name}_{part}": float(np.nanmean(values[which]))
-        for part, which in parts.items()
+        f"query/item/{name}_{part}": float(np.nanmean(values[mask]))
+        for part, mask in parts.items()
         for name, values in item_scores.items()
-        if not np.isnan(values[which]).all()
+        if not np.isnan(values[mask]).all()
     }

@@ -10,41 +10,41 @@ from PIL import Image, ImageFilter
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
-from fashion_lsh.evaluation.crop_modes import few
-from fashion_lsh.evaluation.protocol import encode_part, evaluate
+from fashion_lsh.evaluation.crop_modes import headline_metrics
+from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.search.searcher import Searcher
 
-SIGMA = 0.025  # of the blur, as a share of the crop's side: 1.6 pixels of 64
-QUALITY = 20  # of JPEG, 1 to 95, with half as many colours as pixels across and down
-DEVIATION = 20.0  # of the noise, of 255 steps of brightness
-COVERED = 0.5  # side of what hides a part, as a share of the crop's side: a quarter of its area
+BLUR_SIGMA = 0.025  # of the blur, as a share of the crop's side: 1.6 pixels of 64
+JPEG_QUALITY = 20  # of JPEG, 1 to 95, with half as many colours as pixels across and down
+NOISE_STD = 20.0  # of the noise, of 255 steps of brightness
+OCCLUSION_RATIO = 0.5  # side of what hides a part, as a share of the crop's side: a quarter of its area
 GREY = 128
 
 
 def blur(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001  one face for all
     """Gaussian blur of a deviation of SIGMA.  (S, S, 3) uint8 -> the same; nothing is drawn."""
-    return np.asarray(Image.fromarray(crop).filter(ImageFilter.GaussianBlur(SIGMA * len(crop))))
+    return np.asarray(Image.fromarray(crop).filter(ImageFilter.GaussianBlur(BLUR_SIGMA * len(crop))))
 
 
 def jpeg(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001
     """Written as JPEG of QUALITY and read again.  (S, S, 3) uint8 -> the same; nothing is drawn."""
     file = io.BytesIO()
-    Image.fromarray(crop).save(file, "JPEG", quality=QUALITY, subsampling="4:2:0")
+    Image.fromarray(crop).save(file, "JPEG", code_statistics=JPEG_QUALITY, subsampling="4:2:0")
     return np.asarray(Image.open(file).convert("RGB"))
 
 
 def noise(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Gaussian noise of DEVIATION added to each channel of each pixel.  (S, S, 3) uint8 -> the same."""
-    return np.clip(np.rint(crop + rng.normal(0, DEVIATION, crop.shape)), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(crop + rng.normal(0, NOISE_STD, crop.shape)), 0, 255).astype(np.uint8)
 
 
 def occlusion(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A grey square of COVERED of the side, anywhere inside the crop.  (S, S, 3) uint8 -> the same."""
-    side = round(COVERED * len(crop))
-    top, left = rng.integers(0, len(crop) - side + 1, 2)
-    covered = crop.copy()
-    covered[top : top + side, left : left + side] = GREY
-    return covered
+    size = round(OCCLUSION_RATIO * len(crop))
+    top, left = rng.integers(0, len(crop) - size + 1, 2)
+    occluded = crop.copy()
+    occluded[top : top + size, left : left + size] = GREY
+    return occluded
 
 
 CORRUPTIONS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
@@ -52,15 +52,15 @@ CORRUPTIONS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] 
 }  # fmt: skip
 
 
-def spoilt(batch: Batch, corruption: str) -> Batch:
+def corrupt(batch: Batch, corruption: str) -> Batch:
     """The same batch with each crop spoilt by one of CORRUPTIONS; what is drawn depends on its row alone."""
-    spoil = CORRUPTIONS[corruption]
+    apply = CORRUPTIONS[corruption]
     crops = np.ascontiguousarray(batch.images.permute(0, 2, 3, 1).numpy())  # (B, S, S, 3)
-    images = [spoil(crop, np.random.default_rng(row)) for crop, row in zip(crops, batch.rows.tolist(), strict=True)]
+    images = [apply(crop, np.random.default_rng(row)) for crop, row in zip(crops, batch.rows.tolist(), strict=True)]
     return batch._replace(images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous())
 
 
-def score_corrupted(searcher: Searcher, data: GarmentData, corruptions: Sequence[str]) -> dict[str, float]:
+def score_corruptions(searcher: Searcher, data: GarmentData, corruptions: Sequence[str]) -> dict[str, float]:
     """Scores of the searcher's own way when the query crops are spoilt in each of these ways.
 
     Returns:
@@ -68,6 +68,6 @@ def score_corrupted(searcher: Searcher, data: GarmentData, corruptions: Sequence
     """
     metrics: dict[str, float] = {}
     for name in corruptions:
-        query = encode_part(searcher.model, data, "query", partial(spoilt, corruption=name))
-        metrics |= few(f"corrupted/{name}", evaluate(searcher, query, data.not_indexed("gallery")).metrics)
+        query = encode_split(searcher.model, data, "query", partial(corrupt, corruption=name))
+        metrics |= headline_metrics(f"corrupted/{name}", evaluate(searcher, query, data.not_indexed("gallery")).metrics)
     return metrics

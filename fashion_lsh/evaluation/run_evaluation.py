@@ -6,12 +6,12 @@ from typing import NamedTuple
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detection_data import DetectionData
 from fashion_lsh.data.detections import BoxDetector
-from fashion_lsh.evaluation.baselines import reference_metrics
-from fashion_lsh.evaluation.crop_modes import Crop, score_crops
+from fashion_lsh.evaluation.baselines import baseline_metrics
+from fashion_lsh.evaluation.crop_modes import CropMode, score_crop_modes
 from fashion_lsh.evaluation.detection import detector_scores
-from fashion_lsh.evaluation.model_costs import costs
-from fashion_lsh.evaluation.protocol import EncodedPart, Results, end_to_end, evaluate
-from fashion_lsh.evaluation.robustness import score_corrupted
+from fashion_lsh.evaluation.model_costs import measure_costs
+from fashion_lsh.evaluation.protocol import EncodedSplit, Results, evaluate, time_end_to_end
+from fashion_lsh.evaluation.robustness import score_corruptions
 from fashion_lsh.metrics.ranking import Scores
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.search.searcher import Searcher
@@ -21,22 +21,22 @@ class RunEvaluation(NamedTuple):
     """Results of the run's own search, the metrics beside them, and the (Q,) scores of the baselines."""
 
     results: Results
-    further: dict[str, float]
-    kept: Scores
+    extra: dict[str, float]
+    baseline_scores: Scores
 
     @property
     def metrics(self) -> dict[str, float]:
         """All metrics, by name."""
-        return self.results.metrics | self.further
+        return self.results.metrics | self.extra
 
 
 def evaluate_run(
     model: CropModel,
     searcher: Searcher,
     data: GarmentData,
-    query: EncodedPart,
-    gallery: EncodedPart,
-    crops: Sequence[Crop] = (),
+    query: EncodedSplit,
+    gallery: EncodedSplit,
+    crops: Sequence[CropMode] = (),
     corruptions: Sequence[str] = (),
     detector: BoxDetector | None = None,
     scenes: DetectionData | None = None,
@@ -55,11 +55,11 @@ def evaluate_run(
         scenes: images with boxes that the detector was fitted on.
     """
     results = evaluate(searcher, query, gallery.lost)
-    references, kept = reference_metrics(query, gallery, model.bits)
-    further = references | end_to_end(searcher, data, detector if data.crop == "detected" else None)
-    further |= model.fit_metrics
+    baselines, baseline_scores = baseline_metrics(query, gallery, model.bits)
+    extra = baselines | time_end_to_end(searcher, data, detector if data.crop == "detected" else None)
+    extra |= model.fit_metrics
     if detector is not None and scenes is not None and data.detections is not None:
-        further |= detector_scores(detector, scenes, data.detections)
-    further |= score_crops(model, data, searcher.policy, crops) | costs(model)
-    further |= score_corrupted(searcher, data, corruptions)
-    return RunEvaluation(results, further, kept)
+        extra |= detector_scores(detector, scenes, data.detections)
+    extra |= score_crop_modes(model, data, searcher.policy, crops) | measure_costs(model)
+    extra |= score_corruptions(searcher, data, corruptions)
+    return RunEvaluation(results, extra, baseline_scores)

@@ -25,17 +25,20 @@ def box_average_precision(images: Iterable[tuple[Detected, Annotated]], classes:
     """
     metric = MeanAveragePrecision(class_metrics=len(classes) > 1, extended_summary=True, backend="faster_coco_eval")
     metric.warn_on_many_detections = False
-    for (corners, scores, kinds), (boxes, labels) in images:
-        metric.update([_plain(corners, kinds, scores=scores)], [_plain(boxes, labels)])
+    for (detected_boxes, scores, detected_labels), (annotated_boxes, annotated_labels) in images:
+        metric.update(
+            [_to_tensors(detected_boxes, detected_labels, scores=scores)],
+            [_to_tensors(annotated_boxes, annotated_labels)],
+        )
     values = metric.compute()
-    found = {ours: float(values[theirs]) for theirs, ours in NAMES.items()}
+    results = {metric_name: float(values[key]) for key, metric_name in NAMES.items()}
     if len(classes) > 1:
-        at_half = values["precision"][0, :, :, 0, -1].mean(dim=0)  # (K,) of the classes that occur
-        occurring = [classes[int(number)] for number in values["classes"].reshape(-1)]
-        found |= {f"box_ap50/{name}": float(ap) for name, ap in zip(occurring, at_half, strict=True) if ap >= 0}
-    return found
+        ap50 = values["precision"][0, :, :, 0, -1].mean(dim=0)  # (K,) of the classes that occur
+        present_classes = [classes[int(number)] for number in values["classes"].reshape(-1)]
+        results |= {f"box_ap50/{name}": float(ap) for name, ap in zip(present_classes, ap50, strict=True) if ap >= 0}
+    return results
 
 
-def _plain(boxes: np.ndarray, labels: np.ndarray, **further: np.ndarray) -> dict[str, Any]:
-    arrays = {"boxes": boxes.reshape(-1, 4), "labels": labels, **further}
+def _to_tensors(boxes: np.ndarray, labels: np.ndarray, **extra: np.ndarray) -> dict[str, Any]:
+    arrays = {"boxes": boxes.reshape(-1, 4), "labels": labels, **extra}
     return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in arrays.items()}

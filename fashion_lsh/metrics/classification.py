@@ -4,10 +4,10 @@ import numpy as np
 from torch import from_numpy
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
-from fashion_lsh.metrics.statistics import ends_of, macro_mean
+from fashion_lsh.metrics.statistics import interval_bounds, macro_mean
 
 
-def classification(
+def classification_metrics(
     probabilities: np.ndarray, predicted: np.ndarray, labels: np.ndarray, items: np.ndarray
 ) -> dict[str, float]:
     """`query/accuracy` with its interval, `…/top5_accuracy`, `…/macro_accuracy`, `…/macro_f1` of the category head.
@@ -24,19 +24,19 @@ def classification(
     if not known.any():
         return {}
     probabilities, predicted, labels, items = (values[known] for values in (probabilities, predicted, labels, items))
-    count = probabilities.shape[1]
-    seen, right = predicted >= 0, (predicted == labels).astype(float)
-    detected_probabilities, truth = from_numpy(probabilities[seen]), from_numpy(labels[seen])
+    num_classes = probabilities.shape[1]
+    detected, correct = predicted >= 0, (predicted == labels).astype(float)
+    detected_probabilities, target = from_numpy(probabilities[detected]), from_numpy(labels[detected])
     top5 = (
-        multiclass_accuracy(detected_probabilities, truth, count, average="micro", top_k=min(5, count))
-        if seen.any()
+        multiclass_accuracy(detected_probabilities, target, num_classes, average="micro", top_k=min(5, num_classes))
+        if detected.any()
         else 0.0
     )
-    named = np.where(seen, predicted, count)  # not seen: a category that nothing is of
-    f1 = multiclass_f1_score(from_numpy(named), from_numpy(labels), count + 1, average="none").numpy()
-    return ends_of("query/accuracy", right, items) | {
-        "query/accuracy": float(right.mean()),
-        "query/top5_accuracy": float(top5) * float(seen.mean()),
-        "query/macro_accuracy": macro_mean(right, labels),
-        "query/macro_f1": float(f1[np.union1d(labels, predicted[seen])].mean()),
+    predictions = np.where(detected, predicted, num_classes)  # not seen: a category that nothing is of
+    f1 = multiclass_f1_score(from_numpy(predictions), from_numpy(labels), num_classes + 1, average="none").numpy()
+    return interval_bounds("query/accuracy", correct, items) | {
+        "query/accuracy": float(correct.mean()),
+        "query/top5_accuracy": float(top5) * float(detected.mean()),
+        "query/macro_accuracy": macro_mean(correct, labels),
+        "query/macro_f1": float(f1[np.union1d(labels, predicted[detected])].mean()),
     }

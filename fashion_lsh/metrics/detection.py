@@ -15,7 +15,7 @@ def iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     return shared / ((box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared)
 
 
-def matched(found: np.ndarray, true: np.ndarray) -> np.ndarray:
+def match_boxes(detected: np.ndarray, annotated: np.ndarray) -> np.ndarray:
     """Which true box each found one is: the best first takes the box that it overlaps most, if that is at least SAME.
 
     Args:
@@ -25,18 +25,18 @@ def matched(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     Returns:
         (m,) int64 positions in `true`; -1: a false find.
     """
-    places = np.full(len(found), -1, dtype=np.int64)
-    left = np.ones(len(true), dtype=bool)
-    for number, box in enumerate(found):
-        shares = np.where(left, iou(box, true), 0.0)
-        if len(true) and shares.max() >= MATCH_IOU:
-            places[number] = shares.argmax()
-            left[places[number]] = False
-    return places
+    matched_indices = np.full(len(detected), -1, dtype=np.int64)
+    unmatched = np.ones(len(annotated), dtype=bool)
+    for index, box in enumerate(detected):
+        ious = np.where(unmatched, iou(box, annotated), 0.0)
+        if len(annotated) and ious.max() >= MATCH_IOU:
+            matched_indices[index] = ious.argmax()
+            unmatched[matched_indices[index]] = False
+    return matched_indices
 
 
 def recall_precision(
-    right: Sequence[np.ndarray], scores: Sequence[np.ndarray], total: int
+    correct: Sequence[np.ndarray], scores: Sequence[np.ndarray], total: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Recall and precision at each score, from the greatest down.
 
@@ -48,10 +48,10 @@ def recall_precision(
     Returns:
         (l,) recall and (l,) precision, one pair a different score.
     """
-    hits = np.concatenate([np.empty(0, bool), *right])
+    true_positives = np.concatenate([np.empty(0, bool), *correct])
     values = np.concatenate([np.empty(0, np.float32), *scores])
     order = np.argsort(-values, kind="stable")
-    hits, values = np.cumsum(hits[order]), values[order]
+    true_positives, values = np.cumsum(true_positives[order]), values[order]
     last = np.append(values[1:] != values[:-1], True)[: len(values)]  # of equal scores, all together
     counts = np.arange(1, len(values) + 1)
-    return hits[last] / max(1, total), hits[last] / counts[last]
+    return true_positives[last] / max(1, total), true_positives[last] / counts[last]

@@ -27,10 +27,10 @@ def average_precision(relevant: np.ndarray, total_relevant: np.ndarray, k: int) 
     _check_ranking(relevant, total_relevant, k)
     sums = np.zeros(len(relevant))
     for block in blocks(len(relevant), min(k, relevant.shape[1])):
-        first = relevant[block, :k]
-        precisions = first.cumsum(axis=1) / np.arange(1, first.shape[1] + 1)
-        sums[block] = np.where(first, precisions, 0).sum(axis=1)
-    return scored(sums / np.maximum(np.minimum(total_relevant, k), 1), total_relevant)
+        top_k = relevant[block, :k]
+        precisions = top_k.cumsum(axis=1) / np.arange(1, top_k.shape[1] + 1)
+        sums[block] = np.where(top_k, precisions, 0).sum(axis=1)
+    return nan_without_relevant(sums / np.maximum(np.minimum(total_relevant, k), 1), total_relevant)
 
 
 def recall(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarray:
@@ -39,7 +39,7 @@ def recall(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarr
     Args as for `average_precision`: (Q, K) bool and (Q,) int -> (Q,) float64.
     """
     _check_ranking(relevant, total_relevant, k)
-    return scored(relevant[:, :k].sum(axis=1) > 0, total_relevant)
+    return nan_without_relevant(relevant[:, :k].sum(axis=1) > 0, total_relevant)
 
 
 def precision(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarray:
@@ -48,7 +48,7 @@ def precision(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.nd
     Args as for `average_precision`: (Q, K) bool and (Q,) int -> (Q,) float64.
     """
     _check_ranking(relevant, total_relevant, k)
-    return scored(relevant[:, :k].sum(axis=1) / k, total_relevant)
+    return nan_without_relevant(relevant[:, :k].sum(axis=1) / k, total_relevant)
 
 
 def blocks(rows: int, width: int) -> Iterator[slice]:
@@ -57,21 +57,21 @@ def blocks(rows: int, width: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
-def scored(scores: np.ndarray, total_relevant: np.ndarray) -> np.ndarray:
+def nan_without_relevant(scores: np.ndarray, total_relevant: np.ndarray) -> np.ndarray:
     """(Q,) scores with NaN where nothing is relevant."""
     return np.where(total_relevant > 0, scores, np.nan)
 
 
-def check_totals(found: np.ndarray, total_relevant: np.ndarray, k: int) -> None:
+def check_totals(retrieved: np.ndarray, total_relevant: np.ndarray, k: int) -> None:
     """Refuse k below 1, and totals that are not (Q,) int or below the relevant rows that were found, (Q,) int."""
     if k < 1:
         raise ValueError(f"{k=}: give at least 1")
-    if total_relevant.shape != found.shape or not np.issubdtype(total_relevant.dtype, np.integer):
-        raise ValueError(f"total_relevant is {total_relevant.dtype} {total_relevant.shape}: give {found.shape} int")
-    if (found > total_relevant).any():
-        query = int(np.argmax(found > total_relevant))
+    if total_relevant.shape != retrieved.shape or not np.issubdtype(total_relevant.dtype, np.integer):
+        raise ValueError(f"total_relevant is {total_relevant.dtype} {total_relevant.shape}: give {retrieved.shape} int")
+    if (retrieved > total_relevant).any():
+        query = int(np.argmax(retrieved > total_relevant))
         raise ValueError(
-            f"query {query}: {found[query]} relevant rows retrieved, total_relevant {total_relevant[query]}: "
+            f"query {query}: {retrieved[query]} relevant rows retrieved, total_relevant {total_relevant[query]}: "
             "count every relevant row of the gallery in total_relevant, and retrieve none twice"
         )
 

@@ -11,9 +11,9 @@ from fashion_lsh.metrics.ranking import Scores, blocks
 def means(prefix: str, scores: Mapping[str, Scores]) -> dict[str, float]:
     """Flat means over the queries that have something to find: `<prefix>/<item or category>/<metric>`."""
     return {
-        f"{prefix}/{truth}/{name}": float(np.nanmean(values))
-        for truth, found in scores.items()
-        for name, values in found.items()
+        f"{prefix}/{relevance}/{name}": float(np.nanmean(values))
+        for relevance, by_metric in scores.items()
+        for name, values in by_metric.items()
     }
 
 
@@ -22,17 +22,17 @@ def intervals(prefix: str, scores: Mapping[str, Scores], items: np.ndarray) -> d
 
     scores: (Q,) float each, NaN where there is nothing to find; items: (Q,) str, "" of a query without one.
     """
-    ends: dict[str, float] = {}
-    for truth, found in scores.items():
-        for name, values in found.items():
-            ends |= ends_of(f"{prefix}/{truth}/{name}", values, items)
-    return ends
+    bounds: dict[str, float] = {}
+    for relevance, by_metric in scores.items():
+        for name, values in by_metric.items():
+            bounds |= interval_bounds(f"{prefix}/{relevance}/{name}", values, items)
+    return bounds
 
 
-def ends_of(name: str, values: np.ndarray, items: np.ndarray) -> dict[str, float]:
+def interval_bounds(name: str, values: np.ndarray, items: np.ndarray) -> dict[str, float]:
     """`<name>_low` and `<name>_high` of the mean of (Q,) values; queries without an item, "", are drawn alone."""
-    _, numbers = np.unique(items.astype(str), return_inverse=True)
-    groups = np.where(items == "", len(items) + np.arange(len(items)), numbers)
+    _, item_ids = np.unique(items.astype(str), return_inverse=True)
+    groups = np.where(items == "", len(items) + np.arange(len(items)), item_ids)
     low, high = confidence_interval(values, groups)
     return {f"{name}_low": low, f"{name}_high": high}
 
@@ -42,8 +42,8 @@ def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:
 
     NaN values are left out first, and labels of which none is left.
     """
-    scored = ~np.isnan(values)
-    return float(np.mean([values[scored & (labels == label)].mean() for label in np.unique(labels[scored])]))
+    valid = ~np.isnan(values)
+    return float(np.mean([values[valid & (labels == label)].mean() for label in np.unique(labels[valid])]))
 
 
 def confidence_interval(
@@ -66,11 +66,11 @@ def confidence_interval(
         raise ValueError(f"{scores.shape=}: give (Q,) scores, and as many groups or None")
     if not 0 < level < 1 or samples < 1:
         raise ValueError(f"{level=}, {samples=}: give a level between 0 and 1, and at least 1 sample")
-    kept = ~np.isnan(scores)
-    if not kept.any():
+    valid = ~np.isnan(scores)
+    if not valid.any():
         return float("nan"), float("nan")
-    members = np.arange(kept.sum()) if groups is None else np.unique(groups[kept], return_inverse=True)[1]
-    means = _bootstrap_means(np.bincount(members, weights=scores[kept]), np.bincount(members), samples, seed)
+    group_ids = np.arange(valid.sum()) if groups is None else np.unique(groups[valid], return_inverse=True)[1]
+    means = _bootstrap_means(np.bincount(group_ids, weights=scores[valid]), np.bincount(group_ids), samples, seed)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -85,7 +85,7 @@ class Difference(NamedTuple):
 
 
 def paired_difference(
-    base: Sequence[np.ndarray], arm: Sequence[np.ndarray], groups: np.ndarray, samples: int = 2000
+    base: Sequence[np.ndarray], method: Sequence[np.ndarray], groups: np.ndarray, samples: int = 2000
 ) -> Difference:
     """Mean over seeds and queries of arm minus base, with a bootstrap of both.
 
@@ -107,18 +107,18 @@ def paired_difference(
     Raises:
         ValueError: nothing can be paired.
     """
-    shapes = {values.shape for values in (*base, *arm, groups)}
-    if len(base) != len(arm) or not base or len(shapes) != 1 or groups.ndim != 1:
-        raise ValueError(f"{len(base)} and {len(arm)} seeds, shapes {shapes}: give (Q,) scores of the same seeds")
-    apart = np.stack(arm) - np.stack(base)  # (S, Q)
-    scored = ~np.isnan(apart).any(axis=0)
-    if not scored.any():
-        raise ValueError(f"none of {len(scored)} queries has a score on both sides: compare what both have")
-    means = _bootstrap(apart[:, scored], np.unique(groups[scored], return_inverse=True)[1], samples)
+    shapes = {values.shape for values in (*base, *method, groups)}
+    if len(base) != len(method) or not base or len(shapes) != 1 or groups.ndim != 1:
+        raise ValueError(f"{len(base)} and {len(method)} seeds, shapes {shapes}: give (Q,) scores of the same seeds")
+    differences = np.stack(method) - np.stack(base)  # (S, Q)
+    valid = ~np.isnan(differences).any(axis=0)
+    if not valid.any():
+        raise ValueError(f"none of {len(valid)} queries has a score on both sides: compare what both have")
+    means = _bootstrap_differences(differences[:, valid], np.unique(groups[valid], return_inverse=True)[1], samples)
     low, high = np.quantile(means, [0.025, 0.975])
-    beyond = min(int((means <= 0).sum()), int((means >= 0).sum()))
-    p = min(1.0, 2 * (beyond + 1) / (samples + 1))
-    return Difference(float(apart[:, scored].mean()), float(low), float(high), p)
+    tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    p = min(1.0, 2 * (tail + 1) / (samples + 1))
+    return Difference(float(differences[:, valid].mean()), float(low), float(high), p)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -126,11 +126,11 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
     S. Holm: A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6, 1979.
     """
-    found = np.asarray(p_values, dtype=float)
-    order = np.argsort(found, kind="stable")
-    adjusted = np.empty(len(found))
-    stepped = found[order] * np.arange(len(found), 0, -1)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(stepped))
+    unadjusted = np.asarray(p_values, dtype=float)
+    order = np.argsort(unadjusted, kind="stable")
+    adjusted = np.empty(len(unadjusted))
+    scaled = unadjusted[order] * np.arange(len(unadjusted), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(scaled))
     return adjusted
 
 
@@ -139,26 +139,26 @@ def _bootstrap_means(sums: np.ndarray, counts: np.ndarray, samples: int, seed: i
     generator = np.random.default_rng(seed)
     means = np.zeros(samples)
     for block in blocks(samples, len(sums)):
-        drawn = generator.integers(len(sums), size=(len(means[block]), len(sums)))
-        means[block] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+        draws = generator.integers(len(sums), size=(len(means[block]), len(sums)))
+        means[block] = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     return means
 
 
-def _bootstrap(apart: np.ndarray, members: np.ndarray, samples: int) -> np.ndarray:
+def _bootstrap_differences(differences: np.ndarray, group_ids: np.ndarray, samples: int) -> np.ndarray:
     """(samples,) means of (S, Q) differences; members: (Q,) int, the number of each query's group, 0..G - 1."""
     generator = np.random.default_rng(0)
-    counts = np.bincount(members)
-    sums = np.stack([np.bincount(members, weights=values) for values in apart])  # (S, G)
-    seeds = generator.integers(len(apart), size=(samples, len(apart)))
+    counts = np.bincount(group_ids)
+    sums = np.stack([np.bincount(group_ids, weights=values) for values in differences])  # (S, G)
+    seeds = generator.integers(len(differences), size=(samples, len(differences)))
     means = np.zeros(samples)
     for block in blocks(samples, len(counts)):
-        drawn = _times(generator, len(means[block]), len(counts))
-        by_seed = (drawn @ sums.T) / (drawn @ counts)[:, None]  # (s, S)
-        means[block] = np.take_along_axis(by_seed, seeds[block], axis=1).mean(axis=1)
+        draws = _draw_counts(generator, len(means[block]), len(counts))
+        seed_means = (draws @ sums.T) / (draws @ counts)[:, None]  # (s, S)
+        means[block] = np.take_along_axis(seed_means, seeds[block], axis=1).mean(axis=1)
     return means
 
 
-def _times(generator: np.random.Generator, samples: int, count: int) -> np.ndarray:
+def _draw_counts(generator: np.random.Generator, samples: int, count: int) -> np.ndarray:
     """(samples, count) float: how many times each of `count` groups is drawn in a sample of as many."""
-    drawn = generator.integers(count, size=(samples, count)) + count * np.arange(samples)[:, None]
-    return np.bincount(drawn.ravel(), minlength=samples * count).reshape(samples, count).astype(float)
+    draws = generator.integers(count, size=(samples, count)) + count * np.arange(samples)[:, None]
+    return np.bincount(draws.ravel(), minlength=samples * count).reshape(samples, count).astype(float)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fashion_lsh.metrics.ranking import blocks, check_totals, scored
+from fashion_lsh.metrics.ranking import blocks, check_totals, nan_without_relevant
 
 
 class TiedScores(NamedTuple):
@@ -44,14 +44,14 @@ def tied_average_precision(
         (Q,) float64 three times.
     """
     _check_histograms(relevant_at, total_at, total_relevant, k)
-    reach = min(k, int(total_at.sum(axis=1).max(initial=0)))
-    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, reach + 1))])
+    max_rank = min(k, int(total_at.sum(axis=1).max(initial=0)))
+    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, max_rank + 1))])
     sums = np.zeros((3, len(total_at)))
     for block in blocks(*total_at.shape):
         sums[:, block] = _tied_sums(relevant_at[block], total_at[block], harmonic)
     expected, best, worst = sums / np.maximum(np.minimum(total_relevant, k), 1)
     expected = np.clip(expected, worst, best)  # they may pass each other by a rounding error
-    return TiedScores(*(scored(scores, total_relevant) for scores in (expected, best, worst)))
+    return TiedScores(*(nan_without_relevant(scores, total_relevant) for scores in (expected, best, worst)))
 
 
 def tied_recall(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray, k: int) -> TiedScores:
@@ -60,10 +60,10 @@ def tied_recall(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: n
     Args as for `tied_average_precision`: (Q, L) int, (Q, L) int and (Q,) int -> (Q,) float64 three times.
     """
     _check_histograms(relevant_at, total_at, total_relevant, k)
-    edge = _edge(relevant_at, total_at, k)
-    expected = 1 - np.where(edge.hits > 0, 0.0, _chance_of_none(edge))
-    scores = (expected, edge.most > 0, edge.fewest > 0)
-    return TiedScores(*(scored(values, total_relevant) for values in scores))
+    boundary = _boundary_level(relevant_at, total_at, k)
+    expected = 1 - np.where(boundary.hits > 0, 0.0, _probability_of_none(boundary))
+    scores = (expected, boundary.max_hits > 0, boundary.min_hits > 0)
+    return TiedScores(*(nan_without_relevant(values, total_relevant) for values in scores))
 
 
 def tied_precision(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray, k: int) -> TiedScores:
@@ -72,13 +72,15 @@ def tied_precision(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant
     Args as for `tied_average_precision`: (Q, L) int, (Q, L) int and (Q,) int -> (Q,) float64 three times.
     """
     _check_histograms(relevant_at, total_at, total_relevant, k)
-    edge = _edge(relevant_at, total_at, k)
-    expected = edge.hits + edge.places * edge.relevant / np.maximum(edge.rows, 1)
-    return TiedScores(*(scored(hits / k, total_relevant) for hits in (expected, edge.most, edge.fewest)))
+    boundary = _boundary_level(relevant_at, total_at, k)
+    expected = boundary.hits + boundary.num_ranks * boundary.relevant / np.maximum(boundary.rows, 1)
+    return TiedScores(
+        *(nan_without_relevant(hits / k, total_relevant) for hits in (expected, boundary.max_hits, boundary.min_hits))
+    )
 
 
 def distance_histograms(
-    distances: np.ndarray, relevant: np.ndarray, levels: int, reached: np.ndarray | None = None
+    distances: np.ndarray, relevant: np.ndarray, levels: int, probed: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count relevant rows and all rows at each distance: what the `tied_*` functions take.
 
@@ -94,81 +96,88 @@ def distance_histograms(
     Raises:
         ValueError: shapes or types differ from these, or a reached distance is out of range.
     """
-    _check_distances(distances, relevant, reached)
+    _check_distances(distances, relevant, probed)
     relevant_at, total_at = np.zeros((2, len(distances), levels), dtype=np.int64)
     for block in blocks(*distances.shape):
-        found, wanted = distances[block], relevant[block]
-        if reached is not None:
-            found, wanted = np.where(reached[block], found, 0), wanted & reached[block]
-        if found.size and not 0 <= found.min() <= found.max() < levels:
-            raise ValueError(f"distances reach from {found.min()} to {found.max()}, {levels=}: give levels = bits + 1")
+        block_distances, block_relevant = distances[block], relevant[block]
+        if probed is not None:
+            block_distances, block_relevant = (
+                np.where(probed[block], block_distances, 0),
+                block_relevant & probed[block],
+            )
+        if block_distances.size and not 0 <= block_distances.min() <= block_distances.max() < levels:
+            raise ValueError(
+                f"distances reach from {block_distances.min()} to {block_distances.max()}, {levels=}: give levels = bits + 1"
+            )
         shape = total_at[block].shape
-        cells = found + levels * np.arange(shape[0])[:, None]  # (q, N) int64: a query's levels lie beside each other
-        total_at[block] = np.bincount(cells.ravel(), minlength=shape[0] * levels).reshape(shape)
-        relevant_at[block] = np.bincount(cells[wanted], minlength=shape[0] * levels).reshape(shape)
-        if reached is not None:
-            total_at[block, 0] -= np.count_nonzero(~reached[block], axis=1)  # they were put at 0
+        bins = (
+            block_distances + levels * np.arange(shape[0])[:, None]
+        )  # (q, N) int64: a query's levels lie beside each other
+        total_at[block] = np.bincount(bins.ravel(), minlength=shape[0] * levels).reshape(shape)
+        relevant_at[block] = np.bincount(bins[block_relevant], minlength=shape[0] * levels).reshape(shape)
+        if probed is not None:
+            total_at[block, 0] -= np.count_nonzero(~probed[block], axis=1)  # they were put at 0
     return relevant_at, total_at
 
 
-class _Edge(NamedTuple):
+class _BoundaryLevel(NamedTuple):
     """The level that holds place k (the last one where fewer rows are retrieved), (Q,) int64 each."""
 
     hits: np.ndarray  # relevant rows at nearer levels: surely among the first k
-    places: np.ndarray  # places of the first k that fall to this level
+    num_ranks: np.ndarray  # places of the first k that fall to this level
     relevant: np.ndarray  # relevant rows at this level
     rows: np.ndarray  # rows at this level
 
     @property
-    def most(self) -> np.ndarray:
+    def max_hits(self) -> np.ndarray:
         """(Q,) relevant rows in the first k, relevant rows first among equals."""
-        return np.asarray(self.hits + np.minimum(self.places, self.relevant))
+        return np.asarray(self.hits + np.minimum(self.num_ranks, self.relevant))
 
     @property
-    def fewest(self) -> np.ndarray:
+    def min_hits(self) -> np.ndarray:
         """(Q,) relevant rows in the first k, relevant rows last among equals."""
-        return np.asarray(self.hits + np.maximum(self.places - (self.rows - self.relevant), 0))
+        return np.asarray(self.hits + np.maximum(self.num_ranks - (self.rows - self.relevant), 0))
 
 
-def _edge(relevant_at: np.ndarray, total_at: np.ndarray, k: int) -> _Edge:
-    up_to = total_at.cumsum(axis=1)
-    level = np.minimum((up_to < k).sum(axis=1), total_at.shape[1] - 1)[:, None]
+def _boundary_level(relevant_at: np.ndarray, total_at: np.ndarray, k: int) -> _BoundaryLevel:
+    cumulative = total_at.cumsum(axis=1)
+    level = np.minimum((cumulative < k).sum(axis=1), total_at.shape[1] - 1)[:, None]
     relevant, rows, hits, last = (
         np.take_along_axis(counts, level, axis=1)[:, 0]
-        for counts in (relevant_at, total_at, relevant_at.cumsum(axis=1), up_to)
+        for counts in (relevant_at, total_at, relevant_at.cumsum(axis=1), cumulative)
     )
-    return _Edge(hits - relevant, np.minimum(k - (last - rows), rows), relevant, rows)
+    return _BoundaryLevel(hits - relevant, np.minimum(k - (last - rows), rows), relevant, rows)
 
 
-def _chance_of_none(edge: _Edge) -> np.ndarray:
+def _probability_of_none(boundary: _BoundaryLevel) -> np.ndarray:
     """(Q,) P(no relevant row at the edge's places) = C(n - r, m) / C(n, m), as a product of min(m, r) factors."""
-    factors = np.minimum(edge.places, edge.relevant)
-    taken = np.maximum(edge.places, edge.relevant)
-    chance = np.ones(len(factors))
-    for step in range(int(factors.max(initial=0))):
-        going = np.flatnonzero((step < factors) & (chance > 1e-18))  # 1 - chance is 1 below
-        if not going.size:
+    smaller = np.minimum(boundary.num_ranks, boundary.relevant)
+    larger = np.maximum(boundary.num_ranks, boundary.relevant)
+    probability = np.ones(len(smaller))
+    for step in range(int(smaller.max(initial=0))):
+        active = np.flatnonzero((step < smaller) & (probability > 1e-18))  # 1 - chance is 1 below
+        if not active.size:
             break
-        left = edge.rows[going] - step
-        chance[going] *= np.maximum(left - taken[going], 0) / left
-    return chance
+        remaining = boundary.rows[active] - step
+        probability[active] *= np.maximum(remaining - larger[active], 0) / remaining
+    return probability
 
 
 def _tied_sums(relevant: np.ndarray, total: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
     """(3, Q) sums of precisions at relevant places (expected, best, worst); `harmonic` ends at the last place."""
-    reach = len(harmonic) - 1
+    max_rank = len(harmonic) - 1
     before, hits = total.cumsum(axis=1) - total, relevant.cumsum(axis=1) - relevant
-    places = np.clip(reach - before, 0, total)
+    num_ranks = np.clip(max_rank - before, 0, total)
     slope = (relevant - 1) / np.maximum(total - 1, 1)
-    spread = _harmonic_between(before, places, harmonic)
-    expected = relevant / np.maximum(total, 1) * ((1 + hits - (before + 1) * slope) * spread + places * slope)
-    others_last = before + total - relevant
-    best = _run(hits, before, np.minimum(relevant, places), harmonic)
-    worst = _run(hits, others_last, np.clip(reach - others_last, 0, relevant), harmonic)
+    harmonic_sum = _harmonic_between(before, num_ranks, harmonic)
+    expected = relevant / np.maximum(total, 1) * ((1 + hits - (before + 1) * slope) * harmonic_sum + num_ranks * slope)
+    worst_before = before + total - relevant
+    best = _sum_precisions(hits, before, np.minimum(relevant, num_ranks), harmonic)
+    worst = _sum_precisions(hits, worst_before, np.clip(max_rank - worst_before, 0, relevant), harmonic)
     return np.stack([sums.sum(axis=1) for sums in (expected, best, worst)])
 
 
-def _run(hits: np.ndarray, before: np.ndarray, count: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
+def _sum_precisions(hits: np.ndarray, before: np.ndarray, count: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
     """Precisions summed over `count` relevant rows in a row, after `before` rows with `hits` relevant: same shape."""
     return np.asarray(count + (hits - before) * _harmonic_between(before, count, harmonic))
 
@@ -190,9 +199,9 @@ def _check_histograms(relevant_at: np.ndarray, total_at: np.ndarray, total_relev
     check_totals(relevant_at.sum(axis=1), total_relevant, k)
 
 
-def _check_distances(distances: np.ndarray, relevant: np.ndarray, reached: np.ndarray | None) -> None:
+def _check_distances(distances: np.ndarray, relevant: np.ndarray, probed: np.ndarray | None) -> None:
     if distances.ndim != 2 or not np.issubdtype(distances.dtype, np.integer):
         raise ValueError(f"distances are {distances.dtype} {distances.shape}: give (Q, N) int")
-    for name, mask in (("relevant", relevant), ("reached", reached)):
+    for name, mask in (("relevant", relevant), ("probed", probed)):
         if mask is not None and (mask.shape != distances.shape or mask.dtype != np.bool_):
             raise ValueError(f"{name} is {mask.dtype} {mask.shape}: give {distances.shape} bool")

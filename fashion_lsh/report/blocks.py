@@ -41,8 +41,8 @@ class Table:
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    folded: str = ""
-    strong: bool = False
+    summary: str = ""
+    highlight_first: bool = False
     kind: ClassVar = "table"
 
 
@@ -60,7 +60,7 @@ class Figure:
     name: str
     content: bytes
     caption: str
-    wide: int = 0
+    min_width: int = 0
     kind: ClassVar = "figure"
 
 

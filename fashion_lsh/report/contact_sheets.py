@@ -13,65 +13,67 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets import Source
 from fashion_lsh.data.images import open_image
 from fashion_lsh.data.schema import BOX_COLUMNS
-from fashion_lsh.evaluation.protocol import EncodedPart
+from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.report.blocks import Figure
-from fashion_lsh.report.tiles import TILE, Tile, contact_sheet, evenly, headings
+from fashion_lsh.report.tiles import TILE, Tile, column_titles, evenly_spaced, write_contact_sheet
 from fashion_lsh.search.searcher import Searcher, SearchResult
 
-LARGEST = 512  # side of the pictures that a dashboard shows
-GONE = (OSError, ValueError, LookupError)  # raised by sources for images that do not exist any more
+MAX_SIDE = 512  # side of the pictures that a dashboard shows
+MISSING_IMAGE_ERRORS = (OSError, ValueError, LookupError)  # raised by sources for images that do not exist any more
 
 
-def query_sheet(path: Path, data: GarmentData, query: EncodedPart, searcher: Searcher, hits: Hits) -> list[list[Tile]]:
+def write_query_sheet(
+    path: Path, data: GarmentData, query: EncodedSplit, searcher: Searcher, hits: Hits
+) -> list[list[Tile]]:
     """Eight queries, evenly chosen: the picture with its box, the crop, and the first eight hits.
 
     Writes the sheet to `path`, and gives its tiles.
     """
-    chosen = evenly(len(query.catalogue), 8).tolist()
+    query_rows = evenly_spaced(len(query.catalogue), 8).tolist()
     names = searcher.model.categories
     boxes, gallery = query.catalogue.boxes, searcher.gallery.catalogue
     rows = []
-    for number in chosen:
+    for number in query_rows:
         category, predicted = query.catalogue.column("category")[number], query.encoded.predicted[number]
-        seen = names[predicted] if predicted >= 0 else "nothing"
+        predicted_name = names[predicted] if predicted >= 0 else "nothing"
         picture, box = data.source.image(query.catalogue.column("image")[number]), boxes[number]
-        right = naming(seen, category, category in names)
-        crop = Tile(crop_image(picture, box, data.margin, TILE), f"seen as {seen}", right)
-        found = [
-            hit_tile(data.source, gallery, hit, data.margin, mark_of(query.catalogue, number, gallery, hit))
+        mark = prediction_mark(predicted_name, category, category in names)
+        crop = Tile(crop_image(picture, box, data.margin, TILE), f"seen as {predicted_name}", mark)
+        hit_tiles = [
+            hit_tile(data.source, gallery, hit, data.margin, relevance_mark(query.catalogue, number, gallery, hit))
             for hit in hits.rows[number, :8]
             if hit >= 0
         ]
-        small, its_box = shrunk(picture, box)
-        rows.append([Tile(small, f"is {category}", box=its_box), crop, *found])
-    contact_sheet(path, rows, headings(8))
+        thumbnail, scaled_box = downscale(picture, box)
+        rows.append([Tile(thumbnail, f"is {category}", box=scaled_box), crop, *hit_tiles])
+    write_contact_sheet(path, rows, column_titles(8))
     return rows
 
 
-def asked_tiles(picture: np.ndarray, box: np.ndarray | None, margin: float, found: SearchResult) -> list[Tile]:
+def query_tiles(picture: np.ndarray, box: np.ndarray | None, margin: float, result: SearchResult) -> list[Tile]:
     """A picture nobody has judged, small, with its box, and its crop."""
-    small, its_box = shrunk(picture, np.empty((0, 4), np.float32) if box is None else box)
-    return [Tile(small, box=its_box), Tile(crop_image(picture, box, margin, TILE), f"seen as {found.category}")]
+    thumbnail, scaled_box = downscale(picture, np.empty((0, 4), np.float32) if box is None else box)
+    return [Tile(thumbnail, box=scaled_box), Tile(crop_image(picture, box, margin, TILE), f"seen as {result.category}")]
 
 
-def found_sheet(
-    path: Path, source: Source, searcher: Searcher, answers: Sequence[tuple[list[Tile], SearchResult]]
+def write_result_sheet(
+    path: Path, source: Source, searcher: Searcher, results: Sequence[tuple[list[Tile], SearchResult]]
 ) -> None:
     """A sheet of pictures nobody has judged: the tiles of each (see `asked_tiles`), and what was found."""
     gallery, margin = searcher.gallery.catalogue, searcher.model.margin
     rows = [
-        [*asked, *(hit_tile(source, gallery, row, margin) for row in found.hits.rows[0] if row >= 0)]
-        for asked, found in answers
+        [*tiles, *(hit_tile(source, gallery, row, margin) for row in result.hits.rows[0] if row >= 0)]
+        for tiles, result in results
     ]
-    contact_sheet(path, rows, headings(max(map(len, rows)) - 2, of="image"))
+    write_contact_sheet(path, rows, column_titles(max(map(len, rows)) - 2, first="image"))
 
 
 def sheet_figure(name: str, sheet: Image.Image, caption: str) -> Figure:
     """Encode a sheet as a JPEG figure of a report."""
     out = io.BytesIO()
-    sheet.save(out, "JPEG", quality=75, optimize=True)
-    return Figure(f"{name}.jpg", out.getvalue(), caption, wide=round(sheet.width * 0.75))
+    sheet.save(out, "JPEG", code_statistics=75, optimize=True)
+    return Figure(f"{name}.jpg", out.getvalue(), caption, min_width=round(sheet.width * 0.75))
 
 
 def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: str = "") -> Tile:
@@ -80,26 +82,26 @@ def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: 
     name, box = hit["image"], np.array([hit[side] for side in BOX_COLUMNS], dtype=np.float32)
     picture = open_image(name) if Path(name).is_absolute() else source.image(name)
     crop = crop_image(picture, box, margin, TILE)
-    return Tile(crop, hit["category"], mark, whole=shrunk(picture, box))
+    return Tile(crop, hit["category"], mark, original=downscale(picture, box))
 
 
-def shrunk(picture: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def downscale(picture: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A picture (H, W, 3) of LARGEST pixels a side at most, and its box (4,), or boxes (n, 4), with it."""
-    scale = min(1.0, LARGEST / max(picture.shape[:2]))
+    scale = min(1.0, MAX_SIDE / max(picture.shape[:2]))
     if scale == 1:
-        return picture, box
+        return picture, boxes
     size = [max(1, round(scale * side)) for side in picture.shape[1::-1]]
-    return np.asarray(Image.fromarray(picture).resize((size[0], size[1]))), box * np.float32(scale)
+    return np.asarray(Image.fromarray(picture).resize((size[0], size[1]))), boxes * np.float32(scale)
 
 
-def mark_of(query: Catalogue, number: int, gallery: Catalogue, row: int) -> str:
+def relevance_mark(query: Catalogue, index: int, gallery: Catalogue, row: int) -> str:
     """Which of MARKS row `row` of the gallery is to query `number`."""
-    asked, hit = query.row(number), gallery.row(row)
-    if asked["item"] and asked["item"] == hit["item"]:
+    query_row, hit = query.row(index), gallery.row(row)
+    if query_row["item"] and query_row["item"] == hit["item"]:
         return "same item"
-    return "same category" if asked["category"] == hit["category"] else "other category"
+    return "same category" if query_row["category"] == hit["category"] else "other category"
 
 
-def naming(seen: str, category: str, learnt: bool) -> str:
+def prediction_mark(predicted: str, category: str, known: bool) -> str:
     """Which of MARKS a query gets for what it was seen as; none where its category was not learnt."""
-    return ("same category" if seen == category else "other category") if learnt else ""
+    return ("same category" if predicted == category else "other category") if known else ""

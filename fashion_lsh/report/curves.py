@@ -23,7 +23,7 @@ class Reliability(NamedTuple):
     error: float
 
 
-def learning_curves(sittings: Sequence[Sequence[Mapping[str, float]]], stage: str) -> Curves:
+def learning_curves(sessions: Sequence[Sequence[Mapping[str, float]]], stage: str) -> Curves:
     """The curves of one stage, joined over the sittings in which it was fitted.
 
     A fit that is resumed does again what came after its last checkpoint: from the first step of a later sitting on,
@@ -37,28 +37,28 @@ def learning_curves(sittings: Sequence[Sequence[Mapping[str, float]]], stage: st
         (n, 3) float64 by metric (`train/loss`): step, epoch, value; ascending in step.
     """
     joined: Curves = {}
-    for rows in sittings:
-        found = _points(rows, f"{stage}/")
-        start = min((points[0, 0] for points in found.values()), default=np.inf)
+    for rows in sessions:
+        points_by_metric = _points(rows, f"{stage}/")
+        start = min((points[0, 0] for points in points_by_metric.values()), default=np.inf)
         joined = {name: points[points[:, 0] < start] for name, points in joined.items()}
-        for name, points in found.items():
+        for name, points in points_by_metric.items():
             joined[name] = np.concatenate([joined.get(name, np.empty((0, 3))), points])
     return {name: points for name, points in joined.items() if len(points)}
 
 
-def confusion(true: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> np.ndarray:
+def confusion(true_categories: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Queries of each true category (row) seen as each category (column).  (Q,) and (Q,) str -> (C, C) int64.
 
     Those in which nothing was seen, "", are left out.
     """
-    place = {name: number for number, name in enumerate(names)}
-    true, predicted = true[predicted != ""], predicted[predicted != ""]
+    index = {name: number for number, name in enumerate(names)}
+    true_categories, predicted = true_categories[predicted != ""], predicted[predicted != ""]
     counts = np.zeros((len(names), len(names)), np.int64)
-    np.add.at(counts, tuple([place[name] for name in labels] for labels in (true, predicted)), 1)
+    np.add.at(counts, tuple([index[name] for name in labels] for labels in (true_categories, predicted)), 1)
     return counts
 
 
-def shares(counts: np.ndarray) -> np.ndarray:
+def row_ratios(counts: np.ndarray) -> np.ndarray:
     """Each row of counts as shares of it; a row without a query is 0.  (C, C) int -> (C, C) float64."""
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
@@ -76,28 +76,28 @@ def recall_precision(relevant_at: np.ndarray, total_at: np.ndarray) -> tuple[np.
     Returns:
         recall and precision, (l,) float64 each, l <= L; empty where no query has anything relevant.
     """
-    asked = relevant_at.sum(axis=1) > 0
-    hits, found = relevant_at[asked].cumsum(axis=1), total_at[asked].cumsum(axis=1)
-    reached = np.flatnonzero(found.any(axis=0))
-    hits, found = hits[:, reached], found[:, reached]
+    answerable = relevant_at.sum(axis=1) > 0
+    hits, retrieved = relevant_at[answerable].cumsum(axis=1), total_at[answerable].cumsum(axis=1)
+    nonempty = np.flatnonzero(retrieved.any(axis=0))
+    hits, retrieved = hits[:, nonempty], retrieved[:, nonempty]
     recall = (hits / hits[:, -1:]).mean(axis=0) if len(hits) else np.empty(0)
-    precision = (hits / np.maximum(found, 1)).sum(axis=0) / np.maximum((found > 0).sum(axis=0), 1)
+    precision = (hits / np.maximum(retrieved, 1)).sum(axis=0) / np.maximum((retrieved > 0).sum(axis=0), 1)
     return recall, precision[: len(recall)]
 
 
-def area(recall: np.ndarray, precision: np.ndarray) -> float:
+def pr_auc(recall: np.ndarray, precision: np.ndarray) -> float:
     """Area under a precision-recall curve: each step of recall at the precision it reaches; 0 where it is empty."""
     return float((np.diff(recall, prepend=0.0) * precision).sum())
 
 
-def areas(relevant_at: np.ndarray, total_at: np.ndarray, categories: np.ndarray) -> dict[str, float]:
+def pr_auc_by_category(relevant_at: np.ndarray, total_at: np.ndarray, categories: np.ndarray) -> dict[str, float]:
     """That area for the queries of each category that have something to find, best first.  `categories`: (Q,) str."""
-    found = {}
+    by_category = {}
     for name in sorted(set(categories)):
         recall, precision = recall_precision(relevant_at[categories == name], total_at[categories == name])
         if len(recall):
-            found[name] = area(recall, precision)
-    return dict(sorted(found.items(), key=lambda pair: -pair[1]))
+            by_category[name] = pr_auc(recall, precision)
+    return dict(sorted(by_category.items(), key=lambda pair: -pair[1]))
 
 
 def mean_distance(counts: np.ndarray) -> float:
@@ -105,7 +105,7 @@ def mean_distance(counts: np.ndarray) -> float:
     return float((counts * np.arange(len(counts))).sum() / counts.sum()) if counts.any() else float("nan")
 
 
-def reliability(probabilities: np.ndarray, right: np.ndarray) -> Reliability:
+def reliability(probabilities: np.ndarray, correct: np.ndarray) -> Reliability:
     """Confidence against accuracy in BINS bins of equal width.
 
     Args:
@@ -117,14 +117,14 @@ def reliability(probabilities: np.ndarray, right: np.ndarray) -> Reliability:
     """
     bins = np.minimum((probabilities.astype(np.float64) * BINS).astype(int), BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
-    sums = (np.bincount(bins, weights=values, minlength=BINS) for values in (probabilities, right))
+    sums = (np.bincount(bins, weights=values, minlength=BINS) for values in (probabilities, correct))
     confidence, accuracy = (np.where(counts, values / np.maximum(counts, 1), np.nan) for values in sums)
     error = np.nansum(np.abs(confidence - accuracy) * counts) / max(1, len(probabilities))
     return Reliability(counts, confidence, accuracy, float(error))
 
 
 def best_typical_worst(
-    categories: np.ndarray, category_ap: np.ndarray, item_ap: np.ndarray | None, each: int = 8
+    categories: np.ndarray, category_ap: np.ndarray, item_ap: np.ndarray | None, per_kind: int = 8
 ) -> dict[str, np.ndarray]:
     """Queries to look at, none twice: `best` and `worst` by category AP, then item AP; `typical`: nearest the median.
 
@@ -137,32 +137,34 @@ def best_typical_worst(
         item_ap: likewise; None: items are not known.
         each: queries a sheet.
     """
-    left = np.flatnonzero(~np.isnan(category_ap))
-    second = category_ap if item_ap is None else item_ap
-    keys = np.stack([category_ap, np.nan_to_num(second, nan=np.nanmedian(second) if len(left) else 0.0)])  # (2, Q)
-    middle = np.median(keys[:, left], axis=1, keepdims=True) if len(left) else 0.0
-    each, chosen = min(each, -(-len(left) // 3)), {}
-    for name, cost in (("best", -keys), ("worst", keys), ("typical", np.abs(keys - middle))):
-        chosen[name] = left[_first(categories[left], cost[:, left])[:each]]
-        left = np.setdiff1d(left, chosen[name])
+    remaining = np.flatnonzero(~np.isnan(category_ap))
+    tie_break = category_ap if item_ap is None else item_ap
+    keys = np.stack(
+        [category_ap, np.nan_to_num(tie_break, nan=np.nanmedian(tie_break) if len(remaining) else 0.0)]
+    )  # (2, Q)
+    median = np.median(keys[:, remaining], axis=1, keepdims=True) if len(remaining) else 0.0
+    per_kind, chosen = min(per_kind, -(-len(remaining) // 3)), {}
+    for name, cost in (("best", -keys), ("worst", keys), ("typical", np.abs(keys - median))):
+        chosen[name] = remaining[_order(categories[remaining], cost[:, remaining])[:per_kind]]
+        remaining = np.setdiff1d(remaining, chosen[name])
     return {name: chosen[name] for name in ("best", "typical", "worst")}
 
 
-def _first(categories: np.ndarray, cost: np.ndarray) -> list[int]:
+def _order(categories: np.ndarray, cost: np.ndarray) -> list[int]:
     """Places by (2, n) costs, cheapest first; of equals, in turns by category."""
-    shown: Counter[tuple[float, float, str]] = Counter()
-    turns = []
+    num_shown: Counter[tuple[float, float, str]] = Counter()
+    sort_keys = []
     for name, first, second in zip(categories, *cost.round(6), strict=True):
-        shown[first, second, name] += 1
-        turns.append((first, second, shown[first, second, name], name))
-    return sorted(range(len(turns)), key=turns.__getitem__)
+        num_shown[first, second, name] += 1
+        sort_keys.append((first, second, num_shown[first, second, name], name))
+    return sorted(range(len(sort_keys)), key=sort_keys.__getitem__)
 
 
 def _points(rows: Sequence[Mapping[str, float]], prefix: str) -> Curves:
-    found: dict[str, list[tuple[float, float, float]]] = {}
+    by_metric: dict[str, list[tuple[float, float, float]]] = {}
     for row in rows:
         for name in row.keys() - {"step", "epoch"}:
             if name.startswith(prefix) and "step" in row:
                 point = row["step"], row.get("epoch", np.nan), row[name]
-                found.setdefault(name.removeprefix(prefix), []).append(point)
-    return {name: np.array(sorted(points)) for name, points in found.items()}
+                by_metric.setdefault(name.removeprefix(prefix), []).append(point)
+    return {name: np.array(sorted(points)) for name, points in by_metric.items()}

@@ -18,8 +18,8 @@ from fashion_lsh.report.curves import Curves, Reliability
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8a8a8a"  # Okabe and Ito's
 WIDTH = 4.4  # inches: at the width of a phone 10 points are still 8
-LINE = 0.145  # inches between the lines of a category's name
-COUNTED = 15  # categories up to which a confusion matrix holds its counts
+LINE_HEIGHT = 0.145  # inches between the lines of a category's name
+MAX_ANNOTATED = 15  # categories up to which a confusion matrix holds its counts
 STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "report", "text.parse_math": False, "axes.unicode_minus": False,
     "font.size": 10, "axes.labelsize": 10, "legend.fontsize": 9, "legend.frameon": False,
@@ -28,108 +28,130 @@ STYLE: Any = {
 }  # fmt: skip
 
 
-NARROW = 0.05  # span of scores that a panel shows at least
+MIN_SPAN = 0.05  # span of scores that a panel shows at least
 
 
 def learning(curves: Curves) -> bytes:
     """Loss and accuracy of one stage by training step, as SVG.  See `learning_curves`."""
-    with drawing(3.0 + 1.6 * ("val/accuracy" in curves)) as (figure, out):
-        names = [["val/accuracy"]] if "val/accuracy" in curves else []
-        panels = figure.subplots(1 + len(names), 1, sharex=True, squeeze=False)[:, 0]
+    with svg_figure(3.0 + 1.6 * ("val/accuracy" in curves)) as (figure, buffer):
+        extra_panels = [["val/accuracy"]] if "val/accuracy" in curves else []
+        panels = figure.subplots(1 + len(extra_panels), 1, sharex=True, squeeze=False)[:, 0]
         _lines(panels[0], curves, {"train/loss": ("training", GREY), "val/loss": ("validation", BLUE)}, "loss")
-        if names:
-            shown = {"val/accuracy": ("accuracy", BLUE), "val/macro_f1": ("macro F1", ORANGE)}
-            _lines(panels[1], curves, shown, "on validation")
-            low, high = panels[1].get_ylim()
-            around = max(0.0, NARROW - (high - low)) / 2  # one epoch's two scores are no span
-            panels[1].set_ylim(low - around, high + around)
+        if extra_panels:
+            lines = {"val/accuracy": ("accuracy", BLUE), "val/macro_f1": ("macro F1", ORANGE)}
+            _lines(panels[1], curves, lines, "on validation")
+            bottom, top = panels[1].get_ylim()
+            padding = max(0.0, MIN_SPAN - (top - bottom)) / 2  # one epoch's two scores are no span
+            panels[1].set_ylim(bottom - padding, top + padding)
         panels[-1].set_xlabel("training step (batches)")
-    return out.getvalue()
+    return buffer.getvalue()
 
 
-def confusion(counts: np.ndarray, shares: np.ndarray, names: Sequence[str]) -> tuple[bytes, int]:
+def confusion(counts: np.ndarray, ratios: np.ndarray, names: Sequence[str]) -> tuple[bytes, int]:
     """A matrix of shares, (C, C) float, with (C, C) counts in the cells where there are few; as SVG, and its width in
     pixels at which all can be read."""
     labels = ["\n".join(textwrap.wrap(name, 26)) or name for name in names]
-    cell = max(0.42 if len(names) <= COUNTED else 0.24, LINE * (0.3 + max(label.count("\n") + 1 for label in labels)))
-    margin = 0.4 + max(_inches(line, 9) for label in labels for line in label.split("\n"))
-    side, bar = cell * len(names), 0.75
-    size = (margin + side + bar, margin + side + 0.15)
-    with drawing(size[1], size[0]) as (figure, out):
+    cell = max(
+        0.42 if len(names) <= MAX_ANNOTATED else 0.24,
+        LINE_HEIGHT * (0.3 + max(label.count("\n") + 1 for label in labels)),
+    )
+    margin = 0.4 + max(_text_width(line, 9) for label in labels for line in label.split("\n"))
+    matrix_size, colorbar_width = cell * len(names), 0.75
+    size = (margin + matrix_size + colorbar_width, margin + matrix_size + 0.15)
+    with svg_figure(size[1], size[0]) as (figure, buffer):
         figure.set_layout_engine("none")
-        axes = figure.add_axes((margin / size[0], margin / size[1], side / size[0], side / size[1]))
-        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-        _lattice(axes, len(names))
-        _label(axes, labels, cell)
-        figure.text(0.12 / size[0], (margin + side / 2) / size[1], "is", rotation=90, ha="center", va="center")
-        figure.text((margin + side / 2) / size[0], 0.12 / size[1], "seen as", ha="center", va="center")
-        if len(names) <= COUNTED:
-            _counts(axes, counts, shares)
-        place = ((margin + side + 0.12) / size[0], margin / size[1], 0.12 / size[0], side / size[1])
-        figure.colorbar(image, cax=figure.add_axes(place), format=lambda value, _: f"{value:.0%}")
-    return out.getvalue(), round(96 * size[0])
+        axes = figure.add_axes((margin / size[0], margin / size[1], matrix_size / size[0], matrix_size / size[1]))
+        image = axes.imshow(ratios, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+        _draw_grid(axes, len(names))
+        _draw_labels(axes, labels, cell)
+        figure.text(0.12 / size[0], (margin + matrix_size / 2) / size[1], "is", rotation=90, ha="center", va="center")
+        figure.text((margin + matrix_size / 2) / size[0], 0.12 / size[1], "seen as", ha="center", va="center")
+        if len(names) <= MAX_ANNOTATED:
+            _draw_counts(axes, counts, ratios)
+        colorbar_box = (
+            (margin + matrix_size + 0.12) / size[0],
+            margin / size[1],
+            0.12 / size[0],
+            matrix_size / size[1],
+        )
+        figure.colorbar(image, cax=figure.add_axes(colorbar_box), format=lambda value, _: f"{value:.0%}")
+    return buffer.getvalue(), round(96 * size[0])
 
 
 def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
     """Curves by name, (l,) recall and (l,) precision each, the first in front; as SVG."""
-    few = [{"color": GREEN, "linestyle": "--"}, {"color": RED, "linestyle": ":"}]
-    many = [
+    few_styles = [{"color": GREEN, "linestyle": "--"}, {"color": RED, "linestyle": ":"}]
+    many_styles = [
         {"color": mpl.colormaps["tab20"](number % 20), "linewidth": 1.2, "marker": ""} for number in range(len(curves))
     ]
-    looks: list[dict[str, Any]] = [{"color": BLUE, "linewidth": 2.2}, *(few if len(curves) <= 3 else many)]
-    with drawing(3.4) as (figure, out):
+    line_styles: list[dict[str, Any]] = [
+        {"color": BLUE, "linewidth": 2.2},
+        *(few_styles if len(curves) <= 3 else many_styles),
+    ]
+    with svg_figure(3.4) as (figure, buffer):
         axes = figure.subplots()
         for order, (name, (recall, precision)) in enumerate(curves.items()):
             axes.plot(
-                recall, precision, label=name, zorder=5 - order, **{"marker": ".", "markersize": 4, **looks[order]}
+                recall,
+                precision,
+                label=name,
+                zorder=5 - order,
+                **{"marker": ".", "markersize": 4, **line_styles[order]},
             )
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.05))
         legend(figure)
-    return out.getvalue()
+    return buffer.getvalue()
 
 
 def hamming(panels: Sequence[Mapping[str, np.ndarray]]) -> bytes:
     """Share of pairs at each Hamming distance, from (L,) counts by name, each panel under the other; as SVG."""
-    with drawing(1.3 + 1.9 * len(panels)) as (figure, out):
-        every = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, counts in zip(every, panels, strict=True):
-            for (name, found), (colour, line) in zip(counts.items(), ((RED, "-"), (BLUE, "--")), strict=True):
-                share, steps = found / max(1, found.sum()), np.arange(len(found))
-                axes.plot(steps, share, color=colour, linestyle=line, drawstyle="steps-mid", label=name)
-                axes.fill_between(steps, share, step="mid", color=colour, alpha=0.15)
-            axes.set(ylabel="share of pairs", xlim=(-0.5, len(found) - 0.5))
+    with svg_figure(1.3 + 1.9 * len(panels)) as (figure, buffer):
+        panel_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, counts in zip(panel_axes, panels, strict=True):
+            for (name, histogram), (colour, linestyle) in zip(counts.items(), ((RED, "-"), (BLUE, "--")), strict=True):
+                ratios, distances = histogram / max(1, histogram.sum()), np.arange(len(histogram))
+                axes.plot(distances, ratios, color=colour, linestyle=linestyle, drawstyle="steps-mid", label=name)
+                axes.fill_between(distances, ratios, step="mid", color=colour, alpha=0.15)
+            axes.set(ylabel="share of pairs", xlim=(-0.5, len(histogram) - 0.5))
             axes.set_ylim(bottom=0)
             axes.legend(loc="best")
-        every[-1].set_xlabel("Hamming distance (bits)")
-    return out.getvalue()
+        panel_axes[-1].set_xlabel("Hamming distance (bits)")
+    return buffer.getvalue()
 
 
-def reliability(found: Reliability) -> bytes:
+def reliability(diagram: Reliability) -> bytes:
     """Confidence against accuracy, and how many queries stand behind each bar; as SVG."""
-    bins = len(found.counts)
-    centres, seen = (np.arange(bins) + 0.5) / bins, found.counts > 0
-    with drawing(4.6) as (figure, out):
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        above.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="as sure as right")
-        above.bar(centres[seen], found.accuracy[seen], 0.9 / bins, color=BLUE, alpha=0.35, label="accuracy")
-        above.plot(found.confidence[seen], found.accuracy[seen], "o", color=BLUE, markersize=4, label="mean of a bin")
-        above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    bins = len(diagram.counts)
+    centres, nonempty = (np.arange(bins) + 0.5) / bins, diagram.counts > 0
+    with svg_figure(4.6) as (figure, buffer):
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="as sure as right")
+        upper.bar(centres[nonempty], diagram.accuracy[nonempty], 0.9 / bins, color=BLUE, alpha=0.35, label="accuracy")
+        upper.plot(
+            diagram.confidence[nonempty],
+            diagram.accuracy[nonempty],
+            "o",
+            color=BLUE,
+            markersize=4,
+            label="mean of a bin",
+        )
+        upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
         legend(figure)
-        below.bar(centres, found.counts, 0.9 / bins, color=GREY)
-        below.set(xlabel="confidence (calibrated softmax mass)", ylabel="queries")
-        below.yaxis.set_major_locator(mpl.ticker.MaxNLocator(3, integer=True))
-    return out.getvalue()
+        lower.bar(centres, diagram.counts, 0.9 / bins, color=GREY)
+        lower.set(xlabel="confidence (calibrated softmax mass)", ylabel="queries")
+        lower.yaxis.set_major_locator(mpl.ticker.MaxNLocator(3, integer=True))
+    return buffer.getvalue()
 
 
 @contextmanager
-def drawing(height: float, width: float = WIDTH) -> Iterator[tuple[Figure, io.BytesIO]]:
+def svg_figure(height: float, width: float = WIDTH) -> Iterator[tuple[Figure, io.BytesIO]]:
     """A figure of so many inches; at the block's end it is in the buffer, as SVG without a date."""
-    out = io.BytesIO()
+    buffer = io.BytesIO()
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # measured as a box, drawn by the reader's font
         figure = Figure((width, height))
-        yield figure, out
-        figure.savefig(out, format="svg", metadata={"Date": None}, dpi=150)
+        yield figure, buffer
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=150)
 
 
 def legend(figure: Figure) -> None:
@@ -137,30 +159,30 @@ def legend(figure: Figure) -> None:
     figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2, handlelength=1.8)
 
 
-def _lines(axes: Axes, curves: Curves, shown: Mapping[str, tuple[str, str]], label: str) -> None:
-    for name, (title, colour) in shown.items():
+def _lines(axes: Axes, curves: Curves, lines: Mapping[str, tuple[str, str]], label: str) -> None:
+    for name, (title, colour) in lines.items():
         if name in curves:
             steps, _, values = curves[name].T
-            line = {"marker": "o", "markersize": 4} if name.startswith("val/") else {"linewidth": 1.0}
-            axes.plot(steps + 1, values, color=colour, label=title, **line)
+            line_style = {"marker": "o", "markersize": 4} if name.startswith("val/") else {"linewidth": 1.0}
+            axes.plot(steps + 1, values, color=colour, label=title, **line_style)
     axes.set_ylabel(label)
     axes.legend(loc="best")
 
 
-def _label(axes: Axes, labels: Sequence[str], cell: float) -> None:
+def _draw_labels(axes: Axes, labels: Sequence[str], cell: float) -> None:
     """Names beside rows and under columns, a text a line: each ends at the matrix, however wide its letters are."""
-    beside: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 9}
-    under = beside | {"rotation": 90, "rotation_mode": "anchor"}
-    for place, label in enumerate(labels):
+    row_style: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 9}
+    column_style = row_style | {"rotation": 90, "rotation_mode": "anchor"}
+    for index, label in enumerate(labels):
         lines = label.split("\n")
-        middles = [place + (number - (len(lines) - 1) / 2) * LINE / cell for number in range(len(lines))]
-        for middle, line in zip(middles, lines, strict=True):
-            axes.text(-0.6, middle, line, **beside)
-        for middle, line in zip(middles, lines, strict=True):
-            axes.text(middle, len(labels) - 0.4, line, **under)
+        centres = [index + (number - (len(lines) - 1) / 2) * LINE_HEIGHT / cell for number in range(len(lines))]
+        for centre, line in zip(centres, lines, strict=True):
+            axes.text(-0.6, centre, line, **row_style)
+        for centre, line in zip(centres, lines, strict=True):
+            axes.text(centre, len(labels) - 0.4, line, **column_style)
 
 
-def _lattice(axes: Axes, cells: int) -> None:
+def _draw_grid(axes: Axes, cells: int) -> None:
     """White lines between the cells, and no ticks."""
     axes.set(xticks=[], yticks=[])
     axes.set_xticks(np.arange(1, cells) - 0.5, minor=True)
@@ -169,16 +191,16 @@ def _lattice(axes: Axes, cells: int) -> None:
     axes.tick_params(which="minor", length=0)
 
 
-def _counts(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
+def _draw_counts(axes: Axes, counts: np.ndarray, ratios: np.ndarray) -> None:
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            colour = "white" if shares[row, column] > 0.55 else "#222222"
+            colour = "white" if ratios[row, column] > 0.55 else "#222222"
             axes.text(column, row, f"{count}", ha="center", va="center", fontsize=8, color=colour)
 
 
-def _inches(text: str, size: int) -> float:
+def _text_width(text: str, size: int) -> float:
     """Width of a line in points of `size`, at most: what the font lacks counts as its widest letter."""
-    narrow = "".join("W" if unicodedata.east_asian_width(sign) in "WF" else sign for sign in text)
+    measured = "".join("W" if unicodedata.east_asian_width(character) in "WF" else character for character in text)
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        return float(TextPath((0, 0), narrow, size=size).get_extents().xmax) * 1.05 / 72
+        return float(TextPath((0, 0), measured, size=size).get_extents().xmax) * 1.05 / 72

@@ -10,8 +10,8 @@ from PIL import ImageFont
 
 log = logging.getLogger(__name__)
 
-PLAIN = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic, Arabic
-FURTHER = (
+DEFAULT_FONT = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic, Arabic
+FALLBACK_FONTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
     "WenQuanYi Micro Hei", "Droid Sans Fallback", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB",
     "Arial Unicode MS", "Noto Sans", "Noto Sans Devanagari", "Noto Sans Thai",
@@ -20,32 +20,32 @@ FURTHER = (
 
 def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
     """The first font here that has all letters of a text; PLAIN where none has."""
-    file = _file(frozenset(ord(sign) for sign in text))
-    return _opened(file, size)
+    file = _find_font(frozenset(ord(character) for character in text))
+    return _load_font(file, size)
 
 
 @lru_cache(maxsize=512)
-def _file(signs: frozenset[int]) -> str:
-    for file in _files():
-        if signs <= _letters(file):
+def _find_font(characters: frozenset[int]) -> str:
+    for file in _font_files():
+        if characters <= _characters(file):
             return file
-    lacking = "".join(map(chr, sorted(signs - _letters(_files()[0]))))
-    log.warning("no font here has %s: sheets show boxes; install one that has (Noto Sans CJK, say)", lacking)
-    return _files()[0]
+    missing = "".join(map(chr, sorted(characters - _characters(_font_files()[0]))))
+    log.warning("no font here has %s: sheets show boxes; install one that has (Noto Sans CJK, say)", missing)
+    return _font_files()[0]
 
 
 @lru_cache(maxsize=1)
-def _files() -> Sequence[str]:
+def _font_files() -> Sequence[str]:
     """Font files: PLAIN, then those of FURTHER that this machine has."""
     installed = {font.name: font.fname for font in reversed(font_manager.fontManager.ttflist)}
-    return [font_manager.findfont(PLAIN), *(installed[name] for name in FURTHER if name in installed)]
+    return [font_manager.findfont(DEFAULT_FONT), *(installed[name] for name in FALLBACK_FONTS if name in installed)]
 
 
 @lru_cache(maxsize=32)
-def _letters(file: str) -> frozenset[int]:
+def _characters(file: str) -> frozenset[int]:
     return frozenset(FT2Font(file).get_charmap())
 
 
 @lru_cache(maxsize=64)
-def _opened(file: str, size: int) -> ImageFont.FreeTypeFont:
+def _load_font(file: str, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(file, size)

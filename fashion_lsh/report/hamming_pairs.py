@@ -4,18 +4,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fashion_lsh.evaluation.protocol import truths
+from fashion_lsh.evaluation.protocol import relevances
 from fashion_lsh.index.distances import hamming
 from fashion_lsh.metrics.ties import distance_histograms
 from fashion_lsh.report.blocks import Text
-from fashion_lsh.report.run_data import Codes, Findings
-from fashion_lsh.report.tiles import evenly
+from fashion_lsh.report.run_data import Codes, RunData
+from fashion_lsh.report.tiles import evenly_spaced
 
-PAIRS = 1 << 26  # codes compared for a figure at most: some seconds
+MAX_PAIRS = 1 << 26  # codes compared for a figure at most: some seconds
 NO_CODES = Text("Left out: with hash=none there are no codes.", note=True)
 
 
-class Pairs(NamedTuple):
+class PairCounts(NamedTuple):
     """Counts of pairs by Hamming distance.
 
     relevant: by category and, where known, by item, (q, L) int64 each; total: all pairs whose relevance is known,
@@ -25,23 +25,27 @@ class Pairs(NamedTuple):
     relevant: dict[str, np.ndarray]
     total: dict[str, np.ndarray]
     categories: np.ndarray
-    asked: int
+    num_queries: int
 
     @property
-    def part(self) -> str:
+    def note(self) -> str:
         """Addition to a caption where not all queries were counted."""
-        counted = len(self.categories)
-        return f" {counted:,} of the {self.asked:,} queries, evenly chosen." if counted < self.asked else ""
+        num_counted = len(self.categories)
+        return (
+            f" {num_counted:,} of the {self.num_queries:,} queries, evenly chosen."
+            if num_counted < self.num_queries
+            else ""
+        )
 
 
-def count_pairs(found: Findings, codes: Codes) -> Pairs:
+def count_pairs(run_data: RunData, codes: Codes) -> PairCounts:
     """Count pairs by Hamming distance; of many queries an even sample, so that at most PAIRS pairs are compared."""
-    some = evenly(len(codes.query), PAIRS // max(1, len(codes.gallery)))
-    query, gallery = (found.garments.take(rows) for rows in (codes.query_rows[some], codes.gallery_rows))
-    apart = hamming(codes.query[some], codes.gallery)
-    levels = found.bits + 1
+    sampled = evenly_spaced(len(codes.query), MAX_PAIRS // max(1, len(codes.gallery)))
+    query, gallery = (run_data.garments.take(rows) for rows in (codes.query_rows[sampled], codes.gallery_rows))
+    distances = hamming(codes.query[sampled], codes.gallery)
+    levels = run_data.bits + 1
     relevant, total = {}, {}
-    for name, truth in truths(query, gallery).items():
-        known = (truth.query[:, None] >= 0) & (truth.gallery >= 0)
-        relevant[name], total[name] = distance_histograms(apart, truth.relevant(slice(None)), levels, known)
-    return Pairs(relevant, total, query.column("category"), len(codes.query))
+    for name, relevance in relevances(query, gallery).items():
+        mask = (relevance.query[:, None] >= 0) & (relevance.gallery >= 0)
+        relevant[name], total[name] = distance_histograms(distances, relevance.relevant(slice(None)), levels, mask)
+    return PairCounts(relevant, total, query.column("category"), len(codes.query))

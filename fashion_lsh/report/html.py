@@ -6,12 +6,12 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from fashion_lsh.io.files import atomic_write
-from fashion_lsh.report.templates import TYPES, data_uri, filled
+from fashion_lsh.report.templates import MIME_TYPES, data_uri, render_template
 
-REMARK = re.compile(r"^<!--.*?-->\n?", re.MULTILINE)
+COMMENT = re.compile(r"^<!--.*?-->\n?", re.MULTILINE)
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
-SENTENCE = re.compile(r"<td(?=[^>]*>[^<]{32,}<)")  # a cell that may break; numbers stay on a line
-PICTURE = re.compile(r'(<img src=")([^":]+)(")')
+LONG_CELL = re.compile(r"<td(?=[^>]*>[^<]{32,}<)")  # a cell that may break; numbers stay on a line
+IMAGE = re.compile(r'(<img src=")([^":]+)(")')
 
 
 def write_html(page: Path) -> Path:
@@ -20,20 +20,22 @@ def write_html(page: Path) -> Path:
     Returns:
         The file.
     """
-    text = REMARK.sub("", page.read_text())
+    text = COMMENT.sub("", page.read_text())
     title = TITLE.search(text)
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
-    body = SENTENCE.sub('<td class="sentence"', body)
-    body = PICTURE.sub(lambda found: found[1] + _within(page.parent / found[2], found[2]) + found[3], body)
+    body = LONG_CELL.sub('<td class="sentence"', body)
+    body = IMAGE.sub(lambda match: match[1] + _embed_image(page.parent / match[2], match[2]) + match[3], body)
     out = page.with_name("index.html")
     with atomic_write(out) as temporary:
-        temporary.write_text(filled("experiment.html.j2", title=title[1] if title else page.parent.name, body=body))
+        temporary.write_text(
+            render_template("experiment.html.j2", title=title[1] if title else page.parent.name, body=body)
+        )
     return out
 
 
-def _within(picture: Path, address: str) -> str:
+def _embed_image(picture: Path, source: str) -> str:
     """The picture as an address that holds it; what is no picture of a known kind beside the page keeps its own."""
-    if picture.suffix[1:] not in TYPES or not picture.is_file():
-        return address
+    if picture.suffix[1:] not in MIME_TYPES or not picture.is_file():
+        return source
     return data_uri(picture.name, picture.read_bytes())

@@ -6,9 +6,9 @@ from pathlib import Path
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.blocks import Figure, Section
 from fashion_lsh.report.phrases import one_line
-from fashion_lsh.report.run_data import Findings, read
+from fashion_lsh.report.run_data import RunData, read_run_data
 from fashion_lsh.report.sections import sections
-from fashion_lsh.report.templates import filled
+from fashion_lsh.report.templates import render_template
 from fashion_lsh.runs.job_file import save_job
 from fashion_lsh.runs.run import Run
 
@@ -26,18 +26,18 @@ def write_report(run: Run) -> Path:
         ValueError: a file of the run is damaged; names it.
         OSError: the report could not be written.
     """
-    found = read(run)
-    content = sections(found)
+    run_data = read_run_data(run)
+    content = sections(run_data)
     folder = run.path / "report"
     for figure in (block for section in content for block in section.blocks if isinstance(block, Figure)):
         _write(folder / figure.name, figure.content)
     for template, name in (("page.md.j2", "report.md"), ("page.html.j2", "index.html")):
-        _write(folder / name, rendered(template, found, content).encode())
+        _write(folder / name, render_page(template, run_data, content).encode())
     log.info("report: %s", folder / "index.html")
     return folder / "index.html"
 
 
-def finish(run: Run) -> None:
+def ensure_report(run: Run) -> None:
     """Give a finished run what it lacks: a report of its scores, and the small file of them."""
     page, scores = run.path / "report" / "index.html", run.path / "metrics.json"
     if run.metrics and not (page.exists() and page.stat().st_mtime_ns >= scores.stat().st_mtime_ns):
@@ -45,13 +45,13 @@ def finish(run: Run) -> None:
     save_job(run)
 
 
-def rendered(template: str, found: Findings, content: list[Section]) -> str:
+def render_page(template: str, run_data: RunData, content: list[Section]) -> str:
     """The sections by one of the templates; what users typed is escaped as its kind of file asks."""
-    path = found.run.path.resolve()
+    path = run_data.run.path.resolve()
     title = f"Run {one_line(path.parent.name)}/{one_line(path.name)}"
-    score = found.metrics["query/category/map@100"]
-    lead = f"{found.config['backbone']['name']} on {found.config['data']['source']}: category mAP@100 {score:.3f}"
-    return filled(template, title=title, lead=lead, sections=content)
+    score = run_data.metrics["query/category/map@100"]
+    lead = f"{run_data.config['backbone']['name']} on {run_data.config['data']['source']}: category mAP@100 {score:.3f}"
+    return render_template(template, title=title, lead=lead, sections=content)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -38,13 +38,13 @@ def write_page(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[st
         with atomic_write(folder / name) as temporary:
             temporary.write_bytes(content)
     with atomic_write(folder / "results.csv") as temporary:
-        temporary.write_text(csv_of(rows))
+        temporary.write_text(to_csv(rows))
     before, _, rest = OUTDATED.sub("", readme).partition(BEGIN)
     with atomic_write(page) as temporary:
         temporary.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
 
 
-def csv_of(rows: Sequence[Row]) -> str:
+def to_csv(rows: Sequence[Row]) -> str:
     """Rows as CSV; columns are those of all rows."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")

@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from fashion_lsh.data.datasets import get_licence
 
-ROWS = {  # of every score table
+METHODS = {  # of every score table
     "code": "Hamming distance between the codes, over the whole gallery; ties count by their exact expectation.",
     "float": "Exact Euclid between the same model's embeddings, over the whole gallery.",
     "lsh": "Hamming distance between as many bits of random hyperplanes through the mean embedding; ties as in code.",
@@ -18,7 +18,7 @@ ROWS = {  # of every score table
     "raw_pixels": "No network: the crops are shrunk to 8 × 8 and compared.",
     "random": "The gallery in any order.",
 }
-PICTURES = {
+IMAGE_LICENCES = {
     "shop_street": "shop_street, which ships with the package: pictures composed from 7,000 garments of Fashion-MNIST "
     "(MIT licence, © 2017 Zalando SE).",
     "thesis30": "Merged from several sources: card.md in the merged folder names them, and their licences.",
@@ -30,14 +30,16 @@ TORCHVISION = (
     "settled: ask before a commercial use."
 )
 LITE0 = "ImageNet weights of EfficientNet-Lite0 (Apache-2.0); they were learnt from ImageNet's pictures."
-CHOSEN = {
+BOX_SELECTION = {
     "given": "the one that overlaps the annotated box most, by half at least",
     "best": "the one of the best score",
     "largest": "the largest",
     "all": "the one that overlaps the annotated box most, by half at least; of pictures that are added, each",
 }
-LEAKS = "as published: what stands on two sides of it is told in train.log, and makes scores too good"
-LABEL = re.compile(r"(hamming|euclidean|shortlist|tie_break|weighted)([\d.]*)_(\d+|all|0\.\d+)(?:_sure([\d.]+))?")
+LEAK_NOTE = "as published: what stands on two sides of it is told in train.log, and makes scores too good"
+SEARCH_LABEL = re.compile(
+    r"(hamming|euclidean|shortlist|tie_break|weighted)([\d.]*)_(\d+|all|0\.\d+)(?:_sure([\d.]+))?"
+)
 
 
 def one_line(text: str) -> str:
@@ -45,58 +47,62 @@ def one_line(text: str) -> str:
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split()) or "?"
 
 
-def search_words(label: str) -> str:
+def describe_search(label: str) -> str:
     """A search setting by its label (see Search) as a phrase: by what, and where; an unknown label is given back."""
-    told = LABEL.fullmatch(label)
-    if not told:
+    match = SEARCH_LABEL.fullmatch(label)
+    if not match:
         return label
-    distance, own, probes, sure = told.groups()
-    best = f"the best {float(own):.2g} of the rows reached" if 0 < float(own or 1) < 1 else f"the best {own}"
-    how = {
+    distance, parameter, nprobe, min_confidence = match.groups()
+    candidates = (
+        f"the best {float(parameter):.2g} of the rows reached"
+        if 0 < float(parameter or 1) < 1
+        else f"the best {parameter}"
+    )
+    descriptions = {
         "hamming": "Hamming distance between codes",
         "euclidean": "exact Euclid between embeddings",
-        "rerank": f"{best} by Hamming distance, then ordered by Euclid between embeddings",
+        "rerank": f"{candidates} by Hamming distance, then ordered by Euclid between embeddings",
         "tie_break": "Hamming distance between codes, equal ones ordered by Euclid between embeddings",
-        "weighted": f"{own} of the relative Hamming distance and the rest of Euclid between embeddings",
+        "weighted": f"{parameter} of the relative Hamming distance and the rest of Euclid between embeddings",
     }
-    least = f"{float(sure or 0) * 100:g} % of the mass"
-    unsure = f", but in the whole gallery where the likeliest has less than {least}" if sure else ""
-    return f"{how[distance]}; {_where(probes)}{unsure}"
+    threshold = f"{float(min_confidence or 0) * 100:g} % of the mass"
+    fallback = f", but in the whole gallery where the likeliest has less than {threshold}" if min_confidence else ""
+    return f"{descriptions[distance]}; {_describe_probes(nprobe)}{fallback}"
 
 
-def method_of(layer: Mapping[str, Any] | None) -> str:
+def hash_method(hash_config: Mapping[str, Any] | None) -> str:
     """What makes the codes: the loss of the hash layer, or the name of the class that needs none."""
-    if layer is None:
+    if hash_config is None:
         return "none"
-    kind = re.sub("(?<=[a-z])(?=[A-Z])", "_", layer.get("_target_", "").rpartition(".")[2]).lower()
-    loss = str(layer.get("loss") or ("softmax" if kind in ("", "hash_head") else kind))
-    halves = {"softmax": "bihalf"}.get(loss, f"{loss}, bihalf")
-    return halves if layer.get("bihalf") else loss
+    class_name = re.sub("(?<=[a-z])(?=[A-Z])", "_", hash_config.get("_target_", "").rpartition(".")[2]).lower()
+    loss = str(hash_config.get("loss") or ("softmax" if class_name in ("", "hash_head") else class_name))
+    bihalf_name = {"softmax": "bihalf"}.get(loss, f"{loss}, bihalf")
+    return bihalf_name if hash_config.get("bihalf") else loss
 
 
-def code_words(layer: Mapping[str, Any] | None) -> str:
+def describe_code(hash_config: Mapping[str, Any] | None) -> str:
     """What makes the codes, and whether items are learnt: `softmax, items`."""
-    items = ", items" if layer and layer.get("item_weight") else ""
-    return f"{method_of(layer)}{items}"
+    items = ", items" if hash_config and hash_config.get("item_weight") else ""
+    return f"{hash_method(hash_config)}{items}"
 
 
-def hash_words(layer: Mapping[str, Any] | None) -> str:
+def describe_hash_layer(hash_config: Mapping[str, Any] | None) -> str:
     """How long the codes are, and what makes them."""
-    if layer is None:
+    if hash_config is None:
         return "no hash layer"
-    length = f"{layer['bits']} bits" if "bits" in layer else "a bit a category"
-    items = f", items with weight {layer['item_weight']:g}" if layer.get("item_weight") else ""
-    return f"{length} ({method_of(layer)}{items})"
+    length = f"{hash_config['bits']} bits" if "bits" in hash_config else "a bit a category"
+    items = f", items with weight {hash_config['item_weight']:g}" if hash_config.get("item_weight") else ""
+    return f"{length} ({hash_method(hash_config)}{items})"
 
 
-def row_words(row: str, own: str) -> str:
+def describe_method(method: str, run_label: str) -> str:
     """What a row of the score table is; `own` names the run's own search."""
-    if row == own:
-        return f"The run's own search: {search_words(own)}."
-    return ROWS.get(row) or f"Asked for later with evaluate.py: {search_words(row)}."
+    if method == run_label:
+        return f"The run's own search: {describe_search(run_label)}."
+    return METHODS.get(method) or f"Asked for later with evaluate.py: {describe_search(method)}."
 
 
-def weights_words(backbone: Mapping[str, Any]) -> str:
+def describe_weights(backbone: Mapping[str, Any]) -> str:
     """Where the backbone's weights come from, and under which terms."""
     weights = backbone["weights"]
     if weights is None:
@@ -106,55 +112,59 @@ def weights_words(backbone: Mapping[str, Any]) -> str:
     return f"The backbone starts from {LITE0 if backbone['name'] == 'efficientnet_lite0' else TORCHVISION}"
 
 
-def pictures_words(source: str) -> str:
+def describe_image_licence(source: str) -> str:
     """Whose pictures a data set holds, and under which licence."""
     if terms := get_licence(source):
         return f"{source}: {terms}."
-    own = f"Your own pictures ({source}): you know their licence, and whether it lets you pass on this page's sheets."
-    return PICTURES.get(source, own)
+    user_images = (
+        f"Your own pictures ({source}): you know their licence, and whether it lets you pass on this page's sheets."
+    )
+    return IMAGE_LICENCES.get(source, user_images)
 
 
-def crop_words(data: Mapping[str, Any]) -> str:
+def describe_crop(data: Mapping[str, Any]) -> str:
     """What is cut out of a picture."""
     if data["crop"] == "whole":
         return "none: the whole picture"
     if data["crop"] == "detected":
-        choice = data["box_selector"]
-        instead = {"whole": "the whole picture", "skip": "left out, and a query finds nothing"}[choice["fallback"]]
+        box_selector = data["box_selector"]
+        fallback_text = {"whole": "the whole picture", "skip": "left out, and a query finds nothing"}[
+            box_selector["fallback"]
+        ]
         return (
-            f"by a box that the detector found with a score of at least {choice['score']:g} "
-            f"({CHOSEN[choice['which']]}), widened by {data['margin'] * 100:g} % of it on each side; "
-            f"where there is none: {instead}"
+            f"by a box that the detector found with a score of at least {box_selector['score']:g} "
+            f"({BOX_SELECTION[box_selector['which']]}), widened by {data['margin'] * 100:g} % of it on each side; "
+            f"where there is none: {fallback_text}"
         )
     return f"by the annotated box, widened by {data['margin'] * 100:g} % of it on each side"
 
 
-def split_words(data: Mapping[str, Any]) -> str:
+def describe_split(data: Mapping[str, Any]) -> str:
     """Which pictures are searched, and what they share with those that train."""
-    kept = LEAKS if data.get("leaks") == "report" else ""
+    leak_note = LEAK_NOTE if data.get("leaks") == "report" else ""
     if data["gallery"] == "train":
         text = "the training pictures are searched: scores are higher than with a gallery that training has not seen"
-        return f"{text}; {kept}" if kept else text
+        return f"{text}; {leak_note}" if leak_note else text
     if data.get("unseen"):
-        apart = kept or "no item and no group of copies does both, either"
-        return f"by category: none that trains asks or is searched; {apart}"
-    return kept or "disjoint: no item and no group of copies is in two of train, val and the test side"
+        separation = leak_note or "no item and no group of copies does both, either"
+        return f"by category: none that trains asks or is searched; {separation}"
+    return leak_note or "disjoint: no item and no group of copies is in two of train, val and the test side"
 
 
-def _where(probes: str) -> str:
-    if probes == "all":
+def _describe_probes(nprobe: str) -> str:
+    if nprobe == "all":
         return "in the whole gallery"
-    if "." in probes:
-        return f"in the likeliest categories that together hold {float(probes) * 100:g} % of the softmax mass"
-    return "in the predicted category only" if probes == "1" else f"in the {probes} likeliest categories"
+    if "." in nprobe:
+        return f"in the likeliest categories that together hold {float(nprobe) * 100:g} % of the softmax mass"
+    return "in the predicted category only" if nprobe == "1" else f"in the {nprobe} likeliest categories"
 
 
-def listed(names: Sequence[str], between: str = ", ", most: int = 8) -> str:
+def join_names(names: Sequence[str], separator: str = ", ", max_names: int = 8) -> str:
     """The first names, and how many more there are."""
-    more = f"{between}and {len(names) - most:,} more" if len(names) > most else ""
-    return between.join(names[:most]) + more
+    more = f"{separator}and {len(names) - max_names:,} more" if len(names) > max_names else ""
+    return separator.join(names[:max_names]) + more
 
 
-def as_markdown(lines: Sequence[Sequence[object]], titles: Sequence[str]) -> str:
+def markdown_table(rows: Sequence[Sequence[object]], titles: Sequence[str]) -> str:
     """A table; numbers stand as they are given."""
-    return tabulate(lines, titles, "pipe", disable_numparse=True)
+    return tabulate(rows, titles, "pipe", disable_numparse=True)

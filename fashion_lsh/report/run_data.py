@@ -17,9 +17,19 @@ from fashion_lsh.io.arrays import read_arrays
 from fashion_lsh.report.phrases import one_line
 from fashion_lsh.runs.run import Run
 
-NEEDED = ("query/count", "query/gallery_rows", "query/category/map@100", "speed/search_ms", "speed/end_to_end_ms")
-NAMED = ("query/accuracy", "query/top5_accuracy", "query/macro_f1")  # where the categories that ask are learnt
-DAMAGED = (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, pa.ArrowException,
+REQUIRED_METRICS = (
+    "query/count",
+    "query/gallery_rows",
+    "query/category/map@100",
+    "speed/search_ms",
+    "speed/end_to_end_ms",
+)
+CLASSIFIER_METRICS = (
+    "query/accuracy",
+    "query/top5_accuracy",
+    "query/macro_f1",
+)  # where the categories that ask are learnt
+READ_ERRORS = (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, pa.ArrowException,
            csv.Error)  # fmt: skip
 
 Log = list[dict[str, float]]
@@ -36,7 +46,7 @@ class Codes(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Findings:
+class RunData:
     """A finished run.
 
     Attributes:
@@ -64,7 +74,7 @@ class Findings:
     skipped: int
 
     @property
-    def named(self) -> bool:
+    def has_known_categories(self) -> bool:
         """Whether the categories of the queries were learnt, so that the model can name them."""
         return not self.config["data"].get("unseen")  # which split=unseen_categories alone sets
 
@@ -82,7 +92,7 @@ class Findings:
         return column in self.queries.column_names and self.queries[column].null_count == 0
 
 
-def read(run: Run) -> Findings:
+def read_run_data(run: Run) -> RunData:
     """Read a finished run.
 
     Raises:
@@ -94,17 +104,17 @@ def read(run: Run) -> Findings:
         run.check_finished()
     config = run.config
     label = run.policy.label
-    garments = _whole(path / "catalogue.parquet", Catalogue.open)
-    return Findings(
+    garments = _read_checked(path / "catalogue.parquet", Catalogue.open)
+    return RunData(
         run=run,
         config=config,
-        metrics=_whole(path / "metrics.json", lambda file: _metrics(file, bool(config["data"].get("unseen")))),
-        environment=_whole(path / "environment.json", lambda file: dict(json.loads(file.read_text()))),
+        metrics=_read_checked(path / "metrics.json", lambda file: _metrics(file, bool(config["data"].get("unseen")))),
+        environment=_read_checked(path / "environment.json", lambda file: dict(json.loads(file.read_text()))),
         label=label,
-        queries=_whole(path / "queries.parquet", lambda file: _queries(file, label, garments)),
+        queries=_read_checked(path / "queries.parquet", lambda file: _queries(file, label, garments)),
         garments=garments,
-        codes=_whole(path / "codes.npz", lambda file: _codes(file, garments)),
-        logs=[_whole(file, _log) for file in sorted(path.glob("logs/version_*/metrics.csv"), key=_sitting)],
+        codes=_read_checked(path / "codes.npz", lambda file: _codes(file, garments)),
+        logs=[_read_checked(file, _log) for file in sorted(path.glob("logs/version_*/metrics.csv"), key=_log_version)],
         skipped=len(run.skipped),
     )
 
@@ -115,20 +125,20 @@ def row_numbers(garments: Catalogue, ids: np.ndarray) -> np.ndarray:
     return np.array([row[str(name)] for name in ids], dtype=np.int64)
 
 
-def _whole(path: Path, reader: Callable[[Path], R]) -> R:
+def _read_checked(path: Path, reader: Callable[[Path], R]) -> R:
     try:
         return reader(path)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} is missing: {_way_out(path)}") from error
+        raise FileNotFoundError(f"{path} is missing: {_hint(path)}") from error
     except PermissionError as error:
         raise PermissionError(f"{path} may not be read ({error.strerror}): ask its owner") from error
-    except DAMAGED as error:
+    except READ_ERRORS as error:
         raise ValueError(
-            f"{path} is damaged ({type(error).__name__}: {one_line(str(error))}): {_way_out(path)}"
+            f"{path} is damaged ({type(error).__name__}: {one_line(str(error))}): {_hint(path)}"
         ) from error
 
 
-def _way_out(path: Path) -> str:
+def _hint(path: Path) -> str:
     if path.suffix == ".csv":
         return "remove it, and the report is written without it"
     names = " and ".join(dict.fromkeys([path.name, "metrics.json"]))
@@ -137,7 +147,7 @@ def _way_out(path: Path) -> str:
 
 def _metrics(path: Path, unseen: bool) -> dict[str, float]:
     metrics = dict(json.loads(path.read_text()))
-    missing = [name for name in (*NEEDED, *(() if unseen else NAMED)) if name not in metrics]
+    missing = [name for name in (*REQUIRED_METRICS, *(() if unseen else CLASSIFIER_METRICS)) if name not in metrics]
     if missing:
         raise ValueError(f"it has no {missing[0]}")
     return metrics
@@ -145,23 +155,23 @@ def _metrics(path: Path, unseen: bool) -> dict[str, float]:
 
 def _queries(path: Path, label: str, garments: Catalogue) -> pa.Table:
     table = pq.read_table(path)
-    own = table.filter(pc.equal(table["search"], label))
-    if not len(own):
+    rows = table.filter(pc.equal(table["search"], label))
+    if not len(rows):
         raise ValueError(f"it has no rows of the run's own search, {label}")
-    row_numbers(garments, own["id"].to_numpy())
-    unknown = {*own["category"].to_pylist(), *own["predicted"].to_pylist()} - {""} - set(garments.categories)
+    row_numbers(garments, rows["id"].to_numpy())
+    unknown = {*rows["category"].to_pylist(), *rows["predicted"].to_pylist()} - {""} - set(garments.categories)
     if unknown:
         raise ValueError(f"category {sorted(unknown)[0]!r} is not in catalogue.parquet")
-    own["category/map@100"]
-    return own
+    rows["category/map@100"]
+    return rows
 
 
 def _codes(path: Path, garments: Catalogue) -> Codes | None:
-    held = read_arrays(path)
-    if "query_codes" not in held:
+    arrays = read_arrays(path)
+    if "query_codes" not in arrays:
         return None
-    rows = [row_numbers(garments, held[f"{part}_ids"]) for part in ("query", "gallery")]
-    return Codes(held["query_codes"], held["gallery_codes"], *rows)
+    rows = [row_numbers(garments, arrays[f"{part}_ids"]) for part in ("query", "gallery")]
+    return Codes(arrays["query_codes"], arrays["gallery_codes"], *rows)
 
 
 def _log(path: Path) -> Log:
@@ -169,6 +179,6 @@ def _log(path: Path) -> Log:
         return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
 
 
-def _sitting(path: Path) -> int:
+def _log_version(path: Path) -> int:
     number = path.parent.name.rpartition("_")[2]
     return int(number) if number.isdecimal() else -1

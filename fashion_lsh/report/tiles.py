@@ -11,9 +11,9 @@ from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.fonts import font_for
 from fashion_lsh.report.phrases import one_line
 
-TILE, GAP, LINE, HEAD = 112, 10, 16, 44
+TILE, GAP, LINE, HEADER = 112, 10, 16, 44
 INK, PAPER = "#222222", "#ffffff"
-THERE, FOUND = "#1f78ff", "#ff7f0e"
+TRUE_COLOUR, DETECTED_COLOUR = "#1f78ff", "#ff7f0e"
 MARKS = {"same item": "#009e73", "same category": "#e69f00", "other category": "#d55e00"}  # told apart by all eyes
 
 
@@ -30,57 +30,59 @@ class Tile:
     mark: str = ""
     box: np.ndarray | None = None
     found: np.ndarray | None = None
-    whole: tuple[np.ndarray, np.ndarray] | None = None
+    original: tuple[np.ndarray, np.ndarray] | None = None
 
 
-def headings(hits: int, of: str = "query") -> list[str]:
+def column_titles(hits: int, first: str = "query") -> list[str]:
     """Titles of the columns of a sheet: what was asked, its crop, and so many hits."""
-    return [of, "its crop", *(f"hit {place}" for place in range(1, hits + 1))]
+    return [first, "its crop", *(f"hit {place}" for place in range(1, hits + 1))]
 
 
-def contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> None:
+def write_contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> None:
     """Draw rows of tiles under column titles, with a key of the marks in use, into a PNG; 3 tiles wide at least."""
     with atomic_write(path) as temporary:
-        drawn(rows, columns).save(temporary, "PNG")
+        draw_sheet(rows, columns).save(temporary, "PNG")
 
 
-def drawn(rows: Sequence[Sequence[Tile]], columns: Sequence[str], side: int = TILE) -> Image.Image:
+def draw_sheet(rows: Sequence[Sequence[Tile]], columns: Sequence[str], tile_size: int = TILE) -> Image.Image:
     """That sheet as a picture; `side`: of a tile, in pixels."""
-    across, down = side + GAP, side + LINE + GAP
-    sheet = Image.new("RGB", (GAP + max(3, *map(len, rows)) * across, HEAD + len(rows) * down + GAP), PAPER)
+    tile_width, tile_height = tile_size + GAP, tile_size + LINE + GAP
+    sheet = Image.new(
+        "RGB", (GAP + max(3, *map(len, rows)) * tile_width, HEADER + len(rows) * tile_height + GAP), PAPER
+    )
     draw = ImageDraw.Draw(sheet)
-    _key(draw, {tile.mark for tiles in rows for tile in tiles})
+    _draw_legend(draw, {tile.mark for tiles in rows for tile in tiles})
     for column, title in enumerate(columns):
-        draw.text((GAP + column * across, HEAD - 18), title, INK, font_for(title, 12))
+        draw.text((GAP + column * tile_width, HEADER - 18), title, INK, font_for(title, 12))
     for number, tiles in enumerate(rows):
         for column, tile in enumerate(tiles):
-            _paste(sheet, draw, tile, GAP + column * across, HEAD + number * down, side)
+            _draw_tile(sheet, draw, tile, GAP + column * tile_width, HEADER + number * tile_height, tile_size)
     return sheet
 
 
-def evenly(rows: int, wanted: int) -> np.ndarray:
+def evenly_spaced(rows: int, count: int) -> np.ndarray:
     """At most `wanted` of the numbers 0..rows - 1, evenly chosen, at least one.  (n,) int64, ascending."""
-    return np.unique(np.linspace(0, rows - 1, min(rows, max(1, wanted))).astype(np.int64))
+    return np.unique(np.linspace(0, rows - 1, min(rows, max(1, count))).astype(np.int64))
 
 
-def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int, side: int) -> None:
+def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int, tile_size: int) -> None:
     image = Image.fromarray(tile.picture)
-    scale = side / max(image.size)
-    small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
-    left, top = x + (side - small.width) // 2, y + (side - small.height) // 2
-    sheet.paste(small, (left, top))
-    for boxes, colour in ((tile.box, THERE), (tile.found, FOUND)):
+    scale = tile_size / max(image.size)
+    thumbnail = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+    left, top = x + (tile_size - thumbnail.width) // 2, y + (tile_size - thumbnail.height) // 2
+    sheet.paste(thumbnail, (left, top))
+    for boxes, colour in ((tile.box, TRUE_COLOUR), (tile.found, DETECTED_COLOUR)):
         for box in np.empty((0, 4)) if boxes is None else boxes.reshape(-1, 4):
             if not np.isnan(box).any():
-                corners = np.tile([left, top], 2) + box * scale
-                draw.rectangle(tuple(corners.tolist()), outline=colour, width=2)
+                xyxy = np.tile([left, top], 2) + box * scale
+                draw.rectangle(tuple(xyxy.tolist()), outline=colour, width=2)
     if tile.mark:
-        draw.rectangle((x - 2, y - 2, x + side + 1, y + side + 1), outline=MARKS[tile.mark], width=4)
+        draw.rectangle((x - 2, y - 2, x + tile_size + 1, y + tile_size + 1), outline=MARKS[tile.mark], width=4)
     font = font_for(tile.caption, 11)
-    draw.text((x, y + side + 3), _shortened(tile.caption, font, side), INK, font)
+    draw.text((x, y + tile_size + 3), _truncate(tile.caption, font, tile_size), INK, font)
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def _truncate(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """As much of a caption as a tile is wide, on one line."""
     text = one_line(text) if text else text
     if font.getlength(text) <= width:
@@ -90,7 +92,7 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     return f"{text}…"
 
 
-def _key(draw: ImageDraw.ImageDraw, used: set[str]) -> None:
+def _draw_legend(draw: ImageDraw.ImageDraw, used: set[str]) -> None:
     x = GAP
     for mark, colour in MARKS.items():
         if mark in used:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fashion_lsh import __version__
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.query_scores import packed, with_queries
+from fashion_lsh.evaluation.query_scores import pack_scores, with_query_scores
 from fashion_lsh.io.arrays import read_arrays
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.runs.folder import RunFolder, validate_metrics
@@ -63,7 +63,7 @@ def job_json(run: RunFolder) -> str:
         return saved.read_text()
     machine, catalogue = run.read_json("environment.json"), Catalogue.open(run.existing_file("catalogue.parquet"))
     content = {"settings": canonical_config(run.config), "data": catalogue.checksum[:8], "environment": machine}
-    text = with_queries(
+    text = with_query_scores(
         content | {"metrics": run.metrics}, _pack_query_scores(run.path / "query_scores.npz", catalogue)
     )
     if os.access(run.path, os.W_OK):
@@ -100,6 +100,6 @@ def _pack_query_scores(saved: Path, catalogue: Catalogue) -> dict[str, str]:
     if not saved.exists():
         return {}
     try:
-        return packed(catalogue.take(catalogue.rows("query")), read_arrays(saved))
+        return pack_scores(catalogue.take(catalogue.rows("query")), read_arrays(saved))
     except ValueError as error:
         raise ValueError(f"{saved} is damaged ({error}): make the run again, with overwrite=true") from error

@@ -4,8 +4,8 @@ import logging
 
 import pyarrow as pa
 
-from fashion_lsh.evaluation.protocol import EncodedPart, Results
-from fashion_lsh.evaluation.query_scores import own_scores
+from fashion_lsh.evaluation.protocol import EncodedSplit, Results
+from fashion_lsh.evaluation.query_scores import search_scores
 from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.evaluation.run_evaluation import RunEvaluation
 from fashion_lsh.gallery.gallery import Gallery
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 QUERIES_FILE = "queries.parquet"  # what each query got, by each search setting
 
 
-def write_results(run: Run, query: EncodedPart, gallery: Gallery, evaluation: RunEvaluation) -> None:
+def write_results(run: Run, query: EncodedSplit, gallery: Gallery, evaluation: RunEvaluation) -> None:
     """Write codes, scores, queries, and last metrics.json, which marks the run as finished.
 
     Args:
@@ -33,8 +33,8 @@ def write_results(run: Run, query: EncodedPart, gallery: Gallery, evaluation: Ru
     if encoded.codes is not None and gallery.codes is not None:
         arrays |= {"query_codes": encoded.codes, "gallery_codes": gallery.codes}
     write_arrays(run.path / "codes.npz", arrays)
-    query_scores = {name: values for name, values in own_scores(results.queries).items() if name in results.metrics}
-    write_arrays(run.path / "query_scores.npz", query_scores | evaluation.kept)
+    query_scores = {name: values for name, values in search_scores(results.queries).items() if name in results.metrics}
+    write_arrays(run.path / "query_scores.npz", query_scores | evaluation.baseline_scores)
     (run.path / QUERIES_FILE).unlink(
         missing_ok=True
     )  # of a model that answered before: with what evaluate.py added of it

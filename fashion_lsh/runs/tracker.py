@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from fashion_lsh.evaluation.protocol import EncodedPart
+from fashion_lsh.evaluation.protocol import EncodedSplit
 
 
 class Tracker(Protocol):
@@ -20,7 +20,7 @@ class Tracker(Protocol):
     def publish(
         self,
         metrics: Mapping[str, float],
-        query: EncodedPart,
+        query: EncodedSplit,
         categories: Sequence[str],
         sheet: Sequence[Any],
         scenes: Sequence[Any] = (),

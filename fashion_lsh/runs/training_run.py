@@ -65,7 +65,7 @@ class TrainingRun(Run):
         return run
 
     @contextmanager
-    def session(self, models: Sequence[nn.Module], tracked: AbstractContextManager[Tracker]) -> Iterator[Self]:
+    def session(self, models: Sequence[nn.Module], track_run: AbstractContextManager[Tracker]) -> Iterator[Self]:
         """Lock the folder, log to train.log and track the block.
 
         Args:
@@ -77,7 +77,7 @@ class TrainingRun(Run):
             ValueError: another process has the run.
         """
         check_disk_space(self.path, min_bytes(models))
-        with self.locked_log(), tracked as tracker:
+        with self.locked_log(), track_run as tracker:
             yield replace(self, tracker=tracker)
 
     def fit(self, stage: Any, data: Any) -> Any:

@@ -17,7 +17,7 @@ COUNTS = {
 }  # fmt: skip
 
 
-def deal() -> tuple[list[str], np.ndarray]:
+def category_ratios() -> tuple[list[str], np.ndarray]:
     """The 30 names, and the share of each, (30,) float64, adding up to 1."""
     counts = np.array(list(COUNTS.values()), dtype=np.float64)
     return list(COUNTS), counts / counts.sum()

@@ -26,7 +26,7 @@ class Estimate(NamedTuple):
     low: float
     high: float
 
-    def told(self, form: str) -> str:
+    def format(self, form: str) -> str:
         """The number: `+.3f`, `.1%`."""
         return f"{self.value:{form}}"
 
@@ -34,7 +34,7 @@ class Estimate(NamedTuple):
         """The ends."""
         return f"[{self.low:{form}}, {self.high:{form}}]"
 
-    def shown(self, above: float = 0.0) -> str:
+    def status(self, above: float = 0.0) -> str:
         """Whether both ends are above a number, both below, or neither."""
         return "holds" if self.low > above else "does not hold" if self.high < above else "not shown"
 
@@ -48,12 +48,12 @@ class Experiments:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def measured(self, name: str, where: Mapping[str, str] | None = None) -> bool:
+    def has_results(self, name: str, where: Mapping[str, str] | None = None) -> bool:
         """Whether an experiment has results; `where`: of rows that are so."""
         file = self.folder / name / "results.csv"
         return file.exists() and (not where or bool(_matching(file, where)))
 
-    def trained(self, name: str, where: Mapping[str, str]) -> bool:
+    def above_chance(self, name: str, where: Mapping[str, str]) -> bool:
         """Whether a row, at some seed at least, surely names its queries better than chance."""
         rows = self._rows(name, where)
         return any(_number(name, row, "top-1 low") > _number(name, row, "chance") for row in rows)
@@ -67,15 +67,17 @@ class Experiments:
         row = self._row(name, where)
         return Estimate(*(_number(name, row, f"{column}{end}") for end in ("", " low", " high")))
 
-    def apart(self, name: str, measure: str, arm: str, base: str) -> Estimate:
+    def paired_difference(self, name: str, measure: str, method: str, base: str) -> Estimate:
         """Arm minus base, paired by seed and query; rows are named as in `<!-- base: hash=none -->`."""
         jobs = read_jobs(self.folder / name)[0]
-        found = difference_between(base, arm, rows_of(jobs), jobs, measure)
-        return Estimate(found.mean, found.low, found.high)
+        difference = difference_between(base, method, rows_of(jobs), jobs, measure)
+        return Estimate(difference.mean, difference.low, difference.high)
 
-    def unpaired(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Estimate:
+    def unpaired_difference(
+        self, name: str, column: str, method: Mapping[str, str], base: Mapping[str, str]
+    ) -> Estimate:
         """Arm minus base of one seed, between the farthest ends of their own intervals: wider than a paired one."""
-        first, second = (self.estimate(name, column, where) for where in (arm, base))
+        first, second = (self.estimate(name, column, where) for where in (method, base))
         return Estimate(first.value - second.value, first.low - second.high, first.high - second.low)
 
     def value(self, name: str, column: str, where: Mapping[str, str]) -> float:
@@ -86,22 +88,24 @@ class Experiments:
         """Of the rows that are so, the one with the most of a column; of equals the first."""
         return max(self._rows(name, where), key=lambda row: _number(name, row, by))
 
-    def by_seed(self, name: str, column: str, arm: Mapping[str, str], base: Mapping[str, str]) -> Estimate:
+    def difference_by_seed(
+        self, name: str, column: str, method: Mapping[str, str], base: Mapping[str, str]
+    ) -> Estimate:
         """Arm minus base: the mean over seeds, the least and the largest."""
-        found = [self._seeds(name, column, where) for where in (arm, base)]
-        apart = [found[0][seed] - found[1][seed] for seed in found[0].keys() & found[1].keys()]
-        if not apart:
-            raise ValueError(f"{name}: {dict(arm)} and {dict(base)} have no seed in common")
-        return Estimate(mean(apart), min(apart), max(apart))
+        values = [self._seeds(name, column, where) for where in (method, base)]
+        differences = [values[0][seed] - values[1][seed] for seed in values[0].keys() & values[1].keys()]
+        if not differences:
+            raise ValueError(f"{name}: {dict(method)} and {dict(base)} have no seed in common")
+        return Estimate(mean(differences), min(differences), max(differences))
 
-    def over(self, name: str, column: str, where: Mapping[str, str], less: str = "") -> Estimate:
+    def mean_over(self, name: str, column: str, where: Mapping[str, str], subtract: str = "") -> Estimate:
         """Mean of all rows that are so, the least and the largest; `less`: of each, what another column of it says."""
         rows = self._rows(name, where)
         if len(rows) < 2:
             raise ValueError(
                 f"{name}: one row of results.csv is {dict(where)}, and one has no spread: run further seeds"
             )
-        found = [_number(name, row, column) - (_number(name, row, less) if less else 0.0) for row in rows]
+        found = [_number(name, row, column) - (_number(name, row, subtract) if subtract else 0.0) for row in rows]
         return Estimate(mean(found), min(found), max(found))
 
     def _seeds(self, name: str, column: str, where: Mapping[str, str]) -> dict[float, float]:
@@ -118,7 +122,7 @@ class Experiments:
         return rows[0]
 
     def _rows(self, name: str, where: Mapping[str, str]) -> list[dict[str, str]]:
-        if not self.measured(name):
+        if not self.has_results(name):
             raise ValueError(f"{name}: no results.csv: run its commands first")
         found = _matching(self.folder / name / "results.csv", where)
         if not found:
@@ -137,7 +141,7 @@ def _number(name: str, row: Mapping[str, str], column: str) -> float:
     return float(row[column])
 
 
-def write_verdict(folder: Path) -> Path:
+def write_claims(folder: Path) -> Path:
     """Write `README.md` of a folder of experiments from its template.
 
     Returns:
@@ -146,9 +150,11 @@ def write_verdict(folder: Path) -> Path:
     Raises:
         ValueError: a figure that the template asks for is no one number.
     """
-    world = Environment(undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
+    )
     try:
-        text = world.from_string((folder / TEMPLATE).read_text()).render(of=Experiments(folder))
+        text = environment.from_string((folder / TEMPLATE).read_text()).render(experiments=Experiments(folder))
     except TemplateError as error:
         raise ValueError(f"{folder / TEMPLATE}: {error}") from error
     page = folder / "README.md"

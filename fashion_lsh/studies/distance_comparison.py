@@ -12,27 +12,27 @@ from pydantic import Field, PositiveInt
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
-from fashion_lsh.evaluation.latency import interleaved, one_thread, summary
-from fashion_lsh.evaluation.protocol import EncodedPart, encode_part, own_search
-from fashion_lsh.metrics.retrieval import DEPTH, Truth
+from fashion_lsh.evaluation.latency import latency_summary, single_thread, time_interleaved
+from fashion_lsh.evaluation.protocol import EncodedSplit, encode_split, score_search
+from fashion_lsh.metrics.retrieval import DEPTH, Relevance
 from fashion_lsh.metrics.statistics import confidence_interval
 from fashion_lsh.models.encoding import Encoded, Model
 from fashion_lsh.runs.environment import environment
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from fashion_lsh.studies import distance_page
-from fashion_lsh.studies.large_galleries import filed_gallery, grown
+from fashion_lsh.studies.large_galleries import build_gallery, extend_gallery
 
 log = logging.getLogger(__name__)
 
-NEAR = 10  # true neighbours: the first by exact Euclid
-MEASURES = ("map@100", "precision@10", "recall@1", "recall@10")
+NUM_NEIGHBOURS = 10  # true neighbours: the first by exact Euclid
+METRICS = ("map@100", "precision@10", "recall@1", "recall@10")
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class DistanceComparison:
     """Scores and times of all distances.
 
     Attributes:
@@ -42,12 +42,12 @@ class Comparison:
         alphas: weights of Hamming, of which the best by item mAP on `val` is taken; Euclid alone is 0.
     """
 
-    gallery: PositiveInt
-    queries: PositiveInt
-    shortlists: list[PositiveInt | Annotated[float, Field(gt=0, lt=1)]]
+    gallery_size: PositiveInt
+    num_queries: PositiveInt
+    rerank_ks: list[PositiveInt | Annotated[float, Field(gt=0, lt=1)]]
     alphas: list[Annotated[float, Field(ge=0, le=1)]]
 
-    def __call__(self, model: Model, data: GarmentData, search: SearchPolicy, folder: Path) -> list[Row]:
+    def __call__(self, model: Model, data: GarmentData, policy: SearchPolicy, folder: Path) -> list[Row]:
         """A row for each scope and distance.
 
         Args:
@@ -65,82 +65,96 @@ class Comparison:
                 "experiment=distances needs codes, items, and garments that can be composed anew: choose a run of "
                 "data=shop_street with crop=annotated and a hash layer"
             )
-        val = encode_part(model, data, "val")
+        val = encode_split(model, data, "val")
         street, shop = (np.flatnonzero(val.catalogue.column("view") == view) for view in ("street", "shop"))
-        query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
+        query, gallery = encode_split(model, data, "query"), encode_split(model, data, "gallery")
 
-        def searcher(encoded: Encoded, catalogue: Catalogue) -> Searcher:
-            garments = grown(model, source, encoded, catalogue, self.gallery, folder / "further.npz")
-            return Searcher(model, filed_gallery(model, garments, garments.encoded.probabilities), search)
+        def build_searcher(encoded: Encoded, catalogue: Catalogue) -> Searcher:
+            garments = extend_gallery(model, source, encoded, catalogue, self.gallery_size, folder / "further.npz")
+            return Searcher(model, build_gallery(model, garments, garments.encoded.probabilities), policy)
 
-        tuned = searcher(val.encoded.take(shop), val.catalogue.take(shop))  # the fewer of its own, so first
-        asked = searcher(gallery.encoded, gallery.catalogue)
+        val_searcher = build_searcher(
+            val.encoded.take(shop), val.catalogue.take(shop)
+        )  # the fewer of its own, so first
+        query_searcher = build_searcher(gallery.encoded, gallery.catalogue)
         items = val.catalogue.column("item")[street]
-        with one_thread():
+        with single_thread():
             rows: list[Row] = []
             for probes in ("all", 1):
-                ways = self._searches(replace(search, probes=probes))
-                scores = _on_val(tuned, val.encoded.take(street), items, ways)
-                found = _compared(asked, query, _chosen(ways, scores), self.queries)
-                rows += [row | {"val item map@100": scores[row["search"]]} for row in found]
+                policies = self._policies(replace(policy, probes=probes))
+                scores = _on_val(val_searcher, val.encoded.take(street), items, policies)
+                results = _compare(query_searcher, query, _chosen(policies, scores), self.num_queries)
+                rows += [row | {"val item map@100": scores[row["search"]]} for row in results]
             return rows
 
     def page(self, rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
         """Markdown page of the measured rows; no figures."""
         return distance_page.page(rows)
 
-    def _searches(self, search: SearchPolicy) -> list[SearchPolicy]:
-        ways = [replace(search, distance=distance) for distance in ("hamming", "euclidean", "tie_break")]  # alone first
-        shortlists = [replace(search, distance="rerank", rerank_k=length) for length in self.shortlists]
-        return [*ways, *shortlists, *(replace(search, distance="weighted", alpha=alpha) for alpha in self.alphas)]
+    def _policies(self, policy: SearchPolicy) -> list[SearchPolicy]:
+        policies = [
+            replace(policy, distance=distance) for distance in ("hamming", "euclidean", "tie_break")
+        ]  # alone first
+        reranked = [replace(policy, distance="rerank", rerank_k=length) for length in self.rerank_ks]
+        return [*policies, *reranked, *(replace(policy, distance="weighted", alpha=alpha) for alpha in self.alphas)]
 
 
-def _chosen(ways: list[SearchPolicy], scores: dict[str, float]) -> list[SearchPolicy]:
+def _chosen(policies: list[SearchPolicy], scores: dict[str, float]) -> list[SearchPolicy]:
     """All searches, but of the weighted ones only that with the highest score on `val`."""
-    best = max((way for way in ways if way.distance == "weighted"), key=lambda way: scores[way.label])
-    return [way for way in ways if way.distance != "weighted" or way is best]
+    best = max(
+        (policy for policy in policies if policy.distance == "weighted"), key=lambda policy: scores[policy.label]
+    )
+    return [policy for policy in policies if policy.distance != "weighted" or policy is best]
 
 
-def _on_val(any_way: Searcher, street: Encoded, items: np.ndarray, searches: list[SearchPolicy]) -> dict[str, float]:
+def _on_val(searcher: Searcher, queries: Encoded, items: np.ndarray, policies: list[SearchPolicy]) -> dict[str, float]:
     """Item mAP of each search where street pictures of `val` ask for its shop pictures."""
-    truth = Truth.of(items, any_way.gallery.catalogue.column("item"))
+    relevance = Relevance.from_names(items, searcher.gallery.catalogue.column("item"))
     scores = {
-        way.label: float(np.nanmean(own_search(any_way.with_policy(way), street, truth)["map@100"])) for way in searches
+        policy.label: float(np.nanmean(score_search(searcher.with_policy(policy), queries, relevance)["map@100"]))
+        for policy in policies
     }
     log.info("item mAP@100 on val: %s", ", ".join(f"{label} {score:.4f}" for label, score in scores.items()))
     return scores
 
 
-def _compared(any_way: Searcher, query: EncodedPart, searches: list[SearchPolicy], count: int) -> list[Row]:
+def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[SearchPolicy], count: int) -> list[Row]:
     """A row for each search, all of the same scope."""
     items = query.catalogue.column("item").astype(str)
-    truth = Truth.of(items, any_way.gallery.catalogue.column("item"))
-    searchers = {search.label: any_way.with_policy(search) for search in searches}
-    timed = np.linspace(0, len(items) - 1, count).astype(np.int64)
-    arms = {name: _ask(searcher, query.encoded, timed) for name, searcher in searchers.items()}
-    milliseconds = interleaved(arms, count)
-    found = {name: own_search(searcher, query.encoded, truth) for name, searcher in searchers.items()}
-    alone = {search.distance: found[search.label]["map@100"] for search in searches[:2]}
-    nearest = any_way.with_policy(replace(searches[0], distance="euclidean")).search_encoded(query.encoded, NEAR).rows
+    relevance = Relevance.from_names(items, base_searcher.gallery.catalogue.column("item"))
+    searchers = {policy.label: base_searcher.with_policy(policy) for policy in policies}
+    timed_rows = np.linspace(0, len(items) - 1, count).astype(np.int64)
+    methods = {name: _timed_search(searcher, query.encoded, timed_rows) for name, searcher in searchers.items()}
+    milliseconds = time_interleaved(methods, count)
+    scores_by_policy = {name: score_search(searcher, query.encoded, relevance) for name, searcher in searchers.items()}
+    baselines = {policy.distance: scores_by_policy[policy.label]["map@100"] for policy in policies[:2]}
+    nearest = (
+        base_searcher.with_policy(replace(policies[0], distance="euclidean"))
+        .search_encoded(query.encoded, NUM_NEIGHBOURS)
+        .rows
+    )
     rows = []
     for name, searcher in searchers.items():
-        scores = {f"item {measure}": float(np.nanmean(found[name][measure])) for measure in MEASURES}
+        scores = {f"item {metric}": float(np.nanmean(scores_by_policy[name][metric])) for metric in METRICS}
         row: Row = {
             "scope": "all" if searcher.policy.probes == "all" else "predicted category",
             "search": name,
             "distance": searcher.policy.distance,
         }
-        row |= scores | _interval("item map@100", found[name]["map@100"], items)
-        for base, scored in alone.items():
-            row |= _difference(f"over {base}", found[name]["map@100"] - scored, items)
-        row |= {"neighbours kept": _kept(searcher, query.encoded, nearest), **summary("search", milliseconds[name])}
+        row |= scores | _interval("item map@100", scores_by_policy[name]["map@100"], items)
+        for base, baseline_scores in baselines.items():
+            row |= _difference(f"over {base}", scores_by_policy[name]["map@100"] - baseline_scores, items)
+        row |= {
+            "neighbours kept": _neighbour_recall(searcher, query.encoded, nearest),
+            **latency_summary("search", milliseconds[name]),
+        }
         machine = environment(gpu=searcher.model.device.type == "cuda")
         rows.append({**row, "gallery": len(searcher.gallery), "queries": len(items), "threads": 1, **machine})
     return rows
 
 
-def _ask(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> Callable[[int], object]:
-    return lambda query: searcher.search_encoded(queries.at(int(timed[query])), DEPTH)
+def _timed_search(searcher: Searcher, queries: Encoded, timed_rows: np.ndarray) -> Callable[[int], object]:
+    return lambda query: searcher.search_encoded(queries.at(int(timed_rows[query])), DEPTH)
 
 
 def _interval(name: str, scores: np.ndarray, items: np.ndarray) -> Row:
@@ -152,12 +166,14 @@ def _difference(name: str, differences: np.ndarray, items: np.ndarray) -> Row:
     return {name: float(np.nanmean(differences))} | _interval(name, differences, items)
 
 
-def _kept(searcher: Searcher, queries: Encoded, nearest: np.ndarray) -> float:
+def _neighbour_recall(searcher: Searcher, queries: Encoded, nearest: np.ndarray) -> float:
     """Share of each query's nearest rows by exact Euclid, (Q, NEAR), that a shortlist holds, or the first NEAR hits."""
-    search = searcher.policy
-    if search.distance == "rerank":  # all of it, as it is before Euclid orders it
-        rows = searcher.candidates(queries, search.select_lists(queries.probabilities), NEAR).rows
+    policy = searcher.policy
+    if policy.distance == "rerank":  # all of it, as it is before Euclid orders it
+        rows = searcher.candidates(queries, policy.select_lists(queries.probabilities), NUM_NEIGHBOURS).rows
     else:
-        rows = searcher.search_encoded(queries, NEAR).rows
-    asked = [np.isin(near[near >= 0], found) for near, found in zip(nearest, rows, strict=True)]
-    return float(np.concatenate(asked).mean())
+        rows = searcher.search_encoded(queries, NUM_NEIGHBOURS).rows
+    is_found = [
+        np.isin(neighbours[neighbours >= 0], hit_rows) for neighbours, hit_rows in zip(nearest, rows, strict=True)
+    ]
+    return float(np.concatenate(is_found).mean())

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fashion_lsh.report.page_file import Row
-from fashion_lsh.report.phrases import as_markdown, search_words
+from fashion_lsh.report.phrases import describe_search, markdown_table
 
 TITLES = (
     "search",
@@ -29,16 +29,16 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
     ]
     for scope in dict.fromkeys(row["scope"] for row in rows):
         lines = [_line(row) for row in rows if row["scope"] == scope]
-        parts.append(f"### Scope: {scope}\n\n{as_markdown(lines, TITLES)}")
-    named = "\n".join(f"- {row['search']}: {search_words(row['search'])}." for row in rows)
-    return "\n\n".join([*parts, named]), {}
+        parts.append(f"### Scope: {scope}\n\n{markdown_table(lines, TITLES)}")
+    legend = "\n".join(f"- {row['search']}: {describe_search(row['search'])}." for row in rows)
+    return "\n\n".join([*parts, legend]), {}
 
 
 def _line(row: Row) -> list[str]:
-    plain = (f"{row[f'item {name}']:.3f}" for name in ("precision@10", "recall@1", "recall@10"))
-    measured = (_interval(row, name) for name in ("item map@100", "over hamming", "over euclidean"))
+    scores = (f"{row[f'item {name}']:.3f}" for name in ("precision@10", "recall@1", "recall@10"))
+    intervals = (_interval(row, name) for name in ("item map@100", "over hamming", "over euclidean"))
     return [
-        row["search"], f"{row['val item map@100']:.3f}", *measured, *plain, f"{row['neighbours kept']:.3f}",
+        row["search"], f"{row['val item map@100']:.3f}", *intervals, *scores, f"{row['neighbours kept']:.3f}",
         f"{row['search_ms']:.3g}",
     ]  # fmt: skip
 

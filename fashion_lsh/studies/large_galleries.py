@@ -20,12 +20,15 @@ from fashion_lsh.models.encoding import Encoded, Model, encode_crops
 log = logging.getLogger(__name__)
 
 CHUNK = 256  # pictures composed, and encoded, at once
-FLIPPED, NOISE = 0.04, 0.25  # of a copy: share of its bits that differ, length of what is added to its embedding
+FLIP_RATIO, NOISE_NORM = (
+    0.04,
+    0.25,
+)  # of a copy: share of its bits that differ, length of what is added to its embedding
 
 Composed = tuple[np.ndarray, Catalogue]
 
 
-class Labelled(NamedTuple):
+class LabelledGarments(NamedTuple):
     """Encoded garments, with what they truly are.
 
     encoded: N garments; labels: (N,) int64 true categories; items: (N,) str, "" where nobody asks for it.
@@ -35,12 +38,12 @@ class Labelled(NamedTuple):
     labels: np.ndarray
     items: np.ndarray
 
-    def first(self, count: int) -> "Labelled":
+    def head(self, count: int) -> "LabelledGarments":
         """The first `count`."""
-        return Labelled(self.encoded.take(slice(count)), self.labels[:count], self.items[:count])
+        return LabelledGarments(self.encoded.take(slice(count)), self.labels[:count], self.items[:count])
 
 
-def further(model: Model, source: ShopStreet, count: int, kept: Path) -> Labelled:
+def extra_garments(model: Model, source: ShopStreet, count: int, cache_file: Path) -> LabelledGarments:
     """`count` garments that are relevant to no query: composed in other looks, cropped and encoded.
 
     Args:
@@ -49,28 +52,32 @@ def further(model: Model, source: ShopStreet, count: int, kept: Path) -> Labelle
         count: how many.
         kept: a .npz file from which they are read if they are there; otherwise they are written to it.
     """
-    name = f"{model.fingerprint()} {source.folder.name}"
-    before = _kept(kept, name)
-    if before and len(before.labels) >= count:
-        return before.first(count)
-    log.info("composing and encoding %d further garments; they are kept in %s", count, kept)
-    probabilities, codes, embeddings, labels = zip(*_encoded(model, source, count), strict=True)
-    joined = {name: np.concatenate(parts) for name, parts in
+    cache_key = f"{model.fingerprint()} {source.folder.name}"
+    cached = _read_cache(cache_file, cache_key)
+    if cached and len(cached.labels) >= count:
+        return cached.head(count)
+    log.info("composing and encoding %d further garments; they are kept in %s", count, cache_file)
+    probabilities, codes, embeddings, labels = zip(*_encode_chunks(model, source, count), strict=True)
+    arrays = {name: np.concatenate(parts) for name, parts in
               {"masses": probabilities, "codes": codes, "embeddings": embeddings, "labels": labels}.items()}  # fmt: skip
-    with atomic_write(kept) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, of=np.array(name), **joined)
-    found = Encoded(joined["masses"], joined["codes"], joined["embeddings"].astype(np.float32))
-    return Labelled(found, joined["labels"], _none(count))
+    with atomic_write(cache_file) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, of=np.array(cache_key), **arrays)
+    encoded = Encoded(arrays["masses"], arrays["codes"], arrays["embeddings"].astype(np.float32))
+    return LabelledGarments(encoded, arrays["labels"], _no_items(count))
 
 
-def grown(model: Model, source: ShopStreet, encoded: Encoded, catalogue: Catalogue, total: int, kept: Path) -> Labelled:
+def extend_gallery(
+    model: Model, source: ShopStreet, encoded: Encoded, catalogue: Catalogue, total: int, cache_file: Path
+) -> LabelledGarments:
     """N encoded garments of a run and their rows, and so many further ones that they are `total` (see `further`)."""
-    own = Labelled(encoded, catalogue.labels(model.categories), catalogue.column("item"))
-    wanted = max(0, total - len(own.labels))
-    return joined([own, further(model, source, wanted, kept)]) if wanted else own
+    run_garments = LabelledGarments(encoded, catalogue.labels(model.categories), catalogue.column("item"))
+    num_extra = max(0, total - len(run_garments.labels))
+    return (
+        concatenate([run_garments, extra_garments(model, source, num_extra, cache_file)]) if num_extra else run_garments
+    )
 
 
-def filed_gallery(model: Model, garments: Labelled, probabilities: np.ndarray) -> Gallery:
+def build_gallery(model: Model, garments: LabelledGarments, probabilities: np.ndarray) -> Gallery:
     """Garments filed by the greatest of (N, C) masses; their catalogue knows true labels and items alone.
 
     Their order is shuffled: of rows at one distance the lowest are found, which would be those of the run.
@@ -83,7 +90,7 @@ def filed_gallery(model: Model, garments: Labelled, probabilities: np.ndarray) -
     return Gallery.build(model, garments.encoded._replace(probabilities=probabilities).take(ids), catalogue)
 
 
-def copies(garments: Labelled, count: int, bits: int) -> Labelled:
+def perturbed_copies(garments: LabelledGarments, count: int, bits: int) -> LabelledGarments:
     """`count` disturbed copies of garments, in turn: for times and shares, not for scores, as they are alike.
 
     A share FLIPPED of each code's bits differs, a random vector of length NOISE is added to its embedding, and category
@@ -99,63 +106,70 @@ def copies(garments: Labelled, count: int, bits: int) -> Labelled:
         raise ValueError("copies are made of codes, and hash=none makes none: choose a run with a hash layer")
     flips = np.zeros((count, codes.shape[1]), dtype=np.uint8)
     for bit in range(bits):
-        flips[:, bit // 8] |= (rng.random(count) < FLIPPED).astype(np.uint8) << (bit % 8)
-    moved = embeddings[origin]
-    noise = rng.standard_normal(moved.shape, dtype=np.float32)
-    moved += NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True)
-    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
-    return Labelled(Encoded(probabilities[origin], codes[origin] ^ flips, moved), garments.labels[origin], _none(count))
+        flips[:, bit // 8] |= (rng.random(count) < FLIP_RATIO).astype(np.uint8) << (bit % 8)
+    noisy = embeddings[origin]
+    noise = rng.standard_normal(noisy.shape, dtype=np.float32)
+    noisy += NOISE_NORM * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    noisy /= np.linalg.norm(noisy, axis=1, keepdims=True)
+    return LabelledGarments(
+        Encoded(probabilities[origin], codes[origin] ^ flips, noisy), garments.labels[origin], _no_items(count)
+    )
 
 
-def joined(parts: Iterable[Labelled]) -> Labelled:
+def concatenate(parts: Iterable[LabelledGarments]) -> LabelledGarments:
     """Several, one after the other."""
     encoded, labels, items = zip(*parts, strict=True)
-    return Labelled(Encoded.concatenate(encoded), np.concatenate(labels), np.concatenate(items))
+    return LabelledGarments(Encoded.concatenate(encoded), np.concatenate(labels), np.concatenate(items))
 
 
-def _kept(file: Path, name: str) -> Labelled | None:
+def _read_cache(file: Path, cache_key: str) -> LabelledGarments | None:
     """The garments of that name in a file; None where there is none, of another name, or damaged, which is told."""
     if not file.exists():
         return None
     try:
-        held = read_arrays(file)
-        if str(held["of"]) != name:
+        arrays = read_arrays(file)
+        if str(arrays["of"]) != cache_key:
             return None
-        found = Encoded(held["masses"], held["codes"], held["embeddings"].astype(np.float32))
-        return Labelled(found, held["labels"], _none(len(held["labels"])))
+        encoded = Encoded(arrays["masses"], arrays["codes"], arrays["embeddings"].astype(np.float32))
+        return LabelledGarments(encoded, arrays["labels"], _no_items(len(arrays["labels"])))
     except (ValueError, KeyError) as error:
         log.warning("%s is damaged (%r) and is made again", file, error)
         return None
 
 
-def _none(count: int) -> np.ndarray:
+def _no_items(count: int) -> np.ndarray:
     """Items of garments that nobody asks for."""
     return np.full(count, "", dtype=object)
 
 
-def _encoded(
+def _encode_chunks(
     model: Model, source: ShopStreet, count: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Masses, codes, embeddings (float16) and labels of each chunk."""
-    for pixels, catalogue in _composed(source.extra_items, count):
+    for pixels, catalogue in _compose_chunks(source.extra_items, count):
         boxes = catalogue.boxes
         crops = [crop_image(*pair, model.margin, model.image_size) for pair in zip(pixels, boxes, strict=True)]
-        found = encode_crops(model, crops)
-        if found.codes is None:
+        encoded = encode_crops(model, crops)
+        if encoded.codes is None:
             raise ValueError("hash=none makes no codes: choose a run with a hash layer")
-        yield found.probabilities, found.codes, found.embeddings.astype(np.float16), catalogue.labels(model.categories)
+        yield (
+            encoded.probabilities,
+            encoded.codes,
+            encoded.embeddings.astype(np.float16),
+            catalogue.labels(model.categories),
+        )
 
 
-def _composed(compose: Callable[[int, int], Composed], count: int) -> Iterator[Composed]:
+def _compose_chunks(compose: Callable[[int, int], Composed], count: int) -> Iterator[Composed]:
     """Pictures and rows, a chunk at a time; another process composes while this one encodes."""
     starts = list(range(0, count, CHUNK))
     stops = [min(start + CHUNK, count) for start in starts]
     with ProcessPoolExecutor(1) as pool:
-        waiting = [pool.submit(compose, *job) for job in zip(starts[:2], stops[:2], strict=True)]
+        futures = [pool.submit(compose, *job) for job in zip(starts[:2], stops[:2], strict=True)]
         with progress("composing and encoding", count) as step:
             for number, (start, stop) in enumerate(zip(starts, stops, strict=True)):
-                ready = waiting.pop(0).result()
+                chunk = futures.pop(0).result()
                 if number + 2 < len(starts):
-                    waiting.append(pool.submit(compose, starts[number + 2], stops[number + 2]))
-                yield ready
+                    futures.append(pool.submit(compose, starts[number + 2], stops[number + 2]))
+                yield chunk
                 step(stop - start)

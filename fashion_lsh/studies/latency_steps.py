@@ -6,7 +6,7 @@ import numpy as np
 
 from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.evaluation.latency import interleaved
+from fashion_lsh.evaluation.latency import time_interleaved
 from fashion_lsh.index.indexes import HashIndex
 from fashion_lsh.metrics.retrieval import DEPTH
 from fashion_lsh.models.encoding import Encoded, Model, encode_crops
@@ -14,7 +14,7 @@ from fashion_lsh.search.rerank import rerank
 from fashion_lsh.search.searcher import Searcher
 
 
-class Before:
+class QueryPreprocessing:
     """All that comes before a search, of pictures asked one at a time.
 
     Attributes:
@@ -30,22 +30,22 @@ class Before:
 
     def __call__(self, query: int) -> None:
         """Ask the query of this number."""
-        marks = [time.perf_counter()]
+        timestamps = [time.perf_counter()]
         pixels = self._source.image(self._pictures[query])
-        marks.append(time.perf_counter())
+        timestamps.append(time.perf_counter())
         crop = crop_image(pixels, self._boxes[query], self._model.margin, self._model.image_size)
-        marks.append(time.perf_counter())
+        timestamps.append(time.perf_counter())
         encode_crops(self._model, [crop])
-        marks.append(time.perf_counter())
-        for step, took in zip(self.milliseconds, np.diff(marks), strict=True):
-            self.milliseconds[step][query] = 1000 * took
+        timestamps.append(time.perf_counter())
+        for step, elapsed in zip(self.milliseconds, np.diff(timestamps), strict=True):
+            self.milliseconds[step][query] = 1000 * elapsed
 
     def total(self) -> np.ndarray:
         """(Q,) milliseconds of all steps."""
         return np.sum(list(self.milliseconds.values()), axis=0)
 
 
-def steps(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> dict[str, float]:
+def time_steps(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> dict[str, float]:
     """Median milliseconds of the steps of a shortlist search: `category_ms`, `hamming_ms`, `rerank_ms`.
 
     Args:
@@ -56,21 +56,21 @@ def steps(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> dict[str, 
     Raises:
         ValueError: the search is by no shortlist of so many rows.
     """
-    index, codes, wanted = searcher.gallery.index, queries.codes, searcher.policy.rerank_k
-    if codes is None or not isinstance(index, HashIndex) or not isinstance(wanted, int):
+    index, codes, rerank_k = searcher.gallery.index, queries.codes, searcher.policy.rerank_k
+    if codes is None or not isinstance(index, HashIndex) or not isinstance(rerank_k, int):
         raise ValueError(f"{searcher.policy.label} has no shortlist of a fixed number of codes: its steps are others")
     lists = searcher.policy.select_lists(queries.probabilities)
-    shortlists = index.search_exact(codes[timed], lists[timed], max(DEPTH, wanted))
-    found = interleaved(
+    candidates = index.search_exact(codes[timed], lists[timed], max(DEPTH, rerank_k))
+    times = time_interleaved(
         {
             "category": lambda query: searcher.policy.select_lists(queries.at(timed[query]).probabilities),
             "hamming": lambda query: index.search_exact(
-                codes[[timed[query]]], lists[[timed[query]]], max(DEPTH, wanted)
+                codes[[timed[query]]], lists[[timed[query]]], max(DEPTH, rerank_k)
             ),
             "rerank": lambda query: rerank(
-                queries.embeddings[[timed[query]]], shortlists.at(query), searcher.gallery.embeddings, DEPTH
+                queries.embeddings[[timed[query]]], candidates.at(query), searcher.gallery.embeddings, DEPTH
             ),
         },
         len(timed),
     )
-    return {f"{name}_ms": float(np.median(values)) for name, values in found.items()}
+    return {f"{name}_ms": float(np.median(values)) for name, values in times.items()}

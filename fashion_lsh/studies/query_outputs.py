@@ -8,18 +8,18 @@ import numpy as np
 
 from fashion_lsh.io.arrays import read_arrays, write_arrays
 from fashion_lsh.io.files import atomic_write
-from fashion_lsh.report.phrases import listed
-from fashion_lsh.report.run_data import Findings, read, row_numbers
-from fashion_lsh.report.sweep.jobs import Job, job_of, read_jobs
+from fashion_lsh.report.phrases import join_names
+from fashion_lsh.report.run_data import RunData, read_run_data, row_numbers
+from fashion_lsh.report.sweep.jobs import Job, parse_job, read_jobs
 from fashion_lsh.runs.job_file import JOB, job_json
 from fashion_lsh.runs.run import Run
 
 log = logging.getLogger(__name__)
 
-ANSWERS = "answers"  # folder beside jobs/
+OUTPUTS = "answers"  # folder beside jobs/
 
 
-class Answers(NamedTuple):
+class QueryOutputs(NamedTuple):
     """Of Q queries.
 
     categories: (C,) str, their names.
@@ -39,16 +39,16 @@ class Answers(NamedTuple):
     codes: np.ndarray
 
 
-class Repeat(NamedTuple):
+class RepeatedRun(NamedTuple):
     """A run: where it was read from, its name, settings and scores, and what each query got."""
 
     path: Path
     key: str
     job: Job
-    answers: Answers
+    outputs: QueryOutputs
 
 
-def of_run(run: Run) -> Repeat:
+def read_repeat(run: Run) -> RepeatedRun:
     """A finished run.
 
     Raises:
@@ -56,70 +56,76 @@ def of_run(run: Run) -> Repeat:
         ValueError: a file of it is damaged.
     """
     run.check_finished()
-    return Repeat(run.path, run.path.name, job_of(run.path / JOB, job_json(run)), answers_of(read(run)))
+    return RepeatedRun(
+        run.path, run.path.name, parse_job(run.path / JOB, job_json(run)), collect_outputs(read_run_data(run))
+    )
 
 
-def read_kept(folder: Path) -> list[Repeat]:
+def read_saved(folder: Path) -> list[RepeatedRun]:
     """The runs whose answers an experiment's folder keeps; jobs without answers are named in the log.
 
     Raises:
         FileNotFoundError: a job of them is not there.
         ValueError: a file is damaged, or answers are not those of the job.
     """
-    files = sorted((folder / ANSWERS).glob("*.npz"))
+    files = sorted((folder / OUTPUTS).glob("*.npz"))
     jobs = read_jobs(folder)[0] if files else {}
     if left_out := sorted(jobs.keys() - {file.stem for file in files}):
-        log.warning("left out, no answers are kept of them: %s; make them again with overwrite=true", listed(left_out))
-    found = []
+        log.warning(
+            "left out, no answers are kept of them: %s; make them again with overwrite=true", join_names(left_out)
+        )
+    repeats = []
     for file in files:
         if file.stem not in jobs:
             raise FileNotFoundError(
                 f"{folder / 'jobs' / file.stem}.json is missing: remove {file}, and give its run again"
             )
-        repeat = Repeat(file, file.stem, jobs[file.stem], read_answers(file))
-        if abs(np.nanmean(repeat.answers.ap, dtype=np.float64) - repeat.job.metrics["query/category/map@100"]) > 1e-5:
+        repeat = RepeatedRun(file, file.stem, jobs[file.stem], read_outputs(file))
+        if abs(np.nanmean(repeat.outputs.ap, dtype=np.float64) - repeat.job.metrics["query/category/map@100"]) > 1e-5:
             raise ValueError(f"{file} and jobs/{file.stem}.json are of different fits: remove both, and give their run")
-        found.append(repeat)
-    return found
+        repeats.append(repeat)
+    return repeats
 
 
-def keep(folder: Path, run: Run, answers: Answers) -> None:
+def save_outputs(folder: Path, run: Run, outputs: QueryOutputs) -> None:
     """Keep the job and the answers of a finished run in an experiment's folder."""
-    write_answers(folder / ANSWERS / f"{run.path.name}.npz", answers)
+    write_outputs(folder / OUTPUTS / f"{run.path.name}.npz", outputs)
     with atomic_write(folder / "jobs" / f"{run.path.name}.json") as temporary:
         temporary.write_text(job_json(run))
 
 
-def answers_of(found: Findings) -> Answers:
+def collect_outputs(run_data: RunData) -> QueryOutputs:
     """The answers of a finished run.  Raises ValueError: a garment that was filed later is among its hits."""
-    names = np.array(found.garments.categories)
-    place = {name: number for number, name in enumerate(names)} | {"": -1}
-    true, predicted = (np.array([place[name] for name in found.column(each)]) for each in ("category", "predicted"))
-    lists = found.queries["hits"].to_pylist()
-    lengths = np.array([len(ids) for ids in lists])
-    hits = np.full((len(lists), lengths.max()), -1)
+    names = np.array(run_data.garments.categories)
+    index = {name: number for number, name in enumerate(names)} | {"": -1}
+    true, predicted = (np.array([index[name] for name in run_data.column(each)]) for each in ("category", "predicted"))
+    hit_ids = run_data.queries["hits"].to_pylist()
+    lengths = np.array([len(ids) for ids in hit_ids])
+    hits = np.full((len(hit_ids), lengths.max()), -1)
     try:
-        hits[np.arange(hits.shape[1]) < lengths[:, None]] = row_numbers(found.garments, np.concatenate(lists))
+        hits[np.arange(hits.shape[1]) < lengths[:, None]] = row_numbers(run_data.garments, np.concatenate(hit_ids))
     except KeyError as error:
         raise ValueError(
-            f"{found.run.path} found {error}, which was filed later: give a run whose gallery is as it was made"
+            f"{run_data.run.path} found {error}, which was filed later: give a run whose gallery is as it was made"
         ) from error
-    codes = found.codes.query if found.codes else np.empty((len(lists), 0), np.uint8)
-    queries = row_numbers(found.garments, found.column("id"))
-    return Answers(names, queries, true, predicted, found.column("category/map@100").astype(np.float32), hits, codes)
+    codes = run_data.codes.query if run_data.codes else np.empty((len(hit_ids), 0), np.uint8)
+    queries = row_numbers(run_data.garments, run_data.column("id"))
+    return QueryOutputs(
+        names, queries, true, predicted, run_data.column("category/map@100").astype(np.float32), hits, codes
+    )
 
 
-def write_answers(path: Path, answers: Answers) -> None:
+def write_outputs(path: Path, outputs: QueryOutputs) -> None:
     """Write them as arrays by name, compressed: 30 kB for 1,500 queries."""
-    small = {name: values.astype(np.int32) if values.dtype == np.int64 else values
-             for name, values in answers._asdict().items()}  # fmt: skip
-    write_arrays(path, small)
+    compact = {name: values.astype(np.int32) if values.dtype == np.int64 else values
+             for name, values in outputs._asdict().items()}  # fmt: skip
+    write_arrays(path, compact)
 
 
-def read_answers(path: Path) -> Answers:
+def read_outputs(path: Path) -> QueryOutputs:
     """What was written.  Raises ValueError: the file is damaged."""
     try:
-        kept = read_arrays(path)
-        return Answers(**{name: kept[name] for name in Answers._fields})
+        arrays = read_arrays(path)
+        return QueryOutputs(**{name: arrays[name] for name in QueryOutputs._fields})
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): remove it, and give its run again") from error

@@ -8,7 +8,7 @@ import numpy as np
 from fashion_lsh.evaluation.robustness import CORRUPTIONS
 from fashion_lsh.index.codes import unpack
 from fashion_lsh.report.page_file import Row
-from fashion_lsh.studies.query_outputs import Repeat
+from fashion_lsh.studies.query_outputs import RepeatedRun
 
 VARIED = ("seed", "split_seed", "backbone")  # settings in which repeats may differ
 SCORES = {
@@ -20,7 +20,7 @@ SCORES = {
 }
 
 
-def repeats(runs: Sequence[Repeat]) -> list[Row]:
+def repeat_rows(runs: Sequence[RepeatedRun]) -> list[Row]:
     """Rows of runs of one version that differ in backbone, seed and split alone.
 
     `of` says what a row is about: a `run`, with the scores of its queries (`blur top-1`: of spoilt ones); a `category`
@@ -30,25 +30,25 @@ def repeats(runs: Sequence[Repeat]) -> list[Row]:
     Raises:
         ValueError: two runs are of the same backbone, seed and split, or differ in more.
     """
-    found = sorted(runs, key=lambda each: list(_about(each).values()))
-    for one, other in pairwise(found):
-        if _about(one) == _about(other):
+    ordered = sorted(runs, key=lambda each: list(_identity(each).values()))
+    for one, other in pairwise(ordered):
+        if _identity(one) == _identity(other):
             raise ValueError(
                 f"{one.path} and {other.path} are of the same backbone, seed and split: give one of them,"
                 " or remove what is kept of one in jobs/ and answers/"
             )
-    for pair in pairwise(found):
-        _check_alike(*pair)
-    rows = [_scores(each) for each in found]
-    rows += [row for each in found for row in _categories(each)]
-    pairs = [pair for pair in combinations(found, 2) if _alike(pair[0]) == _alike(pair[1])]
+    for pair in pairwise(ordered):
+        _check_comparable(*pair)
+    rows = [_scores(each) for each in ordered]
+    rows += [row for each in ordered for row in _categories(each)]
+    pairs = [pair for pair in combinations(ordered, 2) if _group(pair[0]) == _group(pair[1])]
     return rows + [_pair(*pair) for pair in pairs]
 
 
-def _check_alike(one: Repeat, other: Repeat) -> None:
+def _check_comparable(one: RepeatedRun, other: RepeatedRun) -> None:
     """Hold two runs to the same settings but for backbone, seed and split, and to the same garments of one split."""
-    alike = one.job.settings["backbone.name"] == other.job.settings["backbone.name"]
-    settings = [_compared(each.job.settings, alike) for each in (one, other)]
+    same_backbone = one.job.settings["backbone.name"] == other.job.settings["backbone.name"]
+    settings = [_compared_settings(each.job.settings, same_backbone) for each in (one, other)]
     for name in sorted(settings[0].keys() | settings[1].keys()):
         values = [each.get(name) for each in settings]
         if values[0] != values[1]:
@@ -61,25 +61,25 @@ def _check_alike(one: Repeat, other: Repeat) -> None:
         raise ValueError(f"{one.path} and {other.path} are of different data: give runs of the same garments")
 
 
-def _compared(settings: Row, alike: bool) -> Row:
+def _compared_settings(settings: Row, same_backbone: bool) -> Row:
     """The settings in which repeats may not differ; those of the backbone where it is `alike`, too."""
     return {
         name: value
         for name, value in settings.items()
-        if name != "data" and (alike if name.startswith("backbone.") else name.split(".")[-1] not in VARIED)
+        if name != "data" and (same_backbone if name.startswith("backbone.") else name.split(".")[-1] not in VARIED)
     }
 
 
-def _about(run: Repeat) -> Row:
-    return _alike(run) | {"seed": run.job.settings["seed"]}
+def _identity(run: RepeatedRun) -> Row:
+    return _group(run) | {"seed": run.job.settings["seed"]}
 
 
-def _alike(run: Repeat) -> Row:
+def _group(run: RepeatedRun) -> Row:
     return {"backbone": run.job.settings["backbone.name"], "split": run.job.settings["data.split_seed"]}
 
 
-def _scores(run: Repeat) -> Row:
-    row: Row = {"of": "run"} | _about(run) | {"job": run.key}
+def _scores(run: RepeatedRun) -> Row:
+    row: Row = {"of": "run"} | _identity(run) | {"job": run.key}
     metrics = run.job.metrics
     for start, prefix in (("", "query"), *((f"{name} ", f"corrupted/{name}") for name in CORRUPTIONS)):
         row |= {
@@ -91,26 +91,26 @@ def _scores(run: Repeat) -> Row:
     return row | ({} if codes is None else {"codes alone, all": codes})
 
 
-def _categories(run: Repeat) -> Iterator[Row]:
-    answers = run.answers
-    for number, name in enumerate(answers.categories):
-        own = answers.true == number
+def _categories(run: RepeatedRun) -> Iterator[Row]:
+    outputs = run.outputs
+    for number, name in enumerate(outputs.categories):
+        own = outputs.true == number
         if own.any():
-            right = answers.predicted[own] == number
-            scores = {"top-1": float(right.mean()), "category mAP@100": round(float(np.nanmean(answers.ap[own])), 6)}
-            yield {"of": "category"} | _about(run) | {"category": str(name), "queries": int(own.sum())} | scores
+            right = outputs.predicted[own] == number
+            scores = {"top-1": float(right.mean()), "category mAP@100": round(float(np.nanmean(outputs.ap[own])), 6)}
+            yield {"of": "category"} | _identity(run) | {"category": str(name), "queries": int(own.sum())} | scores
 
 
-def _pair(one: Repeat, other: Repeat) -> Row:
+def _pair(one: RepeatedRun, other: RepeatedRun) -> Row:
     """Two runs that answered the same query pictures from the same gallery."""
-    first, second = one.answers, other.answers
+    first, second = one.outputs, other.outputs
     if first.queries.tolist() != second.queries.tolist():
         raise ValueError(f"{one.path} and {other.path} are of different queries: make one of them again")
-    row: Row = {"of": "pair"} | _alike(one) | {"seeds": f"{one.job.settings['seed']} and {other.job.settings['seed']}"}
+    row: Row = {"of": "pair"} | _group(one) | {"seeds": f"{one.job.settings['seed']} and {other.job.settings['seed']}"}
     if first.codes.size and second.codes.size:
         row |= bits_changed(first.codes, second.codes, int(one.job.settings.get("hash.bits", 8 * first.codes.shape[1])))
     row["named alike"] = float(((first.predicted == second.predicted) & (first.predicted >= 0)).mean())
-    return row | {"hits alike": hits_alike(first.hits, second.hits)}
+    return row | {"hits alike": hit_overlap(first.hits, second.hits)}
 
 
 def bits_changed(codes: np.ndarray, others: np.ndarray, bits: int) -> dict[str, float]:
@@ -122,14 +122,14 @@ def bits_changed(codes: np.ndarray, others: np.ndarray, bits: int) -> dict[str, 
         codes, others: (Q, W) uint8, packed, of the same pictures.
         bits: length of a code.
     """
-    ones, theirs = (unpack(each, bits).mean(axis=0) for each in (codes, others))  # (bits,)
+    ones, other_ones = (unpack(each, bits).mean(axis=0) for each in (codes, others))  # (bits,)
     return {
         "bits changed": float(np.bitwise_count(codes ^ others).sum() / (len(codes) * bits)),
-        "by chance": float((ones * (1 - theirs) + (1 - ones) * theirs).mean()),
+        "by chance": float((ones * (1 - other_ones) + (1 - ones) * other_ones).mean()),
     }
 
 
-def hits_alike(hits: np.ndarray, others: np.ndarray) -> float:
+def hit_overlap(hits: np.ndarray, others: np.ndarray) -> float:
     """Mean over queries of the share of the first hits that both found: shared ones over the longer list.
 
     A query that finds nothing on both sides is left out; none is left: 0.
@@ -137,6 +137,6 @@ def hits_alike(hits: np.ndarray, others: np.ndarray) -> float:
     Args:
         hits, others: (Q, k) int, the rows that were found; -1: fewer were.
     """
-    lists = [[set(row[row >= 0].tolist()) for row in found] for found in (hits, others)]
-    shares = [len(one & other) / max(len(one), len(other)) for one, other in zip(*lists, strict=True) if one or other]
-    return float(np.mean(shares)) if shares else 0.0
+    lists = [[set(row[row >= 0].tolist()) for row in run_hits] for run_hits in (hits, others)]
+    overlaps = [len(one & other) / max(len(one), len(other)) for one, other in zip(*lists, strict=True) if one or other]
+    return float(np.mean(overlaps)) if overlaps else 0.0

@@ -14,18 +14,24 @@ from pydantic import PositiveInt
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
-from fashion_lsh.evaluation.latency import one_thread
-from fashion_lsh.evaluation.protocol import EncodedPart, encode_part
+from fashion_lsh.evaluation.latency import single_thread
+from fashion_lsh.evaluation.protocol import EncodedSplit, encode_split
 from fashion_lsh.index.indexes import stored_width
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.models.encoding import Model
 from fashion_lsh.runs.environment import environment
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.studies import speedup_page
-from fashion_lsh.studies.category_frequencies import SOURCE, deal
-from fashion_lsh.studies.large_galleries import Labelled, copies, filed_gallery, grown, joined
-from fashion_lsh.studies.latency_steps import Before
-from fashion_lsh.studies.probing_methods import ARMS, COUNTED, Asked, Row, Told, timed
+from fashion_lsh.studies.category_frequencies import SOURCE, category_ratios
+from fashion_lsh.studies.large_galleries import (
+    LabelledGarments,
+    build_gallery,
+    concatenate,
+    extend_gallery,
+    perturbed_copies,
+)
+from fashion_lsh.studies.latency_steps import QueryPreprocessing
+from fashion_lsh.studies.probing_methods import FREQUENCY_METHODS, METHODS, MetricSet, QuerySet, Row, time_methods
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +51,7 @@ class Speedup:
     composed: PositiveInt
     queries: PositiveInt
 
-    def __call__(self, model: Model, data: GarmentData, search: SearchPolicy, folder: Path) -> list[Row]:
+    def __call__(self, model: Model, data: GarmentData, policy: SearchPolicy, folder: Path) -> list[Row]:
         """A row for each size, kind of lists, filing, distance and arm.
 
         Args:
@@ -58,85 +64,91 @@ class Speedup:
             ValueError: the run has no codes, its data are not all of shop_street, or its shortlist is a share; no size
                 is composed whole, or one is below the run's own gallery.
         """
-        source, shortlist = _checked(model, data, search)
-        own = len(data.rows("gallery"))
-        if not own <= min(self.sizes) <= max(self.composed, own):
+        source, rerank_k = _check_run(model, data, policy)
+        run_size = len(data.rows("gallery"))
+        if not run_size <= min(self.sizes) <= max(self.composed, run_size):
             raise ValueError(
-                f"study.sizes={self.sizes}: give none below the run's own {own:,} garments, and one of "
+                f"study.sizes={self.sizes}: give none below the run's own {run_size:,} garments, and one of "
                 f"study.composed={self.composed:,} at most"
             )
-        query, gallery = encode_part(model, data, "query"), encode_part(model, data, "gallery")
+        query, gallery = encode_split(model, data, "query"), encode_split(model, data, "gallery")
         total = min(self.composed, max(self.sizes))
-        composed = grown(model, source, gallery.encoded, gallery.catalogue, total, folder / "further.npz")
-        with one_thread():
-            asked = _asked(model, data, query, self.queries)
-            sized = (_of_size(model, asked, composed, size, shortlist, folder / "speedup") for size in self.sizes)
-            return [row for rows in sized for row in rows]
+        composed = extend_gallery(model, source, gallery.encoded, gallery.catalogue, total, folder / "further.npz")
+        with single_thread():
+            query_set = _query_set(model, data, query, self.queries)
+            rows_by_size = (
+                _measure_size(model, query_set, composed, size, rerank_k, folder / "speedup") for size in self.sizes
+            )
+            return [row for rows in rows_by_size for row in rows]
 
     def page(self, rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
         """Markdown page of the measured rows, and its figures by file name."""
         return speedup_page.page(rows)
 
 
-def _checked(model: Model, data: GarmentData, search: SearchPolicy) -> tuple[ShopStreet, int]:
+def _check_run(model: Model, data: GarmentData, policy: SearchPolicy) -> tuple[ShopStreet, int]:
     """The data set and the length of the shortlist.  Raises ValueError: the run cannot be measured."""
-    fits = model.bits is not None and data.crop == "annotated" and data.unseen is None
-    fits = fits and data.filters["category"] is None  # garments of all are composed
-    if not fits or not isinstance(data.source, ShopStreet) or not isinstance(search.rerank_k, int):
+    supported = model.bits is not None and data.crop == "annotated" and data.unseen is None
+    supported = supported and data.filters["category"] is None  # garments of all are composed
+    if not supported or not isinstance(data.source, ShopStreet) or not isinstance(policy.rerank_k, int):
         raise ValueError(
             "experiment=speedup needs codes, garments that can be composed anew, and a shortlist of so many rows: "
             "choose a run of data=shop_street with crop=annotated and a hash layer that knows all categories, and "
             "search.rerank_k=200"
         )
-    return data.source, search.rerank_k
+    return data.source, policy.rerank_k
 
 
-def _of_size(model: Model, asked: Asked, composed: Labelled, size: int, shortlist: int, folder: Path) -> list[Row]:
+def _measure_size(
+    model: Model, query_set: QuerySet, composed: LabelledGarments, size: int, rerank_k: int, folder: Path
+) -> list[Row]:
     machine = environment(gpu=model.device.type == "cuda")
-    decides = [model.fingerprint(), size, len(composed.labels), len(asked.timed), shortlist, machine]
-    kept = folder / f"{size}-{sha256(json.dumps(decides).encode()).hexdigest()[:8]}.json"
-    if before := _kept(kept):
-        log.info("gallery of %d rows: read from %s", size, kept)
-        return before
+    cache_key = [model.fingerprint(), size, len(composed.labels), len(query_set.timed_rows), rerank_k, machine]
+    cache_file = folder / f"{size}-{sha256(json.dumps(cache_key).encode()).hexdigest()[:8]}.json"
+    if cached := _read_cache(cache_file):
+        log.info("gallery of %d rows: read from %s", size, cache_file)
+        return cached
     log.info("gallery of %d rows", size)
-    told: Told = "scores" if size <= len(composed.labels) else "recalled"
-    categories, garments = len(model.categories), composed.first(size)
+    metric_set: MetricSet = "scores" if size <= len(composed.labels) else "recalled"
+    categories, garments = len(model.categories), composed.head(size)
     if size > len(composed.labels):
-        garments = joined([composed, copies(composed, size - len(composed.labels), model.bits or 0)])
-    about: Row = {
+        garments = concatenate([composed, perturbed_copies(composed, size - len(composed.labels), model.bits or 0)])
+    shared_columns: Row = {
         "gallery": size,
         "bits": model.bits,
-        "queries": len(asked.timed),
+        "queries": len(query_set.timed_rows),
         "load": round(os.getloadavg()[0], 2),
         **machine,
     }
     rows: list[Row] = []
-    for by, probabilities in (
+    for indexed_by, probabilities in (
         ("predicted", garments.encoded.probabilities),
-        ("true", _certain(garments.labels, categories)),
+        ("true", _one_hot(garments.labels, categories)),
     ):
-        found = timed(model, filed_gallery(model, garments, probabilities), asked, shortlist, list(ARMS), told)
-        rows += [about | {"lists": "own", "filed by": by} | row for row in found]
-    other, lists, queried = _relisted(model, asked, size)
-    gallery = filed_gallery(other, garments, _certain(lists, len(other.categories)))
-    found = timed(other, gallery, queried, shortlist, COUNTED, "times")
-    rows += [about | {"lists": SOURCE, "filed by": "frequency"} | row for row in found]
-    length = garments.encoded.embeddings.shape[1]
-    rows = [row | stored(str(row["distance"]), model.bits or 0, length) for row in rows]
-    with atomic_write(kept) as temporary:
+        measured = time_methods(
+            model, build_gallery(model, garments, probabilities), query_set, rerank_k, list(METHODS), metric_set
+        )
+        rows += [shared_columns | {"lists": "own", "filed by": indexed_by} | row for row in measured]
+    other_model, lists, other_queries = _assign_lists(model, query_set, size)
+    gallery = build_gallery(other_model, garments, _one_hot(lists, len(other_model.categories)))
+    measured = time_methods(other_model, gallery, other_queries, rerank_k, FREQUENCY_METHODS, "times")
+    rows += [shared_columns | {"lists": SOURCE, "filed by": "frequency"} | row for row in measured]
+    embedding_dim = garments.encoded.embeddings.shape[1]
+    rows = [row | storage_bytes(str(row["distance"]), model.bits or 0, embedding_dim) for row in rows]
+    with atomic_write(cache_file) as temporary:
         temporary.write_text(json.dumps(rows, indent=1))
     return rows
 
 
-def stored(distance: str, bits: int, length: int) -> Row:
+def storage_bytes(distance: str, bits: int, embedding_dim: int) -> Row:
     """Bytes that one garment takes: its code, its row in a list, and its embedding of `length` numbers, where it is
     searched by (float32, in memory) or re-ranks (float16)."""
     code = 0 if distance == "euclidean" else stored_width(bits)
-    embedding = {"euclidean": 4, "hamming": 0, "rerank": 2}[distance] * length
+    embedding = {"euclidean": 4, "hamming": 0, "rerank": 2}[distance] * embedding_dim
     return {"code bytes": code, "row bytes": 8, "embedding bytes": embedding, "bytes": code + 8 + embedding}
 
 
-def _kept(file: Path) -> list[Row]:
+def _read_cache(file: Path) -> list[Row]:
     """The rows of a file; none where there is none, or it is damaged, which is told."""
     try:
         return [dict(row) for row in json.loads(file.read_text())] if file.exists() else []
@@ -145,28 +157,30 @@ def _kept(file: Path) -> list[Row]:
         return []
 
 
-def _asked(model: Model, data: GarmentData, query: EncodedPart, count: int) -> Asked:
+def _query_set(model: Model, data: GarmentData, query: EncodedSplit, count: int) -> QuerySet:
     labels = query.catalogue.labels(model.categories)
-    known = query.encoded._replace(probabilities=_certain(labels, len(model.categories)))
-    chosen = np.linspace(0, len(labels) - 1, count).astype(np.int64)
-    before = Before(model, data, data.rows("query")[chosen])
-    return Asked(query.encoded, known, labels, query.catalogue.column("item").astype(str), chosen, before)
+    oracle = query.encoded._replace(probabilities=_one_hot(labels, len(model.categories)))
+    timed_rows = np.linspace(0, len(labels) - 1, count).astype(np.int64)
+    preprocessing = QueryPreprocessing(model, data, data.rows("query")[timed_rows])
+    return QuerySet(
+        query.encoded, oracle, labels, query.catalogue.column("item").astype(str), timed_rows, preprocessing
+    )
 
 
-def _certain(labels: np.ndarray, categories: int) -> np.ndarray:
+def _one_hot(labels: np.ndarray, categories: int) -> np.ndarray:
     """(N,) -> (N, C) float32: all mass on the label."""
     return np.eye(categories, dtype=np.float32)[labels]
 
 
-def _relisted(model: Model, asked: Asked, size: int) -> tuple[Model, np.ndarray, Asked]:
+def _assign_lists(model: Model, query_set: QuerySet, size: int) -> tuple[Model, np.ndarray, QuerySet]:
     """The same model with the lists of another data set, the list of each row, and queries dealt to them alike."""
-    names, shares = deal()
-    other = copy.copy(model)
-    other.categories = names
+    names, ratios = category_ratios()
+    other_model = copy.copy(model)
+    other_model.categories = names
     rng = np.random.default_rng(0)
-    lists = rng.choice(len(names), size, p=shares)
-    own = rng.choice(len(names), len(asked.labels), p=shares)
-    probabilities = rng.random((len(own), len(names)), dtype=np.float32) * 0.01
-    probabilities[np.arange(len(own)), own] = 1
-    queried = asked.encoded._replace(probabilities=probabilities / probabilities.sum(axis=1, keepdims=True))
-    return other, lists, replace(asked, encoded=queried, known=queried, labels=own)
+    lists = rng.choice(len(names), size, p=ratios)
+    labels = rng.choice(len(names), len(query_set.labels), p=ratios)
+    probabilities = rng.random((len(labels), len(names)), dtype=np.float32) * 0.01
+    probabilities[np.arange(len(labels)), labels] = 1
+    encoded = query_set.encoded._replace(probabilities=probabilities / probabilities.sum(axis=1, keepdims=True))
+    return other_model, lists, replace(query_set, encoded=encoded, oracle=encoded, labels=labels)

@@ -6,37 +6,37 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from fashion_lsh.report.figures import BLUE, GREEN, GREY, ORANGE, drawing
+from fashion_lsh.report.figures import BLUE, GREEN, GREY, ORANGE, svg_figure
 from fashion_lsh.report.page_file import Row
-from fashion_lsh.report.phrases import as_markdown
+from fashion_lsh.report.phrases import markdown_table
 
-THESIS = 0.1716  # of the retrieval speed, in the thesis's abstract
-MEANING = (
+THESIS_SAVING = 0.1716  # of the retrieval speed, in the thesis's abstract
+SAVING_TEXT = (
     "**17.16 %.** With lists as unequal as these a query meets {scanned:.1%} of the gallery in its one list, so saving "
     "17.16 % of the time from picture to hits means no more than that the search took {share:.1%} of it: the figure "
     "tells how slow the search was beside the network, not how good the idea is. On this machine, one thread, that is "
     "so in a gallery of {sizes}. This reads 17.16 % faster as time saved; read as speed gained (*faster by*), smaller "
     "galleries suffice."
 )
-LISTS = (
+LISTS_TEXT = (
     "Gallery and queries are dealt to 30 lists by the frequencies of DeepFashion's 30 most frequent categories. The "
     "lists say nothing of what a garment is, so no recall is told here: times and shares only. *saved* is "
     "1 − T_first / T_whole of picture → hits, with its 95 % interval over the queries of this one run; *faster by* is "
     "T_whole / T_first − 1; "
     "*predicted* is f · (1 − share scanned), f the search's share of the whole time."
 )
-OWN = (
+OWN_TEXT = (
     "All of them really composed and encoded; item scores are over all {queries:,} queries, misclassified ones too. "
     "*kept* is the share of the first ten places that are as near as the whole gallery's tenth; *reached* the share of "
     "queries whose own item lies in a list that is searched: the most that any order inside the lists finds. The "
     "network names {asked:.1%} of the queries right, and {filed:.1%} of the pictures they look for: were its errors "
     "independent, one list would reach {independent:.1%}; it reaches {reached:.1%}."
 )
-CODES = (
+CODES_TEXT = (
     "All lists are searched. *saved* is of the time from picture to hits by exact Euclid, with its 95 % interval; "
     "*item recall@10* of all queries, where all pictures were really composed."
 )
-LOOKS = {"euclidean": (ORANGE, "s", "--"), "hamming": (BLUE, "o", "-"), "rerank": (GREEN, "^", ":")}
+LINE_STYLES = {"euclidean": (ORANGE, "s", "--"), "hamming": (BLUE, "o", "-"), "rerank": (GREEN, "^", ":")}
 
 
 def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
@@ -45,35 +45,35 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
     other = [row for row in rows if row["lists"] != "own"]
     largest = max(row["gallery"] for row in own if "item map@100" in row)
     parts = [
-        meaning(other),
+        describe_saving(other),
         f"### {other[0]['lists']}: one list searched, against the whole gallery",
-        LISTS,
-        _savings(other),
+        LISTS_TEXT,
+        _savings_table(other),
         "![What searching one list saves, by size of the gallery](saving.svg)",
         "### Codes instead of embeddings: the whole gallery",
-        CODES,
-        _codes(own),
+        CODES_TEXT,
+        _codes_table(own),
         f"### The model's own categories, {largest:,} garments",
-        OWN.format(queries=_counted(own), **_ceiling(own, largest)),
-        *(_arms(own, largest, by) for by in ("predicted", "true")),
+        OWN_TEXT.format(queries=_num_queries(own), **_recall_ceiling(own, largest)),
+        *(_methods_table(own, largest, indexed_by) for indexed_by in ("predicted", "true")),
         "### Where the time goes",
-        _steps(own),
+        _steps_table(own),
         "### What a garment takes",
-        _bytes(own),
+        _bytes_table(own),
         _machine(rows),
     ]  # fmt: skip
     return "\n\n".join(parts), {"saving.svg": figure(own, other)}
 
 
-def meaning(rows: Sequence[Row]) -> str:
+def describe_saving(rows: Sequence[Row]) -> str:
     """Two sentences on the thesis's figure, with the size of the gallery at which this machine reaches it."""
-    sizes = ", ".join(f"{_size_words(rows, distance)} by {distance}" for distance in LOOKS)
-    scanned = _one(rows, rows[-1]["gallery"], "hamming", "1")["scanned"]
-    share = THESIS / (1 - scanned)
-    return MEANING.format(scanned=scanned, share=share, sizes=sizes)
+    sizes = ", ".join(f"{_describe_sizes(rows, distance)} by {distance}" for distance in LINE_STYLES)
+    scanned = _find_row(rows, rows[-1]["gallery"], "hamming", "1")["scanned"]
+    ratio = THESIS_SAVING / (1 - scanned)
+    return SAVING_TEXT.format(scanned=scanned, ratio=ratio, sizes=sizes)
 
 
-def crossing(sizes: Sequence[int], savings: Sequence[float], whole: Sequence[float]) -> float:
+def crossing_size(sizes: Sequence[int], savings: Sequence[float], whole: Sequence[float]) -> float:
     """The size at which a saving reaches THESIS; 0: before the first, inf: never.
 
     Args:
@@ -81,13 +81,13 @@ def crossing(sizes: Sequence[int], savings: Sequence[float], whole: Sequence[flo
         savings: at each, shares of `whole`.
         whole: ms at each without the saving; between two sizes it and what is saved of it are linear in the size.
     """
-    if savings[0] >= THESIS:
+    if savings[0] >= THESIS_SAVING:
         return 0.0
-    beyond = [time * (saved - THESIS) for time, saved in zip(whole, savings, strict=True)]
-    for place in range(1, len(sizes)):
-        low, high = beyond[place - 1], beyond[place]
+    excess = [time * (saved - THESIS_SAVING) for time, saved in zip(whole, savings, strict=True)]
+    for index in range(1, len(sizes)):
+        low, high = excess[index - 1], excess[index]
         if low < 0 <= high:
-            return float(sizes[place - 1] + (sizes[place] - sizes[place - 1]) * low / (low - high))
+            return float(sizes[index - 1] + (sizes[index] - sizes[index - 1]) * low / (low - high))
     return float("inf")
 
 
@@ -97,71 +97,71 @@ def figure(own: Sequence[Row], other: Sequence[Row]) -> bytes:
         "the model's categories": [row for row in own if row["filed by"] == "predicted"],
         other[0]["lists"]: other,
     }
-    with drawing(3.6, 8.0) as (canvas, out):
+    with svg_figure(3.6, 8.0) as (canvas, buffer):
         for axes, (title, rows) in zip(canvas.subplots(1, 2, sharey=True), panels.items(), strict=True):
-            for distance, (colour, marker, line) in LOOKS.items():
-                sizes, saved = _curve(rows, distance)
+            for distance, (colour, marker, linestyle) in LINE_STYLES.items():
+                sizes, savings = _curve(rows, distance)
                 low, high = (_curve(rows, distance, f"saved {end}")[1] for end in ("low", "high"))
-                axes.plot(sizes, saved, color=colour, marker=marker, linestyle=line, label=distance)
+                axes.plot(sizes, savings, color=colour, marker=marker, linestyle=linestyle, label=distance)
                 axes.fill_between(sizes, low, high, color=colour, alpha=0.15)
-            axes.axhline(THESIS, color=GREY, linewidth=1)
+            axes.axhline(THESIS_SAVING, color=GREY, linewidth=1)
             axes.set(xscale="log", xlabel="garments in the gallery", title=title)
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             axes.xaxis.set_minor_formatter(lambda _value, _place: "")
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         canvas.axes[0].set_ylabel("time saved, picture → hits")
-        canvas.axes[0].text(sizes[0], THESIS, "17.16 %", va="bottom", color=GREY)
+        canvas.axes[0].text(sizes[0], THESIS_SAVING, "17.16 %", va="bottom", color=GREY)
         canvas.legend(*canvas.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    return out.getvalue()
+    return buffer.getvalue()
 
 
-def _savings(rows: Sequence[Row]) -> str:
+def _savings_table(rows: Sequence[Row]) -> str:
     titles = ("gallery", "distance", "search, whole ms", "search, one list ms", "picture → hits, whole ms",
               "p95, whole", "picture → hits, one list ms", "p95, one list",
               "scanned", "saved", "faster by", "predicted")  # fmt: skip
     lines = []
     for row in (row for row in rows if row["arm"] == "1"):
-        whole = _one(rows, row["gallery"], row["distance"], "whole")
+        whole = _find_row(rows, row["gallery"], row["distance"], "whole")
         lines.append((
-            f"{row['gallery']:,}", row["distance"], _ms(whole, "search"), _ms(row, "search"),
-            *(f"{arm[f'end_to_end_ms{end}']:.3g}" for arm in (whole, row) for end in ("", "_p95")),
+            f"{row['gallery']:,}", row["distance"], _format_ms(whole, "search"), _format_ms(row, "search"),
+            *(f"{method[f'end_to_end_ms{end}']:.3g}" for method in (whole, row) for end in ("", "_p95")),
             f"{row['scanned']:.1%}",
-            _share(row, "saved"),
+            _format_ratio(row, "saved"),
             f"{row['faster by']:.1%}", f"{row['predicted saving']:.1%}",
         ))  # fmt: skip
-    return as_markdown(lines, titles)
+    return markdown_table(lines, titles)
 
 
-def _codes(rows: Sequence[Row]) -> str:
+def _codes_table(rows: Sequence[Row]) -> str:
     titles = ("gallery", "distance", "search ms", "picture → hits ms", "saved", "item recall@10")
     lines = [
         (
-            f"{row['gallery']:,}", row["distance"], _ms(row, "search"), _ms(row, "end_to_end"),
-            _share(row, "saved over euclidean"), f"{row['item recall@10']:.3f}" if "item recall@10" in row else "–",
+            f"{row['gallery']:,}", row["distance"], _format_ms(row, "search"), _format_ms(row, "end_to_end"),
+            _format_ratio(row, "saved over euclidean"), f"{row['item recall@10']:.3f}" if "item recall@10" in row else "–",
         )
         for row in rows if row["filed by"] == "predicted" and row["arm"] == "whole"
     ]  # fmt: skip
-    return as_markdown(lines, titles)
+    return markdown_table(lines, titles)
 
 
-def _arms(rows: Sequence[Row], size: int, by: str) -> str:
+def _methods_table(rows: Sequence[Row], size: int, indexed_by: str) -> str:
     titles = ("searched", "distance", "lists", "scanned", "search ms", "picture → hits ms", "saved", "faster by",
               "predicted", "kept", "reached", "item mAP@100", "category right", "category wrong",
               "item recall@10")  # fmt: skip
     lines = [
         (
-            row["arm"], row["distance"], f"{row['lists probed']:.2f}", f"{row['scanned']:.1%}", _ms(row, "search"),
-            _ms(row, "end_to_end"), f"{row['saved']:.1%}", f"{row['faster by']:.1%}", f"{row['predicted saving']:.1%}",
+            row["arm"], row["distance"], f"{row['lists probed']:.2f}", f"{row['scanned']:.1%}", _format_ms(row, "search"),
+            _format_ms(row, "end_to_end"), f"{row['saved']:.1%}", f"{row['faster by']:.1%}", f"{row['predicted saving']:.1%}",
             f"{row['recall@10 of whole']:.3f}", f"{row['list reached']:.3f}", f"{row['item map@100']:.3f}",
             f"{row['item map@100, category right']:.3f}", f"{row['item map@100, category wrong']:.3f}",
             f"{row['item recall@10']:.3f}",
         )
-        for row in rows if row["gallery"] == size and row["filed by"] == by
+        for row in rows if row["gallery"] == size and row["filed by"] == indexed_by
     ]  # fmt: skip
-    return f"Filed by {by} category:\n\n{as_markdown(lines, titles)}"
+    return f"Filed by {indexed_by} category:\n\n{markdown_table(lines, titles)}"
 
 
-def _steps(rows: Sequence[Row]) -> str:
+def _steps_table(rows: Sequence[Row]) -> str:
     names = {"decode": "decode", "crop": "crop", "features": "features + hash", "category": "category",
              "hamming": "Hamming", "rerank": "re-rank"}  # fmt: skip
     lines = [
@@ -169,10 +169,10 @@ def _steps(rows: Sequence[Row]) -> str:
         for row in rows
         if row["distance"] == "rerank" and row["filed by"] == "predicted" and row["arm"] in ("whole", "1")
     ]
-    return as_markdown(lines, ("gallery", "searched", *(f"{title} ms" for title in names.values())))
+    return markdown_table(lines, ("gallery", "searched", *(f"{title} ms" for title in names.values())))
 
 
-def _bytes(rows: Sequence[Row]) -> str:
+def _bytes_table(rows: Sequence[Row]) -> str:
     names = ("code bytes", "row bytes", "embedding bytes", "bytes")
     sizes = {row["distance"]: [row["distance"], *(row[name] for name in names)] for row in rows}
     return tabulate(list(sizes.values()), ["distance", "code", "row in its list", "embedding", "bytes in all"], "pipe")
@@ -181,43 +181,50 @@ def _bytes(rows: Sequence[Row]) -> str:
 def _machine(rows: Sequence[Row]) -> str:
     row, loads = rows[0], [row["load"] for row in rows if "load" in row]
     names = ("bits", "gpu", "threads", "processor", "cores")
-    told = ", ".join(f"{name} {row[name]}" for name in names if row.get(name))
-    told += f", load {min(loads)} to {max(loads)} when a size began" if loads else ""
-    return f"Medians of {row['queries']} queries, all arms of a query in turn, after 20 to warm up. {told}."
+    details = ", ".join(f"{name} {row[name]}" for name in names if row.get(name))
+    details += f", load {min(loads)} to {max(loads)} when a size began" if loads else ""
+    return f"Medians of {row['queries']} queries, all arms of a query in turn, after 20 to warm up. {details}."
 
 
-def _one(rows: Sequence[Row], size: int, distance: str, arm: str) -> Row:
-    return next(row for row in rows if (row["gallery"], row["distance"], row["arm"]) == (size, distance, arm))
+def _find_row(rows: Sequence[Row], size: int, distance: str, method: str) -> Row:
+    return next(row for row in rows if (row["gallery"], row["distance"], row["arm"]) == (size, distance, method))
 
 
 def _curve(rows: Sequence[Row], distance: str, value: str = "saved") -> tuple[list[int], list[float]]:
-    found = sorted((row["gallery"], row[value]) for row in rows if row["distance"] == distance and row["arm"] == "1")
-    sizes, values = zip(*found, strict=True)
+    points = sorted((row["gallery"], row[value]) for row in rows if row["distance"] == distance and row["arm"] == "1")
+    sizes, values = zip(*points, strict=True)
     return list(sizes), list(values)
 
 
-def _size_words(rows: Sequence[Row], distance: str) -> str:
+def _describe_sizes(rows: Sequence[Row], distance: str) -> str:
     sizes, savings = _curve(rows, distance)
-    found = crossing(sizes, savings, [_one(rows, size, distance, "whole")["end_to_end_ms"] for size in sizes])
-    if not np.isfinite(found):
+    size_at_thesis = crossing_size(
+        sizes, savings, [_find_row(rows, size, distance, "whole")["end_to_end_ms"] for size in sizes]
+    )
+    if not np.isfinite(size_at_thesis):
         return f"more than {sizes[-1]:,}"
-    return f"fewer than {sizes[0]:,}" if not found else f"about {float(f'{found:.2g}'):,.0f}"
+    return f"fewer than {sizes[0]:,}" if not size_at_thesis else f"about {float(f'{size_at_thesis:.2g}'):,.0f}"
 
 
-def _ceiling(rows: Sequence[Row], size: int) -> dict[str, float]:
+def _recall_ceiling(rows: Sequence[Row], size: int) -> dict[str, float]:
     predicted = [row for row in rows if row["filed by"] == "predicted"]
-    one = _one(predicted, size, "hamming", "1")
-    asked, filed = one["top-1"], one["gallery top-1"]
-    return {"asked": asked, "filed": filed, "independent": asked * filed, "reached": one["list reached"]}
+    single_list = _find_row(predicted, size, "hamming", "1")
+    query_accuracy, gallery_accuracy = single_list["top-1"], single_list["gallery top-1"]
+    return {
+        "asked": query_accuracy,
+        "filed": gallery_accuracy,
+        "independent": query_accuracy * gallery_accuracy,
+        "reached": single_list["list reached"],
+    }
 
 
-def _counted(rows: Sequence[Row]) -> int:
+def _num_queries(rows: Sequence[Row]) -> int:
     return int(max(row["scored"] for row in rows if "scored" in row))
 
 
-def _share(row: Row, name: str) -> str:
+def _format_ratio(row: Row, name: str) -> str:
     return f"{row[name]:.1%} [{row[f'{name} low']:.1%}, {row[f'{name} high']:.1%}]"
 
 
-def _ms(row: Row, name: str) -> Any:
+def _format_ms(row: Row, name: str) -> Any:
     return f"{row[f'{name}_ms']:.3g}"

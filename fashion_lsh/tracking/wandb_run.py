@@ -12,17 +12,17 @@ import numpy as np
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 
-from fashion_lsh.evaluation.protocol import EncodedPart
-from fashion_lsh.report.phrases import code_words
-from fashion_lsh.report.tiles import Tile, drawn, headings
+from fashion_lsh.evaluation.protocol import EncodedSplit
+from fashion_lsh.report.phrases import describe_code
+from fashion_lsh.report.tiles import Tile, column_titles, draw_sheet
 from fashion_lsh.runs.tracker import NoTracker, Tracker
 
 log = logging.getLogger(__name__)
 
 Handle = Any  # wandb.Run; its own types are loose
 TIMEOUT_S = 30.0  # for wandb to answer
-NOTHING_FOUND = "nothing found"  # the category of a query in which the detector saw nothing
-BEST = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # kept in the summary, not the last
+NOT_DETECTED = "nothing found"  # the category of a query in which the detector saw nothing
+BEST_METRICS = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # kept in the summary, not the last
 
 
 class WandbTracker:
@@ -45,8 +45,8 @@ class WandbTracker:
         stage = next(name.partition("/")[0] for name in row if name not in ("epoch", "trainer/global_step"))
         if stage not in self._stages:
             self._define(stage)
-        named = {"epoch": f"{stage}/epoch", "trainer/global_step": f"{stage}/step"}
-        self.run.log({named.get(name, name): value for name, value in row.items()})
+        renamed = {"epoch": f"{stage}/epoch", "trainer/global_step": f"{stage}/step"}
+        self.run.log({renamed.get(name, name): value for name, value in row.items()})
 
     def _define(self, stage: str) -> None:
         """Draw what a stage measures against its own steps, and keep the best of it."""
@@ -55,13 +55,13 @@ class WandbTracker:
         for name in (step, f"{stage}/epoch"):
             self.run.define_metric(name, hidden=True)
         self.run.define_metric(f"{stage}/*", step_metric=step)
-        for name, which in BEST.items():
-            self.run.define_metric(f"{stage}/{name}", step_metric=step, summary=which)
+        for name, mode in BEST_METRICS.items():
+            self.run.define_metric(f"{stage}/{name}", step_metric=step, summary=mode)
 
     def publish(
         self,
         metrics: Mapping[str, float],
-        query: EncodedPart,
+        query: EncodedSplit,
         categories: Sequence[str],
         sheet: Sequence[Sequence[Tile]],
         scenes: Sequence[Tile] = (),
@@ -76,13 +76,13 @@ class WandbTracker:
             scenes: images with their true and detected boxes.
         """
         self.run.summary.update(dict(metrics))
-        columns = headings(max(map(len, sheet)) - 2)
+        columns = column_titles(max(map(len, sheet)) - 2)
         self.run.log(
             {
-                **_named(query, categories),
-                "query/retrieved": _picture_table(sheet, columns),
-                "query/sheet": wandb.Image(drawn(sheet, columns)),
-                **({"detector/boxes": [_picture(tile) for tile in scenes]} if scenes else {}),
+                **_confusion_plots(query, categories),
+                "query/retrieved": _image_table(sheet, columns),
+                "query/sheet": wandb.Image(draw_sheet(sheet, columns)),
+                **({"detector/boxes": [_image(tile) for tile in scenes]} if scenes else {}),
             }
         )
 
@@ -90,36 +90,36 @@ class WandbTracker:
         return getattr(self.run, name)
 
 
-def _id(name: str, folder: Path) -> str:
+def _run_id(name: str, folder: Path) -> str:
     """The same for the same command: the settings' 8 hex, and 4 of the name, which is none of them."""
     return f"{folder.name}-{hashlib.sha256(name.encode()).hexdigest()[:4]}"
 
 
 @contextmanager
-def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
+def track_run(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
     """Track the block; its wandb run is finished with it, as failed if it raises.  Without a project nothing is logged.
 
     Online if logged in, else offline; WANDB_MODE decides where it is set. All it writes lies in `<folder>/wandb`.
     """
-    settings = config["logger"]
-    if settings["project"] is None:
+    logger_config = config["logger"]
+    if logger_config["project"] is None:
         yield NoTracker()
         return
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
-    with _staged_in(folder / "wandb" / "data"):
-        run = _begun(
+    with _wandb_data_dir(folder / "wandb" / "data"):
+        run = _init_run(
             mode,
-            project=settings["project"],
+            project=logger_config["project"],
             dir=folder,
             id=None
             if config["overwrite"]
-            else _id(config["name"], folder),  # a run that goes on is the same one there, too
+            else _run_id(config["name"], folder),  # a run that goes on is the same one there, too
             resume=None if config["overwrite"] else "allow",
             name=f"{config['name']}-{folder.name}",
             group=str(config["name"]),
-            tags=[*settings["tags"], config["backbone"]["name"], config["data"]["source"]],
-            config={**config, "method": code_words(config["hash"])},
-            settings=wandb.Settings(silent=True, init_timeout=TIMEOUT_S),
+            tags=[*logger_config["tags"], config["backbone"]["name"], config["data"]["source"]],
+            config={**config, "method": describe_code(config["hash"])},
+            logger_config=wandb.Settings(silent=True, init_timeout=TIMEOUT_S),
         )
         try:
             yield WandbTracker(run)
@@ -129,7 +129,7 @@ def tracked(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
         wandb.finish()
 
 
-def _begun(mode: str, **options: Any) -> Handle:
+def _init_run(mode: str, **options: Any) -> Handle:
     """A wandb run; offline where wandb is not reached."""
     try:
         return wandb.init(mode=mode, **options)  # type: ignore[arg-type]
@@ -140,7 +140,7 @@ def _begun(mode: str, **options: Any) -> Handle:
         return wandb.init(mode="offline", **options)
 
 
-def _named(query: EncodedPart, categories: Sequence[str]) -> dict[str, Any]:
+def _confusion_plots(query: EncodedSplit, categories: Sequence[str]) -> dict[str, Any]:
     """Which categories are taken for which, of the queries whose category was learnt; nothing where there is none."""
     labels = query.catalogue.labels(categories)
     encoded, labels = query.encoded.take(labels >= 0), labels[labels >= 0]
@@ -148,13 +148,13 @@ def _named(query: EncodedPart, categories: Sequence[str]) -> dict[str, Any]:
         return {}
     predicted = np.where(encoded.predicted < 0, len(categories), encoded.predicted)
     matrix = wandb.plot.confusion_matrix(
-        y_true=labels.tolist(), preds=predicted.tolist(), class_names=[*categories, NOTHING_FOUND], title="Categories"
+        y_true=labels.tolist(), preds=predicted.tolist(), class_names=[*categories, NOT_DETECTED], title="Categories"
     )
     return {"query/confusion_matrix": matrix, "query/pr_curve": _pr_curve(encoded.probabilities, labels, categories)}
 
 
 @contextmanager
-def _staged_in(folder: Path) -> Iterator[None]:
+def _wandb_data_dir(folder: Path) -> Iterator[None]:
     """Have wandb keep the pictures of its tables in `folder`, unless the user chose another one.
 
     Without it they lie in the user's data folder, and a run that is copied lacks them; wandb's settings know no such
@@ -170,21 +170,21 @@ def _staged_in(folder: Path) -> Iterator[None]:
         del os.environ["WANDB_DATA_DIR"]
 
 
-def _picture_table(sheet: Sequence[Sequence[Tile]], columns: Sequence[str]) -> wandb.Table:
+def _image_table(sheet: Sequence[Sequence[Tile]], columns: Sequence[str]) -> wandb.Table:
     """One row a query; a row with fewer hits than others ends in None."""
     table = wandb.Table(columns=list(columns))
     for row in sheet:
-        pictures = [_picture(tile) for tile in row]
-        table.add_data(*pictures, *[None] * (len(columns) - len(pictures)))
+        images = [_image(tile) for tile in row]
+        table.add_data(*images, *[None] * (len(columns) - len(images)))
     return table
 
 
-def _picture(tile: Tile) -> wandb.Image:
+def _image(tile: Tile) -> wandb.Image:
     """A tile's picture with its boxes; of a crop what it is cut from."""
-    picture, box = tile.whole or (tile.picture, tile.box)
+    picture, box = tile.original or (tile.picture, tile.box)
     groups = {"garment": _boxes(box, tile.caption), "found": _boxes(tile.found, "")}
-    known = {name: each for name, each in groups.items() if each}
-    return wandb.Image(picture, caption=_caption(tile), boxes=known or None)
+    nonempty = {name: boxes for name, boxes in groups.items() if boxes}
+    return wandb.Image(picture, caption=_caption(tile), boxes=nonempty or None)
 
 
 def _caption(tile: Tile) -> str:
@@ -193,7 +193,7 @@ def _caption(tile: Tile) -> str:
 
 def _boxes(boxes: np.ndarray | None, caption: str) -> dict[str, Any] | None:
     """Boxes, (4,) or (n, 4), as wandb draws them over a picture."""
-    all_of_them = np.empty((0, 4)) if boxes is None else boxes.reshape(-1, 4)
+    rows = np.empty((0, 4)) if boxes is None else boxes.reshape(-1, 4)
     names = ("minX", "minY", "maxX", "maxY")
     data = [
         {
@@ -202,7 +202,7 @@ def _boxes(boxes: np.ndarray | None, caption: str) -> dict[str, Any] | None:
             "class_id": 0,
             "box_caption": caption,
         }
-        for box in all_of_them
+        for box in rows
         if not np.isnan(box).any()
     ]
     return {"box_data": data, "class_labels": {0: "garment"}} if data else None
@@ -212,12 +212,12 @@ def _pr_curve(probabilities: np.ndarray, labels: np.ndarray, categories: Sequenc
     """Precision against recall of each category's mass, at 101 recalls."""
     grid = np.linspace(0, 1, 101)
     curves = []
-    for number in range(len(categories)):
-        right = (labels == number)[np.argsort(-probabilities[:, number], kind="stable")]
-        hits = np.cumsum(right)
+    for index in range(len(categories)):
+        correct = (labels == index)[np.argsort(-probabilities[:, index], kind="stable")]
+        hits = np.cumsum(correct)
         recalls, precisions = hits / max(1, hits[-1]), hits / np.arange(1, len(hits) + 1)
-        best_from = np.maximum.accumulate(precisions[::-1])[::-1]
-        curves.append(best_from[np.minimum(np.searchsorted(recalls, grid), len(hits) - 1)].tolist())
+        envelope = np.maximum.accumulate(precisions[::-1])[::-1]
+        curves.append(envelope[np.minimum(np.searchsorted(recalls, grid), len(hits) - 1)].tolist())
     return wandb.plot.line_series(
         xs=grid.tolist(), ys=curves, keys=list(categories), title="Precision and recall", xname="recall"
     )

@@ -26,8 +26,8 @@ def workspace(entity: str, project: str) -> ws.Workspace:
 
 
 def _sections() -> list[ws.Section]:
-    shown = {"Overview": _overview_panels(), **_stage_panels(), **_search_panels()}
-    return [_section(name, panels) for name, panels in shown.items()]
+    panels_by_section = {"Overview": _overview_panels(), **_stage_panels(), **_search_panels()}
+    return [_section(name, panels) for name, panels in panels_by_section.items()]
 
 
 def _overview_panels() -> list[Any]:
@@ -98,9 +98,9 @@ def _search_panels() -> dict[str, list[Any]]:
 
 def _section(name: str, panels: list[Any]) -> ws.Section:
     """Panels in rows of three, each as wide and as high as the others."""
-    wide, high = WIDTH // 3, 6
+    width, height = WIDTH // 3, 6
     for number, panel in enumerate(panels):
-        panel.layout = wr.Layout(x=number % 3 * wide, y=number // 3 * high, w=wide, h=high)
+        panel.layout = wr.Layout(x=number % 3 * width, y=number // 3 * height, w=width, h=height)
     return ws.Section(name=name, panels=panels, is_open=name == "Overview")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fashion_lsh.metrics.code_statistics import Quality
+from fashion_lsh.metrics.code_statistics import CodeStatistics
 from fashion_lsh.report.sections.model_card import COMMAND
 from fashion_lsh.studies import stability
 from tests.cli.factories import ROOT, SMALL, script
@@ -28,7 +28,7 @@ def test_train_writes_a_complete_run_folder(runs: Path) -> None:
     for row in ("random", "predicted_category", "float", "code", "lsh", "itq", "colour_histogram", "raw_pixels"):
         assert f"rows/{row}/category/map@100" in metrics
     assert {name for name in metrics if name.startswith("codes/")} == {
-        f"codes/{name}" for name in (*Quality._fields, "quantisation_error", "precision@radius2")
+        f"codes/{name}" for name in (*CodeStatistics._fields, "quantisation_error", "precision@radius2")
     }
     with np.load(run / "codes.npz") as codes:
         assert codes["query_codes"].shape[1] == 6

@@ -44,7 +44,7 @@ def test_page_without_minutes_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     ],
 )  # fmt: skip
 def test_line_gives_one_job_per_swept_value(line: str, jobs: list[str]) -> None:
-    assert [" ".join(words) for words in reproduce.jobs_of(line)] == jobs
+    assert [" ".join(words) for words in reproduce.expand_jobs(line)] == jobs
 
 
 def test_job_is_unfinished_until_this_version_saved_it(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_failed_command_does_not_stop_the_next(tmp_path: Path, capfd: pytest.Cap
     assert failed == lines[:1]
     assert (tmp_path / "made").exists()
     assert "data.root=a b.csv" in capfd.readouterr().out
-    assert reproduce.told(failed) == 1
-    assert reproduce.told([]) == 0
+    assert reproduce.report_failures(failed) == 1
+    assert reproduce.report_failures([]) == 0
 
 
 def test_unknown_page_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.data.images import open_image
 
-Make = Callable[..., GarmentData]
+MakeData = Callable[..., GarmentData]
 
 
 def train_images(data: GarmentData, epoch: int = 0) -> dict[int, bytes]:
@@ -48,7 +48,7 @@ def manifest(folder: Path, drawn: Path, **columns: Any) -> str:
     return str(folder / "manifest.csv")
 
 
-def test_leaks_of_official_splits_are_reported_and_kept(make_data: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_leaks_of_official_splits_are_reported_and_kept(make_data: MakeData, caplog: pytest.LogCaptureFixture) -> None:
     data = make_data(leaks="report")
     rows = data.source.catalogue()
     splits = np.array(["train", "query", "val", "gallery"] * len(rows), dtype=object)[: len(rows)]
@@ -58,7 +58,7 @@ def test_leaks_of_official_splits_are_reported_and_kept(make_data: Make, caplog:
 
 
 def test_exact_copies_in_official_splits_are_reported_and_kept(
-    drawn: Path, tmp_path: Path, make_data: Make, caplog: pytest.LogCaptureFixture
+    drawn: Path, tmp_path: Path, make_data: MakeData, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ["train", "val", "query", "gallery"]
     root = manifest(tmp_path, drawn, split=lambda row: names[int(row["item"].split("-")[1]) % 4])
@@ -75,7 +75,7 @@ def test_exact_copies_in_official_splits_are_reported_and_kept(
     assert "leak: 1 of group stand on two sides of the split" in caplog.text
 
 
-def test_batches_hold_uint8_images_labels_and_rows(make_data: Make) -> None:
+def test_batches_hold_uint8_images_labels_and_rows(make_data: MakeData) -> None:
     data = make_data()
     for loader in (data.train_dataloader(), data.val_dataloader(), data.loader("query"), data.loader("gallery")):
         for batch in loader:
@@ -85,7 +85,7 @@ def test_batches_hold_uint8_images_labels_and_rows(make_data: Make) -> None:
             assert count <= 16
 
 
-def test_labels_are_positions_in_categories(make_data: Make, drawn: Path) -> None:
+def test_labels_are_positions_in_categories(make_data: MakeData, drawn: Path) -> None:
     data = make_data()
     assert data.categories == ["circle", "cross", "square"]
     with drawn.open(newline="") as file:
@@ -97,7 +97,7 @@ def test_labels_are_positions_in_categories(make_data: Make, drawn: Path) -> Non
 
 
 @pytest.mark.parametrize("part", ["train", "val", "query", "gallery"])
-def test_the_eval_loader_returns_crops_in_row_order(make_data: Make, drawn: Path, part: Any) -> None:
+def test_the_eval_loader_returns_crops_in_row_order(make_data: MakeData, drawn: Path, part: Any) -> None:
     data = make_data(batch_size=5)
     batch = concatenate(data.loader(part))
     assert batch.rows.tolist() == sorted(batch.rows.tolist()) == data.catalogue.rows(part).tolist()
@@ -107,13 +107,13 @@ def test_the_eval_loader_returns_crops_in_row_order(make_data: Make, drawn: Path
         assert np.array_equal(image.transpose(1, 2, 0), expected)
 
 
-def test_the_eval_loader_does_not_depend_on_the_seed(make_data: Make) -> None:
+def test_the_eval_loader_does_not_depend_on_the_seed(make_data: MakeData) -> None:
     one, other, other_seed = (concatenate(make_data(seed=seed).loader("val")) for seed in (0, 0, 1))
     assert torch.equal(one.images, other.images)
     assert torch.equal(one.images, other_seed.images)
 
 
-def test_whole_crops_show_the_whole_image(make_data: Make, drawn: Path) -> None:
+def test_whole_crops_show_the_whole_image(make_data: MakeData, drawn: Path) -> None:
     data = make_data(crop="whole", margin=0.5)
     batch = concatenate(data.loader("val"))
     assert np.isnan(data.crop_boxes).all()
@@ -123,7 +123,7 @@ def test_whole_crops_show_the_whole_image(make_data: Make, drawn: Path) -> None:
     assert concatenate(data.train_dataloader()).images.shape[1:] == (3, 32, 32)
 
 
-def test_garments_carry_their_crop_boxes(make_data: Make) -> None:
+def test_garments_carry_their_crop_boxes(make_data: MakeData) -> None:
     annotated, whole = make_data(), make_data(crop="whole", margin=0.0)
     rows = annotated.rows("gallery")
     assert annotated.garments("gallery").table.equals(annotated.catalogue.take(rows).table)
@@ -131,7 +131,7 @@ def test_garments_carry_their_crop_boxes(make_data: Make) -> None:
     assert whole.garments("gallery").column("id").tolist() == annotated.catalogue.column("id")[rows].tolist()
 
 
-def test_each_training_epoch_is_a_permutation(make_data: Make) -> None:
+def test_each_training_epoch_is_a_permutation(make_data: MakeData) -> None:
     data = make_data(batch_size=6)
     loader = data.train_dataloader()
     orders = []
@@ -142,7 +142,7 @@ def test_each_training_epoch_is_a_permutation(make_data: Make) -> None:
     assert orders[0] != orders[1]
 
 
-def test_augmentation_depends_on_seed_epoch_and_row_alone(make_data: Make) -> None:
+def test_augmentation_depends_on_seed_epoch_and_row_alone(make_data: MakeData) -> None:
     whole = train_images(make_data(batch_size=12))
     assert len(set(whole.values())) == len(whole)
     subset = train_images(make_data(batch_size=5, samples_per_epoch=7, balanced=True))
@@ -152,7 +152,7 @@ def test_augmentation_depends_on_seed_epoch_and_row_alone(make_data: Make) -> No
         assert all(changed[row] != whole[row] for row in whole)
 
 
-def test_workers_do_not_change_batches(make_data: Make) -> None:
+def test_workers_do_not_change_batches(make_data: MakeData) -> None:
     single_process, with_workers = make_data(), make_data(workers=2)
     for epoch in (0, 3):
         assert list(train_images(single_process, epoch).items()) == list(train_images(with_workers, epoch).items())
@@ -161,7 +161,7 @@ def test_workers_do_not_change_batches(make_data: Make) -> None:
     assert torch.equal(one.rows, other.rows)
 
 
-def test_augmentation_varies_position_flip_and_brightness(make_data: Make) -> None:
+def test_augmentation_varies_position_flip_and_brightness(make_data: MakeData) -> None:
     data = make_data(batch_size=1)
     row = int(data.rows("train")[0])
     loader = data.train_dataloader()
@@ -172,7 +172,7 @@ def test_augmentation_varies_position_flip_and_brightness(make_data: Make) -> No
     assert abs(crops.mean() - plain.mean()) < 20  # the same picture still
 
 
-def test_half_of_the_training_crops_are_flipped(make_data: Make, tmp_path: Path) -> None:
+def test_half_of_the_training_crops_are_flipped(make_data: MakeData, tmp_path: Path) -> None:
     halves = np.zeros((20, 20, 3), dtype=np.uint8)
     halves[:, 10:] = 200
     rows = ""
@@ -186,13 +186,13 @@ def test_half_of_the_training_crops_are_flipped(make_data: Make, tmp_path: Path)
     assert 0.4 < np.mean(is_flipped) < 0.6
 
 
-def test_a_partial_training_batch_is_dropped_unless_it_is_the_only_one(make_data: Make) -> None:
+def test_a_partial_training_batch_is_dropped_unless_it_is_the_only_one(make_data: MakeData) -> None:
     sizes = [len(batch.rows) for batch in make_data(batch_size=16).train_dataloader()]
     assert set(sizes) == {16}
     assert [len(batch.rows) for batch in make_data(samples_per_epoch=9).train_dataloader()] == [9]
 
 
-def test_short_epochs_continue_where_the_last_one_stopped(make_data: Make) -> None:
+def test_short_epochs_continue_where_the_last_one_stopped(make_data: MakeData) -> None:
     data = make_data(samples_per_epoch=12, batch_size=12)
     loader = data.train_dataloader()
     rows_seen = []
@@ -202,39 +202,39 @@ def test_short_epochs_continue_where_the_last_one_stopped(make_data: Make) -> No
     assert len(rows_seen) == len(set(rows_seen)) == 36
 
 
-def test_balanced_epochs_hold_categories_equally_often(make_data: Make) -> None:
+def test_balanced_epochs_hold_categories_equally_often(make_data: MakeData) -> None:
     data = make_data(balanced=True, samples_per_epoch=30, batch_size=30)
     assert torch.bincount(concatenate(data.train_dataloader()).labels).tolist() == [10, 10, 10]
 
 
-def test_categories_filter_the_data(make_data: Make) -> None:
+def test_categories_filter_the_data(make_data: MakeData) -> None:
     data = make_data(categories=["square", "circle"])
     assert data.categories == ["circle", "square"]
     assert set(data.labels) == {0, 1}
     assert set(data.catalogue.column("category")) == {"circle", "square"}
 
 
-def test_an_unknown_category_raises_with_the_known_ones(make_data: Make) -> None:
+def test_an_unknown_category_raises_with_the_known_ones(make_data: MakeData) -> None:
     with pytest.raises(ValueError, match=r"category 'star' is unknown; known are circle, cross, square"):
         _ = make_data(categories=["circle", "star"]).catalogue
 
 
 @pytest.mark.parametrize("name", ["train", "val", "query", "gallery"])
-def test_an_empty_split_raises(make_data: Make, name: str) -> None:
+def test_an_empty_split_raises(make_data: MakeData, name: str) -> None:
     ratios = {"train": 0.5, "val": 0.2, "query": 0.1, "gallery": 0.2, name: 0.0}
     data = make_data(ratios=ratios)
     with pytest.raises(ValueError, match=rf"split '{name}' is empty: give it a share \(split\.shares\.{name}\)"):
         _ = data.catalogue
 
 
-def test_train_can_be_the_gallery(make_data: Make) -> None:
+def test_train_can_be_the_gallery(make_data: MakeData) -> None:
     data = make_data(ratios={"train": 0.8, "val": 0.1, "query": 0.1, "gallery": 0.0}, gallery="train")
     assert data.rows("gallery").tolist() == data.rows("train").tolist()
     assert len(data.rows("train")) > 40
     assert concatenate(data.loader("gallery")).rows.tolist() == data.rows("train").tolist()
 
 
-def test_street_images_are_queries_and_shop_images_the_gallery(make_data: Make) -> None:
+def test_street_images_are_queries_and_shop_images_the_gallery(make_data: MakeData) -> None:
     data = make_data()
     views, items = data.catalogue.column("view"), data.catalogue.column("item")
     assert set(views[data.rows("query")]) == {"street"}
@@ -242,14 +242,14 @@ def test_street_images_are_queries_and_shop_images_the_gallery(make_data: Make) 
     assert set(items[data.rows("query")]) == set(items[data.rows("gallery")])
 
 
-def test_a_leak_in_given_splits_raises(make_data: Make, tmp_path: Path, drawn: Path) -> None:
+def test_a_leak_in_given_splits_raises(make_data: MakeData, tmp_path: Path, drawn: Path) -> None:
     views = {"shop": "train", "street": "val"}
     root = manifest(tmp_path, drawn, split=lambda row: views[row["view"]])
     with pytest.raises(ValueError, match="group 'circle-0' is both in train and val"):
         _ = make_data(root=root).catalogue
 
 
-def test_given_splits_are_kept_and_companions_left_out(make_data: Make, tmp_path: Path, drawn: Path) -> None:
+def test_given_splits_are_kept_and_companions_left_out(make_data: MakeData, tmp_path: Path, drawn: Path) -> None:
     names = ["train", "val", "query", "gallery"]
     root = manifest(
         tmp_path,
@@ -265,7 +265,7 @@ def test_given_splits_are_kept_and_companions_left_out(make_data: Make, tmp_path
 
 
 def test_unusable_images_are_skipped(
-    make_data: Make, tmp_path: Path, drawn: Path, caplog: pytest.LogCaptureFixture
+    make_data: MakeData, tmp_path: Path, drawn: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     root = manifest(tmp_path, drawn, image=lambda row: row["image"] if row["id"] != "cross-3-shop.png" else "no.png")
@@ -276,7 +276,9 @@ def test_unusable_images_are_skipped(
     assert sum(len(batch.rows) for batch in data.loader("train")) == len(data.rows("train"))
 
 
-def test_a_box_barely_inside_its_image_is_usable_in_every_epoch(make_data: Make, tmp_path: Path, drawn: Path) -> None:
+def test_a_box_barely_inside_its_image_is_usable_in_every_epoch(
+    make_data: MakeData, tmp_path: Path, drawn: Path
+) -> None:
     box = {"x1": -40, "y1": 10, "x2": 1.2, "y2": 11.1}
     root = manifest(
         tmp_path, drawn, **{name: lambda row, coordinate=coordinate: coordinate for name, coordinate in box.items()}
@@ -285,7 +287,7 @@ def test_a_box_barely_inside_its_image_is_usable_in_every_epoch(make_data: Make,
     assert {dataset[0, epoch][0].shape for epoch in range(100)} == {(32, 32, 3)}
 
 
-def test_unseen_categories_are_not_trained(make_data: Make) -> None:
+def test_unseen_categories_are_not_trained(make_data: MakeData) -> None:
     data = make_data(unseen=["square"])
     assert data.categories == ["circle", "cross"]
     assert data.catalogue.categories == ["circle", "cross", "square"]
@@ -296,7 +298,7 @@ def test_unseen_categories_are_not_trained(make_data: Make) -> None:
 
 
 def test_unseen_categories_get_a_gallery_from_published_training_data(
-    make_data: Make, tmp_path: Path, drawn: Path, caplog: pytest.LogCaptureFixture
+    make_data: MakeData, tmp_path: Path, drawn: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ["train", "train", "val", "query"]
     root = manifest(tmp_path, drawn, split=lambda row: names[int(row["item"].split("-")[1]) % 4])
@@ -307,12 +309,12 @@ def test_unseen_categories_get_a_gallery_from_published_training_data(
     assert "cannot be named right" not in caplog.text
 
 
-def test_unseen_categories_with_train_as_gallery_raise(make_data: Make) -> None:
+def test_unseen_categories_with_train_as_gallery_raise(make_data: MakeData) -> None:
     with pytest.raises(ValueError, match=r"split\.unseen=2: train shows none of them: give split\.searched=gallery"):
         make_data(unseen=2, gallery="train")
 
 
-def test_unseen_categories_without_queries_raise(make_data: Make, tmp_path: Path, drawn: Path) -> None:
+def test_unseen_categories_without_queries_raise(make_data: MakeData, tmp_path: Path, drawn: Path) -> None:
     names = ["train", "val", "query"]
     split_counts = {"circle": 3, "cross": 3, "square": 2}  # names that it is dealt to: no square asks
     root = manifest(
@@ -323,7 +325,7 @@ def test_unseen_categories_without_queries_raise(make_data: Make, tmp_path: Path
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
-def test_pairs_are_not_split_across_batches(make_data: Make, size: int) -> None:
+def test_pairs_are_not_split_across_batches(make_data: MakeData, size: int) -> None:
     with pytest.raises(
         ValueError, match=rf"data\.batch_size={size}: pairs of one item want an even number, 4 at least"
     ):

@@ -11,7 +11,7 @@ import torch
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detection_data import DetectionData, DetectionDataset, collate, resize, resize_with_boxes
 
-Make = Callable[..., GarmentData]
+MakeData = Callable[..., GarmentData]
 
 
 def make_detection_data(data: GarmentData, **changed: Any) -> DetectionData:
@@ -48,7 +48,7 @@ def draw_garment(box: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("epoch", range(6))
-def test_augmented_boxes_still_surround_their_garments(make_data: Make, epoch: int) -> None:
+def test_augmented_boxes_still_surround_their_garments(make_data: MakeData, epoch: int) -> None:
     data = make_data()
     annotated_boxes = dict(zip(data.catalogue.column("image"), data.catalogue.boxes.round(), strict=True))
     data.source = SimpleNamespace(image=lambda key: draw_garment(annotated_boxes[key]))
@@ -62,13 +62,13 @@ def test_augmented_boxes_still_surround_their_garments(make_data: Make, epoch: i
         assert np.abs(boxes[0] - expected).max() <= 2
 
 
-def test_augmentation_depends_on_seed_epoch_and_index_alone(make_data: Make) -> None:
+def test_augmentation_depends_on_seed_epoch_and_index_alone(make_data: MakeData) -> None:
     first, second = (make_detection_data(make_data()).scenes("train", augment=True) for _ in range(2))
     assert np.array_equal(first[1, 3][0], second[1, 3][0])
     assert first[1, 3][0].shape != first[1, 4][0].shape or not np.array_equal(first[1, 3][0], first[1, 4][0])
 
 
-def test_an_image_holds_all_its_garments(make_data: Make) -> None:
+def test_an_image_holds_all_its_garments(make_data: MakeData) -> None:
     data = make_data()
     catalogue = data.catalogue
     data.catalogue = catalogue.with_columns(image=[catalogue.column("image")[0]] * len(catalogue))
@@ -78,7 +78,7 @@ def test_an_image_holds_all_its_garments(make_data: Make) -> None:
 
 
 @pytest.mark.parametrize("level", ["garment", "category"])
-def test_classes_at_each_level(make_data: Make, level: Any) -> None:
+def test_classes_at_each_level(make_data: MakeData, level: Any) -> None:
     data = make_data()
     scenes = make_detection_data(data, level=level)
     assert scenes.classes == (["garment"] if level == "garment" else data.categories)
@@ -86,12 +86,12 @@ def test_classes_at_each_level(make_data: Make, level: Any) -> None:
     assert set(labels) == set(range(len(scenes.classes)))
 
 
-def test_unknown_supercategories_raise(make_data: Make) -> None:
+def test_unknown_supercategories_raise(make_data: MakeData) -> None:
     with pytest.raises(ValueError, match=r"detector\.level=supercategory: the data do not know it"):
         _ = make_detection_data(make_data(), level="supercategory").classes
 
 
-def test_views_restrict_training_but_not_evaluation(make_data: Make) -> None:
+def test_views_restrict_training_but_not_evaluation(make_data: MakeData) -> None:
     data = make_data()
     street = make_detection_data(data, views=["street"])
     views = dict(zip(data.catalogue.column("image"), data.catalogue.column("view"), strict=True))
@@ -101,7 +101,7 @@ def test_views_restrict_training_but_not_evaluation(make_data: Make) -> None:
         make_detection_data(data, views=["beach"]).train_dataloader()
 
 
-def test_data_without_boxes_raise(make_data: Make) -> None:
+def test_data_without_boxes_raise(make_data: MakeData) -> None:
     data = make_data()
     missing = np.full(len(data.catalogue), np.nan)
     data.catalogue = data.catalogue.with_columns(x1=missing, y1=missing, x2=missing, y2=missing)
@@ -121,7 +121,7 @@ def test_collate_keeps_images_of_different_sizes() -> None:
 
 
 @pytest.mark.parametrize(("level", "trained"), [("garment", True), ("category", False)])
-def test_unseen_categories_are_left_out_of_detector_training(make_data: Make, level: Any, trained: bool) -> None:
+def test_unseen_categories_are_left_out_of_detector_training(make_data: MakeData, level: Any, trained: bool) -> None:
     data = make_data()
     data.labels, data.unseen = np.where(data.catalogue.column("category") == "cross", -1, data.labels), ["cross"]
     scenes = make_detection_data(data, level=level)
@@ -130,7 +130,7 @@ def test_unseen_categories_are_left_out_of_detector_training(make_data: Make, le
     assert ("cross" in names) == trained
 
 
-def test_garments_of_unmapped_labels_train_the_detector(make_data: Make) -> None:
+def test_garments_of_unmapped_labels_train_the_detector(make_data: MakeData) -> None:
     data = make_data()
     data.labels = np.full(len(data.catalogue), -1)  # of a group that spans categories
     assert len(make_detection_data(data, level="category").scenes("train", augment=True))

@@ -5,55 +5,55 @@ from typing import Any
 import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.protocol import EncodedPart
+from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.metrics import retrieval
-from fashion_lsh.metrics.retrieval import Truth
+from fashion_lsh.metrics.retrieval import Relevance
 from fashion_lsh.metrics.ties import tied_average_precision, tied_precision, tied_recall
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.search.policy import Probes, SearchPolicy
 from fashion_lsh.search.searcher import Searcher
-from tests.evaluation.fake_model import BITS, DEPTH, FakeModel
+from tests.evaluation.fake_model import BITS, EMBEDDING_DIM, FakeModel
 from tests.search.factories import DEFAULTS
 
 CATEGORIES = ["circle", "cross", "square"]
 SCORES = ("map@100", "map@100_best", "map@100_worst", "recall@1", "recall@10", "precision@10")
 
 
-def pictures(seed: int, rows: int, bits: int | None = BITS) -> EncodedPart:
+def random_split(seed: int, rows: int, bits: int | None = BITS) -> EncodedSplit:
     """Random garments, few distinct codes; a third of the items is not known."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(rows, 3))
     probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
     distinct = np.packbits(np.random.default_rng(7).random((6, BITS)) < 0.5, axis=1, bitorder="little")
     codes = None if bits is None else distinct[rng.integers(0, 6, rows)]
-    embeddings, colours = rng.normal(size=(2, rows, DEPTH)).astype(np.float32)
+    embeddings, histograms = rng.normal(size=(2, rows, EMBEDDING_DIM)).astype(np.float32)
     ids = [f"{seed}-{row}" for row in range(rows)]
-    items = [f"item {n}" if n < 8 else "" for n in rng.integers(0, 12, rows)]
+    items = [f"item {number}" if number < 8 else "" for number in rng.integers(0, 12, rows)]
     names = np.array(CATEGORIES)[rng.integers(0, 3, rows)].tolist()
     catalogue = Catalogue.from_columns({"id": ids, "image": ids, "category": names, "item": items})
-    return EncodedPart(catalogue, Encoded(probabilities, codes, embeddings), {"colour_histogram": colours})
+    return EncodedSplit(catalogue, Encoded(probabilities, codes, embeddings), {"colour_histogram": histograms})
 
 
-def searcher(gallery: EncodedPart, distance: Any, probes: Probes, bits: int | None = BITS) -> Searcher:
+def make_searcher(gallery: EncodedSplit, distance: Any, probes: Probes, bits: int | None = BITS) -> Searcher:
     model = FakeModel(CATEGORIES, bits=bits)
     return Searcher(
         model, Gallery.build(model, gallery.encoded, gallery.catalogue), SearchPolicy(distance, probes, 20, **DEFAULTS)
     )
 
 
-def by_level(distances: list[list[int]], reached: list[list[bool]], truth: Truth) -> retrieval.Scores:
+def by_level(distances: list[list[int]], probed: list[list[bool]], relevance: Relevance) -> retrieval.Scores:
     """Scores from distances and reached rows of every pair, counted one pair at a time."""
     levels = max(map(max, distances)) + 1
     relevant_at, total_at = np.zeros((2, len(distances), levels), dtype=np.int64)
-    for query, row in np.ndindex(len(truth.query), len(truth.gallery)):
-        if reached[query][row]:
+    for query, row in np.ndindex(len(relevance.query), len(relevance.gallery)):
+        if probed[query][row]:
             total_at[query, distances[query][row]] += 1
-            same = truth.query[query] == truth.gallery[row] != -1
+            same = relevance.query[query] == relevance.gallery[row] != -1
             relevant_at[query, distances[query][row]] += same
-    ap = tied_average_precision(relevant_at, total_at, truth.totals, 100)
-    recalls = {f"recall@{k}": tied_recall(relevant_at, total_at, truth.totals, k).expected for k in (1, 10)}
-    precision = tied_precision(relevant_at, total_at, truth.totals, 10).expected
+    ap = tied_average_precision(relevant_at, total_at, relevance.totals, 100)
+    recalls = {f"recall@{k}": tied_recall(relevant_at, total_at, relevance.totals, k).expected for k in (1, 10)}
+    precision = tied_precision(relevant_at, total_at, relevance.totals, 10).expected
     return {"map@100": ap.expected, "map@100_best": ap.best, "map@100_worst": ap.worst, **recalls,
             "precision@10": precision}  # fmt: skip
 
@@ -64,9 +64,9 @@ def assert_same(ours: retrieval.Scores, wanted: retrieval.Scores) -> None:
         np.testing.assert_allclose(ours[name], wanted[name], atol=1e-12, err_msg=name)
 
 
-def bits_apart(query: EncodedPart, gallery: EncodedPart) -> list[list[int]]:
-    asked, filed = query.encoded.codes, gallery.encoded.codes
-    assert asked is not None
-    assert filed is not None
-    return [[sum((a ^ b).bit_count() for a, b in zip(one, other, strict=True)) for other in filed.tolist()]
-            for one in asked.tolist()]  # fmt: skip
+def hamming_distances(query: EncodedSplit, gallery: EncodedSplit) -> list[list[int]]:
+    query_codes, gallery_codes = query.encoded.codes, gallery.encoded.codes
+    assert query_codes is not None
+    assert gallery_codes is not None
+    return [[sum((a ^ b).bit_count() for a, b in zip(one, other, strict=True)) for other in gallery_codes.tolist()]
+            for one in query_codes.tolist()]  # fmt: skip

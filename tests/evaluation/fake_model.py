@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BITS, DEPTH = 10, 5
+BITS, EMBEDDING_DIM = 10, 5
 
 
 class FakeModel:
@@ -19,13 +19,13 @@ class FakeModel:
         self.categories, self._fingerprint, self.bits = categories, fingerprint, bits
 
     def __call__(self, images: Tensor) -> Any:
-        small = torch.nn.functional.adaptive_avg_pool2d(images.float() / 255 - 0.5, 2).flatten(1)  # (B, 12)
+        pooled = torch.nn.functional.adaptive_avg_pool2d(images.float() / 255 - 0.5, 2).flatten(1)  # (B, 12)
         count = len(self.categories)
-        layer = torch.randn(12, count + BITS + DEPTH, generator=torch.Generator().manual_seed(0))
-        logits, activations, embedding = (small @ layer).split([count, BITS, DEPTH], dim=1)
+        layer = torch.randn(12, count + BITS + EMBEDDING_DIM, generator=torch.Generator().manual_seed(0))
+        logits, activations, embedding = (pooled @ layer).split([count, BITS, EMBEDDING_DIM], dim=1)
         embedding = torch.nn.functional.normalize(embedding, dim=1)
-        kept = None if self.bits is None else activations.sigmoid()
-        return SimpleNamespace(logits=logits, activations=kept, embedding=embedding)
+        used_activations = None if self.bits is None else activations.sigmoid()
+        return SimpleNamespace(logits=logits, activations=used_activations, embedding=embedding)
 
     def eval(self) -> "FakeModel":
         return self

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.query_scores import STEPS, own_scores, packed, row_scores, unpacked, with_queries
+from fashion_lsh.evaluation.query_scores import (
+    QUANTISATION_STEPS,
+    method_scores,
+    pack_scores,
+    search_scores,
+    unpack_scores,
+    with_query_scores,
+)
 
 SCORES = st.one_of(st.floats(0, 1, width=32), st.just(float("nan")))
 
@@ -23,118 +30,120 @@ def catalogue(items: list[str]) -> Catalogue:
 
 
 @given(st.lists(st.tuples(SCORES, SCORES, st.sampled_from(["", "a", "b", "c"])), min_size=1, max_size=30))
-def test_what_is_packed_comes_out_again(rows: list[tuple[float, float, str]]) -> None:
+def test_packed_scores_round_trip(rows: list[tuple[float, float, str]]) -> None:
     one, two, items = (list(column) for column in zip(*rows, strict=True))
     scores = {"query/accuracy": np.array(one, np.float32), "query/item/map@100": np.array(two, np.float32)}
-    found = unpacked(json.loads(json.dumps(packed(catalogue(items), scores))))
-    assert set(found.scores) == set(scores)
+    unpacked = unpack_scores(json.loads(json.dumps(pack_scores(catalogue(items), scores))))
+    assert set(unpacked.scores) == set(scores)
     for name, values in scores.items():
-        assert found.scores[name] == pytest.approx(values, abs=0.51 / STEPS, nan_ok=True)
+        assert unpacked.scores[name] == pytest.approx(values, abs=0.51 / QUANTISATION_STEPS, nan_ok=True)
     for row, other in product(range(len(items)), repeat=2):
-        together = row == other or (items[row] == items[other] != "")
-        assert (found.groups[row] == found.groups[other]) == together
+        same_item = row == other or (items[row] == items[other] != "")
+        assert (unpacked.groups[row] == unpacked.groups[other]) == same_item
 
 
-def test_right_and_wrong_and_the_end_points_are_kept_exactly() -> None:
+def test_scores_of_0_and_1_and_nan_are_packed_exactly() -> None:
     values = np.array([0, 1, np.nan, 1], np.float32)
-    found = unpacked(packed(catalogue([""] * 4), {"query/accuracy": values}))
-    assert np.array_equal(found.scores["query/accuracy"], values, equal_nan=True)
+    unpacked = unpack_scores(pack_scores(catalogue([""] * 4), {"query/accuracy": values}))
+    assert np.array_equal(unpacked.scores["query/accuracy"], values, equal_nan=True)
 
 
-def test_other_queries_have_another_checksum() -> None:
+def test_different_queries_have_different_checksums() -> None:
     first = catalogue(["", ""])
-    turned = first.take(np.array([1, 0]))
-    assert packed(first, {})["ids"] == packed(first, {})["ids"] != packed(turned, {})["ids"]
+    reordered = first.take(np.array([1, 0]))
+    assert pack_scores(first, {})["ids"] == pack_scores(first, {})["ids"] != pack_scores(reordered, {})["ids"]
 
 
-def test_a_runs_own_scores_are_those_of_its_rows() -> None:
+def test_search_scores_are_read_from_the_query_table() -> None:
     table = pa.table({"category": ["a", "b"], "predicted": ["a", ""], "category/map@100": [0.5, None],
                       "item/recall@10": [1.0, 0.0], "category/recall@1": [0.0, 0.0]})  # fmt: skip
-    found = own_scores(table)
-    assert set(found) == {"query/accuracy", "query/category/map@100", "query/item/recall@10"}
-    assert found["query/accuracy"].tolist() == [1, 0]
-    assert all(values.dtype == np.float32 for values in found.values())
+    scores = search_scores(table)
+    assert set(scores) == {"query/accuracy", "query/category/map@100", "query/item/recall@10"}
+    assert scores["query/accuracy"].tolist() == [1, 0]
+    assert all(values.dtype == np.float32 for values in scores.values())
 
 
-def test_rows_that_stand_for_no_model_are_not_kept() -> None:
+def test_model_free_baselines_are_not_saved() -> None:
     scores = {"category": {"map@100": np.ones(3), "recall@10": np.ones(3)}, "item": {"recall@10": np.zeros(3)}}
-    assert set(row_scores("code", scores)) == {"rows/code/category/map@100", "rows/code/item/recall@10"}
-    for row in ("random", "predicted_category", "colour_histogram", "raw_pixels"):
-        assert row_scores(row, scores) == {}
+    assert set(method_scores("code", scores)) == {"rows/code/category/map@100", "rows/code/item/recall@10"}
+    for method in ("random", "predicted_category", "colour_histogram", "raw_pixels"):
+        assert method_scores(method, scores) == {}
 
 
-def realistic(count: int) -> dict[str, np.ndarray]:
+def realistic_scores(count: int) -> dict[str, np.ndarray]:
     """What a search leaves: right or wrong, found or not, shares of the few relevant rows."""
     rng = np.random.default_rng(0)
-    kinds = {
+    metrics = {
         "accuracy": rng.random(count) < 0.7,
         "category/map@100": np.where(rng.random(count) < 0.3, 1.0, rng.random(count)),
         "item/map@100": (rng.random(count) < 0.6) / rng.integers(1, 100, count),
         "item/recall@10": rng.random(count) < 0.4,
     }
-    own = {f"query/{name}": values.astype(np.float32) for name, values in kinds.items()}
-    del kinds["accuracy"]
+    search = {f"query/{name}": values.astype(np.float32) for name, values in metrics.items()}
+    del metrics["accuracy"]
     rows = {
-        f"rows/{row}/{name}": values.astype(np.float32) for row in ("float", "code") for name, values in kinds.items()
+        f"rows/{method}/{name}": values.astype(np.float32)
+        for method in ("float", "code")
+        for name, values in metrics.items()
     }
-    return own | rows
+    return search | rows
 
 
-def test_1500_queries_fit_beside_300_metrics() -> None:
-    made = {
-        "metrics": {f"rows/predicted_category/category/map@{number}_low": 1 / (number + 3) for number in range(300)}
-    }
-    texts = packed(catalogue([f"item{row // 2}" for row in range(1500)]), realistic(1500))
-    text = with_queries(made, texts)
+def test_scores_of_1500_queries_fit_beside_300_metrics() -> None:
+    job = {"metrics": {f"rows/predicted_category/category/map@{number}_low": 1 / (number + 3) for number in range(300)}}
+    texts = pack_scores(catalogue([f"item{row // 2}" for row in range(1500)]), realistic_scores(1500))
+    text = with_query_scores(job, texts)
     assert len(text) <= 50_000
-    assert json.loads(text) == made | {"queries": texts}
+    assert json.loads(text) == job | {"queries": texts}
 
 
-def test_12_measures_of_any_values_fit_by_themselves() -> None:
+def test_12_incompressible_metrics_fit_in_a_job_file() -> None:
     rng = np.random.default_rng(0)
     scores = {f"rows/code/{number}": rng.random(1500).astype(np.float32) for number in range(12)}
-    texts = packed(catalogue([""] * 1500), scores)
-    text = with_queries({}, texts)
+    texts = pack_scores(catalogue([""] * 1500), scores)
+    text = with_query_scores({}, texts)
     assert len(text) <= 50_000
     assert json.loads(text)["queries"] == texts
 
 
 @pytest.mark.parametrize("queries", [3000, 100_000])
-def test_what_finds_no_room_is_left_out_and_told(queries: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_scores_that_do_not_fit_are_left_out_and_logged(queries: int, caplog: pytest.LogCaptureFixture) -> None:
     rng = np.random.default_rng(0)
-    rows = ("query", "rows/code")
-    scores = {f"{row}/{name}": rng.random(queries).astype(np.float32)
-              for row in rows for name in ("item/recall@10", "category/map@100", "item/map@100")}  # fmt: skip
-    texts = packed(catalogue([""] * queries), scores)
-    made = {"metrics": {"query/count": queries}, "more": "x" * 8000}
+    methods = ("query", "rows/code")
+    scores = {f"{method}/{name}": rng.random(queries).astype(np.float32)
+              for method in methods for name in ("item/recall@10", "category/map@100", "item/map@100")}  # fmt: skip
+    texts = pack_scores(catalogue([""] * queries), scores)
+    job = {"metrics": {"query/count": queries}, "more": "x" * 8000}
     with caplog.at_level(logging.INFO):
-        text = with_queries(made, texts)
+        text = with_query_scores(job, texts)
     assert len(text) <= 50_000
-    kept = json.loads(text).pop("queries", {})
+    saved = json.loads(text).pop("queries", {})
     assert "no room in 50,000 bytes for these scores of the queries:" in caplog.text
-    assert [name for name in texts if name in scores and name not in kept] == caplog.messages[0].partition("queries: ")[
-        2
-    ].split(", ")
+    assert [name for name in texts if name in scores and name not in saved] == caplog.messages[0].partition(
+        "queries: "
+    )[2].split(", ")
     if queries == 100_000:
-        assert kept == {}
+        assert saved == {}
     else:
-        assert set(scores) - set(kept) == {"rows/code/item/map@100"}
+        assert set(scores) - set(saved) == {"rows/code/item/map@100"}
 
 
-@pytest.mark.parametrize("spoil", [
+@pytest.mark.parametrize("damaged", [
     {"query/accuracy": "no text"}, {"query/accuracy": "eJw="}, {"items": "!"},
-    {"query/item/map@100": packed(catalogue([""]), {"a": np.zeros(1)})["a"]},
+    {"query/item/map@100": pack_scores(catalogue([""]), {"a": np.zeros(1)})["a"]},
 ])  # fmt: skip
-def test_a_damaged_text_is_refused(spoil: dict[str, str]) -> None:
-    texts = packed(catalogue(["", "a"]), {"query/accuracy": np.ones(2)})
+def test_damaged_packed_scores_are_refused(damaged: dict[str, str]) -> None:
+    texts = pack_scores(catalogue(["", "a"]), {"query/accuracy": np.ones(2)})
     with pytest.raises(ValueError, match=r".+"):
-        unpacked(texts | spoil)
+        unpack_scores(texts | damaged)
 
 
-def test_rows_that_nothing_learnt_for_are_the_first_to_be_left_out() -> None:
-    rows = ("lsh", "itq", "code", "float")
+def test_training_free_baselines_are_left_out_first() -> None:
+    methods = ("lsh", "itq", "code", "float")
     scores = {
-        f"rows/{row}/{name}": np.zeros(3, np.float32) for row in rows for name in ("item/map@100", "item/recall@10")
+        f"rows/{method}/{name}": np.zeros(3, np.float32)
+        for method in methods
+        for name in ("item/map@100", "item/recall@10")
     }
-    order = [name.split("/")[1] for name in packed(catalogue([""] * 3), scores) if "/" in name]
+    order = [name.split("/")[1] for name in pack_scores(catalogue([""] * 3), scores) if "/" in name]
     assert order == ["code", "code", "float", "float", "itq", "itq", "lsh", "lsh"]

@@ -18,16 +18,16 @@ def catalogue(items: list[str], groups: list[str] | None = None, prefix: str = "
     return Catalogue.from_columns(columns | ({"group": groups} if groups else {}))
 
 
-def test_the_table_holds_a_query_a_row_with_every_score() -> None:
+def test_the_query_table_has_a_row_for_each_query_with_every_score() -> None:
     scores = {
         "category": {"map@100": np.array([0.5, NAN]), "recall@1": np.array([1.0, 0.0])},
         "item": {"map@100": np.array([0.25, 0.75])},
     }
     query = catalogue(["i7", ""]).with_columns(category=["coat", "bag"])
-    answers = {"predicted": ["bag", "bag"], "mass": np.array([0.5, 0.25]), "hits": [["g1", "g0"], []]}
-    found = query_table("hamming_1", query, answers | {"search_ms": np.array([1.5, 2.5])}, scores).to_pydict()
-    assert math.isnan(found["category/map@100"].pop())
-    assert found == {
+    outputs = {"predicted": ["bag", "bag"], "mass": np.array([0.5, 0.25]), "hits": [["g1", "g0"], []]}
+    table = query_table("hamming_1", query, outputs | {"search_ms": np.array([1.5, 2.5])}, scores).to_pydict()
+    assert math.isnan(table["category/map@100"].pop())
+    assert table == {
         "search": ["hamming_1", "hamming_1"],
         "id": ["q0", "q1"],
         "category": ["coat", "bag"],
@@ -42,27 +42,27 @@ def test_the_table_holds_a_query_a_row_with_every_score() -> None:
     }
 
 
-def test_a_garment_is_shared_where_another_item_of_its_group_is_in_the_gallery() -> None:
+def test_a_garment_is_shared_if_another_item_of_its_group_is_in_the_gallery() -> None:
     gallery = catalogue(["a", "a2", "b", "c", "", "x"], ["g", "g", "h", "", "h", ""], "g")
     query = catalogue(["a", "b", "c", "d", "e"], ["g", "h", "", "h", "z"])
     #  shared: a (by a2), b (by the nameless row of h), d (by b); alone: c has no group, e has none in the gallery
     values = np.array([0.1, 0.2, 0.4, NAN, 0.8])
-    found = by_shared_garment({"map@100": values}, query, gallery)
-    assert found == {
+    metrics = by_shared_garment({"map@100": values}, query, gallery)
+    assert metrics == {
         "query/item/map@100_garment_shared": pytest.approx(0.15),
         "query/item/map@100_garment_alone": pytest.approx(0.6),
     }
 
 
-@pytest.mark.parametrize(("values", "left"), [([0.5, NAN], "shared"), ([NAN, 0.5], "alone")])
-def test_a_part_with_nothing_to_find_is_left_out(values: list[float], left: str) -> None:
+@pytest.mark.parametrize(("values", "subset"), [([0.5, NAN], "shared"), ([NAN, 0.5], "alone")])
+def test_a_subset_without_relevant_rows_is_left_out(values: list[float], subset: str) -> None:
     gallery, query = catalogue(["a2", "b"], ["g", "h"], "g"), catalogue(["a", "b"], ["g", "h"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = by_shared_garment({"recall@1": np.array(values)}, query, gallery)
-    assert found == {f"query/item/recall@1_garment_{left}": 0.5}
+        metrics = by_shared_garment({"recall@1": np.array(values)}, query, gallery)
+    assert metrics == {f"query/item/recall@1_garment_{subset}": 0.5}
 
 
-def test_only_alone_where_no_garment_is_shared() -> None:
-    found = by_shared_garment({"recall@1": np.array([1.0])}, catalogue(["a"], ["g"]), catalogue(["a"], ["g"], "g"))
-    assert found == {"query/item/recall@1_garment_alone": 1.0}
+def test_only_unshared_garments_are_scored_where_none_is_shared() -> None:
+    metrics = by_shared_garment({"recall@1": np.array([1.0])}, catalogue(["a"], ["g"]), catalogue(["a"], ["g"], "g"))
+    assert metrics == {"query/item/recall@1_garment_alone": 1.0}

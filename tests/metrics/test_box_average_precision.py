@@ -18,17 +18,17 @@ def annotated(*labels: int) -> Annotated:
     return np.float32([BOX] * len(labels)).reshape(-1, 4), np.array(labels, np.int64)
 
 
-def test_one_class_has_no_scores_by_class() -> None:
+def test_a_single_class_has_no_scores_per_class() -> None:
     found = box_average_precision([(detected(0), annotated(0))], ["garment"])
     assert found == {"box_ap": 1, "box_ap50": 1, "box_ap75": 1, "box_ar": 1}
 
 
-def test_a_box_that_overlaps_by_two_thirds_is_right_up_to_0_65() -> None:
+def test_a_box_of_iou_two_thirds_matches_up_to_a_threshold_of_0_65() -> None:
     found = box_average_precision([(detected(0, corners=[18, 10, 58, 60]), annotated(0))], ["garment"])  # 32 / 48
     assert found == pytest.approx({"box_ap": 0.4, "box_ap50": 1, "box_ap75": 0, "box_ar": 0.4})  # 4 of 10 thresholds
 
 
-def test_classes_that_do_not_occur_are_left_out() -> None:
+def test_absent_classes_are_left_out() -> None:
     images = [(detected(2), annotated(2)), (detected(2), annotated(0))]
     found = box_average_precision(images, ["bag", "coat", "hat"])
     assert {name for name in found if "/" in name} == {"box_ap50/bag", "box_ap50/hat"}

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from fashion_lsh.metrics.classification import classification
+from fashion_lsh.metrics.classification import classification_metrics
 from fashion_lsh.metrics.statistics import confidence_interval
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 6, 12])
-def test_classification_against_plain_counting(count: int) -> None:
+def test_classification_metrics_against_counting(count: int) -> None:
     rng = np.random.default_rng(count)
     probabilities, labels = (
         rng.random((40, count)).astype(np.float32),
@@ -19,13 +19,13 @@ def test_classification_against_plain_counting(count: int) -> None:
                       for row, label in zip(probabilities, labels, strict=True)])  # fmt: skip
     f1 = []
     for category in range(count):
-        seen, true = probabilities.argmax(axis=1) == category, labels == category
-        if seen.any() or true.any():
-            f1.append(2 * (seen & true).sum() / (seen.sum() + true.sum()))
+        predicted, true = probabilities.argmax(axis=1) == category, labels == category
+        if predicted.any() or true.any():
+            f1.append(2 * (predicted & true).sum() / (predicted.sum() + true.sum()))
     items = np.array([f"item {number // 2}" for number in range(40)])
-    found = classification(probabilities, probabilities.argmax(axis=1), labels, items)
+    metrics = classification_metrics(probabilities, probabilities.argmax(axis=1), labels, items)
     low, high = confidence_interval((ranks == 0).astype(float), items)
-    assert found == {
+    assert metrics == {
         "query/accuracy_low": low,
         "query/accuracy_high": high,
         "query/accuracy": pytest.approx((ranks == 0).mean()),
@@ -35,26 +35,28 @@ def test_classification_against_plain_counting(count: int) -> None:
     }
 
 
-def test_macro_accuracy_leaves_out_categories_that_nothing_shows() -> None:
+def test_macro_accuracy_leaves_out_absent_categories() -> None:
     probabilities = np.eye(3, dtype=np.float32)[[0, 0, 1, 2, 0]]  # nothing is of category 2
-    found = classification(probabilities, probabilities.argmax(axis=1), np.array([0, 0, 1, 1, 1]), np.array([""] * 5))
-    assert found["query/macro_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
-    assert found["query/accuracy"] == pytest.approx(0.6)
+    metrics = classification_metrics(
+        probabilities, probabilities.argmax(axis=1), np.array([0, 0, 1, 1, 1]), np.array([""] * 5)
+    )
+    assert metrics["query/macro_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
+    assert metrics["query/accuracy"] == pytest.approx(0.6)
 
 
-def test_queries_whose_category_was_not_learnt_are_not_classified() -> None:
+def test_queries_of_untrained_categories_are_not_classified() -> None:
     probabilities = np.eye(3, dtype=np.float32)[[0, 1, 2, 2, 1]]
     probabilities[4] = 0  # nothing was seen
     labels, items = np.array([0, -1, 1, -1, -1]), np.array(["a", "", "b", "", ""])
     seen, kept = np.array([0, 1, 2, 2, -1]), labels >= 0
-    found = classification(probabilities, seen, labels, items)
-    assert found == classification(probabilities[kept], seen[kept], labels[kept], items[kept])
-    assert found["query/accuracy"] == 0.5
-    assert classification(probabilities, seen, np.full(5, -1), items) == {}
+    metrics = classification_metrics(probabilities, seen, labels, items)
+    assert metrics == classification_metrics(probabilities[kept], seen[kept], labels[kept], items[kept])
+    assert metrics["query/accuracy"] == 0.5
+    assert classification_metrics(probabilities, seen, np.full(5, -1), items) == {}
 
 
-def test_a_query_in_which_nothing_was_detected_counts_as_wrong() -> None:
+def test_an_undetected_query_counts_as_wrong() -> None:
     probabilities = np.float32([[1, 0, 0], [0, 0, 0]])
-    found = classification(probabilities, np.array([0, -1]), np.array([0, 0]), np.array(["", ""]))
-    assert found["query/accuracy"] == found["query/top5_accuracy"] == found["query/macro_accuracy"] == 0.5
-    assert found["query/macro_f1"] == pytest.approx(2 / 3)
+    metrics = classification_metrics(probabilities, np.array([0, -1]), np.array([0, 0]), np.array(["", ""]))
+    assert metrics["query/accuracy"] == metrics["query/top5_accuracy"] == metrics["query/macro_accuracy"] == 0.5
+    assert metrics["query/macro_f1"] == pytest.approx(2 / 3)

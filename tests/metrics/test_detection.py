@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.metrics.detection import iou, matched, recall_precision
+from fashion_lsh.metrics.detection import iou, match_boxes, recall_precision
 
-TRUE = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
+ANNOTATED = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
 sides = st.integers(0, 20)
 
 
@@ -20,7 +20,7 @@ def whole_boxes(draw: st.DrawFn) -> np.ndarray:
 
 
 @given(whole_boxes(), st.lists(whole_boxes(), max_size=4))
-def test_overlap_against_counting_pixels(box: np.ndarray, others: list[np.ndarray]) -> None:
+def test_iou_against_counting_pixels(box: np.ndarray, others: list[np.ndarray]) -> None:
     def pixels(corners: np.ndarray) -> np.ndarray:
         grid = np.zeros((41, 41), bool)
         x1, y1, x2, y2 = corners.astype(int)
@@ -33,7 +33,7 @@ def test_overlap_against_counting_pixels(box: np.ndarray, others: list[np.ndarra
         assert share == pytest.approx((mine & theirs).sum() / (mine | theirs).sum())
 
 
-@pytest.mark.parametrize(("found", "places"), [
+@pytest.mark.parametrize(("detected", "matched_indices"), [
     ([], []),
     ([[0, 0, 10, 10], [20, 0, 30, 10]], [0, 1]),
     ([[20, 0, 30, 9], [20, 0, 30, 10]], [1, -1]),  # found once: the surer one has it
@@ -41,24 +41,24 @@ def test_overlap_against_counting_pixels(box: np.ndarray, others: list[np.ndarra
     ([[0, 0, 10, 4.9]], [-1]),
     ([[0, 0, 30, 10]], [-1]),  # both of them is neither
 ])  # fmt: skip
-def test_each_true_box_is_found_once(found: list[list[float]], places: list[int]) -> None:
-    assert matched(np.array(found, np.float32).reshape(-1, 4), TRUE).tolist() == places
+def test_each_annotated_box_is_matched_once(detected: list[list[float]], matched_indices: list[int]) -> None:
+    assert match_boxes(np.array(detected, np.float32).reshape(-1, 4), ANNOTATED).tolist() == matched_indices
 
 
-def test_where_nothing_is_there_all_finds_are_false() -> None:
-    assert matched(TRUE[:1], np.empty((0, 4), np.float32)).tolist() == [-1]
+def test_without_annotated_boxes_all_detections_are_false_positives() -> None:
+    assert match_boxes(ANNOTATED[:1], np.empty((0, 4), np.float32)).tolist() == [-1]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 4)), max_size=7), st.integers(0, 5))
-def test_precision_and_recall_against_counting(finds: list[tuple[bool, int]], missed: int) -> None:
-    right = np.array([hit for hit, _ in finds], bool)
-    scores = np.array([score for _, score in finds], np.float32)
-    total = int(right.sum()) + missed
-    recall, precision = recall_precision([right[:3], right[3:]], [scores[:3], scores[3:]], total)
-    wanted = [
-        (right[scores >= level].sum() / max(1, total), right[scores >= level].mean())
+def test_precision_and_recall_against_counting(detections: list[tuple[bool, int]], num_undetected: int) -> None:
+    correct = np.array([is_correct for is_correct, _ in detections], bool)
+    scores = np.array([score for _, score in detections], np.float32)
+    total = int(correct.sum()) + num_undetected
+    recall, precision = recall_precision([correct[:3], correct[3:]], [scores[:3], scores[3:]], total)
+    expected = [
+        (correct[scores >= level].sum() / max(1, total), correct[scores >= level].mean())
         for level in sorted(set(scores.tolist()), reverse=True)
     ]
     pairs = np.stack([recall, precision], axis=1)
-    assert pairs == pytest.approx(np.array(wanted).reshape(-1, 2))
+    assert pairs == pytest.approx(np.array(expected).reshape(-1, 2))
     assert all(first <= second for first, second in itertools.pairwise(recall))

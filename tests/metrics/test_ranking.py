@@ -21,14 +21,14 @@ def counts(*numbers):
     return np.array(numbers, dtype=np.int64)
 
 
-def plain_scores(order, total_relevant, k):
+def reference_scores(order, total_relevant, k):
     """AP, recall and precision of one ranking, by the definitions, as fractions."""
-    hits, gained = 0, Fraction(0)
-    for place, is_relevant in enumerate(order[:k], start=1):
+    hits, precision_sum = 0, Fraction(0)
+    for rank, is_relevant in enumerate(order[:k], start=1):
         if is_relevant:
             hits += 1
-            gained += Fraction(hits, place)
-    return gained / min(total_relevant, k), Fraction(hits > 0), Fraction(hits, k)
+            precision_sum += Fraction(hits, rank)
+    return precision_sum / min(total_relevant, k), Fraction(hits > 0), Fraction(hits, k)
 
 
 def test_average_precision_by_hand():
@@ -46,7 +46,7 @@ def test_recall_and_precision_by_hand():
 
 
 @pytest.mark.parametrize("function", SCORES)
-def test_query_without_relevant_rows_is_left_out(function):
+def test_a_query_without_relevant_rows_scores_nan(function):
     assert np.isnan(function(flags("000", "100"), counts(0, 1), 3)).tolist() == [True, False]
 
 
@@ -61,13 +61,13 @@ def test_k_beyond_the_ranking_changes_only_the_denominator():
 @settings(deadline=None)
 def test_scores_against_the_definitions(rankings, k):
     relevant = np.array([row for row, _ in rankings], dtype=bool).reshape(-1, 9)
-    total = relevant.sum(axis=1) + np.array([more for _, more in rankings], dtype=np.int64)
-    wanted = [plain_scores(row, int(number), k) for row, number in zip(relevant, total, strict=True)]
-    found = np.array([function(relevant, total, k) for function in SCORES]).T
-    np.testing.assert_allclose(found, np.array(wanted, dtype=float).reshape(-1, 3), atol=1e-12)
+    total = relevant.sum(axis=1) + np.array([num_missing for _, num_missing in rankings], dtype=np.int64)
+    expected = [reference_scores(row, int(num_relevant), k) for row, num_relevant in zip(relevant, total, strict=True)]
+    actual = np.array([function(relevant, total, k) for function in SCORES]).T
+    np.testing.assert_allclose(actual, np.array(expected, dtype=float).reshape(-1, 3), atol=1e-12)
 
 
-def test_average_precision_in_any_blocks(monkeypatch):
+def test_average_precision_does_not_depend_on_the_block_size(monkeypatch):
     relevant = np.random.default_rng(4).random((40, 12)) < 0.3
     whole = average_precision(relevant, relevant.sum(axis=1) + 1, 10)
     monkeypatch.setattr(ranking, "BLOCK_CELLS", 30)
@@ -83,6 +83,6 @@ def test_average_precision_in_any_blocks(monkeypatch):
         (precision, (flags("11"), counts(1, 2), 1), r"total_relevant is int64 \(2,\): give \(1,\) int"),
     ],
 )
-def test_wrong_arguments_are_named(function, arguments, message):
+def test_invalid_arguments_are_refused(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments)

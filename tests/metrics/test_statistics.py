@@ -14,34 +14,34 @@ NAN = math.nan
 Scores = list[np.ndarray]
 
 
-def test_means_leave_out_queries_that_have_nothing_to_find() -> None:
+def test_means_leave_out_queries_without_relevant_rows() -> None:
     scores = {"item": {"map@100": np.array([0.2, NAN, 0.6])}, "category": {"recall@1": np.array([1.0, 0.0])}}
-    found = means("query", scores)
-    assert found == {"query/item/map@100": pytest.approx(0.4), "query/category/recall@1": 0.5}
-    assert all(type(value) is float for value in found.values())
+    metrics = means("query", scores)
+    assert metrics == {"query/item/map@100": pytest.approx(0.4), "query/category/recall@1": 0.5}
+    assert all(type(value) is float for value in metrics.values())
     assert list(means("rows/random", scores)) == ["rows/random/item/map@100", "rows/random/category/recall@1"]
 
 
-def test_intervals_stand_around_the_means() -> None:
+def test_intervals_contain_the_means() -> None:
     rng = np.random.default_rng(0)
     values = np.where(rng.random(200) < 0.1, NAN, rng.random(200))
     scores = {"item": {"map@100": values, "recall@1": np.round(values)}, "category": {"map@100": values**2}}
-    ends = intervals("query", scores, np.array([f"item {n // 3}" for n in range(200)], dtype=object))
-    centre = means("query", scores)
-    assert set(ends) == {f"{name}_{end}" for name in centre for end in ("low", "high")}
-    for name, mean in centre.items():
-        assert ends[f"{name}_low"] < mean < ends[f"{name}_high"]
-        assert ends[f"{name}_high"] - ends[f"{name}_low"] < 0.2
+    bounds = intervals("query", scores, np.array([f"item {n // 3}" for n in range(200)], dtype=object))
+    mean_metrics = means("query", scores)
+    assert set(bounds) == {f"{name}_{bound}" for name in mean_metrics for bound in ("low", "high")}
+    for name, mean in mean_metrics.items():
+        assert bounds[f"{name}_low"] < mean < bounds[f"{name}_high"]
+        assert bounds[f"{name}_high"] - bounds[f"{name}_low"] < 0.2
 
 
-def test_queries_of_an_item_are_drawn_together_and_those_without_one_alone() -> None:
+def test_queries_of_an_item_are_resampled_together() -> None:
     values, items = np.random.default_rng(1).random(9), ["a", "", "b", "a", "", "", "b", "7", ""]
-    ends = intervals("query", {"item": {"map@100": values}}, np.array(items, dtype=object))
+    bounds = intervals("query", {"item": {"map@100": values}}, np.array(items, dtype=object))
     low, high = confidence_interval(values, np.array([2, 10, 3, 2, 11, 12, 3, 1, 13]))
-    assert ends == {"query/item/map@100_low": low, "query/item/map@100_high": high}
+    assert bounds == {"query/item/map@100_low": low, "query/item/map@100_high": high}
 
 
-def test_macro_mean_gives_each_label_the_same_weight() -> None:
+def test_macro_mean_weights_labels_equally() -> None:
     values = np.array([1, 1, 1, 0, 0.5, NAN, NAN])
     assert macro_mean(values, np.array([0, 0, 0, 0, 2, 2, 5])) == pytest.approx((0.75 + 0.5) / 2)
 
@@ -51,18 +51,18 @@ def test_interval_against_drawing_queries_one_by_one():
     members = [scores[(groups == name) & ~np.isnan(scores)] for name in "abcd"]
     draws = np.random.default_rng(11).integers(4, size=(200, 4))
     means = [np.concatenate([members[group] for group in draw]).mean() for draw in draws]
-    wanted = np.quantile(means, [0.05, 0.95])
-    assert confidence_interval(scores, groups, level=0.9, samples=200, seed=11) == pytest.approx(wanted)
+    expected = np.quantile(means, [0.05, 0.95])
+    assert confidence_interval(scores, groups, level=0.9, samples=200, seed=11) == pytest.approx(expected)
 
 
-def test_interval_is_as_wide_as_the_normal_one():
+def test_interval_width_equals_the_normal_approximation():
     scores = np.random.default_rng(8).normal(0.5, 0.1, 900)
     low, high = confidence_interval(scores, samples=4000)
     margin = 1.96 * scores.std() / math.sqrt(900)
     assert (low, high) == pytest.approx((scores.mean() - margin, scores.mean() + margin), abs=margin / 8)
 
 
-def test_copies_inside_a_group_add_no_certainty():
+def test_copies_inside_a_group_do_not_narrow_the_interval():
     scores = np.random.default_rng(9).random(60)
     copies, groups = np.repeat(scores, 4), np.repeat(np.arange(60), 4)
     low, high = confidence_interval(scores)
@@ -73,12 +73,12 @@ def test_copies_inside_a_group_add_no_certainty():
 
 def test_interval_is_seeded_and_leaves_nan_out(monkeypatch):
     scores = np.random.default_rng(10).random(50)
-    once = confidence_interval(scores, seed=1)
-    assert once == confidence_interval(scores, seed=1) != confidence_interval(scores, seed=2)
-    assert once == confidence_interval(np.append(scores, [np.nan] * 20), seed=1)
-    assert all(math.isnan(end) for end in confidence_interval(np.array([np.nan, np.nan])))
+    interval = confidence_interval(scores, seed=1)
+    assert interval == confidence_interval(scores, seed=1) != confidence_interval(scores, seed=2)
+    assert interval == confidence_interval(np.append(scores, [np.nan] * 20), seed=1)
+    assert all(math.isnan(bound) for bound in confidence_interval(np.array([np.nan, np.nan])))
     monkeypatch.setattr(ranking, "BLOCK_CELLS", 500)
-    assert once == confidence_interval(scores, seed=1)
+    assert interval == confidence_interval(scores, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -88,98 +88,102 @@ def test_interval_is_seeded_and_leaves_nan_out(monkeypatch):
         (confidence_interval, (np.ones(3), None, 95), "level=95"),
     ],
 )
-def test_wrong_arguments_are_named(function, arguments, message):
+def test_invalid_arguments_are_refused(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments)
 
 
-def made(seeds: int, queries: int, shift: float = 0.0, noise: float = 0.1) -> tuple[Scores, Scores]:
+def random_scores(seeds: int, queries: int, shift: float = 0.0, noise: float = 0.1) -> tuple[Scores, Scores]:
     rng = np.random.default_rng(0)
     base = [rng.random(queries) for _ in range(seeds)]
     return base, [values + shift + noise * rng.standard_normal(queries) for values in base]
 
 
-def loop(base: Scores, arm: Scores, groups: np.ndarray, samples: int) -> np.ndarray:
+def reference_bootstrap(base: Scores, method: Scores, groups: np.ndarray, samples: int) -> np.ndarray:
     rng, means = np.random.default_rng(1), []
     names = sorted(set(groups.tolist()))
     for _ in range(samples):
-        drawn = rng.choice(names, len(names))
+        groups_drawn = rng.choice(names, len(names))
         by_seed = []
         for seed in rng.integers(len(base), size=len(base)):
-            found = [arm[seed][row] - base[seed][row] for name in drawn for row in np.flatnonzero(groups == name)]
-            by_seed.append(float(np.nanmean(found)))
+            differences = [
+                method[seed][row] - base[seed][row] for name in groups_drawn for row in np.flatnonzero(groups == name)
+            ]
+            by_seed.append(float(np.nanmean(differences)))
         means.append(np.mean(by_seed))
     return np.array(means)
 
 
 @pytest.mark.parametrize("groups", [[0, 1, 2, 3, 4, 5], ["a", "a", "b", "c", "c", "c"]])
 def test_the_bootstrap_against_plain_loops(groups: list[object]) -> None:
-    base, arm = made(3, 6, 0.05)
-    found = paired_difference(base, arm, np.array(groups), samples=20_000)
-    means = loop(base, arm, np.array(groups), 4000)
-    assert found.mean == pytest.approx(np.mean(np.stack(arm) - np.stack(base)))
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.01)
-    assert found.p == pytest.approx(2 * min((means <= 0).mean(), (means >= 0).mean()), abs=0.03)
+    base, method = random_scores(3, 6, 0.05)
+    difference = paired_difference(base, method, np.array(groups), samples=20_000)
+    means = reference_bootstrap(base, method, np.array(groups), 4000)
+    assert difference.mean == pytest.approx(np.mean(np.stack(method) - np.stack(base)))
+    assert (difference.low, difference.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.01)
+    assert difference.p == pytest.approx(2 * min((means <= 0).mean(), (means >= 0).mean()), abs=0.03)
 
 
-def test_arms_that_are_alike_differ_by_nothing() -> None:
-    base, _ = made(3, 50)
+def test_equal_methods_have_a_difference_of_0() -> None:
+    base, _ = random_scores(3, 50)
     assert paired_difference(base, base, np.arange(50)) == (0.0, 0.0, 0.0, 1.0)
 
 
 @pytest.mark.parametrize("shift", [0.05, -0.05])
-def test_a_shift_is_found(shift: float) -> None:
-    found = paired_difference(*made(3, 300, shift), np.arange(300))
-    assert found.low < shift < found.high
-    assert found.low * found.high > 0
-    assert found.p < 0.01
+def test_a_shift_is_detected(shift: float) -> None:
+    difference = paired_difference(*random_scores(3, 300, shift), np.arange(300))
+    assert difference.low < shift < difference.high
+    assert difference.low * difference.high > 0
+    assert difference.p < 0.01
 
 
-def test_where_there_is_none_no_direction_is_found() -> None:
-    found = paired_difference(*made(3, 300), np.arange(300))
-    assert found.low < 0 < found.high
-    assert found.p > 0.05
+def test_without_a_shift_the_interval_contains_0() -> None:
+    difference = paired_difference(*random_scores(3, 300), np.arange(300))
+    assert difference.low < 0 < difference.high
+    assert difference.p > 0.05
 
 
-def test_the_other_way_round_is_the_negative() -> None:
-    base, arm = made(2, 40, 0.02)
+def test_swapping_the_methods_negates_the_difference() -> None:
+    base, method = random_scores(2, 40, 0.02)
     groups = np.arange(40) // 3
-    one, other = paired_difference(base, arm, groups), paired_difference(arm, base, groups)
-    assert (other.mean, other.low, other.high) == pytest.approx((-one.mean, -one.high, -one.low))
-    assert other.p == one.p
+    difference, swapped = paired_difference(base, method, groups), paired_difference(method, base, groups)
+    assert (swapped.mean, swapped.low, swapped.high) == pytest.approx(
+        (-difference.mean, -difference.high, -difference.low)
+    )
+    assert swapped.p == difference.p
 
 
 def test_queries_without_a_score_on_either_side_are_left_out() -> None:
-    base, arm = made(2, 40, 0.02)
-    kept = paired_difference([values[3:] for values in base], [values[3:] for values in arm], np.arange(37))
-    base[0][0], arm[1][1], base[1][2], arm[1][2] = (np.nan,) * 4
-    assert paired_difference(base, arm, np.arange(40)) == kept
+    base, method = random_scores(2, 40, 0.02)
+    expected = paired_difference([values[3:] for values in base], [values[3:] for values in method], np.arange(37))
+    base[0][0], method[1][1], base[1][2], method[1][2] = (np.nan,) * 4
+    assert paired_difference(base, method, np.arange(40)) == expected
 
 
-def test_items_of_many_queries_widen_the_interval() -> None:
+def test_items_with_many_queries_widen_the_interval() -> None:
     rng = np.random.default_rng(0)
-    arm = [np.repeat(rng.standard_normal(30), 20)]
+    method = [np.repeat(rng.standard_normal(30), 20)]
     base, items = [np.zeros(600)], np.repeat(np.arange(30), 20)
-    one, all_alone = paired_difference(base, arm, items), paired_difference(base, arm, np.arange(600))
-    assert one.high - one.low > 3 * (all_alone.high - all_alone.low)
+    grouped, ungrouped = paired_difference(base, method, items), paired_difference(base, method, np.arange(600))
+    assert grouped.high - grouped.low > 3 * (ungrouped.high - ungrouped.low)
 
 
-def test_seeds_that_disagree_widen_the_interval() -> None:
+def test_differing_seeds_widen_the_interval() -> None:
     base = [np.zeros(200)] * 3
-    apart = paired_difference(base, [np.full(200, value) for value in (-0.1, 0.0, 0.1)], np.arange(200))
-    assert (apart.low, apart.high) == pytest.approx((-0.1, 0.1), abs=0.04)
+    difference = paired_difference(base, [np.full(200, value) for value in (-0.1, 0.0, 0.1)], np.arange(200))
+    assert (difference.low, difference.high) == pytest.approx((-0.1, 0.1), abs=0.04)
 
 
-@pytest.mark.parametrize(("base", "arm", "groups", "reason"), [
+@pytest.mark.parametrize(("base", "method", "groups", "reason"), [
     ([], [], np.arange(3), "0 and 0 seeds"),
     ([np.zeros(3)], [np.zeros(3)] * 2, np.arange(3), "1 and 2 seeds"),
     ([np.zeros(3)], [np.zeros(4)], np.arange(3), "give .Q,. scores of the same seeds"),
     ([np.zeros(3)], [np.zeros(3)], np.arange(4), "give .Q,. scores of the same seeds"),
     ([np.zeros(3)], [np.full(3, np.nan)], np.arange(3), "none of 3 queries has a score on both sides"),
 ])  # fmt: skip
-def test_what_cannot_be_paired_is_refused(base: Scores, arm: Scores, groups: np.ndarray, reason: str) -> None:
+def test_unpaired_scores_are_refused(base: Scores, method: Scores, groups: np.ndarray, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        paired_difference(base, arm, groups)
+        paired_difference(base, method, groups)
 
 
 def test_holm_by_hand() -> None:
@@ -189,7 +193,7 @@ def test_holm_by_hand() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_keeps_the_order_and_lies_between_none_and_bonferroni(p_values: list[float]) -> None:
+def test_holm_keeps_the_order_and_is_at_most_bonferroni(p_values: list[float]) -> None:
     p, adjusted = np.array(p_values), holm(p_values)
     assert (adjusted >= p).all()
     assert (adjusted <= np.minimum(1, len(p) * p) + 1e-12).all()

@@ -19,8 +19,8 @@ from fashion_lsh.metrics.ties import (
     tied_recall,
 )
 
-PLAIN = {tied_average_precision: average_precision, tied_recall: recall, tied_precision: precision}
-TIED = list(PLAIN)
+UNTIED = {tied_average_precision: average_precision, tied_recall: recall, tied_precision: precision}
+TIED = list(UNTIED)
 
 
 def flags(*rankings):
@@ -41,12 +41,12 @@ def all_orders(levels):
 
 
 @st.composite
-def searches(draw, most_rows=8):
+def searches(draw, max_rows=8):
     """(levels, total_relevant, k) with few enough rows to try every order."""
-    totals = draw(st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(lambda totals: sum(totals) <= most_rows))
+    totals = draw(st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(lambda totals: sum(totals) <= max_rows))
     levels = [(draw(st.integers(0, total)), total) for total in totals]
-    found = sum(relevant for relevant, _ in levels)
-    return levels, found + draw(st.integers(0 if found else 1, 3)), draw(st.integers(1, 12))
+    num_relevant = sum(relevant for relevant, _ in levels)
+    return levels, num_relevant + draw(st.integers(0 if num_relevant else 1, 3)), draw(st.integers(1, 12))
 
 
 def tied(function, levels, total_relevant, k):
@@ -55,12 +55,12 @@ def tied(function, levels, total_relevant, k):
 
 
 @pytest.mark.parametrize("function", TIED)
-def test_query_without_relevant_rows_is_left_out_with_ties(function):
+def test_a_query_without_relevant_rows_scores_nan_with_ties(function):
     scores = function(counts([0, 0], [0, 1]), counts([2, 3], [2, 3]), counts(0, 1), 4)
     assert np.isnan(np.array(scores)).tolist() == [[True, False]] * 3
 
 
-def test_one_level_is_a_random_ranking():
+def test_equal_distances_are_a_random_ranking():
     # orders 110, 101, 011: AP 1, 5/6, 7/12
     assert tied(tied_average_precision, [(2, 3)], 2, 3) == pytest.approx((29 / 36, 1, 7 / 12))
     # of 10 rows 3 are relevant, 4 are seen: none of the 3 among them with C(7, 4) / C(10, 4)
@@ -75,35 +75,35 @@ def test_ties_against_all_permutations(levels, k):
     orders = itertools.product(*(itertools.permutations(level) for level in rows))
     rankings = np.array([list(itertools.chain(*order)) for order in orders])
     total = np.full(len(rankings), sum(relevant for relevant, _ in levels))
-    for function, plain in PLAIN.items():
-        scores = plain(rankings, total, k)
-        wanted = scores.mean(), scores.max(), scores.min()
-        assert tied(function, levels, total[0], k) == pytest.approx(wanted, abs=1e-12)
+    for function, untied in UNTIED.items():
+        scores = untied(rankings, total, k)
+        expected = scores.mean(), scores.max(), scores.min()
+        assert tied(function, levels, total[0], k) == pytest.approx(expected, abs=1e-12)
 
 
 @given(searches())
 @settings(max_examples=200, deadline=None)
-def test_ties_against_all_orders_of_any_levels(search):
+def test_ties_against_all_orders_of_random_histograms(search):
     levels, total_relevant, k = search
     orders = np.array(all_orders(levels), dtype=bool)
-    for function, plain in PLAIN.items():
-        scores = plain(orders, np.full(len(orders), total_relevant), k)
-        wanted = scores.mean(), scores.max(), scores.min()
-        assert tied(function, levels, total_relevant, k) == pytest.approx(wanted, abs=1e-12)
+    for function, untied in UNTIED.items():
+        scores = untied(orders, np.full(len(orders), total_relevant), k)
+        expected = scores.mean(), scores.max(), scores.min()
+        assert tied(function, levels, total_relevant, k) == pytest.approx(expected, abs=1e-12)
 
 
 @given(searches(), st.integers(0, 2**32 - 1))
 @settings(max_examples=100, deadline=None)
-def test_without_ties_all_agree_with_the_ranking(search, seed):
+def test_without_ties_expected_best_and_worst_equal_the_ranking(search, seed):
     levels, total_relevant, k = search
     orders = all_orders(levels)
     order = np.array([orders[seed % len(orders)]], dtype=bool).reshape(1, -1)
     assume(order.size)
     histograms = order.astype(np.int64), np.ones(order.shape, dtype=np.int64)
-    for function, plain in PLAIN.items():
-        wanted = plain(order, counts(total_relevant), k)[0]
+    for function, untied in UNTIED.items():
+        expected = untied(order, counts(total_relevant), k)[0]
         for scores in function(*histograms, counts(total_relevant), k):
-            assert scores[0] == pytest.approx(wanted, abs=1e-12)
+            assert scores[0] == pytest.approx(expected, abs=1e-12)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3000))
@@ -122,23 +122,23 @@ def test_expected_lies_between_worst_and_best(seed, k):
 
 
 @pytest.mark.parametrize("function", TIED)
-def test_many_queries_at_once_score_as_alone_and_in_any_blocks(function, monkeypatch):
+def test_tied_scores_do_not_depend_on_batch_or_block_size(function, monkeypatch):
     generator = np.random.default_rng(3)
     total_at = generator.integers(0, 40, (50, 9))
     relevant_at = generator.binomial(total_at, 0.1)
     total = relevant_at.sum(axis=1) + 1
-    together = np.array(function(relevant_at, total_at, total, 30))
+    in_batch = np.array(function(relevant_at, total_at, total, 30))
     monkeypatch.setattr(ranking, "BLOCK_CELLS", 40)
-    assert np.array_equal(np.array(function(relevant_at, total_at, total, 30)), together)
-    alone = [np.array(function(relevant_at[[row]], total_at[[row]], total[[row]], 30))[:, 0] for row in range(50)]
-    np.testing.assert_allclose(np.array(alone).T, together, atol=1e-12)
+    assert np.array_equal(np.array(function(relevant_at, total_at, total, 30)), in_batch)
+    one_by_one = [np.array(function(relevant_at[[row]], total_at[[row]], total[[row]], 30))[:, 0] for row in range(50)]
+    np.testing.assert_allclose(np.array(one_by_one).T, in_batch, atol=1e-12)
 
 
-def test_relevant_rows_that_no_probe_reached_lower_the_score():
+def test_relevant_rows_outside_the_probed_lists_lower_the_score():
     levels = [(2, 3), (1, 4)]
-    reached = tied(tied_average_precision, levels, 3, 10)
-    missed = tied(tied_average_precision, levels, 6, 10)
-    assert np.array(missed) == pytest.approx(np.array(reached) / 2)
+    all_probed = tied(tied_average_precision, levels, 3, 10)
+    some_not_probed = tied(tied_average_precision, levels, 6, 10)
+    assert np.array(some_not_probed) == pytest.approx(np.array(all_probed) / 2)
     assert tied(tied_recall, levels, 6, 10) == tied(tied_recall, levels, 3, 10)
 
 
@@ -147,45 +147,47 @@ def test_nothing_retrieved_scores_0():
         assert tied(function, [(0, 0), (0, 0)], 4, 10) == (0, 0, 0)
 
 
-def test_large_levels_against_sums_place_by_place():
+def test_large_ties_against_sums_over_ranks():
     levels, total_relevant, k = [(20, 150), (3_000, 100_000), (5, 1_000)], 4_000, 1_000
-    gained, before, hits = [], 0, 0
+    precisions, before, hits = [], 0, 0
     for relevant, total in levels:
-        for place in range(before + 1, min(before + total, k) + 1):
-            nearer = hits + (place - before - 1) * (relevant - 1) / (total - 1)
-            gained.append(relevant / total * (1 + nearer) / place)
+        for rank in range(before + 1, min(before + total, k) + 1):
+            expected_hits = hits + (rank - before - 1) * (relevant - 1) / (total - 1)
+            precisions.append(relevant / total * (1 + expected_hits) / rank)
         before, hits = before + total, hits + relevant
     scores = tied(tied_average_precision, levels, total_relevant, k)
-    assert scores.expected == pytest.approx(math.fsum(gained) / k, abs=1e-12)
-    best = [*[1.0] * 20, *[(place - 130) / place for place in range(151, k + 1)]]
+    assert scores.expected == pytest.approx(math.fsum(precisions) / k, abs=1e-12)
+    best = [*[1.0] * 20, *[(rank - 130) / rank for rank in range(151, k + 1)]]
     assert scores.best == pytest.approx(math.fsum(best) / k, abs=1e-12)
     assert scores.worst == pytest.approx(math.fsum(hit / (130 + hit) for hit in range(1, 21)) / k, abs=1e-12)
 
 
 @pytest.mark.parametrize(("relevant", "k"), [(1, 1_000), (7, 500), (300, 40), (3_000, 1_000), (99_999, 1)])
-def test_recall_of_a_large_level_is_hypergeometric(relevant, k):
+def test_recall_of_a_large_tie_is_hypergeometric(relevant, k):
     rows, nearer = 100_000, 30
-    none = Fraction(math.comb(rows - relevant, k - nearer), math.comb(rows, k - nearer)) if k > nearer else Fraction(1)
+    probability_of_none = (
+        Fraction(math.comb(rows - relevant, k - nearer), math.comb(rows, k - nearer)) if k > nearer else Fraction(1)
+    )
     scores = tied(tied_recall, [(0, nearer), (relevant, rows)], relevant, k)
-    assert scores.expected == pytest.approx(float(1 - none), rel=1e-12)
+    assert scores.expected == pytest.approx(float(1 - probability_of_none), rel=1e-12)
 
 
 def test_histograms_against_counting():
     generator = np.random.default_rng(5)
     distances = generator.integers(0, 9, (6, 50)).astype(np.int16)
-    relevant, reached = generator.random((2, 6, 50)) < 0.4
-    relevant_at, total_at = distance_histograms(distances, relevant, 9, reached)
+    relevant, probed = generator.random((2, 6, 50)) < 0.4
+    relevant_at, total_at = distance_histograms(distances, relevant, 9, probed)
     for query, level in np.ndindex(6, 9):
-        here = (distances[query] == level) & reached[query]
-        assert total_at[query, level] == here.sum()
-        assert relevant_at[query, level] == (here & relevant[query]).sum()
-    everything = np.ones_like(reached)
+        mask = (distances[query] == level) & probed[query]
+        assert total_at[query, level] == mask.sum()
+        assert relevant_at[query, level] == (mask & relevant[query]).sum()
+    all_rows = np.ones_like(probed)
     assert np.array_equal(
-        distance_histograms(distances, relevant, 9), distance_histograms(distances, relevant, 9, everything)
+        distance_histograms(distances, relevant, 9), distance_histograms(distances, relevant, 9, all_rows)
     )
 
 
-def test_histograms_in_any_blocks(monkeypatch):
+def test_histograms_do_not_depend_on_the_block_size(monkeypatch):
     generator = np.random.default_rng(6)
     distances, relevant = generator.integers(0, 5, (20, 7)), generator.random((20, 7)) < 0.5
     whole = distance_histograms(distances, relevant, 5)
@@ -193,7 +195,7 @@ def test_histograms_in_any_blocks(monkeypatch):
     assert np.array_equal(distance_histograms(distances, relevant, 5), whole)
 
 
-def test_histograms_ignore_distances_that_no_probe_reached():
+def test_histograms_ignore_distances_outside_the_probed_lists():
     distances, relevant = counts([0, -1, 99]), flags("111")
     relevant_at, total_at = distance_histograms(distances, relevant, 2, flags("100"))
     assert relevant_at.tolist() == total_at.tolist() == [[1, 0]]
@@ -201,15 +203,15 @@ def test_histograms_ignore_distances_that_no_probe_reached():
         distance_histograms(distances, relevant, 2)
 
 
-def test_histograms_give_the_score_of_a_ranking_in_the_mean():
+def test_tied_scores_equal_the_mean_over_random_orders():
     generator = np.random.default_rng(7)
     distances, relevant = generator.integers(0, 4, (1, 30)), generator.random((1, 30)) < 0.3
     total = relevant.sum(axis=1)
     shuffled = [generator.permutation(30) for _ in range(4000)]
     orders = np.array([rows[np.argsort(distances[0, rows], kind="stable")] for rows in shuffled])
-    drawn = average_precision(relevant[0][orders], np.repeat(total, 4000), 20)
+    sampled = average_precision(relevant[0][orders], np.repeat(total, 4000), 20)
     expected = tied_average_precision(*distance_histograms(distances, relevant, 4), total, 20).expected[0]
-    assert expected == pytest.approx(drawn.mean(), abs=5 * drawn.std() / math.sqrt(4000))
+    assert expected == pytest.approx(sampled.mean(), abs=5 * sampled.std() / math.sqrt(4000))
 
 
 @pytest.mark.parametrize(
@@ -223,6 +225,6 @@ def test_histograms_give_the_score_of_a_ranking_in_the_mean():
         (distance_histograms, (counts([1, 2]), flags("1"), 3), r"relevant is bool \(1, 1\): give \(1, 2\) bool"),
     ],
 )
-def test_wrong_arguments_are_named(function, arguments, message):
+def test_invalid_arguments_are_refused(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments)

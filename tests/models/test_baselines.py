@@ -17,7 +17,7 @@ from fashion_lsh.models.encoding import encode
 from fashion_lsh.models.projection import hyperplanes, itq
 from fashion_lsh.training.fitting import fit
 
-Make = Callable[..., GarmentData]
+MakeData = Callable[..., GarmentData]
 DEFAULTS: dict[str, Any] = {
     "backbone": "resnet18", "categories": ["circle", "cross", "square"], "image_size": 32, "margin": 0.1,
 }  # fmt: skip
@@ -35,7 +35,7 @@ def make_baseline(kind: type[Baseline], bits: int = 12) -> Baseline:
 
 
 @pytest.fixture
-def fitted(make_data: Make, tmp_path: Path, request: pytest.FixtureRequest) -> Baseline:
+def fitted(make_data: MakeData, tmp_path: Path, request: pytest.FixtureRequest) -> Baseline:
     return fit(make_baseline(request.param), make_data(), tmp_path, accelerator="cpu")
 
 
@@ -62,7 +62,7 @@ def test_code_width_matches_bits(fitted: Baseline) -> None:
 
 @pytest.mark.parametrize("fitted", [LSH, ITQ], indirect=True)
 @torch.inference_mode()
-def test_hyperplanes_are_fitted_to_training_embeddings(fitted: LSH, make_data: Make) -> None:
+def test_hyperplanes_are_fitted_to_training_embeddings(fitted: LSH, make_data: MakeData) -> None:
     embeddings = torch.cat([fitted(batch.images).embedding for batch in make_data().sample("train", 8 * 20)])
     if isinstance(fitted, ITQ):
         mean, planes = itq(embeddings, 12, 3)

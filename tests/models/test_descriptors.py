@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fashion_lsh.evaluation.query_scores import PLAIN
+from fashion_lsh.evaluation.query_scores import MODEL_FREE
 from fashion_lsh.models.descriptors import DESCRIPTORS, colour_histogram, raw_pixels
 
 
@@ -64,4 +64,4 @@ def test_descriptors_do_not_depend_on_the_batch() -> None:
 
 
 def test_descriptors_are_baselines_without_a_model() -> None:
-    assert set(DESCRIPTORS) < set(PLAIN)
+    assert set(DESCRIPTORS) < set(MODEL_FREE)

@@ -19,7 +19,7 @@ from fashion_lsh.models.feature_pyramid import DETECTOR_BACKBONES, FeaturePyrami
 from fashion_lsh.training.detector import Detector
 from fashion_lsh.training.fitting import fit
 
-Make = Callable[..., GarmentData]
+MakeData = Callable[..., GarmentData]
 OPTIM = {"name": "adamw", "lr": 0.002, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1}
 
 
@@ -103,7 +103,7 @@ def test_detector_loads_backbone_weights_from_a_file(tmp_path: Path) -> None:
     assert torch.equal(model.pyramid.body.stages[0][0].weight, network.conv1.weight)
 
 
-def test_frozen_levels_keep_their_weights(make_data: Make, tmp_path: Path) -> None:
+def test_frozen_levels_keep_their_weights(make_data: MakeData, tmp_path: Path) -> None:
     trained = module(weights="imagenet", frozen=2)
     model = trained.model
     before = [parameter.clone() for parameter in model.pyramid.body.parameters()]
@@ -191,7 +191,7 @@ def test_boxes_are_in_pixels_of_the_image() -> None:
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.5])
-def test_detector_checkpoint_gives_the_same_boxes(make_data: Make, tmp_path: Path, ema_decay: float) -> None:
+def test_detector_checkpoint_gives_the_same_boxes(make_data: MakeData, tmp_path: Path, ema_decay: float) -> None:
     scenes = make_detection_data(make_data())
     model = fit(module(ema_decay=ema_decay), scenes, tmp_path, accelerator="cpu", devices=1)
     opened = load_model(tmp_path / "detector.ckpt", "cpu")
@@ -203,7 +203,7 @@ def test_detector_checkpoint_gives_the_same_boxes(make_data: Make, tmp_path: Pat
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.5])
 def test_resumed_detector_equals_uninterrupted(
-    make_data: Make, tmp_path: Path, ema_decay: float, monkeypatch: pytest.MonkeyPatch
+    make_data: MakeData, tmp_path: Path, ema_decay: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fashion_lsh.training import fitting
 
@@ -239,14 +239,14 @@ def test_resumed_detector_equals_uninterrupted(
 
 
 @pytest.mark.slow
-def test_detector_learns_drawn_garments(make_data: Make, tmp_path: Path) -> None:
+def test_detector_learns_drawn_garments(make_data: MakeData, tmp_path: Path) -> None:
     scenes = make_detection_data(make_data(), samples_per_epoch=64)
     model = fit(module(epochs=8), scenes, tmp_path, accelerator="cpu", devices=1, gradient_clip_val=5.0)
     detections = detect_all(model, scenes.data.source.image, sorted(set(scenes.data.catalogue.column("image"))))
     assert box_scores(detections, scenes, "query")["detector/query/box_ap50"] > 0.8
 
 
-def test_non_finite_loss_ends_the_fit(make_data: Make, tmp_path: Path) -> None:
+def test_non_finite_loss_ends_the_fit(make_data: MakeData, tmp_path: Path) -> None:
     model = module(optim=OPTIM | {"lr": 1e12})
     with pytest.raises(ValueError, match=r"detector: the loss became (nan|inf) in epoch \d: lower optim\.lr"):
         fit(model, make_detection_data(make_data()), tmp_path, accelerator="cpu", devices=1)

@@ -74,9 +74,9 @@ def test_code_bit_is_1_above_the_threshold(bits: int) -> None:
     assert codes is not None
     assert codes.shape == (5, -(-bits // 8))
     expected = (activations(bits) > 0.5).numpy()
-    unpacked = np.unpackbits(codes, axis=1, bitorder="little")
-    assert np.array_equal(unpacked[:, :bits], expected)
-    assert not unpacked[:, bits:].any()
+    unpack_scores = np.unpackbits(codes, axis=1, bitorder="little")
+    assert np.array_equal(unpack_scores[:, :bits], expected)
+    assert not unpack_scores[:, bits:].any()
 
 
 @torch.inference_mode()

@@ -10,17 +10,17 @@ import yaml
 from PIL import Image
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.protocol import truths
+from fashion_lsh.evaluation.protocol import relevances
 from fashion_lsh.evaluation.results import query_table, write_queries
 from fashion_lsh.index.codes import pack
 from fashion_lsh.index.hits import Hits
-from fashion_lsh.metrics.code_statistics import quality
-from fashion_lsh.metrics.retrieval import of_hits
+from fashion_lsh.metrics.code_statistics import code_statistics
+from fashion_lsh.metrics.retrieval import score_hits
 from fashion_lsh.metrics.statistics import intervals, means
 from fashion_lsh.runs.run import Run
 
 NAMES = ("bag", "coat", "hat")
-SHARES = {"train": 2, "val": 1, "query": 4, "gallery": 5}  # rows a category
+ROWS_PER_CATEGORY = {"train": 2, "val": 1, "query": 4, "gallery": 5}  # rows a category
 MakeRun = Callable[..., Run]  # the fixture `make_run`: arguments of finished_run but for the folder
 LOG = """classifier/train/loss,classifier/val/accuracy,classifier/val/loss,classifier/val/macro_f1,epoch,step
 2.25,,,,0,9
@@ -58,7 +58,7 @@ def finished_run(
     """
     path = folder / "runs" / "made" / key
     path.mkdir(parents=True)
-    root = {"root": str(_pictures(folder / "pictures", len(names)))}
+    root = {"root": str(_write_images(folder / "pictures", len(names)))}
     config = {**SETTINGS, "data": SETTINGS["data"] | root | data, "hash": {"bits": bits} if bits else None}
     if bits is None:
         config["search"] = SETTINGS["search"] | {"distance": "euclidean"}
@@ -70,21 +70,21 @@ def finished_run(
     (path / "skipped.csv").write_text('id,reason\n"a, b",no picture\nc,"no\nbox"\n')
     (path / "logs" / "version_0").mkdir(parents=True)
     (path / "logs" / "version_0" / "metrics.csv").write_text(LOG)
-    _answered(run, garments, bits, run.policy.label)
+    _write_results(run, garments, bits, run.policy.label)
     return run
 
 
 def _garments(names: Sequence[str], items: bool) -> Catalogue:
     rows = [
-        {"id": f"{number}-{split}-{place}", "image": f"{number}.png", "category": name, "split": split,
-         "item": f"{number}/{place}" if items and split in ("query", "gallery") else "",
+        {"id": f"{number}-{split}-{index}", "image": f"{number}.png", "category": name, "split": split,
+         "item": f"{number}/{index}" if items and split in ("query", "gallery") else "",
          "x1": 1.0, "y1": 2.0, "x2": 9.0, "y2": 10.0}
-        for number, name in enumerate(names) for split, count in SHARES.items() for place in range(count)
+        for number, name in enumerate(names) for split, count in ROWS_PER_CATEGORY.items() for index in range(count)
     ]  # fmt: skip
     return Catalogue.from_columns({name: [row[name] for row in rows] for name in rows[0]})
 
 
-def _pictures(folder: Path, count: int) -> Path:
+def _write_images(folder: Path, count: int) -> Path:
     folder.mkdir(exist_ok=True)
     for number in range(count):
         picture = Image.new("RGB", (12, 12), f"hsl({number * 360 // count}, 80%, 45%)")
@@ -94,19 +94,19 @@ def _pictures(folder: Path, count: int) -> Path:
     return folder / "manifest.csv"
 
 
-def _answered(run: Run, garments: Catalogue, bits: int | None, label: str) -> None:
+def _write_results(run: Run, garments: Catalogue, bits: int | None, label: str) -> None:
     rng = np.random.default_rng(0)
     query, gallery = (garments.take(garments.rows(part)) for part in ("query", "gallery"))
     rows = rng.permuted(np.tile(np.arange(len(gallery)), (len(query), 1)), axis=1)
     hits = Hits(rows, np.sort(rng.random(rows.shape), axis=1).astype(np.float32))
-    scores = {name: of_hits(hits, truth) for name, truth in truths(query, gallery).items()}
+    scores = {name: score_hits(hits, relevance) for name, relevance in relevances(query, gallery).items()}
     predicted = np.where(rng.random(len(query)) < 0.7, query.column("category"), query.column("category")[0])
-    answers = {
+    outputs = {
         "predicted": predicted, "mass": rng.uniform(0.3, 1, len(query)).astype(np.float32),
-        "hits": pa.array([[gallery.column("id")[row] for row in found[:10]] for found in rows]),
+        "hits": pa.array([[gallery.column("id")[row] for row in ranking[:10]] for ranking in rows]),
         "search_ms": rng.random(len(query)),
     }  # fmt: skip
-    write_queries(run.path / "queries.parquet", query_table(label, query, answers, scores))
+    write_queries(run.path / "queries.parquet", query_table(label, query, outputs, scores))
     codes = (
         {
             f"{part}_codes": pack(rng.random((len(rows), bits)))
@@ -115,13 +115,13 @@ def _answered(run: Run, garments: Catalogue, bits: int | None, label: str) -> No
         if bits
         else {}
     )
-    said = quality(codes["gallery_codes"], bits)._asdict() if bits else {}
+    statistics = code_statistics(codes["gallery_codes"], bits)._asdict() if bits else {}
     ids = {f"{part}_ids": rows.column("id").astype(str) for part, rows in (("query", query), ("gallery", gallery))}
     np.savez_compressed(run.path / "codes.npz", **codes, **ids)
-    plain = {"query/accuracy": float((predicted == query.column("category")).mean()), "query/top5_accuracy": 0.9,
+    metrics = {"query/accuracy": float((predicted == query.column("category")).mean()), "query/top5_accuracy": 0.9,
              "query/macro_f1": 0.5, "query/count": len(query), "query/gallery_rows": len(gallery),
              "speed/search_ms": 0.25, "speed/search_ms_p95": 0.5, "speed/end_to_end_ms": 4.0}  # fmt: skip
-    of_rows = means("rows/random", scores) | means("rows/hamming_all", scores)
-    ends = intervals("query", scores, query.column("item"))
-    plain |= {f"codes/{name}": value for name, value in said.items()}
-    run.write_json("metrics.json", plain | means("query", scores) | ends | of_rows)
+    baselines = means("rows/random", scores) | means("rows/hamming_all", scores)
+    bounds = intervals("query", scores, query.column("item"))
+    metrics |= {f"codes/{name}": value for name, value in statistics.items()}
+    run.write_json("metrics.json", metrics | means("query", scores) | bounds | baselines)

@@ -11,58 +11,58 @@ from PIL import Image
 
 from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.evaluation.protocol import EncodedPart
+from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.models.encoding import Encoded
-from fashion_lsh.report.contact_sheets import asked_tiles, found_sheet, hit_tile, query_sheet
-from fashion_lsh.report.tiles import GAP, HEAD, LINE, MARKS, TILE, Tile, contact_sheet, evenly
+from fashion_lsh.report.contact_sheets import hit_tile, query_tiles, write_query_sheet, write_result_sheet
+from fashion_lsh.report.tiles import GAP, HEADER, LINE, MARKS, TILE, Tile, evenly_spaced, write_contact_sheet
 from fashion_lsh.search.searcher import SearchResult
 
 GREY = (128, 128, 128)
 
 
-def plain(height: int = 50, width: int = 50, **about: Any) -> Tile:
-    return Tile(np.full((height, width, 3), GREY[0], np.uint8), **about)
+def grey_tile(height: int = 50, width: int = 50, **options: Any) -> Tile:
+    return Tile(np.full((height, width, 3), GREY[0], np.uint8), **options)
 
 
-def drawn_sheet(path: Path, rows: list[list[Tile]], columns: list[str] | None = None) -> np.ndarray:
-    contact_sheet(path, rows, columns or [])
+def saved_sheet(path: Path, rows: list[list[Tile]], columns: list[str] | None = None) -> np.ndarray:
+    write_contact_sheet(path, rows, columns or [])
     with Image.open(path) as image:
         assert image.format == "PNG"
         return np.asarray(image.convert("RGB"))
 
 
-def corner(row: int, column: int) -> tuple[int, int]:
+def tile_origin(row: int, column: int) -> tuple[int, int]:
     """y, x of a tile's first pixel."""
-    return HEAD + row * (TILE + LINE + GAP), GAP + column * (TILE + GAP)
+    return HEADER + row * (TILE + LINE + GAP), GAP + column * (TILE + GAP)
 
 
-def under(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
+def caption_area(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
     """The caption's place, with the gap after it."""
-    y, x = corner(row, column)
+    y, x = tile_origin(row, column)
     return sheet[y + TILE + 2 : y + TILE + LINE + GAP - 2, x : x + TILE + GAP]
 
 
-def ink(pixels: np.ndarray) -> bool:
+def has_ink(pixels: np.ndarray) -> bool:
     return bool((pixels < 255).any())
 
 
 @pytest.mark.parametrize(("sizes", "wide"), [([10], 10), ([4, 6, 2], 6), ([2, 1], 3)])
 def test_a_sheet_is_as_large_as_its_tiles(sizes: list[int], wide: int, tmp_path: Path) -> None:
-    sheet = drawn_sheet(tmp_path / "deep" / "sheet.png", [[plain()] * size for size in sizes])
-    assert sheet.shape == (HEAD + len(sizes) * (TILE + LINE + GAP) + GAP, GAP + wide * (TILE + GAP), 3)
+    sheet = saved_sheet(tmp_path / "deep" / "sheet.png", [[grey_tile()] * size for size in sizes])
+    assert sheet.shape == (HEADER + len(sizes) * (TILE + LINE + GAP) + GAP, GAP + wide * (TILE + GAP), 3)
     for row, size in enumerate(sizes):
         for column in range(wide):
-            y, x = corner(row, column)
+            y, x = tile_origin(row, column)
             tile = sheet[y : y + TILE, x : x + TILE]
             assert (tile == (GREY if column < size else (255, 255, 255))).all()
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["sheet.png"]
 
 
 @pytest.mark.parametrize(("height", "width"), [(20, 80), (300, 100), (1, 500)])
-def test_a_picture_keeps_its_aspect_in_the_middle_of_its_tile(height: int, width: int, tmp_path: Path) -> None:
-    y, x = corner(0, 0)
-    tile = drawn_sheet(tmp_path / "sheet.png", [[plain(height, width)]])[y : y + TILE, x : x + TILE]
+def test_an_image_keeps_its_aspect_ratio_in_the_centre_of_its_tile(height: int, width: int, tmp_path: Path) -> None:
+    y, x = tile_origin(0, 0)
+    tile = saved_sheet(tmp_path / "sheet.png", [[grey_tile(height, width)]])[y : y + TILE, x : x + TILE]
     rows, columns = np.flatnonzero((tile < 255).any((1, 2))), np.flatnonzero((tile < 255).any((0, 2)))
     longest = max(height, width)
     assert len(rows) == pytest.approx(max(1, TILE * height / longest), abs=0.5)
@@ -71,61 +71,63 @@ def test_a_picture_keeps_its_aspect_in_the_middle_of_its_tile(height: int, width
     assert abs(columns.mean() - (TILE - 1) / 2) <= 0.5
 
 
-def test_a_box_is_drawn_where_it_lies_on_the_picture(tmp_path: Path) -> None:
-    boxed = plain(56, 112, box=np.array([20, 10, 60, 40], dtype=np.float32))  # drawn at its size, 28 pixels down
-    y, x = corner(0, 0)
-    tile = drawn_sheet(tmp_path / "sheet.png", [[boxed]])[y : y + TILE, x : x + TILE]
+def test_a_box_is_drawn_at_its_position_in_the_image(tmp_path: Path) -> None:
+    boxed = grey_tile(56, 112, box=np.array([20, 10, 60, 40], dtype=np.float32))  # drawn at its size, 28 pixels down
+    y, x = tile_origin(0, 0)
+    tile = saved_sheet(tmp_path / "sheet.png", [[boxed]])[y : y + TILE, x : x + TILE]
     blue = (tile == (0x1F, 0x78, 0xFF)).all(axis=2)
     assert (np.flatnonzero(blue.any(1))[[0, -1]] - 28).tolist() == [10, 40]
     assert np.flatnonzero(blue.any(0))[[0, -1]].tolist() == [20, 60]
     assert not blue[28 + 15 : 28 + 35, 25:55].any()
-    whole = plain(56, 112, box=np.full(4, np.nan, dtype=np.float32))
-    assert not (drawn_sheet(tmp_path / "whole.png", [[whole]]) == (0x1F, 0x78, 0xFF)).all(axis=2).any()
+    whole = grey_tile(56, 112, box=np.full(4, np.nan, dtype=np.float32))
+    assert not (saved_sheet(tmp_path / "whole.png", [[whole]]) == (0x1F, 0x78, 0xFF)).all(axis=2).any()
 
 
 @pytest.mark.parametrize("mark", [*MARKS, ""])
-def test_a_mark_frames_its_tile_and_stands_in_the_key(mark: str, tmp_path: Path) -> None:
-    sheet = drawn_sheet(tmp_path / "sheet.png", [[plain(), plain(mark=mark)]])
-    colours, (y, x) = {name: tuple(bytes.fromhex(text[1:])) for name, text in MARKS.items()}, corner(0, 1)
+def test_a_mark_frames_its_tile_and_is_in_the_legend(mark: str, tmp_path: Path) -> None:
+    sheet = saved_sheet(tmp_path / "sheet.png", [[grey_tile(), grey_tile(mark=mark)]])
+    colours, (y, x) = {name: tuple(bytes.fromhex(text[1:])) for name, text in MARKS.items()}, tile_origin(0, 1)
     colour = colours.get(mark, (0, 0, 0))
     frame = [sheet[y - 1, x + 50], sheet[y + TILE, x + 50], sheet[y + 50, x - 1], sheet[y + 50, x + TILE]]
     assert [tuple(pixel.tolist()) == colour for pixel in frame] == [mark != ""] * 4
-    assert [name for name in MARKS if (sheet[: HEAD - 20] == colours[name]).all(axis=2).any()] == [mark] * (mark != "")
+    assert [name for name in MARKS if (sheet[: HEADER - 20] == colours[name]).all(axis=2).any()] == [mark] * (
+        mark != ""
+    )
 
 
-def test_the_whole_key_fits_on_the_narrowest_sheet(tmp_path: Path) -> None:
-    narrow = drawn_sheet(tmp_path / "narrow.png", [[plain(mark=mark)] for mark in MARKS])
-    wide = drawn_sheet(tmp_path / "wide.png", [[plain(mark=mark)] * 9 for mark in MARKS])
-    assert np.array_equal(narrow[: HEAD - 20], wide[: HEAD - 20, : narrow.shape[1]])
-    assert not ink(wide[: HEAD - 20, narrow.shape[1] :])
+def test_the_legend_fits_on_the_narrowest_sheet(tmp_path: Path) -> None:
+    narrow = saved_sheet(tmp_path / "narrow.png", [[grey_tile(mark=mark)] for mark in MARKS])
+    wide = saved_sheet(tmp_path / "wide.png", [[grey_tile(mark=mark)] * 9 for mark in MARKS])
+    assert np.array_equal(narrow[: HEADER - 20], wide[: HEADER - 20, : narrow.shape[1]])
+    assert not has_ink(wide[: HEADER - 20, narrow.shape[1] :])
 
 
 @pytest.mark.parametrize("caption", ["coat", "seen as long sleeved outwear", "W" * 40, "a" * 18, "two\nlines", "外套"])
-def test_a_caption_stays_under_its_tile(caption: str, tmp_path: Path) -> None:
-    sheet = drawn_sheet(tmp_path / "sheet.png", [[plain(caption=caption), plain()], [plain()]])
-    assert ink(under(sheet, 0, 0)[:, :TILE])
-    assert not ink(under(sheet, 0, 0)[:, TILE:])
-    assert not ink(under(sheet, 0, 1))
-    assert not ink(under(sheet, 1, 0))
+def test_a_caption_is_drawn_under_its_tile(caption: str, tmp_path: Path) -> None:
+    sheet = saved_sheet(tmp_path / "sheet.png", [[grey_tile(caption=caption), grey_tile()], [grey_tile()]])
+    assert has_ink(caption_area(sheet, 0, 0)[:, :TILE])
+    assert not has_ink(caption_area(sheet, 0, 0)[:, TILE:])
+    assert not has_ink(caption_area(sheet, 0, 1))
+    assert not has_ink(caption_area(sheet, 1, 0))
 
 
-def test_a_caption_that_fits_is_not_shortened_and_a_longer_one_says_so(tmp_path: Path) -> None:
+def test_only_captions_that_do_not_fit_are_truncated(tmp_path: Path) -> None:
     def captioned(text: str) -> np.ndarray:
-        return under(drawn_sheet(tmp_path / "sheet.png", [[plain(caption=text)]]), 0, 0)
+        return caption_area(saved_sheet(tmp_path / "sheet.png", [[grey_tile(caption=text)]]), 0, 0)
 
     assert not np.array_equal(captioned("t-shirt"), captioned("t-shir…"))
     assert np.array_equal(captioned("seen as short sleeved dress"), captioned("seen as short sleeved gown"))
 
 
-def test_titles_stand_over_their_columns(tmp_path: Path) -> None:
-    sheet = drawn_sheet(
-        tmp_path / "sheet.png", [[plain()] * 10], ["query", "its crop", *(f"hit {n}" for n in range(1, 9))]
+def test_titles_are_above_their_columns(tmp_path: Path) -> None:
+    sheet = saved_sheet(
+        tmp_path / "sheet.png", [[grey_tile()] * 10], ["query", "its crop", *(f"hit {n}" for n in range(1, 9))]
     )
-    titles = sheet[HEAD - 20 : HEAD - 1]
+    titles = sheet[HEADER - 20 : HEADER - 1]
     for column in range(10):
-        _, x = corner(0, column)
-        assert ink(titles[:, x : x + TILE])
-        assert not ink(titles[:, x + TILE : x + TILE + GAP])
+        _, x = tile_origin(0, column)
+        assert has_ink(titles[:, x : x + TILE])
+        assert not has_ink(titles[:, x + TILE : x + TILE + GAP])
 
 
 @pytest.fixture
@@ -140,84 +142,88 @@ def gallery(data: GarmentData) -> Any:
     return SimpleNamespace(model=model, gallery=SimpleNamespace(catalogue=data.catalogue.take(data.rows("gallery"))))
 
 
-def asked(data: GarmentData, seen: int) -> EncodedPart:
+def queries_seen_as(data: GarmentData, predicted: int) -> EncodedSplit:
     """The queries, each taken for category `seen`."""
     query = data.catalogue.take(data.rows("query"))
-    probabilities = np.eye(3, dtype=np.float32)[np.full(len(query), seen)]
-    return EncodedPart(query, Encoded(probabilities, None, probabilities), {})
+    probabilities = np.eye(3, dtype=np.float32)[np.full(len(query), predicted)]
+    return EncodedSplit(query, Encoded(probabilities, None, probabilities), {})
 
 
-def test_a_query_sheet_marks_what_was_found(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
-    query, filed = asked(data, seen=1), gallery.gallery.catalogue
+def test_a_query_sheet_marks_the_hits(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
+    query, gallery_catalogue = queries_seen_as(data, predicted=1), gallery.gallery.catalogue
     rng, count = np.random.default_rng(0), len(query.catalogue)
-    rows = np.stack([rng.permutation(len(filed))[:12] for _ in range(count)])
-    own = [filed.column("item").tolist().index(item) for item in query.catalogue.column("item")]
-    rows[:, 0] = own  # a row may stand twice: no matter here
+    rows = np.stack([rng.permutation(len(gallery_catalogue))[:12] for _ in range(count)])
+    same_item = [gallery_catalogue.column("item").tolist().index(item) for item in query.catalogue.column("item")]
+    rows[:, 0] = same_item  # a row may stand twice: no matter here
     rows[0, 3:] = -1
-    tiles = query_sheet(tmp_path / "sheet.png", data, query, gallery, Hits(rows, np.zeros(rows.shape, np.float32)))
+    tiles = write_query_sheet(
+        tmp_path / "sheet.png", data, query, gallery, Hits(rows, np.zeros(rows.shape, np.float32))
+    )
     assert [len(row) for row in tiles] == [2 + 3, *[2 + 8] * 7]
-    chosen = [round(place * (count - 1) / 7 - 0.5 + 1e-9) for place in range(8)]  # from the first to the last, evenly
-    for number, (shown, crop, *found) in zip(chosen, tiles, strict=True):
+    chosen = [round(index * (count - 1) / 7 - 0.5 + 1e-9) for index in range(8)]  # from the first to the last, evenly
+    for number, (query_tile, crop, *hit_tiles) in zip(chosen, tiles, strict=True):
         category = query.catalogue.column("category")[number]
         picture, box = data.source.image(query.catalogue.column("image")[number]), query.catalogue.boxes[number]
-        assert np.array_equal(shown.picture, picture)
-        assert np.array_equal(shown.box, box)
-        assert (shown.caption, shown.mark) == (f"is {category}", "")
+        assert np.array_equal(query_tile.picture, picture)
+        assert np.array_equal(query_tile.box, box)
+        assert (query_tile.caption, query_tile.mark) == (f"is {category}", "")
         assert np.array_equal(crop.picture, crop_image(picture, box, data.margin, TILE))
         assert crop.caption == "seen as cross"
         assert crop.mark == ("same category" if category == "cross" else "other category")
-        for place, tile in enumerate(found):
-            row = rows[number, place]
-            same = "same category" if filed.column("category")[row] == category else "other category"
-            assert tile.mark == ("same item" if row == own[number] else same)
-            assert tile.caption == filed.column("category")[row]
+        for index, tile in enumerate(hit_tiles):
+            row = rows[number, index]
+            mark = "same category" if gallery_catalogue.column("category")[row] == category else "other category"
+            assert tile.mark == ("same item" if row == same_item[number] else mark)
+            assert tile.caption == gallery_catalogue.column("category")[row]
     with Image.open(tmp_path / "sheet.png") as image:
-        assert image.size == (GAP + 10 * (TILE + GAP), HEAD + 8 * (TILE + LINE + GAP) + GAP)
+        assert image.size == (GAP + 10 * (TILE + GAP), HEADER + 8 * (TILE + LINE + GAP) + GAP)
 
 
-def test_items_that_are_not_known_are_not_the_same(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
-    query, filed = asked(data, seen=0), gallery.gallery.catalogue
-    query = EncodedPart(query.catalogue.with_columns(item=[""] * len(query.catalogue)), query.encoded, {})
-    gallery.gallery.catalogue = filed.with_columns(item=[""] * len(filed))
+def test_unknown_items_are_not_the_same_item(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
+    query, gallery_catalogue = queries_seen_as(data, predicted=0), gallery.gallery.catalogue
+    query = EncodedSplit(query.catalogue.with_columns(item=[""] * len(query.catalogue)), query.encoded, {})
+    gallery.gallery.catalogue = gallery_catalogue.with_columns(item=[""] * len(gallery_catalogue))
     rows = np.tile(np.arange(5), (len(query.catalogue), 1))
-    tiles = query_sheet(tmp_path / "sheet.png", data, query, gallery, Hits(rows, np.zeros(rows.shape, np.float32)))
+    tiles = write_query_sheet(
+        tmp_path / "sheet.png", data, query, gallery, Hits(rows, np.zeros(rows.shape, np.float32))
+    )
     assert {tile.mark for row in tiles for tile in row[2:]} == {"same category", "other category"}
 
 
-def test_few_queries_are_each_shown_once(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
-    query = asked(data, seen=0)
-    few = EncodedPart(query.catalogue.take(np.arange(3)), query.encoded, {})
+def test_few_queries_are_shown_once_each(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
+    query = queries_seen_as(data, predicted=0)
+    few = EncodedSplit(query.catalogue.take(np.arange(3)), query.encoded, {})
     rows = np.zeros((3, 1), dtype=np.int64)
-    assert len(query_sheet(tmp_path / "s.png", data, few, gallery, Hits(rows, np.zeros((3, 1), np.float32)))) == 3
+    assert len(write_query_sheet(tmp_path / "s.png", data, few, gallery, Hits(rows, np.zeros((3, 1), np.float32)))) == 3
 
 
-def test_a_sheet_of_answers_shows_picture_crop_and_hits_without_marks(
+def test_a_result_sheet_shows_image_crop_and_hits_without_marks(
     data: GarmentData, gallery: Any, tmp_path: Path
 ) -> None:
     picture, box = data.source.image("circle-0-street.png"), np.array([4, 4, 30, 30], dtype=np.float32)
-    none = SearchResult("cross", 0.5, Hits(np.array([[-1, -1]]), np.full((1, 2), np.inf, np.float32)))
-    some = SearchResult("circle", 0.9, Hits(np.array([[2, 0, -1]]), np.array([[1, 2, np.inf]], np.float32)))
-    found_sheet(tmp_path / "sheet.png", data.source, gallery, [
-        (asked_tiles(picture, box, 0.1, some), some), (asked_tiles(picture, None, 0.1, none), none),
+    no_hits = SearchResult("cross", 0.5, Hits(np.array([[-1, -1]]), np.full((1, 2), np.inf, np.float32)))
+    two_hits = SearchResult("circle", 0.9, Hits(np.array([[2, 0, -1]]), np.array([[1, 2, np.inf]], np.float32)))
+    write_result_sheet(tmp_path / "sheet.png", data.source, gallery, [
+        (query_tiles(picture, box, 0.1, two_hits), two_hits), (query_tiles(picture, None, 0.1, no_hits), no_hits),
     ])  # fmt: skip
     hits = [hit_tile(data.source, gallery.gallery.catalogue, row, 0.1) for row in (2, 0)]
     rows = [
         [Tile(picture, box=box), Tile(crop_image(picture, box, 0.1, TILE), "seen as circle"), *hits],
         [Tile(picture), Tile(crop_image(picture, None, 0.1, TILE), "seen as cross")],
     ]
-    wanted = drawn_sheet(tmp_path / "wanted.png", rows, ["image", "its crop", "hit 1", "hit 2"])
+    expected = saved_sheet(tmp_path / "wanted.png", rows, ["image", "its crop", "hit 1", "hit 2"])
     with Image.open(tmp_path / "sheet.png") as image:
-        assert np.array_equal(np.asarray(image), wanted)
+        assert np.array_equal(np.asarray(image), expected)
 
 
 def test_a_hit_is_shown_as_its_crop(data: GarmentData, gallery: Any) -> None:
-    filed = gallery.gallery.catalogue
-    tile = hit_tile(data.source, filed, 4, 0.2, "same item")
-    picture = data.source.image(filed.column("image")[4])
-    assert np.array_equal(tile.picture, crop_image(picture, filed.boxes[4], 0.2, TILE))
-    assert (tile.caption, tile.mark) == (filed.column("category")[4], "same item")
+    gallery_catalogue = gallery.gallery.catalogue
+    tile = hit_tile(data.source, gallery_catalogue, 4, 0.2, "same item")
+    picture = data.source.image(gallery_catalogue.column("image")[4])
+    assert np.array_equal(tile.picture, crop_image(picture, gallery_catalogue.boxes[4], 0.2, TILE))
+    assert (tile.caption, tile.mark) == (gallery_catalogue.column("category")[4], "same item")
 
 
-@pytest.mark.parametrize(("rows", "wanted", "chosen"), [(5, 9, [0, 1, 2, 3, 4]), (5, 0, [0]), (9, 3, [0, 4, 8])])
-def test_evenly_chosen(rows: int, wanted: int, chosen: list[int]) -> None:
-    assert evenly(rows, wanted).tolist() == chosen
+@pytest.mark.parametrize(("rows", "count", "expected"), [(5, 9, [0, 1, 2, 3, 4]), (5, 0, [0]), (9, 3, [0, 4, 8])])
+def test_rows_are_evenly_spaced(rows: int, count: int, expected: list[int]) -> None:
+    assert evenly_spaced(rows, count).tolist() == expected

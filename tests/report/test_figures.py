@@ -31,7 +31,7 @@ def texts(svg: bytes) -> list[ET.Element]:
 def width(line: str) -> float:
     """Points at 9 points, by DejaVu Sans; what it lacks is as wide as it is high."""
     font = ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), 900)
-    return sum(9.0 if ord(sign) > 0x3000 else font.getlength(sign) / 100 for sign in line)
+    return sum(9.0 if ord(character) > 0x3000 else font.getlength(character) / 100 for character in line)
 
 
 def matrix(names: list[str]) -> tuple[bytes, int]:
@@ -40,30 +40,32 @@ def matrix(names: list[str]) -> tuple[bytes, int]:
 
 
 @pytest.mark.parametrize("count", [5, 30])
-def test_no_name_of_a_matrix_is_cut_or_reaches_into_it(count: int) -> None:
+def test_category_names_fit_beside_the_confusion_matrix(count: int) -> None:
     names = [*NAMES, *(f"category {number}" for number in range(count - len(NAMES)))]
     svg, wide = matrix(names)
-    sides = [float(side) for side in ET.fromstring(svg).get("viewBox", "").split()]
-    assert wide == round(sides[2] * 96 / 72)
-    named = [text for text in texts(svg) if "text-anchor: end" in text.get("style", "")]
+    view_box = [float(axis) for axis in ET.fromstring(svg).get("viewBox", "").split()]
+    assert wide == round(view_box[2] * 96 / 72)
+    labels = [text for text in texts(svg) if "text-anchor: end" in text.get("style", "")]
     for name in names:
-        lines = [text for text in named if text.text and text.text in name and text.text.strip()]
+        lines = [text for text in labels if text.text and text.text in name and text.text.strip()]
         assert len(lines) >= 2
-    for text in named:
-        x, y = (float(text.get(side, "nan")) for side in "xy")
+    for text in labels:
+        x, y = (float(text.get(axis, "nan")) for axis in "xy")
         angle = float(re.findall(r"rotate\(([-\d.]+)", text.get("transform", "rotate(0"))[0])
-        room = x if abs(angle) < 1 else sides[3] - y
-        assert width(str(text.text)) < room
+        available = x if abs(angle) < 1 else view_box[3] - y
+        assert width(str(text.text)) < available
 
 
-def test_counts_stand_in_the_cells_where_there_are_few() -> None:
-    few, many = ([str(text.text) for text in texts(matrix([f"n{n}" for n in range(count)])[0])] for count in (15, 16))
-    assert {"1", "17", "224"} <= set(few)
-    assert "0" not in few  # an empty cell stays empty
-    assert not any(text.isdecimal() for text in many)
+def test_cells_show_counts_where_there_are_few_categories() -> None:
+    few_texts, many_texts = (
+        [str(text.text) for text in texts(matrix([f"n{n}" for n in range(count)])[0])] for count in (15, 16)
+    )
+    assert {"1", "17", "224"} <= set(few_texts)
+    assert "0" not in few_texts  # an empty cell stays empty
+    assert not any(text.isdecimal() for text in many_texts)
 
 
-def drawn() -> dict[str, bytes]:
+def all_figures() -> dict[str, bytes]:
     points = np.array([[9.0, 0, 2.5], [19, 1, 1.5]])
     rng = np.random.default_rng(0)
     curve = (np.array([0.1, 1.0]), np.array([1.0, 0.2]))
@@ -76,22 +78,22 @@ def drawn() -> dict[str, bytes]:
     }
 
 
-def test_axes_are_labelled_and_lines_are_named() -> None:
-    found: dict[str, Any] = {name: {text.text for text in texts(svg)} for name, svg in drawn().items()}
-    assert found["learning"] > {"loss", "training", "accuracy", "training step (batches)"}
-    assert "accuracy" not in found["losses"]
-    assert found["precision"] > {"recall", "precision", "mean of all queries", "best category"}
-    assert found["hamming"] > {"Hamming distance (bits)", "share of pairs", "other category", "same category"}
-    assert found["reliability"] > {"accuracy", "queries", "confidence (calibrated softmax mass)"}
+def test_axes_and_lines_are_labelled() -> None:
+    texts_by_figure: dict[str, Any] = {name: {text.text for text in texts(svg)} for name, svg in all_figures().items()}
+    assert texts_by_figure["learning"] > {"loss", "training", "accuracy", "training step (batches)"}
+    assert "accuracy" not in texts_by_figure["losses"]
+    assert texts_by_figure["precision"] > {"recall", "precision", "mean of all queries", "best category"}
+    assert texts_by_figure["hamming"] > {"Hamming distance (bits)", "share of pairs", "other category", "same category"}
+    assert texts_by_figure["reliability"] > {"accuracy", "queries", "confidence (calibrated softmax mass)"}
 
 
-def test_the_same_numbers_give_the_same_file_and_the_users_style_is_left_alone() -> None:
+def test_figures_are_deterministic_and_leave_rcparams_unchanged() -> None:
     before = dict(mpl.rcParams)
-    assert drawn() == drawn()
+    assert all_figures() == all_figures()
     assert dict(mpl.rcParams) == before
 
 
-def test_letters_that_the_font_lacks_are_no_warning() -> None:
+def test_characters_missing_in_the_font_cause_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         matrix(NAMES)

@@ -10,32 +10,32 @@ from fashion_lsh.report import fonts
 from fashion_lsh.report.fonts import font_for
 
 SERIF = font_manager.findfont("DejaVu Serif")
-SIGNS = font_manager.findfont("STIXGeneral")  # comes with matplotlib, too
+SYMBOLS = font_manager.findfont("STIXGeneral")  # comes with matplotlib, too
 
 
 @pytest.fixture(autouse=True)
-def _forgotten() -> None:
-    fonts._file.cache_clear()
+def _clear_cache() -> None:
+    fonts._find_font.cache_clear()
 
 
 @pytest.mark.parametrize("text", ["coat", "пальто", "παλτό", "manteau d\u2019été…", ""])
-def test_plain_letters_need_no_further_font(text: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_default_font_draws_common_characters(text: str, caplog: pytest.LogCaptureFixture) -> None:
     assert Path(str(font_for(text, 11).path)).name == "DejaVuSans.ttf"
     assert not caplog.messages
 
 
-def test_the_first_font_that_has_all_letters_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_font_with_all_characters_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, other = frozenset(map(ord, "coat ")), frozenset(map(ord, "coat 外套"))
-    monkeypatch.setattr(fonts, "_files", lambda: [SERIF, SIGNS])
-    monkeypatch.setattr(fonts, "_letters", {SERIF: plain, SIGNS: other}.__getitem__)
+    monkeypatch.setattr(fonts, "_font_files", lambda: [SERIF, SYMBOLS])
+    monkeypatch.setattr(fonts, "_characters", {SERIF: plain, SYMBOLS: other}.__getitem__)
     assert font_for("a coat", 11).path == SERIF
-    assert font_for("coat 外套", 11).path == SIGNS
+    assert font_for("coat 外套", 11).path == SYMBOLS
 
 
-def test_letters_that_no_font_has_are_told_of_once(
+def test_characters_missing_in_all_fonts_are_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(fonts, "_files", lambda: [SERIF])
+    monkeypatch.setattr(fonts, "_font_files", lambda: [SERIF])
     with caplog.at_level(logging.WARNING):
         assert font_for("coat 外套", 11).path == SERIF
         assert font_for("外 coat套", 13).path == SERIF

@@ -7,9 +7,7 @@ from tests.report.factories import MakeRun
 from tests.report.pages import page_of
 
 
-def test_of_very_many_pairs_some_are_counted_and_the_page_says_so(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pairs_are_sampled_above_the_limit_with_a_note(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run()
     assert "evenly chosen" not in page_of(run).text
     monkeypatch.setattr(hamming_pairs, "PAIRS", 5 * 15)

@@ -18,7 +18,7 @@ TEXT = """# A <b>title</b> & more
 """
 
 
-def test_a_page_holds_its_pictures_and_no_remarks(tmp_path: Path) -> None:
+def test_a_page_embeds_its_images_and_has_no_comments(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(TEXT)
     (tmp_path / "results.svg").write_text("<svg/>")
     page = write_html(tmp_path / "README.md")
@@ -33,7 +33,7 @@ def test_a_page_holds_its_pictures_and_no_remarks(tmp_path: Path) -> None:
     assert 'src="https://example.org/a.png"' in text
 
 
-def test_sentences_in_a_table_may_break_and_numbers_may_not(tmp_path: Path) -> None:
+def test_long_table_cells_may_wrap_and_numbers_may_not(tmp_path: Path) -> None:
     table = "# Claims\n\n| claim | top-1 |\n|:--|:--|\n| A picture that is cut is named better | 0.5 ± 0.1 |\n"
     (tmp_path / "README.md").write_text(table)
     text = write_html(tmp_path / "README.md").read_text().replace(' style="text-align:left"', "")

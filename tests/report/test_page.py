@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from fashion_lsh.report.page import write_report
-from fashion_lsh.report.run_data import NAMED
-from fashion_lsh.report.sections.confusion import UNNAMED
+from fashion_lsh.report.run_data import CLASSIFIER_METRICS
+from fashion_lsh.report.sections.confusion import UNKNOWN_CATEGORIES
 from fashion_lsh.report.templates import markdown
 from tests.report.factories import MakeRun
 from tests.report.pages import TITLES, markdown_of, page_of
@@ -25,7 +25,7 @@ def one_line(name: str) -> str:
     return " ".join(name.replace("\x07", " ").split())
 
 
-def test_a_report_is_one_page_and_the_same_in_markdown_with_its_figures(make_run: MakeRun) -> None:
+def test_a_report_is_one_html_page_and_the_same_in_markdown(make_run: MakeRun) -> None:
     run = make_run()
     before = {path.name for path in run.path.iterdir()}
     page = page_of(run)
@@ -38,7 +38,7 @@ def test_a_report_is_one_page_and_the_same_in_markdown_with_its_figures(make_run
     assert not any(attributes.get("class") == "note" for _, attributes in page.tags if "hash_head" not in page.text)
 
 
-def test_the_page_needs_nothing_else(make_run: MakeRun) -> None:
+def test_the_page_is_self_contained(make_run: MakeRun) -> None:
     page = page_of(make_run())
     assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object", "base"})
     addresses = [attributes[name] for _, attributes in page.tags for name in ("src", "href") if name in attributes]
@@ -53,7 +53,7 @@ def test_the_page_needs_nothing_else(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("count", [len(TYPED), 30])
-def test_whatever_was_typed_as_a_category_reads_as_itself(count: int, make_run: MakeRun) -> None:
+def test_category_names_are_escaped(count: int, make_run: MakeRun) -> None:
     names = [*TYPED, *(f"category number {number}" for number in range(count - len(TYPED)))]
     run = make_run(names)
     page = page_of(run)
@@ -68,7 +68,7 @@ def test_whatever_was_typed_as_a_category_reads_as_itself(count: int, make_run: 
                 assert whole.count("".join(one_line(name).split())) >= 2
 
 
-def test_every_line_of_a_markdown_table_has_as_many_cells(make_run: MakeRun) -> None:
+def test_every_row_of_a_markdown_table_has_the_same_number_of_cells(make_run: MakeRun) -> None:
     run = make_run(TYPED)
     write_report(run)
     table: list[int] = []
@@ -83,7 +83,7 @@ def test_every_line_of_a_markdown_table_has_as_many_cells(make_run: MakeRun) -> 
     assert tables == 10
 
 
-def test_the_same_run_gives_the_same_report(make_run: MakeRun) -> None:
+def test_reports_are_deterministic(make_run: MakeRun) -> None:
     run = make_run()
     write_report(run)
     files = {path.name: path.read_bytes() for path in (run.path / "report").iterdir()}
@@ -91,7 +91,7 @@ def test_the_same_run_gives_the_same_report(make_run: MakeRun) -> None:
     assert files == {path.name: path.read_bytes() for path in (run.path / "report").iterdir()}
 
 
-def test_figures_are_small_and_sheets_can_be_opened(make_run: MakeRun) -> None:
+def test_figures_are_small_and_contact_sheets_open(make_run: MakeRun) -> None:
     run = make_run([f"category {number}" for number in range(30)])
     write_report(run)
     for path in (run.path / "report").glob("*.*g"):
@@ -102,7 +102,7 @@ def test_figures_are_small_and_sheets_can_be_opened(make_run: MakeRun) -> None:
             assert picture.size[0] > 10 * 112
 
 
-def test_without_a_hash_layer_the_sections_on_codes_say_so(make_run: MakeRun) -> None:
+def test_without_a_hash_layer_the_sections_on_codes_have_a_note(make_run: MakeRun) -> None:
     run = make_run(bits=None)
     page = page_of(run)
     assert page.of("h2") == TITLES
@@ -111,26 +111,26 @@ def test_without_a_hash_layer_the_sections_on_codes_say_so(make_run: MakeRun) ->
     assert "hash_head" not in page.text
 
 
-def test_without_items_there_is_no_word_of_item_scores(make_run: MakeRun) -> None:
+def test_without_items_there_are_no_item_scores(make_run: MakeRun) -> None:
     page = page_of(make_run(items=False))
     assert "item recall@10" not in page.of("th")
     assert "same item" not in page.text
     assert "not known: scores are by category alone" in page.of("td")
 
 
-def test_of_unseen_categories_nothing_is_said_that_needs_their_names(make_run: MakeRun) -> None:
+def test_unseen_categories_have_no_classification_sections(make_run: MakeRun) -> None:
     run = make_run(unseen=["coat", "hat"])
-    kept = {name: value for name, value in run.metrics.items() if name not in NAMED}
+    kept = {name: value for name, value in run.metrics.items() if name not in CLASSIFIER_METRICS}
     run.write_json("metrics.json", kept)
     page = page_of(run)
-    assert page.text.count(UNNAMED.text) == 2
+    assert page.text.count(UNKNOWN_CATEGORIES.text) == 2
     assert "top-1" not in page.text
     assert "never trained" in page.text
     assert {path.name for path in (run.path / "report").iterdir()} & {"confusion.svg", "reliability.svg"} == set()
     assert "measures the classifier again" not in page.text
 
 
-def test_numbers_that_are_none_do_no_harm(make_run: MakeRun) -> None:
+def test_nan_metrics_are_accepted(make_run: MakeRun) -> None:
     run = make_run()
     metrics = json.loads((run.path / "metrics.json").read_text())
     run.write_json("metrics.json", metrics | {"rows/random/item/recall@1": float("nan")})

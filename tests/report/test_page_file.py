@@ -9,7 +9,7 @@ from fashion_lsh.report.page_file import BEGIN, END, write_page
 ROWS = [{"a": 1, "b": "x, y"}, {"a": 2, "c": None}]
 
 
-def test_what_somebody_wrote_stays(tmp_path: Path) -> None:
+def test_text_outside_the_markers_is_unchanged(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nend\n")
     write_page(tmp_path, ROWS, "new", {"a.svg": b"<svg/>"})
     assert (tmp_path / "README.md").read_text() == f"# Title\n\n{BEGIN}\n\nnew\n\n{END}\n\nend\n"
@@ -17,14 +17,14 @@ def test_what_somebody_wrote_stays(tmp_path: Path) -> None:
     assert (tmp_path / "a.svg").read_bytes() == b"<svg/>"
 
 
-def test_a_page_is_begun_where_there_is_none(tmp_path: Path) -> None:
+def test_a_page_is_created_where_there_is_none(tmp_path: Path) -> None:
     write_page(tmp_path / "new", ROWS, "text")
     write_page(tmp_path / "new", ROWS, "later")
     assert (tmp_path / "new/README.md").read_text() == f"# new\n\n{BEGIN}\n\nlater\n\n{END}\n"
 
 
 @pytest.mark.parametrize("page", ["# no place", f"{END}\n{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
-def test_a_page_without_a_place_is_refused_before_anything_is_written(page: str, tmp_path: Path) -> None:
+def test_a_page_without_markers_is_refused_before_anything_is_written(page: str, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(page)
     with pytest.raises(ValueError, match="has no place for the table"):
         write_page(tmp_path, ROWS, "text", {"a.svg": b""})

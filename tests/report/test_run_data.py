@@ -7,7 +7,7 @@ import pytest
 
 from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.report.page import write_report
-from fashion_lsh.report.run_data import NAMED
+from fashion_lsh.report.run_data import CLASSIFIER_METRICS
 from tests.report.factories import MakeRun
 from tests.report.pages import page_of
 
@@ -28,7 +28,7 @@ from tests.report.pages import page_of
         ("logs/version_0/metrics.csv", b"classifier/train/loss,epoch,step\nmuch,0,9\n"),
     ],
 )
-def test_a_damaged_file_is_named_with_a_way_out(name: str, content: bytes, make_run: MakeRun) -> None:
+def test_a_damaged_file_is_reported_with_a_hint(name: str, content: bytes, make_run: MakeRun) -> None:
     run = make_run()
     (run.path / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf"{re.escape(str(run.path / name))} is damaged \(.*\): remove"):
@@ -37,21 +37,21 @@ def test_a_damaged_file_is_named_with_a_way_out(name: str, content: bytes, make_
 
 
 @pytest.mark.parametrize("name", ["queries.parquet", "codes.npz", "catalogue.parquet", "environment.json"])
-def test_a_missing_file_is_named(name: str, make_run: MakeRun) -> None:
+def test_a_missing_file_is_reported(name: str, make_run: MakeRun) -> None:
     run = make_run()
     (run.path / name).unlink()
     with pytest.raises(FileNotFoundError, match=rf"{re.escape(str(run.path / name))} is missing: remove"):
         write_report(run)
 
 
-def test_a_run_that_is_not_finished_is_told_so(make_run: MakeRun) -> None:
+def test_an_unfinished_run_is_refused(make_run: MakeRun) -> None:
     run = make_run()
     (run.path / "metrics.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"is not finished.*type its train.py command again"):
         write_report(run)
 
 
-def test_the_rows_of_another_search_are_not_the_runs_own(make_run: MakeRun) -> None:
+def test_rows_of_another_search_are_ignored(make_run: MakeRun) -> None:
     run = make_run()
     own = page_of(run).of("td")
     table = pq.read_table(run.path / "queries.parquet")
@@ -65,8 +65,10 @@ def test_the_rows_of_another_search_are_not_the_runs_own(make_run: MakeRun) -> N
         write_report(run)
 
 
-def test_a_lack_of_what_the_classifier_is_worth_is_damage_elsewhere(make_run: MakeRun) -> None:
+def test_metrics_without_accuracy_are_damaged_where_categories_are_known(make_run: MakeRun) -> None:
     run = make_run()
-    run.write_json("metrics.json", {name: value for name, value in run.metrics.items() if name not in NAMED})
+    run.write_json(
+        "metrics.json", {name: value for name, value in run.metrics.items() if name not in CLASSIFIER_METRICS}
+    )
     with pytest.raises(ValueError, match="it has no query/accuracy"):
         write_report(run)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fashion_lsh.report.tables import describe, score_rows, score_table, summary
+from fashion_lsh.report.tables import describe_run, score_rows, score_table, summary
 
 METRICS = {
     "query/count": 1200,
@@ -43,7 +43,7 @@ TABLE = """\
 | random         | 0.100                | 0.000 [0.000, 0.000] | 0.000 [0.000, 0.000] | 0.000 [0.000, 0.000] |"""
 
 
-def changed(**groups: Any) -> dict[str, Any]:
+def config_with(**groups: Any) -> dict[str, Any]:
     return {name: values and {**values, **groups.get(name, {})} for name, values in CONFIG.items()}
 
 
@@ -51,28 +51,28 @@ def cells(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
 
 
-def test_the_table_holds_the_search_with_intervals_and_the_rows_beside_it() -> None:
-    found, wanted = cells(score_table(METRICS | OF_ITEMS, "rerank200_1")), cells(TABLE)
-    assert [found[0], *found[2:]] == [wanted[0], *wanted[2:]]
-    assert all(set(cell) <= set(":-") for cell in found[1])  # markdown
+def test_the_score_table_has_the_search_with_intervals_and_the_baselines() -> None:
+    actual, expected = cells(score_table(METRICS | OF_ITEMS, "rerank200_1")), cells(TABLE)
+    assert [actual[0], *actual[2:]] == [expected[0], *expected[2:]]
+    assert all(set(cell) <= set(":-") for cell in actual[1])  # markdown
 
 
-def test_its_rows_are_to_be_had_without_marks() -> None:
+def test_score_rows_have_no_markup() -> None:
     columns, rows = score_rows(METRICS | OF_ITEMS, "rerank200_1")
-    wanted = cells(TABLE)
-    assert [columns, *rows] == [wanted[0], [wanted[2][0].strip("*"), *wanted[2][1:]], *wanted[3:]]
+    expected = cells(TABLE)
+    assert [columns, *rows] == [expected[0], [expected[2][0].strip("*"), *expected[2][1:]], *expected[3:]]
 
 
 def test_without_items_the_table_has_no_item_columns() -> None:
     assert cells(score_table(METRICS, "rerank200_1"))[0] == ["row", "category mAP@100"]
 
 
-def test_a_row_of_the_search_itself_is_not_shown_twice() -> None:
+def test_the_own_search_is_not_shown_twice() -> None:
     rows = [line[0] for line in cells(score_table(METRICS, "hamming_all"))[2:]]
     assert rows == ["**hamming_all**", "float", "random"]
 
 
-def test_the_summary_tells_the_set_up_the_classifier_and_the_speed() -> None:
+def test_the_summary_states_setup_classifier_and_speed() -> None:
     assert summary(METRICS, CONFIG) == (
         "resnet18 (imagenet), 48 bits (softmax), fashion_mnist at 64 px; 1,200 queries, 25,431 in the gallery\n"
         "top-1 0.877, top-5 0.990, macro F1 0.855; search 0.12 ms, picture to hits 23.5 ms (medians, one at a time)"
@@ -90,22 +90,22 @@ def test_the_summary_tells_the_set_up_the_classifier_and_the_speed() -> None:
         ),
     ],
 )
-def test_what_a_figure_must_be_read_with_stands_beside_it(data: dict[str, str], note: str) -> None:
-    assert summary(METRICS, changed(data=data)).splitlines()[0].endswith(f"in the gallery{note}")
+def test_caveats_of_the_data_are_in_the_summary(data: dict[str, str], note: str) -> None:
+    assert summary(METRICS, config_with(data=data)).splitlines()[0].endswith(f"in the gallery{note}")
 
 
-def test_where_no_query_is_of_a_trained_category_there_is_no_word_of_the_classifier() -> None:
+def test_the_summary_leaves_out_the_classifier_for_untrained_categories() -> None:
     metrics = {name: value for name, value in METRICS.items() if "query/accuracy" not in name}
-    first, second = summary(metrics, changed(data={"unseen": 6})).splitlines()
+    first, second = summary(metrics, config_with(data={"unseen": 6})).splitlines()
     assert first.endswith("(of categories that were not trained)")
     assert second == "search 0.12 ms, picture to hits 23.5 ms (medians, one at a time)"
 
 
-def test_no_weights_and_no_hash_layer_are_said_so() -> None:
-    config = changed(backbone={"weights": None}) | {"hash": None}
+def test_the_summary_states_missing_weights_and_hash_layer() -> None:
+    config = config_with(backbone={"weights": None}) | {"hash": None}
     assert summary(METRICS, config).startswith("resnet18 (from scratch), no hash layer, fashion_mnist")
 
 
-def test_a_run_is_described_by_both() -> None:
-    table, lines = describe(METRICS, CONFIG, "hamming_1").split("\n\n")
+def test_describe_run_joins_table_and_summary() -> None:
+    table, lines = describe_run(METRICS, CONFIG, "hamming_1").split("\n\n")
     assert (table, lines) == (score_table(METRICS, "hamming_1"), summary(METRICS, CONFIG))

@@ -9,5 +9,5 @@ from fashion_lsh.report.templates import markdown
     ("text", "escaped"),
     [("a | b", r"a \| b"), ("<b>", r"\<b\>"), ("$x_1$", r"\$x\_1\$"), (r"\a", r"\\a"), ("two\nlines", "two lines")],
 )
-def test_markdown_signs_are_escaped(text: str, escaped: str) -> None:
+def test_markdown_characters_are_escaped(text: str, escaped: str) -> None:
     assert markdown(text) == escaped

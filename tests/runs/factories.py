@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.evaluation.protocol import Results, encode_part, evaluate
+from fashion_lsh.evaluation.protocol import Results, encode_split, evaluate
 from fashion_lsh.evaluation.run_evaluation import RunEvaluation
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.models.backbones import Backbone
@@ -58,10 +58,10 @@ def finished_run(config: dict[str, Any], data: GarmentData) -> TrainingRun:
     run = TrainingRun.open(config, data)
     save(classifier(), run.path / "classifier.ckpt")
     save(hash_head(), run.path / "hash_head.ckpt")
-    gallery = encode_part(hash_head().model, data, "gallery")
+    gallery = encode_split(hash_head().model, data, "gallery")
     built_gallery = Gallery.build(hash_head().model, gallery.encoded, gallery.catalogue)
     built_gallery.save(run.gallery_folder)
-    query = encode_part(hash_head().model, data, "query")
+    query = encode_split(hash_head().model, data, "query")
     kept = {"rows/code/category/map@100": np.linspace(0, 1, len(query.catalogue), dtype=np.float32)}
     results = evaluate_with(run, data, RERANK)
     write_results(run, query, built_gallery, RunEvaluation(results, {"rows/random/category/map@100": 0.3}, kept))
@@ -70,7 +70,7 @@ def finished_run(config: dict[str, Any], data: GarmentData) -> TrainingRun:
 
 def evaluate_with(run: Run, data: GarmentData, policy: SearchPolicy) -> Results:
     model = run.model()
-    return evaluate(Searcher(model, run.gallery(model.fingerprint()), policy), encode_part(model, data, "query"))
+    return evaluate(Searcher(model, run.gallery(model.fingerprint()), policy), encode_split(model, data, "query"))
 
 
 def file_names(folder: Path) -> set[str]:

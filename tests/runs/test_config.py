@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fashion_lsh.evaluation.crop_modes import Crop
+from fashion_lsh.evaluation.crop_modes import CropMode
 from fashion_lsh.evaluation.robustness import CORRUPTIONS
 from fashion_lsh.runs.config import SCHEMA, check, import_target, resolve_config, targets
 from fashion_lsh.search.policy import SearchPolicy
@@ -231,5 +231,5 @@ def test_unused_key_is_rejected(group: str) -> None:
 
 def test_schema_lists_all_crop_modes_and_corruptions() -> None:
     tested, corrupted = (get_args(get_args(SCHEMA[f"crop.{name}"])[0]) for name in ("tested", "corrupted"))
-    assert tested == get_args(Crop)
+    assert tested == get_args(CropMode)
     assert set(corrupted) == set(CORRUPTIONS)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.evaluation.query_scores import unpacked
+from fashion_lsh.evaluation.query_scores import unpack_scores
 from fashion_lsh.runs.job_file import load_scores, save_job
 from fashion_lsh.runs.training_run import TrainingRun
 from tests.runs.factories import (
@@ -60,7 +60,7 @@ def test_query_scores_are_saved_and_average_to_the_metrics(
         assert np.nanmean(scores[name]) == pytest.approx(run.metrics[name], abs=1e-6)
     save_job(run)
     [job] = (tmp_path / "jobs").iterdir()
-    kept = unpacked(json.loads(job.read_text())["queries"])
+    kept = unpack_scores(json.loads(job.read_text())["queries"])
     assert set(kept.scores) == set(scores)
     for name, values in scores.items():
         assert kept.scores[name] == pytest.approx(values, abs=1e-5, nan_ok=True)

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.evaluation.protocol import Results, encode_part
+from fashion_lsh.evaluation.protocol import Results, encode_split
 from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.evaluation.run_evaluation import RunEvaluation
 from fashion_lsh.gallery.gallery import Gallery
@@ -52,7 +52,7 @@ def test_policy_of_the_run_is_added_only_if_the_gallery_changed(config: dict[str
 def test_finished_run_saves_codes_queries_and_metrics(config: dict[str, Any], data: GarmentData) -> None:
     run = finished_run(config, data)
     with np.load(run.path / "codes.npz", allow_pickle=False) as arrays:
-        query, gallery = (encode_part(hash_head().model, data, part) for part in ("query", "gallery"))
+        query, gallery = (encode_split(hash_head().model, data, part) for part in ("query", "gallery"))
         assert np.array_equal(arrays["query_codes"], query.encoded.codes)
         assert np.array_equal(arrays["gallery_codes"], gallery.encoded.codes)
         assert arrays["query_ids"].tolist() == query.catalogue.column("id").tolist()
@@ -76,7 +76,7 @@ def test_run_without_hash_layer_uses_the_classifier(config: dict[str, Any], data
     run = TrainingRun.open(with_value(config, "hash", None), data)
     save(classifier(), run.path / "classifier.ckpt")
     assert isinstance(run.model(), ClassifierModel)
-    gallery, query = (encode_part(classifier().model, data, part) for part in ("gallery", "query"))
+    gallery, query = (encode_split(classifier().model, data, part) for part in ("gallery", "query"))
     built_gallery = Gallery.build(classifier().model, gallery.encoded, gallery.catalogue)
     built_gallery.save(run.gallery_folder)
     results = evaluate_with(run, data, SearchPolicy("euclidean", 1, 200, **DEFAULTS))

@@ -10,8 +10,8 @@ import yaml
 from fashion_lsh.evaluation.robustness import CORRUPTIONS
 from fashion_lsh.report.page_file import Row
 from fashion_lsh.runs.run import Run
-from fashion_lsh.studies.query_outputs import of_run
-from fashion_lsh.studies.repeats import repeats
+from fashion_lsh.studies.query_outputs import read_repeat
+from fashion_lsh.studies.repeats import repeat_rows
 
 MakeRun = Callable[..., Run]
 
@@ -29,7 +29,7 @@ def repeated(make_run: MakeRun, key: str, seed: int = 0, split: int = 0, **chang
 
 def rows_of(*runs: Run) -> list[Row]:
     """Rows of runs that repeat one another."""
-    return repeats([of_run(run) for run in runs])
+    return repeat_rows([read_repeat(run) for run in runs])
 
 
 def read_results(folder: Path) -> list[Row]:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.query_scores import packed
+from fashion_lsh.evaluation.query_scores import pack_scores
 from fashion_lsh.evaluation.robustness import CORRUPTIONS
-from fashion_lsh.report.page_file import Row, csv_of
+from fashion_lsh.report.page_file import Row, to_csv
 from fashion_lsh.report.sweep.jobs import read_jobs
 from fashion_lsh.report.sweep.rows import rows_of
 
@@ -18,9 +18,9 @@ QUERIES = 60
 HASHER = "fashion_lsh.models.hash_head.HashHead"
 
 
-def right(share: float) -> np.ndarray:
+def correct(ratio: float) -> np.ndarray:
     """(QUERIES,) float32: 1 for this ratio of the queries, the first ones, 0 for the others."""
-    return (np.arange(QUERIES) < share * QUERIES).astype(np.float32)
+    return (np.arange(QUERIES) < ratio * QUERIES).astype(np.float32)
 
 
 def layer(loss: str, item_weight: float = 0.0) -> dict[str, Any]:
@@ -42,17 +42,17 @@ def write_job(folder: Path, settings: Mapping[str, Any], scores: Mapping[str, np
     metrics = {name: float(values.mean()) for name, values in scores.items()}
     metrics |= {"query/accuracy_low": low, "query/accuracy_high": 1.0, "rows/random/category/precision@10": 0.1}
     defaults = {"seed": 0, "backbone": {"name": "resnet18", "weights": None}}
-    made = {"settings": defaults | dict(settings), "data": "d0", "environment": {"fashion-lsh": "0.3.0"}}
+    job = {"settings": defaults | dict(settings), "data": "d0", "environment": {"fashion-lsh": "0.3.0"}}
     jobs = folder / "jobs"
     jobs.mkdir(parents=True, exist_ok=True)
-    content = made | {"metrics": metrics, "queries": packed(query, dict(scores))}
+    content = job | {"metrics": metrics, "queries": pack_scores(query, dict(scores))}
     (jobs / f"{len(list(jobs.iterdir())):08}.json").write_text(json.dumps(content))
 
 
 def write_results(folder: Path, rows: Sequence[Row] = ()) -> None:
     """Write `results.csv` of these rows; without any, of the jobs in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.csv").write_text(csv_of(rows or rows_of(read_jobs(folder)[0])))
+    (folder / "results.csv").write_text(to_csv(rows or rows_of(read_jobs(folder)[0])))
 
 
 def backbones(folder: Path) -> None:
@@ -60,13 +60,13 @@ def backbones(folder: Path) -> None:
 
     VGG16 with batch norm is not measured; on photographs VGG16 does not train.
     """
-    shares = {"resnet101": 0.5, "alexnet": 0.0, "vgg16": 0.75, "googlenet": 0.5}
-    for name, share in shares.items():
+    ratios = {"resnet101": 0.5, "alexnet": 0.0, "vgg16": 0.75, "googlenet": 0.5}
+    for name, ratio in ratios.items():
         backbone = {"backbone": {"name": name, "weights": None}}
         for seed in (0, 1, 2) if name != "vgg16" else (0,):
-            write_job(folder / "backbones", {"seed": seed} | backbone, {"query/accuracy": right(share)})
+            write_job(folder / "backbones", {"seed": seed} | backbone, {"query/accuracy": correct(ratio)})
         low = 0.05 if name == "vgg16" else 0.5
-        write_job(folder / "backbones/garments", backbone, {"query/accuracy": right(share)}, low)
+        write_job(folder / "backbones/garments", backbone, {"query/accuracy": correct(ratio)}, low)
     for page in ("backbones", "backbones/garments"):
         write_results(folder / page)
 
@@ -77,11 +77,11 @@ def hash_layers(folder: Path) -> None:
     for name, recall in recalls.items():
         loss, _, items = name.partition(", ")
         settings = {"hash": None if name == "none" else layer(loss, 0.5 if items else 0.0)}
-        scores = {"query/accuracy": right(0.5), "query/item/recall@10": right(recall)}
+        scores = {"query/accuracy": correct(0.5), "query/item/recall@10": correct(recall)}
         for seed in (0, 1, 2):
             write_job(folder / "hash_layer", {"seed": seed} | settings, scores)
-    for settings, share in (({"hash": None}, 0.75), ({"hash": layer("softmax")}, 0.5)):
-        write_job(folder / "hash_layer/garments", settings, {"query/accuracy": right(share)})
+    for settings, ratio in (({"hash": None}, 0.75), ({"hash": layer("softmax")}, 0.5)):
+        write_job(folder / "hash_layer/garments", settings, {"query/accuracy": correct(ratio)})
     for page in ("hash_layer", "hash_layer/garments"):
         write_results(folder / page)
 
@@ -98,40 +98,45 @@ def crops(folder: Path) -> None:
                 "detector.ratios": [0.5, 1.0, 2.0], "detector.flip_tta": False}  # fmt: skip
     write_results(
         folder / "crops/scenes",
-        [{"crop.mode": mode, "tested on": mode, "macro F1": 0.016} | ends("top-1", top[mode], 0.02)
+        [{"crop.mode": mode, "tested on": mode, "macro F1": 0.016} | with_bounds("top-1", top[mode], 0.02)
          | (detector if mode == "detected" else {}) for mode in ("detected", "whole")],
     )  # fmt: skip
 
 
-def measured(folder: Path) -> None:
+def measurements(folder: Path) -> None:
     """Rows of the comparison of distances, and of the speedup."""
-    over = {"euclidean": (0.02, 0.0), "rerank": (0.02, 0.0), "weighted": (0.01, -0.01), "tie_break": (0.01, -0.02)}
+    differences = {
+        "euclidean": (0.02, 0.0),
+        "rerank": (0.02, 0.0),
+        "weighted": (0.01, -0.01),
+        "tie_break": (0.01, -0.02),
+    }
     write_results(
         folder / "distances",
         [{"scope": "all", "search": f"{distance}_all", "distance": distance, "val item map@100": 0.1}
-         | ends("over hamming", hamming, 0.005) | ends("over euclidean", euclid, 0.005)
-         for distance, (hamming, euclid) in over.items()],
+         | with_bounds("over hamming", hamming, 0.005) | with_bounds("over euclidean", euclid, 0.005)
+         for distance, (hamming, euclid) in differences.items()],
     )  # fmt: skip
-    saved = {"euclidean": 0.5, "hamming": 0.05, "rerank": 0.04}
+    savings = {"euclidean": 0.5, "hamming": 0.05, "rerank": 0.04}
     write_results(
         folder / "speedup",
-        [{"lists": lists, "filed by": by, "arm": arm, "gallery": size, "distance": distance, "item recall@10": 0.05}
-         | ends("saved", value, 0.01) | ends("saved over euclidean", 0.53, 0.01)
-         for lists, by in (("own", "predicted"), ("30 of DeepFashion", "frequency")) for arm in ("whole", "1")
-         for size in (100_000, 500_000) for distance, value in saved.items()],
+        [{"lists": lists, "filed by": indexed_by, "arm": method, "gallery": size, "distance": distance, "item recall@10": 0.05}
+         | with_bounds("saved", value, 0.01) | with_bounds("saved over euclidean", 0.53, 0.01)
+         for lists, indexed_by in (("own", "predicted"), ("30 of DeepFashion", "frequency")) for method in ("whole", "1")
+         for size in (100_000, 500_000) for distance, value in savings.items()],
     )  # fmt: skip
 
 
 def stability(folder: Path) -> None:
     """Top-1 hardly differs between seeds and splits; a quarter of the hits is shared; occlusion costs most."""
-    lost = dict(zip(CORRUPTIONS, (0.1, 0.01, 0.1, 0.3), strict=True))
-    runs = [{"of": "run", "backbone": "resnet18", "split": split, "seed": seed, "top-1": (top := 0.7 + number / 1000)}
-            | {f"{name} top-1": top - less for name, less in lost.items()}
+    losses = dict(zip(CORRUPTIONS, (0.1, 0.01, 0.1, 0.3), strict=True))
+    runs = [{"of": "run", "backbone": "resnet18", "split": split, "seed": seed, "top-1": (top1 := 0.7 + number / 1000)}
+            | {f"{name} top-1": top1 - loss for name, loss in losses.items()}
             for number, (seed, split) in enumerate(((0, 0), (1, 0), (2, 0), (0, 1), (0, 2)))]  # fmt: skip
     pairs = [{"of": "pair", "backbone": "resnet18", "split": 0, "hits alike": value} for value in (0.25, 0.26, 0.27)]
     write_results(folder / "stability", runs + pairs)
 
 
-def ends(name: str, value: float, half: float) -> Row:
+def with_bounds(name: str, value: float, half_width: float) -> Row:
     """A number with the ends of its interval, `half` on either side."""
-    return {name: value, f"{name} low": value - half, f"{name} high": value + half}
+    return {name: value, f"{name} low": value - half_width, f"{name} high": value + half_width}

@@ -8,13 +8,13 @@ import pytest
 
 from fashion_lsh.metrics.statistics import paired_difference
 from fashion_lsh.report.html import write_html
-from fashion_lsh.studies.claims import TEMPLATE, Estimate, Experiments, write_verdict
+from fashion_lsh.studies.claims import TEMPLATE, Estimate, Experiments, write_claims
 from tests.studies import made_up
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
-def asking(folder: Path, template: str) -> str:
+def render_claims(folder: Path, template: str) -> str:
     """A page of one template, beside an experiment of two arms and two seeds."""
     (folder / "bits").mkdir(exist_ok=True)
     (folder / "bits/results.csv").write_text(
@@ -23,7 +23,7 @@ def asking(folder: Path, template: str) -> str:
         "lsh,0,0.25,0.2,0.3,0.35\nlsh,1,0.375,0.3,0.4,0.35\n"
     )
     (folder / TEMPLATE).write_text(template)
-    return write_verdict(folder).read_text()
+    return write_claims(folder).read_text()
 
 
 @pytest.fixture
@@ -32,21 +32,21 @@ def experiments(tmp_path: Path) -> Path:
     made_up.backbones(tmp_path)
     made_up.hash_layers(tmp_path)
     made_up.crops(tmp_path)
-    made_up.measured(tmp_path)
+    made_up.measurements(tmp_path)
     made_up.stability(tmp_path)
     (tmp_path / TEMPLATE).write_text((EXPERIMENTS / TEMPLATE).read_text())
     return tmp_path
 
 
-def claims_of(page: Path) -> list[list[str]]:
+def read_claims(page: Path) -> list[list[str]]:
     """Cells of the table: claim, verdict, figure, interval, how it is measured, experiment."""
     lines = [line.strip("|").split("|") for line in page.read_text().splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line] for line in lines[2:]]
 
 
-def test_the_template_of_the_experiments_is_filled_from_their_records(experiments: Path) -> None:
-    page = write_verdict(experiments)
-    rows = claims_of(page)
+def test_the_claims_template_is_rendered_from_the_records(experiments: Path) -> None:
+    page = write_claims(experiments)
+    rows = read_claims(page)
     assert "<table>" in write_html(page).read_text()
     assert Counter(row[5].partition("]")[0] for row in rows) == {
         "[backbones": 4, "[backbones/garments": 3, "[crops": 2, "[crops/scenes": 1, "[hash_layer": 4,
@@ -61,27 +61,29 @@ def test_the_template_of_the_experiments_is_filled_from_their_records(experiment
     assert [row[1] for row in rows if row[4].startswith("it did not train")] == ["not shown"]
 
 
-def test_a_paired_difference_is_that_of_the_jobs_queries(experiments: Path) -> None:
-    found = Experiments(experiments).apart("hash_layer", "item recall@10", arm="hash=greedyhash", base="hash=none")
-    base, arm = (made_up.right(share) for share in (0.75, 0.5))
-    wanted = paired_difference([base] * 3, [arm] * 3, np.arange(made_up.QUERIES))
-    assert found == pytest.approx((wanted.mean, wanted.low, wanted.high), abs=1e-5)
-    [row] = [row for row in claims_of(write_verdict(experiments)) if row[0] == "… and of items"]
+def test_a_paired_difference_is_computed_from_the_query_scores_of_the_jobs(experiments: Path) -> None:
+    difference = Experiments(experiments).paired_difference(
+        "hash_layer", "item recall@10", method="hash=greedyhash", base="hash=none"
+    )
+    base, method = (made_up.correct(share) for share in (0.75, 0.5))
+    wanted = paired_difference([base] * 3, [method] * 3, np.arange(made_up.QUERIES))
+    assert difference == pytest.approx((wanted.mean, wanted.low, wanted.high), abs=1e-5)
+    [row] = [row for row in read_claims(write_claims(experiments)) if row[0] == "… and of items"]
     assert row[2] == "-0.500"
 
 
-def test_an_experiment_whose_jobs_are_gone_is_named_and_the_page_stays(experiments: Path) -> None:
-    page = write_verdict(experiments)
+def test_an_experiment_with_missing_jobs_is_refused_and_the_page_is_unchanged(experiments: Path) -> None:
+    page = write_claims(experiments)
     before = page.read_text()
     for file in (experiments / "hash_layer/jobs").iterdir():
         file.unlink()
     with pytest.raises(FileNotFoundError, match=str(experiments / "hash_layer")):
-        write_verdict(experiments)
+        write_claims(experiments)
     assert page.read_text() == before
 
 
 @pytest.mark.parametrize(
-    ("figure", "above", "verdict"),
+    ("estimate", "above", "status"),
     [
         (Estimate(0.1, 0.05, 0.2), 0.0, "holds"),
         (Estimate(0.1, 0.05, 0.2), 0.1, "not shown"),
@@ -90,49 +92,58 @@ def test_an_experiment_whose_jobs_are_gone_is_named_and_the_page_stays(experimen
         (Estimate(0.1, 0.0, 0.2), 0.0, "not shown"),
     ],
 )
-def test_a_claim_holds_where_the_whole_interval_does(figure: Estimate, above: float, verdict: str) -> None:
-    assert figure.shown(above) == verdict
+def test_a_claim_holds_where_the_whole_interval_is_above_the_threshold(
+    estimate: Estimate, above: float, status: str
+) -> None:
+    assert estimate.status(above) == status
 
 
-def test_figures_of_rows_and_of_pairs_of_rows(tmp_path: Path) -> None:
-    asking(tmp_path, "")
-    of, first, other = Experiments(tmp_path), {"hash": "csq", "seed": "0"}, {"hash": "lsh", "seed": "0"}
-    assert of.estimate("bits", "top-1", first) == (0.5, 0.4, 0.6)
-    assert of.by_seed("bits", "top-1", {"hash": "csq"}, {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
-    assert of.unpaired("bits", "top-1", first, other) == pytest.approx((0.25, 0.1, 0.4))
-    assert of.seeds("bits", {"hash": "csq"}, {"hash": "lsh"}) == 2
-    assert of.seeds("bits", {"hash": "csq"}, {"hash": "lsh", "seed": "1"}) == 1
-    assert of.value("bits", "chance", first) == 0.35
-    assert of.best("bits", "top-1", {"hash": "csq"})["seed"] == "1"
-    assert of.best("bits", "chance", {"hash": "lsh"})["seed"] == "0"
-    assert of.over("bits", "top-1", {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
-    assert of.over("bits", "top-1 high", {"hash": "csq"}, less="top-1 low") == pytest.approx((0.15, 0.1, 0.2))
-    assert (of.measured("bits"), of.measured("crops")) == (True, False)
-    assert (of.measured("bits", first), of.measured("bits", {"hash": "itq"})) == (True, False)
-    assert not of.measured("crops", first)
-    assert (of.trained("bits", {"hash": "csq"}), of.trained("bits", {"hash": "lsh"})) == (True, False)
+def test_values_of_rows_and_differences_between_rows(tmp_path: Path) -> None:
+    render_claims(tmp_path, "")
+    experiments, first, other = Experiments(tmp_path), {"hash": "csq", "seed": "0"}, {"hash": "lsh", "seed": "0"}
+    assert experiments.estimate("bits", "top-1", first) == (0.5, 0.4, 0.6)
+    assert experiments.difference_by_seed("bits", "top-1", {"hash": "csq"}, {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
+    assert experiments.unpaired_difference("bits", "top-1", first, other) == pytest.approx((0.25, 0.1, 0.4))
+    assert experiments.seeds("bits", {"hash": "csq"}, {"hash": "lsh"}) == 2
+    assert experiments.seeds("bits", {"hash": "csq"}, {"hash": "lsh", "seed": "1"}) == 1
+    assert experiments.value("bits", "chance", first) == 0.35
+    assert experiments.best("bits", "top-1", {"hash": "csq"})["seed"] == "1"
+    assert experiments.best("bits", "chance", {"hash": "lsh"})["seed"] == "0"
+    assert experiments.mean_over("bits", "top-1", {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
+    assert experiments.mean_over("bits", "top-1 high", {"hash": "csq"}, subtract="top-1 low") == pytest.approx(
+        (0.15, 0.1, 0.2)
+    )
+    assert (experiments.has_results("bits"), experiments.has_results("crops")) == (True, False)
+    assert (experiments.has_results("bits", first), experiments.has_results("bits", {"hash": "itq"})) == (True, False)
+    assert not experiments.has_results("crops", first)
+    assert (experiments.above_chance("bits", {"hash": "csq"}), experiments.above_chance("bits", {"hash": "lsh"})) == (
+        True,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("expression", "message"),
     [
-        ("of.estimate('bits', 'top-1', {'hash': 'csq'})", "bits: 2 rows of results.csv are"),
-        ("of.estimate('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
-        ("of.value('bits', 'top-1', {'hash': 'csq'})", "bits: 2 rows of results.csv are"),
-        ("of.best('bits', 'mAP', {'hash': 'csq'})", "bits: results.csv has no 'mAP'"),
-        ("of.over('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
-        ("of.over('bits', 'top-1', {'hash': 'csq', 'seed': '0'})", "and one has no spread"),
+        ("experiments.estimate('bits', 'top-1', {'hash': 'csq'})", "bits: 2 rows of results.csv are"),
+        ("experiments.estimate('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
+        ("experiments.value('bits', 'top-1', {'hash': 'csq'})", "bits: 2 rows of results.csv are"),
+        ("experiments.best('bits', 'mAP', {'hash': 'csq'})", "bits: results.csv has no 'mAP'"),
+        ("experiments.mean_over('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
+        ("experiments.mean_over('bits', 'top-1', {'hash': 'csq', 'seed': '0'})", "and one has no spread"),
         (
-            "of.by_seed('bits', 'top-1', {'hash': 'csq', 'seed': '0'}, {'hash': 'lsh', 'seed': '1'})",
+            "experiments.difference_by_seed('bits', 'top-1', {'hash': 'csq', 'seed': '0'}, {'hash': 'lsh', 'seed': '1'})",
             "no seed in common",
         ),
-        ("of.estimate('bits', 'mAP', {'hash': 'csq', 'seed': '0'})", "bits: results.csv has no 'mAP'"),
-        ("of.estimate('bot', 'top-1', {})", "bot: no results.csv"),
+        ("experiments.estimate('bits', 'mAP', {'hash': 'csq', 'seed': '0'})", "bits: results.csv has no 'mAP'"),
+        ("experiments.estimate('bot', 'top-1', {})", "bot: no results.csv"),
         ("figure", "'figure' is undefined"),
     ],
 )
-def test_a_figure_that_is_no_one_number_is_named_and_the_page_stays(tmp_path: Path, asked: str, message: str) -> None:
-    asking(tmp_path, "as it was")
+def test_a_value_that_is_not_a_single_number_is_refused_and_the_page_is_unchanged(
+    tmp_path: Path, expression: str, message: str
+) -> None:
+    render_claims(tmp_path, "as it was")
     with pytest.raises(ValueError, match=message):
-        asking(tmp_path, "{{ " + asked + " }}")
+        render_claims(tmp_path, "{{ " + expression + " }}")
     assert (tmp_path / "README.md").read_text() == "as it was"

@@ -9,36 +9,40 @@ import pytest
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.report.page_file import write_page
 from fashion_lsh.search.policy import SearchPolicy
-from fashion_lsh.studies.distance_comparison import Comparison
+from fashion_lsh.studies.distance_comparison import DistanceComparison
 from tests.evaluation.fake_model import FakeModel
 from tests.studies.factories import read_results
 
 SEARCH = SearchPolicy("rerank", 1, 20, 0.5, 0.0)
 
 
-def test_distances_are_compared_on_one_gallery(data: GarmentData, tmp_path: Path) -> None:
-    experiment = Comparison(gallery=100, queries=4, shortlists=[5, 100, 0.5], alphas=[0.0, 0.5, 1.0])
+def test_all_distances_are_compared_on_one_gallery(data: GarmentData, tmp_path: Path) -> None:
+    experiment = DistanceComparison(gallery_size=100, num_queries=4, rerank_ks=[5, 100, 0.5], alphas=[0.0, 0.5, 1.0])
     rows = experiment(FakeModel(data.categories), data, SEARCH, tmp_path)
-    found = {row["search"]: row for row in rows}
-    assert len(found) == len(rows) == 2 * 7
+    row_by_search = {row["search"]: row for row in rows}
+    assert len(row_by_search) == len(rows) == 2 * 7
     assert {row["gallery"] for row in rows} == {100}
-    assert found["euclidean_all"]["neighbours kept"] == found["shortlist100_all"]["neighbours kept"] == 1
-    assert found["shortlist100_all"]["item map@100"] == pytest.approx(found["euclidean_all"]["item map@100"], abs=0.02)
+    assert (
+        row_by_search["euclidean_all"]["neighbours kept"] == row_by_search["shortlist100_all"]["neighbours kept"] == 1
+    )
+    assert row_by_search["shortlist100_all"]["item map@100"] == pytest.approx(
+        row_by_search["euclidean_all"]["item map@100"], abs=0.02
+    )
     for row in rows:
         assert 0 < row["val item map@100"] <= 1
         assert row["over hamming low"] <= row["over hamming"] <= row["over hamming high"]
         assert 0 <= row["neighbours kept"] <= 1
-    assert found["hamming_all"]["over hamming"] == found["hamming_1"]["over hamming"] == 0
-    assert found["euclidean_all"]["over euclidean"] == found["euclidean_1"]["over euclidean"] == 0
+    assert row_by_search["hamming_all"]["over hamming"] == row_by_search["hamming_1"]["over hamming"] == 0
+    assert row_by_search["euclidean_all"]["over euclidean"] == row_by_search["euclidean_1"]["over euclidean"] == 0
     text, figures = experiment.page(rows)
     assert not figures
-    assert all(f"| {name} " in text for name in found)
+    assert all(f"| {name} " in text for name in row_by_search)
     assert "nan" not in text
     assert np.isfinite([row["search_ms"] for row in rows]).all()
     write_page(tmp_path, rows, text)
     assert experiment.page(read_results(tmp_path)) == (text, {})
 
 
-def test_data_that_cannot_be_composed_are_refused(make_data: Any, tmp_path: Path) -> None:
+def test_data_sets_that_cannot_be_composed_are_refused(make_data: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="data=shop_street"):
-        Comparison(10, 1, [5], [0.5])(FakeModel(["a"]), make_data(), SEARCH, tmp_path)
+        DistanceComparison(10, 1, [5], [0.5])(FakeModel(["a"]), make_data(), SEARCH, tmp_path)

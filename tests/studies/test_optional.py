@@ -10,7 +10,7 @@ import pytest
 
 import fashion_lsh
 from fashion_lsh.studies.claims import TEMPLATE
-from tests.studies.made_up import right, write_job
+from tests.studies.made_up import correct, write_job
 
 PACKAGE = Path(fashion_lsh.__file__).parent
 CONFIG = PACKAGE.parent / "conf"
@@ -51,7 +51,7 @@ def without_studies(code: str, *words: object) -> subprocess.CompletedProcess[st
     return subprocess.run([sys.executable, "-c", blocked, *map(str, words)], stdout=-1, stderr=-2, text=True)
 
 
-def test_every_other_module_is_imported_without_studies() -> None:
+def test_all_other_modules_import_without_studies() -> None:
     names = [name_of(path) for path in MODULES if path.name != "__main__.py" and (path.parent / "__init__.py").exists()]
     done = without_studies(
         "from importlib import import_module; [import_module(name) for name in sys.argv[1:]]", *names
@@ -59,10 +59,10 @@ def test_every_other_module_is_imported_without_studies() -> None:
     assert done.returncode == 0, done.stdout[-3000:]
 
 
-def test_report_works_without_studies_and_names_them_where_they_are_needed(tmp_path: Path) -> None:
+def test_report_works_without_studies_and_refuses_pages_that_need_them(tmp_path: Path) -> None:
     sweep, claims, repeats = (tmp_path / name for name in ("sweep", "claims", "repeats"))
     for seed in (0, 1):
-        write_job(sweep, {"seed": seed}, {"query/accuracy": right(0.5)})
+        write_job(sweep, {"seed": seed}, {"query/accuracy": correct(0.5)})
     claims.mkdir()
     (claims / TEMPLATE).write_text("")
     code = "from fashion_lsh.cli.report import main; sys.exit(main(sys.argv[1:]))"
@@ -76,7 +76,7 @@ def test_report_works_without_studies_and_names_them_where_they_are_needed(tmp_p
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_only_commands_import_studies_and_only_inside_functions(path: Path) -> None:
+def test_only_commands_import_studies_and_only_in_functions(path: Path) -> None:
     source = path.read_text()
     package = name_of(path) if path.name == "__init__.py" else name_of(path).rpartition(".")[0]
     found = imports_of(source, package)
@@ -105,7 +105,7 @@ def test_only_experiments_name_studies_in_the_configuration() -> None:
         ("from fashion_lsh import studies_of_others", False),
     ],
 )
-def test_an_import_is_seen_in_any_form(source: str, seen: bool) -> None:
+def test_imports_are_detected_in_any_form(source: str, seen: bool) -> None:
     found = imports_of(source)
     assert bool(found) == seen
     assert ({node.lineno for node in found} <= lines_in_functions(source)) == (not seen or source.startswith("def"))

@@ -8,51 +8,51 @@ import yaml
 
 from fashion_lsh.index.codes import pack
 from fashion_lsh.runs.run import Run
-from fashion_lsh.studies.repeats import bits_changed, hits_alike
+from fashion_lsh.studies.repeats import bits_changed, hit_overlap
 from tests.studies.factories import MakeRun, repeated, rows_of
 
 
-def test_two_codes_of_one_picture_are_compared_bit_by_bit() -> None:
+def test_codes_of_an_image_are_compared_bit_by_bit() -> None:
     rng = np.random.default_rng(0)
     one, other = (rng.random((50, 12)) for _ in range(2))
     one_bits, other_bits = one > 0.5, other > 0.5
-    found = bits_changed(pack(one), pack(other), 12)
-    assert found["bits changed"] == pytest.approx((one_bits != other_bits).mean())
-    assert found["by chance"] == pytest.approx((one_bits[:, None] != other_bits).mean())  # every picture with every
+    changed = bits_changed(pack(one), pack(other), 12)
+    assert changed["bits changed"] == pytest.approx((one_bits != other_bits).mean())
+    assert changed["by chance"] == pytest.approx((one_bits[:, None] != other_bits).mean())  # every picture with every
     assert bits_changed(pack(one), pack(one), 12)["bits changed"] == 0
     assert bits_changed(pack(one), pack(1 - one), 12)["bits changed"] == 1
 
 
-def test_hits_that_both_found_count_whatever_their_order() -> None:
+def test_hit_overlap_ignores_the_order() -> None:
     first, other, fewer = np.array([[7, 8], [3, 4]]), np.array([[8, 7], [3, 5]]), np.array([[7, -1], [-1, -1]])
-    assert hits_alike(first, other) == pytest.approx((1 + 0.5) / 2)
-    assert hits_alike(np.array([[7, 8], [-1, -1]]), fewer) == pytest.approx(0.5)  # nothing found counts for nothing
-    assert hits_alike(fewer[1:], fewer[1:]) == 0
+    assert hit_overlap(first, other) == pytest.approx((1 + 0.5) / 2)
+    assert hit_overlap(np.array([[7, 8], [-1, -1]]), fewer) == pytest.approx(0.5)  # nothing found counts for nothing
+    assert hit_overlap(fewer[1:], fewer[1:]) == 0
 
 
-def test_rows_tell_of_runs_categories_and_pairs_of_seeds(runs: list[Run]) -> None:
+def test_there_are_rows_for_runs_categories_and_pairs_of_seeds(runs: list[Run]) -> None:
     rows = rows_of(*runs)
-    about = {kind: [row for row in rows if row["of"] == kind] for kind in ("run", "category", "pair")}
-    assert [(row["split"], row["seed"]) for row in about["run"]] == [(0, 0), (0, 1), (0, 2), (1, 0)]
-    assert len(about["category"]) == 4 * 3
-    assert [row["seeds"] for row in about["pair"]] == ["0 and 1", "0 and 2", "1 and 2"]  # none of another split
-    assert about["run"][1]["blur top-1"] == pytest.approx(0.49)
-    answers = pq.read_table(runs[0].path / "queries.parquet").to_pylist()
-    for row in about["category"][:3]:
-        own = [answer for answer in answers if answer["category"] == row["category"]]
+    rows_of_kind = {kind: [row for row in rows if row["of"] == kind] for kind in ("run", "category", "pair")}
+    assert [(row["split"], row["seed"]) for row in rows_of_kind["run"]] == [(0, 0), (0, 1), (0, 2), (1, 0)]
+    assert len(rows_of_kind["category"]) == 4 * 3
+    assert [row["seeds"] for row in rows_of_kind["pair"]] == ["0 and 1", "0 and 2", "1 and 2"]  # none of another split
+    assert rows_of_kind["run"][1]["blur top-1"] == pytest.approx(0.49)
+    outputs = pq.read_table(runs[0].path / "queries.parquet").to_pylist()
+    for row in rows_of_kind["category"][:3]:
+        own = [output for output in outputs if output["category"] == row["category"]]
         assert row["queries"] == len(own)
         assert row["top-1"] == pytest.approx(np.mean([each["predicted"] == each["category"] for each in own]))
         assert row["category mAP@100"] == pytest.approx(np.mean([each["category/map@100"] for each in own]))
-    first = about["pair"][0]
+    first = rows_of_kind["pair"][0]
     assert (first["bits changed"], first["named alike"], first["hits alike"]) == (0, 1, 1)  # made of the same draws
 
 
-def test_runs_that_cannot_be_told_apart_are_refused(runs: list[Run], make_run: MakeRun) -> None:
+def test_runs_with_the_same_seed_and_split_are_refused(runs: list[Run], make_run: MakeRun) -> None:
     with pytest.raises(ValueError, match="are of the same backbone, seed and split: give one of them"):
         rows_of(*runs, repeated(make_run, "e", seed=2))
 
 
-def test_other_queries_of_one_split_are_refused(runs: list[Run], make_run: MakeRun) -> None:
+def test_different_queries_of_one_split_are_refused(runs: list[Run], make_run: MakeRun) -> None:
     other = repeated(make_run, "e", seed=3)
     path = other.path / "queries.parquet"
     table = pq.read_table(path)
@@ -61,7 +61,7 @@ def test_other_queries_of_one_split_are_refused(runs: list[Run], make_run: MakeR
         rows_of(*runs, other)
 
 
-def test_runs_of_other_settings_are_not_taken_for_repeats(runs: list[Run], make_run: MakeRun) -> None:
+def test_runs_with_other_settings_are_refused_as_repeats(runs: list[Run], make_run: MakeRun) -> None:
     other = repeated(make_run, "e", seed=3)
     config = other.config
     config["data"]["jitter"] = 0.5
@@ -70,7 +70,7 @@ def test_runs_of_other_settings_are_not_taken_for_repeats(runs: list[Run], make_
         rows_of(*runs, other)
 
 
-def test_codes_of_a_method_that_names_no_bits_are_compared_by_their_bytes(make_run: MakeRun) -> None:
+def test_codes_without_a_bits_setting_are_compared_by_their_bytes(make_run: MakeRun) -> None:
     pair = [repeated(make_run, "a"), repeated(make_run, "b", seed=1)]
     for run in pair:
         config = run.config
@@ -79,7 +79,7 @@ def test_codes_of_a_method_that_names_no_bits_are_compared_by_their_bytes(make_r
     assert rows_of(*pair)[-1]["bits changed"] == 0
 
 
-def test_two_starts_of_one_backbone_are_not_taken_for_repeats(runs: list[Run], make_run: MakeRun) -> None:
+def test_runs_with_other_initial_weights_are_refused_as_repeats(runs: list[Run], make_run: MakeRun) -> None:
     other = repeated(make_run, "e", seed=3)
     config = other.config
     config["backbone"]["weights"] = "imagenet"
@@ -88,7 +88,7 @@ def test_two_starts_of_one_backbone_are_not_taken_for_repeats(runs: list[Run], m
         rows_of(*runs, other)
 
 
-def test_queries_in_which_neither_saw_anything_are_not_named_alike(make_run: MakeRun) -> None:
+def test_queries_undetected_in_both_runs_do_not_count_as_equal_predictions(make_run: MakeRun) -> None:
     pair = [repeated(make_run, "a"), repeated(make_run, "b", seed=1)]
     for run in pair:
         path = run.path / "queries.parquet"

@@ -16,7 +16,7 @@ from fashion_lsh.report.page_file import write_page
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.studies import speedup as module
 from fashion_lsh.studies import speedup_page
-from fashion_lsh.studies.probing_methods import ARMS, DISTANCES
+from fashion_lsh.studies.probing_methods import DISTANCES, METHODS
 from fashion_lsh.studies.speedup import Speedup
 from tests.evaluation.fake_model import FakeModel
 from tests.studies.factories import read_results
@@ -39,16 +39,18 @@ def of(rows: list[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
     return [row for row in rows if all(row[name.replace("_", " ")] == value for name, value in wanted.items())]
 
 
-def test_every_arm_is_there_for_every_size_filing_and_distance(rows: list[dict[str, Any]]) -> None:
+def test_there_is_a_row_for_every_method_size_indexing_and_distance(rows: list[dict[str, Any]]) -> None:
     for size in SIZES:
-        for by in ("predicted", "true"):
-            found = of(rows, gallery=size, lists="own", filed_by=by)
-            assert {(row["distance"], row["arm"]) for row in found} == {(d, a) for d in DISTANCES for a in ARMS}
+        for indexed_by in ("predicted", "true"):
+            matching = of(rows, gallery=size, lists="own", filed_by=indexed_by)
+            assert {(row["distance"], row["arm"]) for row in matching} == {
+                (distance, method) for distance in DISTANCES for method in METHODS
+            }
         assert len(of(rows, gallery=size, lists="30 of DeepFashion")) == 3 * 4
     assert len(rows) == len(SIZES) * (2 * 27 + 12)
 
 
-def test_the_whole_gallery_loses_nothing_and_saves_nothing(rows: list[dict[str, Any]]) -> None:
+def test_searching_the_whole_gallery_has_full_recall_and_no_saving(rows: list[dict[str, Any]]) -> None:
     for row in of(rows, arm="whole"):
         assert row["scanned"] == pytest.approx(1)
         assert row["saved"] == row["faster by"] == row["predicted saving"] == 0
@@ -56,18 +58,18 @@ def test_the_whole_gallery_loses_nothing_and_saves_nothing(rows: list[dict[str, 
         assert row.get("list reached", 1) == 1
 
 
-def test_more_lists_scan_more_and_keep_more(rows: list[dict[str, Any]]) -> None:
+def test_more_lists_scan_more_and_recall_more(rows: list[dict[str, Any]]) -> None:
     for size in SIZES:
         for distance in DISTANCES:
-            own = of(rows, gallery=size, lists="own", filed_by="predicted", distance=distance)
-            found = {row["arm"]: row for row in own}
-            for measure in ("scanned", "lists probed", "recall@10 of whole"):
-                values = [found[arm][measure] for arm in ("1", "2", "3", "whole")]
-                assert values == sorted(values), measure
-            assert found["1"]["lists probed"] == found["true category"]["lists probed"] == 1
+            own_rows = of(rows, gallery=size, lists="own", filed_by="predicted", distance=distance)
+            row_by_method = {row["arm"]: row for row in own_rows}
+            for metric in ("scanned", "lists probed", "recall@10 of whole"):
+                values = [row_by_method[method][metric] for method in ("1", "2", "3", "whole")]
+                assert values == sorted(values), metric
+            assert row_by_method["1"]["lists probed"] == row_by_method["true category"]["lists probed"] == 1
 
 
-def test_savings_are_those_of_the_times(rows: list[dict[str, Any]]) -> None:
+def test_savings_agree_with_the_times(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         assert row["saved low"] <= row["saved"] <= row["saved high"]
         assert row["faster by"] == pytest.approx(1 / (1 - row["saved"]) - 1)
@@ -77,7 +79,7 @@ def test_savings_are_those_of_the_times(rows: list[dict[str, Any]]) -> None:
         assert row["saved over euclidean"] == 0 or row["distance"] != "euclidean"
 
 
-def test_scores_are_told_of_composed_garments_only(rows: list[dict[str, Any]]) -> None:
+def test_scores_exist_only_for_composed_garments(rows: list[dict[str, Any]]) -> None:
     scored = {row["gallery"] for row in rows if "item map@100" in row}
     assert scored == {60, 120}
     assert not [row for row in of(rows, lists="30 of DeepFashion") if "item map@100" in row]
@@ -88,12 +90,12 @@ def test_scores_are_told_of_composed_garments_only(rows: list[dict[str, Any]]) -
         assert row["list reached"] == pytest.approx(row["top-1"])
 
 
-def test_sizes_that_are_kept_are_not_measured_again(
+def test_saved_sizes_are_not_measured_again(
     data: GarmentData, folder: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "timed", None)
-    again = Speedup(SIZES, composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
-    assert again == json.loads(json.dumps(rows))
+    monkeypatch.setattr(module, "time_methods", None)
+    second = Speedup(SIZES, composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
+    assert second == json.loads(json.dumps(rows))
     with pytest.raises(TypeError):
         Speedup([70], composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
     with pytest.raises(TypeError):  # times and scores are of one model
@@ -107,7 +109,7 @@ def test_sizes_that_are_kept_are_not_measured_again(
 
 
 @pytest.mark.parametrize(("sizes", "composed"), [([10, 500], 500), ([500], 120)])
-def test_sizes_of_which_nothing_could_be_told_are_refused(
+def test_sizes_that_cannot_be_scored_are_refused(
     data: GarmentData, tmp_path: Path, sizes: list[int], composed: int
 ) -> None:
     with pytest.raises(ValueError, match=r"measure\.sizes=.*: give none below the run's own \d+ garments"):
@@ -115,23 +117,23 @@ def test_sizes_of_which_nothing_could_be_told_are_refused(
 
 
 @pytest.mark.parametrize(("bits", "length"), [(1, 3), (48, 256), (65, 7)])
-def test_a_garment_takes_what_the_indexes_say(bits: int, length: int) -> None:
+def test_storage_bytes_equal_those_of_the_indexes(bits: int, length: int) -> None:
     codes, floats = HashIndex(bits, 2), FloatIndex(length, 2)
     codes.add(np.zeros((5, -(-bits // 8)), np.uint8), np.zeros(5, np.int64), np.arange(5))
     floats.add(np.zeros((5, length), np.float32), np.zeros(5, np.int64), np.arange(5))
     for distance, index in (("hamming", codes), ("euclidean", floats)):
-        told, size = module.stored(distance, bits, length), index.stats()
-        assert 5 * (told["code bytes"] + told["embedding bytes"]) == size.vector_bytes
-        assert 5 * told["row bytes"] == size.row_bytes
-    assert module.stored("rerank", bits, length)["bytes"] == stored_width(bits) + 8 + 2 * length
+        stored, size = module.storage_bytes(distance, bits, length), index.stats()
+        assert 5 * (stored["code bytes"] + stored["embedding bytes"]) == size.vector_bytes
+        assert 5 * stored["row bytes"] == size.row_bytes
+    assert module.storage_bytes("rerank", bits, length)["bytes"] == stored_width(bits) + 8 + 2 * length
 
 
-def test_data_that_cannot_be_composed_are_refused(make_data: Any, tmp_path: Path) -> None:
+def test_data_sets_that_cannot_be_composed_are_refused(make_data: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="data=shop_street"):
         Speedup([10], 10, 1)(FakeModel(["a"]), make_data(), SEARCH, tmp_path)
 
 
-def test_the_page_tells_every_number_of_the_rows(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_the_page_is_written_from_the_rows(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     text, figures = Speedup(SIZES, composed=120, queries=5).page(rows)
     assert text.startswith("**17.16 %.** With lists as unequal as these")
     assert "nan" not in text
@@ -147,15 +149,15 @@ def test_the_page_tells_every_number_of_the_rows(rows: list[dict[str, Any]], tmp
     ("savings", "size"),
     [((0.2, 0.3, 0.4), 0), ((0.0, 0.1, 0.15), math.inf), ((0.0, 0.3432, 0.5), 5500), ((0.1, 0.1716, 0.5), 1e4)],
 )
-def test_the_size_that_saves_as_the_thesis_says(savings: tuple[float, ...], size: float) -> None:
-    assert speedup_page.crossing([1000, 10_000, 100_000], savings, [2.0] * 3) == pytest.approx(size)
+def test_crossing_size_reaches_the_saving_of_the_thesis(savings: tuple[float, ...], size: float) -> None:
+    assert speedup_page.crossing_size([1000, 10_000, 100_000], savings, [2.0] * 3) == pytest.approx(size)
 
 
 @given(st.floats(1, 100), st.floats(1e-6, 1e-3), st.floats(0.01, 0.8))
-def test_between_sizes_a_search_that_is_linear_in_them_is_met_exactly(before: float, each: float, share: float) -> None:
+def test_crossing_size_is_exact_for_linear_search_times(before: float, ms_per_row: float, ratio: float) -> None:
     sizes = [1, 1000, 100_000, 100_000_000]
-    whole = [before + each * size for size in sizes]
-    savings = [each * size * (1 - share) / time for size, time in zip(sizes, whole, strict=True)]
-    needed = speedup_page.THESIS * before / (each * (1 - share - speedup_page.THESIS))
-    wanted = needed if sizes[0] < needed <= sizes[-1] else 0.0 if 0 < needed <= sizes[0] else math.inf
-    assert speedup_page.crossing(sizes, savings, whole) == pytest.approx(wanted)
+    whole = [before + ms_per_row * size for size in sizes]
+    savings = [ms_per_row * size * (1 - ratio) / time for size, time in zip(sizes, whole, strict=True)]
+    size_needed = speedup_page.THESIS_SAVING * before / (ms_per_row * (1 - ratio - speedup_page.THESIS_SAVING))
+    expected = size_needed if sizes[0] < size_needed <= sizes[-1] else 0.0 if 0 < size_needed <= sizes[0] else math.inf
+    assert speedup_page.crossing_size(sizes, savings, whole) == pytest.approx(expected)

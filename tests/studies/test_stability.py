@@ -13,35 +13,35 @@ from fashion_lsh.studies.stability import by_variation, page, write_stability
 from tests.studies.factories import MakeRun, read_results, repeated, rows_of
 
 
-def test_runs_that_repeat_nothing_are_refused(make_run: MakeRun) -> None:
+def test_runs_without_repeats_are_refused(make_run: MakeRun) -> None:
     rows = rows_of(repeated(make_run, "a"), repeated(make_run, "b", seed=1, split=1))
     with pytest.raises(ValueError, match="no two of these runs differ in their seed, or in their split, alone"):
         page(rows)
 
 
-def test_a_run_without_codes_has_no_bits_to_compare(make_run: MakeRun) -> None:
+def test_runs_without_codes_have_no_changed_bits(make_run: MakeRun) -> None:
     rows = rows_of(repeated(make_run, "a", bits=None), repeated(make_run, "b", seed=1, bits=None))
     assert "bits changed" not in rows[-1]
     assert "hits alike" in rows[-1]
     assert "bits changed |" not in page(rows)[0]
 
 
-def made(backbone: str, seed: int, split: int, **scores: float) -> Row:
-    plain = {"of": "run", "backbone": backbone, "split": split, "seed": seed, "job": f"{backbone}{seed}{split}"}
-    return plain | {"top-1": 0.7} | scores
+def run_row(backbone: str, seed: int, split: int, **scores: float) -> Row:
+    row = {"of": "run", "backbone": backbone, "split": split, "seed": seed, "job": f"{backbone}{seed}{split}"}
+    return row | {"top-1": 0.7} | scores
 
 
-def test_arms_vary_one_thing() -> None:
-    runs = [made("resnet101", 0, 0), *(made("resnet18", seed, 0) for seed in range(3)), made("resnet18", 0, 1)]
-    arms = {name: [row["job"] for row in arm] for name, arm in by_variation(runs).items()}
-    assert arms == {
+def test_groups_vary_only_the_seed_or_the_split() -> None:
+    runs = [run_row("resnet101", 0, 0), *(run_row("resnet18", seed, 0) for seed in range(3)), run_row("resnet18", 0, 1)]
+    groups = {name: [row["job"] for row in group] for name, group in by_variation(runs).items()}
+    assert groups == {
         "resnet101, 1 seed, split 0": ["resnet10100"],
         "resnet18, 3 seeds, split 0": ["resnet1800", "resnet1810", "resnet1820"],
         "resnet18, 2 splits, seed 0": ["resnet1800", "resnet1801"],
     }
 
 
-def test_the_page_tells_spread_worst_category_and_spoilt_pictures(runs: list[Run]) -> None:
+def test_the_page_has_spread_worst_category_and_corrupted_queries(runs: list[Run]) -> None:
     text, figures = page(rows_of(*runs))
     assert "0.710 ± 0.010 (0.700 to 0.720)" in text  # of three seeds
     assert "0.725 ± 0.035 (0.700 to 0.750)" in text  # of two splits
@@ -62,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def test_it_writes_the_page(runs: list[Run], folder: Path) -> None:
+def test_write_stability_writes_the_page(runs: list[Run], folder: Path) -> None:
     assert write_stability(folder, paths(runs)) == folder / "README.md"
     assert {path.name for path in folder.iterdir()} == {
         "README.md", "results.csv", "stability.svg", "jobs", "answers",
@@ -76,21 +76,21 @@ def paths(runs: list[Run]) -> list[Path]:
     return [run.path for run in runs]
 
 
-def written_by(folder: Path) -> list[str]:
+def read_files(folder: Path) -> list[str]:
     return [(folder / name).read_text() for name in ("README.md", "results.csv", "stability.svg")]
 
 
-def test_what_it_keeps_makes_the_same_page_when_the_runs_are_gone(runs: list[Run], folder: Path) -> None:
+def test_the_saved_files_reproduce_the_page_without_the_runs(runs: list[Run], folder: Path) -> None:
     write_stability(folder, paths(runs))
-    before = written_by(folder)
+    before = read_files(folder)
     for run in runs:
         shutil.rmtree(run.path)
     (folder / "results.csv").unlink()
     write_stability(folder, [])
-    assert written_by(folder) == before
+    assert read_files(folder) == before
 
 
-def test_runs_given_later_join_those_that_are_kept(runs: list[Run], folder: Path, tmp_path: Path) -> None:
+def test_later_runs_are_added_to_the_saved_ones(runs: list[Run], folder: Path, tmp_path: Path) -> None:
     write_stability(folder, paths(runs))
     other = tmp_path / "other"
     shutil.copytree(folder, other)
@@ -99,18 +99,18 @@ def test_runs_given_later_join_those_that_are_kept(runs: list[Run], folder: Path
     write_stability(other, paths(runs[:2]))
     (runs[0].path / "metrics.json").unlink()  # as where its scores were read from jobs/
     write_stability(other, paths(runs))
-    assert written_by(other) == written_by(folder)
+    assert read_files(other) == read_files(folder)
 
 
-def test_what_is_refused_is_not_kept(runs: list[Run], folder: Path, make_run: MakeRun) -> None:
+def test_refused_runs_are_not_saved(runs: list[Run], folder: Path, make_run: MakeRun) -> None:
     write_stability(folder, paths(runs))
-    before = written_by(folder), sorted(folder.glob("*/*"))
+    before = read_files(folder), sorted(folder.glob("*/*"))
     with pytest.raises(ValueError, match="of the same backbone, seed and split"):
         write_stability(folder, [repeated(make_run, "e", seed=2).path])
-    assert (written_by(folder), sorted(folder.glob("*/*"))) == before
+    assert (read_files(folder), sorted(folder.glob("*/*"))) == before
 
 
-def test_jobs_without_answers_are_named(runs: list[Run], folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_jobs_without_outputs_are_logged(runs: list[Run], folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_stability(folder, paths(runs))
     (folder / "answers/c.npz").unlink()
     write_stability(folder, [])
@@ -120,7 +120,7 @@ def test_jobs_without_answers_are_named(runs: list[Run], folder: Path, caplog: p
         write_stability(folder, [runs[2].path])
 
 
-def test_answers_of_another_fit_than_the_jobs_are_refused(runs: list[Run], folder: Path) -> None:
+def test_outputs_of_another_fit_than_the_job_are_refused(runs: list[Run], folder: Path) -> None:
     write_stability(folder, paths(runs))
     job = folder / "jobs/a.json"
     content = json.loads(job.read_text())
@@ -139,14 +139,14 @@ def test_answers_of_another_fit_than_the_jobs_are_refused(runs: list[Run], folde
         ("jobs/a.json", None, "a.json is missing: remove"),
     ],
 )
-def test_kept_files_that_are_damaged_or_gone_are_named(
+def test_damaged_or_missing_saved_files_are_refused(
     name: str, content: bytes | None, message: str, runs: list[Run], folder: Path
 ) -> None:
     write_stability(folder, paths(runs))
-    before = written_by(folder)
+    before = read_files(folder)
     (folder / name).unlink()
     if content is not None:
         (folder / name).write_bytes(content)
     with pytest.raises((OSError, ValueError), match=re.escape(message)):
         write_stability(folder, [])
-    assert written_by(folder) == before
+    assert read_files(folder) == before

@@ -16,12 +16,12 @@ import wandb
 from wandb.proto import wandb_internal_pb2 as proto
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.protocol import EncodedPart
+from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.report.tiles import Tile
 from fashion_lsh.runs.tracker import NoTracker
 from fashion_lsh.tracking import wandb_run
-from fashion_lsh.tracking.wandb_run import tracked
+from fashion_lsh.tracking.wandb_run import track_run
 
 CONFIG: dict[str, Any] = {
     "name": "main",
@@ -51,27 +51,27 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def chunks(content: bytes) -> Iterator[tuple[int, bytes]]:
     """Kind and payload of each piece of a LevelDB log: a header of 7 bytes, none across the end of a 32 KiB block."""
-    place = 7  # after the mark of a wandb file
-    while place + 7 <= len(content):
-        if 32768 - place % 32768 < 7:
-            place += 32768 - place % 32768
+    offset = 7  # after the mark of a wandb file
+    while offset + 7 <= len(content):
+        if 32768 - offset % 32768 < 7:
+            offset += 32768 - offset % 32768
             continue
-        _, size, kind = struct.unpack_from("<IHB", content, place)
-        if place + 7 + size > len(content):  # it is still being written
+        _, size, kind = struct.unpack_from("<IHB", content, offset)
+        if offset + 7 + size > len(content):  # it is still being written
             return
-        yield kind, content[place + 7 : place + 7 + size]
-        place += 7 + size
+        yield kind, content[offset + 7 : offset + 7 + size]
+        offset += 7 + size
 
 
 def records(path: Path) -> dict[str, list[Any]]:
     """What stands in a run's file, by kind."""
-    found, held = defaultdict(list), b""
+    records_by_kind, buffer = defaultdict(list), b""
     for kind, payload in chunks(path.read_bytes()):
-        held += payload
+        buffer += payload
         if kind in (1, 4):  # whole, or the last piece
-            record, held = proto.Record.FromString(held), b""
-            found[record.WhichOneof("record_type")].append(getattr(record, record.WhichOneof("record_type")))
-    return found
+            record, buffer = proto.Record.FromString(buffer), b""
+            records_by_kind[record.WhichOneof("record_type")].append(getattr(record, record.WhichOneof("record_type")))
+    return records_by_kind
 
 
 def logged(folder: Path) -> dict[str, list[Any]]:
@@ -89,11 +89,11 @@ def summary(folder: Path) -> dict[str, Any]:
     return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in updates}
 
 
-def queries() -> EncodedPart:
+def queries() -> EncodedSplit:
     ids = [str(number) for number in range(5)]
     catalogue = Catalogue.from_columns({"id": ids, "image": ids, "category": LABELS})
     probabilities = np.array(MASSES, dtype=np.float32)
-    return EncodedPart(catalogue, Encoded(probabilities, None, probabilities), {})
+    return EncodedSplit(catalogue, Encoded(probabilities, None, probabilities), {})
 
 
 def tile(shade: int, caption: str = "", mark: str = "", box: list[float] | None = None) -> Tile:
@@ -112,8 +112,8 @@ SHEET = [
 ]
 
 
-def test_a_run_is_open_in_its_block_and_ended_after_it(folder: Path) -> None:
-    with tracked(folder, CONFIG) as run:
+def test_a_wandb_run_is_open_inside_the_block_and_finished_after_it(folder: Path) -> None:
+    with track_run(folder, CONFIG) as run:
         assert run is not None
         assert wandb.run is run.run
         assert run.offline
@@ -126,17 +126,15 @@ def test_a_run_is_open_in_its_block_and_ended_after_it(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_block_that_raises_ends_its_run_as_failed(error: type[BaseException], folder: Path) -> None:
-    with pytest.raises(error, match="in the third epoch"), tracked(folder, CONFIG):
+def test_an_exception_finishes_the_run_as_failed(error: type[BaseException], folder: Path) -> None:
+    with pytest.raises(error, match="in the third epoch"), track_run(folder, CONFIG):
         raise error("in the third epoch")
     assert wandb.run is None
     assert [end.exit_code for end in logged(folder)["exit"]] == [1]
 
 
-def test_without_a_project_nothing_is_begun_and_nothing_written(
-    folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with tracked(folder, CONFIG | {"logger": {"project": None, "tags": []}}) as run:
+def test_without_a_project_nothing_is_logged(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with track_run(folder, CONFIG | {"logger": {"project": None, "tags": []}}) as run:
         assert isinstance(run, NoTracker)
         assert run.loggers() == []
         run.log({"classifier/val/loss": 1.0})
@@ -150,7 +148,7 @@ def test_without_a_project_nothing_is_begun_and_nothing_written(
     ("variable", "logged_in", "mode"),
     [(None, True, "online"), (None, False, "offline"), ("", False, "offline"), ("disabled", True, "disabled")],
 )
-def test_a_run_is_online_where_logged_in_unless_the_mode_is_set(
+def test_a_run_is_online_when_logged_in_unless_wandb_mode_is_set(
     variable: str | None, logged_in: bool, mode: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[dict[str, Any]] = []
@@ -159,23 +157,21 @@ def test_a_run_is_online_where_logged_in_unless_the_mode_is_set(
         monkeypatch.setenv("WANDB_MODE", variable)
     monkeypatch.setattr(wandb, "login", lambda **_: logged_in)
     monkeypatch.setattr(wandb, "init", lambda **options: begun.append(options) or SimpleNamespace())
-    with tracked(folder, CONFIG):
+    with track_run(folder, CONFIG):
         pass
     assert [options["mode"] for options in begun] == [mode]
 
 
-def test_whether_one_is_logged_in_is_asked_without_a_prompt_and_a_network(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_login_is_checked_without_prompt_and_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("HOME", str(folder.parent))
-    with tracked(folder, CONFIG) as run:
+    with track_run(folder, CONFIG) as run:
         assert run is not None
         assert run.offline
 
 
-def test_where_wandb_is_not_reached_the_run_is_tracked_offline(
+def test_an_unreachable_wandb_falls_back_to_offline(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     real = wandb.init
@@ -187,7 +183,7 @@ def test_where_wandb_is_not_reached_the_run_is_tracked_offline(
 
     monkeypatch.setattr(wandb, "init", unreached)
     monkeypatch.setenv("WANDB_MODE", "online")
-    with tracked(folder, CONFIG) as run:
+    with track_run(folder, CONFIG) as run:
         assert run.offline
     assert list(folder.glob("wandb/offline-run-*"))
     assert "wandb is not reached (no such host): the run is tracked offline" in caplog.text
@@ -195,7 +191,7 @@ def test_where_wandb_is_not_reached_the_run_is_tracked_offline(
 
 def published(folder: Path) -> Path:
     """Publish, and give the folder of the tables it wrote."""
-    with tracked(folder, CONFIG) as run:
+    with track_run(folder, CONFIG) as run:
         run.publish({"query/accuracy": 0.6, "query/item/recall@10": 0.25}, queries(), CATEGORIES, SHEET)
     [media] = folder.glob("wandb/offline-run-*/files/media/table/query")
     return media
@@ -206,11 +202,11 @@ def table(media: Path, name: str) -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def test_what_is_published_is_in_the_run(folder: Path) -> None:
+def test_published_results_are_in_the_run(folder: Path) -> None:
     media = published(folder)
     assert summary(folder).items() >= {"query/accuracy": 0.6, "query/item/recall@10": 0.25}.items()
     matrix = table(media, "confusion_matrix_table")
-    counts = {(true, seen): count for true, seen, count in matrix["data"] if count}
+    counts = {(true, predicted): count for true, predicted, count in matrix["data"] if count}
     assert matrix["columns"] == ["Actual", "Predicted", "nPredictions"]
     assert counts == {("bag", "bag"): 1, ("bag", "coat"): 1, ("coat", "bag"): 1, ("coat", "coat"): 1,
                       ("coat", "hat"): 1}  # fmt: skip
@@ -218,18 +214,18 @@ def test_what_is_published_is_in_the_run(folder: Path) -> None:
     assert {f"query/{name}" for name in ("confusion_matrix_table", "pr_curve_table", "retrieved", "sheet")} <= history
 
 
-def test_of_categories_that_were_not_trained_there_is_no_confusion(folder: Path) -> None:
-    with tracked(folder, CONFIG) as run:
+def test_there_is_no_confusion_matrix_for_untrained_categories(folder: Path) -> None:
+    with track_run(folder, CONFIG) as run:
         run.publish({}, queries(), ["belt", "sock", "tie"], SHEET)
     [media] = folder.glob("wandb/offline-run-*/files/media/table/query")
     assert table(media, "retrieved")
     assert not [path for name in ("confusion", "pr_curve") for path in media.glob(f"{name}*")]
 
 
-def test_a_query_is_published_with_its_box_and_its_hits_with_captions(folder: Path) -> None:
-    found = table(published(folder), "retrieved")
-    assert found["columns"] == ["query", "its crop", "hit 1", "hit 2"]
-    assert [[cell is None for cell in row] for row in found["data"]] == [[False] * 4, [False, False, True, True]]
+def test_queries_are_published_with_boxes_and_hits_with_captions(folder: Path) -> None:
+    retrieved = table(published(folder), "retrieved")
+    assert retrieved["columns"] == ["query", "its crop", "hit 1", "hit 2"]
+    assert [[cell is None for cell in row] for row in retrieved["data"]] == [[False] * 4, [False, False, True, True]]
     [first, second] = artifact(folder, "query/retrieved.table.json")["data"]
     assert [cell["caption"] for cell in first] == ["is bag", "seen as bag same category", "bag same item", "hat"]
     assert second[1]["caption"] == "seen as bag other category"
@@ -245,7 +241,7 @@ def artifact(folder: Path, name: str) -> dict[str, Any]:
     return dict(json.loads(Path(files[name]).read_text()))
 
 
-def test_all_pictures_lie_in_the_folder_of_the_run(folder: Path) -> None:
+def test_all_images_are_in_the_run_folder(folder: Path) -> None:
     published(folder)
     staged = [Path(file.local_path) for entry in logged(folder)["artifact"] for file in entry.manifest.contents]
     assert sum(path.read_bytes().startswith(b"\x89PNG") for path in staged) == 6
@@ -256,7 +252,7 @@ def test_all_pictures_lie_in_the_folder_of_the_run(folder: Path) -> None:
     assert "WANDB_DATA_DIR" not in os.environ
 
 
-def test_a_data_folder_of_the_user_s_own_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wandb_data_dir_of_the_user_is_not_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = folder.parent / "chosen"
     monkeypatch.setenv("WANDB_DATA_DIR", str(chosen))
     published(folder)
@@ -267,8 +263,8 @@ def test_a_data_folder_of_the_user_s_own_is_kept(folder: Path, monkeypatch: pyte
 
 def fitted(folder: Path) -> None:
     """Log as Lightning does: two stages, the steps of each counted from 0."""
-    with tracked(folder, CONFIG) as board:
-        [logger] = board.loggers()
+    with track_run(folder, CONFIG) as tracker:
+        [logger] = tracker.loggers()
         for stage, accuracies in (("classifier", [0.3, 0.6, 0.5]), ("hash_head", [0.7])):
             logger.log_hyperparams({"backbone": "resnet18", "lr": 0.1})
             for epoch, accuracy in enumerate(accuracies):
@@ -282,7 +278,7 @@ def fitted(folder: Path) -> None:
                 logger.log_metrics(row | {"epoch": epoch}, step=10 * epoch + 9)
 
 
-def test_each_stage_is_drawn_against_its_own_steps(folder: Path) -> None:
+def test_each_stage_is_plotted_against_its_own_steps(folder: Path) -> None:
     fitted(folder)
     rows = [{item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.item}
             for record in logged(folder)["history"]]  # fmt: skip
@@ -296,43 +292,43 @@ def test_each_stage_is_drawn_against_its_own_steps(folder: Path) -> None:
         assert all(defined[f"{stage}/{name}"].options.hidden for name in ("step", "epoch"))
 
 
-def test_the_settings_are_not_overwritten_by_a_stage_s_arguments(folder: Path) -> None:
+def test_the_run_config_is_not_overwritten_by_stage_hyperparameters(folder: Path) -> None:
     fitted(folder)
     entries = [
         *logged(folder)["run"][0].config.update,
         *(e for record in logged(folder)["config"] for e in record.update),
     ]
-    held = {entry.key or entry.nested_key[0]: json.loads(entry.value_json) for entry in entries}
-    told = {name: value for name, value in held.items() if not name.startswith("_")}
-    assert told == CONFIG | {"method": "csq"}  # what the dashboard groups by
+    logged_all = {entry.key or entry.nested_key[0]: json.loads(entry.value_json) for entry in entries}
+    logged_config = {name: value for name, value in logged_all.items() if not name.startswith("_")}
+    assert logged_config == CONFIG | {"method": "csq"}  # what the dashboard groups by
 
 
-def test_the_summary_holds_the_best_epoch_of_each_stage(folder: Path) -> None:
+def test_the_summary_has_the_best_epoch_of_each_stage(folder: Path) -> None:
     fitted(folder)
-    held = summary(folder)
-    best = {name: held[f"classifier/val/{name}"] for name in ("accuracy", "macro_f1", "loss")}
+    logged_summary = summary(folder)
+    best = {name: logged_summary[f"classifier/val/{name}"] for name in ("accuracy", "macro_f1", "loss")}
     assert best == {"accuracy": {"max": 0.6}, "macro_f1": {"max": 0.6}, "loss": {"min": 0.4}}
-    assert held["hash_head/val/accuracy"] == {"max": 0.7}
-    assert held["hash_head/train/loss"] == 2.0
+    assert logged_summary["hash_head/val/accuracy"] == {"max": 0.7}
+    assert logged_summary["hash_head/train/loss"] == 2.0
 
 
-def test_the_curves_are_the_best_precision_from_each_recall_on(folder: Path) -> None:
+def test_pr_curves_are_interpolated_precision(folder: Path) -> None:
     curves = table(published(folder), "pr_curve_table")
     assert curves["columns"] == ["step", "lineKey", "lineVal"]
-    found: dict[str, list[float]] = {name: [] for name in CATEGORIES}
+    precisions: dict[str, list[float]] = {name: [] for name in CATEGORIES}
     for _, name, value in curves["data"]:
-        found[name].append(value)
-    assert [step for step, *_ in curves["data"][:101]] == pytest.approx([place / 100 for place in range(101)])
+        precisions[name].append(value)
+    assert [step for step, *_ in curves["data"][:101]] == pytest.approx([index / 100 for index in range(101)])
     for number, name in enumerate(CATEGORIES):
         ranked = sorted(range(5), key=lambda row: -MASSES[row][number])
-        right = [LABELS[row] == name for row in ranked]
-        points = [(sum(right[:n]) / max(1, sum(right)), sum(right[:n]) / n) for n in range(1, 6)]
-        for place in range(101):
-            wanted = max((precision for recall, precision in points if recall >= place / 100), default=0)
-            assert found[name][place] == pytest.approx(wanted)
+        correct = [LABELS[row] == name for row in ranked]
+        points = [(sum(correct[:n]) / max(1, sum(correct)), sum(correct[:n]) / n) for n in range(1, 6)]
+        for index in range(101):
+            expected = max((precision for recall, precision in points if recall >= index / 100), default=0)
+            assert precisions[name][index] == pytest.approx(expected)
 
 
-def test_a_failure_while_publishing_ends_the_run_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_while_publishing_finishes_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wandb_run, "_pr_curve", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         published(folder)

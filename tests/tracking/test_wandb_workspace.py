@@ -19,19 +19,19 @@ SECTIONS = ["Overview", "Backbones", "Detector", "Hash layer", "Bits", "Distance
 def names(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """What one offline run of all stages tells wandb: names in its history, in its summary and in its settings."""
     folder = tmp_path_factory.mktemp("runs")
-    words = [word for word in DETECTOR if word not in ("logger=csv", "data.batch_size=16")]
-    words += [
+    overrides = [override for override in DETECTOR if override not in ("logger=csv", "data.batch_size=16")]
+    overrides += [
         "data.batch_size=2",
         "scenes.batch_size=2",
         "trainer.limit_train_batches=12",
     ]  # losses are told of each tenth
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_MODE", "offline")
-        script("train.py", *words, f"data.root={drawn}", f"runs={folder}")
-    found = logged((folder / "latest").resolve())
-    history = {name for record in found["history"] for name in map(_name, record.item)}
-    summary = {name for record in found["summary"] for name in map(_name, record.update)}
-    settings = {name for record in found["run"] for item in record.config.update for name in _paths(item)}
+        script("train.py", *overrides, f"data.root={drawn}", f"runs={folder}")
+    records = logged((folder / "latest").resolve())
+    history = {name for record in records["history"] for name in map(_name, record.item)}
+    summary = {name for record in records["summary"] for name in map(_name, record.update)}
+    settings = {name for record in records["run"] for item in record.config.update for name in _paths(item)}
     return {"history": history, "summary": summary, "settings": settings}
 
 
@@ -41,11 +41,11 @@ def _name(item: Any) -> str:
 
 def _paths(item: Any) -> Iterator[str]:
     """backbone, backbone.name, …"""
-    left = [(item.key, json.loads(item.value_json))]
-    while left:
-        path, value = left.pop()
+    pending = [(item.key, json.loads(item.value_json))]
+    while pending:
+        path, value = pending.pop()
         yield path
-        left += [(f"{path}.{name}", inner) for name, inner in value.items()] if isinstance(value, dict) else []
+        pending += [(f"{path}.{name}", inner) for name, inner in value.items()] if isinstance(value, dict) else []
 
 
 def spec() -> dict[str, Any]:
@@ -60,19 +60,19 @@ def sections() -> list[dict[str, Any]]:
     return list(spec()["spec"]["section"]["panelBankConfig"]["sections"])
 
 
-def test_a_section_for_what_each_experiment_asks() -> None:
+def test_each_experiment_has_a_section() -> None:
     assert [section["name"] for section in sections()] == SECTIONS
     assert (spec()["entity"], spec()["project"]) == ("someone", "clothes")
 
 
-def test_panels_stand_side_by_side() -> None:
+def test_panels_do_not_overlap() -> None:
     for section in sections():
-        places = [(panel["layout"]["x"], panel["layout"]["y"]) for panel in section["panels"]]
-        assert len(set(places)) == len(places)
+        positions = [(panel["layout"]["x"], panel["layout"]["y"]) for panel in section["panels"]]
+        assert len(set(positions)) == len(positions)
         assert all(panel["layout"]["x"] + panel["layout"]["w"] <= wandb_workspace.WIDTH for panel in section["panels"])
 
 
-def test_all_that_it_shows_is_logged_under_that_name(names: dict[str, set[str]]) -> None:
+def test_every_panel_shows_a_logged_name(names: dict[str, set[str]]) -> None:
     kinds: dict[str, int] = {}
     for panel in panels():
         kind, config = panel["viewType"], panel["config"]

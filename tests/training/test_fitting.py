@@ -27,7 +27,7 @@ from fashion_lsh.training.hash_head import HashHead
 from tests.disks import full_disk
 from tests.models.factories import make_arguments, save
 
-Make = Callable[..., GarmentData]
+MakeData = Callable[..., GarmentData]
 
 
 def tiny_backbone(name: str) -> Backbone:
@@ -117,7 +117,7 @@ def logged_epochs(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.fixture
-def colour_data(tmp_path: Path, make_data: Make) -> GarmentData:
+def colour_data(tmp_path: Path, make_data: MakeData) -> GarmentData:
     """36 red, green and blue pictures."""
     colours = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
     lines = ["image,category"]
@@ -139,7 +139,7 @@ def state_bytes(module: nn.Module) -> dict[str, bytes]:
 @pytest.mark.parametrize("by_lightning_trainer", [True, False])
 @pytest.mark.parametrize("kind", [Classifier, HashHead])
 def test_fit_does_not_change_a_frozen_backbone(
-    kind: type[CropModule], by_lightning_trainer: bool, initial_training_mode: bool, make_data: Make, tmp_path: Path,
+    kind: type[CropModule], by_lightning_trainer: bool, initial_training_mode: bool, make_data: MakeData, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     modes: list[tuple[bool, bool]] = []
@@ -181,7 +181,7 @@ def test_fit_learns_a_separable_set(kind: type[CropModule], colour_data: Garment
 
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("kind", [Classifier, HashHead])
-def test_fit_leaves_one_checkpoint(kind: type[CropModule], make_data: Make, tmp_path: Path) -> None:
+def test_fit_leaves_one_checkpoint(kind: type[CropModule], make_data: MakeData, tmp_path: Path) -> None:
     fit_on_cpu(model := make_model(kind, epochs=1), make_data(), tmp_path)
     assert file_names(tmp_path) == [f"{model.name}.ckpt"]
     content = torch.load(tmp_path / f"{model.name}.ckpt", weights_only=True)
@@ -189,7 +189,7 @@ def test_fit_leaves_one_checkpoint(kind: type[CropModule], make_data: Make, tmp_
     assert content["fit_metrics"][f"{model.name}/best_epoch"] == 1
 
 
-def test_loaded_checkpoint_gives_identical_outputs(make_data: Make, tmp_path: Path) -> None:
+def test_loaded_checkpoint_gives_identical_outputs(make_data: MakeData, tmp_path: Path) -> None:
     data = make_data()
     model = fit_on_cpu(make_model(HashHead, epochs=1), data, tmp_path)
     opened = load_model(tmp_path / "hash_head.ckpt")
@@ -205,7 +205,7 @@ def test_loaded_checkpoint_gives_identical_outputs(make_data: Make, tmp_path: Pa
 
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(("accuracies", "best"), [((0.2, 0.9, 0.5), 1), ((0.9, 0.5, 0.8), 0), ((0.5, 0.7, 0.7), 1)])
-def test_best_val_epoch_is_kept(accuracies: tuple[float, ...], best: int, make_data: Make, tmp_path: Path) -> None:
+def test_best_val_epoch_is_kept(accuracies: tuple[float, ...], best: int, make_data: MakeData, tmp_path: Path) -> None:
     model = scripted(*accuracies)
     best_state = fit_on_cpu(model, make_data(), tmp_path).state_dict()
     del best_state["temperature"]
@@ -223,7 +223,7 @@ def test_best_val_epoch_is_kept(accuracies: tuple[float, ...], best: int, make_d
 
 
 @pytest.mark.usefixtures("tiny")
-def test_temperature_of_the_best_epoch_is_saved(make_data: Make, tmp_path: Path) -> None:
+def test_temperature_of_the_best_epoch_is_saved(make_data: MakeData, tmp_path: Path) -> None:
     data = make_data(batch_size=5)
     model = fit_on_cpu(make_model(epochs=2), data, tmp_path)
     batches = list(data.val_dataloader())
@@ -236,7 +236,7 @@ def test_temperature_of_the_best_epoch_is_saved(make_data: Make, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("tiny")
-def test_calibration_error_is_logged_before_and_after(make_data: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_calibration_error_is_logged_before_and_after(make_data: MakeData, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     model = make_model()
     model.post_fit(make_data())
@@ -254,7 +254,12 @@ STOPS = [
 @pytest.mark.parametrize(("stop", "epoch"), STOPS)
 @pytest.mark.parametrize("optim", ["sgd", "adamw"])
 def test_resumed_fit_equals_uninterrupted(
-    stop: Callable[..., None], epoch: int, optim: str, make_data: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    stop: Callable[..., None],
+    epoch: int,
+    optim: str,
+    make_data: MakeData,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     optim_config = {"name": optim, "lr": 0.02, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.3}
     uninterrupted = fit_on_cpu(make_model(HashHead, optim=optim_config), make_data(), tmp_path / "whole")
@@ -273,7 +278,9 @@ def test_resumed_fit_equals_uninterrupted(
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", [Classifier, HashHead])
-def test_gpu_checkpoint_gives_the_same_outputs_on_cpu(kind: type[CropModule], make_data: Make, tmp_path: Path) -> None:
+def test_gpu_checkpoint_gives_the_same_outputs_on_cpu(
+    kind: type[CropModule], make_data: MakeData, tmp_path: Path
+) -> None:
     gpu_model = fit(make_model(kind, epochs=2), make_data(), tmp_path, accelerator="gpu")
     assert gpu_model.device.type == "cuda"
     cpu_model = load_model(tmp_path / f"{gpu_model.name}.ckpt", "cpu")
@@ -286,7 +293,7 @@ def test_gpu_checkpoint_gives_the_same_outputs_on_cpu(kind: type[CropModule], ma
 
 
 @pytest.mark.usefixtures("rising")
-def test_resumed_fit_of_resnet18_equals_uninterrupted(make_data: Make, tmp_path: Path) -> None:
+def test_resumed_fit_of_resnet18_equals_uninterrupted(make_data: MakeData, tmp_path: Path) -> None:
     uninterrupted = fit_on_cpu(make_model(epochs=2), make_data(), tmp_path / "whole")
     with pytest.MonkeyPatch.context() as patch:
         stop_in_epoch(1, patch)
@@ -300,7 +307,7 @@ def test_resumed_fit_of_resnet18_equals_uninterrupted(make_data: Make, tmp_path:
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(("accuracies", "best"), [((0.9, 0.8, 0.7, 0.6), 0), ((0.4, 0.3, 0.9, 0.6), 2)])
 def test_fit_resumes_from_the_last_finished_epoch(
-    accuracies: tuple[float, ...], best: int, make_data: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    accuracies: tuple[float, ...], best: int, make_data: MakeData, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         stop_in_epoch(3, patch)
@@ -315,7 +322,7 @@ def test_fit_resumes_from_the_last_finished_epoch(
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("patience", [None, 1])
 def test_fit_stopped_after_the_last_epoch_trains_no_more(
-    patience: int | None, make_data: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    patience: int | None, make_data: MakeData, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     accuracies = (0.5, 0.9, 0.4) if patience is None else (0.9, 0.5, 1.0)
     with pytest.MonkeyPatch.context() as patch:
@@ -330,7 +337,7 @@ def test_fit_stopped_after_the_last_epoch_trains_no_more(
 
 @pytest.mark.usefixtures("tiny")
 def test_finished_stage_is_loaded_not_refitted(
-    make_data: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     save(make_model(), tmp_path / "classifier.ckpt")
     monkeypatch.setattr(pl, "Trainer", None)
@@ -346,7 +353,7 @@ def test_finished_stage_is_loaded_not_refitted(
 
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(("patience", "expected_epochs"), [(0, 3), (1, 3), (2, 4), (None, 5)])
-def test_patience_ends_the_fit(patience: int | None, expected_epochs: int, make_data: Make, tmp_path: Path) -> None:
+def test_patience_ends_the_fit(patience: int | None, expected_epochs: int, make_data: MakeData, tmp_path: Path) -> None:
     model = scripted(0.2, 0.9, 0.9, 0.5, 0.1)
     fit_on_cpu(model, make_data(), tmp_path, patience=patience)
     assert len(model.seen) == expected_epochs
@@ -366,7 +373,7 @@ def test_full_disk_keeps_the_old_checkpoint(limit: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-def test_fit_resumes_after_a_full_disk(make_data: Make, tmp_path: Path) -> None:
+def test_fit_resumes_after_a_full_disk(make_data: MakeData, tmp_path: Path) -> None:
     uninterrupted = fit_on_cpu(make_model(epochs=2), make_data(), tmp_path / "whole")
     with pytest.raises(OSError, match=r"best\.ckpt could not be written .*: free some space"), full_disk(5000):
         fit_on_cpu(make_model(epochs=2), make_data(), tmp_path / "stopped")
@@ -387,7 +394,7 @@ def test_unwritable_log_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-def test_metrics_are_logged_with_the_stage_as_prefix(make_data: Make, tmp_path: Path) -> None:
+def test_metrics_are_logged_with_the_stage_as_prefix(make_data: MakeData, tmp_path: Path) -> None:
     logger = RunCSVLogger(tmp_path, name="logs", version="")
     fit(make_model(HashHead, epochs=1), make_data(batch_size=3), tmp_path, [logger], accelerator="cpu")
     header = (tmp_path / "logs" / "metrics.csv").read_text().splitlines()[0].split(",")
@@ -396,7 +403,7 @@ def test_metrics_are_logged_with_the_stage_as_prefix(make_data: Make, tmp_path: 
 
 
 @pytest.mark.usefixtures("tiny")
-def test_each_epoch_is_logged_once(make_data: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_epoch_is_logged_once(make_data: MakeData, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     fit_on_cpu(make_model(epochs=2), make_data(), tmp_path)
     assert logged_epochs(caplog) == ["1/2", "2/2"]
@@ -414,7 +421,7 @@ def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-def test_extra_arguments_are_passed_to_the_trainer(make_data: Make, tmp_path: Path) -> None:
+def test_extra_arguments_are_passed_to_the_trainer(make_data: MakeData, tmp_path: Path) -> None:
     model = scripted(0.5)
     fit_on_cpu(model, make_data(), tmp_path, limit_train_batches=0.5, gradient_clip_val=5.0)
     assert model.trainer.num_training_batches == 1
@@ -424,7 +431,7 @@ def test_extra_arguments_are_passed_to_the_trainer(make_data: Make, tmp_path: Pa
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("tasks", [1, 2])
 def test_fit_ignores_slurm_environment(
-    tasks: int, make_data: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tasks: int, make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = fit_on_cpu(make_model(epochs=2), make_data(), tmp_path / "plain")
     for name, value in {"NTASKS": tasks, "JOB_NAME": "fit", "JOB_ID": 7, "PROCID": 0, "LOCALID": 0}.items():

@@ -2,19 +2,19 @@
 
 from fashion_lsh.report import curves, figures
 from fashion_lsh.report.blocks import Block, Figure
-from fashion_lsh.report.run_data import Findings
-from fashion_lsh.report.sections.confusion import UNNAMED
+from fashion_lsh.report.run_data import RunData
+from fashion_lsh.report.sections.confusion import UNKNOWN_CATEGORIES
 
 
-def confidence(found: Findings) -> list[Block]:
+def confidence(run_data: RunData) -> list[Block]:
     """Plot accuracy against confidence on the queries, with the expected calibration error."""
-    if not found.named:
-        return [UNNAMED]
-    seen = found.column("predicted") != ""
-    right = found.column("category") == found.column("predicted")
-    shown = curves.reliability(found.column("mass")[seen], right[seen])
+    if not run_data.has_known_categories:
+        return [UNKNOWN_CATEGORIES]
+    detected = run_data.column("predicted") != ""
+    correct = run_data.column("category") == run_data.column("predicted")
+    reliability = curves.reliability(run_data.column("mass")[detected], correct[detected])
     caption = (
-        f"Expected calibration error (ECE) on the queries {shown.error:.3f}, {curves.BINS} bins of equal width. The "
+        f"Expected calibration error (ECE) on the queries {reliability.error:.3f}, {curves.BINS} bins of equal width. The "
         "temperature was fitted on val, not on these queries."
-    ) + (f" Without {(~seen).sum():,} in which nothing was found." if not seen.all() else "")
-    return [Figure("reliability.svg", figures.reliability(shown), caption)]
+    ) + (f" Without {(~detected).sum():,} in which nothing was found." if not detected.all() else "")
+    return [Figure("reliability.svg", figures.reliability(reliability), caption)]

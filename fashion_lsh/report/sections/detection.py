@@ -6,131 +6,137 @@ import numpy as np
 
 from fashion_lsh.data.detection_data import class_names
 from fashion_lsh.data.detections import Boxes, Detections
-from fashion_lsh.evaluation.detection import Scene, scenes_of
-from fashion_lsh.metrics.detection import matched, recall_precision
+from fashion_lsh.evaluation.detection import ImageMatches, match_images
+from fashion_lsh.metrics.detection import match_boxes, recall_precision
 from fashion_lsh.report import figures
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
-from fashion_lsh.report.contact_sheets import GONE, sheet_figure
-from fashion_lsh.report.detection_tiles import false_tiles, missed_tiles, pictured
+from fashion_lsh.report.contact_sheets import MISSING_IMAGE_ERRORS, sheet_figure
+from fashion_lsh.report.detection_tiles import false_positive_tiles, match_tiles, undetected_tiles
 from fashion_lsh.report.phrases import one_line
-from fashion_lsh.report.run_data import Findings
-from fashion_lsh.report.tiles import Tile, drawn
+from fashion_lsh.report.run_data import RunData
+from fashion_lsh.report.tiles import Tile, draw_sheet
 from fashion_lsh.runs.run import DETECTIONS_FILE
 
-ROW, SIDE = 4, 240  # tiles in a row of a sheet, pixels of a tile's side
-MEASURES = {"box_ap": "AP", "box_ap50": "AP50", "box_ap75": "AP75", "box_ar": "AR"}
-MEANING = (
+TILES_PER_ROW, TILE_SIZE = 4, 240  # tiles in a row of a sheet, pixels of a tile's side
+METRICS = {"box_ap": "AP", "box_ap50": "AP50", "box_ap75": "AP75", "box_ar": "AR"}
+METRICS_NOTE = (
     "Boxes in the query pictures, as COCO scores them: average precision over intersections over union of 0.5 to 0.95, "
     "at 0.5 and at 0.75, and average recall of 100 boxes."
 )
-CURVE = "Each point is a score from which boxes count; a box is right where it overlaps a true one by half, each once."
-PICTURES = "Query pictures, evenly chosen: blue is there, orange was found with a score of at least {score:g}."
-MISSES = "Garments that were missed: no box of at least that score overlaps them by half."
-FALSE = "False finds: the surest boxes that overlap no garment by half, or one that was found already."
+CURVE_CAPTION = (
+    "Each point is a score from which boxes count; a box is right where it overlaps a true one by half, each once."
+)
+DETECTED_CAPTION = "Query pictures, evenly chosen: blue is there, orange was found with a score of at least {score:g}."
+UNDETECTED_CAPTION = "Garments that were missed: no box of at least that score overlaps them by half."
+FALSE_POSITIVE_CAPTION = "False finds: the surest boxes that overlap no garment by half, or one that was found already."
 
 
-def detection(found: Findings) -> list[Block]:
+def detection(run_data: RunData) -> list[Block]:
     """Scores of boxes, precision-recall curves, and sheets of examples; empty without a detector."""
-    if found.config["detector"] is None:
+    if run_data.config["detector"] is None:
         return []
-    level = found.config["detector"]["level"]
-    scenes = scenes_of(found.garments, Detections.open(found.run.path / DETECTIONS_FILE), level)
-    if not scenes:
+    level = run_data.config["detector"]["level"]
+    matches = match_images(run_data.garments, Detections.open(run_data.run.path / DETECTIONS_FILE), level)
+    if not matches:
         return [
             Text("No garment is annotated in the query pictures: what was found in them cannot be scored."),
-            _told(found),
+            _undetected_note(run_data),
         ]
-    classes = sorted(set(class_names(found.garments, level)))  # as the detector numbers them
+    classes = sorted(set(class_names(run_data.garments, level)))  # as the detector numbers them
     blocks: list[Block] = [
-        Text(MEANING),
-        _scores(found),
-        _told(found),
-        Figure("boxes.svg", figures.precision_recall(_curves(scenes, classes)), CURVE),
+        Text(METRICS_NOTE),
+        _scores(run_data),
+        _undetected_note(run_data),
+        Figure("boxes.svg", figures.precision_recall(_curves(matches, classes)), CURVE_CAPTION),
     ]
-    return blocks + _sheets(found, scenes)
+    return blocks + _sheets(run_data, matches)
 
 
-def _curves(scenes: Sequence[Scene], classes: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _curves(matches: Sequence[ImageMatches], classes: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Recall and precision of all garments as one class, and of each class where there are several."""
-    curves = {"all, as one": _curve([(scene.places >= 0, scene.found.scores, len(scene.true)) for scene in scenes])}
-    asked = {name for scene in scenes for name in scene.names}
-    for kind, name in enumerate(classes):
-        if len(classes) == 1 or name not in asked:
+    curves = {
+        "all, as one": _curve(
+            [(match.matched_indices >= 0, match.found.scores, len(match.true_boxes)) for match in matches]
+        )
+    }
+    query_classes = {name for match in matches for name in match.class_names}
+    for label, name in enumerate(classes):
+        if len(classes) == 1 or name not in query_classes:
             continue
-        of_kind = []
-        for scene in scenes:
-            seen = Boxes(*(part[scene.found.labels == kind] for part in scene.found))
-            true = scene.true[scene.names == name]
-            of_kind.append((matched(seen.xyxy, true) >= 0, seen.scores, len(true)))
-        curves[one_line(name)] = _curve(of_kind)
+        of_class = []
+        for match in matches:
+            detected = Boxes(*(part[match.found.labels == label] for part in match.found))
+            true_boxes = match.true_boxes[match.class_names == name]
+            of_class.append((match_boxes(detected.xyxy, true_boxes) >= 0, detected.scores, len(true_boxes)))
+        curves[one_line(name)] = _curve(of_class)
     return curves
 
 
-def _curve(found: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
-    right, scores, totals = zip(*found, strict=True)
-    return recall_precision(right, scores, sum(totals))
+def _curve(curves: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
+    correct, scores, totals = zip(*curves, strict=True)
+    return recall_precision(correct, scores, sum(totals))
 
 
-def _scores(found: Findings) -> Table:
+def _scores(run_data: RunData) -> Table:
     """Table of average precision and recall: all classes, all as one class, each class."""
-    start = "detector/query/"
-    named = {name.removeprefix(start): value for name, value in found.metrics.items() if name.startswith(start)}
-    rows = [["all", *(f"{named[name]:.3f}" for name in MEASURES)]]
-    if "garment/box_ap" in named:
-        rows.append(["taken as one", *(f"{named[f'garment/{name}']:.3f}" for name in MEASURES)])
-    classes = sorted(name.partition("/")[2] for name in named if name.startswith("box_ap50/"))
-    rows += [[one_line(name), "", f"{named[f'box_ap50/{name}']:.3f}", "", ""] for name in classes]
-    return Table(["garments", *MEASURES.values()], rows, strong=True)
+    prefix = "detector/query/"
+    metrics = {name.removeprefix(prefix): value for name, value in run_data.metrics.items() if name.startswith(prefix)}
+    rows = [["all", *(f"{metrics[name]:.3f}" for name in METRICS)]]
+    if "garment/box_ap" in metrics:
+        rows.append(["taken as one", *(f"{metrics[f'garment/{name}']:.3f}" for name in METRICS)])
+    classes = sorted(name.partition("/")[2] for name in metrics if name.startswith("box_ap50/"))
+    rows += [[one_line(name), "", f"{metrics[f'box_ap50/{name}']:.3f}", "", ""] for name in classes]
+    return Table(["garments", *METRICS.values()], rows, highlight_first=True)
 
 
-def _told(found: Findings) -> Text:
+def _undetected_note(run_data: RunData) -> Text:
     """Ratios of undetected garments, and milliseconds an image."""
-    missed = {part: found.metrics.get(f"crop/{part}/missed") for part in ("train", "query", "gallery")}
-    shares = ", ".join(f"{part} {share:.1%}" for part, share in missed.items() if share is not None)
-    milliseconds = found.metrics.get("speed/detector_ms")
+    undetected = {part: run_data.metrics.get(f"crop/{part}/missed") for part in ("train", "query", "gallery")}
+    text = ", ".join(f"{part} {ratio:.1%}" for part, ratio in undetected.items() if ratio is not None)
+    milliseconds = run_data.metrics.get("speed/detector_ms")
     speed = "" if milliseconds is None else f" A picture takes {milliseconds:.0f} ms (median, one at a time)."
-    return Text((f"Without a box that counts: {shares}." if shares else "") + speed, note=True)
+    return Text((f"Without a box that counts: {text}." if text else "") + speed, note=True)
 
 
-def _sheets(found: Findings, scenes: list[Scene]) -> list[Block]:
+def _sheets(run_data: RunData, matches: list[ImageMatches]) -> list[Block]:
     """Sheets of detections, of undetected garments and of false positives; a note where images do not open."""
-    score = found.run.box_selector.min_score
-    missed = [(scene, box) for scene in scenes for box in _missed(scene, score)]
-    false = _false(scenes, score)
+    score = run_data.run.box_selector.min_score
+    undetected = [(match, box) for match in matches for box in _undetected_boxes(match, score)]
+    false_positives = _false_positives(matches, score)
     try:
-        source = found.run.source()
+        source = run_data.run.source()
         tiles = {
-            "found": pictured(scenes, source, score),
-            "missed": missed_tiles(missed, source),
-            "false": false_tiles(false, source),
+            "found": match_tiles(matches, source, score),
+            "missed": undetected_tiles(undetected, source),
+            "false": false_positive_tiles(false_positives, source),
         }
-    except GONE as error:
+    except MISSING_IMAGE_ERRORS as error:
         return [Text(f"The pictures cannot be opened here ({one_line(str(error))}): no sheets.", note=True)]
     captions = {
-        "found": PICTURES.format(score=score),
-        "missed": f"{MISSES} {len(missed):,} of {sum(len(scene.true) for scene in scenes):,}.",
-        "false": f"{FALSE} {len(false):,} in {len(scenes):,} pictures.",
+        "found": DETECTED_CAPTION.format(score=score),
+        "missed": f"{UNDETECTED_CAPTION} {len(undetected):,} of {sum(len(match.true_boxes) for match in matches):,}.",
+        "false": f"{FALSE_POSITIVE_CAPTION} {len(false_positives):,} in {len(matches):,} pictures.",
     }
     return [_sheet(name, row, captions[name]) for name, row in tiles.items() if row]
 
 
-def _missed(scene: Scene, score: float) -> np.ndarray:
+def _undetected_boxes(match: ImageMatches, score: float) -> np.ndarray:
     """Annotated boxes that no detection of at least this score matches.  (k, 4) float32."""
-    seen = scene.places[(scene.places >= 0) & (scene.found.scores >= score)]
-    return scene.true[np.setdiff1d(np.arange(len(scene.true)), seen)]
+    matched = match.matched_indices[(match.matched_indices >= 0) & (match.found.scores >= score)]
+    return match.true_boxes[np.setdiff1d(np.arange(len(match.true_boxes)), matched)]
 
 
-def _false(scenes: Sequence[Scene], score: float) -> list[tuple[Scene, np.ndarray, float]]:
+def _false_positives(matches: Sequence[ImageMatches], score: float) -> list[tuple[ImageMatches, np.ndarray, float]]:
     """Detections of at least this score that match no annotated box, (4,) float32 each, by descending score."""
-    false = [
-        (scene, box, float(sure))
-        for scene in scenes
-        for box, sure, place in zip(scene.found.xyxy, scene.found.scores, scene.places, strict=True)
-        if place < 0 and sure >= score
+    false_positives = [
+        (match, box, float(box_score))
+        for match in matches
+        for box, box_score, index in zip(match.found.xyxy, match.found.scores, match.matched_indices, strict=True)
+        if index < 0 and box_score >= score
     ]
-    return sorted(false, key=lambda each: -each[2])
+    return sorted(false_positives, key=lambda entry: -entry[2])
 
 
 def _sheet(name: str, tiles: list[Tile], caption: str) -> Figure:
-    rows = [tiles[start : start + ROW] for start in range(0, len(tiles), ROW)]
-    return sheet_figure(name, drawn(rows, [], SIDE), caption)
+    rows = [tiles[start : start + TILES_PER_ROW] for start in range(0, len(tiles), TILES_PER_ROW)]
+    return sheet_figure(name, draw_sheet(rows, [], TILE_SIZE), caption)

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 from fashion_lsh.report import curves, figures
 from fashion_lsh.report.blocks import Block, Figure, Text
-from fashion_lsh.report.run_data import Findings
+from fashion_lsh.report.run_data import RunData
 
 
-def learning(found: Findings) -> list[Block]:
+def learning(run_data: RunData) -> list[Block]:
     """Plot loss and accuracy of each stage by training step; a note for a stage that was not fitted in this run."""
     blocks: list[Block] = []
-    stages = {"detector": found.config["detector"], "classifier": True, "hash_head": found.config["hash"]}
-    for stage in (name for name, there in stages.items() if there):
-        joined = curves.learning_curves(found.logs, stage)
-        blocks += _fitted(stage, joined, f"{stage}/best_epoch" in found.metrics) if joined else [_not_fitted(stage)]
+    stages = {"detector": run_data.config["detector"], "classifier": True, "hash_head": run_data.config["hash"]}
+    for stage in (name for name, present in stages.items() if present):
+        joined = curves.learning_curves(run_data.logs, stage)
+        blocks += _fitted(stage, joined, f"{stage}/best_epoch" in run_data.metrics) if joined else [_not_fitted(stage)]
     return blocks
 
 
@@ -21,8 +21,8 @@ def _fitted(stage: str, joined: curves.Curves, chosen: bool) -> Iterator[Block]:
     caption = f"The {stage} while it was fitted; dots: ends of epochs."
     if "val/accuracy" in joined:
         best = joined["val/accuracy"][joined["val/accuracy"][:, 2].argmax()]
-        kept = "whose weights were kept" if chosen else "but the last epoch's weights were kept"
-        caption += f" Best on validation: {best[2]:.3f}, in epoch {best[1] + 1:.0f}, {kept}."
+        note = "whose weights were kept" if chosen else "but the last epoch's weights were kept"
+        caption += f" Best on validation: {best[2]:.3f}, in epoch {best[1] + 1:.0f}, {note}."
     yield Figure(f"learning-{stage}.svg", figures.learning(joined), caption)
     first = min(points[0, 1] for points in joined.values())
     if first > 0:

@@ -1,8 +1,8 @@
 """The model card: what a model is for, what it is made of, and what was not measured."""
 
 from fashion_lsh.report.blocks import Block, Command, Listing, Text
-from fashion_lsh.report.phrases import pictures_words, weights_words
-from fashion_lsh.report.run_data import Findings
+from fashion_lsh.report.phrases import describe_image_licence, describe_weights
+from fashion_lsh.report.run_data import RunData
 
 USE = (
     "Intended use: to find garments similar to the one in a picture in a gallery filed by this model, and to compare "
@@ -35,17 +35,17 @@ COMMAND = (
 )
 
 
-def card(found: Findings) -> list[Block]:
+def card(run_data: RunData) -> list[Block]:
     """What the model is for, what it is made of, and what was not measured."""
-    data = found.config["data"]
+    data = run_data.config["data"]
     made = [MADE] if data["source"] == "shop_street" else []
     trained = [TRAINED] if data["gallery"] == "train" else []
     return [
         Text(USE),
-        Text(f"Pictures: {pictures_words(data['source'])}"),
-        Text(f"Weights: {weights_words(found.config['backbone'])}"),
+        Text(f"Pictures: {describe_image_licence(data['source'])}"),
+        Text(f"Weights: {describe_weights(run_data.config['backbone'])}"),
         Text("Limits:"),
-        Listing([*trained, *made, CLASSIFIED if found.named else UNSEEN, *LIMITS]),
+        Listing([*trained, *made, CLASSIFIED if run_data.has_known_categories else UNSEEN, *LIMITS]),
         Text(AGAIN),
         Command(COMMAND),
     ]

@@ -1,11 +1,11 @@
 """Scores: the search and its baselines, the classifier, the times."""
 
 from fashion_lsh.report.blocks import Block, Listing, Table, Text
-from fashion_lsh.report.phrases import row_words
-from fashion_lsh.report.run_data import Findings
+from fashion_lsh.report.phrases import describe_method
+from fashion_lsh.report.run_data import RunData
 from fashion_lsh.report.tables import score_rows, with_interval
 
-MEANS = (
+SCORES_NOTE = (
     "Means over the queries, with 95 % intervals by bootstrap over items. Category mAP@100 asks for garments of one "
     "kind, item scores for the same garment again."
 )
@@ -21,21 +21,21 @@ CLASSIFIER_AND_SPEED = {
 }
 
 
-def scores(found: Findings) -> list[Block]:
+def scores(run_data: RunData) -> list[Block]:
     """Build the score table, an explanation of its rows, and a table of classifier scores and times."""
-    metrics = found.metrics
-    columns, rows = score_rows(metrics, found.label)
-    further = [
-        [title, with_interval(metrics, name), what]
-        for name, (title, what) in CLASSIFIER_AND_SPEED.items()
+    metrics = run_data.metrics
+    columns, rows = score_rows(metrics, run_data.label)
+    extra_rows = [
+        [title, with_interval(metrics, name), description]
+        for name, (title, description) in CLASSIFIER_AND_SPEED.items()
         if name in metrics
     ]
-    best, worst = (metrics.get(f"query/category/map@100_{end}", 0.0) for end in ("best", "worst"))
+    best, worst = (metrics.get(f"query/category/map@100_{kind}", 0.0) for kind in ("best", "worst"))
     if best - worst > 0.0005:
-        further.append(["ties", f"{worst:.3f} to {best:.3f}", "category mAP@100 by the order among equal distances"])
+        extra_rows.append(["ties", f"{worst:.3f} to {best:.3f}", "category mAP@100 by the order among equal distances"])
     return [
-        Text(MEANS),
-        Table(columns, rows, strong=True),
-        Listing([f"{row[0]}: {row_words(row[0], found.label)}" for row in rows]),
-        Table(["classifier and speed", "", ""], further),
+        Text(SCORES_NOTE),
+        Table(columns, rows, highlight_first=True),
+        Listing([f"{row[0]}: {describe_method(row[0], run_data.label)}" for row in rows]),
+        Table(["classifier and speed", "", ""], extra_rows),
     ]

@@ -5,15 +5,15 @@ from typing import Any
 
 from fashion_lsh.report.blocks import Block, Table
 from fashion_lsh.report.phrases import one_line
-from fashion_lsh.report.run_data import Findings
+from fashion_lsh.report.run_data import RunData
 from fashion_lsh.runs.config import flatten
 
 
-def settings(found: Findings) -> list[Block]:
+def settings(run_data: RunData) -> list[Block]:
     """Build folded tables of config.yaml and environment.json."""
     return [
-        Table(["setting", "value"], _settings(found.config), folded="config.yaml"),
-        Table(["", ""], _settings(found.environment), folded="environment.json"),
+        Table(["setting", "value"], _settings(run_data.config), summary="config.yaml"),
+        Table(["", ""], _settings(run_data.environment), summary="environment.json"),
     ]
 
 

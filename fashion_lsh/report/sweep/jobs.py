@@ -5,9 +5,9 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from fashion_lsh.evaluation.query_scores import Queries, unpacked
+from fashion_lsh.evaluation.query_scores import QueryScores, unpack_scores
 from fashion_lsh.report.page_file import Row
-from fashion_lsh.report.phrases import listed, method_of
+from fashion_lsh.report.phrases import hash_method, join_names
 from fashion_lsh.runs.config import flatten
 from fashion_lsh.runs.folder import RunFolder, validate_metrics
 from fashion_lsh.runs.job_file import JOB, job_json
@@ -21,11 +21,11 @@ class Job(NamedTuple):
 
     settings: Row
     metrics: dict[str, float]
-    queries: Queries | None
+    queries: QueryScores | None
     environment: Row
 
 
-def are_jobs(folder: Path) -> bool:
+def has_jobs(folder: Path) -> bool:
     """Whether a folder holds files of jobs, or runs."""
     return (folder / "jobs").is_dir() or bool(_runs(folder))
 
@@ -44,30 +44,30 @@ def read_jobs(folder: Path) -> tuple[dict[str, Job], list[Path]]:
     """
     files = sorted((folder / "jobs").glob("*.json"))
     if files:
-        return {path.stem: job_of(path, path.read_bytes()) for path in files}, []
+        return {path.stem: parse_job(path, path.read_bytes()) for path in files}, []
     runs = _runs(folder)
     unknown = [path.parent for path in folder.glob("*/*.ckpt") if not (path.parent / "config.yaml").is_file()]
     if unknown:
-        log.warning("left out, no config.yaml tells of what: %s", listed(sorted(map(str, {*unknown}))))
+        log.warning("left out, no config.yaml tells of what: %s", join_names(sorted(map(str, {*unknown}))))
     finished = [run for run in runs if run.metrics]
     if not finished:
-        there = f"none of {len(runs)} runs in {folder} is finished" if runs else f"no jobs/*.json in {folder}"
-        raise FileNotFoundError(f"{there}: type its train.py command, which makes them")
-    return {run.path.name: job_of(run.path / JOB, job_json(run)) for run in finished}, [
+        reason = f"none of {len(runs)} runs in {folder} is finished" if runs else f"no jobs/*.json in {folder}"
+        raise FileNotFoundError(f"{reason}: type its train.py command, which makes them")
+    return {run.path.name: parse_job(run.path / JOB, job_json(run)) for run in finished}, [
         run.path for run in runs if not run.metrics
     ]
 
 
-def job_of(path: Path, text: str | bytes) -> Job:
+def parse_job(path: Path, text: str | bytes) -> Job:
     """What the text of a job's file says.  Raises ValueError: it is damaged; names `path`."""
     try:
         content = json.loads(text)
-        settings, about = content["settings"], content["environment"]
-        typed = {"hash": method_of(settings.get("hash"))} | {
+        settings, environment = content["settings"], content["environment"]
+        flat_settings = {"hash": hash_method(settings.get("hash"))} | {
             name: value for name, value in flatten(settings) if name not in ("hash", "hash.loss", "hash.bihalf")
         }
-        made = {"data": content["data"], "version": about["fashion-lsh"]}
-        queries = unpacked(content["queries"]) if "queries" in content else None
-        return Job(typed | made, validate_metrics(content["metrics"]), queries, about)
+        derived = {"data": content["data"], "version": environment["fashion-lsh"]}
+        queries = unpack_scores(content["queries"]) if "queries" in content else None
+        return Job(flat_settings | derived, validate_metrics(content["metrics"]), queries, environment)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): remove this file, and make it again") from error

@@ -6,39 +6,41 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fashion_lsh.report.page_file import Row, write_page
-from fashion_lsh.report.phrases import as_markdown, listed
-from fashion_lsh.report.sweep.differences import base_of, best_arms, difference_table
-from fashion_lsh.report.sweep.dot_plot import dots
+from fashion_lsh.report.phrases import join_names, markdown_table
+from fashion_lsh.report.sweep.differences import best_method, difference_table, read_base
+from fashion_lsh.report.sweep.dot_plot import dot_plot
 from fashion_lsh.report.sweep.jobs import Job, read_jobs
 from fashion_lsh.report.sweep.rows import (
-    MEASURES,
-    SPECIAL,
-    apart_by_data,
-    arms_of,
-    averaged,
+    METRICS,
+    OPTIONAL_METRICS,
+    at_chance_level,
+    average_seeds,
+    distinguishing_settings,
+    group_by_method,
+    jobs_of_differing_data,
     rows_of,
-    settings_of,
-    untrained,
 )
-from fashion_lsh.report.sweep.selection import selection_of, selection_table
+from fashion_lsh.report.sweep.selection import read_selection, selection_table
 
 log = logging.getLogger(__name__)
 
-COUNTED = ("queries", "distinct codes", "feature bytes", "code bytes")  # measures that are whole numbers
-LARGE = {"parameters": (1e6, "M"), "FLOPs": (1e9, "G")}  # and those that are told in millions and more
-RIGHT = ("val top-1", "top-1")  # columns that tell which fits are at chance level
+INTEGER_METRICS = ("queries", "distinct codes", "feature bytes", "code bytes")  # measures that are whole numbers
+SCALED_METRICS = {"parameters": (1e6, "M"), "FLOPs": (1e9, "G")}  # and those that are told in millions and more
+ACCURACY_COLUMNS = ("val top-1", "top-1")  # columns that tell which fits are at chance level
 COLUMNS = re.compile(r"^<!-- columns: (.+) -->$", re.MULTILINE)
-BOLD = (
+BOLD_NOTE = (
     "Bold: the best of its column, where the 95 % interval of its paired difference from every other row leaves out 0."
 )
-OTHERS = re.compile(  # commands that write a page of their own
+OTHER_COMMAND = re.compile(  # commands that write a page of their own
     r"^python -m fashion_lsh(?:\.studies\.\w| report .*--repeats ).*$", re.MULTILINE
 )
 FIGURE = "results.svg"
-SPREAD = "Rows of the table; bars: a standard deviation over seeds up and down, or the 95 % interval of a single seed."
+FIGURE_CAPTION = (
+    "Rows of the table; bars: a standard deviation over seeds up and down, or the 95 % interval of a single seed."
+)
 
 
-def gather(folder: Path, base: str = "") -> Path:
+def write_sweep_page(folder: Path, base: str = "") -> Path:
     """Bring the jobs of an experiment, or the finished runs of a folder, together as README.md, results.csv and
     results.svg; where a base row is named, tell what lies between, and where the README.md names a setting to be
     chosen, which value is best.
@@ -56,48 +58,48 @@ def gather(folder: Path, base: str = "") -> Path:
             table, or is another command's, or its base is no one row, or of other data than the rest.
     """
     page = folder / "README.md"
-    if other := OTHERS.search(page.read_text() if page.exists() else ""):
+    if other := OTHER_COMMAND.search(page.read_text() if page.exists() else ""):
         raise ValueError(f"{page} is written by another command: {other[0]}")
     jobs, unfinished = read_jobs(folder)
-    base, selection = base or base_of(page), selection_of(page)
-    rows, measures = rows_of(jobs), columns_of(page)
-    apart = [f"Not averaged, for their data differ: {listed(names)}." for names in apart_by_data(rows)]
-    parts = [made_on(jobs), table(rows, jobs, measures), *apart]
-    figure = _figure(rows, measures)
-    parts += [f"![{SPREAD}]({FIGURE})\n\n{SPREAD}"] if figure else []
-    parts += [difference_table(base, rows, jobs, measures)] if base else []
+    base, selection = base or read_base(page), read_selection(page)
+    rows, metrics = rows_of(jobs), read_columns(page)
+    warnings = [f"Not averaged, for their data differ: {join_names(names)}." for names in jobs_of_differing_data(rows)]
+    parts = [describe_machines(jobs), table(rows, jobs, metrics), *warnings]
+    figure = _figure(rows, metrics)
+    parts += [f"![{FIGURE_CAPTION}]({FIGURE})\n\n{FIGURE_CAPTION}"] if figure else []
+    parts += [difference_table(base, rows, jobs, metrics)] if base else []
     parts += [selection_table(selection, rows)] if selection else []
     write_page(folder, rows, "\n\n".join(parts), {FIGURE: figure} if figure else {})
-    for told in apart:
-        log.warning("%s: %s", folder, told)
+    for warning in warnings:
+        log.warning("%s: %s", folder, warning)
     if unfinished:
-        log.warning("left out, not finished: %s", listed(list(map(str, unfinished))))
+        log.warning("left out, not finished: %s", join_names(list(map(str, unfinished))))
     return page
 
 
-def _figure(rows: Sequence[Row], measures: Sequence[str]) -> bytes | None:
-    means = [averaged(arm) for arm in arms_of(rows)]
-    return dots(means, settings_of(means), measures)
+def _figure(rows: Sequence[Row], metrics: Sequence[str]) -> bytes | None:
+    means = [average_seeds(method) for method in group_by_method(rows)]
+    return dot_plot(means, distinguishing_settings(means), metrics)
 
 
-def columns_of(page: Path) -> list[str]:
+def read_columns(page: Path) -> list[str]:
     """The measures that an experiment's README.md wants shown (`<!-- columns: top-1 | entropy -->`); else the usual.
 
     Raises:
         ValueError: it names one that there is not.
     """
-    found = COLUMNS.search(page.read_text()) if page.exists() else None
-    names = [name.strip() for name in found[1].split("|")] if found else []
-    if unknown := [name for name in names if name not in MEASURES]:
-        raise ValueError(f"{page}: column {unknown[0]!r} is unknown; known are {', '.join(MEASURES)}")
-    return names or [name for name in MEASURES if name not in SPECIAL]
+    match = COLUMNS.search(page.read_text()) if page.exists() else None
+    names = [name.strip() for name in match[1].split("|")] if match else []
+    if unknown := [name for name in names if name not in METRICS]:
+        raise ValueError(f"{page}: column {unknown[0]!r} is unknown; known are {', '.join(METRICS)}")
+    return names or [name for name in METRICS if name not in OPTIONAL_METRICS]
 
 
-def made_on(jobs: Mapping[str, Job]) -> str:
+def describe_machines(jobs: Mapping[str, Job]) -> str:
     """How many jobs there are, and on which machines, by which versions, they were made."""
     machines: dict[str, int] = {}
     for job in jobs.values():
-        machine = _machine(job.environment)
+        machine = _describe_machine(job.environment)
         machines[machine] = machines.get(machine, 0) + 1
     count = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}"
     if len(machines) == 1:
@@ -105,53 +107,61 @@ def made_on(jobs: Mapping[str, Job]) -> str:
     return f"{count}, made on " + "; on ".join(f"{name} ({number})" for name, number in machines.items()) + "."
 
 
-def _machine(about: Row) -> str:
-    cores = f"{about['cores']} cores of {about['processor']}" if "processor" in about else "an unknown machine"
-    versions = [f"{name} {about[name]}" for name in ("fashion-lsh", "torch") if name in about]
-    return f"{about.get('gpu') or cores} with {' and '.join(versions)}"
+def _describe_machine(environment: Row) -> str:
+    cores = (
+        f"{environment['cores']} cores of {environment['processor']}"
+        if "processor" in environment
+        else "an unknown machine"
+    )
+    versions = [f"{name} {environment[name]}" for name in ("fashion-lsh", "torch") if name in environment]
+    return f"{environment.get('gpu') or cores} with {' and '.join(versions)}"
 
 
-def table(rows: Sequence[Row], jobs: Mapping[str, Job], measures: Sequence[str]) -> str:
+def table(rows: Sequence[Row], jobs: Mapping[str, Job], metrics: Sequence[str]) -> str:
     """Rows as Markdown, scores to three digits, with their intervals where they have one.
 
     How long and how fast was learnt is left to results.csv where other settings tell the jobs apart.  Rows that differ
     in nothing but the seed are one: the mean of each score and its standard deviation over the seeds.  Of a fit at
     chance level (see `untrained`) top-1 says so.  The best of a column is bold where it is surely the best.
     """
-    arms = arms_of(rows)
-    means = [averaged(arm) for arm in arms]
+    methods = group_by_method(rows)
+    means = [average_seeds(method) for method in methods]
     known = {name for row in means for name, value in row.items() if value is not None}
-    settings = settings_of(means)
-    shown = [name for name in means[0] if name in settings or (name in (*measures, "job") and name in known)]
-    best = {name: best_arms(arms, jobs, name) for name in measures if name in known}
+    settings = distinguishing_settings(means)
+    shown = [name for name in means[0] if name in settings or (name in (*metrics, "job") and name in known)]
+    best = {name: best_method(methods, jobs, name) for name in metrics if name in known}
     cells = [
-        [_bold(_cell(row, name), arm is best.get(name)) + (_failed(arm) if name in RIGHT else "") for name in shown]
-        for arm, row in zip(arms, means, strict=True)
+        [
+            _bold(_cell(row, name), method is best.get(name))
+            + (_untrained_note(method) if name in ACCURACY_COLUMNS else "")
+            for name in shown
+        ]
+        for method, row in zip(methods, means, strict=True)
     ]
-    told = as_markdown(cells, shown)
-    return f"{told}\n\n{BOLD}" if any(arm is not None for arm in best.values()) else told
+    text = markdown_table(cells, shown)
+    return f"{text}\n\n{BOLD_NOTE}" if any(method is not None for method in best.values()) else text
 
 
 def _bold(text: str, best: bool) -> str:
     return f"**{text}**" if best else text
 
 
-def _failed(arm: Sequence[Row]) -> str:
-    failed = sum(map(untrained, arm))
-    some = f"{failed} of {len(arm)} " if failed < len(arm) else ""
-    return f" ({some}did not train)" if failed else ""
+def _untrained_note(method: Sequence[Row]) -> str:
+    failed = sum(map(at_chance_level, method))
+    ratio = f"{failed} of {len(method)} " if failed < len(method) else ""
+    return f" ({ratio}did not train)" if failed else ""
 
 
 def _cell(row: Row, name: str) -> str:
     value = row[name]
-    some = f" ({row[f'{name} of']})" if f"{name} of" in row else ""
+    seeds = f" ({row[f'{name} of']})" if f"{name} of" in row else ""
     if f"{name} low" in row:
-        return f"{value:.3f} [{row[f'{name} low']:.3f}, {row[f'{name} high']:.3f}]{some}"
-    if name not in MEASURES or value is None:
+        return f"{value:.3f} [{row[f'{name} low']:.3f}, {row[f'{name} high']:.3f}]{seeds}"
+    if name not in METRICS or value is None:
         return "–" if value is None else str(value)
-    if name in LARGE:
-        size, unit = LARGE[name]
-        return f"{value / size:.3g} {unit}{some}"
-    digits = 0 if name in COUNTED else 3
+    if name in SCALED_METRICS:
+        size, unit = SCALED_METRICS[name]
+        return f"{value / size:.3g} {unit}{seeds}"
+    digits = 0 if name in INTEGER_METRICS else 3
     spread = f" ± {row[f'{name} sd']:.{digits}f}" if row.get(f"{name} sd") else ""
-    return f"{value:.{digits}f}{spread}{some}"
+    return f"{value:.{digits}f}{spread}{seeds}"

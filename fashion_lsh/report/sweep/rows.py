@@ -9,7 +9,7 @@ from typing import Any
 from fashion_lsh.report.page_file import Row
 from fashion_lsh.report.sweep.jobs import Job
 
-MEASURES = {
+METRICS = {
     "top-1": "query/accuracy",
     "val top-1": "classifier/val/accuracy",
     "top-5": "query/top5_accuracy",
@@ -42,16 +42,16 @@ MEASURES = {
     "chance": "rows/random/category/precision@10",
     "queries": "query/count",
 }
-SPECIAL = (  # measures that are shown where a page asks for them (see `columns_of`)
+OPTIONAL_METRICS = (  # measures that are shown where a page asks for them (see `columns_of`)
     "codes alone, ties best", "codes alone, ties worst", "precision, radius 2", "balance", "distinct codes",
     "quantisation error", "search ms", "item recall@10, float, all", "val top-1", "top-5", "parameters", "FLOPs",
     "network ms", "feature bytes", "code bytes", "chance",
 )  # fmt: skip
-HOW = (  # settings of the learning
+TRAINING_SETTINGS = (  # settings of the learning
     "optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor",
     "detector.optim.", "detector.lr_factor",
 )  # fmt: skip
-COPIED = {  # settings that only say again what another one says
+DUPLICATE_SETTINGS = {  # settings that only say again what another one says
     "data.crop": "crop.mode", "data.margin": "crop.margin", "scenes.level": "detector.level",
     "scenes.image_size": "detector.image_size",
     **{f"{group}.choice.{name}": f"crop.{name}" for group in ("data", "crop")
@@ -61,12 +61,12 @@ COPIED = {  # settings that only say again what another one says
 
 def rows_of(jobs: Mapping[str, Job]) -> list[Row]:
     """A row a job, ordered: the settings in which they differ, those of MEASURES that one has at least, and `job`."""
-    rows = sorted(_rows(jobs), key=lambda row: [_rank(value) for value in row.values()])
-    unknown = {title for title in MEASURES if all(row[title] is None for row in rows)}
+    rows = sorted(_rows(jobs), key=lambda row: [_sort_key(value) for value in row.values()])
+    unknown = {title for title in METRICS if all(row[title] is None for row in rows)}
     return [{name: value for name, value in row.items() if name not in unknown} for row in rows]
 
 
-def arms_of(rows: Sequence[Row]) -> list[list[Row]]:
+def group_by_method(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows that differ in nothing but the seed, together; never those of different data.
 
     Raises:
@@ -74,115 +74,119 @@ def arms_of(rows: Sequence[Row]) -> list[list[Row]]:
     """
     groups: dict[str, dict[Any, Row]] = {}
     for row in rows:
-        arm = groups.setdefault(str(_alike(row)), {})
-        if row.get("seed") in arm:
-            told = f"jobs {arm[row.get('seed')]['job']} and {row['job']} are of the same settings, seed and data"
-            raise ValueError(f"{told}: remove one, or it would count twice")
-        arm[row.get("seed")] = row
-    return [list(arm.values()) for arm in groups.values()]
+        by_seed = groups.setdefault(str(_shared_settings(row)), {})
+        if row.get("seed") in by_seed:
+            message = f"jobs {by_seed[row.get('seed')]['job']} and {row['job']} are of the same settings, seed and data"
+            raise ValueError(f"{message}: remove one, or it would count twice")
+        by_seed[row.get("seed")] = row
+    return [list(by_seed.values()) for by_seed in groups.values()]
 
 
-def apart_by_data(rows: Sequence[Row]) -> list[list[str]]:
+def jobs_of_differing_data(rows: Sequence[Row]) -> list[list[str]]:
     """Jobs whose settings are alike and whose data are not, so that nothing may be averaged over them."""
     groups: dict[str, dict[str, list[str]]] = {}
     for row in rows:
-        by_data = groups.setdefault(str(_alike(row, "data")), {})
+        by_data = groups.setdefault(str(_shared_settings(row, "data")), {})
         by_data.setdefault(row.get("data", ""), []).append(row["job"])
     return [[*chain(*by_data.values())] for by_data in groups.values() if len(by_data) > 1]
 
 
-def _alike(row: Row, *others: str) -> Row:
+def _shared_settings(row: Row, *others: str) -> Row:
     """The settings of a row but for its seed, and these."""
-    return {name: value for name, value in row.items() if name not in ("seed", "job", *others) and not _measured(name)}
+    return {name: value for name, value in row.items() if name not in ("seed", "job", *others) and not _is_metric(name)}
 
 
-def averaged(arm: Sequence[Row]) -> Row:
+def average_seeds(rows: Sequence[Row]) -> Row:
     """An arm as one row: the mean of each score, and its standard deviation over the seeds as `<score> sd`; where some
     seeds lack it, `<score> of` says how many have it."""
-    if "seed" not in arm[0]:
-        return arm[0]
-    one = {name: value for name, value in arm[0].items() if not _measured(name) and name not in ("seed", "job")}
-    one["seeds"] = ", ".join(str(row["seed"]) for row in arm)
-    for title in (name for name in MEASURES if name in arm[0]):
-        found = [row[title] for row in arm if row[title] is not None]
-        one[title] = mean(found) if found else None
-        if 0 < len(found) < len(arm):
-            one[f"{title} of"] = f"{len(found)} of {len(arm)}"
-        if len(found) > 1:
-            one[f"{title} sd"] = stdev(found)
-        elif found:
-            scored = next(row for row in arm if row[title] is not None)
-            one |= {name: value for name, value in scored.items() if name in (f"{title} low", f"{title} high")}
-    return one
+    if "seed" not in rows[0]:
+        return rows[0]
+    mean_row = {name: value for name, value in rows[0].items() if not _is_metric(name) and name not in ("seed", "job")}
+    mean_row["seeds"] = ", ".join(str(row["seed"]) for row in rows)
+    for title in (name for name in METRICS if name in rows[0]):
+        values = [row[title] for row in rows if row[title] is not None]
+        mean_row[title] = mean(values) if values else None
+        if 0 < len(values) < len(rows):
+            mean_row[f"{title} of"] = f"{len(values)} of {len(rows)}"
+        if len(values) > 1:
+            mean_row[f"{title} sd"] = stdev(values)
+        elif values:
+            scored = next(row for row in rows if row[title] is not None)
+            mean_row |= {name: value for name, value in scored.items() if name in (f"{title} low", f"{title} high")}
+    return mean_row
 
 
-def untrained(row: Row) -> bool:
+def at_chance_level(row: Row) -> bool:
     """Whether a job names its queries no better than chance: the interval of its top-1 reaches down to it."""
     return row.get("chance") is not None and row.get("top-1 low", 1.0) <= row["chance"]
 
 
-def settings_of(rows: Sequence[Row]) -> list[str]:
+def distinguishing_settings(rows: Sequence[Row]) -> list[str]:
     """Columns that tell averaged rows apart.
 
     How long and how fast was learnt is not among them where other settings tell all rows apart.
     """
     known = {name for row in rows for name, value in row.items() if value is not None}
-    ends = (" low", " high", " sd", " of")
-    settings = [name for name in rows[0] if name in known - {*MEASURES, "job"} and not name.endswith(ends)]
-    telling = [name for name in settings if not name.startswith(HOW)]
-    apart = len({tuple(str(row[name]) for name in telling) for row in rows}) == len(rows)
-    return telling if apart else settings
+    suffixes = (" low", " high", " sd", " of")
+    settings = [name for name in rows[0] if name in known - {*METRICS, "job"} and not name.endswith(suffixes)]
+    without_training = [name for name in settings if not name.startswith(TRAINING_SETTINGS)]
+    distinguishes = len({tuple(str(row[name]) for name in without_training) for row in rows}) == len(rows)
+    return without_training if distinguishes else settings
 
 
-def _measured(name: str) -> bool:
-    return any(name == title or name in (f"{title} low", f"{title} high") for title in MEASURES)
+def _is_metric(name: str) -> bool:
+    return any(name == title or name in (f"{title} low", f"{title} high") for title in METRICS)
 
 
 def _rows(jobs: Mapping[str, Job]) -> Iterator[Row]:
     names = dict.fromkeys(name for job in jobs.values() for name in job.settings)
-    differing = [name for name in names if len(_values(name, jobs)) > 1 and not _repeated(name, names)]
-    scored = {key: list(_scored(job.metrics)) for key, job in jobs.items()}
-    crops = any(crop for each in scored.values() for crop, _ in each)
+    differing = [name for name in names if len(_values(name, jobs)) > 1 and not _is_duplicate(name, names)]
+    scores_by_crop = {key: list(_scores_by_crop(job.metrics)) for key, job in jobs.items()}
+    crops = any(crop for pairs in scores_by_crop.values() for crop, _ in pairs)
     for key, job in jobs.items():
-        for crop, scores in scored[key]:
+        for crop, scores in scores_by_crop[key]:
             row: Row = {name: job.settings.get(name) for name in differing} | ({"tested on": crop} if crops else {})
-            for title, name in MEASURES.items():
+            for title, name in METRICS.items():
                 value = scores.get(name)
                 row[title] = None if value is None or math.isnan(value) else value
                 if row[title] is not None and {f"{name}_low", f"{name}_high"} <= scores.keys():
-                    row |= {f"{title} {end}": scores[f"{name}_{end}"] for end in ("low", "high")}
+                    row |= {f"{title} {bound}": scores[f"{name}_{bound}"] for bound in ("low", "high")}
             yield row | {"job": key}
 
 
 def _values(name: str, jobs: Mapping[str, Job]) -> set[str]:
     """Of a setting, in all jobs; that a method has no such setting of a hash layer says no more than its name."""
     settings = [job.settings for job in jobs.values()]
-    return {str(of.get(name)) for of in settings if name in of or not name.startswith("hash.")}
+    return {
+        str(job_settings.get(name)) for job_settings in settings if name in job_settings or not name.startswith("hash.")
+    }
 
 
-def _scored(metrics: Mapping[str, float]) -> Iterator[tuple[str | None, Mapping[str, float]]]:
+def _scores_by_crop(metrics: Mapping[str, float]) -> Iterator[tuple[str | None, Mapping[str, float]]]:
     """The scores of a job, of None; where it was scored with several crops, those with each of them, by its name."""
     crops = sorted({name.split("/")[1] for name in metrics if name.startswith("crops/")})
     if not crops:
-        missed = {"query/missed": metrics["crop/query/missed"]} if "crop/query/missed" in metrics else {}
-        yield None, {**metrics, **missed}
+        undetected = {"query/missed": metrics["crop/query/missed"]} if "crop/query/missed" in metrics else {}
+        yield None, {**metrics, **undetected}
     for crop in crops:
-        start = f"crops/{crop}/"
-        own = {f"query/{name.removeprefix(start)}": value for name, value in metrics.items() if name.startswith(start)}
+        prefix = f"crops/{crop}/"
+        own = {
+            f"query/{name.removeprefix(prefix)}": value for name, value in metrics.items() if name.startswith(prefix)
+        }
         shared = {name: value for name, value in metrics.items() if name.startswith(("query/count", "detector/"))}
         yield crop, shared | own
 
 
-def _rank(value: Any) -> tuple[bool, float, str]:
+def _sort_key(value: Any) -> tuple[bool, float, str]:
     """Numbers by their size, then texts."""
     number = isinstance(value, int | float)
     return not number, value if number else 0.0, "" if number else str(value)
 
 
-def _repeated(name: str, names: Mapping[str, None]) -> bool:
+def _is_duplicate(name: str, names: Mapping[str, None]) -> bool:
     """Whether a stage's setting only says again what its own group says."""
     group, _, rest = name.partition(".")
-    home = {"backbone": "backbone.name", "image_size": "data.image_size", "frozen": "backbone.frozen"}
-    again = home.get(rest) in names or rest.startswith("optim.")
-    copied = COPIED.get(name) in names or rest == "seed"
-    return rest.endswith("_target_") or copied or (again and group in ("classifier", "hash"))
+    sources = {"backbone": "backbone.name", "image_size": "data.image_size", "frozen": "backbone.frozen"}
+    repeated = sources.get(rest) in names or rest.startswith("optim.")
+    duplicate = DUPLICATE_SETTINGS.get(name) in names or rest == "seed"
+    return rest.endswith("_target_") or duplicate or (repeated and group in ("classifier", "hash"))

@@ -7,19 +7,19 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-TYPES = {"svg": "image/svg+xml", "jpg": "image/jpeg", "png": "image/png"}
+MIME_TYPES = {"svg": "image/svg+xml", "jpg": "image/jpeg", "png": "image/png"}
 
 
-def filled(template: str, **values: Any) -> str:
+def render_template(template: str, **values: Any) -> str:
     """Fill one of the templates of this folder; values are escaped in HTML."""
-    world = Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=template.endswith(".html.j2"),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    world.filters |= {"md": markdown, "data_uri": lambda figure: data_uri(figure.name, figure.content)}
-    return world.get_template(template).render(values)
+    environment.filters |= {"md": markdown, "data_uri": lambda figure: data_uri(figure.name, figure.content)}
+    return environment.get_template(template).render(values)
 
 
 def markdown(text: str) -> str:
@@ -29,4 +29,4 @@ def markdown(text: str) -> str:
 
 def data_uri(name: str, content: bytes) -> str:
     """A picture's file as an address that holds it; its type by the ending of its name."""
-    return f"data:{TYPES[name.rpartition('.')[2]]};base64,{base64.b64encode(content).decode()}"
+    return f"data:{MIME_TYPES[name.rpartition('.')[2]]};base64,{base64.b64encode(content).decode()}"

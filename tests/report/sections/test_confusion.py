@@ -6,7 +6,7 @@ from tests.report.factories import MakeRun
 from tests.report.pages import page_of
 
 
-def test_the_commonest_mistakes_are_those_of_the_query_table(make_run: MakeRun) -> None:
+def test_the_most_frequent_confusions_are_listed(make_run: MakeRun) -> None:
     run = make_run()
     page, table = page_of(run), pq.read_table(run.path / "queries.parquet").to_pydict()
     wrong = [pair for pair in zip(table["category"], table["predicted"], strict=True) if pair[0] != pair[1]]

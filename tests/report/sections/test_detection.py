@@ -3,23 +3,25 @@
 import numpy as np
 
 from fashion_lsh.data.detections import Boxes
-from fashion_lsh.evaluation.detection import Scene
+from fashion_lsh.evaluation.detection import ImageMatches
 from fashion_lsh.report.sections.detection import _curves
 
-TRUE = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
+ANNOTATED = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
 
 
 def test_each_class_has_the_curve_of_its_own_boxes() -> None:
-    found = Boxes(TRUE, np.float32([0.9, 0.8]), np.array([0, 2]))
-    curves = _curves([Scene("one", TRUE, np.array(["a", "c"], object), found, np.array([0, 1]))], ["a", "b", "c"])
+    detections = Boxes(ANNOTATED, np.float32([0.9, 0.8]), np.array([0, 2]))
+    curves = _curves(
+        [ImageMatches("one", ANNOTATED, np.array(["a", "c"], object), detections, np.array([0, 1]))], ["a", "b", "c"]
+    )
     assert list(curves) == ["all, as one", "a", "c"]
     for recall, precision in curves.values():
         assert (recall[-1], precision[-1]) == (1, 1)
 
 
 def test_one_class_has_one_curve() -> None:
-    found = Boxes(TRUE[:1], np.float32([0.9]), np.array([0]))
-    scene = Scene("one", TRUE, np.full(2, "garment", object), found, np.array([0]))
-    curves = _curves([scene], ["garment"])
+    detections = Boxes(ANNOTATED[:1], np.float32([0.9]), np.array([0]))
+    match = ImageMatches("one", ANNOTATED, np.full(2, "garment", object), detections, np.array([0]))
+    curves = _curves([match], ["garment"])
     assert list(curves) == ["all, as one"]
     assert curves["all, as one"][0][-1] == 0.5

@@ -6,7 +6,7 @@ from tests.report.factories import MakeRun
 from tests.report.pages import page_of
 
 
-def test_the_distances_of_codes_are_drawn_by_category_and_by_item_beside_what_their_bits_say(make_run: MakeRun) -> None:
+def test_distance_histograms_are_plotted_by_relevance_beside_code_statistics(make_run: MakeRun) -> None:
     run = make_run()
     page = page_of(run)
     drawn = "".join(ET.parse(run.path / "report" / "distances.svg").getroot().itertext())

@@ -11,73 +11,77 @@ import pytest
 
 from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.images import open_image
-from fashion_lsh.report.run_data import Findings, read
-from fashion_lsh.report.sections import examples as judging
-from fashion_lsh.report.sections.examples import Album, judged
-from fashion_lsh.report.tiles import TILE, Tile, drawn
+from fashion_lsh.report.run_data import RunData, read_run_data
+from fashion_lsh.report.sections import examples as examples_module
+from fashion_lsh.report.sections.examples import ExampleImages, example_sheets
+from fashion_lsh.report.tiles import TILE, Tile, draw_sheet
 from tests.report.factories import MakeRun
 from tests.report.pages import TITLES, page_of
 
 
-def rows(found: Findings, numbers: list[int], monkeypatch: pytest.MonkeyPatch) -> list[list[Tile]]:
+def rows(run_data: RunData, numbers: list[int], monkeypatch: pytest.MonkeyPatch) -> list[list[Tile]]:
     """The tiles that a sheet of these queries is drawn from."""
-    given: list[list[Tile]] = []
-    monkeypatch.setattr(judging, "drawn", lambda tiles, columns: given.extend(tiles) or drawn(tiles, columns))
-    Album(found, np.array(numbers)).sheet("best", np.array(numbers))
-    return given
+    drawn_tiles: list[list[Tile]] = []
+    monkeypatch.setattr(
+        examples_module, "draw_sheet", lambda tiles, columns: drawn_tiles.extend(tiles) or draw_sheet(tiles, columns)
+    )
+    ExampleImages(run_data, np.array(numbers)).sheet("best", np.array(numbers))
+    return drawn_tiles
 
 
 @pytest.mark.parametrize("crop", ["annotated", "whole"])
 def test_a_row_shows_query_crop_and_the_first_eight_hits(
     crop: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = read(make_run(crop=crop))
-    about = {name: number for number, name in enumerate(found.garments.column("id"))}
-    answers = found.queries.to_pylist()
-    for number, row in zip([3, 7], rows(found, [3, 7], monkeypatch), strict=True):
-        answer = answers[number]
+    run_data = read_run_data(make_run(crop=crop))
+    row_of_id = {name: number for number, name in enumerate(run_data.garments.column("id"))}
+    outputs = run_data.queries.to_pylist()
+    for number, row in zip([3, 7], rows(run_data, [3, 7], monkeypatch), strict=True):
+        output = outputs[number]
         assert len(row) == 2 + 8
-        assert row[0].caption == f"is {answer['category']}"
-        assert row[1].caption == f"seen as {answer['predicted']}"
-        assert row[1].mark == ("same category" if answer["category"] == answer["predicted"] else "other category")
+        assert row[0].caption == f"is {output['category']}"
+        assert row[1].caption == f"seen as {output['predicted']}"
+        assert row[1].mark == ("same category" if output["category"] == output["predicted"] else "other category")
         box = None if crop == "whole" else np.array([1, 2, 9, 10], np.float32)
-        for name, tile in zip([answer["id"], *answer["hits"][:8]], row[1:], strict=True):
-            place = about[name]
-            picture = open_image(Path(found.config["data"]["root"]).parent / found.garments.column("image")[place])
+        for name, tile in zip([output["id"], *output["hits"][:8]], row[1:], strict=True):
+            index = row_of_id[name]
+            picture = open_image(
+                Path(run_data.config["data"]["root"]).parent / run_data.garments.column("image")[index]
+            )
             assert np.array_equal(tile.picture, crop_image(picture, box, 0.1, TILE))
-        for name, tile in zip(answer["hits"][:8], row[2:], strict=True):
-            category, item = (found.garments.column(column)[about[name]] for column in ("category", "item"))
-            same = "same category" if category == answer["category"] else "other category"
-            assert tile.mark == ("same item" if item == answer["item"] else same)
+        for name, tile in zip(output["hits"][:8], row[2:], strict=True):
+            category, item = (run_data.garments.column(column)[row_of_id[name]] for column in ("category", "item"))
+            mark = "same category" if category == output["category"] else "other category"
+            assert tile.mark == ("same item" if item == output["item"] else mark)
             assert tile.caption == category
 
 
-def test_the_best_stand_before_the_typical_and_the_worst_with_their_figures(make_run: MakeRun) -> None:
-    found = read(make_run())
-    tables = [block for block in judged(found) if block.kind == "table"]
-    assert [table.folded.split()[4] for table in tables] == ["best", "typical", "worst"]
+def test_examples_are_ordered_best_typical_worst_with_their_scores(make_run: MakeRun) -> None:
+    run_data = read_run_data(make_run())
+    tables = [block for block in example_sheets(run_data) if block.kind == "table"]
+    assert [table.summary.split()[4] for table in tables] == ["best", "typical", "worst"]
     scores = [[float(row[4]) for row in table.rows] for table in tables]
     assert min(scores[0]) >= max(scores[1])
     assert min(scores[1]) >= max(scores[2])
-    assert max(scores[0]) == pytest.approx(max(found.column("category/map@100")), abs=0.001)
-    assert min(scores[2]) == pytest.approx(min(found.column("category/map@100")), abs=0.001)
+    assert max(scores[0]) == pytest.approx(max(run_data.column("category/map@100")), abs=0.001)
+    assert min(scores[2]) == pytest.approx(min(run_data.column("category/map@100")), abs=0.001)
 
 
-def test_a_hit_that_was_filed_later_is_grey_and_named(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hit_added_later_is_a_grey_tile_and_named(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run()
     table = pq.read_table(run.path / "queries.parquet")
     hits = [["new one", *names] for names in table["hits"].to_pylist()]
     pq.write_table(
         table.set_column(table.column_names.index("hits"), "hits", pa.array(hits)), run.path / "queries.parquet"
     )
-    found = read(run)
-    row = rows(found, [0], monkeypatch)[0]
+    run_data = read_run_data(run)
+    row = rows(run_data, [0], monkeypatch)[0]
     assert [tile.caption for tile in row].index("missing") == 2
-    [note] = Album(found, np.array([0])).note()
+    [note] = ExampleImages(run_data, np.array([0])).note()
     assert "new one (filed later: not in catalogue.parquet)" in str(note)
 
 
-def test_pictures_that_are_gone_are_named_and_the_rest_is_kept(make_run: MakeRun) -> None:
+def test_missing_images_are_listed_and_the_others_shown(make_run: MakeRun) -> None:
     run = make_run()
     pictures = Path(run.config["data"]["root"]).parent
     (pictures / "1.png").unlink()
@@ -95,7 +99,7 @@ def test_pictures_that_are_gone_are_named_and_the_rest_is_kept(make_run: MakeRun
     assert "the figures of the worst queries" in page.of("summary")
 
 
-def test_a_source_that_does_not_open_is_a_note(make_run: MakeRun) -> None:
+def test_a_note_is_written_where_the_data_set_does_not_open(make_run: MakeRun) -> None:
     run = make_run(source="fashion_mnist", root="/nowhere")
     page = page_of(run)
     assert "/nowhere does not hold Fashion-MNIST's four files" in page.text

@@ -6,7 +6,7 @@ from tests.report.factories import MakeRun
 from tests.report.pages import page_of
 
 
-def test_a_stage_that_was_not_fitted_here_has_a_note_for_a_plot(make_run: MakeRun) -> None:
+def test_a_stage_not_fitted_in_this_run_has_a_note_instead_of_a_plot(make_run: MakeRun) -> None:
     run = make_run()
     page = page_of(run)
     assert "No curves of the hash_head: it was not fitted here" in page.text
@@ -15,7 +15,7 @@ def test_a_stage_that_was_not_fitted_here_has_a_note_for_a_plot(make_run: MakeRu
     assert "No curves of the classifier: it was not fitted here" in page_of(run).text
 
 
-def test_a_fit_whose_first_logs_are_gone_says_so(make_run: MakeRun) -> None:
+def test_a_note_is_written_where_the_first_logs_of_a_fit_are_missing(make_run: MakeRun) -> None:
     run = make_run()
     log = run.path / "logs" / "version_0" / "metrics.csv"
     lines = log.read_text().splitlines()
@@ -23,7 +23,7 @@ def test_a_fit_whose_first_logs_are_gone_says_so(make_run: MakeRun) -> None:
     assert "The logs of the classifier begin in epoch 2" in page_of(run).text
 
 
-def test_sittings_are_joined_in_the_order_of_their_numbers(make_run: MakeRun) -> None:
+def test_log_versions_are_joined_in_numeric_order(make_run: MakeRun) -> None:
     run = make_run()
     for number, value in ((2, 0.7), (10, 0.9)):
         folder = run.path / "logs" / f"version_{number}"

@@ -2,23 +2,23 @@
 
 import numpy as np
 
-from fashion_lsh.report.hamming_pairs import NO_CODES, Pairs
+from fashion_lsh.report.hamming_pairs import NO_CODES, PairCounts
 from fashion_lsh.report.sections.retrieval import retrieval
 
 
-def pairs(relevant: list[list[int]]) -> Pairs:
+def pairs(relevant: list[list[int]]) -> PairCounts:
     """One query of each category `a` and `b`, two gallery rows at each distance."""
     counts = np.array(relevant)
-    return Pairs({"category": counts}, {"category": np.full_like(counts, 2)}, np.array(["a", "b"], object), 2)
+    return PairCounts({"category": counts}, {"category": np.full_like(counts, 2)}, np.array(["a", "b"], object), 2)
 
 
-def test_the_best_and_the_worst_category_are_named() -> None:
+def test_best_and_worst_category_are_named() -> None:
     [figure] = retrieval(pairs([[2, 0, 0], [0, 0, 1]]))
     assert figure.name == "precision-recall.svg"
     assert "best category a (1.000), worst b (0.167)" in figure.caption
 
 
-def test_without_codes_or_anything_relevant_there_is_a_note() -> None:
+def test_there_is_a_note_without_codes_or_relevant_rows() -> None:
     assert retrieval(None) == [NO_CODES]
     [note] = retrieval(pairs([[0, 0, 0], [0, 0, 0]]))
     assert note.note

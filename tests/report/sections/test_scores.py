@@ -4,7 +4,7 @@ from tests.report.factories import MakeRun
 from tests.report.pages import page_of
 
 
-def test_scores_stand_with_their_intervals_and_rows_are_explained(make_run: MakeRun) -> None:
+def test_scores_have_intervals_and_methods_are_described(make_run: MakeRun) -> None:
     run = make_run()
     page, metrics = page_of(run), run.metrics
     cells = page.of("td")

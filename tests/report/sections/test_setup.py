@@ -4,7 +4,7 @@ from tests.report.factories import MakeRun
 from tests.report.pages import page_of
 
 
-def test_the_setup_names_model_search_and_data(make_run: MakeRun) -> None:
+def test_setup_names_model_search_and_data(make_run: MakeRun) -> None:
     cells = page_of(make_run()).of("td")
     asked = dict(zip(cells[0:20:2], cells[1:20:2], strict=True))
     assert asked["backbone"] == "resnet18, from scratch"

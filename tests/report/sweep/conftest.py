@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.report.sweep.factories import BASE, HASHER, README, job, right, scored
+from tests.report.sweep.factories import BASE, HASHER, README, job, random_correct, write_scored_job
 
 
 @pytest.fixture
@@ -21,12 +21,12 @@ def methods(tmp_path: Path) -> Path:
     """Four methods, three seeds each: one as good as the base, one better, one without scores of its queries."""
     (tmp_path / "README.md").write_text(f"# Methods\n\n{BASE}\n\n{README}")
     for seed in range(3):
-        base = right(seed, 0.5)
-        scored(tmp_path, f"aaaa000{seed}", {"_target_": HASHER, "bits": 48}, seed, accuracy=base, codes=base)
+        base = random_correct(seed, 0.5)
+        write_scored_job(tmp_path, f"aaaa000{seed}", {"_target_": HASHER, "bits": 48}, seed, accuracy=base, codes=base)
         same = np.roll(base, 1) if seed else base
-        scored(tmp_path, f"bbbb000{seed}", {"_target_": HASHER, "bits": 48, "loss": "csq", "weight": 0.1}, seed,
-               accuracy=same, codes=base | right(seed + 9, 0.6))  # fmt: skip
-        scored(tmp_path, f"cccc000{seed}", {"_target_": "fashion_lsh.models.baselines.LSH", "bits": 48}, seed + 1,
-               accuracy=right(seed + 1, 0.5) & right(7, 0.3))  # fmt: skip
-        scored(tmp_path, f"dddd000{seed}", None, seed)
+        write_scored_job(tmp_path, f"bbbb000{seed}", {"_target_": HASHER, "bits": 48, "loss": "csq", "weight": 0.1}, seed,
+               accuracy=same, codes=base | random_correct(seed + 9, 0.6))  # fmt: skip
+        write_scored_job(tmp_path, f"cccc000{seed}", {"_target_": "fashion_lsh.models.baselines.LSH", "bits": 48}, seed + 1,
+               accuracy=random_correct(seed + 1, 0.5) & random_correct(7, 0.3))  # fmt: skip
+        write_scored_job(tmp_path, f"dddd000{seed}", None, seed)
     return tmp_path

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.query_scores import packed
+from fashion_lsh.evaluation.query_scores import pack_scores
 from fashion_lsh.report.page_file import BEGIN, END
 
 README = f"# Backbones\n\nThe question.\n\n{BEGIN}\nolder\n{END}\n\nWhat it shows.\n"
@@ -22,23 +22,31 @@ def job(folder: Path, key: str, backbone: str, score: float, **metrics: float) -
         "classifier": {"backbone": backbone, "epochs": 3},
     }  # fmt: skip
     name = "query/category/map@100"
-    found = {"query/accuracy": 0.5, name: score, f"{name}_low": score - 0.01, f"{name}_high": score + 0.01, **metrics}
-    made = {"settings": settings, "data": "d0", "environment": {"fashion-lsh": "0.1.0"}, "metrics": found}
-    (folder / "jobs" / f"{key}.json").write_text(json.dumps(made))
+    all_metrics = {
+        "query/accuracy": 0.5,
+        name: score,
+        f"{name}_low": score - 0.01,
+        f"{name}_high": score + 0.01,
+        **metrics,
+    }
+    content = {"settings": settings, "data": "d0", "environment": {"fashion-lsh": "0.1.0"}, "metrics": all_metrics}
+    (folder / "jobs" / f"{key}.json").write_text(json.dumps(content))
 
 
-def scored(folder: Path, key: str, layer: dict[str, Any] | None, seed: int, **right: np.ndarray) -> None:
+def write_scored_job(
+    folder: Path, key: str, hash_config: dict[str, Any] | None, seed: int, **correct: np.ndarray
+) -> None:
     """A job of a method with the scores of its queries, 0 or 1 each, by the names of the measures."""
     names = {"accuracy": "query/accuracy", "codes": "rows/code/item/map@100"}
-    scores = {names[name]: values.astype(np.float32) for name, values in right.items()}
+    scores = {names[name]: values.astype(np.float32) for name, values in correct.items()}
     count = len(next(iter(scores.values()), np.empty(QUERIES)))
     ids, items = [f"q{row}" for row in range(count)], [f"i{row // 2}" for row in range(count)]
     query = Catalogue.from_columns({"id": ids, "image": ids, "category": ["c"] * count, "item": items})
     job(folder, key, "vgg16", 0.25, **{name: float(values.mean()) for name, values in scores.items()})
     path = folder / "jobs" / f"{key}.json"
     content = json.loads(path.read_text())
-    content["settings"] |= {"seed": seed, "hash": layer}
-    path.write_text(json.dumps(content | ({"queries": packed(query, scores)} if scores else {})))
+    content["settings"] |= {"seed": seed, "hash": hash_config}
+    path.write_text(json.dumps(content | ({"queries": pack_scores(query, scores)} if scores else {})))
 
 
 def change(folder: Path, key: str, **content: Any) -> None:
@@ -46,8 +54,8 @@ def change(folder: Path, key: str, **content: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | content))
 
 
-def right(seed: int, share: float) -> np.ndarray:
-    return np.random.default_rng(seed).permutation(QUERIES) < share * QUERIES
+def random_correct(seed: int, ratio: float) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(QUERIES) < ratio * QUERIES
 
 
 def cells(folder: Path) -> list[list[str]]:

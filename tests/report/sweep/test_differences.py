@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from fashion_lsh.cli.report import main
-from fashion_lsh.evaluation.query_scores import unpacked
+from fashion_lsh.evaluation.query_scores import unpack_scores
 from fashion_lsh.metrics.statistics import paired_difference
-from fashion_lsh.report.sweep.page import gather
-from tests.report.sweep.factories import HASHER, README, change, right, scored, tables
+from fashion_lsh.report.sweep.page import write_sweep_page
+from tests.report.sweep.factories import HASHER, README, change, random_correct, tables, write_scored_job
 
 
-def test_arms_are_compared_with_the_base_by_seed_and_query(methods: Path) -> None:
-    gather(methods)
+def test_methods_are_paired_with_the_base_by_seed_and_query(methods: Path) -> None:
+    write_sweep_page(methods)
     header, _, *rows = tables(methods)[1]
     assert header == ["hash", "seeds", "top-1", "item mAP@100, codes alone"]
     assert [row[:2] for row in rows] == [["csq", "0, 1, 2"], ["lsh", "1, 2"], ["none", "–"]]
@@ -25,33 +25,37 @@ def test_arms_are_compared_with_the_base_by_seed_and_query(methods: Path) -> Non
     assert lsh[2].startswith("**-0.")
     assert lsh[3] == "–"  # no scores of this measure
     assert none[2:] == ["–", "–"]
-    base, arm = ([unpacked(json.loads((methods / "jobs" / f"{name}000{seed}.json").read_text())["queries"])
+    base, method = ([unpack_scores(json.loads((methods / "jobs" / f"{name}000{seed}.json").read_text())["queries"])
                   for seed in range(3)] for name in ("aaaa", "bbbb"))  # fmt: skip
     name = "rows/code/item/map@100"
-    found = paired_difference([one.scores[name] for one in base], [one.scores[name] for one in arm], base[0].groups)
-    assert csq[3] == f"**{found.mean:+.3f} [{found.low:.3f}, {found.high:.3f}]**"
+    difference = paired_difference(
+        [scores.scores[name] for scores in base], [scores.scores[name] for scores in method], base[0].groups
+    )
+    assert csq[3] == f"**{difference.mean:+.3f} [{difference.low:.3f}, {difference.high:.3f}]**"
     text = (methods / "README.md").read_text()
     assert "Differences from hash=softmax, paired by seed and query: mean [95 % interval]\n\n|" in text
     assert "no direction is claimed" in text
     with (methods / "results.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 12
-    gather(methods)
+    write_sweep_page(methods)
     assert (methods / "README.md").read_text() == text
 
 
-@pytest.mark.parametrize(("arms", "bold"), [(1, True), (3, False)])
-def test_what_is_a_finding_of_one_arm_is_none_of_one_among_three(tmp_path: Path, arms: int, bold: bool) -> None:
+@pytest.mark.parametrize(("methods", "bold"), [(1, True), (3, False)])
+def test_holm_adjusts_for_the_number_of_methods(tmp_path: Path, methods: int, bold: bool) -> None:
     (tmp_path / "README.md").write_text(README.replace("The question.", "<!-- base: hash=loss0 -->"))
-    base = right(0, 0.5)
-    for number in range(arms + 1):
+    base = random_correct(0, 0.5)
+    for number in range(methods + 1):
         better = base.copy()
         better[np.flatnonzero(~base)[: 6 if number else 0]] = True  # six of sixty: a p of 0.023
-        scored(tmp_path, f"eeee000{number}", {"_target_": HASHER, "loss": f"loss{number}"}, 0, accuracy=better)
-    gather(tmp_path)
+        write_scored_job(
+            tmp_path, f"eeee000{number}", {"_target_": HASHER, "loss": f"loss{number}"}, 0, accuracy=better
+        )
+    write_sweep_page(tmp_path)
     header, _, *rows = tables(tmp_path)[1]
     assert header == ["hash", "top-1"]
     text = "+0.100 [0.017, 0.200]"
-    assert [row[1] for row in rows] == [f"**{text}**" if bold else text] * arms
+    assert [row[1] for row in rows] == [f"**{text}**" if bold else text] * methods
 
 
 @pytest.mark.parametrize(("base", "reason"), [
@@ -60,46 +64,50 @@ def test_what_is_a_finding_of_one_arm_is_none_of_one_among_three(tmp_path: Path,
     ("bits=48", "base: bits=48 names 0 rows"),
     ("hash=softmax -->\n<!-- base: hash=csq", r"README\.md names 2 bases, hash=softmax and hash=csq: leave one"),
 ])  # fmt: skip
-def test_a_base_that_is_no_one_row_is_named(methods: Path, base: str, reason: str) -> None:
+def test_a_base_that_does_not_match_exactly_one_method_is_refused(methods: Path, base: str, reason: str) -> None:
     (methods / "README.md").write_text(README.replace("The question.", f"<!-- base: {base} -->"))
     with pytest.raises(ValueError, match=reason):
-        gather(methods)
+        write_sweep_page(methods)
     assert not (methods / "results.csv").exists()
 
 
-def test_a_base_of_several_rows_is_named(methods: Path) -> None:
-    scored(methods, "ffff0000", {"_target_": HASHER, "bits": 12}, 0)
+def test_a_base_that_matches_several_methods_is_refused(methods: Path) -> None:
+    write_scored_job(methods, "ffff0000", {"_target_": HASHER, "bits": 12}, 0)
     with pytest.raises(
         ValueError, match=r"base: hash=softmax names 2 rows: .*hash=softmax hash\.bits=12; hash=softmax"
     ):
-        gather(methods)
+        write_sweep_page(methods)
     (methods / "README.md").write_text(README.replace("The question.", "<!-- base: hash=softmax hash.bits=48 -->"))
-    gather(methods)
+    write_sweep_page(methods)
     assert [row[:3] for row in tables(methods)[1][2:]][-1] == ["softmax", "12", "–"]
 
 
-def test_a_base_may_be_asked_for_where_the_page_names_none(methods: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_base_option_names_a_base_where_the_page_names_none(
+    methods: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (methods / "README.md").write_text(README)
     assert main([str(methods), "--base", "hash=csq"]) == 0
     assert capsys.readouterr().out == f"{methods / 'index.html'}\n"
     assert "Differences from hash=csq" in (methods / "README.md").read_text()
 
 
-def test_other_data_and_other_queries_are_refused(methods: Path) -> None:
+def test_jobs_of_different_data_or_queries_are_refused(methods: Path) -> None:
     change(methods, "bbbb0001", data="d1")
     with pytest.raises(ValueError, match=r"jobs aaaa0000 and bbbb0001 are of different data.*remove one"):
-        gather(methods)
+        write_sweep_page(methods)
     change(methods, "bbbb0001", data="d0")
-    scored(methods, "bbbb0001", {"_target_": HASHER, "bits": 48, "loss": "csq", "weight": 0.1}, 1, accuracy=np.ones(8))
+    write_scored_job(
+        methods, "bbbb0001", {"_target_": HASHER, "bits": 48, "loss": "csq", "weight": 0.1}, 1, accuracy=np.ones(8)
+    )
     with pytest.raises(ValueError, match=r"jobs aaaa0000 and bbbb0001 are of different queries.*remove one"):
-        gather(methods)
+        write_sweep_page(methods)
     assert not (methods / "results.csv").exists()
 
 
-def test_a_base_alone_has_nothing_to_be_compared_with(methods: Path) -> None:
+def test_a_base_without_other_methods_has_no_differences(methods: Path) -> None:
     for path in (methods / "jobs").glob("[bcd]*"):
         path.unlink()
-    gather(methods)
+    write_sweep_page(methods)
     assert len(tables(methods)[0]) == 3  # and the second has no row
     assert "**" not in str(tables(methods)[0])
     assert not any(len(part) > 2 for part in tables(methods)[1:])

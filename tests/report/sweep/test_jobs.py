@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from fashion_lsh.report.sweep.page import gather
+from fashion_lsh.report.sweep.page import write_sweep_page
 from tests.report.sweep.factories import change
 
 
 def test_damaged_query_scores_are_named(methods: Path) -> None:
     change(methods, "bbbb0001", queries={"ids": "0", "items": "none"})
     with pytest.raises(ValueError, match=r"bbbb0001\.json is damaged"):
-        gather(methods)
+        write_sweep_page(methods)
