@@ -53,7 +53,9 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no hints
     with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
-        cfg = compose("train", ["backbone=resnet18", f"data.epoch_pictures={64 * (STEPS + 1)}", "classifier.epochs=1"])
+        cfg = compose(
+            "train", ["backbone=resnet18", f"data.samples_per_epoch={64 * (STEPS + 1)}", "classifier.epochs=1"]
+        )
     data = instantiate(cfg.data, _convert_="all")
     arguments = dict(instantiate(cfg.classifier, categories=data.categories, _convert_="all").hparams)
     results = {"loader_pictures_s": loader_rate(data)}

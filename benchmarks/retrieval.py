@@ -163,7 +163,7 @@ def storage() -> dict[str, float]:
         index_open_time, size = time.perf_counter() - start, path.stat().st_size
     bytes_held = stats.vector_bytes + stats.row_bytes
     return {"add_500k_s": elapsed, "open_500k_s": open_time, "open_index_500k_s": index_open_time,
-            "bytes_a_picture": max(size, bytes_held) / ROWS}  # fmt: skip
+            "bytes_per_image": max(size, bytes_held) / ROWS}  # fmt: skip
 
 
 def end_to_end() -> dict[str, float]:

@@ -62,15 +62,15 @@ def test_documented_defaults() -> None:
     assert config["data"]["source"] == "shop_street"
     assert config["data"]["crop"] == "annotated"
     assert config["hash"]["bits"] == 48
-    assert (config["search"]["distance"], config["search"]["probes"]) == ("rerank", 1)
+    assert (config["search"]["distance"], config["search"]["nprobe"]) == ("rerank", 1)
 
 
 def test_unseen_categories_probe_all_lists() -> None:
     for overrides in ([], ["search=hamming"], ["hash=none"]):
         config = compose_config("split=unseen_categories", "split.unseen=[coat,dress]", *overrides)
-        assert config["search"]["probes"] == "all"
+        assert config["search"]["nprobe"] == "all"
         assert config["data"]["unseen"] == ["coat", "dress"]
-    assert compose_config("split=unseen_categories", "search.probes=2")["search"]["probes"] == 2
+    assert compose_config("split=unseen_categories", "search.nprobe=2")["search"]["nprobe"] == 2
 
 
 def test_hash_none_searches_embeddings() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashion_lsh.cli.reproduce import ROOT, TRAIN, Page, jobs_of, pages, settings_of
+from fashion_lsh.cli.reproduce import ROOT, TRAIN, Page, expand_jobs, pages, resolve_settings
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets import open_dataset
 
@@ -41,8 +41,8 @@ def smallest(line: str, folder: Path, images: Path | None) -> list[str]:
     script, *words = shlex.split(line, comments=True)[1:]
     if script != TRAIN:
         return [script, f"run={folder}/runs/latest", f"page={folder}/page", words[-1], *SHORTEST[words[-1]]]
-    words = [word for word in jobs_of(line)[0] if not word.startswith(("data.", "detector.level="))]
-    settings = settings_of(words)
+    words = [word for word in expand_jobs(line)[0] if not word.startswith(("data.", "detector.level="))]
+    settings = resolve_settings(words)
     words += [*SMALLEST, f"runs={folder}/runs", f"jobs={folder}/jobs"]
     words += ["data.source=folder", f"data.root={images}"] if images else []
     words += ["detector.image_size=64", "detector.level=garment", "detector.epochs=1"] if settings["detector"] else []

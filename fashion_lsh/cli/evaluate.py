@@ -1,4 +1,4 @@
-"""Search and score a finished run again: python evaluate.py run=runs/latest search=hamming search.probes=all.
+"""Search and score a finished run again: python evaluate.py run=runs/latest search=hamming search.nprobe=all.
 
 Or run a study on it: python evaluate.py run=runs/latest experiment=speedup.
 """

@@ -81,7 +81,7 @@ def _save_card(out: Path, merged: Merged, sources: dict[str, Source], text: str)
     with atomic_write(out / "left_out.csv") as temporary, temporary.open("w", newline="") as file:
         csv.writer(file).writerows([("id", "reason"), *merged.left_out.items()])
     rendered = sheet(merged.catalogue, lambda key: load_image(sources, key))
-    with atomic_write(out / "sheet.jpg") as temporary:
+    with atomic_write(out / "contact_sheet.jpg") as temporary:
         rendered.save(temporary, "JPEG", quality=80)
     with atomic_write(out / "card.md") as temporary:
         temporary.write_text(text)

@@ -16,7 +16,6 @@ from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.report.contact_sheets import query_tiles, write_result_sheet
 from fashion_lsh.report.tiles import Tile
 from fashion_lsh.runs.run import Run
-from fashion_lsh.search.policy import Probes
 from fashion_lsh.search.searcher import Searcher, SearchResult
 
 
@@ -25,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _build_parser().parse_args(argv)
     try:
         run = Run(args.run)
-        searcher, detector = _searcher(run, args.probes), run.detector()
+        searcher, detector = _searcher(run, args), run.detector()
     except (OSError, ValueError) as error:
         print(f"fashion_lsh search: {error}", file=sys.stderr)
         return 2
@@ -94,9 +93,8 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, help="a folder that train.py made, runs/latest say")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     parser.add_argument("--k", type=_positive_int, default=12, help="hits a picture (default 12)")
-    parser.add_argument(
-        "--probes", type=_parse_probes, help="categories searched: 1, 2, …, all, or a softmax mass (0.95)"
-    )
+    parser.add_argument("--nprobe", type=_parse_nprobe, help="categories searched: 1, 2, …, or all")
+    parser.add_argument("--min-probability", type=float, metavar="P", help="search until their probabilities sum to P")
     parser.add_argument(
         "--box", type=_finite_float, nargs=4, metavar=("X1", "Y1", "X2", "Y2"), help="the garment, in pixels"
     )
@@ -107,11 +105,11 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _searcher(run: Run, probes: Probes | None) -> Searcher:
-    """As the run was scored, but for the probes that are typed."""
-    policy = replace(run.policy, probes=probes) if probes is not None else run.policy
+def _searcher(run: Run, args: argparse.Namespace) -> Searcher:
+    """Searcher with the run's policy, changed by --nprobe and --min-probability."""
+    changes = {name: value for name in ("nprobe", "min_probability") if (value := getattr(args, name)) is not None}
     model = run.model()
-    return Searcher(model, run.gallery(model.fingerprint()), policy)
+    return Searcher(model, run.gallery(model.fingerprint()), replace(run.policy, **changes))
 
 
 def _format_result(query: str, result: SearchResult, gallery: Catalogue) -> str:
@@ -137,10 +135,5 @@ def _finite_float(text: str) -> float:
     return number
 
 
-def _parse_probes(text: str) -> Probes:
-    if text == "all":
-        return "all"
-    try:
-        return float(text) if "." in text else int(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a number, all, or a softmax mass as 0.95") from error
+def _parse_nprobe(text: str) -> int | str:
+    return text if text == "all" else _positive_int(text)

@@ -78,7 +78,7 @@ class GarmentData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         if unseen is not None and gallery == "train":
-            raise ValueError(f"split.unseen={unseen}: train shows none of them: give split.searched=gallery")
+            raise ValueError(f"split.unseen={unseen}: train shows none of them: give split.gallery=gallery")
         self.source: Source = open_dataset(source, root, split_seed, keep_copies=leaks == "report")
         self.filters = {"category": categories, "source": sources}
         self.crop, self.margin, self.image_size = crop, margin, image_size
@@ -197,7 +197,7 @@ class GarmentData(pl.LightningDataModule):
         kept = rows[~self.undetected[rows]]
         if not len(kept):
             raise ValueError(
-                f"no garment was found in any picture of split {split!r}: lower crop.score={self.box_selector.min_score:g}, fit "
+                f"no garment was found in any picture of split {split!r}: lower crop.min_score={self.box_selector.min_score:g}, fit "
                 "the detector longer, or give crop.fallback=whole"
             )
         return kept

@@ -32,7 +32,7 @@ def split(catalogue: Catalogue, ratios: Mapping[str, float], seed: int) -> Catal
     """
     given = catalogue.column("split") != ""
     if given.all():
-        log.info("the data come with splits of their own: of split.shares, that of val counts, where they have no val")
+        log.info("the data come with splits of their own: of split.ratios, that of val counts, where they have no val")
         return _split_off_val(catalogue, ratios, seed)
     if given.any():
         raise ValueError(f"{int(given.sum())} of {len(catalogue)} rows have a split: give one to all rows or to none")
@@ -65,7 +65,7 @@ def check_splits(catalogue: Catalogue, gallery: str, unseen: bool = False) -> No
             scope = ", of unseen categories" if unseen and name in ("query", "gallery") else ""
             hint = ", or search the training pictures (split=gallery_is_train)" if name == "gallery" else ""
             raise ValueError(
-                f"split {name!r} is empty: give it a share (split.shares.{name}) or rows of its own{scope}{hint}"
+                f"split {name!r} is empty: give it a share (split.ratios.{name}) or rows of its own{scope}{hint}"
             )
     if len(catalogue.categories) < 2:
         raise ValueError(f"there is one category, {catalogue.categories[0]!r}: give pictures of two at least")

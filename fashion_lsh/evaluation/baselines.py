@@ -27,7 +27,7 @@ CodePair = tuple[np.ndarray, np.ndarray]  # (Q, W) and (N, W) uint8
 
 
 def baseline_metrics(query: EncodedSplit, gallery: EncodedSplit, bits: int | None) -> tuple[dict[str, float], Scores]:
-    """Means, with intervals, of the rows that every table has: `rows/<row>/<item or category>/<metric>`; `codes/…`.
+    """Means, with intervals, of the rows that every table has: `baselines/<row>/<item or category>/<metric>`; `codes/…`.
 
     A query in which nothing was found asks nothing, and scores 0 in each.
 
@@ -58,7 +58,9 @@ def baseline_metrics(query: EncodedSplit, gallery: EncodedSplit, bits: int | Non
             }  # NaN stays
             for name, by_method in baselines.items()
         }
-        metrics |= means(f"rows/{method}", scores) | intervals(f"rows/{method}", scores, query.catalogue.column("item"))
+        metrics |= means(f"baselines/{method}", scores) | intervals(
+            f"baselines/{method}", scores, query.catalogue.column("item")
+        )
         query_scores |= method_scores(method, scores)
     return metrics, query_scores
 

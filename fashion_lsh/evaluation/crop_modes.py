@@ -26,7 +26,7 @@ def with_crop_mode(data: GarmentData, mode: CropMode) -> GarmentData:
         return data.replaced(crop=mode)
     if data.detections is None:
         raise ValueError(
-            f"crop.tested={mode}: no detector has looked at the pictures: give crop=detected, or detector=small"
+            f"crop.eval_modes={mode}: no detector has looked at the pictures: give crop=detected, or detector=small"
         )
     box_selector = replace(data.box_selector, fallback="skip" if mode == "detected" else "whole")
     return data.replaced(crop="detected", box_selector=box_selector)
@@ -39,15 +39,15 @@ def score_crop_modes(
 
     Returns:
         `crops/<crop>/<metric>` for each of KEPT that is known, with the ends of its interval, where anything was found
-        in the gallery; `crops/<crop>/missed`, the share of the queries in which nothing was found: they count as wrong,
+        in the gallery; `crops/<crop>/undetected`, the share of the queries in which nothing was found: they count as wrong,
         and find nothing.
     """
     metrics: dict[str, float] = {}
     for mode in modes:
         recropped_data = with_crop_mode(data, mode)
         ratios = undetected_ratios(recropped_data)
-        metrics[f"crops/{mode}/missed"] = ratios["crop/query/missed"]
-        if ratios["crop/gallery/missed"] == 1:
+        metrics[f"crops/{mode}/undetected"] = ratios["crop/query/undetected"]
+        if ratios["crop/gallery/undetected"] == 1:
             continue
         query, gallery = (encode_split(model, recropped_data, part) for part in ("query", "gallery"))
         searcher = Searcher(model, Gallery.build(model, gallery.encoded, gallery.catalogue), policy)

@@ -60,7 +60,9 @@ def undetected_ratios(data: GarmentData) -> dict[str, float]:
     parts = {"train": "train", "val": "val", "query": "query", "gallery": data.gallery}
     rows = {part: data.catalogue.rows(split) for part, split in parts.items()}
     return {
-        f"crop/{part}/missed": float(data.undetected[indices].mean()) for part, indices in rows.items() if len(indices)
+        f"crop/{part}/undetected": float(data.undetected[indices].mean())
+        for part, indices in rows.items()
+        if len(indices)
     }
 
 

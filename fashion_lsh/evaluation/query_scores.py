@@ -45,12 +45,12 @@ def search_scores(queries: pa.Table) -> Scores:
 
 
 def method_scores(method: str, scores: Mapping[str, Scores]) -> Scores:
-    """(Q,) float32 each, of one row that every table has, `rows/<row>/…`; none of a row that stands for no model."""
+    """(Q,) float32 each, of one row that every table has, `baselines/<row>/…`; none of a row that stands for no model."""
     by_metric = {
         f"{relevance}/{name}": values for relevance, by_name in scores.items() for name, values in by_name.items()
     }
     names = [name for name in COMPARED_METRICS if name in by_metric and method not in MODEL_FREE]
-    return {f"rows/{method}/{name}": by_metric[name].astype(np.float32) for name in names}
+    return {f"baselines/{method}/{name}": by_metric[name].astype(np.float32) for name in names}
 
 
 def pack_scores(query: Catalogue, scores: Scores) -> dict[str, str]:
@@ -68,7 +68,7 @@ def pack_scores(query: Catalogue, scores: Scores) -> dict[str, str]:
         name: np.where(np.isnan(values), UNSCORED, np.rint(values * QUANTISATION_STEPS))
         for name, values in scores.items()
     }
-    order = sorted(steps, key=lambda name: [name.startswith(f"rows/{method}") for method in ("lsh", "itq")])
+    order = sorted(steps, key=lambda name: [name.startswith(f"baselines/{method}") for method in ("lsh", "itq")])
     texts = {name: _encode(steps[name].astype("<u2")) for name in order}
     return {"ids": digest[:8], "items": _encode(offsets.astype("<u4")), **texts}
 

@@ -52,7 +52,7 @@ def card(merged: Merged, recipe: Recipe, licences: Mapping[str, str], command: s
         _left_out(merged.left_out),
         "## Near-duplicates",
         _near_duplicates(merged, recipe.distance),
-        "![Garments of each category, evenly chosen](sheet.jpg)",
+        "![Garments of each category, evenly chosen](contact_sheet.jpg)",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -38,7 +38,7 @@ BOX_SELECTION = {
 }
 LEAK_NOTE = "as published: what stands on two sides of it is told in train.log, and makes scores too good"
 SEARCH_LABEL = re.compile(
-    r"(hamming|euclidean|shortlist|tie_break|weighted)([\d.]*)_(\d+|all|0\.\d+)(?:_sure([\d.]+))?"
+    r"(hamming|euclidean|rerank|tie_break|weighted)([\d.]*)_(\d+|all)(?:_probability([\d.]+))?(?:_confidence([\d.]+))?"
 )
 
 
@@ -52,7 +52,7 @@ def describe_search(label: str) -> str:
     match = SEARCH_LABEL.fullmatch(label)
     if not match:
         return label
-    distance, parameter, nprobe, min_confidence = match.groups()
+    distance, parameter, nprobe, min_probability, min_confidence = match.groups()
     candidates = (
         f"the best {float(parameter):.2g} of the rows reached"
         if 0 < float(parameter or 1) < 1
@@ -67,7 +67,7 @@ def describe_search(label: str) -> str:
     }
     threshold = f"{float(min_confidence or 0) * 100:g} % of the mass"
     fallback = f", but in the whole gallery where the likeliest has less than {threshold}" if min_confidence else ""
-    return f"{descriptions[distance]}; {_describe_probes(nprobe)}{fallback}"
+    return f"{descriptions[distance]}; {_describe_lists(nprobe, min_probability)}{fallback}"
 
 
 def hash_method(hash_config: Mapping[str, Any] | None) -> str:
@@ -151,11 +151,13 @@ def describe_split(data: Mapping[str, Any]) -> str:
     return leak_note or "disjoint: no item and no group of copies is in two of train, val and the test side"
 
 
-def _describe_probes(nprobe: str) -> str:
+def _describe_lists(nprobe: str, min_probability: str | None) -> str:
     if nprobe == "all":
         return "in the whole gallery"
-    if "." in nprobe:
-        return f"in the likeliest categories that together hold {float(nprobe) * 100:g} % of the softmax mass"
+    if min_probability:
+        least = f", in {nprobe} at least" if nprobe != "1" else ""
+        total = f"{float(min_probability) * 100:g} %"
+        return f"in the most probable categories whose probabilities sum to {total}{least}"
     return "in the predicted category only" if nprobe == "1" else f"in the {nprobe} likeliest categories"
 
 

@@ -29,9 +29,10 @@ def score_rows(metrics: Mapping[str, float], label: str) -> tuple[list[str], lis
     """Columns and rows of that table: the run's own search first, then the others by name."""
     shown = {title: name for title, name in COLUMNS.items() if f"query/{name}" in metrics}
     rows = [[label, *(with_interval(metrics, f"query/{name}") for name in shown.values())]]
-    methods = sorted({name.split("/")[1] for name in metrics if name.startswith("rows/")} - {label})
+    methods = sorted({name.split("/")[1] for name in metrics if name.startswith("baselines/")} - {label})
     rows += [
-        [method, *(with_interval(metrics, f"rows/{method}/{name}") for name in shown.values())] for method in methods
+        [method, *(with_interval(metrics, f"baselines/{method}/{name}") for name in shown.values())]
+        for method in methods
     ]
     return ["row", *shown], rows
 

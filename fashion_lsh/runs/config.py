@@ -30,8 +30,8 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
 SCHEMA: dict[str, Any] = {  # settings that go to no constructor of ours
     "name": str, "seed": NonNegativeInt, "overwrite": bool, "runs": str, "jobs": str | None,
     "backbone.weights": str | None, "backbone.frozen": bool, "backbone.lr_factor": PositiveFloat,
-    "crop.tested": list[Literal["whole", "annotated", "detected", "detected_or_whole"]],
-    "crop.corrupted": list[Literal["blur", "jpeg", "noise", "occlusion"]],
+    "crop.eval_modes": list[Literal["whole", "annotated", "detected", "detected_or_whole"]],
+    "crop.eval_corruptions": list[Literal["blur", "jpeg", "noise", "occlusion"]],
     "logger.project": Annotated[str, Field(pattern=r"^[^/\\#?%:]{1,128}$")] | None, "logger.tags": list[str],
     "trainer.accelerator": Literal["auto", "cpu", "gpu"], "trainer.devices": Literal[1],
     "trainer.precision": Literal["32-true", "16-mixed", "bf16-mixed"] | None,

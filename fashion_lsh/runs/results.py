@@ -73,7 +73,7 @@ def add_search(run: Run, label: str, results: Results) -> bool:
         label = f"{label}@{rows:.0f}"
         column = queries.column_names.index("search")
         queries = queries.set_column(column, "search", pa.array([label] * len(queries)))
-    renamed = {f"rows/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
+    renamed = {f"baselines/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
     with folder_lock(run.path):
         write_queries(run.path / QUERIES_FILE, queries)
         run.write_json("metrics.json", run.metrics | renamed)

@@ -70,7 +70,9 @@ class DistanceComparison:
         query, gallery = encode_split(model, data, "query"), encode_split(model, data, "gallery")
 
         def build_searcher(encoded: Encoded, catalogue: Catalogue) -> Searcher:
-            garments = extend_gallery(model, source, encoded, catalogue, self.gallery_size, folder / "further.npz")
+            garments = extend_gallery(
+                model, source, encoded, catalogue, self.gallery_size, folder / "extra_garments.npz"
+            )
             return Searcher(model, build_gallery(model, garments, garments.encoded.probabilities), policy)
 
         val_searcher = build_searcher(
@@ -80,8 +82,8 @@ class DistanceComparison:
         items = val.catalogue.column("item")[street]
         with single_thread():
             rows: list[Row] = []
-            for probes in ("all", 1):
-                policies = self._policies(replace(policy, probes=probes))
+            for nprobe in ("all", 1):
+                policies = self._policies(replace(policy, nprobe=nprobe))
                 scores = _on_val(val_searcher, val.encoded.take(street), items, policies)
                 results = _compare(query_searcher, query, _chosen(policies, scores), self.num_queries)
                 rows += [row | {"val item map@100": scores[row["search"]]} for row in results]
@@ -137,7 +139,7 @@ def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[Search
     for name, searcher in searchers.items():
         scores = {f"item {metric}": float(np.nanmean(scores_by_policy[name][metric])) for metric in METRICS}
         row: Row = {
-            "scope": "all" if searcher.policy.probes == "all" else "predicted category",
+            "scope": "all" if searcher.policy.nprobe == "all" else "predicted category",
             "search": name,
             "distance": searcher.policy.distance,
         }

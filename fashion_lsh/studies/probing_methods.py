@@ -17,11 +17,11 @@ from fashion_lsh.studies.latency_steps import QueryPreprocessing, time_steps
 
 DISTANCES = ("euclidean", "hamming", "rerank")
 METHODS: dict[str, dict[str, Any]] = {  # how the lists are chosen
-    "whole": {"probes": "all"},
-    "1": {"probes": 1}, "2": {"probes": 2}, "3": {"probes": 3},
-    "0.9": {"probes": 0.9}, "0.95": {"probes": 0.95}, "0.99": {"probes": 0.99},
-    "1, whole if unsure": {"probes": 1, "min_confidence": 0.5},
-    "true category": {"probes": 1},
+    "whole": {"nprobe": "all"},
+    "1": {"nprobe": 1}, "2": {"nprobe": 2}, "3": {"nprobe": 3},
+    "0.9": {"min_probability": 0.9}, "0.95": {"min_probability": 0.95}, "0.99": {"min_probability": 0.99},
+    "1, whole if unsure": {"nprobe": 1, "min_confidence": 0.5},
+    "true category": {"nprobe": 1},
 }  # fmt: skip
 FREQUENCY_METHODS = (
     "whole",

@@ -87,7 +87,7 @@ def _scores(run: RepeatedRun) -> Row:
             for title, name in SCORES.items()
             if f"{prefix}/{name}" in metrics
         }
-    codes = metrics.get("rows/code/category/map@100")
+    codes = metrics.get("baselines/code/category/map@100")
     return row | ({} if codes is None else {"codes alone, all": codes})
 
 

@@ -73,7 +73,9 @@ class Speedup:
             )
         query, gallery = encode_split(model, data, "query"), encode_split(model, data, "gallery")
         total = min(self.composed, max(self.sizes))
-        composed = extend_gallery(model, source, gallery.encoded, gallery.catalogue, total, folder / "further.npz")
+        composed = extend_gallery(
+            model, source, gallery.encoded, gallery.catalogue, total, folder / "extra_garments.npz"
+        )
         with single_thread():
             query_set = _query_set(model, data, query, self.queries)
             rows_by_size = (

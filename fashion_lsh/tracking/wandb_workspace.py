@@ -13,7 +13,7 @@ NAME = "fashion-lsh"
 WIDTH = 24  # columns of a section; three panels side by side
 TOP1, MAP, RECALL, ITEMS = "query/accuracy", "query/category/map@100", "query/item/recall@10", "query/item/map@100"
 MATRIX = {name: name for name in ("Actual", "Predicted", "nPredictions")}  # columns of wandb's own chart
-CODES = "rows/code/{}/map@100"
+CODES = "baselines/code/{}/map@100"
 
 
 def workspace(entity: str, project: str) -> ws.Workspace:
@@ -48,7 +48,7 @@ def _stage_panels() -> dict[str, list[Any]]:
         "Backbones": [
             *[_bars(title, name, wr.Config("backbone.name")) for title, name in (
                 ("top-1", TOP1), ("macro F1", "query/macro_f1"),
-                ("category mAP@100, float", "rows/float/category/map@100"))],
+                ("category mAP@100, float", "baselines/float/category/map@100"))],
             _lines("loss of the classifier", "classifier", "train/loss", wr.Config("backbone.name")),
             _lines("accuracy on val", "classifier", "val/accuracy", wr.Config("backbone.name")),
             _points("top-1 and FLOPs of a picture", "model/flops", TOP1, log_x=True),
@@ -56,7 +56,7 @@ def _stage_panels() -> dict[str, list[Any]]:
         ],
         "Detector": [
             _bars("AP50 of boxes", "detector/query/box_ap50", wr.Config("detector.level")),
-            _bars("queries without a box", "crop/query/missed", wr.Config("detector.level")),
+            _bars("queries without a box", "crop/query/undetected", wr.Config("detector.level")),
             _bars("top-1 by crop", TOP1, wr.Config("crop.mode")),
             *[_lines(title, "detector", f"train/{name}") for title, name in (
                 ("loss of the detector", "loss"), ("… of its classes", "loss_classifier"),
@@ -88,7 +88,7 @@ def _search_panels() -> dict[str, list[Any]]:
                 ("category mAP@100", MAP), ("item mAP@100", ITEMS), ("milliseconds a search", "speed/search_ms"))],
         ],
         "Speed-up": [
-            *[_bars(title, name, wr.Config("search.probes")) for title, name in (
+            *[_bars(title, name, wr.Config("search.nprobe")) for title, name in (
                 ("milliseconds a search", "speed/search_ms"), ("its 95th percentile", "speed/search_ms_p95"),
                 ("milliseconds from picture to hits", "speed/end_to_end_ms"), ("item recall@10", RECALL))],
             _points("item recall@10 and milliseconds a search", "speed/search_ms", RECALL),

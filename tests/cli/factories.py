@@ -19,7 +19,7 @@ SMALL = ["backbone=resnet18", "backbone.weights=null", "data=folder",
          "trainer=smoke", "logger=csv", "classifier.epochs=1"]  # fmt: skip
 DETECTOR = [*SMALL, "crop=detected", "detector.image_size=64", "detector.channels=16", "detector.head=32",
             "detector.anchors=[8.0,16.0,32.0,48.0,64.0]", "detector.proposals=[60,30]", "detector.roi_batch_size=16",
-            "detector.epochs=1", "detector.optim.lr=0.002", "crop.score=0.01", "crop.which=best"]  # fmt: skip
+            "detector.epochs=1", "detector.optim.lr=0.002", "crop.min_score=0.01", "crop.select=best"]  # fmt: skip
 
 
 RATE = re.compile(r" filed, [\d.]+ a second")

@@ -26,7 +26,7 @@ def test_train_writes_a_complete_run_folder(runs: Path) -> None:
     assert {"query/accuracy", "query/item/recall@10", "query/category/map@100", "query/category/map@100_best",
             "speed/search_ms", "speed/end_to_end_ms"} <= set(metrics)  # fmt: skip
     for row in ("random", "predicted_category", "float", "code", "lsh", "itq", "colour_histogram", "raw_pixels"):
-        assert f"rows/{row}/category/map@100" in metrics
+        assert f"baselines/{row}/category/map@100" in metrics
     assert {name for name in metrics if name.startswith("codes/")} == {
         f"codes/{name}" for name in (*CodeStatistics._fields, "quantisation_error", "precision@radius2")
     }
@@ -77,7 +77,7 @@ def test_another_hash_layer_reuses_the_classifier(runs: Path, drawn: Path, tmp_p
 
 
 def test_documented_service_code_answers_image_bytes(runs: Path, drawn: Path) -> None:
-    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/your_own_pictures.md").read_text(), flags=re.DOTALL)
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/your_own_images.md").read_text(), flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(code.replace("runs/latest", str(runs / "latest")), names)
     found = names["answer"](names["searcher"], (drawn.parent / "circle-0-street.png").read_bytes())
@@ -108,11 +108,13 @@ def test_stability_compares_two_seeds(drawn: Path, tmp_path: Path) -> None:
 
 def test_evaluate_adds_another_policy(runs: Path, tmp_path: Path) -> None:
     shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
-    script("evaluate.py", f"run={tmp_path / 'run'}", "search=hamming", "search.probes=all")
-    printed = script("evaluate.py", f"run={tmp_path / 'run'}", "search.probes=2")
+    script("evaluate.py", f"run={tmp_path / 'run'}", "search=hamming", "search.nprobe=all")
+    printed = script("evaluate.py", f"run={tmp_path / 'run'}", "search.nprobe=2")
     assert "**rerank200_2**" in printed
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["rows/hamming_all/category/map@100"] == pytest.approx(metrics["rows/code/category/map@100"])
+    assert metrics["baselines/hamming_all/category/map@100"] == pytest.approx(
+        metrics["baselines/code/category/map@100"]
+    )
     table = pq.read_table(tmp_path / "run" / "queries.parquet")
     assert set(table["search"].to_pylist()) == {"rerank200_1", "hamming_all", "rerank200_2"}
     assert len(table) == 3 * metrics["query/count"]
@@ -132,7 +134,7 @@ def test_copied_run_gives_the_same_hits_without_images(runs: Path, drawn: Path, 
     shutil.copytree((runs / "latest").resolve(), tmp_path / "copy")
     image = tmp_path / "asked.png"
     shutil.copy(drawn.parent / "cross-3-street.png", image)
-    there, here = (script("search", run, image, "--probes", "all") for run in (runs / "latest", tmp_path / "copy"))
+    there, here = (script("search", run, image, "--nprobe", "all") for run in (runs / "latest", tmp_path / "copy"))
     assert there == here
     assert len(here.splitlines()) > 5
 
@@ -158,7 +160,7 @@ def test_unseen_categories_are_searched_and_reported(
     report = (run / "report" / "report.md").read_text()
     assert "trained 2: circle, cross; searched, never trained 1: square" in report
     assert report.count("no query is of a category that was trained") == 2
-    assert "item recall@10" in script("evaluate.py", f"run={run}", "search=hamming", "search.probes=all")
+    assert "item recall@10" in script("evaluate.py", f"run={run}", "search=hamming", "search.nprobe=all")
     assert "square-" in script("search", run, drawn.parent / "square-0-street.png")
 
 
@@ -167,11 +169,11 @@ def test_unseen_categories_are_searched_and_reported(
     [
         ("hash.bits=0", "hash.bits=0: give at least 1, or hash=none"),
         ("hash.bits=many", "hash.bits='many'"),
-        ("search.probes=9", "search.probes=9: there are 3 categories"),
+        ("search.nprobe=9", "search.nprobe=9: there are 3 categories"),
         ("data.categories=[circle,star]", "'star' is unknown; known are circle, cross, square"),
         ("hash.bitz=3", "bitz"),
         ("data.image_size=16", "data.image_size=16: resnet18 needs at least 32"),
-        ("split.shares.query=0.0", "split 'query' is empty"),
+        ("split.ratios.query=0.0", "split 'query' is empty"),
         ("data.root=null", "data=folder needs data.root: give a folder of pictures, or a manifest"),
         ("trainer.devices=2", "trainer.devices=2"),
         ("data.root=/nowhere.csv", "no folder or file /nowhere.csv"),

@@ -25,7 +25,7 @@ TWO_BOXES = Boxes(np.float32([[2, 2, 20, 30], [8, 8, 36, 36]]), np.float32([0.9,
 def runs(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder with one finished run that has a detector."""
     folder = tmp_path_factory.mktemp("runs")
-    script("train.py", *DETECTOR, f"data.root={drawn}", f"runs={folder}", "crop.tested=[whole,detected]")
+    script("train.py", *DETECTOR, f"data.root={drawn}", f"runs={folder}", "crop.eval_modes=[whole,detected]")
     return folder
 
 
@@ -53,8 +53,8 @@ def test_train_with_detector_runs_all_stages(runs: Path) -> None:
         each.name for each in run.iterdir()
     }
     metrics = json.loads((run / "metrics.json").read_text())
-    wanted = {"detector/query/box_ap", "detector/query/box_ap50", "crop/query/missed", "speed/detector_ms"}
-    assert wanted | {"crops/whole/accuracy", "crops/whole/missed", "crops/detected/missed"} <= set(metrics)
+    wanted = {"detector/query/box_ap", "detector/query/box_ap50", "crop/query/undetected", "speed/detector_ms"}
+    assert wanted | {"crops/whole/accuracy", "crops/whole/undetected", "crops/detected/undetected"} <= set(metrics)
     report = (run / "report" / "report.md").read_text()
     assert "Garments found in pictures" in report
     assert "by a box that the detector found with a score of at least 0.01" in report
@@ -62,7 +62,7 @@ def test_train_with_detector_runs_all_stages(runs: Path) -> None:
 
 def test_detector_and_detections_are_reused(runs: Path, drawn: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
-    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none", "crop.which=largest"]
+    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none", "crop.select=largest"]
     printed = script("train.py", *argv)
     assert "its detector.ckpt is taken" in printed
     assert "its detections.parquet is taken" in printed
@@ -81,7 +81,7 @@ def test_fitted_detector_can_use_flip_tta(runs: Path, drawn: Path, tmp_path: Pat
 
 
 def test_same_config_gives_the_same_metrics(runs: Path, drawn: Path, tmp_path: Path) -> None:
-    script("train.py", *DETECTOR, f"data.root={drawn}", f"runs={tmp_path}", "crop.tested=[whole,detected]")
+    script("train.py", *DETECTOR, f"data.root={drawn}", f"runs={tmp_path}", "crop.eval_modes=[whole,detected]")
     assert scores(tmp_path / "latest") == pytest.approx(scores(runs / "latest"), abs=1e-6)
 
 
@@ -97,7 +97,7 @@ def test_run_stopped_before_detection_resumes(runs: Path, drawn: Path, tmp_path:
     before = scores(run)
     for name in ("detections.parquet", "classifier.ckpt", "hash_head.ckpt", "metrics.json"):
         (run / name).unlink()
-    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "crop.tested=[whole,detected]"]
+    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "crop.eval_modes=[whole,detected]"]
     printed = script("train.py", *argv)
     assert "detector: finished before" in printed
     assert (run / "detections.parquet").exists()
@@ -105,10 +105,10 @@ def test_run_stopped_before_detection_resumes(runs: Path, drawn: Path, tmp_path:
 
 
 def test_gallery_without_detections_is_rejected(drawn: Path, tmp_path: Path) -> None:
-    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path}", "crop.score=1.0", "crop.fallback=skip"]
+    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path}", "crop.min_score=1.0", "crop.fallback=skip"]
     printed = script("train.py", *argv, status=1)
     assert "no garment was found in any picture of split '" in printed
-    assert "crop.score" in printed
+    assert "crop.min_score" in printed
 
 
 @pytest.mark.parametrize(("which", "count"), [("best", 1), ("largest", 1), ("all", 2)])

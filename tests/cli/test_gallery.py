@@ -29,7 +29,7 @@ def test_images_without_category_are_added_and_found(
     added = open_gallery(run)
     assert set(added.catalogue.column("category")[-12:]) == {"unknown"}
     assert not added.pending
-    argv = [run.path, images / "07.png", "--probes", "all", "--k", "1", "--sheet", tmp_path / "found.png"]
+    argv = [run.path, images / "07.png", "--nprobe", "all", "--k", "1", "--sheet", tmp_path / "found.png"]
     assert search.main([str(word) for word in argv]) == 0
     assert " 07.png " in capsys.readouterr().out  # itself, at distance 0
     assert (tmp_path / "found.png").exists()
@@ -108,7 +108,7 @@ def test_run_without_hash_layer_accepts_additions(
     assert run_command(capsys, run.path, "add", images) == (0, "12 garments filed\n")
     assert run_command(capsys, run.path, "remove", write_ids(tmp_path, ["07.png"])) == (0, "1 garments removed\n")
     assert "embedding to search" in run_command(capsys, run.path, "stats")[1]
-    assert search.main([str(run.path), str(images / "08.png"), "--probes", "all", "--k", "1"]) == 0
+    assert search.main([str(run.path), str(images / "08.png"), "--nprobe", "all", "--k", "1"]) == 0
     assert " 08.png " in capsys.readouterr().out
 
 

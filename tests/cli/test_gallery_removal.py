@@ -22,7 +22,7 @@ def test_removed_garments_are_not_found(
     assert run_command(capsys, run.path, "remove", file) == (0, "2 garments removed\n")
     assert not {"07.png", before[0]} & set(ids(run))
     assert len(ids(run)) == len(before) + 10
-    assert search.main([str(run.path), str(images / "07.png"), "--probes", "all", "--k", "60"]) == 0
+    assert search.main([str(run.path), str(images / "07.png"), "--nprobe", "all", "--k", "60"]) == 0
     assert " 07.png " not in capsys.readouterr().out
     status, printed = run_command(capsys, run.path, "remove", file)
     assert status == 2

@@ -24,7 +24,7 @@ def test_merge_writes_catalogue_and_data_card(
 ) -> None:
     out = tmp_path / "out"
     rows = run_merge(out, *two_folders, "--licence=one=CC0", "--no-duplicates")
-    names = {"catalogue.parquet", "images.parquet", "sources.json", "card.md", "sheet.jpg", "left_out.csv"}
+    names = {"catalogue.parquet", "images.parquet", "sources.json", "card.md", "contact_sheet.jpg", "left_out.csv"}
     assert {path.name for path in out.iterdir()} == names
     assert rows.column("main").sum() == 40
     assert set(rows.column("split")) == set(SPLITS)

@@ -155,9 +155,9 @@ def test_report_names_skipped_runs(make_run: Callable[..., Run], caplog: pytest.
 def test_damaged_query_scores_are_named(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(key="one")
     (run.path / "job.json").unlink(missing_ok=True)
-    (run.path / "scores.npz").write_bytes(b"PK")
+    (run.path / "query_scores.npz").write_bytes(b"PK")
     assert main([str(run.path.parent)]) == 1
-    assert f"{run.path / 'scores.npz'} is damaged" in capsys.readouterr().err
+    assert f"{run.path / 'query_scores.npz'} is damaged" in capsys.readouterr().err
 
 
 def test_read_only_run_is_compared(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:

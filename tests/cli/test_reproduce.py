@@ -48,8 +48,8 @@ def test_line_gives_one_job_per_swept_value(line: str, jobs: list[str]) -> None:
 
 
 def test_job_is_unfinished_until_this_version_saved_it(tmp_path: Path) -> None:
-    settings = reproduce.settings_of(["experiment=demo", "seed=1"])
-    other = reproduce.settings_of(["experiment=demo", "seed=2"])
+    settings = reproduce.resolve_settings(["experiment=demo", "seed=1"])
+    other = reproduce.resolve_settings(["experiment=demo", "seed=2"])
 
     def save_and_check(folder: str, version: str) -> bool:
         (tmp_path / folder).mkdir(exist_ok=True)
@@ -105,4 +105,4 @@ def test_missing_image_folder_is_named_first(capsys: pytest.CaptureFixture[str])
 def test_damaged_job_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "1234abcd.json").write_text('{"settings": ')
     with pytest.raises(ValueError, match=r"1234abcd\.json is damaged .*remove it, and make its run again"):
-        is_saved(reproduce.settings_of(["experiment=demo"]), tmp_path)
+        is_saved(reproduce.resolve_settings(["experiment=demo"]), tmp_path)

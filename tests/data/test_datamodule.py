@@ -223,7 +223,7 @@ def test_an_unknown_category_raises_with_the_known_ones(make_data: MakeData) -> 
 def test_an_empty_split_raises(make_data: MakeData, name: str) -> None:
     ratios = {"train": 0.5, "val": 0.2, "query": 0.1, "gallery": 0.2, name: 0.0}
     data = make_data(ratios=ratios)
-    with pytest.raises(ValueError, match=rf"split '{name}' is empty: give it a share \(split\.shares\.{name}\)"):
+    with pytest.raises(ValueError, match=rf"split '{name}' is empty: give it a share \(split\.ratios\.{name}\)"):
         _ = data.catalogue
 
 
@@ -310,7 +310,7 @@ def test_unseen_categories_get_a_gallery_from_published_training_data(
 
 
 def test_unseen_categories_with_train_as_gallery_raise(make_data: MakeData) -> None:
-    with pytest.raises(ValueError, match=r"split\.unseen=2: train shows none of them: give split\.searched=gallery"):
+    with pytest.raises(ValueError, match=r"split\.unseen=2: train shows none of them: give split\.gallery=gallery"):
         make_data(unseen=2, gallery="train")
 
 

@@ -86,8 +86,8 @@ def test_without_detections_the_fallback_applies(select: Any) -> None:
 
 def test_detections_round_trip_through_parquet(tmp_path: Path) -> None:
     detections = Detections({"ä b.png": boxes([0, 0, 50.5, 50], [60, 60, 100, 100]), "none": NO_BOXES})
-    detections.save(tmp_path / "boxes.parquet")
-    loaded = Detections.open(tmp_path / "boxes.parquet")
+    detections.save(tmp_path / "detections.parquet")
+    loaded = Detections.open(tmp_path / "detections.parquet")
     assert list(loaded.boxes) == list(detections.boxes)
     for image, original_boxes in detections.boxes.items():
         for saved, read in zip(original_boxes, loaded.boxes[image], strict=True):
@@ -96,9 +96,9 @@ def test_detections_round_trip_through_parquet(tmp_path: Path) -> None:
 
 
 def test_a_damaged_detections_file_raises(tmp_path: Path) -> None:
-    (tmp_path / "boxes.parquet").write_bytes(b"PAR1 and no more")
+    (tmp_path / "detections.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(ValueError, match=r"boxes\.parquet holds no boxes .*: remove it"):
-        Detections.open(tmp_path / "boxes.parquet")
+        Detections.open(tmp_path / "detections.parquet")
 
 
 def test_detect_all_keeps_the_order_of_images(make_data: Callable[..., GarmentData]) -> None:

@@ -11,7 +11,7 @@ from fashion_lsh.metrics import retrieval
 from fashion_lsh.metrics.retrieval import Relevance
 from fashion_lsh.metrics.ties import tied_average_precision, tied_precision, tied_recall
 from fashion_lsh.models.encoding import Encoded
-from fashion_lsh.search.policy import Probes, SearchPolicy
+from fashion_lsh.search.policy import NProbe, SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.evaluation.fake_model import BITS, EMBEDDING_DIM, FakeModel
 from tests.search.factories import DEFAULTS
@@ -35,10 +35,10 @@ def random_split(seed: int, rows: int, bits: int | None = BITS) -> EncodedSplit:
     return EncodedSplit(catalogue, Encoded(probabilities, codes, embeddings), {"colour_histogram": histograms})
 
 
-def make_searcher(gallery: EncodedSplit, distance: Any, probes: Probes, bits: int | None = BITS) -> Searcher:
+def make_searcher(gallery: EncodedSplit, distance: Any, nprobe: NProbe, bits: int | None = BITS) -> Searcher:
     model = FakeModel(CATEGORIES, bits=bits)
     return Searcher(
-        model, Gallery.build(model, gallery.encoded, gallery.catalogue), SearchPolicy(distance, probes, 20, **DEFAULTS)
+        model, Gallery.build(model, gallery.encoded, gallery.catalogue), SearchPolicy(distance, nprobe, 20, **DEFAULTS)
     )
 
 

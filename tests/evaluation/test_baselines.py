@@ -164,13 +164,13 @@ def test_baseline_metrics_are_means_named_by_method_and_relevance() -> None:
         for score in factories.SCORES
         for bound in ("", "_low", "_high")
     ]
-    assert {name for name in metrics if name.startswith("rows/")} == {
-        f"rows/{method}/{suffix}" for method in names for suffix in suffixes
+    assert {name for name in metrics if name.startswith("baselines/")} == {
+        f"baselines/{method}/{suffix}" for method in names for suffix in suffixes
     }
     assert all(metrics[name] >= metrics[f"{name}_low"] for name in metrics if f"{name}_low" in metrics)
     relevance = relevances(query.catalogue, gallery.catalogue)["item"]
     mean = np.nanmean(baseline_scores(query, gallery, relevance, {}, exact_hits(query, gallery))["float"]["recall@1"])
-    assert metrics["rows/float/item/recall@1"] == pytest.approx(mean)
+    assert metrics["baselines/float/item/recall@1"] == pytest.approx(mean)
     assert {name.split("/")[1] for name in query_scores} == {"float", "code", "lsh"}
     assert len(query_scores) == 3 * 3
     assert all(np.nanmean(values) == pytest.approx(metrics[name], abs=1e-6) for name, values in query_scores.items())
@@ -180,7 +180,7 @@ def test_an_undetected_query_scores_0_in_every_baseline() -> None:
     query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
     undetected = replace(query, encoded=query.encoded.without_detections(np.ones(12, bool)))
     metrics, _ = baseline_metrics(undetected, gallery, factories.BITS)
-    assert {value for name, value in metrics.items() if name.startswith("rows/")} == {0.0}
+    assert {value for name, value in metrics.items() if name.startswith("baselines/")} == {0.0}
 
 
 def test_without_a_hash_layer_there_is_no_code_row() -> None:

@@ -71,7 +71,7 @@ def test_every_crop_mode_is_scored_on_the_same_queries(make_data: MakeData) -> N
     metrics = score_crop_modes(FakeModel(data.categories), data, POLICY, modes)
     assert {name.split("/")[1] for name in metrics} == set(modes)
     ratio = data.undetected[data.rows("query")].mean()
-    undetected = [metrics[f"crops/{mode}/missed"] for mode in modes]
+    undetected = [metrics[f"crops/{mode}/undetected"] for mode in modes]
     assert undetected == pytest.approx([0, 0, ratio, ratio])
     assert metrics["crops/detected/accuracy"] <= metrics["crops/detected_or_whole/accuracy"] + 1e-9
     for mode in modes:
@@ -80,5 +80,5 @@ def test_every_crop_mode_is_scored_on_the_same_queries(make_data: MakeData) -> N
 
 
 def test_detected_crops_are_refused_without_a_detector(make_data: MakeData) -> None:
-    with pytest.raises(ValueError, match=r"crop\.tested=detected: no detector has looked"):
+    with pytest.raises(ValueError, match=r"crop\.eval_modes=detected: no detector has looked"):
         score_crop_modes(FakeModel(["a", "b"]), make_data(), POLICY, ["detected"])

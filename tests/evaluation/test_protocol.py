@@ -24,7 +24,7 @@ from fashion_lsh.metrics import retrieval
 from fashion_lsh.metrics.code_statistics import quantisation_error
 from fashion_lsh.models.descriptors import DESCRIPTORS
 from fashion_lsh.models.encoding import encode
-from fashion_lsh.search.policy import Probes, SearchPolicy
+from fashion_lsh.search.policy import NProbe, SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.evaluation.factories import (
     CATEGORIES,
@@ -39,12 +39,12 @@ from tests.evaluation.fake_model import BITS, FakeModel
 from tests.search.factories import DEFAULTS
 
 
-@pytest.mark.parametrize(("probes", "count"), [(1, 1), (2, 2), ("all", 3)])
+@pytest.mark.parametrize(("nprobe", "count"), [(1, 1), (2, 2), ("all", 3)])
 @pytest.mark.parametrize("column", ["category", "item"])
-def test_hamming_is_scored_over_all_orders_of_ties_in_the_probed_lists(probes: Probes, count: int, column: str) -> None:
+def test_hamming_is_scored_over_all_orders_of_ties_in_the_probed_lists(nprobe: NProbe, count: int, column: str) -> None:
     query, gallery = random_split(0, 12), random_split(1, 150)
     relevance = relevances(query.catalogue, gallery.catalogue)[column]
-    searcher = make_searcher(gallery, "hamming", probes)
+    searcher = make_searcher(gallery, "hamming", nprobe)
     hits = searcher.search_encoded(query.encoded, 100)
     scores = score_search(searcher, query.encoded, relevance, hits)
     probed_lists = [
@@ -163,7 +163,7 @@ def test_a_search_is_evaluated_end_to_end(distance: Any, make_data: Callable[...
     assert (metrics["query/count"], metrics["query/gallery_rows"]) == (len(query.catalogue), len(gallery.catalogue))
     assert np.array_equal(hits.rows, searcher.search_encoded(query.encoded, 100).rows)
     columns = table.to_pydict()
-    label = "shortlist20_2" if distance == "shortlist" else f"{distance}_2"
+    label = "rerank20_2" if distance == "rerank" else f"{distance}_2"
     assert columns["search"] == [label] * len(query.catalogue)
     assert columns["id"] == query.catalogue.column("id").tolist()
     assert columns["predicted"] == [model.categories[number] for number in query.encoded.predicted]

@@ -65,7 +65,7 @@ def test_search_scores_are_read_from_the_query_table() -> None:
 
 def test_model_free_baselines_are_not_saved() -> None:
     scores = {"category": {"map@100": np.ones(3), "recall@10": np.ones(3)}, "item": {"recall@10": np.zeros(3)}}
-    assert set(method_scores("code", scores)) == {"rows/code/category/map@100", "rows/code/item/recall@10"}
+    assert set(method_scores("code", scores)) == {"baselines/code/category/map@100", "baselines/code/item/recall@10"}
     for method in ("random", "predicted_category", "colour_histogram", "raw_pixels"):
         assert method_scores(method, scores) == {}
 
@@ -82,7 +82,7 @@ def realistic_scores(count: int) -> dict[str, np.ndarray]:
     search = {f"query/{name}": values.astype(np.float32) for name, values in metrics.items()}
     del metrics["accuracy"]
     rows = {
-        f"rows/{method}/{name}": values.astype(np.float32)
+        f"baselines/{method}/{name}": values.astype(np.float32)
         for method in ("float", "code")
         for name, values in metrics.items()
     }
@@ -90,7 +90,11 @@ def realistic_scores(count: int) -> dict[str, np.ndarray]:
 
 
 def test_scores_of_1500_queries_fit_beside_300_metrics() -> None:
-    job = {"metrics": {f"rows/predicted_category/category/map@{number}_low": 1 / (number + 3) for number in range(300)}}
+    job = {
+        "metrics": {
+            f"baselines/predicted_category/category/map@{number}_low": 1 / (number + 3) for number in range(300)
+        }
+    }
     texts = pack_scores(catalogue([f"item{row // 2}" for row in range(1500)]), realistic_scores(1500))
     text = with_query_scores(job, texts)
     assert len(text) <= 50_000
@@ -99,7 +103,7 @@ def test_scores_of_1500_queries_fit_beside_300_metrics() -> None:
 
 def test_12_incompressible_metrics_fit_in_a_job_file() -> None:
     rng = np.random.default_rng(0)
-    scores = {f"rows/code/{number}": rng.random(1500).astype(np.float32) for number in range(12)}
+    scores = {f"baselines/code/{number}": rng.random(1500).astype(np.float32) for number in range(12)}
     texts = pack_scores(catalogue([""] * 1500), scores)
     text = with_query_scores({}, texts)
     assert len(text) <= 50_000
@@ -109,7 +113,7 @@ def test_12_incompressible_metrics_fit_in_a_job_file() -> None:
 @pytest.mark.parametrize("queries", [3000, 100_000])
 def test_scores_that_do_not_fit_are_left_out_and_logged(queries: int, caplog: pytest.LogCaptureFixture) -> None:
     rng = np.random.default_rng(0)
-    methods = ("query", "rows/code")
+    methods = ("query", "baselines/code")
     scores = {f"{method}/{name}": rng.random(queries).astype(np.float32)
               for method in methods for name in ("item/recall@10", "category/map@100", "item/map@100")}  # fmt: skip
     texts = pack_scores(catalogue([""] * queries), scores)
@@ -125,7 +129,7 @@ def test_scores_that_do_not_fit_are_left_out_and_logged(queries: int, caplog: py
     if queries == 100_000:
         assert saved == {}
     else:
-        assert set(scores) - set(saved) == {"rows/code/item/map@100"}
+        assert set(scores) - set(saved) == {"baselines/code/item/map@100"}
 
 
 @pytest.mark.parametrize("damaged", [
@@ -141,7 +145,7 @@ def test_damaged_packed_scores_are_refused(damaged: dict[str, str]) -> None:
 def test_training_free_baselines_are_left_out_first() -> None:
     methods = ("lsh", "itq", "code", "float")
     scores = {
-        f"rows/{method}/{name}": np.zeros(3, np.float32)
+        f"baselines/{method}/{name}": np.zeros(3, np.float32)
         for method in methods
         for name in ("item/map@100", "item/recall@10")
     }

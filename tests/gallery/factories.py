@@ -84,7 +84,9 @@ def equal_galleries(ours: Gallery, expected: Gallery) -> bool:
     asked = random_encoded(9, 5)
     queries, probed_lists = (asked.embeddings if ours.codes is None else asked.codes), np.tile(np.arange(4), (5, 1))
     assert queries is not None
-    assert_same_hits(*(one.lines(exact_search(one.index, queries, probed_lists, 50)) for one in (ours, expected)))
+    assert_same_hits(
+        *(one.to_catalogue_rows(exact_search(one.index, queries, probed_lists, 50)) for one in (ours, expected))
+    )
     assert np.array_equal(ours.embeddings[ours.rows], expected.embeddings[expected.rows])
     assert np.array_equal(ours.lists, expected.lists)
     assert (ours.fingerprint, ours.pending) == (expected.fingerprint, expected.pending)

@@ -19,7 +19,10 @@ def test_means_leave_out_queries_without_relevant_rows() -> None:
     metrics = means("query", scores)
     assert metrics == {"query/item/map@100": pytest.approx(0.4), "query/category/recall@1": 0.5}
     assert all(type(value) is float for value in metrics.values())
-    assert list(means("rows/random", scores)) == ["rows/random/item/map@100", "rows/random/category/recall@1"]
+    assert list(means("baselines/random", scores)) == [
+        "baselines/random/item/map@100",
+        "baselines/random/category/recall@1",
+    ]
 
 
 def test_intervals_contain_the_means() -> None:

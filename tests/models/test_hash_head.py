@@ -42,13 +42,13 @@ def make_hash_head(bits: int, **changes: Any) -> HashHeadModel:
 
 
 @functools.cache
-def hasher_module(bits: int) -> HashHead:
+def hash_head_module(bits: int) -> HashHead:
     torch.manual_seed(0)
     return module(bits).eval()
 
 
 def hash_head(bits: int) -> HashHeadModel:
-    return hasher_module(bits).model
+    return hash_head_module(bits).model
 
 
 @functools.cache
@@ -117,10 +117,10 @@ def test_zero_bits_are_rejected(bits: int) -> None:
 
 @each_length
 def test_hash_head_checkpoint_gives_the_same_output(bits: int, tmp_path: Path) -> None:
-    save(hasher_module(bits), tmp_path / "hash_head.ckpt")
+    save(hash_head_module(bits), tmp_path / "hash_head.ckpt")
     opened = load_model(tmp_path / "hash_head.ckpt")
     reopened = HashHead.load_from_checkpoint(tmp_path / "hash_head.ckpt", weights_only=True)
-    assert dict(reopened.hparams) == dict(hasher_module(bits).hparams)
+    assert dict(reopened.hparams) == dict(hash_head_module(bits).hparams)
     assert reopened.model.fingerprint() == opened.fingerprint()
     with torch.inference_mode():
         before, after = hash_head(bits)(IMAGES), opened(IMAGES)

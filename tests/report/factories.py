@@ -33,7 +33,7 @@ SETTINGS: dict[str, Any] = {
     "data": {"source": "folder", "split_seed": 0, "crop": "annotated", "margin": 0.1, "image_size": 32,
              "gallery": "gallery", "box_selector": {"select": "given", "min_score": 0.3, "min_size": 8.0, "fallback": "whole"}},
     "detector": None, "scenes": None,
-    "search": {"_target_": "Search", "distance": "rerank", "probes": 1, "rerank_k": 200,
+    "search": {"_target_": "Search", "distance": "rerank", "nprobe": 1, "rerank_k": 200,
                "alpha": 0.5, "min_confidence": 0.0},
 }  # fmt: skip
 
@@ -121,7 +121,7 @@ def _write_results(run: Run, garments: Catalogue, bits: int | None, label: str) 
     metrics = {"query/accuracy": float((predicted == query.column("category")).mean()), "query/top5_accuracy": 0.9,
              "query/macro_f1": 0.5, "query/count": len(query), "query/gallery_rows": len(gallery),
              "speed/search_ms": 0.25, "speed/search_ms_p95": 0.5, "speed/end_to_end_ms": 4.0}  # fmt: skip
-    baselines = means("rows/random", scores) | means("rows/hamming_all", scores)
+    baselines = means("baselines/random", scores) | means("baselines/hamming_all", scores)
     bounds = intervals("query", scores, query.column("item"))
     metrics |= {f"codes/{name}": value for name, value in statistics.items()}
     run.write_json("metrics.json", metrics | means("query", scores) | bounds | baselines)

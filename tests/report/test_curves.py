@@ -19,7 +19,7 @@ def test_each_stage_has_its_own_curves() -> None:
     rows = [
         row(9, 0, classifier__train__loss=3.0),
         row(11, 0, classifier__val__loss=2.5, classifier__val__accuracy=0.25),
-        row(9, 0, hasher__train__loss=1.0),
+        row(9, 0, hash_head__train__loss=1.0),
     ]
     result = curves.learning_curves([rows], "classifier")
     assert {name: points.tolist() for name, points in result.items()} == {
@@ -33,15 +33,15 @@ def test_repeated_steps_of_a_resumed_fit_count_once() -> None:
     first = [row(step, step // 20, classifier__train__loss=step) for step in (9, 19, 29, 39)]
     first.insert(2, row(19, 0, classifier__val__loss=0.5))
     second = [row(step, step // 20, classifier__train__loss=-step) for step in (29, 39, 49)]
-    other = [row(5, 0, hasher__train__loss=7.0)]
+    other = [row(5, 0, hash_head__train__loss=7.0)]
     result = curves.learning_curves([first, second, other], "classifier")
     assert result["train/loss"].tolist() == [[9, 0, 9], [19, 0, 19], [29, 1, -29], [39, 1, -39], [49, 2, -49]]
     assert result["val/loss"].tolist() == [[19, 0, 0.5]]
 
 
 def test_a_restarted_fit_has_only_the_new_curve() -> None:
-    sessions = [[row(step, 0, hasher__train__loss=loss) for step in (9, 19)] for loss in (1.0, 2.0)]
-    sessions[0].append(row(19, 0, hasher__val__loss=3.0))
+    sessions = [[row(step, 0, hash_head__train__loss=loss) for step in (9, 19)] for loss in (1.0, 2.0)]
+    sessions[0].append(row(19, 0, hash_head__val__loss=3.0))
     result = curves.learning_curves(sessions, "hash_head")
     assert {name: points[:, 2].tolist() for name, points in result.items()} == {"train/loss": [2.0, 2.0]}
 

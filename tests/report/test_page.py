@@ -133,5 +133,5 @@ def test_unseen_categories_have_no_classification_sections(make_run: MakeRun) ->
 def test_nan_metrics_are_accepted(make_run: MakeRun) -> None:
     run = make_run()
     metrics = json.loads((run.path / "metrics.json").read_text())
-    run.write_json("metrics.json", metrics | {"rows/random/item/recall@1": float("nan")})
+    run.write_json("metrics.json", metrics | {"baselines/random/item/recall@1": float("nan")})
     assert page_of(run).of("h2") == TITLES

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import pytest
 
-from fashion_lsh.data.detections import Which
+from fashion_lsh.data.detections import SelectRule
 from fashion_lsh.report.phrases import (
     describe_code,
     describe_crop,
@@ -36,11 +36,14 @@ def test_text_is_joined_to_one_line(typed: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("probes", "where"),
-    [(1, "in the predicted category only"), (3, "in the 3 likeliest categories"), ("all", "in the whole gallery"),
-     (0.95, "in the likeliest categories that together hold 95 % of the softmax mass")],
+    ("probed", "where"),
+    [({"nprobe": 1}, "in the predicted category only"), ({"nprobe": 3}, "in the 3 likeliest categories"),
+     ({"nprobe": "all"}, "in the whole gallery"),
+     ({"nprobe": 1, "min_probability": 0.95}, "in the most probable categories whose probabilities sum to 95 %"),
+     ({"nprobe": 2, "min_probability": 0.9},
+      "in the most probable categories whose probabilities sum to 90 %, in 2 at least")],
 )  # fmt: skip
-def test_a_search_is_described_by_distance_and_probed_lists(probes: Any, where: str) -> None:
+def test_a_search_is_described_by_distance_and_probed_lists(probed: Any, where: str) -> None:
     for distance, expected in (
         ("hamming", "Hamming distance between codes"),
         ("rerank", "the best 200 by Hamming distance, then ordered by Euclid between embeddings"),
@@ -48,13 +51,14 @@ def test_a_search_is_described_by_distance_and_probed_lists(probes: Any, where: 
         ("tie_break", "Hamming distance between codes, equal ones ordered by Euclid between embeddings"),
         ("weighted", "0.3 of the relative Hamming distance and the rest of Euclid between embeddings"),
     ):
-        assert describe_search(SearchPolicy(distance, probes, 200, 0.3, 0.0).label) == f"{expected}; {where}"  # type: ignore[arg-type]
+        policy = SearchPolicy(distance, **probed, rerank_k=200, alpha=0.3, min_confidence=0.0)  # type: ignore[arg-type]
+        assert describe_search(policy.label) == f"{expected}; {where}"
 
 
 @pytest.mark.parametrize(
     ("label", "expected"),
-    [("shortlist0.1_1", "the best 0.1 of the rows reached by Hamming distance, then ordered by Euclid"),
-     ("hamming_1_sure0.5", "category only, but in the whole gallery where the likeliest has less than 50 % of"),
+    [("rerank0.1_1", "the best 0.1 of the rows reached by Hamming distance, then ordered by Euclid"),
+     ("hamming_1_confidence0.5", "category only, but in the whole gallery where the likeliest has less than 50 % of"),
      ("random", "random"), ("hamming_sometimes", "hamming_sometimes")],
 )  # fmt: skip
 def test_labels_with_ratios_min_confidence_and_unknown_labels(label: str, expected: str) -> None:
@@ -63,12 +67,12 @@ def test_labels_with_ratios_min_confidence_and_unknown_labels(label: str, expect
 
 @pytest.mark.parametrize(
     ("method", "expected"),
-    [("shortlist50_2", "The run's own search: the best 50 by"), ("random", "The gallery in any order."),
+    [("rerank50_2", "The run's own search: the best 50 by"), ("random", "The gallery in any order."),
      ("hamming_all", "Asked for later with evaluate.py: Hamming distance between codes; in the whole gallery."),
-     ("euclidean_0.5", "Asked for later with evaluate.py: exact Euclid between embeddings; in the likeliest")],
+     ("euclidean_1_probability0.5", "Asked for later with evaluate.py: exact Euclid between embeddings; in the most probable")],
 )  # fmt: skip
 def test_each_method_is_described(method: str, expected: str) -> None:
-    assert describe_method(method, "shortlist50_2").startswith(expected)
+    assert describe_method(method, "rerank50_2").startswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +119,7 @@ def test_a_leaking_split_is_described_as_published(others: dict[str, Any]) -> No
     assert "no item" not in description
 
 
-@pytest.mark.parametrize("which", get_args(Which))
+@pytest.mark.parametrize("which", get_args(SelectRule))
 @pytest.mark.parametrize(("fallback", "expected"), [("whole", "the whole picture"), ("skip", "left out")])
 def test_every_box_selection_is_described(which: str, fallback: str, expected: str) -> None:
     box_selector = {"select": which, "min_score": 0.3, "min_size": 8.0, "fallback": fallback}

@@ -19,13 +19,13 @@ METRICS = {
     "query/category/map@100_low": 0.79,
     "query/category/map@100_high": 0.81049,
     "query/category/map@100_best": 0.9,
-    "rows/random/category/map@100": 0.1,
-    "rows/float/category/map@100": 0.85,
-    "rows/hamming_all/category/map@100": 0.75,
+    "baselines/random/category/map@100": 0.1,
+    "baselines/float/category/map@100": 0.85,
+    "baselines/hamming_all/category/map@100": 0.75,
 }
 OF_ITEMS = {
     f"{row}/item/{score}{end}": value
-    for row, value in (("query", 0.5), ("rows/random", 0.0004), ("rows/float", 1.0))
+    for row, value in (("query", 0.5), ("baselines/random", 0.0004), ("baselines/float", 1.0))
     for score in ("recall@1", "recall@10", "map@100")
     for end in ("", "_low", "_high")
 }

@@ -62,9 +62,9 @@ def finished_run(config: dict[str, Any], data: GarmentData) -> TrainingRun:
     built_gallery = Gallery.build(hash_head().model, gallery.encoded, gallery.catalogue)
     built_gallery.save(run.gallery_folder)
     query = encode_split(hash_head().model, data, "query")
-    kept = {"rows/code/category/map@100": np.linspace(0, 1, len(query.catalogue), dtype=np.float32)}
+    kept = {"baselines/code/category/map@100": np.linspace(0, 1, len(query.catalogue), dtype=np.float32)}
     results = evaluate_with(run, data, RERANK)
-    write_results(run, query, built_gallery, RunEvaluation(results, {"rows/random/category/map@100": 0.3}, kept))
+    write_results(run, query, built_gallery, RunEvaluation(results, {"baselines/random/category/map@100": 0.3}, kept))
     return run
 
 

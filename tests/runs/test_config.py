@@ -28,7 +28,7 @@ DATA = {
     "min_crop_area": 1.0, "ratios": {"train": 0.8, "val": 0.2}, "gallery": "train", "leaks": "refuse", "split_seed": 0,
     "batch_size": 64, "workers": 1, "samples_per_epoch": None, "balanced": False, "seed": 0,
 }  # fmt: skip
-SEARCH = {"_target_": "fashion_lsh.search.searcher.SearchPolicy", "distance": "hamming", "probes": 1, "rerank_k": 200}
+SEARCH = {"_target_": "fashion_lsh.search.searcher.SearchPolicy", "distance": "hamming", "nprobe": 1, "rerank_k": 200}
 CONFIG = {"seed": 0, "classifier": CLASSIFIER, "data": DATA, "search": SEARCH, "hash": None}
 
 
@@ -49,9 +49,9 @@ VALID = [
     ("data.categories", ["dress", "shirt"]),
     ("data.samples_per_epoch", 100),
     ("data.balanced", True),
-    ("search.probes", 0.95),
-    ("search.probes", "all"),
-    ("search.probes", 3),
+    ("search.min_probability", 0.95),
+    ("search.nprobe", "all"),
+    ("search.nprobe", 3),
 ]
 INVALID = [
     ("classifier.epochs", True),  # True is no number
@@ -80,9 +80,11 @@ INVALID = [
     ("data.crop", "annotatd"),
     ("data.categories", "dress"),
     ("data.categories", []),
-    ("data.shares.val", "some"),
-    ("search.probes", True),
-    ("search.probes", "some"),
+    ("data.ratios.val", "some"),
+    ("search.nprobe", True),
+    ("search.nprobe", "some"),
+    ("search.nprobe", 0.95),
+    ("search.min_probability", 1.5),
     ("search.distance", "hamming_distance"),
 ]
 ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers()))
@@ -117,7 +119,7 @@ def test_error_shows_the_given_value(value: Any) -> None:
 
 def test_error_lists_all_allowed_values() -> None:
     with pytest.raises(ValueError, match=r"valid integer or .*valid number or .*'all'"):
-        check(with_value("search.probes", "some"))
+        check(with_value("search.nprobe", "some"))
     with pytest.raises(ValueError, match="'annotated', 'whole' or 'detected'"):
         check(with_value("data.crop", "annotatd"))
 
@@ -154,8 +156,8 @@ def test_targets_finds_nested_constructors() -> None:
     nested = {"a": {"b": SEARCH, "c": {"_target_": "x.Y", "d": SEARCH}}, "e": [SEARCH], "f": None}
     assert [path for path, _ in targets(nested)] == ["a.b", "a.c", "a.c.d"]
     assert [path for path, _ in targets(SEARCH)] == [""]
-    with pytest.raises(ValueError, match=r"^probes='x': "):
-        check({**SEARCH, "probes": "x"})
+    with pytest.raises(ValueError, match=r"^nprobe='x': "):
+        check({**SEARCH, "nprobe": "x"})
 
 
 def test_import_target_returns_the_class() -> None:
@@ -203,7 +205,7 @@ def test_error_names_the_interpolated_key() -> None:
 
 @pytest.mark.parametrize(
     ("crop", "message"),
-    [({"mode": "detected"}, "crop.mode='detected'"), ({"tested": ["whole", "detected_or_whole"]}, "crop.tested=")],
+    [({"mode": "detected"}, "crop.mode='detected'"), ({"tested": ["whole", "detected_or_whole"]}, "crop.eval_modes=")],
 )
 def test_detected_crops_need_a_detector(crop: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):

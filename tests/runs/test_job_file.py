@@ -54,7 +54,7 @@ def test_query_scores_are_saved_and_average_to_the_metrics(
     with np.load(run.path / "query_scores.npz", allow_pickle=False) as arrays:
         scores = dict(arrays)
     own = {"query/accuracy", "query/category/map@100", "query/item/map@100", "query/item/recall@10"}
-    assert set(scores) == own | {"rows/code/category/map@100"}
+    assert set(scores) == own | {"baselines/code/category/map@100"}
     assert all(values.dtype == np.float32 and len(values) == run.metrics["query/count"] for values in scores.values())
     for name in own:
         assert np.nanmean(scores[name]) == pytest.approx(run.metrics[name], abs=1e-6)

@@ -45,7 +45,7 @@ def test_policy_of_the_run_is_added_only_if_the_gallery_changed(config: dict[str
     assert add_search(run, run.policy.label, grown)
     table = pq.read_table(run.path / "queries.parquet")
     assert set(table["search"].to_pylist()) == {run.policy.label, f"{run.policy.label}@99"}
-    assert run.metrics[f"rows/{run.policy.label}@99/gallery_rows"] == 99
+    assert run.metrics[f"baselines/{run.policy.label}@99/gallery_rows"] == 99
     assert run.metrics["query/gallery_rows"] == before[0]["query/gallery_rows"]
 
 
@@ -58,7 +58,7 @@ def test_finished_run_saves_codes_queries_and_metrics(config: dict[str, Any], da
         assert arrays["query_ids"].tolist() == query.catalogue.column("id").tolist()
         assert arrays["gallery_ids"].tolist() == gallery.catalogue.column("id").tolist()
     assert pq.read_table(run.path / "queries.parquet")["id"].to_pylist() == query.catalogue.column("id").tolist()
-    assert run.metrics["rows/random/category/map@100"] == 0.3
+    assert run.metrics["baselines/random/category/map@100"] == 0.3
     assert run.metrics["query/count"] == len(query.catalogue)
 
 
@@ -139,9 +139,9 @@ def test_another_policy_is_added_as_a_method(config: dict[str, Any], data: Garme
         )
     added = {name: value for name, value in run.metrics.items() if name not in own}
     assert own.items() <= run.metrics.items()
-    assert added["rows/hamming_all/category/map@100"] == results.metrics["query/category/map@100"]
-    assert added["rows/hamming_all/search_ms"] == results.metrics["speed/search_ms"]
-    assert all(name.startswith("rows/hamming_all/") for name in added)
+    assert added["baselines/hamming_all/category/map@100"] == results.metrics["query/category/map@100"]
+    assert added["baselines/hamming_all/search_ms"] == results.metrics["speed/search_ms"]
+    assert all(name.startswith("baselines/hamming_all/") for name in added)
     labels = pq.read_table(run.path / "queries.parquet")["search"].to_pylist()
     count = len(data.rows("query"))
     assert labels == ["rerank200_1"] * count + ["hamming_all"] * count

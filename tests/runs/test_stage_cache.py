@@ -26,7 +26,7 @@ def test_logs_of_a_reused_stage_are_copied(config: dict[str, Any], data: Garment
     logs.write_text(
         "classifier/val/loss,epoch,hash_head/train/loss,hash_head/val/loss,step\n,0,2.5,,9\n,0,,1.5,19\n1.0,0,,,19\n"
     )
-    run = TrainingRun.open(with_value(with_value(config, "search.probes", 2), "name", "second"), data)
+    run = TrainingRun.open(with_value(with_value(config, "search.nprobe", 2), "name", "second"), data)
     logged_rows: list[dict[str, float]] = []
     initialise(hash_head(1), run, logged_rows.append)
     assert logged_rows == [
@@ -42,7 +42,7 @@ def test_finished_stage_of_another_run_is_copied(
 ) -> None:
     caplog.set_level(logging.INFO)
     other = finished_run(config, data)
-    run = TrainingRun.open(with_value(with_value(config, "search.probes", 2), "name", "second"), data)
+    run = TrainingRun.open(with_value(with_value(config, "search.nprobe", 2), "name", "second"), data)
     stage = hash_head(1)
     initialise(stage, run)
     assert "hash_head: the same config were used in" in caplog.text

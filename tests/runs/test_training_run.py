@@ -34,7 +34,7 @@ def test_same_config_finds_the_same_folder(config: dict[str, Any], make_data: Ca
 @pytest.mark.parametrize(
     ("key", "value"),
     [("seed", 1), ("data.image_size", 64), ("backbone.weights", "imagenet"), ("classifier.lr_factor", 2),
-     ("hash.bits", 8), ("hash", None), ("search.probes", "all"), ("trainer.accelerator", "gpu")],
+     ("hash.bits", 8), ("hash", None), ("search.nprobe", "all"), ("trainer.accelerator", "gpu")],
 )  # fmt: skip
 def test_another_config_makes_another_folder(key: str, value: Any, config: dict[str, Any], data: GarmentData) -> None:
     assert TrainingRun.open(with_value(config, key, value), data).path != TrainingRun.open(config, data).path
@@ -100,7 +100,7 @@ def test_run_key_does_not_depend_on_the_order_of_keys(config: dict[str, Any], da
     [("seed", 1, {"classifier", "hash_head"}), ("data.image_size", 64, {"classifier", "hash_head"}),
      ("classifier.epochs", 2, {"classifier", "hash_head"}), ("trainer.accelerator", "gpu", {"classifier", "hash_head"}),
      ("backbone.weights", "imagenet", {"classifier", "hash_head"}), ("hash.bits", 8, {"hash_head"}),
-     ("search.probes", 2, set())],
+     ("search.nprobe", 2, set())],
 )  # fmt: skip
 def test_stage_key_depends_only_on_its_own_config(
     key: str, value: Any, differing: set[str], config: dict[str, Any], data: GarmentData

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fashion_lsh.search.policy import Probes, SearchPolicy
+from fashion_lsh.search.policy import NProbe, SearchPolicy
 from tests.gallery.factories import BITS, CATEGORIES, random_encoded
 from tests.search.factories import DEFAULTS, expected_lists
 
@@ -19,13 +19,13 @@ NAN = float("nan")
 @pytest.mark.parametrize(
     ("change", "bits", "message"),
     [
-        ({"probes": 0.0}, BITS, r"search.probes=0.0: a softmax mass lies between 0 and 1"),
-        ({"probes": 1.0}, BITS, r"search.probes=1.0: a softmax mass"),
-        ({"probes": -0.5}, BITS, r"search.probes=-0.5: a softmax mass"),
-        ({"probes": NAN}, BITS, r"search.probes=nan: a softmax mass"),
-        ({"probes": 0}, BITS, r"search.probes=0: there are 4 categories; give 1 to 4, or all"),
-        ({"probes": 5}, BITS, r"search.probes=5: there are 4 categories"),
-        ({"rerank_k": 0}, BITS, r"search.rerank_k=0: give at least 1 row, or a share between 0 and 1"),
+        ({"min_probability": 0.0}, BITS, r"search.min_probability=0.0: give a number between 0 and 1"),
+        ({"min_probability": 1.0}, BITS, r"search.min_probability=1.0: give a number between 0 and 1"),
+        ({"min_probability": -0.5}, BITS, r"search.min_probability=-0.5: give a number between 0 and 1"),
+        ({"min_probability": NAN}, BITS, r"search.min_probability=nan: give a number between 0 and 1"),
+        ({"nprobe": 0}, BITS, r"search.nprobe=0: there are 4 categories; give 1 to 4, or all"),
+        ({"nprobe": 5}, BITS, r"search.nprobe=5: there are 4 categories"),
+        ({"rerank_k": 0}, BITS, r"search.rerank_k=0: give at least 1 row, or a fraction between 0 and 1"),
         ({"rerank_k": -3}, BITS, r"search.rerank_k=-3: give at least 1 row"),
         ({"rerank_k": 0.0}, BITS, r"search.rerank_k=0.0: give at least 1 row"),
         ({"rerank_k": 1.0}, BITS, r"search.rerank_k=1.0: give at least 1 row"),
@@ -47,40 +47,56 @@ def test_check_rejects_invalid_policies(change: dict[str, Any], bits: int | None
         replace(HAMMING, **change).check(bits, 4)
 
 
-@pytest.mark.parametrize("probes", [1, 4, "all", 0.001, 0.999])
+@pytest.mark.parametrize("nprobe", [1, 4, "all"])
+@pytest.mark.parametrize("min_probability", [None, 0.001, 0.999])
 @pytest.mark.parametrize("rerank_k", [1, 10**6, 0.001, 0.999])
 @pytest.mark.parametrize("weight", [0, 0.0, 0.3, 1, 1.0])
-def test_check_accepts_valid_policies(probes: Probes, rerank_k: int | float, weight: float) -> None:
-    SearchPolicy("rerank", probes, rerank_k, weight, weight).check(1, 4)
-    SearchPolicy("euclidean", probes, rerank_k, weight, weight).check(None, 4)
+def test_check_accepts_valid_policies(
+    nprobe: NProbe, min_probability: float | None, rerank_k: int | float, weight: float
+) -> None:
+    SearchPolicy("rerank", nprobe, rerank_k, weight, weight, min_probability).check(1, 4)
+    SearchPolicy("euclidean", nprobe, rerank_k, weight, weight, min_probability).check(None, 4)
 
 
 @pytest.mark.parametrize(
-    ("probes", "min_confidence", "expected"),
+    ("nprobe", "min_probability", "min_confidence", "expected"),
     [
-        (1, 0.0, [2, -1, -1, -1]),
-        (2, 0.0, [2, 0, -1, -1]),
-        ("all", 0.0, [2, 0, 1, 3]),
-        (0.5, 0.0, [2, -1, -1, -1]),  # 0.5 is reached by the first alone
-        (0.75, 0.0, [2, 0, -1, -1]),
-        (0.7500001, 0.0, [2, 0, 1, -1]),
-        (0.999, 0.0, [2, 0, 1, 3]),
-        (1, 0.5, [2, -1, -1, -1]),  # 0.5 is not below 0.5
-        (1, 0.5000001, [2, 0, 1, 3]),
-        (0.75, 0.6, [2, 0, 1, 3]),
-        (0.75, 0.4, [2, 0, -1, -1]),
+        (1, None, 0.0, [2, -1, -1, -1]),
+        (2, None, 0.0, [2, 0, -1, -1]),
+        ("all", None, 0.0, [2, 0, 1, 3]),
+        ("all", 0.1, 0.0, [2, 0, 1, 3]),
+        (1, 0.5, 0.0, [2, -1, -1, -1]),  # 0.5 is reached by the first alone
+        (1, 0.75, 0.0, [2, 0, -1, -1]),
+        (1, 0.7500001, 0.0, [2, 0, 1, -1]),
+        (1, 0.999, 0.0, [2, 0, 1, 3]),
+        (3, 0.5, 0.0, [2, 0, 1, -1]),  # nprobe at least
+        (2, 0.999, 0.0, [2, 0, 1, 3]),
+        (1, None, 0.5, [2, -1, -1, -1]),  # 0.5 is not below 0.5
+        (1, None, 0.5000001, [2, 0, 1, 3]),
+        (1, 0.75, 0.6, [2, 0, 1, 3]),
+        (1, 0.75, 0.4, [2, 0, -1, -1]),
     ],
 )
-def test_select_lists_takes_the_most_probable_first(probes: Probes, min_confidence: float, expected: list[int]) -> None:
+def test_select_lists_takes_the_most_probable_first(
+    nprobe: NProbe, min_probability: float | None, min_confidence: float, expected: list[int]
+) -> None:
     probabilities = np.array([[0.25, 0.125, 0.5, 0.125]], dtype=np.float32)
-    assert SearchPolicy("hamming", probes, 1, 0.5, min_confidence).select_lists(probabilities).tolist() == [expected]
+    policy = SearchPolicy("hamming", nprobe, 1, 0.5, min_confidence, min_probability)
+    assert policy.select_lists(probabilities).tolist() == [expected]
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 4, "all", 0.05, 0.6, 0.95, 0.999999]), st.floats(0, 1))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 2, 3, 4, "all"]),
+    st.sampled_from([None, 0.05, 0.6, 0.95, 0.999999]),
+    st.floats(0, 1),
+)
 @settings(deadline=None)
-def test_select_lists_equals_a_loop(seed: int, probes: Probes, min_confidence: float) -> None:
+def test_select_lists_equals_a_loop(
+    seed: int, nprobe: NProbe, min_probability: float | None, min_confidence: float
+) -> None:
     probabilities = random_encoded(seed, 6).probabilities
-    policy = SearchPolicy("hamming", probes, 1, 0.5, min_confidence)
+    policy = SearchPolicy("hamming", nprobe, 1, 0.5, min_confidence, min_probability)
     lists = policy.select_lists(probabilities)
     assert lists.dtype == np.int64
     for query in range(6):
@@ -92,7 +108,7 @@ def test_select_lists_equals_a_loop(seed: int, probes: Probes, min_confidence: f
 
 def test_probability_threshold_selects_the_fewest_lists() -> None:
     probabilities = random_encoded(3, 200).probabilities
-    lists = replace(HAMMING, probes=0.95).select_lists(probabilities)
+    lists = replace(HAMMING, min_probability=0.95).select_lists(probabilities)
     for query, selected in enumerate(lists):
         taken = probabilities[query, selected[selected >= 0]]
         assert taken.sum() >= np.float32(0.95) - 1e-6
@@ -106,10 +122,10 @@ def test_probability_threshold_selects_the_fewest_lists() -> None:
         (SearchPolicy("rerank", 1, 200, **DEFAULTS), "rerank200_1"),
         (SearchPolicy("rerank", "all", 0.1, **DEFAULTS), "rerank0.1_all"),
         (SearchPolicy("hamming", "all", 200, **DEFAULTS), "hamming_all"),
-        (SearchPolicy("euclidean", 0.95, 200, **DEFAULTS), "euclidean_0.95"),
+        (SearchPolicy("euclidean", 1, 200, **DEFAULTS, min_probability=0.95), "euclidean_1_probability0.95"),
         (SearchPolicy("tie_break", 2, 200, **DEFAULTS), "tie_break_2"),
-        (SearchPolicy("weighted", 0.95, 200, 0.3, 0.5), "weighted0.3_0.95_sure0.5"),
-        (SearchPolicy("hamming", "all", 200, 0.3, 0.5), "hamming_all"),
+        (SearchPolicy("weighted", 2, 200, 0.3, 0.5, 0.95), "weighted0.3_2_probability0.95_confidence0.5"),
+        (SearchPolicy("hamming", "all", 200, 0.3, 0.5, 0.9), "hamming_all"),
     ],
 )
 def test_label_names_every_setting(policy: SearchPolicy, label: str) -> None:

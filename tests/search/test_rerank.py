@@ -14,7 +14,7 @@ from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.indexes import FloatIndex, HashIndex
 from fashion_lsh.search import rerank as module
 from fashion_lsh.search.rerank import euclidean_to_rows, rerank, tie_break, weighted
-from tests.index.factories import assert_same_hits, hits_from_lists, library, random_unit_vectors, whole
+from tests.index.factories import all_lists, assert_same_hits, hits_from_lists, random_unit_vectors, synthetic_dataset
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -187,11 +187,11 @@ def test_rerank_rejects_invalid_arguments(change: dict[str, object], message: st
 
 
 def test_reranking_all_rows_is_exhaustive_euclidean_search() -> None:
-    codes, embeddings = library(0, 12), library(0, 12, codes=False)
+    codes, embeddings = synthetic_dataset(0, 12), synthetic_dataset(0, 12, codes=False)
     rows = np.arange(60)
     hashes, floats = HashIndex(12, 5), FloatIndex(12, 5)
     hashes.add(codes.vectors, codes.lists, rows)
     floats.add(embeddings.vectors, embeddings.lists, rows)
-    shortlist = hashes.search_exact(codes.queries, whole(codes), 60)
+    shortlist = hashes.search_exact(codes.queries, all_lists(codes), 60)
     reranked = rerank(embeddings.queries, shortlist, embeddings.vectors, 60)
-    assert_same_hits(reranked, floats.search(embeddings.queries, whole(embeddings), 60))
+    assert_same_hits(reranked, floats.search(embeddings.queries, all_lists(embeddings), 60))

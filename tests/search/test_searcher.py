@@ -16,20 +16,29 @@ from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.inverted_lists import threads
 from fashion_lsh.models.encoding import Encoded, Model, encode
-from fashion_lsh.search.policy import Probes, SearchPolicy
+from fashion_lsh.search.policy import NProbe, SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.gallery.factories import BITS, CATEGORIES, FakeModel, build_gallery, catalogue, random_encoded
 from tests.index.factories import assert_hits_within, assert_same_hits, hits_from_lists
 from tests.search.factories import DEFAULTS, expected_lists
 
-PROBES: list[Probes] = [1, 3, "all", 0.6, 0.95]
+PROBES: list[dict[str, Any]] = [
+    {"nprobe": 1}, {"nprobe": 3}, {"nprobe": "all"}, {"min_probability": 0.6}, {"min_probability": 0.95, "nprobe": 2}
+]  # fmt: skip
 by_codes = ("hamming", "rerank", "tie_break", "weighted")
 distances = pytest.mark.parametrize("distance", [*by_codes, "euclidean"])
 seeds = st.integers(0, 2**32 - 1)
 
 
-def make_searcher(gallery: Encoded, distance: Any, probes: Probes = 1, rerank_k: int = 7) -> Searcher:
-    return searcher_with_policy(gallery, SearchPolicy(distance, probes, rerank_k, **DEFAULTS))
+def make_searcher(
+    gallery: Encoded,
+    distance: Any,
+    nprobe: NProbe = 1,
+    rerank_k: int = 7,
+    min_probability: float | None = None,
+) -> Searcher:
+    policy = SearchPolicy(distance, nprobe, rerank_k, **DEFAULTS, min_probability=min_probability)
+    return searcher_with_policy(gallery, policy)
 
 
 def searcher_with_policy(gallery: Encoded, policy: SearchPolicy) -> Searcher:
@@ -79,10 +88,11 @@ rerank_ks = st.one_of(st.integers(1, 60), st.sampled_from([0.01, 0.25, 0.5, 0.99
 policies = st.builds(
     SearchPolicy,
     distance=st.sampled_from([*by_codes, "euclidean"]),
-    probes=st.sampled_from(PROBES),
+    nprobe=st.sampled_from([1, 3, "all"]),
     rerank_k=rerank_ks,
     alpha=st.sampled_from([0.0, 0.05, 0.5, 0.95, 1.0]),
     min_confidence=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
+    min_probability=st.sampled_from([None, 0.6, 0.95]),
 )
 
 
@@ -118,13 +128,13 @@ def test_hits_do_not_depend_on_batches_or_threads(seed: int, policy: SearchPolic
 
 
 @pytest.mark.parametrize("probes", PROBES)
-def test_gallery_without_codes_is_searched_by_embeddings(probes: Probes) -> None:
+def test_gallery_without_codes_is_searched_by_embeddings(probes: dict[str, Any]) -> None:
     gallery, queries = random_encoded(0, 60, None), random_encoded(1, 10, None)
-    searcher = make_searcher(gallery, "euclidean", probes)
+    searcher = make_searcher(gallery, "euclidean", **probes)
     assert_hits_within(searcher.search_encoded(queries, 9), brute_force(queries, gallery, searcher.policy, 60))
 
 
-@pytest.mark.parametrize(("change", "bits"), [({"probes": 5}, BITS), ({"alpha": 2.0}, BITS), ({}, None)])
+@pytest.mark.parametrize(("change", "bits"), [({"nprobe": 5}, BITS), ({"alpha": 2.0}, BITS), ({}, None)])
 def test_searcher_rejects_policy_that_does_not_fit(change: dict[str, Any], bits: int | None) -> None:
     with pytest.raises(ValueError, match=r"search[.=]"):
         searcher_with_policy(random_encoded(0, 10, bits), replace(SearchPolicy("hamming", 1, 1, **DEFAULTS), **change))
@@ -147,10 +157,10 @@ def test_probing_all_lists_is_exhaustive_search(distance: str, k: int) -> None:
 
 @pytest.mark.parametrize("probes", PROBES)
 @pytest.mark.parametrize("rerank_k", [60, 0.999999])
-def test_reranking_all_rows_is_euclidean_search_in_the_probed_lists(probes: Probes, rerank_k: Any) -> None:
+def test_reranking_all_rows_is_euclidean_search_in_the_probed_lists(probes: dict[str, Any], rerank_k: Any) -> None:
     gallery, queries = random_encoded(0, 60), random_encoded(1, 10)
-    reranked = make_searcher(gallery, "rerank", probes, rerank_k).search_encoded(queries, 60)
-    assert_same_hits(reranked, make_searcher(gallery, "euclidean", probes).search_encoded(queries, 60))
+    reranked = make_searcher(gallery, "rerank", rerank_k=rerank_k, **probes).search_encoded(queries, 60)
+    assert_same_hits(reranked, make_searcher(gallery, "euclidean", **probes).search_encoded(queries, 60))
 
 
 def test_alpha_of_0_and_1_give_a_single_distance() -> None:

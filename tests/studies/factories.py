@@ -21,7 +21,7 @@ def repeated(make_run: MakeRun, key: str, seed: int = 0, split: int = 0, **chang
     run = make_run(key=key, split_seed=split, **changes)
     config = run.config | {"seed": seed}
     (run.path / "config.yaml").write_text(yaml.safe_dump(config))
-    metrics = run.metrics | {"query/accuracy": 0.7 + seed / 100 + split / 20, "rows/code/category/map@100": 0.6}
+    metrics = run.metrics | {"query/accuracy": 0.7 + seed / 100 + split / 20, "baselines/code/category/map@100": 0.6}
     metrics |= {f"corrupted/{name}/accuracy": 0.5 - seed / 100 for name in CORRUPTIONS}
     run.write_json("metrics.json", metrics)
     return run

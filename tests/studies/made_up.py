@@ -40,7 +40,7 @@ def write_job(folder: Path, settings: Mapping[str, Any], scores: Mapping[str, np
     names = [f"q{number}" for number in range(QUERIES)]
     query = Catalogue.from_columns({"id": names, "image": names, "category": ["c"] * QUERIES, "item": names})
     metrics = {name: float(values.mean()) for name, values in scores.items()}
-    metrics |= {"query/accuracy_low": low, "query/accuracy_high": 1.0, "rows/random/category/precision@10": 0.1}
+    metrics |= {"query/accuracy_low": low, "query/accuracy_high": 1.0, "baselines/random/category/precision@10": 0.1}
     defaults = {"seed": 0, "backbone": {"name": "resnet18", "weights": None}}
     job = {"settings": defaults | dict(settings), "data": "d0", "environment": {"fashion-lsh": "0.3.0"}}
     jobs = folder / "jobs"

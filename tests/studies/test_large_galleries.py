@@ -66,7 +66,7 @@ def test_extra_garments_are_encoded_once_and_then_read_from_the_cache(
     source: ShopStreet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(large_galleries, "CHUNK", 8)
-    model, cache_file = FakeModel(categories=source.catalogue().categories), tmp_path / "further.npz"
+    model, cache_file = FakeModel(categories=source.catalogue().categories), tmp_path / "extra_garments.npz"
     first = extra_garments(model, source, 20, cache_file)
     assert first.encoded.codes is not None
     assert first.encoded.codes.shape == (20, -(-BITS // 8))

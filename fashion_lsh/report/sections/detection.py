@@ -91,7 +91,7 @@ def _scores(run_data: RunData) -> Table:
 
 def _undetected_note(run_data: RunData) -> Text:
     """Ratios of undetected garments, and milliseconds an image."""
-    undetected = {part: run_data.metrics.get(f"crop/{part}/missed") for part in ("train", "query", "gallery")}
+    undetected = {part: run_data.metrics.get(f"crop/{part}/undetected") for part in ("train", "query", "gallery")}
     text = ", ".join(f"{part} {ratio:.1%}" for part, ratio in undetected.items() if ratio is not None)
     milliseconds = run_data.metrics.get("speed/detector_ms")
     speed = "" if milliseconds is None else f" A picture takes {milliseconds:.0f} ms (median, one at a time)."

@@ -19,19 +19,19 @@ METRICS = {
     "macro mAP@100": "query/category/map@100_macro",
     "item mAP@100": "query/item/map@100",
     "item recall@10": "query/item/recall@10",
-    "codes alone, all": "rows/code/category/map@100",
-    "item mAP@100, codes alone": "rows/code/item/map@100",
-    "float, all": "rows/float/category/map@100",
-    "item recall@10, float, all": "rows/float/item/recall@10",
+    "codes alone, all": "baselines/code/category/map@100",
+    "item mAP@100, codes alone": "baselines/code/item/map@100",
+    "float, all": "baselines/float/category/map@100",
+    "item recall@10, float, all": "baselines/float/item/recall@10",
     "entropy": "codes/entropy",
-    "codes alone, ties best": "rows/code/category/map@100_best",
-    "codes alone, ties worst": "rows/code/category/map@100_worst",
+    "codes alone, ties best": "baselines/code/category/map@100_best",
+    "codes alone, ties worst": "baselines/code/category/map@100_worst",
     "precision, radius 2": "codes/precision@radius2",
     "balance": "codes/balance",
     "distinct codes": "codes/distinct",
     "quantisation error": "codes/quantisation_error",
     "search ms": "speed/search_ms",
-    "nothing found": "query/missed",
+    "nothing found": "query/undetected",
     "box AP50": "detector/query/box_ap50",
     "box AP50, as one": "detector/query/garment/box_ap50",
     "parameters": "model/parameters",
@@ -39,7 +39,7 @@ METRICS = {
     "network ms": "speed/network_ms",
     "feature bytes": "model/feature_bytes",
     "code bytes": "model/code_bytes",
-    "chance": "rows/random/category/precision@10",
+    "chance": "baselines/random/category/precision@10",
     "queries": "query/count",
 }
 OPTIONAL_METRICS = (  # measures that are shown where a page asks for them (see `columns_of`)
@@ -166,7 +166,9 @@ def _scores_by_crop(metrics: Mapping[str, float]) -> Iterator[tuple[str | None, 
     """The scores of a job, of None; where it was scored with several crops, those with each of them, by its name."""
     crops = sorted({name.split("/")[1] for name in metrics if name.startswith("crops/")})
     if not crops:
-        undetected = {"query/missed": metrics["crop/query/missed"]} if "crop/query/missed" in metrics else {}
+        undetected = (
+            {"query/undetected": metrics["crop/query/undetected"]} if "crop/query/undetected" in metrics else {}
+        )
         yield None, {**metrics, **undetected}
     for crop in crops:
         prefix = f"crops/{crop}/"

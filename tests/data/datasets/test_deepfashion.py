@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fashion_lsh.data import check
+from fashion_lsh.cli import check
 from fashion_lsh.data.datasets.deepfashion import files as files
 from fashion_lsh.data.datasets.deepfashion.category import DeepFashionCategory, DeepFashionFine
 from fashion_lsh.data.datasets.deepfashion.consumer import DeepFashionConsumer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torchvision
 
-from fashion_lsh.data import check
+from fashion_lsh.cli import check
 from fashion_lsh.data.datasets import fashion_mnist, open_dataset
 from fashion_lsh.data.datasets.fashion_mnist import CATEGORIES, FashionMnist, read_idx, read_part
 from fashion_lsh.data.datasets.shop_street.embedded.pack import choose, is_unique, pack

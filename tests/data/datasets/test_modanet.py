@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashion_lsh.data import check
+from fashion_lsh.cli import check
 from fashion_lsh.data.datasets.modanet import CORRECTED_FILE, TRAIN_FILE, ModaNet
 
 NAMES = {1: "bag", 3: "boots", 4: "footwear", 6: "dress"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashion_lsh.data import check
+from fashion_lsh.cli import check
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets.shop import Shop
 

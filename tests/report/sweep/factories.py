@@ -37,7 +37,7 @@ def write_scored_job(
     folder: Path, key: str, hash_config: dict[str, Any] | None, seed: int, **correct: np.ndarray
 ) -> None:
     """A job of a method with the scores of its queries, 0 or 1 each, by the names of the measures."""
-    names = {"accuracy": "query/accuracy", "codes": "rows/code/item/map@100"}
+    names = {"accuracy": "query/accuracy", "codes": "baselines/code/item/map@100"}
     scores = {names[name]: values.astype(np.float32) for name, values in correct.items()}
     count = len(next(iter(scores.values()), np.empty(QUERIES)))
     ids, items = [f"q{row}" for row in range(count)], [f"i{row // 2}" for row in range(count)]

@@ -27,7 +27,7 @@ def test_methods_are_paired_with_the_base_by_seed_and_query(methods: Path) -> No
     assert none[2:] == ["–", "–"]
     base, method = ([unpack_scores(json.loads((methods / "jobs" / f"{name}000{seed}.json").read_text())["queries"])
                   for seed in range(3)] for name in ("aaaa", "bbbb"))  # fmt: skip
-    name = "rows/code/item/map@100"
+    name = "baselines/code/item/map@100"
     difference = paired_difference(
         [scores.scores[name] for scores in base], [scores.scores[name] for scores in method], base[0].groups
     )

@@ -75,7 +75,7 @@ def test_a_job_scored_in_several_crop_modes_has_a_row_for_each(folder: Path) -> 
     for path in folder.glob("jobs/*.json"):
         path.unlink()
     for key, mode in (("aaaa0000", "whole"), ("bbbb0000", "detected")):
-        scores = {"crops/whole/accuracy": 0.5, "crops/detected/accuracy": 0.7, "crops/detected/missed": 0.1}
+        scores = {"crops/whole/accuracy": 0.5, "crops/detected/accuracy": 0.7, "crops/detected/undetected": 0.1}
         job(folder, key, "vgg16", 0.25, **scores, **{"detector/query/box_ap50": 0.9})
         path = folder / "jobs" / f"{key}.json"
         content = json.loads(path.read_text())
@@ -106,7 +106,7 @@ def test_rows_are_named_by_their_hash_method(methods: Path) -> None:
 def test_seeds_without_a_metric_are_counted(methods: Path) -> None:
     path = methods / "jobs/bbbb0001.json"
     content = json.loads(path.read_text())
-    del content["metrics"]["rows/code/item/map@100"]
+    del content["metrics"]["baselines/code/item/map@100"]
     change(methods, "bbbb0001", metrics=content["metrics"])
     write_sweep_page(methods)
     header, _, *rows = tables(methods)[0]

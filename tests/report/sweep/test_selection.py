@@ -23,7 +23,7 @@ def job(folder: Path, backbone: str, rate: float, val: float, low: float = 0.5) 
     (folder / "jobs").mkdir(exist_ok=True)
     settings = {"seed": 0, "backbone": {"name": backbone, "weights": None}, "optim": {"lr": rate}, "hash": None}
     metrics = {"classifier/val/accuracy": val, "query/accuracy": 1 - val, "query/accuracy_low": low,
-               "query/accuracy_high": 1.0, "rows/random/category/precision@10": 0.1}  # fmt: skip
+               "query/accuracy_high": 1.0, "baselines/random/category/precision@10": 0.1}  # fmt: skip
     content = {"settings": settings, "data": "d0", "environment": {"fashion-lsh": "0.3.0"}, "metrics": metrics}
     (folder / "jobs" / f"{backbone}-{rate}.json").write_text(json.dumps(content))
 
