@@ -45,15 +45,15 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     os.environ["XDG_CACHE_HOME"] = str((args.folder / "cache").resolve())
     times: dict[str, float] = {"rows": args.rows}
-    pictures = args.folder / f"pictures-{args.rows}"
+    images = args.folder / f"pictures-{args.rows}"
     with step("draw the pictures (once)", times):
-        draw_all(pictures, args.rows)
-    time_merge(pictures, args.folder / "merged", times)
+        draw_all(images, args.rows)
+    time_merge(images, args.folder / "merged", times)
     from benchmarks.loading import first_batch, loader_rates  # PyTorch, which merging does without
     from fashion_lsh.runs.environment import environment
 
     first_batch(args.folder / "merged", lambda name: step(name, times))
-    times |= loader_rates(args.folder / "photos", pictures)
+    times |= loader_rates(args.folder / "photos", images)
     with atomic_write(OUT) as temporary:
         temporary.write_text(json.dumps(times | environment(), indent=1))
     print(tabulate([(name, f"{value:,.4g}") for name, value in times.items()], ["step", "s, GiB or pictures/s"]))
@@ -68,9 +68,9 @@ def step(name: str, times: dict[str, float]) -> Iterator[None]:
     logging.getLogger("fashion_lsh").info("%s: %.1f s", name, times[name])
 
 
-def time_merge(pictures: Path, out: Path, times: dict[str, float]) -> None:
+def time_merge(images: Path, out: Path, times: dict[str, float]) -> None:
     """From files to an epoch."""
-    source = Folder(str(pictures))
+    source = Folder(str(images))
     labels = LabelMap({name: (name, "") for name in CATEGORIES})
     with step("list and open all pictures", times):
         part = scan_source("drawn", source, labels, fingerprints=True)
@@ -79,7 +79,7 @@ def time_merge(pictures: Path, out: Path, times: dict[str, float]) -> None:
     with step("merge: names, copies, near-duplicates, splits", times):
         merged = merge({"drawn": part}, RECIPE)
     with step("save", times):
-        save(out, merged.catalogue, merged.scanned, {"drawn": Origin("folder", str(pictures.resolve()))})
+        save(out, merged.catalogue, merged.scanned, {"drawn": Origin("folder", str(images.resolve()))})
     times["most memory, GiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     times["kept rows"], times["pictures with a near-duplicate"] = len(merged.catalogue), merged.near_duplicates
     with step("open the catalogue", times):

@@ -21,7 +21,7 @@ MACHINE_KEYS = ("processor", "cores", "gpu")  # of the machine
 def main() -> None:
     """Print a table: milliseconds a picture, by threads; random weights leave the most proposals to judge."""
     logging.getLogger("fashion_lsh").setLevel(logging.WARNING)
-    picture = np.random.default_rng(0).integers(0, 256, (480, 320, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (480, 320, 3), dtype=np.uint8)
     max_threads = torch.get_num_threads()
     rows = []
     for preset in PRESETS:
@@ -29,7 +29,7 @@ def main() -> None:
         times = []
         for threads in (1, max_threads):
             torch.set_num_threads(threads)
-            times.append(milliseconds(model, picture))
+            times.append(milliseconds(model, image))
         rows.append((preset, model.image_size, *times))
     print(
         tabulate(
@@ -52,12 +52,12 @@ def detector(preset: str) -> DetectorModel:
     return model.eval()
 
 
-def milliseconds(model: DetectorModel, picture: np.ndarray) -> float:
+def milliseconds(model: DetectorModel, image: np.ndarray) -> float:
     """The median of TIMED calls with one picture."""
     times = []
     for _ in range(WARM_UP + TIMED):
         start = time.perf_counter()
-        model.detect([picture])
+        model.detect([image])
         times.append(time.perf_counter() - start)
     return 1000 * float(np.median(times[WARM_UP:]))
 

@@ -67,16 +67,16 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.scale:
         scale(arguments.seed)
-    elif arguments.pictures is None:
+    elif arguments.images is None:
         parser.error("give a folder of pictures or a manifest, or --scale")
     else:
-        evaluate(listed(arguments.pictures), arguments.count, arguments.seed)
+        evaluate(listed(arguments.images), arguments.count, arguments.seed)
 
 
-def evaluate(pictures: ImageList, count: int, seed: int) -> None:
+def evaluate(images: ImageList, count: int, seed: int) -> None:
     """Recall a kind of copy, precision, the pairs no label knows, and the groups that span splits."""
-    prints = plant_copies(pictures, count, seed)
-    groups = pictures.groups[prints.origin]
+    prints = plant_copies(images, count, seed)
+    groups = images.groups[prints.origin]
     pairs_by_distance = {distance: near_duplicate_pairs(prints.fingerprints, distance) for distance in DISTANCES}
     similar_pairs = {
         distance: candidates[similarity(prints.thumbnails, candidates) >= MIN_SIMILARITY]
@@ -96,9 +96,9 @@ def evaluate(pictures: ImageList, count: int, seed: int) -> None:
     print(
         f"Banding: {banding_recall(prints, pairs_by_distance[MAX_DISTANCE]):.5f} of the pairs of one original within {MAX_DISTANCE} are found"
     )
-    tiles = [tile(pictures, prints.origin[row], str(prints.kind[row])) for pair in unknown[:SHOWN] for row in pair]
+    tiles = [tile(images, prints.origin[row], str(prints.kind[row])) for pair in unknown[:SHOWN] for row in pair]
     save("unknown", list(zip(tiles[::2], tiles[1::2], strict=True)))
-    groups_across_splits(pictures, prints, similar)
+    groups_across_splits(images, prints, similar)
 
 
 def listed(path: Path) -> ImageList:
@@ -115,17 +115,17 @@ def listed(path: Path) -> ImageList:
     return ImageList(paths, *(np.array([cell or "" for cell in column], dtype=object) for column in columns))
 
 
-def plant_copies(pictures: ImageList, count: int, seed: int) -> Fingerprints:
+def plant_copies(images: ImageList, count: int, seed: int) -> Fingerprints:
     """Fingerprints of all pictures, and of one copy of each kind of `count` of them."""
     rng = np.random.default_rng(seed)
-    copied_rows = set(rng.permutation(len(pictures.paths))[:count].tolist())
+    copied_rows = set(rng.permutation(len(images.paths))[:count].tolist())
     entries: list[tuple[np.ndarray, np.ndarray, int, str]] = []
     elapsed = 0.0
-    for row, path in enumerate(pictures.paths):
+    for row, path in enumerate(images.paths):
         original = Image.fromarray(open_image(path))
         edits = COPIES if row in copied_rows else {}
-        for kind, picture in {"": original, **{kind: edit(original, rng) for kind, edit in edits.items()}}.items():
-            array = np.asarray(picture)
+        for kind, image in {"": original, **{kind: edit(original, rng) for kind, edit in edits.items()}}.items():
+            array = np.asarray(image)
             start = time.perf_counter()
             code = fingerprint(array)
             elapsed += time.perf_counter() - start
@@ -169,14 +169,14 @@ def fingerprint_distance(fingerprints: np.ndarray, left: int, right: int) -> int
     )
 
 
-def groups_across_splits(pictures: ImageList, prints: Fingerprints, matched_pairs: np.ndarray) -> None:
+def groups_across_splits(images: ImageList, prints: Fingerprints, matched_pairs: np.ndarray) -> None:
     """Groups of the manifest with pictures of two splits: those of which two such pictures come together, and not."""
     rows = np.flatnonzero(prints.kind == "")  # in the order of the manifest
     components = connected_components(len(prints.kind), matched_pairs)[rows]
     not_found, table_rows = [], []
-    for name in sorted(set(pictures.groups) - {""}):
-        members = np.flatnonzero(pictures.groups == name)
-        split_pairs = [pair for pair in combinations(members.tolist(), 2) if len(set(pictures.splits[list(pair)])) > 1]
+    for name in sorted(set(images.groups) - {""}):
+        members = np.flatnonzero(images.groups == name)
+        split_pairs = [pair for pair in combinations(members.tolist(), 2) if len(set(images.splits[list(pair)])) > 1]
         if not split_pairs:
             continue
         together = any(components[left] == components[right] for left, right in split_pairs)
@@ -187,7 +187,7 @@ def groups_across_splits(pictures: ImageList, prints: Fingerprints, matched_pair
         table_rows.append((name, len(members), together, fingerprint_distance(prints.fingerprints, *pair_rows.tolist()),
                       float(similarity(prints.thumbnails, pair_rows[None])[0])))  # fmt: skip
         if not together:
-            not_found.append([tile(pictures, int(row), f"{name[:8]} {pictures.splits[row]}") for row in members])
+            not_found.append([tile(images, int(row), f"{name[:8]} {images.splits[row]}") for row in members])
     if table_rows:
         print(f"Groups that span splits: {len(table_rows) - len(not_found)} of {len(table_rows)} found")
         print(
@@ -196,9 +196,9 @@ def groups_across_splits(pictures: ImageList, prints: Fingerprints, matched_pair
     save("missed", not_found)
 
 
-def tile(pictures: ImageList, row: int, caption: str) -> Tile:
+def tile(images: ImageList, row: int, caption: str) -> Tile:
     """The original that a row comes from."""
-    return Tile(open_image(pictures.paths[row]), caption)
+    return Tile(open_image(images.paths[row]), caption)
 
 
 def save(name: str, rows: Sequence[Sequence[Tile]]) -> None:

@@ -26,10 +26,10 @@ def first_batch(merged: Path, step: Callable[[str], AbstractContextManager[None]
         next(iter(data.train_dataloader()))
 
 
-def loader_rates(photos: Path, pictures: Path) -> dict[str, float]:
+def loader_rates(photos: Path, images: Path) -> dict[str, float]:
     """Pictures a second at 224 pixels, of photographs: one core decodes and transforms; a loader with two workers."""
     if not (photos / "done").exists():
-        draw_photos(photos, pictures)
+        draw_photos(photos, images)
     data = data_of("folder", photos, 224, workers=2, crop="whole")
     torch.set_num_threads(1)
     dataset = data._crop_dataset(augment=False)
@@ -65,9 +65,9 @@ def data_of(source: str, root: Path, size: int, workers: int = 1, crop: str = "a
     return instantiate(cfg.data, _convert_="all")
 
 
-def draw_photos(folder: Path, pictures: Path) -> None:
+def draw_photos(folder: Path, images: Path) -> None:
     """Larger pictures of some 15 kB: four drawn ones each, with grain."""
-    paths = sorted(pictures.rglob("*.jpg"))
+    paths = sorted(images.rglob("*.jpg"))
     rng = np.random.default_rng(0)
     for number in range(PHOTOS):
         tiles = [np.asarray(Image.open(paths[place])) for place in rng.integers(0, len(paths), 4)]

@@ -175,16 +175,14 @@ def end_to_end() -> dict[str, float]:
     catalogue = Catalogue.from_columns({"id": names, "image": names, "category": lists.astype(str)})
     gallery = Gallery(index, embeddings, catalogue, model.fingerprint())
     searcher = Searcher(model, gallery, SearchPolicy("rerank", 1, 200, alpha=0.5, min_confidence=0.0))
-    pictures = rng.integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)
-    images = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())
+    images = rng.integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)
+    batch = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
 
     @torch.inference_mode()
     def bare(query: int) -> object:
-        return model.backbone.network(images[[query % 8]].float() / 255)
+        return model.backbone.network(batch[[query % 8]].float() / 255)
 
-    medians = times(
-        {"query": lambda query: searcher.search(pictures[query % 8], None, 12), "forward": bare}, queries=40
-    )
+    medians = times({"query": lambda query: searcher.search(images[query % 8], None, 12), "forward": bare}, queries=40)
     return {f"resnet101_224_{name}_ms": value for name, value in medians.items()} | {
         "query_over_forward": medians["query"] / medians["forward"]
     }

@@ -40,8 +40,8 @@ def test_unknown_command_is_rejected(words: list[str], capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert all(name in told for name in COMMANDS)
+    message = capsys.readouterr().err
+    assert all(name in message for name in COMMANDS)
 
 
 def test_exit_status_is_returned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,7 @@ def train(run: TrainingRun, parts: Parts) -> None:
     gallery.save(run.gallery_folder)
     searcher, crop = Searcher(model, gallery, parts.policy), parts.config["crop"]
     evaluation = evaluate_run(
-        model, searcher, data, query, encoded, crop["tested"], crop["corrupted"], detector, parts.scenes
+        model, searcher, data, query, encoded, crop["eval_modes"], crop["eval_corruptions"], detector, parts.scenes
     )
     sheet = write_query_sheet(run.path / "contact_sheet.png", data, query, searcher, evaluation.results.hits)
     write_results(run, query, gallery, evaluation)

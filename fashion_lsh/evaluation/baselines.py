@@ -42,7 +42,7 @@ def baseline_metrics(query: EncodedSplit, gallery: EncodedSplit, bits: int | Non
     query_scores: Scores = {}
     metrics = {} if bits is None else code_metrics(gallery, bits)
     pairs = {} if bits is None else code_pairs(query.encoded, gallery.encoded, bits)
-    relevance_by_kind = relevances(query.catalogue, gallery.catalogue, gallery.lost)
+    relevance_by_kind = relevances(query.catalogue, gallery.catalogue, gallery.not_indexed)
     nearest = exact_hits(query, gallery)
     baselines = {
         name: baseline_scores(query, gallery, truth, pairs, nearest) for name, truth in relevance_by_kind.items()

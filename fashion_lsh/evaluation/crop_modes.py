@@ -51,7 +51,7 @@ def score_crop_modes(
             continue
         query, gallery = (encode_split(model, recropped_data, part) for part in ("query", "gallery"))
         searcher = Searcher(model, Gallery.build(model, gallery.encoded, gallery.catalogue), policy)
-        query_metrics = evaluate(searcher, query, gallery.lost).metrics
+        query_metrics = evaluate(searcher, query, gallery.not_indexed).metrics
         metrics |= headline_metrics(f"crops/{mode}", query_metrics)
     return metrics
 

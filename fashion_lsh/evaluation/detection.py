@@ -20,7 +20,7 @@ TIMED = 30  # pictures
 class ImageMatches(NamedTuple):
     """One picture: its key, true boxes (n, 4), what these are (n,), found ones, and which true box each is (m,)."""
 
-    picture: str
+    image: str
     true_boxes: np.ndarray
     class_names: np.ndarray
     found: Boxes
@@ -32,13 +32,13 @@ def match_images(garments: Catalogue, detections: Detections, level: Level) -> l
     xyxy = garments.boxes
     query_rows = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(xyxy).any(axis=1))
     names = class_names(garments, level)
-    pictures, image_ids = np.unique(garments.column("image")[query_rows].astype(str), return_inverse=True)
+    images, image_ids = np.unique(garments.column("image")[query_rows].astype(str), return_inverse=True)
     matches = []
-    for index, picture in enumerate(pictures):
-        rows, detected = query_rows[image_ids == index], detections.boxes.get(picture, NO_BOXES)
+    for index, image in enumerate(images):
+        rows, detected = query_rows[image_ids == index], detections.boxes.get(image, NO_BOXES)
         true_boxes = xyxy[rows]
         matches.append(
-            ImageMatches(str(picture), true_boxes, names[rows], detected, match_boxes(detected.xyxy, true_boxes))
+            ImageMatches(str(image), true_boxes, names[rows], detected, match_boxes(detected.xyxy, true_boxes))
         )
     return matches
 
@@ -66,13 +66,13 @@ def undetected_ratios(data: GarmentData) -> dict[str, float]:
     }
 
 
-def time_detector(detector: BoxDetector, source: Source, pictures: Sequence[str]) -> dict[str, float]:
+def time_detector(detector: BoxDetector, source: Source, images: Sequence[str]) -> dict[str, float]:
     """`speed/detector_ms`: to find the garments in one picture, opened before; the median of TIMED, 3 to warm up."""
     milliseconds = []
-    for name in np.resize(pictures, TIMED + 3):
-        picture = source.image(name)
+    for name in np.resize(images, TIMED + 3):
+        image = source.image(name)
         start = time.perf_counter()
-        detector.detect([picture])
+        detector.detect([image])
         milliseconds.append(1000 * (time.perf_counter() - start))
     return {"speed/detector_ms": float(np.median(milliseconds[3:]))}
 
@@ -89,7 +89,7 @@ def box_scores(detections: Detections, scenes: DetectionData, split: str) -> dic
     annotations = scenes.annotated_boxes(split)
     metrics = _scores(f"detector/{split}", detections, annotations, scenes.classes)
     if len(scenes.classes) > 1:
-        class_agnostic = {picture: (boxes, np.zeros_like(labels)) for picture, (boxes, labels) in annotations.items()}
+        class_agnostic = {image: (boxes, np.zeros_like(labels)) for image, (boxes, labels) in annotations.items()}
         agnostic_detections = Detections(
             {key: boxes._replace(labels=np.zeros_like(boxes.labels)) for key, boxes in detections.boxes.items()}
         )
@@ -100,5 +100,5 @@ def box_scores(detections: Detections, scenes: DetectionData, split: str) -> dic
 def _scores(
     prefix: str, detections: Detections, annotations: dict[str, tuple[np.ndarray, np.ndarray]], classes: list[str]
 ) -> dict[str, float]:
-    images = [(detections.boxes.get(picture, NO_BOXES), annotated) for picture, annotated in annotations.items()]
+    images = [(detections.boxes.get(image, NO_BOXES), annotated) for image, annotated in annotations.items()]
     return {f"{prefix}/{name}": value for name, value in box_average_precision(images, classes).items()}

@@ -45,7 +45,7 @@ class EncodedSplit:
     catalogue: Catalogue
     encoded: Encoded
     references: dict[str, np.ndarray]
-    lost: Catalogue | None = None
+    not_indexed: Catalogue | None = None
     quantisation_error: float | None = None
 
 
@@ -57,7 +57,7 @@ class Results(NamedTuple):
     hits: Hits
 
 
-def evaluate(searcher: Searcher, query: EncodedSplit, lost: Catalogue | None = None) -> Results:
+def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | None = None) -> Results:
     """Answer all queries in the searcher's own way, and score what it serves.
 
     Args:
@@ -69,7 +69,7 @@ def evaluate(searcher: Searcher, query: EncodedSplit, lost: Catalogue | None = N
     hits, milliseconds = time_search(searcher, encoded)
     scores = {
         name: score_search(searcher, encoded, relevance, hits)
-        for name, relevance in relevances(catalogue, searcher.gallery.catalogue, lost).items()
+        for name, relevance in relevances(catalogue, searcher.gallery.catalogue, not_indexed).items()
     }
     labels = catalogue.labels(searcher.model.categories)
     table = query_table(searcher.policy.label, catalogue, _query_columns(searcher, encoded, hits, milliseconds), scores)
@@ -121,11 +121,11 @@ def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[st
     return Encoded.concatenate(parts), {name: np.concatenate(values) for name, values in descriptors.items()}, error
 
 
-def relevances(query: Catalogue, gallery: Catalogue, lost: Catalogue | None = None) -> dict[str, Relevance]:
+def relevances(query: Catalogue, gallery: Catalogue, not_indexed: Catalogue | None = None) -> dict[str, Relevance]:
     """What is relevant, by `category` and, where items are known, by `item`; `lost` counts, and nobody finds it."""
     by_column = {
         name: Relevance.from_names(
-            query.column(name), gallery.column(name), None if lost is None else lost.column(name)
+            query.column(name), gallery.column(name), None if not_indexed is None else not_indexed.column(name)
         )
         for name in ("category", "item")
     }

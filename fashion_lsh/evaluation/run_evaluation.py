@@ -54,7 +54,7 @@ def evaluate_run(
         detector: of the run; None: it has none.
         scenes: images with boxes that the detector was fitted on.
     """
-    results = evaluate(searcher, query, gallery.lost)
+    results = evaluate(searcher, query, gallery.not_indexed)
     baselines, baseline_scores = baseline_metrics(query, gallery, model.bits)
     extra = baselines | time_end_to_end(searcher, data, detector if data.crop == "detected" else None)
     extra |= model.fit_metrics

@@ -37,24 +37,24 @@ def write_query_sheet(
     for number in query_rows:
         category, predicted = query.catalogue.column("category")[number], query.encoded.predicted[number]
         predicted_name = names[predicted] if predicted >= 0 else "nothing"
-        picture, box = data.source.image(query.catalogue.column("image")[number]), boxes[number]
+        image, box = data.source.image(query.catalogue.column("image")[number]), boxes[number]
         mark = prediction_mark(predicted_name, category, category in names)
-        crop = Tile(crop_image(picture, box, data.margin, TILE), f"seen as {predicted_name}", mark)
+        crop = Tile(crop_image(image, box, data.margin, TILE), f"seen as {predicted_name}", mark)
         hit_tiles = [
             hit_tile(data.source, gallery, hit, data.margin, relevance_mark(query.catalogue, number, gallery, hit))
             for hit in hits.rows[number, :8]
             if hit >= 0
         ]
-        thumbnail, scaled_box = downscale(picture, box)
+        thumbnail, scaled_box = downscale(image, box)
         rows.append([Tile(thumbnail, f"is {category}", box=scaled_box), crop, *hit_tiles])
     write_contact_sheet(path, rows, column_titles(8))
     return rows
 
 
-def query_tiles(picture: np.ndarray, box: np.ndarray | None, margin: float, result: SearchResult) -> list[Tile]:
+def query_tiles(image: np.ndarray, box: np.ndarray | None, margin: float, result: SearchResult) -> list[Tile]:
     """A picture nobody has judged, small, with its box, and its crop."""
-    thumbnail, scaled_box = downscale(picture, np.empty((0, 4), np.float32) if box is None else box)
-    return [Tile(thumbnail, box=scaled_box), Tile(crop_image(picture, box, margin, TILE), f"seen as {result.category}")]
+    thumbnail, scaled_box = downscale(image, np.empty((0, 4), np.float32) if box is None else box)
+    return [Tile(thumbnail, box=scaled_box), Tile(crop_image(image, box, margin, TILE), f"seen as {result.category}")]
 
 
 def write_result_sheet(
@@ -80,18 +80,18 @@ def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: 
     """The crop of one gallery row, captioned with its category; what was added later is named by its full path."""
     hit = gallery.row(row)
     name, box = hit["image"], np.array([hit[side] for side in BOX_COLUMNS], dtype=np.float32)
-    picture = open_image(name) if Path(name).is_absolute() else source.image(name)
-    crop = crop_image(picture, box, margin, TILE)
-    return Tile(crop, hit["category"], mark, original=downscale(picture, box))
+    image = open_image(name) if Path(name).is_absolute() else source.image(name)
+    crop = crop_image(image, box, margin, TILE)
+    return Tile(crop, hit["category"], mark, original=downscale(image, box))
 
 
-def downscale(picture: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def downscale(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A picture (H, W, 3) of LARGEST pixels a side at most, and its box (4,), or boxes (n, 4), with it."""
-    scale = min(1.0, MAX_SIDE / max(picture.shape[:2]))
+    scale = min(1.0, MAX_SIDE / max(image.shape[:2]))
     if scale == 1:
-        return picture, boxes
-    size = [max(1, round(scale * side)) for side in picture.shape[1::-1]]
-    return np.asarray(Image.fromarray(picture).resize((size[0], size[1]))), boxes * np.float32(scale)
+        return image, boxes
+    size = [max(1, round(scale * side)) for side in image.shape[1::-1]]
+    return np.asarray(Image.fromarray(image).resize((size[0], size[1]))), boxes * np.float32(scale)
 
 
 def relevance_mark(query: Catalogue, index: int, gallery: Catalogue, row: int) -> str:

@@ -57,10 +57,10 @@ def card(merged: Merged, recipe: Recipe, licences: Mapping[str, str], command: s
     return "\n\n".join(parts) + "\n"
 
 
-def sheet(catalogue: Catalogue, picture: Callable[[str], np.ndarray]) -> Image.Image:
+def sheet(catalogue: Catalogue, image: Callable[[str], np.ndarray]) -> Image.Image:
     """Garments of each category, evenly chosen, a row each; `picture` gives the pixels of one."""
     names, row_sources = catalogue.column("category"), catalogue.column("source")
-    pictures, boxes, main = catalogue.column("image"), catalogue.boxes, catalogue.column("main")
+    images, boxes, main = catalogue.column("image"), catalogue.boxes, catalogue.column("main")
     tiles = []
     for name in catalogue.categories:
         rows = np.flatnonzero(main & (names == name))
@@ -74,7 +74,7 @@ def sheet(catalogue: Catalogue, picture: Callable[[str], np.ndarray]) -> Image.I
         tiles.append([
             Tile(pixels, f"{one_line(name)}, {one_line(row_sources[row])}")
             for row in chosen
-            if (pixels := _crop_tile(picture, pictures[row], boxes[row])) is not None
+            if (pixels := _crop_tile(image, images[row], boxes[row])) is not None
         ])  # fmt: skip
     return draw_sheet(tiles, [])
 
@@ -88,10 +88,10 @@ def _summary(rows: Catalogue, main: Catalogue, recipe: Recipe) -> str:
     )
 
 
-def _crop_tile(picture: Callable[[str], np.ndarray], name: str, box: np.ndarray) -> np.ndarray | None:
+def _crop_tile(image: Callable[[str], np.ndarray], name: str, box: np.ndarray) -> np.ndarray | None:
     """A garment as a tile; None where its picture has changed since it was merged, and is of no use now."""
     try:
-        return crop_image(picture(name), box, 0.1, TILE)
+        return crop_image(image(name), box, 0.1, TILE)
     except ValueError as error:
         log.warning("not on the sheet: %s", error)
         return None
@@ -123,16 +123,16 @@ def _sources(merged: Merged, licences: Mapping[str, str]) -> str:
     lines = []
     for name in sorted(set(rows.column("source"))):
         mask = rows.column("source") == name
-        pictures = len(set(rows.column("image")[mask]))
-        lines.append([one_line(name), f"{mask.sum():,}", f"{pictures:,}", one_line(licences.get(name) or "not known")])
+        images = len(set(rows.column("image")[mask]))
+        lines.append([one_line(name), f"{mask.sum():,}", f"{images:,}", one_line(licences.get(name) or "not known")])
     return markdown_table(lines, ["source", "garments", "pictures", "licence and terms"])
 
 
 def _sizes(merged: Merged) -> str:
     rows, lines = merged.catalogue, []
     for name in sorted(set(rows.column("source"))):
-        pictures = set(rows.column("image")[rows.column("source") == name])
-        sizes = np.array([merged.scanned[picture][:2] for picture in pictures])
+        images = set(rows.column("image")[rows.column("source") == name])
+        sizes = np.array([merged.scanned[image][:2] for image in images])
         low, median, high = (np.quantile(sizes, quantile, axis=0).astype(int) for quantile in (0.05, 0.5, 0.95))
         lines.append([one_line(name), *(f"{width} × {height}" for width, height in (low, median, high))])
     return markdown_table(lines, ["source", "small (5 %)", "median", "large (95 %)"])

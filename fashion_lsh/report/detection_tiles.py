@@ -29,7 +29,7 @@ def detection_tiles(data: GarmentData, scenes: DetectionData | None) -> list[Til
 def match_tiles(matches: Sequence[ImageMatches], source: Source, score: float) -> list[Tile]:
     """Draw SHOWN scenes at most, evenly chosen, with annotated boxes and detections of at least this score."""
     return [
-        _tile(source.image(match.picture), match.true_boxes, match.found.filter(score, 0)) for match in _sample(matches)
+        _tile(source.image(match.image), match.true_boxes, match.found.filter(score, 0)) for match in _sample(matches)
     ]
 
 
@@ -40,7 +40,7 @@ def undetected_tiles(undetected: Sequence[tuple[ImageMatches, np.ndarray]], sour
         missed: scenes, and an annotated box of each, (4,) float32.
         source: opens their images.
     """
-    return [_tile(source.image(match.picture), box[None], NO_BOXES) for match, box in _sample(undetected)]
+    return [_tile(source.image(match.image), box[None], NO_BOXES) for match, box in _sample(undetected)]
 
 
 def false_positive_tiles(
@@ -53,7 +53,7 @@ def false_positive_tiles(
         source: opens their images.
     """
     return [
-        _tile(source.image(match.picture), None, _single_box(box, score))
+        _tile(source.image(match.image), None, _single_box(box, score))
         for match, box, score in false_positives[:MAX_TILES]
     ]
 
@@ -67,8 +67,8 @@ def _single_box(box: np.ndarray, score: float) -> Boxes:
     return Boxes(box[None], np.array([score], np.float32), np.zeros(1, np.int64))
 
 
-def _tile(picture: np.ndarray, annotated: np.ndarray | None, detections: Boxes) -> Tile:
+def _tile(image: np.ndarray, annotated: np.ndarray | None, detections: Boxes) -> Tile:
     true_boxes = np.empty((0, 4), np.float32) if annotated is None else annotated
-    small, boxes = downscale(picture, np.concatenate([true_boxes, detections.xyxy]))
+    small, boxes = downscale(image, np.concatenate([true_boxes, detections.xyxy]))
     caption = f"score {detections.scores[0]:.2f}" if annotated is None else ""
     return Tile(small, caption, box=boxes[: len(true_boxes)], found=boxes[len(true_boxes) :])

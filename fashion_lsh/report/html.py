@@ -34,8 +34,8 @@ def write_html(page: Path) -> Path:
     return out
 
 
-def _embed_image(picture: Path, source: str) -> str:
+def _embed_image(image: Path, source: str) -> str:
     """The picture as an address that holds it; what is no picture of a known kind beside the page keeps its own."""
-    if picture.suffix[1:] not in MIME_TYPES or not picture.is_file():
+    if image.suffix[1:] not in MIME_TYPES or not image.is_file():
         return source
-    return data_uri(picture.name, picture.read_bytes())
+    return data_uri(image.name, image.read_bytes())

@@ -132,8 +132,8 @@ def describe_crop(data: Mapping[str, Any]) -> str:
             box_selector["fallback"]
         ]
         return (
-            f"by a box that the detector found with a score of at least {box_selector['score']:g} "
-            f"({BOX_SELECTION[box_selector['which']]}), widened by {data['margin'] * 100:g} % of it on each side; "
+            f"by a box that the detector found with a score of at least {box_selector['min_score']:g} "
+            f"({BOX_SELECTION[box_selector['select']]}), widened by {data['margin'] * 100:g} % of it on each side; "
             f"where there is none: {fallback_text}"
         )
     return f"by the annotated box, widened by {data['margin'] * 100:g} % of it on each side"

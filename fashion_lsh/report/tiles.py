@@ -25,7 +25,7 @@ class Tile:
     cut from, where that is to be had: a picture and its box.
     """
 
-    picture: np.ndarray
+    image: np.ndarray
     caption: str = ""
     mark: str = ""
     box: np.ndarray | None = None
@@ -66,7 +66,7 @@ def evenly_spaced(rows: int, count: int) -> np.ndarray:
 
 
 def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int, tile_size: int) -> None:
-    image = Image.fromarray(tile.picture)
+    image = Image.fromarray(tile.image)
     scale = tile_size / max(image.size)
     thumbnail = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     left, top = x + (tile_size - thumbnail.width) // 2, y + (tile_size - thumbnail.height) // 2

@@ -42,7 +42,7 @@ SCHEMA: dict[str, Any] = {  # settings that go to no constructor of ours
 
 INTERPOLATED = {  # checked by the constructors they are copied to
     "backbone": {"name"},
-    "crop": {"mode", "margin", "which", "score", "smallest", "fallback", "box_selector"},
+    "crop": {"mode", "margin", "select", "min_score", "min_size", "fallback", "box_selector"},
 }
 
 
@@ -113,7 +113,7 @@ def _check_devices(config: Mapping[str, Any]) -> None:
 def _check_crops(config: Mapping[str, Any]) -> None:
     """Refuse found crops where nothing finds any, before anything is fitted."""
     crop, detector = config.get("crop", {}), config.get("detector")
-    for key, value in (("mode", crop.get("mode")), ("tested", crop.get("tested"))):
+    for key, value in (("mode", crop.get("mode")), ("eval_modes", crop.get("eval_modes"))):
         modes = value if isinstance(value, list) else [value]
         if detector is None and any(str(each).startswith("detected") for each in modes):
             raise ValueError(f"crop.{key}={value!r}: no detector finds garments: give detector=small, or lite, say")

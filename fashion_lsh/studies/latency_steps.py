@@ -25,13 +25,13 @@ class QueryPreprocessing:
     def __init__(self, model: Model, data: GarmentData, rows: np.ndarray) -> None:
         """`rows`: (Q,) of the data's catalogue."""
         self._model, self._source = model, data.source
-        self._pictures, self._boxes = data.catalogue.column("image")[rows], data.crop_boxes[rows]
+        self._images, self._boxes = data.catalogue.column("image")[rows], data.crop_boxes[rows]
         self.milliseconds = {step: np.zeros(len(rows)) for step in ("decode", "crop", "features")}
 
     def __call__(self, query: int) -> None:
         """Ask the query of this number."""
         timestamps = [time.perf_counter()]
-        pixels = self._source.image(self._pictures[query])
+        pixels = self._source.image(self._images[query])
         timestamps.append(time.perf_counter())
         crop = crop_image(pixels, self._boxes[query], self._model.margin, self._model.image_size)
         timestamps.append(time.perf_counter())

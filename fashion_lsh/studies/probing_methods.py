@@ -59,7 +59,7 @@ def time_methods(
     model: Model,
     gallery: Gallery,
     queries: QuerySet,
-    shortlist: int | float,
+    rerank_k: int | float,
     methods: Sequence[str],
     metric_set: MetricSet,
 ) -> Iterator[Row]:
@@ -70,7 +70,7 @@ def time_methods(
         recalled: how much of the whole gallery's first places is found.
         scores: where all pictures were really composed.
     """
-    base_policy = SearchPolicy("hamming", 1, shortlist, alpha=0.5, min_confidence=0.0)
+    base_policy = SearchPolicy("hamming", 1, rerank_k, alpha=0.5, min_confidence=0.0)
     base_searcher = Searcher(model, gallery, base_policy)
     searchers = {(distance, method): base_searcher.with_policy(replace(base_policy, distance=distance, **lists_config))  # type: ignore[arg-type]
                  for distance in DISTANCES for method, lists_config in ((method, METHODS[method]) for method in methods)}  # fmt: skip

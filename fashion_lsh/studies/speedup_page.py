@@ -13,7 +13,7 @@ from fashion_lsh.report.phrases import markdown_table
 THESIS_SAVING = 0.1716  # of the retrieval speed, in the thesis's abstract
 SAVING_TEXT = (
     "**17.16 %.** With lists as unequal as these a query meets {scanned:.1%} of the gallery in its one list, so saving "
-    "17.16 % of the time from picture to hits means no more than that the search took {share:.1%} of it: the figure "
+    "17.16 % of the time from picture to hits means no more than that the search took {ratio:.1%} of it: the figure "
     "tells how slow the search was beside the network, not how good the idea is. On this machine, one thread, that is "
     "so in a gallery of {sizes}. This reads 17.16 % faster as time saved; read as speed gained (*faster by*), smaller "
     "galleries suffice."

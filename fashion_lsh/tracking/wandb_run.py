@@ -119,7 +119,7 @@ def track_run(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
             group=str(config["name"]),
             tags=[*logger_config["tags"], config["backbone"]["name"], config["data"]["source"]],
             config={**config, "method": describe_code(config["hash"])},
-            logger_config=wandb.Settings(silent=True, init_timeout=TIMEOUT_S),
+            settings=wandb.Settings(silent=True, init_timeout=TIMEOUT_S),
         )
         try:
             yield WandbTracker(run)
@@ -181,10 +181,10 @@ def _image_table(sheet: Sequence[Sequence[Tile]], columns: Sequence[str]) -> wan
 
 def _image(tile: Tile) -> wandb.Image:
     """A tile's picture with its boxes; of a crop what it is cut from."""
-    picture, box = tile.original or (tile.picture, tile.box)
+    image, box = tile.original or (tile.image, tile.box)
     groups = {"garment": _boxes(box, tile.caption), "found": _boxes(tile.found, "")}
     nonempty = {name: boxes for name, boxes in groups.items() if boxes}
-    return wandb.Image(picture, caption=_caption(tile), boxes=nonempty or None)
+    return wandb.Image(image, caption=_caption(tile), boxes=nonempty or None)
 
 
 def _caption(tile: Tile) -> str:

@@ -16,11 +16,11 @@ def test_dashboard_without_login_is_rejected(
     assert "clothes was not saved: nobody is logged in: type wandb login" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("asked", ["", "a/b/c", "e/", "/p", "two words"])
-def test_invalid_project_is_rejected(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("project", ["", "a/b/c", "e/", "/p", "two words"])
+def test_invalid_project_is_rejected(project: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        dashboard.main([asked])
-    assert f"{asked!r} is no project: give PROJECT, or ENTITY/PROJECT" in capsys.readouterr().err
+        dashboard.main([project])
+    assert f"{project!r} is no project: give PROJECT, or ENTITY/PROJECT" in capsys.readouterr().err
 
 
 @pytest.fixture(autouse=True)
@@ -34,13 +34,13 @@ def test_offline_mode_is_rejected(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert "WANDB_MODE=offline keeps it from being saved to clothes: unset it" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("asked", "entity"), [("clothes", "me"), ("team/clothes", "team")])
-def test_workspace_is_saved_when_logged_in(asked: str, entity: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("project", "entity"), [("clothes", "me"), ("team/clothes", "team")])
+def test_workspace_is_saved_when_logged_in(project: str, entity: str, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[tuple[str, str]] = []
     monkeypatch.setattr(wandb, "login", lambda **_: True)
     monkeypatch.setattr(wandb, "Api", lambda: type("Api", (), {"default_entity": "me"}))
     monkeypatch.setattr(wandb_workspace.ws.Workspace, "save", lambda self: saved.append((self.entity, self.project)))
-    assert dashboard.main([asked]) == 0
+    assert dashboard.main([project]) == 0
     assert saved == [(entity, "clothes")]
 
 

@@ -83,8 +83,8 @@ def test_image_deleted_during_merge_is_named(
 
 
 def test_merge_imports_neither_torch_nor_faiss() -> None:
-    told = "import sys; from fashion_lsh.cli import merge; sys.exit(bool({'torch', 'faiss'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", told], cwd=ROOT, check=False).returncode == 0
+    code = "import sys; from fashion_lsh.cli import merge; sys.exit(bool({'torch', 'faiss'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_merged_crops_need_no_source_images(

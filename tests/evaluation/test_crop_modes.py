@@ -22,9 +22,9 @@ def with_detections(data: GarmentData, every: int = 3) -> GarmentData:
     """As if a detector had found the garment of every third picture."""
     catalogue = data.catalogue
     detections_by_image = {}
-    for number, (picture, box) in enumerate(zip(catalogue.column("image"), catalogue.boxes, strict=True)):
+    for number, (image, box) in enumerate(zip(catalogue.column("image"), catalogue.boxes, strict=True)):
         if number % every == 0:
-            detections_by_image[picture] = Boxes(
+            detections_by_image[image] = Boxes(
                 box[None] + np.float32([1, 0, 1, 0]), np.ones(1, np.float32), np.zeros(1, np.int64)
             )
     data.crop, data.box_selector, data.detections = "detected", BOX_SELECTOR, Detections(detections_by_image)

@@ -22,8 +22,8 @@ def scene_data(data: GarmentData, level: Any = "garment") -> DetectionData:
 
 def perfect_detections(scenes: DetectionData) -> Detections:
     return Detections({
-        picture: Boxes(boxes, np.linspace(0.9, 0.8, len(boxes)).astype(np.float32), labels)
-        for picture, (boxes, labels) in scenes.annotated_boxes("query").items()
+        image: Boxes(boxes, np.linspace(0.9, 0.8, len(boxes)).astype(np.float32), labels)
+        for image, (boxes, labels) in scenes.annotated_boxes("query").items()
     })  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def test_match_images_pairs_annotated_and_detected_boxes_of_query_images() -> No
     matches = match_images(
         garments, Detections({"b": Boxes(ANNOTATED[1:], np.float32([0.9]), np.zeros(1, np.int64))}), "category"
     )
-    assert [(match.picture, match.class_names.tolist(), match.matched_indices.tolist()) for match in matches] == [
+    assert [(match.image, match.class_names.tolist(), match.matched_indices.tolist()) for match in matches] == [
         ("a", ["hat"], []), ("b", ["hat", "bag"], [1]),
     ]  # fmt: skip
     assert [match.true_boxes.tolist() for match in matches] == [xyxy[2:3].tolist(), ANNOTATED.tolist()]

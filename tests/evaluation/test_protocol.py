@@ -97,8 +97,8 @@ def test_a_split_is_encoded_in_the_order_of_its_catalogue(make_data: Callable[..
     split = encode_split(model, data, "val")
     assert split.catalogue.column("id").tolist() == data.catalogue.column("id")[data.rows("val")].tolist()
     for row in range(len(split.catalogue)):
-        picture = data.source.image(split.catalogue.column("image")[row])
-        crop = crop_image(picture, split.catalogue.boxes[row], 0.1, 32).transpose(2, 0, 1)[None].copy()
+        image = data.source.image(split.catalogue.column("image")[row])
+        crop = crop_image(image, split.catalogue.boxes[row], 0.1, 32).transpose(2, 0, 1)[None].copy()
         single = encode(model, torch.from_numpy(crop))
         np.testing.assert_allclose(split.encoded.embeddings[[row]], single.embeddings, atol=1e-5)
         np.testing.assert_allclose(split.encoded.probabilities[[row]], single.probabilities, atol=1e-5)

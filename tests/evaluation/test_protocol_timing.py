@@ -65,8 +65,8 @@ def test_end_to_end_latency_is_the_median_after_10_warm_up_queries(
     data, calls = make_data(), []
 
     class SlowSearcher:
-        def find(self, picture: np.ndarray, box: np.ndarray, k: int) -> None:
-            calls.append((picture, box, k))
+        def search(self, image: np.ndarray, box: np.ndarray, k: int) -> None:
+            calls.append((image, box, k))
             clock.advance(9 if len(calls) <= 10 else 0.003 if len(calls) % 3 else 0.5)
 
     open_image = data.source.image
@@ -75,8 +75,8 @@ def test_end_to_end_latency_is_the_median_after_10_warm_up_queries(
     assert time_end_to_end(slow_searcher, data, count=21) == {"speed/end_to_end_ms": pytest.approx(3.0)}
     rows = data.rows("query")
     assert len(calls) == 31 > len(rows)
-    for number, (picture, box, k) in enumerate(calls[10:]):
+    for number, (image, box, k) in enumerate(calls[10:]):
         row = rows[number % len(rows)]
-        assert np.array_equal(picture, open_image(data.catalogue.column("image")[row]))
+        assert np.array_equal(image, open_image(data.catalogue.column("image")[row]))
         assert np.array_equal(box, data.crop_boxes[row])
         assert k == 100

@@ -81,8 +81,11 @@ def equal_galleries(ours: Gallery, expected: Gallery) -> bool:
     """Whether they are the same garments in the same order; if so, they must answer alike."""
     if ours.catalogue.checksum != expected.catalogue.checksum:
         return False
-    asked = random_encoded(9, 5)
-    queries, probed_lists = (asked.embeddings if ours.codes is None else asked.codes), np.tile(np.arange(4), (5, 1))
+    queries_encoded = random_encoded(9, 5)
+    queries, probed_lists = (
+        (queries_encoded.embeddings if ours.codes is None else queries_encoded.codes),
+        np.tile(np.arange(4), (5, 1)),
+    )
     assert queries is not None
     assert_same_hits(
         *(one.to_catalogue_rows(exact_search(one.index, queries, probed_lists, 50)) for one in (ours, expected))

@@ -29,7 +29,7 @@ LOG = """classifier/train/loss,classifier/val/accuracy,classifier/val/loss,class
 ,0.625,1.75,0.5,1,23
 """
 SETTINGS: dict[str, Any] = {
-    "name": "made", "seed": 0, "backbone": {"name": "resnet18", "weights": None, "frozen": False},
+    "name": "made", "seed": 0, "overwrite": False, "backbone": {"name": "resnet18", "weights": None, "frozen": False},
     "data": {"source": "folder", "split_seed": 0, "crop": "annotated", "margin": 0.1, "image_size": 32,
              "gallery": "gallery", "box_selector": {"select": "given", "min_score": 0.3, "min_size": 8.0, "fallback": "whole"}},
     "detector": None, "scenes": None,
@@ -87,9 +87,9 @@ def _garments(names: Sequence[str], items: bool) -> Catalogue:
 def _write_images(folder: Path, count: int) -> Path:
     folder.mkdir(exist_ok=True)
     for number in range(count):
-        picture = Image.new("RGB", (12, 12), f"hsl({number * 360 // count}, 80%, 45%)")
-        picture.paste("white", (0, 0, 12, 3))  # the box cuts most of it away
-        picture.save(folder / f"{number}.png")
+        image = Image.new("RGB", (12, 12), f"hsl({number * 360 // count}, 80%, 45%)")
+        image.paste("white", (0, 0, 12, 3))  # the box cuts most of it away
+        image.save(folder / f"{number}.png")
     (folder / "manifest.csv").write_text("image,category\n")
     return folder / "manifest.csv"
 

@@ -163,11 +163,11 @@ def test_a_query_sheet_marks_the_hits(data: GarmentData, gallery: Any, tmp_path:
     chosen = [round(index * (count - 1) / 7 - 0.5 + 1e-9) for index in range(8)]  # from the first to the last, evenly
     for number, (query_tile, crop, *hit_tiles) in zip(chosen, tiles, strict=True):
         category = query.catalogue.column("category")[number]
-        picture, box = data.source.image(query.catalogue.column("image")[number]), query.catalogue.boxes[number]
-        assert np.array_equal(query_tile.picture, picture)
+        image, box = data.source.image(query.catalogue.column("image")[number]), query.catalogue.boxes[number]
+        assert np.array_equal(query_tile.image, image)
         assert np.array_equal(query_tile.box, box)
         assert (query_tile.caption, query_tile.mark) == (f"is {category}", "")
-        assert np.array_equal(crop.picture, crop_image(picture, box, data.margin, TILE))
+        assert np.array_equal(crop.image, crop_image(image, box, data.margin, TILE))
         assert crop.caption == "seen as cross"
         assert crop.mark == ("same category" if category == "cross" else "other category")
         for index, tile in enumerate(hit_tiles):
@@ -200,16 +200,16 @@ def test_few_queries_are_shown_once_each(data: GarmentData, gallery: Any, tmp_pa
 def test_a_result_sheet_shows_image_crop_and_hits_without_marks(
     data: GarmentData, gallery: Any, tmp_path: Path
 ) -> None:
-    picture, box = data.source.image("circle-0-street.png"), np.array([4, 4, 30, 30], dtype=np.float32)
+    image, box = data.source.image("circle-0-street.png"), np.array([4, 4, 30, 30], dtype=np.float32)
     no_hits = SearchResult("cross", 0.5, Hits(np.array([[-1, -1]]), np.full((1, 2), np.inf, np.float32)))
     two_hits = SearchResult("circle", 0.9, Hits(np.array([[2, 0, -1]]), np.array([[1, 2, np.inf]], np.float32)))
     write_result_sheet(tmp_path / "sheet.png", data.source, gallery, [
-        (query_tiles(picture, box, 0.1, two_hits), two_hits), (query_tiles(picture, None, 0.1, no_hits), no_hits),
+        (query_tiles(image, box, 0.1, two_hits), two_hits), (query_tiles(image, None, 0.1, no_hits), no_hits),
     ])  # fmt: skip
     hits = [hit_tile(data.source, gallery.gallery.catalogue, row, 0.1) for row in (2, 0)]
     rows = [
-        [Tile(picture, box=box), Tile(crop_image(picture, box, 0.1, TILE), "seen as circle"), *hits],
-        [Tile(picture), Tile(crop_image(picture, None, 0.1, TILE), "seen as cross")],
+        [Tile(image, box=box), Tile(crop_image(image, box, 0.1, TILE), "seen as circle"), *hits],
+        [Tile(image), Tile(crop_image(image, None, 0.1, TILE), "seen as cross")],
     ]
     expected = saved_sheet(tmp_path / "wanted.png", rows, ["image", "its crop", "hit 1", "hit 2"])
     with Image.open(tmp_path / "sheet.png") as image:
@@ -219,8 +219,8 @@ def test_a_result_sheet_shows_image_crop_and_hits_without_marks(
 def test_a_hit_is_shown_as_its_crop(data: GarmentData, gallery: Any) -> None:
     gallery_catalogue = gallery.gallery.catalogue
     tile = hit_tile(data.source, gallery_catalogue, 4, 0.2, "same item")
-    picture = data.source.image(gallery_catalogue.column("image")[4])
-    assert np.array_equal(tile.picture, crop_image(picture, gallery_catalogue.boxes[4], 0.2, TILE))
+    image = data.source.image(gallery_catalogue.column("image")[4])
+    assert np.array_equal(tile.image, crop_image(image, gallery_catalogue.boxes[4], 0.2, TILE))
     assert (tile.caption, tile.mark) == (gallery_catalogue.column("category")[4], "same item")
 
 

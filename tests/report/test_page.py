@@ -97,9 +97,9 @@ def test_figures_are_small_and_contact_sheets_open(make_run: MakeRun) -> None:
     for path in (run.path / "report").glob("*.*g"):
         assert path.stat().st_size < 300_000
     for name in ("best", "typical", "worst"):
-        with Image.open(run.path / "report" / f"{name}.jpg") as picture:
-            assert picture.format == "JPEG"
-            assert picture.size[0] > 10 * 112
+        with Image.open(run.path / "report" / f"{name}.jpg") as image:
+            assert image.format == "JPEG"
+            assert image.size[0] > 10 * 112
 
 
 def test_without_a_hash_layer_the_sections_on_codes_have_a_note(make_run: MakeRun) -> None:

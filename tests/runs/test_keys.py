@@ -30,5 +30,5 @@ def test_inference_options_do_not_change_the_detector_key(key: str) -> None:
     base, other = (compose_config("crop=detected", *typed) for typed in ([], [key]))
     assert run_key(base, "") != run_key(other, "")
     changed = {stage for stage, own in stage_keys(base, "").items() if own != stage_keys(other, "")[stage]}
-    assert changed == {"boxes", "classifier", "hash_head"} | ({"detector"} if "ratios" in key else set())
+    assert changed == {"detections", "classifier", "hash_head"} | ({"detector"} if "ratios" in key else set())
     assert set(stage_keys(compose_config(), "")) == {"classifier", "hash_head"}

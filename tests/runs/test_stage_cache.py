@@ -45,7 +45,7 @@ def test_finished_stage_of_another_run_is_copied(
     run = TrainingRun.open(with_value(with_value(config, "search.nprobe", 2), "name", "second"), data)
     stage = hash_head(1)
     initialise(stage, run)
-    assert "hash_head: the same config were used in" in caplog.text
+    assert "hash_head: the same settings were used in" in caplog.text
     assert (run.path / "hash_head.ckpt").read_bytes() == (other.path / "hash_head.ckpt").read_bytes()
     assert not (run.path / "classifier.ckpt").exists()
     shutil.rmtree(other.path)

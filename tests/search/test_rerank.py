@@ -192,6 +192,6 @@ def test_reranking_all_rows_is_exhaustive_euclidean_search() -> None:
     hashes, floats = HashIndex(12, 5), FloatIndex(12, 5)
     hashes.add(codes.vectors, codes.lists, rows)
     floats.add(embeddings.vectors, embeddings.lists, rows)
-    shortlist = hashes.search_exact(codes.queries, all_lists(codes), 60)
-    reranked = rerank(embeddings.queries, shortlist, embeddings.vectors, 60)
+    candidates = hashes.search_exact(codes.queries, all_lists(codes), 60)
+    reranked = rerank(embeddings.queries, candidates, embeddings.vectors, 60)
     assert_same_hits(reranked, floats.search(embeddings.queries, all_lists(embeddings), 60))

@@ -43,7 +43,7 @@ def test_extra_garments_are_new_items_with_new_appearances(source: ShopStreet) -
     assert pixels.shape == (60, 96, 96, 3)
     assert len(set(rows.column("item"))) == 60
     assert not set(rows.column("item")) & set(source.catalogue().column("item"))
-    assert len({picture.tobytes() for picture in pixels}) == 60
+    assert len({image.tobytes() for image in pixels}) == 60
     assert set(rows.column("group")) <= set(source.catalogue().column("group"))  # garments of the data set
     second, _ = source.extra_items(40, 60)
     assert np.array_equal(second, pixels[40:])

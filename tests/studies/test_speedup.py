@@ -112,7 +112,7 @@ def test_saved_sizes_are_not_measured_again(
 def test_sizes_that_cannot_be_scored_are_refused(
     data: GarmentData, tmp_path: Path, sizes: list[int], composed: int
 ) -> None:
-    with pytest.raises(ValueError, match=r"measure\.sizes=.*: give none below the run's own \d+ garments"):
+    with pytest.raises(ValueError, match=r"study\.sizes=.*: give none below the run's own \d+ garments"):
         Speedup(sizes, composed, 5)(FakeModel(data.categories), data, SEARCH, tmp_path)
 
 

@@ -33,7 +33,7 @@ CONFIG: dict[str, Any] = {
     "overwrite": False,
 }
 CATEGORIES = ["bag", "coat", "hat"]
-MASSES = [[0.7, 0.2, 0.1], [0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.3, 0.4, 0.3], [0.2, 0.1, 0.7]]
+PROBABILITIES = [[0.7, 0.2, 0.1], [0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.3, 0.4, 0.3], [0.2, 0.1, 0.7]]
 LABELS = ["bag", "coat", "coat", "bag", "coat"]  # there is no hat, though one is seen
 
 
@@ -92,7 +92,7 @@ def summary(folder: Path) -> dict[str, Any]:
 def queries() -> EncodedSplit:
     ids = [str(number) for number in range(5)]
     catalogue = Catalogue.from_columns({"id": ids, "image": ids, "category": LABELS})
-    probabilities = np.array(MASSES, dtype=np.float32)
+    probabilities = np.array(PROBABILITIES, dtype=np.float32)
     return EncodedSplit(catalogue, Encoded(probabilities, None, probabilities), {})
 
 
@@ -320,7 +320,7 @@ def test_pr_curves_are_interpolated_precision(folder: Path) -> None:
         precisions[name].append(value)
     assert [step for step, *_ in curves["data"][:101]] == pytest.approx([index / 100 for index in range(101)])
     for number, name in enumerate(CATEGORIES):
-        ranked = sorted(range(5), key=lambda row: -MASSES[row][number])
+        ranked = sorted(range(5), key=lambda row: -PROBABILITIES[row][number])
         correct = [LABELS[row] == name for row in ranked]
         points = [(sum(correct[:n]) / max(1, sum(correct)), sum(correct[:n]) / n) for n in range(1, 6)]
         for index in range(101):

@@ -41,11 +41,11 @@ def _categories(run_data: RunData) -> str:
     """All names; trained and searched ones apart where they differ."""
     if run_data.has_known_categories:
         return _count_and_join(run_data.garments.categories)
-    trained, searched = (
+    trained, gallery_only = (
         _count_and_join(run_data.garments.take(run_data.garments.rows(part)).categories)
         for part in ("train", "gallery")
     )
-    return f"trained {trained}; searched, never trained {searched}"
+    return f"trained {trained}; searched, never trained {gallery_only}"
 
 
 def _count_and_join(names: Sequence[str]) -> str:

@@ -54,8 +54,8 @@ TRAINING_SETTINGS = (  # settings of the learning
 DUPLICATE_SETTINGS = {  # settings that only say again what another one says
     "data.crop": "crop.mode", "data.margin": "crop.margin", "scenes.level": "detector.level",
     "scenes.image_size": "detector.image_size",
-    **{f"{group}.choice.{name}": f"crop.{name}" for group in ("data", "crop")
-       for name in ("which", "score", "smallest", "fallback")},
+    **{f"{group}.box_selector.{name}": f"crop.{name}" for group in ("data", "crop")
+       for name in ("select", "min_score", "min_size", "fallback")},
 }  # fmt: skip
 
 

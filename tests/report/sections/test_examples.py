@@ -45,10 +45,8 @@ def test_a_row_shows_query_crop_and_the_first_eight_hits(
         box = None if crop == "whole" else np.array([1, 2, 9, 10], np.float32)
         for name, tile in zip([output["id"], *output["hits"][:8]], row[1:], strict=True):
             index = row_of_id[name]
-            picture = open_image(
-                Path(run_data.config["data"]["root"]).parent / run_data.garments.column("image")[index]
-            )
-            assert np.array_equal(tile.picture, crop_image(picture, box, 0.1, TILE))
+            image = open_image(Path(run_data.config["data"]["root"]).parent / run_data.garments.column("image")[index])
+            assert np.array_equal(tile.image, crop_image(image, box, 0.1, TILE))
         for name, tile in zip(output["hits"][:8], row[2:], strict=True):
             category, item = (run_data.garments.column(column)[row_of_id[name]] for column in ("category", "item"))
             mark = "same category" if category == output["category"] else "other category"
@@ -83,14 +81,14 @@ def test_a_hit_added_later_is_a_grey_tile_and_named(make_run: MakeRun, monkeypat
 
 def test_missing_images_are_listed_and_the_others_shown(make_run: MakeRun) -> None:
     run = make_run()
-    pictures = Path(run.config["data"]["root"]).parent
-    (pictures / "1.png").unlink()
+    images = Path(run.config["data"]["root"]).parent
+    (images / "1.png").unlink()
     page = page_of(run)
     note = next(text for text in page.of("p") if text.startswith("Pictures that cannot be opened"))
     assert re.search(r"1-(query|gallery)-\d \(.*1\.png: no such file\)", note)
     assert "0-query" not in note
     assert (run.path / "report" / "best.jpg").exists()
-    shutil.rmtree(pictures)
+    shutil.rmtree(images)
     shutil.rmtree(run.path / "report")
     page = page_of(run)
     assert page.of("h2") == TITLES

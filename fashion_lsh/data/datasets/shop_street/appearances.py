@@ -88,7 +88,7 @@ def _checks(appearance: Appearance, side: int) -> np.ndarray:
     return np.asarray((one + other) / 2)
 
 
-def _dots(appearance: Appearance, side: int) -> np.ndarray:
+def _polka_dots(appearance: Appearance, side: int) -> np.ndarray:
     return _sharp(_wave(appearance, side, 45) + _wave(appearance, side, 135) - 0.7, appearance, side)
 
 
@@ -111,7 +111,7 @@ PATTERNS: dict[str, Callable[[Appearance, int], np.ndarray]] = {
     "plain": _plain,
     "stripes": _stripes,
     "checks": _checks,
-    "dots": _dots,
+    "dots": _polka_dots,
     "pins": _pins,
     "halves": _halves,
     "fade": _fade,
