@@ -86,15 +86,18 @@ def evaluate(images: ImageList, count: int, seed: int) -> None:
     print(tabulate(
         [(distance, *(f"{recall(prints, candidates, kind):.4f}" for kind in kinds),
           len(candidates), len(unlabelled_pairs(prints, groups, candidates)),
-          len(similar_pairs[distance]), len(unlabelled_pairs(prints, groups, similar_pairs[distance]))) for distance, candidates in pairs_by_distance.items()],
+          len(similar_pairs[distance]), len(unlabelled_pairs(prints, groups, similar_pairs[distance])))
+         for distance, candidates in pairs_by_distance.items()],
         ["distance", *kinds, "pairs", "no label's", f"alike {MIN_SIMILARITY}", "no label's"]))  # fmt: skip
     similar = similar_pairs[MAX_DISTANCE]
     unknown = unlabelled_pairs(prints, groups, similar)
-    print(f"At distance {MAX_DISTANCE} and alike {MIN_SIMILARITY}: precision {1 - len(unknown) / max(1, len(similar)):.5f} of "
+    print(f"At distance {MAX_DISTANCE} and alike {MIN_SIMILARITY}: "
+          f"precision {1 - len(unknown) / max(1, len(similar)):.5f} of "
           f"{len(similar):,} pairs; recall " +
           ", ".join(f"{kind} {recall(prints, similar, kind):.4f}" for kind in kinds))  # fmt: skip
     print(
-        f"Banding: {banding_recall(prints, pairs_by_distance[MAX_DISTANCE]):.5f} of the pairs of one original within {MAX_DISTANCE} are found"
+        f"Banding: {banding_recall(prints, pairs_by_distance[MAX_DISTANCE]):.5f} of the pairs of one original within "
+        f"{MAX_DISTANCE} are found"
     )
     tiles = [tile(images, prints.origin[row], str(prints.kind[row])) for pair in unknown[:SHOWN] for row in pair]
     save("unknown", list(zip(tiles[::2], tiles[1::2], strict=True)))
@@ -132,7 +135,8 @@ def plant_copies(images: ImageList, count: int, seed: int) -> Fingerprints:
             entries.append((code, thumbnail(array), row, kind))
     codes, thumbnails, origin, kinds = zip(*entries, strict=True)
     print(
-        f"{len(codes):,} pictures, {len(copied_rows):,} of them copied; {1000 * elapsed / len(codes):.2f} ms a fingerprint"
+        f"{len(codes):,} pictures, {len(copied_rows):,} of them copied; "
+        f"{1000 * elapsed / len(codes):.2f} ms a fingerprint"
     )
     return Fingerprints(np.stack(codes), np.stack(thumbnails), np.array(origin), np.array(kinds))
 
@@ -156,7 +160,8 @@ def banding_recall(prints: Fingerprints, matched_pairs: np.ndarray) -> float:
     rows = np.flatnonzero(np.isin(prints.origin, prints.origin[prints.kind != ""]))
     known = {(int(left), int(right)) for left, right in matched_pairs}
     near = [pair for rows_of_original in np.split(rows, np.flatnonzero(np.diff(prints.origin[rows])) + 1)
-            for pair in combinations(rows_of_original.tolist(), 2) if fingerprint_distance(prints.fingerprints, *pair) <= MAX_DISTANCE]  # fmt: skip
+            for pair in combinations(rows_of_original.tolist(), 2)
+            if fingerprint_distance(prints.fingerprints, *pair) <= MAX_DISTANCE]  # fmt: skip
     return sum(pair in known for pair in near) / max(1, len(near))
 
 
@@ -228,8 +233,9 @@ def scale(seed: int) -> None:
         np.arange(PLANTED) * len(codes) + ROWS + np.arange(PLANTED),
         matched_pairs[:, 0] * len(codes) + matched_pairs[:, 1],
     )
-    print(f"{len(codes):,} fingerprints of 4 codes: {elapsed:.1f} s, {peak / 2**20:.2f} GiB at the peak, of which "
-          f"{memory_before / 2**20:.2f} GiB before; {len(matched_pairs) - hit.sum()} pairs that were not planted")  # fmt: skip
+    print(f"{len(codes):,} fingerprints of 4 codes: {elapsed:.1f} s, {peak / 2**20:.2f} GiB at the peak, "
+          f"of which {memory_before / 2**20:.2f} GiB before; "
+          f"{len(matched_pairs) - hit.sum()} pairs that were not planted")  # fmt: skip
     steps = [
         (low, low + 3, hit[(distances >= low) & (distances < low + 4)].mean()) for low in range(0, 2 * MAX_DISTANCE, 4)
     ]

@@ -39,7 +39,8 @@ def make_data(drawn: Path) -> Callable[..., GarmentData]:
     def make(**changes: Any) -> GarmentData:
         plain: dict[str, Any] = {
             "source": "folder", "root": str(drawn), "categories": None, "sources": None,
-            "crop": "annotated", "box_selector": BoxSelector("given", 0.3, 8.0, "whole"), "margin": 0.1, "image_size": 32,
+            "crop": "annotated", "box_selector": BoxSelector("given", 0.3, 8.0, "whole"), "margin": 0.1,
+            "image_size": 32,
             "jitter": 0.08, "min_crop_area": 1.0,
             "ratios": {"train": 0.5, "val": 0.2, "query": 0.1, "gallery": 0.2},
             "gallery": "gallery", "leaks": "refuse", "split_seed": 0,

@@ -197,8 +197,8 @@ class GarmentData(pl.LightningDataModule):
         kept = rows[~self.undetected[rows]]
         if not len(kept):
             raise ValueError(
-                f"no garment was found in any picture of split {split!r}: lower crop.min_score={self.box_selector.min_score:g}, fit "
-                "the detector longer, or give crop.fallback=whole"
+                f"no garment was found in any picture of split {split!r}: lower "
+                f"crop.min_score={self.box_selector.min_score:g}, fit the detector longer, or give crop.fallback=whole"
             )
         return kept
 

@@ -47,7 +47,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
             return iter([(int(row), self.epoch) for row in drawn])
         pairs = zip(drawn, self._draw_partners(self.items, drawn), strict=True)
         return iter([
-            key for row, other in pairs for key in ((int(row), self.epoch), (int(other), self.epoch + PARTNER_EPOCH_OFFSET))
+            key for row, other in pairs
+            for key in ((int(row), self.epoch), (int(other), self.epoch + PARTNER_EPOCH_OFFSET))
         ])  # fmt: skip
 
     def _draw_rounds(self) -> np.ndarray:

@@ -127,8 +127,9 @@ def _assign_units(
         )
         if len(np.unique(assigned[category_units])) < len(ratios):
             raise ValueError(
-                f"category {name!r} has {len(category_units)} separate pictures or items, too few to give each of {len(ratios)} "
-                "splits one: add pictures, or leave the category out (data.categories; of the command merge --least)"
+                f"category {name!r} has {len(category_units)} separate pictures or items, too few to give each of "
+                f"{len(ratios)} splits one: add pictures, or leave the category out (data.categories; "
+                "--min-per-category of the command merge)"
             )
     return np.array(list(ratios), dtype=object)[assigned[unit_index]]
 

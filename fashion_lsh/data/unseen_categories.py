@@ -59,8 +59,8 @@ def _draw_categories(counts: Mapping[str, int], unseen: int, seed: int) -> list[
     large = sorted(name for name, count in counts.items() if count >= MIN_GARMENTS)
     if unseen > len(large):
         raise ValueError(
-            f"split.unseen={unseen}: {len(large)} of {len(counts)} categories have {MIN_GARMENTS} garments or more: give "
-            "fewer, or names of categories"
+            f"split.unseen={unseen}: {len(large)} of {len(counts)} categories have {MIN_GARMENTS} garments or more: "
+            "give fewer, or names of categories"
         )
     return list(np.random.default_rng(seed).choice(large, unseen, replace=False).tolist())
 

@@ -27,7 +27,7 @@ CodePair = tuple[np.ndarray, np.ndarray]  # (Q, W) and (N, W) uint8
 
 
 def baseline_metrics(query: EncodedSplit, gallery: EncodedSplit, bits: int | None) -> tuple[dict[str, float], Scores]:
-    """Means, with intervals, of the rows that every table has: `baselines/<row>/<item or category>/<metric>`; `codes/…`.
+    """Means, with intervals, of all baselines: `baselines/<method>/<item or category>/<metric>`; `codes/…`.
 
     A query in which nothing was found asks nothing, and scores 0 in each.
 

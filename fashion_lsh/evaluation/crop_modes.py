@@ -39,8 +39,8 @@ def score_crop_modes(
 
     Returns:
         `crops/<crop>/<metric>` for each of KEPT that is known, with the ends of its interval, where anything was found
-        in the gallery; `crops/<crop>/undetected`, the share of the queries in which nothing was found: they count as wrong,
-        and find nothing.
+        in the gallery; `crops/<crop>/undetected`, the share of the queries in which nothing was found: they count as
+        wrong, and find nothing.
     """
     metrics: dict[str, float] = {}
     for mode in modes:

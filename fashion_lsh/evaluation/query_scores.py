@@ -45,7 +45,7 @@ def search_scores(queries: pa.Table) -> Scores:
 
 
 def method_scores(method: str, scores: Mapping[str, Scores]) -> Scores:
-    """(Q,) float32 each, of one row that every table has, `baselines/<row>/…`; none of a row that stands for no model."""
+    """(Q,) float32 each, of one baseline, `baselines/<method>/…`; none of a baseline that stands for no model."""
     by_metric = {
         f"{relevance}/{name}": values for relevance, by_name in scores.items() for name, values in by_name.items()
     }

@@ -27,7 +27,7 @@ class Gallery:
         embeddings: (R, D), for re-ranking, by row.
         catalogue: N <= R lines, what is known of the garments.
         fingerprint: of the model that made codes and embeddings.
-        pending: hashes of the places whose pictures were being added when the gallery was saved last (see `filing.add`).
+        pending: hashes of the paths whose images were being added at the last save (see `updates.add`).
 
     Raises:
         ValueError: they do not belong together.

@@ -52,7 +52,8 @@ def euclidean(queries: np.ndarray, candidate_embeddings: np.ndarray) -> np.ndarr
     """
     if queries.ndim != 2 or candidate_embeddings.ndim != 3 or queries.shape != candidate_embeddings.shape[::2]:
         raise ValueError(
-            f"queries are {queries.shape}, their rows' embeddings {candidate_embeddings.shape}: give (Q, D) and (Q, S, D)"
+            f"queries are {queries.shape}, their rows' embeddings {candidate_embeddings.shape}: give (Q, D) "
+            "and (Q, S, D)"
         )
     differences = candidate_embeddings.astype(np.float32, order="C")
     differences -= queries.astype(np.float32)[:, None]

@@ -118,7 +118,7 @@ class InvertedListIndex(ABC):
 
         Args:
             queries: (Q, ...) codes or embeddings, as the index keeps them; Q may be 0.
-            probed_lists: (Q, lists) int64, the lists to search, each once, padded with -1; all of them: the whole gallery.
+            probed_lists: (Q, lists) int64, the lists to search, each once, padded with -1.
             k: hits a query, at least 1; beyond the rows that exist the hits end in -1.
 
         Returns:

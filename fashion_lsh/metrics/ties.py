@@ -107,7 +107,8 @@ def distance_histograms(
             )
         if block_distances.size and not 0 <= block_distances.min() <= block_distances.max() < levels:
             raise ValueError(
-                f"distances reach from {block_distances.min()} to {block_distances.max()}, {levels=}: give levels = bits + 1"
+                f"distances reach from {block_distances.min()} to {block_distances.max()}, {levels=}: "
+                "give levels = bits + 1"
             )
         shape = total_at[block].shape
         bins = (

@@ -39,8 +39,8 @@ class DetectorModel(nn.Module):
     Args:
         backbone: one of DETECTOR_BACKBONES.
         classes: names of the classes, in the order of the labels.
-        weights: initial weights of the backbone, which the caller loads (see `load_weights`); with weights, its batch norms
-            keep statistics and weights.
+        weights: initial weights of the backbone, which the caller loads (see `load_weights`); with weights, its batch
+            norms keep statistics and weights.
         frozen: levels of the backbone, the finest first, whose layers keep their weights.
         image_size: longer side in pixels to which images are resized.
         channels: width of the pyramid.

@@ -173,8 +173,8 @@ def _near_duplicates(merged: Merged, distance: int | None) -> str:
     if distance is None:
         return f"{exact}Near ones were not looked for."
     return exact + (
-        f"{merged.near_duplicates:,} pictures have one, by fingerprints that differ in {distance} bits at most; they share a "
-        "group, and so a side of the splits. Pictures that are no files (Fashion-MNIST) have no fingerprint."
+        f"{merged.near_duplicates:,} pictures have one, by fingerprints that differ in {distance} bits at most; they "
+        "share a group, and so a side of the splits. Pictures that are no files (Fashion-MNIST) have no fingerprint."
     )
 
 

@@ -48,7 +48,8 @@ def summary(metrics: Mapping[str, float], config: Mapping[str, Any]) -> str:
         f"{config['backbone']['name']} ({weights}), {describe_hash_layer(config['hash'])}, "
         f"{data['source']} at {data['image_size']} px; {num_queries:,} queries, {num_gallery:,} in the gallery"
         + _note(config),
-        f"{_describe_classifier(metrics)}search {metrics['speed/search_ms']:.2f} ms{end_to_end} (medians, one at a time)",
+        f"{_describe_classifier(metrics)}search {metrics['speed/search_ms']:.2f} ms{end_to_end} "
+        "(medians, one at a time)",
     ]
     return "\n".join(lines)
 

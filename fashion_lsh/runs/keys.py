@@ -14,7 +14,8 @@ MACHINE_KEYS = ("root", "workers")  # of the data: where its files lie, and how 
 DETECTOR_KEYS = ("detector", "scenes", "trainer", "seed")  # settings that a stage depends on
 CLASSIFIER_KEYS = (*DETECTOR_KEYS, "data", "backbone", "classifier")
 STAGE_KEYS = {
-    "detector": DETECTOR_KEYS, "detections": DETECTOR_KEYS, "classifier": CLASSIFIER_KEYS, "hash_head": (*CLASSIFIER_KEYS, "hash"),
+    "detector": DETECTOR_KEYS, "detections": DETECTOR_KEYS, "classifier": CLASSIFIER_KEYS,
+    "hash_head": (*CLASSIFIER_KEYS, "hash"),
 }  # fmt: skip
 INFERENCE_KEYS = ("flip_tta",)  # settings of the detector that its fit does not depend on
 

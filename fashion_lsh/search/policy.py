@@ -42,7 +42,8 @@ class SearchPolicy:
         """
         if self.nprobe != "all" and not 1 <= self.nprobe <= category_count:
             raise ValueError(
-                f"search.nprobe={self.nprobe}: there are {category_count} categories; give 1 to {category_count}, or all"
+                f"search.nprobe={self.nprobe}: there are {category_count} categories; give 1 to {category_count}, "
+                "or all"
             )
         if self.min_probability is not None and not 0 < self.min_probability < 1:
             raise ValueError(f"search.min_probability={self.min_probability}: give a number between 0 and 1, or null")

@@ -58,8 +58,8 @@ def extra_garments(model: Model, source: ShopStreet, count: int, cache_file: Pat
         return cached.head(count)
     log.info("composing and encoding %d further garments; they are kept in %s", count, cache_file)
     probabilities, codes, embeddings, labels = zip(*_encode_chunks(model, source, count), strict=True)
-    arrays = {name: np.concatenate(parts) for name, parts in
-              {"masses": probabilities, "codes": codes, "embeddings": embeddings, "labels": labels}.items()}  # fmt: skip
+    parts_by_name = {"probabilities": probabilities, "codes": codes, "embeddings": embeddings, "labels": labels}
+    arrays = {name: np.concatenate(parts) for name, parts in parts_by_name.items()}
     with atomic_write(cache_file) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, of=np.array(cache_key), **arrays)
     encoded = Encoded(arrays["masses"], arrays["codes"], arrays["embeddings"].astype(np.float32))

@@ -72,8 +72,11 @@ def time_methods(
     """
     base_policy = SearchPolicy("hamming", 1, rerank_k, alpha=0.5, min_confidence=0.0)
     base_searcher = Searcher(model, gallery, base_policy)
-    searchers = {(distance, method): base_searcher.with_policy(replace(base_policy, distance=distance, **lists_config))  # type: ignore[arg-type]
-                 for distance in DISTANCES for method, lists_config in ((method, METHODS[method]) for method in methods)}  # fmt: skip
+    searchers = {
+        (distance, method): base_searcher.with_policy(replace(base_policy, distance=distance, **METHODS[method]))  # type: ignore[arg-type]
+        for distance in DISTANCES
+        for method in methods
+    }
 
     def search_one(distance: str, method: str) -> Callable[[int], object]:
         return lambda query: searchers[distance, method].search_encoded(
@@ -114,7 +117,8 @@ def _speed(searcher: Searcher, queries: QuerySet, method: str, elapsed: np.ndarr
         **latency_summary("search", elapsed), **latency_summary("end_to_end", method_ms),
         **{f"{step}_ms": float(np.median(values)) for step, values in queries.preprocessing.milliseconds.items()},
         "search share": search_ratio, **_saving("saved", method_ms, baseline_ms),
-        "faster by": float(baseline_ms.mean() / method_ms.mean() - 1), "search faster by": float(whole_ms.mean() / elapsed.mean() - 1),
+        "faster by": float(baseline_ms.mean() / method_ms.mean() - 1),
+        "search faster by": float(whole_ms.mean() / elapsed.mean() - 1),
         "predicted saving": search_ratio * float(1 - scanned[queries.timed_rows].mean()),
     }  # fmt: skip
 

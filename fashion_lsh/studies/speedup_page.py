@@ -137,7 +137,8 @@ def _codes_table(rows: Sequence[Row]) -> str:
     lines = [
         (
             f"{row['gallery']:,}", row["distance"], _format_ms(row, "search"), _format_ms(row, "end_to_end"),
-            _format_ratio(row, "saved over euclidean"), f"{row['item recall@10']:.3f}" if "item recall@10" in row else "–",
+            _format_ratio(row, "saved over euclidean"),
+            f"{row['item recall@10']:.3f}" if "item recall@10" in row else "–",
         )
         for row in rows if row["filed by"] == "predicted" and row["arm"] == "whole"
     ]  # fmt: skip
@@ -150,8 +151,9 @@ def _methods_table(rows: Sequence[Row], size: int, indexed_by: str) -> str:
               "item recall@10")  # fmt: skip
     lines = [
         (
-            row["arm"], row["distance"], f"{row['lists probed']:.2f}", f"{row['scanned']:.1%}", _format_ms(row, "search"),
-            _format_ms(row, "end_to_end"), f"{row['saved']:.1%}", f"{row['faster by']:.1%}", f"{row['predicted saving']:.1%}",
+            row["arm"], row["distance"], f"{row['lists probed']:.2f}", f"{row['scanned']:.1%}",
+            _format_ms(row, "search"), _format_ms(row, "end_to_end"),
+            f"{row['saved']:.1%}", f"{row['faster by']:.1%}", f"{row['predicted saving']:.1%}",
             f"{row['recall@10 of whole']:.3f}", f"{row['list reached']:.3f}", f"{row['item map@100']:.3f}",
             f"{row['item map@100, category right']:.3f}", f"{row['item map@100, category wrong']:.3f}",
             f"{row['item recall@10']:.3f}",

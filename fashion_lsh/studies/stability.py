@@ -28,9 +28,9 @@ PAIRS_TEXT = (
 PAIR_METRICS = ("bits changed", "by chance", "named alike", "hits alike")
 WORST_TEXT = "Worst of all: {worst}."
 CORRUPTED_TEXT = (
-    f"The query crops alone are spoilt: *blur*, Gaussian, deviation {BLUR_SIGMA:.1%} of the crop's side; *jpeg*, quality "
-    f"{JPEG_QUALITY}; *noise*, Gaussian, deviation {NOISE_STD:g} of 255; *occlusion*, a grey square of {OCCLUSION_RATIO**2:.0%} of "
-    "the area, anywhere."
+    f"The query crops alone are corrupted: *blur*, Gaussian, deviation {BLUR_SIGMA:.1%} of the crop's side; *jpeg*, "
+    f"quality {JPEG_QUALITY}; *noise*, Gaussian, deviation {NOISE_STD:g} of 255; *occlusion*, a grey square of "
+    f"{OCCLUSION_RATIO**2:.0%} of the area, anywhere."
 )
 
 

@@ -18,8 +18,8 @@ class Detector(TrainingModule):
     """Train a DetectorModel.  Its last epoch is kept, since scoring boxes on `val` is slow.
 
     Args:
-        backbone, classes, weights, frozen, image_size, channels, head, anchors, ratios, proposals, sampled, max_detections,
-            mirrored: see DetectorModel.
+        backbone, classes, weights, frozen, image_size, channels, head, anchors, ratios, proposals, roi_batch_size,
+            max_detections, flip_tta: see DetectorModel.
         level: meaning of the classes: `garment` (one class; the classifier names it), `supercategory` or `category`.
         epochs: passes over the training images.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
@@ -55,8 +55,8 @@ class Detector(TrainingModule):
         super().__init__()
         self.save_hyperparameters()
         self.model = DetectorModel(
-            backbone, classes, weights, frozen, image_size, channels, head, anchors, ratios, proposals, roi_batch_size, max_detections,
-            flip_tta,
+            backbone, classes, weights, frozen, image_size, channels, head, anchors, ratios, proposals, roi_batch_size,
+            max_detections, flip_tta,
         )  # fmt: skip
 
     def callbacks(self) -> list[Callback]:

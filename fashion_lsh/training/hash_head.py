@@ -24,8 +24,8 @@ class HashHead(CropModule):
     Args:
         backbone, categories, bits, embedding_dim, image_size, margin, frozen, loss, bihalf, label_smoothing: see
             HashHeadModel.
-        item_weight: of the item contrast on activations and on features (see `supervised_contrastive_loss`): a batch then holds two
-            images of each item, or two views of its only one, and the last epoch is kept, since the best for
+        item_weight: of the item contrast on activations and features (see `supervised_contrastive_loss`): a batch then
+            holds two images of each item, or two views of its only one, and the last epoch is kept, since the best for
             categories is seldom that for items; 0: categories alone are trained.
         epochs: passes over the training images.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.

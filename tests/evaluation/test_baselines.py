@@ -88,7 +88,8 @@ def test_code_statistics_of_the_gallery_are_among_the_metrics() -> None:
     code_metrics = {name: value for name, value in metrics.items() if name.startswith("codes/")}
     expected = code_statistics(gallery.encoded.codes, BITS)
     assert code_metrics == {
-        **{f"codes/{name}": getattr(expected, name) for name in CodeStatistics._fields}, "codes/quantisation_error": 0.25,
+        **{f"codes/{name}": getattr(expected, name) for name in CodeStatistics._fields},
+        "codes/quantisation_error": 0.25,
         "codes/precision@radius2": pytest.approx(0.3302467),
     }  # fmt: skip
     assert {type(value) for value in code_metrics.values()} == {int, float}

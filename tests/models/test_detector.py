@@ -28,7 +28,8 @@ def module(**changed: Any) -> Detector:
     return Detector(**{
         "backbone": "resnet18", "classes": ["garment"], "weights": None, "level": "garment", "frozen": 0,
         "image_size": 64, "channels": 16, "head": 32, "anchors": [8.0, 16.0, 32.0, 48.0, 64.0],
-        "ratios": [0.5, 1.0, 2.0], "proposals": [60, 30], "roi_batch_size": 16, "max_detections": 10, "flip_tta": False, "epochs": 2,
+        "ratios": [0.5, 1.0, 2.0], "proposals": [60, 30], "roi_batch_size": 16, "max_detections": 10, "flip_tta": False,
+        "epochs": 2,
         "lr_factor": 1.0, "ema_decay": 0.0, "optim": OPTIM, "seed": 0, **changed,
     })  # fmt: skip
 
@@ -39,7 +40,8 @@ def detector(**changed: Any) -> DetectorModel:
 
 def make_detection_data(data: GarmentData, **changed: Any) -> DetectionData:
     return DetectionData(data, **{
-        "level": "garment", "image_size": 64, "views": None, "scales": [0.9, 1.1], "batch_size": 4, "samples_per_epoch": 8,
+        "level": "garment", "image_size": 64, "views": None, "scales": [0.9, 1.1], "batch_size": 4,
+        "samples_per_epoch": 8,
         "workers": 0, "seed": 0, **changed,
     })  # fmt: skip
 

@@ -31,7 +31,8 @@ LOG = """classifier/train/loss,classifier/val/accuracy,classifier/val/loss,class
 SETTINGS: dict[str, Any] = {
     "name": "made", "seed": 0, "overwrite": False, "backbone": {"name": "resnet18", "weights": None, "frozen": False},
     "data": {"source": "folder", "split_seed": 0, "crop": "annotated", "margin": 0.1, "image_size": 32,
-             "gallery": "gallery", "box_selector": {"select": "given", "min_score": 0.3, "min_size": 8.0, "fallback": "whole"}},
+             "gallery": "gallery",
+             "box_selector": {"select": "given", "min_score": 0.3, "min_size": 8.0, "fallback": "whole"}},
     "detector": None, "scenes": None,
     "search": {"_target_": "Search", "distance": "rerank", "nprobe": 1, "rerank_k": 200,
                "alpha": 0.5, "min_confidence": 0.0},

@@ -69,7 +69,8 @@ def test_labels_with_ratios_min_confidence_and_unknown_labels(label: str, expect
     ("method", "expected"),
     [("rerank50_2", "The run's own search: the best 50 by"), ("random", "The gallery in any order."),
      ("hamming_all", "Asked for later with evaluate.py: Hamming distance between codes; in the whole gallery."),
-     ("euclidean_1_probability0.5", "Asked for later with evaluate.py: exact Euclid between embeddings; in the most probable")],
+     ("euclidean_1_probability0.5",
+      "Asked for later with evaluate.py: exact Euclid between embeddings; in the most probable")],
 )  # fmt: skip
 def test_each_method_is_described(method: str, expected: str) -> None:
     assert describe_method(method, "rerank50_2").startswith(expected)

@@ -20,8 +20,8 @@ CLASSIFIER = {
     "frozen": False, "epochs": 4, "lr_factor": 1.0, "head_factor": 1.0, "label_smoothing": 0.1,
     "optim": OPTIM, "seed": 0,
 }  # fmt: skip
-BOX_SELECTOR = {"_target_": "fashion_lsh.data.detections.BoxSelector", "select": "given", "min_score": 0.3, "min_size": 8.0,
-          "fallback": "whole"}  # fmt: skip
+BOX_SELECTOR = {"_target_": "fashion_lsh.data.detections.BoxSelector", "select": "given", "min_score": 0.3,
+                "min_size": 8.0, "fallback": "whole"}  # fmt: skip
 DATA = {
     "_target_": "fashion_lsh.data.datamodule.GarmentData", "source": "folder", "root": None, "categories": None,
     "sources": None, "crop": "whole", "box_selector": BOX_SELECTOR, "margin": 0.1, "image_size": 64, "jitter": 0.1,
@@ -174,7 +174,8 @@ def test_unknown_target_is_named(target: str) -> None:
 def test_training_keys_are_dropped_for_untrained_hash_layers() -> None:
     hash_head = {"_target_": "fashion_lsh.training.hash_head.HashHead", "epochs": 4, "bits": 8}
     lsh = {"_target_": "fashion_lsh.models.baselines.LSH", "bits": 8}
-    cases = ((None, None), ({"epochs": 4}, None), (hash_head, hash_head), ({**lsh, "epochs": 4, "item_weight": 0.5}, lsh),
+    cases = ((None, None), ({"epochs": 4}, None), (hash_head, hash_head),
+             ({**lsh, "epochs": 4, "item_weight": 0.5}, lsh),
              ({**lsh, "typo": 1}, {**lsh, "typo": 1}))  # fmt: skip
     for given_hash, expected in cases:
         assert resolve_config({"seed": 1, "hash": given_hash}) == {"seed": 1, "hash": expected}

@@ -88,7 +88,7 @@ def test_rerank_of_memory_mapped_embeddings_equals_in_memory(tmp_path: Path) -> 
 
 
 def random_candidates(seed: int, rows: int) -> tuple[np.ndarray, Hits, np.ndarray]:
-    """Queries, rows candidates in any order at few Hamming distances, some missing, and exact embeddings, many equal."""
+    """Queries, candidates in any order at few Hamming distances, some missing, and embeddings, many equal."""
     rng = np.random.default_rng(seed)
     query_vectors, gallery_vectors = (np.float32(rng.integers(-1, 2, (count, 4)) / 8) for count in (3, rows))
     near = rng.permuted(np.tile(np.arange(rows), (3, 1)), axis=1)

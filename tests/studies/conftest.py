@@ -14,8 +14,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> GarmentData:
     """Some composed garments of all categories."""
     made = GarmentData(
         source="shop_street", root=None, categories=None, sources=None, crop="annotated",
-        box_selector=BoxSelector("given", 0.3, 8.0, "whole"), margin=0.1, image_size=32, jitter=0.08, min_crop_area=1.0, ratios={},
-        gallery="gallery", leaks="refuse",
+        box_selector=BoxSelector("given", 0.3, 8.0, "whole"), margin=0.1, image_size=32, jitter=0.08, min_crop_area=1.0,
+        ratios={}, gallery="gallery", leaks="refuse",
         split_seed=0, batch_size=64, workers=0, samples_per_epoch=None, balanced=False, seed=0,
     )  # fmt: skip
     made.source = ShopStreet(0, str(tmp_path_factory.mktemp("cache")), garments=12)

@@ -120,9 +120,11 @@ def measurements(folder: Path) -> None:
     savings = {"euclidean": 0.5, "hamming": 0.05, "rerank": 0.04}
     write_results(
         folder / "speedup",
-        [{"lists": lists, "filed by": indexed_by, "arm": method, "gallery": size, "distance": distance, "item recall@10": 0.05}
+        [{"lists": lists, "filed by": indexed_by, "arm": method, "gallery": size, "distance": distance,
+          "item recall@10": 0.05}
          | with_bounds("saved", value, 0.01) | with_bounds("saved over euclidean", 0.53, 0.01)
-         for lists, indexed_by in (("own", "predicted"), ("30 of DeepFashion", "frequency")) for method in ("whole", "1")
+         for lists, indexed_by in (("own", "predicted"), ("30 of DeepFashion", "frequency"))
+         for method in ("whole", "1")
          for size in (100_000, 500_000) for distance, value in savings.items()],
     )  # fmt: skip
 

@@ -132,7 +132,8 @@ def test_values_of_rows_and_differences_between_rows(tmp_path: Path) -> None:
         ("experiments.mean_over('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
         ("experiments.mean_over('bits', 'top-1', {'hash': 'csq', 'seed': '0'})", "and one has no spread"),
         (
-            "experiments.difference_by_seed('bits', 'top-1', {'hash': 'csq', 'seed': '0'}, {'hash': 'lsh', 'seed': '1'})",
+            "experiments.difference_by_seed('bits', 'top-1', {'hash': 'csq', 'seed': '0'}, "
+            "{'hash': 'lsh', 'seed': '1'})",
             "no seed in common",
         ),
         ("experiments.estimate('bits', 'mAP', {'hash': 'csq', 'seed': '0'})", "bits: results.csv has no 'mAP'"),

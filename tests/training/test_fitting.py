@@ -139,8 +139,8 @@ def state_bytes(module: nn.Module) -> dict[str, bytes]:
 @pytest.mark.parametrize("by_lightning_trainer", [True, False])
 @pytest.mark.parametrize("kind", [Classifier, HashHead])
 def test_fit_does_not_change_a_frozen_backbone(
-    kind: type[CropModule], by_lightning_trainer: bool, initial_training_mode: bool, make_data: MakeData, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    kind: type[CropModule], by_lightning_trainer: bool, initial_training_mode: bool, make_data: MakeData,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     modes: list[tuple[bool, bool]] = []
     original = kind.training_step

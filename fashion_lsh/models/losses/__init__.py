@@ -1,7 +1,7 @@
 """Losses of the hash head, one file each.
 
-Outputs of the hash layer become activations (`activate`), the category head reads these (`head_input`), and a bit is 1 where
-an activation exceeds `threshold`. A new loss is a HashLoss in LOSSES, a file in conf/hash and a row in the tests.
+Outputs of the hash layer become activations (`activate`), the category head reads these (`head_input`), and a bit is 1
+where an activation exceeds `threshold`. A new loss is a HashLoss in LOSSES, a file in conf/hash and a row in the tests.
 """
 
 from fashion_lsh.models.losses.base import HashLoss

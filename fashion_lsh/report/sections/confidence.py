@@ -14,7 +14,7 @@ def confidence(run_data: RunData) -> list[Block]:
     correct = run_data.column("category") == run_data.column("predicted")
     reliability = curves.reliability(run_data.column("mass")[detected], correct[detected])
     caption = (
-        f"Expected calibration error (ECE) on the queries {reliability.error:.3f}, {curves.BINS} bins of equal width. The "
-        "temperature was fitted on val, not on these queries."
+        f"Expected calibration error (ECE) on the queries {reliability.error:.3f}, {curves.BINS} bins of equal width. "
+        "The temperature was fitted on val, not on these queries."
     ) + (f" Without {(~detected).sum():,} in which nothing was found." if not detected.all() else "")
     return [Figure("reliability.svg", figures.reliability(reliability), caption)]

@@ -29,6 +29,7 @@ def distances(pairs: PairCounts | None, metrics: Mapping[str, float]) -> list[Bl
     means = [f"{name} {curves.mean_distance(counts):.1f}" for name, counts in histograms]
     caption = f"Pairs of a query and a gallery garment by their distance. Mean distances in bits: {', '.join(means)}."
     figure = Figure("distances.svg", figures.hamming(panels), caption + pairs.note)
-    rows = [[title, f"{metrics[f'codes/{name}']:{format_spec}}", description] for name, (title, format_spec, description) in BIT_METRICS.items()
+    rows = [[title, f"{metrics[f'codes/{name}']:{format_spec}}", description]
+            for name, (title, format_spec, description) in BIT_METRICS.items()
             if f"codes/{name}" in metrics]  # fmt: skip
     return [figure, *([Table(["bits of the gallery's codes", "", ""], rows)] if rows else [])]

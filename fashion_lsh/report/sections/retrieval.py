@@ -25,7 +25,7 @@ def retrieval(pairs: PairCounts | None) -> list[Block]:
     best, worst = (f"{one_line(pr_aucs[place][0])} ({pr_aucs[place][1]:.3f})" for place in (0, -1))
     caption = (
         "Relevant: same category. Each point is a Hamming radius over the whole gallery, all rows of a distance "
-        f"together. Area under the curve: {curves.pr_auc(*pr_curves['mean of all queries']):.3f}; best category {best}, "
-        f"worst {worst}."
+        f"together. Area under the curve: {curves.pr_auc(*pr_curves['mean of all queries']):.3f}; best category "
+        f"{best}, worst {worst}."
     )
     return [Figure("precision-recall.svg", figures.precision_recall(pr_curves), caption + pairs.note)]

@@ -132,6 +132,7 @@ def _row(path: str, location: str, record: PairRecord, garment: Sequence[str]) -
     if box is None:
         return f"its box {' '.join(coordinates)} is no box with an area"
     return {
-        "image": location, "category": category, "supercategory": files.parse_clothes_type(clothes_type), "item": record.item, "group": "",
+        "image": location, "category": category, "supercategory": files.parse_clothes_type(clothes_type),
+        "item": record.item, "group": "",
         "split": record.split, "view": record.view, "source": "deepfashion_consumer", "box": box,
     }  # fmt: skip

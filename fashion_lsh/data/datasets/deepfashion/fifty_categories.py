@@ -90,7 +90,8 @@ class FiftyCategories(ImageFiles):
         if split is None:
             return f"its split {annotation.split!r} is unknown"
         return {
-            "image": location, "category": f"{TEE}/{LONG_SLEEVE}" if known.name == TEE and annotation.long_sleeved else known.name,
+            "image": location,
+            "category": f"{TEE}/{LONG_SLEEVE}" if known.name == TEE and annotation.long_sleeved else known.name,
             "supercategory": known.kind, "item": "", "group": path.rpartition("/")[0],
             "split": split, "view": "", "source": self.source, "box": box,
         }  # fmt: skip

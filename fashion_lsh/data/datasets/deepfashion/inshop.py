@@ -68,7 +68,8 @@ def _row(path: str, location: str, evaluation: Sequence[str], garment: Sequence[
     if box is None:
         return f"its box {' '.join(coordinates)} is no box with an area"
     return {
-        "image": location, "category": category, "supercategory": files.parse_clothes_type(clothes_type), "item": item, "group": "",
+        "image": location, "category": category, "supercategory": files.parse_clothes_type(clothes_type),
+        "item": item, "group": "",
         "split": split, "view": "shop", "source": "deepfashion_inshop", "box": box,
     }  # fmt: skip
 
