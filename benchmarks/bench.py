@@ -136,7 +136,7 @@ def describe_rate(model: ClassifierModel, data: GarmentData) -> float:
 
 
 def rate_of(loader: DataLoader[Any], step: Callable[[Batch], Any], steps: int | None = STEPS) -> float:
-    """Pictures a second; with `steps`, after WARM batches."""
+    """Pictures a second; with `steps`, after WARM_UP batches."""
     warm_up = WARM_UP if steps else 0
     start, count = time.perf_counter(), 0
     for number, batch in enumerate(islice(loader, steps)):

@@ -156,7 +156,7 @@ def unlabelled_pairs(prints: Fingerprints, groups: np.ndarray, matched_pairs: np
 
 
 def banding_recall(prints: Fingerprints, matched_pairs: np.ndarray) -> float:
-    """Share found of the pairs of one original whose distance is at most DISTANCE."""
+    """Share found of the pairs of one original whose distance is at most MAX_DISTANCE."""
     rows = np.flatnonzero(np.isin(prints.origin, prints.origin[prints.kind != ""]))
     known = {(int(left), int(right)) for left, right in matched_pairs}
     near = [pair for rows_of_original in np.split(rows, np.flatnonzero(np.diff(prints.origin[rows])) + 1)

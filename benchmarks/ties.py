@@ -12,7 +12,7 @@ CATEGORIES = 30
 
 
 def main() -> None:
-    """Seconds of `of_codes`, and the most memory that its arrays held at once."""
+    """Seconds of `score_codes`, and the most memory that its arrays held at once."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ties", description=__doc__)
     for name, default in (("queries", 10_000), ("gallery", 100_000), ("bits", 64)):
         parser.add_argument(f"--{name}", type=int, default=default)

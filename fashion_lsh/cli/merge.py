@@ -101,7 +101,7 @@ def _crop_garments(
 
 
 def _load_unchanged(sources: dict[str, Source], scanned: Mapping[str, ImageInfo], key: str) -> np.ndarray:
-    """The pixels of a picture.  PictureError: it is not as it was seen."""
+    """The pixels of a picture.  ImageError: it is not as it was seen."""
     name, _, key_in_source = key.partition("/")
     source = sources[name]
     if isinstance(source, ImageFiles) and file_state(source.folder / key_in_source) != scanned[key].state:

@@ -38,7 +38,7 @@ def crop_image(image: np.ndarray, box: np.ndarray | None, margin: float, size: i
     """Cut a box, widened by `margin` and clamped, out of a picture and resize it.
 
     Args:
-        picture: (H, W, 3) uint8.
+        image: (H, W, 3) uint8.
         box: (4,) xyxy in pixels; None or NaN: the whole picture, without margin.
         margin: share of the box added on each side.
         size: side of the crop in pixels; the aspect is not kept: a garment fills its crop.

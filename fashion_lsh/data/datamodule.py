@@ -35,19 +35,19 @@ class GarmentData(pl.LightningDataModule):
         sources: of a catalogue merged from several, those to keep (its column `source`); None: all.
         crop: `annotated` cuts each garment out by its box, `detected` by the box that a detector found (see `found`),
             `whole` keeps the picture.
-        choice: which of the boxes found is cut out, with crop=detected.
+        box_selector: which of the boxes found is cut out, with crop=detected.
         margin: share of the box added on each side of a crop.
         image_size: side of a crop in pixels.
         jitter: how far each side of a training crop moves at most, as a share of its width or height.
-        least_area: the least share of its area that a training crop keeps (a random resized crop); 1: all of it.
-        shares: share of each split, for data sets without splits of their own.
-        searched: the split that is searched; `train` is the protocol of Lin et al. 2015.
+        min_crop_area: the least share of its area that a training crop keeps (a random resized crop); 1: all of it.
+        ratios: share of each split, for data sets without splits of their own.
+        gallery: the split that is searched; `train` is the protocol of Lin et al. 2015.
         leaks: what to do where train shares a garment with the pictures that test it, in splits that came with the
             data: `refuse`, `drop` it from train, or `tell` of it, and of copies of pictures, and go on.
         split_seed: what the splits (and the pictures of data sets that draw them) are drawn by.
         batch_size: pictures a batch.
         workers: processes that load pictures; 0: none.
-        epoch_pictures: pictures an epoch; None: all. The next epoch goes on where one stopped.
+        samples_per_epoch: pictures an epoch; None: all. The next epoch goes on where one stopped.
         balanced: draw all categories equally often while training.
         seed: what order and augmentation are drawn by.
         unseen: categories that are searched and never trained, by name, or how many are drawn; None: all train.

@@ -31,7 +31,7 @@ class CropDataset(Dataset[tuple[np.ndarray, int, int, int]]):
     Attributes:
         source: of the pictures; pictures: (N,) str, their keys.
         labels, items: (N,) int64; boxes: (N, 4) float32 xyxy, what is cut out, NaN: the whole picture.
-        margin, size, jitter, least_area: see GarmentData.
+        margin, size, jitter, min_crop_area: see GarmentData.
         seed: what augmentation is drawn by; None: there is none.
     """
 

@@ -39,7 +39,7 @@ class DetectionData:
         views: the training pictures to learn from, by their `view` (street pictures show more garments); None: all.
         scales: least and greatest size of a training picture, as a share of image_size.
         batch_size: pictures a batch.
-        epoch_pictures: pictures an epoch; None: all.
+        samples_per_epoch: pictures an epoch; None: all.
         workers: processes that load pictures; 0: none.
         seed: of order and augmentation.
     """

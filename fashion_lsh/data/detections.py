@@ -116,11 +116,11 @@ class BoxSelector:
     """Which box is cut out for a garment.
 
     Attributes:
-        which: `given`: the one that overlaps the annotated box most, at least by SAME; `best`: of the greatest score;
+        select: `given`: the one that overlaps the annotated box most, at least by MATCH_IOU; `best`: of the greatest score;
             `largest`: of the greatest area; `all`: as `given`, and of pictures that are added, in which nothing is
             annotated, every one. A row of the data in which nothing is annotated takes the best of all.
-        score: least score of a box that counts.
-        smallest: least shorter side of a box that counts, in pixels.
+        min_score: least score of a box that counts.
+        min_size: least shorter side of a box that counts, in pixels.
         fallback: where no box is found: `whole` keeps the picture; `skip` leaves garments out that train or are
             searched, and those that ask find nothing.
     """
@@ -134,8 +134,8 @@ class BoxSelector:
         """The box for each of N garments; NaN: none was found.
 
         Args:
-            found: in all pictures.
-            pictures: (N,) str, keys.
+            detections: in all pictures.
+            images: (N,) str, keys.
             annotated: (N, 4) float32 xyxy, NaN: not known.
 
         Returns:

@@ -30,9 +30,9 @@ def group_near_duplicates(
 
     Args:
         catalogue: rows, whose pictures were seen.
-        seen: fingerprints of pictures; those without one are compared with nothing.
+        scanned: fingerprints of pictures; those without one are compared with nothing.
         distance: bits that fingerprints may differ in; None: nothing is compared.
-        pixels: gives a picture, (H, W, 3) uint8: those with near fingerprints are compared in colour.
+        load_image: gives a picture, (H, W, 3) uint8: those with near fingerprints are compared in colour.
 
     Returns:
         The catalogue with its groups, each named by the id of its first row; the pictures that have a near-duplicate.

@@ -40,7 +40,7 @@ SPLIT_PRIORITY = (
 
 class ImageInfo(NamedTuple):
     """One picture file: width and height in pixels of the upright picture, SHA-256, why it is of no use, or "";
-    where that was asked for, its fingerprint (see `duplicates`); its state (see `state_of`) before it was opened."""
+    where that was asked for, its fingerprint (see `duplicates`); its state (see `file_state`) before it was opened."""
 
     width: int
     height: int
@@ -69,8 +69,8 @@ def clean_catalogue(
 
     Args:
         catalogue: rows.
-        seen: their pictures, by name.
-        copies: pictures that are byte for byte the same stay.
+        scanned: their pictures, by name.
+        keep_copies: pictures that are byte for byte the same stay.
     """
     images, boxes, ids = catalogue.column("image"), catalogue.boxes, catalogue.column("id")
     problems = [

@@ -35,7 +35,7 @@ def open_image(path: str | Path | BinaryIO) -> np.ndarray:
     frame is taken.
 
     Raises:
-        PictureError: it is missing, no picture, truncated, of floating-point pixels, or larger than LARGEST pixels
+        ImageError: it is missing, no picture, truncated, of floating-point pixels, or larger than MAX_PIXELS pixels
             or than PIL opens in this process (`Image.MAX_IMAGE_PIXELS`).
     """
     try:

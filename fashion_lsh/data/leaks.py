@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def check_disjoint(catalogue: Catalogue) -> None:
-    """See that no picture, group or item is on two sides (see `on_two_sides`).
+    """See that no picture, group or item is on two sides (see `find_leaks`).
 
     Raises:
         ValueError: names the first thing that is on two sides.

@@ -32,7 +32,7 @@ COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
 }
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 MAX_COORDINATE = 1e6  # pixels from the corner; no picture is so large
-COLUMN_ALIASES = {"path": "image", "label": "category", "near_dup_group": "group"}  # that columns have in manifests
+COLUMN_ALIASES = {"path": "image", "picture": "image", "label": "category", "near_dup_group": "group"}
 
 
 def parse_box(values: Any) -> tuple[float, float, float, float] | None:
@@ -51,7 +51,7 @@ def box_columns(boxes: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def read_table(path: str | Path) -> pa.Table:
-    """Read `*.parquet`, or `*.csv` with a header line; columns of OTHER_NAMES get the catalogue's names.
+    """Read `*.parquet`, or `*.csv` with a header line; columns of COLUMN_ALIASES get the catalogue's names.
 
     Raises:
         FileNotFoundError: there is no such file.

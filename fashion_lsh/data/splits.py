@@ -23,7 +23,7 @@ def split(catalogue: Catalogue, ratios: Mapping[str, float], seed: int) -> Catal
     Args:
         catalogue: rows without splits. One that has them all is given back as it is, but for a val that is missing:
             its share is taken from train.
-        shares: how much of each category goes to each split, counted in what must stay together; 0 leaves one empty.
+        ratios: how much of each category goes to each split, counted in what must stay together; 0 leaves one empty.
         seed: of the draw.
 
     Raises:
@@ -54,7 +54,7 @@ def check_splits(catalogue: Catalogue, gallery: str, unseen: bool = False) -> No
 
     Args:
         catalogue: split.
-        searched: the split that is searched.
+        gallery: the split that is searched.
         unseen: nothing that asks is to be trained.
 
     Raises:

@@ -37,7 +37,7 @@ def baseline_metrics(query: EncodedSplit, gallery: EncodedSplit, bits: int | Non
         bits: length of their codes; None: there are none.
 
     Returns:
-        The means, and the scores of each query that tables compare (see `row_scores`).
+        The means, and the scores of each query that tables compare (see `method_scores`).
     """
     query_scores: Scores = {}
     metrics = {} if bits is None else code_metrics(gallery, bits)
@@ -101,7 +101,7 @@ def exact_hits(query: EncodedSplit, gallery: EncodedSplit) -> dict[str, Hits]:
 def code_pairs(query: Encoded, gallery: Encoded, bits: int) -> dict[str, CodePair]:
     """Codes of queries and gallery by row: the model's own, and those that need no training, of its embeddings.
 
-    `lsh`: random hyperplanes through the mean of the gallery's embeddings. `itq`: fitted on these, at most FITTED,
+    `lsh`: random hyperplanes through the mean of the gallery's embeddings. `itq`: fitted on these, at most ITQ_SAMPLES,
     evenly chosen; left out where there are more bits than the embeddings are long.
     """
     pairs = {} if query.codes is None or gallery.codes is None else {"code": (query.codes, gallery.codes)}

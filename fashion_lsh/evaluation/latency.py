@@ -33,7 +33,7 @@ def time_interleaved(
     What disturbs the machine for a moment, or lies in its caches, so meets all arms alike.
 
     Args:
-        arms: by name; called with the number of a query.
+        methods: by name; called with the number of a query.
         queries: how many, numbered from 0.
         warm_up: so many of them are asked first, untimed.
 

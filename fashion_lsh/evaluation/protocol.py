@@ -37,9 +37,10 @@ class EncodedSplit:
     Attributes:
         catalogue: n rows.
         encoded: their masses, codes and embeddings.
-        references: name -> (n, D) float32, see REFERENCES.
-        lost: garments of the same part that were left out, since nothing was found in their pictures; None: none.
-        rounding: mean quantisation error of their activations (see `quantisation_error`); None: not measured.
+        references: name -> (n, D) float32, see DESCRIPTORS.
+        not_indexed: garments of the same split that are left out, since nothing was detected in their images; None:
+            none.
+        quantisation_error: mean quantisation error of their activations (see `quantisation_error`); None: not measured.
     """
 
     catalogue: Catalogue
@@ -63,7 +64,7 @@ def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | N
     Args:
         searcher: see Searcher.
         query: the pictures that ask, encoded.
-        lost: garments that should be in the gallery and are not (see EncodedPart): nobody finds them, and they count.
+        not_indexed: relevant garments that are missing from the gallery (see EncodedSplit); they count as not found.
     """
     catalogue, encoded = query.catalogue, query.encoded
     hits, milliseconds = time_search(searcher, encoded)
@@ -168,7 +169,7 @@ def time_end_to_end(
     Args:
         searcher: see Searcher.
         data: whose queries ask.
-        finder: the detector that finds the crops; None: their boxes are known.
+        detector: the detector that finds the crops; None: their boxes are known.
         count: queries.
     """
     rows = np.resize(data.rows("query"), count)
@@ -193,7 +194,7 @@ def _query_columns(searcher: Searcher, encoded: Encoded, hits: Hits, millisecond
     hit_ids = [[ids[row] for row in rows[:NAMED_HITS] if row >= 0] for rows in hits.rows]
     return {
         "predicted": [names[number] if number >= 0 else "" for number in encoded.predicted],
-        "mass": encoded.probabilities.max(axis=1),
+        "confidence": encoded.probabilities.max(axis=1),
         "hits": pa.array(hit_ids, pa.list_(pa.string())),
         "search_ms": milliseconds,
     }

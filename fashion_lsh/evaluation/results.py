@@ -25,7 +25,7 @@ def query_table(
     Args:
         label: names the search setting.
         query: Q rows.
-        answers: (Q,) each: `predicted` category, `mass` of it, ids of the first `hits`, and `search_ms`.
+        outputs: (Q,) each: `predicted` category, `mass` of it, ids of the first `hits`, and `search_ms`.
         scores: by category and by item, (Q,) each.
     """
     columns: dict[str, Any] = {"search": [label] * len(query)}

@@ -22,7 +22,7 @@ GREY = 128
 
 
 def blur(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001  one face for all
-    """Gaussian blur of a deviation of SIGMA.  (S, S, 3) uint8 -> the same; nothing is drawn."""
+    """Gaussian blur of a deviation of BLUR_SIGMA.  (S, S, 3) uint8 -> the same; nothing is drawn."""
     return np.asarray(Image.fromarray(crop).filter(ImageFilter.GaussianBlur(BLUR_SIGMA * len(crop))))
 
 
@@ -34,12 +34,12 @@ def jpeg(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG
 
 
 def noise(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian noise of DEVIATION added to each channel of each pixel.  (S, S, 3) uint8 -> the same."""
+    """Gaussian noise of NOISE_STD added to each channel of each pixel.  (S, S, 3) uint8 -> the same."""
     return np.clip(np.rint(crop + rng.normal(0, NOISE_STD, crop.shape)), 0, 255).astype(np.uint8)
 
 
 def occlusion(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A grey square of COVERED of the side, anywhere inside the crop.  (S, S, 3) uint8 -> the same."""
+    """A grey square of OCCLUSION_RATIO of the side, anywhere inside the crop.  (S, S, 3) uint8 -> the same."""
     size = round(OCCLUSION_RATIO * len(crop))
     top, left = rng.integers(0, len(crop) - size + 1, 2)
     occluded = crop.copy()

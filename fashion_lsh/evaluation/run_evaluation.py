@@ -49,8 +49,8 @@ def evaluate_run(
         data: cropped as the run is, with the detections where it has a detector.
         query: encoded queries.
         gallery: the encoded gallery.
-        crops: further ways of cropping to score (see `score_crops`).
-        corruptions: of the query crops to score (see `score_corrupted`).
+        crops: further ways of cropping to score (see `score_crop_modes`).
+        corruptions: of the query crops to score (see `score_corruptions`).
         detector: of the run; None: it has none.
         scenes: images with boxes that the detector was fitted on.
     """

@@ -70,7 +70,7 @@ def describe_collapse(statistics: CodeStatistics, bits: int, predicted: np.ndarr
     What codes tell is at most the sum of what their bits do (subadditivity of entropy).
 
     Args:
-        found: of the gallery's codes.
+        statistics: of the gallery's codes.
         bits: their length.
         predicted: (N,) int, what the gallery's garments are seen as.
     """
@@ -105,7 +105,7 @@ def _entropy(ones: np.ndarray) -> np.ndarray:
 
 
 def _correlation(joint: np.ndarray, count: int) -> float:
-    """Mean |Pearson correlation| of distinct bits that vary; see `_both_one`."""
+    """Mean |Pearson correlation| of distinct bits that vary; see `_joint_ones`."""
     ones = joint.diagonal()
     varies = np.flatnonzero((ones > 0) & (ones < count))
     if len(varies) < 2:

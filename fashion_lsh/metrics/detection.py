@@ -16,11 +16,11 @@ def iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def match_boxes(detected: np.ndarray, annotated: np.ndarray) -> np.ndarray:
-    """Which true box each found one is: the best first takes the box that it overlaps most, if that is at least SAME.
+    """Which true box each found one is: the best first takes the box that it overlaps most, if that is at least MATCH_IOU.
 
     Args:
-        found: (m, 4) float32 xyxy, the best score first.
-        true: (n, 4) float32 xyxy; each is found once at most.
+        detected: (m, 4) float32 xyxy, the best score first.
+        annotated: (n, 4) float32 xyxy; each is found once at most.
 
     Returns:
         (m,) int64 positions in `true`; -1: a false find.
@@ -41,7 +41,7 @@ def recall_precision(
     """Recall and precision at each score, from the greatest down.
 
     Args:
-        right: of each picture, (m,) bool: whether a found box is one that is there.
+        correct: of each picture, (m,) bool: whether a found box is one that is there.
         scores: of each picture, (m,) float.
         total: boxes that are there.
 

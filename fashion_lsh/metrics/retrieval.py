@@ -26,7 +26,7 @@ class Relevance:
     Attributes:
         query: (Q,) int64.
         gallery: (N,) int64.
-        lost: (L,) int64, what should be in the gallery and is not: nobody finds it, and it counts.
+        not_indexed: (L,) int64, what should be in the gallery and is not: nobody finds it, and it counts.
     """
 
     query: np.ndarray
@@ -80,8 +80,8 @@ def score_distances(
     Args:
         distances: gives (q, N) int for a slice of the queries, 0..levels - 1.
         levels: how many distances there are.
-        truth: what is relevant.
-        reached: gives (q, N) bool, the rows in the lists that those queries probe; None: all.
+        relevance: what is relevant.
+        probed: gives (q, N) bool, the rows in the lists that those queries probe; None: all.
     """
     parts = []
     for block in blocks(len(relevance.query), len(relevance.gallery)):

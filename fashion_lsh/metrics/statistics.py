@@ -97,7 +97,7 @@ def paired_difference(
 
     Args:
         base: (Q,) float scores, one array a seed.
-        arm: the same of the other arm, seeds in the same order.
+        method: the same of the other arm, seeds in the same order.
         groups: (Q,) of any type; queries of one group (those of one item, say) are drawn together.
         samples: bootstrap samples, at least 1.
 

@@ -88,7 +88,7 @@ def distance_histograms(
         distances: (Q, N) int, 0..levels - 1 where reached; anything elsewhere.
         relevant: (Q, N) bool.
         levels: number of distances, bits + 1 for Hamming.
-        reached: (Q, N) bool, rows that a probe reached; None: all.
+        probed: (Q, N) bool, rows that a probe reached; None: all.
 
     Returns:
         relevant_at and total_at, (Q, levels) int64 each.

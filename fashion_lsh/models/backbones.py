@@ -33,7 +33,7 @@ GOOGLENET_MEAN_STD = (
     0.5,
     0.5,
     0.5,
-)  # what torchvision's GoogLeNet turns MEAN and STD into (transform_input), here in one step
+)  # what torchvision's GoogLeNet turns IMAGENET_MEAN and STD into (transform_input), here in one step
 
 IGNORED_KEYS = (  # last layers, side heads
     "network.fc.", "network.classifier.6.", "network.classifier.weight", "network.classifier.bias",

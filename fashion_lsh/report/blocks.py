@@ -35,8 +35,8 @@ class Table:
     """Rows of texts under columns.
 
     Attributes:
-        folded: title to unfold it by; "": it is shown.
-        strong: the first row stands out.
+        summary: title to unfold it by; "": it is shown.
+        highlight_first: the first row stands out.
     """
 
     columns: Sequence[str]
@@ -54,7 +54,7 @@ class Figure:
         name: of its file; the ending tells its type.
         content: of its file.
         caption: what it shows, and what to see in it.
-        wide: pixels below which it is scrolled, not shrunk; 0: it always fits.
+        min_width: pixels below which it is scrolled, not shrunk; 0: it always fits.
     """
 
     name: str

@@ -60,7 +60,7 @@ def query_tiles(image: np.ndarray, box: np.ndarray | None, margin: float, result
 def write_result_sheet(
     path: Path, source: Source, searcher: Searcher, results: Sequence[tuple[list[Tile], SearchResult]]
 ) -> None:
-    """A sheet of pictures nobody has judged: the tiles of each (see `asked_tiles`), and what was found."""
+    """A sheet of pictures nobody has judged: the tiles of each (see `query_tiles`), and what was found."""
     gallery, margin = searcher.gallery.catalogue, searcher.model.margin
     rows = [
         [*tiles, *(hit_tile(source, gallery, row, margin) for row in result.hits.rows[0] if row >= 0)]
@@ -86,7 +86,7 @@ def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: 
 
 
 def downscale(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A picture (H, W, 3) of LARGEST pixels a side at most, and its box (4,), or boxes (n, 4), with it."""
+    """A picture (H, W, 3) of MAX_SIDE pixels a side at most, and its box (4,), or boxes (n, 4), with it."""
     scale = min(1.0, MAX_SIDE / max(image.shape[:2]))
     if scale == 1:
         return image, boxes

@@ -30,7 +30,7 @@ def learning_curves(sessions: Sequence[Sequence[Mapping[str, float]]], stage: st
     what the earlier ones logged does not count.
 
     Args:
-        sittings: rows of CSV logs, earliest first: `step`, `epoch`, and `<stage>/<metric>` where it was logged.
+        sessions: rows of CSV logs, earliest first: `step`, `epoch`, and `<stage>/<metric>` where it was logged.
         stage: `detector`, `classifier` or `hash_head`.
 
     Returns:
@@ -109,8 +109,8 @@ def reliability(probabilities: np.ndarray, correct: np.ndarray) -> Reliability:
     """Confidence against accuracy in BINS bins of equal width.
 
     Args:
-        masses: (Q,) float, softmax mass of the predicted category, 0..1.
-        right: (Q,) bool, the prediction is true.
+        probabilities: (Q,) float, softmax mass of the predicted category, 0..1.
+        correct: (Q,) bool, the prediction is true.
 
     Returns:
         The bins; ECE: |confidence - accuracy| of each, weighted by its share of the queries.
@@ -135,7 +135,7 @@ def best_typical_worst(
         categories: (Q,) str.
         category_ap: (Q,) float, NaN where nothing is relevant.
         item_ap: likewise; None: items are not known.
-        each: queries a sheet.
+        per_kind: queries a sheet.
     """
     remaining = np.flatnonzero(~np.isnan(category_ap))
     tie_break = category_ap if item_ap is None else item_ap

@@ -37,7 +37,7 @@ def undetected_tiles(undetected: Sequence[tuple[ImageMatches, np.ndarray]], sour
     """Draw SHOWN undetected boxes at most, evenly chosen.
 
     Args:
-        missed: scenes, and an annotated box of each, (4,) float32.
+        undetected: scenes, and an annotated box of each, (4,) float32.
         source: opens their images.
     """
     return [_tile(source.image(match.image), box[None], NO_BOXES) for match, box in _sample(undetected)]
@@ -49,7 +49,7 @@ def false_positive_tiles(
     """Draw the first SHOWN false positives, captioned with their scores.
 
     Args:
-        false: scenes, a detected box of each, (4,) float32, and its score.
+        false_positives: scenes, a detected box of each, (4,) float32, and its score.
         source: opens their images.
     """
     return [

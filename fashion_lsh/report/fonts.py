@@ -19,7 +19,7 @@ FALLBACK_FONTS = (
 
 
 def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
-    """The first font here that has all letters of a text; PLAIN where none has."""
+    """The first font here that has all letters of a text; DEFAULT_FONT where none has."""
     file = _find_font(frozenset(ord(character) for character in text))
     return _load_font(file, size)
 
@@ -36,7 +36,7 @@ def _find_font(characters: frozenset[int]) -> str:
 
 @lru_cache(maxsize=1)
 def _font_files() -> Sequence[str]:
-    """Font files: PLAIN, then those of FURTHER that this machine has."""
+    """Font files: DEFAULT_FONT, then those of FALLBACK_FONTS that this machine has."""
     installed = {font.name: font.fname for font in reversed(font_manager.fontManager.ttflist)}
     return [font_manager.findfont(DEFAULT_FONT), *(installed[name] for name in FALLBACK_FONTS if name in installed)]
 

@@ -50,7 +50,7 @@ def check(config: Mapping[str, Any], unresolved: Mapping[str, Any] | None = None
     """Hold every value that goes to a constructor (a mapping with `_target_`) against its annotation, others to SCHEMA.
 
     Args:
-        settings: with all references resolved.
+        config: with all references resolved.
         unresolved: the same with references (`${crop.margin}`) as they are written: errors then name the key they lead
             to, which is the one that is typed.
 

@@ -26,7 +26,7 @@ def initialise(stage: Any, run: RunFolder, log_row: LogRow | None = None) -> Non
     Args:
         stage: a LightningModule of `training`, or a baseline.
         run: to be made.
-        show: logs a row of the copied logs; None: nothing does.
+        log_row: logs a row of the copied logs; None: nothing does.
 
     Raises:
         ValueError: the backbone is frozen and has no weights to keep.

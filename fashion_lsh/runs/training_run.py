@@ -70,7 +70,7 @@ class TrainingRun(Run):
 
         Args:
             models: the networks that will be fitted.
-            tracked: gives the tracker for the block.
+            track_run: gives the tracker for the block.
 
         Raises:
             OSError: the disk has no room for their checkpoints.

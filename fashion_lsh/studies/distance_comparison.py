@@ -36,9 +36,9 @@ class DistanceComparison:
     """Scores and times of all distances.
 
     Attributes:
-        gallery: rows searched: the run's own, and further garments that nobody asks for up to this number.
-        queries: that are timed; scores are those of all.
-        shortlists: lengths, or shares of the rows reached.
+        gallery_size: rows searched: the run's own, and further garments that nobody asks for up to this number.
+        num_queries: that are timed; scores are those of all.
+        rerank_ks: lengths, or shares of the rows reached.
         alphas: weights of Hamming, of which the best by item mAP on `val` is taken; Euclid alone is 0.
     """
 
@@ -53,7 +53,7 @@ class DistanceComparison:
         Args:
             model: the run's, with a hash layer.
             data: shop_street, which knows items and whose garments can be composed anew.
-            search: the run's.
+            policy: the run's.
             folder: of the run, where encoded garments are kept, and read when asked for again.
 
         Raises:
@@ -169,7 +169,7 @@ def _difference(name: str, differences: np.ndarray, items: np.ndarray) -> Row:
 
 
 def _neighbour_recall(searcher: Searcher, queries: Encoded, nearest: np.ndarray) -> float:
-    """Share of each query's nearest rows by exact Euclid, (Q, NEAR), that a shortlist holds, or the first NEAR hits."""
+    """Share of each query's nearest rows by exact Euclid, (Q, NUM_NEIGHBOURS), that a shortlist holds, or the first NUM_NEIGHBOURS hits."""
     policy = searcher.policy
     if policy.distance == "rerank":  # all of it, as it is before Euclid orders it
         rows = searcher.candidates(queries, policy.select_lists(queries.probabilities), NUM_NEIGHBOURS).rows

@@ -50,7 +50,7 @@ def extra_garments(model: Model, source: ShopStreet, count: int, cache_file: Pat
         model: that will be asked.
         source: whose garments they are.
         count: how many.
-        kept: a .npz file from which they are read if they are there; otherwise they are written to it.
+        cache_file: a .npz file from which they are read if they are there; otherwise they are written to it.
     """
     cache_key = f"{model.fingerprint()} {source.folder.name}"
     cached = _read_cache(cache_file, cache_key)
@@ -62,7 +62,7 @@ def extra_garments(model: Model, source: ShopStreet, count: int, cache_file: Pat
     arrays = {name: np.concatenate(parts) for name, parts in parts_by_name.items()}
     with atomic_write(cache_file) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, of=np.array(cache_key), **arrays)
-    encoded = Encoded(arrays["masses"], arrays["codes"], arrays["embeddings"].astype(np.float32))
+    encoded = Encoded(arrays["probabilities"], arrays["codes"], arrays["embeddings"].astype(np.float32))
     return LabelledGarments(encoded, arrays["labels"], _no_items(count))
 
 
@@ -93,7 +93,7 @@ def build_gallery(model: Model, garments: LabelledGarments, probabilities: np.nd
 def perturbed_copies(garments: LabelledGarments, count: int, bits: int) -> LabelledGarments:
     """`count` disturbed copies of garments, in turn: for times and shares, not for scores, as they are alike.
 
-    A share FLIPPED of each code's bits differs, a random vector of length NOISE is added to its embedding, and category
+    A share FLIP_RATIO of each code's bits differs, a random vector of length NOISE_NORM is added to its embedding, and category
     and masses are those of the garment it was copied from.
 
     Raises:
@@ -130,7 +130,7 @@ def _read_cache(file: Path, cache_key: str) -> LabelledGarments | None:
         arrays = read_arrays(file)
         if str(arrays["of"]) != cache_key:
             return None
-        encoded = Encoded(arrays["masses"], arrays["codes"], arrays["embeddings"].astype(np.float32))
+        encoded = Encoded(arrays["probabilities"], arrays["codes"], arrays["embeddings"].astype(np.float32))
         return LabelledGarments(encoded, arrays["labels"], _no_items(len(arrays["labels"])))
     except (ValueError, KeyError) as error:
         log.warning("%s is damaged (%r) and is made again", file, error)

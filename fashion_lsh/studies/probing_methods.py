@@ -124,7 +124,7 @@ def _speed(searcher: Searcher, queries: QuerySet, method: str, elapsed: np.ndarr
 
 
 def _recall(searcher: Searcher, whole: Searcher, queries: QuerySet, method: str) -> Row:
-    """Of the first NEAR places, how many are as near as the last of them in the whole gallery."""
+    """Of the first RECALL_K places, how many are as near as the last of them in the whole gallery."""
     part = queries.encoded_for(method).take(queries.timed_rows)
     found, best = searcher.search_encoded(part, RECALL_K).distances, whole.search_encoded(part, RECALL_K).distances
     return {f"recall@{RECALL_K} of whole": float((found <= best[:, -1:] * (1 + 1e-6)).mean())}

@@ -57,7 +57,7 @@ class Speedup:
         Args:
             model: the run's, with a hash layer.
             data: shop_street, whose garments can be composed anew in other looks.
-            search: the run's; its shortlist is taken.
+            policy: the run's; its shortlist is taken.
             folder: of the run, where encoded garments and the rows of each size are kept, and read the next time.
 
         Raises:

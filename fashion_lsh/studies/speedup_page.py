@@ -74,7 +74,7 @@ def describe_saving(rows: Sequence[Row]) -> str:
 
 
 def crossing_size(sizes: Sequence[int], savings: Sequence[float], whole: Sequence[float]) -> float:
-    """The size at which a saving reaches THESIS; 0: before the first, inf: never.
+    """The size at which a saving reaches THESIS_SAVING; 0: before the first, inf: never.
 
     Args:
         sizes: measured, ascending.

@@ -81,7 +81,7 @@ def _search_panels() -> dict[str, list[Any]]:
             *[_bars(title, name, wr.Config("hash.bits")) for title, name in (
                 ("category mAP@100, codes alone", CODES.format("category")),
                 ("item mAP@100, codes alone", CODES.format("item")),
-                ("distinct codes, share", "codes/distinct_share"))],
+                ("distinct codes, share", "codes/distinct_ratio"))],
         ],
         "Distances": [
             *[_bars(title, name, wr.Config("search.distance")) for title, name in (

@@ -37,7 +37,7 @@ def fit(
 
     Args:
         stage: a LightningModule, or a baseline, which is fitted in closed form.
-        data: a data module: GarmentData, or SceneData for a detector.
+        data: a data module: GarmentData, or DetectionData for a detector.
         folder: of the run; a fit that was stopped resumes from the last epoch that ended.
         loggers: of Lightning.
         patience: epochs without a better `val` accuracy after which to stop; None: never.

@@ -168,7 +168,7 @@ def test_a_search_is_evaluated_end_to_end(distance: Any, make_data: Callable[...
     assert columns["id"] == query.catalogue.column("id").tolist()
     assert columns["predicted"] == [model.categories[number] for number in query.encoded.predicted]
     probabilities = query.encoded.probabilities
-    assert columns["mass"] == pytest.approx(
+    assert columns["confidence"] == pytest.approx(
         [row[predicted] for row, predicted in zip(probabilities, probabilities.argmax(1), strict=True)]
     )
     ids = gallery.catalogue.column("id")

@@ -24,7 +24,7 @@ def test_the_query_table_has_a_row_for_each_query_with_every_score() -> None:
         "item": {"map@100": np.array([0.25, 0.75])},
     }
     query = catalogue(["i7", ""]).with_columns(category=["coat", "bag"])
-    outputs = {"predicted": ["bag", "bag"], "mass": np.array([0.5, 0.25]), "hits": [["g1", "g0"], []]}
+    outputs = {"predicted": ["bag", "bag"], "confidence": np.array([0.5, 0.25]), "hits": [["g1", "g0"], []]}
     table = query_table("hamming_1", query, outputs | {"search_ms": np.array([1.5, 2.5])}, scores).to_pydict()
     assert math.isnan(table["category/map@100"].pop())
     assert table == {
@@ -33,7 +33,7 @@ def test_the_query_table_has_a_row_for_each_query_with_every_score() -> None:
         "category": ["coat", "bag"],
         "item": ["i7", ""],
         "predicted": ["bag", "bag"],
-        "mass": [0.5, 0.25],
+        "confidence": [0.5, 0.25],
         "hits": [["g1", "g0"], []],
         "search_ms": [1.5, 2.5],
         "category/map@100": [0.5],

@@ -103,7 +103,7 @@ def _write_results(run: Run, garments: Catalogue, bits: int | None, label: str) 
     scores = {name: score_hits(hits, relevance) for name, relevance in relevances(query, gallery).items()}
     predicted = np.where(rng.random(len(query)) < 0.7, query.column("category"), query.column("category")[0])
     outputs = {
-        "predicted": predicted, "mass": rng.uniform(0.3, 1, len(query)).astype(np.float32),
+        "predicted": predicted, "confidence": rng.uniform(0.3, 1, len(query)).astype(np.float32),
         "hits": pa.array([[gallery.column("id")[row] for row in ranking[:10]] for ranking in rows]),
         "search_ms": rng.random(len(query)),
     }  # fmt: skip

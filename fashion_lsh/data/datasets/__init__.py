@@ -34,7 +34,7 @@ class Source(Protocol):
         """The picture a row names, (H, W, 3) uint8 RGB, upright.
 
         Raises:
-            PictureError: it is a file that is gone, or no picture any more.
+            ImageError: it is a file that is gone, or no picture any more.
             KeyError: the data set composes or unpacks its pictures, and has none of this key.
         """
         ...

@@ -26,7 +26,7 @@ class Folder(ImageFiles):
 
     Args:
         root: a folder, or a manifest.
-        unlabelled: take pictures without a category, too, as UNKNOWN: in the root itself, or by a manifest's rows.
+        unlabelled: take pictures without a category, too, as UNKNOWN_CATEGORY: in the root itself, or by a manifest's rows.
     """
 
     def __init__(self, root: str, unlabelled: bool = False) -> None:
@@ -162,7 +162,7 @@ def _split_box(cell: Any) -> tuple[str | None, ...]:
 
 
 def _fill_categories(table: pa.Table) -> pa.Table:
-    """Every row with a category: UNKNOWN where the manifest names none."""
+    """Every row with a category: UNKNOWN_CATEGORY where the manifest names none."""
     names = [name if name.strip() else UNKNOWN_CATEGORY for name in _column_texts(table, "category")]
     others = table.select([name for name in table.column_names if name != "category"])
     return others.append_column("category", pa.array(names, pa.string()))

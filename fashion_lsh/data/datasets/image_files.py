@@ -50,7 +50,7 @@ class ImageFiles(ABC):
         licence: terms of use, of a data set that has some.
         expected: what is published, of a data set with a layout of its own.
         published: how much, where that is known.
-        copies: pictures that are the same byte for byte stay, in one group; else one of them does.
+        keep_copies: pictures that are the same byte for byte stay, in one group; else one of them does.
     """
 
     licence: ClassVar[str] = ""
@@ -91,7 +91,7 @@ class ImageFiles(ABC):
         """The rows that are named, their pictures not opened yet; and those left out already: id -> reason."""
 
     def image(self, key: str) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, upright.  Raises PictureError."""
+        """(H, W, 3) uint8 RGB, upright.  Raises ImageError."""
         return open_image(self.folder / key)
 
 

@@ -23,7 +23,7 @@ CATALOGUE, IMAGES, SOURCES = "catalogue.parquet", "images.parquet", "sources.jso
 
 
 class Origin(NamedTuple):
-    """Where a source's pictures lie: the name of its data set, and its root, as `open_source` takes them."""
+    """Where a source's pictures lie: the name of its data set, and its root, as `open_dataset` takes them."""
 
     dataset: str
     root: str | None
@@ -91,7 +91,7 @@ class MergedFolder:
         return rows.take(np.flatnonzero([name not in self.skipped for name in ids]))
 
     def image(self, key: str) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, upright.  Raises PictureError."""
+        """(H, W, 3) uint8 RGB, upright.  Raises ImageError."""
         name, _, key_in_source = key.partition("/")
         return self._source(name).image(key_in_source)
 
@@ -135,7 +135,7 @@ def save(folder: Path, catalogue: Catalogue, scanned: Mapping[str, ImageInfo], o
     Args:
         folder: where to.
         catalogue: its rows.
-        seen: of each picture.
+        scanned: of each picture.
         origins: of each source.
     """
     invalidate(folder)

@@ -10,7 +10,7 @@ FINER_TAGS = {"boots", "sandals", "cape", "bodysuit"}  # tags of garments that t
 
 
 class Scenes(Coco):
-    """Every box; one with a tag of FINER in its `source_tags` is called `<category>/<tag>`, as `shoes/boots`.
+    """Every box; one with a tag of FINER_TAGS in its `source_tags` is called `<category>/<tag>`, as `shoes/boots`.
 
     Args:
         root: see Coco.

@@ -39,8 +39,8 @@ def crop_all(
 
     Args:
         catalogue: N rows with boxes, or of whole pictures.
-        seen: what was seen of each picture (see `scan`).
-        picture: gives the pixels of a picture, (H, W, 3) uint8.
+        scanned: what was seen of each picture (see `scan`).
+        load_image: gives the pixels of a picture, (H, W, 3) uint8.
         root: where the crops go, `<CROPS>/<2 hex>/<16 hex>.jpg` each, named by the row's id, its picture's bytes and
             its box.
 

@@ -43,11 +43,11 @@ class Merged:
 
     Attributes:
         catalogue: rows under `<source>/<id>`; pictures under `<source>/<picture>`.
-        seen: what was seen of its pictures.
+        scanned: what was seen of its pictures.
         left_out: id -> reason.
         unmapped: (source, label) -> (garments, group or "", whether the label map knows the label).
         leaks: (column, value) that stand on two sides of the splits; only official ones have some.
-        near: pictures that have a near-duplicate.
+        near_duplicates: pictures that have a near-duplicate.
         copies: pictures that are the same byte for byte as another of them; only with official splits there are some.
     """
 
@@ -152,6 +152,6 @@ def _map_labels(name: str, source: ScannedSource) -> Merged:
 
 
 def load_image(sources: Mapping[str, Source | ScannedSource], key: str) -> np.ndarray:
-    """(H, W, 3) uint8 of `<source>/<its own key>`.  Raises PictureError."""
+    """(H, W, 3) uint8 of `<source>/<its own key>`.  Raises ImageError."""
     name, _, image_key = key.partition("/")
     return sources[name].image(image_key)

@@ -17,11 +17,11 @@ class Recipe:
     """How sources become one catalogue.
 
     Attributes:
-        most: garments of a category at most, drawn by the seed; None: all.
-        least: separate pictures or items that a category needs, one for each split at least, or it is left out.
+        max_per_category: garments of a category at most, drawn by the seed; None: all.
+        min_per_category: separate images or items that a category needs, one for each split at least, or it is left out.
         distance: bits that the fingerprints of near-duplicates may differ in; None: they are not looked for.
         official: keep the splits that the sources come with, leaks and all; rows without one are dealt.
-        shares: of the splits (see `splits.split`).
+        ratios: of the splits (see `splits.split`).
         seed: of what is drawn.
 
     Raises:

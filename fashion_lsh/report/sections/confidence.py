@@ -12,7 +12,7 @@ def confidence(run_data: RunData) -> list[Block]:
         return [UNKNOWN_CATEGORIES]
     detected = run_data.column("predicted") != ""
     correct = run_data.column("category") == run_data.column("predicted")
-    reliability = curves.reliability(run_data.column("mass")[detected], correct[detected])
+    reliability = curves.reliability(run_data.column("confidence")[detected], correct[detected])
     caption = (
         f"Expected calibration error (ECE) on the queries {reliability.error:.3f}, {curves.BINS} bins of equal width. "
         "The temperature was fitted on val, not on these queries."

@@ -11,7 +11,7 @@ BIT_METRICS = {  # measures of the gallery's codes: title, format, what it says
     "balance": ("balance", ".3f", "mean of |share of ones - 1/2|: 0 each halves the garments, 0.5 each is constant"),
     "correlation": ("correlation", ".3f", "mean |Pearson| of two bits: 0 none repeats another"),
     "distinct": ("distinct codes", ",.0f", "different ones"),
-    "distinct_share": ("distinct share", ".3f", "the same, of all garments"),
+    "distinct_ratio": ("distinct share", ".3f", "the same, of all garments"),
     "constant_bits": ("constant bits", ",.0f", "bits that are the same in all codes"),
     "quantisation_error": ("quantisation error", ".3f", "1 - cosine of activations and bits: 0 they are bits already"),
 }

@@ -128,7 +128,7 @@ def _with_crop_boxes(run_data: RunData, ids: Sequence[str]) -> Catalogue:
 
 def _score_table(run_data: RunData, name: str, numbers: np.ndarray) -> Table:
     """The figures of a sheet's queries."""
-    shown = {"query": "id", "is": "category", "seen as": "predicted", "confidence": "mass",
+    shown = {"query": "id", "is": "category", "seen as": "predicted", "confidence": "confidence",
              "category AP@100": "category/map@100", "item AP@100": "item/map@100"}  # fmt: skip
     shown = {title: column for title, column in shown.items() if run_data.has(column)}
     values = [run_data.queries[column].take(numbers).to_pylist() for column in shown.values()]

@@ -43,7 +43,7 @@ def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], me
         base: its settings, `name=value`.
         rows: of the experiment's table.
         jobs: they are of.
-        measures: those of MEASURES that are compared, where the scores of each query are known.
+        metrics: those of METRICS that are compared, where the scores of each query are known.
 
     Raises:
         ValueError: the base is no one row, or jobs to be paired are of different data or queries.
@@ -66,7 +66,7 @@ def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], me
 
 
 def difference_between(base: str, method: str, rows: Sequence[Row], jobs: Mapping[str, Job], metric: str) -> Difference:
-    """Of one of MEASURES, between two rows that are named by their settings, `name=value`.
+    """Of one of METRICS, between two rows that are named by their settings, `name=value`.
 
     Raises:
         ValueError: one is no one row, they are of different data or queries, or scores of queries are not known.

@@ -24,7 +24,7 @@ def dot_plot(means: Sequence[Row], settings: Sequence[str], metrics: Sequence[st
     Args:
         means: averaged rows.
         settings: names of the columns that tell them apart.
-        measures: of MEASURES; the first that are shares are drawn, with the spread that the table tells.
+        metrics: of METRICS; the first that are shares are drawn, with the spread that the table tells.
     """
     settings = _distinguishing(means, settings)
     plotted = [

@@ -42,7 +42,7 @@ METRICS = {
     "chance": "baselines/random/category/precision@10",
     "queries": "query/count",
 }
-OPTIONAL_METRICS = (  # measures that are shown where a page asks for them (see `columns_of`)
+OPTIONAL_METRICS = (  # measures that are shown where a page asks for them (see `read_columns`)
     "codes alone, ties best", "codes alone, ties worst", "precision, radius 2", "balance", "distinct codes",
     "quantisation error", "search ms", "item recall@10, float, all", "val top-1", "top-5", "parameters", "FLOPs",
     "network ms", "feature bytes", "code bytes", "chance",
@@ -60,7 +60,7 @@ DUPLICATE_SETTINGS = {  # settings that only say again what another one says
 
 
 def rows_of(jobs: Mapping[str, Job]) -> list[Row]:
-    """A row a job, ordered: the settings in which they differ, those of MEASURES that one has at least, and `job`."""
+    """A row a job, ordered: the settings in which they differ, those of METRICS that one has at least, and `job`."""
     rows = sorted(_rows(jobs), key=lambda row: [_sort_key(value) for value in row.values()])
     unknown = {title for title in METRICS if all(row[title] is None for row in rows)}
     return [{name: value for name, value in row.items() if name not in unknown} for row in rows]

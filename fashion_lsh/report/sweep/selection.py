@@ -13,7 +13,7 @@ SELECTION = re.compile(r"^<!-- selection: (.+) by (.+) -->$", re.MULTILINE)
 
 
 class Selection(NamedTuple):
-    """A setting, and the one of MEASURES whose highest value chooses it."""
+    """A setting, and the one of METRICS whose highest value chooses it."""
 
     setting: str
     metric: str

@@ -157,7 +157,7 @@ def build_catalogue(
 ) -> tuple[Catalogue, Reasons]:
     """A catalogue of (id, row) pairs; one whose row is a text is left out for that reason, beside those given.
 
-    A row holds FILLED and `box`, its four corners.
+    A row holds ROW_COLUMNS and `box`, its four corners.
     """
     columns: dict[str, list[Any]] = {name: [] for name in ("id", *ROW_COLUMNS, *BOX_COLUMNS)}
     reasons = dict(left_out)

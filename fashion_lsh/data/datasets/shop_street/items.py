@@ -77,7 +77,7 @@ class ItemCollection:
 
         Args:
             size: wanted square root of the area of its tight box before turning, in pixels.
-            longest: its longer side is at most this.
+            max_side: its longer side is at most this.
             angle: turned by so many degrees, counter-clockwise.
         """
         alpha = self.alphas[self.garment[item]]
