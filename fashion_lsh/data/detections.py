@@ -116,7 +116,7 @@ class BoxSelector:
     """Which box is cut out for a garment.
 
     Attributes:
-        select: `given`: the one that overlaps the annotated box most, at least by MATCH_IOU; `best`: of the greatest score;
+        select: `given`: the one that overlaps the annotated box most, at least by MATCH_IOU; `best`: of the best score;
             `largest`: of the greatest area; `all`: as `given`, and of pictures that are added, in which nothing is
             annotated, every one. A row of the data in which nothing is annotated takes the best of all.
         min_score: least score of a box that counts.

@@ -64,8 +64,8 @@ def near_duplicate_pairs(fingerprints: np.ndarray, distance: int = MAX_DISTANCE)
     Codes are parted in bands of 16 bits, and compared where they share a band.  So every pair whose distance is less
     than the number of bands, W / 2, is found; beyond it, a pair is found unless a bit differs in each band.
 
-    A band that more than MAX_NEIGHBOURS codes share (much the same picture, many times) is put in the order of the codes, and
-    each is compared with the MAX_NEIGHBOURS next: equal codes are then still linked, in a chain, but of near ones some pairs
+    A band that more than MAX_NEIGHBOURS codes share (copies of one image) is put in the order of the codes, and each is
+    compared with the MAX_NEIGHBOURS next: equal codes are then still linked, in a chain, but of near ones some pairs
     may be missed, whatever their distance.  Rows whose first code is all 0, flat pictures, are left out.
 
     Memory: about 250 bytes for each of N x V codes.
@@ -152,7 +152,7 @@ def _dct_basis(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _pairs_in_band(band: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Places of codes that share a band, at most MAX_NEIGHBOURS apart among those.  (M,) uint16 -> (n,), (n,) int64 each."""
+    """Indices of codes that share a band, at most MAX_NEIGHBOURS apart.  (M,) uint16 -> (n,), (n,) int64 each."""
     order = np.argsort(band, kind="stable")
     keys = band[order]
     left = np.arange(len(keys))

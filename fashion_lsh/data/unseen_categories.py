@@ -20,8 +20,8 @@ def hold_out_categories(catalogue: Catalogue, unseen: int | list[str], seed: int
 
     Garments of unseen categories in train and val are no main ones any more, nor are those of other categories in query
     and gallery: they stay as companions of main ones on their pictures, and pictures without a main one go.  Where the
-    data have no gallery, it is made of what hangs together in train and val (see `connected_units`) and has no garment that
-    trains.
+    data have no gallery, it is made of what hangs together in train and val (see `connected_units`) and has no garment
+    that trains.
 
     Args:
         catalogue: split.

@@ -38,9 +38,9 @@ def score_crop_modes(
     """Scores with query and gallery cropped in each of these ways.
 
     Returns:
-        `crops/<crop>/<metric>` for each of HEADLINE_METRICS that is known, with the ends of its interval, where anything was found
-        in the gallery; `crops/<crop>/undetected`, the share of the queries in which nothing was found: they count as
-        wrong, and find nothing.
+        `crops/<crop>/<metric>` for each of HEADLINE_METRICS that is known, with the bounds of its interval, where
+        anything was found in the gallery; `crops/<crop>/undetected`, the ratio of queries in which nothing was found:
+        they count as wrong, and find nothing.
     """
     metrics: dict[str, float] = {}
     for mode in modes:
@@ -57,6 +57,6 @@ def score_crop_modes(
 
 
 def headline_metrics(prefix: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    """Of the scores of a search, `query/<metric>`, those of HEADLINE_METRICS with their intervals: `<prefix>/<metric>`."""
+    """HEADLINE_METRICS of a search and their intervals: `query/<metric>` -> `<prefix>/<metric>`."""
     names = [f"{name}{suffix}" for name in HEADLINE_METRICS for suffix in ("", "_low", "_high")]
     return {f"{prefix}/{name}": metrics[f"query/{name}"] for name in names if f"query/{name}" in metrics}

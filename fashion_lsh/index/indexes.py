@@ -14,7 +14,7 @@ FAST_CODE_SIZES = (4, 8, 16, 20, 32)  # bytes for which FAISS has loops of their
 
 
 def stored_width(bits: int) -> int:
-    """Bytes that an index keeps a code in, zeros at the end: the next of FAST_CODE_SIZES, beyond these whole words of 64 bits."""
+    """Bytes of a stored code, zero-padded: the next of FAST_CODE_SIZES, beyond these whole words of 64 bits."""
     return next((size for size in FAST_CODE_SIZES if width(bits) <= size), -(-bits // 64) * 8)
 
 

@@ -16,7 +16,7 @@ def iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def match_boxes(detected: np.ndarray, annotated: np.ndarray) -> np.ndarray:
-    """Which true box each found one is: the best first takes the box that it overlaps most, if that is at least MATCH_IOU.
+    """Match each detected box, the best score first, to the annotated box of the highest IoU of MATCH_IOU or more.
 
     Args:
         detected: (m, 4) float32 xyxy, the best score first.

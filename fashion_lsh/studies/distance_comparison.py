@@ -169,7 +169,7 @@ def _difference(name: str, differences: np.ndarray, items: np.ndarray) -> Row:
 
 
 def _neighbour_recall(searcher: Searcher, queries: Encoded, nearest: np.ndarray) -> float:
-    """Share of each query's nearest rows by exact Euclid, (Q, NUM_NEIGHBOURS), that a shortlist holds, or the first NUM_NEIGHBOURS hits."""
+    """Ratio of each query's exact Euclidean neighbours, (Q, NUM_NEIGHBOURS), among the candidates or first hits."""
     policy = searcher.policy
     if policy.distance == "rerank":  # all of it, as it is before Euclid orders it
         rows = searcher.candidates(queries, policy.select_lists(queries.probabilities), NUM_NEIGHBOURS).rows

@@ -93,8 +93,8 @@ def build_gallery(model: Model, garments: LabelledGarments, probabilities: np.nd
 def perturbed_copies(garments: LabelledGarments, count: int, bits: int) -> LabelledGarments:
     """`count` disturbed copies of garments, in turn: for times and shares, not for scores, as they are alike.
 
-    A share FLIP_RATIO of each code's bits differs, a random vector of length NOISE_NORM is added to its embedding, and category
-    and masses are those of the garment it was copied from.
+    A ratio FLIP_RATIO of each code's bits differs, a random vector of length NOISE_NORM is added to its embedding;
+    category and probabilities are those of the garment it was copied from.
 
     Raises:
         ValueError: there are no codes.

@@ -26,7 +26,7 @@ class Folder(ImageFiles):
 
     Args:
         root: a folder, or a manifest.
-        unlabelled: take pictures without a category, too, as UNKNOWN_CATEGORY: in the root itself, or by a manifest's rows.
+        unlabelled: also take images without a category, as UNKNOWN_CATEGORY: in the root, or by a manifest's rows.
     """
 
     def __init__(self, root: str, unlabelled: bool = False) -> None:

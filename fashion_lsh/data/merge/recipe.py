@@ -18,7 +18,7 @@ class Recipe:
 
     Attributes:
         max_per_category: garments of a category at most, drawn by the seed; None: all.
-        min_per_category: separate images or items that a category needs, one for each split at least, or it is left out.
+        min_per_category: separate images or items a category needs, one for each split at least, or it is left out.
         distance: bits that the fingerprints of near-duplicates may differ in; None: they are not looked for.
         official: keep the splits that the sources come with, leaks and all; rows without one are dealt.
         ratios: of the splits (see `splits.split`).
