@@ -13,8 +13,8 @@ class BiHalf(torch.autograd.Function):
     """Of each bit the upper half of a batch becomes 1, the lower half -1: all bits are as informative as can be.
 
     Backward the gradient passes, and outputs are drawn to their halves: GRADIENT_WEIGHT times their difference, a
-    mean over batch and bits. Y. Li, J. van Gemert: Deep Unsupervised Image Hashing by Maximizing Bit Entropy, AAAI 2021,
-    section 3.
+    mean over batch and bits. Y. Li, J. van Gemert: Deep Unsupervised Image Hashing by Maximizing Bit Entropy,
+    AAAI 2021, section 3.
     """
 
     GRADIENT_WEIGHT = 6.0
