@@ -48,12 +48,12 @@ def train(run: TrainingRun, parts: Parts) -> None:
     model = run.fit(parts.classifier, data)
     if parts.hash_head:
         model = run.fit(parts.hash_head.start_from(model), data)
-    query, encoded = (encode_split(model, data, part) for part in ("query", "gallery"))
-    gallery = Gallery.build(model, encoded.encoded, encoded.catalogue)
+    query, indexed = (encode_split(model, data, part) for part in ("query", "gallery"))
+    gallery = Gallery.build(model, indexed.encoded, indexed.catalogue)
     gallery.save(run.gallery_folder)
     searcher, crop = Searcher(model, gallery, parts.policy), parts.config["crop"]
     evaluation = evaluate_run(
-        model, searcher, data, query, encoded, crop["eval_modes"], crop["eval_corruptions"], detector, parts.scenes
+        model, searcher, data, query, indexed, crop["eval_modes"], crop["eval_corruptions"], detector, parts.scenes
     )
     sheet = write_query_sheet(run.path / "contact_sheet.png", data, query, searcher, evaluation.results.hits)
     write_results(run, query, gallery, evaluation)

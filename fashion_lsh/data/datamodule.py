@@ -43,7 +43,7 @@ class GarmentData(pl.LightningDataModule):
         ratios: share of each split, for data sets without splits of their own.
         gallery: the split that is searched; `train` is the protocol of Lin et al. 2015.
         leaks: what to do where train shares a garment with the pictures that test it, in splits that came with the
-            data: `refuse`, `drop` it from train, or `tell` of it, and of copies of pictures, and go on.
+            data: `refuse`, `drop` it from train, or `report` of it, and of copies of pictures, and go on.
         split_seed: what the splits (and the pictures of data sets that draw them) are drawn by.
         batch_size: pictures a batch.
         workers: processes that load pictures; 0: none.

@@ -29,7 +29,7 @@ class CropDataset(Dataset[tuple[np.ndarray, int, int, int]]):
     """Crops by (row, epoch): what is drawn for a picture depends on these and the seed alone.
 
     Attributes:
-        source: of the pictures; pictures: (N,) str, their keys.
+        source: of the images; image_keys: (N,) str, their keys.
         labels, items: (N,) int64; boxes: (N, 4) float32 xyxy, what is cut out, NaN: the whole picture.
         margin, size, jitter, min_crop_area: see GarmentData.
         seed: what augmentation is drawn by; None: there is none.
@@ -93,9 +93,9 @@ def build_dataloader(
     pin_memory: bool,
     drop_last: bool = False,
 ) -> DataLoader[Any]:
-    """Batches of a data set, of the keys that `order` gives; the processes that load it stay where it trains.
+    """Batches of a data set, of the keys that `sampler` gives; the processes that load it stay where it trains.
 
-    `pinned`: in memory that a GPU copies from fast, which wakes it.
+    `pin_memory`: in memory that a GPU copies from fast, which initialises CUDA.
     """
     return DataLoader(
         dataset, batch_size, sampler=sampler, num_workers=workers, collate_fn=collate, drop_last=drop_last,

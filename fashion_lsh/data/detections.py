@@ -31,7 +31,7 @@ class Boxes(NamedTuple):
     labels: np.ndarray
 
     def filter(self, min_score: float, min_size: float) -> "Boxes":
-        """Those with at least this score, and at least `smallest` pixels on their shorter side."""
+        """Those with at least this score, and at least `min_size` pixels on their shorter side."""
         sizes = self.xyxy[:, 2:] - self.xyxy[:, :2]
         kept = (self.scores >= min_score) & (sizes.min(axis=1, initial=np.inf) >= min_size)
         return Boxes(self.xyxy[kept], self.scores[kept], self.labels[kept])

@@ -1,8 +1,8 @@
-"""Near-duplicate pictures: the same picture resized, saved again, mirrored, slightly cropped or recoloured.
+"""Near-duplicate images: the same image resized, saved again, mirrored, slightly cropped or recoloured.
 
-    found = pairs(np.stack([fingerprint(picture) for picture in pictures]))
-    sure = found[likeness(np.stack([thumbnail(picture) for picture in pictures]), found) >= MIN_SIMILARITY]
-    groups = grouped(len(pictures), sure)
+    pairs = near_duplicate_pairs(np.stack([fingerprint(image) for image in images]))
+    similar = pairs[similarity(np.stack([thumbnail(image) for image in images]), pairs) >= MIN_SIMILARITY]
+    groups = connected_components(len(images), similar)
 
 A fingerprint is the sign of low frequencies of the grey picture, as in pHash (C. Zauner: Implementation and
 Benchmarking of Perceptual Image Hash Functions, 2010), which light and contrast leave alone; it has no colour. On one
@@ -36,7 +36,7 @@ def fingerprint(image: np.ndarray) -> np.ndarray:
 
     Rows: the picture, its mirror, its inner part (without BORDER on each side), the mirror of that.  A bit is 1 where
     the picture, darkened towards its edges, has a positive coefficient of the discrete cosine transform.  All 0: flat,
-    it varies by less than MIN_CONTRAST, and `pairs` pairs it with nothing.
+    it varies by less than MIN_CONTRAST, and `near_duplicate_pairs` pairs it with nothing.
 
     Raises:
         ValueError: it is no such picture.
@@ -49,7 +49,7 @@ def fingerprint(image: np.ndarray) -> np.ndarray:
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """What `likeness` compares.  (H, W, 3) uint8 RGB -> (20, 20, 3) uint8.
+    """Input of `similarity`.  (H, W, 3) uint8 RGB -> (20, 20, 3) uint8.
 
     Raises:
         ValueError: it is no such picture.

@@ -38,7 +38,7 @@ def split(catalogue: Catalogue, ratios: Mapping[str, float], seed: int) -> Catal
         raise ValueError(f"{int(given.sum())} of {len(catalogue)} rows have a split: give one to all rows or to none")
     positive = {name: ratio for name, ratio in ratios.items() if ratio > 0}
     if not positive:
-        raise ValueError(f"shares={dict(ratios)} leave every split empty: give train, val and query more than 0")
+        raise ValueError(f"split.ratios={dict(ratios)} leave every split empty: give train, val and query more than 0")
     splits = _assign_units(
         catalogue.column("category"), connected_units(catalogue), positive, np.random.default_rng(seed)
     )

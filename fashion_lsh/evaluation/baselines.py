@@ -13,7 +13,7 @@ from fashion_lsh.index.indexes import FloatIndex
 from fashion_lsh.metrics import retrieval as scoring
 from fashion_lsh.metrics.code_statistics import code_statistics, describe_collapse
 from fashion_lsh.metrics.ranking import Scores
-from fashion_lsh.metrics.retrieval import DEPTH, Relevance, precision_at_radius
+from fashion_lsh.metrics.retrieval import MAX_K, Relevance, precision_at_radius
 from fashion_lsh.metrics.statistics import intervals, means
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.models.projection import hyperplanes, itq
@@ -88,13 +88,13 @@ def baseline_scores(
         "float": scoring.score_hits(nearest["float"], relevance),
     }
     scores |= {name: scoring.score_codes(*codes, relevance, None) for name, codes in pairs.items()}
-    return scores | {name: scoring.score_hits(nearest[name], relevance) for name in sorted(query.references)}
+    return scores | {name: scoring.score_hits(nearest[name], relevance) for name in sorted(query.descriptors)}
 
 
 def exact_hits(query: EncodedSplit, gallery: EncodedSplit) -> dict[str, Hits]:
     """The first by exact Euclid in the whole gallery: between embeddings (`float`), and between plain references."""
     pairs = {"float": (query.encoded.embeddings, gallery.encoded.embeddings)}
-    pairs |= {name: (query.references[name], gallery.references[name]) for name in sorted(query.references)}
+    pairs |= {name: (query.descriptors[name], gallery.descriptors[name]) for name in sorted(query.descriptors)}
     return {name: _search_exact(*pair) for name, pair in pairs.items()}
 
 
@@ -117,7 +117,7 @@ def code_pairs(query: Encoded, gallery: Encoded, bits: int) -> dict[str, CodePai
 
 
 def code_metrics(gallery: EncodedSplit, bits: int) -> dict[str, float]:
-    """`codes/<measure>` of the gallery's codes, see Quality; codes that have collapsed are named in the log."""
+    """`codes/<metric>` of the gallery's codes, see CodeStatistics; codes that have collapsed are named in the log."""
     encoded = gallery.encoded
     if encoded.codes is None:
         return {}
@@ -137,4 +137,4 @@ def _hyperplane_codes(embeddings: np.ndarray, centre: np.ndarray, normals: np.nd
 def _search_exact(queries: np.ndarray, gallery: np.ndarray) -> Hits:
     index, rows = FloatIndex(gallery.shape[1], 1), np.arange(len(gallery))
     index.add(gallery, np.zeros(len(gallery), dtype=np.int64), rows)
-    return index.search(queries, np.zeros((len(queries), 1), dtype=np.int64), DEPTH)
+    return index.search(queries, np.zeros((len(queries), 1), dtype=np.int64), MAX_K)

@@ -21,9 +21,9 @@ class ImageMatches(NamedTuple):
     """One picture: its key, true boxes (n, 4), what these are (n,), found ones, and which true box each is (m,)."""
 
     image: str
-    true_boxes: np.ndarray
+    annotated_boxes: np.ndarray
     class_names: np.ndarray
-    found: Boxes
+    detections: Boxes
     matched_indices: np.ndarray
 
 
@@ -36,9 +36,11 @@ def match_images(garments: Catalogue, detections: Detections, level: Level) -> l
     matches = []
     for index, image in enumerate(images):
         rows, detected = query_rows[image_ids == index], detections.boxes.get(image, NO_BOXES)
-        true_boxes = xyxy[rows]
+        annotated_boxes = xyxy[rows]
         matches.append(
-            ImageMatches(str(image), true_boxes, names[rows], detected, match_boxes(detected.xyxy, true_boxes))
+            ImageMatches(
+                str(image), annotated_boxes, names[rows], detected, match_boxes(detected.xyxy, annotated_boxes)
+            )
         )
     return matches
 

@@ -21,7 +21,7 @@ from fashion_lsh.metrics import retrieval as scoring
 from fashion_lsh.metrics.classification import classification_metrics
 from fashion_lsh.metrics.code_statistics import quantisation_error
 from fashion_lsh.metrics.ranking import Scores
-from fashion_lsh.metrics.retrieval import DEPTH, Relevance
+from fashion_lsh.metrics.retrieval import MAX_K, Relevance
 from fashion_lsh.metrics.statistics import intervals, macro_mean, means
 from fashion_lsh.models.descriptors import DESCRIPTORS
 from fashion_lsh.models.encoding import Encoded, Model, as_arrays
@@ -37,7 +37,7 @@ class EncodedSplit:
     Attributes:
         catalogue: n rows.
         encoded: their masses, codes and embeddings.
-        references: name -> (n, D) float32, see DESCRIPTORS.
+        descriptors: name -> (n, D) float32, see DESCRIPTORS.
         not_indexed: garments of the same split that are left out, since nothing was detected in their images; None:
             none.
         quantisation_error: mean quantisation error of their activations (see `quantisation_error`); None: not measured.
@@ -45,7 +45,7 @@ class EncodedSplit:
 
     catalogue: Catalogue
     encoded: Encoded
-    references: dict[str, np.ndarray]
+    descriptors: dict[str, np.ndarray]
     not_indexed: Catalogue | None = None
     quantisation_error: float | None = None
 
@@ -93,7 +93,7 @@ def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | N
 def encode_split(
     model: Model, data: GarmentData, part: Part, transform: Callable[[Batch], Batch] | None = None
 ) -> EncodedSplit:
-    """Encode one part of the data; `change`: what is done to its crops before."""
+    """Encode one part of the data; `transform`: applied to its crops before."""
     data = data.pinned_for(model.device)
     garments = data.garments(part)
     loader = map(transform, data.loader(part)) if transform else data.loader(part)
@@ -106,7 +106,7 @@ def encode_split(
 
 @torch.inference_mode()
 def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[str, np.ndarray], float | None]:
-    """Encode batches of crops in their order; beside it the reference rows' view of the same crops, and `rounding`."""
+    """Encode batches of crops in their order; also return their descriptors and the quantisation error."""
     parts: list[Encoded] = []
     descriptors: dict[str, list[np.ndarray]] = {name: [] for name in DESCRIPTORS}
     errors: list[float] = []
@@ -123,7 +123,7 @@ def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[st
 
 
 def relevances(query: Catalogue, gallery: Catalogue, not_indexed: Catalogue | None = None) -> dict[str, Relevance]:
-    """What is relevant, by `category` and, where items are known, by `item`; `lost` counts, and nobody finds it."""
+    """Relevance by `category` and, where items are known, by `item`; `not_indexed` counts, and is never found."""
     by_column = {
         name: Relevance.from_names(
             query.column(name), gallery.column(name), None if not_indexed is None else not_indexed.column(name)
@@ -137,7 +137,7 @@ def score_search(searcher: Searcher, query: Encoded, relevance: Relevance, hits:
     """Scores of the searcher's own way: Hamming by its ties, all others as served: `hits`, or they are searched for."""
     gallery_codes = searcher.gallery.codes
     if searcher.policy.distance != "hamming" or query.codes is None or gallery_codes is None:
-        return scoring.score_hits(searcher.search_encoded(query, DEPTH) if hits is None else hits, relevance)
+        return scoring.score_hits(searcher.search_encoded(query, MAX_K) if hits is None else hits, relevance)
     probed_lists = searcher.policy.select_lists(query.probabilities)
 
     def probed(block: slice) -> np.ndarray:
@@ -151,14 +151,14 @@ def score_search(searcher: Searcher, query: Encoded, relevance: Relevance, hits:
 def time_search(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
     """Hits of each query asked alone, (Q, 100), and the milliseconds it took, (Q,), after WARM_UP others."""
     for row in range(min(WARM_UP, len(query.probabilities))):
-        searcher.search_encoded(query.at(row), DEPTH)
+        searcher.search_encoded(query.at(row), MAX_K)
     hits, milliseconds = [], []
     for row in range(len(query.probabilities)):
         single = query.at(row)
         start = time.perf_counter()
-        hits.append(searcher.search_encoded(single, DEPTH))
+        hits.append(searcher.search_encoded(single, MAX_K))
         milliseconds.append(1000 * (time.perf_counter() - start))
-    return Hits.concatenate(hits, DEPTH), np.array(milliseconds)
+    return Hits.concatenate(hits, MAX_K), np.array(milliseconds)
 
 
 def time_end_to_end(
@@ -183,7 +183,7 @@ def time_end_to_end(
             if detector is None
             else data.box_selector.select_one(detector.detect([image])[0], annotated[row])
         )
-        searcher.search(image, box, DEPTH)
+        searcher.search(image, box, MAX_K)
         milliseconds.append(1000 * (time.perf_counter() - start))
     return {"speed/end_to_end_ms": float(np.median(milliseconds[10:]))}
 

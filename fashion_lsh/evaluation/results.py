@@ -67,7 +67,7 @@ def by_shared_garment(item_scores: Scores, query: Catalogue, gallery: Catalogue)
         items_by_group[group].add(item)
     queries = zip(query.column("group"), query.column("item"), strict=True)
     shared = np.array([group != "" and bool(items_by_group[group] - {item}) for group, item in queries])
-    parts = {"garment_shared": shared, "garment_alone": ~shared}
+    parts = {"garment_shared": shared, "garment_unshared": ~shared}
     return {
         f"query/item/{name}_{part}": float(np.nanmean(values[mask]))
         for part, mask in parts.items()

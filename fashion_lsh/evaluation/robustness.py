@@ -27,9 +27,9 @@ def blur(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG
 
 
 def jpeg(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001
-    """Written as JPEG of QUALITY and read again.  (S, S, 3) uint8 -> the same; nothing is drawn."""
+    """Written as JPEG of JPEG_QUALITY and read again.  (S, S, 3) uint8 -> the same; nothing is drawn."""
     file = io.BytesIO()
-    Image.fromarray(crop).save(file, "JPEG", code_statistics=JPEG_QUALITY, subsampling="4:2:0")
+    Image.fromarray(crop).save(file, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0")
     return np.asarray(Image.open(file).convert("RGB"))
 
 
@@ -64,7 +64,8 @@ def score_corruptions(searcher: Searcher, data: GarmentData, corruptions: Sequen
     """Scores of the searcher's own way when the query crops are spoilt in each of these ways.
 
     Returns:
-        `corrupted/<corruption>/<metric>`, with the ends of its interval, for those few that tables need (see `few`).
+        `corrupted/<corruption>/<metric>`, with the bounds of its interval, for those that tables need (see
+        `headline_metrics`).
     """
     metrics: dict[str, float] = {}
     for name in corruptions:

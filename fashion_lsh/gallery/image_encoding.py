@@ -55,7 +55,7 @@ class Cropper:
 
 
 def encode_chunks(cropper: Cropper, catalogue: Catalogue, used_ids: set[str]) -> Iterator[Chunk]:
-    """All pictures, some at a time; `taken`: ids that further garments of a picture cannot have."""
+    """All pictures, some at a time; `used_ids`: ids that further garments of an image cannot have."""
     total = len(catalogue)
     with ThreadPoolExecutor() as pool, progress("filing", total) as advance:
         for start in range(0, total, CHUNK):
@@ -67,7 +67,7 @@ def encode_chunks(cropper: Cropper, catalogue: Catalogue, used_ids: set[str]) ->
 def _encode_chunk(
     cropper: Cropper, rows: Catalogue, used_ids: set[str], pool: Executor, advance: Callable[[int], None]
 ) -> Chunk:
-    """Encode some pictures, the next ones being opened meanwhile; `step` is told of each batch."""
+    """Encode some pictures, the next ones being opened meanwhile; `advance` is called after each batch."""
     parts: list[Encoded] = []
     crop_rows: list[int] = []  # of each crop in `rows`
     boxes: list[np.ndarray] = []

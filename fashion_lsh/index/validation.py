@@ -56,12 +56,12 @@ def check_integers(name: str, values: np.ndarray, shape: tuple[int, ...], low: i
 
 def check_probed_lists(probed_lists: np.ndarray, queries: int, lists: int) -> np.ndarray:
     """Probes in memory order, once (queries, lists) int64, each list named once, padded with -1; else ValueError."""
-    probed_lists = check_integers("probes", probed_lists, (queries, lists), -1, lists - 1)
+    probed_lists = check_integers("probed_lists", probed_lists, (queries, lists), -1, lists - 1)
     if lists < 2:
         return probed_lists
     ordered = np.sort(probed_lists, axis=1)
     repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
     if repeated.any():
         query = int(repeated.any(axis=1).argmax())
-        raise ValueError(f"probes of query {query} name a list twice: name each once, pad with -1")
+        raise ValueError(f"probed_lists of query {query} name a list twice: name each once, pad with -1")
     return probed_lists

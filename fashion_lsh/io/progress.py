@@ -60,8 +60,8 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def prefetch(pool: Executor, function: Callable[[S], T], items: Sequence[S], size: int) -> Iterator[list[T]]:
-    """What `work` makes of the items, `size` at a time; while these are used the next are made, and no more of them:
-    whole pictures are large."""
+    """Map `function` over the items, `size` at a time; the next chunk is computed while one is used, and no more than
+    that, since whole images are large."""
     pending = pool.map(function, items[:size])
     for start in range(0, len(items), size):
         results = list(pending)

@@ -23,7 +23,7 @@ def match_boxes(detected: np.ndarray, annotated: np.ndarray) -> np.ndarray:
         annotated: (n, 4) float32 xyxy; each is found once at most.
 
     Returns:
-        (m,) int64 positions in `true`; -1: a false find.
+        (m,) int64 indices into `annotated`; -1: a false positive.
     """
     matched_indices = np.full(len(detected), -1, dtype=np.int64)
     unmatched = np.ones(len(annotated), dtype=bool)

@@ -16,7 +16,7 @@ from fashion_lsh.metrics.ties import (
     tied_recall,
 )
 
-DEPTH = 100  # hits a served ranking must hold
+MAX_K = 100  # hits a served ranking must hold
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def score_hits(hits: Hits, relevance: Relevance) -> Scores:
     """Scores of a served ranking, (Q,) each: its order is a fixed rule, so best and worst equal the expected."""
     hit_ids = np.where(hits.rows >= 0, relevance.gallery[hits.rows], -1)
     relevant = (hit_ids == relevance.query[:, None]) & (hit_ids >= 0)
-    ap = average_precision(relevant, relevance.totals, DEPTH)
+    ap = average_precision(relevant, relevance.totals, MAX_K)
     scores = {"map@100": ap, "map@100_best": ap, "map@100_worst": ap}
     for k in (1, 10):
         scores[f"recall@{k}"] = recall(relevant, relevance.totals, k)
@@ -88,7 +88,7 @@ def score_distances(
         mask = None if probed is None else probed(block)
         parts.append(distance_histograms(distances(block), relevance.relevant(block), levels, mask))
     relevant_at, total_at = (np.concatenate(histogram) for histogram in zip(*parts, strict=True))
-    ap = tied_average_precision(relevant_at, total_at, relevance.totals, DEPTH)
+    ap = tied_average_precision(relevant_at, total_at, relevance.totals, MAX_K)
     scores = {"map@100": ap.expected, "map@100_best": ap.best, "map@100_worst": ap.worst}
     tied_scores: dict[str, TiedScores] = {
         f"recall@{k}": tied_recall(relevant_at, total_at, relevance.totals, k) for k in (1, 10)

@@ -145,7 +145,7 @@ def _bootstrap_means(sums: np.ndarray, counts: np.ndarray, samples: int, seed: i
 
 
 def _bootstrap_differences(differences: np.ndarray, group_ids: np.ndarray, samples: int) -> np.ndarray:
-    """(samples,) means of (S, Q) differences; members: (Q,) int, the number of each query's group, 0..G - 1."""
+    """(samples,) means of (S, Q) differences; group_ids: (Q,) int, the number of each query's group, 0..G - 1."""
     generator = np.random.default_rng(0)
     counts = np.bincount(group_ids)
     sums = np.stack([np.bincount(group_ids, weights=values) for values in differences])  # (S, G)

@@ -1,1 +1,1 @@
-"""The things that learn: one LightningModule each."""
+"""The things that learn: one nn.Module each."""

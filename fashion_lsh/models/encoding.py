@@ -23,7 +23,7 @@ class ForwardOutput(Protocol):
 
 
 class Model(Protocol):
-    """A fitted Hasher, Classifier, or anything with their face."""
+    """A fitted HashHeadModel, ClassifierModel, or anything with their interface."""
 
     categories: list[str]
     bits: int | None
@@ -83,7 +83,7 @@ def encode(model: Model, images: Tensor) -> Encoded:
 
 
 def encode_crops(model: Model, crops: Sequence[np.ndarray]) -> Encoded:
-    """B crops, (S, S, 3) uint8 each, as `cut` gives them -> Encoded, in one forward."""
+    """B crops, (S, S, 3) uint8 each, as `crop_image` gives them -> Encoded, in one forward."""
     return encode(model, torch.from_numpy(to_batch(crops)))
 
 

@@ -72,7 +72,7 @@ def write_result_sheet(
 def sheet_figure(name: str, sheet: Image.Image, caption: str) -> Figure:
     """Encode a sheet as a JPEG figure of a report."""
     out = io.BytesIO()
-    sheet.save(out, "JPEG", code_statistics=75, optimize=True)
+    sheet.save(out, "JPEG", quality=75, optimize=True)
     return Figure(f"{name}.jpg", out.getvalue(), caption, min_width=round(sheet.width * 0.75))
 
 

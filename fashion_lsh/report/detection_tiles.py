@@ -18,7 +18,7 @@ MAX_TILES = 12  # tiles of a sheet at most
 
 
 def detection_tiles(data: GarmentData, scenes: DetectionData | None) -> list[Tile]:
-    """Draw SHOWN query images at most, evenly chosen, with annotated and detected boxes; none without a detector."""
+    """Draw MAX_TILES query images at most, evenly chosen, with their boxes; none without a detector."""
     if scenes is None or data.detections is None:
         return []
     return match_tiles(
@@ -27,14 +27,15 @@ def detection_tiles(data: GarmentData, scenes: DetectionData | None) -> list[Til
 
 
 def match_tiles(matches: Sequence[ImageMatches], source: Source, score: float) -> list[Tile]:
-    """Draw SHOWN scenes at most, evenly chosen, with annotated boxes and detections of at least this score."""
+    """Draw MAX_TILES scenes at most, evenly chosen, with annotated boxes and detections of at least this score."""
     return [
-        _tile(source.image(match.image), match.true_boxes, match.found.filter(score, 0)) for match in _sample(matches)
+        _tile(source.image(match.image), match.annotated_boxes, match.detections.filter(score, 0))
+        for match in _sample(matches)
     ]
 
 
 def undetected_tiles(undetected: Sequence[tuple[ImageMatches, np.ndarray]], source: Source) -> list[Tile]:
-    """Draw SHOWN undetected boxes at most, evenly chosen.
+    """Draw MAX_TILES undetected boxes at most, evenly chosen.
 
     Args:
         undetected: scenes, and an annotated box of each, (4,) float32.
@@ -46,7 +47,7 @@ def undetected_tiles(undetected: Sequence[tuple[ImageMatches, np.ndarray]], sour
 def false_positive_tiles(
     false_positives: Sequence[tuple[ImageMatches, np.ndarray, float]], source: Source
 ) -> list[Tile]:
-    """Draw the first SHOWN false positives, captioned with their scores.
+    """Draw the first MAX_TILES false positives, captioned with their scores.
 
     Args:
         false_positives: scenes, a detected box of each, (4,) float32, and its score.
@@ -59,7 +60,7 @@ def false_positive_tiles(
 
 
 def _sample(items: Sequence[T]) -> list[T]:
-    """Choose SHOWN at most, evenly."""
+    """Choose MAX_TILES at most, evenly."""
     return [items[index] for index in evenly_spaced(len(items), MAX_TILES)] if items else []
 
 
@@ -68,7 +69,7 @@ def _single_box(box: np.ndarray, score: float) -> Boxes:
 
 
 def _tile(image: np.ndarray, annotated: np.ndarray | None, detections: Boxes) -> Tile:
-    true_boxes = np.empty((0, 4), np.float32) if annotated is None else annotated
-    small, boxes = downscale(image, np.concatenate([true_boxes, detections.xyxy]))
+    annotated_boxes = np.empty((0, 4), np.float32) if annotated is None else annotated
+    small, boxes = downscale(image, np.concatenate([annotated_boxes, detections.xyxy]))
     caption = f"score {detections.scores[0]:.2f}" if annotated is None else ""
-    return Tile(small, caption, box=boxes[: len(true_boxes)], found=boxes[len(true_boxes) :])
+    return Tile(small, caption, box=boxes[: len(annotated_boxes)], detections=boxes[len(annotated_boxes) :])

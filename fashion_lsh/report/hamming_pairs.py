@@ -19,7 +19,7 @@ class PairCounts(NamedTuple):
     """Counts of pairs by Hamming distance.
 
     relevant: by category and, where known, by item, (q, L) int64 each; total: all pairs whose relevance is known,
-    likewise; categories: of the q queries that were counted, str; asked: number of queries in the run.
+    likewise; categories: of the q queries that were counted, str; num_queries: number of queries in the run.
     """
 
     relevant: dict[str, np.ndarray]
@@ -39,7 +39,7 @@ class PairCounts(NamedTuple):
 
 
 def count_pairs(run_data: RunData, codes: Codes) -> PairCounts:
-    """Count pairs by Hamming distance; of many queries an even sample, so that at most PAIRS pairs are compared."""
+    """Count pairs by Hamming distance; of many queries an even sample, so that at most MAX_PAIRS pairs are compared."""
     sampled = evenly_spaced(len(codes.query), MAX_PAIRS // max(1, len(codes.gallery)))
     query, gallery = (run_data.garments.take(rows) for rows in (codes.query_rows[sampled], codes.gallery_rows))
     distances = hamming(codes.query[sampled], codes.gallery)

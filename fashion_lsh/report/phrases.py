@@ -48,7 +48,7 @@ def one_line(text: str) -> str:
 
 
 def describe_search(label: str) -> str:
-    """A search setting by its label (see Search) as a phrase: by what, and where; an unknown label is given back."""
+    """Describe a search policy by its label (see SearchPolicy): distance and lists; an unknown label is returned."""
     match = SEARCH_LABEL.fullmatch(label)
     if not match:
         return label

@@ -21,15 +21,15 @@ MARKS = {"same item": "#009e73", "same category": "#e69f00", "other category": "
 class Tile:
     """One picture of a sheet: (H, W, 3) uint8, a caption, one of MARKS or none.
 
-    box, found: to be drawn, (4,) or (n, 4) each: what is there, and what a detector found; whole: of a crop, what it is
-    cut from, where that is to be had: a picture and its box.
+    box, detections: to be drawn, (4,) or (n, 4) each: annotated, and detected boxes; original: of a crop, the
+    image it is cut from and its box, where they are available.
     """
 
     image: np.ndarray
     caption: str = ""
     mark: str = ""
     box: np.ndarray | None = None
-    found: np.ndarray | None = None
+    detections: np.ndarray | None = None
     original: tuple[np.ndarray, np.ndarray] | None = None
 
 
@@ -45,7 +45,7 @@ def write_contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Seq
 
 
 def draw_sheet(rows: Sequence[Sequence[Tile]], columns: Sequence[str], tile_size: int = TILE) -> Image.Image:
-    """That sheet as a picture; `side`: of a tile, in pixels."""
+    """That sheet as a picture; `tile_size`: in pixels."""
     tile_width, tile_height = tile_size + GAP, tile_size + LINE + GAP
     sheet = Image.new(
         "RGB", (GAP + max(3, *map(len, rows)) * tile_width, HEADER + len(rows) * tile_height + GAP), PAPER
@@ -61,7 +61,7 @@ def draw_sheet(rows: Sequence[Sequence[Tile]], columns: Sequence[str], tile_size
 
 
 def evenly_spaced(rows: int, count: int) -> np.ndarray:
-    """At most `wanted` of the numbers 0..rows - 1, evenly chosen, at least one.  (n,) int64, ascending."""
+    """At most `count` of the numbers 0..rows - 1, evenly chosen, at least one.  (n,) int64, ascending."""
     return np.unique(np.linspace(0, rows - 1, min(rows, max(1, count))).astype(np.int64))
 
 
@@ -71,7 +71,7 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int
     thumbnail = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     left, top = x + (tile_size - thumbnail.width) // 2, y + (tile_size - thumbnail.height) // 2
     sheet.paste(thumbnail, (left, top))
-    for boxes, colour in ((tile.box, TRUE_COLOUR), (tile.found, DETECTED_COLOUR)):
+    for boxes, colour in ((tile.box, TRUE_COLOUR), (tile.detections, DETECTED_COLOUR)):
         for box in np.empty((0, 4)) if boxes is None else boxes.reshape(-1, 4):
             if not np.isnan(box).any():
                 xyxy = np.tile([left, top], 2) + box * scale

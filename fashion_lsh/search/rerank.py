@@ -86,6 +86,6 @@ def _check(queries: np.ndarray, rows: np.ndarray, embeddings: EmbeddingStore) ->
     if bad.any():
         raise ValueError(f"query {int(bad.argmax())} is not finite: no distance can be told from it")
     if len(rows) != len(queries):
-        raise ValueError(f"the shortlist answers {len(rows)} queries, {len(queries)} are given: give one line each")
+        raise ValueError(f"candidates of {len(rows)} queries, {len(queries)} queries are given: give one line each")
     if rows.size and rows.max() >= embeddings.shape[0]:
-        raise ValueError(f"the shortlist names row {rows.max()}: there are {embeddings.shape[0]} embeddings, from 0")
+        raise ValueError(f"the candidates name row {rows.max()}: there are {embeddings.shape[0]} embeddings, from 0")

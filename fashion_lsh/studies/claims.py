@@ -99,7 +99,7 @@ class Experiments:
         return Estimate(mean(differences), min(differences), max(differences))
 
     def mean_over(self, name: str, column: str, where: Mapping[str, str], subtract: str = "") -> Estimate:
-        """Mean of all rows that are so, the least and the largest; `less`: of each, what another column of it says."""
+        """Mean, minimum and maximum over the matching rows; `subtract`: another column, subtracted from each."""
         rows = self._rows(name, where)
         if len(rows) < 2:
             raise ValueError(

@@ -14,7 +14,7 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
 from fashion_lsh.evaluation.latency import latency_summary, single_thread, time_interleaved
 from fashion_lsh.evaluation.protocol import EncodedSplit, encode_split, score_search
-from fashion_lsh.metrics.retrieval import DEPTH, Relevance
+from fashion_lsh.metrics.retrieval import MAX_K, Relevance
 from fashion_lsh.metrics.statistics import confidence_interval
 from fashion_lsh.models.encoding import Encoded, Model
 from fashion_lsh.runs.environment import environment
@@ -156,7 +156,7 @@ def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[Search
 
 
 def _timed_search(searcher: Searcher, queries: Encoded, timed_rows: np.ndarray) -> Callable[[int], object]:
-    return lambda query: searcher.search_encoded(queries.at(int(timed_rows[query])), DEPTH)
+    return lambda query: searcher.search_encoded(queries.at(int(timed_rows[query])), MAX_K)
 
 
 def _interval(name: str, scores: np.ndarray, items: np.ndarray) -> Row:

@@ -20,7 +20,7 @@ TITLES = (
 
 
 def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
-    """Markdown of what `Comparison` measured; no figures."""
+    """Markdown of what `DistanceComparison` measured; no figures."""
     parts = [
         f"{rows[0]['queries']:,} queries, {rows[0]['gallery']:,} garments in the gallery. Scores are of items (other "
         "shapes of the same category count as wrong); *neighbours kept* is the share of the ten nearest by exact "

@@ -8,7 +8,7 @@ from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.latency import time_interleaved
 from fashion_lsh.index.indexes import HashIndex
-from fashion_lsh.metrics.retrieval import DEPTH
+from fashion_lsh.metrics.retrieval import MAX_K
 from fashion_lsh.models.encoding import Encoded, Model, encode_crops
 from fashion_lsh.search.rerank import rerank
 from fashion_lsh.search.searcher import Searcher
@@ -60,15 +60,15 @@ def time_steps(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> dict[
     if codes is None or not isinstance(index, HashIndex) or not isinstance(rerank_k, int):
         raise ValueError(f"{searcher.policy.label} has no shortlist of a fixed number of codes: its steps are others")
     lists = searcher.policy.select_lists(queries.probabilities)
-    candidates = index.search_exact(codes[timed], lists[timed], max(DEPTH, rerank_k))
+    candidates = index.search_exact(codes[timed], lists[timed], max(MAX_K, rerank_k))
     times = time_interleaved(
         {
             "category": lambda query: searcher.policy.select_lists(queries.at(timed[query]).probabilities),
             "hamming": lambda query: index.search_exact(
-                codes[[timed[query]]], lists[[timed[query]]], max(DEPTH, rerank_k)
+                codes[[timed[query]]], lists[[timed[query]]], max(MAX_K, rerank_k)
             ),
             "rerank": lambda query: rerank(
-                queries.embeddings[[timed[query]]], candidates.at(query), searcher.gallery.embeddings, DEPTH
+                queries.embeddings[[timed[query]]], candidates.at(query), searcher.gallery.embeddings, MAX_K
             ),
         },
         len(timed),

@@ -9,7 +9,7 @@ import numpy as np
 from fashion_lsh.evaluation.latency import latency_summary, time_interleaved, time_saving
 from fashion_lsh.evaluation.protocol import score_search
 from fashion_lsh.gallery.gallery import Gallery
-from fashion_lsh.metrics.retrieval import DEPTH, Relevance
+from fashion_lsh.metrics.retrieval import MAX_K, Relevance
 from fashion_lsh.models.encoding import Encoded, Model
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
@@ -39,8 +39,8 @@ MetricSet = Literal["times", "recalled", "scores"]
 class QuerySet:
     """The queries of one setting: as they are filed and asked.
 
-    encoded: Q queries; known: the same with all mass on the true category; labels: (Q,); items: (Q,); timed: (T,) which
-    of them are timed; before: all that comes before the search of each of these.
+    encoded: Q queries; oracle: the same with all probability on the true category; labels: (Q,); items: (Q,);
+    timed_rows: (T,) which of them are timed; preprocessing: all that comes before the search of each of these.
     """
 
     encoded: Encoded
@@ -65,7 +65,7 @@ def time_methods(
 ) -> Iterator[Row]:
     """A row for each distance and each of these arms, all timed in turns.
 
-    `told`, each with what stands before it:
+    `metric_set`, each with what stands before it:
         times: and shares: where the lists are not the model's own.
         recalled: how much of the whole gallery's first places is found.
         scores: where all pictures were really composed.
@@ -80,7 +80,7 @@ def time_methods(
 
     def search_one(distance: str, method: str) -> Callable[[int], object]:
         return lambda query: searchers[distance, method].search_encoded(
-            queries.encoded_for(method).at(int(queries.timed_rows[query])), DEPTH
+            queries.encoded_for(method).at(int(queries.timed_rows[query])), MAX_K
         )
 
     searches = {"|".join(key): search_one(*key) for key in searchers}
@@ -90,7 +90,7 @@ def time_methods(
         elapsed, whole_ms, exact_ms = (
             milliseconds[key] for key in (f"{distance}|{method}", f"{distance}|whole", f"euclidean|{method}")
         )
-        row: Row = {"distance": distance, "arm": method} | _speed(searcher, queries, method, elapsed, whole_ms)
+        row: Row = {"distance": distance, "method": method} | _speed(searcher, queries, method, elapsed, whole_ms)
         row |= _saving("saved over euclidean", before + elapsed, before + exact_ms)
         if distance == "rerank":
             row |= time_steps(searcher, queries.encoded_for(method), queries.timed_rows)

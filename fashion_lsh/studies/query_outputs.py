@@ -16,7 +16,7 @@ from fashion_lsh.runs.run import Run
 
 log = logging.getLogger(__name__)
 
-OUTPUTS = "answers"  # folder beside jobs/
+OUTPUTS = "query_outputs"  # folder beside jobs/
 
 
 class QueryOutputs(NamedTuple):
@@ -62,17 +62,17 @@ def read_repeat(run: Run) -> RepeatedRun:
 
 
 def read_saved(folder: Path) -> list[RepeatedRun]:
-    """The runs whose answers an experiment's folder keeps; jobs without answers are named in the log.
+    """The runs whose query outputs an experiment's folder keeps; jobs without query outputs are named in the log.
 
     Raises:
         FileNotFoundError: a job of them is not there.
-        ValueError: a file is damaged, or answers are not those of the job.
+        ValueError: a file is damaged, or query outputs are not those of the job.
     """
     files = sorted((folder / OUTPUTS).glob("*.npz"))
     jobs = read_jobs(folder)[0] if files else {}
     if left_out := sorted(jobs.keys() - {file.stem for file in files}):
         log.warning(
-            "left out, no answers are kept of them: %s; make them again with overwrite=true", join_names(left_out)
+            "left out, no query outputs are kept of them: %s; make them again with overwrite=true", join_names(left_out)
         )
     repeats = []
     for file in files:
@@ -88,14 +88,14 @@ def read_saved(folder: Path) -> list[RepeatedRun]:
 
 
 def save_outputs(folder: Path, run: Run, outputs: QueryOutputs) -> None:
-    """Keep the job and the answers of a finished run in an experiment's folder."""
+    """Keep the job and the query outputs of a finished run in an experiment's folder."""
     write_outputs(folder / OUTPUTS / f"{run.path.name}.npz", outputs)
     with atomic_write(folder / "jobs" / f"{run.path.name}.json") as temporary:
         temporary.write_text(job_json(run))
 
 
 def collect_outputs(run_data: RunData) -> QueryOutputs:
-    """The answers of a finished run.  Raises ValueError: a garment that was filed later is among its hits."""
+    """The query outputs of a finished run.  Raises ValueError: a garment that was filed later is among its hits."""
     names = np.array(run_data.garments.categories)
     index = {name: number for number, name in enumerate(names)} | {"": -1}
     true, predicted = (np.array([index[name] for name in run_data.column(each)]) for each in ("category", "predicted"))

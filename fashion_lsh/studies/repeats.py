@@ -35,7 +35,7 @@ def repeat_rows(runs: Sequence[RepeatedRun]) -> list[Row]:
         if _identity(one) == _identity(other):
             raise ValueError(
                 f"{one.path} and {other.path} are of the same backbone, seed and split: give one of them,"
-                " or remove what is kept of one in jobs/ and answers/"
+                " or remove what is kept of one in jobs/ and query_outputs/"
             )
     for pair in pairwise(ordered):
         _check_comparable(*pair)

@@ -94,7 +94,7 @@ def crossing_size(sizes: Sequence[int], savings: Sequence[float], whole: Sequenc
 def figure(own: Sequence[Row], other: Sequence[Row]) -> bytes:
     """Saving against size, a line a distance, for both kinds of lists; as SVG."""
     panels = {
-        "the model's categories": [row for row in own if row["filed by"] == "predicted"],
+        "the model's categories": [row for row in own if row["indexed by"] == "predicted"],
         other[0]["lists"]: other,
     }
     with svg_figure(3.6, 8.0) as (canvas, buffer):
@@ -120,7 +120,7 @@ def _savings_table(rows: Sequence[Row]) -> str:
               "p95, whole", "picture → hits, one list ms", "p95, one list",
               "scanned", "saved", "faster by", "predicted")  # fmt: skip
     lines = []
-    for row in (row for row in rows if row["arm"] == "1"):
+    for row in (row for row in rows if row["method"] == "1"):
         whole = _find_row(rows, row["gallery"], row["distance"], "whole")
         lines.append((
             f"{row['gallery']:,}", row["distance"], _format_ms(whole, "search"), _format_ms(row, "search"),
@@ -140,7 +140,7 @@ def _codes_table(rows: Sequence[Row]) -> str:
             _format_ratio(row, "saved over euclidean"),
             f"{row['item recall@10']:.3f}" if "item recall@10" in row else "–",
         )
-        for row in rows if row["filed by"] == "predicted" and row["arm"] == "whole"
+        for row in rows if row["indexed by"] == "predicted" and row["method"] == "whole"
     ]  # fmt: skip
     return markdown_table(lines, titles)
 
@@ -151,14 +151,14 @@ def _methods_table(rows: Sequence[Row], size: int, indexed_by: str) -> str:
               "item recall@10")  # fmt: skip
     lines = [
         (
-            row["arm"], row["distance"], f"{row['lists probed']:.2f}", f"{row['scanned']:.1%}",
+            row["method"], row["distance"], f"{row['lists probed']:.2f}", f"{row['scanned']:.1%}",
             _format_ms(row, "search"), _format_ms(row, "end_to_end"),
             f"{row['saved']:.1%}", f"{row['faster by']:.1%}", f"{row['predicted saving']:.1%}",
             f"{row['recall@10 of whole']:.3f}", f"{row['list reached']:.3f}", f"{row['item map@100']:.3f}",
             f"{row['item map@100, category right']:.3f}", f"{row['item map@100, category wrong']:.3f}",
             f"{row['item recall@10']:.3f}",
         )
-        for row in rows if row["gallery"] == size and row["filed by"] == indexed_by
+        for row in rows if row["gallery"] == size and row["indexed by"] == indexed_by
     ]  # fmt: skip
     return f"Filed by {indexed_by} category:\n\n{markdown_table(lines, titles)}"
 
@@ -167,9 +167,9 @@ def _steps_table(rows: Sequence[Row]) -> str:
     names = {"decode": "decode", "crop": "crop", "features": "features + hash", "category": "category",
              "hamming": "Hamming", "rerank": "re-rank"}  # fmt: skip
     lines = [
-        (f"{row['gallery']:,}", row["arm"], *(f"{row[f'{name}_ms']:.3f}" for name in names))
+        (f"{row['gallery']:,}", row["method"], *(f"{row[f'{name}_ms']:.3f}" for name in names))
         for row in rows
-        if row["distance"] == "rerank" and row["filed by"] == "predicted" and row["arm"] in ("whole", "1")
+        if row["distance"] == "rerank" and row["indexed by"] == "predicted" and row["method"] in ("whole", "1")
     ]
     return markdown_table(lines, ("gallery", "searched", *(f"{title} ms" for title in names.values())))
 
@@ -189,11 +189,13 @@ def _machine(rows: Sequence[Row]) -> str:
 
 
 def _find_row(rows: Sequence[Row], size: int, distance: str, method: str) -> Row:
-    return next(row for row in rows if (row["gallery"], row["distance"], row["arm"]) == (size, distance, method))
+    return next(row for row in rows if (row["gallery"], row["distance"], row["method"]) == (size, distance, method))
 
 
 def _curve(rows: Sequence[Row], distance: str, value: str = "saved") -> tuple[list[int], list[float]]:
-    points = sorted((row["gallery"], row[value]) for row in rows if row["distance"] == distance and row["arm"] == "1")
+    points = sorted(
+        (row["gallery"], row[value]) for row in rows if row["distance"] == distance and row["method"] == "1"
+    )
     sizes, values = zip(*points, strict=True)
     return list(sizes), list(values)
 
@@ -209,7 +211,7 @@ def _describe_sizes(rows: Sequence[Row], distance: str) -> str:
 
 
 def _recall_ceiling(rows: Sequence[Row], size: int) -> dict[str, float]:
-    predicted = [row for row in rows if row["filed by"] == "predicted"]
+    predicted = [row for row in rows if row["indexed by"] == "predicted"]
     single_list = _find_row(predicted, size, "hamming", "1")
     query_accuracy, gallery_accuracy = single_list["top-1"], single_list["gallery top-1"]
     return {

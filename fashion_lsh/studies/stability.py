@@ -1,7 +1,7 @@
 """Page of `experiment=stability`: python -m fashion_lsh report experiments/stability --repeats runs/stability/*.
 
-Scores of the runs given, and the results of their queries, are saved in the page's jobs/ and answers/. The page is made
-of everything saved there; without a run, of that alone.
+Scores of the runs given, and the results of their queries, are saved in the page's jobs/ and query_outputs/. The page is
+made of everything saved there; without a run, of that alone.
 """
 
 from collections.abc import Sequence

@@ -182,7 +182,7 @@ def _image_table(sheet: Sequence[Sequence[Tile]], columns: Sequence[str]) -> wan
 def _image(tile: Tile) -> wandb.Image:
     """A tile's picture with its boxes; of a crop what it is cut from."""
     image, box = tile.original or (tile.image, tile.box)
-    groups = {"garment": _boxes(box, tile.caption), "found": _boxes(tile.found, "")}
+    groups = {"annotated": _boxes(box, tile.caption), "detected": _boxes(tile.detections, "")}
     nonempty = {name: boxes for name, boxes in groups.items() if boxes}
     return wandb.Image(image, caption=_caption(tile), boxes=nonempty or None)
 

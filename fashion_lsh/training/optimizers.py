@@ -20,7 +20,7 @@ class Optim(TypedDict):
     of AdamW; weight_decay: not for biases and norm layers; warmup: share of all steps in which the rate climbs from 0.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  read by settings.check
+    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  read by config.check
 
     name: Literal["sgd", "adamw"]
     lr: PositiveFloat

@@ -51,7 +51,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The argv for two folders of pictures, ten of each label, and their label map."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(image_scan, "FEW", 0)
+    monkeypatch.setattr(image_scan, "MIN_CACHED_IMAGES", 0)
     rng = np.random.default_rng(0)
     for source in ("one", "two"):
         for label in (*LABELS, "Robe", "Tie"):

@@ -20,8 +20,6 @@ SMALL = ["backbone=resnet18", "backbone.weights=null", "data=folder",
 DETECTOR = [*SMALL, "crop=detected", "detector.image_size=64", "detector.channels=16", "detector.head=32",
             "detector.anchors=[8.0,16.0,32.0,48.0,64.0]", "detector.proposals=[60,30]", "detector.roi_batch_size=16",
             "detector.epochs=1", "detector.optim.lr=0.002", "crop.min_score=0.01", "crop.select=best"]  # fmt: skip
-
-
 RATE = re.compile(r" filed, [\d.]+ a second")
 
 

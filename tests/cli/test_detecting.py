@@ -33,7 +33,7 @@ def runs(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fake_boxes(monkeypatch: pytest.MonkeyPatch) -> list[Boxes]:
     """What the detector finds in every picture, to be filled in."""
     seen: list[Boxes] = []
-    monkeypatch.setattr(DetectorModel, "find", lambda _self, images: [seen[0] for _ in images])
+    monkeypatch.setattr(DetectorModel, "detect", lambda _self, images: [seen[0] for _ in images])
     return seen
 
 

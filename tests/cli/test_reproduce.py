@@ -12,7 +12,7 @@ from fashion_lsh.runs.job_file import is_saved
 from fashion_lsh.runs.keys import canonical_config
 
 EXPERIMENTS = reproduce.ROOT / "conf" / "experiment"
-UNMEASURED = {"demo_detect", "own_pictures", "backbones_gpu"}  # not measured here
+UNMEASURED = {"demo_detect", "own_images", "backbones_gpu"}  # not measured here
 
 
 def test_each_experiment_has_a_page_with_minutes() -> None:
@@ -70,7 +70,7 @@ def test_page_of_photographs_is_skipped_without_them(
         tmp_path / "experiments/few", ["python train.py experiment=garments data.root=garments/manifest.csv"], 6, True
     )
     monkeypatch.setattr(reproduce, "ROOT", tmp_path)
-    monkeypatch.setattr(reproduce, "left", lambda page: (2, 3))
+    monkeypatch.setattr(reproduce, "count_unfinished", lambda page: (2, 3))
     assert reproduce.plan([page], {}) == [(page, "--garments")]
     printed = capsys.readouterr().out
     assert printed.splitlines()[1].split() == ["few", "3", "2", "12", "left", "out:", "give", "--garments"]

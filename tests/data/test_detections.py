@@ -97,7 +97,7 @@ def test_detections_round_trip_through_parquet(tmp_path: Path) -> None:
 
 def test_a_damaged_detections_file_raises(tmp_path: Path) -> None:
     (tmp_path / "detections.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(ValueError, match=r"boxes\.parquet holds no boxes .*: remove it"):
+    with pytest.raises(ValueError, match=r"detections\.parquet holds no boxes .*: remove it"):
         Detections.open(tmp_path / "detections.parquet")
 
 

@@ -148,7 +148,7 @@ def test_the_other_baselines_against_every_pair() -> None:
     )
     for name, query_vectors, gallery_vectors in (
         ("float", query.encoded.embeddings, gallery.encoded.embeddings),
-        ("colour_histogram", query.references["colour_histogram"], gallery.references["colour_histogram"]),
+        ("colour_histogram", query.descriptors["colour_histogram"], gallery.descriptors["colour_histogram"]),
     ):
         distances = [[math.dist(one, other) for other in gallery_vectors.tolist()] for one in query_vectors.tolist()]
         ranks = [[sorted(row).index(value) for value in row] for row in distances]

@@ -40,7 +40,7 @@ def test_match_images_pairs_annotated_and_detected_boxes_of_query_images() -> No
     assert [(match.image, match.class_names.tolist(), match.matched_indices.tolist()) for match in matches] == [
         ("a", ["hat"], []), ("b", ["hat", "bag"], [1]),
     ]  # fmt: skip
-    assert [match.true_boxes.tolist() for match in matches] == [xyxy[2:3].tolist(), ANNOTATED.tolist()]
+    assert [match.annotated_boxes.tolist() for match in matches] == [xyxy[2:3].tolist(), ANNOTATED.tolist()]
 
 
 @pytest.mark.parametrize("level", ["garment", "category"])

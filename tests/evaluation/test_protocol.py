@@ -103,7 +103,7 @@ def test_a_split_is_encoded_in_the_order_of_its_catalogue(make_data: Callable[..
         np.testing.assert_allclose(split.encoded.embeddings[[row]], single.embeddings, atol=1e-5)
         np.testing.assert_allclose(split.encoded.probabilities[[row]], single.probabilities, atol=1e-5)
         for name, compute in DESCRIPTORS.items():
-            np.testing.assert_allclose(split.references[name][[row]], compute(torch.from_numpy(crop)), atol=1e-6)
+            np.testing.assert_allclose(split.descriptors[name][[row]], compute(torch.from_numpy(crop)), atol=1e-6)
 
 
 def test_the_quantisation_error_of_a_split_is_the_mean_over_its_images(make_data: Callable[..., GarmentData]) -> None:
@@ -158,7 +158,7 @@ def test_a_search_is_evaluated_end_to_end(distance: Any, make_data: Callable[...
         model, Gallery.build(model, gallery.encoded, gallery.catalogue), SearchPolicy(distance, 2, 20, **DEFAULTS)
     )
     metrics, table, hits = evaluate(searcher, query)
-    assert set(metrics) == expected_names({"category", "item"}, {"garment_alone"})
+    assert set(metrics) == expected_names({"category", "item"}, {"garment_unshared"})
     assert all(type(value) in (int, float) and math.isfinite(value) for value in metrics.values())
     assert (metrics["query/count"], metrics["query/gallery_rows"]) == (len(query.catalogue), len(gallery.catalogue))
     assert np.array_equal(hits.rows, searcher.search_encoded(query.encoded, 100).rows)
@@ -183,7 +183,7 @@ def test_a_search_is_evaluated_end_to_end(distance: Any, make_data: Callable[...
 
 def test_without_items_only_categories_are_evaluated() -> None:
     query, gallery = random_split(0, 12), random_split(1, 150)
-    query = EncodedSplit(query.catalogue.with_columns(item=[""] * 12), query.encoded, query.references)
+    query = EncodedSplit(query.catalogue.with_columns(item=[""] * 12), query.encoded, query.descriptors)
     metrics, table, _ = evaluate(make_searcher(gallery, "hamming", 1), query)
     assert set(metrics) == expected_names({"category"}, set())
     assert not [name for name in table.column_names if name.startswith("item/")]

@@ -50,7 +50,7 @@ def test_a_garment_is_shared_if_another_item_of_its_group_is_in_the_gallery() ->
     metrics = by_shared_garment({"map@100": values}, query, gallery)
     assert metrics == {
         "query/item/map@100_garment_shared": pytest.approx(0.15),
-        "query/item/map@100_garment_alone": pytest.approx(0.6),
+        "query/item/map@100_garment_unshared": pytest.approx(0.6),
     }
 
 
@@ -65,4 +65,4 @@ def test_a_subset_without_relevant_rows_is_left_out(values: list[float], subset:
 
 def test_only_unshared_garments_are_scored_where_none_is_shared() -> None:
     metrics = by_shared_garment({"recall@1": np.array([1.0])}, catalogue(["a"], ["g"]), catalogue(["a"], ["g"], "g"))
-    assert metrics == {"query/item/recall@1_garment_alone": 1.0}
+    assert metrics == {"query/item/recall@1_garment_unshared": 1.0}

@@ -1,16 +1,26 @@
 """Spoilt crops: as strong as is said, the same in any batch, and scored against a clean gallery."""
 
+import io
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
-from fashion_lsh.evaluation.robustness import BLUR_SIGMA, CORRUPTIONS, GREY, NOISE_STD, corrupt, score_corruptions
+from fashion_lsh.evaluation.robustness import (
+    BLUR_SIGMA,
+    CORRUPTIONS,
+    GREY,
+    JPEG_QUALITY,
+    NOISE_STD,
+    corrupt,
+    score_corruptions,
+)
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
@@ -59,6 +69,13 @@ def test_an_edge_is_blurred_with_blur_sigma() -> None:
     mean = (rise * positions).sum()
     assert np.sqrt((rise * (positions - mean) ** 2).sum()) == pytest.approx(BLUR_SIGMA * SIDE, rel=0.1)
     assert np.array_equal(CORRUPTIONS["blur"](uniform_crop(90), rng()), uniform_crop(90))
+
+
+@pytest.mark.parametrize(("quality", "equal"), [(JPEG_QUALITY, True), (75, False)])  # 75: the default of Pillow
+def test_jpeg_is_of_the_quality_it_says(quality: int, equal: bool) -> None:
+    crop, file = rng().integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8), io.BytesIO()
+    Image.fromarray(crop).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    assert np.array_equal(CORRUPTIONS["jpeg"](crop, rng()), np.asarray(Image.open(file))) == equal
 
 
 def test_jpeg_keeps_uniform_areas_and_loses_detail() -> None:

@@ -16,12 +16,12 @@ from tests.index.factories import both_indexes
 CODES, FLOATS = np.zeros((2, 2), np.uint8), np.zeros((2, 12), np.float32)
 ADDED = {"lists": np.array([0, 4]), "rows": np.array([7, 8])}
 INVALID_PROBED_LISTS = [
-    (np.full((2, 5), 5), "probes hold 5: give numbers from -1 to 4"),
-    (np.full((2, 5), -2), "probes hold -2"),
+    (np.full((2, 5), 5), "probed_lists hold 5: give numbers from -1 to 4"),
+    (np.full((2, 5), -2), "probed_lists hold -2"),
     (np.zeros((2, 4), np.int64), r"give \(2, 5\) int64"),
     (np.zeros((1, 5), np.int64), r"give \(2, 5\) int64"),
     (np.zeros((2, 5), np.int32), "int32"),
-    (np.array([[0, 1, 2, 3, 4], [2, -1, -1, 2, -1]]), "probes of query 1 name a list twice"),
+    (np.array([[0, 1, 2, 3, 4], [2, -1, -1, 2, -1]]), "probed_lists of query 1 name a list twice"),
 ]
 
 
@@ -117,9 +117,9 @@ def test_search_rejects_invalid_arguments(kind: type[Any], search: str, change: 
     ("change", "message"),
     [
         ({"radius": -1}, "radius=-1: give 0 bits or more"),
-        ({"probed_lists": np.full(5, 5)}, "probes hold 5: give numbers from -1 to 4"),
+        ({"probed_lists": np.full(5, 5)}, "probed_lists hold 5: give numbers from -1 to 4"),
         ({"probed_lists": np.full(4, -1)}, r"give \(1, 5\) int64"),
-        ({"probed_lists": np.array([1, 1, -1, -1, -1])}, "probes of query 0 name a list twice"),
+        ({"probed_lists": np.array([1, 1, -1, -1, -1])}, "probed_lists of query 0 name a list twice"),
         ({"query": np.zeros((1, 2), np.uint8)}, r"codes are \(1, 1, 2\) uint8"),
         ({"query": np.zeros(3, np.uint8)}, r"codes are \(1, 3\) uint8"),
         ({"query": np.full(2, 255, np.uint8)}, "code 0 has bits set beyond its 12"),

@@ -10,5 +10,5 @@ from tests.report.pages import page_of
 def test_pairs_are_sampled_above_the_limit_with_a_note(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run()
     assert "evenly chosen" not in page_of(run).text
-    monkeypatch.setattr(hamming_pairs, "PAIRS", 5 * 15)
+    monkeypatch.setattr(hamming_pairs, "MAX_PAIRS", 5 * 15)
     assert page_of(run).text.count("5 of the 12 queries, evenly chosen") == 2

@@ -152,7 +152,7 @@ def test_combined_distances_reject_invalid_arguments(combine: Callable[..., Hits
     for changed, message in (
         ((query_vectors, candidates, gallery_vectors, 0), "k=0"),
         ((query_vectors * np.nan, candidates, gallery_vectors, 1), "query 0 is not finite"),
-        ((query_vectors, candidates, gallery_vectors[:5], 1), "the shortlist names row 8: there are 5"),
+        ((query_vectors, candidates, gallery_vectors[:5], 1), "the candidates name row 8: there are 5"),
         ((query_vectors[:2], candidates, gallery_vectors, 1), "answers 3 queries, 2 are given"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -201,7 +201,7 @@ def test_searcher_rejects_invalid_arguments(distance: str) -> None:
     searcher, queries = make_searcher(random_encoded(0, 20), distance), random_encoded(1, 2)
     with pytest.raises(ValueError, match="k=0: give at least 1"):
         searcher.search_encoded(queries, 0)
-    with pytest.raises(ValueError, match="probes hold 4: give numbers from -1 to 3"):
+    with pytest.raises(ValueError, match="probed_lists hold 4: give numbers from -1 to 3"):
         searcher.search_lists(queries, np.full((2, 4), 4), 3)
     if distance == "hamming":
         return  # it reads no embeddings

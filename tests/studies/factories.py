@@ -36,7 +36,9 @@ def read_results(folder: Path) -> list[Row]:
     """Rows of `results.csv` as they were measured, without empty cells."""
     with (folder / "results.csv").open(newline="") as file:
         rows = [{name: _value(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
-    return [row | {"arm": str(row["arm"])} if "arm" in row else row for row in rows]  # `1` is the name of an arm
+    return [
+        row | {"method": str(row["method"])} if "method" in row else row for row in rows
+    ]  # `1` is the name of an arm
 
 
 def _value(text: str) -> int | float | str:

@@ -15,7 +15,7 @@ from fashion_lsh.report.sweep.jobs import read_jobs
 from fashion_lsh.report.sweep.rows import rows_of
 
 QUERIES = 60
-HASHER = "fashion_lsh.models.hash_head.HashHead"
+HASH_HEAD = "fashion_lsh.training.hash_head.HashHead"
 
 
 def correct(ratio: float) -> np.ndarray:
@@ -25,7 +25,7 @@ def correct(ratio: float) -> np.ndarray:
 
 def layer(loss: str, item_weight: float = 0.0) -> dict[str, Any]:
     """Settings of a hash layer."""
-    return {"_target_": HASHER, "bits": 48, "loss": loss, "item_weight": item_weight}
+    return {"_target_": HASH_HEAD, "bits": 48, "loss": loss, "item_weight": item_weight}
 
 
 def write_job(folder: Path, settings: Mapping[str, Any], scores: Mapping[str, np.ndarray], low: float = 0.5) -> None:
@@ -120,7 +120,7 @@ def measurements(folder: Path) -> None:
     savings = {"euclidean": 0.5, "hamming": 0.05, "rerank": 0.04}
     write_results(
         folder / "speedup",
-        [{"lists": lists, "filed by": indexed_by, "arm": method, "gallery": size, "distance": distance,
+        [{"lists": lists, "indexed by": indexed_by, "method": method, "gallery": size, "distance": distance,
           "item recall@10": 0.05}
          | with_bounds("saved", value, 0.01) | with_bounds("saved over euclidean", 0.53, 0.01)
          for lists, indexed_by in (("own", "predicted"), ("30 of DeepFashion", "frequency"))

@@ -42,8 +42,8 @@ def of(rows: list[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
 def test_there_is_a_row_for_every_method_size_indexing_and_distance(rows: list[dict[str, Any]]) -> None:
     for size in SIZES:
         for indexed_by in ("predicted", "true"):
-            matching = of(rows, gallery=size, lists="own", filed_by=indexed_by)
-            assert {(row["distance"], row["arm"]) for row in matching} == {
+            matching = of(rows, gallery=size, lists="own", indexed_by=indexed_by)
+            assert {(row["distance"], row["method"]) for row in matching} == {
                 (distance, method) for distance in DISTANCES for method in METHODS
             }
         assert len(of(rows, gallery=size, lists="30 of DeepFashion")) == 3 * 4
@@ -51,7 +51,7 @@ def test_there_is_a_row_for_every_method_size_indexing_and_distance(rows: list[d
 
 
 def test_searching_the_whole_gallery_has_full_recall_and_no_saving(rows: list[dict[str, Any]]) -> None:
-    for row in of(rows, arm="whole"):
+    for row in of(rows, method="whole"):
         assert row["scanned"] == pytest.approx(1)
         assert row["saved"] == row["faster by"] == row["predicted saving"] == 0
         assert row.get("recall@10 of whole", 1) == 1
@@ -61,8 +61,8 @@ def test_searching_the_whole_gallery_has_full_recall_and_no_saving(rows: list[di
 def test_more_lists_scan_more_and_recall_more(rows: list[dict[str, Any]]) -> None:
     for size in SIZES:
         for distance in DISTANCES:
-            own_rows = of(rows, gallery=size, lists="own", filed_by="predicted", distance=distance)
-            row_by_method = {row["arm"]: row for row in own_rows}
+            own_rows = of(rows, gallery=size, lists="own", indexed_by="predicted", distance=distance)
+            row_by_method = {row["method"]: row for row in own_rows}
             for metric in ("scanned", "lists probed", "recall@10 of whole"):
                 values = [row_by_method[method][metric] for method in ("1", "2", "3", "whole")]
                 assert values == sorted(values), metric
@@ -83,9 +83,9 @@ def test_scores_exist_only_for_composed_garments(rows: list[dict[str, Any]]) -> 
     scored = {row["gallery"] for row in rows if "item map@100" in row}
     assert scored == {60, 120}
     assert not [row for row in of(rows, lists="30 of DeepFashion") if "item map@100" in row]
-    for row in of(rows, gallery=120, lists="own", filed_by="true", arm="true category"):
+    for row in of(rows, gallery=120, lists="own", indexed_by="true", method="true category"):
         assert row["list reached"] == 1  # the list of its true category holds the queried item
-    for row in of(rows, gallery=120, lists="own", filed_by="true", arm="1"):
+    for row in of(rows, gallery=120, lists="own", indexed_by="true", method="1"):
         assert row["item map@100, category wrong"] == 0  # its item lies elsewhere
         assert row["list reached"] == pytest.approx(row["top-1"])
 

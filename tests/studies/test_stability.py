@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
 def test_write_stability_writes_the_page(runs: list[Run], folder: Path) -> None:
     assert write_stability(folder, paths(runs)) == folder / "README.md"
     assert {path.name for path in folder.iterdir()} == {
-        "README.md", "results.csv", "stability.svg", "jobs", "answers",
+        "README.md", "results.csv", "stability.svg", "jobs", "query_outputs",
     }  # fmt: skip
     assert page(read_results(folder)) == page(rows_of(*runs))
     with pytest.raises((OSError, ValueError), match=re.escape(str(folder.parent))):
@@ -112,9 +112,9 @@ def test_refused_runs_are_not_saved(runs: list[Run], folder: Path, make_run: Mak
 
 def test_jobs_without_outputs_are_logged(runs: list[Run], folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_stability(folder, paths(runs))
-    (folder / "answers/c.npz").unlink()
+    (folder / "query_outputs/c.npz").unlink()
     write_stability(folder, [])
-    assert "no answers are kept of them: c; make them again with overwrite=true" in caplog.text
+    assert "no query outputs are kept of them: c; make them again with overwrite=true" in caplog.text
     (runs[2].path / "metrics.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"type its train\.py command again, with overwrite=true"):
         write_stability(folder, [runs[2].path])
@@ -133,8 +133,8 @@ def test_outputs_of_another_fit_than_the_job_are_refused(runs: list[Run], folder
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("answers/a.npz", b"PK", "a.npz is damaged"),
-        ("answers/a.npz", b"", "a.npz is damaged"),
+        ("query_outputs/a.npz", b"PK", "a.npz is damaged"),
+        ("query_outputs/a.npz", b"", "a.npz is damaged"),
         ("jobs/a.json", b"{", "a.json is damaged"),
         ("jobs/a.json", None, "a.json is missing: remove"),
     ],

@@ -229,7 +229,7 @@ def test_queries_are_published_with_boxes_and_hits_with_captions(folder: Path) -
     [first, second] = artifact(folder, "query/retrieved.table.json")["data"]
     assert [cell["caption"] for cell in first] == ["is bag", "seen as bag same category", "bag same item", "hat"]
     assert second[1]["caption"] == "seen as bag other category"
-    [box] = first[0]["boxes"]["garment"]
+    [box] = first[0]["boxes"]["annotated"]
     assert box["position"] == {"minX": 1, "minY": 2, "maxX": 6.5, "maxY": 5}
     assert (box["domain"], box["box_caption"]) == ("pixel", "is bag")
     assert [cell for cell in first[1:] + second if cell and "boxes" in cell] == []

@@ -27,7 +27,7 @@ class Source(Protocol):
     """A data set: what is known of its garments, and their pixels."""
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
-        """One row a garment, of those wanted (see `Catalogue.only`); `split` is filled where the source has splits."""
+        """One row a garment, filtered (see `Catalogue.filter`); `split` is filled where the source has splits."""
         ...
 
     def image(self, key: str) -> np.ndarray:
@@ -69,7 +69,7 @@ FILE_DATASETS: dict[str, tuple[DatasetFactory, str]] = {  # data sets that lie i
 def open_dataset(name: str, root: str | None, seed: int, keep_copies: bool = False) -> Source:
     """The data set `name`; `root` is where its files lie, `seed` what it draws by, if it draws.
 
-    `copies`: picture files that are the same byte for byte stay, as they were published; else one of them does.
+    `keep_copies`: image files that are the same byte for byte stay, as they were published; else one of them does.
 
     Raises:
         ValueError: there is no such data set, or it needs a root and got none.

@@ -87,8 +87,8 @@ class DeepFashion2(ImageFiles):
 
 
 def _annotation_files(folder: Path, read_errors: list[OSError]) -> list[str]:
-    """Paths of the JSON files of a folder, by name; none where there is no folder; `closed` gets one that cannot be
-    read."""
+    """Paths of the JSON files of a folder, by name; none where there is no folder; `read_errors` gets one that
+    cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.path for entry in entries if entry.name.endswith(".json") and entry.name[0] != ".")

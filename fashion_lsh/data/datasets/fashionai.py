@@ -82,7 +82,7 @@ class FashionAI(ImageFiles):
 
 
 def _find_tables(root: Path, read_errors: list[OSError]) -> Iterator[Path]:
-    """CSV files below a folder, by name; folders of pictures are not entered; `closed` gets those that cannot be."""
+    """CSV files below a folder, by name; image folders are not entered; `read_errors` gets those that cannot be."""
     for folder, folders, names in os.walk(root, onerror=read_errors.append, followlinks=True):
         depth = len(Path(folder).relative_to(root).parts)
         folders[:] = sorted(name for name in folders if name != "Images" and name[0] != "." and depth < MAX_DEPTH)

@@ -88,7 +88,7 @@ def _list_folders(root: Path, unlabelled: bool) -> tuple[Catalogue, dict[str, st
 
 
 def _walk_files(root: Path, read_errors: list[OSError]) -> Iterator[Path]:
-    """All files below a folder; linked folders are entered, but none twice; `closed` gets those that cannot be."""
+    """All files below a folder; linked folders are entered, but none twice; `read_errors` gets those that cannot be."""
     visited = set()
     for folder, folders, names in os.walk(root, onerror=read_errors.append, followlinks=True):
         if (resolved := os.path.realpath(folder)) in visited:

@@ -65,7 +65,7 @@ class ImageFiles(ABC):
         self.checksum = ""  # of the pictures' bytes, once they have been opened
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
-        """The rows wanted (see `Catalogue.only`) whose pictures open and whose boxes lie on them.
+        """The rows wanted (see `Catalogue.filter`) whose pictures open and whose boxes lie on them.
 
         Raises:
             FileNotFoundError: there is no such folder or file.

@@ -68,7 +68,7 @@ class MergedFolder:
         return {**self.__dict__, "_opened": {}}  # each process opens what it reads
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
-        """The rows wanted (see `Catalogue.only`), with their splits.
+        """The rows wanted (see `Catalogue.filter`), with their splits.
 
         Raises:
             ValueError: the file is damaged, or its pictures are gone.

@@ -41,8 +41,8 @@ def crop_all(
         catalogue: N rows with boxes, or of whole pictures.
         scanned: what was seen of each picture (see `scan`).
         load_image: gives the pixels of a picture, (H, W, 3) uint8.
-        root: where the crops go, `<CROPS>/<2 hex>/<16 hex>.jpg` each, named by the row's id, its picture's bytes and
-            its box.
+        root: where the crops go, `<CROPS_FOLDER>/<2 hex>/<16 hex>.jpg` each, named by the row's id, its image's
+            bytes and its box.
 
     Raises:
         OSError: a crop could not be written.

@@ -56,7 +56,7 @@ def _curves(matches: Sequence[ImageMatches], classes: Sequence[str]) -> dict[str
     """Recall and precision of all garments as one class, and of each class where there are several."""
     curves = {
         "all, as one": _curve(
-            [(match.matched_indices >= 0, match.found.scores, len(match.true_boxes)) for match in matches]
+            [(match.matched_indices >= 0, match.detections.scores, len(match.annotated_boxes)) for match in matches]
         )
     }
     query_classes = {name for match in matches for name in match.class_names}
@@ -65,9 +65,9 @@ def _curves(matches: Sequence[ImageMatches], classes: Sequence[str]) -> dict[str
             continue
         of_class = []
         for match in matches:
-            detected = Boxes(*(part[match.found.labels == label] for part in match.found))
-            true_boxes = match.true_boxes[match.class_names == name]
-            of_class.append((match_boxes(detected.xyxy, true_boxes) >= 0, detected.scores, len(true_boxes)))
+            detected = Boxes(*(part[match.detections.labels == label] for part in match.detections))
+            annotated_boxes = match.annotated_boxes[match.class_names == name]
+            of_class.append((match_boxes(detected.xyxy, annotated_boxes) >= 0, detected.scores, len(annotated_boxes)))
         curves[one_line(name)] = _curve(of_class)
     return curves
 
@@ -105,25 +105,26 @@ def _sheets(run_data: RunData, matches: list[ImageMatches]) -> list[Block]:
     false_positives = _false_positives(matches, score)
     try:
         source = run_data.run.source()
-        tiles = {
-            "found": match_tiles(matches, source, score),
-            "missed": undetected_tiles(undetected, source),
-            "false": false_positive_tiles(false_positives, source),
+        sheets = {
+            "detections": match_tiles(matches, source, score),
+            "undetected": undetected_tiles(undetected, source),
+            "false_positives": false_positive_tiles(false_positives, source),
         }
     except MISSING_IMAGE_ERRORS as error:
         return [Text(f"The pictures cannot be opened here ({one_line(str(error))}): no sheets.", note=True)]
+    annotated = sum(len(match.annotated_boxes) for match in matches)
     captions = {
-        "found": DETECTED_CAPTION.format(score=score),
-        "missed": f"{UNDETECTED_CAPTION} {len(undetected):,} of {sum(len(match.true_boxes) for match in matches):,}.",
-        "false": f"{FALSE_POSITIVE_CAPTION} {len(false_positives):,} in {len(matches):,} pictures.",
+        "detections": DETECTED_CAPTION.format(score=score),
+        "undetected": f"{UNDETECTED_CAPTION} {len(undetected):,} of {annotated:,}.",
+        "false_positives": f"{FALSE_POSITIVE_CAPTION} {len(false_positives):,} in {len(matches):,} pictures.",
     }
-    return [_sheet(name, row, captions[name]) for name, row in tiles.items() if row]
+    return [_sheet(name, tiles, captions[name]) for name, tiles in sheets.items() if tiles]
 
 
 def _undetected_boxes(match: ImageMatches, score: float) -> np.ndarray:
     """Annotated boxes that no detection of at least this score matches.  (k, 4) float32."""
-    matched = match.matched_indices[(match.matched_indices >= 0) & (match.found.scores >= score)]
-    return match.true_boxes[np.setdiff1d(np.arange(len(match.true_boxes)), matched)]
+    matched = match.matched_indices[(match.matched_indices >= 0) & (match.detections.scores >= score)]
+    return match.annotated_boxes[np.setdiff1d(np.arange(len(match.annotated_boxes)), matched)]
 
 
 def _false_positives(matches: Sequence[ImageMatches], score: float) -> list[tuple[ImageMatches, np.ndarray, float]]:
@@ -131,7 +132,9 @@ def _false_positives(matches: Sequence[ImageMatches], score: float) -> list[tupl
     false_positives = [
         (match, box, float(box_score))
         for match in matches
-        for box, box_score, index in zip(match.found.xyxy, match.found.scores, match.matched_indices, strict=True)
+        for box, box_score, index in zip(
+            match.detections.xyxy, match.detections.scores, match.matched_indices, strict=True
+        )
         if index < 0 and box_score >= score
     ]
     return sorted(false_positives, key=lambda entry: -entry[2])

@@ -122,7 +122,7 @@ def table(rows: Sequence[Row], jobs: Mapping[str, Job], metrics: Sequence[str]) 
 
     How long and how fast was learnt is left to results.csv where other settings tell the jobs apart.  Rows that differ
     in nothing but the seed are one: the mean of each score and its standard deviation over the seeds.  Of a fit at
-    chance level (see `untrained`) top-1 says so.  The best of a column is bold where it is surely the best.
+    chance level (see `at_chance_level`) top-1 says so.  The best of a column is bold where it is surely the best.
     """
     methods = group_by_method(rows)
     means = [average_seeds(method) for method in methods]

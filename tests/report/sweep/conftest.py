@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.report.sweep.factories import BASE, HASHER, README, job, random_correct, write_scored_job
+from tests.report.sweep.factories import BASE, HASH_HEAD, README, job, random_correct, write_scored_job
 
 
 @pytest.fixture
@@ -22,9 +22,11 @@ def methods(tmp_path: Path) -> Path:
     (tmp_path / "README.md").write_text(f"# Methods\n\n{BASE}\n\n{README}")
     for seed in range(3):
         base = random_correct(seed, 0.5)
-        write_scored_job(tmp_path, f"aaaa000{seed}", {"_target_": HASHER, "bits": 48}, seed, accuracy=base, codes=base)
+        write_scored_job(
+            tmp_path, f"aaaa000{seed}", {"_target_": HASH_HEAD, "bits": 48}, seed, accuracy=base, codes=base
+        )
         same = np.roll(base, 1) if seed else base
-        write_scored_job(tmp_path, f"bbbb000{seed}", {"_target_": HASHER, "bits": 48, "loss": "csq", "weight": 0.1},
+        write_scored_job(tmp_path, f"bbbb000{seed}", {"_target_": HASH_HEAD, "bits": 48, "loss": "csq", "weight": 0.1},
                          seed, accuracy=same, codes=base | random_correct(seed + 9, 0.6))  # fmt: skip
         write_scored_job(tmp_path, f"cccc000{seed}", {"_target_": "fashion_lsh.models.baselines.LSH", "bits": 48},
                          seed + 1, accuracy=random_correct(seed + 1, 0.5) & random_correct(7, 0.3))  # fmt: skip

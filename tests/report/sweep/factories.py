@@ -12,7 +12,7 @@ from fashion_lsh.report.page_file import BEGIN, END
 
 README = f"# Backbones\n\nThe question.\n\n{BEGIN}\nolder\n{END}\n\nWhat it shows.\n"
 BASE = "<!-- base: hash=softmax -->"
-QUERIES, HASHER = 60, "fashion_lsh.models.hash_head.HashHead"
+QUERIES, HASH_HEAD = 60, "fashion_lsh.models.hash_head.HashHead"
 
 
 def job(folder: Path, key: str, backbone: str, score: float, **metrics: float) -> None:

@@ -11,7 +11,7 @@ from fashion_lsh.cli.report import main
 from fashion_lsh.evaluation.query_scores import unpack_scores
 from fashion_lsh.metrics.statistics import paired_difference
 from fashion_lsh.report.sweep.page import write_sweep_page
-from tests.report.sweep.factories import HASHER, README, change, random_correct, tables, write_scored_job
+from tests.report.sweep.factories import HASH_HEAD, README, change, random_correct, tables, write_scored_job
 
 
 def test_methods_are_paired_with_the_base_by_seed_and_query(methods: Path) -> None:
@@ -49,7 +49,7 @@ def test_holm_adjusts_for_the_number_of_methods(tmp_path: Path, methods: int, bo
         better = base.copy()
         better[np.flatnonzero(~base)[: 6 if number else 0]] = True  # six of sixty: a p of 0.023
         write_scored_job(
-            tmp_path, f"eeee000{number}", {"_target_": HASHER, "loss": f"loss{number}"}, 0, accuracy=better
+            tmp_path, f"eeee000{number}", {"_target_": HASH_HEAD, "loss": f"loss{number}"}, 0, accuracy=better
         )
     write_sweep_page(tmp_path)
     header, _, *rows = tables(tmp_path)[1]
@@ -72,7 +72,7 @@ def test_a_base_that_does_not_match_exactly_one_method_is_refused(methods: Path,
 
 
 def test_a_base_that_matches_several_methods_is_refused(methods: Path) -> None:
-    write_scored_job(methods, "ffff0000", {"_target_": HASHER, "bits": 12}, 0)
+    write_scored_job(methods, "ffff0000", {"_target_": HASH_HEAD, "bits": 12}, 0)
     with pytest.raises(
         ValueError, match=r"base: hash=softmax names 2 rows: .*hash=softmax hash\.bits=12; hash=softmax"
     ):
@@ -97,7 +97,7 @@ def test_jobs_of_different_data_or_queries_are_refused(methods: Path) -> None:
         write_sweep_page(methods)
     change(methods, "bbbb0001", data="d0")
     write_scored_job(
-        methods, "bbbb0001", {"_target_": HASHER, "bits": 48, "loss": "csq", "weight": 0.1}, 1, accuracy=np.ones(8)
+        methods, "bbbb0001", {"_target_": HASH_HEAD, "bits": 48, "loss": "csq", "weight": 0.1}, 1, accuracy=np.ones(8)
     )
     with pytest.raises(ValueError, match=r"jobs aaaa0000 and bbbb0001 are of different queries.*remove one"):
         write_sweep_page(methods)

@@ -11,7 +11,7 @@ import pytest
 
 from fashion_lsh.report.page_file import BEGIN, END
 from fashion_lsh.report.sweep.page import BOLD_NOTE, write_sweep_page
-from tests.report.sweep.factories import HASHER, README, cells, change, job, random_correct, tables, write_scored_job
+from tests.report.sweep.factories import HASH_HEAD, README, cells, change, job, random_correct, tables, write_scored_job
 
 
 def test_results_keep_all_digits_and_the_text_around_the_table_is_unchanged(folder: Path) -> None:
@@ -80,7 +80,7 @@ def test_the_best_is_bold_only_where_it_is_significant(tmp_path: Path) -> None:
         better, surely = base.copy(), base.copy()
         better[np.flatnonzero(~base)[:num_better]] = True
         surely[np.flatnonzero(~base)[:codes]] = True
-        write_scored_job(tmp_path, f"eeee000{number}", {"_target_": HASHER, "loss": f"loss{number}"}, 0,
+        write_scored_job(tmp_path, f"eeee000{number}", {"_target_": HASH_HEAD, "loss": f"loss{number}"}, 0,
                accuracy=better, codes=surely)  # fmt: skip
     write_sweep_page(tmp_path)
     header, _, *rows = tables(tmp_path)[0]

@@ -140,7 +140,7 @@ class DeepFashionFine(FiftyCategories):
 
 
 def read_fine_rows(root: Path, split: str, index: int) -> list[tuple[str, Annotation]]:
-    """Picture and facts of each line of a split's files; `place` is that of `long sleeve` among the attributes.
+    """Picture and facts of each line of a split's files; `index` is that of `long sleeve` among the attributes.
 
     Raises:
         FileNotFoundError: a file is missing; attributes may be.
