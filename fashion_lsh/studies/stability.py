@@ -1,6 +1,6 @@
 """Page of `experiment=stability`: python -m fashion_lsh report experiments/stability --repeats runs/stability/*.
 
-Scores of the runs given, and the results of their queries, are saved in the page's jobs/ and query_outputs/. The page is
+Scores of the runs given, and their query outputs, are saved in the page's jobs/ and query_outputs/. The page is
 made of everything saved there; without a run, of that alone.
 """
 
