@@ -1,7 +1,4 @@
-"""Search and score a finished run again: python evaluate.py run=runs/latest search=hamming search.nprobe=all.
-
-Or run a study on it: python evaluate.py run=runs/latest experiment=speedup.
-"""
+"""Search and score a finished run again, or run a study on it: python evaluate.py run=runs/latest search=hamming."""
 
 import logging
 from pathlib import Path
@@ -38,8 +35,7 @@ def main(cfg: DictConfig) -> float | None:
     data, model = run.with_detections(data), run.model()
     if config["study"]:
         study = build(config["study"])
-        rows = study(model, data, policy, run.path)
-        text, figures = study.page(rows)
+        text, figures = study.page(rows := study(model, data, policy, run.path))
         folders = [run.path / cli_config["name"], *([Path(cli_config["page"])] if cli_config["page"] else [])]
         for folder in folders:
             write_page(folder, rows, text, figures)
@@ -60,7 +56,3 @@ def _search_config(cli_config: dict[str, Any], run: Run) -> dict[str, Any]:
     if "search" in keys:
         return dict(cli_config["search"])
     return run.config["search"] | {k: value for k, value in cli_config["search"].items() if f"search.{k}" in keys}
-
-
-if __name__ == "__main__":
-    main()

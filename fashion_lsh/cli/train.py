@@ -58,7 +58,3 @@ def train(run: TrainingRun, parts: Parts) -> None:
     sheet = write_query_sheet(run.path / "contact_sheet.png", data, query, searcher, evaluation.results.hits)
     write_results(run, query, gallery, evaluation)
     run.tracker.publish(evaluation.metrics, query, data.categories, sheet, detection_tiles(data, parts.scenes))
-
-
-if __name__ == "__main__":
-    main()

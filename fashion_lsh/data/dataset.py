@@ -79,7 +79,7 @@ def jitter_brightness_contrast(image: np.ndarray, rng: np.random.Generator) -> n
 
 
 def collate(samples: list[tuple[np.ndarray, int, int, int]]) -> Batch:
-    """Samples to one batch."""
+    """Stack samples: crops (S, S, 3) uint8, labels, rows and items -> (B, 3, S, S) uint8 and (B,) int64 each."""
     crops, *numbers = zip(*samples, strict=True)
     return Batch(torch.from_numpy(to_batch(crops)), *(torch.tensor(each) for each in numbers))
 

@@ -190,7 +190,7 @@ def resize(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def collate(samples: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> DetectionBatch:
-    """Samples to one batch."""
+    """Collect samples: images (H, W, 3) uint8, boxes (n, 4), labels (n,) -> lists of tensors, images (3, H, W)."""
     images, boxes, labels = zip(*samples, strict=True)
     tensors = [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) for image in images]
     return DetectionBatch(

@@ -94,11 +94,13 @@ def _to_boxes(xyxy: Sequence[float], scores: Sequence[float], labels: Sequence[i
 class BoxDetector(Protocol):
     """A fitted Detector, or anything with its face."""
 
-    def detect(self, images: Sequence[np.ndarray]) -> list[Boxes]: ...
+    def detect(self, images: Sequence[np.ndarray]) -> list[Boxes]:
+        """Boxes of each image, (H, W, 3) uint8 RGB each."""
+        ...
 
 
 def detect_all(detector: BoxDetector, load_image: Callable[[str], np.ndarray], images: Sequence[str]) -> Detections:
-    """The boxes in pictures, by their keys, which `opened` gives the pixels of."""
+    """Detect the boxes of images, given by key; `load_image` returns the pixels of one, (H, W, 3) uint8 RGB."""
 
     def detect_batches() -> Iterator[list[tuple[str, Boxes]]]:
         with ThreadPoolExecutor(2) as pool:

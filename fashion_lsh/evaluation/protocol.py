@@ -106,7 +106,7 @@ def encode_split(
 
 @torch.inference_mode()
 def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[str, np.ndarray], float | None]:
-    """Encode batches of crops in their order; also return their descriptors and the quantisation error."""
+    """Encode batches of crops in their order: N rows, their descriptors (N, D) float32, mean quantisation error."""
     parts: list[Encoded] = []
     descriptors: dict[str, list[np.ndarray]] = {name: [] for name in DESCRIPTORS}
     errors: list[float] = []

@@ -37,9 +37,10 @@ class HashIndex(InvertedListIndex):
         self._set_faiss_index(faiss.IndexBinaryIVF(quantiser, quantiser.d, lists))
 
     def search_exact(self, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
-        """As `search`, but exact to the row: of several at the last hit's distance the lowest are found.
+        """Search as `search`, but exact to the row: of several at the last hit's distance the lowest are found.
 
-        Costs a second scan for queries that have further rows at that distance.
+        (Q, bytes) uint8 codes and (Q, lists) int64 -> (Q, k). Costs a second scan for queries that have further rows at
+        that distance.
         """
         candidates = self.search(queries, probed_lists, check_positive(k=k) + 1 + k // 4)
         hits = Hits(candidates.rows[:, :k].copy(), candidates.distances[:, :k].copy())

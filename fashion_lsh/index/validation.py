@@ -44,7 +44,7 @@ def check_indexed(rows: np.ndarray, indexed: np.ndarray) -> None:
 
 
 def check_integers(name: str, values: np.ndarray, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
-    """The values in memory order, once they are int64 of this shape, from `low` to `high`; else ValueError."""
+    """Values, int64 of `shape` and from `low` to `high`, in memory order; else ValueError."""
     values = np.asarray(values)
     if values.dtype != np.int64 or values.shape != shape:
         raise ValueError(f"{name} are {values.shape} {values.dtype}: give {shape} int64")

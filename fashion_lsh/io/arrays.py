@@ -21,14 +21,14 @@ READ_ERRORS = (
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays, compressed; texts as fixed-width characters, so that they are read without unpickling."""
+    """Write arrays of any shape, compressed; texts as fixed-width characters, read without unpickling."""
     fixed_width = {name: values.astype(str) if values.dtype == object else values for name, values in arrays.items()}
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **fixed_width)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of a file.
+    """Read all arrays of a file, of any shape.
 
     Raises:
         FileNotFoundError, PermissionError: it is not there, or may not be read.

@@ -12,7 +12,7 @@ from fashion_lsh.index.codes import pack
 
 
 class ForwardOutput(Protocol):
-    """What a model's forward gives."""
+    """Output of a forward: logits (B, C), activations (B, bits) or None, embedding (B, D) of length 1."""
 
     @property
     def logits(self) -> Tensor: ...
@@ -23,7 +23,10 @@ class ForwardOutput(Protocol):
 
 
 class Model(Protocol):
-    """A fitted HashHeadModel, ClassifierModel, or anything with their interface."""
+    """A fitted HashHeadModel, ClassifierModel, or anything with their interface.
+
+    Called with (B, 3, H, W) uint8 crops; `probabilities` maps (B, C) logits to (B, C) probabilities.
+    """
 
     categories: list[str]
     bits: int | None

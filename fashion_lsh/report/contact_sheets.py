@@ -52,7 +52,7 @@ def write_query_sheet(
 
 
 def query_tiles(image: np.ndarray, box: np.ndarray | None, margin: float, result: SearchResult) -> list[Tile]:
-    """A picture nobody has judged, small, with its box, and its crop."""
+    """Tiles of a query, (H, W, 3) uint8 with its box (4,), and of its crop."""
     thumbnail, scaled_box = downscale(image, np.empty((0, 4), np.float32) if box is None else box)
     return [Tile(thumbnail, box=scaled_box), Tile(crop_image(image, box, margin, TILE), f"seen as {result.category}")]
 

@@ -86,7 +86,7 @@ def recall_precision(relevant_at: np.ndarray, total_at: np.ndarray) -> tuple[np.
 
 
 def pr_auc(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Area under a precision-recall curve: each step of recall at the precision it reaches; 0 where it is empty."""
+    """Area under a precision-recall curve, (n,) each: each step of recall at the precision it reaches; empty: 0."""
     return float((np.diff(recall, prepend=0.0) * precision).sum())
 
 

@@ -58,7 +58,7 @@ def card(merged: Merged, recipe: Recipe, licences: Mapping[str, str], command: s
 
 
 def sheet(catalogue: Catalogue, image: Callable[[str], np.ndarray]) -> Image.Image:
-    """Garments of each category, evenly chosen, a row each; `picture` gives the pixels of one."""
+    """Garments of each category, evenly chosen, a row each; `image` gives pixels, (H, W, 3) uint8."""
     names, row_sources = catalogue.column("category"), catalogue.column("source")
     images, boxes, main = catalogue.column("image"), catalogue.boxes, catalogue.column("main")
     tiles = []

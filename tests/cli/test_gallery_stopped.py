@@ -30,8 +30,8 @@ def atomic_write(path):
         os.kill(os.getpid(), signal.SIGKILL)
     return original(path)
 
-manifests, original = [], files.written
-image_encoding.CHUNK, files.written = 5, written
+manifests, original = [], files.atomic_write
+image_encoding.CHUNK, files.atomic_write = 5, atomic_write
 gallery.main([sys.argv[1], "add", sys.argv[2]])
 """
 

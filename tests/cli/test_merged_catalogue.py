@@ -30,10 +30,10 @@ def test_missing_or_damaged_image_list_is_named(two_folders: list[str], tmp_path
     run_merge(tmp_path / "out", *two_folders)
     source, listed = open_dataset("thesis30", str(tmp_path / "out"), 0), tmp_path / "out/images.parquet"
     listed.write_bytes(listed.read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"pictures\.parquet is damaged or missing .*: merge anew"):
+    with pytest.raises(ValueError, match=r"images\.parquet is damaged or missing .*: merge anew"):
         source.catalogue()
     listed.unlink()
-    with pytest.raises(ValueError, match=r"pictures\.parquet is damaged or missing .*: merge anew"):
+    with pytest.raises(ValueError, match=r"images\.parquet is damaged or missing .*: merge anew"):
         source.catalogue()
 
 

@@ -33,7 +33,7 @@ class HashLoss(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
-        """The loss, a scalar."""
+        """(B, bits) activations, (B, C) logits, (B,) categories -> the loss, a scalar."""
 
     def classification_loss(self, logits: Tensor, categories: Tensor) -> Tensor:
         """Cross-entropy of the category head, a scalar, of (B, C) logits and (B,) categories."""

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def signs(outputs: Tensor) -> Tensor:
-    """1 where an output is above 0, else -1: same shape."""
+    """1 where an output is above 0, else -1.  (B, bits) -> (B, bits)."""
     return torch.where(outputs > 0, 1.0, -1.0)
 
 
