@@ -174,7 +174,9 @@ def end_to_end() -> dict[str, float]:
     embeddings = Embeddings.from_array(rng.standard_normal((ROWS, LENGTH), dtype=np.float32))
     catalogue = Catalogue.from_columns({"id": names, "image": names, "category": lists.astype(str)})
     gallery = Gallery(index, embeddings, catalogue, model.fingerprint())
-    searcher = Searcher(model, gallery, SearchPolicy("rerank", 1, 200, alpha=0.5, min_confidence=0.0))
+    searcher = Searcher(
+        model, gallery, SearchPolicy("rerank", 1, 200, alpha=0.5, min_confidence=0.0, min_probability=None)
+    )
     images = rng.integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)
     batch = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
 

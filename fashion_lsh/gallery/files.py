@@ -15,7 +15,7 @@ from fashion_lsh.gallery.embeddings import Embeddings
 from fashion_lsh.index.indexes import FloatIndex, HashIndex
 from fashion_lsh.io.files import atomic_write, checksum
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 SUFFIXES = {"index": "faiss", "catalogue": "parquet", "embeddings": "npy"}
 

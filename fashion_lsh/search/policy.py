@@ -31,7 +31,7 @@ class SearchPolicy:
     rerank_k: PositiveInt | Fraction
     alpha: Probability
     min_confidence: Probability
-    min_probability: Fraction | None = None
+    min_probability: Fraction | None
 
     def check(self, bits: int | None, category_count: int) -> None:
         """Check that the policy fits a model.

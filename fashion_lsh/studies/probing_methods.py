@@ -70,7 +70,7 @@ def time_methods(
         recalled: how much of the whole gallery's first places is found.
         scores: where all pictures were really composed.
     """
-    base_policy = SearchPolicy("hamming", 1, rerank_k, alpha=0.5, min_confidence=0.0)
+    base_policy = SearchPolicy("hamming", 1, rerank_k, alpha=0.5, min_confidence=0.0, min_probability=None)
     base_searcher = Searcher(model, gallery, base_policy)
     searchers = {
         (distance, method): base_searcher.with_policy(replace(base_policy, distance=distance, **METHODS[method]))  # type: ignore[arg-type]

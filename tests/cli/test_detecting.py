@@ -111,28 +111,28 @@ def test_gallery_without_detections_is_rejected(drawn: Path, tmp_path: Path) -> 
     assert "crop.min_score" in printed
 
 
-@pytest.mark.parametrize(("which", "count"), [("best", 1), ("largest", 1), ("all", 2)])
+@pytest.mark.parametrize(("select", "count"), [("best", 1), ("largest", 1), ("all", 2)])
 def test_added_images_are_cropped_by_detections(
-    run: Run, fake_boxes: list[Boxes], extra_images: Path, which: Any, count: int
+    run: Run, fake_boxes: list[Boxes], extra_images: Path, select: Any, count: int
 ) -> None:
     fake_boxes.append(TWO_BOXES)
-    _change_selector(run, which=which)
+    _change_selector(run, select=select)
     result = add_images(run, extra_images)
     new_rows = _indexed_catalogue(run).take(
         np.arange(len(_indexed_catalogue(run)) - result.added, len(_indexed_catalogue(run)))
     )
     assert result.added == 2 * count
-    boxes = TWO_BOXES.xyxy if which == "all" else TWO_BOXES.xyxy[[1 if which == "largest" else 0]]
+    boxes = TWO_BOXES.xyxy if select == "all" else TWO_BOXES.xyxy[[1 if select == "largest" else 0]]
     assert np.array_equal(new_rows.boxes, np.tile(boxes, (2, 1)))
     second_ids = [name for name in new_rows.column("id") if name.endswith("#2")]
-    assert len(second_ids) == (2 if which == "all" else 0)
+    assert len(second_ids) == (2 if select == "all" else 0)
     with pytest.raises(ValueError, match="already"):
         add_images(run, extra_images)
 
 
 def test_ids_of_extra_garments_are_unique(run: Run, fake_boxes: list[Boxes], extra_images: Path) -> None:
     fake_boxes.append(TWO_BOXES)
-    _change_selector(run, which="all")
+    _change_selector(run, select="all")
     add_images(run, extra_images)
     updates.remove(run.gallery_folder, run.model().fingerprint(), ["0.png"])
     (extra_images / "1.png").unlink()

@@ -15,7 +15,7 @@ from tests.evaluation.fake_model import FakeModel
 
 MakeData = Callable[..., GarmentData]
 BOX_SELECTOR = BoxSelector("given", 0.3, 2.0, "whole")
-POLICY = SearchPolicy("hamming", 1, 20, alpha=0.5, min_confidence=0.0)
+POLICY = SearchPolicy("hamming", 1, 20, alpha=0.5, min_confidence=0.0, min_probability=None)
 
 
 def with_detections(data: GarmentData, every: int = 3) -> GarmentData:

@@ -54,7 +54,7 @@ def test_a_garment_is_shared_if_another_item_of_its_group_is_in_the_gallery() ->
     }
 
 
-@pytest.mark.parametrize(("values", "subset"), [([0.5, NAN], "shared"), ([NAN, 0.5], "alone")])
+@pytest.mark.parametrize(("values", "subset"), [([0.5, NAN], "shared"), ([NAN, 0.5], "unshared")])
 def test_a_subset_without_relevant_rows_is_left_out(values: list[float], subset: str) -> None:
     gallery, query = catalogue(["a2", "b"], ["g", "h"], "g"), catalogue(["a", "b"], ["g", "h"])
     with warnings.catch_warnings():

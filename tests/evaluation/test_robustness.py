@@ -108,7 +108,9 @@ def test_corrupted_queries_are_searched_in_a_clean_gallery(make_data: Callable[.
     model = FakeModel(data.categories)
     gallery = encode_split(model, data, "gallery")
     indexed = Gallery.build(model, gallery.encoded, gallery.catalogue)
-    make_searcher = Searcher(model, indexed, SearchPolicy("hamming", "all", 20, alpha=0.5, min_confidence=0.0))
+    make_searcher = Searcher(
+        model, indexed, SearchPolicy("hamming", "all", 20, alpha=0.5, min_confidence=0.0, min_probability=None)
+    )
     metrics = score_corruptions(make_searcher, data, ["noise", "blur"])
     assert {name.split("/")[1] for name in metrics} == {"noise", "blur"}
     for name in ("noise", "blur"):

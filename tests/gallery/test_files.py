@@ -202,19 +202,19 @@ def test_file_replaced_while_opening_is_reread(part: str, tmp_path: Path, monkey
     assert len(Gallery.open(tmp_path, FINGERPRINT).embeddings.segments) == 2
 
 
-@pytest.mark.parametrize("content", ["[]", "3", "null", "{}", '{"format": 2}'])
+@pytest.mark.parametrize("content", ["[]", "3", "null", "{}", '{"format": 3}'])
 def test_invalid_manifest_is_rejected(content: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
         Gallery.open(tmp_path, FINGERPRINT)
 
 
-@pytest.mark.parametrize("version", [1, 3])
+@pytest.mark.parametrize("version", [2, 4])
 def test_another_format_version_is_rejected(version: int, tmp_path: Path) -> None:
     build_gallery().save(tmp_path)
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": version}))
-    with pytest.raises(ValueError, match=rf"json is of format {version}, this package reads 2: to file it anew"):
+    with pytest.raises(ValueError, match=rf"json is of format {version}, this package reads 3: to file it anew"):
         Gallery.open(tmp_path, FINGERPRINT)
     build_gallery(seed=1).save(tmp_path)
     assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(seed=1))

@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {
              "box_selector": {"select": "given", "min_score": 0.3, "min_size": 8.0, "fallback": "whole"}},
     "detector": None, "scenes": None,
     "search": {"_target_": "Search", "distance": "rerank", "nprobe": 1, "rerank_k": 200,
-               "alpha": 0.5, "min_confidence": 0.0},
+               "alpha": 0.5, "min_confidence": 0.0, "min_probability": None},
 }  # fmt: skip
 
 

@@ -51,7 +51,9 @@ def test_a_search_is_described_by_distance_and_probed_lists(probed: Any, where: 
         ("tie_break", "Hamming distance between codes, equal ones ordered by Euclid between embeddings"),
         ("weighted", "0.3 of the relative Hamming distance and the rest of Euclid between embeddings"),
     ):
-        policy = SearchPolicy(distance, **probed, rerank_k=200, alpha=0.3, min_confidence=0.0)  # type: ignore[arg-type]
+        policy = SearchPolicy(
+            distance, **{"min_probability": None, **probed}, rerank_k=200, alpha=0.3, min_confidence=0.0
+        )  # type: ignore[arg-type]
         assert describe_search(policy.label) == f"{expected}; {where}"
 
 

@@ -22,7 +22,7 @@ from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.hash_head import HashHead
 from tests.models.factories import save
 
-DEFAULTS: Any = {"alpha": 0.5, "min_confidence": 0.0}
+DEFAULTS: Any = {"alpha": 0.5, "min_confidence": 0.0, "min_probability": None}
 CATEGORIES = ["circle", "cross", "square"]
 MODEL_ARGUMENTS = {
     "backbone": "resnet18", "image_size": 32, "margin": 0.1,

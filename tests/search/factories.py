@@ -6,7 +6,7 @@ import numpy as np
 
 from fashion_lsh.search.policy import SearchPolicy
 
-DEFAULTS: Any = {"alpha": 0.5, "min_confidence": 0.0}
+DEFAULTS: Any = {"alpha": 0.5, "min_confidence": 0.0, "min_probability": None}
 
 
 def expected_lists(probabilities: np.ndarray, policy: SearchPolicy) -> list[int]:

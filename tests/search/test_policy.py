@@ -122,7 +122,7 @@ def test_probability_threshold_selects_the_fewest_lists() -> None:
         (SearchPolicy("rerank", 1, 200, **DEFAULTS), "rerank200_1"),
         (SearchPolicy("rerank", "all", 0.1, **DEFAULTS), "rerank0.1_all"),
         (SearchPolicy("hamming", "all", 200, **DEFAULTS), "hamming_all"),
-        (SearchPolicy("euclidean", 1, 200, **DEFAULTS, min_probability=0.95), "euclidean_1_probability0.95"),
+        (SearchPolicy("euclidean", 1, 200, **{**DEFAULTS, "min_probability": 0.95}), "euclidean_1_probability0.95"),
         (SearchPolicy("tie_break", 2, 200, **DEFAULTS), "tie_break_2"),
         (SearchPolicy("weighted", 2, 200, 0.3, 0.5, 0.95), "weighted0.3_2_probability0.95_confidence0.5"),
         (SearchPolicy("hamming", "all", 200, 0.3, 0.5, 0.9), "hamming_all"),

@@ -153,7 +153,7 @@ def test_combined_distances_reject_invalid_arguments(combine: Callable[..., Hits
         ((query_vectors, candidates, gallery_vectors, 0), "k=0"),
         ((query_vectors * np.nan, candidates, gallery_vectors, 1), "query 0 is not finite"),
         ((query_vectors, candidates, gallery_vectors[:5], 1), "the candidates name row 8: there are 5"),
-        ((query_vectors[:2], candidates, gallery_vectors, 1), "answers 3 queries, 2 are given"),
+        ((query_vectors[:2], candidates, gallery_vectors, 1), "candidates of 3 queries, 2 queries are given"),
     ):
         with pytest.raises(ValueError, match=message):
             combine(*changed)
@@ -170,9 +170,9 @@ def test_distance_to_missing_rows_is_infinite() -> None:
         ({"k": 0}, "k=0"),
         ({"queries": np.zeros((2, 3), np.float32)}, r"queries are \(2, 3\)"),
         ({"queries": np.array([[0, 1], [np.nan, 0]], np.float32)}, "query 1 is not finite"),
-        ({"queries": np.zeros((3, 2), np.float32)}, "answers 2 queries, 3 are given"),
+        ({"queries": np.zeros((3, 2), np.float32)}, "candidates of 2 queries, 3 queries are given"),
         ({"embeddings": np.zeros((4, 2))}, "embeddings are float64"),
-        ({"embeddings": np.zeros((3, 2), np.float32)}, "names row 3: there are 3"),
+        ({"embeddings": np.zeros((3, 2), np.float32)}, "name row 3: there are 3"),
     ],
 )
 def test_rerank_rejects_invalid_arguments(change: dict[str, object], message: str) -> None:

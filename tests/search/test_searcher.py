@@ -37,7 +37,7 @@ def make_searcher(
     rerank_k: int = 7,
     min_probability: float | None = None,
 ) -> Searcher:
-    policy = SearchPolicy(distance, nprobe, rerank_k, **DEFAULTS, min_probability=min_probability)
+    policy = SearchPolicy(distance, nprobe, rerank_k, **{**DEFAULTS, "min_probability": min_probability})
     return searcher_with_policy(gallery, policy)
 
 
@@ -166,7 +166,9 @@ def test_reranking_all_rows_is_euclidean_search_in_the_probed_lists(probes: dict
 def test_alpha_of_0_and_1_give_a_single_distance() -> None:
     gallery, queries = random_encoded(0, 60), random_encoded(1, 10)
     for alpha, distance in ((1.0, "hamming"), (0.0, "euclidean")):
-        hits = searcher_with_policy(gallery, SearchPolicy("weighted", "all", 1, alpha, 0.0)).search_encoded(queries, 60)
+        hits = searcher_with_policy(gallery, SearchPolicy("weighted", "all", 1, alpha, 0.0, None)).search_encoded(
+            queries, 60
+        )
         assert np.array_equal(hits.rows, make_searcher(gallery, distance, "all").search_encoded(queries, 60).rows)
 
 

@@ -13,7 +13,7 @@ from fashion_lsh.studies.distance_comparison import DistanceComparison
 from tests.evaluation.fake_model import FakeModel
 from tests.studies.factories import read_results
 
-SEARCH = SearchPolicy("rerank", 1, 20, 0.5, 0.0)
+SEARCH = SearchPolicy("rerank", 1, 20, 0.5, 0.0, None)
 
 
 def test_all_distances_are_compared_on_one_gallery(data: GarmentData, tmp_path: Path) -> None:

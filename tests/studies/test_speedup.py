@@ -21,7 +21,7 @@ from fashion_lsh.studies.speedup import Speedup
 from tests.evaluation.fake_model import FakeModel
 from tests.studies.factories import read_results
 
-SEARCH = SearchPolicy("rerank", 1, 20, 0.5, 0.0)
+SEARCH = SearchPolicy("rerank", 1, 20, 0.5, 0.0, None)
 SIZES = [60, 120, 240]
 
 

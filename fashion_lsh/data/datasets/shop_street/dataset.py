@@ -20,7 +20,7 @@ from fashion_lsh.data.schema import BOX_COLUMNS, box_columns
 from fashion_lsh.io.files import atomic_write, cache_folder
 from fashion_lsh.io.progress import track
 
-VERSION = 1  # of the drawing: raise it when one pixel or one row comes out otherwise, and old caches are left alone
+VERSION = 2  # of the drawing: raise it when one pixel or one row comes out otherwise, and old caches are left alone
 CHUNK = 240  # pictures a process composes at a time
 VIEWS = ("shop", "street")
 SPLITS = {  # pool of the item: split of its shop and of its street picture
