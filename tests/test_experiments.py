@@ -15,8 +15,8 @@ from fashion_lsh.data.datasets import open_dataset
 
 SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data.workers=0", "trainer=smoke",
             "logger=csv", "hydra.mode=RUN", "classifier.epochs=1"]  # fmt: skip
-SHORTEST = {"experiment=speedup": ["study.sizes=[1600]", "study.composed=1600", "study.queries=5"],
-            "experiment=distances": ["study.gallery=300", "study.queries=5"]}  # fmt: skip
+SHORTEST = {"experiment=speedup": ["study.sizes=[1600]", "study.composed=1600", "study.num_queries=5"],
+            "experiment=distances": ["study.gallery_size=300", "study.num_queries=5"]}  # fmt: skip
 FEW = {"train": 32, "val": 16, "query": 8, "gallery": 8}  # pictures of each of four categories
 
 

@@ -44,12 +44,12 @@ class Speedup:
         sizes: of the galleries, each with the run's own gallery in it.
         composed: garments that are really composed and encoded; what is beyond are disturbed copies of all these, and
             then only times, shares and recall against the whole gallery are told.
-        queries: that are timed; scores are those of all.
+        num_queries: that are timed; scores are those of all.
     """
 
     sizes: list[PositiveInt]
     composed: PositiveInt
-    queries: PositiveInt
+    num_queries: PositiveInt
 
     def __call__(self, model: Model, data: GarmentData, policy: SearchPolicy, folder: Path) -> list[Row]:
         """A row for each size, kind of lists, filing, distance and arm.
@@ -77,7 +77,7 @@ class Speedup:
             model, source, gallery.encoded, gallery.catalogue, total, folder / "extra_garments.npz"
         )
         with single_thread():
-            query_set = _query_set(model, data, query, self.queries)
+            query_set = _query_set(model, data, query, self.num_queries)
             rows_by_size = (
                 _measure_size(model, query_set, composed, size, rerank_k, folder / "speedup") for size in self.sizes
             )

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(data: GarmentData, folder: Path) -> list[dict[str, Any]]:
-    return Speedup(SIZES, composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
+    return Speedup(SIZES, composed=120, num_queries=5)(FakeModel(data.categories), data, SEARCH, folder)
 
 
 def of(rows: list[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
@@ -94,17 +94,19 @@ def test_saved_sizes_are_not_measured_again(
     data: GarmentData, folder: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "time_methods", None)
-    second = Speedup(SIZES, composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
+    second = Speedup(SIZES, composed=120, num_queries=5)(FakeModel(data.categories), data, SEARCH, folder)
     assert second == json.loads(json.dumps(rows))
     with pytest.raises(TypeError):
-        Speedup([70], composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
+        Speedup([70], composed=120, num_queries=5)(FakeModel(data.categories), data, SEARCH, folder)
     with pytest.raises(TypeError):  # times and scores are of one model
-        Speedup(SIZES, composed=120, queries=5)(FakeModel(data.categories, fingerprint="another"), data, SEARCH, folder)
+        Speedup(SIZES, composed=120, num_queries=5)(
+            FakeModel(data.categories, fingerprint="another"), data, SEARCH, folder
+        )
     file = next((folder / "speedup").glob("*.json"))
     whole = file.read_text()
     file.write_text(whole[:-5])
     with pytest.raises(TypeError):  # a damaged file is made again
-        Speedup(SIZES, composed=120, queries=5)(FakeModel(data.categories), data, SEARCH, folder)
+        Speedup(SIZES, composed=120, num_queries=5)(FakeModel(data.categories), data, SEARCH, folder)
     file.write_text(whole)
 
 
@@ -134,7 +136,7 @@ def test_data_sets_that_cannot_be_composed_are_refused(make_data: Any, tmp_path:
 
 
 def test_the_page_is_written_from_the_rows(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    text, figures = Speedup(SIZES, composed=120, queries=5).page(rows)
+    text, figures = Speedup(SIZES, composed=120, num_queries=5).page(rows)
     assert text.startswith("**17.16 %.** With lists as unequal as these")
     assert "nan" not in text
     assert figures["saving.svg"].startswith(b"<?xml")
