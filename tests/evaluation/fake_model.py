@@ -10,7 +10,7 @@ BITS, EMBEDDING_DIM = 10, 5
 
 
 class FakeModel:
-    """Answers as a Hasher does."""
+    """Encode as a HashHeadModel does."""
 
     threshold, image_size, margin = 0.5, 32, 0.1
     device = torch.device("cpu")

@@ -12,7 +12,7 @@ CATEGORIES = ["circle", "cross", "square"]
 
 
 def make_arguments(kind: type[CropModule], **changes: Any) -> dict[str, Any]:
-    """Arguments of a Classifier or a Hasher, but for `changes`."""
+    """Arguments of a Classifier or a HashHead, updated by `changes`."""
     defaults: dict[str, Any] = {
         "backbone": "resnet18", "categories": CATEGORIES, "image_size": 32, "margin": 0.1,
         "frozen": False, "epochs": 1, "lr_factor": 1.0,
