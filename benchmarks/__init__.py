@@ -1,1 +1,1 @@
-"""How fast, beside bare libraries in the same run.  Not part of the package."""
+"""Speed benchmarks against the bare libraries.  Not part of the package."""

@@ -1,4 +1,4 @@
-"""make bench: what the framework costs over bare PyTorch, FAISS and numpy; figures into runs/bench/bench.json."""
+"""Overhead over bare PyTorch, FAISS and numpy (make bench); results go to runs/bench/bench.json."""
 
 import json
 import logging
@@ -39,7 +39,7 @@ OUT = Path("runs/bench/bench.json")
 
 
 class TimedClassifier(Classifier):
-    """A Classifier that notes when each training step begins."""
+    """Classifier that records the start time of each training step."""
 
     step_starts: tuple[float, ...] = ()
 
@@ -49,21 +49,21 @@ class TimedClassifier(Classifier):
 
 
 def main() -> None:
-    """Time each pair in turns, print the table, write the file."""
+    """Run all benchmarks, print a table and write OUT."""
     warnings.filterwarnings("ignore")
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no hints
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no tips
     with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
         cfg = compose(
             "train", ["backbone=resnet18", f"data.samples_per_epoch={64 * (STEPS + 1)}", "classifier.epochs=1"]
         )
     data = instantiate(cfg.data, _convert_="all")
     arguments = dict(instantiate(cfg.classifier, categories=data.categories, _convert_="all").hparams)
-    results = {"loader_pictures_s": loader_rate(data)}
+    results = {"loader_images_s": loader_rate(data)}
     results |= compare("train", lambda: train_rate(data, arguments), lambda: bare_train_rate(data, arguments), 3)
     model = Classifier(**arguments).model.eval()
-    for name, ours in (("encode", encode_rate), ("encode_and_describe", describe_rate)):
+    for name, ours in (("encode", encode_rate), ("encode_with_descriptors", encode_with_descriptors_rate)):
         results |= compare(name, partial(ours, model, data), partial(bare_encode_rate, model, data), 9)
-    results["loader_over_train"] = results["loader_pictures_s"] / results["train_bare_pictures_s"]
+    results["loader_over_train"] = results["loader_images_s"] / results["train_bare_images_s"]
     results |= retrieval_results()
     print(tabulate(results.items(), floatfmt=".3f"))
     print(json.dumps(environment(), indent=1))
@@ -73,39 +73,39 @@ def main() -> None:
 
 
 def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], rounds: int) -> dict[str, float]:
-    """Rates of both, taken in turns, each first in every other round, and the ratio of their means."""
+    """Measure both rates in alternating order; return their means and the ratio of the means."""
     rates = np.array([(ours(), bare()) if round_index % 2 else (bare(), ours())[::-1] for round_index in range(rounds)])
     our_rate, bare_rate = rates.mean(axis=0).tolist()
     return {
-        f"{name}_pictures_s": our_rate,
-        f"{name}_bare_pictures_s": bare_rate,
+        f"{name}_images_s": our_rate,
+        f"{name}_bare_images_s": bare_rate,
         f"{name}_over_bare": our_rate / bare_rate,
     }
 
 
 def loader_rate(data: GarmentData) -> float:
-    """Pictures a second of the training loader alone."""
+    """Images per second of the training loader without a training step."""
     return rate_of(data.train_dataloader(), len)
 
 
 def bare_train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
-    """A plain loop: same loader, network, loss and optimizer."""
+    """Images per second of a plain PyTorch loop with the same loader, network, loss and optimizer."""
     model = Classifier(**arguments).model.train()
-    chosen = create_optimizer([(model.parameters(), arguments["optim"]["lr"])], arguments["optim"])
+    optimizer = create_optimizer([(model.parameters(), arguments["optim"]["lr"])], arguments["optim"])
 
     def step(batch: Batch) -> None:
-        chosen.zero_grad()
+        optimizer.zero_grad()
         logits = model.head(model.backbone(batch.images))
         loss = functional.cross_entropy(logits, batch.labels, label_smoothing=arguments["label_smoothing"])
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        chosen.step()
+        optimizer.step()
 
     return rate_of(data.train_dataloader(), step)
 
 
 def train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
-    """The same through `fit`, as train.py calls it: Lightning, logs, progress bar."""
+    """Images per second of `fit` as train.py calls it: Lightning, logs, progress bar."""
     stage = TimedClassifier(**arguments)
     with tempfile.TemporaryDirectory() as folder:
         logs = [CSVLogger(folder, name="logs")]
@@ -115,20 +115,20 @@ def train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
 
 @torch.inference_mode()
 def bare_encode_rate(model: ClassifierModel, data: GarmentData) -> float:
-    """The backbone's forward over the gallery's loader, and nothing else."""
+    """Images per second of the backbone's forward pass over the gallery loader."""
     return rate_of(data.loader("gallery"), lambda batch: model.backbone(batch.images), steps=None)
 
 
 def encode_rate(model: ClassifierModel, data: GarmentData) -> float:
-    """The gallery to masses, codes and embeddings, as it is filed."""
+    """Images per second of encoding the gallery to probabilities, codes and embeddings."""
     parts: list[Encoded] = []
     rate = rate_of(data.loader("gallery"), lambda batch: parts.append(encode(model, batch.images)), steps=None)
     Encoded.concatenate(parts)
     return rate
 
 
-def describe_rate(model: ClassifierModel, data: GarmentData) -> float:
-    """The same beside the reference rows' view of each picture, as train.py does."""
+def encode_with_descriptors_rate(model: ClassifierModel, data: GarmentData) -> float:
+    """Images per second of encoding with the baselines' descriptors, as train.py does."""
     count, loader = len(data.rows("gallery")), data.loader("gallery")
     start = time.perf_counter()
     encode_all(model, loader)
@@ -136,7 +136,7 @@ def describe_rate(model: ClassifierModel, data: GarmentData) -> float:
 
 
 def rate_of(loader: DataLoader[Any], step: Callable[[Batch], Any], steps: int | None = STEPS) -> float:
-    """Pictures a second; with `steps`, after WARM_UP batches."""
+    """Images per second over `steps` batches, the first WARM_UP untimed; None: over all batches."""
     warm_up = WARM_UP if steps else 0
     start, count = time.perf_counter(), 0
     for number, batch in enumerate(islice(loader, steps)):

@@ -1,7 +1,7 @@
-"""What a large catalogue costs: python -m benchmarks.catalogue FOLDER [--rows 500000].
+"""Time and memory of a large catalogue: python -m benchmarks.catalogue FOLDER [--rows 500000].
 
-Draws so many small pictures into FOLDER (once), merges them, opens the catalogue and starts an epoch; then reads
-photographs of 15 kB at 224 pixels. Figures go into runs/bench/catalogue.json.
+Generates small images in FOLDER (once), merges them, opens the catalogue and starts an epoch; then reads photographs
+of 15 kB at 224 pixels. Results go to runs/bench/catalogue.json.
 """
 
 import argparse
@@ -31,37 +31,37 @@ from fashion_lsh.data.near_duplicates import MAX_DISTANCE
 from fashion_lsh.io.files import atomic_write
 
 OUT = Path("runs/bench/catalogue.json")
-IMAGE_SIZE, IMAGES_PER_FOLDER = 112, 1000  # pixels of a drawn picture; pictures of a folder
+IMAGE_SIZE, IMAGES_PER_FOLDER = 112, 1000  # side in pixels; images per category folder
 RECIPE = Recipe(None, 10, MAX_DISTANCE, False, {"train": 0.7, "val": 0.1, "query": 0.1, "gallery": 0.1}, 0)
 
 
 def main() -> None:
-    """Time each step, print the table, write the file."""
+    """Time each step, print a table and write OUT."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.catalogue", description=__doc__)
-    parser.add_argument("folder", type=Path, help="where pictures are drawn and kept")
-    parser.add_argument("--rows", type=int, default=500_000, help="of the catalogue (%(default)s)")
+    parser.add_argument("folder", type=Path, help="folder for the generated images; reused by later calls")
+    parser.add_argument("--rows", type=int, default=500_000, help="catalogue rows (%(default)s)")
     args = parser.parse_args()
     logging.getLogger("fashion_lsh").setLevel(logging.INFO)
     logging.basicConfig(format="%(message)s")
     os.environ["XDG_CACHE_HOME"] = str((args.folder / "cache").resolve())
     times: dict[str, float] = {"rows": args.rows}
     images = args.folder / f"pictures-{args.rows}"
-    with step("draw the pictures (once)", times):
+    with step("generate images (once)", times):
         draw_all(images, args.rows)
     time_merge(images, args.folder / "merged", times)
-    from benchmarks.loading import first_batch, loader_rates  # PyTorch, which merging does without
+    from benchmarks.loading import first_batch, loader_rates  # imports PyTorch, which would raise the peak memory
     from fashion_lsh.runs.environment import environment
 
     first_batch(args.folder / "merged", lambda name: step(name, times))
     times |= loader_rates(args.folder / "photos", images)
     with atomic_write(OUT) as temporary:
         temporary.write_text(json.dumps(times | environment(), indent=1))
-    print(tabulate([(name, f"{value:,.4g}") for name, value in times.items()], ["step", "s, GiB or pictures/s"]))
+    print(tabulate([(name, f"{value:,.4g}") for name, value in times.items()], ["step", "s, GiB or images/s"]))
 
 
 @contextmanager
 def step(name: str, times: dict[str, float]) -> Iterator[None]:
-    """Note how long the block takes, in seconds."""
+    """Record the duration of the block in seconds."""
     start = time.perf_counter()
     yield
     times[name] = time.perf_counter() - start
@@ -69,28 +69,28 @@ def step(name: str, times: dict[str, float]) -> Iterator[None]:
 
 
 def time_merge(images: Path, out: Path, times: dict[str, float]) -> None:
-    """From files to an epoch."""
+    """Time scanning, merging, saving and opening; record peak memory and row counts."""
     source = Folder(str(images))
     labels = LabelMap({name: (name, "") for name in CATEGORIES})
-    with step("list and open all pictures", times):
+    with step("list and open all images", times):
         part = scan_source("drawn", source, labels, fingerprints=True)
-    with step("the same again, unchanged", times):
+    with step("list again, images unchanged", times):
         part = scan_source("drawn", source, labels, fingerprints=True)
-    with step("merge: names, copies, near-duplicates, splits", times):
+    with step("merge: names, duplicates, near-duplicates, splits", times):
         merged = merge({"drawn": part}, RECIPE)
     with step("save", times):
         save(out, merged.catalogue, merged.scanned, {"drawn": Origin("folder", str(images.resolve()))})
-    times["most memory, GiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    times["kept rows"], times["pictures with a near-duplicate"] = len(merged.catalogue), merged.near_duplicates
+    times["peak memory, GiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    times["merged rows"], times["images with a near-duplicate"] = len(merged.catalogue), merged.near_duplicates
     with step("open the catalogue", times):
         Catalogue.open(out / CATALOGUE)
-    with step("open the source, changed pictures looked for", times):
+    with step("open the source, check for changed images", times):
         rows = open_dataset("thesis30", str(out), 0).catalogue()
-    times["rows that are opened"] = len(rows)
+    times["opened rows"] = len(rows)
 
 
 def draw_all(folder: Path, count: int) -> None:
-    """Embedded garments in other colours on other grounds, in folders of their categories; each picture differs."""
+    """Generate `count` distinct images of embedded garments in random colours and backgrounds, by category folder."""
     if (folder / "done").exists():
         return
     starts = range(0, count, IMAGES_PER_FOLDER)
@@ -100,7 +100,7 @@ def draw_all(folder: Path, count: int) -> None:
 
 
 def draw_some(folder: Path, start: int, count: int) -> None:
-    """Pictures start … start + count - 1."""
+    """Generate the images start … start + count - 1."""
     shades, alphas, *_ = embedded()
     own = folder / CATEGORIES[start // IMAGES_PER_FOLDER % len(CATEGORIES)]
     own.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def draw_some(folder: Path, start: int, count: int) -> None:
         rng = np.random.default_rng(number)
         chosen = rng.integers(len(shades))
         shade, alpha = (part[chosen].astype(np.float32)[:, :, None] / 255 for part in (shades, alphas))
-        background = rng.integers(0, 256, (28, 28, 3)).astype(np.float32)  # no two grounds are alike
+        background = rng.integers(0, 256, (28, 28, 3)).astype(np.float32)  # random, to avoid near-duplicates
         pixels = alpha * shade * rng.integers(80, 256, 3) + (1 - alpha) * background
         Image.fromarray(pixels.astype(np.uint8)).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR).save(
             own / f"{number}.jpg", quality=80

@@ -1,4 +1,4 @@
-"""What finding the garments of one photograph takes, by preset: python -m benchmarks.detector."""
+"""Detection time per photograph, by preset: python -m benchmarks.detector."""
 
 import logging
 import time
@@ -15,11 +15,11 @@ from fashion_lsh.runs.environment import environment
 
 PRESETS = ("small", "lite", "mobile")
 WARM_UP, TIMED = 3, 20
-MACHINE_KEYS = ("processor", "cores", "gpu")  # of the machine
+MACHINE_KEYS = ("processor", "cores", "gpu")
 
 
 def main() -> None:
-    """Print a table: milliseconds a picture, by threads; random weights leave the most proposals to judge."""
+    """Print milliseconds per image by threads; with random weights the most proposals remain (worst case)."""
     logging.getLogger("fashion_lsh").setLevel(logging.WARNING)
     image = np.random.default_rng(0).integers(0, 256, (480, 320, 3), dtype=np.uint8)
     max_threads = torch.get_num_threads()
@@ -34,17 +34,17 @@ def main() -> None:
     print(
         tabulate(
             rows,
-            ["detector", "longer side, px", "ms, one thread", f"ms, {max_threads} threads"],
+            ["detector", "longer side (px)", "ms, 1 thread", f"ms, {max_threads} threads"],
             "pipe",
             floatfmt=".0f",
         )
     )
     machine = ", ".join(f"{name} {value}" for name, value in environment(gpu=False).items() if name in MACHINE_KEYS)
-    print(f"\nmedians of {TIMED} pictures of 480 x 320, one at a time; {machine}")
+    print(f"\nMedian of {TIMED} images of 480 x 320, batch size 1; {machine}")
 
 
 def detector(preset: str) -> DetectorModel:
-    """A preset's network as it starts, without weights."""
+    """Build a preset's network with random weights."""
     with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
         cfg = compose("train", ["crop=detected", f"detector={preset}", "detector.weights=null", "detector.frozen=0"])
     torch.manual_seed(0)
@@ -53,7 +53,7 @@ def detector(preset: str) -> DetectorModel:
 
 
 def milliseconds(model: DetectorModel, image: np.ndarray) -> float:
-    """The median of TIMED calls with one picture."""
+    """Median milliseconds of TIMED calls with one image, (H, W, 3) uint8."""
     times = []
     for _ in range(WARM_UP + TIMED):
         start = time.perf_counter()

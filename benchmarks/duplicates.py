@@ -1,9 +1,9 @@
-"""Near-duplicates: planted copies of real pictures found again, what else is found, and the time of 500,000 pictures.
+"""Near-duplicate detection: recall of planted copies, precision, and run time for 500,000 images.
 
     python -m benchmarks.duplicates FOLDER_OR_MANIFEST --count 2000 --seed 0
     python -m benchmarks.duplicates --scale
 
-A manifest is a CSV or Parquet file with a column of paths beside it, and may have `near_dup_group` and `split`.
+A manifest is a CSV or Parquet file with image paths relative to it, and optional `near_dup_group` and `split` columns.
 """
 
 import argparse
@@ -36,12 +36,12 @@ from fashion_lsh.report.tiles import Tile, draw_sheet
 OUT = Path("runs/bench/duplicates")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 DISTANCES = (12, 16, 20, 24, 28, 32, 40)
-SHOWN = 24  # pairs on the sheet of those that no label knows
+SHOWN = 24  # unlabelled pairs on the sheet
 ROWS, PLANTED = 500_000, 5_000  # of --scale
 
 
 class ImageList(NamedTuple):
-    """Pictures: their paths; near-duplicate group and split of each, "" where none is told."""
+    """Image paths, with near-duplicate group and split of each; "" if unknown."""
 
     paths: list[Path]
     groups: np.ndarray
@@ -49,7 +49,7 @@ class ImageList(NamedTuple):
 
 
 class Fingerprints(NamedTuple):
-    """Of all pictures, then of the copies: fingerprints, thumbnails, the row each is made from, and how."""
+    """Fingerprints and thumbnails of originals and copies, with row of the original and kind of copy ("": original)."""
 
     fingerprints: np.ndarray
     thumbnails: np.ndarray
@@ -58,23 +58,23 @@ class Fingerprints(NamedTuple):
 
 
 def main() -> None:
-    """Plant, find, print the tables and write the sheets; or time random fingerprints."""
+    """Evaluate planted copies, or time random fingerprints (--scale)."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", nargs="?", type=Path, help="a folder of pictures, or a manifest")
-    parser.add_argument("--count", type=int, default=2000, help="pictures of which copies are planted")
+    parser.add_argument("images", nargs="?", type=Path, help="image folder or manifest")
+    parser.add_argument("--count", type=int, default=2000, help="number of images to copy (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", action="store_true", help=f"time {ROWS:,} random fingerprints")
     arguments = parser.parse_args()
     if arguments.scale:
         scale(arguments.seed)
     elif arguments.images is None:
-        parser.error("give a folder of pictures or a manifest, or --scale")
+        parser.error("images is missing: pass an image folder or a manifest, or --scale")
     else:
         evaluate(listed(arguments.images), arguments.count, arguments.seed)
 
 
 def evaluate(images: ImageList, count: int, seed: int) -> None:
-    """Recall a kind of copy, precision, the pairs no label knows, and the groups that span splits."""
+    """Print recall by kind of copy, precision and groups across splits; write sheets of unlabelled and missed pairs."""
     prints = plant_copies(images, count, seed)
     groups = images.groups[prints.origin]
     pairs_by_distance = {distance: near_duplicate_pairs(prints.fingerprints, distance) for distance in DISTANCES}
@@ -88,16 +88,16 @@ def evaluate(images: ImageList, count: int, seed: int) -> None:
           len(candidates), len(unlabelled_pairs(prints, groups, candidates)),
           len(similar_pairs[distance]), len(unlabelled_pairs(prints, groups, similar_pairs[distance])))
          for distance, candidates in pairs_by_distance.items()],
-        ["distance", *kinds, "pairs", "no label's", f"alike {MIN_SIMILARITY}", "no label's"]))  # fmt: skip
+        ["distance", *kinds, "pairs", "unlabelled", f"similarity >= {MIN_SIMILARITY}", "unlabelled"]))  # fmt: skip
     similar = similar_pairs[MAX_DISTANCE]
     unknown = unlabelled_pairs(prints, groups, similar)
-    print(f"At distance {MAX_DISTANCE} and alike {MIN_SIMILARITY}: "
+    print(f"At distance <= {MAX_DISTANCE} and similarity >= {MIN_SIMILARITY}: "
           f"precision {1 - len(unknown) / max(1, len(similar)):.5f} of "
           f"{len(similar):,} pairs; recall " +
           ", ".join(f"{kind} {recall(prints, similar, kind):.4f}" for kind in kinds))  # fmt: skip
     print(
-        f"Banding: {banding_recall(prints, pairs_by_distance[MAX_DISTANCE]):.5f} of the pairs of one original within "
-        f"{MAX_DISTANCE} are found"
+        f"Banding: recall {banding_recall(prints, pairs_by_distance[MAX_DISTANCE]):.5f} of pairs of one original at "
+        f"distance <= {MAX_DISTANCE}"
     )
     tiles = [tile(images, prints.origin[row], str(prints.kind[row])) for pair in unknown[:SHOWN] for row in pair]
     save("unknown", list(zip(tiles[::2], tiles[1::2], strict=True)))
@@ -105,7 +105,7 @@ def evaluate(images: ImageList, count: int, seed: int) -> None:
 
 
 def listed(path: Path) -> ImageList:
-    """The pictures of a manifest, or all below a folder."""
+    """List the images of a manifest, or all images below a folder."""
     if path.is_dir():
         paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
         unknown = np.full(len(paths), "", dtype=object)
@@ -119,7 +119,7 @@ def listed(path: Path) -> ImageList:
 
 
 def plant_copies(images: ImageList, count: int, seed: int) -> Fingerprints:
-    """Fingerprints of all pictures, and of one copy of each kind of `count` of them."""
+    """Fingerprint all images, and one copy of each kind for `count` of them."""
     rng = np.random.default_rng(seed)
     copied_rows = set(rng.permutation(len(images.paths))[:count].tolist())
     entries: list[tuple[np.ndarray, np.ndarray, int, str]] = []
@@ -135,28 +135,28 @@ def plant_copies(images: ImageList, count: int, seed: int) -> Fingerprints:
             entries.append((code, thumbnail(array), row, kind))
     codes, thumbnails, origin, kinds = zip(*entries, strict=True)
     print(
-        f"{len(codes):,} pictures, {len(copied_rows):,} of them copied; "
-        f"{1000 * elapsed / len(codes):.2f} ms a fingerprint"
+        f"{len(codes):,} images with copies, {len(copied_rows):,} originals copied; "
+        f"{1000 * elapsed / len(codes):.2f} ms per fingerprint"
     )
     return Fingerprints(np.stack(codes), np.stack(thumbnails), np.array(origin), np.array(kinds))
 
 
 def recall(prints: Fingerprints, matched_pairs: np.ndarray, kind: str) -> float:
-    """Share of the copies of one kind that are paired with their original."""
+    """Fraction of the copies of one kind that are paired with their original.  matched_pairs: (P, 2) int64."""
     left, right = matched_pairs.T
     own = (prints.origin[left] == prints.origin[right]) & (prints.kind[left] == "") & (prints.kind[right] == kind)
     return float(own.sum() / max(1, (prints.kind == kind).sum()))
 
 
 def unlabelled_pairs(prints: Fingerprints, groups: np.ndarray, matched_pairs: np.ndarray) -> np.ndarray:
-    """The pairs of different originals that share no group."""
+    """Pairs of different originals that share no group."""
     left, right = matched_pairs.T
     same = (prints.origin[left] == prints.origin[right]) | ((groups[left] == groups[right]) & (groups[left] != ""))
     return matched_pairs[~same]
 
 
 def banding_recall(prints: Fingerprints, matched_pairs: np.ndarray) -> float:
-    """Share found of the pairs of one original whose distance is at most MAX_DISTANCE."""
+    """Fraction of the pairs of one original at distance <= MAX_DISTANCE that are found."""
     rows = np.flatnonzero(np.isin(prints.origin, prints.origin[prints.kind != ""]))
     known = {(int(left), int(right)) for left, right in matched_pairs}
     near = [pair for rows_of_original in np.split(rows, np.flatnonzero(np.diff(prints.origin[rows])) + 1)
@@ -166,7 +166,7 @@ def banding_recall(prints: Fingerprints, matched_pairs: np.ndarray) -> float:
 
 
 def fingerprint_distance(fingerprints: np.ndarray, left: int, right: int) -> int:
-    """The distance of two rows, as `pairs` has it."""
+    """Distance of two rows, as defined in `near_duplicate_pairs`."""
     variants = ((fingerprints[left, :1], fingerprints[right]), (fingerprints[left], fingerprints[right, :1]))
     return min(
         int(np.bitwise_count(left_codes ^ right_codes).sum(axis=1, dtype=int).min())
@@ -175,7 +175,7 @@ def fingerprint_distance(fingerprints: np.ndarray, left: int, right: int) -> int
 
 
 def groups_across_splits(images: ImageList, prints: Fingerprints, matched_pairs: np.ndarray) -> None:
-    """Groups of the manifest with pictures of two splits: those of which two such pictures come together, and not."""
+    """Print the manifest groups across splits and whether a cross-split pair is found; write a sheet of the others."""
     rows = np.flatnonzero(prints.kind == "")  # in the order of the manifest
     components = connected_components(len(prints.kind), matched_pairs)[rows]
     not_found, table_rows = [], []
@@ -194,20 +194,18 @@ def groups_across_splits(images: ImageList, prints: Fingerprints, matched_pairs:
         if not together:
             not_found.append([tile(images, int(row), f"{name[:8]} {images.splits[row]}") for row in members])
     if table_rows:
-        print(f"Groups that span splits: {len(table_rows) - len(not_found)} of {len(table_rows)} found")
-        print(
-            tabulate(table_rows, ["group", "pictures", "found", "least distance", "likeness of those"], floatfmt=".2f")
-        )
+        print(f"Groups across splits: {len(table_rows) - len(not_found)} of {len(table_rows)} found")
+        print(tabulate(table_rows, ["group", "images", "found", "min distance", "similarity at min"], floatfmt=".2f"))
     save("missed", not_found)
 
 
 def tile(images: ImageList, row: int, caption: str) -> Tile:
-    """The original that a row comes from."""
+    """Tile of a row's image."""
     return Tile(open_image(images.paths[row]), caption)
 
 
 def save(name: str, rows: Sequence[Sequence[Tile]]) -> None:
-    """A sheet, if there is anything to show."""
+    """Write a contact sheet to OUT; remove the old one if there are no rows."""
     path = OUT / f"{name}.png"
     path.unlink(missing_ok=True)
     if rows:
@@ -217,7 +215,7 @@ def save(name: str, rows: Sequence[Sequence[Tile]]) -> None:
 
 
 def scale(seed: int) -> None:
-    """ROWS random fingerprints, and PLANTED rows more that are near some of them: time, memory, recall by distance."""
+    """Print time, memory and recall by distance for ROWS random fingerprints and PLANTED near ones."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 256, (ROWS + PLANTED, 4, 32), dtype=np.uint8)
     distances = rng.integers(0, 2 * MAX_DISTANCE + 1, PLANTED)
@@ -233,9 +231,9 @@ def scale(seed: int) -> None:
         np.arange(PLANTED) * len(codes) + ROWS + np.arange(PLANTED),
         matched_pairs[:, 0] * len(codes) + matched_pairs[:, 1],
     )
-    print(f"{len(codes):,} fingerprints of 4 codes: {elapsed:.1f} s, {peak / 2**20:.2f} GiB at the peak, "
-          f"of which {memory_before / 2**20:.2f} GiB before; "
-          f"{len(matched_pairs) - hit.sum()} pairs that were not planted")  # fmt: skip
+    print(f"{len(codes):,} fingerprints of 4 codes: {elapsed:.1f} s, peak memory {peak / 2**20:.2f} GiB "
+          f"({memory_before / 2**20:.2f} GiB before); "
+          f"{len(matched_pairs) - hit.sum()} pairs not planted")  # fmt: skip
     steps = [
         (low, low + 3, hit[(distances >= low) & (distances < low + 4)].mean()) for low in range(0, 2 * MAX_DISTANCE, 4)
     ]

@@ -1,4 +1,4 @@
-"""What is done to a picture to plant a copy of it."""
+"""Image edits that create near-duplicates."""
 
 import io
 from collections.abc import Callable
@@ -10,39 +10,39 @@ Edit = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
 def resized(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    """To 60 %."""
+    """Resize to 60 %."""
     return image.resize((max(1, round(0.6 * image.width)), max(1, round(0.6 * image.height))))
 
 
 def recompressed(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    """As JPEG of quality 40."""
+    """Compress as JPEG with quality 40."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=40)
     return Image.open(file).convert("RGB")
 
 
 def flipped(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    """Left to right."""
+    """Mirror horizontally."""
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 
 
 def cropped(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    """By 5 % on each side."""
+    """Crop 5 % on each side."""
     across, down = round(0.05 * image.width), round(0.05 * image.height)
     return image.crop((across, down, image.width - across, image.height - down))
 
 
 def recoloured(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Brightness and contrast by up to 15 %, hue by up to 11 degrees."""
+    """Change brightness and contrast by up to 15 %, hue by up to 11 degrees."""
     image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.85, 1.15))
     image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.85, 1.15))
     hue, *others = image.convert("HSV").split()
-    shifted_hue = np.asarray(hue) + np.uint8(rng.integers(-8, 9) % 256)  # of 256 a circle
+    shifted_hue = np.asarray(hue) + np.uint8(rng.integers(-8, 9) % 256)  # 256 = 360 degrees
     return Image.merge("HSV", (Image.fromarray(shifted_hue), *others)).convert("RGB")
 
 
 def all_edits(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """All of these, one after the other."""
+    """Apply all edits in sequence."""
     for edit in (resized, recompressed, flipped, cropped, recoloured):
         image = edit(image, rng)
     return image

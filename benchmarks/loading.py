@@ -1,4 +1,4 @@
-"""The second part of benchmarks.catalogue, which needs PyTorch: from a merged catalogue to batches."""
+"""Loading part of benchmarks.catalogue, apart because it imports PyTorch: from a merged catalogue to batches."""
 
 import time
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from PIL import Image
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.merge.taxonomy import CATEGORIES
 
-PHOTOS, PHOTO_SIDE = 2000, 300  # photographs read for the loader's rate, and their longer side
+PHOTOS, PHOTO_SIDE = 2000, 300  # generated photographs, and their side in pixels
 
 
 def first_batch(merged: Path, step: Callable[[str], AbstractContextManager[None]]) -> None:
-    """From a merged catalogue to the first batch of an epoch; `step` times a block."""
+    """Time the data module and the first batch of an epoch; `step` times a block."""
     data = data_of("thesis30", merged, 64)
     with step("data module: rows, splits, checksum"):
         len(data.checksum), len(data.categories)
@@ -27,7 +27,7 @@ def first_batch(merged: Path, step: Callable[[str], AbstractContextManager[None]
 
 
 def loader_rates(photos: Path, images: Path) -> dict[str, float]:
-    """Pictures a second at 224 pixels, of photographs: one core decodes and transforms; a loader with two workers."""
+    """Images per second of photographs at 224 pixels: decoding and transforms on one core; a loader with 2 workers."""
     if not (photos / "done").exists():
         draw_photos(photos, images)
     data = data_of("folder", photos, 224, workers=2, crop="whole")
@@ -39,20 +39,20 @@ def loader_rates(photos: Path, images: Path) -> dict[str, float]:
         dataset[row, 0]
     per_core = len(rows) / (time.process_time() - start)
     loader = iter(data.loader("train"))
-    next(loader)  # the workers have started
+    next(loader)  # workers are running from here on
     start, count = time.perf_counter(), 0
     for batch in loader:
         count += len(batch.rows)
     sizes = [path.stat().st_size for path in list(photos.rglob("*.jpg"))[:200]]
     return {
         "photograph, kB": float(np.mean(sizes)) / 1000,
-        "decode and transform, pictures/s a core": per_core,
-        "loader of 2 workers, pictures/s": count / (time.perf_counter() - start),
+        "decode and transform, images/s per core": per_core,
+        "loader with 2 workers, images/s": count / (time.perf_counter() - start),
     }
 
 
 def data_of(source: str, root: Path, size: int, workers: int = 1, crop: str = "annotated") -> GarmentData:
-    """The data module as train.py builds it."""
+    """Build the data module as train.py does."""
     overrides = [
         f"data={source}",
         f"data.root={root}",
@@ -66,7 +66,7 @@ def data_of(source: str, root: Path, size: int, workers: int = 1, crop: str = "a
 
 
 def draw_photos(folder: Path, images: Path) -> None:
-    """Larger pictures of some 15 kB: four drawn ones each, with grain."""
+    """Generate PHOTOS noisy images of about 15 kB, each tiled from four images of `images`."""
     paths = sorted(images.rglob("*.jpg"))
     rng = np.random.default_rng(0)
     for number in range(PHOTOS):

@@ -1,4 +1,4 @@
-"""Our searches beside FAISS and numpy on made-up codes of 30 lists, one thread; ratios are of medians in turns."""
+"""Search speed vs FAISS and numpy on random codes in 30 lists, one thread; ratios of interleaved medians."""
 
 import tempfile
 import time
@@ -34,7 +34,7 @@ SearchCall = Callable[[np.ndarray, np.ndarray, int], object]
 
 
 def retrieval_results() -> dict[str, float]:
-    """All ratios and times, by name."""
+    """Run all search benchmarks; return ratios and times by name."""
     with single_thread():
         results = searches() | reranking() | storage() | end_to_end()
         sizes = {size: by_size(size) for size in SIZES}
@@ -44,7 +44,7 @@ def retrieval_results() -> dict[str, float]:
 
 
 def build_index(rows: int) -> tuple[HashIndex, np.ndarray, np.ndarray]:
-    """An index of random codes, the codes and their lists."""
+    """Return an index of random codes, (rows, BITS / 8) uint8 codes and (rows,) int64 list ids."""
     rng = np.random.default_rng(0)
     codes, lists = rng.integers(0, 256, (rows, BITS // 8), dtype=np.uint8), rng.integers(0, LISTS, rows)
     index = HashIndex(BITS, LISTS)
@@ -53,7 +53,7 @@ def build_index(rows: int) -> tuple[HashIndex, np.ndarray, np.ndarray]:
 
 
 def make_queries() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """QUERIES random codes, with one list each, and with all."""
+    """Return QUERIES random codes, and (QUERIES, LISTS) lists to probe: one (padded with -1), and all."""
     rng = np.random.default_rng(1)
     one = np.full((QUERIES, LISTS), -1)
     one[:, 0] = rng.integers(0, LISTS, QUERIES)
@@ -61,7 +61,7 @@ def make_queries() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def searches() -> dict[str, float]:
-    """One list and all lists against the same of FAISS, FAISS's flat index, and numpy."""
+    """Compare probing one and all lists with FAISS IVF, FAISS flat and numpy."""
     index, codes, lists = build_index(ROWS)
     queries, one, all_lists = make_queries()
     check(index, codes, lists, queries, one)
@@ -113,24 +113,24 @@ def searches() -> dict[str, float]:
 
 
 def check(index: HashIndex, codes: np.ndarray, lists: np.ndarray, queries: np.ndarray, one: np.ndarray) -> None:
-    """Inside its category a search must find what numpy finds; otherwise its speed is worth nothing."""
+    """Check that exact search in one list returns the same hits as numpy.  Raises AssertionError if not."""
     for query in range(20):
         list_rows = np.flatnonzero(lists == one[query, 0])
         distances = hamming(queries[[query]], codes[list_rows])[0]
         order = np.lexsort((list_rows, distances))[:K]
         found = index.search_exact(queries[[query]], one[[query]], K)
         if not np.array_equal(found.rows[0], list_rows[order]):
-            raise AssertionError(f"query {query}: the index and numpy differ")
+            raise AssertionError(f"query={query}: hits of the index and of numpy differ")
 
 
 def reranking() -> dict[str, float]:
-    """100 random rows of a mapped file put in the order of Euclid."""
+    """Time re-ranking of 100 random rows of a memory-mapped file by Euclidean distance."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "embeddings.npy"
         np.save(path, rng.standard_normal((ROWS, LENGTH), dtype=np.float32).astype(np.float16))
         embeddings = Embeddings([np.load(path, mmap_mode="r")])
-        sum(float(block[0, 0]) for block in embeddings.blocks())  # all of it is in memory once
+        sum(float(block[0, 0]) for block in embeddings.blocks())  # read the whole file into the page cache
         queries = rng.standard_normal((QUERIES, LENGTH), dtype=np.float32)
         rows = rng.integers(0, ROWS, (QUERIES, 100))
         candidates = [Hits(rows[[query]], np.zeros((1, 100), dtype=np.float32)) for query in range(QUERIES)]
@@ -140,7 +140,7 @@ def reranking() -> dict[str, float]:
 
 
 def storage() -> dict[str, float]:
-    """Adding 500,000 codes, and opening a gallery of them."""
+    """Time adding 500,000 codes and opening their gallery; measure bytes per image."""
     rng = np.random.default_rng(0)
     start = time.perf_counter()
     index, codes, lists = build_index(ROWS)
@@ -167,7 +167,7 @@ def storage() -> dict[str, float]:
 
 
 def end_to_end() -> dict[str, float]:
-    """A picture of 224 x 224 to its hits in 500,000, against the bare forward of the same ResNet101."""
+    """Time from a 224 x 224 image to its hits in 500,000 rows, vs the bare ResNet101 forward pass."""
     model, rng = untrained_model("resnet101"), np.random.default_rng(0)
     index, _, lists = build_index(ROWS)
     names = np.arange(ROWS).astype(str)
@@ -191,7 +191,7 @@ def end_to_end() -> dict[str, float]:
 
 
 def by_size(rows: int) -> dict[str, float]:
-    """One list and all lists of an index of so many codes."""
+    """Milliseconds for one list and all lists of an index with `rows` codes."""
     index, _, _ = build_index(rows)
     queries, one, all_lists = make_queries()
     return times({
@@ -201,7 +201,7 @@ def by_size(rows: int) -> dict[str, float]:
 
 
 def untrained_model(backbone: str) -> CropModel:
-    """A HashHeadModel of random weights: its time is that of a fitted one."""
+    """HashHeadModel with random weights; as fast as a trained one."""
     torch.manual_seed(0)
     categories = [f"category {number:02}" for number in range(LISTS)]
     return HashHeadModel(
@@ -211,5 +211,5 @@ def untrained_model(backbone: str) -> CropModel:
 
 
 def times(methods: dict[str, Callable[[int], object]], queries: int = QUERIES) -> dict[str, float]:
-    """Median milliseconds of each, taken in turns."""
+    """Median milliseconds of each method, interleaved."""
     return {name: float(np.median(values)) for name, values in time_interleaved(methods, queries).items()}

@@ -1,4 +1,4 @@
-"""Tie-aware scores of made-up codes at size, one thread: python -m benchmarks.ties --queries 10000 --gallery 100000."""
+"""Tie-aware scores of random codes, one thread: python -m benchmarks.ties --queries 10000 --gallery 100000."""
 
 import argparse
 import time
@@ -12,7 +12,7 @@ CATEGORIES = 30
 
 
 def main() -> None:
-    """Seconds of `score_codes`, and the most memory that its arrays held at once."""
+    """Print run time and peak array memory of `score_codes`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ties", description=__doc__)
     for name, default in (("queries", 10_000), ("gallery", 100_000), ("bits", 64)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -23,7 +23,7 @@ def main() -> None:
     scores = score_codes(query, gallery, relevance, None)
     seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
     print(f"{args.queries:,} queries x {args.gallery:,} codes of {args.bits} bits: {seconds:.1f} s, "
-          f"{peak / 2**20:.0f} MiB above the start, mAP@100 {np.nanmean(scores['map@100']):.4f}")  # fmt: skip
+          f"{peak / 2**20:.0f} MiB peak memory of arrays, mAP@100 {np.nanmean(scores['map@100']):.4f}")  # fmt: skip
 
 
 def random_codes(queries: int, gallery: int, bits: int) -> tuple[np.ndarray, np.ndarray, Relevance]:

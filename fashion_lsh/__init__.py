@@ -1,3 +1,3 @@
-"""Find the garment in a picture, name it, code it, and find the most similar ones."""
+"""Clothing search: detect, classify and hash a garment, then search the inverted lists of its category."""
 
 __version__ = "0.3.0"

@@ -1,4 +1,4 @@
-"""Command line: python -m fashion_lsh COMMAND.  train.py and evaluate.py lie beside the package."""
+"""Command line: python -m fashion_lsh COMMAND.  Training and evaluation: train.py and evaluate.py in the repository."""
 
 import argparse
 import logging
@@ -7,23 +7,23 @@ from collections.abc import Sequence
 from importlib import import_module
 
 COMMANDS = {
-    "search": "search a finished run with images",
+    "search": "search the gallery of a finished run with query images",
     "gallery": "add images to the gallery of a run, remove garments, show its size",
     "merge": "merge data sets into one catalogue of 30 categories",
     "check": "check which files of a data set are present",
     "report": "write the page of a run, of a sweep, or of all experiments",
-    "reproduce": "run what is missing of experiments/",
+    "reproduce": "run the missing jobs of experiments/",
     "dashboard": "save a wandb workspace for the runs of a project",
 }
-VERBOSE = ("gallery", "merge")  # commands that report their progress
+VERBOSE = ("gallery", "merge")  # commands that log their progress
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status."""
+    """Run a command; return its exit status."""
     commands = "\n".join(f"  {name:<10} {summary}" for name, summary in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="python -m fashion_lsh",
-        description=f"commands:\n{commands}\n\nEach has its own --help.",
+        description=f"commands:\n{commands}\n\nRun a command with --help for its options.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")

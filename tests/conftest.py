@@ -1,4 +1,4 @@
-"""Fixtures of several subpackages: small images that are drawn, not downloaded, and finished runs."""
+"""Shared fixtures: a small synthetic data set, and finished runs."""
 
 import csv
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detections import BoxSelector
 
 SHAPES = ("circle", "cross", "square")
-ITEMS = 12  # of each shape
+ITEMS = 12  # per shape
 SIDE = 48
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A manifest of shapes: each item has a colour, a shop picture on white and a street picture on noise."""
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of synthetic shapes: each item has a colour, a shop image on white and a street image on noise."""
     folder = tmp_path_factory.mktemp("drawn")
     rng = np.random.default_rng(0)
     rows = [_draw(folder, rng, shape, number, view) for shape in SHAPES for number in range(ITEMS)
@@ -33,12 +33,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_data(drawn: Path) -> Callable[..., GarmentData]:
-    """GarmentData over the drawn shapes; give what is to differ."""
+def make_data(shapes: Path) -> Callable[..., GarmentData]:
+    """Create GarmentData over the synthetic shapes; keyword arguments override the defaults."""
 
     def make(**changes: Any) -> GarmentData:
-        plain: dict[str, Any] = {
-            "source": "folder", "root": str(drawn), "categories": None, "sources": None,
+        defaults: dict[str, Any] = {
+            "source": "folder", "root": str(shapes), "categories": None, "sources": None,
             "crop": "annotated", "box_selector": BoxSelector("given", 0.3, 8.0, "whole"), "margin": 0.1,
             "image_size": 32,
             "jitter": 0.08, "min_crop_area": 1.0,
@@ -46,22 +46,22 @@ def make_data(drawn: Path) -> Callable[..., GarmentData]:
             "gallery": "gallery", "leaks": "refuse", "split_seed": 0,
             "batch_size": 16, "workers": 0, "samples_per_epoch": None, "balanced": False, "seed": 0,
         }  # fmt: skip
-        return GarmentData(**(plain | changes))
+        return GarmentData(**(defaults | changes))
 
     return make
 
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Any]:
-    """Write finished runs below `tmp_path`; arguments are those of `tests.report.factories.finished_run`."""
-    from tests.report.factories import finished_run  # imported where it is used: it needs all layers below report
+    """Write finished runs below `tmp_path`; for the arguments see `tests.report.factories.finished_run`."""
+    from tests.report.factories import finished_run  # here, since it imports all layers below report
 
     return partial(finished_run, tmp_path)
 
 
 def _draw(folder: Path, rng: np.random.Generator, shape: str, number: int, view: str) -> dict[str, object]:
-    ground = np.full((SIDE, SIDE, 3), 250) if view == "shop" else rng.integers(90, 160, (SIDE, SIDE, 3))
-    image = Image.fromarray(ground.astype(np.uint8))
+    background = np.full((SIDE, SIDE, 3), 250) if view == "shop" else rng.integers(90, 160, (SIDE, SIDE, 3))
+    image = Image.fromarray(background.astype(np.uint8))
     x, y = (rng.integers(4, 16, 2)).tolist()
     box = (x, y, x + 26, y + 26)
     draw, colour = ImageDraw.Draw(image), f"hsl({number * 30}, 90%, 40%)"

@@ -1,4 +1,4 @@
-"""The benchmarks start: what they import is there."""
+"""Every benchmark can be imported."""
 
 from importlib import import_module
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every choice in conf/ composes, and fits the constructor it names."""
+"""Every choice in conf/ composes, and its keys bind to the constructor in `_target_`."""
 
 import inspect
 from pathlib import Path
@@ -26,7 +26,7 @@ DATA_ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 def compose_config(*overrides: str, script: str = "train") -> dict[str, Any]:
-    """Compose the configuration of train.py, or of evaluate.py for an experiment of it, as the command line would."""
+    """Compose the config as the command line does, of train.py or, for its experiments, of evaluate.py."""
     script = next((_script(word.partition("=")[2]) for word in overrides if word.startswith("experiment=")), script)
     root = [] if any(word.startswith("data.root") for word in overrides) else ["data.root=/nowhere"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -56,7 +56,7 @@ def test_no_default_is_in_both_conf_and_constructor() -> None:
         assert not repeated, f"{path}: {repeated} have a default in the constructor too"
 
 
-def test_documented_defaults() -> None:
+def test_defaults_are_as_documented() -> None:
     config = compose_config()
     assert config["backbone"] == {"name": "resnet101", "weights": None, "frozen": False, "lr_factor": 1.0}
     assert config["data"]["source"] == "shop_street"
@@ -87,8 +87,8 @@ def test_experiment_file_is_short_and_names_its_command(file: Path) -> None:
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_each_backbone_has_its_own_rate_within_the_budget(name: str) -> None:
-    """resnet34 is not among the compared: it has no rate."""
+def test_each_backbone_has_its_own_learning_rate_and_a_limited_budget(name: str) -> None:
+    """resnet34 has no rate, since the experiment does not compare it."""
     if name == "resnet34":
         with pytest.raises(InterpolationKeyError, match="rates"):
             compose_config("experiment=backbones", f"backbone={name}")
@@ -112,11 +112,11 @@ def test_stability_reuses_stages_of_hash_layer() -> None:
         resolve_config(compose_config(f"experiment={name}", *overrides)) for name in ("hash_layer", "stability")
     )
     assert stage_keys(one, "") == stage_keys(other, "")
-    assert run_key(one, "") != run_key(other, "")  # spoilt pictures are scored, too
+    assert run_key(one, "") != run_key(other, "")  # stability also scores corrupted images
 
 
 def _script(experiment: str) -> str:
-    """Which script an experiment is for: its second line names it."""
+    """Script of an experiment, named in its second line."""
     return (CONF / f"experiment/{experiment}.yaml").read_text().splitlines()[1].split()[2].removesuffix(".py")
 
 

@@ -1,4 +1,4 @@
-"""One job of each command on the pages of experiments/, on few pictures: make experiments-smoke."""
+"""Run one job of each command in experiments/ on a few images: make experiments-smoke."""
 
 import shlex
 import subprocess
@@ -17,12 +17,12 @@ SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data
             "logger=csv", "hydra.mode=RUN", "classifier.epochs=1"]  # fmt: skip
 SHORTEST = {"experiment=speedup": ["study.sizes=[1600]", "study.composed=1600", "study.num_queries=5"],
             "experiment=distances": ["study.gallery_size=300", "study.num_queries=5"]}  # fmt: skip
-FEW = {"train": 32, "val": 16, "query": 8, "gallery": 8}  # pictures of each of four categories
+FEW = {"train": 32, "val": 16, "query": 8, "gallery": 8}  # images per category, of four categories
 
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some composed pictures, and their catalogue, whose path it is."""
+    """Path of a catalogue of a few composed images, stored beside it."""
     folder = tmp_path_factory.mktemp("few")
     source = open_dataset("shop_street", None, 0)
     full = source.catalogue({"category": ["bag", "coat", "dress", "shirt"]})
@@ -37,7 +37,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def smallest(line: str, folder: Path, images: Path | None) -> list[str]:
-    """What is typed for the first of a line's jobs, on these pictures, with all that it writes below `folder`."""
+    """Arguments of a line's first job, reduced to `images` and few epochs, with all outputs below `folder`."""
     script, *words = shlex.split(line, comments=True)[1:]
     if script != TRAIN:
         return [script, f"run={folder}/runs/latest", f"page={folder}/page", words[-1], *SHORTEST[words[-1]]]
@@ -57,13 +57,13 @@ def smallest(line: str, folder: Path, images: Path | None) -> list[str]:
 def test_one_job_of_each_command(page: Page, few: Path, tmp_path: Path) -> None:
     for line in page.lines:
         if not line.startswith("python -m "):
-            typed = smallest(line, tmp_path, few if page.has_jobs else None)
-            done = subprocess.run([sys.executable, *typed], cwd=ROOT, stdout=-1, stderr=-2, text=True)
-            assert done.returncode == 0, f"{line}\n{shlex.join(typed)}\n{done.stdout[-3000:]}"
+            arguments = smallest(line, tmp_path, few if page.has_jobs else None)
+            done = subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=-1, stderr=-2, text=True)
+            assert done.returncode == 0, f"{line}\n{shlex.join(arguments)}\n{done.stdout[-3000:]}"
     assert any(tmp_path.glob("jobs/*.json" if page.has_jobs else "page/results.csv"))
 
 
 def test_small_catalogue_has_four_splits(few: Path) -> None:
-    made = Catalogue.open(few)
-    assert {split: len(made.rows(split)) for split in FEW} == {split: 4 * count for split, count in FEW.items()}
-    assert all((few.parent / name).exists() for name in made.column("image"))
+    catalogue = Catalogue.open(few)
+    assert {split: len(catalogue.rows(split)) for split in FEW} == {split: 4 * count for split, count in FEW.items()}
+    assert all((few.parent / name).exists() for name in catalogue.column("image"))

@@ -1,4 +1,4 @@
-"""python -m fashion_lsh starts each command."""
+"""The command line: python -m fashion_lsh COMMAND."""
 
 import logging
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ LOGGER = logging.getLogger("fashion_lsh")
 
 @pytest.fixture(autouse=True)
 def _level() -> Iterator[None]:
-    """Leave the package's logger as it was."""
+    """Restore the level of the package's logger."""
     before = LOGGER.level
     yield
     LOGGER.setLevel(before)
@@ -45,8 +45,8 @@ def test_unknown_command_is_rejected(words: list[str], capsys: pytest.CaptureFix
 
 
 def test_exit_status_is_returned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["search", str(tmp_path), "picture.png"]) == 2
-    assert capsys.readouterr().err.startswith(f"fashion_lsh search: {tmp_path} is no run")
+    assert main(["search", str(tmp_path), "image.png"]) == 2
+    assert capsys.readouterr().err.startswith(f"fashion_lsh search: {tmp_path}")
     assert main(["check", "folder", str(tmp_path / "none")]) == 1
 
 

@@ -1,4 +1,4 @@
-"""The notebooks: kept without outputs, defining nothing, and run from top to bottom."""
+"""The notebooks have no outputs, define no functions, and run from top to bottom."""
 
 import ast
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_notebook_defines_no_functions(notebook: nbformat.NotebookNode) -> None:
 
 
 def test_code_cells_are_preceded_by_text(notebook: nbformat.NotebookNode) -> None:
-    """No more than two cells of code without words before them."""
+    """At most two code cells follow each text cell, and the first cell is text."""
     kinds = "".join(cell.cell_type[0] for cell in notebook.cells)
     assert kinds.startswith("m")
     assert "ccc" not in kinds
@@ -45,7 +45,7 @@ def test_code_cells_are_preceded_by_text(notebook: nbformat.NotebookNode) -> Non
 
 @pytest.mark.timeout(180)
 def test_notebook_runs(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
-    """In three minutes at most, in an empty folder, which it leaves empty."""
+    """A notebook runs within three minutes and leaves its working folder empty."""
     NotebookClient(notebook, timeout=170, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [output for cell in code(notebook) for output in cell.outputs]
     kinds = [kind for output in shown for kind in output.get("data", {})]

@@ -1,4 +1,4 @@
-"""The commands that the README tells people to type fit what they start."""
+"""The README's commands are valid."""
 
 import argparse
 import re
@@ -17,10 +17,10 @@ LINES = [shlex.split(line, comments=True) for line in re.findall(r"^python (.*)$
 
 @pytest.mark.parametrize("line", [line for line in LINES if line[0] in ("train.py", "evaluate.py")], ids=" ".join)
 def test_readme_config_composes(line: list[str]) -> None:
-    script, *typed = line
-    sweeps = [re.sub(r"=([^,\[]+),.*", r"=\1", word) for word in typed if word != "-m"]
-    words = [word for word in sweeps if not word.startswith("run=")]
-    assert compose_config(*words, script=script.removesuffix(".py"))
+    script, *overrides = line
+    first_jobs = [re.sub(r"=([^,\[]+),.*", r"=\1", override) for override in overrides if override != "-m"]
+    composed = [override for override in first_jobs if not override.startswith("run=")]
+    assert compose_config(*composed, script=script.removesuffix(".py"))
 
 
 @pytest.mark.parametrize(

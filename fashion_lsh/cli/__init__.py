@@ -1,1 +1,1 @@
-"""Command line: one file a command."""
+"""Command line: one module per command."""

@@ -1,4 +1,4 @@
-"""Save a wandb workspace for the runs of a project: python -m fashion_lsh dashboard PROJECT."""
+"""Save a Weights & Biases workspace for the runs of a project: python -m fashion_lsh dashboard PROJECT."""
 
 import argparse
 import os
@@ -10,16 +10,16 @@ PROJECT = re.compile(r"([^/\s]+/)?[^/\s]+")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Save the workspace; exit status 1: not logged in, or wandb refuses."""
+    """Save the workspace; exit status 1: not logged in, offline, or rejected by the server."""
     parser = argparse.ArgumentParser(prog="python -m fashion_lsh dashboard", description=__doc__)
     parser.add_argument(
-        "project", metavar="[ENTITY/]PROJECT", help="as logger.project of the runs; of your default entity"
+        "project", metavar="[ENTITY/]PROJECT", help="logger.project of the runs; ENTITY defaults to your own"
     )
     name = parser.parse_args(argv).project
     if not PROJECT.fullmatch(name):
-        parser.error(f"{name!r} is no project: give PROJECT, or ENTITY/PROJECT")
+        parser.error(f"{name!r}: not a project name; pass PROJECT or ENTITY/PROJECT")
     if (mode := os.environ.get("WANDB_MODE", "online")) != "online":
-        sys.stderr.write(f"dashboard: WANDB_MODE={mode} keeps it from being saved to {name}: unset it\n")
+        sys.stderr.write(f"dashboard: WANDB_MODE={mode}: {name} was not saved; unset WANDB_MODE\n")
         return 1
     from fashion_lsh.tracking.wandb_workspace import WandbError, save_workspace  # --help needs no wandb
 

@@ -1,4 +1,4 @@
-"""Search and score a finished run again, or run a study on it: python evaluate.py run=runs/latest search=hamming."""
+"""Evaluate a finished run again, or run a study on it: python evaluate.py run=runs/latest search=hamming."""
 
 import logging
 from pathlib import Path
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path=CONF, config_name="evaluate")
 @errors_in_one_line
 def main(cfg: DictConfig) -> float | None:
-    """Evaluate with the run's own config, with the keys that are typed in their place."""
+    """Evaluate with the config of the run, changed by the overrides; return the category mAP@100, None for a study."""
     run = Run(Path(cfg.run))
     run.check_finished()
     cli_config = plain_config(cfg)
@@ -45,13 +45,13 @@ def main(cfg: DictConfig) -> float | None:
     results = evaluate(searcher, encode_split(model, data, "query"), data.not_indexed("gallery"))
     metrics = own_metrics(run, results)
     added = add_search(run, policy.label, results)
-    message = f"Added to {run.path}" if added else f"It is the search of {run.path} itself: nothing is added"
+    message = f"Added to {run.path}" if added else f"Nothing added: {run.path} has the results of this search already"
     log.info("%s\n\n%s", describe_run(metrics | results.metrics, config, policy.label), message)
     return results.metrics["query/category/map@100"]
 
 
 def _search_config(cli_config: dict[str, Any], run: Run) -> dict[str, Any]:
-    """Search config: a group that is typed counts whole, else single keys change the run's own."""
+    """Search config: an override of the group replaces that of the run; overrides of single keys change it."""
     keys = [text.partition("=")[0] for text in HydraConfig.get().overrides.task]
     if "search" in keys:
         return dict(cli_config["search"])

@@ -1,7 +1,7 @@
-"""Add pictures to the gallery of a finished run, remove some, or see how large it is.
+"""Add images to the gallery of a finished run, remove garments, or show its size.
 
-python -m fashion_lsh gallery RUN add FOLDER_OR_MANIFEST    typed again after a stop, it goes on
-python -m fashion_lsh gallery RUN remove IDS.txt            one id a line
+python -m fashion_lsh gallery RUN add FOLDER_OR_MANIFEST    if interrupted, run it again to resume
+python -m fashion_lsh gallery RUN remove IDS.txt            one id per line
 python -m fashion_lsh gallery RUN stats
 """
 
@@ -21,7 +21,7 @@ from fashion_lsh.runs.run import Run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what is asked; what is wrong is said in one line."""
+    """Run one subcommand; return 2 after an error, printed in one line."""
     args = _build_parser().parse_args(argv)
     try:
         run = Run(args.run)
@@ -46,21 +46,19 @@ def _build_parser() -> argparse.ArgumentParser:
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", type=Path, help="a folder that train.py made, runs/latest say")
+    parser.add_argument("run", type=Path, help="run folder, for example runs/latest")
     commands = parser.add_subparsers(dest="command", required=True)
-    add_parser = commands.add_parser("add", help="file further pictures")
-    add_parser.add_argument(
-        "images", metavar="FOLDER_OR_MANIFEST", help="as for data=folder; categories may be missing"
-    )
-    remove_parser = commands.add_parser("remove", help="take garments out")
+    add_parser = commands.add_parser("add", help="add images")
+    add_parser.add_argument("images", metavar="FOLDER_OR_MANIFEST", help="as for data=folder; categories are optional")
+    remove_parser = commands.add_parser("remove", help="remove garments")
     remove_parser.add_argument(
         "ids",
         type=Path,
         metavar="IDS.txt",
-        help="one id a line, as the command search shows them; one with a newline in double quotes, as JSON writes it",
+        help="one id per line, as printed by the search command; write an id that contains a newline as a JSON string",
     )
-    stats = commands.add_parser("stats", help="how many garments, how many bytes")
-    stats.add_argument("--verify", action="store_true", help="hold the embeddings to their checksums, too: all is read")
+    stats = commands.add_parser("stats", help="show the number of garments and the size in bytes")
+    stats.add_argument("--verify", action="store_true", help="verify the checksums of the embeddings (reads all files)")
     return parser
 
 
@@ -69,10 +67,10 @@ def _add(run: Run, images: str) -> None:
     cropper = Cropper(run.model(), run.detector(), run.box_selector)
     with folder_lock(run.path):
         result = add(run.gallery_folder, cropper, images, run.config["data"]["crop"], run.add_skipped)
-    rate = f", {result.added / (time.perf_counter() - start_time):.1f} a second" if result.added else ""
-    before = f", {result.already_indexed:,} were filed before" if result.already_indexed else ""
-    left_out = f"; {len(result.skipped):,} left out: {run.path / 'skipped.csv'} says why" if result.skipped else ""
-    print(f"{result.added:,} garments filed{rate}{before}{left_out}")
+    rate = f" ({result.added / (time.perf_counter() - start_time):.1f} per second)" if result.added else ""
+    before = f", {result.already_indexed:,} were already indexed" if result.already_indexed else ""
+    skipped = f"; skipped {len(result.skipped):,}, see {run.path / 'skipped.csv'}" if result.skipped else ""
+    print(f"Added {result.added:,} garments{rate}{before}{skipped}")
 
 
 def _remove(run: Run, file: Path) -> None:
@@ -81,18 +79,18 @@ def _remove(run: Run, file: Path) -> None:
         ids = [json.loads(line) if line.startswith('"') else line for line in lines if line.strip()]
     except ValueError as error:
         raise ValueError(
-            f"{file} is no list of ids ({error}): give one a line, or in double quotes as JSON has it"
+            f"{file}: not a list of ids ({error}); write one id per line, plain or as a JSON string"
         ) from error
     if not ids:
-        raise ValueError(f"{file} names no id: give one a line")
+        raise ValueError(f"{file}: no ids; write one id per line")
     fingerprint = run.model().fingerprint()
     with folder_lock(run.path):
         remove(run.gallery_folder, fingerprint, ids)
-    print(f"{len(ids):,} garments removed")
+    print(f"Removed {len(ids):,} garments")
 
 
 def _stats(run: Run, verify: bool) -> str:
-    """Tables: rows and bytes, and the size of each list."""
+    """Tables of rows and bytes, and of the size of each inverted list."""
     model = run.model()
     gallery = run.gallery(model.fingerprint(), verify)
     size, embeddings = gallery.index.stats(), gallery.embeddings
@@ -101,15 +99,15 @@ def _stats(run: Run, verify: bool) -> str:
     garment_count = max(1, size.rows)
     rows = [
         ("garments", f"{size.rows:,}", ""),
-        (vector_name, f"{size.vector_bytes:,} bytes", f"{size.vector_bytes / garment_count:.1f} a garment"),
-        ("row number", f"{size.row_bytes:,} bytes", f"{size.row_bytes / garment_count:.1f} a garment"),
+        (vector_name, f"{size.vector_bytes:,} bytes", f"{size.vector_bytes / garment_count:.1f} per garment"),
+        ("row number", f"{size.row_bytes:,} bytes", f"{size.row_bytes / garment_count:.1f} per garment"),
         (
             "embedding to re-rank",
             f"{embedding_bytes:,} bytes",
             f"{embeddings.shape[1]} × float16, {len(embeddings.segments)} segments",
         ),
         ("total", f"{size.vector_bytes + size.row_bytes + embedding_bytes:,} bytes", ""),
-        ("holes", f"{gallery.tombstones:,}", "embeddings of removed garments"),
+        ("tombstones", f"{gallery.tombstones:,}", "embeddings of removed garments"),
     ]
     lists = tabulate(zip(model.categories, size.list_sizes, strict=True), headers=["category", "garments"])
     return f"{tabulate(rows, tablefmt='plain', disable_numparse=True)}\n\n{lists}"

@@ -1,10 +1,10 @@
-"""Merge data sets into one catalogue under the 30 categories, with a data card beside it.
+"""Merge data sets into one catalogue of 30 categories, and write its data card.
 
 python -m fashion_lsh merge OUT deepfashion_category=/data/deepfashion modanet=/data/modanet
-python -m fashion_lsh merge OUT mine:folder=pictures/manifest.csv --map mine=my_labels.csv --crop
+python -m fashion_lsh merge OUT mine:folder=images/manifest.csv --map mine=my_labels.csv --crop
 python train.py data=thesis30 data.root=OUT
 
-A source is NAME=ROOT, or NAME:DATA_SET=ROOT where it is called otherwise than its data set (docs/catalogue.md).
+A source is NAME=ROOT, or NAME:DATA_SET=ROOT if NAME is not the name of a data set (see docs/catalogue.md).
 """
 
 import argparse
@@ -37,7 +37,7 @@ log = logging.getLogger("merge")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what is asked; what is wrong is said in one line."""
+    """Merge the sources; return 2 after an error, printed in one line."""
     argv = sys.argv[1:] if argv is None else argv
     args = _arguments().parse_args(argv)
     try:
@@ -54,9 +54,9 @@ def _merge(args: argparse.Namespace, command: str) -> None:
     origins = _parse_sources(args.sources)
     maps, licences = _parse_pairs(args.map, "--map", origins), _parse_pairs(args.licence, "--licence", origins)
     recipe = Recipe(args.max_per_category, args.min_per_category, args.distance, args.official, RATIOS, args.seed)
-    labels = {
+    labels = {  # before the images: a missing map fails at once
         name: load_label_map(maps.get(name) or _map_name(name, origins[name])) for name in origins
-    }  # before pictures
+    }
     sources = {name: open_dataset(*origin, 0) for name, origin in origins.items()}
     fingerprints = recipe.distance is not None
     merged = merge(
@@ -65,21 +65,21 @@ def _merge(args: argparse.Namespace, command: str) -> None:
     source_licences = {name: licences.get(name) or getattr(source, "licence", "") for name, source in sources.items()}
     if args.crop:
         merged, sources, origins = _crop_garments(merged, sources, args.out)
-    invalidate(args.out)  # an older catalogue, whose card this one replaces
+    invalidate(args.out)  # an older catalogue, since its card is replaced first
     _save_card(args.out, merged, sources, card(merged, recipe, source_licences, command))
     save(args.out, merged.catalogue, merged.scanned, origins)
     for column, name in merged.leaks[:20]:
-        log.warning("leak: %s %s stands on two sides of the splits", column, name)
+        log.warning("Leak: %s %s is in more than one of train, val and test", column, name)
     main = int(merged.catalogue.column("main").sum())
     print(
-        f"{main:,} garments of {len(merged.catalogue.categories)} categories in {args.out / 'catalogue.parquet'}; "
-        f"{len(merged.left_out):,} rows were left out: {args.out / 'card.md'} says why"
+        f"Wrote {main:,} garments of {len(merged.catalogue.categories)} categories to "
+        f"{args.out / 'catalogue.parquet'}; skipped {len(merged.skipped):,} rows, see {args.out / 'card.md'}"
     )
 
 
 def _save_card(out: Path, merged: Merged, sources: dict[str, Source], text: str) -> None:
-    with atomic_write(out / "left_out.csv") as temporary, temporary.open("w", newline="") as file:
-        csv.writer(file).writerows([("id", "reason"), *merged.left_out.items()])
+    with atomic_write(out / "skipped.csv") as temporary, temporary.open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "reason"), *merged.skipped.items()])
     rendered = sheet(merged.catalogue, lambda key: load_image(sources, key))
     with atomic_write(out / "contact_sheet.jpg") as temporary:
         rendered.save(temporary, "JPEG", quality=80)
@@ -90,51 +90,51 @@ def _save_card(out: Path, merged: Merged, sources: dict[str, Source], text: str)
 def _crop_garments(
     merged: Merged, sources: dict[str, Source], out: Path
 ) -> tuple[Merged, dict[str, Source], dict[str, Origin]]:
-    """Every garment in a picture of its own, in OUT/crops: the catalogue is then whole in one folder."""
+    """Crop every garment into OUT/crops, so that the catalogue needs no other folder."""
     rows, scanned, failed = crop_all(
         merged.catalogue, merged.scanned, lambda key: _load_unchanged(sources, merged.scanned, key), out
     )
     for name, reason in list(failed.items())[:20]:
-        log.warning("%s could not be cut: %s", name, reason)
-    cropped = replace(merged, catalogue=rows, scanned=scanned, left_out=merged.left_out | failed)
+        log.warning("Skipped %s: cropping failed (%s)", name, reason)
+    cropped = replace(merged, catalogue=rows, scanned=scanned, skipped=merged.skipped | failed)
     return cropped, {CROPS_FOLDER: Folder(str(out / CROPS_FOLDER))}, {CROPS_FOLDER: Origin("folder", CROPS_FOLDER)}
 
 
 def _load_unchanged(sources: dict[str, Source], scanned: Mapping[str, ImageInfo], key: str) -> np.ndarray:
-    """The pixels of a picture.  ImageError: it is not as it was seen."""
+    """Pixels of an image.  ImageError: its file was deleted or changed after the scan."""
     name, _, key_in_source = key.partition("/")
     source = sources[name]
     if isinstance(source, ImageFiles) and file_state(source.folder / key_in_source) != scanned[key].state:
-        raise ImageError(f"{key}: it has gone, or changed, since it was seen")
+        raise ImageError(f"{key}: deleted or changed since it was scanned")
     return source.image(key_in_source)
 
 
 def _parse_sources(argv: Sequence[str]) -> dict[str, Origin]:
-    """NAME=ROOT or NAME:DATA_SET=ROOT, as typed."""
+    """Parse arguments of the form NAME=ROOT or NAME:DATA_SET=ROOT."""
     origins: dict[str, Origin] = {}
     for argument in argv:
         spec, separator, root = argument.partition("=")
         name, _, dataset = spec.partition(":")
         if not separator or not name or "/" in name:
-            raise ValueError(f"{argument!r} is no source: give NAME=ROOT, or NAME:DATA_SET=ROOT")
+            raise ValueError(f"{argument!r}: not a source; pass NAME=ROOT or NAME:DATA_SET=ROOT")
         if name in origins:
             suggestion = f"{name}2:{dataset or name}={root}"
-            raise ValueError(f"source {name!r} is given twice: give one of them another name, as {suggestion}")
+            raise ValueError(f"source {name!r}: passed twice; rename one of them, for example {suggestion}")
         origins[name] = Origin(dataset or name, str(Path(root).expanduser().resolve()) if root else None)
     return origins
 
 
 def _map_name(name: str, origin: Origin) -> str:
-    """The map of a source's labels: the one called as it is, or else its data set's."""
+    """Name of the label map of a source: its own name if a map has that name, otherwise its data set."""
     return origin.dataset if name not in SOURCES and origin.dataset in SOURCES else name
 
 
 def _parse_pairs(argv: Sequence[str], flag: str, sources: Collection[str]) -> dict[str, str]:
     pairs = dict(argument.partition("=")[::2] for argument in argv)
     if malformed := [argument for argument in argv if "=" not in argument]:
-        raise ValueError(f"{flag} {malformed[0]!r}: give NAME=VALUE")
+        raise ValueError(f"{flag} {malformed[0]!r}: no value; pass NAME=VALUE")
     if unknown := [name for name in pairs if name not in sources]:
-        raise ValueError(f"{flag} {unknown[0]}=…: no source is called so; there are {', '.join(sources)}")
+        raise ValueError(f"{flag} {unknown[0]}=…: unknown source; choose from {', '.join(sources)}")
     return pairs
 
 
@@ -146,17 +146,24 @@ def _arguments() -> argparse.ArgumentParser:
         epilog=more,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the catalogue; typed again, it is made anew")
-    parser.add_argument("sources", nargs="+", metavar="NAME[:DATA_SET]=ROOT", help="what is merged")
-    parser.add_argument("--map", action="append", default=[], metavar="NAME=FILE.csv", help="a label map of your own")
-    parser.add_argument("--licence", action="append", default=[], metavar="NAME=TEXT", help="for the data card")
-    parser.add_argument("--max-per-category", type=int, help="garments of a category at most")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the catalogue, replaced if it exists")
+    parser.add_argument("sources", nargs="+", metavar="NAME[:DATA_SET]=ROOT", help="data sets to merge")
+    parser.add_argument("--map", action="append", default=[], metavar="NAME=FILE.csv", help="label map of a source")
+    parser.add_argument("--licence", action="append", default=[], metavar="NAME=TEXT", help="licence for the data card")
+    parser.add_argument("--max-per-category", type=int, help="maximum garments per category")
     parser.add_argument(
-        "--min-per-category", type=int, default=10, help="separate items that a category needs (%(default)s)"
+        "--min-per-category", type=int, default=10, help="minimum items per category (default %(default)s)"
     )
-    parser.add_argument("--distance", type=int, default=MAX_DISTANCE, help="bits between near-duplicates (%(default)s)")
-    parser.add_argument("--no-duplicates", dest="distance", action="store_const", const=None, help="look for none")
-    parser.add_argument("--official", action="store_true", help="splits as they were published, leaks and all")
-    parser.add_argument("--crop", action="store_true", help="cut every garment out into OUT/crops")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (%(default)s)")
+    parser.add_argument(
+        "--distance",
+        type=int,
+        default=MAX_DISTANCE,
+        help="maximum distance of near-duplicates in bits (default %(default)s)",
+    )
+    parser.add_argument(
+        "--no-duplicates", dest="distance", action="store_const", const=None, help="do not search for near-duplicates"
+    )
+    parser.add_argument("--official", action="store_true", help="keep published splits, including their leaks")
+    parser.add_argument("--crop", action="store_true", help="crop every garment into OUT/crops")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default %(default)s)")
     return parser

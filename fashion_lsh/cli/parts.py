@@ -1,4 +1,4 @@
-"""Build the parts of a run from its config: checked before the first epoch."""
+"""Build the parts of a run from its config, and check them before the first epoch."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -26,13 +26,13 @@ build = partial(instantiate, _convert_="all")
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run is made of; a stage that the config leaves out is None.
+    """Data, stages and search policy of a run; a stage that the config disables is None.
 
     Attributes:
         config: resolved, plain values.
         data: crops.
         scenes: whole images with boxes, for the detector.
-        detector, classifier, hash_head: the stages, with initial weights drawn by the seed.
+        detector, classifier, hash_head: stages, initialised with the seed.
         policy: the search policy.
     """
 
@@ -46,7 +46,7 @@ class Parts:
 
     @property
     def networks(self) -> list[nn.Module]:
-        """The networks that are fitted."""
+        """Networks to fit."""
         stages = (self.detector, self.classifier, self.hash_head)
         return [stage if isinstance(stage, Baseline) else stage.model for stage in stages if stage is not None]
 
@@ -55,7 +55,7 @@ def build_parts(cfg: DictConfig) -> Parts:
     """Resolve and check the config, seed all generators, and build the parts.
 
     Raises:
-        ValueError: a value does not fit its key, or two do not fit together.
+        ValueError: a value is invalid, or two values are incompatible.
     """
     config = resolve_config(plain_config(cfg))
     check(config, plain_config(cfg, resolve=False))
@@ -63,7 +63,8 @@ def build_parts(cfg: DictConfig) -> Parts:
     pl.seed_everything(config["seed"], verbose=False)
     data, policy = build(config["data"]), build(config["search"])
     scenes = build(config["scenes"], data=data)
-    detector = build(config["detector"], classes=scenes.classes) if scenes else None  # draws its weights first
+    # The detector comes first: the order decides which random numbers initialise each stage.
+    detector = build(config["detector"], classes=scenes.classes) if scenes else None
     classifier = build(config["classifier"], categories=data.categories)
     hash_head = build(config["hash"], categories=data.categories)
     policy.check(hash_head and _bits(hash_head), len(data.categories))
@@ -71,7 +72,7 @@ def build_parts(cfg: DictConfig) -> Parts:
 
 
 def plain_config(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
-    """Config as plain values; with references unless they are resolved."""
+    """Convert a config to plain values; without `resolve`, interpolations stay as they are written."""
     return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=resolve, throw_on_missing=resolve))
 
 

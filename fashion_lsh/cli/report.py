@@ -1,8 +1,8 @@
-"""Write pages: python -m fashion_lsh report runs/latest, runs/backbones or experiments/backbones.
+"""Write report pages: python -m fashion_lsh report runs/latest, runs/backbones or experiments/backbones.
 
-Of a run its report; of a folder of runs, or an experiment with jobs/*.json, one page that compares them; of the folder
-of all experiments a page that tells which claims hold. An experiment whose README.md another command writes is shown as
-it is. With --repeats the page of a stability study is written from these runs, which differ in seed and split.
+A run gets a report. A folder of runs, or an experiment with jobs/*.json, gets a page that compares them. The folder of
+all experiments gets a page that checks their claims. Any other folder with a README.md gets that page as HTML. With
+--repeats, the page of a stability study is written from runs that differ in seed and split.
 """
 
 import argparse
@@ -20,12 +20,12 @@ CLAIMS = "claims.md.j2"  # template in the folder of all experiments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write each page; a folder without one is named, and the others are written."""
+    """Write a page per folder; print errors and continue; return 1 if any page failed."""
     parser = argparse.ArgumentParser(
         prog="python -m fashion_lsh report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="a run, runs, or an experiment")
-    parser.add_argument("--base", default="", metavar="SETTINGS", help="of the row others are compared with: hash=none")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="run, folder of runs, or experiment")
+    parser.add_argument("--base", default="", metavar="SETTINGS", help="baseline method, for example hash=none")
     parser.add_argument("--repeats", type=Path, nargs="*", metavar="RUN", help="runs of a stability study")
     args = parser.parse_args(argv)
     failed = False
@@ -44,24 +44,24 @@ def _page(folder: Path, base: str, repeats: Sequence[Path] | None) -> Path:
     if has_jobs(folder):
         return write_html(write_sweep_page(folder, base))
     if base:
-        raise ValueError(f"--base {base} names a row to compare with, and {folder} has no jobs: leave it out")
+        raise ValueError(f"--base {base}: {folder} has no jobs to compare; omit --base")
     if (folder / CLAIMS).exists():
         return write_html(_study("claims").write_claims(folder))
     if (folder / "README.md").exists():
         return write_html(folder / "README.md")
-    from fashion_lsh.report.page import write_report  # these import torch, which takes longer than a table of 200 runs
+    from fashion_lsh.report.page import write_report  # imports torch: slower than a table of 200 runs
     from fashion_lsh.runs.run import Run
 
     return write_report(Run(folder))
 
 
 def _study(name: str) -> Any:
-    """A module of fashion_lsh.studies, on which nothing else depends.
+    """Import a module of fashion_lsh.studies only where it is used: no other package may depend on it.
 
     Raises:
-        ValueError: it is not installed.
+        ValueError: a package is not installed.
     """
     try:
         return import_module(f"fashion_lsh.studies.{name}")
     except ModuleNotFoundError as error:
-        raise ValueError(f"this page needs {error.name}, which is not installed") from error
+        raise ValueError(f"package {error.name} is not installed; install it to write this page") from error

@@ -1,7 +1,8 @@
-"""Run what is missing of experiments/: python -m fashion_lsh reproduce --garments manifest.csv.
+"""Run the unfinished experiments: python -m fashion_lsh reproduce --garments manifest.csv.
 
-Every page names its commands, and these are what runs. A job whose scores are kept in the page's jobs/ is finished, and
-so is a page without jobs that has its results.csv: delete these to make them anew. Typed again, it goes on.
+The commands are read from the pages (README.md) of experiments/. A job is finished if its scores are in jobs/ of its
+page; a page without jobs is finished if it has a results.csv. Delete these files to run a job or a page again. After an
+interruption, run the same command again to resume.
 """
 
 import argparse
@@ -28,12 +29,12 @@ from fashion_lsh.runs.job_file import is_saved
 ROOT = Path(__file__).parents[2]
 COMMAND = re.compile(r"^python .+$", re.MULTILINE)
 MINUTES = re.compile(r"^\*\*Commands?\.\*\* About ([\d.]+) minutes( a job)?", re.MULTILINE)
-IMAGE_OPTIONS = {"garments": "garments/manifest.csv", "scenes": "scenes"}  # options, and what pages call these pictures
+IMAGE_OPTIONS = {"garments": "garments/manifest.csv", "scenes": "scenes"}  # option -> data.root in the pages
 TRAIN = "train.py"
 
 
 class Page(NamedTuple):
-    """An experiment: its folder, the lines that make it, minutes of a job, or of all where it keeps none."""
+    """Experiment: its folder, command lines, and minutes per job (in total, if it has no jobs)."""
 
     folder: Path
     lines: list[str]
@@ -42,12 +43,12 @@ class Page(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As it is typed: its folder below experiments/."""
+        """Path below experiments/, as passed on the command line."""
         return self.folder.relative_to(ROOT / "experiments").as_posix()
 
     @property
     def required_options(self) -> set[str]:
-        """The options of the pictures that it is about, which are not part of this project."""
+        """Options for the images that its commands need and that are not part of this project."""
         return {
             option
             for option, placeholder in IMAGE_OPTIONS.items()
@@ -56,10 +57,10 @@ class Page(NamedTuple):
 
 
 def pages() -> list[Page]:
-    """The experiments that train.
+    """List the experiments whose commands train.
 
     Raises:
-        ValueError: a page that does not tell how long it takes.
+        ValueError: a page does not state its duration.
     """
     experiments = []
     for file in sorted((ROOT / "experiments").rglob("*/README.md")):
@@ -68,13 +69,13 @@ def pages() -> list[Page]:
         if any(f" {TRAIN} " in line for line in lines):
             match = MINUTES.search(text)
             if match is None:
-                raise ValueError(f"{file} does not tell how long it takes: write **Commands.** About 5 minutes a job")
+                raise ValueError(f"{file}: no duration; add '**Commands.** About 5 minutes a job'")
             experiments.append(Page(file.parent, lines, float(match[1]), bool(match[2])))
     return experiments
 
 
 def expand_jobs(line: str) -> list[list[str]]:
-    """What each job of a line types, a value for each that is swept; no jobs where the line is not for train.py."""
+    """Expand a command line into the overrides of each job of its sweep; empty if it does not run train.py."""
     script, *overrides = shlex.split(line, comments=True)[1:]
     if script != TRAIN:
         return []
@@ -90,7 +91,7 @@ def expand_jobs(line: str) -> list[list[str]]:
 
 
 def _expand_sweep(text: str) -> list[str]:
-    """backbone=alexnet,vgg16 as two words."""
+    """Split an override such as backbone=alexnet,vgg16 into one override per value."""
     (override,) = OverridesParser.create().parse_overrides([text])
     if not override.is_sweep_override():
         return [text]
@@ -98,7 +99,7 @@ def _expand_sweep(text: str) -> list[str]:
 
 
 def resolve_settings(overrides: Sequence[str]) -> dict[str, Any]:
-    """The settings of one job."""
+    """Resolve the config of one job."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return resolve_config(
             cast(dict[str, Any], OmegaConf.to_container(compose("train", list(overrides)), resolve=True))
@@ -106,7 +107,7 @@ def resolve_settings(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def count_unfinished(page: Page) -> tuple[int, int]:
-    """How many of a page's jobs (or of its one piece of work) are not finished, and how many there are."""
+    """Number of unfinished jobs of a page, and of all its jobs; a page without jobs counts as one."""
     if not page.has_jobs:
         outdated = OUTDATED.search((page.folder / "README.md").read_text())
         return int(outdated is not None or not (page.folder / "results.csv").exists()), 1
@@ -115,7 +116,7 @@ def count_unfinished(page: Page) -> tuple[int, int]:
 
 
 def plan(chosen: Sequence[Page], image_paths: Mapping[str, str]) -> list[tuple[Page, str]]:
-    """Print what is left and how long it takes; what can be made, and what stands in the way of the others."""
+    """Print remaining jobs and their duration; return the unfinished pages, each with the options that it lacks."""
     rows, minutes, runnable = [], 0.0, []
     for page in chosen:
         missing = " ".join(f"--{option}" for option in sorted(page.required_options) if not image_paths.get(option))
@@ -124,17 +125,17 @@ def plan(chosen: Sequence[Page], image_paths: Mapping[str, str]) -> list[tuple[P
         minutes += 0 if missing else minutes_left
         if unfinished or not (page.folder / "results.csv").exists():
             runnable.append((page, missing))
-        reason = f"left out: give {missing}" if missing and unfinished else ""
+        reason = f"skipped: pass {missing}" if missing and unfinished else ""
         rows.append((page.name, all_jobs, unfinished, f"{minutes_left:.0f}", reason))
     print(
         tabulate(rows, ["page", "jobs", "left", "minutes", ""], tablefmt="plain", colalign=("left",) + ("right",) * 3)
     )
-    print(f"About {minutes / 60:.1f} hours are left.")
+    print(f"About {minutes / 60:.1f} hours remaining.")
     return runnable
 
 
 def run(lines: Sequence[str], image_paths: Mapping[str, str]) -> list[str]:
-    """Run lines one after the other, with the pictures' places; those that failed."""
+    """Run command lines one after another, with the paths of the images; return those that failed."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     failed = []
     for line in lines:
@@ -149,33 +150,33 @@ def run(lines: Sequence[str], image_paths: Mapping[str, str]) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0: all was made; 1: a command failed, or pictures were not given; 2: no such page."""
+    """Run the unfinished commands; exit status 1: a command failed or images are missing; 2: invalid arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m fashion_lsh reproduce",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "pages", nargs="*", metavar="PAGE", help="as hash_layer or crops/scenes; all where none is named"
+        "pages", nargs="*", metavar="PAGE", help="for example hash_layer or crops/scenes (default: all)"
     )
-    parser.add_argument("--garments", metavar="MANIFEST", help="the photographs of single garments")
-    parser.add_argument("--scenes", metavar="FOLDER", help="the street photographs, as COCO")
-    parser.add_argument("--left", action="store_true", help="only tell what is left, and how long it will take")
+    parser.add_argument("--garments", metavar="MANIFEST", help="manifest of photographs of single garments")
+    parser.add_argument("--scenes", metavar="FOLDER", help="folder of street photographs in COCO format")
+    parser.add_argument("--remaining", action="store_true", help="only list the remaining jobs and their duration")
     args = parser.parse_args(argv)
     image_paths = {option: str(Path(value).absolute()) for option in IMAGE_OPTIONS if (value := getattr(args, option))}
     for option, path in image_paths.items():
         if not Path(path).exists():
-            parser.error(f"--{option} {path}: there is no such file or folder")
+            parser.error(f"--{option} {path}: not found; pass an existing file or folder")
     try:
         known = {page.name: page for page in pages()}
         names = dict.fromkeys(name.removeprefix("experiments/").strip("/") for name in args.pages) or known
         if unknown := [name for name in names if name not in known]:
-            parser.error(f"no page {unknown[0]!r}: give some of {', '.join(known)}")
+            parser.error(f"unknown page {unknown[0]!r}; choose from {', '.join(known)}")
         chosen = [known[name] for name in names]
         runnable = plan(chosen, image_paths)
     except (ValueError, HydraException) as error:
         parser.error(str(error))
-    if args.left:
+    if args.remaining:
         return 0
     failed = [line for page, missing in runnable if not missing for line in run(page.lines, image_paths)]
     failed += run(["python -m fashion_lsh report experiments"], image_paths) if runnable else []
@@ -183,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report_failures(failed: Sequence[str]) -> int:
-    """Print what failed; the exit code."""
+    """Print the failed commands; return the exit status."""
     if failed:
         print("\nFailed:", *failed, sep="\n  ")
     return int(bool(failed))

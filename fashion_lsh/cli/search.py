@@ -20,7 +20,7 @@ from fashion_lsh.search.searcher import Searcher, SearchResult
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Answer each picture; one that cannot be read is named, and the others are answered."""
+    """Search with each image and print its hits; skip unreadable images; return the exit status."""
     args = _build_parser().parse_args(argv)
     try:
         run = Run(args.run)
@@ -49,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.sheet and results:
         try:
             write_result_sheet(args.sheet, run.source(), searcher, results)
-        except (OSError, ValueError) as error:  # the gallery's pictures are elsewhere, say
-            print(f"fashion_lsh search: no sheet: {error}", file=sys.stderr)
+        except (OSError, ValueError) as error:  # for example, gallery images were moved
+            print(f"fashion_lsh search: sheet not written: {error}", file=sys.stderr)
             return 1
         print(f"Sheet: {args.sheet}")
     return 0 if succeeded == len(args.images) else 1
@@ -59,27 +59,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _select_garments(
     run: Run, detector: DetectorModel | None, image: np.ndarray, args: argparse.Namespace
 ) -> list[tuple[str, np.ndarray | None]]:
-    """What in a picture is asked with: a name for it, and its box.
+    """Name and box (4,) of each query garment in an image; a box of None is the whole image.
 
     Raises:
-        ValueError: the run has no detector that could count garments, or it does not see so many.
+        ValueError: the options conflict, the run has no detector for --garment, or too few garments are detected.
     """
     if args.box and args.garment:
-        raise ValueError("--box and --garment both say which garment is meant: give one of them")
+        raise ValueError("--box and --garment exclude each other; pass one of them")
     if args.box:
         return [("", np.array(args.box, dtype=np.float32))]
     if detector is None:
         if args.garment:
-            raise ValueError("this run has no detector to count garments: give --box X1 Y1 X2 Y2")
+            raise ValueError(f"--garment {args.garment}: the run has no detector; pass --box X1 Y1 X2 Y2")
         return [("", None)]
     box_selector = run.box_selector
     boxes = detector.detect([image])[0].filter(box_selector.min_score, box_selector.min_size)
     if not len(boxes.scores):
         if box_selector.fallback == "skip":
-            raise ValueError("no garment is seen in it: give --box X1 Y1 X2 Y2")
-        return [(", no garment is seen: the whole of it", None)]
+            raise ValueError("no garment detected; pass --box X1 Y1 X2 Y2")
+        return [(", no garment detected, whole image", None)]
     if args.garment and args.garment > len(boxes.scores):
-        raise ValueError(f"--garment {args.garment}: {len(boxes.scores)} are seen in it")
+        raise ValueError(f"--garment {args.garment}: {len(boxes.scores)} garments detected; pass a lower number")
     indices = [args.garment - 1] if args.garment else range(len(boxes.scores))
     return [(f", garment {number + 1} at {_format_box(boxes.xyxy[number])}", boxes.xyxy[number]) for number in indices]
 
@@ -90,23 +90,23 @@ def _format_box(box: np.ndarray) -> str:
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fashion_lsh search", description=__doc__)
-    parser.add_argument("run", type=Path, help="a folder that train.py made, runs/latest say")
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
-    parser.add_argument("--k", type=_positive_int, default=12, help="hits a picture (default 12)")
-    parser.add_argument("--nprobe", type=_parse_nprobe, help="categories searched: 1, 2, …, or all")
-    parser.add_argument("--min-probability", type=float, metavar="P", help="search until their probabilities sum to P")
+    parser.add_argument("run", type=Path, help="run folder, for example runs/latest")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="query images")
+    parser.add_argument("--k", type=_positive_int, default=12, help="hits per query (default 12)")
+    parser.add_argument("--nprobe", type=_parse_nprobe, help="inverted lists to probe: 1, 2, …, or all")
     parser.add_argument(
-        "--box", type=_finite_float, nargs=4, metavar=("X1", "Y1", "X2", "Y2"), help="the garment, in pixels"
+        "--min-probability", type=float, metavar="P", help="probe until the cumulative probability is P"
     )
     parser.add_argument(
-        "--garment", type=_positive_int, metavar="N", help="the N-th that the detector sees; else all of them"
+        "--box", type=_finite_float, nargs=4, metavar=("X1", "Y1", "X2", "Y2"), help="box of the garment, in pixels"
     )
-    parser.add_argument("--sheet", type=Path, metavar="PNG", help="draw the pictures and their hits into this file")
+    parser.add_argument("--garment", type=_positive_int, metavar="N", help="search with the N-th detected garment only")
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="write the queries and their hits to this image")
     return parser
 
 
 def _searcher(run: Run, args: argparse.Namespace) -> Searcher:
-    """Searcher with the run's policy, changed by --nprobe and --min-probability."""
+    """Searcher with the policy of the run, changed by --nprobe and --min-probability."""
     changes = {name: value for name in ("nprobe", "min_probability") if (value := getattr(args, name)) is not None}
     model = run.model()
     return Searcher(model, run.gallery(model.fingerprint()), replace(run.policy, **changes))
@@ -124,14 +124,14 @@ def _format_result(query: str, result: SearchResult, gallery: Catalogue) -> str:
 
 def _positive_int(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a number, at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r}: not a positive integer; pass 1 or more")
     return int(text)
 
 
 def _finite_float(text: str) -> float:
-    number = float(text)  # argparse tells of what is no number
+    number = float(text)  # argparse reports a ValueError
     if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text!r}: give pixels")
+        raise argparse.ArgumentTypeError(f"{text!r}: not finite; pass a number of pixels")
     return number
 
 

@@ -1,4 +1,4 @@
-"""Fit the stages, build the gallery, search with the queries, write the scores: python train.py backbone=resnet101."""
+"""Train the stages, build the gallery, evaluate the queries, write the scores: python train.py backbone=resnet101."""
 
 import logging
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
 @errors_in_one_line
 def main(cfg: DictConfig) -> float:
-    """Make one run: finished stages are read, a stopped one goes on; return the category mAP@100."""
+    """Train and evaluate one run, reusing finished stages and resuming a stopped one; return the category mAP@100."""
     parts = build_parts(cfg)
     run = TrainingRun.open(parts.config, parts.data)
     scores = load_scores(run)
@@ -40,7 +40,7 @@ def main(cfg: DictConfig) -> float:
 
 
 def train(run: TrainingRun, parts: Parts) -> None:
-    """Fit, build the gallery, evaluate, write the results and publish them."""
+    """Fit the stages, build the gallery, evaluate, write and publish the results."""
     data, detector = parts.data, None
     if parts.detector:
         detector = run.fit(parts.detector, parts.scenes)

@@ -1,1 +1,1 @@
-"""Pictures and what is known of them."""
+"""Data: catalogues, images, crops, splits and batches."""

@@ -1,4 +1,4 @@
-"""The catalogue: one row a garment, with all that is known of it but its pixels."""
+"""The catalogue: a table with one row per garment (image, box, labels, split), without pixels."""
 
 import hashlib
 import json
@@ -21,11 +21,11 @@ Filters = Mapping[str, Sequence[str] | None] | None  # values by column; None: a
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Rows of garments; row numbers are positions in this table.
+    """Table of garments; row numbers are positions in this table.
 
     Raises:
-        ValueError: a column is missing or has empty or unfit cells, an id is used twice, a box has no area, a split
-            is unknown.
+        ValueError: a column is missing or has empty or invalid cells, an id is not unique, a box is empty, a split is
+            unknown.
     """
 
     table: pa.Table
@@ -36,20 +36,20 @@ class Catalogue:
         _check_boxes(self.column("id"), self.boxes)
         unknown = sorted(set(pc.unique(self.table["split"]).to_pylist()) - {"", *SPLITS})
         if unknown:
-            raise ValueError(f"split {unknown[0]!r} is unknown: give one of {', '.join(SPLITS)}, or leave it empty")
+            raise ValueError(f"split={unknown[0]!r}: unknown split; use {', '.join(SPLITS)}, or leave the cell empty")
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> "Catalogue":
-        """From columns by name; those left out get their default (see COLUMNS)."""
+        """Build a catalogue from columns by name; missing columns get their default (see COLUMNS)."""
         return cls(pa.table({name: pa.array(values) for name, values in columns.items()}))
 
     @classmethod
     def open(cls, path: str | Path) -> "Catalogue":
-        """Read `*.parquet`, or `*.csv` with a header line.
+        """Read a `.parquet` file, or a `.csv` file with a header.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is neither, it is damaged, or its rows make no catalogue; names the file.
+            FileNotFoundError: the file does not exist.
+            ValueError: the file has another type, is damaged, or its rows are not a valid catalogue; names the file.
         """
         table = read_table(path)
         try:
@@ -70,12 +70,12 @@ class Catalogue:
         return np.asarray(self.table[name].to_numpy(zero_copy_only=False))
 
     def row(self, number: int) -> dict[str, Any]:
-        """The values of one row by column, whatever the number of rows."""
+        """One row as a dictionary, column -> value; the cost does not depend on the number of rows."""
         return dict(self.table.slice(int(number), 1).to_pylist()[0])
 
     @property
     def boxes(self) -> np.ndarray:
-        """(N, 4) float32 xyxy in pixels of the upright picture; NaN where the whole picture is the garment."""
+        """(N, 4) float32 xyxy in pixels of the upright image; NaN if the garment has no box (whole image)."""
         return np.stack([self.column(name) for name in BOX_COLUMNS], axis=1).astype(np.float32)
 
     @property
@@ -84,7 +84,7 @@ class Catalogue:
         return sorted(pc.unique(self.table["category"].filter(self.table["main"])).to_pylist())
 
     def labels(self, categories: Sequence[str]) -> np.ndarray:
-        """(N,) int64: each row's position in `categories`; -1 for what is of none of them."""
+        """(N,) int64: position of each row's category in `categories`; -1 if it is not in the list."""
         position = {name: number for number, name in enumerate(categories)}
         return np.array([position.get(name, -1) for name in self.column("category")], dtype=np.int64)
 
@@ -93,25 +93,25 @@ class Catalogue:
         return np.flatnonzero((self.column("split") == split) & self.column("main"))
 
     def take(self, rows: np.ndarray, ids: Sequence[str] | None = None) -> "Catalogue":
-        """The given rows, (n,) int, in the given order, under other ids where n are given."""
+        """Select rows, (n,) int, in this order; `ids`, if passed, are the n new ids."""
         selected = self.table.take(pa.array(rows, pa.int64()))
         if ids is not None:
             selected = selected.set_column(selected.column_names.index("id"), "id", pa.array(ids, pa.string()))
         return Catalogue(selected)
 
     def concatenate(self, other: "Catalogue") -> "Catalogue":
-        """These rows, then those of another catalogue.
+        """Append the rows of another catalogue.
 
         Raises:
-            ValueError: an id is in both.
+            ValueError: both catalogues contain the same id.
         """
         return Catalogue(pa.concat_tables([self.table, other.table]))
 
     def filter(self, filters: Filters) -> "Catalogue":
-        """The rows whose columns hold one of the values wanted.
+        """Keep the rows that have one of the given values in each filtered column.
 
         Raises:
-            ValueError: a value occurs nowhere.
+            ValueError: a value does not occur in its column.
         """
         kept = self
         for name, values in (filters or {}).items():
@@ -121,13 +121,13 @@ class Catalogue:
             unknown = sorted(set(values) - known)
             if unknown:
                 raise ValueError(
-                    f"{name} {unknown[0]!r} is unknown; known are {', '.join(sorted(known - {''})) or 'none'}"
+                    f"{name}={unknown[0]!r}: not in the data; choose from {', '.join(sorted(known - {''})) or 'none'}"
                 )
             kept = kept.take(np.flatnonzero(np.isin(kept.column(name).astype(str), list(values))))
         return kept
 
     def with_columns(self, **columns: np.ndarray | Sequence[Any]) -> "Catalogue":
-        """The same rows with these columns replaced."""
+        """Return a copy with these columns replaced."""
         table = self.table
         for name, values in columns.items():
             column = pa.array(values, type=COLUMNS[name][0])
@@ -136,7 +136,7 @@ class Catalogue:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 over all values, in hex: the same rows and splits give the same text on every machine."""
+        """SHA-256 of all values, in hex; the same on every machine."""
         digest = hashlib.sha256()
         for name in COLUMNS:
             digest.update(json.dumps([name, self.column(name).tolist()]).encode())
@@ -147,8 +147,8 @@ def _check_ids(ids: pa.ChunkedArray) -> None:
     if pc.count_distinct(ids).as_py() < len(ids):
         duplicate = min(name for name, count in Counter(ids.to_pylist()).items() if count > 1)
         raise ValueError(
-            f"id {duplicate!r} stands in the catalogue more than once: ids must be unique; where a "
-            "picture shows two garments, give them a column `id`"
+            f"id={duplicate!r} occurs more than once; make ids unique (if an image shows several garments, add an `id` "
+            "column)"
         )
 
 
@@ -157,4 +157,4 @@ def _check_boxes(ids: np.ndarray, boxes: np.ndarray) -> None:
     valid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])  # NaN in one corner makes this False
     if (has_box & ~valid).any():
         row = int(np.flatnonzero(has_box & ~valid)[0])
-        raise ValueError(f"box {boxes[row].tolist()} of {ids[row]!r} has no area: give x1 y1 x2 y2, x2 > x1, y2 > y1")
+        raise ValueError(f"id={ids[row]!r}: box {boxes[row].tolist()} is empty; use x1 < x2 and y1 < y2")

@@ -1,4 +1,4 @@
-"""Rows that belong together: by a name they share, by pairs, directly or through others (pure)."""
+"""Connected components of rows, linked by shared values or by pairs (pure)."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,10 @@ import pyarrow as pa
 
 
 def components_by_value(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """(N,) int64: rows that have a name in common in one of the columns, (N,) str each, directly or through others, get
-    the number of the first of them; "" is no name."""
+    """Connected components of rows that share a value in any column.  (N,) str each -> (N,) int64.
+
+    A component is numbered by its first row; empty strings are missing values.
+    """
     rows = np.arange(len(columns[0]))
     pairs = []
     for column in columns:
@@ -20,21 +22,21 @@ def components_by_value(columns: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def connected_components(count: int, pairs: np.ndarray) -> np.ndarray:
-    """The group of each of `count` rows: the smallest row it is linked with, through others too.
+    """Connected components of `count` rows.  pairs: (P, 2) int64 -> (count,) int64, the first row of each component.
 
-    (P, 2) int64 -> (count,) int64; a row in no pair is a group of its own.
+    A row in no pair is a component of its own.
     """
     group = np.arange(count)
     left, right = pairs.T
     while (differing := group[left] != group[right]).any():
         one, other = group[left[differing]], group[right[differing]]
-        np.minimum.at(group, np.maximum(one, other), np.minimum(one, other))  # the groups' own rows hear it ...
-        while (group != group[group]).any():  # ... and all that go by them ask until nobody tells of a smaller one
+        np.minimum.at(group, np.maximum(one, other), np.minimum(one, other))  # merge the roots
+        while (group != group[group]).any():  # follow links to the root
             group = group[group]
     return group
 
 
 def factorize(names: np.ndarray) -> np.ndarray:
-    """(N,) int64: equal names get one number; empty names one each."""
+    """Encode names as integers.  (N,) str -> (N,) int64; equal names share a number, each empty name has its own."""
     value_ids = pa.array(names, pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
     return np.where(names == "", value_ids.max(initial=0) + 1 + np.arange(len(names)), value_ids)

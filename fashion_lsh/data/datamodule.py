@@ -1,4 +1,4 @@
-"""Catalogue and pictures to batches."""
+"""Lightning data module: catalogue and images to batches."""
 
 from copy import copy
 from functools import cached_property
@@ -26,31 +26,31 @@ Part = Literal["train", "val", "query", "gallery"]
 
 
 class GarmentData(pl.LightningDataModule):
-    """The garments of one data set, split, cropped and batched.
+    """Split, crop and batch the garments of one data set.
 
     Args:
-        source: name of the data set (see sources).
-        root: where its files lie; None where it needs none.
-        categories: the categories to keep; None: all.
-        sources: of a catalogue merged from several, those to keep (its column `source`); None: all.
-        crop: `annotated` cuts each garment out by its box, `detected` by the box that a detector found (see `found`),
-            `whole` keeps the picture.
-        box_selector: which of the boxes found is cut out, with crop=detected.
-        margin: share of the box added on each side of a crop.
+        source: name of the data set (see `fashion_lsh.data.datasets`).
+        root: folder or file of the data set; None if it needs none.
+        categories: categories to keep; None: all.
+        sources: values of the column `source` to keep in a merged catalogue; None: all.
+        crop: `annotated` crops each garment by its annotated box, `detected` by a detected box (see
+            `with_detections`), `whole` uses the whole image.
+        box_selector: selects among the detected boxes, with crop=detected.
+        margin: fraction of the box size added on each side of a crop.
         image_size: side of a crop in pixels.
-        jitter: how far each side of a training crop moves at most, as a share of its width or height.
-        min_crop_area: the least share of its area that a training crop keeps (a random resized crop); 1: all of it.
-        ratios: share of each split, for data sets without splits of their own.
-        gallery: the split that is searched; `train` is the protocol of Lin et al. 2015.
-        leaks: what to do where train shares a garment with the pictures that test it, in splits that came with the
-            data: `refuse`, `drop` it from train, or `report` of it, and of copies of pictures, and go on.
-        split_seed: what the splits (and the pictures of data sets that draw them) are drawn by.
-        batch_size: pictures a batch.
-        workers: processes that load pictures; 0: none.
-        samples_per_epoch: pictures an epoch; None: all. The next epoch goes on where one stopped.
-        balanced: draw all categories equally often while training.
-        seed: what order and augmentation are drawn by.
-        unseen: categories that are searched and never trained, by name, or how many are drawn; None: all train.
+        jitter: maximum shift of each side of a training crop, as a fraction of its width or height.
+        min_crop_area: minimum fraction of its area that a training crop keeps (random resized crop); 1: no cropping.
+        ratios: ratio of each split, for data sets without splits of their own.
+        gallery: split used as the gallery; `train` is the protocol of Lin et al. 2015.
+        leaks: how to treat garments shared by train and test in splits given in the data: `refuse` raises, `drop`
+            removes them from train, `report` logs them and keeps them, and keeps exact copies of images.
+        split_seed: seed of the splits (and of the images of synthetic data sets).
+        batch_size: images per batch.
+        workers: loader processes; 0: load in the main process.
+        samples_per_epoch: images per epoch; None: all. Each epoch continues where the last one stopped.
+        balanced: sample all categories equally often in training.
+        seed: seed of order and augmentation.
+        unseen: categories that are searched but never trained, by name, or how many to draw; None: train on all.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class GarmentData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         if unseen is not None and gallery == "train":
-            raise ValueError(f"split.unseen={unseen}: train shows none of them: give split.gallery=gallery")
+            raise ValueError(f"split.unseen={unseen}: not possible with split.gallery=train; set split.gallery=gallery")
         self.source: Source = open_dataset(source, root, split_seed, keep_copies=leaks == "report")
         self.filters = {"category": categories, "source": sources}
         self.crop, self.margin, self.image_size = crop, margin, image_size
@@ -96,15 +96,15 @@ class GarmentData(pl.LightningDataModule):
         self.leaked: dict[str, str] = {}
 
     def with_detections(self, detections: Detections | None) -> Self:
-        """Return the same data with the boxes that a detector found in its images."""
-        return self.replaced(detections=detections)
+        """Return a copy with the detected boxes of its images."""
+        return self.replace(detections=detections)
 
     def pinned_for(self, device: torch.device) -> Self:
-        """Return the same data with batches in pinned memory where `device` is a GPU: elsewhere that would wake one."""
-        return self.replaced(pin_memory=device.type == "cuda")
+        """Return a copy that pins batch memory if `device` is a GPU; pinning initialises CUDA."""
+        return self.replace(pin_memory=device.type == "cuda")
 
-    def replaced(self, **attributes: Any) -> Self:
-        """Return a copy with other attributes; crop boxes are computed again where they depend on them."""
+    def replace(self, **attributes: Any) -> Self:
+        """Return a copy with other attributes; crop boxes are recomputed if they depend on them."""
         other = copy(self)
         if attributes.keys() & {"crop", "box_selector", "detections"}:
             other.__dict__.pop("crop_boxes", None)
@@ -113,10 +113,10 @@ class GarmentData(pl.LightningDataModule):
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """All rows kept, split.
+        """All rows after filtering, with their splits.
 
         Raises:
-            ValueError: an unknown category, a split that is empty or shares garments with another.
+            ValueError: a category is unknown, or a split is empty or shares garments with another.
         """
         full = split(self.source.catalogue(self.filters), self.ratios, self.split_seed)
         if self.unseen is not None:
@@ -132,12 +132,12 @@ class GarmentData(pl.LightningDataModule):
 
     @cached_property
     def checksum(self) -> str:
-        """The same rows, splits and, where they are a user's own files, pictures give the same text everywhere."""
+        """Checksum of the rows, their splits and, for the user's own files, the image bytes."""
         return self.catalogue.checksum + getattr(self.source, "checksum", "")
 
     @property
     def categories(self) -> list[str]:
-        """Names of the categories that are learnt, sorted: label n is the n-th."""
+        """Names of the trained categories, sorted; label n is the n-th."""
         if self.unseen is None:
             return self.catalogue.categories
         trained = np.isin(self.catalogue.column("split").astype(str), TRAINED_SPLITS)
@@ -145,50 +145,50 @@ class GarmentData(pl.LightningDataModule):
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """(N,) int64: the label of each row of the catalogue; -1: its category is not learnt."""
+        """(N,) int64: label of each catalogue row; -1: its category is not trained."""
         return self.catalogue.labels(self.categories)
 
     @cached_property
     def items(self) -> np.ndarray:
-        """(N,) int64: equal where rows show one item; a row whose item is not known has a number of its own."""
+        """(N,) int64: item number of each catalogue row; a row without an item has a unique number."""
         return factorize(self.catalogue.column("item"))
 
     @cached_property
     def crop_boxes(self) -> np.ndarray:
-        """(N, 4) float32: what is cut out for each row; NaN: the whole picture.
+        """(N, 4) float32 xyxy: box that is cropped for each row; NaN: the whole image.
 
         Raises:
-            ValueError: crop=detected, and there are no detections.
+            ValueError: crop=detected without detections.
         """
         annotated = self.catalogue.boxes
         if self.crop != "detected":
             return annotated if self.crop == "annotated" else np.full_like(annotated, np.nan)
         if self.detections is None:
-            raise ValueError("crop=detected: no detector has looked at the pictures yet")
+            raise ValueError("crop=detected: the data have no detections; pass them to with_detections")
         return self.box_selector.select_boxes(self.detections, self.catalogue.column("image"), annotated)
 
     @property
     def undetected(self) -> np.ndarray:
-        """(N,) bool: rows for which a detector found no box."""
+        """(N,) bool: rows without a detected box."""
         return (self.crop == "detected") & np.isnan(self.crop_boxes).any(axis=1)
 
     def garments(self, part: Part) -> Catalogue:
-        """The rows of one part, each with the box that is cut out for it."""
+        """Catalogue rows of one part, with their crop boxes."""
         rows = self.rows(part)
         return self.catalogue.take(rows).with_columns(**box_columns(self.crop_boxes[rows]))
 
     @property
     def skipped(self) -> dict[str, str]:
-        """Garments left out, because their pictures are of no use or are told to train and test: id -> reason."""
+        """Skipped garments (unusable image, or a leak between train and test): id -> reason."""
         return {**getattr(self.source, "skipped", {}), **self.leaked}
 
     def rows(self, part: Part) -> np.ndarray:
-        """(n,) row numbers of one part; `gallery` is whatever is searched.
+        """(n,) int64 row numbers of one part; `gallery` is the split used as the gallery.
 
-        Garments without a box are left out where crop.fallback says so, but those that ask stay: they find nothing.
+        With crop.fallback=skip, garments without a detected box are dropped, except queries, which return no hits.
 
         Raises:
-            ValueError: all of them are left out.
+            ValueError: no row is left.
         """
         split = self.gallery if part == "gallery" else part
         rows = self.catalogue.rows(split)
@@ -197,24 +197,26 @@ class GarmentData(pl.LightningDataModule):
         kept = rows[~self.undetected[rows]]
         if not len(kept):
             raise ValueError(
-                f"no garment was found in any picture of split {split!r}: lower "
-                f"crop.min_score={self.box_selector.min_score:g}, fit the detector longer, or give crop.fallback=whole"
+                f"crop.min_score={self.box_selector.min_score:g}: no detection in split {split!r}; lower it, train the "
+                "detector longer, or set crop.fallback=whole"
             )
         return kept
 
     def not_indexed(self, part: Part) -> Catalogue:
-        """The garments of a part that are left out, since no box was found for them."""
+        """Garments of a part that were dropped because they have no detected box."""
         all_rows = self.catalogue.rows(self.gallery if part == "gallery" else part)
         return self.catalogue.take(np.setdiff1d(all_rows, self.rows(part)))
 
     def train_dataloader(self, pairs: bool = False) -> DataLoader[Any]:
-        """Augmented training pictures; `pairs`: each beside another of its item, or seen anew.
+        """Augmented training images; with `pairs`, each is followed by another image of its item.
+
+        An item's only image is paired with a second augmentation of itself.
 
         Raises:
-            ValueError: a batch would not hold two whole pairs.
+            ValueError: `pairs`, and the batch size is odd or below 4.
         """
         if pairs and (self.batch_size < 4 or self.batch_size % 2):
-            raise ValueError(f"data.batch_size={self.batch_size}: pairs of one item want an even number, 4 at least")
+            raise ValueError(f"data.batch_size={self.batch_size}: item pairs need an even batch size; use at least 4")
         rows = self.rows("train")
         labels, items = self.labels[rows] if self.balanced else None, self.items[rows] if pairs else None
         sampler = EpochSampler(rows, self.seed, self.samples_per_epoch, labels, items)
@@ -227,11 +229,11 @@ class GarmentData(pl.LightningDataModule):
         return self.loader("val")
 
     def loader(self, part: Part) -> DataLoader[Any]:
-        """The pictures of one part in row order, as the model is to see them: no augmentation."""
+        """Images of one part in row order, without augmentation."""
         return self._eval_loader(self.rows(part))
 
     def sample(self, part: Part, count: int) -> DataLoader[Any]:
-        """The same of at most `count` of them, evenly chosen."""
+        """Images of at most `count` evenly spaced rows of one part, without augmentation."""
         rows = self.rows(part)
         return self._eval_loader(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)])
 

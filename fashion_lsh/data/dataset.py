@@ -1,4 +1,4 @@
-"""Rows of a catalogue as crops, augmented where they train."""
+"""Dataset of crops, augmented for training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +15,11 @@ from fashion_lsh.data.sampler import EpochSampler
 
 
 class Batch(NamedTuple):
-    """images (B, 3, S, S) uint8; labels (B,) int64, positions in the list of categories; rows (B,) int64; items (B,)
-    int64, equal where two rows show one item."""
+    """Batch of crops.
+
+    images: (B, 3, S, S) uint8; labels: (B,) int64, positions in the list of categories; rows: (B,) int64 catalogue
+    rows; items: (B,) int64, equal for rows of the same item.
+    """
 
     images: Tensor
     labels: Tensor
@@ -26,13 +29,13 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class CropDataset(Dataset[tuple[np.ndarray, int, int, int]]):
-    """Crops by (row, epoch): what is drawn for a picture depends on these and the seed alone.
+    """Crops by (row, epoch); augmentation depends only on the seed, the epoch and the row.
 
     Attributes:
-        source: of the images; image_keys: (N,) str, their keys.
-        labels, items: (N,) int64; boxes: (N, 4) float32 xyxy, what is cut out, NaN: the whole picture.
+        source: provides the images; image_keys: (N,) str, their keys.
+        labels, items: (N,) int64; boxes: (N, 4) float32 xyxy, the crops, NaN: the whole image.
         margin, size, jitter, min_crop_area: see GarmentData.
-        seed: what augmentation is drawn by; None: there is none.
+        seed: seed of the augmentation; None: no augmentation.
     """
 
     source: Source
@@ -57,7 +60,7 @@ class CropDataset(Dataset[tuple[np.ndarray, int, int, int]]):
         return crop, int(self.labels[row]), row, int(self.items[row])
 
     def _augment(self, image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Box moved and cut, mirrored half of the time, brightness and contrast changed."""
+        """Jitter and crop the box, flip with probability 0.5, jitter brightness and contrast."""
         height, width = image.shape[:2]
         whole = np.isnan(box).any()
         region = np.array([0, 0, width, height], dtype=np.float32) if whole else clip_box(box, width, height)
@@ -72,7 +75,7 @@ class CropDataset(Dataset[tuple[np.ndarray, int, int, int]]):
 
 
 def jitter_brightness_contrast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brightness and contrast changed.  (H, W, 3) uint8 -> the same."""
+    """Change brightness and contrast at random.  (H, W, 3) uint8 -> (H, W, 3) uint8."""
     contrast, brightness = rng.uniform(0.8, 1.25), rng.uniform(-24, 24)
     lookup = np.clip((np.arange(256) - 128) * contrast + 128 + brightness, 0, 255).astype(np.uint8)
     return lookup[image]
@@ -93,9 +96,9 @@ def build_dataloader(
     pin_memory: bool,
     drop_last: bool = False,
 ) -> DataLoader[Any]:
-    """Batches of a data set, of the keys that `sampler` gives; the processes that load it stay where it trains.
+    """Build a DataLoader; its workers persist between epochs if `sampler` is an EpochSampler.
 
-    `pin_memory`: in memory that a GPU copies from fast, which initialises CUDA.
+    `pin_memory` allocates batches in page-locked memory, which initialises CUDA.
     """
     return DataLoader(
         dataset, batch_size, sampler=sampler, num_workers=workers, collate_fn=collate, drop_last=drop_last,
@@ -105,5 +108,5 @@ def build_dataloader(
 
 
 def _use_one_thread(_worker: int) -> None:
-    """Loading processes beside a training one: a thread each, or they fight over the cores."""
+    """Limit a loader process to one thread, so that loaders and training do not compete for cores."""
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Pictures with all garments in them: what a detector learns from."""
+"""Detection data: images with the boxes of all their garments."""
 
 from copy import copy
 from functools import cached_property
@@ -18,11 +18,11 @@ from fashion_lsh.data.images import to_pil_image
 from fashion_lsh.data.sampler import EpochSampler
 
 Level = Literal["garment", "supercategory", "category"]
-MIN_BOX_SIDE = 2.0  # pixels a side of a box must keep in the shrunk picture to be learnt from
+MIN_BOX_SIDE = 2.0  # pixels; boxes with a shorter side after resizing are dropped
 
 
 class DetectionBatch(NamedTuple):
-    """B pictures of their own sizes: (3, H, W) uint8 each; boxes (n, 4) float32 xyxy and labels (n,) int64 each."""
+    """B images of different sizes: (3, H, W) uint8 each; boxes (n, 4) float32 xyxy and labels (n,) int64 each."""
 
     images: list[Tensor]
     boxes: list[Tensor]
@@ -30,18 +30,18 @@ class DetectionBatch(NamedTuple):
 
 
 class DetectionData:
-    """Pictures for a detector.
+    """Training and validation images of a detector.
 
     Args:
-        data: whose pictures, splits and boxes.
-        level: what its garments are called (see `called`).
+        data: provides images, splits and boxes.
+        level: class level of the boxes (see `class_names`).
         image_size: longer side in pixels.
-        views: the training pictures to learn from, by their `view` (street pictures show more garments); None: all.
-        scales: least and greatest size of a training picture, as a share of image_size.
-        batch_size: pictures a batch.
-        samples_per_epoch: pictures an epoch; None: all.
-        workers: processes that load pictures; 0: none.
-        seed: of order and augmentation.
+        views: values of `view` to train on (street images show more garments); None: all.
+        scales: minimum and maximum size of a training image, as a ratio of image_size.
+        batch_size: images per batch.
+        samples_per_epoch: images per epoch; None: all.
+        workers: loader processes; 0: load in the main process.
+        seed: seed of order and augmentation.
     """
 
     def __init__(
@@ -57,42 +57,42 @@ class DetectionData:
         seed: NonNegativeInt,
     ) -> None:
         if scales[0] > scales[1]:
-            raise ValueError(f"scenes.scales={scales}: give the least size first")
+            raise ValueError(f"scenes.scales={scales}: not ascending; put the smaller scale first")
         self.data, self.level, self.image_size, self.views, self.scales = data, level, image_size, views, scales
         self.batch_size, self.samples_per_epoch, self.workers, self.seed = batch_size, samples_per_epoch, workers, seed
         self.pin_memory = False
 
     def pinned_for(self, device: torch.device) -> Self:
-        """Return the same data with batches in pinned memory where `device` is a GPU: elsewhere that would wake one."""
+        """Return a copy that pins batch memory if `device` is a GPU; pinning initialises CUDA."""
         other = copy(self)
         other.pin_memory = device.type == "cuda"
         return other
 
     @cached_property
     def names(self) -> np.ndarray:
-        """(N,) str: what each garment of the catalogue is called at this level.
+        """(N,) str: class name of each catalogue row at this level.
 
         Raises:
-            ValueError: the data know no supercategories.
+            ValueError: a garment has no class name at this level.
         """
         names = class_names(self.data.catalogue, self.level)
         if (names == "").any():
             raise ValueError(
-                f"detector.level={self.level}: the data do not know it of all garments; give garment or category"
+                f"detector.level={self.level}: some garments have no {self.level}; set it to garment or category"
             )
         return names
 
     @property
     def classes(self) -> list[str]:
-        """What garments are called, sorted: label n is the n-th."""
+        """Class names, sorted; label n is the n-th."""
         return sorted(set(self.names))
 
     def scenes(self, split: str, augment: bool = False) -> "DetectionDataset":
-        """The pictures of one split, with all garments in them."""
+        """Images of one split, with the boxes of all their garments."""
         return DetectionDataset(self, split, augment)
 
     def annotated_boxes(self, split: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """What is annotated in the pictures of one split, by key: boxes (n, 4) float32 in pixels, labels (n,) int64."""
+        """Annotations of one split by image key: boxes (n, 4) float32 xyxy in pixels, labels (n,) int64."""
         scenes = self.scenes(split)
         return {
             image: (scenes.boxes[rows], scenes.labels[rows])
@@ -105,16 +105,17 @@ class DetectionData:
         return build_dataloader(scenes, self.batch_size, sampler, self.workers, collate, self.pin_memory)
 
     def val_dataloader(self) -> None:
-        """Boxes are scored once, when the fit has ended: that takes long."""
+        """No validation during training: scoring boxes is slow and is done once, after the fit."""
 
 
 class DetectionDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
-    """The pictures of one split, each with all its garments, shrunk to what the detector sees.
+    """Images of one split with the boxes of all their garments, resized to the detector's input.
 
-    Training pictures are mirrored half of the time, of another size and light: drawn by seed, epoch and picture.
+    Training images are flipped with probability 0.5 and vary in size, brightness and contrast; augmentation depends
+    only on seed, epoch and image.
 
     Raises:
-        ValueError: the split has no picture with a box.
+        ValueError: the split has no image with a box.
     """
 
     def __init__(self, data: DetectionData, split: str, augment: bool) -> None:
@@ -123,13 +124,13 @@ class DetectionDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
         selected = (catalogue.column("split") == split) & has_box
         if augment and data.views is not None:
             selected &= np.isin(catalogue.column("view").astype(str), data.views)
-        if augment and data.data.unseen is not None and data.level != "garment":  # kinds that must not be learnt
+        if augment and data.data.unseen is not None and data.level != "garment":  # skip unseen categories
             selected &= data.data.labels >= 0
         rows = np.flatnonzero(selected)
         if not len(rows):
             condition = f" and scenes.views={data.views}" if augment and data.views is not None else ""
             raise ValueError(
-                f"split {split!r}{condition} has no boxes to learn from: give data with boxes, or another crop"
+                f"split {split!r}{condition}: no boxes to train a detector on; use data with boxes or another crop mode"
             )
         self.image_keys, image_index = np.unique(catalogue.column("image")[rows].astype(str), return_inverse=True)
         self.rows = [rows[image_index == number] for number in range(len(self.image_keys))]
@@ -142,7 +143,7 @@ class DetectionDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
         return len(self.image_keys)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(number, epoch) -> (H, W, 3) uint8, (n, 4) float32 boxes, (n,) int64 labels."""
+        """(number, epoch) -> (H, W, 3) uint8 image, (n, 4) float32 boxes, (n,) int64 labels."""
         number, epoch = key
         image, rows = self.source.image(self.image_keys[number]), self.rows[number]
         if not self.augment:
@@ -157,16 +158,17 @@ class DetectionDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
 
 
 def class_names(catalogue: Catalogue, level: Level) -> np.ndarray:
-    """(N,) str: what each garment is called at a level; "" where that is not known."""
+    """(N,) str: class name of each catalogue row at a level; "" if unknown."""
     return np.full(len(catalogue), "garment", dtype=object) if level == "garment" else catalogue.column(level)
 
 
 def resize_with_boxes(
     image: np.ndarray, boxes: np.ndarray, size: int, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The picture with its longer side of `size` pixels, its boxes with it, clamped; those too small are left out.
+    """Resize an image to `size` pixels on its longer side, with its boxes; drop boxes below MIN_BOX_SIDE.
 
-    picture: (H, W, 3) uint8; boxes: (n, 4) xyxy in its pixels; labels: (n,) int64.  Returns those, boxes as float32.
+    image: (H, W, 3) uint8; boxes: (n, 4) xyxy in pixels, clipped to the image; labels: (n,) int64.
+    Returns the resized image, boxes (m, 4) float32 and labels (m,).
     """
     height, width = image.shape[:2]
     resized, scale = resize(image, size)
@@ -176,10 +178,10 @@ def resize_with_boxes(
 
 
 def resize(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The picture with its longer side of `size` pixels, and the scales of x, y, x, y, (4,).
+    """Resize an image, (H, W, 3) uint8, to `size` pixels on its longer side; also return the scales of xyxy, (4,).
 
     Raises:
-        ValueError: it is not (H, W, 3) uint8.
+        ValueError: the image is not (H, W, 3) uint8.
     """
     pil_image = to_pil_image(image)
     width, height = pil_image.size

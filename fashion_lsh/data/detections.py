@@ -1,4 +1,4 @@
-"""What a detector finds in pictures, and which of it is a garment's crop."""
+"""Detected boxes, and the selection of crop boxes among them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +16,14 @@ from fashion_lsh.io.progress import chunks, prefetch, track
 from fashion_lsh.metrics.detection import MATCH_IOU, iou
 
 SelectRule = Literal["given", "best", "largest", "all"]
-BATCH_SIZE = 8  # pictures that are opened ahead, and looked at together
+BATCH_SIZE = 8  # images per call of the detector; the next batch is loaded meanwhile
 
 
 class Boxes(NamedTuple):
-    """Boxes in one picture, the best score first.
+    """Detected boxes in one image, by descending score.
 
-    corners (n, 4) float32 xyxy in pixels of the upright picture; scores (n,) float32, 0..1; kinds (n,) int64, positions
-    in the detector's list of classes.
+    xyxy: (n, 4) float32 in pixels of the upright image; scores: (n,) float32, 0..1; labels: (n,) int64, positions in
+    the detector's list of classes.
     """
 
     xyxy: np.ndarray
@@ -31,13 +31,13 @@ class Boxes(NamedTuple):
     labels: np.ndarray
 
     def filter(self, min_score: float, min_size: float) -> "Boxes":
-        """Those with at least this score, and at least `min_size` pixels on their shorter side."""
+        """Keep boxes with a score of at least `min_score` and a shorter side of at least `min_size` pixels."""
         sizes = self.xyxy[:, 2:] - self.xyxy[:, :2]
         kept = (self.scores >= min_score) & (sizes.min(axis=1, initial=np.inf) >= min_size)
         return Boxes(self.xyxy[kept], self.scores[kept], self.labels[kept])
 
     def top(self, count: int) -> "Boxes":
-        """The best `count`."""
+        """Keep the `count` boxes of highest score."""
         return Boxes(self.xyxy[:count], self.scores[:count], self.labels[:count])
 
 
@@ -46,17 +46,17 @@ NO_BOXES = Boxes(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty
 
 @dataclass(frozen=True)
 class Detections:
-    """The boxes of many pictures, by the key of the picture; a picture on which nothing was found has none."""
+    """Detected boxes by image key; an image without a detection has empty `Boxes`."""
 
     boxes: Mapping[str, Boxes]
 
     @classmethod
     def from_pairs(cls, detections: Iterable[tuple[str, Boxes]]) -> "Detections":
-        """From pairs of a picture's key and its boxes."""
+        """Build from pairs of image key and boxes."""
         return cls(dict(detections))
 
     def save(self, path: str | Path) -> None:
-        """Write Parquet: one row a picture."""
+        """Write Parquet, one row per image."""
         columns = {
             "image": list(self.boxes),
             "xyxy": [boxes.xyxy.ravel().tolist() for boxes in self.boxes.values()],
@@ -70,10 +70,10 @@ class Detections:
 
     @classmethod
     def open(cls, path: str | Path) -> "Detections":
-        """Read what `save` wrote.
+        """Read a file written by `save`.
 
         Raises:
-            ValueError: the file is damaged, or something else.
+            ValueError: the file is damaged, or not a detections file.
         """
         try:
             table = pq.read_table(path)
@@ -81,26 +81,26 @@ class Detections:
             return cls.from_pairs((image, _to_boxes(*fields)) for image, *fields in zip(*columns, strict=True))
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
             raise ValueError(
-                f"{path} holds no boxes ({error}): remove it, and type the train.py command again"
+                f"{path}: not a readable detections file ({error}); remove it and run train.py again"
             ) from error
 
 
 def _to_boxes(xyxy: Sequence[float], scores: Sequence[float], labels: Sequence[int]) -> Boxes:
     if not len(xyxy) == 4 * len(scores) == 4 * len(labels):
-        raise ValueError(f"{len(xyxy)} sides, {len(scores)} scores and {len(labels)} classes in one picture")
+        raise ValueError(f"{len(xyxy)} coordinates, {len(scores)} scores and {len(labels)} labels in one image")
     return Boxes(np.array(xyxy, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(labels, np.int64))
 
 
 class BoxDetector(Protocol):
-    """A fitted Detector, or anything with its face."""
+    """Interface of a fitted Detector."""
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Boxes]:
-        """Boxes of each image, (H, W, 3) uint8 RGB each."""
+        """Detect the boxes of images, (H, W, 3) uint8 RGB each."""
         ...
 
 
 def detect_all(detector: BoxDetector, load_image: Callable[[str], np.ndarray], images: Sequence[str]) -> Detections:
-    """Detect the boxes of images, given by key; `load_image` returns the pixels of one, (H, W, 3) uint8 RGB."""
+    """Detect boxes in images, given by key; `load_image` returns an image, (H, W, 3) uint8 RGB."""
 
     def detect_batches() -> Iterator[list[tuple[str, Boxes]]]:
         with ThreadPoolExecutor(2) as pool:
@@ -109,22 +109,22 @@ def detect_all(detector: BoxDetector, load_image: Callable[[str], np.ndarray], i
             ):
                 yield list(zip(keys, detector.detect(pixels), strict=True))
 
-    batches = track(detect_batches(), "finding garments", len(images), len)
+    batches = track(detect_batches(), "detecting garments", len(images), len)
     return Detections.from_pairs(pair for batch in batches for pair in batch)
 
 
 @dataclass(frozen=True)
 class BoxSelector:
-    """Which box is cut out for a garment.
+    """Select the crop box of a garment among the detected boxes.
 
     Attributes:
-        select: `given`: the one that overlaps the annotated box most, at least by MATCH_IOU; `best`: of the best score;
-            `largest`: of the greatest area; `all`: as `given`, and of pictures that are added, in which nothing is
-            annotated, every one. A row of the data in which nothing is annotated takes the best of all.
-        min_score: least score of a box that counts.
-        min_size: least shorter side of a box that counts, in pixels.
-        fallback: where no box is found: `whole` keeps the picture; `skip` leaves garments out that train or are
-            searched, and those that ask find nothing.
+        select: `given`: highest IoU with the annotated box, at least MATCH_IOU; `best`: highest score; `largest`:
+            largest area; `all`: like `given`, but every box of unannotated images added to the gallery. `given` and
+            `all` select the highest score for catalogue rows without an annotation.
+        min_score: minimum score of a box.
+        min_size: minimum length of the shorter side of a box, in pixels.
+        fallback: without a detected box, `whole` uses the whole image; `skip` drops the garment, except
+            queries, which return no hits.
     """
 
     select: SelectRule
@@ -133,12 +133,12 @@ class BoxSelector:
     fallback: Literal["whole", "skip"]
 
     def select_boxes(self, detections: Detections, images: np.ndarray, annotated: np.ndarray) -> np.ndarray:
-        """The box for each of N garments; NaN: none was found.
+        """Select a box for each of N garments; NaN: no box.
 
         Args:
-            detections: in all pictures.
-            images: (N,) str, keys.
-            annotated: (N, 4) float32 xyxy, NaN: not known.
+            detections: detected boxes of all images.
+            images: (N,) str, image keys.
+            annotated: (N, 4) float32 xyxy; NaN: not annotated.
 
         Returns:
             (N, 4) float32 xyxy.
@@ -150,7 +150,7 @@ class BoxSelector:
         return chosen
 
     def select_one(self, detections: Boxes, annotated: np.ndarray) -> np.ndarray | None:
-        """The box (4,) for one garment, annotated (4,); None: none was found."""
+        """Select the box (4,) of one garment, annotated (4,); None: no box."""
         boxes = detections.filter(self.min_score, self.min_size)
         if not len(boxes.scores):
             return None
@@ -162,8 +162,10 @@ class BoxSelector:
         return boxes.xyxy[criterion.argmax()]
 
     def select_all(self, detections: Boxes, annotated: np.ndarray) -> np.ndarray:
-        """The boxes (n, 4) that a picture is filed by, annotated (4,): n is 1, or with `all` as many as were found; one
-        of NaN: the whole picture; none: it is left out."""
+        """Select the boxes (n, 4) of an image that is added to the gallery, annotated (4,).
+
+        n is 1, or with `all` the number of detected boxes. One row of NaN: the whole image; n = 0: skip the image.
+        """
         if self.select == "all" and np.isnan(annotated).any():
             boxes = detections.filter(self.min_score, self.min_size).xyxy
         else:

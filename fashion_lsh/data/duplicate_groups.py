@@ -1,4 +1,4 @@
-"""Near-duplicates of a catalogue: found by fingerprints, confirmed in colour, and kept in one group."""
+"""Group near-duplicates and exact copies in a catalogue: match fingerprints, confirm in colour."""
 
 import logging
 from collections import Counter
@@ -16,7 +16,7 @@ from fashion_lsh.io.progress import chunks, track
 
 log = logging.getLogger(__name__)
 
-CHUNK = 2000  # pictures opened at once
+CHUNK = 2000  # images per progress step
 THUMBNAIL = (20, 20, 3)
 
 
@@ -26,16 +26,16 @@ def group_near_duplicates(
     distance: int | None,
     load_image: Callable[[str], np.ndarray],
 ) -> tuple[Catalogue, set[str]]:
-    """Put near-duplicates into one group, with whatever shared a group with one of them.
+    """Put near-duplicates and the existing groups of their rows into one group.
 
     Args:
-        catalogue: rows, whose pictures were seen.
-        scanned: fingerprints of pictures; those without one are compared with nothing.
-        distance: bits that fingerprints may differ in; None: nothing is compared.
-        load_image: gives a picture, (H, W, 3) uint8: those with near fingerprints are compared in colour.
+        catalogue: rows whose images were scanned.
+        scanned: scan results by image; images without a fingerprint are not compared.
+        distance: maximum Hamming distance of two fingerprints, in bits; None: no comparison.
+        load_image: returns an image, (H, W, 3) uint8, to confirm pairs in colour.
 
     Returns:
-        The catalogue with its groups, each named by the id of its first row; the pictures that have a near-duplicate.
+        The catalogue with its groups, each named by the id of its first row; the images that have a near-duplicate.
     """
     images = np.array(sorted({name for name in catalogue.column("image") if scanned[name].fingerprint}), dtype=object)
     if distance is None or not len(images):
@@ -53,8 +53,10 @@ def group_near_duplicates(
 
 
 def group_exact_copies(catalogue: Catalogue, scanned: Mapping[str, ImageInfo]) -> Catalogue:
-    """Put pictures that are the same byte for byte into one group, with whatever shares a group or an item with one of
-    them: where one picture of them stays, what hung on the others must not stand on another side than it."""
+    """Put byte-identical images, and all rows that share a group or item with one, into one group.
+
+    Only one of the copies is kept later; rows linked to the removed copies must stay in its split.
+    """
     digests = [scanned[name].digest for name in catalogue.column("image")]
     image_counts = Counter(digest for digest, _ in set(zip(digests, catalogue.column("image"), strict=True)))
     copied_digests = np.array([digest if image_counts[digest] > 1 else "" for digest in digests], dtype=object)
@@ -68,9 +70,9 @@ def group_exact_copies(catalogue: Catalogue, scanned: Mapping[str, ImageInfo]) -
 
 
 def _confirm_pairs(pairs: np.ndarray, images: np.ndarray, load_image: Callable[[str], np.ndarray]) -> np.ndarray:
-    """Those of the pairs whose pictures look alike, opened again to be compared in colour.  (P, 2) -> (n, 2) int64.
+    """Keep the pairs whose images are similar in colour.  (P, 2) -> (n, 2) int64.
 
-    A picture that does not open any more is like none, and named in the log.
+    Pairs with an image that can no longer be opened are dropped with a warning.
     """
     if not len(pairs):
         return pairs
@@ -83,11 +85,11 @@ def _confirm_pairs(pairs: np.ndarray, images: np.ndarray, load_image: Callable[[
         try:
             thumbnails[index] = near_duplicates.thumbnail(load_image(keys[index]))
         except ImageError as error:
-            log.warning("not compared with others: %s", error)
+            log.warning("Not compared for near-duplicates: %s", error)
             readable[index] = False
 
     with ThreadPoolExecutor() as pool:
-        for chunk in track(chunks(range(len(keys)), CHUNK), "comparing pictures", len(keys), len):
+        for chunk in track(chunks(range(len(keys)), CHUNK), "comparing images", len(keys), len):
             list(pool.map(add_thumbnail, chunk))
     indices = indices.reshape(-1, 2)
     similar = near_duplicates.similarity(thumbnails, indices) >= near_duplicates.MIN_SIMILARITY

@@ -1,4 +1,4 @@
-"""Open every picture of a data set once, and remember what was seen."""
+"""Scan the images of a data set once (size, checksum, problems) and cache the results."""
 
 import logging
 import os
@@ -25,22 +25,19 @@ from fashion_lsh.io.progress import chunks, track
 
 log = logging.getLogger(__name__)
 
-CHUNK = 2000  # pictures between two looks at the clock ...
-SAVE_INTERVAL_S = 10.0  # ... and seconds at least between two savings of what was seen
-MIN_POOL_IMAGES = 5000  # pictures from which on processes open them
-MIN_CACHED_IMAGES = 500  # so many are opened again each time: it takes a second
-SPLIT_PRIORITY = (
-    "query",
-    "gallery",
-    "val",
-    "train",
-    "",
-)  # where a picture stands twice, the one of the first split is kept
+CHUNK = 2000  # images between two checks of the save interval
+SAVE_INTERVAL_S = 10.0  # minimum time between two saves of the cache
+MIN_POOL_IMAGES = 5000  # fewer are opened by threads
+MIN_CACHED_IMAGES = 500  # fewer are opened again each time, which takes a second
+SPLIT_PRIORITY = ("query", "gallery", "val", "train", "")  # the copy in the first of these splits is kept
 
 
 class ImageInfo(NamedTuple):
-    """One picture file: width and height in pixels of the upright picture, SHA-256, why it is of no use, or "";
-    where that was asked for, its fingerprint (see `duplicates`); its state (see `file_state`) before it was opened."""
+    """Scan result of one image file.
+
+    width, height: pixels of the upright image; digest: SHA-256; problem: why the image is unusable, or "";
+    fingerprint: see `near_duplicates`, empty unless requested; state: `file_state` before the image was opened.
+    """
 
     width: int
     height: int
@@ -51,26 +48,25 @@ class ImageInfo(NamedTuple):
 
 
 class CleanedCatalogue(NamedTuple):
-    """Rows that can be cropped; why the others are left out, id -> reason; a checksum of the pictures' bytes."""
+    """Usable rows; skipped rows, id -> reason; checksum of the image bytes."""
 
     catalogue: Catalogue
-    left_out: dict[str, str]
+    skipped: dict[str, str]
     checksum: str
 
 
 def clean_catalogue(
     catalogue: Catalogue, scanned: Mapping[str, ImageInfo], keep_copies: bool = False
 ) -> CleanedCatalogue:
-    """The rows that can be cropped, each picture once.
+    """Remove unusable rows and exact copies of images.
 
-    Boxes that reach over the edge of their picture are clamped to it, and counted in the log. Left out are pictures
-    that do not open, boxes off their picture, and all but one of pictures that are byte for byte the same (they may
-    have two categories, or stand on two sides of the split: that of `query` is kept, say).
+    Skipped are unreadable images, boxes outside their image, and all but one of byte-identical images (which may
+    differ in category or split; see SPLIT_PRIORITY). Boxes that exceed their image are clipped and counted in the log.
 
     Args:
-        catalogue: rows.
-        scanned: their pictures, by name.
-        keep_copies: pictures that are byte for byte the same stay.
+        catalogue: rows to check.
+        scanned: scan results by image name.
+        keep_copies: keep byte-identical images.
     """
     images, boxes, ids = catalogue.column("image"), catalogue.boxes, catalogue.column("id")
     problems = [
@@ -78,7 +74,7 @@ def clean_catalogue(
     ]
     kept_image: dict[str, str] = {}
     priority = np.array([SPLIT_PRIORITY.index(name) for name in catalogue.column("split")])
-    for row in np.lexsort((priority, ~catalogue.column("main"))):  # what is classified before what is not
+    for row in np.lexsort((priority, ~catalogue.column("main"))):  # main garments first
         if not problems[row]:
             kept_image.setdefault(scanned[images[row]].digest, images[row])
     copy_problems = (
@@ -99,12 +95,12 @@ def _clip_boxes(catalogue: Catalogue, scanned: Mapping[str, ImageInfo]) -> Catal
     exceeding = (clipped != boxes).any(axis=1) & ~np.isnan(boxes).any(axis=1)
     if not exceeding.any():
         return catalogue
-    log.info("%d boxes reach over the edge of their picture: clamped to it", exceeding.sum())
+    log.info("Clipped %d boxes to the edge of their image", exceeding.sum())
     return catalogue.with_columns(**box_columns(clipped))
 
 
 def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict[str, ImageInfo]:
-    """What is seen of each picture; a good one that has not changed since it was opened last is not opened again."""
+    """Scan images below `folder` by name; unchanged usable images are read from the cache of the last scan."""
     cache_key = f"{folder.resolve()}{' with fingerprints' if fingerprints else ''}"
     cache_path = cache_folder() / "scans" / f"{sha256(cache_key.encode()).hexdigest()[:16]}.parquet"
     states = {name: file_state(folder / name) for name in dict.fromkeys(names)}
@@ -116,14 +112,13 @@ def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict
     last_saved, save_seconds = time.monotonic(), 0.0
     scan_one = partial(_scan_below, folder, fingerprints)
     with _create_pool(len(missing)) as pool:
-        for chunk in track(chunks(missing, CHUNK), "opening pictures", len(missing), len):
+        for chunk in track(chunks(missing, CHUNK), "opening images", len(missing), len):
             scans = zip(chunk, pool.map(scan_one, chunk, chunksize=50), strict=True)
             new = {name: scanned._replace(state=states[name]) for name, scanned in scans}
             known.update(new)
             cached.update(new)
-            if time.monotonic() - last_saved > max(
-                SAVE_INTERVAL_S, 20 * save_seconds
-            ):  # a save takes longer the more there is
+            # saving takes longer as the cache grows; spend at most about 5 % of the time on it
+            if time.monotonic() - last_saved > max(SAVE_INTERVAL_S, 20 * save_seconds):
                 last_saved, save_seconds = _write_cache(cache_path, cached)
     if missing:
         _write_cache(cache_path, cached)
@@ -131,12 +126,12 @@ def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict
 
 
 def _create_pool(count: int) -> Executor:
-    """Threads for few pictures; processes for many, as many as there are cores to use, since threads wait for each
-    other between decoding and decoding."""
+    """Use threads for few images and one process per available core for many: between decodes, threads block each
+    other."""
     if count < MIN_POOL_IMAGES:
         return ThreadPoolExecutor()
     pool = ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("fork"))
-    pool.submit(int)  # all of them are forked at the first job: now, before a progress bar has a thread
+    pool.submit(int)  # forks all workers now, before the progress bar starts a thread
     return pool
 
 
@@ -145,21 +140,21 @@ def _scan_below(folder: Path, with_fingerprint: bool, name: str) -> ImageInfo:
 
 
 def scan_image(path: Path, with_fingerprint: bool = False) -> ImageInfo:
-    """What is seen of one picture file."""
+    """Scan one image file."""
     try:
         image = open_image(path)
         height, width = image.shape[:2]
         return ImageInfo(width, height, checksum(path), "", fingerprint(image).tobytes() if with_fingerprint else b"")
-    except (ImageError, OSError) as error:  # OSError: gone since it was opened
+    except (ImageError, OSError) as error:  # OSError: removed since it was opened
         return ImageInfo(0, 0, str(path), str(error))
 
 
 def _copy_problem(name: str, kept_image: str) -> str:
-    return f"{name}: the same picture as {kept_image}, which is kept" if name != kept_image else ""
+    return f"{name}: exact copy of {kept_image}, which is kept" if name != kept_image else ""
 
 
 def box_problem(name: str, box: np.ndarray, scanned: ImageInfo) -> str:
-    """Why a box (4,) does not lie on a picture, or ""; NaN: the whole of it."""
+    """Describe why a box (4,) cannot be cropped, or return ""; NaN means the whole image."""
     if np.isnan(box).any():
         return ""
     try:
@@ -169,14 +164,14 @@ def box_problem(name: str, box: np.ndarray, scanned: ImageInfo) -> str:
     return ""
 
 
-MISSING = "missing"  # the state of a file that is not there
+MISSING = "missing"  # state of a file that does not exist
 
 
 def file_state(path: Path | str) -> str:
-    """What changes when a file does: size and time; MISSING where there is none."""
+    """Size and modification time of a file as text; MISSING if it does not exist."""
     try:
-        stat = os.stat(path)  # noqa: PTH116  half a million Path objects would take longer than their files
-    except (OSError, ValueError):  # ValueError: a name with a NUL
+        stat = os.stat(path)  # noqa: PTH116  creating half a million Path objects is slower than the calls
+    except (OSError, ValueError):  # ValueError: NUL character in the name
         return MISSING
     return f"{stat.st_size} {stat.st_mtime_ns}"
 
@@ -185,13 +180,13 @@ def _read_cache(cache_path: Path) -> dict[str, ImageInfo]:
     try:
         table = pq.read_table(cache_path)
         rows = [table[name].to_pylist() for name in ("name", *ImageInfo._fields)]
-    except (OSError, pa.ArrowException, KeyError):  # nothing there yet, or damaged: all is opened again
+    except (OSError, pa.ArrowException, KeyError):  # missing or damaged cache: scan again
         return {}
     return {name: ImageInfo(*record) for name, *record in zip(*rows, strict=True)}
 
 
 def _write_cache(cache_path: Path, scanned: Mapping[str, ImageInfo]) -> tuple[float, float]:
-    """Save what was seen, and tell when that ended, and how long it took (s)."""
+    """Save scan results; return the time of the save and its duration, both in seconds."""
     started = time.monotonic()
     if len(scanned) < MIN_CACHED_IMAGES:
         return started, 0.0
@@ -201,5 +196,5 @@ def _write_cache(cache_path: Path, scanned: Mapping[str, ImageInfo]) -> tuple[fl
         with atomic_write(cache_path) as temporary:
             pq.write_table(pa.table(columns), temporary)
     except OSError as error:
-        log.warning("all pictures will be opened again next time: %s", error)
+        log.warning("Scan results not cached, all images will be opened again next time: %s", error)
     return time.monotonic(), time.monotonic() - started

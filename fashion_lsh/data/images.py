@@ -1,4 +1,4 @@
-"""Open one picture file safely."""
+"""Open image files safely, as upright RGB."""
 
 import struct
 from pathlib import Path
@@ -7,16 +7,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-MAX_PIXELS = 100_000_000  # pixels; more would take over 300 MB as RGB
-DECOMPRESSION_BOMBS = (
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)  # PIL's own limit; the latter where it raises
+MAX_PIXELS = 100_000_000  # more would take over 300 MB as RGB
+# PIL's own limit; the warning only if the warning filter turns it into an error
+DECOMPRESSION_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
-# what PIL's readers raise on damaged files, RuntimeError for AVIF
+# raised by PIL's readers on damaged files; RuntimeError by AVIF
 READ_ERRORS = (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, RuntimeError, struct.error)
 
-EXIF_ORIENTATION = 0x0112  # the EXIF tag, and what makes each of its values upright
+EXIF_ORIENTATION = 0x0112  # EXIF tag; EXIF_TRANSPOSE maps its values to the transform that makes the image upright
 EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -25,48 +23,50 @@ EXIF_TRANSPOSE = {
 
 
 class ImageError(ValueError):
-    """A file that is no usable picture; the text names the file and the reason."""
+    """Unusable image file; the message names the file and the reason."""
 
 
 def open_image(path: str | Path | BinaryIO) -> np.ndarray:
-    """Read a picture file, by its path or open, as (H, W, 3) uint8 RGB, upright.
+    """Read an image, given as a path or an open binary file, as (H, W, 3) uint8 RGB, upright.
 
-    EXIF rotation is applied; transparency is laid on white; 16-bit grey is scaled to 8; of an animation the first
-    frame is taken.
+    EXIF rotation is applied; transparency is composited on white; 16-bit grey is scaled to 8 bits; an animation gives
+    its first frame.
 
     Raises:
-        ImageError: it is missing, no picture, truncated, of floating-point pixels, or larger than MAX_PIXELS pixels
-            or than PIL opens in this process (`Image.MAX_IMAGE_PIXELS`).
+        ImageError: the file is missing, not an image, truncated, has floating-point pixels, or exceeds MAX_PIXELS or
+            the limit of PIL in this process (`Image.MAX_IMAGE_PIXELS`).
     """
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ImageError(f"{path}: {image.width} x {image.height} is over {MAX_PIXELS:,} pixels: shrink it")
+                raise ImageError(
+                    f"{path}: {image.width} x {image.height} pixels exceed {MAX_PIXELS:,}; shrink the image"
+                )
             return np.asarray(_apply_orientation(_to_rgb(image), _orientation(image)))
     except ImageError:
         raise
     except DECOMPRESSION_BOMBS as error:
-        raise ImageError(f"{path}: more pixels than PIL opens ({error}): shrink it") from error
+        raise ImageError(f"{path}: exceeds the pixel limit of PIL ({error}); shrink the image") from error
     except READ_ERRORS as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else f"no readable picture ({error})"
+        reason = "no such file" if isinstance(error, FileNotFoundError) else f"not a readable image ({error})"
         raise ImageError(f"{path}: {reason}") from error
 
 
 def to_pil_image(image: Any) -> Image.Image:
-    """A picture, (H, W, 3) uint8, as PIL's.
+    """Convert an image, (H, W, 3) uint8, to a PIL image.
 
     Raises:
-        ValueError: it is anything else, or has no pixel.
+        ValueError: the image has another type, shape or dtype, or no pixels.
     """
     is_array = isinstance(image, np.ndarray)
     if not is_array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        description = f"{image.shape} {image.dtype}" if is_array else f"no array ({type(image).__name__})"
-        raise ValueError(f"the picture is {description}: give (H, W, 3) uint8, as open_image does")
+        description = f"{image.shape} {image.dtype}" if is_array else f"not an array ({type(image).__name__})"
+        raise ValueError(f"image: {description}; pass (H, W, 3) uint8, as returned by open_image")
     return Image.fromarray(image)
 
 
 def _orientation(image: Image.Image) -> int:
-    """As EXIF tells it; 1, upright, where its block is damaged: the pixels may be whole all the same."""
+    """EXIF orientation; 1 (upright) if the EXIF block is damaged, since the pixels may be intact."""
     try:
         return int(image.getexif().get(EXIF_ORIENTATION, 1))
     except (*READ_ERRORS, TypeError, AttributeError):
@@ -78,10 +78,10 @@ def _apply_orientation(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode -> RGB."""
+    """Convert an image of any mode to RGB."""
     if image.mode == "F":
-        raise ValueError("pixels of floating point, whose white nobody tells: save it with 8 or 16 bits")
-    if image.mode.startswith("I"):  # 16-bit grey; PIL alone would clip it to white
+        raise ValueError("floating-point pixels have no defined white level; save the image with 8 or 16 bits")
+    if image.mode.startswith("I"):  # 16-bit grey; PIL would clip it to white
         image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         image = image.convert("RGBA")

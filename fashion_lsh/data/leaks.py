@@ -1,4 +1,4 @@
-"""What stands on two sides of a split."""
+"""Leaks: images, groups and items shared by several splits."""
 
 import logging
 
@@ -12,30 +12,30 @@ log = logging.getLogger(__name__)
 
 
 def check_disjoint(catalogue: Catalogue) -> None:
-    """See that no picture, group or item is on two sides (see `find_leaks`).
+    """Check that no image, group or item leaks between splits (see `find_leaks`).
 
     Raises:
-        ValueError: names the first thing that is on two sides.
+        ValueError: there is a leak; names the first one.
     """
     for column in LINK_COLUMNS:
         if names := find_leaks(catalogue, column):
             where = " and ".join(sorted(set(_partitions(catalogue, column)[catalogue.column(column) == names[0]])))
             raise ValueError(
-                f"{column} {names[0]!r} is both in {where}: put all its rows on one side, or leave those of train out "
-                "(split.leaks=drop), or keep the splits as they were published, leaks and all (split=official)"
+                f"{column}={names[0]!r}: shared by {where}; put all its rows in one split, drop them from train "
+                "(split.leaks=drop), or keep the published splits with their leaks (split=official)"
             )
 
 
 def find_leaks(catalogue: Catalogue, column: str) -> list[str]:
-    """The pictures, groups or items, by `column`, that stand on two sides, sorted.
+    """List the values of `column` (image, group or item) that several splits share, sorted.
 
-    Sides are train, val and query + gallery; query and gallery may share items and groups, but no picture.
+    Query and gallery count as one split for groups and items, which they may share; they may not share images.
     """
     names, partitions = catalogue.column(column), _partitions(catalogue, column)
     known = np.flatnonzero((names != "") & (partitions != ""))
     value_ids, partition = factorize(names[known]), factorize(partitions[known])
     first_partition = np.zeros(value_ids.max(initial=-1) + 1, dtype=np.int64)
-    first_partition[value_ids[::-1]] = partition[::-1]  # the side of each name's first row
+    first_partition[value_ids[::-1]] = partition[::-1]  # split of the first row of each value
     return sorted(set(names[known[first_partition[value_ids] != partition]]))
 
 
@@ -45,10 +45,10 @@ def _partitions(catalogue: Catalogue, column: str) -> np.ndarray:
 
 
 def drop_leaks(catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:
-    """Drop from train what shares a picture, group or item with val, query or gallery; from val likewise.
+    """Drop rows of train that share an image, group or item with val, query or gallery, and rows of val likewise.
 
     Returns:
-        The other rows, and why each dropped one went: id -> reason.
+        The remaining rows; the dropped rows, id -> reason.
     """
     reasons: dict[str, str] = {}
     splits, ids = catalogue.column("split"), catalogue.column("id")
@@ -65,11 +65,11 @@ def drop_leaks(catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:
 
 
 def report_leaks(catalogue: Catalogue) -> None:
-    """Say in the log what is on two sides, of each kind."""
+    """Log the number of leaking images, groups and items."""
     for column in LINK_COLUMNS:
         if names := find_leaks(catalogue, column):
             rows = np.isin(catalogue.column(column).astype(str), names)
             log.warning(
-                "leak: %d of %s stand on two sides of the split, %s say, with %d garments: scores are too good by what "
-                "that is worth", len(names), column, names[0], rows.sum(),
+                "Leak: several splits share %d values of %s (for example %s; %d garments): scores are too optimistic",
+                len(names), column, names[0], rows.sum(),
             )  # fmt: skip

@@ -4,9 +4,9 @@
     similar = pairs[similarity(np.stack([thumbnail(image) for image in images]), pairs) >= MIN_SIMILARITY]
     groups = connected_components(len(images), similar)
 
-A fingerprint is the sign of low frequencies of the grey picture, as in pHash (C. Zauner: Implementation and
-Benchmarking of Perceptual Image Hash Functions, 2010), which light and contrast leave alone; it has no colour. On one
-even ground garments of one outline come near each other: the thumbnails, in colour, tell most of these apart.
+A fingerprint is the sign of the low frequencies of the grey image, as in pHash (C. Zauner: Implementation and
+Benchmarking of Perceptual Image Hash Functions, 2010). It does not depend on brightness, contrast or colour. On a plain
+background, garments of the same outline have near fingerprints; the colour thumbnails separate most of them.
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from PIL import Image
 from fashion_lsh.data.images import to_pil_image
 
 BITS = 256
-VIEWS = 4  # rows of a fingerprint
-GRID, EDGE = 40, 2  # pixels of the shrunk picture, and of its border
-BORDER = EDGE / GRID  # of each side: what the inner part of a picture lacks
-FREQUENCIES = 20  # a side, from which the lowest BITS are taken
-MIN_CONTRAST = 2.0  # grey levels 0..255, standard deviation: what varies less is noise of the camera or of JPEG
-MAX_NEIGHBOURS = 256  # places in the order of codes over which the fingerprints of one band are compared
-BLOCK = 2**14  # pairs of thumbnails compared at once: about 60 MB of scratch
+VIEWS = 4  # codes per fingerprint
+GRID, EDGE = 40, 2  # pixels: side of the resized image, width of its border
+BORDER = EDGE / GRID  # fraction removed on each side for the inner part
+FREQUENCIES = 20  # per axis; the lowest BITS of them are used
+MIN_CONTRAST = 2.0  # standard deviation, grey levels 0..255; below it, variation is noise of the camera or of JPEG
+MAX_NEIGHBOURS = 256  # positions in sorted order within which codes that share a band are compared
+BLOCK = 2**14  # pairs of thumbnails compared at once: about 60 MB of temporary memory
 WORD_BYTES = 8  # bytes of fingerprints compared at once
 
 MAX_DISTANCE = 24
@@ -32,43 +32,43 @@ MIN_SIMILARITY = 0.92
 
 
 def fingerprint(image: np.ndarray) -> np.ndarray:
-    """Perceptual hashes of a picture and of what its copies may show.  (H, W, 3) uint8 RGB -> (4, BITS / 8) uint8.
+    """Perceptual hashes of an image and of its likely copies.  (H, W, 3) uint8 RGB -> (4, BITS / 8) uint8.
 
-    Rows: the picture, its mirror, its inner part (without BORDER on each side), the mirror of that.  A bit is 1 where
-    the picture, darkened towards its edges, has a positive coefficient of the discrete cosine transform.  All 0: flat,
-    it varies by less than MIN_CONTRAST, and `near_duplicate_pairs` pairs it with nothing.
+    Rows: the image, its mirror, its inner part (without BORDER on each side), the mirror of the inner part.  A bit is 1
+    where the windowed image has a positive coefficient of the discrete cosine transform.  A row of zeros marks a flat
+    image (contrast below MIN_CONTRAST), which `near_duplicate_pairs` ignores.
 
     Raises:
-        ValueError: it is no such picture.
+        ValueError: the image is not (H, W, 3) uint8.
     """
     pil_image = to_pil_image(image).convert("L")
-    views = (pil_image, pil_image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))  # shrunk apart: as its own file would be
+    views = (pil_image, pil_image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))  # before resizing, like a mirrored file
     grey = [np.asarray(_shrink(one), dtype=np.float32) for one in views]
     inner = [whole[EDGE:-EDGE, EDGE:-EDGE] for whole in grey]
     return np.stack([_hash(part) for part in (*grey, *inner)])
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """Input of `similarity`.  (H, W, 3) uint8 RGB -> (20, 20, 3) uint8.
+    """Colour thumbnail, the input of `similarity`.  (H, W, 3) uint8 RGB -> (20, 20, 3) uint8.
 
     Raises:
-        ValueError: it is no such picture.
+        ValueError: the image is not (H, W, 3) uint8.
     """
     return np.asarray(_shrink(to_pil_image(image)).reduce(2))
 
 
 def near_duplicate_pairs(fingerprints: np.ndarray, distance: int = MAX_DISTANCE) -> np.ndarray:
-    """Rows whose fingerprints are near, as they are or altered.  (N, V, W) uint8 -> (P, 2) int64, ascending, i < j.
+    """Find pairs of rows with near fingerprints.  (N, V, W) uint8 -> (P, 2) int64, ascending, i < j.
 
-    The distance of two rows is the least Hamming distance between the first code of one and any code of the other.
-    Codes are parted in bands of 16 bits, and compared where they share a band.  So every pair whose distance is less
-    than the number of bands, W / 2, is found; beyond it, a pair is found unless a bit differs in each band.
+    The distance of two rows is the minimum Hamming distance between the first code of one and any code of the other.
+    Codes are split into bands of 16 bits and compared if they share a band.  Every pair with a distance below the
+    number of bands, W / 2, is found; a more distant pair is found unless its codes differ in every band.
 
-    A band that more than MAX_NEIGHBOURS codes share (copies of one image) is put in the order of the codes, and each is
-    compared with the MAX_NEIGHBOURS next: equal codes are then still linked, in a chain, but of near ones some pairs
-    may be missed, whatever their distance.  Rows whose first code is all 0, flat pictures, are left out.
+    If more than MAX_NEIGHBOURS codes share a band (copies of one image), they are sorted and each is compared with the
+    next MAX_NEIGHBOURS: equal codes are still linked in a chain, but some near pairs may be missed at any distance.
+    Rows whose first code is all 0 (flat images) are ignored.
 
-    Memory: about 250 bytes for each of N x V codes.
+    Memory: about 250 bytes per code, N x V codes.
 
     Raises:
         ValueError: `fingerprints` are not (N, V, W) uint8 with W a multiple of 8, or `distance` is negative.
@@ -80,11 +80,11 @@ def near_duplicate_pairs(fingerprints: np.ndarray, distance: int = MAX_DISTANCE)
         or not _is_aligned(fingerprints)
     ):
         raise ValueError(
-            f"fingerprints are {fingerprints.shape} {fingerprints.dtype}: give (N, V, W) uint8 with W a multiple of "
+            f"fingerprints: {fingerprints.shape} {fingerprints.dtype}; pass (N, V, W) uint8 with W a multiple of "
             f"{WORD_BYTES}, stacked from fingerprint"
         )
     if distance < 0:
-        raise ValueError(f"{distance=}: give 0 for equal fingerprints, or more")
+        raise ValueError(f"{distance=}: negative; pass 0 for equal fingerprints, or more")
     count, views, width = fingerprints.shape
     kept = np.flatnonzero(fingerprints[:, 0].any(axis=1))
     codes = np.ascontiguousarray(fingerprints[kept]).reshape(-1, width)
@@ -106,11 +106,11 @@ def near_duplicate_pairs(fingerprints: np.ndarray, distance: int = MAX_DISTANCE)
 
 
 def similarity(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """How much the pictures of each pair look alike.  (N, 20, 20, 3) uint8, (P, 2) int64 -> (P,) float32, -1..1.
+    """Colour similarity of pairs of thumbnails.  (N, 20, 20, 3) uint8, (P, 2) int64 -> (P,) float32, -1..1.
 
-    Of the colours a and b of two pictures, less their means: 2 a·b / (|a|² + |b|²), as in the concordance of L. Lin
-    (Biometrics 45, 1989) but that brightness is free; 1: equal; twice the contrast: 0.8.  Each is held against the
-    other, its mirror, its inner part and the mirror of that: the best of these.
+    2 a·b / (|a|² + |b|²) for mean-centred colours a and b: the concordance of L. Lin (Biometrics 45, 1989) without its
+    term for the means, so brightness does not matter.  1: equal; twice the contrast: 0.8.  Each thumbnail is compared
+    with the other, its mirror, its inner part and the mirror of the inner part; the maximum counts.
     """
     best = np.full(len(pairs), -1, dtype=np.float32)
     for start in range(0, len(pairs), BLOCK):
@@ -118,7 +118,7 @@ def similarity(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         block = best[start : start + BLOCK]
         for one, other in ((left[:, :1], right), (left, right[:, :1])):
             energies = (one**2).sum(axis=2) + (other**2).sum(axis=2)
-            scores = 2 * (one * other).sum(axis=2) / np.maximum(energies, 1)  # 1: far below one grey level a pixel
+            scores = 2 * (one * other).sum(axis=2) / np.maximum(energies, 1)  # 1 is far below one grey level per pixel
             np.maximum(block, scores.max(axis=1), out=block)
     return best
 
@@ -132,7 +132,7 @@ def _shrink(pil_image: Image.Image) -> Image.Image:
 
 
 def _hash(grey: np.ndarray) -> np.ndarray:
-    """(S, S) float32 -> (BITS / 8,) uint8; the bits of each frequency and its neighbours lie in different bands."""
+    """(S, S) float32 -> (BITS / 8,) uint8; the bits of neighbouring frequencies are in different bands."""
     basis, window, lowest = _dct_basis(len(grey))
     centred = (grey - (grey * window).sum() / window.sum()) * window
     if centred.std() < MIN_CONTRAST * window.std():
@@ -143,7 +143,7 @@ def _hash(grey: np.ndarray) -> np.ndarray:
 
 @lru_cache
 def _dct_basis(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(FREQUENCIES, S) cosines, DCT-II; (S, S) window; (BITS,) places of the lowest frequencies but the constant."""
+    """(FREQUENCIES, S) cosines, DCT-II; (S, S) window; (BITS,) positions of the lowest non-constant frequencies."""
     centres = (np.arange(side) + 0.5) / side
     basis = np.cos(np.pi * np.arange(FREQUENCIES)[:, None] * centres).astype(np.float32)
     sine = np.sin(np.pi * centres).astype(np.float32)
@@ -152,7 +152,7 @@ def _dct_basis(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _pairs_in_band(band: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Indices of codes that share a band, at most MAX_NEIGHBOURS apart.  (M,) uint16 -> (n,), (n,) int64 each."""
+    """Yield indices of codes that share a band, at most MAX_NEIGHBOURS apart.  (M,) uint16 -> (n,), (n,) int64 each."""
     order = np.argsort(band, kind="stable")
     keys = band[order]
     left = np.arange(len(keys))
@@ -165,7 +165,7 @@ def _pairs_in_band(band: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _views(thumbnails: np.ndarray) -> np.ndarray:
-    """Colours of the picture, its mirror, its inner part, the mirror of that, less their means.
+    """Mean-centred colours of the image, its mirror, its inner part and the mirror of the inner part.
 
     (P, 20, 20, 3) -> (P, 4, 243).
     """
@@ -179,7 +179,7 @@ def _views(thumbnails: np.ndarray) -> np.ndarray:
 
 @lru_cache
 def _pooling_weights(side: int, border: float) -> np.ndarray:
-    """(9, side): shares of the pixels in the means over 9 equal parts of what lies inside the border."""
+    """(9, side): weights that average pixels over 9 equal parts of the axis inside the border."""
     edges = side * np.linspace(border, 1 - border, 10)
     pixels = np.arange(side)
     overlaps = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)

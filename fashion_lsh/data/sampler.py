@@ -1,25 +1,23 @@
-"""Which garments an epoch shows, and in which order."""
+"""Samplers: shuffled, balanced by category, and pairs of one item."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from torch.utils.data import Sampler
 
-PARTNER_EPOCH_OFFSET = (
-    2**31
-)  # added to the epoch of a picture that comes second in a pair: it is augmented otherwise than as the first
+PARTNER_EPOCH_OFFSET = 2**31  # added to the epoch of the second image of a pair, for a different augmentation
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Keys (row, epoch) in an order that depends on seed and epoch alone, so that a resumed run goes on exactly.
+    """Draw keys (row, epoch) in an order that depends only on seed and epoch, so a resumed run continues exactly.
 
     Args:
-        rows: (n,) what to draw from, ascending.
-        seed: of the order.
-        count: keys an epoch; None: n. Epochs take turns through the rows: none comes twice before all came once.
-        labels: (n,) give these to draw all labels equally often instead.
-        items: (n,) int, give these to have half as many drawn, each followed by another row of its item, which may
-            have been drawn as well, or, where there is none, by itself; the second has another epoch.
+        rows: (n,) rows to draw from, ascending.
+        seed: seed of the order.
+        count: keys per epoch; None: n. Epochs continue through the rows: no row repeats before all were drawn.
+        labels: (n,) int; if passed, draw all labels equally often instead.
+        items: (n,) int; if passed, draw half as many rows and follow each by another row of its item, with another
+            epoch. This row may also be drawn itself; a row without another of its item is followed by itself.
     """
 
     def __init__(
@@ -31,11 +29,11 @@ class EpochSampler(Sampler[tuple[int, int]]):
         items: np.ndarray | None = None,
     ) -> None:
         self.rows, self.seed, self.labels, self.items = rows, seed, labels, items
-        self.count = max(1, (count or len(rows)) // (1 if items is None else 2))  # that are drawn
+        self.count = max(1, (count or len(rows)) // (1 if items is None else 2))  # without partners
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
+        """Set the epoch; called by Lightning before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -68,10 +66,10 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return chosen
 
     def _draw_partners(self, items: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        """(n,) another row of each one's item, by chance; a row that is alone is its own."""
-        order = np.argsort(items, kind="stable")  # rows of one item side by side
+        """(n,) a random other row of the same item for each drawn row; the row itself if there is none."""
+        order = np.argsort(items, kind="stable")  # rows of an item are adjacent
         _, first, size = np.unique(items[order], return_index=True, return_counts=True)
-        group = np.repeat(np.arange(len(size)), size)  # of each place in the order
+        group = np.repeat(np.arange(len(size)), size)  # item number by position in the order
         position = np.argsort(order)[np.searchsorted(self.rows, drawn)]
         first, size = first[group[position]], size[group[position]]
         step = 1 + np.random.default_rng([self.seed, self.epoch, 1]).integers(np.maximum(size - 1, 1))

@@ -1,4 +1,4 @@
-"""Who trains, who tunes, who asks and who is searched."""
+"""Assign garments to train, val, query and gallery."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -10,35 +10,34 @@ from fashion_lsh.data.connected_components import components_by_value
 
 log = logging.getLogger(__name__)
 
-LINK_COLUMNS = ("image", "group", "item")  # what two rows may share
+LINK_COLUMNS = ("image", "group", "item")  # rows that share a value must share a split
 
 
 def split(catalogue: Catalogue, ratios: Mapping[str, float], seed: int) -> Catalogue:
-    """Fill the split column: seeded, stratified by category, nothing shared.
+    """Fill the split column: seeded, stratified by category, without leaks.
 
-    Rows that share a picture, a group or an item go the same way; where items are known, an item's pictures are
-    then dealt to query and gallery in turn (street pictures ask, shop pictures are searched), so that the two share
-    items but no picture.  The same rows in the same order are split the same way everywhere.
+    Rows that share an image, group or item get the same split. If items are known, the images of a test item are then
+    assigned to query and gallery (street images to query, shop images to gallery, others in turn), so these share items
+    but no images.  Deterministic given the rows, their order and the seed.
 
     Args:
-        catalogue: rows without splits. One that has them all is given back as it is, but for a val that is missing:
-            its share is taken from train.
-        ratios: how much of each category goes to each split, counted in what must stay together; 0 leaves one empty.
-        seed: of the draw.
+        catalogue: rows without splits. If all rows have a split, the splits are kept, and a missing val is taken from
+            train.
+        ratios: ratio of each split per category, counted in units that must stay together; 0 leaves a split empty.
+        seed: seed of the assignment.
 
     Raises:
-        ValueError: some rows have a split and some not, a category is too small to give each split one, or all shares
-            are 0.
+        ValueError: only some rows have a split, a category has fewer units than there are splits, or all ratios are 0.
     """
     given = catalogue.column("split") != ""
     if given.all():
-        log.info("the data come with splits of their own: of split.ratios, that of val counts, where they have no val")
+        log.info("Using the splits given in the data; split.ratios.val is used only if the data have no val split")
         return _split_off_val(catalogue, ratios, seed)
     if given.any():
-        raise ValueError(f"{int(given.sum())} of {len(catalogue)} rows have a split: give one to all rows or to none")
+        raise ValueError(f"column 'split': set in {int(given.sum())} of {len(catalogue)} rows; set it in all or none")
     positive = {name: ratio for name, ratio in ratios.items() if ratio > 0}
     if not positive:
-        raise ValueError(f"split.ratios={dict(ratios)} leave every split empty: give train, val and query more than 0")
+        raise ValueError(f"split.ratios={dict(ratios)}: all splits are empty; set train, val and query above 0")
     splits = _assign_units(
         catalogue.column("category"), connected_units(catalogue), positive, np.random.default_rng(seed)
     )
@@ -48,43 +47,43 @@ def split(catalogue: Catalogue, ratios: Mapping[str, float], seed: int) -> Catal
 
 
 def check_splits(catalogue: Catalogue, gallery: str, unseen: bool = False) -> None:
-    """See that all four parts are there, two categories at least, and that one which asks is searched.
+    """Check that no split is empty, and that there are two categories and one shared by query and gallery.
 
-    What asks and is not searched, or was never trained, is told in the log.
+    Query categories that are missing in the gallery or in train are logged.
 
     Args:
-        catalogue: split.
-        gallery: the split that is searched.
-        unseen: nothing that asks is to be trained.
+        catalogue: catalogue with splits.
+        gallery: split used as the gallery.
+        unseen: query categories are not trained on purpose.
 
     Raises:
-        ValueError: a part is empty, there is one category, or nothing is to be found.
+        ValueError: a split is empty, there is only one category, or query and gallery share no category.
     """
     for name in ("train", "val", "query", gallery):
         if not len(catalogue.rows(name)):
-            scope = ", of unseen categories" if unseen and name in ("query", "gallery") else ""
-            hint = ", or search the training pictures (split=gallery_is_train)" if name == "gallery" else ""
+            scope = " of unseen categories" if unseen and name in ("query", "gallery") else ""
+            hint = ", or search the training images (split=gallery_is_train)" if name == "gallery" else ""
             raise ValueError(
-                f"split {name!r} is empty: give it a share (split.ratios.{name}) or rows of its own{scope}{hint}"
+                f"split {name!r}: no garments{scope}; raise split.ratios.{name}, or add rows{scope} to it{hint}"
             )
     if len(catalogue.categories) < 2:
-        raise ValueError(f"there is one category, {catalogue.categories[0]!r}: give pictures of two at least")
+        raise ValueError(f"only one category, {catalogue.categories[0]!r}; add images of another")
     parts = ("train", "query", gallery)
     train_categories, query_categories, gallery_categories = (
         set(catalogue.column("category")[catalogue.rows(name)]) for name in parts
     )
     if not query_categories & gallery_categories:
-        raise ValueError(f"no {gallery} picture is of a category that asks: there is nothing to be found")
+        raise ValueError(f"split {gallery!r}: no garment of a query category; add garments of these categories")
     if absent := sorted(query_categories - gallery_categories):
         log.warning(
-            "no %s picture of %s: its queries have nothing to find, and are not scored", gallery, ", ".join(absent)
+            "No %s images of %s: their queries have no relevant images and are not scored", gallery, ", ".join(absent)
         )
     if not unseen and (not_trained := sorted(query_categories - train_categories)):
-        log.warning("no training picture of %s: its queries cannot be named right", ", ".join(not_trained))
+        log.warning("No training images of %s: their queries cannot be classified correctly", ", ".join(not_trained))
 
 
 def _split_off_val(catalogue: Catalogue, ratios: Mapping[str, float], seed: int) -> Catalogue:
-    """Where splits are given but no val, move its share of train there; a category of one unit stays in train."""
+    """Split off a missing val from train by ratio; a category with a single unit stays in train."""
     splits = catalogue.column("split").copy()
     parts = {name: ratios.get(name, 0) for name in ("train", "val")}
     if (splits == "val").any() or not all(parts.values()):
@@ -103,16 +102,16 @@ def _split_off_val(catalogue: Catalogue, ratios: Mapping[str, float], seed: int)
 
 
 def connected_units(catalogue: Catalogue) -> np.ndarray:
-    """(N,) int64: rows with the same number share a picture, group or item, directly or through others."""
+    """(N,) int64: unit of each row, a connected component of rows linked by image, group or item."""
     return components_by_value([catalogue.column(name) for name in LINK_COLUMNS])
 
 
 def _assign_units(
     categories: np.ndarray, units: np.ndarray, ratios: Mapping[str, float], rng: np.random.Generator
 ) -> np.ndarray:
-    """(N,) split of each row: the units of each category, shuffled and cut by the shares.
+    """(N,) split of each row: the units of each category are shuffled and divided by the ratios.
 
-    A unit of several categories is dealt with the rarest of them, and counts in the deal of the others.
+    A unit of several categories is assigned with the rarest, and counts towards the ratios of the others.
     """
     _, unit_index = np.unique(units, return_inverse=True)
     units_by_category = {name: np.unique(unit_index[categories == name]) for name in sorted(set(categories))}
@@ -127,15 +126,15 @@ def _assign_units(
         )
         if len(np.unique(assigned[category_units])) < len(ratios):
             raise ValueError(
-                f"category {name!r} has {len(category_units)} separate pictures or items, too few to give each of "
-                f"{len(ratios)} splits one: add pictures, or leave the category out (data.categories; "
-                "--min-per-category of the command merge)"
+                f"category {name!r}: {len(category_units)} separate images or items are too few for {len(ratios)} "
+                "splits; add images, or exclude the category (data.categories, or --min-per-category of fashion_lsh "
+                "merge)"
             )
     return np.array(list(ratios), dtype=object)[assigned[unit_index]]
 
 
 def _remaining(target: np.ndarray, current: np.ndarray) -> np.ndarray:
-    """What each split still gets: as many in all as are free, the splits that have most of theirs last."""
+    """Units each split still gets; if they exceed the unassigned ones, the largest numbers are reduced first."""
     remaining = np.maximum(target - current, 0)
     while remaining.sum() > target.sum() - current.sum():
         remaining[np.argmax(remaining)] -= 1
@@ -143,7 +142,7 @@ def _remaining(target: np.ndarray, current: np.ndarray) -> np.ndarray:
 
 
 def _apportion(count: int, ratios: Iterable[float]) -> np.ndarray:
-    """Whole numbers that add up to `count`, near the shares, none below 1 if there are enough."""
+    """Integers that sum to `count`, close to the ratios, each at least 1 if `count` suffices."""
     weights = np.array(list(ratios))
     ideal = count * weights / weights.sum()
     counts = np.maximum(min(1, count // len(weights)), np.floor(ideal)).astype(np.int64)
@@ -155,14 +154,14 @@ def _apportion(count: int, ratios: Iterable[float]) -> np.ndarray:
 
 
 def _assign_items(catalogue: Catalogue, splits: np.ndarray, query_ratio: float) -> np.ndarray:
-    """Deal the pictures of the test items to query and gallery: by view where both occur, else in turn by the share.
+    """Assign images of test items to query and gallery: by view if both views occur, otherwise by `query_ratio`.
 
-    A picture goes one way with all its garments; an item's only picture, if no view decides, stays where it is.
+    All garments of an image get the same split; the only image of an item keeps its split unless its view decides.
     """
     items, views, images = (catalogue.column(name) for name in ("item", "view", "image"))
     test = np.isin(splits, ["query", "gallery"])
     known = test & (items != "")
-    is_query: dict[str, bool] = {}  # picture: it is a query
+    is_query: dict[str, bool] = {}  # by image
     if {"street", "shop"} <= set(views[known]):
         with_view = known & np.isin(views, ["street", "shop"])
         is_query = dict(zip(images[with_view], views[with_view] == "street", strict=True))
@@ -180,7 +179,7 @@ def _assign_items(catalogue: Catalogue, splits: np.ndarray, query_ratio: float) 
 
 
 def _images_by_item(items: np.ndarray, images: np.ndarray) -> list[list[str]]:
-    """The pictures of each item, both in the order of their names."""
+    """Images of each item; items and images sorted by name."""
     images_by_item: dict[str, set[str]] = {}
     for item, image in zip(items, images, strict=True):
         images_by_item.setdefault(item, set()).add(image)

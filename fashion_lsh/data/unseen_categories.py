@@ -1,4 +1,4 @@
-"""Train on some categories, search among the others."""
+"""Hold out categories: train on some, search among the others."""
 
 import logging
 from collections import Counter
@@ -11,25 +11,24 @@ from fashion_lsh.data.splits import connected_units
 
 log = logging.getLogger(__name__)
 
-MIN_GARMENTS = 80  # main garments of a category that is drawn: of fewer, hardly any ask
+MIN_GARMENTS = 80  # main garments a drawn category must have; fewer leave hardly any queries
 TRAINED_SPLITS = ("train", "val")
 
 
 def hold_out_categories(catalogue: Catalogue, unseen: int | list[str], seed: int) -> Catalogue:
-    """Let some categories ask and be searched alone, and the others alone train.
+    """Restrict query and gallery to unseen categories, and train and val to the others.
 
-    Garments of unseen categories in train and val are no main ones any more, nor are those of other categories in query
-    and gallery: they stay as companions of main ones on their pictures, and pictures without a main one go.  Where the
-    data have no gallery, it is made of what hangs together in train and val (see `connected_units`) and has no garment
-    that trains.
+    Garments of unseen categories in train and val, and of other categories in query and gallery, become companions
+    (`main` is false); images without a main garment are removed.  If the data have no gallery, it is built from units
+    of train and val (see `connected_units`) that contain an unseen garment and no trained one.
 
     Args:
-        catalogue: split.
-        unseen: names of categories, or how many are drawn of those with MIN_GARMENTS main garments.
-        seed: of the draw.
+        catalogue: catalogue with splits.
+        unseen: category names, or how many to draw among those with at least MIN_GARMENTS main garments.
+        seed: seed of the draw.
 
     Raises:
-        ValueError: a name is unknown, fewer categories are large enough, or fewer than two are left to train.
+        ValueError: a name is unknown, too few categories are large enough, or fewer than two are left for training.
     """
     names = _choose_categories(catalogue, unseen, seed)
     if not (catalogue.column("split") == "gallery").any():
@@ -38,7 +37,7 @@ def hold_out_categories(catalogue: Catalogue, unseen: int | list[str], seed: int
     main = catalogue.column("main") & (trained != _in_categories(catalogue, names))
     images = catalogue.column("image").astype(str)
     kept = np.flatnonzero(np.isin(images, images[main]))
-    log.info("never trained, and searched: %s", ", ".join(names))
+    log.info("Unseen categories, searched but not trained: %s", ", ".join(names))
     return catalogue.with_columns(main=main).take(kept)
 
 
@@ -46,27 +45,27 @@ def _choose_categories(catalogue: Catalogue, unseen: int | list[str], seed: int)
     counts = Counter(catalogue.column("category")[catalogue.column("main")])
     names = sorted(set(_draw_categories(counts, unseen, seed) if isinstance(unseen, int) else unseen))
     if unknown := sorted(set(names) - set(counts)):
-        raise ValueError(f"split.unseen: category {unknown[0]!r} is unknown; known are {', '.join(sorted(counts))}")
+        raise ValueError(f"split.unseen={unknown[0]!r}: unknown category; choose from {', '.join(sorted(counts))}")
     if (remaining := len(counts) - len(names)) < 2:
         raise ValueError(
-            f"split.unseen={unseen}: {remaining} of {len(counts)} categories are left to train, of two at least"
+            f"split.unseen={unseen}: leaves {remaining} of {len(counts)} categories for training; leave at least 2"
         )
     return names
 
 
 def _draw_categories(counts: Mapping[str, int], unseen: int, seed: int) -> list[str]:
-    """So many of the categories that are large enough."""
+    """Draw `unseen` categories among those with at least MIN_GARMENTS garments."""
     large = sorted(name for name, count in counts.items() if count >= MIN_GARMENTS)
     if unseen > len(large):
         raise ValueError(
-            f"split.unseen={unseen}: {len(large)} of {len(counts)} categories have {MIN_GARMENTS} garments or more: "
-            "give fewer, or names of categories"
+            f"split.unseen={unseen}: only {len(large)} of {len(counts)} categories have at least {MIN_GARMENTS} "
+            "garments; use a smaller number, or category names"
         )
     return list(np.random.default_rng(seed).choice(large, unseen, replace=False).tolist())
 
 
 def _build_gallery(catalogue: Catalogue, names: list[str]) -> Catalogue:
-    """What hangs together in train and val, and of the categories that train shows none, as the gallery."""
+    """Move units of train and val with unseen main garments, and no trained ones, to the gallery."""
     splits, main, held_out = (
         catalogue.column("split").copy(),
         catalogue.column("main"),
@@ -81,5 +80,5 @@ def _build_gallery(catalogue: Catalogue, names: list[str]) -> Catalogue:
 
 
 def _in_categories(catalogue: Catalogue, names: list[str]) -> np.ndarray:
-    """(N,) bool: of one of these categories."""
+    """(N,) bool: rows of one of these categories."""
     return np.isin(catalogue.column("category").astype(str), names)

@@ -1,4 +1,4 @@
-"""The rows that every table has, and what the bits of the codes say."""
+"""Baselines of every score table, and statistics of the codes."""
 
 import logging
 
@@ -20,24 +20,24 @@ from fashion_lsh.models.projection import hyperplanes, itq
 
 log = logging.getLogger(__name__)
 
-ITQ_SAMPLES = 10_000  # gallery embeddings that iterative quantisation is fitted on, at most
-RADIUS = 2  # bits: how far a look-up of neighbouring codes goes
+ITQ_SAMPLES = 10_000  # maximum number of gallery embeddings to fit ITQ on
+RADIUS = 2  # bits, of the look-up of neighbouring codes
 
 CodePair = tuple[np.ndarray, np.ndarray]  # (Q, W) and (N, W) uint8
 
 
 def baseline_metrics(query: EncodedSplit, gallery: EncodedSplit, bits: int | None) -> tuple[dict[str, float], Scores]:
-    """Means, with intervals, of all baselines: `baselines/<method>/<item or category>/<metric>`; `codes/…`.
+    """Means, with confidence intervals, of all baselines: `baselines/<method>/<item or category>/<metric>`; `codes/…`.
 
-    A query in which nothing was found asks nothing, and scores 0 in each.
+    A query without detections scores 0 in all of them.
 
     Args:
-        query: the pictures that ask, encoded.
-        gallery: those that are searched.
-        bits: length of their codes; None: there are none.
+        query: Q encoded queries.
+        gallery: encoded gallery.
+        bits: code length; None: no codes.
 
     Returns:
-        The means, and the scores of each query that tables compare (see `method_scores`).
+        The means, and the (Q,) scores that tables compare (see `method_scores`).
     """
     query_scores: Scores = {}
     metrics = {} if bits is None else code_metrics(gallery, bits)
@@ -45,7 +45,8 @@ def baseline_metrics(query: EncodedSplit, gallery: EncodedSplit, bits: int | Non
     relevance_by_kind = relevances(query.catalogue, gallery.catalogue, gallery.not_indexed)
     nearest = exact_hits(query, gallery)
     baselines = {
-        name: baseline_scores(query, gallery, truth, pairs, nearest) for name, truth in relevance_by_kind.items()
+        name: baseline_scores(query, gallery, relevance, pairs, nearest)
+        for name, relevance in relevance_by_kind.items()
     }
     detected = query.encoded.predicted >= 0
     if "code" in pairs:
@@ -55,7 +56,7 @@ def baseline_metrics(query: EncodedSplit, gallery: EncodedSplit, bits: int | Non
         scores = {
             name: {
                 metric: np.where(detected, values, 0 * values) for metric, values in by_method[method].items()
-            }  # NaN stays
+            }  # NaN, no relevant row, stays NaN
             for name, by_method in baselines.items()
         }
         metrics |= means(f"baselines/{method}", scores) | intervals(
@@ -72,7 +73,7 @@ def baseline_scores(
     pairs: dict[str, CodePair],
     nearest: dict[str, Hits],
 ) -> dict[str, Scores]:
-    """Scores, over the whole gallery, of the rows that every table has; see `code_pairs`, `exact_hits`."""
+    """(Q,) scores of each baseline, over the whole gallery; see `code_pairs` and `exact_hits`."""
     query_encoded, gallery_encoded = query.encoded, gallery.encoded
     num_rows = len(gallery.catalogue)
     scores = {
@@ -92,17 +93,17 @@ def baseline_scores(
 
 
 def exact_hits(query: EncodedSplit, gallery: EncodedSplit) -> dict[str, Hits]:
-    """The first by exact Euclid in the whole gallery: between embeddings (`float`), and between plain references."""
+    """Exact Euclidean search of the whole gallery: by embeddings (`float`), and by each image descriptor."""
     pairs = {"float": (query.encoded.embeddings, gallery.encoded.embeddings)}
     pairs |= {name: (query.descriptors[name], gallery.descriptors[name]) for name in sorted(query.descriptors)}
     return {name: _search_exact(*pair) for name, pair in pairs.items()}
 
 
 def code_pairs(query: Encoded, gallery: Encoded, bits: int) -> dict[str, CodePair]:
-    """Codes of queries and gallery by row: the model's own, and those that need no training, of its embeddings.
+    """Codes of queries and gallery by method: the model's own, and training-free ones of its embeddings.
 
-    `lsh`: random hyperplanes through the mean of the gallery's embeddings. `itq`: fitted on these, at most ITQ_SAMPLES,
-    evenly chosen; left out where there are more bits than the embeddings are long.
+    `lsh`: random hyperplanes through the mean of the gallery embeddings. `itq`: fitted on at most ITQ_SAMPLES evenly
+    spaced gallery embeddings; skipped if there are more bits than embedding dimensions.
     """
     pairs = {} if query.codes is None or gallery.codes is None else {"code": (query.codes, gallery.codes)}
     embeddings = gallery.embeddings
@@ -117,7 +118,7 @@ def code_pairs(query: Encoded, gallery: Encoded, bits: int) -> dict[str, CodePai
 
 
 def code_metrics(gallery: EncodedSplit, bits: int) -> dict[str, float]:
-    """`codes/<metric>` of the gallery's codes, see CodeStatistics; codes that have collapsed are named in the log."""
+    """`codes/<metric>` of the gallery codes (see CodeStatistics); collapsed codes are logged as a warning."""
     encoded = gallery.encoded
     if encoded.codes is None:
         return {}
@@ -130,7 +131,7 @@ def code_metrics(gallery: EncodedSplit, bits: int) -> dict[str, float]:
 
 
 def _hyperplane_codes(embeddings: np.ndarray, centre: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Packed codes: on which side of planes, (D, bits), through the centre, (D,), embeddings lie.  (N, D) float32."""
+    """Packed sides of hyperplanes.  (N, D) embeddings, centre (D,), normals (D, bits) -> (N, W) uint8."""
     return pack(embeddings @ normals - centre @ normals, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""The same model and pictures, cropped in other ways: what each is worth."""
+"""Evaluate a model with its images cropped in other ways."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,30 +17,28 @@ HEADLINE_METRICS = ("accuracy", "macro_f1", "category/map@100", "item/map@100", 
 
 
 def with_crop_mode(data: GarmentData, mode: CropMode) -> GarmentData:
-    """The same data, cut otherwise: `detected` leaves out what was not found, `detected_or_whole` keeps its picture.
+    """The data with other crops: without a detection, `detected` skips and `detected_or_whole` keeps the whole image.
 
     Raises:
-        ValueError: boxes are to be detected, and no detector has looked.
+        ValueError: the mode needs detections and the data have none.
     """
     if mode in ("whole", "annotated"):
-        return data.replaced(crop=mode)
+        return data.replace(crop=mode)
     if data.detections is None:
-        raise ValueError(
-            f"crop.eval_modes={mode}: no detector has looked at the pictures: give crop=detected, or detector=small"
-        )
+        raise ValueError(f"crop.eval_modes={mode}: the data have no detections; set crop=detected or detector=small")
     box_selector = replace(data.box_selector, fallback="skip" if mode == "detected" else "whole")
-    return data.replaced(crop="detected", box_selector=box_selector)
+    return data.replace(crop="detected", box_selector=box_selector)
 
 
 def score_crop_modes(
     model: Model, data: GarmentData, policy: SearchPolicy, modes: Sequence[CropMode]
 ) -> dict[str, float]:
-    """Scores with query and gallery cropped in each of these ways.
+    """Score the model with queries and gallery cropped in each of these modes.
 
     Returns:
-        `crops/<crop>/<metric>` for each of HEADLINE_METRICS that is known, with the bounds of its interval, where
-        anything was found in the gallery; `crops/<crop>/undetected`, the ratio of queries in which nothing was found:
-        they count as wrong, and find nothing.
+        `crops/<mode>/<metric>` for the available HEADLINE_METRICS, with their confidence intervals, unless nothing was
+        detected in the gallery; `crops/<mode>/undetected`, the fraction of queries without detections, which count as
+        wrong and have no hits.
     """
     metrics: dict[str, float] = {}
     for mode in modes:
@@ -57,6 +55,6 @@ def score_crop_modes(
 
 
 def headline_metrics(prefix: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    """HEADLINE_METRICS of a search and their intervals: `query/<metric>` -> `<prefix>/<metric>`."""
+    """Select HEADLINE_METRICS with their confidence intervals: `query/<metric>` -> `<prefix>/<metric>`."""
     names = [f"{name}{suffix}" for name in HEADLINE_METRICS for suffix in ("", "_low", "_high")]
     return {f"{prefix}/{name}": metrics[f"query/{name}"] for name in names if f"query/{name}" in metrics}

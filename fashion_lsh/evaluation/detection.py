@@ -1,4 +1,4 @@
-"""How well garments are found: average precision and recall of boxes, by intersection over union."""
+"""Detector metrics: average precision and recall of boxes, undetected garments, latency."""
 
 import time
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from fashion_lsh.data.detections import NO_BOXES, BoxDetector, Boxes, Detections
 from fashion_lsh.metrics.box_average_precision import box_average_precision
 from fashion_lsh.metrics.detection import match_boxes
 
-TIMED = 30  # pictures
+TIMED = 30  # images
 
 
 class ImageMatches(NamedTuple):
-    """One picture: its key, true boxes (n, 4), what these are (n,), found ones, and which true box each is (m,)."""
+    """One image: key, annotated boxes (n, 4), their classes (n,), m detections, and the box that each matches (m,)."""
 
     image: str
     annotated_boxes: np.ndarray
@@ -28,7 +28,7 @@ class ImageMatches(NamedTuple):
 
 
 def match_images(garments: Catalogue, detections: Detections, level: Level) -> list[ImageMatches]:
-    """The query pictures with boxes, and what was found in them."""
+    """Match the detections in each query image that has annotated boxes; see `match_boxes`."""
     xyxy = garments.boxes
     query_rows = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(xyxy).any(axis=1))
     names = class_names(garments, level)
@@ -46,9 +46,9 @@ def match_images(garments: Catalogue, detections: Detections, level: Level) -> l
 
 
 def detector_scores(detector: BoxDetector, scenes: DetectionData, detections: Detections) -> dict[str, float]:
-    """What the detector costs, what it finds in the query pictures, and the garments it misses where it cuts crops.
+    """Latency of the detector, box metrics on the query images, and, with detected crops, the undetected garments.
 
-    Boxes are scored where any is annotated: see `box_scores`.
+    Box metrics (see `box_scores`) need annotated boxes in the query images.
     """
     data = scenes.data.with_detections(detections)
     metrics = time_detector(detector, data.source, list(data.garments("query").column("image")))
@@ -58,7 +58,7 @@ def detector_scores(detector: BoxDetector, scenes: DetectionData, detections: De
 
 
 def undetected_ratios(data: GarmentData) -> dict[str, float]:
-    """`crop/<part>/missed`: the share of a part's garments for which no box was found."""
+    """`crop/<part>/undetected`: fraction of the garments of a part without a detected box."""
     parts = {"train": "train", "val": "val", "query": "query", "gallery": data.gallery}
     rows = {part: data.catalogue.rows(split) for part, split in parts.items()}
     return {
@@ -69,7 +69,7 @@ def undetected_ratios(data: GarmentData) -> dict[str, float]:
 
 
 def time_detector(detector: BoxDetector, source: Source, images: Sequence[str]) -> dict[str, float]:
-    """`speed/detector_ms`: to find the garments in one picture, opened before; the median of TIMED, 3 to warm up."""
+    """`speed/detector_ms`: detection in one decoded image; median of TIMED images after 3 warm-up images."""
     milliseconds = []
     for name in np.resize(images, TIMED + 3):
         image = source.image(name)
@@ -80,13 +80,14 @@ def time_detector(detector: BoxDetector, source: Source, images: Sequence[str]) 
 
 
 def box_scores(detections: Detections, scenes: DetectionData, split: str) -> dict[str, float]:
-    """Average precision and recall in one split, as COCO defines them: of all areas, and of the 100 best boxes of a
-    picture, or as many as the detector tells.
+    """COCO average precision and recall in one split, over all areas and the 100 best boxes of an image.
+
+    A detector with fewer detections per image is scored on those.
 
     Returns:
-        `detector/<split>/box_ap` (mean over IoU 0.5 to 0.95), `…/box_ap50`, `…/box_ap75`, `…/box_ar`, the mean over the
-        classes that occur; the same of each class as `…/box_ap50/<class>`; and where there are several classes,
-        `…/garment/box_ap50` and so on with all of them taken as one.
+        `detector/<split>/box_ap` (mean over IoU 0.5 to 0.95), `…/box_ap50`, `…/box_ap75`, `…/box_ar`: means over the
+        classes that occur. With several classes also `…/box_ap50/<class>`, and the class-agnostic metrics
+        `…/garment/box_ap50` and so on.
     """
     annotations = scenes.annotated_boxes(split)
     metrics = _scores(f"detector/{split}", detections, annotations, scenes.classes)

@@ -1,4 +1,4 @@
-"""How long things take, told so that it can be compared."""
+"""Measure latency in a comparable way: interleaved methods, medians and bootstrap intervals."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,13 +9,13 @@ import torch
 
 from fashion_lsh.index.inverted_lists import threads
 
-WARM_UP = 20  # queries that are asked before those that are timed
-BOOTSTRAP_SAMPLES = 1000  # of the bootstrap
+WARM_UP = 20  # untimed queries before the timed ones
+BOOTSTRAP_SAMPLES = 1000
 
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """One thread for networks and searches inside the block."""
+    """Use one thread for networks and searches inside the block."""
     threads_before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -28,17 +28,17 @@ def single_thread() -> Iterator[None]:
 def time_interleaved(
     methods: Mapping[str, Callable[[int], object]], queries: int, warm_up: int = WARM_UP
 ) -> dict[str, np.ndarray]:
-    """Time every arm on every query, all arms of a query in turn and each time in another order.
+    """Time every method on every query: all methods of a query in turn, in a random order per query.
 
-    What disturbs the machine for a moment, or lies in its caches, so meets all arms alike.
+    Load peaks and warm caches then affect all methods equally.
 
     Args:
-        methods: by name; called with the number of a query.
-        queries: how many, numbered from 0.
-        warm_up: so many of them are asked first, untimed.
+        methods: name -> function of a query number.
+        queries: number of queries, numbered from 0.
+        warm_up: untimed queries at the start.
 
     Returns:
-        (queries,) float64 milliseconds, by arm.
+        Method -> (queries,) float64 milliseconds.
     """
     names, rng = list(methods), np.random.default_rng(0)
     milliseconds = {name: np.zeros(queries) for name in names}
@@ -54,7 +54,7 @@ def time_interleaved(
 
 
 def latency_summary(prefix: str, milliseconds: np.ndarray) -> dict[str, float]:
-    """`<prefix>_ms`, the median, its 95 % bootstrap interval `…_low` and `…_high`, and `…_p95`.  (Q,) -> flat."""
+    """`<prefix>_ms`: median, its 95 % bootstrap interval `…_low` and `…_high`, and `…_p95`.  milliseconds: (Q,)."""
     rng = np.random.default_rng(0)
     draws = rng.choice(milliseconds, (BOOTSTRAP_SAMPLES, len(milliseconds)))
     low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975])
@@ -68,7 +68,7 @@ def latency_summary(prefix: str, milliseconds: np.ndarray) -> dict[str, float]:
 
 
 def time_saving(method_ms: np.ndarray, baseline_ms: np.ndarray) -> tuple[float, float, float]:
-    """1 - first / whole of the mean times, (Q,) and (Q,) of the same queries, with its 95 % bootstrap interval."""
+    """1 - method / baseline of the mean times, (Q,) each of the same queries, with its 95 % bootstrap interval."""
     rng = np.random.default_rng(0)
     draws = rng.integers(len(method_ms), size=(BOOTSTRAP_SAMPLES, len(method_ms)))
     ratios = 1 - method_ms[draws].mean(axis=1) / baseline_ms[draws].mean(axis=1)

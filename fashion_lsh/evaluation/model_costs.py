@@ -1,4 +1,4 @@
-"""What a fitted model costs: its size, its operations and time for a picture, and the bytes of what it gives."""
+"""Measure model size, FLOPs, latency per image and bytes per code."""
 
 import numpy as np
 import torch
@@ -9,17 +9,17 @@ from fashion_lsh.index.codes import width
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.encoding import encode
 
-TIMED = 100  # pictures
+TIMED = 100  # images
 
 
 def measure_costs(model: CropModel) -> dict[str, float]:
-    """Flat means by name.
+    """Costs of a fitted model, by metric name.
 
-    `model/parameters`: weights of backbone, hash layer and heads, frozen ones too; `model/flops`: floating-point
-    operations of one forward of one picture of its own size, a multiplication and an addition counted as two, in
-    convolutions and matrix products alone; `model/feature_bytes`: a picture's features as float32;
-    `model/code_bytes`: its code, where there is one; `speed/network_ms`: from a crop to its code, embedding and
-    category, one picture at a time on one thread: the median of TIMED, after 20 to warm up.
+    `model/parameters`: weights of backbone, hash layer and heads, including frozen ones; `model/flops`: floating-point
+    operations of one forward pass of one image of the model's input size, in convolutions and matrix products only, a
+    multiply-add counted as two; `model/feature_bytes`: backbone features of an image as float32; `model/code_bytes`:
+    its code, if there is one; `speed/network_ms`: from a crop to its code, embedding and category, one image at a time
+    on one thread: median of TIMED images after 20 for warm-up.
     """
     generator = torch.Generator().manual_seed(0)
     image_size = model.image_size

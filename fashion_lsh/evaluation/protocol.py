@@ -1,4 +1,4 @@
-"""Encode, search, score."""
+"""Evaluation protocol: encode, search, score."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -27,20 +27,19 @@ from fashion_lsh.models.descriptors import DESCRIPTORS
 from fashion_lsh.models.encoding import Encoded, Model, as_arrays
 from fashion_lsh.search.searcher import Searcher
 
-NAMED_HITS = 10  # hits of each query that are named in queries.parquet
+NAMED_HITS = 10  # hits per query in queries.parquet
 
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """One part of the data, as the model and as the plain references see it.
+    """One part of the data, encoded by the model and by the image descriptors.
 
     Attributes:
         catalogue: n rows.
-        encoded: their masses, codes and embeddings.
+        encoded: their probabilities, codes and embeddings.
         descriptors: name -> (n, D) float32, see DESCRIPTORS.
-        not_indexed: garments of the same split that are left out, since nothing was detected in their images; None:
-            none.
-        quantisation_error: mean quantisation error of their activations (see `quantisation_error`); None: not measured.
+        not_indexed: garments of the part that are skipped because nothing was detected in their images; None: none.
+        quantisation_error: mean over the activations (see `quantisation_error`); None: not measured.
     """
 
     catalogue: Catalogue
@@ -51,7 +50,7 @@ class EncodedSplit:
 
 
 class Results(NamedTuple):
-    """What a search is worth: flat means, one row a query, and the hits, (Q, 100), for looking at."""
+    """Results of a search: flat means, one row per query, and the hits, (Q, 100)."""
 
     metrics: dict[str, float]
     queries: pa.Table
@@ -59,12 +58,12 @@ class Results(NamedTuple):
 
 
 def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | None = None) -> Results:
-    """Answer all queries in the searcher's own way, and score what it serves.
+    """Search with all queries under the policy of the searcher, and score the hits.
 
     Args:
-        searcher: see Searcher.
-        query: the pictures that ask, encoded.
-        not_indexed: relevant garments that are missing from the gallery (see EncodedSplit); they count as not found.
+        searcher: model, gallery and policy.
+        query: Q encoded queries.
+        not_indexed: garments missing from the gallery (see EncodedSplit); relevant ones count as not found.
     """
     catalogue, encoded = query.catalogue, query.encoded
     hits, milliseconds = time_search(searcher, encoded)
@@ -93,20 +92,20 @@ def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | N
 def encode_split(
     model: Model, data: GarmentData, part: Part, transform: Callable[[Batch], Batch] | None = None
 ) -> EncodedSplit:
-    """Encode one part of the data; `transform`: applied to its crops before."""
+    """Encode one part of the data; `transform` is applied to each batch of crops first."""
     data = data.pinned_for(model.device)
     garments = data.garments(part)
     loader = map(transform, data.loader(part)) if transform else data.loader(part)
     batches = track(loader, f"encoding {part}", len(garments), lambda batch: len(batch.labels))
     encoded, descriptors, error = encode_all(model, batches)
-    if data.box_selector.fallback == "skip":  # queries alone can be among them
+    if data.box_selector.fallback == "skip":  # only queries can lack detections
         encoded = encoded.without_detections(data.undetected[data.rows(part)])
     return EncodedSplit(garments, encoded, descriptors, data.not_indexed(part), error)
 
 
 @torch.inference_mode()
 def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[str, np.ndarray], float | None]:
-    """Encode batches of crops in their order: N rows, their descriptors (N, D) float32, mean quantisation error."""
+    """Encode batches of crops in order: N encoded rows, descriptors (N, D) float32, mean quantisation error."""
     parts: list[Encoded] = []
     descriptors: dict[str, list[np.ndarray]] = {name: [] for name in DESCRIPTORS}
     errors: list[float] = []
@@ -123,7 +122,7 @@ def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[st
 
 
 def relevances(query: Catalogue, gallery: Catalogue, not_indexed: Catalogue | None = None) -> dict[str, Relevance]:
-    """Relevance by `category` and, where items are known, by `item`; `not_indexed` counts, and is never found."""
+    """Relevance by `category` and, if items are known, by `item`; `not_indexed` are relevant and never found."""
     by_column = {
         name: Relevance.from_names(
             query.column(name), gallery.column(name), None if not_indexed is None else not_indexed.column(name)
@@ -134,7 +133,7 @@ def relevances(query: Catalogue, gallery: Catalogue, not_indexed: Catalogue | No
 
 
 def score_search(searcher: Searcher, query: Encoded, relevance: Relevance, hits: Hits | None = None) -> Scores:
-    """Scores of the searcher's own way: Hamming by its ties, all others as served: `hits`, or they are searched for."""
+    """(Q,) scores under the policy: Hamming over all orders of ties, others by `hits`, searched if None."""
     gallery_codes = searcher.gallery.codes
     if searcher.policy.distance != "hamming" or query.codes is None or gallery_codes is None:
         return scoring.score_hits(searcher.search_encoded(query, MAX_K) if hits is None else hits, relevance)
@@ -149,7 +148,7 @@ def score_search(searcher: Searcher, query: Encoded, relevance: Relevance, hits:
 
 
 def time_search(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
-    """Hits of each query asked alone, (Q, 100), and the milliseconds it took, (Q,), after WARM_UP others."""
+    """Hits (Q, 100) of queries sent one at a time, and milliseconds (Q,), after WARM_UP untimed queries."""
     for row in range(min(WARM_UP, len(query.probabilities))):
         searcher.search_encoded(query.at(row), MAX_K)
     hits, milliseconds = [], []
@@ -164,13 +163,13 @@ def time_search(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
 def time_end_to_end(
     searcher: Searcher, data: GarmentData, detector: BoxDetector | None = None, count: int = 100
 ) -> dict[str, float]:
-    """`speed/end_to_end_ms`: from a query's pixels to its hits, one at a time: the median of `count`, 10 to warm up.
+    """`speed/end_to_end_ms`: from the pixels of one query to its hits; median of `count` queries after 10 for warm-up.
 
     Args:
-        searcher: see Searcher.
-        data: whose queries ask.
-        detector: the detector that finds the crops; None: their boxes are known.
-        count: queries.
+        searcher: model, gallery and policy.
+        data: data with the queries.
+        detector: detector of the crops; None: their boxes are known.
+        count: number of timed queries.
     """
     rows = np.resize(data.rows("query"), count)
     keys, boxes, annotated = data.catalogue.column("image"), data.crop_boxes, data.catalogue.boxes
@@ -189,7 +188,7 @@ def time_end_to_end(
 
 
 def _query_columns(searcher: Searcher, encoded: Encoded, hits: Hits, milliseconds: np.ndarray) -> dict[str, Any]:
-    """What each query got, as columns: see `query_table`."""
+    """Outputs per query, as columns of `query_table`."""
     names, ids = searcher.model.categories, searcher.gallery.catalogue.column("id")
     hit_ids = [[ids[row] for row in rows[:NAMED_HITS] if row >= 0] for rows in hits.rows]
     return {

@@ -1,4 +1,4 @@
-"""Scores as files: one row a query, and flat means."""
+"""Query table: one row per query with all scores."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ QUERY_COLUMNS = ("id", "category", "item")
 def query_table(
     label: str, query: Catalogue, outputs: Mapping[str, Sequence[Any] | np.ndarray], scores: Mapping[str, Scores]
 ) -> pa.Table:
-    """One row a query of one search setting: ids, true category, what was answered, and every score.
+    """Table of one search policy with one row per query: id, true category, outputs and all scores.
 
     Args:
-        label: names the search setting.
+        label: label of the search policy.
         query: Q rows.
-        outputs: (Q,) each: `predicted` category, `mass` of it, ids of the first `hits`, and `search_ms`.
-        scores: by category and by item, (Q,) each.
+        outputs: (Q,) each: `predicted` category, its `confidence`, ids of the first `hits`, and `search_ms`.
+        scores: relevance (category or item) -> metric -> (Q,).
     """
     columns: dict[str, Any] = {"search": [label] * len(query)}
     columns |= {name: query.column(name) for name in QUERY_COLUMNS}
@@ -38,18 +38,18 @@ def query_table(
 
 
 def write_queries(path: Path, table: pa.Table) -> None:
-    """Add the rows of one search setting to the file of a run, in place of older ones of the same setting.
+    """Add the rows of one search policy to a Parquet file, replacing its older rows of the same policy.
 
     Raises:
         ValueError: the file is damaged.
-        OSError: it could not be written.
+        OSError: the file could not be written.
     """
     if path.exists():
         try:
             existing = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
             raise ValueError(
-                f"{path} is damaged ({error}): remove it and metrics.json, and train.py writes it again"
+                f"{path} is damaged ({error}); remove it and metrics.json, and run the train.py command again"
             ) from error
         other_searches = existing.filter(pc.not_equal(existing["search"], table["search"][0]))
         table = pa.concat_tables([other_searches, table], promote_options="default")
@@ -58,9 +58,9 @@ def write_queries(path: Path, table: pa.Table) -> None:
 
 
 def by_shared_garment(item_scores: Scores, query: Catalogue, gallery: Catalogue) -> dict[str, float]:
-    """Item scores apart for queries whose garment another item in the gallery shares, and for those alone.
+    """Mean item scores for queries whose garment is shared with another item in the gallery, and for the others.
 
-    A part without a query that has something to find is left out.
+    A subset in which no query has a relevant row is skipped.
     """
     items_by_group: dict[str, set[str]] = defaultdict(set)
     for group, item in zip(gallery.column("group"), gallery.column("item"), strict=True):

@@ -1,4 +1,4 @@
-"""Query crops spoilt in stated ways, and what the same model finds with them: the gallery stays clean."""
+"""Robustness: search with corrupted query crops against a clean gallery."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -14,32 +14,32 @@ from fashion_lsh.evaluation.crop_modes import headline_metrics
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.search.searcher import Searcher
 
-BLUR_SIGMA = 0.025  # of the blur, as a share of the crop's side: 1.6 pixels of 64
-JPEG_QUALITY = 20  # of JPEG, 1 to 95, with half as many colours as pixels across and down
-NOISE_STD = 20.0  # of the noise, of 255 steps of brightness
-OCCLUSION_RATIO = 0.5  # side of what hides a part, as a share of the crop's side: a quarter of its area
+BLUR_SIGMA = 0.025  # fraction of the crop's side: 1.6 pixels of 64
+JPEG_QUALITY = 20  # 1 to 95, with 4:2:0 chroma subsampling
+NOISE_STD = 20.0  # of 255
+OCCLUSION_RATIO = 0.5  # side of the occluding square / side of the crop: a quarter of its area
 GREY = 128
 
 
-def blur(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001  one face for all
-    """Gaussian blur of a deviation of BLUR_SIGMA.  (S, S, 3) uint8 -> the same; nothing is drawn."""
+def blur(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001  common signature
+    """Gaussian blur with standard deviation BLUR_SIGMA.  (S, S, 3) uint8 -> the same; rng is not used."""
     return np.asarray(Image.fromarray(crop).filter(ImageFilter.GaussianBlur(BLUR_SIGMA * len(crop))))
 
 
 def jpeg(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001
-    """Written as JPEG of JPEG_QUALITY and read again.  (S, S, 3) uint8 -> the same; nothing is drawn."""
+    """JPEG compression with JPEG_QUALITY.  (S, S, 3) uint8 -> the same; rng is not used."""
     file = io.BytesIO()
     Image.fromarray(crop).save(file, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0")
     return np.asarray(Image.open(file).convert("RGB"))
 
 
 def noise(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian noise of NOISE_STD added to each channel of each pixel.  (S, S, 3) uint8 -> the same."""
+    """Additive Gaussian noise with NOISE_STD, per pixel and channel.  (S, S, 3) uint8 -> the same."""
     return np.clip(np.rint(crop + rng.normal(0, NOISE_STD, crop.shape)), 0, 255).astype(np.uint8)
 
 
 def occlusion(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A grey square of OCCLUSION_RATIO of the side, anywhere inside the crop.  (S, S, 3) uint8 -> the same."""
+    """Grey square of OCCLUSION_RATIO of the side, at a random position.  (S, S, 3) uint8 -> the same."""
     size = round(OCCLUSION_RATIO * len(crop))
     top, left = rng.integers(0, len(crop) - size + 1, 2)
     occluded = crop.copy()
@@ -53,7 +53,7 @@ CORRUPTIONS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] 
 
 
 def corrupt(batch: Batch, corruption: str) -> Batch:
-    """The same batch with each crop spoilt by one of CORRUPTIONS; what is drawn depends on its row alone."""
+    """Corrupt each crop of a batch with one of CORRUPTIONS; random numbers depend only on its catalogue row."""
     apply = CORRUPTIONS[corruption]
     crops = np.ascontiguousarray(batch.images.permute(0, 2, 3, 1).numpy())  # (B, S, S, 3)
     images = [apply(crop, np.random.default_rng(row)) for crop, row in zip(crops, batch.rows.tolist(), strict=True)]
@@ -61,11 +61,10 @@ def corrupt(batch: Batch, corruption: str) -> Batch:
 
 
 def score_corruptions(searcher: Searcher, data: GarmentData, corruptions: Sequence[str]) -> dict[str, float]:
-    """Scores of the searcher's own way when the query crops are spoilt in each of these ways.
+    """Score the search with each corruption of the query crops, against the clean gallery.
 
     Returns:
-        `corrupted/<corruption>/<metric>`, with the bounds of its interval, for those that tables need (see
-        `headline_metrics`).
+        `corrupted/<corruption>/<metric>` with confidence intervals (see `headline_metrics`).
     """
     metrics: dict[str, float] = {}
     for name in corruptions:

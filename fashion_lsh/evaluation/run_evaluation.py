@@ -1,4 +1,4 @@
-"""Everything that is measured of a finished run."""
+"""All metrics of a run."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from fashion_lsh.search.searcher import Searcher
 
 
 class RunEvaluation(NamedTuple):
-    """Results of the run's own search, the metrics beside them, and the (Q,) scores of the baselines."""
+    """Results of the run's search, further metrics, and the (Q,) scores of the baselines."""
 
     results: Results
     extra: dict[str, float]
@@ -41,17 +41,17 @@ def evaluate_run(
     detector: BoxDetector | None = None,
     scenes: DetectionData | None = None,
 ) -> RunEvaluation:
-    """Search with all queries, and score the search, the baselines, the network, the crops and the detector.
+    """Search with all queries, and evaluate the search, baselines, model costs, crops, corruptions and detector.
 
     Args:
-        model: the network of the searcher.
-        searcher: by the run's own policy.
-        data: cropped as the run is, with the detections where it has a detector.
+        model: network of the searcher.
+        searcher: searcher with the policy of the run.
+        data: data with the crops of the run, and the detections if it has a detector.
         query: encoded queries.
-        gallery: the encoded gallery.
-        crops: further ways of cropping to score (see `score_crop_modes`).
-        corruptions: of the query crops to score (see `score_corruptions`).
-        detector: of the run; None: it has none.
+        gallery: encoded gallery.
+        crops: further crop modes to score (see `score_crop_modes`).
+        corruptions: corruptions of the query crops to score (see `score_corruptions`).
+        detector: detector of the run; None: no detector.
         scenes: images with boxes that the detector was fitted on.
     """
     results = evaluate(searcher, query, gallery.not_indexed)

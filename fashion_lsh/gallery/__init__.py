@@ -1,1 +1,1 @@
-"""The gallery on disk: index, embeddings, catalogue."""
+"""Gallery on disk: index, embeddings, catalogue."""

@@ -1,4 +1,4 @@
-"""Embeddings kept for re-ranking: short float16 vectors in segments, of which new ones are only ever added."""
+"""Embeddings for re-ranking: float16 vectors in append-only segments."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,17 +10,17 @@ BLOCK = 1 << 16  # rows copied at once
 
 
 class Embeddings:
-    """(N, D) float16: row n is the n-th of all segments, one after the other.
+    """Embeddings, (N, D) float16: the concatenation of segments.
 
-    A segment never changes, so that it may be mapped from its file, and one that is saved is never written again.
-    float16 serves re-ranking: it moves the distance of two vectors of length 1 by less than 0.001. A search through
-    many rows takes float32 (see FloatIndex).
+    Segments are immutable, so they can be memory-mapped, and a saved segment is never written again. float16 is precise
+    enough for re-ranking: it changes the distance of two vectors of norm 1 by less than 0.001. Searching many rows
+    uses float32 (see FloatIndex).
 
     Args:
         segments: (n, D) float16 each, at least one.
 
     Raises:
-        ValueError: a segment is of another type or length.
+        ValueError: a segment has another dtype or D.
     """
 
     dtype = np.dtype(np.float16)
@@ -29,21 +29,23 @@ class Embeddings:
         self.segments = list(segments)
         shapes = {(part.ndim, part.shape[-1], part.dtype) for part in self.segments}
         if len(shapes) != 1 or not shapes <= {(2, self.segments[0].shape[-1], self.dtype)}:
-            raise ValueError(f"segments are {sorted(map(str, shapes))}: give (n, D) float16, all of one D")
+            raise ValueError(
+                f"segments has (ndim, D, dtype) {sorted(map(str, shapes))}; pass (n, D) float16 of the same D"
+            )
         self._starts = np.cumsum([0, *(len(part) for part in self.segments)])
 
     @classmethod
     def from_array(cls, embeddings: np.ndarray) -> "Embeddings":
-        """One segment of (N, D) float32 vectors.
+        """Create one segment from (N, D) float32 embeddings.
 
         Raises:
-            ValueError: they are of another type or shape, not finite, or beyond float16.
+            ValueError: wrong dtype or shape, values that are not finite or exceed float16.
         """
         check_embeddings(embeddings, embeddings.shape[-1])
         with np.errstate(over="ignore"):
             half = embeddings.astype(np.float16)
         if not np.isfinite(half).all():
-            raise ValueError("embeddings reach beyond float16: normalise them first")
+            raise ValueError("embeddings contains values that exceed float16; L2-normalise the embeddings first")
         return cls([half])
 
     @property
@@ -54,7 +56,7 @@ class Embeddings:
         return int(self._starts[-1])
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """Rows, any shape int64 from 0 -> (..., D) float16.  Only these are read from their files."""
+        """Read rows.  (...) int64, 0..N - 1 -> (..., D) float16.  Only these rows are read from the files."""
         if len(self.segments) == 1:
             return np.asarray(self.segments[0][rows])
         result = np.empty((*rows.shape, self.shape[1]), dtype=self.dtype)
@@ -65,22 +67,22 @@ class Embeddings:
         return result
 
     def concatenate(self, other: "Embeddings") -> "Embeddings":
-        """These, then those of another store.
+        """Append the segments of another store; nothing is copied.
 
         Raises:
-            ValueError: they are of another length.
+            ValueError: the other embeddings have another D.
         """
         return Embeddings([*self.segments, *other.segments])
 
     def take(self, rows: np.ndarray) -> "Embeddings":
-        """One segment in memory of the given rows, (n,) int64, in their order."""
+        """Copy rows, (n,) int64, in this order to one segment in memory."""
         selected = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
         for start in range(0, len(rows), BLOCK):
             selected[start : start + BLOCK] = self[rows[start : start + BLOCK]]
         return Embeddings([selected])
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """All rows in order, some at a time, as (n, D) float32."""
+        """Iterate over all rows in order, in blocks of (n, D) float32."""
         for segment in self.segments:
             for start in range(0, len(segment), BLOCK):
                 yield segment[start : start + BLOCK].astype(np.float32)

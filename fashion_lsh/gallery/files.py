@@ -1,4 +1,4 @@
-"""The folder of a gallery: files named by what is in them, and a manifest, written last, that says which count."""
+"""Gallery folder: files named by their checksum, and a manifest, written last, that lists the current files."""
 
 import hashlib
 import json
@@ -19,14 +19,14 @@ FORMAT = 3
 MANIFEST = "manifest.json"
 SUFFIXES = {"index": "faiss", "catalogue": "parquet", "embeddings": "npy"}
 
-REBUILD_HINT = "to file it anew, remove the run's metrics.json, if it is there, and type its train.py command again"
+REBUILD_HINT = "to rebuild the gallery, delete metrics.json of the run, if present, and run its train.py command again"
 
-Entry = dict[str, Any]  # of a file: its name, SHA-256, and bytes
+Entry = dict[str, Any]  # manifest entry of a file: name, SHA-256 and size in bytes
 
 
 @dataclass(frozen=True)
 class GalleryFiles:
-    """What a folder holds; see Gallery."""
+    """Contents of a gallery folder; see Gallery."""
 
     index: HashIndex | FloatIndex
     embeddings: Embeddings
@@ -36,10 +36,10 @@ class GalleryFiles:
 
 
 def save(folder: Path, gallery: GalleryFiles) -> None:
-    """Write a gallery; segments of embeddings that were opened from this folder stay as they are.
+    """Write a gallery; embedding segments opened from this folder are not written again.
 
     Raises:
-        OSError: a file could not be written; the folder is as it was.
+        OSError: a file could not be written; the gallery in the folder is unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     manifest: Entry = {"format": FORMAT, "kind": type(gallery.index).__name__, "model": gallery.fingerprint}
@@ -55,20 +55,20 @@ def save(folder: Path, gallery: GalleryFiles) -> None:
 
 
 def read(folder: Path, verify: bool) -> GalleryFiles:
-    """Open a gallery, its files held to the checksums of its manifest; those of embeddings if `verify`.
+    """Read a gallery and verify the checksums of its files; those of embeddings only if `verify` is set.
 
-    Where another process files anew meanwhile, it is read again.
+    If another process saves the gallery at the same time, reading starts again.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: a file is missing, damaged, or of another format; names it.
+        FileNotFoundError: the folder has no gallery.
+        ValueError: a file is missing, damaged, or has another format; names the file.
     """
     if not (folder / MANIFEST).is_file():
-        raise FileNotFoundError(f"no gallery in {folder}: {REBUILD_HINT}")
+        raise FileNotFoundError(f"no gallery in {folder}; {REBUILD_HINT}")
     before = (folder / MANIFEST).read_bytes()
     try:
         return _read(folder, verify)
-    except (ValueError, FileNotFoundError):  # a file may go between a look at it and its opening
+    except (ValueError, FileNotFoundError):  # another process may delete a file before it is opened
         if (folder / MANIFEST).read_bytes() == before:
             raise
         return read(folder, verify)
@@ -84,7 +84,7 @@ def _read(folder: Path, verify: bool) -> GalleryFiles:
 
 
 def _write_part(folder: Path, part: str, write: Callable[[Path], None]) -> Entry:
-    """Write one file by `write(path)`, and give its entry in the manifest."""
+    """Write a file with `write(path)`; return its manifest entry."""
     temporary = folder / f"{part}-draft.{SUFFIXES[part]}"
     write(temporary)
     digest, size = checksum(temporary), temporary.stat().st_size
@@ -93,7 +93,7 @@ def _write_part(folder: Path, part: str, write: Callable[[Path], None]) -> Entry
 
 
 def _segment_entry(folder: Path, segment: np.ndarray) -> Entry:
-    """The entry of a segment: as it stands where it was mapped from a file of this folder, else it is written."""
+    """Return the manifest entry of a segment; write the segment unless it is mapped from a file of this folder."""
     if isinstance(segment, np.memmap) and (folder / MANIFEST).exists():
         name, size = Path(str(segment.filename)), segment.offset + segment.nbytes
         for entry in _read_manifest(folder / MANIFEST)["embeddings"]:
@@ -108,28 +108,28 @@ def _segment_entry(folder: Path, segment: np.ndarray) -> Entry:
 
 
 def _map_segment(folder: Path, entry: Entry, verify: bool) -> np.ndarray:
-    """A segment, mapped; its size and form are held to the manifest, its bytes if `verify`."""
+    """Memory-map a segment; check its size and dtype, and its checksum if `verify` is set."""
     path = (_check_checksum if verify else _check_size)(folder, entry)
     try:
         mapped = np.load(path.resolve(), mmap_mode="r", allow_pickle=False)
         if (mapped.dtype, mapped.offset + mapped.nbytes) != (Embeddings.dtype, entry["bytes"]):
-            raise ValueError(f"it holds {mapped.shape} {mapped.dtype}")
+            raise ValueError(f"shape {mapped.shape}, dtype {mapped.dtype}")
         return mapped
-    except (ValueError, EOFError, OSError, SyntaxError, TokenError) as error:  # numpy has all of them for a bad header
-        raise ValueError(f"{path} is damaged ({error}): {REBUILD_HINT}") from error
+    except (ValueError, EOFError, OSError, SyntaxError, TokenError) as error:  # all raised by numpy for a bad header
+        raise ValueError(f"{path} is damaged ({error}); {REBUILD_HINT}") from error
 
 
 def _check_size(folder: Path, entry: Entry) -> Path:
     path = folder / str(entry["file"])
     if not path.is_file() or path.stat().st_size != entry["bytes"]:
-        raise ValueError(f"{path} is missing or damaged (it is not {entry['bytes']} bytes): {REBUILD_HINT}")
+        raise ValueError(f"{path} is missing or damaged (expected {entry['bytes']} bytes); {REBUILD_HINT}")
     return path
 
 
 def _check_checksum(folder: Path, entry: Entry) -> Path:
     path = _check_size(folder, entry)
     if checksum(path) != entry["sha256"]:
-        raise ValueError(f"{path} is damaged (its checksum differs): {REBUILD_HINT}")
+        raise ValueError(f"{path} is damaged (checksum mismatch); {REBUILD_HINT}")
     return path
 
 
@@ -138,11 +138,11 @@ def _read_manifest(path: Path) -> Entry:
         manifest: Entry = json.loads(path.read_text())
         version, digest = manifest["format"], manifest.pop("sha256", "")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): {REBUILD_HINT}") from error
+        raise ValueError(f"{path} is damaged ({error}); {REBUILD_HINT}") from error
     if version != FORMAT:
-        raise ValueError(f"{path} is of format {version}, this package reads {FORMAT}: {REBUILD_HINT}")
+        raise ValueError(f"{path}: format={version}, but this version reads format {FORMAT}; {REBUILD_HINT}")
     if digest != _digest(manifest):
-        raise ValueError(f"{path} is damaged (its checksum differs): {REBUILD_HINT}")
+        raise ValueError(f"{path} is damaged (checksum mismatch); {REBUILD_HINT}")
     return manifest
 
 
@@ -155,12 +155,12 @@ def _entries(manifest: Entry) -> list[Entry]:
 
 
 def _remove_unreferenced(folder: Path) -> None:
-    """Remove what the manifest that stands there, the old or the new one, does not name; all, where there is none."""
+    """Delete gallery files that the current manifest does not list; all gallery files if there is no manifest."""
     referenced: set[str] = set()
     if (folder / MANIFEST).exists():
         try:
             referenced = {entry["file"] for entry in _entries(_read_manifest(folder / MANIFEST))}
-        except ValueError:  # a damaged one: whatever it named stays
+        except ValueError:  # damaged manifest: delete nothing
             return
     for pattern in (".*.part", *(f"{part}-*.{suffix}" for part, suffix in SUFFIXES.items())):
         for path in folder.glob(pattern):
@@ -169,13 +169,18 @@ def _remove_unreferenced(folder: Path) -> None:
 
 
 def check_fingerprint(gallery: str, stored: str, requested: str) -> None:
-    """Hold the model that asks `gallery` to the one that filed it, by their fingerprints.
+    """Check that `gallery` was built by the model in use, by fingerprint.
+
+    Args:
+        gallery: description of the gallery for the message.
+        stored: fingerprint of the model that built the gallery.
+        requested: fingerprint of the model in use.
 
     Raises:
-        ValueError: they differ.
+        ValueError: the fingerprints differ.
     """
     if stored != requested:
         raise ValueError(
-            f"{gallery} holds codes of model {stored[:8]}, asked by {requested[:8]}: "
-            f"codes of two models cannot be compared; {REBUILD_HINT}"
+            f"{gallery} was built by model {stored[:8]}, but the model in use is {requested[:8]}, "
+            f"and codes of different models are not comparable; {REBUILD_HINT}"
         )

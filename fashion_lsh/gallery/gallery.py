@@ -1,4 +1,4 @@
-"""A filed gallery: index, embeddings and catalogue, added to and removed from as one."""
+"""Gallery: index, embeddings and catalogue, updated together."""
 
 from collections import Counter
 from functools import cached_property
@@ -16,21 +16,21 @@ from fashion_lsh.models.encoding import Encoded, Model
 
 
 class Gallery:
-    """What is searched.
+    """Searchable gallery of garments.
 
-    A garment gets a row number when it is filed: its place in the embeddings. Removing one leaves a hole there, until
-    `compact` numbers all anew. The catalogue holds the garments that are there, in the order of their rows: line n is
-    that of the n-th row. While one thread asks it, no other may change it.
+    A garment added to the gallery gets an index row: its position in the embeddings. Removing a garment leaves a
+    tombstone there until `compact` renumbers all rows. The catalogue lists the present garments in the order of their
+    index rows: catalogue row n is the n-th index row in use. Not thread-safe: do not update during a search.
 
     Args:
-        index: codes by predicted category, or embeddings where there is no hash layer.
-        embeddings: (R, D), for re-ranking, by row.
-        catalogue: N <= R lines, what is known of the garments.
-        fingerprint: of the model that made codes and embeddings.
+        index: codes by predicted category, or embeddings for a model without hash head.
+        embeddings: (R, D), for re-ranking, by index row.
+        catalogue: N <= R rows with the metadata of the garments.
+        fingerprint: fingerprint of the model that computed codes and embeddings.
         pending: hashes of the paths whose images were being added at the last save (see `updates.add`).
 
     Raises:
-        ValueError: they do not belong together.
+        ValueError: the sizes of index, embeddings and catalogue do not match.
     """
 
     def __init__(
@@ -45,13 +45,19 @@ class Gallery:
         self.fingerprint, self.pending = fingerprint, pending
         if len(index) != len(catalogue) or self.rows.max(initial=-1) >= len(embeddings):
             raise ValueError(
-                f"the index holds {len(index)} rows up to {self.rows.max(initial=-1)}, the catalogue {len(catalogue)} "
-                f"lines, and there are {len(embeddings)} embeddings: they are of different galleries"
+                f"index has {len(index)} rows up to {self.rows.max(initial=-1)}, catalogue {len(catalogue)} rows, "
+                f"embeddings {len(embeddings)} rows; pass those of the same gallery"
             )
 
     @classmethod
     def build(cls, model: Model, encoded: Encoded, catalogue: Catalogue) -> "Gallery":
-        """File encoded pictures, in the order of `catalogue`, each under its predicted category."""
+        """Build a gallery: assign each encoded garment to the inverted list of its predicted category.
+
+        Args:
+            model: model that encoded the garments.
+            encoded: N encoded garments.
+            catalogue: N rows, in the order of `encoded`.
+        """
         lists = len(model.categories)
         index: HashIndex | FloatIndex
         if encoded.codes is None or model.bits is None:
@@ -66,36 +72,37 @@ class Gallery:
 
     @cached_property
     def rows(self) -> np.ndarray:
-        """(N,) int64, ascending: the row of each line."""
+        """Index row of each catalogue row: (N,) int64, ascending."""
         return self._contents[0]
 
     @cached_property
     def lists(self) -> np.ndarray:
-        """(N,) int64: the list of each line, its predicted category."""
+        """List (predicted category) of each catalogue row: (N,) int64."""
         return self._contents[1]
 
     @cached_property
     def codes(self) -> np.ndarray | None:
-        """(N, ceil(bits / 8)) uint8: the code of each line; None without a hash layer."""
+        """Code of each catalogue row: (N, ⌈bits/8⌉) uint8; None without hash head."""
         return self._contents[2]
 
     @property
     def tombstones(self) -> int:
-        """Embeddings of garments that were removed."""
+        """Number of embeddings of removed garments."""
         return len(self.embeddings) - len(self)
 
     def to_catalogue_rows(self, hits: Hits) -> Hits:
-        """Hits by row, as an index finds them -> hits by line of the catalogue."""
+        """Convert hits from index rows to catalogue rows."""
         if not self.tombstones:
             return hits
         catalogue_rows = np.where(hits.rows < 0, -1, np.searchsorted(self.rows, hits.rows))
         return Hits(catalogue_rows, hits.distances)
 
     def add(self, encoded: Encoded, catalogue: Catalogue) -> None:
-        """File further pictures, encoded by the same model, in the order of `catalogue`.
+        """Add garments encoded by the same model; `catalogue` has their rows in the order of `encoded`.
 
         Raises:
-            ValueError: an id is there already, or pictures and lines are not as many. Nothing was added then.
+            ValueError: an id is already in the gallery, or the numbers of codes and catalogue rows differ. Nothing is
+                added then.
         """
         self.check_new_ids(catalogue)
         embeddings = self.embeddings.concatenate(Embeddings.from_array(encoded.embeddings))
@@ -104,40 +111,41 @@ class Gallery:
         self._update(embeddings, self.catalogue.concatenate(catalogue))
 
     def check_new_ids(self, catalogue: Catalogue) -> None:
-        """Hold ids that are to be filed to those that are.
+        """Check that no id of `catalogue` is in the gallery.
 
         Raises:
-            ValueError: an id is there already.
+            ValueError: an id is already in the gallery.
         """
         known = np.isin(catalogue.column("id").astype(str), self.catalogue.column("id").astype(str))
         if known.any():
             raise ValueError(
-                f"{catalogue.column('id')[known][0]!r} is in the gallery already ({known.sum()} of {len(known)} are): "
-                "remove it first, or give it another id"
+                f"id={catalogue.column('id')[known][0]!r} is already in the gallery ({known.sum()} of {len(known)} "
+                "ids are); remove it first, or choose another id"
             )
 
     def remove(self, ids: np.ndarray) -> None:
-        """Take garments out, (n,) str ids; their embeddings stay as holes.
+        """Remove garments by id, (n,) str; their embeddings become tombstones.
 
         Raises:
-            ValueError: an id is not there, or stands twice. Nothing was removed then.
+            ValueError: an id is not in the gallery or is repeated. Nothing is removed then.
         """
         ids = np.asarray(ids, dtype=str)
         known_ids = self.catalogue.column("id").astype(str)
         unknown = ~np.isin(ids, known_ids)
         if unknown.any():
             raise ValueError(
-                f"{str(ids[unknown][0])!r} is not in the gallery: {unknown.sum()} of {len(ids)} ids are not"
+                f"id={str(ids[unknown][0])!r} is not in the gallery ({unknown.sum()} of {len(ids)} ids are not); "
+                "pass only ids of the gallery"
             )
         removed = np.isin(known_ids, ids)
         if removed.sum() < len(ids):
             repeated = next(name for name, count in Counter(ids.tolist()).items() if count > 1)
-            raise ValueError(f"{repeated!r} stands twice among the ids: name each once")
+            raise ValueError(f"id={repeated!r} is repeated; pass each id once")
         self.index.remove(self.rows[removed])
         self._update(self.embeddings, self.catalogue.take(np.flatnonzero(~removed)))
 
     def compact(self) -> None:
-        """Number all rows anew, list after list, and copy the embeddings in that order into one segment in memory."""
+        """Renumber all rows, list after list, and copy the embeddings in that order to one segment in memory."""
         rows, lists, vectors = self.index.contents()
         order = np.argsort(lists, kind="stable")
         index = self.index.empty()
@@ -148,8 +156,10 @@ class Gallery:
 
     @cached_property
     def float_index(self) -> FloatIndex:
-        """Embeddings by category, for exact Euclid, in memory: the index itself, or one made of the embeddings, which
-        beside codes are rounded to float16."""
+        """Index of the embeddings, in memory, for exact search by Euclidean distance.
+
+        For a gallery of codes it is built from `embeddings`, which are rounded to float16.
+        """
         if isinstance(self.index, FloatIndex):
             return self.index
         index, start = FloatIndex(self.embeddings.shape[1], self.index.lists), 0
@@ -160,52 +170,52 @@ class Gallery:
         return index
 
     def save(self, folder: Path) -> None:
-        """Write what is not there yet, then the manifest that names all files; what it no longer names is removed.
+        """Save the gallery: write new files, then the manifest, then delete files that are no longer listed.
 
-        A save that is cut short leaves the old gallery whole.
+        An interrupted save leaves the old gallery intact.
 
         Raises:
-            OSError: a file could not be written; the folder is as it was.
+            OSError: a file could not be written; the gallery in the folder is unchanged.
         """
         files.save(folder, GalleryFiles(self.index, self.embeddings, self.catalogue, self.fingerprint, self.pending))
 
     @classmethod
     def open(cls, folder: Path, fingerprint: str, verify: bool = False) -> "Gallery":
-        """Read what `save` wrote.  Embeddings are mapped, not read.
+        """Open a gallery written by `save`.  Embeddings are memory-mapped.
 
         Args:
-            folder: of the gallery.
-            fingerprint: of the model that will ask.
-            verify: read the embeddings through, too, and hold them to their checksums; all else always is.
+            folder: folder of the gallery.
+            fingerprint: fingerprint of the model that will search it.
+            verify: verify the checksums of the embeddings, too, which reads them all; other files are always verified.
 
         Raises:
-            FileNotFoundError: there is no gallery.
-            ValueError: a file is damaged, of another format, or codes are another model's.
+            FileNotFoundError: the folder has no gallery.
+            ValueError: a file is damaged or has another format, or another model built the gallery.
         """
         read = files.read(folder, verify)
         files.check_fingerprint(f"the gallery in {folder}", read.fingerprint, fingerprint)
         try:
             return cls(read.index, read.embeddings, read.catalogue, fingerprint, read.pending)
         except ValueError as error:
-            raise ValueError(f"the gallery in {folder} is damaged ({error}): {files.REBUILD_HINT}") from error
+            raise ValueError(f"the gallery in {folder} is damaged ({error}); {files.REBUILD_HINT}") from error
 
     @cached_property
     def _contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Rows, lists, and codes; no second copy of embeddings, which are large."""
+        """Rows, lists and codes; embeddings are not copied, since they are large."""
         rows, lists, vectors = self.index.contents()
         return rows, lists, vectors if isinstance(self.index, HashIndex) else None
 
     def _update(self, embeddings: Embeddings, catalogue: Catalogue) -> None:
-        """Take over what was changed, and forget what was read of it."""
+        """Replace embeddings and catalogue, and clear cached properties."""
         self.embeddings, self.catalogue = embeddings, catalogue
         for name in ("rows", "lists", "codes", "float_index", "_contents"):
             self.__dict__.pop(name, None)
 
 
 def _vectors(index: HashIndex | FloatIndex, encoded: Encoded) -> np.ndarray:
-    """What this kind of index files of encoded pictures."""
+    """Select the vectors that the index stores: embeddings or codes."""
     if isinstance(index, FloatIndex):
         return encoded.embeddings
     if encoded.codes is None:
-        raise ValueError("the gallery holds codes, and these pictures have none: encode them with the run's own model")
+        raise ValueError("encoded.codes=None, but the gallery stores codes; encode the images with the run's own model")
     return encoded.codes

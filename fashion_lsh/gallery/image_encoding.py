@@ -1,4 +1,4 @@
-"""Crop and encode image files, some at a time, for a gallery."""
+"""Crop and encode image files in chunks, to add them to a gallery."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -16,12 +16,12 @@ from fashion_lsh.data.schema import box_columns
 from fashion_lsh.io.progress import prefetch, progress
 from fashion_lsh.models.encoding import Encoded, Model, encode_crops
 
-CHUNK = 2000  # images between two saves of the gallery
-BATCH = 64  # images a forward pass
+CHUNK = 2000  # images per save of the gallery
+BATCH = 64  # images per forward pass
 
 
 class Chunk(NamedTuple):
-    """Some pictures: encoded (None: not one is readable), their rows, and why others are left out."""
+    """Encoded garments of a chunk (None: no image was usable), their catalogue rows, and reasons of skipped images."""
 
     encoded: Encoded | None
     rows: Catalogue
@@ -30,34 +30,45 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Cropper:
-    """Finds and cuts out as a run does."""
+    """Detect and crop garments with the settings of a run."""
 
     model: Model
     detector: BoxDetector | None
     box_selector: BoxSelector
 
     def boxes(self, images: Sequence[np.ndarray], annotated: np.ndarray) -> list[np.ndarray]:
-        """(n, 4) each: what is cut out of a picture; NaN: the whole of it; none: no garment was found in it."""
+        """Select the boxes to crop from each image: (n, 4) xyxy; NaN: the whole image; n = 0: no garment detected.
+
+        Args:
+            images: B images, (H, W, 3) uint8 each.
+            annotated: (B, 4) float32 xyxy, NaN for an image without an annotated box.
+        """
         if self.detector is None:
             return list(annotated[:, None])
         detections = self.detector.detect(images) if images else []
-        return [self.box_selector.select_all(*each) for each in zip(detections, annotated, strict=True)]
+        return [self.box_selector.select_all(*pair) for pair in zip(detections, annotated, strict=True)]
 
     def crop_image(self, image: np.ndarray, boxes: np.ndarray) -> list[np.ndarray]:
-        """The crops, (S, S, 3) uint8 each.
+        """Crop boxes, (n, 4) xyxy, from an image, (H, W, 3) uint8: n crops, (S, S, 3) uint8 each.
 
         Raises:
-            ValueError: there is no box, or one lies off the picture.
+            ValueError: n is 0, or a box lies outside the image.
         """
         if not len(boxes):
-            raise ValueError("no garment was found in it")
+            raise ValueError("no garment detected")
         return [crop_image(image, box, self.model.margin, self.model.image_size) for box in boxes]
 
 
 def encode_chunks(cropper: Cropper, catalogue: Catalogue, used_ids: set[str]) -> Iterator[Chunk]:
-    """All pictures, some at a time; `used_ids`: ids that further garments of an image cannot have."""
+    """Encode all images of a catalogue in chunks.
+
+    Args:
+        cropper: model, detector and box selector.
+        catalogue: one row per image, with its path.
+        used_ids: ids in use; the ids of further garments of an image are added.
+    """
     total = len(catalogue)
-    with ThreadPoolExecutor() as pool, progress("filing", total) as advance:
+    with ThreadPoolExecutor() as pool, progress("encoding images", total) as advance:
         for start in range(0, total, CHUNK):
             yield _encode_chunk(
                 cropper, catalogue.take(np.arange(start, min(start + CHUNK, total))), used_ids, pool, advance
@@ -67,9 +78,9 @@ def encode_chunks(cropper: Cropper, catalogue: Catalogue, used_ids: set[str]) ->
 def _encode_chunk(
     cropper: Cropper, rows: Catalogue, used_ids: set[str], pool: Executor, advance: Callable[[int], None]
 ) -> Chunk:
-    """Encode some pictures, the next ones being opened meanwhile; `advance` is called after each batch."""
+    """Encode the images of a chunk while the next batch is opened; call `advance` after each batch."""
     parts: list[Encoded] = []
-    crop_rows: list[int] = []  # of each crop in `rows`
+    crop_rows: list[int] = []  # for each crop, its position in `rows`
     boxes: list[np.ndarray] = []
     problems: dict[str, str] = {}
     paths, ids, annotated = rows.column("image").tolist(), rows.column("id"), rows.boxes
@@ -99,7 +110,7 @@ def _encode_chunk(
 
 
 def _unique_ids(ids: Iterable[str], used_ids: set[str]) -> list[str]:
-    """Ids for the garments of pictures: the second of a picture is `<id>#2`, or has the next number that is free."""
+    """Ids of garments: the second garment of an image gets `<id>#2`, or the next free number."""
     unique_ids: list[str] = []
     previous = ""
     for name in ids:
@@ -111,7 +122,7 @@ def _unique_ids(ids: Iterable[str], used_ids: set[str]) -> list[str]:
 
 
 def _open_or_reason(path: str) -> np.ndarray | str:
-    """The picture, or why there is none: it was fine when it was opened first."""
+    """Open an image; return the reason if it can no longer be opened (the scan already opened it once)."""
     try:
         return open_image(path)
     except ImageError as error:

@@ -13,11 +13,11 @@ from fashion_lsh.data.schema import BOX_COLUMNS
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.gallery.image_encoding import Cropper, encode_chunks
 
-MAX_SEGMENTS, MAX_TOMBSTONES = 8, 0.2  # of the embeddings: beyond, they are compacted
+MAX_SEGMENTS, MAX_TOMBSTONES = 8, 0.2  # number of segments, ratio of tombstones: above, embeddings are compacted
 
 
 class AdditionResult(NamedTuple):
-    """Result of an addition: garments added now, those added before, and why others were skipped: id -> reason."""
+    """Result of an addition: garments added, garments added before by an interrupted run, and id -> reason skipped."""
 
     added: int
     already_indexed: int
@@ -27,25 +27,26 @@ class AdditionResult(NamedTuple):
 def add(
     folder: Path, cropper: Cropper, root: str, crop: str, skip: Callable[[Mapping[str, str]], None]
 ) -> AdditionResult:
-    """Crop, classify, encode and add images, some at a time; the gallery on disk is complete at any moment.
+    """Crop, classify, encode and add images in chunks; the gallery on disk is valid at any time.
+
+    An interrupted addition is resumed by calling this again with the same `root`.
 
     Args:
-        folder: of the gallery, which no other process may change meanwhile.
-        cropper: the model of the gallery, and how it crops.
-        root: a folder or manifest (see Folder); images without a category are added as `unknown`. An addition that
-            was stopped goes on when it is called again.
+        folder: folder of the gallery; no other process may change it at the same time.
+        cropper: model of the gallery, detector and box selector.
+        root: a folder or manifest (see Folder); images without a category are added as `unknown`.
         crop: `annotated`, `whole` or `detected`; `whole` ignores boxes.
-        skip: called with the images that are skipped, id -> reason.
+        skip: called with the skipped images, id -> reason.
 
     Raises:
-        FileNotFoundError: there is no gallery, or no such folder or file.
-        ValueError: an id is in the gallery already (nothing is added then), or no image is usable.
+        FileNotFoundError: the gallery or `root` is missing.
+        ValueError: an id is already in the gallery (nothing is added then), or no image is usable.
     """
     fingerprint = cropper.model.fingerprint()
     gallery = Gallery.open(folder, fingerprint)
     source = Folder(root, unlabelled=True)
     source_catalogue = source.catalogue()
-    pending_key = sha256(str(source.root.resolve()).encode()).hexdigest()[:16]  # its images may change in between
+    pending_key = sha256(str(source.root.resolve()).encode()).hexdigest()[:16]  # path only: images may change
     catalogue = _normalise_categories(_with_absolute_paths(source_catalogue, source, crop), gallery.catalogue)
     remaining = _remaining(catalogue, gallery, resuming=pending_key in gallery.pending)
     skip(source.skipped)
@@ -59,23 +60,23 @@ def add(
             added_count += len(chunk.rows)
         gallery.pending |= {pending_key}
         gallery.save(folder)
-        gallery = Gallery.open(folder, fingerprint)  # embeddings mapped: what is saved is not written again
+        gallery = Gallery.open(folder, fingerprint)  # memory-mapped segments are not written again
     gallery.pending -= {pending_key}
     _save_and_compact(folder, gallery)
     return AdditionResult(added_count, len(catalogue) - len(remaining), skipped)
 
 
 def remove(folder: Path, fingerprint: str, ids: Sequence[str]) -> None:
-    """Remove garments.
+    """Remove garments from a gallery on disk.
 
     Args:
-        folder: of the gallery, which no other process may change meanwhile.
-        fingerprint: of its model.
-        ids: of the garments.
+        folder: folder of the gallery; no other process may change it at the same time.
+        fingerprint: fingerprint of its model.
+        ids: ids of the garments.
 
     Raises:
-        FileNotFoundError: there is no gallery.
-        ValueError: an id is not in it; nothing was removed then.
+        FileNotFoundError: the folder has no gallery.
+        ValueError: an id is not in the gallery or is repeated; nothing is removed then.
     """
     gallery = Gallery.open(folder, fingerprint)
     gallery.remove(np.array(ids, dtype=str))
@@ -83,9 +84,9 @@ def remove(folder: Path, fingerprint: str, ids: Sequence[str]) -> None:
 
 
 def _save_and_compact(folder: Path, gallery: Gallery) -> None:
-    """Save; then compact the embeddings where they lie in too many segments or hold too many tombstones.
+    """Save; then compact if the embeddings have too many segments or tombstones.
 
-    Their checksums are verified first: what is damaged must not get a new one.
+    Checksums are verified before compacting, so that damaged embeddings never get a new checksum.
     """
     gallery.save(folder)
     if len(gallery.embeddings.segments) > MAX_SEGMENTS or gallery.tombstones > MAX_TOMBSTONES * len(gallery.embeddings):
@@ -95,13 +96,13 @@ def _save_and_compact(folder: Path, gallery: Gallery) -> None:
 
 
 def _normalise_categories(catalogue: Catalogue, indexed: Catalogue) -> Catalogue:
-    """Categories in the spelling that the gallery has of them."""
+    """Spell categories as in the gallery, ignoring case."""
     known = {name.casefold(): name for name in indexed.categories}
     return catalogue.with_columns(category=[known.get(name.casefold(), name) for name in catalogue.column("category")])
 
 
 def _remaining(catalogue: Catalogue, gallery: Gallery, resuming: bool) -> Catalogue:
-    """What is to be filed still: all, or of an addition that was stopped the rest."""
+    """Catalogue rows still to be added: all, or the rest of an interrupted addition."""
     if not resuming:
         gallery.check_new_ids(catalogue)
         return catalogue
@@ -110,7 +111,7 @@ def _remaining(catalogue: Catalogue, gallery: Gallery, resuming: bool) -> Catalo
 
 
 def _with_absolute_paths(catalogue: Catalogue, source: Folder, crop: str) -> Catalogue:
-    """Pictures by their full paths, since they lie elsewhere than the run's; without boxes where the run takes none."""
+    """Make image paths absolute, since they are outside the run's data; drop boxes if `crop` is "whole"."""
     paths = [str((source.folder / name).resolve()) for name in catalogue.column("image")]
     boxes = dict.fromkeys(BOX_COLUMNS, np.full(len(catalogue), np.nan, dtype=np.float32)) if crop == "whole" else {}
     return catalogue.with_columns(image=paths, split=[""] * len(catalogue), **boxes)

@@ -1,1 +1,1 @@
-"""Binary codes, and vectors in inverted lists, searched exactly."""
+"""Binary codes, distances, and exact search in inverted lists with FAISS."""

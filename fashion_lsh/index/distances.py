@@ -1,23 +1,25 @@
-"""Hamming distance between packed codes, Euclidean distance between embeddings."""
+"""Hamming distance between packed codes, and Euclidean distance between embeddings."""
 
 import numpy as np
 
-BLOCK = 2**22  # pairs of codes compared at once: about 50 MB of scratch
+BLOCK = 2**22  # pairs of codes compared at once: about 50 MB of temporary arrays
 
 
 def hamming(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Bits that differ.  (Q, W) and (N, W) uint8, packed -> (Q, N) int16, 0..bits.
+    """Hamming distance.  (Q, W) and (N, W) uint8, packed -> (Q, N) int16, 0..bits.
 
     Raises:
-        ValueError: either is not (B, W) uint8, their widths differ, or W is above 4,095 (int16 would overflow).
+        ValueError: an argument is not (B, W) uint8, the widths differ, or W is above 4,095 (int16 would overflow).
     """
     for name, codes in (("queries", queries), ("gallery", gallery)):
         if codes.dtype != np.uint8 or codes.ndim != 2:
-            raise ValueError(f"{name} are {codes.shape} {codes.dtype}: give (B, W) uint8 codes, made by pack")
+            raise ValueError(
+                f"{name} has shape {codes.shape} and dtype {codes.dtype}; pass (B, W) uint8 codes, made by pack"
+            )
     if queries.shape[1] != gallery.shape[1] or queries.shape[1] > 4095:
         raise ValueError(
-            f"queries are {queries.shape[1]} bytes wide, the gallery {gallery.shape[1]}: "
-            "give codes of one width, at most 4095 bytes"
+            f"queries has codes of {queries.shape[1]} bytes, gallery of {gallery.shape[1]} bytes; "
+            "pass codes of the same width, at most 4095 bytes"
         )
     query_words, gallery_words = _words(queries), _words(gallery)  # (W', Q), (W', N)
     distances = np.zeros((len(queries), len(gallery)), dtype=np.int16)
@@ -30,15 +32,15 @@ def hamming(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 
 def _words(codes: np.ndarray) -> np.ndarray:
-    """Codes as 64-bit words, zeros at the end.  (B, W) uint8 -> (⌈W/8⌉, B) uint64."""
+    """View codes as 64-bit words, zero-padded.  (B, W) uint8 -> (⌈W/8⌉, B) uint64."""
     padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % 8)))
     return np.ascontiguousarray(np.ascontiguousarray(padded).view(np.uint64).T)
 
 
 def euclidean(queries: np.ndarray, candidate_embeddings: np.ndarray) -> np.ndarray:
-    """Euclidean distance of each query to its own rows, 0..2 where all are L2-normalised.
+    """Euclidean distance of each query to its own candidates; 0..2 for L2-normalised vectors.
 
-    Differences are squared and summed in float32, never by dot products: equal vectors are at exactly 0.
+    Squared differences are summed in float32 instead of using dot products, so equal vectors have distance exactly 0.
 
     Args:
         queries: (Q, D) float.
@@ -48,12 +50,12 @@ def euclidean(queries: np.ndarray, candidate_embeddings: np.ndarray) -> np.ndarr
         (Q, S) float32.
 
     Raises:
-        ValueError: the shapes do not belong together.
+        ValueError: the shapes do not match.
     """
     if queries.ndim != 2 or candidate_embeddings.ndim != 3 or queries.shape != candidate_embeddings.shape[::2]:
         raise ValueError(
-            f"queries are {queries.shape}, their rows' embeddings {candidate_embeddings.shape}: give (Q, D) "
-            "and (Q, S, D)"
+            f"queries has shape {queries.shape}, candidate_embeddings {candidate_embeddings.shape}; "
+            "pass (Q, D) and (Q, S, D)"
         )
     differences = candidate_embeddings.astype(np.float32, order="C")
     differences -= queries.astype(np.float32)[:, None]

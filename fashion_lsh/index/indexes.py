@@ -1,4 +1,4 @@
-"""Codes by category, and embeddings by category: the two indexes."""
+"""HashIndex and FloatIndex: inverted-file indexes of codes and of embeddings, with one list per category."""
 
 from typing import Any, Self
 
@@ -10,18 +10,22 @@ from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.inverted_lists import InvertedListIndex, preassigned
 from fashion_lsh.index.validation import check_embeddings, check_positive, check_probed_lists
 
-FAST_CODE_SIZES = (4, 8, 16, 20, 32)  # bytes for which FAISS has loops of their own, 3 to 4 times as fast as its others
+FAST_CODE_SIZES = (4, 8, 16, 20, 32)  # bytes with specialised FAISS loops, 3 to 4 times as fast as its generic one
 
 
 def stored_width(bits: int) -> int:
-    """Bytes of a stored code, zero-padded: the next of FAST_CODE_SIZES, beyond these whole words of 64 bits."""
+    """Bytes of a stored, zero-padded code: the next of FAST_CODE_SIZES; above 32 bytes a multiple of 8."""
     return next((size for size in FAST_CODE_SIZES if width(bits) <= size), -(-bits // 64) * 8)
 
 
 class HashIndex(InvertedListIndex):
-    """Codes by category.  Vectors: (n, ⌈bits/8⌉) uint8, padding bits 0; distances: Hamming, numbers of bits.
+    """Index of packed codes.  Vectors: (n, ⌈bits/8⌉) uint8, padding bits 0; distances: Hamming, in bits.
 
-    It keeps each in `stored_width` bytes; one that was opened, in as many as its file does.
+    A code is stored in `stored_width` bytes; an opened index uses the code size of its file.
+
+    Args:
+        bits: code length.
+        lists: number of inverted lists, one per category.
     """
 
     dtype = np.uint8
@@ -33,14 +37,14 @@ class HashIndex(InvertedListIndex):
         check_positive(bits=bits, lists=lists)
         quantiser = faiss.IndexBinaryFlat(8 * stored_width(bits))
         placeholder = _pad_codes(pack(np.ones((lists, bits))), stored_width(bits))
-        quantiser.add(placeholder)  # all bits in use are 1, so that the file tells `bits`
+        quantiser.add(placeholder)  # all used bits are 1, so that `bits` can be read from the file
         self._set_faiss_index(faiss.IndexBinaryIVF(quantiser, quantiser.d, lists))
 
     def search_exact(self, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
-        """Search as `search`, but exact to the row: of several at the last hit's distance the lowest are found.
+        """Search like `search`, with ties broken by the lowest row, also at the distance of the last hit.
 
-        (Q, bytes) uint8 codes and (Q, lists) int64 -> (Q, k). Costs a second scan for queries that have further rows at
-        that distance.
+        (Q, bytes) uint8 codes and (Q, lists) int64 -> (Q, k). Queries with more rows at the last hit's distance are
+        searched a second time.
         """
         candidates = self.search(queries, probed_lists, check_positive(k=k) + 1 + k // 4)
         hits = Hits(candidates.rows[:, :k].copy(), candidates.distances[:, :k].copy())
@@ -51,22 +55,22 @@ class HashIndex(InvertedListIndex):
         return hits
 
     def range_search(self, query: np.ndarray, probed_lists: np.ndarray, radius: int) -> Hits:
-        """All rows up to a Hamming distance.
+        """Find all rows within a Hamming distance.
 
         Args:
             query: (⌈bits/8⌉,) uint8.
             probed_lists: (lists,) int64, as in `search`.
-            radius: bits that differ at most, 0 or more; 0: only equal codes.
+            radius: largest Hamming distance, 0 or more; 0: only equal codes.
 
         Returns:
-            (1, n) hits by (distance, row), however many there are.
+            (1, n) hits by (distance, row); n depends on the query.
 
         Raises:
-            ValueError: type, shape or range is wrong, or a list is named twice.
+            ValueError: wrong dtype, shape or range, or a list is repeated.
         """
         if radius < 0:
-            raise ValueError(f"{radius=}: give 0 bits or more")
-        faiss_radius = int(min(radius, self.bits)) + 1  # FAISS finds what is nearer than this
+            raise ValueError(f"{radius=}: must not be negative; pass 0 or more bits")
+        faiss_radius = int(min(radius, self.bits)) + 1  # FAISS excludes the radius itself
         query = np.asarray(query)[None]
         self._check(query)
         probed_lists = check_probed_lists(np.asarray(probed_lists)[None], 1, self.lists)
@@ -95,19 +99,24 @@ class HashIndex(InvertedListIndex):
         placeholder = np.asarray(faiss.downcast_IndexBinary(index.quantizer).reconstruct(0))
         bits = int(np.bitwise_count(placeholder).sum())
         if not bits or not np.array_equal(placeholder, _pad_codes(pack(np.ones((1, bits))), len(placeholder))[0]):
-            raise ValueError("it was not written by this class: its placeholders do not tell how many bits are in use")
+            raise ValueError("the quantiser's placeholder vectors do not encode a number of bits")
         return cls(bits, index.nlist)
 
 
 def _pad_codes(codes: np.ndarray, size: int) -> np.ndarray:
-    """(n, W) -> (n, wide), one after the other, zeros at the end."""
+    """Zero-pad codes.  (n, W) uint8 -> (n, size) uint8, contiguous."""
     padded = np.zeros((len(codes), size), dtype=np.uint8)
     padded[:, : codes.shape[1]] = codes
     return padded
 
 
 class FloatIndex(InvertedListIndex):
-    """Embeddings by category.  Vectors: (n, D) float32, finite; distances: Euclidean."""
+    """Index of embeddings.  Vectors: (n, D) float32, finite; distances: Euclidean.
+
+    Args:
+        dimensions: D.
+        lists: number of inverted lists, one per category.
+    """
 
     dtype = np.float32
     _faiss_class = faiss.IndexIVFFlat

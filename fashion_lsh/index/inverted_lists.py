@@ -1,9 +1,9 @@
-"""Vectors filed in lists, one a category, and searched in the lists a query names: what every index does.
+"""Base class of the inverted-file indexes: one list per category; a query probes the lists passed with it.
 
-An index is an inverted file whose coarse quantiser is the classifier: FAISS is told the list of every row and the lists
-of every query ("pre-assigned"), and its own quantiser, one placeholder a list, is never asked. FAISS itself checks
-little (a list beyond the last ends the process), so everything is checked here before it is called; and it reads
-arrays by address, so each array it is given stays in a variable until it returns.
+The classifier is the coarse quantiser: FAISS gets the list of each row and the lists of each query ("pre-assigned"),
+and its own quantiser, with one placeholder vector per list, is never searched. FAISS checks few arguments (a list
+number out of range ends the process), so all arguments are validated before FAISS is called. FAISS reads arrays by
+address, so every array passed to it stays in a variable until the call returns.
 """
 
 from abc import ABC, abstractmethod
@@ -27,12 +27,12 @@ from fashion_lsh.index.validation import (
 )
 from fashion_lsh.io.files import atomic_write
 
-preassigned: Any = ivf_tools  # carries no types
+preassigned: Any = ivf_tools  # has no type annotations
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Search with so many threads inside the block; what is found does not depend on it."""
+    """Set the number of FAISS threads within the block; the hits do not depend on it."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(count)
     try:
@@ -42,7 +42,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 class Stats(NamedTuple):
-    """How large an index is: rows, bytes of their vectors, bytes of their row numbers, rows in each list."""
+    """Size of an index: number of rows, bytes of vectors, bytes of row numbers, and rows per list."""
 
     rows: int
     vector_bytes: int
@@ -51,42 +51,42 @@ class Stats(NamedTuple):
 
 
 class InvertedListIndex(ABC):
-    """What HashIndex and FloatIndex share: rows filed by list, searched by list, kept in one file."""
+    """Base class of HashIndex and FloatIndex: add, remove and search rows in inverted lists; save to one file."""
 
     dtype: type[np.generic]
-    _faiss_class: type[Any]  # FAISS's class, and its functions that read and write one
+    _faiss_class: type[Any]  # with its functions to read and write an index
     _read: Callable[[str], Any]
     _write: Callable[[Any, Any], None]
 
     def _set_faiss_index(self, index: Any) -> None:
         self._index, invlists = index, index.invlists
-        index.nprobe = index.nlist  # never changed: a query that searches fewer lists pads its own with -1
+        index.nprobe = index.nlist  # constant: a query that probes fewer lists pads them with -1
         consistent = index.is_trained and (invlists.nlist, invlists.code_size) == (index.nlist, index.code_size)
         if not consistent or self.list_sizes().sum() != len(self):
-            raise ValueError("its lists and its header do not belong together")
+            raise ValueError("the lists contradict the header")
 
     @property
     def lists(self) -> int:
-        """How many lists there are, empty ones included."""
+        """Number of lists, including empty ones."""
         return int(self._index.nlist)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
     def list_sizes(self) -> np.ndarray:
-        """(lists,) int64: rows filed in each list."""
+        """Number of rows in each list: (lists,) int64."""
         return np.array([self._index.invlists.list_size(number) for number in range(self.lists)], dtype=np.int64)
 
     def add(self, vectors: np.ndarray, lists: np.ndarray, rows: np.ndarray) -> None:
-        """File rows.
+        """Add rows to the index.
 
         Args:
-            vectors: (n, ...) codes or embeddings, as the index keeps them; n may be 0.
-            lists: (n,) int64, the list (category) each row is filed under.
-            rows: (n,) int64, each 0 or more and not in the index yet.
+            vectors: (n, W) uint8 codes or (n, D) float32 embeddings, as the index stores them; n may be 0.
+            lists: (n,) int64, the list (category) of each row.
+            rows: (n,) int64, unique, 0 or more, not in the index yet.
 
         Raises:
-            ValueError: type, shape or range is wrong, or a row is filed twice. Nothing was added then.
+            ValueError: wrong dtype, shape or range, or a row is repeated or already indexed. Nothing is added then.
         """
         vectors = np.asarray(vectors)
         self._check(vectors)
@@ -98,10 +98,10 @@ class InvertedListIndex(ABC):
             preassigned.add_preassigned(self._index, stored, lists, rows)
 
     def remove(self, rows: np.ndarray) -> None:
-        """Take rows out.  (n,) int64, each filed and named once; n may be 0.
+        """Remove rows from the index.  rows: (n,) int64, unique and present; n may be 0.
 
         Raises:
-            ValueError: type or shape is wrong, or a row is not filed. Nothing was removed then.
+            ValueError: wrong dtype or shape, or a row is repeated or not in the index. Nothing is removed then.
         """
         rows = check_integers("rows", rows, (np.size(rows),), 0, MAX_ROW)
         check_indexed(rows, self._indexed_rows())
@@ -110,23 +110,23 @@ class InvertedListIndex(ABC):
             self._index.remove_ids(selector)
 
     def stats(self) -> Stats:
-        """How large it is."""
+        """Return the size of the index."""
         return Stats(len(self), len(self) * self._index.code_size, 8 * len(self), self.list_sizes().tolist())
 
     def search(self, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
-        """The k nearest rows of the lists each query names.
+        """Find the k nearest rows in the probed lists of each query.
 
         Args:
-            queries: (Q, ...) codes or embeddings, as the index keeps them; Q may be 0.
-            probed_lists: (Q, lists) int64, the lists to search, each once, padded with -1.
-            k: hits a query, at least 1; beyond the rows that exist the hits end in -1.
+            queries: (Q, W) uint8 codes or (Q, D) float32 embeddings, as the index stores them; Q may be 0.
+            probed_lists: (Q, lists) int64, the lists to probe, each once, padded with -1.
+            k: hits per query, at least 1; padded with row -1 if the lists have fewer rows.
 
         Returns:
-            (Q, k) hits by (distance, row). Which of several rows at the last hit's distance are among them is left to
-            FAISS; all nearer ones are.
+            (Q, k) hits by (distance, row). All rows nearer than the last hit are included; among rows tied with the
+            last hit the choice is up to FAISS.
 
         Raises:
-            ValueError: type, shape or range is wrong, or a query names a list twice.
+            ValueError: wrong dtype, shape or range, or a query repeats a list.
         """
         check_positive(k=k)
         queries = np.asarray(queries)
@@ -135,7 +135,7 @@ class InvertedListIndex(ABC):
         return self._search(self._to_stored(queries), probed_lists, min(k, max(1, len(self)))).pad(k)
 
     def contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All that is filed, by row: rows (N,) int64 ascending, their lists (N,) int64, their vectors (N, ...)."""
+        """Return all rows: rows (N,) int64 ascending, lists (N,) int64, vectors (N, W) uint8 or (N, D) float32."""
         rows, lists = self._indexed_rows(), np.repeat(np.arange(self.lists), self.list_sizes())
         invlists, order = self._index.invlists, np.argsort(rows)
         vectors = self._read_lists(invlists.get_codes, invlists.code_size, np.uint8).reshape(
@@ -144,66 +144,67 @@ class InvertedListIndex(ABC):
         return rows[order], lists[order], self._from_stored(vectors[order].view(self.dtype))
 
     def save(self, path: str | Path) -> None:
-        """Write one file; `open` reads it back.
+        """Save to one file; read it with `open`.
 
         Raises:
-            OSError: it could not be written; whatever stood at `path` is left as it was.
+            OSError: the file could not be written; an existing file at `path` is unchanged.
         """
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             self._write(self._index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]  # not in its stubs
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Read what `save` wrote. Damage that leaves the form whole is not seen: keep a checksum beside the file.
+        """Read a file written by `save`. Changed values are not detected: verify a checksum of the file.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is no file of this kind of index.
+            FileNotFoundError: the file is missing.
+            ValueError: the file does not contain an index of this class.
         """
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"no index at {path}: give a file that {cls.__name__}.save wrote")
+            raise FileNotFoundError(f"{path}: no such index file; pass a file written by {cls.__name__}.save")
         try:
             index = cls._read(str(path))
             if type(index) is not cls._faiss_class or index.metric_type != faiss.METRIC_L2:
-                raise ValueError(f"it holds a {type(index).__name__}")
+                raise ValueError(f"the file contains a {type(index).__name__}")
             opened = cls._from_faiss(index)
             opened._set_faiss_index(index)
             return opened
-        except (RuntimeError, MemoryError, ValueError) as error:  # RuntimeError is all that FAISS raises
-            raise ValueError(f"{path} is no {cls.__name__}: give a file that {cls.__name__}.save wrote") from error
+        except (RuntimeError, MemoryError, ValueError) as error:  # FAISS raises RuntimeError for all of its errors
+            name = cls.__name__
+            raise ValueError(f"{path}: not a {name} file, or damaged; pass a file written by {name}.save") from error
 
     @abstractmethod
     def empty(self) -> Self:
-        """One of the same sizes with nothing filed."""
+        """Return an empty index of the same dimensions and number of lists."""
 
     @abstractmethod
     def _check(self, vectors: np.ndarray) -> None:
-        """Refuse what is not a batch of this index's vectors."""
+        """Raise ValueError if `vectors` is not a batch of this index's vectors."""
 
     @classmethod
     @abstractmethod
     def _from_faiss(cls, index: Any) -> Self:
-        """An empty index of the sizes that FAISS read; refuse what this class did not write."""
+        """Return an empty index with the sizes of a FAISS index; raise ValueError if this class did not write it."""
 
     @abstractmethod
     def _search(self, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
-        """Search checked arguments, k at most the rows there are."""
+        """Search with validated arguments; k is at most the number of rows, or 1."""
 
     def _to_stored(self, vectors: np.ndarray) -> np.ndarray:
-        """(n, ...) vectors as FAISS keeps them, one after the other."""
+        """Convert (n, ...) vectors to FAISS's storage format, contiguous."""
         return np.ascontiguousarray(vectors)
 
     def _from_stored(self, vectors: np.ndarray) -> np.ndarray:
-        """What `_to_stored` was given."""
+        """Invert `_to_stored`."""
         return vectors
 
     def _indexed_rows(self) -> np.ndarray:
-        """(N,) int64: every row in the index."""
+        """All rows in the index, list after list: (N,) int64."""
         return self._read_lists(self._index.invlists.get_ids, 1, np.int64)
 
     def _read_lists(self, address: Callable[[int], Any], values_per_row: int, dtype: type[np.generic]) -> np.ndarray:
-        """(N * each,) values that FAISS holds at the addresses of its lists, list after list."""
+        """Copy the values of FAISS's lists, list after list: (N * values_per_row,)."""
         sizes = self.list_sizes().tolist()
         arrays = [
             faiss.rev_swig_ptr(address(number), size * values_per_row) for number, size in enumerate(sizes) if size

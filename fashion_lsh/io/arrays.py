@@ -1,4 +1,4 @@
-"""Arrays by name in one file, .npz, which is whole or named as damaged."""
+"""Read and write named arrays in one .npz file."""
 
 import zipfile
 import zlib
@@ -17,11 +17,11 @@ READ_ERRORS = (
     RuntimeError,
     zipfile.BadZipFile,
     zlib.error,
-)  # numpy has them all
+)  # all raised by numpy on damaged files
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays of any shape, compressed; texts as fixed-width characters, read without unpickling."""
+    """Write arrays of any shape, compressed; object arrays become fixed-width strings, so reading never unpickles."""
     fixed_width = {name: values.astype(str) if values.dtype == object else values for name, values in arrays.items()}
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **fixed_width)
@@ -31,8 +31,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read all arrays of a file, of any shape.
 
     Raises:
-        FileNotFoundError, PermissionError: it is not there, or may not be read.
-        ValueError: it is damaged; says how.
+        FileNotFoundError, PermissionError: the file is missing or not readable.
+        ValueError: the file is damaged; the message contains numpy's error.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

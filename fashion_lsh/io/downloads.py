@@ -1,4 +1,4 @@
-"""Downloads that do not wait for ever."""
+"""Timeout for downloads."""
 
 import socket
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def socket_timeout(seconds: float) -> Iterator[None]:
-    """Let sockets opened in the block wait no longer than this: what downloads has no setting for it."""
+    """Set the default socket timeout within the block, for libraries that offer no timeout of their own."""
     previous = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

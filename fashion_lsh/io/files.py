@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic writes, folder locks, disk checks, CSV and checksums."""
 
 import csv
 import fcntl
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to; rename it to `path` when the block ends well, remove it otherwise.
+    """Yield a temporary path in the same folder; rename it to `path` on success, delete it on an exception.
 
     Raises:
-        OSError: the block could not write (a full disk, say); names `path`, which is left as it was.
+        OSError: writing failed, for example on a full disk; names `path`, which is unchanged.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -32,47 +32,47 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or error
-        raise OSError(f"{path} could not be written ({reason}): free some space, or choose another folder") from error
+        raise OSError(f"{path} could not be written ({reason}); free disk space or choose another folder") from error
     finally:
-        with suppress(OSError):  # of a file system that lets nothing be written, nor removed
+        with suppress(OSError):  # a read-only file system
             temporary.unlink(missing_ok=True)
 
 
 def check_writable(folder: str | Path) -> None:
-    """Make a folder where there is none, and hold it to taking files.
+    """Create a folder if it is missing, and check that files can be written to it.
 
     Raises:
-        OSError: it does not; names it.
+        OSError: the folder is not writable.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OSError(f"{folder} takes no files ({error.strerror or error}): choose another folder") from error
+        raise OSError(f"{folder} is not writable ({error.strerror or error}); choose another folder") from error
 
 
 def check_disk_space(folder: Path, required: int) -> None:
-    """Hold a folder's disk to having room for `wanted` bytes.
+    """Check that the disk of a folder has `required` free bytes.
 
     Raises:
-        OSError: it has not; tells how much is missing.
+        OSError: it has less; names the required and the free MB.
     """
     free = shutil.disk_usage(folder).free
     if free < required:
         raise OSError(
-            f"{folder}: {required / 1e6:,.0f} MB are wanted and {free / 1e6:,.0f} MB are free:"
-            " free some space, or choose another folder (runs=...)"
+            f"{folder}: {required / 1e6:,.0f} MB required, {free / 1e6:,.0f} MB free; "
+            "free disk space or choose another folder (runs=...)"
         )
 
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Keep a folder for one process at a time, by a lock beside it; a link to the folder is the folder.
+    """Lock a folder for one process, with a lock file next to it; symlinks are resolved first.
 
     Raises:
-        ValueError: another process has it.
-        OSError: its disk has no locks.
+        ValueError: another process holds the lock.
+        OSError: the file system does not support locks.
     """
     resolved = folder.resolve()
     resolved.parent.mkdir(parents=True, exist_ok=True)
@@ -80,33 +80,39 @@ def folder_lock(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(f"{folder} is in use by another process: wait until it has ended") from error
+            raise ValueError(f"{folder} is in use by another process; wait until that process has ended") from error
         except OSError as error:
             reason = error.strerror or error
-            raise OSError(f"{folder} cannot be locked ({reason}): choose a disk that has locks (runs=...)") from error
+            raise OSError(
+                f"{folder} cannot be locked ({reason}); choose a file system that supports locks (runs=...)"
+            ) from error
         yield
 
 
 def update_symlink(link: Path, target: Path) -> None:
-    """Make `link` point to `target`, in one step; where that cannot be, tell of it and go on."""
+    """Point `link` to `target`, atomically; log a warning if that fails."""
     temporary = link.with_name(f".latest.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     try:
         temporary.symlink_to(os.path.relpath(target, link.parent))
         temporary.replace(link)
-    except OSError as error:  # a folder stands there, or the file system has no links
+    except OSError as error:  # `link` is a folder, or the file system does not support symlinks
         temporary.unlink(missing_ok=True)
-        log.warning("%s does not point to %s: %s", link, target, error)
+        log.warning("Could not point %s to %s: %s", link, target, error)
 
 
 def csv_rows(lines: Iterable[str], first: int = 1) -> Iterator[tuple[int, list[str]]]:
-    """Rows of CSV, each with the number of the line on which it begins; `first`: that of the first line given.
+    """Parse CSV; yield each row with its first line number.
+
+    Args:
+        lines: lines of the file.
+        first: line number of the first of `lines`.
 
     Raises:
-        ValueError: a quote is not closed where it should be, which would swallow the rows after it, or a cell is longer
-            than Python reads; names the line.
+        ValueError: an unclosed quote, which would swallow the rows after it, or a cell above csv's field size limit;
+            names the line.
     """
-    row_lines: list[str] = []  # lines of the row that is being read
+    row_lines: list[str] = []  # lines of the current row
 
     def recorded() -> Iterator[str]:
         for line in lines:
@@ -121,23 +127,23 @@ def csv_rows(lines: Iterable[str], first: int = 1) -> Iterator[tuple[int, list[s
             return
         except csv.Error as error:
             if "field limit" in str(error):
-                limit = f"a cell of more than {csv.field_size_limit():,} characters"
-                raise ValueError(f"line {start_line}: {limit}: is a quote before it not closed?") from error
+                limit = f"a cell has more than {csv.field_size_limit():,} characters"
+                raise ValueError(f"line {start_line}: {limit}; check for an unclosed quote before it") from error
             if len(row_lines) > 1 or "unexpected end" in str(error):
-                hint = "close it, or double one that belongs to a quoted cell"
-                raise ValueError(f"line {start_line}: a quote that opens there is not closed: {hint}") from error
-            [cells] = csv.reader(row_lines)  # letters after a closing quote, all on one line: nothing is swallowed
+                hint = "close it, or double a quote inside a quoted cell"
+                raise ValueError(f"line {start_line}: unclosed quote; {hint}") from error
+            [cells] = csv.reader(row_lines)  # characters after a closing quote on one line swallow no other row
         yield start_line, cells
         start_line += len(row_lines)
         row_lines.clear()
 
 
 def checksum(path: str | Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file as a hex string."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: `fashion_lsh` in the user's cache folder."""
+    """Folder for files that can be recomputed: `fashion_lsh` in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fashion_lsh"

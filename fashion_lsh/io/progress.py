@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, a line now and then elsewhere, and its rate at the end."""
+"""Progress of long work: a bar on a terminal, log lines elsewhere, and the rate at the end."""
 
 import logging
 import time
@@ -13,15 +13,15 @@ from rich.text import Text
 
 log = logging.getLogger(__name__)
 
-LOG_INTERVAL_S = 30.0  # seconds between two lines where there is no terminal
-MIN_LOGGED_S = 1.0  # seconds of work of which nothing is told at its end
+LOG_INTERVAL_S = 30.0  # seconds between log lines without a terminal
+MIN_LOGGED_S = 1.0  # shorter work logs no rate at its end
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 
 class RateColumn(ProgressColumn):
-    """Pictures a second."""
+    """Images per second."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
@@ -29,7 +29,7 @@ class RateColumn(ProgressColumn):
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far work on `total` pictures is; yields a function to be called with how many were just done."""
+    """Show the progress of work on `total` images; yield a function that advances it by a number of images."""
     is_terminal = get_console().is_terminal
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn()
     started = last_logged = time.perf_counter()
@@ -44,24 +44,25 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
             if not is_terminal and time.perf_counter() - last_logged > LOG_INTERVAL_S:
                 last_logged = time.perf_counter()
                 rate = done / (last_logged - started)
-                log.info(
-                    "%s: %d of %d, %.0f a second, %.0f s left", description, done, total, rate, (total - done) / rate
-                )
+                seconds_left = (total - done) / rate
+                log.info("%s: %d of %d, %.0f per second, %.0f s left", description, done, total, rate, seconds_left)
 
         yield step
     seconds = time.perf_counter() - started
     if seconds > MIN_LOGGED_S:
-        log.info("%s: %d pictures in %.1f s, %.0f a second", description, done, seconds, done / seconds)
+        log.info("%s: %d images in %.1f s, %.0f per second", description, done, seconds, done / seconds)
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """The items, at most `size` at a time."""
+    """Split the items into slices of at most `size`."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def prefetch(pool: Executor, function: Callable[[S], T], items: Sequence[S], size: int) -> Iterator[list[T]]:
-    """Map `function` over the items, `size` at a time; the next chunk is computed while one is used, and no more than
-    that, since whole images are large."""
+    """Map `function` over the items in chunks of `size`, computing one chunk ahead.
+
+    More chunks would need too much memory: the results are whole images.
+    """
     pending = pool.map(function, items[:size])
     for start in range(0, len(items), size):
         results = list(pending)
@@ -70,7 +71,7 @@ def prefetch(pool: Executor, function: Callable[[S], T], items: Sequence[S], siz
 
 
 def track(batches: Iterable[T], description: str, total: int, size: Callable[[T], int]) -> Iterator[T]:
-    """The parts, with a bar: each holds `size(part)` of the `total` pictures."""
+    """Iterate over batches and show progress: a batch has `size(batch)` of the `total` images."""
     with progress(description, total) as step:
         for batch in batches:
             yield batch

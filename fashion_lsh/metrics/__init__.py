@@ -1,1 +1,1 @@
-"""Metrics and statistics: pure functions on arrays."""
+"""Metrics and statistics, as pure functions on arrays."""

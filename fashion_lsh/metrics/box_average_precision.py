@@ -1,4 +1,4 @@
-"""Average precision and recall of boxes, as COCO defines them."""
+"""COCO average precision and recall of detected boxes."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,15 +13,15 @@ Annotated = tuple[np.ndarray, np.ndarray]  # (n, 4) float32 xyxy, (n,) int64 lab
 
 
 def box_average_precision(images: Iterable[tuple[Detected, Annotated]], classes: Sequence[str]) -> dict[str, float]:
-    """Average precision and recall over all areas, of the 100 best boxes of each image and class.
+    """COCO average precision and recall over all areas, with at most 100 detections per image and class.
 
     Args:
-        images: the detected and the annotated boxes of each image; labels are positions in `classes`.
-        classes: names, at least 1.
+        images: the detected and the annotated boxes of each image; labels are indices into `classes`.
+        classes: class names, at least 1.
 
     Returns:
-        `box_ap` (mean over IoU 0.5 to 0.95), `box_ap50`, `box_ap75` and `box_ar`, the mean over the classes that occur;
-        where there are several classes, `box_ap50/<class>` of each class that occurs.
+        `box_ap` (mean over IoU 0.5 to 0.95), `box_ap50`, `box_ap75` and `box_ar`, each the mean over the annotated
+        classes; with several classes also `box_ap50/<class>` of each annotated class.
     """
     metric = MeanAveragePrecision(class_metrics=len(classes) > 1, extended_summary=True, backend="faster_coco_eval")
     metric.warn_on_many_detections = False
@@ -33,7 +33,7 @@ def box_average_precision(images: Iterable[tuple[Detected, Annotated]], classes:
     values = metric.compute()
     results = {metric_name: float(values[key]) for key, metric_name in NAMES.items()}
     if len(classes) > 1:
-        ap50 = values["precision"][0, :, :, 0, -1].mean(dim=0)  # (K,) of the classes that occur
+        ap50 = values["precision"][0, :, :, 0, -1].mean(dim=0)  # (K,), -1 for a class without annotated boxes
         present_classes = [classes[int(number)] for number in values["classes"].reshape(-1)]
         results |= {f"box_ap50/{name}": float(ap) for name, ap in zip(present_classes, ap50, strict=True) if ap >= 0}
     return results

@@ -5,9 +5,13 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 
 def calibration_error(logits: Tensor, labels: Tensor, temperature: float = 1.0, bins: int = 15) -> float:
-    """ECE: |confidence - accuracy| of `bins` equal-width bins of the top mass, weighted by their share of N.
+    """Expected calibration error: mean |confidence - accuracy| over equal-width confidence bins, weighted by bin size.
 
-    logits: (N, C) float; labels: (N,) int64, 0..C - 1.
+    Args:
+        logits: (N, C) float.
+        labels: (N,) int64, 0..C - 1.
+        temperature: divides the logits.
+        bins: number of confidence bins.
     """
     probabilities = (logits / temperature).softmax(dim=1)
     return float(

@@ -10,15 +10,19 @@ from fashion_lsh.metrics.statistics import interval_bounds, macro_mean
 def classification_metrics(
     probabilities: np.ndarray, predicted: np.ndarray, labels: np.ndarray, items: np.ndarray
 ) -> dict[str, float]:
-    """`query/accuracy` with its interval, `…/top5_accuracy`, `…/macro_accuracy`, `…/macro_f1` of the category head.
+    """Accuracy with its 95 % interval, top-5 accuracy, macro accuracy and macro F1 of the predicted categories.
 
-    Of the queries whose category the head knows; nothing where there is none.
+    Queries of unknown category (label -1) are ignored; the result is empty if there are no others.
 
     Args:
-        probabilities: (Q, C) float32, softmax; all 0 where nothing was detected.
-        predicted: (Q,) int64, -1 where nothing was detected: such a query counts as wrong.
-        labels: (Q,) int64, -1 where the head does not know the category.
-        items: (Q,) str, "" of a query without one.
+        probabilities: (Q, C) float32, softmax; all 0 for a query without a detection.
+        predicted: (Q,) int64, -1 for a query without a detection, which counts as wrong.
+        labels: (Q,) int64, -1 if the category is not a class of the category head.
+        items: (Q,) str, "" for a query without an item.
+
+    Returns:
+        `query/accuracy`, `query/accuracy_low`, `query/accuracy_high`, `query/top5_accuracy`, `query/macro_accuracy`,
+        `query/macro_f1`.
     """
     known = labels >= 0
     if not known.any():
@@ -32,7 +36,7 @@ def classification_metrics(
         if detected.any()
         else 0.0
     )
-    predictions = np.where(detected, predicted, num_classes)  # not seen: a category that nothing is of
+    predictions = np.where(detected, predicted, num_classes)  # no detection: an extra class that is never correct
     f1 = multiclass_f1_score(from_numpy(predictions), from_numpy(labels), num_classes + 1, average="none").numpy()
     return interval_bounds("query/accuracy", correct, items) | {
         "query/accuracy": float(correct.mean()),

@@ -1,14 +1,14 @@
-"""Match detected boxes to annotated ones by intersection over union, and trace precision against recall."""
+"""Match detected boxes to annotated boxes by IoU, and compute precision-recall curves."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-MATCH_IOU = 0.5  # intersection over union from which a found box is the garment that was annotated
+MATCH_IOU = 0.5  # lowest IoU at which a detected box matches an annotated box
 
 
 def iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of a box (4,) with others (n, 4), all xyxy with an area: (n,) float64, 0..1."""
+    """Intersection over union.  (4,) and (n, 4) xyxy boxes of positive area -> (n,) float64, 0..1."""
     box, others = box.astype(np.float64), others.astype(np.float64)
     corner, end = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
     shared = np.clip(end - corner, 0, None).prod(axis=1)
@@ -16,11 +16,11 @@ def iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def match_boxes(detected: np.ndarray, annotated: np.ndarray) -> np.ndarray:
-    """Match each detected box, the best score first, to the annotated box of the highest IoU of MATCH_IOU or more.
+    """Match each detected box, in order, to the unmatched annotated box of highest IoU, at least MATCH_IOU.
 
     Args:
-        detected: (m, 4) float32 xyxy, the best score first.
-        annotated: (n, 4) float32 xyxy; each is found once at most.
+        detected: (m, 4) float32 xyxy, highest score first.
+        annotated: (n, 4) float32 xyxy; each is matched at most once.
 
     Returns:
         (m,) int64 indices into `annotated`; -1: a false positive.
@@ -38,20 +38,20 @@ def match_boxes(detected: np.ndarray, annotated: np.ndarray) -> np.ndarray:
 def recall_precision(
     correct: Sequence[np.ndarray], scores: Sequence[np.ndarray], total: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Recall and precision at each score, from the greatest down.
+    """Precision-recall curve over all images, from the highest score to the lowest.
 
     Args:
-        correct: of each picture, (m,) bool: whether a found box is one that is there.
-        scores: of each picture, (m,) float.
-        total: boxes that are there.
+        correct: (m,) bool per image: whether a detected box is a true positive.
+        scores: (m,) float per image.
+        total: number of annotated boxes.
 
     Returns:
-        (l,) recall and (l,) precision, one pair a different score.
+        (l,) recall and (l,) precision, one pair per distinct score.
     """
     true_positives = np.concatenate([np.empty(0, bool), *correct])
     values = np.concatenate([np.empty(0, np.float32), *scores])
     order = np.argsort(-values, kind="stable")
     true_positives, values = np.cumsum(true_positives[order]), values[order]
-    last = np.append(values[1:] != values[:-1], True)[: len(values)]  # of equal scores, all together
+    last = np.append(values[1:] != values[:-1], True)[: len(values)]  # equal scores form one point
     counts = np.arange(1, len(values) + 1)
     return true_positives[last] / max(1, total), true_positives[last] / counts[last]

@@ -1,6 +1,6 @@
-"""How good a ranking is: AP@k, recall@k, precision@k (pure numpy).  For rankings with ties see `ties.py`.
+"""Ranking metrics: AP@k, recall@k, precision@k.  For rankings with ties see `ties.py`.
 
-Common to all: R is the number of relevant rows in the gallery, retrieved or not. A query with R = 0 scores NaN: take
+R is the number of relevant rows in the gallery, retrieved or not. A query with R = 0 scores NaN: average with
 `np.nanmean` and count the NaN. A query with R > 0 and no hit scores 0.
 """
 
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
-Scores = dict[str, np.ndarray]  # (Q,) float each, by the name of the measure
-BLOCK_CELLS = 1 << 20  # array cells worked on at once: 8 MB an intermediate array
+Scores = dict[str, np.ndarray]  # metric name -> (Q,) float
+BLOCK_CELLS = 1 << 20  # array elements per block: 8 MB per intermediate array
 
 
 def average_precision(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarray:
-    """AP@k: precision at each relevant place in the first k, summed, over min(R, k).  R = 0: NaN.
+    """AP@k: sum of the precisions at the relevant ranks up to k, divided by min(R, k).  R = 0: NaN.
 
     Args:
-        relevant: (Q, K) bool, nearest first: the hit at this place is relevant (False at padded places). With K < k,
-            the places after K hold nothing.
+        relevant: (Q, K) bool, nearest first: whether the hit at this rank is relevant (False for padding). If K < k,
+            the ranks after K count as not relevant.
         total_relevant: (Q,) int, R.
-        k: places that count, at least 1.
+        k: cutoff rank, at least 1.
 
     Returns:
         (Q,) float64.
@@ -34,7 +34,7 @@ def average_precision(relevant: np.ndarray, total_relevant: np.ndarray, k: int) 
 
 
 def recall(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarray:
-    """recall@k: 1 with at least one relevant row in the first k, else 0.  R = 0: NaN.
+    """recall@k: 1 if at least one of the first k hits is relevant, else 0.  R = 0: NaN.
 
     Args as for `average_precision`: (Q, K) bool and (Q,) int -> (Q,) float64.
     """
@@ -43,7 +43,7 @@ def recall(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarr
 
 
 def precision(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarray:
-    """precision@k: relevant rows in the first k, over k (also where fewer were retrieved).  R = 0: NaN.
+    """precision@k: relevant rows among the first k, divided by k even if fewer were retrieved.  R = 0: NaN.
 
     Args as for `average_precision`: (Q, K) bool and (Q,) int -> (Q,) float64.
     """
@@ -52,31 +52,39 @@ def precision(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.nd
 
 
 def blocks(rows: int, width: int) -> Iterator[slice]:
-    """Slices over `rows` such that each holds about BLOCK_CELLS cells."""
+    """Split `rows` rows of `width` elements into slices of about BLOCK_CELLS elements."""
     step = max(1, BLOCK_CELLS // max(width, 1))
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
 def nan_without_relevant(scores: np.ndarray, total_relevant: np.ndarray) -> np.ndarray:
-    """(Q,) scores with NaN where nothing is relevant."""
+    """Replace scores by NaN where R = 0.  (Q,) and (Q,) int -> (Q,) float64."""
     return np.where(total_relevant > 0, scores, np.nan)
 
 
 def check_totals(retrieved: np.ndarray, total_relevant: np.ndarray, k: int) -> None:
-    """Refuse k below 1, and totals that are not (Q,) int or below the relevant rows that were found, (Q,) int."""
+    """Check that k is at least 1, and that R is (Q,) int and not below the relevant rows retrieved, (Q,) int.
+
+    Raises ValueError.
+    """
     if k < 1:
-        raise ValueError(f"{k=}: give at least 1")
+        raise ValueError(f"{k=}: not positive; pass 1 or more")
     if total_relevant.shape != retrieved.shape or not np.issubdtype(total_relevant.dtype, np.integer):
-        raise ValueError(f"total_relevant is {total_relevant.dtype} {total_relevant.shape}: give {retrieved.shape} int")
+        raise ValueError(
+            f"total_relevant has shape {total_relevant.shape} and dtype {total_relevant.dtype}; "
+            f"pass {retrieved.shape} int"
+        )
     if (retrieved > total_relevant).any():
         query = int(np.argmax(retrieved > total_relevant))
         raise ValueError(
-            f"query {query}: {retrieved[query]} relevant rows retrieved, total_relevant {total_relevant[query]}: "
-            "count every relevant row of the gallery in total_relevant, and retrieve none twice"
+            f"total_relevant[{query}]={total_relevant[query]} is below the {retrieved[query]} relevant rows retrieved; "
+            "count all relevant rows of the gallery, and retrieve each at most once"
         )
 
 
 def _check_ranking(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> None:
     if relevant.ndim != 2 or relevant.dtype != np.bool_:
-        raise ValueError(f"relevant is {relevant.dtype} {relevant.shape}: give (Q, K) bool, False at padded places")
+        raise ValueError(
+            f"relevant has shape {relevant.shape} and dtype {relevant.dtype}; pass (Q, K) bool, False for padding"
+        )
     check_totals(relevant.sum(axis=1), total_relevant, k)

@@ -1,4 +1,4 @@
-"""Per-query scores of one search, by category and by item (pure)."""
+"""Per-query retrieval scores, with relevance by category or by item."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,17 +16,17 @@ from fashion_lsh.metrics.ties import (
     tied_recall,
 )
 
-MAX_K = 100  # hits a served ranking must hold
+MAX_K = 100  # cutoff of map@100; a ranking needs this many hits
 
 
 @dataclass(frozen=True)
 class Relevance:
-    """What is relevant to what: numbers that are equal belong together, -1 belongs to nothing.
+    """Relevance labels: a gallery row is relevant to a query with the same label; -1 matches nothing.
 
     Attributes:
         query: (Q,) int64.
         gallery: (N,) int64.
-        not_indexed: (L,) int64, what should be in the gallery and is not: nobody finds it, and it counts.
+        not_indexed: (L,) int64, garments missing from the gallery: never retrieved, but counted as relevant.
     """
 
     query: np.ndarray
@@ -37,7 +37,7 @@ class Relevance:
     def from_names(
         cls, query_names: np.ndarray, gallery_names: np.ndarray, not_indexed_names: np.ndarray | None = None
     ) -> "Relevance":
-        """From names, (Q,), (N,) and (L,) str; "" belongs to nothing."""
+        """Create from names, (Q,), (N,) and (L,) str; "" matches nothing."""
         not_indexed = np.empty(0, dtype=object) if not_indexed_names is None else not_indexed_names
         names = np.concatenate([query_names, gallery_names, not_indexed]).astype(str)
         _, ids = np.unique(names, return_inverse=True)
@@ -45,13 +45,13 @@ class Relevance:
         return cls(*np.split(ids, np.cumsum([len(query_names), len(gallery_names)])))
 
     def relevant(self, queries: slice) -> np.ndarray:
-        """(q, N) bool for some of the queries."""
+        """Relevance of all gallery rows to a slice of the queries: (q, N) bool."""
         query = self.query[queries, None]
         return np.asarray((query == self.gallery) & (query >= 0))
 
     @property
     def totals(self) -> np.ndarray:
-        """(Q,) int64: relevant rows in the gallery, and lost ones."""
+        """Number of relevant garments, indexed or not: (Q,) int64."""
         ids = np.concatenate([self.gallery, self.not_indexed])
         known = ids[ids >= 0]
         counts = np.bincount(known, minlength=self.query.max(initial=0) + 1)
@@ -59,7 +59,15 @@ class Relevance:
 
 
 def score_hits(hits: Hits, relevance: Relevance) -> Scores:
-    """Scores of a served ranking, (Q,) each: its order is a fixed rule, so best and worst equal the expected."""
+    """Score a ranking; it has no ties, so best and worst equal the expected score.
+
+    Args:
+        hits: (Q, K), rows are positions in `relevance.gallery`, -1 padded.
+        relevance: relevance labels.
+
+    Returns:
+        (Q,) float64 per metric, see `score_distances`.
+    """
     hit_ids = np.where(hits.rows >= 0, relevance.gallery[hits.rows], -1)
     relevant = (hit_ids == relevance.query[:, None]) & (hit_ids >= 0)
     ap = average_precision(relevant, relevance.totals, MAX_K)
@@ -75,13 +83,16 @@ def score_distances(
     relevance: Relevance,
     probed: Callable[[slice], np.ndarray] | None,
 ) -> Scores:
-    """Tie-aware scores of whole-number distances, (Q,) each: the expectation over random order among equals.
+    """Tie-aware scores of integer distances: the expectation over random order among equally distant rows.
 
     Args:
-        distances: gives (q, N) int for a slice of the queries, 0..levels - 1.
-        levels: how many distances there are.
-        relevance: what is relevant.
-        probed: gives (q, N) bool, the rows in the lists that those queries probe; None: all.
+        distances: returns (q, N) int, 0..levels - 1, for a slice of the queries.
+        levels: number of possible distances.
+        relevance: relevance labels.
+        probed: returns (q, N) bool, whether a row is in a probed list, for a slice of the queries; None: all rows.
+
+    Returns:
+        (Q,) float64 per metric: `map@100`, `map@100_best`, `map@100_worst`, `recall@1`, `recall@10`, `precision@10`.
     """
     parts = []
     for block in blocks(len(relevance.query), len(relevance.gallery)):
@@ -99,13 +110,13 @@ def score_distances(
 def score_codes(
     queries: np.ndarray, gallery: np.ndarray, relevance: Relevance, probed: Callable[[slice], np.ndarray] | None
 ) -> Scores:
-    """The same of the Hamming distances between packed codes, (Q, W) and (N, W) uint8."""
+    """Tie-aware scores of Hamming distances between packed codes, (Q, W) and (N, W) uint8; see `score_distances`."""
     levels = 8 * queries.shape[1] + 1
     return score_distances(lambda block: hamming(queries[block], gallery), levels, relevance, probed)
 
 
 def precision_at_radius(queries: np.ndarray, gallery: np.ndarray, relevance: Relevance, radius: int) -> np.ndarray:
-    """Precision of a look-up: relevant rows among those at most `radius` bits away, 0 where there is none; R = 0: NaN.
+    """Precision of hash lookup: ratio of relevant rows within a Hamming radius; 0 if there are none; R = 0: NaN.
 
     (Q, W) and (N, W) uint8 packed codes -> (Q,) float64.
     """

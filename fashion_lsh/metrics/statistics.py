@@ -1,4 +1,4 @@
-"""Means, bootstrap confidence intervals, and paired differences with their p values."""
+"""Means, bootstrap confidence intervals, and paired differences with p values."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from fashion_lsh.metrics.ranking import Scores, blocks
 
 
 def means(prefix: str, scores: Mapping[str, Scores]) -> dict[str, float]:
-    """Flat means over the queries that have something to find: `<prefix>/<item or category>/<metric>`."""
+    """Mean over the queries with relevant rows (score not NaN), as `<prefix>/<item or category>/<metric>`."""
     return {
         f"{prefix}/{relevance}/{name}": float(np.nanmean(values))
         for relevance, by_metric in scores.items()
@@ -18,9 +18,12 @@ def means(prefix: str, scores: Mapping[str, Scores]) -> dict[str, float]:
 
 
 def intervals(prefix: str, scores: Mapping[str, Scores], items: np.ndarray) -> dict[str, float]:
-    """95 % bootstrap intervals of those means, all queries of an item drawn together: `…_low` and `…_high`.
+    """95 % bootstrap intervals of those means, resampled by item: `…_low` and `…_high`.
 
-    scores: (Q,) float each, NaN where there is nothing to find; items: (Q,) str, "" of a query without one.
+    Args:
+        prefix: prefix of the keys, as in `means`.
+        scores: (Q,) float per metric, NaN for a query without relevant rows.
+        items: (Q,) str, "" for a query without an item.
     """
     bounds: dict[str, float] = {}
     for relevance, by_metric in scores.items():
@@ -30,7 +33,10 @@ def intervals(prefix: str, scores: Mapping[str, Scores], items: np.ndarray) -> d
 
 
 def interval_bounds(name: str, values: np.ndarray, items: np.ndarray) -> dict[str, float]:
-    """`<name>_low` and `<name>_high` of the mean of (Q,) values; queries without an item, "", are drawn alone."""
+    """95 % bootstrap interval of the mean of values, resampled by item: `<name>_low` and `<name>_high`.
+
+    (Q,) float and (Q,) str; each query without an item, "", is a group of its own.
+    """
     _, item_ids = np.unique(items.astype(str), return_inverse=True)
     groups = np.where(items == "", len(items) + np.arange(len(items)), item_ids)
     low, high = confidence_interval(values, groups)
@@ -38,9 +44,9 @@ def interval_bounds(name: str, values: np.ndarray, items: np.ndarray) -> dict[st
 
 
 def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over the labels, of any type, of their mean value, (Q,) and (Q,): rare ones count as much as frequent ones.
+    """Macro average: mean over labels of the mean value per label, so all labels have the same weight.
 
-    NaN values are left out first, and labels of which none is left.
+    (Q,) float values and (Q,) labels of any type. NaN values are ignored, and labels with only NaN values.
     """
     valid = ~np.isnan(values)
     return float(np.mean([values[valid & (labels == label)].mean() for label in np.unique(labels[valid])]))
@@ -49,23 +55,24 @@ def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:
 def confidence_interval(
     scores: np.ndarray, groups: np.ndarray | None = None, level: float = 0.95, samples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """Bootstrap percentile interval of the mean score; NaN scores are left out first.  No score at all: (NaN, NaN).
+    """Bootstrap percentile interval of the mean score, without NaN scores; (NaN, NaN) if all are NaN.
 
     Args:
-        scores: (Q,) float, one a query.
-        groups: (Q,) of any type; queries of one group (pictures of one item, say) are drawn together. None: each alone.
-            Equal values are one group, "" too: give queries without an item a value of their own.
-        level: share of the bootstrap means inside the interval, between 0 and 1.
+        scores: (Q,) float, one per query.
+        groups: (Q,) of any type; queries of one group (for example of one item) are resampled together. None: each
+            query is a group. Equal values are one group, also "": pass distinct values for queries without an item.
+        level: confidence level, between 0 and 1.
         samples: bootstrap samples, at least 1.
-        seed: of the draws; the same seed gives the same interval.
+        seed: the interval is deterministic given the seed.
 
     Returns:
-        The lower and the upper end.
+        The lower and the upper bound.
     """
     if scores.ndim != 1 or (groups is not None and groups.shape != scores.shape):
-        raise ValueError(f"{scores.shape=}: give (Q,) scores, and as many groups or None")
+        shapes = f"{scores.shape=}" if groups is None else f"{scores.shape=}, {groups.shape=}"
+        raise ValueError(f"{shapes}; pass (Q,) scores, and (Q,) groups or None")
     if not 0 < level < 1 or samples < 1:
-        raise ValueError(f"{level=}, {samples=}: give a level between 0 and 1, and at least 1 sample")
+        raise ValueError(f"{level=}, {samples=}; pass a level between 0 and 1, and at least 1 sample")
     valid = ~np.isnan(scores)
     if not valid.any():
         return float("nan"), float("nan")
@@ -76,7 +83,7 @@ def confidence_interval(
 
 
 class Difference(NamedTuple):
-    """Mean of arm minus base, the ends of its 95 % interval, and its two-sided p value."""
+    """Mean difference method - base, its 95 % confidence interval, and the two-sided p value."""
 
     mean: float
     low: float
@@ -87,33 +94,37 @@ class Difference(NamedTuple):
 def paired_difference(
     base: Sequence[np.ndarray], method: Sequence[np.ndarray], groups: np.ndarray, samples: int = 2000
 ) -> Difference:
-    """Mean over seeds and queries of arm minus base, with a bootstrap of both.
+    """Mean over seeds and queries of method - base, with a bootstrap over seeds and groups.
 
-    A sample draws as many seeds as there are, and as many groups, with replacement; the groups are drawn once for all
-    seeds of the sample, since these answer the same queries.  Interval: percentiles; p: twice the smaller share of the
-    samples on either side of 0, both counted with one more (A. C. Davison, D. V. Hinkley: Bootstrap Methods and their
-    Application, 1997, sections 5.3 and 4.2).  With S seeds the samples show only (S - 1) / S of the
-    variance between seeds: the interval is too narrow by the root of that, and with one seed it shows none of it.
+    Each bootstrap sample draws seeds and groups with replacement; all seeds of a sample use the same groups, since the
+    queries are the same.  Interval: percentiles; p: twice the smaller ratio of samples on either side of 0, with 1
+    added to numerator and denominator (A. C. Davison, D. V. Hinkley: Bootstrap Methods and their Application, 1997,
+    sections 5.3 and 4.2).  With S seeds the bootstrap shows only (S - 1) / S of the variance between seeds: the
+    interval is too narrow by the root of this factor, and with one seed it includes no variance between seeds.
 
     Args:
-        base: (Q,) float scores, one array a seed.
-        method: the same of the other arm, seeds in the same order.
-        groups: (Q,) of any type; queries of one group (those of one item, say) are drawn together.
+        base: (Q,) float scores of the baseline, one array per seed.
+        method: (Q,) float scores of the method, seeds in the same order.
+        groups: (Q,) of any type; queries of one group (for example of one item) are resampled together.
         samples: bootstrap samples, at least 1.
 
     Returns:
-        The difference over the queries that have a score, no NaN, on both sides and with every seed.
+        The difference over the queries whose scores are not NaN in `base` and `method` with any seed.
 
     Raises:
-        ValueError: nothing can be paired.
+        ValueError: numbers of seeds or shapes differ, or no query has all scores.
     """
     shapes = {values.shape for values in (*base, *method, groups)}
     if len(base) != len(method) or not base or len(shapes) != 1 or groups.ndim != 1:
-        raise ValueError(f"{len(base)} and {len(method)} seeds, shapes {shapes}: give (Q,) scores of the same seeds")
+        raise ValueError(
+            f"base has {len(base)} seeds, method {len(method)}, shapes {shapes}; pass (Q,) scores of the same seeds"
+        )
     differences = np.stack(method) - np.stack(base)  # (S, Q)
     valid = ~np.isnan(differences).any(axis=0)
     if not valid.any():
-        raise ValueError(f"none of {len(valid)} queries has a score on both sides: compare what both have")
+        raise ValueError(
+            f"none of {len(valid)} queries has a score in both base and method; pass scores of the same queries"
+        )
     means = _bootstrap_differences(differences[:, valid], np.unique(groups[valid], return_inverse=True)[1], samples)
     low, high = np.quantile(means, [0.025, 0.975])
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
@@ -122,7 +133,7 @@ def paired_difference(
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """(m,) p values adjusted for m comparisons: step down, the i-th smallest times m - i + 1, never below one before.
+    """Holm-adjusted p values: the i-th smallest of m times m - i + 1, made non-decreasing, at most 1: (m,) float64.
 
     S. Holm: A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6, 1979.
     """
@@ -135,7 +146,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 def _bootstrap_means(sums: np.ndarray, counts: np.ndarray, samples: int, seed: int) -> np.ndarray:
-    """(samples,) means when as many groups as there are, (G,) sums and counts, are drawn with replacement."""
+    """Bootstrap means of groups given by (G,) sums and (G,) counts: (samples,) float64."""
     generator = np.random.default_rng(seed)
     means = np.zeros(samples)
     for block in blocks(samples, len(sums)):
@@ -145,7 +156,7 @@ def _bootstrap_means(sums: np.ndarray, counts: np.ndarray, samples: int, seed: i
 
 
 def _bootstrap_differences(differences: np.ndarray, group_ids: np.ndarray, samples: int) -> np.ndarray:
-    """(samples,) means of (S, Q) differences; group_ids: (Q,) int, the number of each query's group, 0..G - 1."""
+    """Bootstrap means of (S, Q) differences over seeds and groups, (Q,) int in 0..G - 1: (samples,) float64."""
     generator = np.random.default_rng(0)
     counts = np.bincount(group_ids)
     sums = np.stack([np.bincount(group_ids, weights=values) for values in differences])  # (S, G)
@@ -159,6 +170,6 @@ def _bootstrap_differences(differences: np.ndarray, group_ids: np.ndarray, sampl
 
 
 def _draw_counts(generator: np.random.Generator, samples: int, count: int) -> np.ndarray:
-    """(samples, count) float: how many times each of `count` groups is drawn in a sample of as many."""
+    """Counts of each of `count` groups in samples drawn with replacement: (samples, count) float64."""
     draws = generator.integers(count, size=(samples, count)) + count * np.arange(samples)[:, None]
     return np.bincount(draws.ravel(), minlength=samples * count).reshape(samples, count).astype(float)

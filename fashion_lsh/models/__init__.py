@@ -1,1 +1,1 @@
-"""The things that learn: one nn.Module each."""
+"""Networks, hash losses and baselines, without their training."""

@@ -1,4 +1,4 @@
-"""Codes without training, from the classifier's embedding or category: LSH, ITQ, predicted category."""
+"""Codes without training, computed from the classifier's output: LSH, ITQ, predicted category."""
 
 from abc import abstractmethod
 from typing import Any, Self
@@ -14,10 +14,10 @@ from fashion_lsh.models.projection import hyperplanes, itq
 
 
 class Baseline(CodeModel):
-    """The classifier's backbone and head, and codes of its outputs; fitted in closed form, not trained.
+    """Base class of codes computed from a fitted classifier; fitted in closed form, not trained.
 
     Attributes:
-        hyper_parameters: the constructor's arguments, kept in its checkpoint.
+        hyper_parameters: arguments of the constructor, saved in the checkpoint.
     """
 
     fits_projection = True
@@ -36,7 +36,7 @@ class Baseline(CodeModel):
         self.head = nn.Linear(self.backbone.feature_dim, len(categories)).requires_grad_(False)
 
     def start_from(self, other: CropModel) -> Self:
-        """Copy a Classifier's backbone and head."""
+        """Copy backbone and head of a classifier."""
         self.head.load_state_dict(other.get_submodule("head").state_dict())
         return super().start_from(other)
 
@@ -48,11 +48,14 @@ class Baseline(CodeModel):
 
 
 class LSH(Baseline):
-    """Signs of the embedding on random hyperplanes through its mean (M. Charikar, STOC 2002, section 3).
+    """Locality-sensitive hashing with random hyperplanes.
+
+    activations = (x - mean) @ planes,  x: (B, D) embedding, planes: (D, bits) standard normal; a bit is 1 above 0.
+    M. Charikar, STOC 2002, section 3.
 
     Args:
         backbone, categories, bits, embedding_dim, image_size, margin: see CodeModel.
-        seed: of the hyperplanes.
+        seed: seed of the hyperplanes.
     """
 
     threshold = 0.0
@@ -84,16 +87,18 @@ class LSH(Baseline):
             buffer.copy_(value)
 
     def fit_hyperplanes(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, D) embeddings of training pictures -> their mean, (D,), and the hyperplanes, (D, bits)."""
+        """Fit mean and hyperplanes.  (N, D) embeddings of training images -> (D,) and (D, bits) float32."""
         return embeddings.mean(dim=0), hyperplanes(embeddings.shape[1], self.bits, self.seed)
 
 
 class ITQ(LSH):
-    """The same with hyperplanes turned so that signs lose least (Y. Gong, S. Lazebnik: Iterative Quantization: A
-    Procrustean Approach to Learning Binary Codes, CVPR 2011, section 2.2).
+    """Iterative quantisation: principal axes of the embedding, rotated to minimise the quantisation error (see `itq`).
+
+    Y. Gong, S. Lazebnik: Iterative Quantization: A Procrustean Approach to Learning Binary Codes, CVPR 2011,
+    section 2.2. Arguments as for LSH; seed: seed of the initial rotation.
 
     Raises:
-        ValueError: there are more bits than the embedding has numbers.
+        ValueError: more bits than embedding dimensions.
     """
 
     def __init__(
@@ -109,8 +114,8 @@ class ITQ(LSH):
         super().__init__(backbone, categories, bits, embedding_dim, image_size, margin, seed)
         if bits > self.embedding_length:
             raise ValueError(
-                f"hash.bits={bits}: ITQ gives {self.embedding_length} bits at most, one for each number of the "
-                "embedding; give fewer, a longer embedding (hash.embedding_dim), or hash=lsh"
+                f"hash.bits={bits}: ITQ has at most one bit per embedding dimension, here {self.embedding_length}; "
+                "set fewer bits, a larger hash.embedding_dim, or hash=lsh"
             )
 
     def fit_hyperplanes(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,7 +123,7 @@ class ITQ(LSH):
 
 
 class PredictedCategory(Baseline):
-    """A bit a category: a 1 for the one that is predicted.  Tells what the classifier alone is worth.
+    """One-hot code of the predicted category, bits = C: retrieval by the classifier only.
 
     Args:
         backbone, categories, embedding_dim, image_size, margin: see CodeModel.

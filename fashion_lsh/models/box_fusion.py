@@ -1,4 +1,4 @@
-"""Boxes found in several looks at one picture, brought together (pure)."""
+"""Weighted boxes fusion for test-time augmentation (pure functions)."""
 
 from collections.abc import Sequence
 
@@ -7,22 +7,21 @@ import numpy as np
 from fashion_lsh.data.detections import Boxes
 from fashion_lsh.metrics.detection import iou
 
-FUSION_IOU = 0.55  # intersection over union above which boxes of one kind are the same garment's, as in the paper
+FUSION_IOU = 0.55  # boxes of one label with a higher IoU are fused, as in the paper
 
 
 def fuse_boxes(views: Sequence[Boxes]) -> Boxes:
-    """Weighted boxes fusion: boxes of one kind that overlap become one, their mean weighted by score.
+    """Weighted boxes fusion: average overlapping boxes of one label, weighted by score.
 
-    From the best score down, a box joins the fused box of its kind that it overlaps most, or begins a new one. The
-    score is the mean of those joined, lower where some looks did not see it: times the share of looks that did, by the
-    number of boxes. (R. Solovyev, W. Wang, T. Gabruseva: Weighted boxes fusion, Image and Vision Computing 107, 2021,
-    section 3.)
+    In order of decreasing score, a box joins the fused box of its label with the highest IoU above FUSION_IOU, or
+    starts a new one. The fused score is the mean score of the joined boxes times min(1, boxes / views).
+    R. Solovyev, W. Wang, T. Gabruseva: Weighted boxes fusion, Image and Vision Computing 107, 2021, section 3.
 
     Args:
-        views: the boxes of each look, in pixels of the same picture.
+        views: boxes of each view of one image: xyxy (n, 4) in pixels, scores (n,), labels (n,).
 
     Returns:
-        The fused boxes, the best score first.
+        The fused boxes, sorted by decreasing score.
     """
     xyxy, scores, labels = (np.concatenate([getattr(view, name) for view in views]) for name in Boxes._fields)
     fused, clusters = np.empty((0, 4), np.float32), list[list[int]]()
@@ -42,6 +41,6 @@ def fuse_boxes(views: Sequence[Boxes]) -> Boxes:
 
 
 def flip_boxes(boxes: Boxes, width: int) -> Boxes:
-    """Boxes in a picture's mirror, as they lie in the picture, `width` pixels wide."""
+    """Mirror boxes horizontally in an image `width` pixels wide.  xyxy (n, 4) -> (n, 4)."""
     left, top, right, bottom = boxes.xyxy.T
     return boxes._replace(xyxy=np.stack([width - right, top, width - left, bottom], axis=1))

@@ -1,4 +1,4 @@
-"""Make a softmax mass mean what it says: one temperature, fitted on `val`."""
+"""Temperature scaling, fitted on the validation split."""
 
 import torch
 from torch import Tensor
@@ -6,14 +6,14 @@ from torch.nn import functional
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The T > 0 that gives softmax(logits / T) the least cross-entropy (Guo et al., ICML 2017, section 4.2).
+    """Temperature T > 0 that minimises the cross-entropy of softmax(logits / T) (Guo et al., ICML 2017, section 4.2).
 
     Args:
         logits: (N, C) float.
         labels: (N,) int64.
 
     Returns:
-        T within 0.05 .. 20, found to 0.1 % by golden-section search: the loss has one minimum in log T.
+        T in 0.05..20, to 0.1 %, by golden-section search: the loss has one minimum in log T.
     """
     low, high = torch.tensor(0.05).log(), torch.tensor(20.0).log()
     golden = (5**0.5 - 1) / 2

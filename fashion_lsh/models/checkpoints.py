@@ -1,4 +1,4 @@
-"""Checkpoints of finished networks: written atomically, opened without running anything in them."""
+"""Checkpoints of fitted networks: written atomically, loaded with weights_only=True."""
 
 import inspect
 import io
@@ -21,19 +21,19 @@ NETWORKS: dict[str, type[nn.Module]] = {
     stage_class.__name__: stage_class
     for stage_class in (ClassifierModel, HashHeadModel, DetectorModel, LSH, ITQ, PredictedCategory)
 }
-PREFIX = "model."  # of the network's weights in the state dict of its LightningModule
+PREFIX = "model."  # prefix of the network's keys in the state dict of its LightningModule
 
 
 def save_model(model: nn.Module, path: Path, hyper_parameters: Mapping[str, Any]) -> None:
-    """Write weights, hyper-parameters and fit metrics atomically.
+    """Save weights, hyper-parameters and fit metrics atomically.
 
-    The file is a Lightning checkpoint, too: the LightningModule with these hyper-parameters opens it by
-    `load_from_checkpoint`.
+    The file is also a Lightning checkpoint: `load_from_checkpoint` of the LightningModule with these hyper-parameters
+    loads it.
 
     Args:
         model: one of NETWORKS.
-        path: of the file.
-        hyper_parameters: of the LightningModule that trained it, or the network's own arguments.
+        path: path of the file.
+        hyper_parameters: those of the LightningModule that trained the network, or the arguments of the network.
     """
     content = {
         "network": type(model).__name__,
@@ -46,37 +46,37 @@ def save_model(model: nn.Module, path: Path, hyper_parameters: Mapping[str, Any]
 
 
 def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
-    """Open a finished network in evaluation mode on this accelerator; only plain values and tensors are unpickled.
+    """Load a fitted network in evaluation mode; only plain values and tensors are unpickled.
 
     Args:
-        path: a file that `save_model` wrote.
+        path: a file written by `save_model`.
         accelerator: `auto`, `cpu` or `gpu`.
-        overrides: arguments that replace those it was trained with; what its constructor does not take is ignored.
+        overrides: arguments that replace the saved ones; those unknown to the constructor are ignored.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or of another version; or the GPU is out of memory.
-        MissingPackageError: its backbone needs a package that is not installed.
+        FileNotFoundError: the file is missing.
+        ValueError: the file is damaged or of another version, or the GPU is out of memory.
+        MissingPackageError: the backbone needs a package that is not installed.
     """
     if not path.exists():
         raise FileNotFoundError(
-            f"no checkpoint at {path}: remove metrics.json, if it is there, and type the run's train.py command again "
+            f"{path}: checkpoint not found; delete metrics.json, if present, and repeat the run's train.py command "
             "(with overwrite=true, if its scores are read from a job's file)"
         )
     try:
         model = _build_model(torch.load(path, map_location="cpu", weights_only=True), overrides)
     except MissingPackageError:
         raise
-    except Exception as error:  # reading bytes that are no checkpoint, or one of other arguments, may fail in any way
+    except Exception as error:  # invalid files and other arguments raise many types
         raise ValueError(
-            f"{path} is damaged, or was made by another version ({type(error).__name__}): remove it and metrics.json, "
-            "and type the run's train.py command again"
+            f"{path}: damaged, or written by another version ({type(error).__name__}); delete it and metrics.json, "
+            "and repeat the run's train.py command"
         ) from error
     try:
         return model.to(inference_device(accelerator)).eval()
     except torch.OutOfMemoryError as error:
         raise ValueError(
-            f"the GPU has no room for {path}: free some, or leave it alone (CUDA_VISIBLE_DEVICES= before the command)"
+            f"{path}: GPU out of memory; free some, or hide the GPU (CUDA_VISIBLE_DEVICES= before the command)"
         ) from error
 
 
@@ -91,29 +91,28 @@ def _build_model(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> nn
 
 
 def min_bytes(models: Sequence[nn.Module]) -> int:
-    """Least disk space of their checkpoints: the weights of each, and while one is trained its best epoch and last
-    state with the optimizer's."""
+    """Minimum disk space in bytes: weights of all networks, plus best epoch, last epoch and optimizer of one fit."""
     sizes = [sum(value.nbytes for value in model.state_dict().values()) for model in models]
     return sum(sizes) + 3 * max(sizes)
 
 
 def check_accelerator(accelerator: str) -> None:
-    """Refuse a device that is not there.
+    """Check that the requested device is available.
 
     Raises:
-        ValueError: a GPU is requested, and there is none.
+        ValueError: a GPU is requested, but none is available.
     """
     if accelerator == "gpu" and not torch.cuda.is_available():
-        raise ValueError("trainer=gpu: no GPU is seen here; give trainer=auto or trainer=cpu")
+        raise ValueError("trainer=gpu: no GPU available; set trainer=auto or trainer=cpu")
 
 
 def inference_device(accelerator: str) -> torch.device:
-    """Device of finished networks: the GPU, if there is one and `accelerator` is not `cpu`."""
+    """Device for inference: the GPU, if one is available and `accelerator` is not `cpu`."""
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
-    """torch.save by way of memory: on a full disk its own writer raises another error and hides the reason."""
+    """Save atomically, serialised in memory first: on a full disk, torch.save to a file hides the reason."""
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
     with atomic_write(path) as temporary:

@@ -1,4 +1,4 @@
-"""Classifier network: backbone and softmax."""
+"""Classifier network: backbone and linear category head."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ from fashion_lsh.models.crop_model import CropModel
 
 
 class ClassifierModel(CropModel):
-    """Backbone and linear category head, without activations: also the model of `hash=none`.
+    """Backbone and linear category head, without activations; also the model of `hash=none`.
 
     Args:
         backbone, categories, image_size, margin, frozen: see CropModel.

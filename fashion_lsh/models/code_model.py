@@ -1,4 +1,4 @@
-"""Base class of the networks with codes: activations, and an embedding shortened by PCA."""
+"""Base class of networks with codes: activations, and an embedding reduced by PCA."""
 
 import logging
 from abc import ABC
@@ -13,26 +13,25 @@ from fashion_lsh.models.projection import principal_axes
 
 log = logging.getLogger(__name__)
 
-SAMPLES_PER_AXIS = 8  # training images for each dimension of an embedding: its axes have settled then
+SAMPLES_PER_AXIS = 8  # training images per embedding dimension: enough for stable principal axes
 
 
 class CodeModel(CropModel, ABC):
-    """A model with codes of `bits`, whose embedding is the first principal components of the features.
+    """CropModel with codes, whose embedding is reduced to the first principal components of the features.
 
     Args:
         backbone: one of BACKBONES.
         categories: names of the categories, in the order of the labels.
         bits: code length.
-        embedding_dim: length of the embedding (see `fit_pca`); None, or no less than that of the features: the
-            features.
+        embedding_dim: length D of the embedding (see `fit_pca`); None, or at least `feature_dim`: no PCA.
         image_size, margin, frozen: see CropModel.
 
     Raises:
-        ValueError: fewer than one bit.
+        ValueError: `bits` is below 1.
     """
 
     name = "hash_head"
-    fits_projection = False  # True: more than the PCA is fitted to features of training images
+    fits_projection = False  # True: hyperplanes, too, are fitted to features of training images
     bits: int
     centre: Tensor
     axes: Tensor
@@ -48,9 +47,9 @@ class CodeModel(CropModel, ABC):
         frozen: bool,
     ) -> None:
         if bits < 1:
-            raise ValueError(f"hash.bits={bits}: give at least 1, or hash=none for no hash layer")
+            raise ValueError(f"hash.bits={bits}: must be at least 1; set more bits, or hash=none for no hash layer")
         if 2**bits < len(categories):
-            log.warning("hash.bits=%d: %d codes cannot tell %d categories apart", bits, 2**bits, len(categories))
+            log.warning("hash.bits=%d: only %d codes for %d categories; set more bits", bits, 2**bits, len(categories))
         super().__init__(backbone, categories, image_size, margin, frozen)
         self.bits = bits
         feature_dim = self.backbone.feature_dim
@@ -61,7 +60,7 @@ class CodeModel(CropModel, ABC):
         self.register_buffer("axes", torch.eye(feature_dim, length))  # (feature_dim, D), orthonormal
 
     def embedding(self, features: Tensor) -> Tensor:
-        """(B, feature_dim) features -> (B, D) of length 1; in training mode D = feature_dim."""
+        """L2-normalised embedding.  (B, feature_dim) features -> (B, D) float32; in training mode D = feature_dim."""
         full = super().embedding(features)
         if self.training or not self.has_pca:
             return full
@@ -74,11 +73,11 @@ class CodeModel(CropModel, ABC):
         return fit_metrics
 
     def fit_projection(self, features: Tensor) -> None:
-        """Fit what depends on the features of training images, (N, feature_dim)."""
+        """Fit the PCA, and hyperplanes in subclasses, to (N, feature_dim) features of training images."""
         self.fit_pca(functional.normalize(features, dim=1))
 
     def fit_pca(self, features: Tensor) -> None:
-        """Fit the embedding to the first principal components of (N, feature_dim) features of length 1."""
+        """Fit the principal axes to L2-normalised features, (N, feature_dim)."""
         if self.has_pca:
             centre, axes = principal_axes(features, self.axes.shape[1])
             self.centre.copy_(centre)
@@ -86,7 +85,7 @@ class CodeModel(CropModel, ABC):
 
     @torch.inference_mode()
     def sample_features(self, data: GarmentData) -> Tensor:
-        """(N, feature_dim) features of training images without augmentation, evenly chosen."""
+        """Features of evenly spaced training images without augmentation, (N, feature_dim) float32 on the CPU."""
         self.eval()
         batches = data.sample("train", SAMPLES_PER_AXIS * self.embedding_length)
         return torch.cat([self.backbone(batch.images.to(self.device)).cpu() for batch in batches])

@@ -1,4 +1,4 @@
-"""Base class of the networks that take crops: a backbone, a category head, one forward pass."""
+"""Base class of networks for crops: backbone and category head in one forward pass."""
 
 import hashlib
 import json
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 class ModelOutput(NamedTuple):
     """Output of one forward pass over B images.
 
-    logits: (B, C) float32, before the softmax and without the temperature.
-    activations: (B, bits) float32; a bit is 1 where it exceeds the model's `threshold`; None without a hash layer.
-    embedding: (B, D) float32, L2-normalised backbone features, before the hash layer; that of a code may be shorter.
+    logits: (B, C) float32, before temperature and softmax.
+    activations: (B, bits) float32; a bit is 1 where its activation exceeds `threshold`; None without a hash layer.
+    embedding: (B, D) float32, L2-normalised backbone features, before the hash layer; reduced by PCA in a CodeModel.
     """
 
     logits: Tensor
@@ -39,17 +39,17 @@ class CropModel(nn.Module, ABC):
     Args:
         backbone: one of BACKBONES.
         categories: names of the categories, in the order of the labels.
-        image_size: side in pixels of the crops it is trained on and expects.
-        margin: ratio of the box added to those crops on each side.
-        frozen: the backbone is not trained; its batch norms and dropout stay in evaluation mode.
+        image_size: side of the crops in pixels.
+        margin: margin of the crops on each side, as a fraction of the box.
+        frozen: do not train the backbone; its batch norms and dropout stay in evaluation mode.
 
     Attributes:
-        name: `classifier` or `hash_head`: prefix of its metrics and name of its checkpoint.
-        fit_metrics: metrics of its fit on `val`, by name.
+        name: `classifier` or `hash_head`: prefix of the metrics and name of the checkpoint.
+        fit_metrics: metrics of the fit on `val`, by name.
         bits: code length; None without a hash layer.
 
     Raises:
-        ValueError: `image_size` is below the smallest image of the backbone.
+        ValueError: `image_size` is below `min_size` of the backbone.
     """
 
     name: str
@@ -66,14 +66,14 @@ class CropModel(nn.Module, ABC):
         if image_size < self.backbone.min_size:
             raise ValueError(
                 f"data.image_size={image_size}: {backbone} needs at least {self.backbone.min_size} pixels; "
-                "give larger crops or another backbone"
+                "set a larger data.image_size or choose another backbone"
             )
         self.register_buffer("temperature", torch.ones(()))
         self.train()  # a new module is in training mode, the frozen backbone too
 
     @property
     def device(self) -> torch.device:
-        """The device of its weights."""
+        """Device of the weights."""
         return self.temperature.device
 
     def train(self, mode: bool = True) -> Self:
@@ -85,44 +85,44 @@ class CropModel(nn.Module, ABC):
 
     @abstractmethod
     def head_parameters(self) -> list[nn.Parameter]:
-        """Parameters after the backbone."""
+        """Parameters of all layers after the backbone."""
 
     @abstractmethod
     def compute_heads(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(B, feature_dim) features -> logits (B, C), activations (B, bits) or None."""
+        """Compute logits and activations.  (B, feature_dim) features -> (B, C) and (B, bits), or None without codes."""
 
     def forward(self, images: Tensor) -> ModelOutput:
-        """(B, 3, H, W) uint8 crops -> logits, activations and embedding."""
+        """Compute logits, activations and embedding.  (B, 3, H, W) uint8 crops -> ModelOutput."""
         features = self.backbone(images)
         return ModelOutput(*self.compute_heads(features), self.embedding(features))
 
     def embedding(self, features: Tensor) -> Tensor:
-        """(B, feature_dim) features -> (B, D) of length 1."""
+        """L2-normalised embedding.  (B, feature_dim) features -> (B, D) float32."""
         return functional.normalize(features, dim=1)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """(B, C) logits -> (B, C) softmax probabilities at the fitted temperature."""
+        """Softmax probabilities at the fitted temperature.  (B, C) logits -> (B, C)."""
         return (logits / self.temperature).softmax(dim=1)
 
     def load_weights(self, weights: str | None) -> str:
-        """Load the backbone's weights (see `load_weights`) and name their source.
+        """Load backbone weights (see `load_weights`) and return their source.
 
         Raises:
-            ValueError: the backbone is frozen and has no weights to keep, or they are another network's.
-            FileNotFoundError: there is no such file.
+            ValueError: the backbone is frozen and `weights` is None, or the weights belong to another network.
+            FileNotFoundError: the file is missing.
         """
         if self.frozen and weights is None:
-            raise ValueError("backbone.frozen=true would keep random weights: give backbone.weights=imagenet or a path")
+            raise ValueError("backbone.frozen=true freezes random weights; set backbone.weights to imagenet or a path")
         return f"{load_weights(self.backbone, weights)} ({self.backbone.name})"
 
     def start_from(self, other: "CropModel") -> Self:
-        """Copy another model's backbone weights and fit metrics."""
+        """Copy the backbone weights and fit metrics of another model."""
         self.backbone.load_state_dict(other.backbone.state_dict())
         self.fit_metrics = dict(other.fit_metrics)
         return self
 
     def post_fit(self, data: GarmentData) -> dict[str, float]:
-        """Fit the temperature on `val`; return `<name>/val/ece_before`, the calibration error, and `…_after`."""
+        """Fit the temperature on `val`; return `<name>/val/ece_before` and `…_after`, calibration errors."""
         logits, labels = _val_logits(self, data)
         temperature = fit_temperature(logits, labels)
         before, after = (calibration_error(logits, labels, t) for t in (1.0, temperature))
@@ -131,7 +131,7 @@ class CropModel(nn.Module, ABC):
         return {f"{self.name}/val/ece_before": before, f"{self.name}/val/ece_after": after}
 
     def fingerprint(self) -> str:
-        """SHA-256 of names, shapes and bytes of all weights, and of the preprocessing.
+        """SHA-256 of names, shapes, dtypes and bytes of all weights, and of image size, margin and threshold.
 
         Codes are comparable only between models with the same fingerprint.
         """
@@ -143,7 +143,7 @@ class CropModel(nn.Module, ABC):
 
 
 def arguments(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a constructor, from its `locals()`."""
+    """Constructor arguments from its `locals()`."""
     return {name: value for name, value in values.items() if name not in ("self", "__class__")}
 
 

@@ -1,4 +1,4 @@
-"""What no network is needed for: rows that stand beside every score, computed on the same crops."""
+"""Image descriptors without a network, baselines on the same crops: colour histogram and raw pixels."""
 
 import torch
 from torch import Tensor
@@ -6,9 +6,9 @@ from torch.nn import functional
 
 
 def colour_histogram(images: Tensor) -> Tensor:
-    """Square roots of the shares of 4 x 4 x 4 colours: Euclid between them is the Hellinger distance times √2.
+    """Square root of the normalised RGB histogram with 4 x 4 x 4 bins.  (B, 3, H, W) uint8 -> (B, 64) float32.
 
-    (B, 3, H, W) uint8 -> (B, 64) float32 of length 1.
+    Rows are L2-normalised; their Euclidean distance is √2 times the Hellinger distance of the histograms.
     """
     levels = images >> 6
     colours = (levels[:, 0] << 4 | levels[:, 1] << 2 | levels[:, 2]).flatten(1)  # (B, H * W) uint8, 0..63
@@ -18,7 +18,7 @@ def colour_histogram(images: Tensor) -> Tensor:
 
 
 def raw_pixels(images: Tensor) -> Tensor:
-    """The picture shrunk to 8 x 8.  (B, 3, H, W) uint8 -> (B, 192) float32, 0..1."""
+    """Image averaged to 8 x 8 pixels.  (B, 3, H, W) uint8 -> (B, 192) float32 in 0..1."""
     pooled = functional.adaptive_avg_pool2d(images.float(), 8) / 255
     return pooled.flatten(1)
 

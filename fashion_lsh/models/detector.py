@@ -1,4 +1,4 @@
-"""Faster R-CNN on a feature pyramid."""
+"""Faster R-CNN with a feature pyramid network."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -19,45 +19,45 @@ from fashion_lsh.data.detections import Boxes
 from fashion_lsh.models.box_fusion import flip_boxes, fuse_boxes
 from fashion_lsh.models.feature_pyramid import FeaturePyramid
 
-BATCH_SIZE = 8  # pictures a forward
-MIN_SCORE = 0.01  # of a box that is told of: average precision counts the unsure ones, too
-ROI_SIZE = 7  # pixels a side of what the box head sees of a proposal
+BATCH_SIZE = 8  # images per forward pass
+MIN_SCORE = 0.01  # minimum score of a detection; low, since average precision includes uncertain ones
+ROI_SIZE = 7  # side of the RoIAlign output, the input of the box head
 
 
-class NoResizeTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision carries no types
-    """Normalises and pads; sizes stay, since pictures come shrunk (see `resize`), smoothly and once."""
+class NoResizeTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision is untyped
+    """Normalise and pad without resizing: images are already resized with antialiasing (see `resize`)."""
 
     def resize(self, image: Tensor, target: Any = None) -> tuple[Tensor, Any]:
         return image, target
 
 
 class DetectorModel(nn.Module):
-    """Faster R-CNN on a feature pyramid.
+    """Faster R-CNN with a feature pyramid network.
 
-    (S. Ren, K. He, R. Girshick, J. Sun: Faster R-CNN, NeurIPS 2015; the pyramid: T.-Y. Lin et al., CVPR 2017.)
+    S. Ren, K. He, R. Girshick, J. Sun: Faster R-CNN, NeurIPS 2015; feature pyramid: T.-Y. Lin et al., CVPR 2017.
 
     Args:
         backbone: one of DETECTOR_BACKBONES.
         classes: names of the classes, in the order of the labels.
-        weights: initial weights of the backbone, which the caller loads (see `load_weights`); with weights, its batch
-            norms keep statistics and weights.
-        frozen: levels of the backbone, the finest first, whose layers keep their weights.
+        weights: initial weights of the backbone, loaded by the caller (see `load_weights`); None: random. With weights,
+            the statistics and parameters of its batch norms are frozen.
+        frozen: number of frozen levels of the backbone, the finest first.
         image_size: longer side in pixels to which images are resized.
-        channels: width of the pyramid.
-        head: width of the two layers of the box head.
-        anchors: sides in pixels of the square anchors, one for each level of the pyramid.
-        ratios: height over width of the anchors; the area stays.
-        proposals: kept by the region proposal network, of each level before and of all after non-maximum suppression.
-        roi_batch_size: proposals of an image that the box head is trained on.
-        max_detections: boxes of an image at most.
-        flip_tta: detect in the mirrored image, too, and fuse both (see `fuse_boxes`): better boxes, in twice the time.
+        channels: channels of the pyramid.
+        head: width of the two fully connected layers of the box head.
+        anchors: sides in pixels of the square anchors, one per level of the pyramid.
+        ratios: height over width of the anchors, of equal area.
+        proposals: number of proposals: per level before, and in total after non-maximum suppression.
+        roi_batch_size: proposals per image sampled to train the box head.
+        max_detections: maximum number of detections per image.
+        flip_tta: detect in the mirrored image, too, and fuse both (see `fuse_boxes`): better boxes in twice the time.
 
     Attributes:
-        fit_metrics: metrics of its fit on `val`; always empty, since boxes are scored later.
+        fit_metrics: metrics of the fit on `val`; always empty, since detections are scored later.
 
     Raises:
-        ValueError: an unknown backbone, another number of anchors than levels, more frozen levels than there are, or
-            some without weights.
+        ValueError: the backbone is unknown, the number of anchors is not that of the levels, `frozen` exceeds the
+            number of levels, or `frozen` is above 0 without weights.
     """
 
     name = "detector"
@@ -88,10 +88,10 @@ class DetectorModel(nn.Module):
         )
         self.freeze_batch_norm = weights is not None
         if frozen and weights is None:
-            raise ValueError(f"detector.frozen={frozen} would keep random weights: give detector.weights")
+            raise ValueError(f"detector.frozen={frozen} freezes random weights; set detector.weights")
         pyramid = FeaturePyramid(backbone, channels, frozen)
         if len(anchors) != pyramid.levels + 1:
-            raise ValueError(f"detector.anchors={anchors}: give {pyramid.levels + 1} sizes, one for each level")
+            raise ValueError(f"detector.anchors={anchors}: set {pyramid.levels + 1} sizes, one per level")
         pre_nms, post_nms = proposals
         self.network = FasterRCNN(
             pyramid,
@@ -100,7 +100,7 @@ class DetectorModel(nn.Module):
             rpn_post_nms_top_n_train=post_nms, rpn_post_nms_top_n_test=post_nms,
             box_roi_pool=MultiScaleRoIAlign([str(number) for number in range(pyramid.levels)], ROI_SIZE, 2),
             box_head=TwoMLPHead(channels * ROI_SIZE**2, head),
-            box_predictor=FastRCNNPredictor(head, len(classes) + 1),  # 0 is the background
+            box_predictor=FastRCNNPredictor(head, len(classes) + 1),  # label 0 is the background
             box_batch_size_per_image=roi_batch_size, box_detections_per_img=max_detections,
             box_score_thresh=MIN_SCORE,
         )  # fmt: skip
@@ -109,16 +109,16 @@ class DetectorModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """The device of its weights."""
+        """Device of the weights."""
         return next(self.parameters()).device
 
     @property
     def pyramid(self) -> FeaturePyramid:
-        """The backbone and its feature maps."""
+        """Backbone and feature pyramid network."""
         return self.network.backbone
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode; batch norms of a backbone with weights stay in evaluation mode."""
+        """Set training mode; batch norms of a pretrained backbone stay in evaluation mode."""
         super().train(mode)
         if self.freeze_batch_norm:
             for module in self.pyramid.body.modules():
@@ -127,18 +127,18 @@ class DetectorModel(nn.Module):
         return self
 
     def load_weights(self, weights: str | None) -> str:
-        """Load the backbone's weights (see `load_weights`) and name their source."""
+        """Load backbone weights (see `load_weights`) and return their source."""
         return f"{self.pyramid.load_weights(weights)} ({self.pyramid.backbone})"
 
     def losses(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """What the network's two stages learn from, by name.
+        """Losses of the region proposal network and the box head, scalars by name.
 
-        Only the pyramid runs in mixed precision: anchors, proposals and true boxes are of the type of its maps, and
-        bfloat16 rounds pixels from 257 on.
+        Only the pyramid runs in mixed precision: anchors, proposals and target boxes have the dtype of its maps, and
+        bfloat16 rounds coordinates from 257 pixels on.
 
         Args:
             images: (3, H, W) float32 in 0..1 each.
-            targets: of each image, `boxes` (m, 4) float32 xyxy in pixels and `labels` (m,) int64, 0 the background.
+            targets: per image, `boxes` (m, 4) float32 xyxy in pixels and `labels` (m,) int64; 0 is the background.
         """
         network = self.network
         image_list, resized_targets = network.transform(images, targets)
@@ -151,7 +151,7 @@ class DetectorModel(nn.Module):
 
     @torch.inference_mode()
     def detect(self, images: Sequence[np.ndarray]) -> list[Boxes]:
-        """The boxes in pictures, (H, W, 3) uint8 each, in their own pixels, the best first; some at a time."""
+        """Detect boxes, in batches.  (H, W, 3) uint8 each -> per image Boxes in its pixels, sorted by score."""
         self.eval()
         detections = self._detect_in_batches(images)
         if not self.flip_tta:

@@ -1,4 +1,4 @@
-"""Pictures to what an index can hold: one forward, then masses, codes and embeddings as arrays."""
+"""Encode images: probabilities, packed codes and embeddings as arrays, in one forward pass."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -12,7 +12,7 @@ from fashion_lsh.index.codes import pack
 
 
 class ForwardOutput(Protocol):
-    """Output of a forward: logits (B, C), activations (B, bits) or None, embedding (B, D) of length 1."""
+    """Output of a forward pass: logits (B, C), activations (B, bits) or None, L2-normalised embedding (B, D)."""
 
     @property
     def logits(self) -> Tensor: ...
@@ -23,7 +23,7 @@ class ForwardOutput(Protocol):
 
 
 class Model(Protocol):
-    """A fitted HashHeadModel, ClassifierModel, or anything with their interface.
+    """Interface of fitted models, as HashHeadModel and ClassifierModel.
 
     Called with (B, 3, H, W) uint8 crops; `probabilities` maps (B, C) logits to (B, C) probabilities.
     """
@@ -43,7 +43,7 @@ class Model(Protocol):
 
 
 class Encoded(NamedTuple):
-    """B pictures, ready to be filed or asked with.
+    """Encoded images, to be indexed or searched for.
 
     probabilities (B, C) float32; codes (B, ceil(bits / 8)) uint8, None without a hash layer; embeddings (B, D) float32.
     """
@@ -54,25 +54,25 @@ class Encoded(NamedTuple):
 
     @property
     def predicted(self) -> np.ndarray:
-        """(B,) int64: the category of the greatest mass; of equals, the first; -1: nothing was seen."""
+        """Most probable category, the first of equals, (B,) int64; -1 without a detection."""
         return np.where(self.probabilities.any(axis=1), self.probabilities.argmax(axis=1), -1)
 
     def without_detections(self, mask: np.ndarray) -> "Encoded":
-        """The same, but that in some, (B,) bool, nothing was seen: all their masses are 0."""
+        """Copy with all probabilities 0 where `mask`, (B,) bool, is true: no garment was detected."""
         return self._replace(probabilities=np.where(mask[:, None], np.float32(0), self.probabilities))
 
     def at(self, row: int) -> "Encoded":
-        """Row `row` alone, B = 1."""
+        """Encoding of image `row`, B = 1."""
         return self.take(slice(row, row + 1))
 
     def take(self, rows: np.ndarray | slice) -> "Encoded":
-        """Some rows, (n,) numbers, or (B,) bool, or a slice, in the order given."""
+        """Encodings of some images: `rows` is (n,) int, (B,) bool or a slice."""
         codes = None if self.codes is None else self.codes[rows]
         return Encoded(self.probabilities[rows], codes, self.embeddings[rows])
 
     @staticmethod
     def concatenate(parts: Sequence["Encoded"]) -> "Encoded":
-        """Several, one after the other."""
+        """Concatenate along the batch dimension."""
         codes = [part.codes for part in parts if part.codes is not None]
         probabilities, embeddings = (np.concatenate([part[field] for part in parts]) for field in (0, 2))
         return Encoded(probabilities, np.concatenate(codes) if codes else None, embeddings)
@@ -80,18 +80,18 @@ class Encoded(NamedTuple):
 
 @torch.inference_mode()
 def encode(model: Model, images: Tensor) -> Encoded:
-    """(B, 3, S, S) uint8 crops -> Encoded, in one forward of the model in evaluation mode."""
+    """Encode (B, 3, S, S) uint8 crops in one forward pass in evaluation mode."""
     model.eval()
     return as_arrays(model, model(images.to(model.device)))
 
 
 def encode_crops(model: Model, crops: Sequence[np.ndarray]) -> Encoded:
-    """B crops, (S, S, 3) uint8 each, as `crop_image` gives them -> Encoded, in one forward."""
+    """Encode B crops of `crop_image`, (S, S, 3) uint8 each, in one forward pass."""
     return encode(model, torch.from_numpy(to_batch(crops)))
 
 
 def as_arrays(model: Model, output: ForwardOutput) -> Encoded:
-    """What the model's forward gave for B pictures -> Encoded."""
+    """Convert the output of a forward pass over B images to arrays."""
     codes = None if output.activations is None else pack(output.activations.float().cpu().numpy(), model.threshold)
     probabilities = model.probabilities(output.logits.float())
     return Encoded(probabilities.cpu().numpy(), codes, output.embedding.float().cpu().numpy())

@@ -1,4 +1,4 @@
-"""Trunks as feature pyramids: what a detector looks at."""
+"""Feature pyramid network over the backbones of the detector."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -21,14 +21,14 @@ from fashion_lsh.models.efficientnet_lite import LITE0_MEAN_STD
 
 MOBILENET = "mobilenet_v3_large_320"
 DETECTOR_BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", EFFICIENTNET_LITE0, MOBILENET)
-LITE0_CHANNELS = (24, 40, 112, 320)  # of the maps at strides 4, 8, 16 and 32
+LITE0_CHANNELS = (24, 40, 112, 320)  # at strides 4, 8, 16 and 32
 
 
 class StageMaps(nn.Module):
-    """A network's layers in parts: what each part gives is a map of one level.
+    """Backbone split in stages; the output of each is the feature map of one level.
 
     Args:
-        stages: the layers of each level, the finest first, in the order a picture passes them.
+        stages: the layers of each level in forward order, the finest level first.
     """
 
     def __init__(self, stages: Iterable[Iterable[nn.Module]]) -> None:
@@ -36,7 +36,7 @@ class StageMaps(nn.Module):
         self.stages = nn.ModuleList(nn.Sequential(*layers) for layers in stages)
 
     def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
-        """(B, 3, H, W) -> a map (B, C, H / stride, W / stride) a level."""
+        """Compute feature maps.  (B, 3, H, W) -> per level (B, C, H / stride, W / stride), by number."""
         maps: OrderedDict[str, Tensor] = OrderedDict()
         for number, part in enumerate(self.stages):
             images = part(images)
@@ -45,26 +45,26 @@ class StageMaps(nn.Module):
 
 
 class FeaturePyramid(nn.Module):
-    """A trunk's maps brought to one width, each with what the coarser ones know, and one coarser still.
+    """Feature pyramid network with one extra max-pooled level.
 
-    (T.-Y. Lin et al.: Feature Pyramid Networks for Object Detection, CVPR 2017.)
+    T.-Y. Lin et al.: Feature Pyramid Networks for Object Detection, CVPR 2017.
 
     Args:
         backbone: one of DETECTOR_BACKBONES.
-        channels: width of all maps.
-        frozen: levels of the trunk, the finest first, whose layers keep their weights.
+        channels: channels of all maps.
+        frozen: number of frozen levels of the backbone, the finest first.
 
     Attributes:
-        levels: maps of the trunk; the pyramid has one more.
-        mean, std: of the pixels the trunk's weights were learnt with, R G B in 0..1.
+        levels: number of maps of the backbone; the pyramid has one more.
+        mean, std: normalisation of the backbone weights, RGB in 0..1.
 
     Raises:
-        ValueError: an unknown trunk, or more frozen levels than it has.
+        ValueError: the backbone is unknown, or `frozen` exceeds its number of levels.
     """
 
     def __init__(self, backbone: str, channels: int, frozen: int = 0) -> None:
         if backbone not in DETECTOR_BACKBONES:
-            raise ValueError(f"detector.backbone={backbone!r}: give one of {', '.join(DETECTOR_BACKBONES)}")
+            raise ValueError(f"detector.backbone={backbone!r}: unknown; choose one of {', '.join(DETECTOR_BACKBONES)}")
         super().__init__()
         self.backbone, self.out_channels = backbone, channels
         network = models.mobilenet_v3_large(weights=None) if backbone == MOBILENET else create_backbone(backbone)
@@ -76,24 +76,24 @@ class FeaturePyramid(nn.Module):
         self.body, widths = split_backbone(backbone, network)
         self.levels = len(widths)
         if frozen > self.levels:
-            raise ValueError(f"detector.frozen={frozen}: {backbone} has {self.levels} levels")
+            raise ValueError(f"detector.frozen={frozen}: {backbone} has {self.levels} levels; set no more")
         self.body.stages[:frozen].requires_grad_(False)
         self.fpn = FeaturePyramidNetwork(list(widths), channels, LastLevelMaxPool())
 
     def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
-        """(B, 3, H, W), normalised -> maps (B, channels, h, w), the finest first."""
+        """Compute the pyramid.  Normalised images (B, 3, H, W) -> maps (B, channels, h, w), the finest first."""
         maps: OrderedDict[str, Tensor] = self.fpn(self.body(images))
         return maps
 
     def load_weights(self, weights: str | None) -> str:
-        """Fill the trunk's weights as `load_weights` does, and say where they come from.
+        """Load backbone weights as `backbones.load_weights` does, and return their source.
 
         Raises:
-            FileNotFoundError: there is no such file, or it cannot be downloaded.
-            ValueError: the file is no state dict, or is one of another network.
+            FileNotFoundError: the file is missing, or cannot be downloaded.
+            ValueError: the file is not a state dict, or belongs to another network.
         """
         if self.backbone == MOBILENET and weights not in (None, "imagenet"):
-            raise ValueError(f"detector.weights={weights}: {MOBILENET} takes imagenet or null")
+            raise ValueError(f"detector.weights={weights}: not supported by {MOBILENET}; set imagenet or null")
         if weights is None:
             return "scratch"
         if self.backbone == MOBILENET:
@@ -107,7 +107,7 @@ class FeaturePyramid(nn.Module):
 
 
 def split_backbone(backbone: str, network: Any) -> tuple[StageMaps, tuple[int, ...]]:
-    """The layers of a network that lead to its maps, and how wide these are."""
+    """Split a backbone into stages; return them and the channels of their maps."""
     if backbone == MOBILENET:
         layers = network.features
         return StageMaps([layers[:14], layers[14:]]), (160, 960)

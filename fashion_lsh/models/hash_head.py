@@ -1,4 +1,4 @@
-"""Hash head: backbone, hash layer and category head."""
+"""Hash head network: backbone, hash layer and category head."""
 
 from torch import Tensor, nn
 
@@ -12,12 +12,12 @@ class HashHeadModel(CodeModel):
 
     Args:
         backbone, categories, bits, embedding_dim, image_size, margin, frozen: see CodeModel.
-        loss: one of LOSSES; `softmax` is the thesis's.
-        bihalf: halve each bit of a batch in training (see BiHalf), with any loss; codes are then signs.
+        loss: one of LOSSES; `softmax` is that of the thesis.
+        bihalf: apply BiHalf in training and the sign in evaluation mode, with any loss.
         label_smoothing: probability of each label that is spread over all categories.
 
     Raises:
-        ValueError: fewer than one bit, or too few for the loss to give each category a code.
+        ValueError: `bits` is below 1, or too small for the distinct hash centres of a loss.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""What people look at; reads run folders."""
+"""Reports of runs and sweeps, written from run folders."""

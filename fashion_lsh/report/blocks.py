@@ -1,4 +1,4 @@
-"""What a report is made of, before it is a page or a Markdown file."""
+"""Building blocks of a report, rendered as HTML or Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; a `note` says what is missing, and why."""
+    """A paragraph; `note` highlights it as a caveat or a missing result."""
 
     text: str
     note: bool = False
@@ -16,7 +16,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Listing:
-    """Short points."""
+    """A bullet list."""
 
     points: Sequence[str]
     kind: ClassVar = "listing"
@@ -24,7 +24,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Command:
-    """What to type."""
+    """A shell command."""
 
     text: str
     kind: ClassVar = "command"
@@ -32,11 +32,11 @@ class Command:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts under columns.
+    """A table of text cells.
 
     Attributes:
-        summary: title to unfold it by; "": it is shown.
-        highlight_first: the first row stands out.
+        summary: title of a collapsed table; "": the table is not collapsed.
+        highlight_first: show the first row in bold.
     """
 
     columns: Sequence[str]
@@ -48,13 +48,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture.
+    """A figure with its caption.
 
     Attributes:
-        name: of its file; the ending tells its type.
-        content: of its file.
-        caption: what it shows, and what to see in it.
-        min_width: pixels below which it is scrolled, not shrunk; 0: it always fits.
+        name: file name; its extension is the image type.
+        content: bytes of the file.
+        caption: text below the figure, also its alternative text.
+        min_width: width in pixels below which the figure scrolls instead of shrinking; 0: always shrink.
     """
 
     name: str
@@ -69,7 +69,7 @@ Block = Text | Listing | Command | Table | Figure
 
 @dataclass(frozen=True)
 class Section:
-    """Blocks under a title; `key` is its anchor."""
+    """Blocks under a title; `key` is the HTML anchor."""
 
     key: str
     title: str

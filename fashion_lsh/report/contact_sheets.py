@@ -1,4 +1,4 @@
-"""Contact sheets: queries, their crops, and what was found, right or wrong."""
+"""Contact sheets: queries, their crops, and their hits with relevance marks."""
 
 import io
 from collections.abc import Sequence
@@ -19,16 +19,17 @@ from fashion_lsh.report.blocks import Figure
 from fashion_lsh.report.tiles import TILE, Tile, column_titles, evenly_spaced, write_contact_sheet
 from fashion_lsh.search.searcher import Searcher, SearchResult
 
-MAX_SIDE = 512  # side of the pictures that a dashboard shows
-MISSING_IMAGE_ERRORS = (OSError, ValueError, LookupError)  # raised by sources for images that do not exist any more
+MAX_SIDE = 512  # pixels of the longer side of an image before it is cropped
+MISSING_IMAGE_ERRORS = (OSError, ValueError, LookupError)  # raised by sources for images that no longer exist
 
 
 def write_query_sheet(
     path: Path, data: GarmentData, query: EncodedSplit, searcher: Searcher, hits: Hits
 ) -> list[list[Tile]]:
-    """Eight queries, evenly chosen: the picture with its box, the crop, and the first eight hits.
+    """Write a sheet of eight evenly spaced queries: image with box, crop, and the first eight hits.
 
-    Writes the sheet to `path`, and gives its tiles.
+    Returns:
+        Rows of tiles of the sheet.
     """
     query_rows = evenly_spaced(len(query.catalogue), 8).tolist()
     names = searcher.model.categories
@@ -36,31 +37,31 @@ def write_query_sheet(
     rows = []
     for number in query_rows:
         category, predicted = query.catalogue.column("category")[number], query.encoded.predicted[number]
-        predicted_name = names[predicted] if predicted >= 0 else "nothing"
+        predicted_name = names[predicted] if predicted >= 0 else "none"
         image, box = data.source.image(query.catalogue.column("image")[number]), boxes[number]
         mark = prediction_mark(predicted_name, category, category in names)
-        crop = Tile(crop_image(image, box, data.margin, TILE), f"seen as {predicted_name}", mark)
+        crop = Tile(crop_image(image, box, data.margin, TILE), f"pred: {predicted_name}", mark)
         hit_tiles = [
             hit_tile(data.source, gallery, hit, data.margin, relevance_mark(query.catalogue, number, gallery, hit))
             for hit in hits.rows[number, :8]
             if hit >= 0
         ]
         thumbnail, scaled_box = downscale(image, box)
-        rows.append([Tile(thumbnail, f"is {category}", box=scaled_box), crop, *hit_tiles])
+        rows.append([Tile(thumbnail, f"true: {category}", box=scaled_box), crop, *hit_tiles])
     write_contact_sheet(path, rows, column_titles(8))
     return rows
 
 
 def query_tiles(image: np.ndarray, box: np.ndarray | None, margin: float, result: SearchResult) -> list[Tile]:
-    """Tiles of a query, (H, W, 3) uint8 with its box (4,), and of its crop."""
+    """Tiles of a query image, (H, W, 3) uint8, with its box, (4,) or None, and of its crop."""
     thumbnail, scaled_box = downscale(image, np.empty((0, 4), np.float32) if box is None else box)
-    return [Tile(thumbnail, box=scaled_box), Tile(crop_image(image, box, margin, TILE), f"seen as {result.category}")]
+    return [Tile(thumbnail, box=scaled_box), Tile(crop_image(image, box, margin, TILE), f"pred: {result.category}")]
 
 
 def write_result_sheet(
     path: Path, source: Source, searcher: Searcher, results: Sequence[tuple[list[Tile], SearchResult]]
 ) -> None:
-    """A sheet of pictures nobody has judged: the tiles of each (see `query_tiles`), and what was found."""
+    """Write a sheet of search results without relevance marks: tiles of each query (see `query_tiles`) and its hits."""
     gallery, margin = searcher.gallery.catalogue, searcher.model.margin
     rows = [
         [*tiles, *(hit_tile(source, gallery, row, margin) for row in result.hits.rows[0] if row >= 0)]
@@ -77,7 +78,7 @@ def sheet_figure(name: str, sheet: Image.Image, caption: str) -> Figure:
 
 
 def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: str = "") -> Tile:
-    """The crop of one gallery row, captioned with its category; what was added later is named by its full path."""
+    """Crop a gallery row, captioned with its category; images added after training have absolute paths as keys."""
     hit = gallery.row(row)
     name, box = hit["image"], np.array([hit[side] for side in BOX_COLUMNS], dtype=np.float32)
     image = open_image(name) if Path(name).is_absolute() else source.image(name)
@@ -86,7 +87,7 @@ def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: 
 
 
 def downscale(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A picture (H, W, 3) of MAX_SIDE pixels a side at most, and its box (4,), or boxes (n, 4), with it."""
+    """Resize an image, (H, W, 3) uint8, to at most MAX_SIDE pixels a side, and scale its boxes, (4,) or (n, 4)."""
     scale = min(1.0, MAX_SIDE / max(image.shape[:2]))
     if scale == 1:
         return image, boxes
@@ -95,7 +96,7 @@ def downscale(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def relevance_mark(query: Catalogue, index: int, gallery: Catalogue, row: int) -> str:
-    """Which of MARKS row `row` of the gallery is to query `number`."""
+    """Mark (a key of MARKS) of gallery row `row` as a hit of query `index`."""
     query_row, hit = query.row(index), gallery.row(row)
     if query_row["item"] and query_row["item"] == hit["item"]:
         return "same item"
@@ -103,5 +104,5 @@ def relevance_mark(query: Catalogue, index: int, gallery: Catalogue, row: int) -
 
 
 def prediction_mark(predicted: str, category: str, known: bool) -> str:
-    """Which of MARKS a query gets for what it was seen as; none where its category was not learnt."""
+    """Mark (a key of MARKS) of the predicted category; empty if the true category was not trained."""
     return ("same category" if predicted == category else "other category") if known else ""

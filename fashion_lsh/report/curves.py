@@ -1,4 +1,4 @@
-"""The numbers behind a report's figures (pure)."""
+"""Data of the figures of a report (pure)."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-BINS = 15  # of the reliability diagram, as of the calibration error
+BINS = 15  # as in metrics.calibration.calibration_error
 
 Curves = dict[str, np.ndarray]
 
 
 class Reliability(NamedTuple):
-    """How often the category head is right at each confidence, (BINS,) each; NaN where no query falls.
+    """Reliability diagram of the category head, (BINS,) each; NaN for empty bins.
 
-    counts: queries of the bin; confidence: their mean mass; accuracy: share that is right; error: the ECE.
+    counts: queries of the bin; confidence: their mean confidence; accuracy: fraction of correct ones; error: the ECE.
     """
 
     counts: np.ndarray
@@ -24,13 +24,13 @@ class Reliability(NamedTuple):
 
 
 def learning_curves(sessions: Sequence[Sequence[Mapping[str, float]]], stage: str) -> Curves:
-    """The curves of one stage, joined over the sittings in which it was fitted.
+    """Learning curves of one stage, joined over its training sessions.
 
-    A fit that is resumed does again what came after its last checkpoint: from the first step of a later sitting on,
-    what the earlier ones logged does not count.
+    A resumed fit repeats the steps after its last checkpoint: values that an earlier session logged from the first step
+    of a later session on are dropped.
 
     Args:
-        sessions: rows of CSV logs, earliest first: `step`, `epoch`, and `<stage>/<metric>` where it was logged.
+        sessions: rows of CSV logs, earliest session first: `step`, `epoch`, and `<stage>/<metric>` where logged.
         stage: `detector`, `classifier` or `hash_head`.
 
     Returns:
@@ -47,9 +47,9 @@ def learning_curves(sessions: Sequence[Sequence[Mapping[str, float]]], stage: st
 
 
 def confusion(true_categories: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Queries of each true category (row) seen as each category (column).  (Q,) and (Q,) str -> (C, C) int64.
+    """Confusion matrix: queries by true (row) and predicted category (column).  (Q,) and (Q,) str -> (C, C) int64.
 
-    Those in which nothing was seen, "", are left out.
+    Queries without a prediction, "", are ignored.
     """
     index = {name: number for number, name in enumerate(names)}
     true_categories, predicted = true_categories[predicted != ""], predicted[predicted != ""]
@@ -59,22 +59,22 @@ def confusion(true_categories: np.ndarray, predicted: np.ndarray, names: Sequenc
 
 
 def row_ratios(counts: np.ndarray) -> np.ndarray:
-    """Each row of counts as shares of it; a row without a query is 0.  (C, C) int -> (C, C) float64."""
+    """Divide each row of counts by its sum; empty rows are 0.  (C, C) int -> (C, C) float64."""
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
 
 def recall_precision(relevant_at: np.ndarray, total_at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean recall and precision of all that lies within each radius, nearest first.
+    """Mean recall and precision within each Hamming radius, in ascending order.
 
-    Queries with nothing relevant in the gallery are left out. Precision is the mean over the queries that find
-    anything within the radius; radii at which none does are left out.
+    Queries without relevant rows are ignored. Precision is the mean over the queries with any row within the radius;
+    radii without rows for any query are dropped.
 
     Args:
         relevant_at: (Q, L) int, relevant rows at each distance.
         total_at: (Q, L) int, all rows at each distance.
 
     Returns:
-        recall and precision, (l,) float64 each, l <= L; empty where no query has anything relevant.
+        recall and precision, (l,) float64 each, l <= L; empty if no query has relevant rows.
     """
     answerable = relevant_at.sum(axis=1) > 0
     hits, retrieved = relevant_at[answerable].cumsum(axis=1), total_at[answerable].cumsum(axis=1)
@@ -86,12 +86,12 @@ def recall_precision(relevant_at: np.ndarray, total_at: np.ndarray) -> tuple[np.
 
 
 def pr_auc(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Area under a precision-recall curve, (n,) each: each step of recall at the precision it reaches; empty: 0."""
+    """Area under a precision-recall curve, (n,) each: sum of recall steps times precision; 0 if empty."""
     return float((np.diff(recall, prepend=0.0) * precision).sum())
 
 
 def pr_auc_by_category(relevant_at: np.ndarray, total_at: np.ndarray, categories: np.ndarray) -> dict[str, float]:
-    """That area for the queries of each category that have something to find, best first.  `categories`: (Q,) str."""
+    """Area under the precision-recall curve by category, highest first.  Counts: (Q, L) int, categories: (Q,) str."""
     by_category = {}
     for name in sorted(set(categories)):
         recall, precision = recall_precision(relevant_at[categories == name], total_at[categories == name])
@@ -101,7 +101,7 @@ def pr_auc_by_category(relevant_at: np.ndarray, total_at: np.ndarray, categories
 
 
 def mean_distance(counts: np.ndarray) -> float:
-    """Mean distance of pairs counted by distance, (L,) int; NaN where there are none."""
+    """Mean distance from a histogram of pairs, (L,) int; NaN without pairs."""
     return float((counts * np.arange(len(counts))).sum() / counts.sum()) if counts.any() else float("nan")
 
 
@@ -109,11 +109,11 @@ def reliability(probabilities: np.ndarray, correct: np.ndarray) -> Reliability:
     """Confidence against accuracy in BINS bins of equal width.
 
     Args:
-        probabilities: (Q,) float, softmax mass of the predicted category, 0..1.
-        correct: (Q,) bool, the prediction is true.
+        probabilities: (Q,) float, softmax probability of the predicted category, 0..1.
+        correct: (Q,) bool, whether the prediction is correct.
 
     Returns:
-        The bins; ECE: |confidence - accuracy| of each, weighted by its share of the queries.
+        The bins, and the ECE: mean of |confidence - accuracy|, weighted by the fraction of queries in each bin.
     """
     bins = np.minimum((probabilities.astype(np.float64) * BINS).astype(int), BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
@@ -126,16 +126,19 @@ def reliability(probabilities: np.ndarray, correct: np.ndarray) -> Reliability:
 def best_typical_worst(
     categories: np.ndarray, category_ap: np.ndarray, item_ap: np.ndarray | None, per_kind: int = 8
 ) -> dict[str, np.ndarray]:
-    """Queries to look at, none twice: `best` and `worst` by category AP, then item AP; `typical`: nearest the median.
+    """Select example queries, each once: `best` and `worst` by category AP, then item AP; `typical`: near the median.
 
-    Of equals those come first whose category has been shown least. Queries without a category AP are left out; where
-    there are fewer than 3 x each, each sheet gets its share.
+    Ties alternate between categories. Queries without a category AP are ignored. With fewer than 3 × `per_kind`
+    queries, each list gets a third.
 
     Args:
         categories: (Q,) str.
-        category_ap: (Q,) float, NaN where nothing is relevant.
-        item_ap: likewise; None: items are not known.
-        per_kind: queries a sheet.
+        category_ap: (Q,) float, NaN without relevant rows.
+        item_ap: the same for items; None: items are unknown.
+        per_kind: queries per list.
+
+    Returns:
+        Query indices, (n,) int64, by `best`, `typical` and `worst`.
     """
     remaining = np.flatnonzero(~np.isnan(category_ap))
     tie_break = category_ap if item_ap is None else item_ap
@@ -151,7 +154,7 @@ def best_typical_worst(
 
 
 def _order(categories: np.ndarray, cost: np.ndarray) -> list[int]:
-    """Places by (2, n) costs, cheapest first; of equals, in turns by category."""
+    """Indices in ascending order of (2, n) costs; ties alternate between categories."""
     num_shown: Counter[tuple[float, float, str]] = Counter()
     sort_keys = []
     for name, first, second in zip(categories, *cost.round(6), strict=True):

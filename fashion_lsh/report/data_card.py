@@ -1,4 +1,4 @@
-"""The card of a merged catalogue: what is in it, where it comes from, and what was left out."""
+"""Data card of a merged catalogue: counts, sources, splits, leaks and skipped rows."""
 
 import logging
 import re
@@ -19,17 +19,17 @@ from fashion_lsh.report.tiles import TILE, Tile, draw_sheet, evenly_spaced
 log = logging.getLogger(__name__)
 
 TILES_PER_CATEGORY = 6  # garments of each category on the sheet
-MAX_REASONS = 30  # lines of the table of reasons
+MAX_REASONS = 30  # rows in the table of reasons
 
 
 def card(merged: Merged, recipe: Recipe, licences: Mapping[str, str], command: str) -> str:
-    """Markdown.
+    """Write the data card as Markdown.
 
     Args:
-        merged: what was made.
-        recipe: how.
-        licences: of each source.
-        command: that made it.
+        merged: merged catalogue, its skipped rows and its leaks.
+        recipe: options of the merge.
+        licences: licence by source name.
+        command: command that made the catalogue.
     """
     rows = merged.catalogue
     main = rows.take(np.flatnonzero(rows.column("main")))
@@ -37,28 +37,28 @@ def card(merged: Merged, recipe: Recipe, licences: Mapping[str, str], command: s
         "# Data card",
         _summary(rows, main, recipe),
         f"```\n{command}\n```",
-        "## Categories and sources",
+        "## Garments by category and source",
         _counts(main, "source", sorted(set(rows.column("source")))),
-        "## Splits",
+        "## Garments by category and split",
         _counts(main, "split", SPLITS),
         _leaks(merged.leaks),
         "## Sources",
         _sources(merged, licences),
-        "## Sizes",
+        "## Image sizes in pixels",
         _sizes(merged),
-        "## Labels that are no category",
+        "## Labels without a category",
         _unmapped(merged.unmapped),
-        "## Left out",
-        _left_out(merged.left_out),
+        "## Skipped rows",
+        _skipped_rows(merged.skipped),
         "## Near-duplicates",
         _near_duplicates(merged, recipe.distance),
-        "![Garments of each category, evenly chosen](contact_sheet.jpg)",
+        "![Evenly spaced sample of the garments of each category](contact_sheet.jpg)",
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def sheet(catalogue: Catalogue, image: Callable[[str], np.ndarray]) -> Image.Image:
-    """Garments of each category, evenly chosen, a row each; `image` gives pixels, (H, W, 3) uint8."""
+    """Draw a row of evenly spaced garments for each category; `image` loads pixels, (H, W, 3) uint8, by image key."""
     names, row_sources = catalogue.column("category"), catalogue.column("source")
     images, boxes, main = catalogue.column("image"), catalogue.boxes, catalogue.column("main")
     tiles = []
@@ -80,20 +80,20 @@ def sheet(catalogue: Catalogue, image: Callable[[str], np.ndarray]) -> Image.Ima
 
 
 def _summary(rows: Catalogue, main: Catalogue, recipe: Recipe) -> str:
-    splits = "as published" if recipe.official else f"dealt by seed {recipe.seed}"
+    splits = "as published" if recipe.official else f"assigned with seed {recipe.seed}"
     return (
-        f"{len(main):,} garments of {len(main.categories)} categories in {len(set(main.column('image'))):,} pictures,"
-        f" and {len(rows) - len(main):,} further boxes that teach a detector alone: their category is not known, or has"
+        f"{len(main):,} garments of {len(main.categories)} categories in {len(set(main.column('image'))):,} images,"
+        f" and {len(rows) - len(main):,} further boxes used only to train a detector: their category is unknown, or has"
         f" too few or too many garments. Splits are {splits}; checksum {rows.checksum[:16]}."
     )
 
 
 def _crop_tile(image: Callable[[str], np.ndarray], name: str, box: np.ndarray) -> np.ndarray | None:
-    """A garment as a tile; None where its picture has changed since it was merged, and is of no use now."""
+    """Crop a garment to a tile; None if its image has changed since the merge and cannot be cropped."""
     try:
         return crop_image(image(name), box, 0.1, TILE)
     except ValueError as error:
-        log.warning("not on the sheet: %s", error)
+        log.warning("Skipped a tile of the contact sheet: %s", error)
         return None
 
 
@@ -111,11 +111,11 @@ def _counts(rows: Catalogue, column: str, names: Sequence[str]) -> str:
 
 def _leaks(leaks: Sequence[tuple[str, str]]) -> str:
     if not leaks:
-        return "No picture, group or item stands on two sides."
+        return "No image, group or item is in more than one of train, val and test (query and gallery)."
     counts = Counter(column for column, _ in leaks)
     first = {column: one_line(name) for column, name in reversed(leaks)}
-    counted = "; ".join(f"{counts[column]:,} of `{column}`, {first[column]} say" for column in counts)
-    return f"**Leaks.** On two sides stand {counted}. Scores on these splits are too good by what that is worth."
+    counted = "; ".join(f"{counts[column]:,} values of `{column}` (for example {first[column]})" for column in counts)
+    return f"**Leaks.** In more than one of train, val and test: {counted}. Leaks inflate the scores on these splits."
 
 
 def _sources(merged: Merged, licences: Mapping[str, str]) -> str:
@@ -124,8 +124,8 @@ def _sources(merged: Merged, licences: Mapping[str, str]) -> str:
     for name in sorted(set(rows.column("source"))):
         mask = rows.column("source") == name
         images = len(set(rows.column("image")[mask]))
-        lines.append([one_line(name), f"{mask.sum():,}", f"{images:,}", one_line(licences.get(name) or "not known")])
-    return markdown_table(lines, ["source", "garments", "pictures", "licence and terms"])
+        lines.append([one_line(name), f"{mask.sum():,}", f"{images:,}", one_line(licences.get(name) or "unknown")])
+    return markdown_table(lines, ["source", "garments", "images", "licence and terms"])
 
 
 def _sizes(merged: Merged) -> str:
@@ -135,46 +135,47 @@ def _sizes(merged: Merged) -> str:
         sizes = np.array([merged.scanned[image][:2] for image in images])
         low, median, high = (np.quantile(sizes, quantile, axis=0).astype(int) for quantile in (0.05, 0.5, 0.95))
         lines.append([one_line(name), *(f"{width} × {height}" for width, height in (low, median, high))])
-    return markdown_table(lines, ["source", "small (5 %)", "median", "large (95 %)"])
+    return markdown_table(lines, ["source", "5th percentile", "median", "95th percentile"])
 
 
 def _unmapped(unmapped: Mapping[tuple[str, str], tuple[int, str, bool]]) -> str:
     if not unmapped:
         return "None."
     lines = [
-        [one_line(source), one_line(label), f"{count:,}", group or "none, left out", "" if mapped else "not in its map"]
+        [one_line(source), one_line(label), f"{count:,}", group or "none (skipped)", "" if mapped else "not in the map"]
         for (source, label), (count, group, mapped) in sorted(unmapped.items())
     ]
-    return markdown_table(lines, ["source", "label", "garments", "group that is kept", ""])
+    return markdown_table(lines, ["source", "label", "garments", "group kept", "note"])
 
 
-def _left_out(left_out: Mapping[str, str]) -> str:
-    """Reasons, those that differ in numbers and names alone taken as one, with their first row."""
-    kinds = Counter((row.partition("/")[0], _normalise_reason(row, reason)) for row, reason in left_out.items())
+def _skipped_rows(skipped: Mapping[str, str]) -> str:
+    """Count skipped rows by reason; reasons that differ only in names and numbers are one, shown by the first."""
+    kinds = Counter((row.partition("/")[0], _normalise_reason(row, reason)) for row, reason in skipped.items())
     first: dict[tuple[str, str], str] = {}
-    for row, reason in left_out.items():
+    for row, reason in skipped.items():
         first.setdefault((row.partition("/")[0], _normalise_reason(row, reason)), reason)
     if not kinds:
-        return "Nothing."
+        return "None."
     lines = [[one_line(kind[0]), f"{count:,}", one_line(first[kind])] for kind, count in kinds.most_common(MAX_REASONS)]
     more = f"\n\nAnd {len(kinds) - MAX_REASONS:,} further reasons." if len(kinds) > MAX_REASONS else ""
-    table = markdown_table(lines, ["source", "rows", "the first of them"])
-    return f"{table}{more}\n\nAll of them stand in `left_out.csv`."
+    table = markdown_table(lines, ["source", "rows", "first reason"])
+    return f"{table}{more}\n\n`skipped.csv` lists every skipped row."
 
 
 def _normalise_reason(row: str, reason: str) -> str:
-    """A reason without what is each row's own: quoted texts, paths, numbers."""
+    """Remove what is specific to one row from its reason: quoted texts, paths and numbers."""
     text = reason.replace(row.partition("/")[2], "")
     return re.sub(r"'[^']*'|\S*/\S*|\S+\.\w{3,4}\b|[\d,.]*\d", "…", text)
 
 
 def _near_duplicates(merged: Merged, distance: int | None) -> str:
-    exact = f"{merged.copies:,} pictures are the same byte for byte as others, as published. " if merged.copies else ""
+    exact = f"{merged.copies:,} images are byte-for-byte copies of others, as published. " if merged.copies else ""
     if distance is None:
-        return f"{exact}Near ones were not looked for."
+        return f"{exact}Near-duplicates were not searched."
     return exact + (
-        f"{merged.near_duplicates:,} pictures have one, by fingerprints that differ in {distance} bits at most; they "
-        "share a group, and so a side of the splits. Pictures that are no files (Fashion-MNIST) have no fingerprint."
+        f"{merged.near_duplicates:,} images have a near-duplicate (fingerprints differ in at most {distance} bits). "
+        "Near-duplicates share a group and therefore a split. Images that are not files (Fashion-MNIST) have no "
+        "fingerprint."
     )
 
 

@@ -14,11 +14,11 @@ from fashion_lsh.report.contact_sheets import downscale
 from fashion_lsh.report.tiles import Tile, evenly_spaced
 
 T = TypeVar("T")
-MAX_TILES = 12  # tiles of a sheet at most
+MAX_TILES = 12  # per sheet
 
 
 def detection_tiles(data: GarmentData, scenes: DetectionData | None) -> list[Tile]:
-    """Draw MAX_TILES query images at most, evenly chosen, with their boxes; none without a detector."""
+    """Draw at most MAX_TILES evenly spaced query images with their boxes; none without a detector."""
     if scenes is None or data.detections is None:
         return []
     return match_tiles(
@@ -27,7 +27,7 @@ def detection_tiles(data: GarmentData, scenes: DetectionData | None) -> list[Til
 
 
 def match_tiles(matches: Sequence[ImageMatches], source: Source, score: float) -> list[Tile]:
-    """Draw MAX_TILES scenes at most, evenly chosen, with annotated boxes and detections of at least this score."""
+    """Draw at most MAX_TILES evenly spaced images with annotated boxes and detections of at least this score."""
     return [
         _tile(source.image(match.image), match.annotated_boxes, match.detections.filter(score, 0))
         for match in _sample(matches)
@@ -35,10 +35,10 @@ def match_tiles(matches: Sequence[ImageMatches], source: Source, score: float) -
 
 
 def undetected_tiles(undetected: Sequence[tuple[ImageMatches, np.ndarray]], source: Source) -> list[Tile]:
-    """Draw MAX_TILES undetected boxes at most, evenly chosen.
+    """Draw at most MAX_TILES evenly spaced undetected boxes.
 
     Args:
-        undetected: scenes, and an annotated box of each, (4,) float32.
+        undetected: images, each with an annotated box, (4,) float32.
         source: opens their images.
     """
     return [_tile(source.image(match.image), box[None], NO_BOXES) for match, box in _sample(undetected)]
@@ -50,7 +50,7 @@ def false_positive_tiles(
     """Draw the first MAX_TILES false positives, captioned with their scores.
 
     Args:
-        false_positives: scenes, a detected box of each, (4,) float32, and its score.
+        false_positives: images, each with a detected box, (4,) float32, and its score.
         source: opens their images.
     """
     return [
@@ -60,7 +60,7 @@ def false_positive_tiles(
 
 
 def _sample(items: Sequence[T]) -> list[T]:
-    """Choose MAX_TILES at most, evenly."""
+    """Select at most MAX_TILES items, evenly spaced."""
     return [items[index] for index in evenly_spaced(len(items), MAX_TILES)] if items else []
 
 

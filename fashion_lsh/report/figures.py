@@ -1,4 +1,4 @@
-"""Numbers as pictures: SVG whose texts the reader's own fonts draw, so that no script lacks its letters."""
+"""Figures as SVG with text elements, so that the reader's fonts draw the characters of any script."""
 
 import io
 import textwrap
@@ -16,10 +16,10 @@ from matplotlib.textpath import TextPath
 
 from fashion_lsh.report.curves import Curves, Reliability
 
-BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8a8a8a"  # Okabe and Ito's
-WIDTH = 4.4  # inches: at the width of a phone 10 points are still 8
-LINE_HEIGHT = 0.145  # inches between the lines of a category's name
-MAX_ANNOTATED = 15  # categories up to which a confusion matrix holds its counts
+BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8a8a8a"  # of Okabe and Ito
+WIDTH = 4.4  # inches: 10-point text is still 8 points on a phone
+LINE_HEIGHT = 0.145  # inches between the lines of a category name
+MAX_ANNOTATED = 15  # categories up to which the confusion matrix shows counts
 STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "report", "text.parse_math": False, "axes.unicode_minus": False,
     "font.size": 10, "axes.labelsize": 10, "legend.fontsize": 9, "legend.frameon": False,
@@ -28,28 +28,33 @@ STYLE: Any = {
 }  # fmt: skip
 
 
-MIN_SPAN = 0.05  # span of scores that a panel shows at least
+MIN_SPAN = 0.05  # least range of the score axis
 
 
 def learning(curves: Curves) -> bytes:
-    """Loss and accuracy of one stage by training step, as SVG.  See `learning_curves`."""
+    """Plot loss and validation scores of one stage by training step, as SVG.  See `learning_curves`."""
     with svg_figure(3.0 + 1.6 * ("val/accuracy" in curves)) as (figure, buffer):
         extra_panels = [["val/accuracy"]] if "val/accuracy" in curves else []
         panels = figure.subplots(1 + len(extra_panels), 1, sharex=True, squeeze=False)[:, 0]
         _lines(panels[0], curves, {"train/loss": ("training", GREY), "val/loss": ("validation", BLUE)}, "loss")
         if extra_panels:
             lines = {"val/accuracy": ("accuracy", BLUE), "val/macro_f1": ("macro F1", ORANGE)}
-            _lines(panels[1], curves, lines, "on validation")
+            _lines(panels[1], curves, lines, "validation score")
             bottom, top = panels[1].get_ylim()
-            padding = max(0.0, MIN_SPAN - (top - bottom)) / 2  # one epoch's two scores are no span
+            padding = max(0.0, MIN_SPAN - (top - bottom)) / 2  # a single epoch has no range
             panels[1].set_ylim(bottom - padding, top + padding)
         panels[-1].set_xlabel("training step (batches)")
     return buffer.getvalue()
 
 
 def confusion(counts: np.ndarray, ratios: np.ndarray, names: Sequence[str]) -> tuple[bytes, int]:
-    """A matrix of shares, (C, C) float, with (C, C) counts in the cells where there are few; as SVG, and its width in
-    pixels at which all can be read."""
+    """Plot a confusion matrix as SVG; return it with the width in pixels at which it is readable.
+
+    Args:
+        counts: (C, C) int, shown in the cells for at most MAX_ANNOTATED categories.
+        ratios: (C, C) float, colours of the cells.
+        names: C category names.
+    """
     labels = ["\n".join(textwrap.wrap(name, 26)) or name for name in names]
     cell = max(
         0.42 if len(names) <= MAX_ANNOTATED else 0.24,
@@ -64,8 +69,8 @@ def confusion(counts: np.ndarray, ratios: np.ndarray, names: Sequence[str]) -> t
         image = axes.imshow(ratios, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
         _draw_grid(axes, len(names))
         _draw_labels(axes, labels, cell)
-        figure.text(0.12 / size[0], (margin + matrix_size / 2) / size[1], "is", rotation=90, ha="center", va="center")
-        figure.text((margin + matrix_size / 2) / size[0], 0.12 / size[1], "seen as", ha="center", va="center")
+        figure.text(0.12 / size[0], (margin + matrix_size / 2) / size[1], "true", rotation=90, ha="center", va="center")
+        figure.text((margin + matrix_size / 2) / size[0], 0.12 / size[1], "predicted", ha="center", va="center")
         if len(names) <= MAX_ANNOTATED:
             _draw_counts(axes, counts, ratios)
         colorbar_box = (
@@ -79,7 +84,7 @@ def confusion(counts: np.ndarray, ratios: np.ndarray, names: Sequence[str]) -> t
 
 
 def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
-    """Curves by name, (l,) recall and (l,) precision each, the first in front; as SVG."""
+    """Plot precision-recall curves by name, (l,) recall and (l,) precision each, the first on top, as SVG."""
     few_styles = [{"color": GREEN, "linestyle": "--"}, {"color": RED, "linestyle": ":"}]
     many_styles = [
         {"color": mpl.colormaps["tab20"](number % 20), "linewidth": 1.2, "marker": ""} for number in range(len(curves))
@@ -104,7 +109,7 @@ def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> byt
 
 
 def hamming(panels: Sequence[Mapping[str, np.ndarray]]) -> bytes:
-    """Share of pairs at each Hamming distance, from (L,) counts by name, each panel under the other; as SVG."""
+    """Plot the fraction of pairs at each Hamming distance as SVG: stacked panels of (L,) counts by name."""
     with svg_figure(1.3 + 1.9 * len(panels)) as (figure, buffer):
         panel_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axes, counts in zip(panel_axes, panels, strict=True):
@@ -112,7 +117,7 @@ def hamming(panels: Sequence[Mapping[str, np.ndarray]]) -> bytes:
                 ratios, distances = histogram / max(1, histogram.sum()), np.arange(len(histogram))
                 axes.plot(distances, ratios, color=colour, linestyle=linestyle, drawstyle="steps-mid", label=name)
                 axes.fill_between(distances, ratios, step="mid", color=colour, alpha=0.15)
-            axes.set(ylabel="share of pairs", xlim=(-0.5, len(histogram) - 0.5))
+            axes.set(ylabel="fraction of pairs", xlim=(-0.5, len(histogram) - 0.5))
             axes.set_ylim(bottom=0)
             axes.legend(loc="best")
         panel_axes[-1].set_xlabel("Hamming distance (bits)")
@@ -120,12 +125,12 @@ def hamming(panels: Sequence[Mapping[str, np.ndarray]]) -> bytes:
 
 
 def reliability(diagram: Reliability) -> bytes:
-    """Confidence against accuracy, and how many queries stand behind each bar; as SVG."""
+    """Plot a reliability diagram, with the number of queries in each bin, as SVG."""
     bins = len(diagram.counts)
     centres, nonempty = (np.arange(bins) + 0.5) / bins, diagram.counts > 0
     with svg_figure(4.6) as (figure, buffer):
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="as sure as right")
+        upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfect calibration")
         upper.bar(centres[nonempty], diagram.accuracy[nonempty], 0.9 / bins, color=BLUE, alpha=0.35, label="accuracy")
         upper.plot(
             diagram.confidence[nonempty],
@@ -133,29 +138,29 @@ def reliability(diagram: Reliability) -> bytes:
             "o",
             color=BLUE,
             markersize=4,
-            label="mean of a bin",
+            label="bin mean",
         )
         upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
         legend(figure)
         lower.bar(centres, diagram.counts, 0.9 / bins, color=GREY)
-        lower.set(xlabel="confidence (calibrated softmax mass)", ylabel="queries")
+        lower.set(xlabel="confidence (calibrated probability)", ylabel="queries")
         lower.yaxis.set_major_locator(mpl.ticker.MaxNLocator(3, integer=True))
     return buffer.getvalue()
 
 
 @contextmanager
 def svg_figure(height: float, width: float = WIDTH) -> Iterator[tuple[Figure, io.BytesIO]]:
-    """A figure of so many inches; at the block's end it is in the buffer, as SVG without a date."""
+    """Yield a figure, sized in inches, and a buffer that receives it as SVG without a date when the block ends."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # measured as a box, drawn by the reader's font
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # measured as a box; the reader's font draws it
         figure = Figure((width, height))
         yield figure, buffer
         figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=150)
 
 
 def legend(figure: Figure) -> None:
-    """One for all panels, above them, where it hides nothing."""
+    """Draw one legend for all panels above them."""
     figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2, handlelength=1.8)
 
 
@@ -170,7 +175,7 @@ def _lines(axes: Axes, curves: Curves, lines: Mapping[str, tuple[str, str]], lab
 
 
 def _draw_labels(axes: Axes, labels: Sequence[str], cell: float) -> None:
-    """Names beside rows and under columns, a text a line: each ends at the matrix, however wide its letters are."""
+    """Draw names of rows and columns, one text element per line, each aligned to the matrix."""
     row_style: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 9}
     column_style = row_style | {"rotation": 90, "rotation_mode": "anchor"}
     for index, label in enumerate(labels):
@@ -183,7 +188,7 @@ def _draw_labels(axes: Axes, labels: Sequence[str], cell: float) -> None:
 
 
 def _draw_grid(axes: Axes, cells: int) -> None:
-    """White lines between the cells, and no ticks."""
+    """Draw white lines between the cells, without ticks."""
     axes.set(xticks=[], yticks=[])
     axes.set_xticks(np.arange(1, cells) - 0.5, minor=True)
     axes.set_yticks(np.arange(1, cells) - 0.5, minor=True)
@@ -199,7 +204,7 @@ def _draw_counts(axes: Axes, counts: np.ndarray, ratios: np.ndarray) -> None:
 
 
 def _text_width(text: str, size: int) -> float:
-    """Width of a line in points of `size`, at most: what the font lacks counts as its widest letter."""
+    """Upper bound of the width in inches of a line at `size` points; wide East Asian characters count as W."""
     measured = "".join("W" if unicodedata.east_asian_width(character) in "WF" else character for character in text)
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")

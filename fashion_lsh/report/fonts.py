@@ -1,4 +1,4 @@
-"""A font for a text that is drawn into a picture: one that has its letters."""
+"""Fonts for text drawn into images, chosen by the characters of the text."""
 
 import logging
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from PIL import ImageFont
 
 log = logging.getLogger(__name__)
 
-DEFAULT_FONT = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic, Arabic
+DEFAULT_FONT = "DejaVu Sans"  # included in matplotlib: Latin, Greek, Cyrillic, Arabic
 FALLBACK_FONTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
     "WenQuanYi Micro Hei", "Droid Sans Fallback", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB",
@@ -19,7 +19,7 @@ FALLBACK_FONTS = (
 
 
 def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
-    """The first font here that has all letters of a text; DEFAULT_FONT where none has."""
+    """Load the first installed font with all characters of a text, or else DEFAULT_FONT.  size: in pixels."""
     file = _find_font(frozenset(ord(character) for character in text))
     return _load_font(file, size)
 
@@ -30,13 +30,15 @@ def _find_font(characters: frozenset[int]) -> str:
         if characters <= _characters(file):
             return file
     missing = "".join(map(chr, sorted(characters - _characters(_font_files()[0]))))
-    log.warning("no font here has %s: sheets show boxes; install one that has (Noto Sans CJK, say)", missing)
+    log.warning(
+        "No installed font has the characters %s, shown as boxes; install one, for example Noto Sans CJK", missing
+    )
     return _font_files()[0]
 
 
 @lru_cache(maxsize=1)
 def _font_files() -> Sequence[str]:
-    """Font files: DEFAULT_FONT, then those of FALLBACK_FONTS that this machine has."""
+    """Files of DEFAULT_FONT and of the installed FALLBACK_FONTS."""
     installed = {font.name: font.fname for font in reversed(font_manager.fontManager.ttflist)}
     return [font_manager.findfont(DEFAULT_FONT), *(installed[name] for name in FALLBACK_FONTS if name in installed)]
 

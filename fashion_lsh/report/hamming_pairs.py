@@ -11,15 +11,15 @@ from fashion_lsh.report.blocks import Text
 from fashion_lsh.report.run_data import Codes, RunData
 from fashion_lsh.report.tiles import evenly_spaced
 
-MAX_PAIRS = 1 << 26  # codes compared for a figure at most: some seconds
-NO_CODES = Text("Left out: with hash=none there are no codes.", note=True)
+MAX_PAIRS = 1 << 26  # limit that keeps the count within seconds
+NO_CODES = Text("Skipped: with hash=none there are no codes.", note=True)
 
 
 class PairCounts(NamedTuple):
     """Counts of pairs by Hamming distance.
 
-    relevant: by category and, where known, by item, (q, L) int64 each; total: all pairs whose relevance is known,
-    likewise; categories: of the q queries that were counted, str; num_queries: number of queries in the run.
+    relevant: relevant pairs by category and, if known, by item, (q, L) int64 each; total: the same for all pairs of
+    known relevance; categories: of the q counted queries, (q,) str; num_queries: number of queries in the run.
     """
 
     relevant: dict[str, np.ndarray]
@@ -29,17 +29,17 @@ class PairCounts(NamedTuple):
 
     @property
     def note(self) -> str:
-        """Addition to a caption where not all queries were counted."""
+        """Sentence to add to a caption if only a sample of the queries was counted."""
         num_counted = len(self.categories)
         return (
-            f" {num_counted:,} of the {self.num_queries:,} queries, evenly chosen."
+            f" From an even sample of {num_counted:,} of {self.num_queries:,} queries."
             if num_counted < self.num_queries
             else ""
         )
 
 
 def count_pairs(run_data: RunData, codes: Codes) -> PairCounts:
-    """Count pairs by Hamming distance; of many queries an even sample, so that at most MAX_PAIRS pairs are compared."""
+    """Count pairs by Hamming distance; above MAX_PAIRS pairs, only of an even sample of the queries."""
     sampled = evenly_spaced(len(codes.query), MAX_PAIRS // max(1, len(codes.gallery)))
     query, gallery = (run_data.garments.take(rows) for rows in (codes.query_rows[sampled], codes.gallery_rows))
     distances = hamming(codes.query[sampled], codes.gallery)

@@ -1,4 +1,4 @@
-"""The page of an experiment, README.md, as one file that a browser shows and that needs nothing else."""
+"""Render the README.md of an experiment as one self-contained HTML file."""
 
 import re
 from pathlib import Path
@@ -10,15 +10,15 @@ from fashion_lsh.report.templates import MIME_TYPES, data_uri, render_template
 
 COMMENT = re.compile(r"^<!--.*?-->\n?", re.MULTILINE)
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
-LONG_CELL = re.compile(r"<td(?=[^>]*>[^<]{32,}<)")  # a cell that may break; numbers stay on a line
+LONG_CELL = re.compile(r"<td(?=[^>]*>[^<]{32,}<)")  # cells of text may wrap; numbers stay on one line
 IMAGE = re.compile(r'(<img src=")([^":]+)(")')
 
 
 def write_html(page: Path) -> Path:
-    """Write `index.html` beside a README.md, with the pictures beside it inside.
+    """Write `index.html` in the folder of a README.md, with the images of that folder embedded.
 
     Returns:
-        The file.
+        Path of the HTML file.
     """
     text = COMMENT.sub("", page.read_text())
     title = TITLE.search(text)
@@ -35,7 +35,7 @@ def write_html(page: Path) -> Path:
 
 
 def _embed_image(image: Path, source: str) -> str:
-    """The picture as an address that holds it; what is no picture of a known kind beside the page keeps its own."""
+    """Return a local image of a known type as a data URI; any other address is returned unchanged."""
     if image.suffix[1:] not in MIME_TYPES or not image.is_file():
         return source
     return data_uri(image.name, image.read_bytes())

@@ -1,4 +1,4 @@
-"""A finished run as one page that needs nothing else, and as Markdown."""
+"""Report of a finished run: one self-contained HTML page, and the same as Markdown."""
 
 import logging
 from pathlib import Path
@@ -16,15 +16,15 @@ log = logging.getLogger(__name__)
 
 
 def write_report(run: Run) -> Path:
-    """Write `<run>/report/index.html`, `report.md` and the figures of the latter.
+    """Write `<run>/report/index.html`, `report.md` and the figures of `report.md`.
 
     Returns:
-        The page.
+        Path of the HTML page.
 
     Raises:
-        FileNotFoundError: the run is not finished, or a file of it is missing.
-        ValueError: a file of the run is damaged; names it.
-        OSError: the report could not be written.
+        FileNotFoundError: the run is not finished, or one of its files is missing.
+        ValueError: a file of the run is damaged.
+        OSError: the report cannot be written.
     """
     run_data = read_run_data(run)
     content = sections(run_data)
@@ -33,12 +33,12 @@ def write_report(run: Run) -> Path:
         _write(folder / figure.name, figure.content)
     for template, name in (("page.md.j2", "report.md"), ("page.html.j2", "index.html")):
         _write(folder / name, render_page(template, run_data, content).encode())
-    log.info("report: %s", folder / "index.html")
+    log.info("Report written to %s", folder / "index.html")
     return folder / "index.html"
 
 
 def ensure_report(run: Run) -> None:
-    """Give a finished run what it lacks: a report of its scores, and the small file of them."""
+    """Write the report of a finished run if it is missing or older than metrics.json, and save job.json."""
     page, scores = run.path / "report" / "index.html", run.path / "metrics.json"
     if run.metrics and not (page.exists() and page.stat().st_mtime_ns >= scores.stat().st_mtime_ns):
         write_report(run)
@@ -46,7 +46,7 @@ def ensure_report(run: Run) -> None:
 
 
 def render_page(template: str, run_data: RunData, content: list[Section]) -> str:
-    """The sections by one of the templates; what users typed is escaped as its kind of file asks."""
+    """Render the sections with one of the templates; text from users is escaped for the file type."""
     path = run_data.run.path.resolve()
     title = f"Run {one_line(path.parent.name)}/{one_line(path.name)}"
     score = run_data.metrics["query/category/map@100"]

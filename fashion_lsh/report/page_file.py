@@ -1,4 +1,4 @@
-"""The page of an experiment: what somebody wrote, with what was measured put in its place."""
+"""Page of an experiment: text written by hand, with generated results between two markers."""
 
 import csv
 import io
@@ -17,23 +17,23 @@ Row = dict[str, Any]
 
 
 def write_page(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[str, bytes] | None = None) -> None:
-    """Write `results.csv`, the figures, and Markdown between the marks of `README.md`, which is begun if need be.
+    """Write `results.csv`, the figures, and Markdown between the markers of `README.md`, created if it is missing.
 
-    A note that the page is to be measured again (OUTDATED) is removed.
+    Remove the note that the results are outdated (OUTDATED).
 
     Args:
-        folder: of the experiment, or of a run.
-        rows: as they were measured; columns are those of all rows.
-        text: Markdown made of them.
-        figures: file name -> content.
+        folder: folder of the experiment or the run.
+        rows: measured rows; their columns are joined.
+        text: Markdown for README.md.
+        figures: content by file name.
 
     Raises:
-        ValueError: the README.md has no place for it.
+        ValueError: README.md lacks the markers.
     """
     page = folder / "README.md"
     readme = page.read_text() if page.exists() else f"# {folder.resolve().name}\n\n{BEGIN}\n{END}\n"
     if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.find(END) < readme.find(BEGIN):
-        raise ValueError(f"{page} has no place for the table: give it the lines {BEGIN!r} and {END!r}")
+        raise ValueError(f"{page}: no markers for the results; add the lines {BEGIN!r} and {END!r} once each")
     for name, content in (figures or {}).items():
         with atomic_write(folder / name) as temporary:
             temporary.write_bytes(content)
@@ -45,7 +45,7 @@ def write_page(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[st
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """Rows as CSV; columns are those of all rows."""
+    """Rows as CSV with the columns of all rows."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""Settings, rows and licences as sentences and tables."""
+"""Describe settings, methods and licences in words; format tables."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,70 +8,70 @@ from tabulate import tabulate
 
 from fashion_lsh.data.datasets import get_licence
 
-METHODS = {  # of every score table
-    "code": "Hamming distance between the codes, over the whole gallery; ties count by their exact expectation.",
-    "float": "Exact Euclid between the same model's embeddings, over the whole gallery.",
-    "lsh": "Hamming distance between as many bits of random hyperplanes through the mean embedding; ties as in code.",
-    "itq": "Hamming distance between as many bits of iterative quantisation of the embeddings; ties as in code.",
-    "predicted_category": "No code: garments that are seen as the same category come first, in any order.",
-    "colour_histogram": "No network: 4 × 4 × 4 colours of the crop are compared.",
-    "raw_pixels": "No network: the crops are shrunk to 8 × 8 and compared.",
-    "random": "The gallery in any order.",
+METHODS = {  # baselines of every score table
+    "code": "Hamming distance between codes, over the whole gallery; ties are scored by their exact expectation.",
+    "float": "Exact Euclidean distance between the same model's embeddings, over the whole gallery.",
+    "lsh": "As code, with as many bits from random hyperplanes through the mean embedding (LSH).",
+    "itq": "As code, with as many bits from iterative quantisation of the embeddings (ITQ).",
+    "predicted_category": "No codes: garments of the same predicted category first, in random order.",
+    "colour_histogram": "No network: Hellinger distance between colour histograms of the crops, 4 × 4 × 4 bins.",
+    "raw_pixels": "No network: Euclidean distance between the crops, averaged to 8 × 8 pixels.",
+    "random": "Gallery in random order.",
 }
 IMAGE_LICENCES = {
-    "shop_street": "shop_street, which ships with the package: pictures composed from 7,000 garments of Fashion-MNIST "
+    "shop_street": "shop_street, included in the package: images composed from 7,000 garments of Fashion-MNIST "
     "(MIT licence, © 2017 Zalando SE).",
-    "thesis30": "Merged from several sources: card.md in the merged folder names them, and their licences.",
+    "thesis30": "Merged from several sources; card.md in the merged folder lists them with their licences.",
     **dict.fromkeys(("fashion_mnist", "fashion_mnist_official"), "Fashion-MNIST (MIT licence, © 2017 Zalando SE)."),
 }
 TORCHVISION = (
-    "ImageNet weights of torchvision. Its code is under BSD-3-Clause; the weights were learnt from ImageNet, whose "
-    "pictures are given for non-commercial research and education. Whether that binds what was learnt from them is not "
-    "settled: ask before a commercial use."
+    "ImageNet weights of torchvision. The code is under BSD-3-Clause; the weights were trained on ImageNet, whose "
+    "images are provided for non-commercial research and education. Whether these terms apply to trained weights is "
+    "not settled: seek permission before commercial use."
 )
-LITE0 = "ImageNet weights of EfficientNet-Lite0 (Apache-2.0); they were learnt from ImageNet's pictures."
+LITE0 = "ImageNet weights of EfficientNet-Lite0 (Apache-2.0), trained on the images of ImageNet."
 BOX_SELECTION = {
-    "given": "the one that overlaps the annotated box most, by half at least",
-    "best": "the one of the best score",
-    "largest": "the largest",
-    "all": "the one that overlaps the annotated box most, by half at least; of pictures that are added, each",
+    "given": "highest IoU with the annotated box, at least 0.5",
+    "best": "highest score",
+    "largest": "largest area",
+    "all": "highest IoU with the annotated box, at least 0.5; in images added to the gallery, every detection",
 }
-LEAK_NOTE = "as published: what stands on two sides of it is told in train.log, and makes scores too good"
+LEAK_NOTE = "as published, with leaks between train, val and test that inflate the scores; train.log lists them"
 SEARCH_LABEL = re.compile(
     r"(hamming|euclidean|rerank|tie_break|weighted)([\d.]*)_(\d+|all)(?:_probability([\d.]+))?(?:_confidence([\d.]+))?"
 )
 
 
 def one_line(text: str) -> str:
-    """Text as somebody typed it -> the same on one line, without control characters; `?` where nothing is left."""
+    """Join text to one line without control characters; "?" if nothing is left."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split()) or "?"
 
 
 def describe_search(label: str) -> str:
-    """Describe a search policy by its label (see SearchPolicy): distance and lists; an unknown label is returned."""
+    """Describe a search policy by its label (see SearchPolicy): distance and probed lists; return an unknown label."""
     match = SEARCH_LABEL.fullmatch(label)
     if not match:
         return label
     distance, parameter, nprobe, min_probability, min_confidence = match.groups()
     candidates = (
-        f"the best {float(parameter):.2g} of the rows reached"
+        f"the best {float(parameter) * 100:g} % of the probed rows"
         if 0 < float(parameter or 1) < 1
         else f"the best {parameter}"
     )
     descriptions = {
         "hamming": "Hamming distance between codes",
-        "euclidean": "exact Euclid between embeddings",
-        "rerank": f"{candidates} by Hamming distance, then ordered by Euclid between embeddings",
-        "tie_break": "Hamming distance between codes, equal ones ordered by Euclid between embeddings",
-        "weighted": f"{parameter} of the relative Hamming distance and the rest of Euclid between embeddings",
+        "euclidean": "exact Euclidean distance between embeddings",
+        "rerank": f"{candidates} by Hamming distance, re-ranked by Euclidean distance between embeddings",
+        "tie_break": "Hamming distance between codes, ties ordered by Euclidean distance between embeddings",
+        "weighted": f"weighted sum of relative Hamming (weight {parameter}) and Euclidean distance between embeddings",
     }
-    threshold = f"{float(min_confidence or 0) * 100:g} % of the mass"
-    fallback = f", but in the whole gallery where the likeliest has less than {threshold}" if min_confidence else ""
+    threshold = f"{float(min_confidence or 0) * 100:g} %"
+    fallback = f"; in the whole gallery if the highest probability is below {threshold}" if min_confidence else ""
     return f"{descriptions[distance]}; {_describe_lists(nprobe, min_probability)}{fallback}"
 
 
 def hash_method(hash_config: Mapping[str, Any] | None) -> str:
-    """What makes the codes: the loss of the hash layer, or the name of the class that needs none."""
+    """Name the method of the codes: the loss of the hash layer, or its class if it has no loss."""
     if hash_config is None:
         return "none"
     class_name = re.sub("(?<=[a-z])(?=[A-Z])", "_", hash_config.get("_target_", "").rpartition(".")[2]).lower()
@@ -81,92 +81,92 @@ def hash_method(hash_config: Mapping[str, Any] | None) -> str:
 
 
 def describe_code(hash_config: Mapping[str, Any] | None) -> str:
-    """What makes the codes, and whether items are learnt: `softmax, items`."""
+    """Name the method of the codes and whether items are trained: `softmax, items`."""
     items = ", items" if hash_config and hash_config.get("item_weight") else ""
     return f"{hash_method(hash_config)}{items}"
 
 
 def describe_hash_layer(hash_config: Mapping[str, Any] | None) -> str:
-    """How long the codes are, and what makes them."""
+    """Describe the hash layer: code length, method and item weight."""
     if hash_config is None:
         return "no hash layer"
-    length = f"{hash_config['bits']} bits" if "bits" in hash_config else "a bit a category"
+    length = f"{hash_config['bits']} bits" if "bits" in hash_config else "1 bit per category"
     items = f", items with weight {hash_config['item_weight']:g}" if hash_config.get("item_weight") else ""
     return f"{length} ({hash_method(hash_config)}{items})"
 
 
 def describe_method(method: str, run_label: str) -> str:
-    """What a row of the score table is; `own` names the run's own search."""
+    """Describe a method of the score table; `run_label` is the label of the run's own search."""
     if method == run_label:
         return f"The run's own search: {describe_search(run_label)}."
-    return METHODS.get(method) or f"Asked for later with evaluate.py: {describe_search(method)}."
+    return METHODS.get(method) or f"Added with evaluate.py: {describe_search(method)}."
 
 
 def describe_weights(backbone: Mapping[str, Any]) -> str:
-    """Where the backbone's weights come from, and under which terms."""
+    """Describe the initial weights of the backbone and their licence."""
     weights = backbone["weights"]
     if weights is None:
-        return "The backbone starts from scratch: nobody else's weights are in it."
+        return "The backbone was trained from scratch, without third-party weights."
     if weights != "imagenet":
-        return "The backbone starts from a file of weights: you know where it comes from, and its licence."
-    return f"The backbone starts from {LITE0 if backbone['name'] == 'efficientnet_lite0' else TORCHVISION}"
+        return "The backbone was initialised from a weights file; its licence is not recorded."
+    return f"The backbone was initialised from {LITE0 if backbone['name'] == 'efficientnet_lite0' else TORCHVISION}"
 
 
 def describe_image_licence(source: str) -> str:
-    """Whose pictures a data set holds, and under which licence."""
+    """Describe the source of the images of a data set and their licence."""
     if terms := get_licence(source):
         return f"{source}: {terms}."
     user_images = (
-        f"Your own pictures ({source}): you know their licence, and whether it lets you pass on this page's sheets."
+        f"Your own images ({source}): check that their licence lets you share the contact sheets of this page."
     )
     return IMAGE_LICENCES.get(source, user_images)
 
 
 def describe_crop(data: Mapping[str, Any]) -> str:
-    """What is cut out of a picture."""
+    """Describe how crops are made."""
     if data["crop"] == "whole":
-        return "none: the whole picture"
+        return "none: the whole image"
     if data["crop"] == "detected":
         box_selector = data["box_selector"]
-        fallback_text = {"whole": "the whole picture", "skip": "left out, and a query finds nothing"}[
+        fallback_text = {"whole": "the whole image", "skip": "skipped, and a query has no hits"}[
             box_selector["fallback"]
         ]
         return (
-            f"by a box that the detector found with a score of at least {box_selector['min_score']:g} "
-            f"({BOX_SELECTION[box_selector['select']]}), widened by {data['margin'] * 100:g} % of it on each side; "
-            f"where there is none: {fallback_text}"
+            f"detection with a score of at least {box_selector['min_score']:g} "
+            f"(selected: {BOX_SELECTION[box_selector['select']]}), widened by {data['margin'] * 100:g} % on each side; "
+            f"without a detection: {fallback_text}"
         )
-    return f"by the annotated box, widened by {data['margin'] * 100:g} % of it on each side"
+    return f"annotated box, widened by {data['margin'] * 100:g} % on each side"
 
 
 def describe_split(data: Mapping[str, Any]) -> str:
-    """Which pictures are searched, and what they share with those that train."""
+    """Describe the gallery and its separation from the training split."""
     leak_note = LEAK_NOTE if data.get("leaks") == "report" else ""
     if data["gallery"] == "train":
-        text = "the training pictures are searched: scores are higher than with a gallery that training has not seen"
+        text = "the training images are the gallery: scores are higher than with a gallery unseen in training"
         return f"{text}; {leak_note}" if leak_note else text
     if data.get("unseen"):
-        separation = leak_note or "no item and no group of copies does both, either"
-        return f"by category: none that trains asks or is searched; {separation}"
-    return leak_note or "disjoint: no item and no group of copies is in two of train, val and the test side"
+        separation = leak_note or "disjoint in items and groups of copies, too"
+        return f"by category: training categories are in neither query nor gallery; {separation}"
+    return leak_note or "disjoint: no item and no group of copies is in two of train, val and test (query and gallery)"
 
 
 def _describe_lists(nprobe: str, min_probability: str | None) -> str:
     if nprobe == "all":
         return "in the whole gallery"
     if min_probability:
-        least = f", in {nprobe} at least" if nprobe != "1" else ""
+        least = f", at least {nprobe}" if nprobe != "1" else ""
         total = f"{float(min_probability) * 100:g} %"
-        return f"in the most probable categories whose probabilities sum to {total}{least}"
-    return "in the predicted category only" if nprobe == "1" else f"in the {nprobe} likeliest categories"
+        return f"in the most probable categories up to a cumulative probability of {total}{least}"
+    return "in the predicted category only" if nprobe == "1" else f"in the {nprobe} most probable categories"
 
 
 def join_names(names: Sequence[str], separator: str = ", ", max_names: int = 8) -> str:
-    """The first names, and how many more there are."""
+    """Join the first `max_names` names and the number of further ones."""
     more = f"{separator}and {len(names) - max_names:,} more" if len(names) > max_names else ""
     return separator.join(names[:max_names]) + more
 
 
 def markdown_table(rows: Sequence[Sequence[object]], titles: Sequence[str]) -> str:
-    """A table; numbers stand as they are given."""
+    """Format a Markdown table; numbers are not reformatted."""
     return tabulate(rows, titles, "pipe", disable_numparse=True)

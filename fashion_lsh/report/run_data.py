@@ -1,4 +1,4 @@
-"""What a finished run holds, read and checked once for its report."""
+"""Files of a finished run, read and validated for its report."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ CLASSIFIER_METRICS = (
     "query/accuracy",
     "query/top5_accuracy",
     "query/macro_f1",
-)  # where the categories that ask are learnt
+)  # only if the query categories were trained
 READ_ERRORS = (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, pa.ArrowException,
            csv.Error)  # fmt: skip
 
@@ -37,7 +37,7 @@ R = TypeVar("R")
 
 
 class Codes(NamedTuple):
-    """Packed codes, (Q, W) and (N, W) uint8, of these rows of the garments, (Q,) and (N,) int64."""
+    """Packed codes, (Q, W) and (N, W) uint8, and their rows in RunData.garments, (Q,) and (N,) int64."""
 
     query: np.ndarray
     gallery: np.ndarray
@@ -50,16 +50,16 @@ class RunData:
     """A finished run.
 
     Attributes:
-        run: where it lies.
-        config: its settings.
-        metrics: flat means by name.
-        environment: the machine and the libraries.
-        label: of its own search.
-        queries: one row a query of its own search.
-        garments: all rows of its data, split.
-        codes: None without a hash layer.
-        logs: of its fits, one a sitting, in their order: rows of values by column.
-        skipped: garments that were left out.
+        run: run folder.
+        config: resolved config.
+        metrics: flat metrics by name.
+        environment: machine and library versions.
+        label: label of the run's search policy.
+        queries: table with one row per query, of the run's own search.
+        garments: catalogue of all garments, with splits.
+        codes: codes of queries and gallery; None without a hash layer.
+        logs: CSV logs of training, one per session, in order: rows of values by column.
+        skipped: number of skipped garments.
     """
 
     run: Run
@@ -75,20 +75,20 @@ class RunData:
 
     @property
     def has_known_categories(self) -> bool:
-        """Whether the categories of the queries were learnt, so that the model can name them."""
-        return not self.config["data"].get("unseen")  # which split=unseen_categories alone sets
+        """True if the query categories were trained, so that the model can predict them."""
+        return not self.config["data"].get("unseen")  # set only by split=unseen_categories
 
     @property
     def bits(self) -> int:
-        """Of a code, where there are some; predicted_category names none: those of its bytes."""
+        """Code length; 0 without codes.  predicted_category has no `hash.bits`: 8 per byte of its codes."""
         return int(self.config["hash"].get("bits") or (8 * self.codes.gallery.shape[1] if self.codes else 0))
 
     def column(self, name: str) -> np.ndarray:
-        """(Q,) values of the query table."""
+        """Column of the query table, (Q,)."""
         return np.asarray(self.queries[name].to_numpy())
 
     def has(self, column: str) -> bool:
-        """Whether the query table holds this column, whole."""
+        """True if the query table has this column without nulls."""
         return column in self.queries.column_names and self.queries[column].null_count == 0
 
 
@@ -96,8 +96,8 @@ def read_run_data(run: Run) -> RunData:
     """Read a finished run.
 
     Raises:
-        FileNotFoundError: the run is not finished, or a file of it is missing.
-        ValueError: a file is damaged; names it.
+        FileNotFoundError: the run is not finished, or one of its files is missing.
+        ValueError: a file is damaged.
     """
     path = run.path
     if not (path / "metrics.json").is_file():
@@ -120,7 +120,7 @@ def read_run_data(run: Run) -> RunData:
 
 
 def row_numbers(garments: Catalogue, ids: np.ndarray) -> np.ndarray:
-    """(n,) int64: where these ids stand.  Raises KeyError: one is not there."""
+    """Return the rows of n ids, (n,) int64.  Raises KeyError for an unknown id."""
     row = {name: number for number, name in enumerate(garments.column("id"))}
     return np.array([row[str(name)] for name in ids], dtype=np.int64)
 
@@ -131,7 +131,7 @@ def _read_checked(path: Path, reader: Callable[[Path], R]) -> R:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} is missing: {_hint(path)}") from error
     except PermissionError as error:
-        raise PermissionError(f"{path} may not be read ({error.strerror}): ask its owner") from error
+        raise PermissionError(f"{path} cannot be read ({error.strerror}): change its permissions") from error
     except READ_ERRORS as error:
         raise ValueError(
             f"{path} is damaged ({type(error).__name__}: {one_line(str(error))}): {_hint(path)}"
@@ -140,16 +140,16 @@ def _read_checked(path: Path, reader: Callable[[Path], R]) -> R:
 
 def _hint(path: Path) -> str:
     if path.suffix == ".csv":
-        return "remove it, and the report is written without it"
+        return "remove it to write the report without it"
     names = " and ".join(dict.fromkeys([path.name, "metrics.json"]))
-    return f"remove {names}, and type the run's train.py command again"
+    return f"remove {names}, then run the train.py command of the run again"
 
 
 def _metrics(path: Path, unseen: bool) -> dict[str, float]:
     metrics = dict(json.loads(path.read_text()))
     missing = [name for name in (*REQUIRED_METRICS, *(() if unseen else CLASSIFIER_METRICS)) if name not in metrics]
     if missing:
-        raise ValueError(f"it has no {missing[0]}")
+        raise ValueError(f"no metric {missing[0]}")
     return metrics
 
 
@@ -157,7 +157,7 @@ def _queries(path: Path, label: str, garments: Catalogue) -> pa.Table:
     table = pq.read_table(path)
     rows = table.filter(pc.equal(table["search"], label))
     if not len(rows):
-        raise ValueError(f"it has no rows of the run's own search, {label}")
+        raise ValueError(f"no rows of the run's own search, {label}")
     row_numbers(garments, rows["id"].to_numpy())
     unknown = {*rows["category"].to_pylist(), *rows["predicted"].to_pylist()} - {""} - set(garments.categories)
     if unknown:

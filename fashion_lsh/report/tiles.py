@@ -1,4 +1,4 @@
-"""Sheets of pictures, drawn (pure)."""
+"""Draw contact sheets from tiles (pure)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,18 @@ from fashion_lsh.report.phrases import one_line
 TILE, GAP, LINE, HEADER = 112, 10, 16, 44
 INK, PAPER = "#222222", "#ffffff"
 TRUE_COLOUR, DETECTED_COLOUR = "#1f78ff", "#ff7f0e"
-MARKS = {"same item": "#009e73", "same category": "#e69f00", "other category": "#d55e00"}  # told apart by all eyes
+MARKS = {"same item": "#009e73", "same category": "#e69f00", "other category": "#d55e00"}  # colour-blind safe
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a sheet: (H, W, 3) uint8, a caption, one of MARKS or none.
+    """Image of a contact sheet with its caption.
 
-    box, detections: to be drawn, (4,) or (n, 4) each: annotated, and detected boxes; original: of a crop, the
-    image it is cut from and its box, where they are available.
+    Attributes:
+        image: (H, W, 3) uint8.
+        mark: a key of MARKS, drawn as a frame; "": none.
+        box, detections: annotated and detected boxes to draw, (4,) or (n, 4) each.
+        original: of a crop, the full image and the box in it, if available.
     """
 
     image: np.ndarray
@@ -34,18 +37,18 @@ class Tile:
 
 
 def column_titles(hits: int, first: str = "query") -> list[str]:
-    """Titles of the columns of a sheet: what was asked, its crop, and so many hits."""
-    return [first, "its crop", *(f"hit {place}" for place in range(1, hits + 1))]
+    """Column titles of a sheet: the query, its crop, and `hits` hits."""
+    return [first, "crop", *(f"hit {place}" for place in range(1, hits + 1))]
 
 
 def write_contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> None:
-    """Draw rows of tiles under column titles, with a key of the marks in use, into a PNG; 3 tiles wide at least."""
+    """Draw a contact sheet (see `draw_sheet`) and write it as PNG."""
     with atomic_write(path) as temporary:
         draw_sheet(rows, columns).save(temporary, "PNG")
 
 
 def draw_sheet(rows: Sequence[Sequence[Tile]], columns: Sequence[str], tile_size: int = TILE) -> Image.Image:
-    """That sheet as a picture; `tile_size`: in pixels."""
+    """Draw rows of tiles under column titles, with a legend of marks; 3 tiles wide or more.  tile_size: in pixels."""
     tile_width, tile_height = tile_size + GAP, tile_size + LINE + GAP
     sheet = Image.new(
         "RGB", (GAP + max(3, *map(len, rows)) * tile_width, HEADER + len(rows) * tile_height + GAP), PAPER
@@ -61,7 +64,7 @@ def draw_sheet(rows: Sequence[Sequence[Tile]], columns: Sequence[str], tile_size
 
 
 def evenly_spaced(rows: int, count: int) -> np.ndarray:
-    """At most `count` of the numbers 0..rows - 1, evenly chosen, at least one.  (n,) int64, ascending."""
+    """Select at most `count`, and at least one, of the numbers 0..rows - 1, evenly spaced.  (n,) int64, ascending."""
     return np.unique(np.linspace(0, rows - 1, min(rows, max(1, count))).astype(np.int64))
 
 
@@ -83,7 +86,7 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int
 
 
 def _truncate(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """As much of a caption as a tile is wide, on one line."""
+    """Truncate a caption to the width of a tile, on one line."""
     text = one_line(text) if text else text
     if font.getlength(text) <= width:
         return text

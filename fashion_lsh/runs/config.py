@@ -1,4 +1,4 @@
-"""Settings in plain values, checked against the constructors they are for."""
+"""Resolve the config, and validate its values against constructor annotations."""
 
 import inspect
 import typing
@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
-HASH_HEAD_TARGET = "fashion_lsh.training.hash_head.HashHead"  # whose settings an experiment may have
-BatchLimit = PositiveInt | Annotated[float, Field(gt=0, le=1)]  # a number of them, or a share
+HASH_HEAD_TARGET = "fashion_lsh.training.hash_head.HashHead"  # its parameters may be set for every hash=
+BatchLimit = PositiveInt | Annotated[float, Field(gt=0, le=1)]  # number of batches, or fraction of an epoch
 
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """An experiment may say how a hash layer learns: it says nothing of hash=none, nor of one that never learns."""
+    """Drop training settings, which experiments set for every `hash=`, if the hash layer is not trained."""
     hash_config = config["hash"]
     if not hash_config or "_target_" not in hash_config:
         return {**config, "hash": None}
@@ -27,7 +27,7 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-SCHEMA: dict[str, Any] = {  # settings that go to no constructor of ours
+SCHEMA: dict[str, Any] = {  # settings that no constructor of this package receives
     "name": str, "seed": NonNegativeInt, "overwrite": bool, "runs": str, "jobs": str | None,
     "backbone.weights": str | None, "backbone.frozen": bool, "backbone.lr_factor": PositiveFloat,
     "crop.eval_modes": list[Literal["whole", "annotated", "detected", "detected_or_whole"]],
@@ -40,22 +40,22 @@ SCHEMA: dict[str, Any] = {  # settings that go to no constructor of ours
 }  # fmt: skip
 
 
-INTERPOLATED = {  # checked by the constructors they are copied to
+INTERPOLATED = {  # validated by the constructors that interpolate them
     "backbone": {"name"},
     "crop": {"mode", "margin", "select", "min_score", "min_size", "fallback", "box_selector"},
 }
 
 
 def check(config: Mapping[str, Any], unresolved: Mapping[str, Any] | None = None) -> None:
-    """Hold every value that goes to a constructor (a mapping with `_target_`) against its annotation, others to SCHEMA.
+    """Validate the values of each `_target_` against its constructor's annotations, all others against SCHEMA.
 
     Args:
-        config: with all references resolved.
-        unresolved: the same with references (`${crop.margin}`) as they are written: errors then name the key they lead
-            to, which is the one that is typed.
+        config: with all interpolations resolved.
+        unresolved: the same with interpolations (`${crop.margin}`) as they are written: errors then name the key that
+            they refer to, which is the one that a user sets.
 
     Raises:
-        ValueError: names the key, the value, and what is wanted.
+        ValueError: a value is invalid; names the key, the value and what is expected.
     """
     try:
         _check(config)
@@ -65,7 +65,7 @@ def check(config: Mapping[str, Any], unresolved: Mapping[str, Any] | None = None
 
 
 def _source_key(key: str, unresolved: Mapping[str, Any]) -> str:
-    """The key that another refers to: `optim.lr` of `classifier.optim.lr`, where classifier.optim is `${optim}`."""
+    """Key that an interpolation refers to: `optim.lr` for `classifier.optim.lr`, if classifier.optim is `${optim}`."""
     node: Any = unresolved
     parts = key.split(".")
     for number, part in enumerate(parts, start=1):
@@ -87,51 +87,51 @@ def _check(config: Mapping[str, Any]) -> None:
     for path, node in targets(config):
         constructor = import_target(node["_target_"])
         function = constructor.__init__ if inspect.isclass(constructor) else constructor
-        hints = typing.get_type_hints(function, include_extras=True)  # with the bounds: lr > 0
+        hints = typing.get_type_hints(function, include_extras=True)  # include bounds such as lr > 0
         known = set(inspect.signature(constructor).parameters)
         for name, value in node.items():
             if name.startswith("_"):
                 continue
             key = f"{path}.{name}" if path else name
             if name not in known:
-                raise ValueError(f"{key}={value!r}: {constructor.__name__} takes no {name!r}; it takes {sorted(known)}")
-            if name in hints and not (isinstance(value, Mapping) and "_target_" in value):  # that has a turn of its own
+                raise ValueError(f"{key}={value!r}: unknown to {constructor.__name__}; choose from {sorted(known)}")
+            if name in hints and not (isinstance(value, Mapping) and "_target_" in value):  # checked separately
                 _check_value(key, value, hints[name])
 
 
 def _check_devices(config: Mapping[str, Any]) -> None:
-    """Refuse what would spread a run over several devices."""
+    """Reject settings that distribute a run over several devices."""
     for name in ("devices", "num_nodes", "strategy"):
         value = config.get("trainer", {}).get(name, 1)
         if value != 1:
             raise ValueError(
-                f"trainer.{name}={value!r}: a run takes one device: type the command once for each GPU, with its share "
-                "of the runs (CUDA_VISIBLE_DEVICES=1 before it, seed=1 behind), or sweep on one (-m seed=0,1)"
+                f"trainer.{name}={value!r}: a run uses one device; start one command per GPU "
+                "(CUDA_VISIBLE_DEVICES=1 python train.py seed=1), or sweep on one GPU (-m seed=0,1)"
             )
 
 
 def _check_crops(config: Mapping[str, Any]) -> None:
-    """Refuse found crops where nothing finds any, before anything is fitted."""
+    """Reject detected crops without a detector, before anything is fitted."""
     crop, detector = config.get("crop", {}), config.get("detector")
     for key, value in (("mode", crop.get("mode")), ("eval_modes", crop.get("eval_modes"))):
         modes = value if isinstance(value, list) else [value]
         if detector is None and any(str(each).startswith("detected") for each in modes):
-            raise ValueError(f"crop.{key}={value!r}: no detector finds garments: give detector=small, or lite, say")
+            raise ValueError(f"crop.{key}={value!r} needs a detector; set detector=small or detector=lite")
 
 
 def _check_known(config: Mapping[str, Any]) -> None:
-    """Refuse keys of the groups that go to no constructor of ours that nothing reads."""
+    """Reject unknown keys in the groups of SCHEMA."""
     groups = {key.partition(".")[0] for key in SCHEMA if "." in key}
     for group in sorted(groups & config.keys()):
         known = {key.partition(".")[2] for key in SCHEMA if key.startswith(f"{group}.")} | INTERPOLATED.get(
             group, set()
         )
         for name in sorted(config[group].keys() - known):
-            raise ValueError(f"{group}.{name}={config[group][name]!r}: {group} takes {sorted(known)}")
+            raise ValueError(f"{group}.{name}={config[group][name]!r}: unknown key; choose from {sorted(known)}")
 
 
 def targets(config: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """All mappings with a `_target_`, with their dotted paths."""
+    """Yield the dotted path and the mapping of every node with a `_target_`."""
     if isinstance(config, Mapping):
         if "_target_" in config:
             yield path, config
@@ -140,7 +140,7 @@ def targets(config: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings as they are typed, `hash.bits`, and their values."""
+    """Yield the dotted key, such as `hash.bits`, and the value of every setting."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{name}.")
@@ -149,16 +149,16 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def import_target(target: str) -> Any:
-    """The class or function that a `_target_` names.
+    """Import the class or function that a `_target_` names.
 
     Raises:
-        ValueError: there is none.
+        ValueError: it does not exist.
     """
     module, _, name = target.rpartition(".")
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"_target_={target!r}: {error}; give a class or function by its full name") from error
+        raise ValueError(f"_target_={target!r}: {error}; set the full name of a class or function") from error
 
 
 def _check_value(key: str, value: Any, hint: Any) -> None:

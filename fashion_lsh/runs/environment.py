@@ -1,4 +1,4 @@
-"""The machine and the libraries, for beside the figures."""
+"""Hardware and library versions, recorded with the metrics of a run."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "faiss-cpu", "numpy", 
 
 
 def environment(gpu: bool = True) -> dict[str, Any]:
-    """Versions, processor, cores, threads and GPU, by name; `gpu`: whether one computes, where there is one."""
+    """Versions, processor, cores, threads and GPU, by name; `gpu`: whether the run uses a GPU if there is one."""
     return {
         "fashion-lsh": __version__,
         "python": platform.python_version(),
@@ -28,7 +28,7 @@ def environment(gpu: bool = True) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name as Linux tells it, elsewhere as Python does."""
+    """Processor name: from /proc/cpuinfo on Linux, otherwise from `platform`."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

@@ -1,4 +1,4 @@
-"""The small file of a run's scores: all that tables need, and what outlives the run's folder."""
+"""Job file: config, environment and scores of a run, kept after its folder is deleted."""
 
 import json
 import logging
@@ -13,16 +13,16 @@ from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.query_scores import pack_scores, with_query_scores
 from fashion_lsh.io.arrays import read_arrays
 from fashion_lsh.io.files import atomic_write
-from fashion_lsh.runs.folder import RunFolder, validate_metrics
+from fashion_lsh.runs.folder import OVERWRITE, RunFolder, validate_metrics
 from fashion_lsh.runs.keys import canonical_config
 
 log = logging.getLogger(__name__)
 
-JOB = "job.json"  # in the run's own folder; elsewhere <key>.json
+JOB = "job.json"  # in the run folder; <key>.json in a folder of jobs
 
 
 def load_scores(run: RunFolder) -> dict[str, float]:
-    """The run's metrics, or those that a job file keeps of the same run; empty where it is finished nowhere.
+    """Metrics of the run, or those in its job file; empty if it is not finished.
 
     Raises:
         ValueError: the file is damaged.
@@ -30,16 +30,18 @@ def load_scores(run: RunFolder) -> dict[str, float]:
     saved = _saved_path(run)
     if run.metrics or run.config["overwrite"] or saved is None or not saved.exists():
         return run.metrics
-    log.info("finished before: scores read from %s; overwrite=true makes the run again", saved)
+    log.info("Run already finished; using the scores in %s (overwrite=true runs it again)", saved)
     try:
         return validate_metrics(json.loads(saved.read_text())["metrics"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{saved} is damaged ({error!r}): remove it, and type the command again") from error
+        raise ValueError(f"{saved} is damaged ({error!r}); remove it and run the command again") from error
 
 
 def save_job(run: RunFolder) -> None:
-    """Write JOB into the folder of a finished run and, if its settings name a folder of jobs that lacks it, a copy
-    there."""
+    """Write the job file of a finished run, and copy it to the folder `jobs` of its config.
+
+    An existing copy is replaced only with overwrite=true.
+    """
     if not run.metrics:
         return
     text, saved = job_json(run), _saved_path(run)
@@ -49,9 +51,9 @@ def save_job(run: RunFolder) -> None:
 
 
 def job_json(run: RunFolder) -> str:
-    """JSON: settings, data, what it was made on, scores, and those of each query as far as JOB_BYTES allow.
+    """JSON text: config, data, environment, metrics, and as many per-query scores as fit in JOB_BYTES.
 
-    Kept in the run's folder where that takes files, and made anew where there are newer scores.
+    Cached in the run folder if that is writable, and updated if the metrics are newer.
 
     Raises:
         FileNotFoundError: the run is not finished, or a file of it is missing.
@@ -73,7 +75,7 @@ def job_json(run: RunFolder) -> str:
 
 
 def is_saved(config: Mapping[str, Any], folder: Path) -> bool:
-    """Whether a folder of job files holds the scores of these settings, made by this version, on whatever data."""
+    """Return whether a folder of job files has scores of this config and package version, on any data."""
     return canonical_config(config) in _saved_configs(folder, __version__)
 
 
@@ -86,7 +88,7 @@ def _saved_configs(folder: Path, version: str) -> list[dict[str, Any]]:
             if job["environment"]["fashion-lsh"] == version:
                 saved.append(canonical_config(job["settings"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{file} is damaged ({error!r}): remove it, and make its run again") from error
+            raise ValueError(f"{file} is damaged ({error!r}); remove it and run its job again") from error
     return saved
 
 
@@ -96,10 +98,10 @@ def _saved_path(run: RunFolder) -> Path | None:
 
 
 def _pack_query_scores(saved: Path, catalogue: Catalogue) -> dict[str, str]:
-    """The scores of a run's queries, small; none where it was made before they were kept."""
+    """Packed per-query scores of a run; empty if an older version wrote it without them."""
     if not saved.exists():
         return {}
     try:
         return pack_scores(catalogue.take(catalogue.rows("query")), read_arrays(saved))
     except ValueError as error:
-        raise ValueError(f"{saved} is damaged ({error}): make the run again, with overwrite=true") from error
+        raise ValueError(f"{saved} is damaged ({error}); {OVERWRITE}") from error

@@ -1,4 +1,4 @@
-"""What a run tells while it is made, as a file."""
+"""Log file of a run."""
 
 import logging
 import sys
@@ -8,29 +8,31 @@ from pathlib import Path
 
 
 class RunLogHandler(logging.FileHandler):
-    """A run's log, that names its file where it cannot be written."""
+    """File handler whose write errors name the file."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  Python's own name
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  name of the base class
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
-        elif record.exc_info is None:  # else another failure is on its way, and is told
+        elif record.exc_info is None:  # otherwise another exception is being logged already
             raise self._with_path(error)
 
     def close(self) -> None:
         try:
             super().close()
-        except OSError as error:  # what was kept back to be written still
+        except OSError as error:  # while writing buffered records
             raise self._with_path(error) from error
 
     def _with_path(self, error: OSError) -> OSError:
         reason = error.strerror or error
-        return OSError(f"{self.baseFilename} could not be written ({reason}): free some space, then go on")
+        return OSError(
+            f"{self.baseFilename} could not be written ({reason}); free some space and run the command again"
+        )
 
 
 @contextmanager
 def log_to_file(path: Path) -> Iterator[None]:
-    """Add what is logged in the block, a failure too, to a file.
+    """Append the log records of the block, including an exception with its traceback, to a file.
 
     Raises:
         OSError: the file cannot be written.
@@ -40,7 +42,7 @@ def log_to_file(path: Path) -> Iterator[None]:
     logging.getLogger().addHandler(handler)
     try:
         yield
-    except Exception:  # the console is told in one line, by whoever asked
+    except Exception:  # the caller prints one line; the file gets the traceback
         logger = logging.getLogger(__name__)
         handler.handle(
             logger.makeRecord(logger.name, logging.ERROR, "", 0, "failed: %s", (path.parent,), sys.exc_info())

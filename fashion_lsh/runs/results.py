@@ -1,4 +1,4 @@
-"""What a run found, written into its folder: codes, scores, and what each query got."""
+"""Results of a run, written into its folder: codes, metrics and rows per query."""
 
 import logging
 
@@ -15,17 +15,17 @@ from fashion_lsh.runs.run import Run
 
 log = logging.getLogger(__name__)
 
-QUERIES_FILE = "queries.parquet"  # what each query got, by each search setting
+QUERIES_FILE = "queries.parquet"  # one row per query and search policy
 
 
 def write_results(run: Run, query: EncodedSplit, gallery: Gallery, evaluation: RunEvaluation) -> None:
-    """Write codes, scores, queries, and last metrics.json, which marks the run as finished.
+    """Write codes, per-query scores, query rows, and last metrics.json, which marks the run as finished.
 
     Args:
-        run: to be finished.
+        run: unfinished run.
         query: encoded queries.
-        gallery: of the run.
-        evaluation: scores of the run.
+        gallery: gallery of the run.
+        evaluation: results of the run.
     """
     results = evaluation.results
     encoded = query.encoded
@@ -35,35 +35,33 @@ def write_results(run: Run, query: EncodedSplit, gallery: Gallery, evaluation: R
     write_arrays(run.path / "codes.npz", arrays)
     query_scores = {name: values for name, values in search_scores(results.queries).items() if name in results.metrics}
     write_arrays(run.path / "query_scores.npz", query_scores | evaluation.baseline_scores)
-    (run.path / QUERIES_FILE).unlink(
-        missing_ok=True
-    )  # of a model that answered before: with what evaluate.py added of it
+    (run.path / QUERIES_FILE).unlink(missing_ok=True)  # rows of an earlier model, and what evaluate.py added to them
     write_queries(run.path / QUERIES_FILE, results.queries)
     run.write_json("metrics.json", evaluation.metrics)
 
 
 def own_metrics(run: Run, results: Results) -> dict[str, float]:
-    """Return the run's metrics without the time of its own search; warn where the gallery has changed since."""
+    """Return the run's metrics without its end-to-end time; warn if the gallery has changed since."""
     metrics = {name: value for name, value in run.metrics.items() if name != "speed/end_to_end_ms"}
     if metrics["query/gallery_rows"] != results.metrics["query/gallery_rows"]:
         log.warning(
-            "the gallery has changed: this search asked %d garments, the other rows %d",
+            "Gallery has changed: this search covers %d garments, the other methods %d",
             results.metrics["query/gallery_rows"], metrics["query/gallery_rows"],
         )  # fmt: skip
     return metrics
 
 
 def add_search(run: Run, label: str, results: Results) -> bool:
-    """Put another search setting beside the run's own: its means as the row `label`, its queries as rows.
+    """Add the results of another search policy to the run: its means as the method `label`, and its query rows.
 
-    The run's own search asked again is put there as `<label>@<rows>` where the gallery has grown or shrunk; otherwise
-    it is there already, and nothing is written.
+    The policy of the run itself is added as `<label>@<rows>` if the size of the gallery has changed; otherwise nothing
+    is written.
 
     Returns:
         Whether anything was written.
 
     Raises:
-        FileNotFoundError: the run is not finished: it has no scores of its own.
+        FileNotFoundError: the run is not finished.
     """
     run.check_finished()
     rows, queries = results.metrics["query/gallery_rows"], results.queries

@@ -29,17 +29,17 @@ class Run(RunFolder):
 
     @property
     def gallery_folder(self) -> Path:
-        """Folder of its gallery."""
+        """Folder of the gallery."""
         return self.path / "gallery"
 
     def model(self) -> CropModel:
-        """Open the fitted network that encodes: the hash head, a baseline, or with hash=none the classifier."""
+        """Load the fitted network that encodes: the hash head, a baseline, or with hash=none the classifier."""
         config = self.config
         name = "classifier" if config["hash"] is None else "hash_head"
         return load_model(self.path / f"{name}.ckpt", config["trainer"]["accelerator"])
 
     def detector(self) -> DetectorModel | None:
-        """Open the fitted detector; None where images are cropped otherwise."""
+        """Load the fitted detector; None if the run does not crop by detections."""
         config = self.config
         if config["data"]["crop"] != "detected":
             return None
@@ -51,7 +51,7 @@ class Run(RunFolder):
         """Box selector of the run.
 
         Raises:
-            ValueError: it was made by a version with another one.
+            ValueError: the run was written by an incompatible version.
         """
         return self._instantiate(BoxSelector, self.config["data"]["box_selector"])
 
@@ -67,11 +67,13 @@ class Run(RunFolder):
             detect_all(detector, data.source.image, paths).save(path)
         detections = Detections.open(path)
         if missing := set(data.catalogue.column("image")) - detections.boxes.keys():
-            raise ValueError(f"{path} lacks {len(missing):,} pictures, {min(missing)} say: remove it, and go on")
+            raise ValueError(
+                f"{path}: {len(missing):,} images are missing, for example {min(missing)}; remove it and run again"
+            )
         return detections
 
     def with_detections(self, data: GarmentData) -> GarmentData:
-        """Return the data with the detections of the run's detector, where it has one."""
+        """Return the data with the detections of the run, if it has a detector."""
         detector = self.detector()
         return data if detector is None else data.with_detections(self.detections(detector, data))
 
@@ -80,7 +82,7 @@ class Run(RunFolder):
         """Search policy of the run.
 
         Raises:
-            ValueError: it was made by a version with another one.
+            ValueError: the run was written by an incompatible version.
         """
         return self._instantiate(SearchPolicy, self.config["search"])
 
@@ -88,23 +90,25 @@ class Run(RunFolder):
         try:
             return kind(**{name: value for name, value in config.items() if name != "_target_"})
         except TypeError as error:
-            raise ValueError(f"{self.path} was made by another version ({error}): make it again") from error
+            raise ValueError(
+                f"{self.path} was written by another version ({error}); run its train.py command again"
+            ) from error
 
     def check_data(self, data: GarmentData) -> None:
-        """Validate that the data are those of the run: on other splits, training images might be queries.
+        """Check that the data are those of the run: on other splits, training images might be queries.
 
         Raises:
             ValueError: rows, splits or pixels differ.
         """
         known = self.read_json("stage_keys.json").get("data")
         if data.checksum != (known or Catalogue.open(self.path / "catalogue.parquet").checksum):
-            raise ValueError(f"the data of {self.path} have changed since it was made: make a new run with train.py")
+            raise ValueError(f"{self.path}: the data have changed since training; start a new run with train.py")
 
     def gallery(self, fingerprint: str, verify: bool = False) -> Gallery:
-        """Open its gallery for the model of this fingerprint; `verify`: check the embeddings' checksums, too."""
+        """Open the gallery for the model of this fingerprint; `verify`: also check the checksums of the embeddings."""
         return Gallery.open(self.gallery_folder, fingerprint, verify)
 
     def source(self) -> Source:
-        """Open the data set of its images."""
+        """Open the data set of the run."""
         data = self.config["data"]
         return open_dataset(data["source"], data["root"], data["split_seed"])

@@ -13,40 +13,42 @@ from fashion_lsh.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-LogRow = Callable[[dict[str, float]], None]  # logs a row of Lightning's logs
-WEIGHT_GROUPS = {"detector": "detector", "classifier": "backbone"}  # stages, and the settings that name their weights
+LogRow = Callable[[dict[str, float]], None]  # logs one row as a Lightning logger does
+WEIGHT_GROUPS = {"detector": "detector", "classifier": "backbone"}  # stage -> config group of its initial weights
 
 
 def initialise(stage: Any, run: RunFolder, log_row: LogRow | None = None) -> None:
-    """Make a stage ready to be fitted.
+    """Prepare a stage for its fit.
 
-    One that another run fitted with the same settings on the same data is copied, and the logs of its fit are shown;
-    one without a predecessor gets the backbone weights that the settings name.
+    A stage that another run fitted with the same settings and data is copied with the logs of its fit. A stage without
+    a predecessor loads the backbone weights of the config.
 
     Args:
         stage: a LightningModule of `training`, or a baseline.
-        run: to be made.
-        log_row: logs a row of the copied logs; None: nothing does.
+        run: the new run.
+        log_row: logs a row of the copied logs; None: they are not logged.
 
     Raises:
-        ValueError: the backbone is frozen and has no weights to keep.
+        ValueError: the backbone is frozen and has no weights.
     """
     checkpoint, config = run.path / f"{stage.name}.ckpt", run.config
     if not checkpoint.exists() and not config["overwrite"]:
         copy_finished(stage.name, run, checkpoint.name, log_row)
     if not checkpoint.exists() and stage.name in WEIGHT_GROUPS:
         log.info(
-            "%s starts from %s", stage.name, stage.model.load_weights(config[WEIGHT_GROUPS[stage.name]]["weights"])
+            "%s: initialised from %s",
+            stage.name,
+            stage.model.load_weights(config[WEIGHT_GROUPS[stage.name]]["weights"]),
         )
 
 
 def copy_finished(stage: str, run: RunFolder, name: str, log_row: LogRow | None = None) -> None:
-    """Copy a file that the same stage of another run made, if there is such a run."""
+    """Copy a file of a stage from another run with the same stage key, if there is one."""
     key = run.read_json("stage_keys.json")[stage]
     for other in sorted(run.path.parent.parent.glob("*/*/stage_keys.json")):
         checkpoint = other.with_name(name)
         if checkpoint.exists() and _stage_key(other, stage) == key:
-            log.info("%s: the same settings were used in %s, its %s is taken", stage, other.parent, name)
+            log.info("Reusing %s of %s (same settings, data and version)", name, other.parent)
             with (
                 checkpoint.open("rb") as source_file,
                 atomic_write(run.path / name) as temporary,
@@ -61,19 +63,18 @@ def copy_finished(stage: str, run: RunFolder, name: str, log_row: LogRow | None 
 
 
 def _stage_key(keys: Path, stage: str) -> str | None:
-    """What a stage of another run is found by; None where its file is damaged, which is told."""
+    """Key of a stage of another run; None if that run lacks the stage, or if the file is damaged (logged)."""
     try:
         return str(json.loads(keys.read_text())[stage])
     except KeyError:
-        return None  # it has no such stage
+        return None
     except (ValueError, TypeError) as error:
-        log.warning("%s is damaged (%s): nothing of that run is taken over", keys, error)
+        log.warning("Skipped the stages of %s: damaged (%s)", keys, error)
         return None
 
 
 def _copy_logs(stage: str, source: Path, target: Path) -> Iterator[dict[str, float]]:
-    """Put what was logged of a stage's fit beside the logs of another run, for its curves; gives it as Lightning logs
-    it."""
+    """Copy the log rows of a stage to another run, for its curves; yield them with the names that Lightning logs."""
     for file in sorted(source.glob("logs/version_*/metrics.csv")):
         with file.open(newline="") as lines:
             rows = [

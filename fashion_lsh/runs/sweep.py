@@ -1,4 +1,4 @@
-"""Sweeps that outlive a failed job, and say at their end what became of each."""
+"""Continue sweeps after failed jobs, and print a summary at the end."""
 
 import atexit
 import functools
@@ -31,35 +31,35 @@ from fashion_lsh.runs.config import resolve_config
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
-USER_ERRORS = (ValueError, OSError, MemoryError, torch.OutOfMemoryError, OmegaConfBaseException)  # what a user can mend
+USER_ERRORS = (ValueError, OSError, MemoryError, torch.OutOfMemoryError, OmegaConfBaseException)  # fixable by the user
 
 
 class SweepSummary(Callback):
-    """Lets the other jobs of a sweep run when one fails; at the end lists all, and exits with 1 if any failed.
+    """Hydra callback that continues a sweep after a failed job, lists all jobs, and exits with 1 if any failed.
 
-    Jobs may run in other processes, on other machines: what became of each goes through a small file, in a folder
-    below the sweep's that is there as long as the sweep.  A single run is left alone, and so is Ctrl-C.
+    Jobs may run in other processes or on other machines: each writes its result to a small file in a temporary folder
+    of the sweep.  Single runs and Ctrl-C are not affected.
     """
 
     def __init__(self) -> None:
-        self.record_dir: Path | None = None  # None: no sweep
+        self.record_dir: Path | None = None  # None: not a sweep
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         self.record_dir = Path(tempfile.mkdtemp(prefix=".sweep-", dir=folder))
-        atexit.register(shutil.rmtree, self.record_dir, ignore_errors=True)  # at the very end, after Ctrl-C too
+        atexit.register(shutil.rmtree, self.record_dir, ignore_errors=True)  # at exit, also after Ctrl-C
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if self.record_dir is not None:
             log.info("job %d: %s", config.hydra.job.num, " ".join(config.hydra.overrides.task))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Note what became of a job, and pass a failed one on as one without a score: Hydra stops at failures."""
+        """Record the result of a job; mark a failed one as completed with score NaN, since Hydra stops at failures."""
         if self.record_dir is None:
             return
         failed = job_return.status == JobStatus.FAILED
-        result = job_return._return_value  # the public one raises what the job raised
+        result = job_return._return_value  # the public property raises the exception of the job
         record = {
             "job": config.hydra.job.num,
             "overrides": list(config.hydra.overrides.task),
@@ -85,9 +85,9 @@ class SweepSummary(Callback):
 
 
 def errors_in_one_line(task: Callable[[DictConfig], R]) -> Callable[[DictConfig], R]:
-    """Tell in one line what a user can mend, where Hydra would print tracebacks; HYDRA_FULL_ERROR=1 shows them.
+    """Print errors that a user can fix in one line, without Hydra's traceback; HYDRA_FULL_ERROR=1 shows it.
 
-    In a sweep all is raised as it is: Summary lists it.
+    In a sweep exceptions are raised unchanged: SweepSummary lists them.
     """
 
     @functools.wraps(task)
@@ -107,7 +107,7 @@ def errors_in_one_line(task: Callable[[DictConfig], R]) -> Callable[[DictConfig]
 
 
 def _summary_table(records: Sequence[dict[str, Any]]) -> str:
-    """One line a job: what tells it from the others, its score, and its run or why it failed."""
+    """One line per job: overrides that differ between jobs, score, and run folder or reason of the failure."""
     shared = set.intersection(*(set(record["overrides"]) for record in records)) if len(records) > 1 else set()
     rows = []
     for record in records:
@@ -120,22 +120,22 @@ def _summary_table(records: Sequence[dict[str, Any]]) -> str:
 
 
 def _error_message(error: BaseException) -> str:
-    """What was raised; where it is a GPU without room, with the way out."""
+    """Message of an exception; GPU out of memory comes with a hint."""
     if not isinstance(error, torch.OutOfMemoryError):
         return str(error)
-    hint = "fit in smaller batches (data.batch_size, scenes.batch_size), or leave it alone (CUDA_VISIBLE_DEVICES=)"
-    return f"the GPU has no room: {hint}: {error}"
+    hint = "reduce data.batch_size or scenes.batch_size, or run on the CPU (CUDA_VISIBLE_DEVICES=)"
+    return f"GPU out of memory; {hint}: {error}"
 
 
 def _reason(error: BaseException) -> str:
-    """One line: what was raised, without Hydra's words around it."""
+    """One line with the type and message of an exception, without Hydra's wrapper."""
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
     return textwrap.shorten(f"{type(error).__name__}: {_error_message(error)}", 300, placeholder=" …")
 
 
 def _run_folder(job: JobReturn) -> str:
-    """The folder of a job's run: the one it names, or the last that was begun with just its settings; else nothing."""
+    """Run folder of a job: the one in its config, or the newest with exactly its settings; otherwise empty."""
     cfg = cast(DictConfig, job.cfg)
     if "run" in cfg:
         return str(cfg.run)
@@ -146,5 +146,5 @@ def _run_folder(job: JobReturn) -> str:
             Path(cfg.runs, str(cfg.name)).glob("*/config.yaml"), key=lambda path: -path.stat().st_mtime
         )
         return str(next((path.parent for path in config_files if path.read_text() == config_yaml), ""))
-    except (OmegaConfBaseException, OSError):  # settings that are not whole; a folder that is just begun afresh
+    except (OmegaConfBaseException, OSError):  # incomplete config, or a folder that is being recreated
         return ""

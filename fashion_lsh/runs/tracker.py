@@ -1,4 +1,4 @@
-"""Interface of an experiment tracker, as a run uses it."""
+"""Interface of the experiment trackers that a run can use."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -28,9 +28,9 @@ class Tracker(Protocol):
         """Publish the results of the run.
 
         Args:
-            metrics: by name.
+            metrics: all metrics of the run, by name.
             query: encoded queries.
-            categories: names, in the order of the probabilities.
+            categories: category names, in the order of the probabilities.
             sheet: rows of tiles of the contact sheet.
             scenes: tiles of images with true and detected boxes.
         """

@@ -1,4 +1,4 @@
-"""A run while it is made: fit its stages, or reuse them, and write its results."""
+"""Run folder during training: fit or reuse stages, and write results."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,26 +27,26 @@ class TrainingRun(Run):
     """A run folder, opened for writing.
 
     Attributes:
-        path: of the folder.
-        tracker: experiment tracker of its fits.
+        path: run folder.
+        tracker: experiment tracker of the fits.
     """
 
-    tracker: Tracker = NoTracker()  # noqa: RUF009  it has no state
+    tracker: Tracker = NoTracker()  # noqa: RUF009  NoTracker has no state
 
     @classmethod
     def open(cls, config: Mapping[str, Any], data: GarmentData) -> Self:
-        """Make the folder of these settings and data, or open the one that the same command made before.
+        """Create the run folder of this config and data, or open it if it exists.
 
-        Its name is 8 hex digits of the settings that matter, the checksum of the splits and the package's version.
+        The folder is named by its run key: 8 hex digits of the settings, the data checksum and the package version.
 
         Raises:
-            ValueError: the run's name is not the name of a folder, or that of the link to the latest run; another
-                process makes the run.
-            OSError: the folder for runs, or for their scores (`jobs`), cannot be written.
+            ValueError: the run's name is not a folder name, or is `latest`, the symlink to the latest run; another
+                process uses the folder.
+            OSError: the folder of runs, or of job files (`jobs`), is not writable.
         """
         name = str(config["name"])
         if Path(name).name != name or name in ("", "..", "latest"):
-            raise ValueError(f"{name=}: give the name of one folder, and not `latest`")
+            raise ValueError(f"{name=}: not a valid run name; set name to a folder name other than latest")
         for folder in filter(None, (config["jobs"], config["runs"])):
             check_writable(folder)
         path = Path(config["runs"]) / name / run_key(config, data.checksum)
@@ -57,7 +57,7 @@ class TrainingRun(Run):
                 temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False))
             run = cls(path)
             run.write_json("stage_keys.json", {**stage_keys(config, data.checksum), "data": data.checksum})
-            if not run.metrics:  # the machine that made the scores, not one that reads them
+            if not run.metrics:  # keep the machine that computed the scores
                 run.write_json("environment.json", environment(gpu=config["trainer"]["accelerator"] != "cpu"))
                 run.write_skipped(data.skipped.items())
             data.catalogue.save(path / "catalogue.parquet")
@@ -66,31 +66,31 @@ class TrainingRun(Run):
 
     @contextmanager
     def session(self, models: Sequence[nn.Module], track_run: AbstractContextManager[Tracker]) -> Iterator[Self]:
-        """Lock the folder, log to train.log and track the block.
+        """Lock the folder, log to train.log and track the run inside the block.
 
         Args:
-            models: the networks that will be fitted.
-            track_run: gives the tracker for the block.
+            models: networks to fit.
+            track_run: context manager that yields the tracker.
 
         Raises:
-            OSError: the disk has no room for their checkpoints.
-            ValueError: another process has the run.
+            OSError: not enough disk space for their checkpoints.
+            ValueError: another process uses the folder.
         """
         check_disk_space(self.path, min_bytes(models))
         with self.locked_log(), track_run as tracker:
             yield replace(self, tracker=tracker)
 
     def fit(self, stage: Any, data: Any) -> Any:
-        """Fit a stage, or reuse it.
+        """Fit a stage, or reuse a finished one.
 
         Args:
             stage: a LightningModule of `training`, or a baseline.
-            data: its data module.
+            data: data module of the stage.
 
         Returns:
             The fitted network, in evaluation mode.
         """
-        from fashion_lsh.training.callbacks import RunCSVLogger  # reading a run needs no Lightning
+        from fashion_lsh.training.callbacks import RunCSVLogger  # late: reading a run must not import Lightning
         from fashion_lsh.training.fitting import fit
 
         initialise(stage, self, self.tracker.log)
@@ -98,7 +98,7 @@ class TrainingRun(Run):
         return fit(stage, data, self.path, loggers, **self.config["trainer"])
 
     def detections(self, detector: DetectorModel, data: GarmentData) -> Detections:
-        """Detect the boxes in all images; copied from a run whose detector is the same, where there is one."""
+        """Detect the boxes in all images, or copy the detections of a run with the same detector."""
         if not (self.path / DETECTIONS_FILE).exists() and not self.config["overwrite"]:
             copy_finished("detections", self, DETECTIONS_FILE)
         return super().detections(detector, data)

@@ -1,4 +1,4 @@
-"""Search policy: the lists that are probed and the distance that ranks their rows."""
+"""Search policy: lists to probe and the distance that ranks their rows."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -16,13 +16,14 @@ class SearchPolicy:
     """Select the inverted lists of a query and the distance that ranks their rows.
 
     Attributes:
-        distance: `hamming`; `euclidean`, exact, between embeddings; `rerank`, the best by Hamming re-ranked by
-            Euclid; `tie_break`, Hamming, equal distances in the order of Euclid; `weighted`, a sum of both.
+        distance: `hamming`, between codes; `euclidean`, exact, between embeddings; `rerank`, the best candidates by
+            Hamming distance re-ranked by Euclidean distance; `tie_break`, Hamming distance with ties broken by
+            Euclidean distance; `weighted`, a weighted sum of both.
         nprobe: lists to probe, the most probable categories first: 1, 2, …, or `all`.
-        rerank_k: rows to re-rank (at least as many as the requested hits): a number, or a fraction of the rows in the
-            probed lists.
-        alpha: weight of Hamming in `weighted`, 0..1; the rest is Euclid's.
-        min_confidence: probe all lists where the highest probability is below this; 0: never.
+        rerank_k: candidates to re-rank (at least as many as the requested hits): a number, or a fraction of the rows
+            in the probed lists.
+        alpha: weight of the Hamming distance in `weighted`, 0..1; the Euclidean distance has weight 1 - alpha.
+        min_confidence: probe all lists if the highest probability is below this; 0: never.
         min_probability: probe further lists, beyond `nprobe`, until their softmax probabilities sum to this.
     """
 
@@ -34,31 +35,32 @@ class SearchPolicy:
     min_probability: Fraction | None
 
     def check(self, bits: int | None, category_count: int) -> None:
-        """Check that the policy fits a model.
+        """Check the policy for a model with codes of `bits` bits (None: no codes) and `category_count` categories.
 
         Raises:
-            ValueError: more lists than categories; a probability, fraction or weight out of range; `rerank_k` below 1;
-                a distance of codes for a model without codes.
+            ValueError: `nprobe` above the number of categories; a probability, fraction or weight out of range;
+                `rerank_k` below 1; a distance between codes for a model without codes.
         """
         if self.nprobe != "all" and not 1 <= self.nprobe <= category_count:
             raise ValueError(
-                f"search.nprobe={self.nprobe}: there are {category_count} categories; give 1 to {category_count}, "
-                "or all"
+                f"search.nprobe={self.nprobe}: there are {category_count} categories; set 1 to {category_count}, or all"
             )
         if self.min_probability is not None and not 0 < self.min_probability < 1:
-            raise ValueError(f"search.min_probability={self.min_probability}: give a number between 0 and 1, or null")
+            raise ValueError(
+                f"search.min_probability={self.min_probability}: out of range; set a number between 0 and 1, or null"
+            )
         if not (0 < self.rerank_k < 1 or (isinstance(self.rerank_k, int) and self.rerank_k >= 1)):
-            raise ValueError(f"search.rerank_k={self.rerank_k}: give at least 1 row, or a fraction between 0 and 1")
+            raise ValueError(f"search.rerank_k={self.rerank_k}: out of range; set 1 or more, or a fraction below 1")
         for name, value in (("alpha", self.alpha), ("min_confidence", self.min_confidence)):
             if not 0 <= value <= 1:
-                raise ValueError(f"search.{name}={value}: give 0 to 1")
+                raise ValueError(f"search.{name}={value}: out of range; set a number from 0 to 1")
         if bits is None and self.distance != "euclidean":
-            raise ValueError(f"search={self.distance} compares codes, and hash=none makes none: give search=euclidean")
+            raise ValueError(f"search={self.distance} needs codes, but hash=none produces none; set search=euclidean")
 
     def select_lists(self, probabilities: np.ndarray) -> np.ndarray:
-        """Lists to probe, the most probable first.  (Q, C) softmax probabilities -> (Q, C) int64, -1 padded.
+        """Select the lists to probe, most probable first.  (Q, C) softmax probabilities -> (Q, C) int64, -1 padded.
 
-        A query whose probabilities are all 0 (nothing was detected) probes none.
+        A query with all probabilities 0 (no detection) probes no list.
         """
         order = np.argsort(-probabilities, axis=1, kind="stable")
         order[~probabilities.any(axis=1)] = -1

@@ -1,4 +1,4 @@
-"""Re-rank hits by the Euclidean distance of their embeddings, alone or combined with the Hamming distance."""
+"""Re-rank candidates by Euclidean distance, or by Hamming and Euclidean distance combined."""
 
 from typing import Any, Protocol
 
@@ -8,11 +8,11 @@ from fashion_lsh.index.distances import euclidean
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.validation import check_positive
 
-BLOCK = 2**23  # float32 values compared at once: 32 MB a copy
+BLOCK = 2**23  # float32 values compared at once: 32 MB per copy
 
 
 class EmbeddingStore(Protocol):
-    """(N, D) float16 or float32: an array, or Embeddings."""
+    """Embeddings, (N, D) float16 or float32: an array or an `Embeddings` object."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -22,27 +22,31 @@ class EmbeddingStore(Protocol):
 
 
 def rerank(queries: np.ndarray, candidates: Hits, embeddings: EmbeddingStore, k: int) -> Hits:
-    """The k best of each query's shortlist by exact Euclidean distance, then row; rows of -1 stay last.
+    """Select the k nearest candidates of each query by (exact Euclidean distance, row); row -1 sorts last.
 
     Args:
         queries: (Q, D) float.
         candidates: (Q, S) rows of `embeddings`, in any order.
-        embeddings: (N, D), may be memory-mapped; only the rows asked for are read.
-        k: hits a query, at least 1; beyond S the hits end in -1.
+        embeddings: (N, D), may be memory-mapped; only the candidate rows are read.
+        k: hits per query, at least 1; padded with row -1 if k > S.
+
+    Returns:
+        (Q, k) hits.
 
     Raises:
-        ValueError: the shapes do not belong together, a query is not finite, a row lies beyond `embeddings`, k < 1.
+        ValueError: the shapes do not match, a query is not finite, a row is not in `embeddings`, or k < 1.
     """
     return Hits.nearest(candidates.rows, euclidean_to_rows(queries, candidates.rows, embeddings), check_positive(k=k))
 
 
 def tie_break(queries: np.ndarray, hits: Hits, embeddings: EmbeddingStore, k: int) -> Hits:
-    """The k best by (Hamming, Euclid, row).  Args and errors as for `rerank`; `hits` carries Hamming distances.
+    """Select the k nearest hits by (Hamming distance, Euclidean distance, row).
 
-    To be exact, `hits` must hold all rows up to the Hamming distance of its k-th.
+    Args and errors as for `rerank`; `hits` has Hamming distances. The result is exact if `hits` contains all rows up to
+    the Hamming distance of the k-th.
 
     Returns:
-        (Q, k); the whole part of a distance is Hamming, its fraction Euclid / 4, below 1 for vectors of length 1.
+        (Q, k) hits with distance = Hamming + Euclidean / 4; the second term is below 1 for vectors of norm 1.
     """
     euclid = euclidean_to_rows(queries, hits.rows, embeddings)
     order = np.lexsort((hits.rows, euclid, hits.distances))[:, : check_positive(k=k)]
@@ -51,23 +55,27 @@ def tie_break(queries: np.ndarray, hits: Hits, embeddings: EmbeddingStore, k: in
 
 
 def weighted(queries: np.ndarray, hits: Hits, embeddings: EmbeddingStore, k: int, alpha: float, bits: int) -> Hits:
-    """The k best by alpha * Hamming / bits + (1 - alpha) * Euclid / 2, then row: 0..1 for vectors of length 1.
+    """Select the k nearest hits by alpha * Hamming / bits + (1 - alpha) * Euclidean / 2, then row.
 
-    Args and errors as for `rerank`; `hits` carries Hamming distances. To be exact, it must hold every row whose
-    Hamming part alone is no greater than the k-th of these sums.
+    Args and errors as for `rerank`; `hits` has Hamming distances. The result is exact if `hits` contains all rows whose
+    Hamming term is at most the k-th weighted sum.
+
+    Returns:
+        (Q, k) hits; distances are 0..1 for vectors of norm 1.
     """
     euclid = euclidean_to_rows(queries, hits.rows, embeddings)
-    hamming, euclid = (np.where(hits.rows < 0, 0, values) for values in (hits.distances, euclid))  # inf times 0 is NaN
+    # Padding has distance inf, and inf * 0 would be NaN.
+    hamming, euclid = (np.where(hits.rows < 0, 0, values) for values in (hits.distances, euclid))
     weighted_sums = alpha / bits * hamming.astype(np.float64) + (1 - alpha) / 2 * euclid
     return Hits.nearest(hits.rows, weighted_sums, check_positive(k=k))
 
 
 def euclidean_to_rows(queries: np.ndarray, rows: np.ndarray, embeddings: EmbeddingStore) -> np.ndarray:
-    """Euclidean distance of each query to the rows found for it.  (Q, D) and (Q, S) -> (Q, S) float32; inf at -1."""
+    """Euclidean distance of each query to its own rows.  (Q, D) and (Q, S) int64 -> (Q, S) float32; inf at row -1."""
     _check(queries, rows, embeddings)
     distances = np.full(rows.shape, np.inf, dtype=np.float32)
     step = max(1, BLOCK // max(1, rows.shape[1] * queries.shape[1]))
-    columns = max(1, BLOCK // queries.shape[1])  # one query alone may have too many rows
+    columns = max(1, BLOCK // queries.shape[1])  # the rows of a single query may exceed BLOCK
     for start in range(0, len(rows) if (rows >= 0).any() else 0, step):
         for first in range(0, rows.shape[1], columns):
             block = np.s_[start : start + step, first : first + columns]
@@ -79,13 +87,18 @@ def euclidean_to_rows(queries: np.ndarray, rows: np.ndarray, embeddings: Embeddi
 
 def _check(queries: np.ndarray, rows: np.ndarray, embeddings: EmbeddingStore) -> None:
     if queries.ndim != 2 or len(embeddings.shape) != 2 or queries.shape[1] != embeddings.shape[1]:
-        raise ValueError(f"queries are {queries.shape}, embeddings {embeddings.shape}: give (Q, D) and (N, D)")
+        raise ValueError(
+            f"queries has shape {queries.shape}, embeddings {embeddings.shape}; pass (Q, D) and (N, D) of the same D"
+        )
     if embeddings.dtype not in (np.float16, np.float32):
-        raise ValueError(f"embeddings are {embeddings.dtype}: give float16 or float32")
+        raise ValueError(f"embeddings has dtype {embeddings.dtype}; pass float16 or float32")
     bad = ~np.isfinite(queries).all(axis=1)
     if bad.any():
-        raise ValueError(f"query {int(bad.argmax())} is not finite: no distance can be told from it")
+        raise ValueError(f"queries[{int(bad.argmax())}] contains NaN or inf; remove it, or check the model's input")
     if len(rows) != len(queries):
-        raise ValueError(f"candidates of {len(rows)} queries, {len(queries)} queries are given: give one line each")
+        raise ValueError(f"candidates has hits of {len(rows)} queries, but there are {len(queries)}; pass (Q, S) hits")
     if rows.size and rows.max() >= embeddings.shape[0]:
-        raise ValueError(f"the candidates name row {rows.max()}: there are {embeddings.shape[0]} embeddings, from 0")
+        raise ValueError(
+            f"candidates contains row {rows.max()}, but there are {embeddings.shape[0]} embeddings; "
+            "pass hits of the same gallery"
+        )

@@ -1,1 +1,1 @@
-"""The thesis's claims, measured."""
+"""Studies that measure the claims of the thesis."""

@@ -1,8 +1,8 @@
-"""How often each category occurs in a published data set: lists of true sizes for timing.
+"""Category frequencies of a published data set, used to size inverted lists in benchmarks.
 
-Numbers of pictures over all splits of DeepFashion's Category and Attribute Prediction benchmark (Z. Liu et al.:
-DeepFashion: Powering Robust Clothes Recognition and Retrieval with Rich Annotations, CVPR 2016), as counted from its
-lists in public; its 30 most frequent categories hold 99.3 % of its 289,222 pictures.
+Image counts over all splits of DeepFashion's Category and Attribute Prediction benchmark (Z. Liu et al.:
+DeepFashion: Powering Robust Clothes Recognition and Retrieval with Rich Annotations, CVPR 2016), counted from its
+public lists; the 30 most frequent categories contain 99.3 % of its 289,222 images.
 """
 
 import numpy as np
@@ -18,6 +18,6 @@ COUNTS = {
 
 
 def category_ratios() -> tuple[list[str], np.ndarray]:
-    """The 30 names, and the share of each, (30,) float64, adding up to 1."""
+    """Return the 30 category names and their relative frequencies, (30,) float64, summing to 1."""
     counts = np.array(list(COUNTS.values()), dtype=np.float64)
     return list(COUNTS), counts / counts.sum()

@@ -1,4 +1,4 @@
-"""Every distance on the same queries and gallery: what each is worth, and what it costs."""
+"""Compare the scores and latency of all distances on the same queries and gallery."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ from fashion_lsh.studies.large_galleries import build_gallery, extend_gallery
 
 log = logging.getLogger(__name__)
 
-NUM_NEIGHBOURS = 10  # true neighbours: the first by exact Euclid
+NUM_NEIGHBOURS = 10  # nearest neighbours by exact Euclidean distance
 METRICS = ("map@100", "precision@10", "recall@1", "recall@10")
 
 Row = dict[str, Any]
@@ -33,13 +33,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class DistanceComparison:
-    """Scores and times of all distances.
+    """Comparison of all distances by score and latency; call it to run it.
 
     Attributes:
-        gallery_size: rows searched: the run's own, and further garments that nobody asks for up to this number.
-        num_queries: that are timed; scores are those of all.
-        rerank_ks: lengths, or shares of the rows reached.
-        alphas: weights of Hamming, of which the best by item mAP on `val` is taken; Euclid alone is 0.
+        gallery_size: Rows in the gallery: the run's own, filled up with garments that are relevant to no query.
+        num_queries: Number of timed queries; scores use all queries.
+        rerank_ks: Numbers of candidates, or fractions of the probed rows.
+        alphas: Weights of the Hamming distance, 0 for Euclidean only; the one with the best item mAP on `val` is
+            reported.
     """
 
     gallery_size: PositiveInt
@@ -48,22 +49,22 @@ class DistanceComparison:
     alphas: list[Annotated[float, Field(ge=0, le=1)]]
 
     def __call__(self, model: Model, data: GarmentData, policy: SearchPolicy, folder: Path) -> list[Row]:
-        """A row for each scope and distance.
+        """Return a row for each scope and distance.
 
         Args:
-            model: the run's, with a hash layer.
-            data: shop_street, which knows items and whose garments can be composed anew.
-            policy: the run's.
-            folder: of the run, where encoded garments are kept, and read when asked for again.
+            model: Model of the run, with a hash layer.
+            data: Data of the run: shop_street, which has items and can compose new garments.
+            policy: Search policy of the run.
+            folder: Run folder, used to cache encoded garments.
 
         Raises:
-            ValueError: the run has no codes, or its data are not shop_street.
+            ValueError: the run has no codes, its data are not shop_street, or crops are not annotated boxes.
         """
         source = data.source
         if model.bits is None or not isinstance(source, ShopStreet) or data.crop != "annotated":
             raise ValueError(
-                "experiment=distances needs codes, items, and garments that can be composed anew: choose a run of "
-                "data=shop_street with crop=annotated and a hash layer"
+                "experiment=distances needs codes, items and newly composed garments; choose a run of data=shop_street "
+                "with crop=annotated and a hash layer"
             )
         val = encode_split(model, data, "val")
         street, shop = (np.flatnonzero(val.catalogue.column("view") == view) for view in ("street", "shop"))
@@ -75,17 +76,16 @@ class DistanceComparison:
             )
             return Searcher(model, build_gallery(model, garments, garments.encoded.probabilities), policy)
 
-        val_searcher = build_searcher(
-            val.encoded.take(shop), val.catalogue.take(shop)
-        )  # the fewer of its own, so first
+        # val first: it needs the most extra garments, and these are cached.
+        val_searcher = build_searcher(val.encoded.take(shop), val.catalogue.take(shop))
         query_searcher = build_searcher(gallery.encoded, gallery.catalogue)
         items = val.catalogue.column("item")[street]
         with single_thread():
             rows: list[Row] = []
             for nprobe in ("all", 1):
                 policies = self._policies(replace(policy, nprobe=nprobe))
-                scores = _on_val(val_searcher, val.encoded.take(street), items, policies)
-                results = _compare(query_searcher, query, _chosen(policies, scores), self.num_queries)
+                scores = _val_scores(val_searcher, val.encoded.take(street), items, policies)
+                results = _compare(query_searcher, query, _with_best_alpha(policies, scores), self.num_queries)
                 rows += [row | {"val item map@100": scores[row["search"]]} for row in results]
             return rows
 
@@ -94,34 +94,35 @@ class DistanceComparison:
         return distance_page.page(rows)
 
     def _policies(self, policy: SearchPolicy) -> list[SearchPolicy]:
-        policies = [
-            replace(policy, distance=distance) for distance in ("hamming", "euclidean", "tie_break")
-        ]  # alone first
+        # The two baselines come first.
+        policies = [replace(policy, distance=distance) for distance in ("hamming", "euclidean", "tie_break")]
         reranked = [replace(policy, distance="rerank", rerank_k=length) for length in self.rerank_ks]
         return [*policies, *reranked, *(replace(policy, distance="weighted", alpha=alpha) for alpha in self.alphas)]
 
 
-def _chosen(policies: list[SearchPolicy], scores: dict[str, float]) -> list[SearchPolicy]:
-    """All searches, but of the weighted ones only that with the highest score on `val`."""
+def _with_best_alpha(policies: list[SearchPolicy], scores: dict[str, float]) -> list[SearchPolicy]:
+    """Keep all policies except the weighted ones that are not the best on `val`."""
     best = max(
         (policy for policy in policies if policy.distance == "weighted"), key=lambda policy: scores[policy.label]
     )
     return [policy for policy in policies if policy.distance != "weighted" or policy is best]
 
 
-def _on_val(searcher: Searcher, queries: Encoded, items: np.ndarray, policies: list[SearchPolicy]) -> dict[str, float]:
-    """Item mAP of each search where street pictures of `val` ask for its shop pictures."""
+def _val_scores(
+    searcher: Searcher, queries: Encoded, items: np.ndarray, policies: list[SearchPolicy]
+) -> dict[str, float]:
+    """Item mAP@100 by policy label, with street images of `val` as queries and its shop images in the gallery."""
     relevance = Relevance.from_names(items, searcher.gallery.catalogue.column("item"))
     scores = {
         policy.label: float(np.nanmean(score_search(searcher.with_policy(policy), queries, relevance)["map@100"]))
         for policy in policies
     }
-    log.info("item mAP@100 on val: %s", ", ".join(f"{label} {score:.4f}" for label, score in scores.items()))
+    log.info("Item mAP@100 on val: %s", ", ".join(f"{label} {score:.4f}" for label, score in scores.items()))
     return scores
 
 
 def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[SearchPolicy], count: int) -> list[Row]:
-    """A row for each search, all of the same scope."""
+    """Return a row for each policy; all have the same scope."""
     items = query.catalogue.column("item").astype(str)
     relevance = Relevance.from_names(items, base_searcher.gallery.catalogue.column("item"))
     searchers = {policy.label: base_searcher.with_policy(policy) for policy in policies}
@@ -147,7 +148,7 @@ def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[Search
         for base, baseline_scores in baselines.items():
             row |= _difference(f"over {base}", scores_by_policy[name]["map@100"] - baseline_scores, items)
         row |= {
-            "neighbours kept": _neighbour_recall(searcher, query.encoded, nearest),
+            "neighbour recall": _neighbour_recall(searcher, query.encoded, nearest),
             **latency_summary("search", milliseconds[name]),
         }
         machine = environment(gpu=searcher.model.device.type == "cuda")
@@ -169,9 +170,9 @@ def _difference(name: str, differences: np.ndarray, items: np.ndarray) -> Row:
 
 
 def _neighbour_recall(searcher: Searcher, queries: Encoded, nearest: np.ndarray) -> float:
-    """Ratio of each query's exact Euclidean neighbours, (Q, NUM_NEIGHBOURS), among the candidates or first hits."""
+    """Fraction of the exact Euclidean neighbours, (Q, NUM_NEIGHBOURS), among the candidates or first hits."""
     policy = searcher.policy
-    if policy.distance == "rerank":  # all of it, as it is before Euclid orders it
+    if policy.distance == "rerank":  # all candidates, before re-ranking
         rows = searcher.candidates(queries, policy.select_lists(queries.probabilities), NUM_NEIGHBOURS).rows
     else:
         rows = searcher.search_encoded(queries, NUM_NEIGHBOURS).rows

@@ -1,4 +1,4 @@
-"""The page of `experiment=distances` (pure)."""
+"""Page of `experiment=distances`."""
 
 from collections.abc import Sequence
 
@@ -14,18 +14,18 @@ TITLES = (
     "precision@10",
     "recall@1",
     "recall@10",
-    "neighbours kept",
+    "neighbour recall",
     "search ms",
 )
 
 
 def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
-    """Markdown of what `DistanceComparison` measured; no figures."""
+    """Markdown page of the rows of `DistanceComparison`; no figures."""
     parts = [
-        f"{rows[0]['queries']:,} queries, {rows[0]['gallery']:,} garments in the gallery. Scores are of items (other "
-        "shapes of the same category count as wrong); *neighbours kept* is the share of the ten nearest by exact "
-        "Euclid that the shortlist holds, or that are among the first ten; no direction is claimed of a difference "
-        "whose interval holds 0.",
+        f"{rows[0]['queries']:,} queries, {rows[0]['gallery']:,} garments in the gallery. Relevance is the item (other "
+        "garments of the same category are not relevant). *neighbour recall* is the fraction of the ten nearest "
+        "neighbours by exact Euclidean distance among the candidates (`rerank`) or the first ten hits (otherwise). "
+        "Differences whose interval contains 0 are not significant.",
     ]
     for scope in dict.fromkeys(row["scope"] for row in rows):
         lines = [_line(row) for row in rows if row["scope"] == scope]
@@ -38,7 +38,7 @@ def _line(row: Row) -> list[str]:
     scores = (f"{row[f'item {name}']:.3f}" for name in ("precision@10", "recall@1", "recall@10"))
     intervals = (_interval(row, name) for name in ("item map@100", "over hamming", "over euclidean"))
     return [
-        row["search"], f"{row['val item map@100']:.3f}", *intervals, *scores, f"{row['neighbours kept']:.3f}",
+        row["search"], f"{row['val item map@100']:.3f}", *intervals, *scores, f"{row['neighbour recall']:.3f}",
         f"{row['search_ms']:.3g}",
     ]  # fmt: skip
 

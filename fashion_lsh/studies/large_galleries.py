@@ -1,4 +1,4 @@
-"""Galleries of any size: the run's own, further garments that were really composed and encoded, and copies of both."""
+"""Galleries of any size: the run's own garments, extra composed garments, and perturbed copies."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -19,19 +19,17 @@ from fashion_lsh.models.encoding import Encoded, Model, encode_crops
 
 log = logging.getLogger(__name__)
 
-CHUNK = 256  # pictures composed, and encoded, at once
-FLIP_RATIO, NOISE_NORM = (
-    0.04,
-    0.25,
-)  # of a copy: share of its bits that differ, length of what is added to its embedding
+CHUNK = 256  # images composed and encoded at a time
+FLIP_RATIO = 0.04  # fraction of code bits flipped in a copy
+NOISE_NORM = 0.25  # Euclidean norm of the noise added to the embedding of a copy
 
 Composed = tuple[np.ndarray, Catalogue]
 
 
 class LabelledGarments(NamedTuple):
-    """Encoded garments, with what they truly are.
+    """Encoded garments with their labels.
 
-    encoded: N garments; labels: (N,) int64 true categories; items: (N,) str, "" where nobody asks for it.
+    encoded: N garments; labels: (N,) int64 true categories; items: (N,) str, "" if relevant to no query.
     """
 
     encoded: Encoded
@@ -39,24 +37,24 @@ class LabelledGarments(NamedTuple):
     items: np.ndarray
 
     def head(self, count: int) -> "LabelledGarments":
-        """The first `count`."""
+        """Return the first `count` garments."""
         return LabelledGarments(self.encoded.take(slice(count)), self.labels[:count], self.items[:count])
 
 
 def extra_garments(model: Model, source: ShopStreet, count: int, cache_file: Path) -> LabelledGarments:
-    """`count` garments that are relevant to no query: composed in other looks, cropped and encoded.
+    """Compose, crop and encode `count` garments with new appearances, relevant to no query; cached.
 
     Args:
-        model: that will be asked.
-        source: whose garments they are.
-        count: how many.
-        cache_file: a .npz file from which they are read if they are there; otherwise they are written to it.
+        model: Encodes the crops.
+        source: Data set whose garments are composed.
+        count: Number of garments.
+        cache_file: .npz file; read if it has enough garments of this model and data set, else written.
     """
     cache_key = f"{model.fingerprint()} {source.folder.name}"
     cached = _read_cache(cache_file, cache_key)
     if cached and len(cached.labels) >= count:
         return cached.head(count)
-    log.info("composing and encoding %d further garments; they are kept in %s", count, cache_file)
+    log.info("Composing and encoding %d extra garments, cached in %s", count, cache_file)
     probabilities, codes, embeddings, labels = zip(*_encode_chunks(model, source, count), strict=True)
     parts_by_name = {"probabilities": probabilities, "codes": codes, "embeddings": embeddings, "labels": labels}
     arrays = {name: np.concatenate(parts) for name, parts in parts_by_name.items()}
@@ -69,7 +67,7 @@ def extra_garments(model: Model, source: ShopStreet, count: int, cache_file: Pat
 def extend_gallery(
     model: Model, source: ShopStreet, encoded: Encoded, catalogue: Catalogue, total: int, cache_file: Path
 ) -> LabelledGarments:
-    """N encoded garments of a run and their rows, and so many further ones that they are `total` (see `further`)."""
+    """Extend the N encoded garments of a run to `total` with `extra_garments`; unchanged if N >= total."""
     run_garments = LabelledGarments(encoded, catalogue.labels(model.categories), catalogue.column("item"))
     num_extra = max(0, total - len(run_garments.labels))
     return (
@@ -78,9 +76,10 @@ def extend_gallery(
 
 
 def build_gallery(model: Model, garments: LabelledGarments, probabilities: np.ndarray) -> Gallery:
-    """Garments filed by the greatest of (N, C) masses; their catalogue knows true labels and items alone.
+    """Build a gallery of N garments, assigned to lists by the argmax of (N, C) probabilities.
 
-    Their order is shuffled: of rows at one distance the lowest are found, which would be those of the run.
+    Its catalogue has only true labels and items. Rows are shuffled: ties in distance go to the lowest row, which would
+    favour the run's own garments.
     """
     ids = np.random.default_rng(0).permutation(len(garments.labels))
     columns = {"id": ids, "image": ids, "category": garments.labels[ids]}
@@ -91,19 +90,19 @@ def build_gallery(model: Model, garments: LabelledGarments, probabilities: np.nd
 
 
 def perturbed_copies(garments: LabelledGarments, count: int, bits: int) -> LabelledGarments:
-    """`count` disturbed copies of garments, in turn: for times and shares, not for scores, as they are alike.
+    """Return `count` perturbed copies of garments, cycling through them; for timing only, not for scores.
 
-    A ratio FLIP_RATIO of each code's bits differs, a random vector of length NOISE_NORM is added to its embedding;
-    category and probabilities are those of the garment it was copied from.
+    A fraction FLIP_RATIO of the bits of each code is flipped, a random vector of norm NOISE_NORM is added to the
+    embedding; category and probabilities are those of the original.
 
     Raises:
-        ValueError: there are no codes.
+        ValueError: the garments have no codes.
     """
     rng = np.random.default_rng(0)
     origin = np.arange(count) % len(garments.labels)
     probabilities, codes, embeddings = garments.encoded
     if codes is None:
-        raise ValueError("copies are made of codes, and hash=none makes none: choose a run with a hash layer")
+        raise ValueError("hash=none: perturbed copies need codes; choose a run with a hash layer")
     flips = np.zeros((count, codes.shape[1]), dtype=np.uint8)
     for bit in range(bits):
         flips[:, bit // 8] |= (rng.random(count) < FLIP_RATIO).astype(np.uint8) << (bit % 8)
@@ -117,13 +116,13 @@ def perturbed_copies(garments: LabelledGarments, count: int, bits: int) -> Label
 
 
 def concatenate(parts: Iterable[LabelledGarments]) -> LabelledGarments:
-    """Several, one after the other."""
+    """Concatenate garments in order."""
     encoded, labels, items = zip(*parts, strict=True)
     return LabelledGarments(Encoded.concatenate(encoded), np.concatenate(labels), np.concatenate(items))
 
 
 def _read_cache(file: Path, cache_key: str) -> LabelledGarments | None:
-    """The garments of that name in a file; None where there is none, of another name, or damaged, which is told."""
+    """Read cached garments; None if the file is missing, has another key, or is damaged (logged)."""
     if not file.exists():
         return None
     try:
@@ -133,25 +132,25 @@ def _read_cache(file: Path, cache_key: str) -> LabelledGarments | None:
         encoded = Encoded(arrays["probabilities"], arrays["codes"], arrays["embeddings"].astype(np.float32))
         return LabelledGarments(encoded, arrays["labels"], _no_items(len(arrays["labels"])))
     except (ValueError, KeyError) as error:
-        log.warning("%s is damaged (%r) and is made again", file, error)
+        log.warning("%s: damaged cache (%r); computing it again", file, error)
         return None
 
 
 def _no_items(count: int) -> np.ndarray:
-    """Items of garments that nobody asks for."""
+    """Items of garments that are relevant to no query."""
     return np.full(count, "", dtype=object)
 
 
 def _encode_chunks(
     model: Model, source: ShopStreet, count: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Masses, codes, embeddings (float16) and labels of each chunk."""
+    """Yield probabilities, codes, embeddings (float16) and labels of each chunk."""
     for pixels, catalogue in _compose_chunks(source.extra_items, count):
         boxes = catalogue.boxes
         crops = [crop_image(*pair, model.margin, model.image_size) for pair in zip(pixels, boxes, strict=True)]
         encoded = encode_crops(model, crops)
         if encoded.codes is None:
-            raise ValueError("hash=none makes no codes: choose a run with a hash layer")
+            raise ValueError("hash=none: this study needs codes; choose a run with a hash layer")
         yield (
             encoded.probabilities,
             encoded.codes,
@@ -161,12 +160,12 @@ def _encode_chunks(
 
 
 def _compose_chunks(compose: Callable[[int, int], Composed], count: int) -> Iterator[Composed]:
-    """Pictures and rows, a chunk at a time; another process composes while this one encodes."""
+    """Yield images and catalogue chunk by chunk; another process composes while this one encodes."""
     starts = list(range(0, count, CHUNK))
     stops = [min(start + CHUNK, count) for start in starts]
     with ProcessPoolExecutor(1) as pool:
         futures = [pool.submit(compose, *job) for job in zip(starts[:2], stops[:2], strict=True)]
-        with progress("composing and encoding", count) as step:
+        with progress("Composing and encoding", count) as step:
             for number, (start, stop) in enumerate(zip(starts, stops, strict=True)):
                 chunk = futures.pop(0).result()
                 if number + 2 < len(starts):

@@ -1,4 +1,4 @@
-"""Each step of an answer, timed by itself."""
+"""Time each step of a query separately."""
 
 import time
 
@@ -15,21 +15,21 @@ from fashion_lsh.search.searcher import Searcher
 
 
 class QueryPreprocessing:
-    """All that comes before a search, of pictures asked one at a time.
+    """Run and time the steps before a search, one query image at a time.
 
     Attributes:
-        milliseconds: (Q,) float64 of `decode`, `crop` and `features` (with hash layer and head): what each query took
-            when it was asked last.
+        milliseconds: (Q,) float64 for each of `decode`, `crop` and `features` (backbone, hash layer and head): the
+            latest time of each query.
     """
 
     def __init__(self, model: Model, data: GarmentData, rows: np.ndarray) -> None:
-        """`rows`: (Q,) of the data's catalogue."""
+        """rows: (Q,) int, catalogue rows of the queries."""
         self._model, self._source = model, data.source
         self._images, self._boxes = data.catalogue.column("image")[rows], data.crop_boxes[rows]
         self.milliseconds = {step: np.zeros(len(rows)) for step in ("decode", "crop", "features")}
 
     def __call__(self, query: int) -> None:
-        """Ask the query of this number."""
+        """Run the steps for query number `query` and store their times."""
         timestamps = [time.perf_counter()]
         pixels = self._source.image(self._images[query])
         timestamps.append(time.perf_counter())
@@ -41,24 +41,27 @@ class QueryPreprocessing:
             self.milliseconds[step][query] = 1000 * elapsed
 
     def total(self) -> np.ndarray:
-        """(Q,) milliseconds of all steps."""
+        """Return the sum over steps, (Q,) float64 milliseconds."""
         return np.sum(list(self.milliseconds.values()), axis=0)
 
 
 def time_steps(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> dict[str, float]:
-    """Median milliseconds of the steps of a shortlist search: `category_ms`, `hamming_ms`, `rerank_ms`.
+    """Median milliseconds of the steps of a re-ranked search: `category_ms`, `hamming_ms`, `rerank_ms`.
 
     Args:
-        searcher: by shortlist, of so many rows.
-        queries: Q.
-        timed: (T,) which of them to time.
+        searcher: Searcher with codes and an integer `rerank_k`.
+        queries: Q encoded queries.
+        timed: (T,) int, indices of the queries to time.
 
     Raises:
-        ValueError: the search is by no shortlist of so many rows.
+        ValueError: the gallery has no codes, or `rerank_k` is a fraction.
     """
     index, codes, rerank_k = searcher.gallery.index, queries.codes, searcher.policy.rerank_k
     if codes is None or not isinstance(index, HashIndex) or not isinstance(rerank_k, int):
-        raise ValueError(f"{searcher.policy.label} has no shortlist of a fixed number of codes: its steps are others")
+        raise ValueError(
+            f"search.rerank_k={rerank_k} ({searcher.policy.label}): timing the steps needs codes and a number of rows; "
+            "set search=rerank search.rerank_k=200"
+        )
     lists = searcher.policy.select_lists(queries.probabilities)
     candidates = index.search_exact(codes[timed], lists[timed], max(MAX_K, rerank_k))
     times = time_interleaved(

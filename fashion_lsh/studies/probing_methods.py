@@ -1,4 +1,4 @@
-"""The ways of choosing lists, timed beside each other: what each saves, scans, recalls and scores."""
+"""Compare list selection methods: latency, scanned fraction, recall and scores."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,31 +16,27 @@ from fashion_lsh.search.searcher import Searcher
 from fashion_lsh.studies.latency_steps import QueryPreprocessing, time_steps
 
 DISTANCES = ("euclidean", "hamming", "rerank")
-METHODS: dict[str, dict[str, Any]] = {  # how the lists are chosen
+METHODS: dict[str, dict[str, Any]] = {  # list selection: changes to the search policy
     "whole": {"nprobe": "all"},
     "1": {"nprobe": 1}, "2": {"nprobe": 2}, "3": {"nprobe": 3},
     "0.9": {"min_probability": 0.9}, "0.95": {"min_probability": 0.95}, "0.99": {"min_probability": 0.99},
-    "1, whole if unsure": {"nprobe": 1, "min_confidence": 0.5},
+    "1, all if unsure": {"nprobe": 1, "min_confidence": 0.5},
     "true category": {"nprobe": 1},
 }  # fmt: skip
-FREQUENCY_METHODS = (
-    "whole",
-    "1",
-    "2",
-    "3",
-)  # arms for lists of another data set's frequencies: no classifier, no masses
-RECALL_K = 10  # places whose recall is told
+# Lists sized by another data set's frequencies have no classifier, so methods that need probabilities are skipped.
+FREQUENCY_METHODS = ("whole", "1", "2", "3")
+RECALL_K = 10  # recall against a search of the whole gallery is measured at this k
 
 Row = dict[str, Any]
-MetricSet = Literal["times", "recalled", "scores"]
+MetricSet = Literal["times", "recall", "scores"]
 
 
 @dataclass(frozen=True)
 class QuerySet:
-    """The queries of one setting: as they are filed and asked.
+    """Encoded queries with their labels.
 
-    encoded: Q queries; oracle: the same with all probability on the true category; labels: (Q,); items: (Q,);
-    timed_rows: (T,) which of them are timed; preprocessing: all that comes before the search of each of these.
+    encoded: Q queries; oracle: the same with probability 1 for the true category; labels: (Q,); items: (Q,);
+    timed_rows: (T,) indices of the timed queries; preprocessing: steps before the search, for the timed queries.
     """
 
     encoded: Encoded
@@ -51,7 +47,7 @@ class QuerySet:
     preprocessing: QueryPreprocessing
 
     def encoded_for(self, method: str) -> Encoded:
-        """As they are asked in one arm."""
+        """Return the queries as encoded for a method: oracle probabilities for `true category`."""
         return self.oracle if method == "true category" else self.encoded
 
 
@@ -63,12 +59,12 @@ def time_methods(
     methods: Sequence[str],
     metric_set: MetricSet,
 ) -> Iterator[Row]:
-    """A row for each distance and each of these arms, all timed in turns.
+    """Time all distances and methods interleaved, and yield a row for each pair.
 
-    `metric_set`, each with what stands before it:
-        times: and shares: where the lists are not the model's own.
-        recalled: how much of the whole gallery's first places is found.
-        scores: where all pictures were really composed.
+    `metric_set` (each includes those before it):
+        times: latency and scanned fraction, for lists that are not the model's own.
+        recall: recall of the first hits of the whole gallery.
+        scores: item scores, for galleries without perturbed copies.
     """
     base_policy = SearchPolicy("hamming", 1, rerank_k, alpha=0.5, min_confidence=0.0, min_probability=None)
     base_searcher = Searcher(model, gallery, base_policy)
@@ -102,12 +98,12 @@ def time_methods(
 
 
 def _saving(name: str, method_ms: np.ndarray, baseline_ms: np.ndarray) -> Row:
-    """The share of the time that is saved, and its interval.  (T,) milliseconds each."""
+    """Fraction of time saved and its confidence interval.  (T,) milliseconds each."""
     return dict(zip((name, f"{name} low", f"{name} high"), time_saving(method_ms, baseline_ms), strict=True))
 
 
 def _speed(searcher: Searcher, queries: QuerySet, method: str, elapsed: np.ndarray, whole_ms: np.ndarray) -> Row:
-    """Times of one arm beside those of the whole gallery, (T,) milliseconds each."""
+    """Latency of a method compared with searching the whole gallery.  (T,) milliseconds each."""
     gallery, lists = searcher.gallery, searcher.policy.select_lists(queries.encoded_for(method).probabilities)
     scanned = np.append(gallery.index.list_sizes(), 0)[lists].sum(axis=1) / len(gallery)
     method_ms, baseline_ms = queries.preprocessing.total() + elapsed, queries.preprocessing.total() + whole_ms
@@ -116,7 +112,7 @@ def _speed(searcher: Searcher, queries: QuerySet, method: str, elapsed: np.ndarr
         "lists probed": float((lists >= 0).sum(axis=1).mean()), "scanned": float(scanned.mean()),
         **latency_summary("search", elapsed), **latency_summary("end_to_end", method_ms),
         **{f"{step}_ms": float(np.median(values)) for step, values in queries.preprocessing.milliseconds.items()},
-        "search share": search_ratio, **_saving("saved", method_ms, baseline_ms),
+        "search fraction": search_ratio, **_saving("saved", method_ms, baseline_ms),
         "faster by": float(baseline_ms.mean() / method_ms.mean() - 1),
         "search faster by": float(whole_ms.mean() / elapsed.mean() - 1),
         "predicted saving": search_ratio * float(1 - scanned[queries.timed_rows].mean()),
@@ -124,20 +120,20 @@ def _speed(searcher: Searcher, queries: QuerySet, method: str, elapsed: np.ndarr
 
 
 def _recall(searcher: Searcher, whole: Searcher, queries: QuerySet, method: str) -> Row:
-    """Of the first RECALL_K places, how many are as near as the last of them in the whole gallery."""
+    """Fraction of the first RECALL_K hits at most as far as hit RECALL_K in the whole gallery (ties count)."""
     part = queries.encoded_for(method).take(queries.timed_rows)
     found, best = searcher.search_encoded(part, RECALL_K).distances, whole.search_encoded(part, RECALL_K).distances
     return {f"recall@{RECALL_K} of whole": float((found <= best[:, -1:] * (1 + 1e-6)).mean())}
 
 
 def _scores(searcher: Searcher, queries: QuerySet, method: str) -> Row:
-    """Item scores over all queries, and apart for those whose category was predicted right and wrong."""
+    """Item scores over all queries, and separately for correctly and wrongly predicted categories."""
     encoded, items = queries.encoded_for(method), searcher.gallery.catalogue.column("item")
     scores = score_search(searcher, encoded, Relevance.from_names(queries.items, items))
     correct = queries.encoded.predicted == queries.labels
     row = {f"item {name}": float(np.nanmean(scores[name])) for name in ("map@100", "recall@10")}
     row |= {f"item map@100, {name}": float(np.nanmean(scores["map@100"][which]))
-            for name, which in (("category right", correct), ("category wrong", ~correct))}  # fmt: skip
+            for name, which in (("category correct", correct), ("category wrong", ~correct))}  # fmt: skip
     known = np.flatnonzero(items != "")
     list_of_item = dict(zip(items[known], searcher.gallery.lists[known], strict=True))
     item_lists = np.array([list_of_item.get(item, -1) for item in queries.items])

@@ -1,4 +1,4 @@
-"""What each query of a run got, small enough to be kept beside the run's job: by it two runs are compared."""
+"""Compact query outputs of a run, saved next to its job so that runs can be compared."""
 
 import logging
 from pathlib import Path
@@ -20,13 +20,13 @@ OUTPUTS = "query_outputs"  # folder beside jobs/
 
 
 class QueryOutputs(NamedTuple):
-    """Of Q queries.
+    """Outputs for Q queries.
 
-    categories: (C,) str, their names.
-    queries: (Q,) int, the rows of the garments that asked.
-    true, predicted: (Q,) int, places in `categories`; a prediction of -1: nothing was seen.
-    ap: (Q,) float32, category mAP@100, NaN where nothing is relevant.
-    hits: (Q, k) int, k <= 10, rows of the garments that were found first; -1: fewer were.
+    categories: (C,) str, category names.
+    queries: (Q,) int, catalogue rows of the queries.
+    true, predicted: (Q,) int, indices into `categories`; predicted is -1 if nothing was detected.
+    ap: (Q,) float32, category average precision at 100, NaN without relevant gallery rows.
+    hits: (Q, k) int, k <= 10, catalogue rows of the first hits, -1 padded.
     codes: (Q, W) uint8, packed; (Q, 0) without a hash layer.
     """
 
@@ -40,7 +40,7 @@ class QueryOutputs(NamedTuple):
 
 
 class RepeatedRun(NamedTuple):
-    """A run: where it was read from, its name, settings and scores, and what each query got."""
+    """A run: path it was read from, key, job (settings and scores) and query outputs."""
 
     path: Path
     key: str
@@ -49,11 +49,11 @@ class RepeatedRun(NamedTuple):
 
 
 def read_repeat(run: Run) -> RepeatedRun:
-    """A finished run.
+    """Read a finished run.
 
     Raises:
-        FileNotFoundError: it is not finished, or was not made since its scores were read from a job's file.
-        ValueError: a file of it is damaged.
+        FileNotFoundError: the run is not finished, or has only scores read from a job file.
+        ValueError: a file of the run is damaged.
     """
     run.check_finished()
     return RepeatedRun(
@@ -62,40 +62,45 @@ def read_repeat(run: Run) -> RepeatedRun:
 
 
 def read_saved(folder: Path) -> list[RepeatedRun]:
-    """The runs whose query outputs an experiment's folder keeps; jobs without query outputs are named in the log.
+    """Read the runs with query outputs in an experiment folder; log a warning for jobs without them.
 
     Raises:
-        FileNotFoundError: a job of them is not there.
-        ValueError: a file is damaged, or query outputs are not those of the job.
+        FileNotFoundError: query outputs without their job file.
+        ValueError: a file is damaged, or query outputs and job come from different fits.
     """
     files = sorted((folder / OUTPUTS).glob("*.npz"))
     jobs = read_jobs(folder)[0] if files else {}
-    if left_out := sorted(jobs.keys() - {file.stem for file in files}):
-        log.warning(
-            "left out, no query outputs are kept of them: %s; make them again with overwrite=true", join_names(left_out)
-        )
+    if skipped := sorted(jobs.keys() - {file.stem for file in files}):
+        log.warning("Skipped jobs without query outputs: %s; run them again with overwrite=true", join_names(skipped))
     repeats = []
     for file in files:
         if file.stem not in jobs:
             raise FileNotFoundError(
-                f"{folder / 'jobs' / file.stem}.json is missing: remove {file}, and give its run again"
+                f"{folder / 'jobs' / file.stem}.json: missing; delete {file} and pass its run again with --repeats"
             )
         repeat = RepeatedRun(file, file.stem, jobs[file.stem], read_outputs(file))
         if abs(np.nanmean(repeat.outputs.ap, dtype=np.float64) - repeat.job.metrics["query/category/map@100"]) > 1e-5:
-            raise ValueError(f"{file} and jobs/{file.stem}.json are of different fits: remove both, and give their run")
+            raise ValueError(
+                f"{file} and jobs/{file.stem}.json come from different fits; delete both and pass "
+                "their run with --repeats"
+            )
         repeats.append(repeat)
     return repeats
 
 
 def save_outputs(folder: Path, run: Run, outputs: QueryOutputs) -> None:
-    """Keep the job and the query outputs of a finished run in an experiment's folder."""
+    """Save the job and the query outputs of a finished run in an experiment folder."""
     write_outputs(folder / OUTPUTS / f"{run.path.name}.npz", outputs)
     with atomic_write(folder / "jobs" / f"{run.path.name}.json") as temporary:
         temporary.write_text(job_json(run))
 
 
 def collect_outputs(run_data: RunData) -> QueryOutputs:
-    """The query outputs of a finished run.  Raises ValueError: a garment that was filed later is among its hits."""
+    """Collect the query outputs of a finished run.
+
+    Raises:
+        ValueError: a hit was added to the gallery after the run.
+    """
     names = np.array(run_data.garments.categories)
     index = {name: number for number, name in enumerate(names)} | {"": -1}
     true, predicted = (np.array([index[name] for name in run_data.column(each)]) for each in ("category", "predicted"))
@@ -106,7 +111,8 @@ def collect_outputs(run_data: RunData) -> QueryOutputs:
         hits[np.arange(hits.shape[1]) < lengths[:, None]] = row_numbers(run_data.garments, np.concatenate(hit_ids))
     except KeyError as error:
         raise ValueError(
-            f"{run_data.run.path} found {error}, which was filed later: give a run whose gallery is as it was made"
+            f"{run_data.run.path}: hit {error} was added to the gallery after training; pass a run with "
+            "its original gallery"
         ) from error
     codes = run_data.codes.query if run_data.codes else np.empty((len(hit_ids), 0), np.uint8)
     queries = row_numbers(run_data.garments, run_data.column("id"))
@@ -116,16 +122,16 @@ def collect_outputs(run_data: RunData) -> QueryOutputs:
 
 
 def write_outputs(path: Path, outputs: QueryOutputs) -> None:
-    """Write them as arrays by name, compressed: 30 kB for 1,500 queries."""
+    """Write the outputs as named arrays, compressed: 30 kB for 1,500 queries."""
     compact = {name: values.astype(np.int32) if values.dtype == np.int64 else values
              for name, values in outputs._asdict().items()}  # fmt: skip
     write_arrays(path, compact)
 
 
 def read_outputs(path: Path) -> QueryOutputs:
-    """What was written.  Raises ValueError: the file is damaged."""
+    """Read the outputs written by `write_outputs`.  Raises ValueError: the file is damaged."""
     try:
         arrays = read_arrays(path)
         return QueryOutputs(**{name: arrays[name] for name in QueryOutputs._fields})
     except (ValueError, KeyError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): remove it, and give its run again") from error
+        raise ValueError(f"{path}: damaged ({error!r}); delete it and pass its run again with --repeats") from error

@@ -1,4 +1,4 @@
-"""Runs that repeat one with other seeds and splits, as rows: what each scores, and what two have in common."""
+"""Compare runs that differ in seed and split: scores of each run, and agreement between pairs."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
@@ -10,7 +10,7 @@ from fashion_lsh.index.codes import unpack
 from fashion_lsh.report.page_file import Row
 from fashion_lsh.studies.query_outputs import RepeatedRun
 
-VARIED = ("seed", "split_seed", "backbone")  # settings in which repeats may differ
+VARIED = ("seed", "split_seed", "backbone")  # settings that may differ between runs
 SCORES = {
     "top-1": "accuracy",
     "macro F1": "macro_f1",
@@ -21,21 +21,21 @@ SCORES = {
 
 
 def repeat_rows(runs: Sequence[RepeatedRun]) -> list[Row]:
-    """Rows of runs of one version that differ in backbone, seed and split alone.
+    """Return result rows of runs that differ only in backbone, seed and split.
 
-    `of` says what a row is about: a `run`, with the scores of its queries (`blur top-1`: of spoilt ones); a `category`
-    of a run; a `pair` of runs of one backbone and split, with the share of code bits in which the same query pictures
-    differ, of queries that are named alike, and of the first ten hits that are the same.
+    Column `of` is the kind of a row: `run`, scores over its queries (`blur top-1`: over corrupted queries); `category`,
+    scores of one category in a run; `pair`, two runs with the same backbone and split: fraction of code bits that
+    differ, fraction of queries with the same prediction, and overlap of the first ten hits.
 
     Raises:
-        ValueError: two runs are of the same backbone, seed and split, or differ in more.
+        ValueError: two runs have the same backbone, seed and split, or differ in other settings.
     """
     ordered = sorted(runs, key=lambda each: list(_identity(each).values()))
     for one, other in pairwise(ordered):
         if _identity(one) == _identity(other):
             raise ValueError(
-                f"{one.path} and {other.path} are of the same backbone, seed and split: give one of them,"
-                " or remove what is kept of one in jobs/ and query_outputs/"
+                f"{one.path} and {other.path} have the same backbone, seed and split; pass only one of them,"
+                " or delete the saved one from jobs/ and query_outputs/"
             )
     for pair in pairwise(ordered):
         _check_comparable(*pair)
@@ -46,23 +46,23 @@ def repeat_rows(runs: Sequence[RepeatedRun]) -> list[Row]:
 
 
 def _check_comparable(one: RepeatedRun, other: RepeatedRun) -> None:
-    """Hold two runs to the same settings but for backbone, seed and split, and to the same garments of one split."""
+    """Check that two runs differ only in backbone, seed and split, and use the same data if the split is the same."""
     same_backbone = one.job.settings["backbone.name"] == other.job.settings["backbone.name"]
     settings = [_compared_settings(each.job.settings, same_backbone) for each in (one, other)]
     for name in sorted(settings[0].keys() | settings[1].keys()):
         values = [each.get(name) for each in settings]
         if values[0] != values[1]:
             raise ValueError(
-                f"{one.path} and {other.path} differ in {name} ({values[0]} and {values[1]}): give runs that differ in "
-                "backbone, seed and split alone"
+                f"{one.path} and {other.path} differ in {name} ({values[0]} and {values[1]}); pass runs that differ "
+                "only in backbone, seed and split"
             )
     splits, data = ({each.job.settings[name] for each in (one, other)} for name in ("data.split_seed", "data"))
     if len(splits) == 1 and len(data) > 1:
-        raise ValueError(f"{one.path} and {other.path} are of different data: give runs of the same garments")
+        raise ValueError(f"{one.path} and {other.path} have different data; pass runs of the same data set")
 
 
 def _compared_settings(settings: Row, same_backbone: bool) -> Row:
-    """The settings in which repeats may not differ; those of the backbone where it is `alike`, too."""
+    """Settings that must be equal in both runs; those of the backbone only with `same_backbone`."""
     return {
         name: value
         for name, value in settings.items()
@@ -88,7 +88,7 @@ def _scores(run: RepeatedRun) -> Row:
             if f"{prefix}/{name}" in metrics
         }
     codes = metrics.get("baselines/code/category/map@100")
-    return row | ({} if codes is None else {"codes alone, all": codes})
+    return row | ({} if codes is None else {"codes only": codes})
 
 
 def _categories(run: RepeatedRun) -> Iterator[Row]:
@@ -102,25 +102,25 @@ def _categories(run: RepeatedRun) -> Iterator[Row]:
 
 
 def _pair(one: RepeatedRun, other: RepeatedRun) -> Row:
-    """Two runs that answered the same query pictures from the same gallery."""
+    """Compare two runs on the same queries and gallery."""
     first, second = one.outputs, other.outputs
     if first.queries.tolist() != second.queries.tolist():
-        raise ValueError(f"{one.path} and {other.path} are of different queries: make one of them again")
+        raise ValueError(f"{one.path} and {other.path} have different queries; run one of them again")
     row: Row = {"of": "pair"} | _group(one) | {"seeds": f"{one.job.settings['seed']} and {other.job.settings['seed']}"}
     if first.codes.size and second.codes.size:
         row |= bits_changed(first.codes, second.codes, int(one.job.settings.get("hash.bits", 8 * first.codes.shape[1])))
-    row["named alike"] = float(((first.predicted == second.predicted) & (first.predicted >= 0)).mean())
-    return row | {"hits alike": hit_overlap(first.hits, second.hits)}
+    row["same prediction"] = float(((first.predicted == second.predicted) & (first.predicted >= 0)).mean())
+    return row | {"hit overlap": hit_overlap(first.hits, second.hits)}
 
 
 def bits_changed(codes: np.ndarray, others: np.ndarray, bits: int) -> dict[str, float]:
-    """`bits changed`: the share in which codes of the same pictures differ, 0..1; `by chance`: of any two pictures.
+    """Fraction of differing code bits, 0..1: `bits changed` for the same image, `by chance` for two arbitrary images.
 
-    Two codes learnt apart agree on no meaning of a bit: the first is then near the second, about a half.
+    Bits of separately trained models have no common meaning: both values are then about 0.5.
 
     Args:
-        codes, others: (Q, W) uint8, packed, of the same pictures.
-        bits: length of a code.
+        codes, others: (Q, W) uint8, packed codes of the same images from two models.
+        bits: Code length.
     """
     ones, other_ones = (unpack(each, bits).mean(axis=0) for each in (codes, others))  # (bits,)
     return {
@@ -130,12 +130,12 @@ def bits_changed(codes: np.ndarray, others: np.ndarray, bits: int) -> dict[str, 
 
 
 def hit_overlap(hits: np.ndarray, others: np.ndarray) -> float:
-    """Mean over queries of the share of the first hits that both found: shared ones over the longer list.
+    """Mean overlap of two hit lists: common hits divided by the length of the longer list, 0..1.
 
-    A query that finds nothing on both sides is left out; none is left: 0.
+    Queries without hits in both lists are skipped; 0 if all are.
 
     Args:
-        hits, others: (Q, k) int, the rows that were found; -1: fewer were.
+        hits, others: (Q, k) int, catalogue rows of the hits, -1 padded.
     """
     lists = [[set(row[row >= 0].tolist()) for row in run_hits] for run_hits in (hits, others)]
     overlaps = [len(one & other) / max(len(one), len(other)) for one, other in zip(*lists, strict=True) if one or other]

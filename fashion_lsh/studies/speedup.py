@@ -1,4 +1,4 @@
-"""What "classify first, then search inside the category" saves, and what it costs: at several sizes of the gallery."""
+"""Measure the speed and recall of probing only the predicted category, for several gallery sizes."""
 
 import copy
 import json
@@ -38,13 +38,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Speedup:
-    """Times every way of choosing lists, by every distance, in galleries of every size.
+    """Time every list selection method with every distance, for every gallery size.
 
     Attributes:
-        sizes: of the galleries, each with the run's own gallery in it.
-        composed: garments that are really composed and encoded; what is beyond are disturbed copies of all these, and
-            then only times, shares and recall against the whole gallery are told.
-        num_queries: that are timed; scores are those of all.
+        sizes: Gallery sizes; each gallery includes the run's own.
+        composed: Number of composed and encoded garments. Larger galleries are filled with perturbed copies; they have
+            times, scanned fractions and recall of the whole gallery's hits, but no item scores.
+        num_queries: Number of timed queries; scores use all queries.
     """
 
     sizes: list[PositiveInt]
@@ -52,24 +52,24 @@ class Speedup:
     num_queries: PositiveInt
 
     def __call__(self, model: Model, data: GarmentData, policy: SearchPolicy, folder: Path) -> list[Row]:
-        """A row for each size, kind of lists, filing, distance and arm.
+        """Return a row for each size, kind of lists, gallery indexing, distance and method.
 
         Args:
-            model: the run's, with a hash layer.
-            data: shop_street, whose garments can be composed anew in other looks.
-            policy: the run's; its shortlist is taken.
-            folder: of the run, where encoded garments and the rows of each size are kept, and read the next time.
+            model: Model of the run, with a hash layer.
+            data: Data of the run: shop_street, which can compose garments with new appearances.
+            policy: Search policy of the run; only `rerank_k` is used.
+            folder: Run folder, used to cache encoded garments and the rows of each size.
 
         Raises:
-            ValueError: the run has no codes, its data are not all of shop_street, or its shortlist is a share; no size
-                is composed whole, or one is below the run's own gallery.
+            ValueError: the run has no codes, its data are not the full shop_street, `rerank_k` is a fraction, no size
+                is at most `composed`, or a size is below the run's own gallery.
         """
         source, rerank_k = _check_run(model, data, policy)
         run_size = len(data.rows("gallery"))
         if not run_size <= min(self.sizes) <= max(self.composed, run_size):
             raise ValueError(
-                f"study.sizes={self.sizes}: give none below the run's own {run_size:,} garments, and one of "
-                f"study.composed={self.composed:,} at most"
+                f"study.sizes={self.sizes}: set the smallest size to at least {run_size:,} (the run's own gallery) and "
+                f"at most study.composed={self.composed:,}"
             )
         query, gallery = encode_split(model, data, "query"), encode_split(model, data, "gallery")
         total = min(self.composed, max(self.sizes))
@@ -84,19 +84,18 @@ class Speedup:
             return [row for rows in rows_by_size for row in rows]
 
     def page(self, rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
-        """Markdown page of the measured rows, and its figures by file name."""
+        """Markdown page of the measured rows, and figures by file name."""
         return speedup_page.page(rows)
 
 
 def _check_run(model: Model, data: GarmentData, policy: SearchPolicy) -> tuple[ShopStreet, int]:
-    """The data set and the length of the shortlist.  Raises ValueError: the run cannot be measured."""
+    """Return the data set and `rerank_k`.  Raises ValueError: the run cannot be measured."""
     supported = model.bits is not None and data.crop == "annotated" and data.unseen is None
-    supported = supported and data.filters["category"] is None  # garments of all are composed
+    supported = supported and data.filters["category"] is None  # composed garments have all categories
     if not supported or not isinstance(data.source, ShopStreet) or not isinstance(policy.rerank_k, int):
         raise ValueError(
-            "experiment=speedup needs codes, garments that can be composed anew, and a shortlist of so many rows: "
-            "choose a run of data=shop_street with crop=annotated and a hash layer that knows all categories, and "
-            "search.rerank_k=200"
+            "experiment=speedup needs codes, newly composed garments and an integer search.rerank_k; choose a run of "
+            "data=shop_street with crop=annotated, a hash layer trained on all categories, and search.rerank_k=200"
         )
     return data.source, policy.rerank_k
 
@@ -108,10 +107,10 @@ def _measure_size(
     cache_key = [model.fingerprint(), size, len(composed.labels), len(query_set.timed_rows), rerank_k, machine]
     cache_file = folder / f"{size}-{sha256(json.dumps(cache_key).encode()).hexdigest()[:8]}.json"
     if cached := _read_cache(cache_file):
-        log.info("gallery of %d rows: read from %s", size, cache_file)
+        log.info("Gallery of %d rows: using the results in %s", size, cache_file)
         return cached
-    log.info("gallery of %d rows", size)
-    metric_set: MetricSet = "scores" if size <= len(composed.labels) else "recalled"
+    log.info("Gallery of %d rows: measuring", size)
+    metric_set: MetricSet = "scores" if size <= len(composed.labels) else "recall"
     categories, garments = len(model.categories), composed.head(size)
     if size > len(composed.labels):
         garments = concatenate([composed, perturbed_copies(composed, size - len(composed.labels), model.bits or 0)])
@@ -143,19 +142,18 @@ def _measure_size(
 
 
 def storage_bytes(distance: str, bits: int, embedding_dim: int) -> Row:
-    """Bytes that one garment takes: its code, its row in a list, and its embedding of `length` numbers, where it is
-    searched by (float32, in memory) or re-ranks (float16)."""
+    """Bytes per garment: code, row id in the inverted list, and embedding (float32 if searched, float16 to re-rank)."""
     code = 0 if distance == "euclidean" else stored_width(bits)
     embedding = {"euclidean": 4, "hamming": 0, "rerank": 2}[distance] * embedding_dim
     return {"code bytes": code, "row bytes": 8, "embedding bytes": embedding, "bytes": code + 8 + embedding}
 
 
 def _read_cache(file: Path) -> list[Row]:
-    """The rows of a file; none where there is none, or it is damaged, which is told."""
+    """Read cached rows; empty if the file is missing or damaged (logged)."""
     try:
         return [dict(row) for row in json.loads(file.read_text())] if file.exists() else []
     except (ValueError, TypeError) as error:
-        log.warning("%s is damaged (%s) and is made again", file, error)
+        log.warning("%s: damaged cache (%s); measuring again", file, error)
         return []
 
 
@@ -170,12 +168,12 @@ def _query_set(model: Model, data: GarmentData, query: EncodedSplit, count: int)
 
 
 def _one_hot(labels: np.ndarray, categories: int) -> np.ndarray:
-    """(N,) -> (N, C) float32: all mass on the label."""
+    """One-hot probabilities.  (N,) int labels -> (N, C) float32."""
     return np.eye(categories, dtype=np.float32)[labels]
 
 
 def _assign_lists(model: Model, query_set: QuerySet, size: int) -> tuple[Model, np.ndarray, QuerySet]:
-    """The same model with the lists of another data set, the list of each row, and queries dealt to them alike."""
+    """Assign rows and queries to random lists: model with categories of another data set, lists (size,), queries."""
     names, ratios = category_ratios()
     other_model = copy.copy(model)
     other_model.categories = names

@@ -1,7 +1,7 @@
 """Page of `experiment=stability`: python -m fashion_lsh report experiments/stability --repeats runs/stability/*.
 
-Scores of the runs given, and their query outputs, are saved in the page's jobs/ and query_outputs/. The page is
-made of everything saved there; without a run, of that alone.
+Scores and query outputs of the runs are saved in jobs/ and query_outputs/ of the page's folder. The page covers
+everything saved there; without runs it is only rewritten.
 """
 
 from collections.abc import Sequence
@@ -18,41 +18,42 @@ from fashion_lsh.runs.run import Run
 from fashion_lsh.studies.query_outputs import read_repeat, read_saved, save_outputs
 from fashion_lsh.studies.repeats import SCORES, repeat_rows
 
-SPREAD_TEXT = "Mean ± standard deviation over the runs, and their range."
+SPREAD_TEXT = "Mean ± standard deviation over the runs (range)."
 PAIRS_TEXT = (
-    "The same query pictures asked two runs that differ in the seed. *bits changed* is the share of code bits that "
-    "differ; bits learnt apart have no meaning in common, so read it beside *by chance*, the share that differs "
-    "between any two pictures. What a search gives can be compared: *named alike* is the share of queries that both "
-    "put into the same category, right or wrong, and *hits alike* the share of the first ten hits that both found."
+    "Two runs that differ only in the seed are compared on the same query images. *bits changed* is the fraction of "
+    "code bits that differ. Bits of separately trained models have no common meaning, so compare it with *by chance*, "
+    "the fraction expected between two arbitrary images. Search results are comparable: *same prediction* is the "
+    "fraction of queries with the same predicted category, correct or not, and *hit overlap* the overlap of the first "
+    "ten hits."
 )
-PAIR_METRICS = ("bits changed", "by chance", "named alike", "hits alike")
-WORST_TEXT = "Worst of all: {worst}."
+PAIR_METRICS = ("bits changed", "by chance", "same prediction", "hit overlap")
+WORST_TEXT = "Worst category: {worst}."
 CORRUPTED_TEXT = (
-    f"The query crops alone are corrupted: *blur*, Gaussian, deviation {BLUR_SIGMA:.1%} of the crop's side; *jpeg*, "
-    f"quality {JPEG_QUALITY}; *noise*, Gaussian, deviation {NOISE_STD:g} of 255; *occlusion*, a grey square of "
-    f"{OCCLUSION_RATIO**2:.0%} of the area, anywhere."
+    f"Only the query crops are corrupted: *blur*, Gaussian, standard deviation {BLUR_SIGMA:.1%} of the crop's side; "
+    f"*jpeg*, quality {JPEG_QUALITY}; *noise*, Gaussian, standard deviation {NOISE_STD:g} of 255; *occlusion*, "
+    f"a grey square of {OCCLUSION_RATIO**2:.0%} of the area at a random position."
 )
 
 
 def write_stability(folder: Path, runs: Sequence[Path]) -> Path:
-    """Write `results.csv`, the figure, and the tables in `README.md`, of runs of several seeds and splits.
+    """Write `results.csv`, the figure and the tables in `README.md` for runs with several seeds and splits.
 
     Args:
-        folder: of the experiment.
-        runs: folders of finished runs; those saved in the experiment's folder before are read from there.
+        folder: Experiment folder.
+        runs: Folders of finished runs, added to those saved in the experiment folder before.
 
     Returns:
-        The page.
+        Path of the page.
 
     Raises:
         OSError: a file cannot be read or written, or a run is not finished.
-        ValueError: a file is damaged, runs are not repeats of one another, or the page has no place for the tables.
+        ValueError: a file is damaged, runs differ in more than backbone, seed and split, or the page has no markers
+            for the tables.
     """
     saved = {repeat.key: repeat for repeat in read_saved(folder)}
     given = [Run(path) for path in runs]
-    new_runs = [
-        run for run in given if run.metrics or run.path.name not in saved
-    ]  # others read their scores from jobs/
+    # A run without metrics took its scores from jobs/: the saved outputs are used.
+    new_runs = [run for run in given if run.metrics or run.path.name not in saved]
     all_runs = saved | {run.path.name: read_repeat(run) for run in new_runs}
     rows = repeat_rows([*all_runs.values()])
     text, figures = page(rows)
@@ -63,23 +64,23 @@ def write_stability(folder: Path, runs: Sequence[Path]) -> Path:
 
 
 def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
-    """Markdown, and figures by name, of what `repeats` tells.  Raises ValueError: nothing is repeated."""
+    """Markdown page of the rows of `repeat_rows`, and figures by file name.  Raises ValueError: no repeated runs."""
     runs = [row for row in rows if row["of"] == "run"]
     groups = by_variation(runs)
     if not groups:
-        raise ValueError("no two of these runs differ in their seed, or in their split, alone: give more of them")
-    parts = ["### Other seeds, other splits", SPREAD_TEXT, spread_table(groups)]
+        raise ValueError("--repeats: no two runs differ only in seed or only in split; pass more runs")
+    parts = ["### Spread over seeds and splits", SPREAD_TEXT, spread_table(groups)]
     if pairs := [row for row in rows if row["of"] == "pair"]:
-        parts += ["### What two seeds have in common", PAIRS_TEXT, pair_table(pairs)]
+        parts += ["### Agreement between seeds", PAIRS_TEXT, pair_table(pairs)]
     parts += ["### By category", *by_category(groups, [row for row in rows if row["of"] == "category"])]
     if any(f"{name} top-1" in row for row in runs for name in CORRUPTIONS):
-        parts += ["### Spoilt pictures", CORRUPTED_TEXT, corruption_table(groups)]
-    parts += ["![Top-1 of each run; top-1 on spoilt pictures](stability.svg)"]
+        parts += ["### Corrupted queries", CORRUPTED_TEXT, corruption_table(groups)]
+    parts += ["![Top-1 of each run; top-1 on corrupted queries](stability.svg)"]
     return "\n\n".join(parts), {"stability.svg": figure(groups)}
 
 
 def by_variation(runs: Sequence[Row]) -> dict[str, list[Row]]:
-    """Runs by what is varied among them: several seeds on one split, several splits with one seed, or a single one."""
+    """Group runs by backbone and varied setting: seeds on one split, splits with one seed, or a single run."""
     groups: dict[str, list[Row]] = {}
     for backbone in dict.fromkeys(row["backbone"] for row in runs):
         own = [row for row in runs if row["backbone"] == backbone]
@@ -93,15 +94,15 @@ def by_variation(runs: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def spread_table(groups: dict[str, list[Row]]) -> str:
-    """Each score, a row an arm."""
+    """Spread of each score, one row per group."""
     runs = [row for group in groups.values() for row in group]
-    titles = [title for title in (*SCORES, "codes alone, all") if any(title in row for row in runs)]
+    titles = [title for title in (*SCORES, "codes only") if any(title in row for row in runs)]
     lines = [[name, *(_spread(group, title, with_range=True) for title in titles)] for name, group in groups.items()]
     return markdown_table(lines, ["runs", *titles])
 
 
 def pair_table(pairs: Sequence[Row]) -> str:
-    """What pairs of runs share, a row for each backbone and split."""
+    """Agreement between pairs of runs, one row per backbone and split."""
     titles = [title for title in PAIR_METRICS if any(title in row for row in pairs)]
     groups: dict[tuple[str, int], list[Row]] = {}
     for row in pairs:
@@ -114,7 +115,7 @@ def pair_table(pairs: Sequence[Row]) -> str:
 
 
 def by_category(groups: dict[str, list[Row]], rows: Sequence[Row]) -> list[str]:
-    """Top-1 and mAP@100 of each category in the largest arm, and which is the worst in how many of its runs."""
+    """Top-1 and mAP@100 of each category in the largest group, and how many of its runs each category is worst in."""
     name, group = _largest(groups)
     own = [row for row in rows if _run_key(row) in set(map(_run_key, group))]
     names = list(dict.fromkeys(row["category"] for row in own))
@@ -135,7 +136,7 @@ def by_category(groups: dict[str, list[Row]], rows: Sequence[Row]) -> list[str]:
 
 
 def corruption_table(groups: dict[str, list[Row]]) -> str:
-    """Scores on clean and on spoilt queries, a row for each arm and way of spoiling."""
+    """Scores on clean and corrupted queries, one row per group and corruption."""
     lines = []
     for name, group in groups.items():
         for prefix in ("", *(f"{each} " for each in CORRUPTIONS)):
@@ -144,7 +145,7 @@ def corruption_table(groups: dict[str, list[Row]]) -> str:
 
 
 def figure(groups: dict[str, list[Row]]) -> bytes:
-    """Left top-1 of each run, a line of dots an arm; right that on spoilt queries, of the largest arm; as SVG."""
+    """SVG figure: top-1 of each run by group (left); top-1 on corrupted queries in the largest group (right)."""
     with svg_figure(2.2 + 0.3 * len(groups), 9.0) as (canvas, out):
         left, right = canvas.subplots(1, 2)
         for position, group in enumerate(groups.values()):
@@ -163,7 +164,7 @@ def figure(groups: dict[str, list[Row]]) -> bytes:
 
 
 def _largest(groups: dict[str, list[Row]]) -> tuple[str, list[Row]]:
-    """The arm of the most runs; of equals the first, which varies the seed."""
+    """Group with the most runs; the first one (varied seed) on ties."""
     return max(groups.items(), key=lambda item: len(item[1]))
 
 

@@ -19,29 +19,29 @@ from fashion_lsh.runs.tracker import NoTracker, Tracker
 
 log = logging.getLogger(__name__)
 
-Handle = Any  # wandb.Run; its own types are loose
-TIMEOUT_S = 30.0  # for wandb to answer
-NOT_DETECTED = "nothing found"  # the category of a query in which the detector saw nothing
-BEST_METRICS = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # kept in the summary, not the last
+Handle = Any  # wandb.Run, whose type hints are incomplete
+TIMEOUT_S = 30.0  # for the connection to wandb
+NOT_DETECTED = "not detected"  # predicted category of a query without a detection
+BEST_METRICS = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # summary: best, not last value
 
 
 class WandbTracker:
-    """Tracker that logs to a wandb run, in which each stage counts its own steps.
+    """Tracker that logs to a wandb run, with a step counter for each stage.
 
-    Lightning's logger writes every row under one `trainer/global_step`, and that begins anew with the second stage.
+    Lightning's logger uses one `trainer/global_step`, which restarts at 0 in the second stage.
     """
 
     def __init__(self, run: Handle) -> None:
         self.run = run
-        self.config: dict[str, Any] = {}  # Lightning puts each stage's arguments here, not over the run's settings
+        self.config: dict[str, Any] = {}  # Lightning writes hyperparameters here; the run's own config stays unchanged
         self._stages: set[str] = set()
 
     def loggers(self) -> list[WandbLogger]:
-        """Lightning's logger of this run."""
-        return [WandbLogger(experiment=self)]  # type: ignore[arg-type]  # it stands in for a run
+        """Return the Lightning logger of this run."""
+        return [WandbLogger(experiment=self)]  # type: ignore[arg-type]  # implements the run's interface
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Log a row of Lightning's: all of one stage, its metrics, `epoch` and `trainer/global_step`."""
+        """Log the metrics of one stage with their `epoch` and `trainer/global_step`, as passed by Lightning."""
         stage = next(name.partition("/")[0] for name in row if name not in ("epoch", "trainer/global_step"))
         if stage not in self._stages:
             self._define(stage)
@@ -49,7 +49,7 @@ class WandbTracker:
         self.run.log({renamed.get(name, name): value for name, value in row.items()})
 
     def _define(self, stage: str) -> None:
-        """Draw what a stage measures against its own steps, and keep the best of it."""
+        """Define the step axis of a stage's metrics, and summarise BEST_METRICS by their best value."""
         self._stages.add(stage)
         step = f"{stage}/step"
         for name in (step, f"{stage}/epoch"):
@@ -66,14 +66,14 @@ class WandbTracker:
         sheet: Sequence[Sequence[Tile]],
         scenes: Sequence[Tile] = (),
     ) -> None:
-        """Log the results of the run: scores, confusion matrix, PR curves, contact sheet, detected boxes.
+        """Log the results of a run: scores, confusion matrix, PR curves, contact sheet, detected boxes.
 
         Args:
-            metrics: by name, into the summary.
+            metrics: values by name, written to the summary.
             query: encoded queries.
             categories: names, in the order of the probabilities.
-            sheet: rows of tiles: a query, its crop, and its hits; shown as a table, and as one image.
-            scenes: images with their true and detected boxes.
+            sheet: one row of tiles per query: image, crop, hits; logged as a table and as one image.
+            scenes: images with annotated and detected boxes.
         """
         self.run.summary.update(dict(metrics))
         columns = column_titles(max(map(len, sheet)) - 2)
@@ -91,15 +91,15 @@ class WandbTracker:
 
 
 def _run_id(name: str, folder: Path) -> str:
-    """The same for the same command: the settings' 8 hex, and 4 of the name, which is none of them."""
+    """Run id: folder name (8 hex digits of the config hash), and 4 hex digits of the hashed run name."""
     return f"{folder.name}-{hashlib.sha256(name.encode()).hexdigest()[:4]}"
 
 
 @contextmanager
 def track_run(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
-    """Track the block; its wandb run is finished with it, as failed if it raises.  Without a project nothing is logged.
+    """Track the block as a wandb run, marked as failed if the block raises.  logger.project=null disables tracking.
 
-    Online if logged in, else offline; WANDB_MODE decides where it is set. All it writes lies in `<folder>/wandb`.
+    Online if logged in, else offline; WANDB_MODE takes precedence. All files are written to `<folder>/wandb`.
     """
     logger_config = config["logger"]
     if logger_config["project"] is None:
@@ -113,7 +113,7 @@ def track_run(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
             dir=folder,
             id=None
             if config["overwrite"]
-            else _run_id(config["name"], folder),  # a run that goes on is the same one there, too
+            else _run_id(config["name"], folder),  # a resumed run continues its wandb run
             resume=None if config["overwrite"] else "allow",
             name=f"{config['name']}-{folder.name}",
             group=str(config["name"]),
@@ -130,18 +130,18 @@ def track_run(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
 
 
 def _init_run(mode: str, **options: Any) -> Handle:
-    """A wandb run; offline where wandb is not reached."""
+    """Start a wandb run; offline if wandb is unreachable."""
     try:
         return wandb.init(mode=mode, **options)  # type: ignore[arg-type]
     except wandb.errors.CommError as error:
         reason = str(error).partition("\n")[0]
-        log.warning("wandb is not reached (%s): the run is tracked offline, `wandb sync` sends it later", reason)
-        wandb.teardown()  # its process holds the run's id still
+        log.warning("wandb is unreachable (%s): tracking offline; upload later with `wandb sync`", reason)
+        wandb.teardown()  # otherwise its service process still owns the run id
         return wandb.init(mode="offline", **options)
 
 
 def _confusion_plots(query: EncodedSplit, categories: Sequence[str]) -> dict[str, Any]:
-    """Which categories are taken for which, of the queries whose category was learnt; nothing where there is none."""
+    """Confusion matrix and PR curves of the queries of trained categories; {} without such queries."""
     labels = query.catalogue.labels(categories)
     encoded, labels = query.encoded.take(labels >= 0), labels[labels >= 0]
     if not len(labels):
@@ -155,10 +155,10 @@ def _confusion_plots(query: EncodedSplit, categories: Sequence[str]) -> dict[str
 
 @contextmanager
 def _wandb_data_dir(folder: Path) -> Iterator[None]:
-    """Have wandb keep the pictures of its tables in `folder`, unless the user chose another one.
+    """Set WANDB_DATA_DIR to `folder`, unless the user has set it.
 
-    Without it they lie in the user's data folder, and a run that is copied lacks them; wandb's settings know no such
-    folder, only its environment does.
+    By default wandb stores the images of its tables in the user's data folder, so a copied run would lack them.
+    wandb.Settings has no such option; only the environment variable does.
     """
     if "WANDB_DATA_DIR" in os.environ:
         yield
@@ -171,7 +171,7 @@ def _wandb_data_dir(folder: Path) -> Iterator[None]:
 
 
 def _image_table(sheet: Sequence[Sequence[Tile]], columns: Sequence[str]) -> wandb.Table:
-    """One row a query; a row with fewer hits than others ends in None."""
+    """Table with one row per query; missing hits are None."""
     table = wandb.Table(columns=list(columns))
     for row in sheet:
         images = [_image(tile) for tile in row]
@@ -180,7 +180,7 @@ def _image_table(sheet: Sequence[Sequence[Tile]], columns: Sequence[str]) -> wan
 
 
 def _image(tile: Tile) -> wandb.Image:
-    """A tile's picture with its boxes; of a crop what it is cut from."""
+    """A tile's image with its boxes; for a crop, the original image."""
     image, box = tile.original or (tile.image, tile.box)
     groups = {"annotated": _boxes(box, tile.caption), "detected": _boxes(tile.detections, "")}
     nonempty = {name: boxes for name, boxes in groups.items() if boxes}
@@ -192,7 +192,7 @@ def _caption(tile: Tile) -> str:
 
 
 def _boxes(boxes: np.ndarray | None, caption: str) -> dict[str, Any] | None:
-    """Boxes, (4,) or (n, 4), as wandb draws them over a picture."""
+    """Convert boxes, (4,) or (n, 4) xyxy in pixels, to wandb's format; None without valid boxes."""
     rows = np.empty((0, 4)) if boxes is None else boxes.reshape(-1, 4)
     names = ("minX", "minY", "maxX", "maxY")
     data = [
@@ -209,7 +209,7 @@ def _boxes(boxes: np.ndarray | None, caption: str) -> dict[str, Any] | None:
 
 
 def _pr_curve(probabilities: np.ndarray, labels: np.ndarray, categories: Sequence[str]) -> Any:
-    """Precision against recall of each category's mass, at 101 recalls."""
+    """Interpolated precision of each category at 101 recall levels.  (Q, C) probabilities, (Q,) labels."""
     grid = np.linspace(0, 1, 101)
     curves = []
     for index in range(len(categories)):

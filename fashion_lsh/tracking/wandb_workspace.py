@@ -1,4 +1,4 @@
-"""The wandb workspace of a project, as code."""
+"""Define the wandb workspace of a project."""
 
 from typing import Any
 
@@ -10,17 +10,17 @@ from wandb.errors import Error as WandbError
 __all__ = ["WandbError", "save_workspace", "workspace"]
 
 NAME = "fashion-lsh"
-WIDTH = 24  # columns of a section; three panels side by side
+WIDTH = 24  # grid columns of a section, for three panels side by side
 TOP1, MAP, RECALL, ITEMS = "query/accuracy", "query/category/map@100", "query/item/recall@10", "query/item/map@100"
-MATRIX = {name: name for name in ("Actual", "Predicted", "nPredictions")}  # columns of wandb's own chart
+MATRIX = {name: name for name in ("Actual", "Predicted", "nPredictions")}  # columns of wandb's confusion matrix
 CODES = "baselines/code/{}/map@100"
 
 
 def workspace(entity: str, project: str) -> ws.Workspace:
-    """The workspace, of the names under which runs of train.py are logged; evaluate.py logs none.
+    """Build the workspace from the metrics that train.py logs; evaluate.py logs none.
 
-    Bars are means over the runs that share a setting, with their deviation; runs without a panel's names are left out
-    of it. It serialises without an account.
+    Bars show mean and standard deviation over the runs with the same setting. A panel omits runs without its metrics.
+    Serialisation needs no account.
     """
     return ws.Workspace(entity=entity, project=project, name=NAME, auto_generate_panels=False, sections=_sections())
 
@@ -34,7 +34,7 @@ def _overview_panels() -> list[Any]:
     return [
         *[_bars(title, name, "Group") for title, name in (("top-1", TOP1), ("category mAP@100", MAP))],
         _bars("item recall@10", RECALL, "Group"),
-        _media("queries, their crops and what was found", "query/sheet"),
+        _media("queries, crops and hits", "query/sheet"),
         wr.WeavePanelSummaryTable(table_name="query/retrieved"),
         wr.CustomChart(query={"summaryTable": {"tableKey": "query/confusion_matrix_table"}}, chart_fields=MATRIX,
                        chart_name="wandb/confusion_matrix/v1"),
@@ -43,61 +43,61 @@ def _overview_panels() -> list[Any]:
 
 
 def _stage_panels() -> dict[str, list[Any]]:
-    """Panels of the trained stages, by section."""
+    """Panels of the trained stages, by section name."""
     return {
         "Backbones": [
             *[_bars(title, name, wr.Config("backbone.name")) for title, name in (
                 ("top-1", TOP1), ("macro F1", "query/macro_f1"),
                 ("category mAP@100, float", "baselines/float/category/map@100"))],
-            _lines("loss of the classifier", "classifier", "train/loss", wr.Config("backbone.name")),
+            _lines("classifier loss", "classifier", "train/loss", wr.Config("backbone.name")),
             _lines("accuracy on val", "classifier", "val/accuracy", wr.Config("backbone.name")),
-            _points("top-1 and FLOPs of a picture", "model/flops", TOP1, log_x=True),
-            _points("top-1 and milliseconds a picture", "speed/network_ms", TOP1, log_x=True),
+            _points("top-1 vs FLOPs per image", "model/flops", TOP1, log_x=True),
+            _points("top-1 vs network time per image (ms)", "speed/network_ms", TOP1, log_x=True),
         ],
         "Detector": [
             _bars("AP50 of boxes", "detector/query/box_ap50", wr.Config("detector.level")),
             _bars("queries without a box", "crop/query/undetected", wr.Config("detector.level")),
             _bars("top-1 by crop", TOP1, wr.Config("crop.mode")),
             *[_lines(title, "detector", f"train/{name}") for title, name in (
-                ("loss of the detector", "loss"), ("… of its classes", "loss_classifier"),
-                ("… of its boxes", "loss_box_reg"), ("… of its proposals", "loss_objectness"))],
-            _media("true and found boxes", "detector/boxes"),
+                ("detector loss", "loss"), ("classification loss", "loss_classifier"),
+                ("box regression loss", "loss_box_reg"), ("RPN objectness loss", "loss_objectness"))],
+            _media("annotated and detected boxes", "detector/boxes"),
         ],
         "Hash layer": [
             *[_bars(title, name, wr.Config("method")) for title, name in (
-                ("top-1", TOP1), ("item recall@10", RECALL), ("item mAP@100, codes alone", CODES.format("item")),
-                ("entropy of a bit", "codes/entropy"), ("correlation of bits", "codes/correlation"),
+                ("top-1", TOP1), ("item recall@10", RECALL), ("item mAP@100, codes only", CODES.format("item")),
+                ("bit entropy", "codes/entropy"), ("bit correlation", "codes/correlation"),
                 ("quantisation error", "codes/quantisation_error"))],
-            _lines("loss of the hash layer", "hash_head", "train/loss", wr.Config("method")),
+            _lines("hash layer loss", "hash_head", "train/loss", wr.Config("method")),
             _lines("accuracy on val", "hash_head", "val/accuracy", wr.Config("method")),
         ],
     }  # fmt: skip
 
 
 def _search_panels() -> dict[str, list[Any]]:
-    """Panels of code length, distances and speed, by section."""
+    """Panels of code length, distances and speed, by section name."""
     return {
         "Bits": [
             *[_bars(title, name, wr.Config("hash.bits")) for title, name in (
-                ("category mAP@100, codes alone", CODES.format("category")),
-                ("item mAP@100, codes alone", CODES.format("item")),
-                ("distinct codes, share", "codes/distinct_ratio"))],
+                ("category mAP@100, codes only", CODES.format("category")),
+                ("item mAP@100, codes only", CODES.format("item")),
+                ("distinct codes (ratio)", "codes/distinct_ratio"))],
         ],
         "Distances": [
             *[_bars(title, name, wr.Config("search.distance")) for title, name in (
-                ("category mAP@100", MAP), ("item mAP@100", ITEMS), ("milliseconds a search", "speed/search_ms"))],
+                ("category mAP@100", MAP), ("item mAP@100", ITEMS), ("search time (ms)", "speed/search_ms"))],
         ],
         "Speed-up": [
             *[_bars(title, name, wr.Config("search.nprobe")) for title, name in (
-                ("milliseconds a search", "speed/search_ms"), ("its 95th percentile", "speed/search_ms_p95"),
-                ("milliseconds from picture to hits", "speed/end_to_end_ms"), ("item recall@10", RECALL))],
-            _points("item recall@10 and milliseconds a search", "speed/search_ms", RECALL),
+                ("search time (ms)", "speed/search_ms"), ("search time, p95 (ms)", "speed/search_ms_p95"),
+                ("image-to-hits time (ms)", "speed/end_to_end_ms"), ("item recall@10", RECALL))],
+            _points("item recall@10 vs search time (ms)", "speed/search_ms", RECALL),
         ],
     }  # fmt: skip
 
 
 def _section(name: str, panels: list[Any]) -> ws.Section:
-    """Panels in rows of three, each as wide and as high as the others."""
+    """Section with its panels in rows of three, all of equal size."""
     width, height = WIDTH // 3, 6
     for number, panel in enumerate(panels):
         panel.layout = wr.Layout(x=number % 3 * width, y=number // 3 * height, w=width, h=height)
@@ -124,16 +124,16 @@ def _media(title: str, name: str) -> wr.MediaBrowser:
 
 
 def save_workspace(entity: str, project: str) -> None:
-    """Save the workspace to an account.
+    """Save the workspace to a wandb account.
 
     Args:
-        entity: of the project; "": the default entity of the account.
-        project: name of the project.
+        entity: owner of the project; "": the account's default entity.
+        project: project name.
 
     Raises:
         ValueError: not logged in.
-        WandbError: wandb refuses.
+        WandbError: wandb rejects the workspace.
     """
     if not wandb.login(prompt=False, verify=False):
-        raise ValueError("nobody is logged in: type wandb login, then this again")
+        raise ValueError('not logged in to Weights & Biases; run "wandb login" first')
     workspace(entity or str(wandb.Api().default_entity), project).save()

@@ -1,1 +1,1 @@
-"""LightningModules, and how they are fitted."""
+"""LightningModules, optimizers and the fit loop."""

@@ -1,4 +1,4 @@
-"""Callbacks, loggers and plugins of a fit."""
+"""Lightning callbacks, logger and checkpoint plugin."""
 
 import logging
 import time
@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints, written atomically."""
+    """Write Lightning checkpoints atomically."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         write_checkpoint(checkpoint, Path(path))
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """ModelCheckpoint that knows its best epoch in a folder that was moved: Lightning forgets it with the path."""
+    """ModelCheckpoint that keeps its best epoch after the folder was moved; Lightning resets it if the path changes."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         best = str(Path(self.dirpath or "") / "best.ckpt")
@@ -32,25 +32,25 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class RunCSVLogger(CSVLogger):
-    """CSVLogger whose error names the file that cannot be written."""
+    """CSVLogger whose write errors name the folder."""
 
     def save(self) -> None:
         try:
             super().save()
         except OSError as error:
             reason = error.strerror or error
-            raise OSError(f"{self.log_dir} could not be written to ({reason}): free some space, then go on") from error
+            raise OSError(f"{self.log_dir}: not writable ({reason}); free disk space, then resume") from error
 
 
 class ResumableEarlyStopping(EarlyStopping):
-    """EarlyStopping that stops a resumed fit, too, where it had stopped."""
+    """EarlyStopping that does not continue a fit resumed after an early stop."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.should_stop = 0 < self.wait_count >= self.patience
 
 
 class EpochLogger(Callback):
-    """Log one line an epoch: its metrics, and the seconds it took."""
+    """Log the metrics and seconds of each epoch."""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.start_time = time.perf_counter()

@@ -12,16 +12,16 @@ from fashion_lsh.training.optimizers import Fraction, Optim
 
 
 class Classifier(CropModule):
-    """Train a ClassifierModel by cross-entropy.
+    """Train a ClassifierModel with cross-entropy.
 
     Args:
         backbone, categories, image_size, margin, frozen: see ClassifierModel.
-        epochs: passes over the training images.
+        epochs: number of epochs.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
         head_factor: learning rate of the head, as a multiple of the backbone's.
         label_smoothing: probability of each label that is spread over all categories.
         optim: see Optim.
-        seed: of dropout.
+        seed: seed of dropout.
     """
 
     model: ClassifierModel
@@ -44,5 +44,5 @@ class Classifier(CropModule):
         self.save_hyperparameters()
 
     def compute_loss(self, output: ModelOutput, batch: Batch) -> Tensor:
-        """Cross-entropy of the category head, with label smoothing, a scalar."""
+        """Cross-entropy of the category head with label smoothing, a scalar."""
         return functional.cross_entropy(output.logits, batch.labels, label_smoothing=self.hparams["label_smoothing"])

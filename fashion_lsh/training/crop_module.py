@@ -1,4 +1,4 @@
-"""Base class of the LightningModules of classifier and hash head."""
+"""Base class of the LightningModules for crops: classifier and hash head."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Self
@@ -14,7 +14,7 @@ from fashion_lsh.training.module import TrainingModule
 
 
 class CropModule(TrainingModule, ABC):
-    """Train a CropModel by `compute_loss`; its best epoch by accuracy on `val` is kept.
+    """Train a CropModel with `compute_loss`, and keep the epoch with the highest `val` accuracy.
 
     Args:
         model: the network.
@@ -31,10 +31,10 @@ class CropModule(TrainingModule, ABC):
 
     @abstractmethod
     def compute_loss(self, output: ModelOutput, batch: Batch) -> Tensor:
-        """Loss of a batch, a scalar."""
+        """Compute the loss of a batch, a scalar."""
 
     def start_from(self, other: CropModel) -> Self:
-        """Copy another model's backbone weights and fit metrics."""
+        """Copy the backbone weights and fit metrics of another model."""
         self.model.start_from(other)
         return self
 

@@ -15,17 +15,18 @@ from fashion_lsh.training.optimizers import Optim
 
 
 class Detector(TrainingModule):
-    """Train a DetectorModel.  Its last epoch is kept, since scoring boxes on `val` is slow.
+    """Train a DetectorModel, and keep its last epoch: scoring detections on `val` is slow.
 
     Args:
         backbone, classes, weights, frozen, image_size, channels, head, anchors, ratios, proposals, roi_batch_size,
             max_detections, flip_tta: see DetectorModel.
-        level: meaning of the classes: `garment` (one class; the classifier names it), `supercategory` or `category`.
-        epochs: passes over the training images.
+        level: level of the classes: `garment` (one class; the classifier predicts the category), `supercategory` or
+            `category`.
+        epochs: number of epochs.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
-        ema_decay: decay a step of the exponential average of the weights, which is kept; 0: the last weights are kept.
+        ema_decay: decay per step of the exponential moving average of the weights, which is saved; 0: no averaging.
         optim: see Optim.
-        seed: of the sampling of proposals.
+        seed: seed of the sampling of proposals.
     """
 
     model: DetectorModel
@@ -60,7 +61,7 @@ class Detector(TrainingModule):
         )  # fmt: skip
 
     def callbacks(self) -> list[Callback]:
-        """Average the weights while they are trained."""
+        """Exponential moving average of the weights, if enabled."""
         return [EMAWeightAveraging(decay=self.hparams["ema_decay"])] if self.hparams["ema_decay"] else []
 
     def training_step(self, batch: DetectionBatch) -> Tensor:

@@ -1,4 +1,4 @@
-"""Fit a network: resume where a fit was stopped, keep the best epoch, calibrate."""
+"""Fit a network: resume an interrupted fit, keep the best epoch, calibrate."""
 
 import logging
 import shutil
@@ -20,7 +20,7 @@ from fashion_lsh.training.module import TrainingModule
 
 log = logging.getLogger(__name__)
 
-warnings.filterwarnings("ignore", module="pytorch_lightning")  # on its own internals; nothing a user can act on
+warnings.filterwarnings("ignore", module="pytorch_lightning")  # about Lightning's internals; not actionable for users
 
 
 def fit(
@@ -33,16 +33,16 @@ def fit(
     accelerator: str = "auto",
     **trainer_options: Any,
 ) -> Any:
-    """Fit a network into `<folder>/<name>.ckpt`; where that is there already, read it instead.
+    """Fit a network and save it as `<folder>/<name>.ckpt`, or load this file if it exists.
 
     Args:
         stage: a LightningModule, or a baseline, which is fitted in closed form.
         data: a data module: GarmentData, or DetectionData for a detector.
-        folder: of the run; a fit that was stopped resumes from the last epoch that ended.
-        loggers: of Lightning.
-        patience: epochs without a better `val` accuracy after which to stop; None: never.
-        precision: of Lightning; None: mixed where the device has it.
-        accelerator: of Lightning; the network is returned on it.
+        folder: the run folder; an interrupted fit resumes after its last complete epoch.
+        loggers: Lightning loggers.
+        patience: stop after this many epochs without a higher `val` accuracy; None: never.
+        precision: precision of Lightning; None: bfloat16 mixed precision if the device supports it.
+        accelerator: accelerator of Lightning, and device of the returned network.
         trainer_options: further arguments of Lightning's Trainer.
 
     Returns:
@@ -55,7 +55,7 @@ def fit(
     model: Any = trained.model if trained else stage
     hyper_parameters: dict[str, Any] = dict(trained.hparams) if trained else model.hyper_parameters
     if checkpoint_path.exists():
-        log.info("%s: finished before, read from %s", stage.name, checkpoint_path)
+        log.info("Loading the fitted %s from %s", stage.name, checkpoint_path)
         return load_model(checkpoint_path, accelerator, **hyper_parameters)
     fit_metrics: dict[str, float] = {}
     if trained:
@@ -78,7 +78,7 @@ def _train(
     accelerator: str,
     trainer_options: dict[str, Any],
 ) -> dict[str, float]:
-    """Train, take the weights of the best epoch, and return which it was, and its score."""
+    """Train, load the weights of the best epoch, and return its number and score."""
     checkpoint_dir = folder / "checkpoints" / stage.name
     last, checkpoint_callbacks = checkpoint_dir / "last.ckpt", _best_epoch_callbacks(stage, checkpoint_dir, patience)
     trainer = _trainer(stage, checkpoint_dir, checkpoint_callbacks, loggers, accelerator, precision, trainer_options)
@@ -96,8 +96,8 @@ def _trainer(
     precision: str | None,
     trainer_options: dict[str, Any],
 ) -> pl.Trainer:
-    """Lightning's Trainer outside any cluster environment: as a task of SLURM it would resume from an `hpc_ckpt` in
-    the working directory, be it of another stage, and leave one there."""
+    """Build Lightning's Trainer without its SLURM support, which saves an `hpc_ckpt` in the working directory, and
+    resumes from one even if it belongs to another stage."""
     return pl.Trainer(
         default_root_dir=checkpoint_dir,
         max_epochs=stage.hparams["epochs"],
@@ -120,12 +120,12 @@ def _trainer(
 
 
 def _last_epoch_callback(checkpoint_dir: Path) -> ModelCheckpoint:
-    """Keep the last epoch; comes after what keeps the best one, whose state it saves."""
+    """Save the last epoch; must follow BestCheckpoint, whose state it saves."""
     return ModelCheckpoint(checkpoint_dir, filename="last", enable_version_counter=False)
 
 
 def _best_epoch_callbacks(stage: TrainingModule, checkpoint_dir: Path, patience: int | None) -> list[Callback]:
-    """Callbacks that keep the best epoch and may end the fit early; none where no metric is monitored."""
+    """BestCheckpoint and early stopping; none without a monitored metric."""
     if stage.monitor is None:
         return []
     monitor_options: dict[str, Any] = {"monitor": stage.monitor, "mode": "max"}
@@ -134,7 +134,7 @@ def _best_epoch_callbacks(stage: TrainingModule, checkpoint_dir: Path, patience:
 
 
 def _load_checkpoint(stage: TrainingModule, path: Path, checkpoint_callbacks: Sequence[Callback]) -> dict[str, float]:
-    """Load the weights of a checkpoint (averaged ones, where they are); return the best epoch and its score."""
+    """Load the weights of a checkpoint (averaged ones, if any); return the best epoch and its score."""
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     stage.load_state_dict(checkpoint["state_dict"])
     scores = [each.best_model_score for each in checkpoint_callbacks if isinstance(each, BestCheckpoint)]
@@ -144,6 +144,6 @@ def _load_checkpoint(stage: TrainingModule, path: Path, checkpoint_callbacks: Se
 
 
 def _default_precision(accelerator: str) -> str:
-    """Mixed precision where the device has it; older GPUs would emulate it, slowly."""
+    """bfloat16 mixed precision if the GPU supports it natively; emulation is slow."""
     gpu = inference_device(accelerator).type == "cuda"
     return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"

@@ -15,23 +15,23 @@ from fashion_lsh.models.losses.item_contrast import supervised_contrastive_loss
 from fashion_lsh.training.crop_module import CropModule
 from fashion_lsh.training.optimizers import Fraction, Optim
 
-CONTRAST_TEMPERATURE = 0.1  # of the contrast between items
+CONTRAST_TEMPERATURE = 0.1  # of the contrastive loss between items
 
 
 class HashHead(CropModule):
-    """Train a HashHeadModel by its loss, and by a contrast between items.
+    """Train a HashHeadModel with its hash loss and, optionally, a contrastive loss between items.
 
     Args:
         backbone, categories, bits, embedding_dim, image_size, margin, frozen, loss, bihalf, label_smoothing: see
             HashHeadModel.
-        item_weight: of the item contrast on activations and features (see `supervised_contrastive_loss`): a batch then
-            holds two images of each item, or two views of its only one, and the last epoch is kept, since the best for
-            categories is seldom that for items; 0: categories alone are trained.
-        epochs: passes over the training images.
+        item_weight: weight of the contrastive loss on activations and features (see `supervised_contrastive_loss`). If
+            above 0, a batch contains two images per item, or two views of a single one, and the last epoch is kept,
+            since the best for categories is seldom the best for items.
+        epochs: number of epochs.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
         head_factor: learning rate of hash layer and head, as a multiple of the backbone's.
         optim: see Optim.
-        seed: of dropout.
+        seed: seed of dropout.
     """
 
     model: HashHeadModel
@@ -67,13 +67,13 @@ class HashHead(CropModule):
 
     def batches(self, data: GarmentData) -> DataLoader[Any]:
         if self.model.bihalf and data.batch_size < 2:
-            raise ValueError(f"data.batch_size={data.batch_size}: hash.bihalf=true halves batches; give at least 2")
+            raise ValueError(f"data.batch_size={data.batch_size}: too small for hash.bihalf=true; set at least 2")
         return data.train_dataloader(pairs=self.item_weight > 0)
 
     def compute_loss(self, output: ModelOutput, batch: Batch) -> Tensor:
-        """Hash loss and, in training, the weighted item contrast, a scalar."""
+        """Hash loss and, in training, the weighted contrastive loss between items, a scalar."""
         assert output.activations is not None
-        with torch.autocast(self.device.type, enabled=False):  # cosines lose too much in mixed precision
+        with torch.autocast(self.device.type, enabled=False):  # mixed precision is too coarse for cosines
             activations = output.activations.float()
             loss: Tensor = self.model.loss(activations, output.logits.float(), batch.labels)
             if not (self.item_weight and self.training):

@@ -1,4 +1,4 @@
-"""Base class of the LightningModules: one network, its optimizer, its checks while it is trained."""
+"""Base class of the LightningModules: network, optimizer, seeding and a check for non-finite losses."""
 
 import math
 from collections.abc import Iterable
@@ -15,11 +15,11 @@ from fashion_lsh.training.optimizers import create_optimizer, warmup_cosine_sche
 
 
 class TrainingModule(pl.LightningModule):
-    """A network and how it is trained.  Subclasses save their hyper-parameters, `epochs` among them.
+    """LightningModule with a network.  Subclasses save their hyper-parameters, including `epochs`, `optim` and `seed`.
 
     Attributes:
         model: the network.
-        monitor: metric on `val` whose best epoch is kept; None: the last epoch is.
+        monitor: metric on `val` that selects the best epoch, by its maximum; None: keep the last epoch.
     """
 
     model: Any
@@ -27,7 +27,7 @@ class TrainingModule(pl.LightningModule):
 
     @property
     def name(self) -> str:
-        """Prefix of its metrics, and name of its checkpoint."""
+        """Prefix of the metrics and name of the checkpoint."""
         return str(self.model.name)
 
     def forward(self, *inputs: Any) -> Any:
@@ -35,45 +35,45 @@ class TrainingModule(pl.LightningModule):
         return self.model(*inputs)
 
     def batches(self, data: Any) -> DataLoader[Any]:
-        """Training batches of `data`, a data module."""
+        """DataLoader of training batches from `data`, a data module."""
         loader: DataLoader[Any] = data.train_dataloader()
         return loader
 
     def callbacks(self) -> list[Callback]:
-        """Callbacks of its fit."""
+        """Additional Lightning callbacks."""
         return []
 
     def post_fit(self, data: Any) -> dict[str, float]:
-        """Fit what follows from the trained weights; return metrics on `val`.  `data`: the one it was trained on."""
+        """Fit calibration and projections after training on `data`, a data module; return metrics on `val`."""
         return {}
 
     def on_train_epoch_start(self) -> None:
-        """Set training mode, in which frozen parts stay in evaluation mode: Lightning keeps whatever mode it finds."""
+        """Set training mode, with frozen layers in evaluation mode; Lightning does not change the mode."""
         self.train()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed dropout and proposals by seed and epoch, so that a resumed fit equals an uninterrupted one.
+        """Seed dropout and proposals from seed and epoch, so that a resumed fit equals an uninterrupted one.
 
-        Not at the epoch's start: reading a loader draws a number, too, and a resumed fit begins it earlier.
+        Not in `on_train_epoch_start`: a data loader also draws a random number, and does so earlier in a resumed fit.
         """
         if batch_idx == 0:
             torch.manual_seed(self.hparams["seed"] * 100_003 + self.current_epoch)
 
     def on_train_epoch_end(self) -> None:
-        """Refuse to go on from a loss that is not finite.
+        """Stop the fit if the loss is not finite.
 
         Raises:
-            ValueError: the loss of the epoch's last step is NaN or infinite.
+            ValueError: the loss of the last step is NaN or infinite.
         """
         loss = float(self.trainer.callback_metrics[f"{self.name}/train/loss"])
         if not math.isfinite(loss):
             raise ValueError(
-                f"{self.name}: the loss became {loss} in epoch {self.current_epoch + 1}: lower optim.lr or its factors "
-                "(lr_factor, head_factor)"
+                f"{self.name}/train/loss={loss} in epoch {self.current_epoch + 1}: not finite; lower optim.lr, "
+                "lr_factor or head_factor"
             )
 
     def build_optimizer(self, groups: Iterable[tuple[Iterable[Parameter], float]]) -> OptimizerLRScheduler:
-        """Optimizer and schedule over groups of parameters, each with its learning rate: see Optim."""
+        """Build optimizer and schedule for (parameters, learning rate) groups; see Optim."""
         optimizer = create_optimizer(groups, self.hparams["optim"])
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = warmup_cosine_schedule(optimizer, steps, self.hparams["optim"]["warmup"])

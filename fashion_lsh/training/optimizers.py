@@ -1,4 +1,4 @@
-"""Optimizers and the one learning-rate schedule: warm-up, then half a cosine down to zero."""
+"""Optimizers, and the learning-rate schedule: linear warm-up, then cosine decay to zero."""
 
 import math
 from collections.abc import Iterable
@@ -8,16 +8,16 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch.nn import Parameter
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from typing_extensions import TypedDict  # that of typing cannot be checked before Python 3.12
+from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Optim(TypedDict):
-    """How a stage is optimised, in plain values.
+    """Settings of optimizer and schedule.
 
-    name: `sgd` (Nesterov) or `adamw`; lr: highest learning rate, before a stage's own factors; momentum: of SGD, beta 1
-    of AdamW; weight_decay: not for biases and norm layers; warmup: share of all steps in which the rate climbs from 0.
+    name: `sgd` (Nesterov) or `adamw`; lr: peak learning rate, before stage factors; momentum: of SGD, or beta 1
+    of AdamW; weight_decay: not for biases and norm layers; warmup: fraction of all steps with linear warm-up from 0.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  read by config.check
@@ -30,7 +30,7 @@ class Optim(TypedDict):
 
 
 def create_optimizer(groups: Iterable[tuple[Iterable[Parameter], float]], optim: Optim) -> Optimizer:
-    """An optimizer over (parameters, learning rate) groups."""
+    """Build an optimizer for (parameters, learning rate) groups, without weight decay for biases and norm layers."""
     decay, momentum = optim["weight_decay"], optim["momentum"]
     param_groups = []
     for parameters, lr in groups:
@@ -43,7 +43,7 @@ def create_optimizer(groups: Iterable[tuple[Iterable[Parameter], float]], optim:
 
 
 def warmup_cosine_schedule(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
-    """Multiply each group's learning rate: climb to 1 over the first `warmup` share of `steps`, then a cosine to 0."""
+    """Scale learning rates: linear to 1 over the first fraction `warmup` of `steps`, then cosine decay to 0."""
     warmup_steps = max(1, round(warmup * steps))
 
     def factor(step: int) -> float:

@@ -1,4 +1,4 @@
-"""A finished run, what is added to its gallery, and data sets to be merged."""
+"""A finished run, images to add to its gallery, and data sets to merge."""
 
 import shutil
 from pathlib import Path
@@ -16,23 +16,23 @@ LABELS = ("Tee", "Bag")
 
 
 @pytest.fixture(scope="session")
-def runs(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A runs folder with one finished run, which no test changes."""
+def runs(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with one finished run; tests must not change it."""
     folder = tmp_path_factory.mktemp("runs")
-    script("train.py", *SMALL, f"data.root={drawn}", f"runs={folder}")
+    script("train.py", *SMALL, f"data.root={shapes}", f"runs={folder}")
     return folder
 
 
 @pytest.fixture
 def run(runs: Path, tmp_path: Path) -> Run:
-    """A copy of it, to be changed."""
+    """A copy of the finished run that tests may change."""
     shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
     return Run(tmp_path / "run")
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """Twelve pictures of noise in one folder, without categories."""
+    """Twelve images of noise in one folder, without categories."""
     folder = tmp_path / "flat, new"
     folder.mkdir()
     rng = np.random.default_rng(1)
@@ -43,13 +43,13 @@ def images(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five pictures between two saves of a gallery."""
+    """Save a gallery after every five images."""
     monkeypatch.setattr(image_encoding, "CHUNK", 5)
 
 
 @pytest.fixture
 def two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The argv for two folders of pictures, ten of each label, and their label map."""
+    """Arguments for two folders of images, ten per label, and their label map."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(image_scan, "MIN_CACHED_IMAGES", 0)
     rng = np.random.default_rng(0)
@@ -60,7 +60,7 @@ def two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
                 coarse = Image.fromarray(rng.integers(0, 256, (6, 5, 3), dtype=np.uint8))
                 coarse.resize((50, 60), Image.Resampling.BICUBIC).save(tmp_path / source / label / f"{number}.png")
     shutil.copyfile(tmp_path / "one/Tee/0.png", tmp_path / "two/Tee/a copy.png")
-    (tmp_path / "two/Tee/text.jpg").write_text("no picture")
+    (tmp_path / "two/Tee/text.jpg").write_text("not an image")
     (tmp_path / "map.csv").write_text(
         "label,category,group,why\nTee,t-shirt,,\nBag,bag,,\nRobe,,outer,spans two\nTie,,,no\n"
     )

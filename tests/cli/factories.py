@@ -1,4 +1,4 @@
-"""Commands as users type them, settings of small runs, a run's gallery, and merged data sets."""
+"""Run commands as a user does; settings of small runs, galleries of runs, and merged data sets."""
 
 import os
 import re
@@ -20,11 +20,11 @@ SMALL = ["backbone=resnet18", "backbone.weights=null", "data=folder",
 DETECTOR = [*SMALL, "crop=detected", "detector.image_size=64", "detector.channels=16", "detector.head=32",
             "detector.anchors=[8.0,16.0,32.0,48.0,64.0]", "detector.proposals=[60,30]", "detector.roi_batch_size=16",
             "detector.epochs=1", "detector.optim.lr=0.002", "crop.min_score=0.01", "crop.select=best"]  # fmt: skip
-RATE = re.compile(r" filed, [\d.]+ a second")
+RATE = re.compile(r" \([\d.]+ per second\)")
 
 
 def script(name: str, *argv: object, status: int = 0) -> str:
-    """Run `train.py`, `evaluate.py`, or a command of `python -m fashion_lsh`; return what it printed."""
+    """Run `train.py`, `evaluate.py`, or a command of `python -m fashion_lsh`; return its output."""
     start = [str(ROOT / name)] if name.endswith(".py") else ["-m", "fashion_lsh", name]
     command = [sys.executable, *start, *map(str, argv)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, env=dict(os.environ))
@@ -34,11 +34,11 @@ def script(name: str, *argv: object, status: int = 0) -> str:
 
 
 def run_command(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str]:
-    """Run the command gallery in this process; return its status, and what it printed but for how fast it was."""
+    """Run the gallery command in this process; return its status and its output without the speed."""
     capsys.readouterr()
     status = gallery.main([str(word) for word in argv])
     printed = capsys.readouterr()
-    return status, RATE.sub(" filed", printed.out + printed.err)
+    return status, RATE.sub("", printed.out + printed.err)
 
 
 def open_gallery(run: Run) -> Gallery:
@@ -57,6 +57,6 @@ def write_ids(folder: Path, names: list[str]) -> Path:
 
 
 def run_merge(out: Path, *argv: str) -> Catalogue:
-    """Run the command merge in this process; return the catalogue that it wrote."""
+    """Run the merge command in this process; return the catalogue that it wrote."""
     assert merge.main([str(out), *argv]) == 0
     return Catalogue.open(out / "catalogue.parquet")

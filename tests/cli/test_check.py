@@ -1,4 +1,4 @@
-"""The command check: what of a data set is there, and what is missing."""
+"""The check command: present and missing files of a data set."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ def test_check_counts_present_and_missing_images(
 ) -> None:
     assert check.main(["folder", str(tmp_path / "one")]) == 0
     printed = capsys.readouterr().out
-    assert "22 garments of 4 labels; 0 further rows are of no use" in printed
-    assert "0 of 22 pictures are missing" in printed
+    assert "22 garments of 4 labels; 0 unusable rows" in printed
+    assert "0 of 22 images are missing" in printed
     (tmp_path / "list.csv").write_text("path,label\none/Tee/1.png,Tee\none/Tee/gone.png,Tee\n")
     assert check.main(["folder", str(tmp_path / "list.csv")]) == 0
-    assert f"1 of 2 pictures are missing\n  {tmp_path / 'one/Tee/gone.png'}" in capsys.readouterr().out
+    assert f"1 of 2 images are missing\n  {tmp_path / 'one/Tee/gone.png'}" in capsys.readouterr().out
     assert check.main(["folder", str(tmp_path / "nowhere")]) == 1
-    assert "folder: no folder or file" in capsys.readouterr().err
+    assert "nowhere: no such folder or file" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What users type: train, sweep, evaluate and search, each as a process of its own."""
+"""Commands of users, each in its own process: train, sweep, evaluate and search."""
 
 import json
 import re
@@ -26,8 +26,8 @@ def test_train_writes_a_complete_run_folder(runs: Path) -> None:
     assert all(isinstance(value, int | float) for value in metrics.values())
     assert {"query/accuracy", "query/item/recall@10", "query/category/map@100", "query/category/map@100_best",
             "speed/search_ms", "speed/end_to_end_ms"} <= set(metrics)  # fmt: skip
-    for row in ("random", "predicted_category", "float", "code", "lsh", "itq", "colour_histogram", "raw_pixels"):
-        assert f"baselines/{row}/category/map@100" in metrics
+    for method in ("random", "predicted_category", "float", "code", "lsh", "itq", "colour_histogram", "raw_pixels"):
+        assert f"baselines/{method}/category/map@100" in metrics
     assert {name for name in metrics if name.startswith("codes/")} == {
         f"codes/{name}" for name in (*CodeStatistics._fields, "quantisation_error", "precision@radius2")
     }
@@ -36,10 +36,10 @@ def test_train_writes_a_complete_run_folder(runs: Path) -> None:
         assert len(codes["gallery_ids"]) == len(codes["gallery_codes"]) == metrics["query/gallery_rows"]
 
 
-def test_repeated_train_changes_nothing(runs: Path, drawn: Path) -> None:
+def test_repeated_train_changes_nothing(runs: Path, shapes: Path) -> None:
     written = [runs / "latest" / name for name in ("metrics.json", "report/index.html")]
     before = [path.stat().st_mtime_ns for path in written]
-    printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={runs}")
+    printed = script("train.py", *SMALL, f"data.root={shapes}", f"runs={runs}")
     assert "**rerank200_1**" in printed
     assert "epoch 1/" not in printed
     assert [path.stat().st_mtime_ns for path in written] == before
@@ -50,52 +50,52 @@ def test_command_of_the_model_card_finds_the_same_run(runs: Path) -> None:
     words = COMMAND.replace("RUN", str(run)).replace("runs=again", f"runs={runs}").split()
     printed = script(*words[1:])
     assert "epoch 1/" not in printed
-    assert f"The run lies in {run}" in printed
+    assert f"Run folder: {run}" in printed
 
 
-def test_stopped_run_resumes_from_its_last_finished_stage(runs: Path, drawn: Path, tmp_path: Path) -> None:
+def test_stopped_run_resumes_from_its_last_finished_stage(runs: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
     run = tmp_path / "runs" / "latest"
     before = json.loads((run / "metrics.json").read_text())
     for name in ("hash_head.ckpt", "metrics.json"):
         (run / name).unlink()
-    printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path / 'runs'}")
-    assert "classifier: finished before" in printed
+    printed = script("train.py", *SMALL, f"data.root={shapes}", f"runs={tmp_path / 'runs'}")
+    assert "Loading the fitted classifier" in printed
     after = json.loads((run / "metrics.json").read_text())
     assert {n: v for n, v in after.items() if not n.startswith("speed/")} == pytest.approx(
         {n: v for n, v in before.items() if not n.startswith("speed/")}, abs=1e-6
     )
 
 
-def test_another_hash_layer_reuses_the_classifier(runs: Path, drawn: Path, tmp_path: Path) -> None:
+def test_another_hash_layer_reuses_the_classifier(runs: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
-    printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none")
-    assert "classifier: the same settings were used in" in printed
+    printed = script("train.py", *SMALL, f"data.root={shapes}", f"runs={tmp_path / 'runs'}", "hash=none")
+    assert "Reusing classifier.ckpt of" in printed
     assert "**euclidean_1**" in printed
     assert not (tmp_path / "runs" / "latest" / "hash_head.ckpt").exists()
     report = (tmp_path / "runs" / "latest" / "report" / "report.md").read_text()
-    assert "The classifier while it was fitted" in report  # its logs were taken, too
+    assert "learning-classifier.svg" in report  # its logs were copied as well
 
 
-def test_documented_service_code_answers_image_bytes(runs: Path, drawn: Path) -> None:
+def test_documented_service_code_answers_image_bytes(runs: Path, shapes: Path) -> None:
     [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/your_own_images.md").read_text(), flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(code.replace("runs/latest", str(runs / "latest")), names)
-    found = names["search"](names["searcher"], (drawn.parent / "circle-0-street.png").read_bytes())
+    found = names["search"](names["searcher"], (shapes.parent / "circle-0-street.png").read_bytes())
     assert found
     assert set(found) <= set(names["searcher"].gallery.catalogue.column("id"))
-    with pytest.raises(ValueError, match="no readable picture"):
-        names["search"](names["searcher"], b"no picture")
+    with pytest.raises(ValueError, match="not a readable image"):
+        names["search"](names["searcher"], b"not an image")
 
 
-def test_sweep_of_two_jobs_makes_two_runs(drawn: Path, tmp_path: Path) -> None:
-    script("train.py", "-m", *SMALL, f"data.root={drawn}", f"runs={tmp_path}", "hash=none", "seed=0,1")
+def test_sweep_of_two_jobs_makes_two_runs(shapes: Path, tmp_path: Path) -> None:
+    script("train.py", "-m", *SMALL, f"data.root={shapes}", f"runs={tmp_path}", "hash=none", "seed=0,1")
     assert len(list(tmp_path.glob("main/*/metrics.json"))) == 2
     assert not list(ROOT.glob("multirun*"))
 
 
-def test_stability_compares_two_seeds(drawn: Path, tmp_path: Path) -> None:
-    words = [f"data.root={drawn}", f"runs={tmp_path / 'runs'}", f"jobs={tmp_path / 'jobs'}", "hash.epochs=1"]
+def test_stability_compares_two_seeds(shapes: Path, tmp_path: Path) -> None:
+    words = [f"data.root={shapes}", f"runs={tmp_path / 'runs'}", f"jobs={tmp_path / 'jobs'}", "hash.epochs=1"]
     script("train.py", "experiment=stability", *SMALL, *words, "seed=0,1")
     runs = sorted((tmp_path / "runs/stability").glob("[!.]*"))
     assert len(runs) == len(list((tmp_path / "jobs").iterdir())) == 2
@@ -121,9 +121,9 @@ def test_evaluate_adds_another_policy(runs: Path, tmp_path: Path) -> None:
     assert len(table) == 3 * metrics["query/count"]
 
 
-def test_search_skips_and_names_unreadable_images(runs: Path, drawn: Path, tmp_path: Path) -> None:
-    image, bad = drawn.parent / "circle-0-street.png", tmp_path / "no.jpg"
-    bad.write_text("no picture")
+def test_search_skips_and_names_unreadable_images(runs: Path, shapes: Path, tmp_path: Path) -> None:
+    image, bad = shapes.parent / "circle-0-street.png", tmp_path / "no.jpg"
+    bad.write_text("not an image")
     words = [runs / "latest", image, bad, "--k", 4, "--box", 4, 4, 40, 40, "--sheet", tmp_path / "sheet.png"]
     printed = script("search", *words, status=1)
     assert f"skipped {bad}" in printed
@@ -131,24 +131,24 @@ def test_search_skips_and_names_unreadable_images(runs: Path, drawn: Path, tmp_p
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_copied_run_gives_the_same_hits_without_images(runs: Path, drawn: Path, tmp_path: Path) -> None:
+def test_copied_run_gives_the_same_hits_without_images(runs: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree((runs / "latest").resolve(), tmp_path / "copy")
-    image = tmp_path / "asked.png"
-    shutil.copy(drawn.parent / "cross-3-street.png", image)
+    image = tmp_path / "query.png"
+    shutil.copy(shapes.parent / "cross-3-street.png", image)
     there, here = (script("search", run, image, "--nprobe", "all") for run in (runs / "latest", tmp_path / "copy"))
     assert there == here
     assert len(here.splitlines()) > 5
 
 
 def test_unseen_categories_are_searched_and_reported(
-    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     words = [*SMALL, "data.image_size=64", "split=unseen_categories", "split.unseen=[square]", "logger=wandb"]
-    printed = script("train.py", *words, f"data.root={drawn}", f"runs={tmp_path}")
-    assert "never trained, and searched: square" in printed
+    printed = script("train.py", *words, f"data.root={shapes}", f"runs={tmp_path}")
+    assert "Unseen categories, searched but not trained: square" in printed
     assert "**rerank200_all**" in printed
-    assert "(of categories that were not trained)" in printed
+    assert "query categories not trained" in printed
     assert "top-1" not in printed
     run = tmp_path / "latest"
     metrics = json.loads((run / "metrics.json").read_text())
@@ -159,29 +159,29 @@ def test_unseen_categories_are_searched_and_reported(
         assert "query/accuracy" not in scores
     assert set(pq.read_table(run / "queries.parquet")["predicted"].to_pylist()) <= {"circle", "cross"}
     report = (run / "report" / "report.md").read_text()
-    assert "trained 2: circle, cross; searched, never trained 1: square" in report
-    assert report.count("no query is of a category that was trained") == 2
+    assert "trained 2: circle, cross; in the gallery, never trained 1: square" in report
+    assert report.count("the query categories were not trained") == 2
     assert "item recall@10" in script("evaluate.py", f"run={run}", "search=hamming", "search.nprobe=all")
-    assert "square-" in script("search", run, drawn.parent / "square-0-street.png")
+    assert "square-" in script("search", run, shapes.parent / "square-0-street.png")
 
 
 @pytest.mark.parametrize(
-    ("typed", "message"),
+    ("override", "message"),
     [
-        ("hash.bits=0", "hash.bits=0: give at least 1, or hash=none"),
+        ("hash.bits=0", "hash.bits=0: "),
         ("hash.bits=many", "hash.bits='many'"),
         ("search.nprobe=9", "search.nprobe=9: there are 3 categories"),
-        ("data.categories=[circle,star]", "'star' is unknown; known are circle, cross, square"),
+        ("data.categories=[circle,star]", "category='star': not in the data; choose from circle, cross, square"),
         ("hash.bitz=3", "bitz"),
         ("data.image_size=16", "data.image_size=16: resnet18 needs at least 32"),
-        ("split.ratios.query=0.0", "split 'query' is empty"),
-        ("data.root=null", "data=folder needs data.root: give a folder of pictures, or a manifest"),
+        ("split.ratios.query=0.0", "split 'query': no garments"),
+        ("data.root=null", "data=folder needs data.root"),
         ("trainer.devices=2", "trainer.devices=2"),
-        ("data.root=/nowhere.csv", "no folder or file /nowhere.csv"),
+        ("data.root=/nowhere.csv", "/nowhere.csv: no such folder"),
     ],
 )
-def test_invalid_input_is_named_before_training(drawn: Path, tmp_path: Path, typed: str, message: str) -> None:
-    printed = script("train.py", *SMALL, f"data.root={drawn}", f"runs={tmp_path}", typed, status=1)
+def test_invalid_input_is_named_before_training(shapes: Path, tmp_path: Path, override: str, message: str) -> None:
+    printed = script("train.py", *SMALL, f"data.root={shapes}", f"runs={tmp_path}", override, status=1)
     assert message in printed
     assert "Traceback" not in printed
     assert "epoch 1/" not in printed
@@ -195,5 +195,5 @@ def test_missing_mandatory_argument_is_named() -> None:
 
 
 def test_scripts_reject_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
-    assert "is no run" in script("search", tmp_path, "picture.png", status=2)
-    assert "is no run" in script("evaluate.py", f"run={tmp_path}", status=1)
+    assert f"{tmp_path}: not a run folder" in script("search", tmp_path, "image.png", status=2)
+    assert f"{tmp_path}: not a run folder" in script("evaluate.py", f"run={tmp_path}", status=1)

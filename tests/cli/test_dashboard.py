@@ -1,4 +1,4 @@
-"""The command dashboard."""
+"""The dashboard command."""
 
 import pytest
 import wandb
@@ -11,16 +11,18 @@ def test_dashboard_without_login_is_rejected(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(wandb, "login", lambda **_: False)
-    monkeypatch.setattr(wandb, "Api", lambda: pytest.fail("wandb was asked"))
+    monkeypatch.setattr(wandb, "Api", lambda: pytest.fail("wandb was called"))
     assert dashboard.main(["clothes"]) == 1
-    assert "clothes was not saved: nobody is logged in: type wandb login" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "clothes" in message
+    assert "wandb login" in message
 
 
 @pytest.mark.parametrize("project", ["", "a/b/c", "e/", "/p", "two words"])
 def test_invalid_project_is_rejected(project: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         dashboard.main([project])
-    assert f"{project!r} is no project: give PROJECT, or ENTITY/PROJECT" in capsys.readouterr().err
+    assert f"{project!r}: not a project name" in capsys.readouterr().err
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +33,7 @@ def online(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_offline_mode_is_rejected(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert dashboard.main(["clothes"]) == 1
-    assert "WANDB_MODE=offline keeps it from being saved to clothes: unset it" in capsys.readouterr().err
+    assert "WANDB_MODE=offline: clothes was not saved" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("project", "entity"), [("clothes", "me"), ("team/clothes", "team")])

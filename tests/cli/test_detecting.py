@@ -1,4 +1,4 @@
-"""crop=detected, as it is typed: the detector first, then all that follows by what it found."""
+"""Commands with crop=detected: a detector is fitted first, and later stages use its boxes."""
 
 import json
 import shutil
@@ -22,28 +22,28 @@ TWO_BOXES = Boxes(np.float32([[2, 2, 20, 30], [8, 8, 36, 36]]), np.float32([0.9,
 
 
 @pytest.fixture(scope="module")
-def runs(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder with one finished run that has a detector."""
     folder = tmp_path_factory.mktemp("runs")
-    script("train.py", *DETECTOR, f"data.root={drawn}", f"runs={folder}", "crop.eval_modes=[whole,detected]")
+    script("train.py", *DETECTOR, f"data.root={shapes}", f"runs={folder}", "crop.eval_modes=[whole,detected]")
     return folder
 
 
 @pytest.fixture
 def fake_boxes(monkeypatch: pytest.MonkeyPatch) -> list[Boxes]:
-    """What the detector finds in every picture, to be filled in."""
-    seen: list[Boxes] = []
-    monkeypatch.setattr(DetectorModel, "detect", lambda _self, images: [seen[0] for _ in images])
-    return seen
+    """Detections of every image; tests append one element."""
+    detections: list[Boxes] = []
+    monkeypatch.setattr(DetectorModel, "detect", lambda _self, images: [detections[0] for _ in images])
+    return detections
 
 
 @pytest.fixture
-def extra_images(drawn: Path, tmp_path: Path) -> Path:
-    """A folder of two pictures to be added."""
+def extra_images(shapes: Path, tmp_path: Path) -> Path:
+    """A folder of two images to add."""
     folder = tmp_path / "further"
     folder.mkdir()
     for number in range(2):
-        shutil.copy(drawn.parent / f"square-{number}-street.png", folder / f"{number}.png")
+        shutil.copy(shapes.parent / f"square-{number}-street.png", folder / f"{number}.png")
     return folder
 
 
@@ -56,58 +56,58 @@ def test_train_with_detector_runs_all_stages(runs: Path) -> None:
     wanted = {"detector/query/box_ap", "detector/query/box_ap50", "crop/query/undetected", "speed/detector_ms"}
     assert wanted | {"crops/whole/accuracy", "crops/whole/undetected", "crops/detected/undetected"} <= set(metrics)
     report = (run / "report" / "report.md").read_text()
-    assert "Garments found in pictures" in report
-    assert "by a box that the detector found with a score of at least 0.01" in report
+    assert "## Detection\n" in report
+    assert "detection with a score of at least 0.01" in report
 
 
-def test_detector_and_detections_are_reused(runs: Path, drawn: Path, tmp_path: Path) -> None:
+def test_detector_and_detections_are_reused(runs: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
-    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none", "crop.select=largest"]
+    argv = [*DETECTOR, f"data.root={shapes}", f"runs={tmp_path / 'runs'}", "hash=none", "crop.select=largest"]
     printed = script("train.py", *argv)
-    assert "its detector.ckpt is taken" in printed
-    assert "its detections.parquet is taken" in printed
-    assert "finding garments" not in printed
+    assert "Reusing detector.ckpt of" in printed
+    assert "Reusing detections.parquet of" in printed
+    assert "detecting garments" not in printed
 
 
-def test_fitted_detector_can_use_flip_tta(runs: Path, drawn: Path, tmp_path: Path) -> None:
+def test_fitted_detector_can_use_flip_tta(runs: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
-    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "hash=none", "detector.flip_tta=true"]
+    argv = [*DETECTOR, f"data.root={shapes}", f"runs={tmp_path / 'runs'}", "hash=none", "detector.flip_tta=true"]
     printed = script("train.py", *argv)
-    assert "its detector.ckpt is taken" in printed
-    assert "its detections.parquet is taken" not in printed
+    assert "Reusing detector.ckpt of" in printed
+    assert "Reusing detections.parquet of" not in printed
     detector = Run(tmp_path / "runs" / "latest").detector()
     assert detector is not None
     assert detector.flip_tta
 
 
-def test_same_config_gives_the_same_metrics(runs: Path, drawn: Path, tmp_path: Path) -> None:
-    script("train.py", *DETECTOR, f"data.root={drawn}", f"runs={tmp_path}", "crop.eval_modes=[whole,detected]")
+def test_same_config_gives_the_same_metrics(runs: Path, shapes: Path, tmp_path: Path) -> None:
+    script("train.py", *DETECTOR, f"data.root={shapes}", f"runs={tmp_path}", "crop.eval_modes=[whole,detected]")
     assert scores(tmp_path / "latest") == pytest.approx(scores(runs / "latest"), abs=1e-6)
 
 
 def scores(run: Path) -> dict[str, float]:
-    """All that is no time."""
+    """All metrics except times."""
     metrics = json.loads((run / "metrics.json").read_text())
     return {name: value for name, value in metrics.items() if not name.startswith("speed/")}
 
 
-def test_run_stopped_before_detection_resumes(runs: Path, drawn: Path, tmp_path: Path) -> None:
+def test_run_stopped_before_detection_resumes(runs: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
     run = tmp_path / "runs" / "latest"
     before = scores(run)
     for name in ("detections.parquet", "classifier.ckpt", "hash_head.ckpt", "metrics.json"):
         (run / name).unlink()
-    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path / 'runs'}", "crop.eval_modes=[whole,detected]"]
+    argv = [*DETECTOR, f"data.root={shapes}", f"runs={tmp_path / 'runs'}", "crop.eval_modes=[whole,detected]"]
     printed = script("train.py", *argv)
-    assert "detector: finished before" in printed
+    assert "Loading the fitted detector" in printed
     assert (run / "detections.parquet").exists()
     assert scores(run) == pytest.approx(before, abs=1e-6)
 
 
-def test_gallery_without_detections_is_rejected(drawn: Path, tmp_path: Path) -> None:
-    argv = [*DETECTOR, f"data.root={drawn}", f"runs={tmp_path}", "crop.min_score=1.0", "crop.fallback=skip"]
+def test_gallery_without_detections_is_rejected(shapes: Path, tmp_path: Path) -> None:
+    argv = [*DETECTOR, f"data.root={shapes}", f"runs={tmp_path}", "crop.min_score=1.0", "crop.fallback=skip"]
     printed = script("train.py", *argv, status=1)
-    assert "no garment was found in any picture of split '" in printed
+    assert ": no detection in split '" in printed
     assert "crop.min_score" in printed
 
 
@@ -136,7 +136,7 @@ def test_ids_of_extra_garments_are_unique(run: Run, fake_boxes: list[Boxes], ext
     add_images(run, extra_images)
     updates.remove(run.gallery_folder, run.model().fingerprint(), ["0.png"])
     (extra_images / "1.png").unlink()
-    assert add_images(run, extra_images).added == 2  # `0.png#2` is there still
+    assert add_images(run, extra_images).added == 2  # `0.png#2` is still in the gallery
     assert set(_indexed_catalogue(run).column("id")[-2:]) == {"0.png", "0.png#3"}
 
 
@@ -149,16 +149,16 @@ def test_added_image_without_detections_is_kept_or_reported(
     _change_selector(run, fallback=fallback)
     result = add_images(run, extra_images)
     assert len(result.skipped) == (2 if fallback == "skip" else 0)
-    assert set(result.skipped.values()) <= {"no garment was found in it"}
+    assert set(result.skipped.values()) <= {"no garment detected"}
     assert result.added == 2 - len(result.skipped) == len(_indexed_catalogue(run)) - before
     assert np.isnan(_indexed_catalogue(run).boxes[before:]).all()
 
 
 def test_search_returns_all_garments_or_the_requested_one(
-    run: Run, fake_boxes: list[Boxes], drawn: Path, capsys: pytest.CaptureFixture[str]
+    run: Run, fake_boxes: list[Boxes], shapes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake_boxes.append(TWO_BOXES)
-    image = str(drawn.parent / "circle-0-street.png")
+    image = str(shapes.parent / "circle-0-street.png")
     assert search.main([str(run.path), image, "--k", "2"]) == 0
     printed = capsys.readouterr().out
     assert "garment 1 at 2 2 20 30" in printed
@@ -168,32 +168,32 @@ def test_search_returns_all_garments_or_the_requested_one(
     assert "garment 2" in printed
     assert "garment 1" not in printed
     assert search.main([str(run.path), image, "--garment", "3"]) == 1
-    assert "--garment 3: 2 are seen in it" in capsys.readouterr().err
+    assert "--garment 3: 2 garments detected" in capsys.readouterr().err
     assert search.main([str(run.path), image, "--box", "1", "1", "30", "30"]) == 0
     assert "garment 1" not in capsys.readouterr().out.split("\n")[0]
 
 
 def test_query_without_detections_uses_the_fallback(
-    run: Run, fake_boxes: list[Boxes], drawn: Path, capsys: pytest.CaptureFixture[str]
+    run: Run, fake_boxes: list[Boxes], shapes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake_boxes.append(NO_BOXES)
-    image = str(drawn.parent / "circle-0-street.png")
+    image = str(shapes.parent / "circle-0-street.png")
     assert search.main([str(run.path), image, "--k", "2"]) == 0
-    assert "no garment is seen: the whole of it" in capsys.readouterr().out
+    assert "no garment detected, whole image" in capsys.readouterr().out
     _change_selector(run, fallback="skip")
     assert search.main([str(run.path), image]) == 1
-    assert "no garment is seen in it: give --box X1 Y1 X2 Y2" in capsys.readouterr().err
+    assert "no garment detected; pass --box X1 Y1 X2 Y2" in capsys.readouterr().err
 
 
 def test_damaged_detections_are_named(run: Run) -> None:
     path = run.path / "detections.parquet"
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(ValueError, match=r"detections\.parquet holds no boxes .* remove it"):
+    with pytest.raises(ValueError, match=r"detections\.parquet: "):
         Detections.open(path)
 
 
 def add_images(run: Run, folder: Path) -> updates.AdditionResult:
-    """Add pictures to a run's gallery as the command gallery does; what was told of them."""
+    """Add images to the gallery of a run as the gallery command does."""
     cropper = Cropper(run.model(), run.detector(), run.box_selector)
     return updates.add(run.gallery_folder, cropper, str(folder), run.config["data"]["crop"], run.add_skipped)
 
@@ -203,7 +203,7 @@ def _indexed_catalogue(run: Run) -> Catalogue:
 
 
 def _change_selector(run: Run, **changes: Any) -> None:
-    """Have the run choose boxes in another way."""
+    """Change the box selector in the config of the run."""
     box_selector = run.box_selector
     assert isinstance(box_selector, BoxSelector)
     changed_selector = replace(box_selector, **changes)

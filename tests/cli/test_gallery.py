@@ -1,4 +1,4 @@
-"""The command gallery: images into a finished run's gallery, and what it refuses."""
+"""The gallery command: add images to the gallery of a finished run; rejected input."""
 
 import csv
 import json
@@ -24,32 +24,32 @@ def test_images_without_category_are_added_and_found(
     run: Run, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     before = ids(run)
-    assert run_command(capsys, run.path, "add", images) == (0, "12 garments filed\n")
+    assert run_command(capsys, run.path, "add", images) == (0, "Added 12 garments\n")
     assert ids(run) == before + [f"{number:02}.png" for number in range(12)]
     added = open_gallery(run)
     assert set(added.catalogue.column("category")[-12:]) == {"unknown"}
     assert not added.pending
     argv = [run.path, images / "07.png", "--nprobe", "all", "--k", "1", "--sheet", tmp_path / "found.png"]
     assert search.main([str(word) for word in argv]) == 0
-    assert " 07.png " in capsys.readouterr().out  # itself, at distance 0
+    assert " 07.png " in capsys.readouterr().out  # the query itself, at distance 0
     assert (tmp_path / "found.png").exists()
 
 
 def test_added_manifest_is_cropped_by_its_boxes(
-    run: Run, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The run's own pictures under other names: filed with the same codes, by their boxes."""
-    rows = list(csv.DictReader(drawn.open(newline="")))
+    """The images of the run get the same codes when they are added under other names with their boxes."""
+    rows = list(csv.DictReader(shapes.open(newline="")))
     own = open_gallery(run)
     assert own.codes is not None
     codes = dict(zip(own.catalogue.column("image"), map(bytes, own.codes), strict=True))
-    rows = [row | {"image": str(drawn.parent / row["image"]), "id": f"new {row['image']}"} for row in rows]
+    rows = [row | {"image": str(shapes.parent / row["image"]), "id": f"new {row['image']}"} for row in rows]
     rows = [row for row in rows if Path(row["image"]).name in codes]
     with (tmp_path / "new.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    assert run_command(capsys, run.path, "add", tmp_path / "new.csv") == (0, f"{len(rows)} garments filed\n")
+    assert run_command(capsys, run.path, "add", tmp_path / "new.csv") == (0, f"Added {len(rows)} garments\n")
     after = open_gallery(run)
     assert after.codes is not None
     new = dict(zip(after.catalogue.column("id"), map(bytes, after.codes), strict=True))
@@ -61,7 +61,7 @@ def test_adding_existing_ids_is_rejected(run: Run, images: Path, capsys: pytest.
     before = ids(run)
     status, printed = run_command(capsys, run.path, "add", images)
     assert status == 2
-    assert "'00.png' is in the gallery already" in printed
+    assert "id='00.png' is already in the gallery" in printed
     assert ids(run) == before
 
 
@@ -74,7 +74,7 @@ def test_existing_id_in_the_last_chunk_is_rejected(
     before = ids(run)
     for _ in range(2):
         status, printed = run_command(capsys, run.path, "add", images)
-        assert (status, "'11.png' is in the gallery already (1 of 12 are)" in printed) == (2, True)
+        assert (status, "id='11.png' is already in the gallery (1 of 12 ids are)" in printed) == (2, True)
         assert ids(run) == before
         assert not open_gallery(run).pending
 
@@ -83,7 +83,7 @@ def test_subfolders_are_categories(run: Run, images: Path, capsys: pytest.Captur
     for number, folder in enumerate(["circle", "a coat"]):
         (images / folder).mkdir()
         (images / f"{number:02}.png").rename(images / folder / "1.png")
-    assert run_command(capsys, run.path, "add", images) == (0, "12 garments filed\n")
+    assert run_command(capsys, run.path, "add", images) == (0, "Added 12 garments\n")
     catalogue = open_gallery(run).catalogue
     added = dict(zip(catalogue.column("id")[-12:], catalogue.column("category")[-12:], strict=True))
     assert (added["circle/1.png"], added["a coat/1.png"], added["02.png"]) == ("circle", "a coat", "unknown")
@@ -92,8 +92,8 @@ def test_subfolders_are_categories(run: Run, images: Path, capsys: pytest.Captur
 def test_manifest_categories_are_optional(run: Run, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (images / "some.csv").write_text("path,label\n00.png,circle\n01.png,\n02.png, \n")
     (images / "none.csv").write_text("path\n03.png\n04.png\n")
-    assert run_command(capsys, run.path, "add", images / "some.csv") == (0, "3 garments filed\n")
-    assert run_command(capsys, run.path, "add", images / "none.csv") == (0, "2 garments filed\n")
+    assert run_command(capsys, run.path, "add", images / "some.csv") == (0, "Added 3 garments\n")
+    assert run_command(capsys, run.path, "add", images / "none.csv") == (0, "Added 2 garments\n")
     assert open_gallery(run).catalogue.column("category")[-5:].tolist() == ["circle", *["unknown"] * 4]
 
 
@@ -105,57 +105,57 @@ def test_run_without_hash_layer_accepts_additions(
     model, one = run.model(), Catalogue.from_columns({"id": ["own"], "image": ["own"], "category": ["circle"]})
     encoded = encode(model, torch.zeros((1, 3, 32, 32), dtype=torch.uint8))
     Gallery.build(model, encoded, one).save(run.gallery_folder)
-    assert run_command(capsys, run.path, "add", images) == (0, "12 garments filed\n")
-    assert run_command(capsys, run.path, "remove", write_ids(tmp_path, ["07.png"])) == (0, "1 garments removed\n")
+    assert run_command(capsys, run.path, "add", images) == (0, "Added 12 garments\n")
+    assert run_command(capsys, run.path, "remove", write_ids(tmp_path, ["07.png"])) == (0, "Removed 1 garments\n")
     assert "embedding to search" in run_command(capsys, run.path, "stats")[1]
     assert search.main([str(run.path), str(images / "08.png"), "--nprobe", "all", "--k", "1"]) == 0
     assert " 08.png " in capsys.readouterr().out
 
 
 def test_unreadable_images_are_listed_once(run: Run, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (images / "bad.png").write_bytes(b"no picture")
-    (images / "notes.txt").write_text("no picture either")
+    (images / "bad.png").write_bytes(b"not an image")
+    (images / "notes.txt").write_text("not an image either")
     status, printed = run_command(capsys, run.path, "add", images)
-    assert (status, printed) == (0, f"12 garments filed; 2 left out: {run.path / 'skipped.csv'} says why\n")
+    assert (status, printed) == (0, f"Added 12 garments; skipped 2, see {run.path / 'skipped.csv'}\n")
     run_command(capsys, run.path, "remove", write_ids(images.parent, [f"{number:02}.png" for number in range(12)]))
     run_command(capsys, run.path, "add", images)
     lines = list(csv.reader((run.path / "skipped.csv").open(newline="")))
     assert [line[0] for line in lines] == ["id", "notes.txt", "bad.png"]
-    assert "no readable picture" in lines[2][1]
+    assert "not a readable image" in lines[2][1]
     (other := images.with_name("other")).mkdir()
     (images / "bad.png").rename(other / "bad.png")
     (images / "00.png").rename(other / "new.png")
     run_command(capsys, run.path, "add", other)
     lines = list(csv.reader((run.path / "skipped.csv").open(newline="")))
-    assert [line[0] for line in lines] == ["id", "notes.txt", "bad.png", "bad.png"]  # another one of that name
+    assert [line[0] for line in lines] == ["id", "notes.txt", "bad.png", "bad.png"]  # another image with the same name
 
 
 @pytest.mark.parametrize(
-    ("what", "message"),
-    [("nowhere", "no folder or file"), ("empty", "holds no pictures"), ("busy", "is in use by another process"),
-     ("unfinished", "no gallery in"), ("no run", "is no run")],
+    ("case", "message"),
+    [("nowhere", "no such folder or file"), ("empty", "no images"), ("busy", "is in use by another process"),
+     ("unfinished", "no gallery in"), ("not a run", "not a run folder")],
 )  # fmt: skip
 def test_errors_are_one_line(
-    run: Run, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, what: str, message: str
+    run: Run, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, case: str, message: str
 ) -> None:
     argv, before = [run.path, "add", images], json.loads((run.gallery_folder / "manifest.json").read_text())
-    if what == "nowhere":
+    if case == "nowhere":
         argv[2] = tmp_path / "nowhere"
-    if what == "empty":
+    if case == "empty":
         argv[2] = tmp_path / "empty"
         argv[2].mkdir()
-    if what == "no run":
+    if case == "not a run":
         argv[0] = tmp_path
-    if what == "unfinished":
+    if case == "unfinished":
         shutil.move(run.gallery_folder, tmp_path / "index")
-    if what == "busy":
+    if case == "busy":
         with folder_lock(run.path):
             status, printed = run_command(capsys, *argv)
     else:
         status, printed = run_command(capsys, *argv)
     assert (status, printed.count("\n")) == (2, 1)
     assert message in printed
-    folder = tmp_path / "index" if what == "unfinished" else run.gallery_folder
+    folder = tmp_path / "index" if case == "unfinished" else run.gallery_folder
     assert json.loads((folder / "manifest.json").read_text()) == before
 
 

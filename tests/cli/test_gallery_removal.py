@@ -1,4 +1,4 @@
-"""The command gallery: garments removed, embeddings compacted, sizes shown."""
+"""The gallery command: remove garments, compact embeddings, show sizes."""
 
 import shutil
 from pathlib import Path
@@ -19,14 +19,14 @@ def test_removed_garments_are_not_found(
     before = ids(run)
     run_command(capsys, run.path, "add", images)
     file = write_ids(tmp_path, ["07.png", before[0]])
-    assert run_command(capsys, run.path, "remove", file) == (0, "2 garments removed\n")
+    assert run_command(capsys, run.path, "remove", file) == (0, "Removed 2 garments\n")
     assert not {"07.png", before[0]} & set(ids(run))
     assert len(ids(run)) == len(before) + 10
     assert search.main([str(run.path), str(images / "07.png"), "--nprobe", "all", "--k", "60"]) == 0
     assert " 07.png " not in capsys.readouterr().out
     status, printed = run_command(capsys, run.path, "remove", file)
     assert status == 2
-    assert "'07.png' is not in the gallery: 2 of 2 ids are not" in printed
+    assert "id='07.png' is not in the gallery (2 of 2 ids are not)" in printed
 
 
 def test_id_with_newline_is_quoted(run: Run, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -35,10 +35,10 @@ def test_id_with_newline_is_quoted(run: Run, images: Path, capsys: pytest.Captur
     shutil.move(other, tmp_path / "more" / other.name)
     assert run_command(capsys, run.path, "add", tmp_path / "more")[0] == 0
     assert "a\nb.png" in ids(run)
-    assert run_command(capsys, run.path, "remove", write_ids(tmp_path, ['"a\\nb.png"'])) == (0, "1 garments removed\n")
+    assert run_command(capsys, run.path, "remove", write_ids(tmp_path, ['"a\\nb.png"'])) == (0, "Removed 1 garments\n")
     assert "a\nb.png" not in ids(run)
     status, message = run_command(capsys, run.path, "remove", write_ids(tmp_path, ['"a']))
-    assert (status, "no list of ids" in message) == (2, True)
+    assert (status, "ids.txt: not a list of ids" in message) == (2, True)
 
 
 def test_many_segments_are_compacted(
@@ -48,8 +48,8 @@ def test_many_segments_are_compacted(
     assert len(open_gallery(run).embeddings.segments) == 4
     assert open_gallery(run).tombstones == 0
     run_command(capsys, run.path, "remove", write_ids(tmp_path, [f"{number:02}.png" for number in range(11)]))
-    tidied = open_gallery(run)
-    assert (len(tidied.embeddings.segments), tidied.tombstones) == (1, 0)
+    compacted = open_gallery(run)
+    assert (len(compacted.embeddings.segments), compacted.tombstones) == (1, 0)
     assert "11.png" in ids(run)
 
 
@@ -64,8 +64,8 @@ def test_damaged_embeddings_are_not_compacted(
     segment.write_bytes(content)
     monkeypatch.setattr(updates, "MAX_TOMBSTONES", 0.0)
     status, message = run_command(capsys, run.path, "remove", write_ids(tmp_path, ["07.png"]))
-    assert (status, "its checksum differs" in message) == (2, True)
-    assert run_command(capsys, run.path, "stats")[0] == 0  # one picture less, its hole left as it is
+    assert (status, "checksum mismatch" in message) == (2, True)
+    assert run_command(capsys, run.path, "stats")[0] == 0  # one garment fewer, its tombstone is kept
     assert run_command(capsys, run.path, "stats", "--verify")[0] == 2
 
 

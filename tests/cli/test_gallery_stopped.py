@@ -1,4 +1,4 @@
-"""The command gallery, stopped, killed, or with images that change meanwhile: its gallery is complete at any moment."""
+"""The gallery command when interrupted, killed, or with images that change: the gallery stays valid."""
 
 import shutil
 import signal
@@ -26,7 +26,7 @@ from fashion_lsh.gallery import files, image_encoding
 
 def atomic_write(path):
     manifests.extend([path] * (path.name == "manifest.json"))
-    if len(manifests) == 2:  # the other files of the second chunk are there
+    if len(manifests) == 2:  # the other files of the second chunk are written
         os.kill(os.getpid(), signal.SIGKILL)
     return original(path)
 
@@ -43,13 +43,13 @@ def test_interrupted_addition_resumes(
     shutil.copytree(run.path, uninterrupted := run.path.with_name("whole"))
     run_command(capsys, uninterrupted, "add", images)
     before = ids(run)
-    (images / "notes.txt").write_text("no picture")
+    (images / "notes.txt").write_text("not an image")
     add_and_interrupt(run, images, monkeypatch, broken)
     assert len(ids(run)) == len(before) + 5 * broken
     assert len(open_gallery(run).pending) == 1
     assert "notes.txt" in (run.path / "skipped.csv").read_text()
-    message = f"{12 - 5 * broken} garments filed, {5 * broken} were filed before; 1 left out: "
-    assert run_command(capsys, run.path, "add", images) == (0, f"{message}{run.path / 'skipped.csv'} says why\n")
+    message = f"Added {12 - 5 * broken} garments, {5 * broken} were already indexed; skipped 1, see "
+    assert run_command(capsys, run.path, "add", images) == (0, f"{message}{run.path / 'skipped.csv'}\n")
     assert not open_gallery(run).pending
     assert same_gallery(open_gallery(run), open_gallery(Run(uninterrupted)))
 
@@ -60,8 +60,8 @@ def test_rest_of_an_interrupted_addition_can_be_added_otherwise(
     add_and_interrupt(run, images, monkeypatch, 1)
     rest = [f'"{images.name}/{number:02}.png",{number:02}.png' for number in range(5, 12)]
     (tmp_path / "rest.csv").write_text("\n".join(["path,id", *rest]))
-    assert run_command(capsys, run.path, "add", tmp_path / "rest.csv") == (0, "7 garments filed\n")
-    assert run_command(capsys, run.path, "add", images) == (0, "0 garments filed, 12 were filed before\n")
+    assert run_command(capsys, run.path, "add", tmp_path / "rest.csv") == (0, "Added 7 garments\n")
+    assert run_command(capsys, run.path, "add", images) == (0, "Added 0 garments, 12 were already indexed\n")
     assert not open_gallery(run).pending
 
 
@@ -72,7 +72,7 @@ def test_addition_resumes_after_the_folder_changed(
     gone = sorted(images.iterdir())[-1]
     gone.unlink()
     status, message = run_command(capsys, run.path, "add", images)
-    assert (status, "5 were filed before" in message) == (0, True)
+    assert (status, "5 were already indexed" in message) == (0, True)
 
 
 def test_killed_process_leaves_a_valid_gallery(run: Run, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +80,7 @@ def test_killed_process_leaves_a_valid_gallery(run: Run, images: Path, capsys: p
     killed = subprocess.run([sys.executable, "-c", KILL_SCRIPT, run.path, images], cwd=ROOT, timeout=200, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert len(ids(run)) == len(before) + 5
-    assert run_command(capsys, run.path, "add", images) == (0, "7 garments filed, 5 were filed before\n")
+    assert run_command(capsys, run.path, "add", images) == (0, "Added 7 garments, 5 were already indexed\n")
     assert {path.name.partition("-")[0] for path in run.gallery_folder.iterdir()} == {
         "manifest.json", "index", "catalogue", "embeddings"
     }  # fmt: skip
@@ -102,7 +102,7 @@ def test_latest_is_resolved_once(
 
     monkeypatch.setattr(image_encoding, "encode_crops", meanwhile)
     before = ids(run)
-    assert run_command(capsys, latest, "add", images) == (0, "12 garments filed\n")
+    assert run_command(capsys, latest, "add", images) == (0, "Added 12 garments\n")
     assert (len(ids(run)), len(ids(Run(other)))) == (len(before) + 12, len(before))
 
 
@@ -119,13 +119,13 @@ def test_image_damaged_after_the_scan_is_skipped(
 
     monkeypatch.setattr(updates.Folder, "catalogue", broken)
     status, printed = run_command(capsys, run.path, "add", images)
-    assert (status, printed[:38]) == (0, "10 garments filed; 2 left out: " + printed[31:38])
+    assert (status, printed.startswith("Added 10 garments; skipped 2, see ")) == (0, True)
     assert not open_gallery(run).pending
     assert "11.png" not in ids(run)
 
 
 def same_gallery(one: Gallery, other: Gallery) -> bool:
-    """Whether two galleries hold the same."""
+    """Compare two galleries."""
     assert one.codes is not None
     assert other.codes is not None
     return (
@@ -137,11 +137,11 @@ def same_gallery(one: Gallery, other: Gallery) -> bool:
 
 
 def add_and_interrupt(run: Run, images: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Add these pictures, but end in the forward of a later chunk."""
+    """Add images, and interrupt the forward pass of a later chunk."""
     forwards, original = [], image_encoding.encode_crops
 
     def forward(*arguments: Any) -> Encoded:
-        forwards.append(1)  # one a chunk
+        forwards.append(1)  # one per chunk
         if len(forwards) > after:
             raise KeyboardInterrupt
         return original(*arguments)

@@ -1,4 +1,4 @@
-"""The command merge: data sets into one folder."""
+"""The merge command."""
 
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ def test_merge_writes_catalogue_and_data_card(
 ) -> None:
     out = tmp_path / "out"
     rows = run_merge(out, *two_folders, "--licence=one=CC0", "--no-duplicates")
-    names = {"catalogue.parquet", "images.parquet", "sources.json", "card.md", "contact_sheet.jpg", "left_out.csv"}
+    names = {"catalogue.parquet", "images.parquet", "sources.json", "card.md", "contact_sheet.jpg", "skipped.csv"}
     assert {path.name for path in out.iterdir()} == names
     assert rows.column("main").sum() == 40
     assert set(rows.column("split")) == set(SPLITS)
@@ -33,10 +33,10 @@ def test_merge_writes_catalogue_and_data_card(
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in card.splitlines() if line.startswith("|")]
     for line in (["t-shirt", "10", "10", "20"], ["one", "21", "21", "CC0"], ["two", "Robe", "1", "outer", ""]):
         assert line in table
-    left_out = (out / "left_out.csv").read_text()
-    assert "two/Tee/a copy.png: the same picture as one/Tee/0.png, which is kept" in left_out
-    assert "no readable picture" in left_out
-    assert "label 'Tie' has none of the categories" in left_out
+    skipped = (out / "skipped.csv").read_text()
+    assert "two/Tee/a copy.png: exact copy of one/Tee/0.png, which is kept" in skipped
+    assert "not a readable image" in skipped
+    assert "label 'Tie' maps to no category" in skipped
 
 
 def test_merge_is_deterministic(two_folders: list[str], tmp_path: Path) -> None:
@@ -54,9 +54,9 @@ def test_merge_is_deterministic(two_folders: list[str], tmp_path: Path) -> None:
 
 def test_renamed_source_uses_the_label_map_of_its_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert merge.main([str(tmp_path / "out"), "modanet=/a", "modanet=/b"]) == 2
-    assert "give one of them another name, as modanet2:modanet=/b" in capsys.readouterr().err
+    assert "modanet2:modanet=/b" in capsys.readouterr().err
     assert merge.main([str(tmp_path / "out"), "modanet=/a", "modanet2:modanet=/b"]) == 2
-    assert "no map of labels" not in capsys.readouterr().err  # nothing lies in /a
+    assert "label map" not in capsys.readouterr().err  # only /a is missing
 
 
 @pytest.mark.parametrize("crop", [False, True])
@@ -64,21 +64,21 @@ def test_image_deleted_during_merge_is_named(
     crop: bool, two_folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def merge_then_delete(*arguments: Any) -> Any:
-        made = merging.merge(*arguments)
+        merged = merging.merge(*arguments)
         (tmp_path / "one/Tee/3.png").unlink()
         Image.new("RGB", (50, 60)).save(tmp_path / "one/Tee/4.png")
-        return made
+        return merged
 
     monkeypatch.setattr(merge, "merge", merge_then_delete)
     rows = run_merge(tmp_path / "out", *two_folders, *["--crop"] * crop)
-    card, left_out = ((tmp_path / "out" / name).read_text() for name in ("card.md", "left_out.csv"))
+    card, skipped = ((tmp_path / "out" / name).read_text() for name in ("card.md", "skipped.csv"))
     assert f"checksum {rows.checksum[:16]}" in card
     assert f"{rows.column('main').sum()} garments of 2 categories" in card
     source = open_dataset("thesis30", str(tmp_path / "out"), 0)
     found = source.catalogue()
     assert isinstance(source, MergedFolder)
     assert "one/Tee/3.png" not in found.column("id")
-    assert [f"one/Tee/{number}.png" in left_out for number in (3, 4)] == [crop, crop]
+    assert [f"one/Tee/{number}.png" in skipped for number in (3, 4)] == [crop, crop]
     assert list(source.skipped) == ([] if crop else ["one/Tee/3.png"])
 
 
@@ -90,13 +90,13 @@ def test_merge_imports_neither_torch_nor_faiss() -> None:
 def test_merged_crops_need_no_source_images(
     two_folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls, real = [0], cropping._save
+    calls, original = [0], cropping._save
 
     def save(*arguments: object) -> None:
         calls[0] += 1
         if calls[0] > 15:
             raise KeyboardInterrupt
-        real(*arguments)  # type: ignore[arg-type]
+        original(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(cropping, "_save", save)
@@ -116,11 +116,11 @@ def test_merged_crops_need_no_source_images(
 
 @pytest.mark.parametrize(
     ("argv", "message"),
-    [(["nothing"], "'nothing' is no source: give NAME=ROOT"), (["a=x", "a=y"], "source 'a' is given twice"),
-     (["mine:folder=x"], "no map of labels for 'mine'"), (["garments:shelf=x"], "data set 'shelf' is unknown"),
-     (["garments:folder="], "data=folder needs data.root"), (["garments:folder=/x"], "no folder or file /x"),
-     (["garments:folder=x", "--map", "garments"], "--map 'garments': give NAME=VALUE"),
-     (["garments:folder=x", "--max-per-category", "0"], "max_per_category=0: give 1 or more")],
+    [(["nothing"], "'nothing': not a source"), (["a=x", "a=y"], "source 'a': passed twice"),
+     (["mine:folder=x"], "no label map for 'mine'"), (["garments:shelf=x"], "data set 'shelf'"),
+     (["garments:folder="], "data=folder needs data.root"), (["garments:folder=/x"], "/x: no such folder"),
+     (["garments:folder=x", "--map", "garments"], "--map 'garments': no value"),
+     (["garments:folder=x", "--max-per-category", "0"], "max_per_category=0")],
 )  # fmt: skip
 def test_merge_errors_are_one_line(
     argv: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

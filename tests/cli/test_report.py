@@ -1,4 +1,4 @@
-"""The command report: several runs, bad ones among them."""
+"""The report command, with valid and damaged runs."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def test_report_names_damaged_runs_and_continues(
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [str(good / "report" / "index.html")]
     none, bad = printed.err.splitlines()
-    assert f"{tmp_path / 'none'} is no run" in none
+    assert f"{tmp_path / 'none'}: not a run folder" in none
     assert f"{damaged / 'metrics.json'} is damaged" in bad
 
 
@@ -55,7 +55,7 @@ def test_report_of_a_folder_compares_its_runs(
     folder = first.path.parent
     assert main([str(folder)]) == 0
     assert capsys.readouterr().out == f"{folder / 'index.html'}\n"
-    assert f"left out, not finished: {other.path}" in caplog.text
+    assert f"Skipped unfinished runs: {other.path}" in caplog.text
     text = (folder / "README.md").read_text()
     assert text.startswith(f"# {folder.name}\n")
     assert "0.550 ± 0.071" in text
@@ -75,10 +75,10 @@ def test_newer_metrics_replace_the_job_file(make_run: Callable[..., Run]) -> Non
 
 
 @pytest.mark.parametrize(("content", "reason"), [
-    (None, "none of 1 runs in {} is finished: type its train.py command"),
+    (None, "{}: none of 1 runs is finished"),
     ('{"query/accuracy": 0.5', "metrics.json is damaged"),
-    ('{"query/accuracy": "high"}', "query/accuracy is 'high', no number"),
-    ("[1, 2]", "it holds a list, no scores by name"),
+    ('{"query/accuracy": "high"}', "query/accuracy='high'"),
+    ("[1, 2]", "metrics.json is damaged (expected a mapping of scores, found a list)"),
 ])  # fmt: skip
 def test_unfinished_and_damaged_runs_are_named(
     make_run: Callable[..., Run], content: str | None, reason: str, capsys: pytest.CaptureFixture[str]
@@ -101,11 +101,11 @@ def test_report_of_200_runs_takes_10_seconds_without_torch(make_run: Callable[..
         job = json.loads((copy / "job.json").read_text())
         job["settings"]["seed"] = number
         (copy / "job.json").write_text(json.dumps(job))
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     code = "import sys; from fashion_lsh.cli.report import main; main(sys.argv[1:]); print(*sys.modules)"
     words = [sys.executable, "-c", code, run.path.parent]
     printed = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - start_time < 10
     assert "199" in (run.path.parent / "README.md").read_text()
     assert "torch" not in printed
 
@@ -113,7 +113,7 @@ def test_report_of_200_runs_takes_10_seconds_without_torch(make_run: Callable[..
 def test_base_requires_jobs(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(key="one")
     assert main([str(run.path), "--base", "hash=none"]) == 1
-    assert f"--base hash=none names a row to compare with, and {run.path} has no jobs" in capsys.readouterr().err
+    assert f"--base hash=none: {run.path}" in capsys.readouterr().err
 
 
 def test_page_of_another_command_is_not_overwritten(
@@ -126,7 +126,7 @@ def test_page_of_another_command_is_not_overwritten(
     (folder / "jobs" / "one.json").write_text(job_json(make_run(key="one")))
     assert main([str(folder)]) == 1
     assert (
-        "is written by another command: python -m fashion_lsh report experiments/stability --repeats"
+        "README.md is written by another command; run 'python -m fashion_lsh report experiments/stability --repeats"
         in capsys.readouterr().err
     )
     assert (folder / "README.md").read_text() == text
@@ -148,8 +148,8 @@ def test_report_names_skipped_runs(make_run: Callable[..., Run], caplog: pytest.
     job = json.loads((third.path / "job.json").read_text())
     (third.path / "job.json").write_text(json.dumps(job | {"data": "00000000"}))
     assert main([str(second.path.parent)]) == 0
-    assert f"left out, no config.yaml tells of what: {first.path}" in caplog.text
-    assert "Not averaged, for their data differ: second, third." in caplog.text
+    assert f"Skipped {first.path}: no config.yaml" in caplog.text
+    assert "Not averaged because of different data: second, third." in caplog.text
 
 
 def test_damaged_query_scores_are_named(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The command reproduce: what is left of the experiments is found by the commands of their pages."""
+"""The reproduce command: unfinished jobs are found from the commands of the experiment pages."""
 
 import json
 import shlex
@@ -12,7 +12,7 @@ from fashion_lsh.runs.job_file import is_saved
 from fashion_lsh.runs.keys import canonical_config
 
 EXPERIMENTS = reproduce.ROOT / "conf" / "experiment"
-UNMEASURED = {"demo_detect", "own_images", "backbones_gpu"}  # not measured here
+UNMEASURED = {"demo_detect", "own_images", "backbones_gpu"}  # without measured results
 
 
 def test_each_experiment_has_a_page_with_minutes() -> None:
@@ -27,7 +27,7 @@ def test_page_without_minutes_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     page.parent.mkdir(parents=True)
     page.write_text("**Commands.**\n```\npython train.py experiment=new\n```\n")
     monkeypatch.setattr(reproduce, "ROOT", tmp_path)
-    with pytest.raises(ValueError, match=r"new/README\.md does not tell how long it takes"):
+    with pytest.raises(ValueError, match=r"new/README\.md: no duration"):
         reproduce.pages()
 
 
@@ -73,10 +73,10 @@ def test_page_of_photographs_is_skipped_without_them(
     monkeypatch.setattr(reproduce, "count_unfinished", lambda page: (2, 3))
     assert reproduce.plan([page], {}) == [(page, "--garments")]
     printed = capsys.readouterr().out
-    assert printed.splitlines()[1].split() == ["few", "3", "2", "12", "left", "out:", "give", "--garments"]
-    assert "About 0.0 hours are left." in printed
+    assert printed.splitlines()[1].split() == ["few", "3", "2", "12", "skipped:", "pass", "--garments"]
+    assert "About 0.0 hours remaining." in printed
     assert reproduce.plan([page], {"garments": "here.csv"}) == [(page, "")]
-    assert "About 0.2 hours are left." in capsys.readouterr().out
+    assert "About 0.2 hours remaining." in capsys.readouterr().out
 
 
 def test_failed_command_does_not_stop_the_next(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -93,16 +93,16 @@ def test_failed_command_does_not_stop_the_next(tmp_path: Path, capfd: pytest.Cap
 def test_unknown_page_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         reproduce.main(["bitz"])
-    assert "no page 'bitz': give some of backbones, " in capsys.readouterr().err
+    assert "unknown page 'bitz'; choose from backbones, " in capsys.readouterr().err
 
 
 def test_missing_image_folder_is_named_first(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        reproduce.main(["--left", "garments", "--garments", "/no/such/manifest.csv"])
-    assert "--garments /no/such/manifest.csv: there is no such file or folder" in capsys.readouterr().err
+        reproduce.main(["--remaining", "garments", "--garments", "/no/such/manifest.csv"])
+    assert "--garments /no/such/manifest.csv: not found" in capsys.readouterr().err
 
 
 def test_damaged_job_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "1234abcd.json").write_text('{"settings": ')
-    with pytest.raises(ValueError, match=r"1234abcd\.json is damaged .*remove it, and make its run again"):
+    with pytest.raises(ValueError, match=r"1234abcd\.json is damaged"):
         is_saved(reproduce.resolve_settings(["experiment=demo"]), tmp_path)

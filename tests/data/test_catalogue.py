@@ -1,4 +1,4 @@
-"""The table of garments: what comes in comes back, and what cannot be right is refused."""
+"""Catalogue: round trips through files, validation, checksum and row selection."""
 
 import csv
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ boxes = st.none() | st.tuples(coordinates, coordinates, st.integers(6, 20), st.i
 
 @st.composite
 def rows(draw: st.DrawFn, text: st.SearchStrategy[str] = text_values) -> list[dict[str, Any]]:
-    """One to six rows with a value in each column."""
+    """Draw one to six rows with a value in each column."""
     ids = draw(st.lists(text.filter(bool), min_size=1, max_size=6, unique=True))
     return [draw(row(name, text)) for name in ids]
 
@@ -47,7 +47,7 @@ def catalogue(rows: list[dict[str, Any]]) -> Catalogue:
 
 
 def small_catalogue(**columns: Any) -> Catalogue:
-    """Three rows, but for the columns given."""
+    """Three rows with default columns, except those passed."""
     return Catalogue.from_columns({"image": ["a.jpg", "b.jpg", "c.jpg"], "category": ["hat", "bag", "hat"], **columns})
 
 
@@ -57,7 +57,7 @@ def write_csv(path: Path, text: str, encoding: str = "utf-8") -> Path:
 
 
 def assert_rows(loaded: Catalogue, rows: list[dict[str, Any]]) -> None:
-    """Cell for cell; NaN equals NaN."""
+    """Compare cell by cell; NaN equals NaN."""
     assert [list(map(repr, one.values())) for one in loaded.table.to_pylist()] == [
         [repr(one[name]) for name in COLUMNS] for one in rows
     ]
@@ -94,7 +94,7 @@ def test_csv_text_is_not_converted(tmp_path: Path, name: str) -> None:
 
 
 def test_a_long_csv_with_multiline_cells_opens(tmp_path: Path) -> None:
-    names = [f"line\nand line {number}" * 3 for number in range(30_000)]  # more than is read at a time
+    names = [f"line\nand line {number}" * 3 for number in range(30_000)]  # larger than one block of the reader
     with (tmp_path / "c.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("image", "category"), *((name, "hat") for name in names)])
     assert Catalogue.open(tmp_path / "c.csv").column("image").tolist() == names
@@ -123,7 +123,7 @@ def test_csv_saved_by_a_spreadsheet_opens(tmp_path: Path, text: str) -> None:
     assert loaded.column("category").tolist() == ["hat"]
 
 
-def test_columns_left_out_get_their_defaults() -> None:
+def test_missing_columns_get_their_defaults() -> None:
     original = small_catalogue(price=[1, 2, 3])
     assert original.table.column_names == list(COLUMNS)
     assert original.column("id").tolist() == ["a.jpg", "b.jpg", "c.jpg"]
@@ -154,17 +154,17 @@ def test_empty_cells_get_defaults(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "reason"), [
     ("", "c.csv: Empty CSV file"),
-    ("image\na.jpg\n", "one column 'category', here are 0: its columns are image$"),
-    ("file,category\na.jpg,hat\n", "one column 'image', here are 0: its columns are file, category"),
-    ("image;category\na.jpg;hat\n", "has one column, 'image;category': part its cells by commas"),
-    ("image,category,category\na.jpg,hat,bag\n", "a name stands twice among its columns image, category, category"),
-    ("image,category\na.jpg,\nb.jpg,\n", "column 'category' of the catalogue has 2 empty cells"),
-    ("image,category\n,hat\n", "column 'image' of the catalogue has 1 empty cells"),
-    ("id,image,category\n,a.jpg,hat\n", "column 'id' of the catalogue has 1 empty cells"),
+    ("image\na.jpg\n", "column 'category': 0 in image"),
+    ("file,category\na.jpg,hat\n", "column 'image': 0 in file, category"),
+    ("image;category\na.jpg;hat\n", "one column, 'image;category'"),
+    ("image,category,category\na.jpg,hat,bag\n", "columns image, category, category"),
+    ("image,category\na.jpg,\nb.jpg,\n", "column 'category': 2 empty cells"),
+    ("image,category\n,hat\n", "column 'image': 1 empty cells"),
+    ("id,image,category\n,a.jpg,hat\n", "column 'id': 1 empty cells"),
     ("image,category\na.jpg\n", "c.csv: CSV parse error"),
-    ("image,category,x1\na.jpg,hat,left\n", "column 'x1' of the catalogue holds what is no float .*'left'"),
-    ("image,category,main\na.jpg,hat,maybe\n", "column 'main' of the catalogue holds what is no bool .*maybe"),
-    ("image,category,split\na.jpg,hat,test\n", "split 'test' is unknown: give one of train, val, query, gallery"),
+    ("image,category,x1\na.jpg,hat,left\n", "column 'x1': not float .*'left'"),
+    ("image,category,main\na.jpg,hat,maybe\n", "column 'main': not bool .*maybe"),
+    ("image,category,split\na.jpg,hat,test\n", "split='test': .*train, val, query, gallery"),
 ])  # fmt: skip
 def test_an_invalid_manifest_raises_with_its_fault(tmp_path: Path, text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as raised:
@@ -178,16 +178,16 @@ def test_csv_in_another_encoding_raises(tmp_path: Path) -> None:
 
 
 def test_empty_cells_of_a_required_column_raise() -> None:
-    with pytest.raises(ValueError, match="column 'category' of the catalogue has 2 empty cells: fill them"):
+    with pytest.raises(ValueError, match="column 'category': 2 empty cells"):
         small_catalogue(category=["hat", None, ""])
 
 
 @pytest.mark.parametrize("columns", [
     {"id": ["1", "2", "2"], "category": ["hat"] * 3},
-    {"image": ["1", "2", "2"]},  # two garments of one picture, and no ids to tell them apart
+    {"image": ["1", "2", "2"]},  # two garments of one image without ids
 ])  # fmt: skip
 def test_duplicate_ids_raise(columns: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"id '2' stands .* more than once: .* two garments, give them a column `id`"):
+    with pytest.raises(ValueError, match="id='2'"):
         small_catalogue(**columns)
 
 
@@ -198,19 +198,19 @@ def test_one_image_can_hold_two_garments_with_ids() -> None:
 @pytest.mark.parametrize("box", [(5, 0, 5, 9), (0, 5, 9, 5), (9, 0, 5, 9), (0, 9, 9, 5), (0, 0, 5, None), (0, 0, 0, 0)])
 def test_a_box_without_area_raises(box: tuple[int, ...]) -> None:
     columns = {name: [None, coordinate, None] for name, coordinate in zip(BOX_COLUMNS, box, strict=True)}
-    with pytest.raises(ValueError, match=r"box \[.*\] of 'b\.jpg' has no area: give x1 y1 x2 y2"):
+    with pytest.raises(ValueError, match=r"id='b\.jpg': box \["):
         small_catalogue(**columns)
 
 
 @pytest.mark.parametrize("name", ["c.txt", "c.json", "c"])
 def test_another_file_type_raises(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=r"is no catalogue: give a \.parquet or \.csv file"):
+    with pytest.raises(ValueError, match=rf"^{tmp_path / name}: "):
         Catalogue.open(write_csv(tmp_path / name, "image,category\n"))
 
 
 @pytest.mark.parametrize("name", ["nothing.csv", ""])
 def test_a_missing_file_raises(tmp_path: Path, name: str) -> None:
-    with pytest.raises(FileNotFoundError, match=rf"no catalogue at {tmp_path}.*: give a \.parquet or \.csv file"):
+    with pytest.raises(FileNotFoundError, match=rf"^{tmp_path / name}: "):
         Catalogue.open(tmp_path / name)
 
 
@@ -222,7 +222,7 @@ def test_damaged_parquet_raises(tmp_path: Path) -> None:
         path.write_bytes(whole[:size])
         with pytest.raises(ValueError, match=rf"^{path}: "):
             Catalogue.open(path)
-    for place in range(4, len(whole) - 8, len(whole) // 60):  # may hit what is not looked at
+    for place in range(4, len(whole) - 8, len(whole) // 60):  # may hit bytes that are not read
         path.write_bytes(whole[:place] + bytes(8) + whole[place + 8 :])
         with suppress(ValueError):
             Catalogue.open(path)
@@ -285,7 +285,7 @@ def test_the_checksum_is_pinned() -> None:
 
 def test_rows_can_be_repeated_with_new_ids() -> None:
     assert small_catalogue().take(np.array([2, 0, 2]), ["c", "a", "d"]).column("id").tolist() == ["c", "a", "d"]
-    with pytest.raises(ValueError, match=r"id 'c\.jpg' stands in the catalogue more than once"):
+    with pytest.raises(ValueError, match=r"id='c\.jpg'"):
         small_catalogue().take(np.array([2, 2]))
     assert len(small_catalogue().take(np.array([]))) == 0
 

@@ -1,4 +1,4 @@
-"""A crop is what the box says, and nothing else."""
+"""Crops show exactly the expanded, clipped box."""
 
 import math
 
@@ -17,7 +17,7 @@ margins = st.floats(0, 2)
 
 @st.composite
 def boxes(draw: st.DrawFn, low: float = -100, high: float = 200) -> np.ndarray:
-    """A box with an area, on the picture or off it."""
+    """Draw a box with an area, inside the image or not."""
     x, y = (draw(st.floats(low, high)) for _ in range(2))
     width, height = (draw(st.floats(0.5, 150)) for _ in range(2))
     return np.array([x, y, x + width, y + height], dtype=np.float32)
@@ -25,20 +25,20 @@ def boxes(draw: st.DrawFn, low: float = -100, high: float = 200) -> np.ndarray:
 
 @st.composite
 def whole_boxes(draw: st.DrawFn) -> np.ndarray:
-    """A box on the picture whose corners are whole pixels."""
+    """Draw a box inside the image with integer corners."""
     x1, y1 = draw(st.integers(0, WIDTH - 2)), draw(st.integers(0, HEIGHT - 2))
     return np.array([x1, y1, draw(st.integers(x1 + 1, WIDTH)), draw(st.integers(y1 + 1, HEIGHT))], dtype=np.float32)
 
 
 def resize_slowly(image: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
-    """Slow twin of the resize: each output pixel a mean of pixels, weighted by a triangle around its middle."""
+    """Slow bilinear resize: each output pixel is a mean of pixels with triangular weights around its centre."""
     rows = weights(float(region[1]), float(region[3]), image.shape[0], size)
     columns = weights(float(region[0]), float(region[2]), image.shape[1], size)
     return np.einsum("yh,hwc,xw->yxc", rows, image, columns)
 
 
 def weights(start: float, stop: float, length: int, size: int) -> np.ndarray:
-    """(size, length): how much each output pixel takes of each pixel of an axis."""
+    """(size, length): weight of each input pixel of an axis in each output pixel."""
     step = (stop - start) / size
     reach = max(step, 1.0)
     weight_matrix = np.zeros((size, length))
@@ -66,7 +66,7 @@ def test_expand_box_by_zero_changes_nothing() -> None:
 def test_clip_box_returns_the_part_inside_the_image(box: np.ndarray) -> None:
     x1, y1, x2, y2 = max(0, box[0]), max(0, box[1]), min(WIDTH, box[2]), min(HEIGHT, box[3])
     if x2 - x1 < 1 or y2 - y1 < 1:
-        with pytest.raises(ValueError, match=r"box \[.*\] lies off the picture, 60 x 40 pixels: check it"):
+        with pytest.raises(ValueError, match=r"box=\[.*60 x 40 pixels"):
             clip_box(box, WIDTH, HEIGHT)
         return
     inside = clip_box(box, WIDTH, HEIGHT)
@@ -114,19 +114,19 @@ def test_without_a_box_the_whole_image_is_cropped_without_margin(box: np.ndarray
 
 @pytest.mark.parametrize("box", [[-20, 5, -2, 20], [5, 40, 20, 60], [61, 5, 80, 20], [59.5, 5, 80, 20]])
 def test_a_box_outside_the_image_raises_even_if_its_margin_is_inside(box: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"box \[.*\] lies off the picture, 60 x 40 pixels"):
+    with pytest.raises(ValueError, match=r"box=\[.*60 x 40 pixels"):
         crop_image(IMAGE, np.array(box), 1.0, 8)
 
 
 @pytest.mark.parametrize("box", [[50, 20, 10, 5], [10, 20, 40, 20], [10, 5, 10, 20]])
 def test_an_inverted_box_raises(box: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"box \[.*\] has no area, or ends before it begins: give x1 y1 x2 y2"):
+    with pytest.raises(ValueError, match=r"box=\["):
         crop_image(IMAGE, np.array(box), 1.0, 8)
 
 
 @pytest.mark.parametrize("image", [IMAGE[..., 0], IMAGE / 255, IMAGE[:0]])
 def test_images_of_another_shape_or_dtype_raise(image: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"give \(H, W, 3\) uint8"):
+    with pytest.raises(ValueError, match=r"image: .*\(H, W, 3\) uint8"):
         crop_image(image, np.array([1, 2, 30, 20]), 0.1, 8)
 
 
@@ -156,7 +156,7 @@ def test_jitter_moves_each_side_by_the_amount_at_most(box: np.ndarray, amount: f
 def test_jitter_draws_each_side_independently() -> None:
     box = np.array([0, 0, 100, 50], dtype=np.float32)
     moved = np.stack([jitter(box, 0.1, np.random.default_rng(seed)) for seed in range(400)]) - box
-    assert (abs(moved).max(axis=0) > [9, 4.5, 9, 4.5]).all()  # all of the range is used
+    assert (abs(moved).max(axis=0) > [9, 4.5, 9, 4.5]).all()  # the whole range is used
     assert abs(np.corrcoef(moved.T) - np.eye(4)).max() < 0.2
 
 
@@ -164,7 +164,7 @@ def test_jitter_draws_each_side_independently() -> None:
 @settings(max_examples=200, deadline=None)
 def test_jitter_keeps_the_box_on_the_image(width: int, height: int, data: st.DataObject, seed: int) -> None:
     low = [data.draw(st.floats(-100, side - 1)) for side in (width, height)]
-    high = [data.draw(st.floats(max(0, side) + 1.01, 200)) for side in low]  # a pixel of it lies on the picture
+    high = [data.draw(st.floats(max(0, side) + 1.01, 200)) for side in low]  # at least one pixel is inside the image
     box = np.array([*low, *high], dtype=np.float32)
     moved = jitter(clip_box(box, width, height), 0.4, np.random.default_rng(seed))
     assert math.prod(crop_image(np.zeros((height, width, 3), np.uint8), moved, 0.0, 4).shape) == 48
@@ -178,7 +178,7 @@ def test_random_crop_box_stays_inside_and_keeps_the_minimum_area(box: np.ndarray
     size, extent = crop[2:] - crop[:2], box[2:] - box[:2]
     assert (size >= np.minimum(extent, 1) - 1e-3).all()
     assert size.prod() <= extent.prod() + 0.1
-    assert (size / extent >= np.sqrt(min_area * 3 / 4) - 1e-3).all()  # a thin part: least area, extreme aspect
+    assert (size / extent >= np.sqrt(min_area * 3 / 4) - 1e-3).all()  # minimum area at the extreme aspect ratio
 
 
 def test_random_crop_box_draws_areas_aspects_and_positions_uniformly() -> None:

@@ -1,4 +1,4 @@
-"""Batches are what the catalogue says, and what is drawn for a picture depends on (seed, epoch, row) alone."""
+"""Batches match the catalogue, and augmentation depends only on (seed, epoch, row)."""
 
 import csv
 import logging
@@ -22,7 +22,7 @@ MakeData = Callable[..., GarmentData]
 
 
 def train_images(data: GarmentData, epoch: int = 0) -> dict[int, bytes]:
-    """Row -> pixels, of one epoch of training."""
+    """Crops of one training epoch: row -> pixels."""
     loader = data.train_dataloader()
     loader.sampler.set_epoch(epoch)
     return {
@@ -36,10 +36,10 @@ def concatenate(batches: Any) -> Batch:
     return Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
 
 
-def manifest(folder: Path, drawn: Path, **columns: Any) -> str:
-    """The drawn manifest with some columns replaced, each by a function of the row."""
-    with drawn.open(newline="") as file:
-        rows = [{**row, "image": str(drawn.parent / row["image"]), "id": row["image"]} for row in csv.DictReader(file)]
+def manifest(folder: Path, shapes: Path, **columns: Any) -> str:
+    """Write the synthetic manifest with some columns replaced, each by a function of the row."""
+    with shapes.open(newline="") as file:
+        rows = [{**row, "image": str(shapes.parent / row["image"]), "id": row["image"]} for row in csv.DictReader(file)]
     rows = [{**row, **{name: value(row) for name, value in columns.items()}} for row in rows]
     with (folder / "manifest.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
@@ -54,14 +54,14 @@ def test_leaks_of_official_splits_are_reported_and_kept(make_data: MakeData, cap
     splits = np.array(["train", "query", "val", "gallery"] * len(rows), dtype=object)[: len(rows)]
     data.source.catalogue = lambda filters=None: rows.with_columns(split=splits)  # type: ignore[method-assign]
     assert data.catalogue.column("split").tolist() == splits.tolist()
-    assert re.search(r"leak: \d+ of item stand on two sides of the split, \S+ say, with \d+ garments", caplog.text)
+    assert re.search(r"\d+ values of item \(for example \S+; \d+ garments\)", caplog.text)
 
 
 def test_exact_copies_in_official_splits_are_reported_and_kept(
-    drawn: Path, tmp_path: Path, make_data: MakeData, caplog: pytest.LogCaptureFixture
+    shapes: Path, tmp_path: Path, make_data: MakeData, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ["train", "val", "query", "gallery"]
-    root = manifest(tmp_path, drawn, split=lambda row: names[int(row["item"].split("-")[1]) % 4])
+    root = manifest(tmp_path, shapes, split=lambda row: names[int(row["item"].split("-")[1]) % 4])
     with Path(root).open(newline="") as file:
         first = next(row for row in csv.DictReader(file) if row["split"] == "query")
     copy = tmp_path / "copy.png"
@@ -72,7 +72,7 @@ def test_exact_copies_in_official_splits_are_reported_and_kept(
     official, without_leaks = (make_data(root=root, leaks=leaks) for leaks in ("report", "drop"))
     assert "copy" in official.catalogue.column("id")
     assert "copy" not in without_leaks.catalogue.column("id")
-    assert "leak: 1 of group stand on two sides of the split" in caplog.text
+    assert "1 values of group" in caplog.text
 
 
 def test_batches_hold_uint8_images_labels_and_rows(make_data: MakeData) -> None:
@@ -85,10 +85,10 @@ def test_batches_hold_uint8_images_labels_and_rows(make_data: MakeData) -> None:
             assert count <= 16
 
 
-def test_labels_are_positions_in_categories(make_data: MakeData, drawn: Path) -> None:
+def test_labels_are_positions_in_categories(make_data: MakeData, shapes: Path) -> None:
     data = make_data()
     assert data.categories == ["circle", "cross", "square"]
-    with drawn.open(newline="") as file:
+    with shapes.open(newline="") as file:
         category = {row["image"]: row["category"] for row in csv.DictReader(file)}
     for loader in (data.train_dataloader(), data.loader("gallery")):
         batch = concatenate(loader)
@@ -97,12 +97,12 @@ def test_labels_are_positions_in_categories(make_data: MakeData, drawn: Path) ->
 
 
 @pytest.mark.parametrize("part", ["train", "val", "query", "gallery"])
-def test_the_eval_loader_returns_crops_in_row_order(make_data: MakeData, drawn: Path, part: Any) -> None:
+def test_the_eval_loader_returns_crops_in_row_order(make_data: MakeData, shapes: Path, part: Any) -> None:
     data = make_data(batch_size=5)
     batch = concatenate(data.loader(part))
     assert batch.rows.tolist() == sorted(batch.rows.tolist()) == data.catalogue.rows(part).tolist()
     for row, image in zip(batch.rows.tolist(), batch.images.numpy(), strict=True):
-        pixels = open_image(drawn.parent / data.catalogue.column("image")[row])
+        pixels = open_image(shapes.parent / data.catalogue.column("image")[row])
         expected = crop_image(pixels, data.catalogue.boxes[row], 0.1, 32)
         assert np.array_equal(image.transpose(1, 2, 0), expected)
 
@@ -113,11 +113,11 @@ def test_the_eval_loader_does_not_depend_on_the_seed(make_data: MakeData) -> Non
     assert torch.equal(one.images, other_seed.images)
 
 
-def test_whole_crops_show_the_whole_image(make_data: MakeData, drawn: Path) -> None:
+def test_whole_crops_show_the_whole_image(make_data: MakeData, shapes: Path) -> None:
     data = make_data(crop="whole", margin=0.5)
     batch = concatenate(data.loader("val"))
     assert np.isnan(data.crop_boxes).all()
-    pixels = open_image(drawn.parent / data.catalogue.column("image")[batch.rows[0]])
+    pixels = open_image(shapes.parent / data.catalogue.column("image")[batch.rows[0]])
     assert np.array_equal(batch.images[0].numpy().transpose(1, 2, 0), crop_image(pixels, None, 0.0, 32))
     assert not torch.equal(batch.images, concatenate(make_data().loader("val")).images)
     assert concatenate(data.train_dataloader()).images.shape[1:] == (3, 32, 32)
@@ -169,7 +169,7 @@ def test_augmentation_varies_position_flip_and_brightness(make_data: MakeData) -
     plain = data.loader("train").dataset[row, 0][0].astype(int)
     assert len({crop.tobytes() for crop in crops}) == 40
     assert crops.mean(axis=(1, 2, 3)).std() > 3
-    assert abs(crops.mean() - plain.mean()) < 20  # the same picture still
+    assert abs(crops.mean() - plain.mean()) < 20  # the image is still recognisable
 
 
 def test_half_of_the_training_crops_are_flipped(make_data: MakeData, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_half_of_the_training_crops_are_flipped(make_data: MakeData, tmp_path: P
     halves[:, 10:] = 200
     rows = ""
     for number, split in enumerate(("train", "val", "query", "gallery")):
-        halves[:, :10] = number  # no two are the same
+        halves[:, :10] = number  # make images unique
         Image.fromarray(halves).save(tmp_path / f"{split}.png")
         rows += f"{number},{split}.png,{'bag' if split == 'val' else 'hat'},{split}\n"
     (tmp_path / "m.csv").write_text("id,image,category,split\n" + rows)
@@ -215,7 +215,7 @@ def test_categories_filter_the_data(make_data: MakeData) -> None:
 
 
 def test_an_unknown_category_raises_with_the_known_ones(make_data: MakeData) -> None:
-    with pytest.raises(ValueError, match=r"category 'star' is unknown; known are circle, cross, square"):
+    with pytest.raises(ValueError, match=r"category='star': .*circle, cross, square"):
         _ = make_data(categories=["circle", "star"]).catalogue
 
 
@@ -223,7 +223,7 @@ def test_an_unknown_category_raises_with_the_known_ones(make_data: MakeData) -> 
 def test_an_empty_split_raises(make_data: MakeData, name: str) -> None:
     ratios = {"train": 0.5, "val": 0.2, "query": 0.1, "gallery": 0.2, name: 0.0}
     data = make_data(ratios=ratios)
-    with pytest.raises(ValueError, match=rf"split '{name}' is empty: give it a share \(split\.ratios\.{name}\)"):
+    with pytest.raises(ValueError, match=rf"split '{name}': .*split\.ratios\.{name}"):
         _ = data.catalogue
 
 
@@ -242,18 +242,18 @@ def test_street_images_are_queries_and_shop_images_the_gallery(make_data: MakeDa
     assert set(items[data.rows("query")]) == set(items[data.rows("gallery")])
 
 
-def test_a_leak_in_given_splits_raises(make_data: MakeData, tmp_path: Path, drawn: Path) -> None:
+def test_a_leak_in_given_splits_raises(make_data: MakeData, tmp_path: Path, shapes: Path) -> None:
     views = {"shop": "train", "street": "val"}
-    root = manifest(tmp_path, drawn, split=lambda row: views[row["view"]])
-    with pytest.raises(ValueError, match="group 'circle-0' is both in train and val"):
+    root = manifest(tmp_path, shapes, split=lambda row: views[row["view"]])
+    with pytest.raises(ValueError, match=r"group='circle-0': .*train and val"):
         _ = make_data(root=root).catalogue
 
 
-def test_given_splits_are_kept_and_companions_left_out(make_data: MakeData, tmp_path: Path, drawn: Path) -> None:
+def test_given_splits_are_kept_and_companions_skipped(make_data: MakeData, tmp_path: Path, shapes: Path) -> None:
     names = ["train", "val", "query", "gallery"]
     root = manifest(
         tmp_path,
-        drawn,
+        shapes,
         split=lambda row: names[int(row["item"].split("-")[1]) % 4],
         main=lambda row: row["view"] == "shop",
     )
@@ -265,10 +265,10 @@ def test_given_splits_are_kept_and_companions_left_out(make_data: MakeData, tmp_
 
 
 def test_unusable_images_are_skipped(
-    make_data: MakeData, tmp_path: Path, drawn: Path, caplog: pytest.LogCaptureFixture
+    make_data: MakeData, tmp_path: Path, shapes: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    root = manifest(tmp_path, drawn, image=lambda row: row["image"] if row["id"] != "cross-3-shop.png" else "no.png")
+    root = manifest(tmp_path, shapes, image=lambda row: row["image"] if row["id"] != "cross-3-shop.png" else "no.png")
     data = make_data(root=root)
     assert len(data.catalogue) == 71
     assert list(data.skipped) == ["cross-3-shop.png"]
@@ -277,11 +277,11 @@ def test_unusable_images_are_skipped(
 
 
 def test_a_box_barely_inside_its_image_is_usable_in_every_epoch(
-    make_data: MakeData, tmp_path: Path, drawn: Path
+    make_data: MakeData, tmp_path: Path, shapes: Path
 ) -> None:
     box = {"x1": -40, "y1": 10, "x2": 1.2, "y2": 11.1}
     root = manifest(
-        tmp_path, drawn, **{name: lambda row, coordinate=coordinate: coordinate for name, coordinate in box.items()}
+        tmp_path, shapes, **{name: lambda row, coordinate=coordinate: coordinate for name, coordinate in box.items()}
     )
     dataset = make_data(root=root).train_dataloader().dataset
     assert {dataset[0, epoch][0].shape for epoch in range(100)} == {(32, 32, 3)}
@@ -298,37 +298,35 @@ def test_unseen_categories_are_not_trained(make_data: MakeData) -> None:
 
 
 def test_unseen_categories_get_a_gallery_from_published_training_data(
-    make_data: MakeData, tmp_path: Path, drawn: Path, caplog: pytest.LogCaptureFixture
+    make_data: MakeData, tmp_path: Path, shapes: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ["train", "train", "val", "query"]
-    root = manifest(tmp_path, drawn, split=lambda row: names[int(row["item"].split("-")[1]) % 4])
+    root = manifest(tmp_path, shapes, split=lambda row: names[int(row["item"].split("-")[1]) % 4])
     data = make_data(root=root, unseen=["square"])
     assert {part: len(data.rows(part)) for part in ("train", "val", "query", "gallery")} == {
         "train": 24, "val": 12, "query": 6, "gallery": 18,
     }  # fmt: skip
-    assert "cannot be named right" not in caplog.text
+    assert "No training images" not in caplog.text
 
 
 def test_unseen_categories_with_train_as_gallery_raise(make_data: MakeData) -> None:
-    with pytest.raises(ValueError, match=r"split\.unseen=2: train shows none of them: give split\.gallery=gallery"):
+    with pytest.raises(ValueError, match=r"split\.unseen=2: .*split\.gallery=gallery"):
         make_data(unseen=2, gallery="train")
 
 
-def test_unseen_categories_without_queries_raise(make_data: MakeData, tmp_path: Path, drawn: Path) -> None:
+def test_unseen_categories_without_queries_raise(make_data: MakeData, tmp_path: Path, shapes: Path) -> None:
     names = ["train", "val", "query"]
-    split_counts = {"circle": 3, "cross": 3, "square": 2}  # names that it is dealt to: no square asks
+    split_counts = {"circle": 3, "cross": 3, "square": 2}  # number of splits per category: square has no queries
     root = manifest(
-        tmp_path, drawn, split=lambda row: names[int(row["item"].split("-")[1]) % split_counts[row["category"]]]
+        tmp_path, shapes, split=lambda row: names[int(row["item"].split("-")[1]) % split_counts[row["category"]]]
     )
-    with pytest.raises(ValueError, match=r"split 'query' is empty: .* or rows of its own, of unseen categories"):
+    with pytest.raises(ValueError, match=r"split 'query': .*unseen categories"):
         _ = make_data(root=root, unseen=["square"]).catalogue
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
 def test_pairs_are_not_split_across_batches(make_data: MakeData, size: int) -> None:
-    with pytest.raises(
-        ValueError, match=rf"data\.batch_size={size}: pairs of one item want an even number, 4 at least"
-    ):
+    with pytest.raises(ValueError, match=rf"data\.batch_size={size}: "):
         make_data(batch_size=size).train_dataloader(pairs=True)
     for batch in make_data(batch_size=8).train_dataloader(pairs=True):
         assert (batch.items[::2] == batch.items[1::2]).all()

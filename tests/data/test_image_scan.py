@@ -1,4 +1,4 @@
-"""Pictures are opened once, copies are told, and what was seen is remembered until the file changes."""
+"""Images are scanned once, exact copies are skipped, and scan results are cached until the file changes."""
 
 import logging
 import os
@@ -16,12 +16,12 @@ from fashion_lsh.io.files import checksum
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three pictures, one of them a copy, and a text; what is seen of them is kept beside them."""
+    """Folder with three images, one of them a copy, and a text file; the cache is in the same folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(scanning, "MIN_CACHED_IMAGES", 0)
     for name, shade in (("a.png", 1), ("b.png", 2), ("a again.png", 1)):
         Image.new("RGB", (30, 20), (shade, 0, 0)).save(tmp_path / name)
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("not an image")
     return tmp_path
 
 
@@ -31,7 +31,7 @@ NAMES = ["a.png", "b.png", "a again.png", "text.jpg", "nothing.png"]
 def scan_and_list_opened(
     folder: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]
 ) -> tuple[dict[str, ImageInfo], list[str]]:
-    """What a scan gives, and the names of the files that it opened."""
+    """Scan; return the result and the names of the opened files."""
     opened_names: list[str] = []
     real = scanning.open_image
     with monkeypatch.context() as patch:
@@ -43,14 +43,14 @@ def test_scan_records_size_digest_and_problem(folder: Path) -> None:
     scanned = scan(folder, NAMES)
     assert scanned["a.png"] == ImageInfo(30, 20, checksum(folder / "a.png"), "", state=file_state(folder / "a.png"))
     assert scanned["a.png"].digest == scanned["a again.png"].digest != scanned["b.png"].digest
-    assert "text.jpg: no readable picture" in scanned["text.jpg"].problem
+    assert "text.jpg: not a readable image" in scanned["text.jpg"].problem
     assert scanned["nothing.png"].problem == f"{folder / 'nothing.png'}: no such file"
 
 
 def test_only_new_changed_or_bad_files_are_opened_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, files = scan_and_list_opened(folder, monkeypatch, NAMES)
     assert files == sorted(NAMES)
-    bad = ["nothing.png", "text.jpg"]  # they may be mended, and that need not change size or time
+    bad = ["nothing.png", "text.jpg"]  # a repair may change neither size nor time
     assert scan_and_list_opened(folder, monkeypatch, NAMES) == (before, bad)
     assert scan_and_list_opened(folder, monkeypatch, ["a.png"]) == ({"a.png": before["a.png"]}, [])
     Image.new("RGB", (31, 20)).save(folder / "b.png")
@@ -75,9 +75,9 @@ def test_a_damaged_cache_is_rebuilt(folder: Path, damage: bytes | None, monkeypa
 
 
 def test_an_unwritable_cache_logs_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (folder / "cache").write_text("a file where a folder is wanted")
+    (folder / "cache").write_text("a file instead of a folder")
     assert len(scan(folder, NAMES)) == 5
-    assert "all pictures will be opened again next time" in caplog.text
+    assert "all images will be opened again next time" in caplog.text
 
 
 def test_the_chunk_size_does_not_change_the_result(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_of_exact_copies_the_test_image_is_kept(folder: Path, splits: tuple[str,
     cleaned, reasons, _ = _clean(catalogue, folder)
     assert set(cleaned.column("image")) == {"b.png", kept}
     [other] = {"a.png", "a again.png"} - {kept}
-    assert reasons == {other: f"{other}: the same picture as {kept}, which is kept"}
+    assert reasons == {other: f"{other}: exact copy of {kept}, which is kept"}
 
 
 def test_garments_of_one_image_are_not_copies(folder: Path) -> None:
@@ -137,7 +137,7 @@ def test_garments_of_one_image_are_not_copies(folder: Path) -> None:
 def test_checksum_follows_the_bytes_of_kept_images(folder: Path) -> None:
     catalogue = Catalogue.from_columns({"image": ["a.png", "b.png", "text.jpg"], "category": ["hat"] * 3})
     before = _clean(catalogue, folder).checksum
-    (folder / "text.jpg").write_text("still no picture")
+    (folder / "text.jpg").write_text("still not an image")
     assert _clean(catalogue, folder).checksum == before
     Image.new("RGB", (30, 20), (3, 0, 0)).save(folder / "b.png")
     assert _clean(catalogue, folder).checksum != before
@@ -149,7 +149,7 @@ def test_a_copy_is_kept_if_the_box_of_the_other_is_unusable(folder: Path) -> Non
     catalogue = Catalogue.from_columns({"image": names, "category": ["hat", "hat"], "split": ["query", "train"], **box})
     cleaned, reasons, _ = _clean(catalogue, folder)
     assert cleaned.column("image").tolist() == ["a again.png"]
-    assert "lies off the picture" in reasons["a.png"]
+    assert "outside the image" in reasons["a.png"]
 
 
 def test_boxes_over_the_edge_are_clipped_and_counted(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -160,7 +160,7 @@ def test_boxes_over_the_edge_are_clipped_and_counted(folder: Path, caplog: pytes
     assert not reasons
     width = Image.open(folder / "a.png").width
     assert cleaned.boxes.tolist() == [[0, 1, width, 9], [1, 1, 9, 9]]
-    assert "1 boxes reach over the edge of their picture" in caplog.text
+    assert "Clipped 1 boxes" in caplog.text
 
 
 def test_an_image_that_vanishes_during_the_scan_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

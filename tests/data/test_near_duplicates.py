@@ -1,4 +1,4 @@
-"""Near-duplicates: altered copies are near, others are far, and banding finds what it promises."""
+"""Near-duplicates: altered copies are near, other images are not, and banding finds the promised pairs."""
 
 import io
 
@@ -22,7 +22,7 @@ from fashion_lsh.data.near_duplicates import (
 
 
 def draw_image(seed: int, width: int = 120, height: int = 160) -> np.ndarray:
-    """A picture like no other, with large and small things in it, (H, W, 3) uint8."""
+    """Draw a unique image with coarse and fine structure, (H, W, 3) uint8."""
     rng = np.random.default_rng(seed)
     layers = [
         np.asarray(
@@ -49,7 +49,7 @@ ALTERATIONS = {
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> int:
-    """Of two fingerprints, (V, W) uint8 each: the slow way."""
+    """Distance of two fingerprints, (V, W) uint8 each, computed slowly."""
     both = [(one[0], code) for code in other] + [(other[0], code) for code in one]
     return min(int(np.unpackbits(a ^ b).sum()) for a, b in both)
 
@@ -98,7 +98,7 @@ def test_the_same_outline_in_another_colour_is_not_similar() -> None:
 
 @st.composite
 def near_fingerprints(draw: st.DrawFn) -> np.ndarray:
-    """Fingerprints, some of them others with a few bits flipped."""
+    """Draw fingerprints; some are copies of others with a few bits flipped."""
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     fingerprints = rng.integers(0, 256, (draw(st.integers(2, 12)), 4, 8), dtype=np.uint8)
     for row in range(1, len(fingerprints)):
@@ -135,7 +135,7 @@ def test_pairs_do_not_depend_on_the_order_of_rows(fingerprints: np.ndarray, rand
 def test_connected_components_equal_a_slow_union(count: int, data: st.DataObject) -> None:
     edges = data.draw(st.lists(st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)), max_size=25))
     groups = list(range(count))
-    for one, other in edges:  # the slow way
+    for one, other in edges:
         old, new = max(groups[one], groups[other]), min(groups[one], groups[other])
         groups = [new if group == old else group for group in groups]
     assert connected_components(count, np.array(edges, dtype=np.int64).reshape(-1, 2)).tolist() == groups
@@ -148,7 +148,7 @@ def test_many_equal_images_form_one_component() -> None:
 
 @pytest.mark.parametrize(
     ("fingerprints", "max_distance", "message"),
-    [(np.zeros((2, 4, 7), np.uint8), 3, "a multiple of 8"), (np.zeros((2, 8), np.uint8), 3, "give \\(N, V, W\\)"),
+    [(np.zeros((2, 4, 7), np.uint8), 3, "a multiple of 8"), (np.zeros((2, 8), np.uint8), 3, "pass \\(N, V, W\\)"),
      (np.zeros((2, 4, 8)), 3, "float64"), (np.zeros((2, 4, 8), np.uint8), -1, "distance=-1")],
 )  # fmt: skip
 def test_invalid_fingerprints_raise(fingerprints: np.ndarray, max_distance: int, message: str) -> None:
@@ -158,5 +158,5 @@ def test_invalid_fingerprints_raise(fingerprints: np.ndarray, max_distance: int,
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
 def test_invalid_images_raise(image: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"give \(H, W, 3\) uint8, as open_image does"):
+    with pytest.raises(ValueError, match=r"image: .*\(H, W, 3\) uint8"):
         fingerprint(image)

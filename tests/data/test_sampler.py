@@ -1,4 +1,4 @@
-"""The order of an epoch depends on seed and epoch alone."""
+"""The order of an epoch depends only on seed and epoch."""
 
 from collections import Counter
 
@@ -66,7 +66,7 @@ def test_keys_carry_the_epoch() -> None:
 @given(seeds, st.lists(st.integers(1, 20), min_size=1, max_size=5), st.integers(1, 60), st.integers(0, 5))
 @settings(max_examples=80, deadline=None)
 def test_balanced_epochs_hold_each_label_equally_often(seed: int, sizes: list[int], count: int, epoch: int) -> None:
-    labels = np.repeat(np.arange(len(sizes)) * 2, sizes)  # label 1 and 3 do not occur
+    labels = np.repeat(np.arange(len(sizes)) * 2, sizes)  # labels 1 and 3 do not occur
     rows = np.arange(len(labels)) + 100
     sampler = EpochSampler(rows, seed, count, labels)
     rows_drawn = draw_epoch(sampler, epoch)
@@ -78,7 +78,7 @@ def test_balanced_epochs_hold_each_label_equally_often(seed: int, sizes: list[in
 
 def test_balanced_epochs_favour_no_label() -> None:
     labels = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 6, 70])
-    sampler = EpochSampler(np.arange(91), 0, 10, labels)  # three labels more often than the others, each epoch
+    sampler = EpochSampler(np.arange(91), 0, 10, labels)  # three labels once more often than the others
     counts = Counter(int(labels[row]) for epoch in range(700) for row in draw_epoch(sampler, epoch))
     assert [counts[label] for label in range(7)] == pytest.approx([1000] * 7, rel=0.06)
 

@@ -1,4 +1,4 @@
-"""Nothing is shared between the splits, and each gets its part."""
+"""Splits share no image, group or item, and follow their ratios."""
 
 import time
 from collections import defaultdict
@@ -22,9 +22,9 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def make_catalogue(seed: int, units: int = 24, tangled: bool = False) -> Catalogue:
-    """Units of one to three items of one category, an item in one to four pictures; some items and views unknown.
+    """Units of one to three items of one category, with one to four images per item; some items and views unknown.
 
-    Tangled: some pictures show a garment of another item too, of any category, so that several units become one.
+    Tangled: some images also show a garment of another item of any category, which merges units.
     """
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
@@ -43,14 +43,13 @@ def make_catalogue(seed: int, units: int = 24, tangled: bool = False) -> Catalog
 
 
 def one_image_per_row(categories: list[str], **columns: Any) -> Catalogue:
-    """A picture a row."""
     return Catalogue.from_columns(
         {"image": [f"{n}.jpg" for n in range(len(categories))], "category": categories, **columns}
     )
 
 
 def make_items(images: dict[str, list[str]], others: int = 40) -> Catalogue:
-    """Items by name with the views of their pictures, among other items of two pictures, one of each view or none."""
+    """Items with the given views of their images, and other items with two images (one per view, or without views)."""
     views = ["street", "shop"] if any("shop" in v or "street" in v for v in images.values()) else ["", ""]
     all_items = {**images, **{f"other{n}": views for n in range(others)}}
     rows = [
@@ -61,7 +60,7 @@ def make_items(images: dict[str, list[str]], others: int = 40) -> Catalogue:
 
 
 def components(catalogue: Catalogue) -> list[list[int]]:
-    """Rows that share a picture, group or item, directly or through others: a plain walk."""
+    """Connected components of rows that share an image, group or item, by graph search."""
     sharing: dict[tuple[str, str], list[int]] = defaultdict(list)
     names = [[(link, name) for link in LINKS if (name := row[link])] for row in catalogue.table.to_pylist()]
     for row, keys in enumerate(names):
@@ -112,7 +111,9 @@ def test_connected_rows_share_a_split(seed: int) -> None:
     groups = components(catalogue)
     assert all(len(set(splits[rows])) == 1 for rows in groups)
     assigned = [splits[rows[0]] for rows in groups]
-    assert abs(assigned.count("train") - assigned.count("val")) <= 1  # were more joined, the deal would be of fewer
+    assert (
+        abs(assigned.count("train") - assigned.count("val")) <= 1
+    )  # equal counts imply that no further rows were joined
 
 
 def test_a_long_chain_of_links_shares_a_split() -> None:
@@ -124,7 +125,7 @@ def test_a_long_chain_of_links_shares_a_split() -> None:
     loose = {name: [*values, *[""] * 9] for name, values in chain.items()}
     began = time.perf_counter()
     catalogue = split(one_image_per_row(["hat"] * (count + 9), **loose), {"train": 0.5, "val": 0.5}, 0)
-    assert time.perf_counter() - began < 8  # a link a round would take minutes
+    assert time.perf_counter() - began < 8  # one link per iteration would take minutes
     splits = catalogue.column("split")
     assert len(set(splits[:count])) == 1
     assert sorted([*splits[count:], splits[0]]) == ["train"] * 5 + ["val"] * 5
@@ -166,7 +167,7 @@ def test_each_split_gets_each_category_if_images_show_several(seed: int) -> None
 
 def test_a_category_assigned_with_rarer_ones_keeps_its_ratios() -> None:
     rows = [(f"{kind}-{n}.jpg", name) for kind in range(5) for n in range(4) for name in (f"rare{kind}", "hat")]
-    rows += [(f"{n}.jpg", "hat") for n in range(10)]  # 30 pictures of hats, of which each split has five by then
+    rows += [(f"{n}.jpg", "hat") for n in range(10)]  # 30 images of hats; each split already has five
     images, categories = zip(*rows, strict=True)
     catalogue = Catalogue.from_columns(
         {"id": [f"{n}" for n in range(len(rows))], "image": images, "category": categories}
@@ -197,14 +198,14 @@ def test_splits_do_not_depend_on_ids() -> None:
 
 
 @pytest.mark.parametrize(("views", "query", "gallery"), [
-    (["", "", ""], {"0"}, {"1", "2"}),  # a third ask, by name
+    (["", "", ""], {"0"}, {"1", "2"}),  # a third are queries, by name
     (["", ""], {"0"}, {"1"}),
     ([""] * 6, {"0", "1"}, {"2", "3", "4", "5"}),
     (["shop", "street"], {"1"}, {"0"}),
     (["street", "shop", "street", "shop"], {"0", "2"}, {"1", "3"}),
     (["shop", "", ""], {"1"}, {"0", "2"}),
     (["street", ""], {"0"}, {"1"}),
-    (["shop", "shop"], set(), {"0", "1"}),  # nobody asks for it: it only stands in the gallery
+    (["shop", "shop"], set(), {"0", "1"}),  # gallery only, without queries
     (["street", "street"], {"0", "1"}, set()),
 ])  # fmt: skip
 def test_images_of_a_test_item_are_assigned_by_view_or_in_turn(
@@ -290,14 +291,14 @@ def test_given_splits_are_kept() -> None:
 
 
 def test_splits_of_some_rows_only_raise() -> None:
-    with pytest.raises(ValueError, match="1 of 3 rows have a split: give one to all rows or to none"):
+    with pytest.raises(ValueError, match="1 of 3 rows"):
         split(one_image_per_row(["hat"] * 3, split=["", "train", ""]), RATIOS, 0)
 
 
 @pytest.mark.parametrize(("count", "group", "size"), [(1, "", 1), (3, "", 3), (30, "all", 1)])
 def test_a_too_small_category_raises_with_its_size(count: int, group: str, size: int) -> None:
     catalogue = one_image_per_row(["hat"] * 50 + ["bag"] * count, group=[""] * 50 + [group] * count)
-    with pytest.raises(ValueError, match=rf"category 'bag' has {size} separate pictures or items, too few .* 4 splits"):
+    with pytest.raises(ValueError, match=rf"category 'bag': {size} .* 4 splits"):
         split(catalogue, RATIOS, 0)
 
 
@@ -307,12 +308,12 @@ def test_the_smallest_category_gives_each_split_one_row() -> None:
 
 
 def test_ratios_that_are_all_zero_raise() -> None:
-    with pytest.raises(ValueError, match="leave every split empty: give train, val and query more than 0"):
+    with pytest.raises(ValueError, match=r"split\.ratios={"):
         split(one_image_per_row(["hat"] * 9), dict.fromkeys(SPLITS, 0.0), 0)
 
 
 def test_the_ratio_of_an_unknown_split_raises() -> None:
-    with pytest.raises(ValueError, match="split 'test' is unknown"):
+    with pytest.raises(ValueError, match="split='test'"):
         split(one_image_per_row(["hat"] * 9), {"train": 0.5, "test": 0.5}, 0)
 
 
@@ -329,9 +330,7 @@ def test_check_disjoint_finds_leaks_of_each_column(column: str, one: str, other:
     if (one, other) == ("query", "gallery") and column != "image":
         check_disjoint(leaky)
         return
-    with pytest.raises(
-        ValueError, match=f"{column} 'twice' is both in .* and .*: put all its rows on one side"
-    ) as by_image:
+    with pytest.raises(ValueError, match=f"{column}='twice'") as by_image:
         check_disjoint(leaky)
     sides = (
         (one, other)
@@ -350,7 +349,7 @@ def test_check_disjoint_equals_a_slow_comparison(rows: list[tuple[str, str, str]
     leaks = any((one[n] and one[n] == other[n]) and partition(one[2]) != partition(other[2])
                 for one, other in combinations(rows, 2) for n in (0, 1))  # fmt: skip
     if leaks:
-        with pytest.raises(ValueError, match="is both in"):
+        with pytest.raises(ValueError, match=r"='[abc]': "):
             check_disjoint(catalogue)
     else:
         check_disjoint(catalogue)
@@ -390,7 +389,7 @@ def test_drop_leaks_removes_only_leaking_rows(seed: int) -> None:
     columns = {name: catalogue.column(name) for name in (*LINKS, "split")}
     above = {"train": ["val", "query"], "val": ["query"]}
     kept_mask = np.array([name not in reasons for name in catalogue.column("id")])
-    for name in reasons:  # each one dropped shares something with what is kept on a higher side
+    for name in reasons:  # each dropped row shares a value with a kept row of a later split
         row = rows[name]
         others = kept_mask & np.isin(columns["split"].astype(str), above[columns["split"][row]])
         assert any((columns[link][others] == columns[link][row]).any() for link in LINKS if columns[link][row])

@@ -1,4 +1,4 @@
-"""Unseen categories never train, the others are never searched, and nothing is shared for it."""
+"""Unseen categories are not trained, other categories are not searched, and splits stay disjoint."""
 
 from collections import Counter
 from typing import Any
@@ -19,7 +19,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def make_sized(**counts: int) -> Catalogue:
-    """So many pictures of each category, split."""
+    """Catalogue with `counts` images per category, with splits."""
     names = [name for name, count in counts.items() for _ in range(count)]
     catalogue = Catalogue.from_columns({"image": [f"{n}.jpg" for n in range(len(names))], "category": names})
     return split(catalogue, RATIOS, 0)
@@ -43,12 +43,12 @@ def test_unseen_categories_are_in_query_and_gallery_alone(seed: int, tangled: bo
     assert main_categories(catalogue, "train", "val") <= {"c0", "c2"}
     assert main_categories(catalogue, "query", "gallery") <= {"c1"}
     images = set(catalogue.column("image")[catalogue.column("main")])
-    assert set(catalogue.column("image")) == images  # each picture serves
+    assert set(catalogue.column("image")) == images  # each image has a main garment
     rows_before, rows_after = cells(before), cells(catalogue)
     for name, row in rows_after.items():
         changed = {key for key in ("image", "category", "item", "split", "main") if row[key] != rows_before[name][key]}
         assert changed <= {"main"} or ("gallery" not in ratios and row["split"] == "gallery" and changed == {"split"})
-    for name, row in rows_before.items():  # what may train does, and what may ask or be searched does
+    for name, row in rows_before.items():  # every garment allowed in its split stays a main garment
         if (row["category"] == "c1") == (row["split"] in ("query", "gallery")):
             assert rows_after[name]["main"]
 
@@ -62,10 +62,10 @@ def test_an_existing_gallery_is_kept() -> None:
 
 def test_a_missing_gallery_is_built_from_unseen_categories() -> None:
     rows = [
-        ("alone", "cap", "", "train"), ("in val", "cap", "", "val"), ("asks", "cap", "", "query"),
-        ("both", "cap", "", "train"), ("both", "hat", "", "train"),  # stays: a hat trains on it
-        ("copy", "cap", "g", "train"), ("of it", "bag", "g", "train"),  # stays: its copy trains
-        ("hat", "hat", "", "train"), ("bag", "bag", "", "val"), ("hat asks", "hat", "", "query"),
+        ("alone", "cap", "", "train"), ("in val", "cap", "", "val"), ("query", "cap", "", "query"),
+        ("both", "cap", "", "train"), ("both", "hat", "", "train"),  # stays in train: shows a trained hat
+        ("copy", "cap", "g", "train"), ("of it", "bag", "g", "train"),  # stays in train: its copy is trained
+        ("hat", "hat", "", "train"), ("bag", "bag", "", "val"), ("hat query", "hat", "", "query"),
     ]  # fmt: skip
     images, categories, groups, splits = zip(*rows, strict=True)
     ids = [f"{number}" for number in range(len(rows))]
@@ -75,10 +75,10 @@ def test_a_missing_gallery_is_built_from_unseen_categories() -> None:
     images_by_split = {
         name: catalogue.column("image")[catalogue.rows(name)].tolist() for name in ("train", "val", "query", "gallery")
     }
-    assert images_by_split == {"train": ["both", "of it", "hat"], "val": ["bag"], "query": ["asks"],
+    assert images_by_split == {"train": ["both", "of it", "hat"], "val": ["bag"], "query": ["query"],
                      "gallery": ["alone", "in val"]}  # fmt: skip
     companions = catalogue.column("id")[~catalogue.column("main")]
-    assert companions.tolist() == ["3"]  # of the picture that trains
+    assert companions.tolist() == ["3"]  # the cap on the image of the trained hat
 
 
 def test_a_number_draws_large_categories_by_seed() -> None:
@@ -94,9 +94,9 @@ def test_a_number_draws_large_categories_by_seed() -> None:
 @pytest.mark.parametrize(
     ("unseen", "message"),
     [
-        (["cap", "star"], "category 'star' is unknown; known are bag, cap, hat"),
-        (["cap", "hat"], "1 of 3 categories are left to train, of two at least"),
-        (2, "split.unseen=2: 1 of 3 categories have 80 garments or more: give fewer, or names"),
+        (["cap", "star"], r"split\.unseen='star': .*bag, cap, hat"),
+        (["cap", "hat"], r"split\.unseen=\[.*1 of 3 categories"),
+        (2, r"split\.unseen=2: .*1 of 3 categories.*80"),
     ],
 )
 def test_impossible_unseen_categories_raise(unseen: Any, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Random encoded images, and scores counted one pair of query and gallery row at a time."""
+"""Random encoded images, and reference scores computed pair by pair."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ SCORES = ("map@100", "map@100_best", "map@100_worst", "recall@1", "recall@10", "
 
 
 def random_split(seed: int, rows: int, bits: int | None = BITS) -> EncodedSplit:
-    """Random garments, few distinct codes; a third of the items is not known."""
+    """Random garments with few distinct codes; a third of the items is unknown."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(rows, 3))
     probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
@@ -43,7 +43,7 @@ def make_searcher(gallery: EncodedSplit, distance: Any, nprobe: NProbe, bits: in
 
 
 def by_level(distances: list[list[int]], probed: list[list[bool]], relevance: Relevance) -> retrieval.Scores:
-    """Scores from distances and reached rows of every pair, counted one pair at a time."""
+    """Scores from the distances of all pairs in probed lists, computed pair by pair."""
     levels = max(map(max, distances)) + 1
     relevant_at, total_at = np.zeros((2, len(distances), levels), dtype=np.int64)
     for query, row in np.ndindex(len(relevance.query), len(relevance.gallery)):

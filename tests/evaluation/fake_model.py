@@ -1,4 +1,4 @@
-"""A stand-in for a fitted model: fixed random layers on a picture shrunk to 2 x 2."""
+"""Fake fitted model: fixed random layers on images pooled to 2 x 2."""
 
 from types import SimpleNamespace
 from typing import Any

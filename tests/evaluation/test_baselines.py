@@ -1,4 +1,4 @@
-"""Rows of codes that need no training, and what is said of the bits of the model's own."""
+"""Training-free baselines, and statistics of the model's codes."""
 
 import logging
 import math
@@ -21,7 +21,7 @@ BITS, LENGTH = 6, 8
 
 
 def random_split(seed: int, count: int) -> EncodedSplit:
-    """Random garments of three categories, well told apart, without items."""
+    """Random garments of three well separated categories, without items."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, count)
     embeddings = rng.normal(size=(count, LENGTH)) + 2 * np.eye(LENGTH)[labels]
@@ -33,7 +33,7 @@ def random_split(seed: int, count: int) -> EncodedSplit:
 
 
 def hyperplane_sides(embeddings: np.ndarray, centre: np.ndarray, planes: np.ndarray) -> list[list[bool]]:
-    """Which side of each plane a row lies on, one at a time."""
+    """Side of each hyperplane, computed row by row."""
     return [[float((row - centre) @ plane) > 0 for plane in planes.T] for row in embeddings]
 
 
@@ -63,7 +63,7 @@ def test_lsh_and_itq_codes_are_scored_over_the_whole_gallery_with_ties() -> None
 
 
 @pytest.mark.parametrize(("bits", "has_itq"), [(LENGTH, True), (LENGTH + 1, False)])
-def test_itq_is_left_out_with_more_bits_than_embedding_dimensions(bits: int, has_itq: bool) -> None:
+def test_itq_is_skipped_with_more_bits_than_embedding_dimensions(bits: int, has_itq: bool) -> None:
     query, gallery = (random_split(seed, 40).encoded._replace(codes=np.zeros((40, 2), np.uint8)) for seed in (0, 1))
     pairs = code_pairs(query, gallery, bits)
     assert ("itq" in pairs) == has_itq
@@ -103,12 +103,12 @@ def test_collapsed_codes_are_logged_as_a_warning(caplog: pytest.LogCaptureFixtur
         collapsed = gallery.encoded._replace(codes=np.ones((150, 1), np.uint8))
         baseline_metrics(random_split(0, 12), replace(gallery, encoded=collapsed), BITS)
     assert len(caplog.records) == 1
-    for part in ("1 distinct codes for 3 predicted categories", "6 bits, of which 6 never change", "hash=csq"):
+    for part in ("1 distinct codes for 3 predicted categories", "6 bits (6 constant)", "hash=csq"):
         assert part in caplog.text
 
 
 def random_in_closed_form(relevant: int, rows: int) -> list[float]:
-    """Of a random order: AP@100, recall@1, recall@10 and precision@10."""
+    """Expected AP@100, recall@1, recall@10 and precision@10 of a random order."""
     ratio = relevant / rows
     nearer = (relevant - 1) / (rows - 1)
     precisions = sum(ratio * (1 + (rank - 1) * nearer) / rank for rank in range(1, min(100, rows) + 1))
@@ -126,7 +126,7 @@ def test_the_random_baseline_equals_the_closed_form() -> None:
                                          nan_ok=True)  # fmt: skip
 
 
-def test_the_other_baselines_against_every_pair() -> None:
+def test_other_baselines_equal_scores_of_all_pairs() -> None:
     query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
     relevance = relevances(query.catalogue, gallery.catalogue)["category"]
     scores = baseline_scores(
@@ -184,6 +184,6 @@ def test_an_undetected_query_scores_0_in_every_baseline() -> None:
     assert {value for name, value in metrics.items() if name.startswith("baselines/")} == {0.0}
 
 
-def test_without_a_hash_layer_there_is_no_code_row() -> None:
+def test_without_a_hash_layer_there_are_no_code_baselines() -> None:
     metrics, _ = baseline_metrics(factories.random_split(0, 5, None), factories.random_split(1, 20, None), None)
     assert {name.split("/")[1] for name in metrics} == {"random", "predicted_category", "float", "colour_histogram"}

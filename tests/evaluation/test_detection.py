@@ -1,4 +1,4 @@
-"""Query images with their boxes, scored as COCO does."""
+"""COCO metrics of the boxes in query images."""
 
 from collections.abc import Callable
 from typing import Any
@@ -80,7 +80,7 @@ def test_slightly_shifted_boxes_match_only_at_iou_0_5(make_data: MakeData) -> No
     for name, boxes in perfect_detections(scenes).boxes.items():
         width = boxes.xyxy[:, 2] - boxes.xyxy[:, 0]
         xyxy = boxes.xyxy.copy()
-        xyxy[:, [0, 2]] += 0.2 * width[:, None]  # an overlap of 0.8 / 1.2
+        xyxy[:, [0, 2]] += 0.2 * width[:, None]  # IoU: 0.8 / 1.2
         moved[name] = boxes._replace(xyxy=xyxy)
     scores = box_scores(Detections(moved), scenes, "query")
     assert (scores["detector/query/box_ap50"], scores["detector/query/box_ap75"]) == (1, 0)

@@ -1,4 +1,4 @@
-"""Times are taken of every arm alike, and told as their quantiles say."""
+"""Interleaved latency measurement and its summary."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,9 @@ def test_every_method_is_timed_once_per_query_after_the_warm_up() -> None:
     times = time_interleaved({"a": make_method("a"), "b": make_method("b")}, queries=6, warm_up=2)
     assert {name: values.shape for name, values in times.items()} == {"a": (6,), "b": (6,)}
     assert sorted(calls[4:]) == sorted((name, query) for name in "ab" for query in range(6))
-    assert [query for _, query in calls[4:]] == [query for query in range(6) for _ in "ab"]  # both of a query in turn
+    assert [query for _, query in calls[4:]] == [
+        query for query in range(6) for _ in "ab"
+    ]  # both methods of a query in turn
     assert (
         len({tuple(name for name, _ in calls[4 + 2 * index : 6 + 2 * index]) for index in range(6)}) == 2
     )  # in either order
@@ -31,7 +33,7 @@ def test_slow_methods_take_longer() -> None:
     assert np.median(times["slow"]) > 10 * np.median(times["fast"])
 
 
-def test_a_summary_holds_the_median_within_its_interval() -> None:
+def test_the_median_lies_within_its_interval() -> None:
     result = latency_summary("search", np.random.default_rng(0).normal(5, 1, 400))
     assert list(result) == ["search_ms", "search_ms_low", "search_ms_high", "search_ms_p95"]
     assert result["search_ms_low"] < result["search_ms"] < result["search_ms_high"]
@@ -40,10 +42,10 @@ def test_a_summary_holds_the_median_within_its_interval() -> None:
 
 
 def test_time_saving_uses_mean_times() -> None:
-    whole = np.random.default_rng(0).uniform(9, 11, 300)
-    saved, low, high = time_saving(0.8 * whole, whole)
+    baseline = np.random.default_rng(0).uniform(9, 11, 300)
+    saved, low, high = time_saving(0.8 * baseline, baseline)
     assert (saved, low, high) == pytest.approx((0.2, 0.2, 0.2))
-    noisy, low, high = time_saving(np.random.default_rng(1).permutation(0.8 * whole), whole)
+    noisy, low, high = time_saving(np.random.default_rng(1).permutation(0.8 * baseline), baseline)
     assert low < noisy < high
     assert noisy == pytest.approx(0.2)
 

@@ -1,4 +1,4 @@
-"""What a model costs, against sums over its layers."""
+"""Model costs equal sums over the layers."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ LAYER: Any = {"bits": 12, "embedding_dim": None, "loss": "softmax", "bihalf": Fa
 
 
 def flops_by_layer(model: nn.Module) -> int:
-    """Two operations for each weight that each output of a convolution or a linear layer meets."""
+    """Two operations per weight and output element of each convolution and linear layer."""
     flops = 0
 
     def count(layer: nn.Module, _inputs: Any, output: Tensor) -> None:
@@ -36,7 +36,7 @@ def flops_by_layer(model: nn.Module) -> int:
 @pytest.mark.parametrize("backbone", ["resnet18", "alexnet", "googlenet"])
 def test_flops_and_parameters_equal_the_sum_over_layers(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fashion_lsh.evaluation.model_costs.TIMED", 2)
-    model = HashHeadModel(backbone=backbone, **CROPS, **LAYER)  # in training mode, as a new one is
+    model = HashHeadModel(backbone=backbone, **CROPS, **LAYER)  # in training mode, the default
     fingerprint = model.fingerprint()
     costs = measure_costs(model)
     assert model.fingerprint() == fingerprint

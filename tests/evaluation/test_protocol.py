@@ -1,4 +1,4 @@
-"""Encode, search, score: against plain loops on random pictures, and whole on drawn ones."""
+"""Evaluation protocol, compared with plain loops on random images and end to end on test images."""
 
 import math
 from collections.abc import Callable
@@ -78,7 +78,7 @@ def test_garments_not_indexed_count_as_relevant() -> None:
     items = relevances(query, indexed, not_indexed)["item"]
     hits = Hits(np.tile(np.arange(5), (len(query), 1)), np.zeros((len(query), 5), np.float32))
     scores = retrieval.score_hits(hits, items)
-    assert scores["recall@10"][0] == 0  # not left out
+    assert scores["recall@10"][0] == 0  # not skipped
 
 
 @pytest.mark.parametrize("unknown", ["query", "gallery", "both"])

@@ -1,4 +1,4 @@
-"""Milliseconds of queries sent one at a time."""
+"""Latency of queries sent one at a time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ def test_single_queries_return_the_same_hits_as_a_batch(count: int) -> None:
 
 
 class Clock:
-    """A clock that stands still but for what `spend` adds."""
+    """Fake clock that only `advance` moves."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -70,7 +70,7 @@ def test_end_to_end_latency_is_the_median_after_10_warm_up_queries(
             clock.advance(9 if len(calls) <= 10 else 0.003 if len(calls) % 3 else 0.5)
 
     open_image = data.source.image
-    monkeypatch.setattr(data.source, "image", lambda key: (clock.advance(7), open_image(key))[1])  # is not counted
+    monkeypatch.setattr(data.source, "image", lambda key: (clock.advance(7), open_image(key))[1])  # not timed
     slow_searcher: Any = SlowSearcher()
     assert time_end_to_end(slow_searcher, data, count=21) == {"speed/end_to_end_ms": pytest.approx(3.0)}
     rows = data.rows("query")

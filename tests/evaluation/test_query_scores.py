@@ -1,4 +1,4 @@
-"""The scores of queries in the file of a job: what went in comes out, and it stays small."""
+"""Per-query scores in job files: round trip and size limit."""
 
 import json
 import logging
@@ -71,7 +71,7 @@ def test_model_free_baselines_are_not_saved() -> None:
 
 
 def realistic_scores(count: int) -> dict[str, np.ndarray]:
-    """What a search leaves: right or wrong, found or not, shares of the few relevant rows."""
+    """Scores with the value distributions of a real search."""
     rng = np.random.default_rng(0)
     metrics = {
         "accuracy": rng.random(count) < 0.7,
@@ -81,12 +81,12 @@ def realistic_scores(count: int) -> dict[str, np.ndarray]:
     }
     search = {f"query/{name}": values.astype(np.float32) for name, values in metrics.items()}
     del metrics["accuracy"]
-    rows = {
+    baselines = {
         f"baselines/{method}/{name}": values.astype(np.float32)
         for method in ("float", "code")
         for name, values in metrics.items()
     }
-    return search | rows
+    return search | baselines
 
 
 def test_scores_of_1500_queries_fit_beside_300_metrics() -> None:
@@ -111,7 +111,7 @@ def test_12_incompressible_metrics_fit_in_a_job_file() -> None:
 
 
 @pytest.mark.parametrize("queries", [3000, 100_000])
-def test_scores_that_do_not_fit_are_left_out_and_logged(queries: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_scores_that_do_not_fit_are_skipped_and_logged(queries: int, caplog: pytest.LogCaptureFixture) -> None:
     rng = np.random.default_rng(0)
     methods = ("query", "baselines/code")
     scores = {f"{method}/{name}": rng.random(queries).astype(np.float32)
@@ -122,10 +122,10 @@ def test_scores_that_do_not_fit_are_left_out_and_logged(queries: int, caplog: py
         text = with_query_scores(job, texts)
     assert len(text) <= 50_000
     saved = json.loads(text).pop("queries", {})
-    assert "no room in 50,000 bytes for these scores of the queries:" in caplog.text
-    assert [name for name in texts if name in scores and name not in saved] == caplog.messages[0].partition(
-        "queries: "
-    )[2].split(", ")
+    assert "50,000 bytes: " in caplog.text
+    assert [name for name in texts if name in scores and name not in saved] == caplog.messages[0].partition("bytes: ")[
+        2
+    ].split(", ")
     if queries == 100_000:
         assert saved == {}
     else:
@@ -133,16 +133,16 @@ def test_scores_that_do_not_fit_are_left_out_and_logged(queries: int, caplog: py
 
 
 @pytest.mark.parametrize("damaged", [
-    {"query/accuracy": "no text"}, {"query/accuracy": "eJw="}, {"items": "!"},
+    {"query/accuracy": "not base64"}, {"query/accuracy": "eJw="}, {"items": "!"},
     {"query/item/map@100": pack_scores(catalogue([""]), {"a": np.zeros(1)})["a"]},
 ])  # fmt: skip
-def test_damaged_packed_scores_are_refused(damaged: dict[str, str]) -> None:
+def test_damaged_packed_scores_are_rejected(damaged: dict[str, str]) -> None:
     texts = pack_scores(catalogue(["", "a"]), {"query/accuracy": np.ones(2)})
     with pytest.raises(ValueError, match=r".+"):
         unpack_scores(texts | damaged)
 
 
-def test_training_free_baselines_are_left_out_first() -> None:
+def test_training_free_baselines_are_skipped_first() -> None:
     methods = ("lsh", "itq", "code", "float")
     scores = {
         f"baselines/{method}/{name}": np.zeros(3, np.float32)

@@ -1,4 +1,4 @@
-"""The table of queries, and scores split by shared garment, against plain recomputation."""
+"""Query table, and item scores by shared garment."""
 
 import math
 import warnings
@@ -45,7 +45,7 @@ def test_the_query_table_has_a_row_for_each_query_with_every_score() -> None:
 def test_a_garment_is_shared_if_another_item_of_its_group_is_in_the_gallery() -> None:
     gallery = catalogue(["a", "a2", "b", "c", "", "x"], ["g", "g", "h", "", "h", ""], "g")
     query = catalogue(["a", "b", "c", "d", "e"], ["g", "h", "", "h", "z"])
-    #  shared: a (by a2), b (by the nameless row of h), d (by b); alone: c has no group, e has none in the gallery
+    # shared: a (with a2), b (with the row of h without item), d (with b); unshared: c (no group), e (group not found)
     values = np.array([0.1, 0.2, 0.4, NAN, 0.8])
     metrics = by_shared_garment({"map@100": values}, query, gallery)
     assert metrics == {
@@ -55,7 +55,7 @@ def test_a_garment_is_shared_if_another_item_of_its_group_is_in_the_gallery() ->
 
 
 @pytest.mark.parametrize(("values", "subset"), [([0.5, NAN], "shared"), ([NAN, 0.5], "unshared")])
-def test_a_subset_without_relevant_rows_is_left_out(values: list[float], subset: str) -> None:
+def test_a_subset_without_relevant_rows_is_skipped(values: list[float], subset: str) -> None:
     gallery, query = catalogue(["a2", "b"], ["g", "h"], "g"), catalogue(["a", "b"], ["g", "h"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -63,6 +63,6 @@ def test_a_subset_without_relevant_rows_is_left_out(values: list[float], subset:
     assert metrics == {f"query/item/recall@1_garment_{subset}": 0.5}
 
 
-def test_only_unshared_garments_are_scored_where_none_is_shared() -> None:
+def test_only_unshared_garments_are_scored_if_none_is_shared() -> None:
     metrics = by_shared_garment({"recall@1": np.array([1.0])}, catalogue(["a"], ["g"]), catalogue(["a"], ["g"], "g"))
     assert metrics == {"query/item/recall@1_garment_unshared": 1.0}

@@ -1,4 +1,4 @@
-"""Spoilt crops: as strong as is said, the same in any batch, and scored against a clean gallery."""
+"""Corruptions: strength, independence of the batch, and scores against a clean gallery."""
 
 import io
 from collections.abc import Callable
@@ -72,7 +72,7 @@ def test_an_edge_is_blurred_with_blur_sigma() -> None:
 
 
 @pytest.mark.parametrize(("quality", "equal"), [(JPEG_QUALITY, True), (75, False)])  # 75: the default of Pillow
-def test_jpeg_is_of_the_quality_it_says(quality: int, equal: bool) -> None:
+def test_jpeg_has_the_stated_quality(quality: int, equal: bool) -> None:
     crop, file = rng().integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8), io.BytesIO()
     Image.fromarray(crop).save(file, "JPEG", quality=quality, subsampling="4:2:0")
     assert np.array_equal(CORRUPTIONS["jpeg"](crop, rng()), np.asarray(Image.open(file))) == equal
@@ -108,14 +108,14 @@ def test_corrupted_queries_are_searched_in_a_clean_gallery(make_data: Callable[.
     model = FakeModel(data.categories)
     gallery = encode_split(model, data, "gallery")
     indexed = Gallery.build(model, gallery.encoded, gallery.catalogue)
-    make_searcher = Searcher(
+    searcher = Searcher(
         model, indexed, SearchPolicy("hamming", "all", 20, alpha=0.5, min_confidence=0.0, min_probability=None)
     )
-    metrics = score_corruptions(make_searcher, data, ["noise", "blur"])
+    metrics = score_corruptions(searcher, data, ["noise", "blur"])
     assert {name.split("/")[1] for name in metrics} == {"noise", "blur"}
     for name in ("noise", "blur"):
         query = encode_split(model, data, "query", partial(corrupt, corruption=name))
-        expected = evaluate(make_searcher, query).metrics
+        expected = evaluate(searcher, query).metrics
         for metric in ("accuracy", "accuracy_low", "macro_f1", "category/map@100", "item/recall@10_high"):
             assert metrics[f"corrupted/{name}/{metric}"] == expected[f"query/{metric}"]
-    assert score_corruptions(make_searcher, data, []) == {}
+    assert score_corruptions(searcher, data, []) == {}

@@ -1,6 +1,6 @@
-"""A model, encoded images and galleries of random numbers, few of them distinct, so that many rows are equally near.
+"""Fake model, and random encoded images and galleries, few of them distinct, so that many rows have tied distances.
 
-All embeddings are small integers / 16: their distances are exact in float16 and float32, summed in any order.
+All embeddings are small integers / 16: their distances are exact in float16 and float32 in any summation order.
 """
 
 import json
@@ -22,7 +22,7 @@ CATEGORIES, BITS, DIM, FINGERPRINT = 4, 9, 6, "one model"
 
 
 class FakeModel:
-    """A model of fixed random layers on a picture shrunk to 2 x 2, in whole numbers: exact in batches of any size."""
+    """Fake model: a fixed random layer on 2 x 2 block sums of the image, in integers: exact in any batch size."""
 
     threshold, image_size, margin = 0.5, 8, 0.25
     device = torch.device("cpu")
@@ -71,14 +71,14 @@ def file_names(folder: Path) -> list[str]:
 
 
 def referenced_files(folder: Path) -> list[str]:
-    """What the manifest names, and itself."""
+    """Names of the files in the manifest, and of the manifest."""
     manifest = json.loads((folder / "manifest.json").read_text())
     entries = [manifest["index"], manifest["catalogue"], *manifest["embeddings"]]
     return sorted({entry["file"] for entry in entries} | {"manifest.json"})
 
 
 def equal_galleries(ours: Gallery, expected: Gallery) -> bool:
-    """Whether they are the same garments in the same order; if so, they must answer alike."""
+    """Return whether both have the same garments in the same order; if so, assert that they give the same hits."""
     if ours.catalogue.checksum != expected.catalogue.checksum:
         return False
     queries_encoded = random_encoded(9, 5)
@@ -88,7 +88,10 @@ def equal_galleries(ours: Gallery, expected: Gallery) -> bool:
     )
     assert queries is not None
     assert_same_hits(
-        *(one.to_catalogue_rows(exact_search(one.index, queries, probed_lists, 50)) for one in (ours, expected))
+        *(
+            gallery.to_catalogue_rows(exact_search(gallery.index, queries, probed_lists, 50))
+            for gallery in (ours, expected)
+        )
     )
     assert np.array_equal(ours.embeddings[ours.rows], expected.embeddings[expected.rows])
     assert np.array_equal(ours.lists, expected.lists)
@@ -97,7 +100,7 @@ def equal_galleries(ours: Gallery, expected: Gallery) -> bool:
 
 
 def modified_gallery(folder: Path) -> Gallery:
-    """The gallery in a folder with some garments more and some less; not saved."""
+    """Open a gallery, add and remove some garments, and return it unsaved."""
     gallery = Gallery.open(folder, FINGERPRINT)
     gallery.add(random_encoded(2, 30, None if gallery.codes is None else BITS), catalogue(30, 40))
     gallery.remove(gallery.catalogue.column("id")[::7].astype(str))

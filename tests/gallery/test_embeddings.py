@@ -1,4 +1,4 @@
-"""Segments one after the other are one array."""
+"""Embeddings in segments, compared with one array."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def vectors(seed: int, rows: int, dimensions: int = 3) -> np.ndarray:
 
 
 def split(half: np.ndarray, parts: list[int]) -> Embeddings:
-    """The rows of `short` in segments of these sizes, some of them empty."""
+    """Split the rows of `half` into segments of these sizes, some of them empty."""
     return Embeddings(np.split(half, np.cumsum(parts)[:-1]))
 
 
@@ -61,18 +61,18 @@ def test_from_array_stores_float16_in_one_segment() -> None:
     assert np.array_equal(store[np.arange(20)], values.astype(np.float16))
     unit = values / np.linalg.norm(values, axis=1, keepdims=True)
     half_precision = Embeddings.from_array(unit)[np.arange(20)].astype(float)
-    exact, half = (np.linalg.norm(one[:, None] - one, axis=2) for one in (unit.astype(float), half_precision))
-    assert 0 < np.abs(exact - half).max() < 0.001
+    exact, rounded = (np.linalg.norm(array[:, None] - array, axis=2) for array in (unit.astype(float), half_precision))
+    assert 0 < np.abs(exact - rounded).max() < 0.001
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.float32([[1, 2], [np.nan, 0]]), "embedding 1 is not finite"),
-        (np.float32([[1, np.inf]]), "embedding 0 is not finite"),
-        (np.float32([[1, 70000]]), "embeddings reach beyond float16: normalise them first"),
-        (np.zeros((2, 3)), r"embeddings are \(2, 3\) float64"),
-        (np.zeros(3, np.float32), r"embeddings are \(3,\) float32"),
+        (np.float32([[1, 2], [np.nan, 0]]), r"embeddings\[1\] .*NaN"),
+        (np.float32([[1, np.inf]]), r"embeddings\[0\] "),
+        (np.float32([[1, 70000]]), "embeddings .*float16"),
+        (np.zeros((2, 3)), r"embeddings .*\(2, 3\) .*float64"),
+        (np.zeros(3, np.float32), r"embeddings .*\(3,\) .*float32"),
     ],
 )
 def test_from_array_rejects_invalid_vectors(values: np.ndarray, message: str) -> None:
@@ -92,12 +92,12 @@ def test_from_array_rejects_invalid_vectors(values: np.ndarray, message: str) ->
     ],
 )
 def test_segments_of_wrong_shape_or_dtype_are_rejected(segments: list[np.ndarray]) -> None:
-    with pytest.raises(ValueError, match=r"give \(n, D\) float16, all of one D"):
+    with pytest.raises(ValueError, match=r"segments .*\(n, D\) float16"):
         Embeddings(segments)
 
 
 def test_concatenate_rejects_another_dimension() -> None:
-    with pytest.raises(ValueError, match=r"give \(n, D\) float16, all of one D"):
+    with pytest.raises(ValueError, match=r"segments .*\(n, D\) float16"):
         Embeddings.from_array(vectors(0, 2, 3)).concatenate(Embeddings.from_array(vectors(0, 2, 4)))
 
 

@@ -1,4 +1,4 @@
-"""A gallery's folder: whole or refused, through saving, opening and damage."""
+"""Gallery folder: saving, opening, and rejection of damaged files."""
 
 import json
 from pathlib import Path
@@ -104,33 +104,31 @@ def test_pending_additions_are_saved(tmp_path: Path) -> None:
 
 def test_gallery_of_another_model_is_rejected(tmp_path: Path) -> None:
     build_gallery().save(tmp_path)
-    with pytest.raises(
-        ValueError, match=rf"{tmp_path} holds codes of model one mode, asked by another .*to file it anew"
-    ):
+    with pytest.raises(ValueError, match=rf"{tmp_path} .*model one mode.*another .*{module.REBUILD_HINT}"):
         Gallery.open(tmp_path, "another model")
 
 
 def test_open_names_missing_gallery(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=f"no gallery in {tmp_path}"):
+    with pytest.raises(FileNotFoundError, match=f"gallery in {tmp_path}"):
         Gallery.open(tmp_path, FINGERPRINT)
 
 
 def unnoticed_bit_flips(folder: Path, places: list[tuple[Path, int]], verify: bool) -> list[str]:
-    """Flip one bit at a time; the names of the files in which that was not noticed. Refusals must name the file."""
+    """Flip one bit at a time; return the names of files whose flips raise no error. Errors must name the file."""
     unnoticed = []
     for path, place in places:
         _flip(path, place)
-        refusal = _refusal(folder, verify)
+        message = _error_message(folder, verify)
         _flip(path, place)
-        if refusal is None:
+        if message is None:
             unnoticed.append(path.name)
         else:
-            assert f"{path.name} is " in refusal
-            assert refusal.endswith("type its train.py command again")
+            assert path.name in message
+            assert message.endswith(module.REBUILD_HINT)
     return unnoticed
 
 
-def _refusal(folder: Path, verify: bool) -> str | None:
+def _error_message(folder: Path, verify: bool) -> str | None:
     try:
         Gallery.open(folder, FINGERPRINT, verify)
     except ValueError as error:
@@ -170,10 +168,10 @@ def test_truncated_extended_or_missing_file_is_named(tmp_path: Path) -> None:
         content = path.read_bytes()
         for damaged in (content[:0], content[:100], content[:-1], content + b"\0"):
             path.write_bytes(damaged)
-            with pytest.raises(ValueError, match=f"{path.name} is missing or damaged"):
+            with pytest.raises(ValueError, match=path.name):
                 Gallery.open(tmp_path, FINGERPRINT)
         path.unlink()
-        with pytest.raises(ValueError, match=f"{path.name} is missing or damaged"):
+        with pytest.raises(ValueError, match=path.name):
             Gallery.open(tmp_path, FINGERPRINT)
         path.write_bytes(content)
 
@@ -183,7 +181,7 @@ def test_truncated_manifest_is_rejected(tmp_path: Path) -> None:
     content = (tmp_path / "manifest.json").read_bytes()
     for size in range(0, len(content), 7):
         (tmp_path / "manifest.json").write_bytes(content[:size])
-        with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
+        with pytest.raises(ValueError, match=r"manifest\.json"):
             Gallery.open(tmp_path, FINGERPRINT)
 
 
@@ -205,7 +203,7 @@ def test_file_replaced_while_opening_is_reread(part: str, tmp_path: Path, monkey
 @pytest.mark.parametrize("content", ["[]", "3", "null", "{}", '{"format": 3}'])
 def test_invalid_manifest_is_rejected(content: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
+    with pytest.raises(ValueError, match=r"manifest\.json"):
         Gallery.open(tmp_path, FINGERPRINT)
 
 
@@ -214,7 +212,7 @@ def test_another_format_version_is_rejected(version: int, tmp_path: Path) -> Non
     build_gallery().save(tmp_path)
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": version}))
-    with pytest.raises(ValueError, match=rf"json is of format {version}, this package reads 3: to file it anew"):
+    with pytest.raises(ValueError, match=rf"manifest\.json: format={version}, .*format 3"):
         Gallery.open(tmp_path, FINGERPRINT)
     build_gallery(seed=1).save(tmp_path)
     assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(seed=1))
@@ -228,7 +226,7 @@ def test_files_of_different_lengths_are_rejected(short: str, tmp_path: Path) -> 
     module.save(
         tmp_path, module.GalleryFiles(gallery.index, parts["embeddings"], parts["catalogue"], FINGERPRINT, frozenset())
     )
-    with pytest.raises(ValueError, match=rf"the gallery in {tmp_path} is damaged \(the index holds 40 rows up to 39"):
+    with pytest.raises(ValueError, match=rf"{tmp_path} .*index has 40 rows up to 39"):
         Gallery.open(tmp_path, FINGERPRINT)
 
 
@@ -236,7 +234,7 @@ def test_segment_of_wrong_dtype_is_named(tmp_path: Path) -> None:
     gallery = build_gallery()
     gallery.embeddings = SimpleNamespace(segments=[np.zeros((40, 6), np.float32)])  # type: ignore[assignment]
     gallery.save(tmp_path)
-    with pytest.raises(ValueError, match=r"embeddings-.*npy is damaged \(it holds \(40, 6\) float32\)"):
+    with pytest.raises(ValueError, match=r"embeddings-.*npy .*\(40, 6\).*float32"):
         Gallery.open(tmp_path, FINGERPRINT, verify=True)
 
 
@@ -249,7 +247,7 @@ def test_save_removes_files_of_the_old_gallery(tmp_path: Path) -> None:
         ".index-draft.faiss.0a1b.part",
         ".manifest.json.2c.part",
     ):
-        (tmp_path / stray).write_text("half")  # of a save that was killed
+        (tmp_path / stray).write_text("half")  # left by a killed save
     (tmp_path / "notes.txt").write_text("a user's own")
     build_gallery().save(tmp_path)
     assert file_names(tmp_path) == sorted([*referenced_files(tmp_path), "notes.txt"])

@@ -1,4 +1,4 @@
-"""A gallery in memory: what is filed, added, removed and packed closely is found under its own name."""
+"""Gallery in memory: building, adding, removing and compacting."""
 
 from typing import Any
 
@@ -40,14 +40,14 @@ def hits_by_id(searcher: Searcher, queries: Encoded, k: int) -> list[list[tuple[
     hits.check()
     ids = searcher.gallery.catalogue.column("id")
     return [
-        [(str(ids[line]), float(distance)) for line, distance in zip(lines, distances, strict=True) if line >= 0]
-        for lines, distances in zip(hits.rows, hits.distances, strict=True)
+        [(str(ids[row]), float(distance)) for row, distance in zip(rows, distances, strict=True) if row >= 0]
+        for rows, distances in zip(hits.rows, hits.distances, strict=True)
     ]
 
 
 def sort_ties(hits: list[list[tuple[str, float]]]) -> list[list[tuple[float, str]]]:
-    """All hits by (distance, id): the order of equally near ones left out."""
-    return [sorted((distance, name) for name, distance in one) for one in hits]
+    """Sort all hits by (distance, id), to ignore the order of ties."""
+    return [sorted((distance, name) for name, distance in query_hits) for query_hits in hits]
 
 
 def test_rows_are_indexed_under_the_predicted_category() -> None:
@@ -70,16 +70,17 @@ def test_without_hash_layer_embeddings_are_indexed() -> None:
 
 
 @with_and_without_codes
-def test_gallery_holds_no_second_copy_of_embeddings(bits: int | None) -> None:
+def test_gallery_does_not_copy_embeddings(bits: int | None) -> None:
     gallery = build_gallery(bits)
     read = [array for array in (gallery.rows, gallery.lists, gallery.codes) if array is not None]
-    attributes = [each for value in vars(gallery).values() for each in (value if isinstance(value, tuple) else [value])]
-    assert {id(each) for each in attributes if isinstance(each, np.ndarray)} == {id(array) for array in read}
+    nested = [value if isinstance(value, tuple) else [value] for value in vars(gallery).values()]
+    arrays = [value for values in nested for value in values if isinstance(value, np.ndarray)]
+    assert {id(array) for array in arrays} == {id(array) for array in read}
 
 
 @with_and_without_codes
 def test_build_rejects_catalogue_of_another_length(bits: int | None) -> None:
-    with pytest.raises(ValueError, match=r"give \(40,\) int64"):
+    with pytest.raises(ValueError, match=r"\(40,\) int64"):
         Gallery.build(FakeModel(bits), random_encoded(0, 40, bits), catalogue(39))
 
 
@@ -88,7 +89,7 @@ def test_parts_of_different_galleries_are_rejected(short: str) -> None:
     whole = build_gallery()
     parts: dict[str, Any] = {"embeddings": whole.embeddings, "catalogue": whole.catalogue}
     parts[short] = whole.embeddings.take(np.arange(39)) if short == "embeddings" else catalogue(39)
-    with pytest.raises(ValueError, match=r"they are of different galleries"):
+    with pytest.raises(ValueError, match=r"index has 40 rows.*catalogue.*embeddings"):
         Gallery(whole.index, parts["embeddings"], parts["catalogue"], "one model")
 
 
@@ -96,7 +97,7 @@ def test_parts_of_different_galleries_are_rejected(short: str) -> None:
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(-9, 9), max_size=6))
 @settings(max_examples=25, deadline=None)
 def test_remove_undoes_add(distance: str, bits: int | None, seed: int, steps: list[int]) -> None:
-    """A step adds so many, or removes so many at random; what remains is filed anew beside."""
+    """After additions (positive steps) and random removals (negative steps), hits equal those of a new gallery."""
     rng, everything, queries = (
         np.random.default_rng(seed),
         random_encoded(seed, 70, bits),
@@ -114,11 +115,11 @@ def test_remove_undoes_add(distance: str, bits: int | None, seed: int, steps: li
             removed = rng.permutation(remaining)[:-step].tolist()
             gallery.remove(np.array([f"garment {row}" for row in removed], dtype=str))
             remaining = [row for row in remaining if row not in removed]
-        lines = Catalogue(catalogue(total).table.take(remaining)) if remaining else catalogue(0)
-        expected = Gallery.build(FakeModel(bits), part(everything, np.array(remaining, dtype=np.int64)), lines)
+        rows = Catalogue(catalogue(total).table.take(remaining)) if remaining else catalogue(0)
+        expected = Gallery.build(FakeModel(bits), part(everything, np.array(remaining, dtype=np.int64)), rows)
         assert (len(gallery), gallery.tombstones) == (len(remaining), total - len(remaining))
         assert gallery.catalogue.checksum == expected.catalogue.checksum
-        k = total if distance == "euclidean" else 4  # where FAISS leaves no tie at the last hit open
+        k = total if distance == "euclidean" else 4  # FAISS must not choose among ties
         assert hits_by_id(searcher, queries, k) == hits_by_id(make_searcher(expected, distance, bits), queries, k)
 
 
@@ -158,7 +159,7 @@ def test_rows_keep_their_catalogue_row_code_and_embedding(bits: int | None) -> N
 
 
 @pytest.mark.parametrize("block", [1, 7, 100])
-def test_float_index_holds_all_embeddings_in_their_lists(block: int, monkeypatch: Any) -> None:
+def test_float_index_contains_all_embeddings_in_their_lists(block: int, monkeypatch: Any) -> None:
     monkeypatch.setattr(module, "BLOCK", block)
     gallery = build_gallery()
     gallery.add(random_encoded(2, 30), catalogue(30, 40))
@@ -186,20 +187,20 @@ def test_rejected_addition_is_named_and_changes_nothing(bits: int | None) -> Non
     before = gallery_state(gallery, bits)
     nan_embeddings, wide = np.full_like(new.embeddings, np.nan), np.zeros((3, 7), np.float32)
     cases: list[tuple[Encoded, Catalogue, str]] = [
-        (new, catalogue(3, 38), r"'garment 38' is in the gallery already \(2 of 3 are\): remove it first"),
-        (new, catalogue(2, 40), r"are \(2,\) int64: give \(3,\) int64"),
-        (new, catalogue(4, 40), r"are \(4,\) int64: give \(3,\) int64"),
-        (new._replace(embeddings=nan_embeddings), catalogue(3, 40), "embedding 0 is not finite"),
-        (new._replace(embeddings=wide), catalogue(3, 40), "all of one D"),
-        (new._replace(probabilities=np.eye(9, dtype=np.float32)[6:]), catalogue(3, 40), "lists hold 6"),
+        (new, catalogue(3, 38), r"id='garment 38' .*2 of 3"),
+        (new, catalogue(2, 40), r"\(2,\) .*int64.*\(3,\) int64"),
+        (new, catalogue(4, 40), r"\(4,\) .*int64.*\(3,\) int64"),
+        (new._replace(embeddings=nan_embeddings), catalogue(3, 40), r"embeddings\[0\] .*NaN"),
+        (new._replace(embeddings=wide), catalogue(3, 40), "segments .*same D"),
+        (new._replace(probabilities=np.eye(9, dtype=np.float32)[6:]), catalogue(3, 40), "lists .*6"),
     ]
     if bits:
         none = new._replace(codes=None)
-        cases.append((none, catalogue(3, 40), "the gallery holds codes, and these pictures have none"))
-        cases.append((new._replace(codes=np.zeros((3, 3), np.uint8)), catalogue(3, 40), "codes of 9 bits are"))
-    for encoded, lines, message in cases:
+        cases.append((none, catalogue(3, 40), "encoded.codes=None"))
+        cases.append((new._replace(codes=np.zeros((3, 3), np.uint8)), catalogue(3, 40), "codes .*9 bits"))
+    for encoded, rows, message in cases:
         with pytest.raises(ValueError, match=message):
-            gallery.add(encoded, lines)
+            gallery.add(encoded, rows)
         assert gallery_state(gallery, bits) == before
 
 
@@ -207,9 +208,9 @@ def test_rejected_addition_is_named_and_changes_nothing(bits: int | None) -> Non
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        (["garment 1", "garment 99"], "'garment 99' is not in the gallery: 1 of 2 ids are not"),
-        (["garment 1", "garment 1"], "'garment 1' stands twice among the ids: name each once"),
-        (["1"], "'1' is not in the gallery"),
+        (["garment 1", "garment 99"], "id='garment 99' .*1 of 2"),
+        (["garment 1", "garment 1"], "id='garment 1' "),
+        (["1"], "id='1' "),
     ],
 )
 def test_rejected_removal_is_named_and_changes_nothing(bits: int | None, ids: list[str], message: str) -> None:

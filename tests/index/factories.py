@@ -1,6 +1,6 @@
-"""Vectors in lists: random numbers, few of them distinct, so that many rows are equally near.
+"""Random vectors in inverted lists, few of them distinct, so that many rows have tied distances.
 
-All embeddings are small integers / 16: their distances are exact in float16 and float32, summed in any order.
+All embeddings are small integers / 16: their distances are exact in float16 and float32 in any summation order.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ both_indexes = pytest.mark.parametrize("kind", [HashIndex, FloatIndex])
 
 @dataclass(frozen=True)
 class SyntheticDataset:
-    """Rows to file and queries to ask, of either kind."""
+    """Rows to index, and queries with their probed lists; vectors are codes or embeddings."""
 
     vectors: np.ndarray
     lists: np.ndarray
@@ -40,7 +40,7 @@ class SyntheticDataset:
         )
 
     def expected(self, k: int) -> Hits:
-        """Brute force: every pair's distance, sorted by (distance, row) within the probed lists."""
+        """Brute-force search: all pairs in the probed lists, sorted by (distance, row)."""
         if self.vectors.dtype == np.uint8:
             distances = hamming(self.queries, self.vectors).astype(np.float32)
         else:
@@ -48,14 +48,16 @@ class SyntheticDataset:
         probed = (self.lists[None, :, None] == self.probed_lists[:, None, :]).any(axis=2)
         ranked = [sorted(zip(distances[q, near], self.rows[near], strict=True)) for q, near in enumerate(probed)]
         return hits_from_lists(
-            [[row for _, row in one[:k]] for one in ranked], [[near for near, _ in one[:k]] for one in ranked], k
+            [[row for _, row in hits[:k]] for hits in ranked],
+            [[distance for distance, _ in hits[:k]] for hits in ranked],
+            k,
         )
 
 
 def hits_from_lists(rows: Sequence[Sequence[int]], distances: Sequence[Sequence[float]], k: int) -> Hits:
-    """Hits of lists that may be shorter than k."""
-    filled_rows = [[*one, *[-1] * (k - len(one))] for one in rows]
-    filled_distances = [[*one, *[np.inf] * (k - len(one))] for one in distances]
+    """Hits from lists of at most k elements, padded."""
+    filled_rows = [[*values, *[-1] * (k - len(values))] for values in rows]
+    filled_distances = [[*values, *[np.inf] * (k - len(values))] for values in distances]
     return Hits(
         np.array(filled_rows, dtype=np.int64).reshape(-1, k),
         np.array(filled_distances, dtype=np.float32).reshape(-1, k),
@@ -65,7 +67,7 @@ def hits_from_lists(rows: Sequence[Sequence[int]], distances: Sequence[Sequence[
 def synthetic_dataset(
     seed: int, width: int, rows: int = 60, lists: int = 5, queries: int = 4, codes: bool = True
 ) -> SyntheticDataset:
-    """Lists may be empty, rows are far from 0..N, a query asks any lists in any order."""
+    """Random dataset: lists may be empty, row numbers have gaps, probed lists are in any order."""
     rng = np.random.default_rng(seed)
     values = rng.integers(-3, 4, (max(1, rows // 4), width))
     vectors = pack(values.astype(float), 0.0) if codes else np.float32(values / 16)
@@ -96,7 +98,7 @@ def index_and_dataset(kind: type[Any], seed: int = 0, **sizes: int) -> tuple[Any
 
 
 def exact_search(index: InvertedListIndex, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
-    """The search whose every row is determined: `nearest`, or all of the lists, cut."""
+    """Search with ties broken by the lowest row: `search_exact`, or all rows cut to k."""
     if isinstance(index, HashIndex):
         return index.search_exact(queries, probed_lists, k)
     return index.search(queries, probed_lists, max(k, len(index))).top(k)
@@ -109,7 +111,7 @@ def assert_same_hits(hits: Hits, expected: Hits) -> None:
 
 
 def assert_hits_within(hits: Hits, everything: Hits) -> None:
-    """All rows nearer than the last hit are those of `everything`; at its distance they are some of them."""
+    """Rows nearer than the last hit equal those of `everything`; rows tied with it are a subset, in any choice."""
     hits.check()
     k = hits.rows.shape[1]
     assert np.array_equal(hits.distances, everything.distances[:, :k])

@@ -1,4 +1,4 @@
-"""Packing against counting bit by bit."""
+"""Packing, unpacking and validation of codes."""
 
 import numpy as np
 import pytest
@@ -34,13 +34,13 @@ def test_unpack_inverts_pack(seed: int, count: int, bits: int) -> None:
 def test_pack_rejects_nan_and_names_the_row() -> None:
     activations = np.ones((3, 4))
     activations[2, 1] = np.nan
-    with pytest.raises(ValueError, match="row 2 hold NaN"):
+    with pytest.raises(ValueError, match=r"activations\[2\] .*NaN"):
         pack(activations)
 
 
 @pytest.mark.parametrize("activations", [np.ones(4), np.ones((2, 0)), np.ones((2, 4), dtype=np.int64)])
 def test_pack_rejects_wrong_shape_and_dtype(activations: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"give \(B, bits\) floats"):
+    with pytest.raises(ValueError, match=r"activations .*\(B, bits\)"):
         pack(activations)
 
 
@@ -49,8 +49,8 @@ def test_pack_rejects_wrong_shape_and_dtype(activations: np.ndarray) -> None:
     [
         (np.zeros((2, 3), dtype=np.uint8), r"\(B, 2\) uint8"),
         (np.zeros((2, 2), dtype=np.int8), "int8"),
-        (np.zeros(2, dtype=np.uint8), r"codes are \(2,\)"),
-        (np.array([[1, 1], [1, 16]], dtype=np.uint8), "code 1 has bits set beyond its 12"),
+        (np.zeros(2, dtype=np.uint8), r"codes .*\(2,\)"),
+        (np.array([[1, 1], [1, 16]], dtype=np.uint8), r"codes\[1\] .*12 bits"),
     ],
 )
 def test_unpack_rejects_invalid_codes(packed: np.ndarray, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Hamming against counting bit by bit, and Euclid against plain sums."""
+"""Hamming and Euclidean distances against their definitions."""
 
 import numpy as np
 import pytest
@@ -51,10 +51,10 @@ def test_hamming_of_the_widest_codes() -> None:
 @pytest.mark.parametrize(
     ("queries", "gallery", "message"),
     [
-        (np.zeros((1, 2), np.uint8), np.zeros((1, 3), np.uint8), "queries are 2 bytes wide, the gallery 3"),
+        (np.zeros((1, 2), np.uint8), np.zeros((1, 3), np.uint8), "queries .*2 bytes.*gallery .*3 bytes"),
         (np.zeros((1, 4096), np.uint8), np.zeros((1, 4096), np.uint8), "at most 4095"),
-        (np.zeros((1, 2), np.int64), np.zeros((1, 2), np.uint8), r"queries are \(1, 2\) int64"),
-        (np.zeros((1, 2), np.uint8), np.zeros(2, np.uint8), r"gallery are \(2,\) uint8"),
+        (np.zeros((1, 2), np.int64), np.zeros((1, 2), np.uint8), r"queries .*\(1, 2\).*int64"),
+        (np.zeros((1, 2), np.uint8), np.zeros(2, np.uint8), r"gallery .*\(2,\).*uint8"),
     ],
 )
 def test_hamming_rejects_incompatible_codes(queries: np.ndarray, gallery: np.ndarray, message: str) -> None:
@@ -86,5 +86,5 @@ def test_euclidean_of_equal_and_opposite_vectors() -> None:
     ("queries", "near"), [((2, 3), (2, 5, 4)), ((2, 3), (1, 5, 3)), ((2, 3), (2, 3)), ((3,), (2, 5, 3))]
 )
 def test_euclidean_rejects_mismatched_shapes(queries: tuple[int, ...], near: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"give \(Q, D\) and \(Q, S, D\)"):
+    with pytest.raises(ValueError, match=r"queries .*candidate_embeddings .*\(Q, S, D\)"):
         euclidean(np.zeros(queries), np.zeros(near))

@@ -1,4 +1,4 @@
-"""Hits hold themselves to their contract."""
+"""Hits: validation, sorting, padding and concatenation."""
 
 import numpy as np
 import pytest
@@ -23,9 +23,9 @@ def test_check_accepts_valid_hits() -> None:
 @pytest.mark.parametrize(
     ("rows", "distances", "message"),
     [
-        ([1, 2], [2, 1], "do not ascend"),
+        ([1, 2], [2, 1], "not ascending"),
         ([1, 2], [1, np.nan], "NaN"),
-        ([1, 1], [1, 2], "stands twice"),
+        ([1, 1], [1, 2], "duplicate row"),
         ([1, -1], [1, 2], "-1 without distance inf"),
         ([1, 2], [1, INF], "or the reverse"),
         ([-1, 2], [INF, INF], "or the reverse"),
@@ -33,7 +33,7 @@ def test_check_accepts_valid_hits() -> None:
     ],
 )
 def test_check_rejects_invalid_hits(rows: list[int], distances: list[float], message: str) -> None:
-    with pytest.raises(ValueError, match=rf"query 1 hold .*{message}"):
+    with pytest.raises(ValueError, match=rf"query 1 .*{message}"):
         hits([[5, 6], rows], [[0, 0], distances]).check()
 
 
@@ -47,7 +47,7 @@ def test_check_rejects_invalid_hits(rows: list[int], distances: list[float], mes
     ],
 )
 def test_check_rejects_wrong_dtype_and_shape(rows: np.ndarray, distances: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"give \(Q, K\) int64"):
+    with pytest.raises(ValueError, match=r"rows .*distances .*\(Q, K\) int64"):
         Hits(rows, distances).check()
 
 
@@ -75,21 +75,21 @@ def test_from_integers_equals_nearest(seed: int, queries: int, count: int, last:
 
 
 def test_top_truncates_or_pads() -> None:
-    found = hits([[5, 3, 7], [2, -1, -1]], [[0, 1, 1], [4, INF, INF]])
+    complete = hits([[5, 3, 7], [2, -1, -1]], [[0, 1, 1], [4, INF, INF]])
     for k, rows, distances in (
         (1, [[5], [2]], [[0], [4]]),
-        (3, found.rows.tolist(), found.distances.tolist()),
+        (3, complete.rows.tolist(), complete.distances.tolist()),
         (4, [[5, 3, 7, -1], [2, -1, -1, -1]], [[0, 1, 1, INF], [4, INF, INF, INF]]),
     ):
-        top = found.top(k)
+        top = complete.top(k)
         top.check()
         assert (top.rows.tolist(), top.distances.tolist()) == (rows, distances)
 
 
 def test_pad_never_truncates() -> None:
-    found = hits([[5, 3]], [[0, 1]])
-    assert found.pad(1).rows.tolist() == [[5, 3]]
-    assert found.pad(3).rows.tolist() == [[5, 3, -1]]
+    two_hits = hits([[5, 3]], [[0, 1]])
+    assert two_hits.pad(1).rows.tolist() == [[5, 3]]
+    assert two_hits.pad(3).rows.tolist() == [[5, 3, -1]]
 
 
 def test_concatenate_keeps_the_order_of_batches() -> None:

@@ -1,4 +1,4 @@
-"""The file of an index: what it tells, what is refused, what a full disk leaves."""
+"""Saving and opening an index; invalid files and full disks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_save_and_open_give_the_same_hits(kind: type[Any], tmp_path: Path) -> No
         ours, theirs = (getattr(one, search)(dataset.queries, dataset.probed_lists, 9) for one in (opened, index))
         assert_same_hits(ours, theirs)
     assert (opened.lists, opened.stats()) == (5, index.stats())
-    with pytest.raises(ValueError, match=f"row {dataset.rows[7]} is in the index already"):
+    with pytest.raises(ValueError, match=f"row {dataset.rows[7]} "):
         opened.add(dataset.vectors[:1], dataset.lists[:1], dataset.rows[7:8])
     opened.add(dataset.vectors[:7], dataset.lists[:7], dataset.rows[:7])
     assert (len(opened), len(index)) == (60, 53)
@@ -89,7 +89,7 @@ def write_inner_product_index(path: Path) -> None:
 )
 def test_open_rejects_another_file_type(kind: type[Any], write: Callable[[Path], object], tmp_path: Path) -> None:
     write(tmp_path / "other.faiss")
-    with pytest.raises(ValueError, match=rf"other\.faiss is no {kind.__name__}"):
+    with pytest.raises(ValueError, match=rf"other\.faiss: .*{kind.__name__}"):
         kind.open(tmp_path / "other.faiss")
 
 
@@ -100,7 +100,7 @@ def test_open_rejects_truncated_file(kind: type[Any], tmp_path: Path) -> None:
     content = (tmp_path / "index.faiss").read_bytes()
     for size in range(0, len(content), 37):
         (tmp_path / "index.faiss").write_bytes(content[:size])
-        with pytest.raises(ValueError, match="is no "):
+        with pytest.raises(ValueError, match=r"index\.faiss"):
             kind.open(tmp_path / "index.faiss")
 
 
@@ -112,13 +112,13 @@ def test_open_rejects_header_that_contradicts_the_lists(
     index, _ = index_and_dataset(kind)
     setattr(index._index, field, value)
     index.save(tmp_path / "index.faiss")
-    with pytest.raises(ValueError, match="is no "):
+    with pytest.raises(ValueError, match=r"index\.faiss"):
         kind.open(tmp_path / "index.faiss")
 
 
 @both_indexes
 def test_open_rejects_missing_file(kind: type[Any], tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no index at .*absent\.faiss"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.faiss"):
         kind.open(tmp_path / "absent.faiss")
 
 
@@ -126,7 +126,7 @@ def test_open_rejects_missing_file(kind: type[Any], tmp_path: Path) -> None:
 def test_failed_save_keeps_the_old_file(kind: type[Any], tmp_path: Path) -> None:
     index, dataset = index_and_dataset(kind)
     kind(12, 5).save(tmp_path / "index.faiss")
-    with full_disk(600), pytest.raises(OSError, match=r"index\.faiss could not be written"):
+    with full_disk(600), pytest.raises(OSError, match=r"index\.faiss"):
         index.save(tmp_path / "index.faiss")
     assert [path.name for path in tmp_path.iterdir()] == ["index.faiss"]
     assert len(kind.open(tmp_path / "index.faiss")) == 0

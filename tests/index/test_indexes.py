@@ -1,4 +1,4 @@
-"""Both indexes against brute force, and the laws they keep."""
+"""HashIndex and FloatIndex against brute force, and their invariants."""
 
 from typing import Any
 

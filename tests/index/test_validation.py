@@ -1,4 +1,4 @@
-"""What an index is asked to do wrongly is refused by name, before FAISS hears of it."""
+"""Invalid arguments raise before FAISS is called, and the message names the argument."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,18 +16,18 @@ from tests.index.factories import both_indexes
 CODES, FLOATS = np.zeros((2, 2), np.uint8), np.zeros((2, 12), np.float32)
 ADDED = {"lists": np.array([0, 4]), "rows": np.array([7, 8])}
 INVALID_PROBED_LISTS = [
-    (np.full((2, 5), 5), "probed_lists hold 5: give numbers from -1 to 4"),
-    (np.full((2, 5), -2), "probed_lists hold -2"),
-    (np.zeros((2, 4), np.int64), r"give \(2, 5\) int64"),
-    (np.zeros((1, 5), np.int64), r"give \(2, 5\) int64"),
-    (np.zeros((2, 5), np.int32), "int32"),
-    (np.array([[0, 1, 2, 3, 4], [2, -1, -1, 2, -1]]), "probed_lists of query 1 name a list twice"),
+    (np.full((2, 5), 5), "probed_lists .*5.* -1 to 4"),
+    (np.full((2, 5), -2), "probed_lists .*-2"),
+    (np.zeros((2, 4), np.int64), r"probed_lists .*\(2, 5\) int64"),
+    (np.zeros((1, 5), np.int64), r"probed_lists .*\(2, 5\) int64"),
+    (np.zeros((2, 5), np.int32), "probed_lists .*int32"),
+    (np.array([[0, 1, 2, 3, 4], [2, -1, -1, 2, -1]]), r"probed_lists\[1\]"),
 ]
 
 
 @contextmanager
 def raises_before_faiss(message: str) -> Iterator[None]:
-    """The block is refused with this message, and FAISS is not called."""
+    """Check that the block raises ValueError with this message without calling FAISS."""
 
     def fail(*_: object) -> None:
         pytest.fail("FAISS was called")
@@ -41,7 +41,7 @@ def raises_before_faiss(message: str) -> Iterator[None]:
 
 
 def two_row_index(kind: type[Any]) -> tuple[Any, np.ndarray]:
-    """An index of two rows, 3 and 4, and two vectors for it."""
+    """Return an index of two rows, 3 and 4, and their two vectors."""
     index, vectors = kind(12, 5), CODES if kind is HashIndex else FLOATS
     index.add(vectors, ADDED["lists"], np.array([3, 4]))
     return index, vectors
@@ -51,20 +51,20 @@ def two_row_index(kind: type[Any]) -> tuple[Any, np.ndarray]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lists": np.array([0, 5])}, "lists hold 5: give numbers from 0 to 4"),
-        ({"lists": np.array([0, -1])}, "lists hold -1"),
-        ({"lists": np.array([0])}, r"lists are \(1,\) int64: give \(2,\) int64"),
-        ({"lists": np.array([0.0, 1.0])}, r"lists are \(2,\) float64"),
-        ({"rows": np.array([-1, 8])}, "rows hold -1"),
-        ({"rows": np.array([7, MAX_ROW + 1])}, f"rows hold {MAX_ROW + 1}: give numbers from 0 to {MAX_ROW}"),
-        ({"rows": np.array([7, 7])}, "row 7 is given more than once"),
-        ({"rows": np.array([7, 3])}, "row 3 is in the index already"),
-        ({"rows": np.array([[7, 8]])}, r"rows are \(1, 2\)"),
-        ({"vectors": np.zeros((2, 5), np.uint8)}, r"\(2, 5\) uint8"),
-        ({"vectors": np.zeros((2, 1), np.uint8)}, r"\(2, 1\) uint8"),
-        ({"vectors": np.zeros((2, 12))}, r"\(2, 12\) float64"),
-        ({"vectors": np.zeros((2, 2), np.int8)}, r"\(2, 2\) int8"),
-        ({"vectors": np.zeros(2, np.uint8)}, r"\(2,\) uint8"),
+        ({"lists": np.array([0, 5])}, "lists .*5.* 0 to 4"),
+        ({"lists": np.array([0, -1])}, "lists .*-1"),
+        ({"lists": np.array([0])}, r"lists .*\(1,\) .*int64.*\(2,\) int64"),
+        ({"lists": np.array([0.0, 1.0])}, r"lists .*\(2,\) .*float64"),
+        ({"rows": np.array([-1, 8])}, "rows .*-1"),
+        ({"rows": np.array([7, MAX_ROW + 1])}, f"rows .*{MAX_ROW + 1}.* 0 to {MAX_ROW}"),
+        ({"rows": np.array([7, 7])}, "rows .*7"),
+        ({"rows": np.array([7, 3])}, "row 3 "),
+        ({"rows": np.array([[7, 8]])}, r"rows .*\(1, 2\)"),
+        ({"vectors": np.zeros((2, 5), np.uint8)}, r"\(2, 5\) .*uint8"),
+        ({"vectors": np.zeros((2, 1), np.uint8)}, r"\(2, 1\) .*uint8"),
+        ({"vectors": np.zeros((2, 12))}, r"\(2, 12\) .*float64"),
+        ({"vectors": np.zeros((2, 2), np.int8)}, r"\(2, 2\) .*int8"),
+        ({"vectors": np.zeros(2, np.uint8)}, r"\(2,\) .*uint8"),
     ],
 )
 def test_rejected_add_changes_nothing(kind: type[Any], change: dict[str, np.ndarray], message: str) -> None:
@@ -78,13 +78,13 @@ def test_rejected_add_changes_nothing(kind: type[Any], change: dict[str, np.ndar
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (np.array([3, 5]), "row 5 is not in the index: only what is filed can be removed"),
-        (np.array([3, 3]), "a row is named more than once: name each once"),
-        (np.array([3, -1]), "rows hold -1"),
-        (np.array([MAX_ROW + 1]), f"rows hold {MAX_ROW + 1}"),
-        (np.array([3.0]), r"rows are \(1,\) float64: give \(1,\) int64"),
-        (np.array([3], np.int32), r"rows are \(1,\) int32"),
-        (np.array([[3, 4]]), r"rows are \(1, 2\) int64: give \(2,\) int64"),
+        (np.array([3, 5]), "row 5 "),
+        (np.array([3, 3]), "rows .*more than once"),
+        (np.array([3, -1]), "rows .*-1"),
+        (np.array([MAX_ROW + 1]), f"rows .*{MAX_ROW + 1}"),
+        (np.array([3.0]), r"rows .*\(1,\) .*float64.*\(1,\) int64"),
+        (np.array([3], np.int32), r"rows .*\(1,\) .*int32"),
+        (np.array([[3, 4]]), r"rows .*\(1, 2\) .*int64.*\(2,\) int64"),
     ],
 )
 def test_rejected_remove_changes_nothing(kind: type[Any], rows: np.ndarray, message: str) -> None:
@@ -100,11 +100,11 @@ def test_rejected_remove_changes_nothing(kind: type[Any], rows: np.ndarray, mess
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"k": 0}, "k=0: give at least 1"),
-        ({"k": -3}, "k=-3: give at least 1"),
+        ({"k": 0}, "k=0"),
+        ({"k": -3}, "k=-3"),
         *(({"probed_lists": probed_lists}, message) for probed_lists, message in INVALID_PROBED_LISTS),
-        ({"queries": np.zeros((2, 5), np.uint8)}, r"\(2, 5\) uint8"),
-        ({"queries": np.zeros((2, 12))}, r"\(2, 12\) float64"),
+        ({"queries": np.zeros((2, 5), np.uint8)}, r"\(2, 5\) .*uint8"),
+        ({"queries": np.zeros((2, 12))}, r"\(2, 12\) .*float64"),
     ],
 )
 def test_search_rejects_invalid_arguments(kind: type[Any], search: str, change: dict[str, Any], message: str) -> None:
@@ -116,13 +116,13 @@ def test_search_rejects_invalid_arguments(kind: type[Any], search: str, change: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"radius": -1}, "radius=-1: give 0 bits or more"),
-        ({"probed_lists": np.full(5, 5)}, "probed_lists hold 5: give numbers from -1 to 4"),
-        ({"probed_lists": np.full(4, -1)}, r"give \(1, 5\) int64"),
-        ({"probed_lists": np.array([1, 1, -1, -1, -1])}, "probed_lists of query 0 name a list twice"),
-        ({"query": np.zeros((1, 2), np.uint8)}, r"codes are \(1, 1, 2\) uint8"),
-        ({"query": np.zeros(3, np.uint8)}, r"codes are \(1, 3\) uint8"),
-        ({"query": np.full(2, 255, np.uint8)}, "code 0 has bits set beyond its 12"),
+        ({"radius": -1}, "radius=-1"),
+        ({"probed_lists": np.full(5, 5)}, "probed_lists .*5.* -1 to 4"),
+        ({"probed_lists": np.full(4, -1)}, r"probed_lists .*\(1, 5\) int64"),
+        ({"probed_lists": np.array([1, 1, -1, -1, -1])}, r"probed_lists\[0\]"),
+        ({"query": np.zeros((1, 2), np.uint8)}, r"codes .*\(1, 1, 2\) .*uint8"),
+        ({"query": np.zeros(3, np.uint8)}, r"codes .*\(1, 3\) .*uint8"),
+        ({"query": np.full(2, 255, np.uint8)}, r"codes\[0\] .*12 bits"),
     ],
 )
 def test_range_search_rejects_invalid_arguments(change: dict[str, Any], message: str) -> None:
@@ -140,14 +140,14 @@ def test_radius_above_bits_returns_all_rows() -> None:
 def test_embeddings_must_be_finite(bad: float) -> None:
     vectors = FLOATS.copy()
     vectors[1, 3] = bad
-    with raises_before_faiss("embedding 1 is not finite"):
+    with raises_before_faiss(r"embeddings\[1\] .*NaN"):
         FloatIndex(12, 5).add(vectors, **ADDED)
-    with raises_before_faiss("embedding 1 is not finite"):
+    with raises_before_faiss(r"embeddings\[1\] .*NaN"):
         FloatIndex(12, 5).search(vectors, np.full((2, 5), -1), 1)
 
 
 def test_codes_with_nonzero_padding_are_rejected() -> None:
-    with raises_before_faiss("code 0 has bits set beyond its 12"):
+    with raises_before_faiss(r"codes\[0\] .*12 bits"):
         HashIndex(12, 5).add(np.full((2, 2), 255, np.uint8), **ADDED)
 
 
@@ -170,12 +170,12 @@ def test_embeddings_whose_squares_overflow_are_rejected(value: float) -> None:
     vectors = FLOATS.copy()
     vectors[1, 3] = value
     index, _ = two_row_index(FloatIndex)
-    with raises_before_faiss("embedding 1 is not finite, or its square is not"):
+    with raises_before_faiss(r"embeddings\[1\] .*1e\+16"):
         index.search(vectors, np.tile(np.arange(5), (2, 1)), 3)
 
 
 @pytest.mark.parametrize("k", [2.5, "3"])
 def test_k_must_be_an_integer(k: Any) -> None:
     index, vectors = two_row_index(HashIndex)
-    with raises_before_faiss("give at least 1, a whole number"):
+    with raises_before_faiss(f"k={k!r}"):
         index.search(vectors, np.tile(np.arange(5), (2, 1)), k)

@@ -1,4 +1,4 @@
-"""Arrays come back as they were, and a damaged file is said to be damaged, whatever numpy makes of it."""
+"""Reading and writing arrays; damaged files raise ValueError."""
 
 from pathlib import Path
 

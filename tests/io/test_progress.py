@@ -1,4 +1,4 @@
-"""Long work is told of: on a terminal by a bar, elsewhere by lines, and its rate at the end."""
+"""Progress: a bar on a terminal, log lines elsewhere, and the rate at the end."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +21,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> StringIO:
 
 
 def test_a_terminal_shows_count_and_rate(terminal: StringIO) -> None:
-    assert list(track([[1, 2], [3]], "filing", 3, len)) == [[1, 2], [3]]
-    assert "filing" in terminal.getvalue()
+    assert list(track([[1, 2], [3]], "encoding", 3, len)) == [[1, 2], [3]]
+    assert "encoding" in terminal.getvalue()
     assert "3/3" in terminal.getvalue()
     assert "/s" in terminal.getvalue()
 
@@ -33,18 +33,18 @@ def test_without_a_terminal_progress_is_logged(
     clock = iter([0.0, 20.0, 40.0, 40.0, 60.0, 100.0])
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
     with caplog.at_level(logging.INFO), progress("encoding gallery", 500) as step:
-        step(100)  # after 20 s: too early for a line
-        step(100)  # after 40 s
-        step(300)  # after 60 s: 20 since the last
+        step(100)  # at 20 s: too early for a log line
+        step(100)  # at 40 s
+        step(300)  # at 60 s: 20 s after the last line
     assert caplog.messages == [
-        "encoding gallery: 200 of 500, 5 a second, 60 s left",
-        "encoding gallery: 500 pictures in 100.0 s, 5 a second",
+        "encoding gallery: 200 of 500, 5 per second, 60 s left",
+        "encoding gallery: 500 images in 100.0 s, 5 per second",
     ]
 
 
 def test_short_work_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        assert list(track(iter([]), "opening pictures", 0, len)) == []
+        assert list(track(iter([]), "opening images", 0, len)) == []
     assert not caplog.messages
 
 

@@ -1,11 +1,11 @@
-"""Random logits whose labels are drawn from their softmax."""
+"""Random logits with labels sampled from their softmax."""
 
 import torch
 from torch import Tensor
 
 
 def random_logits(seed: int, scale: float, count: int = 200, categories: int = 4) -> tuple[Tensor, Tensor]:
-    """Logits that say `truth` times too much (or too little) of the labels."""
+    """Sample labels from the softmax of random logits; return the logits times `scale`: calibrated if it is 1."""
     generator = torch.Generator().manual_seed(seed)
     logits = 2 * torch.randn(count, categories, generator=generator)
     labels = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]

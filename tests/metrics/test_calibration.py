@@ -1,4 +1,4 @@
-"""The calibration error against its definition, bin by bin."""
+"""Calibration error against its definition."""
 
 import pytest
 import torch
@@ -9,14 +9,14 @@ from fashion_lsh.metrics.calibration import calibration_error
 from tests.metrics.factories import random_logits
 
 
-def plain_error(logits: Tensor, labels: Tensor, bins: int) -> float:
+def reference_error(logits: Tensor, labels: Tensor, bins: int) -> float:
     probabilities = logits.double().softmax(1).numpy()
-    top, right = probabilities.max(1), probabilities.argmax(1) == labels.numpy()
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels.numpy()
     error = 0.0
     for number in range(bins):
-        inside = (top > number / bins) & (top <= (number + 1) / bins)
+        inside = (confidence > number / bins) & (confidence <= (number + 1) / bins)
         if inside.any():
-            error += inside.mean() * abs(top[inside].mean() - right[inside].mean())
+            error += inside.mean() * abs(confidence[inside].mean() - correct[inside].mean())
     return error
 
 
@@ -24,7 +24,8 @@ def plain_error(logits: Tensor, labels: Tensor, bins: int) -> float:
 @pytest.mark.parametrize("seed", range(3))
 def test_calibration_error_matches_the_definition(seed: int, bins: int) -> None:
     logits, labels = random_logits(seed, 2.0)
-    assert calibration_error(logits, labels, bins=bins) == pytest.approx(plain_error(logits, labels, bins), abs=1e-5)
+    expected = reference_error(logits, labels, bins)
+    assert calibration_error(logits, labels, bins=bins) == pytest.approx(expected, abs=1e-5)
 
 
 def test_calibration_error_uses_the_given_temperature() -> None:

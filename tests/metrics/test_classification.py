@@ -1,4 +1,4 @@
-"""Accuracy and F1 against plain counting."""
+"""Accuracy and F1 against counting."""
 
 import numpy as np
 import pytest
@@ -10,10 +10,8 @@ from fashion_lsh.metrics.statistics import confidence_interval
 @pytest.mark.parametrize("count", [2, 3, 5, 6, 12])
 def test_classification_metrics_against_counting(count: int) -> None:
     rng = np.random.default_rng(count)
-    probabilities, labels = (
-        rng.random((40, count)).astype(np.float32),
-        rng.integers(0, count - 1, 40),
-    )  # the last never occurs
+    probabilities = rng.random((40, count)).astype(np.float32)
+    labels = rng.integers(0, count - 1, 40)  # the last category never occurs
     probabilities[np.arange(40), labels] += 0.3
     ranks = np.array([sorted(range(count), key=lambda c: -row[c]).index(label)
                       for row, label in zip(probabilities, labels, strict=True)])  # fmt: skip
@@ -35,8 +33,8 @@ def test_classification_metrics_against_counting(count: int) -> None:
     }
 
 
-def test_macro_accuracy_leaves_out_absent_categories() -> None:
-    probabilities = np.eye(3, dtype=np.float32)[[0, 0, 1, 2, 0]]  # nothing is of category 2
+def test_macro_accuracy_ignores_absent_categories() -> None:
+    probabilities = np.eye(3, dtype=np.float32)[[0, 0, 1, 2, 0]]  # category 2 has no labels
     metrics = classification_metrics(
         probabilities, probabilities.argmax(axis=1), np.array([0, 0, 1, 1, 1]), np.array([""] * 5)
     )
@@ -44,15 +42,15 @@ def test_macro_accuracy_leaves_out_absent_categories() -> None:
     assert metrics["query/accuracy"] == pytest.approx(0.6)
 
 
-def test_queries_of_untrained_categories_are_not_classified() -> None:
+def test_queries_of_untrained_categories_are_ignored() -> None:
     probabilities = np.eye(3, dtype=np.float32)[[0, 1, 2, 2, 1]]
-    probabilities[4] = 0  # nothing was seen
+    probabilities[4] = 0  # no detection
     labels, items = np.array([0, -1, 1, -1, -1]), np.array(["a", "", "b", "", ""])
-    seen, kept = np.array([0, 1, 2, 2, -1]), labels >= 0
-    metrics = classification_metrics(probabilities, seen, labels, items)
-    assert metrics == classification_metrics(probabilities[kept], seen[kept], labels[kept], items[kept])
+    predicted, known = np.array([0, 1, 2, 2, -1]), labels >= 0
+    metrics = classification_metrics(probabilities, predicted, labels, items)
+    assert metrics == classification_metrics(probabilities[known], predicted[known], labels[known], items[known])
     assert metrics["query/accuracy"] == 0.5
-    assert classification_metrics(probabilities, seen, np.full(5, -1), items) == {}
+    assert classification_metrics(probabilities, predicted, np.full(5, -1), items) == {}
 
 
 def test_an_undetected_query_counts_as_wrong() -> None:

@@ -1,6 +1,7 @@
-"""How much bits say: against plain loops, and what changes no measure."""
+"""Code statistics and quantisation error against loops; invariances; collapsed codes."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -13,15 +14,15 @@ from fashion_lsh.metrics import ranking
 from fashion_lsh.metrics.code_statistics import CodeStatistics, code_statistics, describe_collapse, quantisation_error
 
 
-def random_logits(seed: int, rows: int, bits: int) -> np.ndarray:
-    """Packed codes whose bits are 1 more or less often; some repeat others, some are constant."""
+def random_codes(seed: int, rows: int, bits: int) -> np.ndarray:
+    """Random packed codes with bits of different balance; some bits are copies of others, some are constant."""
     rng = np.random.default_rng(seed)
-    of = rng.integers(0, bits, bits)
-    return pack((rng.random((rows, bits)) < rng.choice([0, 0.1, 0.5, 1], bits))[:, of].astype(np.float32))
+    copied = rng.integers(0, bits, bits)
+    return pack((rng.random((rows, bits)) < rng.choice([0, 0.1, 0.5, 1], bits))[:, copied].astype(np.float32))
 
 
 def reference(codes: np.ndarray, bits: int) -> CodeStatistics:
-    """The same, a bit and a pair of bits at a time."""
+    """Compute the statistics bit by bit and pair by pair."""
     columns = unpack(codes, bits).T.tolist()
     ratios = [sum(column) / len(column) for column in columns]
     entropies = [-sum(p * math.log2(p) for p in (ratio, 1 - ratio) if p) for ratio in ratios]
@@ -45,15 +46,15 @@ SIZES = {"seed": st.integers(0, 2**32 - 1), "rows": st.integers(1, 40), "bits": 
 @given(**SIZES)
 @settings(max_examples=100, deadline=None)
 def test_every_statistic_against_plain_loops(seed: int, rows: int, bits: int) -> None:
-    codes = random_logits(seed, rows, bits)
+    codes = random_codes(seed, rows, bits)
     assert code_statistics(codes, bits) == pytest.approx(reference(codes, bits), abs=1e-12)
 
 
 @given(**SIZES)
 @settings(max_examples=50, deadline=None)
 def test_statistics_are_invariant_to_masks_and_permutations(seed: int, rows: int, bits: int) -> None:
-    codes, rng = random_logits(seed, rows, bits), np.random.default_rng(seed)
-    mask = random_logits(seed + 1, 1, bits)
+    codes, rng = random_codes(seed, rows, bits), np.random.default_rng(seed)
+    mask = random_codes(seed + 1, 1, bits)
     permuted = unpack(codes ^ mask, bits)[rng.permutation(rows)][:, rng.permutation(bits)]
     assert code_statistics(pack(permuted.astype(np.float32)), bits) == pytest.approx(
         code_statistics(codes, bits), abs=1e-12
@@ -63,7 +64,7 @@ def test_statistics_are_invariant_to_masks_and_permutations(seed: int, rows: int
 @given(**SIZES)
 @settings(max_examples=50, deadline=None)
 def test_statistics_stay_in_their_ranges(seed: int, rows: int, bits: int) -> None:
-    statistics = code_statistics(random_logits(seed, rows, bits), bits)
+    statistics = code_statistics(random_codes(seed, rows, bits), bits)
     assert 0 <= statistics.balance <= 0.5
     assert 0 <= statistics.entropy <= 1 + 1e-12
     assert 0 <= statistics.correlation <= 1 + 1e-12
@@ -87,7 +88,7 @@ def test_a_bit_equal_or_opposite_to_another_is_correlated() -> None:
 
 
 def test_statistics_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    codes = random_logits(3, 50, 12)
+    codes = random_codes(3, 50, 12)
     whole = code_statistics(codes, 12)
     monkeypatch.setattr(ranking, "BLOCK_CELLS", 12 * 7)
     assert code_statistics(codes, 12) == whole
@@ -95,7 +96,7 @@ def test_statistics_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("codes", "bits", "message"),
-    [(np.zeros((0, 1), np.uint8), 8, "at least 1"), (np.zeros((3, 1), np.uint8), 9, "codes of 9 bits")],
+    [(np.zeros((0, 1), np.uint8), 8, r"codes .*\(0, 1\)"), (np.zeros((3, 1), np.uint8), 9, "codes .*9 bits")],
 )
 def test_invalid_codes_are_refused(codes: np.ndarray, bits: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -117,7 +118,7 @@ def test_the_quantisation_error_against_plain_loops(threshold: float) -> None:
 def test_quantisation_error_is_0_for_bits_and_grows_with_unequal_magnitudes() -> None:
     bits = (torch.rand(20, 8, generator=torch.Generator().manual_seed(1)) < 0.5).float()
     assert quantisation_error(bits, 0.5) == pytest.approx(0, abs=1e-6)
-    assert quantisation_error(0.4 + 0.2 * bits, 0.5) == pytest.approx(0, abs=1e-6)  # not how far, but how alike
+    assert quantisation_error(0.4 + 0.2 * bits, 0.5) == pytest.approx(0, abs=1e-6)  # equal magnitudes
     assert quantisation_error(torch.tensor([[1.0, 0.5, 0.5, 0.5]]), 0.5) == pytest.approx(0.5)
     assert quantisation_error(torch.full((3, 4), 0.5), 0.5) == 1
 
@@ -141,13 +142,12 @@ def test_one_hot_codes_never_count_as_collapsed(categories: int, rows: int, seed
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"distinct": 29}, "29 distinct codes for 30 predicted categories: try"),
-        ({"entropy": 0.09, "constant_bits": 2},
-         "entropies of the 12 bits, of which 2 never change, add up to 1.08, that of the categories is 4.91: try"),
-        ({"distinct": 1, "entropy": 0.0}, "1 distinct codes for 30 predicted categories; entropies of the 12 bits"),
+        ({"distinct": 29}, r"29 distinct codes for 30 predicted categories;"),
+        ({"entropy": 0.09, "constant_bits": 2}, r"12 bits \(2 constant\) .*1\.08 .*4\.91;"),
+        ({"distinct": 1, "entropy": 0.0}, r"1 distinct codes for 30 predicted categories; 12 bits \(0 constant\)"),
     ],
 )  # fmt: skip
 def test_collapse_is_described_with_values_and_a_hint(change: dict[str, float], expected: str) -> None:
     text = describe_collapse(GOOD._replace(**change), 12, np.arange(30))
-    assert expected in text
+    assert re.search(expected, text)
     assert all(hint in text for hint in ("hash=csq", "hash.bihalf=true", "hash.bits", "optim.lr"))

@@ -1,4 +1,4 @@
-"""Found boxes against true ones."""
+"""IoU, matching of boxes, precision and recall."""
 
 import itertools
 
@@ -14,12 +14,12 @@ sides = st.integers(0, 20)
 
 
 @st.composite
-def whole_boxes(draw: st.DrawFn) -> np.ndarray:
+def integer_boxes(draw: st.DrawFn) -> np.ndarray:
     x, y = draw(sides), draw(sides)
     return np.array([x, y, x + draw(st.integers(1, 20)), y + draw(st.integers(1, 20))], np.float32)
 
 
-@given(whole_boxes(), st.lists(whole_boxes(), max_size=4))
+@given(integer_boxes(), st.lists(integer_boxes(), max_size=4))
 def test_iou_against_counting_pixels(box: np.ndarray, others: list[np.ndarray]) -> None:
     def pixels(corners: np.ndarray) -> np.ndarray:
         grid = np.zeros((41, 41), bool)
@@ -27,19 +27,19 @@ def test_iou_against_counting_pixels(box: np.ndarray, others: list[np.ndarray]) 
         grid[y1:y2, x1:x2] = True
         return grid
 
-    found = iou(box, np.array(others, np.float32).reshape(-1, 4))
-    for share, other in zip(found, others, strict=True):
-        mine, theirs = pixels(box), pixels(other)
-        assert share == pytest.approx((mine & theirs).sum() / (mine | theirs).sum())
+    ious = iou(box, np.array(others, np.float32).reshape(-1, 4))
+    for actual, other in zip(ious, others, strict=True):
+        first, second = pixels(box), pixels(other)
+        assert actual == pytest.approx((first & second).sum() / (first | second).sum())
 
 
 @pytest.mark.parametrize(("detected", "matched_indices"), [
     ([], []),
     ([[0, 0, 10, 10], [20, 0, 30, 10]], [0, 1]),
-    ([[20, 0, 30, 9], [20, 0, 30, 10]], [1, -1]),  # found once: the surer one has it
-    ([[0, 0, 10, 5]], [0]),  # just half
+    ([[20, 0, 30, 9], [20, 0, 30, 10]], [1, -1]),  # the higher score gets the match
+    ([[0, 0, 10, 5]], [0]),  # IoU 0.5
     ([[0, 0, 10, 4.9]], [-1]),
-    ([[0, 0, 30, 10]], [-1]),  # both of them is neither
+    ([[0, 0, 30, 10]], [-1]),  # covers both boxes
 ])  # fmt: skip
 def test_each_annotated_box_is_matched_once(detected: list[list[float]], matched_indices: list[int]) -> None:
     assert match_boxes(np.array(detected, np.float32).reshape(-1, 4), ANNOTATED).tolist() == matched_indices

@@ -1,4 +1,4 @@
-"""Ranking scores against hand-computed values and the definitions."""
+"""Ranking metrics against hand-computed values and their definitions."""
 
 from fractions import Fraction
 
@@ -14,7 +14,7 @@ SCORES = (average_precision, recall, precision)
 
 
 def flags(*rankings):
-    return np.array([[letter == "1" for letter in text] for text in rankings])
+    return np.array([[character == "1" for character in text] for text in rankings])
 
 
 def counts(*numbers):
@@ -22,7 +22,7 @@ def counts(*numbers):
 
 
 def reference_scores(order, total_relevant, k):
-    """AP, recall and precision of one ranking, by the definitions, as fractions."""
+    """AP, recall and precision of one ranking by their definitions, as exact fractions."""
     hits, precision_sum = 0, Fraction(0)
     for rank, is_relevant in enumerate(order[:k], start=1):
         if is_relevant:
@@ -77,10 +77,10 @@ def test_average_precision_does_not_depend_on_the_block_size(monkeypatch):
 @pytest.mark.parametrize(
     ("function", "arguments", "message"),
     [
-        (average_precision, (flags("10"), counts(1), 0), "k=0: give at least 1"),
-        (recall, (counts([1, -1]), counts(1), 1), "relevant is int64"),
-        (precision, (flags("11"), counts(1), 1), "query 0: 2 relevant rows retrieved, total_relevant 1"),
-        (precision, (flags("11"), counts(1, 2), 1), r"total_relevant is int64 \(2,\): give \(1,\) int"),
+        (average_precision, (flags("10"), counts(1), 0), "k=0"),
+        (recall, (counts([1, -1]), counts(1), 1), "relevant .*int64"),
+        (precision, (flags("11"), counts(1), 1), r"total_relevant\[0\]=1 .*2 relevant"),
+        (precision, (flags("11"), counts(1, 2), 1), r"total_relevant .*\(2,\) .*int64.*\(1,\) int"),
     ],
 )
 def test_invalid_arguments_are_refused(function, arguments, message):

@@ -1,4 +1,4 @@
-"""Scores of served and of tied rankings against plain loops over every order of equally near rows."""
+"""Scores of rankings with and without ties, against loops over all orders of tied rows."""
 
 import itertools
 import math
@@ -18,14 +18,14 @@ def names(*texts: str) -> np.ndarray:
 
 
 def reference_scores(order: list[bool], total: int) -> dict[str, float]:
-    """The scores of one ranking, place by place; NaN where nothing is relevant."""
+    """Scores of one ranking, rank by rank; NaN without relevant rows."""
     if not total:
         return dict.fromkeys(("map@100", "recall@1", "recall@10", "precision@10"), math.nan)
     hits, precision_sum = 0, 0.0
-    for place, relevant in enumerate(order[:100], start=1):
+    for rank, relevant in enumerate(order[:100], start=1):
         if relevant:
             hits += 1
-            precision_sum += hits / place
+            precision_sum += hits / rank
     return {
         "map@100": precision_sum / min(total, 100),
         "recall@1": float(any(order[:1])),
@@ -35,7 +35,7 @@ def reference_scores(order: list[bool], total: int) -> dict[str, float]:
 
 
 def over_all_orders(distances: list[int], relevant: list[bool], probed: list[bool], total: int) -> dict[str, float]:
-    """Means of the plain scores over every order of the rows that were reached, nearest first; AP's extremes too."""
+    """Mean scores over all orders of the probed rows, nearest first; best and worst AP."""
     rows = [row for row, is_probed in enumerate(probed) if is_probed]
     orders = [sorted(permutation, key=lambda row: distances[row]) for permutation in itertools.permutations(rows)]
     scores = [reference_scores([relevant[row] for row in order], total) for order in orders]
@@ -51,7 +51,7 @@ def assert_close(ours: retrieval.Scores, expected: list[dict[str, float]]) -> No
 
 
 def random_search(seed: int) -> tuple[np.ndarray, Relevance, np.ndarray]:
-    """5 queries, 7 rows, distances 0..3, numbers of 3 things and of nothing, rows that a probe reached."""
+    """Random distances 0..3 of 5 queries and 7 rows, labels -1..2, and a mask of probed rows."""
     rng = np.random.default_rng(seed)
     relevance = Relevance(rng.integers(-1, 3, 5), rng.integers(-1, 3, 7))
     return rng.integers(0, 4, (5, 7)).astype(np.int16), relevance, rng.random((5, 7)) < 0.7
@@ -78,16 +78,16 @@ def test_without_names_nothing_is_relevant(query: tuple[str, ...], gallery: tupl
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_served_hits_against_plain_loops(seed: int) -> None:
+def test_scores_of_hits_against_loops(seed: int) -> None:
     rng = np.random.default_rng(seed)
     relevance = Relevance(rng.integers(-1, 4, 20), rng.integers(-1, 4, 300))
     rows = np.stack([rng.permutation(300)[:100] for _ in range(20)])
-    for query in range(0, 20, 3):  # -1 at the end, where fewer were found
+    for query in range(0, 20, 3):  # padding of queries with fewer hits
         rows[query, rng.integers(0, 100) :] = -1
     expected = []
-    for query, served in enumerate(rows):
+    for query, hit_rows in enumerate(rows):
         category = int(relevance.query[query])
-        order = [row >= 0 and category >= 0 and relevance.gallery[row] == category for row in served]
+        order = [row >= 0 and category >= 0 and relevance.gallery[row] == category for row in hit_rows]
         expected.append(reference_scores(order, int((relevance.gallery == category).sum()) if category >= 0 else 0))
         expected[-1] |= {"map@100_best": expected[-1]["map@100"], "map@100_worst": expected[-1]["map@100"]}
     scores = retrieval.score_hits(Hits(rows, np.zeros(rows.shape, np.float32)), relevance)
@@ -150,7 +150,7 @@ def test_codes_are_scored_by_their_hamming_distances(with_probes: bool) -> None:
     rng = np.random.default_rng(2)
     _, relevance, probed = random_search(2)
     queries, gallery = rng.integers(0, 256, (5, 2), dtype=np.uint8), rng.integers(0, 256, (7, 2), dtype=np.uint8)
-    gallery[0], gallery[1] = queries[0], ~queries[0]  # 0 and all 16 bits apart
+    gallery[0], gallery[1] = queries[0], ~queries[0]  # Hamming distances 0 and 16
     bits = [[sum(int(a ^ b).bit_count() for a, b in zip(q, g, strict=True)) for g in gallery] for q in queries]
     mask = (lambda block: probed[block]) if with_probes else None
     scores = retrieval.score_codes(queries, gallery, relevance, mask)

@@ -1,4 +1,4 @@
-"""Scores with ties against brute force over all tie orders, the plain scores, and laws."""
+"""Tie-aware scores against brute force over all orders of tied rows, and their invariants."""
 
 import itertools
 import math
@@ -24,7 +24,7 @@ TIED = list(UNTIED)
 
 
 def flags(*rankings):
-    return np.array([[letter == "1" for letter in text] for text in rankings])
+    return np.array([[character == "1" for character in text] for text in rankings])
 
 
 def counts(*numbers):
@@ -32,9 +32,9 @@ def counts(*numbers):
 
 
 def all_orders(levels):
-    """Every ranking of (relevant, total) levels; each is equally likely, as are the orders it stands for."""
+    """All distinct rankings of (relevant, total) levels; they are equally likely."""
     per_level = [
-        [[place in chosen for place in range(total)] for chosen in itertools.combinations(range(total), relevant)]
+        [[rank in chosen for rank in range(total)] for chosen in itertools.combinations(range(total), relevant)]
         for relevant, total in levels
     ]
     return [list(itertools.chain(*parts)) for parts in itertools.product(*per_level)]
@@ -42,7 +42,7 @@ def all_orders(levels):
 
 @st.composite
 def searches(draw, max_rows=8):
-    """(levels, total_relevant, k) with few enough rows to try every order."""
+    """Draw (levels, total_relevant, k), with few enough rows to try all orders."""
     totals = draw(st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(lambda totals: sum(totals) <= max_rows))
     levels = [(draw(st.integers(0, total)), total) for total in totals]
     num_relevant = sum(relevant for relevant, _ in levels)
@@ -60,10 +60,10 @@ def test_a_query_without_relevant_rows_scores_nan_with_ties(function):
     assert np.isnan(np.array(scores)).tolist() == [[True, False]] * 3
 
 
-def test_equal_distances_are_a_random_ranking():
-    # orders 110, 101, 011: AP 1, 5/6, 7/12
+def test_scores_of_equal_distances_by_hand():
+    # orders 110, 101, 011 have AP 1, 5/6, 7/12
     assert tied(tied_average_precision, [(2, 3)], 2, 3) == pytest.approx((29 / 36, 1, 7 / 12))
-    # of 10 rows 3 are relevant, 4 are seen: none of the 3 among them with C(7, 4) / C(10, 4)
+    # 3 of 10 rows are relevant: P(none among the first 4) = C(7, 4) / C(10, 4)
     assert tied(tied_recall, [(3, 10)], 3, 4) == pytest.approx((1 - 35 / 210, 1, 0))
     assert tied(tied_precision, [(3, 10)], 3, 4) == pytest.approx((3 / 10, 3 / 4, 0))
 
@@ -71,7 +71,7 @@ def test_equal_distances_are_a_random_ranking():
 @pytest.mark.parametrize("levels", [[(3, 8)], [(1, 3), (2, 4)], [(0, 2), (5, 5)], [(1, 1), (2, 5), (1, 2)]])
 @pytest.mark.parametrize("k", [1, 3, 5, 8, 20])
 def test_ties_against_all_permutations(levels, k):
-    rows = [[place < relevant for place in range(total)] for relevant, total in levels]
+    rows = [[row < relevant for row in range(total)] for relevant, total in levels]
     orders = itertools.product(*(itertools.permutations(level) for level in rows))
     rankings = np.array([list(itertools.chain(*order)) for order in orders])
     total = np.full(len(rankings), sum(relevant for relevant, _ in levels))
@@ -199,7 +199,7 @@ def test_histograms_ignore_distances_outside_the_probed_lists():
     distances, relevant = counts([0, -1, 99]), flags("111")
     relevant_at, total_at = distance_histograms(distances, relevant, 2, flags("100"))
     assert relevant_at.tolist() == total_at.tolist() == [[1, 0]]
-    with pytest.raises(ValueError, match=r"from -1 to 99, levels=2: give levels = bits \+ 1"):
+    with pytest.raises(ValueError, match=r"levels=2: .*-1 to 99"):
         distance_histograms(distances, relevant, 2)
 
 
@@ -217,12 +217,12 @@ def test_tied_scores_equal_the_mean_over_random_orders():
 @pytest.mark.parametrize(
     ("function", "arguments", "message"),
     [
-        (tied_recall, (counts([2]), counts([1]), counts(2), 1), "query 0: relevant_at is negative or above total_at"),
-        (tied_recall, (counts([2]), counts([1, 2]), counts(2), 1), r"give two \(Q, L\) histograms"),
-        (tied_precision, (np.ones((1, 2)), counts([1, 2]), counts(2), 1), "relevant_at.dtype=.*float64.*give int64"),
-        (tied_average_precision, (counts([2]), counts([2]), counts(1), 1), "query 0: 2 relevant rows retrieved"),
-        (distance_histograms, (np.ones((1, 2)), flags("11"), 3), "distances are float64"),
-        (distance_histograms, (counts([1, 2]), flags("1"), 3), r"relevant is bool \(1, 1\): give \(1, 2\) bool"),
+        (tied_recall, (counts([2]), counts([1]), counts(2), 1), r"relevant_at\[0\] .*total_at"),
+        (tied_recall, (counts([2]), counts([1, 2]), counts(2), 1), r"relevant_at.shape=.*total_at.shape=\(1, 2\)"),
+        (tied_precision, (np.ones((1, 2)), counts([1, 2]), counts(2), 1), "relevant_at.dtype=.*float64.*int64"),
+        (tied_average_precision, (counts([2]), counts([2]), counts(1), 1), r"total_relevant\[0\]=1 .*2 relevant"),
+        (distance_histograms, (np.ones((1, 2)), flags("11"), 3), "distances .*float64"),
+        (distance_histograms, (counts([1, 2]), flags("1"), 3), r"relevant .*\(1, 1\) .*bool.*\(1, 2\) bool"),
     ],
 )
 def test_invalid_arguments_are_refused(function, arguments, message):

@@ -1,4 +1,4 @@
-"""Networks and LightningModules that tests make."""
+"""Factories for LightningModules and their checkpoints."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ CATEGORIES = ["circle", "cross", "square"]
 
 
 def make_arguments(kind: type[CropModule], **changes: Any) -> dict[str, Any]:
-    """Arguments of a Classifier or a HashHead, updated by `changes`."""
+    """Return the arguments of a Classifier or HashHead, updated by `changes`."""
     defaults: dict[str, Any] = {
         "backbone": "resnet18", "categories": CATEGORIES, "image_size": 32, "margin": 0.1,
         "frozen": False, "epochs": 1, "lr_factor": 1.0,
@@ -24,5 +24,5 @@ def make_arguments(kind: type[CropModule], **changes: Any) -> dict[str, Any]:
 
 
 def save(module: TrainingModule, path: Path) -> None:
-    """Write the checkpoint of a module as `fit` does."""
+    """Save the checkpoint of a module as `fit` does."""
     save_model(module.model, path, module.hparams)

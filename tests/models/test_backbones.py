@@ -1,6 +1,7 @@
-"""Eight networks behind one face: what goes in, what comes out, and where weights may come from."""
+"""Backbones: input, features and sources of weights."""
 
 import functools
+import re
 import socket
 import warnings
 from pathlib import Path
@@ -18,7 +19,7 @@ from torchvision.transforms.v2.functional import normalize
 from fashion_lsh.models.backbones import BACKBONES, Backbone, create_backbone, load_weights
 
 FEATURE_DIMS = dict(zip(BACKBONES, (512, 512, 2048, 2048, 4096, 4096, 4096, 1024, 1280), strict=True))
-QUICK = ("resnet18", "alexnet", "googlenet")  # files of the others: same code, a gigabyte of weights
+QUICK = ("resnet18", "alexnet", "googlenet")  # the others need a gigabyte of weights for the same code
 WEIGHT_FILES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES[:-1]]
 
 
@@ -35,7 +36,7 @@ def random_images(size: int | tuple[int, int], batch: int = 2) -> Tensor:
 
 
 def torchvision_network(name: str) -> nn.Module:
-    """As torchvision builds it to train: with GoogLeNet's side heads, and batch statistics that are not 0 and 1."""
+    """torchvision's network with random batch statistics; GoogLeNet with its auxiliary classifiers."""
     torch.manual_seed(1)
     kind: dict[str, Any] = {"transform_input": True, "init_weights": True} if name == "googlenet" else {}
     network: nn.Module = models.get_model(name, weights=None, **kind)
@@ -49,20 +50,20 @@ def torchvision_network(name: str) -> nn.Module:
 
 
 def normalised(images: Tensor) -> Tensor:
-    """(B, 3, H, W) uint8 -> float32: the slow twin of the fused normalisation."""
+    """Reference of the fused normalisation.  (B, 3, H, W) uint8 -> float32."""
     pixels: Tensor = normalize(images / 255, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
     return pixels
 
 
 @torch.no_grad()
 def torchvision_features(network: nn.Module, images: Tensor) -> Tensor:
-    """Normalised the long way, features caught at the door of the last layer."""
-    caught: list[Tensor] = []
+    """Input of the last layer of a torchvision network.  (B, 3, H, W) uint8 -> (B, D)."""
+    features: list[Tensor] = []
     last = network.get_submodule("fc" if hasattr(network, "fc") else "classifier.6")
-    handle = last.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
+    handle = last.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     network(normalised(images))
     handle.remove()
-    return caught[0]
+    return features[0]
 
 
 def save(state: Any, path: Path) -> str:
@@ -72,7 +73,7 @@ def save(state: Any, path: Path) -> str:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """torch.hub's folder for files of weights, empty."""
+    """Empty checkpoint folder of torch.hub."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     return tmp_path / "checkpoints"
@@ -105,7 +106,7 @@ def test_uint8_and_float_agree_and_batch_items_are_independent(name: str) -> Non
     features = backbone(images)
     assert torch.equal(features, backbone(images.float()))
     one_by_one = torch.cat([backbone(images[:1]), backbone(images[1:])])
-    spread = features.std().item()  # with fresh weights features of a deep trunk are of any size
+    spread = features.std().item()  # randomly initialised deep networks have features of any scale
     torch.testing.assert_close(features, one_by_one, rtol=1e-3, atol=1e-3 * spread)
     assert (features[0] - features[1]).abs().max() > 10 * (features - one_by_one).abs().max()
 
@@ -148,7 +149,7 @@ def test_create_backbone_emits_no_warning() -> None:
 
 
 def test_unknown_backbone_lists_known_names() -> None:
-    with pytest.raises(ValueError, match=r"'resnet19' is unknown: give one of resnet18, .*efficientnet_lite0"):
+    with pytest.raises(ValueError, match=r"backbone='resnet19'.*resnet18, .*efficientnet_lite0"):
         create_backbone("resnet19")
 
 
@@ -156,8 +157,7 @@ def test_unknown_backbone_lists_known_names() -> None:
 def test_too_small_image_is_rejected(name: str) -> None:
     backbone = cached_backbone(name)
     below = backbone.min_size - 1
-    message = f"{name} got images of 70 x {below} pixels: give at least {backbone.min_size} x {backbone.min_size}"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"70 x {below} pixels: {name} .*data\.image_size"):
         backbone(random_images((70, below)))
 
 
@@ -170,7 +170,7 @@ def test_min_size_is_tight(name: str) -> None:
 
 @pytest.mark.parametrize("shape", [(3, 64, 64), (2, 1, 64, 64), (2, 64, 64, 3), (2, 3, 64, 64, 1)])
 def test_wrong_shape_is_rejected(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"resnet18 got images of shape \(.*\): give \(B, 3, H, W\)"):
+    with pytest.raises(ValueError, match=re.escape(str(shape))):
         cached_backbone("resnet18")(torch.zeros(shape))
 
 
@@ -215,7 +215,7 @@ def test_weights_of_another_network_are_rejected(tmp_path: Path) -> None:
     backbone = create_backbone("resnet18")
     before = backbone.network.get_parameter("conv1.weight").clone()
     path = save(torchvision_network("resnet34").state_dict(), tmp_path / "resnet34.pth")
-    with pytest.raises(ValueError, match=r"resnet34.pth does not fit resnet18 \(\d+ misfits: layer1.2.bn1.bias is"):
+    with pytest.raises(ValueError, match=r"resnet34\.pth.*resnet18.*layer1\.2\.bn1\.bias"):
         load_weights(backbone, path)
     assert torch.equal(backbone.network.get_parameter("conv1.weight"), before)
 
@@ -226,7 +226,7 @@ def test_missing_and_misshapen_weights_are_named(ours: bool, tmp_path: Path) -> 
     prefix = "network." if ours else ""
     del state[f"{prefix}bn1.bias"]
     state[f"{prefix}conv1.weight"] = torch.zeros(64, 1, 7, 7)
-    with pytest.raises(ValueError, match=r"2 misfits: bn1.bias is missing, conv1.weight is \(64, 1, 7, 7\), not"):
+    with pytest.raises(ValueError, match=r"bn1\.bias.*conv1\.weight is \(64, 1, 7, 7\)"):
         load_weights(cached_backbone("resnet18"), save(state, tmp_path / "broken.pth"))
 
 
@@ -251,12 +251,12 @@ def test_arbitrary_bytes_are_rejected(content: bytes, tmp_path_factory: pytest.T
 @pytest.mark.parametrize("content", [{"epoch": 3, "state_dict": {}}, {0: torch.zeros(1)}, torch.zeros(1), None])
 def test_other_pickled_content_is_rejected(content: Any, tmp_path: Path) -> None:
     path = save(content, tmp_path / "last.ckpt")
-    with pytest.raises(ValueError, match=r"last\.ckpt holds more or other than a state dict"):
+    with pytest.raises(ValueError, match=r"last\.ckpt"):
         load_weights(cached_backbone("resnet18"), path)
 
 
 def test_missing_weights_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no weights at .*none\.pth: give .*weights=null"):
+    with pytest.raises(FileNotFoundError, match=r"none\.pth: .*backbone\.weights"):
         load_weights(cached_backbone("resnet18"), str(tmp_path / "none.pth"))
 
 
@@ -275,7 +275,7 @@ def test_imagenet_download_checks_the_hash(hub: Path, monkeypatch: pytest.Monkey
     calls: list[dict[str, Any]] = []
 
     def download(url: str, **options: Any) -> dict[str, Tensor]:
-        calls.append({"file": url.rsplit("/", 1)[1], "waits": socket.getdefaulttimeout(), **options})
+        calls.append({"file": url.rsplit("/", 1)[1], "timeout": socket.getdefaulttimeout(), **options})
         return state
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
@@ -285,7 +285,7 @@ def test_imagenet_download_checks_the_hash(hub: Path, monkeypatch: pytest.Monkey
     assert [call["file"] for call in calls] == ["resnet18-f37072fd.pth"]
     assert calls[0]["check_hash"]
     assert calls[0]["weights_only"]
-    assert 0 < calls[0]["waits"] <= 10
+    assert 0 < calls[0]["timeout"] <= 10
     assert list(hub.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""Boxes of several looks become one."""
+"""Weighted boxes fusion and mirrored boxes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The classifier: categories alone, and the face of a model without a hash layer."""
+"""Classifier: logits without activations, encoding and checkpoint."""
 
 import functools
 from pathlib import Path
@@ -66,5 +66,5 @@ def test_classifier_checkpoint_restores_hyperparameters(tmp_path: Path) -> None:
 
 
 def test_unknown_backbone_is_named() -> None:
-    with pytest.raises(ValueError, match="backbone 'resnet19' is unknown: give one of resnet18"):
+    with pytest.raises(ValueError, match="backbone='resnet19'"):
         Classifier(**ARGUMENTS | {"backbone": "resnet19"})

@@ -1,4 +1,4 @@
-"""Colours and pixels against loops over both."""
+"""Colour histogram and raw pixels against loops."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The detector learns where garments are, from nothing, in seconds; and opens again as it was."""
+"""Detector: pyramid, anchors, losses, training, resuming and checkpoint."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +18,7 @@ from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.models.feature_pyramid import DETECTOR_BACKBONES, FeaturePyramid
 from fashion_lsh.training.detector import Detector
 from fashion_lsh.training.fitting import fit
+from tests.training.factories import stop_at_epoch_end
 
 MakeData = Callable[..., GarmentData]
 OPTIM = {"name": "adamw", "lr": 0.002, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1}
@@ -66,7 +67,7 @@ def test_anchors_cover_every_size_and_ratio() -> None:
 
 
 def test_flip_tta_is_equivariant() -> None:
-    """The mean of a picture and its mirror knows no side."""
+    """Detections in a mirrored image are the mirrored detections."""
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
     model = detector(flip_tta=True)
     boxes, flipped = model.detect([image, image[:, ::-1]])
@@ -77,12 +78,12 @@ def test_flip_tta_is_equivariant() -> None:
 
 
 def test_unknown_detector_backbone_is_named() -> None:
-    with pytest.raises(ValueError, match=r"detector\.backbone='alexnet': give one of resnet18"):
+    with pytest.raises(ValueError, match=r"detector\.backbone='alexnet': .*resnet18"):
         detector(backbone="alexnet")
 
 
 def test_wrong_number_of_anchors_is_named() -> None:
-    with pytest.raises(ValueError, match=r"detector\.anchors=\[8\.0\]: give 5 sizes, one for each level"):
+    with pytest.raises(ValueError, match=r"detector\.anchors=\[8\.0\]: .*\b5\b"):
         detector(anchors=[8.0])
 
 
@@ -117,9 +118,9 @@ def test_frozen_levels_keep_their_weights(make_data: MakeData, tmp_path: Path) -
 
 
 def test_frozen_levels_need_weights_and_must_exist() -> None:
-    with pytest.raises(ValueError, match=r"detector\.frozen=1 would keep random weights: give detector\.weights"):
+    with pytest.raises(ValueError, match=r"detector\.frozen=1 .*detector\.weights"):
         detector(frozen=1)
-    with pytest.raises(ValueError, match=r"detector\.frozen=5: resnet18 has 4 levels"):
+    with pytest.raises(ValueError, match=r"detector\.frozen=5: resnet18 .*\b4\b"):
         detector(weights="imagenet", frozen=5)
 
 
@@ -145,7 +146,7 @@ def random_images_and_targets() -> tuple[list[torch.Tensor], list[dict[str, torc
 
 def test_losses_equal_torchvision() -> None:
     model = detector().train()
-    torch.manual_seed(1)  # of the proposals that are sampled
+    torch.manual_seed(1)  # for the sampling of proposals
     losses = model.losses(*random_images_and_targets())
     torch.manual_seed(1)
     expected = model.network(*random_images_and_targets())
@@ -159,22 +160,22 @@ def test_boxes_stay_float32_in_mixed_precision(monkeypatch: pytest.MonkeyPatch) 
     model, types = detector().train(), {}
     anchors, select = model.network.rpn.anchor_generator.forward, model.network.roi_heads.select_training_samples
 
-    def seen_anchors(*args: Any) -> Any:
+    def record_anchors(*args: Any) -> Any:
         result = anchors(*args)
         types["anchors"] = {each.dtype for each in result}
         return result
 
-    def seen_proposals(proposals: Any, targets: Any) -> Any:
+    def record_proposals(proposals: Any, targets: Any) -> Any:
         result = select(proposals, targets)
         types["proposals"] = {each.dtype for each in [*proposals, *result[0], *result[3]]}
         return result
 
-    monkeypatch.setattr(model.network.rpn.anchor_generator, "forward", seen_anchors)
-    monkeypatch.setattr(model.network.roi_heads, "select_training_samples", seen_proposals)
+    monkeypatch.setattr(model.network.rpn.anchor_generator, "forward", record_anchors)
+    monkeypatch.setattr(model.network.roi_heads, "select_training_samples", record_proposals)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         maps = model.pyramid(torch.zeros(1, 3, 64, 64))
         model.losses(*random_images_and_targets())
-    assert maps["0"].dtype == torch.bfloat16  # the pyramid is mixed
+    assert maps["0"].dtype == torch.bfloat16  # the pyramid runs in mixed precision
     assert types == {"anchors": {torch.float32}, "proposals": {torch.float32}}
 
 
@@ -207,21 +208,12 @@ def test_detector_checkpoint_gives_the_same_boxes(make_data: MakeData, tmp_path:
 def test_resumed_detector_equals_uninterrupted(
     make_data: MakeData, tmp_path: Path, ema_decay: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fashion_lsh.training import fitting
-
     expected = fit(
         module(ema_decay=ema_decay), make_detection_data(make_data()), tmp_path / "whole", accelerator="cpu", devices=1
     )
-    original = fitting.EpochLogger.on_train_epoch_end
-
-    def stop(self: Any, trainer: Any, pl_module: Any) -> None:
-        if trainer.current_epoch == 1:
-            raise RuntimeError("the power went out")
-        original(self, trainer, pl_module)
-
     with monkeypatch.context() as patch:
-        patch.setattr(fitting.EpochLogger, "on_train_epoch_end", stop)
-        with pytest.raises(RuntimeError, match="power"):
+        stop_at_epoch_end(1, patch)
+        with pytest.raises(RuntimeError, match="interrupted"):
             fit(
                 module(ema_decay=ema_decay),
                 make_detection_data(make_data()),
@@ -241,7 +233,7 @@ def test_resumed_detector_equals_uninterrupted(
 
 
 @pytest.mark.slow
-def test_detector_learns_drawn_garments(make_data: MakeData, tmp_path: Path) -> None:
+def test_detector_learns_synthetic_garments(make_data: MakeData, tmp_path: Path) -> None:
     scenes = make_detection_data(make_data(), samples_per_epoch=64)
     model = fit(module(epochs=8), scenes, tmp_path, accelerator="cpu", devices=1, gradient_clip_val=5.0)
     detections = detect_all(model, scenes.data.source.image, sorted(set(scenes.data.catalogue.column("image"))))
@@ -250,6 +242,6 @@ def test_detector_learns_drawn_garments(make_data: MakeData, tmp_path: Path) -> 
 
 def test_non_finite_loss_ends_the_fit(make_data: MakeData, tmp_path: Path) -> None:
     model = module(optim=OPTIM | {"lr": 1e12})
-    with pytest.raises(ValueError, match=r"detector: the loss became (nan|inf) in epoch \d: lower optim\.lr"):
+    with pytest.raises(ValueError, match=r"detector/train/loss=(nan|inf).*optim\.lr"):
         fit(model, make_detection_data(make_data()), tmp_path, accelerator="cpu", devices=1)
     assert not (tmp_path / "detector.ckpt").exists()

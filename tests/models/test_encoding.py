@@ -1,4 +1,4 @@
-"""One forward as arrays: batches, thresholds, devices and types."""
+"""Encoding: batches, thresholds, devices and dtypes."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ class ModelOutput(NamedTuple):
 
 
 class PixelSumModel:
-    """A model whose answers are whole-number sums of pixels, so that they are exact in batches of any size."""
+    """Model whose outputs are integer sums of pixels, exact in batches of any size."""
 
     def __init__(self, bits: int | None = 12, threshold: float = 0.5, dtype: torch.dtype = torch.float32) -> None:
         self.bits, self.threshold, self.dtype = bits, threshold, dtype
@@ -87,7 +87,7 @@ def test_predicted_category_has_the_highest_probability() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_outputs_of_any_precision_become_float32(dtype: torch.dtype) -> None:
-    images = crops() // 16  # small enough that every sum is exact in 8 bits
+    images = crops() // 16  # sums fit into the 8 significant bits of bfloat16
     actual, expected = encode(PixelSumModel(dtype=dtype), images), encode(PixelSumModel(), images)
     assert (actual.probabilities.dtype, actual.embeddings.dtype) == (np.float32, np.float32)
     for field, exact in zip(fields(actual), fields(expected), strict=True):
@@ -110,8 +110,8 @@ def test_crops_are_moved_to_the_device_of_the_model() -> None:
     assert model.seen_device == "meta"
 
 
-def test_encode_needs_no_gradient() -> None:
+def test_encode_runs_without_gradient() -> None:
     model = PixelSumModel()
     weight = torch.ones(1, requires_grad=True)
-    model.probabilities = lambda logits: logits * weight  # type: ignore[method-assign]  # .numpy() refuses what needs a gradient
+    model.probabilities = lambda logits: logits * weight  # type: ignore[method-assign]  # .numpy() raises for tensors that require grad
     assert encode(model, crops()).probabilities.shape == (5, 3)

@@ -1,4 +1,4 @@
-"""The hash layer: what its activations are, what learns through it, and which lengths it takes."""
+"""Hash head: activations, codes, gradients, embedding and invalid settings."""
 
 import functools
 from collections.abc import Callable
@@ -74,9 +74,9 @@ def test_code_bit_is_1_above_the_threshold(bits: int) -> None:
     assert codes is not None
     assert codes.shape == (5, -(-bits // 8))
     expected = (activations(bits) > 0.5).numpy()
-    unpack_scores = np.unpackbits(codes, axis=1, bitorder="little")
-    assert np.array_equal(unpack_scores[:, :bits], expected)
-    assert not unpack_scores[:, bits:].any()
+    unpacked = np.unpackbits(codes, axis=1, bitorder="little")
+    assert np.array_equal(unpacked[:, :bits], expected)
+    assert not unpacked[:, bits:].any()
 
 
 @torch.inference_mode()
@@ -111,7 +111,7 @@ def test_softmax_loss_trains_the_hash_layer() -> None:
 
 @pytest.mark.parametrize("bits", [0, -3])
 def test_zero_bits_are_rejected(bits: int) -> None:
-    with pytest.raises(ValueError, match=rf"hash\.bits={bits}: give at least 1, or hash=none"):
+    with pytest.raises(ValueError, match=rf"hash\.bits={bits}: .*hash=none"):
         make_hash_head(bits)
 
 
@@ -145,7 +145,7 @@ def test_long_embedding_equals_the_features(length: int | None) -> None:
     model = make_hash_head(7, embedding_dim=length).eval()
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     with torch.inference_mode():
-        model.fit_pca(torch.full((4, 512), torch.nan))  # is not looked at
+        model.fit_pca(torch.full((4, 512), torch.nan))  # ignored
         assert torch.equal(model(images).embedding, functional.normalize(model.backbone(images), dim=1))
 
 
@@ -196,9 +196,9 @@ def test_item_contrast_uses_activations_and_features() -> None:
     model = trained.model
     batch = Batch(IMAGES, torch.tensor([0, 1, 2, 0, 1]), torch.arange(5), torch.tensor([0, 1, 0, 1, 2]))
     output = model(IMAGES)
-    loss_without_contrast = float(trained.compute_loss(output, batch).detach())  # pictures of val come in no pairs
+    loss_without_contrast = float(trained.compute_loss(output, batch).detach())  # no contrast in evaluation mode
     features = functional.normalize(model.backbone(IMAGES), dim=1)
-    trained.training = model.training = True  # the mode of these modules alone: batch norms stay as they are
+    trained.training = model.training = True  # not recursive: batch norms stay in evaluation mode
     output = model(IMAGES)
     assert output.activations is not None
     torch.testing.assert_close(output.embedding, features)
@@ -215,12 +215,12 @@ def test_too_few_bits_are_warned_about(caplog: pytest.LogCaptureFixture) -> None
     make_hash_head(2)
     assert not caplog.records
     make_hash_head(1)
-    assert "hash.bits=1: 2 codes cannot tell 3 categories apart" in caplog.text
+    assert "hash.bits=1" in caplog.text
 
 
 @pytest.mark.parametrize("loss", ["csq", "orthohash"])
 def test_too_few_bits_are_rejected_by_losses_with_centres(loss: str) -> None:
-    with pytest.raises(ValueError, match=r"hash\.bits=1: 2 codes for 3 categories; give at least 2 bits"):
+    with pytest.raises(ValueError, match=r"hash\.bits=1: .*at least 2 bits"):
         make_hash_head(1, loss=loss)
 
 
@@ -230,5 +230,5 @@ def test_item_weight_disables_the_monitor() -> None:
 
 
 def test_bihalf_rejects_batches_of_one(make_data: Callable[..., GarmentData]) -> None:
-    with pytest.raises(ValueError, match=r"data\.batch_size=1: hash\.bihalf=true halves batches"):
+    with pytest.raises(ValueError, match=r"data\.batch_size=1: .*hash\.bihalf=true"):
         module(7, bihalf=True).batches(make_data(batch_size=1))

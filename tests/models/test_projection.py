@@ -40,14 +40,14 @@ def test_principal_axes_beyond_the_rank_are_orthonormal() -> None:
 
 @pytest.mark.parametrize("count", [0, 10])
 def test_more_axes_than_dimensions_are_rejected(count: int) -> None:
-    with pytest.raises(ValueError, match="1 to D axes"):
+    with pytest.raises(ValueError, match=rf"count={count}: "):
         principal_axes(features(), count)
 
 
 def test_non_finite_features_are_rejected() -> None:
     data = features()
     data[4, 2] = torch.nan
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(ValueError, match=r"features of shape \(60, 9\)"):
         principal_axes(data, 2)
 
 
@@ -69,12 +69,12 @@ def test_hyperplanes_separate_in_proportion_to_the_angle(angle: float) -> None:
 
 @pytest.mark.parametrize(("dimensions", "bits"), [(0, 4), (4, 0)])
 def test_zero_dimensions_or_bits_are_rejected(dimensions: int, bits: int) -> None:
-    with pytest.raises(ValueError, match=rf"dimensions={dimensions}, bits={bits}: give at least 1"):
+    with pytest.raises(ValueError, match=rf"dimensions={dimensions}, bits={bits}: "):
         hyperplanes(dimensions, bits, seed=0)
 
 
 def quantisation_error(data: torch.Tensor, bits: int, iterations: int) -> float:
-    """Squared distance between turned features and their signs, mean over all."""
+    """Mean squared distance of rotated features to their signs."""
     centre, planes = itq(data, bits, iterations=iterations)
     projected = (data - centre) @ planes
     return float((projected - torch.where(projected > 0, 1.0, -1.0)).square().mean())
@@ -126,5 +126,5 @@ def test_itq_is_seeded() -> None:
 
 
 def test_itq_rejects_more_bits_than_dimensions() -> None:
-    with pytest.raises(ValueError, match=r"bits=10 of features of length 9: .* give up to 9 bits"):
+    with pytest.raises(ValueError, match=r"bits=10: .*\b9 bits"):
         itq(features(), 10)

@@ -1,4 +1,4 @@
-"""Finished runs without training: the files that a report reads, filled with random results."""
+"""Finished runs without training: the files that a report reads, with random results."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,8 +20,8 @@ from fashion_lsh.metrics.statistics import intervals, means
 from fashion_lsh.runs.run import Run
 
 NAMES = ("bag", "coat", "hat")
-ROWS_PER_CATEGORY = {"train": 2, "val": 1, "query": 4, "gallery": 5}  # rows a category
-MakeRun = Callable[..., Run]  # the fixture `make_run`: arguments of finished_run but for the folder
+ROWS_PER_CATEGORY = {"train": 2, "val": 1, "query": 4, "gallery": 5}
+MakeRun = Callable[..., Run]  # the fixture `make_run`: finished_run without its `folder` argument
 LOG = """classifier/train/loss,classifier/val/accuracy,classifier/val/loss,classifier/val/macro_f1,epoch,step
 2.25,,,,0,9
 ,0.4,2.0,0.3,0,11
@@ -50,16 +50,16 @@ def finished_run(
     """Write a finished run to `<folder>/runs/made/<key>`.
 
     Args:
-        folder: of the runs and of the images.
-        names: of the categories.
+        folder: parent of the runs and of the images.
+        names: category names.
         items: whether queries and gallery have items.
-        bits: of the codes; None: no hash layer.
-        key: name of the run's folder.
-        data: settings of `data` that differ from SETTINGS.
+        bits: code length; None: no hash layer.
+        key: name of the run folder.
+        data: keys of `data` that override SETTINGS.
     """
     path = folder / "runs" / "made" / key
     path.mkdir(parents=True)
-    root = {"root": str(_write_images(folder / "pictures", len(names)))}
+    root = {"root": str(_write_images(folder / "images", len(names)))}
     config = {**SETTINGS, "data": SETTINGS["data"] | root | data, "hash": {"bits": bits} if bits else None}
     if bits is None:
         config["search"] = SETTINGS["search"] | {"distance": "euclidean"}
@@ -68,7 +68,7 @@ def finished_run(
     garments = _garments(names, items)
     garments.save(path / "catalogue.parquet")
     run.write_json("environment.json", {"fashion-lsh": "0.3.0", "python": "3.11", "gpu": None})
-    (path / "skipped.csv").write_text('id,reason\n"a, b",no picture\nc,"no\nbox"\n')
+    (path / "skipped.csv").write_text('id,reason\n"a, b",no image\nc,"no\nbox"\n')
     (path / "logs" / "version_0").mkdir(parents=True)
     (path / "logs" / "version_0" / "metrics.csv").write_text(LOG)
     _write_results(run, garments, bits, run.policy.label)
@@ -89,7 +89,7 @@ def _write_images(folder: Path, count: int) -> Path:
     folder.mkdir(exist_ok=True)
     for number in range(count):
         image = Image.new("RGB", (12, 12), f"hsl({number * 360 // count}, 80%, 45%)")
-        image.paste("white", (0, 0, 12, 3))  # the box cuts most of it away
+        image.paste("white", (0, 0, 12, 3))  # mostly outside the box
         image.save(folder / f"{number}.png")
     (folder / "manifest.csv").write_text("image,category\n")
     return folder / "manifest.csv"

@@ -1,4 +1,4 @@
-"""Read a run's report as a browser and as a Markdown reader would."""
+"""Read a run's report as HTML and as Markdown."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from fashion_lsh.report.page import write_report
 from fashion_lsh.runs.run import Run
 
-TITLES = ["What was asked", "Scores", "Learning curves", "Confusion of categories", "Precision and recall of the codes",
-          "Hamming distances", "Confidence", "Best, typical and worst queries", "Settings and environment",
+TITLES = ["Setup", "Scores", "Learning curves", "Confusion matrix", "Precision and recall of the codes",
+          "Hamming distances", "Calibration", "Best, typical and worst queries", "Settings and environment",
           "Model card"]  # fmt: skip
 WITHOUT_END = {"meta", "img", "br", "hr"}
 
 
 class Page(HTMLParser):
-    """A page's tags, held to be closed in order, and its texts."""
+    """Tags and texts of an HTML page; checks that tags are nested correctly."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Contact sheets, pixel by pixel where it matters."""
+"""Contact sheets: layout, boxes, marks, captions and crops."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,17 @@ from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.report.contact_sheets import hit_tile, query_tiles, write_query_sheet, write_result_sheet
-from fashion_lsh.report.tiles import GAP, HEADER, LINE, MARKS, TILE, Tile, evenly_spaced, write_contact_sheet
+from fashion_lsh.report.tiles import (
+    GAP,
+    HEADER,
+    LINE,
+    MARKS,
+    TILE,
+    Tile,
+    column_titles,
+    evenly_spaced,
+    write_contact_sheet,
+)
 from fashion_lsh.search.searcher import SearchResult
 
 GREY = (128, 128, 128)
@@ -33,12 +43,12 @@ def saved_sheet(path: Path, rows: list[list[Tile]], columns: list[str] | None = 
 
 
 def tile_origin(row: int, column: int) -> tuple[int, int]:
-    """y, x of a tile's first pixel."""
+    """(y, x) of a tile's top-left pixel."""
     return HEADER + row * (TILE + LINE + GAP), GAP + column * (TILE + GAP)
 
 
 def caption_area(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
-    """The caption's place, with the gap after it."""
+    """Pixels of a caption and of the gap to its right."""
     y, x = tile_origin(row, column)
     return sheet[y + TILE + 2 : y + TILE + LINE + GAP - 2, x : x + TILE + GAP]
 
@@ -72,7 +82,7 @@ def test_an_image_keeps_its_aspect_ratio_in_the_centre_of_its_tile(height: int, 
 
 
 def test_a_box_is_drawn_at_its_position_in_the_image(tmp_path: Path) -> None:
-    boxed = grey_tile(56, 112, box=np.array([20, 10, 60, 40], dtype=np.float32))  # drawn at its size, 28 pixels down
+    boxed = grey_tile(56, 112, box=np.array([20, 10, 60, 40], dtype=np.float32))  # drawn unscaled, 28 pixels down
     y, x = tile_origin(0, 0)
     tile = saved_sheet(tmp_path / "sheet.png", [[boxed]])[y : y + TILE, x : x + TILE]
     blue = (tile == (0x1F, 0x78, 0xFF)).all(axis=2)
@@ -102,7 +112,9 @@ def test_the_legend_fits_on_the_narrowest_sheet(tmp_path: Path) -> None:
     assert not has_ink(wide[: HEADER - 20, narrow.shape[1] :])
 
 
-@pytest.mark.parametrize("caption", ["coat", "seen as long sleeved outwear", "W" * 40, "a" * 18, "two\nlines", "外套"])
+@pytest.mark.parametrize(
+    "caption", ["coat", "predicted long sleeved outwear", "W" * 40, "a" * 18, "two\nlines", "外套"]
+)
 def test_a_caption_is_drawn_under_its_tile(caption: str, tmp_path: Path) -> None:
     sheet = saved_sheet(tmp_path / "sheet.png", [[grey_tile(caption=caption), grey_tile()], [grey_tile()]])
     assert has_ink(caption_area(sheet, 0, 0)[:, :TILE])
@@ -116,13 +128,11 @@ def test_only_captions_that_do_not_fit_are_truncated(tmp_path: Path) -> None:
         return caption_area(saved_sheet(tmp_path / "sheet.png", [[grey_tile(caption=text)]]), 0, 0)
 
     assert not np.array_equal(captioned("t-shirt"), captioned("t-shir…"))
-    assert np.array_equal(captioned("seen as short sleeved dress"), captioned("seen as short sleeved gown"))
+    assert np.array_equal(captioned("predicted short sleeved dress"), captioned("predicted short sleeved gown"))
 
 
 def test_titles_are_above_their_columns(tmp_path: Path) -> None:
-    sheet = saved_sheet(
-        tmp_path / "sheet.png", [[grey_tile()] * 10], ["query", "its crop", *(f"hit {n}" for n in range(1, 9))]
-    )
+    sheet = saved_sheet(tmp_path / "sheet.png", [[grey_tile()] * 10], column_titles(8))
     titles = sheet[HEADER - 20 : HEADER - 1]
     for column in range(10):
         _, x = tile_origin(0, column)
@@ -137,24 +147,24 @@ def data(make_data: Callable[..., GarmentData]) -> GarmentData:
 
 @pytest.fixture
 def gallery(data: GarmentData) -> Any:
-    """What a sheet asks of a searcher."""
+    """Stub of a searcher with the attributes that a sheet reads."""
     model = SimpleNamespace(categories=data.categories, margin=0.1)
     return SimpleNamespace(model=model, gallery=SimpleNamespace(catalogue=data.catalogue.take(data.rows("gallery"))))
 
 
-def queries_seen_as(data: GarmentData, predicted: int) -> EncodedSplit:
-    """The queries, each taken for category `seen`."""
+def queries_predicted_as(data: GarmentData, predicted: int) -> EncodedSplit:
+    """The queries, all predicted as category `predicted`."""
     query = data.catalogue.take(data.rows("query"))
     probabilities = np.eye(3, dtype=np.float32)[np.full(len(query), predicted)]
     return EncodedSplit(query, Encoded(probabilities, None, probabilities), {})
 
 
 def test_a_query_sheet_marks_the_hits(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
-    query, gallery_catalogue = queries_seen_as(data, predicted=1), gallery.gallery.catalogue
+    query, gallery_catalogue = queries_predicted_as(data, predicted=1), gallery.gallery.catalogue
     rng, count = np.random.default_rng(0), len(query.catalogue)
     rows = np.stack([rng.permutation(len(gallery_catalogue))[:12] for _ in range(count)])
     same_item = [gallery_catalogue.column("item").tolist().index(item) for item in query.catalogue.column("item")]
-    rows[:, 0] = same_item  # a row may stand twice: no matter here
+    rows[:, 0] = same_item  # rows may repeat; the sheet does not depend on it
     rows[0, 3:] = -1
     tiles = write_query_sheet(
         tmp_path / "sheet.png", data, query, gallery, Hits(rows, np.zeros(rows.shape, np.float32))
@@ -166,9 +176,10 @@ def test_a_query_sheet_marks_the_hits(data: GarmentData, gallery: Any, tmp_path:
         image, box = data.source.image(query.catalogue.column("image")[number]), query.catalogue.boxes[number]
         assert np.array_equal(query_tile.image, image)
         assert np.array_equal(query_tile.box, box)
-        assert (query_tile.caption, query_tile.mark) == (f"is {category}", "")
+        assert query_tile.caption.endswith(category)
+        assert query_tile.mark == ""
         assert np.array_equal(crop.image, crop_image(image, box, data.margin, TILE))
-        assert crop.caption == "seen as cross"
+        assert crop.caption.endswith("cross")
         assert crop.mark == ("same category" if category == "cross" else "other category")
         for index, tile in enumerate(hit_tiles):
             row = rows[number, index]
@@ -180,7 +191,7 @@ def test_a_query_sheet_marks_the_hits(data: GarmentData, gallery: Any, tmp_path:
 
 
 def test_unknown_items_are_not_the_same_item(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
-    query, gallery_catalogue = queries_seen_as(data, predicted=0), gallery.gallery.catalogue
+    query, gallery_catalogue = queries_predicted_as(data, predicted=0), gallery.gallery.catalogue
     query = EncodedSplit(query.catalogue.with_columns(item=[""] * len(query.catalogue)), query.encoded, {})
     gallery.gallery.catalogue = gallery_catalogue.with_columns(item=[""] * len(gallery_catalogue))
     rows = np.tile(np.arange(5), (len(query.catalogue), 1))
@@ -191,7 +202,7 @@ def test_unknown_items_are_not_the_same_item(data: GarmentData, gallery: Any, tm
 
 
 def test_few_queries_are_shown_once_each(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
-    query = queries_seen_as(data, predicted=0)
+    query = queries_predicted_as(data, predicted=0)
     few = EncodedSplit(query.catalogue.take(np.arange(3)), query.encoded, {})
     rows = np.zeros((3, 1), dtype=np.int64)
     assert len(write_query_sheet(tmp_path / "s.png", data, few, gallery, Hits(rows, np.zeros((3, 1), np.float32)))) == 3
@@ -203,15 +214,18 @@ def test_a_result_sheet_shows_image_crop_and_hits_without_marks(
     image, box = data.source.image("circle-0-street.png"), np.array([4, 4, 30, 30], dtype=np.float32)
     no_hits = SearchResult("cross", 0.5, Hits(np.array([[-1, -1]]), np.full((1, 2), np.inf, np.float32)))
     two_hits = SearchResult("circle", 0.9, Hits(np.array([[2, 0, -1]]), np.array([[1, 2, np.inf]], np.float32)))
-    write_result_sheet(tmp_path / "sheet.png", data.source, gallery, [
-        (query_tiles(image, box, 0.1, two_hits), two_hits), (query_tiles(image, None, 0.1, no_hits), no_hits),
-    ])  # fmt: skip
+    tiles_of_two, tiles_of_none = query_tiles(image, box, 0.1, two_hits), query_tiles(image, None, 0.1, no_hits)
+    write_result_sheet(
+        tmp_path / "sheet.png", data.source, gallery, [(tiles_of_two, two_hits), (tiles_of_none, no_hits)]
+    )
     hits = [hit_tile(data.source, gallery.gallery.catalogue, row, 0.1) for row in (2, 0)]
     rows = [
-        [Tile(image, box=box), Tile(crop_image(image, box, 0.1, TILE), "seen as circle"), *hits],
-        [Tile(image), Tile(crop_image(image, None, 0.1, TILE), "seen as cross")],
+        [Tile(image, box=box), Tile(crop_image(image, box, 0.1, TILE), tiles_of_two[1].caption), *hits],
+        [Tile(image), Tile(crop_image(image, None, 0.1, TILE), tiles_of_none[1].caption)],
     ]
-    expected = saved_sheet(tmp_path / "wanted.png", rows, ["image", "its crop", "hit 1", "hit 2"])
+    assert tiles_of_two[1].caption.endswith("circle")
+    assert tiles_of_none[1].caption.endswith("cross")
+    expected = saved_sheet(tmp_path / "expected.png", rows, column_titles(2, "image"))
     with Image.open(tmp_path / "sheet.png") as image:
         assert np.array_equal(np.asarray(image), expected)
 

@@ -1,4 +1,4 @@
-"""The numbers behind the figures, against plain counting."""
+"""Data of the figures, compared with direct counts."""
 
 import math
 from typing import Any
@@ -54,19 +54,19 @@ def test_confusion_counts_by_true_and_predicted_category() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_precision_and_recall_against_counting_pair_by_pair(seed: int) -> None:
+def test_precision_and_recall_equal_a_count_of_pairs(seed: int) -> None:
     rng = np.random.default_rng(seed)
     distances, relevant = rng.integers(2, 7, (6, 9)), rng.random((6, 9)) < 0.3
-    relevant[0], relevant[1, 0] = False, True  # a query with nothing to find
+    relevant[0], relevant[1, 0] = False, True  # a query without relevant rows
     relevant_at = np.array([[(relevant[q] & (distances[q] == d)).sum() for d in range(8)] for q in range(6)])
     total_at = np.array([[(distances[q] == d).sum() for d in range(8)] for q in range(6)])
     expected = []
-    answerable = [q for q in range(6) if relevant[q].any()]
+    scored = [q for q in range(6) if relevant[q].any()]
     for radius in range(8):
         within_radius = [distances[q] <= radius for q in range(6)]
-        with_hits = [q for q in answerable if within_radius[q].any()]
+        with_hits = [q for q in scored if within_radius[q].any()]
         if with_hits:
-            recall = np.mean([(relevant[q] & within_radius[q]).sum() / relevant[q].sum() for q in answerable])
+            recall = np.mean([(relevant[q] & within_radius[q]).sum() / relevant[q].sum() for q in scored])
             expected.append((recall, np.mean([relevant[q][within_radius[q]].mean() for q in with_hits])))
     recall, precision = curves.recall_precision(relevant_at, total_at)
     np.testing.assert_allclose(np.stack([recall, precision], axis=1), expected)
@@ -76,7 +76,7 @@ def test_precision_and_recall_against_counting_pair_by_pair(seed: int) -> None:
     )
 
 
-def test_there_is_no_curve_without_relevant_rows() -> None:
+def test_without_relevant_rows_the_curve_is_empty() -> None:
     recall, precision = curves.recall_precision(np.zeros((2, 3), int), np.ones((2, 3), int))
     assert (len(recall), len(precision)) == (0, 0)
     assert curves.pr_auc(recall, precision) == 0
@@ -97,7 +97,7 @@ def test_mean_distance() -> None:
     assert math.isnan(curves.mean_distance(np.zeros(3, int)))
 
 
-def test_reliability_against_counting_and_the_error_against_calibration_error() -> None:
+def test_reliability_equals_direct_counts_and_its_error_the_calibration_error() -> None:
     rng = np.random.default_rng(3)
     logits, labels = torch.from_numpy(rng.normal(size=(300, 4)) * 2), torch.from_numpy(rng.integers(0, 4, 300))
     probabilities = logits.softmax(dim=1).numpy()

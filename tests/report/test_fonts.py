@@ -1,4 +1,4 @@
-"""Captions are drawn by a font that has their letters."""
+"""Captions are drawn in a font that has all their characters."""
 
 import logging
 from pathlib import Path
@@ -10,7 +10,7 @@ from fashion_lsh.report import fonts
 from fashion_lsh.report.fonts import font_for
 
 SERIF = font_manager.findfont("DejaVu Serif")
-SYMBOLS = font_manager.findfont("STIXGeneral")  # comes with matplotlib, too
+SYMBOLS = font_manager.findfont("STIXGeneral")  # also ships with matplotlib
 
 
 @pytest.fixture(autouse=True)
@@ -39,4 +39,5 @@ def test_characters_missing_in_all_fonts_are_logged_once(
     with caplog.at_level(logging.WARNING):
         assert font_for("coat 外套", 11).path == SERIF
         assert font_for("外 coat套", 13).path == SERIF
-    assert caplog.messages == ["no font here has 外套: sheets show boxes; install one that has (Noto Sans CJK, say)"]
+    [message] = caplog.messages
+    assert "外套" in message

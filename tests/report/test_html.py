@@ -1,4 +1,4 @@
-"""An experiment's README.md as a page for a browser."""
+"""Conversion of an experiment's README.md to HTML."""
 
 from pathlib import Path
 
@@ -34,8 +34,8 @@ def test_a_page_embeds_its_images_and_has_no_comments(tmp_path: Path) -> None:
 
 
 def test_long_table_cells_may_wrap_and_numbers_may_not(tmp_path: Path) -> None:
-    table = "# Claims\n\n| claim | top-1 |\n|:--|:--|\n| A picture that is cut is named better | 0.5 ± 0.1 |\n"
+    table = "# Claims\n\n| claim | top-1 |\n|:--|:--|\n| Cropped images have a higher accuracy | 0.5 ± 0.1 |\n"
     (tmp_path / "README.md").write_text(table)
     text = write_html(tmp_path / "README.md").read_text().replace(' style="text-align:left"', "")
-    assert '<td class="sentence">A picture that is cut' in text
+    assert '<td class="sentence">Cropped images' in text
     assert "<td>0.5 ± 0.1</td>" in text

@@ -1,4 +1,4 @@
-"""What was measured goes between the marks, and leaves the rest alone."""
+"""Results are written between the markers of a page."""
 
 from pathlib import Path
 
@@ -23,9 +23,9 @@ def test_a_page_is_created_where_there_is_none(tmp_path: Path) -> None:
     assert (tmp_path / "new/README.md").read_text() == f"# new\n\n{BEGIN}\n\nlater\n\n{END}\n"
 
 
-@pytest.mark.parametrize("page", ["# no place", f"{END}\n{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
+@pytest.mark.parametrize("page", ["# no markers", f"{END}\n{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
 def test_a_page_without_markers_is_refused_before_anything_is_written(page: str, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(page)
-    with pytest.raises(ValueError, match="has no place for the table"):
+    with pytest.raises(ValueError, match=r"README\.md"):
         write_page(tmp_path, ROWS, "text", {"a.svg": b""})
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]

@@ -1,4 +1,4 @@
-"""Files of a run: damaged, missing, of another search."""
+"""Reading the files of a run: damaged, missing, or of another search."""
 
 import re
 
@@ -28,26 +28,26 @@ from tests.report.pages import page_of
         ("logs/version_0/metrics.csv", b"classifier/train/loss,epoch,step\nmuch,0,9\n"),
     ],
 )
-def test_a_damaged_file_is_reported_with_a_hint(name: str, content: bytes, make_run: MakeRun) -> None:
+def test_a_damaged_file_is_named(name: str, content: bytes, make_run: MakeRun) -> None:
     run = make_run()
     (run.path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{re.escape(str(run.path / name))} is damaged \(.*\): remove"):
+    with pytest.raises(ValueError, match=re.escape(str(run.path / name))):
         write_report(run)
     assert not (run.path / "report").exists()
 
 
 @pytest.mark.parametrize("name", ["queries.parquet", "codes.npz", "catalogue.parquet", "environment.json"])
-def test_a_missing_file_is_reported(name: str, make_run: MakeRun) -> None:
+def test_a_missing_file_is_named(name: str, make_run: MakeRun) -> None:
     run = make_run()
     (run.path / name).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"{re.escape(str(run.path / name))} is missing: remove"):
+    with pytest.raises(FileNotFoundError, match=re.escape(str(run.path / name))):
         write_report(run)
 
 
 def test_an_unfinished_run_is_refused(make_run: MakeRun) -> None:
     run = make_run()
     (run.path / "metrics.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"is not finished.*type its train.py command again"):
+    with pytest.raises(FileNotFoundError, match=re.escape(str(run.path))):
         write_report(run)
 
 
@@ -61,7 +61,7 @@ def test_rows_of_another_search_are_ignored(make_run: MakeRun) -> None:
     write_queries(run.path / "queries.parquet", hats)
     assert page_of(run).of("td") == own
     pq.write_table(other, run.path / "queries.parquet")
-    with pytest.raises(ValueError, match="no rows of the run's own search, rerank200_1"):
+    with pytest.raises(ValueError, match=r"queries\.parquet.*rerank200_1"):
         write_report(run)
 
 
@@ -70,5 +70,5 @@ def test_metrics_without_accuracy_are_damaged_where_categories_are_known(make_ru
     run.write_json(
         "metrics.json", {name: value for name, value in run.metrics.items() if name not in CLASSIFIER_METRICS}
     )
-    with pytest.raises(ValueError, match="it has no query/accuracy"):
+    with pytest.raises(ValueError, match=r"metrics\.json.*query/accuracy"):
         write_report(run)

@@ -1,4 +1,4 @@
-"""What templates do with texts that users typed."""
+"""Escaping of user text in templates."""
 
 import pytest
 

@@ -22,12 +22,12 @@ def data(make_data: Callable[..., GarmentData]) -> GarmentData:
 
 
 @pytest.fixture
-def config(tmp_path: Path, drawn: Path) -> dict[str, Any]:
-    """As train.py has them, in plain values."""
+def config(tmp_path: Path, shapes: Path) -> dict[str, Any]:
+    """Config of a small run as plain values."""
     return {
         "name": "test", "seed": 0, "overwrite": False, "jobs": None, "runs": str(tmp_path / "runs"),
         "backbone": {"name": "resnet18", "weights": None},
-        "data": {"source": "folder", "root": str(drawn), "split_seed": 0, "workers": 0, "image_size": 32,
+        "data": {"source": "folder", "root": str(shapes), "split_seed": 0, "workers": 0, "image_size": 32,
                  "crop": "annotated"},
         "detector": None, "scenes": None,
         "classifier": dict(MODEL_ARGUMENTS),

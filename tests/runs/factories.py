@@ -1,4 +1,4 @@
-"""Runs of tiny networks that have learnt nothing."""
+"""Runs of tiny untrained networks."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def classifier(seed: int = 0) -> Classifier:
 
 
 def finished_run(config: dict[str, Any], data: GarmentData) -> TrainingRun:
-    """A run as train.py leaves it, with a model that has learnt nothing."""
+    """A finished run with an untrained model."""
     run = TrainingRun.open(config, data)
     save(classifier(), run.path / "classifier.ckpt")
     save(hash_head(), run.path / "hash_head.ckpt")
@@ -62,9 +62,10 @@ def finished_run(config: dict[str, Any], data: GarmentData) -> TrainingRun:
     built_gallery = Gallery.build(hash_head().model, gallery.encoded, gallery.catalogue)
     built_gallery.save(run.gallery_folder)
     query = encode_split(hash_head().model, data, "query")
-    kept = {"baselines/code/category/map@100": np.linspace(0, 1, len(query.catalogue), dtype=np.float32)}
+    baseline_scores = {"baselines/code/category/map@100": np.linspace(0, 1, len(query.catalogue), dtype=np.float32)}
     results = evaluate_with(run, data, RERANK)
-    write_results(run, query, built_gallery, RunEvaluation(results, {"baselines/random/category/map@100": 0.3}, kept))
+    evaluation = RunEvaluation(results, {"baselines/random/category/map@100": 0.3}, baseline_scores)
+    write_results(run, query, built_gallery, evaluation)
     return run
 
 

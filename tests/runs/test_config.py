@@ -1,4 +1,4 @@
-"""Settings are held against the constructors they are for; a refusal names key and value, and says what is wanted."""
+"""Config values are validated against constructors; errors name the key, the value and what is expected."""
 
 import re
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ CONFIG = {"seed": 0, "classifier": CLASSIFIER, "data": DATA, "search": SEARCH, "
 
 
 def with_value(key: str, value: Any) -> dict[str, Any]:
-    """SETTINGS with one value, named as on the command line, in place of another."""
+    """CONFIG with the value of one dotted key replaced."""
 
     def walk(node: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
         first, *rest = names
@@ -43,9 +43,9 @@ def with_value(key: str, value: Any) -> dict[str, Any]:
 
 
 VALID = [
-    ("classifier.optim.lr", 1),  # an integer is a number
+    ("classifier.optim.lr", 1),  # an integer is a valid float
     ("classifier.optim.weight_decay", 0),
-    ("data.root", "pictures"),
+    ("data.root", "images"),
     ("data.categories", ["dress", "shirt"]),
     ("data.samples_per_epoch", 100),
     ("data.balanced", True),
@@ -54,7 +54,7 @@ VALID = [
     ("search.nprobe", 3),
 ]
 INVALID = [
-    ("classifier.epochs", True),  # True is no number
+    ("classifier.epochs", True),  # True is not a number
     ("classifier.optim.lr", True),
     ("classifier.epochs", 2.0),
     ("classifier.epochs", "4"),
@@ -142,7 +142,7 @@ def test_unknown_key_is_rejected_with_the_known_ones(name: str) -> None:
     if name.startswith("_"):
         check(config)  # Hydra's own
         return
-    with pytest.raises(ValueError, match=rf"^classifier\.{name}=3: Classifier takes no '{name}'; it takes .*'epochs'"):
+    with pytest.raises(ValueError, match=rf"^classifier\.{name}=3: .*Classifier.*'epochs'"):
         check(config)
 
 
@@ -167,7 +167,7 @@ def test_import_target_returns_the_class() -> None:
 
 @pytest.mark.parametrize("target", ["fashion_lsh.nothing.X", "fashion_lsh.models.classifier.Clasifier", "Classifier"])
 def test_unknown_target_is_named(target: str) -> None:
-    with pytest.raises(ValueError, match=rf"^_target_='{target}': .*; give a class or function by its full name"):
+    with pytest.raises(ValueError, match=rf"^_target_='{target}': "):
         check(with_value("classifier._target_", target))
 
 
@@ -222,15 +222,14 @@ def test_detected_crops_need_a_detector(crop: dict[str, Any], message: str) -> N
     ("name", "value"), [("devices", 4), ("devices", [0, 1]), ("devices", "auto"), ("strategy", "ddp"), ("num_nodes", 2)]
 )
 def test_several_devices_are_rejected(name: str, value: Any) -> None:
-    message = f"trainer.{name}={value!r}: a run takes one device: type the command once for each GPU"
-    with pytest.raises(ValueError, match=rf"^{re.escape(message)}, .*CUDA_VISIBLE_DEVICES=1 .*, or sweep on one"):
+    with pytest.raises(ValueError, match=rf"^{re.escape(f'trainer.{name}={value!r}: ')}.*CUDA_VISIBLE_DEVICES=1 "):
         check({"trainer": {"devices": 1, name: value}})
     check({"trainer": {"devices": 1}})
 
 
 @pytest.mark.parametrize("group", ["trainer", "backbone", "logger", "crop"])
 def test_unused_key_is_rejected(group: str) -> None:
-    with pytest.raises(ValueError, match=rf"^{group}\.foo=1: {group} takes \["):
+    with pytest.raises(ValueError, match=rf"^{group}\.foo=1: "):
         check({group: {"foo": 1}})
     check({"backbone": {"name": "resnet18", "weights": None}})
 

@@ -24,18 +24,16 @@ from tests.runs.factories import (
 def test_closing_message_counts_skipped_garments(config: dict[str, Any], data: GarmentData) -> None:
     run = TrainingRun.open(config, data)
     run.write_json("metrics.json", {"query/count": 3})
-    assert run.closing_message == f"The run lies in {run.path}"
+    assert run.closing_message == f"Run folder: {run.path}"
     run.add_skipped({"a": "no such file", 'b, "c"\nd': "cut short"})
-    run.add_skipped({"a": "no such file"})  # named before
-    assert run.closing_message == (
-        f"The run lies in {run.path}; 2 garments were left out: {run.path / 'skipped.csv'} says why"
-    )
+    run.add_skipped({"a": "no such file"})  # added already
+    assert run.closing_message == (f"Run folder: {run.path}; skipped 2 garments, see {run.path / 'skipped.csv'}")
 
 
 def test_damaged_skipped_csv_is_named(config: dict[str, Any], data: GarmentData) -> None:
     run = TrainingRun.open(config, data)
     (run.path / "skipped.csv").write_text("id,reason\nalone\n")
-    with pytest.raises(ValueError, match=r"skipped\.csv is damaged .*: remove it, then go on"):
+    with pytest.raises(ValueError, match=r"skipped\.csv is damaged .*; remove it"):
         run.add_skipped({"a": "no such file"})
     (run.path / "skipped.csv").unlink()
     run.add_skipped({"a": "no such file"})
@@ -77,13 +75,13 @@ def test_config_without_a_required_group_is_rejected(group: str, config: dict[st
     run = TrainingRun.open(config, data)
     remaining = {name: value for name, value in run.config.items() if name != group}
     (run.path / "config.yaml").write_text(yaml.safe_dump(remaining))
-    with pytest.raises(ValueError, match=rf"config\.yaml is damaged \(it has no {group}\): remove it, and type"):
+    with pytest.raises(ValueError, match=rf"config\.yaml is damaged \({group} is missing\)"):
         _ = run.config
 
 
 def test_folder_that_is_not_a_run_is_rejected(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nothing"):
-        with pytest.raises(FileNotFoundError, match=r"is no run: it has no config\.yaml; give a folder that train\.py"):
+        with pytest.raises(FileNotFoundError, match=rf"^{path}: not a run folder \(config\.yaml"):
             Run(path)
 
 

@@ -1,4 +1,4 @@
-"""The file of a run's scores."""
+"""Job files."""
 
 import json
 import logging
@@ -23,25 +23,23 @@ def test_job_file_keeps_scores_without_the_run_folder(
 ) -> None:
     finished_run(config, data)
     config = {**config, "jobs": str(tmp_path / "jobs")}
-    run = TrainingRun.open(config, data)  # finished before a folder for jobs was named
+    run = TrainingRun.open(config, data)  # finished before `jobs` was set
     save_job(run)
     [job] = (tmp_path / "jobs").iterdir()
     assert job.name == f"{run.path.name}.json"
     assert job.stat().st_size < 50_000
-    kept = json.loads(job.read_text())
-    assert kept["metrics"] == run.metrics == load_scores(run)
+    saved = json.loads(job.read_text())
+    assert saved["metrics"] == run.metrics == load_scores(run)
     assert str(tmp_path) not in job.read_text()
     shutil.rmtree(run.path)
     reopened = TrainingRun.open(config, data)
     assert reopened.metrics == {}
     with caplog.at_level(logging.INFO):
-        assert load_scores(reopened) == kept["metrics"]
-    assert reopened.closing_message.startswith(
-        f"{reopened.path} has no model, the scores are those that are kept: type its train.py"
-    )
-    with pytest.raises(FileNotFoundError, match=r"type its train\.py command again, with overwrite=true"):
+        assert load_scores(reopened) == saved["metrics"]
+    assert reopened.closing_message.startswith(f"{reopened.path} has no model")
+    with pytest.raises(FileNotFoundError, match=r"metrics\.json is missing.*overwrite=true"):
         reopened.check_finished()
-    assert f"scores read from {job}" in caplog.text
+    assert f"using the scores in {job}" in caplog.text
     assert load_scores(TrainingRun.open({**config, "overwrite": True}, data)) == {}
     assert load_scores(TrainingRun.open({**config, "jobs": None}, data)) == {}
 
@@ -60,12 +58,12 @@ def test_query_scores_are_saved_and_average_to_the_metrics(
         assert np.nanmean(scores[name]) == pytest.approx(run.metrics[name], abs=1e-6)
     save_job(run)
     [job] = (tmp_path / "jobs").iterdir()
-    kept = unpack_scores(json.loads(job.read_text())["queries"])
-    assert set(kept.scores) == set(scores)
+    saved = unpack_scores(json.loads(job.read_text())["queries"])
+    assert set(saved.scores) == set(scores)
     for name, values in scores.items():
-        assert kept.scores[name] == pytest.approx(values, abs=1e-5, nan_ok=True)
+        assert saved.scores[name] == pytest.approx(values, abs=1e-5, nan_ok=True)
     items = data.catalogue.take(data.rows("query")).column("item")
-    assert np.array_equal(items[kept.groups], items)
+    assert np.array_equal(items[saved.groups], items)
 
 
 def test_job_without_query_scores_has_no_queries(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:

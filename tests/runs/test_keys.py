@@ -27,7 +27,7 @@ def test_run_key_does_not_depend_on_the_machine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["detector.flip_tta=true", "detector.ratios=[1.0]"])
 def test_inference_options_do_not_change_the_detector_key(key: str) -> None:
-    base, other = (compose_config("crop=detected", *typed) for typed in ([], [key]))
+    base, other = (compose_config("crop=detected", *overrides) for overrides in ([], [key]))
     assert run_key(base, "") != run_key(other, "")
     changed = {stage for stage, own in stage_keys(base, "").items() if own != stage_keys(other, "")[stage]}
     assert changed == {"detections", "classifier", "hash_head"} | ({"detector"} if "ratios" in key else set())

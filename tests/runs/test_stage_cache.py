@@ -1,4 +1,4 @@
-"""Stages that another run finished are reused."""
+"""Reuse of stages that another run has finished."""
 
 import logging
 import shutil
@@ -33,8 +33,8 @@ def test_logs_of_a_reused_stage_are_copied(config: dict[str, Any], data: Garment
         {"epoch": 0.0, "hash_head/train/loss": 2.5, "trainer/global_step": 9.0},
         {"epoch": 0.0, "hash_head/val/loss": 1.5, "trainer/global_step": 19.0},
     ]
-    kept = (run.path / "logs/version_0/metrics.csv").read_text().split()
-    assert kept == ["epoch,hash_head/train/loss,hash_head/val/loss,step", "0,2.5,,9", "0,,1.5,19"]
+    copied = (run.path / "logs/version_0/metrics.csv").read_text().split()
+    assert copied == ["epoch,hash_head/train/loss,hash_head/val/loss,step", "0,2.5,,9", "0,,1.5,19"]
 
 
 def test_finished_stage_of_another_run_is_copied(
@@ -45,7 +45,7 @@ def test_finished_stage_of_another_run_is_copied(
     run = TrainingRun.open(with_value(with_value(config, "search.nprobe", 2), "name", "second"), data)
     stage = hash_head(1)
     initialise(stage, run)
-    assert "hash_head: the same settings were used in" in caplog.text
+    assert f"Reusing hash_head.ckpt of {other.path}" in caplog.text
     assert (run.path / "hash_head.ckpt").read_bytes() == (other.path / "hash_head.ckpt").read_bytes()
     assert not (run.path / "classifier.ckpt").exists()
     shutil.rmtree(other.path)

@@ -1,4 +1,4 @@
-"""Which command finds a run's folder again, and what begins it."""
+"""Run folders: created, found again by the same config, and rejected names."""
 
 import json
 import shutil
@@ -67,16 +67,16 @@ def test_another_split_or_version_changes_run_and_stage_keys(
 def test_ignored_keys_do_not_change_the_run_key(
     key: str, value: Any, config: dict[str, Any], data: GarmentData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # where the folder of jobs is made
+    monkeypatch.chdir(tmp_path)  # the relative folder of jobs is created here
     one, other = TrainingRun.open(config, data), TrainingRun.open(with_value(config, key, value), data)
     assert one.path.name == other.path.name
     assert stage_keys_of(one) == stage_keys_of(other)
 
 
 def test_changed_pixels_make_another_folder(
-    config: dict[str, Any], make_data: Callable[..., GarmentData], drawn: Path, tmp_path: Path
+    config: dict[str, Any], make_data: Callable[..., GarmentData], shapes: Path, tmp_path: Path
 ) -> None:
-    copy = Path(shutil.copytree(drawn.parent, tmp_path / "copy")) / drawn.name
+    copy = Path(shutil.copytree(shapes.parent, tmp_path / "copy")) / shapes.name
     before = TrainingRun.open(config, make_data(root=str(copy)))
     assert before.path == TrainingRun.open(config, make_data()).path
     Image.new("RGB", (48, 48)).save(copy.parent / "circle-0-shop.png")
@@ -84,15 +84,15 @@ def test_changed_pixels_make_another_folder(
 
 
 def test_unwritable_jobs_folder_is_rejected_first(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
-    (tmp_path / "jobs").write_text("no folder")
-    with pytest.raises(OSError, match=r"jobs takes no files \(File exists\): choose another folder"):
+    (tmp_path / "jobs").write_text("not a folder")
+    with pytest.raises(OSError, match=r"jobs .*File exists"):
         TrainingRun.open({**config, "jobs": str(tmp_path / "jobs")}, data)
     assert not Path(config["runs"]).exists()
 
 
 def test_run_key_does_not_depend_on_the_order_of_keys(config: dict[str, Any], data: GarmentData) -> None:
-    turned = {name: config[name] for name in reversed(config)}
-    assert TrainingRun.open(turned, data).path == TrainingRun.open(config, data).path
+    reordered = {name: config[name] for name in reversed(config)}
+    assert TrainingRun.open(reordered, data).path == TrainingRun.open(config, data).path
 
 
 @pytest.mark.parametrize(
@@ -117,19 +117,17 @@ def test_changed_weights_file_changes_run_and_stage_keys(
 ) -> None:
     file = tmp_path / "some.pt"
     config = with_value(config, "backbone.weights", str(file))
-    found = []
+    runs = []
     for content in (b"one", b"two", b"one"):
         file.write_bytes(content)
-        found.append(TrainingRun.open(config, data))
-    assert found[0].path == found[2].path != found[1].path
-    assert all(
-        stage_keys_of(found[0])[stage] != stage_keys_of(found[1])[stage] for stage in ("classifier", "hash_head")
-    )
+        runs.append(TrainingRun.open(config, data))
+    assert runs[0].path == runs[2].path != runs[1].path
+    assert all(stage_keys_of(runs[0])[stage] != stage_keys_of(runs[1])[stage] for stage in ("classifier", "hash_head"))
 
 
 @pytest.mark.parametrize("name", ["latest", "", "..", ".", "a/b", "/a"])
 def test_invalid_run_name_is_rejected(name: str, config: dict[str, Any], data: GarmentData) -> None:
-    with pytest.raises(ValueError, match=f"name='{name}': give the name of one folder"):
+    with pytest.raises(ValueError, match=f"name='{name}': not a valid run name"):
         TrainingRun.open(with_value(config, "name", name), data)
     assert not Path(config["runs"]).exists()
 
@@ -145,8 +143,8 @@ def test_latest_is_a_relative_symlink(config: dict[str, Any], data: GarmentData)
     assert file_names(Path(config["runs"])) == {"latest", "test"}
 
 
-def test_run_files_hold_no_absolute_paths(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
+def test_run_files_contain_no_absolute_paths(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
     run = finished_run(config, data)
     paths = [path for path in run.path.rglob("*") if path.is_file()]
     names = [path.name for path in paths if str(tmp_path).encode() in path.read_bytes()]
-    assert names == ["config.yaml"]  # as it was typed: where runs go
+    assert names == ["config.yaml"]  # contains `runs`

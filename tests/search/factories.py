@@ -1,4 +1,4 @@
-"""Search settings, and the slow twin of SearchPolicy.select_lists."""
+"""Default search settings, and a reference implementation of SearchPolicy.select_lists."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ DEFAULTS: Any = {"alpha": 0.5, "min_confidence": 0.0, "min_probability": None}
 
 
 def expected_lists(probabilities: np.ndarray, policy: SearchPolicy) -> list[int]:
-    """The slow twin of SearchPolicy.select_lists for one query."""
+    """Select the lists of one query in a loop."""
     order = sorted(range(len(probabilities)), key=lambda category: (-probabilities[category], category))
     if policy.nprobe == "all" or probabilities[order[0]] < np.float32(policy.min_confidence):
         return order
-    selected, reached = [], np.float32(0)
+    selected, cumulative = [], np.float32(0)
     for category in order:
         selected.append(category)
-        reached += probabilities[category]
-        if len(selected) >= policy.nprobe and reached >= np.float32(policy.min_probability or 0):
+        cumulative += probabilities[category]
+        if len(selected) >= policy.nprobe and cumulative >= np.float32(policy.min_probability or 0):
             break
     return selected

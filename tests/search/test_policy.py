@@ -1,4 +1,4 @@
-"""What can be asked, which lists a query searches, and what tables call it."""
+"""Search policy: validation, selection of lists, labels."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,27 +19,27 @@ NAN = float("nan")
 @pytest.mark.parametrize(
     ("change", "bits", "message"),
     [
-        ({"min_probability": 0.0}, BITS, r"search.min_probability=0.0: give a number between 0 and 1"),
-        ({"min_probability": 1.0}, BITS, r"search.min_probability=1.0: give a number between 0 and 1"),
-        ({"min_probability": -0.5}, BITS, r"search.min_probability=-0.5: give a number between 0 and 1"),
-        ({"min_probability": NAN}, BITS, r"search.min_probability=nan: give a number between 0 and 1"),
-        ({"nprobe": 0}, BITS, r"search.nprobe=0: there are 4 categories; give 1 to 4, or all"),
-        ({"nprobe": 5}, BITS, r"search.nprobe=5: there are 4 categories"),
-        ({"rerank_k": 0}, BITS, r"search.rerank_k=0: give at least 1 row, or a fraction between 0 and 1"),
-        ({"rerank_k": -3}, BITS, r"search.rerank_k=-3: give at least 1 row"),
-        ({"rerank_k": 0.0}, BITS, r"search.rerank_k=0.0: give at least 1 row"),
-        ({"rerank_k": 1.0}, BITS, r"search.rerank_k=1.0: give at least 1 row"),
-        ({"rerank_k": 2.5}, BITS, r"search.rerank_k=2.5: give at least 1 row"),
-        ({"rerank_k": NAN}, BITS, r"search.rerank_k=nan: give at least 1 row"),
-        ({"alpha": -0.1}, BITS, r"search.alpha=-0.1: give 0 to 1"),
-        ({"alpha": 1.5}, BITS, r"search.alpha=1.5: give 0 to 1"),
-        ({"alpha": NAN}, BITS, r"search.alpha=nan: give 0 to 1"),
-        ({"min_confidence": -0.1}, BITS, r"search.min_confidence=-0.1: give 0 to 1"),
-        ({"min_confidence": 1.1}, BITS, r"search.min_confidence=1.1: give 0 to 1"),
-        ({}, None, r"search=hamming compares codes, and hash=none makes none: give search=euclidean"),
-        ({"distance": "rerank"}, None, r"search=rerank compares codes"),
-        ({"distance": "tie_break"}, None, r"search=tie_break compares codes"),
-        ({"distance": "weighted"}, None, r"search=weighted compares codes"),
+        ({"min_probability": 0.0}, BITS, r"search\.min_probability=0\.0:"),
+        ({"min_probability": 1.0}, BITS, r"search\.min_probability=1\.0:"),
+        ({"min_probability": -0.5}, BITS, r"search\.min_probability=-0\.5:"),
+        ({"min_probability": NAN}, BITS, r"search\.min_probability=nan:"),
+        ({"nprobe": 0}, BITS, r"search\.nprobe=0: .*1 to 4, or all"),
+        ({"nprobe": 5}, BITS, r"search\.nprobe=5: .*4 categories"),
+        ({"rerank_k": 0}, BITS, r"search\.rerank_k=0:"),
+        ({"rerank_k": -3}, BITS, r"search\.rerank_k=-3:"),
+        ({"rerank_k": 0.0}, BITS, r"search\.rerank_k=0\.0:"),
+        ({"rerank_k": 1.0}, BITS, r"search\.rerank_k=1\.0:"),
+        ({"rerank_k": 2.5}, BITS, r"search\.rerank_k=2\.5:"),
+        ({"rerank_k": NAN}, BITS, r"search\.rerank_k=nan:"),
+        ({"alpha": -0.1}, BITS, r"search\.alpha=-0\.1:"),
+        ({"alpha": 1.5}, BITS, r"search\.alpha=1\.5:"),
+        ({"alpha": NAN}, BITS, r"search\.alpha=nan:"),
+        ({"min_confidence": -0.1}, BITS, r"search\.min_confidence=-0\.1:"),
+        ({"min_confidence": 1.1}, BITS, r"search\.min_confidence=1\.1:"),
+        ({}, None, r"search=hamming .*hash=none.*search=euclidean"),
+        ({"distance": "rerank"}, None, r"search=rerank "),
+        ({"distance": "tie_break"}, None, r"search=tie_break "),
+        ({"distance": "weighted"}, None, r"search=weighted "),
     ],
 )
 def test_check_rejects_invalid_policies(change: dict[str, Any], bits: int | None, message: str) -> None:
@@ -65,11 +65,11 @@ def test_check_accepts_valid_policies(
         (2, None, 0.0, [2, 0, -1, -1]),
         ("all", None, 0.0, [2, 0, 1, 3]),
         ("all", 0.1, 0.0, [2, 0, 1, 3]),
-        (1, 0.5, 0.0, [2, -1, -1, -1]),  # 0.5 is reached by the first alone
+        (1, 0.5, 0.0, [2, -1, -1, -1]),  # the first list has probability 0.5
         (1, 0.75, 0.0, [2, 0, -1, -1]),
         (1, 0.7500001, 0.0, [2, 0, 1, -1]),
         (1, 0.999, 0.0, [2, 0, 1, 3]),
-        (3, 0.5, 0.0, [2, 0, 1, -1]),  # nprobe at least
+        (3, 0.5, 0.0, [2, 0, 1, -1]),  # nprobe is the minimum
         (2, 0.999, 0.0, [2, 0, 1, 3]),
         (1, None, 0.5, [2, -1, -1, -1]),  # 0.5 is not below 0.5
         (1, None, 0.5000001, [2, 0, 1, 3]),
@@ -77,7 +77,7 @@ def test_check_accepts_valid_policies(
         (1, 0.75, 0.4, [2, 0, -1, -1]),
     ],
 )
-def test_select_lists_takes_the_most_probable_first(
+def test_select_lists_selects_the_most_probable_first(
     nprobe: NProbe, min_probability: float | None, min_confidence: float, expected: list[int]
 ) -> None:
     probabilities = np.array([[0.25, 0.125, 0.5, 0.125]], dtype=np.float32)
@@ -110,10 +110,10 @@ def test_probability_threshold_selects_the_fewest_lists() -> None:
     probabilities = random_encoded(3, 200).probabilities
     lists = replace(HAMMING, min_probability=0.95).select_lists(probabilities)
     for query, selected in enumerate(lists):
-        taken = probabilities[query, selected[selected >= 0]]
-        assert taken.sum() >= np.float32(0.95) - 1e-6
-        assert taken[:-1].sum() < 0.95
-        assert len(taken) == min(n for n in range(1, 5) if np.sort(probabilities[query])[-n:].sum() >= 0.95 - 1e-7)
+        probed = probabilities[query, selected[selected >= 0]]
+        assert probed.sum() >= np.float32(0.95) - 1e-6
+        assert probed[:-1].sum() < 0.95
+        assert len(probed) == min(n for n in range(1, 5) if np.sort(probabilities[query])[-n:].sum() >= 0.95 - 1e-7)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every way to search against brute force, and the laws it keeps."""
+"""All search policies against brute force, and their invariants."""
 
 from dataclasses import replace
 from math import ceil
@@ -51,7 +51,7 @@ def bits_apart(one: np.ndarray, other: np.ndarray) -> int:
 
 
 def ranked_by(policy: SearchPolicy, k: int, rows: list[tuple[int, np.float32, int]]) -> list[tuple[Any, ...]]:
-    """Rows (Hamming, Euclid, row) in the order of this search: (distance, row)."""
+    """Sort rows (Hamming, Euclidean, row) by the policy: (distance, row)."""
     match policy.distance:
         case "hamming":
             return sorted((hamming, row) for hamming, _, row in rows)
@@ -70,7 +70,7 @@ def ranked_by(policy: SearchPolicy, k: int, rows: list[tuple[int, np.float32, in
 
 
 def brute_force(queries: Encoded, gallery: Encoded, policy: SearchPolicy, k: int) -> Hits:
-    """What each query must get, hits one pair at a time."""
+    """Brute-force search, one pair at a time."""
     rankings = []
     for query, probabilities in enumerate(queries.probabilities):
         rows = []
@@ -80,7 +80,7 @@ def brute_force(queries: Encoded, gallery: Encoded, policy: SearchPolicy, k: int
             rows.append((hamming, np.linalg.norm(gallery.embeddings[row] - queries.embeddings[query]), row))
         rankings.append(ranked_by(policy, k, rows)[:k])
     return hits_from_lists(
-        [[one[1] for one in hits] for hits in rankings], [[one[0] for one in hits] for hits in rankings], k
+        [[row for _, row in hits] for hits in rankings], [[distance for distance, _ in hits] for hits in rankings], k
     )
 
 
@@ -114,7 +114,7 @@ def test_hits_equal_brute_force(seed: int, rows: int, k: int, policy: SearchPoli
 @settings(max_examples=60, deadline=None)
 def test_hits_do_not_depend_on_batches_or_threads(seed: int, policy: SearchPolicy, cuts: list[int]) -> None:
     gallery, queries = random_encoded(seed, 40), random_encoded(seed + 1, 12)
-    k = 40 if policy.distance == "euclidean" else 8  # its rows at the last hit's distance are left to FAISS
+    k = 40 if policy.distance == "euclidean" else 8  # the choice among rows tied with the last hit is up to FAISS
     searcher = searcher_with_policy(gallery, policy)
     together = searcher.search_encoded(queries, k)
     parts = np.split(np.arange(12), sorted(cuts))
@@ -201,14 +201,14 @@ def test_empty_gallery_and_empty_batch_give_no_hits(distance: str) -> None:
 @distances
 def test_searcher_rejects_invalid_arguments(distance: str) -> None:
     searcher, queries = make_searcher(random_encoded(0, 20), distance), random_encoded(1, 2)
-    with pytest.raises(ValueError, match="k=0: give at least 1"):
+    with pytest.raises(ValueError, match="k=0"):
         searcher.search_encoded(queries, 0)
-    with pytest.raises(ValueError, match="probed_lists hold 4: give numbers from -1 to 3"):
+    with pytest.raises(ValueError, match=r"probed_lists .*4.* -1 to 3"):
         searcher.search_lists(queries, np.full((2, 4), 4), 3)
     if distance == "hamming":
-        return  # it reads no embeddings
+        return  # does not use embeddings
     nan_embeddings = queries._replace(embeddings=np.full_like(queries.embeddings, np.nan))
-    with pytest.raises(ValueError, match="0 is not finite"):
+    with pytest.raises(ValueError, match=r"(queries|embeddings)\[0\] .*NaN"):
         searcher.search_encoded(nan_embeddings, 3)
 
 
@@ -216,15 +216,15 @@ def test_searcher_rejects_invalid_arguments(distance: str) -> None:
 @distances
 def test_search_of_an_image_equals_search_of_its_encoding(distance: str, box: list[float] | None) -> None:
     rng = np.random.default_rng(5)
-    shown = rng.integers(0, 256, (20, 2, 2, 3), dtype=np.uint8).repeat(24, axis=1).repeat(32, axis=2)
+    images = rng.integers(0, 256, (20, 2, 2, 3), dtype=np.uint8).repeat(24, axis=1).repeat(32, axis=2)
     model = FakeModel()
     xyxy = None if box is None else np.array(box, dtype=np.float32)
-    crops = np.stack([crop_image(image, xyxy, model.margin, model.image_size) for image in shown])
+    crops = np.stack([crop_image(image, xyxy, model.margin, model.image_size) for image in images])
     encoded = encode(model, torch.from_numpy(crops.transpose(0, 3, 1, 2).copy()))
     searcher = make_searcher(random_encoded(0, 60), distance, 2, 30)
     expected: Hits = searcher.search_encoded(encoded, 10)
     assert len(set(encoded.predicted)) > 1
-    for number, image in enumerate(shown):
+    for number, image in enumerate(images):
         result = searcher.search(image, xyxy, 10)
         assert np.array_equal(result.hits.rows, expected.rows[[number]])
         np.testing.assert_allclose(result.hits.distances, expected.distances[[number]], rtol=1e-6)
@@ -234,17 +234,17 @@ def test_search_of_an_image_equals_search_of_its_encoding(distance: str, box: li
 
 def test_search_rejects_invalid_image_and_k() -> None:
     searcher, image = make_searcher(random_encoded(0, 9), "hamming"), np.zeros((30, 20, 3), np.uint8)
-    for shown in (image[..., 0], image[:0, :0], image / 255, Image.fromarray(image)):
-        with pytest.raises(ValueError, match=r"the picture is .*: give \(H, W, 3\) uint8, as open_image does"):
-            searcher.search(shown)
-    for k, named in (("3", "'3'"), (2.0, "2.0"), (0, "0"), (None, "None")):
-        with pytest.raises(ValueError, match=f"^k={named}: give at least 1, a whole number$"):
+    for invalid in (image[..., 0], image[:0, :0], image / 255, Image.fromarray(image)):
+        with pytest.raises(ValueError, match=r"image: .*\(H, W, 3\) uint8"):
+            searcher.search(invalid)
+    for k in ("3", 2.0, 0, None):
+        with pytest.raises(ValueError, match=f"^k={k!r}:"):
             searcher.search(image, k=k)  # type: ignore[arg-type]
     assert searcher.search(image, k=99).hits.rows.shape == (1, 9)
 
 
 def test_gallery_of_another_model_is_rejected() -> None:
-    with pytest.raises(ValueError, match="the gallery holds codes of model one mode, asked by another "):
+    with pytest.raises(ValueError, match=r"the gallery .*model one mode.*another "):
         Searcher(FakeModel(fingerprint="another model"), build_gallery(), SearchPolicy("hamming", 1, 1, **DEFAULTS))
 
 
@@ -252,5 +252,5 @@ def test_gallery_of_another_model_is_rejected() -> None:
 def test_searching_codes_in_a_gallery_without_codes_is_rejected(distance: Any) -> None:
     searcher = Searcher(FakeModel(), build_gallery(None), SearchPolicy(distance, 1, 1, **DEFAULTS))
     for query in (random_encoded(1, 2), random_encoded(1, 2, None)):
-        with pytest.raises(ValueError, match=f"search={distance} compares codes, and this gallery has none"):
+        with pytest.raises(ValueError, match=f"search={distance} "):
             searcher.search_encoded(query, 3)

@@ -1,4 +1,4 @@
-"""A small data set of composed images, and runs that repeat one another."""
+"""A small data set of composed images, and runs that differ in seed and split."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.studies.factories import MakeRun, repeated
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> GarmentData:
-    """Some composed garments of all categories."""
+    """A few composed garments of each category."""
     made = GarmentData(
         source="shop_street", root=None, categories=None, sources=None, crop="annotated",
         box_selector=BoxSelector("given", 0.3, 8.0, "whole"), margin=0.1, image_size=32, jitter=0.08, min_crop_area=1.0,

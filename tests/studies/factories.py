@@ -1,4 +1,4 @@
-"""Repeats of a run that was never trained, and rows read back from results.csv."""
+"""Fake runs with several seeds and splits, and rows read back from results.csv."""
 
 import csv
 from collections.abc import Callable
@@ -17,7 +17,7 @@ MakeRun = Callable[..., Run]
 
 
 def repeated(make_run: MakeRun, key: str, seed: int = 0, split: int = 0, **changes: Any) -> Run:
-    """Make a run of this seed and split, with scores on corrupted queries."""
+    """Make a run with this seed and split, and scores on corrupted queries."""
     run = make_run(key=key, split_seed=split, **changes)
     config = run.config | {"seed": seed}
     (run.path / "config.yaml").write_text(yaml.safe_dump(config))
@@ -28,17 +28,16 @@ def repeated(make_run: MakeRun, key: str, seed: int = 0, split: int = 0, **chang
 
 
 def rows_of(*runs: Run) -> list[Row]:
-    """Rows of runs that repeat one another."""
+    """Return the rows of `repeat_rows` for these runs."""
     return repeat_rows([read_repeat(run) for run in runs])
 
 
 def read_results(folder: Path) -> list[Row]:
-    """Rows of `results.csv` as they were measured, without empty cells."""
+    """Read the rows of `results.csv` with their original types, without empty cells."""
     with (folder / "results.csv").open(newline="") as file:
         rows = [{name: _value(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
-    return [
-        row | {"method": str(row["method"])} if "method" in row else row for row in rows
-    ]  # `1` is the name of an arm
+    # The method `1` is a name, not a number.
+    return [row | {"method": str(row["method"])} if "method" in row else row for row in rows]
 
 
 def _value(text: str) -> int | float | str:

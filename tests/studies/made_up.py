@@ -1,4 +1,4 @@
-"""Made-up records of every experiment that the page of claims reads: job files, and rows of results.csv."""
+"""Made-up results of every experiment on the claims page: job files and results.csv."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,23 +19,23 @@ HASH_HEAD = "fashion_lsh.training.hash_head.HashHead"
 
 
 def correct(ratio: float) -> np.ndarray:
-    """(QUERIES,) float32: 1 for this ratio of the queries, the first ones, 0 for the others."""
+    """Scores of queries, (QUERIES,) float32: 1 for the first `ratio` of them, 0 for the others."""
     return (np.arange(QUERIES) < ratio * QUERIES).astype(np.float32)
 
 
 def layer(loss: str, item_weight: float = 0.0) -> dict[str, Any]:
-    """Settings of a hash layer."""
+    """Return the settings of a hash layer."""
     return {"_target_": HASH_HEAD, "bits": 48, "loss": loss, "item_weight": item_weight}
 
 
 def write_job(folder: Path, settings: Mapping[str, Any], scores: Mapping[str, np.ndarray], low: float = 0.5) -> None:
-    """Write the file of a job to `<folder>/jobs`.
+    """Write a job file to `<folder>/jobs`.
 
     Args:
-        folder: of the experiment.
-        settings: of the job; `seed` and `backbone` have defaults.
-        scores: (QUERIES,) float32 each, by the name of the metric.
-        low: lower end of the interval of its top-1; chance is 0.1.
+        folder: Experiment folder.
+        settings: Settings of the job; `seed` and `backbone` have defaults.
+        scores: Metric name -> (QUERIES,) float32.
+        low: Lower bound of the top-1 interval; chance is 0.1.
     """
     names = [f"q{number}" for number in range(QUERIES)]
     query = Catalogue.from_columns({"id": names, "image": names, "category": ["c"] * QUERIES, "item": names})
@@ -50,15 +50,15 @@ def write_job(folder: Path, settings: Mapping[str, Any], scores: Mapping[str, np
 
 
 def write_results(folder: Path, rows: Sequence[Row] = ()) -> None:
-    """Write `results.csv` of these rows; without any, of the jobs in the folder."""
+    """Write `results.csv` with these rows, by default those of the jobs in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.csv").write_text(to_csv(rows or rows_of(read_jobs(folder)[0])))
 
 
 def backbones(folder: Path) -> None:
-    """ResNet101 names half of the queries more than AlexNet, a quarter fewer than VGG16, as many as GoogLeNet.
+    """Top-1 of ResNet101 is 0.5 above AlexNet, 0.25 below VGG16 and equal to GoogLeNet.
 
-    VGG16 with batch norm is not measured; on photographs VGG16 does not train.
+    VGG16 with batch norm has no results; on photographs VGG16 does not train.
     """
     ratios = {"resnet101": 0.5, "alexnet": 0.0, "vgg16": 0.75, "googlenet": 0.5}
     for name, ratio in ratios.items():
@@ -72,7 +72,7 @@ def backbones(folder: Path) -> None:
 
 
 def hash_layers(folder: Path) -> None:
-    """Top-1 of all is the same on composed images; recall@10 of the same item differs."""
+    """On composed images all have the same top-1 and different item recall@10."""
     recalls = {"none": 0.75, "softmax": 0.25, "greedyhash": 0.5, "softmax, items": 0.75}
     for name, recall in recalls.items():
         loss, _, items = name.partition(", ")
@@ -87,7 +87,7 @@ def hash_layers(folder: Path) -> None:
 
 
 def crops(folder: Path) -> None:
-    """Annotated boxes give the most, detected ones more than whole images."""
+    """Top-1 is highest on annotated boxes and lowest on whole images."""
     top = {"annotated": 0.75, "detected": 0.7, "whole": 0.5}
     write_results(
         folder / "crops",
@@ -104,7 +104,7 @@ def crops(folder: Path) -> None:
 
 
 def measurements(folder: Path) -> None:
-    """Rows of the comparison of distances, and of the speedup."""
+    """Rows of the distances and speedup experiments."""
     differences = {
         "euclidean": (0.02, 0.0),
         "rerank": (0.02, 0.0),
@@ -130,15 +130,15 @@ def measurements(folder: Path) -> None:
 
 
 def stability(folder: Path) -> None:
-    """Top-1 hardly differs between seeds and splits; a quarter of the hits is shared; occlusion costs most."""
+    """Top-1 hardly varies over seeds and splits; hit overlap is about 0.25; occlusion costs the most top-1."""
     losses = dict(zip(CORRUPTIONS, (0.1, 0.01, 0.1, 0.3), strict=True))
     runs = [{"of": "run", "backbone": "resnet18", "split": split, "seed": seed, "top-1": (top1 := 0.7 + number / 1000)}
             | {f"{name} top-1": top1 - loss for name, loss in losses.items()}
             for number, (seed, split) in enumerate(((0, 0), (1, 0), (2, 0), (0, 1), (0, 2)))]  # fmt: skip
-    pairs = [{"of": "pair", "backbone": "resnet18", "split": 0, "hits alike": value} for value in (0.25, 0.26, 0.27)]
+    pairs = [{"of": "pair", "backbone": "resnet18", "split": 0, "hit overlap": value} for value in (0.25, 0.26, 0.27)]
     write_results(folder / "stability", runs + pairs)
 
 
 def with_bounds(name: str, value: float, half_width: float) -> Row:
-    """A number with the ends of its interval, `half` on either side."""
+    """Return a value with interval bounds at `half_width` on either side."""
     return {name: value, f"{name} low": value - half_width, f"{name} high": value + half_width}

@@ -1,4 +1,4 @@
-"""The page of claims: every figure on it is read from the records of the experiments."""
+"""The claims page: every number on it is read from the result files of the experiments."""
 
 from collections import Counter
 from pathlib import Path
@@ -15,7 +15,7 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 def render_claims(folder: Path, template: str) -> str:
-    """A page of one template, beside an experiment of two arms and two seeds."""
+    """Render a template next to an experiment with two methods and two seeds."""
     (folder / "bits").mkdir(exist_ok=True)
     (folder / "bits/results.csv").write_text(
         "hash,seed,top-1,top-1 low,top-1 high,chance\n"
@@ -28,7 +28,7 @@ def render_claims(folder: Path, template: str) -> str:
 
 @pytest.fixture
 def experiments(tmp_path: Path) -> Path:
-    """Made-up records of all experiments but one row, and the template of the real ones."""
+    """Made-up results of all experiments (VGG16 with batch norm is missing), and the real template."""
     made_up.backbones(tmp_path)
     made_up.hash_layers(tmp_path)
     made_up.crops(tmp_path)
@@ -39,12 +39,12 @@ def experiments(tmp_path: Path) -> Path:
 
 
 def read_claims(page: Path) -> list[list[str]]:
-    """Cells of the table: claim, verdict, figure, interval, how it is measured, experiment."""
+    """Return the table cells: claim, status, value, interval, metric, experiment."""
     lines = [line.strip("|").split("|") for line in page.read_text().splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line] for line in lines[2:]]
 
 
-def test_the_claims_template_is_rendered_from_the_records(experiments: Path) -> None:
+def test_the_claims_template_is_rendered_from_the_result_files(experiments: Path) -> None:
     page = write_claims(experiments)
     rows = read_claims(page)
     assert "<table>" in write_html(page).read_text()
@@ -58,17 +58,17 @@ def test_the_claims_template_is_rendered_from_the_records(experiments: Path) -> 
     assert [row[1:3] for row in rows if row[5].startswith("[backbones]")] == [
         ["**holds**", "+0.500"], ["**does not hold**", "-0.250"], ["not measured yet", "–"], ["**not shown**", "+0.000"]
     ]  # fmt: skip
-    assert [row[1] for row in rows if row[4].startswith("it did not train")] == ["not shown"]
+    assert [row[1] for row in rows if row[4].startswith("did not train")] == ["not shown"]
 
 
 def test_a_paired_difference_is_computed_from_the_query_scores_of_the_jobs(experiments: Path) -> None:
     difference = Experiments(experiments).paired_difference(
         "hash_layer", "item recall@10", method="hash=greedyhash", base="hash=none"
     )
-    base, method = (made_up.correct(share) for share in (0.75, 0.5))
+    base, method = (made_up.correct(ratio) for ratio in (0.75, 0.5))
     wanted = paired_difference([base] * 3, [method] * 3, np.arange(made_up.QUERIES))
     assert difference == pytest.approx((wanted.mean, wanted.low, wanted.high), abs=1e-5)
-    [row] = [row for row in read_claims(write_claims(experiments)) if row[0] == "… and of items"]
+    [row] = [row for row in read_claims(write_claims(experiments)) if row[0] == "… and item recall"]
     assert row[2] == "-0.500"
 
 
@@ -125,20 +125,20 @@ def test_values_of_rows_and_differences_between_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
-        ("experiments.estimate('bits', 'top-1', {'hash': 'csq'})", "bits: 2 rows of results.csv are"),
-        ("experiments.estimate('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
-        ("experiments.value('bits', 'top-1', {'hash': 'csq'})", "bits: 2 rows of results.csv are"),
-        ("experiments.best('bits', 'mAP', {'hash': 'csq'})", "bits: results.csv has no 'mAP'"),
-        ("experiments.mean_over('bits', 'top-1', {'hash': 'itq'})", "bits: no row of results.csv is"),
-        ("experiments.mean_over('bits', 'top-1', {'hash': 'csq', 'seed': '0'})", "and one has no spread"),
+        ("experiments.estimate('bits', 'top-1', {'hash': 'csq'})", "bits: 2 rows"),
+        ("experiments.estimate('bits', 'top-1', {'hash': 'itq'})", "bits: no row"),
+        ("experiments.value('bits', 'top-1', {'hash': 'csq'})", "bits: 2 rows"),
+        ("experiments.best('bits', 'mAP', {'hash': 'csq'})", r"bits: results\.csv has no 'mAP'"),
+        ("experiments.mean_over('bits', 'top-1', {'hash': 'itq'})", "bits: no row"),
+        ("experiments.mean_over('bits', 'top-1', {'hash': 'csq', 'seed': '0'})", "bits: only one row"),
         (
             "experiments.difference_by_seed('bits', 'top-1', {'hash': 'csq', 'seed': '0'}, "
             "{'hash': 'lsh', 'seed': '1'})",
-            "no seed in common",
+            "bits: no common seed",
         ),
-        ("experiments.estimate('bits', 'mAP', {'hash': 'csq', 'seed': '0'})", "bits: results.csv has no 'mAP'"),
-        ("experiments.estimate('bot', 'top-1', {})", "bot: no results.csv"),
-        ("figure", "'figure' is undefined"),
+        ("experiments.estimate('bits', 'mAP', {'hash': 'csq', 'seed': '0'})", r"bits: results\.csv has no 'mAP'"),
+        ("experiments.estimate('bot', 'top-1', {})", r"bot: results\.csv"),
+        ("unknown", "'unknown' is undefined"),
     ],
 )
 def test_a_value_that_is_not_a_single_number_is_refused_and_the_page_is_unchanged(

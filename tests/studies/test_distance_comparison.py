@@ -1,4 +1,4 @@
-"""The comparison of distances on a small gallery, and its page."""
+"""Comparison of distances on a small gallery, and its page."""
 
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,14 @@ def test_all_distances_are_compared_on_one_gallery(data: GarmentData, tmp_path: 
     row_by_search = {row["search"]: row for row in rows}
     assert len(row_by_search) == len(rows) == 2 * 7
     assert {row["gallery"] for row in rows} == {100}
-    assert row_by_search["euclidean_all"]["neighbours kept"] == row_by_search["rerank100_all"]["neighbours kept"] == 1
+    assert row_by_search["euclidean_all"]["neighbour recall"] == row_by_search["rerank100_all"]["neighbour recall"] == 1
     assert row_by_search["rerank100_all"]["item map@100"] == pytest.approx(
         row_by_search["euclidean_all"]["item map@100"], abs=0.02
     )
     for row in rows:
         assert 0 < row["val item map@100"] <= 1
         assert row["over hamming low"] <= row["over hamming"] <= row["over hamming high"]
-        assert 0 <= row["neighbours kept"] <= 1
+        assert 0 <= row["neighbour recall"] <= 1
     assert row_by_search["hamming_all"]["over hamming"] == row_by_search["hamming_1"]["over hamming"] == 0
     assert row_by_search["euclidean_all"]["over euclidean"] == row_by_search["euclidean_1"]["over euclidean"] == 0
     text, figures = experiment.page(rows)

@@ -1,4 +1,4 @@
-"""Further garments are composed, encoded, kept and copied as told."""
+"""Large galleries: extra garments are composed, encoded and cached; copies are perturbed."""
 
 from pathlib import Path
 
@@ -44,7 +44,9 @@ def test_extra_garments_are_new_items_with_new_appearances(source: ShopStreet) -
     assert len(set(rows.column("item"))) == 60
     assert not set(rows.column("item")) & set(source.catalogue().column("item"))
     assert len({image.tobytes() for image in pixels}) == 60
-    assert set(rows.column("group")) <= set(source.catalogue().column("group"))  # garments of the data set
+    assert set(rows.column("group")) <= set(
+        source.catalogue().column("group")
+    )  # composed from garments of the data set
     second, _ = source.extra_items(40, 60)
     assert np.array_equal(second, pixels[40:])
 
@@ -55,7 +57,7 @@ def test_a_gallery_is_shuffled_and_its_rows_stay_aligned() -> None:
     gallery = build_gallery(model, garments, garments.encoded.probabilities)
     order = gallery.catalogue.column("id").astype(int)
     assert sorted(order) == list(range(400))
-    assert abs(np.corrcoef(order, np.arange(400))[0, 1]) < 0.2  # the first, which are asked for, lie anywhere
+    assert abs(np.corrcoef(order, np.arange(400))[0, 1]) < 0.2  # the first rows are spread over the gallery
     assert np.array_equal(gallery.codes, garments.encoded.codes[order])  # type: ignore[index]
     assert np.array_equal(gallery.lists, garments.encoded.probabilities[order].argmax(axis=1))
     assert gallery.catalogue.column("category").tolist() == garments.labels[order].astype(str).tolist()
@@ -71,18 +73,18 @@ def test_extra_garments_are_encoded_once_and_then_read_from_the_cache(
     assert first.encoded.codes is not None
     assert first.encoded.codes.shape == (20, -(-BITS // 8))
     assert set(first.items) == {""}
-    monkeypatch.setattr(large_galleries, "_encode_chunks", None)  # is not asked again
+    monkeypatch.setattr(large_galleries, "_encode_chunks", None)  # must not be called again
     for count in (20, 7):
         read = extra_garments(model, source, count, cache_file)
         assert np.array_equal(read.encoded.probabilities, first.encoded.probabilities[:count])
         assert np.allclose(read.encoded.embeddings, first.encoded.embeddings[:count], atol=1e-3)
-    whole = cache_file.read_bytes()
-    for content in (whole[:200], b"", b"no archive"):
+    original = cache_file.read_bytes()
+    for content in (original[:200], b"", b"not an archive"):
         cache_file.write_bytes(content)
-        with pytest.raises(TypeError):  # a damaged file is made again
+        with pytest.raises(TypeError):  # a damaged cache is computed again
             extra_garments(model, source, 20, cache_file)
-    cache_file.write_bytes(whole)
-    with pytest.raises(TypeError):  # another model: what is kept does not serve
+    cache_file.write_bytes(original)
+    with pytest.raises(TypeError):  # the cache belongs to one model
         extra_garments(FakeModel(categories=model.categories, fingerprint="other"), source, 20, cache_file)
 
 

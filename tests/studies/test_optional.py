@@ -1,4 +1,4 @@
-"""The package without its studies: everything else is imported, and nothing else imports them."""
+"""The studies are optional: all other modules import without them, and only commands import them."""
 
 import ast
 import subprocess
@@ -24,7 +24,7 @@ def name_of(path: Path) -> str:
 
 
 def imports_of(source: str, package: str = "fashion_lsh") -> list[ast.stmt]:
-    """Statements that import studies, in a module of this package."""
+    """Return the statements in a module's source that import studies; `package` resolves relative imports."""
     found: list[ast.stmt] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -45,15 +45,15 @@ def lines_in_functions(source: str) -> set[int]:
     return {line for node in found for line in range(node.body[0].lineno, (node.end_lineno or 0) + 1)}
 
 
-def without_studies(code: str, *words: object) -> subprocess.CompletedProcess[str]:
-    """Run code as if the folder of studies were deleted."""
+def run_without_studies(code: str, *args: object) -> subprocess.CompletedProcess[str]:
+    """Run code in a subprocess where importing the studies fails."""
     blocked = f"import sys; sys.modules[{STUDIES!r}] = None; {code}"
-    return subprocess.run([sys.executable, "-c", blocked, *map(str, words)], stdout=-1, stderr=-2, text=True)
+    return subprocess.run([sys.executable, "-c", blocked, *map(str, args)], stdout=-1, stderr=-2, text=True)
 
 
 def test_all_other_modules_import_without_studies() -> None:
     names = [name_of(path) for path in MODULES if path.name != "__main__.py" and (path.parent / "__init__.py").exists()]
-    done = without_studies(
+    done = run_without_studies(
         "from importlib import import_module; [import_module(name) for name in sys.argv[1:]]", *names
     )
     assert done.returncode == 0, done.stdout[-3000:]
@@ -66,11 +66,11 @@ def test_report_works_without_studies_and_refuses_pages_that_need_them(tmp_path:
     claims.mkdir()
     (claims / TEMPLATE).write_text("")
     code = "from fashion_lsh.cli.report import main; sys.exit(main(sys.argv[1:]))"
-    done = without_studies(code, sweep)
+    done = run_without_studies(code, sweep)
     assert done.returncode == 0, done.stdout
     assert (sweep / "index.html").exists()
-    for words in ([claims], [repeats, "--repeats", tmp_path / "run"]):
-        done = without_studies(code, *words)
+    for args in ([claims], [repeats, "--repeats", tmp_path / "run"]):
+        done = run_without_studies(code, *args)
         assert done.returncode == 1
         assert STUDIES in done.stdout
 
@@ -82,7 +82,7 @@ def test_only_commands_import_studies_and_only_in_functions(path: Path) -> None:
     found = imports_of(source, package)
     if path.relative_to(PACKAGE).as_posix() not in COMMANDS:
         assert not [ast.unparse(node) for node in found]
-        assert STUDIES not in source  # nor by its name
+        assert STUDIES not in source  # not as a string either
     assert {node.lineno for node in found} <= lines_in_functions(source)
 
 
@@ -93,7 +93,7 @@ def test_only_experiments_name_studies_in_the_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "seen"),
+    ("source", "detected"),
     [
         ("import fashion_lsh.studies", True),
         ("import fashion_lsh.studies.claims as claims", True),
@@ -105,7 +105,7 @@ def test_only_experiments_name_studies_in_the_configuration() -> None:
         ("from fashion_lsh import studies_of_others", False),
     ],
 )
-def test_imports_are_detected_in_any_form(source: str, seen: bool) -> None:
+def test_imports_are_detected_in_any_form(source: str, detected: bool) -> None:
     found = imports_of(source)
-    assert bool(found) == seen
-    assert ({node.lineno for node in found} <= lines_in_functions(source)) == (not seen or source.startswith("def"))
+    assert bool(found) == detected
+    assert ({node.lineno for node in found} <= lines_in_functions(source)) == (not detected or source.startswith("def"))

@@ -1,4 +1,4 @@
-"""Runs of other seeds and splits as rows: their scores, and what two of them have in common."""
+"""Rows of runs that differ in seed and split: scores, and agreement between pairs."""
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ def test_codes_of_an_image_are_compared_bit_by_bit() -> None:
     one_bits, other_bits = one > 0.5, other > 0.5
     changed = bits_changed(pack(one), pack(other), 12)
     assert changed["bits changed"] == pytest.approx((one_bits != other_bits).mean())
-    assert changed["by chance"] == pytest.approx((one_bits[:, None] != other_bits).mean())  # every picture with every
+    assert changed["by chance"] == pytest.approx((one_bits[:, None] != other_bits).mean())  # all pairs of images
     assert bits_changed(pack(one), pack(one), 12)["bits changed"] == 0
     assert bits_changed(pack(one), pack(1 - one), 12)["bits changed"] == 1
 
@@ -26,7 +26,9 @@ def test_codes_of_an_image_are_compared_bit_by_bit() -> None:
 def test_hit_overlap_ignores_the_order() -> None:
     first, other, fewer = np.array([[7, 8], [3, 4]]), np.array([[8, 7], [3, 5]]), np.array([[7, -1], [-1, -1]])
     assert hit_overlap(first, other) == pytest.approx((1 + 0.5) / 2)
-    assert hit_overlap(np.array([[7, 8], [-1, -1]]), fewer) == pytest.approx(0.5)  # nothing found counts for nothing
+    assert hit_overlap(np.array([[7, 8], [-1, -1]]), fewer) == pytest.approx(
+        0.5
+    )  # queries without hits in both lists are skipped
     assert hit_overlap(fewer[1:], fewer[1:]) == 0
 
 
@@ -35,7 +37,11 @@ def test_there_are_rows_for_runs_categories_and_pairs_of_seeds(runs: list[Run]) 
     rows_of_kind = {kind: [row for row in rows if row["of"] == kind] for kind in ("run", "category", "pair")}
     assert [(row["split"], row["seed"]) for row in rows_of_kind["run"]] == [(0, 0), (0, 1), (0, 2), (1, 0)]
     assert len(rows_of_kind["category"]) == 4 * 3
-    assert [row["seeds"] for row in rows_of_kind["pair"]] == ["0 and 1", "0 and 2", "1 and 2"]  # none of another split
+    assert [row["seeds"] for row in rows_of_kind["pair"]] == [
+        "0 and 1",
+        "0 and 2",
+        "1 and 2",
+    ]  # pairs have the same split
     assert rows_of_kind["run"][1]["blur top-1"] == pytest.approx(0.49)
     outputs = pq.read_table(runs[0].path / "queries.parquet").to_pylist()
     for row in rows_of_kind["category"][:3]:
@@ -44,11 +50,15 @@ def test_there_are_rows_for_runs_categories_and_pairs_of_seeds(runs: list[Run]) 
         assert row["top-1"] == pytest.approx(np.mean([each["predicted"] == each["category"] for each in own]))
         assert row["category mAP@100"] == pytest.approx(np.mean([each["category/map@100"] for each in own]))
     first = rows_of_kind["pair"][0]
-    assert (first["bits changed"], first["named alike"], first["hits alike"]) == (0, 1, 1)  # made of the same draws
+    assert (first["bits changed"], first["same prediction"], first["hit overlap"]) == (
+        0,
+        1,
+        1,
+    )  # made from the same random numbers
 
 
 def test_runs_with_the_same_seed_and_split_are_refused(runs: list[Run], make_run: MakeRun) -> None:
-    with pytest.raises(ValueError, match="are of the same backbone, seed and split: give one of them"):
+    with pytest.raises(ValueError, match="same backbone, seed and split"):
         rows_of(*runs, repeated(make_run, "e", seed=2))
 
 
@@ -57,7 +67,7 @@ def test_different_queries_of_one_split_are_refused(runs: list[Run], make_run: M
     path = other.path / "queries.parquet"
     table = pq.read_table(path)
     pq.write_table(table.take(pa.array(range(len(table) - 1, -1, -1))), path)
-    with pytest.raises(ValueError, match="are of different queries: make one of them again"):
+    with pytest.raises(ValueError, match="different queries"):
         rows_of(*runs, other)
 
 
@@ -95,4 +105,4 @@ def test_queries_undetected_in_both_runs_do_not_count_as_equal_predictions(make_
         rows = pq.read_table(path).to_pylist()
         rows[0] |= {"predicted": "", "hits": []}
         pq.write_table(pa.Table.from_pylist(rows), path)
-    assert rows_of(*pair)[-1]["named alike"] == pytest.approx(1 - 1 / len(rows))
+    assert rows_of(*pair)[-1]["same prediction"] == pytest.approx(1 - 1 / len(rows))

@@ -1,4 +1,4 @@
-"""Offline wandb runs, read back from the file that a later sync would send."""
+"""Offline wandb runs, read back from the file that `wandb sync` would upload."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from wandb.proto import wandb_internal_pb2 as proto
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.models.encoding import Encoded
-from fashion_lsh.report.tiles import Tile
+from fashion_lsh.report.tiles import Tile, column_titles
 from fashion_lsh.runs.tracker import NoTracker
 from fashion_lsh.tracking import wandb_run
 from fashion_lsh.tracking.wandb_run import track_run
@@ -34,12 +34,12 @@ CONFIG: dict[str, Any] = {
 }
 CATEGORIES = ["bag", "coat", "hat"]
 PROBABILITIES = [[0.7, 0.2, 0.1], [0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.3, 0.4, 0.3], [0.2, 0.1, 0.7]]
-LABELS = ["bag", "coat", "coat", "bag", "coat"]  # there is no hat, though one is seen
+LABELS = ["bag", "coat", "coat", "bag", "coat"]  # no query is a hat, but one is predicted as hat
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run's folder, and beside it what wandb would write elsewhere."""
+    """A run folder, with wandb's user folders redirected beside it."""
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("WANDB_DATA_DIR", raising=False)
     for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "XDG_DATA_HOME"):
@@ -50,36 +50,36 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def chunks(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Kind and payload of each piece of a LevelDB log: a header of 7 bytes, none across the end of a 32 KiB block."""
-    offset = 7  # after the mark of a wandb file
+    """Type and payload of each LevelDB log record: a 7-byte header, never across the end of a 32 KiB block."""
+    offset = 7  # after the header of a wandb file
     while offset + 7 <= len(content):
         if 32768 - offset % 32768 < 7:
             offset += 32768 - offset % 32768
             continue
         _, size, kind = struct.unpack_from("<IHB", content, offset)
-        if offset + 7 + size > len(content):  # it is still being written
+        if offset + 7 + size > len(content):  # still being written
             return
         yield kind, content[offset + 7 : offset + 7 + size]
         offset += 7 + size
 
 
 def records(path: Path) -> dict[str, list[Any]]:
-    """What stands in a run's file, by kind."""
+    """Records of a run's file, by type."""
     records_by_kind, buffer = defaultdict(list), b""
     for kind, payload in chunks(path.read_bytes()):
         buffer += payload
-        if kind in (1, 4):  # whole, or the last piece
+        if kind in (1, 4):  # full or last fragment
             record, buffer = proto.Record.FromString(buffer), b""
             records_by_kind[record.WhichOneof("record_type")].append(getattr(record, record.WhichOneof("record_type")))
     return records_by_kind
 
 
 def logged(folder: Path) -> dict[str, list[Any]]:
-    """All records of the one offline run below `folder`; its file is whole some time after the run has ended."""
+    """All records of the only offline run below `folder`; waits until its file is complete."""
     [path] = folder.glob("wandb/offline-run-*/*.wandb")
     end = time.monotonic() + 20
     while "exit" not in (found := records(path)):
-        assert time.monotonic() < end, f"the run did not end: it holds {dict(found)}"
+        assert time.monotonic() < end, f"no exit record in {path}: {dict(found)}"
         time.sleep(0.02)
     return found
 
@@ -103,12 +103,12 @@ def tile(shade: int, caption: str = "", mark: str = "", box: list[float] | None 
 
 SHEET = [
     [
-        tile(1, "is bag", box=[1, 2, 6.5, 5]),
-        tile(2, "seen as bag", "same category"),
+        tile(1, "true: bag", box=[1, 2, 6.5, 5]),
+        tile(2, "pred: bag", "same category"),
         tile(3, "bag", "same item"),
         tile(4, "hat"),
     ],
-    [tile(5, "is coat", box=[np.nan] * 4), tile(6, "seen as bag", "other category")],
+    [tile(5, "true: coat", box=[np.nan] * 4), tile(6, "pred: bag", "other category")],
 ]
 
 
@@ -186,11 +186,11 @@ def test_an_unreachable_wandb_falls_back_to_offline(
     with track_run(folder, CONFIG) as run:
         assert run.offline
     assert list(folder.glob("wandb/offline-run-*"))
-    assert "wandb is not reached (no such host): the run is tracked offline" in caplog.text
+    assert "(no such host)" in caplog.text
 
 
 def published(folder: Path) -> Path:
-    """Publish, and give the folder of the tables it wrote."""
+    """Publish results, and return the folder of the written tables."""
     with track_run(folder, CONFIG) as run:
         run.publish({"query/accuracy": 0.6, "query/item/recall@10": 0.25}, queries(), CATEGORIES, SHEET)
     [media] = folder.glob("wandb/offline-run-*/files/media/table/query")
@@ -214,7 +214,7 @@ def test_published_results_are_in_the_run(folder: Path) -> None:
     assert {f"query/{name}" for name in ("confusion_matrix_table", "pr_curve_table", "retrieved", "sheet")} <= history
 
 
-def test_there_is_no_confusion_matrix_for_untrained_categories(folder: Path) -> None:
+def test_untrained_categories_have_no_confusion_matrix(folder: Path) -> None:
     with track_run(folder, CONFIG) as run:
         run.publish({}, queries(), ["belt", "sock", "tie"], SHEET)
     [media] = folder.glob("wandb/offline-run-*/files/media/table/query")
@@ -224,19 +224,19 @@ def test_there_is_no_confusion_matrix_for_untrained_categories(folder: Path) -> 
 
 def test_queries_are_published_with_boxes_and_hits_with_captions(folder: Path) -> None:
     retrieved = table(published(folder), "retrieved")
-    assert retrieved["columns"] == ["query", "its crop", "hit 1", "hit 2"]
+    assert retrieved["columns"] == column_titles(2)
     assert [[cell is None for cell in row] for row in retrieved["data"]] == [[False] * 4, [False, False, True, True]]
     [first, second] = artifact(folder, "query/retrieved.table.json")["data"]
-    assert [cell["caption"] for cell in first] == ["is bag", "seen as bag same category", "bag same item", "hat"]
-    assert second[1]["caption"] == "seen as bag other category"
+    assert [cell["caption"] for cell in first] == ["true: bag", "pred: bag same category", "bag same item", "hat"]
+    assert second[1]["caption"] == "pred: bag other category"
     [box] = first[0]["boxes"]["annotated"]
     assert box["position"] == {"minX": 1, "minY": 2, "maxX": 6.5, "maxY": 5}
-    assert (box["domain"], box["box_caption"]) == ("pixel", "is bag")
+    assert (box["domain"], box["box_caption"]) == ("pixel", "true: bag")
     assert [cell for cell in first[1:] + second if cell and "boxes" in cell] == []
 
 
 def artifact(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON file of an artifact, read from where a sync would read it."""
+    """A JSON file of an artifact, read from the path that `wandb sync` would read."""
     files = {file.path: file.local_path for entry in logged(folder)["artifact"] for file in entry.manifest.contents}
     return dict(json.loads(Path(files[name]).read_text()))
 
@@ -262,7 +262,7 @@ def test_a_wandb_data_dir_of_the_user_is_not_changed(folder: Path, monkeypatch: 
 
 
 def fitted(folder: Path) -> None:
-    """Log as Lightning does: two stages, the steps of each counted from 0."""
+    """Log two stages as Lightning does, with the steps of each counted from 0."""
     with track_run(folder, CONFIG) as tracker:
         [logger] = tracker.loggers()
         for stage, accuracies in (("classifier", [0.3, 0.6, 0.5]), ("hash_head", [0.7])):

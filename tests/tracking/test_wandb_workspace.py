@@ -1,4 +1,4 @@
-"""The dashboard shows nothing that runs do not log."""
+"""Every panel of the dashboard shows a logged metric."""
 
 import json
 import re
@@ -16,18 +16,18 @@ SECTIONS = ["Overview", "Backbones", "Detector", "Hash layer", "Bits", "Distance
 
 
 @pytest.fixture(scope="module")
-def names(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """What one offline run of all stages tells wandb: names in its history, in its summary and in its settings."""
+def names(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Names logged by one offline run of all stages: in its history, its summary and its config."""
     folder = tmp_path_factory.mktemp("runs")
     overrides = [override for override in DETECTOR if override not in ("logger=csv", "data.batch_size=16")]
     overrides += [
         "data.batch_size=2",
         "scenes.batch_size=2",
         "trainer.limit_train_batches=12",
-    ]  # losses are told of each tenth
+    ]  # losses are logged every 10 steps
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_MODE", "offline")
-        script("train.py", *overrides, f"data.root={drawn}", f"runs={folder}")
+        script("train.py", *overrides, f"data.root={shapes}", f"runs={folder}")
     records = logged((folder / "latest").resolve())
     history = {name for record in records["history"] for name in map(_name, record.item)}
     summary = {name for record in records["summary"] for name in map(_name, record.update)}

@@ -1,4 +1,4 @@
-"""LightningModules of classifier and hash head: loss, learning rates, seeds of dropout."""
+"""LightningModules of classifier and hash head: loss, learning rates, seeding of dropout."""
 
 import copy
 import functools
@@ -60,7 +60,7 @@ def test_head_has_its_own_learning_rate(kind: type[CropModule]) -> None:
 
 def test_dropout_is_seeded_by_seed_and_epoch() -> None:
     model, dropout, masks = make_model(Classifier), nn.Dropout(0.5), []
-    for seed, epoch in [(0, 0), (0, 1), (1, 0), (0, 1)]:  # at the first batch of each
+    for seed, epoch in [(0, 0), (0, 1), (1, 0), (0, 1)]:  # at the first batch of each epoch
         model.hparams["seed"] = seed
         model.trainer = SimpleNamespace(current_epoch=epoch)  # type: ignore[assignment]
         model.on_train_batch_start(EMPTY_BATCH, 0)
@@ -68,4 +68,4 @@ def test_dropout_is_seeded_by_seed_and_epoch() -> None:
     assert len(set(masks)) == 3
     assert masks[1] == masks[3]
     model.on_train_batch_start(EMPTY_BATCH, 1)
-    assert tuple(dropout(torch.ones(64)).tolist()) not in masks  # each batch has its own
+    assert tuple(dropout(torch.ones(64)).tolist()) not in masks  # later batches are not re-seeded

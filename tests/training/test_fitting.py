@@ -1,6 +1,5 @@
-"""Fitting: what is learnt, what is kept, and that a fit which was stopped ends as one that was not."""
+"""Fits: frozen backbones, best epoch, calibration, checkpoint, logs and early stopping."""
 
-import copy
 import logging
 import signal
 from collections.abc import Callable
@@ -15,110 +14,22 @@ from torch import Tensor, nn
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
-from fashion_lsh.models.backbones import Backbone
 from fashion_lsh.models.calibration import fit_temperature
-from fashion_lsh.models.checkpoints import load_model, min_bytes
-from fashion_lsh.training import callbacks, fitting
-from fashion_lsh.training.callbacks import EpochLogger, RunCSVLogger
+from fashion_lsh.models.checkpoints import load_model
+from fashion_lsh.training.callbacks import RunCSVLogger
 from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.crop_module import CropModule
 from fashion_lsh.training.fitting import fit
 from fashion_lsh.training.hash_head import HashHead
 from tests.disks import full_disk
-from tests.models.factories import make_arguments, save
+from tests.training.factories import equal_states, file_names, fit_on_cpu, logged_epochs, make_model, make_scripted
 
 MakeData = Callable[..., GarmentData]
 
 
-def tiny_backbone(name: str) -> Backbone:
-    """A network of two seconds less: with what has a state (batch norm) and what draws (dropout)."""
-    layers = [nn.Conv2d(3, 8, 5, stride=4), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()]
-    return Backbone(name, nn.Sequential(*layers, nn.Dropout(0.3)), 32, 32)
-
-
-@pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All backbones are tiny ones."""
-    monkeypatch.setattr("fashion_lsh.models.crop_model.create_backbone", tiny_backbone)
-
-
-def make_model(kind: type[CropModule] = Classifier, **changes: Any) -> Any:
-    optim = {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1}
-    torch.manual_seed(0)
-    return kind(**make_arguments(kind, **{"epochs": 3, "head_factor": 1.0, "optim": optim} | changes))  # type: ignore[arg-type]
-
-
-class Scripted(Classifier):
-    """Fits as a Classifier does; its accuracy on `val` is written beforehand, and its weights then are kept."""
-
-    accuracies = (0.1,)
-
-    def validation_step(self, batch: Batch) -> None:
-        self.log("classifier/val/accuracy", self.accuracies[self.current_epoch], batch_size=len(batch.labels))
-
-    def on_validation_epoch_end(self) -> None:
-        self.seen = [*getattr(self, "seen", []), copy.deepcopy(self.model.state_dict())]
-
-
-@pytest.fixture
-def rising(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last epoch is always the best: what is kept shows all that was trained."""
-
-    def better(self: CropModule, batch: Batch) -> None:
-        self.log(f"{self.name}/val/accuracy", float(self.current_epoch), batch_size=len(batch.labels))
-
-    monkeypatch.setattr(CropModule, "validation_step", better)
-
-
-def scripted(*accuracies: float) -> Any:
-    model = make_model(Scripted, epochs=len(accuracies))
-    model.accuracies = accuracies
-    return model
-
-
-def fit_on_cpu(model: Any, data: GarmentData, folder: Path, **changes: Any) -> Any:
-    return fit(model, data, folder, accelerator="cpu", **changes)
-
-
-def equal_states(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
-
-
-def file_names(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
-def stop_at_epoch_end(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = EpochLogger.on_train_epoch_end
-
-    def stop(self: Any, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.current_epoch == epoch:
-            raise RuntimeError("the power went out")
-        original(self, trainer, pl_module)
-
-    monkeypatch.setattr(EpochLogger, "on_train_epoch_end", stop)
-
-
-def stop_in_epoch(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = CropModule.training_step
-
-    def stop(self: Any, batch: Batch) -> Tensor:
-        if self.current_epoch == epoch and self.global_step % 2:
-            raise RuntimeError("the power went out")
-        return original(self, batch)
-
-    monkeypatch.setattr(CropModule, "training_step", stop)
-
-
-def logged_epochs(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """`1/3`, `2/3`, … as they were logged."""
-    texts = [record.getMessage() for record in caplog.records if record.name == callbacks.__name__]
-    return [text.split()[1].rstrip(":") for text in texts if text.startswith("epoch ")]
-
-
 @pytest.fixture
 def colour_data(tmp_path: Path, make_data: MakeData) -> GarmentData:
-    """36 red, green and blue pictures."""
+    """36 red, green and blue images."""
     colours = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
     lines = ["image,category"]
     for number in range(12):
@@ -206,12 +117,12 @@ def test_loaded_checkpoint_gives_identical_outputs(make_data: MakeData, tmp_path
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(("accuracies", "best"), [((0.2, 0.9, 0.5), 1), ((0.9, 0.5, 0.8), 0), ((0.5, 0.7, 0.7), 1)])
 def test_best_val_epoch_is_kept(accuracies: tuple[float, ...], best: int, make_data: MakeData, tmp_path: Path) -> None:
-    model = scripted(*accuracies)
+    model = make_scripted(*accuracies)
     best_state = fit_on_cpu(model, make_data(), tmp_path).state_dict()
     del best_state["temperature"]
     matching = [
         number
-        for number, state in enumerate(model.seen)
+        for number, state in enumerate(model.states)
         if all(torch.equal(best_state[n], state[n]) for n in best_state)
     ]
     fit_metrics = load_model(tmp_path / "classifier.ckpt").fit_metrics
@@ -243,39 +154,6 @@ def test_calibration_error_is_logged_before_and_after(make_data: MakeData, caplo
     assert f"temperature {model.model.temperature:.3f}, ECE on val" in caplog.text
 
 
-STOPS = [
-    pytest.param(stop, epoch, id=f"{stop.__name__}_{epoch}")
-    for stop in (stop_at_epoch_end, stop_in_epoch)
-    for epoch in (1, 2)
-]
-
-
-@pytest.mark.usefixtures("tiny", "rising")
-@pytest.mark.parametrize(("stop", "epoch"), STOPS)
-@pytest.mark.parametrize("optim", ["sgd", "adamw"])
-def test_resumed_fit_equals_uninterrupted(
-    stop: Callable[..., None],
-    epoch: int,
-    optim: str,
-    make_data: MakeData,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    optim_config = {"name": optim, "lr": 0.02, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.3}
-    uninterrupted = fit_on_cpu(make_model(HashHead, optim=optim_config), make_data(), tmp_path / "whole")
-    with pytest.MonkeyPatch.context() as patch:
-        stop(epoch, patch)
-        with pytest.raises(RuntimeError, match="the power went out"):
-            fit_on_cpu(make_model(HashHead, optim=optim_config), make_data(), tmp_path / "stopped")
-    assert not (tmp_path / "stopped" / "hash_head.ckpt").exists()
-    caplog.set_level(logging.INFO)
-    resumed = fit_on_cpu(make_model(HashHead, optim=optim_config), make_data(), tmp_path / "stopped")
-    assert logged_epochs(caplog) == [f"{number}/3" for number in range(epoch + 1, 4)]
-    assert equal_states(resumed.state_dict(), uninterrupted.state_dict())
-    assert resumed.fingerprint() == uninterrupted.fingerprint()
-    assert file_names(tmp_path / "stopped") == ["hash_head.ckpt"]
-
-
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", [Classifier, HashHead])
 def test_gpu_checkpoint_gives_the_same_outputs_on_cpu(
@@ -292,104 +170,19 @@ def test_gpu_checkpoint_gives_the_same_outputs_on_cpu(
                 torch.testing.assert_close(ours, theirs.cpu(), rtol=0.02, atol=0.02)
 
 
-@pytest.mark.usefixtures("rising")
-def test_resumed_fit_of_resnet18_equals_uninterrupted(make_data: MakeData, tmp_path: Path) -> None:
-    uninterrupted = fit_on_cpu(make_model(epochs=2), make_data(), tmp_path / "whole")
-    with pytest.MonkeyPatch.context() as patch:
-        stop_in_epoch(1, patch)
-        with pytest.raises(RuntimeError, match="the power went out"):
-            fit_on_cpu(make_model(epochs=2), make_data(), tmp_path / "stopped")
-    assert equal_states(
-        fit_on_cpu(make_model(epochs=2), make_data(), tmp_path / "stopped").state_dict(), uninterrupted.state_dict()
-    )
-
-
-@pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize(("accuracies", "best"), [((0.9, 0.8, 0.7, 0.6), 0), ((0.4, 0.3, 0.9, 0.6), 2)])
-def test_fit_resumes_from_the_last_finished_epoch(
-    accuracies: tuple[float, ...], best: int, make_data: MakeData, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        stop_in_epoch(3, patch)
-        with pytest.raises(RuntimeError, match="the power went out"):
-            fit_on_cpu(first := scripted(*accuracies), make_data(), tmp_path)
-    caplog.set_level(logging.INFO)
-    resumed = fit_on_cpu(scripted(*accuracies), make_data(), tmp_path)
-    assert logged_epochs(caplog) == ["4/4"]
-    assert torch.equal(resumed.head.weight, first.seen[best]["head.weight"])  # the best was seen before the stop
-
-
-@pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("patience", [None, 1])
-def test_fit_stopped_after_the_last_epoch_trains_no_more(
-    patience: int | None, make_data: MakeData, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    accuracies = (0.5, 0.9, 0.4) if patience is None else (0.9, 0.5, 1.0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "save_model", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("no space")))
-        with pytest.raises(OSError, match="no space"):
-            fit_on_cpu(first := scripted(*accuracies), make_data(), tmp_path, patience=patience)
-    caplog.set_level(logging.INFO)
-    resumed = fit_on_cpu(scripted(*accuracies), make_data(), tmp_path, patience=patience)
-    assert logged_epochs(caplog) == []
-    assert equal_states(resumed.state_dict(), first.model.state_dict())
-
-
-@pytest.mark.usefixtures("tiny")
-def test_finished_stage_is_loaded_not_refitted(
-    make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    save(make_model(), tmp_path / "classifier.ckpt")
-    monkeypatch.setattr(pl, "Trainer", None)
-    caplog.set_level(logging.INFO)
-    other = make_model(lr_factor=0.5)
-    for parameter in other.parameters():
-        nn.init.zeros_(parameter)
-    loaded = fit_on_cpu(other, make_data(), tmp_path)
-    assert loaded.fingerprint() == make_model().model.fingerprint()
-    assert not loaded.training
-    assert "classifier: finished before, read from" in caplog.text
-
-
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(("patience", "expected_epochs"), [(0, 3), (1, 3), (2, 4), (None, 5)])
 def test_patience_ends_the_fit(patience: int | None, expected_epochs: int, make_data: MakeData, tmp_path: Path) -> None:
-    model = scripted(0.2, 0.9, 0.9, 0.5, 0.1)
+    model = make_scripted(0.2, 0.9, 0.9, 0.5, 0.1)
     fit_on_cpu(model, make_data(), tmp_path, patience=patience)
-    assert len(model.seen) == expected_epochs
+    assert len(model.states) == expected_epochs
     assert file_names(tmp_path) == ["classifier.ckpt"]
-
-
-@pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("limit", [0, 100, 5000])
-def test_full_disk_keeps_the_old_checkpoint(limit: int, tmp_path: Path) -> None:
-    path = tmp_path / "classifier.ckpt"
-    save(make_model(), path)
-    before = path.read_bytes()
-    with full_disk(limit), pytest.raises(OSError, match=r"classifier\.ckpt could not be written \(File too large\)"):
-        save(make_model(), path)
-    assert file_names(tmp_path) == ["classifier.ckpt"]
-    assert path.read_bytes() == before
-
-
-@pytest.mark.usefixtures("tiny")
-def test_fit_resumes_after_a_full_disk(make_data: MakeData, tmp_path: Path) -> None:
-    uninterrupted = fit_on_cpu(make_model(epochs=2), make_data(), tmp_path / "whole")
-    with pytest.raises(OSError, match=r"best\.ckpt could not be written .*: free some space"), full_disk(5000):
-        fit_on_cpu(make_model(epochs=2), make_data(), tmp_path / "stopped")
-    assert file_names(tmp_path / "stopped") == ["checkpoints", "checkpoints/classifier"]
-    assert equal_states(
-        fit_on_cpu(make_model(epochs=2), make_data(), tmp_path / "stopped").state_dict(), uninterrupted.state_dict()
-    )
 
 
 def test_unwritable_log_is_named(tmp_path: Path) -> None:
     log = RunCSVLogger(tmp_path, name="logs", version="")
     log.log_metrics({"classifier/train/loss": 1.0}, 0)
-    with (
-        full_disk(0),
-        pytest.raises(OSError, match=r"logs.* could not be written to \(File too large\): free some space"),
-    ):
+    with full_disk(0), pytest.raises(OSError, match=r"logs.*File too large"):
         log.save()
 
 
@@ -413,16 +206,8 @@ def test_each_epoch_is_logged_once(make_data: MakeData, tmp_path: Path, caplog: 
 
 
 @pytest.mark.usefixtures("tiny")
-def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=r"no checkpoint at .*hash_head\.ckpt: .* type the run's train\.py command again"
-    ):
-        load_model(tmp_path / "hash_head.ckpt")
-
-
-@pytest.mark.usefixtures("tiny")
 def test_extra_arguments_are_passed_to_the_trainer(make_data: MakeData, tmp_path: Path) -> None:
-    model = scripted(0.5)
+    model = make_scripted(0.5)
     fit_on_cpu(model, make_data(), tmp_path, limit_train_batches=0.5, gradient_clip_val=5.0)
     assert model.trainer.num_training_batches == 1
     assert model.trainer.gradient_clip_val == 5.0
@@ -436,27 +221,11 @@ def test_fit_ignores_slurm_environment(
     expected = fit_on_cpu(make_model(epochs=2), make_data(), tmp_path / "plain")
     for name, value in {"NTASKS": tasks, "JOB_NAME": "fit", "JOB_ID": 7, "PROCID": 0, "LOCALID": 0}.items():
         monkeypatch.setenv(f"SLURM_{name}", str(value))
-    (tmp_path / "here").mkdir()
-    (tmp_path / "here" / "hpc_ckpt_1.ckpt").write_bytes(b"of another stage")
-    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "cwd").mkdir()
+    (tmp_path / "cwd" / "hpc_ckpt_1.ckpt").write_bytes(b"of another stage")
+    monkeypatch.chdir(tmp_path / "cwd")
     handlers: list[Any] = []
     task = make_model(epochs=2)
     task.on_train_start = lambda: handlers.append(signal.getsignal(signal.SIGUSR1))
     assert equal_states(fit_on_cpu(task, make_data(), tmp_path / "task").state_dict(), expected.state_dict())
-    assert handlers == [signal.SIG_DFL]  # at SLURM's warning Lightning would save an hpc_ckpt
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no checkpoint"])
-def test_damaged_checkpoint_is_named(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "hash_head.ckpt").write_bytes(content)
-    with pytest.raises(ValueError, match=r"hash_head\.ckpt is damaged, or was made by another version"):
-        load_model(tmp_path / "hash_head.ckpt")
-
-
-@pytest.mark.usefixtures("tiny")
-def test_min_bytes_counts_weights_and_one_fit(tmp_path: Path) -> None:
-    model = make_model()
-    save(model, tmp_path / "classifier.ckpt")
-    weights = sum(value.nbytes for value in model.model.state_dict().values())
-    assert weights <= (tmp_path / "classifier.ckpt").stat().st_size
-    assert min_bytes([model.model, model.model]) == 5 * weights
+    assert handlers == [signal.SIG_DFL]  # with SLURM support Lightning handles it, to save an hpc_ckpt

@@ -1,4 +1,4 @@
-"""What is decayed, at which rate each part learns, and the one schedule."""
+"""Optimizers: weight decay, learning rates and schedule."""
 
 import math
 from itertools import pairwise
@@ -22,7 +22,7 @@ def optim(**changes: Any) -> Optim:
 
 
 def factors(steps: int, warmup: float) -> list[float]:
-    """The learning rate of each step, where the highest is 1, and of the one after the last."""
+    """Learning rate at each step and after the last, for a peak of 1."""
     optimizer = SGD([Parameter(torch.zeros(1))], lr=1.0)
     schedule = warmup_cosine_schedule(optimizer, steps, warmup)
     rates = []

@@ -1,4 +1,4 @@
-"""Where pictures come from: one file a data set, all behind one face."""
+"""Data sets: one module each, with the common interface `Source`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,26 +24,26 @@ from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
 
 
 class Source(Protocol):
-    """A data set: what is known of its garments, and their pixels."""
+    """Interface of a data set: a catalogue of garments, and images by key."""
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
-        """One row a garment, filtered (see `Catalogue.filter`); `split` is filled where the source has splits."""
+        """Return one row per garment, filtered (see `Catalogue.filter`); `split` is "" if the source has no splits."""
         ...
 
     def image(self, key: str) -> np.ndarray:
-        """The picture a row names, (H, W, 3) uint8 RGB, upright.
+        """Load the image of a row: (H, W, 3) uint8 RGB, upright.
 
         Raises:
-            ImageError: it is a file that is gone, or no picture any more.
-            KeyError: the data set composes or unpacks its pictures, and has none of this key.
+            ImageError: The file is missing or is not a readable image.
+            KeyError: Unknown key, in data sets that do not read image files.
         """
         ...
 
 
 FASHION_MNIST = "fashion_mnist"
 DatasetFactory = Callable[[str], Source]
-FILE_DATASETS: dict[str, tuple[DatasetFactory, str]] = {  # data sets that lie in files, and what data.root is then
-    "folder": (Folder, "a folder of pictures, or a manifest (.csv or .parquet)"),
+FILE_DATASETS: dict[str, tuple[DatasetFactory, str]] = {  # data sets read from files, and the meaning of data.root
+    "folder": (Folder, "a folder of images, or a manifest (.csv or .parquet)"),
     "coco": (Coco, "the folder of instances_*.json, or one such file"),
     "deepfashion_category": (DeepFashionCategory, "the folder with Anno_coarse, Eval and Img"),
     "deepfashion_fine": (DeepFashionFine, "the folder with Anno_fine and Img"),
@@ -61,18 +61,22 @@ FILE_DATASETS: dict[str, tuple[DatasetFactory, str]] = {  # data sets that lie i
     "shop": (Shop, "the folder with styles.csv and images, or a CSV file"),
     "thesis30": (
         lambda root: MergedFolder(root, lambda name, source_root: open_dataset(name, source_root, 0)),
-        "a folder that `python -m fashion_lsh merge` made",
+        "a folder written by `python -m fashion_lsh merge`",
     ),
 }
 
 
 def open_dataset(name: str, root: str | None, seed: int, keep_copies: bool = False) -> Source:
-    """The data set `name`; `root` is where its files lie, `seed` what it draws by, if it draws.
+    """Open a data set by name.
 
-    `keep_copies`: image files that are the same byte for byte stay, as they were published; else one of them does.
+    Args:
+        name: `shop_street`, `fashion_mnist`, `fashion_mnist_official` or a key of FILE_DATASETS.
+        root: Folder or file to read, see FILE_DATASETS.
+        seed: Random seed; only `shop_street` uses it.
+        keep_copies: Keep all byte-identical image files; otherwise keep one of each.
 
     Raises:
-        ValueError: there is no such data set, or it needs a root and got none.
+        ValueError: Unknown name, or the data set needs a root.
     """
     if name == "shop_street":
         return ShopStreet(seed)
@@ -80,10 +84,10 @@ def open_dataset(name: str, root: str | None, seed: int, keep_copies: bool = Fal
         return FashionMnist(root, official=name != FASHION_MNIST)
     if name not in FILE_DATASETS:
         known = ", ".join(["shop_street", FASHION_MNIST, f"{FASHION_MNIST}_official", *FILE_DATASETS])
-        raise ValueError(f"data set {name!r} is unknown: known are {known}")
+        raise ValueError(f"unknown data set {name!r}; use one of {known}")
     factory, root_help = FILE_DATASETS[name]
     if not root:
-        raise ValueError(f"data={name} needs data.root: give {root_help}")
+        raise ValueError(f"data={name} needs data.root; set it to {root_help}")
     source = factory(root)
     if isinstance(source, ImageFiles):
         source.keep_copies = keep_copies
@@ -91,6 +95,6 @@ def open_dataset(name: str, root: str | None, seed: int, keep_copies: bool = Fal
 
 
 def get_licence(name: str) -> str:
-    """The terms of use of a data set that lies in files; "" where it has none of its own."""
+    """Return the terms of use of a data set read from files, or ""."""
     factory = FILE_DATASETS[name][0] if name in FILE_DATASETS else None
     return str(getattr(getattr(factory, "func", factory), "licence", ""))

@@ -1,4 +1,4 @@
-"""Pictures whose garments are boxed in COCO's layout."""
+"""Images with garment boxes in COCO format."""
 
 import json
 import logging
@@ -18,12 +18,15 @@ Row = dict[str, Any]
 
 
 class Coco(ImageFiles):
-    """Every box of `instances_*.json` as a garment.
+    """COCO data set: each box of `instances_*.json` is a garment.
 
-    The files lie in `<root>` or `<root>/annotations`, or root is one such file; `instances_train2017.json` is of split
-    train, and so on by their names. With train and val alone, val is what asks, and the splits take a new val from
-    train. Pictures lie in `<root>/images`, in a folder named after the split (`train2017`), or in `<root>` itself.
-    Left out are crowds and boxes under a pixel.
+    The files are in `<root>` or `<root>/annotations`, or root is one of them. The split follows the file name:
+    `instances_train2017.json` is train. If there is train and val but no test, val becomes query, and `split` takes a
+    new val from train. Images are in `<root>/images`, in a folder named after the split (`train2017`) or in `<root>`.
+    Crowds and boxes smaller than one pixel are skipped.
+
+    Args:
+        root: Folder or `instances_*.json` file.
     """
 
     def __init__(self, root: str) -> None:
@@ -36,14 +39,14 @@ class Coco(ImageFiles):
         splits = _splits(files)
         rows = [row for file in files for row in self._rows(file, splits[file])]
         if not rows:
-            raise ValueError(f"{self.root} holds no boxes: its files name no annotations")
-        left_out = {row["id"]: row["problem"] for row in rows if row["problem"]}
+            raise ValueError(f"{self.root}: no boxes; the annotations of its instances_*.json files are empty")
+        skipped = {row["id"]: row["problem"] for row in rows if row["problem"]}
         kept = [row for row in rows if not row["problem"]]
         columns = {
             name: [row[name] for row in kept] for name in ("id", "image", "split", "supercategory", *BOX_COLUMNS)
         }
         categories = normalise_spelling([row["category"] for row in kept])
-        return Catalogue.from_columns({**columns, "category": categories, "source": ["coco"] * len(kept)}), left_out
+        return Catalogue.from_columns({**columns, "category": categories, "source": ["coco"] * len(kept)}), skipped
 
     def _files(self) -> list[Path]:
         if self.root.is_file():
@@ -51,7 +54,8 @@ class Coco(ImageFiles):
         paths = sorted([*self.root.glob("instances_*.json"), *self.root.glob("annotations/instances_*.json")])
         if not paths:
             raise FileNotFoundError(
-                f"no instances_*.json in {self.root} or its folder annotations: give data.root such a folder or file"
+                f"data.root={self.root}: no instances_*.json there or in its folder annotations; "
+                "set it to such a folder or file"
             )
         return paths
 
@@ -59,7 +63,7 @@ class Coco(ImageFiles):
         return coco_rows(read_coco(file), file, split, self._image_folder(file))
 
     def _image_folder(self, file: Path) -> Path:
-        """The folder of a file's pictures, below `self.folder`."""
+        """Return the image folder of an annotation file, relative to `self.folder`."""
         split_name = file.stem.rpartition("_")[2]
         for name in (f"images/{split_name}", "images", split_name, _split_word(file)):
             if (self.folder / name).is_dir():
@@ -68,12 +72,12 @@ class Coco(ImageFiles):
 
 
 def _split_word(file: Path) -> str:
-    """`train` of `instances_attributes_train2020.json`."""
+    """Return `train` for `instances_attributes_train2020.json`."""
     return re.sub(r"\d+$", "", file.stem.rpartition("_")[2]).lower()
 
 
 def _splits(files: list[Path]) -> dict[Path, str]:
-    """The split of each file: by its name; a val beside no test asks; "" where any name says nothing."""
+    """Return the split of each file by name; val without a test is query; all "" if any name has no split."""
     file_names = {file: SPLIT_ALIASES.get(_split_word(file), "") for file in files}
     if "" in file_names.values() or len(files) == 1:
         return dict.fromkeys(files, "")
@@ -84,19 +88,19 @@ def _splits(files: list[Path]) -> dict[Path, str]:
 
 
 def read_coco(file: Path) -> Mapping[str, Any]:
-    """A file of COCO's layout, its lists not yet looked into.  ValueError: it is none."""
+    """Read a COCO file without checking its lists.  Raises ValueError if it is not JSON or lacks a list."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         missing = [name for name in ("images", "annotations", "categories") if name not in content]
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{file} is no JSON ({error}): unpack it anew") from error
+        raise ValueError(f"{file}: not a JSON object ({error}); unpack it again") from error
     if missing:
-        raise ValueError(f"{file} has no {missing[0]!r}: give a file of COCO's layout for objects")
+        raise ValueError(f"{file}: key {missing[0]!r} is missing; use a COCO instances file")
     return dict(content)
 
 
 def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) -> Iterator[Row]:
-    """A row a box, with what is wrong with it as `problem`.  ValueError: the file does not fit COCO's layout."""
+    """Yield one row per box, with `problem` as the reason to skip it.  Raises ValueError for other formats."""
     try:
         file_names = {entry["id"]: entry.get("file_name") for entry in content["images"]}
         image_paths = {annotation_id: (folder / name).as_posix() for annotation_id, name in file_names.items() if name}
@@ -106,13 +110,13 @@ def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) 
         }
         annotations = [dict(annotation) for annotation in content["annotations"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} does not fit COCO's layout ({error!r}): check its images and categories") from error
+        raise ValueError(f"{file}: not in COCO format ({error!r}); check its images and categories") from error
     if len(image_paths) < len(file_names):
-        log.warning("%s: %d of its images have no file_name", file, len(file_names) - len(image_paths))
+        log.warning("%s: %d images have no file_name", file, len(file_names) - len(image_paths))
     id_counts: Counter[str] = Counter()
     for index, annotation in enumerate(annotations):
         annotation_id = str(annotation.get("id", f"at {index}"))
-        id_counts[annotation_id] += 1  # the first Fashionpedia has numbers twice
+        id_counts[annotation_id] += 1  # the first release of Fashionpedia has duplicate ids
         image_id, category_id = (_reference(annotation, name) for name in ("image_id", "category_id"))
         image, name, box = image_paths.get(image_id), names.get(category_id), _box(annotation)
         yield {
@@ -128,13 +132,13 @@ def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) 
 
 
 def _reference(annotation: Mapping[str, Any], name: str) -> Any:
-    """What an annotation names a picture or a category by; None: it is no name."""
+    """Return an annotation's image or category id, or None if it cannot be an id."""
     value = annotation.get(name)
     return None if isinstance(value, list | dict) else value
 
 
 def _box(annotation: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
-    """x1, y1, x2, y2 of a `bbox`, which is x, y, width, height; None: it is no box with an area."""
+    """Convert `bbox` (x, y, width, height) to x1, y1, x2, y2; None if it is invalid or has no area."""
     try:
         x, y, width, height = map(float, annotation["bbox"])
     except (KeyError, TypeError, ValueError):
@@ -144,11 +148,11 @@ def _box(annotation: Mapping[str, Any]) -> tuple[float, float, float, float] | N
 
 def _problem(annotation: Mapping[str, Any], image: str | None, name: str | None, box: Sequence[float] | None) -> str:
     if annotation.get("iscrowd"):
-        return "a crowd, not one garment"
+        return "crowd annotation"
     if image is None or name is None:
         missing = "image_id" if image is None else "category_id"
-        return f"its {missing} {annotation.get(missing)!r} is not in the file"
+        return f"{missing}={annotation.get(missing)!r} is not in the file"
     if box is None:
-        return f"its bbox {annotation.get('bbox')!r} is no box with an area"
+        return f"bbox={annotation.get('bbox')!r} is invalid or has no area"
     width, height = box[2] - box[0], box[3] - box[1]
-    return "" if min(width, height) >= 1 else f"its box of {width:g} x {height:g} pixels is under a pixel"
+    return "" if min(width, height) >= 1 else f"box of {width:g} x {height:g} pixels is smaller than one pixel"

@@ -1,4 +1,4 @@
-"""What all data sets of picture files share."""
+"""Base class and helpers of data sets that read image files."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -17,19 +17,17 @@ from fashion_lsh.data.images import open_image
 
 log = logging.getLogger(__name__)
 
-SPLIT_ALIASES = {  # what others call the splits; a test set asks
+SPLIT_ALIASES = {  # test images are queries
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "query": "query", "test": "query", "gallery": "gallery",
 }  # fmt: skip
-MAX_LOGGED = 20  # of the rows left out, so many are named in the log
-
-
-MISSING_IMAGE = "no such picture"  # how the reason begins of a row whose picture is not there
+MAX_LOGGED = 20  # skipped rows listed in the log
+MISSING_IMAGE = "image not found"  # first words of the reason for a missing image
 
 
 class ExpectedFile(NamedTuple):
-    """A file or folder of a data set as it is published: a pattern below its root, or several that are as good, parted
-    by `|`; and what it holds."""
+    """File or folder of a data set as published: glob pattern below the root (alternatives separated by `|`) and its
+    content."""
 
     pattern: str
     description: str
@@ -37,20 +35,20 @@ class ExpectedFile(NamedTuple):
 
 
 class PublishedCounts(NamedTuple):
-    """How much there is of a data set as it was published, by split; "" for what has none, `all` for all splits."""
+    """Published size of a data set by split; "" stands for no split, `all` for all splits."""
 
     counts: Mapping[str, int]
     unit: Literal["garments", "images"] = "garments"
 
 
 class ImageFiles(ABC):
-    """Pictures below a folder.  `catalogue` opens each once; what is of no use stands in `skipped`: id -> reason.
+    """Data set of image files below a folder. `catalogue` opens each file once and fills `skipped`: id -> reason.
 
     Attributes:
-        licence: terms of use, of a data set that has some.
-        expected: what is published, of a data set with a layout of its own.
-        published: how much, where that is known.
-        keep_copies: pictures that are the same byte for byte stay, in one group; else one of them does.
+        licence: Terms of use, or "".
+        expected: Published files, for data sets with a fixed layout.
+        published: Published size, if known.
+        keep_copies: Keep all byte-identical files, in one group; otherwise keep one of each.
     """
 
     licence: ClassVar[str] = ""
@@ -62,42 +60,42 @@ class ImageFiles(ABC):
         self.root = Path(root).expanduser()
         self.folder = self.root if self.root.is_dir() else self.root.parent
         self.skipped: dict[str, str] = {}
-        self.checksum = ""  # of the pictures' bytes, once they have been opened
+        self.checksum = ""  # of the images' bytes; set by `catalogue`
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
-        """The rows wanted (see `Catalogue.filter`) whose pictures open and whose boxes lie on them.
+        """Return filtered rows (see `Catalogue.filter`) with readable images and boxes that overlap them.
 
         Raises:
-            FileNotFoundError: there is no such folder or file.
-            ValueError: it cannot be read, or no row is of use.
+            FileNotFoundError: The root does not exist.
+            ValueError: The annotations cannot be read, or no row is usable.
         """
-        garments, left_out = self.list_garments()
+        garments, skipped = self.list_garments()
         rows = garments.filter(filters)
         scanned = scan(self.folder, rows.column("image"))
         rows = group_exact_copies(rows, scanned) if self.keep_copies else rows
         kept, unusable, self.checksum = clean_catalogue(rows, scanned, self.keep_copies)
-        self.skipped = {**left_out, **unusable}
+        self.skipped = {**skipped, **unusable}
         for name, reason in list(self.skipped.items())[:MAX_LOGGED]:
-            log.warning("skipped %s: %s", name, reason)
+            log.warning("Skipped %s: %s", name, reason)
         if len(self.skipped) > MAX_LOGGED:
-            log.warning("skipped %d more; a run names all of them in skipped.csv", len(self.skipped) - MAX_LOGGED)
+            log.warning("Skipped %d more; a run lists all of them in skipped.csv", len(self.skipped) - MAX_LOGGED)
         if not len(kept):
-            first = f"; the first: {next(iter(self.skipped.values()))}" if self.skipped else ""
-            raise ValueError(f"none of the {len(self.skipped)} rows of {self.root} is of use{first}")
+            first = f"; the first problem is: {next(iter(self.skipped.values()))}" if self.skipped else ""
+            raise ValueError(f"{self.root}: none of {len(self.skipped)} rows is usable{first}")
         return kept
 
     @abstractmethod
     def list_garments(self) -> tuple[Catalogue, Mapping[str, str]]:
-        """The rows that are named, their pictures not opened yet; and those left out already: id -> reason."""
+        """Return the annotated rows without opening images, and reasons for skipped ones: id -> reason."""
 
     def image(self, key: str) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, upright.  Raises ImageError."""
+        """Load an image: (H, W, 3) uint8 RGB, upright.  Raises ImageError."""
         return open_image(self.folder / key)
 
 
 def normalise_spelling(names: Sequence[str]) -> list[str]:
-    """Category names without outer and double blanks; of names that differ in case alone, the commonest spelling."""
-    normalised = [" ".join(normalize("NFC", name).split()) for name in names]  # ö is one sign, or o and two dots
+    """Collapse whitespace in category names, and use the most frequent spelling of names that differ only in case."""
+    normalised = [" ".join(normalize("NFC", name).split()) for name in names]  # ö may be one or two code points
     counts = Counter(normalised)
     spelling: dict[str, str] = {}
     for name in sorted(counts, key=lambda name: (-counts[name], name)):
@@ -106,8 +104,8 @@ def normalise_spelling(names: Sequence[str]) -> list[str]:
 
 
 def report_unreadable(errors: Iterable[OSError]) -> dict[str, str]:
-    """Folders that could not be read, by path: why; each named in the log."""
-    reasons = {str(error.filename): f"a folder that cannot be read ({error.strerror})" for error in errors}
+    """Log folders that cannot be read, and return path -> reason."""
+    reasons = {str(error.filename): f"folder cannot be read ({error.strerror})" for error in errors}
     for folder, reason in reasons.items():
-        log.warning("%s: %s: what lies in it is left out", folder, reason)
+        log.warning("Skipped %s: %s", folder, reason)
     return reasons

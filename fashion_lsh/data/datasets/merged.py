@@ -1,4 +1,4 @@
-"""A catalogue that was merged from several sources: one folder, that remembers where their pictures lie."""
+"""Read and write catalogues merged from several sources, with references to the images of each source."""
 
 import json
 import logging
@@ -23,55 +23,58 @@ CATALOGUE, IMAGES, SOURCES = "catalogue.parquet", "images.parquet", "sources.jso
 
 
 class Origin(NamedTuple):
-    """Where a source's pictures lie: the name of its data set, and its root, as `open_dataset` takes them."""
+    """Arguments of `open_dataset` for one source: data set name and root."""
 
     dataset: str
     root: str | None
 
 
 class ChangedImage(NamedTuple):
-    """A file that has changed since it was merged: what is seen of it now, and whether its bytes are the same."""
+    """Image file changed since the merge: its new scan, and whether its bytes are unchanged."""
 
     scanned: ImageInfo
     same_bytes: bool
 
 
 class MergedFolder:
-    """The catalogue in `<root>/catalogue.parquet`, whose pictures are named `<source>/<picture>`.
+    """Merged data set: `<root>/catalogue.parquet`, with image keys `<source>/<image>`.
 
-    A picture that has changed since it was merged is opened again: where it is still a picture it is used, and counted
-    in the log; otherwise its garments are left out and named in `skipped`.
+    Image files changed since the merge are scanned again. Readable ones are used and counted in the log; garments of
+    unreadable ones are skipped and recorded in `skipped`.
 
     Args:
-        root: a folder that `python -m fashion_lsh merge` made.
-        opener: gives the source of a data set and root.
+        root: Folder written by `python -m fashion_lsh merge`.
+        opener: Opens a source from its data set name and root.
 
     Raises:
-        FileNotFoundError: it is none.
-        ValueError: one of its files is damaged.
+        FileNotFoundError: Not a merged catalogue.
+        ValueError: A file is damaged.
     """
 
     def __init__(self, root: str, opener: Callable[[str, str | None], Any]) -> None:
         self.root, self.opener = Path(root).expanduser(), opener
         if not (self.root / SOURCES).is_file():
-            raise FileNotFoundError(f"{self.root} is no merged catalogue: make one with `python -m fashion_lsh merge`")
+            raise FileNotFoundError(
+                f"{self.root}: not a merged catalogue ({SOURCES} is missing); create one with "
+                "`python -m fashion_lsh merge`"
+            )
         try:
             content = json.loads((self.root / SOURCES).read_text())
             self.origins = {name: Origin(*origin) for name, origin in content["sources"].items()}
             self.checksum = self._merged_checksum = str(content["images"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{self.root / SOURCES} is damaged ({error!r}): merge anew") from error
+            raise ValueError(f"{self.root / SOURCES}: damaged ({error!r}); merge again") from error
         self.skipped: dict[str, str] = {}
         self._opened: dict[str, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": {}}  # each process opens what it reads
+        return {**self.__dict__, "_opened": {}}  # opened again in each process
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
-        """The rows wanted (see `Catalogue.filter`), with their splits.
+        """Return filtered rows (see `Catalogue.filter`), with splits.
 
         Raises:
-            ValueError: the file is damaged, or its pictures are gone.
+            ValueError: A file is damaged, or no image is usable.
         """
         rows = Catalogue.open(self.root / CATALOGUE).filter(filters)
         images, ids, boxes = rows.column("image"), rows.column("id"), rows.boxes
@@ -85,34 +88,34 @@ class MergedFolder:
         if not self.skipped:
             return rows
         first = next(iter(self.skipped.values()))
-        log.warning("%d garments are left out, the first: %s", len(self.skipped), first)
+        log.warning("Skipped %d garments; the first problem is: %s", len(self.skipped), first)
         if len(self.skipped) == len(rows):
-            raise ValueError(f"no picture of {self.root} is of use any more; the first: {first}")
+            raise ValueError(f"{self.root}: no image is usable; the first problem is: {first}")
         return rows.take(np.flatnonzero([name not in self.skipped for name in ids]))
 
     def image(self, key: str) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, upright.  Raises ImageError."""
+        """Load an image: (H, W, 3) uint8 RGB, upright.  Raises ImageError."""
         name, _, key_in_source = key.partition("/")
         return self._source(name).image(key_in_source)
 
     def _source(self, name: str) -> Any:
         if name not in self.origins:
-            raise ImageError(f"{self.root} has no source {name!r} any more, it was merged anew: make the run again")
+            raise ImageError(f"{self.root}: no source {name!r}, probably because it was merged again; re-run the job")
         if name not in self._opened:
             dataset, root = self.origins[name]
             source_root = (
                 self.root / root if root is not None and (self.root / root).exists() else root
-            )  # crops lie inside
+            )  # crops are stored inside
             self._opened[name] = self.opener(dataset, None if source_root is None else str(source_root))
         return self._opened[name]
 
     def _find_changes(self, images: set[str]) -> dict[str, ChangedImage]:
-        """What is seen now of those pictures whose files are not as they were, and whether they show the same."""
+        """Scan the images whose files changed since the merge, and compare their digests."""
         try:
             table = pq.read_table(self.root / IMAGES)
             names, states = (table[column].to_pylist() for column in ("image", "state"))
         except (OSError, KeyError, pa.ArrowException) as error:
-            raise ValueError(f"{self.root / IMAGES} is damaged or missing ({error}): merge anew") from error
+            raise ValueError(f"{self.root / IMAGES}: damaged or missing ({error}); merge again") from error
         digests = table["digest"].to_pylist() if "digest" in table.column_names else [""] * len(names)
         sources = {name: self._source(name) for name in {image.partition("/")[0] for image in images}}
         folders = {name: str(opened.folder) for name, opened in sources.items() if isinstance(opened, ImageFiles)}
@@ -121,22 +124,22 @@ class MergedFolder:
             source, _, key_in_source = image.partition("/")
             if image in images and source in folders:
                 current_state = file_state(f"{folders[source]}/{key_in_source}")
-                if current_state != state or current_state == MISSING:  # it may have gone while it was merged
+                if current_state != state or current_state == MISSING:  # may have disappeared during the merge
                     scanned = scan_image(Path(folders[source]) / key_in_source)
                     changes[image] = ChangedImage(scanned, scanned.digest == digest)
         if changes:
-            log.warning("%d pictures have changed since they were merged", len(changes))
+            log.warning("%d images changed since the merge", len(changes))
         return changes
 
 
 def save(folder: Path, catalogue: Catalogue, scanned: Mapping[str, ImageInfo], origins: Mapping[str, Origin]) -> None:
-    """Write a merged catalogue; sources.json comes last: without it the folder is none.
+    """Write a merged catalogue. sources.json is written last, and marks the folder as complete.
 
     Args:
-        folder: where to.
-        catalogue: its rows.
-        scanned: of each picture.
-        origins: of each source.
+        folder: Target folder.
+        catalogue: Merged rows.
+        scanned: Scan of each image, by key.
+        origins: Data set and root of each source, by name.
     """
     invalidate(folder)
     catalogue.save(folder / CATALOGUE)
@@ -150,11 +153,11 @@ def save(folder: Path, catalogue: Catalogue, scanned: Mapping[str, ImageInfo], o
 
 
 def invalidate(folder: Path) -> None:
-    """Make a folder, in which another catalogue may lie, none of a merged one."""
+    """Delete sources.json, so that a folder with an older catalogue no longer counts as merged."""
     (folder / SOURCES).unlink(missing_ok=True)
 
 
 def _updated_checksum(checksum: str, changed: Mapping[str, ChangedImage]) -> str:
-    """The checksum of the pictures as they are now, where some show something else than when they were merged."""
+    """Return the checksum of the images as they are now; it differs only if the bytes of an image changed."""
     others = [f"{name} {change.scanned.digest}" for name, change in sorted(changed.items()) if not change.same_bytes]
     return sha256(" ".join([checksum, *others]).encode()).hexdigest() if others else checksum

@@ -1,4 +1,4 @@
-"""Clothing Co-Parsing's street photographs as boxes in COCO's layout, told apart by their finer tags."""
+"""Street photographs of Clothing Co-Parsing with boxes in COCO format and finer tags."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,14 +6,16 @@ from typing import Any
 
 from fashion_lsh.data.datasets.coco import Coco, Row, coco_rows, read_coco
 
-FINER_TAGS = {"boots", "sandals", "cape", "bodysuit"}  # tags of garments that their category's name does not fit
+FINER_TAGS = {"boots", "sandals", "cape", "bodysuit"}  # tags more specific than the category
 
 
 class Scenes(Coco):
-    """Every box; one with a tag of FINER_TAGS in its `source_tags` is called `<category>/<tag>`, as `shoes/boots`.
+    """COCO data set in which a box with one of FINER_TAGS in `source_tags` has category `<category>/<tag>`.
+
+    For example `shoes/boots`.
 
     Args:
-        root: see Coco.
+        root: See Coco.
     """
 
     licence = "Apache-2.0"
@@ -27,8 +29,8 @@ class Scenes(Coco):
 
 
 def _finer_tag(annotation: Mapping[str, Any]) -> str:
-    """The tag by which a box is told apart from others of its category, or ""."""
+    """Return the first of FINER_TAGS among the tags of an annotation, or ""."""
     tags = annotation.get("source_tags") or []
     if not isinstance(tags, list):
-        raise ValueError(f"source_tags of an annotation is {tags!r}: give a list of names")
+        raise ValueError(f"source_tags={tags!r} of an annotation; use a list of names")
     return next((tag for tag in tags if tag in FINER_TAGS), "")

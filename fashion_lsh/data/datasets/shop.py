@@ -1,4 +1,4 @@
-"""Pictures of a shop, listed in a CSV file: Myntra's styles.csv, or one that somebody has crawled."""
+"""Shop images listed in a CSV file: Myntra's styles.csv, or a file crawled from a shop."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,17 +10,17 @@ from fashion_lsh.data.datasets.image_files import ExpectedFile, ImageFiles, Publ
 from fashion_lsh.io.files import csv_rows
 
 STYLES_FILE = "styles.csv"
-STYLES_COLUMNS = ("id", "articleType", "productDisplayName")  # by these columns styles.csv is known
+STYLES_COLUMNS = ("id", "articleType", "productDisplayName")  # columns that identify styles.csv
 IMAGE_COLUMNS, CATEGORY_COLUMNS, ITEM_COLUMNS = (
     ("image", "path"),
     ("category", "label", "articleType"),
     ("item", "product"),
 )
-POLO = re.compile(r"\bpolo\b(?!\s+(?:assn|association|club|ralph)\b)", re.IGNORECASE)  # the garment, no brand
+POLO = re.compile(r"\bpolo\b(?!\s+(?:assn|association|club|ralph)\b)", re.IGNORECASE)  # the garment, not a brand name
 
 
 class Product(NamedTuple):
-    """A row of the file, and why it is left out, or ""."""
+    """Row of the file, with the reason to skip it or ""."""
 
     id: str
     image: str
@@ -31,49 +31,49 @@ class Product(NamedTuple):
 
 
 class Shop(ImageFiles):
-    """A picture a product, all of view shop, without splits.
+    """Shop images: one image per product, view `shop`, without splits.
 
-    `styles.csv` of Myntra lies beside `images/<id>.jpg`: category is articleType, supercategory is subCategory, and
-    every row is an item; Tshirts whose name holds the word polo are `Tshirts/polo`. Any other file has a header with
-    `picture` (or path, image; relative to the file), `category` (or label, articleType) and, where it is known, `item`
-    (or product); other columns are not read. Left out are rows without a picture or category, and those that stand
-    twice.
+    Myntra: `styles.csv` next to `images/<id>.jpg`. The category is articleType, the supercategory subCategory, and each
+    row is an item. Tshirts with the word polo in their name become `Tshirts/polo`.
+    Other files: a header with `image` (or path; relative to the file), `category` (or label, articleType) and
+    optionally `item` (or product). Other columns are ignored.
+    Duplicate rows and rows without an image or a category are skipped.
 
     Args:
-        root: the folder of styles.csv, or a CSV file.
+        root: Folder of styles.csv, or a CSV file.
     """
 
-    licence = "Myntra: MIT, as Kaggle shows it (not confirmed); other pictures: yours to know"
+    licence = "Myntra: MIT according to Kaggle (not confirmed); other images: check with their owner"
 
     def __init__(self, root: str) -> None:
         super().__init__(root)
         if self.root.is_dir() or self.root.name == STYLES_FILE:
             self.expected = (
-                ExpectedFile(STYLES_FILE, "a line a product"),
-                ExpectedFile("images/*.jpg", "a picture a product, named by its id"),
+                ExpectedFile(STYLES_FILE, "one row per product"),
+                ExpectedFile("images/*.jpg", "one image per product, named by its id"),
             )
-            self.published = PublishedCounts({"": 44_446})  # five of them have no picture
+            self.published = PublishedCounts({"": 44_446})  # five of them have no image
 
     def list_garments(self) -> tuple[Catalogue, dict[str, str]]:
         file = self.root / STYLES_FILE if self.root.is_dir() else self.root
         if not file.is_file():
-            raise FileNotFoundError(f"no file {file}: give data.root a CSV file, or the folder of styles.csv")
+            raise FileNotFoundError(f"{file}: no such file; set data.root to a CSV file or to the folder of styles.csv")
         try:
             products = list(_deduplicate(self._products(file)))
             kept = [product for product in products if not product.problem]
             if not kept:
-                first = f"; the first: {products[0].problem}" if products else ""
-                raise ValueError(f"none of its {len(products)} rows is of use{first}")
+                first = f"; the first problem is: {products[0].problem}" if products else ""
+                raise ValueError(f"none of {len(products)} rows is usable{first}")
         except UnicodeDecodeError as error:
-            raise ValueError(f"{file}: {error}: save it as CSV in UTF-8") from error
+            raise ValueError(f"{file}: {error}; save it as CSV in UTF-8") from error
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
         names = ("id", "image", "supercategory", "item")
         columns = {name: [getattr(product, name) for product in kept] for name in names}
         categories = normalise_spelling([product.category for product in kept])
         constants = {"view": ["shop"] * len(kept), "source": ["shop"] * len(kept)}
-        left_out = {product.id: product.problem for product in products if product.problem}
-        return Catalogue.from_columns({**columns, "category": categories, **constants}), left_out
+        skipped = {product.id: product.problem for product in products if product.problem}
+        return Catalogue.from_columns({**columns, "category": categories, **constants}), skipped
 
     def _products(self, file: Path) -> Iterator[Product]:
         with file.open(encoding="utf-8-sig", newline="") as stream:
@@ -85,7 +85,7 @@ class Shop(ImageFiles):
 
 
 def _parse_styles(lines: Iterator[str] | Sequence[str], header: Sequence[str]) -> Iterator[Product]:
-    """Myntra's rows; their last cell, the name, may hold commas without quotes."""
+    """Parse styles.csv, whose last cell (the name) may contain unquoted commas."""
     for number, line in enumerate(lines, start=2):
         if not line.strip():
             continue
@@ -93,38 +93,38 @@ def _parse_styles(lines: Iterator[str] | Sequence[str], header: Sequence[str]) -
         row = dict(zip(header, cells, strict=False))
         product_id, category = row.get("id", ""), row.get("articleType", "")
         name = product_id or f"row {number}"
-        problem = "" if product_id and category else f"row {number} has no {'articleType' if product_id else 'id'}"
+        problem = "" if product_id and category else f"row {number}: {'articleType' if product_id else 'id'} is empty"
         if category.casefold() == "tshirts" and POLO.search(row.get("productDisplayName", "")):
             category = f"{category}/polo"
         yield Product(name, f"images/{name}.jpg", category, row.get("subCategory", ""), name, problem)
 
 
 def _parse_crawled(rows: Iterator[list[str]], header: Sequence[str]) -> Iterator[Product]:
-    """Rows of any file with a header.  ValueError: it names no pictures or categories."""
+    """Parse any file with a header.  Raises ValueError without an image or category column."""
     for names in (IMAGE_COLUMNS, CATEGORY_COLUMNS):
         if not set(names) & set(header):
-            raise ValueError(f"its columns are {', '.join(header) or 'none'}: give it one called {' or '.join(names)}")
+            raise ValueError(f"columns={', '.join(header) or 'none'}; add a column named {' or '.join(names)}")
     for number, cells in enumerate(rows, start=2):
         row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
         image, category, item = (_first_value(row, names) for names in (IMAGE_COLUMNS, CATEGORY_COLUMNS, ITEM_COLUMNS))
-        problem = "" if image and category else f"row {number} has no {'category' if image else 'image'}"
-        if len(cells) != len(header):  # a comma too many would shift what comes after it
-            problem = f"row {number} has {len(cells)} cells for {len(header)} columns: quote cells with commas in them"
+        problem = "" if image and category else f"row {number}: {'category' if image else 'image'} is empty"
+        if len(cells) != len(header):  # an unquoted comma shifts the cells after it
+            problem = f"row {number}: {len(cells)} cells for {len(header)} columns; quote cells that contain commas"
         if any(cells):
             yield Product(image or f"row {number}", image, category, "", item, problem)
 
 
 def _first_value(row: Mapping[str, str], names: Sequence[str]) -> str:
-    """The cell of the first of these columns that the file has."""
+    """Return the cell of the first of these columns present in the file, or ""."""
     return next((row[name] for name in names if name in row), "")
 
 
 def _deduplicate(products: Iterator[Product]) -> Iterator[Product]:
-    """The same products; of those that stand twice, all but the first get a name of their own and a problem."""
+    """Give repeated products a unique id and a reason to skip them."""
     counts: dict[str, int] = {}
     for product in products:
         counts[product.id] = count = counts.get(product.id, 0) + 1
         if count > 1:
-            problem = product.problem or f"{product.id} stands in the file before; the first is kept"
+            problem = product.problem or f"duplicate of {product.id}; the first row is kept"
             product = product._replace(id=f"{product.id}#{count}", problem=problem)
         yield product

@@ -1,1 +1,1 @@
-"""Several data sets as one catalogue of 30 categories."""
+"""Merge several data sets into one catalogue of 30 categories."""

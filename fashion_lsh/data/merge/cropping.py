@@ -1,4 +1,4 @@
-"""Every garment of a catalogue cut out into a picture file of its own."""
+"""Crop each garment of a catalogue to an image file."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,37 +16,36 @@ from fashion_lsh.data.schema import box_columns
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.io.progress import chunks, track
 
-CROPS_FOLDER = "crops"  # the folder of crops
-MARGIN = 0.25  # share of the box kept on each side, for the margins and jitters of training
-MAX_SIDE = 320  # pixels of a crop's longer side at most
-QUALITY = 90  # of JPEG
+CROPS_FOLDER = "crops"
+MARGIN = 0.25  # fraction of the box added on each side, for margins and box jitter in training
+MAX_SIDE = 320  # maximum of a crop's longer side, in pixels
+QUALITY = 90  # JPEG quality
 CHUNK = 500
 
 
 class Cropped(NamedTuple):
-    """Garments, each with a crop as its picture and its box in it; of each crop its size and state, and the digest of
-    the picture it was cut from; and those that could not be cut, id -> reason."""
+    """Catalogue of crops with boxes relative to them, a scan of each crop (with the digest of its source image), and
+    reasons for garments that could not be cropped: id -> reason."""
 
     catalogue: Catalogue
     scanned: dict[str, ImageInfo]
-    left_out: dict[str, str]
+    skipped: dict[str, str]
 
 
 def crop_all(
     catalogue: Catalogue, scanned: Mapping[str, ImageInfo], load_image: Callable[[str], np.ndarray], root: Path
 ) -> Cropped:
-    """Cut the main garments of a catalogue out of their pictures, several at a time; a crop that is there is kept.
+    """Crop the main garments of a catalogue in parallel; existing crops are reused.
 
     Args:
-        catalogue: N rows with boxes, or of whole pictures.
-        scanned: what was seen of each picture (see `scan`).
-        load_image: gives the pixels of a picture, (H, W, 3) uint8.
-        root: where the crops go, `<CROPS_FOLDER>/<2 hex>/<16 hex>.jpg` each, named by the row's id, its image's
-            bytes and its box.
+        catalogue: N rows; rows without a box are whole images.
+        scanned: Scan of each image (see `scan`).
+        load_image: Loads an image by key, (H, W, 3) uint8.
+        root: Output folder. Crops are `<CROPS_FOLDER>/<2 hex>/<16 hex>.jpg`, a hash of row id, image bytes and box.
 
     Raises:
-        OSError: a crop could not be written.
-        ValueError: none could be cut.
+        OSError: A crop cannot be written.
+        ValueError: No garment could be cropped.
     """
     rows = catalogue.take(np.flatnonzero(catalogue.column("main")))
     ids, images, boxes = rows.column("id"), rows.column("image"), rows.boxes
@@ -60,20 +59,20 @@ def crop_all(
             return ""
         try:
             pixels = load_image(images[row])
-        except ValueError as error:  # gone or damaged since it was seen
+        except ValueError as error:  # missing or damaged since the scan
             return str(error)
         _save(pixels, region, scale, target)
         return ""
 
     reasons: list[str] = []
     with ThreadPoolExecutor() as pool:
-        for chunk in track(chunks(range(len(rows)), CHUNK), "cutting garments", len(rows), len):
+        for chunk in track(chunks(range(len(rows)), CHUNK), "cropping garments", len(rows), len):
             reasons += pool.map(crop_row, chunk)
     crop_boxes = np.array([box for _, _, box in regions], dtype=np.float32).reshape(-1, 4)
     cropped = rows.with_columns(image=files, **box_columns(crop_boxes))
     succeeded = np.flatnonzero([not reason for reason in reasons])
     if not len(succeeded):
-        raise ValueError(f"none of {len(rows):,} garments could be cut; the first: {reasons[0]}")
+        raise ValueError(f"none of {len(rows):,} garments could be cropped; the first problem is: {reasons[0]}")
     sizes = [_size(region, scale) for region, scale, _ in regions]
     crop_infos = {
         files[row]: ImageInfo(*sizes[row], digests[row], "", state=file_state(root / files[row])) for row in succeeded
@@ -84,8 +83,8 @@ def crop_all(
 
 
 def _crop_region(box: np.ndarray, width: int, height: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """What is cut out for a box (4,), NaN: all; how much that is shrunk; and the box in the crop, NaN where all of it
-    is the garment."""
+    """Crop region (4,) for a box (4,) or NaN (whole image), its scale factor, and the box relative to the crop (NaN if
+    the whole image)."""
     whole = np.isnan(box).any()
     region = np.array([0, 0, width, height], np.float32) if whole else clip_box(expand_box(box, MARGIN), width, height)
     region = np.concatenate([np.floor(region[:2]), np.ceil(region[2:])])
@@ -102,12 +101,12 @@ def _save(pixels: np.ndarray, region: np.ndarray, scale: float, target: Path) ->
 
 
 def _size(region: np.ndarray, scale: float) -> tuple[int, int]:
-    """Width and height of a crop."""
+    """Return width and height of a crop."""
     width, height = (max(1, round(float(side) * scale)) for side in region[2:] - region[:2])
     return width, height
 
 
 def _crop_path(name: str, digest: str, box: np.ndarray) -> str:
-    """A file name that any id can have, another one where its picture or box is another."""
+    """Return a path that is safe for any id and changes with the image bytes or the box."""
     digest = sha256(f"{name} {digest} {box.tolist()}".encode()).hexdigest()[:16]
     return f"{CROPS_FOLDER}/{digest[:2]}/{digest}.jpg"

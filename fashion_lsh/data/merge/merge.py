@@ -1,4 +1,4 @@
-"""Several sources as one catalogue: names in common words, copies found, splits without leaks."""
+"""Merge sources into one catalogue: map labels, remove duplicates, assign splits without leaks."""
 
 import logging
 from collections import Counter
@@ -21,39 +21,38 @@ from fashion_lsh.data.splits import LINK_COLUMNS
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_IN_GROUP = "[{}]"  # the category of garments of which only the group is known
-PREFIXED_COLUMNS = ("id", "image", "item", "group")  # columns whose values are told apart by the source's name
+UNKNOWN_IN_GROUP = "[{}]"  # category of garments whose group only is known
+PREFIXED_COLUMNS = ("id", "image", "item", "group")  # made unique with the prefix <source>/
 
 
 @dataclass(frozen=True)
 class ScannedSource:
-    """What one source lists: its rows, what was seen of their pictures, rows that it left out, id -> reason; how its
-    labels are named, and the pixels of a picture."""
+    """Input of `merge` for one source: rows, scans by image, skipped rows (id -> reason), label map, image loader."""
 
     catalogue: Catalogue
     scanned: Mapping[str, ImageInfo]
-    left_out: Mapping[str, str]
+    skipped: Mapping[str, str]
     labels: LabelMap
     image: Callable[[str], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Merged:
-    """One catalogue, and an account of what is not in it.
+    """Merged catalogue, and a record of skipped rows, duplicates and leaks.
 
     Attributes:
-        catalogue: rows under `<source>/<id>`; pictures under `<source>/<picture>`.
-        scanned: what was seen of its pictures.
-        left_out: id -> reason.
-        unmapped: (source, label) -> (garments, group or "", whether the label map knows the label).
-        leaks: (column, value) that stand on two sides of the splits; only official ones have some.
-        near_duplicates: pictures that have a near-duplicate.
-        copies: pictures that are the same byte for byte as another of them; only with official splits there are some.
+        catalogue: Rows with ids `<source>/<id>` and images `<source>/<image>`.
+        scanned: Scan of each image, by key.
+        skipped: Skipped rows: id -> reason.
+        unmapped: (source, label) -> (garments, group or "", whether the label map contains the label).
+        leaks: (column, value) present in two splits; only with official splits.
+        near_duplicates: Number of images with a near-duplicate.
+        copies: Number of images byte-identical to another one; only with official splits.
     """
 
     catalogue: Catalogue
     scanned: Mapping[str, ImageInfo]
-    left_out: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
     unmapped: dict[tuple[str, str], tuple[int, str, bool]] = field(default_factory=dict)
     leaks: list[tuple[str, str]] = field(default_factory=list)
     near_duplicates: int = 0
@@ -61,11 +60,11 @@ class Merged:
 
 
 def scan_source(name: str, source: Source, labels: LabelMap, fingerprints: bool) -> ScannedSource:
-    """What a source lists, each picture opened once; pictures that are no files get no fingerprint."""
+    """List a source and scan each image once; only image files get a fingerprint."""
     if isinstance(source, ImageFiles):
-        catalogue, left_out = source.list_garments()
+        catalogue, skipped = source.list_garments()
         scanned = scan(source.folder, catalogue.column("image"), fingerprints)
-        return ScannedSource(catalogue, scanned, left_out, labels, source.image)
+        return ScannedSource(catalogue, scanned, skipped, labels, source.image)
     catalogue = source.catalogue()
     scanned = {key: _scan_pixels(source.image(key)) for key in catalogue.column("image")}
     log.info("%s: %d garments", name, len(catalogue))
@@ -73,24 +72,23 @@ def scan_source(name: str, source: Source, labels: LabelMap, fingerprints: bool)
 
 
 def merge(sources: Mapping[str, ScannedSource], recipe: Recipe) -> Merged:
-    """Sources, by name, as one catalogue.
+    """Merge sources, given by name, into one catalogue; deterministic given sources and recipe.
 
-    The same sources and recipe give the same catalogue everywhere. Of exact copies the first stays, one that is
-    classified before others, of these one that asks; what hung on the others hangs on it. With official splits all
-    stay, as they were published, in one group. Near-duplicates share a group, so that they stand on one side of the
-    splits that are dealt.
+    Of exact copies the first is kept; images with a category come first, and among them queries. The groups and items
+    of the removed copies are linked to the kept one. With official splits all copies are kept, in one group.
+    Near-duplicates share a group, so that assigned splits do not separate them.
 
     Raises:
-        ValueError: nothing is left, or a category is too small to be split.
+        ValueError: No garment is left, or a category is too small to split.
     """
-    left_out: dict[str, str] = {}
+    skipped: dict[str, str] = {}
     unmapped: dict[tuple[str, str], tuple[int, str, bool]] = {}
     scanned: dict[str, ImageInfo] = {}
     parts = []
     for name in sorted(sources):
         mapped = _map_labels(name, sources[name])
         parts.append(mapped.catalogue)
-        left_out |= mapped.left_out
+        skipped |= mapped.skipped
         unmapped |= mapped.unmapped
         scanned |= {f"{name}/{image}": info for image, info in sources[name].scanned.items()}
     usable = clean_catalogue(
@@ -100,18 +98,18 @@ def merge(sources: Mapping[str, ScannedSource], recipe: Recipe) -> Merged:
         usable.catalogue, scanned, recipe.distance, lambda key: load_image(sources, key)
     )
     kept, over_limits = limit_categories(with_groups, recipe)
-    left_out |= usable.left_out | over_limits
+    skipped |= usable.skipped | over_limits
     if not kept.column("main").any():
         raise ValueError(
-            f"no garment of {', '.join(sources)} is left; of {len(left_out):,} the first: "
-            f"{next(iter(left_out.values()), 'none was listed')}"
+            f"no garment of {', '.join(sources)} is left; {len(skipped):,} were skipped, the first reason is: "
+            f"{next(iter(skipped.values()), 'no garment was listed')}"
         )
     rows = assign_splits(kept, recipe)
     leaks = [(column, name) for column in LINK_COLUMNS for name in find_leaks(rows, column)]
     images = set(rows.column("image"))
     digest_counts = Counter(scanned[name].digest for name in images)
     copies = sum(count for count in digest_counts.values() if count > 1)
-    return Merged(rows, scanned, left_out, unmapped, leaks, len(near_duplicates & images), copies)
+    return Merged(rows, scanned, skipped, unmapped, leaks, len(near_duplicates & images), copies)
 
 
 def _scan_pixels(image: np.ndarray) -> ImageInfo:
@@ -119,14 +117,14 @@ def _scan_pixels(image: np.ndarray) -> ImageInfo:
 
 
 def _map_labels(name: str, source: ScannedSource) -> Merged:
-    """One source's rows in the words of the taxonomy, their ids, pictures, items and groups under its name."""
+    """Map one source's labels to the taxonomy and prefix ids, images, items and groups with its name."""
     catalogue = source.catalogue
     labels, ids = catalogue.column("category"), catalogue.column("id")
     categories, groups = source.labels.lookup(list(labels))
     unknown = source.labels.unknown(list(labels))
     kept = np.flatnonzero((categories != "") | (groups != ""))
-    left_out = {
-        f"{name}/{ids[row]}": f"label {labels[row]!r} has none of the categories"
+    skipped = {
+        f"{name}/{ids[row]}": f"label {labels[row]!r} maps to no category"
         for row in np.flatnonzero((categories == "") & (groups == ""))
     }
     unmapped_counts = Counter(labels[categories == ""])
@@ -147,11 +145,11 @@ def _map_labels(name: str, source: ScannedSource) -> Merged:
     unmapped = {
         (name, label): (count, group_of[label], label not in unknown) for label, count in unmapped_counts.items()
     }
-    source_left_out = {f"{name}/{row}": reason for row, reason in source.left_out.items()}
-    return Merged(mapped, {}, source_left_out | left_out, unmapped)
+    source_skipped = {f"{name}/{row}": reason for row, reason in source.skipped.items()}
+    return Merged(mapped, {}, source_skipped | skipped, unmapped)
 
 
 def load_image(sources: Mapping[str, Source | ScannedSource], key: str) -> np.ndarray:
-    """(H, W, 3) uint8 of `<source>/<its own key>`.  Raises ImageError."""
+    """Load the image `<source>/<key in the source>`: (H, W, 3) uint8.  Raises ImageError."""
     name, _, image_key = key.partition("/")
     return sources[name].image(image_key)

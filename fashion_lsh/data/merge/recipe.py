@@ -1,4 +1,4 @@
-"""Which rows of a merged catalogue stay, and who of them trains, tunes, asks and is searched."""
+"""Select rows of a merged catalogue, and assign train, val, query and gallery."""
 
 import logging
 from collections.abc import Mapping
@@ -14,18 +14,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How sources become one catalogue.
+    """Settings of a merge.
 
     Attributes:
-        max_per_category: garments of a category at most, drawn by the seed; None: all.
-        min_per_category: separate images or items a category needs, one for each split at least, or it is left out.
-        distance: bits that the fingerprints of near-duplicates may differ in; None: they are not looked for.
-        official: keep the splits that the sources come with, leaks and all; rows without one are dealt.
-        ratios: of the splits (see `splits.split`).
-        seed: of what is drawn.
+        max_per_category: Maximum number of garments per category, sampled with the seed; None: no limit.
+        min_per_category: Minimum number of separate images or items per category, at least one per split; smaller
+            categories are dropped.
+        distance: Maximum Hamming distance between fingerprints of near-duplicates; None: do not search for them.
+        official: Keep the sources' own splits, including leaks; rows without a split are assigned one.
+        ratios: Ratios of the splits (see `splits.split`).
+        seed: Random seed.
 
     Raises:
-        ValueError: a number is below what it may be.
+        ValueError: A number is below its minimum.
     """
 
     max_per_category: int | None
@@ -39,18 +40,18 @@ class Recipe:
         for name, minimum in (("max_per_category", 1), ("min_per_category", 0), ("distance", 0), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and value < minimum:
-                raise ValueError(f"{name}={value}: give {minimum} or more")
+                raise ValueError(f"{name}={value} is too small; use {minimum} or more")
 
     @property
     def n_splits(self) -> int:
-        """How many splits get a share."""
+        """Number of splits with a ratio above 0."""
         return sum(ratio > 0 for ratio in self.ratios.values())
 
 
 def limit_categories(catalogue: Catalogue, recipe: Recipe) -> tuple[Catalogue, dict[str, str]]:
-    """Categories that are large enough, none larger than it may be; and why the other rows are left out.
+    """Drop small categories and sample large ones; return reasons for dropped rows: id -> reason.
 
-    In a picture with garments that stay, the others stay too, but are not what it is about.
+    Dropped garments that share an image with a kept garment stay in the catalogue with `main` False.
     """
     main, names, units = catalogue.column("main").copy(), catalogue.column("category"), connected_units(catalogue)
     min_per_category = recipe.min_per_category if recipe.official else max(recipe.min_per_category, recipe.n_splits)
@@ -60,10 +61,12 @@ def limit_categories(catalogue: Catalogue, recipe: Recipe) -> tuple[Catalogue, d
         if recipe.max_per_category is not None and len(rows) > recipe.max_per_category:
             chosen = np.random.default_rng([recipe.seed, number]).permutation(rows)[: recipe.max_per_category]
             reasons[np.setdiff1d(rows, chosen)] = (
-                f"{recipe.max_per_category:,} of the {len(rows):,} garments of category {name!r} were drawn"
+                f"not among the {recipe.max_per_category:,} garments sampled from {len(rows):,} of category {name!r}"
             )
         if (n_units := len(np.unique(units[chosen]))) < min_per_category:
-            reasons[rows] = f"category {name!r} has {n_units:,} separate pictures or items, under {min_per_category:,}"
+            reasons[rows] = (
+                f"category {name!r} has {n_units:,} separate images or items, fewer than {min_per_category:,}"
+            )
     main &= reasons == ""
     images = catalogue.column("image").astype(str)
     dropped = (reasons != "") & ~np.isin(images, images[main])
@@ -73,8 +76,11 @@ def limit_categories(catalogue: Catalogue, recipe: Recipe) -> tuple[Catalogue, d
 
 
 def assign_splits(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
-    """Splits for rows without one: main garments are dealt, but those of categories of which too few are left beside
-    official splits train; others go where those go that they share a picture, group or item with, or train, too."""
+    """Assign splits to rows without one.
+
+    Main garments are split at random, or go to train if their category has too few unassigned ones. Other garments
+    follow the main garment of their image, group or item; without one they go to train.
+    """
     splits = catalogue.column("split").copy()
     if not recipe.official:
         splits[:] = ""
@@ -83,9 +89,9 @@ def assign_splits(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
     too_few = _in_small_categories(catalogue.column("category")[unassigned], units[unassigned], recipe.n_splits)
     splits[unassigned[too_few]] = "train"
     if too_few.any():
-        log.warning("%d garments without a split train: of their categories too few have none", too_few.sum())
+        log.warning("Assigned %d garments to train: too few of their categories lack a split", too_few.sum())
     unassigned = unassigned[~too_few]
-    if len(unassigned):  # rows that hang together through others, which are not dealt, are dealt together
+    if len(unassigned):  # pass units as groups: rows may be connected only through rows that are not split here
         subset = catalogue.take(unassigned).with_columns(
             split=[""] * len(unassigned), group=[str(unit) for unit in units[unassigned]]
         )
@@ -97,7 +103,7 @@ def assign_splits(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
 
 
 def _in_small_categories(categories: np.ndarray, units: np.ndarray, min_units: int) -> np.ndarray:
-    """(N,) bool: rows of categories with fewer units than `least`, and what hangs together with them."""
+    """(N,) bool: rows of categories with fewer than `min_units` units, and rows connected to them."""
     too_few = np.zeros(len(units), dtype=bool)
     while small := [
         name for name in set(categories[~too_few]) if len(set(units[~too_few & (categories == name)])) < min_units

@@ -1,16 +1,17 @@
-"""Losses of the hash head, one file each.
+"""Hash losses, one file each.
 
-Outputs of the hash layer become activations (`activate`), the category head reads these (`head_input`), and a bit is 1
-where an activation exceeds `threshold`. A new loss is a HashLoss in LOSSES, a file in conf/hash and a row in the tests.
+`activate` maps outputs of the hash layer to activations, `head_input` maps activations to the input of the category
+head, and a bit is 1 where its activation exceeds `threshold`. To add a loss, add a subclass of HashLoss to LOSSES, a
+file to conf/hash and its formula to the tests.
 """
 
 from fashion_lsh.models.losses.base import HashLoss
-from fashion_lsh.models.losses.csq import CSQ
-from fashion_lsh.models.losses.greedyhash import GreedyHash
-from fashion_lsh.models.losses.orthohash import OrthoHash
-from fashion_lsh.models.losses.softmax import Softmax
-from fashion_lsh.models.losses.ssdh import SSDH
+from fashion_lsh.models.losses.csq import CSQLoss
+from fashion_lsh.models.losses.greedyhash import GreedyHashLoss
+from fashion_lsh.models.losses.orthohash import OrthoHashLoss
+from fashion_lsh.models.losses.softmax import SoftmaxLoss
+from fashion_lsh.models.losses.ssdh import SSDHLoss
 
 LOSSES: dict[str, type[HashLoss]] = {
-    "softmax": Softmax, "ssdh": SSDH, "greedyhash": GreedyHash, "csq": CSQ, "orthohash": OrthoHash,
+    "softmax": SoftmaxLoss, "ssdh": SSDHLoss, "greedyhash": GreedyHashLoss, "csq": CSQLoss, "orthohash": OrthoHashLoss,
 }  # fmt: skip

@@ -7,14 +7,15 @@ from torch.nn import functional
 
 
 class HashLoss(nn.Module, ABC):
-    """`loss(activations, logits, categories)` -> what is to be made small, a scalar.
+    """Base class of hash losses: `loss(activations, logits, categories)` returns a scalar.
 
-    activations: (B, bits) float; logits: (B, C) float, of the category head; categories: (B,) int64, 0..C - 1.
+    In the formulas of subclasses h is (B, bits), the output of the hash layer, p = softmax(logits) is (B, C), y is
+    (B,), the categories, and CE(p, y) is the cross-entropy of the category head with label smoothing.
 
     Args:
-        bits: length of a code.
-        categories: C.
-        label_smoothing: mass of each label that is spread over all categories.
+        bits: code length.
+        categories: number of categories, C.
+        label_smoothing: probability of each label that is spread over all categories.
     """
 
     threshold = 0.0
@@ -24,17 +25,17 @@ class HashLoss(nn.Module, ABC):
         self.bits, self.categories, self.label_smoothing = bits, categories, label_smoothing
 
     def activate(self, outputs: Tensor) -> Tensor:
-        """(B, bits) outputs of the linear layer -> (B, bits) activations."""
+        """Compute activations.  (B, bits) outputs of the hash layer -> (B, bits)."""
         return outputs
 
     def head_input(self, activations: Tensor) -> Tensor:
-        """(B, bits) activations -> (B, bits) what the category head sees of them."""
+        """Compute the input of the category head.  (B, bits) activations -> (B, bits)."""
         return activations
 
     @abstractmethod
     def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
-        """(B, bits) activations, (B, C) logits, (B,) categories -> the loss, a scalar."""
+        """Compute the loss.  (B, bits) activations, (B, C) logits, (B,) int64 categories in 0..C - 1 -> scalar."""
 
     def classification_loss(self, logits: Tensor, categories: Tensor) -> Tensor:
-        """Cross-entropy of the category head, a scalar, of (B, C) logits and (B,) categories."""
+        """Cross-entropy with label smoothing.  (B, C) logits, (B,) categories -> scalar."""
         return functional.cross_entropy(logits, categories, label_smoothing=self.label_smoothing)

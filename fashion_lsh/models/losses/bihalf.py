@@ -5,23 +5,22 @@ from torch import Tensor
 
 
 def signs(outputs: Tensor) -> Tensor:
-    """1 where an output is above 0, else -1.  (B, bits) -> (B, bits)."""
+    """Sign with values in {-1, 1}; -1 for 0.  (B, bits) -> (B, bits) float32."""
     return torch.where(outputs > 0, 1.0, -1.0)
 
 
 class BiHalf(torch.autograd.Function):
-    """Of each bit the upper half of a batch becomes 1, the lower half -1: all bits are as informative as can be.
+    """Bi-half layer: set the upper half of a batch to 1 and the lower half to -1, per bit, to maximise bit entropy.
 
-    Backward the gradient passes, and outputs are drawn to their halves: GRADIENT_WEIGHT times their difference, a
-    mean over batch and bits. Y. Li, J. van Gemert: Deep Unsupervised Image Hashing by Maximizing Bit Entropy,
-    AAAI 2021, section 3.
+    Forward: b = half(h),  backward: dL/dh = dL/db + GRADIENT_WEIGHT (h - b) / (B bits),  h, b: (B, bits).
+    Y. Li, J. van Gemert: Deep Unsupervised Image Hashing by Maximizing Bit Entropy, AAAI 2021, section 3.
     """
 
     GRADIENT_WEIGHT = 6.0
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, outputs: Tensor) -> Tensor:
-        """(B, bits) -> (B, bits) of 1 and -1; of an odd batch the middle one is a -1."""
+        """(B, bits) -> (B, bits) in {-1, 1}; in an odd batch the median becomes -1."""
         ranks = outputs.argsort(dim=0, stable=True).argsort(dim=0)
         halves = torch.where(ranks >= (len(outputs) + 1) // 2, 1.0, -1.0)
         ctx.save_for_backward(outputs, halves)

@@ -1,4 +1,4 @@
-"""Codes far from each other: one for each category to aim at (pure)."""
+"""Hash centres: distant target codes, one per category (pure functions)."""
 
 import logging
 
@@ -7,33 +7,33 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-RANDOM_CODES = 4096  # random codes that are looked at, beside the rows of a Hadamard matrix
+RANDOM_CODES = 4096  # random candidates, in addition to the rows of a Hadamard matrix
 
 
-def centres(count: int, bits: int) -> Tensor:
-    """Codes of 1 and -1 that lie far apart, each chosen as far from the ones before as there is one.
+def hash_centres(count: int, bits: int) -> Tensor:
+    """Select hash centres by farthest-point sampling in Hamming distance.
 
-    The rows of a Hadamard matrix and their negatives lie half the bits apart (L. Yuan et al.: Central Similarity
-    Quantization for Efficient Image and Video Retrieval, CVPR 2020, section 3.2); they are cut to `bits` where these
-    are no power of two, and random codes, or all there are, stand beside them. Of codes equally far the one that keeps
-    each bit a 1 as often as a -1 is taken. The same numbers give the same codes.
+    Candidates are all codes for at most 12 bits, otherwise rows of a Hadamard matrix and their negatives, truncated if
+    `bits` is not a power of two, and random codes. Rows of a Hadamard matrix differ in half the bits (L. Yuan et al.:
+    Central Similarity Quantization for Efficient Image and Video Retrieval, CVPR 2020, section 3.2). Ties are broken
+    by the balance of 1 and -1 per bit. The result is deterministic.
 
     Args:
-        count: how many.
-        bits: their length.
+        count: number of centres.
+        bits: code length.
 
     Returns:
-        (count, bits) float32, no two alike.
+        (count, bits) float32 in {-1, 1}, distinct.
 
     Raises:
-        ValueError: there are not so many codes of so few bits, or no more are found.
+        ValueError: `count` exceeds 2**bits, or fewer distinct candidates exist.
     """
     if count > 2**bits:
         min_bits = (count - 1).bit_length()
-        raise ValueError(f"hash.bits={bits}: {2**bits} codes for {count} categories; give at least {min_bits} bits")
+        raise ValueError(f"hash.bits={bits}: only {2**bits} codes for {count} categories; set at least {min_bits} bits")
     candidates = _candidate_codes(bits)
     chosen, bit_sums = torch.empty(count, bits), torch.zeros(bits)
-    min_distances = torch.full((len(candidates),), float(bits + 1))  # of each code, to those chosen
+    min_distances = torch.full((len(candidates),), float(bits + 1))  # of each candidate to the chosen centres
     for index in range(count):
         farthest = (min_distances == min_distances.max()).nonzero()[:, 0]
         imbalance = (candidates[farthest] + bit_sums).square().sum(dim=1)
@@ -42,14 +42,14 @@ def centres(count: int, bits: int) -> Tensor:
         min_distances = torch.minimum(min_distances, (bits - candidates @ code) / 2)
     distances = torch.pdist(chosen, p=0)
     if count > 1 and not distances.min():
-        raise ValueError(f"hash.bits={bits}: too few to keep {count} categories apart; give more bits")
+        raise ValueError(f"hash.bits={bits}: no {count} distinct hash centres found; set more bits")
     if count > 1 and distances.min() <= bits / 4:
-        log.warning("hash.bits=%d: of %d categories two aim at codes only %d apart", bits, count, distances.min())
+        log.warning("hash.bits=%d: two of the %d hash centres differ in only %d bits", bits, count, distances.min())
     return chosen
 
 
 def _candidate_codes(bits: int) -> Tensor:
-    """Codes to choose from, (N, bits) of 1 and -1, the best ones first."""
+    """Candidates for centres, (N, bits) float32 in {-1, 1}; Hadamard rows first."""
     if 2**bits <= RANDOM_CODES:
         numbers = torch.arange(2**bits)[:, None] >> torch.arange(bits)
         return (numbers % 2).float() * 2 - 1

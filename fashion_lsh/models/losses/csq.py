@@ -4,14 +4,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from fashion_lsh.models.losses.base import HashLoss
-from fashion_lsh.models.losses.centres import centres
+from fashion_lsh.models.losses.centres import hash_centres
 
 
-class CSQ(HashLoss):
-    """Each picture's code is drawn to the centre of its category; the head reads codes and teaches them nothing.
+class CSQLoss(HashLoss):
+    """Central similarity quantisation: binary cross-entropy to the hash centre of the category.
 
+    L(h, y) = CE(p, y) + BCE(sigmoid(2 h), (c_y + 1) / 2) + QUANTISATION mean(log cosh(|tanh h| - 1)),
+    h: (B, bits) activations, c: (C, bits) centres in {-1, 1}, see `hash_centres`; sigmoid(2 h) = (tanh h + 1) / 2.
+    The category head receives detached codes tanh h, so its loss does not change them.
     L. Yuan et al.: Central Similarity Quantization for Efficient Image and Video Retrieval, CVPR 2020, equations 4
-    to 6. Codes are tanh of the activations, and (tanh(h) + 1) / 2 = sigmoid(2h) meets the centre bit by bit.
+    to 6.
     """
 
     QUANTISATION = 1e-4
@@ -19,7 +22,7 @@ class CSQ(HashLoss):
 
     def __init__(self, bits: int, categories: int, label_smoothing: float) -> None:
         super().__init__(bits, categories, label_smoothing)
-        self.register_buffer("centres", centres(categories, bits))
+        self.register_buffer("centres", hash_centres(categories, bits))
 
     def head_input(self, activations: Tensor) -> Tensor:
         return activations.tanh().detach()

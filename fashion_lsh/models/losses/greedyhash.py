@@ -1,4 +1,4 @@
-"""Greedy hash: sign codes with a straight-through gradient."""
+"""Greedy hash."""
 
 from torch import Tensor
 
@@ -6,11 +6,13 @@ from fashion_lsh.models.losses.base import HashLoss
 from fashion_lsh.models.losses.bihalf import signs
 
 
-class GreedyHash(HashLoss):
-    """The head reads the signs themselves; gradients pass them as if they were not there.
+class GreedyHashLoss(HashLoss):
+    """Greedy hash: classification of sign codes with a straight-through gradient.
 
+    L(h, y) = CE(p, y) + PENALTY mean(|h - sign(h)|³),  h: (B, bits) activations.
+    The category head receives sign(h).
     S. Su, C. Zhang, K. Han, Y. Tian: Greedy Hash: Towards Fast Optimization for Accurate Hash Coding in CNN, NeurIPS
-    2018, section 3.3; the penalty |h - sgn(h)|³ is a mean over pictures and bits.
+    2018, section 3.3.
     """
 
     PENALTY = 0.1

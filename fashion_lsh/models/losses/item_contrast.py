@@ -1,4 +1,4 @@
-"""Pictures of one item together, all others apart (pure)."""
+"""Contrastive loss between items (pure function)."""
 
 import torch
 from torch import Tensor
@@ -6,18 +6,18 @@ from torch.nn import functional
 
 
 def supervised_contrastive_loss(vectors: Tensor, items: Tensor, temperature: float) -> Tensor:
-    """Supervised contrastive loss: P. Khosla et al., NeurIPS 2020, equation 2 (L_out), among items.
+    """Supervised contrastive loss with items as classes (P. Khosla et al., NeurIPS 2020, equation 2, L_out).
 
-    For each picture the mean, over the others of its item, of -log of the softmax over all other pictures of the
-    cosines by the temperature.  Pictures whose item shows nowhere else in the batch only stand among the others.
+    L = mean_i mean_{p in P(i)} -log( exp(z_i z_p / T) / sum_{a != i} exp(z_i z_a / T) ),  z: (B, D) normalised vectors,
+    P(i): the other images of the item of i. Images without positives are negatives only.
 
     Args:
-        vectors: (B, D) float, of any length above 0.
-        items: (B,) int64, equal where two pictures show one item.
-        temperature: above 0; the smaller, the more the nearest of the others count.
+        vectors: (B, D) float, of non-zero norm.
+        items: (B,) int64 item of each image.
+        temperature: T > 0; a smaller T gives near negatives more weight.
 
     Returns:
-        The mean over all pictures that have a partner, a scalar; 0 where none has, or where there is but one item.
+        The mean over all images with positives, a scalar; 0 if no image has any, or if all are of one item.
     """
     normalised = functional.normalize(vectors, dim=1)
     cosines = normalised @ normalised.T / temperature  # (B, B)

@@ -1,18 +1,20 @@
-"""OrthoHash: one cosine loss to the hash centre of the category."""
+"""OrthoHash loss."""
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fashion_lsh.models.losses.base import HashLoss
-from fashion_lsh.models.losses.centres import centres
+from fashion_lsh.models.losses.centres import hash_centres
 
 
-class OrthoHash(HashLoss):
-    """One cosine loss: each picture's activations point to the code of its category, by a margin more than to others.
+class OrthoHashLoss(HashLoss):
+    """OrthoHash: softmax over cosine similarities to the hash centres, with a margin.
 
+    L(a, y) = CE(p, y) - log softmax(√bits (cos(a, c) - MARGIN onehot(y)))_y,  a = batch_norm(h): (B, bits),
+    c: (C, bits) centres in {-1, 1}, see `hash_centres`. Batch normalisation balances the bits; the scale √bits equals
+    that of the paper at 64 bits. The category head receives detached activations, so its loss does not change them.
     J. T. Hoe et al.: One Loss for All: Deep Hashing with a Single Cosine Similarity based Learning Objective, NeurIPS
-    2021, equations 4 and 5. Batch normalisation balances the bits; the scale is √bits, that of the paper at 64 bits.
-    The head reads activations and teaches them nothing.
+    2021, equations 4 and 5.
     """
 
     MARGIN = 0.3
@@ -20,11 +22,11 @@ class OrthoHash(HashLoss):
 
     def __init__(self, bits: int, categories: int, label_smoothing: float) -> None:
         super().__init__(bits, categories, label_smoothing)
-        self.register_buffer("centres", centres(categories, bits))
+        self.register_buffer("centres", hash_centres(categories, bits))
         self.norm = nn.BatchNorm1d(bits)
 
     def activate(self, outputs: Tensor) -> Tensor:
-        if len(outputs) == 1:  # one picture has no variance
+        if len(outputs) == 1:  # a single image has no batch variance
             return functional.batch_norm(outputs, self.norm.running_mean, self.norm.running_var, self.norm.weight,
                                          self.norm.bias, training=False, eps=self.norm.eps)  # fmt: skip
         return self.norm(outputs)

@@ -2,12 +2,13 @@
 
 from torch import Tensor
 
-from fashion_lsh.models.losses.softmax import Softmax
+from fashion_lsh.models.losses.softmax import SoftmaxLoss
 
 
-class SSDH(Softmax):
-    """The same, with activations driven to 0 and 1, and in each picture half of them to either.
+class SSDHLoss(SoftmaxLoss):
+    """Supervised semantics-preserving deep hashing: SoftmaxLoss with binary and balanced activations.
 
+    L(a, y) = CE(p, y) - mean((a - 0.5)²) + mean((mean_bits(a) - 0.5)²),  a: (B, bits) sigmoid activations.
     H.-F. Yang, K. Lin, C.-S. Chen: Supervised Learning of Semantics-Preserving Hash via Deep Convolutional Neural
     Networks, TPAMI 2018, equations 4 to 8, with equal weights.
     """

@@ -17,18 +17,18 @@ from fashion_lsh.report.sections.setup import setup
 
 
 def sections(run_data: RunData) -> list[Section]:
-    """List all sections in the order of the page."""
+    """Build all sections in the order of the page."""
     pairs = count_pairs(run_data, run_data.codes) if run_data.codes else None
     boxes = detection(run_data)
     return [
-        Section("setup", "What was asked", setup(run_data)),
+        Section("setup", "Setup", setup(run_data)),
         Section("scores", "Scores", scores(run_data)),
-        *([Section("boxes", "Garments found in pictures", boxes)] if boxes else []),
+        *([Section("boxes", "Detection", boxes)] if boxes else []),
         Section("learning", "Learning curves", learning(run_data)),
-        Section("confusion", "Confusion of categories", confusion(run_data)),
+        Section("confusion", "Confusion matrix", confusion(run_data)),
         Section("retrieval", "Precision and recall of the codes", retrieval(pairs)),
         Section("distances", "Hamming distances", distances(pairs, run_data.metrics)),
-        Section("confidence", "Confidence", confidence(run_data)),
+        Section("confidence", "Calibration", confidence(run_data)),
         Section("sheets", "Best, typical and worst queries", example_sheets(run_data)),
         Section("settings", "Settings and environment", settings(run_data)),
         Section("card", "Model card", card(run_data)),

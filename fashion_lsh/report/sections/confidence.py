@@ -14,7 +14,7 @@ def confidence(run_data: RunData) -> list[Block]:
     correct = run_data.column("category") == run_data.column("predicted")
     reliability = curves.reliability(run_data.column("confidence")[detected], correct[detected])
     caption = (
-        f"Expected calibration error (ECE) on the queries {reliability.error:.3f}, {curves.BINS} bins of equal width. "
+        f"Expected calibration error (ECE) on the queries: {reliability.error:.3f} ({curves.BINS} equal-width bins). "
         "The temperature was fitted on val, not on these queries."
-    ) + (f" Without {(~detected).sum():,} in which nothing was found." if not detected.all() else "")
+    ) + (f" Excludes {(~detected).sum():,} queries without a detection." if not detected.all() else "")
     return [Figure("reliability.svg", figures.reliability(reliability), caption)]

@@ -9,14 +9,12 @@ from fashion_lsh.report.blocks import Block, Figure, Table, Text
 from fashion_lsh.report.phrases import one_line
 from fashion_lsh.report.run_data import RunData
 
-MAX_CONFUSIONS = 10  # pairs of categories that are named
-UNKNOWN_CATEGORIES = Text(
-    "Left out: no query is of a category that was trained, so the model can name none right.", note=True
-)
+MAX_CONFUSIONS = 10  # rows of the table of confusions
+UNKNOWN_CATEGORIES = Text("Skipped: the query categories were not trained, so no prediction can be correct.", note=True)
 
 
 def confusion(run_data: RunData) -> list[Block]:
-    """Plot the confusion matrix of the queries, and list its most frequent mistakes."""
+    """Plot the confusion matrix of the queries, and list the most frequent confusions."""
     if not run_data.has_known_categories:
         return [UNKNOWN_CATEGORIES]
     true_categories, predicted, names = (
@@ -26,17 +24,17 @@ def confusion(run_data: RunData) -> list[Block]:
     )
     counts, shown = curves.confusion(true_categories, predicted, names), [one_line(name) for name in names]
     svg, wide = figures.confusion(counts, curves.row_ratios(counts), shown)
-    cells = "numbers: queries" if len(names) <= figures.MAX_ANNOTATED else "the counts are in queries.parquet"
-    caption = f"True category (row) and what it was seen as (column); colour: share of the row; {cells}."
+    cells = "numbers: queries" if len(names) <= figures.MAX_ANNOTATED else "all predictions are in queries.parquet"
+    caption = f"Rows: true category; columns: predicted category; colour: fraction of the row; {cells}."
     matrix = Figure("confusion.svg", svg, caption, wide)
     rows = _top_confusions(counts, shown)
     if not rows:
-        return [matrix, Text("No query was seen as another category.")]
-    return [matrix, Table(["is", "seen as", "queries", "share of the category"], rows)]
+        return [matrix, Text("No query was assigned to a wrong category.")]
+    return [matrix, Table(["true", "predicted", "queries", "percentage of category"], rows)]
 
 
 def _top_confusions(counts: np.ndarray, names: Sequence[str]) -> list[list[str]]:
-    """The most frequent mistakes: true category, predicted category, queries, ratio of the category."""
+    """Rows of the most frequent confusions: true and predicted category, queries, percentage of the true category."""
     confusions = np.argwhere((counts > 0) & ~np.eye(len(counts), dtype=bool))
     common = sorted(map(tuple, confusions), key=lambda cell: (-counts[cell], cell))[:MAX_CONFUSIONS]
     ratios = curves.row_ratios(counts)

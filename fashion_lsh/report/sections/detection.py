@@ -17,32 +17,37 @@ from fashion_lsh.report.run_data import RunData
 from fashion_lsh.report.tiles import Tile, draw_sheet
 from fashion_lsh.runs.run import DETECTIONS_FILE
 
-TILES_PER_ROW, TILE_SIZE = 4, 240  # tiles in a row of a sheet, pixels of a tile's side
+TILES_PER_ROW, TILE_SIZE = 4, 240  # tiles per row of a sheet; side of a tile in pixels
 METRICS = {"box_ap": "AP", "box_ap50": "AP50", "box_ap75": "AP75", "box_ar": "AR"}
 METRICS_NOTE = (
-    "Boxes in the query pictures, as COCO scores them: average precision over intersections over union of 0.5 to 0.95, "
-    "at 0.5 and at 0.75, and average recall of 100 boxes."
+    "COCO metrics of the boxes in the query images: average precision (AP) over IoU thresholds from 0.5 to 0.95, at "
+    "0.5 and at 0.75, and average recall (AR) of at most 100 boxes per image."
 )
 CURVE_CAPTION = (
-    "Each point is a score from which boxes count; a box is right where it overlaps a true one by half, each once."
+    "Each point is a score threshold. A detection is correct if its IoU with an annotated box is at least 0.5; each "
+    "annotated box counts once."
 )
-DETECTED_CAPTION = "Query pictures, evenly chosen: blue is there, orange was found with a score of at least {score:g}."
-UNDETECTED_CAPTION = "Garments that were missed: no box of at least that score overlaps them by half."
-FALSE_POSITIVE_CAPTION = "False finds: the surest boxes that overlap no garment by half, or one that was found already."
+DETECTED_CAPTION = (
+    "Evenly spaced query images: annotated boxes (blue) and detections with a score of at least {score:g} (orange)."
+)
+UNDETECTED_CAPTION = "Undetected garments: no detection of at least that score matches them (IoU of at least 0.5)."
+FALSE_POSITIVE_CAPTION = (
+    "False positives with the highest scores: detections that match no garment, or one that is already matched."
+)
 
 
 def detection(run_data: RunData) -> list[Block]:
-    """Scores of boxes, precision-recall curves, and sheets of examples; empty without a detector."""
+    """Build the detector metrics, precision-recall curves and example sheets; empty without a detector."""
     if run_data.config["detector"] is None:
         return []
     level = run_data.config["detector"]["level"]
     matches = match_images(run_data.garments, Detections.open(run_data.run.path / DETECTIONS_FILE), level)
     if not matches:
         return [
-            Text("No garment is annotated in the query pictures: what was found in them cannot be scored."),
+            Text("The query images have no annotated boxes, so detections cannot be scored."),
             _undetected_note(run_data),
         ]
-    classes = sorted(set(class_names(run_data.garments, level)))  # as the detector numbers them
+    classes = sorted(set(class_names(run_data.garments, level)))  # in the order of the detector's labels
     blocks: list[Block] = [
         Text(METRICS_NOTE),
         _scores(run_data),
@@ -53,9 +58,9 @@ def detection(run_data: RunData) -> list[Block]:
 
 
 def _curves(matches: Sequence[ImageMatches], classes: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Recall and precision of all garments as one class, and of each class where there are several."""
+    """Class-agnostic recall and precision and, with several classes, those of each class."""
     curves = {
-        "all, as one": _curve(
+        "class-agnostic": _curve(
             [(match.matched_indices >= 0, match.detections.scores, len(match.annotated_boxes)) for match in matches]
         )
     }
@@ -78,28 +83,28 @@ def _curve(curves: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> tuple[np.nda
 
 
 def _scores(run_data: RunData) -> Table:
-    """Table of average precision and recall: all classes, all as one class, each class."""
+    """Table of average precision and recall: mean over classes, class-agnostic, and each class."""
     prefix = "detector/query/"
     metrics = {name.removeprefix(prefix): value for name, value in run_data.metrics.items() if name.startswith(prefix)}
-    rows = [["all", *(f"{metrics[name]:.3f}" for name in METRICS)]]
+    rows = [["all classes", *(f"{metrics[name]:.3f}" for name in METRICS)]]
     if "garment/box_ap" in metrics:
-        rows.append(["taken as one", *(f"{metrics[f'garment/{name}']:.3f}" for name in METRICS)])
+        rows.append(["class-agnostic", *(f"{metrics[f'garment/{name}']:.3f}" for name in METRICS)])
     classes = sorted(name.partition("/")[2] for name in metrics if name.startswith("box_ap50/"))
     rows += [[one_line(name), "", f"{metrics[f'box_ap50/{name}']:.3f}", "", ""] for name in classes]
-    return Table(["garments", *METRICS.values()], rows, highlight_first=True)
+    return Table(["class", *METRICS.values()], rows, highlight_first=True)
 
 
 def _undetected_note(run_data: RunData) -> Text:
-    """Ratios of undetected garments, and milliseconds an image."""
+    """Note on the ratio of undetected garments and on milliseconds per image."""
     undetected = {part: run_data.metrics.get(f"crop/{part}/undetected") for part in ("train", "query", "gallery")}
     text = ", ".join(f"{part} {ratio:.1%}" for part, ratio in undetected.items() if ratio is not None)
     milliseconds = run_data.metrics.get("speed/detector_ms")
-    speed = "" if milliseconds is None else f" A picture takes {milliseconds:.0f} ms (median, one at a time)."
-    return Text((f"Without a box that counts: {text}." if text else "") + speed, note=True)
+    speed = "" if milliseconds is None else f" Detection takes {milliseconds:.0f} ms per image (median, one at a time)."
+    return Text((f"Garments without a selected detection: {text}." if text else "") + speed, note=True)
 
 
 def _sheets(run_data: RunData, matches: list[ImageMatches]) -> list[Block]:
-    """Sheets of detections, of undetected garments and of false positives; a note where images do not open."""
+    """Draw sheets of detections, undetected garments and false positives; a note if an image cannot be opened."""
     score = run_data.run.box_selector.min_score
     undetected = [(match, box) for match in matches for box in _undetected_boxes(match, score)]
     false_positives = _false_positives(matches, score)
@@ -111,12 +116,12 @@ def _sheets(run_data: RunData, matches: list[ImageMatches]) -> list[Block]:
             "false_positives": false_positive_tiles(false_positives, source),
         }
     except MISSING_IMAGE_ERRORS as error:
-        return [Text(f"The pictures cannot be opened here ({one_line(str(error))}): no sheets.", note=True)]
+        return [Text(f"Example sheets skipped: the images cannot be opened ({one_line(str(error))}).", note=True)]
     annotated = sum(len(match.annotated_boxes) for match in matches)
     captions = {
         "detections": DETECTED_CAPTION.format(score=score),
-        "undetected": f"{UNDETECTED_CAPTION} {len(undetected):,} of {annotated:,}.",
-        "false_positives": f"{FALSE_POSITIVE_CAPTION} {len(false_positives):,} in {len(matches):,} pictures.",
+        "undetected": f"{UNDETECTED_CAPTION} Total: {len(undetected):,} of {annotated:,}.",
+        "false_positives": f"{FALSE_POSITIVE_CAPTION} Total: {len(false_positives):,} in {len(matches):,} images.",
     }
     return [_sheet(name, tiles, captions[name]) for name, tiles in sheets.items() if tiles]
 

@@ -17,8 +17,8 @@ from fashion_lsh.report.run_data import RunData, row_numbers
 from fashion_lsh.report.tiles import TILE, Tile, column_titles, draw_sheet
 from fashion_lsh.runs.run import DETECTIONS_FILE
 
-MAX_HITS = 8  # shown of each query
-MAX_NAMED = 10  # pictures that are missing, named in the page
+MAX_HITS = 8  # shown for each query
+MAX_NAMED = 10  # missing images listed on the page
 CAPTIONS = {
     "best": "Best: the highest AP@100 by category, then by item.",
     "typical": "Typical: nearest to the median of all queries.",
@@ -27,7 +27,7 @@ CAPTIONS = {
 
 
 def example_sheets(run_data: RunData) -> list[Block]:
-    """Three sheets, each with the figures of its queries."""
+    """Draw three contact sheets, each with a table of the scores of its queries."""
     item_ap = run_data.column("item/map@100") if run_data.has("item/map@100") else None
     chosen = best_typical_worst(run_data.column("category"), run_data.column("category/map@100"), item_ap)
     images = ExampleImages(run_data, np.concatenate(list(chosen.values())))
@@ -39,7 +39,7 @@ def example_sheets(run_data: RunData) -> list[Block]:
 
 
 class ExampleImages:
-    """The pictures of some queries and of their hits; remembers which are missing."""
+    """Images of selected queries and their hits; collects those that are missing."""
 
     def __init__(self, run_data: RunData, numbers: np.ndarray) -> None:
         self.predicted, self.margin = run_data.column("predicted"), run_data.config["data"]["margin"]
@@ -48,24 +48,24 @@ class ExampleImages:
         self.hits = {number: run_data.queries["hits"][int(number)].as_py()[:MAX_HITS] for number in numbers}
         shown = dict.fromkeys([*self.query_ids.values(), *(name for names in self.hits.values() for name in names)])
         known = set(run_data.garments.column("id"))
-        self.missing = dict.fromkeys(shown.keys() - known, "filed later: not in catalogue.parquet")
+        self.missing = dict.fromkeys(shown.keys() - known, "added to the gallery later; not in catalogue.parquet")
         ids = [name for name in shown if name in known]
         self.garments, self.index = _with_crop_boxes(run_data, ids), {name: number for number, name in enumerate(ids)}
         self.source = self._open_source(run_data)
 
     def sheet(self, name: str, numbers: np.ndarray) -> list[Block]:
-        """The sheet of these queries; nothing where there is no picture to show."""
+        """Draw the sheet of these queries; empty if no image can be opened."""
         rows = [self._row(number) for number in numbers] if self.source else []
         if not any(tile.caption != "missing" for row in rows for tile in row):
             return []
         return [sheet_figure(name, draw_sheet(rows, column_titles(MAX_HITS)), CAPTIONS[name])]
 
     def note(self) -> list[Block]:
-        """What could not be shown."""
+        """Note that lists the missing images; empty if there are none."""
         if not self.missing:
             return []
         names = [f"{one_line(name)} ({one_line(reason)})" for name, reason in self.missing.items()]
-        text = "Pictures that cannot be opened here are grey or left out: "
+        text = "Images that cannot be opened are grey or skipped: "
         return [Text(f"{text}{join_names(names, '; ', MAX_NAMED)}.", note=True)]
 
     def _open_source(self, run_data: RunData) -> Source | None:
@@ -81,8 +81,8 @@ class ExampleImages:
         indices = [self.index.get(name) for name in self.hits[number]]
         mark = prediction_mark(str(predicted), str(category), self.has_known_categories)
         return [
-            self._query(query, f"is {category}"),
-            self._crop(query, f"seen as {predicted}", mark),
+            self._query(query, f"true: {category}"),
+            self._crop(query, f"pred: {predicted or 'none'}", mark),
             *(_missing_tile() if index is None else self._hit(query, index) for index in indices),
         ]
 
@@ -100,7 +100,7 @@ class ExampleImages:
             return _missing_tile()
         try:
             return Tile(crop_image(pixels, self.garments.boxes[index], self.margin, TILE), caption, mark)
-        except ValueError as error:  # the picture is another one now
+        except ValueError as error:  # the image has changed since the run
             self.missing[self.garments.column("id")[index]] = str(error)
             return _missing_tile()
 
@@ -114,7 +114,7 @@ class ExampleImages:
 
 
 def _with_crop_boxes(run_data: RunData, ids: Sequence[str]) -> Catalogue:
-    """These garments, each with the box that was cut out for it."""
+    """Select garments by id, each with the box of its crop."""
     selected = run_data.garments.take(row_numbers(run_data.garments, np.array(ids, dtype=object)))
     crop, boxes = run_data.config["data"]["crop"], np.full((len(ids), 4), np.nan, dtype=np.float32)
     if crop == "annotated":
@@ -127,13 +127,13 @@ def _with_crop_boxes(run_data: RunData, ids: Sequence[str]) -> Catalogue:
 
 
 def _score_table(run_data: RunData, name: str, numbers: np.ndarray) -> Table:
-    """The figures of a sheet's queries."""
-    shown = {"query": "id", "is": "category", "seen as": "predicted", "confidence": "confidence",
+    """Table of the scores of the queries of a sheet."""
+    shown = {"query": "id", "true": "category", "predicted": "predicted", "confidence": "confidence",
              "category AP@100": "category/map@100", "item AP@100": "item/map@100"}  # fmt: skip
     shown = {title: column for title, column in shown.items() if run_data.has(column)}
     values = [run_data.queries[column].take(numbers).to_pylist() for column in shown.values()]
     rows = [list(map(_cell, row)) for row in zip(*values, strict=True)]
-    return Table(list(shown), rows, summary=f"the figures of the {name} queries")
+    return Table(list(shown), rows, summary=f"Scores of the {name} queries")
 
 
 def _cell(value: str | float) -> str:

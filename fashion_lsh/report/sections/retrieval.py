@@ -9,13 +9,13 @@ from fashion_lsh.report.phrases import one_line
 
 
 def retrieval(pairs: PairCounts | None) -> list[Block]:
-    """Plot precision against recall by category: of all queries, of the best and of the worst category."""
+    """Plot precision-recall curves by category relevance: all queries, the best and the worst category."""
     if pairs is None:
         return [NO_CODES]
     relevant, total = pairs.relevant["category"], pairs.total["category"]
     pr_aucs = list(curves.pr_auc_by_category(relevant, total, pairs.categories).items())
     if not pr_aucs:
-        return [Text("Left out: no query has a garment of its category in the gallery.", note=True)]
+        return [Text("Skipped: no query has a garment of its category in the gallery.", note=True)]
     query_masks = {"mean of all queries": np.full(len(total), True)}
     if len(pr_aucs) > 1:
         query_masks |= {
@@ -24,8 +24,8 @@ def retrieval(pairs: PairCounts | None) -> list[Block]:
     pr_curves = {name: curves.recall_precision(relevant[rows], total[rows]) for name, rows in query_masks.items()}
     best, worst = (f"{one_line(pr_aucs[place][0])} ({pr_aucs[place][1]:.3f})" for place in (0, -1))
     caption = (
-        "Relevant: same category. Each point is a Hamming radius over the whole gallery, all rows of a distance "
-        f"together. Area under the curve: {curves.pr_auc(*pr_curves['mean of all queries']):.3f}; best category "
+        "Relevant: same category. Each point is a Hamming radius, searched in the whole gallery. "
+        f"Area under the curve: {curves.pr_auc(*pr_curves['mean of all queries']):.3f}; best category "
         f"{best}, worst {worst}."
     )
     return [Figure("precision-recall.svg", figures.precision_recall(pr_curves), caption + pairs.note)]

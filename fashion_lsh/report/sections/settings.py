@@ -1,4 +1,4 @@
-"""All settings of the run, and its environment."""
+"""Config and environment of the run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from fashion_lsh.runs.config import flatten
 
 
 def settings(run_data: RunData) -> list[Block]:
-    """Build folded tables of config.yaml and environment.json."""
+    """Build collapsed tables of config.yaml and environment.json."""
     return [
         Table(["setting", "value"], _settings(run_data.config), summary="config.yaml"),
         Table(["", ""], _settings(run_data.environment), summary="environment.json"),

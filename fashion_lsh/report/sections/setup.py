@@ -10,11 +10,11 @@ from fashion_lsh.report.run_data import RunData
 
 
 def setup(run_data: RunData) -> list[Block]:
-    """Build a table of the run's main settings and the sizes of its data."""
+    """Build a table of the main settings and data sizes."""
     config, data, garments = run_data.config, run_data.config["data"], run_data.garments
     counts = [f"{len(garments.rows(part)):,} {part}" for part in ("train", "val", "query")]
-    gallery_label = "the training pictures as gallery" if data["gallery"] == "train" else "gallery"
-    bits = describe_hash_layer(config["hash"]) if config["hash"] else "none (hash=none): embeddings are searched"
+    gallery_label = "gallery (training images)" if data["gallery"] == "train" else "gallery"
+    bits = describe_hash_layer(config["hash"]) if config["hash"] else "none (hash=none), embeddings are searched"
     rows = {
         "backbone": f"{config['backbone']['name']}, {_describe_initialisation(config['backbone'])}",
         "hash layer": bits,
@@ -25,7 +25,7 @@ def setup(run_data: RunData) -> list[Block]:
         "categories": _categories(run_data),
         "splits": describe_split(data),
         "items": _items(run_data),
-        "left out": f"{run_data.skipped:,} garments; skipped.csv says why" if run_data.skipped else "none",
+        "skipped": f"{run_data.skipped:,} garments; skipped.csv lists the reasons" if run_data.skipped else "none",
     }
     return [Table(["", ""], [list(row) for row in rows.items()])]
 
@@ -33,19 +33,19 @@ def setup(run_data: RunData) -> list[Block]:
 def _describe_initialisation(backbone: Mapping[str, Any]) -> str:
     weights = backbone["weights"]
     descriptions = {None: "from scratch", "imagenet": "from ImageNet weights"}
-    frozen = "; frozen, the head alone is trained" if backbone.get("frozen") else ""
+    frozen = "; frozen, only the head is trained" if backbone.get("frozen") else ""
     return (descriptions[weights] if weights in descriptions else f"from the file {Path(weights).name}") + frozen
 
 
 def _categories(run_data: RunData) -> str:
-    """All names; trained and searched ones apart where they differ."""
+    """Describe the category names; trained and searched ones separately if they differ."""
     if run_data.has_known_categories:
         return _count_and_join(run_data.garments.categories)
     trained, gallery_only = (
         _count_and_join(run_data.garments.take(run_data.garments.rows(part)).categories)
         for part in ("train", "gallery")
     )
-    return f"trained {trained}; searched, never trained {gallery_only}"
+    return f"trained {trained}; in the gallery, never trained {gallery_only}"
 
 
 def _count_and_join(names: Sequence[str]) -> str:
@@ -54,7 +54,7 @@ def _count_and_join(names: Sequence[str]) -> str:
 
 def _items(run_data: RunData) -> str:
     if run_data.config["data"]["source"] == "shop_street":
-        return "re-viewed garments: each item is one garment in one colour and pattern, drawn again; not photographs"
+        return "re-rendered garments: each item is one garment in one colour and pattern, drawn again; not photographs"
     if run_data.has("item/map@100"):
-        return f"{len(set(run_data.column('item')) - {''}):,} among the queries"
-    return "not known: scores are by category alone"
+        return f"{len(set(run_data.column('item')) - {''}):,} in the query split"
+    return "unknown: scores are by category only"

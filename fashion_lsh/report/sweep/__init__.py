@@ -1,1 +1,1 @@
-"""Pages that compare runs."""
+"""Pages that compare the runs of a sweep."""

@@ -1,4 +1,4 @@
-"""The second table of an experiment: how far each arm lies from a base row, by the scores of the same queries."""
+"""Table of paired differences: each method of an experiment minus a base method, over the same queries."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,39 +14,39 @@ from fashion_lsh.report.sweep.rows import METRICS, average_seeds, distinguishing
 
 BASE = re.compile(r"^<!-- base: (.+) -->$", re.MULTILINE)
 INTERVALS_NOTE = (
-    "Intervals: 2,000 bootstrap samples; each draws seeds, then items, all queries of an item together and queries"
-    " without an item alone, the same draw for all its seeds. With one seed they tell nothing of other seeds,"
-    " and with three they are too narrow. Bold: the interval leaves out 0, and p, Holm-adjusted over the rows of the"
-    " column, is below 0.05; of the others no direction is claimed."
+    "Intervals: 2,000 bootstrap samples of seeds and items. All queries of an item are drawn together, a query without"
+    " an item on its own, and the items of a sample are the same for all its seeds. With one seed, intervals do not"
+    " cover the variation between seeds; with three, they are too narrow. Bold: the interval excludes 0, and p,"
+    " Holm-adjusted over the rows of the column, is below 0.05. No direction is claimed for the other differences."
 )
-HINT = "remove one, or the line of the base from README.md"
+HINT = "remove one of the jobs, or the base comment of README.md"
 MethodRows = Sequence[Row]
 Pair = tuple[QueryScores, QueryScores]
 
 
 def read_base(page: Path) -> str:
-    """The settings, `name=value`, of the base row that an experiment's README.md names; empty where it names none.
+    """Read the settings, `name=value`, of the base method from the comment in README.md; "" without a comment.
 
     Raises:
-        ValueError: it names several.
+        ValueError: there are several base comments.
     """
     bases = BASE.findall(page.read_text()) if page.exists() else []
     if len(bases) > 1:
-        raise ValueError(f"{page} names {len(bases)} bases, {' and '.join(bases)}: leave one")
+        raise ValueError(f"{page}: {len(bases)} base comments ({' and '.join(bases)}); keep one")
     return bases[0] if bases else ""
 
 
 def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], metrics: Sequence[str]) -> str:
-    """Mean differences from the base row as Markdown, a row an arm, with what the intervals are.
+    """Table of mean differences from the base method in Markdown, one row per method, with a note on the intervals.
 
     Args:
-        base: its settings, `name=value`.
-        rows: of the experiment's table.
-        jobs: they are of.
-        metrics: those of METRICS that are compared, where the scores of each query are known.
+        base: settings of the base method, `name=value`, separated by spaces.
+        rows: rows of the experiment.
+        jobs: jobs of these rows, by name.
+        metrics: titles in METRICS; those without per-query scores are skipped.
 
     Raises:
-        ValueError: the base is no one row, or jobs to be paired are of different data or queries.
+        ValueError: the base does not match exactly one method, or paired jobs differ in data or queries.
     """
     methods, settings = _methods_and_settings(rows)
     baseline = _find_method(base, methods, settings, jobs)
@@ -66,23 +66,24 @@ def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], me
 
 
 def difference_between(base: str, method: str, rows: Sequence[Row], jobs: Mapping[str, Job], metric: str) -> Difference:
-    """Of one of METRICS, between two rows that are named by their settings, `name=value`.
+    """Paired difference of a metric (a title in METRICS) between two methods, named by their settings, `name=value`.
 
     Raises:
-        ValueError: one is no one row, they are of different data or queries, or scores of queries are not known.
+        ValueError: the metric is unknown, the settings do not match exactly one method, the jobs differ in data or
+            queries, or there are no per-query scores.
     """
     if metric not in METRICS:
-        raise ValueError(f"measure {metric!r} is unknown; known are {', '.join(METRICS)}")
+        raise ValueError(f"metric {metric!r} is unknown; choose one of {', '.join(METRICS)}")
     methods, settings = _methods_and_settings(rows)
     first, second = (_find_method(name, methods, settings, jobs) for name in (base, method))
     difference = _difference(METRICS[metric], list(_pairs(first, second, jobs).values()))
     if difference is None:
-        raise ValueError(f"{metric} of each query is not known of {base} and {method}: name another measure")
+        raise ValueError(f"no per-query {metric} of {base} and {method}; choose another metric")
     return difference
 
 
 def _methods_and_settings(rows: Sequence[Row]) -> tuple[list[list[Row]], list[str]]:
-    """The arms, and the settings that tell them apart."""
+    """Group rows by method; return the methods and the settings in which they differ."""
     methods = group_by_method(rows)
     return methods, [
         name for name in distinguishing_settings([average_seeds(method) for method in methods]) if name != "seeds"
@@ -90,8 +91,10 @@ def _methods_and_settings(rows: Sequence[Row]) -> tuple[list[list[Row]], list[st
 
 
 def best_method(methods: Sequence[MethodRows], jobs: Mapping[str, Job], metric: str) -> MethodRows | None:
-    """The arm with the highest mean of a measure, if its difference from each other arm, paired by seed and query, has
-    an interval above 0; None where there is none, or jobs are of different data, or scores of queries are not known."""
+    """Method with the highest mean of a metric, if its paired difference from every other has an interval above 0.
+
+    None if there is no such method, jobs differ in data or queries, or per-query scores are missing.
+    """
     if len({(job.settings["data"], job.queries and job.queries.ids) for job in jobs.values()}) > 1:
         return None
     means = [(average_seeds(method).get(metric), method) for method in methods]
@@ -107,7 +110,7 @@ def best_method(methods: Sequence[MethodRows], jobs: Mapping[str, Job], metric: 
 def _find_method(
     base: str, methods: Sequence[MethodRows], settings: Sequence[str], jobs: Mapping[str, Job]
 ) -> MethodRows:
-    """The one arm that has the settings of the base row."""
+    """Find the only method with the settings of the base."""
     required = dict(word.partition("=")[::2] for word in base.split())
     settings_by_method = [
         {name: _text(value) for name, value in jobs[method[0]["job"]].settings.items()} for method in methods
@@ -121,12 +124,12 @@ def _find_method(
         candidates = join_names(
             [" ".join(f"{name}={_text(method[0][name])}" for name in settings) for method in methods], "; "
         )
-        raise ValueError(f"base: {base} names {len(found)} rows: give what tells one of these apart: {candidates}")
+        raise ValueError(f"base {base!r} matches {len(found)} methods; set the base to one of: {candidates}")
     return found[0]
 
 
 def _pairs(base: MethodRows, method: MethodRows, jobs: Mapping[str, Job]) -> dict[object, Pair]:
-    """The queries of both by seed, where both have them; what was scored with several crops has none of each."""
+    """Query scores of both methods by seed, if both have them; jobs tested with several crop modes have none."""
     base_jobs = {row.get("seed"): row["job"] for row in base}
     pairs: dict[object, Pair] = {}
     for row in method:
@@ -144,13 +147,13 @@ def _pairs(base: MethodRows, method: MethodRows, jobs: Mapping[str, Job]) -> dic
 def _check_same(base: str, other: str, jobs: Mapping[str, Job]) -> None:
     first, second = jobs[base], jobs[other]
     if first.settings["data"] != second.settings["data"]:
-        raise ValueError(f"jobs {base} and {other} are of different data, and a base compares them: {HINT}")
+        raise ValueError(f"jobs {base} and {other} have different data, so their difference is undefined; {HINT}")
     if first.queries and second.queries and first.queries.ids != second.queries.ids:
-        raise ValueError(f"jobs {base} and {other} are of different queries, and a base compares them: {HINT}")
+        raise ValueError(f"jobs {base} and {other} have different queries, so their difference is undefined; {HINT}")
 
 
 def _difference(name: str, pairs: Sequence[Pair]) -> Difference | None:
-    """None where a measure is not known of all."""
+    """Paired difference; None if a job lacks the metric."""
     if not pairs or any(name not in queries.scores for queries in chain(*pairs)):
         return None
     base, method = ([queries.scores[name] for queries in side] for side in zip(*pairs, strict=True))
@@ -158,7 +161,7 @@ def _difference(name: str, pairs: Sequence[Pair]) -> Difference | None:
 
 
 def _cells(differences: Sequence[Difference | None]) -> list[str]:
-    """Of one measure, over all arms."""
+    """Format the differences of one metric over all methods."""
     adjusted = iter(holm([difference.p for difference in differences if difference]))
     return ["–" if difference is None else _cell(difference, next(adjusted)) for difference in differences]
 

@@ -1,4 +1,4 @@
-"""The figure of an experiment: each row of its table with its spread, or curves where a number is varied."""
+"""Figure of an experiment: dots with error bars for each row, or curves over a numeric setting."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,22 +9,22 @@ from fashion_lsh.report.figures import BLUE, GREEN, GREY, ORANGE, RED, legend, s
 from fashion_lsh.report.page_file import Row
 from fashion_lsh.report.sweep.rows import METRICS
 
-MAX_PANELS = 3  # measures drawn at most, those first that the page names first
-MIN_POINTS, MAX_CURVES = 3, 5  # values of a number from which it is an axis, and curves over it at most
+MAX_PANELS = 3  # at most, in the order of the metrics on the page
+MIN_POINTS, MAX_CURVES = 3, 5  # least values of a numeric axis; most curves over it
 ROW_HEIGHT = 0.24  # inches
-RATIO_METRICS = [name for name in METRICS if name not in (  # measures between 0 and 1
+RATIO_METRICS = [name for name in METRICS if name not in (  # metrics between 0 and 1
     "queries", "distinct codes", "search ms", "network ms", "parameters", "FLOPs", "feature bytes", "code bytes",
     "quantisation error", "chance",
 )]  # fmt: skip
 
 
 def dot_plot(means: Sequence[Row], settings: Sequence[str], metrics: Sequence[str]) -> bytes | None:
-    """As SVG; None where nothing can be compared.
+    """Plot the rows of an experiment as SVG; None if fewer than two rows can be compared.
 
     Args:
-        means: averaged rows.
-        settings: names of the columns that tell them apart.
-        metrics: of METRICS; the first that are shares are drawn, with the spread that the table tells.
+        means: rows averaged over seeds.
+        settings: names of the columns in which the rows differ.
+        metrics: titles in METRICS; the first MAX_PANELS of those between 0 and 1 are drawn.
     """
     settings = _distinguishing(means, settings)
     plotted = [
@@ -39,7 +39,7 @@ def dot_plot(means: Sequence[Row], settings: Sequence[str], metrics: Sequence[st
 
 
 def _axis(means: Sequence[Row], settings: Sequence[str]) -> str:
-    """The one setting that is a number of several values, where few curves over it hold all rows."""
+    """Select a numeric setting with enough values as axis, if at most MAX_CURVES curves cover all rows; "" if none."""
     for name in settings:
         values = [row[name] for row in means]
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
@@ -50,7 +50,7 @@ def _axis(means: Sequence[Row], settings: Sequence[str]) -> str:
 
 
 def _distinguishing(means: Sequence[Row], settings: Sequence[str]) -> list[str]:
-    """The first of the settings, and as few of the others as tell the rows apart."""
+    """Select the first setting and the fewest further ones that distinguish the rows."""
     selected = [name for name in settings if name != "seeds"]
     for name in reversed(selected[1:]):
         fewer = [other for other in selected if other != name]
@@ -102,14 +102,14 @@ def _number_axis(axes: Axes, values: Sequence[float], name: str, metric: str) ->
 
 
 def _spread(row: Row, metric: str) -> np.ndarray:
-    """(2, 1) float, down and up."""
+    """Error bar of a metric, (2, 1) float: lengths below and above."""
     if f"{metric} low" in row:
         return np.array([[row[metric] - row[f"{metric} low"]], [row[f"{metric} high"] - row[metric]]]).clip(0)
     return np.full((2, 1), row.get(f"{metric} sd") or 0.0)
 
 
 def _label(row: Mapping[str, object], settings: Sequence[str]) -> str:
-    """What tells a row apart, on one line: numbers by their names, too."""
+    """Label a row by its settings on one line; numbers with the names of their settings."""
     return " · ".join(_format_setting(name, row[name]) for name in settings if row.get(name) is not None)
 
 

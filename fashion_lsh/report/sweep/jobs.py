@@ -1,4 +1,4 @@
-"""What is compared: the jobs of an experiment, from the small files that they left, or from run folders."""
+"""Read the jobs of an experiment from job files or run folders."""
 
 import json
 import logging
@@ -16,8 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Job(NamedTuple):
-    """What a job tells: its settings, flat, its scores, those of each query where it has them, and what it was made
-    on."""
+    """Flat settings, metrics, per-query scores (if any) and environment of a job."""
 
     settings: Row
     metrics: dict[str, float]
@@ -26,21 +25,21 @@ class Job(NamedTuple):
 
 
 def has_jobs(folder: Path) -> bool:
-    """Whether a folder holds files of jobs, or runs."""
+    """True if a folder contains job files or runs."""
     return (folder / "jobs").is_dir() or bool(_runs(folder))
 
 
 def _runs(folder: Path) -> list[RunFolder]:
-    """The runs that lie in a folder; the link to the latest is none."""
+    """Runs in a folder, without the symbolic link to the latest."""
     return [RunFolder(path.parent) for path in sorted(folder.glob("*/config.yaml")) if not path.parent.is_symlink()]
 
 
 def read_jobs(folder: Path) -> tuple[dict[str, Job], list[Path]]:
-    """The jobs of an experiment's folder, or of a folder of runs, by their names; and the runs that are not finished.
+    """Read the jobs, by name, of an experiment or of a folder of runs; also return the paths of unfinished runs.
 
     Raises:
-        FileNotFoundError: there are none, or none is finished.
-        ValueError: a file of a job is damaged.
+        FileNotFoundError: there are no jobs, or no run is finished.
+        ValueError: a job file is damaged.
     """
     files = sorted((folder / "jobs").glob("*.json"))
     if files:
@@ -48,18 +47,18 @@ def read_jobs(folder: Path) -> tuple[dict[str, Job], list[Path]]:
     runs = _runs(folder)
     unknown = [path.parent for path in folder.glob("*/*.ckpt") if not (path.parent / "config.yaml").is_file()]
     if unknown:
-        log.warning("left out, no config.yaml tells of what: %s", join_names(sorted(map(str, {*unknown}))))
+        log.warning("Skipped %s: no config.yaml", join_names(sorted(map(str, {*unknown}))))
     finished = [run for run in runs if run.metrics]
     if not finished:
-        reason = f"none of {len(runs)} runs in {folder} is finished" if runs else f"no jobs/*.json in {folder}"
-        raise FileNotFoundError(f"{reason}: type its train.py command, which makes them")
+        reason = f"none of {len(runs)} runs is finished" if runs else "no jobs/*.json and no run folders"
+        raise FileNotFoundError(f"{folder}: {reason}; run the train.py command of the experiment")
     return {run.path.name: parse_job(run.path / JOB, job_json(run)) for run in finished}, [
         run.path for run in runs if not run.metrics
     ]
 
 
 def parse_job(path: Path, text: str | bytes) -> Job:
-    """What the text of a job's file says.  Raises ValueError: it is damaged; names `path`."""
+    """Parse the text of a job file.  Raises ValueError if it is damaged."""
     try:
         content = json.loads(text)
         settings, environment = content["settings"], content["environment"]
@@ -70,4 +69,4 @@ def parse_job(path: Path, text: str | bytes) -> Job:
         queries = unpack_scores(content["queries"]) if "queries" in content else None
         return Job(flat_settings | derived, validate_metrics(content["metrics"]), queries, environment)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): remove this file, and make it again") from error
+        raise ValueError(f"{path} is damaged ({error!r}): remove it and run its job again") from error

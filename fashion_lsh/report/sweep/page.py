@@ -1,4 +1,4 @@
-"""The page of an experiment: its jobs as a table, a figure, and what lies between them."""
+"""Page of an experiment: table of its jobs, figure, and paired differences."""
 
 import logging
 import re
@@ -24,44 +24,45 @@ from fashion_lsh.report.sweep.selection import read_selection, selection_table
 
 log = logging.getLogger(__name__)
 
-INTEGER_METRICS = ("queries", "distinct codes", "feature bytes", "code bytes")  # measures that are whole numbers
-SCALED_METRICS = {"parameters": (1e6, "M"), "FLOPs": (1e9, "G")}  # and those that are told in millions and more
-ACCURACY_COLUMNS = ("val top-1", "top-1")  # columns that tell which fits are at chance level
+INTEGER_METRICS = ("queries", "distinct codes", "feature bytes", "code bytes")  # shown without decimals
+SCALED_METRICS = {"parameters": (1e6, "M"), "FLOPs": (1e9, "G")}  # divisor and unit
+ACCURACY_COLUMNS = ("val top-1", "top-1")  # columns that mark jobs at chance level
 COLUMNS = re.compile(r"^<!-- columns: (.+) -->$", re.MULTILINE)
 BOLD_NOTE = (
-    "Bold: the best of its column, where the 95 % interval of its paired difference from every other row leaves out 0."
+    "Bold: the best of its column, if the 95 % interval of its paired difference from every other row excludes 0."
 )
 OTHER_COMMAND = re.compile(r"^python -m fashion_lsh report .*--repeats .*$", re.MULTILINE)  # it writes its own page
 FIGURE = "results.svg"
-FIGURE_CAPTION = (
-    "Rows of the table; bars: a standard deviation over seeds up and down, or the 95 % interval of a single seed."
-)
+FIGURE_CAPTION = "Rows of the table. Error bars: standard deviation over seeds, or the 95 % interval of a single seed."
 
 
 def write_sweep_page(folder: Path, base: str = "") -> Path:
-    """Bring the jobs of an experiment, or the finished runs of a folder, together as README.md, results.csv and
-    results.svg; where a base row is named, tell what lies between, and where the README.md names a setting to be
-    chosen, which value is best.
+    """Summarise an experiment, or the finished runs of a folder, as README.md, results.csv and results.svg.
+
+    With a base method the page has a table of paired differences; with a selection comment in README.md, a table of
+    the best values of that setting.
 
     Args:
-        folder: with jobs/*.json, or with run folders.
-        base: settings of the base row, `name=value`; "": those that the README.md names.
+        folder: folder with jobs/*.json, or with run folders.
+        base: settings of the base method, `name=value`; "": those of the base comment in README.md.
 
     Returns:
-        The page.
+        Path of README.md.
 
     Raises:
         FileNotFoundError: there are no jobs, or no run is finished.
-        ValueError: a job's file is damaged, two are of the same settings and seed, the README.md has no place for the
-            table, or is another command's, or its base is no one row, or of other data than the rest.
+        ValueError: a job file is damaged, two jobs have the same settings and seed, README.md lacks the markers or is
+            written by another command, or the base does not match exactly one method of the same data and queries.
     """
     page = folder / "README.md"
     if other := OTHER_COMMAND.search(page.read_text() if page.exists() else ""):
-        raise ValueError(f"{page} is written by another command: {other[0]}")
+        raise ValueError(f"{page} is written by another command; run {other[0]!r}")
     jobs, unfinished = read_jobs(folder)
     base, selection = base or read_base(page), read_selection(page)
     rows, metrics = rows_of(jobs), read_columns(page)
-    warnings = [f"Not averaged, for their data differ: {join_names(names)}." for names in jobs_of_differing_data(rows)]
+    warnings = [
+        f"Not averaged because of different data: {join_names(names)}." for names in jobs_of_differing_data(rows)
+    ]
     parts = [describe_machines(jobs), table(rows, jobs, metrics), *warnings]
     figure = _figure(rows, metrics)
     parts += [f"![{FIGURE_CAPTION}]({FIGURE})\n\n{FIGURE_CAPTION}"] if figure else []
@@ -71,7 +72,7 @@ def write_sweep_page(folder: Path, base: str = "") -> Path:
     for warning in warnings:
         log.warning("%s: %s", folder, warning)
     if unfinished:
-        log.warning("left out, not finished: %s", join_names(list(map(str, unfinished))))
+        log.warning("Skipped unfinished runs: %s", join_names(list(map(str, unfinished))))
     return page
 
 
@@ -81,28 +82,28 @@ def _figure(rows: Sequence[Row], metrics: Sequence[str]) -> bytes | None:
 
 
 def read_columns(page: Path) -> list[str]:
-    """The measures that an experiment's README.md wants shown (`<!-- columns: top-1 | entropy -->`); else the usual.
+    """Read the metrics to show from README.md (`<!-- columns: top-1 | entropy -->`); default: all but OPTIONAL_METRICS.
 
     Raises:
-        ValueError: it names one that there is not.
+        ValueError: a metric is unknown.
     """
     match = COLUMNS.search(page.read_text()) if page.exists() else None
     names = [name.strip() for name in match[1].split("|")] if match else []
     if unknown := [name for name in names if name not in METRICS]:
-        raise ValueError(f"{page}: column {unknown[0]!r} is unknown; known are {', '.join(METRICS)}")
+        raise ValueError(f"{page}: column {unknown[0]!r} is unknown; choose from {', '.join(METRICS)}")
     return names or [name for name in METRICS if name not in OPTIONAL_METRICS]
 
 
 def describe_machines(jobs: Mapping[str, Job]) -> str:
-    """How many jobs there are, and on which machines, by which versions, they were made."""
+    """State the number of jobs, their machines and library versions."""
     machines: dict[str, int] = {}
     for job in jobs.values():
         machine = _describe_machine(job.environment)
         machines[machine] = machines.get(machine, 0) + 1
     count = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}"
     if len(machines) == 1:
-        return f"{count}, made on {next(iter(machines))}."
-    return f"{count}, made on " + "; on ".join(f"{name} ({number})" for name, number in machines.items()) + "."
+        return f"{count}, run on {next(iter(machines))}."
+    return f"{count}, run on " + "; on ".join(f"{name} ({number})" for name, number in machines.items()) + "."
 
 
 def _describe_machine(environment: Row) -> str:
@@ -116,11 +117,11 @@ def _describe_machine(environment: Row) -> str:
 
 
 def table(rows: Sequence[Row], jobs: Mapping[str, Job], metrics: Sequence[str]) -> str:
-    """Rows as Markdown, scores to three digits, with their intervals where they have one.
+    """Format the rows as a Markdown table, with three digits and confidence intervals.
 
-    How long and how fast was learnt is left to results.csv where other settings tell the jobs apart.  Rows that differ
-    in nothing but the seed are one: the mean of each score and its standard deviation over the seeds.  Of a fit at
-    chance level (see `at_chance_level`) top-1 says so.  The best of a column is bold where it is surely the best.
+    Rows that differ only in the seed are averaged, with the standard deviation over seeds.  Training settings are only
+    in results.csv, unless they are needed to distinguish the rows (see `distinguishing_settings`).  Jobs at chance
+    level (see `at_chance_level`) are marked.  The best of a column is bold if it is significant (see `best_method`).
     """
     methods = group_by_method(rows)
     means = [average_seeds(method) for method in methods]

@@ -1,4 +1,4 @@
-"""The jobs of an experiment as rows: the settings in which they differ, and their scores."""
+"""Rows of an experiment: one per job, with the settings in which jobs differ, and metrics."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,21 +19,21 @@ METRICS = {
     "macro mAP@100": "query/category/map@100_macro",
     "item mAP@100": "query/item/map@100",
     "item recall@10": "query/item/recall@10",
-    "codes alone, all": "baselines/code/category/map@100",
-    "item mAP@100, codes alone": "baselines/code/item/map@100",
-    "float, all": "baselines/float/category/map@100",
-    "item recall@10, float, all": "baselines/float/item/recall@10",
+    "codes only": "baselines/code/category/map@100",
+    "item mAP@100, codes only": "baselines/code/item/map@100",
+    "float": "baselines/float/category/map@100",
+    "item recall@10, float": "baselines/float/item/recall@10",
     "entropy": "codes/entropy",
-    "codes alone, ties best": "baselines/code/category/map@100_best",
-    "codes alone, ties worst": "baselines/code/category/map@100_worst",
+    "codes only, best ties": "baselines/code/category/map@100_best",
+    "codes only, worst ties": "baselines/code/category/map@100_worst",
     "precision, radius 2": "codes/precision@radius2",
     "balance": "codes/balance",
     "distinct codes": "codes/distinct",
     "quantisation error": "codes/quantisation_error",
     "search ms": "speed/search_ms",
-    "nothing found": "query/undetected",
+    "undetected": "query/undetected",
     "box AP50": "detector/query/box_ap50",
-    "box AP50, as one": "detector/query/garment/box_ap50",
+    "box AP50, class-agnostic": "detector/query/garment/box_ap50",
     "parameters": "model/parameters",
     "FLOPs": "model/flops",
     "network ms": "speed/network_ms",
@@ -42,16 +42,16 @@ METRICS = {
     "chance": "baselines/random/category/precision@10",
     "queries": "query/count",
 }
-OPTIONAL_METRICS = (  # measures that are shown where a page asks for them (see `read_columns`)
-    "codes alone, ties best", "codes alone, ties worst", "precision, radius 2", "balance", "distinct codes",
-    "quantisation error", "search ms", "item recall@10, float, all", "val top-1", "top-5", "parameters", "FLOPs",
+OPTIONAL_METRICS = (  # shown only if a page lists them (see `read_columns`)
+    "codes only, best ties", "codes only, worst ties", "precision, radius 2", "balance", "distinct codes",
+    "quantisation error", "search ms", "item recall@10, float", "val top-1", "top-5", "parameters", "FLOPs",
     "network ms", "feature bytes", "code bytes", "chance",
 )  # fmt: skip
-TRAINING_SETTINGS = (  # settings of the learning
+TRAINING_SETTINGS = (  # prefixes of training settings
     "optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor",
     "detector.optim.", "detector.lr_factor",
 )  # fmt: skip
-DUPLICATE_SETTINGS = {  # settings that only say again what another one says
+DUPLICATE_SETTINGS = {  # settings that repeat another one
     "data.crop": "crop.mode", "data.margin": "crop.margin", "scenes.level": "detector.level",
     "scenes.image_size": "detector.image_size",
     **{f"{group}.box_selector.{name}": f"crop.{name}" for group in ("data", "crop")
@@ -60,30 +60,30 @@ DUPLICATE_SETTINGS = {  # settings that only say again what another one says
 
 
 def rows_of(jobs: Mapping[str, Job]) -> list[Row]:
-    """A row a job, ordered: the settings in which they differ, those of METRICS that one has at least, and `job`."""
+    """One sorted row per job: settings in which jobs differ, METRICS that at least one job has, and `job`."""
     rows = sorted(_rows(jobs), key=lambda row: [_sort_key(value) for value in row.values()])
     unknown = {title for title in METRICS if all(row[title] is None for row in rows)}
     return [{name: value for name, value in row.items() if name not in unknown} for row in rows]
 
 
 def group_by_method(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows that differ in nothing but the seed, together; never those of different data.
+    """Group rows that differ only in the seed; rows of different data are never grouped.
 
     Raises:
-        ValueError: two do not differ in the seed, either.
+        ValueError: two rows of a group have the same seed.
     """
     groups: dict[str, dict[Any, Row]] = {}
     for row in rows:
         by_seed = groups.setdefault(str(_shared_settings(row)), {})
         if row.get("seed") in by_seed:
-            message = f"jobs {by_seed[row.get('seed')]['job']} and {row['job']} are of the same settings, seed and data"
-            raise ValueError(f"{message}: remove one, or it would count twice")
+            message = f"jobs {by_seed[row.get('seed')]['job']} and {row['job']} have the same settings, seed and data"
+            raise ValueError(f"{message}; remove one of them")
         by_seed[row.get("seed")] = row
     return [list(by_seed.values()) for by_seed in groups.values()]
 
 
 def jobs_of_differing_data(rows: Sequence[Row]) -> list[list[str]]:
-    """Jobs whose settings are alike and whose data are not, so that nothing may be averaged over them."""
+    """Jobs with equal settings and different data, which are not averaged."""
     groups: dict[str, dict[str, list[str]]] = {}
     for row in rows:
         by_data = groups.setdefault(str(_shared_settings(row, "data")), {})
@@ -92,13 +92,12 @@ def jobs_of_differing_data(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def _shared_settings(row: Row, *others: str) -> Row:
-    """The settings of a row but for its seed, and these."""
+    """Settings of a row without the seed and `others`."""
     return {name: value for name, value in row.items() if name not in ("seed", "job", *others) and not _is_metric(name)}
 
 
 def average_seeds(rows: Sequence[Row]) -> Row:
-    """An arm as one row: the mean of each score, and its standard deviation over the seeds as `<score> sd`; where some
-    seeds lack it, `<score> of` says how many have it."""
+    """Average rows over seeds: mean, standard deviation `<metric> sd`, and `<metric> of` (2 of 3) if seeds lack it."""
     if "seed" not in rows[0]:
         return rows[0]
     mean_row = {name: value for name, value in rows[0].items() if not _is_metric(name) and name not in ("seed", "job")}
@@ -117,15 +116,12 @@ def average_seeds(rows: Sequence[Row]) -> Row:
 
 
 def at_chance_level(row: Row) -> bool:
-    """Whether a job names its queries no better than chance: the interval of its top-1 reaches down to it."""
+    """True if the classifier is no better than chance: the interval of top-1 includes chance."""
     return row.get("chance") is not None and row.get("top-1 low", 1.0) <= row["chance"]
 
 
 def distinguishing_settings(rows: Sequence[Row]) -> list[str]:
-    """Columns that tell averaged rows apart.
-
-    How long and how fast was learnt is not among them where other settings tell all rows apart.
-    """
+    """Settings in which averaged rows differ; without TRAINING_SETTINGS if the others distinguish all rows."""
     known = {name for row in rows for name, value in row.items() if value is not None}
     suffixes = (" low", " high", " sd", " of")
     settings = [name for name in rows[0] if name in known - {*METRICS, "job"} and not name.endswith(suffixes)]
@@ -155,7 +151,7 @@ def _rows(jobs: Mapping[str, Job]) -> Iterator[Row]:
 
 
 def _values(name: str, jobs: Mapping[str, Job]) -> set[str]:
-    """Of a setting, in all jobs; that a method has no such setting of a hash layer says no more than its name."""
+    """Values of a setting in all jobs; jobs without a `hash.` setting are ignored, as their hash method implies it."""
     settings = [job.settings for job in jobs.values()]
     return {
         str(job_settings.get(name)) for job_settings in settings if name in job_settings or not name.startswith("hash.")
@@ -163,7 +159,7 @@ def _values(name: str, jobs: Mapping[str, Job]) -> set[str]:
 
 
 def _scores_by_crop(metrics: Mapping[str, float]) -> Iterator[tuple[str | None, Mapping[str, float]]]:
-    """The scores of a job, of None; where it was scored with several crops, those with each of them, by its name."""
+    """Yield (None, metrics) of a job or, if it was tested with several crop modes, (mode, metrics) of each."""
     crops = sorted({name.split("/")[1] for name in metrics if name.startswith("crops/")})
     if not crops:
         undetected = (
@@ -180,13 +176,13 @@ def _scores_by_crop(metrics: Mapping[str, float]) -> Iterator[tuple[str | None, 
 
 
 def _sort_key(value: Any) -> tuple[bool, float, str]:
-    """Numbers by their size, then texts."""
+    """Sort numbers by value, before texts."""
     number = isinstance(value, int | float)
     return not number, value if number else 0.0, "" if number else str(value)
 
 
 def _is_duplicate(name: str, names: Mapping[str, None]) -> bool:
-    """Whether a stage's setting only says again what its own group says."""
+    """True if a setting of a stage repeats a setting of another group."""
     group, _, rest = name.partition(".")
     sources = {"backbone": "backbone.name", "image_size": "data.image_size", "frozen": "backbone.frozen"}
     repeated = sources.get(rest) in names or rest.startswith("optim.")

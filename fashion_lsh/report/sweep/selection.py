@@ -1,4 +1,4 @@
-"""Which value of a setting is best, by a measure, for each of the other settings: how a rate is chosen on `val`."""
+"""Select the best value of a setting by a metric, for example the learning rate by validation accuracy."""
 
 import re
 from collections.abc import Sequence
@@ -13,39 +13,38 @@ SELECTION = re.compile(r"^<!-- selection: (.+) by (.+) -->$", re.MULTILINE)
 
 
 class Selection(NamedTuple):
-    """A setting, and the one of METRICS whose highest value chooses it."""
+    """A setting, and the metric (a title in METRICS) to maximise."""
 
     setting: str
     metric: str
 
 
 def read_selection(page: Path) -> Selection | None:
-    """The selection that an experiment's README.md asks for (`<!-- selection: optim.lr by val top-1 -->`); None: none.
+    """Read the selection from README.md (`<!-- selection: optim.lr by val top-1 -->`); None without one.
 
     Raises:
-        ValueError: the measure is unknown.
+        ValueError: the metric is unknown.
     """
     match = SELECTION.search(page.read_text()) if page.exists() else None
     if match and match[2] not in METRICS:
-        raise ValueError(f"{page}: measure {match[2]!r} is unknown; known are {', '.join(METRICS)}")
+        raise ValueError(f"{page}: metric {match[2]!r} is unknown; choose one of {', '.join(METRICS)}")
     return Selection(*match.groups()) if match else None
 
 
 def select_best(selection: Selection, rows: Sequence[Row]) -> list[Row]:
-    """Of the arms that are alike but for the setting, the one with the highest measure, the mean over its seeds; of
-    equals the first.  A row without the measure is none.
+    """Select the row with the highest mean metric among rows that differ only in the setting; the first of equals.
+
+    Rows without the metric are ignored.
 
     Raises:
-        ValueError: the rows do not differ in the setting, or none has the measure.
+        ValueError: the rows do not differ in the setting, or none has the metric.
     """
     means = [row for row in map(average_seeds, group_by_method(rows)) if row.get(selection.metric) is not None]
     if not means:
-        raise ValueError(f"selection: no job tells {selection.metric}: name a measure that some do")
+        raise ValueError(f"selection: no job has the metric {selection.metric!r}; choose another one")
     other_settings = [name for name in distinguishing_settings(means) if name not in (selection.setting, "seeds")]
     if any(selection.setting not in row for row in means):
-        raise ValueError(
-            f"selection: {selection.setting} is the same in all jobs, or unknown: name a setting that differs"
-        )
+        raise ValueError(f"selection: {selection.setting} does not differ between jobs; choose a setting that differs")
     best: dict[str, Row] = {}
     for row in means:
         key = str([row[name] for name in other_settings])
@@ -55,7 +54,7 @@ def select_best(selection: Selection, rows: Sequence[Row]) -> list[Row]:
 
 
 def selection_table(selection: Selection, rows: Sequence[Row]) -> str:
-    """Markdown: the best value of the setting, and its measure, for each of the other settings."""
+    """Markdown table of the best value of the setting and its metric, for each combination of the other settings."""
     best = select_best(selection, rows)
     shown = [name for name in distinguishing_settings(best) if name not in (selection.setting, "seeds")]
     cells = [
@@ -65,6 +64,6 @@ def selection_table(selection: Selection, rows: Sequence[Row]) -> str:
         ]
         for row in best
     ]
-    title = f"The best of the values of {selection.setting} that were tried, by {selection.metric}:"
+    title = f"Best {selection.setting} by {selection.metric}:"
     names = [*shown, selection.setting, selection.metric]
     return f"{title}\n\n{markdown_table(cells, names)}"

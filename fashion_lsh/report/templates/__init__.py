@@ -1,4 +1,4 @@
-"""Jinja templates of the pages, and how they are filled."""
+"""Render the Jinja templates of the reports."""
 
 import base64
 import re
@@ -11,7 +11,7 @@ MIME_TYPES = {"svg": "image/svg+xml", "jpg": "image/jpeg", "png": "image/png"}
 
 
 def render_template(template: str, **values: Any) -> str:
-    """Fill one of the templates of this folder; values are escaped in HTML."""
+    """Render a template of this folder; values are escaped in HTML."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=template.endswith(".html.j2"),
@@ -23,10 +23,10 @@ def render_template(template: str, **values: Any) -> str:
 
 
 def markdown(text: str) -> str:
-    """Text that reads as itself in Markdown, in tables too."""
+    """Escape text for Markdown, including table cells."""
     return re.sub(r"([\\`*_\[\]<>#|$~&])", r"\\\1", " ".join(text.split()))
 
 
 def data_uri(name: str, content: bytes) -> str:
-    """A picture's file as an address that holds it; its type by the ending of its name."""
+    """Encode an image file as a data URI; the type is the extension of `name`."""
     return f"data:{MIME_TYPES[name.rpartition('.')[2]]};base64,{base64.b64encode(content).decode()}"

@@ -23,7 +23,7 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def write(folder: Path, counts: dict[str, int], compressed: bool = True, seed: int = 0) -> dict[str, tuple]:
-    """Files like Fashion-MNIST's, of noise; the pictures and categories in them."""
+    """Write noise images in Fashion-MNIST's file format; return images and labels of each part."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     parts = {}
@@ -75,7 +75,7 @@ def test_equal_images_share_a_group(tmp_path):
 @pytest.mark.parametrize("key", ["train-00030", "valid-00000", "train-", "train--0001", "", "00001"])
 def test_an_unknown_image_raises(tmp_path, key):
     write(tmp_path, {"train": 30, "test": 12})
-    with pytest.raises(KeyError, match="no picture"):
+    with pytest.raises(KeyError, match="unknown Fashion-MNIST image"):
         FashionMnist(str(tmp_path)).image(key)
 
 
@@ -113,7 +113,7 @@ def test_a_damaged_file_raises(tmp_path, damage):
 def test_inconsistent_labels_raise(tmp_path, labels):
     write(tmp_path, {"train": 30, "test": 12})
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
-    with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte\.gz holds"):
+    with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte\.gz: "):
         FashionMnist(str(tmp_path)).catalogue()
 
 
@@ -142,7 +142,9 @@ def test_files_come_from_debian_the_cache_or_a_download(tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision.datasets, "FashionMNIST", download)
     assert FashionMnist().folder == raw
     assert FashionMnist().folder == raw
-    assert [Path(root).parent for root in download_roots] == [raw.parents[1]]  # beside its place, then renamed
+    assert [Path(root).parent for root in download_roots] == [
+        raw.parents[1]
+    ]  # downloaded next to the target, then renamed
     assert sorted(path.name for path in raw.parents[1].iterdir()) == ["FashionMNIST"]
     write(tmp_path / "debian", counts)
     assert FashionMnist().folder == tmp_path / "debian"
@@ -177,8 +179,8 @@ def test_pack_chooses_unique_images_by_a_fixed_seed():
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (400, 28, 28), np.uint8)
     labels, test = np.tile(np.arange(10), 40), np.arange(400) >= 300
-    images[50] = images[310]  # alike: neither may be chosen
-    images[61, 3:] = 0  # 84 pixels are left
+    images[50] = images[310]  # duplicates are not chosen
+    images[61, 3:] = 0  # leaves 84 bright pixels
     counts = {"train": 20, "test": 7}
     rows = choose(images, labels, test, counts)
     assert (np.bincount(labels[rows[:200]]) == 20).all()

@@ -1,4 +1,4 @@
-"""FashionAI's layout: tables of attributes without header, tables of key points with one, several releases."""
+"""FashionAI reader: attribute tables without a header, key-point tables with one, and several releases."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets import fashionai
 from fashion_lsh.data.datasets.fashionai import FashionAI
 
-A, B, C = (letter * 32 for letter in "abc")  # names of pictures
+A, B, C = (letter * 32 for letter in "abc")  # image names
 SKIRT, COAT = "Images/skirt_length_labels", "Images/coat_length_labels"
 POINTS = "image_id,image_category,neckline_left,neckline_right,hemline_left,hemline_right"
 NONE = "-1_-1_-1"
@@ -34,7 +34,7 @@ def write_table(path: Path, *lines: str, end: str = "\n") -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Base and warm-up releases of attributes, which share a path, and a release of key points."""
+    """Write base and warm-up attribute releases, which share a path, and a key-point release."""
     save_images(tmp_path / "base", f"{SKIRT}/{A}.jpg", f"{COAT}/{B}.jpg")
     write_table(
         tmp_path / "base" / "Annotations" / "label.csv",
@@ -76,36 +76,36 @@ def test_both_contests_make_one_catalogue(root: Path) -> None:
 
 def test_attribute_rows_have_no_box_and_key_points_a_bounding_box(root: Path) -> None:
     catalogue = FashionAI(str(root)).catalogue()
-    all_rows = np.isnan(catalogue.boxes).all(axis=1)
-    assert dict(zip(catalogue.column("category"), all_rows, strict=True)) == {
+    whole_image = np.isnan(catalogue.boxes).all(axis=1)
+    assert dict(zip(catalogue.column("category"), whole_image, strict=True)) == {
         "skirt_length": True, "coat_length": True, "dress": False,
     }  # fmt: skip
-    assert catalogue.boxes[~all_rows].tolist() == [
+    assert catalogue.boxes[~whole_image].tolist() == [
         [5, 20, 40, 70]
-    ]  # the hidden point counts, the undefined one does not
+    ]  # includes the hidden point, but not the undefined one
 
 
 def test_a_path_in_two_releases_is_kept_once(root: Path) -> None:
     source = FashionAI(str(root))
     source.catalogue()
-    place = "web/Annotations/skirt_length_labels.csv, row 1"
+    location = "web/Annotations/skirt_length_labels.csv, row 1"
     assert source.skipped == {
-        f"attributes/{SKIRT}/{A}.jpg ({place})": (
-            f"{place}: the same path as base/Annotations/label.csv, row 1, which is kept"
+        f"attributes/{SKIRT}/{A}.jpg ({location})": (
+            f"{location}: same path as base/Annotations/label.csv, row 1, which is kept"
         )
     }
 
 
-def test_rows_without_an_answer_are_skipped(root: Path) -> None:
+def test_rows_without_a_label_are_skipped(root: Path) -> None:
     save_images(root / "rank", f"{COAT}/{C}.jpg")
     write_table(root / "rank" / "Tests" / "question.csv", f"{COAT}/{C}.jpg,coat_length_labels,?")
     source = FashionAI(str(root))
     assert f"attributes/{COAT}/{C}.jpg" not in source.catalogue().column("id")
     name = f"attributes/{COAT}/{C}.jpg"
-    assert source.skipped[name] == "rank/Tests/question.csv, row 1: has no answer, but '?'"
+    assert source.skipped[name] == "rank/Tests/question.csv, row 1: no label (value '?')"
 
 
-def test_an_answer_is_kept_after_its_question(root: Path) -> None:
+def test_a_labelled_row_is_kept_after_an_unlabelled_one(root: Path) -> None:
     save_images(root / "rank", f"{COAT}/{C}.jpg")
     write_table(root / "rank" / "Tests" / "answer_z.csv", f"{COAT}/{C}.jpg,coat_length_labels,nnynnnnn")
     write_table(root / "rank" / "Tests" / "answer_a.csv", f"{COAT}/{C}.jpg,coat_length_labels,?")
@@ -163,11 +163,11 @@ def test_a_table_beside_its_images_finds_them(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("cells", "reason"), [
-    ([NONE] * 4, "its 0 key points span no area"),
-    (["10_20_1", NONE, NONE, NONE], "its 1 key points span no area"),
-    (["10_20_1", NONE, NONE, "10_50_1"], "its 2 key points span no area"),
-    (["10_20_1", "10-20-1"], "'10-20-1' is no key point as 232_100_1"),
-    ([], "its 0 key points span no area"),  # as in test.csv, whose rows end after the category
+    ([NONE] * 4, "the bounding box of 0 key points has no area"),
+    (["10_20_1", NONE, NONE, NONE], "the bounding box of 1 key points has no area"),
+    (["10_20_1", NONE, NONE, "10_50_1"], "the bounding box of 2 key points has no area"),
+    (["10_20_1", "10-20-1"], "'10-20-1' is not a key point like 232_100_1"),
+    ([], "the bounding box of 0 key points has no area"),  # as in test.csv, whose rows end after the category
 ])  # fmt: skip
 def test_key_points_without_a_box_are_skipped(root: Path, cells: list[str], reason: str) -> None:
     save_images(root / "train", f"Images/skirt/{B}.jpg")
@@ -186,28 +186,28 @@ def test_rows_of_another_length_are_skipped(root: Path) -> None:
     source = FashionAI(str(root))
     assert len(source.catalogue()) == 4
     reasons = "\n".join(source.skipped.values())
-    assert "label.csv, row 4: is no line of a path, an attribute and its values" in reasons
-    assert "label.csv, row 5: is no line of a path, an attribute and its values" in reasons
-    assert "train.csv, row 3: has no image_id" in reasons
-    assert "train.csv, row 4: has no image_category" in reasons
+    assert "label.csv, row 4: expected a path, an attribute and its values" in reasons
+    assert "label.csv, row 5: expected a path, an attribute and its values" in reasons
+    assert "train.csv, row 3: image_id is empty" in reasons
+    assert "train.csv, row 4: image_category is empty" in reasons
 
 
 def test_other_tables_are_ignored_with_a_warning(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     other = write_table(root / "notes.csv", "name,value", "a,b")
     with caplog.at_level(logging.WARNING):
         assert len(FashionAI(str(root)).catalogue()) == 4
-    assert f"{other} is no table of FashionAI: passed over" in caplog.text
+    assert f"Skipped {other}" in caplog.text
 
 
 def test_a_table_in_another_encoding_raises(root: Path) -> None:
     (root / "base" / "Annotations" / "label.csv").write_bytes("外套.jpg,skirt_length_labels,y\n".encode("gbk"))
-    with pytest.raises(ValueError, match=r"label\.csv: .*: save it as CSV in UTF-8"):
+    with pytest.raises(ValueError, match=r"label\.csv: .*UTF-8"):
         FashionAI(str(root)).catalogue()
 
 
 def test_an_unclosed_quote_raises(root: Path) -> None:
     (root / "base" / "Annotations" / "label.csv").write_text('a.jpg,skirt_length_labels,"y\nb.jpg,x,y\n')
-    with pytest.raises(ValueError, match=r"label\.csv: line 1: a quote that opens there is not closed"):
+    with pytest.raises(ValueError, match=r"label\.csv: line 1: unclosed quote"):
         FashionAI(str(root)).catalogue()
 
 
@@ -217,13 +217,13 @@ def test_malformed_other_tables_are_ignored(root: Path) -> None:
     assert len(FashionAI(str(root)).catalogue()) == count
 
 
-def test_a_root_without_tables_or_answers_raises(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no table of FashionAI in .*: unpack a release there"):
+def test_a_root_without_tables_or_labels_raises(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"data\.root={tmp_path}: no FashionAI table"):
         FashionAI(str(tmp_path)).catalogue()
-    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere: give data\.root"):
+    with pytest.raises(FileNotFoundError, match=r"data\.root=.*nowhere: "):
         FashionAI(str(tmp_path / "nowhere")).catalogue()
     write_table(tmp_path / "Tests" / "question.csv", f"{COAT}/{C}.jpg,coat_length_labels,?")
-    with pytest.raises(ValueError, match=r"no row of .* has an answer; the first: Tests/question\.csv, row 1"):
+    with pytest.raises(ValueError, match=r"no usable row.*Tests/question\.csv, row 1"):
         FashionAI(str(tmp_path)).catalogue()
 
 
@@ -233,7 +233,7 @@ def test_expected_files_match_the_layout(root: Path, part: Any) -> None:
 
 
 def deny_access(monkeypatch: pytest.MonkeyPatch, module: Any, folder: Path) -> None:
-    """As if a folder could not be read, also for a user who may read all."""
+    """Make a folder unreadable, even for root."""
     real = os.scandir
 
     def scandir(path: Any = ".") -> Any:
@@ -250,7 +250,7 @@ def test_an_unreadable_folder_is_reported(
     all_rows, _ = FashionAI(str(root)).list_garments()
     tables = sorted({path.parent for path in root.rglob("*.csv")})
     deny_access(monkeypatch, fashionai, tables[0])
-    catalogue, left_out = FashionAI(str(root)).list_garments()
+    catalogue, skipped = FashionAI(str(root)).list_garments()
     assert 0 < len(catalogue) < len(all_rows)
-    assert left_out[str(tables[0])] == "a folder that cannot be read (Permission denied)"
-    assert f"{tables[0]}: a folder that cannot be read" in caplog.text
+    assert skipped[str(tables[0])] == "folder cannot be read (Permission denied)"
+    assert f"Skipped {tables[0]}" in caplog.text

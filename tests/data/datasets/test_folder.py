@@ -1,4 +1,4 @@
-"""A user's own pictures: what is of no use is named and left out, the rest serves."""
+"""User-supplied images: readers of folders and manifests skip unusable rows with a reason and keep the others."""
 
 import csv
 import logging
@@ -37,13 +37,13 @@ folder,below,bag,,,,
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A manifest beside pictures of 40 x 32 pixels, some of no use."""
+    """Write a manifest and images of 40 x 32 pixels, some of them unusable."""
     (tmp_path / "below").mkdir()
     Image.new("RGB", (40, 32), (9, 8, 7)).save(tmp_path / "a.png")
     Image.new("RGB", (40, 32), (1, 2, 3)).save(tmp_path / "below" / "b.png")
     Image.effect_noise((40, 32), 50).save(tmp_path / "cut.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:-200])
-    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "text.jpg").write_text("not an image")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "manifest.csv").write_text(MANIFEST)
     return tmp_path
@@ -55,12 +55,12 @@ def test_bad_images_and_boxes_are_skipped_with_reasons(folder: Path, caplog: pyt
         kept = source.catalogue()
     assert kept.column("id").tolist() == ["fine", "boxed", "reaching", "inside"]
     assert list(source.skipped) == ["off", "thin", "missing", "text", "empty", "cut", "folder"]
-    assert source.skipped["off"] == "a.png: box [40.0, 0.0, 60.0, 30.0] lies off the picture, 40 x 32 pixels: check it"
+    assert source.skipped["off"] == "a.png: box=[40.0, 0.0, 60.0, 30.0]: outside the image (40 x 32 pixels); correct it"
     assert source.skipped["missing"] == f"{folder / 'nothing.png'}: no such file"
     for name in ("text", "empty", "cut"):
-        assert source.skipped[name].startswith(f"{folder / name}.jpg: no readable picture (")
+        assert source.skipped[name].startswith(f"{folder / name}.jpg: not a readable image (")
     assert [record.getMessage() for record in caplog.records] == [
-        f"skipped {name}: {reason}" for name, reason in source.skipped.items()
+        f"Skipped {name}: {reason}" for name, reason in source.skipped.items()
     ]
 
 
@@ -69,8 +69,8 @@ def test_every_kept_row_has_an_image(folder: Path) -> None:
     shapes = {source.image(key).shape for key in source.catalogue().column("image")}
     assert shapes == {(32, 40, 3)}
     assert source.image("below/b.png")[0, 0].tolist() == [1, 2, 3]
-    assert source.image(str(folder / "a.png"))[0, 0].tolist() == [9, 8, 7]  # an absolute path stays one
-    with pytest.raises(ImageError, match=r"text\.jpg: no readable picture"):
+    assert source.image(str(folder / "a.png"))[0, 0].tolist() == [9, 8, 7]  # absolute path
+    with pytest.raises(ImageError, match=r"text\.jpg: "):
         source.image("text.jpg")
 
 
@@ -94,9 +94,7 @@ def test_the_home_folder_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_missing_manifest_raises(folder: Path) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=r"no folder or file .*nothing\.csv: give a folder of pictures, or a manifest"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.csv: no such folder or file"):
         Folder(str(folder / "nothing.csv")).catalogue()
 
 
@@ -108,7 +106,7 @@ def save_image(path: Path, shade: int) -> None:
 def test_folders_are_categories(tmp_path: Path) -> None:
     for number, name in enumerate(("hat/b.png", "hat/a.JPG", "bag/below/c.png", "hat/.hidden.png", "loose.png")):
         save_image(tmp_path / name, 10 * number)
-    (tmp_path / "hat" / "notes.txt").write_text("no picture by its name")
+    (tmp_path / "hat" / "notes.txt").write_text("not an image")
     catalogue = Folder(str(tmp_path)).catalogue()
     assert catalogue.column("image").tolist() == ["bag/below/c.png", "hat/a.JPG", "hat/b.png"]
     assert catalogue.column("category").tolist() == ["bag", "hat", "hat"]
@@ -124,8 +122,8 @@ def test_other_files_are_skipped_with_reasons(tmp_path: Path) -> None:
     source = Folder(str(tmp_path))
     assert source.catalogue().column("id").tolist() == ["hat/a.png"]
     assert list(source.skipped) == ["hat/phone.heic", "loose.png"]
-    assert "hat/phone.heic: no picture by its name; read are .jpg .jpeg" in source.skipped["hat/phone.heic"]
-    assert source.skipped["loose.png"] == "loose.png: lies in no category's folder"
+    assert source.skipped["hat/phone.heic"].startswith("hat/phone.heic: not an image file name")
+    assert source.skipped["loose.png"] == "loose.png: not in a category folder"
 
 
 def test_folders_named_like_splits_are_splits(tmp_path: Path) -> None:
@@ -139,18 +137,16 @@ def test_folders_named_like_splits_are_splits(tmp_path: Path) -> None:
     }  # fmt: skip
     assert set(catalogue.column("category")) == {"hat"}
     (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "x.txt").write_text("no picture")
+    (tmp_path / "labels" / "x.txt").write_text("not an image")
     assert set(Folder(str(tmp_path)).catalogue().column("category")) == {"hat"}
     save_image(tmp_path / "bag" / "a.png", 99)
-    with pytest.raises(
-        ValueError, match=r"folders of splits \(Train, gallery, test, validation\) beside 'bag': rename"
-    ):
+    with pytest.raises(ValueError, match=r"\(Train, gallery, test, validation\) .*'bag'"):
         Folder(str(tmp_path)).catalogue()
 
 
 def test_a_folder_without_images_raises(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
-    with pytest.raises(ValueError, match=r"bare holds no pictures: put them into a folder a category"):
+    with pytest.raises(ValueError, match="bare: no images"):
         Folder(str(tmp_path / "bare")).catalogue()
 
 
@@ -165,7 +161,7 @@ def test_any_file_name_works_in_a_manifest_and_in_folders(tmp_path: Path) -> Non
     by_manifest, by_folder = Folder(str(tmp_path / "manifest.csv")), Folder(str(tmp_path))
     assert sorted(by_manifest.catalogue().column("image")) == sorted(by_folder.catalogue().column("image"))
     assert len(by_manifest.catalogue()) == len(AWKWARD)
-    assert by_manifest.catalogue().categories == ['a "hat" =帽']  # blanks of all kinds are one
+    assert by_manifest.catalogue().categories == ['a "hat" =帽']  # any whitespace becomes one blank
     assert by_manifest.image(f"hüte, 帽子/{AWKWARD[2]}")[0, 0].tolist() == [20, 10, 7]
 
 
@@ -187,9 +183,9 @@ def test_incomplete_and_repeated_rows_are_skipped(folder: Path) -> None:
     catalogue = source.catalogue()
     assert catalogue.column("id").tolist() == ["a.png", "a.png#3"]
     assert source.skipped == {
-        "row 2": "row 2: the manifest names no path",
-        "a.png#2": "row 3: a.png was listed before with the same box; the first is kept",
-        "below/b.png": "row 5: the manifest names no category",
+        "row 2": "row 2: path is empty",
+        "a.png#2": "row 3: duplicate of a.png with the same box; the first row is kept",
+        "below/b.png": "row 5: category is empty",
     }
 
 
@@ -207,7 +203,7 @@ def test_exact_copies_are_skipped(folder: Path) -> None:
     (folder / "manifest.csv").write_text("path,label\na.png,hat\ncopy.png,bag\nbelow/b.png,hat\n")
     source = Folder(str(folder / "manifest.csv"))
     assert source.catalogue().column("id").tolist() == ["a.png", "below/b.png"]
-    assert source.skipped == {"copy.png": "copy.png: the same picture as a.png, which is kept"}
+    assert source.skipped == {"copy.png": "copy.png: exact copy of a.png, which is kept"}
 
 
 def test_the_log_counts_many_skipped_rows(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -217,20 +213,20 @@ def test_the_log_counts_many_skipped_rows(folder: Path, caplog: pytest.LogCaptur
     source.catalogue()
     assert len(source.skipped) == 30
     assert len(caplog.records) == 21
-    assert "skipped 10 more" in caplog.records[-1].getMessage()
+    assert "Skipped 10 more" in caplog.records[-1].getMessage()
 
 
 @pytest.mark.parametrize(("text", "reason"), [
     ("", "Empty CSV file"),
-    ("image,category\n", r"none of the 0 rows of .*manifest\.csv is of use$"),
-    ("image,category\nb.png,hat\nc.png,hat\n", r"none of the 2 rows .* is of use; the first: .*b\.png: no such file"),
-    ("image,category,box\n", r"none of the 0 rows of .*manifest\.csv is of use$"),
-    ("id,image,category\nx,a.png,hat\nx,below/b.png,bag\n", "id 'x' stands in the catalogue more than once"),
-    ("name,category\na.png,hat\n", "a catalogue needs one column 'image', here are 0"),
-    ("image,category,x1,y1,x2,y2\na.png,hat,9,9,5,5\n", r"the first: row 1: the box \[9.*\] of a\.png has no area"),
-    ("image,category,box,x1,y1,x2,y2\na.png,hat,1 1 2 2,1,1,2,2\n", "its columns are both box and x1, y1, x2, y2"),
-    ('image,category\na.png,hat\nb.png,"hat\nc.png,hat\n', "line 3: a quote that opens there is not closed"),
-    ("image,category,category\na.png,hat,bag\n", "a name stands twice among its columns image, category, category"),
+    ("image,category\n", "none of 0 rows is usable$"),
+    ("image,category\nb.png,hat\nc.png,hat\n", r"none of 2 rows is usable; .*b\.png: no such file"),
+    ("image,category,box\n", "none of 0 rows is usable$"),
+    ("id,image,category\nx,a.png,hat\nx,below/b.png,bag\n", "id='x'"),
+    ("name,category\na.png,hat\n", "column 'image': 0 in name, category"),
+    ("image,category,x1,y1,x2,y2\na.png,hat,9,9,5,5\n", r"row 1: the box \[9.*\] of a\.png has no area"),
+    ("image,category,box,x1,y1,x2,y2\na.png,hat,1 1 2 2,1,1,2,2\n", "both a column box and x1, y1, x2, y2"),
+    ('image,category\na.png,hat\nb.png,"hat\nc.png,hat\n', "line 3: unclosed quote"),
+    ("image,category,category\na.png,hat,bag\n", "columns image, category, category"),
 ])  # fmt: skip
 def test_an_unusable_manifest_raises(folder: Path, text: str, reason: str) -> None:
     (folder / "manifest.csv").write_text(text)
@@ -255,7 +251,7 @@ def test_open_dataset_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     street = open_dataset("shop_street", None, 3)
     assert isinstance(street, ShopStreet)
     assert street.seed == 3
-    with pytest.raises(FileNotFoundError, match="does not hold Fashion-MNIST's four files"):
+    with pytest.raises(FileNotFoundError, match=f"data.root={folder}: "):
         open_dataset("fashion_mnist", str(folder), 0)
     monkeypatch.setattr(FashionMnist, "__init__", lambda self, root, official: None)
     assert isinstance(open_dataset("fashion_mnist", str(folder), 0), FashionMnist)
@@ -263,15 +259,12 @@ def test_open_dataset_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("root", [None, ""])
 def test_folder_without_root_raises(root: str | None) -> None:
-    with pytest.raises(ValueError, match=r"data=folder needs data\.root: give a folder of pictures, or a manifest"):
+    with pytest.raises(ValueError, match=r"data=folder needs data\.root"):
         open_dataset("folder", root, 0)
 
 
 def test_an_unknown_data_set_raises_with_the_known_ones() -> None:
-    with pytest.raises(
-        ValueError,
-        match="data set 'imagenet' is unknown: known are shop_street, fashion_mnist, fashion_mnist_official, folder",
-    ):
+    with pytest.raises(ValueError, match=r"'imagenet'.* shop_street, fashion_mnist, fashion_mnist_official, folder"):
         open_dataset("imagenet", None, 0)
 
 
@@ -279,7 +272,7 @@ def test_a_row_repeated_with_its_id_is_kept_once(folder: Path) -> None:
     (folder / "manifest.csv").write_text("id,path,label\nA,a.png,hat\nA,a.png,hat\nB,below/b.png,hat\n")
     source = Folder(str(folder / "manifest.csv"))
     assert source.catalogue().column("id").tolist() == ["A", "B"]
-    assert source.skipped == {"A": "row 2: a.png was listed before with the same box; the first is kept"}
+    assert source.skipped == {"A": "row 2: duplicate of a.png with the same box; the first row is kept"}
 
 
 def test_nan_boxes_are_whole_images(folder: Path) -> None:
@@ -315,12 +308,12 @@ def test_absolute_paths_are_made_relative(folder: Path) -> None:
 def test_a_bad_box_skips_its_row_only(tmp_path: Path) -> None:
     for name in "abc":
         Image.new("RGB", (40, 40), "red").save(tmp_path / f"{name}.png")
-    rows = "path,label,x1,y1,x2,y2\na.png,hat,9,9,10,18\nb.png,hat,1,1,abc,9\nc.png,,1,1,5,5\nc.png,bag,1,1,5,5\n"
-    (tmp_path / "manifest.csv").write_text(rows)
-    rows, left_out = Folder(str(tmp_path / "manifest.csv")).list_garments()
+    text = "path,label,x1,y1,x2,y2\na.png,hat,9,9,10,18\nb.png,hat,1,1,abc,9\nc.png,,1,1,5,5\nc.png,bag,1,1,5,5\n"
+    (tmp_path / "manifest.csv").write_text(text)
+    rows, skipped = Folder(str(tmp_path / "manifest.csv")).list_garments()
     assert rows.column("image").tolist() == ["a.png", "c.png"]
     assert rows.boxes[0].tolist() == [9, 9, 10, 18]
-    assert "'abc', which is no number" in left_out["b.png"]
+    assert "'abc', which is not a number" in skipped["b.png"]
 
 
 def test_symlinked_folders_are_followed_once(tmp_path: Path) -> None:
@@ -350,8 +343,8 @@ def test_a_box_can_be_a_parquet_list(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("cell", "reason"), [
-    ("2 3 20", "holds '2 3 20', which is no number"),
-    ("left 3 20 30", "holds 'left', which is no number"),
+    ("2 3 20", "'2 3 20', which is not a number"),
+    ("left 3 20 30", "'left', which is not a number"),
     ("20 3 2 30", "has no area"),
 ])  # fmt: skip
 def test_an_invalid_box_cell_is_skipped(folder: Path, cell: str, reason: str) -> None:
@@ -363,25 +356,21 @@ def test_an_invalid_box_cell_is_skipped(folder: Path, cell: str, reason: str) ->
 
 def test_another_encoding_raises_with_a_remedy(folder: Path) -> None:
     (folder / "old.csv").write_bytes("path,label\na.png,外套\n".encode("gbk"))
-    with pytest.raises(ValueError, match=r"old\.csv: .*save it as CSV in UTF-8"):
+    with pytest.raises(ValueError, match=r"old\.csv: .*UTF-8"):
         Folder(str(folder / "old.csv")).catalogue()
 
 
 @pytest.mark.parametrize("sign", [";", "\t"])
 def test_another_separator_raises_with_a_remedy(folder: Path, sign: str) -> None:
     (folder / "other.csv").write_text(f"path{sign}label\na.png{sign}hat\n")
-    with pytest.raises(ValueError, match=r"other\.csv has one column, .*: part its cells by commas"):
+    with pytest.raises(ValueError, match=r"other\.csv: only one column"):
         Folder(str(folder / "other.csv")).catalogue()
 
 
-def test_a_broken_link_is_skipped(folder: Path) -> None:
-    (folder / "hat").mkdir()
-    shutil.copy(folder / "a.png", folder / "hat" / "1.png")
-    (folder / "hat" / "2.jpg").symlink_to("nowhere.jpg")
-    for name in ("manifest.csv", "a.png", "below", "cut.jpg", "text.jpg", "empty.jpg"):
-        path = folder / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    source = Folder(str(folder))
+def test_a_broken_link_is_skipped(tmp_path: Path) -> None:
+    save_image(tmp_path / "hat" / "1.png", 1)
+    (tmp_path / "hat" / "2.jpg").symlink_to("nowhere.jpg")
+    source = Folder(str(tmp_path))
     assert source.catalogue().column("id").tolist() == ["hat/1.png"]
     assert source.skipped["hat/2.jpg"].endswith("no such file")
 
@@ -403,6 +392,6 @@ def test_an_unreadable_folder_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    rows, left_out = Folder(str(tmp_path)).list_garments()
+    rows, skipped = Folder(str(tmp_path)).list_garments()
     assert rows.column("image").tolist() == ["bag/1.png", "hat/1.png"]
-    assert left_out == {str(tmp_path / "shut"): "a folder that cannot be read (Permission denied)"}
+    assert skipped == {str(tmp_path / "shut"): "folder cannot be read (Permission denied)"}

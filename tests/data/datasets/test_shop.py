@@ -1,4 +1,4 @@
-"""A shop's pictures: Myntra's styles.csv with its quirks, and crawled files with a header."""
+"""Shop reader: Myntra's styles.csv, and crawled files with a header."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from fashion_lsh.data.datasets.shop import Shop
 HEADER = "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName"
 STYLES = {
     1: "Men,Apparel,Topwear,Tshirts,Blue,Fall,2011,Casual,Plain Crew Tshirt",
-    2: "Men,Apparel,Bottomwear,Jeans,NA,Fall,2011,Casual,Jeans, worn, and washed",  # two commas too many
+    2: "Men,Apparel,Bottomwear,Jeans,NA,Fall,2011,Casual,Jeans, worn, and washed",  # two unquoted commas
     3: "Men,Apparel,Topwear,Tshirts,,Fall,2011,Casual,Striped POLO T-shirt",  # no colour
     4: "Women,NA,NA,Free Gifts,NA,,,NA,NA",
-    5: "Women,Apparel,Topwear,Tops,Red,Fall,2011,Casual,Red Top",  # its picture is missing
+    5: "Women,Apparel,Topwear,Tops,Red,Fall,2011,Casual,Red Top",  # image is missing
 }
 
 
@@ -58,14 +58,14 @@ def test_each_product_is_a_row_and_an_item(root: Path) -> None:
 def test_commas_in_the_last_cell_are_kept(root: Path) -> None:
     assert categories(Shop(str(root)).catalogue())["2"] == "Jeans"
     named = write_styles(root, {2: "Men,Apparel,Topwear,Tshirts,NA,Fall,2011,Casual,Washed, worn, polo"})
-    assert categories(Shop(str(named)).catalogue())["2"] == "Tshirts/polo"  # the name is read to its end
+    assert categories(Shop(str(named)).catalogue())["2"] == "Tshirts/polo"  # uses the whole name
 
 
 def test_a_truncated_line_is_skipped(root: Path) -> None:
     (root / "styles.csv").write_text("gender,articleType,id,productDisplayName\nMen,Jeans,1,Blue\nMen\n")
-    rows, left_out = Shop(str(root)).list_garments()
+    rows, skipped = Shop(str(root)).list_garments()
     assert rows.column("id").tolist() == ["1"]
-    assert left_out == {"row 3": "row 3 has no id"}
+    assert skipped == {"row 3": "row 3: id is empty"}
 
 
 def test_na_is_read_as_text(root: Path) -> None:
@@ -102,9 +102,9 @@ def test_repeated_and_incomplete_rows_are_skipped(root: Path) -> None:
     source = Shop(str(root))
     assert source.catalogue().column("id").tolist() == ["1", "2", "3", "4"]
     assert list(source.skipped) == ["1#2", "9", "row 10", "5"]
-    assert source.skipped["1#2"] == "1 stands in the file before; the first is kept"
-    assert source.skipped["9"] == "row 9 has no articleType"
-    assert source.skipped["row 10"] == "row 10 has no id"
+    assert source.skipped["1#2"] == "duplicate of 1; the first row is kept"
+    assert source.skipped["9"] == "row 9: articleType is empty"
+    assert source.skipped["row 10"] == "row 10: id is empty"
 
 
 def test_quotes_and_windows_line_ends_are_read(root: Path) -> None:
@@ -115,7 +115,7 @@ def test_quotes_and_windows_line_ends_are_read(root: Path) -> None:
     assert Shop(str(root / "styles.csv")).catalogue().checksum == before
 
 
-def test_a_crawled_file_has_its_images_beside_it(tmp_path: Path) -> None:
+def test_images_of_a_crawled_file_are_relative_to_it(tmp_path: Path) -> None:
     save_images(tmp_path, "a.jpg", "below/b.jpg", "c.jpg")
     path = tmp_path / "crawled.csv"
     path.write_text(
@@ -147,7 +147,7 @@ def test_a_crawled_row_of_another_length_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "crawled.csv").write_text("image,name,category\na.jpg,Dress, Jeans,Dresses\nb.jpg,Top,Tops\n")
     source = Shop(str(tmp_path / "crawled.csv"))
     assert list(source.catalogue().column("category")) == ["Tops"]
-    assert source.skipped["a.jpg"] == "row 2 has 4 cells for 3 columns: quote cells with commas in them"
+    assert source.skipped["a.jpg"].startswith("row 2: 4 cells for 3 columns")
 
 
 def test_unusable_crawled_rows_are_skipped(tmp_path: Path) -> None:
@@ -156,21 +156,21 @@ def test_unusable_crawled_rows_are_skipped(tmp_path: Path) -> None:
     source = Shop(str(tmp_path / "crawled.csv"))
     assert source.catalogue().column("id").tolist() == ["a.jpg"]
     assert list(source.skipped) == ["row 3", "b.jpg", "a.jpg#2", "gone.jpg"]
-    assert source.skipped["row 3"] == "row 3 has no image"
-    assert source.skipped["b.jpg"] == "row 4 has no category"
-    assert source.skipped["a.jpg#2"] == "a.jpg stands in the file before; the first is kept"
+    assert source.skipped["row 3"] == "row 3: image is empty"
+    assert source.skipped["b.jpg"] == "row 4: category is empty"
+    assert source.skipped["a.jpg#2"] == "duplicate of a.jpg; the first row is kept"
     assert source.skipped["gone.jpg"].endswith("gone.jpg: no such file")
 
 
 @pytest.mark.parametrize(("content", "reason"), [
-    (b"path,colour\na.jpg,red\n", "its columns are path, colour: give it one called category or label or articleType"),
-    (b"url,label\n,hat\n", "its columns are url, label: give it one called image or path"),
-    (b"", "its columns are none"),
-    (b"path,label\n", "none of its 0 rows is of use"),
-    (b'path,label\na.jpg,bag\nb.jpg,"coat\nc.jpg,dress\n', "line 3: a quote that opens there is not closed"),
-    (b'path,label\na.jpg,bag\nb.jpg,"coat\nc.jpg,"dress\n', "line 3: a quote that opens there is not closed"),
-    (b"path,label\n,hat\n", "none of its 1 rows is of use; the first: row 2 has no image"),
-    ("path,label\na.jpg,外套\n".encode("gbk"), "save it as CSV in UTF-8"),
+    (b"path,colour\na.jpg,red\n", "columns=path, colour; .*category or label or articleType"),
+    (b"url,label\n,hat\n", "columns=url, label; .*image or path"),
+    (b"", "columns=none"),
+    (b"path,label\n", "none of 0 rows"),
+    (b'path,label\na.jpg,bag\nb.jpg,"coat\nc.jpg,dress\n', "line 3: unclosed quote"),
+    (b'path,label\na.jpg,bag\nb.jpg,"coat\nc.jpg,"dress\n', "line 3: unclosed quote"),
+    (b"path,label\n,hat\n", "none of 1 rows .*row 2: image is empty"),
+    ("path,label\na.jpg,外套\n".encode("gbk"), "UTF-8"),
 ])  # fmt: skip
 def test_an_unusable_file_raises(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "crawled.csv").write_bytes(content)
@@ -179,7 +179,7 @@ def test_an_unusable_file_raises(tmp_path: Path, content: bytes, reason: str) ->
 
 
 def test_a_folder_without_styles_raises(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no file .*styles\.csv: give data\.root a CSV file, or the folder"):
+    with pytest.raises(FileNotFoundError, match=r"styles\.csv: no such file"):
         Shop(str(tmp_path)).catalogue()
 
 

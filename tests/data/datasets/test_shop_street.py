@@ -43,7 +43,7 @@ def collection():
     return ItemCollection(0)
 
 
-def test_the_embedded_data_hold_7000_unique_garments():
+def test_the_embedded_data_contain_7000_unique_garments():
     with np.load(DATA) as data:
         images, labels, test = data["images"], data["labels"], data["test"]
     assert images.shape == (7000, 28, 28)
@@ -52,7 +52,7 @@ def test_the_embedded_data_hold_7000_unique_garments():
     assert len({image.tobytes() for image in images}) == 7000
 
 
-def test_the_whole_set_has_the_documented_sizes(collection):
+def test_the_full_set_has_the_documented_sizes(collection):
     assert np.diff(collection.pool_bounds).tolist() == [5400, 900, 1500]
     garments = [set(collection.garment[start:stop]) for start, stop in pairwise(collection.pool_bounds)]
     assert [len(pool) for pool in garments] == [5400, 600, 1000]
@@ -70,7 +70,7 @@ def test_small_sets_keep_all_pools_and_categories(garments):
 
 def test_the_seed_changes_val_but_not_test(collection):
     other = ItemCollection(1)
-    val, test = (slice(*collection.pool_bounds[place : place + 2]) for place in (1, 2))
+    val, test = (slice(*collection.pool_bounds[pool : pool + 2]) for pool in (1, 2))
     assert set(collection.garment[val]) != set(other.garment[val])
     assert set(collection.garment[test]) == set(other.garment[test])
 
@@ -135,13 +135,13 @@ def test_shop_boxes_are_tight(source, rows):
         strong = np.abs(pixels - pixels[0, 0]).sum(axis=2) > 150
         box = [row[name] for name in ("x1", "y1", "x2", "y2")]
         outer, inner = bounding_box(faint), bounding_box(strong)
-        assert all(-2.5 <= mine - theirs <= 2.5 for mine, theirs in zip(box, outer, strict=True))
+        assert all(-2.5 <= side - expected <= 2.5 for side, expected in zip(box, outer, strict=True))
         assert box[0] <= inner[0] + 1
         assert box[3] >= inner[3] - 1
 
 
-def bounding_box(seen):
-    rows, columns = np.nonzero(seen)
+def bounding_box(mask):
+    rows, columns = np.nonzero(mask)
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
 
@@ -156,7 +156,7 @@ def test_composition_equals_slow_compositing_and_respects_min_visible(seed):
             rng.uniform(0, 255, (height, width, 3)).astype(np.float32),
             rng.integers(0, 3, (height, width)).astype(np.float32) / 2,
         )
-        left, top = (int(place) for place in rng.integers(-10, 60, 2))
+        left, top = (int(offset) for offset in rng.integers(-10, 60, 2))
         layer, front = (
             Layer(cutout, left, top, min_visible=0.3, min_core_visible=0.5 if not order else 0.0),
             bool(rng.integers(2)),
@@ -174,7 +174,7 @@ def test_composition_equals_slow_compositing_and_respects_min_visible(seed):
 
 
 def composite_slowly(background, order):
-    """The picture painted layer by layer, and what of each layer is left at the end."""
+    """Composite layers pixel by pixel; return the image and the final visibility of each layer."""
     canvas, visibility = background.astype(float), []
     for _, cutout, left, top in order:
         alpha = np.zeros((IMAGE_SIZE, IMAGE_SIZE))
@@ -201,15 +201,17 @@ def test_colourways_share_the_pattern_and_differ_in_colour(collection):
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_patterns_mix_two_colours_and_keep_the_shading(pattern):
     found = (draw_appearance(np.random.default_rng(seed), 0) for seed in range(1000))
-    appearance = next(appearance for appearance in found if appearance.pattern == pattern)
+    appearance = next(each for each in found if each.pattern == pattern)
     for side in (12, 47, 90):
         weight = PATTERNS[pattern](appearance, side)
         assert weight.shape == (side, side)
         assert weight.min() >= 0
         assert weight.max() <= 1
         assert (weight.max() > 0.5) == (pattern != "plain")
-        whole = np.full((28, 28), 255, np.uint8)
-        dark, light = (render_garment(np.full((28, 28), grey, np.uint8), whole, appearance, side) for grey in (40, 220))
+        opaque = np.full((28, 28), 255, np.uint8)
+        dark, light = (
+            render_garment(np.full((28, 28), grey, np.uint8), opaque, appearance, side) for grey in (40, 220)
+        )
         assert (light[:, :, :3].astype(int).sum(axis=2) > dark[:, :, :3].astype(int).sum(axis=2)).all()
 
 
@@ -254,7 +256,7 @@ def test_the_number_of_processes_does_not_change_images(tmp_path, monkeypatch, s
 def test_the_cache_is_composed_once(cache, source, monkeypatch, caplog, tmp_path):
     with caplog.at_level(logging.INFO):
         ShopStreet(0, str(tmp_path), garments=2).catalogue()
-    assert [record.message for record in caplog.records if "composing" in record.message] == caplog.messages
+    assert [record.message for record in caplog.records if "Composing" in record.message] == caplog.messages
     assert str(tmp_path) in caplog.text
     source.catalogue()
     monkeypatch.setattr(dataset, "compose", None)
@@ -262,11 +264,11 @@ def test_the_cache_is_composed_once(cache, source, monkeypatch, caplog, tmp_path
 
 
 DAMAGE = {
-    "pictures cut": ("images.npy", lambda content: content[:-1]),
-    "pictures longer": ("images.npy", lambda content: content + b"\0"),
-    "pictures other": ("images.npy", lambda content: b"no pictures"),
-    "pictures empty": ("images.npy", lambda content: b""),
-    "catalogue cut": ("catalogue.parquet", lambda content: content[:-100]),
+    "images truncated": ("images.npy", lambda content: content[:-1]),
+    "images extended": ("images.npy", lambda content: content + b"\0"),
+    "images replaced": ("images.npy", lambda content: b"no images"),
+    "images empty": ("images.npy", lambda content: b""),
+    "catalogue truncated": ("catalogue.parquet", lambda content: content[:-100]),
     "catalogue empty": ("catalogue.parquet", lambda content: b""),
 }
 
@@ -278,7 +280,7 @@ def test_a_damaged_cache_is_rebuilt(tmp_path, damage):
     name, corrupt = DAMAGE[damage]
     path = first.folder / name
     content = path.read_bytes()
-    path.unlink()  # the open map keeps the old file
+    path.unlink()  # the memory map of `first` keeps the old file
     path.write_bytes(corrupt(content))
     recomposed = ShopStreet(0, str(tmp_path), garments=2)
     assert recomposed.catalogue().checksum == checksum
@@ -312,7 +314,7 @@ def test_a_full_disk_raises_and_leaves_nothing(tmp_path):
 
 def open_on_a_full_disk(cache):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))  # bytes a file may have: stands for the disk's end
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))  # maximum file size in bytes, simulates a full disk
     try:
         ShopStreet(0, cache, garments=2).catalogue()
     except OSError as error:
@@ -350,7 +352,7 @@ def test_image_returns_a_copy(source):
 
 @pytest.mark.parametrize("key", ["99999", "-1", "", "item-00001-shop", "³"])
 def test_an_unknown_image_raises(source, key):
-    with pytest.raises(KeyError, match="no picture"):
+    with pytest.raises(KeyError, match="unknown shop_street image"):
         source.image(key)
 
 

@@ -1,4 +1,4 @@
-"""Several sources become one catalogue: nothing is guessed, nothing is lost silently, nothing leaks."""
+"""Merging sources: labels are mapped, every skipped row has a reason, and splits have no leaks."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ TWO_SPLITS = {"train": 0.6, "val": 0.4}
 
 
 def noise(number: int) -> np.ndarray:
-    """A picture like no other, (30, 40, 3) uint8."""
+    """Draw a unique image, (30, 40, 3) uint8."""
     coarse = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return coarse.repeat(5, axis=0).repeat(5, axis=1)
 
@@ -34,7 +34,7 @@ def noise(number: int) -> np.ndarray:
 def make_source(
     labels: Sequence[str], name: str = "", content_ids: Sequence[int] | None = None, **columns: Any
 ) -> ScannedSource:
-    """A source with a picture a label, all of other bytes; `looks`: what each picture looks like, by number."""
+    """Create a source with one image per label and unique bytes; images with equal `content_ids` look the same."""
     images = columns.pop("image", [f"{place:03d}.jpg" for place in range(len(labels))])
     ids = [f"{place:03d}" for place in range(len(labels))]
     rows = Catalogue.from_columns({"id": ids, "image": images, "category": list(labels), **columns})
@@ -77,19 +77,19 @@ def test_a_label_of_several_categories_keeps_its_group() -> None:
     assert merged.unmapped == {("a", "Robe"): (2, "outer", True)}
 
 
-def test_unmapped_labels_are_left_out_and_counted() -> None:
+def test_unmapped_labels_are_skipped_and_counted() -> None:
     merged = merge({"a": make_source(["Tee", "Bag"] * 6 + ["Tie", "Te", "Te"])}, RECIPE)
-    assert merged.left_out == {
-        "a/012": "label 'Tie' has none of the categories",
-        "a/013": "label 'Te' has none of the categories",
-        "a/014": "label 'Te' has none of the categories",
+    assert merged.skipped == {
+        "a/012": "label 'Tie' maps to no category",
+        "a/013": "label 'Te' maps to no category",
+        "a/014": "label 'Te' maps to no category",
     }
     assert merged.unmapped == {("a", "Tie"): (1, "", True), ("a", "Te"): (2, "", False)}
 
 
-def test_rows_left_out_by_a_source_get_its_prefix() -> None:
-    source = replace(make_source(["Tee", "Bag"] * 6), left_out={"77": "its box has no area"})
-    assert merge({"a": source}, RECIPE).left_out == {"a/77": "its box has no area"}
+def test_rows_skipped_by_a_source_get_its_prefix() -> None:
+    source = replace(make_source(["Tee", "Bag"] * 6), skipped={"77": "box has no area"})
+    assert merge({"a": source}, RECIPE).skipped == {"a/77": "box has no area"}
 
 
 def test_one_of_exact_copies_is_kept() -> None:
@@ -97,12 +97,12 @@ def test_one_of_exact_copies_is_kept() -> None:
     other.scanned["003.jpg"] = one.scanned["005.jpg"]  # type: ignore[index]
     merged = merge({"a": one, "b": other}, RECIPE)
     assert len(merged.catalogue) == 31
-    assert merged.left_out == {"b/003": "b/003.jpg: the same picture as a/005.jpg, which is kept"}
+    assert merged.skipped == {"b/003": "b/003.jpg: exact copy of a/005.jpg, which is kept"}
 
 
 def test_of_exact_copies_the_classified_one_is_kept() -> None:
-    whole, spanning = make_source(["Tee", "Bag"] * 6, "b"), make_source(["Robe"] * 12, "a")
-    merged = merge({"a": replace(spanning, scanned=whole.scanned), "b": whole}, RECIPE)
+    classified, spanning = make_source(["Tee", "Bag"] * 6, "b"), make_source(["Robe"] * 12, "a")
+    merged = merge({"a": replace(spanning, scanned=classified.scanned), "b": classified}, RECIPE)
     assert set(merged.catalogue.column("source")) == {"b"}
 
 
@@ -122,7 +122,7 @@ def test_items_connected_by_exact_copies_share_a_split(seed: int) -> None:
     for name, source in (("a", one), ("b", other)):
         for image, item in zip(source.catalogue.column("image"), items[name], strict=True):
             theirs = f"a/{shared[image]}" if name == "b" and copies[image] is one.scanned[shared[image]] else ""
-            kept = split_of.get(f"{name}/{image}") or split_of[theirs]  # of a copy that went, the one that stayed
+            kept = split_of.get(f"{name}/{image}") or split_of[theirs]  # a removed copy follows the kept one
             splits_of_items.setdefault(item, set()).add(kept)
     assert all(len(found) == 1 for found in splits_of_items.values())
     assert merged.leaks == []
@@ -130,7 +130,7 @@ def test_items_connected_by_exact_copies_share_a_split(seed: int) -> None:
 
 def test_rows_connected_by_unclassified_garments_share_a_split() -> None:
     labels, items, images = [], [], []
-    for number in range(30):  # a Tee and a Robe on one picture, the Robe and a Bag of one item
+    for number in range(30):  # a Tee and a Robe share an image, the Robe and a Bag share an item
         labels += ["Tee", "Robe", "Bag"]
         items += ["", f"item{number}", f"item{number}"]
         images += [f"{number}-a.jpg", f"{number}-a.jpg", f"{number}-b.jpg"]
@@ -141,13 +141,13 @@ def test_rows_connected_by_unclassified_garments_share_a_split() -> None:
 
 
 def test_near_duplicates_of_two_sources_share_a_split() -> None:
-    prints = list(range(40))
+    numbers = list(range(40))
     one = make_source(["Tee", "Bag"] * 20, "a", [7 * each for each in range(20)] + list(range(200, 220)))
     other = make_source(["Tee", "Bag"] * 20, "b", [7 * each for each in range(20)] + list(range(220, 240)))
     merged = merge({"a": one, "b": other}, change_recipe(distance=0)).catalogue
     groups = dict(zip(merged.column("id"), merged.column("group"), strict=True))
-    assert all(groups[f"a/{n:03d}"] == groups[f"b/{n:03d}"] == f"a/{n:03d}" for n in prints[:20])
-    assert not any(groups[f"a/{n:03d}"] for n in prints[20:])
+    assert all(groups[f"a/{n:03d}"] == groups[f"b/{n:03d}"] == f"a/{n:03d}" for n in numbers[:20])
+    assert not any(groups[f"a/{n:03d}"] for n in numbers[20:])
     check_disjoint(merged)
 
 
@@ -179,15 +179,15 @@ def test_category_sizes_are_limited(count: int, max_per_category: int, seed: int
     )
     assert merged.catalogue.categories == ["t-shirt"]
     assert len(merged.catalogue) == min(count, max_per_category)
-    assert len(merged.left_out) == count + 3 - len(merged.catalogue)
-    assert merged.left_out["a/" + f"{count:03d}"] == "category 'bag' has 3 separate pictures or items, under 4"
+    assert len(merged.skipped) == count + 3 - len(merged.catalogue)
+    assert merged.skipped["a/" + f"{count:03d}"] == "category 'bag' has 3 separate images or items, fewer than 4"
 
 
 def test_a_category_of_few_connected_units_is_dropped() -> None:
     source = make_source(["Tee"] * 20 + ["Bag"] * 20, item=[""] * 20 + ["a", "b"] * 10)
     merged = merge({"a": source}, RECIPE)
     assert merged.catalogue.categories == ["t-shirt"]
-    assert merged.left_out["a/020"] == "category 'bag' has 2 separate pictures or items, under 4"
+    assert merged.skipped["a/020"] == "category 'bag' has 2 separate images or items, fewer than 4"
 
 
 def test_near_duplicates_count_as_one_unit() -> None:
@@ -205,7 +205,7 @@ def test_an_image_missing_since_the_scan_is_not_compared(caplog: pytest.LogCaptu
 
     merged = merge({"a": replace(source, image=image)}, change_recipe(distance=0))
     assert merged.near_duplicates == 0
-    assert "not compared with others: 001.jpg: no such file" in caplog.text
+    assert "Not compared for near-duplicates: 001.jpg: no such file" in caplog.text
     assert merge({"a": source}, change_recipe(distance=0)).near_duplicates == 2
 
 
@@ -244,7 +244,7 @@ def test_too_few_rows_without_official_splits_go_to_train(caplog: pytest.LogCapt
     splits = merge({"a": one, "b": other}, change_recipe(official=True)).catalogue.column("split")
     assert set(splits[12:15]) == {"train"}
     assert set(splits[15:]) == {"train", "val", "query", "gallery"}
-    assert "3 garments without a split train" in caplog.text
+    assert "Assigned 3 garments to train" in caplog.text
 
 
 def test_rows_without_official_splits_are_assigned() -> None:
@@ -255,7 +255,7 @@ def test_rows_without_official_splits_are_assigned() -> None:
 
 
 def test_no_garment_left_raises_with_the_first_reason() -> None:
-    with pytest.raises(ValueError, match="no garment of a is left; of 2 the first: label 'Tie' has none"):
+    with pytest.raises(ValueError, match=r"no garment of a is left; 2 were skipped.*label 'Tie'"):
         merge({"a": make_source(["Tie", "Tie"])}, RECIPE)
 
 

@@ -1,4 +1,4 @@
-"""The 30 categories, and what the labels of each source become."""
+"""The 30 categories, and the label maps of all sources."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ from fashion_lsh.data.merge.taxonomy import CATEGORIES, GROUPS, SOURCES, LabelMa
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(taxonomy.__file__).parent
-DATA = ROOT.parent / "shared" / "data"  # where real garments and scenes lie, if they are there
+DATA = ROOT.parent / "shared" / "data"  # real garments and scenes, if present
 FILES = sorted((FOLDER / "maps").glob("*.csv"))
 HEADER = "label,category,group,why\n"
 BY_GROUP = {
@@ -89,7 +89,7 @@ def test_each_line_has_a_category_or_a_reason(path: Path) -> None:
     assert len(load_label_map(path).entries) == len(lines) > 0
     for number, line in enumerate(lines):
         assert line["category"] or line["why"]
-        assert not (line["category"] and line["group"])  # a category brings its group: one home for it
+        assert not (line["category"] and line["group"])  # a category implies its group
         assert not any(fnmatchcase(line["label"], before["label"]) for before in lines[:number])
 
 
@@ -101,7 +101,7 @@ def test_every_category_has_a_label() -> None:
 def test_every_source_has_a_label_map() -> None:
     assert list(SOURCES) == KNOWN.split()
     assert load_label_map("deepfashion_fine") == load_label_map("deepfashion_category")
-    with pytest.raises(ValueError, match=r"for 'deepfashoin': give one of deepfashion2, .*, shop, or a file that ends"):
+    with pytest.raises(ValueError, match=r"for 'deepfashoin'; use one of deepfashion2, .*, shop, or a \.csv file"):
         load_label_map("deepfashoin")
     with pytest.raises(ValueError, match=r"for '../categories'"):
         load_label_map("../categories")
@@ -138,7 +138,7 @@ def test_fashion_mnist_categories_map_to_themselves() -> None:
 def test_labels_of_the_garments_are_mapped() -> None:
     path = DATA / "garments" / "manifest.csv"
     if not path.is_file():
-        pytest.skip("the garments are not on this machine")
+        pytest.skip("garments not found")
     with path.open(encoding="utf-8", newline="") as file:
         labels = [line["label"] for line in csv.DictReader(file)]
     assert set(load_label_map("garments").entries) == set(labels)
@@ -151,18 +151,18 @@ def test_labels_of_the_garments_are_mapped() -> None:
 def test_labels_of_the_scenes_are_mapped(part: str) -> None:
     path = DATA / "scenes" / f"instances_{part}.json"
     if not path.is_file():
-        pytest.skip("the scenes are not on this machine")
+        pytest.skip("scenes not found")
     names = [category["name"] for category in json.loads(path.read_text(encoding="utf-8"))["categories"]]
     assert {line for line in load_label_map("scenes").entries if "/" not in line} == set(names)
 
 
 def test_finer_tags_of_scenes_are_mapped() -> None:
     if not (DATA / "scenes").is_dir():
-        pytest.skip("the scenes are not on this machine")
+        pytest.skip("scenes not found")
     rows, _ = open_dataset("scenes", str(DATA / "scenes"), 0).list_garments()  # type: ignore[attr-defined]
     counts = Counter(load_label_map("scenes").lookup(list(rows.column("category")))[0])
-    wanted = {"boots": 47, "sandals": 60, "wrap": 24, "coat": 200, "shoes": 727, "jumpsuit": 23}
-    assert {name: counts[name] for name in wanted} == wanted
+    expected = {"boots": 47, "sandals": 60, "wrap": 24, "coat": 200, "shoes": 727, "jumpsuit": 23}
+    assert {name: counts[name] for name in expected} == expected
     assert counts[""] == 46 + 9  # vests, bodysuits
 
 
@@ -261,18 +261,18 @@ def test_a_label_map_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (HEADER + "a,hat,,\nb,cap,,\n", r"own\.csv, line 3: category 'cap' of 'b' is none of the 30: give one of t-"),
-        (HEADER + "a,,head,\n", r"own\.csv, line 2: group 'head' of 'a' is unknown: give one of upper, outer, "),
-        (HEADER + "a,hat,upper,\n", r"own\.csv, line 2: group 'upper' of 'a' is not that of 'hat': give 'accessory'"),
-        (HEADER + "a,hat,,\nb,bag,,\na,hat,,\n", r"own\.csv, line 4: label 'a' stands there twice"),
-        (HEADER + ",hat,,\n", r"own\.csv, line 2: it has no label"),
-        (HEADER + "a,hat,,one, two\n", r"own\.csv, line 2: 5 cells for 4 columns: quote a cell that holds a comma"),
+        (HEADER + "a,hat,,\nb,cap,,\n", r"own\.csv, line 3: unknown category 'cap' of label 'b'; use one of t-"),
+        (HEADER + "a,,head,\n", r"own\.csv, line 2: unknown group 'head' of label 'a'; use one of upper, outer, "),
+        (HEADER + "a,hat,upper,\n", r"own\.csv, line 2: group 'upper' of label 'a' .*'accessory'"),
+        (HEADER + "a,hat,,\nb,bag,,\na,hat,,\n", r"own\.csv, line 4: duplicate label 'a'"),
+        (HEADER + ",hat,,\n", r"own\.csv, line 2: label is empty"),
+        (HEADER + "a,hat,,one, two\n", r"own\.csv, line 2: 5 cells for 4 columns"),
         (HEADER + "a,hat\n", r"own\.csv, line 2: 2 cells for 4 columns"),
-        ("label,category\na,hat\n", r"own\.csv, line 1: its columns are 'label,category': give 'label,"),
-        ('"label";"category";"group";"why"\n"a";"hat";;\n', r"own\.csv, line 1: its columns are 'label;\"category"),
-        ("label;category;group;why\na;hat;;\n", r"own\.csv, line 1: its columns are 'label;category;group;why'"),
-        ("", r"own\.csv, line 1: its columns are ''"),
-        (HEADER + 'a,hat,,\nb,"bag,,\nc,dress,,\n', r"own\.csv, line 3: a quote that opens there is not closed"),
+        ("label,category\na,hat\n", r"own\.csv, line 1: columns 'label,category'; use 'label,"),
+        ('"label";"category";"group";"why"\n"a";"hat";;\n', r"own\.csv, line 1: columns 'label;\"category"),
+        ("label;category;group;why\na;hat;;\n", r"own\.csv, line 1: columns 'label;category;group;why'"),
+        ("", r"own\.csv, line 1: columns ''"),
+        (HEADER + 'a,hat,,\nb,"bag,,\nc,dress,,\n', r"own\.csv, line 3: unclosed quote"),
     ],
 )  # fmt: skip
 def test_an_invalid_label_map_raises(tmp_path: Path, content: str, message: str) -> None:
@@ -283,12 +283,10 @@ def test_an_invalid_label_map_raises(tmp_path: Path, content: str, message: str)
 
 
 def test_a_missing_or_binary_label_map_raises(tmp_path: Path) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=r"no map of labels at .*own\.csv: give a CSV file of the columns label,"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"own\.csv: no such label map"):
         load_label_map(tmp_path / "own.csv")
     (tmp_path / "own.csv").write_bytes(HEADER.encode() + "Mütze,hat,,\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"own\.csv: .*: save it as CSV in UTF-8"):
+    with pytest.raises(ValueError, match=r"own\.csv: .*UTF-8"):
         load_label_map(tmp_path / "own.csv")
 
 
@@ -301,7 +299,7 @@ def test_the_docs_show_the_categories() -> None:
 
 def test_the_docs_agree_with_the_code(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "categories.md").read_text(encoding="utf-8")
-    sources_section = page[page.index("Sources with a map") :].split("\n\n")[0]
+    sources_section = page[page.index("Sources with a label map") :].split("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", sources_section)) == set(SOURCES)
     example = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     names: dict[str, object] = {}

@@ -1,4 +1,4 @@
-"""The section on boxes."""
+"""Precision-recall curves of detected boxes."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def test_each_class_has_the_curve_of_its_own_boxes() -> None:
     curves = _curves(
         [ImageMatches("one", ANNOTATED, np.array(["a", "c"], object), detections, np.array([0, 1]))], ["a", "b", "c"]
     )
-    assert list(curves) == ["all, as one", "a", "c"]
+    assert list(curves)[1:] == ["a", "c"]  # after the curve of all classes
     for recall, precision in curves.values():
         assert (recall[-1], precision[-1]) == (1, 1)
 
@@ -23,5 +23,5 @@ def test_one_class_has_one_curve() -> None:
     detections = Boxes(ANNOTATED[:1], np.float32([0.9]), np.array([0]))
     match = ImageMatches("one", ANNOTATED, np.full(2, "garment", object), detections, np.array([0]))
     curves = _curves([match], ["garment"])
-    assert list(curves) == ["all, as one"]
-    assert curves["all, as one"][0][-1] == 0.5
+    [(recall, _)] = curves.values()
+    assert recall[-1] == 0.5

@@ -1,4 +1,4 @@
-"""The section on Hamming distances."""
+"""Histograms of Hamming distances, and statistics of the codes."""
 
 import xml.etree.ElementTree as ET
 
@@ -9,11 +9,11 @@ from tests.report.pages import page_of
 def test_distance_histograms_are_plotted_by_relevance_beside_code_statistics(make_run: MakeRun) -> None:
     run = make_run()
     page = page_of(run)
-    drawn = "".join(ET.parse(run.path / "report" / "distances.svg").getroot().itertext())
+    figure_text = "".join(ET.parse(run.path / "report" / "distances.svg").getroot().itertext())
     for name in ("same category", "other category", "same item", "other item"):
-        assert name in drawn
+        assert name in figure_text
         assert f"{name} " in page.text
     cells = page.of("td")
     assert cells[cells.index("entropy") + 1] == f"{run.metrics['codes/entropy']:.3f}"
     assert cells[cells.index("distinct codes") + 1] == f"{run.metrics['codes/distinct']:,}"
-    assert "quantisation error" not in cells  # not measured here
+    assert "quantisation error" not in cells  # not in metrics.json

@@ -1,4 +1,4 @@
-"""All settings of a run."""
+"""Config and environment of a run."""
 
 from fashion_lsh.report.run_data import read_run_data
 from fashion_lsh.report.sections.settings import settings

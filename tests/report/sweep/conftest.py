@@ -1,4 +1,4 @@
-"""Folders of experiments."""
+"""Fixtures: folders of experiments."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def methods(tmp_path: Path) -> Path:
-    """Four methods, three seeds each: one as good as the base, one better, one without scores of its queries."""
+    """A base and three methods: equal accuracy but better codes, a lower accuracy, and without per-query scores."""
     (tmp_path / "README.md").write_text(f"# Methods\n\n{BASE}\n\n{README}")
     for seed in range(3):
         base = random_correct(seed, 0.5)

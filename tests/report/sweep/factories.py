@@ -1,4 +1,4 @@
-"""Jobs of an experiment without training: the small files that a sweep leaves."""
+"""Jobs of an experiment without training: the files that a sweep writes."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def job(folder: Path, key: str, backbone: str, score: float, **metrics: float) -
 def write_scored_job(
     folder: Path, key: str, hash_config: dict[str, Any] | None, seed: int, **correct: np.ndarray
 ) -> None:
-    """A job of a method with the scores of its queries, 0 or 1 each, by the names of the measures."""
+    """Write a job with per-query scores: (Q,) bool arrays, named `accuracy` or `codes`."""
     names = {"accuracy": "query/accuracy", "codes": "baselines/code/item/map@100"}
     scores = {names[name]: values.astype(np.float32) for name, values in correct.items()}
     count = len(next(iter(scores.values()), np.empty(QUERIES)))

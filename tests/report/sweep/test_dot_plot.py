@@ -1,4 +1,4 @@
-"""The figure of an experiment."""
+"""Dot plots of an experiment's scores."""
 
 import re
 from typing import Any
@@ -35,7 +35,7 @@ def test_a_numeric_setting_is_an_axis_with_a_curve_for_each_other_setting() -> N
     labels = texts(dot_plot(means, ["hash", "bits"], ["top-1"]))
     assert {"12", "24", "256", "bits", "csq", "softmax"} <= set(labels)
     few_labels = texts(dot_plot(means[:2], ["bits"], ["top-1"]))
-    assert {"bits 12", "bits 24"} <= set(few_labels)  # two are no curve
+    assert {"bits 12", "bits 24"} <= set(few_labels)  # two points are no curve
 
 
 @pytest.mark.parametrize(("means", "settings", "metrics"), [

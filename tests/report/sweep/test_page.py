@@ -1,4 +1,4 @@
-"""An experiment's page, from the files its jobs left."""
+"""The page of an experiment, written from its job files."""
 
 import csv
 import re
@@ -29,11 +29,11 @@ def test_results_keep_all_digits_and_the_text_around_the_table_is_unchanged(fold
 
 
 @pytest.mark.parametrize(("damage", "reason"), [
-    (lambda folder: [path.unlink() for path in (folder / "jobs").iterdir()], "no jobs/*.json in"),
-    (lambda folder: (folder / "jobs" / "aaaa0000.json").write_text('{"settings": {'), "aaaa0000.json is damaged"),
-    (lambda folder: (folder / "jobs" / "aaaa0000.json").write_text('{"settings": {}}'), "aaaa0000.json is damaged"),
-    (lambda folder: (folder / "README.md").write_text("no place"), "README.md has no place for the table"),
-    (lambda folder: (folder / "README.md").write_text(f"{END}{BEGIN}"), "README.md has no place for the table"),
+    (lambda folder: [path.unlink() for path in (folder / "jobs").iterdir()], "jobs/*.json"),
+    (lambda folder: (folder / "jobs" / "aaaa0000.json").write_text('{"settings": {'), "aaaa0000.json"),
+    (lambda folder: (folder / "jobs" / "aaaa0000.json").write_text('{"settings": {}}'), "aaaa0000.json"),
+    (lambda folder: (folder / "README.md").write_text("no markers"), "README.md"),
+    (lambda folder: (folder / "README.md").write_text(f"{END}{BEGIN}"), "README.md"),
 ])  # fmt: skip
 def test_invalid_sweeps_are_reported_and_nothing_is_written(folder: Path, damage: Any, reason: str) -> None:
     damage(folder)
@@ -56,7 +56,7 @@ def test_a_page_names_the_metrics_it_shows(folder: Path) -> None:
     job(folder, "cccc0000", "resnet18", 0.5, **{"codes/distinct": 164.0, "query/item/recall@10": 0.4})
     page = folder / "README.md"
     write_sweep_page(folder)
-    assert "distinct codes" not in cells(folder)[0]  # special ones are shown where they are asked for
+    assert "distinct codes" not in cells(folder)[0]  # shown only if the page names it
     page.write_text(f"<!-- columns: category mAP@100 | distinct codes -->\n{page.read_text()}")
     write_sweep_page(folder)
     header, _, *rows = cells(folder)
@@ -69,23 +69,23 @@ def test_a_page_names_the_metrics_it_shows(folder: Path) -> None:
 def test_an_unknown_metric_is_refused(folder: Path) -> None:
     page = folder / "README.md"
     page.write_text(f"<!-- columns: top-1 | beauty -->\n{page.read_text()}")
-    with pytest.raises(ValueError, match="column 'beauty' is unknown; known are top-1, "):
+    with pytest.raises(ValueError, match=r"beauty.*top-1, "):
         write_sweep_page(folder)
 
 
 def test_the_best_is_bold_only_where_it_is_significant(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(README)
     base = random_correct(0, 0.5)
-    for number, (num_better, codes) in enumerate(((0, 0), (2, 9), (1, 18))):  # more queries right, of sixty
-        better, surely = base.copy(), base.copy()
+    for number, (num_better, codes) in enumerate(((0, 0), (2, 9), (1, 18))):  # additional correct queries, of 60
+        better, much_better = base.copy(), base.copy()
         better[np.flatnonzero(~base)[:num_better]] = True
-        surely[np.flatnonzero(~base)[:codes]] = True
+        much_better[np.flatnonzero(~base)[:codes]] = True
         write_scored_job(tmp_path, f"eeee000{number}", {"_target_": HASH_HEAD, "loss": f"loss{number}"}, 0,
-               accuracy=better, codes=surely)  # fmt: skip
+               accuracy=better, codes=much_better)  # fmt: skip
     write_sweep_page(tmp_path)
     header, _, *rows = tables(tmp_path)[0]
     cells_by_name = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
-    assert [cells_by_name[f"loss{number}"]["item mAP@100, codes alone"][:2] for number in range(3)] == [
+    assert [cells_by_name[f"loss{number}"]["item mAP@100, codes only"][:2] for number in range(3)] == [
         "0.",
         "0.",
         "**",
@@ -99,9 +99,9 @@ def test_the_page_names_the_machines_of_the_jobs(folder: Path) -> None:
     change(folder, "aaaa0000", environment=machine)
     change(folder, "bbbb0000", environment=machine)
     write_sweep_page(folder)
-    expected = "2 jobs, made on 2 cores of AMD EPYC with fashion-lsh 0.3.0 and torch 2.14.1."
-    assert expected in (folder / "README.md").read_text()
+    expected = r"2 jobs.* 2 cores.*AMD EPYC.*fashion-lsh 0\.3\.0.*torch 2\.14\.1"
+    assert re.search(expected, (folder / "README.md").read_text())
     change(folder, "bbbb0000", environment=machine | {"gpu": "NVIDIA H100"})
     write_sweep_page(folder)
-    expected = "torch 2.14.1 (1); on NVIDIA H100 with fashion-lsh 0.3.0 and torch 2.14.1 (1)."
-    assert expected in (folder / "README.md").read_text()
+    expected = r"2 jobs.*AMD EPYC.*torch 2\.14\.1 \(1\).*NVIDIA H100.*torch 2\.14\.1 \(1\)"
+    assert re.search(expected, (folder / "README.md").read_text())

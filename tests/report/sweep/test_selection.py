@@ -1,6 +1,7 @@
-"""How a value of a setting is chosen from what jobs tell."""
+"""Selection of the best value of a setting."""
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow.csv
@@ -38,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_metric_that_no_job_has_is_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match="no job tells item recall@10: name a measure that some do"):
+    with pytest.raises(ValueError, match="item recall@10"):
         select_best(Selection("optim.lr", "item recall@10"), rows_of(read_jobs(folder)[0]))
 
 
@@ -50,7 +51,7 @@ def test_the_highest_metric_is_selected_and_ties_take_the_first(folder: Path) ->
 def test_the_page_states_the_selection_and_untrained_runs(folder: Path) -> None:
     write_sweep_page(folder)
     text = (folder / "README.md").read_text()
-    chosen = text.partition("The best of the values of optim.lr that were tried, by val top-1:")[2]
+    [_, chosen] = re.split(r"\n[^\n|]*optim\.lr[^\n|]*val top-1[^\n|]*\n", text.partition(BEGIN)[2])
     assert [[cell.strip() for cell in line.strip("|").split("|")] for line in chosen.strip().splitlines()[2:4]] == [
         ["alexnet", "0.01", "0.700"], ["vgg16", "0.003", "0.300"],
     ]  # fmt: skip
@@ -59,10 +60,10 @@ def test_the_page_states_the_selection_and_untrained_runs(folder: Path) -> None:
 
 
 def test_selection_among_one_value_or_by_an_unknown_metric_is_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"optim\.warmup is the same in all jobs, or unknown"):
+    with pytest.raises(ValueError, match=r"optim\.warmup"):
         select_best(Selection("optim.warmup", "val top-1"), rows_of(read_jobs(folder)[0]))
     (folder / "README.md").write_text(README.replace("by val top-1", "by beauty"))
-    with pytest.raises(ValueError, match="measure 'beauty' is unknown; known are top-1"):
+    with pytest.raises(ValueError, match=r"beauty.*top-1"):
         read_selection(folder / "README.md")
 
 
@@ -71,12 +72,12 @@ def test_the_configured_learning_rates_are_the_selected_ones() -> None:
     selection = read_selection(RATES / "README.md")
     assert selection == SELECTION
     best = select_best(selection, table_of(RATES))
-    whole = select_best(selection, table_of(RATES / "whole") + table_of(RATES.parent))
-    chosen = best + [row for row in whole if row["backbone.name"].startswith("vgg16")]
+    full_length = select_best(selection, table_of(RATES / "whole") + table_of(RATES.parent))
+    chosen = best + [row for row in full_length if row["backbone.name"].startswith("vgg16")]
     assert {row["backbone.name"]: row["optim.lr"] for row in chosen} == configured
 
 
 def table_of(folder: Path) -> list[Row]:
-    """The settings and the measure of each row of a written `results.csv`."""
+    """Settings and metric of each row of `results.csv`."""
     rows = pyarrow.csv.read_csv(folder / "results.csv").to_pylist()
     return [{name: row.get(name) for name in ("backbone.name", "optim.lr", "seed", "val top-1")} for row in rows]

@@ -1,1 +1,1 @@
-"""The four benchmarks of DeepFashion."""
+"""Readers for four benchmarks of DeepFashion."""

@@ -1,4 +1,4 @@
-"""DeepFashion's benchmark of categories and attributes, and the part of it that was annotated anew."""
+"""DeepFashion category and attribute prediction: the coarse annotations, and the relabelled fine subset."""
 
 import logging
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from fashion_lsh.data.datasets.image_files import ExpectedFile, PublishedCounts
 
 log = logging.getLogger(__name__)
 
-SPLIT_ORDER = ("test", "val", "train")  # a picture listed twice stays with the one that tests
-FINE_FOLDER, N_FINE_ATTRIBUTES = "Anno_fine", 26  # its folder, and how many attributes it has
-FINE_LONG_SLEEVE_INDEX = 7  # position of long_sleeve in the order that is told of the 26; from 0
+SPLIT_ORDER = ("test", "val", "train")  # an image listed twice stays in the first of these
+FINE_FOLDER, N_FINE_ATTRIBUTES = "Anno_fine", 26
+FINE_LONG_SLEEVE_INDEX = 7  # position of long_sleeve in the documented order of the 26, from 0
 
 CATEGORY_COLUMNS = ("image_name", "category_label")
 BBOX_COLUMNS = ("image_name", "x_1", "y_1", "x_2", "y_2")
@@ -28,21 +28,21 @@ PARTITION_COLUMNS = ("image_name", "evaluation_status")
 
 
 class DeepFashionCategory(FiftyCategories):
-    """A garment a picture, of `Anno_coarse` or the older `Anno`, `Eval` and `Img`.
+    """Category and attribute benchmark: one garment per image, read from `Anno_coarse` (or the older `Anno`).
 
-    Categories are the 50; a Tee with the attribute `long sleeve` is `Tee/long sleeve`, where the attributes are there.
-    A group is a product's folder: the published splits show many products on both sides (`split.leaks`).
+    Uses the 50 categories. A Tee with the attribute `long sleeve` becomes `Tee/long sleeve` if attributes are present.
+    The group is the product folder; many products are in several published splits (`split.leaks`).
     """
 
     expected = (
-        ExpectedFile("[Ii]mg*", "the pictures, as Img/img/<product>/img_00000001.jpg"),
-        ExpectedFile("Eval/list_eval_partition.txt", "train, val or test of each picture"),
+        ExpectedFile("[Ii]mg*", "images, as Img/img/<product>/img_00000001.jpg"),
+        ExpectedFile("Eval/list_eval_partition.txt", "split of each image: train, val or test"),
         ExpectedFile("Anno*/list_category_cloth.txt", "names of the 50 categories"),
-        ExpectedFile("Anno*/list_category_img.txt", "category of each picture"),
-        ExpectedFile("Anno*/list_bbox.txt", "box of each picture"),
+        ExpectedFile("Anno*/list_category_img.txt", "category of each image"),
+        ExpectedFile("Anno*/list_bbox.txt", "box of each image"),
         ExpectedFile("Anno*/list_attr_cloth.txt", "names of the 1,000 attributes", required=False),
         ExpectedFile(
-            "Anno*/list_attr_img.txt", "attributes of each picture: they tell long-sleeved tees", required=False
+            "Anno*/list_attr_img.txt", "attributes of each image, used to find long-sleeved tees", required=False
         ),
     )
     published = PublishedCounts({"train": 209_222, "val": 40_000, "query": 40_000})
@@ -54,7 +54,7 @@ class DeepFashionCategory(FiftyCategories):
         boxes = files.read_table(self._file("list_bbox.txt"), BBOX_COLUMNS)
         splits = files.read_table(files.find_file(self.root, "list_eval_partition.txt", "Eval"), PARTITION_COLUMNS)
         tables = {"list_category_img.txt": numbers, "list_bbox.txt": boxes, "list_eval_partition.txt": splits}
-        paths, left_out = files.inner_join(tables)
+        paths, skipped = files.inner_join(tables)
         tees = {
             number
             for (number,) in numbers.rows.values()
@@ -66,38 +66,36 @@ class DeepFashionCategory(FiftyCategories):
             for path in paths
             if path not in without_attributes
         }
-        return annotations, left_out | without_attributes
+        return annotations, skipped | without_attributes
 
     def _long_sleeved(self, tees: Sequence[str]) -> tuple[set[str], Reasons]:
-        """Those of the tees with long sleeves, none where the files do not tell; and tees without a good row."""
+        """Return tees with long sleeves (none without attribute files), and reasons for tees without a valid row."""
         try:
             names = [name for name, _ in files.read_names(self._file("list_attr_cloth.txt"))]
             values = self._file("list_attr_img.txt")
         except FileNotFoundError as error:
-            log.warning("long-sleeved tees are not told apart: %s", error)
+            log.warning("Not separating long-sleeved tees: %s", error)
             return set(), {}
         index = long_sleeve_index(names)
         if index is None:
-            log.warning(
-                "long-sleeved tees are not told apart: none of %d attributes is called %s", len(names), LONG_SLEEVE
-            )
+            log.warning("Not separating long-sleeved tees: none of %d attributes is named %r", len(names), LONG_SLEEVE)
             return set(), {}
         table = files.read_cell(values, index, len(names), {path.encode() for path in tees})
         without_attributes = {
-            path: "it is a Tee without a row in list_attr_img.txt" for path in tees if path not in table.rows
+            path: "list_attr_img.txt has no row for this Tee" for path in tees if path not in table.rows
         }
         return {path for path, (value,) in table.rows.items() if value == "1"}, without_attributes | table.bad
 
 
 class DeepFashionFine(FiftyCategories):
-    """A garment a picture, of the 20,000 that `Anno_fine` annotates anew, and `Img`.
+    """Fine subset: one garment per image, for the 20,000 images relabelled in `Anno_fine`.
 
-    Its files have neither header nor paths: line n of `train_bbox.txt` belongs to line n of `train.txt`. Categories and
-    groups are as DeepFashionCategory has them.
+    The files have no header and no paths: line n of `train_bbox.txt` belongs to line n of `train.txt`. Categories and
+    groups are those of DeepFashionCategory.
     """
 
     expected = (
-        ExpectedFile("[Ii]mg*", "the pictures, as Img/img/<product>/img_00000001.jpg"),
+        ExpectedFile("[Ii]mg*", "images, as Img/img/<product>/img_00000001.jpg"),
         ExpectedFile("Anno*/list_category_cloth.txt", "names of the 50 categories"),
         *(
             ExpectedFile(f"Anno_fine/{split}{suffix}.txt", f"{content} of split {split}", required=suffix != "_attr")
@@ -118,15 +116,15 @@ class DeepFashionFine(FiftyCategories):
     def _read_annotations(self) -> tuple[dict[str, Annotation], Reasons]:
         index = self._long_sleeve_index()
         annotations: dict[str, Annotation] = {}
-        left_out: Reasons = {}
+        skipped: Reasons = {}
         for split in SPLIT_ORDER:
             for number, (path, annotation) in enumerate(read_fine_rows(self.root, split, index), start=1):
                 if path in annotations or not path:
-                    reason = f"it was listed before, as {annotations[path].split}" if path else "the line is empty"
-                    left_out[f"{path} (line {number} of {split}.txt)".strip()] = reason
+                    reason = f"already listed in {annotations[path].split}.txt" if path else "empty line"
+                    skipped[f"{path} (line {number} of {split}.txt)".strip()] = reason
                 else:
                     annotations[path] = annotation
-        return annotations, left_out
+        return annotations, skipped
 
     def _long_sleeve_index(self) -> int:
         path = self.root / FINE_FOLDER / "list_attr_cloth.txt"
@@ -134,17 +132,26 @@ class DeepFashionFine(FiftyCategories):
         index = long_sleeve_index(names) if len(names) == N_FINE_ATTRIBUTES else None
         if index is None:
             log.warning(
-                "%s does not name %d attributes with %s: it is taken as the 8th", path, N_FINE_ATTRIBUTES, LONG_SLEEVE
+                "%s does not list %d attributes including %r; assuming it is attribute %d",
+                path,
+                N_FINE_ATTRIBUTES,
+                LONG_SLEEVE,
+                FINE_LONG_SLEEVE_INDEX + 1,
             )
         return FINE_LONG_SLEEVE_INDEX if index is None else index
 
 
 def read_fine_rows(root: Path, split: str, index: int) -> list[tuple[str, Annotation]]:
-    """Picture and facts of each line of a split's files; `index` is that of `long sleeve` among the attributes.
+    """Return (image path, annotation) for each line of a split's files.
+
+    Args:
+        root: Folder that contains `Anno_fine`.
+        split: train, val or test.
+        index: Position of `long sleeve` in the attributes, from 0.
 
     Raises:
-        FileNotFoundError: a file is missing; attributes may be.
-        ValueError: a file has another number of lines than that of the pictures, or rows of another width.
+        FileNotFoundError: A file other than the attributes is missing.
+        ValueError: The files differ in their number of lines, or a row has the wrong width.
     """
     paths = [line.strip() for line in files.read_lines(files.find_file(root, f"{split}.txt", FINE_FOLDER))]
     numbers, boxes = (
@@ -153,24 +160,25 @@ def read_fine_rows(root: Path, split: str, index: int) -> list[tuple[str, Annota
     if (root / FINE_FOLDER / f"{split}_attr.txt").is_file():
         attributes = _read_aligned(root, split, "_attr", len(paths), N_FINE_ATTRIBUTES)
     else:
-        log.warning("no %s_attr.txt in %s: long-sleeved tees are not told apart", split, root / FINE_FOLDER)
+        log.warning("Not separating long-sleeved tees: %s has no %s_attr.txt", root / FINE_FOLDER, split)
         attributes = [["0"] * N_FINE_ATTRIBUTES] * len(paths)
     rows = zip(paths, numbers, boxes, attributes, strict=True)
     return [(path, Annotation(number[0], box, split, values[index] == "1")) for path, number, box, values in rows]
 
 
 def _read_aligned(root: Path, split: str, suffix: str, count: int, width: int) -> list[list[str]]:
-    """The cells of each line of a file whose lines belong to those of `<split>.txt`."""
+    """Return the cells of each line of a file aligned line by line with `<split>.txt`."""
     path = files.find_file(root, f"{split}{suffix}.txt", FINE_FOLDER)
     rows = [line.split() for line in files.read_lines(path)]
     if len(rows) != count:
         raise ValueError(
-            f"{path} has {len(rows)} lines, {split}.txt has {count}: they belong together line by line, "
-            "unpack both anew"
+            f"{path}: {len(rows)} lines, but {split}.txt has {count}; unpack both files again, "
+            "as they are joined by line number"
         )
     wrong = next((number for number, cells in enumerate(rows) if len(cells) != width), None)
     if wrong is not None:
         raise ValueError(
-            f"{path}: line {wrong + 1} has {len(rows[wrong])} values, not {width}: give the official file of Anno_fine"
+            f"{path}: line {wrong + 1} has {len(rows[wrong])} values instead of {width}; "
+            "use the official file of Anno_fine"
         )
     return rows

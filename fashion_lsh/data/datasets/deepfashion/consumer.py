@@ -1,4 +1,4 @@
-"""DeepFashion's benchmark of street pictures that ask for a shop's pictures."""
+"""DeepFashion consumer-to-shop retrieval: consumers' street images as queries, shop images as gallery."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ VIEW_PREFIXES = {
     "comsumer": "street",
     "consumer": "street",
     "shop": "shop",
-}  # by a file's name; the first is the data's own
+}  # by prefix of the file name; "comsumer" is the data set's own spelling
 SOURCE_TYPES = {"1": "shop", "2": "street"}  # by source_type
 
 
 class PairRecord(NamedTuple):
-    """What the pairs say of a picture."""
+    """Item, split and view of an image, taken from its pairs."""
 
     item: str
     split: str
@@ -35,53 +35,53 @@ class PairRecord(NamedTuple):
 
 
 class DeepFashionConsumer(ImageFiles):
-    """A garment a picture, of `Anno`, `Eval` and `Img`; a picture of many pairs is taken once.
+    """Consumer-to-shop benchmark: one garment per image; an image listed in several pairs appears once.
 
-    A category is `<TOP>/<folder>/<upper|lower|full>`, as `TOPS/T_Shirt/upper`. Consumers' pictures have view `street`.
-    Of pairs of test the consumers' pictures ask and the shops' are searched.
+    The category is `<TOP>/<folder>/<upper|lower|full>`, for example `TOPS/T_Shirt/upper`. Consumers' images have view
+    `street`. In test pairs, consumers' images are queries and shop images form the gallery.
 
     Args:
-        root: folder of this benchmark.
-        gallery: whose shop pictures are searched: those of `test`, as the benchmark's own text has it, or of val and
-            test, `val_test`, as a later guide has it. Items of val are then in the gallery, too (`split.leaks`).
+        root: Folder of this benchmark.
+        gallery: Splits whose shop images form the gallery: `test`, as in the benchmark's README, or `val_test`, as in
+            a later guide. With `val_test`, items of val are also in the gallery (`split.leaks`).
     """
 
     licence = LICENCE
     expected = (
-        ExpectedFile("[Ii]mg*", "the pictures, as Img/img/TOPS/T_Shirt/id_00000001/shop_01.jpg"),
-        ExpectedFile("Eval/list_eval_partition.txt", "pairs of pictures, their item, and train, val or test"),
-        ExpectedFile("Anno/list_bbox_consumer2shop.txt", "box, type of clothes and source of each picture"),
-        ExpectedFile("Anno/list_item_consumer2shop.txt", "the items", required=False),
+        ExpectedFile("[Ii]mg*", "images, as Img/img/TOPS/T_Shirt/id_00000001/shop_01.jpg"),
+        ExpectedFile("Eval/list_eval_partition.txt", "image pairs with item and split: train, val or test"),
+        ExpectedFile("Anno/list_bbox_consumer2shop.txt", "box, clothes type and source of each image"),
+        ExpectedFile("Anno/list_item_consumer2shop.txt", "list of items", required=False),
     )
     published = PublishedCounts({"all": 239_557}, "images")
 
     def __init__(self, root: str, gallery: GalleryChoice = "test") -> None:
         super().__init__(root)
         if gallery not in get_args(GalleryChoice):
-            raise ValueError(f"{gallery=} is unknown: give test or val_test")
+            raise ValueError(f"{gallery=}: unknown; use test or val_test")
         self.gallery = gallery
 
     def list_garments(self) -> tuple[Catalogue, Reasons]:
         rows, bad_pairs = files.read_rows(files.find_file(self.root, "list_eval_partition.txt", "Eval"), PAIR_COLUMNS)
         boxes = files.read_table(files.find_file(self.root, "list_bbox_consumer2shop.txt", "Anno"), BBOX_COLUMNS)
-        log.info("gallery=%s: searched are the shop pictures of %s", self.gallery, self.gallery.replace("_", " and "))
+        log.info("gallery=%s: using the shop images of %s", self.gallery, self.gallery.replace("_", " and "))
         records, bad = images_of_pairs(rows, self.gallery)
         files.check_items(self.root / "Anno" / "list_item_consumer2shop.txt", {each.item for each in records.values()})
         pairs = files.Table({path: tuple(each) for path, each in records.items()}, bad)
-        paths, left_out = files.inner_join({"list_eval_partition.txt": pairs, "list_bbox_consumer2shop.txt": boxes})
-        left_out |= {f"a pair of {path}" if path in records else path: reason for path, reason in bad_pairs.items()}
+        paths, skipped = files.inner_join({"list_eval_partition.txt": pairs, "list_bbox_consumer2shop.txt": boxes})
+        skipped |= {f"pair of {path}" if path in records else path: reason for path, reason in bad_pairs.items()}
         _warn_source_types({path: boxes.rows[path][1] for path in paths}, records)
         locations, missing = find_images(self.root, paths)
         garments = (
             (path, _row(path, location, records[path], boxes.rows[path])) for path, location in locations.items()
         )
-        return files.build_catalogue(garments, left_out | missing)
+        return files.build_catalogue(garments, skipped | missing)
 
 
 def images_of_pairs(pairs: Sequence[Sequence[str]], gallery: GalleryChoice) -> tuple[dict[str, PairRecord], Reasons]:
-    """Each picture of the pairs once; and those whose pairs contradict each other, or have a split that is unknown.
+    """Return one record per image, and reasons for images with contradictory pairs or an unknown split.
 
-    A picture in pairs of several splits stays with the one that tests, and such are counted in the log.
+    An image in pairs of several splits is assigned to the first of them in SPLIT_PRIORITY; the log counts these images.
     """
     records: dict[str, PairRecord] = {}
     bad: Reasons = {}
@@ -90,19 +90,21 @@ def images_of_pairs(pairs: Sequence[Sequence[str]], gallery: GalleryChoice) -> t
         published = SPLIT_ALIASES.get(status.lower())
         for path, column in ((consumer, "street"), (shop, "shop")):
             if published is None:
-                bad[path] = f"a pair of it has the unknown split {status!r}"
+                bad[path] = f"a pair has the unknown split {status!r}"
                 continue
             view = VIEW_PREFIXES.get(path.rpartition("/")[2].partition("_")[0].lower(), column)
             record = PairRecord(item, _split(published, view, gallery), view)
             known = records.setdefault(path, record)
             if known.item != item:
-                bad[path] = f"it stands in pairs of two items, {known.item} and {item}"
+                bad[path] = f"listed in pairs of two items, {known.item} and {item}"
             if known.split != record.split:
                 in_several_splits.add(path)
                 records[path] = min(known, record, key=lambda each: SPLIT_PRIORITY.index(each.split))
     if in_several_splits:
         log.warning(
-            "%d pictures are in pairs of several splits: they stay with the one that tests", len(in_several_splits)
+            "%d images are in pairs of several splits; using the first of %s",
+            len(in_several_splits),
+            ", ".join(filter(None, SPLIT_PRIORITY)),
         )
     return {path: each for path, each in records.items() if path not in bad}, bad
 
@@ -118,19 +120,19 @@ def _warn_source_types(sources: Mapping[str, str], records: Mapping[str, PairRec
     ]
     if mismatched:
         log.warning(
-            "%d pictures have a source_type (1 shop, 2 consumer) that does not fit their name, the first is %s: the "
-            "name counts", len(mismatched), mismatched[0],
+            "%d images have a source_type (1 shop, 2 consumer) that contradicts their file name (first: %s); "
+            "using the file name", len(mismatched), mismatched[0],
         )  # fmt: skip
 
 
 def _row(path: str, location: str, record: PairRecord, garment: Sequence[str]) -> Mapping[str, Any] | str:
-    """The columns of a garment, or why it is of no use."""
+    """Return the columns of a garment, or the reason to skip it."""
     clothes_type, _, *coordinates = garment
     category, box = files.parse_category(path, clothes_type), parse_box(coordinates)
     if category is None:
-        return f"its clothes_type {clothes_type!r} is none of 1, 2, 3, or it does not lie in img/<top>/<folder>/<item>"
+        return f"clothes_type {clothes_type!r} is not 1, 2 or 3, or the path is not img/<top>/<folder>/<item>/<file>"
     if box is None:
-        return f"its box {' '.join(coordinates)} is no box with an area"
+        return f"box {' '.join(coordinates)} has no area"
     return {
         "image": location, "category": category, "supercategory": files.parse_clothes_type(clothes_type),
         "item": record.item, "group": "",

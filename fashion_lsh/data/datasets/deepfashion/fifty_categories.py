@@ -1,4 +1,4 @@
-"""What the parts of DeepFashion's benchmark of 50 categories share."""
+"""Shared base of the DeepFashion readers with 50 categories."""
 
 import logging
 from abc import abstractmethod
@@ -28,11 +28,11 @@ FULL = (
     "Caftan", "Cape", "Coat", "Coverup", "Dress", "Jumpsuit", "Kaftan", "Kimono", "Nightdress", "Onesie", "Robe",
     "Romper", "Shirtdress", "Sundress",
 )  # fmt: skip
-TEE, LONG_SLEEVE = "Tee", "long sleeve"  # a category, and the attribute that parts it
+TEE, LONG_SLEEVE = "Tee", "long sleeve"  # a category, and the attribute that splits it in two
 
 
 class Category(NamedTuple):
-    """A name, and what it dresses: upper | lower | full."""
+    """Category name, and part of the body: upper | lower | full."""
 
     name: str
     kind: str
@@ -46,7 +46,7 @@ OFFICIAL_CATEGORIES = (  # numbers 1 to 50
 
 
 class Annotation(NamedTuple):
-    """What the files say of a picture: category's number from 1, box, published split, whether it has long sleeves."""
+    """Annotation of one image: category number from 1, xyxy box, published split, long-sleeve attribute."""
 
     number: str
     box: Sequence[str]
@@ -55,40 +55,40 @@ class Annotation(NamedTuple):
 
 
 class FiftyCategories(ImageFiles):
-    """What both parts of the benchmark share."""
+    """Base of the coarse and the fine reader; subclasses read the annotations."""
 
     licence = LICENCE
-    annotation_folders: ClassVar[tuple[str, ...]]  # folders, the first that has a file is taken
+    annotation_folders: ClassVar[tuple[str, ...]]  # searched in this order
     source: ClassVar[str]
 
     def list_garments(self) -> tuple[Catalogue, Reasons]:
-        annotations, left_out = self._read_annotations()
+        annotations, skipped = self._read_annotations()
         locations, missing = find_images(self.root, annotations)
         rows = ((path, self._row(path, location, annotations[path])) for path, location in locations.items())
-        return files.build_catalogue(rows, left_out | missing)
+        return files.build_catalogue(rows, skipped | missing)
 
     @abstractmethod
     def _read_annotations(self) -> tuple[dict[str, Annotation], Reasons]:
-        """By picture; and why others are left out."""
+        """Return annotations by image path, and reasons for skipped images."""
 
     @cached_property
     def names(self) -> list[Category]:
-        """Categories by number; the first has number 1."""
+        """Categories in order of their numbers, which start at 1."""
         return read_categories(self._file("list_category_cloth.txt"))
 
     def _file(self, name: str) -> Path:
         return files.find_file(self.root, name, *self.annotation_folders)
 
     def _row(self, path: str, location: str, annotation: Annotation) -> Mapping[str, Any] | str:
-        """The columns of a garment, or why it is of no use."""
+        """Return the columns of a garment, or the reason to skip it."""
         known, box = category_by_number(annotation.number, self.names), parse_box(annotation.box)
         split = SPLIT_ALIASES.get(annotation.split.lower())
         if known is None:
-            return f"its category {annotation.number!r} is none of 1 to {len(self.names)}"
+            return f"category number {annotation.number!r} is not in 1..{len(self.names)}"
         if box is None:
-            return f"its box {' '.join(annotation.box)} is no box with an area"
+            return f"box {' '.join(annotation.box)} has no area"
         if split is None:
-            return f"its split {annotation.split!r} is unknown"
+            return f"unknown split {annotation.split!r}"
         return {
             "image": location,
             "category": f"{TEE}/{LONG_SLEEVE}" if known.name == TEE and annotation.long_sleeved else known.name,
@@ -98,30 +98,31 @@ class FiftyCategories(ImageFiles):
 
 
 def read_categories(path: Path) -> list[Category]:
-    """Categories 1 to 50 in order, of `list_category_cloth.txt`; the official ones where a copy has another number.
+    """Read categories 1 to 50 from `list_category_cloth.txt`; use the official list if the file does not have 50.
 
-    Some copies leave out the four without pictures, and still number by all 50.
+    Some copies omit the four categories without images but still use the numbers of all 50.
+
+    Raises:
+        ValueError: A category_type is not 1, 2 or 3.
     """
     given = files.read_names(path)
     if len(given) != len(OFFICIAL_CATEGORIES):
-        log.warning(
-            "%s has %d categories: numbers are read by the official %d", path, len(given), len(OFFICIAL_CATEGORIES)
-        )
+        log.warning("%s: %d categories; using the official %d", path, len(given), len(OFFICIAL_CATEGORIES))
         return list(OFFICIAL_CATEGORIES)
     if [name for name, _ in given] != [name for name, _ in OFFICIAL_CATEGORIES]:
-        log.warning("%s names other categories than the official ones: its own are taken", path)
+        log.warning("%s: names differ from the official categories; using the names of the file", path)
     unknown = next((kind for _, kind in given if not files.parse_clothes_type(kind)), None)
     if unknown is not None:
-        raise ValueError(f"{path}: category_type {unknown!r} is none of 1, 2, 3: give the official file")
+        raise ValueError(f"{path}: category_type {unknown!r} is not 1, 2 or 3; use the official file")
     return [Category(name, files.parse_clothes_type(kind)) for name, kind in given]
 
 
 def category_by_number(number: str, names: Sequence[Category]) -> Category | None:
-    """The category of a number that counts from 1, in decimals; None: there is none."""
+    """Return the category with a decimal number (from 1), or None if out of range."""
     index = int(number) if number.isdecimal() else 0
     return names[index - 1] if 1 <= index <= len(names) else None
 
 
 def long_sleeve_index(names: Sequence[str]) -> int | None:
-    """Position of the attribute `long sleeve`, or `long_sleeve`, from 0; None: there is none."""
+    """Return the position (from 0) of the attribute `long sleeve` or `long_sleeve`, or None."""
     return next((index for index, name in enumerate(names) if name.replace("_", " ") == LONG_SLEEVE), None)

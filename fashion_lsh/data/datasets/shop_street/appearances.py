@@ -1,4 +1,4 @@
-"""Colours and patterns, and a garment dressed in them (pure)."""
+"""Draw colours and patterns, and render garments with them (pure functions)."""
 
 import colorsys
 import math
@@ -15,7 +15,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Appearance:
-    """What makes an item of a garment: two colours 0..255 and how they share the cloth."""
+    """Appearance of an item: two RGB colours (3,) float32 0..255 and the pattern that mixes them."""
 
     colour: np.ndarray
     second: np.ndarray
@@ -26,7 +26,7 @@ class Appearance:
 
 
 def draw_appearance(rng: Rng, colourway: int) -> Appearance:
-    """A look at random; colourways 0 and 1 drawn from like generators share the pattern and differ in colour."""
+    """Draw an appearance; with equal generator states, colourways 0 and 1 share the pattern and differ in colour."""
     pattern = tuple(PATTERNS)[int(np.searchsorted(PATTERN_CDF, rng.random(), side="right"))]
     periods, angle, phase = rng.uniform(3.5, 7.5), 45.0 * rng.integers(4), rng.random()
     colours = PALETTE[_distinct_colours(rng)] + rng.uniform(-14, 14, (4, 3))
@@ -36,14 +36,14 @@ def draw_appearance(rng: Rng, colourway: int) -> Appearance:
 
 
 def render_garment(shade: np.ndarray, alpha: np.ndarray, appearance: Appearance, side: int) -> np.ndarray:
-    """(28, 28) uint8 shade and cover -> (side, side, 4) uint8 RGBA in the look's colours, the shading kept."""
+    """Colour a garment and keep its shading: (28, 28) uint8 shade and alpha -> (side, side, 4) uint8 RGBA."""
     light, edge = (_enlarge(array, side) for array in (shade, alpha))
     weight = PATTERNS[appearance.pattern](appearance, side)[:, :, None]
     cloth = appearance.colour + (appearance.second - appearance.colour) * weight
     light = light[:, :, None] / 255
     pixels = np.empty((side, side, 4), dtype=np.uint8)
     pixels[:, :, :3] = np.clip(cloth * (0.3 + 0.8 * light) + 45 * light * light, 0, 255)
-    pixels[:, :, 3] = np.clip((edge - 128) * (side / IMAGE_SIZE) + 128, 0, 255)  # an edge about one pixel soft
+    pixels[:, :, 3] = np.clip((edge - 128) * (side / IMAGE_SIZE) + 128, 0, 255)  # edges blurred over about one pixel
     return pixels
 
 
@@ -52,7 +52,7 @@ def _enlarge(array: np.ndarray, side: int) -> np.ndarray:
 
 
 def _distinct_colours(rng: Rng) -> list[int]:
-    """Four colours of the palette, each clearly unlike the one before and the first."""
+    """Draw four palette indices; each colour is distinct from the previous and the first one."""
     chosen = [int(rng.integers(len(PALETTE)))]
     for _ in range(3):
         fit = np.flatnonzero(DISTINCT[chosen[0]] & DISTINCT[chosen[-1]])
@@ -61,7 +61,7 @@ def _distinct_colours(rng: Rng) -> list[int]:
 
 
 def _wave(appearance: Appearance, side: int, angle: float) -> np.ndarray:
-    """(side, side) float32: a wave of the look's period along `angle`, -1..1."""
+    """Sine wave along `angle` (degrees) with the appearance's period: (side, side) float32, -1..1."""
     radians = math.radians(angle)
     steps = np.arange(side, dtype=np.float32) / side
     projection = steps[None, :] * math.sin(radians) + steps[:, None] * math.cos(radians)
@@ -69,7 +69,7 @@ def _wave(appearance: Appearance, side: int, angle: float) -> np.ndarray:
 
 
 def _sharp(wave: np.ndarray, appearance: Appearance, side: int) -> np.ndarray:
-    """0 or 1 by the sign of a wave, about one pixel soft."""
+    """Threshold a wave at 0, with edges blurred over about one pixel: float32, 0..1."""
     return np.asarray(np.clip(0.5 + wave * side / (2 * math.pi * appearance.periods), 0, 1), dtype=np.float32)
 
 
@@ -106,7 +106,7 @@ def _fade(_appearance: Appearance, side: int) -> np.ndarray:
     return np.repeat(np.linspace(0, 1, side, dtype=np.float32)[:, None], side, axis=1)
 
 
-# name: (look, side) -> (side, side) float32, the second colour's share of each pixel
+# name: (appearance, side) -> (side, side) float32 0..1, weight of the second colour in each pixel
 PATTERNS: dict[str, Callable[[Appearance, int], np.ndarray]] = {
     "plain": _plain,
     "stripes": _stripes,
@@ -116,12 +116,14 @@ PATTERNS: dict[str, Callable[[Appearance, int], np.ndarray]] = {
     "halves": _halves,
     "fade": _fade,
 }
-CONTRAST = 0.35  # how far the second colour goes from the first: more hides what the garment is
-PATTERN_CDF = np.cumsum((0.5, 0.12, 0.1, 0.1, 0.08, 0.05, 0.05))  # of the items, up to and with each pattern
-PATTERN_CDF[-1] = 1.0  # the sum of the shares, whatever its last bit
-TONES = ((0.85, 0.9), (0.45, 0.95), (0.8, 0.5))  # saturation and value: strong, pale, deep
+CONTRAST = 0.35  # distance between the two colours; higher values make the garment hard to recognise
+PATTERN_CDF = np.cumsum((0.5, 0.12, 0.1, 0.1, 0.08, 0.05, 0.05))  # cumulative probability of the patterns
+PATTERN_CDF[-1] = 1.0  # avoid rounding error
+TONES = ((0.85, 0.9), (0.45, 0.95), (0.8, 0.5))  # HSV saturation and value: strong, pale, deep
 PALETTE = 255 * np.array(
     [colorsys.hsv_to_rgb(hue / 12, *tone) for hue in range(12) for tone in TONES]
     + [(grey, grey, grey) for grey in (0.13, 0.4, 0.65, 0.9)]
 )
-DISTINCT = np.abs(PALETTE[:, None] - PALETTE[None]).sum(axis=2) > 150  # (C, C): which differ clearly
+DISTINCT = (
+    np.abs(PALETTE[:, None] - PALETTE[None]).sum(axis=2) > 150
+)  # (C, C) bool: pairs with an L1 distance above 150

@@ -1,4 +1,4 @@
-"""Cluttered ground for street pictures, and things that stand before a garment (pure, by random numbers)."""
+"""Draw cluttered backgrounds and occluders for street images (pure functions of the generator)."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -6,18 +6,18 @@ from PIL import Image, ImageDraw, ImageFilter
 from fashion_lsh.data.datasets.shop_street.appearances import Rng
 from fashion_lsh.data.datasets.shop_street.items import Cutout, extract_cutout
 
-IMAGE_SIZE = 96  # of a composed picture, in pixels
+IMAGE_SIZE = 96  # side of a composed image, in pixels
 
 
 def draw_background(rng: Rng) -> np.ndarray:
-    """(96, 96, 3) float32 0..255: one of five kinds, with fine noise."""
+    """Draw one of five kinds of background with fine noise: (96, 96, 3) float32, about 0..255."""
     kind = (_wall, _shapes, _pavement, _foliage, _planks)[rng.integers(5)]
     noise = rng.standard_normal((IMAGE_SIZE, IMAGE_SIZE, 1), dtype=np.float32) * rng.uniform(2, 9)
     return np.asarray(kind(rng) + noise, dtype=np.float32)
 
 
 def draw_occluder(rng: Rng) -> Cutout:
-    """A pole, a ball or a board in one shaded colour."""
+    """Draw a pole, a ball or a board in one shaded colour."""
     canvas = Image.new("RGBA", (IMAGE_SIZE, IMAGE_SIZE))
     pen = ImageDraw.Draw(canvas)
     width, height = rng.uniform(10, 26, 2)
@@ -36,14 +36,14 @@ def draw_occluder(rng: Rng) -> Cutout:
 
 
 def _colour(rng: Rng) -> tuple[int, int, int]:
-    """Mostly dull, as streets are."""
+    """Draw a mostly desaturated RGB colour."""
     grey, deviation = rng.uniform(50, 215), rng.uniform(5, 70)
     red, green, blue = (int(value) for value in np.clip(grey + rng.uniform(-deviation, deviation, 3), 0, 255))
     return red, green, blue
 
 
 def _wall(rng: Rng) -> np.ndarray:
-    """A wall above a floor, each shading into another colour."""
+    """Wall above a floor, each with a colour gradient."""
     horizon = int(rng.uniform(0.45, 0.85) * IMAGE_SIZE)
     rows = np.empty((IMAGE_SIZE, 3), dtype=np.float32)
     rows[:horizon] = np.linspace(_colour(rng), _colour(rng), horizon)
@@ -52,7 +52,7 @@ def _wall(rng: Rng) -> np.ndarray:
 
 
 def _shapes(rng: Rng) -> np.ndarray:
-    """A shop window or a crowd, out of focus."""
+    """Blurred shapes, like a shop window or a crowd out of focus."""
     canvas = Image.new("RGB", (IMAGE_SIZE, IMAGE_SIZE), _colour(rng))
     pen = ImageDraw.Draw(canvas)
     for x, y, width, height in rng.uniform((-20, -20, 10, 10), (90, 90, 50, 60), (int(rng.integers(6, 14)), 4)):
@@ -63,7 +63,7 @@ def _shapes(rng: Rng) -> np.ndarray:
 
 def _pavement(rng: Rng) -> np.ndarray:
     """Slabs or bricks of unequal grey with joints, seen at an angle."""
-    field, margin = IMAGE_SIZE * 3 // 2, IMAGE_SIZE // 4  # so large that no corner is empty once turned
+    field, margin = IMAGE_SIZE * 3 // 2, IMAGE_SIZE // 4  # large enough to leave no empty corner after rotation
     canvas = Image.new("RGB", (field, field), _colour(rng))
     pen = ImageDraw.Draw(canvas)
     base, deviation = np.array(_colour(rng)), rng.uniform(4, 22)
@@ -77,7 +77,7 @@ def _pavement(rng: Rng) -> np.ndarray:
 
 
 def _foliage(rng: Rng) -> np.ndarray:
-    """Soft patches within soft patches."""
+    """Smooth noise at three scales."""
     total = np.full((IMAGE_SIZE, IMAGE_SIZE, 3), _colour(rng), dtype=np.float32)
     for cells, amplitude in ((5, 50), (14, 35), (40, 20)):
         grey = rng.uniform(-amplitude, amplitude, (cells, cells, 1)) + rng.uniform(
@@ -89,7 +89,7 @@ def _foliage(rng: Rng) -> np.ndarray:
 
 
 def _planks(rng: Rng) -> np.ndarray:
-    """Boards, fences, shutters, stairs: bands of unequal width, upright or lying."""
+    """Bands of unequal width, vertical or horizontal, like boards, fences, shutters or stairs."""
     edges = np.cumsum(rng.integers(4, 18, 24))
     tones = np.array([_colour(rng)]) + rng.uniform(-28, 28, (25, 1))
     rows = tones[np.searchsorted(edges, np.arange(IMAGE_SIZE))].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Shop and street pictures: item `n` is shown in picture `2 n` (shop) and `2 n + 1` (street)."""
+"""Compose images: item `n` is in image `2 n` (shop) and `2 n + 1` (street)."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from fashion_lsh.data.datasets.shop_street.appearances import Rng
 from fashion_lsh.data.datasets.shop_street.backgrounds import IMAGE_SIZE, draw_background, draw_occluder
 from fashion_lsh.data.datasets.shop_street.items import Cutout, ItemCollection
 
-MAIN_VISIBLE, MIDDLE_VISIBLE, COMPANION_VISIBLE = 0.8, 0.9, 0.5  # least share of a garment that shows
-BACKGROUND_CONTRAST = 0.5  # contrast of the ground: more hides what stands on it
-MAX_TRIES = 12  # places tried before something is left out
+MAIN_VISIBLE, MIDDLE_VISIBLE, COMPANION_VISIBLE = 0.8, 0.9, 0.5  # minimum visible fraction of a garment
+BACKGROUND_CONTRAST = 0.5  # higher values hide the garments in front
+MAX_TRIES = 12  # positions tried before an object is skipped
 
 
 @dataclass(frozen=True)
 class ComposedImage:
-    """A picture, (96, 96, 3) uint8 RGB, and its garments, the main one first: (G,) items, (G, 4) float32 xyxy boxes."""
+    """Image (96, 96, 3) uint8 RGB and its garments, the main one first: (G,) items, (G, 4) float32 xyxy boxes."""
 
     pixels: np.ndarray
     items: list[int]
@@ -23,7 +23,7 @@ class ComposedImage:
 
 
 class Layer:
-    """A cutout laid at a place: its cover and what of it shows, (96, 96) float32, and how much of it has to show."""
+    """Cutout at a position: alpha and visibility, (96, 96) float32 0..1, and the visibility it requires."""
 
     def __init__(self, cutout: Cutout, left: int, top: int, min_visible: float, min_core_visible: float = 0.0) -> None:
         height, width = cutout.alpha.shape
@@ -39,7 +39,7 @@ class Layer:
         self.required_core = min_core_visible * float(self.alpha[self.core].sum()) if min_core_visible else 0.0
 
     def is_visible_enough(self, visibility: np.ndarray) -> bool:
-        """Whether the layer may be hidden down to `shows`, (96, 96)."""
+        """Return whether `visibility`, (96, 96), satisfies the layer's minimum."""
         return bool(
             visibility.sum() >= self.required_visible
             and (not self.required_core or visibility[self.core].sum() >= self.required_core)
@@ -47,21 +47,21 @@ class Layer:
 
     @property
     def box(self) -> np.ndarray:
-        """(4,) xyxy, ends exclusive, tight around the pixels of which at least half shows this layer."""
+        """Box (4,) float32 xyxy, exclusive end, tight around pixels with a visibility of at least 0.5."""
         visible_pixels = self.visibility >= 0.5
         rows, columns = np.flatnonzero(visible_pixels.any(axis=1)), np.flatnonzero(visible_pixels.any(axis=0))
         return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
 
 
 class Composition:
-    """Layers over a ground; each knows what of it shows."""
+    """Layers over a background, with the visibility of each layer."""
 
     def __init__(self) -> None:
         self.layers: list[Layer] = []
-        self.uncovered = np.ones((IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32)  # what of the ground shows
+        self.uncovered = np.ones((IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32)  # visibility of the background
 
     def add(self, layer: Layer, front: bool) -> bool:
-        """Lay it before or behind all others, unless that hides too much of any; True where it was laid."""
+        """Add a layer in front of or behind all others and return True, or return False if it hides any too much."""
         if front:
             visible = [below.visibility * (1 - layer.alpha) for below in self.layers]
             layer.visibility = layer.alpha
@@ -77,7 +77,7 @@ class Composition:
         return fits
 
     def render(self, background: np.ndarray) -> np.ndarray:
-        """(96, 96, 3) float32: the ground with the layers on it."""
+        """Render the layers over a background: (96, 96, 3) float32 0..255."""
         total = background * self.uncovered[:, :, None]
         for layer in self.layers:
             total[layer.region] += layer.colours * layer.visibility[layer.region][:, :, None]
@@ -85,14 +85,14 @@ class Composition:
 
 
 def compose_image(collection: ItemCollection, number: int) -> ComposedImage:
-    """Compose one picture; it depends on the wardrobe and the number only."""
+    """Compose one image; deterministic given the collection and the number."""
     rng = np.random.default_rng([collection.seed, number])
     item, street = divmod(number, 2)
     return _street(collection, item, rng) if street else _shop(collection, item, rng)
 
 
 def _shop(collection: ItemCollection, item: int, rng: Rng) -> ComposedImage:
-    """The garment alone, upright, on plain light ground."""
+    """Compose a shop image: one upright garment on a plain light background."""
     composition = Composition()
     cutout = collection.cutout(item, size=rng.uniform(62, 70), max_side=rng.uniform(80, 88))
     main = _place_main(cutout, rng, spread=0.15)
@@ -103,7 +103,7 @@ def _shop(collection: ItemCollection, item: int, rng: Rng) -> ComposedImage:
 
 
 def _street(collection: ItemCollection, item: int, rng: Rng) -> ComposedImage:
-    """The garment among smaller ones and other things, turned, in any light."""
+    """Compose a street image: the rotated garment among smaller garments and occluders, with random lighting."""
     composition = Composition()
     size = rng.uniform(50, 64)
     angle, flipped = rng.uniform(-12, 12), bool(rng.random() < 0.3)
@@ -126,14 +126,14 @@ def _street(collection: ItemCollection, item: int, rng: Rng) -> ComposedImage:
 
 
 def _place_main(cutout: Cutout, rng: Rng, spread: float) -> Layer:
-    """Lay the main garment wholly inside the picture; spread 0: in its middle, 1: anywhere."""
+    """Place the main garment inside the image; spread 0 is the centre, 1 anywhere."""
     height, width = cutout.alpha.shape
     left, top = (int((IMAGE_SIZE - length) * (0.5 + spread * rng.uniform(-0.5, 0.5))) for length in (width, height))
     return Layer(cutout, left, top, MAIN_VISIBLE, MIDDLE_VISIBLE)
 
 
 def _place_randomly(composition: Composition, cutout: Cutout, rng: Rng, min_visible: float) -> Layer | None:
-    """Lay a cutout before or behind the others where enough of everything shows; None where no such place is found."""
+    """Place a cutout in front of or behind the others, keeping all visible enough; None if no position is found."""
     height, width = cutout.alpha.shape
     for _ in range(MAX_TRIES):
         left, top = (int(rng.uniform(-0.3 * length, IMAGE_SIZE - 0.7 * length)) for length in (width, height))
@@ -144,7 +144,7 @@ def _place_randomly(composition: Composition, cutout: Cutout, rng: Rng, min_visi
 
 
 def _apply_lighting(pixels: np.ndarray, rng: Rng) -> np.ndarray:
-    """(96, 96, 3) float32 -> uint8 in a light of some strength, tint and fall-off, at some contrast."""
+    """Apply random brightness, tint, gradient and contrast: (96, 96, 3) float32 -> uint8."""
     tint = rng.uniform(0.8, 1.15) * rng.uniform(0.92, 1.08, 3)
     horizontal, vertical = (np.linspace(1 - slope, 1 + slope, IMAGE_SIZE) for slope in rng.uniform(-0.15, 0.15, 2))
     light = (vertical[:, None] * horizontal[None, :]).astype(np.float32)[:, :, None] * tint.astype(np.float32)

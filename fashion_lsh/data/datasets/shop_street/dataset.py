@@ -1,4 +1,4 @@
-"""The embedded data set: items in their shop's picture and on the street, composed of real garments."""
+"""ShopStreet, the embedded data set: shop and street images of each item, composed from Fashion-MNIST garments."""
 
 import hashlib
 import logging
@@ -20,10 +20,10 @@ from fashion_lsh.data.schema import BOX_COLUMNS, box_columns
 from fashion_lsh.io.files import atomic_write, cache_folder
 from fashion_lsh.io.progress import track
 
-VERSION = 2  # of the drawing: raise it when one pixel or one row comes out otherwise, and old caches are left alone
-CHUNK = 240  # pictures a process composes at a time
+VERSION = 2  # part of the cache key; increase it when any pixel or row changes
+CHUNK = 240  # images composed per task
 VIEWS = ("shop", "street")
-SPLITS = {  # pool of the item: split of its shop and of its street picture
+SPLITS = {  # pool of the item -> splits of its shop and street image
     "train": ("train", "train"),
     "val": ("val", "val"),
     "test": ("gallery", "query"),
@@ -33,22 +33,22 @@ log = logging.getLogger(__name__)
 
 
 class ShopStreet:
-    """7,800 items of ten categories, each in a shop and in a street picture: 15,600 pictures of 96 x 96.
+    """7,800 items of ten categories, each in a shop and a street image: 15,600 images of 96 x 96.
 
-    An item is a garment of Fashion-MNIST in one colour and pattern. Its shop picture shows it alone on light ground;
-    its street picture shows it turned, lit, partly hidden and among smaller garments, which have rows too (`main` is
-    False). Val and test garments have one or two items. All pixels of one garment stay in one of train, val and test.
+    An item is a Fashion-MNIST garment with one colour and pattern. The shop image shows the garment alone on a light
+    background. The street image shows it rotated, lit, partly occluded and among smaller garments, which have rows too
+    (`main` is False). Val and test garments have one or two items. Each garment is in only one of train, val and test.
 
-    The pictures are composed once and kept: 430 MB on disk, read by memory map.
+    Images are composed once and cached: 430 MB on disk, memory-mapped.
 
     Args:
-        seed: another seed gives other looks, scenes, and train and val garments; the test garments are the same.
-        cache: folder below which the pictures are kept. None: `fashion_lsh` in the user's cache folder.
-        garments: train garments a category, of 600; fewer make a small set, val and test in proportion.
+        seed: Changes appearances, scenes, and the train and val garments; the test garments stay the same.
+        cache: Parent of the cache folder. None: `fashion_lsh` in the user's cache folder.
+        garments: Train and val garments per category, at most 600; test is reduced in proportion.
 
     Raises:
-        ValueError: the seed is negative, or there are not so many garments.
-        OSError: the pictures could not be written; names the file.
+        ValueError: The seed is negative, or `garments` is out of range.
+        OSError: The images cannot be written.
     """
 
     def __init__(self, seed: int = 0, cache: str | None = None, garments: int = TRAIN + VAL) -> None:
@@ -59,33 +59,34 @@ class ShopStreet:
         self._pixels: np.ndarray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pixels": None}  # each process maps the file for itself
+        return {**self.__dict__, "_pixels": None}  # mapped again in each process
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
-        """One row a garment of a picture: boxes tight around its visible pixels, items, groups and splits."""
+        """Return one row per garment and image, with boxes tight around visible pixels, items, groups and splits."""
         self._load()
         return Catalogue.open(self.folder / "catalogue.parquet").filter(filters)
 
     def image(self, key: str) -> np.ndarray:
-        """(96, 96, 3) uint8 RGB.
+        """Return an image as (96, 96, 3) uint8 RGB.
 
         Raises:
-            KeyError: there is no such picture.
+            KeyError: Unknown key.
         """
         if not (key.isdecimal() and int(key) < self.count):
-            raise KeyError(f"shop_street has no picture {key!r}: give '00000' to '{self.count - 1:05d}'")
+            raise KeyError(f"unknown shop_street image {key!r}; use '00000' to '{self.count - 1:05d}'")
         return np.array(self._load()[int(key)])
 
     def extra_items(self, start: int, stop: int) -> tuple[np.ndarray, Catalogue]:
-        """Shop pictures of items that nobody asks for: the same garments in other looks, item `further-<n>`.
+        """Compose shop images of extra gallery items, which match no query: the same garments in other appearances.
 
-        They are composed anew at each call, from their numbers alone, and belong to no split.
+        Images depend only on their numbers, are not cached and have no split. Items are named `further-<n>`.
 
         Args:
-            start, stop: numbers, from 0.
+            start: First number, from 0.
+            stop: End of the range, exclusive.
 
         Returns:
-            (stop - start, 96, 96, 3) uint8 RGB, and a row each; `picture` is the number.
+            (stop - start, 96, 96, 3) uint8 RGB, and a catalogue with one row each; `image` is the number.
         """
         collection = ExtraItems(self.seed, self.garments, stop)
         drawn = [compose_image(collection, 2 * item) for item in range(start, stop)]
@@ -98,7 +99,7 @@ class ShopStreet:
         return np.stack([one.pixels for one in drawn]), Catalogue.from_columns({**columns, **box_columns(boxes)})
 
     def _load(self) -> np.ndarray:
-        """(P, 96, 96, 3) uint8, mapped; composed first where they are not there yet."""
+        """Return the memory-mapped images, (P, 96, 96, 3) uint8; compose them if they are not cached."""
         if self._pixels is None:
             self._pixels = self._load_cache()
         if self._pixels is None:
@@ -107,7 +108,7 @@ class ShopStreet:
         return self._pixels
 
     def _load_cache(self) -> np.ndarray | None:
-        """The cached pictures, mapped; None where they or their catalogue are missing or damaged."""
+        """Return the cached images, memory-mapped, or None if they or the catalogue are missing or damaged."""
         images, catalogue = self.folder / "images.npy", self.folder / "catalogue.parquet"
         if not (images.is_file() and catalogue.is_file()):
             return None
@@ -115,8 +116,8 @@ class ShopStreet:
             pixels: np.memmap[Any, Any] = np.load(images, mmap_mode="r")
             whole = images.stat().st_size == pixels.offset + pixels.nbytes and pixels.dtype == np.uint8
             n_images = len(set(Catalogue.open(catalogue).column("image")))
-        except (ValueError, EOFError) as error:  # numpy and pyarrow on files that are cut short or are something else
-            log.warning("%s is damaged (%s) and is composed again", self.folder, error)
+        except (ValueError, EOFError) as error:  # truncated or foreign files
+            log.warning("Composing the images again: %s is damaged (%s)", self.folder, error)
             return None
         return (
             pixels
@@ -125,9 +126,9 @@ class ShopStreet:
         )
 
     def _compose(self) -> None:
-        """Write pictures, then the catalogue, each whole or not at all; another process doing the same is no harm."""
+        """Write images, then the catalogue, both atomically; safe with concurrent processes."""
         workers = min(len(os.sched_getaffinity(0)), -(-self.count // CHUNK))
-        log.info("composing %d pictures with %d processes; they are kept in %s", self.count, workers, self.folder)
+        log.info("Composing %d images with %d processes; caching them in %s", self.count, workers, self.folder)
         with atomic_write(self.folder / "images.npy") as temporary:
             rows = self._write(temporary, workers)
         Catalogue.from_columns({name: [row[name] for row in rows] for name in rows[0]}).save(
@@ -135,10 +136,10 @@ class ShopStreet:
         )
 
     def _write(self, path: Path, workers: int) -> list[dict[str, Any]]:
-        """Write all pictures to a .npy file; the rows of their garments."""
+        """Write all images to a .npy file and return the rows of their garments."""
         header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, IMAGE_SIZE, IMAGE_SIZE, 3)}
         rows: list[dict[str, Any]] = []
-        with path.open("wb") as file:  # not through a map: on a full disk that ends the process without a word
+        with path.open("wb") as file:  # not memory-mapped: a full disk would kill the process with SIGBUS
             np.lib.format.write_array_header_1_0(file, header)
             for part, part_rows in track(self._parts(workers), "composing", self.count, lambda part: len(part[0])):
                 file.write(part.tobytes())
@@ -146,7 +147,7 @@ class ShopStreet:
         return rows
 
     def _parts(self, workers: int) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
-        """What compose_part gives for each chunk, in order, whatever the number of processes."""
+        """Yield `_compose_part` of each chunk in order, independent of the number of processes."""
         starts = range(0, self.count, CHUNK)
         jobs = [(self.seed, self.garments, start, min(start + CHUNK, self.count)) for start in starts]
         if workers == 1:
@@ -157,7 +158,7 @@ class ShopStreet:
 
 
 def compose(seed: int, garments: int, images: Iterable[int]) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Some pictures by number, (P, 96, 96, 3) uint8 RGB, and their garments' rows."""
+    """Compose images by number: (P, 96, 96, 3) uint8 RGB, and the rows of their garments."""
     collection = _collection(seed, garments)
     drawn = {image: compose_image(collection, image) for image in images}
     rows = [row for image, one in drawn.items() for row in _rows(collection, image, one)]
@@ -170,7 +171,7 @@ def _compose_part(job: tuple[int, int, int, int]) -> tuple[np.ndarray, list[dict
 
 
 def _rows(collection: ItemCollection, image: int, drawn: ComposedImage) -> Iterator[dict[str, Any]]:
-    """The picture's garments as catalogue rows, its own first."""
+    """Yield the image's garments as catalogue rows, the main one first."""
     main_item, street = divmod(image, 2)
     name = f"item-{main_item:05d}-{VIEWS[street]}"
     for index, (item, box) in enumerate(zip(drawn.items, drawn.boxes, strict=True)):
@@ -194,5 +195,5 @@ def _collection(seed: int, garments: int) -> ItemCollection:
 
 
 def _cache_key(seed: int, garments: int) -> str:
-    """16 hex that stand for all that decides the pictures."""
+    """Hash of everything that determines the images, 16 hex digits."""
     return hashlib.sha256(f"{VERSION} {seed} {garments} {data_checksum()}".encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The embedded garments: what of each small picture is garment, and how light or dark it is there."""
+"""Load the embedded garments as masks and shading."""
 
 import hashlib
 from functools import lru_cache
@@ -10,19 +10,19 @@ import numpy as np
 from fashion_lsh.data.datasets.fashion_mnist import CATEGORIES
 
 DATA = Path(__file__).with_name("embedded") / "garments.npz"
-MAX_BACKGROUND = 4  # grey values up to this are not garment
-OPAQUE = 51  # those from here on are garment alone; between the two lies its edge
-WITH_HOLES = ("sandals", "bag")  # straps and handles: their holes are holes, not dark cloth
+MAX_BACKGROUND = 4  # grey values up to this are background
+OPAQUE = 51  # grey values from this on are opaque; values in between are edges
+WITH_HOLES = ("sandals", "bag")  # gaps between straps and handles stay transparent
 
 
 def data_checksum() -> str:
-    """SHA-256 of the embedded file, in hex."""
+    """Return the SHA-256 of the embedded file, in hex."""
     return hashlib.sha256(DATA.read_bytes()).hexdigest()
 
 
 @lru_cache(maxsize=1)
 def embedded() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(N, 28, 28) uint8 shades and covers 0..255, (N,) uint8 categories, (N,) bool of the published test part."""
+    """Load (N, 28, 28) uint8 shades and alphas 0..255, (N,) uint8 labels 0..9, (N,) bool published test part."""
     with np.load(DATA, allow_pickle=False) as data:
         images, labels, test = data["images"], data["labels"], data["test"]
     solid = ~np.isin(labels, [CATEGORIES.index(name) for name in WITH_HOLES])
@@ -31,7 +31,7 @@ def embedded() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _alphas(images: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """(N, 28, 28) uint8 -> the same: 255 garment, 0 not, between them at its edge; holes of the solid are filled."""
+    """Alpha (N, 28, 28) uint8: 255 garment, 0 background, in between at edges. Holes of `solid` rows are filled."""
     foreground = images > MAX_BACKGROUND
     garment = foreground | (solid[:, None, None] & enclosed(foreground))
     framed = np.pad(garment, ((0, 0), (1, 1), (1, 1)))
@@ -41,7 +41,7 @@ def _alphas(images: np.ndarray, solid: np.ndarray) -> np.ndarray:
 
 
 def _soften(alphas: np.ndarray) -> np.ndarray:
-    """Half the cover, half its mean over 3 x 3 with the middle heavier: fewer steps in the outline once enlarged."""
+    """Average alpha with its 3 x 3 binomial blur, which reduces jagged outlines after enlargement."""
     padded = np.pad(alphas, ((0, 0), (1, 1), (1, 1))).astype(np.uint16)
     rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     mean = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) // 16
@@ -49,7 +49,7 @@ def _soften(alphas: np.ndarray) -> np.ndarray:
 
 
 def enclosed(foreground: np.ndarray) -> np.ndarray:
-    """(N, H, W) bool -> (N, H, W) bool: what cannot be reached from the border without crossing a lit pixel."""
+    """Foreground and the background it encloses: (N, H, W) bool -> (N, H, W) bool, unreachable from the border."""
     free = np.pad(~foreground, ((0, 0), (1, 1), (1, 1)), constant_values=True)
     reached = np.zeros_like(free)
     reached[:, 0] = True
@@ -64,7 +64,7 @@ def enclosed(foreground: np.ndarray) -> np.ndarray:
 
 
 def _shades(images: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Each garment's grey stretched to 0..255 between its own 4th and 97th percentile; 110 outside it."""
+    """Stretch each garment's grey values to 0..255 between its 4th and 97th percentile; 110 outside the garment."""
     sorted_values = np.sort(np.where(solid, images, 255).reshape(len(images), -1), axis=1).astype(np.float32)
     count = solid.sum(axis=(1, 2))
     rows = np.arange(len(images))

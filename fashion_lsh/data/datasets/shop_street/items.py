@@ -1,4 +1,4 @@
-"""The items: garments in colours and patterns, in pools for training, validation and test, and their cutouts."""
+"""Items (garments with colour and pattern) in train, val and test pools, and their cutouts."""
 
 import math
 from dataclasses import dataclass
@@ -11,35 +11,34 @@ from fashion_lsh.data.datasets.shop_street.appearances import Appearance, Rng, d
 from fashion_lsh.data.datasets.shop_street.garments import embedded
 
 POOLS = ("train", "val", "test")
-TRAIN, VAL, TEST = 540, 60, 100  # garments of each category in the whole set
-ITEM_STREAM, PLAN_STREAM, EXTRA_STREAM = 2, 1, 3  # last words of the random seeds of looks, plans and further looks
+TRAIN, VAL, TEST = 540, 60, 100  # garments per category in the full set
+ITEM_STREAM, PLAN_STREAM, EXTRA_STREAM = 2, 1, 3  # separate random streams: appearances, pools, extra items
 
 
 @dataclass(frozen=True)
 class Cutout:
-    """Something to lay into a picture, cut tight: (h, w, 3) float32 colours 0..255, (h, w) float32 cover 0..1."""
+    """Tightly cropped object: (h, w, 3) float32 colours 0..255, (h, w) float32 alpha 0..1."""
 
     colours: np.ndarray
     alpha: np.ndarray
 
 
 class ItemCollection:
-    """All items of one seed. Items are numbered train first, then val, then test.
+    """All items of one seed, numbered in the order train, val, test.
 
     Args:
-        seed: decides which train garments validate, and every item's look.
-        garments: how many of each category's 600 train garments to use; one in ten of them validates, and test has a
-            sixth as many.
+        seed: Selects the val garments and each item's appearance.
+        garments: Garments used of each category's 600; a tenth of them are val, and test has a sixth as many.
 
     Raises:
-        ValueError: the seed is negative, or there are not so many garments.
+        ValueError: The seed is negative, or `garments` is out of range.
     """
 
     def __init__(self, seed: int, garments: int = TRAIN + VAL) -> None:
         if seed < 0:
-            raise ValueError(f"{seed=}: give 0 or more")
+            raise ValueError(f"{seed=} is negative; use 0 or more")
         if not 2 <= garments <= TRAIN + VAL:
-            raise ValueError(f"{garments=}: give 2 to {TRAIN + VAL} a category")
+            raise ValueError(f"{garments=} per category is out of range; use 2 to {TRAIN + VAL}")
         self.seed = seed
         self.shades, self.alphas, self.labels, test = embedded()
         pools = _pools(self.labels, test, seed, garments)
@@ -51,14 +50,14 @@ class ItemCollection:
         return len(self.garment)
 
     def pool(self, item: int) -> str:
-        """`train`, `val` or `test`."""
+        """Return the pool of an item: `train`, `val` or `test`."""
         return POOLS[int(np.searchsorted(self.pool_bounds, item, side="right")) - 1]
 
     def category(self, item: int) -> str:
         return CATEGORIES[self.labels[self.garment[item]]]
 
     def others(self, item: int, count: int, rng: Rng) -> list[int]:
-        """`count` items of the same pool, each of a garment of its own, none of this item's garment."""
+        """Draw `count` items from the same pool, with distinct garments that differ from this item's garment."""
         pool = POOLS.index(self.pool(item))
         chosen = [item]
         while len(chosen) <= count:
@@ -68,17 +67,19 @@ class ItemCollection:
         return chosen[1:]
 
     def appearance(self, item: int) -> Appearance:
-        """The item's look; the two colourways of one garment share the pattern and differ in colour."""
+        """Return the item's appearance; the two colourways of a garment share the pattern and differ in colour."""
         rng = np.random.default_rng([self.seed, int(self.garment[item]), ITEM_STREAM])
         return draw_appearance(rng, int(self.colourway[item]))
 
     def cutout(self, item: int, size: float, max_side: float, angle: float = 0.0, flipped: bool = False) -> Cutout:
-        """The item drawn.
+        """Render an item.
 
         Args:
-            size: wanted square root of the area of its tight box before turning, in pixels.
-            max_side: its longer side is at most this.
-            angle: turned by so many degrees, counter-clockwise.
+            item: Number of the item.
+            size: Square root of the area of its tight box before rotation, in pixels.
+            max_side: Maximum of the longer side, in pixels.
+            angle: Counter-clockwise rotation, in degrees.
+            flipped: Mirror horizontally.
         """
         alpha = self.alphas[self.garment[item]]
         height, width = (int(np.ptp(np.flatnonzero((alpha > 127).any(axis=axis)))) + 1 for axis in (1, 0))
@@ -88,12 +89,12 @@ class ItemCollection:
 
 
 class ExtraItems(ItemCollection):
-    """Items beyond the data set's own: its garments over and over, each time in another look, in a pool of their own.
+    """Extra items in a separate pool: the data set's garments repeated with other appearances.
 
     Args:
-        seed: of the data set.
-        garments: of the data set.
-        count: how many items.
+        seed: Seed of the data set.
+        garments: Garments per category of the data set.
+        count: Number of extra items.
     """
 
     def __init__(self, seed: int, garments: int, count: int) -> None:
@@ -107,7 +108,7 @@ class ExtraItems(ItemCollection):
 
 
 def extract_cutout(image: Image.Image, angle: float) -> Cutout:
-    """What is not transparent in an RGBA picture, turned by so many degrees."""
+    """Crop the non-transparent part of an RGBA image and rotate it by `angle` degrees, counter-clockwise."""
     image = image.crop(image.getbbox())
     if angle:
         image = image.rotate(angle, Image.Resampling.BILINEAR, expand=True)
@@ -117,14 +118,14 @@ def extract_cutout(image: Image.Image, angle: float) -> Cutout:
 
 
 def _items(garments: np.ndarray, two_per_garment: bool) -> np.ndarray:
-    """(G,) garments -> (2, I): each item's garment and colourway; twofold: every second garment has two items."""
+    """(G,) garments -> (2, I) garment and colourway of each item; optionally two items for every second garment."""
     counts = np.where(two_per_garment & (np.arange(len(garments)) % 2 == 1), 2, 1)
     colourway = np.concatenate([np.arange(count) for count in counts])
     return np.stack([np.repeat(garments, counts), colourway])
 
 
 def _pools(labels: np.ndarray, test: np.ndarray, seed: int, garments: int) -> list[np.ndarray]:
-    """The garments of train, val and test, each sorted by category."""
+    """Return the garments of train, val and test, each sorted by category."""
     rng = np.random.default_rng([seed, 0, PLAN_STREAM])
     n_val, n_test = max(1, garments * VAL // (TRAIN + VAL)), max(2, garments * TEST // (TRAIN + VAL))
     pools: list[list[np.ndarray]] = [[], [], []]

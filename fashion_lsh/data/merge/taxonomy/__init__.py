@@ -1,8 +1,8 @@
-"""The 30 categories, and what the labels of each source become among them.
+"""The 30 categories, and label maps from each source's labels to them.
 
-A label is what a source calls a garment. A map of labels is a CSV file of the columns `label,category,group,why`, read
-from top to bottom: the first line that fits a label counts, and `*` stands for any letters. A label that spans several
-categories, or is none of the 30, has no category; it keeps its group where all of it lies in one.
+A label map is a CSV file with the columns `label,category,group,why`. The first matching line applies, and `*` matches
+any characters. A label that spans several categories, or none of the 30, has no category; it has a group if all its
+garments belong to one group.
 """
 
 import io
@@ -20,29 +20,29 @@ from fashion_lsh.io.files import csv_rows
 
 COLUMNS = ("label", "category", "group", "why")
 FOLDER = files(__name__)
-SHARED_MAPS = {  # sources that share a map: source -> name of the map
+SHARED_MAPS = {  # source -> source whose map it uses
     "deepfashion_fine": "deepfashion_category",
     "deepfashion_consumer_val": "deepfashion_consumer",
     "modanet_corrected": "modanet",
 }
 
-NumberedRow = tuple[int, dict[str, str]]  # its number in the file, its cells by column
+NumberedRow = tuple[int, dict[str, str]]  # line number, cells by column
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """What labels become: label, or pattern of labels -> its category and group, "" where it has none."""
+    """Label map: label or pattern -> (category, group), "" if there is none."""
 
     entries: Mapping[str, tuple[str, str]]
 
     def lookup(self, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) categories and (N,) groups, str objects, of N labels; "" where a label has none or is not named."""
+        """Map N labels to (N,) categories and (N,) groups, object arrays of str; "" if there is none."""
         found = {label: self._find_entry(label) or ("", "") for label in set(labels)}
         categories, groups = ([found[label][index] for label in labels] for index in (0, 1))
         return np.array(categories, dtype=object), np.array(groups, dtype=object)
 
     def unknown(self, labels: Sequence[str]) -> dict[str, int]:
-        """Labels that no line fits, each with how often it occurs, sorted."""
+        """Count the labels that match no line, sorted by label."""
         return {label: count for label, count in sorted(Counter(labels).items()) if self._find_entry(label) is None}
 
     def _find_entry(self, label: str) -> tuple[str, str] | None:
@@ -51,19 +51,17 @@ class LabelMap:
 
 
 def load_label_map(source: str | Path) -> LabelMap:
-    """The map of one of SOURCES, or of a file that ends in .csv.
+    """Load the label map of one of SOURCES, or from a .csv file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: no source is called so; or the file is no map: it lacks a column, names a label twice, or a category
-            or group that is none of ours; names file, line and value.
+        FileNotFoundError: The file does not exist.
+        ValueError: Unknown source, or an invalid file: wrong columns, a duplicate label, or an unknown category or
+            group.
     """
     if str(source).lower().endswith(".csv"):
         return _read_map(Path(source))
     if source not in SOURCES:
-        raise ValueError(
-            f"no map of labels for {source!r}: give one of {', '.join(SOURCES)}, or a file that ends in .csv"
-        )
+        raise ValueError(f"no label map for {source!r}; use one of {', '.join(SOURCES)}, or a .csv file")
     return _read_map(FOLDER / "maps" / f"{SHARED_MAPS.get(str(source), source)}.csv")
 
 
@@ -72,7 +70,7 @@ def _read_map(file: Traversable) -> LabelMap:
     for number, cells in _lines(file, COLUMNS):
         try:
             if cells["label"] in entries:
-                raise ValueError(f"label {cells['label']!r} stands there twice: keep one of the lines")
+                raise ValueError(f"duplicate label {cells['label']!r}; keep one of the lines")
             entries[cells["label"]] = _parse_entry(cells["label"], cells["category"], cells["group"])
         except ValueError as error:
             raise ValueError(f"{file}, line {number}: {error}") from error
@@ -80,32 +78,33 @@ def _read_map(file: Traversable) -> LabelMap:
 
 
 def _parse_entry(label: str, category: str, group: str) -> tuple[str, str]:
-    """Category and group of a line; the group of a category need not be given."""
+    """Validate a line and return its category and group; a category implies its group."""
     if not label:
-        raise ValueError("it has no label: give one, or remove the line")
+        raise ValueError("label is empty; fill it in, or remove the line")
     if category and category not in GROUPS:
-        raise ValueError(f"category {category!r} of {label!r} is none of the 30: give one of {', '.join(CATEGORIES)}")
+        raise ValueError(f"unknown category {category!r} of label {label!r}; use one of {', '.join(CATEGORIES)}")
     groups = list(dict.fromkeys(GROUPS.values()))
     if group and group not in groups:
-        raise ValueError(f"group {group!r} of {label!r} is unknown: give one of {', '.join(groups)}")
+        raise ValueError(f"unknown group {group!r} of label {label!r}; use one of {', '.join(groups)}")
     expected_group = GROUPS.get(category, group)
     if group and group != expected_group:
         raise ValueError(
-            f"group {group!r} of {label!r} is not that of {category!r}: give {expected_group!r}, or leave it empty"
+            f"group {group!r} of label {label!r} is not the group of {category!r}; "
+            f"use {expected_group!r}, or leave it empty"
         )
     return category, expected_group
 
 
 def _lines(file: Traversable, columns: Sequence[str]) -> Iterator[NumberedRow]:
-    """The lines below the header of a CSV file, their cells without outer blanks; empty lines are passed over."""
+    """Yield the lines below the header of a CSV file, with stripped cells and without empty lines."""
     rows = _rows(file)
     header = [name.strip() for name in next(rows, (1, []))[1]]
     if sorted(header) != sorted(columns):
-        raise ValueError(f"{file}, line 1: its columns are {','.join(header)!r}: give {','.join(columns)!r}")
+        raise ValueError(f"{file}, line 1: columns {','.join(header)!r}; use {','.join(columns)!r}")
     for line, cells in rows:
         if cells and len(cells) != len(header):
             counts = f"{len(cells)} cells for {len(header)} columns"
-            raise ValueError(f"{file}, line {line}: {counts}: quote a cell that holds a comma")
+            raise ValueError(f"{file}, line {line}: {counts}; quote cells that contain a comma")
         if any(cells):
             yield line, dict(zip(header, (cell.strip() for cell in cells), strict=True))
 
@@ -119,11 +118,11 @@ def _rows(file: Traversable) -> Iterator[tuple[int, list[str]]]:
 
 def _read_text(file: Traversable) -> str:
     if not file.is_file():
-        raise FileNotFoundError(f"no map of labels at {file}: give a CSV file of the columns {','.join(COLUMNS)}")
+        raise FileNotFoundError(f"{file}: no such label map; use a CSV file with the columns {','.join(COLUMNS)}")
     try:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: {error}: save it as CSV in UTF-8") from error
+        raise ValueError(f"{file}: {error}; save it as CSV in UTF-8") from error
 
 
 GROUPS: dict[str, str] = {

@@ -1,6 +1,6 @@
-"""Make garments.npz: 7,000 pictures of Fashion-MNIST, small enough to travel with the code.
+"""Write garments.npz: 7,000 images of Fashion-MNIST, small enough to ship with the code.
 
-python -m fashion_lsh.data.datasets.shop_street.embedded.pack FOLDER      (the folder of the four *-ubyte.gz files)
+python -m fashion_lsh.data.datasets.shop_street.embedded.pack FOLDER      (folder of the four *-ubyte.gz files)
 """
 
 import argparse
@@ -13,15 +13,15 @@ from fashion_lsh.io.files import atomic_write
 
 TARGET = Path(__file__).with_name("garments.npz")
 SEED = 0
-COUNTS = {"train": 600, "test": 100}  # pictures of each category
+COUNTS = {"train": 600, "test": 100}  # images per category
 LIT_THRESHOLD, MIN_LIT_PIXELS = (
     4,
     100,
-)  # a garment of fewer pixels brighter than LIT is a line or two: nobody would recognise it
+)  # garments with fewer pixels brighter than LIT_THRESHOLD, a line or two, cannot be recognised
 
 
 def pack(folder: str | Path, target: str | Path = TARGET) -> None:
-    """Choose and write: images (7000, 28, 28) uint8, labels (7000,) uint8, test (7000,) bool."""
+    """Select images and write: images (7000, 28, 28) uint8, labels (7000,) uint8, test (7000,) bool."""
     parts = [read_part(folder, part) for part in FILE_PREFIXES]
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     test = np.repeat([False, True], [len(part[0]) for part in parts])
@@ -31,13 +31,16 @@ def pack(folder: str | Path, target: str | Path = TARGET) -> None:
 
 
 def choose(images: np.ndarray, labels: np.ndarray, test: np.ndarray, counts: dict[str, int]) -> np.ndarray:
-    """Rows by part, then category, then number; of pictures that occur once only and show enough.
+    """Draw rows of unique images with enough bright pixels, sorted by part, category and number.
 
     Args:
         images: (N, 28, 28) uint8.
         labels: (N,) uint8, 0..9.
-        test: (N,) bool, the published part.
-        counts: pictures of each category wanted of `train` and `test`.
+        test: (N,) bool, published test part.
+        counts: Images per category in `train` and `test`.
+
+    Returns:
+        (M,) int64 row numbers.
     """
     rng = np.random.default_rng(SEED)
     eligible = is_unique(images) & ((images > LIT_THRESHOLD).sum(axis=(1, 2)) >= MIN_LIT_PIXELS)
@@ -50,7 +53,7 @@ def choose(images: np.ndarray, labels: np.ndarray, test: np.ndarray, counts: dic
 
 
 def is_unique(images: np.ndarray) -> np.ndarray:
-    """(N, H, W) uint8 -> (N,) bool: no other picture has the same pixels."""
+    """(N, H, W) uint8 -> (N,) bool: whether no other image has the same pixels."""
     keys = [image.tobytes() for image in images]
     counts: dict[bytes, int] = {}
     for key in keys:
@@ -59,6 +62,6 @@ def is_unique(images: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Make garments.npz from the files of Fashion-MNIST.")
-    parser.add_argument("folder", help="holds the four *-ubyte.gz files, or the same unpacked")
+    parser = argparse.ArgumentParser(description="Write garments.npz from the files of Fashion-MNIST.")
+    parser.add_argument("folder", help="folder of the four *-ubyte.gz files, or the same files unpacked")
     pack(parser.parse_args().folder)
