@@ -108,8 +108,7 @@ def _build_parser() -> argparse.ArgumentParser:
 def _searcher(run: Run, args: argparse.Namespace) -> Searcher:
     """Searcher with the policy of the run, changed by --nprobe and --min-probability."""
     changes = {name: value for name in ("nprobe", "min_probability") if (value := getattr(args, name)) is not None}
-    model = run.model()
-    return Searcher(model, run.gallery(model.fingerprint()), replace(run.policy, **changes))
+    return run.searcher(replace(run.policy, **changes))
 
 
 def _format_result(query: str, result: SearchResult, gallery: Catalogue) -> str:

@@ -15,6 +15,7 @@ from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.folder import RunFolder
 from fashion_lsh.runs.keys import INFERENCE_KEYS
 from fashion_lsh.search.policy import SearchPolicy
+from fashion_lsh.search.searcher import Searcher
 
 T = TypeVar("T")
 DETECTIONS_FILE = "detections.parquet"  # detected boxes of all images
@@ -107,6 +108,11 @@ class Run(RunFolder):
     def gallery(self, fingerprint: str, verify: bool = False) -> Gallery:
         """Open the gallery for the model of this fingerprint; `verify`: also check the checksums of the embeddings."""
         return Gallery.open(self.gallery_folder, fingerprint, verify)
+
+    def searcher(self, policy: SearchPolicy | None = None) -> Searcher:
+        """Open the model and its gallery; `policy` replaces the search policy of the run."""
+        model = self.model()
+        return Searcher(model, self.gallery(model.fingerprint()), policy or self.policy)
 
     def source(self) -> Source:
         """Open the data set of the run."""

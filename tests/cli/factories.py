@@ -1,19 +1,26 @@
 """Run commands as a user does; settings of small runs, galleries of runs, and merged data sets."""
 
+import io
+import logging
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fashion_lsh.cli import gallery, merge
+from fashion_lsh.__main__ import main as command_line
+from fashion_lsh.cli import evaluate, gallery, merge, train
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.runs.run import Run
 
 ROOT = Path(__file__).parents[2]
+SCRIPTS: dict[str, Any] = {"train.py": train.main, "evaluate.py": evaluate.main}
 SMALL = ["backbone=resnet18", "backbone.weights=null", "data=folder",
          "data.image_size=32", "data.batch_size=16", "data.workers=0",
          "trainer=smoke", "logger=csv", "classifier.epochs=1"]  # fmt: skip
@@ -24,13 +31,44 @@ RATE = re.compile(r" \([\d.]+ per second\)")
 
 
 def script(name: str, *argv: object, status: int = 0) -> str:
-    """Run `train.py`, `evaluate.py`, or a command of `python -m fashion_lsh`; return its output."""
+    """Run `train.py`, `evaluate.py`, or a command of `python -m fashion_lsh` in this process; return what it printed.
+
+    A process of its own would spend most of its time on imports; `process` starts one.
+    """
+    printed = io.StringIO()
+    words = [str(word) for word in argv]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed), restored_logging():
+        patch.setattr(sys, "argv", [name, *words])
+        patch.chdir(ROOT)
+        try:
+            returned = SCRIPTS[name]() if name in SCRIPTS else command_line([name, *words])
+        except SystemExit as ended:
+            returned = ended.code
+    ended_with = 0 if name in SCRIPTS and not isinstance(returned, int) else returned
+    assert (ended_with or 0) == status, printed.getvalue()[-3000:]
+    return printed.getvalue()
+
+
+def process(name: str, *argv: object, status: int = 0) -> str:
+    """Like `script`, in a process of its own."""
     start = [str(ROOT / name)] if name.endswith(".py") else ["-m", "fashion_lsh", name]
     command = [sys.executable, *start, *map(str, argv)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, env=dict(os.environ))
     printed = done.stdout + done.stderr
     assert done.returncode == status, printed[-3000:]
     return printed
+
+
+@contextmanager
+def restored_logging() -> Iterator[None]:
+    """Restore handlers and levels of all loggers, which Hydra and the command line configure."""
+    loggers = [logging.getLogger(), *(logging.getLogger(name) for name in logging.root.manager.loggerDict)]
+    before = [(logger, logger.handlers[:], logger.level, logger.disabled, logger.propagate) for logger in loggers]
+    logging.getLogger().handlers.clear()
+    yield
+    for logger, handlers, level, disabled, propagate in before:
+        logger.handlers[:], logger.disabled, logger.propagate = handlers, disabled, propagate
+        logger.setLevel(level)
 
 
 def run_command(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str]:

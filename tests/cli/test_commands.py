@@ -81,11 +81,11 @@ def test_documented_service_code_answers_image_bytes(runs: Path, shapes: Path) -
     [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/your_own_images.md").read_text(), flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(code.replace("runs/latest", str(runs / "latest")), names)
-    found = names["search"](names["searcher"], (shapes.parent / "circle-0-street.png").read_bytes())
+    found = names["search"]((shapes.parent / "circle-0-street.png").read_bytes())
     assert found
     assert set(found) <= set(names["searcher"].gallery.catalogue.column("id"))
     with pytest.raises(ValueError, match="not a readable image"):
-        names["search"](names["searcher"], b"not an image")
+        names["search"](b"not an image")
 
 
 def test_sweep_of_two_jobs_makes_two_runs(shapes: Path, tmp_path: Path) -> None:

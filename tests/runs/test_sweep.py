@@ -18,8 +18,9 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from fashion_lsh.models.backbones import create_backbone
 from fashion_lsh.runs.sweep import SweepSummary, errors_in_one_line
+from tests.cli.factories import script
+from tests.runs.factories import tiny_backbone
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -42,12 +43,6 @@ EXPERIMENT = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {x:
 App = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def run_script(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a Python script as a user does; stderr is redirected to stdout."""
-    command = [sys.executable, *map(str, args)]
-    return subprocess.run(command, cwd=cwd, stdout=-1, stderr=-2, text=True, timeout=250, env=dict(os.environ))
-
-
 @pytest.fixture
 def app(tmp_path: Path) -> App:
     """A fast script with the Hydra settings of evaluate.py: x=1 fails, x=2 is Ctrl-C."""
@@ -58,7 +53,12 @@ def app(tmp_path: Path) -> App:
     settings = {"defaults": defaults, "x": 0, "y": 0, "run": "here", "hydra": hydra}
     (tmp_path / "conf" / "conf.yaml").write_text(yaml.safe_dump(settings))
     (tmp_path / "app.py").write_text(SCRIPT)
-    return lambda *args: run_script("app.py", *args, cwd=tmp_path)
+
+    def run(*args: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "app.py", *map(str, args)]
+        return subprocess.run(command, cwd=tmp_path, stdout=-1, stderr=-2, text=True, timeout=250, env=dict(os.environ))
+
+    return run
 
 
 def jobs_run(folder: Path) -> list[str]:
@@ -71,6 +71,7 @@ def summary_lines(printed: str) -> list[str]:
 
 
 def test_failed_job_does_not_stop_the_sweep(app: App, tmp_path: Path) -> None:
+    """Other jobs run, each job is logged once, and the summary lists all."""
     done = app("-m", "y=5", "x=0,1,3")
     assert jobs_run(tmp_path) == ["0", "1", "3"]
     assert done.returncode == 1
@@ -80,12 +81,10 @@ def test_failed_job_does_not_stop_the_sweep(app: App, tmp_path: Path) -> None:
         "1 x=1 failed here: ValueError: x=1: invalid, set x=0",
         "2 x=3 1.5000 here",
     ]
-
-
-def test_each_job_is_logged_once(app: App) -> None:
-    printed = app("-m", "x=0,1,3").stdout.splitlines()
+    printed = done.stdout.splitlines()
     before = printed[: printed.index("")]
-    assert before == ["job 0: x=0", "job 1: x=1", "job 1 failed: ValueError: x=1: invalid, set x=0", "job 2: x=3"]
+    assert before == ["job 0: y=5 x=0", "job 1: y=5 x=1", "job 1 failed: ValueError: x=1: invalid, set x=0",
+                      "job 2: y=5 x=3"]  # fmt: skip
 
 
 def test_sweep_without_failures_leaves_no_files(app: App, tmp_path: Path) -> None:
@@ -175,12 +174,11 @@ def test_repeated_sweep_runs_only_failed_jobs(shapes: Path, tmp_path: Path, monk
     monkeypatch.setenv("WANDB_MODE", "offline")
     runs, weights = tmp_path / "runs", tmp_path / "weights.pt"
     weights.write_text("not weights")
-    command = [ROOT / "train.py", "-m", *SMALL, f"data.root={shapes}", f"runs={runs}"]
+    command = ["-m", *SMALL, f"data.root={shapes}", f"runs={runs}"]
     swept = f"backbone.weights=null,{weights}"
-    first = run_script(*command, swept, "classifier.label_smoothing=0.1,2.0", cwd=tmp_path)
-    assert first.returncode == 1, first.stdout
-    assert "Sweep of 4 jobs, 3 failed" in first.stdout
-    fine, bad, broken, _ = summary_lines(first.stdout)
+    first = script("train.py", *command, swept, "classifier.label_smoothing=0.1,2.0", status=1)
+    assert "Sweep of 4 jobs, 3 failed" in first
+    fine, bad, broken, _ = summary_lines(first)
     [finished] = runs.glob("autumn/*/metrics.json")
     score = json.loads(finished.read_text())["query/category/map@100"]
     assert fine == f"0 backbone.weights=null classifier.label_smoothing=0.1 {score:.4f} {finished.parent}"
@@ -188,13 +186,12 @@ def test_repeated_sweep_runs_only_failed_jobs(shapes: Path, tmp_path: Path, monk
     assert re.search(rf"failed {runs}/autumn/\w{{8}}: \w+: .*{weights.name}", broken)
     assert len(list(runs.glob("autumn/*/wandb/offline-run-*"))) == 2  # one wandb run per started job
 
-    torch.save(create_backbone("resnet18").network.state_dict(), weights)
-    second = run_script(*command, swept, cwd=tmp_path)
-    assert second.returncode == 0, second.stdout
+    torch.save(tiny_backbone("resnet18").network.state_dict(), weights)
+    second = script("train.py", *command, swept)
     assert len(list(runs.glob("autumn/*/metrics.json"))) == 2
     assert len(list(finished.parent.glob("wandb/offline-run-*"))) == 1
-    assert f"{score:.4f} {finished.parent}" in summary_lines(second.stdout)[0]
-    assert second.stdout.count("epoch 1/") == 1  # only the missing job
+    assert f"{score:.4f} {finished.parent}" in summary_lines(second)[0]
+    assert second.count("epoch 1/") == 1  # only the missing job
 
 
 def test_gpu_out_of_memory_is_reported_in_one_line(

@@ -1,0 +1,117 @@
+"""Coverage with a context per test, and the tests that execute a given line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from coverage import CoverageData
+
+SHARED = "shared_fixtures.json"
+CONFIG = """[run]
+branch = true
+source = fashion_lsh
+parallel = true
+patch = subprocess
+data_file = {folder}/.coverage
+"""
+
+
+class FixtureRecorder:
+    """Pytest plugin: write the fixtures of wider than function scope that each test uses, directly or indirectly."""
+
+    def __init__(self, out: Path, tests: Path) -> None:
+        self.out, self.tests = out, str(tests)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        shared = {}
+        for item in session.items:
+            definitions = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
+            names = [
+                fixture[-1].argname
+                for fixture in definitions
+                if fixture[-1].scope != "function" and fixture[-1].func.__code__.co_filename.startswith(self.tests)
+            ]
+            shared[item.nodeid] = sorted(names)
+        self.out.write_text(json.dumps(shared))
+
+
+class TestSelection:
+    """Tests by the lines that they execute.
+
+    A test that was the first to use a shared fixture runs the fixture's code in its set-up; all tests that use one of
+    its shared fixtures then count as executing these lines.
+
+    Args:
+        tree: checkout that was measured.
+        coverage: folder written by `measure_coverage`.
+    """
+
+    __test__ = False  # not a test class
+
+    def __init__(self, tree: Path, coverage: Path) -> None:
+        self.tree = tree
+        self.data = CoverageData(str(coverage / ".coverage"))
+        self.data.read()
+        self.files = {Path(name).as_posix().split("/fashion_lsh/", 1)[-1]: name for name in self.data.measured_files()}
+        self.shared: dict[str, list[str]] = json.loads((coverage / SHARED).read_text())
+        self.seconds = _durations(coverage / "durations.xml")
+
+    def tests_of(self, path: str, line: int) -> list[str]:
+        """Node ids of the tests that execute `line` of `path`: direct ones first, then by duration.
+
+        A line without a context was executed on import or by a process that a test started; it belongs to all tests
+        that execute any line of its file.
+        """
+        measured = self.files.get(path.removeprefix("fashion_lsh/"))
+        by_line = self.data.contexts_by_lineno(measured) if measured else {}
+        contexts = set(by_line.get(line, []))
+        if contexts == {""}:
+            contexts = {context for line_contexts in by_line.values() for context in line_contexts}
+        direct, fixtures = set(), set()
+        for context in contexts:
+            name, _, phase = context.rpartition("|")
+            if name in self.shared:
+                direct.add(name)
+                fixtures |= set(self.shared[name]) if phase == "setup" else set()
+        indirect = {name for name, used in self.shared.items() if fixtures & set(used)} - direct
+        return [*sorted(direct, key=self._order), *sorted(indirect, key=self._order)]
+
+    def _order(self, name: str) -> tuple[float, str]:
+        return self.seconds.get(name.split("[")[0], 0.0), name
+
+
+def measure_coverage(tree: Path, folder: Path) -> None:
+    """Run the tests of a checkout with coverage; write contexts, durations and shared fixtures into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()
+    config = folder / "coverage.ini"
+    config.write_text(CONFIG.format(folder=folder))
+    environment = os.environ | {"PYTHONPATH": str(tree.resolve()), "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [sys.executable, str(Path(__file__).resolve()), str(folder / SHARED)],
+        cwd=tree, check=True, env=environment, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "--cov", f"--cov-config={config}",
+         "--cov-context=test", "--cov-report=", f"--junit-xml={folder / 'durations.xml'}"],
+        cwd=tree, check=True, env=environment,
+    )  # fmt: skip
+
+
+def _durations(xml: Path) -> dict[str, float]:
+    """Seconds of each test function, its slowest parameters, by node id without parameters."""
+    seconds: dict[str, float] = {}
+    for case in ElementTree.parse(xml).iter("testcase"):
+        name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name', '').split('[')[0]}"
+        seconds[name] = max(seconds.get(name, 0.0), float(case.get("time", 0)))
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(
+        pytest.main(["--collect-only", "-qq"], plugins=[FixtureRecorder(Path(sys.argv[1]), Path("tests").resolve())])
+    )

@@ -1,0 +1,57 @@
+"""Write DeepFashion files and images for tests."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+FRONT, SIDE, BACK = (f"img/WOMEN/Dresses/id_00000002/{name}.jpg" for name in ("02_1_front", "02_2_side", "03_3_back"))
+JEANS = "img/MEN/Denim/id_00000007/01_1_front.jpg"
+BLOUSE, SLEEVED, TEE, SKIRT = (f"img/{name}/img_00000001.jpg" for name in ("Sheer_Blouse", "A_Tee", "B_Tee", "C_Skirt"))
+
+
+def write(path: Path, header: str, rows: Sequence[str], count: int | None = None, end: str = "\n") -> Path:
+    """Write a file as published: count, column names, rows (every second one with trailing blanks)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    padded = [row + "  " * (number % 2) for number, row in enumerate(rows)]
+    top = [str(len(rows) if count is None else count), *([header] if header else [])]
+    path.write_bytes("".join(line + end for line in [*top, *padded]).encode())
+    return path
+
+
+def row(name: str, *cells: Any) -> str:
+    return f"{name:<70} {' '.join(map(str, cells))}"
+
+
+def save_images(root: Path, *names: str, size: tuple[int, int] = (256, 256)) -> None:
+    for number, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (number, 9, 40 * number)).save(root / name)
+
+
+def replace_text(path: Path, old: str, new: str) -> None:
+    before = path.read_text()
+    assert old in before
+    path.write_text(before.replace(old, new))
+
+
+def column_values(source: Any, column: str) -> dict[str, Any]:
+    catalogue = source.list_garments()[0]
+    return dict(zip(catalogue.column("id"), catalogue.column(column), strict=True))
+
+
+def assert_required_files_are_read(root: Path, source: Any) -> None:
+    """Check that listing fails if any required file or folder is missing."""
+    for part in source.expected:
+        paths = list(root.glob(part.pattern))
+        if not part.required:
+            continue
+        assert paths, part
+        for path in paths:
+            path.rename(path.with_name(f"gone_{path.name}"))
+        with pytest.raises(FileNotFoundError):
+            source(str(root)).list_garments()
+        for path in paths:
+            path.with_name(f"gone_{path.name}").rename(path)

@@ -1,0 +1,23 @@
+"""Fixtures that speed up fits and fix their best epoch."""
+
+import pytest
+
+from fashion_lsh.data.dataset import Batch
+from fashion_lsh.training.crop_module import CropModule
+from tests.training.factories import tiny_backbone
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace every backbone by a tiny one."""
+    monkeypatch.setattr("fashion_lsh.models.crop_model.create_backbone", tiny_backbone)
+
+
+@pytest.fixture
+def increasing_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the last epoch the best, so that the saved weights depend on all epochs."""
+
+    def validation_step(self: CropModule, batch: Batch) -> None:
+        self.log(f"{self.name}/val/accuracy", float(self.current_epoch), batch_size=len(batch.labels))
+
+    monkeypatch.setattr(CropModule, "validation_step", validation_step)
