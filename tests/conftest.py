@@ -1,6 +1,9 @@
 """Shared fixtures: a small synthetic data set, and finished runs."""
 
 import csv
+import fcntl
+import os
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,25 +14,45 @@ import pytest
 from PIL import Image, ImageDraw
 
 from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.datasets import open_dataset
 from fashion_lsh.data.detections import BoxSelector
 
 SHAPES = ("circle", "cross", "square")
 ITEMS = 12  # per shape
 SIDE = 48
+FEW = {"train": 32, "val": 16, "query": 8, "gallery": 8}  # images per category
 
 
 @pytest.fixture(scope="session")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A manifest of synthetic shapes: each item has a colour, a shop image on white and a street image on noise."""
-    folder = tmp_path_factory.mktemp("drawn")
-    rng = np.random.default_rng(0)
-    rows = [_draw(folder, rng, shape, number, view) for shape in SHAPES for number in range(ITEMS)
-            for view in ("shop", "street")]  # fmt: skip
-    with (folder / "manifest.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    return folder / "manifest.csv"
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Build a folder once per session; all workers share it and must not change it."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root  # of the main process, which ends last
+
+    def build(name: str, write: Callable[[Path], object]) -> Path:
+        folder = root / name
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (root / f"{name}.done").exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a build that failed
+                folder.mkdir()
+                write(folder)
+                (root / f"{name}.done").touch()
+        return folder
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def shapes(shared: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A manifest of shapes: each item has a colour, a shop image on white and a street image on noise."""
+    return shared("shapes", _write_shapes) / "manifest.csv"
+
+
+@pytest.fixture(scope="session")
+def few(shared: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """Path of a catalogue of a few composed images of four categories, stored beside it."""
+    return shared("few", _write_few) / "few.parquet"
 
 
 @pytest.fixture
@@ -57,6 +80,28 @@ def make_run(tmp_path: Path) -> Callable[..., Any]:
     from tests.report.factories import finished_run  # here, since it imports all layers below report
 
     return partial(finished_run, tmp_path)
+
+
+def _write_shapes(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [_draw(folder, rng, shape, number, view) for shape in SHAPES for number in range(ITEMS)
+            for view in ("shop", "street")]  # fmt: skip
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_few(folder: Path) -> None:
+    source = open_dataset("shop_street", None, 0)
+    full = source.catalogue({"category": ["bag", "coat", "dress", "shirt"]})
+    rows = [full.rows(split)[full.column("category")[full.rows(split)] == name][:count]
+            for split, count in FEW.items() for name in full.categories]  # fmt: skip
+    chosen = full.take(np.concatenate(rows))
+    names = {key: f"{number}.png" for number, key in enumerate(sorted(set(chosen.column("image"))))}
+    for key, name in names.items():
+        Image.fromarray(source.image(key)).save(folder / name)
+    chosen.with_columns(image=[names[key] for key in chosen.column("image")]).save(folder / "few.parquet")
 
 
 def _draw(folder: Path, rng: np.random.Generator, shape: str, number: int, view: str) -> dict[str, object]:

@@ -22,10 +22,7 @@ MAX_LISTED = 5  # problems printed of each kind
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the files and row counts of a data set; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m fashion_lsh check", description=__doc__)
-    parser.add_argument("source", choices=sorted([*FILE_DATASETS, FASHION_MNIST]), help="name of the data set")
-    parser.add_argument("root", type=Path, help="folder or manifest of the data set")
-    args = parser.parse_args(argv)
+    args = build_parser().parse_args(argv)
     try:
         source = open_dataset(args.source, str(args.root), 0)
         if isinstance(source, ImageFiles):
@@ -38,6 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"{args.source}: {error}", file=sys.stderr)
         return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fashion_lsh check", description=__doc__)
+    parser.add_argument("source", choices=sorted([*FILE_DATASETS, FASHION_MNIST]), help="name of the data set")
+    parser.add_argument("root", type=Path, help="folder or manifest of the data set")
+    return parser
 
 
 def _print_files(source: ImageFiles) -> bool:

@@ -11,10 +11,7 @@ PROJECT = re.compile(r"([^/\s]+/)?[^/\s]+")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Save the workspace; exit status 1: not logged in, offline, or rejected by the server."""
-    parser = argparse.ArgumentParser(prog="python -m fashion_lsh dashboard", description=__doc__)
-    parser.add_argument(
-        "project", metavar="[ENTITY/]PROJECT", help="logger.project of the runs; ENTITY defaults to your own"
-    )
+    parser = build_parser()
     name = parser.parse_args(argv).project
     if not PROJECT.fullmatch(name):
         parser.error(f"{name!r}: not a project name; pass PROJECT or ENTITY/PROJECT")
@@ -30,3 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"dashboard: {name} was not saved: {error}\n")
         return 1
     return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fashion_lsh dashboard", description=__doc__)
+    parser.add_argument(
+        "project", metavar="[ENTITY/]PROJECT", help="logger.project of the runs; ENTITY defaults to your own"
+    )
+    return parser

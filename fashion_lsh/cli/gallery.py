@@ -22,7 +22,7 @@ from fashion_lsh.runs.run import Run
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; return 2 after an error, printed in one line."""
-    args = _build_parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     try:
         run = Run(args.run)
         match args.command:
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     summary, _, epilog = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
         prog="python -m fashion_lsh gallery",

@@ -39,7 +39,7 @@ log = logging.getLogger("merge")
 def main(argv: Sequence[str] | None = None) -> int:
     """Merge the sources; return 2 after an error, printed in one line."""
     argv = sys.argv[1:] if argv is None else argv
-    args = _arguments().parse_args(argv)
+    args = build_parser().parse_args(argv)
     try:
         check_writable(args.out)
         with folder_lock(args.out):
@@ -138,7 +138,7 @@ def _parse_pairs(argv: Sequence[str], flag: str, sources: Collection[str]) -> di
     return pairs
 
 
-def _arguments() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     summary, _, more = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
         prog="python -m fashion_lsh merge",

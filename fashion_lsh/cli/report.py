@@ -21,13 +21,7 @@ CLAIMS = "claims.md.j2"  # template in the folder of all experiments
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write a page per folder; print errors and continue; return 1 if any page failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fashion_lsh report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="run, folder of runs, or experiment")
-    parser.add_argument("--base", default="", metavar="SETTINGS", help="baseline method, for example hash=none")
-    parser.add_argument("--repeats", type=Path, nargs="*", metavar="RUN", help="runs of a stability study")
-    args = parser.parse_args(argv)
+    args = build_parser().parse_args(argv)
     failed = False
     for folder in args.folders:
         try:
@@ -36,6 +30,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"fashion_lsh report: {error}\n")
             failed = True
     return int(failed)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fashion_lsh report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="run, folder of runs, or experiment")
+    parser.add_argument("--base", default="", metavar="SETTINGS", help="baseline method, for example hash=none")
+    parser.add_argument("--repeats", type=Path, nargs="*", metavar="RUN", help="runs of a stability study")
+    return parser
 
 
 def _page(folder: Path, base: str, repeats: Sequence[Path] | None) -> Path:

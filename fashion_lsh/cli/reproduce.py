@@ -151,17 +151,7 @@ def run(lines: Sequence[str], image_paths: Mapping[str, str]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the unfinished commands; exit status 1: a command failed or images are missing; 2: invalid arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fashion_lsh reproduce",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "pages", nargs="*", metavar="PAGE", help="for example hash_layer or crops/scenes (default: all)"
-    )
-    parser.add_argument("--garments", metavar="MANIFEST", help="manifest of photographs of single garments")
-    parser.add_argument("--scenes", metavar="FOLDER", help="folder of street photographs in COCO format")
-    parser.add_argument("--remaining", action="store_true", help="only list the remaining jobs and their duration")
+    parser = build_parser()
     args = parser.parse_args(argv)
     image_paths = {option: str(Path(value).absolute()) for option in IMAGE_OPTIONS if (value := getattr(args, option))}
     for option, path in image_paths.items():
@@ -181,6 +171,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     failed = [line for page, missing in runnable if not missing for line in run(page.lines, image_paths)]
     failed += run(["python -m fashion_lsh report experiments"], image_paths) if runnable else []
     return report_failures(failed) or int(any(missing for _, missing in runnable))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fashion_lsh reproduce",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "pages", nargs="*", metavar="PAGE", help="for example hash_layer or crops/scenes (default: all)"
+    )
+    parser.add_argument("--garments", metavar="MANIFEST", help="manifest of photographs of single garments")
+    parser.add_argument("--scenes", metavar="FOLDER", help="folder of street photographs in COCO format")
+    parser.add_argument("--remaining", action="store_true", help="only list the remaining jobs and their duration")
+    return parser
 
 
 def report_failures(failed: Sequence[str]) -> int:

@@ -21,7 +21,7 @@ from fashion_lsh.search.searcher import Searcher, SearchResult
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Search with each image and print its hits; skip unreadable images; return the exit status."""
-    args = _build_parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     try:
         run = Run(args.run)
         searcher, detector = _searcher(run, args), run.detector()
@@ -88,7 +88,7 @@ def _format_box(box: np.ndarray) -> str:
     return " ".join(f"{coordinate:.0f}" for coordinate in box)
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fashion_lsh search", description=__doc__)
     parser.add_argument("run", type=Path, help="run folder, for example runs/latest")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="query images")

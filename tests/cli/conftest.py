@@ -1,6 +1,7 @@
 """A finished run, images to add to its gallery, and data sets to merge."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,15 @@ from PIL import Image
 from fashion_lsh.data import image_scan
 from fashion_lsh.gallery import image_encoding
 from fashion_lsh.runs.run import Run
-from tests.cli.factories import SMALL, script
+from tests.cli.factories import SMALL, process
 
 LABELS = ("Tee", "Bag")
 
 
 @pytest.fixture(scope="session")
-def runs(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A runs folder with one finished run; tests must not change it."""
-    folder = tmp_path_factory.mktemp("runs")
-    script("train.py", *SMALL, f"data.root={shapes}", f"runs={folder}")
-    return folder
+def runs(shapes: Path, shared: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A runs folder with one finished run, made by a process of its own; no test changes it."""
+    return shared("runs", lambda folder: process("train.py", *SMALL, f"data.root={shapes}", f"runs={folder}"))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,11 @@ from tests.cli.factories import DETECTOR, open_gallery, script
 TWO_BOXES = Boxes(np.float32([[2, 2, 20, 30], [8, 8, 36, 36]]), np.float32([0.9, 0.8]), np.zeros(2, np.int64))
 
 
-@pytest.fixture(scope="module")
-def runs(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A runs folder with one finished run that has a detector."""
-    folder = tmp_path_factory.mktemp("runs")
-    script("train.py", *DETECTOR, f"data.root={shapes}", f"runs={folder}", "crop.eval_modes=[whole,detected]")
-    return folder
+@pytest.fixture(scope="session")
+def runs(shapes: Path, shared: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A runs folder with one finished run that has a detector; no test changes it."""
+    words = [*DETECTOR, f"data.root={shapes}", "crop.eval_modes=[whole,detected]"]
+    return shared("detector_runs", lambda folder: script("train.py", *words, f"runs={folder}"))
 
 
 @pytest.fixture

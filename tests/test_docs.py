@@ -1,0 +1,135 @@
+"""Commands and Python code in README.md, CONTRIBUTING.md and docs/ are valid, and run on a few images."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from fashion_lsh.__main__ import COMMANDS
+from fashion_lsh.data.catalogue import Catalogue
+from tests.test_conf import compose_config
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(
+    r"^(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^ *```(?P<language>\S*)\n(?P<text>.*?)^ *```", re.MULTILINE | re.DOTALL
+)
+TARGETS = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+SMALLEST = ["trainer=smoke", "logger=csv", "data.workers=0", "data.batch_size=4", "classifier.epochs=1"]
+SMALL_DATA = ["data=folder", "data.root=photos", "split=gallery_is_train", "data.image_size=64"]
+
+
+class Block(NamedTuple):
+    """A fenced block; `reason` is why it is not run."""
+
+    language: str
+    reason: str
+    text: str
+
+    @property
+    def is_run(self) -> bool:
+        return self.language in ("bash", "python") and not self.reason
+
+    def commands(self) -> Iterator[list[str]]:
+        """Commands of a shell block, each as a list of words, without environment variables and comments."""
+        for line in self.text.splitlines():
+            words = [word for word in shlex.split(line, comments=True) if not re.match(r"&|[A-Z_]+=", word)]
+            if words:
+                yield words
+
+
+def blocks_of(page: Path) -> list[Block]:
+    matches = FENCE.finditer(page.read_text())
+    return [Block(match["language"], match["reason"] or "", match["text"]) for match in matches]
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+LINES = {" ".join(words): words for block in BLOCKS if block.language == "bash" for words in block.commands()}
+PAGES_TO_RUN = [page for page in PAGES if any(block.is_run for block in blocks_of(page))]
+
+
+def test_shell_blocks_are_marked_as_such() -> None:
+    assert {block.language for block in BLOCKS} <= {"", "bash", "python", "{toctree}", "{eval-rst}", "{include}"}
+    plain = "".join(block.text for block in BLOCKS if not block.language)
+    assert not re.search(r"^(python|make|pip|wandb) ", plain, flags=re.MULTILINE)
+
+
+def test_commands_are_known() -> None:
+    assert {words[0] for words in LINES.values()} <= {"python", "make", "wandb", "."}
+    assert {words[1] for words in LINES.values() if words[0] == "make"} <= TARGETS
+    assert {words[3] for words in LINES.values() if words[:3] == ["python", "-m", "fashion_lsh"]} == {*COMMANDS}
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if re.match(r"python (train|evaluate)\.py", line)])
+def test_config_of_a_command_composes(line: str) -> None:
+    _, script, *overrides = LINES[line]
+    first_jobs = [re.sub(r"=([^,\[]+),.*", r"=\1", override) for override in overrides if "=" in override]
+    composed = [override for override in first_jobs if not override.startswith("run=")]
+    assert compose_config(*composed, script=script.removesuffix(".py"))
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("python -m fashion_lsh ")])
+def test_arguments_of_a_command_parse(line: str) -> None:
+    command, *arguments = LINES[line][3:]
+    import_module(f"fashion_lsh.cli.{command}").build_parser().parse_args(arguments)
+
+
+@pytest.mark.smoke
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("page", PAGES_TO_RUN, ids=lambda page: page.name)
+def test_page_runs(page: Path, few: Path, tmp_path: Path) -> None:
+    """The commands and the code of a page run one after another, in a folder like the project's, on a few images."""
+    prepare_project(tmp_path, few)
+    names: dict[str, object] = {}
+    for block in blocks_of(page):
+        if block.is_run and block.language == "bash":
+            for words in block.commands():
+                run_command(smallest(words), tmp_path)
+        elif block.is_run:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(tmp_path)
+                exec(textwrap.dedent(block.text), names)
+
+
+def smallest(words: list[str]) -> list[str]:
+    """Reduce a training to a few images and steps; other commands stay as they are."""
+    if words[:2] != ["python", "train.py"] or "--cfg" in words:
+        return words
+    keys = {word.partition("=")[0] for word in words}
+    named_data = keys & {"data.root", "experiment"}
+    return [
+        *words,
+        *(word for word in SMALLEST if word.partition("=")[0] not in keys),
+        *([] if named_data else SMALL_DATA),
+    ]
+
+
+def run_command(words: list[str], folder: Path) -> None:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(words, cwd=folder, env=environment, stdout=-1, stderr=-2, text=True)
+    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout[-3000:]}"
+
+
+def prepare_project(folder: Path, few: Path) -> None:
+    """Link the project's files, write the images that the pages name, and train one run."""
+    for name in ("train.py", "evaluate.py", "conf", "docs", "experiments"):
+        (folder / name).symlink_to(ROOT / name)
+    images = Catalogue.open(few)
+    for image, category in zip(images.column("image"), images.column("category"), strict=True):
+        (folder / "photos" / category).mkdir(parents=True, exist_ok=True)
+        shutil.copy(few.parent / image, folder / "photos" / category / image)
+    (folder / "new_photos").mkdir()
+    for number, image in enumerate(images.column("image")[:3]):
+        shutil.copy(few.parent / image, folder / f"new_photos/{number}.png")
+    shutil.copy(few.parent / images.column("image")[0], folder / "new.jpg")
+    (folder / "ids.txt").write_text("0.png\n")
+    run_command(smallest(["python", "train.py", "backbone=resnet18"]), folder)
