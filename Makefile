@@ -1,10 +1,10 @@
-# make demo | demo-detect | experiments | experiments-smoke | test | lint | bench | lock | clean
+# make demo | demo-detect | test | test-fast | lint | docs | notebooks | experiments | experiments-smoke | bench | lock | clean
 # Targets create .venv from requirements.lock once.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo demo-detect experiments experiments-smoke test lint bench lock clean
+.PHONY: demo demo-detect test test-fast lint docs notebooks experiments experiments-smoke bench lock clean
 
 BIN := .venv/bin
 UV := $(shell uv --version > /dev/null 2>&1 && command -v uv || echo .venv/tools/bin/uv)
@@ -23,12 +23,26 @@ experiments: .venv/.stamp
 	@$(BIN)/python -m fashion_lsh reproduce $(ARGS)
 
 experiments-smoke: .venv/.stamp
-	@echo "experiments-smoke: run one job of each command on few images, two at a time"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m smoke tests/test_experiments.py $(ARGS)
+	@echo "experiments-smoke: run one job per kind of experiment, and the commands of README and docs, on few images"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m smoke $(ARGS)
 
 test: .venv/.stamp
 	@echo "test: run pytest in two processes"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 $(ARGS)
+
+test-fast: .venv/.stamp
+	@echo "test-fast: run the tests that train nothing"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not train and not slow and not smoke and not notebook and not site and not gpu" $(ARGS)
+
+notebooks: .venv/.stamp
+	@echo "notebooks: run both notebooks"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m notebook $(ARGS)
+
+docs: .venv/docs.stamp
+	@echo "docs: build docs/_build/html; warnings are errors"
+	@rm -rf docs/_build
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+	@$(BIN)/python -m pytest -q -m site tests/test_site.py $(ARGS)
 
 lint: .venv/.stamp
 	@echo "lint: ruff check"
@@ -44,10 +58,13 @@ bench: .venv/.stamp
 	@echo "bench: compare with FAISS flat, numpy and plain torch"
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
 
+COMPILE := pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --no-header --no-annotate \
+	--no-emit-index-url --quiet
+
 lock: | $(UV)
-	@echo "lock: write requirements.lock from pyproject.toml"
-	@$(UV) pip compile pyproject.toml --extra dev --extra lite --universal --python-version 3.11 --fork-strategy fewest \
-		--no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock $(ARGS) > /dev/null
+	@echo "lock: write requirements.lock and requirements-docs.lock from pyproject.toml"
+	@$(UV) $(COMPILE) --extra dev --extra lite --output-file requirements.lock $(ARGS) > /dev/null
+	@$(UV) $(COMPILE) --extra docs --constraint requirements.lock --output-file requirements-docs.lock $(ARGS) > /dev/null
 
 clean:
 	@echo "clean: remove .venv and caches (runs are kept)"
@@ -61,6 +78,10 @@ clean:
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
 	touch $@; \
 	echo "setup: done in $$SECONDS s"
+
+.venv/docs.stamp: requirements-docs.lock .venv/.stamp | $(UV)
+	@echo "setup: install requirements-docs.lock into .venv"
+	@$(UV) pip install --quiet --python $(BIN)/python --requirement requirements-docs.lock; touch $@
 
 .venv/tools/bin/uv:
 	@echo "setup: install uv into .venv/tools"

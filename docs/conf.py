@@ -35,7 +35,7 @@ html_theme_options = {"top_of_page_buttons": []}
 def setup(app: Any) -> None:
     """Add the pages of experiments/ to the site, and escape bars in docstrings."""
     shutil.rmtree(DOCS / "experiments", ignore_errors=True)
-    shutil.copytree(EXPERIMENTS, DOCS / "experiments", ignore=shutil.ignore_patterns("jobs", "*.j2", "*.html", "*.csv"))
+    shutil.copytree(EXPERIMENTS, DOCS / "experiments", ignore=shutil.ignore_patterns("jobs", "*.j2", "*.html"))
     app.connect("source-read", _move_links)
     app.connect("autodoc-process-docstring", _escape_bars)
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,8 @@ FENCE = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^ *```(?P<language>\S*)\n(?P<text>.*?)^ *```", re.MULTILINE | re.DOTALL
 )
 TARGETS = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-SMALLEST = ["trainer=smoke", "logger=csv", "data.workers=0", "data.batch_size=4", "classifier.epochs=1"]
+SMALLEST = ["trainer=smoke", "logger=csv", "data.workers=0", "data.batch_size=4", "classifier.epochs=1",
+            "backbone.weights=null"]  # fmt: skip
 SMALL_DATA = ["data=folder", "data.root=photos", "split=gallery_is_train", "data.image_size=64"]
 
 
@@ -83,12 +84,18 @@ def test_arguments_of_a_command_parse(line: str) -> None:
     import_module(f"fashion_lsh.cli.{command}").build_parser().parse_args(arguments)
 
 
+@pytest.fixture(scope="session")
+def project(few: Path, shared: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A folder like the project's, with the images that the pages name and one run."""
+    return shared("project", lambda folder: prepare_project(folder, few))
+
+
 @pytest.mark.smoke
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", PAGES_TO_RUN, ids=lambda page: page.name)
-def test_page_runs(page: Path, few: Path, tmp_path: Path) -> None:
+def test_page_runs(page: Path, project: Path, tmp_path: Path) -> None:
     """The commands and the code of a page run one after another, in a folder like the project's, on a few images."""
-    prepare_project(tmp_path, few)
+    shutil.copytree(project, tmp_path, symlinks=True, dirs_exist_ok=True)
     names: dict[str, object] = {}
     for block in blocks_of(page):
         if block.is_run and block.language == "bash":

@@ -18,8 +18,7 @@ class Detector(TrainingModule):
     """Train a DetectorModel, and keep its last epoch: scoring detections on `val` is slow.
 
     Args:
-        backbone, classes, weights, frozen, image_size, channels, head, anchors, ratios, proposals, roi_batch_size,
-            max_detections, flip_tta: see DetectorModel.
+        backbone, classes, weights: see DetectorModel, as for all arguments that are not listed here.
         level: level of the classes: `garment` (one class; the classifier predicts the category), `supercategory` or
             `category`.
         epochs: number of epochs.

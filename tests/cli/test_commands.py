@@ -15,6 +15,8 @@ from fashion_lsh.report.sections.model_card import COMMAND
 from fashion_lsh.studies import stability
 from tests.cli.factories import ROOT, SMALL, script
 
+pytestmark = pytest.mark.train
+
 
 def test_train_writes_a_complete_run_folder(runs: Path) -> None:
     run = runs / "latest"

@@ -19,6 +19,8 @@ from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.run import Run
 from tests.cli.factories import DETECTOR, open_gallery, script
 
+pytestmark = pytest.mark.train
+
 TWO_BOXES = Boxes(np.float32([[2, 2, 20, 30], [8, 8, 36, 36]]), np.float32([0.9, 0.8]), np.zeros(2, np.int64))
 
 

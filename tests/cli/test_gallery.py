@@ -17,6 +17,8 @@ from fashion_lsh.models.encoding import encode
 from fashion_lsh.runs.run import Run
 from tests.cli.factories import ids, open_gallery, run_command, write_ids
 
+pytestmark = pytest.mark.train
+
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
 

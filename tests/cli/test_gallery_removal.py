@@ -10,6 +10,8 @@ from fashion_lsh.gallery import updates
 from fashion_lsh.runs.run import Run
 from tests.cli.factories import ids, open_gallery, run_command, write_ids
 
+pytestmark = pytest.mark.train
+
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
 

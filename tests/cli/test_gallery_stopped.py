@@ -17,6 +17,8 @@ from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.runs.run import Run
 from tests.cli.factories import ROOT, ids, open_gallery, run_command
 
+pytestmark = pytest.mark.train
+
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
 KILL_SCRIPT = """

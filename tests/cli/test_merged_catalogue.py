@@ -15,6 +15,8 @@ from fashion_lsh.data.images import ImageError
 from fashion_lsh.models.backbones import create_backbone
 from tests.cli.factories import run_merge, script
 
+pytestmark = pytest.mark.train
+
 
 def test_merged_catalogue_reads_source_images(two_folders: list[str], tmp_path: Path) -> None:
     rows = run_merge(tmp_path / "out", *two_folders)

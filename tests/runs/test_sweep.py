@@ -22,6 +22,8 @@ from fashion_lsh.runs.sweep import SweepSummary, errors_in_one_line
 from tests.cli.factories import script
 from tests.runs.factories import tiny_backbone
 
+pytestmark = pytest.mark.train
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import hydra

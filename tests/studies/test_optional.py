@@ -12,6 +12,8 @@ import fashion_lsh
 from fashion_lsh.studies.claims import TEMPLATE
 from tests.studies.made_up import correct, write_job
 
+pytestmark = pytest.mark.train
+
 PACKAGE = Path(fashion_lsh.__file__).parent
 CONFIG = PACKAGE.parent / "conf"
 STUDIES = "fashion_lsh.studies"

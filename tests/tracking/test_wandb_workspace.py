@@ -12,6 +12,8 @@ from fashion_lsh.tracking import wandb_workspace
 from tests.cli.factories import DETECTOR, script
 from tests.tracking.test_wandb_run import logged
 
+pytestmark = pytest.mark.train
+
 SECTIONS = ["Overview", "Backbones", "Detector", "Hash layer", "Bits", "Distances", "Speed-up"]
 
 

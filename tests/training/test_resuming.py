@@ -25,6 +25,8 @@ from tests.training.factories import (
     stop_in_epoch,
 )
 
+pytestmark = pytest.mark.train
+
 MakeData = Callable[..., GarmentData]
 
 
