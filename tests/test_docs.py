@@ -24,9 +24,9 @@ FENCE = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^ *```(?P<language>\S*)\n(?P<text>.*?)^ *```", re.MULTILINE | re.DOTALL
 )
 TARGETS = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-SMALLEST = ["trainer=smoke", "logger=csv", "data.workers=0", "data.batch_size=4", "classifier.epochs=1",
-            "backbone.weights=null"]  # fmt: skip
-SMALL_DATA = ["data=folder", "data.root=photos", "split=gallery_is_train", "data.image_size=64"]
+SMALLEST = ["trainer=smoke", "logger=csv", "data.workers=0", "data.batch_size=4", "classifier.epochs=1"]
+SMALL_DATA = ["data=folder", "data.root=photos", "split=gallery_is_train", "data.image_size=64",
+              "backbone.weights=null"]  # fmt: skip
 
 
 class Block(NamedTuple):
