@@ -1,5 +1,5 @@
 # make demo | demo-detect | test | test-fast | lint | docs | notebooks | experiments | experiments-smoke | bench | lock | clean
-# Targets create .venv from requirements.lock once.
+# The first target that needs .venv creates it from requirements.lock.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,15 +15,15 @@ demo: .venv/.stamp
 	@$(BIN)/python train.py experiment=demo $(ARGS)
 
 demo-detect: .venv/.stamp
-	@echo "demo-detect: train a detector, then run the demo on detected garments"
+	@echo "demo-detect: train a detector, then run the demo with detected garments"
 	@$(BIN)/python train.py experiment=demo_detect $(ARGS)
 
 experiments: .venv/.stamp
-	@echo "experiments: run the unfinished experiments (hours; interrupt at any time, run again to resume)"
+	@echo "experiments: run the unfinished experiments (takes hours; interrupt at any time, run again to resume)"
 	@$(BIN)/python -m fashion_lsh reproduce $(ARGS)
 
 experiments-smoke: .venv/.stamp
-	@echo "experiments-smoke: run one job per kind of experiment, and the commands of README and docs, on few images"
+	@echo "experiments-smoke: run one job of each experiment command, and the commands of README and docs, on a few images"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m smoke $(ARGS)
 
 test: .venv/.stamp
@@ -31,11 +31,11 @@ test: .venv/.stamp
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 $(ARGS)
 
 test-fast: .venv/.stamp
-	@echo "test-fast: run the tests that train nothing"
+	@echo "test-fast: run the tests without training"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not train and not slow and not smoke and not notebook and not site and not gpu" $(ARGS)
 
 notebooks: .venv/.stamp
-	@echo "notebooks: run both notebooks"
+	@echo "notebooks: run all notebooks"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m notebook $(ARGS)
 
 docs: .venv/docs.stamp
@@ -55,7 +55,7 @@ lint: .venv/.stamp
 	@$(BIN)/lint-imports --no-logo
 
 bench: .venv/.stamp
-	@echo "bench: compare with FAISS flat, numpy and plain torch"
+	@echo "bench: compare with flat FAISS indexes, numpy and plain torch"
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
 
 COMPILE := pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --no-header --no-annotate \
@@ -72,7 +72,7 @@ clean:
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.stamp: requirements.lock pyproject.toml | $(UV)
-	@echo "setup: install requirements.lock into .venv (downloads a few GB the first time)"
+	@echo "setup: install requirements.lock into .venv (first time: downloads a few GB)"
 	@$(UV) venv --quiet --allow-existing .venv; \
 	$(UV) pip sync --quiet --python $(BIN)/python requirements.lock; \
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \

@@ -1,4 +1,4 @@
-"""Overhead over bare PyTorch, FAISS and numpy (make bench); results go to runs/bench/bench.json."""
+"""Speed relative to bare PyTorch, FAISS and numpy (make bench); results are written to runs/bench/bench.json."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.fitting import fit
 from fashion_lsh.training.optimizers import create_optimizer
 
-STEPS, WARM_UP = 50, 5
+STEPS, WARM_UP = 50, 5  # number of training steps; number of untimed steps at the start
 OUT = Path("runs/bench/bench.json")
 
 
@@ -51,7 +51,7 @@ class TimedClassifier(Classifier):
 def main() -> None:
     """Run all benchmarks, print a table and write OUT."""
     warnings.filterwarnings("ignore")
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no tips
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
         cfg = compose(
             "train", ["backbone=resnet18", f"data.samples_per_epoch={64 * (STEPS + 1)}", "classifier.epochs=1"]
@@ -68,12 +68,14 @@ def main() -> None:
     print(tabulate(results.items(), floatfmt=".3f"))
     print(json.dumps(environment(), indent=1))
     with atomic_write(OUT) as temporary:
-        temporary.write_text(json.dumps(results | {f"machine/{k}": v for k, v in environment().items()}, indent=1))
+        temporary.write_text(
+            json.dumps(results | {f"machine/{name}": value for name, value in environment().items()}, indent=1)
+        )
     print(f"Written to {OUT}")
 
 
 def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], rounds: int) -> dict[str, float]:
-    """Measure both rates in alternating order; return their means and the ratio of the means."""
+    """Measure our rate and the bare rate in alternating order; return the means and the ratio of the means."""
     rates = np.array([(ours(), bare()) if round_index % 2 else (bare(), ours())[::-1] for round_index in range(rounds)])
     our_rate, bare_rate = rates.mean(axis=0).tolist()
     return {
@@ -85,7 +87,7 @@ def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], rou
 
 def loader_rate(data: GarmentData) -> float:
     """Images per second of the training loader without a training step."""
-    return rate_of(data.train_dataloader(), len)
+    return images_per_second(data.train_dataloader(), len)
 
 
 def bare_train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
@@ -101,7 +103,7 @@ def bare_train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
 
-    return rate_of(data.train_dataloader(), step)
+    return images_per_second(data.train_dataloader(), step)
 
 
 def train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
@@ -116,13 +118,15 @@ def train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
 @torch.inference_mode()
 def bare_encode_rate(model: ClassifierModel, data: GarmentData) -> float:
     """Images per second of the backbone's forward pass over the gallery loader."""
-    return rate_of(data.loader("gallery"), lambda batch: model.backbone(batch.images), steps=None)
+    return images_per_second(data.loader("gallery"), lambda batch: model.backbone(batch.images), steps=None)
 
 
 def encode_rate(model: ClassifierModel, data: GarmentData) -> float:
     """Images per second of encoding the gallery to probabilities, codes and embeddings."""
     parts: list[Encoded] = []
-    rate = rate_of(data.loader("gallery"), lambda batch: parts.append(encode(model, batch.images)), steps=None)
+    rate = images_per_second(
+        data.loader("gallery"), lambda batch: parts.append(encode(model, batch.images)), steps=None
+    )
     Encoded.concatenate(parts)
     return rate
 
@@ -135,12 +139,12 @@ def encode_with_descriptors_rate(model: ClassifierModel, data: GarmentData) -> f
     return count / (time.perf_counter() - start)
 
 
-def rate_of(loader: DataLoader[Any], step: Callable[[Batch], Any], steps: int | None = STEPS) -> float:
-    """Images per second over `steps` batches, the first WARM_UP untimed; None: over all batches."""
+def images_per_second(loader: DataLoader[Any], step: Callable[[Batch], Any], steps: int | None = STEPS) -> float:
+    """Images per second over `steps` batches without the first WARM_UP; None: over all batches."""
     warm_up = WARM_UP if steps else 0
     start, count = time.perf_counter(), 0
-    for number, batch in enumerate(islice(loader, steps)):
-        if number == warm_up:
+    for index, batch in enumerate(islice(loader, steps)):
+        if index == warm_up:
             start, count = time.perf_counter(), 0
         step(batch)
         count += len(batch.labels)

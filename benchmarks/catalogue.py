@@ -1,7 +1,7 @@
 """Time and memory of a large catalogue: python -m benchmarks.catalogue FOLDER [--rows 500000].
 
-Generates small images in FOLDER (once), merges them, opens the catalogue and starts an epoch; then reads photographs
-of 15 kB at 224 pixels. Results go to runs/bench/catalogue.json.
+Generates small images in FOLDER (once), merges the images into a catalogue, opens the catalogue and starts an epoch.
+Then reads images of 15 kB at 224 pixels. Results are written to runs/bench/catalogue.json.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from fashion_lsh.data.near_duplicates import MAX_DISTANCE
 from fashion_lsh.io.files import atomic_write
 
 OUT = Path("runs/bench/catalogue.json")
-IMAGE_SIZE, IMAGES_PER_FOLDER = 112, 1000  # side in pixels; images per category folder
+IMAGE_SIZE, IMAGES_PER_FOLDER = 112, 1000  # side in pixels; number of images per folder
 RECIPE = Recipe(None, 10, MAX_DISTANCE, False, {"train": 0.7, "val": 0.1, "query": 0.1, "gallery": 0.1}, 0)
 
 
@@ -47,9 +47,10 @@ def main() -> None:
     times: dict[str, float] = {"rows": args.rows}
     images = args.folder / f"pictures-{args.rows}"
     with step("generate images (once)", times):
-        draw_all(images, args.rows)
+        generate_images(images, args.rows)
     time_merge(images, args.folder / "merged", times)
-    from benchmarks.loading import first_batch, loader_rates  # imports PyTorch, which would raise the peak memory
+    # Imported late: PyTorch would increase the peak memory.
+    from benchmarks.loading import first_batch, loader_rates
     from fashion_lsh.runs.environment import environment
 
     first_batch(args.folder / "merged", lambda name: step(name, times))
@@ -61,7 +62,7 @@ def main() -> None:
 
 @contextmanager
 def step(name: str, times: dict[str, float]) -> Iterator[None]:
-    """Record the duration of the block in seconds."""
+    """Measure the duration of the block in seconds."""
     start = time.perf_counter()
     yield
     times[name] = time.perf_counter() - start
@@ -79,7 +80,7 @@ def time_merge(images: Path, out: Path, times: dict[str, float]) -> None:
     with step("merge: names, duplicates, near-duplicates, splits", times):
         merged = merge({"drawn": part}, RECIPE)
     with step("save", times):
-        save(out, merged.catalogue, merged.scanned, {"drawn": Origin("folder", str(images.resolve()))})
+        save(out, merged.catalogue, merged.image_infos, {"drawn": Origin("folder", str(images.resolve()))})
     times["peak memory, GiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     times["merged rows"], times["images with a near-duplicate"] = len(merged.catalogue), merged.near_duplicates
     with step("open the catalogue", times):
@@ -89,29 +90,33 @@ def time_merge(images: Path, out: Path, times: dict[str, float]) -> None:
     times["opened rows"] = len(rows)
 
 
-def draw_all(folder: Path, count: int) -> None:
-    """Generate `count` distinct images of embedded garments in random colours and backgrounds, by category folder."""
+def generate_images(folder: Path, count: int) -> None:
+    """Generate `count` different images of embedded garments, in random colours on random backgrounds, by category."""
     if (folder / "done").exists():
         return
     starts = range(0, count, IMAGES_PER_FOLDER)
     with ProcessPoolExecutor() as pool:
-        list(pool.map(draw_some, [folder] * len(starts), starts, [min(IMAGES_PER_FOLDER, count - at) for at in starts]))
+        list(
+            pool.map(
+                generate_range, [folder] * len(starts), starts, [min(IMAGES_PER_FOLDER, count - at) for at in starts]
+            )
+        )
     (folder / "done").touch()
 
 
-def draw_some(folder: Path, start: int, count: int) -> None:
-    """Generate the images start … start + count - 1."""
+def generate_range(folder: Path, start: int, count: int) -> None:
+    """Generate the images number start to start + count - 1."""
     shades, alphas, *_ = embedded()
-    own = folder / CATEGORIES[start // IMAGES_PER_FOLDER % len(CATEGORIES)]
-    own.mkdir(parents=True, exist_ok=True)
+    category_folder = folder / CATEGORIES[start // IMAGES_PER_FOLDER % len(CATEGORIES)]
+    category_folder.mkdir(parents=True, exist_ok=True)
     for number in range(start, start + count):
         rng = np.random.default_rng(number)
-        chosen = rng.integers(len(shades))
-        shade, alpha = (part[chosen].astype(np.float32)[:, :, None] / 255 for part in (shades, alphas))
-        background = rng.integers(0, 256, (28, 28, 3)).astype(np.float32)  # random, to avoid near-duplicates
+        garment = rng.integers(len(shades))
+        shade, alpha = (part[garment].astype(np.float32)[:, :, None] / 255 for part in (shades, alphas))
+        background = rng.integers(0, 256, (28, 28, 3)).astype(np.float32)  # random backgrounds avoid near-duplicates
         pixels = alpha * shade * rng.integers(80, 256, 3) + (1 - alpha) * background
         Image.fromarray(pixels.astype(np.uint8)).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR).save(
-            own / f"{number}.jpg", quality=80
+            category_folder / f"{number}.jpg", quality=80
         )
 
 

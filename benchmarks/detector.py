@@ -1,4 +1,4 @@
-"""Detection time per photograph, by preset: python -m benchmarks.detector."""
+"""Detection time per image and preset: python -m benchmarks.detector."""
 
 import logging
 import time
@@ -14,22 +14,25 @@ from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.environment import environment
 
 PRESETS = ("small", "lite", "mobile")
-WARM_UP, TIMED = 3, 20
+WARM_UP, TIMED = 3, 20  # number of untimed and timed calls
 MACHINE_KEYS = ("processor", "cores", "gpu")
 
 
 def main() -> None:
-    """Print milliseconds per image by threads; with random weights the most proposals remain (worst case)."""
+    """Print milliseconds per image by number of threads.
+
+    Random weights are the worst case, because more proposals remain than with trained weights.
+    """
     logging.getLogger("fashion_lsh").setLevel(logging.WARNING)
     image = np.random.default_rng(0).integers(0, 256, (480, 320, 3), dtype=np.uint8)
     max_threads = torch.get_num_threads()
     rows = []
     for preset in PRESETS:
-        model = detector(preset)
+        model = build_detector(preset)
         times = []
         for threads in (1, max_threads):
             torch.set_num_threads(threads)
-            times.append(milliseconds(model, image))
+            times.append(time_detection(model, image))
         rows.append((preset, model.image_size, *times))
     print(
         tabulate(
@@ -43,8 +46,8 @@ def main() -> None:
     print(f"\nMedian of {TIMED} images of 480 x 320, batch size 1; {machine}")
 
 
-def detector(preset: str) -> DetectorModel:
-    """Build a preset's network with random weights."""
+def build_detector(preset: str) -> DetectorModel:
+    """Build the network of a preset with random weights."""
     with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
         cfg = compose("train", ["crop=detected", f"detector={preset}", "detector.weights=null", "detector.frozen=0"])
     torch.manual_seed(0)
@@ -52,8 +55,8 @@ def detector(preset: str) -> DetectorModel:
     return model.eval()
 
 
-def milliseconds(model: DetectorModel, image: np.ndarray) -> float:
-    """Median milliseconds of TIMED calls with one image, (H, W, 3) uint8."""
+def time_detection(model: DetectorModel, image: np.ndarray) -> float:
+    """Median milliseconds of TIMED calls with a single image, (H, W, 3) uint8."""
     times = []
     for _ in range(WARM_UP + TIMED):
         start = time.perf_counter()

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from tabulate import tabulate
 
-from benchmarks.edits import COPIES
+from benchmarks.edits import EDITS
 from fashion_lsh.data.connected_components import connected_components
 from fashion_lsh.data.images import open_image
 from fashion_lsh.data.near_duplicates import (
@@ -36,12 +36,18 @@ from fashion_lsh.report.tiles import Tile, draw_sheet
 OUT = Path("runs/bench/duplicates")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 DISTANCES = (12, 16, 20, 24, 28, 32, 40)
-SHOWN = 24  # unlabelled pairs on the sheet
-ROWS, PLANTED = 500_000, 5_000  # of --scale
+MAX_SHOWN = 24  # maximum number of unlabelled pairs on the sheet
+ROWS, PLANTED = 500_000, 5_000  # number of random fingerprints and of planted near-duplicates of --scale
 
 
 class ImageList(NamedTuple):
-    """Image paths, with near-duplicate group and split of each; "" if unknown."""
+    """Images with near-duplicate groups and splits.
+
+    Attributes:
+        paths: N image files.
+        groups: (N,) str; "" if unknown.
+        splits: (N,) str; "" if unknown.
+    """
 
     paths: list[Path]
     groups: np.ndarray
@@ -49,7 +55,14 @@ class ImageList(NamedTuple):
 
 
 class Fingerprints(NamedTuple):
-    """Fingerprints and thumbnails of originals and copies, with row of the original and kind of copy ("": original)."""
+    """Fingerprints and thumbnails of n originals and copies.
+
+    Attributes:
+        fingerprints: (n, 4, 32) uint8.
+        thumbnails: (n, 20, 20, 3) uint8.
+        origin: (n,) int64, row of the original image.
+        kind: (n,) str, name of the edit; "" for originals.
+    """
 
     fingerprints: np.ndarray
     thumbnails: np.ndarray
@@ -68,13 +81,13 @@ def main() -> None:
     if arguments.scale:
         scale(arguments.seed)
     elif arguments.images is None:
-        parser.error("images is missing: pass an image folder or a manifest, or --scale")
+        parser.error("images is missing; pass an image folder or a manifest, or --scale")
     else:
-        evaluate(listed(arguments.images), arguments.count, arguments.seed)
+        evaluate(list_images(arguments.images), arguments.count, arguments.seed)
 
 
 def evaluate(images: ImageList, count: int, seed: int) -> None:
-    """Print recall by kind of copy, precision and groups across splits; write sheets of unlabelled and missed pairs."""
+    """Print recall by edit, precision and groups across splits; write sheets of unlabelled and missed pairs."""
     prints = plant_copies(images, count, seed)
     groups = images.groups[prints.origin]
     pairs_by_distance = {distance: near_duplicate_pairs(prints.fingerprints, distance) for distance in DISTANCES}
@@ -90,26 +103,26 @@ def evaluate(images: ImageList, count: int, seed: int) -> None:
          for distance, candidates in pairs_by_distance.items()],
         ["distance", *kinds, "pairs", "unlabelled", f"similarity >= {MIN_SIMILARITY}", "unlabelled"]))  # fmt: skip
     similar = similar_pairs[MAX_DISTANCE]
-    unknown = unlabelled_pairs(prints, groups, similar)
+    unlabelled = unlabelled_pairs(prints, groups, similar)
     print(f"At distance <= {MAX_DISTANCE} and similarity >= {MIN_SIMILARITY}: "
-          f"precision {1 - len(unknown) / max(1, len(similar)):.5f} of "
+          f"precision {1 - len(unlabelled) / max(1, len(similar)):.5f} of "
           f"{len(similar):,} pairs; recall " +
           ", ".join(f"{kind} {recall(prints, similar, kind):.4f}" for kind in kinds))  # fmt: skip
     print(
         f"Banding: recall {banding_recall(prints, pairs_by_distance[MAX_DISTANCE]):.5f} of pairs of one original at "
         f"distance <= {MAX_DISTANCE}"
     )
-    tiles = [tile(images, prints.origin[row], str(prints.kind[row])) for pair in unknown[:SHOWN] for row in pair]
-    save("unknown", list(zip(tiles[::2], tiles[1::2], strict=True)))
+    tiles = [tile(images, prints.origin[row], str(prints.kind[row])) for pair in unlabelled[:MAX_SHOWN] for row in pair]
+    save("unlabelled", list(zip(tiles[::2], tiles[1::2], strict=True)))
     groups_across_splits(images, prints, similar)
 
 
-def listed(path: Path) -> ImageList:
+def list_images(path: Path) -> ImageList:
     """List the images of a manifest, or all images below a folder."""
     if path.is_dir():
         paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        unknown = np.full(len(paths), "", dtype=object)
-        return ImageList(paths, unknown, unknown)
+        empty = np.full(len(paths), "", dtype=object)
+        return ImageList(paths, empty, empty)
     table = read_table(path)
     columns = [
         table[name].to_pylist() if name in table.column_names else [""] * table.num_rows for name in ("group", "split")
@@ -119,14 +132,14 @@ def listed(path: Path) -> ImageList:
 
 
 def plant_copies(images: ImageList, count: int, seed: int) -> Fingerprints:
-    """Fingerprint all images, and one copy of each kind for `count` of them."""
+    """Fingerprint all images and, for `count` random images, one copy per edit."""
     rng = np.random.default_rng(seed)
     copied_rows = set(rng.permutation(len(images.paths))[:count].tolist())
     entries: list[tuple[np.ndarray, np.ndarray, int, str]] = []
     elapsed = 0.0
     for row, path in enumerate(images.paths):
         original = Image.fromarray(open_image(path))
-        edits = COPIES if row in copied_rows else {}
+        edits = EDITS if row in copied_rows else {}
         for kind, image in {"": original, **{kind: edit(original, rng) for kind, edit in edits.items()}}.items():
             array = np.asarray(image)
             start = time.perf_counter()
@@ -142,31 +155,35 @@ def plant_copies(images: ImageList, count: int, seed: int) -> Fingerprints:
 
 
 def recall(prints: Fingerprints, matched_pairs: np.ndarray, kind: str) -> float:
-    """Fraction of the copies of one kind that are paired with their original.  matched_pairs: (P, 2) int64."""
+    """Fraction of the copies by one edit that are paired with their original.  matched_pairs: (P, 2) int64."""
     left, right = matched_pairs.T
-    own = (prints.origin[left] == prints.origin[right]) & (prints.kind[left] == "") & (prints.kind[right] == kind)
-    return float(own.sum() / max(1, (prints.kind == kind).sum()))
+    is_copy_of_original = (
+        (prints.origin[left] == prints.origin[right]) & (prints.kind[left] == "") & (prints.kind[right] == kind)
+    )
+    return float(is_copy_of_original.sum() / max(1, (prints.kind == kind).sum()))
 
 
 def unlabelled_pairs(prints: Fingerprints, groups: np.ndarray, matched_pairs: np.ndarray) -> np.ndarray:
-    """Pairs of different originals that share no group."""
+    """Pairs of different originals that are not in the same group."""
     left, right = matched_pairs.T
-    same = (prints.origin[left] == prints.origin[right]) | ((groups[left] == groups[right]) & (groups[left] != ""))
-    return matched_pairs[~same]
+    is_labelled = (prints.origin[left] == prints.origin[right]) | (
+        (groups[left] == groups[right]) & (groups[left] != "")
+    )
+    return matched_pairs[~is_labelled]
 
 
 def banding_recall(prints: Fingerprints, matched_pairs: np.ndarray) -> float:
-    """Fraction of the pairs of one original at distance <= MAX_DISTANCE that are found."""
+    """Fraction of the pairs from the same original, at distance <= MAX_DISTANCE, that banding finds."""
     rows = np.flatnonzero(np.isin(prints.origin, prints.origin[prints.kind != ""]))
-    known = {(int(left), int(right)) for left, right in matched_pairs}
-    near = [pair for rows_of_original in np.split(rows, np.flatnonzero(np.diff(prints.origin[rows])) + 1)
+    matched = {(int(left), int(right)) for left, right in matched_pairs}
+    near_pairs = [pair for rows_of_original in np.split(rows, np.flatnonzero(np.diff(prints.origin[rows])) + 1)
             for pair in combinations(rows_of_original.tolist(), 2)
             if fingerprint_distance(prints.fingerprints, *pair) <= MAX_DISTANCE]  # fmt: skip
-    return sum(pair in known for pair in near) / max(1, len(near))
+    return sum(pair in matched for pair in near_pairs) / max(1, len(near_pairs))
 
 
 def fingerprint_distance(fingerprints: np.ndarray, left: int, right: int) -> int:
-    """Distance of two rows, as defined in `near_duplicate_pairs`."""
+    """Distance between the fingerprints of two rows, as defined in `near_duplicate_pairs`."""
     variants = ((fingerprints[left, :1], fingerprints[right]), (fingerprints[left], fingerprints[right, :1]))
     return min(
         int(np.bitwise_count(left_codes ^ right_codes).sum(axis=1, dtype=int).min())
@@ -175,28 +192,29 @@ def fingerprint_distance(fingerprints: np.ndarray, left: int, right: int) -> int
 
 
 def groups_across_splits(images: ImageList, prints: Fingerprints, matched_pairs: np.ndarray) -> None:
-    """Print the manifest groups across splits and whether a cross-split pair is found; write a sheet of the others."""
+    """Print which groups across splits have a detected cross-split pair; write a sheet of the other groups."""
     rows = np.flatnonzero(prints.kind == "")  # in the order of the manifest
     components = connected_components(len(prints.kind), matched_pairs)[rows]
-    not_found, table_rows = [], []
+    missed, table_rows = [], []
     for name in sorted(set(images.groups) - {""}):
         members = np.flatnonzero(images.groups == name)
         split_pairs = [pair for pair in combinations(members.tolist(), 2) if len(set(images.splits[list(pair)])) > 1]
         if not split_pairs:
             continue
-        together = any(components[left] == components[right] for left, right in split_pairs)
+        is_detected = any(components[left] == components[right] for left, right in split_pairs)
         nearest = min(
             split_pairs, key=lambda pair: fingerprint_distance(prints.fingerprints, *rows[list(pair)].tolist())
         )
         pair_rows = rows[list(nearest)]
-        table_rows.append((name, len(members), together, fingerprint_distance(prints.fingerprints, *pair_rows.tolist()),
-                      float(similarity(prints.thumbnails, pair_rows[None])[0])))  # fmt: skip
-        if not together:
-            not_found.append([tile(images, int(row), f"{name[:8]} {images.splits[row]}") for row in members])
+        distance = fingerprint_distance(prints.fingerprints, *pair_rows.tolist())
+        pair_similarity = float(similarity(prints.thumbnails, pair_rows[None])[0])
+        table_rows.append((name, len(members), is_detected, distance, pair_similarity))
+        if not is_detected:
+            missed.append([tile(images, int(row), f"{name[:8]} {images.splits[row]}") for row in members])
     if table_rows:
-        print(f"Groups across splits: {len(table_rows) - len(not_found)} of {len(table_rows)} found")
+        print(f"Groups across splits: {len(table_rows) - len(missed)} of {len(table_rows)} found")
         print(tabulate(table_rows, ["group", "images", "found", "min distance", "similarity at min"], floatfmt=".2f"))
-    save("missed", not_found)
+    save("missed", missed)
 
 
 def tile(images: ImageList, row: int, caption: str) -> Tile:
@@ -205,7 +223,7 @@ def tile(images: ImageList, row: int, caption: str) -> Tile:
 
 
 def save(name: str, rows: Sequence[Sequence[Tile]]) -> None:
-    """Write a contact sheet to OUT; remove the old one if there are no rows."""
+    """Write a contact sheet to OUT; without rows, remove the old sheet."""
     path = OUT / f"{name}.png"
     path.unlink(missing_ok=True)
     if rows:
@@ -215,27 +233,28 @@ def save(name: str, rows: Sequence[Sequence[Tile]]) -> None:
 
 
 def scale(seed: int) -> None:
-    """Print time, memory and recall by distance for ROWS random fingerprints and PLANTED near ones."""
+    """Print time, memory and recall by distance for ROWS random fingerprints and PLANTED near-duplicates."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 256, (ROWS + PLANTED, 4, 32), dtype=np.uint8)
     distances = rng.integers(0, 2 * MAX_DISTANCE + 1, PLANTED)
     flips = np.arange(256) < distances[:, None]
-    near = codes[:PLANTED, 0] ^ np.packbits(rng.permuted(flips, axis=1), axis=1)
-    codes[ROWS + np.arange(PLANTED), rng.integers(0, 4, PLANTED)] = near
+    planted_codes = codes[:PLANTED, 0] ^ np.packbits(rng.permuted(flips, axis=1), axis=1)
+    codes[ROWS + np.arange(PLANTED), rng.integers(0, 4, PLANTED)] = planted_codes
     memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     matched_pairs = near_duplicate_pairs(codes, 2 * MAX_DISTANCE)
     elapsed = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    hit = np.isin(
+    is_detected = np.isin(
         np.arange(PLANTED) * len(codes) + ROWS + np.arange(PLANTED),
         matched_pairs[:, 0] * len(codes) + matched_pairs[:, 1],
     )
     print(f"{len(codes):,} fingerprints of 4 codes: {elapsed:.1f} s, peak memory {peak / 2**20:.2f} GiB "
           f"({memory_before / 2**20:.2f} GiB before); "
-          f"{len(matched_pairs) - hit.sum()} pairs not planted")  # fmt: skip
+          f"{len(matched_pairs) - is_detected.sum()} pairs not planted")  # fmt: skip
     steps = [
-        (low, low + 3, hit[(distances >= low) & (distances < low + 4)].mean()) for low in range(0, 2 * MAX_DISTANCE, 4)
+        (low, low + 3, is_detected[(distances >= low) & (distances < low + 4)].mean())
+        for low in range(0, 2 * MAX_DISTANCE, 4)
     ]
     print(tabulate(steps, ["distance from", "to", "recall"], floatfmt=".4f"))
 

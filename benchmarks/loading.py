@@ -1,4 +1,4 @@
-"""Loading part of benchmarks.catalogue, apart because it imports PyTorch: from a merged catalogue to batches."""
+"""Data loading for benchmarks.catalogue; a separate module, because it imports PyTorch."""
 
 import time
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from PIL import Image
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.merge.taxonomy import CATEGORIES
 
-PHOTOS, PHOTO_SIDE = 2000, 300  # generated photographs, and their side in pixels
+NUM_PHOTOS, PHOTO_SIZE = 2000, 300  # number of generated photographs; side in pixels
 
 
 def first_batch(merged: Path, step: Callable[[str], AbstractContextManager[None]]) -> None:
-    """Time the data module and the first batch of an epoch; `step` times a block."""
-    data = data_of("thesis30", merged, 64)
+    """Time the data module and the first batch of an epoch.  step: context manager that times its block."""
+    data = build_data("thesis30", merged, 64)
     with step("data module: rows, splits, checksum"):
         len(data.checksum), len(data.categories)
     with step("first batch of an epoch"):
@@ -27,10 +27,10 @@ def first_batch(merged: Path, step: Callable[[str], AbstractContextManager[None]
 
 
 def loader_rates(photos: Path, images: Path) -> dict[str, float]:
-    """Images per second of photographs at 224 pixels: decoding and transforms on one core; a loader with 2 workers."""
+    """Images per second for photographs at 224 pixels: decoding and transforms on one core; loader with 2 workers."""
     if not (photos / "done").exists():
-        draw_photos(photos, images)
-    data = data_of("folder", photos, 224, workers=2, crop="whole")
+        generate_photos(photos, images)
+    data = build_data("folder", photos, 224, workers=2, crop="whole")
     torch.set_num_threads(1)
     dataset = data._crop_dataset(augment=False)
     rows = range(min(500, len(data.catalogue)))
@@ -39,7 +39,7 @@ def loader_rates(photos: Path, images: Path) -> dict[str, float]:
         dataset[row, 0]
     per_core = len(rows) / (time.process_time() - start)
     loader = iter(data.loader("train"))
-    next(loader)  # workers are running from here on
+    next(loader)  # starts the workers
     start, count = time.perf_counter(), 0
     for batch in loader:
         count += len(batch.rows)
@@ -51,7 +51,7 @@ def loader_rates(photos: Path, images: Path) -> dict[str, float]:
     }
 
 
-def data_of(source: str, root: Path, size: int, workers: int = 1, crop: str = "annotated") -> GarmentData:
+def build_data(source: str, root: Path, size: int, workers: int = 1, crop: str = "annotated") -> GarmentData:
     """Build the data module as train.py does."""
     overrides = [
         f"data={source}",
@@ -65,17 +65,17 @@ def data_of(source: str, root: Path, size: int, workers: int = 1, crop: str = "a
     return instantiate(cfg.data, _convert_="all")
 
 
-def draw_photos(folder: Path, images: Path) -> None:
-    """Generate PHOTOS noisy images of about 15 kB, each tiled from four images of `images`."""
+def generate_photos(folder: Path, images: Path) -> None:
+    """Generate NUM_PHOTOS noisy images of about 15 kB, each composed of four images of the folder `images`."""
     paths = sorted(images.rglob("*.jpg"))
     rng = np.random.default_rng(0)
-    for number in range(PHOTOS):
-        tiles = [np.asarray(Image.open(paths[place])) for place in rng.integers(0, len(paths), 4)]
+    for number in range(NUM_PHOTOS):
+        tiles = [np.asarray(Image.open(paths[index])) for index in rng.integers(0, len(paths), 4)]
         combined = Image.fromarray(np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])).resize(
-            (PHOTO_SIDE, PHOTO_SIDE)
+            (PHOTO_SIZE, PHOTO_SIZE)
         )
-        noisy = np.clip(np.asarray(combined) + rng.normal(0, 5, (PHOTO_SIDE, PHOTO_SIDE, 3)), 0, 255).astype(np.uint8)
-        own = folder / CATEGORIES[number % 2]
-        own.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noisy).save(own / f"{number}.jpg", quality=66)
+        noisy = np.clip(np.asarray(combined) + rng.normal(0, 5, (PHOTO_SIZE, PHOTO_SIZE, 3)), 0, 255).astype(np.uint8)
+        category_folder = folder / CATEGORIES[number % 2]
+        category_folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noisy).save(category_folder / f"{number}.jpg", quality=66)
     (folder / "done").touch()

@@ -3,10 +3,10 @@
     python -m benchmarks.mutants draw mutants.json --count 40 --seed 0
     python -m benchmarks.mutants run mutants.json before.csv --repository ../before   # a checkout of an earlier commit
     python -m benchmarks.mutants run mutants.json after.csv
-    python -m benchmarks.mutants compare before.csv after.csv        # exit status 1 if a mutant found before is lost
+    python -m benchmarks.mutants compare before.csv after.csv        # exit status 1 if a mutant is no longer found
 
-`run` works on a clone of the repository's last commit, so no working tree is changed.  It measures coverage with a
-context per test once, then runs each mutant only with the tests that execute its line, the fastest first, until one
+`run` works on a clone of the repository's last commit, so no working tree is changed. Coverage is measured once, with a
+context per test. Each mutant is then tested only with the tests that execute its line, the fastest first, until a test
 fails.
 """
 
@@ -27,18 +27,26 @@ from pathlib import Path
 
 from benchmarks.test_selection import TestSelection, measure_coverage
 
-SWAPS: dict[type[ast.AST], tuple[str, str]] = {  # operator -> (its text, the text that replaces it)
+SWAPS: dict[type[ast.AST], tuple[str, str]] = {  # operator -> (text, replacement text)
     ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"), ast.Eq: ("==", "!="),
     ast.NotEq: ("!=", "=="), ast.Is: ("is", "is not"), ast.IsNot: ("is not", "is"), ast.In: ("in", "not in"),
     ast.NotIn: ("not in", "in"), ast.And: ("and", "or"), ast.Or: ("or", "and"), ast.Add: ("+", "-"),
     ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"), ast.FloorDiv: ("//", "*"), ast.Mod: ("%", "+"),
 }  # fmt: skip
-TIME_LIMIT_S = 120  # of the tests of one mutant
+TIME_LIMIT_S = 120  # time limit of the tests of one mutant
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change.  `ordinal` counts the candidates of a function, so that the mutant is found again in moved code."""
+    """Change of one operator or constant.
+
+    Attributes:
+        path: source file.
+        function: qualified name of the function or class.
+        ordinal: number of the candidate in the function, which identifies the mutant in moved code.
+        before: original text.
+        after: replacement text.
+    """
 
     path: str
     function: str
@@ -49,7 +57,13 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A mutant and the source span that it replaces: line (from 1), first and last column, in bytes."""
+    """Mutant with the replaced source span.
+
+    Attributes:
+        line: from 1.
+        start: first column, in bytes.
+        stop: end column, exclusive, in bytes.
+    """
 
     mutant: Mutant
     line: int
@@ -57,26 +71,26 @@ class Candidate:
     stop: int
 
 
-def candidates(path: str, source: str) -> list[Candidate]:
-    """Every possible mutant of one file, in the order of its functions."""
-    found: list[Candidate] = []
+def find_candidates(path: str, source: str) -> list[Candidate]:
+    """Find all possible mutants of a file, in the order of its functions."""
+    candidates: list[Candidate] = []
     counts: dict[str, int] = {}
     lines = [line.encode() for line in source.split("\n")]
     for function, node in _nodes(ast.parse(source), ""):
         for line, start, stop, text in _replacements(node, lines):
             ordinal = counts[function] = counts.get(function, -1) + 1
             before = lines[line - 1][start:stop].decode()
-            found.append(Candidate(Mutant(path, function, ordinal, before, text), line, start, stop))
-    return found
+            candidates.append(Candidate(Mutant(path, function, ordinal, before, text), line, start, stop))
+    return candidates
 
 
 def apply(tree: Path, mutant: Mutant) -> int | None:
-    """Write the mutant into the checkout at `tree`; return its line, or None if the code has no such place any more."""
+    """Apply a mutant to the checkout at `tree`; return the line, or None if the code no longer has the candidate."""
     file = tree / mutant.path
     if not file.is_file():
         return None
     source = file.read_text()
-    for candidate in candidates(mutant.path, source):
+    for candidate in find_candidates(mutant.path, source):
         if candidate.mutant == mutant:
             lines = source.split("\n")
             line = lines[candidate.line - 1].encode()
@@ -100,7 +114,9 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("mutants", type=Path)
     run.add_argument("results", type=Path, help="CSV file to write")
     run.add_argument("--repository", type=Path, default=Path(), help="repository whose last commit is tested")
-    run.add_argument("--coverage", type=Path, help="folder of an earlier coverage run; measured again if missing")
+    run.add_argument(
+        "--coverage", type=Path, help="folder of an earlier coverage run; coverage is measured if the folder is missing"
+    )
     compare = commands.add_parser("compare", help="compare two files of results")
     compare.add_argument("before", type=Path)
     compare.add_argument("after", type=Path)
@@ -116,15 +132,15 @@ def main(argv: list[str] | None = None) -> int:
 def draw_mutants(out: Path, count: int, seed: int) -> int:
     """Write `count` mutants, drawn without replacement from all candidates of the package."""
     files = sorted(Path("fashion_lsh").rglob("*.py"))
-    every = [candidate.mutant for file in files for candidate in candidates(file.as_posix(), file.read_text())]
-    drawn = random.Random(seed).sample(every, count)
-    out.write_text(json.dumps([asdict(mutant) for mutant in drawn], indent=1, ensure_ascii=False) + "\n")
-    print(f"{count} of {len(every)} candidates -> {out}")
+    mutants = [candidate.mutant for file in files for candidate in find_candidates(file.as_posix(), file.read_text())]
+    selected = random.Random(seed).sample(mutants, count)
+    out.write_text(json.dumps([asdict(mutant) for mutant in selected], indent=1, ensure_ascii=False) + "\n")
+    print(f"{count} of {len(mutants)} candidates -> {out}")
     return 0
 
 
 def run_mutants(mutants: Path, results: Path, repository: Path, coverage: Path | None) -> int:
-    """Write one line per mutant: found, survived, timeout, uncovered or gone; with the tests selected and seconds."""
+    """Write one CSV row per mutant: outcome (found, survived, timeout, uncovered or gone), number of tests, seconds."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, results.open("w", newline="") as file:
         tree = Path(scratch) / "tree"
         subprocess.run(["git", "clone", "--quiet", str(repository), str(tree)], check=True)
@@ -149,16 +165,17 @@ def run_mutants(mutants: Path, results: Path, repository: Path, coverage: Path |
 
 
 def compare_results(before: Path, after: Path) -> int:
-    """Print the outcomes of both files and the mutants that were found before and are not found after."""
-    sides = []
+    """Print the outcomes of both files, and the mutants that are found only in the first file."""
+    outcomes = []
     for file in (before, after):
         with file.open(newline="") as lines:
-            sides.append({tuple(row.values())[:5]: row["outcome"] for row in csv.DictReader(lines)})
-    for name, side in zip((before, after), sides, strict=True):
-        print(name, {outcome: list(side.values()).count(outcome) for outcome in sorted(set(side.values()))})
-    lost = [key for key, outcome in sides[0].items() if outcome == "found" and sides[1].get(key) != "found"]
+            outcomes.append({tuple(row.values())[:5]: row["outcome"] for row in csv.DictReader(lines)})
+    for name, by_mutant in zip((before, after), outcomes, strict=True):
+        values = list(by_mutant.values())
+        print(name, {outcome: values.count(outcome) for outcome in sorted(set(values))})
+    lost = [key for key, outcome in outcomes[0].items() if outcome == "found" and outcomes[1].get(key) != "found"]
     for key in lost:
-        print("lost:", *key, f"({sides[1].get(key, 'not run')})")
+        print("lost:", *key, f"({outcomes[1].get(key, 'not run')})")
     return 1 if lost else 0
 
 
@@ -166,7 +183,7 @@ def _run_one(tree: Path, mutant: Mutant, selection: TestSelection) -> tuple[str,
     line = apply(tree, mutant)
     if line is None:
         return "gone", 0, 0.0
-    tests = selection.tests_of(mutant.path, line)
+    tests = selection.select_tests(mutant.path, line)
     if not tests:
         return "uncovered", 0, 0.0
     names = tree / "selected.txt"
@@ -181,12 +198,12 @@ def _run_one(tree: Path, mutant: Mutant, selection: TestSelection) -> tuple[str,
             outcome = "found" if process.wait(TIME_LIMIT_S) else "survived"
         except subprocess.TimeoutExpired:
             outcome = "timeout"
-            os.killpg(process.pid, signal.SIGKILL)  # with the processes that the tests started
+            os.killpg(process.pid, signal.SIGKILL)  # also kills the processes started by the tests
     return outcome, len(tests), time.perf_counter() - start
 
 
 def _nodes(node: ast.AST, function: str) -> Iterator[tuple[str, ast.AST]]:
-    """Nodes below `node` with the qualified name of their function or class; annotations are skipped."""
+    """Yield the nodes below `node` with the qualified name of the function or class; annotations are skipped."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "type_params"):
             continue
@@ -200,7 +217,7 @@ def _nodes(node: ast.AST, function: str) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _replacements(node: ast.AST, lines: list[bytes]) -> Iterator[tuple[int, int, int, str]]:
-    """(line, first byte, last byte, new text) of each replacement at one node; operators must lie on one line."""
+    """Yield (line, start, stop, new text) of each replacement at a node; skip operators that span several lines."""
     operators: list[tuple[ast.expr, ast.AST, ast.expr]]
     match node:
         case ast.Compare():

@@ -1,4 +1,4 @@
-"""Search speed vs FAISS and numpy on random codes in 30 lists, one thread; ratios of interleaved medians."""
+"""Search speed relative to FAISS and numpy: random codes in 30 lists, one thread, ratios of interleaved medians."""
 
 import tempfile
 import time
@@ -25,7 +25,7 @@ from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.rerank import rerank
 from fashion_lsh.search.searcher import Searcher
 
-BITS, LISTS, ROWS, K, LENGTH = 64, 30, 500_000, 100, 256
+BITS, LISTS, ROWS, K, EMBEDDING_DIM = 64, 30, 500_000, 100, 256
 SIZES = (10_000, 100_000, 500_000, 1_000_000, 10_000_000)
 QUERIES, BATCH = 200, 64
 ALL_LISTS = np.arange(LISTS)
@@ -53,28 +53,28 @@ def build_index(rows: int) -> tuple[HashIndex, np.ndarray, np.ndarray]:
 
 
 def make_queries() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return QUERIES random codes, and (QUERIES, LISTS) lists to probe: one (padded with -1), and all."""
+    """Return QUERIES random codes, and (QUERIES, LISTS) lists to probe: a single list, -1 padded, and all lists."""
     rng = np.random.default_rng(1)
-    one = np.full((QUERIES, LISTS), -1)
-    one[:, 0] = rng.integers(0, LISTS, QUERIES)
-    return rng.integers(0, 256, (QUERIES, BITS // 8), dtype=np.uint8), one, np.tile(ALL_LISTS, (QUERIES, 1))
+    one_list = np.full((QUERIES, LISTS), -1)
+    one_list[:, 0] = rng.integers(0, LISTS, QUERIES)
+    return rng.integers(0, 256, (QUERIES, BITS // 8), dtype=np.uint8), one_list, np.tile(ALL_LISTS, (QUERIES, 1))
 
 
 def searches() -> dict[str, float]:
     """Compare probing one and all lists with FAISS IVF, FAISS flat and numpy."""
     index, codes, lists = build_index(ROWS)
-    queries, one, all_lists = make_queries()
-    check(index, codes, lists, queries, one)
+    queries, one_list, all_lists = make_queries()
+    check(index, codes, lists, queries, one_list)
     flat = faiss.IndexBinaryFlat(BITS)
     flat.add(codes)
-    floats = faiss.IndexFlatL2(LENGTH)
-    floats.add(np.random.default_rng(2).random((ROWS // 5, LENGTH), dtype=np.float32))
+    floats = faiss.IndexFlatL2(EMBEDDING_DIM)
+    floats.add(np.random.default_rng(2).random((ROWS // 5, EMBEDDING_DIM), dtype=np.float32))
     bare = index._index
 
-    def timed_call(of: SearchCall, lists: np.ndarray, count: int = 1, k: int = K) -> Callable[[int], object]:
+    def timed_call(search: SearchCall, lists: np.ndarray, count: int = 1, k: int = K) -> Callable[[int], object]:
         def call(start: int) -> object:
             rows = np.arange(start, start + count) % QUERIES
-            return of(queries[rows], lists[rows], k)
+            return search(queries[rows], lists[rows], k)
 
         return call
 
@@ -84,43 +84,51 @@ def searches() -> dict[str, float]:
     def flat_call(codes: np.ndarray, _: np.ndarray, k: int) -> object:
         return flat.search(codes, k)
 
-    def over_flat(of: SearchCall, count: int, k: int) -> float:
-        medians = times({"ours": timed_call(of, one, count, k), "flat": timed_call(flat_call, one, count, k)})
+    def speedup_over_flat(search: SearchCall, count: int, k: int) -> float:
+        medians = times(
+            {"ours": timed_call(search, one_list, count, k), "flat": timed_call(flat_call, one_list, count, k)}
+        )
         return medians["flat"] / medians["ours"]
 
     speedups = {
-        f"one_list{exact}_speedup_over_flat{single}{suffix}": over_flat(of, count, k)
-        for exact, of in (("", index.search), ("_exact", index.search_exact))
+        f"one_list{exact}_speedup_over_flat{single}{suffix}": speedup_over_flat(search, count, k)
+        for exact, search in (("", index.search), ("_exact", index.search_exact))
         for single, count in (("", BATCH), ("_single", 1))
         for suffix, k in (("", 10), ("_k100", 100))
     }
 
-    beside_all = times({"all_lists": timed_call(index.search, all_lists), "flat": timed_call(flat_call, one)})
-    beside_faiss = times({"one_list": timed_call(index.search, one), "one_list_faiss": timed_call(faiss_call, one)})
-    batches = times({"ours": timed_call(index.search, one, BATCH), "faiss": timed_call(faiss_call, one, BATCH)})
-    others = times({
-        "one_list_exact": timed_call(index.search_exact, one),
+    all_lists_medians = times(
+        {"all_lists": timed_call(index.search, all_lists), "flat": timed_call(flat_call, one_list)}
+    )
+    one_list_medians = times(
+        {"one_list": timed_call(index.search, one_list), "one_list_faiss": timed_call(faiss_call, one_list)}
+    )
+    batches = times(
+        {"ours": timed_call(index.search, one_list, BATCH), "faiss": timed_call(faiss_call, one_list, BATCH)}
+    )
+    other_medians = times({
+        "one_list_exact": timed_call(index.search_exact, one_list),
         "numpy": lambda start: np.argpartition(hamming(queries[[start]], codes)[0], K),
-        "flat_l2_100k": lambda _: floats.search(np.full((1, LENGTH), 0.5, dtype=np.float32), K),
+        "flat_l2_100k": lambda _: floats.search(np.full((1, EMBEDDING_DIM), 0.5, dtype=np.float32), K),
     })  # fmt: skip
     return {
-        **{f"{name}_ms": value for name, value in (beside_all | beside_faiss | others).items()},
+        **{f"{name}_ms": value for name, value in (all_lists_medians | one_list_medians | other_medians).items()},
         **speedups,
         "call_over_faiss": batches["ours"] / batches["faiss"],
-        "single_call_extra_us": 1000 * (beside_faiss["one_list"] - beside_faiss["one_list_faiss"]),
-        "all_lists_over_flat": beside_all["all_lists"] / beside_all["flat"],
+        "single_call_extra_us": 1000 * (one_list_medians["one_list"] - one_list_medians["one_list_faiss"]),
+        "all_lists_over_flat": all_lists_medians["all_lists"] / all_lists_medians["flat"],
     }
 
 
-def check(index: HashIndex, codes: np.ndarray, lists: np.ndarray, queries: np.ndarray, one: np.ndarray) -> None:
-    """Check that exact search in one list returns the same hits as numpy.  Raises AssertionError if not."""
+def check(index: HashIndex, codes: np.ndarray, lists: np.ndarray, queries: np.ndarray, one_list: np.ndarray) -> None:
+    """Check that exact search in one list returns the same hits as numpy.  Raises AssertionError otherwise."""
     for query in range(20):
-        list_rows = np.flatnonzero(lists == one[query, 0])
+        list_rows = np.flatnonzero(lists == one_list[query, 0])
         distances = hamming(queries[[query]], codes[list_rows])[0]
         order = np.lexsort((list_rows, distances))[:K]
-        found = index.search_exact(queries[[query]], one[[query]], K)
-        if not np.array_equal(found.rows[0], list_rows[order]):
-            raise AssertionError(f"query={query}: hits of the index and of numpy differ")
+        hits = index.search_exact(queries[[query]], one_list[[query]], K)
+        if not np.array_equal(hits.rows[0], list_rows[order]):
+            raise AssertionError(f"query={query}: hits of index and numpy differ")
 
 
 def reranking() -> dict[str, float]:
@@ -128,10 +136,10 @@ def reranking() -> dict[str, float]:
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "embeddings.npy"
-        np.save(path, rng.standard_normal((ROWS, LENGTH), dtype=np.float32).astype(np.float16))
+        np.save(path, rng.standard_normal((ROWS, EMBEDDING_DIM), dtype=np.float32).astype(np.float16))
         embeddings = Embeddings([np.load(path, mmap_mode="r")])
         sum(float(block[0, 0]) for block in embeddings.blocks())  # read the whole file into the page cache
-        queries = rng.standard_normal((QUERIES, LENGTH), dtype=np.float32)
+        queries = rng.standard_normal((QUERIES, EMBEDDING_DIM), dtype=np.float32)
         rows = rng.integers(0, ROWS, (QUERIES, 100))
         candidates = [Hits(rows[[query]], np.zeros((1, 100), dtype=np.float32)) for query in range(QUERIES)]
         return {
@@ -140,7 +148,7 @@ def reranking() -> dict[str, float]:
 
 
 def storage() -> dict[str, float]:
-    """Time adding 500,000 codes and opening their gallery; measure bytes per image."""
+    """Time adding 500,000 codes and opening a gallery of these codes; measure bytes per image."""
     rng = np.random.default_rng(0)
     start = time.perf_counter()
     index, codes, lists = build_index(ROWS)
@@ -150,8 +158,8 @@ def storage() -> dict[str, float]:
     probabilities[np.arange(ROWS), lists] = 1
     names = np.char.add("garment ", np.arange(ROWS).astype(str))
     catalogue = Catalogue.from_columns({"id": names, "image": names, "category": lists.astype(str)})
-    model = untrained_model("resnet18")
-    vectors = rng.standard_normal((ROWS, LENGTH), dtype=np.float32)
+    model = random_model("resnet18")
+    vectors = rng.standard_normal((ROWS, EMBEDDING_DIM), dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
         Gallery.build(model, Encoded(probabilities, codes, vectors), catalogue).save(Path(folder))
         start = time.perf_counter()
@@ -161,17 +169,17 @@ def storage() -> dict[str, float]:
         path = next(Path(folder).glob("index-*"))
         HashIndex.open(path)
         index_open_time, size = time.perf_counter() - start, path.stat().st_size
-    bytes_held = stats.vector_bytes + stats.row_bytes
+    memory_bytes = stats.vector_bytes + stats.row_bytes
     return {"add_500k_s": elapsed, "open_500k_s": open_time, "open_index_500k_s": index_open_time,
-            "bytes_per_image": max(size, bytes_held) / ROWS}  # fmt: skip
+            "bytes_per_image": max(size, memory_bytes) / ROWS}  # fmt: skip
 
 
 def end_to_end() -> dict[str, float]:
-    """Time from a 224 x 224 image to its hits in 500,000 rows, vs the bare ResNet101 forward pass."""
-    model, rng = untrained_model("resnet101"), np.random.default_rng(0)
+    """Time from a 224 x 224 image to hits in 500,000 rows, relative to the bare ResNet101 forward pass."""
+    model, rng = random_model("resnet101"), np.random.default_rng(0)
     index, _, lists = build_index(ROWS)
     names = np.arange(ROWS).astype(str)
-    embeddings = Embeddings.from_array(rng.standard_normal((ROWS, LENGTH), dtype=np.float32))
+    embeddings = Embeddings.from_array(rng.standard_normal((ROWS, EMBEDDING_DIM), dtype=np.float32))
     catalogue = Catalogue.from_columns({"id": names, "image": names, "category": lists.astype(str)})
     gallery = Gallery(index, embeddings, catalogue, model.fingerprint())
     searcher = Searcher(
@@ -193,23 +201,23 @@ def end_to_end() -> dict[str, float]:
 def by_size(rows: int) -> dict[str, float]:
     """Milliseconds for one list and all lists of an index with `rows` codes."""
     index, _, _ = build_index(rows)
-    queries, one, all_lists = make_queries()
+    queries, one_list, all_lists = make_queries()
     return times({
-        "one list ms": lambda query: index.search(queries[[query]], one[[query]], K),
+        "one list ms": lambda query: index.search(queries[[query]], one_list[[query]], K),
         "all lists ms": lambda query: index.search(queries[[query]], all_lists[[query]], K),
     }, queries=50)  # fmt: skip
 
 
-def untrained_model(backbone: str) -> CropModel:
-    """HashHeadModel with random weights; as fast as a trained one."""
+def random_model(backbone: str) -> CropModel:
+    """HashHeadModel with random weights, which is as fast as a trained model."""
     torch.manual_seed(0)
     categories = [f"category {number:02}" for number in range(LISTS)]
     return HashHeadModel(
-        backbone, categories, BITS, LENGTH, image_size=224, margin=0.1, frozen=False, loss="softmax", bihalf=False,
-        label_smoothing=0.0,
+        backbone, categories, BITS, EMBEDDING_DIM, image_size=224, margin=0.1, frozen=False, loss="softmax",
+        bihalf=False, label_smoothing=0.0,
     ).eval()  # fmt: skip
 
 
 def times(methods: dict[str, Callable[[int], object]], queries: int = QUERIES) -> dict[str, float]:
-    """Median milliseconds of each method, interleaved."""
+    """Median milliseconds of each method, timed interleaved."""
     return {name: float(np.median(values)) for name, values in time_interleaved(methods, queries).items()}

@@ -1,4 +1,4 @@
-"""Coverage with a context per test, and the tests that execute a given line."""
+"""Measure coverage with a context per test, and select the tests that execute a line."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from coverage import CoverageData
 
-SHARED = "shared_fixtures.json"
+SHARED_FIXTURES = "shared_fixtures.json"
 CONFIG = """[run]
 branch = true
 source = fashion_lsh
@@ -21,7 +21,7 @@ data_file = {folder}/.coverage
 
 
 class FixtureRecorder:
-    """Pytest plugin: write the fixtures of wider than function scope that each test uses, directly or indirectly."""
+    """Pytest plugin that writes the shared fixtures of each test: all fixtures with a scope wider than a function."""
 
     def __init__(self, out: Path, tests: Path) -> None:
         self.out, self.tests = out, str(tests)
@@ -42,11 +42,11 @@ class FixtureRecorder:
 class TestSelection:
     """Tests by the lines that they execute.
 
-    A test that was the first to use a shared fixture runs the fixture's code in its set-up; all tests that use one of
-    its shared fixtures then count as executing these lines.
+    The code of a shared fixture runs only in the set-up of the first test that uses the fixture. The lines executed in
+    the set-up of a test therefore count for all tests that have a shared fixture in common with this test.
 
     Args:
-        tree: checkout that was measured.
+        tree: measured checkout.
         coverage: folder written by `measure_coverage`.
     """
 
@@ -57,14 +57,14 @@ class TestSelection:
         self.data = CoverageData(str(coverage / ".coverage"))
         self.data.read()
         self.files = {Path(name).as_posix().split("/fashion_lsh/", 1)[-1]: name for name in self.data.measured_files()}
-        self.shared: dict[str, list[str]] = json.loads((coverage / SHARED).read_text())
+        self.shared: dict[str, list[str]] = json.loads((coverage / SHARED_FIXTURES).read_text())
         self.seconds = _durations(coverage / "durations.xml")
 
-    def tests_of(self, path: str, line: int) -> list[str]:
-        """Node ids of the tests that execute `line` of `path`: direct ones first, then by duration.
+    def select_tests(self, path: str, line: int) -> list[str]:
+        """Return the node ids of the tests that execute a line: direct execution first, then by duration.
 
-        A line without a context was executed on import or by a process that a test started; it belongs to all tests
-        that execute any line of its file.
+        A line without a context was executed on import or by a subprocess of a test. For such a line, all tests that
+        execute any line of the file are returned.
         """
         measured = self.files.get(path.removeprefix("fashion_lsh/"))
         by_line = self.data.contexts_by_lineno(measured) if measured else {}
@@ -92,7 +92,7 @@ def measure_coverage(tree: Path, folder: Path) -> None:
     config.write_text(CONFIG.format(folder=folder))
     environment = os.environ | {"PYTHONPATH": str(tree.resolve()), "OMP_NUM_THREADS": "1"}
     subprocess.run(
-        [sys.executable, str(Path(__file__).resolve()), str(folder / SHARED)],
+        [sys.executable, str(Path(__file__).resolve()), str(folder / SHARED_FIXTURES)],
         cwd=tree, check=True, env=environment, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     subprocess.run(
@@ -103,7 +103,7 @@ def measure_coverage(tree: Path, folder: Path) -> None:
 
 
 def _durations(xml: Path) -> dict[str, float]:
-    """Seconds of each test function, its slowest parameters, by node id without parameters."""
+    """Seconds of each test function with its slowest parameters, by node id without parameters."""
     seconds: dict[str, float] = {}
     for case in ElementTree.parse(xml).iter("testcase"):
         name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name', '').split('[')[0]}"

@@ -1,4 +1,4 @@
-"""Tie-aware scores of random codes, one thread: python -m benchmarks.ties --queries 10000 --gallery 100000."""
+"""Time tie-aware scores of random codes: python -m benchmarks.ties --queries 10000 --gallery 100000."""
 
 import argparse
 import time
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def random_codes(queries: int, gallery: int, bits: int) -> tuple[np.ndarray, np.ndarray, Relevance]:
-    """Random codes, (Q, W) and (N, W) uint8, of random categories."""
+    """Return random codes, (Q, W) and (N, W) uint8, with random categories."""
     rng = np.random.default_rng(0)
     codes = np.packbits(rng.random((queries + gallery, bits)) < 0.5, axis=1, bitorder="little")
     categories = rng.integers(0, CATEGORIES, queries + gallery)

@@ -11,11 +11,11 @@ COMMANDS = {
     "gallery": "add images to the gallery of a run, remove garments, show its size",
     "merge": "merge data sets into one catalogue of 30 categories",
     "check": "check which files of a data set are present",
-    "report": "write the page of a run, of a sweep, or of all experiments",
-    "reproduce": "run the missing jobs of experiments/",
+    "report": "write the page of a run, of an experiment, or of all experiments",
+    "reproduce": "run the unfinished jobs of experiments/",
     "dashboard": "save a wandb workspace for the runs of a project",
 }
-VERBOSE = ("gallery", "merge")  # commands that log their progress
+VERBOSE = ("gallery", "merge")  # commands that log progress, since they may take minutes
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Shared fixtures: a small synthetic data set, and finished runs."""
+"""Shared fixtures: small synthetic data sets, and finished runs."""
 
 import csv
 import fcntl
@@ -18,23 +18,25 @@ from fashion_lsh.data.datasets import open_dataset
 from fashion_lsh.data.detections import BoxSelector
 
 SHAPES = ("circle", "cross", "square")
-ITEMS = 12  # per shape
-SIDE = 48
-FEW = {"train": 32, "val": 16, "query": 8, "gallery": 8}  # images per category
+NUM_ITEMS = 12  # number of items per shape
+IMAGE_SIDE = 48  # pixels
+FEW_COUNTS = {"train": 32, "val": 16, "query": 8, "gallery": 8}  # number of images per category of the fixture `few`
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
-    """Build a folder once per session; all workers share it and must not change it."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Function that builds a folder once per session; tests of all workers share the folder and must not change it."""
     root = tmp_path_factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root  # of the main process, which ends last
+    root = (
+        root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    )  # the folder of the main process, which ends last
 
     def build(name: str, write: Callable[[Path], object]) -> Path:
         folder = root / name
         with (root / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (root / f"{name}.done").exists():
-                shutil.rmtree(folder, ignore_errors=True)  # of a build that failed
+                shutil.rmtree(folder, ignore_errors=True)  # remains of a failed build
                 folder.mkdir()
                 write(folder)
                 (root / f"{name}.done").touch()
@@ -44,20 +46,20 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[
 
 
 @pytest.fixture(scope="session")
-def shapes(shared: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """A manifest of shapes: each item has a colour, a shop image on white and a street image on noise."""
-    return shared("shapes", _write_shapes) / "manifest.csv"
+def shapes(shared_folder: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """Manifest of shapes. Each item has its own colour, a shop image on white and a street image on noise."""
+    return shared_folder("shapes", _write_shapes) / "manifest.csv"
 
 
 @pytest.fixture(scope="session")
-def few(shared: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """Path of a catalogue of a few composed images of four categories, stored beside it."""
-    return shared("few", _write_few) / "few.parquet"
+def few(shared_folder: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """Catalogue file of a few composed images of four categories; the images are in the same folder."""
+    return shared_folder("few", _write_few) / "few.parquet"
 
 
 @pytest.fixture
 def make_data(shapes: Path) -> Callable[..., GarmentData]:
-    """Create GarmentData over the synthetic shapes; keyword arguments override the defaults."""
+    """Function that creates GarmentData of the shapes; keyword arguments override the defaults."""
 
     def make(**changes: Any) -> GarmentData:
         defaults: dict[str, Any] = {
@@ -76,15 +78,15 @@ def make_data(shapes: Path) -> Callable[..., GarmentData]:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Any]:
-    """Write finished runs below `tmp_path`; for the arguments see `tests.report.factories.finished_run`."""
-    from tests.report.factories import finished_run  # here, since it imports all layers below report
+    """Function that writes finished runs below `tmp_path`; see `tests.report.factories.finished_run`."""
+    from tests.report.factories import finished_run  # imported here, since this imports all layers below report
 
     return partial(finished_run, tmp_path)
 
 
 def _write_shapes(folder: Path) -> None:
     rng = np.random.default_rng(0)
-    rows = [_draw(folder, rng, shape, number, view) for shape in SHAPES for number in range(ITEMS)
+    rows = [_draw(folder, rng, shape, number, view) for shape in SHAPES for number in range(NUM_ITEMS)
             for view in ("shop", "street")]  # fmt: skip
     with (folder / "manifest.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
@@ -96,16 +98,20 @@ def _write_few(folder: Path) -> None:
     source = open_dataset("shop_street", None, 0)
     full = source.catalogue({"category": ["bag", "coat", "dress", "shirt"]})
     rows = [full.rows(split)[full.column("category")[full.rows(split)] == name][:count]
-            for split, count in FEW.items() for name in full.categories]  # fmt: skip
-    chosen = full.take(np.concatenate(rows))
-    names = {key: f"{number}.png" for number, key in enumerate(sorted(set(chosen.column("image"))))}
+            for split, count in FEW_COUNTS.items() for name in full.categories]  # fmt: skip
+    few = full.take(np.concatenate(rows))
+    names = {key: f"{number}.png" for number, key in enumerate(sorted(set(few.column("image"))))}
     for key, name in names.items():
         Image.fromarray(source.image(key)).save(folder / name)
-    chosen.with_columns(image=[names[key] for key in chosen.column("image")]).save(folder / "few.parquet")
+    few.with_columns(image=[names[key] for key in few.column("image")]).save(folder / "few.parquet")
 
 
 def _draw(folder: Path, rng: np.random.Generator, shape: str, number: int, view: str) -> dict[str, object]:
-    background = np.full((SIDE, SIDE, 3), 250) if view == "shop" else rng.integers(90, 160, (SIDE, SIDE, 3))
+    background = (
+        np.full((IMAGE_SIDE, IMAGE_SIDE, 3), 250)
+        if view == "shop"
+        else rng.integers(90, 160, (IMAGE_SIDE, IMAGE_SIDE, 3))
+    )
     image = Image.fromarray(background.astype(np.uint8))
     x, y = (rng.integers(4, 16, 2)).tolist()
     box = (x, y, x + 26, y + 26)

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def full_disk(limit: int) -> Iterator[None]:
-    """Limit files written in the block to `limit` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+def full_disk(max_bytes: int) -> Iterator[None]:
+    """Raise OSError when a file written in the block exceeds `max_bytes`."""
+    previous_limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, previous_limits[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(resource.RLIMIT_FSIZE, previous_limits)

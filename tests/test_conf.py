@@ -1,4 +1,4 @@
-"""Every choice in conf/ composes, and its keys bind to the constructor in `_target_`."""
+"""Every config file in conf/ can be composed, and the keys bind to the constructor in `_target_`."""
 
 import inspect
 from pathlib import Path
@@ -14,19 +14,19 @@ from fashion_lsh.runs.config import check, import_target, resolve_config, target
 from fashion_lsh.runs.keys import run_key, stage_keys
 
 CONF = Path(__file__).parents[1] / "conf"
-CHOICES = [
+GROUP_OVERRIDES = [
     f"{file.parent.relative_to(CONF)}={file.stem}"
     for file in sorted(CONF.glob("*/*.yaml"))
     if not file.stem.startswith("_")
 ]
-DATA_ARGUMENTS: dict[str, dict[str, Any]] = {
+RUNTIME_ARGUMENTS: dict[str, dict[str, Any]] = {
     "classifier": {"categories": ["a"]}, "hash": {"categories": ["a"]},
     "detector": {"classes": ["a"]}, "scenes": {"data": None},
 }  # fmt: skip
 
 
 def compose_config(*overrides: str, script: str = "train") -> dict[str, Any]:
-    """Compose the config as the command line does, of train.py or, for its experiments, of evaluate.py."""
+    """Compose the config of train.py, or of evaluate.py for experiments that evaluate a run."""
     script = next((_script(word.partition("=")[2]) for word in overrides if word.startswith("experiment=")), script)
     root = [] if any(word.startswith("data.root") for word in overrides) else ["data.root=/nowhere"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -34,14 +34,14 @@ def compose_config(*overrides: str, script: str = "train") -> dict[str, Any]:
         return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
 
 
-@pytest.mark.parametrize("choice", CHOICES)
-def test_config_choice_fits_its_constructor(choice: str) -> None:
-    config = compose_config(choice)
+@pytest.mark.parametrize("override", GROUP_OVERRIDES)
+def test_config_file_fits_its_constructor(override: str) -> None:
+    config = compose_config(override)
     check(config)
     for path, node in targets(config):
         arguments = {name: value for name, value in node.items() if not name.startswith("_")}
-        given = DATA_ARGUMENTS.get(path, {})
-        inspect.signature(import_target(node["_target_"])).bind(**(given | arguments))
+        runtime_arguments = RUNTIME_ARGUMENTS.get(path, {})
+        inspect.signature(import_target(node["_target_"])).bind(**(runtime_arguments | arguments))
 
 
 def test_every_backbone_has_a_config() -> None:
@@ -52,8 +52,10 @@ def test_every_backbone_has_a_config() -> None:
 def test_no_default_is_in_both_conf_and_constructor() -> None:
     for path, node in targets(compose_config()):
         signature = inspect.signature(import_target(node["_target_"]))
-        repeated = [name for name in node if name in signature.parameters and _has_default(signature.parameters[name])]
-        assert not repeated, f"{path}: {repeated} have a default in the constructor too"
+        repeated_names = [
+            name for name in node if name in signature.parameters and _has_default(signature.parameters[name])
+        ]
+        assert not repeated_names, f"{path}: {repeated_names} also have a default in the constructor"
 
 
 def test_defaults_are_as_documented() -> None:
@@ -88,7 +90,7 @@ def test_experiment_file_is_short_and_names_its_command(file: Path) -> None:
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_each_backbone_has_its_own_learning_rate_and_a_limited_budget(name: str) -> None:
-    """resnet34 has no rate, since the experiment does not compare it."""
+    """resnet34 has no rate, since the experiment does not include resnet34."""
     if name == "resnet34":
         with pytest.raises(InterpolationKeyError, match="rates"):
             compose_config("experiment=backbones", f"backbone={name}")
@@ -112,11 +114,11 @@ def test_stability_reuses_stages_of_hash_layer() -> None:
         resolve_config(compose_config(f"experiment={name}", *overrides)) for name in ("hash_layer", "stability")
     )
     assert stage_keys(one, "") == stage_keys(other, "")
-    assert run_key(one, "") != run_key(other, "")  # stability also scores corrupted images
+    assert run_key(one, "") != run_key(other, "")  # stability also evaluates corrupted images
 
 
 def _script(experiment: str) -> str:
-    """Script of an experiment, named in its second line."""
+    """Script that runs an experiment, from the second line of the config file."""
     return (CONF / f"experiment/{experiment}.yaml").read_text().splitlines()[1].split()[2].removesuffix(".py")
 
 

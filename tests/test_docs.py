@@ -20,7 +20,7 @@ from tests.test_conf import compose_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(
+FENCE_PATTERN = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^ *```(?P<language>\S*)\n(?P<text>.*?)^ *```", re.MULTILINE | re.DOTALL
 )
 TARGETS = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
@@ -30,7 +30,13 @@ SMALL_DATA = ["data=folder", "data.root=photos", "split=gallery_is_train", "data
 
 
 class Block(NamedTuple):
-    """A fenced block; `reason` is why it is not run."""
+    """Fenced block of a page.
+
+    Attributes:
+        language: language after the fence; empty for plain text.
+        reason: reason for not running the block; empty if the block is run.
+        text: content of the block.
+    """
 
     language: str
     reason: str
@@ -48,14 +54,14 @@ class Block(NamedTuple):
                 yield words
 
 
-def blocks_of(page: Path) -> list[Block]:
-    matches = FENCE.finditer(page.read_text())
+def read_blocks(page: Path) -> list[Block]:
+    matches = FENCE_PATTERN.finditer(page.read_text())
     return [Block(match["language"], match["reason"] or "", match["text"]) for match in matches]
 
 
-BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+BLOCKS = [block for page in PAGES for block in read_blocks(page)]
 LINES = {" ".join(words): words for block in BLOCKS if block.language == "bash" for words in block.commands()}
-PAGES_TO_RUN = [page for page in PAGES if any(block.is_run for block in blocks_of(page))]
+PAGES_TO_RUN = [page for page in PAGES if any(block.is_run for block in read_blocks(page))]
 
 
 def test_shell_blocks_are_marked_as_such() -> None:
@@ -85,38 +91,38 @@ def test_arguments_of_a_command_parse(line: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def project(few: Path, shared: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """A folder like the project's, with the images that the pages name and one run."""
-    return shared("project", lambda folder: prepare_project(folder, few))
+def project(few: Path, shared_folder: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """Copy of the project folder with the image files that the pages mention, and a run."""
+    return shared_folder("project", lambda folder: prepare_project(folder, few))
 
 
 @pytest.mark.smoke
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", PAGES_TO_RUN, ids=lambda page: page.name)
 def test_page_runs(page: Path, project: Path, tmp_path: Path) -> None:
-    """The commands and the code of a page run one after another, in a folder like the project's, on a few images."""
+    """The commands and Python code of a page run one after another on a few images, in a copy of the project folder."""
     shutil.copytree(project, tmp_path, symlinks=True, dirs_exist_ok=True)
     names: dict[str, object] = {}
-    for block in blocks_of(page):
+    for block in read_blocks(page):
         if block.is_run and block.language == "bash":
             for words in block.commands():
-                run_command(smallest(words), tmp_path)
+                run_command(reduce_training(words), tmp_path)
         elif block.is_run:
             with pytest.MonkeyPatch.context() as patch:
                 patch.chdir(tmp_path)
                 exec(textwrap.dedent(block.text), names)
 
 
-def smallest(words: list[str]) -> list[str]:
-    """Reduce a training to a few images and steps; other commands stay as they are."""
+def reduce_training(words: list[str]) -> list[str]:
+    """Reduce a training command to a few images and steps; return other commands unchanged."""
     if words[:2] != ["python", "train.py"] or "--cfg" in words:
         return words
     keys = {word.partition("=")[0] for word in words}
-    named_data = keys & {"data.root", "experiment"}
+    data_keys = keys & {"data.root", "experiment"}
     return [
         *words,
         *(word for word in SMALLEST if word.partition("=")[0] not in keys),
-        *([] if named_data else SMALL_DATA),
+        *([] if data_keys else SMALL_DATA),
     ]
 
 
@@ -127,7 +133,7 @@ def run_command(words: list[str], folder: Path) -> None:
 
 
 def prepare_project(folder: Path, few: Path) -> None:
-    """Link the project's files, write the images that the pages name, and train one run."""
+    """Link the project files, write the image files that the pages mention, and train a run."""
     for name in ("train.py", "evaluate.py", "conf", "docs", "experiments"):
         (folder / name).symlink_to(ROOT / name)
     images = Catalogue.open(few)
@@ -139,4 +145,4 @@ def prepare_project(folder: Path, few: Path) -> None:
         shutil.copy(few.parent / image, folder / f"new_photos/{number}.png")
     shutil.copy(few.parent / images.column("image")[0], folder / "new.jpg")
     (folder / "ids.txt").write_text("0.png\n")
-    run_command(smallest(["python", "train.py", "backbone=resnet18"]), folder)
+    run_command(reduce_training(["python", "train.py", "backbone=resnet18"]), folder)

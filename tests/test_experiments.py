@@ -15,8 +15,8 @@ SHORTEST = {"experiment=speedup": ["study.sizes=[1600]", "study.composed=1600", 
             "experiment=distances": ["study.gallery_size=300", "study.num_queries=5"]}  # fmt: skip
 
 
-def smallest(line: str, folder: Path, images: Path | None) -> list[str]:
-    """Arguments of a line's first job, reduced to `images` and few epochs, with all outputs below `folder`."""
+def reduced_arguments(line: str, folder: Path, images: Path | None) -> list[str]:
+    """Arguments of the first job of a line, reduced to `images` and few epochs, with all outputs below `folder`."""
     script, *words = shlex.split(line, comments=True)[1:]
     if script != TRAIN:
         return [script, f"run={folder}/runs/latest", f"page={folder}/page", words[-1], *SHORTEST[words[-1]]]
@@ -36,7 +36,7 @@ def smallest(line: str, folder: Path, images: Path | None) -> list[str]:
 def test_one_job_of_each_command(page: Page, few: Path, tmp_path: Path) -> None:
     for line in page.lines:
         if not line.startswith("python -m "):
-            arguments = smallest(line, tmp_path, few if page.has_jobs else None)
+            arguments = reduced_arguments(line, tmp_path, few if page.has_jobs else None)
             done = subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=-1, stderr=-2, text=True)
             assert done.returncode == 0, f"{line}\n{shlex.join(arguments)}\n{done.stdout[-3000:]}"
     assert any(tmp_path.glob("jobs/*.json" if page.has_jobs else "page/results.csv"))

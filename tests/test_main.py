@@ -1,4 +1,4 @@
-"""The command line: python -m fashion_lsh COMMAND."""
+"""Command line `python -m fashion_lsh COMMAND`: help, exit status and log level."""
 
 import logging
 from collections.abc import Iterator
@@ -21,25 +21,25 @@ def _level() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as system_exit:
         main([name, "--help"])
-    assert ended.value.code == 0
+    assert system_exit.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: python -m fashion_lsh {name} ")
 
 
 def test_help_lists_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as system_exit:
         main(["--help"])
-    assert ended.value.code == 0
+    assert system_exit.value.code == 0
     printed = capsys.readouterr().out
     assert all(f"  {name} " in printed and summary in printed for name, summary in COMMANDS.items())
 
 
 @pytest.mark.parametrize("words", [["serach"], ["train.py"]])
 def test_unknown_command_is_rejected(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as system_exit:
         main(words)
-    assert ended.value.code == 2
+    assert system_exit.value.code == 2
     message = capsys.readouterr().err
     assert all(name in message for name in COMMANDS)
 

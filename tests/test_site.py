@@ -1,4 +1,4 @@
-"""The documentation site in docs/_build/html: loads nothing from outside, and its search works from file://."""
+"""Pages of the site in docs/_build/html load no external files, and search works from file://."""
 
 import re
 import shutil
@@ -8,25 +8,25 @@ from pathlib import Path
 import pytest
 
 SITE = Path(__file__).parents[1] / "docs/_build/html"
-LOADED = re.compile(r"""<(?:link|script|img|iframe)\b[^>]*\b(?:href|src)=["'](?:https?:)?//""")
+EXTERNAL_FILE_PATTERN = re.compile(r"""<(?:link|script|img|iframe)\b[^>]*\b(?:href|src)=["'](?:https?:)?//""")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--virtual-time-budget=9999"]
 
 pytestmark = pytest.mark.site
 
 
-def test_pages_load_nothing_from_outside() -> None:
+def test_pages_load_no_external_files() -> None:
     pages = sorted(SITE.rglob("*.html"))
     assert len(pages) > 30
-    assert not [page for page in pages if LOADED.search(page.read_text())]
+    assert not [page for page in pages if EXTERNAL_FILE_PATTERN.search(page.read_text())]
     assert not [page for page in SITE.rglob("*.css") if re.search(r"url\(['\"]?(?:https?:)?//", page.read_text())]
 
 
-def test_every_page_says_what_the_reader_can_do() -> None:
-    own = [page for page in SITE.glob("*.html") if page.name not in ("index.html", "genindex.html", "search.html",
-                                                                     "py-modindex.html")]  # fmt: skip
-    assert len(own) > 20
-    assert not [page for page in own if "After this page you" not in page.read_text()]
+def test_every_page_states_its_purpose() -> None:
+    generated = {"index.html", "genindex.html", "search.html", "py-modindex.html"}
+    written_pages = [page for page in SITE.glob("*.html") if page.name not in generated]
+    assert len(written_pages) > 20
+    assert not [page for page in written_pages if "After this page you" not in page.read_text()]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")

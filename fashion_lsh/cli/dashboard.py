@@ -6,19 +6,19 @@ import re
 import sys
 from collections.abc import Sequence
 
-PROJECT = re.compile(r"([^/\s]+/)?[^/\s]+")
+PROJECT_PATTERN = re.compile(r"([^/\s]+/)?[^/\s]+")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Save the workspace; exit status 1: not logged in, offline, or rejected by the server."""
+    """Save the workspace.  Exit status 1: wandb is not logged in or offline, or the server rejected the workspace."""
     parser = build_parser()
     name = parser.parse_args(argv).project
-    if not PROJECT.fullmatch(name):
+    if not PROJECT_PATTERN.fullmatch(name):
         parser.error(f"{name!r}: not a project name; pass PROJECT or ENTITY/PROJECT")
     if (mode := os.environ.get("WANDB_MODE", "online")) != "online":
         sys.stderr.write(f"dashboard: WANDB_MODE={mode}: {name} was not saved; unset WANDB_MODE\n")
         return 1
-    from fashion_lsh.tracking.wandb_workspace import WandbError, save_workspace  # --help needs no wandb
+    from fashion_lsh.tracking.wandb_workspace import WandbError, save_workspace  # --help must not import wandb
 
     entity, _, project = name.rpartition("/")
     try:

@@ -1,4 +1,4 @@
-"""Evaluate a finished run again, or run a study on it: python evaluate.py run=runs/latest search=hamming."""
+"""Evaluate a finished run with another search, or run a study: python evaluate.py run=runs/latest search=hamming."""
 
 import logging
 from pathlib import Path
@@ -15,16 +15,16 @@ from fashion_lsh.report.tables import describe_run
 from fashion_lsh.runs.config import check
 from fashion_lsh.runs.results import add_search, own_metrics
 from fashion_lsh.runs.run import Run
-from fashion_lsh.runs.sweep import errors_in_one_line
+from fashion_lsh.runs.sweep import print_user_errors
 from fashion_lsh.search.searcher import Searcher
 
 log = logging.getLogger(__name__)
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="evaluate")
-@errors_in_one_line
+@print_user_errors
 def main(cfg: DictConfig) -> float | None:
-    """Evaluate with the config of the run, changed by the overrides; return the category mAP@100, None for a study."""
+    """Evaluate with the config of the run and the overrides; return the category mAP@100, or None after a study."""
     run = Run(Path(cfg.run))
     run.check_finished()
     cli_config = plain_config(cfg)
@@ -44,15 +44,16 @@ def main(cfg: DictConfig) -> float | None:
     searcher = Searcher(model, run.gallery(model.fingerprint()), policy)
     results = evaluate(searcher, encode_split(model, data, "query"), data.not_indexed("gallery"))
     metrics = own_metrics(run, results)
-    added = add_search(run, policy.label, results)
-    message = f"Added to {run.path}" if added else f"Nothing added: {run.path} has the results of this search already"
+    is_new = add_search(run, policy.label, results)
+    message = f"Results added to {run.path}" if is_new else f"Nothing added: {run.path} already has these results"
     log.info("%s\n\n%s", describe_run(metrics | results.metrics, config, policy.label), message)
     return results.metrics["query/category/map@100"]
 
 
 def _search_config(cli_config: dict[str, Any], run: Run) -> dict[str, Any]:
-    """Search config: an override of the group replaces that of the run; overrides of single keys change it."""
-    keys = [text.partition("=")[0] for text in HydraConfig.get().overrides.task]
-    if "search" in keys:
+    """Search config: `search=NAME` replaces the group of the run; `search.KEY=VALUE` changes a key of that group."""
+    override_keys = [text.partition("=")[0] for text in HydraConfig.get().overrides.task]
+    if "search" in override_keys:
         return dict(cli_config["search"])
-    return run.config["search"] | {k: value for k, value in cli_config["search"].items() if f"search.{k}" in keys}
+    changes = {key: value for key, value in cli_config["search"].items() if f"search.{key}" in override_keys}
+    return run.config["search"] | changes

@@ -1,7 +1,7 @@
 """Add images to the gallery of a finished run, remove garments, or show its size.
 
-python -m fashion_lsh gallery RUN add FOLDER_OR_MANIFEST    if interrupted, run it again to resume
-python -m fashion_lsh gallery RUN remove IDS.txt            one id per line
+python -m fashion_lsh gallery RUN add FOLDER_OR_MANIFEST    to resume after an interruption, run the same command
+python -m fashion_lsh gallery RUN remove IDS.txt            IDS.txt has one id per line
 python -m fashion_lsh gallery RUN stats
 """
 
@@ -21,7 +21,7 @@ from fashion_lsh.runs.run import Run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; return 2 after an error, printed in one line."""
+    """Run one subcommand; print an error in one line and return 2."""
     args = build_parser().parse_args(argv)
     try:
         run = Run(args.run)
@@ -68,9 +68,9 @@ def _add(run: Run, images: str) -> None:
     with folder_lock(run.path):
         result = add(run.gallery_folder, cropper, images, run.config["data"]["crop"], run.add_skipped)
     rate = f" ({result.added / (time.perf_counter() - start_time):.1f} per second)" if result.added else ""
-    before = f", {result.already_indexed:,} were already indexed" if result.already_indexed else ""
+    indexed = f", {result.already_indexed:,} were already indexed" if result.already_indexed else ""
     skipped = f"; skipped {len(result.skipped):,}, see {run.path / 'skipped.csv'}" if result.skipped else ""
-    print(f"Added {result.added:,} garments{rate}{before}{skipped}")
+    print(f"Added {_count_garments(result.added)}{rate}{indexed}{skipped}")
 
 
 def _remove(run: Run, file: Path) -> None:
@@ -86,28 +86,32 @@ def _remove(run: Run, file: Path) -> None:
     fingerprint = run.model().fingerprint()
     with folder_lock(run.path):
         remove(run.gallery_folder, fingerprint, ids)
-    print(f"Removed {len(ids):,} garments")
+    print(f"Removed {_count_garments(len(ids))}")
+
+
+def _count_garments(count: int) -> str:
+    return "1 garment" if count == 1 else f"{count:,} garments"
 
 
 def _stats(run: Run, verify: bool) -> str:
-    """Tables of rows and bytes, and of the size of each inverted list."""
+    """Two tables: rows and bytes of the gallery, and the number of garments in each inverted list."""
     model = run.model()
     gallery = run.gallery(model.fingerprint(), verify)
     size, embeddings = gallery.index.stats(), gallery.embeddings
     embedding_bytes = embeddings.shape[0] * embeddings.shape[1] * embeddings.dtype.itemsize
-    vector_name = "code" if model.bits else "embedding to search"
-    garment_count = max(1, size.rows)
+    vector_name = "codes" if model.bits else "embeddings to search"
+    num_garments = max(1, size.rows)
     rows = [
         ("garments", f"{size.rows:,}", ""),
-        (vector_name, f"{size.vector_bytes:,} bytes", f"{size.vector_bytes / garment_count:.1f} per garment"),
-        ("row number", f"{size.row_bytes:,} bytes", f"{size.row_bytes / garment_count:.1f} per garment"),
+        (vector_name, f"{size.vector_bytes:,} bytes", f"{size.vector_bytes / num_garments:.1f} per garment"),
+        ("row numbers", f"{size.row_bytes:,} bytes", f"{size.row_bytes / num_garments:.1f} per garment"),
         (
-            "embedding to re-rank",
+            "embeddings for re-ranking",
             f"{embedding_bytes:,} bytes",
             f"{embeddings.shape[1]} × float16, {len(embeddings.segments)} segments",
         ),
         ("total", f"{size.vector_bytes + size.row_bytes + embedding_bytes:,} bytes", ""),
         ("tombstones", f"{gallery.tombstones:,}", "embeddings of removed garments"),
     ]
-    lists = tabulate(zip(model.categories, size.list_sizes, strict=True), headers=["category", "garments"])
+    lists = tabulate(zip(model.categories, size.list_sizes, strict=True), headers=["predicted category", "garments"])
     return f"{tabulate(rows, tablefmt='plain', disable_numparse=True)}\n\n{lists}"

@@ -1,4 +1,4 @@
-"""Merge data sets into one catalogue of 30 categories, and write its data card.
+"""Merge data sets into one catalogue of 30 categories, and write a data card.
 
 python -m fashion_lsh merge OUT deepfashion_category=/data/deepfashion modanet=/data/modanet
 python -m fashion_lsh merge OUT mine:folder=images/manifest.csv --map mine=my_labels.csv --crop
@@ -27,17 +27,18 @@ from fashion_lsh.data.images import ImageError
 from fashion_lsh.data.merge.cropping import CROPS_FOLDER, crop_all
 from fashion_lsh.data.merge.merge import Merged, load_image, merge, scan_source
 from fashion_lsh.data.merge.recipe import Recipe
-from fashion_lsh.data.merge.taxonomy import SOURCES, load_label_map
+from fashion_lsh.data.merge.taxonomy import SOURCES, LabelMap, load_label_map
 from fashion_lsh.data.near_duplicates import MAX_DISTANCE
 from fashion_lsh.io.files import atomic_write, check_writable, folder_lock
 from fashion_lsh.report.data_card import card, sheet
 
+MAX_WARNINGS = 20  # maximum number of logged leaks, and of logged garments that could not be cropped
 RATIOS = {"train": 0.7, "val": 0.1, "query": 0.1, "gallery": 0.1}
 log = logging.getLogger("merge")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Merge the sources; return 2 after an error, printed in one line."""
+    """Merge the sources; print an error in one line and return 2."""
     argv = sys.argv[1:] if argv is None else argv
     args = build_parser().parse_args(argv)
     try:
@@ -53,26 +54,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _merge(args: argparse.Namespace, command: str) -> None:
     origins = _parse_sources(args.sources)
     maps, licences = _parse_pairs(args.map, "--map", origins), _parse_pairs(args.licence, "--licence", origins)
-    recipe = Recipe(args.max_per_category, args.min_per_category, args.distance, args.official, RATIOS, args.seed)
-    labels = {  # before the images: a missing map fails at once
-        name: load_label_map(maps.get(name) or _map_name(name, origins[name])) for name in origins
+    recipe = Recipe(
+        args.max_per_category, args.min_per_category, args.max_distance, args.keep_official_splits, RATIOS, args.seed
+    )
+    label_maps = {  # loaded first, so that a missing label map fails before the images are scanned
+        name: _load_label_map(name, origins[name], maps.get(name)) for name in origins
     }
     sources = {name: open_dataset(*origin, 0) for name, origin in origins.items()}
-    fingerprints = recipe.distance is not None
+    fingerprints = recipe.max_distance is not None
     merged = merge(
-        {name: scan_source(name, source, labels[name], fingerprints) for name, source in sources.items()}, recipe
+        {name: scan_source(name, source, label_maps[name], fingerprints) for name, source in sources.items()}, recipe
     )
     source_licences = {name: licences.get(name) or getattr(source, "licence", "") for name, source in sources.items()}
     if args.crop:
         merged, sources, origins = _crop_garments(merged, sources, args.out)
-    invalidate(args.out)  # an older catalogue, since its card is replaced first
+    invalidate(args.out)  # an older catalogue must not remain beside the new data card
     _save_card(args.out, merged, sources, card(merged, recipe, source_licences, command))
-    save(args.out, merged.catalogue, merged.scanned, origins)
-    for column, name in merged.leaks[:20]:
+    save(args.out, merged.catalogue, merged.image_infos, origins)
+    for column, name in merged.leaks[:MAX_WARNINGS]:
         log.warning("Leak: %s %s is in more than one of train, val and test", column, name)
-    main = int(merged.catalogue.column("main").sum())
+    num_garments = int(merged.catalogue.column("main").sum())
     print(
-        f"Wrote {main:,} garments of {len(merged.catalogue.categories)} categories to "
+        f"Wrote {num_garments:,} garments of {len(merged.catalogue.categories)} categories to "
         f"{args.out / 'catalogue.parquet'}; skipped {len(merged.skipped):,} rows, see {args.out / 'card.md'}"
     )
 
@@ -90,22 +93,26 @@ def _save_card(out: Path, merged: Merged, sources: dict[str, Source], text: str)
 def _crop_garments(
     merged: Merged, sources: dict[str, Source], out: Path
 ) -> tuple[Merged, dict[str, Source], dict[str, Origin]]:
-    """Crop every garment into OUT/crops, so that the catalogue needs no other folder."""
-    rows, scanned, failed = crop_all(
-        merged.catalogue, merged.scanned, lambda key: _load_unchanged(sources, merged.scanned, key), out
+    """Crop every garment into OUT/crops, so that the catalogue does not depend on other folders."""
+    rows, image_infos, failures = crop_all(
+        merged.catalogue, merged.image_infos, lambda key: _load_unchanged(sources, merged.image_infos, key), out
     )
-    for name, reason in list(failed.items())[:20]:
+    for name, reason in list(failures.items())[:MAX_WARNINGS]:
         log.warning("Skipped %s: cropping failed (%s)", name, reason)
-    cropped = replace(merged, catalogue=rows, scanned=scanned, skipped=merged.skipped | failed)
+    cropped = replace(merged, catalogue=rows, image_infos=image_infos, skipped=merged.skipped | failures)
     return cropped, {CROPS_FOLDER: Folder(str(out / CROPS_FOLDER))}, {CROPS_FOLDER: Origin("folder", CROPS_FOLDER)}
 
 
-def _load_unchanged(sources: dict[str, Source], scanned: Mapping[str, ImageInfo], key: str) -> np.ndarray:
-    """Pixels of an image.  ImageError: its file was deleted or changed after the scan."""
+def _load_unchanged(sources: dict[str, Source], image_infos: Mapping[str, ImageInfo], key: str) -> np.ndarray:
+    """Load an image.
+
+    Raises:
+        ImageError: the file was deleted or changed after the scan.
+    """
     name, _, key_in_source = key.partition("/")
     source = sources[name]
-    if isinstance(source, ImageFiles) and file_state(source.folder / key_in_source) != scanned[key].state:
-        raise ImageError(f"{key}: deleted or changed since it was scanned")
+    if isinstance(source, ImageFiles) and file_state(source.folder / key_in_source) != image_infos[key].state:
+        raise ImageError(f"{key}: deleted or changed after the scan; run the merge command again")
     return source.image(key_in_source)
 
 
@@ -119,31 +126,37 @@ def _parse_sources(argv: Sequence[str]) -> dict[str, Origin]:
             raise ValueError(f"{argument!r}: not a source; pass NAME=ROOT or NAME:DATA_SET=ROOT")
         if name in origins:
             suggestion = f"{name}2:{dataset or name}={root}"
-            raise ValueError(f"source {name!r}: passed twice; rename one of them, for example {suggestion}")
+            raise ValueError(f"source {name!r}: passed twice; rename one of the sources, for example {suggestion}")
         origins[name] = Origin(dataset or name, str(Path(root).expanduser().resolve()) if root else None)
     return origins
 
 
-def _map_name(name: str, origin: Origin) -> str:
-    """Name of the label map of a source: its own name if a map has that name, otherwise its data set."""
-    return origin.dataset if name not in SOURCES and origin.dataset in SOURCES else name
+def _load_label_map(name: str, origin: Origin, option: str | None) -> LabelMap:
+    """Load the label map passed with --map; by default the map with the name of the source or of its data set."""
+    map_name = option or next((candidate for candidate in (name, origin.dataset) if candidate in SOURCES), None)
+    if map_name is None:
+        raise ValueError(
+            f"no label map for source {name!r}; pass --map={name}=NAME, where NAME is one of {', '.join(SOURCES)} or a "
+            ".csv file"
+        )
+    return load_label_map(map_name)
 
 
 def _parse_pairs(argv: Sequence[str], flag: str, sources: Collection[str]) -> dict[str, str]:
     pairs = dict(argument.partition("=")[::2] for argument in argv)
     if malformed := [argument for argument in argv if "=" not in argument]:
         raise ValueError(f"{flag} {malformed[0]!r}: no value; pass NAME=VALUE")
-    if unknown := [name for name in pairs if name not in sources]:
-        raise ValueError(f"{flag} {unknown[0]}=…: unknown source; choose from {', '.join(sources)}")
+    if unknown_names := [name for name in pairs if name not in sources]:
+        raise ValueError(f"{flag} {unknown_names[0]}=…: unknown source; choose from {', '.join(sources)}")
     return pairs
 
 
 def build_parser() -> argparse.ArgumentParser:
-    summary, _, more = (__doc__ or "").partition("\n\n")
+    summary, _, epilog = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
         prog="python -m fashion_lsh merge",
         description=summary,
-        epilog=more,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the catalogue, replaced if it exists")
@@ -155,15 +168,25 @@ def build_parser() -> argparse.ArgumentParser:
         "--min-per-category", type=int, default=10, help="minimum items per category (default %(default)s)"
     )
     parser.add_argument(
-        "--distance",
+        "--max-distance",
         type=int,
         default=MAX_DISTANCE,
-        help="maximum distance of near-duplicates in bits (default %(default)s)",
+        help="maximum distance of near-duplicate fingerprints in bits (default %(default)s)",
     )
     parser.add_argument(
-        "--no-duplicates", dest="distance", action="store_const", const=None, help="do not search for near-duplicates"
+        "--no-duplicates",
+        dest="max_distance",
+        action="store_const",
+        const=None,
+        help="do not search for near-duplicates",
     )
-    parser.add_argument("--official", action="store_true", help="keep published splits, including their leaks")
-    parser.add_argument("--crop", action="store_true", help="crop every garment into OUT/crops")
+    parser.add_argument(
+        "--keep-official-splits", action="store_true", help="keep the published splits, including leaks between them"
+    )
+    parser.add_argument(
+        "--crop",
+        action="store_true",
+        help="crop every garment into OUT/crops, so that the source images are no longer needed",
+    )
     parser.add_argument("--seed", type=int, default=0, help="random seed (default %(default)s)")
     return parser

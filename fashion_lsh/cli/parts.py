@@ -1,4 +1,4 @@
-"""Build the parts of a run from its config, and check them before the first epoch."""
+"""Build data, stages and search policy of a run from the config, and check all values before the first epoch."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -26,14 +26,14 @@ build = partial(instantiate, _convert_="all")
 
 @dataclass(frozen=True)
 class Parts:
-    """Data, stages and search policy of a run; a stage that the config disables is None.
+    """Data, stages and search policy of a run.
 
     Attributes:
-        config: resolved, plain values.
-        data: crops.
-        scenes: whole images with boxes, for the detector.
-        detector, classifier, hash_head: stages, initialised with the seed.
-        policy: the search policy.
+        config: resolved config as plain values.
+        data: data module of garment crops.
+        scenes: data module of whole images with boxes, for training the detector; None without a detector.
+        detector, classifier, hash_head: stages with random initial weights; None if the config disables the stage.
+        policy: search policy.
     """
 
     config: dict[str, Any]
@@ -46,13 +46,13 @@ class Parts:
 
     @property
     def networks(self) -> list[nn.Module]:
-        """Networks to fit."""
+        """Networks of all stages."""
         stages = (self.detector, self.classifier, self.hash_head)
         return [stage if isinstance(stage, Baseline) else stage.model for stage in stages if stage is not None]
 
 
 def build_parts(cfg: DictConfig) -> Parts:
-    """Resolve and check the config, seed all generators, and build the parts.
+    """Resolve and check the config, seed all random generators, and build the parts.
 
     Raises:
         ValueError: a value is invalid, or two values are incompatible.
@@ -63,7 +63,7 @@ def build_parts(cfg: DictConfig) -> Parts:
     pl.seed_everything(config["seed"], verbose=False)
     data, policy = build(config["data"]), build(config["search"])
     scenes = build(config["scenes"], data=data)
-    # The detector comes first: the order decides which random numbers initialise each stage.
+    # The order of the stages must not change: it determines the random initial weights.
     detector = build(config["detector"], classes=scenes.classes) if scenes else None
     classifier = build(config["classifier"], categories=data.categories)
     hash_head = build(config["hash"], categories=data.categories)
@@ -72,7 +72,7 @@ def build_parts(cfg: DictConfig) -> Parts:
 
 
 def plain_config(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
-    """Convert a config to plain values; without `resolve`, interpolations stay as they are written."""
+    """Convert a config to plain values; `resolve=False` keeps interpolations such as `${crop.margin}`."""
     return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=resolve, throw_on_missing=resolve))
 
 

@@ -1,8 +1,8 @@
 """Write report pages: python -m fashion_lsh report runs/latest, runs/backbones or experiments/backbones.
 
-A run gets a report. A folder of runs, or an experiment with jobs/*.json, gets a page that compares them. The folder of
-all experiments gets a page that checks their claims. Any other folder with a README.md gets that page as HTML. With
---repeats, the page of a stability study is written from runs that differ in seed and split.
+For a run, write a report. For a folder of runs, or an experiment with jobs/*.json, write a page that compares all runs.
+For the folder of all experiments, write a page that checks the claims. For any other folder with a README.md, convert
+README.md to HTML. With --repeats, write the page of a stability study from runs that differ in seed and split.
 """
 
 import argparse
@@ -16,20 +16,20 @@ from fashion_lsh.report.html import write_html
 from fashion_lsh.report.sweep.jobs import has_jobs
 from fashion_lsh.report.sweep.page import write_sweep_page
 
-CLAIMS = "claims.md.j2"  # template in the folder of all experiments
+CLAIMS = "claims.md.j2"  # template file in the folder of all experiments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write a page per folder; print errors and continue; return 1 if any page failed."""
+    """Write a page per folder; print errors and continue; return 1 if a page could not be written."""
     args = build_parser().parse_args(argv)
-    failed = False
+    has_failed = False
     for folder in args.folders:
         try:
             sys.stdout.write(f"{_page(folder, args.base, args.repeats)}\n")
         except (OSError, ValueError) as error:
             sys.stderr.write(f"fashion_lsh report: {error}\n")
-            failed = True
-    return int(failed)
+            has_failed = True
+    return int(has_failed)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,17 +53,19 @@ def _page(folder: Path, base: str, repeats: Sequence[Path] | None) -> Path:
         return write_html(_study("claims").write_claims(folder))
     if (folder / "README.md").exists():
         return write_html(folder / "README.md")
-    from fashion_lsh.report.page import write_report  # imports torch: slower than a table of 200 runs
+    from fashion_lsh.report.page import (
+        write_report,
+    )  # imported here, since importing torch is slower than writing a page of 200 runs
     from fashion_lsh.runs.run import Run
 
     return write_report(Run(folder))
 
 
 def _study(name: str) -> Any:
-    """Import a module of fashion_lsh.studies only where it is used: no other package may depend on it.
+    """Import a module of fashion_lsh.studies at run time: other packages must not depend on fashion_lsh.studies.
 
     Raises:
-        ValueError: a package is not installed.
+        ValueError: a package that the module imports is not installed.
     """
     try:
         return import_module(f"fashion_lsh.studies.{name}")

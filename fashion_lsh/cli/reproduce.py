@@ -1,8 +1,8 @@
 """Run the unfinished experiments: python -m fashion_lsh reproduce --garments manifest.csv.
 
-The commands are read from the pages (README.md) of experiments/. A job is finished if its scores are in jobs/ of its
-page; a page without jobs is finished if it has a results.csv. Delete these files to run a job or a page again. After an
-interruption, run the same command again to resume.
+The commands are read from the pages (README.md) of experiments/. A job is finished if the folder jobs/ of its page has
+its scores. A page without jobs is finished if it has a results.csv. Delete these files to run a job or a page again.
+After an interruption, run the same command to resume.
 """
 
 import argparse
@@ -29,12 +29,22 @@ from fashion_lsh.runs.job_file import is_saved
 ROOT = Path(__file__).parents[2]
 COMMAND = re.compile(r"^python .+$", re.MULTILINE)
 MINUTES = re.compile(r"^\*\*Commands?\.\*\* About ([\d.]+) minutes( a job)?", re.MULTILINE)
-IMAGE_OPTIONS = {"garments": "garments/manifest.csv", "scenes": "scenes"}  # option -> data.root in the pages
+IMAGE_OPTIONS = {
+    "garments": "garments/manifest.csv",
+    "scenes": "scenes",
+}  # each option replaces a data.root of the pages
 TRAIN = "train.py"
 
 
 class Page(NamedTuple):
-    """Experiment: its folder, command lines, and minutes per job (in total, if it has no jobs)."""
+    """Page of an experiment.
+
+    Attributes:
+        folder: folder of the page, below experiments/.
+        lines: command lines.
+        minutes: duration of one job; without jobs, duration of all commands.
+        has_jobs: whether the page has jobs, with one file each in jobs/.
+    """
 
     folder: Path
     lines: list[str]
@@ -43,12 +53,12 @@ class Page(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Path below experiments/, as passed on the command line."""
+        """Path of the folder below experiments/, as passed on the command line."""
         return self.folder.relative_to(ROOT / "experiments").as_posix()
 
     @property
     def required_options(self) -> set[str]:
-        """Options for the images that its commands need and that are not part of this project."""
+        """Options for images that the commands need and that are not part of this project."""
         return {
             option
             for option, placeholder in IMAGE_OPTIONS.items()
@@ -57,10 +67,10 @@ class Page(NamedTuple):
 
 
 def pages() -> list[Page]:
-    """List the experiments whose commands train.
+    """List the pages with training commands.
 
     Raises:
-        ValueError: a page does not state its duration.
+        ValueError: a page does not state the duration of its commands.
     """
     experiments = []
     for file in sorted((ROOT / "experiments").rglob("*/README.md")):
@@ -75,7 +85,7 @@ def pages() -> list[Page]:
 
 
 def expand_jobs(line: str) -> list[list[str]]:
-    """Expand a command line into the overrides of each job of its sweep; empty if it does not run train.py."""
+    """Expand a command line into a list of overrides per job of the sweep; empty if the line does not run train.py."""
     script, *overrides = shlex.split(line, comments=True)[1:]
     if script != TRAIN:
         return []
@@ -107,7 +117,7 @@ def resolve_settings(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def count_unfinished(page: Page) -> tuple[int, int]:
-    """Number of unfinished jobs of a page, and of all its jobs; a page without jobs counts as one."""
+    """Count the unfinished jobs and all jobs of a page; a page without jobs counts as one job."""
     if not page.has_jobs:
         outdated = OUTDATED.search((page.folder / "README.md").read_text())
         return int(outdated is not None or not (page.folder / "results.csv").exists()), 1
@@ -115,29 +125,34 @@ def count_unfinished(page: Page) -> tuple[int, int]:
     return sum(not is_saved(settings, ROOT / settings["jobs"]) for settings in jobs), len(jobs)
 
 
-def plan(chosen: Sequence[Page], image_paths: Mapping[str, str]) -> list[tuple[Page, str]]:
-    """Print remaining jobs and their duration; return the unfinished pages, each with the options that it lacks."""
-    rows, minutes, runnable = [], 0.0, []
-    for page in chosen:
+def plan(chosen_pages: Sequence[Page], image_paths: Mapping[str, str]) -> list[tuple[Page, str]]:
+    """Print the remaining jobs and their duration; return each unfinished page with its missing options."""
+    rows, total_minutes, unfinished_pages = [], 0.0, []
+    for page in chosen_pages:
         missing = " ".join(f"--{option}" for option in sorted(page.required_options) if not image_paths.get(option))
-        unfinished, all_jobs = count_unfinished(page)
-        minutes_left = unfinished * page.minutes
-        minutes += 0 if missing else minutes_left
-        if unfinished or not (page.folder / "results.csv").exists():
-            runnable.append((page, missing))
-        reason = f"skipped: pass {missing}" if missing and unfinished else ""
-        rows.append((page.name, all_jobs, unfinished, f"{minutes_left:.0f}", reason))
+        num_unfinished, num_jobs = count_unfinished(page)
+        remaining_minutes = num_unfinished * page.minutes
+        total_minutes += 0 if missing else remaining_minutes
+        if num_unfinished or not (page.folder / "results.csv").exists():
+            unfinished_pages.append((page, missing))
+        reason = f"skipped; pass {missing} to include it" if missing and num_unfinished else ""
+        rows.append((page.name, num_jobs, num_unfinished, f"{remaining_minutes:.0f}", reason))
     print(
-        tabulate(rows, ["page", "jobs", "left", "minutes", ""], tablefmt="plain", colalign=("left",) + ("right",) * 3)
+        tabulate(
+            rows,
+            ["page", "jobs", "remaining jobs", "remaining minutes", ""],
+            tablefmt="plain",
+            colalign=("left",) + ("right",) * 3,
+        )
     )
-    print(f"About {minutes / 60:.1f} hours remaining.")
-    return runnable
+    print(f"About {total_minutes / 60:.1f} hours remaining.")
+    return unfinished_pages
 
 
 def run(lines: Sequence[str], image_paths: Mapping[str, str]) -> list[str]:
-    """Run command lines one after another, with the paths of the images; return those that failed."""
+    """Run command lines one after another, with the paths of the images; return the failed lines."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    failed = []
+    failed_lines = []
     for line in lines:
         for option, placeholder in IMAGE_OPTIONS.items():
             line = line.replace(
@@ -145,12 +160,15 @@ def run(lines: Sequence[str], image_paths: Mapping[str, str]) -> list[str]:
             )
         print(f"\n$ {line}", flush=True)
         if subprocess.run(line, shell=True, cwd=ROOT, env=environment, check=False).returncode:
-            failed.append(line)
-    return failed
+            failed_lines.append(line)
+    return failed_lines
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the unfinished commands; exit status 1: a command failed or images are missing; 2: invalid arguments."""
+    """Run the unfinished commands.
+
+    Exit status 1: a command failed, or a page was skipped because of missing images. Exit status 2: invalid arguments.
+    """
     parser = build_parser()
     args = parser.parse_args(argv)
     image_paths = {option: str(Path(value).absolute()) for option in IMAGE_OPTIONS if (value := getattr(args, option))}
@@ -158,19 +176,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not Path(path).exists():
             parser.error(f"--{option} {path}: not found; pass an existing file or folder")
     try:
-        known = {page.name: page for page in pages()}
-        names = dict.fromkeys(name.removeprefix("experiments/").strip("/") for name in args.pages) or known
-        if unknown := [name for name in names if name not in known]:
-            parser.error(f"unknown page {unknown[0]!r}; choose from {', '.join(known)}")
-        chosen = [known[name] for name in names]
-        runnable = plan(chosen, image_paths)
+        pages_by_name = {page.name: page for page in pages()}
+        names = dict.fromkeys(name.removeprefix("experiments/").strip("/") for name in args.pages) or pages_by_name
+        if unknown_names := [name for name in names if name not in pages_by_name]:
+            parser.error(f"unknown page {unknown_names[0]!r}; choose from {', '.join(pages_by_name)}")
+        unfinished_pages = plan([pages_by_name[name] for name in names], image_paths)
     except (ValueError, HydraException) as error:
         parser.error(str(error))
     if args.remaining:
         return 0
-    failed = [line for page, missing in runnable if not missing for line in run(page.lines, image_paths)]
-    failed += run(["python -m fashion_lsh report experiments"], image_paths) if runnable else []
-    return report_failures(failed) or int(any(missing for _, missing in runnable))
+    failed_lines = [line for page, missing in unfinished_pages if not missing for line in run(page.lines, image_paths)]
+    failed_lines += run(["python -m fashion_lsh report experiments"], image_paths) if unfinished_pages else []
+    return report_failures(failed_lines) or int(any(missing for _, missing in unfinished_pages))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -184,12 +201,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--garments", metavar="MANIFEST", help="manifest of photographs of single garments")
     parser.add_argument("--scenes", metavar="FOLDER", help="folder of street photographs in COCO format")
-    parser.add_argument("--remaining", action="store_true", help="only list the remaining jobs and their duration")
+    parser.add_argument(
+        "--remaining", action="store_true", help="list the remaining jobs and their duration without running them"
+    )
     return parser
 
 
-def report_failures(failed: Sequence[str]) -> int:
+def report_failures(failed_lines: Sequence[str]) -> int:
     """Print the failed commands; return the exit status."""
-    if failed:
-        print("\nFailed:", *failed, sep="\n  ")
-    return int(bool(failed))
+    if failed_lines:
+        print("\nFailed:", *failed_lines, sep="\n  ")
+    return int(bool(failed_lines))

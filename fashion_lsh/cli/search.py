@@ -20,7 +20,7 @@ from fashion_lsh.search.searcher import Searcher, SearchResult
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Search with each image and print its hits; skip unreadable images; return the exit status."""
+    """Search with each image and print the hits; skip unreadable images; return the exit status."""
     args = build_parser().parse_args(argv)
     try:
         run = Run(args.run)
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fashion_lsh search: {error}", file=sys.stderr)
         return 2
     results: list[tuple[list[Tile], SearchResult]] = []
-    succeeded = 0
+    num_searched = 0
     for path in args.images:
         try:
             image = open_image(path)
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             prefix = "" if str(path) in str(error) else f"{path}: "
             print(f"fashion_lsh search: skipped {prefix}{error}", file=sys.stderr)
             continue
-        succeeded += 1
+        num_searched += 1
         if args.sheet:
             results += [
                 (query_tiles(image, box, searcher.model.margin, result), result) for _, box, result in garment_results
@@ -53,19 +53,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"fashion_lsh search: sheet not written: {error}", file=sys.stderr)
             return 1
         print(f"Sheet: {args.sheet}")
-    return 0 if succeeded == len(args.images) else 1
+    return 0 if num_searched == len(args.images) else 1
 
 
 def _select_garments(
     run: Run, detector: DetectorModel | None, image: np.ndarray, args: argparse.Namespace
 ) -> list[tuple[str, np.ndarray | None]]:
-    """Name and box (4,) of each query garment in an image; a box of None is the whole image.
+    """Label and box (4,) of each query garment in an image; a box of None is the whole image.
 
     Raises:
-        ValueError: the options conflict, the run has no detector for --garment, or too few garments are detected.
+        ValueError: --box and --garment are combined, the run has no detector for --garment, or fewer garments than
+            requested are detected.
     """
     if args.box and args.garment:
-        raise ValueError("--box and --garment exclude each other; pass one of them")
+        raise ValueError("--box and --garment cannot be combined; pass only one of them")
     if args.box:
         return [("", np.array(args.box, dtype=np.float32))]
     if detector is None:
@@ -95,18 +96,27 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--k", type=_positive_int, default=12, help="hits per query (default 12)")
     parser.add_argument("--nprobe", type=_parse_nprobe, help="inverted lists to probe: 1, 2, …, or all")
     parser.add_argument(
-        "--min-probability", type=float, metavar="P", help="probe until the cumulative probability is P"
+        "--min-probability",
+        type=float,
+        metavar="P",
+        help="probe the most probable lists until their cumulative probability reaches P",
     )
     parser.add_argument(
-        "--box", type=_finite_float, nargs=4, metavar=("X1", "Y1", "X2", "Y2"), help="box of the garment, in pixels"
+        "--box",
+        type=_finite_float,
+        nargs=4,
+        metavar=("X1", "Y1", "X2", "Y2"),
+        help="box of the query garment, in pixels",
     )
     parser.add_argument("--garment", type=_positive_int, metavar="N", help="search with the N-th detected garment only")
-    parser.add_argument("--sheet", type=Path, metavar="PNG", help="write the queries and their hits to this image")
+    parser.add_argument(
+        "--sheet", type=Path, metavar="PNG", help="write a contact sheet of the queries and hits to this file"
+    )
     return parser
 
 
 def _searcher(run: Run, args: argparse.Namespace) -> Searcher:
-    """Searcher with the policy of the run, changed by --nprobe and --min-probability."""
+    """Open a searcher with the policy of the run; --nprobe and --min-probability replace its values."""
     changes = {name: value for name in ("nprobe", "min_probability") if (value := getattr(args, name)) is not None}
     return run.searcher(replace(run.policy, **changes))
 
@@ -114,11 +124,11 @@ def _searcher(run: Run, args: argparse.Namespace) -> Searcher:
 def _format_result(query: str, result: SearchResult, gallery: Catalogue) -> str:
     rows = [gallery.row(row) for row in result.hits.rows[0] if row >= 0]
     hits = [
-        (place, row["id"], row["category"], row["image"], distance)
-        for place, (row, distance) in enumerate(zip(rows, result.hits.distances[0], strict=False), start=1)
+        (rank, row["id"], row["category"], row["image"], distance)
+        for rank, (row, distance) in enumerate(zip(rows, result.hits.distances[0], strict=False), start=1)
     ]
     table = tabulate(hits, headers=["", "garment", "category", "image", "distance"], floatfmt=".3f")
-    return f"{query}: {result.category} ({result.confidence:.0%})\n{table}\n"
+    return f"{query}: predicted category {result.category} (probability {100 * result.confidence:.0f} %)\n{table}\n"
 
 
 def _positive_int(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Train the stages, build the gallery, evaluate the queries, write the scores: python train.py backbone=resnet101."""
+"""Train all stages, build the gallery, evaluate the queries, write the scores: python train.py backbone=resnet101."""
 
 import logging
 
@@ -15,7 +15,7 @@ from fashion_lsh.report.page import ensure_report
 from fashion_lsh.report.tables import describe_run
 from fashion_lsh.runs.job_file import load_scores
 from fashion_lsh.runs.results import write_results
-from fashion_lsh.runs.sweep import errors_in_one_line
+from fashion_lsh.runs.sweep import print_user_errors
 from fashion_lsh.runs.training_run import TrainingRun
 from fashion_lsh.search.searcher import Searcher
 from fashion_lsh.tracking.wandb_run import track_run
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
-@errors_in_one_line
+@print_user_errors
 def main(cfg: DictConfig) -> float:
-    """Train and evaluate one run, reusing finished stages and resuming a stopped one; return the category mAP@100."""
+    """Train and evaluate a run, reusing trained stages and resuming an interrupted one; return the category mAP@100."""
     parts = build_parts(cfg)
     run = TrainingRun.open(parts.config, parts.data)
     scores = load_scores(run)
@@ -35,12 +35,12 @@ def main(cfg: DictConfig) -> float:
             train(session, parts)
         scores = run.metrics
     ensure_report(run)
-    log.info("\n%s\n\n%s", describe_run(scores, parts.config, parts.policy.label), run.closing_message)
+    log.info("\n%s\n\n%s", describe_run(scores, parts.config, parts.policy.label), run.summary)
     return scores["query/category/map@100"]
 
 
 def train(run: TrainingRun, parts: Parts) -> None:
-    """Fit the stages, build the gallery, evaluate, write and publish the results."""
+    """Train the stages, build the gallery, evaluate the queries, write and publish the results."""
     data, detector = parts.data, None
     if parts.detector:
         detector = run.fit(parts.detector, parts.scenes)

@@ -1,4 +1,4 @@
-"""The catalogue: a table with one row per garment (image, box, labels, split), without pixels."""
+"""Catalogue: table of garments with image key, box, labels and split, without pixels."""
 
 import hashlib
 import json
@@ -16,16 +16,16 @@ import pyarrow.parquet
 from fashion_lsh.data.schema import BOX_COLUMNS, COLUMNS, SPLITS, read_table, to_schema
 from fashion_lsh.io.files import atomic_write
 
-Filters = Mapping[str, Sequence[str] | None] | None  # values by column; None: any
+Filters = Mapping[str, Sequence[str] | None] | None  # column -> allowed values; None: any value
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Table of garments; row numbers are positions in this table.
+    """Table with one row per garment; a row number is a position in the table.
 
     Raises:
-        ValueError: a column is missing or has empty or invalid cells, an id is not unique, a box is empty, a split is
-            unknown.
+        ValueError: a column is missing or has empty or invalid cells, an id is not unique, a box has no area, or a
+            split is unknown.
     """
 
     table: pa.Table
@@ -34,13 +34,15 @@ class Catalogue:
         object.__setattr__(self, "table", to_schema(self.table))
         _check_ids(self.table["id"])
         _check_boxes(self.column("id"), self.boxes)
-        unknown = sorted(set(pc.unique(self.table["split"]).to_pylist()) - {"", *SPLITS})
-        if unknown:
-            raise ValueError(f"split={unknown[0]!r}: unknown split; use {', '.join(SPLITS)}, or leave the cell empty")
+        unknown_splits = sorted(set(pc.unique(self.table["split"]).to_pylist()) - {"", *SPLITS})
+        if unknown_splits:
+            raise ValueError(
+                f"split={unknown_splits[0]!r}: unknown split; use {', '.join(SPLITS)}, or leave the cell empty"
+            )
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> "Catalogue":
-        """Build a catalogue from columns by name; missing columns get their default (see COLUMNS)."""
+        """Build a catalogue from columns: name -> values; a missing column gets its default (see COLUMNS)."""
         return cls(pa.table({name: pa.array(values) for name, values in columns.items()}))
 
     @classmethod
@@ -49,7 +51,7 @@ class Catalogue:
 
         Raises:
             FileNotFoundError: the file does not exist.
-            ValueError: the file has another type, is damaged, or its rows are not a valid catalogue; names the file.
+            ValueError: the file has another type or is damaged, or its rows are not a valid catalogue.
         """
         table = read_table(path)
         try:
@@ -58,7 +60,7 @@ class Catalogue:
             raise ValueError(f"{path}: {error}") from error
 
     def save(self, path: str | Path) -> None:
-        """Write Parquet."""
+        """Write the catalogue to a Parquet file."""
         with atomic_write(path) as temporary:
             pa.parquet.write_table(self.table, temporary)
 
@@ -66,34 +68,39 @@ class Catalogue:
         return int(self.table.num_rows)
 
     def column(self, name: str) -> np.ndarray:
-        """(N,) values of one column: str objects, float32 or bool."""
+        """Return one column, (N,): str objects, float32 or bool."""
         return np.asarray(self.table[name].to_numpy(zero_copy_only=False))
 
     def row(self, number: int) -> dict[str, Any]:
-        """One row as a dictionary, column -> value; the cost does not depend on the number of rows."""
+        """Return one row as a dictionary, column -> value, in a time independent of the number of rows."""
         return dict(self.table.slice(int(number), 1).to_pylist()[0])
 
     @property
     def boxes(self) -> np.ndarray:
-        """(N, 4) float32 xyxy in pixels of the upright image; NaN if the garment has no box (whole image)."""
+        """Boxes (N, 4), float32 xyxy in pixels with the EXIF orientation applied; NaN: no box (the whole image)."""
         return np.stack([self.column(name) for name in BOX_COLUMNS], axis=1).astype(np.float32)
 
     @property
     def categories(self) -> list[str]:
-        """Names of the categories of main garments, sorted."""
+        """Sorted category names of the main garments."""
         return sorted(pc.unique(self.table["category"].filter(self.table["main"])).to_pylist())
 
     def labels(self, categories: Sequence[str]) -> np.ndarray:
-        """(N,) int64: position of each row's category in `categories`; -1 if it is not in the list."""
-        position = {name: number for number, name in enumerate(categories)}
-        return np.array([position.get(name, -1) for name in self.column("category")], dtype=np.int64)
+        """Position of each row's category in `categories`, (N,) int64; -1 for a category not in `categories`."""
+        positions = {name: position for position, name in enumerate(categories)}
+        return np.array([positions.get(name, -1) for name in self.column("category")], dtype=np.int64)
 
     def rows(self, split: str) -> np.ndarray:
-        """(n,) int64 row numbers of the main garments of one split, ascending."""
+        """Row numbers of the main garments of one split, (n,) int64, ascending."""
         return np.flatnonzero((self.column("split") == split) & self.column("main"))
 
     def take(self, rows: np.ndarray, ids: Sequence[str] | None = None) -> "Catalogue":
-        """Select rows, (n,) int, in this order; `ids`, if passed, are the n new ids."""
+        """Select rows, (n,) int, in this order.
+
+        Args:
+            rows: row numbers; a row may be repeated if `ids` is passed.
+            ids: n new ids; None: keep the ids.
+        """
         selected = self.table.take(pa.array(rows, pa.int64()))
         if ids is not None:
             selected = selected.set_column(selected.column_names.index("id"), "id", pa.array(ids, pa.string()))
@@ -108,23 +115,22 @@ class Catalogue:
         return Catalogue(pa.concat_tables([self.table, other.table]))
 
     def filter(self, filters: Filters) -> "Catalogue":
-        """Keep the rows that have one of the given values in each filtered column.
+        """Select the rows with an allowed value in each filtered column.
 
         Raises:
             ValueError: a value does not occur in its column.
         """
-        kept = self
+        selected = self
         for name, values in (filters or {}).items():
             if values is None:
                 continue
-            known = set(kept.column(name))
-            unknown = sorted(set(values) - known)
-            if unknown:
-                raise ValueError(
-                    f"{name}={unknown[0]!r}: not in the data; choose from {', '.join(sorted(known - {''})) or 'none'}"
-                )
-            kept = kept.take(np.flatnonzero(np.isin(kept.column(name).astype(str), list(values))))
-        return kept
+            existing_values = set(selected.column(name))
+            unknown_values = sorted(set(values) - existing_values)
+            if unknown_values:
+                choices = ", ".join(sorted(existing_values - {""})) or "none"
+                raise ValueError(f"{name}={unknown_values[0]!r}: not in the data; choose from {choices}")
+            selected = selected.take(np.flatnonzero(np.isin(selected.column(name).astype(str), list(values))))
+        return selected
 
     def with_columns(self, **columns: np.ndarray | Sequence[Any]) -> "Catalogue":
         """Return a copy with these columns replaced."""
@@ -136,7 +142,7 @@ class Catalogue:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of all values, in hex; the same on every machine."""
+        """SHA-256 of all values, in hex; equal on all machines."""
         digest = hashlib.sha256()
         for name in COLUMNS:
             digest.update(json.dumps([name, self.column(name).tolist()]).encode())
@@ -147,14 +153,14 @@ def _check_ids(ids: pa.ChunkedArray) -> None:
     if pc.count_distinct(ids).as_py() < len(ids):
         duplicate = min(name for name, count in Counter(ids.to_pylist()).items() if count > 1)
         raise ValueError(
-            f"id={duplicate!r} occurs more than once; make ids unique (if an image shows several garments, add an `id` "
-            "column)"
+            f"id={duplicate!r} occurs more than once; make the ids unique (if an image shows several garments, add a "
+            "column `id`)"
         )
 
 
 def _check_boxes(ids: np.ndarray, boxes: np.ndarray) -> None:
     has_box = ~np.isnan(boxes).all(axis=1)
-    valid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])  # NaN in one corner makes this False
-    if (has_box & ~valid).any():
-        row = int(np.flatnonzero(has_box & ~valid)[0])
-        raise ValueError(f"id={ids[row]!r}: box {boxes[row].tolist()} is empty; use x1 < x2 and y1 < y2")
+    is_valid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])  # comparisons with NaN are False
+    if (has_box & ~is_valid).any():
+        row = int(np.flatnonzero(has_box & ~is_valid)[0])
+        raise ValueError(f"id={ids[row]!r}: box {boxes[row].tolist()} has no area; use x1 < x2 and y1 < y2")

@@ -1,4 +1,4 @@
-"""Connected components of rows, linked by shared values or by pairs (pure)."""
+"""Connected components of rows linked by equal values or by pairs (pure functions)."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ import pyarrow as pa
 
 
 def components_by_value(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Connected components of rows that share a value in any column.  (N,) str each -> (N,) int64.
+    """Connected components of rows with an equal value in any column.  (N,) str each -> (N,) int64.
 
-    A component is numbered by its first row; empty strings are missing values.
+    The number of a component is its first row. Empty strings are missing values and link no rows.
     """
     rows = np.arange(len(columns[0]))
     pairs = []
@@ -22,21 +22,21 @@ def components_by_value(columns: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def connected_components(count: int, pairs: np.ndarray) -> np.ndarray:
-    """Connected components of `count` rows.  pairs: (P, 2) int64 -> (count,) int64, the first row of each component.
+    """Connected components of `count` rows.  pairs: (P, 2) int64 -> (count,) int64, first row of each row's component.
 
     A row in no pair is a component of its own.
     """
-    group = np.arange(count)
+    roots = np.arange(count)
     left, right = pairs.T
-    while (differing := group[left] != group[right]).any():
-        one, other = group[left[differing]], group[right[differing]]
-        np.minimum.at(group, np.maximum(one, other), np.minimum(one, other))  # merge the roots
-        while (group != group[group]).any():  # follow links to the root
-            group = group[group]
-    return group
+    while (is_unmerged := roots[left] != roots[right]).any():
+        one, other = roots[left[is_unmerged]], roots[right[is_unmerged]]
+        np.minimum.at(roots, np.maximum(one, other), np.minimum(one, other))  # merge the roots of each pair
+        while (roots != roots[roots]).any():  # path compression: link each row to its root
+            roots = roots[roots]
+    return roots
 
 
 def factorize(names: np.ndarray) -> np.ndarray:
-    """Encode names as integers.  (N,) str -> (N,) int64; equal names share a number, each empty name has its own."""
+    """Encode names as integers.  (N,) str -> (N,) int64; equal names have equal ids, each empty name its own id."""
     value_ids = pa.array(names, pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
     return np.where(names == "", value_ids.max(initial=0) + 1 + np.arange(len(names)), value_ids)

@@ -1,4 +1,4 @@
-"""Boxes to crops: expand, clip, resize (pure); the same for training, the gallery and queries."""
+"""Expand, clip and jitter boxes, and crop images; pure functions shared by training, gallery and queries."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from fashion_lsh.data.images import to_pil_image
 
 
 def expand_box(box: np.ndarray, margin: float) -> np.ndarray:
-    """Expand a box (4,) xyxy on each side by `margin` times its width or height."""
+    """Expand a box (4,) xyxy on each side by `margin` times the width or height of the box."""
     x1, y1, x2, y2 = box
     dx, dy = margin * (x2 - x1), margin * (y2 - y1)
     return np.array([x1 - dx, y1 - dy, x2 + dx, y2 + dy], dtype=np.float32)
@@ -19,13 +19,15 @@ def clip_box(box: np.ndarray, width: int, height: int) -> np.ndarray:
     """Clip a box (4,) xyxy to an image of `width` x `height` pixels.
 
     Raises:
-        ValueError: the box is empty or inverted, or less than a pixel of it is inside the image.
+        ValueError: the box has no area, or the width or height inside the image is less than one pixel.
     """
     if not (box[0] < box[2] and box[1] < box[3]):
         raise ValueError(f"box={np.asarray(box).tolist()}: no area; pass x1 y1 x2 y2 with x1 < x2 and y1 < y2")
     clipped = np.clip(box, 0, [width, height, width, height]).astype(np.float32)
     if clipped[2] - clipped[0] < 1 or clipped[3] - clipped[1] < 1:
-        raise ValueError(f"box={np.asarray(box).tolist()}: outside the image ({width} x {height} pixels); correct it")
+        raise ValueError(
+            f"box={np.asarray(box).tolist()}: outside the image ({width} x {height} pixels); correct the box"
+        )
     return clipped
 
 
@@ -35,47 +37,47 @@ def to_batch(crops: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def crop_image(image: np.ndarray, box: np.ndarray | None, margin: float, size: int) -> np.ndarray:
-    """Crop a box, expanded by `margin` and clipped to the image, and resize it.
+    """Crop a box, expanded by `margin` and clipped to the image, and resize the crop.
 
     Args:
         image: (H, W, 3) uint8.
-        box: (4,) xyxy in pixels; None or NaN: the whole image, without margin.
+        box: (4,) xyxy in pixels. None or NaN crops the whole image, without margin.
         margin: fraction of the box size added on each side.
-        size: side of the crop in pixels; the aspect ratio is not kept, so the garment fills its crop.
+        size: side of the crop in pixels. The aspect ratio is not kept, so that the garment fills the crop.
 
     Returns:
         (size, size, 3) uint8.
 
     Raises:
-        ValueError: the box is outside the image, or the image has another shape or dtype.
+        ValueError: the box is outside the image, or the image is not (H, W, 3) uint8.
     """
     pil_image = to_pil_image(image)
     width, height = pil_image.size
     if box is None or np.isnan(box).any():
         region = np.array([0, 0, width, height], dtype=np.float32)
     else:
-        clip_box(box, width, height)  # the garment itself must be on the image, not only its margin
+        clip_box(box, width, height)  # the box without its margin must overlap the image
         region = clip_box(expand_box(box, margin), width, height)
     return np.asarray(pil_image.resize((size, size), Image.Resampling.BILINEAR, box=tuple(region.tolist())))
 
 
 def jitter(box: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
-    """Move each side of a box (4,) xyxy by up to `amount` times its width or height, for training.
+    """Move each side of a box (4,) xyxy by up to `amount` times the width or height of the box.
 
-    The centre pixel stays inside, so a box cannot leave its image.
+    The centre pixel stays inside the box, so the box cannot leave its image.
     """
     box_size = np.tile([box[2] - box[0], box[3] - box[1]], 2)
     moved = box + rng.uniform(-amount, amount, 4) * box_size
     centre = (box[:2] + box[2:]) / 2
-    margin = 0.51  # half a pixel, plus rounding error
+    margin = 0.51  # half a pixel plus tolerance for rounding errors
     coordinates = [np.minimum(moved[:2], centre - margin), np.maximum(moved[2:], centre + margin)]
     return np.concatenate(coordinates).astype(np.float32)
 
 
 def random_crop_box(box: np.ndarray, min_area: float, rng: np.random.Generator) -> np.ndarray:
-    """Random resized crop of a box (4,) xyxy: `min_area` to 1 of its area, 3/4 to 4/3 of its aspect ratio.
+    """Draw a random crop of a box (4,) xyxy, as in random resized crop; at least one pixel is kept.
 
-    The result has at least one pixel.
+    The crop keeps `min_area` to 1 of the area of the box, and 3/4 to 4/3 of the aspect ratio.
     C. Szegedy et al.: Going Deeper with Convolutions, CVPR 2015, section 6.
     """
     area, aspect = rng.uniform(min_area, 1), np.exp(rng.uniform(-np.log(4 / 3), np.log(4 / 3)))

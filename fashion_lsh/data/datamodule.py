@@ -1,4 +1,4 @@
-"""Lightning data module: catalogue and images to batches."""
+"""Lightning data module: splits, crops and batches of a data set."""
 
 from copy import copy
 from functools import cached_property
@@ -26,31 +26,32 @@ Part = Literal["train", "val", "query", "gallery"]
 
 
 class GarmentData(pl.LightningDataModule):
-    """Split, crop and batch the garments of one data set.
+    """Data module that splits, crops and batches the garments of one data set.
 
     Args:
         source: name of the data set (see `fashion_lsh.data.datasets`).
-        root: folder or file of the data set; None if it needs none.
+        root: folder or file of the data set; None if the data set needs no root.
         categories: categories to keep; None: all.
         sources: values of the column `source` to keep in a merged catalogue; None: all.
-        crop: `annotated` crops each garment by its annotated box, `detected` by a detected box (see
-            `with_detections`), `whole` uses the whole image.
-        box_selector: selects among the detected boxes, with crop=detected.
+        crop: `annotated` crops the annotated box of each garment, `detected` a detected box (see `with_detections`),
+            `whole` the whole image.
+        box_selector: selection of the crop box from the detections, with crop=detected.
         margin: fraction of the box size added on each side of a crop.
         image_size: side of a crop in pixels.
         jitter: maximum shift of each side of a training crop, as a fraction of its width or height.
-        min_crop_area: minimum fraction of its area that a training crop keeps (random resized crop); 1: no cropping.
-        ratios: ratio of each split, for data sets without splits of their own.
+        min_crop_area: minimum fraction of the area kept by the random resized crop in training; 1: no random crop.
+        ratios: ratio of each split, for data sets without published splits.
         gallery: split used as the gallery; `train` is the protocol of Lin et al. 2015.
-        leaks: how to treat garments shared by train and test in splits given in the data: `refuse` raises, `drop`
-            removes them from train, `report` logs them and keeps them, and keeps exact copies of images.
-        split_seed: seed of the splits (and of the images of synthetic data sets).
-        batch_size: images per batch.
-        workers: loader processes; 0: load in the main process.
-        samples_per_epoch: images per epoch; None: all. Each epoch continues where the last one stopped.
-        balanced: sample all categories equally often in training.
-        seed: seed of order and augmentation.
-        unseen: categories that are searched but never trained, by name, or how many to draw; None: train on all.
+        leaks: treatment of images, groups and items that occur in several published splits (see `find_leaks`).
+            `refuse` raises an error, `drop` removes the leaking rows from train and val, `report` only logs the leaks
+            and also keeps exact copies of images.
+        split_seed: random seed of the splits (and of the images of synthetic data sets).
+        batch_size: number of images per batch.
+        workers: number of loader processes; 0: load in the main process.
+        samples_per_epoch: number of images per epoch; None: all. Each epoch continues where the last one stopped.
+        balanced: whether all categories are sampled equally often in training.
+        seed: random seed of order and augmentation.
+        unseen: categories that are searched but not trained: their names, or the number to draw; None: train on all.
     """
 
     def __init__(
@@ -83,20 +84,16 @@ class GarmentData(pl.LightningDataModule):
         self.filters = {"category": categories, "source": sources}
         self.crop, self.margin, self.image_size = crop, margin, image_size
         self.box_selector = box_selector
-        self.detections: Detections | None = None  # boxes in all images, see `with_detections`
+        self.detections: Detections | None = None  # see `with_detections`
         self.jitter, self.min_crop_area = jitter, min_crop_area
         self.ratios, self.gallery, self.leaks, self.split_seed = dict(ratios), gallery, leaks, split_seed
-        self.batch_size, self.workers, self.samples_per_epoch, self.pin_memory = (
-            batch_size,
-            workers,
-            samples_per_epoch,
-            False,
-        )
+        self.batch_size, self.workers, self.pin_memory = batch_size, workers, False
+        self.samples_per_epoch = samples_per_epoch
         self.balanced, self.seed, self.unseen = balanced, seed, unseen
         self.leaked: dict[str, str] = {}
 
     def with_detections(self, detections: Detections | None) -> Self:
-        """Return a copy with the detected boxes of its images."""
+        """Return a copy that uses these detections."""
         return self.replace(detections=detections)
 
     def pinned_for(self, device: torch.device) -> Self:
@@ -104,7 +101,7 @@ class GarmentData(pl.LightningDataModule):
         return self.replace(pin_memory=device.type == "cuda")
 
     def replace(self, **attributes: Any) -> Self:
-        """Return a copy with other attributes; crop boxes are recomputed if they depend on them."""
+        """Return a copy with other attribute values; crop boxes are recomputed if an attribute affects them."""
         other = copy(self)
         if attributes.keys() & {"crop", "box_selector", "detections"}:
             other.__dict__.pop("crop_boxes", None)
@@ -113,49 +110,49 @@ class GarmentData(pl.LightningDataModule):
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """All rows after filtering, with their splits.
+        """All rows after filtering, with a split each.
 
         Raises:
-            ValueError: a category is unknown, or a split is empty or shares garments with another.
+            ValueError: a category is unknown, a split is empty, or splits have a leak.
         """
-        full = split(self.source.catalogue(self.filters), self.ratios, self.split_seed)
+        rows = split(self.source.catalogue(self.filters), self.ratios, self.split_seed)
         if self.unseen is not None:
-            full = hold_out_categories(full, self.unseen, self.split_seed)
+            rows = hold_out_categories(rows, self.unseen, self.split_seed)
         if self.leaks == "drop":
-            full, self.leaked = drop_leaks(full)
+            rows, self.leaked = drop_leaks(rows)
         if self.leaks == "report":
-            report_leaks(full)
+            report_leaks(rows)
         else:
-            check_disjoint(full)
-        check_splits(full, self.gallery, self.unseen is not None)
-        return full
+            check_disjoint(rows)
+        check_splits(rows, self.gallery, self.unseen is not None)
+        return rows
 
     @cached_property
     def checksum(self) -> str:
-        """Checksum of the rows, their splits and, for the user's own files, the image bytes."""
+        """Checksum of the rows and splits, and of the image bytes if the images are files."""
         return self.catalogue.checksum + getattr(self.source, "checksum", "")
 
     @property
     def categories(self) -> list[str]:
-        """Names of the trained categories, sorted; label n is the n-th."""
+        """Sorted names of the trained categories; label n is the position n."""
         if self.unseen is None:
             return self.catalogue.categories
-        trained = np.isin(self.catalogue.column("split").astype(str), TRAINED_SPLITS)
-        return self.catalogue.take(np.flatnonzero(trained)).categories
+        is_trained = np.isin(self.catalogue.column("split").astype(str), TRAINED_SPLITS)
+        return self.catalogue.take(np.flatnonzero(is_trained)).categories
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """(N,) int64: label of each catalogue row; -1: its category is not trained."""
+        """Label of each catalogue row, (N,) int64; -1: the category is not trained."""
         return self.catalogue.labels(self.categories)
 
     @cached_property
     def items(self) -> np.ndarray:
-        """(N,) int64: item number of each catalogue row; a row without an item has a unique number."""
+        """Item number of each catalogue row, (N,) int64; a row without an item has a unique number."""
         return factorize(self.catalogue.column("item"))
 
     @cached_property
     def crop_boxes(self) -> np.ndarray:
-        """(N, 4) float32 xyxy: box that is cropped for each row; NaN: the whole image.
+        """Crop box of each row, (N, 4) float32 xyxy; NaN: the whole image.
 
         Raises:
             ValueError: crop=detected without detections.
@@ -164,59 +161,59 @@ class GarmentData(pl.LightningDataModule):
         if self.crop != "detected":
             return annotated if self.crop == "annotated" else np.full_like(annotated, np.nan)
         if self.detections is None:
-            raise ValueError("crop=detected: the data have no detections; pass them to with_detections")
+            raise ValueError("crop=detected: the data have no detections; pass detections to with_detections")
         return self.box_selector.select_boxes(self.detections, self.catalogue.column("image"), annotated)
 
     @property
     def undetected(self) -> np.ndarray:
-        """(N,) bool: rows without a detected box."""
+        """Whether a row has no detected box, (N,) bool; all False unless crop=detected."""
         return (self.crop == "detected") & np.isnan(self.crop_boxes).any(axis=1)
 
     def garments(self, part: Part) -> Catalogue:
-        """Catalogue rows of one part, with their crop boxes."""
+        """Return the catalogue rows of one part, with crop boxes as boxes."""
         rows = self.rows(part)
         return self.catalogue.take(rows).with_columns(**box_columns(self.crop_boxes[rows]))
 
     @property
     def skipped(self) -> dict[str, str]:
-        """Skipped garments (unusable image, or a leak between train and test): id -> reason."""
+        """Skipped garments (unusable image or box, exact copy, or dropped leak): id -> reason."""
         return {**getattr(self.source, "skipped", {}), **self.leaked}
 
     def rows(self, part: Part) -> np.ndarray:
-        """(n,) int64 row numbers of one part; `gallery` is the split used as the gallery.
+        """Row numbers of one part, (n,) int64; `gallery` is the split used as the gallery.
 
-        With crop.fallback=skip, garments without a detected box are dropped, except queries, which return no hits.
+        With crop.fallback=skip, garments without a detected box are dropped. Queries are kept, but have no hits.
 
         Raises:
             ValueError: no row is left.
         """
-        split = self.gallery if part == "gallery" else part
-        rows = self.catalogue.rows(split)
+        split_name = self.gallery if part == "gallery" else part
+        rows = self.catalogue.rows(split_name)
         if self.box_selector.fallback == "whole" or part == "query":
             return rows
-        kept = rows[~self.undetected[rows]]
-        if not len(kept):
+        detected_rows = rows[~self.undetected[rows]]
+        if not len(detected_rows):
             raise ValueError(
-                f"crop.min_score={self.box_selector.min_score:g}: no detection in split {split!r}; lower it, train the "
-                "detector longer, or set crop.fallback=whole"
+                f"crop.min_score={self.box_selector.min_score:g}: no detection in split {split_name!r}; lower "
+                "crop.min_score, train the detector longer, or set crop.fallback=whole"
             )
-        return kept
+        return detected_rows
 
     def not_indexed(self, part: Part) -> Catalogue:
-        """Garments of a part that were dropped because they have no detected box."""
+        """Return the garments of one part that were dropped because they have no detected box."""
         all_rows = self.catalogue.rows(self.gallery if part == "gallery" else part)
         return self.catalogue.take(np.setdiff1d(all_rows, self.rows(part)))
 
     def train_dataloader(self, pairs: bool = False) -> DataLoader[Any]:
-        """Augmented training images; with `pairs`, each is followed by another image of its item.
+        """Build the loader of augmented training images.
 
-        An item's only image is paired with a second augmentation of itself.
+        With `pairs`, each image is followed by another image of its item, or by another augmentation of an only image.
 
         Raises:
-            ValueError: `pairs`, and the batch size is odd or below 4.
+            ValueError: `pairs` is True, and the batch size is odd or below 4.
         """
         if pairs and (self.batch_size < 4 or self.batch_size % 2):
-            raise ValueError(f"data.batch_size={self.batch_size}: item pairs need an even batch size; use at least 4")
+            raise ValueError(f"data.batch_size={self.batch_size}: item pairs need an even batch size of at least 4")
         rows = self.rows("train")
         labels, items = self.labels[rows] if self.balanced else None, self.items[rows] if pairs else None
         sampler = EpochSampler(rows, self.seed, self.samples_per_epoch, labels, items)
@@ -229,11 +226,11 @@ class GarmentData(pl.LightningDataModule):
         return self.loader("val")
 
     def loader(self, part: Part) -> DataLoader[Any]:
-        """Images of one part in row order, without augmentation."""
+        """Build the loader of one part's images in row order, without augmentation."""
         return self._eval_loader(self.rows(part))
 
     def sample(self, part: Part, count: int) -> DataLoader[Any]:
-        """Images of at most `count` evenly spaced rows of one part, without augmentation."""
+        """Build the loader of at most `count` evenly spaced images of one part, without augmentation."""
         rows = self.rows(part)
         return self._eval_loader(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)])
 

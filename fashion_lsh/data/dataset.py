@@ -1,4 +1,4 @@
-"""Dataset of crops, augmented for training."""
+"""PyTorch dataset of garment crops, with augmentation for training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +15,13 @@ from fashion_lsh.data.sampler import EpochSampler
 
 
 class Batch(NamedTuple):
-    """Batch of crops.
+    """Batch of B crops.
 
-    images: (B, 3, S, S) uint8; labels: (B,) int64, positions in the list of categories; rows: (B,) int64 catalogue
-    rows; items: (B,) int64, equal for rows of the same item.
+    Attributes:
+        images: (B, 3, S, S) uint8 RGB crops.
+        labels: (B,) int64 positions in the list of trained categories; -1: not trained.
+        rows: (B,) int64 catalogue rows.
+        items: (B,) int64 item numbers, equal for rows of the same item.
     """
 
     images: Tensor
@@ -29,13 +32,19 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class CropDataset(Dataset[tuple[np.ndarray, int, int, int]]):
-    """Crops by (row, epoch); augmentation depends only on the seed, the epoch and the row.
+    """Crops by key (row, epoch); augmentation depends only on seed, epoch and row.
 
     Attributes:
-        source: provides the images; image_keys: (N,) str, their keys.
-        labels, items: (N,) int64; boxes: (N, 4) float32 xyxy, the crops, NaN: the whole image.
-        margin, size, jitter, min_crop_area: see GarmentData.
-        seed: seed of the augmentation; None: no augmentation.
+        source: data set of the images.
+        image_keys: (N,) str image key of each catalogue row.
+        labels: (N,) int64 label of each row.
+        items: (N,) int64 item number of each row.
+        boxes: (N, 4) float32 xyxy crop box of each row; NaN: the whole image.
+        margin: fraction of the box size added on each side of a crop.
+        size: side of a crop in pixels.
+        jitter: maximum shift of each side of a training crop, as a fraction of the width or height.
+        min_crop_area: minimum fraction of the area kept by the random resized crop.
+        seed: random seed of the augmentation; None: no augmentation.
     """
 
     source: Source
@@ -50,7 +59,7 @@ class CropDataset(Dataset[tuple[np.ndarray, int, int, int]]):
     seed: int | None
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, int, int, int]:
-        """(row, epoch) -> ((S, S, 3) uint8, label, row, item)."""
+        """Load the crop of a key (row, epoch): (S, S, 3) uint8 RGB, label, row and item number."""
         row, epoch = key
         image, box = self.source.image(self.image_keys[row]), self.boxes[row]
         if self.seed is None:
@@ -60,12 +69,12 @@ class CropDataset(Dataset[tuple[np.ndarray, int, int, int]]):
         return crop, int(self.labels[row]), row, int(self.items[row])
 
     def _augment(self, image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Jitter and crop the box, flip with probability 0.5, jitter brightness and contrast."""
+        """Jitter the box, crop randomly, flip with probability 0.5, and jitter brightness and contrast."""
         height, width = image.shape[:2]
-        whole = np.isnan(box).any()
-        region = np.array([0, 0, width, height], dtype=np.float32) if whole else clip_box(box, width, height)
+        is_whole = np.isnan(box).any()
+        region = np.array([0, 0, width, height], dtype=np.float32) if is_whole else clip_box(box, width, height)
         region = np.clip(jitter(region, self.jitter, rng), 0, [width, height, width, height])
-        region = clip_box(expand_box(region, 0.0 if whole else self.margin), width, height)
+        region = clip_box(expand_box(region, 0.0 if is_whole else self.margin), width, height)
         if self.min_crop_area < 1:
             region = random_crop_box(region, self.min_crop_area, rng)
         crop = crop_image(image, region, 0.0, self.size)
@@ -82,9 +91,9 @@ def jitter_brightness_contrast(image: np.ndarray, rng: np.random.Generator) -> n
 
 
 def collate(samples: list[tuple[np.ndarray, int, int, int]]) -> Batch:
-    """Stack samples: crops (S, S, 3) uint8, labels, rows and items -> (B, 3, S, S) uint8 and (B,) int64 each."""
-    crops, *numbers = zip(*samples, strict=True)
-    return Batch(torch.from_numpy(to_batch(crops)), *(torch.tensor(each) for each in numbers))
+    """Stack B samples of CropDataset into a batch."""
+    crops, labels, rows, items = zip(*samples, strict=True)
+    return Batch(torch.from_numpy(to_batch(crops)), torch.tensor(labels), torch.tensor(rows), torch.tensor(items))
 
 
 def build_dataloader(
@@ -96,9 +105,10 @@ def build_dataloader(
     pin_memory: bool,
     drop_last: bool = False,
 ) -> DataLoader[Any]:
-    """Build a DataLoader; its workers persist between epochs if `sampler` is an EpochSampler.
+    """Build a DataLoader.
 
-    `pin_memory` allocates batches in page-locked memory, which initialises CUDA.
+    Workers persist between epochs if `sampler` is an EpochSampler. `pin_memory` allocates batches in page-locked
+    memory, which initialises CUDA.
     """
     return DataLoader(
         dataset, batch_size, sampler=sampler, num_workers=workers, collate_fn=collate, drop_last=drop_last,
@@ -108,5 +118,5 @@ def build_dataloader(
 
 
 def _use_one_thread(_worker: int) -> None:
-    """Limit a loader process to one thread, so that loaders and training do not compete for cores."""
+    """Limit a loader process to one thread, so that loader processes and training do not compete for cores."""
     torch.set_num_threads(1)

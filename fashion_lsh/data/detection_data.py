@@ -1,4 +1,4 @@
-"""Detection data: images with the boxes of all their garments."""
+"""Training and validation data of the detector: images with the boxes of all garments."""
 
 from copy import copy
 from functools import cached_property
@@ -18,11 +18,17 @@ from fashion_lsh.data.images import to_pil_image
 from fashion_lsh.data.sampler import EpochSampler
 
 Level = Literal["garment", "supercategory", "category"]
-MIN_BOX_SIDE = 2.0  # pixels; boxes with a shorter side after resizing are dropped
+MIN_BOX_SIDE = 2.0  # minimum width and height of a box after resizing, in pixels; smaller boxes are dropped
 
 
 class DetectionBatch(NamedTuple):
-    """B images of different sizes: (3, H, W) uint8 each; boxes (n, 4) float32 xyxy and labels (n,) int64 each."""
+    """Batch of B images of different sizes.
+
+    Attributes:
+        images: B images, (3, H, W) uint8 RGB each.
+        boxes: boxes of each image, (n, 4) float32 xyxy.
+        labels: labels of the boxes of each image, (n,) int64.
+    """
 
     images: list[Tensor]
     boxes: list[Tensor]
@@ -33,15 +39,15 @@ class DetectionData:
     """Training and validation images of a detector.
 
     Args:
-        data: provides images, splits and boxes.
+        data: data module with images, splits and boxes.
         level: class level of the boxes (see `class_names`).
-        image_size: longer side in pixels.
-        views: values of `view` to train on (street images show more garments); None: all.
-        scales: minimum and maximum size of a training image, as a ratio of image_size.
-        batch_size: images per batch.
-        samples_per_epoch: images per epoch; None: all.
-        workers: loader processes; 0: load in the main process.
-        seed: seed of order and augmentation.
+        image_size: longer side of a resized image, in pixels.
+        views: values of the column `view` to train on (street images show more garments); None: all.
+        scales: minimum and maximum longer side of a training image, as a ratio of image_size.
+        batch_size: number of images per batch.
+        samples_per_epoch: number of images per epoch; None: all.
+        workers: number of loader processes; 0: load in the main process.
+        seed: random seed of order and augmentation.
     """
 
     def __init__(
@@ -70,7 +76,7 @@ class DetectionData:
 
     @cached_property
     def names(self) -> np.ndarray:
-        """(N,) str: class name of each catalogue row at this level.
+        """Class name of each catalogue row at the level of the detector, (N,) str.
 
         Raises:
             ValueError: a garment has no class name at this level.
@@ -78,21 +84,22 @@ class DetectionData:
         names = class_names(self.data.catalogue, self.level)
         if (names == "").any():
             raise ValueError(
-                f"detector.level={self.level}: some garments have no {self.level}; set it to garment or category"
+                f"detector.level={self.level}: some garments have no {self.level}; set detector.level to garment "
+                "or category"
             )
         return names
 
     @property
     def classes(self) -> list[str]:
-        """Class names, sorted; label n is the n-th."""
+        """Sorted class names; label n is the position n."""
         return sorted(set(self.names))
 
     def scenes(self, split: str, augment: bool = False) -> "DetectionDataset":
-        """Images of one split, with the boxes of all their garments."""
+        """Return the images of one split with the boxes of all garments."""
         return DetectionDataset(self, split, augment)
 
     def annotated_boxes(self, split: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Annotations of one split by image key: boxes (n, 4) float32 xyxy in pixels, labels (n,) int64."""
+        """Return annotated boxes (n, 4) float32 xyxy in pixels and labels (n,) int64 of each image, by image key."""
         scenes = self.scenes(split)
         return {
             image: (scenes.boxes[rows], scenes.labels[rows])
@@ -105,14 +112,14 @@ class DetectionData:
         return build_dataloader(scenes, self.batch_size, sampler, self.workers, collate, self.pin_memory)
 
     def val_dataloader(self) -> None:
-        """No validation during training: scoring boxes is slow and is done once, after the fit."""
+        """Disable validation during training; box metrics are slow and are computed once, after training."""
 
 
 class DetectionDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
-    """Images of one split with the boxes of all their garments, resized to the detector's input.
+    """Images of one split, resized to the detector's input size, with the boxes of all garments.
 
-    Training images are flipped with probability 0.5 and vary in size, brightness and contrast; augmentation depends
-    only on seed, epoch and image.
+    Training images are flipped with probability 0.5, and size, brightness and contrast are changed at random.
+    Augmentation depends only on seed, epoch and image.
 
     Raises:
         ValueError: the split has no image with a box.
@@ -121,21 +128,24 @@ class DetectionDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
     def __init__(self, data: DetectionData, split: str, augment: bool) -> None:
         catalogue = data.data.catalogue
         has_box = ~np.isnan(catalogue.boxes).any(axis=1)
-        selected = (catalogue.column("split") == split) & has_box
+        is_selected = (catalogue.column("split") == split) & has_box
         if augment and data.views is not None:
-            selected &= np.isin(catalogue.column("view").astype(str), data.views)
-        if augment and data.data.unseen is not None and data.level != "garment":  # skip unseen categories
-            selected &= data.data.labels >= 0
-        rows = np.flatnonzero(selected)
+            is_selected &= np.isin(catalogue.column("view").astype(str), data.views)
+        if (
+            augment and data.data.unseen is not None and data.level != "garment"
+        ):  # unseen categories must not be trained
+            is_selected &= data.data.labels >= 0
+        rows = np.flatnonzero(is_selected)
         if not len(rows):
             condition = f" and scenes.views={data.views}" if augment and data.views is not None else ""
             raise ValueError(
-                f"split {split!r}{condition}: no boxes to train a detector on; use data with boxes or another crop mode"
+                f"split {split!r}{condition}: no boxes to train a detector on; use data with boxes, or set another "
+                "crop.mode"
             )
         self.image_keys, image_index = np.unique(catalogue.column("image")[rows].astype(str), return_inverse=True)
-        self.rows = [rows[image_index == number] for number in range(len(self.image_keys))]
-        position = {name: number for number, name in enumerate(data.classes)}
-        self.labels, self.boxes = np.array([position[name] for name in data.names]), catalogue.boxes
+        self.rows = [rows[image_index == index] for index in range(len(self.image_keys))]
+        positions = {name: position for position, name in enumerate(data.classes)}
+        self.labels, self.boxes = np.array([positions[name] for name in data.names]), catalogue.boxes
         self.source, self.image_size, self.scales, self.seed = data.data.source, data.image_size, data.scales, data.seed
         self.augment = augment
 
@@ -143,12 +153,12 @@ class DetectionDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
         return len(self.image_keys)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(number, epoch) -> (H, W, 3) uint8 image, (n, 4) float32 boxes, (n,) int64 labels."""
-        number, epoch = key
-        image, rows = self.source.image(self.image_keys[number]), self.rows[number]
+        """Load image (H, W, 3) uint8, boxes (n, 4) float32 and labels (n,) int64 of a key (image index, epoch)."""
+        index, epoch = key
+        image, rows = self.source.image(self.image_keys[index]), self.rows[index]
         if not self.augment:
             return resize_with_boxes(image, self.boxes[rows], self.image_size, self.labels[rows])
-        rng = np.random.default_rng([self.seed, epoch, number])
+        rng = np.random.default_rng([self.seed, epoch, index])
         size = round(self.image_size * rng.uniform(self.scales[0], self.scales[1]))
         image, boxes, labels = resize_with_boxes(image, self.boxes[rows], size, self.labels[rows])
         if rng.random() < 0.5:
@@ -158,27 +168,36 @@ class DetectionDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
 
 
 def class_names(catalogue: Catalogue, level: Level) -> np.ndarray:
-    """(N,) str: class name of each catalogue row at a level; "" if unknown."""
+    """Class name of each catalogue row at a level, (N,) str; "" if unknown.  At level garment, all names are equal."""
     return np.full(len(catalogue), "garment", dtype=object) if level == "garment" else catalogue.column(level)
 
 
 def resize_with_boxes(
     image: np.ndarray, boxes: np.ndarray, size: int, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Resize an image to `size` pixels on its longer side, with its boxes; drop boxes below MIN_BOX_SIDE.
+    """Resize an image and its boxes; boxes are clipped to the image, and boxes below MIN_BOX_SIDE are dropped.
 
-    image: (H, W, 3) uint8; boxes: (n, 4) xyxy in pixels, clipped to the image; labels: (n,) int64.
-    Returns the resized image, boxes (m, 4) float32 and labels (m,).
+    Args:
+        image: (H, W, 3) uint8.
+        boxes: (n, 4) xyxy in pixels.
+        size: longer side of the resized image, in pixels.
+        labels: (n,) int64 label of each box.
+
+    Returns:
+        The resized image; the remaining boxes (m, 4) float32 and labels (m,).
     """
     height, width = image.shape[:2]
     resized, scale = resize(image, size)
     clipped = np.clip(boxes, 0, [width, height, width, height]) * scale
-    kept = (clipped[:, 2:] - clipped[:, :2] >= MIN_BOX_SIDE).all(axis=1)
-    return resized, clipped[kept].astype(np.float32), labels[kept]
+    is_kept = (clipped[:, 2:] - clipped[:, :2] >= MIN_BOX_SIDE).all(axis=1)
+    return resized, clipped[is_kept].astype(np.float32), labels[is_kept]
 
 
 def resize(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Resize an image, (H, W, 3) uint8, to `size` pixels on its longer side; also return the scales of xyxy, (4,).
+    """Resize an image, (H, W, 3) uint8, to `size` pixels on its longer side.
+
+    Returns:
+        The resized image, uint8; scale factors of box coordinates xyxy, (4,) float32.
 
     Raises:
         ValueError: the image is not (H, W, 3) uint8.
@@ -192,7 +211,7 @@ def resize(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def collate(samples: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> DetectionBatch:
-    """Collect samples: images (H, W, 3) uint8, boxes (n, 4), labels (n,) -> lists of tensors, images (3, H, W)."""
+    """Collect samples of DetectionDataset into a batch of tensors; images are transposed to (3, H, W)."""
     images, boxes, labels = zip(*samples, strict=True)
     tensors = [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) for image in images]
     return DetectionBatch(

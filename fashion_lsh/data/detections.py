@@ -1,4 +1,4 @@
-"""Detected boxes, and the selection of crop boxes among them."""
+"""Detected boxes, and selection of crop boxes from the detections."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +16,16 @@ from fashion_lsh.io.progress import chunks, prefetch, track
 from fashion_lsh.metrics.detection import MATCH_IOU, iou
 
 SelectRule = Literal["given", "best", "largest", "all"]
-BATCH_SIZE = 8  # images per call of the detector; the next batch is loaded meanwhile
+BATCH_SIZE = 8  # images per detector call; the next batch is loaded during the call
 
 
 class Boxes(NamedTuple):
     """Detected boxes in one image, by descending score.
 
-    xyxy: (n, 4) float32 in pixels of the upright image; scores: (n,) float32, 0..1; labels: (n,) int64, positions in
-    the detector's list of classes.
+    Attributes:
+        xyxy: (n, 4) float32 corners in pixels, with the EXIF orientation applied.
+        scores: (n,) float32 detection scores, 0..1.
+        labels: (n,) int64 positions in the detector's list of classes.
     """
 
     xyxy: np.ndarray
@@ -31,13 +33,13 @@ class Boxes(NamedTuple):
     labels: np.ndarray
 
     def filter(self, min_score: float, min_size: float) -> "Boxes":
-        """Keep boxes with a score of at least `min_score` and a shorter side of at least `min_size` pixels."""
+        """Return the boxes with a score of at least `min_score` and a shorter side of at least `min_size` pixels."""
         sizes = self.xyxy[:, 2:] - self.xyxy[:, :2]
-        kept = (self.scores >= min_score) & (sizes.min(axis=1, initial=np.inf) >= min_size)
-        return Boxes(self.xyxy[kept], self.scores[kept], self.labels[kept])
+        is_kept = (self.scores >= min_score) & (sizes.min(axis=1, initial=np.inf) >= min_size)
+        return Boxes(self.xyxy[is_kept], self.scores[is_kept], self.labels[is_kept])
 
     def top(self, count: int) -> "Boxes":
-        """Keep the `count` boxes of highest score."""
+        """Return the `count` boxes with the highest scores."""
         return Boxes(self.xyxy[:count], self.scores[:count], self.labels[:count])
 
 
@@ -52,11 +54,11 @@ class Detections:
 
     @classmethod
     def from_pairs(cls, detections: Iterable[tuple[str, Boxes]]) -> "Detections":
-        """Build from pairs of image key and boxes."""
+        """Build from (image key, boxes) pairs."""
         return cls(dict(detections))
 
     def save(self, path: str | Path) -> None:
-        """Write Parquet, one row per image."""
+        """Write a Parquet file with one row per image."""
         columns = {
             "image": list(self.boxes),
             "xyxy": [boxes.xyxy.ravel().tolist() for boxes in self.boxes.values()],
@@ -81,7 +83,7 @@ class Detections:
             return cls.from_pairs((image, _to_boxes(*fields)) for image, *fields in zip(*columns, strict=True))
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
             raise ValueError(
-                f"{path}: not a readable detections file ({error}); remove it and run train.py again"
+                f"{path}: not a readable detections file ({error}); delete the file and run train.py again"
             ) from error
 
 
@@ -92,15 +94,21 @@ def _to_boxes(xyxy: Sequence[float], scores: Sequence[float], labels: Sequence[i
 
 
 class BoxDetector(Protocol):
-    """Interface of a fitted Detector."""
+    """Interface of a trained detector."""
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Boxes]:
-        """Detect the boxes of images, (H, W, 3) uint8 RGB each."""
+        """Detect garments in images, (H, W, 3) uint8 RGB each; return the boxes of each image."""
         ...
 
 
 def detect_all(detector: BoxDetector, load_image: Callable[[str], np.ndarray], images: Sequence[str]) -> Detections:
-    """Detect boxes in images, given by key; `load_image` returns an image, (H, W, 3) uint8 RGB."""
+    """Detect garments in all images.
+
+    Args:
+        detector: trained detector.
+        load_image: loads an image, (H, W, 3) uint8 RGB, by key.
+        images: image keys.
+    """
 
     def detect_batches() -> Iterator[list[tuple[str, Boxes]]]:
         with ThreadPoolExecutor(2) as pool:
@@ -115,16 +123,17 @@ def detect_all(detector: BoxDetector, load_image: Callable[[str], np.ndarray], i
 
 @dataclass(frozen=True)
 class BoxSelector:
-    """Select the crop box of a garment among the detected boxes.
+    """Select the crop box of each garment from the detections of its image.
 
     Attributes:
-        select: `given`: highest IoU with the annotated box, at least MATCH_IOU; `best`: highest score; `largest`:
-            largest area; `all`: like `given`, but every box of unannotated images added to the gallery. `given` and
-            `all` select the highest score for catalogue rows without an annotation.
+        select: `given` selects the box with the highest IoU with the annotated box, if the IoU is at least MATCH_IOU.
+            `best` selects the highest score, `largest` the largest area. `all` is like `given`, but all boxes of an
+            unannotated image are added to the gallery. For catalogue rows without an annotation, `given` and `all`
+            select the highest score.
         min_score: minimum score of a box.
-        min_size: minimum length of the shorter side of a box, in pixels.
-        fallback: without a detected box, `whole` uses the whole image; `skip` drops the garment, except
-            queries, which return no hits.
+        min_size: minimum length of a box's shorter side, in pixels.
+        fallback: crop of a garment without a detected box. `whole` uses the whole image; `skip` drops the garment, but
+            keeps queries, which then have no hits.
     """
 
     select: SelectRule
@@ -133,24 +142,24 @@ class BoxSelector:
     fallback: Literal["whole", "skip"]
 
     def select_boxes(self, detections: Detections, images: np.ndarray, annotated: np.ndarray) -> np.ndarray:
-        """Select a box for each of N garments; NaN: no box.
+        """Select a box for each of N garments.
 
         Args:
             detections: detected boxes of all images.
-            images: (N,) str, image keys.
-            annotated: (N, 4) float32 xyxy; NaN: not annotated.
+            images: (N,) str image key of each garment.
+            annotated: (N, 4) float32 xyxy annotated boxes; NaN: not annotated.
 
         Returns:
-            (N, 4) float32 xyxy.
+            (N, 4) float32 xyxy selected boxes; NaN: no box.
         """
-        chosen = np.full_like(annotated, np.nan)
+        selected = np.full_like(annotated, np.nan)
         for row, image in enumerate(images):
             box = self.select_one(detections.boxes.get(image, NO_BOXES), annotated[row])
-            chosen[row] = np.nan if box is None else box
-        return chosen
+            selected[row] = np.nan if box is None else box
+        return selected
 
     def select_one(self, detections: Boxes, annotated: np.ndarray) -> np.ndarray | None:
-        """Select the box (4,) of one garment, annotated (4,); None: no box."""
+        """Select the box (4,) of one garment with the annotated box (4,); None: no box."""
         boxes = detections.filter(self.min_score, self.min_size)
         if not len(boxes.scores):
             return None
@@ -162,9 +171,10 @@ class BoxSelector:
         return boxes.xyxy[criterion.argmax()]
 
     def select_all(self, detections: Boxes, annotated: np.ndarray) -> np.ndarray:
-        """Select the boxes (n, 4) of an image that is added to the gallery, annotated (4,).
+        """Select the boxes (n, 4) of a gallery image with the annotated box (4,).
 
-        n is 1, or with `all` the number of detected boxes. One row of NaN: the whole image; n = 0: skip the image.
+        n is 1, or with `all` the number of detected boxes. A single NaN box is the whole image. For n = 0 the image is
+        skipped.
         """
         if self.select == "all" and np.isnan(annotated).any():
             boxes = detections.filter(self.min_score, self.min_size).xyxy

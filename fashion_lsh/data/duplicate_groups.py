@@ -1,4 +1,4 @@
-"""Group near-duplicates and exact copies in a catalogue: match fingerprints, confirm in colour."""
+"""Group exact copies and near-duplicates of a catalogue; near-duplicates are confirmed by colour similarity."""
 
 import logging
 from collections import Counter
@@ -16,48 +16,50 @@ from fashion_lsh.io.progress import chunks, track
 
 log = logging.getLogger(__name__)
 
-CHUNK = 2000  # images per progress step
-THUMBNAIL = (20, 20, 3)
+CHUNK = 2000  # images between two updates of the progress bar
+THUMBNAIL_SHAPE = (20, 20, 3)
 
 
 def group_near_duplicates(
     catalogue: Catalogue,
-    scanned: Mapping[str, ImageInfo],
-    distance: int | None,
+    image_infos: Mapping[str, ImageInfo],
+    max_distance: int | None,
     load_image: Callable[[str], np.ndarray],
 ) -> tuple[Catalogue, set[str]]:
-    """Put near-duplicates and the existing groups of their rows into one group.
+    """Put near-duplicates, and all rows of their existing groups, into one group.
 
     Args:
         catalogue: rows whose images were scanned.
-        scanned: scan results by image; images without a fingerprint are not compared.
-        distance: maximum Hamming distance of two fingerprints, in bits; None: no comparison.
-        load_image: returns an image, (H, W, 3) uint8, to confirm pairs in colour.
+        image_infos: scan results by image key; images without a fingerprint are not compared.
+        max_distance: maximum Hamming distance between near-duplicate fingerprints, in bits; None: no comparison.
+        load_image: loads an image, (H, W, 3) uint8, by key; called for pairs with similar fingerprints.
 
     Returns:
-        The catalogue with its groups, each named by the id of its first row; the images that have a near-duplicate.
+        The catalogue with new groups, each named after the id of its first row; keys of images with a near-duplicate.
     """
-    images = np.array(sorted({name for name in catalogue.column("image") if scanned[name].fingerprint}), dtype=object)
-    if distance is None or not len(images):
+    keys = {key for key in catalogue.column("image") if image_infos[key].fingerprint}
+    images = np.array(sorted(keys), dtype=object)
+    if max_distance is None or not len(images):
         return catalogue, set()
     fingerprints = np.stack(
-        [np.frombuffer(scanned[name].fingerprint, np.uint8).reshape(near_duplicates.VIEWS, -1) for name in images]
+        [np.frombuffer(image_infos[key].fingerprint, np.uint8).reshape(near_duplicates.NUM_VIEWS, -1) for key in images]
     )
-    confirmed = _confirm_pairs(near_duplicates.near_duplicate_pairs(fingerprints, distance), images, load_image)
-    roots = connected_components(len(images), confirmed)
-    group_of_image = {images[index]: images[roots[index]] for index in np.unique(confirmed)}
-    near_groups = np.array([group_of_image.get(name, "") for name in catalogue.column("image")], dtype=object)
+    candidates = near_duplicates.near_duplicate_pairs(fingerprints, max_distance)
+    pairs = _confirm_pairs(candidates, images, load_image)
+    roots = connected_components(len(images), pairs)
+    image_groups = {images[index]: images[roots[index]] for index in np.unique(pairs)}
+    near_groups = np.array([image_groups.get(key, "") for key in catalogue.column("image")], dtype=object)
     component, ids = components_by_value([near_groups, catalogue.column("group")]), catalogue.column("id")
-    shared = np.bincount(component, minlength=len(component))[component] > 1
-    return catalogue.with_columns(group=np.where(shared, ids[component], "")), set(group_of_image)
+    is_shared = np.bincount(component, minlength=len(component))[component] > 1
+    return catalogue.with_columns(group=np.where(is_shared, ids[component], "")), set(image_groups)
 
 
-def group_exact_copies(catalogue: Catalogue, scanned: Mapping[str, ImageInfo]) -> Catalogue:
-    """Put byte-identical images, and all rows that share a group or item with one, into one group.
+def group_exact_copies(catalogue: Catalogue, image_infos: Mapping[str, ImageInfo]) -> Catalogue:
+    """Put byte-identical images, and all rows linked to them by group or item, into one group.
 
-    Only one of the copies is kept later; rows linked to the removed copies must stay in its split.
+    Only one of the copies is kept later. Rows linked to a removed copy must be in the split of the kept copy.
     """
-    digests = [scanned[name].digest for name in catalogue.column("image")]
+    digests = [image_infos[key].digest for key in catalogue.column("image")]
     image_counts = Counter(digest for digest, _ in set(zip(digests, catalogue.column("image"), strict=True)))
     copied_digests = np.array([digest if image_counts[digest] > 1 else "" for digest in digests], dtype=object)
     if not copied_digests.any():
@@ -70,27 +72,27 @@ def group_exact_copies(catalogue: Catalogue, scanned: Mapping[str, ImageInfo]) -
 
 
 def _confirm_pairs(pairs: np.ndarray, images: np.ndarray, load_image: Callable[[str], np.ndarray]) -> np.ndarray:
-    """Keep the pairs whose images are similar in colour.  (P, 2) -> (n, 2) int64.
+    """Select the pairs whose images are similar in colour.  (P, 2) -> (n, 2) int64.
 
-    Pairs with an image that can no longer be opened are dropped with a warning.
+    A pair with an image that can no longer be opened is dropped with a warning.
     """
     if not len(pairs):
         return pairs
-    members, indices = np.unique(pairs, return_inverse=True)
-    keys = images[members].tolist()
-    thumbnails = np.zeros((len(keys), *THUMBNAIL), dtype=np.uint8)
-    readable = np.ones(len(keys), dtype=bool)
+    image_indices, positions = np.unique(pairs, return_inverse=True)
+    keys = images[image_indices].tolist()
+    thumbnails = np.zeros((len(keys), *THUMBNAIL_SHAPE), dtype=np.uint8)
+    is_readable = np.ones(len(keys), dtype=bool)
 
     def add_thumbnail(index: int) -> None:
         try:
             thumbnails[index] = near_duplicates.thumbnail(load_image(keys[index]))
         except ImageError as error:
-            log.warning("Not compared for near-duplicates: %s", error)
-            readable[index] = False
+            log.warning("Not compared with other images to find near-duplicates: %s", error)
+            is_readable[index] = False
 
     with ThreadPoolExecutor() as pool:
         for chunk in track(chunks(range(len(keys)), CHUNK), "comparing images", len(keys), len):
             list(pool.map(add_thumbnail, chunk))
-    indices = indices.reshape(-1, 2)
-    similar = near_duplicates.similarity(thumbnails, indices) >= near_duplicates.MIN_SIMILARITY
-    return pairs[similar & readable[indices].all(axis=1)]
+    positions = positions.reshape(-1, 2)
+    is_similar = near_duplicates.similarity(thumbnails, positions) >= near_duplicates.MIN_SIMILARITY
+    return pairs[is_similar & is_readable[positions].all(axis=1)]

@@ -27,16 +27,22 @@ log = logging.getLogger(__name__)
 
 CHUNK = 2000  # images between two checks of the save interval
 SAVE_INTERVAL_S = 10.0  # minimum time between two saves of the cache
-MIN_POOL_IMAGES = 5000  # fewer are opened by threads
-MIN_CACHED_IMAGES = 500  # fewer are opened again each time, which takes a second
-SPLIT_PRIORITY = ("query", "gallery", "val", "train", "")  # the copy in the first of these splits is kept
+MIN_POOL_IMAGES = 5000  # minimum number of images for a process pool; fewer images are opened by threads
+MIN_CACHED_IMAGES = 500  # minimum number of images for a cache; fewer images take only about a second to scan again
+SPLIT_PRIORITY = ("query", "gallery", "val", "train", "")  # of exact copies, the one in the first of these is kept
+MISSING = "missing"  # file signature of a file that does not exist
 
 
 class ImageInfo(NamedTuple):
     """Scan result of one image file.
 
-    width, height: pixels of the upright image; digest: SHA-256; problem: why the image is unusable, or "";
-    fingerprint: see `near_duplicates`, empty unless requested; state: `file_state` before the image was opened.
+    Attributes:
+        width: width in pixels, with the EXIF orientation applied.
+        height: height in pixels, with the EXIF orientation applied.
+        digest: SHA-256 of the file content, in hex.
+        problem: reason why the image is unusable, or "".
+        fingerprint: bytes of `near_duplicates.fingerprint`; empty unless requested.
+        state: file signature (see `file_state`), taken before the image was opened.
     """
 
     width: int
@@ -48,7 +54,13 @@ class ImageInfo(NamedTuple):
 
 
 class CleanedCatalogue(NamedTuple):
-    """Usable rows; skipped rows, id -> reason; checksum of the image bytes."""
+    """Result of `clean_catalogue`.
+
+    Attributes:
+        catalogue: usable rows.
+        skipped: reasons for skipped rows: id -> reason.
+        checksum: SHA-256 of the image digests of the usable rows, in hex.
+    """
 
     catalogue: Catalogue
     skipped: dict[str, str]
@@ -56,82 +68,84 @@ class CleanedCatalogue(NamedTuple):
 
 
 def clean_catalogue(
-    catalogue: Catalogue, scanned: Mapping[str, ImageInfo], keep_copies: bool = False
+    catalogue: Catalogue, image_infos: Mapping[str, ImageInfo], keep_copies: bool = False
 ) -> CleanedCatalogue:
     """Remove unusable rows and exact copies of images.
 
-    Skipped are unreadable images, boxes outside their image, and all but one of byte-identical images (which may
-    differ in category or split; see SPLIT_PRIORITY). Boxes that exceed their image are clipped and counted in the log.
+    A row is skipped if its image is unreadable or its box is outside the image. Of byte-identical images, which may
+    differ in category or split, only one is kept (see SPLIT_PRIORITY). A box that exceeds its image is clipped; the log
+    counts the clipped boxes.
 
     Args:
         catalogue: rows to check.
-        scanned: scan results by image name.
-        keep_copies: keep byte-identical images.
+        image_infos: scan results by image key.
+        keep_copies: keep all byte-identical images.
     """
     images, boxes, ids = catalogue.column("image"), catalogue.boxes, catalogue.column("id")
     problems = [
-        scanned[name].problem or box_problem(name, box, scanned[name]) for name, box in zip(images, boxes, strict=True)
+        image_infos[key].problem or box_problem(key, box, image_infos[key])
+        for key, box in zip(images, boxes, strict=True)
     ]
-    kept_image: dict[str, str] = {}
+    kept_images: dict[str, str] = {}  # digest -> image key
     priority = np.array([SPLIT_PRIORITY.index(name) for name in catalogue.column("split")])
     for row in np.lexsort((priority, ~catalogue.column("main"))):  # main garments first
         if not problems[row]:
-            kept_image.setdefault(scanned[images[row]].digest, images[row])
+            kept_images.setdefault(image_infos[images[row]].digest, images[row])
     copy_problems = (
-        "" if keep_copies else _copy_problem(name, kept_image.get(scanned[name].digest, name)) for name in images
+        "" if keep_copies else _copy_problem(key, kept_images.get(image_infos[key].digest, key)) for key in images
     )
     row_problems = (problem or copy for problem, copy in zip(problems, copy_problems, strict=True))
     reasons = {name: reason for name, reason in zip(ids, row_problems, strict=True) if reason}
     kept = catalogue.take(np.flatnonzero([name not in reasons for name in ids]))
-    kept = _clip_boxes(kept, scanned)
-    digests = "".join(scanned[name].digest for name in kept.column("image"))
+    kept = _clip_boxes(kept, image_infos)
+    digests = "".join(image_infos[key].digest for key in kept.column("image"))
     return CleanedCatalogue(kept, reasons, sha256(digests.encode()).hexdigest())
 
 
-def _clip_boxes(catalogue: Catalogue, scanned: Mapping[str, ImageInfo]) -> Catalogue:
-    sizes = np.array([scanned[name][:2] for name in catalogue.column("image")], dtype=np.float32).reshape(-1, 2)
+def _clip_boxes(catalogue: Catalogue, image_infos: Mapping[str, ImageInfo]) -> Catalogue:
+    sizes = np.array([image_infos[key][:2] for key in catalogue.column("image")], dtype=np.float32).reshape(-1, 2)
     boxes = catalogue.boxes
-    clipped = np.clip(boxes, 0, np.tile(sizes, 2))  # NaN stays
-    exceeding = (clipped != boxes).any(axis=1) & ~np.isnan(boxes).any(axis=1)
-    if not exceeding.any():
+    clipped = np.clip(boxes, 0, np.tile(sizes, 2))
+    is_clipped = (clipped != boxes).any(axis=1) & ~np.isnan(boxes).any(axis=1)
+    if not is_clipped.any():
         return catalogue
-    log.info("Clipped %d boxes to the edge of their image", exceeding.sum())
+    log.info("Clipped boxes at the image border: %d", is_clipped.sum())
     return catalogue.with_columns(**box_columns(clipped))
 
 
 def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict[str, ImageInfo]:
-    """Scan images below `folder` by name; unchanged usable images are read from the cache of the last scan."""
+    """Scan images by path relative to `folder`; results of unchanged, usable images are read from the scan cache."""
     cache_key = f"{folder.resolve()}{' with fingerprints' if fingerprints else ''}"
     cache_path = cache_folder() / "scans" / f"{sha256(cache_key.encode()).hexdigest()[:16]}.parquet"
     states = {name: file_state(folder / name) for name in dict.fromkeys(names)}
     cached = _read_cache(cache_path)
-    known = {
-        name: scanned for name, scanned in cached.items() if scanned.state == states.get(name) and not scanned.problem
-    }
-    missing = [name for name in states if name not in known]
+    infos = {name: info for name, info in cached.items() if info.state == states.get(name) and not info.problem}
+    missing = [name for name in states if name not in infos]
     last_saved, save_seconds = time.monotonic(), 0.0
     scan_one = partial(_scan_below, folder, fingerprints)
     with _create_pool(len(missing)) as pool:
         for chunk in track(chunks(missing, CHUNK), "opening images", len(missing), len):
             scans = zip(chunk, pool.map(scan_one, chunk, chunksize=50), strict=True)
-            new = {name: scanned._replace(state=states[name]) for name, scanned in scans}
-            known.update(new)
-            cached.update(new)
-            # saving takes longer as the cache grows; spend at most about 5 % of the time on it
+            new_infos = {name: info._replace(state=states[name]) for name, info in scans}
+            infos.update(new_infos)
+            cached.update(new_infos)
+            # a larger cache takes longer to save; spend at most about 5 % of the time on saving
             if time.monotonic() - last_saved > max(SAVE_INTERVAL_S, 20 * save_seconds):
                 last_saved, save_seconds = _write_cache(cache_path, cached)
     if missing:
         _write_cache(cache_path, cached)
-    return known
+    return infos
 
 
 def _create_pool(count: int) -> Executor:
-    """Use threads for few images and one process per available core for many: between decodes, threads block each
-    other."""
+    """Create threads for few images, or one process per available core for many.
+
+    Threads block each other between decodes.
+    """
     if count < MIN_POOL_IMAGES:
         return ThreadPoolExecutor()
     pool = ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("fork"))
-    pool.submit(int)  # forks all workers now, before the progress bar starts a thread
+    pool.submit(int)  # the first task forks all workers, which must happen before the progress bar starts a thread
     return pool
 
 
@@ -140,12 +154,12 @@ def _scan_below(folder: Path, with_fingerprint: bool, name: str) -> ImageInfo:
 
 
 def scan_image(path: Path, with_fingerprint: bool = False) -> ImageInfo:
-    """Scan one image file."""
+    """Read size, digest and optionally the fingerprint of one image file; `problem` is set if it is unreadable."""
     try:
         image = open_image(path)
         height, width = image.shape[:2]
         return ImageInfo(width, height, checksum(path), "", fingerprint(image).tobytes() if with_fingerprint else b"")
-    except (ImageError, OSError) as error:  # OSError: removed since it was opened
+    except (ImageError, OSError) as error:  # OSError: the file was removed after it was opened
         return ImageInfo(0, 0, str(path), str(error))
 
 
@@ -153,25 +167,22 @@ def _copy_problem(name: str, kept_image: str) -> str:
     return f"{name}: exact copy of {kept_image}, which is kept" if name != kept_image else ""
 
 
-def box_problem(name: str, box: np.ndarray, scanned: ImageInfo) -> str:
-    """Describe why a box (4,) cannot be cropped, or return ""; NaN means the whole image."""
+def box_problem(name: str, box: np.ndarray, info: ImageInfo) -> str:
+    """Return the reason why a box (4,) cannot be cropped, or ""; a NaN box is the whole image."""
     if np.isnan(box).any():
         return ""
     try:
-        clip_box(box, scanned.width, scanned.height)
+        clip_box(box, info.width, info.height)
     except ValueError as error:
         return f"{name}: {error}"
     return ""
 
 
-MISSING = "missing"  # state of a file that does not exist
-
-
 def file_state(path: Path | str) -> str:
-    """Size and modification time of a file as text; MISSING if it does not exist."""
+    """Signature of a file: size and modification time as a string; MISSING if the file does not exist."""
     try:
-        stat = os.stat(path)  # noqa: PTH116  creating half a million Path objects is slower than the calls
-    except (OSError, ValueError):  # ValueError: NUL character in the name
+        stat = os.stat(path)  # noqa: PTH116  creating half a million Path objects takes longer than os.stat
+    except (OSError, ValueError):  # ValueError: the name contains a NUL character
         return MISSING
     return f"{stat.st_size} {stat.st_mtime_ns}"
 
@@ -180,21 +191,21 @@ def _read_cache(cache_path: Path) -> dict[str, ImageInfo]:
     try:
         table = pq.read_table(cache_path)
         rows = [table[name].to_pylist() for name in ("name", *ImageInfo._fields)]
-    except (OSError, pa.ArrowException, KeyError):  # missing or damaged cache: scan again
+    except (OSError, pa.ArrowException, KeyError):  # the cache is missing or damaged, so all images are scanned again
         return {}
     return {name: ImageInfo(*record) for name, *record in zip(*rows, strict=True)}
 
 
-def _write_cache(cache_path: Path, scanned: Mapping[str, ImageInfo]) -> tuple[float, float]:
+def _write_cache(cache_path: Path, infos: Mapping[str, ImageInfo]) -> tuple[float, float]:
     """Save scan results; return the time of the save and its duration, both in seconds."""
     started = time.monotonic()
-    if len(scanned) < MIN_CACHED_IMAGES:
+    if len(infos) < MIN_CACHED_IMAGES:
         return started, 0.0
-    columns = {"name": list(scanned)}
-    columns |= {field: [getattr(record, field) for record in scanned.values()] for field in ImageInfo._fields}
+    columns = {"name": list(infos)}
+    columns |= {field: [getattr(record, field) for record in infos.values()] for field in ImageInfo._fields}
     try:
         with atomic_write(cache_path) as temporary:
             pq.write_table(pa.table(columns), temporary)
     except OSError as error:
-        log.warning("Scan results not cached, all images will be opened again next time: %s", error)
+        log.warning("Scan results not cached, so all images will be opened again next time: %s", error)
     return time.monotonic(), time.monotonic() - started

@@ -1,4 +1,4 @@
-"""Open image files safely, as upright RGB."""
+"""Open image files safely as RGB arrays, with the EXIF orientation applied."""
 
 import struct
 from pathlib import Path
@@ -7,15 +7,15 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-MAX_PIXELS = 100_000_000  # more would take over 300 MB as RGB
-# PIL's own limit; the warning only if the warning filter turns it into an error
+MAX_PIXELS = 100_000_000  # a larger image would take over 300 MB as RGB
+# errors of PIL's own pixel limit; the warning is raised only if a warning filter turns warnings into errors
 DECOMPRESSION_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
-# raised by PIL's readers on damaged files; RuntimeError by AVIF
+# exceptions that PIL raises for damaged files (RuntimeError comes from the AVIF reader)
 READ_ERRORS = (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, RuntimeError, struct.error)
 
-EXIF_ORIENTATION = 0x0112  # EXIF tag; EXIF_TRANSPOSE maps its values to the transform that makes the image upright
-EXIF_TRANSPOSE = {
+EXIF_ORIENTATION = 0x0112  # EXIF tag
+EXIF_TRANSPOSE = {  # value of EXIF_ORIENTATION -> transform of the stored pixels
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
@@ -27,14 +27,17 @@ class ImageError(ValueError):
 
 
 def open_image(path: str | Path | BinaryIO) -> np.ndarray:
-    """Read an image, given as a path or an open binary file, as (H, W, 3) uint8 RGB, upright.
+    """Read an image as (H, W, 3) uint8 RGB, with the EXIF orientation applied.
 
-    EXIF rotation is applied; transparency is composited on white; 16-bit grey is scaled to 8 bits; an animation gives
-    its first frame.
+    Transparency is composited on white. 16-bit greyscale values are scaled to 8 bits. Of an animation, the first frame
+    is read.
+
+    Args:
+        path: path of the image, or an open binary file.
 
     Raises:
-        ImageError: the file is missing, not an image, truncated, has floating-point pixels, or exceeds MAX_PIXELS or
-            the limit of PIL in this process (`Image.MAX_IMAGE_PIXELS`).
+        ImageError: the file is missing, not an image, truncated, or has floating-point pixels; or the image exceeds
+            MAX_PIXELS or PIL's limit in this process (`Image.MAX_IMAGE_PIXELS`).
     """
     try:
         with Image.open(path) as image:
@@ -46,17 +49,17 @@ def open_image(path: str | Path | BinaryIO) -> np.ndarray:
     except ImageError:
         raise
     except DECOMPRESSION_BOMBS as error:
-        raise ImageError(f"{path}: exceeds the pixel limit of PIL ({error}); shrink the image") from error
+        raise ImageError(f"{path}: exceeds PIL's pixel limit ({error}); shrink the image") from error
     except READ_ERRORS as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"not a readable image ({error})"
         raise ImageError(f"{path}: {reason}") from error
 
 
 def to_pil_image(image: Any) -> Image.Image:
-    """Convert an image, (H, W, 3) uint8, to a PIL image.
+    """Convert an image, (H, W, 3) uint8 RGB, to a PIL image.
 
     Raises:
-        ValueError: the image has another type, shape or dtype, or no pixels.
+        ValueError: the image is not an array of this shape and dtype, or has no pixels.
     """
     is_array = isinstance(image, np.ndarray)
     if not is_array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
@@ -66,7 +69,7 @@ def to_pil_image(image: Any) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation; 1 (upright) if the EXIF block is damaged, since the pixels may be intact."""
+    """Return the EXIF orientation; 1 (no transform) if the EXIF block is damaged, since the pixels may be intact."""
     try:
         return int(image.getexif().get(EXIF_ORIENTATION, 1))
     except (*READ_ERRORS, TypeError, AttributeError):
@@ -81,7 +84,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     """Convert an image of any mode to RGB."""
     if image.mode == "F":
         raise ValueError("floating-point pixels have no defined white level; save the image with 8 or 16 bits")
-    if image.mode.startswith("I"):  # 16-bit grey; PIL would clip it to white
+    if image.mode.startswith("I"):  # 16-bit greyscale, which PIL would clip to white
         image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         image = image.convert("RGBA")

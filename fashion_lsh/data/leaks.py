@@ -1,4 +1,4 @@
-"""Leaks: images, groups and items shared by several splits."""
+"""Find, drop and report leaks: images, groups and items that occur in several splits."""
 
 import logging
 
@@ -12,60 +12,70 @@ log = logging.getLogger(__name__)
 
 
 def check_disjoint(catalogue: Catalogue) -> None:
-    """Check that no image, group or item leaks between splits (see `find_leaks`).
+    """Check that no image, group or item occurs in several splits (see `find_leaks`).
 
     Raises:
-        ValueError: there is a leak; names the first one.
+        ValueError: an image, group or item occurs in several splits.
     """
     for column in LINK_COLUMNS:
         if names := find_leaks(catalogue, column):
-            where = " and ".join(sorted(set(_partitions(catalogue, column)[catalogue.column(column) == names[0]])))
+            split_names = " and ".join(
+                sorted(set(_partitions(catalogue, column)[catalogue.column(column) == names[0]]))
+            )
             raise ValueError(
-                f"{column}={names[0]!r}: shared by {where}; put all its rows in one split, drop them from train "
-                "(split.leaks=drop), or keep the published splits with their leaks (split=official)"
+                f"{column}={names[0]!r}: shared by {split_names}; put all these rows in one split, drop them "
+                "from train (split.leaks=drop), or keep the published splits with their leaks (split=official)"
             )
 
 
 def find_leaks(catalogue: Catalogue, column: str) -> list[str]:
-    """List the values of `column` (image, group or item) that several splits share, sorted.
+    """List the values of `column` (image, group or item) that occur in several splits, sorted.
 
-    Query and gallery count as one split for groups and items, which they may share; they may not share images.
+    Query and gallery may share groups and items, so for these columns they count as one split. They may not share
+    images.
     """
     names, partitions = catalogue.column(column), _partitions(catalogue, column)
-    known = np.flatnonzero((names != "") & (partitions != ""))
-    value_ids, partition = factorize(names[known]), factorize(partitions[known])
+    rows = np.flatnonzero((names != "") & (partitions != ""))
+    value_ids, partition = factorize(names[rows]), factorize(partitions[rows])
     first_partition = np.zeros(value_ids.max(initial=-1) + 1, dtype=np.int64)
-    first_partition[value_ids[::-1]] = partition[::-1]  # split of the first row of each value
-    return sorted(set(names[known[first_partition[value_ids] != partition]]))
+    first_partition[value_ids[::-1]] = partition[
+        ::-1
+    ]  # assigned in reverse order, so the first row of each value counts
+    return sorted(set(names[rows[first_partition[value_ids] != partition]]))
 
 
 def _partitions(catalogue: Catalogue, column: str) -> np.ndarray:
+    """Split of each row, (N,) str; query and gallery are one partition unless the column is `image`."""
     splits = catalogue.column("split")
     return splits if column == "image" else np.where(np.isin(splits, ["query", "gallery"]), "query and gallery", splits)
 
 
 def drop_leaks(catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:
-    """Drop rows of train that share an image, group or item with val, query or gallery, and rows of val likewise.
+    """Drop leaking rows from val and train.
+
+    A row of val is dropped if it shares an image, group or item with query or gallery; a row of train if it shares one
+    with val, query or gallery.
 
     Returns:
-        The remaining rows; the dropped rows, id -> reason.
+        The remaining rows; reasons for dropped rows: id -> reason.
     """
     reasons: dict[str, str] = {}
     splits, ids = catalogue.column("split"), catalogue.column("id")
-    kept = np.ones(len(catalogue), dtype=bool)
+    is_kept = np.ones(len(catalogue), dtype=bool)
     for lower, higher_splits in (("val", ["query", "gallery"]), ("train", ["val", "query", "gallery"])):
-        in_higher = kept & np.isin(splits, higher_splits)
+        in_higher = is_kept & np.isin(splits, higher_splits)
         for column in LINK_COLUMNS:
             names = catalogue.column(column)
-            shared = kept & (splits == lower) & (names != "") & np.isin(names.astype(str), names[in_higher].astype(str))
+            is_in_lower = is_kept & (splits == lower) & (names != "")
+            is_leak = is_in_lower & np.isin(names.astype(str), names[in_higher].astype(str))
             reasons |= {ids[row]: f"{lower} shares {column} {names[row]!r} with {' or '.join(higher_splits)}"
-                        for row in np.flatnonzero(shared)}  # fmt: skip
-            kept &= ~shared
-    return catalogue.take(np.flatnonzero(kept)), reasons
+                        for row in np.flatnonzero(is_leak)}  # fmt: skip
+            is_kept &= ~is_leak
+    return catalogue.take(np.flatnonzero(is_kept)), reasons
 
 
 def report_leaks(catalogue: Catalogue) -> None:
-    """Log the number of leaking images, groups and items."""
+    """Log how many images, groups and items occur in several splits."""
     for column in LINK_COLUMNS:
         if names := find_leaks(catalogue, column):
             rows = np.isin(catalogue.column(column).astype(str), names)

@@ -1,23 +1,25 @@
-"""Samplers: shuffled, balanced by category, and pairs of one item."""
+"""Training sampler: shuffled, balanced by category, or in pairs of the same item."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from torch.utils.data import Sampler
 
-PARTNER_EPOCH_OFFSET = 2**31  # added to the epoch of the second image of a pair, for a different augmentation
+PARTNER_EPOCH_OFFSET = 2**31  # added to the epoch of a pair's second image, so that its augmentation differs
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Draw keys (row, epoch) in an order that depends only on seed and epoch, so a resumed run continues exactly.
+    """Sampler of keys (row, epoch); the order depends only on seed and epoch, so a resumed run continues exactly.
 
     Args:
         rows: (n,) rows to draw from, ascending.
-        seed: seed of the order.
-        count: keys per epoch; None: n. Epochs continue through the rows: no row repeats before all were drawn.
-        labels: (n,) int; if passed, draw all labels equally often instead.
-        items: (n,) int; if passed, draw half as many rows and follow each by another row of its item, with another
-            epoch. This row may also be drawn itself; a row without another of its item is followed by itself.
+        seed: random seed of the order.
+        count: number of keys per epoch; None: n. Each epoch continues where the last one stopped: no row is drawn again
+            before all rows were drawn.
+        labels: (n,) int labels of the rows; if passed, all labels are drawn equally often instead.
+        items: (n,) int items of the rows; if passed, half as many rows are drawn, and each is followed by a partner: a
+            random other row of the same item, or the row itself if its item has no other row. The epoch in the
+            partner's key is increased by PARTNER_EPOCH_OFFSET.
     """
 
     def __init__(
@@ -29,7 +31,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         items: np.ndarray | None = None,
     ) -> None:
         self.rows, self.seed, self.labels, self.items = rows, seed, labels, items
-        self.count = max(1, (count or len(rows)) // (1 if items is None else 2))  # without partners
+        self.count = max(
+            1, (count or len(rows)) // (1 if items is None else 2)
+        )  # rows drawn per epoch, without partners
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -45,32 +49,33 @@ class EpochSampler(Sampler[tuple[int, int]]):
             return iter([(int(row), self.epoch) for row in drawn])
         pairs = zip(drawn, self._draw_partners(self.items, drawn), strict=True)
         return iter([
-            key for row, other in pairs
-            for key in ((int(row), self.epoch), (int(other), self.epoch + PARTNER_EPOCH_OFFSET))
+            key for row, partner in pairs
+            for key in ((int(row), self.epoch), (int(partner), self.epoch + PARTNER_EPOCH_OFFSET))
         ])  # fmt: skip
 
     def _draw_rounds(self) -> np.ndarray:
-        first = self.epoch * self.count
-        rounds = range(first // len(self.rows), (first + self.count - 1) // len(self.rows) + 1)
-        order = [np.random.default_rng([self.seed, number]).permutation(self.rows) for number in rounds]
-        start = first - rounds[0] * len(self.rows)
-        return np.concatenate(order)[start : start + self.count]
+        """Draw consecutive rows from an endless sequence of rounds; each round is a permutation of all rows."""
+        position = self.epoch * self.count
+        rounds = range(position // len(self.rows), (position + self.count - 1) // len(self.rows) + 1)
+        permutations = [np.random.default_rng([self.seed, index]).permutation(self.rows) for index in rounds]
+        start = position - rounds[0] * len(self.rows)
+        return np.concatenate(permutations)[start : start + self.count]
 
     def _draw_balanced(self, labels: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng([self.seed, self.epoch])
         drawn_labels = rng.permutation(np.resize(rng.permutation(np.unique(labels)), self.count))
-        chosen = np.empty(self.count, dtype=np.int64)
+        drawn_rows = np.empty(self.count, dtype=np.int64)
         for label in np.unique(labels):
             positions = np.flatnonzero(drawn_labels == label)
-            chosen[positions] = rng.choice(self.rows[labels == label], len(positions))
-        return chosen
+            drawn_rows[positions] = rng.choice(self.rows[labels == label], len(positions))
+        return drawn_rows
 
     def _draw_partners(self, items: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        """(n,) a random other row of the same item for each drawn row; the row itself if there is none."""
-        order = np.argsort(items, kind="stable")  # rows of an item are adjacent
+        """Draw a random other row of the same item for each drawn row, (m,); the row itself if there is none."""
+        order = np.argsort(items, kind="stable")  # makes the rows of an item adjacent
         _, first, size = np.unique(items[order], return_index=True, return_counts=True)
-        group = np.repeat(np.arange(len(size)), size)  # item number by position in the order
+        item_index = np.repeat(np.arange(len(size)), size)  # by position in the order
         position = np.argsort(order)[np.searchsorted(self.rows, drawn)]
-        first, size = first[group[position]], size[group[position]]
+        first, size = first[item_index[position]], size[item_index[position]]
         step = 1 + np.random.default_rng([self.seed, self.epoch, 1]).integers(np.maximum(size - 1, 1))
         return np.asarray(self.rows[order[first + (position - first + step) % size]])

@@ -1,4 +1,4 @@
-"""Schema of a catalogue: columns, types, defaults, and reading from files."""
+"""Catalogue schema: columns, types and defaults; read catalogue files."""
 
 from pathlib import Path
 from typing import Any
@@ -13,40 +13,40 @@ from fashion_lsh.io.files import csv_rows
 
 SPLITS = ("train", "val", "query", "gallery")
 
-# name: (type, default for a missing column or cell; None: required)
+# column -> (type, default for a missing column or cell; None: the column is required)
 COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
-    "id": (pa.string(), None),  # unique name of the garment; default: the image
-    "image": (pa.string(), None),  # path relative to the root of the source, or its own key
-    "x1": (pa.float32(), float("nan")),  # box in pixels of the upright image; NaN: the whole image
+    "id": (pa.string(), None),  # unique name of the garment; a missing column is filled with the image
+    "image": (pa.string(), None),  # image key: path relative to the root of the source, or a key of the source
+    "x1": (pa.float32(), float("nan")),  # box in pixels, with the EXIF orientation applied; NaN: the whole image
     "y1": (pa.float32(), float("nan")),
     "x2": (pa.float32(), float("nan")),
     "y2": (pa.float32(), float("nan")),
     "category": (pa.string(), None),
     "supercategory": (pa.string(), ""),  # group of categories; "": unknown
     "item": (pa.string(), ""),  # product; "": unknown
-    "group": (pa.string(), ""),  # rows that must share a split (copies, views of one garment); "": none
+    "group": (pa.string(), ""),  # rows of a group must be in one split (copies, views of a garment); "": none
     "split": (pa.string(), ""),  # train | val | query | gallery; "": not assigned
     "view": (pa.string(), ""),  # shop | street | ""
     "source": (pa.string(), ""),
-    "main": (pa.bool_(), True),  # main garment of the image; others are not trained as a category, nor searched
+    "main": (pa.bool_(), True),  # main garment; other garments train no classifier and are not searched
 }
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
-MAX_COORDINATE = 1e6  # pixels; no image is this large
+MAX_COORDINATE = 1e6  # pixels; larger coordinates are errors
 COLUMN_ALIASES = {"path": "image", "picture": "image", "label": "category", "near_dup_group": "group"}
 
 
 def parse_box(values: Any) -> tuple[float, float, float, float] | None:
-    """Parse four numbers or numeric strings (`065`) as x1, y1, x2, y2; None: not a box, or an empty one."""
+    """Parse four numbers or numeric strings (`065`) as x1, y1, x2, y2; None: not a box, or a box without area."""
     try:
         x1, y1, x2, y2 = map(float, values)
     except (TypeError, ValueError):
         return None
-    valid = -MAX_COORDINATE < x1 < x2 < MAX_COORDINATE and -MAX_COORDINATE < y1 < y2 < MAX_COORDINATE  # False for NaN
-    return (x1, y1, x2, y2) if valid else None
+    is_valid = -MAX_COORDINATE < x1 < x2 < MAX_COORDINATE and -MAX_COORDINATE < y1 < y2 < MAX_COORDINATE
+    return (x1, y1, x2, y2) if is_valid else None
 
 
 def box_columns(boxes: np.ndarray) -> dict[str, np.ndarray]:
-    """Split boxes, (N, 4), into BOX_COLUMNS, (N,) each."""
+    """Split boxes, (N, 4) xyxy, into columns: name in BOX_COLUMNS -> (N,)."""
     return dict(zip(BOX_COLUMNS, boxes.T, strict=True))
 
 
@@ -55,7 +55,7 @@ def read_table(path: str | Path) -> pa.Table:
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: the file has another type or is damaged; names the file.
+        ValueError: the file has another type or is damaged.
     """
     path = Path(path)
     if not path.is_file():
@@ -72,7 +72,7 @@ def read_table(path: str | Path) -> pa.Table:
     table = table.rename_columns([name.strip() for name in table.column_names])
     existing = set(table.column_names)
     if len(existing) < table.num_columns:
-        raise ValueError(f"{path}: duplicate name in columns {', '.join(table.column_names)}; rename one")
+        raise ValueError(f"{path}: duplicate name in columns {', '.join(table.column_names)}; rename one of them")
     return table.rename_columns([_canonical_name(name, existing) for name in table.column_names])
 
 
@@ -82,39 +82,39 @@ def _canonical_name(column: str, existing: set[str]) -> str:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    """Read CSV; text columns stay text (`007`), empty cells too.  ValueError: unclosed quote."""
+    """Read a CSV file; cells of string columns are not converted (`007`).  Raises ValueError for an unclosed quote."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        for _ in csv_rows(file):  # raises on an unclosed quote, which pyarrow silently reads as one cell
+        for _ in csv_rows(file):  # raises ValueError for an unclosed quote, which pyarrow would read as one long cell
             pass
-    text_types = {name: dtype for name, (dtype, _) in COLUMNS.items() if dtype == pa.string()}
-    text_types |= {alias: COLUMNS[name][0] for alias, name in COLUMN_ALIASES.items()}
-    convert = pa.csv.ConvertOptions(column_types=text_types, strings_can_be_null=False)
+    string_types = {name: dtype for name, (dtype, _) in COLUMNS.items() if dtype == pa.string()}
+    string_types |= {alias: COLUMNS[name][0] for alias, name in COLUMN_ALIASES.items()}
+    convert = pa.csv.ConvertOptions(column_types=string_types, strings_can_be_null=False)
     return pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=convert)
 
 
 def to_schema(table: pa.Table) -> pa.Table:
-    """Convert a table to the columns and types of COLUMNS; other columns are dropped."""
+    """Convert a table to the columns and types of COLUMNS, and drop other columns."""
     columns = {name: _column(table, name) for name in COLUMNS if name != "id"}
     columns["id"] = _column(table, "id") if "id" in table.column_names else columns["image"]
     return pa.table({name: columns[name] for name in COLUMNS})
 
 
 def _column(table: pa.Table, name: str) -> pa.Array | pa.ChunkedArray:
-    """One column, cast to its type, with empty cells set to the default."""
+    """Return one column, cast to its type, with missing cells set to the default."""
     dtype, default = COLUMNS[name]
     count = table.column_names.count(name)
     if count == 0 and default is not None:
         return pa.repeat(pa.scalar(default, dtype), table.num_rows)
     if count != 1:
         names = ", ".join(table.column_names)
-        raise ValueError(f"column {name!r}: {count} in {names}; the catalogue needs exactly one")
+        raise ValueError(f"column {name!r}: {count} in {names}; a catalogue needs exactly one such column")
     try:
         column = table[name].cast(dtype).combine_chunks()
     except pa.ArrowException as error:
         raise ValueError(f"column {name!r}: not {dtype} ({error}); correct the values") from error
     if default is not None:
         return column.fill_null(default)
-    empty = column.null_count + (pc.sum(pc.equal(column, "")).as_py() or 0)
-    if empty:
-        raise ValueError(f"column {name!r}: {empty} empty cells; fill them")
+    num_empty = column.null_count + (pc.sum(pc.equal(column, "")).as_py() or 0)
+    if num_empty:
+        raise ValueError(f"column {name!r}: {num_empty} empty cells; fill them")
     return column

@@ -1,4 +1,4 @@
-"""Evaluate a model with its images cropped in other ways."""
+"""Evaluate a model with further crop modes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,15 +17,17 @@ HEADLINE_METRICS = ("accuracy", "macro_f1", "category/map@100", "item/map@100", 
 
 
 def with_crop_mode(data: GarmentData, mode: CropMode) -> GarmentData:
-    """The data with other crops: without a detection, `detected` skips and `detected_or_whole` keeps the whole image.
+    """Return the data with another crop mode.
+
+    For an image without a detection, `detected` skips the garment, and `detected_or_whole` uses the whole image.
 
     Raises:
-        ValueError: the mode needs detections and the data have none.
+        ValueError: `mode` needs detections, but the data have none.
     """
     if mode in ("whole", "annotated"):
         return data.replace(crop=mode)
     if data.detections is None:
-        raise ValueError(f"crop.eval_modes={mode}: the data have no detections; set crop=detected or detector=small")
+        raise ValueError(f"crop.eval_modes={mode}: needs detections; set crop=detected or detector=small")
     box_selector = replace(data.box_selector, fallback="skip" if mode == "detected" else "whole")
     return data.replace(crop="detected", box_selector=box_selector)
 
@@ -33,12 +35,12 @@ def with_crop_mode(data: GarmentData, mode: CropMode) -> GarmentData:
 def score_crop_modes(
     model: Model, data: GarmentData, policy: SearchPolicy, modes: Sequence[CropMode]
 ) -> dict[str, float]:
-    """Score the model with queries and gallery cropped in each of these modes.
+    """Score the search with queries and gallery cropped in each of the modes.
 
     Returns:
-        `crops/<mode>/<metric>` for the available HEADLINE_METRICS, with their confidence intervals, unless nothing was
-        detected in the gallery; `crops/<mode>/undetected`, the fraction of queries without detections, which count as
-        wrong and have no hits.
+        `crops/<mode>/<metric>`: HEADLINE_METRICS with confidence intervals; missing if nothing was detected in the
+        gallery. `crops/<mode>/undetected`: fraction of queries without detections, which count as wrong and have no
+        hits.
     """
     metrics: dict[str, float] = {}
     for mode in modes:
@@ -55,6 +57,6 @@ def score_crop_modes(
 
 
 def headline_metrics(prefix: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    """Select HEADLINE_METRICS with their confidence intervals: `query/<metric>` -> `<prefix>/<metric>`."""
+    """Select HEADLINE_METRICS and their confidence intervals, and rename `query/<metric>` to `<prefix>/<metric>`."""
     names = [f"{name}{suffix}" for name in HEADLINE_METRICS for suffix in ("", "_low", "_high")]
     return {f"{prefix}/{name}": metrics[f"query/{name}"] for name in names if f"query/{name}" in metrics}

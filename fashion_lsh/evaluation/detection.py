@@ -1,4 +1,4 @@
-"""Detector metrics: average precision and recall of boxes, undetected garments, latency."""
+"""Evaluate a detector: average precision and recall of boxes, fraction of undetected garments, latency."""
 
 import time
 from collections.abc import Sequence
@@ -14,11 +14,20 @@ from fashion_lsh.data.detections import NO_BOXES, BoxDetector, Boxes, Detections
 from fashion_lsh.metrics.box_average_precision import box_average_precision
 from fashion_lsh.metrics.detection import match_boxes
 
-TIMED = 30  # images
+NUM_TIMED = 30  # number of timed images
+WARM_UP = 3  # number of untimed images before the timed images
 
 
 class ImageMatches(NamedTuple):
-    """One image: key, annotated boxes (n, 4), their classes (n,), m detections, and the box that each matches (m,)."""
+    """Matches between the detections and the annotated boxes of an image.
+
+    Attributes:
+        image: key of the image.
+        annotated_boxes: (n, 4) float32 xyxy.
+        class_names: (n,) str, class of each annotated box.
+        detections: m detections.
+        matched_indices: (m,) int64, index of the annotated box that matches each detection, -1 for a false positive.
+    """
 
     image: str
     annotated_boxes: np.ndarray
@@ -28,27 +37,24 @@ class ImageMatches(NamedTuple):
 
 
 def match_images(garments: Catalogue, detections: Detections, level: Level) -> list[ImageMatches]:
-    """Match the detections in each query image that has annotated boxes; see `match_boxes`."""
+    """Match detections to annotated boxes in each query image with annotated boxes; see `match_boxes`."""
     xyxy = garments.boxes
     query_rows = np.flatnonzero((garments.column("split") == "query") & ~np.isnan(xyxy).any(axis=1))
     names = class_names(garments, level)
     images, image_ids = np.unique(garments.column("image")[query_rows].astype(str), return_inverse=True)
     matches = []
     for index, image in enumerate(images):
-        rows, detected = query_rows[image_ids == index], detections.boxes.get(image, NO_BOXES)
+        rows, detected_boxes = query_rows[image_ids == index], detections.boxes.get(image, NO_BOXES)
         annotated_boxes = xyxy[rows]
-        matches.append(
-            ImageMatches(
-                str(image), annotated_boxes, names[rows], detected, match_boxes(detected.xyxy, annotated_boxes)
-            )
-        )
+        matched_indices = match_boxes(detected_boxes.xyxy, annotated_boxes)
+        matches.append(ImageMatches(str(image), annotated_boxes, names[rows], detected_boxes, matched_indices))
     return matches
 
 
 def detector_scores(detector: BoxDetector, scenes: DetectionData, detections: Detections) -> dict[str, float]:
-    """Latency of the detector, box metrics on the query images, and, with detected crops, the undetected garments.
+    """Measure latency, the fraction of undetected garments (with detected crops), and box metrics on the query images.
 
-    Box metrics (see `box_scores`) need annotated boxes in the query images.
+    Box metrics (see `box_scores`) are computed only if the query images have annotated boxes.
     """
     data = scenes.data.with_detections(detections)
     metrics = time_detector(detector, data.source, list(data.garments("query").column("image")))
@@ -58,7 +64,7 @@ def detector_scores(detector: BoxDetector, scenes: DetectionData, detections: De
 
 
 def undetected_ratios(data: GarmentData) -> dict[str, float]:
-    """`crop/<part>/undetected`: fraction of the garments of a part without a detected box."""
+    """Fraction of garments without a detected box, in each part of the data: `crop/<part>/undetected`."""
     parts = {"train": "train", "val": "val", "query": "query", "gallery": data.gallery}
     rows = {part: data.catalogue.rows(split) for part, split in parts.items()}
     return {
@@ -69,34 +75,32 @@ def undetected_ratios(data: GarmentData) -> dict[str, float]:
 
 
 def time_detector(detector: BoxDetector, source: Source, images: Sequence[str]) -> dict[str, float]:
-    """`speed/detector_ms`: detection in one decoded image; median of TIMED images after 3 warm-up images."""
+    """Median latency of detection in one decoded image, over NUM_TIMED images after WARM_UP: `speed/detector_ms`."""
     milliseconds = []
-    for name in np.resize(images, TIMED + 3):
+    for name in np.resize(images, WARM_UP + NUM_TIMED):
         image = source.image(name)
         start = time.perf_counter()
         detector.detect([image])
         milliseconds.append(1000 * (time.perf_counter() - start))
-    return {"speed/detector_ms": float(np.median(milliseconds[3:]))}
+    return {"speed/detector_ms": float(np.median(milliseconds[WARM_UP:]))}
 
 
 def box_scores(detections: Detections, scenes: DetectionData, split: str) -> dict[str, float]:
-    """COCO average precision and recall in one split, over all areas and the 100 best boxes of an image.
-
-    A detector with fewer detections per image is scored on those.
+    """COCO average precision and recall in one split, over all areas, with at most 100 detections per image and class.
 
     Returns:
         `detector/<split>/box_ap` (mean over IoU 0.5 to 0.95), `…/box_ap50`, `…/box_ap75`, `…/box_ar`: means over the
-        classes that occur. With several classes also `…/box_ap50/<class>`, and the class-agnostic metrics
-        `…/garment/box_ap50` and so on.
+        annotated classes. With several classes also `…/box_ap50/<class>`, and class-agnostic metrics under
+        `detector/<split>/garment/`.
     """
     annotations = scenes.annotated_boxes(split)
     metrics = _scores(f"detector/{split}", detections, annotations, scenes.classes)
     if len(scenes.classes) > 1:
-        class_agnostic = {image: (boxes, np.zeros_like(labels)) for image, (boxes, labels) in annotations.items()}
+        agnostic_annotations = {image: (boxes, np.zeros_like(labels)) for image, (boxes, labels) in annotations.items()}
         agnostic_detections = Detections(
             {key: boxes._replace(labels=np.zeros_like(boxes.labels)) for key, boxes in detections.boxes.items()}
         )
-        metrics |= _scores(f"detector/{split}/garment", agnostic_detections, class_agnostic, ["garment"])
+        metrics |= _scores(f"detector/{split}/garment", agnostic_detections, agnostic_annotations, ["garment"])
     return metrics
 
 

@@ -1,4 +1,4 @@
-"""Measure latency in a comparable way: interleaved methods, medians and bootstrap intervals."""
+"""Measure latency with interleaved methods, and compute medians and bootstrap intervals."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -7,38 +7,38 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from fashion_lsh.index.inverted_lists import threads
+from fashion_lsh.index.inverted_lists import faiss_threads
 
-WARM_UP = 20  # untimed queries before the timed ones
+WARM_UP = 20  # number of untimed queries before the timed queries
 BOOTSTRAP_SAMPLES = 1000
 
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """Use one thread for networks and searches inside the block."""
-    threads_before = torch.get_num_threads()
+    """Use one thread for networks and searches within the block."""
+    previous_count = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threads(1):
+        with faiss_threads(1):
             yield
     finally:
-        torch.set_num_threads(threads_before)
+        torch.set_num_threads(previous_count)
 
 
 def time_interleaved(
     methods: Mapping[str, Callable[[int], object]], queries: int, warm_up: int = WARM_UP
 ) -> dict[str, np.ndarray]:
-    """Time every method on every query: all methods of a query in turn, in a random order per query.
+    """Time each method on each query, with the methods in a random order per query.
 
-    Load peaks and warm caches then affect all methods equally.
+    Interleaving the methods ensures that load peaks and warm caches affect all methods equally.
 
     Args:
-        methods: name -> function of a query number.
-        queries: number of queries, numbered from 0.
-        warm_up: untimed queries at the start.
+        methods: name -> function of the index of a query.
+        queries: number of queries.
+        warm_up: number of untimed queries at the start.
 
     Returns:
-        Method -> (queries,) float64 milliseconds.
+        Name of the method -> (queries,) float64 milliseconds.
     """
     names, rng = list(methods), np.random.default_rng(0)
     milliseconds = {name: np.zeros(queries) for name in names}
@@ -54,7 +54,11 @@ def time_interleaved(
 
 
 def latency_summary(prefix: str, milliseconds: np.ndarray) -> dict[str, float]:
-    """`<prefix>_ms`: median, its 95 % bootstrap interval `…_low` and `…_high`, and `…_p95`.  milliseconds: (Q,)."""
+    """Median of (Q,) milliseconds, with 95 % bootstrap interval and 95th percentile.
+
+    Returns:
+        `<prefix>_ms`, `<prefix>_ms_low`, `<prefix>_ms_high` and `<prefix>_ms_p95`.
+    """
     rng = np.random.default_rng(0)
     draws = rng.choice(milliseconds, (BOOTSTRAP_SAMPLES, len(milliseconds)))
     low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975])
@@ -68,7 +72,10 @@ def latency_summary(prefix: str, milliseconds: np.ndarray) -> dict[str, float]:
 
 
 def time_saving(method_ms: np.ndarray, baseline_ms: np.ndarray) -> tuple[float, float, float]:
-    """1 - method / baseline of the mean times, (Q,) each of the same queries, with its 95 % bootstrap interval."""
+    """Ratio of time saved, 1 - mean method time / mean baseline time, with the bounds of its 95 % bootstrap interval.
+
+    (Q,) and (Q,) milliseconds of the same queries -> ratio, lower bound, upper bound.
+    """
     rng = np.random.default_rng(0)
     draws = rng.integers(len(method_ms), size=(BOOTSTRAP_SAMPLES, len(method_ms)))
     ratios = 1 - method_ms[draws].mean(axis=1) / baseline_ms[draws].mean(axis=1)

@@ -5,21 +5,24 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fashion_lsh.evaluation.latency import single_thread, time_interleaved
-from fashion_lsh.index.codes import width
+from fashion_lsh.index.codes import code_bytes
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.encoding import encode
 
-TIMED = 100  # images
+NUM_TIMED = 100  # number of timed images
 
 
 def measure_costs(model: CropModel) -> dict[str, float]:
-    """Costs of a fitted model, by metric name.
+    """Measure the costs of a fitted model.
 
-    `model/parameters`: weights of backbone, hash layer and heads, including frozen ones; `model/flops`: floating-point
-    operations of one forward pass of one image of the model's input size, in convolutions and matrix products only, a
-    multiply-add counted as two; `model/feature_bytes`: backbone features of an image as float32; `model/code_bytes`:
-    its code, if there is one; `speed/network_ms`: from a crop to its code, embedding and category, one image at a time
-    on one thread: median of TIMED images after 20 for warm-up.
+    Returns:
+        `model/parameters`: number of weights, including frozen weights.
+        `model/flops`: floating-point operations of the convolutions and matrix products in the forward pass of one
+        image, where a multiply-add counts as two operations.
+        `model/feature_bytes`: size of the float32 backbone features of an image.
+        `model/code_bytes`: size of the code of an image; missing for a model without codes.
+        `speed/network_ms`: latency from a crop to code, embedding and category, with one image at a time on one thread;
+        median of NUM_TIMED images after 20 warm-up images.
     """
     generator = torch.Generator().manual_seed(0)
     image_size = model.image_size
@@ -28,9 +31,9 @@ def measure_costs(model: CropModel) -> dict[str, float]:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(images.to(model.device))
     with single_thread():
-        milliseconds = time_interleaved({"network": lambda _: encode(model, images)}, TIMED)["network"]
-    code = {} if model.bits is None else {"model/code_bytes": width(model.bits)}
-    return code | {
+        milliseconds = time_interleaved({"network": lambda _: encode(model, images)}, NUM_TIMED)["network"]
+    code_size = {} if model.bits is None else {"model/code_bytes": code_bytes(model.bits)}
+    return code_size | {
         "model/parameters": sum(parameter.numel() for parameter in model.parameters()),
         "model/flops": counter.get_total_flops(),
         "model/feature_bytes": 4 * model.backbone.feature_dim,

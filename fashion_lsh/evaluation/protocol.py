@@ -1,4 +1,4 @@
-"""Evaluation protocol: encode, search, score."""
+"""Evaluation protocol: encode a split, search, and score the hits."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from fashion_lsh.data.datamodule import GarmentData, Part
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.data.detections import BoxDetector
 from fashion_lsh.evaluation.latency import WARM_UP
-from fashion_lsh.evaluation.results import by_shared_garment, query_table
+from fashion_lsh.evaluation.results import query_table, scores_by_shared_garment
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.io.progress import track
 from fashion_lsh.metrics import retrieval as scoring
@@ -27,7 +27,7 @@ from fashion_lsh.models.descriptors import DESCRIPTORS
 from fashion_lsh.models.encoding import Encoded, Model, as_arrays
 from fashion_lsh.search.searcher import Searcher
 
-NAMED_HITS = 10  # hits per query in queries.parquet
+MAX_NAMED_HITS = 10  # maximum number of hits per query in queries.parquet
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,12 @@ class EncodedSplit:
     """One part of the data, encoded by the model and by the image descriptors.
 
     Attributes:
-        catalogue: n rows.
-        encoded: their probabilities, codes and embeddings.
-        descriptors: name -> (n, D) float32, see DESCRIPTORS.
-        not_indexed: garments of the part that are skipped because nothing was detected in their images; None: none.
-        quantisation_error: mean over the activations (see `quantisation_error`); None: not measured.
+        catalogue: n catalogue rows.
+        encoded: probabilities, codes and embeddings of the n rows.
+        descriptors: name -> (n, D) float32 (see DESCRIPTORS).
+        not_indexed: garments of the part that were skipped because nothing was detected in the image; None: no garment
+            was skipped.
+        quantisation_error: mean quantisation error of the activations (see `quantisation_error`); None: not measured.
     """
 
     catalogue: Catalogue
@@ -50,7 +51,13 @@ class EncodedSplit:
 
 
 class Results(NamedTuple):
-    """Results of a search: flat means, one row per query, and the hits, (Q, 100)."""
+    """Results of a search.
+
+    Attributes:
+        metrics: metrics by name, means over the queries.
+        queries: table with one row per query (see `query_table`).
+        hits: (Q, 100) hits.
+    """
 
     metrics: dict[str, float]
     queries: pa.Table
@@ -63,13 +70,13 @@ def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | N
     Args:
         searcher: model, gallery and policy.
         query: Q encoded queries.
-        not_indexed: garments missing from the gallery (see EncodedSplit); relevant ones count as not found.
+        not_indexed: garments missing from the gallery (see EncodedSplit), which count as not retrieved if relevant.
     """
     catalogue, encoded = query.catalogue, query.encoded
     hits, milliseconds = time_search(searcher, encoded)
     scores = {
         name: score_search(searcher, encoded, relevance, hits)
-        for name, relevance in relevances(catalogue, searcher.gallery.catalogue, not_indexed).items()
+        for name, relevance in relevance_by_column(catalogue, searcher.gallery.catalogue, not_indexed).items()
     }
     labels = catalogue.labels(searcher.model.categories)
     table = query_table(searcher.policy.label, catalogue, _query_columns(searcher, encoded, hits, milliseconds), scores)
@@ -77,7 +84,7 @@ def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | N
     metrics = classification_metrics(encoded.probabilities, encoded.predicted, labels, items)
     metrics |= means("query", scores) | intervals("query", scores, items)
     if "item" in scores:
-        metrics |= by_shared_garment(scores["item"], catalogue, searcher.gallery.catalogue)
+        metrics |= scores_by_shared_garment(scores["item"], catalogue, searcher.gallery.catalogue)
     metrics |= {
         "query/category/map@100_macro": macro_mean(scores["category"]["map@100"], catalogue.column("category")),
         "query/count": len(catalogue),
@@ -92,37 +99,48 @@ def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | N
 def encode_split(
     model: Model, data: GarmentData, part: Part, transform: Callable[[Batch], Batch] | None = None
 ) -> EncodedSplit:
-    """Encode one part of the data; `transform` is applied to each batch of crops first."""
+    """Encode one part of the data, after `transform` is applied to each batch of crops."""
     data = data.pinned_for(model.device)
     garments = data.garments(part)
     loader = map(transform, data.loader(part)) if transform else data.loader(part)
     batches = track(loader, f"encoding {part}", len(garments), lambda batch: len(batch.labels))
     encoded, descriptors, error = encode_all(model, batches)
-    if data.box_selector.fallback == "skip":  # only queries can lack detections
+    if data.box_selector.fallback == "skip":  # only queries include garments without detections
         encoded = encoded.without_detections(data.undetected[data.rows(part)])
     return EncodedSplit(garments, encoded, descriptors, data.not_indexed(part), error)
 
 
 @torch.inference_mode()
 def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[str, np.ndarray], float | None]:
-    """Encode batches of crops in order: N encoded rows, descriptors (N, D) float32, mean quantisation error."""
-    parts: list[Encoded] = []
+    """Encode batches of crops in order.
+
+    Returns:
+        N encoded rows, descriptors as name -> (N, D) float32, and mean quantisation error (None without activations).
+    """
+    encoded_batches: list[Encoded] = []
     descriptors: dict[str, list[np.ndarray]] = {name: [] for name in DESCRIPTORS}
     errors: list[float] = []
     model.eval()
-    for batch in batches:
-        output = model(batch.images.to(model.device))
-        parts.append(as_arrays(model, output))
+    for crops in batches:
+        output = model(crops.images.to(model.device))
+        encoded_batches.append(as_arrays(model, output))
         if output.activations is not None:
             errors.append(quantisation_error(output.activations, model.threshold))
         for name, compute in DESCRIPTORS.items():
-            descriptors[name].append(compute(batch.images).numpy())
-    error = float(np.average(errors, weights=[len(part.probabilities) for part in parts])) if errors else None
-    return Encoded.concatenate(parts), {name: np.concatenate(values) for name, values in descriptors.items()}, error
+            descriptors[name].append(compute(crops.images).numpy())
+    weights = [len(batch.probabilities) for batch in encoded_batches]
+    error = float(np.average(errors, weights=weights)) if errors else None
+    return (
+        Encoded.concatenate(encoded_batches),
+        {name: np.concatenate(values) for name, values in descriptors.items()},
+        error,
+    )
 
 
-def relevances(query: Catalogue, gallery: Catalogue, not_indexed: Catalogue | None = None) -> dict[str, Relevance]:
-    """Relevance by `category` and, if items are known, by `item`; `not_indexed` are relevant and never found."""
+def relevance_by_column(
+    query: Catalogue, gallery: Catalogue, not_indexed: Catalogue | None = None
+) -> dict[str, Relevance]:
+    """Relevance by `category` and, if a query has a relevant item, by `item`; see Relevance for `not_indexed`."""
     by_column = {
         name: Relevance.from_names(
             query.column(name), gallery.column(name), None if not_indexed is None else not_indexed.column(name)
@@ -133,29 +151,38 @@ def relevances(query: Catalogue, gallery: Catalogue, not_indexed: Catalogue | No
 
 
 def score_search(searcher: Searcher, query: Encoded, relevance: Relevance, hits: Hits | None = None) -> Scores:
-    """(Q,) scores under the policy: Hamming over all orders of ties, others by `hits`, searched if None."""
+    """Score Q queries under the policy of the searcher: (Q,) per metric.
+
+    Hamming distances are scored over all orders of tied rows, other distances by their hits.
+
+    Args:
+        searcher: model, gallery and policy.
+        query: Q encoded queries.
+        relevance: relevance of the gallery rows to the queries.
+        hits: (Q, 100) hits; None: search.
+    """
     gallery_codes = searcher.gallery.codes
     if searcher.policy.distance != "hamming" or query.codes is None or gallery_codes is None:
         return scoring.score_hits(searcher.search_encoded(query, MAX_K) if hits is None else hits, relevance)
     probed_lists = searcher.policy.select_lists(query.probabilities)
 
     def probed(block: slice) -> np.ndarray:
-        mask = np.zeros((len(probed_lists[block]), probed_lists.shape[1] + 1), dtype=bool)
-        np.put_along_axis(mask, probed_lists[block], True, axis=1)  # -1 lands in the spare last column
-        return mask[:, searcher.gallery.lists]
+        is_probed = np.zeros((len(probed_lists[block]), probed_lists.shape[1] + 1), dtype=bool)
+        np.put_along_axis(is_probed, probed_lists[block], True, axis=1)  # -1 sets the additional last column
+        return is_probed[:, searcher.gallery.lists]
 
     return scoring.score_codes(query.codes, gallery_codes, relevance, probed)
 
 
 def time_search(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
-    """Hits (Q, 100) of queries sent one at a time, and milliseconds (Q,), after WARM_UP untimed queries."""
+    """Search Q queries one at a time, after WARM_UP untimed queries: hits (Q, 100) and milliseconds (Q,)."""
     for row in range(min(WARM_UP, len(query.probabilities))):
         searcher.search_encoded(query.at(row), MAX_K)
     hits, milliseconds = [], []
     for row in range(len(query.probabilities)):
-        single = query.at(row)
+        single_query = query.at(row)
         start = time.perf_counter()
-        hits.append(searcher.search_encoded(single, MAX_K))
+        hits.append(searcher.search_encoded(single_query, MAX_K))
         milliseconds.append(1000 * (time.perf_counter() - start))
     return Hits.concatenate(hits, MAX_K), np.array(milliseconds)
 
@@ -163,12 +190,12 @@ def time_search(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
 def time_end_to_end(
     searcher: Searcher, data: GarmentData, detector: BoxDetector | None = None, count: int = 100
 ) -> dict[str, float]:
-    """`speed/end_to_end_ms`: from the pixels of one query to its hits; median of `count` queries after 10 for warm-up.
+    """Median latency from the pixels of a query to its hits, after 10 warm-up queries: `speed/end_to_end_ms`.
 
     Args:
         searcher: model, gallery and policy.
         data: data with the queries.
-        detector: detector of the crops; None: their boxes are known.
+        detector: detector of the crops; None: detection is not timed.
         count: number of timed queries.
     """
     rows = np.resize(data.rows("query"), count)
@@ -188,11 +215,11 @@ def time_end_to_end(
 
 
 def _query_columns(searcher: Searcher, encoded: Encoded, hits: Hits, milliseconds: np.ndarray) -> dict[str, Any]:
-    """Outputs per query, as columns of `query_table`."""
+    """Outputs per query as columns of the query table."""
     names, ids = searcher.model.categories, searcher.gallery.catalogue.column("id")
-    hit_ids = [[ids[row] for row in rows[:NAMED_HITS] if row >= 0] for rows in hits.rows]
+    hit_ids = [[ids[row] for row in rows[:MAX_NAMED_HITS] if row >= 0] for rows in hits.rows]
     return {
-        "predicted": [names[number] if number >= 0 else "" for number in encoded.predicted],
+        "predicted": [names[category] if category >= 0 else "" for category in encoded.predicted],
         "confidence": encoded.probabilities.max(axis=1),
         "hits": pa.array(hit_ids, pa.list_(pa.string())),
         "search_ms": milliseconds,

@@ -1,4 +1,4 @@
-"""Robustness: search with corrupted query crops against a clean gallery."""
+"""Evaluate robustness: search with corrupted query crops in a clean gallery."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -14,32 +14,32 @@ from fashion_lsh.evaluation.crop_modes import headline_metrics
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.search.searcher import Searcher
 
-BLUR_SIGMA = 0.025  # fraction of the crop's side: 1.6 pixels of 64
-JPEG_QUALITY = 20  # 1 to 95, with 4:2:0 chroma subsampling
-NOISE_STD = 20.0  # of 255
-OCCLUSION_RATIO = 0.5  # side of the occluding square / side of the crop: a quarter of its area
+BLUR_SIGMA = 0.025  # ratio to the side of the crop; 1.6 pixels for a side of 64
+JPEG_QUALITY = 20  # on the scale of Pillow, 1 to 95, with 4:2:0 chroma subsampling
+NOISE_STD = 20.0  # for pixel values from 0 to 255
+OCCLUSION_RATIO = 0.5  # side of the occluding square / side of the crop
 GREY = 128
 
 
-def blur(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001  common signature
-    """Gaussian blur with standard deviation BLUR_SIGMA.  (S, S, 3) uint8 -> the same; rng is not used."""
+def blur(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001  same signature for all corruptions
+    """Gaussian blur with standard deviation BLUR_SIGMA.  (S, S, 3) uint8 -> (S, S, 3) uint8; `rng` is not used."""
     return np.asarray(Image.fromarray(crop).filter(ImageFilter.GaussianBlur(BLUR_SIGMA * len(crop))))
 
 
 def jpeg(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001
-    """JPEG compression with JPEG_QUALITY.  (S, S, 3) uint8 -> the same; rng is not used."""
+    """JPEG compression with JPEG_QUALITY.  (S, S, 3) uint8 -> (S, S, 3) uint8; `rng` is not used."""
     file = io.BytesIO()
     Image.fromarray(crop).save(file, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0")
     return np.asarray(Image.open(file).convert("RGB"))
 
 
 def noise(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Additive Gaussian noise with NOISE_STD, per pixel and channel.  (S, S, 3) uint8 -> the same."""
+    """Additive Gaussian noise with NOISE_STD, per pixel and channel.  (S, S, 3) uint8 -> (S, S, 3) uint8."""
     return np.clip(np.rint(crop + rng.normal(0, NOISE_STD, crop.shape)), 0, 255).astype(np.uint8)
 
 
 def occlusion(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Grey square of OCCLUSION_RATIO of the side, at a random position.  (S, S, 3) uint8 -> the same."""
+    """Grey square at a random position, with OCCLUSION_RATIO of the side.  (S, S, 3) uint8 -> (S, S, 3) uint8."""
     size = round(OCCLUSION_RATIO * len(crop))
     top, left = rng.integers(0, len(crop) - size + 1, 2)
     occluded = crop.copy()
@@ -53,7 +53,7 @@ CORRUPTIONS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] 
 
 
 def corrupt(batch: Batch, corruption: str) -> Batch:
-    """Corrupt each crop of a batch with one of CORRUPTIONS; random numbers depend only on its catalogue row."""
+    """Corrupt each crop of a batch with one of CORRUPTIONS; the random seed of a crop is its catalogue row."""
     apply = CORRUPTIONS[corruption]
     crops = np.ascontiguousarray(batch.images.permute(0, 2, 3, 1).numpy())  # (B, S, S, 3)
     images = [apply(crop, np.random.default_rng(row)) for crop, row in zip(crops, batch.rows.tolist(), strict=True)]
@@ -61,7 +61,7 @@ def corrupt(batch: Batch, corruption: str) -> Batch:
 
 
 def score_corruptions(searcher: Searcher, data: GarmentData, corruptions: Sequence[str]) -> dict[str, float]:
-    """Score the search with each corruption of the query crops, against the clean gallery.
+    """Score the search in the clean gallery with each corruption of the query crops.
 
     Returns:
         `corrupted/<corruption>/<metric>` with confidence intervals (see `headline_metrics`).

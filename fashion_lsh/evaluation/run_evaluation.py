@@ -1,4 +1,4 @@
-"""All metrics of a run."""
+"""Compute all metrics of a run."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,16 +18,22 @@ from fashion_lsh.search.searcher import Searcher
 
 
 class RunEvaluation(NamedTuple):
-    """Results of the run's search, further metrics, and the (Q,) scores of the baselines."""
+    """Evaluation of a run.
+
+    Attributes:
+        results: results of the search with the policy of the run.
+        extra_metrics: all other metrics, by name.
+        baseline_scores: (Q,) scores of the baselines.
+    """
 
     results: Results
-    extra: dict[str, float]
+    extra_metrics: dict[str, float]
     baseline_scores: Scores
 
     @property
     def metrics(self) -> dict[str, float]:
         """All metrics, by name."""
-        return self.results.metrics | self.extra
+        return self.results.metrics | self.extra_metrics
 
 
 def evaluate_run(
@@ -36,30 +42,30 @@ def evaluate_run(
     data: GarmentData,
     query: EncodedSplit,
     gallery: EncodedSplit,
-    crops: Sequence[CropMode] = (),
+    crop_modes: Sequence[CropMode] = (),
     corruptions: Sequence[str] = (),
     detector: BoxDetector | None = None,
     scenes: DetectionData | None = None,
 ) -> RunEvaluation:
-    """Search with all queries, and evaluate the search, baselines, model costs, crops, corruptions and detector.
+    """Evaluate the search, baselines, model costs, crop modes, robustness to corruptions, and the detector.
 
     Args:
         model: network of the searcher.
         searcher: searcher with the policy of the run.
-        data: data with the crops of the run, and the detections if it has a detector.
+        data: data with the crop mode of the run, and with detections if the run has a detector.
         query: encoded queries.
         gallery: encoded gallery.
-        crops: further crop modes to score (see `score_crop_modes`).
-        corruptions: corruptions of the query crops to score (see `score_corruptions`).
-        detector: detector of the run; None: no detector.
-        scenes: images with boxes that the detector was fitted on.
+        crop_modes: further crop modes to evaluate (see `score_crop_modes`).
+        corruptions: corruptions for which to evaluate robustness (see `score_corruptions`).
+        detector: detector of the run; None for a run without detector.
+        scenes: images with boxes on which the detector was trained; None for a run without detector.
     """
     results = evaluate(searcher, query, gallery.not_indexed)
     baselines, baseline_scores = baseline_metrics(query, gallery, model.bits)
-    extra = baselines | time_end_to_end(searcher, data, detector if data.crop == "detected" else None)
-    extra |= model.fit_metrics
+    extra_metrics = baselines | time_end_to_end(searcher, data, detector if data.crop == "detected" else None)
+    extra_metrics |= model.fit_metrics
     if detector is not None and scenes is not None and data.detections is not None:
-        extra |= detector_scores(detector, scenes, data.detections)
-    extra |= score_crop_modes(model, data, searcher.policy, crops) | measure_costs(model)
-    extra |= score_corruptions(searcher, data, corruptions)
-    return RunEvaluation(results, extra, baseline_scores)
+        extra_metrics |= detector_scores(detector, scenes, data.detections)
+    extra_metrics |= score_crop_modes(model, data, searcher.policy, crop_modes) | measure_costs(model)
+    extra_metrics |= score_corruptions(searcher, data, corruptions)
+    return RunEvaluation(results, extra_metrics, baseline_scores)

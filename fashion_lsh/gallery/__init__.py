@@ -1,1 +1,1 @@
-"""Gallery on disk: index, embeddings, catalogue."""
+"""Gallery of garments: index, embeddings and catalogue, in memory and on disk."""

@@ -1,4 +1,7 @@
-"""Gallery folder: files named by their checksum, and a manifest, written last, that lists the current files."""
+"""Save and read a gallery folder.
+
+The name of a file contains the checksum of its content. The manifest lists the current files and is written last.
+"""
 
 import hashlib
 import json
@@ -21,12 +24,12 @@ SUFFIXES = {"index": "faiss", "catalogue": "parquet", "embeddings": "npy"}
 
 REBUILD_HINT = "to rebuild the gallery, delete metrics.json of the run, if present, and run its train.py command again"
 
-Entry = dict[str, Any]  # manifest entry of a file: name, SHA-256 and size in bytes
+Entry = dict[str, Any]  # manifest, or its entry of one file: name, SHA-256 and size in bytes
 
 
 @dataclass(frozen=True)
 class GalleryFiles:
-    """Contents of a gallery folder; see Gallery."""
+    """Contents of a gallery folder, with the attributes of Gallery."""
 
     index: HashIndex | FloatIndex
     embeddings: Embeddings
@@ -36,7 +39,7 @@ class GalleryFiles:
 
 
 def save(folder: Path, gallery: GalleryFiles) -> None:
-    """Write a gallery; embedding segments opened from this folder are not written again.
+    """Write a gallery, except embedding segments that were opened from the same folder.
 
     Raises:
         OSError: a file could not be written; the gallery in the folder is unchanged.
@@ -49,27 +52,27 @@ def save(folder: Path, gallery: GalleryFiles) -> None:
         manifest["embeddings"] = [_segment_entry(folder, segment) for segment in gallery.embeddings.segments]
         manifest["pending"] = sorted(gallery.pending)
         with atomic_write(folder / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(manifest | {"sha256": _digest(manifest)}, indent=1))
+            temporary.write_text(json.dumps(manifest | {"sha256": _manifest_digest(manifest)}, indent=1))
     finally:
         _remove_unreferenced(folder)
 
 
 def read(folder: Path, verify: bool) -> GalleryFiles:
-    """Read a gallery and verify the checksums of its files; those of embeddings only if `verify` is set.
+    """Read a gallery and verify the checksums of its files, for embeddings only if `verify` is set.
 
-    If another process saves the gallery at the same time, reading starts again.
+    Reading is repeated if another process saves the gallery at the same time.
 
     Raises:
         FileNotFoundError: the folder has no gallery.
-        ValueError: a file is missing, damaged, or has another format; names the file.
+        ValueError: a file is missing or damaged, or has another format. The message names the file.
     """
     if not (folder / MANIFEST).is_file():
         raise FileNotFoundError(f"no gallery in {folder}; {REBUILD_HINT}")
-    before = (folder / MANIFEST).read_bytes()
+    initial_manifest = (folder / MANIFEST).read_bytes()
     try:
         return _read(folder, verify)
     except (ValueError, FileNotFoundError):  # another process may delete a file before it is opened
-        if (folder / MANIFEST).read_bytes() == before:
+        if (folder / MANIFEST).read_bytes() == initial_manifest:
             raise
         return read(folder, verify)
 
@@ -84,7 +87,7 @@ def _read(folder: Path, verify: bool) -> GalleryFiles:
 
 
 def _write_part(folder: Path, part: str, write: Callable[[Path], None]) -> Entry:
-    """Write a file with `write(path)`; return its manifest entry."""
+    """Write a part of the gallery with `write(path)`; return the manifest entry of the file."""
     temporary = folder / f"{part}-draft.{SUFFIXES[part]}"
     write(temporary)
     digest, size = checksum(temporary), temporary.stat().st_size
@@ -95,9 +98,9 @@ def _write_part(folder: Path, part: str, write: Callable[[Path], None]) -> Entry
 def _segment_entry(folder: Path, segment: np.ndarray) -> Entry:
     """Return the manifest entry of a segment; write the segment unless it is mapped from a file of this folder."""
     if isinstance(segment, np.memmap) and (folder / MANIFEST).exists():
-        name, size = Path(str(segment.filename)), segment.offset + segment.nbytes
+        path, size = Path(str(segment.filename)), segment.offset + segment.nbytes
         for entry in _read_manifest(folder / MANIFEST)["embeddings"]:
-            if (folder / entry["file"]).resolve() == name and entry["bytes"] == size:
+            if (folder / entry["file"]).resolve() == path and entry["bytes"] == size:
                 return dict(entry)
 
     def write(path: Path) -> None:
@@ -111,15 +114,16 @@ def _map_segment(folder: Path, entry: Entry, verify: bool) -> np.ndarray:
     """Memory-map a segment; check its size and dtype, and its checksum if `verify` is set."""
     path = (_check_checksum if verify else _check_size)(folder, entry)
     try:
-        mapped = np.load(path.resolve(), mmap_mode="r", allow_pickle=False)
-        if (mapped.dtype, mapped.offset + mapped.nbytes) != (Embeddings.dtype, entry["bytes"]):
-            raise ValueError(f"shape {mapped.shape}, dtype {mapped.dtype}")
-        return mapped
-    except (ValueError, EOFError, OSError, SyntaxError, TokenError) as error:  # all raised by numpy for a bad header
+        segment = np.load(path.resolve(), mmap_mode="r", allow_pickle=False)
+        if (segment.dtype, segment.offset + segment.nbytes) != (Embeddings.dtype, entry["bytes"]):
+            raise ValueError(f"shape {segment.shape}, dtype {segment.dtype}")
+        return segment
+    except (ValueError, EOFError, OSError, SyntaxError, TokenError) as error:  # raised by numpy for a damaged header
         raise ValueError(f"{path} is damaged ({error}); {REBUILD_HINT}") from error
 
 
 def _check_size(folder: Path, entry: Entry) -> Path:
+    """Check that a file exists and has its recorded size; return its path."""
     path = folder / str(entry["file"])
     if not path.is_file() or path.stat().st_size != entry["bytes"]:
         raise ValueError(f"{path} is missing or damaged (expected {entry['bytes']} bytes); {REBUILD_HINT}")
@@ -127,6 +131,7 @@ def _check_size(folder: Path, entry: Entry) -> Path:
 
 
 def _check_checksum(folder: Path, entry: Entry) -> Path:
+    """Check the size and the checksum of a file; return its path."""
     path = _check_size(folder, entry)
     if checksum(path) != entry["sha256"]:
         raise ValueError(f"{path} is damaged (checksum mismatch); {REBUILD_HINT}")
@@ -141,12 +146,12 @@ def _read_manifest(path: Path) -> Entry:
         raise ValueError(f"{path} is damaged ({error}); {REBUILD_HINT}") from error
     if version != FORMAT:
         raise ValueError(f"{path}: format={version}, but this version reads format {FORMAT}; {REBUILD_HINT}")
-    if digest != _digest(manifest):
+    if digest != _manifest_digest(manifest):
         raise ValueError(f"{path} is damaged (checksum mismatch); {REBUILD_HINT}")
     return manifest
 
 
-def _digest(manifest: Entry) -> str:
+def _manifest_digest(manifest: Entry) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
@@ -155,12 +160,12 @@ def _entries(manifest: Entry) -> list[Entry]:
 
 
 def _remove_unreferenced(folder: Path) -> None:
-    """Delete gallery files that the current manifest does not list; all gallery files if there is no manifest."""
+    """Delete gallery files that are not in the current manifest, or all gallery files if there is no manifest."""
     referenced: set[str] = set()
     if (folder / MANIFEST).exists():
         try:
             referenced = {entry["file"] for entry in _entries(_read_manifest(folder / MANIFEST))}
-        except ValueError:  # damaged manifest: delete nothing
+        except ValueError:  # the current files are unknown if the manifest is damaged
             return
     for pattern in (".*.part", *(f"{part}-*.{suffix}" for part, suffix in SUFFIXES.items())):
         for path in folder.glob(pattern):
@@ -168,19 +173,20 @@ def _remove_unreferenced(folder: Path) -> None:
                 path.unlink()
 
 
-def check_fingerprint(gallery: str, stored: str, requested: str) -> None:
-    """Check that `gallery` was built by the model in use, by fingerprint.
+def check_fingerprint(gallery_name: str, gallery_fingerprint: str, model_fingerprint: str) -> None:
+    """Check by fingerprint that a gallery was built by the model in use.
 
     Args:
-        gallery: description of the gallery for the message.
-        stored: fingerprint of the model that built the gallery.
-        requested: fingerprint of the model in use.
+        gallery_name: name of the gallery in the error message.
+        gallery_fingerprint: fingerprint of the model that built the gallery.
+        model_fingerprint: fingerprint of the model in use.
 
     Raises:
         ValueError: the fingerprints differ.
     """
-    if stored != requested:
+    if gallery_fingerprint != model_fingerprint:
         raise ValueError(
-            f"{gallery} was built by model {stored[:8]}, but the model in use is {requested[:8]}, "
+            f"{gallery_name} was built by model {gallery_fingerprint[:8]}, but the model in use is "
+            f"{model_fingerprint[:8]}, "
             f"and codes of different models are not comparable; {REBUILD_HINT}"
         )

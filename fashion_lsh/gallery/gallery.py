@@ -18,16 +18,16 @@ from fashion_lsh.models.encoding import Encoded, Model
 class Gallery:
     """Searchable gallery of garments.
 
-    A garment added to the gallery gets an index row: its position in the embeddings. Removing a garment leaves a
-    tombstone there until `compact` renumbers all rows. The catalogue lists the present garments in the order of their
-    index rows: catalogue row n is the n-th index row in use. Not thread-safe: do not update during a search.
+    The index row of a garment is the position of its embedding. The embedding of a removed garment remains as a
+    tombstone until `compact` renumbers all rows. The catalogue contains the garments that were not removed, in the
+    order of their index rows. The class is not thread-safe: do not update a gallery during a search.
 
     Args:
-        index: codes by predicted category, or embeddings for a model without hash head.
-        embeddings: (R, D), for re-ranking, by index row.
+        index: index of codes, or of embeddings for a model without hash head, with one list per predicted category.
+        embeddings: (R, D) embeddings for re-ranking, by index row.
         catalogue: N <= R rows with the metadata of the garments.
         fingerprint: fingerprint of the model that computed codes and embeddings.
-        pending: hashes of the paths whose images were being added at the last save (see `updates.add`).
+        pending: hashes of the paths whose addition was not complete at the last save (see `updates.add`).
 
     Raises:
         ValueError: the sizes of index, embeddings and catalogue do not match.
@@ -56,14 +56,14 @@ class Gallery:
         Args:
             model: model that encoded the garments.
             encoded: N encoded garments.
-            catalogue: N rows, in the order of `encoded`.
+            catalogue: N catalogue rows, in the order of `encoded`.
         """
-        lists = len(model.categories)
+        num_lists = len(model.categories)
         index: HashIndex | FloatIndex
         if encoded.codes is None or model.bits is None:
-            index = FloatIndex(encoded.embeddings.shape[1], lists)
+            index = FloatIndex(encoded.embeddings.shape[1], num_lists)
         else:
-            index = HashIndex(model.bits, lists)
+            index = HashIndex(model.bits, num_lists)
         index.add(_vectors(index, encoded), encoded.predicted, np.arange(len(catalogue)))
         return cls(index, Embeddings.from_array(encoded.embeddings), catalogue, model.fingerprint())
 
@@ -77,7 +77,7 @@ class Gallery:
 
     @cached_property
     def lists(self) -> np.ndarray:
-        """List (predicted category) of each catalogue row: (N,) int64."""
+        """List id (predicted category) of each catalogue row: (N,) int64."""
         return self._contents[1]
 
     @cached_property
@@ -98,11 +98,11 @@ class Gallery:
         return Hits(catalogue_rows, hits.distances)
 
     def add(self, encoded: Encoded, catalogue: Catalogue) -> None:
-        """Add garments encoded by the same model; `catalogue` has their rows in the order of `encoded`.
+        """Add garments that were encoded by the same model, with their catalogue rows in the order of `encoded`.
 
         Raises:
-            ValueError: an id is already in the gallery, or the numbers of codes and catalogue rows differ. Nothing is
-                added then.
+            ValueError: an id is already in the gallery, or the numbers of codes and catalogue rows differ. The
+                gallery is unchanged.
         """
         self.check_new_ids(catalogue)
         embeddings = self.embeddings.concatenate(Embeddings.from_array(encoded.embeddings))
@@ -116,40 +116,40 @@ class Gallery:
         Raises:
             ValueError: an id is already in the gallery.
         """
-        known = np.isin(catalogue.column("id").astype(str), self.catalogue.column("id").astype(str))
-        if known.any():
+        is_indexed = np.isin(catalogue.column("id").astype(str), self.catalogue.column("id").astype(str))
+        if is_indexed.any():
             raise ValueError(
-                f"id={catalogue.column('id')[known][0]!r} is already in the gallery ({known.sum()} of {len(known)} "
-                "ids are); remove it first, or choose another id"
+                f"{is_indexed.sum():,} of {len(is_indexed):,} ids are already in the gallery, for example "
+                f"{catalogue.column('id')[is_indexed][0]!r}; remove them first, or rename the files"
             )
 
     def remove(self, ids: np.ndarray) -> None:
         """Remove garments by id, (n,) str; their embeddings become tombstones.
 
         Raises:
-            ValueError: an id is not in the gallery or is repeated. Nothing is removed then.
+            ValueError: an id is not in the gallery or is repeated. The gallery is unchanged.
         """
         ids = np.asarray(ids, dtype=str)
-        known_ids = self.catalogue.column("id").astype(str)
-        unknown = ~np.isin(ids, known_ids)
-        if unknown.any():
+        indexed_ids = self.catalogue.column("id").astype(str)
+        is_missing = ~np.isin(ids, indexed_ids)
+        if is_missing.any():
             raise ValueError(
-                f"id={str(ids[unknown][0])!r} is not in the gallery ({unknown.sum()} of {len(ids)} ids are not); "
+                f"id={str(ids[is_missing][0])!r} is not in the gallery ({is_missing.sum()} of {len(ids)} ids are not); "
                 "pass only ids of the gallery"
             )
-        removed = np.isin(known_ids, ids)
-        if removed.sum() < len(ids):
-            repeated = next(name for name, count in Counter(ids.tolist()).items() if count > 1)
-            raise ValueError(f"id={repeated!r} is repeated; pass each id once")
-        self.index.remove(self.rows[removed])
-        self._update(self.embeddings, self.catalogue.take(np.flatnonzero(~removed)))
+        is_removed = np.isin(indexed_ids, ids)
+        if is_removed.sum() < len(ids):
+            repeated_id = next(name for name, count in Counter(ids.tolist()).items() if count > 1)
+            raise ValueError(f"id={repeated_id!r} is repeated; pass each id once")
+        self.index.remove(self.rows[is_removed])
+        self._update(self.embeddings, self.catalogue.take(np.flatnonzero(~is_removed)))
 
     def compact(self) -> None:
         """Renumber all rows, list after list, and copy the embeddings in that order to one segment in memory."""
-        rows, lists, vectors = self.index.contents()
-        order = np.argsort(lists, kind="stable")
+        rows, list_ids, vectors = self.index.contents()
+        order = np.argsort(list_ids, kind="stable")
         index = self.index.empty()
-        index.add(vectors[order], lists[order], np.arange(len(order)))
+        index.add(vectors[order], list_ids[order], np.arange(len(order)))
         embeddings = self.embeddings.take(rows[order])
         self.index = index
         self._update(embeddings, self.catalogue.take(order))
@@ -158,11 +158,11 @@ class Gallery:
     def float_index(self) -> FloatIndex:
         """Index of the embeddings, in memory, for exact search by Euclidean distance.
 
-        For a gallery of codes it is built from `embeddings`, which are rounded to float16.
+        For a gallery of codes, the index is built from `embeddings`, which are rounded to float16.
         """
         if isinstance(self.index, FloatIndex):
             return self.index
-        index, start = FloatIndex(self.embeddings.shape[1], self.index.lists), 0
+        index, start = FloatIndex(self.embeddings.shape[1], self.index.num_lists), 0
         for block in self.embeddings.blocks():
             block_rows = np.s_[np.searchsorted(self.rows, start) : np.searchsorted(self.rows, start + len(block))]
             index.add(block[self.rows[block_rows] - start], self.lists[block_rows], self.rows[block_rows])
@@ -170,9 +170,9 @@ class Gallery:
         return index
 
     def save(self, folder: Path) -> None:
-        """Save the gallery: write new files, then the manifest, then delete files that are no longer listed.
+        """Write new files, then the manifest, then delete the files that are no longer in the manifest.
 
-        An interrupted save leaves the old gallery intact.
+        An interrupted save leaves the old or the new gallery.
 
         Raises:
             OSError: a file could not be written; the gallery in the folder is unchanged.
@@ -185,25 +185,26 @@ class Gallery:
 
         Args:
             folder: folder of the gallery.
-            fingerprint: fingerprint of the model that will search it.
-            verify: verify the checksums of the embeddings, too, which reads them all; other files are always verified.
+            fingerprint: fingerprint of the model in use.
+            verify: verify the checksums of the embeddings, which reads all embeddings. The checksums of other files are
+                always verified.
 
         Raises:
             FileNotFoundError: the folder has no gallery.
             ValueError: a file is damaged or has another format, or another model built the gallery.
         """
-        read = files.read(folder, verify)
-        files.check_fingerprint(f"the gallery in {folder}", read.fingerprint, fingerprint)
+        contents = files.read(folder, verify)
+        files.check_fingerprint(f"the gallery in {folder}", contents.fingerprint, fingerprint)
         try:
-            return cls(read.index, read.embeddings, read.catalogue, fingerprint, read.pending)
+            return cls(contents.index, contents.embeddings, contents.catalogue, fingerprint, contents.pending)
         except ValueError as error:
             raise ValueError(f"the gallery in {folder} is damaged ({error}); {files.REBUILD_HINT}") from error
 
     @cached_property
     def _contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Rows, lists and codes; embeddings are not copied, since they are large."""
-        rows, lists, vectors = self.index.contents()
-        return rows, lists, vectors if isinstance(self.index, HashIndex) else None
+        """Rows, list ids and codes; embeddings, which need much memory, are not copied."""
+        rows, list_ids, vectors = self.index.contents()
+        return rows, list_ids, vectors if isinstance(self.index, HashIndex) else None
 
     def _update(self, embeddings: Embeddings, catalogue: Catalogue) -> None:
         """Replace embeddings and catalogue, and clear cached properties."""
@@ -213,7 +214,7 @@ class Gallery:
 
 
 def _vectors(index: HashIndex | FloatIndex, encoded: Encoded) -> np.ndarray:
-    """Select the vectors that the index stores: embeddings or codes."""
+    """Select the embeddings or the codes, as the index requires."""
     if isinstance(index, FloatIndex):
         return encoded.embeddings
     if encoded.codes is None:

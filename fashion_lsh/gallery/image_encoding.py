@@ -16,12 +16,18 @@ from fashion_lsh.data.schema import box_columns
 from fashion_lsh.io.progress import prefetch, progress
 from fashion_lsh.models.encoding import Encoded, Model, encode_crops
 
-CHUNK = 2000  # images per save of the gallery
-BATCH = 64  # images per forward pass
+CHUNK = 2000  # number of images between two saves of the gallery
+BATCH = 64  # number of images per forward pass
 
 
 class Chunk(NamedTuple):
-    """Encoded garments of a chunk (None: no image was usable), their catalogue rows, and reasons of skipped images."""
+    """Encoded garments of a chunk of images.
+
+    Attributes:
+        encoded: n encoded garments; None if no image was usable.
+        rows: n catalogue rows of the garments.
+        unreadable: id -> reason for each skipped image.
+    """
 
     encoded: Encoded | None
     rows: Catalogue
@@ -37,11 +43,13 @@ class Cropper:
     box_selector: BoxSelector
 
     def boxes(self, images: Sequence[np.ndarray], annotated: np.ndarray) -> list[np.ndarray]:
-        """Select the boxes to crop from each image: (n, 4) xyxy; NaN: the whole image; n = 0: no garment detected.
+        """Select the boxes to crop from each image, (n, 4) xyxy each.
+
+        A NaN box selects the whole image; n = 0 if no garment was detected.
 
         Args:
             images: B images, (H, W, 3) uint8 each.
-            annotated: (B, 4) float32 xyxy, NaN for an image without an annotated box.
+            annotated: (B, 4) float32 xyxy, NaN for an image without annotated box.
         """
         if self.detector is None:
             return list(annotated[:, None])
@@ -49,7 +57,7 @@ class Cropper:
         return [self.box_selector.select_all(*pair) for pair in zip(detections, annotated, strict=True)]
 
     def crop_image(self, image: np.ndarray, boxes: np.ndarray) -> list[np.ndarray]:
-        """Crop boxes, (n, 4) xyxy, from an image, (H, W, 3) uint8: n crops, (S, S, 3) uint8 each.
+        """Crop boxes, (n, 4) xyxy, from an image, (H, W, 3) uint8 -> n crops, (S, S, 3) uint8 each.
 
         Raises:
             ValueError: n is 0, or a box lies outside the image.
@@ -65,7 +73,7 @@ def encode_chunks(cropper: Cropper, catalogue: Catalogue, used_ids: set[str]) ->
     Args:
         cropper: model, detector and box selector.
         catalogue: one row per image, with its path.
-        used_ids: ids in use; the ids of further garments of an image are added.
+        used_ids: ids in use. The new ids of the second and further garments of an image are added to this set.
     """
     total = len(catalogue)
     with ThreadPoolExecutor() as pool, progress("encoding images", total) as advance:
@@ -80,49 +88,49 @@ def _encode_chunk(
 ) -> Chunk:
     """Encode the images of a chunk while the next batch is opened; call `advance` after each batch."""
     parts: list[Encoded] = []
-    crop_rows: list[int] = []  # for each crop, its position in `rows`
+    crop_rows: list[int] = []  # position in `rows` of each crop
     boxes: list[np.ndarray] = []
-    problems: dict[str, str] = {}
+    skip_reasons: dict[str, str] = {}
     paths, ids, annotated = rows.column("image").tolist(), rows.column("id"), rows.boxes
-    for start, batch in zip(count(0, BATCH), prefetch(pool, _open_or_reason, paths, BATCH), strict=False):
-        problems |= {ids[start + place]: reason for place, reason in enumerate(batch) if isinstance(reason, str)}
-        readable = [number for number, image in enumerate(batch, start) if not isinstance(image, str)]
+    for start, batch in zip(count(0, BATCH), prefetch(pool, _open_image_or_error, paths, BATCH), strict=False):
+        skip_reasons |= {ids[row]: reason for row, reason in enumerate(batch, start) if isinstance(reason, str)}
+        readable_rows = [row for row, image in enumerate(batch, start) if not isinstance(image, str)]
         images = [image for image in batch if not isinstance(image, str)]
         crops: list[np.ndarray] = []
-        for number, image, image_boxes in zip(
-            readable, images, cropper.boxes(images, annotated[readable]), strict=True
+        for row, image, image_boxes in zip(
+            readable_rows, images, cropper.boxes(images, annotated[readable_rows]), strict=True
         ):
             try:
                 crops += cropper.crop_image(image, image_boxes)
             except ValueError as error:
-                problems[ids[number]] = str(error)
+                skip_reasons[ids[row]] = str(error)
                 continue
-            crop_rows += [number] * len(image_boxes)
+            crop_rows += [row] * len(image_boxes)
             boxes += list(image_boxes)
         if crops:
             parts.append(encode_crops(cropper.model, crops))
         advance(len(batch))
     if not parts:
-        return Chunk(None, rows.take(np.array([], dtype=np.int64)), problems)
+        return Chunk(None, rows.take(np.array([], dtype=np.int64)), skip_reasons)
     coordinates = box_columns(np.array(boxes, np.float32))
     cropped_rows = rows.take(np.array(crop_rows), _unique_ids(ids[crop_rows], used_ids)).with_columns(**coordinates)
-    return Chunk(Encoded.concatenate(parts), cropped_rows, problems)
+    return Chunk(Encoded.concatenate(parts), cropped_rows, skip_reasons)
 
 
 def _unique_ids(ids: Iterable[str], used_ids: set[str]) -> list[str]:
-    """Ids of garments: the second garment of an image gets `<id>#2`, or the next free number."""
+    """Make ids of garments unique: the second garment of an image gets `<id>#2`, or the next free number."""
     unique_ids: list[str] = []
     previous = ""
     for name in ids:
-        new = name if name != previous else next(f"{name}#{n}" for n in count(2) if f"{name}#{n}" not in used_ids)
-        used_ids.add(new)
-        unique_ids.append(new)
+        new_id = name if name != previous else next(f"{name}#{n}" for n in count(2) if f"{name}#{n}" not in used_ids)
+        used_ids.add(new_id)
+        unique_ids.append(new_id)
         previous = name
     return unique_ids
 
 
-def _open_or_reason(path: str) -> np.ndarray | str:
-    """Open an image; return the reason if it can no longer be opened (the scan already opened it once)."""
+def _open_image_or_error(path: str) -> np.ndarray | str:
+    """Open an image, or return the error message if the file changed after the scan and can no longer be opened."""
     try:
         return open_image(path)
     except ImageError as error:

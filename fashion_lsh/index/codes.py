@@ -1,10 +1,10 @@
-"""Binary codes: pack activations into bits, unpack and check codes."""
+"""Pack activations into binary codes, unpack codes, and validate codes."""
 
 import numpy as np
 
 
-def width(bits: int) -> int:
-    """Bytes of a packed code: ⌈bits/8⌉.
+def code_bytes(bits: int) -> int:
+    """Size of a packed code in bytes: ⌈bits/8⌉.
 
     Raises:
         ValueError: `bits` is below 1.
@@ -26,9 +26,9 @@ def pack(activations: np.ndarray, threshold: float = 0.5) -> np.ndarray:
         raise ValueError(
             f"activations has shape {activations.shape} and dtype {activations.dtype}; pass (B, bits) floats"
         )
-    bad = np.isnan(activations).any(axis=1)
-    if bad.any():
-        raise ValueError(f"activations[{int(bad.argmax())}] contains NaN; check the model's input and weights")
+    has_nan = np.isnan(activations).any(axis=1)
+    if has_nan.any():
+        raise ValueError(f"activations[{int(has_nan.argmax())}] contains NaN; check the model's input and weights")
     return np.packbits(activations > threshold, axis=1, bitorder="little")
 
 
@@ -46,16 +46,17 @@ def check_codes(codes: np.ndarray, bits: int) -> None:
     """Validate packed codes: (B, ⌈bits/8⌉) uint8, padding bits 0.
 
     Raises:
-        ValueError: wrong dtype, shape or padding.
+        ValueError: `codes` has another dtype or shape, or a padding bit is 1.
     """
-    if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != width(bits):
+    if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != code_bytes(bits):
         raise ValueError(
             f"codes has shape {codes.shape} and dtype {codes.dtype}; "
-            f"pass (B, {width(bits)}) uint8 codes of {bits} bits, made by pack"
+            f"pass (B, {code_bytes(bits)}) uint8 codes of {bits} bits, made by pack"
         )
     if bits % 8:
-        bad = codes[:, -1] >> (bits % 8) != 0
-        if bad.any():
+        is_padding_set = codes[:, -1] >> (bits % 8) != 0
+        if is_padding_set.any():
             raise ValueError(
-                f"codes[{int(bad.argmax())}] has padding bits set beyond its {bits} bits; pass codes made by pack"
+                f"codes[{int(is_padding_set.argmax())}] has padding bits set beyond its {bits} bits; "
+                "pass codes made by pack"
             )

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-BLOCK = 2**22  # pairs of codes compared at once: about 50 MB of temporary arrays
+BLOCK = 2**22  # code pairs compared at once, with about 50 MB of temporary arrays
 
 
 def hamming(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Hamming distance.  (Q, W) and (N, W) uint8, packed -> (Q, N) int16, 0..bits.
+    """Hamming distance of packed codes.  (Q, W) and (N, W) uint8 -> (Q, N) int16, 0..bits.
 
     Raises:
-        ValueError: an argument is not (B, W) uint8, the widths differ, or W is above 4,095 (int16 would overflow).
+        ValueError: an argument is not (B, W) uint8, W differs, or W is above 4,095 (int16 would overflow).
     """
     for name, codes in (("queries", queries), ("gallery", gallery)):
         if codes.dtype != np.uint8 or codes.ndim != 2:
@@ -19,7 +19,7 @@ def hamming(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     if queries.shape[1] != gallery.shape[1] or queries.shape[1] > 4095:
         raise ValueError(
             f"queries has codes of {queries.shape[1]} bytes, gallery of {gallery.shape[1]} bytes; "
-            "pass codes of the same width, at most 4095 bytes"
+            "pass codes of the same size, at most 4095 bytes"
         )
     query_words, gallery_words = _words(queries), _words(gallery)  # (W', Q), (W', N)
     distances = np.zeros((len(queries), len(gallery)), dtype=np.int16)
@@ -32,7 +32,7 @@ def hamming(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 
 def _words(codes: np.ndarray) -> np.ndarray:
-    """View codes as 64-bit words, zero-padded.  (B, W) uint8 -> (⌈W/8⌉, B) uint64."""
+    """View zero-padded codes as 64-bit words.  (B, W) uint8 -> (⌈W/8⌉, B) uint64."""
     padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % 8)))
     return np.ascontiguousarray(np.ascontiguousarray(padded).view(np.uint64).T)
 
@@ -40,7 +40,7 @@ def _words(codes: np.ndarray) -> np.ndarray:
 def euclidean(queries: np.ndarray, candidate_embeddings: np.ndarray) -> np.ndarray:
     """Euclidean distance of each query to its own candidates; 0..2 for L2-normalised vectors.
 
-    Squared differences are summed in float32 instead of using dot products, so equal vectors have distance exactly 0.
+    Squared differences are summed in float32, without dot products, so that equal vectors have distance exactly 0.
 
     Args:
         queries: (Q, D) float.

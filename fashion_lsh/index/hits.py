@@ -10,16 +10,21 @@ from fashion_lsh.index.validation import MAX_ROW, ROW_BITS
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """Nearest rows of each query, by ascending distance; padded with row -1 at distance inf."""
+    """Nearest rows of each query, by ascending distance, padded with row -1 at distance inf.
 
-    rows: np.ndarray  # (Q, K) int64
-    distances: np.ndarray  # (Q, K) float32, ascending
+    Attributes:
+        rows: (Q, K) int64.
+        distances: (Q, K) float32, ascending.
+    """
+
+    rows: np.ndarray
+    distances: np.ndarray
 
     @classmethod
     def nearest(cls, rows: np.ndarray, distances: np.ndarray, k: int) -> "Hits":
         """Select the k nearest candidates by (distance, row).  (Q, S) and (Q, S) in any order -> (Q, k).
 
-        Candidates with row -1 are padding: their distances are ignored.
+        Candidates with row -1 are padding, and the distances of padding are ignored.
         """
         distances = np.where(rows < 0, np.inf, distances).astype(np.float32)
         order = np.lexsort((rows, distances))[:, :k]
@@ -27,28 +32,28 @@ class Hits:
 
     @classmethod
     def from_integers(cls, rows: np.ndarray, distances: np.ndarray) -> "Hits":
-        """Sort integer distances by (distance, row).  (Q, K) int64 and (Q, K) int32 in any order -> (Q, K).
+        """Sort hits with integer distances by (distance, row).  (Q, K) int64 and (Q, K) int32 in any order -> (Q, K).
 
-        Faster than `nearest`: distance and row are sorted as one integer. Rows must be below 2^40.
+        This is faster than `nearest`, because distance and row are sorted as one integer. Rows must be below 2^40.
         """
         keys = distances.astype(np.int64)
         keys <<= ROW_BITS
-        keys |= rows  # row -1 gives key -1 ...
-        keys = keys.view(np.uint64)  # ... which sorts last as unsigned
+        keys |= rows
+        keys = keys.view(np.uint64)  # the key of row -1 is -1, which sorts last as an unsigned integer
         keys.sort(axis=1)
         signed_keys = keys.view(np.int64)
         distances = (signed_keys >> ROW_BITS).astype(np.float32)
         rows = signed_keys & MAX_ROW
-        missing = signed_keys < 0
-        if missing.any():
-            rows[missing], distances[missing] = -1, np.inf
+        is_padding = signed_keys < 0
+        if is_padding.any():
+            rows[is_padding], distances[is_padding] = -1, np.inf
         return cls(rows, distances)
 
     @classmethod
-    def concatenate(cls, parts: Sequence["Hits"], k: int) -> "Hits":
+    def concatenate(cls, batches: Sequence["Hits"], k: int) -> "Hits":
         """Concatenate the hits of several batches: (q, k) each -> (Q, k)."""
-        rows = [np.empty((0, k), dtype=np.int64), *(part.rows for part in parts)]
-        distances = [np.empty((0, k), dtype=np.float32), *(part.distances for part in parts)]
+        rows = [np.empty((0, k), dtype=np.int64), *(batch.rows for batch in batches)]
+        distances = [np.empty((0, k), dtype=np.float32), *(batch.distances for batch in batches)]
         return cls(np.concatenate(rows), np.concatenate(distances))
 
     def at(self, query: int) -> "Hits":
@@ -56,7 +61,7 @@ class Hits:
         return Hits(self.rows[[query]], self.distances[[query]])
 
     def top(self, k: int) -> "Hits":
-        """Return the first k hits of each query: (Q, k), padded if there are fewer."""
+        """Return the first k hits of each query: (Q, k), padded if a query has fewer."""
         return Hits(self.rows[:, :k], self.distances[:, :k]).pad(k)
 
     def pad(self, k: int) -> "Hits":
@@ -71,8 +76,8 @@ class Hits:
         """Validate the hits.
 
         Raises:
-            ValueError: wrong dtype or shape, distances that are NaN or not ascending, duplicate rows, or row -1
-                without distance inf (or the reverse).
+            ValueError: wrong dtype or shape, distances that are NaN or not ascending, duplicate rows, row -1 without
+                distance inf, or distance inf without row -1.
         """
         rows, distances = self.rows, self.distances
         if rows.dtype != np.int64 or distances.dtype != np.float32 or rows.ndim != 2 or rows.shape != distances.shape:
@@ -88,9 +93,9 @@ class Hits:
         _raise_where((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0), "a duplicate row")
 
 
-def _raise_where(bad: np.ndarray, problem: str) -> None:
-    """Raise for the first query with a true value in `bad`, (Q, ...) bool."""
-    if bad.any():
+def _raise_where(is_invalid: np.ndarray, problem: str) -> None:
+    """Raise ValueError for the first query with a true value in `is_invalid`, (Q, ...) bool."""
+    if is_invalid.any():
         raise ValueError(
-            f"hits of query {int(bad.any(axis=1).argmax())} contain {problem}; pass hits returned by a search"
+            f"hits of query {int(is_invalid.any(axis=1).argmax())} contain {problem}; pass hits returned by a search"
         )

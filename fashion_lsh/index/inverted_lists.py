@@ -1,9 +1,9 @@
-"""Base class of the inverted-file indexes: one list per category; a query probes the lists passed with it.
+"""Base class of the inverted-file indexes, which have one inverted list per category.
 
-The classifier is the coarse quantiser: FAISS gets the list of each row and the lists of each query ("pre-assigned"),
-and its own quantiser, with one placeholder vector per list, is never searched. FAISS checks few arguments (a list
-number out of range ends the process), so all arguments are validated before FAISS is called. FAISS reads arrays by
-address, so every array passed to it stays in a variable until the call returns.
+The classifier replaces the coarse quantiser: FAISS receives the list of each row and the lists to probe of each query
+("pre-assigned"). The quantiser of the FAISS index contains one placeholder vector per list and is never searched.
+FAISS checks few arguments, and a list number out of range ends the process, so all arguments are validated before FAISS
+is called. FAISS reads arrays by address, so every array passed to FAISS stays in a variable until the call returns.
 """
 
 from abc import ABC, abstractmethod
@@ -27,22 +27,29 @@ from fashion_lsh.index.validation import (
 )
 from fashion_lsh.io.files import atomic_write
 
-preassigned: Any = ivf_tools  # has no type annotations
+preassigned: Any = ivf_tools  # the module has no type annotations
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Set the number of FAISS threads within the block; the hits do not depend on it."""
-    before = faiss.omp_get_max_threads()
+def faiss_threads(count: int) -> Iterator[None]:
+    """Set the number of FAISS threads within the block; hits do not depend on the number of threads."""
+    previous_count = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(count)
     try:
         yield
     finally:
-        faiss.omp_set_num_threads(before)
+        faiss.omp_set_num_threads(previous_count)
 
 
-class Stats(NamedTuple):
-    """Size of an index: number of rows, bytes of vectors, bytes of row numbers, and rows per list."""
+class IndexStats(NamedTuple):
+    """Size of an index.
+
+    Attributes:
+        rows: number of rows.
+        vector_bytes: size of all stored vectors in bytes.
+        row_bytes: size of all stored row numbers in bytes.
+        list_sizes: number of rows in each list.
+    """
 
     rows: int
     vector_bytes: int
@@ -54,19 +61,19 @@ class InvertedListIndex(ABC):
     """Base class of HashIndex and FloatIndex: add, remove and search rows in inverted lists; save to one file."""
 
     dtype: type[np.generic]
-    _faiss_class: type[Any]  # with its functions to read and write an index
-    _read: Callable[[str], Any]
-    _write: Callable[[Any, Any], None]
+    _faiss_class: type[Any]
+    _read: Callable[[str], Any]  # FAISS function that reads an index from a file
+    _write: Callable[[Any, Any], None]  # FAISS function that writes an index to a file
 
     def _set_faiss_index(self, index: Any) -> None:
         self._index, invlists = index, index.invlists
-        index.nprobe = index.nlist  # constant: a query that probes fewer lists pads them with -1
+        index.nprobe = index.nlist  # queries that probe fewer lists are padded with -1
         consistent = index.is_trained and (invlists.nlist, invlists.code_size) == (index.nlist, index.code_size)
         if not consistent or self.list_sizes().sum() != len(self):
-            raise ValueError("the lists contradict the header")
+            raise ValueError("the lists are inconsistent with the header")
 
     @property
-    def lists(self) -> int:
+    def num_lists(self) -> int:
         """Number of lists, including empty ones."""
         return int(self._index.nlist)
 
@@ -74,34 +81,35 @@ class InvertedListIndex(ABC):
         return int(self._index.ntotal)
 
     def list_sizes(self) -> np.ndarray:
-        """Number of rows in each list: (lists,) int64."""
-        return np.array([self._index.invlists.list_size(number) for number in range(self.lists)], dtype=np.int64)
+        """Number of rows in each list: (num_lists,) int64."""
+        sizes = [self._index.invlists.list_size(list_id) for list_id in range(self.num_lists)]
+        return np.array(sizes, dtype=np.int64)
 
-    def add(self, vectors: np.ndarray, lists: np.ndarray, rows: np.ndarray) -> None:
+    def add(self, vectors: np.ndarray, list_ids: np.ndarray, rows: np.ndarray) -> None:
         """Add rows to the index.
 
         Args:
-            vectors: (n, W) uint8 codes or (n, D) float32 embeddings, as the index stores them; n may be 0.
-            lists: (n,) int64, the list (category) of each row.
+            vectors: (n, W) uint8 codes for HashIndex, (n, D) float32 embeddings for FloatIndex; n may be 0.
+            list_ids: (n,) int64, the list (category) of each row.
             rows: (n,) int64, unique, 0 or more, not in the index yet.
 
         Raises:
-            ValueError: wrong dtype, shape or range, or a row is repeated or already indexed. Nothing is added then.
+            ValueError: wrong dtype, shape or range, or a row is repeated or already indexed. The index is unchanged.
         """
         vectors = np.asarray(vectors)
         self._check(vectors)
-        lists = check_integers("lists", lists, (len(vectors),), 0, self.lists - 1)
+        list_ids = check_integers("list_ids", list_ids, (len(vectors),), 0, self.num_lists - 1)
         rows = check_integers("rows", rows, (len(vectors),), 0, MAX_ROW)
         check_not_indexed(rows, self._indexed_rows())
         if len(rows):
             stored = self._to_stored(vectors)
-            preassigned.add_preassigned(self._index, stored, lists, rows)
+            preassigned.add_preassigned(self._index, stored, list_ids, rows)
 
     def remove(self, rows: np.ndarray) -> None:
         """Remove rows from the index.  rows: (n,) int64, unique and present; n may be 0.
 
         Raises:
-            ValueError: wrong dtype or shape, or a row is repeated or not in the index. Nothing is removed then.
+            ValueError: wrong dtype or shape, or a row is repeated or not in the index. The index is unchanged.
         """
         rows = check_integers("rows", rows, (np.size(rows),), 0, MAX_ROW)
         check_indexed(rows, self._indexed_rows())
@@ -109,21 +117,21 @@ class InvertedListIndex(ABC):
             selector = faiss.IDSelectorBatch(rows)
             self._index.remove_ids(selector)
 
-    def stats(self) -> Stats:
+    def stats(self) -> IndexStats:
         """Return the size of the index."""
-        return Stats(len(self), len(self) * self._index.code_size, 8 * len(self), self.list_sizes().tolist())
+        return IndexStats(len(self), len(self) * self._index.code_size, 8 * len(self), self.list_sizes().tolist())
 
     def search(self, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
         """Find the k nearest rows in the probed lists of each query.
 
         Args:
-            queries: (Q, W) uint8 codes or (Q, D) float32 embeddings, as the index stores them; Q may be 0.
-            probed_lists: (Q, lists) int64, the lists to probe, each once, padded with -1.
-            k: hits per query, at least 1; padded with row -1 if the lists have fewer rows.
+            queries: (Q, W) uint8 codes for HashIndex, (Q, D) float32 embeddings for FloatIndex; Q may be 0.
+            probed_lists: (Q, num_lists) int64, the lists to probe, without repetition, padded with -1.
+            k: hits per query, at least 1; padded with row -1 if the probed lists have fewer rows.
 
         Returns:
-            (Q, k) hits by (distance, row). All rows nearer than the last hit are included; among rows tied with the
-            last hit the choice is up to FAISS.
+            (Q, k) hits by (distance, row). All rows nearer than the last hit are included. It is unspecified which of
+            the rows tied with the last hit are returned.
 
         Raises:
             ValueError: wrong dtype, shape or range, or a query repeats a list.
@@ -131,20 +139,20 @@ class InvertedListIndex(ABC):
         check_positive(k=k)
         queries = np.asarray(queries)
         self._check(queries)
-        probed_lists = check_probed_lists(probed_lists, len(queries), self.lists)
+        probed_lists = check_probed_lists(probed_lists, len(queries), self.num_lists)
         return self._search(self._to_stored(queries), probed_lists, min(k, max(1, len(self)))).pad(k)
 
     def contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return all rows: rows (N,) int64 ascending, lists (N,) int64, vectors (N, W) uint8 or (N, D) float32."""
-        rows, lists = self._indexed_rows(), np.repeat(np.arange(self.lists), self.list_sizes())
+        """Return rows (N,) int64, ascending, their list ids (N,) int64, and vectors (N, W) uint8 or (N, D) float32."""
+        rows, list_ids = self._indexed_rows(), np.repeat(np.arange(self.num_lists), self.list_sizes())
         invlists, order = self._index.invlists, np.argsort(rows)
         vectors = self._read_lists(invlists.get_codes, invlists.code_size, np.uint8).reshape(
             len(rows), invlists.code_size
         )
-        return rows[order], lists[order], self._from_stored(vectors[order].view(self.dtype))
+        return rows[order], list_ids[order], self._from_stored(vectors[order].view(self.dtype))
 
     def save(self, path: str | Path) -> None:
-        """Save to one file; read it with `open`.
+        """Save to one file, which `open` reads.
 
         Raises:
             OSError: the file could not be written; an existing file at `path` is unchanged.
@@ -154,7 +162,7 @@ class InvertedListIndex(ABC):
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Read a file written by `save`. Changed values are not detected: verify a checksum of the file.
+        """Read a file written by `save`. Corrupted values are not detected; compare the checksum of the file.
 
         Raises:
             FileNotFoundError: the file is missing.
@@ -167,10 +175,10 @@ class InvertedListIndex(ABC):
             index = cls._read(str(path))
             if type(index) is not cls._faiss_class or index.metric_type != faiss.METRIC_L2:
                 raise ValueError(f"the file contains a {type(index).__name__}")
-            opened = cls._from_faiss(index)
-            opened._set_faiss_index(index)
-            return opened
-        except (RuntimeError, MemoryError, ValueError) as error:  # FAISS raises RuntimeError for all of its errors
+            result = cls._from_faiss(index)
+            result._set_faiss_index(index)
+            return result
+        except (RuntimeError, MemoryError, ValueError) as error:  # FAISS raises RuntimeError for every error
             name = cls.__name__
             raise ValueError(f"{path}: not a {name} file, or damaged; pass a file written by {name}.save") from error
 
@@ -185,28 +193,36 @@ class InvertedListIndex(ABC):
     @classmethod
     @abstractmethod
     def _from_faiss(cls, index: Any) -> Self:
-        """Return an empty index with the sizes of a FAISS index; raise ValueError if this class did not write it."""
+        """Return an empty index with the dimension and number of lists of a FAISS index.
+
+        Raises:
+            ValueError: the FAISS index was not written by this class.
+        """
 
     @abstractmethod
     def _search(self, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
-        """Search with validated arguments; k is at most the number of rows, or 1."""
+        """Search with validated arguments, 1 <= k <= max(1, number of rows)."""
 
     def _to_stored(self, vectors: np.ndarray) -> np.ndarray:
         """Convert (n, ...) vectors to FAISS's storage format, contiguous."""
         return np.ascontiguousarray(vectors)
 
     def _from_stored(self, vectors: np.ndarray) -> np.ndarray:
-        """Invert `_to_stored`."""
+        """Convert vectors from FAISS's storage format."""
         return vectors
 
     def _indexed_rows(self) -> np.ndarray:
-        """All rows in the index, list after list: (N,) int64."""
+        """Return all rows in the index, list after list: (N,) int64."""
         return self._read_lists(self._index.invlists.get_ids, 1, np.int64)
 
-    def _read_lists(self, address: Callable[[int], Any], values_per_row: int, dtype: type[np.generic]) -> np.ndarray:
+    def _read_lists(
+        self, get_pointer: Callable[[int], Any], values_per_row: int, dtype: type[np.generic]
+    ) -> np.ndarray:
         """Copy the values of FAISS's lists, list after list: (N * values_per_row,)."""
         sizes = self.list_sizes().tolist()
         arrays = [
-            faiss.rev_swig_ptr(address(number), size * values_per_row) for number, size in enumerate(sizes) if size
+            faiss.rev_swig_ptr(get_pointer(list_id), size * values_per_row)
+            for list_id, size in enumerate(sizes)
+            if size
         ]
         return np.concatenate([np.empty(0, dtype), *arrays])

@@ -1,10 +1,10 @@
-"""Validate arguments before FAISS sees them."""
+"""Validate arguments before FAISS is called."""
 
 import numpy as np
 
-ROW_BITS = 40
-MAX_ABS_VALUE = 1e16  # of an embedding's values: the sum of thousands of squares fits into float32
-MAX_ROW = 2**ROW_BITS - 1  # a row and a Hamming distance fit into one int64
+ROW_BITS = 40  # a row of 40 bits and a Hamming distance fit into one int64 sort key
+MAX_ROW = 2**ROW_BITS - 1
+MAX_ABS_VALUE = 1e16  # limit for embeddings: the sum of thousands of squared values fits into float32
 
 
 def check_positive(**numbers: int) -> int:
@@ -21,31 +21,33 @@ def check_embeddings(embeddings: np.ndarray, dimensions: int) -> None:
         raise ValueError(
             f"embeddings has shape {embeddings.shape} and dtype {embeddings.dtype}; pass (B, {dimensions}) float32"
         )
-    bad = ~(np.abs(embeddings) < MAX_ABS_VALUE).all(axis=1)  # also true for NaN
-    if bad.any():
+    is_invalid = ~(np.abs(embeddings) < MAX_ABS_VALUE).all(axis=1)  # also true for NaN
+    if is_invalid.any():
         raise ValueError(
-            f"embeddings[{int(bad.argmax())}] contains NaN or values of {MAX_ABS_VALUE:g} and more; "
+            f"embeddings[{int(is_invalid.argmax())}] contains NaN or values of {MAX_ABS_VALUE:g} and more; "
             "check the model's input and weights"
         )
 
 
-def check_not_indexed(rows: np.ndarray, indexed: np.ndarray) -> None:
+def check_not_indexed(rows: np.ndarray, indexed_rows: np.ndarray) -> None:
     """Check that rows, (n,) int64, are unique and not among the indexed rows, (N,) int64.  Raises ValueError."""
     unique, counts = np.unique(rows, return_counts=True)
     if (counts > 1).any():
         raise ValueError(f"rows contains {unique[counts > 1][0]} more than once; pass each row once")
-    known = np.isin(rows, indexed)
-    if known.any():
-        raise ValueError(f"row {rows[known][0]} is already in the index; remove it first or pass another row number")
+    is_indexed = np.isin(rows, indexed_rows)
+    if is_indexed.any():
+        raise ValueError(
+            f"row {rows[is_indexed][0]} is already in the index; remove it first or pass another row number"
+        )
 
 
-def check_indexed(rows: np.ndarray, indexed: np.ndarray) -> None:
+def check_indexed(rows: np.ndarray, indexed_rows: np.ndarray) -> None:
     """Check that rows, (n,) int64, are unique and among the indexed rows, (N,) int64.  Raises ValueError."""
     if len(np.unique(rows)) < len(rows):
         raise ValueError("rows contains a row more than once; pass each row once")
-    unknown = ~np.isin(rows, indexed)
-    if unknown.any():
-        raise ValueError(f"row {rows[unknown][0]} is not in the index; pass only indexed rows")
+    is_missing = ~np.isin(rows, indexed_rows)
+    if is_missing.any():
+        raise ValueError(f"row {rows[is_missing][0]} is not in the index; pass only indexed rows")
 
 
 def check_integers(name: str, values: np.ndarray, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
@@ -53,23 +55,23 @@ def check_integers(name: str, values: np.ndarray, shape: tuple[int, ...], low: i
     values = np.asarray(values)
     if values.dtype != np.int64 or values.shape != shape:
         raise ValueError(f"{name} has shape {values.shape} and dtype {values.dtype}; pass {shape} int64")
-    outside = (values < low) | (values > high)
-    if outside.any():
-        raise ValueError(f"{name} contains {values[outside][0]}; pass values from {low} to {high}")
+    is_out_of_range = (values < low) | (values > high)
+    if is_out_of_range.any():
+        raise ValueError(f"{name} contains {values[is_out_of_range][0]}; pass values from {low} to {high}")
     return np.ascontiguousarray(values)
 
 
-def check_probed_lists(probed_lists: np.ndarray, queries: int, lists: int) -> np.ndarray:
-    """Validate lists to probe: (queries, lists) int64, each list once per query, padded with -1.
+def check_probed_lists(probed_lists: np.ndarray, num_queries: int, num_lists: int) -> np.ndarray:
+    """Validate lists to probe: (num_queries, num_lists) int64, no list repeated by a query, padded with -1.
 
     Returns the lists C-contiguous.  Raises ValueError.
     """
-    probed_lists = check_integers("probed_lists", probed_lists, (queries, lists), -1, lists - 1)
-    if lists < 2:
+    probed_lists = check_integers("probed_lists", probed_lists, (num_queries, num_lists), -1, num_lists - 1)
+    if num_lists < 2:
         return probed_lists
     ordered = np.sort(probed_lists, axis=1)
-    repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
-    if repeated.any():
-        query = int(repeated.any(axis=1).argmax())
+    is_repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    if is_repeated.any():
+        query = int(is_repeated.any(axis=1).argmax())
         raise ValueError(f"probed_lists[{query}] contains a list more than once; pass each list once, padded with -1")
     return probed_lists

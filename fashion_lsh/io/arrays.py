@@ -9,6 +9,7 @@ import numpy as np
 
 from fashion_lsh.io.files import atomic_write
 
+# Errors that numpy raises for damaged files.
 READ_ERRORS = (
     ValueError,
     KeyError,
@@ -17,18 +18,18 @@ READ_ERRORS = (
     RuntimeError,
     zipfile.BadZipFile,
     zlib.error,
-)  # all raised by numpy on damaged files
+)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays of any shape, compressed; object arrays become fixed-width strings, so reading never unpickles."""
+    """Write compressed arrays. Object arrays are stored as fixed-width strings, so that reading never unpickles."""
     fixed_width = {name: values.astype(str) if values.dtype == object else values for name, values in arrays.items()}
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **fixed_width)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read all arrays of a file, of any shape.
+    """Read all arrays of a file: name -> array of any shape.
 
     Raises:
         FileNotFoundError, PermissionError: the file is missing or not readable.

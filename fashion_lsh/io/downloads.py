@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def socket_timeout(seconds: float) -> Iterator[None]:
-    """Set the default socket timeout within the block, for libraries that offer no timeout of their own."""
-    previous = socket.getdefaulttimeout()
+    """Set the default socket timeout within the block, for libraries without a timeout option."""
+    previous_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
         yield
     finally:
-        socket.setdefaulttimeout(previous)
+        socket.setdefaulttimeout(previous_timeout)

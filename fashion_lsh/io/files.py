@@ -20,7 +20,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; rename it to `path` on success, delete it on an exception.
 
     Raises:
-        OSError: writing failed, for example on a full disk; names `path`, which is unchanged.
+        OSError: writing failed, for example on a full disk. The message names `path`; an old file is kept.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -34,7 +34,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         reason = error.strerror or error
         raise OSError(f"{path} could not be written ({reason}); free disk space or choose another folder") from error
     finally:
-        with suppress(OSError):  # a read-only file system
+        with suppress(OSError):  # the file system may be read-only
             temporary.unlink(missing_ok=True)
 
 
@@ -52,23 +52,23 @@ def check_writable(folder: str | Path) -> None:
         raise OSError(f"{folder} is not writable ({error.strerror or error}); choose another folder") from error
 
 
-def check_disk_space(folder: Path, required: int) -> None:
-    """Check that the disk of a folder has `required` free bytes.
+def check_disk_space(folder: Path, required_bytes: int) -> None:
+    """Check that the disk of a folder has `required_bytes` of free space.
 
     Raises:
-        OSError: it has less; names the required and the free MB.
+        OSError: the disk has less free space; the message names the required and the free MB.
     """
-    free = shutil.disk_usage(folder).free
-    if free < required:
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < required_bytes:
         raise OSError(
-            f"{folder}: {required / 1e6:,.0f} MB required, {free / 1e6:,.0f} MB free; "
+            f"{folder}: {required_bytes / 1e6:,.0f} MB required, {free_bytes / 1e6:,.0f} MB free; "
             "free disk space or choose another folder (runs=...)"
         )
 
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Lock a folder for one process, with a lock file next to it; symlinks are resolved first.
+    """Lock a folder for one process, with a lock file next to the folder. Symlinks are resolved first.
 
     Raises:
         ValueError: another process holds the lock.
@@ -90,7 +90,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 
 def update_symlink(link: Path, target: Path) -> None:
-    """Point `link` to `target`, atomically; log a warning if that fails."""
+    """Point the symlink `link` to `target` atomically; log a warning if this fails."""
     temporary = link.with_name(f".latest.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     try:
@@ -109,17 +109,17 @@ def csv_rows(lines: Iterable[str], first: int = 1) -> Iterator[tuple[int, list[s
         first: line number of the first of `lines`.
 
     Raises:
-        ValueError: an unclosed quote, which would swallow the rows after it, or a cell above csv's field size limit;
-            names the line.
+        ValueError: a quote is not closed, so that its cell would contain the following rows, or a cell exceeds csv's
+            field size limit. The message names the line.
     """
     row_lines: list[str] = []  # lines of the current row
 
-    def recorded() -> Iterator[str]:
+    def record_lines() -> Iterator[str]:
         for line in lines:
             row_lines.append(line)
             yield line
 
-    reader, start_line = csv.reader(recorded(), strict=True), first
+    reader, start_line = csv.reader(record_lines(), strict=True), first
     while True:
         try:
             cells = next(reader)
@@ -127,12 +127,12 @@ def csv_rows(lines: Iterable[str], first: int = 1) -> Iterator[tuple[int, list[s
             return
         except csv.Error as error:
             if "field limit" in str(error):
-                limit = f"a cell has more than {csv.field_size_limit():,} characters"
-                raise ValueError(f"line {start_line}: {limit}; check for an unclosed quote before it") from error
+                problem = f"a cell has more than {csv.field_size_limit():,} characters"
+                raise ValueError(f"line {start_line}: {problem}; check for an unclosed quote before it") from error
             if len(row_lines) > 1 or "unexpected end" in str(error):
                 hint = "close it, or double a quote inside a quoted cell"
                 raise ValueError(f"line {start_line}: unclosed quote; {hint}") from error
-            [cells] = csv.reader(row_lines)  # characters after a closing quote on one line swallow no other row
+            [cells] = csv.reader(row_lines)  # characters after a closing quote affect only this row
         yield start_line, cells
         start_line += len(row_lines)
         row_lines.clear()

@@ -1,6 +1,7 @@
-"""Progress of long work: a bar on a terminal, log lines elsewhere, and the rate at the end."""
+"""Show the progress of long work with a bar on a terminal, and with log lines elsewhere; log the rate at the end."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -13,15 +14,15 @@ from rich.text import Text
 
 log = logging.getLogger(__name__)
 
-LOG_INTERVAL_S = 30.0  # seconds between log lines without a terminal
-MIN_LOGGED_S = 1.0  # shorter work logs no rate at its end
+LOG_INTERVAL_S = 30.0  # time between log lines without a terminal
+MIN_LOGGED_S = 1.0  # the rate of shorter work is not logged
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 
 class RateColumn(ProgressColumn):
-    """Images per second."""
+    """Column with the images per second."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
@@ -29,8 +30,16 @@ class RateColumn(ProgressColumn):
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show the progress of work on `total` images; yield a function that advances it by a number of images."""
+    """Show the progress of work on `total` images; yield a function that advances the progress by a number of images.
+
+    Args:
+        description: participles ending in -ing and their object, such as "encoding gallery"; the log line at the end
+            has past participles in -ed ("Encoded gallery").
+        total: number of images.
+    """
     is_terminal = get_console().is_terminal
+    started_work = description[0].upper() + description[1:]  # "Encoding gallery"
+    finished_work = re.sub(r"ing\b", "ed", started_work)  # "Encoded gallery"
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn()
     started = last_logged = time.perf_counter()
     done = 0
@@ -45,12 +54,14 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
                 last_logged = time.perf_counter()
                 rate = done / (last_logged - started)
                 seconds_left = (total - done) / rate
-                log.info("%s: %d of %d, %.0f per second, %.0f s left", description, done, total, rate, seconds_left)
+                log.info(
+                    "%s: %d of %d images (%.0f per second), %.0f s left", started_work, done, total, rate, seconds_left
+                )
 
         yield step
     seconds = time.perf_counter() - started
     if seconds > MIN_LOGGED_S:
-        log.info("%s: %d images in %.1f s, %.0f per second", description, done, seconds, done / seconds)
+        log.info("%s: %d images in %.1f s (%.0f per second)", finished_work, done, seconds, done / seconds)
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -61,7 +72,7 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 def prefetch(pool: Executor, function: Callable[[S], T], items: Sequence[S], size: int) -> Iterator[list[T]]:
     """Map `function` over the items in chunks of `size`, computing one chunk ahead.
 
-    More chunks would need too much memory: the results are whole images.
+    Computing more chunks ahead would need too much memory, since the results are whole images.
     """
     pending = pool.map(function, items[:size])
     for start in range(0, len(items), size):
@@ -71,7 +82,7 @@ def prefetch(pool: Executor, function: Callable[[S], T], items: Sequence[S], siz
 
 
 def track(batches: Iterable[T], description: str, total: int, size: Callable[[T], int]) -> Iterator[T]:
-    """Iterate over batches and show progress: a batch has `size(batch)` of the `total` images."""
+    """Iterate over batches of `size(batch)` images each, and show the progress up to `total` images."""
     with progress(description, total) as step:
         for batch in batches:
             yield batch

@@ -7,17 +7,19 @@ import numpy as np
 import torch
 from torchmetrics.detection import MeanAveragePrecision
 
-NAMES = {"map": "box_ap", "map_50": "box_ap50", "map_75": "box_ap75", "mar_100": "box_ar"}
-Detected = tuple[np.ndarray, np.ndarray, np.ndarray]  # (m, 4) float32 xyxy, (m,) float32 scores, (m,) int64 labels
-Annotated = tuple[np.ndarray, np.ndarray]  # (n, 4) float32 xyxy, (n,) int64 labels
+METRIC_NAMES = {"map": "box_ap", "map_50": "box_ap50", "map_75": "box_ap75", "mar_100": "box_ar"}
+DetectedBoxes = tuple[np.ndarray, np.ndarray, np.ndarray]  # (m, 4) float32 xyxy, (m,) float32 scores, (m,) int64 labels
+AnnotatedBoxes = tuple[np.ndarray, np.ndarray]  # (n, 4) float32 xyxy, (n,) int64 labels
 
 
-def box_average_precision(images: Iterable[tuple[Detected, Annotated]], classes: Sequence[str]) -> dict[str, float]:
+def box_average_precision(
+    images: Iterable[tuple[DetectedBoxes, AnnotatedBoxes]], classes: Sequence[str]
+) -> dict[str, float]:
     """COCO average precision and recall over all areas, with at most 100 detections per image and class.
 
     Args:
         images: the detected and the annotated boxes of each image; labels are indices into `classes`.
-        classes: class names, at least 1.
+        classes: names of the classes, at least 1.
 
     Returns:
         `box_ap` (mean over IoU 0.5 to 0.95), `box_ap50`, `box_ap75` and `box_ar`, each the mean over the annotated
@@ -31,14 +33,14 @@ def box_average_precision(images: Iterable[tuple[Detected, Annotated]], classes:
             [_to_tensors(annotated_boxes, annotated_labels)],
         )
     values = metric.compute()
-    results = {metric_name: float(values[key]) for key, metric_name in NAMES.items()}
+    results = {metric_name: float(values[key]) for key, metric_name in METRIC_NAMES.items()}
     if len(classes) > 1:
-        ap50 = values["precision"][0, :, :, 0, -1].mean(dim=0)  # (K,), -1 for a class without annotated boxes
-        present_classes = [classes[int(number)] for number in values["classes"].reshape(-1)]
+        ap50 = values["precision"][0, :, :, 0, -1].mean(dim=0)  # (K,); -1 marks a class without annotated boxes
+        present_classes = [classes[int(class_index)] for class_index in values["classes"].reshape(-1)]
         results |= {f"box_ap50/{name}": float(ap) for name, ap in zip(present_classes, ap50, strict=True) if ap >= 0}
     return results
 
 
-def _to_tensors(boxes: np.ndarray, labels: np.ndarray, **extra: np.ndarray) -> dict[str, Any]:
-    arrays = {"boxes": boxes.reshape(-1, 4), "labels": labels, **extra}
+def _to_tensors(boxes: np.ndarray, labels: np.ndarray, **further_arrays: np.ndarray) -> dict[str, Any]:
+    arrays = {"boxes": boxes.reshape(-1, 4), "labels": labels, **further_arrays}
     return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in arrays.items()}

@@ -10,7 +10,7 @@ def calibration_error(logits: Tensor, labels: Tensor, temperature: float = 1.0, 
     Args:
         logits: (N, C) float.
         labels: (N,) int64, 0..C - 1.
-        temperature: divides the logits.
+        temperature: divisor of the logits.
         bins: number of confidence bins.
     """
     probabilities = (logits / temperature).softmax(dim=1)

@@ -12,7 +12,7 @@ def classification_metrics(
 ) -> dict[str, float]:
     """Accuracy with its 95 % interval, top-5 accuracy, macro accuracy and macro F1 of the predicted categories.
 
-    Queries of unknown category (label -1) are ignored; the result is empty if there are no others.
+    Queries of unknown category (label -1) are ignored. The result is empty if all labels are -1.
 
     Args:
         probabilities: (Q, C) float32, softmax; all 0 for a query without a detection.
@@ -24,23 +24,25 @@ def classification_metrics(
         `query/accuracy`, `query/accuracy_low`, `query/accuracy_high`, `query/top5_accuracy`, `query/macro_accuracy`,
         `query/macro_f1`.
     """
-    known = labels >= 0
-    if not known.any():
+    is_labelled = labels >= 0
+    if not is_labelled.any():
         return {}
-    probabilities, predicted, labels, items = (values[known] for values in (probabilities, predicted, labels, items))
+    probabilities, predicted, labels, items = (
+        values[is_labelled] for values in (probabilities, predicted, labels, items)
+    )
     num_classes = probabilities.shape[1]
-    detected, correct = predicted >= 0, (predicted == labels).astype(float)
-    detected_probabilities, target = from_numpy(probabilities[detected]), from_numpy(labels[detected])
+    is_detected, correct = predicted >= 0, (predicted == labels).astype(float)
+    detected_probabilities, target = from_numpy(probabilities[is_detected]), from_numpy(labels[is_detected])
     top5 = (
         multiclass_accuracy(detected_probabilities, target, num_classes, average="micro", top_k=min(5, num_classes))
-        if detected.any()
+        if is_detected.any()
         else 0.0
     )
-    predictions = np.where(detected, predicted, num_classes)  # no detection: an extra class that is never correct
+    predictions = np.where(is_detected, predicted, num_classes)  # an extra class, never correct, if undetected
     f1 = multiclass_f1_score(from_numpy(predictions), from_numpy(labels), num_classes + 1, average="none").numpy()
     return interval_bounds("query/accuracy", correct, items) | {
         "query/accuracy": float(correct.mean()),
-        "query/top5_accuracy": float(top5) * float(detected.mean()),
+        "query/top5_accuracy": float(top5) * float(is_detected.mean()),
         "query/macro_accuracy": macro_mean(correct, labels),
-        "query/macro_f1": float(f1[np.union1d(labels, predicted[detected])].mean()),
+        "query/macro_f1": float(f1[np.union1d(labels, predicted[is_detected])].mean()),
     }

@@ -1,24 +1,24 @@
-"""Ranking metrics: AP@k, recall@k, precision@k.  For rankings with ties see `ties.py`.
+"""Ranking metrics AP@k, recall@k and precision@k for rankings without ties (with ties: see `ties.py`).
 
-R is the number of relevant rows in the gallery, retrieved or not. A query with R = 0 scores NaN: average with
-`np.nanmean` and count the NaN. A query with R > 0 and no hit scores 0.
+R is the number of relevant rows in the gallery, retrieved or not. The scores of a query with R = 0 are NaN, so average
+scores with `np.nanmean`. The scores of a query with R > 0 and no hit are 0.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-Scores = dict[str, np.ndarray]  # metric name -> (Q,) float
-BLOCK_CELLS = 1 << 20  # array elements per block: 8 MB per intermediate array
+Scores = dict[str, np.ndarray]  # name of a metric -> (Q,) float
+BLOCK_CELLS = 1 << 20  # array elements per block, 8 MB in an intermediate array
 
 
 def average_precision(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarray:
     """AP@k: sum of the precisions at the relevant ranks up to k, divided by min(R, k).  R = 0: NaN.
 
     Args:
-        relevant: (Q, K) bool, nearest first: whether the hit at this rank is relevant (False for padding). If K < k,
-            the ranks after K count as not relevant.
-        total_relevant: (Q,) int, R.
+        relevant: (Q, K) bool, nearest first, True for a relevant hit, False for padding. If K < k, the ranks after K
+            count as not relevant.
+        total_relevant: (Q,) int, R of each query.
         k: cutoff rank, at least 1.
 
     Returns:
@@ -26,7 +26,7 @@ def average_precision(relevant: np.ndarray, total_relevant: np.ndarray, k: int) 
     """
     _check_ranking(relevant, total_relevant, k)
     sums = np.zeros(len(relevant))
-    for block in blocks(len(relevant), min(k, relevant.shape[1])):
+    for block in block_slices(len(relevant), min(k, relevant.shape[1])):
         top_k = relevant[block, :k]
         precisions = top_k.cumsum(axis=1) / np.arange(1, top_k.shape[1] + 1)
         sums[block] = np.where(top_k, precisions, 0).sum(axis=1)
@@ -51,10 +51,10 @@ def precision(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.nd
     return nan_without_relevant(relevant[:, :k].sum(axis=1) / k, total_relevant)
 
 
-def blocks(rows: int, width: int) -> Iterator[slice]:
-    """Split `rows` rows of `width` elements into slices of about BLOCK_CELLS elements."""
-    step = max(1, BLOCK_CELLS // max(width, 1))
-    return (slice(start, start + step) for start in range(0, rows, step))
+def block_slices(num_rows: int, row_size: int) -> Iterator[slice]:
+    """Split `num_rows` rows of `row_size` elements each into slices of about BLOCK_CELLS elements."""
+    step = max(1, BLOCK_CELLS // max(row_size, 1))
+    return (slice(start, start + step) for start in range(0, num_rows, step))
 
 
 def nan_without_relevant(scores: np.ndarray, total_relevant: np.ndarray) -> np.ndarray:
@@ -63,7 +63,7 @@ def nan_without_relevant(scores: np.ndarray, total_relevant: np.ndarray) -> np.n
 
 
 def check_totals(retrieved: np.ndarray, total_relevant: np.ndarray, k: int) -> None:
-    """Check that k is at least 1, and that R is (Q,) int and not below the relevant rows retrieved, (Q,) int.
+    """Check that k is at least 1, and that R is (Q,) int and at least the number of relevant rows retrieved, (Q,) int.
 
     Raises ValueError.
     """

@@ -7,7 +7,7 @@ import numpy as np
 
 from fashion_lsh.index.distances import hamming
 from fashion_lsh.index.hits import Hits
-from fashion_lsh.metrics.ranking import Scores, average_precision, blocks, nan_without_relevant, precision, recall
+from fashion_lsh.metrics.ranking import Scores, average_precision, block_slices, nan_without_relevant, precision, recall
 from fashion_lsh.metrics.ties import (
     TiedScores,
     distance_histograms,
@@ -16,17 +16,17 @@ from fashion_lsh.metrics.ties import (
     tied_recall,
 )
 
-MAX_K = 100  # cutoff of map@100; a ranking needs this many hits
+MAX_K = 100  # cutoff rank of map@100, and number of hits that a ranking needs
 
 
 @dataclass(frozen=True)
 class Relevance:
-    """Relevance labels: a gallery row is relevant to a query with the same label; -1 matches nothing.
+    """Relevance labels: a gallery row is relevant to a query with the same label, except label -1.
 
     Attributes:
-        query: (Q,) int64.
-        gallery: (N,) int64.
-        not_indexed: (L,) int64, garments missing from the gallery: never retrieved, but counted as relevant.
+        query: (Q,) int64, labels of the queries.
+        gallery: (N,) int64, labels of the gallery rows.
+        not_indexed: (L,) int64, labels of garments missing from the gallery, which count as relevant but not retrieved.
     """
 
     query: np.ndarray
@@ -37,7 +37,7 @@ class Relevance:
     def from_names(
         cls, query_names: np.ndarray, gallery_names: np.ndarray, not_indexed_names: np.ndarray | None = None
     ) -> "Relevance":
-        """Create from names, (Q,), (N,) and (L,) str; "" matches nothing."""
+        """Create labels from names, (Q,), (N,) and (L,) str; the name "" is relevant to no query."""
         not_indexed = np.empty(0, dtype=object) if not_indexed_names is None else not_indexed_names
         names = np.concatenate([query_names, gallery_names, not_indexed]).astype(str)
         _, ids = np.unique(names, return_inverse=True)
@@ -53,20 +53,19 @@ class Relevance:
     def totals(self) -> np.ndarray:
         """Number of relevant garments, indexed or not: (Q,) int64."""
         ids = np.concatenate([self.gallery, self.not_indexed])
-        known = ids[ids >= 0]
-        counts = np.bincount(known, minlength=self.query.max(initial=0) + 1)
+        counts = np.bincount(ids[ids >= 0], minlength=self.query.max(initial=0) + 1)
         return np.where(self.query >= 0, counts[self.query], 0)
 
 
 def score_hits(hits: Hits, relevance: Relevance) -> Scores:
-    """Score a ranking; it has no ties, so best and worst equal the expected score.
+    """Score rankings without ties: the best and worst scores equal the expected score.
 
     Args:
-        hits: (Q, K), rows are positions in `relevance.gallery`, -1 padded.
+        hits: (Q, K); rows are positions in `relevance.gallery`, padded with -1.
         relevance: relevance labels.
 
     Returns:
-        (Q,) float64 per metric, see `score_distances`.
+        (Q,) float64 per metric; see `score_distances`.
     """
     hit_ids = np.where(hits.rows >= 0, relevance.gallery[hits.rows], -1)
     relevant = (hit_ids == relevance.query[:, None]) & (hit_ids >= 0)
@@ -79,26 +78,27 @@ def score_hits(hits: Hits, relevance: Relevance) -> Scores:
 
 def score_distances(
     distances: Callable[[slice], np.ndarray],
-    levels: int,
+    num_levels: int,
     relevance: Relevance,
     probed: Callable[[slice], np.ndarray] | None,
 ) -> Scores:
-    """Tie-aware scores of integer distances: the expectation over random order among equally distant rows.
+    """Tie-aware scores of integer distances: the mean over all orders of equally distant rows.
 
     Args:
-        distances: returns (q, N) int, 0..levels - 1, for a slice of the queries.
-        levels: number of possible distances.
+        distances: function of a slice of the queries that returns (q, N) int, 0..num_levels - 1.
+        num_levels: number of possible distances.
         relevance: relevance labels.
-        probed: returns (q, N) bool, whether a row is in a probed list, for a slice of the queries; None: all rows.
+        probed: function of a slice of the queries that returns (q, N) bool, True for rows in probed lists. None: all
+            rows are probed.
 
     Returns:
         (Q,) float64 per metric: `map@100`, `map@100_best`, `map@100_worst`, `recall@1`, `recall@10`, `precision@10`.
     """
-    parts = []
-    for block in blocks(len(relevance.query), len(relevance.gallery)):
+    histograms = []
+    for block in block_slices(len(relevance.query), len(relevance.gallery)):
         mask = None if probed is None else probed(block)
-        parts.append(distance_histograms(distances(block), relevance.relevant(block), levels, mask))
-    relevant_at, total_at = (np.concatenate(histogram) for histogram in zip(*parts, strict=True))
+        histograms.append(distance_histograms(distances(block), relevance.relevant(block), num_levels, mask))
+    relevant_at, total_at = (np.concatenate(parts) for parts in zip(*histograms, strict=True))
     ap = tied_average_precision(relevant_at, total_at, relevance.totals, MAX_K)
     scores = {"map@100": ap.expected, "map@100_best": ap.best, "map@100_worst": ap.worst}
     tied_scores: dict[str, TiedScores] = {
@@ -111,17 +111,18 @@ def score_codes(
     queries: np.ndarray, gallery: np.ndarray, relevance: Relevance, probed: Callable[[slice], np.ndarray] | None
 ) -> Scores:
     """Tie-aware scores of Hamming distances between packed codes, (Q, W) and (N, W) uint8; see `score_distances`."""
-    levels = 8 * queries.shape[1] + 1
-    return score_distances(lambda block: hamming(queries[block], gallery), levels, relevance, probed)
+    num_levels = 8 * queries.shape[1] + 1
+    return score_distances(lambda block: hamming(queries[block], gallery), num_levels, relevance, probed)
 
 
 def precision_at_radius(queries: np.ndarray, gallery: np.ndarray, relevance: Relevance, radius: int) -> np.ndarray:
-    """Precision of hash lookup: ratio of relevant rows within a Hamming radius; 0 if there are none; R = 0: NaN.
+    """Precision of hash lookup: ratio of relevant rows among the rows within a Hamming radius.
 
-    (Q, W) and (N, W) uint8 packed codes -> (Q,) float64.
+    The precision is 0 if no row is within the radius, and NaN if no garment is relevant. (Q, W) and (N, W) uint8 packed
+    codes -> (Q,) float64.
     """
     num_within, num_relevant = np.zeros((2, len(queries)))
-    for block in blocks(len(queries), len(gallery)):
+    for block in block_slices(len(queries), len(gallery)):
         within_radius = hamming(queries[block], gallery) <= radius
         num_within[block], num_relevant[block] = (
             within_radius.sum(axis=1),

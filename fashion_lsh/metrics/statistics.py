@@ -1,15 +1,15 @@
-"""Means, bootstrap confidence intervals, and paired differences with p values."""
+"""Compute means, bootstrap confidence intervals, and paired differences with p values."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from fashion_lsh.metrics.ranking import Scores, blocks
+from fashion_lsh.metrics.ranking import Scores, block_slices
 
 
 def means(prefix: str, scores: Mapping[str, Scores]) -> dict[str, float]:
-    """Mean over the queries with relevant rows (score not NaN), as `<prefix>/<item or category>/<metric>`."""
+    """Mean over the queries with relevant rows (no NaN score), as `<prefix>/<item or category>/<metric>`."""
     return {
         f"{prefix}/{relevance}/{name}": float(np.nanmean(values))
         for relevance, by_metric in scores.items()
@@ -18,7 +18,7 @@ def means(prefix: str, scores: Mapping[str, Scores]) -> dict[str, float]:
 
 
 def intervals(prefix: str, scores: Mapping[str, Scores], items: np.ndarray) -> dict[str, float]:
-    """95 % bootstrap intervals of those means, resampled by item: `…_low` and `…_high`.
+    """95 % bootstrap intervals of the results of `means`, resampled by item: `…_low` and `…_high`.
 
     Args:
         prefix: prefix of the keys, as in `means`.
@@ -35,7 +35,7 @@ def intervals(prefix: str, scores: Mapping[str, Scores], items: np.ndarray) -> d
 def interval_bounds(name: str, values: np.ndarray, items: np.ndarray) -> dict[str, float]:
     """95 % bootstrap interval of the mean of values, resampled by item: `<name>_low` and `<name>_high`.
 
-    (Q,) float and (Q,) str; each query without an item, "", is a group of its own.
+    (Q,) float and (Q,) str; each query without an item ("") forms a separate group.
     """
     _, item_ids = np.unique(items.astype(str), return_inverse=True)
     groups = np.where(items == "", len(items) + np.arange(len(items)), item_ids)
@@ -44,26 +44,27 @@ def interval_bounds(name: str, values: np.ndarray, items: np.ndarray) -> dict[st
 
 
 def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:
-    """Macro average: mean over labels of the mean value per label, so all labels have the same weight.
+    """Macro average: mean over labels of the mean value per label, so that all labels have equal weight.
 
-    (Q,) float values and (Q,) labels of any type. NaN values are ignored, and labels with only NaN values.
+    (Q,) float values and (Q,) labels of any type. NaN values, and labels with only NaN values, are ignored.
     """
-    valid = ~np.isnan(values)
-    return float(np.mean([values[valid & (labels == label)].mean() for label in np.unique(labels[valid])]))
+    has_value = ~np.isnan(values)
+    return float(np.mean([values[has_value & (labels == label)].mean() for label in np.unique(labels[has_value])]))
 
 
 def confidence_interval(
     scores: np.ndarray, groups: np.ndarray | None = None, level: float = 0.95, samples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """Bootstrap percentile interval of the mean score, without NaN scores; (NaN, NaN) if all are NaN.
+    """Bootstrap percentile interval of the mean of all scores that are not NaN; (NaN, NaN) if all scores are NaN.
 
     Args:
-        scores: (Q,) float, one per query.
+        scores: (Q,) float.
         groups: (Q,) of any type; queries of one group (for example of one item) are resampled together. None: each
-            query is a group. Equal values are one group, also "": pass distinct values for queries without an item.
+            query is a group. Equal values, including "", form one group, so pass distinct values for queries without
+            an item.
         level: confidence level, between 0 and 1.
-        samples: bootstrap samples, at least 1.
-        seed: the interval is deterministic given the seed.
+        samples: number of bootstrap samples, at least 1.
+        seed: seed of the bootstrap, which is deterministic given the seed.
 
     Returns:
         The lower and the upper bound.
@@ -73,17 +74,24 @@ def confidence_interval(
         raise ValueError(f"{shapes}; pass (Q,) scores, and (Q,) groups or None")
     if not 0 < level < 1 or samples < 1:
         raise ValueError(f"{level=}, {samples=}; pass a level between 0 and 1, and at least 1 sample")
-    valid = ~np.isnan(scores)
-    if not valid.any():
+    has_score = ~np.isnan(scores)
+    if not has_score.any():
         return float("nan"), float("nan")
-    group_ids = np.arange(valid.sum()) if groups is None else np.unique(groups[valid], return_inverse=True)[1]
-    means = _bootstrap_means(np.bincount(group_ids, weights=scores[valid]), np.bincount(group_ids), samples, seed)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    group_ids = np.arange(has_score.sum()) if groups is None else np.unique(groups[has_score], return_inverse=True)[1]
+    sums, counts = np.bincount(group_ids, weights=scores[has_score]), np.bincount(group_ids)
+    low, high = np.quantile(_bootstrap_means(sums, counts, samples, seed), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 class Difference(NamedTuple):
-    """Mean difference method - base, its 95 % confidence interval, and the two-sided p value."""
+    """Difference of two methods.
+
+    Attributes:
+        mean: mean of method - base.
+        low: lower bound of the 95 % confidence interval of `mean`.
+        high: upper bound of this interval.
+        p: two-sided p value.
+    """
 
     mean: float
     low: float
@@ -96,23 +104,24 @@ def paired_difference(
 ) -> Difference:
     """Mean over seeds and queries of method - base, with a bootstrap over seeds and groups.
 
-    Each bootstrap sample draws seeds and groups with replacement; all seeds of a sample use the same groups, since the
-    queries are the same.  Interval: percentiles; p: twice the smaller ratio of samples on either side of 0, with 1
-    added to numerator and denominator (A. C. Davison, D. V. Hinkley: Bootstrap Methods and their Application, 1997,
-    sections 5.3 and 4.2).  With S seeds the bootstrap shows only (S - 1) / S of the variance between seeds: the
-    interval is too narrow by the root of this factor, and with one seed it includes no variance between seeds.
+    Each bootstrap sample draws seeds and groups with replacement; all seeds of a sample use the same groups, since all
+    seeds are evaluated on the same queries. The bounds of the interval are percentiles. The p value is twice the
+    smaller ratio of samples on either side of 0, with 1 added to numerator and denominator (A. C. Davison, D. V.
+    Hinkley: Bootstrap Methods and their Application, 1997, sections 5.3 and 4.2). With S seeds, the bootstrap
+    reproduces only (S - 1) / S of the variance between seeds, so the interval is too narrow, by up to the square root
+    of this factor. With one seed, the interval includes no variance between seeds.
 
     Args:
         base: (Q,) float scores of the baseline, one array per seed.
-        method: (Q,) float scores of the method, seeds in the same order.
+        method: (Q,) float scores of the method, one array per seed, in the order of `base`.
         groups: (Q,) of any type; queries of one group (for example of one item) are resampled together.
-        samples: bootstrap samples, at least 1.
+        samples: number of bootstrap samples, at least 1.
 
     Returns:
         The difference over the queries whose scores are not NaN in `base` and `method` with any seed.
 
     Raises:
-        ValueError: numbers of seeds or shapes differ, or no query has all scores.
+        ValueError: the numbers of seeds or the shapes differ, or every query lacks a score.
     """
     shapes = {values.shape for values in (*base, *method, groups)}
     if len(base) != len(method) or not base or len(shapes) != 1 or groups.ndim != 1:
@@ -120,20 +129,24 @@ def paired_difference(
             f"base has {len(base)} seeds, method {len(method)}, shapes {shapes}; pass (Q,) scores of the same seeds"
         )
     differences = np.stack(method) - np.stack(base)  # (S, Q)
-    valid = ~np.isnan(differences).any(axis=0)
-    if not valid.any():
+    has_scores = ~np.isnan(differences).any(axis=0)
+    if not has_scores.any():
         raise ValueError(
-            f"none of {len(valid)} queries has a score in both base and method; pass scores of the same queries"
+            f"none of {len(has_scores)} queries has a score in both base and method; pass scores of the same queries"
         )
-    means = _bootstrap_differences(differences[:, valid], np.unique(groups[valid], return_inverse=True)[1], samples)
-    low, high = np.quantile(means, [0.025, 0.975])
-    tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
-    p = min(1.0, 2 * (tail + 1) / (samples + 1))
-    return Difference(float(differences[:, valid].mean()), float(low), float(high), p)
+    differences = differences[:, has_scores]
+    _, group_ids = np.unique(groups[has_scores], return_inverse=True)
+    bootstrap_means = _bootstrap_differences(differences, group_ids, samples)
+    low, high = np.quantile(bootstrap_means, [0.025, 0.975])
+    tail_count = min(int((bootstrap_means <= 0).sum()), int((bootstrap_means >= 0).sum()))
+    p = min(1.0, 2 * (tail_count + 1) / (samples + 1))
+    return Difference(float(differences.mean()), float(low), float(high), p)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm-adjusted p values: the i-th smallest of m times m - i + 1, made non-decreasing, at most 1: (m,) float64.
+    """Holm-adjusted p values of m tests: (m,) float64.
+
+    The i-th smallest p value is multiplied by m - i + 1; the results are made non-decreasing and limited to 1.
 
     S. Holm: A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6, 1979.
     """
@@ -149,7 +162,7 @@ def _bootstrap_means(sums: np.ndarray, counts: np.ndarray, samples: int, seed: i
     """Bootstrap means of groups given by (G,) sums and (G,) counts: (samples,) float64."""
     generator = np.random.default_rng(seed)
     means = np.zeros(samples)
-    for block in blocks(samples, len(sums)):
+    for block in block_slices(samples, len(sums)):
         draws = generator.integers(len(sums), size=(len(means[block]), len(sums)))
         means[block] = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     return means
@@ -162,14 +175,14 @@ def _bootstrap_differences(differences: np.ndarray, group_ids: np.ndarray, sampl
     sums = np.stack([np.bincount(group_ids, weights=values) for values in differences])  # (S, G)
     seeds = generator.integers(len(differences), size=(samples, len(differences)))
     means = np.zeros(samples)
-    for block in blocks(samples, len(counts)):
+    for block in block_slices(samples, len(counts)):
         draws = _draw_counts(generator, len(means[block]), len(counts))
         seed_means = (draws @ sums.T) / (draws @ counts)[:, None]  # (s, S)
         means[block] = np.take_along_axis(seed_means, seeds[block], axis=1).mean(axis=1)
     return means
 
 
-def _draw_counts(generator: np.random.Generator, samples: int, count: int) -> np.ndarray:
-    """Counts of each of `count` groups in samples drawn with replacement: (samples, count) float64."""
-    draws = generator.integers(count, size=(samples, count)) + count * np.arange(samples)[:, None]
-    return np.bincount(draws.ravel(), minlength=samples * count).reshape(samples, count).astype(float)
+def _draw_counts(generator: np.random.Generator, samples: int, num_groups: int) -> np.ndarray:
+    """Count how often each group occurs in samples of groups drawn with replacement: (samples, num_groups) float64."""
+    draws = generator.integers(num_groups, size=(samples, num_groups)) + num_groups * np.arange(samples)[:, None]
+    return np.bincount(draws.ravel(), minlength=samples * num_groups).reshape(samples, num_groups).astype(float)

@@ -1,7 +1,7 @@
 """Tie-aware ranking metrics.
 
-Rows at equal Hamming distance have no defined order, so the score of a ranking would depend on the library that orders
-them. The `tied_*` functions take the number of rows and of relevant rows at each distance, and return the exact
+Rows at equal Hamming distance have no defined order, so the score of a ranking would depend on the library that sorts
+the rows. The `tied_*` functions take the number of rows and of relevant rows at each distance, and return the exact
 expectation over all orders of tied rows, and the best and worst case. The formulas follow F. McSherry and M. Najork,
 "Computing information retrieval performance measures efficiently in the presence of tied scores", ECIR 2008.
 
@@ -12,32 +12,38 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fashion_lsh.metrics.ranking import blocks, check_totals, nan_without_relevant
+from fashion_lsh.metrics.ranking import block_slices, check_totals, nan_without_relevant
 
 
 class TiedScores(NamedTuple):
-    """Scores of rankings with ties, (Q,) float64 each: worst <= expected <= best."""
+    """Scores of rankings with ties, (Q,) float64 each, with worst <= expected <= best.
 
-    expected: np.ndarray  # mean over all orders of tied rows
-    best: np.ndarray  # relevant rows first among tied rows
-    worst: np.ndarray  # relevant rows last among tied rows
+    Attributes:
+        expected: mean over all orders of tied rows.
+        best: score with the relevant rows first among tied rows.
+        worst: score with the relevant rows last among tied rows.
+    """
+
+    expected: np.ndarray
+    best: np.ndarray
+    worst: np.ndarray
 
 
 def tied_average_precision(
     relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray, k: int
 ) -> TiedScores:
-    """AP@k (see `average_precision`) over all orders of tied rows: exact mean, best, worst.  R = 0: NaN.
+    """Exact mean, best and worst AP@k (see `average_precision`) over all orders of tied rows.  R = 0: NaN.
 
-    A level (one distance) has n rows, r of them relevant, after N nearer rows, c of them relevant. The row at rank
-    i = N + j is relevant with probability r/n; the expected number of relevant rows before it in the level is then
-    (j - 1)(r - 1)/(n - 1). With s = (r - 1)/(n - 1), rank i adds r/n · (1 + c + (i - N - 1)s) / i. With
-    m = min(n, k - N) ranks up to k, and harmonic numbers H, the level adds
+    A level is the set of rows at one distance. It has n rows, r of them relevant; N rows are nearer, c of them
+    relevant. The row at rank i = N + j is relevant with probability r/n; the expected number of relevant rows before it
+    in the level is then (j - 1)(r - 1)/(n - 1). With s = (r - 1)/(n - 1), rank i adds r/n · (1 + c + (i - N - 1)s) / i.
+    With m = min(n, k - N) ranks up to k, and harmonic numbers H, the level adds
     r/n · ((1 + c - (N + 1)s)(H[N + m] - H[N]) + ms).
 
     Args:
-        relevant_at: (Q, L) int64, relevant rows at each distance, nearest first; only rows that can be retrieved.
-        total_at: (Q, L) int64, all rows at each distance, likewise.
-        total_relevant: (Q,) int, R, including relevant rows that cannot be retrieved.
+        relevant_at: (Q, L) int64, number of relevant rows at each distance, nearest first, in the probed lists.
+        total_at: (Q, L) int64, number of all rows at each distance, nearest first, in the probed lists.
+        total_relevant: (Q,) int, R of each query, including relevant rows outside the probed lists.
         k: cutoff rank, at least 1.
 
     Returns:
@@ -47,117 +53,127 @@ def tied_average_precision(
     max_rank = min(k, int(total_at.sum(axis=1).max(initial=0)))
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, max_rank + 1))])
     sums = np.zeros((3, len(total_at)))
-    for block in blocks(*total_at.shape):
+    for block in block_slices(*total_at.shape):
         sums[:, block] = _tied_sums(relevant_at[block], total_at[block], harmonic)
     expected, best, worst = sums / np.maximum(np.minimum(total_relevant, k), 1)
-    expected = np.clip(expected, worst, best)  # rounding errors
+    expected = np.clip(expected, worst, best)  # removes rounding errors
     return TiedScores(*(nan_without_relevant(scores, total_relevant) for scores in (expected, best, worst)))
 
 
 def tied_recall(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray, k: int) -> TiedScores:
-    """recall@k over all orders of tied rows: P(a relevant row among the first k), best, worst.  R = 0: NaN.
+    """Exact mean, best and worst recall@k over all orders of tied rows.  R = 0: NaN.
+
+    The mean is the probability of a relevant row among the first k.
 
     Args as for `tied_average_precision`: (Q, L) int64, (Q, L) int64 and (Q,) int -> (Q,) float64 each.
     """
     _check_histograms(relevant_at, total_at, total_relevant, k)
     boundary = _boundary_level(relevant_at, total_at, k)
-    expected = 1 - np.where(boundary.hits > 0, 0.0, _probability_of_none(boundary))
-    scores = (expected, boundary.max_hits > 0, boundary.min_hits > 0)
+    expected = 1 - np.where(boundary.nearer_relevant > 0, 0.0, _probability_of_none(boundary))
+    scores = (expected, boundary.max_relevant > 0, boundary.min_relevant > 0)
     return TiedScores(*(nan_without_relevant(values, total_relevant) for values in scores))
 
 
 def tied_precision(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray, k: int) -> TiedScores:
-    """precision@k over all orders of tied rows: exact mean, best, worst.  R = 0: NaN.
+    """Exact mean, best and worst precision@k over all orders of tied rows.  R = 0: NaN.
 
     Args as for `tied_average_precision`: (Q, L) int64, (Q, L) int64 and (Q,) int -> (Q,) float64 each.
     """
     _check_histograms(relevant_at, total_at, total_relevant, k)
     boundary = _boundary_level(relevant_at, total_at, k)
-    expected = boundary.hits + boundary.num_ranks * boundary.relevant / np.maximum(boundary.rows, 1)
-    return TiedScores(
-        *(nan_without_relevant(hits / k, total_relevant) for hits in (expected, boundary.max_hits, boundary.min_hits))
-    )
+    expected = boundary.nearer_relevant + boundary.num_ranks * boundary.num_relevant / np.maximum(boundary.num_rows, 1)
+    counts = (expected, boundary.max_relevant, boundary.min_relevant)
+    return TiedScores(*(nan_without_relevant(count / k, total_relevant) for count in counts))
 
 
 def distance_histograms(
-    distances: np.ndarray, relevant: np.ndarray, levels: int, probed: np.ndarray | None = None
+    distances: np.ndarray, relevant: np.ndarray, num_levels: int, probed: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Count relevant rows and all rows at each distance: the input of the `tied_*` functions.
+    """Count relevant rows and all rows at each distance, as input of the `tied_*` functions.
 
     Args:
-        distances: (Q, N) int, 0..levels - 1 where probed; any value elsewhere.
-        relevant: (Q, N) bool.
-        levels: number of possible distances, bits + 1 for Hamming.
-        probed: (Q, N) bool, rows in the probed lists; None: all.
+        distances: (Q, N) int, 0..num_levels - 1 for probed rows; other distances are ignored.
+        relevant: (Q, N) bool, True for relevant rows.
+        num_levels: number of possible distances, bits + 1 for Hamming distances.
+        probed: (Q, N) bool, True for rows in the probed lists; None: all rows are probed.
 
     Returns:
-        relevant_at and total_at, (Q, levels) int64 each.
+        relevant_at and total_at, (Q, num_levels) int64 each.
 
     Raises:
         ValueError: wrong shape or dtype, or a probed distance is out of range.
     """
     _check_distances(distances, relevant, probed)
-    relevant_at, total_at = np.zeros((2, len(distances), levels), dtype=np.int64)
-    for block in blocks(*distances.shape):
+    relevant_at, total_at = np.zeros((2, len(distances), num_levels), dtype=np.int64)
+    for block in block_slices(*distances.shape):
         block_distances, block_relevant = distances[block], relevant[block]
         if probed is not None:
             block_distances, block_relevant = (
                 np.where(probed[block], block_distances, 0),
                 block_relevant & probed[block],
             )
-        if block_distances.size and not 0 <= block_distances.min() <= block_distances.max() < levels:
+        if block_distances.size and not 0 <= block_distances.min() <= block_distances.max() < num_levels:
             raise ValueError(
-                f"{levels=}: distances range from {block_distances.min()} to {block_distances.max()}; "
-                "pass levels = bits + 1"
+                f"{num_levels=}: distances range from {block_distances.min()} to {block_distances.max()}; "
+                "pass num_levels = bits + 1"
             )
         shape = total_at[block].shape
-        bins = block_distances + levels * np.arange(shape[0])[:, None]  # (q, N) int64: `levels` bins per query
-        total_at[block] = np.bincount(bins.ravel(), minlength=shape[0] * levels).reshape(shape)
-        relevant_at[block] = np.bincount(bins[block_relevant], minlength=shape[0] * levels).reshape(shape)
+        bins = block_distances + num_levels * np.arange(shape[0])[:, None]  # (q, N) int64, num_levels bins per query
+        total_at[block] = np.bincount(bins.ravel(), minlength=shape[0] * num_levels).reshape(shape)
+        relevant_at[block] = np.bincount(bins[block_relevant], minlength=shape[0] * num_levels).reshape(shape)
         if probed is not None:
-            total_at[block, 0] -= np.count_nonzero(~probed[block], axis=1)  # counted at distance 0
+            total_at[block, 0] -= np.count_nonzero(~probed[block], axis=1)  # rows not probed were counted at distance 0
     return relevant_at, total_at
 
 
 class _BoundaryLevel(NamedTuple):
-    """Level that contains rank k (the last level if fewer rows are retrieved), (Q,) int64 each."""
+    """Level that contains rank k, or the last level if fewer than k rows are retrieved; (Q,) int64 each.
 
-    hits: np.ndarray  # relevant rows at nearer levels, which are always among the first k
-    num_ranks: np.ndarray  # ranks up to k within this level
-    relevant: np.ndarray  # relevant rows at this level
-    rows: np.ndarray  # rows at this level
+    Attributes:
+        nearer_relevant: number of relevant rows at nearer levels, which are always among the first k.
+        num_ranks: number of ranks up to k within the level.
+        num_relevant: number of relevant rows at the level.
+        num_rows: number of rows at the level.
+    """
+
+    nearer_relevant: np.ndarray
+    num_ranks: np.ndarray
+    num_relevant: np.ndarray
+    num_rows: np.ndarray
 
     @property
-    def max_hits(self) -> np.ndarray:
+    def max_relevant(self) -> np.ndarray:
         """Relevant rows among the first k, with relevant rows first among tied rows: (Q,) int64."""
-        return np.asarray(self.hits + np.minimum(self.num_ranks, self.relevant))
+        return np.asarray(self.nearer_relevant + np.minimum(self.num_ranks, self.num_relevant))
 
     @property
-    def min_hits(self) -> np.ndarray:
+    def min_relevant(self) -> np.ndarray:
         """Relevant rows among the first k, with relevant rows last among tied rows: (Q,) int64."""
-        return np.asarray(self.hits + np.maximum(self.num_ranks - (self.rows - self.relevant), 0))
+        num_irrelevant = self.num_rows - self.num_relevant
+        return np.asarray(self.nearer_relevant + np.maximum(self.num_ranks - num_irrelevant, 0))
 
 
 def _boundary_level(relevant_at: np.ndarray, total_at: np.ndarray, k: int) -> _BoundaryLevel:
     cumulative = total_at.cumsum(axis=1)
     level = np.minimum((cumulative < k).sum(axis=1), total_at.shape[1] - 1)[:, None]
-    relevant, rows, hits, last = (
+    num_relevant, num_rows, cumulative_relevant, cumulative_rows = (
         np.take_along_axis(counts, level, axis=1)[:, 0]
         for counts in (relevant_at, total_at, relevant_at.cumsum(axis=1), cumulative)
     )
-    return _BoundaryLevel(hits - relevant, np.minimum(k - (last - rows), rows), relevant, rows)
+    num_ranks = np.minimum(k - (cumulative_rows - num_rows), num_rows)
+    return _BoundaryLevel(cumulative_relevant - num_relevant, num_ranks, num_relevant, num_rows)
 
 
 def _probability_of_none(boundary: _BoundaryLevel) -> np.ndarray:
     """P(no relevant row at the m ranks of the level) = C(n - r, m) / C(n, m), a product of min(m, r) factors: (Q,)."""
-    smaller = np.minimum(boundary.num_ranks, boundary.relevant)
-    larger = np.maximum(boundary.num_ranks, boundary.relevant)
+    smaller = np.minimum(boundary.num_ranks, boundary.num_relevant)
+    larger = np.maximum(boundary.num_ranks, boundary.num_relevant)
     probability = np.ones(len(smaller))
     for step in range(int(smaller.max(initial=0))):
-        active = np.flatnonzero((step < smaller) & (probability > 1e-18))  # below, 1 - probability is 1
+        active = np.flatnonzero((step < smaller) & (probability > 1e-18))  # 1 - 1e-18 is rounded to 1
         if not active.size:
             break
-        remaining = boundary.rows[active] - step
+        remaining = boundary.num_rows[active] - step
         probability[active] *= np.maximum(remaining - larger[active], 0) / remaining
     return probability
 
@@ -165,25 +181,29 @@ def _probability_of_none(boundary: _BoundaryLevel) -> np.ndarray:
 def _tied_sums(relevant: np.ndarray, total: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
     """Sums of precisions at relevant ranks (expected, best, worst), up to rank len(harmonic) - 1: (3, Q) float64."""
     max_rank = len(harmonic) - 1
-    before, hits = total.cumsum(axis=1) - total, relevant.cumsum(axis=1) - relevant
-    num_ranks = np.clip(max_rank - before, 0, total)
+    nearer, nearer_relevant = total.cumsum(axis=1) - total, relevant.cumsum(axis=1) - relevant
+    num_ranks = np.clip(max_rank - nearer, 0, total)
     slope = (relevant - 1) / np.maximum(total - 1, 1)
-    harmonic_sum = _harmonic_between(before, num_ranks, harmonic)
-    expected = relevant / np.maximum(total, 1) * ((1 + hits - (before + 1) * slope) * harmonic_sum + num_ranks * slope)
-    worst_before = before + total - relevant
-    best = _sum_precisions(hits, before, np.minimum(relevant, num_ranks), harmonic)
-    worst = _sum_precisions(hits, worst_before, np.clip(max_rank - worst_before, 0, relevant), harmonic)
+    harmonic_sum = _harmonic_between(nearer, num_ranks, harmonic)
+    level_sum = (1 + nearer_relevant - (nearer + 1) * slope) * harmonic_sum + num_ranks * slope
+    expected = relevant / np.maximum(total, 1) * level_sum
+    best = _precision_sum(nearer_relevant, nearer, np.minimum(relevant, num_ranks), harmonic)
+    worst_nearer = nearer + total - relevant  # rows before the relevant rows of the level
+    worst_count = np.clip(max_rank - worst_nearer, 0, relevant)
+    worst = _precision_sum(nearer_relevant, worst_nearer, worst_count, harmonic)
     return np.stack([sums.sum(axis=1) for sums in (expected, best, worst)])
 
 
-def _sum_precisions(hits: np.ndarray, before: np.ndarray, count: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
-    """Sum of precisions over `count` consecutive relevant rows after `before` rows, `hits` of them relevant."""
-    return np.asarray(count + (hits - before) * _harmonic_between(before, count, harmonic))
+def _precision_sum(
+    nearer_relevant: np.ndarray, nearer: np.ndarray, count: np.ndarray, harmonic: np.ndarray
+) -> np.ndarray:
+    """Sum of precisions over `count` consecutive relevant rows after `nearer` rows."""
+    return np.asarray(count + (nearer_relevant - nearer) * _harmonic_between(nearer, count, harmonic))
 
 
-def _harmonic_between(before: np.ndarray, count: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
-    """1/(before + 1) + ... + 1/(before + count), elementwise; 0 after the last rank, where count is 0."""
-    start = np.minimum(before, len(harmonic) - 1)
+def _harmonic_between(nearer: np.ndarray, count: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
+    """1/(nearer + 1) + ... + 1/(nearer + count), elementwise; 0 after the last rank, where count is 0."""
+    start = np.minimum(nearer, len(harmonic) - 1)
     return np.asarray(harmonic[start + count] - harmonic[start])
 
 

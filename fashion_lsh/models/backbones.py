@@ -1,4 +1,4 @@
-"""Backbones of torchvision and timm with one interface: uint8 images in, one feature vector per image out."""
+"""Backbones of torchvision and timm with a common interface: uint8 images -> one feature vector per image."""
 
 from collections.abc import Mapping
 from http.client import HTTPException
@@ -24,22 +24,22 @@ BACKBONES = (
     EFFICIENTNET_LITE0,
 )
 
-# Determined empirically in training and evaluation mode: below these sizes AlexNet and VGG16 pool to empty maps. The
-# others accept less (GoogLeNet 15 pixels, a ResNet 1), but a ResNet has stride 32.
+# Minimum side of an image in pixels, measured in training and evaluation mode: AlexNet and VGG16 pool smaller images to
+# empty maps. Other backbones accept smaller images (GoogLeNet 15 pixels, a ResNet 1), but a ResNet has stride 32.
 MIN_SIZE = dict.fromkeys(BACKBONES, 32) | {"alexnet": 63}
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB in 0..1
-GOOGLENET_MEAN_STD = (0.5, 0.5, 0.5)  # IMAGENET_MEAN and IMAGENET_STD with `transform_input` of torchvision
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB values in 0..1
+GOOGLENET_MEAN_STD = (0.5, 0.5, 0.5)  # equals ImageNet normalisation followed by torchvision's `transform_input`
 
-IGNORED_KEYS = (  # classifiers and auxiliary classifiers
+IGNORED_KEYS = (  # prefixes of ImageNet classifiers and auxiliary classifiers in state dicts
     "network.fc.", "network.classifier.6.", "network.classifier.weight", "network.classifier.bias",
     "network.aux1.", "network.aux2.",
 )  # fmt: skip
-TIMEOUT_S = 5.0  # per address and read, so that a machine without network fails soon
+TIMEOUT_S = 5.0  # limit per address and read, so that a machine without network fails soon
 
 
 class Backbone(nn.Module):
-    """Feature extractor that normalises its images: mean and std are saved with the weights.
+    """Feature extractor including the normalisation of images: mean and std are saved with the weights.
 
     Attributes:
         name: One of BACKBONES.
@@ -48,7 +48,7 @@ class Backbone(nn.Module):
         network: Normalised images (B, 3, H, W) -> features (B, feature_dim).
     """
 
-    mean: Tensor  # (3, 1, 1), RGB in 0..1
+    mean: Tensor  # (3, 1, 1) of RGB values in 0..1
     std: Tensor  # (3, 1, 1)
 
     def __init__(
@@ -68,7 +68,7 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Compute features.  (B, 3, H, W) RGB in 0..255, uint8 or float -> (B, feature_dim) float32.
 
-        In training mode, batch norm needs more than one value per channel: two images at the smallest size.
+        In training mode, batch norm needs more than one value per channel: at least two images of the minimum size.
 
         Raises:
             ValueError: the shape differs, or a side is below `min_size`.
@@ -94,10 +94,10 @@ def create_backbone(name: str) -> Backbone:
     """Build one of BACKBONES with the random initialisation of its library.
 
     Feature lengths: resnet18, resnet34 512; resnet50, resnet101 2048; googlenet 1024; efficientnet_lite0 1280; alexnet,
-    vgg16, vgg16_bn 4096 (the second hidden layer, after its ReLU). Dropout is that of torchvision.
+    vgg16, vgg16_bn 4096 (output of the second hidden layer, after ReLU). Dropout rates are those of torchvision.
 
     Raises:
-        ValueError: the name is not in BACKBONES, or its package is not installed.
+        ValueError: the name is not in BACKBONES, or the package of the network is not installed.
     """
     if name not in BACKBONES:
         raise ValueError(f"backbone={name!r}: unknown; choose one of {', '.join(BACKBONES)}")
@@ -118,17 +118,17 @@ def load_weights(backbone: Backbone, weights: str | None) -> str:
     """Load the weights of a backbone and return their source.
 
     `imagenet` selects torchvision's default weights: IMAGENET1K_V2 for resnet50 and resnet101, IMAGENET1K_V1 for the
-    others. The file is downloaded once into torch.hub's folder; that of efficientnet_lite0 is part of a package.
-    A path selects a state dict: of torchvision's or timm's network, with or without classifier and auxiliary
-    classifiers, or of a Backbone. The former contain no normalisation: the backbone keeps its mean and std, for
-    GoogLeNet those of `transform_input=True`.
+    others. The file is downloaded once into torch.hub's folder; for efficientnet_lite0, it is part of a package.
+    A path selects a state dict of torchvision's or timm's network, with or without classifier and auxiliary
+    classifiers, or a state dict of a Backbone. State dicts of torchvision and timm contain no normalisation: the
+    backbone keeps its mean and std (for GoogLeNet, those of `transform_input=True`).
 
     Args:
-        backbone: Unchanged if loading fails.
-        weights: None (keep the random initialisation), `imagenet`, or a path.
+        backbone: backbone to load; unchanged if loading fails.
+        weights: None (keep the random initialisation), `imagenet`, or the path of a state-dict file.
 
     Returns:
-        `scratch`, `imagenet`, or the file name.
+        `scratch`, `imagenet`, or the name of the file.
 
     Raises:
         FileNotFoundError: the file is missing, or cannot be downloaded.
@@ -156,9 +156,9 @@ def load_weights(backbone: Backbone, weights: str | None) -> str:
 
 def _remove_classifier(network: nn.Module) -> int:
     """Replace the ImageNet classifier by nn.Identity and return its number of input features."""
-    parent, last = (network, "fc") if hasattr(network, "fc") else (network.get_submodule("classifier"), "6")
-    feature_dim = parent.get_parameter(f"{last}.weight").shape[1]
-    setattr(parent, last, nn.Identity())
+    parent, name = (network, "fc") if hasattr(network, "fc") else (network.get_submodule("classifier"), "6")
+    feature_dim = parent.get_parameter(f"{name}.weight").shape[1]
+    setattr(parent, name, nn.Identity())
     return feature_dim
 
 
@@ -175,7 +175,7 @@ def imagenet_weights(name: str) -> tuple[Path, Mapping[str, Tensor]]:
     try:
         with socket_timeout(TIMEOUT_S):
             return file, torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
-    except (OSError, HTTPException, RuntimeError) as error:  # no network; invalid response; hash mismatch
+    except (OSError, HTTPException, RuntimeError) as error:  # no network, an invalid response, or a hash mismatch
         raise FileNotFoundError(
             f"{file}: download failed ({error}); put the file there, or set backbone.weights=null for random weights"
         ) from error
@@ -184,7 +184,7 @@ def imagenet_weights(name: str) -> tuple[Path, Mapping[str, Tensor]]:
 def _read(file: Path) -> Mapping[str, Tensor]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many types on invalid files
+    except Exception as error:  # torch.load raises many exception types for invalid files
         raise ValueError(f"{file}: not readable ({error}); pass a state dict written by torch.save") from error
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
@@ -204,19 +204,18 @@ def _load_state_dict(backbone: Backbone, state: Mapping[str, Tensor], file: Path
         if state[name].shape != expected[name].shape
     ]
     if mismatches:
-        first = ", ".join(text.removeprefix("network.") for text in sorted(mismatches)[:3])
+        examples = ", ".join(text.removeprefix("network.") for text in sorted(mismatches)[:3])
         raise ValueError(
-            f"{file}: not weights of {backbone.name} ({len(mismatches)} mismatches: {first}); pass a matching file"
+            f"{file}: not weights of {backbone.name} ({len(mismatches)} mismatches: {examples}); pass a matching file"
         )
     backbone.load_state_dict(state)
 
 
 def _match_keys(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the keys of a torchvision state dict to those of a Backbone; keep those of a Backbone."""
+    """Rename the keys of a torchvision or timm state dict to the keys of a Backbone; keep the keys of a Backbone."""
     if not any(name.startswith("network.") for name in state):
         state = {f"network.{name}": value for name, value in state.items()}
         state |= {"mean": expected["mean"], "std": expected["std"]}
-    counters = {
-        name: value for name, value in expected.items() if name.endswith("num_batches_tracked")
-    }  # missing in old files
+    # Files of old PyTorch versions lack the batch counters.
+    counters = {name: value for name, value in expected.items() if name.endswith("num_batches_tracked")}
     return counters | {name: value for name, value in state.items() if not name.startswith(IGNORED_KEYS)}

@@ -1,4 +1,4 @@
-"""Codes without training, computed from the classifier's output: LSH, ITQ, predicted category."""
+"""Baseline codes computed from a trained classifier: LSH, ITQ and predicted category."""
 
 from abc import abstractmethod
 from typing import Any, Self
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fashion_lsh.models.code_model import CodeModel
-from fashion_lsh.models.crop_model import CropModel, arguments
-from fashion_lsh.models.projection import hyperplanes, itq
+from fashion_lsh.models.crop_model import CropModel, constructor_arguments
+from fashion_lsh.models.projection import fit_itq, random_hyperplanes
 
 
 class Baseline(CodeModel):
-    """Base class of codes computed from a fitted classifier; fitted in closed form, not trained.
+    """Base class of codes computed from a trained classifier; the codes are fitted in closed form, without training.
 
     Attributes:
         hyper_parameters: arguments of the constructor, saved in the checkpoint.
@@ -36,7 +36,7 @@ class Baseline(CodeModel):
         self.head = nn.Linear(self.backbone.feature_dim, len(categories)).requires_grad_(False)
 
     def start_from(self, other: CropModel) -> Self:
-        """Copy backbone and head of a classifier."""
+        """Copy the weights of backbone and head from a classifier."""
         self.head.load_state_dict(other.get_submodule("head").state_dict())
         return super().start_from(other)
 
@@ -50,7 +50,8 @@ class Baseline(CodeModel):
 class LSH(Baseline):
     """Locality-sensitive hashing with random hyperplanes.
 
-    activations = (x - mean) @ planes,  x: (B, D) embedding, planes: (D, bits) standard normal; a bit is 1 above 0.
+    activations = (x - mean) @ planes,  x: (B, D) embeddings, planes: (D, bits) standard normal. A bit is 1 if its
+    activation is above 0.
     M. Charikar, STOC 2002, section 3.
 
     Args:
@@ -73,7 +74,7 @@ class LSH(Baseline):
         seed: int,
     ) -> None:
         super().__init__(backbone, categories, bits, embedding_dim, image_size, margin)
-        self.hyper_parameters, self.seed = arguments(locals()), seed
+        self.hyper_parameters, self.seed = constructor_arguments(locals()), seed
         self.register_buffer("mean", torch.zeros(self.embedding_length))
         self.register_buffer("planes", torch.zeros(self.embedding_length, bits))
 
@@ -88,14 +89,18 @@ class LSH(Baseline):
 
     def fit_hyperplanes(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """Fit mean and hyperplanes.  (N, D) embeddings of training images -> (D,) and (D, bits) float32."""
-        return embeddings.mean(dim=0), hyperplanes(embeddings.shape[1], self.bits, self.seed)
+        return embeddings.mean(dim=0), random_hyperplanes(embeddings.shape[1], self.bits, self.seed)
 
 
 class ITQ(LSH):
-    """Iterative quantisation: principal axes of the embedding, rotated to minimise the quantisation error (see `itq`).
+    """Iterative quantisation: principal axes of the embedding, rotated to minimise the quantisation error.
 
     Y. Gong, S. Lazebnik: Iterative Quantization: A Procrustean Approach to Learning Binary Codes, CVPR 2011,
-    section 2.2. Arguments as for LSH; seed: seed of the initial rotation.
+    section 2.2; see `fit_itq`.
+
+    Args:
+        backbone, categories, bits, embedding_dim, image_size, margin: see CodeModel.
+        seed: seed of the initial rotation.
 
     Raises:
         ValueError: more bits than embedding dimensions.
@@ -119,11 +124,11 @@ class ITQ(LSH):
             )
 
     def fit_hyperplanes(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        return itq(embeddings, self.bits, self.seed)
+        return fit_itq(embeddings, self.bits, self.seed)
 
 
 class PredictedCategory(Baseline):
-    """One-hot code of the predicted category, bits = C: retrieval by the classifier only.
+    """One-hot code of the predicted category, with one bit per category: retrieval by the classifier only.
 
     Args:
         backbone, categories, embedding_dim, image_size, margin: see CodeModel.
@@ -138,7 +143,7 @@ class PredictedCategory(Baseline):
         margin: NonNegativeFloat,
     ) -> None:
         super().__init__(backbone, categories, len(categories), embedding_dim, image_size, margin)
-        self.hyper_parameters = arguments(locals())
+        self.hyper_parameters = constructor_arguments(locals())
 
     def compute_heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.head(features)

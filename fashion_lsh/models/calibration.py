@@ -13,7 +13,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         labels: (N,) int64.
 
     Returns:
-        T in 0.05..20, to 0.1 %, by golden-section search: the loss has one minimum in log T.
+        T in 0.05..20 with a precision of 0.1 %, by golden-section search: the loss has a single minimum in log T.
     """
     low, high = torch.tensor(0.05).log(), torch.tensor(20.0).log()
     golden = (5**0.5 - 1) / 2

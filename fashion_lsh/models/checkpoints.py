@@ -1,4 +1,4 @@
-"""Checkpoints of fitted networks: written atomically, loaded with weights_only=True."""
+"""Checkpoints of trained networks: written atomically, loaded with weights_only=True."""
 
 import inspect
 import io
@@ -21,19 +21,19 @@ NETWORKS: dict[str, type[nn.Module]] = {
     stage_class.__name__: stage_class
     for stage_class in (ClassifierModel, HashHeadModel, DetectorModel, LSH, ITQ, PredictedCategory)
 }
-PREFIX = "model."  # prefix of the network's keys in the state dict of its LightningModule
+PREFIX = "model."  # prefix of the keys in state dicts of the LightningModules, whose attribute `model` is the network
 
 
 def save_model(model: nn.Module, path: Path, hyper_parameters: Mapping[str, Any]) -> None:
     """Save weights, hyper-parameters and fit metrics atomically.
 
-    The file is also a Lightning checkpoint: `load_from_checkpoint` of the LightningModule with these hyper-parameters
-    loads it.
+    The file is also a Lightning checkpoint, which `load_from_checkpoint` of the LightningModule can load.
 
     Args:
         model: one of NETWORKS.
-        path: path of the file.
-        hyper_parameters: those of the LightningModule that trained the network, or the arguments of the network.
+        path: path of the checkpoint.
+        hyper_parameters: hyper-parameters of the LightningModule that trained the network; for a baseline, the
+            arguments of its constructor.
     """
     content = {
         "network": type(model).__name__,
@@ -46,16 +46,16 @@ def save_model(model: nn.Module, path: Path, hyper_parameters: Mapping[str, Any]
 
 
 def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
-    """Load a fitted network in evaluation mode; only plain values and tensors are unpickled.
+    """Load a trained network in evaluation mode; only plain values and tensors are unpickled.
 
     Args:
         path: a file written by `save_model`.
         accelerator: `auto`, `cpu` or `gpu`.
-        overrides: arguments that replace the saved ones; those unknown to the constructor are ignored.
+        overrides: constructor arguments that replace the saved values; unknown arguments are ignored.
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: the file is damaged or of another version, or the GPU is out of memory.
+        ValueError: the file is damaged or was written by another version, or the GPU is out of memory.
         MissingPackageError: the backbone needs a package that is not installed.
     """
     if not path.exists():
@@ -67,7 +67,7 @@ def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
         model = _build_model(torch.load(path, map_location="cpu", weights_only=True), overrides)
     except MissingPackageError:
         raise
-    except Exception as error:  # invalid files and other arguments raise many types
+    except Exception as error:  # invalid files and arguments of other versions raise many exception types
         raise ValueError(
             f"{path}: damaged, or written by another version ({type(error).__name__}); delete it and metrics.json, "
             "and repeat the run's train.py command"
@@ -76,22 +76,25 @@ def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
         return model.to(inference_device(accelerator)).eval()
     except torch.OutOfMemoryError as error:
         raise ValueError(
-            f"{path}: GPU out of memory; free some, or hide the GPU (CUDA_VISIBLE_DEVICES= before the command)"
+            f"{path}: GPU out of memory; free GPU memory, or run on the CPU (CUDA_VISIBLE_DEVICES= before the command)"
         ) from error
 
 
 def _build_model(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> nn.Module:
     stage_class = NETWORKS[content["network"]]
-    known = inspect.signature(stage_class).parameters
+    parameters = inspect.signature(stage_class).parameters
     arguments = {**content["hyper_parameters"], **overrides}
-    model = stage_class(**{name: value for name, value in arguments.items() if name in known})
+    model = stage_class(**{name: value for name, value in arguments.items() if name in parameters})
     model.load_state_dict({name.removeprefix(PREFIX): value for name, value in content["state_dict"].items()})
     model.fit_metrics = dict(content["fit_metrics"])  # type: ignore[assignment]
     return model
 
 
-def min_bytes(models: Sequence[nn.Module]) -> int:
-    """Minimum disk space in bytes: weights of all networks, plus best epoch, last epoch and optimizer of one fit."""
+def min_checkpoint_bytes(models: Sequence[nn.Module]) -> int:
+    """Minimum disk space of checkpoints in bytes.
+
+    Sum of the weights of all networks, plus best epoch, last epoch and optimizer state of the largest network.
+    """
     sizes = [sum(value.nbytes for value in model.state_dict().values()) for model in models]
     return sum(sizes) + 3 * max(sizes)
 
@@ -112,7 +115,10 @@ def inference_device(accelerator: str) -> torch.device:
 
 
 def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
-    """Save atomically, serialised in memory first: on a full disk, torch.save to a file hides the reason."""
+    """Save a checkpoint atomically.
+
+    The content is serialised in memory first: on a full disk, the error of torch.save to a file hides the reason.
+    """
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
     with atomic_write(path) as temporary:

@@ -6,7 +6,7 @@ from fashion_lsh.models.crop_model import CropModel
 
 
 class ClassifierModel(CropModel):
-    """Backbone and linear category head, without activations; also the model of `hash=none`.
+    """Backbone and linear category head, without activations and codes; also the model of runs with `hash=none`.
 
     Args:
         backbone, categories, image_size, margin, frozen: see CropModel.

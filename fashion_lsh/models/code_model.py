@@ -13,17 +13,17 @@ from fashion_lsh.models.projection import principal_axes
 
 log = logging.getLogger(__name__)
 
-SAMPLES_PER_AXIS = 8  # training images per embedding dimension: enough for stable principal axes
+SAMPLES_PER_AXIS = 8  # number of training images per embedding dimension, enough for stable principal axes
 
 
 class CodeModel(CropModel, ABC):
-    """CropModel with codes, whose embedding is reduced to the first principal components of the features.
+    """CropModel with codes, and with an embedding reduced to the first principal components of the features.
 
     Args:
         backbone: one of BACKBONES.
         categories: names of the categories, in the order of the labels.
         bits: code length.
-        embedding_dim: length D of the embedding (see `fit_pca`); None, or at least `feature_dim`: no PCA.
+        embedding_dim: length D of the embedding (see `fit_pca`). No PCA if None, or if not below `feature_dim`.
         image_size, margin, frozen: see CropModel.
 
     Raises:
@@ -31,7 +31,7 @@ class CodeModel(CropModel, ABC):
     """
 
     name = "hash_head"
-    fits_projection = False  # True: hyperplanes, too, are fitted to features of training images
+    fits_projection = False  # True in subclasses that fit hyperplanes to features of training images
     bits: int
     centre: Tensor
     axes: Tensor
@@ -57,7 +57,7 @@ class CodeModel(CropModel, ABC):
         length = embedding_dim if embedding_dim is not None and self.has_pca else 0
         self.embedding_length = length or feature_dim
         self.register_buffer("centre", torch.zeros(feature_dim if length else 0))
-        self.register_buffer("axes", torch.eye(feature_dim, length))  # (feature_dim, D), orthonormal
+        self.register_buffer("axes", torch.eye(feature_dim, length))  # (feature_dim, D) orthonormal columns
 
     def embedding(self, features: Tensor) -> Tensor:
         """L2-normalised embedding.  (B, feature_dim) features -> (B, D) float32; in training mode D = feature_dim."""
@@ -73,7 +73,7 @@ class CodeModel(CropModel, ABC):
         return fit_metrics
 
     def fit_projection(self, features: Tensor) -> None:
-        """Fit the PCA, and hyperplanes in subclasses, to (N, feature_dim) features of training images."""
+        """Fit the PCA to (N, feature_dim) features of training images; subclasses also fit hyperplanes."""
         self.fit_pca(functional.normalize(features, dim=1))
 
     def fit_pca(self, features: Tensor) -> None:

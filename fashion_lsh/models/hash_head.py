@@ -1,4 +1,4 @@
-"""Hash head network: backbone, hash layer and category head."""
+"""Network with a hash layer: backbone, hash layer and category head."""
 
 from torch import Tensor, nn
 
@@ -8,13 +8,13 @@ from fashion_lsh.models.losses.bihalf import BiHalf, signs
 
 
 class HashHeadModel(CodeModel):
-    """Backbone, hash layer and category head: linear -> activations -> linear, with one of LOSSES.
+    """Backbone, hash layer and category head (linear -> activations -> linear), with one of LOSSES.
 
     Args:
         backbone, categories, bits, embedding_dim, image_size, margin, frozen: see CodeModel.
-        loss: one of LOSSES; `softmax` is that of the thesis.
-        bihalf: apply BiHalf in training and the sign in evaluation mode, with any loss.
-        label_smoothing: probability of each label that is spread over all categories.
+        loss: one of LOSSES; `softmax` is the loss of the thesis (docs/thesis.md).
+        bihalf: apply BiHalf in training and the sign function in evaluation, before the activation of the loss.
+        label_smoothing: fraction of the target probability that is spread over all categories.
 
     Raises:
         ValueError: `bits` is below 1, or too small for the distinct hash centres of a loss.

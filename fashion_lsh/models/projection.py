@@ -14,7 +14,7 @@ def principal_axes(features: Tensor, count: int) -> tuple[Tensor, Tensor]:
         count: number of axes, 1..D.
 
     Returns:
-        Mean, (D,) float32, and orthonormal axes as columns in order of decreasing variance, (D, count) float32.
+        Mean (D,) float32, and orthonormal axes (D, count) float32 as columns in order of decreasing variance.
 
     Raises:
         ValueError: N is 0, a feature is not finite, or `count` is outside 1..D.
@@ -29,29 +29,31 @@ def principal_axes(features: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return centre.float(), axes[:, -count:].flip(1).float()
 
 
-def hyperplanes(dimensions: int, bits: int, seed: int) -> Tensor:
-    """Normals of random hyperplanes; two vectors are on the same side of one with probability 1 - angle/π.
+def random_hyperplanes(dimensions: int, bits: int, seed: int) -> Tensor:
+    """Draw normals of random hyperplanes.
+
+    Two vectors are on the same side of a random hyperplane with probability 1 - angle/π.
 
     M. Charikar: Similarity Estimation Techniques from Rounding Algorithms, STOC 2002, section 3.
 
     Args:
-        dimensions: D, the feature dimension.
-        bits: number of hyperplanes; a bit is 1 on the side of the normal.
+        dimensions: feature dimension D.
+        bits: number of hyperplanes; a bit is 1 on the side to which the normal points.
         seed: random seed.
 
     Returns:
-        (D, bits) float32, standard normal.
+        (D, bits) float32 from the standard normal distribution.
 
     Raises:
         ValueError: `dimensions` or `bits` is below 1.
     """
     if min(dimensions, bits) < 1:
-        raise ValueError(f"{dimensions=}, {bits=}: must be at least 1; pass larger ones")
+        raise ValueError(f"{dimensions=}, {bits=}: must be at least 1; pass larger values")
     return torch.randn(dimensions, bits, generator=torch.Generator().manual_seed(seed))
 
 
-def itq(features: Tensor, bits: int, seed: int = 0, iterations: int = 50) -> tuple[Tensor, Tensor]:
-    """Iterative quantisation: PCA, rotated to minimise the quantisation error ||B - VR||².
+def fit_itq(features: Tensor, bits: int, seed: int = 0, iterations: int = 50) -> tuple[Tensor, Tensor]:
+    """Fit iterative quantisation: a PCA projection, rotated to minimise the quantisation error ||B - VR||².
 
     V: (N, bits) PCA projections, R: rotation, initially random, B = sign(VR). Each iteration updates B, then R
     (orthogonal Procrustes). Y. Gong, S. Lazebnik: Iterative Quantization: A Procrustean Approach to Learning Binary
@@ -64,7 +66,7 @@ def itq(features: Tensor, bits: int, seed: int = 0, iterations: int = 50) -> tup
         iterations: number of iterations.
 
     Returns:
-        Mean, (D,) float32, and orthonormal planes as columns, (D, bits) float32: a bit is 1 where
+        Mean (D,) float32, and orthonormal planes (D, bits) float32 as columns. A bit is 1 where
         (features - mean) @ planes is above 0.
 
     Raises:
@@ -72,12 +74,12 @@ def itq(features: Tensor, bits: int, seed: int = 0, iterations: int = 50) -> tup
     """
     if bits > features.shape[1]:
         raise ValueError(
-            f"{bits=}: iterative quantisation has at most one bit per feature dimension; "
+            f"{bits=}: iterative quantisation yields at most one bit per feature dimension; "
             f"pass at most {features.shape[1]} bits, longer features, or use random hyperplanes"
         )
     centre, axes = principal_axes(features, bits)
     projected = (features.float() - centre) @ axes  # (N, bits)
-    rotation, _ = torch.linalg.qr(hyperplanes(bits, bits, seed))
+    rotation, _ = torch.linalg.qr(random_hyperplanes(bits, bits, seed))
     for _ in range(iterations):
         signs = torch.where(projected @ rotation > 0, 1.0, -1.0)
         left, _, right = torch.linalg.svd(projected.T @ signs)

@@ -7,7 +7,11 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; `note` highlights it as a caveat or a missing result."""
+    """A paragraph.
+
+    Attributes:
+        note: highlight the paragraph as a caveat or a missing result.
+    """
 
     text: str
     note: bool = False
@@ -35,7 +39,7 @@ class Table:
     """A table of text cells.
 
     Attributes:
-        summary: title of a collapsed table; "": the table is not collapsed.
+        summary: title of a collapsed table; "" if the table is not collapsed.
         highlight_first: show the first row in bold.
     """
 
@@ -51,10 +55,10 @@ class Figure:
     """A figure with its caption.
 
     Attributes:
-        name: file name; its extension is the image type.
+        name: file name; the extension is the image type.
         content: bytes of the file.
         caption: text below the figure, also its alternative text.
-        min_width: width in pixels below which the figure scrolls instead of shrinking; 0: always shrink.
+        min_width: width in pixels below which the figure scrolls instead of shrinking; 0 if the figure always shrinks.
     """
 
     name: str
@@ -69,7 +73,11 @@ Block = Text | Listing | Command | Table | Figure
 
 @dataclass(frozen=True)
 class Section:
-    """Blocks under a title; `key` is the HTML anchor."""
+    """Titled list of blocks.
+
+    Attributes:
+        key: HTML anchor.
+    """
 
     key: str
     title: str

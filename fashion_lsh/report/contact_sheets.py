@@ -1,4 +1,4 @@
-"""Contact sheets: queries, their crops, and their hits with relevance marks."""
+"""Contact sheets: queries, query crops, and hits with relevance marks."""
 
 import io
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from fashion_lsh.report.blocks import Figure
 from fashion_lsh.report.tiles import TILE, Tile, column_titles, evenly_spaced, write_contact_sheet
 from fashion_lsh.search.searcher import Searcher, SearchResult
 
-MAX_SIDE = 512  # pixels of the longer side of an image before it is cropped
+MAX_SIDE = 512  # longer side in pixels of an uncropped image in a tile
 MISSING_IMAGE_ERRORS = (OSError, ValueError, LookupError)  # raised by sources for images that no longer exist
 
 
@@ -29,21 +29,21 @@ def write_query_sheet(
     """Write a sheet of eight evenly spaced queries: image with box, crop, and the first eight hits.
 
     Returns:
-        Rows of tiles of the sheet.
+        Tiles of the sheet, one row per query.
     """
     query_rows = evenly_spaced(len(query.catalogue), 8).tolist()
     names = searcher.model.categories
     boxes, gallery = query.catalogue.boxes, searcher.gallery.catalogue
     rows = []
-    for number in query_rows:
-        category, predicted = query.catalogue.column("category")[number], query.encoded.predicted[number]
+    for index in query_rows:
+        category, predicted = query.catalogue.column("category")[index], query.encoded.predicted[index]
         predicted_name = names[predicted] if predicted >= 0 else "none"
-        image, box = data.source.image(query.catalogue.column("image")[number]), boxes[number]
+        image, box = data.source.image(query.catalogue.column("image")[index]), boxes[index]
         mark = prediction_mark(predicted_name, category, category in names)
         crop = Tile(crop_image(image, box, data.margin, TILE), f"pred: {predicted_name}", mark)
         hit_tiles = [
-            hit_tile(data.source, gallery, hit, data.margin, relevance_mark(query.catalogue, number, gallery, hit))
-            for hit in hits.rows[number, :8]
+            hit_tile(data.source, gallery, hit, data.margin, relevance_mark(query.catalogue, index, gallery, hit))
+            for hit in hits.rows[index, :8]
             if hit >= 0
         ]
         thumbnail, scaled_box = downscale(image, box)
@@ -53,7 +53,7 @@ def write_query_sheet(
 
 
 def query_tiles(image: np.ndarray, box: np.ndarray | None, margin: float, result: SearchResult) -> list[Tile]:
-    """Tiles of a query image, (H, W, 3) uint8, with its box, (4,) or None, and of its crop."""
+    """Two tiles of a query: the image with the box, and the crop.  image: (H, W, 3) uint8, box: (4,) or None."""
     thumbnail, scaled_box = downscale(image, np.empty((0, 4), np.float32) if box is None else box)
     return [Tile(thumbnail, box=scaled_box), Tile(crop_image(image, box, margin, TILE), f"pred: {result.category}")]
 
@@ -61,7 +61,7 @@ def query_tiles(image: np.ndarray, box: np.ndarray | None, margin: float, result
 def write_result_sheet(
     path: Path, source: Source, searcher: Searcher, results: Sequence[tuple[list[Tile], SearchResult]]
 ) -> None:
-    """Write a sheet of search results without relevance marks: tiles of each query (see `query_tiles`) and its hits."""
+    """Write a sheet of search results without relevance marks: `query_tiles` and hits of each query."""
     gallery, margin = searcher.gallery.catalogue, searcher.model.margin
     rows = [
         [*tiles, *(hit_tile(source, gallery, row, margin) for row in result.hits.rows[0] if row >= 0)]
@@ -78,16 +78,17 @@ def sheet_figure(name: str, sheet: Image.Image, caption: str) -> Figure:
 
 
 def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: str = "") -> Tile:
-    """Crop a gallery row, captioned with its category; images added after training have absolute paths as keys."""
+    """Tile of a gallery row: the crop, captioned with the category."""
     hit = gallery.row(row)
     name, box = hit["image"], np.array([hit[side] for side in BOX_COLUMNS], dtype=np.float32)
+    # The key of an image added after training is an absolute path.
     image = open_image(name) if Path(name).is_absolute() else source.image(name)
     crop = crop_image(image, box, margin, TILE)
     return Tile(crop, hit["category"], mark, original=downscale(image, box))
 
 
 def downscale(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Resize an image, (H, W, 3) uint8, to at most MAX_SIDE pixels a side, and scale its boxes, (4,) or (n, 4)."""
+    """Resize an image to at most MAX_SIDE pixels per side, and scale the boxes.  (H, W, 3) uint8; (4,) or (n, 4)."""
     scale = min(1.0, MAX_SIDE / max(image.shape[:2]))
     if scale == 1:
         return image, boxes
@@ -96,13 +97,13 @@ def downscale(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def relevance_mark(query: Catalogue, index: int, gallery: Catalogue, row: int) -> str:
-    """Mark (a key of MARKS) of gallery row `row` as a hit of query `index`."""
+    """Relevance mark (a key of MARKS) of gallery row `row` as a hit of query `index`."""
     query_row, hit = query.row(index), gallery.row(row)
     if query_row["item"] and query_row["item"] == hit["item"]:
         return "same item"
     return "same category" if query_row["category"] == hit["category"] else "other category"
 
 
-def prediction_mark(predicted: str, category: str, known: bool) -> str:
+def prediction_mark(predicted: str, category: str, is_trained: bool) -> str:
     """Mark (a key of MARKS) of the predicted category; empty if the true category was not trained."""
-    return ("same category" if predicted == category else "other category") if known else ""
+    return ("same category" if predicted == category else "other category") if is_trained else ""

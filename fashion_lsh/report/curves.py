@@ -12,9 +12,13 @@ Curves = dict[str, np.ndarray]
 
 
 class Reliability(NamedTuple):
-    """Reliability diagram of the category head, (BINS,) each; NaN for empty bins.
+    """Reliability diagram of the category head.
 
-    counts: queries of the bin; confidence: their mean confidence; accuracy: fraction of correct ones; error: the ECE.
+    Attributes:
+        counts: (BINS,) int, queries per bin.
+        confidence: (BINS,) float, mean confidence per bin; NaN for empty bins.
+        accuracy: (BINS,) float, fraction of correct predictions per bin; NaN for empty bins.
+        error: expected calibration error (ECE).
     """
 
     counts: np.ndarray
@@ -26,8 +30,8 @@ class Reliability(NamedTuple):
 def learning_curves(sessions: Sequence[Sequence[Mapping[str, float]]], stage: str) -> Curves:
     """Learning curves of one stage, joined over its training sessions.
 
-    A resumed fit repeats the steps after its last checkpoint: values that an earlier session logged from the first step
-    of a later session on are dropped.
+    A resumed training repeats the steps after the last checkpoint. The values of an earlier session are therefore
+    dropped from the first step of the later session on.
 
     Args:
         sessions: rows of CSV logs, earliest session first: `step`, `epoch`, and `<stage>/<metric>` where logged.
@@ -51,10 +55,10 @@ def confusion(true_categories: np.ndarray, predicted: np.ndarray, names: Sequenc
 
     Queries without a prediction, "", are ignored.
     """
-    index = {name: number for number, name in enumerate(names)}
+    index_by_name = {name: index for index, name in enumerate(names)}
     true_categories, predicted = true_categories[predicted != ""], predicted[predicted != ""]
     counts = np.zeros((len(names), len(names)), np.int64)
-    np.add.at(counts, tuple([index[name] for name in labels] for labels in (true_categories, predicted)), 1)
+    np.add.at(counts, tuple([index_by_name[name] for name in labels] for labels in (true_categories, predicted)), 1)
     return counts
 
 
@@ -66,8 +70,8 @@ def row_ratios(counts: np.ndarray) -> np.ndarray:
 def recall_precision(relevant_at: np.ndarray, total_at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean recall and precision within each Hamming radius, in ascending order.
 
-    Queries without relevant rows are ignored. Precision is the mean over the queries with any row within the radius;
-    radii without rows for any query are dropped.
+    Queries without relevant rows are ignored. Precision is the mean over the queries with any row within the radius.
+    Radii within which no query has a row are dropped.
 
     Args:
         relevant_at: (Q, L) int, relevant rows at each distance.
@@ -76,17 +80,17 @@ def recall_precision(relevant_at: np.ndarray, total_at: np.ndarray) -> tuple[np.
     Returns:
         recall and precision, (l,) float64 each, l <= L; empty if no query has relevant rows.
     """
-    answerable = relevant_at.sum(axis=1) > 0
-    hits, retrieved = relevant_at[answerable].cumsum(axis=1), total_at[answerable].cumsum(axis=1)
-    nonempty = np.flatnonzero(retrieved.any(axis=0))
-    hits, retrieved = hits[:, nonempty], retrieved[:, nonempty]
+    has_relevant = relevant_at.sum(axis=1) > 0
+    hits, retrieved = relevant_at[has_relevant].cumsum(axis=1), total_at[has_relevant].cumsum(axis=1)
+    radii = np.flatnonzero(retrieved.any(axis=0))
+    hits, retrieved = hits[:, radii], retrieved[:, radii]
     recall = (hits / hits[:, -1:]).mean(axis=0) if len(hits) else np.empty(0)
     precision = (hits / np.maximum(retrieved, 1)).sum(axis=0) / np.maximum((retrieved > 0).sum(axis=0), 1)
     return recall, precision[: len(recall)]
 
 
 def pr_auc(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Area under a precision-recall curve, (n,) each: sum of recall steps times precision; 0 if empty."""
+    """Area under a precision-recall curve: sum of recall steps times precision; 0 if empty.  (n,) each."""
     return float((np.diff(recall, prepend=0.0) * precision).sum())
 
 
@@ -101,7 +105,7 @@ def pr_auc_by_category(relevant_at: np.ndarray, total_at: np.ndarray, categories
 
 
 def mean_distance(counts: np.ndarray) -> float:
-    """Mean distance from a histogram of pairs, (L,) int; NaN without pairs."""
+    """Mean distance of the pairs in a histogram; NaN without pairs.  counts: (L,) int, pairs at each distance."""
     return float((counts * np.arange(len(counts))).sum() / counts.sum()) if counts.any() else float("nan")
 
 
@@ -113,7 +117,7 @@ def reliability(probabilities: np.ndarray, correct: np.ndarray) -> Reliability:
         correct: (Q,) bool, whether the prediction is correct.
 
     Returns:
-        The bins, and the ECE: mean of |confidence - accuracy|, weighted by the fraction of queries in each bin.
+        Bins and ECE: the mean of |confidence - accuracy|, weighted by the fraction of queries in each bin.
     """
     bins = np.minimum((probabilities.astype(np.float64) * BINS).astype(int), BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
@@ -124,18 +128,18 @@ def reliability(probabilities: np.ndarray, correct: np.ndarray) -> Reliability:
 
 
 def best_typical_worst(
-    categories: np.ndarray, category_ap: np.ndarray, item_ap: np.ndarray | None, per_kind: int = 8
+    categories: np.ndarray, category_ap: np.ndarray, item_ap: np.ndarray | None, per_list: int = 8
 ) -> dict[str, np.ndarray]:
-    """Select example queries, each once: `best` and `worst` by category AP, then item AP; `typical`: near the median.
+    """Select example queries: `best` and `worst` by category AP, then item AP; `typical` near the median.
 
-    Ties alternate between categories. Queries without a category AP are ignored. With fewer than 3 × `per_kind`
-    queries, each list gets a third.
+    No query is in two lists. Ties alternate between categories. Queries without a category AP are ignored. With fewer
+    than 3 × `per_list` queries, each list gets a third.
 
     Args:
         categories: (Q,) str.
         category_ap: (Q,) float, NaN without relevant rows.
-        item_ap: the same for items; None: items are unknown.
-        per_kind: queries per list.
+        item_ap: (Q,) float, NaN without relevant rows; None if items are unknown.
+        per_list: maximum number of queries per list.
 
     Returns:
         Query indices, (n,) int64, by `best`, `typical` and `worst`.
@@ -146,15 +150,15 @@ def best_typical_worst(
         [category_ap, np.nan_to_num(tie_break, nan=np.nanmedian(tie_break) if len(remaining) else 0.0)]
     )  # (2, Q)
     median = np.median(keys[:, remaining], axis=1, keepdims=True) if len(remaining) else 0.0
-    per_kind, chosen = min(per_kind, -(-len(remaining) // 3)), {}
+    per_list, chosen = min(per_list, -(-len(remaining) // 3)), {}
     for name, cost in (("best", -keys), ("worst", keys), ("typical", np.abs(keys - median))):
-        chosen[name] = remaining[_order(categories[remaining], cost[:, remaining])[:per_kind]]
+        chosen[name] = remaining[_order(categories[remaining], cost[:, remaining])[:per_list]]
         remaining = np.setdiff1d(remaining, chosen[name])
     return {name: chosen[name] for name in ("best", "typical", "worst")}
 
 
 def _order(categories: np.ndarray, cost: np.ndarray) -> list[int]:
-    """Indices in ascending order of (2, n) costs; ties alternate between categories."""
+    """Indices in ascending order of cost, (2, n); ties alternate between categories."""
     num_shown: Counter[tuple[float, float, str]] = Counter()
     sort_keys = []
     for name, first, second in zip(categories, *cost.round(6), strict=True):

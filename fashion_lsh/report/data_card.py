@@ -18,18 +18,18 @@ from fashion_lsh.report.tiles import TILE, Tile, draw_sheet, evenly_spaced
 
 log = logging.getLogger(__name__)
 
-TILES_PER_CATEGORY = 6  # garments of each category on the sheet
-MAX_REASONS = 30  # rows in the table of reasons
+TILES_PER_CATEGORY = 6
+MAX_REASONS = 30  # maximum number of rows in the table of skip reasons
 
 
 def card(merged: Merged, recipe: Recipe, licences: Mapping[str, str], command: str) -> str:
     """Write the data card as Markdown.
 
     Args:
-        merged: merged catalogue, its skipped rows and its leaks.
+        merged: merged catalogue with skipped rows and leaks.
         recipe: options of the merge.
         licences: licence by source name.
-        command: command that made the catalogue.
+        command: command that wrote the catalogue.
     """
     rows = merged.catalogue
     main = rows.take(np.flatnonzero(rows.column("main")))
@@ -51,14 +51,14 @@ def card(merged: Merged, recipe: Recipe, licences: Mapping[str, str], command: s
         "## Skipped rows",
         _skipped_rows(merged.skipped),
         "## Near-duplicates",
-        _near_duplicates(merged, recipe.distance),
+        _near_duplicates(merged, recipe.max_distance),
         "![Evenly spaced sample of the garments of each category](contact_sheet.jpg)",
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def sheet(catalogue: Catalogue, image: Callable[[str], np.ndarray]) -> Image.Image:
-    """Draw a row of evenly spaced garments for each category; `image` loads pixels, (H, W, 3) uint8, by image key."""
+    """Draw a row of evenly spaced garments for each category.  image: loads (H, W, 3) uint8 pixels by image key."""
     names, row_sources = catalogue.column("category"), catalogue.column("source")
     images, boxes, main = catalogue.column("image"), catalogue.boxes, catalogue.column("main")
     tiles = []
@@ -80,7 +80,7 @@ def sheet(catalogue: Catalogue, image: Callable[[str], np.ndarray]) -> Image.Ima
 
 
 def _summary(rows: Catalogue, main: Catalogue, recipe: Recipe) -> str:
-    splits = "as published" if recipe.official else f"assigned with seed {recipe.seed}"
+    splits = "as published" if recipe.keep_official_splits else f"assigned with seed {recipe.seed}"
     return (
         f"{len(main):,} garments of {len(main.categories)} categories in {len(set(main.column('image'))):,} images,"
         f" and {len(rows) - len(main):,} further boxes used only to train a detector: their category is unknown, or has"
@@ -89,7 +89,7 @@ def _summary(rows: Catalogue, main: Catalogue, recipe: Recipe) -> str:
 
 
 def _crop_tile(image: Callable[[str], np.ndarray], name: str, box: np.ndarray) -> np.ndarray | None:
-    """Crop a garment to a tile; None if its image has changed since the merge and cannot be cropped."""
+    """Crop a garment to a tile; None if the image has changed since the merge and cannot be cropped."""
     try:
         return crop_image(image(name), box, 0.1, TILE)
     except ValueError as error:
@@ -113,9 +113,13 @@ def _leaks(leaks: Sequence[tuple[str, str]]) -> str:
     if not leaks:
         return "No image, group or item is in more than one of train, val and test (query and gallery)."
     counts = Counter(column for column, _ in leaks)
-    first = {column: one_line(name) for column, name in reversed(leaks)}
-    counted = "; ".join(f"{counts[column]:,} values of `{column}` (for example {first[column]})" for column in counts)
-    return f"**Leaks.** In more than one of train, val and test: {counted}. Leaks inflate the scores on these splits."
+    examples = {column: one_line(name) for column, name in reversed(leaks)}
+    counts_text = "; ".join(
+        f"{counts[column]:,} values of `{column}` (for example {examples[column]})" for column in counts
+    )
+    return (
+        f"**Leaks.** In more than one of train, val and test: {counts_text}. Leaks inflate the scores on these splits."
+    )
 
 
 def _sources(merged: Merged, licences: Mapping[str, str]) -> str:
@@ -132,7 +136,7 @@ def _sizes(merged: Merged) -> str:
     rows, lines = merged.catalogue, []
     for name in sorted(set(rows.column("source"))):
         images = set(rows.column("image")[rows.column("source") == name])
-        sizes = np.array([merged.scanned[image][:2] for image in images])
+        sizes = np.array([merged.image_infos[image][:2] for image in images])
         low, median, high = (np.quantile(sizes, quantile, axis=0).astype(int) for quantile in (0.05, 0.5, 0.95))
         lines.append([one_line(name), *(f"{width} × {height}" for width, height in (low, median, high))])
     return markdown_table(lines, ["source", "5th percentile", "median", "95th percentile"])
@@ -149,33 +153,35 @@ def _unmapped(unmapped: Mapping[tuple[str, str], tuple[int, str, bool]]) -> str:
 
 
 def _skipped_rows(skipped: Mapping[str, str]) -> str:
-    """Count skipped rows by reason; reasons that differ only in names and numbers are one, shown by the first."""
-    kinds = Counter((row.partition("/")[0], _normalise_reason(row, reason)) for row, reason in skipped.items())
-    first: dict[tuple[str, str], str] = {}
+    """Count skipped rows by reason; of reasons that differ only in names and numbers, the first is shown."""
+    counts = Counter((row.partition("/")[0], _normalise_reason(row, reason)) for row, reason in skipped.items())
+    examples: dict[tuple[str, str], str] = {}
     for row, reason in skipped.items():
-        first.setdefault((row.partition("/")[0], _normalise_reason(row, reason)), reason)
-    if not kinds:
+        examples.setdefault((row.partition("/")[0], _normalise_reason(row, reason)), reason)
+    if not counts:
         return "None."
-    lines = [[one_line(kind[0]), f"{count:,}", one_line(first[kind])] for kind, count in kinds.most_common(MAX_REASONS)]
-    more = f"\n\nAnd {len(kinds) - MAX_REASONS:,} further reasons." if len(kinds) > MAX_REASONS else ""
+    lines = [
+        [one_line(key[0]), f"{count:,}", one_line(examples[key])] for key, count in counts.most_common(MAX_REASONS)
+    ]
+    more = f"\n\nAnd {len(counts) - MAX_REASONS:,} further reasons." if len(counts) > MAX_REASONS else ""
     table = markdown_table(lines, ["source", "rows", "first reason"])
     return f"{table}{more}\n\n`skipped.csv` lists every skipped row."
 
 
 def _normalise_reason(row: str, reason: str) -> str:
-    """Remove what is specific to one row from its reason: quoted texts, paths and numbers."""
+    """Replace quoted strings, paths and numbers in a reason by an ellipsis."""
     text = reason.replace(row.partition("/")[2], "")
     return re.sub(r"'[^']*'|\S*/\S*|\S+\.\w{3,4}\b|[\d,.]*\d", "…", text)
 
 
-def _near_duplicates(merged: Merged, distance: int | None) -> str:
+def _near_duplicates(merged: Merged, max_distance: int | None) -> str:
     exact = f"{merged.copies:,} images are byte-for-byte copies of others, as published. " if merged.copies else ""
-    if distance is None:
+    if max_distance is None:
         return f"{exact}Near-duplicates were not searched."
     return exact + (
-        f"{merged.near_duplicates:,} images have a near-duplicate (fingerprints differ in at most {distance} bits). "
-        "Near-duplicates share a group and therefore a split. Images that are not files (Fashion-MNIST) have no "
-        "fingerprint."
+        f"{merged.near_duplicates:,} images have a near-duplicate (fingerprints differ in at most {max_distance} "
+        "bits). Near-duplicates are in the same group and therefore in the same split. Images that are not files "
+        "(Fashion-MNIST) have no fingerprint."
     )
 
 

@@ -14,11 +14,11 @@ from fashion_lsh.report.contact_sheets import downscale
 from fashion_lsh.report.tiles import Tile, evenly_spaced
 
 T = TypeVar("T")
-MAX_TILES = 12  # per sheet
+MAX_TILES = 12  # tiles per sheet
 
 
 def detection_tiles(data: GarmentData, scenes: DetectionData | None) -> list[Tile]:
-    """Draw at most MAX_TILES evenly spaced query images with their boxes; none without a detector."""
+    """Tiles of at most MAX_TILES evenly spaced query images with boxes; empty without a detector."""
     if scenes is None or data.detections is None:
         return []
     return match_tiles(
@@ -27,7 +27,7 @@ def detection_tiles(data: GarmentData, scenes: DetectionData | None) -> list[Til
 
 
 def match_tiles(matches: Sequence[ImageMatches], source: Source, score: float) -> list[Tile]:
-    """Draw at most MAX_TILES evenly spaced images with annotated boxes and detections of at least this score."""
+    """Tiles of at most MAX_TILES evenly spaced images with annotated boxes and detections of at least this score."""
     return [
         _tile(source.image(match.image), match.annotated_boxes, match.detections.filter(score, 0))
         for match in _sample(matches)
@@ -35,11 +35,11 @@ def match_tiles(matches: Sequence[ImageMatches], source: Source, score: float) -
 
 
 def undetected_tiles(undetected: Sequence[tuple[ImageMatches, np.ndarray]], source: Source) -> list[Tile]:
-    """Draw at most MAX_TILES evenly spaced undetected boxes.
+    """Tiles of at most MAX_TILES evenly spaced undetected boxes.
 
     Args:
-        undetected: images, each with an annotated box, (4,) float32.
-        source: opens their images.
+        undetected: image and annotated box, (4,) float32, of each garment.
+        source: data set of the images.
     """
     return [_tile(source.image(match.image), box[None], NO_BOXES) for match, box in _sample(undetected)]
 
@@ -47,11 +47,11 @@ def undetected_tiles(undetected: Sequence[tuple[ImageMatches, np.ndarray]], sour
 def false_positive_tiles(
     false_positives: Sequence[tuple[ImageMatches, np.ndarray, float]], source: Source
 ) -> list[Tile]:
-    """Draw the first MAX_TILES false positives, captioned with their scores.
+    """Tiles of the first MAX_TILES false positives, captioned with their scores.
 
     Args:
-        false_positives: images, each with a detected box, (4,) float32, and its score.
-        source: opens their images.
+        false_positives: image, detected box, (4,) float32, and score of each detection.
+        source: data set of the images.
     """
     return [
         _tile(source.image(match.image), None, _single_box(box, score))
@@ -70,6 +70,6 @@ def _single_box(box: np.ndarray, score: float) -> Boxes:
 
 def _tile(image: np.ndarray, annotated: np.ndarray | None, detections: Boxes) -> Tile:
     annotated_boxes = np.empty((0, 4), np.float32) if annotated is None else annotated
-    small, boxes = downscale(image, np.concatenate([annotated_boxes, detections.xyxy]))
+    thumbnail, boxes = downscale(image, np.concatenate([annotated_boxes, detections.xyxy]))
     caption = f"score {detections.scores[0]:.2f}" if annotated is None else ""
-    return Tile(small, caption, box=boxes[: len(annotated_boxes)], detections=boxes[len(annotated_boxes) :])
+    return Tile(thumbnail, caption, box=boxes[: len(annotated_boxes)], detections=boxes[len(annotated_boxes) :])

@@ -1,4 +1,4 @@
-"""Figures as SVG with text elements, so that the reader's fonts draw the characters of any script."""
+"""Figures as SVG with text elements: the fonts of the browser draw the characters of any script."""
 
 import io
 import textwrap
@@ -15,24 +15,29 @@ from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
 from fashion_lsh.report.curves import Curves, Reliability
+from fashion_lsh.report.phrases import percent
 
-BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8a8a8a"  # of Okabe and Ito
-WIDTH = 4.4  # inches: 10-point text is still 8 points on a phone
+BLUE, ORANGE, GREEN, RED, GREY = (
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#d55e00",
+    "#8a8a8a",
+)  # colour-blind safe, by Okabe and Ito
+WIDTH = 4.4  # inches; scaled to the width of a phone, 10-point text is displayed at 8 points
 LINE_HEIGHT = 0.145  # inches between the lines of a category name
-MAX_ANNOTATED = 15  # categories up to which the confusion matrix shows counts
+MAX_ANNOTATED = 15  # maximum number of categories for which the confusion matrix shows counts
 STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "report", "text.parse_math": False, "axes.unicode_minus": False,
     "font.size": 10, "axes.labelsize": 10, "legend.fontsize": 9, "legend.frameon": False,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
     "axes.axisbelow": True, "axes.edgecolor": "#777777", "figure.constrained_layout.use": True,
 }  # fmt: skip
-
-
-MIN_SPAN = 0.05  # least range of the score axis
+MIN_SPAN = 0.05  # minimum range of the score axis
 
 
 def learning(curves: Curves) -> bytes:
-    """Plot loss and validation scores of one stage by training step, as SVG.  See `learning_curves`."""
+    """Plot loss and validation scores of one stage by training step, as SVG.  curves: see `learning_curves`."""
     with svg_figure(3.0 + 1.6 * ("val/accuracy" in curves)) as (figure, buffer):
         extra_panels = [["val/accuracy"]] if "val/accuracy" in curves else []
         panels = figure.subplots(1 + len(extra_panels), 1, sharex=True, squeeze=False)[:, 0]
@@ -48,11 +53,11 @@ def learning(curves: Curves) -> bytes:
 
 
 def confusion(counts: np.ndarray, ratios: np.ndarray, names: Sequence[str]) -> tuple[bytes, int]:
-    """Plot a confusion matrix as SVG; return it with the width in pixels at which it is readable.
+    """Plot a confusion matrix as SVG; also return the width in pixels at which the figure is readable.
 
     Args:
         counts: (C, C) int, shown in the cells for at most MAX_ANNOTATED categories.
-        ratios: (C, C) float, colours of the cells.
+        ratios: (C, C) float, 0..1, shown as colours of the cells.
         names: C category names.
     """
     labels = ["\n".join(textwrap.wrap(name, 26)) or name for name in names]
@@ -79,12 +84,12 @@ def confusion(counts: np.ndarray, ratios: np.ndarray, names: Sequence[str]) -> t
             0.12 / size[0],
             matrix_size / size[1],
         )
-        figure.colorbar(image, cax=figure.add_axes(colorbar_box), format=lambda value, _: f"{value:.0%}")
+        figure.colorbar(image, cax=figure.add_axes(colorbar_box), format=lambda value, _: percent(value, 0))
     return buffer.getvalue(), round(96 * size[0])
 
 
 def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
-    """Plot precision-recall curves by name, (l,) recall and (l,) precision each, the first on top, as SVG."""
+    """Plot precision-recall curves as SVG, the first on top.  curves: (l,) recall and (l,) precision by name."""
     few_styles = [{"color": GREEN, "linestyle": "--"}, {"color": RED, "linestyle": ":"}]
     many_styles = [
         {"color": mpl.colormaps["tab20"](number % 20), "linewidth": 1.2, "marker": ""} for number in range(len(curves))
@@ -109,7 +114,7 @@ def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> byt
 
 
 def hamming(panels: Sequence[Mapping[str, np.ndarray]]) -> bytes:
-    """Plot the fraction of pairs at each Hamming distance as SVG: stacked panels of (L,) counts by name."""
+    """Plot the fraction of pairs at each Hamming distance as SVG.  panels: (L,) counts by name, drawn top down."""
     with svg_figure(1.3 + 1.9 * len(panels)) as (figure, buffer):
         panel_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axes, counts in zip(panel_axes, panels, strict=True):
@@ -150,17 +155,18 @@ def reliability(diagram: Reliability) -> bytes:
 
 @contextmanager
 def svg_figure(height: float, width: float = WIDTH) -> Iterator[tuple[Figure, io.BytesIO]]:
-    """Yield a figure, sized in inches, and a buffer that receives it as SVG without a date when the block ends."""
+    """Yield a figure, sized in inches, and a buffer, to which the figure is written as SVG when the block ends."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # measured as a box; the reader's font draws it
+        # A missing glyph is measured as a box; the browser draws it in another font.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = Figure((width, height))
         yield figure, buffer
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=150)
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=150)  # deterministic without a date
 
 
 def legend(figure: Figure) -> None:
-    """Draw one legend for all panels above them."""
+    """Draw one legend for all panels, above the panels."""
     figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2, handlelength=1.8)
 
 
@@ -175,7 +181,7 @@ def _lines(axes: Axes, curves: Curves, lines: Mapping[str, tuple[str, str]], lab
 
 
 def _draw_labels(axes: Axes, labels: Sequence[str], cell: float) -> None:
-    """Draw names of rows and columns, one text element per line, each aligned to the matrix."""
+    """Draw the names of rows and columns, one text element per line, aligned with the matrix."""
     row_style: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 9}
     column_style = row_style | {"rotation": 90, "rotation_mode": "anchor"}
     for index, label in enumerate(labels):
@@ -187,11 +193,11 @@ def _draw_labels(axes: Axes, labels: Sequence[str], cell: float) -> None:
             axes.text(centre, len(labels) - 0.4, line, **column_style)
 
 
-def _draw_grid(axes: Axes, cells: int) -> None:
+def _draw_grid(axes: Axes, num_cells: int) -> None:
     """Draw white lines between the cells, without ticks."""
     axes.set(xticks=[], yticks=[])
-    axes.set_xticks(np.arange(1, cells) - 0.5, minor=True)
-    axes.set_yticks(np.arange(1, cells) - 0.5, minor=True)
+    axes.set_xticks(np.arange(1, num_cells) - 0.5, minor=True)
+    axes.set_yticks(np.arange(1, num_cells) - 0.5, minor=True)
     axes.grid(True, which="minor", color="white", linewidth=1)
     axes.tick_params(which="minor", length=0)
 

@@ -10,7 +10,7 @@ from PIL import ImageFont
 
 log = logging.getLogger(__name__)
 
-DEFAULT_FONT = "DejaVu Sans"  # included in matplotlib: Latin, Greek, Cyrillic, Arabic
+DEFAULT_FONT = "DejaVu Sans"  # included in matplotlib; has Latin, Greek, Cyrillic and Arabic characters
 FALLBACK_FONTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
     "WenQuanYi Micro Hei", "Droid Sans Fallback", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB",
@@ -19,7 +19,7 @@ FALLBACK_FONTS = (
 
 
 def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
-    """Load the first installed font with all characters of a text, or else DEFAULT_FONT.  size: in pixels."""
+    """Load the first installed font with all characters of a text; DEFAULT_FONT if there is none.  size: in pixels."""
     file = _find_font(frozenset(ord(character) for character in text))
     return _load_font(file, size)
 
@@ -31,7 +31,7 @@ def _find_font(characters: frozenset[int]) -> str:
             return file
     missing = "".join(map(chr, sorted(characters - _characters(_font_files()[0]))))
     log.warning(
-        "No installed font has the characters %s, shown as boxes; install one, for example Noto Sans CJK", missing
+        "No installed font has the characters %s: drawing boxes; install a font, for example Noto Sans CJK", missing
     )
     return _font_files()[0]
 

@@ -4,22 +4,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fashion_lsh.evaluation.protocol import relevances
+from fashion_lsh.evaluation.protocol import relevance_by_column
 from fashion_lsh.index.distances import hamming
 from fashion_lsh.metrics.ties import distance_histograms
 from fashion_lsh.report.blocks import Text
 from fashion_lsh.report.run_data import Codes, RunData
 from fashion_lsh.report.tiles import evenly_spaced
 
-MAX_PAIRS = 1 << 26  # limit that keeps the count within seconds
+MAX_PAIRS = 1 << 26  # counting more pairs takes more than a few seconds
 NO_CODES = Text("Skipped: with hash=none there are no codes.", note=True)
 
 
 class PairCounts(NamedTuple):
-    """Counts of pairs by Hamming distance.
+    """Counts of pairs of q queries by Hamming distance, with L = bits + 1 distances.
 
-    relevant: relevant pairs by category and, if known, by item, (q, L) int64 each; total: the same for all pairs of
-    known relevance; categories: of the q counted queries, (q,) str; num_queries: number of queries in the run.
+    Attributes:
+        relevant: (q, L) int64 counts of relevant pairs, by `category` and, if items are known, by `item`.
+        total: (q, L) int64 counts of all pairs with known relevance, with the same keys.
+        categories: (q,) str, categories of the counted queries.
+        num_queries: number of queries in the run, counted or not.
     """
 
     relevant: dict[str, np.ndarray]
@@ -29,23 +32,25 @@ class PairCounts(NamedTuple):
 
     @property
     def note(self) -> str:
-        """Sentence to add to a caption if only a sample of the queries was counted."""
+        """Sentence for captions that names the sample of queries; empty if all queries were counted."""
         num_counted = len(self.categories)
         return (
-            f" From an even sample of {num_counted:,} of {self.num_queries:,} queries."
+            f" From {num_counted:,} of the {self.num_queries:,} queries, evenly spaced."
             if num_counted < self.num_queries
             else ""
         )
 
 
 def count_pairs(run_data: RunData, codes: Codes) -> PairCounts:
-    """Count pairs by Hamming distance; above MAX_PAIRS pairs, only of an even sample of the queries."""
-    sampled = evenly_spaced(len(codes.query), MAX_PAIRS // max(1, len(codes.gallery)))
-    query, gallery = (run_data.garments.take(rows) for rows in (codes.query_rows[sampled], codes.gallery_rows))
-    distances = hamming(codes.query[sampled], codes.gallery)
-    levels = run_data.bits + 1
+    """Count pairs by Hamming distance; with more than MAX_PAIRS pairs, only those of evenly spaced queries."""
+    sampled_rows = evenly_spaced(len(codes.query), MAX_PAIRS // max(1, len(codes.gallery)))
+    query, gallery = (run_data.garments.take(rows) for rows in (codes.query_rows[sampled_rows], codes.gallery_rows))
+    distances = hamming(codes.query[sampled_rows], codes.gallery)
+    num_distances = run_data.bits + 1
     relevant, total = {}, {}
-    for name, relevance in relevances(query, gallery).items():
-        mask = (relevance.query[:, None] >= 0) & (relevance.gallery >= 0)
-        relevant[name], total[name] = distance_histograms(distances, relevance.relevant(slice(None)), levels, mask)
+    for name, relevance in relevance_by_column(query, gallery).items():
+        is_known = (relevance.query[:, None] >= 0) & (relevance.gallery >= 0)
+        relevant[name], total[name] = distance_histograms(
+            distances, relevance.relevant(slice(None)), num_distances, is_known
+        )
     return PairCounts(relevant, total, query.column("category"), len(codes.query))

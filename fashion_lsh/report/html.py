@@ -8,10 +8,10 @@ from markdown_it import MarkdownIt
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.templates import MIME_TYPES, data_uri, render_template
 
-COMMENT = re.compile(r"^<!--.*?-->\n?", re.MULTILINE)
-TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
-LONG_CELL = re.compile(r"<td(?=[^>]*>[^<]{32,}<)")  # cells of text may wrap; numbers stay on one line
-IMAGE = re.compile(r'(<img src=")([^":]+)(")')
+HTML_COMMENT = re.compile(r"^<!--.*?-->\n?", re.MULTILINE)
+TITLE_LINE = re.compile(r"^# (.+)$", re.MULTILINE)
+LONG_CELL = re.compile(r"<td(?=[^>]*>[^<]{32,}<)")  # cells with text, which may wrap, unlike cells with numbers
+IMAGE_TAG = re.compile(r'(<img src=")([^":]+)(")')
 
 
 def write_html(page: Path) -> Path:
@@ -20,12 +20,12 @@ def write_html(page: Path) -> Path:
     Returns:
         Path of the HTML file.
     """
-    text = COMMENT.sub("", page.read_text())
-    title = TITLE.search(text)
+    text = HTML_COMMENT.sub("", page.read_text())
+    title = TITLE_LINE.search(text)
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
     body = LONG_CELL.sub('<td class="sentence"', body)
-    body = IMAGE.sub(lambda match: match[1] + _embed_image(page.parent / match[2], match[2]) + match[3], body)
+    body = IMAGE_TAG.sub(lambda match: match[1] + _embed_image(page.parent / match[2], match[2]) + match[3], body)
     out = page.with_name("index.html")
     with atomic_write(out) as temporary:
         temporary.write_text(
@@ -35,7 +35,7 @@ def write_html(page: Path) -> Path:
 
 
 def _embed_image(image: Path, source: str) -> str:
-    """Return a local image of a known type as a data URI; any other address is returned unchanged."""
+    """Encode a local image of a known type as a data URI; return any other address unchanged."""
     if image.suffix[1:] not in MIME_TYPES or not image.is_file():
         return source
     return data_uri(image.name, image.read_bytes())

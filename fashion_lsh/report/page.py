@@ -1,4 +1,4 @@
-"""Report of a finished run: one self-contained HTML page, and the same as Markdown."""
+"""Report of a finished run, as one self-contained HTML page and as Markdown."""
 
 import logging
 from pathlib import Path
@@ -39,14 +39,14 @@ def write_report(run: Run) -> Path:
 
 def ensure_report(run: Run) -> None:
     """Write the report of a finished run if it is missing or older than metrics.json, and save job.json."""
-    page, scores = run.path / "report" / "index.html", run.path / "metrics.json"
-    if run.metrics and not (page.exists() and page.stat().st_mtime_ns >= scores.stat().st_mtime_ns):
+    page, metrics_file = run.path / "report" / "index.html", run.path / "metrics.json"
+    if run.metrics and not (page.exists() and page.stat().st_mtime_ns >= metrics_file.stat().st_mtime_ns):
         write_report(run)
     save_job(run)
 
 
 def render_page(template: str, run_data: RunData, content: list[Section]) -> str:
-    """Render the sections with one of the templates; text from users is escaped for the file type."""
+    """Render the sections with a template; user text is escaped for the file type."""
     path = run_data.run.path.resolve()
     title = f"Run {one_line(path.parent.name)}/{one_line(path.name)}"
     score = run_data.metrics["query/category/map@100"]

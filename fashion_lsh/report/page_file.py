@@ -1,4 +1,4 @@
-"""Page of an experiment: text written by hand, with generated results between two markers."""
+"""Page of an experiment: hand-written text, with generated results between two markers."""
 
 import csv
 import io
@@ -11,20 +11,21 @@ from fashion_lsh.io.files import atomic_write
 
 BEGIN, END = "<!-- results: written by a command -->", "<!-- end of results -->"
 
+# Note that the results are outdated.
 OUTDATED = re.compile(r"^\*Made by version \S+, to be measured again\.\*\n\n?", re.MULTILINE)
 
 Row = dict[str, Any]
 
 
 def write_page(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[str, bytes] | None = None) -> None:
-    """Write `results.csv`, the figures, and Markdown between the markers of `README.md`, created if it is missing.
+    """Write `results.csv`, the figures, and Markdown between the markers of `README.md`.
 
-    Remove the note that the results are outdated (OUTDATED).
+    A missing `README.md` is created. The note that the results are outdated (OUTDATED) is removed.
 
     Args:
         folder: folder of the experiment or the run.
-        rows: measured rows; their columns are joined.
-        text: Markdown for README.md.
+        rows: result rows; `results.csv` has the columns of all rows.
+        text: Markdown between the markers.
         figures: content by file name.
 
     Raises:
@@ -45,7 +46,7 @@ def write_page(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[st
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """Rows as CSV with the columns of all rows."""
+    """Format rows as CSV with the columns of all rows."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""Describe settings, methods and licences in words; format tables."""
+"""Describe settings, methods and licences in words; format tables and percentages."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -43,12 +43,17 @@ SEARCH_LABEL = re.compile(
 
 
 def one_line(text: str) -> str:
-    """Join text to one line without control characters; "?" if nothing is left."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split()) or "?"
+    """Join text to one line and remove control characters; "?" if the result is empty."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split()) or "?"
+
+
+def percent(ratio: float, decimals: int = 1) -> str:
+    """Format a ratio as a percentage: 0.1716 -> `17.2 %`; negative values that round to 0 have no sign."""
+    return f"{100 * ratio:z.{decimals}f} %"
 
 
 def describe_search(label: str) -> str:
-    """Describe a search policy by its label (see SearchPolicy): distance and probed lists; return an unknown label."""
+    """Describe distance and probed lists of a search policy by its label; unchanged if not a label of SearchPolicy."""
     match = SEARCH_LABEL.fullmatch(label)
     if not match:
         return label
@@ -71,7 +76,7 @@ def describe_search(label: str) -> str:
 
 
 def hash_method(hash_config: Mapping[str, Any] | None) -> str:
-    """Name the method of the codes: the loss of the hash layer, or its class if it has no loss."""
+    """Name the hash method: the loss of the hash layer or, without a loss, the name of its class."""
     if hash_config is None:
         return "none"
     class_name = re.sub("(?<=[a-z])(?=[A-Z])", "_", hash_config.get("_target_", "").rpartition(".")[2]).lower()
@@ -81,7 +86,7 @@ def hash_method(hash_config: Mapping[str, Any] | None) -> str:
 
 
 def describe_code(hash_config: Mapping[str, Any] | None) -> str:
-    """Name the method of the codes and whether items are trained: `softmax, items`."""
+    """Name the hash method and, if items are trained, add `items`: `softmax, items`."""
     items = ", items" if hash_config and hash_config.get("item_weight") else ""
     return f"{hash_method(hash_config)}{items}"
 
@@ -96,7 +101,7 @@ def describe_hash_layer(hash_config: Mapping[str, Any] | None) -> str:
 
 
 def describe_method(method: str, run_label: str) -> str:
-    """Describe a method of the score table; `run_label` is the label of the run's own search."""
+    """Describe a method of the score table.  run_label: label of the run's own search."""
     if method == run_label:
         return f"The run's own search: {describe_search(run_label)}."
     return METHODS.get(method) or f"Added with evaluate.py: {describe_search(method)}."
@@ -128,13 +133,11 @@ def describe_crop(data: Mapping[str, Any]) -> str:
         return "none: the whole image"
     if data["crop"] == "detected":
         box_selector = data["box_selector"]
-        fallback_text = {"whole": "the whole image", "skip": "skipped, and a query has no hits"}[
-            box_selector["fallback"]
-        ]
+        fallback = {"whole": "the whole image", "skip": "skipped, and a query has no hits"}[box_selector["fallback"]]
         return (
             f"detection with a score of at least {box_selector['min_score']:g} "
             f"(selected: {BOX_SELECTION[box_selector['select']]}), widened by {data['margin'] * 100:g} % on each side; "
-            f"without a detection: {fallback_text}"
+            f"without a detection: {fallback}"
         )
     return f"annotated box, widened by {data['margin'] * 100:g} % on each side"
 
@@ -155,14 +158,14 @@ def _describe_lists(nprobe: str, min_probability: str | None) -> str:
     if nprobe == "all":
         return "in the whole gallery"
     if min_probability:
-        least = f", at least {nprobe}" if nprobe != "1" else ""
+        minimum = f", at least {nprobe}" if nprobe != "1" else ""
         total = f"{float(min_probability) * 100:g} %"
-        return f"in the most probable categories up to a cumulative probability of {total}{least}"
+        return f"in the most probable categories up to a cumulative probability of {total}{minimum}"
     return "in the predicted category only" if nprobe == "1" else f"in the {nprobe} most probable categories"
 
 
 def join_names(names: Sequence[str], separator: str = ", ", max_names: int = 8) -> str:
-    """Join the first `max_names` names and the number of further ones."""
+    """Join the first `max_names` names, and add the number of the other names."""
     more = f"{separator}and {len(names) - max_names:,} more" if len(names) > max_names else ""
     return separator.join(names[:max_names]) + more
 

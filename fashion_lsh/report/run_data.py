@@ -28,7 +28,7 @@ CLASSIFIER_METRICS = (
     "query/accuracy",
     "query/top5_accuracy",
     "query/macro_f1",
-)  # only if the query categories were trained
+)  # required only if the query categories were trained
 READ_ERRORS = (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, pa.ArrowException,
            csv.Error)  # fmt: skip
 
@@ -37,7 +37,14 @@ R = TypeVar("R")
 
 
 class Codes(NamedTuple):
-    """Packed codes, (Q, W) and (N, W) uint8, and their rows in RunData.garments, (Q,) and (N,) int64."""
+    """Packed codes of queries and gallery.
+
+    Attributes:
+        query: (Q, W) uint8.
+        gallery: (N, W) uint8.
+        query_rows: (Q,) int64, rows of the queries in RunData.garments.
+        gallery_rows: (N,) int64, rows of the gallery in RunData.garments.
+    """
 
     query: np.ndarray
     gallery: np.ndarray
@@ -52,13 +59,13 @@ class RunData:
     Attributes:
         run: run folder.
         config: resolved config.
-        metrics: flat metrics by name.
+        metrics: metrics by flat name.
         environment: machine and library versions.
         label: label of the run's search policy.
-        queries: table with one row per query, of the run's own search.
+        queries: query table of the run's search policy, one row per query.
         garments: catalogue of all garments, with splits.
         codes: codes of queries and gallery; None without a hash layer.
-        logs: CSV logs of training, one per session, in order: rows of values by column.
+        logs: CSV logs, one per training session, earliest first; each is a list of rows, values by column.
         skipped: number of skipped garments.
     """
 
@@ -80,7 +87,7 @@ class RunData:
 
     @property
     def bits(self) -> int:
-        """Code length; 0 without codes.  predicted_category has no `hash.bits`: 8 per byte of its codes."""
+        """Code length; 0 without codes.  Without `hash.bits` (hash=predicted_category), 8 bits per code byte."""
         return int(self.config["hash"].get("bits") or (8 * self.codes.gallery.shape[1] if self.codes else 0))
 
     def column(self, name: str) -> np.ndarray:
@@ -120,21 +127,21 @@ def read_run_data(run: Run) -> RunData:
 
 
 def row_numbers(garments: Catalogue, ids: np.ndarray) -> np.ndarray:
-    """Return the rows of n ids, (n,) int64.  Raises KeyError for an unknown id."""
-    row = {name: number for number, name in enumerate(garments.column("id"))}
-    return np.array([row[str(name)] for name in ids], dtype=np.int64)
+    """Return the catalogue rows of n ids, (n,) int64.  Raises KeyError for an unknown id."""
+    row_by_id = {name: row for row, name in enumerate(garments.column("id"))}
+    return np.array([row_by_id[str(name)] for name in ids], dtype=np.int64)
 
 
 def _read_checked(path: Path, reader: Callable[[Path], R]) -> R:
     try:
         return reader(path)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} is missing: {_hint(path)}") from error
+        raise FileNotFoundError(f"{path} is missing; {_hint(path)}") from error
     except PermissionError as error:
-        raise PermissionError(f"{path} cannot be read ({error.strerror}): change its permissions") from error
+        raise PermissionError(f"{path} cannot be read ({error.strerror}); change its permissions") from error
     except READ_ERRORS as error:
         raise ValueError(
-            f"{path} is damaged ({type(error).__name__}: {one_line(str(error))}): {_hint(path)}"
+            f"{path} is damaged ({type(error).__name__}: {one_line(str(error))}); {_hint(path)}"
         ) from error
 
 
@@ -159,10 +166,10 @@ def _queries(path: Path, label: str, garments: Catalogue) -> pa.Table:
     if not len(rows):
         raise ValueError(f"no rows of the run's own search, {label}")
     row_numbers(garments, rows["id"].to_numpy())
-    unknown = {*rows["category"].to_pylist(), *rows["predicted"].to_pylist()} - {""} - set(garments.categories)
-    if unknown:
-        raise ValueError(f"category {sorted(unknown)[0]!r} is not in catalogue.parquet")
-    rows["category/map@100"]
+    unknown_names = {*rows["category"].to_pylist(), *rows["predicted"].to_pylist()} - {""} - set(garments.categories)
+    if unknown_names:
+        raise ValueError(f"category {sorted(unknown_names)[0]!r} is not in catalogue.parquet")
+    rows["category/map@100"]  # KeyError if the column is missing
     return rows
 
 
@@ -180,5 +187,5 @@ def _log(path: Path) -> Log:
 
 
 def _log_version(path: Path) -> int:
-    number = path.parent.name.rpartition("_")[2]
-    return int(number) if number.isdecimal() else -1
+    version = path.parent.name.rpartition("_")[2]
+    return int(version) if version.isdecimal() else -1

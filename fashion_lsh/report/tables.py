@@ -26,7 +26,7 @@ def score_table(metrics: Mapping[str, float], label: str) -> str:
 
 
 def score_rows(metrics: Mapping[str, float], label: str) -> tuple[list[str], list[list[str]]]:
-    """Column titles and rows of the score table: the run's own search first, then the other methods by name."""
+    """Return column titles and rows of the score table: the run's own search, then the other methods by name."""
     shown = {title: name for title, name in COLUMNS.items() if f"query/{name}" in metrics}
     rows = [[label, *(with_interval(metrics, f"query/{name}") for name in shown.values())]]
     methods = sorted({name.split("/")[1] for name in metrics if name.startswith("baselines/")} - {label})
@@ -47,7 +47,7 @@ def summary(metrics: Mapping[str, float], config: Mapping[str, Any]) -> str:
     lines = [
         f"{config['backbone']['name']} ({weights}), {describe_hash_layer(config['hash'])}, "
         f"{data['source']} at {data['image_size']} px; {num_queries:,} queries, {num_gallery:,} in the gallery"
-        + _note(config),
+        + _data_note(config),
         f"{_describe_classifier(metrics)}search {metrics['speed/search_ms']:.2f} ms{end_to_end} "
         "(medians, one query at a time)",
     ]
@@ -64,7 +64,7 @@ def _describe_classifier(metrics: Mapping[str, float]) -> str:
     )
 
 
-def _note(config: Mapping[str, Any]) -> str:
+def _data_note(config: Mapping[str, Any]) -> str:
     generated = config["data"]["source"] == "shop_street"
     notes = ["items are re-rendered garments"] if generated else []
     notes += ["the gallery is the training images"] if config["data"]["gallery"] == "train" else []
@@ -74,7 +74,7 @@ def _note(config: Mapping[str, Any]) -> str:
 
 
 def with_interval(metrics: Mapping[str, float], name: str) -> str:
-    """Format a score with its confidence interval, if there is one; "–" for a missing score."""
-    bounds = [metrics[end] for end in (f"{name}_low", f"{name}_high") if end in metrics]
+    """Format a score with its confidence interval, if available; "–" for a missing score."""
+    bounds = [metrics[key] for key in (f"{name}_low", f"{name}_high") if key in metrics]
     interval = f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
     return f"{metrics[name]:.3f}{interval}" if name in metrics else "–"

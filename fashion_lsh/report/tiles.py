@@ -23,9 +23,9 @@ class Tile:
 
     Attributes:
         image: (H, W, 3) uint8.
-        mark: a key of MARKS, drawn as a frame; "": none.
+        mark: key of MARKS for the colour of the frame; "" without a frame.
         box, detections: annotated and detected boxes to draw, (4,) or (n, 4) each.
-        original: of a crop, the full image and the box in it, if available.
+        original: full image of a crop and the box in it; None if not available.
     """
 
     image: np.ndarray
@@ -38,7 +38,7 @@ class Tile:
 
 def column_titles(hits: int, first: str = "query") -> list[str]:
     """Column titles of a sheet: the query, its crop, and `hits` hits."""
-    return [first, "crop", *(f"hit {place}" for place in range(1, hits + 1))]
+    return [first, "crop", *(f"hit {rank}" for rank in range(1, hits + 1))]
 
 
 def write_contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> None:
@@ -48,7 +48,7 @@ def write_contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Seq
 
 
 def draw_sheet(rows: Sequence[Sequence[Tile]], columns: Sequence[str], tile_size: int = TILE) -> Image.Image:
-    """Draw rows of tiles under column titles, with a legend of marks; 3 tiles wide or more.  tile_size: in pixels."""
+    """Draw rows of tiles under column titles, at least 3 tiles wide, with a legend of marks.  tile_size: in pixels."""
     tile_width, tile_height = tile_size + GAP, tile_size + LINE + GAP
     sheet = Image.new(
         "RGB", (GAP + max(3, *map(len, rows)) * tile_width, HEADER + len(rows) * tile_height + GAP), PAPER
@@ -57,15 +57,15 @@ def draw_sheet(rows: Sequence[Sequence[Tile]], columns: Sequence[str], tile_size
     _draw_legend(draw, {tile.mark for tiles in rows for tile in tiles})
     for column, title in enumerate(columns):
         draw.text((GAP + column * tile_width, HEADER - 18), title, INK, font_for(title, 12))
-    for number, tiles in enumerate(rows):
+    for row, tiles in enumerate(rows):
         for column, tile in enumerate(tiles):
-            _draw_tile(sheet, draw, tile, GAP + column * tile_width, HEADER + number * tile_height, tile_size)
+            _draw_tile(sheet, draw, tile, GAP + column * tile_width, HEADER + row * tile_height, tile_size)
     return sheet
 
 
-def evenly_spaced(rows: int, count: int) -> np.ndarray:
-    """Select at most `count`, and at least one, of the numbers 0..rows - 1, evenly spaced.  (n,) int64, ascending."""
-    return np.unique(np.linspace(0, rows - 1, min(rows, max(1, count))).astype(np.int64))
+def evenly_spaced(num_rows: int, count: int) -> np.ndarray:
+    """Select at most `count`, and at least one, of the rows 0..num_rows - 1, evenly spaced.  (n,) int64, ascending."""
+    return np.unique(np.linspace(0, num_rows - 1, min(num_rows, max(1, count))).astype(np.int64))
 
 
 def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int, tile_size: int) -> None:
@@ -95,10 +95,10 @@ def _truncate(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     return f"{text}…"
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, used: set[str]) -> None:
+def _draw_legend(draw: ImageDraw.ImageDraw, used_marks: set[str]) -> None:
     x = GAP
     for mark, colour in MARKS.items():
-        if mark in used:
+        if mark in used_marks:
             draw.rectangle((x, 6, x + 12, 18), fill=colour)
             font = font_for(mark, 11)
             draw.text((x + 17, 5), mark, INK, font)

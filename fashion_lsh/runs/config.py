@@ -1,4 +1,4 @@
-"""Resolve the config, and validate its values against constructor annotations."""
+"""Resolve the config, and validate all values against constructor annotations."""
 
 import inspect
 import typing
@@ -8,21 +8,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
-HASH_HEAD_TARGET = "fashion_lsh.training.hash_head.HashHead"  # its parameters may be set for every hash=
+HASH_HEAD_TARGET = (
+    "fashion_lsh.training.hash_head.HashHead"  # class whose parameters experiments may set for every hash=
+)
 BatchLimit = PositiveInt | Annotated[float, Field(gt=0, le=1)]  # number of batches, or fraction of an epoch
 
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop training settings, which experiments set for every `hash=`, if the hash layer is not trained."""
+    """Drop the training settings of the hash layer if it is not trained: experiments set them for every `hash=`."""
     hash_config = config["hash"]
     if not hash_config or "_target_" not in hash_config:
         return {**config, "hash": None}
-    known = inspect.signature(import_target(hash_config["_target_"])).parameters
+    parameters = inspect.signature(import_target(hash_config["_target_"])).parameters
     hash_head_parameters = inspect.signature(import_target(HASH_HEAD_TARGET)).parameters
     return {
         **config,
         "hash": {
-            name: value for name, value in hash_config.items() if name in known or name not in hash_head_parameters
+            name: value for name, value in hash_config.items() if name in parameters or name not in hash_head_parameters
         },
     }
 
@@ -40,22 +42,22 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
 }  # fmt: skip
 
 
-INTERPOLATED = {  # validated by the constructors that interpolate them
+INTERPOLATED = {  # keys of these groups that other groups interpolate, and whose constructors validate them
     "backbone": {"name"},
     "crop": {"mode", "margin", "select", "min_score", "min_size", "fallback", "box_selector"},
 }
 
 
 def check(config: Mapping[str, Any], unresolved: Mapping[str, Any] | None = None) -> None:
-    """Validate the values of each `_target_` against its constructor's annotations, all others against SCHEMA.
+    """Validate the values of each `_target_` against its constructor's annotations, and other values against SCHEMA.
 
     Args:
-        config: with all interpolations resolved.
-        unresolved: the same with interpolations (`${crop.margin}`) as they are written: errors then name the key that
-            they refer to, which is the one that a user sets.
+        config: config with all interpolations resolved.
+        unresolved: the same config with unresolved interpolations (`${crop.margin}`). Errors then name the key that a
+            user sets, here crop.margin.
 
     Raises:
-        ValueError: a value is invalid; names the key, the value and what is expected.
+        ValueError: a value is invalid. The message contains the key, the value and the expected type or range.
     """
     try:
         _check(config)
@@ -65,13 +67,13 @@ def check(config: Mapping[str, Any], unresolved: Mapping[str, Any] | None = None
 
 
 def _source_key(key: str, unresolved: Mapping[str, Any]) -> str:
-    """Key that an interpolation refers to: `optim.lr` for `classifier.optim.lr`, if classifier.optim is `${optim}`."""
+    """Key to which an interpolation refers: `optim.lr` for `classifier.optim.lr` if classifier.optim is `${optim}`."""
     node: Any = unresolved
     parts = key.split(".")
-    for number, part in enumerate(parts, start=1):
+    for depth, part in enumerate(parts, start=1):
         node = node.get(part) if isinstance(node, Mapping) else None
         if isinstance(node, str) and node.startswith("${") and node.endswith("}"):
-            return _source_key(".".join([node[2:-1], *parts[number:]]), unresolved)
+            return _source_key(".".join([node[2:-1], *parts[depth:]]), unresolved)
     return key
 
 
@@ -82,20 +84,22 @@ def _check(config: Mapping[str, Any]) -> None:
         group_config = config.get(group, {}) if group else config
         if name in group_config:
             _check_value(key, group_config[name], hint)
-    _check_known(config)
+    _check_unknown_keys(config)
     _check_crops(config)
     for path, node in targets(config):
         constructor = import_target(node["_target_"])
         function = constructor.__init__ if inspect.isclass(constructor) else constructor
-        hints = typing.get_type_hints(function, include_extras=True)  # include bounds such as lr > 0
-        known = set(inspect.signature(constructor).parameters)
+        hints = typing.get_type_hints(function, include_extras=True)  # extras are bounds such as lr > 0
+        parameters = set(inspect.signature(constructor).parameters)
         for name, value in node.items():
             if name.startswith("_"):
                 continue
             key = f"{path}.{name}" if path else name
-            if name not in known:
-                raise ValueError(f"{key}={value!r}: unknown to {constructor.__name__}; choose from {sorted(known)}")
-            if name in hints and not (isinstance(value, Mapping) and "_target_" in value):  # checked separately
+            if name not in parameters:
+                raise ValueError(
+                    f"{key}={value!r}: unknown to {constructor.__name__}; choose from {sorted(parameters)}"
+                )
+            if name in hints and not (isinstance(value, Mapping) and "_target_" in value):  # targets() yields it, too
                 _check_value(key, value, hints[name])
 
 
@@ -111,7 +115,7 @@ def _check_devices(config: Mapping[str, Any]) -> None:
 
 
 def _check_crops(config: Mapping[str, Any]) -> None:
-    """Reject detected crops without a detector, before anything is fitted."""
+    """Reject detected crops without a detector, before training starts."""
     crop, detector = config.get("crop", {}), config.get("detector")
     for key, value in (("mode", crop.get("mode")), ("eval_modes", crop.get("eval_modes"))):
         modes = value if isinstance(value, list) else [value]
@@ -119,15 +123,14 @@ def _check_crops(config: Mapping[str, Any]) -> None:
             raise ValueError(f"crop.{key}={value!r} needs a detector; set detector=small or detector=lite")
 
 
-def _check_known(config: Mapping[str, Any]) -> None:
+def _check_unknown_keys(config: Mapping[str, Any]) -> None:
     """Reject unknown keys in the groups of SCHEMA."""
     groups = {key.partition(".")[0] for key in SCHEMA if "." in key}
     for group in sorted(groups & config.keys()):
-        known = {key.partition(".")[2] for key in SCHEMA if key.startswith(f"{group}.")} | INTERPOLATED.get(
-            group, set()
-        )
-        for name in sorted(config[group].keys() - known):
-            raise ValueError(f"{group}.{name}={config[group][name]!r}: unknown key; choose from {sorted(known)}")
+        known_keys = {key.partition(".")[2] for key in SCHEMA if key.startswith(f"{group}.")}
+        known_keys |= INTERPOLATED.get(group, set())
+        for name in sorted(config[group].keys() - known_keys):
+            raise ValueError(f"{group}.{name}={config[group][name]!r}: unknown key; choose from {sorted(known_keys)}")
 
 
 def targets(config: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -149,10 +152,10 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def import_target(target: str) -> Any:
-    """Import the class or function that a `_target_` names.
+    """Import the class or function of a `_target_`.
 
     Raises:
-        ValueError: it does not exist.
+        ValueError: the class or function does not exist.
     """
     module, _, name = target.rpartition(".")
     try:

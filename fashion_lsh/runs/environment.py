@@ -14,7 +14,11 @@ LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "faiss-cpu", "numpy", 
 
 
 def environment(gpu: bool = True) -> dict[str, Any]:
-    """Versions, processor, cores, threads and GPU, by name; `gpu`: whether the run uses a GPU if there is one."""
+    """Versions, processor, cores, threads and GPU, by name.
+
+    Args:
+        gpu: whether the run uses a GPU if one is available.
+    """
     return {
         "fashion-lsh": __version__,
         "python": platform.python_version(),
@@ -28,7 +32,7 @@ def environment(gpu: bool = True) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Processor name: from /proc/cpuinfo on Linux, otherwise from `platform`."""
+    """Name of the processor, from /proc/cpuinfo on Linux, otherwise from `platform`."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

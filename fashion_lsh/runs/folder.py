@@ -1,4 +1,4 @@
-"""Run folder without its networks: config, metrics and skipped garments."""
+"""Files of a run folder that need no network: config, metrics and skipped garments."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ import yaml
 from fashion_lsh.io.files import atomic_write, csv_rows, folder_lock
 from fashion_lsh.runs.log import log_to_file
 
-REQUIRED_GROUPS = ("backbone", "data", "search", "hash")  # config groups that every run has
+REQUIRED_GROUPS = ("backbone", "data", "search", "hash")  # config groups of every run
 REMOVE_AND_RERUN = "remove it and run the train.py command of the run again"
 RERUN = "run its train.py command again (with overwrite=true, if its scores are read from a job file)"
 OVERWRITE = "run its train.py command again with overwrite=true"
@@ -21,7 +21,10 @@ OVERWRITE = "run its train.py command again with overwrite=true"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run folder, finished or not.
+    """Run folder, finished or unfinished.
+
+    Attributes:
+        path: path of the folder; a symlink is resolved.
 
     Raises:
         FileNotFoundError: not a run folder.
@@ -42,7 +45,7 @@ class RunFolder:
         """Resolved config of the run.
 
         Raises:
-            ValueError: the file is damaged, or was written by an older version.
+            ValueError: config.yaml is damaged, or was written by an older version.
         """
         file = self.path / "config.yaml"
         try:
@@ -57,7 +60,11 @@ class RunFolder:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Flat means by name; empty if the run is not finished.  ValueError: the file is damaged."""
+        """Mean scores by name; empty if the run is not finished.
+
+        Raises:
+            ValueError: metrics.json is damaged.
+        """
         path = self.path / "metrics.json"
         try:
             return validate_metrics(json.loads(path.read_text())) if path.exists() else {}
@@ -69,7 +76,7 @@ class RunFolder:
         """Id and reason of each skipped garment.
 
         Raises:
-            ValueError: the file is damaged.
+            ValueError: skipped.csv is damaged.
         """
         csv_path = self.path / "skipped.csv"
         if not csv_path.exists():
@@ -81,12 +88,13 @@ class RunFolder:
             raise ValueError(f"{csv_path} is damaged ({error}); remove it and run the command again") from error
 
     @property
-    def closing_message(self) -> str:
-        """One line: the run folder and its number of skipped garments, or that it has scores but no model."""
+    def summary(self) -> str:
+        """One line: run folder and number of skipped garments, or a note that the run has scores but no model."""
         if not self.metrics:
-            return f"{self.path} has no model, its scores are read from a job file; to train it, {OVERWRITE}"
+            return f"{self.path} has no model, its scores are read from a job file; to train a model, {OVERWRITE}"
         count = len(self.skipped)
-        skipped = f"; skipped {count:,} garments, see {self.path / 'skipped.csv'}" if count else ""
+        garments = "1 garment" if count == 1 else f"{count:,} garments"
+        skipped = f"; skipped {garments}, see {self.path / 'skipped.csv'}" if count else ""
         return f"Run folder: {self.path}{skipped}"
 
     def check_finished(self) -> None:
@@ -99,18 +107,22 @@ class RunFolder:
             raise FileNotFoundError(f"{self.path}: not finished (metrics.json is missing); {RERUN}")
 
     def existing_file(self, name: str) -> Path:
-        """Path of an existing file of the folder.  FileNotFoundError: it is missing."""
+        """Path of an existing file in the folder.
+
+        Raises:
+            FileNotFoundError: the file is missing.
+        """
         file = self.path / name
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing; {OVERWRITE}")
         return file
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Read one JSON file of the folder.
+        """Read a JSON file in the folder.
 
         Raises:
-            FileNotFoundError: it is missing.
-            ValueError: it is damaged.
+            FileNotFoundError: the file is missing.
+            ValueError: the file is damaged.
         """
         file = self.existing_file(name)
         try:
@@ -119,22 +131,26 @@ class RunFolder:
             raise ValueError(f"{file} is damaged ({error}); {OVERWRITE}") from error
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write one JSON file of the folder."""
+        """Write a JSON file in the folder."""
         with atomic_write(self.path / name) as temporary:
             temporary.write_text(json.dumps(content, indent=1))
 
     @contextmanager
     def locked_log(self) -> Iterator[None]:
-        """Lock the folder, and append the log records of the block, including an exception, to train.log."""
+        """Lock the folder, and append log records and an exception of the `with` block to train.log."""
         with folder_lock(self.path), log_to_file(self.path / "train.log"):
             yield
 
     def add_skipped(self, skipped: Mapping[str, str]) -> None:
-        """Add skipped garments to skipped.csv, without duplicate rows.  ValueError: the file is damaged."""
+        """Add skipped garments to skipped.csv, without duplicate rows.
+
+        Raises:
+            ValueError: skipped.csv is damaged.
+        """
         self.write_skipped(dict.fromkeys([*self.skipped, *skipped.items()]))
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
-        """Write skipped.csv: id and reason of each skipped garment."""
+        """Write skipped.csv, the id and reason of each skipped garment."""
         with (
             atomic_write(self.path / "skipped.csv") as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
@@ -146,7 +162,7 @@ def validate_metrics(content: Any) -> dict[str, float]:
     """Return the content of a metrics file if it maps names to numbers.
 
     Raises:
-        ValueError: it is not a mapping, or a value is not a number.
+        ValueError: the content is not a mapping, or a value is not a number.
     """
     if not isinstance(content, dict):
         raise ValueError(f"expected a mapping of scores, found a {type(content).__name__}")

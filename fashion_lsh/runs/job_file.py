@@ -1,4 +1,4 @@
-"""Job file: config, environment and scores of a run, kept after its folder is deleted."""
+"""Job files: config, environment and scores of runs, which remain when the run folders are deleted."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from typing import Any
 
 from fashion_lsh import __version__
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.query_scores import pack_scores, with_query_scores
+from fashion_lsh.evaluation.query_scores import job_file_json, pack_scores
 from fashion_lsh.io.arrays import read_arrays
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.runs.folder import OVERWRITE, RunFolder, validate_metrics
@@ -18,90 +18,90 @@ from fashion_lsh.runs.keys import canonical_config
 
 log = logging.getLogger(__name__)
 
-JOB = "job.json"  # in the run folder; <key>.json in a folder of jobs
+JOB = "job.json"  # name in a run folder; in a folder of job files, the name is <run key>.json
 
 
 def load_scores(run: RunFolder) -> dict[str, float]:
-    """Metrics of the run, or those in its job file; empty if it is not finished.
+    """Metrics of the run, from its folder or from its job file; empty if the run is not finished.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: metrics.json or the job file is damaged.
     """
-    saved = _saved_path(run)
-    if run.metrics or run.config["overwrite"] or saved is None or not saved.exists():
+    job_path = _job_path(run)
+    if run.metrics or run.config["overwrite"] or job_path is None or not job_path.exists():
         return run.metrics
-    log.info("Run already finished; using the scores in %s (overwrite=true runs it again)", saved)
+    log.info("Run already finished; using the scores in %s (overwrite=true repeats the run)", job_path)
     try:
-        return validate_metrics(json.loads(saved.read_text())["metrics"])
+        return validate_metrics(json.loads(job_path.read_text())["metrics"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{saved} is damaged ({error!r}); remove it and run the command again") from error
+        raise ValueError(f"{job_path} is damaged ({error!r}); remove it and run the command again") from error
 
 
 def save_job(run: RunFolder) -> None:
-    """Write the job file of a finished run, and copy it to the folder `jobs` of its config.
+    """Write the job file of a finished run, and copy the file to the folder `jobs` of the config.
 
     An existing copy is replaced only with overwrite=true.
     """
     if not run.metrics:
         return
-    text, saved = job_json(run), _saved_path(run)
-    if saved and (run.config["overwrite"] or not saved.exists()):
-        with atomic_write(saved) as temporary:
+    text, job_path = job_json(run), _job_path(run)
+    if job_path and (run.config["overwrite"] or not job_path.exists()):
+        with atomic_write(job_path) as temporary:
             temporary.write_text(text)
 
 
 def job_json(run: RunFolder) -> str:
-    """JSON text: config, data, environment, metrics, and as many per-query scores as fit in JOB_BYTES.
+    """JSON text: config, data, environment, metrics, and as many per-query scores as fit in MAX_JOB_BYTES.
 
-    Cached in the run folder if that is writable, and updated if the metrics are newer.
+    The text is cached in the run folder if the folder is writable, and updated if the metrics are newer.
 
     Raises:
-        FileNotFoundError: the run is not finished, or a file of it is missing.
-        ValueError: its metrics.json, environment.json or query_scores.npz is damaged.
+        FileNotFoundError: the run is not finished, or a file of the run is missing.
+        ValueError: metrics.json, environment.json or query_scores.npz of the run is damaged.
     """
     run.check_finished()
-    saved = run.path / JOB
-    if saved.exists() and saved.stat().st_mtime_ns >= (run.path / "metrics.json").stat().st_mtime_ns:
-        return saved.read_text()
-    machine, catalogue = run.read_json("environment.json"), Catalogue.open(run.existing_file("catalogue.parquet"))
-    content = {"settings": canonical_config(run.config), "data": catalogue.checksum[:8], "environment": machine}
-    text = with_query_scores(
+    job_path = run.path / JOB
+    if job_path.exists() and job_path.stat().st_mtime_ns >= (run.path / "metrics.json").stat().st_mtime_ns:
+        return job_path.read_text()
+    environment, catalogue = run.read_json("environment.json"), Catalogue.open(run.existing_file("catalogue.parquet"))
+    content = {"settings": canonical_config(run.config), "data": catalogue.checksum[:8], "environment": environment}
+    text = job_file_json(
         content | {"metrics": run.metrics}, _pack_query_scores(run.path / "query_scores.npz", catalogue)
     )
     if os.access(run.path, os.W_OK):
-        with atomic_write(saved) as temporary:
+        with atomic_write(job_path) as temporary:
             temporary.write_text(text)
     return text
 
 
 def is_saved(config: Mapping[str, Any], folder: Path) -> bool:
-    """Return whether a folder of job files has scores of this config and package version, on any data."""
+    """Return whether a folder of job files has scores for this config and package version, on any data."""
     return canonical_config(config) in _saved_configs(folder, __version__)
 
 
 @cache
 def _saved_configs(folder: Path, version: str) -> list[dict[str, Any]]:
-    saved = []
+    configs = []
     for file in sorted(folder.glob("*.json")):
         try:
             job = json.loads(file.read_text())
             if job["environment"]["fashion-lsh"] == version:
-                saved.append(canonical_config(job["settings"]))
+                configs.append(canonical_config(job["settings"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{file} is damaged ({error!r}); remove it and run its job again") from error
-    return saved
+    return configs
 
 
-def _saved_path(run: RunFolder) -> Path | None:
+def _job_path(run: RunFolder) -> Path | None:
     folder = run.config["jobs"]
     return Path(folder) / f"{run.path.name}.json" if folder else None
 
 
-def _pack_query_scores(saved: Path, catalogue: Catalogue) -> dict[str, str]:
-    """Packed per-query scores of a run; empty if an older version wrote it without them."""
-    if not saved.exists():
+def _pack_query_scores(scores_path: Path, catalogue: Catalogue) -> dict[str, str]:
+    """Packed per-query scores of a run; empty if an older version wrote the run without them."""
+    if not scores_path.exists():
         return {}
     try:
-        return pack_scores(catalogue.take(catalogue.rows("query")), read_arrays(saved))
+        return pack_scores(catalogue.take(catalogue.rows("query")), read_arrays(scores_path))
     except ValueError as error:
-        raise ValueError(f"{saved} is damaged ({error}); {OVERWRITE}") from error
+        raise ValueError(f"{scores_path} is damaged ({error}); {OVERWRITE}") from error

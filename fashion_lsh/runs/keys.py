@@ -1,4 +1,4 @@
-"""Keys of runs and stages: hashes of the settings that affect results, of the data and of the version."""
+"""Keys of runs and stages: hashes of the data, the package version and all settings that affect results."""
 
 import hashlib
 import json
@@ -9,19 +9,19 @@ from typing import Any
 from fashion_lsh import __version__
 from fashion_lsh.io.files import checksum
 
-IGNORED_KEYS = ("name", "overwrite", "logger", "runs", "jobs", "rates")  # settings that do not affect results
-MACHINE_KEYS = ("root", "workers")  # of the data: path, and number of loader processes
-DETECTOR_KEYS = ("detector", "scenes", "trainer", "seed")  # config groups that a stage depends on
+IGNORED_KEYS = ("name", "overwrite", "logger", "runs", "jobs", "rates")  # settings without effect on results
+MACHINE_KEYS = ("root", "workers")  # data settings that depend on the machine: path, number of loader processes
+DETECTOR_KEYS = ("detector", "scenes", "trainer", "seed")  # config keys that affect the detector
 CLASSIFIER_KEYS = (*DETECTOR_KEYS, "data", "backbone", "classifier")
 STAGE_KEYS = {
     "detector": DETECTOR_KEYS, "detections": DETECTOR_KEYS, "classifier": CLASSIFIER_KEYS,
     "hash_head": (*CLASSIFIER_KEYS, "hash"),
 }  # fmt: skip
-INFERENCE_KEYS = ("flip_tta",)  # detector settings that do not affect its fit
+INFERENCE_KEYS = ("flip_tta",)  # detector settings that do not affect training
 
 
 def canonical_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that affect results, without machine paths: weights files are replaced by their checksums."""
+    """Settings that affect results, without settings of the machine; weights files are replaced by checksums."""
     canonical = {name: value for name, value in config.items() if name not in IGNORED_KEYS}
     canonical["data"] = {name: value for name, value in config["data"].items() if name not in MACHINE_KEYS}
     if canonical["scenes"]:
@@ -34,12 +34,12 @@ def canonical_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_key(config: Mapping[str, Any], data: str) -> str:
-    """8 hex digits: hash of the canonical config, the data checksum and the package version."""
+    """Run key of 8 hex digits: hash of the canonical config, the data checksum and the package version."""
     return _digest(canonical_config(config), data)
 
 
 def stage_keys(config: Mapping[str, Any], data: str) -> dict[str, str]:
-    """8 hex digits for each stage and for the detections; equal for equal settings, data and version."""
+    """Key of 8 hex digits for each stage and for the detections; equal for equal settings, data and version."""
     canonical = canonical_config(config)
     keys = {stage: _digest({name: canonical[name] for name in STAGE_KEYS[stage]}, data) for stage in STAGE_KEYS}
     if not config["detector"]:
@@ -55,6 +55,6 @@ def _digest(config: Mapping[str, Any], data: str) -> str:
 
 
 def _weights_checksum(weights: str | None) -> str | None:
-    """Checksum of a weights file, since its content may change under the same name; None: not a file."""
+    """Checksum of a weights file, whose content may change under the same name; None if `weights` is not a file."""
     file = Path(weights or "").expanduser()
     return f"sha256 {checksum(file)[:16]}" if weights and file.is_file() else None

@@ -1,4 +1,4 @@
-"""Results of a run, written into its folder: codes, metrics and rows per query."""
+"""Write results into a run folder: codes, metrics and rows per query."""
 
 import logging
 
@@ -15,17 +15,17 @@ from fashion_lsh.runs.run import Run
 
 log = logging.getLogger(__name__)
 
-QUERIES_FILE = "queries.parquet"  # one row per query and search policy
+QUERIES_FILE = "queries.parquet"  # table with a row per query and search policy
 
 
 def write_results(run: Run, query: EncodedSplit, gallery: Gallery, evaluation: RunEvaluation) -> None:
-    """Write codes, per-query scores, query rows, and last metrics.json, which marks the run as finished.
+    """Write codes, per-query scores and query rows; last metrics.json, which marks the run as finished.
 
     Args:
         run: unfinished run.
         query: encoded queries.
         gallery: gallery of the run.
-        evaluation: results of the run.
+        evaluation: results of the evaluation.
     """
     results = evaluation.results
     encoded = query.encoded
@@ -35,44 +35,44 @@ def write_results(run: Run, query: EncodedSplit, gallery: Gallery, evaluation: R
     write_arrays(run.path / "codes.npz", arrays)
     query_scores = {name: values for name, values in search_scores(results.queries).items() if name in results.metrics}
     write_arrays(run.path / "query_scores.npz", query_scores | evaluation.baseline_scores)
-    (run.path / QUERIES_FILE).unlink(missing_ok=True)  # rows of an earlier model, and what evaluate.py added to them
+    (run.path / QUERIES_FILE).unlink(missing_ok=True)  # may contain rows of an earlier model and of evaluate.py
     write_queries(run.path / QUERIES_FILE, results.queries)
     run.write_json("metrics.json", evaluation.metrics)
 
 
 def own_metrics(run: Run, results: Results) -> dict[str, float]:
-    """Return the run's metrics without its end-to-end time; warn if the gallery has changed since."""
+    """Return the metrics of the run without the end-to-end time; warn if the gallery has changed since evaluation."""
     metrics = {name: value for name, value in run.metrics.items() if name != "speed/end_to_end_ms"}
     if metrics["query/gallery_rows"] != results.metrics["query/gallery_rows"]:
         log.warning(
-            "Gallery has changed: this search covers %d garments, the other methods %d",
+            "The gallery has changed: %d garments in this search, %d in the scores of the other methods",
             results.metrics["query/gallery_rows"], metrics["query/gallery_rows"],
         )  # fmt: skip
     return metrics
 
 
 def add_search(run: Run, label: str, results: Results) -> bool:
-    """Add the results of another search policy to the run: its means as the method `label`, and its query rows.
+    """Add the results of a search policy to the run: means as method `label`, and query rows.
 
-    The policy of the run itself is added as `<label>@<rows>` if the size of the gallery has changed; otherwise nothing
-    is written.
+    The policy of the run itself is added as `<label>@<gallery rows>` if the size of the gallery has changed; otherwise
+    nothing is written.
 
     Returns:
-        Whether anything was written.
+        Whether results were written.
 
     Raises:
         FileNotFoundError: the run is not finished.
     """
     run.check_finished()
-    rows, queries = results.metrics["query/gallery_rows"], results.queries
+    gallery_rows, queries = results.metrics["query/gallery_rows"], results.queries
     if label == run.policy.label:
-        if rows == run.metrics["query/gallery_rows"]:
+        if gallery_rows == run.metrics["query/gallery_rows"]:
             return False
-        label = f"{label}@{rows:.0f}"
+        label = f"{label}@{gallery_rows:.0f}"
         column = queries.column_names.index("search")
         queries = queries.set_column(column, "search", pa.array([label] * len(queries)))
-    renamed = {f"baselines/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
+    method_metrics = {f"baselines/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
     with folder_lock(run.path):
         write_queries(run.path / QUERIES_FILE, queries)
-        run.write_json("metrics.json", run.metrics | renamed)
+        run.write_json("metrics.json", run.metrics | method_metrics)
     return True

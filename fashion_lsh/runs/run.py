@@ -1,4 +1,4 @@
-"""A run folder with its networks, its gallery and its data."""
+"""Run folder with networks, gallery and data."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ DETECTIONS_FILE = "detections.parquet"  # detected boxes of all images
 
 
 class Run(RunFolder):
-    """A run folder, opened for reading.
+    """Run folder opened for reading, with networks, gallery and data.
 
     Raises:
         FileNotFoundError: not a run folder.
@@ -34,13 +34,13 @@ class Run(RunFolder):
         return self.path / "gallery"
 
     def model(self) -> CropModel:
-        """Load the fitted network that encodes: the hash head, a baseline, or with hash=none the classifier."""
+        """Load the trained network that encodes images: hash head or baseline; with hash=none, the classifier."""
         config = self.config
         name = "classifier" if config["hash"] is None else "hash_head"
         return load_model(self.path / f"{name}.ckpt", config["trainer"]["accelerator"])
 
     def detector(self) -> DetectorModel | None:
-        """Load the fitted detector; None if the run does not crop by detections."""
+        """Load the trained detector; None if crops do not depend on detections."""
         config = self.config
         if config["data"]["crop"] != "detected":
             return None
@@ -57,10 +57,10 @@ class Run(RunFolder):
         return self._instantiate(BoxSelector, self.config["data"]["box_selector"])
 
     def detections(self, detector: DetectorModel, data: GarmentData) -> Detections:
-        """Detect the boxes in all images of the data, once; read them from detections.parquet afterwards.
+        """Detect boxes in all images of the data, or read them from detections.parquet if the file exists.
 
         Raises:
-            ValueError: the file lacks some images.
+            ValueError: images are missing in detections.parquet.
         """
         path = self.path / DETECTIONS_FILE
         if not path.exists():
@@ -69,12 +69,13 @@ class Run(RunFolder):
         detections = Detections.open(path)
         if missing := set(data.catalogue.column("image")) - detections.boxes.keys():
             raise ValueError(
-                f"{path}: {len(missing):,} images are missing, for example {min(missing)}; remove it and run again"
+                f"{path}: {len(missing):,} images are missing, for example {min(missing)}; "
+                "remove the file and run the command again"
             )
         return detections
 
     def with_detections(self, data: GarmentData) -> GarmentData:
-        """Return the data with the detections of the run, if it has a detector."""
+        """Return the data with the detections of the run, or unchanged if the run has no detector."""
         detector = self.detector()
         return data if detector is None else data.with_detections(self.detections(detector, data))
 
@@ -87,30 +88,35 @@ class Run(RunFolder):
         """
         return self._instantiate(SearchPolicy, self.config["search"])
 
-    def _instantiate(self, kind: Callable[..., T], config: Mapping[str, Any]) -> T:
+    def _instantiate(self, constructor: Callable[..., T], config: Mapping[str, Any]) -> T:
         try:
-            return kind(**{name: value for name, value in config.items() if name != "_target_"})
+            return constructor(**{name: value for name, value in config.items() if name != "_target_"})
         except TypeError as error:
             raise ValueError(
                 f"{self.path} was written by another version ({error}); run its train.py command again"
             ) from error
 
     def check_data(self, data: GarmentData) -> None:
-        """Check that the data are those of the run: on other splits, training images might be queries.
+        """Check that the data have not changed: with other splits, training images might be queries.
 
         Raises:
-            ValueError: rows, splits or pixels differ.
+            ValueError: rows, splits or pixels differ from the data of the training.
         """
-        known = self.read_json("stage_keys.json").get("data")
-        if data.checksum != (known or Catalogue.open(self.path / "catalogue.parquet").checksum):
+        checksum = self.read_json("stage_keys.json").get("data")
+        if data.checksum != (checksum or Catalogue.open(self.path / "catalogue.parquet").checksum):
             raise ValueError(f"{self.path}: the data have changed since training; start a new run with train.py")
 
     def gallery(self, fingerprint: str, verify: bool = False) -> Gallery:
-        """Open the gallery for the model of this fingerprint; `verify`: also check the checksums of the embeddings."""
+        """Open the gallery.
+
+        Args:
+            fingerprint: fingerprint of the model that encoded the gallery.
+            verify: also verify the checksums of the embeddings.
+        """
         return Gallery.open(self.gallery_folder, fingerprint, verify)
 
     def searcher(self, policy: SearchPolicy | None = None) -> Searcher:
-        """Open the model and its gallery; `policy` replaces the search policy of the run."""
+        """Open model and gallery for searching; `policy` replaces the search policy of the run."""
         model = self.model()
         return Searcher(model, self.gallery(model.fingerprint()), policy or self.policy)
 

@@ -1,4 +1,4 @@
-"""Reuse a finished stage of another run, or initialise it from weights."""
+"""Reuse a stage that another run has trained, or load its initial weights."""
 
 import csv
 import json
@@ -13,27 +13,30 @@ from fashion_lsh.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-LogRow = Callable[[dict[str, float]], None]  # logs one row as a Lightning logger does
-WEIGHT_GROUPS = {"detector": "detector", "classifier": "backbone"}  # stage -> config group of its initial weights
+RowLogger = Callable[[dict[str, float]], None]  # log the metrics of one training step, as a Lightning logger does
+WEIGHT_GROUPS = {
+    "detector": "detector",
+    "classifier": "backbone",
+}  # config group with the initial weights of each stage
 
 
-def initialise(stage: Any, run: RunFolder, log_row: LogRow | None = None) -> None:
-    """Prepare a stage for its fit.
+def initialise(stage: Any, run: RunFolder, log_row: RowLogger | None = None) -> None:
+    """Prepare a stage for training.
 
-    A stage that another run fitted with the same settings and data is copied with the logs of its fit. A stage without
-    a predecessor loads the backbone weights of the config.
+    If another run trained this stage with the same settings and data, its checkpoint and training logs are copied.
+    Otherwise a first stage (detector, classifier) loads the initial weights named in the config.
 
     Args:
-        stage: a LightningModule of `training`, or a baseline.
-        run: the new run.
-        log_row: logs a row of the copied logs; None: they are not logged.
+        stage: LightningModule of `training`, or baseline.
+        run: run that needs the stage.
+        log_row: called with each row of the copied training logs; None: the rows are copied only.
 
     Raises:
-        ValueError: the backbone is frozen and has no weights.
+        ValueError: the backbone is frozen, but the config names no weights.
     """
     checkpoint, config = run.path / f"{stage.name}.ckpt", run.config
     if not checkpoint.exists() and not config["overwrite"]:
-        copy_finished(stage.name, run, checkpoint.name, log_row)
+        copy_stage_file(stage.name, run, checkpoint.name, log_row)
     if not checkpoint.exists() and stage.name in WEIGHT_GROUPS:
         log.info(
             "%s: initialised from %s",
@@ -42,39 +45,42 @@ def initialise(stage: Any, run: RunFolder, log_row: LogRow | None = None) -> Non
         )
 
 
-def copy_finished(stage: str, run: RunFolder, name: str, log_row: LogRow | None = None) -> None:
-    """Copy a file of a stage from another run with the same stage key, if there is one."""
+def copy_stage_file(stage: str, run: RunFolder, name: str, log_row: RowLogger | None = None) -> None:
+    """Copy the file `name` of a stage from another run with the same stage key, if such a run exists."""
     key = run.read_json("stage_keys.json")[stage]
-    for other in sorted(run.path.parent.parent.glob("*/*/stage_keys.json")):
-        checkpoint = other.with_name(name)
-        if checkpoint.exists() and _stage_key(other, stage) == key:
-            log.info("Reusing %s of %s (same settings, data and version)", name, other.parent)
+    for keys_path in sorted(run.path.parent.parent.glob("*/*/stage_keys.json")):
+        source_path = keys_path.with_name(name)
+        if source_path.exists() and _stage_key(keys_path, stage) == key:
+            log.info("Reusing %s of %s (same settings, data and version)", name, keys_path.parent)
             with (
-                checkpoint.open("rb") as source_file,
+                source_path.open("rb") as source_file,
                 atomic_write(run.path / name) as temporary,
                 temporary.open("wb") as target_file,
             ):
                 shutil.copyfileobj(source_file, target_file)
             if name == f"{stage}.ckpt":
-                for row in _copy_logs(stage, other.parent, run.path):
+                for row in _copy_logs(stage, keys_path.parent, run.path):
                     if log_row:
                         log_row(row)
             return
 
 
-def _stage_key(keys: Path, stage: str) -> str | None:
-    """Key of a stage of another run; None if that run lacks the stage, or if the file is damaged (logged)."""
+def _stage_key(keys_path: Path, stage: str) -> str | None:
+    """Key of a stage in a stage_keys.json; None if the stage is missing, or if the file cannot be read (logged)."""
     try:
-        return str(json.loads(keys.read_text())[stage])
+        return str(json.loads(keys_path.read_text())[stage])
     except KeyError:
         return None
     except (ValueError, TypeError) as error:
-        log.warning("Skipped the stages of %s: damaged (%s)", keys, error)
+        log.warning("Skipped %s: cannot be read (%s)", keys_path, error)
         return None
 
 
 def _copy_logs(stage: str, source: Path, target: Path) -> Iterator[dict[str, float]]:
-    """Copy the log rows of a stage to another run, for its curves; yield them with the names that Lightning logs."""
+    """Copy the training log of a stage, so that the report of the new run has its training curves; yield the rows.
+
+    The keys of the yielded rows are those of Lightning loggers, for example `trainer/global_step`.
+    """
     for file in sorted(source.glob("logs/version_*/metrics.csv")):
         with file.open(newline="") as lines:
             rows = [
@@ -82,8 +88,8 @@ def _copy_logs(stage: str, source: Path, target: Path) -> Iterator[dict[str, flo
             ]
         if rows:
             names = [name for name in rows[0] if name in ("epoch", "step") or name.startswith(f"{stage}/")]
-            numbers = [int(each.name.rpartition("_")[2]) for each in target.glob("logs/version_*")]
-            path = target / f"logs/version_{max(numbers, default=-1) + 1}/metrics.csv"
+            versions = [int(each.name.rpartition("_")[2]) for each in target.glob("logs/version_*")]
+            path = target / f"logs/version_{max(versions, default=-1) + 1}/metrics.csv"
             with atomic_write(path) as temporary, temporary.open("w", newline="") as out:
                 writer = csv.DictWriter(out, names, extrasaction="ignore")
                 writer.writeheader()

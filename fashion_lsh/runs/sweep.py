@@ -1,4 +1,4 @@
-"""Continue sweeps after failed jobs, and print a summary at the end."""
+"""Continue sweeps after failed jobs, print a summary of all jobs, and print user errors in one line."""
 
 import atexit
 import functools
@@ -31,35 +31,35 @@ from fashion_lsh.runs.config import resolve_config
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
-USER_ERRORS = (ValueError, OSError, MemoryError, torch.OutOfMemoryError, OmegaConfBaseException)  # fixable by the user
+USER_ERRORS = (ValueError, OSError, MemoryError, torch.OutOfMemoryError, OmegaConfBaseException)
 
 
 class SweepSummary(Callback):
-    """Hydra callback that continues a sweep after a failed job, lists all jobs, and exits with 1 if any failed.
+    """Hydra callback that continues a sweep after a failed job, lists all jobs, and exits with 1 if any job failed.
 
-    Jobs may run in other processes or on other machines: each writes its result to a small file in a temporary folder
-    of the sweep.  Single runs and Ctrl-C are not affected.
+    Jobs may run in other processes or on other machines. Therefore each job writes its result to a small file in a
+    temporary folder of the sweep. Single runs and Ctrl-C are not affected.
     """
 
     def __init__(self) -> None:
-        self.record_dir: Path | None = None  # None: not a sweep
+        self.record_dir: Path | None = None  # folder for the results of jobs; None outside sweeps
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         self.record_dir = Path(tempfile.mkdtemp(prefix=".sweep-", dir=folder))
-        atexit.register(shutil.rmtree, self.record_dir, ignore_errors=True)  # at exit, also after Ctrl-C
+        atexit.register(shutil.rmtree, self.record_dir, ignore_errors=True)  # also after Ctrl-C
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if self.record_dir is not None:
             log.info("job %d: %s", config.hydra.job.num, " ".join(config.hydra.overrides.task))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Record the result of a job; mark a failed one as completed with score NaN, since Hydra stops at failures."""
+        """Record the result of a job; mark a failed job as completed with score NaN, since Hydra stops at failures."""
         if self.record_dir is None:
             return
         failed = job_return.status == JobStatus.FAILED
-        result = job_return._return_value  # the public property raises the exception of the job
+        result = job_return._return_value  # the public property would raise the exception of a failed job
         record = {
             "job": config.hydra.job.num,
             "overrides": list(config.hydra.overrides.task),
@@ -78,16 +78,16 @@ class SweepSummary(Callback):
         if self.record_dir is None:
             return
         records = [json.loads(path.read_text()) for path in sorted(self.record_dir.glob("*.json"))]
-        failed = sum(record["failure"] is not None for record in records)
-        log.info("\nSweep of %d jobs, %d failed\n%s", len(records), failed, _summary_table(records))
-        if failed:
+        num_failed = sum(record["failure"] is not None for record in records)
+        log.info("\nSweep of %d jobs, %d failed\n%s", len(records), num_failed, _summary_table(records))
+        if num_failed:
             sys.exit(1)
 
 
-def errors_in_one_line(task: Callable[[DictConfig], R]) -> Callable[[DictConfig], R]:
-    """Print errors that a user can fix in one line, without Hydra's traceback; HYDRA_FULL_ERROR=1 shows it.
+def print_user_errors(task: Callable[[DictConfig], R]) -> Callable[[DictConfig], R]:
+    """Decorate a Hydra task to print errors that a user can fix in one line, without traceback.
 
-    In a sweep exceptions are raised unchanged: SweepSummary lists them.
+    HYDRA_FULL_ERROR=1 shows the traceback. In a sweep, exceptions are raised unchanged, and SweepSummary lists them.
     """
 
     @functools.wraps(task)
@@ -107,11 +107,13 @@ def errors_in_one_line(task: Callable[[DictConfig], R]) -> Callable[[DictConfig]
 
 
 def _summary_table(records: Sequence[dict[str, Any]]) -> str:
-    """One line per job: overrides that differ between jobs, score, and run folder or reason of the failure."""
-    shared = set.intersection(*(set(record["overrides"]) for record in records)) if len(records) > 1 else set()
+    """Table of jobs: overrides that differ between jobs, score, and run folder or reason of the failure."""
+    common_overrides = (
+        set.intersection(*(set(record["overrides"]) for record in records)) if len(records) > 1 else set()
+    )
     rows = []
     for record in records:
-        overrides = " ".join(word for word in record["overrides"] if word not in shared)
+        overrides = " ".join(word for word in record["overrides"] if word not in common_overrides)
         score = "failed" if record["failure"] else "" if record["score"] is None else f"{record['score']:.4f}"
         rows.append((record["job"], overrides, score, ": ".join(filter(None, (record["run"], record["failure"])))))
     return tabulate(
@@ -120,7 +122,7 @@ def _summary_table(records: Sequence[dict[str, Any]]) -> str:
 
 
 def _error_message(error: BaseException) -> str:
-    """Message of an exception; GPU out of memory comes with a hint."""
+    """Message of an exception, with advice if the GPU is out of memory."""
     if not isinstance(error, torch.OutOfMemoryError):
         return str(error)
     hint = "reduce data.batch_size or scenes.batch_size, or run on the CPU (CUDA_VISIBLE_DEVICES=)"
@@ -135,7 +137,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _run_folder(job: JobReturn) -> str:
-    """Run folder of a job: the one in its config, or the newest with exactly its settings; otherwise empty."""
+    """Run folder of a job: `run` of the config, or the newest folder with exactly this config; otherwise empty."""
     cfg = cast(DictConfig, job.cfg)
     if "run" in cfg:
         return str(cfg.run)
@@ -146,5 +148,5 @@ def _run_folder(job: JobReturn) -> str:
             Path(cfg.runs, str(cfg.name)).glob("*/config.yaml"), key=lambda path: -path.stat().st_mtime
         )
         return str(next((path.parent for path in config_files if path.read_text() == config_yaml), ""))
-    except (OmegaConfBaseException, OSError):  # incomplete config, or a folder that is being recreated
+    except (OmegaConfBaseException, OSError):  # incomplete config, or a folder that another process recreates
         return ""

@@ -1,4 +1,4 @@
-"""Interface of the experiment trackers that a run can use."""
+"""Interface of experiment trackers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -10,11 +10,11 @@ class Tracker(Protocol):
     """Experiment tracker of one run."""
 
     def loggers(self) -> Sequence[Any]:
-        """Lightning loggers of a fit."""
+        """Lightning loggers for the training of a stage."""
         ...
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Log one row of a fit: its metrics, `epoch` and `trainer/global_step`."""
+        """Log a row of a training log: metrics, `epoch` and `trainer/global_step`."""
         ...
 
     def publish(
@@ -31,14 +31,14 @@ class Tracker(Protocol):
             metrics: all metrics of the run, by name.
             query: encoded queries.
             categories: category names, in the order of the probabilities.
-            sheet: rows of tiles of the contact sheet.
-            scenes: tiles of images with true and detected boxes.
+            sheet: contact sheet as rows of tiles.
+            scenes: tiles of images with annotated and detected boxes.
         """
         ...
 
 
 class NoTracker:
-    """Tracker that logs nothing."""
+    """Tracker without any effect."""
 
     def loggers(self) -> Sequence[Any]:
         return []

@@ -1,4 +1,4 @@
-"""Run folder during training: fit or reuse stages, and write results."""
+"""Run folder during training: train stages, or reuse trained stages."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,36 +13,36 @@ from torch import nn
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detections import Detections
 from fashion_lsh.io.files import atomic_write, check_disk_space, check_writable, folder_lock, update_symlink
-from fashion_lsh.models.checkpoints import min_bytes
+from fashion_lsh.models.checkpoints import min_checkpoint_bytes
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.environment import environment
 from fashion_lsh.runs.keys import run_key, stage_keys
 from fashion_lsh.runs.run import DETECTIONS_FILE, Run
-from fashion_lsh.runs.stage_cache import copy_finished, initialise
+from fashion_lsh.runs.stage_cache import copy_stage_file, initialise
 from fashion_lsh.runs.tracker import NoTracker, Tracker
 
 
 @dataclass(frozen=True)
 class TrainingRun(Run):
-    """A run folder, opened for writing.
+    """Run folder opened for training.
 
     Attributes:
-        path: run folder.
-        tracker: experiment tracker of the fits.
+        path: path of the folder.
+        tracker: experiment tracker for training logs and results.
     """
 
     tracker: Tracker = NoTracker()  # noqa: RUF009  NoTracker has no state
 
     @classmethod
     def open(cls, config: Mapping[str, Any], data: GarmentData) -> Self:
-        """Create the run folder of this config and data, or open it if it exists.
+        """Create the run folder for this config and data, or open an existing one.
 
-        The folder is named by its run key: 8 hex digits of the settings, the data checksum and the package version.
+        The name of the folder is the run key: 8 hex digits that depend on settings, data checksum and package version.
 
         Raises:
-            ValueError: the run's name is not a folder name, or is `latest`, the symlink to the latest run; another
+            ValueError: the run's name is not a folder name, or is `latest` (the symlink to the latest run); or another
                 process uses the folder.
-            OSError: the folder of runs, or of job files (`jobs`), is not writable.
+            OSError: the folder for runs, or the folder for job files (`jobs`), is not writable.
         """
         name = str(config["name"])
         if Path(name).name != name or name in ("", "..", "latest"):
@@ -57,7 +57,7 @@ class TrainingRun(Run):
                 temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False))
             run = cls(path)
             run.write_json("stage_keys.json", {**stage_keys(config, data.checksum), "data": data.checksum})
-            if not run.metrics:  # keep the machine that computed the scores
+            if not run.metrics:  # a finished run keeps the environment of its scores
                 run.write_json("environment.json", environment(gpu=config["trainer"]["accelerator"] != "cpu"))
                 run.write_skipped(data.skipped.items())
             data.catalogue.save(path / "catalogue.parquet")
@@ -66,31 +66,33 @@ class TrainingRun(Run):
 
     @contextmanager
     def session(self, models: Sequence[nn.Module], track_run: AbstractContextManager[Tracker]) -> Iterator[Self]:
-        """Lock the folder, log to train.log and track the run inside the block.
+        """Lock the folder, log to train.log and track the run inside the `with` block.
 
         Args:
-            models: networks to fit.
+            models: networks to train.
             track_run: context manager that yields the tracker.
 
         Raises:
-            OSError: not enough disk space for their checkpoints.
+            OSError: the disk space does not suffice for the checkpoints of the models.
             ValueError: another process uses the folder.
         """
-        check_disk_space(self.path, min_bytes(models))
+        check_disk_space(self.path, min_checkpoint_bytes(models))
         with self.locked_log(), track_run as tracker:
             yield replace(self, tracker=tracker)
 
     def fit(self, stage: Any, data: Any) -> Any:
-        """Fit a stage, or reuse a finished one.
+        """Train a stage, or reuse a trained stage of another run.
 
         Args:
-            stage: a LightningModule of `training`, or a baseline.
+            stage: LightningModule of `training`, or baseline.
             data: data module of the stage.
 
         Returns:
-            The fitted network, in evaluation mode.
+            The trained network in evaluation mode.
         """
-        from fashion_lsh.training.callbacks import RunCSVLogger  # late: reading a run must not import Lightning
+        from fashion_lsh.training.callbacks import (
+            RunCSVLogger,
+        )  # imported here: reading a run must not import Lightning
         from fashion_lsh.training.fitting import fit
 
         initialise(stage, self, self.tracker.log)
@@ -98,7 +100,7 @@ class TrainingRun(Run):
         return fit(stage, data, self.path, loggers, **self.config["trainer"])
 
     def detections(self, detector: DetectorModel, data: GarmentData) -> Detections:
-        """Detect the boxes in all images, or copy the detections of a run with the same detector."""
+        """Detect boxes in all images, or copy the detections of a run with the same detector."""
         if not (self.path / DETECTIONS_FILE).exists() and not self.config["overwrite"]:
-            copy_finished("detections", self, DETECTIONS_FILE)
+            copy_stage_file("detections", self, DETECTIONS_FILE)
         return super().detections(detector, data)

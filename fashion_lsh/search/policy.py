@@ -1,4 +1,4 @@
-"""Search policy: lists to probe and the distance that ranks their rows."""
+"""Search policy: lists to probe, and distance for ranking rows."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -13,18 +13,19 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class SearchPolicy:
-    """Select the inverted lists of a query and the distance that ranks their rows.
+    """Inverted lists to probe for a query, and distance that ranks the rows in these lists.
 
     Attributes:
-        distance: `hamming`, between codes; `euclidean`, exact, between embeddings; `rerank`, the best candidates by
-            Hamming distance re-ranked by Euclidean distance; `tie_break`, Hamming distance with ties broken by
-            Euclidean distance; `weighted`, a weighted sum of both.
-        nprobe: lists to probe, the most probable categories first: 1, 2, …, or `all`.
-        rerank_k: candidates to re-rank (at least as many as the requested hits): a number, or a fraction of the rows
-            in the probed lists.
+        distance: `hamming`: Hamming distance of codes. `euclidean`: Euclidean distance of embeddings. `rerank`:
+            candidates by Hamming distance, re-ranked by Euclidean distance. `tie_break`: Hamming distance, with ties
+            broken by Euclidean distance. `weighted`: weighted sum of both distances.
+        nprobe: number of lists to probe, the most probable categories first: 1, 2, …, or `all`.
+        rerank_k: number of candidates to re-rank, or fraction of the rows in the probed lists to re-rank; at least as
+            many candidates as requested hits are re-ranked.
         alpha: weight of the Hamming distance in `weighted`, 0..1; the Euclidean distance has weight 1 - alpha.
-        min_confidence: probe all lists if the highest probability is below this; 0: never.
-        min_probability: probe further lists, beyond `nprobe`, until their softmax probabilities sum to this.
+        min_confidence: probe all lists if the highest probability is below `min_confidence`; 0: never.
+        min_probability: probe further lists, beyond `nprobe`, until the softmax probabilities of the
+            probed lists sum to `min_probability`; None: probe no further lists.
     """
 
     distance: Literal["hamming", "euclidean", "rerank", "tie_break", "weighted"]
@@ -34,16 +35,16 @@ class SearchPolicy:
     min_confidence: Probability
     min_probability: Fraction | None
 
-    def check(self, bits: int | None, category_count: int) -> None:
-        """Check the policy for a model with codes of `bits` bits (None: no codes) and `category_count` categories.
+    def check(self, bits: int | None, num_categories: int) -> None:
+        """Check the policy for a model with codes of `bits` bits (None: no codes) and `num_categories` categories.
 
         Raises:
-            ValueError: `nprobe` above the number of categories; a probability, fraction or weight out of range;
-                `rerank_k` below 1; a distance between codes for a model without codes.
+            ValueError: `nprobe` is above the number of categories, another setting is out of range, or `distance` needs
+                codes and the model has none.
         """
-        if self.nprobe != "all" and not 1 <= self.nprobe <= category_count:
+        if self.nprobe != "all" and not 1 <= self.nprobe <= num_categories:
             raise ValueError(
-                f"search.nprobe={self.nprobe}: there are {category_count} categories; set 1 to {category_count}, or all"
+                f"search.nprobe={self.nprobe}: there are {num_categories} categories; set 1 to {num_categories}, or all"
             )
         if self.min_probability is not None and not 0 < self.min_probability < 1:
             raise ValueError(
@@ -58,24 +59,24 @@ class SearchPolicy:
             raise ValueError(f"search={self.distance} needs codes, but hash=none produces none; set search=euclidean")
 
     def select_lists(self, probabilities: np.ndarray) -> np.ndarray:
-        """Select the lists to probe, most probable first.  (Q, C) softmax probabilities -> (Q, C) int64, -1 padded.
+        """Select lists to probe, most probable first.  (Q, C) softmax probabilities -> (Q, C) int64, padded with -1.
 
-        A query with all probabilities 0 (no detection) probes no list.
+        No list is probed for a query with all probabilities 0 (no detection).
         """
         order = np.argsort(-probabilities, axis=1, kind="stable")
         order[~probabilities.any(axis=1)] = -1
         if self.nprobe == "all":
             return order
-        list_counts = np.full(len(probabilities), self.nprobe)
+        num_probed = np.full(len(probabilities), self.nprobe)
         if self.min_probability is not None:
             cumulative = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
-            list_counts = np.maximum(list_counts, 1 + (cumulative < self.min_probability).sum(axis=1))
-        list_counts = np.where(probabilities.max(axis=1) < self.min_confidence, probabilities.shape[1], list_counts)
-        return np.where(np.arange(probabilities.shape[1]) < list_counts[:, None], order, -1)
+            num_probed = np.maximum(num_probed, 1 + (cumulative < self.min_probability).sum(axis=1))
+        num_probed = np.where(probabilities.max(axis=1) < self.min_confidence, probabilities.shape[1], num_probed)
+        return np.where(np.arange(probabilities.shape[1]) < num_probed[:, None], order, -1)
 
     @property
     def label(self) -> str:
-        """Name in tables: `hamming_all`, `rerank200_1`, `weighted0.3_1_probability0.95_confidence0.5`."""
+        """Name of the policy in tables, such as `hamming_all` or `weighted0.3_1_probability0.95_confidence0.5`."""
         parameter = {"rerank": self.rerank_k, "weighted": self.alpha}.get(self.distance, "")
         label = f"{self.distance}{parameter}_{self.nprobe}"
         if self.nprobe == "all":

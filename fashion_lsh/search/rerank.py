@@ -8,11 +8,11 @@ from fashion_lsh.index.distances import euclidean
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.validation import check_positive
 
-BLOCK = 2**23  # float32 values compared at once: 32 MB per copy
+BLOCK = 2**23  # float32 values compared at once, 32 MB per copy
 
 
 class EmbeddingStore(Protocol):
-    """Embeddings, (N, D) float16 or float32: an array or an `Embeddings` object."""
+    """Array or `Embeddings` object with (N, D) float16 or float32 embeddings."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -27,14 +27,14 @@ def rerank(queries: np.ndarray, candidates: Hits, embeddings: EmbeddingStore, k:
     Args:
         queries: (Q, D) float.
         candidates: (Q, S) rows of `embeddings`, in any order.
-        embeddings: (N, D), may be memory-mapped; only the candidate rows are read.
+        embeddings: (N, D) embeddings, possibly memory-mapped; only the rows of candidates are read.
         k: hits per query, at least 1; padded with row -1 if k > S.
 
     Returns:
         (Q, k) hits.
 
     Raises:
-        ValueError: the shapes do not match, a query is not finite, a row is not in `embeddings`, or k < 1.
+        ValueError: the shapes do not match, a query is not finite, a row is outside `embeddings`, or k < 1.
     """
     return Hits.nearest(candidates.rows, euclidean_to_rows(queries, candidates.rows, embeddings), check_positive(k=k))
 
@@ -43,35 +43,35 @@ def tie_break(queries: np.ndarray, hits: Hits, embeddings: EmbeddingStore, k: in
     """Select the k nearest hits by (Hamming distance, Euclidean distance, row).
 
     Args and errors as for `rerank`; `hits` has Hamming distances. The result is exact if `hits` contains all rows up to
-    the Hamming distance of the k-th.
+    the Hamming distance of the k-th hit.
 
     Returns:
-        (Q, k) hits with distance = Hamming + Euclidean / 4; the second term is below 1 for vectors of norm 1.
+        (Q, k) hits with Hamming + Euclidean / 4 as distance; the second term is at most 1/2 for vectors of norm 1.
     """
-    euclid = euclidean_to_rows(queries, hits.rows, embeddings)
-    order = np.lexsort((hits.rows, euclid, hits.distances))[:, : check_positive(k=k)]
-    ordered = (np.take_along_axis(values, order, axis=1) for values in (hits.rows, hits.distances + euclid / 4))
-    return Hits(*ordered).pad(k)
+    euclidean_distances = euclidean_to_rows(queries, hits.rows, embeddings)
+    order = np.lexsort((hits.rows, euclidean_distances, hits.distances))[:, : check_positive(k=k)]
+    distances = hits.distances + euclidean_distances / 4
+    return Hits(*(np.take_along_axis(values, order, axis=1) for values in (hits.rows, distances))).pad(k)
 
 
 def weighted(queries: np.ndarray, hits: Hits, embeddings: EmbeddingStore, k: int, alpha: float, bits: int) -> Hits:
-    """Select the k nearest hits by alpha * Hamming / bits + (1 - alpha) * Euclidean / 2, then row.
+    """Select the k nearest hits by (alpha * Hamming / bits + (1 - alpha) * Euclidean / 2, row).
 
     Args and errors as for `rerank`; `hits` has Hamming distances. The result is exact if `hits` contains all rows whose
-    Hamming term is at most the k-th weighted sum.
+    Hamming term is at most the weighted sum of the k-th hit.
 
     Returns:
         (Q, k) hits; distances are 0..1 for vectors of norm 1.
     """
-    euclid = euclidean_to_rows(queries, hits.rows, embeddings)
-    # Padding has distance inf, and inf * 0 would be NaN.
-    hamming, euclid = (np.where(hits.rows < 0, 0, values) for values in (hits.distances, euclid))
-    weighted_sums = alpha / bits * hamming.astype(np.float64) + (1 - alpha) / 2 * euclid
+    distances = hits.distances, euclidean_to_rows(queries, hits.rows, embeddings)
+    # The distance of padding is inf, and inf * 0 would be NaN.
+    hamming_distances, euclidean_distances = (np.where(hits.rows < 0, 0, values) for values in distances)
+    weighted_sums = alpha / bits * hamming_distances.astype(np.float64) + (1 - alpha) / 2 * euclidean_distances
     return Hits.nearest(hits.rows, weighted_sums, check_positive(k=k))
 
 
 def euclidean_to_rows(queries: np.ndarray, rows: np.ndarray, embeddings: EmbeddingStore) -> np.ndarray:
-    """Euclidean distance of each query to its own rows.  (Q, D) and (Q, S) int64 -> (Q, S) float32; inf at row -1."""
+    """Euclidean distance of query i to rows[i].  (Q, D) and (Q, S) int64 -> (Q, S) float32; inf at row -1."""
     _check(queries, rows, embeddings)
     distances = np.full(rows.shape, np.inf, dtype=np.float32)
     step = max(1, BLOCK // max(1, rows.shape[1] * queries.shape[1]))
@@ -92,9 +92,11 @@ def _check(queries: np.ndarray, rows: np.ndarray, embeddings: EmbeddingStore) ->
         )
     if embeddings.dtype not in (np.float16, np.float32):
         raise ValueError(f"embeddings has dtype {embeddings.dtype}; pass float16 or float32")
-    bad = ~np.isfinite(queries).all(axis=1)
-    if bad.any():
-        raise ValueError(f"queries[{int(bad.argmax())}] contains NaN or inf; remove it, or check the model's input")
+    is_invalid = ~np.isfinite(queries).all(axis=1)
+    if is_invalid.any():
+        raise ValueError(
+            f"queries[{int(is_invalid.argmax())}] contains NaN or inf; remove it, or check the model's input"
+        )
     if len(rows) != len(queries):
         raise ValueError(f"candidates has hits of {len(rows)} queries, but there are {len(queries)}; pass (Q, S) hits")
     if rows.size and rows.max() >= embeddings.shape[0]:

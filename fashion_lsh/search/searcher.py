@@ -17,7 +17,13 @@ from fashion_lsh.search.rerank import rerank, tie_break, weighted
 
 
 class SearchResult(NamedTuple):
-    """Result of one query: predicted category, its probability, and hits (1, k)."""
+    """Result of one query.
+
+    Attributes:
+        category: predicted category.
+        confidence: softmax probability of the predicted category.
+        hits: (1, k) hits.
+    """
 
     category: str
     confidence: float
@@ -30,10 +36,10 @@ class Searcher:
     Args:
         model: fitted model.
         gallery: gallery with codes and embeddings of this model.
-        policy: lists to probe, and distance.
+        policy: policy that selects the lists to probe and the distance.
 
     Raises:
-        ValueError: the gallery was built by another model, or `policy` does not fit the model.
+        ValueError: the gallery was built by another model, or `policy` is incompatible with the model.
     """
 
     def __init__(self, model: Model, gallery: Gallery, policy: SearchPolicy) -> None:
@@ -45,48 +51,48 @@ class Searcher:
         """Return a searcher of the same model and gallery with another policy.
 
         Raises:
-            ValueError: `policy` does not fit the model.
+            ValueError: `policy` is incompatible with the model.
         """
         policy.check(self.model.bits, len(self.model.categories))
-        other = copy(self)
-        other.policy = policy
-        return other
+        searcher = copy(self)
+        searcher.policy = policy
+        return searcher
 
     def search_encoded(self, queries: Encoded, k: int) -> Hits:
-        """Find the k nearest gallery garments of each of Q encoded queries: (Q, k)."""
+        """Find the k nearest garments of Q encoded queries: (Q, k) hits."""
         return self.search_lists(queries, self.policy.select_lists(queries.probabilities), k)
 
-    def search_lists(self, queries: Encoded, lists: np.ndarray, k: int) -> Hits:
-        """Find the k nearest garments in given lists, (Q, C) int64 padded with -1: (Q, k)."""
+    def search_lists(self, queries: Encoded, probed_lists: np.ndarray, k: int) -> Hits:
+        """Find the k nearest garments of Q queries in `probed_lists`, (Q, C) int64 padded with -1: (Q, k) hits."""
         if self.policy.distance == "euclidean":
-            return self.gallery.to_catalogue_rows(self.gallery.float_index.search(queries.embeddings, lists, k))
+            return self.gallery.to_catalogue_rows(self.gallery.float_index.search(queries.embeddings, probed_lists, k))
         codes, index = self._codes_and_index(queries)
         match self.policy.distance:
             case "hamming":
-                return self.gallery.to_catalogue_rows(index.search_exact(codes, lists, k))
+                return self.gallery.to_catalogue_rows(index.search_exact(codes, probed_lists, k))
             case "rerank":
-                candidates = self.candidates(queries, lists, k)
+                candidates = self.candidates(queries, probed_lists, k)
                 return self.gallery.to_catalogue_rows(
                     rerank(queries.embeddings, candidates, self.gallery.embeddings, k)
                 )
-        arguments = zip(codes, queries.embeddings, lists, strict=True)
+        encoded_queries = zip(codes, queries.embeddings, probed_lists, strict=True)
         return self.gallery.to_catalogue_rows(
-            Hits.concatenate([self._search_combined(index, *query, k) for query in arguments], k)
+            Hits.concatenate([self._search_combined(index, *query, k) for query in encoded_queries], k)
         )
 
-    def candidates(self, queries: Encoded, lists: np.ndarray, k: int) -> Hits:
-        """Find the candidates to re-rank: `rerank_k` index rows by Hamming distance, ties broken by the lowest row.
+    def candidates(self, queries: Encoded, probed_lists: np.ndarray, k: int) -> Hits:
+        """Find the candidates to re-rank: the nearest index rows by (Hamming distance, row).
 
-        Returns (Q, S) hits, S at least k, padded where `rerank_k` is a fraction of the rows in the probed lists.
+        Returns (Q, S) hits, S at least k. A query with fewer than S candidates is padded with row -1.
         """
         codes, index = self._codes_and_index(queries)
         if isinstance(self.policy.rerank_k, int):
-            return index.search_exact(codes, lists, max(k, min(self.policy.rerank_k, len(index))))
-        probed_rows = np.append(index.list_sizes(), 0)[lists].sum(axis=1)  # -1 selects the appended 0
-        candidate_counts = np.maximum(k, np.ceil(np.round(self.policy.rerank_k * probed_rows, 6))).astype(np.int64)
-        hits = index.search_exact(codes, lists, int(candidate_counts.max(initial=k)))
-        unused = np.arange(hits.rows.shape[1]) >= candidate_counts[:, None]
-        return Hits(np.where(unused, -1, hits.rows), np.where(unused, np.float32(np.inf), hits.distances))
+            return index.search_exact(codes, probed_lists, max(k, min(self.policy.rerank_k, len(index))))
+        num_probed_rows = np.append(index.list_sizes(), 0)[probed_lists].sum(axis=1)  # list -1 selects the appended 0
+        num_candidates = np.maximum(k, np.ceil(np.round(self.policy.rerank_k * num_probed_rows, 6))).astype(np.int64)
+        hits = index.search_exact(codes, probed_lists, int(num_candidates.max(initial=k)))
+        is_padding = np.arange(hits.rows.shape[1]) >= num_candidates[:, None]
+        return Hits(np.where(is_padding, -1, hits.rows), np.where(is_padding, np.float32(np.inf), hits.distances))
 
     def search(self, image: np.ndarray, box: np.ndarray | None = None, k: int = 10) -> SearchResult:
         """Search with one query image.
@@ -94,10 +100,11 @@ class Searcher:
         Args:
             image: (H, W, 3) uint8.
             box: (4,) xyxy of the garment in pixels; None: the whole image.
-            k: number of hits, at most the size of the gallery.
+            k: number of hits; limited to the size of the gallery.
 
         Raises:
-            ValueError: the image has another shape or dtype, the box lies outside it, or k is not a positive integer.
+            ValueError: the image has another shape or dtype, the box lies outside the image, or k is not a positive
+                integer.
         """
         k = min(check_positive(k=k), max(1, len(self.gallery)))
         crop = crop_image(image, box, self.model.margin, self.model.image_size)
@@ -115,17 +122,17 @@ class Searcher:
         return queries.codes, self.gallery.index
 
     def _search_combined(
-        self, index: HashIndex, code: np.ndarray, embedding: np.ndarray, lists: np.ndarray, k: int
+        self, index: HashIndex, code: np.ndarray, embedding: np.ndarray, probed_lists: np.ndarray, k: int
     ) -> Hits:
-        """Search one query by Hamming and Euclidean distance combined; exact, by range search: (1, k)."""
+        """Search exactly by `tie_break` or `weighted` distance, with a range search of one query: (1, k) hits."""
         embeddings, query = self.gallery.embeddings, embedding[None]
-        first_hits = index.search(code[None], lists[None], k)
-        radius = min(index.bits, first_hits.distances[0, -1])  # inf: fewer than k rows, all within the radius
+        first_hits = index.search(code[None], probed_lists[None], k)
+        radius = min(index.bits, first_hits.distances[0, -1])  # inf: the lists have fewer than k rows
         if self.policy.distance == "tie_break":
-            return tie_break(query, index.range_search(code, lists, int(radius)), embeddings, k)
+            return tie_break(query, index.range_search(code, probed_lists, int(radius)), embeddings, k)
         alpha = self.policy.alpha
         kth_distance = weighted(query, first_hits, embeddings, k, alpha, index.bits).distances[0, -1]
-        # Beyond this Hamming distance, the Hamming term alone exceeds the k-th weighted distance.
+        # Beyond max_distance, the Hamming term of the weighted sum exceeds the weighted distance of the k-th hit.
         max_distance = kth_distance * index.bits / alpha + 1 if alpha else np.inf
-        hits = index.range_search(code, lists, int(min(index.bits, max_distance)))
+        hits = index.range_search(code, probed_lists, int(min(index.bits, max_distance)))
         return weighted(query, hits, embeddings, k, alpha, index.bits)

@@ -2,7 +2,7 @@
 
 Image counts over all splits of DeepFashion's Category and Attribute Prediction benchmark (Z. Liu et al.:
 DeepFashion: Powering Robust Clothes Recognition and Retrieval with Rich Annotations, CVPR 2016), counted from its
-public lists; the 30 most frequent categories contain 99.3 % of its 289,222 images.
+public lists. The 30 most frequent categories contain 99.3 % of the 289,222 images.
 """
 
 import numpy as np
@@ -18,6 +18,6 @@ COUNTS = {
 
 
 def category_ratios() -> tuple[list[str], np.ndarray]:
-    """Return the 30 category names and their relative frequencies, (30,) float64, summing to 1."""
+    """Return the 30 category names and relative frequencies, (30,) float64, which sum to 1."""
     counts = np.array(list(COUNTS.values()), dtype=np.float64)
     return list(COUNTS), counts / counts.sum()

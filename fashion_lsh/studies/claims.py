@@ -1,6 +1,6 @@
-"""Summary page of all experiments: each claim, its status and the estimate behind it.
+"""Summary page of all experiments: claims, status and estimates.
 
-The text comes from the template `claims.md.j2` in the experiments folder; all numbers are read from their result files.
+The text is from the template `claims.md.j2` in the experiments folder; all numbers are read from result files.
 """
 
 import csv
@@ -12,37 +12,39 @@ from typing import NamedTuple
 from jinja2 import Environment, StrictUndefined, TemplateError
 
 from fashion_lsh.io.files import atomic_write
+from fashion_lsh.report.phrases import percent
 from fashion_lsh.report.sweep.differences import difference_between
 from fashion_lsh.report.sweep.jobs import read_jobs
-from fashion_lsh.report.sweep.rows import rows_of
+from fashion_lsh.report.sweep.rows import table_rows
 
 TEMPLATE = "claims.md.j2"
 
 
 class Estimate(NamedTuple):
-    """Value with the bounds of its confidence interval, or with the minimum and maximum over seeds."""
+    """Value with bounds: the confidence interval, or minimum and maximum over seeds."""
 
     value: float
     low: float
     high: float
 
     def format(self, form: str) -> str:
-        """Format the value with a format spec such as `+.3f` or `.1%`."""
-        return f"{self.value:{form}}"
+        """Format the value with a format spec such as `+.3f` or `.1%`; percentages as `17.2 %`."""
+        return _format(self.value, form)
 
     def interval(self, form: str) -> str:
         """Format the bounds as `[low, high]`."""
-        return f"[{self.low:{form}}, {self.high:{form}}]"
+        return f"[{_format(self.low, form)}, {_format(self.high, form)}]"
 
-    def status(self, above: float = 0.0) -> str:
-        """`holds` if both bounds exceed a threshold, `does not hold` if both are below it, else `not shown`."""
-        return "holds" if self.low > above else "does not hold" if self.high < above else "not shown"
+    def status(self, threshold: float = 0.0) -> str:
+        """`holds` if both bounds are above a threshold, `does not hold` if both bounds are below, else `not shown`."""
+        return "holds" if self.low > threshold else "does not hold" if self.high < threshold else "not shown"
 
 
 class Experiments:
     """Result files of the experiments in a folder, for use in a template.
 
-    Rows are selected by settings as text, `{"hash": "csq"}`. Methods that need a single row raise ValueError otherwise.
+    Rows are selected by settings as strings, `{"hash": "csq"}`. Methods that need a single row raise ValueError if no
+    row or several rows match.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,7 +61,7 @@ class Experiments:
         return any(_number(name, row, "top-1 low") > _number(name, row, "chance") for row in rows)
 
     def seeds(self, name: str, *rows: Mapping[str, str]) -> int:
-        """Number of seeds that all these row selections have in common."""
+        """Number of seeds that all row selections have in common."""
         return len(set.intersection(*({row.get("seed", "") for row in self._rows(name, where)} for where in rows)))
 
     def estimate(self, name: str, column: str, where: Mapping[str, str]) -> Estimate:
@@ -68,9 +70,9 @@ class Experiments:
         return Estimate(*(_number(name, row, f"{column}{end}") for end in ("", " low", " high")))
 
     def paired_difference(self, name: str, measure: str, method: str, base: str) -> Estimate:
-        """Method minus base, paired by seed and query; both are written as in `<!-- base: hash=none -->`."""
+        """Method minus base, paired by seed and query; both are settings as in `<!-- base: hash=none -->`."""
         jobs = read_jobs(self.folder / name)[0]
-        difference = difference_between(base, method, rows_of(jobs), jobs, measure)
+        difference = difference_between(base, method, table_rows(jobs), jobs, measure)
         return Estimate(difference.mean, difference.low, difference.high)
 
     def unpaired_difference(
@@ -85,49 +87,55 @@ class Experiments:
         return _number(name, self._row(name, where), column)
 
     def best(self, name: str, by: str, where: Mapping[str, str]) -> dict[str, str]:
-        """Matching row with the highest value in column `by`; the first one on ties."""
+        """Matching row with the highest value in column `by`; the first row on ties."""
         return max(self._rows(name, where), key=lambda row: _number(name, row, by))
 
     def difference_by_seed(
         self, name: str, column: str, method: Mapping[str, str], base: Mapping[str, str]
     ) -> Estimate:
         """Method minus base: mean, minimum and maximum over common seeds."""
-        values = [self._seeds(name, column, where) for where in (method, base)]
-        differences = [values[0][seed] - values[1][seed] for seed in values[0].keys() & values[1].keys()]
+        first, second = (self._value_by_seed(name, column, where) for where in (method, base))
+        differences = [first[seed] - second[seed] for seed in first.keys() & second.keys()]
         if not differences:
             raise ValueError(f"{name}: no common seed of {dict(method)} and {dict(base)}; run both with the same seeds")
         return Estimate(mean(differences), min(differences), max(differences))
 
     def mean_over(self, name: str, column: str, where: Mapping[str, str], subtract: str = "") -> Estimate:
-        """Mean, minimum and maximum over the matching rows; `subtract`: another column, subtracted from each."""
+        """Mean, minimum and maximum over the matching rows.  subtract: column to subtract from `column`."""
         rows = self._rows(name, where)
         if len(rows) < 2:
-            raise ValueError(
-                f"{name}: only one row of results.csv matches {dict(where)}; run more seeds to get a spread"
-            )
-        found = [_number(name, row, column) - (_number(name, row, subtract) if subtract else 0.0) for row in rows]
-        return Estimate(mean(found), min(found), max(found))
+            raise ValueError(f"{name}: only one row of results.csv matches {dict(where)}; run more seeds")
+        values = [_number(name, row, column) - (_number(name, row, subtract) if subtract else 0.0) for row in rows]
+        return Estimate(mean(values), min(values), max(values))
 
-    def _seeds(self, name: str, column: str, where: Mapping[str, str]) -> dict[float, float]:
+    def _value_by_seed(self, name: str, column: str, where: Mapping[str, str]) -> dict[float, float]:
         rows = self._rows(name, where)
-        found = {_number(name, row, "seed"): _number(name, row, column) for row in rows}
-        if len(found) < len(rows):
-            raise ValueError(f"{name}: {dict(where)} matches several rows of one seed; add settings to select one")
-        return found
+        values = {_number(name, row, "seed"): _number(name, row, column) for row in rows}
+        if len(values) < len(rows):
+            raise ValueError(
+                f"{name}: {dict(where)} matches several rows of one seed; add settings to select one row per seed"
+            )
+        return values
 
     def _row(self, name: str, where: Mapping[str, str]) -> dict[str, str]:
         rows = self._rows(name, where)
         if len(rows) != 1:
-            raise ValueError(f"{name}: {len(rows)} rows of results.csv match {dict(where)}; add settings to select one")
+            raise ValueError(
+                f"{name}: {len(rows)} rows of results.csv match {dict(where)}; add settings to select a single row"
+            )
         return rows[0]
 
     def _rows(self, name: str, where: Mapping[str, str]) -> list[dict[str, str]]:
         if not self.has_results(name):
             raise ValueError(f"{name}: results.csv is missing; run the commands on its page first")
-        found = _matching(self.folder / name / "results.csv", where)
-        if not found:
+        rows = _matching(self.folder / name / "results.csv", where)
+        if not rows:
             raise ValueError(f"{name}: no row of results.csv matches {dict(where)}; run the commands on its page first")
-        return found
+        return rows
+
+
+def _format(value: float, form: str) -> str:
+    return percent(value, int(form.strip(".%"))) if form.endswith("%") else f"{value:{form}}"
 
 
 def _matching(results: Path, where: Mapping[str, str]) -> list[dict[str, str]]:
@@ -148,7 +156,7 @@ def write_claims(folder: Path) -> Path:
         Path of the page.
 
     Raises:
-        ValueError: the template is invalid, or a value in it has no single matching row.
+        ValueError: the template is invalid, or a value in the template has no single matching row.
     """
     environment = Environment(
         undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True

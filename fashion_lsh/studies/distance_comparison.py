@@ -33,14 +33,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class DistanceComparison:
-    """Comparison of all distances by score and latency; call it to run it.
+    """Comparison of all distances by score and latency; call the object to run the comparison.
 
     Attributes:
-        gallery_size: Rows in the gallery: the run's own, filled up with garments that are relevant to no query.
+        gallery_size: Rows in the gallery: the run's own rows, filled up with distractors.
         num_queries: Number of timed queries; scores use all queries.
         rerank_ks: Numbers of candidates, or fractions of the probed rows.
-        alphas: Weights of the Hamming distance, 0 for Euclidean only; the one with the best item mAP on `val` is
-            reported.
+        alphas: Weights of the Hamming distance, 0 for Euclidean distance only. Only the weight with the best item mAP
+            on `val` is reported.
     """
 
     gallery_size: PositiveInt
@@ -49,13 +49,13 @@ class DistanceComparison:
     alphas: list[Annotated[float, Field(ge=0, le=1)]]
 
     def __call__(self, model: Model, data: GarmentData, policy: SearchPolicy, folder: Path) -> list[Row]:
-        """Return a row for each scope and distance.
+        """Return one row per scope and distance.
 
         Args:
             model: Model of the run, with a hash layer.
-            data: Data of the run: shop_street, which has items and can compose new garments.
+            data: Data of the run: shop_street, which has items and can compose distractors.
             policy: Search policy of the run.
-            folder: Run folder, used to cache encoded garments.
+            folder: Run folder, for a cache of encoded garments.
 
         Raises:
             ValueError: the run has no codes, its data are not shop_street, or crops are not annotated boxes.
@@ -63,7 +63,7 @@ class DistanceComparison:
         source = data.source
         if model.bits is None or not isinstance(source, ShopStreet) or data.crop != "annotated":
             raise ValueError(
-                "experiment=distances needs codes, items and newly composed garments; choose a run of data=shop_street "
+                "experiment=distances needs codes, items and composed distractors; choose a run of data=shop_street "
                 "with crop=annotated and a hash layer"
             )
         val = encode_split(model, data, "val")
@@ -76,7 +76,7 @@ class DistanceComparison:
             )
             return Searcher(model, build_gallery(model, garments, garments.encoded.probabilities), policy)
 
-        # val first: it needs the most extra garments, and these are cached.
+        # val first: its gallery needs the most distractors, and all distractors are cached.
         val_searcher = build_searcher(val.encoded.take(shop), val.catalogue.take(shop))
         query_searcher = build_searcher(gallery.encoded, gallery.catalogue)
         items = val.catalogue.column("item")[street]
@@ -85,7 +85,7 @@ class DistanceComparison:
             for nprobe in ("all", 1):
                 policies = self._policies(replace(policy, nprobe=nprobe))
                 scores = _val_scores(val_searcher, val.encoded.take(street), items, policies)
-                results = _compare(query_searcher, query, _with_best_alpha(policies, scores), self.num_queries)
+                results = _compare(query_searcher, query, _keep_best_alpha(policies, scores), self.num_queries)
                 rows += [row | {"val item map@100": scores[row["search"]]} for row in results]
             return rows
 
@@ -94,14 +94,14 @@ class DistanceComparison:
         return distance_page.page(rows)
 
     def _policies(self, policy: SearchPolicy) -> list[SearchPolicy]:
-        # The two baselines come first.
+        # `_compare` uses the first two policies as baselines.
         policies = [replace(policy, distance=distance) for distance in ("hamming", "euclidean", "tie_break")]
-        reranked = [replace(policy, distance="rerank", rerank_k=length) for length in self.rerank_ks]
+        reranked = [replace(policy, distance="rerank", rerank_k=rerank_k) for rerank_k in self.rerank_ks]
         return [*policies, *reranked, *(replace(policy, distance="weighted", alpha=alpha) for alpha in self.alphas)]
 
 
-def _with_best_alpha(policies: list[SearchPolicy], scores: dict[str, float]) -> list[SearchPolicy]:
-    """Keep all policies except the weighted ones that are not the best on `val`."""
+def _keep_best_alpha(policies: list[SearchPolicy], scores: dict[str, float]) -> list[SearchPolicy]:
+    """Remove all weighted policies except the policy with the best score on `val`."""
     best = max(
         (policy for policy in policies if policy.distance == "weighted"), key=lambda policy: scores[policy.label]
     )
@@ -122,7 +122,7 @@ def _val_scores(
 
 
 def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[SearchPolicy], count: int) -> list[Row]:
-    """Return a row for each policy; all have the same scope."""
+    """Return one row per policy; all policies have the same scope.  count: number of timed queries."""
     items = query.catalogue.column("item").astype(str)
     relevance = Relevance.from_names(items, base_searcher.gallery.catalogue.column("item"))
     searchers = {policy.label: base_searcher.with_policy(policy) for policy in policies}
@@ -170,9 +170,12 @@ def _difference(name: str, differences: np.ndarray, items: np.ndarray) -> Row:
 
 
 def _neighbour_recall(searcher: Searcher, queries: Encoded, nearest: np.ndarray) -> float:
-    """Fraction of the exact Euclidean neighbours, (Q, NUM_NEIGHBOURS), among the candidates or first hits."""
+    """Fraction of the exact Euclidean neighbours that are among the candidates or first hits.
+
+    nearest: (Q, NUM_NEIGHBOURS) int, rows of the exact Euclidean neighbours.
+    """
     policy = searcher.policy
-    if policy.distance == "rerank":  # all candidates, before re-ranking
+    if policy.distance == "rerank":
         rows = searcher.candidates(queries, policy.select_lists(queries.probabilities), NUM_NEIGHBOURS).rows
     else:
         rows = searcher.search_encoded(queries, NUM_NEIGHBOURS).rows

@@ -20,18 +20,20 @@ TITLES = (
 
 
 def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
-    """Markdown page of the rows of `DistanceComparison`; no figures."""
+    """Markdown page of a `DistanceComparison`; no figures."""
+    num_queries, gallery_size = rows[0]["queries"], rows[0]["gallery"]
     parts = [
-        f"{rows[0]['queries']:,} queries, {rows[0]['gallery']:,} garments in the gallery. Relevance is the item (other "
-        "garments of the same category are not relevant). *neighbour recall* is the fraction of the ten nearest "
-        "neighbours by exact Euclidean distance among the candidates (`rerank`) or the first ten hits (otherwise). "
-        "Differences whose interval contains 0 are not significant.",
+        f"{num_queries:,} queries, {gallery_size:,} garments in the gallery. Only garments of the query's item are "
+        "relevant. *over hamming* and *over euclidean* are differences in item mAP@100 from these distances; a "
+        "difference is not significant if its interval contains 0. *neighbour recall* is the fraction of the ten "
+        "nearest neighbours by exact Euclidean distance that are among the candidates (`rerank`) or among the first "
+        "ten hits (other distances).",
     ]
     for scope in dict.fromkeys(row["scope"] for row in rows):
         lines = [_line(row) for row in rows if row["scope"] == scope]
         parts.append(f"### Scope: {scope}\n\n{markdown_table(lines, TITLES)}")
-    legend = "\n".join(f"- {row['search']}: {describe_search(row['search'])}." for row in rows)
-    return "\n\n".join([*parts, legend]), {}
+    descriptions = "\n".join(f"- {row['search']}: {describe_search(row['search'])}." for row in rows)
+    return "\n\n".join([*parts, descriptions]), {}
 
 
 def _line(row: Row) -> list[str]:

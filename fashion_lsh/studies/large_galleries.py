@@ -1,4 +1,7 @@
-"""Galleries of any size: the run's own garments, extra composed garments, and perturbed copies."""
+"""Galleries of any size: the run's own garments, distractors, and perturbed copies.
+
+Distractors are the garments of shop_street with new appearances: they share no item with a query.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +22,7 @@ from fashion_lsh.models.encoding import Encoded, Model, encode_crops
 
 log = logging.getLogger(__name__)
 
-CHUNK = 256  # images composed and encoded at a time
+CHUNK = 256  # number of images composed and encoded at a time
 FLIP_RATIO = 0.04  # fraction of code bits flipped in a copy
 NOISE_NORM = 0.25  # Euclidean norm of the noise added to the embedding of a copy
 
@@ -27,9 +30,12 @@ Composed = tuple[np.ndarray, Catalogue]
 
 
 class LabelledGarments(NamedTuple):
-    """Encoded garments with their labels.
+    """Encoded garments with labels.
 
-    encoded: N garments; labels: (N,) int64 true categories; items: (N,) str, "" if relevant to no query.
+    Attributes:
+        encoded: N garments.
+        labels: (N,) int64, true categories.
+        items: (N,) str; "" for distractors and copies.
     """
 
     encoded: Encoded
@@ -42,19 +48,19 @@ class LabelledGarments(NamedTuple):
 
 
 def extra_garments(model: Model, source: ShopStreet, count: int, cache_file: Path) -> LabelledGarments:
-    """Compose, crop and encode `count` garments with new appearances, relevant to no query; cached.
+    """Compose, crop and encode `count` distractors, or read them from a cache.
 
     Args:
-        model: Encodes the crops.
-        source: Data set whose garments are composed.
+        model: Model that encodes the crops.
+        source: Data set that composes the garments.
         count: Number of garments.
-        cache_file: .npz file; read if it has enough garments of this model and data set, else written.
+        cache_file: .npz file; read if it has at least `count` garments of this model and data set, else written.
     """
     cache_key = f"{model.fingerprint()} {source.folder.name}"
     cached = _read_cache(cache_file, cache_key)
     if cached and len(cached.labels) >= count:
         return cached.head(count)
-    log.info("Composing and encoding %d extra garments, cached in %s", count, cache_file)
+    log.info("Composing and encoding %d extra garments; cache: %s", count, cache_file)
     probabilities, codes, embeddings, labels = zip(*_encode_chunks(model, source, count), strict=True)
     parts_by_name = {"probabilities": probabilities, "codes": codes, "embeddings": embeddings, "labels": labels}
     arrays = {name: np.concatenate(parts) for name, parts in parts_by_name.items()}
@@ -67,7 +73,7 @@ def extra_garments(model: Model, source: ShopStreet, count: int, cache_file: Pat
 def extend_gallery(
     model: Model, source: ShopStreet, encoded: Encoded, catalogue: Catalogue, total: int, cache_file: Path
 ) -> LabelledGarments:
-    """Extend the N encoded garments of a run to `total` with `extra_garments`; unchanged if N >= total."""
+    """Extend the N encoded garments of a run to `total` garments with `extra_garments`; unchanged if N >= total."""
     run_garments = LabelledGarments(encoded, catalogue.labels(model.categories), catalogue.column("item"))
     num_extra = max(0, total - len(run_garments.labels))
     return (
@@ -78,8 +84,8 @@ def extend_gallery(
 def build_gallery(model: Model, garments: LabelledGarments, probabilities: np.ndarray) -> Gallery:
     """Build a gallery of N garments, assigned to lists by the argmax of (N, C) probabilities.
 
-    Its catalogue has only true labels and items. Rows are shuffled: ties in distance go to the lowest row, which would
-    favour the run's own garments.
+    The catalogue has only true labels and items. Rows are shuffled: tied rows are resolved by the lowest row number,
+    which would favour the run's own garments.
     """
     ids = np.random.default_rng(0).permutation(len(garments.labels))
     columns = {"id": ids, "image": ids, "category": garments.labels[ids]}
@@ -90,10 +96,10 @@ def build_gallery(model: Model, garments: LabelledGarments, probabilities: np.nd
 
 
 def perturbed_copies(garments: LabelledGarments, count: int, bits: int) -> LabelledGarments:
-    """Return `count` perturbed copies of garments, cycling through them; for timing only, not for scores.
+    """Return `count` perturbed copies of encoded garments, cycling through the garments; not for item scores.
 
-    A fraction FLIP_RATIO of the bits of each code is flipped, a random vector of norm NOISE_NORM is added to the
-    embedding; category and probabilities are those of the original.
+    Each code bit is flipped with probability FLIP_RATIO. A random vector of norm NOISE_NORM is added to the embedding,
+    which is then normalised. Category and probabilities are unchanged.
 
     Raises:
         ValueError: the garments have no codes.
@@ -116,13 +122,13 @@ def perturbed_copies(garments: LabelledGarments, count: int, bits: int) -> Label
 
 
 def concatenate(parts: Iterable[LabelledGarments]) -> LabelledGarments:
-    """Concatenate garments in order."""
+    """Concatenate lists of garments."""
     encoded, labels, items = zip(*parts, strict=True)
     return LabelledGarments(Encoded.concatenate(encoded), np.concatenate(labels), np.concatenate(items))
 
 
 def _read_cache(file: Path, cache_key: str) -> LabelledGarments | None:
-    """Read cached garments; None if the file is missing, has another key, or is damaged (logged)."""
+    """Read cached garments; None if the file is missing, has another key, or is damaged (with a warning)."""
     if not file.exists():
         return None
     try:
@@ -132,12 +138,12 @@ def _read_cache(file: Path, cache_key: str) -> LabelledGarments | None:
         encoded = Encoded(arrays["probabilities"], arrays["codes"], arrays["embeddings"].astype(np.float32))
         return LabelledGarments(encoded, arrays["labels"], _no_items(len(arrays["labels"])))
     except (ValueError, KeyError) as error:
-        log.warning("%s: damaged cache (%r); computing it again", file, error)
+        log.warning("%s: damaged cache (%r); computing the garments again", file, error)
         return None
 
 
 def _no_items(count: int) -> np.ndarray:
-    """Items of garments that are relevant to no query."""
+    """Items of `count` distractors: "" is relevant to no query."""
     return np.full(count, "", dtype=object)
 
 
@@ -160,7 +166,7 @@ def _encode_chunks(
 
 
 def _compose_chunks(compose: Callable[[int, int], Composed], count: int) -> Iterator[Composed]:
-    """Yield images and catalogue chunk by chunk; another process composes while this one encodes."""
+    """Yield images and catalogue of each chunk; a second process composes the next chunks meanwhile."""
     starts = list(range(0, count, CHUNK))
     stops = [min(start + CHUNK, count) for start in starts]
     with ProcessPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""Time each step of a query separately."""
+"""Time the steps of a query separately."""
 
 import time
 
@@ -18,8 +18,8 @@ class QueryPreprocessing:
     """Run and time the steps before a search, one query image at a time.
 
     Attributes:
-        milliseconds: (Q,) float64 for each of `decode`, `crop` and `features` (backbone, hash layer and head): the
-            latest time of each query.
+        milliseconds: (Q,) float64 by step, the latest time of each query. Steps: `decode`, `crop`, and `features`
+            (backbone, hash layer and head).
     """
 
     def __init__(self, model: Model, data: GarmentData, rows: np.ndarray) -> None:
@@ -29,7 +29,7 @@ class QueryPreprocessing:
         self.milliseconds = {step: np.zeros(len(rows)) for step in ("decode", "crop", "features")}
 
     def __call__(self, query: int) -> None:
-        """Run the steps for query number `query` and store their times."""
+        """Run the steps for a query, 0..Q - 1, and store the times."""
         timestamps = [time.perf_counter()]
         pixels = self._source.image(self._images[query])
         timestamps.append(time.perf_counter())
@@ -45,13 +45,13 @@ class QueryPreprocessing:
         return np.sum(list(self.milliseconds.values()), axis=0)
 
 
-def time_steps(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> dict[str, float]:
-    """Median milliseconds of the steps of a re-ranked search: `category_ms`, `hamming_ms`, `rerank_ms`.
+def time_steps(searcher: Searcher, queries: Encoded, timed_rows: np.ndarray) -> dict[str, float]:
+    """Median milliseconds of the steps of a search with re-ranking: `category_ms`, `hamming_ms`, `rerank_ms`.
 
     Args:
         searcher: Searcher with codes and an integer `rerank_k`.
         queries: Q encoded queries.
-        timed: (T,) int, indices of the queries to time.
+        timed_rows: (T,) int, indices of the queries to time.
 
     Raises:
         ValueError: the gallery has no codes, or `rerank_k` is a fraction.
@@ -59,21 +59,21 @@ def time_steps(searcher: Searcher, queries: Encoded, timed: np.ndarray) -> dict[
     index, codes, rerank_k = searcher.gallery.index, queries.codes, searcher.policy.rerank_k
     if codes is None or not isinstance(index, HashIndex) or not isinstance(rerank_k, int):
         raise ValueError(
-            f"search.rerank_k={rerank_k} ({searcher.policy.label}): timing the steps needs codes and a number of rows; "
+            f"search.rerank_k={rerank_k} ({searcher.policy.label}): timing the steps needs codes and an integer; "
             "set search=rerank search.rerank_k=200"
         )
     lists = searcher.policy.select_lists(queries.probabilities)
-    candidates = index.search_exact(codes[timed], lists[timed], max(MAX_K, rerank_k))
+    candidates = index.search_exact(codes[timed_rows], lists[timed_rows], max(MAX_K, rerank_k))
     times = time_interleaved(
         {
-            "category": lambda query: searcher.policy.select_lists(queries.at(timed[query]).probabilities),
+            "category": lambda query: searcher.policy.select_lists(queries.at(timed_rows[query]).probabilities),
             "hamming": lambda query: index.search_exact(
-                codes[[timed[query]]], lists[[timed[query]]], max(MAX_K, rerank_k)
+                codes[[timed_rows[query]]], lists[[timed_rows[query]]], max(MAX_K, rerank_k)
             ),
             "rerank": lambda query: rerank(
-                queries.embeddings[[timed[query]]], candidates.at(query), searcher.gallery.embeddings, MAX_K
+                queries.embeddings[[timed_rows[query]]], candidates.at(query), searcher.gallery.embeddings, MAX_K
             ),
         },
-        len(timed),
+        len(timed_rows),
     )
     return {f"{name}_ms": float(np.median(values)) for name, values in times.items()}

@@ -1,4 +1,4 @@
-"""Compact query outputs of a run, saved next to its job so that runs can be compared."""
+"""Compact query outputs of a run, saved next to the job file to compare runs."""
 
 import logging
 from pathlib import Path
@@ -16,18 +16,20 @@ from fashion_lsh.runs.run import Run
 
 log = logging.getLogger(__name__)
 
-OUTPUTS = "query_outputs"  # folder beside jobs/
+OUTPUTS = "query_outputs"  # folder next to jobs/
 
 
 class QueryOutputs(NamedTuple):
     """Outputs for Q queries.
 
-    categories: (C,) str, category names.
-    queries: (Q,) int, catalogue rows of the queries.
-    true, predicted: (Q,) int, indices into `categories`; predicted is -1 if nothing was detected.
-    ap: (Q,) float32, category average precision at 100, NaN without relevant gallery rows.
-    hits: (Q, k) int, k <= 10, catalogue rows of the first hits, -1 padded.
-    codes: (Q, W) uint8, packed; (Q, 0) without a hash layer.
+    Attributes:
+        categories: (C,) str, category names.
+        queries: (Q,) int, catalogue rows of the queries.
+        true: (Q,) int, true categories as indices into `categories`.
+        predicted: (Q,) int, predicted categories as indices into `categories`; -1 without a detection.
+        ap: (Q,) float32, category average precision at 100, NaN without relevant gallery rows.
+        hits: (Q, k) int, k <= 10, catalogue rows of the first hits, -1 padded.
+        codes: (Q, W) uint8, packed; (Q, 0) without a hash layer.
     """
 
     categories: np.ndarray
@@ -40,7 +42,14 @@ class QueryOutputs(NamedTuple):
 
 
 class RepeatedRun(NamedTuple):
-    """A run: path it was read from, key, job (settings and scores) and query outputs."""
+    """One of several runs that differ in seed or split.
+
+    Attributes:
+        path: Run folder, or file of the saved query outputs.
+        key: Name of the run folder.
+        job: Settings and scores.
+        outputs: Query outputs.
+    """
 
     path: Path
     key: str
@@ -52,7 +61,7 @@ def read_repeat(run: Run) -> RepeatedRun:
     """Read a finished run.
 
     Raises:
-        FileNotFoundError: the run is not finished, or has only scores read from a job file.
+        FileNotFoundError: the run is not finished, or its scores were read from a job file.
         ValueError: a file of the run is damaged.
     """
     run.check_finished()
@@ -62,16 +71,18 @@ def read_repeat(run: Run) -> RepeatedRun:
 
 
 def read_saved(folder: Path) -> list[RepeatedRun]:
-    """Read the runs with query outputs in an experiment folder; log a warning for jobs without them.
+    """Read the runs with query outputs in an experiment folder; log a warning for jobs without query outputs.
 
     Raises:
-        FileNotFoundError: query outputs without their job file.
-        ValueError: a file is damaged, or query outputs and job come from different fits.
+        FileNotFoundError: the job file of query outputs is missing.
+        ValueError: a file is damaged, or query outputs and job are from different trainings.
     """
     files = sorted((folder / OUTPUTS).glob("*.npz"))
     jobs = read_jobs(folder)[0] if files else {}
     if skipped := sorted(jobs.keys() - {file.stem for file in files}):
-        log.warning("Skipped jobs without query outputs: %s; run them again with overwrite=true", join_names(skipped))
+        log.warning(
+            "Skipped jobs without query outputs: %s; run these jobs again with overwrite=true", join_names(skipped)
+        )
     repeats = []
     for file in files:
         if file.stem not in jobs:
@@ -81,7 +92,7 @@ def read_saved(folder: Path) -> list[RepeatedRun]:
         repeat = RepeatedRun(file, file.stem, jobs[file.stem], read_outputs(file))
         if abs(np.nanmean(repeat.outputs.ap, dtype=np.float64) - repeat.job.metrics["query/category/map@100"]) > 1e-5:
             raise ValueError(
-                f"{file} and jobs/{file.stem}.json come from different fits; delete both and pass "
+                f"{file} and jobs/{file.stem}.json are from different trainings; delete both and pass "
                 "their run with --repeats"
             )
         repeats.append(repeat)
@@ -102,8 +113,10 @@ def collect_outputs(run_data: RunData) -> QueryOutputs:
         ValueError: a hit was added to the gallery after the run.
     """
     names = np.array(run_data.garments.categories)
-    index = {name: number for number, name in enumerate(names)} | {"": -1}
-    true, predicted = (np.array([index[name] for name in run_data.column(each)]) for each in ("category", "predicted"))
+    index_by_name = {name: index for index, name in enumerate(names)} | {"": -1}
+    true, predicted = (
+        np.array([index_by_name[name] for name in run_data.column(column)]) for column in ("category", "predicted")
+    )
     hit_ids = run_data.queries["hits"].to_pylist()
     lengths = np.array([len(ids) for ids in hit_ids])
     hits = np.full((len(hit_ids), lengths.max()), -1)

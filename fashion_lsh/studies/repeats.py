@@ -23,9 +23,11 @@ SCORES = {
 def repeat_rows(runs: Sequence[RepeatedRun]) -> list[Row]:
     """Return result rows of runs that differ only in backbone, seed and split.
 
-    Column `of` is the kind of a row: `run`, scores over its queries (`blur top-1`: over corrupted queries); `category`,
-    scores of one category in a run; `pair`, two runs with the same backbone and split: fraction of code bits that
-    differ, fraction of queries with the same prediction, and overlap of the first ten hits.
+    Column `of` is the type of a row:
+        run: scores of a run on clean and on corrupted queries (`blur top-1`).
+        category: scores of one category in a run.
+        pair: two runs with the same backbone and split: fraction of differing code bits, fraction of queries with the
+            same prediction, and overlap of the first ten hits.
 
     Raises:
         ValueError: two runs have the same backbone, seed and split, or differ in other settings.
@@ -46,7 +48,7 @@ def repeat_rows(runs: Sequence[RepeatedRun]) -> list[Row]:
 
 
 def _check_comparable(one: RepeatedRun, other: RepeatedRun) -> None:
-    """Check that two runs differ only in backbone, seed and split, and use the same data if the split is the same."""
+    """Check that two runs differ only in backbone, seed and split, and have the same data if the split is the same."""
     same_backbone = one.job.settings["backbone.name"] == other.job.settings["backbone.name"]
     settings = [_compared_settings(each.job.settings, same_backbone) for each in (one, other)]
     for name in sorted(settings[0].keys() | settings[1].keys()):
@@ -62,7 +64,7 @@ def _check_comparable(one: RepeatedRun, other: RepeatedRun) -> None:
 
 
 def _compared_settings(settings: Row, same_backbone: bool) -> Row:
-    """Settings that must be equal in both runs; those of the backbone only with `same_backbone`."""
+    """Settings that must be equal in both runs; settings of the backbone only with `same_backbone`."""
     return {
         name: value
         for name, value in settings.items()
@@ -81,31 +83,34 @@ def _group(run: RepeatedRun) -> Row:
 def _scores(run: RepeatedRun) -> Row:
     row: Row = {"of": "run"} | _identity(run) | {"job": run.key}
     metrics = run.job.metrics
-    for start, prefix in (("", "query"), *((f"{name} ", f"corrupted/{name}") for name in CORRUPTIONS)):
+    for title_prefix, prefix in (("", "query"), *((f"{name} ", f"corrupted/{name}") for name in CORRUPTIONS)):
         row |= {
-            f"{start}{title}": metrics[f"{prefix}/{name}"]
+            f"{title_prefix}{title}": metrics[f"{prefix}/{name}"]
             for title, name in SCORES.items()
             if f"{prefix}/{name}" in metrics
         }
-    codes = metrics.get("baselines/code/category/map@100")
-    return row | ({} if codes is None else {"codes only": codes})
+    codes_score = metrics.get("baselines/code/category/map@100")
+    return row | ({} if codes_score is None else {"codes only": codes_score})
 
 
 def _categories(run: RepeatedRun) -> Iterator[Row]:
     outputs = run.outputs
-    for number, name in enumerate(outputs.categories):
-        own = outputs.true == number
-        if own.any():
-            right = outputs.predicted[own] == number
-            scores = {"top-1": float(right.mean()), "category mAP@100": round(float(np.nanmean(outputs.ap[own])), 6)}
-            yield {"of": "category"} | _identity(run) | {"category": str(name), "queries": int(own.sum())} | scores
+    for index, name in enumerate(outputs.categories):
+        is_own = outputs.true == index
+        if is_own.any():
+            is_correct = outputs.predicted[is_own] == index
+            scores = {
+                "top-1": float(is_correct.mean()),
+                "category mAP@100": round(float(np.nanmean(outputs.ap[is_own])), 6),
+            }
+            yield {"of": "category"} | _identity(run) | {"category": str(name), "queries": int(is_own.sum())} | scores
 
 
 def _pair(one: RepeatedRun, other: RepeatedRun) -> Row:
     """Compare two runs on the same queries and gallery."""
     first, second = one.outputs, other.outputs
     if first.queries.tolist() != second.queries.tolist():
-        raise ValueError(f"{one.path} and {other.path} have different queries; run one of them again")
+        raise ValueError(f"{one.path} and {other.path} have different queries; run one of the two runs again")
     row: Row = {"of": "pair"} | _group(one) | {"seeds": f"{one.job.settings['seed']} and {other.job.settings['seed']}"}
     if first.codes.size and second.codes.size:
         row |= bits_changed(first.codes, second.codes, int(one.job.settings.get("hash.bits", 8 * first.codes.shape[1])))
@@ -116,7 +121,7 @@ def _pair(one: RepeatedRun, other: RepeatedRun) -> Row:
 def bits_changed(codes: np.ndarray, others: np.ndarray, bits: int) -> dict[str, float]:
     """Fraction of differing code bits, 0..1: `bits changed` for the same image, `by chance` for two arbitrary images.
 
-    Bits of separately trained models have no common meaning: both values are then about 0.5.
+    For separately trained models, whose bits have no common meaning, both fractions are about 0.5.
 
     Args:
         codes, others: (Q, W) uint8, packed codes of the same images from two models.
@@ -132,7 +137,7 @@ def bits_changed(codes: np.ndarray, others: np.ndarray, bits: int) -> dict[str, 
 def hit_overlap(hits: np.ndarray, others: np.ndarray) -> float:
     """Mean overlap of two hit lists: common hits divided by the length of the longer list, 0..1.
 
-    Queries without hits in both lists are skipped; 0 if all are.
+    Queries without hits in both lists are skipped; 0 if all queries are skipped.
 
     Args:
         hits, others: (Q, k) int, catalogue rows of the hits, -1 padded.

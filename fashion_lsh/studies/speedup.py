@@ -1,4 +1,4 @@
-"""Measure the speed and recall of probing only the predicted category, for several gallery sizes."""
+"""Measure latency and recall of probing only the predicted category, for several gallery sizes."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
 from fashion_lsh.evaluation.latency import single_thread
 from fashion_lsh.evaluation.protocol import EncodedSplit, encode_split
-from fashion_lsh.index.indexes import stored_width
+from fashion_lsh.index.indexes import stored_code_bytes
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.models.encoding import Model
 from fashion_lsh.runs.environment import environment
@@ -31,19 +31,19 @@ from fashion_lsh.studies.large_galleries import (
     perturbed_copies,
 )
 from fashion_lsh.studies.latency_steps import QueryPreprocessing
-from fashion_lsh.studies.probing_methods import FREQUENCY_METHODS, METHODS, MetricSet, QuerySet, Row, time_methods
+from fashion_lsh.studies.probing_methods import METHODS, RANDOM_LIST_METHODS, MetricSet, QuerySet, Row, time_methods
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Speedup:
-    """Time every list selection method with every distance, for every gallery size.
+    """Time every method of list selection with every distance, for every gallery size; call the object to run it.
 
     Attributes:
-        sizes: Gallery sizes; each gallery includes the run's own.
-        composed: Number of composed and encoded garments. Larger galleries are filled with perturbed copies; they have
-            times, scanned fractions and recall of the whole gallery's hits, but no item scores.
+        sizes: Gallery sizes; each gallery includes the run's own gallery.
+        composed: Number of composed and encoded garments. Larger galleries are filled up with perturbed copies, and
+            have times, scanned fractions and recall relative to an exhaustive search, but no item scores.
         num_queries: Number of timed queries; scores use all queries.
     """
 
@@ -52,13 +52,13 @@ class Speedup:
     num_queries: PositiveInt
 
     def __call__(self, model: Model, data: GarmentData, policy: SearchPolicy, folder: Path) -> list[Row]:
-        """Return a row for each size, kind of lists, gallery indexing, distance and method.
+        """Return one row per size, set of lists, gallery indexing, distance and method.
 
         Args:
             model: Model of the run, with a hash layer.
-            data: Data of the run: shop_street, which can compose garments with new appearances.
+            data: Data of the run: shop_street, which can compose distractors.
             policy: Search policy of the run; only `rerank_k` is used.
-            folder: Run folder, used to cache encoded garments and the rows of each size.
+            folder: Run folder, for caches of encoded garments and of the rows of each size.
 
         Raises:
             ValueError: the run has no codes, its data are not the full shop_street, `rerank_k` is a fraction, no size
@@ -94,7 +94,7 @@ def _check_run(model: Model, data: GarmentData, policy: SearchPolicy) -> tuple[S
     supported = supported and data.filters["category"] is None  # composed garments have all categories
     if not supported or not isinstance(data.source, ShopStreet) or not isinstance(policy.rerank_k, int):
         raise ValueError(
-            "experiment=speedup needs codes, newly composed garments and an integer search.rerank_k; choose a run of "
+            "experiment=speedup needs codes, composed distractors and an integer search.rerank_k; choose a run of "
             "data=shop_street with crop=annotated, a hash layer trained on all categories, and search.rerank_k=200"
         )
     return data.source, policy.rerank_k
@@ -104,14 +104,22 @@ def _measure_size(
     model: Model, query_set: QuerySet, composed: LabelledGarments, size: int, rerank_k: int, folder: Path
 ) -> list[Row]:
     machine = environment(gpu=model.device.type == "cuda")
-    cache_key = [model.fingerprint(), size, len(composed.labels), len(query_set.timed_rows), rerank_k, machine]
+    cache_key = [
+        model.fingerprint(),
+        size,
+        len(composed.labels),
+        len(query_set.timed_rows),
+        rerank_k,
+        list(METHODS),
+        machine,
+    ]
     cache_file = folder / f"{size}-{sha256(json.dumps(cache_key).encode()).hexdigest()[:8]}.json"
     if cached := _read_cache(cache_file):
         log.info("Gallery of %d rows: using the results in %s", size, cache_file)
         return cached
     log.info("Gallery of %d rows: measuring", size)
     metric_set: MetricSet = "scores" if size <= len(composed.labels) else "recall"
-    categories, garments = len(model.categories), composed.head(size)
+    num_categories, garments = len(model.categories), composed.head(size)
     if size > len(composed.labels):
         garments = concatenate([composed, perturbed_copies(composed, size - len(composed.labels), model.bits or 0)])
     shared_columns: Row = {
@@ -124,15 +132,15 @@ def _measure_size(
     rows: list[Row] = []
     for indexed_by, probabilities in (
         ("predicted", garments.encoded.probabilities),
-        ("true", _one_hot(garments.labels, categories)),
+        ("true", _one_hot(garments.labels, num_categories)),
     ):
         measured = time_methods(
             model, build_gallery(model, garments, probabilities), query_set, rerank_k, list(METHODS), metric_set
         )
         rows += [shared_columns | {"lists": "own", "indexed by": indexed_by} | row for row in measured]
-    other_model, lists, other_queries = _assign_lists(model, query_set, size)
-    gallery = build_gallery(other_model, garments, _one_hot(lists, len(other_model.categories)))
-    measured = time_methods(other_model, gallery, other_queries, rerank_k, FREQUENCY_METHODS, "times")
+    other_model, random_lists, other_queries = _assign_lists(model, query_set, size)
+    gallery = build_gallery(other_model, garments, _one_hot(random_lists, len(other_model.categories)))
+    measured = time_methods(other_model, gallery, other_queries, rerank_k, RANDOM_LIST_METHODS, "times")
     rows += [shared_columns | {"lists": SOURCE, "indexed by": "frequency"} | row for row in measured]
     embedding_dim = garments.encoded.embeddings.shape[1]
     rows = [row | storage_bytes(str(row["distance"]), model.bits or 0, embedding_dim) for row in rows]
@@ -143,13 +151,13 @@ def _measure_size(
 
 def storage_bytes(distance: str, bits: int, embedding_dim: int) -> Row:
     """Bytes per garment: code, row id in the inverted list, and embedding (float32 if searched, float16 to re-rank)."""
-    code = 0 if distance == "euclidean" else stored_width(bits)
+    code = 0 if distance == "euclidean" else stored_code_bytes(bits)
     embedding = {"euclidean": 4, "hamming": 0, "rerank": 2}[distance] * embedding_dim
     return {"code bytes": code, "row bytes": 8, "embedding bytes": embedding, "bytes": code + 8 + embedding}
 
 
 def _read_cache(file: Path) -> list[Row]:
-    """Read cached rows; empty if the file is missing or damaged (logged)."""
+    """Read cached rows; empty if the file is missing or damaged (with a warning)."""
     try:
         return [dict(row) for row in json.loads(file.read_text())] if file.exists() else []
     except (ValueError, TypeError) as error:
@@ -167,13 +175,17 @@ def _query_set(model: Model, data: GarmentData, query: EncodedSplit, count: int)
     )
 
 
-def _one_hot(labels: np.ndarray, categories: int) -> np.ndarray:
+def _one_hot(labels: np.ndarray, num_categories: int) -> np.ndarray:
     """One-hot probabilities.  (N,) int labels -> (N, C) float32."""
-    return np.eye(categories, dtype=np.float32)[labels]
+    return np.eye(num_categories, dtype=np.float32)[labels]
 
 
 def _assign_lists(model: Model, query_set: QuerySet, size: int) -> tuple[Model, np.ndarray, QuerySet]:
-    """Assign rows and queries to random lists: model with categories of another data set, lists (size,), queries."""
+    """Assign gallery rows and queries to random lists with the category frequencies of another data set.
+
+    Returns:
+        Model with the categories of that data set, lists of the gallery rows, (size,) int64, and queries.
+    """
     names, ratios = category_ratios()
     other_model = copy.copy(model)
     other_model.categories = names

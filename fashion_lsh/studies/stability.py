@@ -1,7 +1,7 @@
 """Page of `experiment=stability`: python -m fashion_lsh report experiments/stability --repeats runs/stability/*.
 
-Scores and query outputs of the runs are saved in jobs/ and query_outputs/ of the page's folder. The page covers
-everything saved there; without runs it is only rewritten.
+Scores and query outputs of the runs are saved in jobs/ and query_outputs/ of the page's folder. The page covers all
+saved runs; without runs on the command line, the page is only rewritten.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from fashion_lsh.evaluation.robustness import BLUR_SIGMA, CORRUPTIONS, JPEG_QUALITY, NOISE_STD, OCCLUSION_RATIO
 from fashion_lsh.report.figures import BLUE, GREY, ORANGE, svg_figure
 from fashion_lsh.report.page_file import Row, write_page
-from fashion_lsh.report.phrases import markdown_table
+from fashion_lsh.report.phrases import markdown_table, percent
 from fashion_lsh.runs.run import Run
 from fashion_lsh.studies.query_outputs import read_repeat, read_saved, save_outputs
 from fashion_lsh.studies.repeats import SCORES, repeat_rows
@@ -21,17 +21,16 @@ from fashion_lsh.studies.repeats import SCORES, repeat_rows
 SPREAD_TEXT = "Mean ± standard deviation over the runs (range)."
 PAIRS_TEXT = (
     "Two runs that differ only in the seed are compared on the same query images. *bits changed* is the fraction of "
-    "code bits that differ. Bits of separately trained models have no common meaning, so compare it with *by chance*, "
-    "the fraction expected between two arbitrary images. Search results are comparable: *same prediction* is the "
-    "fraction of queries with the same predicted category, correct or not, and *hit overlap* the overlap of the first "
-    "ten hits."
+    "code bits that differ. Bits of separately trained models have no common meaning, so compare *bits changed* with "
+    "*by chance*, the fraction expected between two arbitrary images. *same prediction* is the fraction of queries "
+    "with the same predicted category, correct or not. *hit overlap* is the overlap of the first ten hits."
 )
 PAIR_METRICS = ("bits changed", "by chance", "same prediction", "hit overlap")
-WORST_TEXT = "Worst category: {worst}."
+WORST_TEXT = "Worst category {worst}."
 CORRUPTED_TEXT = (
-    f"Only the query crops are corrupted: *blur*, Gaussian, standard deviation {BLUR_SIGMA:.1%} of the crop's side; "
-    f"*jpeg*, quality {JPEG_QUALITY}; *noise*, Gaussian, standard deviation {NOISE_STD:g} of 255; *occlusion*, "
-    f"a grey square of {OCCLUSION_RATIO**2:.0%} of the area at a random position."
+    f"Only the query crops are corrupted. *blur*: Gaussian, standard deviation {percent(BLUR_SIGMA)} of the crop's "
+    f"side. *jpeg*: quality {JPEG_QUALITY}. *noise*: Gaussian, standard deviation {NOISE_STD:g} of 255. *occlusion*: "
+    f"a grey square of {percent(OCCLUSION_RATIO**2, 0)} of the area at a random position."
 )
 
 
@@ -40,7 +39,7 @@ def write_stability(folder: Path, runs: Sequence[Path]) -> Path:
 
     Args:
         folder: Experiment folder.
-        runs: Folders of finished runs, added to those saved in the experiment folder before.
+        runs: Folders of finished runs, added to the runs saved in the experiment folder.
 
     Returns:
         Path of the page.
@@ -51,9 +50,9 @@ def write_stability(folder: Path, runs: Sequence[Path]) -> Path:
             for the tables.
     """
     saved = {repeat.key: repeat for repeat in read_saved(folder)}
-    given = [Run(path) for path in runs]
-    # A run without metrics took its scores from jobs/: the saved outputs are used.
-    new_runs = [run for run in given if run.metrics or run.path.name not in saved]
+    passed_runs = [Run(path) for path in runs]
+    # A run without metrics read its scores from jobs/, so its saved outputs are used.
+    new_runs = [run for run in passed_runs if run.metrics or run.path.name not in saved]
     all_runs = saved | {run.path.name: read_repeat(run) for run in new_runs}
     rows = repeat_rows([*all_runs.values()])
     text, figures = page(rows)
@@ -80,7 +79,7 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
 
 
 def by_variation(runs: Sequence[Row]) -> dict[str, list[Row]]:
-    """Group runs by backbone and varied setting: seeds on one split, splits with one seed, or a single run."""
+    """Group runs by backbone and varied setting: seeds with one split, splits with one seed, or a single run."""
     groups: dict[str, list[Row]] = {}
     for backbone in dict.fromkeys(row["backbone"] for row in runs):
         own = [row for row in runs if row["backbone"] == backbone]
@@ -94,7 +93,7 @@ def by_variation(runs: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def spread_table(groups: dict[str, list[Row]]) -> str:
-    """Spread of each score, one row per group."""
+    """Table of mean, standard deviation and range of each score, one row per group."""
     runs = [row for group in groups.values() for row in group]
     titles = [title for title in (*SCORES, "codes only") if any(title in row for row in runs)]
     lines = [[name, *(_spread(group, title, with_range=True) for title in titles)] for name, group in groups.items()]
@@ -102,7 +101,7 @@ def spread_table(groups: dict[str, list[Row]]) -> str:
 
 
 def pair_table(pairs: Sequence[Row]) -> str:
-    """Agreement between pairs of runs, one row per backbone and split."""
+    """Table of the agreement between pairs of runs, one row per backbone and split."""
     titles = [title for title in PAIR_METRICS if any(title in row for row in pairs)]
     groups: dict[tuple[str, int], list[Row]] = {}
     for row in pairs:
@@ -115,37 +114,39 @@ def pair_table(pairs: Sequence[Row]) -> str:
 
 
 def by_category(groups: dict[str, list[Row]], rows: Sequence[Row]) -> list[str]:
-    """Top-1 and mAP@100 of each category in the largest group, and how many of its runs each category is worst in."""
+    """Top-1 and mAP@100 of each category in the largest group, and number of runs in which a category is worst."""
     name, group = _largest(groups)
     own = [row for row in rows if _run_key(row) in set(map(_run_key, group))]
     names = list(dict.fromkeys(row["category"] for row in own))
     titles = ("top-1", "category mAP@100")
-    of = {category: [row for row in own if row["category"] == category] for category in names}
+    rows_by_category = {category: [row for row in own if row["category"] == category] for category in names}
     lines = [
         [category, *(_spread(category_rows, title, with_range=True) for title in titles)]
-        for category, category_rows in of.items()
+        for category, category_rows in rows_by_category.items()
     ]
     worst = []
     for title in titles:
         lowest = [min((row for row in own if _run_key(row) == _run_key(run)), key=itemgetter(title)) for run in group]
         counts = {category: sum(row["category"] == category for row in lowest) for category in names}
-        counts_text = ", ".join(f"{category} in {count} of {len(group)}" for category, count in counts.items() if count)
-        worst.append(f"by {title} {counts_text}")
+        counts_text = ", ".join(
+            f"{category} ({count} of {len(group)} runs)" for category, count in counts.items() if count
+        )
+        worst.append(f"by {title}: {counts_text}")
     table = markdown_table(lines, ["category", *titles])
     return [f"{name}:", table, WORST_TEXT.format(worst="; ".join(worst))]
 
 
 def corruption_table(groups: dict[str, list[Row]]) -> str:
-    """Scores on clean and corrupted queries, one row per group and corruption."""
+    """Table of scores on clean and corrupted queries, one row per group and corruption."""
     lines = []
     for name, group in groups.items():
-        for prefix in ("", *(f"{each} " for each in CORRUPTIONS)):
+        for prefix in ("", *(f"{corruption} " for corruption in CORRUPTIONS)):
             lines.append([name, prefix.strip() or "clean", *(_spread(group, f"{prefix}{title}") for title in SCORES)])
     return markdown_table(lines, ["runs", "queries", *SCORES])
 
 
 def figure(groups: dict[str, list[Row]]) -> bytes:
-    """SVG figure: top-1 of each run by group (left); top-1 on corrupted queries in the largest group (right)."""
+    """Plot top-1 of each run by group (left) and top-1 on corrupted queries in the largest group (right), as SVG."""
     with svg_figure(2.2 + 0.3 * len(groups), 9.0) as (canvas, out):
         left, right = canvas.subplots(1, 2)
         for position, group in enumerate(groups.values()):
@@ -164,7 +165,7 @@ def figure(groups: dict[str, list[Row]]) -> bytes:
 
 
 def _largest(groups: dict[str, list[Row]]) -> tuple[str, list[Row]]:
-    """Group with the most runs; the first one (varied seed) on ties."""
+    """Group with the most runs; on ties the first group, with several seeds."""
     return max(groups.items(), key=lambda item: len(item[1]))
 
 

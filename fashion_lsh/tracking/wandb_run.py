@@ -19,10 +19,10 @@ from fashion_lsh.runs.tracker import NoTracker, Tracker
 
 log = logging.getLogger(__name__)
 
-Handle = Any  # wandb.Run, whose type hints are incomplete
-TIMEOUT_S = 30.0  # for the connection to wandb
+Handle = Any  # a wandb.Run; the type hints of wandb are incomplete
+TIMEOUT_S = 30.0  # timeout of the connection to wandb
 NOT_DETECTED = "not detected"  # predicted category of a query without a detection
-BEST_METRICS = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # summary: best, not last value
+BEST_METRICS = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # summarised by the best value
 
 
 class WandbTracker:
@@ -33,7 +33,7 @@ class WandbTracker:
 
     def __init__(self, run: Handle) -> None:
         self.run = run
-        self.config: dict[str, Any] = {}  # Lightning writes hyperparameters here; the run's own config stays unchanged
+        self.config: dict[str, Any] = {}  # written by Lightning; the config of the wandb run stays unchanged
         self._stages: set[str] = set()
 
     def loggers(self) -> list[WandbLogger]:
@@ -71,8 +71,8 @@ class WandbTracker:
         Args:
             metrics: values by name, written to the summary.
             query: encoded queries.
-            categories: names, in the order of the probabilities.
-            sheet: one row of tiles per query: image, crop, hits; logged as a table and as one image.
+            categories: category names, in the order of the probabilities.
+            sheet: tiles of each query (image, crop, hits); logged as a table and as one image.
             scenes: images with annotated and detected boxes.
         """
         self.run.summary.update(dict(metrics))
@@ -97,9 +97,10 @@ def _run_id(name: str, folder: Path) -> str:
 
 @contextmanager
 def track_run(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
-    """Track the block as a wandb run, marked as failed if the block raises.  logger.project=null disables tracking.
+    """Track the block as a wandb run; a block that raises marks the run as failed.  logger.project=null: no tracking.
 
-    Online if logged in, else offline; WANDB_MODE takes precedence. All files are written to `<folder>/wandb`.
+    The run is online if the user is logged in, else offline; WANDB_MODE takes precedence. All files are written to
+    `<folder>/wandb`.
     """
     logger_config = config["logger"]
     if logger_config["project"] is None:
@@ -113,7 +114,7 @@ def track_run(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
             dir=folder,
             id=None
             if config["overwrite"]
-            else _run_id(config["name"], folder),  # a resumed run continues its wandb run
+            else _run_id(config["name"], folder),  # a resumed training continues its wandb run
             resume=None if config["overwrite"] else "allow",
             name=f"{config['name']}-{folder.name}",
             group=str(config["name"]),
@@ -135,13 +136,13 @@ def _init_run(mode: str, **options: Any) -> Handle:
         return wandb.init(mode=mode, **options)  # type: ignore[arg-type]
     except wandb.errors.CommError as error:
         reason = str(error).partition("\n")[0]
-        log.warning("wandb is unreachable (%s): tracking offline; upload later with `wandb sync`", reason)
-        wandb.teardown()  # otherwise its service process still owns the run id
+        log.warning("wandb is unreachable (%s): tracking offline; upload the run later with `wandb sync`", reason)
+        wandb.teardown()  # otherwise the service process of wandb still owns the run id
         return wandb.init(mode="offline", **options)
 
 
 def _confusion_plots(query: EncodedSplit, categories: Sequence[str]) -> dict[str, Any]:
-    """Confusion matrix and PR curves of the queries of trained categories; {} without such queries."""
+    """Confusion matrix and PR curves over the queries of trained categories; empty without such queries."""
     labels = query.catalogue.labels(categories)
     encoded, labels = query.encoded.take(labels >= 0), labels[labels >= 0]
     if not len(labels):
@@ -157,8 +158,8 @@ def _confusion_plots(query: EncodedSplit, categories: Sequence[str]) -> dict[str
 def _wandb_data_dir(folder: Path) -> Iterator[None]:
     """Set WANDB_DATA_DIR to `folder`, unless the user has set it.
 
-    By default wandb stores the images of its tables in the user's data folder, so a copied run would lack them.
-    wandb.Settings has no such option; only the environment variable does.
+    By default, wandb stores the images of tables in the user's data folder, so a copied run would lack these images.
+    The folder can only be set by the environment variable, not in wandb.Settings.
     """
     if "WANDB_DATA_DIR" in os.environ:
         yield
@@ -180,7 +181,7 @@ def _image_table(sheet: Sequence[Sequence[Tile]], columns: Sequence[str]) -> wan
 
 
 def _image(tile: Tile) -> wandb.Image:
-    """A tile's image with its boxes; for a crop, the original image."""
+    """Image of a tile with its boxes; for a crop, the original image."""
     image, box = tile.original or (tile.image, tile.box)
     groups = {"annotated": _boxes(box, tile.caption), "detected": _boxes(tile.detections, "")}
     nonempty = {name: boxes for name, boxes in groups.items() if boxes}

@@ -10,17 +10,17 @@ from wandb.errors import Error as WandbError
 __all__ = ["WandbError", "save_workspace", "workspace"]
 
 NAME = "fashion-lsh"
-WIDTH = 24  # grid columns of a section, for three panels side by side
+WIDTH = 24  # number of grid columns of a section, for three panels side by side
 TOP1, MAP, RECALL, ITEMS = "query/accuracy", "query/category/map@100", "query/item/recall@10", "query/item/map@100"
-MATRIX = {name: name for name in ("Actual", "Predicted", "nPredictions")}  # columns of wandb's confusion matrix
-CODES = "baselines/code/{}/map@100"
+MATRIX_FIELDS = {name: name for name in ("Actual", "Predicted", "nPredictions")}  # columns of wandb's confusion matrix
+CODES_ONLY = "baselines/code/{}/map@100"
 
 
 def workspace(entity: str, project: str) -> ws.Workspace:
-    """Build the workspace from the metrics that train.py logs; evaluate.py logs none.
+    """Build the workspace, with panels for the metrics logged by train.py; evaluate.py logs no metrics.
 
-    Bars show mean and standard deviation over the runs with the same setting. A panel omits runs without its metrics.
-    Serialisation needs no account.
+    Bars show mean and standard deviation over the runs with the same setting. A panel omits runs that lack its metrics.
+    Building and serialising the workspace needs no account.
     """
     return ws.Workspace(entity=entity, project=project, name=NAME, auto_generate_panels=False, sections=_sections())
 
@@ -36,7 +36,7 @@ def _overview_panels() -> list[Any]:
         _bars("item recall@10", RECALL, "Group"),
         _media("queries, crops and hits", "query/sheet"),
         wr.WeavePanelSummaryTable(table_name="query/retrieved"),
-        wr.CustomChart(query={"summaryTable": {"tableKey": "query/confusion_matrix_table"}}, chart_fields=MATRIX,
+        wr.CustomChart(query={"summaryTable": {"tableKey": "query/confusion_matrix_table"}}, chart_fields=MATRIX_FIELDS,
                        chart_name="wandb/confusion_matrix/v1"),
         wr.RunComparer(diff_only="split"),
     ]  # fmt: skip
@@ -65,7 +65,7 @@ def _stage_panels() -> dict[str, list[Any]]:
         ],
         "Hash layer": [
             *[_bars(title, name, wr.Config("method")) for title, name in (
-                ("top-1", TOP1), ("item recall@10", RECALL), ("item mAP@100, codes only", CODES.format("item")),
+                ("top-1", TOP1), ("item recall@10", RECALL), ("item mAP@100, codes only", CODES_ONLY.format("item")),
                 ("bit entropy", "codes/entropy"), ("bit correlation", "codes/correlation"),
                 ("quantisation error", "codes/quantisation_error"))],
             _lines("hash layer loss", "hash_head", "train/loss", wr.Config("method")),
@@ -79,8 +79,8 @@ def _search_panels() -> dict[str, list[Any]]:
     return {
         "Bits": [
             *[_bars(title, name, wr.Config("hash.bits")) for title, name in (
-                ("category mAP@100, codes only", CODES.format("category")),
-                ("item mAP@100, codes only", CODES.format("item")),
+                ("category mAP@100, codes only", CODES_ONLY.format("category")),
+                ("item mAP@100, codes only", CODES_ONLY.format("item")),
                 ("distinct codes (ratio)", "codes/distinct_ratio"))],
         ],
         "Distances": [
@@ -97,7 +97,7 @@ def _search_panels() -> dict[str, list[Any]]:
 
 
 def _section(name: str, panels: list[Any]) -> ws.Section:
-    """Section with its panels in rows of three, all of equal size."""
+    """Section with panels of equal size in rows of three."""
     width, height = WIDTH // 3, 6
     for number, panel in enumerate(panels):
         panel.layout = wr.Layout(x=number % 3 * width, y=number // 3 * height, w=width, h=height)
@@ -111,7 +111,7 @@ def _bars(title: str, name: str, group: str | wr.Config) -> wr.BarPlot:
 
 
 def _lines(title: str, stage: str, name: str, group: wr.Config | None = None) -> wr.LinePlot:
-    """Against the stage's own steps."""
+    """Line plot of a stage's metric by the training step of the stage."""
     return wr.LinePlot(title=title, x=f"{stage}/step", y=[f"{stage}/{name}"], groupby=group, title_x="step")
 
 

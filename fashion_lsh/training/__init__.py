@@ -1,1 +1,1 @@
-"""LightningModules, optimizers and the fit loop."""
+"""Training: LightningModules, optimizers and callbacks."""

@@ -23,7 +23,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """ModelCheckpoint that keeps its best epoch after the folder was moved; Lightning resets it if the path changes."""
+    """ModelCheckpoint that keeps the best epoch after the run folder was moved.
+
+    Lightning resets the best epoch if the path of the folder has changed.
+    """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         best = str(Path(self.dirpath or "") / "best.ckpt")
@@ -43,14 +46,14 @@ class RunCSVLogger(CSVLogger):
 
 
 class ResumableEarlyStopping(EarlyStopping):
-    """EarlyStopping that does not continue a fit resumed after an early stop."""
+    """EarlyStopping that does not continue a training that had stopped early before it was resumed."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.should_stop = 0 < self.wait_count >= self.patience
 
 
 class EpochLogger(Callback):
-    """Log the metrics and seconds of each epoch."""
+    """Log the metrics and the duration in seconds of each epoch."""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.start_time = time.perf_counter()
@@ -59,4 +62,5 @@ class EpochLogger(Callback):
         values = {name.split("/", 1)[1]: float(value) for name, value in trainer.callback_metrics.items()}
         summary = ", ".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
         seconds = time.perf_counter() - self.start_time
-        log.info("epoch %d/%d: %s, %.0f s", trainer.current_epoch + 1, trainer.max_epochs or 0, summary, seconds)
+        epoch, max_epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
+        log.info("%s: epoch %d/%d: %s, %.0f s", pl_module.name, epoch, max_epochs, summary, seconds)

@@ -18,8 +18,8 @@ class Classifier(CropModule):
         backbone, categories, image_size, margin, frozen: see ClassifierModel.
         epochs: number of epochs.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
-        head_factor: learning rate of the head, as a multiple of the backbone's.
-        label_smoothing: probability of each label that is spread over all categories.
+        head_factor: learning rate of the head, as a multiple of the backbone's learning rate.
+        label_smoothing: fraction of the target probability that is spread over all categories.
         optim: see Optim.
         seed: seed of dropout.
     """
@@ -44,5 +44,5 @@ class Classifier(CropModule):
         self.save_hyperparameters()
 
     def compute_loss(self, output: ModelOutput, batch: Batch) -> Tensor:
-        """Cross-entropy of the category head with label smoothing, a scalar."""
+        """Cross-entropy with label smoothing, a scalar."""
         return functional.cross_entropy(output.logits, batch.labels, label_smoothing=self.hparams["label_smoothing"])

@@ -1,4 +1,4 @@
-"""Base class of the LightningModules for crops: classifier and hash head."""
+"""Base class of the LightningModules that train on crops: classifier and hash head."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Self
@@ -17,7 +17,7 @@ class CropModule(TrainingModule, ABC):
     """Train a CropModel with `compute_loss`, and keep the epoch with the highest `val` accuracy.
 
     Args:
-        model: the network.
+        model: network to train.
     """
 
     model: CropModel
@@ -34,7 +34,7 @@ class CropModule(TrainingModule, ABC):
         """Compute the loss of a batch, a scalar."""
 
     def start_from(self, other: CropModel) -> Self:
-        """Copy the backbone weights and fit metrics of another model."""
+        """Copy backbone weights and fit metrics from another model."""
         self.model.start_from(other)
         return self
 

@@ -15,17 +15,18 @@ from fashion_lsh.training.optimizers import Optim
 
 
 class Detector(TrainingModule):
-    """Train a DetectorModel, and keep its last epoch: scoring detections on `val` is slow.
+    """Train a DetectorModel, and keep the last epoch, since scoring detections on `val` after each epoch is slow.
 
     Args:
-        backbone, classes, weights: see DetectorModel, as for all arguments that are not listed here.
-        level: level of the classes: `garment` (one class; the classifier predicts the category), `supercategory` or
-            `category`.
+        backbone, classes, weights: see DetectorModel, also for all arguments that are not listed here.
+        level: level of the classes: `garment` (a single class; the classifier predicts the category), `supercategory`
+            or `category`.
         epochs: number of epochs.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
-        ema_decay: decay per step of the exponential moving average of the weights, which is saved; 0: no averaging.
+        ema_decay: decay per step of the exponential moving average of the weights, which replaces the weights of the
+            last step; 0: no averaging.
         optim: see Optim.
-        seed: seed of the sampling of proposals.
+        seed: seed for sampling proposals.
     """
 
     model: DetectorModel
@@ -60,7 +61,7 @@ class Detector(TrainingModule):
         )  # fmt: skip
 
     def callbacks(self) -> list[Callback]:
-        """Exponential moving average of the weights, if enabled."""
+        """Callback for the exponential moving average of the weights; empty if averaging is disabled."""
         return [EMAWeightAveraging(decay=self.hparams["ema_decay"])] if self.hparams["ema_decay"] else []
 
     def training_step(self, batch: DetectionBatch) -> Tensor:
@@ -77,5 +78,7 @@ class Detector(TrainingModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         lr = self.hparams["optim"]["lr"]
         backbone = self.model.pyramid.body.parameters()
-        others = [p for name, p in self.model.network.named_parameters() if not name.startswith("backbone.body.")]
-        return self.build_optimizer([(backbone, lr * self.hparams["lr_factor"]), (others, lr)])
+        other_parameters = [
+            p for name, p in self.model.network.named_parameters() if not name.startswith("backbone.body.")
+        ]
+        return self.build_optimizer([(backbone, lr * self.hparams["lr_factor"]), (other_parameters, lr)])

@@ -1,4 +1,4 @@
-"""Fit a network: resume an interrupted fit, keep the best epoch, calibrate."""
+"""Train a network: resume interrupted training, keep the best epoch, calibrate."""
 
 import logging
 import shutil
@@ -20,7 +20,9 @@ from fashion_lsh.training.module import TrainingModule
 
 log = logging.getLogger(__name__)
 
-warnings.filterwarnings("ignore", module="pytorch_lightning")  # about Lightning's internals; not actionable for users
+warnings.filterwarnings(
+    "ignore", module="pytorch_lightning"
+)  # they concern Lightning's internals; users cannot act on them
 
 
 def fit(
@@ -33,37 +35,37 @@ def fit(
     accelerator: str = "auto",
     **trainer_options: Any,
 ) -> Any:
-    """Fit a network and save it as `<folder>/<name>.ckpt`, or load this file if it exists.
+    """Train a network and save it as `<folder>/<name>.ckpt`, or load this file if it exists.
 
     Args:
-        stage: a LightningModule, or a baseline, which is fitted in closed form.
-        data: a data module: GarmentData, or DetectionData for a detector.
-        folder: the run folder; an interrupted fit resumes after its last complete epoch.
+        stage: LightningModule to train, or baseline to fit in closed form.
+        data: data module: GarmentData, or DetectionData for a detector.
+        folder: run folder; interrupted training resumes after the last complete epoch.
         loggers: Lightning loggers.
-        patience: stop after this many epochs without a higher `val` accuracy; None: never.
-        precision: precision of Lightning; None: bfloat16 mixed precision if the device supports it.
-        accelerator: accelerator of Lightning, and device of the returned network.
+        patience: number of epochs without a higher `val` accuracy after which training stops; None: unlimited.
+        precision: `precision` of Lightning's Trainer; None: bfloat16 mixed precision if the device supports it.
+        accelerator: `accelerator` of Lightning's Trainer; also selects the device of the returned network.
         trainer_options: further arguments of Lightning's Trainer.
 
     Returns:
-        The network with the weights of its best epoch on `val` (see TrainingModule.monitor), calibrated, in evaluation
-        mode.
+        The calibrated network in evaluation mode, with the weights of the best epoch on `val` (see
+        TrainingModule.monitor).
     """
     data = data.pinned_for(inference_device(accelerator))
     checkpoint_path = folder / f"{stage.name}.ckpt"
-    trained = stage if isinstance(stage, TrainingModule) else None
-    model: Any = trained.model if trained else stage
-    hyper_parameters: dict[str, Any] = dict(trained.hparams) if trained else model.hyper_parameters
+    module = stage if isinstance(stage, TrainingModule) else None
+    model: Any = module.model if module else stage
+    hyper_parameters: dict[str, Any] = dict(module.hparams) if module else model.hyper_parameters
     if checkpoint_path.exists():
-        log.info("Loading the fitted %s from %s", stage.name, checkpoint_path)
+        log.info("Loading the trained %s from %s", stage.name, checkpoint_path)
         return load_model(checkpoint_path, accelerator, **hyper_parameters)
     fit_metrics: dict[str, float] = {}
-    if trained:
-        fit_metrics = _train(trained, data, folder, loggers, patience, precision, accelerator, trainer_options)
-    model.to(inference_device(accelerator))  # Lightning leaves it on the CPU
+    if module:
+        fit_metrics = _train(module, data, folder, loggers, patience, precision, accelerator, trainer_options)
+    model.to(inference_device(accelerator))  # Lightning moves the network to the CPU after training
     model.fit_metrics = {**model.fit_metrics, **fit_metrics, **stage.post_fit(data)}
     save_model(model, checkpoint_path, hyper_parameters)
-    if trained:
+    if module:
         shutil.rmtree(folder / "checkpoints")
     return model.eval()
 
@@ -78,12 +80,12 @@ def _train(
     accelerator: str,
     trainer_options: dict[str, Any],
 ) -> dict[str, float]:
-    """Train, load the weights of the best epoch, and return its number and score."""
+    """Train, load the weights of the best epoch, and return the number and score of this epoch."""
     checkpoint_dir = folder / "checkpoints" / stage.name
     last, checkpoint_callbacks = checkpoint_dir / "last.ckpt", _best_epoch_callbacks(stage, checkpoint_dir, patience)
     trainer = _trainer(stage, checkpoint_dir, checkpoint_callbacks, loggers, accelerator, precision, trainer_options)
     resume_path = last if last.exists() else None
-    trainer.fit(stage, stage.batches(data), data.val_dataloader(), ckpt_path=resume_path, weights_only=True)
+    trainer.fit(stage, stage.train_batches(data), data.val_dataloader(), ckpt_path=resume_path, weights_only=True)
     return _load_checkpoint(stage, checkpoint_dir / "best.ckpt" if checkpoint_callbacks else last, checkpoint_callbacks)
 
 
@@ -96,8 +98,10 @@ def _trainer(
     precision: str | None,
     trainer_options: dict[str, Any],
 ) -> pl.Trainer:
-    """Build Lightning's Trainer without its SLURM support, which saves an `hpc_ckpt` in the working directory, and
-    resumes from one even if it belongs to another stage."""
+    """Build Lightning's Trainer without SLURM support.
+
+    SLURM support saves an `hpc_ckpt` in the working directory, and resumes from any `hpc_ckpt`, even of another stage.
+    """
     return pl.Trainer(
         default_root_dir=checkpoint_dir,
         max_epochs=stage.hparams["epochs"],
@@ -120,12 +124,12 @@ def _trainer(
 
 
 def _last_epoch_callback(checkpoint_dir: Path) -> ModelCheckpoint:
-    """Save the last epoch; must follow BestCheckpoint, whose state it saves."""
+    """Callback that saves the last epoch; it must follow BestCheckpoint, whose state it saves."""
     return ModelCheckpoint(checkpoint_dir, filename="last", enable_version_counter=False)
 
 
 def _best_epoch_callbacks(stage: TrainingModule, checkpoint_dir: Path, patience: int | None) -> list[Callback]:
-    """BestCheckpoint and early stopping; none without a monitored metric."""
+    """BestCheckpoint and early stopping; empty without a monitored metric."""
     if stage.monitor is None:
         return []
     monitor_options: dict[str, Any] = {"monitor": stage.monitor, "mode": "max"}
@@ -134,7 +138,7 @@ def _best_epoch_callbacks(stage: TrainingModule, checkpoint_dir: Path, patience:
 
 
 def _load_checkpoint(stage: TrainingModule, path: Path, checkpoint_callbacks: Sequence[Callback]) -> dict[str, float]:
-    """Load the weights of a checkpoint (averaged ones, if any); return the best epoch and its score."""
+    """Load the (averaged) weights of a checkpoint; return number and score of the best epoch if one is monitored."""
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     stage.load_state_dict(checkpoint["state_dict"])
     scores = [each.best_model_score for each in checkpoint_callbacks if isinstance(each, BestCheckpoint)]
@@ -144,6 +148,6 @@ def _load_checkpoint(stage: TrainingModule, path: Path, checkpoint_callbacks: Se
 
 
 def _default_precision(accelerator: str) -> str:
-    """bfloat16 mixed precision if the GPU supports it natively; emulation is slow."""
+    """Select bfloat16 mixed precision if the GPU supports it natively, since emulation is slow."""
     gpu = inference_device(accelerator).type == "cuda"
     return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"

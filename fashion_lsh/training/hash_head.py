@@ -15,7 +15,7 @@ from fashion_lsh.models.losses.item_contrast import supervised_contrastive_loss
 from fashion_lsh.training.crop_module import CropModule
 from fashion_lsh.training.optimizers import Fraction, Optim
 
-CONTRAST_TEMPERATURE = 0.1  # of the contrastive loss between items
+CONTRAST_TEMPERATURE = 0.1  # temperature of the contrastive loss between items
 
 
 class HashHead(CropModule):
@@ -25,11 +25,11 @@ class HashHead(CropModule):
         backbone, categories, bits, embedding_dim, image_size, margin, frozen, loss, bihalf, label_smoothing: see
             HashHeadModel.
         item_weight: weight of the contrastive loss on activations and features (see `supervised_contrastive_loss`). If
-            above 0, a batch contains two images per item, or two views of a single one, and the last epoch is kept,
-            since the best for categories is seldom the best for items.
+            above 0, a batch contains two images per item (two views, if the item has a single image), and the last
+            epoch is kept: the epoch with the highest accuracy of categories is seldom the best for items.
         epochs: number of epochs.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
-        head_factor: learning rate of hash layer and head, as a multiple of the backbone's.
+        head_factor: learning rate of hash layer and head, as a multiple of the backbone's learning rate.
         optim: see Optim.
         seed: seed of dropout.
     """
@@ -65,15 +65,15 @@ class HashHead(CropModule):
         if item_weight:
             self.monitor = None
 
-    def batches(self, data: GarmentData) -> DataLoader[Any]:
+    def train_batches(self, data: GarmentData) -> DataLoader[Any]:
         if self.model.bihalf and data.batch_size < 2:
             raise ValueError(f"data.batch_size={data.batch_size}: too small for hash.bihalf=true; set at least 2")
         return data.train_dataloader(pairs=self.item_weight > 0)
 
     def compute_loss(self, output: ModelOutput, batch: Batch) -> Tensor:
-        """Hash loss and, in training, the weighted contrastive loss between items, a scalar."""
+        """Hash loss plus, in training, the weighted contrastive loss between items; a scalar."""
         assert output.activations is not None
-        with torch.autocast(self.device.type, enabled=False):  # mixed precision is too coarse for cosines
+        with torch.autocast(self.device.type, enabled=False):  # bfloat16 is too imprecise for cosines
             activations = output.activations.float()
             loss: Tensor = self.model.loss(activations, output.logits.float(), batch.labels)
             if not (self.item_weight and self.training):

@@ -1,4 +1,4 @@
-"""Base class of the LightningModules: network, optimizer, seeding and a check for non-finite losses."""
+"""Base class of all LightningModules: network, optimizer, seeding and a check for non-finite losses."""
 
 import math
 from collections.abc import Iterable
@@ -15,11 +15,13 @@ from fashion_lsh.training.optimizers import create_optimizer, warmup_cosine_sche
 
 
 class TrainingModule(pl.LightningModule):
-    """LightningModule with a network.  Subclasses save their hyper-parameters, including `epochs`, `optim` and `seed`.
+    """LightningModule with a network.
+
+    Subclasses save their hyper-parameters, including `epochs`, `optim` and `seed`.
 
     Attributes:
-        model: the network.
-        monitor: metric on `val` that selects the best epoch, by its maximum; None: keep the last epoch.
+        model: network to train.
+        monitor: metric on `val`; the epoch with the maximum is kept. None: keep the last epoch.
     """
 
     model: Any
@@ -31,11 +33,11 @@ class TrainingModule(pl.LightningModule):
         return str(self.model.name)
 
     def forward(self, *inputs: Any) -> Any:
-        """Output of the network."""
+        """Compute the output of the network."""
         return self.model(*inputs)
 
-    def batches(self, data: Any) -> DataLoader[Any]:
-        """DataLoader of training batches from `data`, a data module."""
+    def train_batches(self, data: Any) -> DataLoader[Any]:
+        """Return the DataLoader of training batches of `data`, a data module."""
         loader: DataLoader[Any] = data.train_dataloader()
         return loader
 
@@ -48,19 +50,20 @@ class TrainingModule(pl.LightningModule):
         return {}
 
     def on_train_epoch_start(self) -> None:
-        """Set training mode, with frozen layers in evaluation mode; Lightning does not change the mode."""
+        """Set training mode, and evaluation mode for frozen layers: Lightning does not set the mode itself."""
         self.train()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed dropout and proposals from seed and epoch, so that a resumed fit equals an uninterrupted one.
+        """Seed dropout and the sampling of proposals, so that resumed and uninterrupted training give equal weights.
 
-        Not in `on_train_epoch_start`: a data loader also draws a random number, and does so earlier in a resumed fit.
+        The seed depends on the config and the epoch. Seeding in `on_train_epoch_start` would not suffice: the data
+        loader also draws a random number, and draws it earlier after resuming.
         """
         if batch_idx == 0:
             torch.manual_seed(self.hparams["seed"] * 100_003 + self.current_epoch)
 
     def on_train_epoch_end(self) -> None:
-        """Stop the fit if the loss is not finite.
+        """Stop training if the loss is not finite.
 
         Raises:
             ValueError: the loss of the last step is NaN or infinite.
@@ -73,7 +76,7 @@ class TrainingModule(pl.LightningModule):
             )
 
     def build_optimizer(self, groups: Iterable[tuple[Iterable[Parameter], float]]) -> OptimizerLRScheduler:
-        """Build optimizer and schedule for (parameters, learning rate) groups; see Optim."""
+        """Build optimizer and schedule for groups of (parameters, learning rate); see Optim."""
         optimizer = create_optimizer(groups, self.hparams["optim"])
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = warmup_cosine_schedule(optimizer, steps, self.hparams["optim"]["warmup"])

@@ -16,11 +16,15 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class Optim(TypedDict):
     """Settings of optimizer and schedule.
 
-    name: `sgd` (Nesterov) or `adamw`; lr: peak learning rate, before stage factors; momentum: of SGD, or beta 1
-    of AdamW; weight_decay: not for biases and norm layers; warmup: fraction of all steps with linear warm-up from 0.
+    Attributes:
+        name: `sgd` (with Nesterov momentum) or `adamw`.
+        lr: peak learning rate, before it is multiplied by the factors of a stage.
+        momentum: momentum of SGD, or beta 1 of AdamW.
+        weight_decay: weight decay, except of biases and norm layers.
+        warmup: fraction of all steps with linear warm-up from 0.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  read by config.check
+    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  pydantic setting for config.check
 
     name: Literal["sgd", "adamw"]
     lr: PositiveFloat
@@ -30,7 +34,7 @@ class Optim(TypedDict):
 
 
 def create_optimizer(groups: Iterable[tuple[Iterable[Parameter], float]], optim: Optim) -> Optimizer:
-    """Build an optimizer for (parameters, learning rate) groups, without weight decay for biases and norm layers."""
+    """Build an optimizer for groups of (parameters, learning rate), without weight decay of biases and norm layers."""
     decay, momentum = optim["weight_decay"], optim["momentum"]
     param_groups = []
     for parameters, lr in groups:
@@ -43,7 +47,7 @@ def create_optimizer(groups: Iterable[tuple[Iterable[Parameter], float]], optim:
 
 
 def warmup_cosine_schedule(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
-    """Scale learning rates: linear to 1 over the first fraction `warmup` of `steps`, then cosine decay to 0."""
+    """Scale all learning rates: linearly to 1 in the first fraction `warmup` of `steps`, then cosine decay to 0."""
     warmup_steps = max(1, round(warmup * steps))
 
     def factor(step: int) -> float:

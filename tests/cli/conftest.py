@@ -1,4 +1,4 @@
-"""A finished run, images to add to its gallery, and data sets to merge."""
+"""Fixtures: a finished run, images to add to its gallery, and data sets to merge."""
 
 import shutil
 from collections.abc import Callable
@@ -11,28 +11,31 @@ from PIL import Image
 from fashion_lsh.data import image_scan
 from fashion_lsh.gallery import image_encoding
 from fashion_lsh.runs.run import Run
-from tests.cli.factories import SMALL, process
+from tests.cli.factories import SMALL, run_process
+from tests.runs.factories import tiny_backbone
 
-LABELS = ("Tee", "Bag")
+LABELS = ("Tee", "Bag")  # labels that the label map of two_folder_arguments maps to a category
 
 
 @pytest.fixture(scope="session")
-def runs(shapes: Path, shared: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """A runs folder with one finished run, made by a process of its own; no test changes it."""
-    return shared("runs", lambda folder: process("train.py", *SMALL, f"data.root={shapes}", f"runs={folder}"))
+def runs(shapes: Path, shared_folder: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """Runs folder with a finished run, trained in a separate process; tests must not change the folder."""
+    return shared_folder(
+        "runs", lambda folder: run_process("train.py", *SMALL, f"data.root={shapes}", f"runs={folder}")
+    )
 
 
 @pytest.fixture
 def run(runs: Path, tmp_path: Path) -> Run:
-    """A copy of the finished run that tests may change."""
+    """Copy of the finished run, which tests may change."""
     shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
     return Run(tmp_path / "run")
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """Twelve images of noise in one folder, without categories."""
-    folder = tmp_path / "flat, new"
+    """Folder of twelve noise images without categories."""
+    folder = tmp_path / "flat, new"  # a comma and a space in the path, since paths are written to CSV files
     folder.mkdir()
     rng = np.random.default_rng(1)
     for number in range(12):
@@ -47,8 +50,11 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Arguments for two folders of images, ten per label, and their label map."""
+def two_folder_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Arguments of the merge command for two image folders and a label map.
+
+    Each folder has ten images for each of LABELS, and a single image for each of two further labels, "Robe" and "Tie".
+    """
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(image_scan, "MIN_CACHED_IMAGES", 0)
     rng = np.random.default_rng(0)
@@ -61,7 +67,13 @@ def two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     shutil.copyfile(tmp_path / "one/Tee/0.png", tmp_path / "two/Tee/a copy.png")
     (tmp_path / "two/Tee/text.jpg").write_text("not an image")
     (tmp_path / "map.csv").write_text(
-        "label,category,group,why\nTee,t-shirt,,\nBag,bag,,\nRobe,,outer,spans two\nTie,,,no\n"
+        "label,category,group,reason\nTee,t-shirt,,\nBag,bag,,\nRobe,,outer,spans two\nTie,,,no\n"
     )
     argv = [f"{name}:folder={tmp_path / name}" for name in ("one", "two")]
     return [*argv, *(f"--map={name}={tmp_path / 'map.csv'}" for name in ("one", "two"))]
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every backbone is a tiny network: for tests that train from scratch in this process."""
+    monkeypatch.setattr("fashion_lsh.models.crop_model.create_backbone", tiny_backbone)

@@ -1,4 +1,4 @@
-"""Run commands as a user does; settings of small runs, galleries of runs, and merged data sets."""
+"""Run commands as a user does; settings of small runs, galleries of runs, and merged catalogues."""
 
 import io
 import logging
@@ -27,32 +27,32 @@ SMALL = ["backbone=resnet18", "backbone.weights=null", "data=folder",
 DETECTOR = [*SMALL, "crop=detected", "detector.image_size=64", "detector.channels=16", "detector.head=32",
             "detector.anchors=[8.0,16.0,32.0,48.0,64.0]", "detector.proposals=[60,30]", "detector.roi_batch_size=16",
             "detector.epochs=1", "detector.optim.lr=0.002", "crop.min_score=0.01", "crop.select=best"]  # fmt: skip
-RATE = re.compile(r" \([\d.]+ per second\)")
+RATE_PATTERN = re.compile(r" \([\d.]+ per second\)")
 
 
-def script(name: str, *argv: object, status: int = 0) -> str:
-    """Run `train.py`, `evaluate.py`, or a command of `python -m fashion_lsh` in this process; return what it printed.
+def run_script(name: str, *argv: object, status: int = 0) -> str:
+    """Run `train.py`, `evaluate.py`, or a command of `python -m fashion_lsh` in this process; return the output.
 
-    A process of its own would spend most of its time on imports; `process` starts one.
+    A separate process (see `run_process`) would spend most of its time on imports.
     """
     printed = io.StringIO()
     words = [str(word) for word in argv]
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed), restored_logging():
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed), restore_logging():
         patch.setattr(sys, "argv", [name, *words])
         patch.chdir(ROOT)
         try:
             returned = SCRIPTS[name]() if name in SCRIPTS else command_line([name, *words])
-        except SystemExit as ended:
-            returned = ended.code
-    ended_with = 0 if name in SCRIPTS and not isinstance(returned, int) else returned
-    assert (ended_with or 0) == status, printed.getvalue()[-3000:]
+        except SystemExit as system_exit:
+            returned = system_exit.code
+    exit_status = 0 if name in SCRIPTS and not isinstance(returned, int) else returned
+    assert (exit_status or 0) == status, printed.getvalue()[-3000:]
     return printed.getvalue()
 
 
-def process(name: str, *argv: object, status: int = 0) -> str:
-    """Like `script`, in a process of its own."""
-    start = [str(ROOT / name)] if name.endswith(".py") else ["-m", "fashion_lsh", name]
-    command = [sys.executable, *start, *map(str, argv)]
+def run_process(name: str, *argv: object, status: int = 0) -> str:
+    """Run a command as `run_script` does, but in a separate process."""
+    program = [str(ROOT / name)] if name.endswith(".py") else ["-m", "fashion_lsh", name]
+    command = [sys.executable, *program, *map(str, argv)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, env=dict(os.environ))
     printed = done.stdout + done.stderr
     assert done.returncode == status, printed[-3000:]
@@ -60,7 +60,7 @@ def process(name: str, *argv: object, status: int = 0) -> str:
 
 
 @contextmanager
-def restored_logging() -> Iterator[None]:
+def restore_logging() -> Iterator[None]:
     """Restore handlers and levels of all loggers, which Hydra and the command line configure."""
     loggers = [logging.getLogger(), *(logging.getLogger(name) for name in logging.root.manager.loggerDict)]
     before = [(logger, logger.handlers[:], logger.level, logger.disabled, logger.propagate) for logger in loggers]
@@ -71,30 +71,30 @@ def restored_logging() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def run_command(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str]:
-    """Run the gallery command in this process; return its status and its output without the speed."""
+def run_gallery(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str]:
+    """Run the gallery command in this process; return exit status and output, without the rate in the output."""
     capsys.readouterr()
     status = gallery.main([str(word) for word in argv])
     printed = capsys.readouterr()
-    return status, RATE.sub("", printed.out + printed.err)
+    return status, RATE_PATTERN.sub("", printed.out + printed.err)
 
 
 def open_gallery(run: Run) -> Gallery:
     return run.gallery(run.model().fingerprint())
 
 
-def ids(run: Run) -> list[str]:
+def gallery_ids(run: Run) -> list[str]:
     return open_gallery(run).catalogue.column("id").tolist()
 
 
 def write_ids(folder: Path, names: list[str]) -> Path:
-    """Write a file of ids, as `gallery RUN remove` reads it."""
+    """Write a file of ids for `gallery RUN remove`."""
     file = folder / "ids.txt"
     file.write_text("\n".join(names) + "\n")
     return file
 
 
 def run_merge(out: Path, *argv: str) -> Catalogue:
-    """Run the merge command in this process; return the catalogue that it wrote."""
+    """Run the merge command in this process; return the written catalogue."""
     assert merge.main([str(out), *argv]) == 0
     return Catalogue.open(out / "catalogue.parquet")

@@ -1,4 +1,4 @@
-"""The check command: present and missing files of a data set."""
+"""The check command reports present and missing files of a data set."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from fashion_lsh.cli import check
 
 
 def test_check_counts_present_and_missing_images(
-    two_folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    two_folder_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert check.main(["folder", str(tmp_path / "one")]) == 0
     printed = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Commands of users, each in its own process: train, sweep, evaluate and search."""
+"""Commands as users run them: train, sweep, evaluate and search."""
 
 import json
 import re
@@ -13,7 +13,7 @@ import pytest
 from fashion_lsh.metrics.code_statistics import CodeStatistics
 from fashion_lsh.report.sections.model_card import COMMAND
 from fashion_lsh.studies import stability
-from tests.cli.factories import ROOT, SMALL, script
+from tests.cli.factories import ROOT, SMALL, run_script
 
 pytestmark = pytest.mark.train
 
@@ -41,16 +41,16 @@ def test_train_writes_a_complete_run_folder(runs: Path) -> None:
 def test_repeated_train_changes_nothing(runs: Path, shapes: Path) -> None:
     written = [runs / "latest" / name for name in ("metrics.json", "report/index.html")]
     before = [path.stat().st_mtime_ns for path in written]
-    printed = script("train.py", *SMALL, f"data.root={shapes}", f"runs={runs}")
+    printed = run_script("train.py", *SMALL, f"data.root={shapes}", f"runs={runs}")
     assert "**rerank200_1**" in printed
     assert "epoch 1/" not in printed
     assert [path.stat().st_mtime_ns for path in written] == before
 
 
-def test_command_of_the_model_card_finds_the_same_run(runs: Path) -> None:
+def test_command_of_the_model_card_opens_the_same_run(runs: Path) -> None:
     run = (runs / "latest").resolve()
     words = COMMAND.replace("RUN", str(run)).replace("runs=again", f"runs={runs}").split()
-    printed = script(*words[1:])
+    printed = run_script(*words[1:])
     assert "epoch 1/" not in printed
     assert f"Run folder: {run}" in printed
 
@@ -61,8 +61,8 @@ def test_stopped_run_resumes_from_its_last_finished_stage(runs: Path, shapes: Pa
     before = json.loads((run / "metrics.json").read_text())
     for name in ("hash_head.ckpt", "metrics.json"):
         (run / name).unlink()
-    printed = script("train.py", *SMALL, f"data.root={shapes}", f"runs={tmp_path / 'runs'}")
-    assert "Loading the fitted classifier" in printed
+    printed = run_script("train.py", *SMALL, f"data.root={shapes}", f"runs={tmp_path / 'runs'}")
+    assert "Loading the trained classifier" in printed
     after = json.loads((run / "metrics.json").read_text())
     assert {n: v for n, v in after.items() if not n.startswith("speed/")} == pytest.approx(
         {n: v for n, v in before.items() if not n.startswith("speed/")}, abs=1e-6
@@ -71,34 +71,37 @@ def test_stopped_run_resumes_from_its_last_finished_stage(runs: Path, shapes: Pa
 
 def test_another_hash_layer_reuses_the_classifier(runs: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
-    printed = script("train.py", *SMALL, f"data.root={shapes}", f"runs={tmp_path / 'runs'}", "hash=none")
+    printed = run_script("train.py", *SMALL, f"data.root={shapes}", f"runs={tmp_path / 'runs'}", "hash=none")
     assert "Reusing classifier.ckpt of" in printed
     assert "**euclidean_1**" in printed
     assert not (tmp_path / "runs" / "latest" / "hash_head.ckpt").exists()
     report = (tmp_path / "runs" / "latest" / "report" / "report.md").read_text()
-    assert "learning-classifier.svg" in report  # its logs were copied as well
+    assert "learning-classifier.svg" in report  # the training logs of the classifier were copied, too
 
 
 def test_documented_service_code_answers_image_bytes(runs: Path, shapes: Path) -> None:
-    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/your_own_images.md").read_text(), flags=re.DOTALL)
+    page = (ROOT / "docs/your_own_images.md").read_text()
+    [code] = [block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "def search" in block]
     names: dict[str, Any] = {}
     exec(code.replace("runs/latest", str(runs / "latest")), names)
-    found = names["search"]((shapes.parent / "circle-0-street.png").read_bytes())
-    assert found
-    assert set(found) <= set(names["searcher"].gallery.catalogue.column("id"))
+    hit_ids = names["search"]((shapes.parent / "circle-0-street.png").read_bytes())
+    assert hit_ids
+    assert set(hit_ids) <= set(names["searcher"].gallery.catalogue.column("id"))
     with pytest.raises(ValueError, match="not a readable image"):
         names["search"](b"not an image")
 
 
+@pytest.mark.usefixtures("tiny")
 def test_sweep_of_two_jobs_makes_two_runs(shapes: Path, tmp_path: Path) -> None:
-    script("train.py", "-m", *SMALL, f"data.root={shapes}", f"runs={tmp_path}", "hash=none", "seed=0,1")
+    run_script("train.py", "-m", *SMALL, f"data.root={shapes}", f"runs={tmp_path}", "hash=none", "seed=0,1")
     assert len(list(tmp_path.glob("main/*/metrics.json"))) == 2
     assert not list(ROOT.glob("multirun*"))
 
 
+@pytest.mark.usefixtures("tiny")
 def test_stability_compares_two_seeds(shapes: Path, tmp_path: Path) -> None:
     words = [f"data.root={shapes}", f"runs={tmp_path / 'runs'}", f"jobs={tmp_path / 'jobs'}", "hash.epochs=1"]
-    script("train.py", "experiment=stability", *SMALL, *words, "seed=0,1")
+    run_script("train.py", "experiment=stability", *SMALL, *words, "seed=0,1")
     runs = sorted((tmp_path / "runs/stability").glob("[!.]*"))
     assert len(runs) == len(list((tmp_path / "jobs").iterdir())) == 2
     metrics = json.loads((runs[0] / "metrics.json").read_text())
@@ -111,8 +114,8 @@ def test_stability_compares_two_seeds(shapes: Path, tmp_path: Path) -> None:
 
 def test_evaluate_adds_another_policy(runs: Path, tmp_path: Path) -> None:
     shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
-    script("evaluate.py", f"run={tmp_path / 'run'}", "search=hamming", "search.nprobe=all")
-    printed = script("evaluate.py", f"run={tmp_path / 'run'}", "search.nprobe=2")
+    run_script("evaluate.py", f"run={tmp_path / 'run'}", "search=hamming", "search.nprobe=all")
+    printed = run_script("evaluate.py", f"run={tmp_path / 'run'}", "search.nprobe=2")
     assert "**rerank200_2**" in printed
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["baselines/hamming_all/category/map@100"] == pytest.approx(
@@ -124,12 +127,12 @@ def test_evaluate_adds_another_policy(runs: Path, tmp_path: Path) -> None:
 
 
 def test_search_skips_and_names_unreadable_images(runs: Path, shapes: Path, tmp_path: Path) -> None:
-    image, bad = shapes.parent / "circle-0-street.png", tmp_path / "no.jpg"
-    bad.write_text("not an image")
-    words = [runs / "latest", image, bad, "--k", 4, "--box", 4, 4, 40, 40, "--sheet", tmp_path / "sheet.png"]
-    printed = script("search", *words, status=1)
-    assert f"skipped {bad}" in printed
-    assert "distance" in printed
+    image, unreadable = shapes.parent / "circle-0-street.png", tmp_path / "no.jpg"
+    unreadable.write_text("not an image")
+    words = [runs / "latest", image, unreadable, "--k", 4, "--box", 4, 4, 40, 40, "--sheet", tmp_path / "sheet.png"]
+    printed = run_script("search", *words, status=1)
+    assert f"skipped {unreadable}" in printed
+    assert f"{image}: predicted category " in printed
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -137,17 +140,20 @@ def test_copied_run_gives_the_same_hits_without_images(runs: Path, shapes: Path,
     shutil.copytree((runs / "latest").resolve(), tmp_path / "copy")
     image = tmp_path / "query.png"
     shutil.copy(shapes.parent / "cross-3-street.png", image)
-    there, here = (script("search", run, image, "--nprobe", "all") for run in (runs / "latest", tmp_path / "copy"))
-    assert there == here
-    assert len(here.splitlines()) > 5
+    original_output, copy_output = (
+        run_script("search", run, image, "--nprobe", "all") for run in (runs / "latest", tmp_path / "copy")
+    )
+    assert original_output == copy_output
+    assert len(copy_output.splitlines()) > 5
 
 
+@pytest.mark.usefixtures("tiny")
 def test_unseen_categories_are_searched_and_reported(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     words = [*SMALL, "data.image_size=64", "split=unseen_categories", "split.unseen=[square]", "logger=wandb"]
-    printed = script("train.py", *words, f"data.root={shapes}", f"runs={tmp_path}")
+    printed = run_script("train.py", *words, f"data.root={shapes}", f"runs={tmp_path}")
     assert "Unseen categories, searched but not trained: square" in printed
     assert "**rerank200_all**" in printed
     assert "query categories not trained" in printed
@@ -155,7 +161,7 @@ def test_unseen_categories_are_searched_and_reported(
     run = tmp_path / "latest"
     metrics = json.loads((run / "metrics.json").read_text())
     assert not [name for name in metrics if "accuracy" in name and name.startswith("query/")]
-    assert metrics["query/category/map@100"] == metrics["query/category/map@100_macro"] == 1  # all are squares
+    assert metrics["query/category/map@100"] == metrics["query/category/map@100_macro"] == 1  # all queries are squares
     with np.load(run / "query_scores.npz") as scores:
         assert "query/category/map@100" in scores
         assert "query/accuracy" not in scores
@@ -163,8 +169,8 @@ def test_unseen_categories_are_searched_and_reported(
     report = (run / "report" / "report.md").read_text()
     assert "trained 2: circle, cross; in the gallery, never trained 1: square" in report
     assert report.count("the query categories were not trained") == 2
-    assert "item recall@10" in script("evaluate.py", f"run={run}", "search=hamming", "search.nprobe=all")
-    assert "square-" in script("search", run, shapes.parent / "square-0-street.png")
+    assert "item recall@10" in run_script("evaluate.py", f"run={run}", "search=hamming", "search.nprobe=all")
+    assert "square-" in run_script("search", run, shapes.parent / "square-0-street.png")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +189,7 @@ def test_unseen_categories_are_searched_and_reported(
     ],
 )
 def test_invalid_input_is_named_before_training(shapes: Path, tmp_path: Path, override: str, message: str) -> None:
-    printed = script("train.py", *SMALL, f"data.root={shapes}", f"runs={tmp_path}", override, status=1)
+    printed = run_script("train.py", *SMALL, f"data.root={shapes}", f"runs={tmp_path}", override, status=1)
     assert message in printed
     assert "Traceback" not in printed
     assert "epoch 1/" not in printed
@@ -191,11 +197,11 @@ def test_invalid_input_is_named_before_training(shapes: Path, tmp_path: Path, ov
 
 
 def test_missing_mandatory_argument_is_named() -> None:
-    printed = script("evaluate.py", status=1)
+    printed = run_script("evaluate.py", status=1)
     assert "Missing mandatory value: run" in printed
     assert "Traceback" not in printed
 
 
 def test_scripts_reject_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
-    assert f"{tmp_path}: not a run folder" in script("search", tmp_path, "image.png", status=2)
-    assert f"{tmp_path}: not a run folder" in script("evaluate.py", f"run={tmp_path}", status=1)
+    assert f"{tmp_path}: not a run folder" in run_script("search", tmp_path, "image.png", status=2)
+    assert f"{tmp_path}: not a run folder" in run_script("evaluate.py", f"run={tmp_path}", status=1)

@@ -26,7 +26,7 @@ def test_invalid_project_is_rejected(project: str, capsys: pytest.CaptureFixture
 
 
 @pytest.fixture(autouse=True)
-def online(monkeypatch: pytest.MonkeyPatch) -> None:
+def _online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
 
 
@@ -47,10 +47,10 @@ def test_workspace_is_saved_when_logged_in(project: str, entity: str, monkeypatc
 
 
 def test_wandb_error_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def refused(self: object) -> None:
+    def reject(self: object) -> None:
         raise wandb.errors.CommError("no such project")
 
     monkeypatch.setattr(wandb, "login", lambda **_: True)
-    monkeypatch.setattr(wandb_workspace.ws.Workspace, "save", refused)
+    monkeypatch.setattr(wandb_workspace.ws.Workspace, "save", reject)
     assert dashboard.main(["me/clothes"]) == 1
     assert "me/clothes was not saved: no such project" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The gallery command: add images to the gallery of a finished run; rejected input."""
+"""The gallery command adds images to the gallery of a finished run, and rejects invalid input."""
 
 import csv
 import json
@@ -15,69 +15,67 @@ from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.io.files import folder_lock
 from fashion_lsh.models.encoding import encode
 from fashion_lsh.runs.run import Run
-from tests.cli.factories import ids, open_gallery, run_command, write_ids
+from tests.cli.factories import gallery_ids, open_gallery, run_gallery, write_ids
 
-pytestmark = pytest.mark.train
-
-pytestmark = pytest.mark.usefixtures("small_chunks")
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("small_chunks")]
 
 
-def test_images_without_category_are_added_and_found(
+def test_images_without_category_can_be_added_and_searched(
     run: Run, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    before = ids(run)
-    assert run_command(capsys, run.path, "add", images) == (0, "Added 12 garments\n")
-    assert ids(run) == before + [f"{number:02}.png" for number in range(12)]
+    before = gallery_ids(run)
+    assert run_gallery(capsys, run.path, "add", images) == (0, "Added 12 garments\n")
+    assert gallery_ids(run) == before + [f"{number:02}.png" for number in range(12)]
     added = open_gallery(run)
     assert set(added.catalogue.column("category")[-12:]) == {"unknown"}
     assert not added.pending
     argv = [run.path, images / "07.png", "--nprobe", "all", "--k", "1", "--sheet", tmp_path / "found.png"]
     assert search.main([str(word) for word in argv]) == 0
-    assert " 07.png " in capsys.readouterr().out  # the query itself, at distance 0
+    assert " 07.png " in capsys.readouterr().out  # the query image itself is the first hit
     assert (tmp_path / "found.png").exists()
 
 
 def test_added_manifest_is_cropped_by_its_boxes(
     run: Run, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The images of the run get the same codes when they are added under other names with their boxes."""
+    """Images of the run have the same codes when they are added again under other ids, with their boxes."""
     rows = list(csv.DictReader(shapes.open(newline="")))
-    own = open_gallery(run)
-    assert own.codes is not None
-    codes = dict(zip(own.catalogue.column("image"), map(bytes, own.codes), strict=True))
+    before = open_gallery(run)
+    assert before.codes is not None
+    codes = dict(zip(before.catalogue.column("image"), map(bytes, before.codes), strict=True))
     rows = [row | {"image": str(shapes.parent / row["image"]), "id": f"new {row['image']}"} for row in rows]
     rows = [row for row in rows if Path(row["image"]).name in codes]
     with (tmp_path / "new.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    assert run_command(capsys, run.path, "add", tmp_path / "new.csv") == (0, f"Added {len(rows)} garments\n")
+    assert run_gallery(capsys, run.path, "add", tmp_path / "new.csv") == (0, f"Added {len(rows)} garments\n")
     after = open_gallery(run)
     assert after.codes is not None
-    new = dict(zip(after.catalogue.column("id"), map(bytes, after.codes), strict=True))
-    assert all(new[f"new {name}"] == code for name, code in codes.items())
+    codes_by_id = dict(zip(after.catalogue.column("id"), map(bytes, after.codes), strict=True))
+    assert all(codes_by_id[f"new {name}"] == code for name, code in codes.items())
 
 
 def test_adding_existing_ids_is_rejected(run: Run, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_command(capsys, run.path, "add", images)
-    before = ids(run)
-    status, printed = run_command(capsys, run.path, "add", images)
+    run_gallery(capsys, run.path, "add", images)
+    before = gallery_ids(run)
+    status, printed = run_gallery(capsys, run.path, "add", images)
     assert status == 2
-    assert "id='00.png' is already in the gallery" in printed
-    assert ids(run) == before
+    assert "12 of 12 ids are already in the gallery, for example '00.png'" in printed
+    assert gallery_ids(run) == before
 
 
 def test_existing_id_in_the_last_chunk_is_rejected(
     run: Run, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "one").mkdir()
-    shutil.copy(images / "11.png", tmp_path / "one")  # of the last of three chunks
-    run_command(capsys, run.path, "add", tmp_path / "one")
-    before = ids(run)
+    shutil.copy(images / "11.png", tmp_path / "one")  # 11.png is in the last of three chunks
+    run_gallery(capsys, run.path, "add", tmp_path / "one")
+    before = gallery_ids(run)
     for _ in range(2):
-        status, printed = run_command(capsys, run.path, "add", images)
-        assert (status, "id='11.png' is already in the gallery (1 of 12 ids are)" in printed) == (2, True)
-        assert ids(run) == before
+        status, printed = run_gallery(capsys, run.path, "add", images)
+        assert (status, "1 of 12 ids are already in the gallery, for example '11.png'" in printed) == (2, True)
+        assert gallery_ids(run) == before
         assert not open_gallery(run).pending
 
 
@@ -85,7 +83,7 @@ def test_subfolders_are_categories(run: Run, images: Path, capsys: pytest.Captur
     for number, folder in enumerate(["circle", "a coat"]):
         (images / folder).mkdir()
         (images / f"{number:02}.png").rename(images / folder / "1.png")
-    assert run_command(capsys, run.path, "add", images) == (0, "Added 12 garments\n")
+    assert run_gallery(capsys, run.path, "add", images) == (0, "Added 12 garments\n")
     catalogue = open_gallery(run).catalogue
     added = dict(zip(catalogue.column("id")[-12:], catalogue.column("category")[-12:], strict=True))
     assert (added["circle/1.png"], added["a coat/1.png"], added["02.png"]) == ("circle", "a coat", "unknown")
@@ -94,8 +92,8 @@ def test_subfolders_are_categories(run: Run, images: Path, capsys: pytest.Captur
 def test_manifest_categories_are_optional(run: Run, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (images / "some.csv").write_text("path,label\n00.png,circle\n01.png,\n02.png, \n")
     (images / "none.csv").write_text("path\n03.png\n04.png\n")
-    assert run_command(capsys, run.path, "add", images / "some.csv") == (0, "Added 3 garments\n")
-    assert run_command(capsys, run.path, "add", images / "none.csv") == (0, "Added 2 garments\n")
+    assert run_gallery(capsys, run.path, "add", images / "some.csv") == (0, "Added 3 garments\n")
+    assert run_gallery(capsys, run.path, "add", images / "none.csv") == (0, "Added 2 garments\n")
     assert open_gallery(run).catalogue.column("category")[-5:].tolist() == ["circle", *["unknown"] * 4]
 
 
@@ -107,9 +105,9 @@ def test_run_without_hash_layer_accepts_additions(
     model, one = run.model(), Catalogue.from_columns({"id": ["own"], "image": ["own"], "category": ["circle"]})
     encoded = encode(model, torch.zeros((1, 3, 32, 32), dtype=torch.uint8))
     Gallery.build(model, encoded, one).save(run.gallery_folder)
-    assert run_command(capsys, run.path, "add", images) == (0, "Added 12 garments\n")
-    assert run_command(capsys, run.path, "remove", write_ids(tmp_path, ["07.png"])) == (0, "Removed 1 garments\n")
-    assert "embedding to search" in run_command(capsys, run.path, "stats")[1]
+    assert run_gallery(capsys, run.path, "add", images) == (0, "Added 12 garments\n")
+    assert run_gallery(capsys, run.path, "remove", write_ids(tmp_path, ["07.png"])) == (0, "Removed 1 garment\n")
+    assert "embeddings to search" in run_gallery(capsys, run.path, "stats")[1]
     assert search.main([str(run.path), str(images / "08.png"), "--nprobe", "all", "--k", "1"]) == 0
     assert " 08.png " in capsys.readouterr().out
 
@@ -117,19 +115,24 @@ def test_run_without_hash_layer_accepts_additions(
 def test_unreadable_images_are_listed_once(run: Run, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (images / "bad.png").write_bytes(b"not an image")
     (images / "notes.txt").write_text("not an image either")
-    status, printed = run_command(capsys, run.path, "add", images)
+    status, printed = run_gallery(capsys, run.path, "add", images)
     assert (status, printed) == (0, f"Added 12 garments; skipped 2, see {run.path / 'skipped.csv'}\n")
-    run_command(capsys, run.path, "remove", write_ids(images.parent, [f"{number:02}.png" for number in range(12)]))
-    run_command(capsys, run.path, "add", images)
+    run_gallery(capsys, run.path, "remove", write_ids(images.parent, [f"{number:02}.png" for number in range(12)]))
+    run_gallery(capsys, run.path, "add", images)
     lines = list(csv.reader((run.path / "skipped.csv").open(newline="")))
     assert [line[0] for line in lines] == ["id", "notes.txt", "bad.png"]
     assert "not a readable image" in lines[2][1]
     (other := images.with_name("other")).mkdir()
     (images / "bad.png").rename(other / "bad.png")
     (images / "00.png").rename(other / "new.png")
-    run_command(capsys, run.path, "add", other)
+    run_gallery(capsys, run.path, "add", other)
     lines = list(csv.reader((run.path / "skipped.csv").open(newline="")))
-    assert [line[0] for line in lines] == ["id", "notes.txt", "bad.png", "bad.png"]  # another image with the same name
+    assert [line[0] for line in lines] == [
+        "id",
+        "notes.txt",
+        "bad.png",
+        "bad.png",
+    ]  # a different image of the same name
 
 
 @pytest.mark.parametrize(
@@ -152,19 +155,21 @@ def test_errors_are_one_line(
         shutil.move(run.gallery_folder, tmp_path / "index")
     if case == "busy":
         with folder_lock(run.path):
-            status, printed = run_command(capsys, *argv)
+            status, printed = run_gallery(capsys, *argv)
     else:
-        status, printed = run_command(capsys, *argv)
+        status, printed = run_gallery(capsys, *argv)
     assert (status, printed.count("\n")) == (2, 1)
     assert message in printed
     folder = tmp_path / "index" if case == "unfinished" else run.gallery_folder
     assert json.loads((folder / "manifest.json").read_text()) == before
 
 
-def test_categories_take_the_case_of_the_gallery(run: Run, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_categories_adopt_the_letter_case_of_the_gallery(
+    run: Run, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     known = run.gallery(run.model().fingerprint()).catalogue.categories
     other = images.with_name("other")
     (other / known[0].upper()).mkdir(parents=True)
     shutil.copy(images / "08.png", other / known[0].upper() / "new.png")
-    assert run_command(capsys, run.path, "add", other)[0] == 0
+    assert run_gallery(capsys, run.path, "add", other)[0] == 0
     assert run.gallery(run.model().fingerprint()).catalogue.categories == known

@@ -12,7 +12,7 @@ from PIL import Image
 from fashion_lsh.cli import merge
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets import open_dataset
-from fashion_lsh.data.datasets.merged import MergedFolder
+from fashion_lsh.data.datasets.merged import MergedCatalogue
 from fashion_lsh.data.merge import cropping
 from fashion_lsh.data.merge import merge as merging
 from fashion_lsh.data.schema import SPLITS
@@ -20,10 +20,10 @@ from tests.cli.factories import ROOT, run_merge
 
 
 def test_merge_writes_catalogue_and_data_card(
-    two_folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    two_folder_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    rows = run_merge(out, *two_folders, "--licence=one=CC0", "--no-duplicates")
+    rows = run_merge(out, *two_folder_arguments, "--licence=one=CC0", "--no-duplicates")
     names = {"catalogue.parquet", "images.parquet", "sources.json", "card.md", "contact_sheet.jpg", "skipped.csv"}
     assert {path.name for path in out.iterdir()} == names
     assert rows.column("main").sum() == 40
@@ -39,15 +39,15 @@ def test_merge_writes_catalogue_and_data_card(
     assert "label 'Tie' maps to no category" in skipped
 
 
-def test_merge_is_deterministic(two_folders: list[str], tmp_path: Path) -> None:
-    run_merge(tmp_path / "a", *two_folders)
+def test_merge_is_deterministic(two_folder_arguments: list[str], tmp_path: Path) -> None:
+    run_merge(tmp_path / "a", *two_folder_arguments)
     first = (tmp_path / "a/catalogue.parquet").read_bytes()
     shutil.rmtree(tmp_path / "cache")
-    run_merge(tmp_path / "b", *two_folders)
-    run_merge(tmp_path / "a", *two_folders)
+    run_merge(tmp_path / "b", *two_folder_arguments)
+    run_merge(tmp_path / "a", *two_folder_arguments)
     assert (tmp_path / "a/catalogue.parquet").read_bytes() == first == (tmp_path / "b/catalogue.parquet").read_bytes()
     assert (
-        run_merge(tmp_path / "c", *two_folders, "--seed=1").checksum
+        run_merge(tmp_path / "c", *two_folder_arguments, "--seed=1").checksum
         != Catalogue.open(tmp_path / "a/catalogue.parquet").checksum
     )
 
@@ -56,12 +56,12 @@ def test_renamed_source_uses_the_label_map_of_its_data_set(tmp_path: Path, capsy
     assert merge.main([str(tmp_path / "out"), "modanet=/a", "modanet=/b"]) == 2
     assert "modanet2:modanet=/b" in capsys.readouterr().err
     assert merge.main([str(tmp_path / "out"), "modanet=/a", "modanet2:modanet=/b"]) == 2
-    assert "label map" not in capsys.readouterr().err  # only /a is missing
+    assert "label map" not in capsys.readouterr().err  # the remaining error is the missing folder /a
 
 
 @pytest.mark.parametrize("crop", [False, True])
 def test_image_deleted_during_merge_is_named(
-    crop: bool, two_folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    crop: bool, two_folder_arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def merge_then_delete(*arguments: Any) -> Any:
         merged = merging.merge(*arguments)
@@ -70,14 +70,14 @@ def test_image_deleted_during_merge_is_named(
         return merged
 
     monkeypatch.setattr(merge, "merge", merge_then_delete)
-    rows = run_merge(tmp_path / "out", *two_folders, *["--crop"] * crop)
+    rows = run_merge(tmp_path / "out", *two_folder_arguments, *["--crop"] * crop)
     card, skipped = ((tmp_path / "out" / name).read_text() for name in ("card.md", "skipped.csv"))
     assert f"checksum {rows.checksum[:16]}" in card
     assert f"{rows.column('main').sum()} garments of 2 categories" in card
     source = open_dataset("thesis30", str(tmp_path / "out"), 0)
-    found = source.catalogue()
-    assert isinstance(source, MergedFolder)
-    assert "one/Tee/3.png" not in found.column("id")
+    opened_rows = source.catalogue()
+    assert isinstance(source, MergedCatalogue)
+    assert "one/Tee/3.png" not in opened_rows.column("id")
     assert [f"one/Tee/{number}.png" in skipped for number in (3, 4)] == [crop, crop]
     assert list(source.skipped) == ([] if crop else ["one/Tee/3.png"])
 
@@ -88,7 +88,7 @@ def test_merge_imports_neither_torch_nor_faiss() -> None:
 
 
 def test_merged_crops_need_no_source_images(
-    two_folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two_folder_arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls, original = [0], cropping._save
 
@@ -101,10 +101,10 @@ def test_merged_crops_need_no_source_images(
     with monkeypatch.context() as patch:
         patch.setattr(cropping, "_save", save)
         with pytest.raises(KeyboardInterrupt):
-            merge.main([str(tmp_path / "out"), *two_folders, "--crop"])
+            merge.main([str(tmp_path / "out"), *two_folder_arguments, "--crop"])
     assert not (tmp_path / "out/sources.json").exists()
-    rows = run_merge(tmp_path / "out", *two_folders, "--crop")
-    whole = run_merge(tmp_path / "other", *two_folders, "--crop")
+    rows = run_merge(tmp_path / "out", *two_folder_arguments, "--crop")
+    whole = run_merge(tmp_path / "other", *two_folder_arguments, "--crop")
     assert rows.checksum == whole.checksum
     for name in ("one", "two"):
         shutil.rmtree(tmp_path / name)
@@ -117,7 +117,7 @@ def test_merged_crops_need_no_source_images(
 @pytest.mark.parametrize(
     ("argv", "message"),
     [(["nothing"], "'nothing': not a source"), (["a=x", "a=y"], "source 'a': passed twice"),
-     (["mine:folder=x"], "no label map for 'mine'"), (["garments:shelf=x"], "data set 'shelf'"),
+     (["mine:folder=x"], "no label map for source 'mine'; pass --map="), (["garments:shelf=x"], "data set 'shelf'"),
      (["garments:folder="], "data=folder needs data.root"), (["garments:folder=/x"], "/x: no such folder"),
      (["garments:folder=x", "--map", "garments"], "--map 'garments': no value"),
      (["garments:folder=x", "--max-per-category", "0"], "max_per_category=0")],

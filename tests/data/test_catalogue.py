@@ -1,4 +1,4 @@
-"""Catalogue: round trips through files, validation, checksum and row selection."""
+"""Catalogue: file round trips, validation, checksum and row selection."""
 
 import csv
 from collections.abc import Sequence
@@ -16,16 +16,30 @@ from hypothesis import strategies as st
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.schema import BOX_COLUMNS, COLUMNS, SPLITS, parse_box
 
-TEXTS = [name for name, (dtype, _) in COLUMNS.items() if dtype == pa.string()]
-NASTY = ["a,b", 'say "hi"', "two\nlines", "毛衣", "007", "1e5", "NA", "null", "nan", " spaced ", "'", "a;b\tc", "true"]
+STRING_COLUMNS = [name for name, (dtype, _) in COLUMNS.items() if dtype == pa.string()]
+AWKWARD_STRINGS = [
+    "a,b",
+    'say "hi"',
+    "two\nlines",
+    "毛衣",
+    "007",
+    "1e5",
+    "NA",
+    "null",
+    "nan",
+    " spaced ",
+    "'",
+    "a;b\tc",
+    "true",
+]
 
-text_values = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+strings = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 coordinates = st.integers(-5, 5)
 boxes = st.none() | st.tuples(coordinates, coordinates, st.integers(6, 20), st.integers(6, 20))
 
 
 @st.composite
-def rows(draw: st.DrawFn, text: st.SearchStrategy[str] = text_values) -> list[dict[str, Any]]:
+def rows(draw: st.DrawFn, text: st.SearchStrategy[str] = strings) -> list[dict[str, Any]]:
     """Draw one to six rows with a value in each column."""
     ids = draw(st.lists(text.filter(bool), min_size=1, max_size=6, unique=True))
     return [draw(row(name, text)) for name in ids]
@@ -47,7 +61,7 @@ def catalogue(rows: list[dict[str, Any]]) -> Catalogue:
 
 
 def small_catalogue(**columns: Any) -> Catalogue:
-    """Three rows with default columns, except those passed."""
+    """Create a catalogue of three rows with the passed columns; other columns have defaults."""
     return Catalogue.from_columns({"image": ["a.jpg", "b.jpg", "c.jpg"], "category": ["hat", "bag", "hat"], **columns})
 
 
@@ -57,7 +71,7 @@ def write_csv(path: Path, text: str, encoding: str = "utf-8") -> Path:
 
 
 def assert_rows(loaded: Catalogue, rows: list[dict[str, Any]]) -> None:
-    """Compare cell by cell; NaN equals NaN."""
+    """Compare the cells of a catalogue with rows; NaN equals NaN."""
     assert [list(map(repr, one.values())) for one in loaded.table.to_pylist()] == [
         [repr(one[name]) for name in COLUMNS] for one in rows
     ]
@@ -85,22 +99,24 @@ def test_csv_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[dic
     assert Catalogue.open(path).checksum == catalogue(rows).checksum
 
 
-@pytest.mark.parametrize("name", NASTY)
-def test_csv_text_is_not_converted(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", AWKWARD_STRINGS)
+def test_csv_strings_are_not_converted(tmp_path: Path, name: str) -> None:
     with (tmp_path / "c.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([TEXTS[:-3], [name] * len(TEXTS[:-3])])  # all but split, view, source
+        csv.writer(file).writerows(
+            [STRING_COLUMNS[:-3], [name] * len(STRING_COLUMNS[:-3])]
+        )  # without split, view, source
     loaded = Catalogue.open(tmp_path / "c.csv")
-    assert {loaded.column(column)[0] for column in TEXTS[:-3]} == {name}
+    assert {loaded.column(column)[0] for column in STRING_COLUMNS[:-3]} == {name}
 
 
 def test_a_long_csv_with_multiline_cells_opens(tmp_path: Path) -> None:
-    names = [f"line\nand line {number}" * 3 for number in range(30_000)]  # larger than one block of the reader
+    names = [f"line\nand line {number}" * 3 for number in range(30_000)]  # larger than one block of the CSV reader
     with (tmp_path / "c.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("image", "category"), *((name, "hat") for name in names)])
     assert Catalogue.open(tmp_path / "c.csv").column("image").tolist() == names
 
 
-def test_numbers_as_ids_stay_text_in_csv(tmp_path: Path) -> None:
+def test_numeric_ids_stay_strings_in_csv(tmp_path: Path) -> None:
     text = "id,image,category,item,group\n007,1,2,03,4.50\n8,2,2,,\n"
     loaded = Catalogue.open(write_csv(tmp_path / "c.csv", text))
     assert loaded.column("id").tolist() == ["007", "8"]
@@ -108,7 +124,7 @@ def test_numbers_as_ids_stay_text_in_csv(tmp_path: Path) -> None:
     assert loaded.column("group").tolist() == ["4.50", ""]
 
 
-def test_numbers_as_names_become_text_in_parquet(tmp_path: Path) -> None:
+def test_numeric_names_become_strings_in_parquet(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": [1, 2], "category": pa.array(["a", "a"]).dictionary_encode()}), tmp_path / "c")
     (tmp_path / "c").rename(tmp_path / "c.parquet")
     loaded = Catalogue.open(tmp_path / "c.parquet")
@@ -166,7 +182,7 @@ def test_empty_cells_get_defaults(tmp_path: Path) -> None:
     ("image,category,main\na.jpg,hat,maybe\n", "column 'main': not bool .*maybe"),
     ("image,category,split\na.jpg,hat,test\n", "split='test': .*train, val, query, gallery"),
 ])  # fmt: skip
-def test_an_invalid_manifest_raises_with_its_fault(tmp_path: Path, text: str, reason: str) -> None:
+def test_an_invalid_manifest_raises(tmp_path: Path, text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as raised:
         Catalogue.open(write_csv(tmp_path / "c.csv", text))
     assert str(tmp_path / "c.csv") in str(raised.value)
@@ -184,14 +200,14 @@ def test_empty_cells_of_a_required_column_raise() -> None:
 
 @pytest.mark.parametrize("columns", [
     {"id": ["1", "2", "2"], "category": ["hat"] * 3},
-    {"image": ["1", "2", "2"]},  # two garments of one image without ids
+    {"image": ["1", "2", "2"]},  # two garments in one image, without an id column
 ])  # fmt: skip
 def test_duplicate_ids_raise(columns: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="id='2'"):
         small_catalogue(**columns)
 
 
-def test_one_image_can_hold_two_garments_with_ids() -> None:
+def test_one_image_can_contain_two_garments_with_ids() -> None:
     assert len(small_catalogue(id=["1", "2", "3"], image=["a.jpg", "a.jpg", "b.jpg"])) == 3
 
 
@@ -217,14 +233,14 @@ def test_a_missing_file_raises(tmp_path: Path, name: str) -> None:
 def test_damaged_parquet_raises(tmp_path: Path) -> None:
     path, rng = tmp_path / "c.parquet", np.random.default_rng(0)
     small_catalogue().save(path)
-    whole = path.read_bytes()
-    for size in rng.integers(0, len(whole), 60):
-        path.write_bytes(whole[:size])
+    content = path.read_bytes()
+    for size in rng.integers(0, len(content), 60):
+        path.write_bytes(content[:size])
         with pytest.raises(ValueError, match=rf"^{path}: "):
             Catalogue.open(path)
-    for place in range(4, len(whole) - 8, len(whole) // 60):  # may hit bytes that are not read
-        path.write_bytes(whole[:place] + bytes(8) + whole[place + 8 :])
-        with suppress(ValueError):
+    for offset in range(4, len(content) - 8, len(content) // 60):
+        path.write_bytes(content[:offset] + bytes(8) + content[offset + 8 :])
+        with suppress(ValueError):  # no error if the overwritten bytes are not read
             Catalogue.open(path)
 
 
@@ -252,13 +268,13 @@ def test_different_catalogues_have_different_checksums(one: list[dict[str, Any]]
 @given(rows(), st.data())
 @settings(max_examples=100, deadline=None)
 def test_the_checksum_changes_with_any_cell(rows: list[dict[str, Any]], data: st.DataObject) -> None:
-    place = data.draw(st.integers(0, len(rows) - 1))
+    position = data.draw(st.integers(0, len(rows) - 1))
     column = data.draw(st.sampled_from(list(COLUMNS)))
     before = catalogue([{**row, "x2": 90.0, "y2": 90.0, "x1": 1.0, "y1": 1.0} for row in rows])
-    new: Any = {"main": not rows[place]["main"], "split": "val" if rows[place]["split"] == "train" else "train"}
-    new = new.get(column, 2.5 if column in BOX_COLUMNS else f"{rows[place][column]}+{place}" + "." * 20)
+    new: Any = {"main": not rows[position]["main"], "split": "val" if rows[position]["split"] == "train" else "train"}
+    new = new.get(column, 2.5 if column in BOX_COLUMNS else f"{rows[position][column]}+{position}" + "." * 20)
     values = before.column(column).tolist()
-    values[place] = new
+    values[position] = new
     assert before.with_columns(**{column: values}).checksum != before.checksum
 
 
@@ -290,7 +306,7 @@ def test_rows_can_be_repeated_with_new_ids() -> None:
     assert len(small_catalogue().take(np.array([]))) == 0
 
 
-def test_take_keeps_the_given_order() -> None:
+def test_take_selects_rows_in_the_passed_order() -> None:
     taken = small_catalogue(item=["1", "2", "3"]).take(np.array([2, 0]))
     assert taken.column("item").tolist() == ["3", "1"]
     changed = taken.with_columns(category=np.array(["bag", "cap"]))
@@ -306,7 +322,7 @@ def test_rows_of_a_split_are_main_garments() -> None:
     assert original.rows("query").tolist() == []
 
 
-def test_labels_are_positions_in_the_given_list() -> None:
+def test_labels_are_positions_in_the_passed_list() -> None:
     assert small_catalogue().labels(["hat", "cap", "bag"]).tolist() == [0, 2, 0]
     assert small_catalogue().labels(["hat", "cap"]).tolist() == [0, -1, 0]
 

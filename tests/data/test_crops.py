@@ -17,35 +17,35 @@ margins = st.floats(0, 2)
 
 @st.composite
 def boxes(draw: st.DrawFn, low: float = -100, high: float = 200) -> np.ndarray:
-    """Draw a box with an area, inside the image or not."""
+    """Draw a box with an area; the box may be outside the image."""
     x, y = (draw(st.floats(low, high)) for _ in range(2))
     width, height = (draw(st.floats(0.5, 150)) for _ in range(2))
     return np.array([x, y, x + width, y + height], dtype=np.float32)
 
 
 @st.composite
-def whole_boxes(draw: st.DrawFn) -> np.ndarray:
-    """Draw a box inside the image with integer corners."""
+def integer_boxes(draw: st.DrawFn) -> np.ndarray:
+    """Draw a box with integer corners inside the image."""
     x1, y1 = draw(st.integers(0, WIDTH - 2)), draw(st.integers(0, HEIGHT - 2))
     return np.array([x1, y1, draw(st.integers(x1 + 1, WIDTH)), draw(st.integers(y1 + 1, HEIGHT))], dtype=np.float32)
 
 
 def resize_slowly(image: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
-    """Slow bilinear resize: each output pixel is a mean of pixels with triangular weights around its centre."""
-    rows = weights(float(region[1]), float(region[3]), image.shape[0], size)
-    columns = weights(float(region[0]), float(region[2]), image.shape[1], size)
+    """Resize with triangular weights around the centre of each output pixel (bilinear with antialiasing)."""
+    rows = triangle_weights(float(region[1]), float(region[3]), image.shape[0], size)
+    columns = triangle_weights(float(region[0]), float(region[2]), image.shape[1], size)
     return np.einsum("yh,hwc,xw->yxc", rows, image, columns)
 
 
-def weights(start: float, stop: float, length: int, size: int) -> np.ndarray:
-    """(size, length): weight of each input pixel of an axis in each output pixel."""
+def triangle_weights(start: float, stop: float, length: int, size: int) -> np.ndarray:
+    """Weight of each input pixel of an axis in each output pixel, (size, length)."""
     step = (stop - start) / size
-    reach = max(step, 1.0)
+    radius = max(step, 1.0)
     weight_matrix = np.zeros((size, length))
-    for place in range(size):
-        middle = start + (place + 0.5) * step
+    for index in range(size):
+        centre = start + (index + 0.5) * step
         for pixel in range(length):
-            weight_matrix[place, pixel] = max(0.0, 1 - abs(pixel + 0.5 - middle) / reach)
+            weight_matrix[index, pixel] = max(0.0, 1 - abs(pixel + 0.5 - centre) / radius)
     return weight_matrix / weight_matrix.sum(axis=1, keepdims=True)
 
 
@@ -69,12 +69,12 @@ def test_clip_box_returns_the_part_inside_the_image(box: np.ndarray) -> None:
         with pytest.raises(ValueError, match=r"box=\[.*60 x 40 pixels"):
             clip_box(box, WIDTH, HEIGHT)
         return
-    inside = clip_box(box, WIDTH, HEIGHT)
-    assert inside.tolist() == [x1, y1, x2, y2]
-    assert clip_box(inside, WIDTH, HEIGHT).tolist() == inside.tolist()
+    clipped = clip_box(box, WIDTH, HEIGHT)
+    assert clipped.tolist() == [x1, y1, x2, y2]
+    assert clip_box(clipped, WIDTH, HEIGHT).tolist() == clipped.tolist()
 
 
-@given(whole_boxes())
+@given(integer_boxes())
 def test_a_crop_at_native_size_is_a_slice(box: np.ndarray) -> None:
     size = int(min(box[2] - box[0], box[3] - box[1]))
     x, y = box[:2].astype(int)
@@ -94,7 +94,7 @@ def test_the_margin_is_clipped_to_the_image() -> None:
 
 @given(boxes(-10, 50), margins, st.integers(1, 40))
 @settings(max_examples=60, deadline=None)
-def test_crops_equal_a_slow_bilinear_resize(box: np.ndarray, margin: float, size: int) -> None:
+def test_crops_equal_an_independent_bilinear_resize(box: np.ndarray, margin: float, size: int) -> None:
     assume(WIDTH - box[0] >= 1.01 <= HEIGHT - box[1])
     assume(box[2] >= 1.01 <= box[3])
     assume((box[2:] - box[:2] >= 1.01).all())
@@ -103,7 +103,7 @@ def test_crops_equal_a_slow_bilinear_resize(box: np.ndarray, margin: float, size
     crop = crop_image(IMAGE, box, margin, size)
     assert crop.shape == (size, size, 3)
     assert crop.dtype == np.uint8
-    assert abs(crop - resize_slowly(IMAGE, region, size)).max() <= 2  # rounded after each axis
+    assert abs(crop - resize_slowly(IMAGE, region, size)).max() <= 2  # PIL rounds after each axis
 
 
 @pytest.mark.parametrize("box", [None, np.full(4, np.nan), np.array([1, 2, 3, np.nan])])
@@ -138,13 +138,13 @@ def test_crop_image_does_not_change_its_inputs() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (3, 2)])
-def test_the_smallest_images_give_complete_crops(shape: tuple[int, int]) -> None:
+def test_tiny_images_give_complete_crops(shape: tuple[int, int]) -> None:
     image = np.full((*shape, 3), 7, dtype=np.uint8)
     assert (crop_image(image, None, 0.1, 8) == np.full((8, 8, 3), 7)).all()
 
 
 @given(boxes(), st.floats(0, 0.4), st.integers(0, 2**32 - 1))
-def test_jitter_moves_each_side_by_the_amount_at_most(box: np.ndarray, amount: float, seed: int) -> None:
+def test_jitter_moves_each_side_by_at_most_the_amount(box: np.ndarray, amount: float, seed: int) -> None:
     assume((box[2:] - box[:2] >= 6).all())
     moved = jitter(box, amount, np.random.default_rng(seed))
     extent = np.tile(box[2:] - box[:2], 2)
@@ -156,7 +156,7 @@ def test_jitter_moves_each_side_by_the_amount_at_most(box: np.ndarray, amount: f
 def test_jitter_draws_each_side_independently() -> None:
     box = np.array([0, 0, 100, 50], dtype=np.float32)
     moved = np.stack([jitter(box, 0.1, np.random.default_rng(seed)) for seed in range(400)]) - box
-    assert (abs(moved).max(axis=0) > [9, 4.5, 9, 4.5]).all()  # the whole range is used
+    assert (abs(moved).max(axis=0) > [9, 4.5, 9, 4.5]).all()  # moves cover the whole range
     assert abs(np.corrcoef(moved.T) - np.eye(4)).max() < 0.2
 
 
@@ -164,7 +164,9 @@ def test_jitter_draws_each_side_independently() -> None:
 @settings(max_examples=200, deadline=None)
 def test_jitter_keeps_the_box_on_the_image(width: int, height: int, data: st.DataObject, seed: int) -> None:
     low = [data.draw(st.floats(-100, side - 1)) for side in (width, height)]
-    high = [data.draw(st.floats(max(0, side) + 1.01, 200)) for side in low]  # at least one pixel is inside the image
+    high = [
+        data.draw(st.floats(max(0, side) + 1.01, 200)) for side in low
+    ]  # so that at least one pixel of the box is inside the image
     box = np.array([*low, *high], dtype=np.float32)
     moved = jitter(clip_box(box, width, height), 0.4, np.random.default_rng(seed))
     assert math.prod(crop_image(np.zeros((height, width, 3), np.uint8), moved, 0.0, 4).shape) == 48
@@ -183,12 +185,12 @@ def test_random_crop_box_stays_inside_and_keeps_the_minimum_area(box: np.ndarray
 
 def test_random_crop_box_draws_areas_aspects_and_positions_uniformly() -> None:
     box = np.array([100, 200, 500, 400], dtype=np.float32)
-    parts = np.stack([random_crop_box(box, 0.35, np.random.default_rng(seed)) for seed in range(2000)])
-    ratios = (parts[:, 2:] - parts[:, :2]) / (box[2:] - box[:2])
+    crops = np.stack([random_crop_box(box, 0.35, np.random.default_rng(seed)) for seed in range(2000)])
+    ratios = (crops[:, 2:] - crops[:, :2]) / (box[2:] - box[:2])
     areas, aspects = ratios.prod(axis=1), np.log(ratios[:, 0] / ratios[:, 1])
     assert 0.34 < areas.min() < 0.37
     assert 0.9 < areas.max() <= 1 + 1e-6
     assert abs(aspects.mean()) < 0.02
     assert np.abs(aspects).max() <= np.log(4 / 3) + 1e-6
-    middles = (parts[:, :2] + parts[:, 2:]) / 2
-    assert np.allclose(middles.mean(axis=0), [300, 300], atol=4)
+    centres = (crops[:, :2] + crops[:, 2:]) / 2
+    assert np.allclose(centres.mean(axis=0), [300, 300], atol=4)

@@ -22,7 +22,7 @@ MakeData = Callable[..., GarmentData]
 
 
 def train_images(data: GarmentData, epoch: int = 0) -> dict[int, bytes]:
-    """Crops of one training epoch: row -> pixels."""
+    """Crops of one training epoch: row -> pixels as bytes."""
     loader = data.train_dataloader()
     loader.sampler.set_epoch(epoch)
     return {
@@ -36,8 +36,8 @@ def concatenate(batches: Any) -> Batch:
     return Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
 
 
-def manifest(folder: Path, shapes: Path, **columns: Any) -> str:
-    """Write the synthetic manifest with some columns replaced, each by a function of the row."""
+def write_manifest(folder: Path, shapes: Path, **columns: Any) -> str:
+    """Write the manifest of the synthetic images; each passed column is replaced by a function of the row."""
     with shapes.open(newline="") as file:
         rows = [{**row, "image": str(shapes.parent / row["image"]), "id": row["image"]} for row in csv.DictReader(file)]
     rows = [{**row, **{name: value(row) for name, value in columns.items()}} for row in rows]
@@ -61,7 +61,7 @@ def test_exact_copies_in_official_splits_are_reported_and_kept(
     shapes: Path, tmp_path: Path, make_data: MakeData, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ["train", "val", "query", "gallery"]
-    root = manifest(tmp_path, shapes, split=lambda row: names[int(row["item"].split("-")[1]) % 4])
+    root = write_manifest(tmp_path, shapes, split=lambda row: names[int(row["item"].split("-")[1]) % 4])
     with Path(root).open(newline="") as file:
         first = next(row for row in csv.DictReader(file) if row["split"] == "query")
     copy = tmp_path / "copy.png"
@@ -75,7 +75,7 @@ def test_exact_copies_in_official_splits_are_reported_and_kept(
     assert "1 values of group" in caplog.text
 
 
-def test_batches_hold_uint8_images_labels_and_rows(make_data: MakeData) -> None:
+def test_batches_contain_uint8_images_labels_and_rows(make_data: MakeData) -> None:
     data = make_data()
     for loader in (data.train_dataloader(), data.val_dataloader(), data.loader("query"), data.loader("gallery")):
         for batch in loader:
@@ -108,12 +108,12 @@ def test_the_eval_loader_returns_crops_in_row_order(make_data: MakeData, shapes:
 
 
 def test_the_eval_loader_does_not_depend_on_the_seed(make_data: MakeData) -> None:
-    one, other, other_seed = (concatenate(make_data(seed=seed).loader("val")) for seed in (0, 0, 1))
-    assert torch.equal(one.images, other.images)
-    assert torch.equal(one.images, other_seed.images)
+    first, repeated, other_seed = (concatenate(make_data(seed=seed).loader("val")) for seed in (0, 0, 1))
+    assert torch.equal(first.images, repeated.images)
+    assert torch.equal(first.images, other_seed.images)
 
 
-def test_whole_crops_show_the_whole_image(make_data: MakeData, shapes: Path) -> None:
+def test_crop_whole_uses_the_whole_image(make_data: MakeData, shapes: Path) -> None:
     data = make_data(crop="whole", margin=0.5)
     batch = concatenate(data.loader("val"))
     assert np.isnan(data.crop_boxes).all()
@@ -123,7 +123,7 @@ def test_whole_crops_show_the_whole_image(make_data: MakeData, shapes: Path) -> 
     assert concatenate(data.train_dataloader()).images.shape[1:] == (3, 32, 32)
 
 
-def test_garments_carry_their_crop_boxes(make_data: MakeData) -> None:
+def test_garments_returns_rows_with_crop_boxes(make_data: MakeData) -> None:
     annotated, whole = make_data(), make_data(crop="whole", margin=0.0)
     rows = annotated.rows("gallery")
     assert annotated.garments("gallery").table.equals(annotated.catalogue.take(rows).table)
@@ -142,14 +142,14 @@ def test_each_training_epoch_is_a_permutation(make_data: MakeData) -> None:
     assert orders[0] != orders[1]
 
 
-def test_augmentation_depends_on_seed_epoch_and_row_alone(make_data: MakeData) -> None:
-    whole = train_images(make_data(batch_size=12))
-    assert len(set(whole.values())) == len(whole)
+def test_augmentation_depends_only_on_seed_epoch_and_row(make_data: MakeData) -> None:
+    all_crops = train_images(make_data(batch_size=12))
+    assert len(set(all_crops.values())) == len(all_crops)
     subset = train_images(make_data(batch_size=5, samples_per_epoch=7, balanced=True))
-    assert subset.items() <= whole.items()
+    assert subset.items() <= all_crops.items()
     for changed in (train_images(make_data(batch_size=12), epoch=1), train_images(make_data(batch_size=12, seed=1))):
-        assert changed.keys() == whole.keys()
-        assert all(changed[row] != whole[row] for row in whole)
+        assert changed.keys() == all_crops.keys()
+        assert all(changed[row] != all_crops[row] for row in all_crops)
 
 
 def test_workers_do_not_change_batches(make_data: MakeData) -> None:
@@ -166,10 +166,10 @@ def test_augmentation_varies_position_flip_and_brightness(make_data: MakeData) -
     row = int(data.rows("train")[0])
     loader = data.train_dataloader()
     crops = np.stack([loader.dataset[row, epoch][0] for epoch in range(40)]).astype(int)
-    plain = data.loader("train").dataset[row, 0][0].astype(int)
+    not_augmented = data.loader("train").dataset[row, 0][0].astype(int)
     assert len({crop.tobytes() for crop in crops}) == 40
     assert crops.mean(axis=(1, 2, 3)).std() > 3
-    assert abs(crops.mean() - plain.mean()) < 20  # the image is still recognisable
+    assert abs(crops.mean() - not_augmented.mean()) < 20  # the image is still recognisable
 
 
 def test_half_of_the_training_crops_are_flipped(make_data: MakeData, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_half_of_the_training_crops_are_flipped(make_data: MakeData, tmp_path: P
     halves[:, 10:] = 200
     rows = ""
     for number, split in enumerate(("train", "val", "query", "gallery")):
-        halves[:, :10] = number  # make images unique
+        halves[:, :10] = number  # makes the content of each image unique
         Image.fromarray(halves).save(tmp_path / f"{split}.png")
         rows += f"{number},{split}.png,{'bag' if split == 'val' else 'hat'},{split}\n"
     (tmp_path / "m.csv").write_text("id,image,category,split\n" + rows)
@@ -202,7 +202,7 @@ def test_short_epochs_continue_where_the_last_one_stopped(make_data: MakeData) -
     assert len(rows_seen) == len(set(rows_seen)) == 36
 
 
-def test_balanced_epochs_hold_categories_equally_often(make_data: MakeData) -> None:
+def test_balanced_epochs_contain_categories_equally_often(make_data: MakeData) -> None:
     data = make_data(balanced=True, samples_per_epoch=30, batch_size=30)
     assert torch.bincount(concatenate(data.train_dataloader()).labels).tolist() == [10, 10, 10]
 
@@ -244,14 +244,14 @@ def test_street_images_are_queries_and_shop_images_the_gallery(make_data: MakeDa
 
 def test_a_leak_in_given_splits_raises(make_data: MakeData, tmp_path: Path, shapes: Path) -> None:
     views = {"shop": "train", "street": "val"}
-    root = manifest(tmp_path, shapes, split=lambda row: views[row["view"]])
+    root = write_manifest(tmp_path, shapes, split=lambda row: views[row["view"]])
     with pytest.raises(ValueError, match=r"group='circle-0': .*train and val"):
         _ = make_data(root=root).catalogue
 
 
 def test_given_splits_are_kept_and_companions_skipped(make_data: MakeData, tmp_path: Path, shapes: Path) -> None:
     names = ["train", "val", "query", "gallery"]
-    root = manifest(
+    root = write_manifest(
         tmp_path,
         shapes,
         split=lambda row: names[int(row["item"].split("-")[1]) % 4],
@@ -268,7 +268,9 @@ def test_unusable_images_are_skipped(
     make_data: MakeData, tmp_path: Path, shapes: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    root = manifest(tmp_path, shapes, image=lambda row: row["image"] if row["id"] != "cross-3-shop.png" else "no.png")
+    root = write_manifest(
+        tmp_path, shapes, image=lambda row: row["image"] if row["id"] != "cross-3-shop.png" else "no.png"
+    )
     data = make_data(root=root)
     assert len(data.catalogue) == 71
     assert list(data.skipped) == ["cross-3-shop.png"]
@@ -280,7 +282,7 @@ def test_a_box_barely_inside_its_image_is_usable_in_every_epoch(
     make_data: MakeData, tmp_path: Path, shapes: Path
 ) -> None:
     box = {"x1": -40, "y1": 10, "x2": 1.2, "y2": 11.1}
-    root = manifest(
+    root = write_manifest(
         tmp_path, shapes, **{name: lambda row, coordinate=coordinate: coordinate for name, coordinate in box.items()}
     )
     dataset = make_data(root=root).train_dataloader().dataset
@@ -301,7 +303,7 @@ def test_unseen_categories_get_a_gallery_from_published_training_data(
     make_data: MakeData, tmp_path: Path, shapes: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ["train", "train", "val", "query"]
-    root = manifest(tmp_path, shapes, split=lambda row: names[int(row["item"].split("-")[1]) % 4])
+    root = write_manifest(tmp_path, shapes, split=lambda row: names[int(row["item"].split("-")[1]) % 4])
     data = make_data(root=root, unseen=["square"])
     assert {part: len(data.rows(part)) for part in ("train", "val", "query", "gallery")} == {
         "train": 24, "val": 12, "query": 6, "gallery": 18,
@@ -316,8 +318,12 @@ def test_unseen_categories_with_train_as_gallery_raise(make_data: MakeData) -> N
 
 def test_unseen_categories_without_queries_raise(make_data: MakeData, tmp_path: Path, shapes: Path) -> None:
     names = ["train", "val", "query"]
-    split_counts = {"circle": 3, "cross": 3, "square": 2}  # number of splits per category: square has no queries
-    root = manifest(
+    split_counts = {
+        "circle": 3,
+        "cross": 3,
+        "square": 2,
+    }  # number of splits per category, so that square has no queries
+    root = write_manifest(
         tmp_path, shapes, split=lambda row: names[int(row["item"].split("-")[1]) % split_counts[row["category"]]]
     )
     with pytest.raises(ValueError, match=r"split 'query': .*unseen categories"):
@@ -325,7 +331,7 @@ def test_unseen_categories_without_queries_raise(make_data: MakeData, tmp_path: 
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
-def test_pairs_are_not_split_across_batches(make_data: MakeData, size: int) -> None:
+def test_both_images_of_a_pair_are_in_one_batch(make_data: MakeData, size: int) -> None:
     with pytest.raises(ValueError, match=rf"data\.batch_size={size}: "):
         make_data(batch_size=size).train_dataloader(pairs=True)
     for batch in make_data(batch_size=8).train_dataloader(pairs=True):

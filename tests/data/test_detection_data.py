@@ -35,12 +35,12 @@ def test_boxes_are_scaled_and_clipped_with_the_image() -> None:
     assert resized_boxes.tolist() == [
         [0, 5, 20, 15],
         [10, 10, 40, 20],
-    ]  # the third box is 1.5 pixels wide and is dropped
+    ]  # the third box is dropped, because it is 1.5 pixels wide
     assert labels.tolist() == [5, 6]
 
 
 def draw_garment(box: np.ndarray) -> np.ndarray:
-    """Draw a white garment on a black image."""
+    """Draw a white rectangle on a black image, (48, 48, 3) uint8."""
     image = np.zeros((48, 48, 3), np.uint8)
     x1, y1, x2, y2 = box.round().astype(int)
     image[y1:y2, x1:x2] = 255
@@ -53,8 +53,8 @@ def test_augmented_boxes_still_surround_their_garments(make_data: MakeData, epoc
     annotated_boxes = dict(zip(data.catalogue.column("image"), data.catalogue.boxes.round(), strict=True))
     data.source = SimpleNamespace(image=lambda key: draw_garment(annotated_boxes[key]))
     scenes = make_detection_data(data).scenes("train", augment=True)
-    for number in range(len(scenes)):
-        image, boxes, labels = scenes[number, epoch]
+    for index in range(len(scenes)):
+        image, boxes, labels = scenes[index, epoch]
         assert 0.8 * 64 - 1 <= max(image.shape[:2]) <= 1.2 * 64 + 1
         assert len(boxes) == len(labels) == 1
         rows, columns = np.nonzero(image[..., 0] > image.min() + 100)
@@ -62,13 +62,13 @@ def test_augmented_boxes_still_surround_their_garments(make_data: MakeData, epoc
         assert np.abs(boxes[0] - expected).max() <= 2
 
 
-def test_augmentation_depends_on_seed_epoch_and_index_alone(make_data: MakeData) -> None:
+def test_augmentation_depends_only_on_seed_epoch_and_index(make_data: MakeData) -> None:
     first, second = (make_detection_data(make_data()).scenes("train", augment=True) for _ in range(2))
     assert np.array_equal(first[1, 3][0], second[1, 3][0])
     assert first[1, 3][0].shape != first[1, 4][0].shape or not np.array_equal(first[1, 3][0], first[1, 4][0])
 
 
-def test_an_image_holds_all_its_garments(make_data: MakeData) -> None:
+def test_a_sample_contains_all_garments_of_the_image(make_data: MakeData) -> None:
     data = make_data()
     catalogue = data.catalogue
     data.catalogue = catalogue.with_columns(image=[catalogue.column("image")[0]] * len(catalogue))
@@ -101,7 +101,7 @@ def test_views_restrict_training_but_not_evaluation(make_data: MakeData) -> None
         make_detection_data(data, views=["beach"]).train_dataloader()
 
 
-def test_data_without_boxes_raise(make_data: MakeData) -> None:
+def test_data_without_boxes_raises(make_data: MakeData) -> None:
     data = make_data()
     missing = np.full(len(data.catalogue), np.nan)
     data.catalogue = data.catalogue.with_columns(x1=missing, y1=missing, x2=missing, y2=missing)
@@ -134,5 +134,5 @@ def test_unseen_categories_train_the_detector_at_garment_level_only(
 
 def test_garments_of_unmapped_labels_train_the_detector(make_data: MakeData) -> None:
     data = make_data()
-    data.labels = np.full(len(data.catalogue), -1)  # labels of a group that spans categories
+    data.labels = np.full(len(data.catalogue), -1)  # labels that cover several categories
     assert len(make_detection_data(data, level="category").scenes("train", augment=True))

@@ -14,10 +14,10 @@ NOT_ANNOTATED = np.full(4, np.nan, np.float32)
 
 
 def boxes(*xyxy: list[float], scores: list[float] | None = None) -> Boxes:
-    given_scores = scores or [0.9 - 0.1 * number for number in range(len(xyxy))]
+    box_scores = scores or [0.9 - 0.1 * index for index in range(len(xyxy))]
     return Boxes(
         np.array(xyxy, np.float32).reshape(-1, 4),
-        np.array(given_scores, np.float32),
+        np.array(box_scores, np.float32),
         np.zeros(len(xyxy), np.int64),
     )
 
@@ -26,11 +26,11 @@ def box_selector(**changed: Any) -> BoxSelector:
     return BoxSelector(**{"select": "given", "min_score": 0.3, "min_size": 8.0, "fallback": "whole", **changed})
 
 
-def test_select_given_takes_the_box_of_greatest_iou() -> None:
+def test_select_given_selects_the_box_of_highest_iou() -> None:
     detections = boxes([0, 0, 50, 50], [60, 60, 100, 100], [62, 62, 100, 100])
     assert box_selector().select_one(detections, np.float32([61, 61, 101, 100])).tolist() == [60, 60, 100, 100]
-    assert box_selector().select_one(detections, np.float32([0, 60, 40, 100])) is None  # overlaps none
-    assert box_selector().select_one(detections, np.float32([0, 0, 24, 50])) is None  # less than half
+    assert box_selector().select_one(detections, np.float32([0, 60, 40, 100])) is None  # overlaps no box
+    assert box_selector().select_one(detections, np.float32([0, 0, 24, 50])) is None  # IoU just below 0.5
     assert box_selector().select_one(detections, np.float32([0, 0, 25, 50])).tolist() == [0, 0, 50, 50]
 
 
@@ -56,7 +56,7 @@ def test_boxes_below_min_score_or_min_size_are_ignored(changed: dict[str, Any], 
     assert (selector.select_one(detections, NOT_ANNOTATED) is None) == (count == 0)
 
 
-def test_select_boxes_gives_each_garment_its_box_or_nan() -> None:
+def test_select_boxes_returns_a_box_or_nan_per_garment() -> None:
     detections = Detections({"a": boxes([0, 0, 50, 50], [60, 60, 100, 100]), "b": NO_BOXES})
     annotated = np.float32([[0, 0, 49, 50], [60, 60, 99, 100], [0, 0, 9, 9]])
     selected = box_selector().select_boxes(detections, np.array(["a", "a", "b"], object), annotated)
@@ -66,12 +66,12 @@ def test_select_boxes_gives_each_garment_its_box_or_nan() -> None:
 
 
 def test_select_all_returns_all_boxes_of_an_unannotated_image() -> None:
-    detections, known = boxes([0, 0, 50, 50], [60, 60, 100, 100]), np.float32([60, 60, 99, 100])
+    detections, annotated = boxes([0, 0, 50, 50], [60, 60, 100, 100]), np.float32([60, 60, 99, 100])
     assert box_selector(select="all").select_all(detections, NOT_ANNOTATED).tolist() == [
         [0, 0, 50, 50],
         [60, 60, 100, 100],
     ]
-    assert box_selector(select="all").select_all(detections, known).tolist() == [[60, 60, 100, 100]]
+    assert box_selector(select="all").select_all(detections, annotated).tolist() == [[60, 60, 100, 100]]
     assert box_selector(select="best").select_all(detections, NOT_ANNOTATED).tolist() == [[0, 0, 50, 50]]
     assert box_selector(select="all").select_one(detections, NOT_ANNOTATED).tolist() == [0, 0, 50, 50]
 
@@ -119,7 +119,7 @@ def test_detect_all_keeps_the_order_of_images(make_data: Callable[..., GarmentDa
     assert {name: boxes.xyxy[0, 0] for name, boxes in detections.boxes.items()} == pytest.approx(expected, rel=1e-5)
 
 
-def test_detect_all_prefetches_one_batch_at_most(
+def test_detect_all_prefetches_at_most_one_batch(
     make_data: Callable[..., GarmentData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, opened_keys = make_data(), []
@@ -127,11 +127,11 @@ def test_detect_all_prefetches_one_batch_at_most(
     monkeypatch.setattr(data.source, "image", lambda name: opened_keys.append(name) or load(name))
 
     class CountingDetector:
-        detected = 0
+        num_detected = 0
 
         def detect(self, batch: Sequence[np.ndarray]) -> list[Boxes]:
-            self.detected += len(batch)
-            assert len(opened_keys) <= self.detected + 8
+            self.num_detected += len(batch)
+            assert len(opened_keys) <= self.num_detected + 8
             return [NO_BOXES] * len(batch)
 
     images = sorted(set(data.catalogue.column("image")))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashion_lsh.data import image_scan as scanning
+from fashion_lsh.data import image_scan
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.image_scan import CleanedCatalogue, ImageInfo, clean_catalogue, file_state, scan
 from fashion_lsh.io.files import checksum
@@ -16,9 +16,9 @@ from fashion_lsh.io.files import checksum
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folder with three images, one of them a copy, and a text file; the cache is in the same folder."""
+    """Folder with three images, one of them a copy, a text file, and the cache folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(scanning, "MIN_CACHED_IMAGES", 0)
+    monkeypatch.setattr(image_scan, "MIN_CACHED_IMAGES", 0)
     for name, shade in (("a.png", 1), ("b.png", 2), ("a again.png", 1)):
         Image.new("RGB", (30, 20), (shade, 0, 0)).save(tmp_path / name)
     (tmp_path / "text.jpg").write_text("not an image")
@@ -31,37 +31,37 @@ NAMES = ["a.png", "b.png", "a again.png", "text.jpg", "nothing.png"]
 def scan_and_list_opened(
     folder: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]
 ) -> tuple[dict[str, ImageInfo], list[str]]:
-    """Scan; return the result and the names of the opened files."""
+    """Scan images; return the scan results and the names of the opened files."""
     opened_names: list[str] = []
-    real = scanning.open_image
+    original_open = image_scan.open_image
     with monkeypatch.context() as patch:
-        patch.setattr(scanning, "open_image", lambda path: (opened_names.append(path.name), real(path))[1])
+        patch.setattr(image_scan, "open_image", lambda path: (opened_names.append(path.name), original_open(path))[1])
         return scan(folder, names), sorted(opened_names)
 
 
 def test_scan_records_size_digest_and_problem(folder: Path) -> None:
-    scanned = scan(folder, NAMES)
-    assert scanned["a.png"] == ImageInfo(30, 20, checksum(folder / "a.png"), "", state=file_state(folder / "a.png"))
-    assert scanned["a.png"].digest == scanned["a again.png"].digest != scanned["b.png"].digest
-    assert "text.jpg: not a readable image" in scanned["text.jpg"].problem
-    assert scanned["nothing.png"].problem == f"{folder / 'nothing.png'}: no such file"
+    infos = scan(folder, NAMES)
+    assert infos["a.png"] == ImageInfo(30, 20, checksum(folder / "a.png"), "", state=file_state(folder / "a.png"))
+    assert infos["a.png"].digest == infos["a again.png"].digest != infos["b.png"].digest
+    assert "text.jpg: not a readable image" in infos["text.jpg"].problem
+    assert infos["nothing.png"].problem == f"{folder / 'nothing.png'}: no such file"
 
 
 def test_only_new_changed_or_bad_files_are_opened_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, files = scan_and_list_opened(folder, monkeypatch, NAMES)
-    assert files == sorted(NAMES)
-    bad = ["nothing.png", "text.jpg"]  # a repair may change neither size nor time
+    before, opened_names = scan_and_list_opened(folder, monkeypatch, NAMES)
+    assert opened_names == sorted(NAMES)
+    bad = ["nothing.png", "text.jpg"]  # opened again, since a repaired file may keep its size and time
     assert scan_and_list_opened(folder, monkeypatch, NAMES) == (before, bad)
     assert scan_and_list_opened(folder, monkeypatch, ["a.png"]) == ({"a.png": before["a.png"]}, [])
     Image.new("RGB", (31, 20)).save(folder / "b.png")
     Image.new("RGB", (8, 8)).save(folder / "nothing.png")
-    second, files = scan_and_list_opened(folder, monkeypatch, NAMES)
-    assert files == ["b.png", "nothing.png", "text.jpg"]
+    second, opened_names = scan_and_list_opened(folder, monkeypatch, NAMES)
+    assert opened_names == ["b.png", "nothing.png", "text.jpg"]
     assert (second["b.png"].width, second["nothing.png"].problem) == (31, "")
 
 
 def test_few_images_are_not_cached(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scanning, "MIN_CACHED_IMAGES", 6)
+    monkeypatch.setattr(image_scan, "MIN_CACHED_IMAGES", 6)
     scan(folder, NAMES)
     assert not (folder / "cache").exists()
 
@@ -69,8 +69,8 @@ def test_few_images_are_not_cached(folder: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("damage", [b"", b"PAR1 nothing", None])
 def test_a_damaged_cache_is_rebuilt(folder: Path, damage: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
     before = scan(folder, NAMES)
-    [kept] = (folder / "cache").rglob("*.parquet")
-    kept.write_bytes(kept.read_bytes()[:-9] if damage is None else damage)
+    [cache_file] = (folder / "cache").rglob("*.parquet")
+    cache_file.write_bytes(cache_file.read_bytes()[:-9] if damage is None else damage)
     assert scan_and_list_opened(folder, monkeypatch, NAMES) == (before, sorted(NAMES))
 
 
@@ -81,12 +81,13 @@ def test_an_unwritable_cache_logs_a_warning(folder: Path, caplog: pytest.LogCapt
 
 
 def test_the_chunk_size_does_not_change_the_result(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = scan(folder, NAMES)
+    first = scan(folder, NAMES)
     (folder / "a.png").touch()
     os.utime(folder / "a.png", ns=(1, 1))
-    monkeypatch.setattr(scanning, "CHUNK", 2)
-    assert {name: scanned._replace(state="") for name, scanned in scan(folder, NAMES).items()} == {
-        name: scanned._replace(state="") for name, scanned in whole.items()
+    monkeypatch.setattr(image_scan, "CHUNK", 2)
+    repeated = scan(folder, NAMES)
+    assert {name: info._replace(state="") for name, info in repeated.items()} == {
+        name: info._replace(state="") for name, info in first.items()
     }
 
 
@@ -94,16 +95,18 @@ def test_the_chunk_size_does_not_change_the_result(folder: Path, monkeypatch: py
 def test_the_pool_has_one_process_per_available_core(
     cores: set[int], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected, started = scan(folder, NAMES), []
-    real = scanning.ProcessPoolExecutor
-    monkeypatch.setattr(scanning.os, "sched_getaffinity", lambda process: cores)
+    expected, pool_sizes = scan(folder, NAMES), []
+    original_executor = image_scan.ProcessPoolExecutor
+    monkeypatch.setattr(image_scan.os, "sched_getaffinity", lambda process: cores)
     monkeypatch.setattr(
-        scanning, "ProcessPoolExecutor", lambda count, **more: (started.append(count), real(count, **more))[1]
+        image_scan,
+        "ProcessPoolExecutor",
+        lambda count, **more: (pool_sizes.append(count), original_executor(count, **more))[1],
     )
-    monkeypatch.setattr(scanning, "MIN_POOL_IMAGES", 1)
-    (folder / "cache").rename(folder / "forgotten")
+    monkeypatch.setattr(image_scan, "MIN_POOL_IMAGES", 1)
+    (folder / "cache").rename(folder / "renamed cache")
     assert scan(folder, NAMES) == expected
-    assert started == [len(cores)]
+    assert pool_sizes == [len(cores)]
 
 
 def _clean(catalogue: Catalogue, folder: Path) -> CleanedCatalogue:
@@ -115,15 +118,15 @@ def _clean(catalogue: Catalogue, folder: Path) -> CleanedCatalogue:
     [(("", ""), "a.png"), (("train", "query"), "a again.png"), (("query", "train"), "a.png"),
      (("val", "gallery"), "a again.png"), (("train", "train"), "a.png")],
 )  # fmt: skip
-def test_of_exact_copies_the_test_image_is_kept(folder: Path, splits: tuple[str, str], kept: str) -> None:
+def test_the_exact_copy_in_the_test_split_is_kept(folder: Path, splits: tuple[str, str], kept: str) -> None:
     names = ["a.png", "b.png", "a again.png"]
     catalogue = Catalogue.from_columns(
         {"image": names, "category": ["hat", "hat", "bag"], "split": [splits[0], "", splits[1]]}
     )
     cleaned, reasons, _ = _clean(catalogue, folder)
     assert set(cleaned.column("image")) == {"b.png", kept}
-    [other] = {"a.png", "a again.png"} - {kept}
-    assert reasons == {other: f"{other}: exact copy of {kept}, which is kept"}
+    [removed] = {"a.png", "a again.png"} - {kept}
+    assert reasons == {removed: f"{removed}: exact copy of {kept}, which is kept"}
 
 
 def test_garments_of_one_image_are_not_copies(folder: Path) -> None:
@@ -134,7 +137,7 @@ def test_garments_of_one_image_are_not_copies(folder: Path) -> None:
     assert not reasons
 
 
-def test_checksum_follows_the_bytes_of_kept_images(folder: Path) -> None:
+def test_the_checksum_depends_only_on_the_content_of_kept_images(folder: Path) -> None:
     catalogue = Catalogue.from_columns({"image": ["a.png", "b.png", "text.jpg"], "category": ["hat"] * 3})
     before = _clean(catalogue, folder).checksum
     (folder / "text.jpg").write_text("still not an image")
@@ -152,7 +155,7 @@ def test_a_copy_is_kept_if_the_box_of_the_other_is_unusable(folder: Path) -> Non
     assert "outside the image" in reasons["a.png"]
 
 
-def test_boxes_over_the_edge_are_clipped_and_counted(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_boxes_that_exceed_the_image_are_clipped_and_counted(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     box = {"x1": [-3.0, 1.0], "y1": [1.0, 1.0], "x2": [99.0, 9.0], "y2": [9.0, 9.0]}
     catalogue = Catalogue.from_columns({"image": ["a.png", "b.png"], "category": ["hat", "hat"], **box})
@@ -160,12 +163,12 @@ def test_boxes_over_the_edge_are_clipped_and_counted(folder: Path, caplog: pytes
     assert not reasons
     width = Image.open(folder / "a.png").width
     assert cleaned.boxes.tolist() == [[0, 1, width, 9], [1, 1, 9, 9]]
-    assert "Clipped 1 boxes" in caplog.text
+    assert "border: 1" in caplog.text
 
 
 def test_an_image_that_vanishes_during_the_scan_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(path: Path) -> str:
+    def raise_not_found(path: Path) -> str:
         raise FileNotFoundError(f"no {path.name}")
 
-    monkeypatch.setattr(scanning, "checksum", gone)
+    monkeypatch.setattr(image_scan, "checksum", raise_not_found)
     assert scan(folder, ["a.png"])["a.png"].problem == "no a.png"

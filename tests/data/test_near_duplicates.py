@@ -1,4 +1,4 @@
-"""Near-duplicates: altered copies are near, other images are not, and banding finds the promised pairs."""
+"""Near-duplicates: altered copies are found, other images are not, and banding finds all pairs below its limit."""
 
 import io
 
@@ -13,7 +13,7 @@ from fashion_lsh.data.near_duplicates import (
     BITS,
     MAX_DISTANCE,
     MIN_SIMILARITY,
-    VIEWS,
+    NUM_VIEWS,
     fingerprint,
     near_duplicate_pairs,
     similarity,
@@ -22,7 +22,7 @@ from fashion_lsh.data.near_duplicates import (
 
 
 def draw_image(seed: int, width: int = 120, height: int = 160) -> np.ndarray:
-    """Draw a unique image with coarse and fine structure, (H, W, 3) uint8."""
+    """Draw an image with coarse and fine structure that differs for each seed, (H, W, 3) uint8."""
     rng = np.random.default_rng(seed)
     layers = [
         np.asarray(
@@ -33,7 +33,7 @@ def draw_image(seed: int, width: int = 120, height: int = 160) -> np.ndarray:
     return np.clip(128 + sum(layer - 128 for layer in layers) / 2, 0, 255).astype(np.uint8)
 
 
-def reopen_as_jpeg(image: Image.Image, quality: int) -> Image.Image:
+def encode_as_jpeg(image: Image.Image, quality: int) -> Image.Image:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality)
     return Image.open(file)
@@ -41,17 +41,17 @@ def reopen_as_jpeg(image: Image.Image, quality: int) -> Image.Image:
 
 ALTERATIONS = {
     "resized": lambda image: image.resize((round(image.width * 0.6), round(image.height * 0.6))),
-    "compressed": lambda image: reopen_as_jpeg(image, 40),
+    "compressed": lambda image: encode_as_jpeg(image, 40),
     "mirrored": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
     "cropped": lambda image: image.crop((6, 8, image.width - 6, image.height - 8)),
     "recoloured": lambda image: ImageEnhance.Brightness(ImageEnhance.Color(image).enhance(0.8)).enhance(1.1),
 }
 
 
-def distance(one: np.ndarray, other: np.ndarray) -> int:
-    """Distance of two fingerprints, (V, W) uint8 each, computed slowly."""
-    both = [(one[0], code) for code in other] + [(other[0], code) for code in one]
-    return min(int(np.unpackbits(a ^ b).sum()) for a, b in both)
+def fingerprint_distance(one: np.ndarray, other: np.ndarray) -> int:
+    """Compute the distance of two fingerprints, (V, W) uint8 each, code by code."""
+    code_pairs = [(one[0], code) for code in other] + [(other[0], code) for code in one]
+    return min(int(np.unpackbits(a ^ b).sum()) for a, b in code_pairs)
 
 
 def find_pairs_slowly(fingerprints: np.ndarray, max_distance: int) -> list[list[int]]:
@@ -60,31 +60,30 @@ def find_pairs_slowly(fingerprints: np.ndarray, max_distance: int) -> list[list[
         [i, j]
         for i in range(count)
         for j in range(i + 1, count)
-        if distance(fingerprints[i], fingerprints[j]) <= max_distance
+        if fingerprint_distance(fingerprints[i], fingerprints[j]) <= max_distance
     ]
 
 
-@pytest.mark.parametrize("kind", ALTERATIONS)
-def test_altered_copies_are_found_and_similar(kind: str) -> None:
+@pytest.mark.parametrize("alteration", ALTERATIONS)
+def test_altered_copies_are_found_and_similar(alteration: str) -> None:
     originals = [draw_image(seed) for seed in range(24)]
-    copies = [np.asarray(ALTERATIONS[kind](Image.fromarray(each)).convert("RGB")) for each in originals]
-    pairs_found = near_duplicate_pairs(np.stack([fingerprint(each) for each in [*originals, *copies]]), MAX_DISTANCE)
-    assert pairs_found.tolist() == [[number, number + 24] for number in range(24)]
-    assert (
-        similarity(np.stack([thumbnail(each) for each in [*originals, *copies]]), pairs_found) >= MIN_SIMILARITY
-    ).all()
+    copies = [np.asarray(ALTERATIONS[alteration](Image.fromarray(each)).convert("RGB")) for each in originals]
+    images = [*originals, *copies]
+    pairs = near_duplicate_pairs(np.stack([fingerprint(image) for image in images]), MAX_DISTANCE)
+    assert pairs.tolist() == [[index, index + 24] for index in range(24)]
+    assert (similarity(np.stack([thumbnail(image) for image in images]), pairs) >= MIN_SIMILARITY).all()
 
 
 def test_a_mirrored_image_permutes_the_codes() -> None:
     image = draw_image(7)
-    straight, mirrored = fingerprint(image), fingerprint(image[:, ::-1])
-    assert straight.shape == (VIEWS, BITS // 8)
-    assert np.array_equal(straight[[1, 0, 3, 2]], mirrored)
+    original, mirrored = fingerprint(image), fingerprint(image[:, ::-1])
+    assert original.shape == (NUM_VIEWS, BITS // 8)
+    assert np.array_equal(original[[1, 0, 3, 2]], mirrored)
 
 
 def test_flat_images_are_in_no_pair() -> None:
-    grey = [np.full((40, 30, 3), shade, np.uint8) for shade in (90, 91, 92)]
-    fingerprints = np.stack([fingerprint(each) for each in grey])
+    flat_images = [np.full((40, 30, 3), shade, np.uint8) for shade in (90, 91, 92)]
+    fingerprints = np.stack([fingerprint(image) for image in flat_images])
     assert not fingerprints.any()
     assert near_duplicate_pairs(fingerprints, BITS).shape == (0, 2)
 
@@ -97,8 +96,8 @@ def test_the_same_outline_in_another_colour_is_not_similar() -> None:
 
 
 @st.composite
-def near_fingerprints(draw: st.DrawFn) -> np.ndarray:
-    """Draw fingerprints; some are copies of others with a few bits flipped."""
+def similar_fingerprints(draw: st.DrawFn) -> np.ndarray:
+    """Draw fingerprints; some contain the code of another fingerprint with up to three bits flipped."""
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     fingerprints = rng.integers(0, 256, (draw(st.integers(2, 12)), 4, 8), dtype=np.uint8)
     for row in range(1, len(fingerprints)):
@@ -110,25 +109,25 @@ def near_fingerprints(draw: st.DrawFn) -> np.ndarray:
     return fingerprints
 
 
-@given(near_fingerprints(), st.integers(0, 3))
+@given(similar_fingerprints(), st.integers(0, 3))
 @settings(max_examples=150)
 def test_all_pairs_below_the_number_of_bands_are_found(fingerprints: np.ndarray, max_distance: int) -> None:
-    assert near_duplicate_pairs(fingerprints, max_distance).tolist() == find_pairs_slowly(
-        fingerprints, max_distance
-    )  # 64 bits: four bands
+    expected = find_pairs_slowly(fingerprints, max_distance)  # codes of 64 bits have four bands
+    assert near_duplicate_pairs(fingerprints, max_distance).tolist() == expected
 
 
-@given(near_fingerprints(), st.integers(0, 64))
-def test_pairs_found_beyond_the_number_of_bands_are_near(fingerprints: np.ndarray, max_distance: int) -> None:
-    pairs_found = near_duplicate_pairs(fingerprints, max_distance).tolist()
-    assert all(pair in find_pairs_slowly(fingerprints, max_distance) for pair in pairs_found)
+@given(similar_fingerprints(), st.integers(0, 64))
+def test_pairs_beyond_the_number_of_bands_are_within_max_distance(fingerprints: np.ndarray, max_distance: int) -> None:
+    pairs = near_duplicate_pairs(fingerprints, max_distance).tolist()
+    expected = find_pairs_slowly(fingerprints, max_distance)
+    assert all(pair in expected for pair in pairs)
 
 
-@given(near_fingerprints(), st.randoms(use_true_random=False))
+@given(similar_fingerprints(), st.randoms(use_true_random=False))
 def test_pairs_do_not_depend_on_the_order_of_rows(fingerprints: np.ndarray, random: object) -> None:
     order = np.random.default_rng(random.randrange(10**6)).permutation(len(fingerprints))  # type: ignore[attr-defined]
-    plain, other = near_duplicate_pairs(fingerprints, 3), order[near_duplicate_pairs(fingerprints[order], 3)]
-    assert {tuple(sorted(pair)) for pair in plain.tolist()} == {tuple(sorted(pair)) for pair in other.tolist()}
+    pairs, permuted = near_duplicate_pairs(fingerprints, 3), order[near_duplicate_pairs(fingerprints[order], 3)]
+    assert {tuple(sorted(pair)) for pair in pairs.tolist()} == {tuple(sorted(pair)) for pair in permuted.tolist()}
 
 
 @given(st.integers(1, 20), st.data())
@@ -148,8 +147,8 @@ def test_many_equal_images_form_one_component() -> None:
 
 @pytest.mark.parametrize(
     ("fingerprints", "max_distance", "message"),
-    [(np.zeros((2, 4, 7), np.uint8), 3, "a multiple of 8"), (np.zeros((2, 8), np.uint8), 3, "pass \\(N, V, W\\)"),
-     (np.zeros((2, 4, 8)), 3, "float64"), (np.zeros((2, 4, 8), np.uint8), -1, "distance=-1")],
+    [(np.zeros((2, 4, 7), np.uint8), 3, "a multiple of 8"), (np.zeros((2, 8), np.uint8), 3, r"\(N, V, W\)"),
+     (np.zeros((2, 4, 8)), 3, "float64"), (np.zeros((2, 4, 8), np.uint8), -1, "max_distance=-1")],
 )  # fmt: skip
 def test_invalid_fingerprints_raise(fingerprints: np.ndarray, max_distance: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -22,9 +22,10 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def make_catalogue(seed: int, units: int = 24, tangled: bool = False) -> Catalogue:
-    """Units of one to three items of one category, with one to four images per item; some items and views unknown.
+    """Create a catalogue of connected units with one category, one to three items and one to four images per item.
 
-    Tangled: some images also show a garment of another item of any category, which merges units.
+    Some items and views are unknown. If `tangled`, some images also show a garment of another unit, which connects the
+    units.
     """
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
@@ -42,41 +43,43 @@ def make_catalogue(seed: int, units: int = 24, tangled: bool = False) -> Catalog
     return Catalogue.from_columns({"id": [f"id{n}" for n in range(len(rows))], **columns})
 
 
-def one_image_per_row(categories: list[str], **columns: Any) -> Catalogue:
+def make_single_images(categories: list[str], **columns: Any) -> Catalogue:
     return Catalogue.from_columns(
         {"image": [f"{n}.jpg" for n in range(len(categories))], "category": categories, **columns}
     )
 
 
-def make_items(images: dict[str, list[str]], others: int = 40) -> Catalogue:
-    """Items with the given views of their images, and other items with two images (one per view, or without views)."""
-    views = ["street", "shop"] if any("shop" in v or "street" in v for v in images.values()) else ["", ""]
-    all_items = {**images, **{f"other{n}": views for n in range(others)}}
+def make_items(images: dict[str, list[str]], num_others: int = 40) -> Catalogue:
+    """Create items with the passed views, and other items with two images (one per view, or without views)."""
+    views = ["street", "shop"] if any({"shop", "street"} & set(names) for names in images.values()) else ["", ""]
+    all_items = {**images, **{f"other{n}": views for n in range(num_others)}}
     rows = [
-        (f"{item}-{n}.jpg", item, view) for item, views_seen in all_items.items() for n, view in enumerate(views_seen)
+        (f"{item}-{n}.jpg", item, view) for item, item_views in all_items.items() for n, view in enumerate(item_views)
     ]
-    names, items, views_seen = zip(*rows, strict=True)
-    return Catalogue.from_columns({"image": names, "category": ["hat"] * len(rows), "item": items, "view": views_seen})
+    names, items, row_views = zip(*rows, strict=True)
+    return Catalogue.from_columns({"image": names, "category": ["hat"] * len(rows), "item": items, "view": row_views})
 
 
 def components(catalogue: Catalogue) -> list[list[int]]:
-    """Connected components of rows that share an image, group or item, by graph search."""
-    sharing: dict[tuple[str, str], list[int]] = defaultdict(list)
-    names = [[(link, name) for link in LINKS if (name := row[link])] for row in catalogue.table.to_pylist()]
-    for row, keys in enumerate(names):
-        for key in keys:
-            sharing[key].append(row)
+    """Connected components of rows linked by image, group or item, computed by graph search."""
+    rows_by_value: dict[tuple[str, str], list[int]] = defaultdict(list)
+    row_values = [[(link, name) for link in LINKS if (name := row[link])] for row in catalogue.table.to_pylist()]
+    for row, values in enumerate(row_values):
+        for value in values:
+            rows_by_value[value].append(row)
     visited: set[int] = set()
-    return [sorted(_walk(row, names, sharing, visited)) for row in range(len(names)) if row not in visited]
+    return [
+        sorted(_walk(row, row_values, rows_by_value, visited)) for row in range(len(row_values)) if row not in visited
+    ]
 
 
-def _walk(start: int, names: list[Any], sharing: dict[Any, list[int]], visited: set[int]) -> Iterator[int]:
+def _walk(start: int, row_values: list[Any], rows_by_value: dict[Any, list[int]], visited: set[int]) -> Iterator[int]:
     queue = [start]
     visited.add(start)
     while queue:
         row = queue.pop()
         yield row
-        neighbours = {other for key in names[row] for other in sharing[key]} - visited
+        neighbours = {other for value in row_values[row] for other in rows_by_value[value]} - visited
         visited |= neighbours
         queue += neighbours
 
@@ -92,7 +95,7 @@ def shared_values(catalogue: Catalogue, column: str, one: str, other: str) -> se
 
 @given(seeds, st.booleans())
 @settings(max_examples=80, deadline=None)
-def test_splits_share_no_image_group_or_item(seed: int, tangled: bool) -> None:
+def test_no_image_group_or_item_is_in_two_splits(seed: int, tangled: bool) -> None:
     catalogue = split(make_catalogue(seed, 60, tangled), RATIOS, seed)
     check_disjoint(catalogue)
     for one, other in combinations(SPLITS, 2):
@@ -113,19 +116,19 @@ def test_connected_rows_share_a_split(seed: int) -> None:
     assigned = [splits[rows[0]] for rows in groups]
     assert (
         abs(assigned.count("train") - assigned.count("val")) <= 1
-    )  # equal counts imply that no further rows were joined
+    )  # equal counts imply that no other rows were connected
 
 
 def test_a_long_chain_of_links_shares_a_split() -> None:
-    count = 80_000  # rows of the chain, in any order
+    count = 80_000  # rows of the chain, in random order
     order = np.random.default_rng(0).permutation(count)
-    place = np.empty(count, dtype=int)
-    place[order] = np.arange(count)
-    chain = {"group": [f"g{n // 2}" for n in place], "item": [f"i{(n + 1) // 2}" for n in place]}
-    loose = {name: [*values, *[""] * 9] for name, values in chain.items()}
-    began = time.perf_counter()
-    catalogue = split(one_image_per_row(["hat"] * (count + 9), **loose), {"train": 0.5, "val": 0.5}, 0)
-    assert time.perf_counter() - began < 8  # one link per iteration would take minutes
+    positions = np.empty(count, dtype=int)
+    positions[order] = np.arange(count)
+    chain = {"group": [f"g{n // 2}" for n in positions], "item": [f"i{(n + 1) // 2}" for n in positions]}
+    columns = {name: [*values, *[""] * 9] for name, values in chain.items()}  # 9 more rows without links
+    start = time.perf_counter()
+    catalogue = split(make_single_images(["hat"] * (count + 9), **columns), {"train": 0.5, "val": 0.5}, 0)
+    assert time.perf_counter() - start < 8  # following one link per iteration would take minutes
     splits = catalogue.column("split")
     assert len(set(splits[:count])) == 1
     assert sorted([*splits[count:], splits[0]]) == ["train"] * 5 + ["val"] * 5
@@ -136,11 +139,11 @@ def test_a_long_chain_of_links_shares_a_split() -> None:
 def test_each_split_gets_its_ratio_of_each_category(sizes: list[int], weights: list[int], seed: int) -> None:
     ratios = {name: weight / 10 for name, weight in zip(SPLITS, [1 + weights[0], *weights[1:]], strict=True)}
     names = [f"c{n}" for n, size in enumerate(sizes) for _ in range(size)]
-    catalogue = split(one_image_per_row(np.random.default_rng(seed).permutation(names).tolist()), ratios, seed)
+    catalogue = split(make_single_images(np.random.default_rng(seed).permutation(names).tolist()), ratios, seed)
     splits, categories = catalogue.column("split"), catalogue.column("category")
     ideal = np.array([ratios[name] for name in SPLITS]) / sum(ratios.values())
-    for number, size in enumerate(sizes):
-        assigned = np.array([(splits[categories == f"c{number}"] == name).sum() for name in SPLITS])
+    for index, size in enumerate(sizes):
+        assigned = np.array([(splits[categories == f"c{index}"] == name).sum() for name in SPLITS])
         assert ((assigned > 0) == (ideal > 0)).all()
         if (size * ideal[ideal > 0] >= 1).all():
             assert (abs(assigned - size * ideal) < 1).all()
@@ -152,8 +155,8 @@ def test_each_split_gets_its_ratio_of_each_category(sizes: list[int], weights: l
 @settings(max_examples=50, deadline=None)
 def test_each_split_gets_each_category_if_images_show_several(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    shown = [("shirt", "pants")] * 20 + [("shirt", "shoes")] * 8 + [("hat",)] * 4 + [("coat", "hat")] * 4
-    rows = [(f"{n}.jpg", name) for n, names in enumerate(shown) for name in rng.permutation(names)]
+    image_categories = [("shirt", "pants")] * 20 + [("shirt", "shoes")] * 8 + [("hat",)] * 4 + [("coat", "hat")] * 4
+    rows = [(f"{n}.jpg", name) for n, names in enumerate(image_categories) for name in rng.permutation(names)]
     images, categories = zip(*rows, strict=True)
     catalogue = Catalogue.from_columns(
         {"id": [f"{n}" for n in range(len(rows))], "image": images, "category": categories}
@@ -165,9 +168,9 @@ def test_each_split_gets_each_category_if_images_show_several(seed: int) -> None
     assert abs(shirts.count("train") - 0.6 * 28) <= 2
 
 
-def test_a_category_assigned_with_rarer_ones_keeps_its_ratios() -> None:
-    rows = [(f"{kind}-{n}.jpg", name) for kind in range(5) for n in range(4) for name in (f"rare{kind}", "hat")]
-    rows += [(f"{n}.jpg", "hat") for n in range(10)]  # 30 images of hats; each split already has five
+def test_a_category_assigned_with_rarer_categories_keeps_its_ratios() -> None:
+    rows = [(f"{rare}-{n}.jpg", name) for rare in range(5) for n in range(4) for name in (f"rare{rare}", "hat")]
+    rows += [(f"{n}.jpg", "hat") for n in range(10)]  # 30 images of hats in total; each split already has five
     images, categories = zip(*rows, strict=True)
     catalogue = Catalogue.from_columns(
         {"id": [f"{n}" for n in range(len(rows))], "image": images, "category": categories}
@@ -184,31 +187,31 @@ def test_splits_depend_on_the_seed() -> None:
 
 
 def test_splits_equal_those_of_earlier_versions() -> None:
-    catalogue = split(one_image_per_row(["hat", "bag", "hat", "cap"] * 10), RATIOS, 0)
+    catalogue = split(make_single_images(["hat", "bag", "hat", "cap"] * 10), RATIOS, 0)
     assert "".join(name[0] for name in catalogue.column("split")) == "tqtttgtgttttgtgtvtgtqttgttttqttqvgtvtvgt"
 
 
 def test_splits_do_not_depend_on_ids() -> None:
     categories = ["hat", "bag"] * 20
     one, other = (
-        one_image_per_row(categories),
-        one_image_per_row(categories, id=[f"x{n}" for n in range(40)], item=[f"i{n}" for n in range(40)]),
+        make_single_images(categories),
+        make_single_images(categories, id=[f"x{n}" for n in range(40)], item=[f"i{n}" for n in range(40)]),
     )
     assert split(one, RATIOS, 3).column("split").tolist() == split(other, RATIOS, 3).column("split").tolist()
 
 
 @pytest.mark.parametrize(("views", "query", "gallery"), [
-    (["", "", ""], {"0"}, {"1", "2"}),  # a third are queries, by name
+    (["", "", ""], {"0"}, {"1", "2"}),  # a third of the images are queries, in order of their names
     (["", ""], {"0"}, {"1"}),
     ([""] * 6, {"0", "1"}, {"2", "3", "4", "5"}),
     (["shop", "street"], {"1"}, {"0"}),
     (["street", "shop", "street", "shop"], {"0", "2"}, {"1", "3"}),
     (["shop", "", ""], {"1"}, {"0", "2"}),
     (["street", ""], {"0"}, {"1"}),
-    (["shop", "shop"], set(), {"0", "1"}),  # gallery only, without queries
+    (["shop", "shop"], set(), {"0", "1"}),  # only gallery images, no queries
     (["street", "street"], {"0", "1"}, set()),
 ])  # fmt: skip
-def test_images_of_a_test_item_are_assigned_by_view_or_in_turn(
+def test_images_of_a_test_item_are_divided_by_view_or_in_turn(
     views: list[str], query: set[str], gallery: set[str]
 ) -> None:
     items = make_items({f"mine{n}": views for n in range(12)})
@@ -230,7 +233,7 @@ def test_images_of_a_test_item_are_assigned_by_view_or_in_turn(
 @pytest.mark.parametrize("images", [2, 3, 8])
 def test_each_test_item_is_in_query_and_gallery_at_any_ratio(ratios: dict[str, float], images: int) -> None:
     items = [f"i{n // images}" for n in range(30 * images)]
-    catalogue = split(one_image_per_row(["hat"] * len(items), item=items), ratios, 0)
+    catalogue = split(make_single_images(["hat"] * len(items), item=items), ratios, 0)
     query_items, gallery_items = (
         catalogue.column("item")[catalogue.rows(name)].tolist() for name in ("query", "gallery")
     )
@@ -248,7 +251,7 @@ def test_query_and_gallery_share_items_but_no_image() -> None:
 def test_items_of_one_image_keep_the_ratios(view: str) -> None:
     count = 40
     catalogue = split(
-        one_image_per_row(["hat"] * count, item=[f"i{n}" for n in range(count)], view=[view] * count), RATIOS, 0
+        make_single_images(["hat"] * count, item=[f"i{n}" for n in range(count)], view=[view] * count), RATIOS, 0
     )
     splits = catalogue.column("split").tolist()
     assert {name: splits.count(name) for name in SPLITS} == {"train": 24, "val": 4, "query": 4, "gallery": 8}
@@ -257,7 +260,7 @@ def test_items_of_one_image_keep_the_ratios(view: str) -> None:
 @pytest.mark.parametrize("view", ["shop", "street"])
 def test_items_of_one_view_are_in_query_and_gallery(view: str) -> None:
     items = [f"i{n // 3}" for n in range(120)]
-    catalogue = split(one_image_per_row(["hat"] * 120, item=items, view=[view] * 120), RATIOS, 0)
+    catalogue = split(make_single_images(["hat"] * 120, item=items, view=[view] * 120), RATIOS, 0)
     query_items = set(catalogue.column("item")[catalogue.rows("query")])
     assert query_items
     assert query_items == set(catalogue.column("item")[catalogue.rows("gallery")])
@@ -285,36 +288,36 @@ def test_a_zero_ratio_leaves_the_gallery_empty() -> None:
         assert not shared_values(catalogue, name, "train", "query")
 
 
-def test_given_splits_are_kept() -> None:
-    catalogue = one_image_per_row(["hat", "hat"], split=["query", "train"])
+def test_existing_splits_are_kept() -> None:
+    catalogue = make_single_images(["hat", "hat"], split=["query", "train"])
     assert split(catalogue, RATIOS, 0) is catalogue
 
 
-def test_splits_of_some_rows_only_raise() -> None:
+def test_splits_in_only_some_rows_raise() -> None:
     with pytest.raises(ValueError, match="1 of 3 rows"):
-        split(one_image_per_row(["hat"] * 3, split=["", "train", ""]), RATIOS, 0)
+        split(make_single_images(["hat"] * 3, split=["", "train", ""]), RATIOS, 0)
 
 
 @pytest.mark.parametrize(("count", "group", "size"), [(1, "", 1), (3, "", 3), (30, "all", 1)])
 def test_a_too_small_category_raises_with_its_size(count: int, group: str, size: int) -> None:
-    catalogue = one_image_per_row(["hat"] * 50 + ["bag"] * count, group=[""] * 50 + [group] * count)
+    catalogue = make_single_images(["hat"] * 50 + ["bag"] * count, group=[""] * 50 + [group] * count)
     with pytest.raises(ValueError, match=rf"category 'bag': {size} .* 4 splits"):
         split(catalogue, RATIOS, 0)
 
 
 def test_the_smallest_category_gives_each_split_one_row() -> None:
-    catalogue = split(one_image_per_row(["hat"] * 50 + ["bag"] * 4), RATIOS, 0)
+    catalogue = split(make_single_images(["hat"] * 50 + ["bag"] * 4), RATIOS, 0)
     assert sorted(catalogue.column("split")[-4:]) == sorted(SPLITS)
 
 
 def test_ratios_that_are_all_zero_raise() -> None:
     with pytest.raises(ValueError, match=r"split\.ratios={"):
-        split(one_image_per_row(["hat"] * 9), dict.fromkeys(SPLITS, 0.0), 0)
+        split(make_single_images(["hat"] * 9), dict.fromkeys(SPLITS, 0.0), 0)
 
 
 def test_the_ratio_of_an_unknown_split_raises() -> None:
     with pytest.raises(ValueError, match="split='test'"):
-        split(one_image_per_row(["hat"] * 9), {"train": 0.5, "test": 0.5}, 0)
+        split(make_single_images(["hat"] * 9), {"train": 0.5, "test": 0.5}, 0)
 
 
 @pytest.mark.parametrize("column", LINKS)
@@ -330,25 +333,25 @@ def test_check_disjoint_finds_leaks_of_each_column(column: str, one: str, other:
     if (one, other) == ("query", "gallery") and column != "image":
         check_disjoint(leaky)
         return
-    with pytest.raises(ValueError, match=f"{column}='twice'") as by_image:
+    with pytest.raises(ValueError, match=f"{column}='twice'") as raised:
         check_disjoint(leaky)
-    sides = (
+    split_names = (
         (one, other)
         if column == "image"
         else ("query and gallery" if partition(s) == "test" else s for s in (one, other))
     )
-    assert all(name in str(by_image.value) for name in sides)
+    assert all(name in str(raised.value) for name in split_names)
 
 
 @given(st.lists(st.tuples(*[st.sampled_from(["", "a", "b", "c"])] * 2, st.sampled_from(SPLITS)), max_size=6))
 @settings(max_examples=200, deadline=None)
-def test_check_disjoint_equals_a_slow_comparison(rows: list[tuple[str, str, str]]) -> None:
-    catalogue = one_image_per_row(
+def test_check_disjoint_equals_a_comparison_of_all_pairs(rows: list[tuple[str, str, str]]) -> None:
+    catalogue = make_single_images(
         ["hat"] * len(rows), **dict(zip(("group", "item", "split"), zip(*rows, strict=True), strict=False))
     )
-    leaks = any((one[n] and one[n] == other[n]) and partition(one[2]) != partition(other[2])
+    has_leak = any((one[n] and one[n] == other[n]) and partition(one[2]) != partition(other[2])
                 for one, other in combinations(rows, 2) for n in (0, 1))  # fmt: skip
-    if leaks:
+    if has_leak:
         with pytest.raises(ValueError, match=r"='[abc]': "):
             check_disjoint(catalogue)
     else:
@@ -356,7 +359,7 @@ def test_check_disjoint_equals_a_slow_comparison(rows: list[tuple[str, str, str]
 
 
 def test_a_category_too_small_for_val_stays_in_train() -> None:
-    catalogue = one_image_per_row(["hat"] * 20 + ["bag", "bag"], split=["train"] * 20 + ["train", "query"])
+    catalogue = make_single_images(["hat"] * 20 + ["bag", "bag"], split=["train"] * 20 + ["train", "query"])
     splits = split(catalogue, RATIOS, 0).column("split")
     assert splits[20:].tolist() == ["train", "query"]
     assert sorted(set(splits[:20])) == ["train", "val"]
@@ -387,9 +390,9 @@ def test_drop_leaks_removes_only_leaking_rows(seed: int) -> None:
     assert (catalogue.column("split") == "query").sum() == (kept.column("split") == "query").sum()
     rows = {name: row for row, name in enumerate(catalogue.column("id"))}
     columns = {name: catalogue.column(name) for name in (*LINKS, "split")}
-    above = {"train": ["val", "query"], "val": ["query"]}
-    kept_mask = np.array([name not in reasons for name in catalogue.column("id")])
-    for name in reasons:  # each dropped row shares a value with a kept row of a later split
+    later_splits = {"train": ["val", "query"], "val": ["query"]}
+    is_kept = np.array([name not in reasons for name in catalogue.column("id")])
+    for name in reasons:  # each dropped row is linked to a kept row of a later split
         row = rows[name]
-        others = kept_mask & np.isin(columns["split"].astype(str), above[columns["split"][row]])
-        assert any((columns[link][others] == columns[link][row]).any() for link in LINKS if columns[link][row])
+        is_later = is_kept & np.isin(columns["split"].astype(str), later_splits[columns["split"][row]])
+        assert any((columns[link][is_later] == columns[link][row]).any() for link in LINKS if columns[link][row])

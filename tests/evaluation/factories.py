@@ -14,23 +14,23 @@ from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.search.policy import NProbe, SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.evaluation.fake_model import BITS, EMBEDDING_DIM, FakeModel
-from tests.search.factories import DEFAULTS
+from tests.search.factories import POLICY_DEFAULTS
 
 CATEGORIES = ["circle", "cross", "square"]
-SCORES = ("map@100", "map@100_best", "map@100_worst", "recall@1", "recall@10", "precision@10")
+METRIC_NAMES = ("map@100", "map@100_best", "map@100_worst", "recall@1", "recall@10", "precision@10")
 
 
-def random_split(seed: int, rows: int, bits: int | None = BITS) -> EncodedSplit:
-    """Random garments with few distinct codes; a third of the items is unknown."""
+def random_split(seed: int, num_rows: int, bits: int | None = BITS) -> EncodedSplit:
+    """Random garments with few distinct codes; a third of the garments have no item."""
     rng = np.random.default_rng(seed)
-    logits = rng.normal(size=(rows, 3))
+    logits = rng.normal(size=(num_rows, 3))
     probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
-    distinct = np.packbits(np.random.default_rng(7).random((6, BITS)) < 0.5, axis=1, bitorder="little")
-    codes = None if bits is None else distinct[rng.integers(0, 6, rows)]
-    embeddings, histograms = rng.normal(size=(2, rows, EMBEDDING_DIM)).astype(np.float32)
-    ids = [f"{seed}-{row}" for row in range(rows)]
-    items = [f"item {number}" if number < 8 else "" for number in rng.integers(0, 12, rows)]
-    names = np.array(CATEGORIES)[rng.integers(0, 3, rows)].tolist()
+    distinct_codes = np.packbits(np.random.default_rng(7).random((6, BITS)) < 0.5, axis=1, bitorder="little")
+    codes = None if bits is None else distinct_codes[rng.integers(0, 6, num_rows)]
+    embeddings, histograms = rng.normal(size=(2, num_rows, EMBEDDING_DIM)).astype(np.float32)
+    ids = [f"{seed}-{row}" for row in range(num_rows)]
+    items = [f"item {item}" if item < 8 else "" for item in rng.integers(0, 12, num_rows)]
+    names = np.array(CATEGORIES)[rng.integers(0, 3, num_rows)].tolist()
     catalogue = Catalogue.from_columns({"id": ids, "image": ids, "category": names, "item": items})
     return EncodedSplit(catalogue, Encoded(probabilities, codes, embeddings), {"colour_histogram": histograms})
 
@@ -38,19 +38,21 @@ def random_split(seed: int, rows: int, bits: int | None = BITS) -> EncodedSplit:
 def make_searcher(gallery: EncodedSplit, distance: Any, nprobe: NProbe, bits: int | None = BITS) -> Searcher:
     model = FakeModel(CATEGORIES, bits=bits)
     return Searcher(
-        model, Gallery.build(model, gallery.encoded, gallery.catalogue), SearchPolicy(distance, nprobe, 20, **DEFAULTS)
+        model,
+        Gallery.build(model, gallery.encoded, gallery.catalogue),
+        SearchPolicy(distance, nprobe, 20, **POLICY_DEFAULTS),
     )
 
 
-def by_level(distances: list[list[int]], probed: list[list[bool]], relevance: Relevance) -> retrieval.Scores:
-    """Scores from the distances of all pairs in probed lists, computed pair by pair."""
-    levels = max(map(max, distances)) + 1
-    relevant_at, total_at = np.zeros((2, len(distances), levels), dtype=np.int64)
+def scores_of_all_pairs(distances: list[list[int]], probed: list[list[bool]], relevance: Relevance) -> retrieval.Scores:
+    """Compute scores from the distances between each query and each row in its probed lists, pair by pair."""
+    num_levels = max(map(max, distances)) + 1
+    relevant_at, total_at = np.zeros((2, len(distances), num_levels), dtype=np.int64)
     for query, row in np.ndindex(len(relevance.query), len(relevance.gallery)):
         if probed[query][row]:
             total_at[query, distances[query][row]] += 1
-            same = relevance.query[query] == relevance.gallery[row] != -1
-            relevant_at[query, distances[query][row]] += same
+            is_relevant = relevance.query[query] == relevance.gallery[row] != -1
+            relevant_at[query, distances[query][row]] += is_relevant
     ap = tied_average_precision(relevant_at, total_at, relevance.totals, 100)
     recalls = {f"recall@{k}": tied_recall(relevant_at, total_at, relevance.totals, k).expected for k in (1, 10)}
     precision = tied_precision(relevant_at, total_at, relevance.totals, 10).expected
@@ -58,15 +60,15 @@ def by_level(distances: list[list[int]], probed: list[list[bool]], relevance: Re
             "precision@10": precision}  # fmt: skip
 
 
-def assert_same(ours: retrieval.Scores, wanted: retrieval.Scores) -> None:
-    assert tuple(ours) == SCORES
-    for name in SCORES:
-        np.testing.assert_allclose(ours[name], wanted[name], atol=1e-12, err_msg=name)
+def assert_same_scores(actual: retrieval.Scores, expected: retrieval.Scores) -> None:
+    assert tuple(actual) == METRIC_NAMES
+    for name in METRIC_NAMES:
+        np.testing.assert_allclose(actual[name], expected[name], atol=1e-12, err_msg=name)
 
 
 def hamming_distances(query: EncodedSplit, gallery: EncodedSplit) -> list[list[int]]:
     query_codes, gallery_codes = query.encoded.codes, gallery.encoded.codes
     assert query_codes is not None
     assert gallery_codes is not None
-    return [[sum((a ^ b).bit_count() for a, b in zip(one, other, strict=True)) for other in gallery_codes.tolist()]
-            for one in query_codes.tolist()]  # fmt: skip
+    return [[sum((a ^ b).bit_count() for a, b in zip(query_code, code, strict=True)) for code in gallery_codes.tolist()]
+            for query_code in query_codes.tolist()]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Fake fitted model: fixed random layers on images pooled to 2 x 2."""
+"""Fake fitted model, with fixed random layers on images pooled to 2 x 2."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +10,7 @@ BITS, EMBEDDING_DIM = 10, 5
 
 
 class FakeModel:
-    """Encode as a HashHeadModel does."""
+    """Fake model with the interface of HashHeadModel."""
 
     threshold, image_size, margin = 0.5, 32, 0.1
     device = torch.device("cpu")

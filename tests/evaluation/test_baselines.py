@@ -1,4 +1,4 @@
-"""Training-free baselines, and statistics of the model's codes."""
+"""Baselines, and statistics of the model's codes."""
 
 import logging
 import math
@@ -10,30 +10,30 @@ import torch
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.baselines import baseline_metrics, baseline_scores, code_pairs, exact_hits
-from fashion_lsh.evaluation.protocol import EncodedSplit, relevances
+from fashion_lsh.evaluation.protocol import EncodedSplit, relevance_by_column
 from fashion_lsh.metrics import retrieval
 from fashion_lsh.metrics.code_statistics import CodeStatistics, code_statistics
 from fashion_lsh.models.encoding import Encoded
-from fashion_lsh.models.projection import hyperplanes, itq
+from fashion_lsh.models.projection import fit_itq, random_hyperplanes
 from tests.evaluation import factories
 
-BITS, LENGTH = 6, 8
+BITS, EMBEDDING_DIM = 6, 8
 
 
-def random_split(seed: int, count: int) -> EncodedSplit:
+def random_split(seed: int, num_rows: int) -> EncodedSplit:
     """Random garments of three well separated categories, without items."""
     rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, count)
-    embeddings = rng.normal(size=(count, LENGTH)) + 2 * np.eye(LENGTH)[labels]
-    codes = np.packbits(rng.random((count, BITS)) < 0.5, axis=1, bitorder="little")
-    ids = [f"{seed}-{row}" for row in range(count)]
-    catalogue = Catalogue.from_columns({"id": ids, "image": ids, "category": [f"kind {label}" for label in labels]})
+    labels = rng.integers(0, 3, num_rows)
+    embeddings = rng.normal(size=(num_rows, EMBEDDING_DIM)) + 2 * np.eye(EMBEDDING_DIM)[labels]
+    codes = np.packbits(rng.random((num_rows, BITS)) < 0.5, axis=1, bitorder="little")
+    ids = [f"{seed}-{row}" for row in range(num_rows)]
+    catalogue = Catalogue.from_columns({"id": ids, "image": ids, "category": [f"category {label}" for label in labels]})
     encoded = Encoded(np.eye(3, dtype=np.float32)[labels], codes, embeddings.astype(np.float32))
     return EncodedSplit(catalogue, encoded, {}, quantisation_error=0.25)
 
 
 def hyperplane_sides(embeddings: np.ndarray, centre: np.ndarray, planes: np.ndarray) -> list[list[bool]]:
-    """Side of each hyperplane, computed row by row."""
+    """Compute for each embedding and hyperplane whether the embedding is on the positive side."""
     return [[float((row - centre) @ plane) > 0 for plane in planes.T] for row in embeddings]
 
 
@@ -43,17 +43,17 @@ def test_lsh_and_itq_codes_are_the_sides_of_hyperplanes() -> None:
     assert list(pairs) == ["code", "lsh", "itq"]
     assert pairs["code"] == (query.codes, gallery.codes)
     mean = gallery.embeddings.mean(axis=0)
-    centre, projection = (tensor.numpy() for tensor in itq(torch.from_numpy(gallery.embeddings), BITS))
-    planes = {"lsh": (mean, hyperplanes(LENGTH, BITS, seed=0).numpy()), "itq": (centre, projection)}
-    for method, (middle, normals) in planes.items():
+    centre, projection = (tensor.numpy() for tensor in fit_itq(torch.from_numpy(gallery.embeddings), BITS))
+    planes = {"lsh": (mean, random_hyperplanes(EMBEDDING_DIM, BITS, seed=0).numpy()), "itq": (centre, projection)}
+    for method, (plane_centre, normals) in planes.items():
         for codes, encoded in zip(pairs[method], (query, gallery), strict=True):
-            expected = hyperplane_sides(encoded.embeddings, middle, normals)
+            expected = hyperplane_sides(encoded.embeddings, plane_centre, normals)
             assert np.array_equal(np.unpackbits(codes, axis=1, count=BITS, bitorder="little"), expected)
 
 
 def test_lsh_and_itq_codes_are_scored_over_the_whole_gallery_with_ties() -> None:
     query, gallery = random_split(0, 12), random_split(1, 150)
-    relevance = relevances(query.catalogue, gallery.catalogue)["category"]
+    relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]
     pairs = code_pairs(query.encoded, gallery.encoded, BITS)
     scores = baseline_scores(query, gallery, relevance, pairs, exact_hits(query, gallery))
     for method in ("lsh", "itq"):
@@ -62,7 +62,7 @@ def test_lsh_and_itq_codes_are_scored_over_the_whole_gallery_with_ties() -> None
         assert scores[method]["map@100"].mean() > scores["random"]["map@100"].mean()
 
 
-@pytest.mark.parametrize(("bits", "has_itq"), [(LENGTH, True), (LENGTH + 1, False)])
+@pytest.mark.parametrize(("bits", "has_itq"), [(EMBEDDING_DIM, True), (EMBEDDING_DIM + 1, False)])
 def test_itq_is_skipped_with_more_bits_than_embedding_dimensions(bits: int, has_itq: bool) -> None:
     query, gallery = (random_split(seed, 40).encoded._replace(codes=np.zeros((40, 2), np.uint8)) for seed in (0, 1))
     pairs = code_pairs(query, gallery, bits)
@@ -70,14 +70,16 @@ def test_itq_is_skipped_with_more_bits_than_embedding_dimensions(bits: int, has_
     assert "lsh" in pairs
 
 
-def test_itq_is_fitted_on_a_sample_of_a_large_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted: list[torch.Tensor] = []
+def test_itq_is_fitted_on_evenly_spaced_embeddings_of_a_large_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted_on: list[torch.Tensor] = []
     module = "fashion_lsh.evaluation.baselines"
-    monkeypatch.setattr(f"{module}.itq", lambda embeddings, bits: (fitted.append(embeddings), itq(embeddings, bits))[1])
+    monkeypatch.setattr(
+        f"{module}.fit_itq", lambda embeddings, bits: (fitted_on.append(embeddings), fit_itq(embeddings, bits))[1]
+    )
     monkeypatch.setattr(f"{module}.ITQ_SAMPLES", 20)
     gallery = random_split(1, 50).encoded
     codes = code_pairs(random_split(0, 5).encoded, gallery, BITS)["itq"][1]
-    assert np.array_equal(fitted[0].numpy(), gallery.embeddings[[*range(0, 50, 3)]])
+    assert np.array_equal(fitted_on[0].numpy(), gallery.embeddings[[*range(0, 50, 3)]])
     assert len(codes) == 50
 
 
@@ -103,22 +105,22 @@ def test_collapsed_codes_are_logged_as_a_warning(caplog: pytest.LogCaptureFixtur
         collapsed = gallery.encoded._replace(codes=np.ones((150, 1), np.uint8))
         baseline_metrics(random_split(0, 12), replace(gallery, encoded=collapsed), BITS)
     assert len(caplog.records) == 1
-    for part in ("1 distinct codes for 3 predicted categories", "6 bits (6 constant)", "hash=csq"):
-        assert part in caplog.text
+    for fragment in ("distinct codes, 1,", "predicted categories, 3", "6 code bits (6 constant)", "hash=csq"):
+        assert fragment in caplog.text
 
 
 def random_in_closed_form(relevant: int, rows: int) -> list[float]:
     """Expected AP@100, recall@1, recall@10 and precision@10 of a random order."""
     ratio = relevant / rows
-    nearer = (relevant - 1) / (rows - 1)
-    precisions = sum(ratio * (1 + (rank - 1) * nearer) / rank for rank in range(1, min(100, rows) + 1))
+    ratio_of_others = (relevant - 1) / (rows - 1)  # given that one row is relevant
+    precisions = sum(ratio * (1 + (rank - 1) * ratio_of_others) / rank for rank in range(1, min(100, rows) + 1))
     probability_of_none = math.comb(rows - relevant, 10) / math.comb(rows, 10)
     return [precisions / min(relevant, 100), ratio, 1 - probability_of_none, ratio]
 
 
 def test_the_random_baseline_equals_the_closed_form() -> None:
     query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
-    for relevance in relevances(query.catalogue, gallery.catalogue).values():
+    for relevance in relevance_by_column(query.catalogue, gallery.catalogue).values():
         scores = baseline_scores(query, gallery, relevance, {}, exact_hits(query, gallery))["random"]
         for query_row, relevant in enumerate(relevance.totals.tolist()):
             actual = [scores[name][query_row] for name in ("map@100", "recall@1", "recall@10", "precision@10")]
@@ -128,7 +130,7 @@ def test_the_random_baseline_equals_the_closed_form() -> None:
 
 def test_other_baselines_equal_scores_of_all_pairs() -> None:
     query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
-    relevance = relevances(query.catalogue, gallery.catalogue)["category"]
+    relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]
     scores = baseline_scores(
         query,
         gallery,
@@ -142,17 +144,22 @@ def test_other_baselines_equal_scores_of_all_pairs() -> None:
         [int(query_category != gallery_category) for gallery_category in gallery.encoded.predicted]
         for query_category in query.encoded.predicted
     ]
-    factories.assert_same(scores["predicted_category"], factories.by_level(mismatches, all_pairs, relevance))
-    factories.assert_same(
-        scores["code"], factories.by_level(factories.hamming_distances(query, gallery), all_pairs, relevance)
+    factories.assert_same_scores(
+        scores["predicted_category"], factories.scores_of_all_pairs(mismatches, all_pairs, relevance)
+    )
+    factories.assert_same_scores(
+        scores["code"], factories.scores_of_all_pairs(factories.hamming_distances(query, gallery), all_pairs, relevance)
     )
     for name, query_vectors, gallery_vectors in (
         ("float", query.encoded.embeddings, gallery.encoded.embeddings),
         ("colour_histogram", query.descriptors["colour_histogram"], gallery.descriptors["colour_histogram"]),
     ):
-        distances = [[math.dist(one, other) for other in gallery_vectors.tolist()] for one in query_vectors.tolist()]
+        distances = [
+            [math.dist(query_vector, vector) for vector in gallery_vectors.tolist()]
+            for query_vector in query_vectors.tolist()
+        ]
         ranks = [[sorted(row).index(value) for value in row] for row in distances]
-        factories.assert_same(scores[name], factories.by_level(ranks, all_pairs, relevance))
+        factories.assert_same_scores(scores[name], factories.scores_of_all_pairs(ranks, all_pairs, relevance))
 
 
 def test_baseline_metrics_are_means_named_by_method_and_relevance() -> None:
@@ -162,14 +169,14 @@ def test_baseline_metrics_are_means_named_by_method_and_relevance() -> None:
     suffixes = [
         f"{relevance}/{score}{bound}"
         for relevance in ("category", "item")
-        for score in factories.SCORES
+        for score in factories.METRIC_NAMES
         for bound in ("", "_low", "_high")
     ]
     assert {name for name in metrics if name.startswith("baselines/")} == {
         f"baselines/{method}/{suffix}" for method in names for suffix in suffixes
     }
     assert all(metrics[name] >= metrics[f"{name}_low"] for name in metrics if f"{name}_low" in metrics)
-    relevance = relevances(query.catalogue, gallery.catalogue)["item"]
+    relevance = relevance_by_column(query.catalogue, gallery.catalogue)["item"]
     mean = np.nanmean(baseline_scores(query, gallery, relevance, {}, exact_hits(query, gallery))["float"]["recall@1"])
     assert metrics["baselines/float/item/recall@1"] == pytest.approx(mean)
     assert {name.split("/")[1] for name in query_scores} == {"float", "code", "lsh"}

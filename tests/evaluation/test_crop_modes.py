@@ -1,4 +1,4 @@
-"""Evaluation with other crop modes."""
+"""Evaluation with further crop modes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,12 +18,12 @@ BOX_SELECTOR = BoxSelector("given", 0.3, 2.0, "whole")
 POLICY = SearchPolicy("hamming", 1, 20, alpha=0.5, min_confidence=0.0, min_probability=None)
 
 
-def with_detections(data: GarmentData, every: int = 3) -> GarmentData:
-    """Data with a detection in every third image."""
+def add_detections(data: GarmentData) -> GarmentData:
+    """Set detected crops, with a detection in every third image."""
     catalogue = data.catalogue
     detections_by_image = {}
-    for number, (image, box) in enumerate(zip(catalogue.column("image"), catalogue.boxes, strict=True)):
-        if number % every == 0:
+    for index, (image, box) in enumerate(zip(catalogue.column("image"), catalogue.boxes, strict=True)):
+        if index % 3 == 0:
             detections_by_image[image] = Boxes(
                 box[None] + np.float32([1, 0, 1, 0]), np.ones(1, np.float32), np.zeros(1, np.int64)
             )
@@ -32,13 +32,13 @@ def with_detections(data: GarmentData, every: int = 3) -> GarmentData:
 
 
 def test_a_garment_is_cropped_by_its_detected_box(make_data: MakeData) -> None:
-    data = with_detections(make_data())
+    data = add_detections(make_data())
     boxes = data.crop_boxes
     assert np.allclose(boxes[::3], data.catalogue.boxes[::3] + np.float32([1, 0, 1, 0]))
-    assert data.undetected.tolist() == [number % 3 != 0 for number in range(len(boxes))]
+    assert data.undetected.tolist() == [index % 3 != 0 for index in range(len(boxes))]
 
 
-def test_detected_crops_need_detections(make_data: MakeData) -> None:
+def test_detected_crops_require_detections(make_data: MakeData) -> None:
     data = make_data()
     data.crop, data.box_selector = "detected", BOX_SELECTOR
     with pytest.raises(ValueError, match="crop=detected: "):
@@ -49,14 +49,14 @@ def test_detected_crops_need_detections(make_data: MakeData) -> None:
 def test_undetected_garments_are_skipped_or_uncropped(make_data: MakeData, mode: Any, skips: bool) -> None:
     data = make_data()
     num_before = {part: len(data.rows(part)) for part in ("train", "query", "gallery")}
-    recropped = with_crop_mode(with_detections(data), mode)
+    recropped = with_crop_mode(add_detections(data), mode)
     num_after = {part: len(recropped.rows(part)) for part in ("train", "query", "gallery")}
     assert num_after["query"] == num_before["query"]
     assert (num_after["train"] < num_before["train"]) == (num_after["gallery"] < num_before["gallery"]) == skips
 
 
 def test_an_undetected_query_is_wrong_and_has_no_hits(make_data: MakeData) -> None:
-    data = with_crop_mode(with_detections(make_data()), "detected")
+    data = with_crop_mode(add_detections(make_data()), "detected")
     query = encode_split(FakeModel(data.categories), data, "query")
     undetected = data.undetected[data.rows("query")]
     assert 0 < undetected.sum() < len(undetected)
@@ -66,7 +66,7 @@ def test_an_undetected_query_is_wrong_and_has_no_hits(make_data: MakeData) -> No
 
 
 def test_every_crop_mode_is_scored_on_the_same_queries(make_data: MakeData) -> None:
-    data = with_detections(make_data(ratios={"train": 0.2, "val": 0.1, "query": 0.3, "gallery": 0.4}))
+    data = add_detections(make_data(ratios={"train": 0.2, "val": 0.1, "query": 0.3, "gallery": 0.4}))
     modes: Any = ["whole", "annotated", "detected", "detected_or_whole"]
     metrics = score_crop_modes(FakeModel(data.categories), data, POLICY, modes)
     assert {name.split("/")[1] for name in metrics} == set(modes)

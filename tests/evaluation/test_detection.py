@@ -1,4 +1,4 @@
-"""COCO metrics of the boxes in query images."""
+"""Matching of detections, and COCO metrics of the boxes in query images."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ MakeData = Callable[..., GarmentData]
 ANNOTATED = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
 
 
-def scene_data(data: GarmentData, level: Any = "garment") -> DetectionData:
+def make_detection_data(data: GarmentData, level: Any = "garment") -> DetectionData:
     return DetectionData(data, level, 64, None, [1.0, 1.0], 4, None, 0, 0)
 
 
@@ -45,7 +45,7 @@ def test_match_images_pairs_annotated_and_detected_boxes_of_query_images() -> No
 
 @pytest.mark.parametrize("level", ["garment", "category"])
 def test_perfect_boxes_score_1(make_data: MakeData, level: Any) -> None:
-    scenes = scene_data(make_data(), level)
+    scenes = make_detection_data(make_data(), level)
     scores = box_scores(perfect_detections(scenes), scenes, "query")
     assert set(scores.values()) == {1.0}
     names = {"box_ap", "box_ap50", "box_ap75", "box_ar"}
@@ -56,8 +56,8 @@ def test_perfect_boxes_score_1(make_data: MakeData, level: Any) -> None:
     assert set(scores) == expected
 
 
-def test_wrong_classes_are_right_in_class_agnostic_scores(make_data: MakeData) -> None:
-    scenes = scene_data(make_data(), "category")
+def test_class_agnostic_scores_ignore_wrong_classes(make_data: MakeData) -> None:
+    scenes = make_detection_data(make_data(), "category")
     correct_boxes = perfect_detections(scenes).boxes
     swapped = Detections(
         {name: boxes._replace(labels=(boxes.labels + 1) % len(scenes.classes)) for name, boxes in correct_boxes.items()}
@@ -67,20 +67,22 @@ def test_wrong_classes_are_right_in_class_agnostic_scores(make_data: MakeData) -
     assert scores["detector/query/garment/box_ap50"] == 1
 
 
-def test_images_without_detections_count(make_data: MakeData) -> None:
-    scenes = scene_data(make_data())
-    half = dict(list(perfect_detections(scenes).boxes.items())[::2])
-    ratio = len(half) / len(scenes.annotated_boxes("query"))
-    assert box_scores(Detections(half), scenes, "query")["detector/query/box_ap50"] == pytest.approx(ratio, abs=0.01)
+def test_images_without_detections_lower_average_precision(make_data: MakeData) -> None:
+    scenes = make_detection_data(make_data())
+    half_of_boxes = dict(list(perfect_detections(scenes).boxes.items())[::2])
+    ratio = len(half_of_boxes) / len(scenes.annotated_boxes("query"))
+    assert box_scores(Detections(half_of_boxes), scenes, "query")["detector/query/box_ap50"] == pytest.approx(
+        ratio, abs=0.01
+    )
 
 
 def test_slightly_shifted_boxes_match_only_at_iou_0_5(make_data: MakeData) -> None:
-    scenes = scene_data(make_data())
-    moved = {}
+    scenes = make_detection_data(make_data())
+    shifted_boxes = {}
     for name, boxes in perfect_detections(scenes).boxes.items():
         width = boxes.xyxy[:, 2] - boxes.xyxy[:, 0]
         xyxy = boxes.xyxy.copy()
         xyxy[:, [0, 2]] += 0.2 * width[:, None]  # IoU: 0.8 / 1.2
-        moved[name] = boxes._replace(xyxy=xyxy)
-    scores = box_scores(Detections(moved), scenes, "query")
+        shifted_boxes[name] = boxes._replace(xyxy=xyxy)
+    scores = box_scores(Detections(shifted_boxes), scenes, "query")
     assert (scores["detector/query/box_ap50"], scores["detector/query/box_ap75"]) == (1, 0)

@@ -19,12 +19,9 @@ def test_every_method_is_timed_once_per_query_after_the_warm_up() -> None:
     times = time_interleaved({"a": make_method("a"), "b": make_method("b")}, queries=6, warm_up=2)
     assert {name: values.shape for name, values in times.items()} == {"a": (6,), "b": (6,)}
     assert sorted(calls[4:]) == sorted((name, query) for name in "ab" for query in range(6))
-    assert [query for _, query in calls[4:]] == [
-        query for query in range(6) for _ in "ab"
-    ]  # both methods of a query in turn
-    assert (
-        len({tuple(name for name, _ in calls[4 + 2 * index : 6 + 2 * index]) for index in range(6)}) == 2
-    )  # in either order
+    assert [query for _, query in calls[4:]] == [query for query in range(6) for _ in "ab"]
+    orders = {tuple(name for name, _ in calls[start : start + 2]) for start in range(4, 16, 2)}
+    assert orders == {("a", "b"), ("b", "a")}
 
 
 def test_slow_methods_take_longer() -> None:
@@ -43,15 +40,15 @@ def test_the_median_lies_within_its_interval() -> None:
 
 def test_time_saving_uses_mean_times() -> None:
     baseline = np.random.default_rng(0).uniform(9, 11, 300)
-    saved, low, high = time_saving(0.8 * baseline, baseline)
-    assert (saved, low, high) == pytest.approx((0.2, 0.2, 0.2))
-    noisy, low, high = time_saving(np.random.default_rng(1).permutation(0.8 * baseline), baseline)
-    assert low < noisy < high
-    assert noisy == pytest.approx(0.2)
+    ratio, low, high = time_saving(0.8 * baseline, baseline)
+    assert (ratio, low, high) == pytest.approx((0.2, 0.2, 0.2))
+    noisy_ratio, low, high = time_saving(np.random.default_rng(1).permutation(0.8 * baseline), baseline)
+    assert low < noisy_ratio < high
+    assert noisy_ratio == pytest.approx(0.2)
 
 
 def test_single_thread_restores_the_number_of_threads() -> None:
-    before = torch.get_num_threads()
+    num_threads = torch.get_num_threads()
     with single_thread():
         assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == num_threads

@@ -1,4 +1,4 @@
-"""Model costs equal sums over the layers."""
+"""Model costs against sums over the layers."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from fashion_lsh.evaluation.model_costs import measure_costs
 from fashion_lsh.models.classifier import ClassifierModel
 from fashion_lsh.models.hash_head import HashHeadModel
 
-CROPS: Any = {"categories": ["a", "b", "c"], "image_size": 64, "margin": 0.1, "frozen": False}
-LAYER: Any = {"bits": 12, "embedding_dim": None, "loss": "softmax", "bihalf": False, "label_smoothing": 0.1}
+CLASSIFIER_ARGUMENTS: Any = {"categories": ["a", "b", "c"], "image_size": 64, "margin": 0.1, "frozen": False}
+HASH_ARGUMENTS: Any = {"bits": 12, "embedding_dim": None, "loss": "softmax", "bihalf": False, "label_smoothing": 0.1}
 
 
 def flops_by_layer(model: nn.Module) -> int:
-    """Two operations per weight and output element of each convolution and linear layer."""
+    """Count two operations per output element and weight of the element, in convolutions and linear layers."""
     flops = 0
 
     def count(layer: nn.Module, _inputs: Any, output: Tensor) -> None:
@@ -35,8 +35,10 @@ def flops_by_layer(model: nn.Module) -> int:
 
 @pytest.mark.parametrize("backbone", ["resnet18", "alexnet", "googlenet"])
 def test_flops_and_parameters_equal_the_sum_over_layers(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fashion_lsh.evaluation.model_costs.TIMED", 2)
-    model = HashHeadModel(backbone=backbone, **CROPS, **LAYER)  # in training mode, the default
+    monkeypatch.setattr("fashion_lsh.evaluation.model_costs.NUM_TIMED", 2)
+    model = HashHeadModel(
+        backbone=backbone, **CLASSIFIER_ARGUMENTS, **HASH_ARGUMENTS
+    )  # models are created in training mode
     fingerprint = model.fingerprint()
     costs = measure_costs(model)
     assert model.fingerprint() == fingerprint
@@ -47,8 +49,8 @@ def test_flops_and_parameters_equal_the_sum_over_layers(backbone: str, monkeypat
     assert costs["speed/network_ms"] > 0
 
 
-def test_without_a_hash_layer_there_is_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fashion_lsh.evaluation.model_costs.TIMED", 2)
-    costs = measure_costs(ClassifierModel(backbone="resnet18", **CROPS).eval())
+def test_a_model_without_hash_layer_has_no_code_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fashion_lsh.evaluation.model_costs.NUM_TIMED", 2)
+    costs = measure_costs(ClassifierModel(backbone="resnet18", **CLASSIFIER_ARGUMENTS).eval())
     assert "model/code_bytes" not in costs
-    assert costs["model/parameters"] == 11_176_512 + 3 * 513  # torchvision's, without its last layer, and the head
+    assert costs["model/parameters"] == 11_176_512 + 3 * 513  # backbone without last layer, plus category head

@@ -1,4 +1,4 @@
-"""Evaluation protocol, compared with plain loops on random images and end to end on test images."""
+"""Evaluation protocol against loops on random encoded images, and end to end on test images."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from fashion_lsh.evaluation.protocol import (
     encode_all,
     encode_split,
     evaluate,
-    relevances,
+    relevance_by_column,
     score_search,
 )
 from fashion_lsh.gallery.gallery import Gallery
@@ -28,68 +28,70 @@ from fashion_lsh.search.policy import NProbe, SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.evaluation.factories import (
     CATEGORIES,
-    SCORES,
-    assert_same,
-    by_level,
+    METRIC_NAMES,
+    assert_same_scores,
     hamming_distances,
     make_searcher,
     random_split,
+    scores_of_all_pairs,
 )
 from tests.evaluation.fake_model import BITS, FakeModel
-from tests.search.factories import DEFAULTS
+from tests.search.factories import POLICY_DEFAULTS
 
 
-@pytest.mark.parametrize(("nprobe", "count"), [(1, 1), (2, 2), ("all", 3)])
+@pytest.mark.parametrize(("nprobe", "num_probed"), [(1, 1), (2, 2), ("all", 3)])
 @pytest.mark.parametrize("column", ["category", "item"])
-def test_hamming_is_scored_over_all_orders_of_ties_in_the_probed_lists(nprobe: NProbe, count: int, column: str) -> None:
+def test_hamming_is_scored_over_all_orders_of_ties_in_the_probed_lists(
+    nprobe: NProbe, num_probed: int, column: str
+) -> None:
     query, gallery = random_split(0, 12), random_split(1, 150)
-    relevance = relevances(query.catalogue, gallery.catalogue)[column]
+    relevance = relevance_by_column(query.catalogue, gallery.catalogue)[column]
     searcher = make_searcher(gallery, "hamming", nprobe)
     hits = searcher.search_encoded(query.encoded, 100)
     scores = score_search(searcher, query.encoded, relevance, hits)
     probed_lists = [
-        sorted(range(3), key=lambda c: -probabilities[c])[:count]
+        sorted(range(3), key=lambda c: -probabilities[c])[:num_probed]
         for probabilities in query.encoded.probabilities.tolist()
     ]
     probed = [[category in lists for category in gallery.encoded.predicted] for lists in probed_lists]
-    assert_same(scores, by_level(hamming_distances(query, gallery), probed, relevance))
-    served = retrieval.score_hits(hits, relevance)["map@100"]
+    assert_same_scores(scores, scores_of_all_pairs(hamming_distances(query, gallery), probed, relevance))
+    scores_of_hits = retrieval.score_hits(hits, relevance)["map@100"]
     has_relevant = relevance.totals > 0
-    assert (scores["map@100_worst"][has_relevant] <= served[has_relevant] + 1e-12).all()
-    assert (served[has_relevant] <= scores["map@100_best"][has_relevant] + 1e-12).all()
+    assert (scores["map@100_worst"][has_relevant] <= scores_of_hits[has_relevant] + 1e-12).all()
+    assert (scores_of_hits[has_relevant] <= scores["map@100_best"][has_relevant] + 1e-12).all()
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "rerank"])
 def test_other_distances_are_scored_by_their_hits(distance: str) -> None:
     query, gallery = random_split(0, 12), random_split(1, 150)
-    relevance = relevances(query.catalogue, gallery.catalogue)["category"]
+    relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]
     searcher = make_searcher(gallery, distance, 1)
     hits = searcher.search_encoded(query.encoded, 100)
-    assert_same(score_search(searcher, query.encoded, relevance, hits), retrieval.score_hits(hits, relevance))
+    assert_same_scores(score_search(searcher, query.encoded, relevance, hits), retrieval.score_hits(hits, relevance))
 
 
 def test_garments_not_indexed_count_as_relevant() -> None:
     query, gallery = random_split(0, 12).catalogue, random_split(1, 150).catalogue
     not_indexed = gallery.take(np.flatnonzero(gallery.column("item") == query.column("item")[0]))
     indexed = gallery.take(np.flatnonzero(gallery.column("item") != query.column("item")[0]))
-    for name, relevance in relevances(query, indexed, not_indexed).items():
-        assert np.array_equal(relevance.totals, relevances(query, gallery)[name].totals)
+    for name, relevance in relevance_by_column(query, indexed, not_indexed).items():
+        assert np.array_equal(relevance.totals, relevance_by_column(query, gallery)[name].totals)
         assert len(relevance.gallery) == len(indexed)
-    items = relevances(query, indexed, not_indexed)["item"]
+    items = relevance_by_column(query, indexed, not_indexed)["item"]
     hits = Hits(np.tile(np.arange(5), (len(query), 1)), np.zeros((len(query), 5), np.float32))
     scores = retrieval.score_hits(hits, items)
-    assert scores["recall@10"][0] == 0  # not skipped
+    assert scores["recall@10"][0] == 0  # 0 instead of NaN, since the not indexed garments are relevant
 
 
-@pytest.mark.parametrize("unknown", ["query", "gallery", "both"])
-def test_items_are_scored_only_where_query_and_gallery_have_them(unknown: str) -> None:
+@pytest.mark.parametrize("without_items", ["query", "gallery", "both"])
+def test_items_are_scored_only_where_query_and_gallery_have_them(without_items: str) -> None:
     query, gallery = random_split(0, 12).catalogue, random_split(1, 150).catalogue
-    assert set(relevances(query, gallery)) == {"category", "item"}
-    if unknown != "gallery":
+    assert set(relevance_by_column(query, gallery)) == {"category", "item"}
+    if without_items != "gallery":
         query = query.with_columns(item=[""] * 12)
-    if unknown != "query":
+    if without_items != "query":
         gallery = gallery.with_columns(item=[""] * 150)
-    assert set(relevances(query, gallery)) == {"category"}
+    assert set(relevance_by_column(query, gallery)) == {"category"}
 
 
 def test_a_split_is_encoded_in_the_order_of_its_catalogue(make_data: Callable[..., GarmentData]) -> None:
@@ -131,12 +133,15 @@ def test_encoding_does_not_depend_on_the_batch_size(bits: int | None, make_data:
             np.testing.assert_allclose(descriptors[name], results[0][1][name], atol=1e-6)
 
 
-def expected_names(relevances: set[str], subsets: set[str]) -> set[str]:
+def expected_names(relevance_names: set[str], subsets: set[str]) -> set[str]:
     names = {
-        f"query/{name}/{score}{suffix}" for name in relevances for score in SCORES for suffix in ("", "_low", "_high")
+        f"query/{name}/{score}{suffix}"
+        for name in relevance_names
+        for score in METRIC_NAMES
+        for suffix in ("", "_low", "_high")
     }
-    shared = {f"query/item/{score}_{subset}" for score in SCORES for subset in subsets}
-    others = {
+    subset_names = {f"query/item/{score}_{subset}" for score in METRIC_NAMES for subset in subsets}
+    further_names = {
         "accuracy",
         "accuracy_low",
         "accuracy_high",
@@ -146,8 +151,10 @@ def expected_names(relevances: set[str], subsets: set[str]) -> set[str]:
         "count",
         "gallery_rows",
     }
-    names |= {"query/category/map@100_macro", *(f"query/{name}/scored" for name in relevances)}
-    return names | shared | {f"query/{name}" for name in others} | {"speed/search_ms", "speed/search_ms_p95"}
+    names |= {"query/category/map@100_macro", *(f"query/{name}/scored" for name in relevance_names)}
+    return (
+        names | subset_names | {f"query/{name}" for name in further_names} | {"speed/search_ms", "speed/search_ms_p95"}
+    )
 
 
 @pytest.mark.parametrize("distance", ["hamming", "rerank", "euclidean"])
@@ -155,7 +162,9 @@ def test_a_search_is_evaluated_end_to_end(distance: Any, make_data: Callable[...
     data, model = make_data(ratios={"train": 0.1, "val": 0.1, "query": 0.4, "gallery": 0.4}), FakeModel(CATEGORIES)
     query, gallery = encode_split(model, data, "query"), encode_split(model, data, "gallery")
     searcher = Searcher(
-        model, Gallery.build(model, gallery.encoded, gallery.catalogue), SearchPolicy(distance, 2, 20, **DEFAULTS)
+        model,
+        Gallery.build(model, gallery.encoded, gallery.catalogue),
+        SearchPolicy(distance, 2, 20, **POLICY_DEFAULTS),
     )
     metrics, table, hits = evaluate(searcher, query)
     assert set(metrics) == expected_names({"category", "item"}, {"garment_unshared"})
@@ -166,7 +175,7 @@ def test_a_search_is_evaluated_end_to_end(distance: Any, make_data: Callable[...
     label = "rerank20_2" if distance == "rerank" else f"{distance}_2"
     assert columns["search"] == [label] * len(query.catalogue)
     assert columns["id"] == query.catalogue.column("id").tolist()
-    assert columns["predicted"] == [model.categories[number] for number in query.encoded.predicted]
+    assert columns["predicted"] == [model.categories[category] for category in query.encoded.predicted]
     probabilities = query.encoded.probabilities
     assert columns["confidence"] == pytest.approx(
         [row[predicted] for row, predicted in zip(probabilities, probabilities.argmax(1), strict=True)]
@@ -189,7 +198,7 @@ def test_without_items_only_categories_are_evaluated() -> None:
     assert not [name for name in table.column_names if name.startswith("item/")]
 
 
-def test_a_query_whose_list_is_empty_has_no_hits() -> None:
+def test_a_query_with_an_empty_probed_list_has_no_hits() -> None:
     query, gallery = random_split(0, 6), random_split(1, 4)
     one_category = gallery.encoded._replace(probabilities=np.tile(np.float32([0, 0, 1]), (4, 1)))
     _, table, _ = evaluate(make_searcher(EncodedSplit(gallery.catalogue, one_category, {}), "hamming", 1), query)

@@ -13,19 +13,19 @@ from fashion_lsh.models.encoding import Encoded
 from tests.evaluation.factories import make_searcher, random_split
 
 
-@pytest.mark.parametrize("count", [1, 5, 30])
-def test_single_queries_return_the_same_hits_as_a_batch(count: int) -> None:
-    query, searcher = random_split(0, count), make_searcher(random_split(1, 150), "rerank", 2)
+@pytest.mark.parametrize("num_queries", [1, 5, 30])
+def test_single_queries_return_the_same_hits_as_a_batch(num_queries: int) -> None:
+    query, searcher = random_split(0, num_queries), make_searcher(random_split(1, 150), "rerank", 2)
     hits, milliseconds = time_search(searcher, query.encoded)
     batch_hits = searcher.search_encoded(query.encoded, 100)
     assert np.array_equal(hits.rows, batch_hits.rows)
     np.testing.assert_allclose(hits.distances, batch_hits.distances, rtol=1e-6)
-    assert milliseconds.shape == (count,)
+    assert milliseconds.shape == (num_queries,)
     assert (milliseconds > 0).all()
 
 
 class Clock:
-    """Fake clock that only `advance` moves."""
+    """Fake clock that is advanced only by `advance`."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -70,13 +70,15 @@ def test_end_to_end_latency_is_the_median_after_10_warm_up_queries(
             clock.advance(9 if len(calls) <= 10 else 0.003 if len(calls) % 3 else 0.5)
 
     open_image = data.source.image
-    monkeypatch.setattr(data.source, "image", lambda key: (clock.advance(7), open_image(key))[1])  # not timed
+    monkeypatch.setattr(
+        data.source, "image", lambda key: (clock.advance(7), open_image(key))[1]
+    )  # loading is not timed
     slow_searcher: Any = SlowSearcher()
     assert time_end_to_end(slow_searcher, data, count=21) == {"speed/end_to_end_ms": pytest.approx(3.0)}
     rows = data.rows("query")
     assert len(calls) == 31 > len(rows)
-    for number, (image, box, k) in enumerate(calls[10:]):
-        row = rows[number % len(rows)]
+    for index, (image, box, k) in enumerate(calls[10:]):
+        row = rows[index % len(rows)]
         assert np.array_equal(image, open_image(data.catalogue.column("image")[row]))
         assert np.array_equal(box, data.crop_boxes[row])
         assert k == 100

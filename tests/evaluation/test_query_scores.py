@@ -1,4 +1,4 @@
-"""Per-query scores in job files: round trip and size limit."""
+"""Packing per-query scores into job files, and the size limit of job files."""
 
 import json
 import logging
@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.query_scores import (
     QUANTISATION_STEPS,
+    job_file_json,
     method_scores,
     pack_scores,
     search_scores,
     unpack_scores,
-    with_query_scores,
 )
 
-SCORES = st.one_of(st.floats(0, 1, width=32), st.just(float("nan")))
+score_strategy = st.one_of(st.floats(0, 1, width=32), st.just(float("nan")))
 
 
 def catalogue(items: list[str]) -> Catalogue:
@@ -29,10 +29,12 @@ def catalogue(items: list[str]) -> Catalogue:
                          "category": ["c"] * count, "item": items})  # fmt: skip
 
 
-@given(st.lists(st.tuples(SCORES, SCORES, st.sampled_from(["", "a", "b", "c"])), min_size=1, max_size=30))
+@given(
+    st.lists(st.tuples(score_strategy, score_strategy, st.sampled_from(["", "a", "b", "c"])), min_size=1, max_size=30)
+)
 def test_packed_scores_round_trip(rows: list[tuple[float, float, str]]) -> None:
-    one, two, items = (list(column) for column in zip(*rows, strict=True))
-    scores = {"query/accuracy": np.array(one, np.float32), "query/item/map@100": np.array(two, np.float32)}
+    accuracy, item_map, items = (list(column) for column in zip(*rows, strict=True))
+    scores = {"query/accuracy": np.array(accuracy, np.float32), "query/item/map@100": np.array(item_map, np.float32)}
     unpacked = unpack_scores(json.loads(json.dumps(pack_scores(catalogue(items), scores))))
     assert set(unpacked.scores) == set(scores)
     for name, values in scores.items():
@@ -49,9 +51,9 @@ def test_scores_of_0_and_1_and_nan_are_packed_exactly() -> None:
 
 
 def test_different_queries_have_different_checksums() -> None:
-    first = catalogue(["", ""])
-    reordered = first.take(np.array([1, 0]))
-    assert pack_scores(first, {})["ids"] == pack_scores(first, {})["ids"] != pack_scores(reordered, {})["ids"]
+    queries = catalogue(["", ""])
+    reordered = queries.take(np.array([1, 0]))
+    assert pack_scores(queries, {})["ids"] == pack_scores(queries, {})["ids"] != pack_scores(reordered, {})["ids"]
 
 
 def test_search_scores_are_read_from_the_query_table() -> None:
@@ -71,7 +73,7 @@ def test_model_free_baselines_are_not_saved() -> None:
 
 
 def realistic_scores(count: int) -> dict[str, np.ndarray]:
-    """Scores with the value distributions of a real search."""
+    """Scores distributed like those of a real search."""
     rng = np.random.default_rng(0)
     metrics = {
         "accuracy": rng.random(count) < 0.7,
@@ -89,57 +91,57 @@ def realistic_scores(count: int) -> dict[str, np.ndarray]:
     return search | baselines
 
 
-def test_scores_of_1500_queries_fit_beside_300_metrics() -> None:
+def test_scores_of_1500_queries_and_300_metrics_fit_in_a_job_file() -> None:
     job = {
         "metrics": {
             f"baselines/predicted_category/category/map@{number}_low": 1 / (number + 3) for number in range(300)
         }
     }
-    texts = pack_scores(catalogue([f"item{row // 2}" for row in range(1500)]), realistic_scores(1500))
-    text = with_query_scores(job, texts)
+    packed = pack_scores(catalogue([f"item{row // 2}" for row in range(1500)]), realistic_scores(1500))
+    text = job_file_json(job, packed)
     assert len(text) <= 50_000
-    assert json.loads(text) == job | {"queries": texts}
+    assert json.loads(text) == job | {"queries": packed}
 
 
 def test_12_incompressible_metrics_fit_in_a_job_file() -> None:
     rng = np.random.default_rng(0)
     scores = {f"baselines/code/{number}": rng.random(1500).astype(np.float32) for number in range(12)}
-    texts = pack_scores(catalogue([""] * 1500), scores)
-    text = with_query_scores({}, texts)
+    packed = pack_scores(catalogue([""] * 1500), scores)
+    text = job_file_json({}, packed)
     assert len(text) <= 50_000
-    assert json.loads(text)["queries"] == texts
+    assert json.loads(text)["queries"] == packed
 
 
-@pytest.mark.parametrize("queries", [3000, 100_000])
-def test_scores_that_do_not_fit_are_skipped_and_logged(queries: int, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("num_queries", [3000, 100_000])
+def test_scores_that_do_not_fit_are_skipped_and_logged(num_queries: int, caplog: pytest.LogCaptureFixture) -> None:
     rng = np.random.default_rng(0)
     methods = ("query", "baselines/code")
-    scores = {f"{method}/{name}": rng.random(queries).astype(np.float32)
+    scores = {f"{method}/{name}": rng.random(num_queries).astype(np.float32)
               for method in methods for name in ("item/recall@10", "category/map@100", "item/map@100")}  # fmt: skip
-    texts = pack_scores(catalogue([""] * queries), scores)
-    job = {"metrics": {"query/count": queries}, "more": "x" * 8000}
+    packed = pack_scores(catalogue([""] * num_queries), scores)
+    job = {"metrics": {"query/count": num_queries}, "more": "x" * 8000}
     with caplog.at_level(logging.INFO):
-        text = with_query_scores(job, texts)
+        text = job_file_json(job, packed)
     assert len(text) <= 50_000
-    saved = json.loads(text).pop("queries", {})
+    included = json.loads(text).pop("queries", {})
     assert "50,000 bytes: " in caplog.text
-    assert [name for name in texts if name in scores and name not in saved] == caplog.messages[0].partition("bytes: ")[
-        2
-    ].split(", ")
-    if queries == 100_000:
-        assert saved == {}
+    assert [name for name in packed if name in scores and name not in included] == caplog.messages[0].partition(
+        "bytes: "
+    )[2].split(", ")
+    if num_queries == 100_000:
+        assert included == {}
     else:
-        assert set(scores) - set(saved) == {"baselines/code/item/map@100"}
+        assert set(scores) - set(included) == {"baselines/code/item/map@100"}
 
 
-@pytest.mark.parametrize("damaged", [
+@pytest.mark.parametrize("damaged_scores", [
     {"query/accuracy": "not base64"}, {"query/accuracy": "eJw="}, {"items": "!"},
     {"query/item/map@100": pack_scores(catalogue([""]), {"a": np.zeros(1)})["a"]},
 ])  # fmt: skip
-def test_damaged_packed_scores_are_rejected(damaged: dict[str, str]) -> None:
-    texts = pack_scores(catalogue(["", "a"]), {"query/accuracy": np.ones(2)})
+def test_damaged_packed_scores_are_rejected(damaged_scores: dict[str, str]) -> None:
+    packed = pack_scores(catalogue(["", "a"]), {"query/accuracy": np.ones(2)})
     with pytest.raises(ValueError, match=r".+"):
-        unpack_scores(texts | damaged)
+        unpack_scores(packed | damaged_scores)
 
 
 def test_training_free_baselines_are_skipped_first() -> None:

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.results import by_shared_garment, query_table
+from fashion_lsh.evaluation.results import query_table, scores_by_shared_garment
 
 NAN = math.nan
 
 
 def catalogue(items: list[str], groups: list[str] | None = None, prefix: str = "q") -> Catalogue:
-    ids = [f"{prefix}{number}" for number in range(len(items))]
+    ids = [f"{prefix}{row}" for row in range(len(items))]
     columns = {"id": ids, "image": ids, "category": ["coat"] * len(items), "item": items}
     return Catalogue.from_columns(columns | ({"group": groups} if groups else {}))
 
@@ -45,9 +45,10 @@ def test_the_query_table_has_a_row_for_each_query_with_every_score() -> None:
 def test_a_garment_is_shared_if_another_item_of_its_group_is_in_the_gallery() -> None:
     gallery = catalogue(["a", "a2", "b", "c", "", "x"], ["g", "g", "h", "", "h", ""], "g")
     query = catalogue(["a", "b", "c", "d", "e"], ["g", "h", "", "h", "z"])
-    # shared: a (with a2), b (with the row of h without item), d (with b); unshared: c (no group), e (group not found)
+    # Shared: a (with a2), b (with the row of group h without item), d (with b).
+    # Not shared: c (no group), e (no gallery row in group z).
     values = np.array([0.1, 0.2, 0.4, NAN, 0.8])
-    metrics = by_shared_garment({"map@100": values}, query, gallery)
+    metrics = scores_by_shared_garment({"map@100": values}, query, gallery)
     assert metrics == {
         "query/item/map@100_garment_shared": pytest.approx(0.15),
         "query/item/map@100_garment_unshared": pytest.approx(0.6),
@@ -59,10 +60,12 @@ def test_a_subset_without_relevant_rows_is_skipped(values: list[float], subset: 
     gallery, query = catalogue(["a2", "b"], ["g", "h"], "g"), catalogue(["a", "b"], ["g", "h"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        metrics = by_shared_garment({"recall@1": np.array(values)}, query, gallery)
+        metrics = scores_by_shared_garment({"recall@1": np.array(values)}, query, gallery)
     assert metrics == {f"query/item/recall@1_garment_{subset}": 0.5}
 
 
 def test_only_unshared_garments_are_scored_if_none_is_shared() -> None:
-    metrics = by_shared_garment({"recall@1": np.array([1.0])}, catalogue(["a"], ["g"]), catalogue(["a"], ["g"], "g"))
+    metrics = scores_by_shared_garment(
+        {"recall@1": np.array([1.0])}, catalogue(["a"], ["g"]), catalogue(["a"], ["g"], "g")
+    )
     assert metrics == {"query/item/recall@1_garment_unshared": 1.0}

@@ -1,4 +1,4 @@
-"""Corruptions: strength, independence of the batch, and scores against a clean gallery."""
+"""Strength of corruptions, independence of the batch, and scores with a clean gallery."""
 
 import io
 from collections.abc import Callable
@@ -39,8 +39,8 @@ def uniform_crop(value: int) -> np.ndarray:
 
 def batch(rows: list[int]) -> Batch:
     images = torch.from_numpy(rng().integers(0, 256, (9, 3, SIDE, SIDE), dtype=np.uint8))[rows]
-    numbers = torch.tensor(rows)
-    return Batch(images, numbers, numbers, numbers)
+    row_tensor = torch.tensor(rows)
+    return Batch(images, row_tensor, row_tensor, row_tensor)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
@@ -71,7 +71,7 @@ def test_an_edge_is_blurred_with_blur_sigma() -> None:
     assert np.array_equal(CORRUPTIONS["blur"](uniform_crop(90), rng()), uniform_crop(90))
 
 
-@pytest.mark.parametrize(("quality", "equal"), [(JPEG_QUALITY, True), (75, False)])  # 75: the default of Pillow
+@pytest.mark.parametrize(("quality", "equal"), [(JPEG_QUALITY, True), (75, False)])  # 75 is the default of Pillow
 def test_jpeg_has_the_stated_quality(quality: int, equal: bool) -> None:
     crop, file = rng().integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8), io.BytesIO()
     Image.fromarray(crop).save(file, "JPEG", quality=quality, subsampling="4:2:0")
@@ -86,9 +86,9 @@ def test_jpeg_keeps_uniform_areas_and_loses_detail() -> None:
 
 
 def test_noise_has_noise_std_and_does_not_wrap() -> None:
-    added = CORRUPTIONS["noise"](uniform_crop(GREY), rng()).astype(float) - GREY
-    assert added.std() == pytest.approx(NOISE_STD, rel=0.03)
-    assert abs(added.mean()) < 0.6
+    noise = CORRUPTIONS["noise"](uniform_crop(GREY), rng()).astype(float) - GREY
+    assert noise.std() == pytest.approx(NOISE_STD, rel=0.03)
+    assert abs(noise.mean()) < 0.6
     assert CORRUPTIONS["noise"](uniform_crop(255), rng()).min() > 128
     assert CORRUPTIONS["noise"](uniform_crop(0), rng()).max() < 128
 

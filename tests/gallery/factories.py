@@ -1,6 +1,6 @@
-"""Fake model, and random encoded images and galleries, few of them distinct, so that many rows have tied distances.
+"""Fake model, and random encoded images and galleries. Few codes are distinct, so that many rows have tied distances.
 
-All embeddings are small integers / 16: their distances are exact in float16 and float32 in any summation order.
+All values of embeddings are small integers / 16, so distances are exact in float16 and float32 in any summation order.
 """
 
 import json
@@ -22,7 +22,7 @@ CATEGORIES, BITS, DIM, FINGERPRINT = 4, 9, 6, "one model"
 
 
 class FakeModel:
-    """Fake model: a fixed random layer on 2 x 2 block sums of the image, in integers: exact in any batch size."""
+    """Fake model: fixed random integer layer on 2 x 2 block sums, with results that do not depend on the batch size."""
 
     threshold, image_size, margin = 0.5, 8, 0.25
     device = torch.device("cpu")
@@ -48,22 +48,22 @@ class FakeModel:
         return self.model_fingerprint
 
 
-def random_encoded(seed: int, rows: int, bits: int | None = BITS) -> Encoded:
+def random_encoded(seed: int, num_rows: int, bits: int | None = BITS) -> Encoded:
     rng = np.random.default_rng(seed)
-    logits = rng.normal(size=(rows, CATEGORIES))
+    logits = rng.normal(size=(num_rows, CATEGORIES))
     probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
-    distinct = pack(np.random.default_rng(7).random((8, BITS)))
-    embeddings = np.float32(rng.integers(-3, 4, (rows, DIM)) / 16)
-    return Encoded(probabilities, None if bits is None else distinct[rng.integers(0, 8, rows)], embeddings)
+    distinct_codes = pack(np.random.default_rng(7).random((8, BITS)))
+    embeddings = np.float32(rng.integers(-3, 4, (num_rows, DIM)) / 16)
+    return Encoded(probabilities, None if bits is None else distinct_codes[rng.integers(0, 8, num_rows)], embeddings)
 
 
-def catalogue(rows: int, first: int = 0) -> Catalogue:
-    ids = [f"garment {row}" for row in range(first, first + rows)]
-    return Catalogue.from_columns({"id": ids, "image": ids, "category": ["hat"] * rows})
+def catalogue(num_rows: int, first_row: int = 0) -> Catalogue:
+    ids = [f"garment {row}" for row in range(first_row, first_row + num_rows)]
+    return Catalogue.from_columns({"id": ids, "image": ids, "category": ["hat"] * num_rows})
 
 
-def build_gallery(bits: int | None = BITS, rows: int = 40, seed: int = 0) -> Gallery:
-    return Gallery.build(FakeModel(bits), random_encoded(seed, rows, bits), catalogue(rows))
+def build_gallery(bits: int | None = BITS, num_rows: int = 40, seed: int = 0) -> Gallery:
+    return Gallery.build(FakeModel(bits), random_encoded(seed, num_rows, bits), catalogue(num_rows))
 
 
 def file_names(folder: Path) -> list[str]:
@@ -71,31 +71,31 @@ def file_names(folder: Path) -> list[str]:
 
 
 def referenced_files(folder: Path) -> list[str]:
-    """Names of the files in the manifest, and of the manifest."""
+    """Names of the manifest and of the files in the manifest."""
     manifest = json.loads((folder / "manifest.json").read_text())
     entries = [manifest["index"], manifest["catalogue"], *manifest["embeddings"]]
     return sorted({entry["file"] for entry in entries} | {"manifest.json"})
 
 
-def equal_galleries(ours: Gallery, expected: Gallery) -> bool:
-    """Return whether both have the same garments in the same order; if so, assert that they give the same hits."""
-    if ours.catalogue.checksum != expected.catalogue.checksum:
+def galleries_are_equal(gallery: Gallery, expected: Gallery) -> bool:
+    """Return whether two galleries have equal catalogues; if so, assert that all other contents and hits are equal."""
+    if gallery.catalogue.checksum != expected.catalogue.checksum:
         return False
     queries_encoded = random_encoded(9, 5)
     queries, probed_lists = (
-        (queries_encoded.embeddings if ours.codes is None else queries_encoded.codes),
+        (queries_encoded.embeddings if gallery.codes is None else queries_encoded.codes),
         np.tile(np.arange(4), (5, 1)),
     )
     assert queries is not None
     assert_same_hits(
         *(
-            gallery.to_catalogue_rows(exact_search(gallery.index, queries, probed_lists, 50))
-            for gallery in (ours, expected)
+            searched.to_catalogue_rows(exact_search(searched.index, queries, probed_lists, 50))
+            for searched in (gallery, expected)
         )
     )
-    assert np.array_equal(ours.embeddings[ours.rows], expected.embeddings[expected.rows])
-    assert np.array_equal(ours.lists, expected.lists)
-    assert (ours.fingerprint, ours.pending) == (expected.fingerprint, expected.pending)
+    assert np.array_equal(gallery.embeddings[gallery.rows], expected.embeddings[expected.rows])
+    assert np.array_equal(gallery.lists, expected.lists)
+    assert (gallery.fingerprint, gallery.pending) == (expected.fingerprint, expected.pending)
     return True
 
 

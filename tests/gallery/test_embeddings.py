@@ -1,4 +1,4 @@
-"""Embeddings in segments, compared with one array."""
+"""Embeddings in segments against a single array."""
 
 from pathlib import Path
 
@@ -11,47 +11,49 @@ from fashion_lsh.gallery import embeddings as module
 from fashion_lsh.gallery.embeddings import Embeddings
 
 seeds = st.integers(0, 2**32 - 1)
-sizes = st.lists(st.integers(0, 7), min_size=1, max_size=5)
+segment_sizes = st.lists(st.integers(0, 7), min_size=1, max_size=5)
 
 
-def vectors(seed: int, rows: int, dimensions: int = 3) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(rows, dimensions)).astype(np.float32)
+def vectors(seed: int, num_rows: int, dimensions: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(num_rows, dimensions)).astype(np.float32)
 
 
-def split(half: np.ndarray, parts: list[int]) -> Embeddings:
-    """Split the rows of `half` into segments of these sizes, some of them empty."""
-    return Embeddings(np.split(half, np.cumsum(parts)[:-1]))
+def split(embeddings: np.ndarray, sizes: list[int]) -> Embeddings:
+    """Split (N, D) float16 embeddings into segments of the given sizes, which may be 0."""
+    return Embeddings(np.split(embeddings, np.cumsum(sizes)[:-1]))
 
 
-@given(seeds, sizes, st.integers(1, 9))
+@given(seeds, segment_sizes, st.integers(1, 9))
 @settings(deadline=None)
-def test_segments_read_as_one_array(seed: int, parts: list[int], block: int) -> None:
-    half = vectors(seed, sum(parts)).astype(np.float16)
-    store, rng = split(half, parts), np.random.default_rng(seed)
-    assert (len(store), store.shape, store.dtype) == (len(half), half.shape, np.float16)
-    for shape in ((0,), (4,), (2, 5)) if len(half) else ((0,),):
-        rows = rng.integers(0, max(1, len(half)), shape)
+def test_segments_read_as_one_array(seed: int, sizes: list[int], block: int) -> None:
+    array = vectors(seed, sum(sizes)).astype(np.float16)
+    store, rng = split(array, sizes), np.random.default_rng(seed)
+    assert (len(store), store.shape, store.dtype) == (len(array), array.shape, np.float16)
+    for shape in ((0,), (4,), (2, 5)) if len(array) else ((0,),):
+        rows = rng.integers(0, max(1, len(array)), shape)
         rows_read = store[rows]
         assert rows_read.dtype == np.float16
-        assert np.array_equal(rows_read, half[rows])
+        assert np.array_equal(rows_read, array[rows])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK", block)
-        order = rng.permutation(len(half))
+        order = rng.permutation(len(array))
         selected, blocks = store.take(order), list(store.blocks())
     assert len(selected.segments) == 1
-    assert np.array_equal(selected.segments[0], half[order])
-    assert all(len(part) <= block and part.dtype == np.float32 for part in blocks)
-    assert np.array_equal(np.concatenate([np.empty((0, 3)), *blocks]), half)
+    assert np.array_equal(selected.segments[0], array[order])
+    assert all(len(rows) <= block and rows.dtype == np.float32 for rows in blocks)
+    assert np.array_equal(np.concatenate([np.empty((0, 3)), *blocks]), array)
 
 
-@given(seeds, sizes, sizes)
-def test_concatenate_keeps_order_and_shares_segments(seed: int, ours: list[int], others: list[int]) -> None:
-    half = vectors(seed, sum(ours) + sum(others)).astype(np.float16)
-    first, second = split(half[: sum(ours)], ours), split(half[sum(ours) :], others)
-    joined = first.concatenate(second)
-    assert np.array_equal(joined[np.arange(len(half))], half)
-    assert [id(part) for part in joined.segments] == [id(part) for part in [*first.segments, *second.segments]]
-    assert len(first) == sum(ours)
+@given(seeds, segment_sizes, segment_sizes)
+def test_concatenate_keeps_order_and_shares_segments(seed: int, sizes: list[int], other_sizes: list[int]) -> None:
+    array = vectors(seed, sum(sizes) + sum(other_sizes)).astype(np.float16)
+    store, other = split(array[: sum(sizes)], sizes), split(array[sum(sizes) :], other_sizes)
+    concatenated = store.concatenate(other)
+    assert np.array_equal(concatenated[np.arange(len(array))], array)
+    assert [id(segment) for segment in concatenated.segments] == [
+        id(segment) for segment in [*store.segments, *other.segments]
+    ]
+    assert len(store) == sum(sizes)
 
 
 def test_from_array_stores_float16_in_one_segment() -> None:
@@ -59,9 +61,11 @@ def test_from_array_stores_float16_in_one_segment() -> None:
     store = Embeddings.from_array(values)
     assert len(store.segments) == 1
     assert np.array_equal(store[np.arange(20)], values.astype(np.float16))
-    unit = values / np.linalg.norm(values, axis=1, keepdims=True)
-    half_precision = Embeddings.from_array(unit)[np.arange(20)].astype(float)
-    exact, rounded = (np.linalg.norm(array[:, None] - array, axis=2) for array in (unit.astype(float), half_precision))
+    unit_vectors = values / np.linalg.norm(values, axis=1, keepdims=True)
+    half_precision = Embeddings.from_array(unit_vectors)[np.arange(20)].astype(float)
+    exact, rounded = (
+        np.linalg.norm(array[:, None] - array, axis=2) for array in (unit_vectors.astype(float), half_precision)
+    )
     assert 0 < np.abs(exact - rounded).max() < 0.001
 
 
@@ -102,20 +106,20 @@ def test_concatenate_rejects_another_dimension() -> None:
 
 
 @pytest.mark.parametrize("row", [5, 6])
-@pytest.mark.parametrize("parts", [[5], [2, 3], [5, 0]])
-def test_row_beyond_the_last_raises_index_error(row: int, parts: list[int]) -> None:
-    store = split(vectors(0, 5).astype(np.float16), parts)
+@pytest.mark.parametrize("sizes", [[5], [2, 3], [5, 0]])
+def test_row_beyond_the_last_raises_index_error(row: int, sizes: list[int]) -> None:
+    store = split(vectors(0, 5).astype(np.float16), sizes)
     with pytest.raises(IndexError):
         store[np.array([row])]
 
 
 def test_only_requested_rows_of_a_mapped_segment_are_read(tmp_path: Path) -> None:
-    half = vectors(0, 30).astype(np.float16)
-    np.save(tmp_path / "segment.npy", half)
+    array = vectors(0, 30).astype(np.float16)
+    np.save(tmp_path / "segment.npy", array)
     mapped = np.load(tmp_path / "segment.npy", mmap_mode="r")
-    for store in (Embeddings([mapped]), Embeddings([mapped, half])):
+    for store in (Embeddings([mapped]), Embeddings([mapped, array])):
         assert store.segments[0] is mapped
         rows_read = store[np.array([7, 3])]
         assert type(rows_read) is np.ndarray
         assert not np.shares_memory(rows_read, mapped)
-        assert np.array_equal(rows_read, half[[7, 3]])
+        assert np.array_equal(rows_read, array[[7, 3]])

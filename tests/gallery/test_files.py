@@ -1,4 +1,4 @@
-"""Gallery folder: saving, opening, and rejection of damaged files."""
+"""Saving and opening a gallery folder, and rejection of damaged files."""
 
 import json
 from pathlib import Path
@@ -15,8 +15,8 @@ from tests.gallery.factories import (
     FINGERPRINT,
     build_gallery,
     catalogue,
-    equal_galleries,
     file_names,
+    galleries_are_equal,
     modified_gallery,
     random_encoded,
     referenced_files,
@@ -30,36 +30,39 @@ def test_save_and_open_give_the_same_hits(bits: int | None, tmp_path: Path) -> N
     build_gallery(bits).save(tmp_path / "deep" / "index")
     opened = Gallery.open(tmp_path / "deep" / "index", FINGERPRINT)
     assert [type(part) for part in opened.embeddings.segments] == [np.memmap]
-    assert equal_galleries(opened, build_gallery(bits))
+    assert galleries_are_equal(opened, build_gallery(bits))
 
 
 @with_and_without_codes
-def test_added_rows_are_a_new_segment_and_old_ones_are_not_rewritten(bits: int | None, tmp_path: Path) -> None:
+def test_added_rows_form_a_new_segment_and_old_segments_are_not_rewritten(bits: int | None, tmp_path: Path) -> None:
     build_gallery(bits).save(tmp_path)
-    (old,) = tmp_path.glob("embeddings-*.npy")
-    before = old.stat()
+    (old_segment,) = tmp_path.glob("embeddings-*.npy")
+    old_status = old_segment.stat()
     gallery = modified_gallery(tmp_path)
     for _ in range(2):
         gallery.save(tmp_path)
         opened = Gallery.open(tmp_path, FINGERPRINT, verify=True)
-        assert equal_galleries(opened, gallery)
+        assert galleries_are_equal(opened, gallery)
         assert len(opened.embeddings.segments) == 2
-        assert (old.stat().st_ino, old.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+        assert (old_segment.stat().st_ino, old_segment.stat().st_mtime_ns) == (
+            old_status.st_ino,
+            old_status.st_mtime_ns,
+        )
         assert file_names(tmp_path) == referenced_files(tmp_path)
     gallery.compact()
     gallery.save(tmp_path)
-    assert not old.exists()
-    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), gallery)
+    assert not old_segment.exists()
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), gallery)
     assert file_names(tmp_path) == referenced_files(tmp_path)
 
 
 def test_gallery_rebuilt_by_another_process_is_reread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_gallery().save(tmp_path)
-    changes, original = [modified_gallery(tmp_path)], module._check_checksum
+    unsaved_galleries, original = [modified_gallery(tmp_path)], module._check_checksum
 
     def save_then_verify(folder: Path, entry: dict[str, Any]) -> Path:
-        if changes:
-            changes.pop().save(tmp_path)
+        if unsaved_galleries:
+            unsaved_galleries.pop().save(tmp_path)
         return original(folder, entry)
 
     monkeypatch.setattr(module, "_check_checksum", save_then_verify)
@@ -69,11 +72,11 @@ def test_gallery_rebuilt_by_another_process_is_reread(tmp_path: Path, monkeypatc
 
 def test_opened_gallery_is_saved_completely_to_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_gallery().save(tmp_path / "one")
-    build_gallery(rows=10).save(tmp_path / "other")
+    build_gallery(num_rows=10).save(tmp_path / "other")
     Gallery.open(tmp_path / "one", FINGERPRINT).save(tmp_path / "other")
     monkeypatch.chdir(tmp_path)
     for folder in (tmp_path / "other", Path("other")):
-        assert equal_galleries(Gallery.open(folder, FINGERPRINT, verify=True), build_gallery())
+        assert galleries_are_equal(Gallery.open(folder, FINGERPRINT, verify=True), build_gallery())
         assert file_names(folder) == referenced_files(folder)
 
 
@@ -82,17 +85,17 @@ def test_equal_segments_share_a_file(tmp_path: Path) -> None:
     gallery.add(random_encoded(0, 40), catalogue(40, 40))
     gallery.save(tmp_path)
     assert len(list(tmp_path.glob("embeddings-*"))) == 1
-    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), gallery)
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), gallery)
 
 
 @with_and_without_codes
 def test_empty_gallery_is_saved_opened_and_extended(bits: int | None, tmp_path: Path) -> None:
-    build_gallery(bits, rows=0).save(tmp_path)
+    build_gallery(bits, num_rows=0).save(tmp_path)
     opened = Gallery.open(tmp_path, FINGERPRINT, verify=True)
     assert len(opened) == 0
     opened.add(random_encoded(0, 40, bits), catalogue(40))
     opened.save(tmp_path)
-    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(bits))
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(bits))
 
 
 def test_pending_additions_are_saved(tmp_path: Path) -> None:
@@ -104,7 +107,7 @@ def test_pending_additions_are_saved(tmp_path: Path) -> None:
 
 def test_gallery_of_another_model_is_rejected(tmp_path: Path) -> None:
     build_gallery().save(tmp_path)
-    with pytest.raises(ValueError, match=rf"{tmp_path} .*model one mode.*another .*{module.REBUILD_HINT}"):
+    with pytest.raises(ValueError, match=rf"{tmp_path} .*{FINGERPRINT[:8]}.*another .*{module.REBUILD_HINT}"):
         Gallery.open(tmp_path, "another model")
 
 
@@ -113,19 +116,19 @@ def test_open_names_missing_gallery(tmp_path: Path) -> None:
         Gallery.open(tmp_path, FINGERPRINT)
 
 
-def unnoticed_bit_flips(folder: Path, places: list[tuple[Path, int]], verify: bool) -> list[str]:
-    """Flip one bit at a time; return the names of files whose flips raise no error. Errors must name the file."""
-    unnoticed = []
-    for path, place in places:
-        _flip(path, place)
+def undetected_bit_flips(folder: Path, bits: list[tuple[Path, int]], verify: bool) -> list[str]:
+    """Flip one bit at a time; return the names of files with undetected flips. Error messages must name the file."""
+    undetected = []
+    for path, bit in bits:
+        _flip(path, bit)
         message = _error_message(folder, verify)
-        _flip(path, place)
+        _flip(path, bit)
         if message is None:
-            unnoticed.append(path.name)
+            undetected.append(path.name)
         else:
             assert path.name in message
             assert message.endswith(module.REBUILD_HINT)
-    return unnoticed
+    return undetected
 
 
 def _error_message(folder: Path, verify: bool) -> str | None:
@@ -136,12 +139,12 @@ def _error_message(folder: Path, verify: bool) -> str | None:
     return None
 
 
-def _flip(path: Path, place: int) -> None:
+def _flip(path: Path, bit: int) -> None:
     with path.open("r+b") as file:
-        file.seek(place // 8)
+        file.seek(bit // 8)
         (byte,) = file.read(1)
-        file.seek(place // 8)
-        file.write(bytes([byte ^ 1 << place % 8]))
+        file.seek(bit // 8)
+        file.write(bytes([byte ^ 1 << bit % 8]))
 
 
 @with_and_without_codes
@@ -150,15 +153,20 @@ def test_every_flipped_bit_is_detected(bits: int | None, tmp_path: Path) -> None
     modified_gallery(tmp_path).save(tmp_path)
     rng = np.random.default_rng(1)
     all_bits = [(path, bit) for path in sorted(tmp_path.iterdir()) for bit in range(8 * path.stat().st_size)]
-    chosen = [all_bits[n] for n in rng.choice(len(all_bits), 1000, replace=False)]
+    sampled_bits = [all_bits[n] for n in rng.choice(len(all_bits), 1000, replace=False)]
     header_bits = [
         (path, bit) for path, bit in all_bits if path.suffix == ".json" or (path.suffix == ".npy" and bit < 1024)
     ]
-    headers = [header_bits[n] for n in rng.choice(len(header_bits), 600, replace=False)]
-    assert {path.name.split("-")[0] for path, _ in chosen} == {"catalogue", "embeddings", "index", "manifest.json"}
-    assert unnoticed_bit_flips(tmp_path, chosen, verify=True) == []
-    missed_flips = unnoticed_bit_flips(tmp_path, chosen + headers, verify=False)
-    assert {name.split("-")[0] for name in missed_flips} == {"embeddings"}
+    sampled_header_bits = [header_bits[n] for n in rng.choice(len(header_bits), 600, replace=False)]
+    assert {path.name.split("-")[0] for path, _ in sampled_bits} == {
+        "catalogue",
+        "embeddings",
+        "index",
+        "manifest.json",
+    }
+    assert undetected_bit_flips(tmp_path, sampled_bits, verify=True) == []
+    undetected_flips = undetected_bit_flips(tmp_path, sampled_bits + sampled_header_bits, verify=False)
+    assert {name.split("-")[0] for name in undetected_flips} == {"embeddings"}
     assert Gallery.open(tmp_path, FINGERPRINT, verify=True)
 
 
@@ -166,8 +174,8 @@ def test_truncated_extended_or_missing_file_is_named(tmp_path: Path) -> None:
     build_gallery().save(tmp_path)
     for path in [path for path in tmp_path.iterdir() if path.suffix != ".json"]:
         content = path.read_bytes()
-        for damaged in (content[:0], content[:100], content[:-1], content + b"\0"):
-            path.write_bytes(damaged)
+        for damaged_content in (content[:0], content[:100], content[:-1], content + b"\0"):
+            path.write_bytes(damaged_content)
             with pytest.raises(ValueError, match=path.name):
                 Gallery.open(tmp_path, FINGERPRINT)
         path.unlink()
@@ -188,12 +196,12 @@ def test_truncated_manifest_is_rejected(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", ["index", "catalogue"])
 def test_file_replaced_while_opening_is_reread(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_gallery().save(tmp_path)
-    changes, original = [modified_gallery(tmp_path)], module._check_checksum
+    unsaved_galleries, original = [modified_gallery(tmp_path)], module._check_checksum
 
     def verify_then_save(folder: Path, entry: dict[str, Any]) -> Path:
         path = original(folder, entry)
-        if changes and entry["file"].startswith(part):
-            changes.pop().save(tmp_path)
+        if unsaved_galleries and entry["file"].startswith(part):
+            unsaved_galleries.pop().save(tmp_path)
         return path
 
     monkeypatch.setattr(module, "_check_checksum", verify_then_save)
@@ -215,14 +223,14 @@ def test_another_format_version_is_rejected(version: int, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=rf"manifest\.json: format={version}, .*format 3"):
         Gallery.open(tmp_path, FINGERPRINT)
     build_gallery(seed=1).save(tmp_path)
-    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(seed=1))
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(seed=1))
 
 
-@pytest.mark.parametrize("short", ["embeddings", "catalogue"])
-def test_files_of_different_lengths_are_rejected(short: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shortened_part", ["embeddings", "catalogue"])
+def test_files_of_different_lengths_are_rejected(shortened_part: str, tmp_path: Path) -> None:
     gallery = build_gallery()
     parts: dict[str, Any] = {"embeddings": gallery.embeddings, "catalogue": gallery.catalogue}
-    parts[short] = gallery.embeddings.take(np.arange(39)) if short == "embeddings" else catalogue(39)
+    parts[shortened_part] = gallery.embeddings.take(np.arange(39)) if shortened_part == "embeddings" else catalogue(39)
     module.save(
         tmp_path, module.GalleryFiles(gallery.index, parts["embeddings"], parts["catalogue"], FINGERPRINT, frozenset())
     )
@@ -239,20 +247,20 @@ def test_segment_of_wrong_dtype_is_named(tmp_path: Path) -> None:
 
 
 def test_save_removes_files_of_the_old_gallery(tmp_path: Path) -> None:
-    build_gallery(None, rows=30, seed=1).save(tmp_path)
-    old = file_names(tmp_path)
-    for stray in (
+    build_gallery(None, num_rows=30, seed=1).save(tmp_path)
+    old_names = file_names(tmp_path)
+    for name in (
         "index-draft.faiss",
         "embeddings-draft.npy",
         ".index-draft.faiss.0a1b.part",
         ".manifest.json.2c.part",
     ):
-        (tmp_path / stray).write_text("half")  # left by a killed save
+        (tmp_path / name).write_text("half")  # left by a killed save
     (tmp_path / "notes.txt").write_text("a user's own")
     build_gallery().save(tmp_path)
     assert file_names(tmp_path) == sorted([*referenced_files(tmp_path), "notes.txt"])
-    assert set(referenced_files(tmp_path)) & set(old) == {"manifest.json"}
-    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT), build_gallery())
+    assert set(referenced_files(tmp_path)) & set(old_names) == {"manifest.json"}
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT), build_gallery())
 
 
 def test_saving_twice_is_idempotent(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Gallery in memory: building, adding, removing and compacting."""
+"""Building a gallery in memory, adding and removing garments, and compacting."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.gallery.factories import BITS, FakeModel, build_gallery, catalogue, random_encoded
-from tests.search.factories import DEFAULTS
+from tests.search.factories import POLICY_DEFAULTS
 
 with_and_without_codes = pytest.mark.parametrize("bits", [BITS, None])
 all_distances = pytest.mark.parametrize(
@@ -25,17 +25,17 @@ all_distances = pytest.mark.parametrize(
 )  # fmt: skip
 
 
-def part(encoded: Encoded, rows: np.ndarray) -> Encoded:
+def subset(encoded: Encoded, rows: np.ndarray) -> Encoded:
     codes = None if encoded.codes is None else encoded.codes[rows]
     return Encoded(encoded.probabilities[rows], codes, encoded.embeddings[rows])
 
 
 def make_searcher(gallery: Gallery, distance: Any, bits: int | None) -> Searcher:
-    return Searcher(FakeModel(bits), gallery, SearchPolicy(distance, "all", 10**6, **DEFAULTS))
+    return Searcher(FakeModel(bits), gallery, SearchPolicy(distance, "all", 10**6, **POLICY_DEFAULTS))
 
 
 def hits_by_id(searcher: Searcher, queries: Encoded, k: int) -> list[list[tuple[str, float]]]:
-    """The hits of each query as (id, distance)."""
+    """Hits of each query as (id, distance)."""
     hits = searcher.search_encoded(queries, k)
     hits.check()
     ids = searcher.gallery.catalogue.column("id")
@@ -46,14 +46,14 @@ def hits_by_id(searcher: Searcher, queries: Encoded, k: int) -> list[list[tuple[
 
 
 def sort_ties(hits: list[list[tuple[str, float]]]) -> list[list[tuple[float, str]]]:
-    """Sort all hits by (distance, id), to ignore the order of ties."""
+    """Sort the hits of each query by (distance, id), so that the order of tied hits is ignored."""
     return [sorted((distance, name) for name, distance in query_hits) for query_hits in hits]
 
 
 def test_rows_are_indexed_under_the_predicted_category() -> None:
     gallery, encoded = build_gallery(), random_encoded(0, 40)
     assert isinstance(gallery.index, HashIndex)
-    assert (gallery.index.bits, gallery.index.lists) == (BITS, 4)
+    assert (gallery.index.bits, gallery.index.num_lists) == (BITS, 4)
     assert gallery.lists.tolist() == [int(np.argmax(probabilities)) for probabilities in encoded.probabilities]
     assert np.array_equal(gallery.codes, encoded.codes)
     assert gallery.rows.tolist() == list(range(40))
@@ -72,10 +72,10 @@ def test_without_hash_layer_embeddings_are_indexed() -> None:
 @with_and_without_codes
 def test_gallery_does_not_copy_embeddings(bits: int | None) -> None:
     gallery = build_gallery(bits)
-    read = [array for array in (gallery.rows, gallery.lists, gallery.codes) if array is not None]
-    nested = [value if isinstance(value, tuple) else [value] for value in vars(gallery).values()]
-    arrays = [value for values in nested for value in values if isinstance(value, np.ndarray)]
-    assert {id(array) for array in arrays} == {id(array) for array in read}
+    exposed_arrays = [array for array in (gallery.rows, gallery.lists, gallery.codes) if array is not None]
+    values_by_attribute = [value if isinstance(value, tuple) else [value] for value in vars(gallery).values()]
+    arrays = [value for values in values_by_attribute for value in values if isinstance(value, np.ndarray)]
+    assert {id(array) for array in arrays} == {id(array) for array in exposed_arrays}
 
 
 @with_and_without_codes
@@ -84,13 +84,13 @@ def test_build_rejects_catalogue_of_another_length(bits: int | None) -> None:
         Gallery.build(FakeModel(bits), random_encoded(0, 40, bits), catalogue(39))
 
 
-@pytest.mark.parametrize("short", ["embeddings", "catalogue"])
-def test_parts_of_different_galleries_are_rejected(short: str) -> None:
-    whole = build_gallery()
-    parts: dict[str, Any] = {"embeddings": whole.embeddings, "catalogue": whole.catalogue}
-    parts[short] = whole.embeddings.take(np.arange(39)) if short == "embeddings" else catalogue(39)
+@pytest.mark.parametrize("shortened_part", ["embeddings", "catalogue"])
+def test_parts_of_different_galleries_are_rejected(shortened_part: str) -> None:
+    gallery = build_gallery()
+    parts: dict[str, Any] = {"embeddings": gallery.embeddings, "catalogue": gallery.catalogue}
+    parts[shortened_part] = gallery.embeddings.take(np.arange(39)) if shortened_part == "embeddings" else catalogue(39)
     with pytest.raises(ValueError, match=r"index has 40 rows.*catalogue.*embeddings"):
-        Gallery(whole.index, parts["embeddings"], parts["catalogue"], "one model")
+        Gallery(gallery.index, parts["embeddings"], parts["catalogue"], "one model")
 
 
 @all_distances
@@ -98,28 +98,28 @@ def test_parts_of_different_galleries_are_rejected(short: str) -> None:
 @settings(max_examples=25, deadline=None)
 def test_remove_undoes_add(distance: str, bits: int | None, seed: int, steps: list[int]) -> None:
     """After additions (positive steps) and random removals (negative steps), hits equal those of a new gallery."""
-    rng, everything, queries = (
+    rng, all_garments, queries = (
         np.random.default_rng(seed),
         random_encoded(seed, 70, bits),
         random_encoded(seed + 1, 3, bits),
     )
     remaining, total = list(range(10)), 10
-    gallery = Gallery.build(FakeModel(bits), part(everything, np.arange(10)), catalogue(10))
+    gallery = Gallery.build(FakeModel(bits), subset(all_garments, np.arange(10)), catalogue(10))
     searcher = make_searcher(gallery, distance, bits)
     for step in steps:
         if step >= 0:
-            new = np.arange(total, total + step)
-            gallery.add(part(everything, new), catalogue(step, total))
-            remaining, total = [*remaining, *new.tolist()], total + step
+            new_rows = np.arange(total, total + step)
+            gallery.add(subset(all_garments, new_rows), catalogue(step, total))
+            remaining, total = [*remaining, *new_rows.tolist()], total + step
         else:
-            removed = rng.permutation(remaining)[:-step].tolist()
-            gallery.remove(np.array([f"garment {row}" for row in removed], dtype=str))
-            remaining = [row for row in remaining if row not in removed]
+            removed_rows = rng.permutation(remaining)[:-step].tolist()
+            gallery.remove(np.array([f"garment {row}" for row in removed_rows], dtype=str))
+            remaining = [row for row in remaining if row not in removed_rows]
         rows = Catalogue(catalogue(total).table.take(remaining)) if remaining else catalogue(0)
-        expected = Gallery.build(FakeModel(bits), part(everything, np.array(remaining, dtype=np.int64)), rows)
+        expected = Gallery.build(FakeModel(bits), subset(all_garments, np.array(remaining, dtype=np.int64)), rows)
         assert (len(gallery), gallery.tombstones) == (len(remaining), total - len(remaining))
         assert gallery.catalogue.checksum == expected.catalogue.checksum
-        k = total if distance == "euclidean" else 4  # FAISS must not choose among ties
+        k = total if distance == "euclidean" else 4  # all rows, since the order of tied hits is unspecified
         assert hits_by_id(searcher, queries, k) == hits_by_id(make_searcher(expected, distance, bits), queries, k)
 
 
@@ -129,32 +129,32 @@ def test_compact_keeps_hits_and_removes_tombstones(distance: str, bits: int | No
     searcher = make_searcher(gallery, distance, bits)
     gallery.add(random_encoded(2, 30, bits), catalogue(30, 40))
     gallery.remove(gallery.catalogue.column("id")[::3].astype(str))
-    before = hits_by_id(searcher, queries, 99)
+    expected = hits_by_id(searcher, queries, 99)
     gallery.compact()
-    assert sort_ties(hits_by_id(searcher, queries, 99)) == sort_ties(before)
-    assert [len(hits) for hits in before] == [len(gallery)] * 5
+    assert sort_ties(hits_by_id(searcher, queries, 99)) == sort_ties(expected)
+    assert [len(hits) for hits in expected] == [len(gallery)] * 5
     assert (len(gallery), gallery.tombstones, len(gallery.embeddings.segments)) == (46, 0, 1)
     assert gallery.rows.tolist() == list(range(46))
     assert (np.diff(gallery.lists) >= 0).all()
     gallery.add(random_encoded(3, 5, bits), catalogue(5, 70))
     gallery.remove(np.array([f"garment {row}" for row in range(70, 75)]))
-    assert sort_ties(hits_by_id(searcher, queries, 99)) == sort_ties(before)
+    assert sort_ties(hits_by_id(searcher, queries, 99)) == sort_ties(expected)
 
 
 @with_and_without_codes
 def test_rows_keep_their_catalogue_row_code_and_embedding(bits: int | None) -> None:
-    encoded, more = random_encoded(0, 40, bits), random_encoded(2, 30, bits)
-    whole, gallery = Encoded.concatenate([encoded, more]), build_gallery(bits)
-    gallery.add(more, catalogue(30, 40))
+    encoded, added = random_encoded(0, 40, bits), random_encoded(2, 30, bits)
+    all_encoded, gallery = Encoded.concatenate([encoded, added]), build_gallery(bits)
+    gallery.add(added, catalogue(30, 40))
     gallery.remove(gallery.catalogue.column("id")[5:25].astype(str))
     for _ in range(2):
         numbers = np.array([int(name.split()[1]) for name in gallery.catalogue.column("id")])
         assert set(numbers) == set(range(70)) - set(range(5, 25))
-        assert np.array_equal(gallery.lists, whole.predicted[numbers])
-        assert np.array_equal(gallery.embeddings[gallery.rows], whole.embeddings[numbers])
-        if whole.codes is not None:
+        assert np.array_equal(gallery.lists, all_encoded.predicted[numbers])
+        assert np.array_equal(gallery.embeddings[gallery.rows], all_encoded.embeddings[numbers])
+        if all_encoded.codes is not None:
             assert gallery.codes is not None
-            assert np.array_equal(gallery.codes, whole.codes[numbers])
+            assert np.array_equal(gallery.codes, all_encoded.codes[numbers])
         gallery.compact()
 
 
@@ -185,18 +185,17 @@ def gallery_state(gallery: Gallery, bits: int | None) -> list[Any]:
 def test_rejected_addition_is_named_and_changes_nothing(bits: int | None) -> None:
     gallery, new = build_gallery(bits), random_encoded(2, 3, bits)
     before = gallery_state(gallery, bits)
-    nan_embeddings, wide = np.full_like(new.embeddings, np.nan), np.zeros((3, 7), np.float32)
+    nan_embeddings, wide_embeddings = np.full_like(new.embeddings, np.nan), np.zeros((3, 7), np.float32)
     cases: list[tuple[Encoded, Catalogue, str]] = [
-        (new, catalogue(3, 38), r"id='garment 38' .*2 of 3"),
+        (new, catalogue(3, 38), r"2 of 3 ids .*'garment 38'"),
         (new, catalogue(2, 40), r"\(2,\) .*int64.*\(3,\) int64"),
         (new, catalogue(4, 40), r"\(4,\) .*int64.*\(3,\) int64"),
         (new._replace(embeddings=nan_embeddings), catalogue(3, 40), r"embeddings\[0\] .*NaN"),
-        (new._replace(embeddings=wide), catalogue(3, 40), "segments .*same D"),
-        (new._replace(probabilities=np.eye(9, dtype=np.float32)[6:]), catalogue(3, 40), "lists .*6"),
+        (new._replace(embeddings=wide_embeddings), catalogue(3, 40), "segments .*same D"),
+        (new._replace(probabilities=np.eye(9, dtype=np.float32)[6:]), catalogue(3, 40), "list_ids .*6"),
     ]
     if bits:
-        none = new._replace(codes=None)
-        cases.append((none, catalogue(3, 40), "encoded.codes=None"))
+        cases.append((new._replace(codes=None), catalogue(3, 40), "encoded.codes=None"))
         cases.append((new._replace(codes=np.zeros((3, 3), np.uint8)), catalogue(3, 40), "codes .*9 bits"))
     for encoded, rows, message in cases:
         with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Saves interrupted at any step, by a full disk, Ctrl+C or a kill, leave a valid gallery."""
+"""A save interrupted by a full disk, Ctrl+C or a kill leaves a valid gallery."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ from tests.gallery.factories import (
     BITS,
     FINGERPRINT,
     build_gallery,
-    equal_galleries,
     file_names,
+    galleries_are_equal,
     modified_gallery,
     referenced_files,
 )
@@ -27,31 +27,31 @@ with_and_without_codes = pytest.mark.parametrize("bits", [BITS, None])
 
 
 class Interrupted(BaseException):
-    """Like KeyboardInterrupt, not caught by `except Exception`."""
+    """Exception that, like KeyboardInterrupt, is not caught by `except Exception`."""
 
 
 @contextmanager
 def interrupt_at(step: int, killed: bool) -> Iterator[None]:
-    """Interrupt the block at its step-th change of the disk.
+    """Interrupt the block at the change of the disk with index `step`.
 
     Args:
         step: index of the change, from 0.
-        killed: simulate a kill: neither this change nor any clean-up after it happens. Otherwise simulate Ctrl+C after
-            the change; clean-up code still runs.
+        killed: True simulates a kill, which prevents the change and any clean-up. False simulates Ctrl+C after the
+            change, so that clean-up code runs.
     """
     steps = count()
 
     def count_calls(call: Callable[..., Any]) -> Callable[..., Any]:
-        def do(*args: Any, **kwargs: Any) -> Any:
-            now = next(steps)
-            if killed and now >= step:
+        def counted_call(*args: Any, **kwargs: Any) -> Any:
+            current_step = next(steps)
+            if killed and current_step >= step:
                 raise Interrupted
-            done = call(*args, **kwargs)
-            if not killed and now == step:
+            result = call(*args, **kwargs)
+            if not killed and current_step == step:
                 raise Interrupted
-            return done
+            return result
 
-        return do
+        return counted_call
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("replace", "unlink", "open", "mkdir", "write_text"):
@@ -77,55 +77,55 @@ def test_interrupted_save_leaves_the_old_or_the_new_gallery(
                 new.save(folder)
         except Interrupted:
             opened = Gallery.open(folder, FINGERPRINT, verify=True)
-            is_new = equal_galleries(opened, new)
-            assert is_new or equal_galleries(opened, build_gallery(bits))
+            is_new = galleries_are_equal(opened, new)
+            assert is_new or galleries_are_equal(opened, build_gallery(bits))
             is_new_by_step.append(is_new)
             if not killed and not is_new:
                 assert file_names(folder) == referenced_files(folder)
             new.save(folder)
             assert file_names(folder) == referenced_files(folder)
-            assert equal_galleries(Gallery.open(folder, FINGERPRINT, verify=True), new)
+            assert galleries_are_equal(Gallery.open(folder, FINGERPRINT, verify=True), new)
         else:
             break
-    assert is_new_by_step == sorted(is_new_by_step)  # after the switch to the new gallery, it stays the new one
+    assert is_new_by_step == sorted(is_new_by_step)  # once a step leaves the new gallery, all later steps do
     assert set(is_new_by_step) == {False, True}
     assert len(is_new_by_step) > 10
 
 
-@pytest.mark.parametrize("last", [0, 1, 2, 3])
+@pytest.mark.parametrize("failing_file", [0, 1, 2, 3])
 @pytest.mark.parametrize("same_index", [False, True])
 def test_save_that_fails_at_any_file_leaves_the_old_gallery(
-    last: int, same_index: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    failing_file: int, same_index: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_gallery().save(tmp_path)
-    before, synced = file_names(tmp_path), iter(range(9))
-    new = build_gallery(rows=40 if same_index else 50, seed=2)
+    before, file_indices = file_names(tmp_path), iter(range(9))
+    new = build_gallery(num_rows=40 if same_index else 50, seed=2)
     if same_index:
         new.index = build_gallery().index
 
-    def fail_at(_file: int) -> None:
-        if next(synced) == last:
+    def raise_disk_full(_file: int) -> None:
+        if next(file_indices) == failing_file:
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "os", SimpleNamespace(fsync=fail_at))
+        patch.setattr(files, "os", SimpleNamespace(fsync=raise_disk_full))
         with pytest.raises(OSError, match="No space left on device"):
             new.save(tmp_path)
     assert file_names(tmp_path) == before
-    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery())
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery())
 
 
 @with_and_without_codes
 def test_full_disk_leaves_the_old_gallery(bits: int | None, tmp_path: Path) -> None:
     build_gallery(bits).save(tmp_path)
     before = file_names(tmp_path)
-    build_gallery(bits, rows=400).save(tmp_path / "large")
+    build_gallery(bits, num_rows=400).save(tmp_path / "large")
     sizes = sorted(path.stat().st_size for path in (tmp_path / "large").glob("*-*"))
     for size in (100, *(size - 1 for size in sizes)):
         with full_disk(size), pytest.raises(OSError, match="could not be written"):
-            build_gallery(bits, rows=400, seed=3).save(tmp_path)
+            build_gallery(bits, num_rows=400, seed=3).save(tmp_path)
         assert file_names(tmp_path) == sorted([*before, "large"])
-        assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(bits))
+        assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(bits))
 
 
 def test_save_can_be_retried_after_a_full_disk(tmp_path: Path) -> None:
@@ -134,9 +134,9 @@ def test_save_can_be_retried_after_a_full_disk(tmp_path: Path) -> None:
     with full_disk(300), pytest.raises(OSError, match="could not be written"):
         gallery.save(tmp_path)
     assert file_names(tmp_path) == before
-    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery())
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery())
     gallery.save(tmp_path)
-    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), gallery)
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), gallery)
 
 
 def test_failed_first_save_leaves_an_empty_folder(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_failed_first_save_leaves_an_empty_folder(tmp_path: Path) -> None:
         build_gallery().save(tmp_path / "index")
     assert file_names(tmp_path / "index") == []
     build_gallery().save(tmp_path / "index")
-    assert equal_galleries(Gallery.open(tmp_path / "index", FINGERPRINT), build_gallery())
+    assert galleries_are_equal(Gallery.open(tmp_path / "index", FINGERPRINT), build_gallery())
 
 
 def test_failed_save_over_a_damaged_manifest_names_the_reason(tmp_path: Path) -> None:
@@ -154,4 +154,4 @@ def test_failed_save_over_a_damaged_manifest_names_the_reason(tmp_path: Path) ->
         build_gallery(seed=1).save(tmp_path)
     build_gallery(seed=1).save(tmp_path)
     assert file_names(tmp_path) == referenced_files(tmp_path)
-    assert equal_galleries(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(seed=1))
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(seed=1))

@@ -1,6 +1,6 @@
-"""Random vectors in inverted lists, few of them distinct, so that many rows have tied distances.
+"""Random vectors in inverted lists. Few vectors are distinct, so that many rows have tied distances.
 
-All embeddings are small integers / 16: their distances are exact in float16 and float32 in any summation order.
+All values of embeddings are small integers / 16, so distances are exact in float16 and float32 in any summation order.
 """
 
 from collections.abc import Sequence
@@ -16,27 +16,35 @@ from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.indexes import FloatIndex, HashIndex
 from fashion_lsh.index.inverted_lists import InvertedListIndex
 
-both_indexes = pytest.mark.parametrize("kind", [HashIndex, FloatIndex])
+both_index_classes = pytest.mark.parametrize("index_class", [HashIndex, FloatIndex])
 
 
 @dataclass(frozen=True)
 class SyntheticDataset:
-    """Rows to index, and queries with their probed lists; vectors are codes or embeddings."""
+    """Rows to index, and queries.
+
+    Attributes:
+        vectors: (n, W) codes or (n, D) embeddings.
+        list_ids: (n,) int64.
+        rows: (n,) int64.
+        queries: (Q, W) codes or (Q, D) embeddings.
+        probed_lists: (Q, num_lists) int64, padded with -1.
+    """
 
     vectors: np.ndarray
-    lists: np.ndarray
+    list_ids: np.ndarray
     rows: np.ndarray
     queries: np.ndarray
     probed_lists: np.ndarray
 
-    def add_to(self, index: Any, parts: int = 1) -> Any:
-        for part in np.array_split(np.arange(len(self.rows)), parts):
-            index.add(self.vectors[part], self.lists[part], self.rows[part])
+    def add_to(self, index: Any, num_batches: int = 1) -> Any:
+        for batch in np.array_split(np.arange(len(self.rows)), num_batches):
+            index.add(self.vectors[batch], self.list_ids[batch], self.rows[batch])
         return index
 
-    def part(self, chosen: np.ndarray) -> "SyntheticDataset":
+    def subset(self, indices: np.ndarray) -> "SyntheticDataset":
         return SyntheticDataset(
-            self.vectors[chosen], self.lists[chosen], self.rows[chosen], self.queries, self.probed_lists
+            self.vectors[indices], self.list_ids[indices], self.rows[indices], self.queries, self.probed_lists
         )
 
     def expected(self, k: int) -> Hits:
@@ -45,38 +53,40 @@ class SyntheticDataset:
             distances = hamming(self.queries, self.vectors).astype(np.float32)
         else:
             distances = np.sqrt(((self.queries[:, None] - self.vectors) ** 2).sum(axis=2))
-        probed = (self.lists[None, :, None] == self.probed_lists[:, None, :]).any(axis=2)
-        ranked = [sorted(zip(distances[q, near], self.rows[near], strict=True)) for q, near in enumerate(probed)]
+        in_probed_lists = (self.list_ids[None, :, None] == self.probed_lists[:, None, :]).any(axis=2)  # (Q, n)
+        rankings = [
+            sorted(zip(distances[query, mask], self.rows[mask], strict=True))
+            for query, mask in enumerate(in_probed_lists)
+        ]
         return hits_from_lists(
-            [[row for _, row in hits[:k]] for hits in ranked],
-            [[distance for distance, _ in hits[:k]] for hits in ranked],
+            [[row for _, row in ranking[:k]] for ranking in rankings],
+            [[distance for distance, _ in ranking[:k]] for ranking in rankings],
             k,
         )
 
 
 def hits_from_lists(rows: Sequence[Sequence[int]], distances: Sequence[Sequence[float]], k: int) -> Hits:
-    """Hits from lists of at most k elements, padded."""
-    filled_rows = [[*values, *[-1] * (k - len(values))] for values in rows]
-    filled_distances = [[*values, *[np.inf] * (k - len(values))] for values in distances]
+    """Build hits from lists of at most k elements, padded with row -1 and distance inf."""
+    padded_rows = [[*values, *[-1] * (k - len(values))] for values in rows]
+    padded_distances = [[*values, *[np.inf] * (k - len(values))] for values in distances]
     return Hits(
-        np.array(filled_rows, dtype=np.int64).reshape(-1, k),
-        np.array(filled_distances, dtype=np.float32).reshape(-1, k),
+        np.array(padded_rows, dtype=np.int64).reshape(-1, k),
+        np.array(padded_distances, dtype=np.float32).reshape(-1, k),
     )
 
 
 def synthetic_dataset(
-    seed: int, width: int, rows: int = 60, lists: int = 5, queries: int = 4, codes: bool = True
+    seed: int, dimensions: int, num_rows: int = 60, num_lists: int = 5, num_queries: int = 4, codes: bool = True
 ) -> SyntheticDataset:
-    """Random dataset: lists may be empty, row numbers have gaps, probed lists are in any order."""
+    """Random dataset with empty lists, gaps in the row numbers, and probed lists in any order."""
     rng = np.random.default_rng(seed)
-    values = rng.integers(-3, 4, (max(1, rows // 4), width))
+    values = rng.integers(-3, 4, (max(1, num_rows // 4), dimensions))
     vectors = pack(values.astype(float), 0.0) if codes else np.float32(values / 16)
-    probed_lists = np.stack([np.where(rng.random(lists) < 0.5, rng.permutation(lists), -1) for _ in range(queries)])
-    row_ids, query_ids = rng.integers(0, len(vectors), rows), rng.integers(0, len(vectors), queries)
-    rows_of_vectors = rng.choice(10 * rows + 1, rows, replace=False)
-    return SyntheticDataset(
-        vectors[row_ids], rng.integers(0, lists, rows), rows_of_vectors, vectors[query_ids], probed_lists
-    )
+    probed_lists = [np.where(rng.random(num_lists) < 0.5, rng.permutation(num_lists), -1) for _ in range(num_queries)]
+    vector_indices, query_indices = (rng.integers(0, len(vectors), count) for count in (num_rows, num_queries))
+    row_ids = rng.choice(10 * num_rows + 1, num_rows, replace=False)
+    list_ids = rng.integers(0, num_lists, num_rows)
+    return SyntheticDataset(vectors[vector_indices], list_ids, row_ids, vectors[query_indices], np.stack(probed_lists))
 
 
 def random_bits(seed: int, count: int, bits: int) -> np.ndarray:
@@ -88,17 +98,17 @@ def random_unit_vectors(seed: int, *shape: int) -> np.ndarray:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), dtype=np.float32)
 
 
-def all_lists(dataset: SyntheticDataset, lists: int = 5) -> np.ndarray:
-    return np.tile(np.arange(lists), (len(dataset.queries), 1))
+def all_lists(dataset: SyntheticDataset, num_lists: int = 5) -> np.ndarray:
+    return np.tile(np.arange(num_lists), (len(dataset.queries), 1))
 
 
-def index_and_dataset(kind: type[Any], seed: int = 0, **sizes: int) -> tuple[Any, SyntheticDataset]:
-    dataset = synthetic_dataset(seed, 12, codes=kind is HashIndex, **sizes)
-    return dataset.add_to(kind(12, 5)), dataset
+def index_and_dataset(index_class: type[Any], seed: int = 0, **sizes: int) -> tuple[Any, SyntheticDataset]:
+    dataset = synthetic_dataset(seed, 12, codes=index_class is HashIndex, **sizes)
+    return dataset.add_to(index_class(12, 5)), dataset
 
 
 def exact_search(index: InvertedListIndex, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
-    """Search with ties broken by the lowest row: `search_exact`, or all rows cut to k."""
+    """Search with ties broken by the lowest row: `search_exact`, or search for all rows, truncated to k."""
     if isinstance(index, HashIndex):
         return index.search_exact(queries, probed_lists, k)
     return index.search(queries, probed_lists, max(k, len(index))).top(k)
@@ -110,16 +120,16 @@ def assert_same_hits(hits: Hits, expected: Hits) -> None:
     assert np.array_equal(hits.rows, expected.rows)
 
 
-def assert_hits_within(hits: Hits, everything: Hits) -> None:
-    """Rows nearer than the last hit equal those of `everything`; rows tied with it are a subset, in any choice."""
+def assert_hits_equal_up_to_ties(hits: Hits, all_hits: Hits) -> None:
+    """Check that hits equal the first of `all_hits`, except for the choice among rows tied with the last hit."""
     hits.check()
     k = hits.rows.shape[1]
-    assert np.array_equal(hits.distances, everything.distances[:, :k])
+    assert np.array_equal(hits.distances, all_hits.distances[:, :k])
     for hit_rows, hit_distances, rows, distances in zip(
-        hits.rows, hits.distances, everything.rows, everything.distances, strict=True
+        hits.rows, hits.distances, all_hits.rows, all_hits.distances, strict=True
     ):
-        inside = hit_distances < hit_distances[-1]
-        assert np.array_equal(hit_rows[inside], rows[:k][inside])
-        tied = hit_rows[~inside].tolist()
-        assert tied == sorted(tied)
-        assert set(tied) <= set(rows[distances == hit_distances[-1]])
+        is_nearer = hit_distances < hit_distances[-1]
+        assert np.array_equal(hit_rows[is_nearer], rows[:k][is_nearer])
+        tied_rows = hit_rows[~is_nearer].tolist()
+        assert tied_rows == sorted(tied_rows)
+        assert set(tied_rows) <= set(rows[distances == hit_distances[-1]])

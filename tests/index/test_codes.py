@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.index.codes import check_codes, pack, unpack, width
+from fashion_lsh.index.codes import check_codes, code_bytes, pack, unpack
 from tests.index.factories import random_bits
 
 seeds = st.integers(0, 2**32 - 1)
@@ -26,7 +26,7 @@ def test_activation_at_the_threshold_is_0() -> None:
 def test_unpack_inverts_pack(seed: int, count: int, bits: int) -> None:
     expected = random_bits(seed, count, bits)
     packed = pack(expected.astype(np.float32))
-    assert packed.shape == (count, width(bits))
+    assert packed.shape == (count, code_bytes(bits))
     check_codes(packed, bits)
     assert np.array_equal(unpack(packed, bits), expected)
 
@@ -58,6 +58,6 @@ def test_unpack_rejects_invalid_codes(packed: np.ndarray, message: str) -> None:
         unpack(packed, 12)
 
 
-def test_width_rejects_zero_bits() -> None:
+def test_code_bytes_rejects_zero_bits() -> None:
     with pytest.raises(ValueError, match="bits=0"):
-        width(0)
+        code_bytes(0)

@@ -15,8 +15,10 @@ seeds = st.integers(0, 2**32 - 1)
 
 @given(seeds, st.integers(0, 6), st.integers(0, 9), st.integers(1, 200), st.integers(1, 30))
 @settings(max_examples=50)
-def test_hamming_does_not_depend_on_block_size(seed: int, queries: int, rows: int, bits: int, block: int) -> None:
-    query_bits, gallery_bits = random_bits(seed, queries, bits), random_bits(seed + 1, rows, bits)
+def test_hamming_does_not_depend_on_block_size(
+    seed: int, num_queries: int, num_rows: int, bits: int, block: int
+) -> None:
+    query_bits, gallery_bits = random_bits(seed, num_queries, bits), random_bits(seed + 1, num_rows, bits)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK", block)
         distances = hamming(pack(query_bits.astype(float)), pack(gallery_bits.astype(float)))
@@ -44,8 +46,8 @@ def test_hamming_accepts_noncontiguous_arrays() -> None:
 
 
 def test_hamming_of_the_widest_codes() -> None:
-    none, everything = np.zeros((1, 4095), dtype=np.uint8), np.full((1, 4095), 255, dtype=np.uint8)
-    assert hamming(none, everything).tolist() == [[32760]]
+    zeros, ones = np.zeros((1, 4095), dtype=np.uint8), np.full((1, 4095), 255, dtype=np.uint8)
+    assert hamming(zeros, ones).tolist() == [[32760]]
 
 
 @pytest.mark.parametrize(
@@ -63,15 +65,13 @@ def test_hamming_rejects_incompatible_codes(queries: np.ndarray, gallery: np.nda
 
 
 @given(seeds, st.integers(0, 4), st.integers(0, 5), st.integers(1, 70))
-def test_euclidean_matches_the_definition(seed: int, queries: int, rows: int, size: int) -> None:
-    query_vectors, neighbours = (
-        random_unit_vectors(seed, queries, size),
-        random_unit_vectors(seed + 1, queries, rows, size),
-    )
-    actual = euclidean(query_vectors, neighbours)
-    assert actual.shape == (queries, rows)
+def test_euclidean_matches_the_definition(seed: int, num_queries: int, num_rows: int, dimensions: int) -> None:
+    query_vectors = random_unit_vectors(seed, num_queries, dimensions)
+    candidate_vectors = random_unit_vectors(seed + 1, num_queries, num_rows, dimensions)
+    actual = euclidean(query_vectors, candidate_vectors)
+    assert actual.shape == (num_queries, num_rows)
     assert actual.dtype == np.float32
-    expected = np.sqrt(((neighbours.astype(float) - query_vectors[:, None].astype(float)) ** 2).sum(axis=2))
+    expected = np.sqrt(((candidate_vectors.astype(float) - query_vectors[:, None].astype(float)) ** 2).sum(axis=2))
     assert np.allclose(actual, expected, atol=1e-6)
 
 
@@ -83,8 +83,9 @@ def test_euclidean_of_equal_and_opposite_vectors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("queries", "near"), [((2, 3), (2, 5, 4)), ((2, 3), (1, 5, 3)), ((2, 3), (2, 3)), ((3,), (2, 5, 3))]
+    ("queries_shape", "candidates_shape"),
+    [((2, 3), (2, 5, 4)), ((2, 3), (1, 5, 3)), ((2, 3), (2, 3)), ((3,), (2, 5, 3))],
 )
-def test_euclidean_rejects_mismatched_shapes(queries: tuple[int, ...], near: tuple[int, ...]) -> None:
+def test_euclidean_rejects_mismatched_shapes(queries_shape: tuple[int, ...], candidates_shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"queries .*candidate_embeddings .*\(Q, S, D\)"):
-        euclidean(np.zeros(queries), np.zeros(near))
+        euclidean(np.zeros(queries_shape), np.zeros(candidates_shape))

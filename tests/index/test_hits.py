@@ -11,13 +11,13 @@ from fashion_lsh.index.validation import MAX_ROW
 INF = float("inf")
 
 
-def hits(rows: list[list[int]], distances: list[list[float]]) -> Hits:
+def make_hits(rows: list[list[int]], distances: list[list[float]]) -> Hits:
     return Hits(np.array(rows, dtype=np.int64), np.array(distances, dtype=np.float32))
 
 
 def test_check_accepts_valid_hits() -> None:
-    hits([[4, 0, 2, -1], [-1, -1, -1, -1]], [[0, 1, 1, INF], [INF] * 4]).check()
-    hits([[]], [[]]).check()
+    make_hits([[4, 0, 2, -1], [-1, -1, -1, -1]], [[0, 1, 1, INF], [INF] * 4]).check()
+    make_hits([[]], [[]]).check()
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_check_accepts_valid_hits() -> None:
 )
 def test_check_rejects_invalid_hits(rows: list[int], distances: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=rf"query 1 .*{message}"):
-        hits([[5, 6], rows], [[0, 0], distances]).check()
+        make_hits([[5, 6], rows], [[0, 0], distances]).check()
 
 
 @pytest.mark.parametrize(
@@ -62,41 +62,43 @@ def test_nearest_sorts_by_distance_then_row_truncates_and_pads() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(0, 12), st.sampled_from([20, MAX_ROW]))
-def test_from_integers_equals_nearest(seed: int, queries: int, count: int, last: int) -> None:
+def test_from_integers_equals_nearest(seed: int, num_queries: int, num_hits: int, max_row: int) -> None:
     rng = np.random.default_rng(seed)
-    rows = last - rng.permuted(np.tile(np.arange(20), (queries, 1)), axis=1)[:, :count]
+    rows = max_row - rng.permuted(np.tile(np.arange(20), (num_queries, 1)), axis=1)[:, :num_hits]
     distances = rng.integers(0, 5, rows.shape, dtype=np.int32)
-    missing = rng.random(rows.shape) < 0.3
-    rows, distances = np.where(missing, -1, rows), np.where(missing, np.int32(2**31 - 1), distances)
-    actual, expected = Hits.from_integers(rows, distances), Hits.nearest(rows, distances, count)
+    is_padding = rng.random(rows.shape) < 0.3
+    rows, distances = np.where(is_padding, -1, rows), np.where(is_padding, np.int32(2**31 - 1), distances)
+    actual, expected = Hits.from_integers(rows, distances), Hits.nearest(rows, distances, num_hits)
     actual.check()
     assert np.array_equal(actual.rows, expected.rows)
     assert np.array_equal(actual.distances, expected.distances)
 
 
 def test_top_truncates_or_pads() -> None:
-    complete = hits([[5, 3, 7], [2, -1, -1]], [[0, 1, 1], [4, INF, INF]])
+    hits = make_hits([[5, 3, 7], [2, -1, -1]], [[0, 1, 1], [4, INF, INF]])
     for k, rows, distances in (
         (1, [[5], [2]], [[0], [4]]),
-        (3, complete.rows.tolist(), complete.distances.tolist()),
+        (3, hits.rows.tolist(), hits.distances.tolist()),
         (4, [[5, 3, 7, -1], [2, -1, -1, -1]], [[0, 1, 1, INF], [4, INF, INF, INF]]),
     ):
-        top = complete.top(k)
+        top = hits.top(k)
         top.check()
         assert (top.rows.tolist(), top.distances.tolist()) == (rows, distances)
 
 
 def test_pad_never_truncates() -> None:
-    two_hits = hits([[5, 3]], [[0, 1]])
+    two_hits = make_hits([[5, 3]], [[0, 1]])
     assert two_hits.pad(1).rows.tolist() == [[5, 3]]
     assert two_hits.pad(3).rows.tolist() == [[5, 3, -1]]
 
 
 def test_concatenate_keeps_the_order_of_batches() -> None:
-    hits_of_batches = Hits.concatenate([hits([[5, 3]], [[0, 1]]), hits([[1, 2], [4, -1]], [[2, 3], [0, INF]])], 2)
-    hits_of_batches.check()
-    assert hits_of_batches.rows.tolist() == [[5, 3], [1, 2], [4, -1]]
-    assert hits_of_batches.distances.tolist() == [[0, 1], [2, 3], [0, INF]]
-    nothing = Hits.concatenate([], 2)
-    nothing.check()
-    assert nothing.rows.shape == (0, 2)
+    concatenated = Hits.concatenate(
+        [make_hits([[5, 3]], [[0, 1]]), make_hits([[1, 2], [4, -1]], [[2, 3], [0, INF]])], 2
+    )
+    concatenated.check()
+    assert concatenated.rows.tolist() == [[5, 3], [1, 2], [4, -1]]
+    assert concatenated.distances.tolist() == [[0, 1], [2, 3], [0, INF]]
+    no_hits = Hits.concatenate([], 2)
+    no_hits.check()
+    assert no_hits.rows.shape == (0, 2)

@@ -11,10 +11,10 @@ import pytest
 from fashion_lsh.index import indexes, inverted_lists
 from fashion_lsh.index.indexes import FloatIndex, HashIndex
 from fashion_lsh.index.validation import MAX_ROW
-from tests.index.factories import both_indexes
+from tests.index.factories import both_index_classes
 
 CODES, FLOATS = np.zeros((2, 2), np.uint8), np.zeros((2, 12), np.float32)
-ADDED = {"lists": np.array([0, 4]), "rows": np.array([7, 8])}
+NEW_ROWS = {"list_ids": np.array([0, 4]), "rows": np.array([7, 8])}
 INVALID_PROBED_LISTS = [
     (np.full((2, 5), 5), "probed_lists .*5.* -1 to 4"),
     (np.full((2, 5), -2), "probed_lists .*-2"),
@@ -26,35 +26,35 @@ INVALID_PROBED_LISTS = [
 
 
 @contextmanager
-def raises_before_faiss(message: str) -> Iterator[None]:
-    """Check that the block raises ValueError with this message without calling FAISS."""
+def raises_before_faiss(pattern: str) -> Iterator[None]:
+    """Check that the block raises a matching ValueError without calling FAISS."""
 
     def fail(*_: object) -> None:
         pytest.fail("FAISS was called")
 
     names = ("add_preassigned", "search_preassigned", "range_search_preassigned")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match=message):  # noqa: PT012
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match=pattern):  # noqa: PT012
         for module in (indexes, inverted_lists):
             patch.setattr(module, "preassigned", SimpleNamespace(**dict.fromkeys(names, fail)))
         patch.setattr(inverted_lists.faiss, "IDSelectorBatch", fail)
         yield
 
 
-def two_row_index(kind: type[Any]) -> tuple[Any, np.ndarray]:
-    """Return an index of two rows, 3 and 4, and their two vectors."""
-    index, vectors = kind(12, 5), CODES if kind is HashIndex else FLOATS
-    index.add(vectors, ADDED["lists"], np.array([3, 4]))
+def two_row_index(index_class: type[Any]) -> tuple[Any, np.ndarray]:
+    """Return an index of rows 3 and 4, and the vectors of both rows."""
+    index, vectors = index_class(12, 5), CODES if index_class is HashIndex else FLOATS
+    index.add(vectors, NEW_ROWS["list_ids"], np.array([3, 4]))
     return index, vectors
 
 
-@both_indexes
+@both_index_classes
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lists": np.array([0, 5])}, "lists .*5.* 0 to 4"),
-        ({"lists": np.array([0, -1])}, "lists .*-1"),
-        ({"lists": np.array([0])}, r"lists .*\(1,\) .*int64.*\(2,\) int64"),
-        ({"lists": np.array([0.0, 1.0])}, r"lists .*\(2,\) .*float64"),
+        ({"list_ids": np.array([0, 5])}, "list_ids .*5.* 0 to 4"),
+        ({"list_ids": np.array([0, -1])}, "list_ids .*-1"),
+        ({"list_ids": np.array([0])}, r"list_ids .*\(1,\) .*int64.*\(2,\) int64"),
+        ({"list_ids": np.array([0.0, 1.0])}, r"list_ids .*\(2,\) .*float64"),
         ({"rows": np.array([-1, 8])}, "rows .*-1"),
         ({"rows": np.array([7, MAX_ROW + 1])}, f"rows .*{MAX_ROW + 1}.* 0 to {MAX_ROW}"),
         ({"rows": np.array([7, 7])}, "rows .*7"),
@@ -67,14 +67,14 @@ def two_row_index(kind: type[Any]) -> tuple[Any, np.ndarray]:
         ({"vectors": np.zeros(2, np.uint8)}, r"\(2,\) .*uint8"),
     ],
 )
-def test_rejected_add_changes_nothing(kind: type[Any], change: dict[str, np.ndarray], message: str) -> None:
-    index, vectors = two_row_index(kind)
+def test_rejected_add_changes_nothing(index_class: type[Any], change: dict[str, np.ndarray], message: str) -> None:
+    index, vectors = two_row_index(index_class)
     with raises_before_faiss(message):
-        index.add(**{"vectors": vectors, **ADDED, **change})
+        index.add(**{"vectors": vectors, **NEW_ROWS, **change})
     assert index.contents()[0].tolist() == [3, 4]
 
 
-@both_indexes
+@both_index_classes
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -87,15 +87,15 @@ def test_rejected_add_changes_nothing(kind: type[Any], change: dict[str, np.ndar
         (np.array([[3, 4]]), r"rows .*\(1, 2\) .*int64.*\(2,\) int64"),
     ],
 )
-def test_rejected_remove_changes_nothing(kind: type[Any], rows: np.ndarray, message: str) -> None:
-    index, _ = two_row_index(kind)
+def test_rejected_remove_changes_nothing(index_class: type[Any], rows: np.ndarray, message: str) -> None:
+    index, _ = two_row_index(index_class)
     with raises_before_faiss(message):
         index.remove(rows)
     assert index.contents()[0].tolist() == [3, 4]
 
 
 @pytest.mark.parametrize(
-    ("kind", "search"), [(HashIndex, "search"), (HashIndex, "search_exact"), (FloatIndex, "search")]
+    ("index_class", "search"), [(HashIndex, "search"), (HashIndex, "search_exact"), (FloatIndex, "search")]
 )
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -107,8 +107,10 @@ def test_rejected_remove_changes_nothing(kind: type[Any], rows: np.ndarray, mess
         ({"queries": np.zeros((2, 12))}, r"\(2, 12\) .*float64"),
     ],
 )
-def test_search_rejects_invalid_arguments(kind: type[Any], search: str, change: dict[str, Any], message: str) -> None:
-    index, queries = two_row_index(kind)
+def test_search_rejects_invalid_arguments(
+    index_class: type[Any], search: str, change: dict[str, Any], message: str
+) -> None:
+    index, queries = two_row_index(index_class)
     with raises_before_faiss(message):
         getattr(index, search)(**{"queries": queries, "probed_lists": np.full((2, 5), -1), "k": 1, **change})
 
@@ -136,33 +138,33 @@ def test_radius_above_bits_returns_all_rows() -> None:
     assert index.range_search(queries[0], np.arange(5), 10**12).rows.tolist() == [[3, 4]]
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_embeddings_must_be_finite(bad: float) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_embeddings_must_be_finite(value: float) -> None:
     vectors = FLOATS.copy()
-    vectors[1, 3] = bad
+    vectors[1, 3] = value
     with raises_before_faiss(r"embeddings\[1\] .*NaN"):
-        FloatIndex(12, 5).add(vectors, **ADDED)
+        FloatIndex(12, 5).add(vectors, **NEW_ROWS)
     with raises_before_faiss(r"embeddings\[1\] .*NaN"):
         FloatIndex(12, 5).search(vectors, np.full((2, 5), -1), 1)
 
 
 def test_codes_with_nonzero_padding_are_rejected() -> None:
     with raises_before_faiss(r"codes\[0\] .*12 bits"):
-        HashIndex(12, 5).add(np.full((2, 2), 255, np.uint8), **ADDED)
+        HashIndex(12, 5).add(np.full((2, 2), 255, np.uint8), **NEW_ROWS)
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make_index", "message"),
     [
         (lambda: HashIndex(0, 5), "bits=0"),
-        (lambda: HashIndex(8, 0), "lists=0"),
+        (lambda: HashIndex(8, 0), "num_lists=0"),
         (lambda: FloatIndex(0, 5), "dimensions=0"),
-        (lambda: FloatIndex(8, 0), "lists=0"),
+        (lambda: FloatIndex(8, 0), "num_lists=0"),
     ],
 )
-def test_sizes_must_be_positive(make: Callable[[], object], message: str) -> None:
+def test_sizes_must_be_positive(make_index: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make()
+        make_index()
 
 
 @pytest.mark.parametrize("value", [1e17, np.nan, -np.inf])

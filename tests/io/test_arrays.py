@@ -1,4 +1,4 @@
-"""Reading and writing arrays; damaged files raise ValueError."""
+"""Reading and writing arrays, and rejection of damaged files."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ ARRAYS = {
 }
 
 
-def equal_arrays(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(
-        values.tolist() == other[name].tolist() or np.array_equal(values, other[name], equal_nan=True)
-        for name, values in one.items()
+def arrays_are_equal(arrays: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
+    return arrays.keys() == expected.keys() and all(
+        values.tolist() == expected[name].tolist() or np.array_equal(values, expected[name], equal_nan=True)
+        for name, values in arrays.items()
     )
 
 
@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_arrays_round_trip(path: Path) -> None:
-    assert equal_arrays(read_arrays(path), ARRAYS)
+    assert arrays_are_equal(read_arrays(path), ARRAYS)
 
 
 def test_a_missing_file_raises_file_not_found(tmp_path: Path) -> None:
@@ -36,19 +36,19 @@ def test_a_missing_file_raises_file_not_found(tmp_path: Path) -> None:
         read_arrays(tmp_path / "arrays.npz")
 
 
-def test_a_changed_byte_raises_or_changes_nothing(path: Path) -> None:
-    content, original, damaged = path.read_bytes(), read_arrays(path), 0
+def test_a_changed_byte_is_rejected_or_leaves_the_arrays_unchanged(path: Path) -> None:
+    content, original, num_rejected = path.read_bytes(), read_arrays(path), 0
     for index in range(len(content)):
         path.write_bytes(content[:index] + bytes([content[index] ^ 255]) + content[index + 1 :])
         try:
             loaded = read_arrays(path)
         except ValueError:
-            damaged += 1
+            num_rejected += 1
             continue
         assert all(
-            equal_arrays({name: loaded[name]}, {name: original[name]}) for name in loaded.keys() & original.keys()
+            arrays_are_equal({name: loaded[name]}, {name: original[name]}) for name in loaded.keys() & original.keys()
         )
-    assert damaged > len(content) / 2
+    assert num_rejected > len(content) / 2
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.3, 0.9])

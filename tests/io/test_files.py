@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fashion_lsh.io.files import atomic_write, check_disk_space, checksum, csv_rows, folder_lock
 
-FULL_DISK = """
+WRITE_ON_FULL_DISK = """
 import resource, sys
 from fashion_lsh.io.files import atomic_write
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -26,7 +26,7 @@ with atomic_write(sys.argv[1]) as temporary:
 
 def write_and_raise(path: Path, error: BaseException) -> None:
     with atomic_write(path) as temporary:
-        temporary.write_text("ha")
+        temporary.write_text("half")
         raise error
 
 
@@ -42,7 +42,7 @@ def test_atomic_write_creates_the_file_and_its_folder(tmp_path: Path) -> None:
     assert file_names(path.parent) == ["a.txt"]
 
 
-def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
+def test_the_old_file_is_kept_until_the_new_file_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     with atomic_write(str(path)) as temporary:
@@ -86,7 +86,9 @@ def test_a_block_that_writes_nothing_raises(tmp_path: Path) -> None:
 def test_a_full_disk_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    process = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, check=False)
+    process = subprocess.run(
+        [sys.executable, "-c", WRITE_ON_FULL_DISK, str(path)], capture_output=True, text=True, check=False
+    )
     assert process.returncode == 1
     assert str(path) in process.stderr
     assert "File too large" in process.stderr
@@ -95,11 +97,11 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path: P
 
 
 def test_concurrent_writers_use_separate_temporary_files(tmp_path: Path) -> None:
-    with atomic_write(tmp_path / "a.txt") as one, atomic_write(tmp_path / "a.txt") as other:
-        assert one != other
-        one.write_text("one")
-        other.write_text("other")
-    assert (tmp_path / "a.txt").read_text() == "one"  # its writer ended last
+    with atomic_write(tmp_path / "a.txt") as outer, atomic_write(tmp_path / "a.txt") as inner:
+        assert outer != inner
+        outer.write_text("outer")
+        inner.write_text("inner")
+    assert (tmp_path / "a.txt").read_text() == "outer"  # the outer block ends last
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
@@ -117,18 +119,17 @@ def test_a_folder_lock_is_exclusive(tmp_path: Path) -> None:
 
 
 def test_a_disk_without_locks_raises_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_lock(*args: object) -> None:
+    def raise_not_implemented(*args: object) -> None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
-    monkeypatch.setattr("fashion_lsh.io.files.fcntl.flock", no_lock)
-    message = r"run .*Function not implemented.*runs=\.\.\."
-    with pytest.raises(OSError, match=f"^{tmp_path}/{message}"), folder_lock(tmp_path / "run"):
+    monkeypatch.setattr("fashion_lsh.io.files.fcntl.flock", raise_not_implemented)
+    with pytest.raises(OSError, match=rf"^{tmp_path}/run .*runs=\.\.\."), folder_lock(tmp_path / "run"):
         pass
 
 
 def test_checksum_is_sha256_of_the_content(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
-    content = bytes(range(256)) * 5000  # longer than a read buffer
+    content = bytes(range(256)) * 5000  # longer than the read buffer
     path.write_bytes(content)
     assert checksum(path) == hashlib.sha256(content).hexdigest()
     path.write_bytes(content[:-1] + b"\0")
@@ -158,7 +159,7 @@ def test_csv_rows_carry_their_line_numbers(rows: list[list[str]]) -> None:
 
 
 def test_an_unclosed_quote_raises_with_its_line() -> None:
-    for rest in (["e,f\n"], ['e,"f\n']):  # the second quote closes the first
+    for rest in (["e,f\n"], ['e,"f\n']):  # the second quote closes the first quote
         with pytest.raises(ValueError, match=r"line 9: .*quote"):
             list(csv_rows(["a,b\n", 'c,"d\n', *rest], first=8))
     with pytest.raises(ValueError, match=r"line 2: .*131,072 characters.*quote"):
@@ -166,6 +167,6 @@ def test_an_unclosed_quote_raises_with_its_line() -> None:
 
 
 @pytest.mark.parametrize("line", ['"a.png" ,hat', '"12" tv",hat', '"picture";"category"', r'"a \" b",c'])
-def test_odd_lines_are_parsed_like_the_csv_module(line: str) -> None:
+def test_unusual_quotes_are_parsed_like_the_csv_module(line: str) -> None:
     parsed = list(csv_rows(["x,y\n", f"{line}\n", "z,1\n"]))
     assert parsed == [(1, ["x", "y"]), (2, next(csv.reader([line]))), (3, ["z", "1"])]

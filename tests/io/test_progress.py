@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, log lines elsewhere, and the rate at the end."""
+"""Progress bar on a terminal, and log lines elsewhere."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +13,11 @@ from fashion_lsh.io.progress import prefetch, progress, track
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    text = StringIO()
-    console = Console(file=text, force_terminal=True, width=100)
+    output = StringIO()
+    console = Console(file=output, force_terminal=True, width=100)
     monkeypatch.setattr(module, "get_console", lambda: console)
     monkeypatch.setattr("rich.progress.get_console", lambda: console)
-    return text
+    return output
 
 
 def test_a_terminal_shows_count_and_rate(terminal: StringIO) -> None:
@@ -30,15 +30,15 @@ def test_a_terminal_shows_count_and_rate(terminal: StringIO) -> None:
 def test_without_a_terminal_progress_is_logged(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = iter([0.0, 20.0, 40.0, 40.0, 60.0, 100.0])
-    monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
+    times = iter([0.0, 20.0, 40.0, 40.0, 60.0, 100.0])
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(times))
     with caplog.at_level(logging.INFO), progress("encoding gallery", 500) as step:
-        step(100)  # at 20 s: too early for a log line
+        step(100)  # at 20 s, too early for a log line
         step(100)  # at 40 s
-        step(300)  # at 60 s: 20 s after the last line
+        step(300)  # at 60 s, 20 s after the log line
     assert caplog.messages == [
-        "encoding gallery: 200 of 500, 5 per second, 60 s left",
-        "encoding gallery: 500 images in 100.0 s, 5 per second",
+        "Encoding gallery: 200 of 500 images (5 per second), 60 s left",
+        "Encoded gallery: 500 images in 100.0 s (5 per second)",
     ]
 
 
@@ -48,17 +48,17 @@ def test_short_work_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.messages
 
 
-def test_prefetch_holds_two_batches_at_most() -> None:
-    started: list[int] = []
+def test_prefetch_computes_at_most_one_chunk_ahead() -> None:
+    started_items: list[int] = []
 
     def work(item: int) -> int:
-        started.append(item)
+        started_items.append(item)
         return 10 * item
 
     with ThreadPoolExecutor(1) as pool:
-        batches = []
-        for number, batch in enumerate(prefetch(pool, work, range(7), 3)):
-            assert max(started) < 3 * (number + 2)
-            batches.append(batch)
-    assert batches == [[0, 10, 20], [30, 40, 50], [60]]
-    assert started == list(range(7))
+        chunks = []
+        for index, chunk in enumerate(prefetch(pool, work, range(7), 3)):
+            assert max(started_items) < 3 * (index + 2)
+            chunks.append(chunk)
+    assert chunks == [[0, 10, 20], [30, 40, 50], [60]]
+    assert started_items == list(range(7))

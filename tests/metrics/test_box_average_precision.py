@@ -3,33 +3,35 @@
 import numpy as np
 import pytest
 
-from fashion_lsh.metrics.box_average_precision import Annotated, Detected, box_average_precision
+from fashion_lsh.metrics.box_average_precision import AnnotatedBoxes, DetectedBoxes, box_average_precision
 
 BOX = [10, 10, 50, 60]
 
 
-def detected(*labels: int, corners: list[float] | None = None) -> Detected:
-    """Detected boxes with equal corners and descending scores."""
+def detected_boxes(*labels: int, corners: list[float] | None = None) -> DetectedBoxes:
+    """Detected boxes with the same corners and descending scores."""
     scores = np.linspace(0.9, 0.5, len(labels)).astype(np.float32)
     return np.float32([corners or BOX] * len(labels)).reshape(-1, 4), scores, np.array(labels, np.int64)
 
 
-def annotated(*labels: int) -> Annotated:
+def annotated_boxes(*labels: int) -> AnnotatedBoxes:
     return np.float32([BOX] * len(labels)).reshape(-1, 4), np.array(labels, np.int64)
 
 
 def test_a_single_class_has_no_scores_per_class() -> None:
-    metrics = box_average_precision([(detected(0), annotated(0))], ["garment"])
+    metrics = box_average_precision([(detected_boxes(0), annotated_boxes(0))], ["garment"])
     assert metrics == {"box_ap": 1, "box_ap50": 1, "box_ap75": 1, "box_ar": 1}
 
 
 def test_a_box_of_iou_two_thirds_matches_up_to_a_threshold_of_0_65() -> None:
-    metrics = box_average_precision([(detected(0, corners=[18, 10, 58, 60]), annotated(0))], ["garment"])  # 32 / 48
+    metrics = box_average_precision(
+        [(detected_boxes(0, corners=[18, 10, 58, 60]), annotated_boxes(0))], ["garment"]
+    )  # 32 / 48
     assert metrics == pytest.approx({"box_ap": 0.4, "box_ap50": 1, "box_ap75": 0, "box_ar": 0.4})  # 4 of 10 thresholds
 
 
 def test_classes_without_annotated_boxes_have_no_score() -> None:
-    images = [(detected(2), annotated(2)), (detected(2), annotated(0))]
+    images = [(detected_boxes(2), annotated_boxes(2)), (detected_boxes(2), annotated_boxes(0))]
     metrics = box_average_precision(images, ["bag", "coat", "hat"])
     assert {name for name in metrics if "/" in name} == {"box_ap50/bag", "box_ap50/hat"}
     assert metrics["box_ap50/bag"] == 0
@@ -37,5 +39,7 @@ def test_classes_without_annotated_boxes_have_no_score() -> None:
 
 
 def test_an_image_without_a_detection_counts() -> None:
-    metrics = box_average_precision([(detected(0), annotated(0)), (detected(), annotated(0))], ["garment"])
+    metrics = box_average_precision(
+        [(detected_boxes(0), annotated_boxes(0)), (detected_boxes(), annotated_boxes(0))], ["garment"]
+    )
     assert metrics["box_ar"] == 0.5

@@ -13,10 +13,10 @@ def reference_error(logits: Tensor, labels: Tensor, bins: int) -> float:
     probabilities = logits.double().softmax(1).numpy()
     confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels.numpy()
     error = 0.0
-    for number in range(bins):
-        inside = (confidence > number / bins) & (confidence <= (number + 1) / bins)
-        if inside.any():
-            error += inside.mean() * abs(confidence[inside].mean() - correct[inside].mean())
+    for index in range(bins):
+        in_bin = (confidence > index / bins) & (confidence <= (index + 1) / bins)
+        if in_bin.any():
+            error += in_bin.mean() * abs(confidence[in_bin].mean() - correct[in_bin].mean())
     return error
 
 

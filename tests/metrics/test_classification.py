@@ -1,4 +1,4 @@
-"""Accuracy and F1 against counting."""
+"""Accuracy and F1 against values computed by counting."""
 
 import numpy as np
 import pytest
@@ -7,20 +7,20 @@ from fashion_lsh.metrics.classification import classification_metrics
 from fashion_lsh.metrics.statistics import confidence_interval
 
 
-@pytest.mark.parametrize("count", [2, 3, 5, 6, 12])
-def test_classification_metrics_against_counting(count: int) -> None:
-    rng = np.random.default_rng(count)
-    probabilities = rng.random((40, count)).astype(np.float32)
-    labels = rng.integers(0, count - 1, 40)  # the last category never occurs
+@pytest.mark.parametrize("num_categories", [2, 3, 5, 6, 12])
+def test_classification_metrics_against_counting(num_categories: int) -> None:
+    rng = np.random.default_rng(num_categories)
+    probabilities = rng.random((40, num_categories)).astype(np.float32)
+    labels = rng.integers(0, num_categories - 1, 40)  # the last category never occurs
     probabilities[np.arange(40), labels] += 0.3
-    ranks = np.array([sorted(range(count), key=lambda c: -row[c]).index(label)
+    ranks = np.array([sorted(range(num_categories), key=lambda c: -row[c]).index(label)
                       for row, label in zip(probabilities, labels, strict=True)])  # fmt: skip
     f1 = []
-    for category in range(count):
-        predicted, true = probabilities.argmax(axis=1) == category, labels == category
-        if predicted.any() or true.any():
-            f1.append(2 * (predicted & true).sum() / (predicted.sum() + true.sum()))
-    items = np.array([f"item {number // 2}" for number in range(40)])
+    for category in range(num_categories):
+        is_predicted, is_true = probabilities.argmax(axis=1) == category, labels == category
+        if is_predicted.any() or is_true.any():
+            f1.append(2 * (is_predicted & is_true).sum() / (is_predicted.sum() + is_true.sum()))
+    items = np.array([f"item {query // 2}" for query in range(40)])
     metrics = classification_metrics(probabilities, probabilities.argmax(axis=1), labels, items)
     low, high = confidence_interval((ranks == 0).astype(float), items)
     assert metrics == {
@@ -46,9 +46,11 @@ def test_queries_of_untrained_categories_are_ignored() -> None:
     probabilities = np.eye(3, dtype=np.float32)[[0, 1, 2, 2, 1]]
     probabilities[4] = 0  # no detection
     labels, items = np.array([0, -1, 1, -1, -1]), np.array(["a", "", "b", "", ""])
-    predicted, known = np.array([0, 1, 2, 2, -1]), labels >= 0
+    predicted, is_labelled = np.array([0, 1, 2, 2, -1]), labels >= 0
     metrics = classification_metrics(probabilities, predicted, labels, items)
-    assert metrics == classification_metrics(probabilities[known], predicted[known], labels[known], items[known])
+    assert metrics == classification_metrics(
+        probabilities[is_labelled], predicted[is_labelled], labels[is_labelled], items[is_labelled]
+    )
     assert metrics["query/accuracy"] == 0.5
     assert classification_metrics(probabilities, predicted, np.full(5, -1), items) == {}
 

@@ -1,4 +1,4 @@
-"""Code statistics and quantisation error against loops; invariances; collapsed codes."""
+"""Code statistics and quantisation error against loops, invariances, and detection of collapsed codes."""
 
 import math
 import re
@@ -15,19 +15,19 @@ from fashion_lsh.metrics.code_statistics import CodeStatistics, code_statistics,
 
 
 def random_codes(seed: int, rows: int, bits: int) -> np.ndarray:
-    """Random packed codes with bits of different balance; some bits are copies of others, some are constant."""
+    """Random packed codes with bits of different balance, including copied and constant bits."""
     rng = np.random.default_rng(seed)
-    copied = rng.integers(0, bits, bits)
-    return pack((rng.random((rows, bits)) < rng.choice([0, 0.1, 0.5, 1], bits))[:, copied].astype(np.float32))
+    source_bits = rng.integers(0, bits, bits)
+    return pack((rng.random((rows, bits)) < rng.choice([0, 0.1, 0.5, 1], bits))[:, source_bits].astype(np.float32))
 
 
-def reference(codes: np.ndarray, bits: int) -> CodeStatistics:
+def reference_statistics(codes: np.ndarray, bits: int) -> CodeStatistics:
     """Compute the statistics bit by bit and pair by pair."""
     columns = unpack(codes, bits).T.tolist()
     ratios = [sum(column) / len(column) for column in columns]
     entropies = [-sum(p * math.log2(p) for p in (ratio, 1 - ratio) if p) for ratio in ratios]
-    varying = [column for column in columns if 0 < sum(column) < len(column)]
-    pairs = [(a, b) for index, a in enumerate(varying) for b in varying[index + 1 :]]
+    varying_columns = [column for column in columns if 0 < sum(column) < len(column)]
+    pairs = [(a, b) for index, a in enumerate(varying_columns) for b in varying_columns[index + 1 :]]
     correlations = [abs(np.corrcoef(a, b)[0, 1]) for a, b in pairs]
     distinct = len({bytes(code) for code in codes})
     return CodeStatistics(
@@ -36,7 +36,7 @@ def reference(codes: np.ndarray, bits: int) -> CodeStatistics:
         correlation=sum(correlations) / len(correlations) if correlations else 0.0,
         distinct=distinct,
         distinct_ratio=distinct / len(codes),
-        constant_bits=bits - len(varying),
+        constant_bits=bits - len(varying_columns),
     )
 
 
@@ -47,7 +47,7 @@ SIZES = {"seed": st.integers(0, 2**32 - 1), "rows": st.integers(1, 40), "bits": 
 @settings(max_examples=100, deadline=None)
 def test_every_statistic_against_plain_loops(seed: int, rows: int, bits: int) -> None:
     codes = random_codes(seed, rows, bits)
-    assert code_statistics(codes, bits) == pytest.approx(reference(codes, bits), abs=1e-12)
+    assert code_statistics(codes, bits) == pytest.approx(reference_statistics(codes, bits), abs=1e-12)
 
 
 @given(**SIZES)
@@ -82,23 +82,23 @@ def test_a_single_code_has_the_worst_statistics() -> None:
 
 
 def test_a_bit_equal_or_opposite_to_another_is_correlated() -> None:
-    first = np.random.default_rng(0).random(99) < 0.3
-    both = np.stack([first, first, ~first], axis=1).astype(np.float32)
-    assert code_statistics(pack(both), 3).correlation == pytest.approx(1)
+    bit = np.random.default_rng(0).random(99) < 0.3
+    bits = np.stack([bit, bit, ~bit], axis=1).astype(np.float32)
+    assert code_statistics(pack(bits), 3).correlation == pytest.approx(1)
 
 
 def test_statistics_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     codes = random_codes(3, 50, 12)
-    whole = code_statistics(codes, 12)
+    expected = code_statistics(codes, 12)
     monkeypatch.setattr(ranking, "BLOCK_CELLS", 12 * 7)
-    assert code_statistics(codes, 12) == whole
+    assert code_statistics(codes, 12) == expected
 
 
 @pytest.mark.parametrize(
     ("codes", "bits", "message"),
     [(np.zeros((0, 1), np.uint8), 8, r"codes .*\(0, 1\)"), (np.zeros((3, 1), np.uint8), 9, "codes .*9 bits")],
 )
-def test_invalid_codes_are_refused(codes: np.ndarray, bits: int, message: str) -> None:
+def test_invalid_codes_are_rejected(codes: np.ndarray, bits: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         code_statistics(codes, bits)
 
@@ -115,7 +115,7 @@ def test_the_quantisation_error_against_plain_loops(threshold: float) -> None:
     assert quantisation_error(activations, threshold) == pytest.approx(sum(errors) / len(errors), abs=1e-6)
 
 
-def test_quantisation_error_is_0_for_bits_and_grows_with_unequal_magnitudes() -> None:
+def test_quantisation_error_is_0_for_equal_magnitudes_and_positive_for_unequal_magnitudes() -> None:
     bits = (torch.rand(20, 8, generator=torch.Generator().manual_seed(1)) < 0.5).float()
     assert quantisation_error(bits, 0.5) == pytest.approx(0, abs=1e-6)
     assert quantisation_error(0.4 + 0.2 * bits, 0.5) == pytest.approx(0, abs=1e-6)  # equal magnitudes
@@ -123,12 +123,12 @@ def test_quantisation_error_is_0_for_bits_and_grows_with_unequal_magnitudes() ->
     assert quantisation_error(torch.full((3, 4), 0.5), 0.5) == 1
 
 
-GOOD = CodeStatistics(0.05, 0.98, 0.1, 400, 0.8, 0)
+GOOD_STATISTICS = CodeStatistics(0.05, 0.98, 0.1, 400, 0.8, 0)
 
 
 def test_codes_with_enough_entropy_for_the_categories_have_not_collapsed() -> None:
-    assert describe_collapse(GOOD, 12, np.arange(30)) == ""
-    assert describe_collapse(GOOD._replace(distinct=30), 12, np.arange(30)) == ""
+    assert describe_collapse(GOOD_STATISTICS, 12, np.arange(30)) == ""
+    assert describe_collapse(GOOD_STATISTICS._replace(distinct=30), 12, np.arange(30)) == ""
 
 
 @given(st.integers(2, 90), st.integers(1, 90), st.integers(0, 2**16))
@@ -142,12 +142,12 @@ def test_one_hot_codes_never_count_as_collapsed(categories: int, rows: int, seed
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"distinct": 29}, r"29 distinct codes for 30 predicted categories;"),
-        ({"entropy": 0.09, "constant_bits": 2}, r"12 bits \(2 constant\) .*1\.08 .*4\.91;"),
-        ({"distinct": 1, "entropy": 0.0}, r"1 distinct codes for 30 predicted categories; 12 bits \(0 constant\)"),
+        ({"distinct": 29}, r"distinct codes, 29, .*predicted categories, 30;"),
+        ({"entropy": 0.09, "constant_bits": 2}, r"12 code bits \(2 constant\) .*1\.08 bits.*4\.91 bits .*categories;"),
+        ({"distinct": 1, "entropy": 0.0}, r"distinct codes, 1, .*categories, 30; the 12 code bits \(0 constant\)"),
     ],
 )  # fmt: skip
 def test_collapse_is_described_with_values_and_a_hint(change: dict[str, float], expected: str) -> None:
-    text = describe_collapse(GOOD._replace(**change), 12, np.arange(30))
-    assert re.search(expected, text)
-    assert all(hint in text for hint in ("hash=csq", "hash.bihalf=true", "hash.bits", "optim.lr"))
+    description = describe_collapse(GOOD_STATISTICS._replace(**change), 12, np.arange(30))
+    assert re.search(expected, description)
+    assert all(hint in description for hint in ("hash=csq", "hash.bihalf=true", "hash.bits", "optim.lr"))

@@ -1,4 +1,4 @@
-"""IoU, matching of boxes, precision and recall."""
+"""IoU, matching of boxes, and precision-recall curve."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.metrics.detection import iou, match_boxes, recall_precision
+from fashion_lsh.metrics.detection import iou, match_boxes, precision_recall_curve
 
 ANNOTATED = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
 sides = st.integers(0, 20)
@@ -29,14 +29,14 @@ def test_iou_against_counting_pixels(box: np.ndarray, others: list[np.ndarray]) 
 
     ious = iou(box, np.array(others, np.float32).reshape(-1, 4))
     for actual, other in zip(ious, others, strict=True):
-        first, second = pixels(box), pixels(other)
-        assert actual == pytest.approx((first & second).sum() / (first | second).sum())
+        box_pixels, other_pixels = pixels(box), pixels(other)
+        assert actual == pytest.approx((box_pixels & other_pixels).sum() / (box_pixels | other_pixels).sum())
 
 
 @pytest.mark.parametrize(("detected", "matched_indices"), [
     ([], []),
     ([[0, 0, 10, 10], [20, 0, 30, 10]], [0, 1]),
-    ([[20, 0, 30, 9], [20, 0, 30, 10]], [1, -1]),  # the higher score gets the match
+    ([[20, 0, 30, 9], [20, 0, 30, 10]], [1, -1]),  # the box with the higher score is matched
     ([[0, 0, 10, 5]], [0]),  # IoU 0.5
     ([[0, 0, 10, 4.9]], [-1]),
     ([[0, 0, 30, 10]], [-1]),  # covers both boxes
@@ -54,11 +54,11 @@ def test_precision_and_recall_against_counting(detections: list[tuple[bool, int]
     correct = np.array([is_correct for is_correct, _ in detections], bool)
     scores = np.array([score for _, score in detections], np.float32)
     total = int(correct.sum()) + num_undetected
-    recall, precision = recall_precision([correct[:3], correct[3:]], [scores[:3], scores[3:]], total)
+    recall, precision = precision_recall_curve([correct[:3], correct[3:]], [scores[:3], scores[3:]], total)
     expected = [
         (correct[scores >= level].sum() / max(1, total), correct[scores >= level].mean())
         for level in sorted(set(scores.tolist()), reverse=True)
     ]
     pairs = np.stack([recall, precision], axis=1)
     assert pairs == pytest.approx(np.array(expected).reshape(-1, 2))
-    assert all(first <= second for first, second in itertools.pairwise(recall))
+    assert all(previous <= following for previous, following in itertools.pairwise(recall))

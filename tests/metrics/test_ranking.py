@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fashion_lsh.metrics import ranking
 from fashion_lsh.metrics.ranking import average_precision, precision, recall
 
-SCORES = (average_precision, recall, precision)
+SCORE_FUNCTIONS = (average_precision, recall, precision)
 
 
 def flags(*rankings):
@@ -45,12 +45,12 @@ def test_recall_and_precision_by_hand():
     assert precision(relevant, total, 10) == pytest.approx([2 / 10, 0])
 
 
-@pytest.mark.parametrize("function", SCORES)
+@pytest.mark.parametrize("function", SCORE_FUNCTIONS)
 def test_a_query_without_relevant_rows_scores_nan(function):
     assert np.isnan(function(flags("000", "100"), counts(0, 1), 3)).tolist() == [True, False]
 
 
-def test_k_beyond_the_ranking_changes_only_the_denominator():
+def test_k_above_the_length_of_the_ranking_changes_only_the_denominator():
     relevant = flags("0101")
     assert average_precision(relevant, counts(2), 100) == pytest.approx([1 / 2])
     assert average_precision(relevant, counts(50), 100) == pytest.approx([1 / 50])
@@ -63,15 +63,15 @@ def test_scores_against_the_definitions(rankings, k):
     relevant = np.array([row for row, _ in rankings], dtype=bool).reshape(-1, 9)
     total = relevant.sum(axis=1) + np.array([num_missing for _, num_missing in rankings], dtype=np.int64)
     expected = [reference_scores(row, int(num_relevant), k) for row, num_relevant in zip(relevant, total, strict=True)]
-    actual = np.array([function(relevant, total, k) for function in SCORES]).T
+    actual = np.array([function(relevant, total, k) for function in SCORE_FUNCTIONS]).T
     np.testing.assert_allclose(actual, np.array(expected, dtype=float).reshape(-1, 3), atol=1e-12)
 
 
 def test_average_precision_does_not_depend_on_the_block_size(monkeypatch):
     relevant = np.random.default_rng(4).random((40, 12)) < 0.3
-    whole = average_precision(relevant, relevant.sum(axis=1) + 1, 10)
+    expected = average_precision(relevant, relevant.sum(axis=1) + 1, 10)
     monkeypatch.setattr(ranking, "BLOCK_CELLS", 30)
-    assert np.array_equal(average_precision(relevant, relevant.sum(axis=1) + 1, 10), whole)
+    assert np.array_equal(average_precision(relevant, relevant.sum(axis=1) + 1, 10), expected)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,6 @@ def test_average_precision_does_not_depend_on_the_block_size(monkeypatch):
         (precision, (flags("11"), counts(1, 2), 1), r"total_relevant .*\(2,\) .*int64.*\(1,\) int"),
     ],
 )
-def test_invalid_arguments_are_refused(function, arguments, message):
+def test_invalid_arguments_are_rejected(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments)

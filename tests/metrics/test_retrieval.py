@@ -10,11 +10,11 @@ from fashion_lsh.index.hits import Hits
 from fashion_lsh.metrics import ranking, retrieval
 from fashion_lsh.metrics.retrieval import Relevance
 
-NAMES = {"map@100", "map@100_best", "map@100_worst", "recall@1", "recall@10", "precision@10"}
+METRIC_NAMES = {"map@100", "map@100_best", "map@100_worst", "recall@1", "recall@10", "precision@10"}
 
 
-def names(*texts: str) -> np.ndarray:
-    return np.array(texts, dtype=object)
+def name_array(*names: str) -> np.ndarray:
+    return np.array(names, dtype=object)
 
 
 def reference_scores(order: list[bool], total: int) -> dict[str, float]:
@@ -34,8 +34,10 @@ def reference_scores(order: list[bool], total: int) -> dict[str, float]:
     }
 
 
-def over_all_orders(distances: list[int], relevant: list[bool], probed: list[bool], total: int) -> dict[str, float]:
-    """Mean scores over all orders of the probed rows, nearest first; best and worst AP."""
+def scores_over_all_orders(
+    distances: list[int], relevant: list[bool], probed: list[bool], total: int
+) -> dict[str, float]:
+    """Mean scores, and best and worst AP, over all orders of the probed rows with ascending distances."""
     rows = [row for row, is_probed in enumerate(probed) if is_probed]
     orders = [sorted(permutation, key=lambda row: distances[row]) for permutation in itertools.permutations(rows)]
     scores = [reference_scores([relevant[row] for row in order], total) for order in orders]
@@ -44,9 +46,9 @@ def over_all_orders(distances: list[int], relevant: list[bool], probed: list[boo
     return means | {"map@100_best": max(aps), "map@100_worst": min(aps)}
 
 
-def assert_close(ours: retrieval.Scores, expected: list[dict[str, float]]) -> None:
-    assert set(ours) == NAMES
-    for name, values in ours.items():
+def assert_close(actual: retrieval.Scores, expected: list[dict[str, float]]) -> None:
+    assert set(actual) == METRIC_NAMES
+    for name, values in actual.items():
         np.testing.assert_allclose(values, [single[name] for single in expected], atol=1e-12, err_msg=name)
 
 
@@ -58,21 +60,21 @@ def random_search(seed: int) -> tuple[np.ndarray, Relevance, np.ndarray]:
 
 
 def test_empty_names_are_relevant_to_nothing() -> None:
-    relevance = Relevance.from_names(names("a", "", "b", "c"), names("", "a", "b", "a", ""))
+    relevance = Relevance.from_names(name_array("a", "", "b", "c"), name_array("", "a", "b", "a", ""))
     expected = [[False, True, False, True, False], [False] * 5, [False, False, True, False, False], [False] * 5]
     assert relevance.relevant(slice(None)).tolist() == expected
     assert relevance.relevant(slice(1, 3)).tolist() == expected[1:3]
     assert relevance.totals.tolist() == [2, 0, 1, 0]
 
 
-def test_names_without_a_query_or_a_row_have_no_effect() -> None:
-    assert Relevance.from_names(names("z"), names("a", "b")).totals.tolist() == [0]
-    assert Relevance.from_names(names("a"), names("z", "a", "y")).totals.tolist() == [1]
+def test_names_that_occur_only_in_queries_or_only_in_the_gallery_are_not_relevant() -> None:
+    assert Relevance.from_names(name_array("z"), name_array("a", "b")).totals.tolist() == [0]
+    assert Relevance.from_names(name_array("a"), name_array("z", "a", "y")).totals.tolist() == [1]
 
 
 @pytest.mark.parametrize(("query", "gallery"), [(("", ""), ("",)), (("", ""), ("a",)), (("a", ""), ("",))])
 def test_without_names_nothing_is_relevant(query: tuple[str, ...], gallery: tuple[str, ...]) -> None:
-    relevance = Relevance.from_names(names(*query), names(*gallery))
+    relevance = Relevance.from_names(name_array(*query), name_array(*gallery))
     assert relevance.totals.tolist() == [0, 0]
     assert not relevance.relevant(slice(None)).any()
 
@@ -82,7 +84,7 @@ def test_scores_of_hits_against_loops(seed: int) -> None:
     rng = np.random.default_rng(seed)
     relevance = Relevance(rng.integers(-1, 4, 20), rng.integers(-1, 4, 300))
     rows = np.stack([rng.permutation(300)[:100] for _ in range(20)])
-    for query in range(0, 20, 3):  # padding of queries with fewer hits
+    for query in range(0, 20, 3):  # every third query has fewer hits
         rows[query, rng.integers(0, 100) :] = -1
     expected = []
     for query, hit_rows in enumerate(rows):
@@ -101,16 +103,16 @@ def test_a_hit_of_minus_1_is_never_relevant() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("with_probes", [False, True])
-def test_integer_distances_against_every_order_of_ties(with_probes: bool, seed: int) -> None:
+@pytest.mark.parametrize("has_probed_lists", [False, True])
+def test_integer_distances_against_all_orders_of_tied_rows(has_probed_lists: bool, seed: int) -> None:
     distances, relevance, probed = random_search(seed)
-    probed |= not with_probes
+    probed |= not has_probed_lists
     scores = retrieval.score_distances(
-        lambda block: distances[block], 4, relevance, (lambda block: probed[block]) if with_probes else None
+        lambda block: distances[block], 4, relevance, (lambda block: probed[block]) if has_probed_lists else None
     )
     relevant, totals = relevance.relevant(slice(None)).tolist(), relevance.totals.tolist()
     searches = zip(distances.tolist(), relevant, probed.tolist(), totals, strict=True)
-    assert_close(scores, [over_all_orders(*search) for search in searches])
+    assert_close(scores, [scores_over_all_orders(*search) for search in searches])
 
 
 def test_relevant_rows_outside_the_probed_lists_count_as_not_retrieved() -> None:
@@ -125,41 +127,41 @@ def test_relevant_rows_outside_the_probed_lists_count_as_not_retrieved() -> None
 def test_the_expected_score_lies_between_worst_and_best() -> None:
     relevance, distances = Relevance(np.array([0]), np.array([0, 1])), np.zeros((1, 2), np.int16)
     scores = retrieval.score_distances(lambda _: distances, 1, relevance, None)
-    assert [scores[f"map@100{end}"].tolist() for end in ("_worst", "", "_best")] == [[0.5], [0.75], [1.0]]
+    assert [scores[f"map@100{suffix}"].tolist() for suffix in ("_worst", "", "_best")] == [[0.5], [0.75], [1.0]]
     assert scores["recall@1"] == [0.5]
 
 
 def test_scores_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     distances, relevance, probed = random_search(0)
-    blocks: list[slice] = []
+    requested_blocks: list[slice] = []
 
     def block_distances(block: slice) -> np.ndarray:
-        blocks.append(block)
+        requested_blocks.append(block)
         return distances[block]
 
-    whole = retrieval.score_distances(block_distances, 4, relevance, lambda block: probed[block])
+    expected = retrieval.score_distances(block_distances, 4, relevance, lambda block: probed[block])
     monkeypatch.setattr(ranking, "BLOCK_CELLS", 14)  # 2 queries of 7 rows
-    parts = retrieval.score_distances(block_distances, 4, relevance, lambda block: probed[block])
-    assert [len(distances[block]) for block in blocks] == [5, 2, 2, 1]
-    for name in NAMES:
-        np.testing.assert_array_equal(parts[name], whole[name])
+    actual = retrieval.score_distances(block_distances, 4, relevance, lambda block: probed[block])
+    assert [len(distances[block]) for block in requested_blocks] == [5, 2, 2, 1]
+    for name in METRIC_NAMES:
+        np.testing.assert_array_equal(actual[name], expected[name])
 
 
-@pytest.mark.parametrize("with_probes", [False, True])
-def test_codes_are_scored_by_their_hamming_distances(with_probes: bool) -> None:
+@pytest.mark.parametrize("has_probed_lists", [False, True])
+def test_codes_are_scored_by_their_hamming_distances(has_probed_lists: bool) -> None:
     rng = np.random.default_rng(2)
     _, relevance, probed = random_search(2)
     queries, gallery = rng.integers(0, 256, (5, 2), dtype=np.uint8), rng.integers(0, 256, (7, 2), dtype=np.uint8)
     gallery[0], gallery[1] = queries[0], ~queries[0]  # Hamming distances 0 and 16
-    bits = [[sum(int(a ^ b).bit_count() for a, b in zip(q, g, strict=True)) for g in gallery] for q in queries]
-    mask = (lambda block: probed[block]) if with_probes else None
+    distances = [[sum(int(a ^ b).bit_count() for a, b in zip(q, g, strict=True)) for g in gallery] for q in queries]
+    mask = (lambda block: probed[block]) if has_probed_lists else None
     scores = retrieval.score_codes(queries, gallery, relevance, mask)
-    expected = retrieval.score_distances(lambda block: np.array(bits)[block], 17, relevance, mask)
-    for name in NAMES:
+    expected = retrieval.score_distances(lambda block: np.array(distances)[block], 17, relevance, mask)
+    for name in METRIC_NAMES:
         np.testing.assert_array_equal(scores[name], expected[name])
 
 
 def test_precision_at_radius_is_0_where_no_code_is_within_the_radius() -> None:
     queries, gallery = np.array([[0b0], [0b11111111], [0b1]], np.uint8), np.array([[0b1], [0b11], [0b111]], np.uint8)
-    relevance = Relevance.from_names(names("a", "a", "z"), names("a", "b", "a"))
+    relevance = Relevance.from_names(name_array("a", "a", "z"), name_array("a", "b", "a"))
     np.testing.assert_array_equal(retrieval.precision_at_radius(queries, gallery, relevance, 2), [1 / 2, 0, np.nan])

@@ -1,4 +1,4 @@
-"""Means, confidence intervals, paired differences and Holm's correction, against their definitions."""
+"""Means, confidence intervals, paired differences and Holm's correction against their definitions."""
 
 import math
 
@@ -51,9 +51,9 @@ def test_macro_mean_weights_labels_equally() -> None:
 
 def test_interval_against_a_loop():
     scores, groups = np.array([0.1, 0.9, np.nan, 0.4, 0.6, 0.2, 0.7]), np.array(list("aabbccd"))
-    members = [scores[(groups == name) & ~np.isnan(scores)] for name in "abcd"]
+    scores_by_group = [scores[(groups == name) & ~np.isnan(scores)] for name in "abcd"]
     draws = np.random.default_rng(11).integers(4, size=(200, 4))
-    means = [np.concatenate([members[group] for group in draw]).mean() for draw in draws]
+    means = [np.concatenate([scores_by_group[group] for group in draw]).mean() for draw in draws]
     expected = np.quantile(means, [0.05, 0.95])
     assert confidence_interval(scores, groups, level=0.9, samples=200, seed=11) == pytest.approx(expected)
 
@@ -74,7 +74,7 @@ def test_copies_inside_a_group_do_not_narrow_the_interval():
     assert (narrow_high - narrow_low) == pytest.approx((high - low) / 2, rel=0.2)
 
 
-def test_interval_is_seeded_and_ignores_nan(monkeypatch):
+def test_interval_is_deterministic_given_the_seed_and_ignores_nan(monkeypatch):
     scores = np.random.default_rng(10).random(50)
     interval = confidence_interval(scores, seed=1)
     assert interval == confidence_interval(scores, seed=1) != confidence_interval(scores, seed=2)
@@ -91,29 +91,29 @@ def test_interval_is_seeded_and_ignores_nan(monkeypatch):
         (confidence_interval, (np.ones(3), None, 95), "level=95"),
     ],
 )
-def test_invalid_arguments_are_refused(function, arguments, message):
+def test_invalid_arguments_are_rejected(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments)
 
 
-def random_scores(seeds: int, queries: int, shift: float = 0.0, noise: float = 0.1) -> tuple[Scores, Scores]:
+def random_scores(num_seeds: int, num_queries: int, shift: float = 0.0, noise: float = 0.1) -> tuple[Scores, Scores]:
     rng = np.random.default_rng(0)
-    base = [rng.random(queries) for _ in range(seeds)]
-    return base, [values + shift + noise * rng.standard_normal(queries) for values in base]
+    base = [rng.random(num_queries) for _ in range(num_seeds)]
+    return base, [values + shift + noise * rng.standard_normal(num_queries) for values in base]
 
 
 def reference_bootstrap(base: Scores, method: Scores, groups: np.ndarray, samples: int) -> np.ndarray:
     rng, means = np.random.default_rng(1), []
     names = sorted(set(groups.tolist()))
     for _ in range(samples):
-        groups_drawn = rng.choice(names, len(names))
-        by_seed = []
+        drawn_groups = rng.choice(names, len(names))
+        seed_means = []
         for seed in rng.integers(len(base), size=len(base)):
             differences = [
-                method[seed][row] - base[seed][row] for name in groups_drawn for row in np.flatnonzero(groups == name)
+                method[seed][row] - base[seed][row] for name in drawn_groups for row in np.flatnonzero(groups == name)
             ]
-            by_seed.append(float(np.nanmean(differences)))
-        means.append(np.mean(by_seed))
+            seed_means.append(float(np.nanmean(differences)))
+        means.append(np.mean(seed_means))
     return np.array(means)
 
 
@@ -171,21 +171,21 @@ def test_items_with_many_queries_widen_the_interval() -> None:
     assert grouped.high - grouped.low > 3 * (ungrouped.high - ungrouped.low)
 
 
-def test_differing_seeds_widen_the_interval() -> None:
+def test_differences_between_seeds_widen_the_interval() -> None:
     base = [np.zeros(200)] * 3
     difference = paired_difference(base, [np.full(200, value) for value in (-0.1, 0.0, 0.1)], np.arange(200))
     assert (difference.low, difference.high) == pytest.approx((-0.1, 0.1), abs=0.04)
 
 
-@pytest.mark.parametrize(("base", "method", "groups", "reason"), [
+@pytest.mark.parametrize(("base", "method", "groups", "message"), [
     ([], [], np.arange(3), "base has 0 seeds, method 0"),
     ([np.zeros(3)], [np.zeros(3)] * 2, np.arange(3), "base has 1 seeds, method 2"),
     ([np.zeros(3)], [np.zeros(4)], np.arange(3), r"\(4,\)"),
     ([np.zeros(3)], [np.zeros(3)], np.arange(4), r"\(4,\)"),
     ([np.zeros(3)], [np.full(3, np.nan)], np.arange(3), "none of 3 queries .*base and method"),
 ])  # fmt: skip
-def test_unpaired_scores_are_refused(base: Scores, method: Scores, groups: np.ndarray, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
+def test_unpaired_scores_are_rejected(base: Scores, method: Scores, groups: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         paired_difference(base, method, groups)
 
 

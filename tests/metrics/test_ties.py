@@ -1,4 +1,4 @@
-"""Tie-aware scores against brute force over all orders of tied rows, and their invariants."""
+"""Tie-aware scores against brute force over all orders of tied rows, and invariants of the scores."""
 
 import itertools
 import math
@@ -19,8 +19,8 @@ from fashion_lsh.metrics.ties import (
     tied_recall,
 )
 
-UNTIED = {tied_average_precision: average_precision, tied_recall: recall, tied_precision: precision}
-TIED = list(UNTIED)
+UNTIED_BY_TIED = {tied_average_precision: average_precision, tied_recall: recall, tied_precision: precision}
+TIED_FUNCTIONS = list(UNTIED_BY_TIED)
 
 
 def flags(*rankings):
@@ -32,29 +32,32 @@ def counts(*numbers):
 
 
 def all_orders(levels):
-    """All distinct rankings of (relevant, total) levels; they are equally likely."""
-    per_level = [
-        [[rank in chosen for rank in range(total)] for chosen in itertools.combinations(range(total), relevant)]
+    """All distinct, equally likely rankings of (relevant, total) levels."""
+    orders_by_level = [
+        [
+            [rank in relevant_ranks for rank in range(total)]
+            for relevant_ranks in itertools.combinations(range(total), relevant)
+        ]
         for relevant, total in levels
     ]
-    return [list(itertools.chain(*parts)) for parts in itertools.product(*per_level)]
+    return [list(itertools.chain(*parts)) for parts in itertools.product(*orders_by_level)]
 
 
 @st.composite
 def searches(draw, max_rows=8):
-    """Draw (levels, total_relevant, k), with few enough rows to try all orders."""
+    """Draw (levels, total_relevant, k) with at most `max_rows` rows, so that all orders can be enumerated."""
     totals = draw(st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(lambda totals: sum(totals) <= max_rows))
     levels = [(draw(st.integers(0, total)), total) for total in totals]
     num_relevant = sum(relevant for relevant, _ in levels)
     return levels, num_relevant + draw(st.integers(0 if num_relevant else 1, 3)), draw(st.integers(1, 12))
 
 
-def tied(function, levels, total_relevant, k):
+def tied_scores(function, levels, total_relevant, k):
     relevant_at, total_at = np.array(levels, dtype=np.int64).T[:, None]
     return TiedScores(*(float(scores[0]) for scores in function(relevant_at, total_at, counts(total_relevant), k)))
 
 
-@pytest.mark.parametrize("function", TIED)
+@pytest.mark.parametrize("function", TIED_FUNCTIONS)
 def test_a_query_without_relevant_rows_scores_nan_with_ties(function):
     scores = function(counts([0, 0], [0, 1]), counts([2, 3], [2, 3]), counts(0, 1), 4)
     assert np.isnan(np.array(scores)).tolist() == [[True, False]] * 3
@@ -62,10 +65,10 @@ def test_a_query_without_relevant_rows_scores_nan_with_ties(function):
 
 def test_scores_of_equal_distances_by_hand():
     # orders 110, 101, 011 have AP 1, 5/6, 7/12
-    assert tied(tied_average_precision, [(2, 3)], 2, 3) == pytest.approx((29 / 36, 1, 7 / 12))
+    assert tied_scores(tied_average_precision, [(2, 3)], 2, 3) == pytest.approx((29 / 36, 1, 7 / 12))
     # 3 of 10 rows are relevant: P(none among the first 4) = C(7, 4) / C(10, 4)
-    assert tied(tied_recall, [(3, 10)], 3, 4) == pytest.approx((1 - 35 / 210, 1, 0))
-    assert tied(tied_precision, [(3, 10)], 3, 4) == pytest.approx((3 / 10, 3 / 4, 0))
+    assert tied_scores(tied_recall, [(3, 10)], 3, 4) == pytest.approx((1 - 35 / 210, 1, 0))
+    assert tied_scores(tied_precision, [(3, 10)], 3, 4) == pytest.approx((3 / 10, 3 / 4, 0))
 
 
 @pytest.mark.parametrize("levels", [[(3, 8)], [(1, 3), (2, 4)], [(0, 2), (5, 5)], [(1, 1), (2, 5), (1, 2)]])
@@ -75,10 +78,10 @@ def test_ties_against_all_permutations(levels, k):
     orders = itertools.product(*(itertools.permutations(level) for level in rows))
     rankings = np.array([list(itertools.chain(*order)) for order in orders])
     total = np.full(len(rankings), sum(relevant for relevant, _ in levels))
-    for function, untied in UNTIED.items():
+    for function, untied in UNTIED_BY_TIED.items():
         scores = untied(rankings, total, k)
         expected = scores.mean(), scores.max(), scores.min()
-        assert tied(function, levels, total[0], k) == pytest.approx(expected, abs=1e-12)
+        assert tied_scores(function, levels, total[0], k) == pytest.approx(expected, abs=1e-12)
 
 
 @given(searches())
@@ -86,10 +89,10 @@ def test_ties_against_all_permutations(levels, k):
 def test_ties_against_all_orders_of_random_histograms(search):
     levels, total_relevant, k = search
     orders = np.array(all_orders(levels), dtype=bool)
-    for function, untied in UNTIED.items():
+    for function, untied in UNTIED_BY_TIED.items():
         scores = untied(orders, np.full(len(orders), total_relevant), k)
         expected = scores.mean(), scores.max(), scores.min()
-        assert tied(function, levels, total_relevant, k) == pytest.approx(expected, abs=1e-12)
+        assert tied_scores(function, levels, total_relevant, k) == pytest.approx(expected, abs=1e-12)
 
 
 @given(searches(), st.integers(0, 2**32 - 1))
@@ -100,7 +103,7 @@ def test_without_ties_expected_best_and_worst_equal_the_ranking(search, seed):
     order = np.array([orders[seed % len(orders)]], dtype=bool).reshape(1, -1)
     assume(order.size)
     histograms = order.astype(np.int64), np.ones(order.shape, dtype=np.int64)
-    for function, untied in UNTIED.items():
+    for function, untied in UNTIED_BY_TIED.items():
         expected = untied(order, counts(total_relevant), k)[0]
         for scores in function(*histograms, counts(total_relevant), k):
             assert scores[0] == pytest.approx(expected, abs=1e-12)
@@ -113,7 +116,7 @@ def test_expected_lies_between_worst_and_best(seed, k):
     total_at = generator.integers(0, 200, (20, 33))
     relevant_at = generator.binomial(total_at, generator.random((20, 1)) ** 3)
     total = relevant_at.sum(axis=1) + generator.integers(0, 3, 20)
-    for function in TIED:
+    for function in TIED_FUNCTIONS:
         expected, best, worst = (scores[total > 0] for scores in function(relevant_at, total_at, total, k))
         assert (worst >= 0).all()
         assert (worst <= expected).all()
@@ -121,7 +124,7 @@ def test_expected_lies_between_worst_and_best(seed, k):
         assert (best <= 1 + 1e-12).all()
 
 
-@pytest.mark.parametrize("function", TIED)
+@pytest.mark.parametrize("function", TIED_FUNCTIONS)
 def test_tied_scores_do_not_depend_on_batch_or_block_size(function, monkeypatch):
     generator = np.random.default_rng(3)
     total_at = generator.integers(0, 40, (50, 9))
@@ -136,15 +139,15 @@ def test_tied_scores_do_not_depend_on_batch_or_block_size(function, monkeypatch)
 
 def test_relevant_rows_outside_the_probed_lists_lower_the_score():
     levels = [(2, 3), (1, 4)]
-    all_probed = tied(tied_average_precision, levels, 3, 10)
-    some_not_probed = tied(tied_average_precision, levels, 6, 10)
+    all_probed = tied_scores(tied_average_precision, levels, 3, 10)
+    some_not_probed = tied_scores(tied_average_precision, levels, 6, 10)
     assert np.array(some_not_probed) == pytest.approx(np.array(all_probed) / 2)
-    assert tied(tied_recall, levels, 6, 10) == tied(tied_recall, levels, 3, 10)
+    assert tied_scores(tied_recall, levels, 6, 10) == tied_scores(tied_recall, levels, 3, 10)
 
 
 def test_nothing_retrieved_scores_0():
-    for function in TIED:
-        assert tied(function, [(0, 0), (0, 0)], 4, 10) == (0, 0, 0)
+    for function in TIED_FUNCTIONS:
+        assert tied_scores(function, [(0, 0), (0, 0)], 4, 10) == (0, 0, 0)
 
 
 def test_large_ties_against_sums_over_ranks():
@@ -155,7 +158,7 @@ def test_large_ties_against_sums_over_ranks():
             expected_hits = hits + (rank - before - 1) * (relevant - 1) / (total - 1)
             precisions.append(relevant / total * (1 + expected_hits) / rank)
         before, hits = before + total, hits + relevant
-    scores = tied(tied_average_precision, levels, total_relevant, k)
+    scores = tied_scores(tied_average_precision, levels, total_relevant, k)
     assert scores.expected == pytest.approx(math.fsum(precisions) / k, abs=1e-12)
     best = [*[1.0] * 20, *[(rank - 130) / rank for rank in range(151, k + 1)]]
     assert scores.best == pytest.approx(math.fsum(best) / k, abs=1e-12)
@@ -168,7 +171,7 @@ def test_recall_of_a_large_tie_is_hypergeometric(relevant, k):
     probability_of_none = (
         Fraction(math.comb(rows - relevant, k - nearer), math.comb(rows, k - nearer)) if k > nearer else Fraction(1)
     )
-    scores = tied(tied_recall, [(0, nearer), (relevant, rows)], relevant, k)
+    scores = tied_scores(tied_recall, [(0, nearer), (relevant, rows)], relevant, k)
     assert scores.expected == pytest.approx(float(1 - probability_of_none), rel=1e-12)
 
 
@@ -190,9 +193,9 @@ def test_histograms_against_counting():
 def test_histograms_do_not_depend_on_the_block_size(monkeypatch):
     generator = np.random.default_rng(6)
     distances, relevant = generator.integers(0, 5, (20, 7)), generator.random((20, 7)) < 0.5
-    whole = distance_histograms(distances, relevant, 5)
+    expected = distance_histograms(distances, relevant, 5)
     monkeypatch.setattr(ranking, "BLOCK_CELLS", 15)
-    assert np.array_equal(distance_histograms(distances, relevant, 5), whole)
+    assert np.array_equal(distance_histograms(distances, relevant, 5), expected)
 
 
 def test_histograms_ignore_distances_outside_the_probed_lists():
@@ -225,6 +228,6 @@ def test_tied_scores_equal_the_mean_over_random_orders():
         (distance_histograms, (counts([1, 2]), flags("1"), 3), r"relevant .*\(1, 1\) .*bool.*\(1, 2\) bool"),
     ],
 )
-def test_invalid_arguments_are_refused(function, arguments, message):
+def test_invalid_arguments_are_rejected(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments)

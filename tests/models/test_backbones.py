@@ -1,4 +1,4 @@
-"""Backbones: input, features and sources of weights."""
+"""Backbones: input, features and loading of weights."""
 
 import functools
 import re
@@ -19,7 +19,7 @@ from torchvision.transforms.v2.functional import normalize
 from fashion_lsh.models.backbones import BACKBONES, Backbone, create_backbone, load_weights
 
 FEATURE_DIMS = dict(zip(BACKBONES, (512, 512, 2048, 2048, 4096, 4096, 4096, 1024, 1280), strict=True))
-QUICK = ("resnet18", "alexnet", "googlenet")  # the others need a gigabyte of weights for the same code
+QUICK = ("resnet18", "alexnet", "googlenet")  # other backbones need a gigabyte of weights and test the same code
 WEIGHT_FILES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES[:-1]]
 
 
@@ -38,8 +38,8 @@ def random_images(size: int | tuple[int, int], batch: int = 2) -> Tensor:
 def torchvision_network(name: str) -> nn.Module:
     """torchvision's network with random batch statistics; GoogLeNet with its auxiliary classifiers."""
     torch.manual_seed(1)
-    kind: dict[str, Any] = {"transform_input": True, "init_weights": True} if name == "googlenet" else {}
-    network: nn.Module = models.get_model(name, weights=None, **kind)
+    options: dict[str, Any] = {"transform_input": True, "init_weights": True} if name == "googlenet" else {}
+    network: nn.Module = models.get_model(name, weights=None, **options)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             assert module.running_mean is not None
@@ -106,7 +106,7 @@ def test_uint8_and_float_agree_and_batch_items_are_independent(name: str) -> Non
     features = backbone(images)
     assert torch.equal(features, backbone(images.float()))
     one_by_one = torch.cat([backbone(images[:1]), backbone(images[1:])])
-    spread = features.std().item()  # randomly initialised deep networks have features of any scale
+    spread = features.std().item()  # the scale of features differs between random networks
     torch.testing.assert_close(features, one_by_one, rtol=1e-3, atol=1e-3 * spread)
     assert (features[0] - features[1]).abs().max() > 10 * (features - one_by_one).abs().max()
 
@@ -196,7 +196,7 @@ def test_torchvision_weights_give_torchvision_features(name: str, tmp_path: Path
 def test_state_dict_of_a_backbone_gives_the_same_features(name: str, tmp_path: Path) -> None:
     torch.manual_seed(2)
     first, second = create_backbone(name).eval(), create_backbone(name).eval()
-    first.mean += 0.1  # preprocessing travels with the weights
+    first.mean += 0.1  # the state dict includes the normalisation
     images = random_images(32)
     assert not torch.equal(first(images), second(images))
     load_weights(second, save(first.state_dict(), tmp_path / "ours.pth"))

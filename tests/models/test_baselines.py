@@ -1,4 +1,4 @@
-"""Baselines: codes, and the logits and embedding of their classifier."""
+"""Baselines have their own codes, and the logits and embedding of the classifier."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from fashion_lsh.models.baselines import ITQ, LSH, Baseline, PredictedCategory
 from fashion_lsh.models.checkpoints import load_model
 from fashion_lsh.models.classifier import ClassifierModel
 from fashion_lsh.models.encoding import encode
-from fashion_lsh.models.projection import hyperplanes, itq
+from fashion_lsh.models.projection import fit_itq, random_hyperplanes
 from fashion_lsh.training.fitting import fit
 
 MakeData = Callable[..., GarmentData]
@@ -29,48 +29,48 @@ def classifier() -> ClassifierModel:
     return ClassifierModel(**DEFAULTS, frozen=False).eval()
 
 
-def make_baseline(kind: type[Baseline], bits: int = 12) -> Baseline:
-    options = {} if kind is PredictedCategory else {"bits": bits, "seed": 3}
-    return kind(**DEFAULTS, embedding_dim=20, **options).start_from(classifier()).eval()  # type: ignore[arg-type]
+def make_baseline(baseline_class: type[Baseline], bits: int = 12) -> Baseline:
+    options = {} if baseline_class is PredictedCategory else {"bits": bits, "seed": 3}
+    return baseline_class(**DEFAULTS, embedding_dim=20, **options).start_from(classifier()).eval()  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def fitted(make_data: MakeData, tmp_path: Path, request: pytest.FixtureRequest) -> Baseline:
+def baseline(make_data: MakeData, tmp_path: Path, request: pytest.FixtureRequest) -> Baseline:
     return fit(make_baseline(request.param), make_data(), tmp_path, accelerator="cpu")
 
 
-each_baseline = pytest.mark.parametrize("fitted", [LSH, ITQ, PredictedCategory], indirect=True)
+each_baseline = pytest.mark.parametrize("baseline", [LSH, ITQ, PredictedCategory], indirect=True)
 
 
 @each_baseline
-def test_baseline_equals_its_classifier_and_its_checkpoint(fitted: Baseline, tmp_path: Path) -> None:
+def test_baseline_equals_its_classifier_and_its_checkpoint(baseline: Baseline, tmp_path: Path) -> None:
     with torch.inference_mode():
-        output, before = fitted(IMAGES), classifier()(IMAGES)
-        opened = load_model(tmp_path / "hash_head.ckpt")(IMAGES)
+        output, before = baseline(IMAGES), classifier()(IMAGES)
+        loaded = load_model(tmp_path / "hash_head.ckpt")(IMAGES)
     torch.testing.assert_close(output.logits, before.logits)
     assert output.embedding.shape == (9, 20)
-    assert all(torch.equal(a, b) for a, b in zip(output, opened, strict=True))
-    assert "hash_head/val/ece_after" in fitted.fit_metrics
+    assert all(torch.equal(a, b) for a, b in zip(output, loaded, strict=True))
+    assert "hash_head/val/ece_after" in baseline.fit_metrics
 
 
 @each_baseline
-def test_code_width_matches_bits(fitted: Baseline) -> None:
-    codes = encode(fitted, IMAGES).codes
+def test_code_width_matches_bits(baseline: Baseline) -> None:
+    codes = encode(baseline, IMAGES).codes
     assert codes is not None
-    assert codes.shape == (9, -(-fitted.bits // 8))
+    assert codes.shape == (9, -(-baseline.bits // 8))
 
 
-@pytest.mark.parametrize("fitted", [LSH, ITQ], indirect=True)
+@pytest.mark.parametrize("baseline", [LSH, ITQ], indirect=True)
 @torch.inference_mode()
-def test_hyperplanes_are_fitted_to_training_embeddings(fitted: LSH, make_data: MakeData) -> None:
-    embeddings = torch.cat([fitted(batch.images).embedding for batch in make_data().sample("train", 8 * 20)])
-    if isinstance(fitted, ITQ):
-        mean, planes = itq(embeddings, 12, 3)
+def test_hyperplanes_are_fitted_to_training_embeddings(baseline: LSH, make_data: MakeData) -> None:
+    embeddings = torch.cat([baseline(batch.images).embedding for batch in make_data().sample("train", 8 * 20)])
+    if isinstance(baseline, ITQ):
+        mean, planes = fit_itq(embeddings, 12, 3)
     else:
-        mean, planes = embeddings.mean(dim=0), hyperplanes(20, 12, 3)
-    torch.testing.assert_close(fitted.mean, mean)
-    torch.testing.assert_close(fitted.planes, planes)
-    output = fitted(IMAGES)
+        mean, planes = embeddings.mean(dim=0), random_hyperplanes(20, 12, 3)
+    torch.testing.assert_close(baseline.mean, mean)
+    torch.testing.assert_close(baseline.planes, planes)
+    output = baseline(IMAGES)
     torch.testing.assert_close(output.activations, (output.embedding - mean) @ planes)
 
 

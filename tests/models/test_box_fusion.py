@@ -15,7 +15,7 @@ def boxes(*rows: tuple[list[float], float, int]) -> Boxes:
 
 
 @st.composite
-def some_boxes(draw: st.DrawFn) -> Boxes:
+def random_boxes(draw: st.DrawFn) -> Boxes:
     rows = []
     for _ in range(draw(st.integers(1, 6))):
         x, y = draw(st.integers(0, 40)), draw(st.integers(0, 40))
@@ -37,24 +37,24 @@ def test_box_of_a_single_view_has_half_the_score_and_labels_stay_separate() -> N
     assert fused.scores.tolist() == pytest.approx([0.4, 0.3, 0.25])
 
 
-def test_fusing_no_boxes_gives_no_boxes() -> None:
+def test_views_may_have_no_boxes() -> None:
     assert len(fuse_boxes([NO_BOXES, NO_BOXES]).scores) == 0
     one = boxes(([0, 0, 10, 10], 0.6, 1))
     assert fuse_boxes([one, NO_BOXES]).scores.tolist() == pytest.approx([0.3])
 
 
-@given(some_boxes(), some_boxes())
-def test_fused_boxes_are_sorted_and_within_their_members(first: Boxes, second: Boxes) -> None:
+@given(random_boxes(), random_boxes())
+def test_fused_boxes_are_sorted_and_within_the_extent_of_all_boxes(first: Boxes, second: Boxes) -> None:
     fused = fuse_boxes([first, second])
-    every = np.concatenate([first.xyxy, second.xyxy])
+    all_boxes = np.concatenate([first.xyxy, second.xyxy])
     assert (np.diff(fused.scores) <= 0).all()
-    assert (fused.xyxy >= every.min(axis=0) - 1e-4).all()
-    assert (fused.xyxy <= every.max(axis=0) + 1e-4).all()
+    assert (fused.xyxy >= all_boxes.min(axis=0) - 1e-4).all()
+    assert (fused.xyxy <= all_boxes.max(axis=0) + 1e-4).all()
     assert set(fused.labels) == set(first.labels) | set(second.labels)
     assert 0 < len(fused.scores) <= len(first.scores) + len(second.scores)
 
 
-@given(some_boxes())
+@given(random_boxes())
 def test_flip_boxes_twice_is_identity(original: Boxes) -> None:
     flipped = flip_boxes(original, 100)
     assert (flipped.xyxy[:, 2:] > flipped.xyxy[:, :2]).all()

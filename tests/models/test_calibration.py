@@ -1,4 +1,4 @@
-"""Temperature scaling against a grid search, and its effect on the calibration error."""
+"""Temperature scaling equals a grid search, and reduces the calibration error."""
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ def loss(logits: Tensor, labels: Tensor, temperature: float) -> float:
 
 
 def grid_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Best of 2,000 temperatures."""
-    grid = np.geomspace(0.05, 20, 2000)  # 0.3 % apart
+    """Temperature with the lowest loss on a grid of 2,000 temperatures."""
+    grid = np.geomspace(0.05, 20, 2000)  # neighbouring temperatures differ by 0.3 %
     return float(grid[np.argmin([loss(logits, labels, float(t)) for t in grid])])
 
 

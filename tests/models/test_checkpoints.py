@@ -1,10 +1,10 @@
-"""Checkpoints: full disk, missing and damaged files, disk space."""
+"""Checkpoints: full disk, missing and damaged files, required disk space."""
 
 from pathlib import Path
 
 import pytest
 
-from fashion_lsh.models.checkpoints import load_model, min_bytes
+from fashion_lsh.models.checkpoints import load_model, min_checkpoint_bytes
 from tests.disks import full_disk
 from tests.models.factories import save
 from tests.training.factories import file_names, make_model, tiny_backbone
@@ -41,9 +41,9 @@ def test_damaged_checkpoint_is_named(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-def test_min_bytes_counts_weights_and_one_fit(tmp_path: Path) -> None:
+def test_min_checkpoint_bytes_counts_weights_and_one_fit(tmp_path: Path) -> None:
     model = make_model()
     save(model, tmp_path / "classifier.ckpt")
     weights = sum(value.nbytes for value in model.model.state_dict().values())
     assert weights <= (tmp_path / "classifier.ckpt").stat().st_size
-    assert min_bytes([model.model, model.model]) == 5 * weights
+    assert min_checkpoint_bytes([model.model, model.model]) == 5 * weights

@@ -1,4 +1,4 @@
-"""Classifier: logits without activations, encoding and checkpoint."""
+"""Classifier: logits without activations, encoding, and checkpoint."""
 
 import functools
 from pathlib import Path
@@ -51,9 +51,9 @@ def test_classifier_is_encoded_without_codes() -> None:
     model = classifier()
     encoded = encode(model, IMAGES)
     with torch.no_grad():
-        likeliest = model(IMAGES).logits.argmax(1)
+        most_probable = model(IMAGES).logits.argmax(1)
     assert encoded.codes is None
-    assert encoded.predicted.tolist() == likeliest.tolist()
+    assert encoded.predicted.tolist() == most_probable.tolist()
     assert encoded.probabilities.sum(1) == pytest.approx(1.0)
 
 

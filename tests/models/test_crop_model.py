@@ -20,18 +20,18 @@ from fashion_lsh.training.hash_head import HashHead
 from tests.models.factories import make_arguments
 
 EMPTY_BATCH = Batch(*[torch.empty(0)] * 4)
-both_models = pytest.mark.parametrize("kind", [Classifier, HashHead])
+both_models = pytest.mark.parametrize("module_class", [Classifier, HashHead])
 
 
 @functools.cache
-def _cached_model(kind: type[CropModule]) -> CropModel:
+def _cached_model(module_class: type[CropModule]) -> CropModel:
     torch.manual_seed(0)
-    return kind(**make_arguments(kind)).model.eval()  # type: ignore[arg-type]
+    return module_class(**make_arguments(module_class)).model.eval()  # type: ignore[arg-type]
 
 
-def make_model(kind: type[CropModule]) -> CropModel:
-    """Return a model with the same weights at every call, free to be changed."""
-    return copy.deepcopy(_cached_model(kind))
+def make_model(module_class: type[CropModule]) -> CropModel:
+    """Return a new copy of a model with the same weights at every call."""
+    return copy.deepcopy(_cached_model(module_class))
 
 
 def random_images(batch: int = 4, size: int = 32, seed: int = 0) -> Tensor:
@@ -41,8 +41,8 @@ def random_images(batch: int = 4, size: int = 32, seed: int = 0) -> Tensor:
 
 @both_models
 @torch.inference_mode()
-def test_output_has_float32_logits_and_unit_embeddings(kind: type[CropModule]) -> None:
-    output = make_model(kind)(random_images())
+def test_output_has_float32_logits_and_unit_embeddings(module_class: type[CropModule]) -> None:
+    output = make_model(module_class)(random_images())
     assert output.logits.shape == (4, 3)
     assert output.embedding.shape == (4, 512)
     assert output.logits.dtype == output.embedding.dtype == torch.float32
@@ -51,8 +51,8 @@ def test_output_has_float32_logits_and_unit_embeddings(kind: type[CropModule]) -
 
 @both_models
 @torch.inference_mode()
-def test_embedding_depends_on_the_backbone_only(kind: type[CropModule]) -> None:
-    model = make_model(kind)
+def test_embedding_depends_on_the_backbone_only(module_class: type[CropModule]) -> None:
+    model = make_model(module_class)
     features = model.backbone(random_images())
     for parameter in model.head_parameters():
         parameter.zero_()
@@ -62,8 +62,8 @@ def test_embedding_depends_on_the_backbone_only(kind: type[CropModule]) -> None:
 
 @both_models
 @torch.inference_mode()
-def test_output_does_not_depend_on_the_batch(kind: type[CropModule]) -> None:
-    model = make_model(kind)
+def test_output_does_not_depend_on_the_batch(module_class: type[CropModule]) -> None:
+    model = make_model(module_class)
     batched, single = model(random_images()), model(random_images()[2:3])
     torch.testing.assert_close(batched.logits[2:3], single.logits, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(batched.embedding[2:3], single.embedding, rtol=1e-4, atol=1e-5)
@@ -72,16 +72,16 @@ def test_output_does_not_depend_on_the_batch(kind: type[CropModule]) -> None:
 @both_models
 @torch.inference_mode()
 @pytest.mark.parametrize("value", [0, 255])
-def test_constant_image_gives_finite_output(kind: type[CropModule], value: int) -> None:
-    output = make_model(kind)(torch.full((1, 3, 32, 32), value, dtype=torch.uint8))
+def test_constant_image_gives_finite_output(module_class: type[CropModule], value: int) -> None:
+    output = make_model(module_class)(torch.full((1, 3, 32, 32), value, dtype=torch.uint8))
     assert output.logits.isfinite().all()
     assert output.embedding.isfinite().all()
 
 
 @both_models
 @torch.inference_mode()
-def test_probabilities_are_softmax_at_the_temperature(kind: type[CropModule]) -> None:
-    model = make_model(kind)
+def test_probabilities_are_softmax_at_the_temperature(module_class: type[CropModule]) -> None:
+    model = make_model(module_class)
     model.temperature.fill_(2.5)
     logits = torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, 0.0]])
     exponentials = (logits / 2.5).exp()
@@ -89,17 +89,17 @@ def test_probabilities_are_softmax_at_the_temperature(kind: type[CropModule]) ->
 
 
 @both_models
-def test_crops_too_small_for_the_backbone_are_rejected(kind: type[CropModule]) -> None:
+def test_crops_too_small_for_the_backbone_are_rejected(module_class: type[CropModule]) -> None:
     with pytest.raises(ValueError, match=r"data\.image_size=31: resnet18 .*\b32\b"):
-        kind(**make_arguments(kind, image_size=31))  # type: ignore[arg-type]
+        module_class(**make_arguments(module_class, image_size=31))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"data\.image_size=62: alexnet .*\b63\b"):
-        kind(**make_arguments(kind, image_size=62, backbone="alexnet"))  # type: ignore[arg-type]
+        module_class(**make_arguments(module_class, image_size=62, backbone="alexnet"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("other", [Classifier, HashHead])
 @both_models
-def test_start_from_copies_only_the_backbone(kind: type[CropModule], other: type[CropModule]) -> None:
-    model, started = make_model(other), make_model(kind)
+def test_start_from_copies_only_the_backbone(module_class: type[CropModule], other: type[CropModule]) -> None:
+    model, started = make_model(other), make_model(module_class)
     for value in model.state_dict().values():
         value.add_(1)
     before = copy.deepcopy(started.state_dict())
@@ -118,8 +118,8 @@ def test_start_from_copies_tensors() -> None:
 
 
 @both_models
-def test_every_weight_and_statistic_changes_the_fingerprint(kind: type[CropModule]) -> None:
-    model = make_model(kind)
+def test_every_weight_and_statistic_changes_the_fingerprint(module_class: type[CropModule]) -> None:
+    model = make_model(module_class)
     before, state = model.fingerprint(), {name: value for name, value in model.state_dict().items() if value.numel()}
     for name in [*list(state)[:8], *list(state)[-9:]]:  # buffers, weights, biases, statistics and counters
         original = state[name].clone()
@@ -131,8 +131,8 @@ def test_every_weight_and_statistic_changes_the_fingerprint(kind: type[CropModul
 
 @both_models
 @pytest.mark.parametrize("name", ["image_size", "margin", "threshold"])
-def test_preprocessing_and_threshold_change_the_fingerprint(kind: type[CropModule], name: str) -> None:
-    model = make_model(kind)
+def test_preprocessing_and_threshold_change_the_fingerprint(module_class: type[CropModule], name: str) -> None:
+    model = make_model(module_class)
     before = model.fingerprint()
     setattr(model, name, getattr(model, name) + 1)
     assert model.fingerprint() != before
@@ -173,8 +173,8 @@ def test_the_same_bytes_under_another_name_change_the_fingerprint() -> None:
 
 
 @both_models
-def test_mode_and_memory_format_do_not_change_the_fingerprint(kind: type[CropModule]) -> None:
-    model = make_model(kind)
+def test_mode_and_memory_format_do_not_change_the_fingerprint(module_class: type[CropModule]) -> None:
+    model = make_model(module_class)
     before = model.fingerprint()
     assert model.train().fingerprint() == before
     assert model.eval().requires_grad_(False).fingerprint() == before
@@ -183,21 +183,21 @@ def test_mode_and_memory_format_do_not_change_the_fingerprint(kind: type[CropMod
 
 
 @both_models
-def test_saved_and_loaded_model_has_the_same_fingerprint(kind: type[CropModule], tmp_path: Path) -> None:
-    save_model(model := make_model(kind), tmp_path / "stage.ckpt", make_arguments(kind))
+def test_saved_and_loaded_model_has_the_same_fingerprint(module_class: type[CropModule], tmp_path: Path) -> None:
+    save_model(model := make_model(module_class), tmp_path / "stage.ckpt", make_arguments(module_class))
     assert load_model(tmp_path / "stage.ckpt").fingerprint() == model.fingerprint()
 
 
 @both_models
-def test_head_parameters_are_all_parameters_after_the_backbone(kind: type[CropModule]) -> None:
-    model = make_model(kind)
+def test_head_parameters_are_all_parameters_after_the_backbone(module_class: type[CropModule]) -> None:
+    model = make_model(module_class)
     expected = {id(p) for name, p in model.named_parameters() if not name.startswith("backbone.")}
     assert {id(p) for p in model.head_parameters()} == expected
 
 
 @both_models
-def test_encode_sets_evaluation_mode(kind: type[CropModule]) -> None:
-    model = make_model(kind)
+def test_encode_sets_evaluation_mode(module_class: type[CropModule]) -> None:
+    model = make_model(module_class)
     expected, before = encode(model, random_images()), model.fingerprint()
     for actual in (
         encode(model.train(), random_images()),
@@ -210,8 +210,8 @@ def test_encode_sets_evaluation_mode(kind: type[CropModule]) -> None:
 
 
 @both_models
-def test_frozen_backbone_is_not_updated(kind: type[CropModule]) -> None:
-    model = kind(**make_arguments(kind, frozen=True)).model  # type: ignore[arg-type]
+def test_frozen_backbone_is_not_updated(module_class: type[CropModule]) -> None:
+    model = module_class(**make_arguments(module_class, frozen=True)).model  # type: ignore[arg-type]
     assert model.training
     assert not model.backbone.training
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -220,7 +220,7 @@ def test_frozen_backbone_is_not_updated(kind: type[CropModule]) -> None:
     optimizer.step()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
-    assert not [name for name in changed if name.startswith("backbone.")]  # nor do batch-norm statistics
+    assert not [name for name in changed if name.startswith("backbone.")]  # includes batch-norm statistics
     assert not model.eval().training
     assert not model.train().backbone.training
-    assert kind(**make_arguments(kind)).model.train().backbone.training  # type: ignore[arg-type]
+    assert module_class(**make_arguments(module_class)).model.train().backbone.training  # type: ignore[arg-type]

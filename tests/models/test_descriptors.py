@@ -1,4 +1,4 @@
-"""Colour histogram and raw pixels against loops."""
+"""Colour histogram and raw pixels equal reference implementations in loops."""
 
 import numpy as np
 import pytest
@@ -40,12 +40,12 @@ def test_colour_histogram_ignores_position_but_not_brightness() -> None:
 
 @pytest.mark.parametrize("side", [8, 16, 24])
 def test_raw_pixels_are_block_means(side: int) -> None:
-    images, each = crops(3, side), side // 8
+    images, block_size = crops(3, side), side // 8
     actual = raw_pixels(images)
     assert (actual.shape, actual.dtype) == ((3, 192), torch.float32)
     for number, channel, y, x in np.ndindex(3, 3, 8, 8):
-        block = images[number, channel, y * each : (y + 1) * each, x * each : (x + 1) * each]
-        mean = sum(block.flatten().tolist()) / each**2 / 255
+        block = images[number, channel, y * block_size : (y + 1) * block_size, x * block_size : (x + 1) * block_size]
+        mean = sum(block.flatten().tolist()) / block_size**2 / 255
         assert actual[number, channel * 64 + y * 8 + x].item() == pytest.approx(mean, abs=1e-6)
 
 

@@ -24,26 +24,26 @@ MakeData = Callable[..., GarmentData]
 OPTIM = {"name": "adamw", "lr": 0.002, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1}
 
 
-def module(**changed: Any) -> Detector:
+def make_module(**changes: Any) -> Detector:
     torch.manual_seed(0)
     return Detector(**{
         "backbone": "resnet18", "classes": ["garment"], "weights": None, "level": "garment", "frozen": 0,
         "image_size": 64, "channels": 16, "head": 32, "anchors": [8.0, 16.0, 32.0, 48.0, 64.0],
         "ratios": [0.5, 1.0, 2.0], "proposals": [60, 30], "roi_batch_size": 16, "max_detections": 10, "flip_tta": False,
         "epochs": 2,
-        "lr_factor": 1.0, "ema_decay": 0.0, "optim": OPTIM, "seed": 0, **changed,
+        "lr_factor": 1.0, "ema_decay": 0.0, "optim": OPTIM, "seed": 0, **changes,
     })  # fmt: skip
 
 
-def detector(**changed: Any) -> DetectorModel:
-    return module(**changed).model
+def make_detector(**changes: Any) -> DetectorModel:
+    return make_module(**changes).model
 
 
-def make_detection_data(data: GarmentData, **changed: Any) -> DetectionData:
+def make_detection_data(data: GarmentData, **changes: Any) -> DetectionData:
     return DetectionData(data, **{
         "level": "garment", "image_size": 64, "views": None, "scales": [0.9, 1.1], "batch_size": 4,
         "samples_per_epoch": 8,
-        "workers": 0, "seed": 0, **changed,
+        "workers": 0, "seed": 0, **changes,
     })  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_feature_maps_halve_in_size(backbone: str) -> None:
     pyramid = FeaturePyramid(backbone, 8).eval()
     with torch.inference_mode():
         maps = list(pyramid(torch.zeros(1, 3, 64, 96)).values())
-    assert len(maps) == pyramid.levels + 1
+    assert len(maps) == pyramid.num_levels + 1
     assert {each.shape[1] for each in maps} == {8}
     sizes = [tuple(each.shape[2:]) for each in maps]
     assert sizes == sorted(sizes, reverse=True)
@@ -61,35 +61,35 @@ def test_feature_maps_halve_in_size(backbone: str) -> None:
 
 
 def test_anchors_cover_every_size_and_ratio() -> None:
-    cells = detector(ratios=[0.25, 4.0]).network.rpn.anchor_generator.cell_anchors
-    wide, high = cells[1].tolist()  # of 16 pixels
+    cells = make_detector(ratios=[0.25, 4.0]).network.rpn.anchor_generator.cell_anchors
+    wide, high = cells[1].tolist()  # anchors of 16 pixels
     assert (wide, high) == ([-16, -4, 16, 4], [-4, -16, 4, 16])
 
 
 def test_flip_tta_is_equivariant() -> None:
-    """Detections in a mirrored image are the mirrored detections."""
+    """The detections in a mirrored image are the mirrored detections of the original."""
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
-    model = detector(flip_tta=True)
+    model = make_detector(flip_tta=True)
     boxes, flipped = model.detect([image, image[:, ::-1]])
     assert len(boxes.scores) == 10
     np.testing.assert_allclose(boxes.scores, flipped.scores, atol=1e-5)
     np.testing.assert_allclose(boxes.xyxy[:, [0, 2]], 64 - flipped.xyxy[:, [2, 0]], atol=1e-3)
-    assert len(detector().detect([image])[0].scores)
+    assert len(make_detector().detect([image])[0].scores)
 
 
 def test_unknown_detector_backbone_is_named() -> None:
     with pytest.raises(ValueError, match=r"detector\.backbone='alexnet': .*resnet18"):
-        detector(backbone="alexnet")
+        make_detector(backbone="alexnet")
 
 
 def test_wrong_number_of_anchors_is_named() -> None:
     with pytest.raises(ValueError, match=r"detector\.anchors=\[8\.0\]: .*\b5\b"):
-        detector(anchors=[8.0])
+        make_detector(anchors=[8.0])
 
 
 @pytest.mark.parametrize(("weights", "trained"), [(None, True), ("imagenet", False)])
 def test_batch_norm_is_frozen_with_pretrained_weights(weights: str | None, trained: bool) -> None:
-    model = detector(weights=weights).train()
+    model = make_detector(weights=weights).train()
     norms = [module for module in model.pyramid.body.modules() if isinstance(module, nn.BatchNorm2d)]
     assert {norm.training for norm in norms} == {trained}
     assert {parameter.requires_grad for norm in norms for parameter in norm.parameters()} == {trained}
@@ -101,13 +101,13 @@ def test_detector_loads_backbone_weights_from_a_file(tmp_path: Path) -> None:
     torch.manual_seed(1)
     network = resnet18(weights=None)
     torch.save(network.state_dict(), tmp_path / "resnet18.pth")
-    model = detector(weights=str(tmp_path / "resnet18.pth"))
+    model = make_detector(weights=str(tmp_path / "resnet18.pth"))
     assert model.load_weights(str(tmp_path / "resnet18.pth")) == "resnet18.pth (resnet18)"
     assert torch.equal(model.pyramid.body.stages[0][0].weight, network.conv1.weight)
 
 
 def test_frozen_levels_keep_their_weights(make_data: MakeData, tmp_path: Path) -> None:
-    trained = module(weights="imagenet", frozen=2)
+    trained = make_module(weights="imagenet", frozen=2)
     model = trained.model
     before = [parameter.clone() for parameter in model.pyramid.body.parameters()]
     frozen_count = len(list(model.pyramid.body.stages[:2].parameters()))
@@ -119,13 +119,13 @@ def test_frozen_levels_keep_their_weights(make_data: MakeData, tmp_path: Path) -
 
 def test_frozen_levels_need_weights_and_must_exist() -> None:
     with pytest.raises(ValueError, match=r"detector\.frozen=1 .*detector\.weights"):
-        detector(frozen=1)
+        make_detector(frozen=1)
     with pytest.raises(ValueError, match=r"detector\.frozen=5: resnet18 .*\b4\b"):
-        detector(weights="imagenet", frozen=5)
+        make_detector(weights="imagenet", frozen=5)
 
 
-def test_images_without_boxes_train_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = module().train()
+def test_images_without_boxes_are_background_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = make_module().train()
     model = trained.model
     monkeypatch.setattr(trained, "log", lambda *_, **__: None)
     monkeypatch.setattr(trained, "log_dict", lambda *_, **__: None)
@@ -145,8 +145,8 @@ def random_images_and_targets() -> tuple[list[torch.Tensor], list[dict[str, torc
 
 
 def test_losses_equal_torchvision() -> None:
-    model = detector().train()
-    torch.manual_seed(1)  # for the sampling of proposals
+    model = make_detector().train()
+    torch.manual_seed(1)  # seed for sampling proposals
     losses = model.losses(*random_images_and_targets())
     torch.manual_seed(1)
     expected = model.network(*random_images_and_targets())
@@ -157,7 +157,7 @@ def test_losses_equal_torchvision() -> None:
 
 
 def test_boxes_stay_float32_in_mixed_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, types = detector().train(), {}
+    model, types = make_detector().train(), {}
     anchors, select = model.network.rpn.anchor_generator.forward, model.network.roi_heads.select_training_samples
 
     def record_anchors(*args: Any) -> Any:
@@ -180,7 +180,7 @@ def test_boxes_stay_float32_in_mixed_precision(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_boxes_are_in_pixels_of_the_image() -> None:
-    model = detector()
+    model = make_detector()
     images = [
         np.random.default_rng(n).integers(0, 256, shape, dtype=np.uint8)
         for n, shape in enumerate([(300, 100, 3), (50, 70, 3)])
@@ -196,7 +196,7 @@ def test_boxes_are_in_pixels_of_the_image() -> None:
 @pytest.mark.parametrize("ema_decay", [0.0, 0.5])
 def test_detector_checkpoint_gives_the_same_boxes(make_data: MakeData, tmp_path: Path, ema_decay: float) -> None:
     scenes = make_detection_data(make_data())
-    model = fit(module(ema_decay=ema_decay), scenes, tmp_path, accelerator="cpu", devices=1)
+    model = fit(make_module(ema_decay=ema_decay), scenes, tmp_path, accelerator="cpu", devices=1)
     opened = load_model(tmp_path / "detector.ckpt", "cpu")
     image = scenes.data.source.image(scenes.data.catalogue.column("image")[0])
     for mine, theirs in zip(model.detect([image])[0], opened.detect([image])[0], strict=True):
@@ -209,20 +209,24 @@ def test_resumed_detector_equals_uninterrupted(
     make_data: MakeData, tmp_path: Path, ema_decay: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = fit(
-        module(ema_decay=ema_decay), make_detection_data(make_data()), tmp_path / "whole", accelerator="cpu", devices=1
+        make_module(ema_decay=ema_decay),
+        make_detection_data(make_data()),
+        tmp_path / "whole",
+        accelerator="cpu",
+        devices=1,
     )
     with monkeypatch.context() as patch:
         stop_at_epoch_end(1, patch)
         with pytest.raises(RuntimeError, match="interrupted"):
             fit(
-                module(ema_decay=ema_decay),
+                make_module(ema_decay=ema_decay),
                 make_detection_data(make_data()),
                 tmp_path / "stopped",
                 accelerator="cpu",
                 devices=1,
             )
     resumed = fit(
-        module(ema_decay=ema_decay),
+        make_module(ema_decay=ema_decay),
         make_detection_data(make_data()),
         tmp_path / "stopped",
         accelerator="cpu",
@@ -235,13 +239,13 @@ def test_resumed_detector_equals_uninterrupted(
 @pytest.mark.slow
 def test_detector_learns_synthetic_garments(make_data: MakeData, tmp_path: Path) -> None:
     scenes = make_detection_data(make_data(), samples_per_epoch=64)
-    model = fit(module(epochs=8), scenes, tmp_path, accelerator="cpu", devices=1, gradient_clip_val=5.0)
+    model = fit(make_module(epochs=8), scenes, tmp_path, accelerator="cpu", devices=1, gradient_clip_val=5.0)
     detections = detect_all(model, scenes.data.source.image, sorted(set(scenes.data.catalogue.column("image"))))
     assert box_scores(detections, scenes, "query")["detector/query/box_ap50"] > 0.8
 
 
 def test_non_finite_loss_ends_the_fit(make_data: MakeData, tmp_path: Path) -> None:
-    model = module(optim=OPTIM | {"lr": 1e12})
+    model = make_module(optim=OPTIM | {"lr": 1e12})
     with pytest.raises(ValueError, match=r"detector/train/loss=(nan|inf).*optim\.lr"):
         fit(model, make_detection_data(make_data()), tmp_path, accelerator="cpu", devices=1)
     assert not (tmp_path / "detector.ckpt").exists()

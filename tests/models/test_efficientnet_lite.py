@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: ImageNet weights from their package."""
+"""EfficientNet-Lite0: ImageNet weights from a package."""
 
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from tests.models.factories import make_arguments, save
 
 @pytest.fixture(scope="module")
 def file_state() -> dict[str, Tensor]:
-    """State dict of the file in the package."""
+    """State dict of the weights file in the package."""
     file, _ = lite0_imagenet_weights(create_lite0())
     return dict(torch.load(file, weights_only=True))
 
 
-def ramp() -> Tensor:
-    """Gradient image, (1, 3, 96, 96) uint8; each channel increases towards another side."""
+def gradient_image() -> Tensor:
+    """Image of linear gradients, (1, 3, 96, 96) uint8; each channel increases in a different direction."""
     line = torch.arange(96)
     planes = torch.stack([line.expand(96, 96), line[:, None].expand(96, 96), line.flip(0).expand(96, 96)])
     return (planes * 2.6).to(torch.uint8)[None]
@@ -33,9 +33,9 @@ def ramp() -> Tensor:
 def test_features_equal_the_reference_implementation() -> None:
     backbone = create_backbone("efficientnet_lite0").eval()
     assert load_weights(backbone, "imagenet") == "imagenet"
-    features = backbone(ramp())
+    features = backbone(gradient_image())
     assert features.shape == (1, 1280)
-    # output of efficientnet-lite-pytorch 0.1.0, the reference for this file, on (ramp - 127) / 128
+    # output of efficientnet-lite-pytorch 0.1.0, the reference for this file, for (image - 127) / 128
     strongest = torch.tensor([4.177892, 4.480101, 3.859074, 3.901994])
     torch.testing.assert_close(features[0, [71, 113, 425, 1157]], strongest, rtol=1e-3, atol=1e-3)
     assert features.sum().item() == pytest.approx(175.2581, rel=1e-3)
@@ -45,10 +45,12 @@ def test_features_equal_the_reference_implementation() -> None:
 def test_first_layer_uses_tensorflow_padding(file_state: dict[str, Tensor]) -> None:
     backbone = create_backbone("efficientnet_lite0").eval()
     load_weights(backbone, "imagenet")
-    pixels = functional.pad((ramp().float() - 127) / 128, (0, 1, 0, 1))  # even size: pad only after
+    pixels = functional.pad(
+        (gradient_image().float() - 127) / 128, (0, 1, 0, 1)
+    )  # TensorFlow pads even sizes only on the right and bottom
     expected = functional.conv2d(pixels, file_state["_conv_stem.weight"], stride=2)
     stem = backbone.network.get_submodule("conv_stem")
-    torch.testing.assert_close(stem((ramp().float() - 127) / 128), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(stem((gradient_image().float() - 127) / 128), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_every_weight_except_the_classifier_is_used_once(file_state: dict[str, Tensor]) -> None:

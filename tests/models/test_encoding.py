@@ -1,4 +1,4 @@
-"""Encoding: batches, thresholds, devices and dtypes."""
+"""Encoding: batches, threshold, device and dtypes."""
 
 from typing import NamedTuple
 
@@ -17,14 +17,14 @@ class ModelOutput(NamedTuple):
 
 
 class PixelSumModel:
-    """Model whose outputs are integer sums of pixels, exact in batches of any size."""
+    """Model with integer sums of pixels as outputs, which are exact in batches of any size."""
 
     def __init__(self, bits: int | None = 12, threshold: float = 0.5, dtype: torch.dtype = torch.float32) -> None:
         self.bits, self.threshold, self.dtype = bits, threshold, dtype
-        self.device, self.seen_device = torch.device("cpu"), ""
+        self.device, self.input_device = torch.device("cpu"), ""
 
     def __call__(self, images: Tensor) -> ModelOutput:
-        self.seen_device = images.device.type
+        self.input_device = images.device.type
         pixels = torch.zeros(5, 3, 4, 4) if images.is_meta else images.float()
         activations = None if self.bits is None else (pixels.flatten(1)[:, : self.bits] / 256).to(self.dtype)
         return ModelOutput(pixels.sum(3).sum(2).to(self.dtype), activations, pixels[:, 0, 0].to(self.dtype))
@@ -68,7 +68,7 @@ def test_row_of_a_batch_equals_single_encoding(bits: int | None) -> None:
 @pytest.mark.parametrize("threshold", [0.25, 0.5])
 def test_bit_is_1_above_the_threshold(threshold: float) -> None:
     images = crops()
-    images[0, 0, 0, 0] = int(256 * threshold)  # exactly at the threshold: 0
+    images[0, 0, 0, 0] = int(256 * threshold)  # an activation equal to the threshold gives bit 0
     codes = encode(PixelSumModel(threshold=threshold), images).codes
     assert codes is not None
     assert codes.dtype == np.uint8
@@ -107,7 +107,7 @@ def test_crops_are_moved_to_the_device_of_the_model() -> None:
     model = PixelSumModel()
     model.device = torch.device("meta")
     encode(model, crops())
-    assert model.seen_device == "meta"
+    assert model.input_device == "meta"
 
 
 def test_encode_runs_without_gradient() -> None:

@@ -1,4 +1,4 @@
-"""Hash head: activations, codes, gradients, embedding and invalid settings."""
+"""Hash head: activations, codes, gradients, embedding, and invalid settings."""
 
 import functools
 from collections.abc import Callable
@@ -145,7 +145,7 @@ def test_long_embedding_equals_the_features(length: int | None) -> None:
     model = make_hash_head(7, embedding_dim=length).eval()
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     with torch.inference_mode():
-        model.fit_pca(torch.full((4, 512), torch.nan))  # ignored
+        model.fit_pca(torch.full((4, 512), torch.nan))  # has no effect without PCA
         assert torch.equal(model(images).embedding, functional.normalize(model.backbone(images), dim=1))
 
 
@@ -231,4 +231,4 @@ def test_item_weight_disables_the_monitor() -> None:
 
 def test_bihalf_rejects_batches_of_one(make_data: Callable[..., GarmentData]) -> None:
     with pytest.raises(ValueError, match=r"data\.batch_size=1: .*hash\.bihalf=true"):
-        module(7, bihalf=True).batches(make_data(batch_size=1))
+        module(7, bihalf=True).train_batches(make_data(batch_size=1))

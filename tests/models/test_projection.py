@@ -1,4 +1,4 @@
-"""Principal axes, random hyperplanes and iterative quantisation against numpy."""
+"""Principal axes, random hyperplanes and iterative quantisation equal numpy."""
 
 import itertools
 import math
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fashion_lsh.models.projection import hyperplanes, itq, principal_axes
+from fashion_lsh.models.projection import fit_itq, principal_axes, random_hyperplanes
 
 
 def features(rows: int = 60, dimensions: int = 9, seed: int = 0) -> torch.Tensor:
@@ -52,30 +52,30 @@ def test_non_finite_features_are_rejected() -> None:
 
 
 def test_hyperplanes_are_standard_normal_and_seeded() -> None:
-    planes = hyperplanes(200, 300, seed=1)
+    planes = random_hyperplanes(200, 300, seed=1)
     assert planes.shape == (200, 300)
     assert planes.dtype == torch.float32
     assert (planes.mean().item(), planes.std().item()) == pytest.approx((0, 1), abs=0.02)
-    assert torch.equal(planes, hyperplanes(200, 300, seed=1))
-    assert not torch.equal(planes, hyperplanes(200, 300, seed=2))
+    assert torch.equal(planes, random_hyperplanes(200, 300, seed=1))
+    assert not torch.equal(planes, random_hyperplanes(200, 300, seed=2))
 
 
 @pytest.mark.parametrize("angle", [0.3, 1.0, 2.5])
 def test_hyperplanes_separate_in_proportion_to_the_angle(angle: float) -> None:
     pair = torch.tensor([[1.0, 0.0], [math.cos(angle), math.sin(angle)]])
-    one, other = pair @ hyperplanes(2, 20_000, seed=0) > 0
+    one, other = pair @ random_hyperplanes(2, 20_000, seed=0) > 0
     assert (one != other).float().mean().item() == pytest.approx(angle / math.pi, abs=0.02)
 
 
 @pytest.mark.parametrize(("dimensions", "bits"), [(0, 4), (4, 0)])
 def test_zero_dimensions_or_bits_are_rejected(dimensions: int, bits: int) -> None:
     with pytest.raises(ValueError, match=rf"dimensions={dimensions}, bits={bits}: "):
-        hyperplanes(dimensions, bits, seed=0)
+        random_hyperplanes(dimensions, bits, seed=0)
 
 
 def quantisation_error(data: torch.Tensor, bits: int, iterations: int) -> float:
-    """Mean squared distance of rotated features to their signs."""
-    centre, planes = itq(data, bits, iterations=iterations)
+    """Mean squared difference between rotated features and their signs."""
+    centre, planes = fit_itq(data, bits, iterations=iterations)
     projected = (data - centre) @ planes
     return float((projected - torch.where(projected > 0, 1.0, -1.0)).square().mean())
 
@@ -90,10 +90,10 @@ def test_itq_iterations_reduce_quantisation_error() -> None:
 @pytest.mark.parametrize("bits", [1, 5, 9])
 def test_itq_equals_numpy(bits: int) -> None:
     data = features(rows=200)
-    centre, planes = itq(data, bits, seed=3, iterations=4)
+    centre, planes = fit_itq(data, bits, seed=3, iterations=4)
     _, axes = principal_axes(data, bits)
     projected = (data.double().numpy() - centre.double().numpy()) @ axes.double().numpy()
-    rotation = np.linalg.qr(hyperplanes(bits, bits, seed=3).double().numpy())[0]
+    rotation = np.linalg.qr(random_hyperplanes(bits, bits, seed=3).double().numpy())[0]
     for _ in range(4):
         left, _, right = np.linalg.svd(np.where(projected @ rotation > 0, 1, -1).T @ projected)
         rotation = right.T @ left.T
@@ -109,7 +109,7 @@ def test_itq_recovers_hypercube_corners() -> None:
     data = torch.from_numpy(
         (hypercube_corners + 0.05 * rng.normal(size=hypercube_corners.shape)) @ rotation + 3
     ).float()
-    centre, planes = itq(data, 4)
+    centre, planes = fit_itq(data, 4)
     bits = ((data - centre) @ planes > 0).numpy()
     codes = {tuple(corner): tuple(row) for corner, row in zip(hypercube_corners.tolist(), bits.tolist(), strict=True)}
     assert len(set(codes.values())) == len(codes) == 16
@@ -121,10 +121,10 @@ def test_itq_recovers_hypercube_corners() -> None:
 
 def test_itq_is_seeded() -> None:
     data = features()
-    assert torch.equal(itq(data, 4, seed=1)[1], itq(data, 4, seed=1)[1])
-    assert not torch.equal(itq(data, 4, seed=1, iterations=0)[1], itq(data, 4, seed=2, iterations=0)[1])
+    assert torch.equal(fit_itq(data, 4, seed=1)[1], fit_itq(data, 4, seed=1)[1])
+    assert not torch.equal(fit_itq(data, 4, seed=1, iterations=0)[1], fit_itq(data, 4, seed=2, iterations=0)[1])
 
 
 def test_itq_rejects_more_bits_than_dimensions() -> None:
     with pytest.raises(ValueError, match=r"bits=10: .*\b9 bits"):
-        itq(features(), 10)
+        fit_itq(features(), 10)

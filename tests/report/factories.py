@@ -1,4 +1,4 @@
-"""Finished runs without training: the files that a report reads, with random results."""
+"""Finished runs without training: the files needed by a report, with random results."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.protocol import relevances
+from fashion_lsh.evaluation.protocol import relevance_by_column
 from fashion_lsh.evaluation.results import query_table, write_queries
 from fashion_lsh.index.codes import pack
 from fashion_lsh.index.hits import Hits
@@ -50,12 +50,12 @@ def finished_run(
     """Write a finished run to `<folder>/runs/made/<key>`.
 
     Args:
-        folder: parent of the runs and of the images.
+        folder: parent folder of runs and images.
         names: category names.
         items: whether queries and gallery have items.
         bits: code length; None: no hash layer.
         key: name of the run folder.
-        data: keys of `data` that override SETTINGS.
+        data: settings of `data` that override SETTINGS.
     """
     path = folder / "runs" / "made" / key
     path.mkdir(parents=True)
@@ -100,7 +100,7 @@ def _write_results(run: Run, garments: Catalogue, bits: int | None, label: str) 
     query, gallery = (garments.take(garments.rows(part)) for part in ("query", "gallery"))
     rows = rng.permuted(np.tile(np.arange(len(gallery)), (len(query), 1)), axis=1)
     hits = Hits(rows, np.sort(rng.random(rows.shape), axis=1).astype(np.float32))
-    scores = {name: score_hits(hits, relevance) for name, relevance in relevances(query, gallery).items()}
+    scores = {name: score_hits(hits, relevance) for name, relevance in relevance_by_column(query, gallery).items()}
     predicted = np.where(rng.random(len(query)) < 0.7, query.column("category"), query.column("category")[0])
     outputs = {
         "predicted": predicted, "confidence": rng.uniform(0.3, 1, len(query)).astype(np.float32),

@@ -57,12 +57,12 @@ def has_ink(pixels: np.ndarray) -> bool:
     return bool((pixels < 255).any())
 
 
-@pytest.mark.parametrize(("sizes", "wide"), [([10], 10), ([4, 6, 2], 6), ([2, 1], 3)])
-def test_a_sheet_is_as_large_as_its_tiles(sizes: list[int], wide: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sizes", "num_columns"), [([10], 10), ([4, 6, 2], 6), ([2, 1], 3)])
+def test_a_sheet_is_as_large_as_its_tiles(sizes: list[int], num_columns: int, tmp_path: Path) -> None:
     sheet = saved_sheet(tmp_path / "deep" / "sheet.png", [[grey_tile()] * size for size in sizes])
-    assert sheet.shape == (HEADER + len(sizes) * (TILE + LINE + GAP) + GAP, GAP + wide * (TILE + GAP), 3)
+    assert sheet.shape == (HEADER + len(sizes) * (TILE + LINE + GAP) + GAP, GAP + num_columns * (TILE + GAP), 3)
     for row, size in enumerate(sizes):
-        for column in range(wide):
+        for column in range(num_columns):
             y, x = tile_origin(row, column)
             tile = sheet[y : y + TILE, x : x + TILE]
             assert (tile == (GREY if column < size else (255, 255, 255))).all()
@@ -147,13 +147,13 @@ def data(make_data: Callable[..., GarmentData]) -> GarmentData:
 
 @pytest.fixture
 def gallery(data: GarmentData) -> Any:
-    """Stub of a searcher with the attributes that a sheet reads."""
+    """Stub of a searcher with the attributes used by a sheet."""
     model = SimpleNamespace(categories=data.categories, margin=0.1)
     return SimpleNamespace(model=model, gallery=SimpleNamespace(catalogue=data.catalogue.take(data.rows("gallery"))))
 
 
 def queries_predicted_as(data: GarmentData, predicted: int) -> EncodedSplit:
-    """The queries, all predicted as category `predicted`."""
+    """Queries that are all predicted as category `predicted`."""
     query = data.catalogue.take(data.rows("query"))
     probabilities = np.eye(3, dtype=np.float32)[np.full(len(query), predicted)]
     return EncodedSplit(query, Encoded(probabilities, None, probabilities), {})
@@ -163,17 +163,17 @@ def test_a_query_sheet_marks_the_hits(data: GarmentData, gallery: Any, tmp_path:
     query, gallery_catalogue = queries_predicted_as(data, predicted=1), gallery.gallery.catalogue
     rng, count = np.random.default_rng(0), len(query.catalogue)
     rows = np.stack([rng.permutation(len(gallery_catalogue))[:12] for _ in range(count)])
-    same_item = [gallery_catalogue.column("item").tolist().index(item) for item in query.catalogue.column("item")]
-    rows[:, 0] = same_item  # rows may repeat; the sheet does not depend on it
+    same_item_rows = [gallery_catalogue.column("item").tolist().index(item) for item in query.catalogue.column("item")]
+    rows[:, 0] = same_item_rows  # duplicate hits do not matter here
     rows[0, 3:] = -1
     tiles = write_query_sheet(
         tmp_path / "sheet.png", data, query, gallery, Hits(rows, np.zeros(rows.shape, np.float32))
     )
     assert [len(row) for row in tiles] == [2 + 3, *[2 + 8] * 7]
-    chosen = [round(index * (count - 1) / 7 - 0.5 + 1e-9) for index in range(8)]  # from the first to the last, evenly
-    for number, (query_tile, crop, *hit_tiles) in zip(chosen, tiles, strict=True):
-        category = query.catalogue.column("category")[number]
-        image, box = data.source.image(query.catalogue.column("image")[number]), query.catalogue.boxes[number]
+    evenly_spaced_rows = [round(step * (count - 1) / 7 - 0.5 + 1e-9) for step in range(8)]
+    for index, (query_tile, crop, *hit_tiles) in zip(evenly_spaced_rows, tiles, strict=True):
+        category = query.catalogue.column("category")[index]
+        image, box = data.source.image(query.catalogue.column("image")[index]), query.catalogue.boxes[index]
         assert np.array_equal(query_tile.image, image)
         assert np.array_equal(query_tile.box, box)
         assert query_tile.caption.endswith(category)
@@ -181,10 +181,10 @@ def test_a_query_sheet_marks_the_hits(data: GarmentData, gallery: Any, tmp_path:
         assert np.array_equal(crop.image, crop_image(image, box, data.margin, TILE))
         assert crop.caption.endswith("cross")
         assert crop.mark == ("same category" if category == "cross" else "other category")
-        for index, tile in enumerate(hit_tiles):
-            row = rows[number, index]
+        for rank, tile in enumerate(hit_tiles):
+            row = rows[index, rank]
             mark = "same category" if gallery_catalogue.column("category")[row] == category else "other category"
-            assert tile.mark == ("same item" if row == same_item[number] else mark)
+            assert tile.mark == ("same item" if row == same_item_rows[index] else mark)
             assert tile.caption == gallery_catalogue.column("category")[row]
     with Image.open(tmp_path / "sheet.png") as image:
         assert image.size == (GAP + 10 * (TILE + GAP), HEADER + 8 * (TILE + LINE + GAP) + GAP)

@@ -1,4 +1,4 @@
-"""Data of the figures, compared with direct counts."""
+"""Data of the figures equal direct counts."""
 
 import math
 from typing import Any
@@ -29,7 +29,7 @@ def test_each_stage_has_its_own_curves() -> None:
     assert curves.learning_curves([rows], "detector") == curves.learning_curves([], "classifier") == {}
 
 
-def test_repeated_steps_of_a_resumed_fit_count_once() -> None:
+def test_repeated_steps_of_a_resumed_training_count_once() -> None:
     first = [row(step, step // 20, classifier__train__loss=step) for step in (9, 19, 29, 39)]
     first.insert(2, row(19, 0, classifier__val__loss=0.5))
     second = [row(step, step // 20, classifier__train__loss=-step) for step in (29, 39, 49)]
@@ -39,7 +39,7 @@ def test_repeated_steps_of_a_resumed_fit_count_once() -> None:
     assert result["val/loss"].tolist() == [[19, 0, 0.5]]
 
 
-def test_a_restarted_fit_has_only_the_new_curve() -> None:
+def test_a_restarted_training_has_only_the_new_curve() -> None:
     sessions = [[row(step, 0, hash_head__train__loss=loss) for step in (9, 19)] for loss in (1.0, 2.0)]
     sessions[0].append(row(19, 0, hash_head__val__loss=3.0))
     result = curves.learning_curves(sessions, "hash_head")
@@ -97,18 +97,18 @@ def test_mean_distance() -> None:
     assert math.isnan(curves.mean_distance(np.zeros(3, int)))
 
 
-def test_reliability_equals_direct_counts_and_its_error_the_calibration_error() -> None:
+def test_reliability_equals_direct_counts_and_calibration_error() -> None:
     rng = np.random.default_rng(3)
     logits, labels = torch.from_numpy(rng.normal(size=(300, 4)) * 2), torch.from_numpy(rng.integers(0, 4, 300))
     probabilities = logits.softmax(dim=1).numpy()
     confidences, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels.numpy()
     reliability = curves.reliability(confidences, correct)
     for number in range(15):
-        inside = (confidences >= number / 15) & (confidences < (number + 1) / 15)
-        assert reliability.counts[number] == inside.sum()
-        if inside.any():
-            assert reliability.confidence[number] == pytest.approx(confidences[inside].mean())
-            assert reliability.accuracy[number] == pytest.approx(correct[inside].mean())
+        in_bin = (confidences >= number / 15) & (confidences < (number + 1) / 15)
+        assert reliability.counts[number] == in_bin.sum()
+        if in_bin.any():
+            assert reliability.confidence[number] == pytest.approx(confidences[in_bin].mean())
+            assert reliability.accuracy[number] == pytest.approx(correct[in_bin].mean())
         else:
             assert np.isnan([reliability.confidence[number], reliability.accuracy[number]]).all()
     assert reliability.error == pytest.approx(calibration_error(logits, labels), abs=1e-6)
@@ -120,9 +120,11 @@ def test_a_confidence_of_1_is_in_the_last_bin() -> None:
     assert reliability.error == 0
 
 
-def select(names: str, category: list[float], item: list[float] | None = None, each: int = 2) -> dict[str, list[int]]:
-    second: Any = None if item is None else np.array(item)
-    chosen = curves.best_typical_worst(np.array(list(names)), np.array(category), second, each)
+def select(
+    names: str, category: list[float], item: list[float] | None = None, per_list: int = 2
+) -> dict[str, list[int]]:
+    item_ap: Any = None if item is None else np.array(item)
+    chosen = curves.best_typical_worst(np.array(list(names)), np.array(category), item_ap, per_list)
     return {name: numbers.tolist() for name, numbers in chosen.items()}
 
 
@@ -135,15 +137,15 @@ def test_best_and_worst_are_by_category_ap_then_item_ap() -> None:
 
 
 def test_among_equal_scores_categories_alternate() -> None:
-    chosen = select("aaaabbbccaabbc", [1.0] * 7 + [0.0] * 7, each=4)
+    chosen = select("aaaabbbccaabbc", [1.0] * 7 + [0.0] * 7, per_list=4)
     names = [["aaaabbbccaabbc"[n] for n in chosen[name]] for name in ("best", "worst")]
     assert names == [["a", "b", "a", "b"], ["a", "b", "c", "a"]]
     assert chosen["best"] == [0, 4, 1, 5]
 
 
-def test_few_queries_are_distributed_over_the_sheets_without_repetition() -> None:
+def test_few_queries_are_in_one_list_each() -> None:
     for count in range(1, 12):
-        chosen = select("a" * count, np.linspace(0, 1, count).tolist(), each=3)
+        chosen = select("a" * count, np.linspace(0, 1, count).tolist(), per_list=3)
         shown = [number for numbers in chosen.values() for number in numbers]
         assert len(shown) == len(set(shown)) == min(count, 9)
     assert select("ab", [math.nan, math.nan]) == {"best": [], "typical": [], "worst": []}

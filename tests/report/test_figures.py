@@ -29,7 +29,7 @@ def texts(svg: bytes) -> list[ET.Element]:
 
 
 def width(line: str) -> float:
-    """Width in points of 9-point DejaVu Sans; characters missing in it are square."""
+    """Width in points of 9-point DejaVu Sans; characters missing in the font count as squares."""
     font = ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), 900)
     return sum(9.0 if ord(character) > 0x3000 else font.getlength(character) / 100 for character in line)
 
@@ -40,11 +40,11 @@ def matrix(names: list[str]) -> tuple[bytes, int]:
 
 
 @pytest.mark.parametrize("count", [5, 30])
-def test_category_names_fit_beside_the_confusion_matrix(count: int) -> None:
+def test_category_names_fit_next_to_the_confusion_matrix(count: int) -> None:
     names = [*NAMES, *(f"category {number}" for number in range(count - len(NAMES)))]
-    svg, wide = matrix(names)
+    svg, width_px = matrix(names)
     view_box = [float(axis) for axis in ET.fromstring(svg).get("viewBox", "").split()]
-    assert wide == round(view_box[2] * 96 / 72)
+    assert width_px == round(view_box[2] * 96 / 72)
     labels = [text for text in texts(svg) if "text-anchor: end" in text.get("style", "")]
     for name in names:
         lines = [text for text in labels if text.text and text.text in name and text.text.strip()]
@@ -56,7 +56,7 @@ def test_category_names_fit_beside_the_confusion_matrix(count: int) -> None:
         assert width(str(text.text)) < available
 
 
-def test_cells_show_counts_where_there_are_few_categories() -> None:
+def test_cells_show_counts_only_for_few_categories() -> None:
     few_texts, many_texts = (
         [str(text.text) for text in texts(matrix([f"n{n}" for n in range(count)])[0])] for count in (15, 16)
     )

@@ -1,4 +1,4 @@
-"""Captions are drawn in a font that has all their characters."""
+"""Selection of a font that has all characters of a text."""
 
 import logging
 from pathlib import Path
@@ -25,9 +25,9 @@ def test_the_default_font_draws_common_characters(text: str, caplog: pytest.LogC
 
 
 def test_the_first_font_with_all_characters_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, other = frozenset(map(ord, "coat ")), frozenset(map(ord, "coat 外套"))
+    latin, chinese = frozenset(map(ord, "coat ")), frozenset(map(ord, "coat 外套"))
     monkeypatch.setattr(fonts, "_font_files", lambda: [SERIF, SYMBOLS])
-    monkeypatch.setattr(fonts, "_characters", {SERIF: plain, SYMBOLS: other}.__getitem__)
+    monkeypatch.setattr(fonts, "_characters", {SERIF: latin, SYMBOLS: chinese}.__getitem__)
     assert font_for("a coat", 11).path == SERIF
     assert font_for("coat 外套", 11).path == SYMBOLS
 

@@ -14,7 +14,7 @@ TEXT = """# A <b>title</b> & more
 |:-----|:------|
 | csq  | **0.5** |
 
-![bars](results.svg) ![gone](gone.svg) ![far](https://example.org/a.png)
+![bars](results.svg) ![missing](missing.svg) ![remote](https://example.org/a.png)
 """
 
 
@@ -29,11 +29,11 @@ def test_a_page_embeds_its_images_and_has_no_comments(tmp_path: Path) -> None:
     assert "<td><strong>0.5</strong></td>" in text.replace(' style="text-align:left"', "")
     assert "columns:" not in text
     assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in text
-    assert 'src="gone.svg"' in text
+    assert 'src="missing.svg"' in text
     assert 'src="https://example.org/a.png"' in text
 
 
-def test_long_table_cells_may_wrap_and_numbers_may_not(tmp_path: Path) -> None:
+def test_only_table_cells_with_long_text_may_wrap(tmp_path: Path) -> None:
     table = "# Claims\n\n| claim | top-1 |\n|:--|:--|\n| Cropped images have a higher accuracy | 0.5 ± 0.1 |\n"
     (tmp_path / "README.md").write_text(table)
     text = write_html(tmp_path / "README.md").read_text().replace(' style="text-align:left"', "")

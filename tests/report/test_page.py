@@ -1,4 +1,4 @@
-"""The report of a finished run, parsed as HTML, Markdown and SVG."""
+"""Report of a finished run as HTML, Markdown and SVG."""
 
 import json
 import re
@@ -11,16 +11,16 @@ from fashion_lsh.report.hamming_pairs import NO_CODES
 from fashion_lsh.report.page import write_report
 from fashion_lsh.report.run_data import CLASSIFIER_METRICS
 from fashion_lsh.report.sections.confusion import UNKNOWN_CATEGORIES
-from fashion_lsh.report.sections.model_card import CLASSIFIED, UNSEEN
+from fashion_lsh.report.sections.model_card import TRAINED_CATEGORIES_NOTE, UNSEEN_CATEGORIES_NOTE
 from fashion_lsh.report.templates import markdown
 from tests.report.factories import MakeRun
-from tests.report.pages import TITLES, markdown_of, page_of
+from tests.report.pages import TITLES, read_markdown, read_page
 
 FIGURES = {"learning-classifier.svg", "confusion.svg", "precision-recall.svg", "distances.svg", "reliability.svg",
            "best.jpg", "typical.jpg", "worst.jpg"}  # fmt: skip
-TYPED = ["<b>bold</b>", "R&D &amp; co", "a | b", "it's \"new\"", "$x_1$ $", "外套", "=1+1", "`code` *star* [x](y)",
-         "new\nline", "bell\x07 \\alpha", "</svg><script>alert(1)</script>", "a very long name " * 4, "]]>",
-         "__init__"]  # fmt: skip
+SPECIAL_NAMES = ["<b>bold</b>", "R&D &amp; co", "a | b", "it's \"new\"", "$x_1$ $", "外套", "=1+1",
+                 "`code` *star* [x](y)", "new\nline", "bell\x07 \\alpha", "</svg><script>alert(1)</script>",
+                 "a very long name " * 4, "]]>", "__init__"]  # fmt: skip
 
 
 def one_line(name: str) -> str:
@@ -30,19 +30,19 @@ def one_line(name: str) -> str:
 def test_a_report_is_one_html_page_and_the_same_in_markdown(make_run: MakeRun) -> None:
     run = make_run()
     before = {path.name for path in run.path.iterdir()}
-    page = page_of(run)
+    page = read_page(run)
     assert {path.name for path in run.path.iterdir()} - before == {"report"}
     assert {path.name for path in (run.path / "report").iterdir()} == FIGURES | {"index.html", "report.md"}
-    assert page.of("h2") == TITLES
-    assert re.findall(r"^## (.*)$", markdown_of(run), re.M) == TITLES
-    [title] = page.of("h1")
+    assert page.texts_in("h2") == TITLES
+    assert re.findall(r"^## (.*)$", read_markdown(run), re.M) == TITLES
+    [title] = page.texts_in("h1")
     assert "made/0a1b2c3d" in title
-    assert set(re.findall(r"!\[.*\]\((.*)\)", markdown_of(run))) == FIGURES
+    assert set(re.findall(r"!\[.*\]\((.*)\)", read_markdown(run))) == FIGURES
     assert not any(attributes.get("class") == "note" for _, attributes in page.tags if "hash_head" not in page.text)
 
 
 def test_the_page_is_self_contained(make_run: MakeRun) -> None:
-    page = page_of(make_run())
+    page = read_page(make_run())
     assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object", "base"})
     addresses = [attributes[name] for _, attributes in page.tags for name in ("src", "href") if name in attributes]
     assert all(address and address.startswith(("data:image/", "#")) for address in addresses)
@@ -55,14 +55,14 @@ def test_the_page_is_self_contained(make_run: MakeRun) -> None:
     assert any(attributes.get("name") == "viewport" for _, attributes in page.tags)
 
 
-@pytest.mark.parametrize("count", [len(TYPED), 30])
+@pytest.mark.parametrize("count", [len(SPECIAL_NAMES), 30])
 def test_category_names_are_escaped(count: int, make_run: MakeRun) -> None:
-    names = [*TYPED, *(f"category number {number}" for number in range(count - len(TYPED)))]
+    names = [*SPECIAL_NAMES, *(f"category number {number}" for number in range(count - len(SPECIAL_NAMES)))]
     run = make_run(names)
-    page = page_of(run)
+    page = read_page(run)
     for name in names:
         assert one_line(name) in page.text
-        assert markdown(one_line(name)) in markdown_of(run)
+        assert markdown(one_line(name)) in read_markdown(run)
     for figure in (run.path / "report").glob("*.svg"):
         texts = [text for text in ET.parse(figure).getroot().itertext() if text.strip()]
         if figure.stem == "confusion":
@@ -72,18 +72,18 @@ def test_category_names_are_escaped(count: int, make_run: MakeRun) -> None:
 
 
 def test_every_row_of_a_markdown_table_has_the_same_number_of_cells(make_run: MakeRun) -> None:
-    run = make_run(TYPED)
+    run = make_run(SPECIAL_NAMES)
     write_report(run)
-    table: list[int] = []
-    tables = 0
-    for line in [*markdown_of(run).splitlines(), ""]:
+    cell_counts: list[int] = []
+    num_tables = 0
+    for line in [*read_markdown(run).splitlines(), ""]:
         if line.startswith("|"):
-            table.append(len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)))
-        elif table:
-            assert len(set(table)) == 1, line
-            assert len(table) > 2
-            table, tables = [], tables + 1
-    assert tables == 10
+            cell_counts.append(len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)))
+        elif cell_counts:
+            assert len(set(cell_counts)) == 1, line
+            assert len(cell_counts) > 2
+            cell_counts, num_tables = [], num_tables + 1
+    assert num_tables == 10
 
 
 def test_reports_are_deterministic(make_run: MakeRun) -> None:
@@ -107,35 +107,35 @@ def test_figures_are_small_and_contact_sheets_open(make_run: MakeRun) -> None:
 
 def test_without_a_hash_layer_the_sections_on_codes_have_a_note(make_run: MakeRun) -> None:
     run = make_run(bits=None)
-    page = page_of(run)
-    assert page.of("h2") == TITLES
+    page = read_page(run)
+    assert page.texts_in("h2") == TITLES
     assert page.text.count(NO_CODES.text) == 2
     assert not (run.path / "report" / "distances.svg").exists()
     assert "hash_head" not in page.text
 
 
 def test_without_items_there_are_no_item_scores(make_run: MakeRun) -> None:
-    page = page_of(make_run(items=False))
-    assert "item recall@10" not in page.of("th")
+    page = read_page(make_run(items=False))
+    assert "item recall@10" not in page.texts_in("th")
     assert "same item" not in page.text
-    cells = page.of("td")
+    cells = page.texts_in("td")
     assert not re.search(r"\d", cells[cells.index("items") + 1])
 
 
 def test_unseen_categories_have_no_classification_sections(make_run: MakeRun) -> None:
     run = make_run(unseen=["coat", "hat"])
-    kept = {name: value for name, value in run.metrics.items() if name not in CLASSIFIER_METRICS}
-    run.write_json("metrics.json", kept)
-    page = page_of(run)
+    remaining = {name: value for name, value in run.metrics.items() if name not in CLASSIFIER_METRICS}
+    run.write_json("metrics.json", remaining)
+    page = read_page(run)
     assert page.text.count(UNKNOWN_CATEGORIES.text) == 2
     assert "top-1" not in page.text
-    assert UNSEEN in page.text
+    assert UNSEEN_CATEGORIES_NOTE in page.text
     assert {path.name for path in (run.path / "report").iterdir()} & {"confusion.svg", "reliability.svg"} == set()
-    assert CLASSIFIED not in page.text
+    assert TRAINED_CATEGORIES_NOTE not in page.text
 
 
 def test_nan_metrics_are_accepted(make_run: MakeRun) -> None:
     run = make_run()
     metrics = json.loads((run.path / "metrics.json").read_text())
     run.write_json("metrics.json", metrics | {"baselines/random/item/recall@1": float("nan")})
-    assert page_of(run).of("h2") == TITLES
+    assert read_page(run).texts_in("h2") == TITLES

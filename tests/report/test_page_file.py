@@ -1,4 +1,4 @@
-"""Results are written between the markers of a page."""
+"""Generated results between the markers of a page."""
 
 from pathlib import Path
 
@@ -17,14 +17,14 @@ def test_text_outside_the_markers_is_unchanged(tmp_path: Path) -> None:
     assert (tmp_path / "a.svg").read_bytes() == b"<svg/>"
 
 
-def test_a_page_is_created_where_there_is_none(tmp_path: Path) -> None:
+def test_a_missing_page_is_created(tmp_path: Path) -> None:
     write_page(tmp_path / "new", ROWS, "text")
     write_page(tmp_path / "new", ROWS, "later")
     assert (tmp_path / "new/README.md").read_text() == f"# new\n\n{BEGIN}\n\nlater\n\n{END}\n"
 
 
 @pytest.mark.parametrize("page", ["# no markers", f"{END}\n{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
-def test_a_page_without_markers_is_refused_before_anything_is_written(page: str, tmp_path: Path) -> None:
+def test_a_page_without_markers_is_rejected_and_nothing_is_written(page: str, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(page)
     with pytest.raises(ValueError, match=r"README\.md"):
         write_page(tmp_path, ROWS, "text", {"a.svg": b""})

@@ -18,6 +18,7 @@ from fashion_lsh.report.phrases import (
     describe_weights,
     join_names,
     one_line,
+    percent,
 )
 from fashion_lsh.search.policy import SearchPolicy
 
@@ -45,7 +46,7 @@ def test_a_search_description_names_distance_and_probed_lists() -> None:
         "tie_break": ["Hamming", "Euclid"],
         "weighted": ["0.3", "Hamming", "Euclid"],
     }
-    probed_lists: list[tuple[dict[str, Any], list[str]]] = [
+    list_selections: list[tuple[dict[str, Any], list[str]]] = [
         ({"nprobe": 1}, []),
         ({"nprobe": 3}, ["3"]),
         ({"nprobe": "all"}, []),
@@ -54,14 +55,14 @@ def test_a_search_description_names_distance_and_probed_lists() -> None:
     ]
     descriptions = set()
     for distance, named in distances.items():
-        for probed, numbers in probed_lists:
+        for selection, numbers in list_selections:
             options: dict[str, Any] = {"min_probability": None, "rerank_k": 200, "alpha": 0.3, "min_confidence": 0.0}
-            description = describe_search(SearchPolicy(distance, **(options | probed)).label)  # type: ignore[arg-type]
-            before, _, after = description.partition("; ")
-            assert all(name in before for name in named)
-            assert all(number in after for number in numbers)
+            description = describe_search(SearchPolicy(distance, **(options | selection)).label)  # type: ignore[arg-type]
+            distance_text, _, lists_text = description.partition("; ")
+            assert all(name in distance_text for name in named)
+            assert all(number in lists_text for number in numbers)
             descriptions.add(description)
-    assert len(descriptions) == len(distances) * len(probed_lists)
+    assert len(descriptions) == len(distances) * len(list_selections)
 
 
 @pytest.mark.parametrize(
@@ -119,19 +120,19 @@ def test_crops_and_splits_are_described() -> None:
     assert describe_split(data | {"gallery": "train"}) != describe_split(data)
 
 
-@pytest.mark.parametrize("others", [{}, {"gallery": "train"}, {"unseen": 6}])
-def test_a_leaking_split_is_described_as_published(others: dict[str, Any]) -> None:
-    description = describe_split({"gallery": "gallery", "leaks": "report", **others})
+@pytest.mark.parametrize("settings", [{}, {"gallery": "train"}, {"unseen": 6}])
+def test_a_leaking_split_is_described_as_published(settings: dict[str, Any]) -> None:
+    description = describe_split({"gallery": "gallery", "leaks": "report", **settings})
     assert LEAK_NOTE in description
     assert "disjoint" not in description
 
 
-@pytest.mark.parametrize("which", get_args(SelectRule))
+@pytest.mark.parametrize("rule", get_args(SelectRule))
 @pytest.mark.parametrize(("fallback", "expected"), [("whole", "whole image"), ("skip", "skipped")])
-def test_every_box_selection_is_described(which: str, fallback: str, expected: str) -> None:
-    box_selector = {"select": which, "min_score": 0.3, "min_size": 8.0, "fallback": fallback}
+def test_every_box_selection_is_described(rule: str, fallback: str, expected: str) -> None:
+    box_selector = {"select": rule, "min_score": 0.3, "min_size": 8.0, "fallback": fallback}
     description = describe_crop({"crop": "detected", "margin": 0.1, "box_selector": box_selector})
-    assert all(text in description for text in ("0.3", "10 %", BOX_SELECTION[which], expected))
+    assert all(text in description for text in ("0.3", "10 %", BOX_SELECTION[rule], expected))
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,11 @@ def test_a_hash_layer_is_described(hash_config: dict[str, Any] | None, named: li
 def test_hash_methods_have_short_names() -> None:
     layers = [None, {"loss": "softmax", "bihalf": True}, {"loss": "csq", "item_weight": 0.5}]
     assert [describe_code(layer) for layer in layers] == ["none", "bihalf", "csq, items"]
+
+
+def test_percentages_have_a_space_and_no_negative_zero() -> None:
+    assert [percent(value) for value in (0.1716, 1, -0.0001, -0.25)] == ["17.2 %", "100.0 %", "0.0 %", "-25.0 %"]
+    assert percent(0.25, 0) == "25 %"
 
 
 def test_a_long_list_is_truncated() -> None:

@@ -1,4 +1,4 @@
-"""Reading the files of a run: damaged, missing, or of another search."""
+"""Files of a run: damaged, missing, or with rows of another search policy."""
 
 import re
 
@@ -9,7 +9,7 @@ from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.report.page import write_report
 from fashion_lsh.report.run_data import CLASSIFIER_METRICS
 from tests.report.factories import MakeRun
-from tests.report.pages import page_of
+from tests.report.pages import read_page
 
 
 @pytest.mark.parametrize(
@@ -44,28 +44,28 @@ def test_a_missing_file_is_named(name: str, make_run: MakeRun) -> None:
         write_report(run)
 
 
-def test_an_unfinished_run_is_refused(make_run: MakeRun) -> None:
+def test_an_unfinished_run_is_rejected(make_run: MakeRun) -> None:
     run = make_run()
     (run.path / "metrics.json").unlink()
     with pytest.raises(FileNotFoundError, match=re.escape(str(run.path))):
         write_report(run)
 
 
-def test_rows_of_another_search_are_ignored(make_run: MakeRun) -> None:
+def test_rows_of_another_search_policy_are_ignored(make_run: MakeRun) -> None:
     run = make_run()
-    own = page_of(run).of("td")
+    own = read_page(run).texts_in("td")
     table = pq.read_table(run.path / "queries.parquet")
-    place = table.column_names.index("search")
-    other = table.set_column(place, "search", [["hamming_all"] * len(table)])
-    hats = other.set_column(other.column_names.index("predicted"), "predicted", [["hat"] * len(table)])
-    write_queries(run.path / "queries.parquet", hats)
-    assert page_of(run).of("td") == own
+    column = table.column_names.index("search")
+    other = table.set_column(column, "search", [["hamming_all"] * len(table)])
+    changed = other.set_column(other.column_names.index("predicted"), "predicted", [["hat"] * len(table)])
+    write_queries(run.path / "queries.parquet", changed)
+    assert read_page(run).texts_in("td") == own
     pq.write_table(other, run.path / "queries.parquet")
     with pytest.raises(ValueError, match=r"queries\.parquet.*rerank200_1"):
         write_report(run)
 
 
-def test_metrics_without_accuracy_are_damaged_where_categories_are_known(make_run: MakeRun) -> None:
+def test_metrics_of_trained_categories_without_accuracy_are_damaged(make_run: MakeRun) -> None:
     run = make_run()
     run.write_json(
         "metrics.json", {name: value for name, value in run.metrics.items() if name not in CLASSIFIER_METRICS}

@@ -24,11 +24,11 @@ METRICS = {
     "baselines/float/category/map@100": 0.85,
     "baselines/hamming_all/category/map@100": 0.75,
 }
-OF_ITEMS = {
-    f"{row}/item/{score}{end}": value
-    for row, value in (("query", 0.5), ("baselines/random", 0.0004), ("baselines/float", 1.0))
+ITEM_METRICS = {
+    f"{method}/item/{score}{suffix}": value
+    for method, value in (("query", 0.5), ("baselines/random", 0.0004), ("baselines/float", 1.0))
     for score in ("recall@1", "recall@10", "map@100")
-    for end in ("", "_low", "_high")
+    for suffix in ("", "_low", "_high")
 }
 CONFIG: dict[str, Any] = {
     "backbone": {"name": "resnet18", "weights": "imagenet"},
@@ -53,13 +53,13 @@ def cells(table: str) -> list[list[str]]:
 
 
 def test_the_score_table_has_the_search_with_intervals_and_the_baselines() -> None:
-    actual, expected = cells(score_table(METRICS | OF_ITEMS, "rerank200_1")), cells(TABLE)
+    actual, expected = cells(score_table(METRICS | ITEM_METRICS, "rerank200_1")), cells(TABLE)
     assert [actual[0][1:], *actual[2:]] == [expected[0][1:], *expected[2:]]
     assert all(set(cell) <= set(":-") for cell in actual[1])  # markdown
 
 
 def test_score_rows_have_no_markup() -> None:
-    columns, rows = score_rows(METRICS | OF_ITEMS, "rerank200_1")
+    columns, rows = score_rows(METRICS | ITEM_METRICS, "rerank200_1")
     expected = cells(TABLE)
     assert [columns[1:], *rows] == [expected[0][1:], [expected[2][0].strip("*"), *expected[2][1:]], *expected[3:]]
 

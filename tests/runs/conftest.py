@@ -1,4 +1,4 @@
-"""Config and data of a small run."""
+"""Fixtures: config and data of a small run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from fashion_lsh.data.datamodule import GarmentData
-from tests.runs.factories import DEFAULTS, HASH_ARGUMENTS, MODEL_ARGUMENTS, tiny_backbone
+from tests.runs.factories import HASH_ARGUMENTS, MODEL_ARGUMENTS, POLICY_DEFAULTS, tiny_backbone
 
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small checkpoints."""
+    """Replace every backbone by a tiny one, so that checkpoints are small."""
     monkeypatch.setattr("fashion_lsh.models.crop_model.create_backbone", tiny_backbone)
 
 
@@ -32,6 +32,6 @@ def config(tmp_path: Path, shapes: Path) -> dict[str, Any]:
         "detector": None, "scenes": None,
         "classifier": dict(MODEL_ARGUMENTS),
         "hash": {"_target_": "fashion_lsh.training.hash_head.HashHead", **MODEL_ARGUMENTS, **HASH_ARGUMENTS},
-        "search": {"distance": "rerank", "nprobe": 1, "rerank_k": 200, **DEFAULTS},
+        "search": {"distance": "rerank", "nprobe": 1, "rerank_k": 200, **POLICY_DEFAULTS},
         "trainer": {"accelerator": "cpu"}, "logger": {"project": None, "tags": []},
     }  # fmt: skip

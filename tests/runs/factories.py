@@ -1,4 +1,4 @@
-"""Runs of tiny untrained networks."""
+"""Small runs with tiny untrained networks."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.hash_head import HashHead
 from tests.models.factories import save
 
-DEFAULTS: Any = {"alpha": 0.5, "min_confidence": 0.0, "min_probability": None}
+POLICY_DEFAULTS: Any = {"alpha": 0.5, "min_confidence": 0.0, "min_probability": None}
 CATEGORIES = ["circle", "cross", "square"]
 MODEL_ARGUMENTS = {
     "backbone": "resnet18", "image_size": 32, "margin": 0.1,
@@ -31,14 +31,15 @@ MODEL_ARGUMENTS = {
     "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
 }  # fmt: skip
 HASH_ARGUMENTS = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
-RERANK = SearchPolicy("rerank", 1, 200, **DEFAULTS)
+RERANK = SearchPolicy("rerank", 1, 200, **POLICY_DEFAULTS)
 
 
 def tiny_backbone(name: str) -> Backbone:
     return Backbone(name, nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.AdaptiveAvgPool2d(2), nn.Flatten()), 16, 32)
 
 
-def with_value(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+def set_key(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Copy of a config with the value of a key such as `hash.bits` replaced."""
     first, _, rest = key.partition(".")
     return {**config, first: {**config[first], rest: value} if rest else value}
 
@@ -54,22 +55,23 @@ def classifier(seed: int = 0) -> Classifier:
 
 
 def finished_run(config: dict[str, Any], data: GarmentData) -> TrainingRun:
-    """A finished run with an untrained model."""
+    """Write a finished run with an untrained model."""
     run = TrainingRun.open(config, data)
     save(classifier(), run.path / "classifier.ckpt")
     save(hash_head(), run.path / "hash_head.ckpt")
-    gallery = encode_split(hash_head().model, data, "gallery")
-    built_gallery = Gallery.build(hash_head().model, gallery.encoded, gallery.catalogue)
-    built_gallery.save(run.gallery_folder)
+    encoded_gallery = encode_split(hash_head().model, data, "gallery")
+    gallery = Gallery.build(hash_head().model, encoded_gallery.encoded, encoded_gallery.catalogue)
+    gallery.save(run.gallery_folder)
     query = encode_split(hash_head().model, data, "query")
     baseline_scores = {"baselines/code/category/map@100": np.linspace(0, 1, len(query.catalogue), dtype=np.float32)}
-    results = evaluate_with(run, data, RERANK)
+    results = evaluate_policy(run, data, RERANK)
     evaluation = RunEvaluation(results, {"baselines/random/category/map@100": 0.3}, baseline_scores)
-    write_results(run, query, built_gallery, evaluation)
+    write_results(run, query, gallery, evaluation)
     return run
 
 
-def evaluate_with(run: Run, data: GarmentData, policy: SearchPolicy) -> Results:
+def evaluate_policy(run: Run, data: GarmentData, policy: SearchPolicy) -> Results:
+    """Evaluate a run with another search policy, as evaluate.py does."""
     model = run.model()
     return evaluate(Searcher(model, run.gallery(model.fingerprint()), policy), encode_split(model, data, "query"))
 
@@ -78,5 +80,5 @@ def file_names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def stage_keys_of(run: Run) -> dict[str, str]:
+def read_stage_keys(run: Run) -> dict[str, str]:
     return dict(json.loads((run.path / "stage_keys.json").read_text()))

@@ -1,4 +1,4 @@
-"""Config values are validated against constructors; errors name the key, the value and what is expected."""
+"""Config values are validated against constructors; errors name the key, the value and the expected type or range."""
 
 import re
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ SEARCH = {"_target_": "fashion_lsh.search.policy.SearchPolicy", "distance": "ham
 CONFIG = {"seed": 0, "classifier": CLASSIFIER, "data": DATA, "search": SEARCH, "hash": None}
 
 
-def with_value(key: str, value: Any) -> dict[str, Any]:
+def set_key(key: str, value: Any) -> dict[str, Any]:
     """CONFIG with the value of one dotted key replaced."""
 
     def walk(node: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ VALID = [
     ("search.nprobe", 3),
 ]
 INVALID = [
-    ("classifier.epochs", True),  # True is not a number
+    ("classifier.epochs", True),  # a Boolean is not accepted as a number
     ("classifier.optim.lr", True),
     ("classifier.epochs", 2.0),
     ("classifier.epochs", "4"),
@@ -97,31 +97,31 @@ def test_valid_config_passes() -> None:
 
 @pytest.mark.parametrize(("key", "value"), VALID)
 def test_value_of_the_expected_type_passes(key: str, value: Any) -> None:
-    check(with_value(key, value))
+    check(set_key(key, value))
 
 
 @pytest.mark.parametrize(("key", "value"), INVALID)
 def test_error_names_key_value_and_expected_type(key: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"^{re.escape(f'{key}={value!r}: ')}\w+.*[^.]$"):
-        check(with_value(key, value))
+        check(set_key(key, value))
 
 
 @settings(max_examples=40)
 @given(ANYTHING)
 def test_error_shows_the_given_value(value: Any) -> None:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        check(with_value("classifier.epochs", value))
+        check(set_key("classifier.epochs", value))
         return
-    with pytest.raises(ValueError, match=r"^classifier\.epochs=") as refusal:
-        check(with_value("classifier.epochs", value))
-    assert str(refusal.value).startswith(f"classifier.epochs={value!r}: ")
+    with pytest.raises(ValueError, match=r"^classifier\.epochs=") as caught:
+        check(set_key("classifier.epochs", value))
+    assert str(caught.value).startswith(f"classifier.epochs={value!r}: ")
 
 
 def test_error_lists_all_allowed_values() -> None:
     with pytest.raises(ValueError, match=r"valid integer or .*'all'"):
-        check(with_value("search.nprobe", "some"))
+        check(set_key("search.nprobe", "some"))
     with pytest.raises(ValueError, match="'annotated', 'whole' or 'detected'"):
-        check(with_value("data.crop", "annotatd"))
+        check(set_key("data.crop", "annotatd"))
 
 
 @pytest.mark.parametrize("project", ["team/project", "a b?", "", "x" * 129])
@@ -133,14 +133,14 @@ def test_invalid_wandb_project_is_rejected(project: str) -> None:
 
 def test_invalid_list_element_is_shown() -> None:
     with pytest.raises(ValueError, match=r"^data\.categories=7: "):
-        check(with_value("data.categories", ["dress", 7]))
+        check(set_key("data.categories", ["dress", 7]))
 
 
 @pytest.mark.parametrize("name", ["epoch", "optim.rate", "_epochs"])
 def test_unknown_key_is_rejected_with_the_known_ones(name: str) -> None:
-    config = with_value("classifier", {**CLASSIFIER, name: 3})
+    config = set_key("classifier", {**CLASSIFIER, name: 3})
     if name.startswith("_"):
-        check(config)  # Hydra's own
+        check(config)  # keys with an underscore belong to Hydra
         return
     with pytest.raises(ValueError, match=rf"^classifier\.{name}=3: .*Classifier.*'epochs'"):
         check(config)
@@ -149,7 +149,7 @@ def test_unknown_key_is_rejected_with_the_known_ones(name: str) -> None:
 def test_missing_key_inside_a_value_is_named() -> None:
     optim = {name: value for name, value in OPTIM.items() if name != "warmup"}
     with pytest.raises(ValueError, match=r"^classifier\.optim\.warmup=.*: Field required$"):
-        check(with_value("classifier.optim", optim))
+        check(set_key("classifier.optim", optim))
 
 
 def test_targets_finds_nested_constructors() -> None:
@@ -168,7 +168,7 @@ def test_import_target_returns_the_class() -> None:
 @pytest.mark.parametrize("target", ["fashion_lsh.nothing.X", "fashion_lsh.models.classifier.Clasifier", "Classifier"])
 def test_unknown_target_is_named(target: str) -> None:
     with pytest.raises(ValueError, match=rf"^_target_='{target}': "):
-        check(with_value("classifier._target_", target))
+        check(set_key("classifier._target_", target))
 
 
 def test_training_keys_are_dropped_for_untrained_hash_layers() -> None:
@@ -197,11 +197,11 @@ def test_config_outside_constructors_is_type_checked(config: dict[str, Any], mes
 def test_error_names_the_interpolated_key() -> None:
     unresolved = {"classifier": {"optim": "${optim}", "margin": "${crop.margin}"}, "crop": {"margin": "${wide}"}}
     with pytest.raises(ValueError, match=r"^optim\.lr=-1: "):
-        check(with_value("classifier.optim.lr", -1), unresolved)
+        check(set_key("classifier.optim.lr", -1), unresolved)
     with pytest.raises(ValueError, match=r"^wide=-1: "):
-        check(with_value("classifier.margin", -1), unresolved)
+        check(set_key("classifier.margin", -1), unresolved)
     with pytest.raises(ValueError, match=r"^classifier\.epochs=0: "):
-        check(with_value("classifier.epochs", 0), unresolved)
+        check(set_key("classifier.epochs", 0), unresolved)
 
 
 @pytest.mark.parametrize(

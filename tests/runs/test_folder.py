@@ -1,4 +1,4 @@
-"""Files of a run folder."""
+"""Files of a run folder: config, environment, metrics, skipped garments."""
 
 import json
 import threading
@@ -16,18 +16,18 @@ from fashion_lsh.runs.training_run import TrainingRun
 from tests.runs.factories import (
     file_names,
     finished_run,
-    stage_keys_of,
-    with_value,
+    read_stage_keys,
+    set_key,
 )
 
 
-def test_closing_message_counts_skipped_garments(config: dict[str, Any], data: GarmentData) -> None:
+def test_summary_counts_skipped_garments(config: dict[str, Any], data: GarmentData) -> None:
     run = TrainingRun.open(config, data)
     run.write_json("metrics.json", {"query/count": 3})
-    assert run.closing_message == f"Run folder: {run.path}"
+    assert run.summary == f"Run folder: {run.path}"
     run.add_skipped({"a": "no such file", 'b, "c"\nd': "cut short"})
-    run.add_skipped({"a": "no such file"})  # added already
-    assert run.closing_message == (f"Run folder: {run.path}; skipped 2 garments, see {run.path / 'skipped.csv'}")
+    run.add_skipped({"a": "no such file"})  # a duplicate row
+    assert run.summary == (f"Run folder: {run.path}; skipped 2 garments, see {run.path / 'skipped.csv'}")
 
 
 def test_damaged_skipped_csv_is_named(config: dict[str, Any], data: GarmentData) -> None:
@@ -53,7 +53,7 @@ def test_new_run_saves_config_and_environment(
         "catalogue.parquet",
     }
     assert yaml.safe_load((run.path / "config.yaml").read_text()) == config == run.config
-    assert set(stage_keys_of(run)) == {"classifier", "hash_head", "data"}
+    assert set(read_stage_keys(run)) == {"classifier", "hash_head", "data"}
     assert (run.path / "skipped.csv").read_text().splitlines() == ["id,reason", '"a,1","too ""dark"""']
     assert Catalogue.open(run.path / "catalogue.parquet").checksum == data.catalogue.checksum
     assert run.metrics == {}
@@ -86,13 +86,13 @@ def test_folder_that_is_not_a_run_is_rejected(tmp_path: Path) -> None:
 
 
 def test_overwrite_deletes_only_its_own_folder(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
-    run, sibling = finished_run(config, data), finished_run(with_value(config, "seed", 1), data)
+    run, sibling = finished_run(config, data), finished_run(set_key(config, "seed", 1), data)
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "kept.txt").write_text("mine")
     (run.path / "link").symlink_to(outside)
     before = {path: path.read_bytes() for path in sibling.path.rglob("*") if path.is_file()}
-    reopened = TrainingRun.open(with_value(config, "overwrite", True), data)
+    reopened = TrainingRun.open(set_key(config, "overwrite", True), data)
     assert reopened.path == run.path
     assert file_names(run.path) == {
         "config.yaml",
@@ -107,20 +107,20 @@ def test_overwrite_deletes_only_its_own_folder(config: dict[str, Any], data: Gar
 
 
 def test_metrics_are_written_atomically(config: dict[str, Any], data: GarmentData) -> None:
-    run, seen, done = TrainingRun.open(config, data), [], threading.Event()
+    run, observed_sizes, finished = TrainingRun.open(config, data), [], threading.Event()
 
     def read() -> None:
-        while not done.is_set():
-            seen.append(len(run.metrics))
+        while not finished.is_set():
+            observed_sizes.append(len(run.metrics))
 
     reader = threading.Thread(target=read)
     reader.start()
     for _ in range(20):
         run.write_json("metrics.json", {f"query/{number}": 0.1 for number in range(5000)})
-    done.set()
+    finished.set()
     reader.join()
-    assert set(seen) <= {0, 5000}
-    assert 5000 in [*seen, len(run.metrics)]
+    assert set(observed_sizes) <= {0, 5000}
+    assert 5000 in [*observed_sizes, len(run.metrics)]
 
 
 def test_failed_write_keeps_the_old_file(
@@ -130,11 +130,11 @@ def test_failed_write_keeps_the_old_file(
     run.write_json("metrics.json", {"query/count": 1.0})
     before = file_names(run.path)
 
-    def half(self: Path, text: str) -> None:
+    def write_half(self: Path, text: str) -> None:
         self.write_bytes(text[: len(text) // 2].encode())
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", half)
+    monkeypatch.setattr(Path, "write_text", write_half)
     with pytest.raises(OSError, match=r"metrics\.json could not be written \(No space left on device\)"):
         run.write_json("metrics.json", {"query/count": 2.0})
     assert run.metrics == {"query/count": 1.0}

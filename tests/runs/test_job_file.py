@@ -1,4 +1,4 @@
-"""Job files."""
+"""Job files: content, and scores of deleted run folders."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ def test_job_file_keeps_scores_without_the_run_folder(
 ) -> None:
     finished_run(config, data)
     config = {**config, "jobs": str(tmp_path / "jobs")}
-    run = TrainingRun.open(config, data)  # finished before `jobs` was set
+    run = TrainingRun.open(config, data)  # the run was finished before `jobs` was set
     save_job(run)
     [job] = (tmp_path / "jobs").iterdir()
     assert job.name == f"{run.path.name}.json"
@@ -36,7 +36,7 @@ def test_job_file_keeps_scores_without_the_run_folder(
     assert reopened.metrics == {}
     with caplog.at_level(logging.INFO):
         assert load_scores(reopened) == saved["metrics"]
-    assert reopened.closing_message.startswith(f"{reopened.path} has no model")
+    assert reopened.summary.startswith(f"{reopened.path} has no model")
     with pytest.raises(FileNotFoundError, match=r"metrics\.json is missing.*overwrite=true"):
         reopened.check_finished()
     assert f"using the scores in {job}" in caplog.text
@@ -51,10 +51,10 @@ def test_query_scores_are_saved_and_average_to_the_metrics(
     run = finished_run(config, data)
     with np.load(run.path / "query_scores.npz", allow_pickle=False) as arrays:
         scores = dict(arrays)
-    own = {"query/accuracy", "query/category/map@100", "query/item/map@100", "query/item/recall@10"}
-    assert set(scores) == own | {"baselines/code/category/map@100"}
+    metric_names = {"query/accuracy", "query/category/map@100", "query/item/map@100", "query/item/recall@10"}
+    assert set(scores) == metric_names | {"baselines/code/category/map@100"}
     assert all(values.dtype == np.float32 and len(values) == run.metrics["query/count"] for values in scores.values())
-    for name in own:
+    for name in metric_names:
         assert np.nanmean(scores[name]) == pytest.approx(run.metrics[name], abs=1e-6)
     save_job(run)
     [job] = (tmp_path / "jobs").iterdir()

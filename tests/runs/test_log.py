@@ -1,4 +1,4 @@
-"""The log of a run."""
+"""Log file of a run."""
 
 import logging
 from typing import Any

@@ -1,4 +1,4 @@
-"""Results of a run: codes, query rows, scores, and results of further searches."""
+"""Results of a run: codes, query rows, scores, and results of added search policies."""
 
 from pathlib import Path
 from typing import Any
@@ -22,27 +22,27 @@ from fashion_lsh.runs.training_run import TrainingRun
 from fashion_lsh.search.policy import SearchPolicy
 from tests.models.factories import save
 from tests.runs.factories import (
-    DEFAULTS,
+    POLICY_DEFAULTS,
     classifier,
-    evaluate_with,
+    evaluate_policy,
     finished_run,
     hash_head,
-    with_value,
+    set_key,
 )
 
 
-def rows(label: str, *values: float, **columns: list[Any]) -> pa.Table:
+def query_rows(label: str, *values: float, **columns: list[Any]) -> pa.Table:
     return pa.table({"search": [label] * len(values), "score": list(values), **columns})
 
 
 def test_policy_of_the_run_is_added_only_if_the_gallery_changed(config: dict[str, Any], data: GarmentData) -> None:
     run = finished_run(config, data)
-    reopened = evaluate_with(run, data, run.policy)
+    results = evaluate_policy(run, data, run.policy)
     before = run.metrics, pq.read_table(run.path / "queries.parquet")
-    assert not add_search(run, run.policy.label, reopened)
+    assert not add_search(run, run.policy.label, results)
     assert (run.metrics, pq.read_table(run.path / "queries.parquet")) == before
-    grown = reopened._replace(metrics={**reopened.metrics, "query/gallery_rows": 99.0})
-    assert add_search(run, run.policy.label, grown)
+    larger_results = results._replace(metrics={**results.metrics, "query/gallery_rows": 99.0})
+    assert add_search(run, run.policy.label, larger_results)
     table = pq.read_table(run.path / "queries.parquet")
     assert set(table["search"].to_pylist()) == {run.policy.label, f"{run.policy.label}@99"}
     assert run.metrics[f"baselines/{run.policy.label}@99/gallery_rows"] == 99
@@ -63,24 +63,24 @@ def test_finished_run_saves_codes_queries_and_metrics(config: dict[str, Any], da
 
 
 def test_metrics_are_written_last(config: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*args: Any) -> None:
+    def raise_full_disk(*args: Any) -> None:
         raise OSError("no space")
 
-    monkeypatch.setattr("fashion_lsh.runs.results.write_queries", full)
+    monkeypatch.setattr("fashion_lsh.runs.results.write_queries", raise_full_disk)
     with pytest.raises(OSError, match="no space"):
         finished_run(config, data)
     assert TrainingRun.open(config, data).metrics == {}
 
 
 def test_run_without_hash_layer_uses_the_classifier(config: dict[str, Any], data: GarmentData) -> None:
-    run = TrainingRun.open(with_value(config, "hash", None), data)
+    run = TrainingRun.open(set_key(config, "hash", None), data)
     save(classifier(), run.path / "classifier.ckpt")
     assert isinstance(run.model(), ClassifierModel)
-    gallery, query = (encode_split(classifier().model, data, part) for part in ("gallery", "query"))
-    built_gallery = Gallery.build(classifier().model, gallery.encoded, gallery.catalogue)
-    built_gallery.save(run.gallery_folder)
-    results = evaluate_with(run, data, SearchPolicy("euclidean", 1, 200, **DEFAULTS))
-    write_results(run, query, built_gallery, RunEvaluation(results, {}, {}))
+    encoded_gallery, query = (encode_split(classifier().model, data, part) for part in ("gallery", "query"))
+    gallery = Gallery.build(classifier().model, encoded_gallery.encoded, encoded_gallery.catalogue)
+    gallery.save(run.gallery_folder)
+    results = evaluate_policy(run, data, SearchPolicy("euclidean", 1, 200, **POLICY_DEFAULTS))
+    write_results(run, query, gallery, RunEvaluation(results, {}, {}))
     with np.load(run.path / "codes.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {"query_ids", "gallery_ids"}
 
@@ -99,7 +99,7 @@ def test_unfinished_run_names_missing_files(config: dict[str, Any], data: Garmen
 
 def test_query_rows_of_a_policy_replace_older_ones(config: dict[str, Any], data: GarmentData) -> None:
     run = TrainingRun.open(config, data)
-    for table in (rows("a", 1, 2), rows("b", 3), rows("a", 4), rows("b", 5, 6)):
+    for table in (query_rows("a", 1, 2), query_rows("b", 3), query_rows("a", 4), query_rows("b", 5, 6)):
         write_queries(run.path / "queries.parquet", table)
     table = pq.read_table(run.path / "queries.parquet")
     assert table["search"].to_pylist() == ["a", "b", "b"]
@@ -113,20 +113,20 @@ def test_query_rows_of_a_policy_replace_older_ones(config: dict[str, Any], data:
 def test_only_the_last_query_rows_of_each_policy_remain(tmp_path: Path, writes: list[tuple[str, list[int]]]) -> None:
     (tmp_path / "config.yaml").touch()
     (tmp_path / "queries.parquet").unlink(missing_ok=True)
-    last: dict[str, list[int]] = {}
+    last_values: dict[str, list[int]] = {}
     for label, values in writes:
-        write_queries(tmp_path / "queries.parquet", rows(label, *values))
-        last[label] = values
+        write_queries(tmp_path / "queries.parquet", query_rows(label, *values))
+        last_values[label] = values
         table = pq.read_table(tmp_path / "queries.parquet").to_pylist()
-        found = {name: [row["score"] for row in table if row["search"] == name] for name in last}
-        assert found == last
-        assert len(table) == sum(map(len, last.values()))
+        scores_by_label = {name: [row["score"] for row in table if row["search"] == name] for name in last_values}
+        assert scores_by_label == last_values
+        assert len(table) == sum(map(len, last_values.values()))
 
 
 def test_query_rows_with_different_columns_are_concatenated(config: dict[str, Any], data: GarmentData) -> None:
     run = TrainingRun.open(config, data)
-    write_queries(run.path / "queries.parquet", rows("a", 1, item=["x"]))
-    write_queries(run.path / "queries.parquet", rows("b", 2))
+    write_queries(run.path / "queries.parquet", query_rows("a", 1, item=["x"]))
+    write_queries(run.path / "queries.parquet", query_rows("b", 2))
     assert pq.read_table(run.path / "queries.parquet")["item"].to_pylist() == ["x", None]
 
 
@@ -135,7 +135,9 @@ def test_another_policy_is_added_as_a_method(config: dict[str, Any], data: Garme
     own = run.metrics
     for _ in range(2):
         add_search(
-            run, "hamming_all", results := evaluate_with(run, data, SearchPolicy("hamming", "all", 200, **DEFAULTS))
+            run,
+            "hamming_all",
+            results := evaluate_policy(run, data, SearchPolicy("hamming", "all", 200, **POLICY_DEFAULTS)),
         )
     added = {name: value for name, value in run.metrics.items() if name not in own}
     assert own.items() <= run.metrics.items()
@@ -149,7 +151,9 @@ def test_another_policy_is_added_as_a_method(config: dict[str, Any], data: Garme
 
 def test_added_results_are_dropped_with_the_model(config: dict[str, Any], data: GarmentData) -> None:
     run = finished_run(config, data)
-    add_search(run, "hamming_all", evaluate_with(run, data, SearchPolicy("hamming", "all", 200, **DEFAULTS)))
-    (run.path / "metrics.json").unlink()  # as errors about damaged files advise; train.py then evaluates again
+    add_search(run, "hamming_all", evaluate_policy(run, data, SearchPolicy("hamming", "all", 200, **POLICY_DEFAULTS)))
+    (
+        run.path / "metrics.json"
+    ).unlink()  # error messages about damaged files advise this; train.py then evaluates again
     finished_run(config, data)
     assert set(pq.read_table(run.path / "queries.parquet")["search"].to_pylist()) == {"rerank200_1"}

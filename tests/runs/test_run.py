@@ -1,4 +1,4 @@
-"""A run folder opened for reading."""
+"""Run folder opened for reading."""
 
 import shutil
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from fashion_lsh.runs.run import Run
 from fashion_lsh.runs.training_run import TrainingRun
 from tests.runs.factories import (
     RERANK,
-    evaluate_with,
+    evaluate_policy,
     finished_run,
 )
 
@@ -36,11 +36,11 @@ def test_changed_data_are_rejected(
 
 def test_copied_run_gives_the_same_hits(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
     run = finished_run(config, data)
-    before = evaluate_with(run, data, RERANK)
+    before = evaluate_policy(run, data, RERANK)
     copied = shutil.copytree(run.path, tmp_path / "elsewhere" / "copy")
     shutil.rmtree(config["runs"])
     copy = Run(copied)
-    after = evaluate_with(copy, data, RERANK)
+    after = evaluate_policy(copy, data, RERANK)
     assert np.array_equal(before.hits.rows, after.hits.rows)
     assert np.array_equal(before.hits.distances, after.hits.distances)
     assert copy.metrics["query/category/map@100"] == after.metrics["query/category/map@100"]

@@ -1,4 +1,4 @@
-"""Reuse of stages that another run has finished."""
+"""Stages of another run are reused only with the same settings and data."""
 
 import logging
 import shutil
@@ -15,7 +15,7 @@ from tests.runs.factories import (
     classifier,
     finished_run,
     hash_head,
-    with_value,
+    set_key,
 )
 
 
@@ -26,7 +26,7 @@ def test_logs_of_a_reused_stage_are_copied(config: dict[str, Any], data: Garment
     logs.write_text(
         "classifier/val/loss,epoch,hash_head/train/loss,hash_head/val/loss,step\n,0,2.5,,9\n,0,,1.5,19\n1.0,0,,,19\n"
     )
-    run = TrainingRun.open(with_value(with_value(config, "search.nprobe", 2), "name", "second"), data)
+    run = TrainingRun.open(set_key(set_key(config, "search.nprobe", 2), "name", "second"), data)
     logged_rows: list[dict[str, float]] = []
     initialise(hash_head(1), run, logged_rows.append)
     assert logged_rows == [
@@ -37,12 +37,12 @@ def test_logs_of_a_reused_stage_are_copied(config: dict[str, Any], data: Garment
     assert copied == ["epoch,hash_head/train/loss,hash_head/val/loss,step", "0,2.5,,9", "0,,1.5,19"]
 
 
-def test_finished_stage_of_another_run_is_copied(
+def test_trained_stage_of_another_run_is_copied(
     config: dict[str, Any], data: GarmentData, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     other = finished_run(config, data)
-    run = TrainingRun.open(with_value(with_value(config, "search.nprobe", 2), "name", "second"), data)
+    run = TrainingRun.open(set_key(set_key(config, "search.nprobe", 2), "name", "second"), data)
     stage = hash_head(1)
     initialise(stage, run)
     assert f"Reusing hash_head.ckpt of {other.path}" in caplog.text
@@ -60,9 +60,9 @@ def test_finished_stage_of_another_run_is_copied(
 def test_stage_with_another_config_is_not_reused(
     key: str, value: Any, config: dict[str, Any], data: GarmentData
 ) -> None:
-    finished_run(with_value(config, "backbone.weights", "some.pt"), data)
-    config = with_value(with_value(config, "backbone.weights", "some.pt"), "name", "second")
-    run = TrainingRun.open(with_value(config, key, value), data)
+    finished_run(set_key(config, "backbone.weights", "some.pt"), data)
+    config = set_key(set_key(config, "backbone.weights", "some.pt"), "name", "second")
+    run = TrainingRun.open(set_key(config, key, value), data)
     initialise(hash_head(), run)
     assert not (run.path / "hash_head.ckpt").exists()
 
@@ -77,27 +77,27 @@ def test_stage_of_another_split_is_not_reused(config: dict[str, Any], make_data:
 def test_deleted_run_does_not_prevent_reuse(config: dict[str, Any], data: GarmentData) -> None:
     other = finished_run(config, data)
     (other.path / "config.yaml").unlink()
-    run = TrainingRun.open(with_value(config, "name", "second"), data)
+    run = TrainingRun.open(set_key(config, "name", "second"), data)
     initialise(hash_head(), run)
     assert run.model().fingerprint() == hash_head().model.fingerprint()
 
 
-def test_own_stage_is_not_overwritten(config: dict[str, Any], data: GarmentData) -> None:
+def test_existing_checkpoint_is_not_overwritten(config: dict[str, Any], data: GarmentData) -> None:
     finished_run(config, data)
-    run = TrainingRun.open(with_value(config, "name", "second"), data)
+    run = TrainingRun.open(set_key(config, "name", "second"), data)
     save(hash_head(5), run.path / "hash_head.ckpt")
     initialise(hash_head(), run)
     assert run.model().fingerprint() == hash_head(5).model.fingerprint()
 
 
-def test_only_an_unfitted_classifier_loads_backbone_weights(
+def test_only_an_untrained_classifier_loads_backbone_weights(
     config: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[Any] = []
     monkeypatch.setattr(
         "fashion_lsh.models.crop_model.load_weights", lambda backbone, weights: calls.append((backbone, weights))
     )
-    run = TrainingRun.open(with_value(config, "backbone.weights", "some.pt"), data)
+    run = TrainingRun.open(set_key(config, "backbone.weights", "some.pt"), data)
     initialise(stage := classifier(), run)
     assert calls == [(stage.model.backbone, "some.pt")]
     initialise(hash_head(), run)

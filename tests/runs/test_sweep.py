@@ -1,4 +1,4 @@
-"""Sweeps: a failed job does not stop the others and is listed in the summary."""
+"""Sweeps continue after a failed job and list it in the summary."""
 
 import json
 import os
@@ -18,8 +18,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from fashion_lsh.runs.sweep import SweepSummary, errors_in_one_line
-from tests.cli.factories import script
+from fashion_lsh.runs.sweep import SweepSummary, print_user_errors
+from tests.cli.factories import run_script
 from tests.runs.factories import tiny_backbone
 
 pytestmark = pytest.mark.train
@@ -42,12 +42,12 @@ main()
 """
 EXPERIMENT = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {x: '4,1,6'}}}\n"
 
-App = Callable[..., subprocess.CompletedProcess[str]]
+RunApp = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> App:
-    """A fast script with the Hydra settings of evaluate.py: x=1 fails, x=2 is Ctrl-C."""
+def run_app(tmp_path: Path) -> RunApp:
+    """Function that runs a fast script with the Hydra settings of evaluate.py: x=1 fails, x=2 simulates Ctrl-C."""
     hydra = yaml.safe_load((ROOT / "conf" / "evaluate.yaml").read_text())["hydra"]
     defaults = ["_self_", {"optional experiment": None}, {"override hydra/job_logging": "stdout"}]
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
@@ -63,7 +63,7 @@ def app(tmp_path: Path) -> App:
     return run
 
 
-def jobs_run(folder: Path) -> list[str]:
+def started_jobs(folder: Path) -> list[str]:
     return (folder / "ran").read_text().split()
 
 
@@ -72,10 +72,10 @@ def summary_lines(printed: str) -> list[str]:
     return [" ".join(line.split()) for line in printed.partition("Sweep of ")[2].splitlines()[2:]]
 
 
-def test_failed_job_does_not_stop_the_sweep(app: App, tmp_path: Path) -> None:
-    """Other jobs run, each job is logged once, and the summary lists all."""
-    done = app("-m", "y=5", "x=0,1,3")
-    assert jobs_run(tmp_path) == ["0", "1", "3"]
+def test_failed_job_does_not_stop_the_sweep(run_app: RunApp, tmp_path: Path) -> None:
+    """All other jobs run, each job is logged once, and the summary lists all jobs."""
+    done = run_app("-m", "y=5", "x=0,1,3")
+    assert started_jobs(tmp_path) == ["0", "1", "3"]
     assert done.returncode == 1
     assert "Sweep of 3 jobs, 1 failed" in done.stdout
     assert summary_lines(done.stdout) == [
@@ -83,38 +83,38 @@ def test_failed_job_does_not_stop_the_sweep(app: App, tmp_path: Path) -> None:
         "1 x=1 failed here: ValueError: x=1: invalid, set x=0",
         "2 x=3 1.5000 here",
     ]
-    printed = done.stdout.splitlines()
-    before = printed[: printed.index("")]
-    assert before == ["job 0: y=5 x=0", "job 1: y=5 x=1", "job 1 failed: ValueError: x=1: invalid, set x=0",
-                      "job 2: y=5 x=3"]  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert lines[: lines.index("")] == [
+        "job 0: y=5 x=0", "job 1: y=5 x=1", "job 1 failed: ValueError: x=1: invalid, set x=0", "job 2: y=5 x=3",
+    ]  # fmt: skip
 
 
-def test_sweep_without_failures_leaves_no_files(app: App, tmp_path: Path) -> None:
-    done = app("-m", "x=0,3")
+def test_sweep_without_failures_leaves_no_files(run_app: RunApp, tmp_path: Path) -> None:
+    done = run_app("-m", "x=0,3")
     assert done.returncode == 0, done.stdout
     assert "Sweep of 2 jobs, 0 failed" in done.stdout
     assert not list(tmp_path.glob("**/.sweep-*"))
 
 
-def test_ctrl_c_stops_the_sweep(app: App, tmp_path: Path) -> None:
-    done = app("-m", "x=0,2,3")
-    assert jobs_run(tmp_path) == ["0", "2"]
+def test_ctrl_c_stops_the_sweep(run_app: RunApp, tmp_path: Path) -> None:
+    done = run_app("-m", "x=0,2,3")
+    assert started_jobs(tmp_path) == ["0", "2"]
     assert done.returncode != 0
     assert "Sweep of" not in done.stdout
     assert not list(tmp_path.glob("**/.sweep-*"))
 
 
-def test_single_run_shows_its_traceback(app: App, tmp_path: Path) -> None:
-    done = app("x=1")
+def test_single_run_shows_its_traceback(run_app: RunApp, tmp_path: Path) -> None:
+    done = run_app("x=1")
     assert done.returncode == 1
     assert "Error executing job" in done.stdout
     assert "raise ValueError" in done.stdout
     assert "Sweep of" not in done.stdout
 
 
-def test_experiment_can_declare_a_sweep(app: App, tmp_path: Path) -> None:
-    done = app("experiment=three")
-    assert jobs_run(tmp_path) == ["4", "1", "6"]
+def test_experiment_can_declare_a_sweep(run_app: RunApp, tmp_path: Path) -> None:
+    done = run_app("experiment=three")
+    assert started_jobs(tmp_path) == ["4", "1", "6"]
     assert done.returncode == 1
     assert [line.split()[:3] for line in summary_lines(done.stdout)] == [
         ["0", "x=4", "2.0000"],
@@ -123,8 +123,8 @@ def test_experiment_can_declare_a_sweep(app: App, tmp_path: Path) -> None:
     ]
 
 
-def test_unknown_key_is_rejected_before_any_job(app: App, tmp_path: Path) -> None:
-    done = app("-m", "x=0,3", "z=1")
+def test_unknown_key_is_rejected_before_any_job(run_app: RunApp, tmp_path: Path) -> None:
+    done = run_app("-m", "x=0,3", "z=1")
     assert done.returncode == 1
     assert "Could not override 'z'" in done.stdout
     assert not (tmp_path / "ran").exists()
@@ -140,7 +140,7 @@ def job_return(cfg: dict[str, str], status: JobStatus, result: object) -> JobRet
 
 
 def test_jobs_of_other_processes_are_summarised(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Each process has its own copy of the callback and reports only through the record folder."""
+    """Each process has a copy of the callback; only the record folder is shared."""
     caplog.set_level("INFO")
     callback = SweepSummary()
     callback.on_multirun_start(config(tmp_path, 0))
@@ -151,7 +151,7 @@ def test_jobs_of_other_processes_are_summarised(tmp_path: Path, caplog: pytest.L
     for number, job in enumerate((done, failed)):
         pickle.loads(pickle.dumps(callback)).on_job_end(config(tmp_path, number, f"x={number}"), job)
     assert failed.status == JobStatus.COMPLETED
-    assert failed.return_value != failed.return_value  # NaN: never the best score of a sweeper
+    assert failed.return_value != failed.return_value  # NaN, so that a sweeper never selects this job as the best
     with pytest.raises(SystemExit, match="1"):
         callback.on_multirun_end(config(tmp_path, 0))
     assert summary_lines(caplog.text) == ["0 x=0 0.5000 a", "1 x=1 failed b: OSError: full"]
@@ -172,28 +172,28 @@ SMALL = ["backbone=resnet18", "data=folder", "data.image_size=32", "data.batch_s
 
 
 def test_repeated_sweep_runs_only_failed_jobs(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An invalid setting and a failing fit; after a fix, finished jobs are read and only the rest runs."""
+    """An invalid setting and an invalid weights file fail; after a fix, only the failed job runs again."""
     monkeypatch.setenv("WANDB_MODE", "offline")
     runs, weights = tmp_path / "runs", tmp_path / "weights.pt"
     weights.write_text("not weights")
     command = ["-m", *SMALL, f"data.root={shapes}", f"runs={runs}"]
     swept = f"backbone.weights=null,{weights}"
-    first = script("train.py", *command, swept, "classifier.label_smoothing=0.1,2.0", status=1)
+    first = run_script("train.py", *command, swept, "classifier.label_smoothing=0.1,2.0", status=1)
     assert "Sweep of 4 jobs, 3 failed" in first
-    fine, bad, broken, _ = summary_lines(first)
+    finished_line, invalid_line, failed_line, _ = summary_lines(first)
     [finished] = runs.glob("autumn/*/metrics.json")
     score = json.loads(finished.read_text())["query/category/map@100"]
-    assert fine == f"0 backbone.weights=null classifier.label_smoothing=0.1 {score:.4f} {finished.parent}"
-    assert "failed ValueError: classifier.label_smoothing=2.0: Input should be less than" in bad
-    assert re.search(rf"failed {runs}/autumn/\w{{8}}: \w+: .*{weights.name}", broken)
-    assert len(list(runs.glob("autumn/*/wandb/offline-run-*"))) == 2  # one wandb run per started job
+    assert finished_line == f"0 backbone.weights=null classifier.label_smoothing=0.1 {score:.4f} {finished.parent}"
+    assert "failed ValueError: classifier.label_smoothing=2.0: Input should be less than" in invalid_line
+    assert re.search(rf"failed {runs}/autumn/\w{{8}}: \w+: .*{weights.name}", failed_line)
+    assert len(list(runs.glob("autumn/*/wandb/offline-run-*"))) == 2  # one wandb run per job that started training
 
     torch.save(tiny_backbone("resnet18").network.state_dict(), weights)
-    second = script("train.py", *command, swept)
+    second = run_script("train.py", *command, swept)
     assert len(list(runs.glob("autumn/*/metrics.json"))) == 2
     assert len(list(finished.parent.glob("wandb/offline-run-*"))) == 1
     assert f"{score:.4f} {finished.parent}" in summary_lines(second)[0]
-    assert second.count("epoch 1/") == 1  # only the missing job
+    assert second.count("epoch 1/") == 1  # only the failed job is trained
 
 
 def test_gpu_out_of_memory_is_reported_in_one_line(
@@ -204,7 +204,7 @@ def test_gpu_out_of_memory_is_reported_in_one_line(
 
     monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(mode=RunMode.RUN))
     with pytest.raises(SystemExit):
-        errors_in_one_line(task)(OmegaConf.create({}))
+        print_user_errors(task)(OmegaConf.create({}))
     stderr = capsys.readouterr().err
     assert "GPU out of memory; reduce data.batch_size" in stderr
     assert stderr.endswith("CUDA out of memory\n")

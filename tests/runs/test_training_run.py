@@ -1,4 +1,4 @@
-"""Run folders: created, found again by the same config, and rejected names."""
+"""Run folders are created, and opened again with the same config; invalid names are rejected."""
 
 import json
 import shutil
@@ -16,12 +16,12 @@ from tests.runs.factories import (
     file_names,
     finished_run,
     hash_head,
-    stage_keys_of,
-    with_value,
+    read_stage_keys,
+    set_key,
 )
 
 
-def test_same_config_finds_the_same_folder(config: dict[str, Any], make_data: Callable[..., GarmentData]) -> None:
+def test_same_config_opens_the_same_folder(config: dict[str, Any], make_data: Callable[..., GarmentData]) -> None:
     run = TrainingRun.open(config, make_data())
     save(hash_head(), run.path / "hash_head.ckpt")
     reopened = TrainingRun.open(json.loads(json.dumps(config)), make_data())
@@ -37,7 +37,7 @@ def test_same_config_finds_the_same_folder(config: dict[str, Any], make_data: Ca
      ("hash.bits", 8), ("hash", None), ("search.nprobe", "all"), ("trainer.accelerator", "gpu")],
 )  # fmt: skip
 def test_another_config_makes_another_folder(key: str, value: Any, config: dict[str, Any], data: GarmentData) -> None:
-    assert TrainingRun.open(with_value(config, key, value), data).path != TrainingRun.open(config, data).path
+    assert TrainingRun.open(set_key(config, key, value), data).path != TrainingRun.open(config, data).path
 
 
 def test_another_split_or_version_changes_run_and_stage_keys(
@@ -48,7 +48,7 @@ def test_another_split_or_version_changes_run_and_stage_keys(
     version = TrainingRun.open(config, make_data())
     assert len({first.path, split.path, version.path}) == 3
     assert all(
-        len({stage_keys_of(run)[stage] for run in (first, split, version)}) == 3
+        len({read_stage_keys(run)[stage] for run in (first, split, version)}) == 3
         for stage in ("classifier", "hash_head")
     )
 
@@ -67,10 +67,10 @@ def test_another_split_or_version_changes_run_and_stage_keys(
 def test_ignored_keys_do_not_change_the_run_key(
     key: str, value: Any, config: dict[str, Any], data: GarmentData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # the relative folder of jobs is created here
-    one, other = TrainingRun.open(config, data), TrainingRun.open(with_value(config, key, value), data)
+    monkeypatch.chdir(tmp_path)  # jobs=somewhere is a relative path
+    one, other = TrainingRun.open(config, data), TrainingRun.open(set_key(config, key, value), data)
     assert one.path.name == other.path.name
-    assert stage_keys_of(one) == stage_keys_of(other)
+    assert read_stage_keys(one) == read_stage_keys(other)
 
 
 def test_changed_pixels_make_another_folder(
@@ -106,8 +106,8 @@ def test_stage_key_depends_only_on_its_own_config(
     key: str, value: Any, differing: set[str], config: dict[str, Any], data: GarmentData
 ) -> None:
     one, other = (
-        stage_keys_of(TrainingRun.open(config, data)),
-        stage_keys_of(TrainingRun.open(with_value(config, key, value), data)),
+        read_stage_keys(TrainingRun.open(config, data)),
+        read_stage_keys(TrainingRun.open(set_key(config, key, value), data)),
     )
     assert {stage for stage in one if one[stage] != other[stage]} == differing
 
@@ -116,25 +116,27 @@ def test_changed_weights_file_changes_run_and_stage_keys(
     config: dict[str, Any], data: GarmentData, tmp_path: Path
 ) -> None:
     file = tmp_path / "some.pt"
-    config = with_value(config, "backbone.weights", str(file))
+    config = set_key(config, "backbone.weights", str(file))
     runs = []
     for content in (b"one", b"two", b"one"):
         file.write_bytes(content)
         runs.append(TrainingRun.open(config, data))
     assert runs[0].path == runs[2].path != runs[1].path
-    assert all(stage_keys_of(runs[0])[stage] != stage_keys_of(runs[1])[stage] for stage in ("classifier", "hash_head"))
+    assert all(
+        read_stage_keys(runs[0])[stage] != read_stage_keys(runs[1])[stage] for stage in ("classifier", "hash_head")
+    )
 
 
 @pytest.mark.parametrize("name", ["latest", "", "..", ".", "a/b", "/a"])
 def test_invalid_run_name_is_rejected(name: str, config: dict[str, Any], data: GarmentData) -> None:
     with pytest.raises(ValueError, match=f"name='{name}': not a valid run name"):
-        TrainingRun.open(with_value(config, "name", name), data)
+        TrainingRun.open(set_key(config, "name", name), data)
     assert not Path(config["runs"]).exists()
 
 
 def test_latest_is_a_relative_symlink(config: dict[str, Any], data: GarmentData) -> None:
     first = TrainingRun.open(config, data)
-    second = TrainingRun.open(with_value(config, "seed", 1), data)
+    second = TrainingRun.open(set_key(config, "seed", 1), data)
     link = Path(config["runs"]) / "latest"
     assert link.resolve() == second.path.resolve()
     assert not link.readlink().is_absolute()
@@ -147,4 +149,4 @@ def test_run_files_contain_no_absolute_paths(config: dict[str, Any], data: Garme
     run = finished_run(config, data)
     paths = [path for path in run.path.rglob("*") if path.is_file()]
     names = [path.name for path in paths if str(tmp_path).encode() in path.read_bytes()]
-    assert names == ["config.yaml"]  # contains `runs`
+    assert names == ["config.yaml"]  # config.yaml contains the setting `runs`

@@ -1,4 +1,4 @@
-"""Default search settings, and a reference implementation of SearchPolicy.select_lists."""
+"""Default settings of a search policy, and a reference implementation of SearchPolicy.select_lists."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from fashion_lsh.search.policy import SearchPolicy
 
-DEFAULTS: Any = {"alpha": 0.5, "min_confidence": 0.0, "min_probability": None}
+POLICY_DEFAULTS: Any = {"alpha": 0.5, "min_confidence": 0.0, "min_probability": None}
 
 
 def expected_lists(probabilities: np.ndarray, policy: SearchPolicy) -> list[int]:
-    """Select the lists of one query in a loop."""
+    """Select the lists to probe of one query in a loop."""
     order = sorted(range(len(probabilities)), key=lambda category: (-probabilities[category], category))
     if policy.nprobe == "all" or probabilities[order[0]] < np.float32(policy.min_confidence):
         return order

@@ -1,4 +1,4 @@
-"""Search policy: validation, selection of lists, labels."""
+"""Validation of search policies, selection of lists, and labels."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from fashion_lsh.search.policy import NProbe, SearchPolicy
 from tests.gallery.factories import BITS, CATEGORIES, random_encoded
-from tests.search.factories import DEFAULTS, expected_lists
+from tests.search.factories import POLICY_DEFAULTS, expected_lists
 
-HAMMING = SearchPolicy("hamming", 1, 1, **DEFAULTS)
+HAMMING = SearchPolicy("hamming", 1, 1, **POLICY_DEFAULTS)
 NAN = float("nan")
 
 
@@ -69,7 +69,7 @@ def test_check_accepts_valid_policies(
         (1, 0.75, 0.0, [2, 0, -1, -1]),
         (1, 0.7500001, 0.0, [2, 0, 1, -1]),
         (1, 0.999, 0.0, [2, 0, 1, 3]),
-        (3, 0.5, 0.0, [2, 0, 1, -1]),  # nprobe is the minimum
+        (3, 0.5, 0.0, [2, 0, 1, -1]),  # nprobe is the minimum number of lists
         (2, 0.999, 0.0, [2, 0, 1, 3]),
         (1, None, 0.5, [2, -1, -1, -1]),  # 0.5 is not below 0.5
         (1, None, 0.5000001, [2, 0, 1, 3]),
@@ -92,7 +92,7 @@ def test_select_lists_selects_the_most_probable_first(
     st.floats(0, 1),
 )
 @settings(deadline=None)
-def test_select_lists_equals_a_loop(
+def test_select_lists_equals_the_reference_implementation(
     seed: int, nprobe: NProbe, min_probability: float | None, min_confidence: float
 ) -> None:
     probabilities = random_encoded(seed, 6).probabilities
@@ -109,21 +109,26 @@ def test_select_lists_equals_a_loop(
 def test_probability_threshold_selects_the_fewest_lists() -> None:
     probabilities = random_encoded(3, 200).probabilities
     lists = replace(HAMMING, min_probability=0.95).select_lists(probabilities)
-    for query, selected in enumerate(lists):
-        probed = probabilities[query, selected[selected >= 0]]
-        assert probed.sum() >= np.float32(0.95) - 1e-6
-        assert probed[:-1].sum() < 0.95
-        assert len(probed) == min(n for n in range(1, 5) if np.sort(probabilities[query])[-n:].sum() >= 0.95 - 1e-7)
+    for query, selected_lists in enumerate(lists):
+        probed_probabilities = probabilities[query, selected_lists[selected_lists >= 0]]
+        assert probed_probabilities.sum() >= np.float32(0.95) - 1e-6
+        assert probed_probabilities[:-1].sum() < 0.95
+        assert len(probed_probabilities) == min(
+            n for n in range(1, 5) if np.sort(probabilities[query])[-n:].sum() >= 0.95 - 1e-7
+        )
 
 
 @pytest.mark.parametrize(
     ("policy", "label"),
     [
-        (SearchPolicy("rerank", 1, 200, **DEFAULTS), "rerank200_1"),
-        (SearchPolicy("rerank", "all", 0.1, **DEFAULTS), "rerank0.1_all"),
-        (SearchPolicy("hamming", "all", 200, **DEFAULTS), "hamming_all"),
-        (SearchPolicy("euclidean", 1, 200, **{**DEFAULTS, "min_probability": 0.95}), "euclidean_1_probability0.95"),
-        (SearchPolicy("tie_break", 2, 200, **DEFAULTS), "tie_break_2"),
+        (SearchPolicy("rerank", 1, 200, **POLICY_DEFAULTS), "rerank200_1"),
+        (SearchPolicy("rerank", "all", 0.1, **POLICY_DEFAULTS), "rerank0.1_all"),
+        (SearchPolicy("hamming", "all", 200, **POLICY_DEFAULTS), "hamming_all"),
+        (
+            SearchPolicy("euclidean", 1, 200, **{**POLICY_DEFAULTS, "min_probability": 0.95}),
+            "euclidean_1_probability0.95",
+        ),
+        (SearchPolicy("tie_break", 2, 200, **POLICY_DEFAULTS), "tie_break_2"),
         (SearchPolicy("weighted", 2, 200, 0.3, 0.5, 0.95), "weighted0.3_2_probability0.95_confidence0.5"),
         (SearchPolicy("hamming", "all", 200, 0.3, 0.5, 0.9), "hamming_all"),
     ],

@@ -20,21 +20,21 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def make_candidates(rows: list[list[int]]) -> Hits:
-    """Candidates of these rows, with all distances 0."""
+    """Candidates with the given rows and distances 0."""
     return Hits(np.array(rows, dtype=np.int64), np.zeros((len(rows), len(rows[0])), dtype=np.float32))
 
 
 @given(seeds, st.integers(1, 12), st.integers(1, 15), st.sampled_from([np.float16, np.float32]))
-def test_rerank_of_all_rows_is_exhaustive_search(seed: int, rows: int, k: int, dtype: type) -> None:
+def test_rerank_of_all_rows_is_exhaustive_search(seed: int, num_rows: int, k: int, dtype: type) -> None:
     query_vectors = random_unit_vectors(seed, 3, 8)
-    gallery_vectors: np.ndarray = random_unit_vectors(seed + 1, rows, 8).astype(dtype)
-    gallery_vectors[rows // 2] = gallery_vectors[0]  # a tie: the lower row comes first
-    shuffled = np.random.default_rng(seed).permuted(np.tile(np.arange(rows), (3, 1)), axis=1)
+    gallery_vectors: np.ndarray = random_unit_vectors(seed + 1, num_rows, 8).astype(dtype)
+    gallery_vectors[num_rows // 2] = gallery_vectors[0]  # tied rows, of which the lower row comes first
+    shuffled = np.random.default_rng(seed).permuted(np.tile(np.arange(num_rows), (3, 1)), axis=1)
     hits = rerank(query_vectors, make_candidates(shuffled.tolist()), gallery_vectors, k)
     hits.check()
     exact = euclidean(query_vectors, np.broadcast_to(gallery_vectors, (3, *gallery_vectors.shape)))
     for query in range(3):
-        expected = sorted((exact[query, row], row) for row in range(rows))[:k]
+        expected = sorted((exact[query, row], row) for row in range(num_rows))[:k]
         assert hits.rows[query, : len(expected)].tolist() == [row for _, row in expected]
         assert np.array_equal(hits.distances[query, : len(expected)], [distance for distance, _ in expected])
         assert (hits.rows[query, len(expected) :] == -1).all()
@@ -49,12 +49,12 @@ def test_rerank_ranks_only_candidates_and_keeps_missing_rows_last() -> None:
 
 
 def test_rerank_without_rows_or_queries() -> None:
-    nothing = np.empty((0, 2), dtype=np.float16)
-    hits = rerank(np.ones((1, 2), dtype=np.float32), make_candidates([[-1, -1]]), nothing, 3)
+    no_embeddings = np.empty((0, 2), dtype=np.float16)
+    hits = rerank(np.ones((1, 2), dtype=np.float32), make_candidates([[-1, -1]]), no_embeddings, 3)
     hits.check()
     assert hits.rows.tolist() == [[-1, -1, -1]]
-    none = Hits(np.empty((0, 5), dtype=np.int64), np.empty((0, 5), dtype=np.float32))
-    assert rerank(np.empty((0, 2), dtype=np.float32), none, nothing, 3).rows.shape == (0, 3)
+    no_candidates = Hits(np.empty((0, 5), dtype=np.int64), np.empty((0, 5), dtype=np.float32))
+    assert rerank(np.empty((0, 2), dtype=np.float32), no_candidates, no_embeddings, 3).rows.shape == (0, 3)
 
 
 @given(seeds, st.integers(1, 200))
@@ -87,14 +87,14 @@ def test_rerank_of_memory_mapped_embeddings_equals_in_memory(tmp_path: Path) -> 
     assert type(hits.distances) is np.ndarray
 
 
-def random_candidates(seed: int, rows: int) -> tuple[np.ndarray, Hits, np.ndarray]:
-    """Queries, unordered candidates with few distinct Hamming distances and some padding, embeddings, many equal."""
+def random_candidates(seed: int, num_rows: int) -> tuple[np.ndarray, Hits, np.ndarray]:
+    """Queries, unordered candidates with few distinct Hamming distances and padding, and few distinct embeddings."""
     rng = np.random.default_rng(seed)
-    query_vectors, gallery_vectors = (np.float32(rng.integers(-1, 2, (count, 4)) / 8) for count in (3, rows))
-    near = rng.permuted(np.tile(np.arange(rows), (3, 1)), axis=1)
-    missing = rng.random(near.shape) < 0.2
-    hamming = np.where(missing, np.inf, rng.integers(0, 4, near.shape)).astype(np.float32)
-    return query_vectors, Hits(np.where(missing, -1, near), hamming), gallery_vectors.astype(np.float16)
+    query_vectors, gallery_vectors = (np.float32(rng.integers(-1, 2, (count, 4)) / 8) for count in (3, num_rows))
+    candidate_rows = rng.permuted(np.tile(np.arange(num_rows), (3, 1)), axis=1)
+    is_padding = rng.random(candidate_rows.shape) < 0.2
+    distances = np.where(is_padding, np.inf, rng.integers(0, 4, candidate_rows.shape)).astype(np.float32)
+    return query_vectors, Hits(np.where(is_padding, -1, candidate_rows), distances), gallery_vectors.astype(np.float16)
 
 
 def rank_one_by_one(
@@ -102,25 +102,34 @@ def rank_one_by_one(
     candidates: Hits,
     gallery_vectors: np.ndarray,
     k: int,
-    by: Callable[[float, float], tuple[float, ...]],
+    sort_key: Callable[[float, float], tuple[float, ...]],
 ) -> Hits:
-    """Sort candidates by (`by(Hamming, Euclidean)`, row) in a loop; the last value of `by` is the distance."""
-    order = []
-    for query, rows, hamming in zip(query_vectors, candidates.rows, candidates.distances, strict=True):
-        euclid = {row: np.linalg.norm(query - gallery_vectors[row]) for row in rows if row >= 0}
-        order.append(sorted((by(h, euclid[row]), row) for row, h in zip(rows, hamming, strict=True) if row >= 0)[:k])
+    """Sort candidates by (`sort_key(Hamming, Euclidean)`, row) in a loop; the last value of a key is the distance."""
+    rankings = []
+    for query, rows, hamming_distances in zip(query_vectors, candidates.rows, candidates.distances, strict=True):
+        euclidean_distances = {row: np.linalg.norm(query - gallery_vectors[row]) for row in rows if row >= 0}
+        ranking = sorted(
+            (sort_key(hamming, euclidean_distances[row]), row)
+            for row, hamming in zip(rows, hamming_distances, strict=True)
+            if row >= 0
+        )
+        rankings.append(ranking[:k])
     return hits_from_lists(
-        [[row for _, row in hits] for hits in order], [[keys[-1] for keys, _ in hits] for hits in order], k
+        [[row for _, row in hits] for hits in rankings], [[keys[-1] for keys, _ in hits] for hits in rankings], k
     )
 
 
 @given(seeds, st.integers(0, 30), st.integers(1, 35))
-def test_tie_break_sorts_by_hamming_then_euclidean_then_row(seed: int, rows: int, k: int) -> None:
-    query_vectors, candidates, gallery_vectors = random_candidates(seed, rows)
+def test_tie_break_sorts_by_hamming_then_euclidean_then_row(seed: int, num_rows: int, k: int) -> None:
+    query_vectors, candidates, gallery_vectors = random_candidates(seed, num_rows)
     hits = tie_break(query_vectors, candidates, gallery_vectors, k)
     hits.check()
     expected = rank_one_by_one(
-        query_vectors, candidates, gallery_vectors, k, lambda hamming, euclid: (hamming, euclid, hamming + euclid / 4)
+        query_vectors,
+        candidates,
+        gallery_vectors,
+        k,
+        lambda hamming, euclidean_distance: (hamming, euclidean_distance, hamming + euclidean_distance / 4),
     )
     assert np.array_equal(hits.rows, expected.rows)
     np.testing.assert_allclose(hits.distances, expected.distances, rtol=1e-6)
@@ -128,10 +137,10 @@ def test_tie_break_sorts_by_hamming_then_euclidean_then_row(seed: int, rows: int
 
 
 @given(seeds, st.integers(0, 30), st.integers(1, 35), st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0]), st.integers(4, 300))
-def test_weighted_sorts_by_weighted_sum_then_row(seed: int, rows: int, k: int, alpha: float, bits: int) -> None:
-    query_vectors, candidates, gallery_vectors = random_candidates(seed, rows)
+def test_weighted_sorts_by_weighted_sum_then_row(seed: int, num_rows: int, k: int, alpha: float, bits: int) -> None:
+    query_vectors, candidates, gallery_vectors = random_candidates(seed, num_rows)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # padding must not give inf * 0
+        warnings.simplefilter("error")  # inf * 0 of padding would emit a warning
         hits = weighted(query_vectors, candidates, gallery_vectors, k, alpha, bits)
     hits.check()
     expected = rank_one_by_one(
@@ -139,7 +148,9 @@ def test_weighted_sorts_by_weighted_sum_then_row(seed: int, rows: int, k: int, a
         candidates,
         gallery_vectors,
         k,
-        lambda hamming, euclid: (np.float32(alpha / bits * hamming + (1 - alpha) / 2 * euclid),),
+        lambda hamming, euclidean_distance: (
+            np.float32(alpha / bits * hamming + (1 - alpha) / 2 * euclidean_distance),
+        ),
     )
     np.testing.assert_allclose(hits.distances, expected.distances, rtol=1e-6)
     assert np.array_equal(hits.rows, expected.rows)
@@ -149,14 +160,14 @@ def test_weighted_sorts_by_weighted_sum_then_row(seed: int, rows: int, k: int, a
 @pytest.mark.parametrize("combine", [tie_break, lambda *arguments: weighted(*arguments, 0.5, 8)])
 def test_combined_distances_reject_invalid_arguments(combine: Callable[..., Hits]) -> None:
     query_vectors, candidates, gallery_vectors = random_candidates(0, 9)
-    for changed, message in (
+    for arguments, message in (
         ((query_vectors, candidates, gallery_vectors, 0), "k=0"),
         ((query_vectors * np.nan, candidates, gallery_vectors, 1), r"queries\[0\] .*NaN"),
         ((query_vectors, candidates, gallery_vectors[:5], 1), "candidates .*row 8.* 5 embeddings"),
         ((query_vectors[:2], candidates, gallery_vectors, 1), "candidates .*3 queries.* 2"),
     ):
         with pytest.raises(ValueError, match=message):
-            combine(*changed)
+            combine(*arguments)
 
 
 def test_distance_to_missing_rows_is_infinite() -> None:
@@ -176,22 +187,22 @@ def test_distance_to_missing_rows_is_infinite() -> None:
     ],
 )
 def test_rerank_rejects_invalid_arguments(change: dict[str, object], message: str) -> None:
-    good = {
+    valid_arguments = {
         "queries": np.zeros((2, 2), np.float32),
         "candidates": make_candidates([[0, 3], [1, 2]]),
         "embeddings": np.zeros((4, 2), np.float32),
         "k": 1,
     }
     with pytest.raises(ValueError, match=message):
-        rerank(**{**good, **change})  # type: ignore[arg-type]
+        rerank(**{**valid_arguments, **change})  # type: ignore[arg-type]
 
 
 def test_reranking_all_rows_is_exhaustive_euclidean_search() -> None:
     codes, embeddings = synthetic_dataset(0, 12), synthetic_dataset(0, 12, codes=False)
     rows = np.arange(60)
-    hashes, floats = HashIndex(12, 5), FloatIndex(12, 5)
-    hashes.add(codes.vectors, codes.lists, rows)
-    floats.add(embeddings.vectors, embeddings.lists, rows)
-    candidates = hashes.search_exact(codes.queries, all_lists(codes), 60)
+    hash_index, float_index = HashIndex(12, 5), FloatIndex(12, 5)
+    hash_index.add(codes.vectors, codes.list_ids, rows)
+    float_index.add(embeddings.vectors, embeddings.list_ids, rows)
+    candidates = hash_index.search_exact(codes.queries, all_lists(codes), 60)
     reranked = rerank(embeddings.queries, candidates, embeddings.vectors, 60)
-    assert_same_hits(reranked, floats.search(embeddings.queries, all_lists(embeddings), 60))
+    assert_same_hits(reranked, float_index.search(embeddings.queries, all_lists(embeddings), 60))

@@ -1,4 +1,4 @@
-"""All search policies against brute force, and their invariants."""
+"""All search policies against brute-force search, and invariants of the hits."""
 
 from dataclasses import replace
 from math import ceil
@@ -14,19 +14,19 @@ from PIL import Image
 from fashion_lsh.data.crops import crop_image
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.hits import Hits
-from fashion_lsh.index.inverted_lists import threads
+from fashion_lsh.index.inverted_lists import faiss_threads
 from fashion_lsh.models.encoding import Encoded, Model, encode
 from fashion_lsh.search.policy import NProbe, SearchPolicy
 from fashion_lsh.search.searcher import Searcher
-from tests.gallery.factories import BITS, CATEGORIES, FakeModel, build_gallery, catalogue, random_encoded
-from tests.index.factories import assert_hits_within, assert_same_hits, hits_from_lists
-from tests.search.factories import DEFAULTS, expected_lists
+from tests.gallery.factories import BITS, CATEGORIES, FINGERPRINT, FakeModel, build_gallery, catalogue, random_encoded
+from tests.index.factories import assert_hits_equal_up_to_ties, assert_same_hits, hits_from_lists
+from tests.search.factories import POLICY_DEFAULTS, expected_lists
 
-PROBES: list[dict[str, Any]] = [
+LIST_SELECTIONS: list[dict[str, Any]] = [
     {"nprobe": 1}, {"nprobe": 3}, {"nprobe": "all"}, {"min_probability": 0.6}, {"min_probability": 0.95, "nprobe": 2}
 ]  # fmt: skip
-by_codes = ("hamming", "rerank", "tie_break", "weighted")
-distances = pytest.mark.parametrize("distance", [*by_codes, "euclidean"])
+CODE_DISTANCES = ("hamming", "rerank", "tie_break", "weighted")
+all_distances = pytest.mark.parametrize("distance", [*CODE_DISTANCES, "euclidean"])
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -37,7 +37,7 @@ def make_searcher(
     rerank_k: int = 7,
     min_probability: float | None = None,
 ) -> Searcher:
-    policy = SearchPolicy(distance, nprobe, rerank_k, **{**DEFAULTS, "min_probability": min_probability})
+    policy = SearchPolicy(distance, nprobe, rerank_k, **{**POLICY_DEFAULTS, "min_probability": min_probability})
     return searcher_with_policy(gallery, policy)
 
 
@@ -46,48 +46,51 @@ def searcher_with_policy(gallery: Encoded, policy: SearchPolicy) -> Searcher:
     return Searcher(model, Gallery.build(model, gallery, catalogue(len(gallery.probabilities))), policy)
 
 
-def bits_apart(one: np.ndarray, other: np.ndarray) -> int:
-    return sum(int(a ^ b).bit_count() for a, b in zip(one.tolist(), other.tolist(), strict=True))
+def hamming_distance(code: np.ndarray, other_code: np.ndarray) -> int:
+    return sum(int(a ^ b).bit_count() for a, b in zip(code.tolist(), other_code.tolist(), strict=True))
 
 
-def ranked_by(policy: SearchPolicy, k: int, rows: list[tuple[int, np.float32, int]]) -> list[tuple[Any, ...]]:
-    """Sort rows (Hamming, Euclidean, row) by the policy: (distance, row)."""
+def rank(policy: SearchPolicy, k: int, rows: list[tuple[int, np.float32, int]]) -> list[tuple[Any, ...]]:
+    """Sort (Hamming distance, Euclidean distance, row) by the policy, and return (distance, row)."""
     match policy.distance:
         case "hamming":
             return sorted((hamming, row) for hamming, _, row in rows)
         case "euclidean":
-            return sorted((euclid, row) for _, euclid, row in rows)
+            return sorted((euclidean, row) for _, euclidean, row in rows)
         case "rerank":
-            size = policy.rerank_k if isinstance(policy.rerank_k, int) else ceil(policy.rerank_k * len(rows))
-            candidates = sorted(rows, key=lambda row: (row[0], row[2]))[: max(k, size)]
-            return sorted((euclid, row) for _, euclid, row in candidates)
+            num_candidates = policy.rerank_k if isinstance(policy.rerank_k, int) else ceil(policy.rerank_k * len(rows))
+            candidates = sorted(rows, key=lambda row: (row[0], row[2]))[: max(k, num_candidates)]
+            return sorted((euclidean, row) for _, euclidean, row in candidates)
         case "tie_break":
-            return [(hamming + euclid / 4, row) for hamming, euclid, row in sorted(rows)]
-    weight = policy.alpha
+            # Euclidean / 4 is below 1, so that it only breaks ties of Hamming distances.
+            return [(hamming + euclidean / 4, row) for hamming, euclidean, row in sorted(rows)]
+    alpha = policy.alpha
     return sorted(
-        (np.float32(weight / BITS * hamming + (1 - weight) / 2 * euclid), row) for hamming, euclid, row in rows
+        (np.float32(alpha / BITS * hamming + (1 - alpha) / 2 * euclidean), row) for hamming, euclidean, row in rows
     )
 
 
 def brute_force(queries: Encoded, gallery: Encoded, policy: SearchPolicy, k: int) -> Hits:
-    """Brute-force search, one pair at a time."""
+    """Search by computing the distance of each query to each row in its probed lists."""
     rankings = []
     for query, probabilities in enumerate(queries.probabilities):
         rows = []
         for row in np.flatnonzero(np.isin(gallery.predicted, expected_lists(probabilities, policy))).tolist():
             has_codes = queries.codes is not None and gallery.codes is not None
-            hamming = bits_apart(queries.codes[query], gallery.codes[row]) if has_codes else 0  # type: ignore[index]
+            hamming = hamming_distance(queries.codes[query], gallery.codes[row]) if has_codes else 0  # type: ignore[index]
             rows.append((hamming, np.linalg.norm(gallery.embeddings[row] - queries.embeddings[query]), row))
-        rankings.append(ranked_by(policy, k, rows)[:k])
+        rankings.append(rank(policy, k, rows)[:k])
     return hits_from_lists(
-        [[row for _, row in hits] for hits in rankings], [[distance for distance, _ in hits] for hits in rankings], k
+        [[row for _, row in ranking] for ranking in rankings],
+        [[distance for distance, _ in ranking] for ranking in rankings],
+        k,
     )
 
 
 rerank_ks = st.one_of(st.integers(1, 60), st.sampled_from([0.01, 0.25, 0.5, 0.99]))
 policies = st.builds(
     SearchPolicy,
-    distance=st.sampled_from([*by_codes, "euclidean"]),
+    distance=st.sampled_from([*CODE_DISTANCES, "euclidean"]),
     nprobe=st.sampled_from([1, 3, "all"]),
     rerank_k=rerank_ks,
     alpha=st.sampled_from([0.0, 0.05, 0.5, 0.95, 1.0]),
@@ -98,12 +101,12 @@ policies = st.builds(
 
 @given(seeds, st.integers(0, 40), st.integers(1, 50), policies)
 @settings(max_examples=300, deadline=None)
-def test_hits_equal_brute_force(seed: int, rows: int, k: int, policy: SearchPolicy) -> None:
-    gallery, queries = random_encoded(seed, rows), random_encoded(seed + 1, 4)
+def test_hits_equal_brute_force(seed: int, num_rows: int, k: int, policy: SearchPolicy) -> None:
+    gallery, queries = random_encoded(seed, num_rows), random_encoded(seed + 1, 4)
     hits = searcher_with_policy(gallery, policy).search_encoded(queries, k)
     hits.check()
     if policy.distance == "euclidean":
-        assert_hits_within(hits, brute_force(queries, gallery, policy, rows + k))
+        assert_hits_equal_up_to_ties(hits, brute_force(queries, gallery, policy, num_rows + k))
         return
     expected = brute_force(queries, gallery, policy, k)
     np.testing.assert_allclose(hits.distances, expected.distances, rtol=1e-6)
@@ -114,33 +117,38 @@ def test_hits_equal_brute_force(seed: int, rows: int, k: int, policy: SearchPoli
 @settings(max_examples=60, deadline=None)
 def test_hits_do_not_depend_on_batches_or_threads(seed: int, policy: SearchPolicy, cuts: list[int]) -> None:
     gallery, queries = random_encoded(seed, 40), random_encoded(seed + 1, 12)
-    k = 40 if policy.distance == "euclidean" else 8  # the choice among rows tied with the last hit is up to FAISS
+    # All rows, since it is unspecified which of the rows tied with the last hit are returned.
+    k = 40 if policy.distance == "euclidean" else 8
     searcher = searcher_with_policy(gallery, policy)
-    together = searcher.search_encoded(queries, k)
-    parts = np.split(np.arange(12), sorted(cuts))
+    expected = searcher.search_encoded(queries, k)
+    batches = np.split(np.arange(12), sorted(cuts))
     for count in (1, 3):
-        with threads(count):
+        with faiss_threads(count):
             hits = [
-                searcher.search_encoded(Encoded(*(None if field is None else field[part] for field in queries)), k)  # type: ignore[arg-type]
-                for part in parts
+                searcher.search_encoded(Encoded(*(None if field is None else field[batch] for field in queries)), k)  # type: ignore[arg-type]
+                for batch in batches
             ]
-        assert_same_hits(Hits.concatenate(hits, k), together)
+        assert_same_hits(Hits.concatenate(hits, k), expected)
 
 
-@pytest.mark.parametrize("probes", PROBES)
-def test_gallery_without_codes_is_searched_by_embeddings(probes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("list_selection", LIST_SELECTIONS)
+def test_gallery_without_codes_is_searched_by_embeddings(list_selection: dict[str, Any]) -> None:
     gallery, queries = random_encoded(0, 60, None), random_encoded(1, 10, None)
-    searcher = make_searcher(gallery, "euclidean", **probes)
-    assert_hits_within(searcher.search_encoded(queries, 9), brute_force(queries, gallery, searcher.policy, 60))
+    searcher = make_searcher(gallery, "euclidean", **list_selection)
+    assert_hits_equal_up_to_ties(
+        searcher.search_encoded(queries, 9), brute_force(queries, gallery, searcher.policy, 60)
+    )
 
 
 @pytest.mark.parametrize(("change", "bits"), [({"nprobe": 5}, BITS), ({"alpha": 2.0}, BITS), ({}, None)])
-def test_searcher_rejects_policy_that_does_not_fit(change: dict[str, Any], bits: int | None) -> None:
+def test_searcher_rejects_incompatible_policy(change: dict[str, Any], bits: int | None) -> None:
     with pytest.raises(ValueError, match=r"search[.=]"):
-        searcher_with_policy(random_encoded(0, 10, bits), replace(SearchPolicy("hamming", 1, 1, **DEFAULTS), **change))
+        searcher_with_policy(
+            random_encoded(0, 10, bits), replace(SearchPolicy("hamming", 1, 1, **POLICY_DEFAULTS), **change)
+        )
 
 
-@distances
+@all_distances
 @pytest.mark.parametrize("k", [5, 60])
 def test_probing_all_lists_is_exhaustive_search(distance: str, k: int) -> None:
     gallery, queries = random_encoded(0, 60), random_encoded(1, 10)
@@ -150,17 +158,19 @@ def test_probing_all_lists_is_exhaustive_search(distance: str, k: int) -> None:
     )
     hits = make_searcher(gallery, distance, "all", rerank_k=60).search_encoded(queries, k)
     if distance == "euclidean":
-        assert_hits_within(hits, one_list)
+        assert_hits_equal_up_to_ties(hits, one_list)
     else:
         assert_same_hits(hits, one_list.top(k))
 
 
-@pytest.mark.parametrize("probes", PROBES)
+@pytest.mark.parametrize("list_selection", LIST_SELECTIONS)
 @pytest.mark.parametrize("rerank_k", [60, 0.999999])
-def test_reranking_all_rows_is_euclidean_search_in_the_probed_lists(probes: dict[str, Any], rerank_k: Any) -> None:
+def test_reranking_all_rows_is_euclidean_search_in_the_probed_lists(
+    list_selection: dict[str, Any], rerank_k: Any
+) -> None:
     gallery, queries = random_encoded(0, 60), random_encoded(1, 10)
-    reranked = make_searcher(gallery, "rerank", rerank_k=rerank_k, **probes).search_encoded(queries, 60)
-    assert_same_hits(reranked, make_searcher(gallery, "euclidean", **probes).search_encoded(queries, 60))
+    reranked = make_searcher(gallery, "rerank", rerank_k=rerank_k, **list_selection).search_encoded(queries, 60)
+    assert_same_hits(reranked, make_searcher(gallery, "euclidean", **list_selection).search_encoded(queries, 60))
 
 
 def test_alpha_of_0_and_1_give_a_single_distance() -> None:
@@ -172,7 +182,7 @@ def test_alpha_of_0_and_1_give_a_single_distance() -> None:
         assert np.array_equal(hits.rows, make_searcher(gallery, distance, "all").search_encoded(queries, 60).rows)
 
 
-@distances
+@all_distances
 def test_search_lists_searches_only_the_given_lists(distance: str) -> None:
     gallery, queries = random_encoded(0, 60), random_encoded(1, 10)
     hits = make_searcher(gallery, distance, 1, rerank_k=60).search_lists(queries, np.tile([3, 1, -1, -1], (10, 1)), 60)
@@ -180,8 +190,8 @@ def test_search_lists_searches_only_the_given_lists(distance: str) -> None:
     assert ((hits.rows >= 0).sum(axis=1) == np.isin(gallery.predicted, [1, 3]).sum()).all()
 
 
-@distances
-def test_hits_beyond_the_rows_are_padded_with_minus_1(distance: str) -> None:
+@all_distances
+def test_missing_hits_are_padded_with_row_minus_1(distance: str) -> None:
     hits = make_searcher(random_encoded(0, 3), distance, "all").search_encoded(random_encoded(1, 2), 5)
     hits.check()
     assert sorted(hits.rows[0].tolist()) == [-1, -1, 0, 1, 2]
@@ -189,7 +199,7 @@ def test_hits_beyond_the_rows_are_padded_with_minus_1(distance: str) -> None:
     assert np.isinf(hits.distances[:, 3:]).all()
 
 
-@distances
+@all_distances
 def test_empty_gallery_and_empty_batch_give_no_hits(distance: str) -> None:
     assert (
         make_searcher(random_encoded(0, 0), distance).search_encoded(random_encoded(1, 2), 3).rows.tolist()
@@ -198,7 +208,7 @@ def test_empty_gallery_and_empty_batch_give_no_hits(distance: str) -> None:
     assert make_searcher(random_encoded(0, 9), distance).search_encoded(random_encoded(1, 0), 3).rows.shape == (0, 3)
 
 
-@distances
+@all_distances
 def test_searcher_rejects_invalid_arguments(distance: str) -> None:
     searcher, queries = make_searcher(random_encoded(0, 20), distance), random_encoded(1, 2)
     with pytest.raises(ValueError, match="k=0"):
@@ -206,14 +216,14 @@ def test_searcher_rejects_invalid_arguments(distance: str) -> None:
     with pytest.raises(ValueError, match=r"probed_lists .*4.* -1 to 3"):
         searcher.search_lists(queries, np.full((2, 4), 4), 3)
     if distance == "hamming":
-        return  # does not use embeddings
+        return  # Hamming distance does not use embeddings
     nan_embeddings = queries._replace(embeddings=np.full_like(queries.embeddings, np.nan))
     with pytest.raises(ValueError, match=r"(queries|embeddings)\[0\] .*NaN"):
         searcher.search_encoded(nan_embeddings, 3)
 
 
 @pytest.mark.parametrize("box", [None, [10.0, 5.0, 40.0, 30.0]])
-@distances
+@all_distances
 def test_search_of_an_image_equals_search_of_its_encoding(distance: str, box: list[float] | None) -> None:
     rng = np.random.default_rng(5)
     images = rng.integers(0, 256, (20, 2, 2, 3), dtype=np.uint8).repeat(24, axis=1).repeat(32, axis=2)
@@ -224,12 +234,12 @@ def test_search_of_an_image_equals_search_of_its_encoding(distance: str, box: li
     searcher = make_searcher(random_encoded(0, 60), distance, 2, 30)
     expected: Hits = searcher.search_encoded(encoded, 10)
     assert len(set(encoded.predicted)) > 1
-    for number, image in enumerate(images):
+    for query, image in enumerate(images):
         result = searcher.search(image, xyxy, 10)
-        assert np.array_equal(result.hits.rows, expected.rows[[number]])
-        np.testing.assert_allclose(result.hits.distances, expected.distances[[number]], rtol=1e-6)
-        assert result.category == model.categories[encoded.predicted[number]]
-        assert result.confidence == pytest.approx(encoded.probabilities[number].max())
+        assert np.array_equal(result.hits.rows, expected.rows[[query]])
+        np.testing.assert_allclose(result.hits.distances, expected.distances[[query]], rtol=1e-6)
+        assert result.category == model.categories[encoded.predicted[query]]
+        assert result.confidence == pytest.approx(encoded.probabilities[query].max())
 
 
 def test_search_rejects_invalid_image_and_k() -> None:
@@ -244,13 +254,14 @@ def test_search_rejects_invalid_image_and_k() -> None:
 
 
 def test_gallery_of_another_model_is_rejected() -> None:
-    with pytest.raises(ValueError, match=r"the gallery .*model one mode.*another "):
-        Searcher(FakeModel(fingerprint="another model"), build_gallery(), SearchPolicy("hamming", 1, 1, **DEFAULTS))
+    model = FakeModel(fingerprint="another model")
+    with pytest.raises(ValueError, match=rf"the gallery .*{FINGERPRINT[:8]}.*{model.model_fingerprint[:8]}"):
+        Searcher(model, build_gallery(), SearchPolicy("hamming", 1, 1, **POLICY_DEFAULTS))
 
 
-@pytest.mark.parametrize("distance", by_codes)
+@pytest.mark.parametrize("distance", CODE_DISTANCES)
 def test_searching_codes_in_a_gallery_without_codes_is_rejected(distance: Any) -> None:
-    searcher = Searcher(FakeModel(), build_gallery(None), SearchPolicy(distance, 1, 1, **DEFAULTS))
+    searcher = Searcher(FakeModel(), build_gallery(None), SearchPolicy(distance, 1, 1, **POLICY_DEFAULTS))
     for query in (random_encoded(1, 2), random_encoded(1, 2, None)):
         with pytest.raises(ValueError, match=f"search={distance} "):
             searcher.search_encoded(query, 3)

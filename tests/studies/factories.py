@@ -1,4 +1,4 @@
-"""Fake runs with several seeds and splits, and rows read back from results.csv."""
+"""Fake runs with several seeds and splits, and rows read from results.csv."""
 
 import csv
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from fashion_lsh.studies.repeats import repeat_rows
 MakeRun = Callable[..., Run]
 
 
-def repeated(make_run: MakeRun, key: str, seed: int = 0, split: int = 0, **changes: Any) -> Run:
-    """Make a run with this seed and split, and scores on corrupted queries."""
+def make_repeat(make_run: MakeRun, key: str, seed: int = 0, split: int = 0, **changes: Any) -> Run:
+    """Write a run with this seed and split, and with scores on corrupted queries."""
     run = make_run(key=key, split_seed=split, **changes)
     config = run.config | {"seed": seed}
     (run.path / "config.yaml").write_text(yaml.safe_dump(config))
@@ -27,23 +27,21 @@ def repeated(make_run: MakeRun, key: str, seed: int = 0, split: int = 0, **chang
     return run
 
 
-def rows_of(*runs: Run) -> list[Row]:
+def rows_from_runs(*runs: Run) -> list[Row]:
     """Return the rows of `repeat_rows` for these runs."""
     return repeat_rows([read_repeat(run) for run in runs])
 
 
 def read_results(folder: Path) -> list[Row]:
-    """Read the rows of `results.csv` with their original types, without empty cells."""
+    """Read the rows of `results.csv` as numbers and strings, without empty cells."""
     with (folder / "results.csv").open(newline="") as file:
-        rows = [{name: _value(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
-    # The method `1` is a name, not a number.
-    return [row | {"method": str(row["method"])} if "method" in row else row for row in rows]
+        return [{name: _value(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
 
 
 def _value(text: str) -> int | float | str:
-    for kind in (int, float):
+    for number_type in (int, float):
         try:
-            return kind(text)
+            return number_type(text)
         except ValueError:
             continue
     return text

@@ -12,14 +12,14 @@ from fashion_lsh.evaluation.query_scores import pack_scores
 from fashion_lsh.evaluation.robustness import CORRUPTIONS
 from fashion_lsh.report.page_file import Row, to_csv
 from fashion_lsh.report.sweep.jobs import read_jobs
-from fashion_lsh.report.sweep.rows import rows_of
+from fashion_lsh.report.sweep.rows import table_rows
 
 QUERIES = 60
 HASH_HEAD = "fashion_lsh.training.hash_head.HashHead"
 
 
 def correct(ratio: float) -> np.ndarray:
-    """Scores of queries, (QUERIES,) float32: 1 for the first `ratio` of them, 0 for the others."""
+    """Per-query scores, (QUERIES,) float32: 1 for the first `ratio` of the queries, 0 for the others."""
     return (np.arange(QUERIES) < ratio * QUERIES).astype(np.float32)
 
 
@@ -50,15 +50,15 @@ def write_job(folder: Path, settings: Mapping[str, Any], scores: Mapping[str, np
 
 
 def write_results(folder: Path, rows: Sequence[Row] = ()) -> None:
-    """Write `results.csv` with these rows, by default those of the jobs in the folder."""
+    """Write `results.csv` with these rows; by default, with the rows of the jobs in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.csv").write_text(to_csv(rows or rows_of(read_jobs(folder)[0])))
+    (folder / "results.csv").write_text(to_csv(rows or table_rows(read_jobs(folder)[0])))
 
 
 def backbones(folder: Path) -> None:
     """Top-1 of ResNet101 is 0.5 above AlexNet, 0.25 below VGG16 and equal to GoogLeNet.
 
-    VGG16 with batch norm has no results; on photographs VGG16 does not train.
+    VGG16 with batch norm has no results; on photographs, VGG16 is at chance level.
     """
     ratios = {"resnet101": 0.5, "alexnet": 0.0, "vgg16": 0.75, "googlenet": 0.5}
     for name, ratio in ratios.items():
@@ -72,7 +72,7 @@ def backbones(folder: Path) -> None:
 
 
 def hash_layers(folder: Path) -> None:
-    """On composed images all have the same top-1 and different item recall@10."""
+    """On composed images, all hash layers have the same top-1 and different item recall@10."""
     recalls = {"none": 0.75, "softmax": 0.25, "greedyhash": 0.5, "softmax, items": 0.75}
     for name, recall in recalls.items():
         loss, _, items = name.partition(", ")
@@ -88,23 +88,23 @@ def hash_layers(folder: Path) -> None:
 
 def crops(folder: Path) -> None:
     """Top-1 is highest on annotated boxes and lowest on whole images."""
-    top = {"annotated": 0.75, "detected": 0.7, "whole": 0.5}
+    top1 = {"annotated": 0.75, "detected": 0.7, "whole": 0.5}
     write_results(
         folder / "crops",
         [{"crop.mode": mode, "tested on": mode, "seed": seed, "top-1": value + seed / 100}
-         for mode, value in top.items() for seed in range(3)],
+         for mode, value in top1.items() for seed in range(3)],
     )  # fmt: skip
     detector = {"detector.level": "supercategory", "detector.weights": "imagenet",
                 "detector.ratios": [0.5, 1.0, 2.0], "detector.flip_tta": False}  # fmt: skip
     write_results(
         folder / "crops/scenes",
-        [{"crop.mode": mode, "tested on": mode, "macro F1": 0.016} | with_bounds("top-1", top[mode], 0.02)
+        [{"crop.mode": mode, "tested on": mode, "macro F1": 0.016} | with_bounds("top-1", top1[mode], 0.02)
          | (detector if mode == "detected" else {}) for mode in ("detected", "whole")],
     )  # fmt: skip
 
 
 def measurements(folder: Path) -> None:
-    """Rows of the distances and speedup experiments."""
+    """Write rows of the distances and speedup experiments."""
     differences = {
         "euclidean": (0.02, 0.0),
         "rerank": (0.02, 0.0),
@@ -122,9 +122,9 @@ def measurements(folder: Path) -> None:
         folder / "speedup",
         [{"lists": lists, "indexed by": indexed_by, "method": method, "gallery": size, "distance": distance,
           "item recall@10": 0.05}
-         | with_bounds("saved", value, 0.01) | with_bounds("saved over euclidean", 0.53, 0.01)
+         | with_bounds("time saved", value, 0.01) | with_bounds("time saved over euclidean", 0.53, 0.01)
          for lists, indexed_by in (("own", "predicted"), ("30 of DeepFashion", "frequency"))
-         for method in ("whole", "1")
+         for method in ("all lists", "top 1")
          for size in (100_000, 500_000) for distance, value in savings.items()],
     )  # fmt: skip
 

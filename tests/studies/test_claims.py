@@ -1,4 +1,4 @@
-"""The claims page: every number on it is read from the result files of the experiments."""
+"""Every number on the claims page is read from the result files of the experiments."""
 
 from collections import Counter
 from pathlib import Path
@@ -28,7 +28,7 @@ def render_claims(folder: Path, template: str) -> str:
 
 @pytest.fixture
 def experiments(tmp_path: Path) -> Path:
-    """Made-up results of all experiments (VGG16 with batch norm is missing), and the real template."""
+    """Made-up results of all experiments, without VGG16 with batch norm, and the real template."""
     made_up.backbones(tmp_path)
     made_up.hash_layers(tmp_path)
     made_up.crops(tmp_path)
@@ -58,7 +58,7 @@ def test_the_claims_template_is_rendered_from_the_result_files(experiments: Path
     assert [row[1:3] for row in rows if row[5].startswith("[backbones]")] == [
         ["**holds**", "+0.500"], ["**does not hold**", "-0.250"], ["not measured yet", "–"], ["**not shown**", "+0.000"]
     ]  # fmt: skip
-    assert [row[1] for row in rows if row[4].startswith("did not train")] == ["not shown"]
+    assert [row[1] for row in rows if row[4].startswith("at chance level")] == ["not shown"]
 
 
 def test_a_paired_difference_is_computed_from_the_query_scores_of_the_jobs(experiments: Path) -> None:
@@ -66,13 +66,13 @@ def test_a_paired_difference_is_computed_from_the_query_scores_of_the_jobs(exper
         "hash_layer", "item recall@10", method="hash=greedyhash", base="hash=none"
     )
     base, method = (made_up.correct(ratio) for ratio in (0.75, 0.5))
-    wanted = paired_difference([base] * 3, [method] * 3, np.arange(made_up.QUERIES))
-    assert difference == pytest.approx((wanted.mean, wanted.low, wanted.high), abs=1e-5)
+    expected = paired_difference([base] * 3, [method] * 3, np.arange(made_up.QUERIES))
+    assert difference == pytest.approx((expected.mean, expected.low, expected.high), abs=1e-5)
     [row] = [row for row in read_claims(write_claims(experiments)) if row[0] == "… and item recall"]
     assert row[2] == "-0.500"
 
 
-def test_an_experiment_with_missing_jobs_is_refused_and_the_page_is_unchanged(experiments: Path) -> None:
+def test_an_experiment_with_missing_jobs_is_rejected_and_the_page_is_unchanged(experiments: Path) -> None:
     page = write_claims(experiments)
     before = page.read_text()
     for file in (experiments / "hash_layer/jobs").iterdir():
@@ -83,7 +83,7 @@ def test_an_experiment_with_missing_jobs_is_refused_and_the_page_is_unchanged(ex
 
 
 @pytest.mark.parametrize(
-    ("estimate", "above", "status"),
+    ("estimate", "threshold", "status"),
     [
         (Estimate(0.1, 0.05, 0.2), 0.0, "holds"),
         (Estimate(0.1, 0.05, 0.2), 0.1, "not shown"),
@@ -92,10 +92,15 @@ def test_an_experiment_with_missing_jobs_is_refused_and_the_page_is_unchanged(ex
         (Estimate(0.1, 0.0, 0.2), 0.0, "not shown"),
     ],
 )
-def test_a_claim_holds_where_the_whole_interval_is_above_the_threshold(
-    estimate: Estimate, above: float, status: str
+def test_a_claim_holds_if_the_whole_interval_is_above_the_threshold(
+    estimate: Estimate, threshold: float, status: str
 ) -> None:
-    assert estimate.status(above) == status
+    assert estimate.status(threshold) == status
+
+
+def test_percentages_have_a_space() -> None:
+    estimate = Estimate(0.1716, -0.0001, 0.25)
+    assert (estimate.format(".1%"), estimate.interval(".1%")) == ("17.2 %", "[0.0 %, 25.0 %]")
 
 
 def test_values_of_rows_and_differences_between_rows(tmp_path: Path) -> None:
@@ -141,10 +146,10 @@ def test_values_of_rows_and_differences_between_rows(tmp_path: Path) -> None:
         ("unknown", "'unknown' is undefined"),
     ],
 )
-def test_a_value_that_is_not_a_single_number_is_refused_and_the_page_is_unchanged(
+def test_a_value_without_a_single_matching_row_is_rejected_and_the_page_is_unchanged(
     tmp_path: Path, expression: str, message: str
 ) -> None:
-    render_claims(tmp_path, "as it was")
+    render_claims(tmp_path, "unchanged")
     with pytest.raises(ValueError, match=message):
         render_claims(tmp_path, "{{ " + expression + " }}")
-    assert (tmp_path / "README.md").read_text() == "as it was"
+    assert (tmp_path / "README.md").read_text() == "unchanged"

@@ -41,6 +41,6 @@ def test_all_distances_are_compared_on_one_gallery(data: GarmentData, tmp_path: 
     assert experiment.page(read_results(tmp_path)) == (text, {})
 
 
-def test_data_sets_that_cannot_be_composed_are_refused(make_data: Any, tmp_path: Path) -> None:
+def test_data_sets_without_distractors_are_rejected(make_data: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="data=shop_street"):
         DistanceComparison(10, 1, [5], [0.5])(FakeModel(["a"]), make_data(), SEARCH, tmp_path)

@@ -1,4 +1,4 @@
-"""Large galleries: extra garments are composed, encoded and cached; copies are perturbed."""
+"""Large galleries of distractors, which are composed, encoded and cached, and of perturbed copies."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def random_garments(rows: int = 500, bits: int = 13) -> LabelledGarments:
     )
 
 
-def test_extra_garments_are_new_items_with_new_appearances(source: ShopStreet) -> None:
+def test_distractors_are_new_items_with_new_appearances(source: ShopStreet) -> None:
     pixels, rows = source.extra_items(0, 60)
     assert pixels.shape == (60, 96, 96, 3)
     assert len(set(rows.column("item"))) == 60
@@ -51,7 +51,7 @@ def test_extra_garments_are_new_items_with_new_appearances(source: ShopStreet) -
     assert np.array_equal(second, pixels[40:])
 
 
-def test_a_gallery_is_shuffled_and_its_rows_stay_aligned() -> None:
+def test_gallery_rows_are_shuffled_and_stay_aligned() -> None:
     garments = random_garments(400, BITS)
     model = FakeModel(categories=["a", "b", "c"])
     gallery = build_gallery(model, garments, garments.encoded.probabilities)
@@ -64,7 +64,7 @@ def test_a_gallery_is_shuffled_and_its_rows_stay_aligned() -> None:
     assert np.allclose(gallery.embeddings[np.arange(400)], garments.encoded.embeddings[order], atol=1e-3)
 
 
-def test_extra_garments_are_encoded_once_and_then_read_from_the_cache(
+def test_distractors_are_encoded_once_and_then_read_from_the_cache(
     source: ShopStreet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(large_galleries, "CHUNK", 8)
@@ -75,16 +75,16 @@ def test_extra_garments_are_encoded_once_and_then_read_from_the_cache(
     assert set(first.items) == {""}
     monkeypatch.setattr(large_galleries, "_encode_chunks", None)  # must not be called again
     for count in (20, 7):
-        read = extra_garments(model, source, count, cache_file)
-        assert np.array_equal(read.encoded.probabilities, first.encoded.probabilities[:count])
-        assert np.allclose(read.encoded.embeddings, first.encoded.embeddings[:count], atol=1e-3)
+        cached = extra_garments(model, source, count, cache_file)
+        assert np.array_equal(cached.encoded.probabilities, first.encoded.probabilities[:count])
+        assert np.allclose(cached.encoded.embeddings, first.encoded.embeddings[:count], atol=1e-3)
     original = cache_file.read_bytes()
     for content in (original[:200], b"", b"not an archive"):
         cache_file.write_bytes(content)
         with pytest.raises(TypeError):  # a damaged cache is computed again
             extra_garments(model, source, 20, cache_file)
     cache_file.write_bytes(original)
-    with pytest.raises(TypeError):  # the cache belongs to one model
+    with pytest.raises(TypeError):  # a cache is used only for its own model
         extra_garments(FakeModel(categories=model.categories, fingerprint="other"), source, 20, cache_file)
 
 
@@ -94,8 +94,8 @@ def test_perturbed_copies_differ_by_the_given_ratio_and_have_no_item() -> None:
     assert original.encoded.codes is not None
     assert garments.encoded.codes is not None
     origin = np.arange(1200) % 500
-    flipped = np.bitwise_count(garments.encoded.codes ^ original.encoded.codes[origin]).sum() / (1200 * 13)
-    assert flipped == pytest.approx(FLIP_RATIO, rel=0.15)
+    flipped_ratio = np.bitwise_count(garments.encoded.codes ^ original.encoded.codes[origin]).sum() / (1200 * 13)
+    assert flipped_ratio == pytest.approx(FLIP_RATIO, rel=0.15)
     assert np.allclose(np.linalg.norm(garments.encoded.embeddings, axis=1), 1, atol=1e-5)
     distances = np.linalg.norm(garments.encoded.embeddings - original.encoded.embeddings[origin], axis=1)
     assert distances.mean() == pytest.approx(NOISE_NORM, rel=0.05)

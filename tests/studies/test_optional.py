@@ -1,4 +1,4 @@
-"""The studies are optional: all other modules import without them, and only commands import them."""
+"""The studies are optional: other modules can be imported without the studies, and only commands import studies."""
 
 import ast
 import subprocess
@@ -21,30 +21,30 @@ COMMANDS = {"cli/report.py", "cli/reproduce.py"}  # may import studies inside th
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "studies" not in path.relative_to(PACKAGE).parts)
 
 
-def name_of(path: Path) -> str:
+def module_name(path: Path) -> str:
     return ".".join(("fashion_lsh", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
 
 
-def imports_of(source: str, package: str = "fashion_lsh") -> list[ast.stmt]:
-    """Return the statements in a module's source that import studies; `package` resolves relative imports."""
-    found: list[ast.stmt] = []
+def find_study_imports(source: str, package: str = "fashion_lsh") -> list[ast.stmt]:
+    """Return the statements in a module's source that import studies.  package: resolves relative imports."""
+    statements: list[ast.stmt] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names = [each.name for each in node.names]
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             module = resolve_name("." * node.level + (node.module or ""), package)
-            names = [f"{module}.{each.name}" for each in node.names]
+            names = [f"{module}.{alias.name}" for alias in node.names]
         else:
             continue
         if any(f"{name}.".startswith(f"{STUDIES}.") for name in names):
-            found.append(node)
-    return found
+            statements.append(node)
+    return statements
 
 
 def lines_in_functions(source: str) -> set[int]:
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, functions)]
-    return {line for node in found for line in range(node.body[0].lineno, (node.end_lineno or 0) + 1)}
+    function_types = (ast.FunctionDef, ast.AsyncFunctionDef)
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, function_types)]
+    return {line for node in functions for line in range(node.body[0].lineno, (node.end_lineno or 0) + 1)}
 
 
 def run_without_studies(code: str, *args: object) -> subprocess.CompletedProcess[str]:
@@ -54,38 +54,40 @@ def run_without_studies(code: str, *args: object) -> subprocess.CompletedProcess
 
 
 def test_all_other_modules_import_without_studies() -> None:
-    names = [name_of(path) for path in MODULES if path.name != "__main__.py" and (path.parent / "__init__.py").exists()]
-    done = run_without_studies(
+    names = [
+        module_name(path) for path in MODULES if path.name != "__main__.py" and (path.parent / "__init__.py").exists()
+    ]
+    process = run_without_studies(
         "from importlib import import_module; [import_module(name) for name in sys.argv[1:]]", *names
     )
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert process.returncode == 0, process.stdout[-3000:]
 
 
-def test_report_works_without_studies_and_refuses_pages_that_need_them(tmp_path: Path) -> None:
+def test_report_without_studies_rejects_only_pages_of_studies(tmp_path: Path) -> None:
     sweep, claims, repeats = (tmp_path / name for name in ("sweep", "claims", "repeats"))
     for seed in (0, 1):
         write_job(sweep, {"seed": seed}, {"query/accuracy": correct(0.5)})
     claims.mkdir()
     (claims / TEMPLATE).write_text("")
     code = "from fashion_lsh.cli.report import main; sys.exit(main(sys.argv[1:]))"
-    done = run_without_studies(code, sweep)
-    assert done.returncode == 0, done.stdout
+    process = run_without_studies(code, sweep)
+    assert process.returncode == 0, process.stdout
     assert (sweep / "index.html").exists()
     for args in ([claims], [repeats, "--repeats", tmp_path / "run"]):
-        done = run_without_studies(code, *args)
-        assert done.returncode == 1
-        assert STUDIES in done.stdout
+        process = run_without_studies(code, *args)
+        assert process.returncode == 1
+        assert STUDIES in process.stdout
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_only_commands_import_studies_and_only_in_functions(path: Path) -> None:
     source = path.read_text()
-    package = name_of(path) if path.name == "__init__.py" else name_of(path).rpartition(".")[0]
-    found = imports_of(source, package)
+    package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
+    study_imports = find_study_imports(source, package)
     if path.relative_to(PACKAGE).as_posix() not in COMMANDS:
-        assert not [ast.unparse(node) for node in found]
+        assert not [ast.unparse(node) for node in study_imports]
         assert STUDIES not in source  # not as a string either
-    assert {node.lineno for node in found} <= lines_in_functions(source)
+    assert {node.lineno for node in study_imports} <= lines_in_functions(source)
 
 
 def test_only_experiments_name_studies_in_the_configuration() -> None:
@@ -108,6 +110,8 @@ def test_only_experiments_name_studies_in_the_configuration() -> None:
     ],
 )
 def test_imports_are_detected_in_any_form(source: str, detected: bool) -> None:
-    found = imports_of(source)
-    assert bool(found) == detected
-    assert ({node.lineno for node in found} <= lines_in_functions(source)) == (not detected or source.startswith("def"))
+    study_imports = find_study_imports(source)
+    assert bool(study_imports) == detected
+    assert ({node.lineno for node in study_imports} <= lines_in_functions(source)) == (
+        not detected or source.startswith("def")
+    )

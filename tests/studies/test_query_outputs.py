@@ -1,4 +1,4 @@
-"""Query outputs, saved next to the jobs of an experiment."""
+"""Query outputs, saved next to the job files of an experiment."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from fashion_lsh.studies.query_outputs import collect_outputs, read_outputs, rea
 from tests.studies.factories import MakeRun
 
 
-def test_a_run_with_a_changed_gallery_is_refused(make_run: MakeRun) -> None:
+def test_a_run_with_a_changed_gallery_is_rejected(make_run: MakeRun) -> None:
     run = make_run()
     path = run.path / "queries.parquet"
     rows = pq.read_table(path).to_pylist()
@@ -22,7 +22,7 @@ def test_a_run_with_a_changed_gallery_is_refused(make_run: MakeRun) -> None:
         read_repeat(run)
 
 
-def test_query_outputs_are_read_from_the_run_and_round_trip(make_run: MakeRun, tmp_path: Path) -> None:
+def test_query_outputs_of_a_run_are_unchanged_after_writing_and_reading(make_run: MakeRun, tmp_path: Path) -> None:
     run_data = read_run_data(make_run())
     outputs = collect_outputs(run_data)
     write_outputs(tmp_path / "outputs.npz", outputs)

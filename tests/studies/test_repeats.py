@@ -9,7 +9,7 @@ import yaml
 from fashion_lsh.index.codes import pack
 from fashion_lsh.runs.run import Run
 from fashion_lsh.studies.repeats import bits_changed, hit_overlap
-from tests.studies.factories import MakeRun, repeated, rows_of
+from tests.studies.factories import MakeRun, make_repeat, rows_from_runs
 
 
 def test_codes_of_an_image_are_compared_bit_by_bit() -> None:
@@ -32,77 +32,79 @@ def test_hit_overlap_ignores_the_order() -> None:
     assert hit_overlap(fewer[1:], fewer[1:]) == 0
 
 
-def test_there_are_rows_for_runs_categories_and_pairs_of_seeds(runs: list[Run]) -> None:
-    rows = rows_of(*runs)
-    rows_of_kind = {kind: [row for row in rows if row["of"] == kind] for kind in ("run", "category", "pair")}
-    assert [(row["split"], row["seed"]) for row in rows_of_kind["run"]] == [(0, 0), (0, 1), (0, 2), (1, 0)]
-    assert len(rows_of_kind["category"]) == 4 * 3
-    assert [row["seeds"] for row in rows_of_kind["pair"]] == [
+def test_rows_are_runs_categories_and_pairs_of_seeds(runs: list[Run]) -> None:
+    rows = rows_from_runs(*runs)
+    rows_by_type = {
+        row_type: [row for row in rows if row["of"] == row_type] for row_type in ("run", "category", "pair")
+    }
+    assert [(row["split"], row["seed"]) for row in rows_by_type["run"]] == [(0, 0), (0, 1), (0, 2), (1, 0)]
+    assert len(rows_by_type["category"]) == 4 * 3
+    assert [row["seeds"] for row in rows_by_type["pair"]] == [
         "0 and 1",
         "0 and 2",
         "1 and 2",
     ]  # pairs have the same split
-    assert rows_of_kind["run"][1]["blur top-1"] == pytest.approx(0.49)
+    assert rows_by_type["run"][1]["blur top-1"] == pytest.approx(0.49)
     outputs = pq.read_table(runs[0].path / "queries.parquet").to_pylist()
-    for row in rows_of_kind["category"][:3]:
+    for row in rows_by_type["category"][:3]:
         own = [output for output in outputs if output["category"] == row["category"]]
         assert row["queries"] == len(own)
         assert row["top-1"] == pytest.approx(np.mean([each["predicted"] == each["category"] for each in own]))
         assert row["category mAP@100"] == pytest.approx(np.mean([each["category/map@100"] for each in own]))
-    first = rows_of_kind["pair"][0]
+    first = rows_by_type["pair"][0]
     assert (first["bits changed"], first["same prediction"], first["hit overlap"]) == (
         0,
         1,
         1,
-    )  # made from the same random numbers
+    )  # fake runs have the same random numbers
 
 
-def test_runs_with_the_same_seed_and_split_are_refused(runs: list[Run], make_run: MakeRun) -> None:
+def test_runs_with_the_same_seed_and_split_are_rejected(runs: list[Run], make_run: MakeRun) -> None:
     with pytest.raises(ValueError, match="same backbone, seed and split"):
-        rows_of(*runs, repeated(make_run, "e", seed=2))
+        rows_from_runs(*runs, make_repeat(make_run, "e", seed=2))
 
 
-def test_different_queries_of_one_split_are_refused(runs: list[Run], make_run: MakeRun) -> None:
-    other = repeated(make_run, "e", seed=3)
+def test_runs_of_one_split_with_different_queries_are_rejected(runs: list[Run], make_run: MakeRun) -> None:
+    other = make_repeat(make_run, "e", seed=3)
     path = other.path / "queries.parquet"
     table = pq.read_table(path)
     pq.write_table(table.take(pa.array(range(len(table) - 1, -1, -1))), path)
     with pytest.raises(ValueError, match="different queries"):
-        rows_of(*runs, other)
+        rows_from_runs(*runs, other)
 
 
-def test_runs_with_other_settings_are_refused_as_repeats(runs: list[Run], make_run: MakeRun) -> None:
-    other = repeated(make_run, "e", seed=3)
+def test_runs_with_other_settings_are_rejected(runs: list[Run], make_run: MakeRun) -> None:
+    other = make_repeat(make_run, "e", seed=3)
     config = other.config
     config["data"]["jitter"] = 0.5
     (other.path / "config.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(ValueError, match=r"differ in data\.jitter \(.* and 0\.5\)"):
-        rows_of(*runs, other)
+        rows_from_runs(*runs, other)
 
 
 def test_codes_without_a_bits_setting_are_compared_by_their_bytes(make_run: MakeRun) -> None:
-    pair = [repeated(make_run, "a"), repeated(make_run, "b", seed=1)]
+    pair = [make_repeat(make_run, "a"), make_repeat(make_run, "b", seed=1)]
     for run in pair:
         config = run.config
         del config["hash"]["bits"]  # as with hash=predicted_category
         (run.path / "config.yaml").write_text(yaml.safe_dump(config))
-    assert rows_of(*pair)[-1]["bits changed"] == 0
+    assert rows_from_runs(*pair)[-1]["bits changed"] == 0
 
 
-def test_runs_with_other_initial_weights_are_refused_as_repeats(runs: list[Run], make_run: MakeRun) -> None:
-    other = repeated(make_run, "e", seed=3)
+def test_runs_with_other_initial_weights_are_rejected(runs: list[Run], make_run: MakeRun) -> None:
+    other = make_repeat(make_run, "e", seed=3)
     config = other.config
     config["backbone"]["weights"] = "imagenet"
     (other.path / "config.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(ValueError, match=r"differ in backbone\.weights \(.*imagenet.*\)"):
-        rows_of(*runs, other)
+        rows_from_runs(*runs, other)
 
 
 def test_queries_undetected_in_both_runs_do_not_count_as_equal_predictions(make_run: MakeRun) -> None:
-    pair = [repeated(make_run, "a"), repeated(make_run, "b", seed=1)]
+    pair = [make_repeat(make_run, "a"), make_repeat(make_run, "b", seed=1)]
     for run in pair:
         path = run.path / "queries.parquet"
         rows = pq.read_table(path).to_pylist()
         rows[0] |= {"predicted": "", "hits": []}
         pq.write_table(pa.Table.from_pylist(rows), path)
-    assert rows_of(*pair)[-1]["same prediction"] == pytest.approx(1 - 1 / len(rows))
+    assert rows_from_runs(*pair)[-1]["same prediction"] == pytest.approx(1 - 1 / len(rows))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.index.indexes import FloatIndex, HashIndex, stored_width
+from fashion_lsh.index.indexes import FloatIndex, HashIndex, stored_code_bytes
 from fashion_lsh.report.page_file import write_page
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.studies import speedup as module
@@ -39,7 +39,7 @@ def select(rows: list[dict[str, Any]], **values: Any) -> list[dict[str, Any]]:
     return [row for row in rows if all(row[name.replace("_", " ")] == value for name, value in values.items())]
 
 
-def test_there_is_a_row_for_every_method_size_indexing_and_distance(rows: list[dict[str, Any]]) -> None:
+def test_rows_are_combinations_of_size_lists_indexing_distance_and_method(rows: list[dict[str, Any]]) -> None:
     for size in SIZES:
         for indexed_by in ("predicted", "true"):
             matching = select(rows, gallery=size, lists="own", indexed_by=indexed_by)
@@ -50,33 +50,34 @@ def test_there_is_a_row_for_every_method_size_indexing_and_distance(rows: list[d
     assert len(rows) == len(SIZES) * (2 * 27 + 12)
 
 
-def test_searching_the_whole_gallery_has_full_recall_and_no_saving(rows: list[dict[str, Any]]) -> None:
-    for row in select(rows, method="whole"):
+def test_probing_all_lists_has_full_recall_and_saves_no_time(rows: list[dict[str, Any]]) -> None:
+    for row in select(rows, method="all lists"):
         assert row["scanned"] == pytest.approx(1)
-        assert row["saved"] == row["faster by"] == row["predicted saving"] == 0
-        assert row.get("recall@10 of whole", 1) == 1
-        assert row.get("list reached", 1) == 1
+        assert row["time saved"] == row["speed-up"] == row["predicted saving"] == 0
+        assert row.get("recall@10 vs exhaustive", 1) == 1
+        assert row.get("item in probed lists", 1) == 1
 
 
-def test_more_lists_scan_more_and_recall_more(rows: list[dict[str, Any]]) -> None:
+def test_scanned_fraction_and_recall_increase_with_the_number_of_lists(rows: list[dict[str, Any]]) -> None:
     for size in SIZES:
         for distance in DISTANCES:
             own_rows = select(rows, gallery=size, lists="own", indexed_by="predicted", distance=distance)
             row_by_method = {row["method"]: row for row in own_rows}
-            for metric in ("scanned", "lists probed", "recall@10 of whole"):
-                values = [row_by_method[method][metric] for method in ("1", "2", "3", "whole")]
+            for metric in ("scanned", "lists probed", "recall@10 vs exhaustive"):
+                values = [row_by_method[method][metric] for method in ("top 1", "top 2", "top 3", "all lists")]
                 assert values == sorted(values), metric
-            assert row_by_method["1"]["lists probed"] == row_by_method["true category"]["lists probed"] == 1
+            assert row_by_method["top 1"]["lists probed"] == row_by_method["true category"]["lists probed"] == 1
 
 
-def test_savings_agree_with_the_times(rows: list[dict[str, Any]]) -> None:
+def test_time_saved_agrees_with_the_times(rows: list[dict[str, Any]]) -> None:
     for row in rows:
-        assert row["saved low"] <= row["saved"] <= row["saved high"]
-        assert row["faster by"] == pytest.approx(1 / (1 - row["saved"]) - 1)
+        assert row["time saved low"] <= row["time saved"] <= row["time saved high"]
+        assert row["speed-up"] == pytest.approx(1 / (1 - row["time saved"]) - 1)
         assert row["predicted saving"] <= row["search fraction"] < 1
         assert row["end_to_end_ms"] > row["search_ms"]
-        assert row["saved over euclidean low"] <= row["saved over euclidean"] <= row["saved over euclidean high"]
-        assert row["saved over euclidean"] == 0 or row["distance"] != "euclidean"
+        saving = row["time saved over euclidean"]
+        assert row["time saved over euclidean low"] <= saving <= row["time saved over euclidean high"]
+        assert saving == 0 or row["distance"] != "euclidean"
 
 
 def test_scores_exist_only_for_composed_garments(rows: list[dict[str, Any]]) -> None:
@@ -84,10 +85,10 @@ def test_scores_exist_only_for_composed_garments(rows: list[dict[str, Any]]) -> 
     assert scored == {60, 120}
     assert not [row for row in select(rows, lists="30 of DeepFashion") if "item map@100" in row]
     for row in select(rows, gallery=120, lists="own", indexed_by="true", method="true category"):
-        assert row["list reached"] == 1  # the item of the query is in the list of its true category
-    for row in select(rows, gallery=120, lists="own", indexed_by="true", method="1"):
+        assert row["item in probed lists"] == 1  # the item of the query is in the list of its true category
+    for row in select(rows, gallery=120, lists="own", indexed_by="true", method="top 1"):
         assert row["item map@100, category wrong"] == 0  # the item is in another list
-        assert row["list reached"] == pytest.approx(row["top-1"])
+        assert row["item in probed lists"] == pytest.approx(row["top-1"])
 
 
 def test_cached_sizes_are_not_measured_again(
@@ -98,7 +99,7 @@ def test_cached_sizes_are_not_measured_again(
     assert second == json.loads(json.dumps(rows))
     with pytest.raises(TypeError):
         Speedup([70], composed=120, num_queries=5)(FakeModel(data.categories), data, SEARCH, folder)
-    with pytest.raises(TypeError):  # the cache belongs to one model
+    with pytest.raises(TypeError):  # a cache is used only for its own model
         Speedup(SIZES, composed=120, num_queries=5)(
             FakeModel(data.categories, fingerprint="another"), data, SEARCH, folder
         )
@@ -111,7 +112,7 @@ def test_cached_sizes_are_not_measured_again(
 
 
 @pytest.mark.parametrize(("sizes", "composed"), [([10, 500], 500), ([500], 120)])
-def test_sizes_that_cannot_be_scored_are_refused(
+def test_sizes_that_cannot_be_scored_are_rejected(
     data: GarmentData, tmp_path: Path, sizes: list[int], composed: int
 ) -> None:
     with pytest.raises(ValueError, match=r"study\.sizes=\["):
@@ -127,10 +128,10 @@ def test_storage_bytes_equal_those_of_the_indexes(bits: int, length: int) -> Non
         stored, size = module.storage_bytes(distance, bits, length), index.stats()
         assert 5 * (stored["code bytes"] + stored["embedding bytes"]) == size.vector_bytes
         assert 5 * stored["row bytes"] == size.row_bytes
-    assert module.storage_bytes("rerank", bits, length)["bytes"] == stored_width(bits) + 8 + 2 * length
+    assert module.storage_bytes("rerank", bits, length)["bytes"] == stored_code_bytes(bits) + 8 + 2 * length
 
 
-def test_data_sets_that_cannot_be_composed_are_refused(make_data: Any, tmp_path: Path) -> None:
+def test_data_sets_without_distractors_are_rejected(make_data: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="data=shop_street"):
         Speedup([10], 10, 1)(FakeModel(["a"]), make_data(), SEARCH, tmp_path)
 
@@ -142,9 +143,9 @@ def test_the_page_is_reproduced_from_the_csv(rows: list[dict[str, Any]], tmp_pat
     assert figures["saving.svg"].startswith(b"<?xml")
     write_page(tmp_path, rows, text, figures)
     assert {path.name for path in tmp_path.iterdir()} == {"README.md", "results.csv", "saving.svg"}
-    read = read_results(tmp_path)
-    assert read == [{name: value for name, value in row.items() if value is not None} for row in rows]
-    assert speedup_page.page(read) == (text, figures)
+    csv_rows = read_results(tmp_path)
+    assert csv_rows == [{name: value for name, value in row.items() if value is not None} for row in rows]
+    assert speedup_page.page(csv_rows) == (text, figures)
 
 
 @pytest.mark.parametrize(
@@ -156,10 +157,10 @@ def test_crossing_size_reaches_the_saving_of_the_thesis(savings: tuple[float, ..
 
 
 @given(st.floats(1, 100), st.floats(1e-6, 1e-3), st.floats(0.01, 0.8))
-def test_crossing_size_is_exact_for_linear_search_times(before: float, ms_per_row: float, ratio: float) -> None:
+def test_crossing_size_is_exact_for_linear_search_times(other_ms: float, ms_per_row: float, ratio: float) -> None:
     sizes = [1, 1000, 100_000, 100_000_000]
-    whole = [before + ms_per_row * size for size in sizes]
-    savings = [ms_per_row * size * (1 - ratio) / time for size, time in zip(sizes, whole, strict=True)]
-    size_needed = speedup_page.THESIS_SAVING * before / (ms_per_row * (1 - ratio - speedup_page.THESIS_SAVING))
+    baseline_ms = [other_ms + ms_per_row * size for size in sizes]
+    savings = [ms_per_row * size * (1 - ratio) / time for size, time in zip(sizes, baseline_ms, strict=True)]
+    size_needed = speedup_page.THESIS_SAVING * other_ms / (ms_per_row * (1 - ratio - speedup_page.THESIS_SAVING))
     expected = size_needed if sizes[0] < size_needed <= sizes[-1] else 0.0 if 0 < size_needed <= sizes[0] else math.inf
-    assert speedup_page.crossing_size(sizes, savings, whole) == pytest.approx(expected)
+    assert speedup_page.crossing_size(sizes, savings, baseline_ms) == pytest.approx(expected)

@@ -1,4 +1,4 @@
-"""The stability page, made from runs that differ in seed and split."""
+"""Stability page of runs that differ in seed and split."""
 
 import json
 import re
@@ -10,17 +10,17 @@ import pytest
 from fashion_lsh.report.page_file import BEGIN, END, Row
 from fashion_lsh.runs.run import Run
 from fashion_lsh.studies.stability import by_variation, page, write_stability
-from tests.studies.factories import MakeRun, read_results, repeated, rows_of
+from tests.studies.factories import MakeRun, make_repeat, read_results, rows_from_runs
 
 
-def test_runs_without_repeats_are_refused(make_run: MakeRun) -> None:
-    rows = rows_of(repeated(make_run, "a"), repeated(make_run, "b", seed=1, split=1))
+def test_runs_without_repeats_are_rejected(make_run: MakeRun) -> None:
+    rows = rows_from_runs(make_repeat(make_run, "a"), make_repeat(make_run, "b", seed=1, split=1))
     with pytest.raises(ValueError, match="--repeats: no two runs"):
         page(rows)
 
 
 def test_runs_without_codes_have_no_changed_bits(make_run: MakeRun) -> None:
-    rows = rows_of(repeated(make_run, "a", bits=None), repeated(make_run, "b", seed=1, bits=None))
+    rows = rows_from_runs(make_repeat(make_run, "a", bits=None), make_repeat(make_run, "b", seed=1, bits=None))
     assert "bits changed" not in rows[-1]
     assert "hit overlap" in rows[-1]
     assert "bits changed |" not in page(rows)[0]
@@ -42,20 +42,20 @@ def test_groups_vary_only_the_seed_or_the_split() -> None:
 
 
 def test_the_page_has_spread_worst_category_and_corrupted_queries(runs: list[Run]) -> None:
-    text, figures = page(rows_of(*runs))
+    text, figures = page(rows_from_runs(*runs))
     assert "0.710 ± 0.010 (0.700 to 0.720)" in text  # three seeds
     assert "0.725 ± 0.035 (0.700 to 0.750)" in text  # two splits
     assert "0.490 ± 0.010" in text
     assert "*bits changed*" in text
-    assert "Worst category: by top-1 " in text
-    assert " in 3 of 3" in text
+    assert "Worst category by top-1: " in text
+    assert " (3 of 3 runs)" in text
     assert list(figures) == ["stability.svg"]
     assert b"occlusion" in figures["stability.svg"]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Folder of an experiment without results."""
+    """Experiment folder without results."""
     path = tmp_path / "page"
     path.mkdir()
     (path / "README.md").write_text(f"# Stability\n\n{BEGIN}\n{END}\n")
@@ -67,7 +67,7 @@ def test_write_stability_writes_the_page(runs: list[Run], folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {
         "README.md", "results.csv", "stability.svg", "jobs", "query_outputs",
     }  # fmt: skip
-    assert page(read_results(folder)) == page(rows_of(*runs))
+    assert page(read_results(folder)) == page(rows_from_runs(*runs))
     with pytest.raises((OSError, ValueError), match=re.escape(str(folder.parent))):
         write_stability(folder, [folder.parent])
 
@@ -90,23 +90,23 @@ def test_the_saved_files_reproduce_the_page_without_the_runs(runs: list[Run], fo
     assert read_files(folder) == before
 
 
-def test_later_runs_are_added_to_the_saved_ones(runs: list[Run], folder: Path, tmp_path: Path) -> None:
+def test_later_runs_are_added_to_saved_runs(runs: list[Run], folder: Path, tmp_path: Path) -> None:
     write_stability(folder, paths(runs))
     other = tmp_path / "other"
     shutil.copytree(folder, other)
     for path in (*other.glob("*/*"), other / "results.csv"):
         path.unlink()
     write_stability(other, paths(runs[:2]))
-    (runs[0].path / "metrics.json").unlink()  # as in a run whose scores came from jobs/
+    (runs[0].path / "metrics.json").unlink()  # as in a run whose scores were read from jobs/
     write_stability(other, paths(runs))
     assert read_files(other) == read_files(folder)
 
 
-def test_refused_runs_are_not_saved(runs: list[Run], folder: Path, make_run: MakeRun) -> None:
+def test_rejected_runs_are_not_saved(runs: list[Run], folder: Path, make_run: MakeRun) -> None:
     write_stability(folder, paths(runs))
     before = read_files(folder), sorted(folder.glob("*/*"))
     with pytest.raises(ValueError, match="same backbone, seed and split"):
-        write_stability(folder, [repeated(make_run, "e", seed=2).path])
+        write_stability(folder, [make_repeat(make_run, "e", seed=2).path])
     assert (read_files(folder), sorted(folder.glob("*/*"))) == before
 
 
@@ -120,7 +120,7 @@ def test_jobs_without_outputs_are_logged(runs: list[Run], folder: Path, caplog: 
         write_stability(folder, [runs[2].path])
 
 
-def test_outputs_of_another_fit_than_the_job_are_refused(runs: list[Run], folder: Path) -> None:
+def test_outputs_and_job_of_different_trainings_are_rejected(runs: list[Run], folder: Path) -> None:
     write_stability(folder, paths(runs))
     job = folder / "jobs/a.json"
     content = json.loads(job.read_text())
@@ -139,7 +139,7 @@ def test_outputs_of_another_fit_than_the_job_are_refused(runs: list[Run], folder
         ("jobs/a.json", None, "a.json: missing"),
     ],
 )
-def test_damaged_or_missing_saved_files_are_refused(
+def test_damaged_or_missing_saved_files_are_rejected(
     name: str, content: bytes | None, message: str, runs: list[Run], folder: Path
 ) -> None:
     write_stability(folder, paths(runs))

@@ -1,4 +1,4 @@
-"""Offline wandb runs, read back from the file that `wandb sync` would upload."""
+"""Offline wandb runs, read from the file that `wandb sync` uploads."""
 
 import json
 import os
@@ -39,7 +39,7 @@ LABELS = ["bag", "coat", "coat", "bag", "coat"]  # no query is a hat, but one is
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run folder, with wandb's user folders redirected beside it."""
+    """Run folder; the user folders of wandb are redirected to its parent folder."""
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("WANDB_DATA_DIR", raising=False)
     for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "XDG_DATA_HOME"):
@@ -56,36 +56,36 @@ def chunks(content: bytes) -> Iterator[tuple[int, bytes]]:
         if 32768 - offset % 32768 < 7:
             offset += 32768 - offset % 32768
             continue
-        _, size, kind = struct.unpack_from("<IHB", content, offset)
+        _, size, chunk_type = struct.unpack_from("<IHB", content, offset)
         if offset + 7 + size > len(content):  # still being written
             return
-        yield kind, content[offset + 7 : offset + 7 + size]
+        yield chunk_type, content[offset + 7 : offset + 7 + size]
         offset += 7 + size
 
 
-def records(path: Path) -> dict[str, list[Any]]:
-    """Records of a run's file, by type."""
-    records_by_kind, buffer = defaultdict(list), b""
-    for kind, payload in chunks(path.read_bytes()):
+def read_records(path: Path) -> dict[str, list[Any]]:
+    """Read the records of a run's file, by type."""
+    records_by_type, buffer = defaultdict(list), b""
+    for chunk_type, payload in chunks(path.read_bytes()):
         buffer += payload
-        if kind in (1, 4):  # full or last fragment
+        if chunk_type in (1, 4):  # full or last fragment
             record, buffer = proto.Record.FromString(buffer), b""
-            records_by_kind[record.WhichOneof("record_type")].append(getattr(record, record.WhichOneof("record_type")))
-    return records_by_kind
+            records_by_type[record.WhichOneof("record_type")].append(getattr(record, record.WhichOneof("record_type")))
+    return records_by_type
 
 
-def logged(folder: Path) -> dict[str, list[Any]]:
-    """All records of the only offline run below `folder`; waits until its file is complete."""
+def logged_records(folder: Path) -> dict[str, list[Any]]:
+    """Read the records of the only offline run below `folder`, by type, as soon as its file is complete."""
     [path] = folder.glob("wandb/offline-run-*/*.wandb")
     end = time.monotonic() + 20
-    while "exit" not in (found := records(path)):
-        assert time.monotonic() < end, f"no exit record in {path}: {dict(found)}"
+    while "exit" not in (records_by_type := read_records(path)):
+        assert time.monotonic() < end, f"no exit record in {path}: {dict(records_by_type)}"
         time.sleep(0.02)
-    return found
+    return records_by_type
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    updates = [item for record in logged(folder)["summary"] for item in record.update]
+    updates = [item for record in logged_records(folder)["summary"] for item in record.update]
     return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in updates}
 
 
@@ -118,7 +118,7 @@ def test_a_wandb_run_is_open_inside_the_block_and_finished_after_it(folder: Path
         assert wandb.run is run.run
         assert run.offline
     assert wandb.run is None
-    [begun, *_], [end] = logged(folder)["run"], logged(folder)["exit"]
+    [begun, *_], [end] = logged_records(folder)["run"], logged_records(folder)["exit"]
     assert (begun.project, begun.display_name, begun.run_group) == ("fashion-lsh", "main-0a1b2c3d", "main")
     assert list(begun.tags) == ["autumn", "resnet18", "folder"]
     assert {item.key: json.loads(item.value_json) for item in begun.config.update}["seed"] == 3
@@ -130,7 +130,7 @@ def test_an_exception_finishes_the_run_as_failed(error: type[BaseException], fol
     with pytest.raises(error, match="in the third epoch"), track_run(folder, CONFIG):
         raise error("in the third epoch")
     assert wandb.run is None
-    assert [end.exit_code for end in logged(folder)["exit"]] == [1]
+    assert [end.exit_code for end in logged_records(folder)["exit"]] == [1]
 
 
 def test_without_a_project_nothing_is_logged(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -174,14 +174,14 @@ def test_the_login_is_checked_without_prompt_and_network(folder: Path, monkeypat
 def test_an_unreachable_wandb_falls_back_to_offline(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    real = wandb.init
+    original_init = wandb.init
 
-    def unreached(mode: str, **options: Any) -> Any:
+    def unreachable(mode: str, **options: Any) -> Any:
         if mode == "online":
             raise wandb.errors.CommError("no such host\nConsider increasing the init_timeout setting")
-        return real(mode=mode, **options)
+        return original_init(mode=mode, **options)
 
-    monkeypatch.setattr(wandb, "init", unreached)
+    monkeypatch.setattr(wandb, "init", unreachable)
     monkeypatch.setenv("WANDB_MODE", "online")
     with track_run(folder, CONFIG) as run:
         assert run.offline
@@ -189,7 +189,7 @@ def test_an_unreachable_wandb_falls_back_to_offline(
     assert "(no such host)" in caplog.text
 
 
-def published(folder: Path) -> Path:
+def publish_results(folder: Path) -> Path:
     """Publish results, and return the folder of the written tables."""
     with track_run(folder, CONFIG) as run:
         run.publish({"query/accuracy": 0.6, "query/item/recall@10": 0.25}, queries(), CATEGORIES, SHEET)
@@ -197,20 +197,20 @@ def published(folder: Path) -> Path:
     return media
 
 
-def table(media: Path, name: str) -> dict[str, Any]:
+def read_table(media: Path, name: str) -> dict[str, Any]:
     [path] = media.glob(f"{name}_*.json")
     return dict(json.loads(path.read_text()))
 
 
 def test_published_results_are_in_the_run(folder: Path) -> None:
-    media = published(folder)
+    media = publish_results(folder)
     assert summary(folder).items() >= {"query/accuracy": 0.6, "query/item/recall@10": 0.25}.items()
-    matrix = table(media, "confusion_matrix_table")
+    matrix = read_table(media, "confusion_matrix_table")
     counts = {(true, predicted): count for true, predicted, count in matrix["data"] if count}
     assert matrix["columns"] == ["Actual", "Predicted", "nPredictions"]
     assert counts == {("bag", "bag"): 1, ("bag", "coat"): 1, ("coat", "bag"): 1, ("coat", "coat"): 1,
                       ("coat", "hat"): 1}  # fmt: skip
-    history = {item.key or item.nested_key[0] for record in logged(folder)["history"] for item in record.item}
+    history = {item.key or item.nested_key[0] for record in logged_records(folder)["history"] for item in record.item}
     assert {f"query/{name}" for name in ("confusion_matrix_table", "pr_curve_table", "retrieved", "sheet")} <= history
 
 
@@ -218,15 +218,15 @@ def test_untrained_categories_have_no_confusion_matrix(folder: Path) -> None:
     with track_run(folder, CONFIG) as run:
         run.publish({}, queries(), ["belt", "sock", "tie"], SHEET)
     [media] = folder.glob("wandb/offline-run-*/files/media/table/query")
-    assert table(media, "retrieved")
+    assert read_table(media, "retrieved")
     assert not [path for name in ("confusion", "pr_curve") for path in media.glob(f"{name}*")]
 
 
 def test_queries_are_published_with_boxes_and_hits_with_captions(folder: Path) -> None:
-    retrieved = table(published(folder), "retrieved")
+    retrieved = read_table(publish_results(folder), "retrieved")
     assert retrieved["columns"] == column_titles(2)
     assert [[cell is None for cell in row] for row in retrieved["data"]] == [[False] * 4, [False, False, True, True]]
-    [first, second] = artifact(folder, "query/retrieved.table.json")["data"]
+    [first, second] = read_artifact(folder, "query/retrieved.table.json")["data"]
     assert [cell["caption"] for cell in first] == ["true: bag", "pred: bag same category", "bag same item", "hat"]
     assert second[1]["caption"] == "pred: bag other category"
     [box] = first[0]["boxes"]["annotated"]
@@ -235,15 +235,17 @@ def test_queries_are_published_with_boxes_and_hits_with_captions(folder: Path) -
     assert [cell for cell in first[1:] + second if cell and "boxes" in cell] == []
 
 
-def artifact(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON file of an artifact, read from the path that `wandb sync` would read."""
-    files = {file.path: file.local_path for entry in logged(folder)["artifact"] for file in entry.manifest.contents}
+def read_artifact(folder: Path, name: str) -> dict[str, Any]:
+    """Read a JSON file of an artifact, from the path used by `wandb sync`."""
+    files = {
+        file.path: file.local_path for entry in logged_records(folder)["artifact"] for file in entry.manifest.contents
+    }
     return dict(json.loads(Path(files[name]).read_text()))
 
 
 def test_all_images_are_in_the_run_folder(folder: Path) -> None:
-    published(folder)
-    staged = [Path(file.local_path) for entry in logged(folder)["artifact"] for file in entry.manifest.contents]
+    publish_results(folder)
+    staged = [Path(file.local_path) for entry in logged_records(folder)["artifact"] for file in entry.manifest.contents]
     assert sum(path.read_bytes().startswith(b"\x89PNG") for path in staged) == 6
     assert all(path.is_relative_to(folder) for path in staged)
     [sheet] = folder.glob("wandb/offline-run-*/files/media/images/query/sheet_*.png")
@@ -255,14 +257,14 @@ def test_all_images_are_in_the_run_folder(folder: Path) -> None:
 def test_a_wandb_data_dir_of_the_user_is_not_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = folder.parent / "chosen"
     monkeypatch.setenv("WANDB_DATA_DIR", str(chosen))
-    published(folder)
+    publish_results(folder)
     assert list(chosen.glob("artifacts/staging/*"))
     assert not (folder / "wandb" / "data").exists()
     assert os.environ["WANDB_DATA_DIR"] == str(chosen)
 
 
-def fitted(folder: Path) -> None:
-    """Log two stages as Lightning does, with the steps of each counted from 0."""
+def log_training(folder: Path) -> None:
+    """Log two stages as Lightning does, with steps counted from 0 in each stage."""
     with track_run(folder, CONFIG) as tracker:
         [logger] = tracker.loggers()
         for stage, accuracies in (("classifier", [0.3, 0.6, 0.5]), ("hash_head", [0.7])):
@@ -279,13 +281,13 @@ def fitted(folder: Path) -> None:
 
 
 def test_each_stage_is_plotted_against_its_own_steps(folder: Path) -> None:
-    fitted(folder)
+    log_training(folder)
     rows = [{item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.item}
-            for record in logged(folder)["history"]]  # fmt: skip
+            for record in logged_records(folder)["history"]]  # fmt: skip
     steps = [(name, row[name]) for row in rows for name in row if name.endswith("/step")]
     assert steps == [("classifier/step", 9), ("classifier/step", 19), ("classifier/step", 29), ("hash_head/step", 9)]
     assert not {"epoch", "trainer/global_step"} & {name for row in rows for name in row}
-    defined = {metric.name or metric.glob_name: metric for metric in logged(folder)["metric"]}
+    defined = {metric.name or metric.glob_name: metric for metric in logged_records(folder)["metric"]}
     for stage in ("classifier", "hash_head"):
         for name in ("*", "val/accuracy", "val/macro_f1", "val/loss"):
             assert defined[f"{stage}/{name}"].step_metric == f"{stage}/step"
@@ -293,18 +295,18 @@ def test_each_stage_is_plotted_against_its_own_steps(folder: Path) -> None:
 
 
 def test_the_run_config_is_not_overwritten_by_stage_hyperparameters(folder: Path) -> None:
-    fitted(folder)
+    log_training(folder)
     entries = [
-        *logged(folder)["run"][0].config.update,
-        *(e for record in logged(folder)["config"] for e in record.update),
+        *logged_records(folder)["run"][0].config.update,
+        *(e for record in logged_records(folder)["config"] for e in record.update),
     ]
     logged_all = {entry.key or entry.nested_key[0]: json.loads(entry.value_json) for entry in entries}
     logged_config = {name: value for name, value in logged_all.items() if not name.startswith("_")}
-    assert logged_config == CONFIG | {"method": "csq"}  # what the dashboard groups by
+    assert logged_config == CONFIG | {"method": "csq"}  # the workspace groups runs by these settings
 
 
 def test_the_summary_has_the_best_epoch_of_each_stage(folder: Path) -> None:
-    fitted(folder)
+    log_training(folder)
     logged_summary = summary(folder)
     best = {name: logged_summary[f"classifier/val/{name}"] for name in ("accuracy", "macro_f1", "loss")}
     assert best == {"accuracy": {"max": 0.6}, "macro_f1": {"max": 0.6}, "loss": {"min": 0.4}}
@@ -313,7 +315,7 @@ def test_the_summary_has_the_best_epoch_of_each_stage(folder: Path) -> None:
 
 
 def test_pr_curves_are_interpolated_precision(folder: Path) -> None:
-    curves = table(published(folder), "pr_curve_table")
+    curves = read_table(publish_results(folder), "pr_curve_table")
     assert curves["columns"] == ["step", "lineKey", "lineVal"]
     precisions: dict[str, list[float]] = {name: [] for name in CATEGORIES}
     for _, name, value in curves["data"]:
@@ -331,5 +333,5 @@ def test_pr_curves_are_interpolated_precision(folder: Path) -> None:
 def test_a_failure_while_publishing_finishes_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wandb_run, "_pr_curve", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        published(folder)
+        publish_results(folder)
     assert wandb.run is None

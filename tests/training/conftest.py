@@ -1,4 +1,4 @@
-"""Fixtures that speed up fits and fix their best epoch."""
+"""Fixtures that speed up training and determine the best epoch."""
 
 import pytest
 

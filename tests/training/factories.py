@@ -1,6 +1,7 @@
-"""Helpers to fit, interrupt and resume small models."""
+"""Train, interrupt and resume small models."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,19 @@ from tests.models.factories import make_arguments
 
 
 def tiny_backbone(name: str) -> Backbone:
-    """Return a small, fast network with state (batch norm) and randomness (dropout)."""
+    """Return a small, fast network with batch statistics and dropout."""
     layers = [nn.Conv2d(3, 8, 5, stride=4), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()]
     return Backbone(name, nn.Sequential(*layers, nn.Dropout(0.3)), 32, 32)
 
 
-def make_model(kind: type[CropModule] = Classifier, **changes: Any) -> Any:
+def make_model(module_class: type[CropModule] = Classifier, **changes: Any) -> Any:
     optim = {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1}
     torch.manual_seed(0)
-    return kind(**make_arguments(kind, **{"epochs": 3, "head_factor": 1.0, "optim": optim} | changes))  # type: ignore[arg-type]
+    return module_class(**make_arguments(module_class, **{"epochs": 3, "head_factor": 1.0, "optim": optim} | changes))  # type: ignore[arg-type]
 
 
 class ScriptedClassifier(Classifier):
-    """Classifier with predefined `val` accuracies, which records its weights at each validation."""
+    """Classifier with predefined `val` accuracies that records the weights at each validation."""
 
     accuracies = (0.1,)
 
@@ -44,7 +45,7 @@ class ScriptedClassifier(Classifier):
         self.states = [*getattr(self, "states", []), copy.deepcopy(self.model.state_dict())]
 
 
-def make_scripted(*accuracies: float) -> Any:
+def make_scripted_model(*accuracies: float) -> Any:
     model = make_model(ScriptedClassifier, epochs=len(accuracies))
     model.accuracies = accuracies
     return model
@@ -63,7 +64,7 @@ def file_names(folder: Path) -> list[str]:
 
 
 def stop_at_epoch_end(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupt the fit at the end of an epoch, counted from 0."""
+    """Interrupt training at the end of an epoch; epochs are counted from 0."""
     original = EpochLogger.on_train_epoch_end
 
     def stop(self: Any, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -75,7 +76,7 @@ def stop_at_epoch_end(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stop_in_epoch(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupt the fit within an epoch, counted from 0."""
+    """Interrupt training within an epoch; epochs are counted from 0."""
     original = CropModule.training_step
 
     def stop(self: Any, batch: Batch) -> Tensor:
@@ -87,6 +88,7 @@ def stop_in_epoch(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def logged_epochs(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the logged epochs, `1/3`, `2/3`, …"""
+    """Return the epochs in the log: `1/3`, `2/3`, …"""
     texts = [record.getMessage() for record in caplog.records if record.name == callbacks.__name__]
-    return [text.split()[1].rstrip(":") for text in texts if text.startswith("epoch ")]
+    matches = [re.search(r": epoch (\d+/\d+): ", text) for text in texts]
+    return [match[1] for match in matches if match]

@@ -1,4 +1,4 @@
-"""LightningModules of classifier and hash head: loss, learning rates, seeding of dropout."""
+"""LightningModules of classifier and hash head: loss, learning rates and seeding of dropout."""
 
 import copy
 import functools
@@ -17,24 +17,24 @@ from tests.models.factories import make_arguments
 from tests.models.test_crop_model import random_images
 
 EMPTY_BATCH = Batch(*[torch.empty(0)] * 4)
-both_models = pytest.mark.parametrize("kind", [Classifier, HashHead])
+both_models = pytest.mark.parametrize("module_class", [Classifier, HashHead])
 
 
 @functools.cache
-def _cached_model(kind: type[CropModule]) -> CropModule:
+def _cached_model(module_class: type[CropModule]) -> CropModule:
     torch.manual_seed(0)
-    return kind(**make_arguments(kind)).eval()  # type: ignore[arg-type]
+    return module_class(**make_arguments(module_class)).eval()  # type: ignore[arg-type]
 
 
-def make_model(kind: type[CropModule]) -> CropModule:
-    """Return a module with the same weights at every call, free to be changed."""
-    return copy.deepcopy(_cached_model(kind))
+def make_model(module_class: type[CropModule]) -> CropModule:
+    """Return a new copy of a module with the same weights at every call."""
+    return copy.deepcopy(_cached_model(module_class))
 
 
 @both_models
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
-def test_label_smoothing_matches_the_definition(kind: type[CropModule], smoothing: float) -> None:
-    model = kind(**make_arguments(kind, label_smoothing=smoothing)).eval()  # type: ignore[arg-type]
+def test_label_smoothing_matches_the_definition(module_class: type[CropModule], smoothing: float) -> None:
+    model = module_class(**make_arguments(module_class, label_smoothing=smoothing)).eval()  # type: ignore[arg-type]
     model.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     labels = torch.tensor([0, 2, 1, 2])
     with torch.no_grad():
@@ -45,8 +45,8 @@ def test_label_smoothing_matches_the_definition(kind: type[CropModule], smoothin
 
 
 @both_models
-def test_head_has_its_own_learning_rate(kind: type[CropModule]) -> None:
-    model = make_model(kind)
+def test_head_has_its_own_learning_rate(module_class: type[CropModule]) -> None:
+    model = make_model(module_class)
     model.trainer = SimpleNamespace(estimated_stepping_batches=10)  # type: ignore[assignment]
     configured: Any = model.configure_optimizers()
     groups = configured["optimizer"].param_groups
@@ -60,7 +60,7 @@ def test_head_has_its_own_learning_rate(kind: type[CropModule]) -> None:
 
 def test_dropout_is_seeded_by_seed_and_epoch() -> None:
     model, dropout, masks = make_model(Classifier), nn.Dropout(0.5), []
-    for seed, epoch in [(0, 0), (0, 1), (1, 0), (0, 1)]:  # at the first batch of each epoch
+    for seed, epoch in [(0, 0), (0, 1), (1, 0), (0, 1)]:  # dropout mask of the first batch of each epoch
         model.hparams["seed"] = seed
         model.trainer = SimpleNamespace(current_epoch=epoch)  # type: ignore[assignment]
         model.on_train_batch_start(EMPTY_BATCH, 0)

@@ -1,4 +1,4 @@
-"""Fits: frozen backbones, best epoch, calibration, checkpoint, logs and early stopping."""
+"""Training: frozen backbones, best epoch, calibration, checkpoints, logs and early stopping."""
 
 import logging
 import signal
@@ -22,7 +22,14 @@ from fashion_lsh.training.crop_module import CropModule
 from fashion_lsh.training.fitting import fit
 from fashion_lsh.training.hash_head import HashHead
 from tests.disks import full_disk
-from tests.training.factories import equal_states, file_names, fit_on_cpu, logged_epochs, make_model, make_scripted
+from tests.training.factories import (
+    equal_states,
+    file_names,
+    fit_on_cpu,
+    logged_epochs,
+    make_model,
+    make_scripted_model,
+)
 
 MakeData = Callable[..., GarmentData]
 
@@ -48,40 +55,40 @@ def state_bytes(module: nn.Module) -> dict[str, bytes]:
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("initial_training_mode", [True, False])
 @pytest.mark.parametrize("by_lightning_trainer", [True, False])
-@pytest.mark.parametrize("kind", [Classifier, HashHead])
+@pytest.mark.parametrize("module_class", [Classifier, HashHead])
 def test_fit_does_not_change_a_frozen_backbone(
-    kind: type[CropModule], by_lightning_trainer: bool, initial_training_mode: bool, make_data: MakeData,
+    module_class: type[CropModule], by_lightning_trainer: bool, initial_training_mode: bool, make_data: MakeData,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     modes: list[tuple[bool, bool]] = []
-    original = kind.training_step
+    original = module_class.training_step
 
     def record_modes(self: Any, batch: Batch) -> Tensor:
         modes.append((self.training, any(module.training for module in self.model.backbone.modules())))
         return original(self, batch)
 
-    monkeypatch.setattr(kind, "training_step", record_modes)
-    model, data = make_model(kind, frozen=True, epochs=2).train(initial_training_mode), make_data()
+    monkeypatch.setattr(module_class, "training_step", record_modes)
+    model, data = make_model(module_class, frozen=True, epochs=2).train(initial_training_mode), make_data()
     backbone, head = state_bytes(model.model.backbone), state_bytes(model.model.head)
     if by_lightning_trainer:
         pl.Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
                    enable_progress_bar=False, default_root_dir=tmp_path).fit(model, data)  # fmt: skip
     else:
         fit_on_cpu(model, data, tmp_path)
-    assert set(modes) == {(True, False)}  # neither batch norm nor dropout is in training mode
+    assert set(modes) == {(True, False)}  # batch norm and dropout of the frozen backbone are in evaluation mode
     assert state_bytes(model.model.backbone) == backbone
     assert state_bytes(model.model.head) != head
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("kind", [Classifier, HashHead])
-def test_fit_learns_a_separable_set(kind: type[CropModule], colour_data: GarmentData, tmp_path: Path) -> None:
+@pytest.mark.parametrize("module_class", [Classifier, HashHead])
+def test_fit_separates_colours(module_class: type[CropModule], colour_data: GarmentData, tmp_path: Path) -> None:
     optim = {"name": "adamw", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1}
-    model = make_model(kind, categories=colour_data.categories, epochs=20, head_factor=3.0, optim=optim)
+    model = make_model(module_class, categories=colour_data.categories, epochs=20, head_factor=3.0, optim=optim)
     model = fit_on_cpu(model, colour_data, tmp_path / "run")
     with torch.inference_mode():
         correct = [model(batch.images).logits.argmax(1) == batch.labels for batch in colour_data.loader("gallery")]
-    assert torch.cat(correct).float().mean() > 0.8  # a third by chance
+    assert torch.cat(correct).float().mean() > 0.8  # the accuracy of a random guess is 1/3
     assert (
         torch.load(tmp_path / "run" / f"{model.name}.ckpt", weights_only=True)["fit_metrics"][
             f"{model.name}/val/accuracy"
@@ -91,9 +98,9 @@ def test_fit_learns_a_separable_set(kind: type[CropModule], colour_data: Garment
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("kind", [Classifier, HashHead])
-def test_fit_leaves_one_checkpoint(kind: type[CropModule], make_data: MakeData, tmp_path: Path) -> None:
-    fit_on_cpu(model := make_model(kind, epochs=1), make_data(), tmp_path)
+@pytest.mark.parametrize("module_class", [Classifier, HashHead])
+def test_fit_leaves_one_checkpoint(module_class: type[CropModule], make_data: MakeData, tmp_path: Path) -> None:
+    fit_on_cpu(model := make_model(module_class, epochs=1), make_data(), tmp_path)
     assert file_names(tmp_path) == [f"{model.name}.ckpt"]
     content = torch.load(tmp_path / f"{model.name}.ckpt", weights_only=True)
     assert content["hyper_parameters"] == dict(model.hparams)
@@ -103,31 +110,35 @@ def test_fit_leaves_one_checkpoint(kind: type[CropModule], make_data: MakeData, 
 def test_loaded_checkpoint_gives_identical_outputs(make_data: MakeData, tmp_path: Path) -> None:
     data = make_data()
     model = fit_on_cpu(make_model(HashHead, epochs=1), data, tmp_path)
-    opened = load_model(tmp_path / "hash_head.ckpt")
+    loaded = load_model(tmp_path / "hash_head.ckpt")
     batch = next(iter(data.val_dataloader()))
     assert not model.training
-    assert not opened.training
+    assert not loaded.training
     with torch.inference_mode():
-        before, after = model(batch.images), opened(batch.images)
+        before, after = model(batch.images), loaded(batch.images)
         assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-        assert torch.equal(model.probabilities(before.logits), opened.probabilities(after.logits))
-    assert opened.fingerprint() == model.fingerprint()
+        assert torch.equal(model.probabilities(before.logits), loaded.probabilities(after.logits))
+    assert loaded.fingerprint() == model.fingerprint()
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize(("accuracies", "best"), [((0.2, 0.9, 0.5), 1), ((0.9, 0.5, 0.8), 0), ((0.5, 0.7, 0.7), 1)])
-def test_best_val_epoch_is_kept(accuracies: tuple[float, ...], best: int, make_data: MakeData, tmp_path: Path) -> None:
-    model = make_scripted(*accuracies)
+@pytest.mark.parametrize(
+    ("accuracies", "best_epoch"), [((0.2, 0.9, 0.5), 1), ((0.9, 0.5, 0.8), 0), ((0.5, 0.7, 0.7), 1)]
+)
+def test_best_val_epoch_is_kept(
+    accuracies: tuple[float, ...], best_epoch: int, make_data: MakeData, tmp_path: Path
+) -> None:
+    model = make_scripted_model(*accuracies)
     best_state = fit_on_cpu(model, make_data(), tmp_path).state_dict()
     del best_state["temperature"]
-    matching = [
+    matching_epochs = [
         number
         for number, state in enumerate(model.states)
         if all(torch.equal(best_state[n], state[n]) for n in best_state)
     ]
     fit_metrics = load_model(tmp_path / "classifier.ckpt").fit_metrics
-    assert matching == [best]
-    assert fit_metrics["classifier/best_epoch"] == best + 1
+    assert matching_epochs == [best_epoch]
+    assert fit_metrics["classifier/best_epoch"] == best_epoch + 1
     assert fit_metrics["classifier/val/accuracy"] == pytest.approx(max(accuracies))
     assert 0 <= fit_metrics["classifier/val/ece_before"] <= 1
     assert 0 <= fit_metrics["classifier/val/ece_after"] <= 1
@@ -151,15 +162,15 @@ def test_calibration_error_is_logged_before_and_after(make_data: MakeData, caplo
     caplog.set_level(logging.INFO)
     model = make_model()
     model.post_fit(make_data())
-    assert f"temperature {model.model.temperature:.3f}, ECE on val" in caplog.text
+    assert f"classifier: temperature {model.model.temperature:.3f}; " in caplog.text
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("kind", [Classifier, HashHead])
+@pytest.mark.parametrize("module_class", [Classifier, HashHead])
 def test_gpu_checkpoint_gives_the_same_outputs_on_cpu(
-    kind: type[CropModule], make_data: MakeData, tmp_path: Path
+    module_class: type[CropModule], make_data: MakeData, tmp_path: Path
 ) -> None:
-    gpu_model = fit(make_model(kind, epochs=2), make_data(), tmp_path, accelerator="gpu")
+    gpu_model = fit(make_model(module_class, epochs=2), make_data(), tmp_path, accelerator="gpu")
     assert gpu_model.device.type == "cuda"
     cpu_model = load_model(tmp_path / f"{gpu_model.name}.ckpt", "cpu")
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
@@ -173,7 +184,7 @@ def test_gpu_checkpoint_gives_the_same_outputs_on_cpu(
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(("patience", "expected_epochs"), [(0, 3), (1, 3), (2, 4), (None, 5)])
 def test_patience_ends_the_fit(patience: int | None, expected_epochs: int, make_data: MakeData, tmp_path: Path) -> None:
-    model = make_scripted(0.2, 0.9, 0.9, 0.5, 0.1)
+    model = make_scripted_model(0.2, 0.9, 0.9, 0.5, 0.1)
     fit_on_cpu(model, make_data(), tmp_path, patience=patience)
     assert len(model.states) == expected_epochs
     assert file_names(tmp_path) == ["classifier.ckpt"]
@@ -200,14 +211,16 @@ def test_each_epoch_is_logged_once(make_data: MakeData, tmp_path: Path, caplog: 
     caplog.set_level(logging.INFO)
     fit_on_cpu(make_model(epochs=2), make_data(), tmp_path)
     assert logged_epochs(caplog) == ["1/2", "2/2"]
-    line = next(record.getMessage() for record in caplog.records if record.getMessage().startswith("epoch 2/2: "))
+    line = next(
+        record.getMessage() for record in caplog.records if record.getMessage().startswith("classifier: epoch 2/2: ")
+    )
     for name in ("train/loss", "val/accuracy", "val/loss", "val/macro_f1"):
         assert f"{name} " in line
 
 
 @pytest.mark.usefixtures("tiny")
 def test_extra_arguments_are_passed_to_the_trainer(make_data: MakeData, tmp_path: Path) -> None:
-    model = make_scripted(0.5)
+    model = make_scripted_model(0.5)
     fit_on_cpu(model, make_data(), tmp_path, limit_train_batches=0.5, gradient_clip_val=5.0)
     assert model.trainer.num_training_batches == 1
     assert model.trainer.gradient_clip_val == 5.0
@@ -228,4 +241,4 @@ def test_fit_ignores_slurm_environment(
     task = make_model(epochs=2)
     task.on_train_start = lambda: handlers.append(signal.getsignal(signal.SIGUSR1))
     assert equal_states(fit_on_cpu(task, make_data(), tmp_path / "task").state_dict(), expected.state_dict())
-    assert handlers == [signal.SIG_DFL]  # with SLURM support Lightning handles it, to save an hpc_ckpt
+    assert handlers == [signal.SIG_DFL]  # Lightning's SLURM support would handle SIGUSR1 to save an hpc_ckpt

@@ -1,4 +1,4 @@
-"""Optimizers: weight decay, learning rates and schedule."""
+"""Optimizers: weight decay, learning rates, and schedule."""
 
 import math
 from itertools import pairwise
@@ -22,7 +22,7 @@ def optim(**changes: Any) -> Optim:
 
 
 def factors(steps: int, warmup: float) -> list[float]:
-    """Learning rate at each step and after the last, for a peak of 1."""
+    """Learning rates of all steps and after the last step, for a peak of 1."""
     optimizer = SGD([Parameter(torch.zeros(1))], lr=1.0)
     schedule = warmup_cosine_schedule(optimizer, steps, warmup)
     rates = []
@@ -56,8 +56,8 @@ def test_biases_and_norm_layers_are_not_decayed(name: str) -> None:
     optimizer = create_optimizer([(backbone.parameters(), 0.1)], optim(name=name, weight_decay=0.02))
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     for module in backbone.modules():
-        for kind, parameter in module.named_parameters(recurse=False):
-            no_decay = isinstance(module, nn.BatchNorm2d) or kind == "bias"
+        for name_in_module, parameter in module.named_parameters(recurse=False):
+            no_decay = isinstance(module, nn.BatchNorm2d) or name_in_module == "bias"
             assert decay[id(parameter)] == (0.0 if no_decay else 0.02)
 
 

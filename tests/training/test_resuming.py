@@ -1,4 +1,4 @@
-"""Interrupted fits: a resumed fit equals an uninterrupted one."""
+"""Resumed training gives the same weights as uninterrupted training."""
 
 import logging
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from tests.training.factories import (
     fit_on_cpu,
     logged_epochs,
     make_model,
-    make_scripted,
+    make_scripted_model,
     stop_at_epoch_end,
     stop_in_epoch,
 )
@@ -83,11 +83,13 @@ def test_fit_resumes_from_the_last_finished_epoch(
     with pytest.MonkeyPatch.context() as patch:
         stop_in_epoch(3, patch)
         with pytest.raises(RuntimeError, match="interrupted"):
-            fit_on_cpu(first := make_scripted(*accuracies), make_data(), tmp_path)
+            fit_on_cpu(first := make_scripted_model(*accuracies), make_data(), tmp_path)
     caplog.set_level(logging.INFO)
-    resumed = fit_on_cpu(make_scripted(*accuracies), make_data(), tmp_path)
+    resumed = fit_on_cpu(make_scripted_model(*accuracies), make_data(), tmp_path)
     assert logged_epochs(caplog) == ["4/4"]
-    assert torch.equal(resumed.head.weight, first.states[best]["head.weight"])  # of an epoch before the stop
+    assert torch.equal(
+        resumed.head.weight, first.states[best]["head.weight"]
+    )  # weights of an epoch before the interruption
 
 
 @pytest.mark.usefixtures("tiny")
@@ -99,15 +101,15 @@ def test_fit_stopped_after_the_last_epoch_trains_no_more(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "save_model", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("no space")))
         with pytest.raises(OSError, match="no space"):
-            fit_on_cpu(first := make_scripted(*accuracies), make_data(), tmp_path, patience=patience)
+            fit_on_cpu(first := make_scripted_model(*accuracies), make_data(), tmp_path, patience=patience)
     caplog.set_level(logging.INFO)
-    resumed = fit_on_cpu(make_scripted(*accuracies), make_data(), tmp_path, patience=patience)
+    resumed = fit_on_cpu(make_scripted_model(*accuracies), make_data(), tmp_path, patience=patience)
     assert logged_epochs(caplog) == []
     assert equal_states(resumed.state_dict(), first.model.state_dict())
 
 
 @pytest.mark.usefixtures("tiny")
-def test_finished_stage_is_loaded_not_refitted(
+def test_finished_stage_is_loaded_not_trained_again(
     make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     save(make_model(), tmp_path / "classifier.ckpt")
@@ -119,7 +121,7 @@ def test_finished_stage_is_loaded_not_refitted(
     loaded = fit_on_cpu(other, make_data(), tmp_path)
     assert loaded.fingerprint() == make_model().model.fingerprint()
     assert not loaded.training
-    assert "Loading the fitted classifier" in caplog.text
+    assert "Loading the trained classifier" in caplog.text
 
 
 @pytest.mark.usefixtures("tiny")

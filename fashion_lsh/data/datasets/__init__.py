@@ -16,7 +16,7 @@ from fashion_lsh.data.datasets.fashion_mnist import FashionMnist
 from fashion_lsh.data.datasets.fashionai import FashionAI
 from fashion_lsh.data.datasets.folder import Folder
 from fashion_lsh.data.datasets.image_files import ImageFiles
-from fashion_lsh.data.datasets.merged import MergedFolder
+from fashion_lsh.data.datasets.merged import MergedCatalogue
 from fashion_lsh.data.datasets.modanet import ModaNet
 from fashion_lsh.data.datasets.scenes import Scenes
 from fashion_lsh.data.datasets.shop import Shop
@@ -24,25 +24,25 @@ from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
 
 
 class Source(Protocol):
-    """Interface of a data set: a catalogue of garments, and images by key."""
+    """Interface of a data set: catalogue of garments, and images by key."""
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
-        """Return one row per garment, filtered (see `Catalogue.filter`); `split` is "" if the source has no splits."""
+        """Return one row per garment, filtered (see `Catalogue.filter`); without published splits, `split` is ""."""
         ...
 
     def image(self, key: str) -> np.ndarray:
-        """Load the image of a row: (H, W, 3) uint8 RGB, upright.
+        """Load an image by key: (H, W, 3) uint8 RGB, with the EXIF orientation applied.
 
         Raises:
             ImageError: The file is missing or is not a readable image.
-            KeyError: Unknown key, in data sets that do not read image files.
+            KeyError: The key is unknown (only in data sets without image files).
         """
         ...
 
 
 FASHION_MNIST = "fashion_mnist"
 DatasetFactory = Callable[[str], Source]
-FILE_DATASETS: dict[str, tuple[DatasetFactory, str]] = {  # data sets read from files, and the meaning of data.root
+FILE_DATASETS: dict[str, tuple[DatasetFactory, str]] = {  # name -> (factory, description of data.root)
     "folder": (Folder, "a folder of images, or a manifest (.csv or .parquet)"),
     "coco": (Coco, "the folder of instances_*.json, or one such file"),
     "deepfashion_category": (DeepFashionCategory, "the folder with Anno_coarse, Eval and Img"),
@@ -60,7 +60,7 @@ FILE_DATASETS: dict[str, tuple[DatasetFactory, str]] = {  # data sets read from 
     "scenes": (Scenes, "the folder of instances_*.json"),
     "shop": (Shop, "the folder with styles.csv and images, or a CSV file"),
     "thesis30": (
-        lambda root: MergedFolder(root, lambda name, source_root: open_dataset(name, source_root, 0)),
+        lambda root: MergedCatalogue(root, lambda name, source_root: open_dataset(name, source_root, 0)),
         "a folder written by `python -m fashion_lsh merge`",
     ),
 }
@@ -73,18 +73,18 @@ def open_dataset(name: str, root: str | None, seed: int, keep_copies: bool = Fal
         name: `shop_street`, `fashion_mnist`, `fashion_mnist_official` or a key of FILE_DATASETS.
         root: Folder or file to read, see FILE_DATASETS.
         seed: Random seed; only `shop_street` uses it.
-        keep_copies: Keep all byte-identical image files; otherwise keep one of each.
+        keep_copies: Whether all byte-identical image files are kept; otherwise only one of them is kept.
 
     Raises:
-        ValueError: Unknown name, or the data set needs a root.
+        ValueError: The name is unknown, or the root is missing.
     """
     if name == "shop_street":
         return ShopStreet(seed)
     if name in (FASHION_MNIST, f"{FASHION_MNIST}_official"):
         return FashionMnist(root, official=name != FASHION_MNIST)
     if name not in FILE_DATASETS:
-        known = ", ".join(["shop_street", FASHION_MNIST, f"{FASHION_MNIST}_official", *FILE_DATASETS])
-        raise ValueError(f"unknown data set {name!r}; use one of {known}")
+        names = ", ".join(["shop_street", FASHION_MNIST, f"{FASHION_MNIST}_official", *FILE_DATASETS])
+        raise ValueError(f"unknown data set {name!r}; use one of {names}")
     factory, root_help = FILE_DATASETS[name]
     if not root:
         raise ValueError(f"data={name} needs data.root; set it to {root_help}")
@@ -95,6 +95,6 @@ def open_dataset(name: str, root: str | None, seed: int, keep_copies: bool = Fal
 
 
 def get_licence(name: str) -> str:
-    """Return the terms of use of a data set read from files, or ""."""
+    """Return the terms of use of a data set in FILE_DATASETS, or ""."""
     factory = FILE_DATASETS[name][0] if name in FILE_DATASETS else None
     return str(getattr(getattr(factory, "func", factory), "licence", ""))

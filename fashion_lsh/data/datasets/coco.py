@@ -1,4 +1,4 @@
-"""Images with garment boxes in COCO format."""
+"""Data sets in COCO format: images with garment boxes."""
 
 import json
 import logging
@@ -20,10 +20,10 @@ Row = dict[str, Any]
 class Coco(ImageFiles):
     """COCO data set: each box of `instances_*.json` is a garment.
 
-    The files are in `<root>` or `<root>/annotations`, or root is one of them. The split follows the file name:
-    `instances_train2017.json` is train. If there is train and val but no test, val becomes query, and `split` takes a
-    new val from train. Images are in `<root>/images`, in a folder named after the split (`train2017`) or in `<root>`.
-    Crowds and boxes smaller than one pixel are skipped.
+    Annotation files are in `<root>` or `<root>/annotations`, or root is an annotation file. The file name determines
+    the split: `instances_train2017.json` is train. If there are several files but no test file, val becomes query, and
+    `split` takes a new val from train. Images are in `<root>/images`, in a folder named after the split (`train2017`)
+    or in `<root>`. Crowd annotations and boxes smaller than one pixel are skipped.
 
     Args:
         root: Folder or `instances_*.json` file.
@@ -39,7 +39,7 @@ class Coco(ImageFiles):
         splits = _splits(files)
         rows = [row for file in files for row in self._rows(file, splits[file])]
         if not rows:
-            raise ValueError(f"{self.root}: no boxes; the annotations of its instances_*.json files are empty")
+            raise ValueError(f"{self.root}: no boxes; use instances_*.json files whose annotations are not empty")
         skipped = {row["id"]: row["problem"] for row in rows if row["problem"]}
         kept = [row for row in rows if not row["problem"]]
         columns = {
@@ -55,7 +55,7 @@ class Coco(ImageFiles):
         if not paths:
             raise FileNotFoundError(
                 f"data.root={self.root}: no instances_*.json there or in its folder annotations; "
-                "set it to such a folder or file"
+                "set data.root to such a folder or file"
             )
         return paths
 
@@ -72,51 +72,55 @@ class Coco(ImageFiles):
 
 
 def _split_word(file: Path) -> str:
-    """Return `train` for `instances_attributes_train2020.json`."""
+    """Return the split word of a file name: `train` for `instances_attributes_train2020.json`."""
     return re.sub(r"\d+$", "", file.stem.rpartition("_")[2]).lower()
 
 
 def _splits(files: list[Path]) -> dict[Path, str]:
-    """Return the split of each file by name; val without a test is query; all "" if any name has no split."""
-    file_names = {file: SPLIT_ALIASES.get(_split_word(file), "") for file in files}
-    if "" in file_names.values() or len(files) == 1:
+    """Return the split of each file: val is query if no file is query; "" for all if a file name contains no split."""
+    file_splits = {file: SPLIT_ALIASES.get(_split_word(file), "") for file in files}
+    if "" in file_splits.values() or len(files) == 1:
         return dict.fromkeys(files, "")
     return {
-        file: "query" if name == "val" and "query" not in file_names.values() else name
-        for file, name in file_names.items()
+        file: "query" if split == "val" and "query" not in file_splits.values() else split
+        for file, split in file_splits.items()
     }
 
 
 def read_coco(file: Path) -> Mapping[str, Any]:
-    """Read a COCO file without checking its lists.  Raises ValueError if it is not JSON or lacks a list."""
+    """Read a COCO file.  Raises ValueError if the file is not JSON or lacks images, annotations or categories."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         missing = [name for name in ("images", "annotations", "categories") if name not in content]
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{file}: not a JSON object ({error}); unpack it again") from error
+        raise ValueError(f"{file}: not a JSON object ({error}); unpack the file again") from error
     if missing:
         raise ValueError(f"{file}: key {missing[0]!r} is missing; use a COCO instances file")
     return dict(content)
 
 
 def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) -> Iterator[Row]:
-    """Yield one row per box, with `problem` as the reason to skip it.  Raises ValueError for other formats."""
+    """Yield one row per box; `problem` is the reason to skip the box, or "".
+
+    Raises:
+        ValueError: The content is not in COCO format.
+    """
     try:
         file_names = {entry["id"]: entry.get("file_name") for entry in content["images"]}
-        image_paths = {annotation_id: (folder / name).as_posix() for annotation_id, name in file_names.items() if name}
+        image_paths = {image_id: (folder / name).as_posix() for image_id, name in file_names.items() if name}
         names = {category["id"]: str(category["name"]) for category in content["categories"]}
         supercategories = {
             category["id"]: str(category.get("supercategory") or "") for category in content["categories"]
         }
         annotations = [dict(annotation) for annotation in content["annotations"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file}: not in COCO format ({error!r}); check its images and categories") from error
+        raise ValueError(f"{file}: not in COCO format ({error!r}); check the lists images and categories") from error
     if len(image_paths) < len(file_names):
-        log.warning("%s: %d images have no file_name", file, len(file_names) - len(image_paths))
+        log.warning("%s: number of images without a file_name: %d", file, len(file_names) - len(image_paths))
     id_counts: Counter[str] = Counter()
     for index, annotation in enumerate(annotations):
         annotation_id = str(annotation.get("id", f"at {index}"))
-        id_counts[annotation_id] += 1  # the first release of Fashionpedia has duplicate ids
+        id_counts[annotation_id] += 1  # ids may repeat: the first release of Fashionpedia has duplicate ids
         image_id, category_id = (_reference(annotation, name) for name in ("image_id", "category_id"))
         image, name, box = image_paths.get(image_id), names.get(category_id), _box(annotation)
         yield {
@@ -132,13 +136,13 @@ def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) 
 
 
 def _reference(annotation: Mapping[str, Any], name: str) -> Any:
-    """Return an annotation's image or category id, or None if it cannot be an id."""
+    """Return the image id or category id of an annotation; None if the value cannot be an id."""
     value = annotation.get(name)
     return None if isinstance(value, list | dict) else value
 
 
 def _box(annotation: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
-    """Convert `bbox` (x, y, width, height) to x1, y1, x2, y2; None if it is invalid or has no area."""
+    """Convert `bbox` (x, y, width, height) to x1, y1, x2, y2; None if the box is invalid or has no area."""
     try:
         x, y, width, height = map(float, annotation["bbox"])
     except (KeyError, TypeError, ValueError):

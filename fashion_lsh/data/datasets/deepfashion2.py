@@ -1,4 +1,4 @@
-"""DeepFashion2: garments in consumers' images and the same garments in shop images."""
+"""DeepFashion2: garments in consumers' street images, and the same garments in shop images."""
 
 import json
 import logging
@@ -15,14 +15,14 @@ from fashion_lsh.io.progress import chunks, track
 
 log = logging.getLogger(__name__)
 
-FOLDERS = ("train", "validation")  # test has no annotations
+FOLDERS = ("train", "validation")  # the folder test has no annotations
 VIEWS = {"user": "street", "shop": "shop"}
-IMAGE_KEYS = ("source", "pair_id")  # every other key is a garment
-CHUNK = 2000  # files per progress update
+IMAGE_KEYS = ("source", "pair_id")  # all other keys of an annotation file are garments
+CHUNK = 2000  # files between two updates of the progress bar
 
 
 class Garment(NamedTuple):
-    """Catalogue row; the box is xyxy in pixels."""
+    """Catalogue row of one garment; the box is xyxy in pixels."""
 
     id: str
     image: str
@@ -40,9 +40,10 @@ class Garment(NamedTuple):
 class DeepFashion2(ImageFiles):
     """All garments of `train/annos/*.json` and `validation/annos/*.json`.
 
-    `train` is split train; in `validation`, users' images are queries and shop images form the gallery. Garments with
-    the same pair and style are one item; style 0 never matches, so it has no item. All images of a pair form one group.
-    Unreadable files and garments without a category, a style or a box with an area are skipped.
+    Images in `train` form the split train; in `validation`, users' images are queries and shop images form the gallery.
+    Garments with equal pair and style are one item. Garments of style 0 match no other garment and have no item. All
+    images of a pair form one group. Unreadable files, and garments without a category, a style or a box with an area,
+    are skipped.
 
     Args:
         root: Folder that contains train/ and validation/.
@@ -68,13 +69,13 @@ class DeepFashion2(ImageFiles):
         if not files:
             raise FileNotFoundError(
                 f"data.root={self.root}: no train/annos/*.json or validation/annos/*.json; "
-                "set it to the folder of the unpacked train.zip and validation.zip"
+                "set data.root to the folder of the unpacked train.zip and validation.zip"
             )
         for folder in sorted(set(FOLDERS) - {folder for folder, _ in files}):
             log.warning("Skipped %s: no annotations", self.root / folder)
         garments: list[Garment] = []
         with ThreadPoolExecutor() as pool:
-            for chunk in track(chunks(files, CHUNK), "reading annotations", len(files), len):
+            for chunk in track(chunks(files, CHUNK), "loading annotations", len(files), len):
                 for rows, problems in pool.map(lambda file: _read_file(*file), chunk):
                     garments += rows
                     skipped |= problems
@@ -87,7 +88,7 @@ class DeepFashion2(ImageFiles):
 
 
 def _annotation_files(folder: Path, read_errors: list[OSError]) -> list[str]:
-    """List the JSON files of a folder, sorted; none if it does not exist. Collect read errors in `read_errors`."""
+    """List the JSON files of a folder, sorted; [] if the folder is missing. Read errors are added to `read_errors`."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.path for entry in entries if entry.name.endswith(".json") and entry.name[0] != ".")
@@ -99,7 +100,7 @@ def _annotation_files(folder: Path, read_errors: list[OSError]) -> list[str]:
 
 
 def _read_file(folder: str, path: str) -> tuple[list[Garment], dict[str, str]]:
-    """Read the garments of one file, and reasons for skipped ones: id -> reason."""
+    """Read the garments of one file, and reasons for skipped garments: id -> reason."""
     name = f"{folder}/{Path(path).stem}"
     try:
         content = json.loads(Path(path).read_bytes())
@@ -111,7 +112,7 @@ def _read_file(folder: str, path: str) -> tuple[list[Garment], dict[str, str]]:
     except KeyError as error:
         return [], {name: f"{path}: key {error} is missing"}
     except (ValueError, TypeError) as error:
-        return [], {name: f"{path}: not a JSON annotation of an image ({error}); unpack it again"}
+        return [], {name: f"{path}: not a JSON annotation of an image ({error}); unpack the file again"}
     garments, skipped = [], {}
     for key in sorted(set(content) - set(IMAGE_KEYS)):
         try:
@@ -122,7 +123,7 @@ def _read_file(folder: str, path: str) -> tuple[list[Garment], dict[str, str]]:
 
 
 def _parse_garment(folder: str, name: str, key: str, annotation: Any, pair: int, view: str) -> Garment:
-    """Parse one garment.  Raises ValueError if category, style or box is missing or invalid."""
+    """Parse one garment.  Raises ValueError if the category, style or box is missing or invalid."""
     if not isinstance(annotation, Mapping):
         raise ValueError(f"is {annotation!r} instead of a garment")
     missing = [field for field in ("category_name", "style", "bounding_box") if field not in annotation]

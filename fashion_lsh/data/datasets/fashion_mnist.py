@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 greyscale images of garments, 28 x 28, in ten categories."""
+"""Fashion-MNIST: 70,000 greyscale images of 28 x 28 pixels, with one garment of ten categories each."""
 
 import gzip
 import math
@@ -15,25 +15,25 @@ from fashion_lsh.data.datasets.image_files import PublishedCounts
 from fashion_lsh.io.downloads import socket_timeout
 from fashion_lsh.io.files import cache_folder
 
-# labels 0..9, named as in the 30 categories
+# category of labels 0 to 9; the names are among the 30 categories
 CATEGORIES = ("t-shirt", "pants", "sweater", "dress", "coat", "sandals", "shirt", "shoes", "bag", "boots")
 IMAGE_SIZE = 28
-FILE_PREFIXES = {"train": "train", "test": "t10k"}  # part -> prefix of its file names
+FILE_PREFIXES = {"train": "train", "test": "t10k"}  # part -> prefix of the file names
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-TIMEOUT_S = 10.0  # fail quickly without network
+TIMEOUT_S = 10.0  # short, so that a download without network fails quickly
 
-Arrays = tuple[np.ndarray, np.ndarray]
+Arrays = tuple[np.ndarray, np.ndarray]  # images, labels
 
 
 class FashionMnist:
-    """Fashion-MNIST, one garment per image, without boxes.
+    """Fashion-MNIST: one garment per image, without boxes.
 
-    Ids name the published part: `train-00000` to `train-59999`, `test-00000` to `test-09999`.
+    Ids contain the published part: `train-00000` to `train-59999`, `test-00000` to `test-09999`.
 
     Args:
         root: Folder with the four `*-ubyte.gz` files, or the same files unpacked. None: the folder of the Debian
             package if present, otherwise a torchvision download in the user's cache folder.
-        official: Use the published split; test images are queries.
+        official: Whether the published split is used; test images are queries.
 
     Raises:
         FileNotFoundError: The files are missing and cannot be downloaded.
@@ -48,10 +48,10 @@ class FashionMnist:
         self._parts: dict[str, Arrays] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_parts": None}  # 55 MB, read again in each process
+        return {**self.__dict__, "_parts": None}  # 55 MB, which each process reads again
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
-        """Return one row per image; images with identical pixels share a group, named after the first of them."""
+        """Return one row per image; images with identical pixels form a group, named after the first image."""
         ids: list[str] = []
         groups: list[str] = []
         names: list[str] = []
@@ -68,10 +68,10 @@ class FashionMnist:
         return Catalogue.from_columns(columns).filter(filters)
 
     def image(self, key: str) -> np.ndarray:
-        """Return an image as (28, 28, 3) uint8 RGB, a light garment on black.
+        """Return an image by key, (28, 28, 3) uint8 RGB: a light garment on black.
 
         Raises:
-            KeyError: Unknown key.
+            KeyError: The key is unknown.
         """
         part, _, number = key.partition("-")
         parts = self.parts()
@@ -80,14 +80,14 @@ class FashionMnist:
         return np.repeat(parts[part][0][int(number)][:, :, None], 3, axis=2)
 
     def parts(self) -> dict[str, Arrays]:
-        """Return `train` and `test`, each as (N, 28, 28) uint8 images and (N,) uint8 labels 0..9."""
+        """Return part -> images (N, 28, 28) uint8 and labels (N,) uint8 0..9, for the parts `train` and `test`."""
         if self._parts is None:
             self._parts = {part: read_part(self.folder, part) for part in FILE_PREFIXES}
         return self._parts
 
 
 def read_part(folder: str | Path, part: str) -> Arrays:
-    """Read part `train` or `test` from a folder: (N, 28, 28) uint8 images and (N,) uint8 labels 0..9.
+    """Read images (N, 28, 28) uint8 and labels (N,) uint8 0..9 of the part `train` or `test` from a folder.
 
     Raises:
         FileNotFoundError: A file is missing.
@@ -110,25 +110,27 @@ def read_part(folder: str | Path, part: str) -> Arrays:
 
 
 def read_idx(path: Path, ndim: int) -> np.ndarray:
-    """Read a uint8 array with `ndim` axes from an idx file, gzipped if the name ends in .gz.
+    """Read a uint8 array with `ndim` axes from an idx file; a file whose name ends in .gz is decompressed.
 
-    Layout: two zero bytes, 8 (unsigned byte), the number of axes, one big-endian uint32 per axis, the values.
+    The header contains two zero bytes, the byte 8 (type uint8), the number of axes, and the length of each axis as a
+    big-endian uint32.
 
     Raises:
-        ValueError: The file is damaged, truncated or not an idx file of this kind.
+        ValueError: The file is damaged or truncated, or not a uint8 idx file with `ndim` axes.
     """
     content = _read_bytes(path)
     start = 4 + 4 * ndim
     if content[:4] != bytes([0, 0, 8, ndim]):
         raise ValueError(
             f"{path}: header {content[:4].hex(' ')!r} is not that of a uint8 idx file with {ndim} axes; "
-            "delete it and download it again"
+            "delete the file and download it again"
         )
     shape = [int.from_bytes(content[offset : offset + 4], "big") for offset in range(4, start, 4)]
     expected_size = start + math.prod(shape)
     if len(content) != expected_size:
         raise ValueError(
-            f"{path}: {len(content)} bytes, but shape {shape} needs {expected_size}; delete it and download it again"
+            f"{path}: {len(content)} bytes, but shape {shape} needs {expected_size}; delete the file and download it "
+            "again"
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
@@ -137,7 +139,7 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: damaged or truncated ({error}); delete it and download it again") from error
+        raise ValueError(f"{path}: damaged or truncated ({error}); delete the file and download it again") from error
 
 
 def _file_names(part: str) -> tuple[str, str]:
@@ -160,9 +162,9 @@ def _find_folder(root: str | None) -> Path:
     if root is not None:
         if _has_all_files(Path(root)):
             return Path(root)
-        raise FileNotFoundError(f"data.root={root}: Fashion-MNIST's four files not found; {_instructions()}")
+        raise FileNotFoundError(f"data.root={root}: the four files of Fashion-MNIST are missing; {_instructions()}")
     cache = cache_folder()
-    downloaded = cache / "FashionMNIST" / "raw"  # torchvision's folder names
+    downloaded = cache / "FashionMNIST" / "raw"  # folder names of torchvision
     for folder in (DEBIAN, downloaded):
         if _has_all_files(folder):
             return folder
@@ -171,20 +173,20 @@ def _find_folder(root: str | None) -> Path:
 
 
 def _download(cache: Path) -> None:
-    from torchvision.datasets import FashionMNIST  # slow to import, seldom needed
+    from torchvision.datasets import FashionMNIST  # imported here, because torchvision is slow to import
 
     cache.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(dir=cache) as temporary, socket_timeout(TIMEOUT_S):
             FashionMNIST(root=temporary, download=True)
-            shutil.rmtree(cache / "FashionMNIST", ignore_errors=True)  # an old, incomplete download
+            shutil.rmtree(cache / "FashionMNIST", ignore_errors=True)  # may exist from an incomplete download
             Path(temporary, "FashionMNIST").rename(cache / "FashionMNIST")
-    except (OSError, RuntimeError) as error:  # no network, no mirror, wrong checksum
+    except (OSError, RuntimeError) as error:  # for example no network, no mirror or a wrong checksum
         raise FileNotFoundError(f"Fashion-MNIST could not be downloaded ({error}); {_instructions()}") from error
 
 
 def _instructions() -> str:
     return (
-        "set data.root=<folder with its four *-ubyte or *-ubyte.gz files>, or run "
-        '"apt-get install dataset-fashion-mnist", or run once with network, so that torchvision downloads it'
+        "set data.root=<folder with the four *-ubyte or *-ubyte.gz files>, or run "
+        '"apt-get install dataset-fashion-mnist", or run once with network access (torchvision downloads the files)'
     )

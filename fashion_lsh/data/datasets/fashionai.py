@@ -1,4 +1,4 @@
-"""FashionAI: images of one garment each, with attribute or key-point annotations."""
+"""FashionAI: one garment per image, with attribute or key-point annotations."""
 
 import logging
 import os
@@ -13,14 +13,24 @@ from fashion_lsh.io.files import csv_rows
 
 log = logging.getLogger(__name__)
 
-SUFFIX = "_labels"  # end of an attribute's name
-HEADER = ["image_id", "image_category"]  # first columns of a key-point table; attribute tables have no header
-MAX_DEPTH = 4  # depth of folders below the root that are searched for tables
-Box = tuple[float, ...]
+ATTRIBUTE_SUFFIX = "_labels"  # suffix of all attribute names
+KEY_POINT_HEADER = ["image_id", "image_category"]  # first columns of a key-point table
+MAX_DEPTH = 4  # maximum depth of the folders that are searched for tables
+Box = tuple[float, ...]  # xyxy in pixels
 
 
 class Line(NamedTuple):
-    """Row of a table: location, release, image path below the release, category, xyxy box in pixels, reason to skip."""
+    """Row of a table.
+
+    Attributes:
+        location: Table and row number, for messages.
+        release: Folder of the release, relative to the root.
+        contest: `attributes` or `key_points`.
+        path: Image path, relative to the release.
+        category: Category of the garment.
+        box: Box, xyxy in pixels; NaN: the whole image.
+        problem: Reason to skip the row, or "".
+    """
 
     location: str
     release: Path
@@ -36,12 +46,12 @@ class Line(NamedTuple):
 
 
 class FashionAI(ImageFiles):
-    """All images listed in the attribute and key-point tables of all releases below the root, without splits.
+    """FashionAI data set: all images in the attribute and key-point tables of one or more releases, without splits.
 
-    Attribute tables (`label.csv` and others, no header): the category is the attribute without `_labels`
-    (`skirt_length`), and the garment fills the whole image. Key-point tables (with header): the category is
-    `image_category`, and the box is the bounding box of the defined points. For a path listed in several releases, the
-    first labelled row is kept. Rows without a label or whose points have no area are skipped.
+    Attribute tables (`label.csv` and others) have no header. The category is the attribute without `_labels`
+    (`skirt_length`), and the garment fills the whole image. Key-point tables have a header. The category is
+    `image_category`, and the box is the bounding box of the defined points. If several releases list a path, the first
+    labelled row is kept. Rows without a label, and rows whose points have no area, are skipped.
 
     Args:
         root: Folder with one or more releases, each with tables and `Images`.
@@ -50,18 +60,20 @@ class FashionAI(ImageFiles):
     licence = "terms of the Tianchi contests (not confirmed)"
     expected = (
         ExpectedFile(
-            "**/Annotations/label.csv", "attributes of the base release; Images is next to Annotations", False
+            "**/Annotations/label.csv",
+            "attributes of the base release; the folder Images is next to Annotations",
+            False,
         ),
         ExpectedFile("**/Annotations/skirt_length_labels.csv", "attributes of the warm-up release", False),
         ExpectedFile("**/Annotations/train.csv", "key points", False),
     )
-    # attributes of warm-up and base; key points and test answers are not counted
+    # images of the warm-up and base attribute releases, without key points and test answers
     published = PublishedCounts({"": 89_683})
 
     def list_garments(self) -> tuple[Catalogue, dict[str, str]]:
         if not self.root.is_dir():
             raise FileNotFoundError(
-                f"data.root={self.root}: no such folder; set it to the folder of FashionAI releases"
+                f"data.root={self.root}: no such folder; set data.root to the folder of FashionAI releases"
             )
         read_errors: list[OSError] = []
         lines = [line for table in _find_tables(self.root, read_errors) for line in _read_lines(table, self.root)]
@@ -84,7 +96,7 @@ class FashionAI(ImageFiles):
 
 
 def _find_tables(root: Path, read_errors: list[OSError]) -> Iterator[Path]:
-    """List CSV files below a folder, sorted, without entering `Images`; collect unreadable folders in `read_errors`."""
+    """List the CSV files below a folder, sorted, except in `Images`; read errors are added to `read_errors`."""
     for folder, folders, names in os.walk(root, onerror=read_errors.append, followlinks=True):
         depth = len(Path(folder).relative_to(root).parts)
         folders[:] = sorted(name for name in folders if name != "Images" and name[0] != "." and depth < MAX_DEPTH)
@@ -92,7 +104,7 @@ def _find_tables(root: Path, read_errors: list[OSError]) -> Iterator[Path]:
 
 
 def _read_lines(table: Path, root: Path) -> Iterator[Line]:
-    """Parse the rows of an attribute or key-point table; other tables yield nothing, with a warning."""
+    """Parse the rows of an attribute or key-point table; other tables are skipped with a warning."""
     rows: list[tuple[int, list[str]]] = []
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
@@ -100,10 +112,12 @@ def _read_lines(table: Path, root: Path) -> Iterator[Line]:
                 if row:
                     rows.append((number, row))
     except ValueError as error:
-        if not rows or isinstance(error, UnicodeDecodeError) or _parser_for(rows[0][1]):
-            raise ValueError(f"{table}: {error}; save it as CSV in UTF-8, or move it out of {root}") from error
+        if not rows or isinstance(error, UnicodeDecodeError) or _select_parser(rows[0][1]):
+            raise ValueError(
+                f"{table}: {error}; save the file as CSV in UTF-8, or move the file out of {root}"
+            ) from error
     name, release = table.relative_to(root), _find_release(table, root).relative_to(root)
-    parse_line = _parser_for(rows[0][1]) if rows else None
+    parse_line = _select_parser(rows[0][1]) if rows else None
     if parse_line is None:
         log.warning("Skipped %s: not a FashionAI table", table)
         return
@@ -111,26 +125,26 @@ def _read_lines(table: Path, root: Path) -> Iterator[Line]:
         yield parse_line(f"{name}, row {number}", release, [cell.strip() for cell in row])
 
 
-def _parser_for(row: Sequence[str]) -> Callable[[str, Path, Sequence[str]], Line] | None:
-    """Choose the row parser from the first row of a table; None for other tables."""
-    first = [cell.strip().lower() for cell in row]
-    if first[:2] == HEADER:
+def _select_parser(row: Sequence[str]) -> Callable[[str, Path, Sequence[str]], Line] | None:
+    """Select the row parser by the first row of a table; None: not a FashionAI table."""
+    first_cells = [cell.strip().lower() for cell in row]
+    if first_cells[:2] == KEY_POINT_HEADER:
         return _parse_key_points
-    return _parse_attribute if len(first) == 3 and first[1].endswith(SUFFIX) else None
+    return _parse_attribute if len(first_cells) == 3 and first_cells[1].endswith(ATTRIBUTE_SUFFIX) else None
 
 
 def _find_release(table: Path, root: Path) -> Path:
-    """Return the folder that the paths of a table (`Images/...`) are relative to: its own or the parent."""
+    """Return the base folder of the paths in a table (`Images/...`): the folder of the table or its parent."""
     candidates = [folder for folder in (table.parent, table.parent.parent) if folder.is_relative_to(root)]
     return next((folder for folder in candidates if (folder / "Images").is_dir()), candidates[-1])
 
 
 def _parse_attribute(location: str, release: Path, row: Sequence[str]) -> Line:
-    path, key, value = [*row, "", "", ""][:3]
-    category = key.removesuffix(SUFFIX)
+    path, attribute, value = [*row, "", "", ""][:3]
+    category = attribute.removesuffix(ATTRIBUTE_SUFFIX)
     problem = ""
-    if not path or len(row) != 3 or category in ("", key):
-        problem = f"{location}: expected a path, an attribute and its values"
+    if not path or len(row) != 3 or category in ("", attribute):
+        problem = f"{location}: expected a path, an attribute and a value"
     elif not value.strip("?"):
         problem = f"{location}: no label (value {value!r})"
     return Line(location, release, "attributes", path, category, problem=problem)
@@ -140,20 +154,20 @@ def _parse_key_points(location: str, release: Path, row: Sequence[str]) -> Line:
     path, category = [*row, "", ""][:2]
     line = Line(location, release, "key_points", path, category)
     if not path or not category:
-        return line._replace(problem=f"{location}: {HEADER[bool(path)]} is empty")
+        return line._replace(problem=f"{location}: {KEY_POINT_HEADER[bool(path)]} is empty")
     try:
         points = [_parse_point(cell) for cell in row[2:]]
     except ValueError as error:
         return line._replace(problem=f"{location}: {error}")
-    defined = [(x, y) for x, y, visibility in points if visibility >= 0]
-    box = _bounding_box(defined)
+    defined_points = [(x, y) for x, y, visibility in points if visibility >= 0]
+    box = _bounding_box(defined_points)
     if box is None:
-        return line._replace(problem=f"{location}: the bounding box of {len(defined)} key points has no area")
+        return line._replace(problem=f"{location}: the bounding box of {len(defined_points)} key points has no area")
     return line._replace(box=box)
 
 
 def _parse_point(cell: str) -> tuple[int, int, int]:
-    """Parse `232_100_1`: x, y in pixels, and visibility (1 visible, 0 hidden, -1 undefined)."""
+    """Parse a key point such as `232_100_1`: x and y in pixels, visibility (1 visible, 0 hidden, -1 undefined)."""
     try:
         x, y, visibility = map(int, cell.split("_"))
     except ValueError as error:
@@ -162,7 +176,7 @@ def _parse_point(cell: str) -> tuple[int, int, int]:
 
 
 def _bounding_box(points: Sequence[tuple[int, int]]) -> Box | None:
-    """Return the smallest xyxy box around points, in pixels, or None if it has no area."""
+    """Return the bounding box of points, xyxy in pixels; None if the box has no area."""
     if not points:
         return None
     xs, ys = zip(*points, strict=True)
@@ -171,16 +185,16 @@ def _bounding_box(points: Sequence[tuple[int, int]]) -> Box | None:
 
 
 def _deduplicate(lines: Sequence[Line]) -> tuple[list[Line], dict[str, str]]:
-    """Keep the first valid row of each image; return reasons for the others: id -> reason."""
-    first: dict[str, Line] = {}
+    """Return the first valid row of each image, and reasons for the other rows: id -> reason."""
+    first_lines: dict[str, Line] = {}
     for line in lines:
         if not line.problem:
-            first.setdefault(line.id, line)
+            first_lines.setdefault(line.id, line)
     skipped: dict[str, str] = {}
     for line in lines:
-        if line is first.get(line.id):
+        if line is first_lines.get(line.id):
             continue
-        is_duplicate = line.id in first or line.id in skipped
+        is_duplicate = line.id in first_lines or line.id in skipped
         name = f"{line.id} ({line.location})" if is_duplicate else line.id
-        skipped[name] = line.problem or f"{line.location}: same path as {first[line.id].location}, which is kept"
-    return list(first.values()), skipped
+        skipped[name] = line.problem or f"{line.location}: same path as {first_lines[line.id].location}, which is kept"
+    return list(first_lines.values()), skipped

@@ -1,4 +1,4 @@
-"""Base class and helpers of data sets that read image files."""
+"""Base class and helpers of data sets with image files."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -17,17 +17,22 @@ from fashion_lsh.data.images import open_image
 
 log = logging.getLogger(__name__)
 
-SPLIT_ALIASES = {  # test images are queries
+SPLIT_ALIASES = {  # published name -> split; test images are queries
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "query": "query", "test": "query", "gallery": "gallery",
 }  # fmt: skip
-MAX_LOGGED = 20  # skipped rows listed in the log
-MISSING_IMAGE = "image not found"  # first words of the reason for a missing image
+MAX_LOGGED = 20  # maximum number of skipped rows in the log
+MISSING_IMAGE = "image not found"  # prefix of the reason for a missing image
 
 
 class ExpectedFile(NamedTuple):
-    """File or folder of a data set as published: glob pattern below the root (alternatives separated by `|`) and its
-    content."""
+    """File or folder of a published data set.
+
+    Attributes:
+        pattern: Glob pattern below the root, or several patterns separated by `|`.
+        description: Content of the file or folder.
+        required: Whether the data set cannot be read without the file.
+    """
 
     pattern: str
     description: str
@@ -35,20 +40,27 @@ class ExpectedFile(NamedTuple):
 
 
 class PublishedCounts(NamedTuple):
-    """Published size of a data set by split; "" stands for no split, `all` for all splits."""
+    """Published size of a data set.
+
+    Attributes:
+        counts: Number of garments or images by split; "" stands for no split, `all` for all splits.
+        unit: What is counted.
+    """
 
     counts: Mapping[str, int]
     unit: Literal["garments", "images"] = "garments"
 
 
 class ImageFiles(ABC):
-    """Data set of image files below a folder. `catalogue` opens each file once and fills `skipped`: id -> reason.
+    """Base class of data sets with image files below a folder.
 
     Attributes:
         licence: Terms of use, or "".
         expected: Published files, for data sets with a fixed layout.
-        published: Published size, if known.
-        keep_copies: Keep all byte-identical files, in one group; otherwise keep one of each.
+        published: Published size; None: unknown.
+        keep_copies: Whether all byte-identical files are kept, in one group; otherwise one of them is kept.
+        skipped: Rows skipped by `catalogue`: id -> reason.
+        checksum: Checksum of the image bytes, set by `catalogue`.
     """
 
     licence: ClassVar[str] = ""
@@ -60,10 +72,10 @@ class ImageFiles(ABC):
         self.root = Path(root).expanduser()
         self.folder = self.root if self.root.is_dir() else self.root.parent
         self.skipped: dict[str, str] = {}
-        self.checksum = ""  # of the images' bytes; set by `catalogue`
+        self.checksum = ""
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
-        """Return filtered rows (see `Catalogue.filter`) with readable images and boxes that overlap them.
+        """Return the filtered rows (see `Catalogue.filter`) with a readable image and a box that overlaps the image.
 
         Raises:
             FileNotFoundError: The root does not exist.
@@ -71,40 +83,44 @@ class ImageFiles(ABC):
         """
         garments, skipped = self.list_garments()
         rows = garments.filter(filters)
-        scanned = scan(self.folder, rows.column("image"))
-        rows = group_exact_copies(rows, scanned) if self.keep_copies else rows
-        kept, unusable, self.checksum = clean_catalogue(rows, scanned, self.keep_copies)
+        image_infos = scan(self.folder, rows.column("image"))
+        rows = group_exact_copies(rows, image_infos) if self.keep_copies else rows
+        usable_rows, unusable, self.checksum = clean_catalogue(rows, image_infos, self.keep_copies)
         self.skipped = {**skipped, **unusable}
         for name, reason in list(self.skipped.items())[:MAX_LOGGED]:
             log.warning("Skipped %s: %s", name, reason)
         if len(self.skipped) > MAX_LOGGED:
-            log.warning("Skipped %d more; a run lists all of them in skipped.csv", len(self.skipped) - MAX_LOGGED)
-        if not len(kept):
-            first = f"; the first problem is: {next(iter(self.skipped.values()))}" if self.skipped else ""
-            raise ValueError(f"{self.root}: none of {len(self.skipped)} rows is usable{first}")
-        return kept
+            log.warning(
+                "Skipped %d more rows; a run lists all skipped rows in skipped.csv", len(self.skipped) - MAX_LOGGED
+            )
+        if not len(usable_rows):
+            hint = f"; the first problem is: {next(iter(self.skipped.values()))}" if self.skipped else ""
+            raise ValueError(f"{self.root}: none of {len(self.skipped)} rows is usable{hint}")
+        return usable_rows
 
     @abstractmethod
     def list_garments(self) -> tuple[Catalogue, Mapping[str, str]]:
-        """Return the annotated rows without opening images, and reasons for skipped ones: id -> reason."""
+        """Return the annotated rows without opening images, and reasons for skipped rows: id -> reason."""
 
     def image(self, key: str) -> np.ndarray:
-        """Load an image: (H, W, 3) uint8 RGB, upright.  Raises ImageError."""
+        """Load an image by key, (H, W, 3) uint8 RGB, with the EXIF orientation applied.  Raises ImageError."""
         return open_image(self.folder / key)
 
 
 def normalise_spelling(names: Sequence[str]) -> list[str]:
-    """Collapse whitespace in category names, and use the most frequent spelling of names that differ only in case."""
-    normalised = [" ".join(normalize("NFC", name).split()) for name in names]  # ö may be one or two code points
+    """Collapse whitespace in category names; names that differ only in case get the most frequent spelling."""
+    normalised = [
+        " ".join(normalize("NFC", name).split()) for name in names
+    ]  # in Unicode, ö may be one or two code points
     counts = Counter(normalised)
-    spelling: dict[str, str] = {}
+    spellings: dict[str, str] = {}
     for name in sorted(counts, key=lambda name: (-counts[name], name)):
-        spelling.setdefault(name.casefold(), name)
-    return [spelling[name.casefold()] for name in normalised]
+        spellings.setdefault(name.casefold(), name)
+    return [spellings[name.casefold()] for name in normalised]
 
 
 def report_unreadable(errors: Iterable[OSError]) -> dict[str, str]:
-    """Log folders that cannot be read, and return path -> reason."""
+    """Log the folders that cannot be read, and return reasons: path -> reason."""
     reasons = {str(error.filename): f"folder cannot be read ({error.strerror})" for error in errors}
     for folder, reason in reasons.items():
         log.warning("Skipped %s: %s", folder, reason)

@@ -1,4 +1,4 @@
-"""ModaNet: garment boxes in street images of one person each."""
+"""ModaNet: garment boxes in street images with one person each."""
 
 import logging
 from pathlib import Path
@@ -11,19 +11,20 @@ log = logging.getLogger(__name__)
 
 TRAIN_FILE = "modanet2018_instances_train.json"
 CORRECTED_FILE = "instances_all.json"
-SHOE_CATEGORIES = ("boots", "footwear")  # their boxes may contain both feet, or overlap
+SHOE_CATEGORIES = ("boots", "footwear")  # a box of these categories may contain both feet, and boxes may overlap
 LFS_POINTER = b"version https://git-lfs"  # first bytes of a Git LFS pointer file
 
 
 class ModaNet(Coco):
-    """ModaNet: each box of the train file is a garment, without splits, as the published val has no annotations.
+    """ModaNet: each box of the train file is a garment. There are no splits, because the published val has no boxes.
 
-    The file is in `<root>/annotations` or in `<root>`, or root is the file. Images, named by their seven-digit id
-    (`0655364.jpg`), are in `<root>/images` or `<root>/photos`; missing ones are skipped.
+    The annotation file is in `<root>/annotations` or `<root>`, or root is the file. Images are in `<root>/images` or
+    `<root>/photos` and named by a seven-digit id (`0655364.jpg`). Garments in missing images are skipped.
 
     Args:
         root: Folder of annotations and images, or an annotation file.
-        corrected: Read `instances_all.json`, with boxes corrected by a third party, instead of the published file.
+        corrected: Whether `instances_all.json`, with boxes corrected by a third party, is read instead of the published
+            file.
     """
 
     licence = "annotations CC BY-NC 4.0; the images belong to the users of Chictopia"
@@ -40,10 +41,12 @@ class ModaNet(Coco):
 
     def list_garments(self) -> tuple[Catalogue, dict[str, str]]:
         catalogue, skipped = super().list_garments()
-        n_shoe_boxes = sum(name in SHOE_CATEGORIES for name in catalogue.column("category"))
-        if n_shoe_boxes and not self.corrected:
+        num_shoe_boxes = sum(name in SHOE_CATEGORIES for name in catalogue.column("category"))
+        if num_shoe_boxes and not self.corrected:
             log.warning(
-                "%d boxes of %s: some contain both feet or overlap", n_shoe_boxes, " and ".join(SHOE_CATEGORIES)
+                "%d boxes of %s: some of these boxes contain both feet or overlap",
+                num_shoe_boxes,
+                " and ".join(SHOE_CATEGORIES),
             )
         return catalogue.with_columns(source=["modanet"] * len(catalogue)), skipped
 
@@ -55,7 +58,7 @@ class ModaNet(Coco):
         if not candidates:
             raise FileNotFoundError(
                 f"data.root={self.root}: no {name} there or in its folder annotations; "
-                f"copy it there{self._alternative()}"
+                f"copy the file there{self._alternative()}"
             )
         return [_check_not_pointer(candidates[0])]
 
@@ -68,8 +71,10 @@ class ModaNet(Coco):
 
 
 def _check_not_pointer(file: Path) -> Path:
-    """Return the file.  Raises ValueError if it is a Git LFS pointer."""
+    """Return the file.  Raises ValueError if the file is a Git LFS pointer."""
     with file.open("rb") as stream:
         if stream.read(len(LFS_POINTER)) == LFS_POINTER:
-            raise ValueError(f"{file}: Git LFS pointer instead of annotations; run `git lfs pull` in that clone")
+            raise ValueError(
+                f"{file}: Git LFS pointer instead of annotations; run `git lfs pull` in the clone of ModaNet"
+            )
     return file

@@ -1,4 +1,4 @@
-"""Street photographs of Clothing Co-Parsing with boxes in COCO format and finer tags."""
+"""Street photographs of Clothing Co-Parsing, with boxes in COCO format and specific tags."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Any
 
 from fashion_lsh.data.datasets.coco import Coco, Row, coco_rows, read_coco
 
-FINER_TAGS = {"boots", "sandals", "cape", "bodysuit"}  # tags more specific than the category
+SPECIFIC_TAGS = {"boots", "sandals", "cape", "bodysuit"}  # tags that are more specific than the category
 
 
 class Scenes(Coco):
-    """COCO data set in which a box with one of FINER_TAGS in `source_tags` has category `<category>/<tag>`.
+    """COCO data set with tags: a box with one of SPECIFIC_TAGS in `source_tags` has category `<category>/<tag>`.
 
-    For example `shoes/boots`.
+    For example, a box of category shoes with the tag boots has category `shoes/boots`.
 
     Args:
         root: See Coco.
@@ -24,13 +24,13 @@ class Scenes(Coco):
         content = read_coco(file)
         rows = coco_rows(content, file, split, self._image_folder(file))
         for row, annotation in zip(rows, content["annotations"], strict=True):
-            tag = _finer_tag(annotation)
+            tag = _specific_tag(annotation)
             yield {**row, "category": f"{row['category']}/{tag}"} if tag and row["category"] else row
 
 
-def _finer_tag(annotation: Mapping[str, Any]) -> str:
-    """Return the first of FINER_TAGS among the tags of an annotation, or ""."""
+def _specific_tag(annotation: Mapping[str, Any]) -> str:
+    """Return the first tag of an annotation that is in SPECIFIC_TAGS, or ""."""
     tags = annotation.get("source_tags") or []
     if not isinstance(tags, list):
-        raise ValueError(f"source_tags={tags!r} of an annotation; use a list of names")
-    return next((tag for tag in tags if tag in FINER_TAGS), "")
+        raise ValueError(f"source_tags={tags!r}: not a list; use a list of names in each annotation")
+    return next((tag for tag in tags if tag in SPECIFIC_TAGS), "")

@@ -1,4 +1,4 @@
-"""Shop images listed in a CSV file: Myntra's styles.csv, or a file crawled from a shop."""
+"""Shop images listed in a CSV file: Myntra's styles.csv, or a file with crawled products."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,17 +10,17 @@ from fashion_lsh.data.datasets.image_files import ExpectedFile, ImageFiles, Publ
 from fashion_lsh.io.files import csv_rows
 
 STYLES_FILE = "styles.csv"
-STYLES_COLUMNS = ("id", "articleType", "productDisplayName")  # columns that identify styles.csv
+STYLES_COLUMNS = ("id", "articleType", "productDisplayName")  # a file with these columns is read as styles.csv
 IMAGE_COLUMNS, CATEGORY_COLUMNS, ITEM_COLUMNS = (
     ("image", "path"),
     ("category", "label", "articleType"),
     ("item", "product"),
 )
-POLO = re.compile(r"\bpolo\b(?!\s+(?:assn|association|club|ralph)\b)", re.IGNORECASE)  # the garment, not a brand name
+POLO_REGEX = re.compile(r"\bpolo\b(?!\s+(?:assn|association|club|ralph)\b)", re.IGNORECASE)  # excludes brand names
 
 
 class Product(NamedTuple):
-    """Row of the file, with the reason to skip it or ""."""
+    """Product in the CSV file; `problem` is the reason to skip the product, or ""."""
 
     id: str
     image: str
@@ -33,11 +33,11 @@ class Product(NamedTuple):
 class Shop(ImageFiles):
     """Shop images: one image per product, view `shop`, without splits.
 
-    Myntra: `styles.csv` next to `images/<id>.jpg`. The category is articleType, the supercategory subCategory, and each
-    row is an item. Tshirts with the word polo in their name become `Tshirts/polo`.
-    Other files: a header with `image` (or path; relative to the file), `category` (or label, articleType) and
-    optionally `item` (or product). Other columns are ignored.
-    Duplicate rows and rows without an image or a category are skipped.
+    For Myntra, `styles.csv` is next to `images/<id>.jpg`. The category is articleType, the supercategory is
+    subCategory, and each row is an item. Tshirts with the word polo in the product name become `Tshirts/polo`.
+    Other files need a header with `image` (or `path`), `category` (or `label`, `articleType`) and optionally `item` (or
+    `product`). Image paths are relative to the file; other columns are ignored.
+    Duplicate rows, and rows without an image or a category, are skipped.
 
     Args:
         root: Folder of styles.csv, or a CSV file.
@@ -52,7 +52,7 @@ class Shop(ImageFiles):
                 ExpectedFile(STYLES_FILE, "one row per product"),
                 ExpectedFile("images/*.jpg", "one image per product, named by its id"),
             )
-            self.published = PublishedCounts({"": 44_446})  # five of them have no image
+            self.published = PublishedCounts({"": 44_446})  # five of these products have no image
 
     def list_garments(self) -> tuple[Catalogue, dict[str, str]]:
         file = self.root / STYLES_FILE if self.root.is_dir() else self.root
@@ -60,18 +60,18 @@ class Shop(ImageFiles):
             raise FileNotFoundError(f"{file}: no such file; set data.root to a CSV file or to the folder of styles.csv")
         try:
             products = list(_deduplicate(self._products(file)))
-            kept = [product for product in products if not product.problem]
-            if not kept:
-                first = f"; the first problem is: {products[0].problem}" if products else ""
-                raise ValueError(f"none of {len(products)} rows is usable{first}")
+            usable = [product for product in products if not product.problem]
+            if not usable:
+                hint = f"; the first problem is: {products[0].problem}" if products else ""
+                raise ValueError(f"none of {len(products)} rows is usable{hint}")
         except UnicodeDecodeError as error:
-            raise ValueError(f"{file}: {error}; save it as CSV in UTF-8") from error
+            raise ValueError(f"{file}: {error}; save the file as CSV in UTF-8") from error
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
         names = ("id", "image", "supercategory", "item")
-        columns = {name: [getattr(product, name) for product in kept] for name in names}
-        categories = normalise_spelling([product.category for product in kept])
-        constants = {"view": ["shop"] * len(kept), "source": ["shop"] * len(kept)}
+        columns = {name: [getattr(product, name) for product in usable] for name in names}
+        categories = normalise_spelling([product.category for product in usable])
+        constants = {"view": ["shop"] * len(usable), "source": ["shop"] * len(usable)}
         skipped = {product.id: product.problem for product in products if product.problem}
         return Catalogue.from_columns({**columns, "category": categories, **constants}), skipped
 
@@ -94,13 +94,13 @@ def _parse_styles(lines: Iterator[str] | Sequence[str], header: Sequence[str]) -
         product_id, category = row.get("id", ""), row.get("articleType", "")
         name = product_id or f"row {number}"
         problem = "" if product_id and category else f"row {number}: {'articleType' if product_id else 'id'} is empty"
-        if category.casefold() == "tshirts" and POLO.search(row.get("productDisplayName", "")):
+        if category.casefold() == "tshirts" and POLO_REGEX.search(row.get("productDisplayName", "")):
             category = f"{category}/polo"
         yield Product(name, f"images/{name}.jpg", category, row.get("subCategory", ""), name, problem)
 
 
 def _parse_crawled(rows: Iterator[list[str]], header: Sequence[str]) -> Iterator[Product]:
-    """Parse any file with a header.  Raises ValueError without an image or category column."""
+    """Parse a file with a header.  Raises ValueError if there is no image column or no category column."""
     for names in (IMAGE_COLUMNS, CATEGORY_COLUMNS):
         if not set(names) & set(header):
             raise ValueError(f"columns={', '.join(header) or 'none'}; add a column named {' or '.join(names)}")
@@ -108,19 +108,19 @@ def _parse_crawled(rows: Iterator[list[str]], header: Sequence[str]) -> Iterator
         row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
         image, category, item = (_first_value(row, names) for names in (IMAGE_COLUMNS, CATEGORY_COLUMNS, ITEM_COLUMNS))
         problem = "" if image and category else f"row {number}: {'category' if image else 'image'} is empty"
-        if len(cells) != len(header):  # an unquoted comma shifts the cells after it
+        if len(cells) != len(header):  # an unquoted comma shifts all later cells
             problem = f"row {number}: {len(cells)} cells for {len(header)} columns; quote cells that contain commas"
         if any(cells):
             yield Product(image or f"row {number}", image, category, "", item, problem)
 
 
 def _first_value(row: Mapping[str, str], names: Sequence[str]) -> str:
-    """Return the cell of the first of these columns present in the file, or ""."""
+    """Return the cell of the first of these columns that exists in the file, or ""."""
     return next((row[name] for name in names if name in row), "")
 
 
 def _deduplicate(products: Iterator[Product]) -> Iterator[Product]:
-    """Give repeated products a unique id and a reason to skip them."""
+    """Assign a unique id and a reason to skip to each repeated product."""
     counts: dict[str, int] = {}
     for product in products:
         counts[product.id] = count = counts.get(product.id, 0) + 1

@@ -17,31 +17,37 @@ from fashion_lsh.io.files import atomic_write
 from fashion_lsh.io.progress import chunks, track
 
 CROPS_FOLDER = "crops"
-MARGIN = 0.25  # fraction of the box added on each side, for margins and box jitter in training
-MAX_SIDE = 320  # maximum of a crop's longer side, in pixels
-QUALITY = 90  # JPEG quality
-CHUNK = 500
+MARGIN = 0.25  # fraction of the box size added on each side, so that training can add a margin and jitter the box
+MAX_SIDE = 320  # maximum length of a crop's longer side, in pixels
+JPEG_QUALITY = 90
+CHUNK = 500  # crops between two updates of the progress bar
 
 
 class Cropped(NamedTuple):
-    """Catalogue of crops with boxes relative to them, a scan of each crop (with the digest of its source image), and
-    reasons for garments that could not be cropped: id -> reason."""
+    """Result of `crop_all`.
+
+    Attributes:
+        catalogue: Rows whose images are crops, with boxes relative to the crop.
+        image_infos: Size, file signature and digest of the source image for each crop, by key.
+        skipped: Reasons for garments that could not be cropped: id -> reason.
+    """
 
     catalogue: Catalogue
-    scanned: dict[str, ImageInfo]
+    image_infos: dict[str, ImageInfo]
     skipped: dict[str, str]
 
 
 def crop_all(
-    catalogue: Catalogue, scanned: Mapping[str, ImageInfo], load_image: Callable[[str], np.ndarray], root: Path
+    catalogue: Catalogue, image_infos: Mapping[str, ImageInfo], load_image: Callable[[str], np.ndarray], root: Path
 ) -> Cropped:
-    """Crop the main garments of a catalogue in parallel; existing crops are reused.
+    """Crop the main garments of a catalogue in parallel, and reuse existing crops.
 
     Args:
-        catalogue: N rows; rows without a box are whole images.
-        scanned: Scan of each image (see `scan`).
+        catalogue: N rows; for a row without a box, the whole image is saved.
+        image_infos: Scan result of each image (see `scan`), by key.
         load_image: Loads an image by key, (H, W, 3) uint8.
-        root: Output folder. Crops are `<CROPS_FOLDER>/<2 hex>/<16 hex>.jpg`, a hash of row id, image bytes and box.
+        root: Output folder. Crops are named `<CROPS_FOLDER>/<2 hex>/<16 hex>.jpg` by a hash of row id, image bytes and
+            box.
 
     Raises:
         OSError: A crop cannot be written.
@@ -49,8 +55,8 @@ def crop_all(
     """
     rows = catalogue.take(np.flatnonzero(catalogue.column("main")))
     ids, images, boxes = rows.column("id"), rows.column("image"), rows.boxes
-    regions = [_crop_region(box, *scanned[name][:2]) for box, name in zip(boxes, images, strict=True)]
-    digests = [scanned[name].digest for name in images]
+    regions = [_crop_region(box, *image_infos[key][:2]) for box, key in zip(boxes, images, strict=True)]
+    digests = [image_infos[key].digest for key in images]
     files = list(map(_crop_path, ids, digests, boxes))
 
     def crop_row(row: int) -> str:
@@ -59,7 +65,7 @@ def crop_all(
             return ""
         try:
             pixels = load_image(images[row])
-        except ValueError as error:  # missing or damaged since the scan
+        except ValueError as error:  # the image was removed or damaged after the scan
             return str(error)
         _save(pixels, region, scale, target)
         return ""
@@ -70,21 +76,24 @@ def crop_all(
             reasons += pool.map(crop_row, chunk)
     crop_boxes = np.array([box for _, _, box in regions], dtype=np.float32).reshape(-1, 4)
     cropped = rows.with_columns(image=files, **box_columns(crop_boxes))
-    succeeded = np.flatnonzero([not reason for reason in reasons])
-    if not len(succeeded):
+    cropped_rows = np.flatnonzero([not reason for reason in reasons])
+    if not len(cropped_rows):
         raise ValueError(f"none of {len(rows):,} garments could be cropped; the first problem is: {reasons[0]}")
-    sizes = [_size(region, scale) for region, scale, _ in regions]
+    sizes = [_crop_size(region, scale) for region, scale, _ in regions]
     crop_infos = {
-        files[row]: ImageInfo(*sizes[row], digests[row], "", state=file_state(root / files[row])) for row in succeeded
+        files[row]: ImageInfo(*sizes[row], digests[row], "", state=file_state(root / files[row]))
+        for row in cropped_rows
     }
     return Cropped(
-        cropped.take(succeeded), crop_infos, {ids[row]: reason for row, reason in enumerate(reasons) if reason}
+        cropped.take(cropped_rows), crop_infos, {ids[row]: reason for row, reason in enumerate(reasons) if reason}
     )
 
 
 def _crop_region(box: np.ndarray, width: int, height: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """Crop region (4,) for a box (4,) or NaN (whole image), its scale factor, and the box relative to the crop (NaN if
-    the whole image)."""
+    """Return the crop region (4,) of a box (4,), the scale factor of the crop, and the box relative to the crop (4,).
+
+    For a NaN box, the region is the whole image and the relative box is NaN.
+    """
     whole = np.isnan(box).any()
     region = np.array([0, 0, width, height], np.float32) if whole else clip_box(expand_box(box, MARGIN), width, height)
     region = np.concatenate([np.floor(region[:2]), np.ceil(region[2:])])
@@ -95,18 +104,18 @@ def _crop_region(box: np.ndarray, width: int, height: int) -> tuple[np.ndarray, 
 def _save(pixels: np.ndarray, region: np.ndarray, scale: float, target: Path) -> None:
     crop = Image.fromarray(pixels).crop(tuple(region.astype(int).tolist()))
     if scale < 1:
-        crop = crop.resize(_size(region, scale), Image.Resampling.BILINEAR)
+        crop = crop.resize(_crop_size(region, scale), Image.Resampling.BILINEAR)
     with atomic_write(target) as temporary:
-        crop.save(temporary, "JPEG", quality=QUALITY)
+        crop.save(temporary, "JPEG", quality=JPEG_QUALITY)
 
 
-def _size(region: np.ndarray, scale: float) -> tuple[int, int]:
-    """Return width and height of a crop."""
+def _crop_size(region: np.ndarray, scale: float) -> tuple[int, int]:
+    """Return width and height of a crop, in pixels."""
     width, height = (max(1, round(float(side) * scale)) for side in region[2:] - region[:2])
     return width, height
 
 
 def _crop_path(name: str, digest: str, box: np.ndarray) -> str:
-    """Return a path that is safe for any id and changes with the image bytes or the box."""
+    """Return a path that is valid for any id and differs if the image bytes or the box differ."""
     digest = sha256(f"{name} {digest} {box.tolist()}".encode()).hexdigest()[:16]
     return f"{CROPS_FOLDER}/{digest[:2]}/{digest}.jpg"

@@ -1,4 +1,4 @@
-"""Merge sources into one catalogue: map labels, remove duplicates, assign splits without leaks."""
+"""Merge sources into one catalogue: map labels, remove exact copies, assign splits without leaks."""
 
 import logging
 from collections import Counter
@@ -21,16 +21,24 @@ from fashion_lsh.data.splits import LINK_COLUMNS
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_IN_GROUP = "[{}]"  # category of garments whose group only is known
-PREFIXED_COLUMNS = ("id", "image", "item", "group")  # made unique with the prefix <source>/
+UNKNOWN_IN_GROUP = "[{}]"  # template of the category of a garment with a known group but an unknown category
+PREFIXED_COLUMNS = ("id", "image", "item", "group")  # columns whose values are made unique by the prefix <source>/
 
 
 @dataclass(frozen=True)
 class ScannedSource:
-    """Input of `merge` for one source: rows, scans by image, skipped rows (id -> reason), label map, image loader."""
+    """Input of `merge` for one source.
+
+    Attributes:
+        catalogue: Rows with the labels of the source as categories.
+        image_infos: Scan result of each image, by key.
+        skipped: Skipped rows: id -> reason.
+        labels: Label map of the source.
+        image: Loads an image by key, (H, W, 3) uint8.
+    """
 
     catalogue: Catalogue
-    scanned: Mapping[str, ImageInfo]
+    image_infos: Mapping[str, ImageInfo]
     skipped: Mapping[str, str]
     labels: LabelMap
     image: Callable[[str], np.ndarray]
@@ -38,20 +46,21 @@ class ScannedSource:
 
 @dataclass(frozen=True)
 class Merged:
-    """Merged catalogue, and a record of skipped rows, duplicates and leaks.
+    """Result of `merge`: the merged catalogue, and a record of skipped rows, duplicates and leaks.
 
     Attributes:
         catalogue: Rows with ids `<source>/<id>` and images `<source>/<image>`.
-        scanned: Scan of each image, by key.
+        image_infos: Scan result of each image, by key.
         skipped: Skipped rows: id -> reason.
-        unmapped: (source, label) -> (garments, group or "", whether the label map contains the label).
-        leaks: (column, value) present in two splits; only with official splits.
+        unmapped: Labels without a category: (source, label) -> (number of garments, group or "", whether the label map
+            contains the label).
+        leaks: (column, value) pairs that occur in several splits; empty unless official splits are kept.
         near_duplicates: Number of images with a near-duplicate.
-        copies: Number of images byte-identical to another one; only with official splits.
+        copies: Number of images that are byte-identical to another image; 0 unless official splits are kept.
     """
 
     catalogue: Catalogue
-    scanned: Mapping[str, ImageInfo]
+    image_infos: Mapping[str, ImageInfo]
     skipped: dict[str, str] = field(default_factory=dict)
     unmapped: dict[tuple[str, str], tuple[int, str, bool]] = field(default_factory=dict)
     leaks: list[tuple[str, str]] = field(default_factory=list)
@@ -60,56 +69,59 @@ class Merged:
 
 
 def scan_source(name: str, source: Source, labels: LabelMap, fingerprints: bool) -> ScannedSource:
-    """List a source and scan each image once; only image files get a fingerprint."""
+    """List the garments of a source and scan each image once; only image files get a fingerprint."""
     if isinstance(source, ImageFiles):
         catalogue, skipped = source.list_garments()
-        scanned = scan(source.folder, catalogue.column("image"), fingerprints)
-        return ScannedSource(catalogue, scanned, skipped, labels, source.image)
+        image_infos = scan(source.folder, catalogue.column("image"), fingerprints)
+        return ScannedSource(catalogue, image_infos, skipped, labels, source.image)
     catalogue = source.catalogue()
-    scanned = {key: _scan_pixels(source.image(key)) for key in catalogue.column("image")}
+    image_infos = {key: _scan_pixels(source.image(key)) for key in catalogue.column("image")}
     log.info("%s: %d garments", name, len(catalogue))
-    return ScannedSource(catalogue, scanned, {}, labels, source.image)
+    return ScannedSource(catalogue, image_infos, {}, labels, source.image)
 
 
 def merge(sources: Mapping[str, ScannedSource], recipe: Recipe) -> Merged:
-    """Merge sources, given by name, into one catalogue; deterministic given sources and recipe.
+    """Merge sources into one catalogue; deterministic given sources and recipe.
 
-    Of exact copies the first is kept; images with a category come first, and among them queries. The groups and items
-    of the removed copies are linked to the kept one. With official splits all copies are kept, in one group.
-    Near-duplicates share a group, so that assigned splits do not separate them.
+    Of exact copies one is kept: an image with a category before an image without, then by the order of SPLIT_PRIORITY.
+    Rows linked to a removed copy by group or item are linked to the kept copy. If official splits are kept, all copies
+    are kept, in one group. Near-duplicates share a group, so that assigned splits do not separate them.
+
+    Args:
+        sources: Scanned sources by name.
+        recipe: Settings of the merge.
 
     Raises:
         ValueError: No garment is left, or a category is too small to split.
     """
     skipped: dict[str, str] = {}
     unmapped: dict[tuple[str, str], tuple[int, str, bool]] = {}
-    scanned: dict[str, ImageInfo] = {}
-    parts = []
+    image_infos: dict[str, ImageInfo] = {}
+    catalogues = []
     for name in sorted(sources):
         mapped = _map_labels(name, sources[name])
-        parts.append(mapped.catalogue)
+        catalogues.append(mapped.catalogue)
         skipped |= mapped.skipped
         unmapped |= mapped.unmapped
-        scanned |= {f"{name}/{image}": info for image, info in sources[name].scanned.items()}
-    usable = clean_catalogue(
-        group_exact_copies(reduce(Catalogue.concatenate, parts), scanned), scanned, keep_copies=recipe.official
+        image_infos |= {f"{name}/{image}": info for image, info in sources[name].image_infos.items()}
+    all_rows = group_exact_copies(reduce(Catalogue.concatenate, catalogues), image_infos)
+    usable = clean_catalogue(all_rows, image_infos, keep_copies=recipe.keep_official_splits)
+    grouped_rows, near_duplicates = group_near_duplicates(
+        usable.catalogue, image_infos, recipe.max_distance, lambda key: load_image(sources, key)
     )
-    with_groups, near_duplicates = group_near_duplicates(
-        usable.catalogue, scanned, recipe.distance, lambda key: load_image(sources, key)
-    )
-    kept, over_limits = limit_categories(with_groups, recipe)
-    skipped |= usable.skipped | over_limits
-    if not kept.column("main").any():
+    limited_rows, dropped = limit_categories(grouped_rows, recipe)
+    skipped |= usable.skipped | dropped
+    if not limited_rows.column("main").any():
         raise ValueError(
             f"no garment of {', '.join(sources)} is left; {len(skipped):,} were skipped, the first reason is: "
             f"{next(iter(skipped.values()), 'no garment was listed')}"
         )
-    rows = assign_splits(kept, recipe)
+    rows = assign_splits(limited_rows, recipe)
     leaks = [(column, name) for column in LINK_COLUMNS for name in find_leaks(rows, column)]
     images = set(rows.column("image"))
-    digest_counts = Counter(scanned[name].digest for name in images)
+    digest_counts = Counter(image_infos[key].digest for key in images)
     copies = sum(count for count in digest_counts.values() if count > 1)
-    return Merged(rows, scanned, skipped, unmapped, leaks, len(near_duplicates & images), copies)
+    return Merged(rows, image_infos, skipped, unmapped, leaks, len(near_duplicates & images), copies)
 
 
 def _scan_pixels(image: np.ndarray) -> ImageInfo:
@@ -117,20 +129,20 @@ def _scan_pixels(image: np.ndarray) -> ImageInfo:
 
 
 def _map_labels(name: str, source: ScannedSource) -> Merged:
-    """Map one source's labels to the taxonomy and prefix ids, images, items and groups with its name."""
+    """Map the labels of a source to the 30 categories, and add the prefix `<source>/` to PREFIXED_COLUMNS."""
     catalogue = source.catalogue
     labels, ids = catalogue.column("category"), catalogue.column("id")
     categories, groups = source.labels.lookup(list(labels))
-    unknown = source.labels.unknown(list(labels))
-    kept = np.flatnonzero((categories != "") | (groups != ""))
+    unmatched = source.labels.count_unmatched(list(labels))
+    mapped_rows = np.flatnonzero((categories != "") | (groups != ""))
     skipped = {
         f"{name}/{ids[row]}": f"label {labels[row]!r} maps to no category"
         for row in np.flatnonzero((categories == "") & (groups == ""))
     }
     unmapped_counts = Counter(labels[categories == ""])
-    group_of = dict(zip(labels, groups, strict=True))
-    rows = catalogue.take(kept)
-    categories, groups = categories[kept], groups[kept]
+    label_groups = dict(zip(labels, groups, strict=True))
+    rows = catalogue.take(mapped_rows)
+    categories, groups = categories[mapped_rows], groups[mapped_rows]
     mapped = rows.with_columns(
         category=[
             category or UNKNOWN_IN_GROUP.format(group) for category, group in zip(categories, groups, strict=True)
@@ -143,13 +155,13 @@ def _map_labels(name: str, source: ScannedSource) -> Merged:
         },
     )
     unmapped = {
-        (name, label): (count, group_of[label], label not in unknown) for label, count in unmapped_counts.items()
+        (name, label): (count, label_groups[label], label not in unmatched) for label, count in unmapped_counts.items()
     }
     source_skipped = {f"{name}/{row}": reason for row, reason in source.skipped.items()}
     return Merged(mapped, {}, source_skipped | skipped, unmapped)
 
 
 def load_image(sources: Mapping[str, Source | ScannedSource], key: str) -> np.ndarray:
-    """Load the image `<source>/<key in the source>`: (H, W, 3) uint8.  Raises ImageError."""
+    """Load the image with key `<source>/<key in the source>`, (H, W, 3) uint8.  Raises ImageError."""
     name, _, image_key = key.partition("/")
     return sources[name].image(image_key)

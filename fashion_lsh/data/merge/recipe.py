@@ -1,4 +1,4 @@
-"""Select rows of a merged catalogue, and assign train, val, query and gallery."""
+"""Settings of a merge; limit the sizes of categories and assign splits."""
 
 import logging
 from collections.abc import Mapping
@@ -18,95 +18,106 @@ class Recipe:
 
     Attributes:
         max_per_category: Maximum number of garments per category, sampled with the seed; None: no limit.
-        min_per_category: Minimum number of separate images or items per category, at least one per split; smaller
-            categories are dropped.
-        distance: Maximum Hamming distance between fingerprints of near-duplicates; None: do not search for them.
-        official: Keep the sources' own splits, including leaks; rows without a split are assigned one.
-        ratios: Ratios of the splits (see `splits.split`).
+        min_per_category: Minimum number of separate images or items per category; smaller categories are dropped.
+            Without official splits the minimum is at least the number of splits.
+        max_distance: Maximum Hamming distance between fingerprints of near-duplicates, in bits; None: do not search for
+            near-duplicates.
+        keep_official_splits: Keep the published splits, including their leaks. Rows without a published split are
+            assigned to one.
+        ratios: Ratio of each split (see `splits.split`).
         seed: Random seed.
 
     Raises:
-        ValueError: A number is below its minimum.
+        ValueError: A value is below its minimum.
     """
 
     max_per_category: int | None
     min_per_category: int
-    distance: int | None
-    official: bool
+    max_distance: int | None
+    keep_official_splits: bool
     ratios: Mapping[str, float]
     seed: int
 
     def __post_init__(self) -> None:
-        for name, minimum in (("max_per_category", 1), ("min_per_category", 0), ("distance", 0), ("seed", 0)):
+        for name, minimum in (("max_per_category", 1), ("min_per_category", 0), ("max_distance", 0), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and value < minimum:
                 raise ValueError(f"{name}={value} is too small; use {minimum} or more")
 
     @property
-    def n_splits(self) -> int:
+    def num_splits(self) -> int:
         """Number of splits with a ratio above 0."""
         return sum(ratio > 0 for ratio in self.ratios.values())
 
 
 def limit_categories(catalogue: Catalogue, recipe: Recipe) -> tuple[Catalogue, dict[str, str]]:
-    """Drop small categories and sample large ones; return reasons for dropped rows: id -> reason.
+    """Drop the garments of small categories, and sample the garments of large categories.
 
-    Dropped garments that share an image with a kept garment stay in the catalogue with `main` False.
+    A dropped garment that shares an image with a kept garment stays in the catalogue with `main` False.
+
+    Returns:
+        The remaining rows; reasons for dropped rows: id -> reason.
     """
     main, names, units = catalogue.column("main").copy(), catalogue.column("category"), connected_units(catalogue)
-    min_per_category = recipe.min_per_category if recipe.official else max(recipe.min_per_category, recipe.n_splits)
+    min_per_category = recipe.min_per_category
+    if not recipe.keep_official_splits:
+        min_per_category = max(min_per_category, recipe.num_splits)
     reasons = np.full(len(catalogue), "", dtype=object)
-    for number, name in enumerate(catalogue.categories):
-        rows = chosen = np.flatnonzero(main & (names == name))
+    for index, name in enumerate(catalogue.categories):
+        rows = sampled_rows = np.flatnonzero(main & (names == name))
         if recipe.max_per_category is not None and len(rows) > recipe.max_per_category:
-            chosen = np.random.default_rng([recipe.seed, number]).permutation(rows)[: recipe.max_per_category]
-            reasons[np.setdiff1d(rows, chosen)] = (
+            sampled_rows = np.random.default_rng([recipe.seed, index]).permutation(rows)[: recipe.max_per_category]
+            reasons[np.setdiff1d(rows, sampled_rows)] = (
                 f"not among the {recipe.max_per_category:,} garments sampled from {len(rows):,} of category {name!r}"
             )
-        if (n_units := len(np.unique(units[chosen]))) < min_per_category:
+        if (num_units := len(np.unique(units[sampled_rows]))) < min_per_category:
             reasons[rows] = (
-                f"category {name!r} has {n_units:,} separate images or items, fewer than {min_per_category:,}"
+                f"category {name!r} has {num_units:,} separate images or items, fewer than {min_per_category:,}"
             )
     main &= reasons == ""
     images = catalogue.column("image").astype(str)
-    dropped = (reasons != "") & ~np.isin(images, images[main])
+    is_dropped = (reasons != "") & ~np.isin(images, images[main])
     ids = catalogue.column("id")
-    kept = catalogue.with_columns(main=main).take(np.flatnonzero(~dropped))
-    return kept, {ids[row]: str(reasons[row]) for row in np.flatnonzero(dropped)}
+    remaining = catalogue.with_columns(main=main).take(np.flatnonzero(~is_dropped))
+    return remaining, {ids[row]: str(reasons[row]) for row in np.flatnonzero(is_dropped)}
 
 
 def assign_splits(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
-    """Assign splits to rows without one.
+    """Assign a split to each row without one.
 
-    Main garments are split at random, or go to train if their category has too few unassigned ones. Other garments
-    follow the main garment of their image, group or item; without one they go to train.
+    Main garments are split at random by ratio. The garments of a category with too few unassigned garments are assigned
+    to train. Any other garment gets the split of the main garment of its image, group or item, or train if there is no
+    main garment.
     """
     splits = catalogue.column("split").copy()
-    if not recipe.official:
+    if not recipe.keep_official_splits:
         splits[:] = ""
     main, units, images = catalogue.column("main"), connected_units(catalogue), catalogue.column("image")
     unassigned = np.flatnonzero(main & (splits == ""))
-    too_few = _in_small_categories(catalogue.column("category")[unassigned], units[unassigned], recipe.n_splits)
-    splits[unassigned[too_few]] = "train"
-    if too_few.any():
-        log.warning("Assigned %d garments to train: too few of their categories lack a split", too_few.sum())
-    unassigned = unassigned[~too_few]
-    if len(unassigned):  # pass units as groups: rows may be connected only through rows that are not split here
+    is_small = _in_small_categories(catalogue.column("category")[unassigned], units[unassigned], recipe.num_splits)
+    splits[unassigned[is_small]] = "train"
+    if is_small.any():
+        log.warning(
+            "Assigned %d garments to train: their categories have too few unassigned garments for all splits",
+            is_small.sum(),
+        )
+    unassigned = unassigned[~is_small]
+    if len(unassigned):  # units are passed as groups, because rows may be linked only through rows outside this subset
         subset = catalogue.take(unassigned).with_columns(
             split=[""] * len(unassigned), group=[str(unit) for unit in units[unassigned]]
         )
         splits[unassigned] = split(subset, recipe.ratios, recipe.seed).column("split")
-    split_of_unit, split_of_image = (dict(zip(names[main], splits[main], strict=True)) for names in (units, images))
+    unit_splits, image_splits = (dict(zip(names[main], splits[main], strict=True)) for names in (units, images))
     for row in np.flatnonzero(~main & (splits == "")):
-        splits[row] = split_of_image.get(images[row]) or split_of_unit.get(units[row], "train")
+        splits[row] = image_splits.get(images[row]) or unit_splits.get(units[row], "train")
     return catalogue.with_columns(split=splits)
 
 
 def _in_small_categories(categories: np.ndarray, units: np.ndarray, min_units: int) -> np.ndarray:
-    """(N,) bool: rows of categories with fewer than `min_units` units, and rows connected to them."""
-    too_few = np.zeros(len(units), dtype=bool)
-    while small := [
-        name for name in set(categories[~too_few]) if len(set(units[~too_few & (categories == name)])) < min_units
+    """Mark the rows of categories with fewer than `min_units` units, and all rows of these units.  (N,) bool."""
+    is_small = np.zeros(len(units), dtype=bool)
+    while small_categories := [
+        name for name in set(categories[~is_small]) if len(set(units[~is_small & (categories == name)])) < min_units
     ]:
-        too_few |= np.isin(units, units[np.isin(categories.astype(str), small)])
-    return too_few
+        is_small |= np.isin(units, units[np.isin(categories.astype(str), small_categories)])
+    return is_small

@@ -1,8 +1,8 @@
 """Hash losses, one file each.
 
-`activate` maps outputs of the hash layer to activations, `head_input` maps activations to the input of the category
-head, and a bit is 1 where its activation exceeds `threshold`. To add a loss, add a subclass of HashLoss to LOSSES, a
-file to conf/hash and its formula to the tests.
+`activate` maps outputs of the hash layer to activations. `head_input` maps activations to the input of the category
+head. A bit is 1 where its activation exceeds `threshold`. To add a loss, add a subclass of HashLoss to LOSSES, a config
+file to conf/hash and the formula to the tests.
 """
 
 from fashion_lsh.models.losses.base import HashLoss

@@ -9,20 +9,20 @@ from torch.nn import functional
 class HashLoss(nn.Module, ABC):
     """Base class of hash losses: `loss(activations, logits, categories)` returns a scalar.
 
-    In the formulas of subclasses h is (B, bits), the output of the hash layer, p = softmax(logits) is (B, C), y is
-    (B,), the categories, and CE(p, y) is the cross-entropy of the category head with label smoothing.
+    Symbols in the formulas of subclasses: h: (B, bits) outputs of the hash layer, p = softmax(logits): (B, C), y: (B,)
+    categories, CE(p, y): cross-entropy of the category head with label smoothing.
 
     Args:
         bits: code length.
-        categories: number of categories, C.
-        label_smoothing: probability of each label that is spread over all categories.
+        num_categories: number of categories C.
+        label_smoothing: fraction of the target probability that is spread over all categories.
     """
 
     threshold = 0.0
 
-    def __init__(self, bits: int, categories: int, label_smoothing: float) -> None:
+    def __init__(self, bits: int, num_categories: int, label_smoothing: float) -> None:
         super().__init__()
-        self.bits, self.categories, self.label_smoothing = bits, categories, label_smoothing
+        self.bits, self.num_categories, self.label_smoothing = bits, num_categories, label_smoothing
 
     def activate(self, outputs: Tensor) -> Tensor:
         """Compute activations.  (B, bits) outputs of the hash layer -> (B, bits)."""

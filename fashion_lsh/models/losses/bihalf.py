@@ -20,7 +20,7 @@ class BiHalf(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, outputs: Tensor) -> Tensor:
-        """(B, bits) -> (B, bits) in {-1, 1}; in an odd batch the median becomes -1."""
+        """Compute b.  (B, bits) -> (B, bits) in {-1, 1}; in a batch of odd size the median becomes -1."""
         ranks = outputs.argsort(dim=0, stable=True).argsort(dim=0)
         halves = torch.where(ranks >= (len(outputs) + 1) // 2, 1.0, -1.0)
         ctx.save_for_backward(outputs, halves)

@@ -1,4 +1,4 @@
-"""Hash centres: distant target codes, one per category (pure functions)."""
+"""Hash centres: target codes of the categories, far apart in Hamming distance (pure functions)."""
 
 import logging
 
@@ -7,45 +7,45 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-RANDOM_CODES = 4096  # random candidates, in addition to the rows of a Hadamard matrix
+RANDOM_CODES = 4096  # number of random candidates, in addition to the rows of a Hadamard matrix
 
 
 def hash_centres(count: int, bits: int) -> Tensor:
     """Select hash centres by farthest-point sampling in Hamming distance.
 
-    Candidates are all codes for at most 12 bits, otherwise rows of a Hadamard matrix and their negatives, truncated if
-    `bits` is not a power of two, and random codes. Rows of a Hadamard matrix differ in half the bits (L. Yuan et al.:
-    Central Similarity Quantization for Efficient Image and Video Retrieval, CVPR 2020, section 3.2). Ties are broken
-    by the balance of 1 and -1 per bit. The result is deterministic.
+    Up to 12 bits, all codes are candidates. Otherwise, candidates are random codes, and the rows of a Hadamard matrix
+    and their negatives, truncated if `bits` is not a power of two. Rows of a Hadamard matrix differ in half the bits
+    (L. Yuan et al.: Central Similarity Quantization for Efficient Image and Video Retrieval, CVPR 2020, section 3.2).
+    Ties are broken by the balance of 1 and -1 per bit. The result is deterministic.
 
     Args:
         count: number of centres.
         bits: code length.
 
     Returns:
-        (count, bits) float32 in {-1, 1}, distinct.
+        (count, bits) float32 distinct codes in {-1, 1}.
 
     Raises:
-        ValueError: `count` exceeds 2**bits, or fewer distinct candidates exist.
+        ValueError: `count` exceeds 2**bits or the number of distinct candidates.
     """
     if count > 2**bits:
         min_bits = (count - 1).bit_length()
         raise ValueError(f"hash.bits={bits}: only {2**bits} codes for {count} categories; set at least {min_bits} bits")
     candidates = _candidate_codes(bits)
-    chosen, bit_sums = torch.empty(count, bits), torch.zeros(bits)
-    min_distances = torch.full((len(candidates),), float(bits + 1))  # of each candidate to the chosen centres
+    centres, bit_sums = torch.empty(count, bits), torch.zeros(bits)
+    min_distances = torch.full((len(candidates),), float(bits + 1))  # distance of each candidate to its nearest centre
     for index in range(count):
         farthest = (min_distances == min_distances.max()).nonzero()[:, 0]
         imbalance = (candidates[farthest] + bit_sums).square().sum(dim=1)
         code = candidates[farthest[imbalance.argmin()]]
-        chosen[index], bit_sums = code, bit_sums + code
+        centres[index], bit_sums = code, bit_sums + code
         min_distances = torch.minimum(min_distances, (bits - candidates @ code) / 2)
-    distances = torch.pdist(chosen, p=0)
+    distances = torch.pdist(centres, p=0)
     if count > 1 and not distances.min():
         raise ValueError(f"hash.bits={bits}: no {count} distinct hash centres found; set more bits")
     if count > 1 and distances.min() <= bits / 4:
         log.warning("hash.bits=%d: two of the %d hash centres differ in only %d bits", bits, count, distances.min())
-    return chosen
+    return centres
 
 
 def _candidate_codes(bits: int) -> Tensor:

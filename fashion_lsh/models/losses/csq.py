@@ -1,4 +1,4 @@
-"""Central similarity quantisation."""
+"""Loss of central similarity quantisation (CSQ)."""
 
 from torch import Tensor
 from torch.nn import functional
@@ -12,7 +12,7 @@ class CSQLoss(HashLoss):
 
     L(h, y) = CE(p, y) + BCE(sigmoid(2 h), (c_y + 1) / 2) + QUANTISATION mean(log cosh(|tanh h| - 1)),
     h: (B, bits) activations, c: (C, bits) centres in {-1, 1}, see `hash_centres`; sigmoid(2 h) = (tanh h + 1) / 2.
-    The category head receives detached codes tanh h, so its loss does not change them.
+    The category head receives detached tanh h, so the cross-entropy does not train the hash layer.
     L. Yuan et al.: Central Similarity Quantization for Efficient Image and Video Retrieval, CVPR 2020, equations 4
     to 6.
     """
@@ -20,9 +20,9 @@ class CSQLoss(HashLoss):
     QUANTISATION = 1e-4
     centres: Tensor
 
-    def __init__(self, bits: int, categories: int, label_smoothing: float) -> None:
-        super().__init__(bits, categories, label_smoothing)
-        self.register_buffer("centres", hash_centres(categories, bits))
+    def __init__(self, bits: int, num_categories: int, label_smoothing: float) -> None:
+        super().__init__(bits, num_categories, label_smoothing)
+        self.register_buffer("centres", hash_centres(num_categories, bits))
 
     def head_input(self, activations: Tensor) -> Tensor:
         return activations.tanh().detach()

@@ -1,4 +1,4 @@
-"""Greedy hash."""
+"""GreedyHash loss."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from fashion_lsh.models.losses.bihalf import signs
 
 
 class GreedyHashLoss(HashLoss):
-    """Greedy hash: classification of sign codes with a straight-through gradient.
+    """GreedyHash: classification of sign codes with a straight-through gradient.
 
     L(h, y) = CE(p, y) + PENALTY mean(|h - sign(h)|³),  h: (B, bits) activations.
     The category head receives sign(h).

@@ -1,4 +1,4 @@
-"""Contrastive loss between items (pure function)."""
+"""Supervised contrastive loss between items (pure function)."""
 
 import torch
 from torch import Tensor
@@ -9,15 +9,15 @@ def supervised_contrastive_loss(vectors: Tensor, items: Tensor, temperature: flo
     """Supervised contrastive loss with items as classes (P. Khosla et al., NeurIPS 2020, equation 2, L_out).
 
     L = mean_i mean_{p in P(i)} -log( exp(z_i z_p / T) / sum_{a != i} exp(z_i z_a / T) ),  z: (B, D) normalised vectors,
-    P(i): the other images of the item of i. Images without positives are negatives only.
+    P(i): other images with the item of image i. Images without positives serve only as negatives.
 
     Args:
-        vectors: (B, D) float, of non-zero norm.
-        items: (B,) int64 item of each image.
-        temperature: T > 0; a smaller T gives near negatives more weight.
+        vectors: (B, D) float vectors with non-zero norm.
+        items: (B,) int64 items of the images.
+        temperature: T > 0; a smaller T increases the weight of near negatives.
 
     Returns:
-        The mean over all images with positives, a scalar; 0 if no image has any, or if all are of one item.
+        Scalar mean over all images with positives; 0 if no image has positives, or if all images show one item.
     """
     normalised = functional.normalize(vectors, dim=1)
     cosines = normalised @ normalised.T / temperature  # (B, B)

@@ -11,8 +11,9 @@ class OrthoHashLoss(HashLoss):
     """OrthoHash: softmax over cosine similarities to the hash centres, with a margin.
 
     L(a, y) = CE(p, y) - log softmax(√bits (cos(a, c) - MARGIN onehot(y)))_y,  a = batch_norm(h): (B, bits),
-    c: (C, bits) centres in {-1, 1}, see `hash_centres`. Batch normalisation balances the bits; the scale √bits equals
-    that of the paper at 64 bits. The category head receives detached activations, so its loss does not change them.
+    c: (C, bits) centres in {-1, 1}, see `hash_centres`. Batch normalisation balances the bits. The scale √bits equals
+    the scale of the paper at 64 bits. The category head receives detached activations, so the cross-entropy does not
+    train the hash layer.
     J. T. Hoe et al.: One Loss for All: Deep Hashing with a Single Cosine Similarity based Learning Objective, NeurIPS
     2021, equations 4 and 5.
     """
@@ -20,13 +21,13 @@ class OrthoHashLoss(HashLoss):
     MARGIN = 0.3
     centres: Tensor
 
-    def __init__(self, bits: int, categories: int, label_smoothing: float) -> None:
-        super().__init__(bits, categories, label_smoothing)
-        self.register_buffer("centres", hash_centres(categories, bits))
+    def __init__(self, bits: int, num_categories: int, label_smoothing: float) -> None:
+        super().__init__(bits, num_categories, label_smoothing)
+        self.register_buffer("centres", hash_centres(num_categories, bits))
         self.norm = nn.BatchNorm1d(bits)
 
     def activate(self, outputs: Tensor) -> Tensor:
-        if len(outputs) == 1:  # a single image has no batch variance
+        if len(outputs) == 1:  # the variance of a single image is 0: use the running statistics
             return functional.batch_norm(outputs, self.norm.running_mean, self.norm.running_var, self.norm.weight,
                                          self.norm.bias, training=False, eps=self.norm.eps)  # fmt: skip
         return self.norm(outputs)
@@ -36,6 +37,6 @@ class OrthoHashLoss(HashLoss):
 
     def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
         cosines = functional.normalize(activations, dim=1) @ functional.normalize(self.centres, dim=1).T  # (B, C)
-        margins = self.MARGIN * functional.one_hot(categories, self.categories)
+        margins = self.MARGIN * functional.one_hot(categories, self.num_categories)
         cosine_loss = functional.cross_entropy(self.bits**0.5 * (cosines - margins), categories)
         return self.classification_loss(logits, categories) + cosine_loss

@@ -1,4 +1,4 @@
-"""Softmax loss of the thesis."""
+"""Softmax loss of the thesis (docs/thesis.md)."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""Supervised semantics-preserving deep hashing."""
+"""Loss of supervised semantics-preserving deep hashing (SSDH)."""
 
 from torch import Tensor
 

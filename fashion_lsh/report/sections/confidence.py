@@ -10,11 +10,11 @@ def confidence(run_data: RunData) -> list[Block]:
     """Plot accuracy against confidence on the queries, with the expected calibration error."""
     if not run_data.has_known_categories:
         return [UNKNOWN_CATEGORIES]
-    detected = run_data.column("predicted") != ""
-    correct = run_data.column("category") == run_data.column("predicted")
-    reliability = curves.reliability(run_data.column("confidence")[detected], correct[detected])
+    is_detected = run_data.column("predicted") != ""
+    is_correct = run_data.column("category") == run_data.column("predicted")
+    reliability = curves.reliability(run_data.column("confidence")[is_detected], is_correct[is_detected])
     caption = (
         f"Expected calibration error (ECE) on the queries: {reliability.error:.3f} ({curves.BINS} equal-width bins). "
         "The temperature was fitted on val, not on these queries."
-    ) + (f" Excludes {(~detected).sum():,} queries without a detection." if not detected.all() else "")
+    ) + (f" Excludes {(~is_detected).sum():,} queries without a detection." if not is_detected.all() else "")
     return [Figure("reliability.svg", figures.reliability(reliability), caption)]

@@ -6,10 +6,10 @@ import numpy as np
 
 from fashion_lsh.report import curves, figures
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
-from fashion_lsh.report.phrases import one_line
+from fashion_lsh.report.phrases import one_line, percent
 from fashion_lsh.report.run_data import RunData
 
-MAX_CONFUSIONS = 10  # rows of the table of confusions
+MAX_CONFUSIONS = 10  # maximum number of rows in the table of confusions
 UNKNOWN_CATEGORIES = Text("Skipped: the query categories were not trained, so no prediction can be correct.", note=True)
 
 
@@ -34,8 +34,8 @@ def confusion(run_data: RunData) -> list[Block]:
 
 
 def _top_confusions(counts: np.ndarray, names: Sequence[str]) -> list[list[str]]:
-    """Rows of the most frequent confusions: true and predicted category, queries, percentage of the true category."""
+    """Table of the most frequent confusions: true category, predicted category, queries, percentage of category."""
     confusions = np.argwhere((counts > 0) & ~np.eye(len(counts), dtype=bool))
-    common = sorted(map(tuple, confusions), key=lambda cell: (-counts[cell], cell))[:MAX_CONFUSIONS]
+    most_frequent = sorted(map(tuple, confusions), key=lambda cell: (-counts[cell], cell))[:MAX_CONFUSIONS]
     ratios = curves.row_ratios(counts)
-    return [[names[cell[0]], names[cell[1]], f"{counts[cell]:,}", f"{ratios[cell]:.1%}"] for cell in common]
+    return [[names[cell[0]], names[cell[1]], f"{counts[cell]:,}", percent(ratios[cell])] for cell in most_frequent]

@@ -1,4 +1,4 @@
-"""Detected boxes: their scores, precision-recall curves, and examples."""
+"""Detected boxes: metrics, precision-recall curves and examples."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,12 @@ import numpy as np
 from fashion_lsh.data.detection_data import class_names
 from fashion_lsh.data.detections import Boxes, Detections
 from fashion_lsh.evaluation.detection import ImageMatches, match_images
-from fashion_lsh.metrics.detection import match_boxes, recall_precision
+from fashion_lsh.metrics.detection import match_boxes, precision_recall_curve
 from fashion_lsh.report import figures
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
 from fashion_lsh.report.contact_sheets import MISSING_IMAGE_ERRORS, sheet_figure
 from fashion_lsh.report.detection_tiles import false_positive_tiles, match_tiles, undetected_tiles
-from fashion_lsh.report.phrases import one_line
+from fashion_lsh.report.phrases import one_line, percent
 from fashion_lsh.report.run_data import RunData
 from fashion_lsh.report.tiles import Tile, draw_sheet
 from fashion_lsh.runs.run import DETECTIONS_FILE
@@ -30,9 +30,12 @@ CURVE_CAPTION = (
 DETECTED_CAPTION = (
     "Evenly spaced query images: annotated boxes (blue) and detections with a score of at least {score:g} (orange)."
 )
-UNDETECTED_CAPTION = "Undetected garments: no detection of at least that score matches them (IoU of at least 0.5)."
+UNDETECTED_CAPTION = (
+    "Undetected garments: no detection with a score of at least {score:g} has an IoU of at least 0.5 with the "
+    "annotated box."
+)
 FALSE_POSITIVE_CAPTION = (
-    "False positives with the highest scores: detections that match no garment, or one that is already matched."
+    "False positives with the highest scores: detections that match no annotated box, or a box that is already matched."
 )
 
 
@@ -58,7 +61,7 @@ def detection(run_data: RunData) -> list[Block]:
 
 
 def _curves(matches: Sequence[ImageMatches], classes: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Class-agnostic recall and precision and, with several classes, those of each class."""
+    """Class-agnostic recall and precision; with several classes, also recall and precision of each class."""
     curves = {
         "class-agnostic": _curve(
             [(match.matched_indices >= 0, match.detections.scores, len(match.annotated_boxes)) for match in matches]
@@ -68,22 +71,24 @@ def _curves(matches: Sequence[ImageMatches], classes: Sequence[str]) -> dict[str
     for label, name in enumerate(classes):
         if len(classes) == 1 or name not in query_classes:
             continue
-        of_class = []
+        class_matches = []
         for match in matches:
             detected = Boxes(*(part[match.detections.labels == label] for part in match.detections))
             annotated_boxes = match.annotated_boxes[match.class_names == name]
-            of_class.append((match_boxes(detected.xyxy, annotated_boxes) >= 0, detected.scores, len(annotated_boxes)))
-        curves[one_line(name)] = _curve(of_class)
+            class_matches.append(
+                (match_boxes(detected.xyxy, annotated_boxes) >= 0, detected.scores, len(annotated_boxes))
+            )
+        curves[one_line(name)] = _curve(class_matches)
     return curves
 
 
-def _curve(curves: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
-    correct, scores, totals = zip(*curves, strict=True)
-    return recall_precision(correct, scores, sum(totals))
+def _curve(matches: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
+    is_correct, scores, totals = zip(*matches, strict=True)
+    return precision_recall_curve(is_correct, scores, sum(totals))
 
 
 def _scores(run_data: RunData) -> Table:
-    """Table of average precision and recall: mean over classes, class-agnostic, and each class."""
+    """Table of average precision and average recall: mean over classes, class-agnostic, and by class."""
     prefix = "detector/query/"
     metrics = {name.removeprefix(prefix): value for name, value in run_data.metrics.items() if name.startswith(prefix)}
     rows = [["all classes", *(f"{metrics[name]:.3f}" for name in METRICS)]]
@@ -95,16 +100,16 @@ def _scores(run_data: RunData) -> Table:
 
 
 def _undetected_note(run_data: RunData) -> Text:
-    """Note on the ratio of undetected garments and on milliseconds per image."""
+    """Note with the percentage of undetected garments and the detection time per image."""
     undetected = {part: run_data.metrics.get(f"crop/{part}/undetected") for part in ("train", "query", "gallery")}
-    text = ", ".join(f"{part} {ratio:.1%}" for part, ratio in undetected.items() if ratio is not None)
+    text = ", ".join(f"{part} {percent(ratio)}" for part, ratio in undetected.items() if ratio is not None)
     milliseconds = run_data.metrics.get("speed/detector_ms")
     speed = "" if milliseconds is None else f" Detection takes {milliseconds:.0f} ms per image (median, one at a time)."
     return Text((f"Garments without a selected detection: {text}." if text else "") + speed, note=True)
 
 
 def _sheets(run_data: RunData, matches: list[ImageMatches]) -> list[Block]:
-    """Draw sheets of detections, undetected garments and false positives; a note if an image cannot be opened."""
+    """Draw sheets of detections, undetected garments and false positives; only a note if an image cannot be opened."""
     score = run_data.run.box_selector.min_score
     undetected = [(match, box) for match in matches for box in _undetected_boxes(match, score)]
     false_positives = _false_positives(matches, score)
@@ -117,23 +122,23 @@ def _sheets(run_data: RunData, matches: list[ImageMatches]) -> list[Block]:
         }
     except MISSING_IMAGE_ERRORS as error:
         return [Text(f"Example sheets skipped: the images cannot be opened ({one_line(str(error))}).", note=True)]
-    annotated = sum(len(match.annotated_boxes) for match in matches)
+    num_annotated = sum(len(match.annotated_boxes) for match in matches)
     captions = {
         "detections": DETECTED_CAPTION.format(score=score),
-        "undetected": f"{UNDETECTED_CAPTION} Total: {len(undetected):,} of {annotated:,}.",
+        "undetected": (f"{UNDETECTED_CAPTION.format(score=score)} Total: {len(undetected):,} of {num_annotated:,}."),
         "false_positives": f"{FALSE_POSITIVE_CAPTION} Total: {len(false_positives):,} in {len(matches):,} images.",
     }
     return [_sheet(name, tiles, captions[name]) for name, tiles in sheets.items() if tiles]
 
 
 def _undetected_boxes(match: ImageMatches, score: float) -> np.ndarray:
-    """Annotated boxes that no detection of at least this score matches.  (k, 4) float32."""
+    """Annotated boxes that no detection with at least this score matches, (k, 4) float32."""
     matched = match.matched_indices[(match.matched_indices >= 0) & (match.detections.scores >= score)]
     return match.annotated_boxes[np.setdiff1d(np.arange(len(match.annotated_boxes)), matched)]
 
 
 def _false_positives(matches: Sequence[ImageMatches], score: float) -> list[tuple[ImageMatches, np.ndarray, float]]:
-    """Detections of at least this score that match no annotated box, (4,) float32 each, by descending score."""
+    """Detections with at least this score that match no annotated box, by descending score: match, (4,) box, score."""
     false_positives = [
         (match, box, float(box_score))
         for match in matches

@@ -6,7 +6,7 @@ from fashion_lsh.report import curves, figures
 from fashion_lsh.report.blocks import Block, Figure, Table
 from fashion_lsh.report.hamming_pairs import NO_CODES, PairCounts
 
-BIT_METRICS = {  # of the gallery codes: title, format, definition
+BIT_METRICS = {  # metric of the gallery codes -> title, format, definition
     "entropy": ("entropy", ".3f", "mean over bits: 1 if each bit halves the gallery, 0 if all bits are constant"),
     "balance": ("balance", ".3f", "mean of |fraction of ones - 1/2|: 0 if all bits are balanced, 0.5 if constant"),
     "correlation": ("correlation", ".3f", "mean |Pearson correlation| of two bits: 0 if uncorrelated"),

@@ -17,8 +17,8 @@ from fashion_lsh.report.run_data import RunData, row_numbers
 from fashion_lsh.report.tiles import TILE, Tile, column_titles, draw_sheet
 from fashion_lsh.runs.run import DETECTIONS_FILE
 
-MAX_HITS = 8  # shown for each query
-MAX_NAMED = 10  # missing images listed on the page
+MAX_HITS = 8  # maximum number of hits per query
+MAX_NAMED = 10  # maximum number of missing images listed on the page
 CAPTIONS = {
     "best": "Best: the highest AP@100 by category, then by item.",
     "typical": "Typical: nearest to the median of all queries.",
@@ -32,36 +32,44 @@ def example_sheets(run_data: RunData) -> list[Block]:
     chosen = best_typical_worst(run_data.column("category"), run_data.column("category/map@100"), item_ap)
     images = ExampleImages(run_data, np.concatenate(list(chosen.values())))
     blocks: list[Block] = []
-    for name, numbers in chosen.items():
-        if len(numbers):
-            blocks += [*images.sheet(name, numbers), _score_table(run_data, name, numbers)]
+    for name, queries in chosen.items():
+        if len(queries):
+            blocks += [*images.sheet(name, queries), _score_table(run_data, name, queries)]
     return blocks + images.note()
 
 
 class ExampleImages:
-    """Images of selected queries and their hits; collects those that are missing."""
+    """Images of selected queries and of the hits; collects the missing images.
 
-    def __init__(self, run_data: RunData, numbers: np.ndarray) -> None:
+    Args:
+        run_data: finished run.
+        queries: (n,) int, rows of the query table.
+    """
+
+    def __init__(self, run_data: RunData, queries: np.ndarray) -> None:
         self.predicted, self.margin = run_data.column("predicted"), run_data.config["data"]["margin"]
         self.has_known_categories = run_data.has_known_categories
-        self.query_ids = {number: str(run_data.queries["id"][int(number)]) for number in numbers}
-        self.hits = {number: run_data.queries["hits"][int(number)].as_py()[:MAX_HITS] for number in numbers}
-        shown = dict.fromkeys([*self.query_ids.values(), *(name for names in self.hits.values() for name in names)])
-        known = set(run_data.garments.column("id"))
-        self.missing = dict.fromkeys(shown.keys() - known, "added to the gallery later; not in catalogue.parquet")
-        ids = [name for name in shown if name in known]
-        self.garments, self.index = _with_crop_boxes(run_data, ids), {name: number for number, name in enumerate(ids)}
+        self.query_ids = {query: str(run_data.queries["id"][int(query)]) for query in queries}
+        self.hits = {query: run_data.queries["hits"][int(query)].as_py()[:MAX_HITS] for query in queries}
+        shown_ids = dict.fromkeys([*self.query_ids.values(), *(name for names in self.hits.values() for name in names)])
+        catalogue_ids = set(run_data.garments.column("id"))
+        self.missing = dict.fromkeys(
+            shown_ids.keys() - catalogue_ids, "added to the gallery later; not in catalogue.parquet"
+        )
+        ids = [name for name in shown_ids if name in catalogue_ids]
+        self.garments = _select_garments(run_data, ids)
+        self.index_by_id = {name: index for index, name in enumerate(ids)}
         self.source = self._open_source(run_data)
 
-    def sheet(self, name: str, numbers: np.ndarray) -> list[Block]:
-        """Draw the sheet of these queries; empty if no image can be opened."""
-        rows = [self._row(number) for number in numbers] if self.source else []
+    def sheet(self, name: str, queries: np.ndarray) -> list[Block]:
+        """Draw the sheet of these queries, (n,) int; empty if no image can be opened."""
+        rows = [self._row(query) for query in queries] if self.source else []
         if not any(tile.caption != "missing" for row in rows for tile in row):
             return []
         return [sheet_figure(name, draw_sheet(rows, column_titles(MAX_HITS)), CAPTIONS[name])]
 
     def note(self) -> list[Block]:
-        """Note that lists the missing images; empty if there are none."""
+        """Note that lists the missing images; empty if no image is missing."""
         if not self.missing:
             return []
         names = [f"{one_line(name)} ({one_line(reason)})" for name, reason in self.missing.items()]
@@ -75,23 +83,23 @@ class ExampleImages:
             self.missing["all"] = str(error)
             return None
 
-    def _row(self, number: int) -> list[Tile]:
-        query = self.index[self.query_ids[number]]
-        category, predicted = self.garments.column("category")[query], self.predicted[number]
-        indices = [self.index.get(name) for name in self.hits[number]]
+    def _row(self, query: int) -> list[Tile]:
+        query_index = self.index_by_id[self.query_ids[query]]
+        category, predicted = self.garments.column("category")[query_index], self.predicted[query]
+        hit_indices = [self.index_by_id.get(name) for name in self.hits[query]]
         mark = prediction_mark(str(predicted), str(category), self.has_known_categories)
         return [
-            self._query(query, f"true: {category}"),
-            self._crop(query, f"pred: {predicted or 'none'}", mark),
-            *(_missing_tile() if index is None else self._hit(query, index) for index in indices),
+            self._query(query_index, f"true: {category}"),
+            self._crop(query_index, f"pred: {predicted or 'none'}", mark),
+            *(_missing_tile() if index is None else self._hit(query_index, index) for index in hit_indices),
         ]
 
     def _query(self, index: int, caption: str) -> Tile:
         pixels = self._pixels(index)
         return _missing_tile() if pixels is None else Tile(pixels, caption, box=self.garments.boxes[index])
 
-    def _hit(self, query: int, index: int) -> Tile:
-        mark = relevance_mark(self.garments, query, self.garments, index)
+    def _hit(self, query_index: int, index: int) -> Tile:
+        mark = relevance_mark(self.garments, query_index, self.garments, index)
         return self._crop(index, self.garments.column("category")[index], mark)
 
     def _crop(self, index: int, caption: str, mark: str) -> Tile:
@@ -113,8 +121,8 @@ class ExampleImages:
             return None
 
 
-def _with_crop_boxes(run_data: RunData, ids: Sequence[str]) -> Catalogue:
-    """Select garments by id, each with the box of its crop."""
+def _select_garments(run_data: RunData, ids: Sequence[str]) -> Catalogue:
+    """Select garments by id, with the boxes of the crops."""
     selected = run_data.garments.take(row_numbers(run_data.garments, np.array(ids, dtype=object)))
     crop, boxes = run_data.config["data"]["crop"], np.full((len(ids), 4), np.nan, dtype=np.float32)
     if crop == "annotated":
@@ -126,14 +134,14 @@ def _with_crop_boxes(run_data: RunData, ids: Sequence[str]) -> Catalogue:
     return selected.with_columns(**box_columns(boxes))
 
 
-def _score_table(run_data: RunData, name: str, numbers: np.ndarray) -> Table:
-    """Table of the scores of the queries of a sheet."""
-    shown = {"query": "id", "true": "category", "predicted": "predicted", "confidence": "confidence",
-             "category AP@100": "category/map@100", "item AP@100": "item/map@100"}  # fmt: skip
-    shown = {title: column for title, column in shown.items() if run_data.has(column)}
-    values = [run_data.queries[column].take(numbers).to_pylist() for column in shown.values()]
+def _score_table(run_data: RunData, name: str, queries: np.ndarray) -> Table:
+    """Table of the per-query scores of a sheet."""
+    columns = {"query": "id", "true": "category", "predicted": "predicted", "confidence": "confidence",
+               "category AP@100": "category/map@100", "item AP@100": "item/map@100"}  # fmt: skip
+    columns = {title: column for title, column in columns.items() if run_data.has(column)}
+    values = [run_data.queries[column].take(queries).to_pylist() for column in columns.values()]
     rows = [list(map(_cell, row)) for row in zip(*values, strict=True)]
-    return Table(list(shown), rows, summary=f"Scores of the {name} queries")
+    return Table(list(columns), rows, summary=f"Scores of the {name} queries")
 
 
 def _cell(value: str | float) -> str:

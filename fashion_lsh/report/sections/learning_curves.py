@@ -11,27 +11,27 @@ def learning(run_data: RunData) -> list[Block]:
     """Plot the learning curves of each stage; a note for a stage that was not trained in this run."""
     blocks: list[Block] = []
     stages = {"detector": run_data.config["detector"], "classifier": True, "hash_head": run_data.config["hash"]}
-    for stage in (name for name, present in stages.items() if present):
+    for stage in (name for name, is_used in stages.items() if is_used):
         joined = curves.learning_curves(run_data.logs, stage)
-        blocks += _fitted(stage, joined, f"{stage}/best_epoch" in run_data.metrics) if joined else [_not_fitted(stage)]
+        blocks += _plot(stage, joined, f"{stage}/best_epoch" in run_data.metrics) if joined else [_not_trained(stage)]
     return blocks
 
 
-def _fitted(stage: str, joined: curves.Curves, chosen: bool) -> Iterator[Block]:
-    caption = f"Training of the {stage}; dots: ends of epochs."
+def _plot(stage: str, joined: curves.Curves, uses_best_epoch: bool) -> Iterator[Block]:
+    caption = f"Training of the {stage}. Dots: ends of epochs."
     if "val/accuracy" in joined:
         best = joined["val/accuracy"][joined["val/accuracy"][:, 2].argmax()]
-        note = "whose weights are used" if chosen else "but the weights of the last epoch are used"
+        note = "whose weights are used" if uses_best_epoch else "but the weights of the last epoch are used"
         caption += f" Best validation accuracy: {best[2]:.3f} in epoch {best[1] + 1:.0f}, {note}."
     yield Figure(f"learning-{stage}.svg", figures.learning(joined), caption)
-    first = min(points[0, 1] for points in joined.values())
-    if first > 0:
+    first_epoch = min(points[0, 1] for points in joined.values())
+    if first_epoch > 0:
         yield Text(
-            f"The logs of the {stage} begin in epoch {first + 1:.0f}; logs of earlier epochs are missing in this run.",
+            f"The logs of the {stage} begin in epoch {first_epoch + 1:.0f}; the logs of earlier epochs are missing.",
             note=True,
         )
 
 
-def _not_fitted(stage: str) -> Text:
+def _not_trained(stage: str) -> Text:
     text = f"No curves of the {stage}: it was not trained in this run, but reused from a run with the same settings "
     return Text(f"{text}(see train.log), or its logs were removed.", note=True)

@@ -1,4 +1,4 @@
-"""Config and environment of the run."""
+"""Tables of config and environment of a run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

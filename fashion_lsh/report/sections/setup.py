@@ -14,10 +14,10 @@ def setup(run_data: RunData) -> list[Block]:
     config, data, garments = run_data.config, run_data.config["data"], run_data.garments
     counts = [f"{len(garments.rows(part)):,} {part}" for part in ("train", "val", "query")]
     gallery_label = "gallery (training images)" if data["gallery"] == "train" else "gallery"
-    bits = describe_hash_layer(config["hash"]) if config["hash"] else "none (hash=none), embeddings are searched"
+    hash_layer = describe_hash_layer(config["hash"]) if config["hash"] else "none (hash=none), embeddings are searched"
     rows = {
         "backbone": f"{config['backbone']['name']}, {_describe_initialisation(config['backbone'])}",
-        "hash layer": bits,
+        "hash layer": hash_layer,
         "search": describe_search(run_data.label),
         "data": data["source"],
         "crops": f"{data['image_size']} × {data['image_size']} pixels; {describe_crop(data)}",
@@ -38,7 +38,7 @@ def _describe_initialisation(backbone: Mapping[str, Any]) -> str:
 
 
 def _categories(run_data: RunData) -> str:
-    """Describe the category names; trained and searched ones separately if they differ."""
+    """List the category names; separately for training and gallery if these differ."""
     if run_data.has_known_categories:
         return _count_and_join(run_data.garments.categories)
     trained, gallery_only = (
@@ -54,7 +54,9 @@ def _count_and_join(names: Sequence[str]) -> str:
 
 def _items(run_data: RunData) -> str:
     if run_data.config["data"]["source"] == "shop_street":
-        return "re-rendered garments: each item is one garment in one colour and pattern, drawn again; not photographs"
+        return (
+            "re-rendered garments: each item is one garment in one colour and pattern, rendered again; not photographs"
+        )
     if run_data.has("item/map@100"):
         return f"{len(set(run_data.column('item')) - {''}):,} in the query split"
     return "unknown: scores are by category only"

@@ -1,1 +1,1 @@
-"""Pages that compare the runs of a sweep."""
+"""Page of a sweep: an experiment folder with job files, or a folder of runs."""

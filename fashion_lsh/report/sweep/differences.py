@@ -1,4 +1,7 @@
-"""Table of paired differences: each method of an experiment minus a base method, over the same queries."""
+"""Paired differences between configurations of a sweep, over the same queries.
+
+A configuration is a list of rows that differ only in the seed.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,47 +15,48 @@ from fashion_lsh.report.phrases import join_names, markdown_table
 from fashion_lsh.report.sweep.jobs import Job
 from fashion_lsh.report.sweep.rows import METRICS, average_seeds, distinguishing_settings, group_by_method
 
-BASE = re.compile(r"^<!-- base: (.+) -->$", re.MULTILINE)
+BASE_COMMENT = re.compile(r"^<!-- base: (.+) -->$", re.MULTILINE)
 INTERVALS_NOTE = (
-    "Intervals: 2,000 bootstrap samples of seeds and items. All queries of an item are drawn together, a query without"
-    " an item on its own, and the items of a sample are the same for all its seeds. With one seed, intervals do not"
-    " cover the variation between seeds; with three, they are too narrow. Bold: the interval excludes 0, and p,"
-    " Holm-adjusted over the rows of the column, is below 0.05. No direction is claimed for the other differences."
+    "Intervals are from 2,000 bootstrap samples of seeds and items. All queries of an item are drawn together; a query"
+    " without an item is drawn on its own. A sample has the same items for all of its seeds. With one seed, the"
+    " intervals do not cover the variation between seeds; with three seeds, they are too narrow. Bold: the interval"
+    " excludes 0, and p is below 0.05 after Holm's adjustment over the rows of the column. The other differences are"
+    " not significant."
 )
 HINT = "remove one of the jobs, or the base comment of README.md"
-MethodRows = Sequence[Row]
+Configuration = Sequence[Row]  # rows that differ only in the seed
 Pair = tuple[QueryScores, QueryScores]
 
 
 def read_base(page: Path) -> str:
-    """Read the settings, `name=value`, of the base method from the comment in README.md; "" without a comment.
+    """Read the settings of the base configuration, `name=value`, from a comment in README.md; "" without a comment.
 
     Raises:
         ValueError: there are several base comments.
     """
-    bases = BASE.findall(page.read_text()) if page.exists() else []
+    bases = BASE_COMMENT.findall(page.read_text()) if page.exists() else []
     if len(bases) > 1:
         raise ValueError(f"{page}: {len(bases)} base comments ({' and '.join(bases)}); keep one")
     return bases[0] if bases else ""
 
 
 def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], metrics: Sequence[str]) -> str:
-    """Table of mean differences from the base method in Markdown, one row per method, with a note on the intervals.
+    """Markdown table of mean differences from the base, one row per configuration, with a note on the intervals.
 
     Args:
-        base: settings of the base method, `name=value`, separated by spaces.
-        rows: rows of the experiment.
-        jobs: jobs of these rows, by name.
-        metrics: titles in METRICS; those without per-query scores are skipped.
+        base: settings of the base configuration, `name=value`, separated by spaces.
+        rows: rows of the sweep.
+        jobs: jobs of the rows, by name.
+        metrics: titles in METRICS; metrics without per-query scores are skipped.
 
     Raises:
-        ValueError: the base does not match exactly one method, or paired jobs differ in data or queries.
+        ValueError: the base does not match exactly one configuration, or paired jobs differ in data or queries.
     """
-    methods, settings = _methods_and_settings(rows)
-    baseline = _find_method(base, methods, settings, jobs)
-    others = [method for method in methods if method is not baseline]
-    pairs = [_pairs(baseline, method, jobs) for method in others]
-    columns = {name: [_text(method[0][name]) for method in others] for name in settings}
+    configurations, settings = _configurations_and_settings(rows)
+    baseline = _find_configuration(base, configurations, settings, jobs)
+    others = [configuration for configuration in configurations if configuration is not baseline]
+    pairs = [_pairs(baseline, configuration, jobs) for configuration in others]
+    columns = {name: [_text(configuration[0][name]) for configuration in others] for name in settings}
     if "seed" in rows[0]:
         columns["seeds"] = [", ".join(str(seed) for seed in pair) or "–" for pair in pairs]
     for title in metrics:
@@ -66,40 +70,45 @@ def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], me
 
 
 def difference_between(base: str, method: str, rows: Sequence[Row], jobs: Mapping[str, Job], metric: str) -> Difference:
-    """Paired difference of a metric (a title in METRICS) between two methods, named by their settings, `name=value`.
+    """Paired difference of a metric (a title in METRICS): `method` minus `base`, both given as settings, `name=value`.
 
     Raises:
-        ValueError: the metric is unknown, the settings do not match exactly one method, the jobs differ in data or
-            queries, or there are no per-query scores.
+        ValueError: the metric is unknown, settings do not match exactly one configuration, the jobs differ in data
+            or queries, or there are no per-query scores.
     """
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r} is unknown; choose one of {', '.join(METRICS)}")
-    methods, settings = _methods_and_settings(rows)
-    first, second = (_find_method(name, methods, settings, jobs) for name in (base, method))
+    configurations, settings = _configurations_and_settings(rows)
+    first, second = (_find_configuration(name, configurations, settings, jobs) for name in (base, method))
     difference = _difference(METRICS[metric], list(_pairs(first, second, jobs).values()))
     if difference is None:
         raise ValueError(f"no per-query {metric} of {base} and {method}; choose another metric")
     return difference
 
 
-def _methods_and_settings(rows: Sequence[Row]) -> tuple[list[list[Row]], list[str]]:
-    """Group rows by method; return the methods and the settings in which they differ."""
-    methods = group_by_method(rows)
-    return methods, [
-        name for name in distinguishing_settings([average_seeds(method) for method in methods]) if name != "seeds"
+def _configurations_and_settings(rows: Sequence[Row]) -> tuple[list[list[Row]], list[str]]:
+    """Return the configurations of the rows, and the settings in which the configurations differ."""
+    configurations = group_by_method(rows)
+    return configurations, [
+        name
+        for name in distinguishing_settings([average_seeds(configuration) for configuration in configurations])
+        if name != "seeds"
     ]
 
 
-def best_method(methods: Sequence[MethodRows], jobs: Mapping[str, Job], metric: str) -> MethodRows | None:
-    """Method with the highest mean of a metric, if its paired difference from every other has an interval above 0.
+def best_configuration(
+    configurations: Sequence[Configuration], jobs: Mapping[str, Job], metric: str
+) -> Configuration | None:
+    """Return the significantly best configuration by a metric.
 
-    None if there is no such method, jobs differ in data or queries, or per-query scores are missing.
+    It has the highest mean, and the intervals of its paired differences from all other configurations are above 0. None
+    if no configuration is significantly best, jobs differ in data or queries, or per-query scores are missing.
     """
-    if len({(job.settings["data"], job.queries and job.queries.ids) for job in jobs.values()}) > 1:
+    if len({(job.settings["data"], job.queries and job.queries.ids_checksum) for job in jobs.values()}) > 1:
         return None
-    means = [(average_seeds(method).get(metric), method) for method in methods]
-    known = [(mean, method) for mean, method in means if mean is not None]
-    ranked = [method for _, method in sorted(known, key=lambda pair: -pair[0])]
+    means = [(average_seeds(configuration).get(metric), configuration) for configuration in configurations]
+    known = [(mean, configuration) for mean, configuration in means if mean is not None]
+    ranked = [configuration for _, configuration in sorted(known, key=lambda pair: -pair[0])]
     for other in ranked[1:]:
         difference = _difference(METRICS[metric], list(_pairs(other, ranked[0], jobs).values()))
         if difference is None or difference.low <= 0:
@@ -107,49 +116,54 @@ def best_method(methods: Sequence[MethodRows], jobs: Mapping[str, Job], metric: 
     return ranked[0] if len(ranked) > 1 else None
 
 
-def _find_method(
-    base: str, methods: Sequence[MethodRows], settings: Sequence[str], jobs: Mapping[str, Job]
-) -> MethodRows:
-    """Find the only method with the settings of the base."""
+def _find_configuration(
+    base: str, configurations: Sequence[Configuration], settings: Sequence[str], jobs: Mapping[str, Job]
+) -> Configuration:
+    """Find the only configuration with the settings of the base."""
     required = dict(word.partition("=")[::2] for word in base.split())
-    settings_by_method = [
-        {name: _text(value) for name, value in jobs[method[0]["job"]].settings.items()} for method in methods
+    settings_by_configuration = [
+        {name: _text(value) for name, value in jobs[configuration[0]["job"]].settings.items()}
+        for configuration in configurations
     ]
-    found = [
-        method
-        for method, method_settings in zip(methods, settings_by_method, strict=True)
-        if required.items() <= method_settings.items()
+    matching = [
+        configuration
+        for configuration, own_settings in zip(configurations, settings_by_configuration, strict=True)
+        if required.items() <= own_settings.items()
     ]
-    if len(found) != 1:
+    if len(matching) != 1:
         candidates = join_names(
-            [" ".join(f"{name}={_text(method[0][name])}" for name in settings) for method in methods], "; "
+            [
+                " ".join(f"{name}={_text(configuration[0][name])}" for name in settings)
+                for configuration in configurations
+            ],
+            "; ",
         )
-        raise ValueError(f"base {base!r} matches {len(found)} methods; set the base to one of: {candidates}")
-    return found[0]
+        raise ValueError(f"base {base!r} matches {len(matching)} configurations; set the base to one of: {candidates}")
+    return matching[0]
 
 
-def _pairs(base: MethodRows, method: MethodRows, jobs: Mapping[str, Job]) -> dict[object, Pair]:
-    """Query scores of both methods by seed, if both have them; jobs tested with several crop modes have none."""
+def _pairs(base: Configuration, other: Configuration, jobs: Mapping[str, Job]) -> dict[object, Pair]:
+    """Per-query scores of two configurations, by common seed; jobs tested with several crop modes have no scores."""
     base_jobs = {row.get("seed"): row["job"] for row in base}
     pairs: dict[object, Pair] = {}
-    for row in method:
+    for row in other:
         seed, key = row.get("seed"), row["job"]
         if seed not in base_jobs:
             continue
-        for other in (base_jobs[seed], key):
-            _check_same(base[0]["job"], other, jobs)
-        base_queries, method_queries = jobs[base_jobs[seed]].queries, jobs[key].queries
-        if base_queries and method_queries and "tested on" not in row:
-            pairs[seed] = (base_queries, method_queries)
+        for name in (base_jobs[seed], key):
+            _check_same_data(base[0]["job"], name, jobs)
+        base_queries, other_queries = jobs[base_jobs[seed]].queries, jobs[key].queries
+        if base_queries and other_queries and "tested on" not in row:
+            pairs[seed] = (base_queries, other_queries)
     return pairs
 
 
-def _check_same(base: str, other: str, jobs: Mapping[str, Job]) -> None:
+def _check_same_data(base: str, other: str, jobs: Mapping[str, Job]) -> None:
     first, second = jobs[base], jobs[other]
     if first.settings["data"] != second.settings["data"]:
-        raise ValueError(f"jobs {base} and {other} have different data, so their difference is undefined; {HINT}")
-    if first.queries and second.queries and first.queries.ids != second.queries.ids:
-        raise ValueError(f"jobs {base} and {other} have different queries, so their difference is undefined; {HINT}")
+        raise ValueError(f"jobs {base} and {other} have different data and cannot be compared; {HINT}")
+    if first.queries and second.queries and first.queries.ids_checksum != second.queries.ids_checksum:
+        raise ValueError(f"jobs {base} and {other} have different queries and cannot be compared; {HINT}")
 
 
 def _difference(name: str, pairs: Sequence[Pair]) -> Difference | None:
@@ -161,7 +175,7 @@ def _difference(name: str, pairs: Sequence[Pair]) -> Difference | None:
 
 
 def _cells(differences: Sequence[Difference | None]) -> list[str]:
-    """Format the differences of one metric over all methods."""
+    """Format the differences of one metric, one cell per configuration."""
     adjusted = iter(holm([difference.p for difference in differences if difference]))
     return ["–" if difference is None else _cell(difference, next(adjusted)) for difference in differences]
 

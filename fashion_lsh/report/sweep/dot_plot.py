@@ -1,4 +1,4 @@
-"""Figure of an experiment: dots with error bars for each row, or curves over a numeric setting."""
+"""Figure of a sweep: a dot with an error bar for each row, or curves over a numeric setting."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,8 +9,8 @@ from fashion_lsh.report.figures import BLUE, GREEN, GREY, ORANGE, RED, legend, s
 from fashion_lsh.report.page_file import Row
 from fashion_lsh.report.sweep.rows import METRICS
 
-MAX_PANELS = 3  # at most, in the order of the metrics on the page
-MIN_POINTS, MAX_CURVES = 3, 5  # least values of a numeric axis; most curves over it
+MAX_PANELS = 3
+MIN_POINTS, MAX_CURVES = 3, 5  # minimum number of values of a numeric axis; maximum number of curves over the axis
 ROW_HEIGHT = 0.24  # inches
 RATIO_METRICS = [name for name in METRICS if name not in (  # metrics between 0 and 1
     "queries", "distinct codes", "search ms", "network ms", "parameters", "FLOPs", "feature bytes", "code bytes",
@@ -19,12 +19,12 @@ RATIO_METRICS = [name for name in METRICS if name not in (  # metrics between 0 
 
 
 def dot_plot(means: Sequence[Row], settings: Sequence[str], metrics: Sequence[str]) -> bytes | None:
-    """Plot the rows of an experiment as SVG; None if fewer than two rows can be compared.
+    """Plot the rows of a sweep as SVG; None if fewer than two rows can be compared.
 
     Args:
         means: rows averaged over seeds.
-        settings: names of the columns in which the rows differ.
-        metrics: titles in METRICS; the first MAX_PANELS of those between 0 and 1 are drawn.
+        settings: settings in which the rows differ.
+        metrics: titles in METRICS; the first MAX_PANELS metrics between 0 and 1 are drawn.
     """
     settings = _distinguishing(means, settings)
     plotted = [
@@ -39,18 +39,18 @@ def dot_plot(means: Sequence[Row], settings: Sequence[str], metrics: Sequence[st
 
 
 def _axis(means: Sequence[Row], settings: Sequence[str]) -> str:
-    """Select a numeric setting with enough values as axis, if at most MAX_CURVES curves cover all rows; "" if none."""
+    """Select a numeric setting with at least MIN_POINTS values, if MAX_CURVES curves cover all rows; "" if none."""
     for name in settings:
         values = [row[name] for row in means]
-        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        others = {_label(row, [other for other in settings if other != name]) for row in means}
-        if numbers and len(set(values)) >= MIN_POINTS and len(others) <= MAX_CURVES:
+        is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        curve_labels = {_label(row, [other for other in settings if other != name]) for row in means}
+        if is_numeric and len(set(values)) >= MIN_POINTS and len(curve_labels) <= MAX_CURVES:
             return name
     return ""
 
 
 def _distinguishing(means: Sequence[Row], settings: Sequence[str]) -> list[str]:
-    """Select the first setting and the fewest further ones that distinguish the rows."""
+    """Select the settings that are needed to distinguish the rows, and always the first setting."""
     selected = [name for name in settings if name != "seeds"]
     for name in reversed(selected[1:]):
         fewer = [other for other in selected if other != name]
@@ -65,24 +65,24 @@ def _rows(means: Sequence[Row], settings: Sequence[str], metrics: Sequence[str])
         for axes, metric in zip(panels, metrics, strict=True):
             for position, row in enumerate(means):
                 if row.get(metric) is not None:
-                    axes.errorbar(row[metric], position, xerr=_spread(row, metric), fmt="o", color=BLUE, capsize=2)
+                    axes.errorbar(row[metric], position, xerr=_error_bar(row, metric), fmt="o", color=BLUE, capsize=2)
             axes.set(xlabel=metric, ylim=(len(means) - 0.5, -0.5))
         panels[0].set(yticks=range(len(means)), yticklabels=[_label(row, settings) for row in means])
     return buffer.getvalue()
 
 
-def _curves(means: Sequence[Row], axis: str, others: Sequence[str], metrics: Sequence[str]) -> bytes:
+def _curves(means: Sequence[Row], axis: str, other_settings: Sequence[str], metrics: Sequence[str]) -> bytes:
     curves: dict[str, list[Row]] = {}
     for row in sorted(means, key=lambda row: float(row[axis])):
-        curves.setdefault(_label(row, others), []).append(row)
+        curves.setdefault(_label(row, other_settings), []).append(row)
     with svg_figure(3.2, 0.8 + 2.8 * len(metrics)) as (figure, buffer):
         panels = figure.subplots(1, len(metrics), squeeze=False)[0]
         for number, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
             for colour, (name, rows) in zip((BLUE, ORANGE, GREEN, RED, GREY), curves.items(), strict=False):
                 available = [row for row in rows if row.get(metric) is not None]
-                positions, spreads = [row[axis] for row in available], [_spread(row, metric) for row in available]
+                positions, error_bars = [row[axis] for row in available], [_error_bar(row, metric) for row in available]
                 label = name if number == 0 else None
-                errors = np.hstack(spreads) if available else None
+                errors = np.hstack(error_bars) if available else None
                 values = [row[metric] for row in available]
                 axes.errorbar(
                     positions, values, yerr=errors, fmt="o-", color=colour, capsize=2, markersize=4, label=label
@@ -101,15 +101,15 @@ def _number_axis(axes: Axes, values: Sequence[float], name: str, metric: str) ->
     axes.set(xlabel=name, title=metric)
 
 
-def _spread(row: Row, metric: str) -> np.ndarray:
-    """Error bar of a metric, (2, 1) float: lengths below and above."""
+def _error_bar(row: Row, metric: str) -> np.ndarray:
+    """Lengths of a metric's error bar below and above the value, (2, 1) float."""
     if f"{metric} low" in row:
         return np.array([[row[metric] - row[f"{metric} low"]], [row[f"{metric} high"] - row[metric]]]).clip(0)
     return np.full((2, 1), row.get(f"{metric} sd") or 0.0)
 
 
 def _label(row: Mapping[str, object], settings: Sequence[str]) -> str:
-    """Label a row by its settings on one line; numbers with the names of their settings."""
+    """Label a row by its settings on one line; a number is preceded by the name of its setting."""
     return " · ".join(_format_setting(name, row[name]) for name in settings if row.get(name) is not None)
 
 

@@ -1,4 +1,4 @@
-"""Read the jobs of an experiment from job files or run folders."""
+"""Read the jobs of a sweep from job files or run folders."""
 
 import json
 import logging
@@ -16,7 +16,14 @@ log = logging.getLogger(__name__)
 
 
 class Job(NamedTuple):
-    """Flat settings, metrics, per-query scores (if any) and environment of a job."""
+    """Settings and results of a job.
+
+    Attributes:
+        settings: settings by flat name.
+        metrics: metrics by flat name.
+        queries: per-query scores; None if they were not saved.
+        environment: machine and library versions.
+    """
 
     settings: Row
     metrics: dict[str, float]
@@ -30,12 +37,15 @@ def has_jobs(folder: Path) -> bool:
 
 
 def _runs(folder: Path) -> list[RunFolder]:
-    """Runs in a folder, without the symbolic link to the latest."""
+    """Runs in a folder, without the symbolic link to the latest run."""
     return [RunFolder(path.parent) for path in sorted(folder.glob("*/config.yaml")) if not path.parent.is_symlink()]
 
 
 def read_jobs(folder: Path) -> tuple[dict[str, Job], list[Path]]:
-    """Read the jobs, by name, of an experiment or of a folder of runs; also return the paths of unfinished runs.
+    """Read the jobs of an experiment folder or of a folder of runs.
+
+    Returns:
+        Jobs by name, and the paths of unfinished runs.
 
     Raises:
         FileNotFoundError: there are no jobs, or no run is finished.
@@ -45,9 +55,9 @@ def read_jobs(folder: Path) -> tuple[dict[str, Job], list[Path]]:
     if files:
         return {path.stem: parse_job(path, path.read_bytes()) for path in files}, []
     runs = _runs(folder)
-    unknown = [path.parent for path in folder.glob("*/*.ckpt") if not (path.parent / "config.yaml").is_file()]
-    if unknown:
-        log.warning("Skipped %s: no config.yaml", join_names(sorted(map(str, {*unknown}))))
+    invalid = [path.parent for path in folder.glob("*/*.ckpt") if not (path.parent / "config.yaml").is_file()]
+    if invalid:
+        log.warning("Skipped %s: no config.yaml", join_names(sorted(map(str, {*invalid}))))
     finished = [run for run in runs if run.metrics]
     if not finished:
         reason = f"none of {len(runs)} runs is finished" if runs else "no jobs/*.json and no run folders"
@@ -69,4 +79,4 @@ def parse_job(path: Path, text: str | bytes) -> Job:
         queries = unpack_scores(content["queries"]) if "queries" in content else None
         return Job(flat_settings | derived, validate_metrics(content["metrics"]), queries, environment)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): remove it and run its job again") from error
+        raise ValueError(f"{path} is damaged ({error!r}); remove it and run its job again") from error

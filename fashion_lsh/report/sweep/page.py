@@ -1,4 +1,7 @@
-"""Page of an experiment: table of its jobs, figure, and paired differences."""
+"""Page of a sweep: table of results, figure and paired differences.
+
+Rows that differ only in the seed are one configuration.
+"""
 
 import logging
 import re
@@ -7,7 +10,7 @@ from pathlib import Path
 
 from fashion_lsh.report.page_file import Row, write_page
 from fashion_lsh.report.phrases import join_names, markdown_table
-from fashion_lsh.report.sweep.differences import best_method, difference_table, read_base
+from fashion_lsh.report.sweep.differences import best_configuration, difference_table, read_base
 from fashion_lsh.report.sweep.dot_plot import dot_plot
 from fashion_lsh.report.sweep.jobs import Job, read_jobs
 from fashion_lsh.report.sweep.rows import (
@@ -17,34 +20,39 @@ from fashion_lsh.report.sweep.rows import (
     average_seeds,
     distinguishing_settings,
     group_by_method,
-    jobs_of_differing_data,
-    rows_of,
+    jobs_with_different_data,
+    table_rows,
 )
 from fashion_lsh.report.sweep.selection import read_selection, selection_table
 
 log = logging.getLogger(__name__)
 
-INTEGER_METRICS = ("queries", "distinct codes", "feature bytes", "code bytes")  # shown without decimals
-SCALED_METRICS = {"parameters": (1e6, "M"), "FLOPs": (1e9, "G")}  # divisor and unit
-ACCURACY_COLUMNS = ("val top-1", "top-1")  # columns that mark jobs at chance level
-COLUMNS = re.compile(r"^<!-- columns: (.+) -->$", re.MULTILINE)
+INTEGER_METRICS = ("queries", "distinct codes", "feature bytes", "code bytes")  # displayed without decimals
+SCALED_METRICS = {"parameters": (1e6, "M"), "FLOPs": (1e9, "G")}  # divisor and prefix
+ACCURACY_COLUMNS = ("val top-1", "top-1")  # columns in which jobs at chance level are marked
+COLUMNS_COMMENT = re.compile(r"^<!-- columns: (.+) -->$", re.MULTILINE)
 BOLD_NOTE = (
-    "Bold: the best of its column, if the 95 % interval of its paired difference from every other row excludes 0."
+    "Bold: the best value of its column, if the 95 % confidence intervals of its paired differences from all other "
+    "rows exclude 0."
 )
-OTHER_COMMAND = re.compile(r"^python -m fashion_lsh report .*--repeats .*$", re.MULTILINE)  # it writes its own page
+# Command of a page that is not written by `write_sweep_page`.
+REPEATS_COMMAND = re.compile(r"^python -m fashion_lsh report .*--repeats .*$", re.MULTILINE)
 FIGURE = "results.svg"
-FIGURE_CAPTION = "Rows of the table. Error bars: standard deviation over seeds, or the 95 % interval of a single seed."
+FIGURE_CAPTION = (
+    "Metrics of the rows of the table. Error bars: standard deviation over seeds or, with one seed, the 95 % "
+    "confidence interval over queries."
+)
 
 
 def write_sweep_page(folder: Path, base: str = "") -> Path:
-    """Summarise an experiment, or the finished runs of a folder, as README.md, results.csv and results.svg.
+    """Summarise a sweep as README.md, results.csv and results.svg.
 
-    With a base method the page has a table of paired differences; with a selection comment in README.md, a table of
-    the best values of that setting.
+    With a base, the page has a table of paired differences. If README.md has a selection comment (see
+    `read_selection`), the page has a table of the best values of the selected setting.
 
     Args:
-        folder: folder with jobs/*.json, or with run folders.
-        base: settings of the base method, `name=value`; "": those of the base comment in README.md.
+        folder: experiment folder with jobs/*.json, or folder of runs, of which unfinished runs are skipped.
+        base: settings of the base configuration, `name=value`; "": the settings in the base comment of README.md.
 
     Returns:
         Path of README.md.
@@ -52,18 +60,19 @@ def write_sweep_page(folder: Path, base: str = "") -> Path:
     Raises:
         FileNotFoundError: there are no jobs, or no run is finished.
         ValueError: a job file is damaged, two jobs have the same settings and seed, README.md lacks the markers or is
-            written by another command, or the base does not match exactly one method of the same data and queries.
+            written by another command, or the base does not match exactly one configuration with the data and queries
+            of the other rows.
     """
     page = folder / "README.md"
-    if other := OTHER_COMMAND.search(page.read_text() if page.exists() else ""):
-        raise ValueError(f"{page} is written by another command; run {other[0]!r}")
+    if command := REPEATS_COMMAND.search(page.read_text() if page.exists() else ""):
+        raise ValueError(f"{page} is written by another command; run {command[0]!r}")
     jobs, unfinished = read_jobs(folder)
     base, selection = base or read_base(page), read_selection(page)
-    rows, metrics = rows_of(jobs), read_columns(page)
+    rows, metrics = table_rows(jobs), read_columns(page)
     warnings = [
-        f"Not averaged because of different data: {join_names(names)}." for names in jobs_of_differing_data(rows)
+        f"Jobs not averaged because their data differ: {join_names(names)}." for names in jobs_with_different_data(rows)
     ]
-    parts = [describe_machines(jobs), table(rows, jobs, metrics), *warnings]
+    parts = [describe_machines(jobs), results_table(rows, jobs, metrics), *warnings]
     figure = _figure(rows, metrics)
     parts += [f"![{FIGURE_CAPTION}]({FIGURE})\n\n{FIGURE_CAPTION}"] if figure else []
     parts += [difference_table(base, rows, jobs, metrics)] if base else []
@@ -77,17 +86,17 @@ def write_sweep_page(folder: Path, base: str = "") -> Path:
 
 
 def _figure(rows: Sequence[Row], metrics: Sequence[str]) -> bytes | None:
-    means = [average_seeds(method) for method in group_by_method(rows)]
+    means = [average_seeds(configuration) for configuration in group_by_method(rows)]
     return dot_plot(means, distinguishing_settings(means), metrics)
 
 
 def read_columns(page: Path) -> list[str]:
-    """Read the metrics to show from README.md (`<!-- columns: top-1 | entropy -->`); default: all but OPTIONAL_METRICS.
+    """Read the metrics to show from README.md (`<!-- columns: top-1 | entropy -->`); default: not OPTIONAL_METRICS.
 
     Raises:
         ValueError: a metric is unknown.
     """
-    match = COLUMNS.search(page.read_text()) if page.exists() else None
+    match = COLUMNS_COMMENT.search(page.read_text()) if page.exists() else None
     names = [name.strip() for name in match[1].split("|")] if match else []
     if unknown := [name for name in names if name not in METRICS]:
         raise ValueError(f"{page}: column {unknown[0]!r} is unknown; choose from {', '.join(METRICS)}")
@@ -95,7 +104,7 @@ def read_columns(page: Path) -> list[str]:
 
 
 def describe_machines(jobs: Mapping[str, Job]) -> str:
-    """State the number of jobs, their machines and library versions."""
+    """State the number of jobs, the machines and the library versions."""
     machines: dict[str, int] = {}
     for job in jobs.values():
         machine = _describe_machine(job.environment)
@@ -103,7 +112,7 @@ def describe_machines(jobs: Mapping[str, Job]) -> str:
     count = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}"
     if len(machines) == 1:
         return f"{count}, run on {next(iter(machines))}."
-    return f"{count}, run on " + "; on ".join(f"{name} ({number})" for name, number in machines.items()) + "."
+    return f"{count}, run " + " and ".join(f"on {name} ({number})" for name, number in machines.items()) + "."
 
 
 def _describe_machine(environment: Row) -> str:
@@ -116,51 +125,52 @@ def _describe_machine(environment: Row) -> str:
     return f"{environment.get('gpu') or cores} with {' and '.join(versions)}"
 
 
-def table(rows: Sequence[Row], jobs: Mapping[str, Job], metrics: Sequence[str]) -> str:
-    """Format the rows as a Markdown table, with three digits and confidence intervals.
+def results_table(rows: Sequence[Row], jobs: Mapping[str, Job], metrics: Sequence[str]) -> str:
+    """Format the rows as a Markdown table, with three decimals and confidence intervals.
 
-    Rows that differ only in the seed are averaged, with the standard deviation over seeds.  Training settings are only
-    in results.csv, unless they are needed to distinguish the rows (see `distinguishing_settings`).  Jobs at chance
-    level (see `at_chance_level`) are marked.  The best of a column is bold if it is significant (see `best_method`).
+    Each configuration is a table row: mean and standard deviation over seeds. Training settings are only in
+    results.csv, unless they are needed to distinguish the rows (see `distinguishing_settings`). Jobs at chance level
+    (see `at_chance_level`) are marked. The best value of a column is bold if it is significantly best (see
+    `best_configuration`).
     """
-    methods = group_by_method(rows)
-    means = [average_seeds(method) for method in methods]
+    configurations = group_by_method(rows)
+    means = [average_seeds(configuration) for configuration in configurations]
     known = {name for row in means for name, value in row.items() if value is not None}
     settings = distinguishing_settings(means)
     shown = [name for name in means[0] if name in settings or (name in (*metrics, "job") and name in known)]
-    best = {name: best_method(methods, jobs, name) for name in metrics if name in known}
+    best = {name: best_configuration(configurations, jobs, name) for name in metrics if name in known}
     cells = [
         [
-            _bold(_cell(row, name), method is best.get(name))
-            + (_untrained_note(method) if name in ACCURACY_COLUMNS else "")
+            _bold(_cell(row, name), configuration is best.get(name))
+            + (_chance_level_note(configuration) if name in ACCURACY_COLUMNS else "")
             for name in shown
         ]
-        for method, row in zip(methods, means, strict=True)
+        for configuration, row in zip(configurations, means, strict=True)
     ]
     text = markdown_table(cells, shown)
-    return f"{text}\n\n{BOLD_NOTE}" if any(method is not None for method in best.values()) else text
+    return f"{text}\n\n{BOLD_NOTE}" if any(configuration is not None for configuration in best.values()) else text
 
 
-def _bold(text: str, best: bool) -> str:
-    return f"**{text}**" if best else text
+def _bold(text: str, is_best: bool) -> str:
+    return f"**{text}**" if is_best else text
 
 
-def _untrained_note(method: Sequence[Row]) -> str:
-    failed = sum(map(at_chance_level, method))
-    ratio = f"{failed} of {len(method)} " if failed < len(method) else ""
-    return f" ({ratio}did not train)" if failed else ""
+def _chance_level_note(configuration: Sequence[Row]) -> str:
+    num_at_chance = sum(map(at_chance_level, configuration))
+    count_text = f"{num_at_chance} of {len(configuration)} " if num_at_chance < len(configuration) else ""
+    return f" ({count_text}at chance level)" if num_at_chance else ""
 
 
 def _cell(row: Row, name: str) -> str:
     value = row[name]
-    seeds = f" ({row[f'{name} of']})" if f"{name} of" in row else ""
+    seeds = f" ({row[f'{name} seeds']})" if f"{name} seeds" in row else ""
     if f"{name} low" in row:
         return f"{value:.3f} [{row[f'{name} low']:.3f}, {row[f'{name} high']:.3f}]{seeds}"
     if name not in METRICS or value is None:
         return "–" if value is None else str(value)
     if name in SCALED_METRICS:
-        size, unit = SCALED_METRICS[name]
-        return f"{value / size:.3g} {unit}{seeds}"
-    digits = 0 if name in INTEGER_METRICS else 3
-    spread = f" ± {row[f'{name} sd']:.{digits}f}" if row.get(f"{name} sd") else ""
-    return f"{value:.{digits}f}{spread}{seeds}"
+        divisor, prefix = SCALED_METRICS[name]
+        return f"{value / divisor:.3g} {prefix}{seeds}"
+    decimals = 0 if name in INTEGER_METRICS else 3
+    spread = f" ± {row[f'{name} sd']:.{decimals}f}" if row.get(f"{name} sd") else ""
+    return f"{value:.{decimals}f}{spread}{seeds}"

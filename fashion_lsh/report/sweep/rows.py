@@ -1,4 +1,4 @@
-"""Rows of an experiment: one per job, with the settings in which jobs differ, and metrics."""
+"""Rows of a sweep: one row per job, with the settings in which jobs differ, and metrics."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ METRICS = {
     "chance": "baselines/random/category/precision@10",
     "queries": "query/count",
 }
-OPTIONAL_METRICS = (  # shown only if a page lists them (see `read_columns`)
+OPTIONAL_METRICS = (  # shown only if the columns comment of the page lists them (see `read_columns`)
     "codes only, best ties", "codes only, worst ties", "precision, radius 2", "balance", "distinct codes",
     "quantisation error", "search ms", "item recall@10, float", "val top-1", "top-5", "parameters", "FLOPs",
     "network ms", "feature bytes", "code bytes", "chance",
@@ -51,7 +51,7 @@ TRAINING_SETTINGS = (  # prefixes of training settings
     "optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor",
     "detector.optim.", "detector.lr_factor",
 )  # fmt: skip
-DUPLICATE_SETTINGS = {  # settings that repeat another one
+DUPLICATE_SETTINGS = {  # setting -> setting with the same value
     "data.crop": "crop.mode", "data.margin": "crop.margin", "scenes.level": "detector.level",
     "scenes.image_size": "detector.image_size",
     **{f"{group}.box_selector.{name}": f"crop.{name}" for group in ("data", "crop")
@@ -59,15 +59,19 @@ DUPLICATE_SETTINGS = {  # settings that repeat another one
 }  # fmt: skip
 
 
-def rows_of(jobs: Mapping[str, Job]) -> list[Row]:
-    """One sorted row per job: settings in which jobs differ, METRICS that at least one job has, and `job`."""
+def table_rows(jobs: Mapping[str, Job]) -> list[Row]:
+    """Return one row per job, sorted by settings.
+
+    A row has the settings in which jobs differ, the METRICS that at least one job has, and the name of the `job`. A job
+    tested with several crop modes has a row per mode.
+    """
     rows = sorted(_rows(jobs), key=lambda row: [_sort_key(value) for value in row.values()])
-    unknown = {title for title in METRICS if all(row[title] is None for row in rows)}
-    return [{name: value for name, value in row.items() if name not in unknown} for row in rows]
+    missing = {title for title in METRICS if all(row[title] is None for row in rows)}
+    return [{name: value for name, value in row.items() if name not in missing} for row in rows]
 
 
 def group_by_method(rows: Sequence[Row]) -> list[list[Row]]:
-    """Group rows that differ only in the seed; rows of different data are never grouped.
+    """Group rows by configuration: rows of a group differ only in the seed, and have the same data.
 
     Raises:
         ValueError: two rows of a group have the same seed.
@@ -82,8 +86,8 @@ def group_by_method(rows: Sequence[Row]) -> list[list[Row]]:
     return [list(by_seed.values()) for by_seed in groups.values()]
 
 
-def jobs_of_differing_data(rows: Sequence[Row]) -> list[list[str]]:
-    """Jobs with equal settings and different data, which are not averaged."""
+def jobs_with_different_data(rows: Sequence[Row]) -> list[list[str]]:
+    """Names of jobs with equal settings but different data, grouped by settings; such jobs are not averaged."""
     groups: dict[str, dict[str, list[str]]] = {}
     for row in rows:
         by_data = groups.setdefault(str(_shared_settings(row, "data")), {})
@@ -91,13 +95,18 @@ def jobs_of_differing_data(rows: Sequence[Row]) -> list[list[str]]:
     return [[*chain(*by_data.values())] for by_data in groups.values() if len(by_data) > 1]
 
 
-def _shared_settings(row: Row, *others: str) -> Row:
-    """Settings of a row without the seed and `others`."""
-    return {name: value for name, value in row.items() if name not in ("seed", "job", *others) and not _is_metric(name)}
+def _shared_settings(row: Row, *excluded: str) -> Row:
+    """Settings of a row without the seed and without `excluded` settings."""
+    return {
+        name: value for name, value in row.items() if name not in ("seed", "job", *excluded) and not _is_metric(name)
+    }
 
 
 def average_seeds(rows: Sequence[Row]) -> Row:
-    """Average rows over seeds: mean, standard deviation `<metric> sd`, and `<metric> of` (2 of 3) if seeds lack it."""
+    """Average rows over seeds: mean `<metric>`, standard deviation `<metric> sd`, and bounds with a single value.
+
+    `<metric> seeds` (`2 of 3`) is added if the metric is missing for some seeds.
+    """
     if "seed" not in rows[0]:
         return rows[0]
     mean_row = {name: value for name, value in rows[0].items() if not _is_metric(name) and name not in ("seed", "job")}
@@ -106,24 +115,26 @@ def average_seeds(rows: Sequence[Row]) -> Row:
         values = [row[title] for row in rows if row[title] is not None]
         mean_row[title] = mean(values) if values else None
         if 0 < len(values) < len(rows):
-            mean_row[f"{title} of"] = f"{len(values)} of {len(rows)}"
+            mean_row[f"{title} seeds"] = f"{len(values)} of {len(rows)}"
         if len(values) > 1:
             mean_row[f"{title} sd"] = stdev(values)
         elif values:
-            scored = next(row for row in rows if row[title] is not None)
-            mean_row |= {name: value for name, value in scored.items() if name in (f"{title} low", f"{title} high")}
+            row_with_metric = next(row for row in rows if row[title] is not None)
+            mean_row |= {
+                name: value for name, value in row_with_metric.items() if name in (f"{title} low", f"{title} high")
+            }
     return mean_row
 
 
 def at_chance_level(row: Row) -> bool:
-    """True if the classifier is no better than chance: the interval of top-1 includes chance."""
+    """True if top-1 is not significantly above chance: its interval includes chance or is below."""
     return row.get("chance") is not None and row.get("top-1 low", 1.0) <= row["chance"]
 
 
 def distinguishing_settings(rows: Sequence[Row]) -> list[str]:
-    """Settings in which averaged rows differ; without TRAINING_SETTINGS if the others distinguish all rows."""
+    """Settings in which averaged rows differ, without TRAINING_SETTINGS if the other settings distinguish all rows."""
     known = {name for row in rows for name, value in row.items() if value is not None}
-    suffixes = (" low", " high", " sd", " of")
+    suffixes = (" low", " high", " sd", " seeds")
     settings = [name for name in rows[0] if name in known - {*METRICS, "job"} and not name.endswith(suffixes)]
     without_training = [name for name in settings if not name.startswith(TRAINING_SETTINGS)]
     distinguishes = len({tuple(str(row[name]) for name in without_training) for row in rows}) == len(rows)
@@ -136,12 +147,14 @@ def _is_metric(name: str) -> bool:
 
 def _rows(jobs: Mapping[str, Job]) -> Iterator[Row]:
     names = dict.fromkeys(name for job in jobs.values() for name in job.settings)
-    differing = [name for name in names if len(_values(name, jobs)) > 1 and not _is_duplicate(name, names)]
+    varying_settings = [name for name in names if len(_values(name, jobs)) > 1 and not _is_duplicate(name, names)]
     scores_by_crop = {key: list(_scores_by_crop(job.metrics)) for key, job in jobs.items()}
     crops = any(crop for pairs in scores_by_crop.values() for crop, _ in pairs)
     for key, job in jobs.items():
         for crop, scores in scores_by_crop[key]:
-            row: Row = {name: job.settings.get(name) for name in differing} | ({"tested on": crop} if crops else {})
+            row: Row = {name: job.settings.get(name) for name in varying_settings} | (
+                {"tested on": crop} if crops else {}
+            )
             for title, name in METRICS.items():
                 value = scores.get(name)
                 row[title] = None if value is None or math.isnan(value) else value
@@ -151,7 +164,7 @@ def _rows(jobs: Mapping[str, Job]) -> Iterator[Row]:
 
 
 def _values(name: str, jobs: Mapping[str, Job]) -> set[str]:
-    """Values of a setting in all jobs; jobs without a `hash.` setting are ignored, as their hash method implies it."""
+    """Values of a setting in all jobs; jobs without a `hash.` setting are ignored (implied by the method)."""
     settings = [job.settings for job in jobs.values()]
     return {
         str(job_settings.get(name)) for job_settings in settings if name in job_settings or not name.startswith("hash.")
@@ -176,13 +189,13 @@ def _scores_by_crop(metrics: Mapping[str, float]) -> Iterator[tuple[str | None, 
 
 
 def _sort_key(value: Any) -> tuple[bool, float, str]:
-    """Sort numbers by value, before texts."""
-    number = isinstance(value, int | float)
-    return not number, value if number else 0.0, "" if number else str(value)
+    """Key to sort numbers by value, and strings after numbers."""
+    is_number = isinstance(value, int | float)
+    return not is_number, value if is_number else 0.0, "" if is_number else str(value)
 
 
 def _is_duplicate(name: str, names: Mapping[str, None]) -> bool:
-    """True if a setting of a stage repeats a setting of another group."""
+    """True if a setting repeats another setting."""
     group, _, rest = name.partition(".")
     sources = {"backbone": "backbone.name", "image_size": "data.image_size", "frozen": "backbone.frozen"}
     repeated = sources.get(rest) in names or rest.startswith("optim.")

@@ -9,11 +9,16 @@ from fashion_lsh.report.page_file import Row
 from fashion_lsh.report.phrases import markdown_table
 from fashion_lsh.report.sweep.rows import METRICS, average_seeds, distinguishing_settings, group_by_method
 
-SELECTION = re.compile(r"^<!-- selection: (.+) by (.+) -->$", re.MULTILINE)
+SELECTION_COMMENT = re.compile(r"^<!-- selection: (.+) by (.+) -->$", re.MULTILINE)
 
 
 class Selection(NamedTuple):
-    """A setting, and the metric (a title in METRICS) to maximise."""
+    """Selection of the value of a setting that maximises a metric.
+
+    Attributes:
+        setting: name of the setting.
+        metric: title in METRICS.
+    """
 
     setting: str
     metric: str
@@ -25,14 +30,14 @@ def read_selection(page: Path) -> Selection | None:
     Raises:
         ValueError: the metric is unknown.
     """
-    match = SELECTION.search(page.read_text()) if page.exists() else None
+    match = SELECTION_COMMENT.search(page.read_text()) if page.exists() else None
     if match and match[2] not in METRICS:
         raise ValueError(f"{page}: metric {match[2]!r} is unknown; choose one of {', '.join(METRICS)}")
     return Selection(*match.groups()) if match else None
 
 
 def select_best(selection: Selection, rows: Sequence[Row]) -> list[Row]:
-    """Select the row with the highest mean metric among rows that differ only in the setting; the first of equals.
+    """Select the row with the highest mean metric among rows that differ only in the setting; the first row on ties.
 
     Rows without the metric are ignored.
 
@@ -41,7 +46,7 @@ def select_best(selection: Selection, rows: Sequence[Row]) -> list[Row]:
     """
     means = [row for row in map(average_seeds, group_by_method(rows)) if row.get(selection.metric) is not None]
     if not means:
-        raise ValueError(f"selection: no job has the metric {selection.metric!r}; choose another one")
+        raise ValueError(f"selection: no job has the metric {selection.metric!r}; choose another metric")
     other_settings = [name for name in distinguishing_settings(means) if name not in (selection.setting, "seeds")]
     if any(selection.setting not in row for row in means):
         raise ValueError(f"selection: {selection.setting} does not differ between jobs; choose a setting that differs")
@@ -54,16 +59,16 @@ def select_best(selection: Selection, rows: Sequence[Row]) -> list[Row]:
 
 
 def selection_table(selection: Selection, rows: Sequence[Row]) -> str:
-    """Markdown table of the best value of the setting and its metric, for each combination of the other settings."""
+    """Markdown table of the best value of the setting and of the metric, by combination of the other settings."""
     best = select_best(selection, rows)
-    shown = [name for name in distinguishing_settings(best) if name not in (selection.setting, "seeds")]
+    settings = [name for name in distinguishing_settings(best) if name not in (selection.setting, "seeds")]
     cells = [
         [
-            *("–" if row[name] is None else row[name] for name in (*shown, selection.setting)),
+            *("–" if row[name] is None else row[name] for name in (*settings, selection.setting)),
             f"{row[selection.metric]:.3f}",
         ]
         for row in best
     ]
     title = f"Best {selection.setting} by {selection.metric}:"
-    names = [*shown, selection.setting, selection.metric]
+    names = [*settings, selection.setting, selection.metric]
     return f"{title}\n\n{markdown_table(cells, names)}"

@@ -1,4 +1,4 @@
-"""COCO reader: boxes become garments, file names become splits, and unusable boxes are reported."""
+"""COCO reader: each box is a garment, file names determine splits, and unusable boxes are reported."""
 
 import json
 import re
@@ -15,14 +15,14 @@ from fashion_lsh.data.datasets.coco import Coco
 CATEGORIES = [{"id": 0, "name": "top, t-shirt", "supercategory": "upper"}, {"id": 7, "name": "Coat"}]
 
 
-def annotation(number: int, image: int, bbox: list[float], category: int = 0, **extra: Any) -> dict[str, Any]:
+def make_annotation(number: int, image: int, bbox: list[float], category: int = 0, **extra: Any) -> dict[str, Any]:
     return {"id": number, "image_id": image, "category_id": category, "bbox": bbox, **extra}
 
 
-def write(path: Path, *boxes: dict[str, Any], **changes: Any) -> Path:
-    images = sorted({each["image_id"] for each in boxes if isinstance(each["image_id"], int)})
+def write_annotations(path: Path, *boxes: dict[str, Any], **changes: Any) -> Path:
+    image_ids = sorted({box["image_id"] for box in boxes if isinstance(box["image_id"], int)})
     content = {
-        "images": [{"id": number, "file_name": f"{number}.png", "width": 60, "height": 40} for number in images],
+        "images": [{"id": number, "file_name": f"{number}.png", "width": 60, "height": 40} for number in image_ids],
         "annotations": list(boxes), "categories": CATEGORIES, **changes,
     }  # fmt: skip
     path.parent.mkdir(exist_ok=True)
@@ -39,13 +39,13 @@ def save_images(folder: Path, *numbers: int) -> None:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     save_images(tmp_path / "images", 1, 2, 3)
-    write(
+    write_annotations(
         tmp_path / "instances_train.json",
-        annotation(1, 1, [5, 6, 20, 30]),
-        annotation(2, 1, [30.5, 0, 10, 40], 7),
-        annotation(3, 2, [0, 0, 60, 40], 7),
+        make_annotation(1, 1, [5, 6, 20, 30]),
+        make_annotation(2, 1, [30.5, 0, 10, 40], 7),
+        make_annotation(3, 2, [0, 0, 60, 40], 7),
     )
-    write(tmp_path / "instances_val.json", annotation(1, 3, [1, 2, 3, 4]))
+    write_annotations(tmp_path / "instances_val.json", make_annotation(1, 3, [1, 2, 3, 4]))
     return tmp_path
 
 
@@ -63,7 +63,7 @@ def test_each_box_is_a_garment(root: Path) -> None:
 def test_val_is_query_without_test(root: Path) -> None:
     assert Coco(str(root)).catalogue().column("split").tolist() == ["train", "train", "train", "query"]
     save_images(root / "images", 9)
-    write(root / "instances_test.json", annotation(1, 9, [1, 2, 3, 4]))
+    write_annotations(root / "instances_test.json", make_annotation(1, 9, [1, 2, 3, 4]))
     splits = dict(
         zip(Coco(str(root)).catalogue().column("id"), Coco(str(root)).catalogue().column("split"), strict=True)
     )
@@ -84,17 +84,21 @@ def test_the_root_can_be_one_file(root: Path) -> None:
 def test_official_image_folders_are_found(tmp_path: Path) -> None:
     for name, number in (("train2017", 1), ("val2017", 2)):
         save_images(tmp_path / name, number)
-        write(tmp_path / "annotations" / f"instances_{name}.json", annotation(5, number, [1, 1, 9, 9]))
+        write_annotations(tmp_path / "annotations" / f"instances_{name}.json", make_annotation(5, number, [1, 1, 9, 9]))
     catalogue = Coco(str(tmp_path)).catalogue()
     assert catalogue.column("image").tolist() == ["train2017/1.png", "val2017/2.png"]
     assert catalogue.column("split").tolist() == ["train", "query"]
 
 
 def test_unusable_boxes_are_skipped_with_reasons(root: Path) -> None:
-    write(
-        root / "instances_val.json", annotation(1, 3, [1, 2, 3, 4], iscrowd=1), annotation(2, 3, [1, 2, 0.5, 9]),
-        annotation(3, 3, [70, 2, 9, 9]), annotation(4, 4, [1, 2, 3, 4]), annotation(5, 3, [9, 9, 9, 9], iscrowd=0),
-    )  # fmt: skip
+    write_annotations(
+        root / "instances_val.json",
+        make_annotation(1, 3, [1, 2, 3, 4], iscrowd=1),
+        make_annotation(2, 3, [1, 2, 0.5, 9]),
+        make_annotation(3, 3, [70, 2, 9, 9]),
+        make_annotation(4, 4, [1, 2, 3, 4]),
+        make_annotation(5, 3, [9, 9, 9, 9], iscrowd=0),
+    )
     source = Coco(str(root))
     assert source.catalogue().column("id").tolist()[3:] == ["instances_val/5"]
     reasons = {name.rpartition("/")[2]: reason for name, reason in source.skipped.items()}
@@ -106,7 +110,9 @@ def test_unusable_boxes_are_skipped_with_reasons(root: Path) -> None:
 
 
 def test_duplicate_annotation_ids_are_made_unique(root: Path) -> None:
-    write(root / "instances_val.json", annotation(1, 3, [1, 2, 3, 4]), annotation(1, 3, [5, 5, 9, 9]))
+    write_annotations(
+        root / "instances_val.json", make_annotation(1, 3, [1, 2, 3, 4]), make_annotation(1, 3, [5, 5, 9, 9])
+    )
     assert Coco(str(root)).catalogue().column("id").tolist()[3:] == ["instances_val/1", "instances_val/1#2"]
 
 
@@ -125,7 +131,9 @@ def test_a_file_of_another_format_raises(root: Path, content: str, reason: str) 
 
 
 def test_an_image_without_a_file_name_skips_its_boxes(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = write(root / "instances_val.json", annotation(1, 3, [1, 2, 3, 4]), annotation(2, 4, [1, 2, 3, 4]))
+    path = write_annotations(
+        root / "instances_val.json", make_annotation(1, 3, [1, 2, 3, 4]), make_annotation(2, 4, [1, 2, 3, 4])
+    )
     content = json.loads(path.read_text())
     content["images"] += [{"id": 77}]
     content["annotations"][0]["image_id"] = 77
@@ -133,20 +141,24 @@ def test_an_image_without_a_file_name_skips_its_boxes(root: Path, caplog: pytest
     catalogue, skipped = Coco(str(root)).list_garments()
     assert skipped["instances_val/1"] == "image_id=77 is not in the file"
     assert "instances_val/2" in catalogue.column("id")
-    assert "1 images have no file_name" in caplog.text
+    assert "without a file_name: 1" in caplog.text
 
 
-def test_scenes_append_finer_tags_to_categories(root: Path) -> None:
+def test_scenes_append_specific_tags_to_categories(root: Path) -> None:
     tag_lists = [{"source_tags": tags} for tags in (["boots"], ["shoes"], [])]
-    boxes = [annotation(number, 3, [1, 2, 3 + number, 4]) | tags for number, tags in enumerate(tag_lists, start=91)]
-    write(root / "instances_val.json", *boxes, annotation(99, 77, [1, 2, 3, 4]) | {"source_tags": ["boots"]})
+    boxes = [
+        make_annotation(number, 3, [1, 2, 3 + number, 4]) | tags for number, tags in enumerate(tag_lists, start=91)
+    ]
+    write_annotations(
+        root / "instances_val.json", *boxes, make_annotation(99, 77, [1, 2, 3, 4]) | {"source_tags": ["boots"]}
+    )
     plain, scenes = (open_dataset(name, str(root), 0).list_garments() for name in ("coco", "scenes"))  # type: ignore[attr-defined]
-    category_of = dict(zip(scenes[0].column("id"), scenes[0].column("category"), strict=True))
-    name = category_of["instances_val/92"]
-    assert [category_of[f"instances_val/{number}"] for number in (91, 93)] == [f"{name}/boots", name]
+    categories = dict(zip(scenes[0].column("id"), scenes[0].column("category"), strict=True))
+    name = categories["instances_val/92"]
+    assert [categories[f"instances_val/{number}"] for number in (91, 93)] == [f"{name}/boots", name]
     assert scenes[0].column("id").tolist() == plain[0].column("id").tolist()
     assert scenes[1] == plain[1]
-    write(root / "instances_val.json", annotation(91, 3, [1, 2, 4, 4]) | {"source_tags": 5})
+    write_annotations(root / "instances_val.json", make_annotation(91, 3, [1, 2, 4, 4]) | {"source_tags": 5})
     with pytest.raises(ValueError, match="source_tags=5"):
         open_dataset("scenes", str(root), 0).list_garments()  # type: ignore[attr-defined]
 
@@ -177,10 +189,10 @@ def test_boxes_are_converted_to_xyxy(root: Path) -> None:
 ])  # fmt: skip
 def test_a_bad_annotation_is_skipped_with_its_reason(root: Path, bad: dict[str, Any], reason: str) -> None:
     image = {"id": 3, "file_name": "3.png"}
-    write(
+    write_annotations(
         root / "instances_val.json",
-        {**annotation(1, 3, [1, 2, 3, 4]), **bad},
-        annotation(2, 3, [1, 2, 9, 9]),
+        {**make_annotation(1, 3, [1, 2, 3, 4]), **bad},
+        make_annotation(2, 3, [1, 2, 9, 9]),
         images=[image],
     )
     source = Coco(str(root))
@@ -192,5 +204,5 @@ def test_a_bad_annotation_is_skipped_with_its_reason(root: Path, bad: dict[str, 
 def test_one_official_file_finds_its_images(tmp_path: Path) -> None:
     save_images(tmp_path / "images", 5)
     save_images(tmp_path / "images" / "train2017", 1)
-    path = write(tmp_path / "annotations" / "instances_train2017.json", annotation(5, 1, [1, 1, 9, 9]))
+    path = write_annotations(tmp_path / "annotations" / "instances_train2017.json", make_annotation(5, 1, [1, 1, 9, 9]))
     assert Coco(str(path)).catalogue().column("image").tolist() == ["images/train2017/1.png"]

@@ -15,15 +15,15 @@ from fashion_lsh.data.datasets import deepfashion2
 from fashion_lsh.data.datasets.deepfashion2 import DeepFashion2
 
 
-def garment(style: int = 1, box: Any = (5, 6, 40, 50), name: str = "skirt", **more: Any) -> dict[str, Any]:
+def make_garment(style: int = 1, box: Any = (5, 6, 40, 50), name: str = "skirt", **more: Any) -> dict[str, Any]:
     return {
         "segmentation": [[5, 6, 70.5, 50]], "scale": 2, "viewpoint": 2, "zoom_in": 1, "landmarks": [9, 9, 2] * 8,
         "style": style, "bounding_box": list(box), "category_id": 9, "occlusion": 1, "category_name": name, **more,
     }  # fmt: skip
 
 
-def write(root: Path, folder: str, number: int, source: str, pair: int, **items: dict[str, Any]) -> Path:
-    """Write an image of 60 x 80 pixels and its annotations, garments in reverse order before the other keys."""
+def write_image(root: Path, folder: str, number: int, source: str, pair: int, **items: dict[str, Any]) -> Path:
+    """Write an image of 60 x 80 pixels and its annotations; garments are in reverse order, before the other keys."""
     path = root / folder / "annos" / f"{number:06d}.json"
     for part in ("annos", "image"):
         (root / folder / part).mkdir(parents=True, exist_ok=True)
@@ -35,15 +35,23 @@ def write(root: Path, folder: str, number: int, source: str, pair: int, **items:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    write(tmp_path, "train", 1, "user", 7, item1=garment(), item2=garment(2, (1, 2, 30.5, 40), "short sleeve top"))
-    write(tmp_path, "train", 2, "shop", 7, item1=garment(0, name="vest"))
-    write(tmp_path, "validation", 1, "user", 7, item1=garment())
-    write(tmp_path, "validation", 2, "shop", 7, item1=garment())
-    write(tmp_path, "validation", 3, "user", 8, item1=garment(3))
+    write_image(
+        tmp_path,
+        "train",
+        1,
+        "user",
+        7,
+        item1=make_garment(),
+        item2=make_garment(2, (1, 2, 30.5, 40), "short sleeve top"),
+    )
+    write_image(tmp_path, "train", 2, "shop", 7, item1=make_garment(0, name="vest"))
+    write_image(tmp_path, "validation", 1, "user", 7, item1=make_garment())
+    write_image(tmp_path, "validation", 2, "shop", 7, item1=make_garment())
+    write_image(tmp_path, "validation", 3, "user", 8, item1=make_garment(3))
     return tmp_path
 
 
-def column(catalogue: Catalogue, name: str) -> dict[str, Any]:
+def column_by_id(catalogue: Catalogue, name: str) -> dict[str, Any]:
     return dict(zip(catalogue.column("id"), catalogue.column(name), strict=True))
 
 
@@ -70,7 +78,7 @@ def test_user_images_are_queries_and_shop_images_the_gallery(root: Path) -> None
 
 
 def test_items_are_pairs_of_pair_id_and_style_above_0(root: Path) -> None:
-    items = column(DeepFashion2(str(root)).catalogue(), "item")
+    items = column_by_id(DeepFashion2(str(root)).catalogue(), "item")
     assert items["validation/000001/item1"] == items["validation/000002/item1"]
     others = ["train/000001/item1", "train/000001/item2", "validation/000001/item1"]
     assert len({items[name] for name in others} - {""}) == 3
@@ -78,7 +86,7 @@ def test_items_are_pairs_of_pair_id_and_style_above_0(root: Path) -> None:
 
 
 def test_groups_are_pairs_within_a_folder(root: Path) -> None:
-    groups = column(DeepFashion2(str(root)).catalogue(), "group")
+    groups = column_by_id(DeepFashion2(str(root)).catalogue(), "group")
     assert groups["train/000001/item1"] == groups["train/000002/item1"] != ""
     assert groups["validation/000001/item1"] == groups["validation/000002/item1"] != groups["train/000001/item1"]
     assert groups["validation/000003/item1"] != groups["validation/000001/item1"]
@@ -86,25 +94,25 @@ def test_groups_are_pairs_within_a_folder(root: Path) -> None:
 
 def test_a_query_without_a_match_is_kept(root: Path) -> None:
     catalogue = DeepFashion2(str(root)).catalogue()
-    item = column(catalogue, "item")["validation/000003/item1"]
+    item = column_by_id(catalogue, "item")["validation/000003/item1"]
     assert item != ""
     assert catalogue.column("item").tolist().count(item) == 1
 
 
 def test_a_garment_without_landmarks_is_kept(root: Path) -> None:
-    write(root, "train", 3, "shop", 9, item1=garment(landmarks=[0, 0, 0] * 8))
-    assert "train/000003/item1" in column(DeepFashion2(str(root)).catalogue(), "id")
+    write_image(root, "train", 3, "shop", 9, item1=make_garment(landmarks=[0, 0, 0] * 8))
+    assert "train/000003/item1" in column_by_id(DeepFashion2(str(root)).catalogue(), "id")
 
 
 def test_a_box_over_the_border_is_clipped(root: Path) -> None:
-    write(root, "train", 3, "shop", 9, item1=garment(box=(-2, 6, 61, 81)))
+    write_image(root, "train", 3, "shop", 9, item1=make_garment(box=(-2, 6, 61, 81)))
     catalogue = DeepFashion2(str(root)).catalogue()
     assert catalogue.boxes[catalogue.column("id").tolist().index("train/000003/item1")].tolist() == [0, 6, 60, 80]
 
 
 def test_the_test_folder_and_hidden_files_are_not_read(root: Path) -> None:
     before = DeepFashion2(str(root)).catalogue()
-    write(root, "test", 4, "user", 9, item1=garment())
+    write_image(root, "test", 4, "user", 9, item1=make_garment())
     (root / "train" / "annos" / "._000001.json").write_bytes(b"\0\5\26\7")
     source = DeepFashion2(str(root))
     assert source.catalogue().column("id").tolist() == before.column("id").tolist()
@@ -136,7 +144,7 @@ def test_a_bad_file_is_skipped_with_its_reason(root: Path, content: str, reason:
     ({"category_name": " "}, "item2 has an invalid category ' ' or style 1"),
 ])  # fmt: skip
 def test_a_bad_garment_is_skipped_with_its_reason(root: Path, changes: dict[str, Any], reason: str) -> None:
-    write(root, "train", 1, "user", 7, item1=garment(), item2={**garment(), **changes})
+    write_image(root, "train", 1, "user", 7, item1=make_garment(), item2={**make_garment(), **changes})
     source = DeepFashion2(str(root))
     assert source.catalogue().column("id")[:2].tolist() == ["train/000001/item1", "train/000002/item1"]
     assert list(source.skipped) == ["train/000001/item2"]
@@ -144,9 +152,9 @@ def test_a_bad_garment_is_skipped_with_its_reason(root: Path, changes: dict[str,
 
 
 def test_garments_without_a_field_are_skipped(root: Path) -> None:
-    incomplete = garment()
+    incomplete = make_garment()
     del incomplete["style"]
-    write(root, "train", 1, "user", 7, item1=incomplete, item2=3)  # type: ignore[arg-type]
+    write_image(root, "train", 1, "user", 7, item1=incomplete, item2=3)  # type: ignore[arg-type]
     source = DeepFashion2(str(root))
     source.catalogue()
     assert source.skipped["train/000001/item1"].endswith("item1 lacks the key 'style'")
@@ -161,7 +169,7 @@ def test_a_missing_image_is_skipped(root: Path) -> None:
 
 
 def test_a_missing_folder_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write(tmp_path, "train", 1, "user", 7, item1=garment())
+    write_image(tmp_path, "train", 1, "user", 7, item1=make_garment())
     with caplog.at_level(logging.WARNING):
         assert len(DeepFashion2(str(tmp_path)).catalogue()) == 1
     assert f"Skipped {tmp_path / 'validation'}" in caplog.text
@@ -170,7 +178,7 @@ def test_a_missing_folder_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture
 def test_a_root_without_annotations_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no train/annos/\*\.json or validation/annos/\*\.json"):
         DeepFashion2(str(tmp_path)).catalogue()
-    write(tmp_path, "train", 1, "user", 7).write_text("{")
+    write_image(tmp_path, "train", 1, "user", 7).write_text("{")
     with pytest.raises(ValueError, match=r"no usable garment.*000001\.json: "):
         DeepFashion2(str(tmp_path)).catalogue()
 
@@ -181,12 +189,12 @@ def test_expected_files_match_the_layout(root: Path, part: Any) -> None:
 
 
 def test_an_unreadable_folder_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.scandir
+    original_scandir = os.scandir
 
     def scandir(path: Any) -> Any:
         if Path(path) == root / "train/annos":
             raise PermissionError(13, "Permission denied", str(path))
-        return real(path)
+        return original_scandir(path)
 
     monkeypatch.setattr(deepfashion2.os, "scandir", scandir)
     catalogue, skipped = DeepFashion2(str(root)).list_garments()

@@ -1,3 +1,5 @@
+"""Fashion-MNIST reader: file formats, published split, download, and the embedded selection of images."""
+
 import gzip
 import pickle
 from pathlib import Path
@@ -11,33 +13,33 @@ from fashion_lsh.data.datasets import fashion_mnist, open_dataset
 from fashion_lsh.data.datasets.fashion_mnist import CATEGORIES, FashionMnist, read_idx, read_part
 from fashion_lsh.data.datasets.shop_street.embedded.pack import choose, is_unique, pack
 
-NAMES = {
+FILE_NAMES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 
 
-def idx(array: np.ndarray) -> bytes:
+def encode_idx(array: np.ndarray) -> bytes:
     header = b"\0\0\x08" + bytes([array.ndim]) + b"".join(length.to_bytes(4, "big") for length in array.shape)
     return header + array.astype(np.uint8).tobytes()
 
 
-def write(folder: Path, counts: dict[str, int], compressed: bool = True, seed: int = 0) -> dict[str, tuple]:
-    """Write noise images in Fashion-MNIST's file format; return images and labels of each part."""
+def write_parts(folder: Path, counts: dict[str, int], compressed: bool = True, seed: int = 0) -> dict[str, tuple]:
+    """Write noise images in the file format of Fashion-MNIST; return the images and labels of each part."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     parts = {}
     for part, count in counts.items():
         parts[part] = rng.integers(0, 256, (count, 28, 28), np.uint8), np.arange(count) % 10
-        for name, array in zip(NAMES[part], parts[part], strict=True):
+        for name, array in zip(FILE_NAMES[part], parts[part], strict=True):
             path = folder / (f"{name}.gz" if compressed else name)
-            path.write_bytes(gzip.compress(idx(array)) if compressed else idx(array))
+            path.write_bytes(gzip.compress(encode_idx(array)) if compressed else encode_idx(array))
     return parts
 
 
 @pytest.mark.parametrize("compressed", [True, False])
 def test_every_image_is_a_row_and_can_be_read(tmp_path, compressed):
-    parts = write(tmp_path, {"train": 30, "test": 12}, compressed)
+    parts = write_parts(tmp_path, {"train": 30, "test": 12}, compressed)
     source = FashionMnist(str(tmp_path))
     catalogue = source.catalogue()
     assert list(catalogue.column("id")[[0, 29, 30, 41]]) == ["train-00000", "train-00029", "test-00000", "test-00011"]
@@ -52,7 +54,7 @@ def test_every_image_is_a_row_and_can_be_read(tmp_path, compressed):
 
 
 def test_the_published_split_is_optional(tmp_path, capsys):
-    write(tmp_path, {"train": 30, "test": 20})
+    write_parts(tmp_path, {"train": 30, "test": 20})
     assert set(FashionMnist(tmp_path).catalogue().column("split")) == {""}
     rows = open_dataset("fashion_mnist_official", str(tmp_path), 0).catalogue()
     assert rows.column("split").tolist() == ["train"] * 30 + ["query"] * 20
@@ -62,10 +64,10 @@ def test_the_published_split_is_optional(tmp_path, capsys):
 
 
 def test_equal_images_share_a_group(tmp_path):
-    images, _ = write(tmp_path, {"train": 10, "test": 10})["test"]
+    images, _ = write_parts(tmp_path, {"train": 10, "test": 10})["test"]
     images_with_copies = images.copy()
     images_with_copies[[3, 7]] = read_part(tmp_path, "train")[0][5]
-    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images_with_copies)))
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(encode_idx(images_with_copies)))
     catalogue = FashionMnist(str(tmp_path)).catalogue()
     groups = dict(zip(catalogue.column("id"), catalogue.column("group"), strict=True))
     assert {name for name, group in groups.items() if group != name} == {"test-00003", "test-00007"}
@@ -74,13 +76,13 @@ def test_equal_images_share_a_group(tmp_path):
 
 @pytest.mark.parametrize("key", ["train-00030", "valid-00000", "train-", "train--0001", "", "00001"])
 def test_an_unknown_image_raises(tmp_path, key):
-    write(tmp_path, {"train": 30, "test": 12})
+    write_parts(tmp_path, {"train": 30, "test": 12})
     with pytest.raises(KeyError, match="unknown Fashion-MNIST image"):
         FashionMnist(str(tmp_path)).image(key)
 
 
-def test_pickling_leaves_out_the_pixels(tmp_path):
-    parts = write(tmp_path, {"train": 30, "test": 12})
+def test_a_pickled_source_contains_no_pixels(tmp_path):
+    parts = write_parts(tmp_path, {"train": 30, "test": 12})
     source = FashionMnist(str(tmp_path))
     source.image("train-00004")
     pickled = pickle.dumps(source)
@@ -88,31 +90,31 @@ def test_pickling_leaves_out_the_pixels(tmp_path):
     assert (pickle.loads(pickled).image("train-00004")[:, :, 0] == parts["train"][0][4]).all()
 
 
-DAMAGE = {
-    "cut gzip": lambda content: content[:-200],
-    "no gzip": lambda content: b"<html>" + content,
-    "cut inside": lambda content: gzip.compress(gzip.decompress(content)[:-1]),
-    "longer": lambda content: gzip.compress(gzip.decompress(content) + b"\0"),
-    "other magic": lambda content: gzip.compress(b"\0\0\x0d\x03" + gzip.decompress(content)[4:]),
-    "labels": lambda content: gzip.compress(idx(np.zeros(30))),
-    "other side": lambda content: gzip.compress(idx(np.zeros((30, 14, 56)))),
+CORRUPTIONS = {
+    "truncated gzip": lambda content: content[:-200],
+    "not gzip": lambda content: b"<html>" + content,
+    "truncated content": lambda content: gzip.compress(gzip.decompress(content)[:-1]),
+    "extended content": lambda content: gzip.compress(gzip.decompress(content) + b"\0"),
+    "other header": lambda content: gzip.compress(b"\0\0\x0d\x03" + gzip.decompress(content)[4:]),
+    "labels instead of images": lambda content: gzip.compress(encode_idx(np.zeros(30))),
+    "other image size": lambda content: gzip.compress(encode_idx(np.zeros((30, 14, 56)))),
     "empty": lambda content: b"",
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_raises(tmp_path, damage):
-    write(tmp_path, {"train": 30, "test": 12})
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_a_damaged_file_raises(tmp_path, corruption):
+    write_parts(tmp_path, {"train": 30, "test": 12})
     path = tmp_path / "train-images-idx3-ubyte.gz"
-    path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    path.write_bytes(CORRUPTIONS[corruption](path.read_bytes()))
     with pytest.raises(ValueError, match=r"train-images-idx3-ubyte\.gz"):
         FashionMnist(str(tmp_path)).catalogue()
 
 
 @pytest.mark.parametrize("labels", [np.zeros(29), np.full(30, 10)])
 def test_inconsistent_labels_raise(tmp_path, labels):
-    write(tmp_path, {"train": 30, "test": 12})
-    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+    write_parts(tmp_path, {"train": 30, "test": 12})
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(encode_idx(labels)))
     with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte\.gz: "):
         FashionMnist(str(tmp_path)).catalogue()
 
@@ -123,7 +125,7 @@ def test_idx_headers_are_big_endian(tmp_path):
 
 
 def test_a_folder_without_the_files_raises_with_instructions(tmp_path):
-    write(tmp_path, {"train": 30})
+    write_parts(tmp_path, {"train": 30})
     with pytest.raises(FileNotFoundError, match=r"root=.*apt-get install dataset-fashion-mnist.*downloads"):
         FashionMnist(str(tmp_path))
 
@@ -137,16 +139,16 @@ def test_files_come_from_debian_the_cache_or_a_download(tmp_path, monkeypatch):
 
     def download(root: str, download: bool) -> None:
         download_roots.append(root)
-        write(Path(root) / "FashionMNIST" / "raw", counts)
+        write_parts(Path(root) / "FashionMNIST" / "raw", counts)
 
     monkeypatch.setattr(torchvision.datasets, "FashionMNIST", download)
     assert FashionMnist().folder == raw
     assert FashionMnist().folder == raw
     assert [Path(root).parent for root in download_roots] == [
         raw.parents[1]
-    ]  # downloaded next to the target, then renamed
+    ]  # the download folder is next to the target, so that the download can be renamed
     assert sorted(path.name for path in raw.parents[1].iterdir()) == ["FashionMNIST"]
-    write(tmp_path / "debian", counts)
+    write_parts(tmp_path / "debian", counts)
     assert FashionMnist().folder == tmp_path / "debian"
 
 
@@ -164,7 +166,7 @@ def test_a_failed_download_raises_with_instructions(tmp_path, monkeypatch, error
 
 def test_an_interrupted_download_leaves_nothing(tmp_path, monkeypatch):
     def interrupt(root: str, download: bool) -> None:
-        write(Path(root) / "FashionMNIST" / "raw", {"train": 10})
+        write_parts(Path(root) / "FashionMNIST" / "raw", {"train": 10})
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torchvision.datasets, "FashionMNIST", interrupt)
@@ -179,8 +181,8 @@ def test_pack_chooses_unique_images_by_a_fixed_seed():
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (400, 28, 28), np.uint8)
     labels, test = np.tile(np.arange(10), 40), np.arange(400) >= 300
-    images[50] = images[310]  # duplicates are not chosen
-    images[61, 3:] = 0  # leaves 84 bright pixels
+    images[50] = images[310]  # duplicate images are not selected
+    images[61, 3:] = 0  # leaves 84 bright pixels, which are too few
     counts = {"train": 20, "test": 7}
     rows = choose(images, labels, test, counts)
     assert (np.bincount(labels[rows[:200]]) == 20).all()
@@ -189,18 +191,18 @@ def test_pack_chooses_unique_images_by_a_fixed_seed():
     assert test[rows[200:]].all()
     assert len(set(rows)) == 270
     assert (rows == choose(images, labels, test, counts)).all()
-    all_but_one = choose(images, labels, test, {"train": 29, "test": 9})
-    assert not {50, 61, 310} & set(all_but_one)
+    larger_selection = choose(images, labels, test, {"train": 29, "test": 9})
+    assert not {50, 61, 310} & set(larger_selection)
 
 
-def test_is_unique_equals_a_slow_comparison():
+def test_is_unique_equals_a_comparison_of_all_pairs():
     images = np.random.default_rng(2).integers(0, 2, (60, 2, 2), np.uint8)
     expected = [sum((image == other).all() for other in images) == 1 for image in images]
     assert is_unique(images).tolist() == expected
 
 
 def test_packing_twice_gives_the_same_file(tmp_path):
-    write(tmp_path, {"train": 6100, "test": 1050})
+    write_parts(tmp_path, {"train": 6100, "test": 1050})
     pack(tmp_path, tmp_path / "one.npz")
     pack(tmp_path, tmp_path / "two.npz")
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()

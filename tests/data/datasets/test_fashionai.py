@@ -1,4 +1,4 @@
-"""FashionAI reader: attribute tables without a header, key-point tables with one, and several releases."""
+"""FashionAI reader: attribute tables without a header, key-point tables with a header, and several releases."""
 
 import logging
 import os
@@ -15,8 +15,8 @@ from fashion_lsh.data.datasets.fashionai import FashionAI
 
 A, B, C = (letter * 32 for letter in "abc")  # image names
 SKIRT, COAT = "Images/skirt_length_labels", "Images/coat_length_labels"
-POINTS = "image_id,image_category,neckline_left,neckline_right,hemline_left,hemline_right"
-NONE = "-1_-1_-1"
+KEY_POINT_HEADER = "image_id,image_category,neckline_left,neckline_right,hemline_left,hemline_right"
+UNDEFINED = "-1_-1_-1"  # key point without coordinates
 
 
 def save_images(release: Path, *paths: str) -> None:
@@ -34,7 +34,7 @@ def write_table(path: Path, *lines: str, end: str = "\n") -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Write base and warm-up attribute releases, which share a path, and a key-point release."""
+    """Write the base and warm-up attribute releases, which list one path in common, and a key-point release."""
     save_images(tmp_path / "base", f"{SKIRT}/{A}.jpg", f"{COAT}/{B}.jpg")
     write_table(
         tmp_path / "base" / "Annotations" / "label.csv",
@@ -47,24 +47,24 @@ def root(tmp_path: Path) -> Path:
     )  # fmt: skip
     save_images(tmp_path / "train", f"Images/dress/{A}.jpg")
     write_table(
-        tmp_path / "train" / "Annotations" / "train.csv", POINTS,
-        f"Images/dress/{A}.jpg,dress,10_20_1,{NONE},5_70_0,40_60_1",
+        tmp_path / "train" / "Annotations" / "train.csv", KEY_POINT_HEADER,
+        f"Images/dress/{A}.jpg,dress,10_20_1,{UNDEFINED},5_70_0,40_60_1",
     )  # fmt: skip
     return tmp_path
 
 
-def column(catalogue: Catalogue, name: str) -> dict[str, Any]:
+def column_by_id(catalogue: Catalogue, name: str) -> dict[str, Any]:
     return dict(zip(catalogue.column("id"), catalogue.column(name), strict=True))
 
 
-def test_both_contests_make_one_catalogue(root: Path) -> None:
+def test_both_contests_are_read_into_one_catalogue(root: Path) -> None:
     source = FashionAI(str(root))
     catalogue = source.catalogue()
-    assert column(catalogue, "category") == {
+    assert column_by_id(catalogue, "category") == {
         f"attributes/{SKIRT}/{A}.jpg": "skirt_length", f"attributes/{COAT}/{B}.jpg": "coat_length",
         f"attributes/{SKIRT}/{C}.jpg": "skirt_length", f"key_points/Images/dress/{A}.jpg": "dress",
     }  # fmt: skip
-    assert column(catalogue, "image") == {
+    assert column_by_id(catalogue, "image") == {
         f"attributes/{SKIRT}/{A}.jpg": f"base/{SKIRT}/{A}.jpg", f"attributes/{COAT}/{B}.jpg": f"base/{COAT}/{B}.jpg",
         f"attributes/{SKIRT}/{C}.jpg": f"web/{SKIRT}/{C}.jpg",
         f"key_points/Images/dress/{A}.jpg": f"train/Images/dress/{A}.jpg",
@@ -76,13 +76,13 @@ def test_both_contests_make_one_catalogue(root: Path) -> None:
 
 def test_attribute_rows_have_no_box_and_key_points_a_bounding_box(root: Path) -> None:
     catalogue = FashionAI(str(root)).catalogue()
-    whole_image = np.isnan(catalogue.boxes).all(axis=1)
-    assert dict(zip(catalogue.column("category"), whole_image, strict=True)) == {
+    has_no_box = np.isnan(catalogue.boxes).all(axis=1)
+    assert dict(zip(catalogue.column("category"), has_no_box, strict=True)) == {
         "skirt_length": True, "coat_length": True, "dress": False,
     }  # fmt: skip
-    assert catalogue.boxes[~whole_image].tolist() == [
+    assert catalogue.boxes[~has_no_box].tolist() == [
         [5, 20, 40, 70]
-    ]  # includes the hidden point, but not the undefined one
+    ]  # bounding box of the visible and hidden points, without the undefined point
 
 
 def test_a_path_in_two_releases_is_kept_once(root: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_labelled_row_is_kept_after_an_unlabelled_one(root: Path) -> None:
     write_table(root / "rank" / "Tests" / "answer_z.csv", f"{COAT}/{C}.jpg,coat_length_labels,nnynnnnn")
     write_table(root / "rank" / "Tests" / "answer_a.csv", f"{COAT}/{C}.jpg,coat_length_labels,?")
     source = FashionAI(str(root))
-    assert column(source.catalogue(), "image")[f"attributes/{COAT}/{C}.jpg"] == f"rank/{COAT}/{C}.jpg"
+    assert column_by_id(source.catalogue(), "image")[f"attributes/{COAT}/{C}.jpg"] == f"rank/{COAT}/{C}.jpg"
     assert f"attributes/{COAT}/{C}.jpg (rank/Tests/answer_a.csv, row 1)" in source.skipped
 
 
@@ -155,19 +155,23 @@ def test_image_folders_are_not_searched_for_tables(root: Path) -> None:
     assert f"attributes/{SKIRT}/{B}.jpg" not in source.skipped
 
 
-def test_a_table_beside_its_images_finds_them(root: Path) -> None:
+def test_a_table_can_be_next_to_its_image_folder(root: Path) -> None:
     save_images(root / "test", f"Images/skirt/{B}.jpg")
-    write_table(root / "test" / "points.csv", POINTS, f"Images/skirt/{B}.jpg,skirt,{NONE},{NONE},5_70_0,40_60_1")
+    write_table(
+        root / "test" / "points.csv",
+        KEY_POINT_HEADER,
+        f"Images/skirt/{B}.jpg,skirt,{UNDEFINED},{UNDEFINED},5_70_0,40_60_1",
+    )
     catalogue = FashionAI(str(root)).catalogue()
-    assert column(catalogue, "image")[f"key_points/Images/skirt/{B}.jpg"] == f"test/Images/skirt/{B}.jpg"
+    assert column_by_id(catalogue, "image")[f"key_points/Images/skirt/{B}.jpg"] == f"test/Images/skirt/{B}.jpg"
 
 
 @pytest.mark.parametrize(("cells", "reason"), [
-    ([NONE] * 4, "the bounding box of 0 key points has no area"),
-    (["10_20_1", NONE, NONE, NONE], "the bounding box of 1 key points has no area"),
-    (["10_20_1", NONE, NONE, "10_50_1"], "the bounding box of 2 key points has no area"),
+    ([UNDEFINED] * 4, "the bounding box of 0 key points has no area"),
+    (["10_20_1", UNDEFINED, UNDEFINED, UNDEFINED], "the bounding box of 1 key points has no area"),
+    (["10_20_1", UNDEFINED, UNDEFINED, "10_50_1"], "the bounding box of 2 key points has no area"),
     (["10_20_1", "10-20-1"], "'10-20-1' is not a key point like 232_100_1"),
-    ([], "the bounding box of 0 key points has no area"),  # as in test.csv, whose rows end after the category
+    ([], "the bounding box of 0 key points has no area"),  # rows of the published test.csv end after the category
 ])  # fmt: skip
 def test_key_points_without_a_box_are_skipped(root: Path, cells: list[str], reason: str) -> None:
     save_images(root / "train", f"Images/skirt/{B}.jpg")
@@ -186,8 +190,8 @@ def test_rows_of_another_length_are_skipped(root: Path) -> None:
     source = FashionAI(str(root))
     assert len(source.catalogue()) == 4
     reasons = "\n".join(source.skipped.values())
-    assert "label.csv, row 4: expected a path, an attribute and its values" in reasons
-    assert "label.csv, row 5: expected a path, an attribute and its values" in reasons
+    assert "label.csv, row 4: expected a path, an attribute and a value" in reasons
+    assert "label.csv, row 5: expected a path, an attribute and a value" in reasons
     assert "train.csv, row 3: image_id is empty" in reasons
     assert "train.csv, row 4: image_category is empty" in reasons
 
@@ -233,13 +237,13 @@ def test_expected_files_match_the_layout(root: Path, part: Any) -> None:
 
 
 def deny_access(monkeypatch: pytest.MonkeyPatch, module: Any, folder: Path) -> None:
-    """Make a folder unreadable, even for root."""
-    real = os.scandir
+    """Make a folder unreadable, even for the root user."""
+    original_scandir = os.scandir
 
     def scandir(path: Any = ".") -> Any:
         if Path(path) == folder:
             raise PermissionError(13, "Permission denied", str(path))
-        return real(path)
+        return original_scandir(path)
 
     monkeypatch.setattr(module.os, "scandir", scandir)
 

@@ -1,4 +1,4 @@
-"""User-supplied images: readers of folders and manifests skip unusable rows with a reason and keep the others."""
+"""Reader of image folders and manifests: unusable rows are skipped with a reason, other rows are kept."""
 
 import csv
 import logging
@@ -52,10 +52,10 @@ def folder(tmp_path: Path) -> Path:
 def test_bad_images_and_boxes_are_skipped_with_reasons(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = Folder(str(folder / "manifest.csv"))
     with caplog.at_level(logging.WARNING):
-        kept = source.catalogue()
-    assert kept.column("id").tolist() == ["fine", "boxed", "reaching", "inside"]
+        catalogue = source.catalogue()
+    assert catalogue.column("id").tolist() == ["fine", "boxed", "reaching", "inside"]
     assert list(source.skipped) == ["off", "thin", "missing", "text", "empty", "cut", "folder"]
-    assert source.skipped["off"] == "a.png: box=[40.0, 0.0, 60.0, 30.0]: outside the image (40 x 32 pixels); correct it"
+    assert source.skipped["off"].startswith("a.png: box=[40.0, 0.0, 60.0, 30.0]: outside the image (40 x 32 pixels)")
     assert source.skipped["missing"] == f"{folder / 'nothing.png'}: no such file"
     for name in ("text", "empty", "cut"):
         assert source.skipped[name].startswith(f"{folder / name}.jpg: not a readable image (")
@@ -84,7 +84,7 @@ def test_skipped_is_updated_at_each_call(folder: Path) -> None:
 
 def test_parquet_and_csv_manifests_are_equal(folder: Path) -> None:
     Catalogue.open(folder / "manifest.csv").save(folder / "manifest.parquet")
-    one, other = (Folder(str(folder / f"manifest.{kind}")).catalogue() for kind in ("csv", "parquet"))
+    one, other = (Folder(str(folder / f"manifest.{extension}")).catalogue() for extension in ("csv", "parquet"))
     assert one.checksum == other.checksum
 
 
@@ -130,8 +130,8 @@ def test_folders_named_like_splits_are_splits(tmp_path: Path) -> None:
     for number, name in enumerate(("Train/hat", "validation/hat", "test/hat", "gallery/hat")):
         save_image(tmp_path / name / "a.png", 10 * number)
     catalogue = Folder(str(tmp_path)).catalogue()
-    found = dict(zip(catalogue.column("image"), catalogue.column("split"), strict=True))
-    assert found == {
+    splits = dict(zip(catalogue.column("image"), catalogue.column("split"), strict=True))
+    assert splits == {
         "Train/hat/a.png": "train", "validation/hat/a.png": "val", "test/hat/a.png": "query",
         "gallery/hat/a.png": "gallery",
     }  # fmt: skip
@@ -150,19 +150,19 @@ def test_a_folder_without_images_raises(folder: Path, tmp_path: Path) -> None:
         Folder(str(tmp_path / "bare")).catalogue()
 
 
-AWKWARD = ["my hat.png", 'say "hat".png', "two\nlines.png", "a=b,c.png", "it's.png", "帽子.png", "100%.png", "#1.png"]
+NAMES = ["my hat.png", 'say "hat".png', "two\nlines.png", "a=b,c.png", "it's.png", "帽子.png", "100%.png", "#1.png"]
 
 
 def test_any_file_name_works_in_a_manifest_and_in_folders(tmp_path: Path) -> None:
-    for number, name in enumerate(AWKWARD):
+    for number, name in enumerate(NAMES):
         save_image(tmp_path / "hüte, 帽子" / name, 10 * number)
     with (tmp_path / "manifest.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("path", "label"), *((f"hüte, 帽子/{name}", 'a "hat"\n=帽') for name in AWKWARD)])
+        csv.writer(file).writerows([("path", "label"), *((f"hüte, 帽子/{name}", 'a "hat"\n=帽') for name in NAMES)])
     by_manifest, by_folder = Folder(str(tmp_path / "manifest.csv")), Folder(str(tmp_path))
     assert sorted(by_manifest.catalogue().column("image")) == sorted(by_folder.catalogue().column("image"))
-    assert len(by_manifest.catalogue()) == len(AWKWARD)
-    assert by_manifest.catalogue().categories == ['a "hat" =帽']  # any whitespace becomes one blank
-    assert by_manifest.image(f"hüte, 帽子/{AWKWARD[2]}")[0, 0].tolist() == [20, 10, 7]
+    assert len(by_manifest.catalogue()) == len(NAMES)
+    assert by_manifest.catalogue().categories == ['a "hat" =帽']  # whitespace is collapsed to one blank
+    assert by_manifest.image(f"hüte, 帽子/{NAMES[2]}")[0, 0].tolist() == [20, 10, 7]
 
 
 def test_categories_are_normalised(folder: Path) -> None:
@@ -213,7 +213,7 @@ def test_the_log_counts_many_skipped_rows(folder: Path, caplog: pytest.LogCaptur
     source.catalogue()
     assert len(source.skipped) == 30
     assert len(caplog.records) == 21
-    assert "Skipped 10 more" in caplog.records[-1].getMessage()
+    assert "Skipped 10 " in caplog.records[-1].getMessage()
 
 
 @pytest.mark.parametrize(("text", "reason"), [
@@ -230,9 +230,9 @@ def test_the_log_counts_many_skipped_rows(folder: Path, caplog: pytest.LogCaptur
 ])  # fmt: skip
 def test_an_unusable_manifest_raises(folder: Path, text: str, reason: str) -> None:
     (folder / "manifest.csv").write_text(text)
-    with pytest.raises(ValueError, match=reason) as caught:
+    with pytest.raises(ValueError, match=reason) as raised:
         Folder(str(folder / "manifest.csv")).catalogue()
-    assert "manifest.csv" in str(caught.value)
+    assert "manifest.csv" in str(raised.value)
 
 
 def test_images_keep_the_order_of_the_manifest(folder: Path) -> None:
@@ -241,9 +241,9 @@ def test_images_keep_the_order_of_the_manifest(folder: Path) -> None:
         Image.fromarray(np.full((4, 4), number, dtype=np.uint8)).save(folder / name)
     (folder / "manifest.csv").write_text("image,category\n" + "".join(f"{name},hat\n" for name in names[::-1]))
     source = Folder(str(folder / "manifest.csv"))
-    kept = source.catalogue()
-    assert kept.column("id").tolist() == names[::-1]
-    assert [source.image(key)[0, 0, 0] for key in kept.column("image")] == list(range(60))[::-1]
+    catalogue = source.catalogue()
+    assert catalogue.column("id").tolist() == names[::-1]
+    assert [source.image(key)[0, 0, 0] for key in catalogue.column("image")] == list(range(60))[::-1]
 
 
 def test_open_dataset_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +263,7 @@ def test_folder_without_root_raises(root: str | None) -> None:
         open_dataset("folder", root, 0)
 
 
-def test_an_unknown_data_set_raises_with_the_known_ones() -> None:
+def test_an_unknown_data_set_raises_with_all_names() -> None:
     with pytest.raises(ValueError, match=r"'imagenet'.* shop_street, fashion_mnist, fashion_mnist_official, folder"):
         open_dataset("imagenet", None, 0)
 
@@ -292,7 +292,7 @@ def test_file_names_that_are_not_utf8_are_skipped(tmp_path: Path) -> None:
     assert list(source.skipped) == ["hat/caf?.png"]
 
 
-def test_copies_are_searched_in_the_filtered_rows_only(folder: Path) -> None:
+def test_copies_are_searched_only_in_the_filtered_rows(folder: Path) -> None:
     shutil.copy(folder / "a.png", folder / "copy.png")
     (folder / "manifest.csv").write_text("path,label,source\na.png,hat,one\ncopy.png,hat,two\nbelow/b.png,hat,two\n")
     source = Folder(str(folder / "manifest.csv"))
@@ -305,7 +305,7 @@ def test_absolute_paths_are_made_relative(folder: Path) -> None:
     assert Folder(str(folder / "manifest.csv")).catalogue().column("id").tolist() == ["a.png"]
 
 
-def test_a_bad_box_skips_its_row_only(tmp_path: Path) -> None:
+def test_a_bad_box_skips_only_its_row(tmp_path: Path) -> None:
     for name in "abc":
         Image.new("RGB", (40, 40), "red").save(tmp_path / f"{name}.png")
     text = "path,label,x1,y1,x2,y2\na.png,hat,9,9,10,18\nb.png,hat,1,1,abc,9\nc.png,,1,1,5,5\nc.png,bag,1,1,5,5\n"
@@ -329,17 +329,17 @@ def test_symlinked_folders_are_followed_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cell", ["2 3 20 30", "[2, 3, 20, 30]", "(2;3;20;30)", "2.0\t3.0 20 30.0"])
 def test_a_box_can_be_one_cell(folder: Path, cell: str) -> None:
     (folder / "boxes.csv").write_text(f'path,label,box\na.png,hat,"{cell}"\nbelow/b.png,bag,\n')
-    kept = Folder(str(folder / "boxes.csv")).catalogue()
-    assert kept.boxes[0].tolist() == [2, 3, 20, 30]
-    assert np.isnan(kept.boxes[1]).all()
+    boxes = Folder(str(folder / "boxes.csv")).catalogue().boxes
+    assert boxes[0].tolist() == [2, 3, 20, 30]
+    assert np.isnan(boxes[1]).all()
 
 
 def test_a_box_can_be_a_parquet_list(folder: Path) -> None:
     table = pa.table({"path": ["a.png", "below/b.png"], "label": ["hat", "bag"], "box": [[2, 3, 20, 30], None]})
     pa.parquet.write_table(table, folder / "boxes.parquet")
-    kept = Folder(str(folder / "boxes.parquet")).catalogue()
-    assert kept.boxes[0].tolist() == [2, 3, 20, 30]
-    assert np.isnan(kept.boxes[1]).all()
+    boxes = Folder(str(folder / "boxes.parquet")).catalogue().boxes
+    assert boxes[0].tolist() == [2, 3, 20, 30]
+    assert np.isnan(boxes[1]).all()
 
 
 @pytest.mark.parametrize(("cell", "reason"), [
@@ -354,15 +354,15 @@ def test_an_invalid_box_cell_is_skipped(folder: Path, cell: str, reason: str) ->
     assert reason in source.skipped["a.png"]
 
 
-def test_another_encoding_raises_with_a_remedy(folder: Path) -> None:
+def test_another_encoding_raises_with_the_expected_encoding(folder: Path) -> None:
     (folder / "old.csv").write_bytes("path,label\na.png,外套\n".encode("gbk"))
     with pytest.raises(ValueError, match=r"old\.csv: .*UTF-8"):
         Folder(str(folder / "old.csv")).catalogue()
 
 
-@pytest.mark.parametrize("sign", [";", "\t"])
-def test_another_separator_raises_with_a_remedy(folder: Path, sign: str) -> None:
-    (folder / "other.csv").write_text(f"path{sign}label\na.png{sign}hat\n")
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_another_separator_raises(folder: Path, separator: str) -> None:
+    (folder / "other.csv").write_text(f"path{separator}label\na.png{separator}hat\n")
     with pytest.raises(ValueError, match=r"other\.csv: only one column"):
         Folder(str(folder / "other.csv")).catalogue()
 
@@ -384,12 +384,12 @@ def test_an_unreadable_folder_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
     for label in ("bag", "hat", "shut"):
         (tmp_path / label).mkdir()
         Image.new("RGB", (9, 9), "red" if label == "bag" else "blue").save(tmp_path / label / "1.png")
-    real = os.scandir
+    original_scandir = os.scandir
 
     def scandir(path: Any) -> Any:
         if str(path).endswith("shut"):
             raise PermissionError(13, "Permission denied", str(path))
-        return real(path)
+        return original_scandir(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
     rows, skipped = Folder(str(tmp_path)).list_garments()

@@ -1,4 +1,4 @@
-"""ModaNet reader: boxes of the train file only, and images named by id."""
+"""ModaNet reader: only the boxes of the train file are read, and images are named by id."""
 
 import json
 import logging
@@ -12,11 +12,11 @@ from PIL import Image
 from fashion_lsh.cli import check
 from fashion_lsh.data.datasets.modanet import CORRECTED_FILE, TRAIN_FILE, ModaNet
 
-NAMES = {1: "bag", 3: "boots", 4: "footwear", 6: "dress"}
+CATEGORY_NAMES = {1: "bag", 3: "boots", 4: "footwear", 6: "dress"}
 BOXES = [(11, 655364, 6), (12, 655364, 4), (907, 42, 1)]  # annotation id, image id, category id
 
 
-def write(path: Path, boxes: list[tuple[int, int, int]], **changes: Any) -> Path:
+def write_annotations(path: Path, boxes: list[tuple[int, int, int]], **changes: Any) -> Path:
     images = [
         {"file_name": f"{number:07d}.jpg", "license": 3, "height": 80, "width": 60, "id": number}
         for number in sorted({image_id for _, image_id, _ in boxes})
@@ -25,7 +25,7 @@ def write(path: Path, boxes: list[tuple[int, int, int]], **changes: Any) -> Path
         {"id": number, "image_id": image_id, "category_id": category, "bbox": [5, 6, 20, 30], "iscrowd": 0, "area": 600}
         for number, image_id, category in boxes
     ]
-    categories = [{"supercategory": "fashion", "id": number, "name": name} for number, name in NAMES.items()]
+    categories = [{"supercategory": "fashion", "id": number, "name": name} for number, name in CATEGORY_NAMES.items()]
     content = {"images": images, "annotations": annotations, "categories": categories, "type": "instances", **changes}
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
@@ -38,7 +38,7 @@ def root(tmp_path: Path) -> Path:
     for number in (655364, 42):
         pixels = np.random.default_rng(number).integers(0, 256, (80, 60, 3))
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "images" / f"{number:07d}.jpg")
-    write(tmp_path / "annotations" / TRAIN_FILE, BOXES)
+    write_annotations(tmp_path / "annotations" / TRAIN_FILE, BOXES)
     return tmp_path
 
 
@@ -56,7 +56,7 @@ def test_each_box_is_a_row_without_split(root: Path) -> None:
 
 @pytest.mark.parametrize("annotations", [None, []])
 def test_val_has_no_boxes_and_is_not_read(root: Path, annotations: list[Any] | None) -> None:
-    write(root / "annotations" / "modanet2018_instances_val.json", [(1, 42, 1)], annotations=annotations)
+    write_annotations(root / "annotations" / "modanet2018_instances_val.json", [(1, 42, 1)], annotations=annotations)
     catalogue = ModaNet(str(root)).catalogue()
     assert len(catalogue) == 3
     assert set(catalogue.column("split")) == {""}
@@ -83,7 +83,7 @@ def test_a_missing_image_is_skipped(root: Path) -> None:
 
 
 def test_the_corrected_file_is_optional(root: Path) -> None:
-    write(root / "annotations" / CORRECTED_FILE, [(1, 42, 3)])
+    write_annotations(root / "annotations" / CORRECTED_FILE, [(1, 42, 3)])
     assert len(ModaNet(str(root)).catalogue()) == 3
     catalogue = ModaNet(str(root), corrected=True).catalogue()
     assert catalogue.column("id").tolist() == ["instances_all/1"]
@@ -91,8 +91,8 @@ def test_the_corrected_file_is_optional(root: Path) -> None:
 
 
 def test_uncorrected_shoe_boxes_warn(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write(root / "annotations" / TRAIN_FILE, [*BOXES, (908, 42, 3)])
-    write(root / "annotations" / CORRECTED_FILE, BOXES)
+    write_annotations(root / "annotations" / TRAIN_FILE, [*BOXES, (908, 42, 3)])
+    write_annotations(root / "annotations" / CORRECTED_FILE, BOXES)
     with caplog.at_level(logging.WARNING):
         ModaNet(str(root), corrected=True).catalogue()
         assert caplog.text == ""
@@ -100,7 +100,7 @@ def test_uncorrected_shoe_boxes_warn(root: Path, caplog: pytest.LogCaptureFixtur
     assert "2 boxes of boots and footwear" in caplog.text
 
 
-def test_a_git_lfs_pointer_raises_with_a_remedy(root: Path) -> None:
+def test_a_git_lfs_pointer_raises_with_the_git_command(root: Path) -> None:
     (root / "annotations" / TRAIN_FILE).write_text(
         "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 105924292\n"
     )

@@ -14,9 +14,9 @@ HEADER = "id,gender,masterCategory,subCategory,articleType,baseColour,season,yea
 STYLES = {
     1: "Men,Apparel,Topwear,Tshirts,Blue,Fall,2011,Casual,Plain Crew Tshirt",
     2: "Men,Apparel,Bottomwear,Jeans,NA,Fall,2011,Casual,Jeans, worn, and washed",  # two unquoted commas
-    3: "Men,Apparel,Topwear,Tshirts,,Fall,2011,Casual,Striped POLO T-shirt",  # no colour
+    3: "Men,Apparel,Topwear,Tshirts,,Fall,2011,Casual,Striped POLO T-shirt",  # the colour is empty
     4: "Women,NA,NA,Free Gifts,NA,,,NA,NA",
-    5: "Women,Apparel,Topwear,Tops,Red,Fall,2011,Casual,Red Top",  # image is missing
+    5: "Women,Apparel,Topwear,Tops,Red,Fall,2011,Casual,Red Top",  # the image is missing
 }
 
 
@@ -40,7 +40,7 @@ def root(tmp_path: Path) -> Path:
     return write_styles(tmp_path, STYLES)
 
 
-def categories(catalogue: Catalogue) -> dict[str, str]:
+def category_by_id(catalogue: Catalogue) -> dict[str, str]:
     return dict(zip(catalogue.column("id"), catalogue.column("category"), strict=True))
 
 
@@ -56,9 +56,11 @@ def test_each_product_is_a_row_and_an_item(root: Path) -> None:
 
 
 def test_commas_in_the_last_cell_are_kept(root: Path) -> None:
-    assert categories(Shop(str(root)).catalogue())["2"] == "Jeans"
-    named = write_styles(root, {2: "Men,Apparel,Topwear,Tshirts,NA,Fall,2011,Casual,Washed, worn, polo"})
-    assert categories(Shop(str(named)).catalogue())["2"] == "Tshirts/polo"  # uses the whole name
+    assert category_by_id(Shop(str(root)).catalogue())["2"] == "Jeans"
+    folder = write_styles(root, {2: "Men,Apparel,Topwear,Tshirts,NA,Fall,2011,Casual,Washed, worn, polo"})
+    assert (
+        category_by_id(Shop(str(folder)).catalogue())["2"] == "Tshirts/polo"
+    )  # the name includes the part after the commas
 
 
 def test_a_truncated_line_is_skipped(root: Path) -> None:
@@ -68,7 +70,7 @@ def test_a_truncated_line_is_skipped(root: Path) -> None:
     assert skipped == {"row 3": "row 3: id is empty"}
 
 
-def test_na_is_read_as_text(root: Path) -> None:
+def test_na_is_read_as_a_string(root: Path) -> None:
     catalogue = Shop(str(write_styles(root, {4: "Women,NA,NA,NA,NA,,,NA,NA"}))).catalogue()
     assert catalogue.column("category").tolist() == ["NA"]
 
@@ -80,7 +82,7 @@ def test_a_missing_image_is_skipped(root: Path) -> None:
     assert source.skipped["5"].endswith("5.jpg: no such file")
 
 
-def test_a_grey_image_is_read_as_rgb(root: Path) -> None:
+def test_a_greyscale_image_is_read_as_rgb(root: Path) -> None:
     source = Shop(str(root))
     assert "4" in source.catalogue().column("id")
     assert source.image("images/4.jpg").shape == (80, 60, 3)

@@ -1,3 +1,5 @@
+"""ShopStreet: documented sizes, disjoint pools, composition of images, and the image cache."""
+
 import logging
 import pickle
 import resource
@@ -20,7 +22,7 @@ from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet, compose
 from fashion_lsh.data.datasets.shop_street.garments import DATA, enclosed
 from fashion_lsh.data.datasets.shop_street.items import Cutout, ItemCollection
 
-SMALL = 6  # train garments a category
+NUM_GARMENTS = 6  # train and val garments per category of a small data set
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def source(cache):
-    return ShopStreet(0, cache, garments=SMALL)
+    return ShopStreet(0, cache, garments=NUM_GARMENTS)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +66,8 @@ def test_the_full_set_has_the_documented_sizes(collection):
 def test_small_sets_keep_all_pools_and_categories(garments):
     small = ItemCollection(3, garments)
     for pool in range(3):
-        shown = small.garment[small.pool_bounds[pool] : small.pool_bounds[pool + 1]]
-        assert set(small.labels[shown]) == set(range(10))
+        garments_of_pool = small.garment[small.pool_bounds[pool] : small.pool_bounds[pool + 1]]
+        assert set(small.labels[garments_of_pool]) == set(range(10))
 
 
 def test_the_seed_changes_val_but_not_test(collection):
@@ -77,9 +79,9 @@ def test_the_seed_changes_val_but_not_test(collection):
 
 def test_one_composed_image_equals_the_cached_one(source, rows):
     for number in (0, 1, 2, 33, source.count - 2, source.count - 1):
-        pixels, rows_of_image = compose(0, SMALL, [number])
+        pixels, image_rows = compose(0, NUM_GARMENTS, [number])
         assert (pixels[0] == source.image(f"{number:05d}")).all()
-        assert [row | {"supercategory": ""} for row in rows_of_image] == [
+        assert [row | {"supercategory": ""} for row in image_rows] == [
             row for row in rows if row["image"] == f"{number:05d}"
         ]
 
@@ -95,11 +97,11 @@ def test_every_item_has_a_shop_and_a_street_image(source, rows):
 
 
 def test_no_garment_is_in_two_pools(rows):
-    pool = {"train": "train", "val": "val", "query": "test", "gallery": "test"}
-    pools = {}
+    split_pools = {"train": "train", "val": "val", "query": "test", "gallery": "test"}
+    garment_pools = {}
     for row in rows:
-        pools.setdefault(row["group"], set()).add(pool[row["split"]])
-    assert {len(found) for found in pools.values()} == {1}
+        garment_pools.setdefault(row["group"], set()).add(split_pools[row["split"]])
+    assert {len(pools) for pools in garment_pools.values()} == {1}
 
 
 def test_an_item_has_one_garment_and_category(rows):
@@ -114,13 +116,13 @@ def test_street_images_have_one_to_three_smaller_companions(rows):
     for row in rows:
         rows_by_image.setdefault(row["image"], []).append(row)
     counts = set()
-    for own, *others in rows_by_image.values():
-        assert own["main"]
-        assert not any(row["main"] for row in others)
-        assert len({row["group"] for row in [own, *others]}) == 1 + len(others)
-        assert {row["split"] for row in others} <= {own["split"]}
-        assert all(area(row) < area(own) for row in others)
-        counts.add((own["view"], len(others)))
+    for main, *companions in rows_by_image.values():
+        assert main["main"]
+        assert not any(row["main"] for row in companions)
+        assert len({row["group"] for row in [main, *companions]}) == 1 + len(companions)
+        assert {row["split"] for row in companions} <= {main["split"]}
+        assert all(area(row) < area(main) for row in companions)
+        counts.add((main["view"], len(companions)))
     assert counts == {("shop", 0), ("street", 1), ("street", 2), ("street", 3)}
 
 
@@ -131,10 +133,9 @@ def area(row):
 def test_shop_boxes_are_tight(source, rows):
     for row in [row for row in rows if row["view"] == "shop"][::3]:
         pixels = source.image(row["image"]).astype(int)
-        faint = np.abs(pixels - pixels[0, 0]).sum(axis=2) > 6
-        strong = np.abs(pixels - pixels[0, 0]).sum(axis=2) > 150
+        contrast = np.abs(pixels - pixels[0, 0]).sum(axis=2)
         box = [row[name] for name in ("x1", "y1", "x2", "y2")]
-        outer, inner = bounding_box(faint), bounding_box(strong)
+        outer, inner = bounding_box(contrast > 6), bounding_box(contrast > 150)
         assert all(-2.5 <= side - expected <= 2.5 for side, expected in zip(box, outer, strict=True))
         assert box[0] <= inner[0] + 1
         assert box[3] >= inner[3] - 1
@@ -147,7 +148,7 @@ def bounding_box(mask):
 
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=30, deadline=None)
-def test_composition_equals_slow_compositing_and_respects_min_visible(seed):
+def test_composition_equals_pixelwise_compositing_and_respects_min_visible(seed):
     rng = np.random.default_rng(seed)
     composition, order = Composition(), []
     for _ in range(6):
@@ -164,9 +165,9 @@ def test_composition_equals_slow_compositing_and_respects_min_visible(seed):
         if composition.add(layer, front):
             order.insert(len(order) if front else 0, (layer, cutout, left, top))
     background = rng.uniform(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3)).astype(np.float32)
-    expected, hidden = composite_slowly(background, order)
+    expected, visibilities = composite_slowly(background, order)
     np.testing.assert_allclose(composition.render(background), expected, atol=0.01)
-    for (layer, cutout, _, _), visibility in zip(order, hidden, strict=True):
+    for (layer, cutout, _, _), visibility in zip(order, visibilities, strict=True):
         np.testing.assert_allclose(layer.visibility, visibility, atol=1e-5)
         assert visibility.sum() >= 0.3 * cutout.alpha.sum() - 0.01
         if (visibility >= 0.5).any():
@@ -174,8 +175,8 @@ def test_composition_equals_slow_compositing_and_respects_min_visible(seed):
 
 
 def composite_slowly(background, order):
-    """Composite layers pixel by pixel; return the image and the final visibility of each layer."""
-    canvas, visibility = background.astype(float), []
+    """Composite layers pixel by pixel; return the image and the visibility of each layer."""
+    canvas, visibilities = background.astype(float), []
     for _, cutout, left, top in order:
         alpha = np.zeros((IMAGE_SIZE, IMAGE_SIZE))
         colours = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3))
@@ -183,15 +184,15 @@ def composite_slowly(background, order):
             if 0 <= y + top < IMAGE_SIZE and 0 <= x + left < IMAGE_SIZE:
                 alpha[y + top, x + left], colours[y + top, x + left] = cutout.alpha[y, x], cutout.colours[y, x]
         canvas = canvas * (1 - alpha[:, :, None]) + colours * alpha[:, :, None]
-        visibility = [below * (1 - alpha) for below in visibility] + [alpha]
-    return canvas, visibility
+        visibilities = [below * (1 - alpha) for below in visibilities] + [alpha]
+    return canvas, visibilities
 
 
 def test_colourways_share_the_pattern_and_differ_in_colour(collection):
     start, stop = collection.pool_bounds[2:]
-    second = [item for item in range(start, stop) if collection.colourway[item] == 1]
-    assert len(second) == 500
-    for item in second[::10]:
+    second_colourways = [item for item in range(start, stop) if collection.colourway[item] == 1]
+    assert len(second_colourways) == 500
+    for item in second_colourways[::10]:
         appearances = collection.appearance(item - 1), collection.appearance(item)
         assert collection.garment[item - 1] == collection.garment[item]
         assert appearances[0].pattern == appearances[1].pattern
@@ -200,8 +201,8 @@ def test_colourways_share_the_pattern_and_differ_in_colour(collection):
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_patterns_mix_two_colours_and_keep_the_shading(pattern):
-    found = (draw_appearance(np.random.default_rng(seed), 0) for seed in range(1000))
-    appearance = next(each for each in found if each.pattern == pattern)
+    appearances = (draw_appearance(np.random.default_rng(seed), 0) for seed in range(1000))
+    appearance = next(candidate for candidate in appearances if candidate.pattern == pattern)
     for side in (12, 47, 90):
         weight = PATTERNS[pattern](appearance, side)
         assert weight.shape == (side, side)
@@ -246,11 +247,11 @@ def test_the_main_garment_is_inside_the_street_image(collection):
 def test_the_number_of_processes_does_not_change_images(tmp_path, monkeypatch, source):
     monkeypatch.setattr(dataset, "CHUNK", 70)
     monkeypatch.setattr(dataset.os, "sched_getaffinity", lambda process: {0, 1})
-    recomposed = ShopStreet(0, str(tmp_path), garments=SMALL)
+    recomposed = ShopStreet(0, str(tmp_path), garments=NUM_GARMENTS)
     assert recomposed.catalogue().checksum == source.catalogue().checksum
     assert (recomposed.folder / "images.npy").read_bytes() == (source.folder / "images.npy").read_bytes()
-    assert ShopStreet(1, str(tmp_path), garments=SMALL).folder != recomposed.folder
-    assert (compose(1, SMALL, [1])[0] != compose(0, SMALL, [1])[0]).any()
+    assert ShopStreet(1, str(tmp_path), garments=NUM_GARMENTS).folder != recomposed.folder
+    assert (compose(1, NUM_GARMENTS, [1])[0] != compose(0, NUM_GARMENTS, [1])[0]).any()
 
 
 def test_the_cache_is_composed_once(cache, source, monkeypatch, caplog, tmp_path):
@@ -260,10 +261,10 @@ def test_the_cache_is_composed_once(cache, source, monkeypatch, caplog, tmp_path
     assert str(tmp_path) in caplog.text
     source.catalogue()
     monkeypatch.setattr(dataset, "compose", None)
-    assert len(ShopStreet(0, cache, garments=SMALL).catalogue()) > source.count
+    assert len(ShopStreet(0, cache, garments=NUM_GARMENTS).catalogue()) > source.count
 
 
-DAMAGE = {
+CORRUPTIONS = {
     "images truncated": ("images.npy", lambda content: content[:-1]),
     "images extended": ("images.npy", lambda content: content + b"\0"),
     "images replaced": ("images.npy", lambda content: b"no images"),
@@ -273,14 +274,14 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_cache_is_rebuilt(tmp_path, damage):
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_a_damaged_cache_is_rebuilt(tmp_path, corruption):
     first = ShopStreet(0, str(tmp_path), garments=2)
     checksum, image = first.catalogue().checksum, first.image("00001")
-    name, corrupt = DAMAGE[damage]
+    name, corrupt = CORRUPTIONS[corruption]
     path = first.folder / name
     content = path.read_bytes()
-    path.unlink()  # the memory map of `first` keeps the old file
+    path.unlink()  # the memory map of `first` still refers to the old file
     path.write_bytes(corrupt(content))
     recomposed = ShopStreet(0, str(tmp_path), garments=2)
     assert recomposed.catalogue().checksum == checksum
@@ -290,13 +291,13 @@ def test_a_damaged_cache_is_rebuilt(tmp_path, damage):
 
 
 def test_interrupted_composition_leaves_nothing(tmp_path, monkeypatch):
-    real, composed = dataset.compose_image, []
+    original_compose, composed = dataset.compose_image, []
 
     def interrupt(collection, image):
         composed.append(image)
         if len(composed) > 20:
             raise KeyboardInterrupt
-        return real(collection, image)
+        return original_compose(collection, image)
 
     monkeypatch.setattr(dataset, "compose_image", interrupt)
     source = ShopStreet(0, str(tmp_path), garments=2)
@@ -314,7 +315,9 @@ def test_a_full_disk_raises_and_leaves_nothing(tmp_path):
 
 def open_on_a_full_disk(cache):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))  # maximum file size in bytes, simulates a full disk
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (500_000, 500_000)
+    )  # maximum file size in bytes, which simulates a full disk
     try:
         ShopStreet(0, cache, garments=2).catalogue()
     except OSError as error:
@@ -334,7 +337,7 @@ def open_catalogue(cache):
     return ShopStreet(0, cache, garments=2).catalogue().checksum
 
 
-def test_pickling_leaves_out_the_pixels(source):
+def test_a_pickled_source_contains_no_pixels(source):
     image = source.image("00003")
     pickled = pickle.dumps(source)
     assert len(pickled) < 1000
@@ -357,7 +360,7 @@ def test_an_unknown_image_raises(source, key):
 
 
 @pytest.mark.parametrize("arguments", [{"seed": -1}, {"garments": 1}, {"garments": 601}])
-def test_impossible_arguments_raise(tmp_path, arguments):
+def test_arguments_out_of_range_raise(tmp_path, arguments):
     with pytest.raises(ValueError, match=f"{next(iter(arguments))}="):
         ShopStreet(cache=str(tmp_path), **arguments)
 

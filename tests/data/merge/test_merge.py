@@ -1,4 +1,4 @@
-"""Merging sources: labels are mapped, every skipped row has a reason, and splits have no leaks."""
+"""Merge sources: labels are mapped, every skipped row has a reason, and splits have no leaks."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,25 +25,25 @@ RECIPE = Recipe(None, 1, None, False, {"train": 0.5, "val": 0.2, "query": 0.2, "
 TWO_SPLITS = {"train": 0.6, "val": 0.4}
 
 
-def noise(number: int) -> np.ndarray:
-    """Draw a unique image, (30, 40, 3) uint8."""
-    coarse = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+def make_noise_image(seed: int) -> np.ndarray:
+    """Draw an image that differs for each seed, (30, 40, 3) uint8."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return coarse.repeat(5, axis=0).repeat(5, axis=1)
 
 
 def make_source(
     labels: Sequence[str], name: str = "", content_ids: Sequence[int] | None = None, **columns: Any
 ) -> ScannedSource:
-    """Create a source with one image per label and unique bytes; images with equal `content_ids` look the same."""
-    images = columns.pop("image", [f"{place:03d}.jpg" for place in range(len(labels))])
-    ids = [f"{place:03d}" for place in range(len(labels))]
+    """Create a source with one image per label. All digests differ; images with equal content ids have equal pixels."""
+    images = columns.pop("image", [f"{index:03d}.jpg" for index in range(len(labels))])
+    ids = [f"{index:03d}" for index in range(len(labels))]
     rows = Catalogue.from_columns({"id": ids, "image": images, "category": list(labels), **columns})
-    pixels = dict(zip(dict.fromkeys(images), map(noise, content_ids or range(len(labels))), strict=False))
-    scanned = {
+    pixels = dict(zip(dict.fromkeys(images), map(make_noise_image, content_ids or range(len(labels))), strict=False))
+    image_infos = {
         key: ImageInfo(40, 30, f"{name}{key}", "", fingerprint(image).tobytes() if content_ids else b"")
         for key, image in pixels.items()
     }
-    return ScannedSource(rows, scanned, {}, LABELS, pixels.__getitem__)
+    return ScannedSource(rows, image_infos, {}, LABELS, pixels.__getitem__)
 
 
 def test_labels_become_categories_and_ids_get_the_source_prefix() -> None:
@@ -67,7 +67,7 @@ def test_the_order_of_sources_does_not_change_the_catalogue() -> None:
     assert first.catalogue.checksum == second.catalogue.checksum
 
 
-def test_a_label_of_several_categories_keeps_its_group() -> None:
+def test_a_label_that_covers_several_categories_keeps_its_group() -> None:
     merged = merge({"a": make_source(["Tee", "Bag"] * 6 + ["Robe", "Robe"])}, RECIPE)
     is_robe = merged.catalogue.column("category") == "[outer]"
     assert is_robe.sum() == 2
@@ -92,17 +92,17 @@ def test_rows_skipped_by_a_source_get_its_prefix() -> None:
     assert merge({"a": source}, RECIPE).skipped == {"a/77": "box has no area"}
 
 
-def test_one_of_exact_copies_is_kept() -> None:
+def test_one_of_several_exact_copies_is_kept() -> None:
     one, other = make_source(["Tee", "Bag"] * 8, "a"), make_source(["Tee", "Bag"] * 8, "b")
-    other.scanned["003.jpg"] = one.scanned["005.jpg"]  # type: ignore[index]
+    other.image_infos["003.jpg"] = one.image_infos["005.jpg"]  # type: ignore[index]
     merged = merge({"a": one, "b": other}, RECIPE)
     assert len(merged.catalogue) == 31
     assert merged.skipped == {"b/003": "b/003.jpg: exact copy of a/005.jpg, which is kept"}
 
 
-def test_of_exact_copies_the_classified_one_is_kept() -> None:
-    classified, spanning = make_source(["Tee", "Bag"] * 6, "b"), make_source(["Robe"] * 12, "a")
-    merged = merge({"a": replace(spanning, scanned=classified.scanned), "b": classified}, RECIPE)
+def test_the_exact_copy_with_a_category_is_kept() -> None:
+    classified, unclassified = make_source(["Tee", "Bag"] * 6, "b"), make_source(["Robe"] * 12, "a")
+    merged = merge({"a": replace(unclassified, image_infos=classified.image_infos), "b": classified}, RECIPE)
     assert set(merged.catalogue.column("source")) == {"b"}
 
 
@@ -112,25 +112,30 @@ def test_items_connected_by_exact_copies_share_a_split(seed: int) -> None:
     labels, rng = ["Tee", "Bag"] * 30, np.random.default_rng(seed)
     items = {name: [f"{name}{rng.integers(25)}-{label}" for label in labels] for name in "ab"}
     one, other = (make_source(labels, name, item=items[name]) for name in "ab")
-    shared = dict(zip(sorted(other.scanned), rng.permutation(sorted(one.scanned)), strict=True))
-    copies = {
-        mine: one.scanned[theirs] if rng.random() < 0.3 else other.scanned[mine] for mine, theirs in shared.items()
+    original_keys = dict(zip(sorted(other.image_infos), rng.permutation(sorted(one.image_infos)), strict=True))
+    infos_with_copies = {
+        key: one.image_infos[original] if rng.random() < 0.3 else other.image_infos[key]
+        for key, original in original_keys.items()
     }
-    merged = merge({"a": one, "b": replace(other, scanned=copies)}, replace(RECIPE, ratios=TWO_SPLITS))
-    split_of = dict(zip(merged.catalogue.column("image"), merged.catalogue.column("split"), strict=True))
-    splits_of_items: dict[str, set[str]] = {}
+    merged = merge({"a": one, "b": replace(other, image_infos=infos_with_copies)}, replace(RECIPE, ratios=TWO_SPLITS))
+    image_splits = dict(zip(merged.catalogue.column("image"), merged.catalogue.column("split"), strict=True))
+    item_splits: dict[str, set[str]] = {}
     for name, source in (("a", one), ("b", other)):
         for image, item in zip(source.catalogue.column("image"), items[name], strict=True):
-            theirs = f"a/{shared[image]}" if name == "b" and copies[image] is one.scanned[shared[image]] else ""
-            kept = split_of.get(f"{name}/{image}") or split_of[theirs]  # a removed copy follows the kept one
-            splits_of_items.setdefault(item, set()).add(kept)
-    assert all(len(found) == 1 for found in splits_of_items.values())
+            split = image_splits.get(f"{name}/{image}")
+            if split is None:  # a removed copy counts as a member of the split of the kept copy
+                assert (name, infos_with_copies[image]) == ("b", one.image_infos[original_keys[image]])
+                split = image_splits[f"a/{original_keys[image]}"]
+            item_splits.setdefault(item, set()).add(split)
+    assert all(len(splits) == 1 for splits in item_splits.values())
     assert merged.leaks == []
 
 
 def test_rows_connected_by_unclassified_garments_share_a_split() -> None:
     labels, items, images = [], [], []
-    for number in range(30):  # a Tee and a Robe share an image, the Robe and a Bag share an item
+    for number in range(
+        30
+    ):  # a Tee is linked to a Bag only through a Robe: same image as the Tee, same item as the Bag
         labels += ["Tee", "Robe", "Bag"]
         items += ["", f"item{number}", f"item{number}"]
         images += [f"{number}-a.jpg", f"{number}-a.jpg", f"{number}-b.jpg"]
@@ -141,20 +146,19 @@ def test_rows_connected_by_unclassified_garments_share_a_split() -> None:
 
 
 def test_near_duplicates_of_two_sources_share_a_split() -> None:
-    numbers = list(range(40))
     one = make_source(["Tee", "Bag"] * 20, "a", [7 * each for each in range(20)] + list(range(200, 220)))
     other = make_source(["Tee", "Bag"] * 20, "b", [7 * each for each in range(20)] + list(range(220, 240)))
-    merged = merge({"a": one, "b": other}, change_recipe(distance=0)).catalogue
+    merged = merge({"a": one, "b": other}, change_recipe(max_distance=0)).catalogue
     groups = dict(zip(merged.column("id"), merged.column("group"), strict=True))
-    assert all(groups[f"a/{n:03d}"] == groups[f"b/{n:03d}"] == f"a/{n:03d}" for n in numbers[:20])
-    assert not any(groups[f"a/{n:03d}"] for n in numbers[20:])
+    assert all(groups[f"a/{n:03d}"] == groups[f"b/{n:03d}"] == f"a/{n:03d}" for n in range(20))
+    assert not any(groups[f"a/{n:03d}"] for n in range(20, 40))
     check_disjoint(merged)
 
 
 def test_a_near_duplicate_joins_existing_groups() -> None:
     one = make_source(["Tee", "Bag"] * 6, "a", [1, *range(100, 111)], group=["g", "", "g", *[""] * 9])
     other = make_source(["Tee", "Bag"] * 6, "b", [1, *range(200, 211)])
-    merged = merge({"a": one, "b": other}, change_recipe(distance=0))
+    merged = merge({"a": one, "b": other}, change_recipe(max_distance=0))
     groups = dict(zip(merged.catalogue.column("id"), merged.catalogue.column("group"), strict=True))
     assert {name for name, group in groups.items() if group} == {"a/000", "a/002", "b/000"}
     assert len({groups[name] for name in ("a/000", "a/002", "b/000")}) == 1
@@ -162,7 +166,7 @@ def test_a_near_duplicate_joins_existing_groups() -> None:
 
 
 def test_images_without_a_fingerprint_are_not_compared() -> None:
-    merged = merge({"a": make_source(["Tee", "Bag"] * 6)}, change_recipe(distance=200))
+    merged = merge({"a": make_source(["Tee", "Bag"] * 6)}, change_recipe(max_distance=200))
     assert merged.near_duplicates == 0
     assert set(merged.catalogue.column("group")) == {""}
 
@@ -192,7 +196,7 @@ def test_a_category_of_few_connected_units_is_dropped() -> None:
 
 def test_near_duplicates_count_as_one_unit() -> None:
     source = make_source(["Tee"] * 20 + ["Bag"] * 5, "a", [*range(100, 120), 1, 1, 1, 2, 3])
-    assert merge({"a": source}, change_recipe(distance=0)).catalogue.categories == ["t-shirt"]
+    assert merge({"a": source}, change_recipe(max_distance=0)).catalogue.categories == ["t-shirt"]
 
 
 def test_an_image_missing_since_the_scan_is_not_compared(caplog: pytest.LogCaptureFixture) -> None:
@@ -203,10 +207,10 @@ def test_an_image_missing_since_the_scan_is_not_compared(caplog: pytest.LogCaptu
             raise ImageError("001.jpg: no such file")
         return source.image(key)
 
-    merged = merge({"a": replace(source, image=image)}, change_recipe(distance=0))
+    merged = merge({"a": replace(source, image=image)}, change_recipe(max_distance=0))
     assert merged.near_duplicates == 0
-    assert "Not compared for near-duplicates: 001.jpg: no such file" in caplog.text
-    assert merge({"a": source}, change_recipe(distance=0)).near_duplicates == 2
+    assert "001.jpg: no such file" in caplog.text
+    assert merge({"a": source}, change_recipe(max_distance=0)).near_duplicates == 2
 
 
 def test_garments_of_small_categories_stay_as_companions() -> None:
@@ -220,7 +224,7 @@ def test_garments_of_small_categories_stay_as_companions() -> None:
 def test_official_splits_are_kept_and_leaks_reported() -> None:
     splits = ["train", "query", "val", "gallery"] * 4
     source = make_source(["Tee", "Bag"] * 8, split=splits, group=["g", "g", *[""] * 14])
-    merged = merge({"a": source}, change_recipe(official=True))
+    merged = merge({"a": source}, change_recipe(keep_official_splits=True))
     assert merged.catalogue.column("split").tolist() == splits
     assert merged.leaks == [("group", "a/g")]
     reassigned = merge({"a": source}, RECIPE)
@@ -231,8 +235,8 @@ def test_official_splits_are_kept_and_leaks_reported() -> None:
 def test_official_splits_keep_exact_copies() -> None:
     splits = ["train", "query", "val", "gallery"] * 4
     source = make_source(["Tee", "Bag"] * 8, split=splits)
-    source.scanned["001.jpg"] = source.scanned["000.jpg"]  # type: ignore[index]
-    merged = merge({"a": source}, change_recipe(official=True))
+    source.image_infos["001.jpg"] = source.image_infos["000.jpg"]  # type: ignore[index]
+    merged = merge({"a": source}, change_recipe(keep_official_splits=True))
     assert merged.catalogue.column("split").tolist() == splits
     assert (merged.copies, merged.leaks) == (2, [("group", "a/000")])
     reassigned = merge({"a": source}, RECIPE)
@@ -241,7 +245,7 @@ def test_official_splits_keep_exact_copies() -> None:
 
 def test_too_few_rows_without_official_splits_go_to_train(caplog: pytest.LogCaptureFixture) -> None:
     one, other = make_source(["Tee", "Bag"] * 6, "a", split=["train"] * 12), make_source(["Tee"] * 3 + ["Bag"] * 8, "b")
-    splits = merge({"a": one, "b": other}, change_recipe(official=True)).catalogue.column("split")
+    splits = merge({"a": one, "b": other}, change_recipe(keep_official_splits=True)).catalogue.column("split")
     assert set(splits[12:15]) == {"train"}
     assert set(splits[15:]) == {"train", "val", "query", "gallery"}
     assert "Assigned 3 garments to train" in caplog.text
@@ -249,7 +253,7 @@ def test_too_few_rows_without_official_splits_go_to_train(caplog: pytest.LogCapt
 
 def test_rows_without_official_splits_are_assigned() -> None:
     one, other = make_source(["Tee", "Bag"] * 6, "a", split=["train"] * 12), make_source(["Tee", "Bag"] * 6, "b")
-    splits = merge({"a": one, "b": other}, change_recipe(official=True)).catalogue.column("split")
+    splits = merge({"a": one, "b": other}, change_recipe(keep_official_splits=True)).catalogue.column("split")
     assert set(splits[:12]) == {"train"}
     assert set(splits[12:]) == {"train", "val", "query", "gallery"}
 
@@ -268,6 +272,6 @@ def test_a_source_without_files_is_scanned_by_pixels() -> None:
             return np.full((4, 6, 3), int(key), np.uint8)
 
     merged = merging.scan_source("a", ArraySource(), LABELS, True)
-    assert [merged.scanned[key][:2] for key in ("0", "1")] == [(6, 4), (6, 4)]
-    assert merged.scanned["0"].digest != merged.scanned["1"].digest
-    assert merged.scanned["0"].fingerprint == b""
+    assert [merged.image_infos[key][:2] for key in ("0", "1")] == [(6, 4), (6, 4)]
+    assert merged.image_infos["0"].digest != merged.image_infos["1"].digest
+    assert merged.image_infos["0"].fingerprint == b""

@@ -7,6 +7,7 @@ from collections import Counter
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +20,10 @@ from fashion_lsh.data.merge.taxonomy import CATEGORIES, GROUPS, SOURCES, LabelMa
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(taxonomy.__file__).parent
-DATA = ROOT.parent / "shared" / "data"  # real garments and scenes, if present
-FILES = sorted((FOLDER / "maps").glob("*.csv"))
-HEADER = "label,category,group,why\n"
-BY_GROUP = {
+DATA = ROOT.parent / "shared" / "data"  # folder of the data sets garments and scenes; may be missing
+MAP_FILES = sorted((FOLDER / "maps").glob("*.csv"))
+HEADER = "label,category,group,reason\n"
+GROUP_CATEGORIES = {
     "upper": "t-shirt long-sleeve-top polo tank-top top blouse shirt sweater cardigan sweatshirt",
     "outer": "blazer jacket coat wrap",
     "lower": "jeans pants sweatpants leggings shorts skirt",
@@ -31,28 +32,30 @@ BY_GROUP = {
     "footwear": "shoes boots sandals",
     "accessory": "hat bag scarf belt",
 }
-DEEPFASHION = """
+DEEPFASHION_LABELS = """
     Anorak Blazer Blouse Bomber Button-Down Cardigan Flannel Halter Henley Hoodie Jacket Jersey Parka Peacoat Poncho
     Sweater Tank Tee Top Turtleneck Capris Chinos Culottes Cutoffs Gauchos Jeans Jeggings Jodhpurs Joggers Leggings
     Sarong Shorts Skirt Sweatpants Sweatshorts Trunks Caftan Cape Coat Coverup Dress Jumpsuit Kaftan Kimono
     Nightdress Onesie Robe Romper Shirtdress Sundress
 """
-INSHOP = {
+INSHOP_FOLDERS = {
     "MEN": "Denim Jackets_Vests Pants Shirts_Polos Shorts Suiting Sweaters Sweatshirts_Hoodies Tees_Tanks",
     "WOMEN": """
         Blouses_Shirts Cardigans Denim Dresses Graphic_Tees Jackets_Coats Leggings Pants Rompers_Jumpsuits Shorts Skirts
         Sweaters Sweatshirts_Hoodies Tees_Tanks
     """,
 }
-TYPES = ("upper", "lower", "full")
-DEEPFASHION2 = [f"{kind} sleeve {garment}" for garment in ("top", "outwear", "dress") for kind in ("short", "long")]
-DEEPFASHION2 += ["vest", "sling", "shorts", "trousers", "skirt", "vest dress", "sling dress"]
-MODANET = "bag belt boots footwear outer dress sunglasses pants top shorts skirt headwear"
-FASHIONAI = """
+CLOTHES_TYPES = ("upper", "lower", "full")
+DEEPFASHION2_LABELS = [
+    f"{length} sleeve {garment}" for garment in ("top", "outwear", "dress") for length in ("short", "long")
+]
+DEEPFASHION2_LABELS += ["vest", "sling", "shorts", "trousers", "skirt", "vest dress", "sling dress"]
+MODANET_LABELS = "bag belt boots footwear outer dress sunglasses pants top shorts skirt headwear"
+FASHIONAI_LABELS = """
     skirt dress blouse outwear trousers skirt_length coat_length collar_design lapel_design neck_design neckline_design
     pant_length sleeve_length
 """
-KNOWN = """
+EXPECTED_SOURCES = """
     deepfashion2 deepfashion_category deepfashion_consumer deepfashion_consumer_val deepfashion_fine deepfashion_inshop
     fashion_mnist fashionai garments modanet modanet_corrected scenes shop
 """
@@ -70,27 +73,27 @@ def lookup_one(source: str, label: str) -> tuple[str, str]:
 
 
 def inshop_labels() -> list[str]:
-    folders = [f"{gender}/{folder}" for gender, names in INSHOP.items() for folder in names.split()]
+    folders = [f"{gender}/{folder}" for gender, names in INSHOP_FOLDERS.items() for folder in names.split()]
     assert len(folders) == 23
-    return [f"{folder}/{kind}" for folder, kind in product(folders, TYPES)]
+    return [f"{folder}/{clothes_type}" for folder, clothes_type in product(folders, CLOTHES_TYPES)]
 
 
 def test_there_are_30_categories_in_seven_groups() -> None:
     assert len(CATEGORIES) == len(set(CATEGORIES)) == 30
-    expected = {name: group for group, names in BY_GROUP.items() for name in names.split()}
+    expected = {name: group for group, names in GROUP_CATEGORIES.items() for name in names.split()}
     assert expected == GROUPS
-    assert tuple(GROUPS) == CATEGORIES == tuple(" ".join(BY_GROUP.values()).split())
+    assert tuple(GROUPS) == CATEGORIES == tuple(" ".join(GROUP_CATEGORIES.values()).split())
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MAP_FILES, ids=lambda path: path.stem)
 def test_each_line_has_a_category_or_a_reason(path: Path) -> None:
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     assert len(load_label_map(path).entries) == len(lines) > 0
-    for number, line in enumerate(lines):
-        assert line["category"] or line["why"]
+    for index, line in enumerate(lines):
+        assert line["category"] or line["reason"]
         assert not (line["category"] and line["group"])  # a category implies its group
-        assert not any(fnmatchcase(line["label"], before["label"]) for before in lines[:number])
+        assert not any(fnmatchcase(line["label"], earlier["label"]) for earlier in lines[:index])
 
 
 def test_every_category_has_a_label() -> None:
@@ -99,34 +102,37 @@ def test_every_category_has_a_label() -> None:
 
 
 def test_every_source_has_a_label_map() -> None:
-    assert list(SOURCES) == KNOWN.split()
+    assert list(SOURCES) == EXPECTED_SOURCES.split()
     assert load_label_map("deepfashion_fine") == load_label_map("deepfashion_category")
-    with pytest.raises(ValueError, match=r"for 'deepfashoin'; use one of deepfashion2, .*, shop, or a \.csv file"):
+    with pytest.raises(ValueError, match=r"'deepfashoin' .*deepfashion2, .*, shop, or a \.csv file"):
         load_label_map("deepfashoin")
-    with pytest.raises(ValueError, match=r"for '../categories'"):
+    with pytest.raises(ValueError, match=r"'\.\./categories' not found"):
         load_label_map("../categories")
 
 
 @pytest.mark.parametrize(
     ("source", "labels"),
     [
-        ("deepfashion_category", [*DEEPFASHION.split(), "Tee/long sleeve"]),
+        ("deepfashion_category", [*DEEPFASHION_LABELS.split(), "Tee/long sleeve"]),
         ("deepfashion_inshop", inshop_labels()),
-        ("deepfashion_consumer", [f"{folder}/{kind}" for folder in ("CLOTHING/Coat", "TOPS/X") for kind in TYPES]),
-        ("deepfashion2", DEEPFASHION2),
-        ("fashionai", FASHIONAI.split()),
-        ("modanet", [*MODANET.split(), "scarf & tie"]),
+        (
+            "deepfashion_consumer",
+            [f"{folder}/{clothes_type}" for folder in ("CLOTHING/Coat", "TOPS/X") for clothes_type in CLOTHES_TYPES],
+        ),
+        ("deepfashion2", DEEPFASHION2_LABELS),
+        ("fashionai", FASHIONAI_LABELS.split()),
+        ("modanet", [*MODANET_LABELS.split(), "scarf & tie"]),
         ("fashion_mnist", fashion_mnist.CATEGORIES),
     ],
 )
 def test_all_labels_of_a_source_are_mapped(source: str, labels: list[str]) -> None:
     assert len(set(labels)) == len(labels)
-    assert load_label_map(source).unknown(labels) == {}
+    assert load_label_map(source).count_unmatched(labels) == {}
 
 
-def test_there_are_50_names_of_deepfashion() -> None:
-    assert len(DEEPFASHION.split()) == 50
-    assert set(load_label_map("deepfashion_category").entries) == {*DEEPFASHION.split(), "Tee/long sleeve"}
+def test_the_map_of_deepfashion_has_50_categories_and_long_sleeved_tees() -> None:
+    assert len(DEEPFASHION_LABELS.split()) == 50
+    assert set(load_label_map("deepfashion_category").entries) == {*DEEPFASHION_LABELS.split(), "Tee/long sleeve"}
 
 
 def test_fashion_mnist_categories_map_to_themselves() -> None:
@@ -197,61 +203,60 @@ def test_finer_tags_of_scenes_are_mapped() -> None:
 )
 def test_labels_map_to_category_and_group(source: str, label: str, expected: tuple[str, str]) -> None:
     assert lookup_one(source, label) == expected
-    assert load_label_map(source).unknown([label]) == {}
+    assert load_label_map(source).count_unmatched([label]) == {}
 
 
-def test_unknown_labels_are_counted() -> None:
+def test_unmatched_labels_are_counted() -> None:
     labels = ["Tee", "tee", "Tee ", "T-Shirt", "tee", ""]
-    known = load_label_map("deepfashion_category")
-    assert known.unknown(labels) == {"": 1, "T-Shirt": 1, "Tee ": 1, "tee": 2}
-    categories, groups = known.lookup(labels)
+    label_map = load_label_map("deepfashion_category")
+    assert label_map.count_unmatched(labels) == {"": 1, "T-Shirt": 1, "Tee ": 1, "tee": 2}
+    categories, groups = label_map.lookup(labels)
     assert categories.tolist() == ["t-shirt", "", "", "", "", ""]
     assert groups.tolist() == ["upper", "", "", "", "", ""]
 
 
-def test_unknown_inshop_folders_are_unknown() -> None:
+def test_labels_of_unknown_inshop_folders_match_no_line() -> None:
     labels = ["MEN/Skirts/lower", "men/Pants/lower"]
-    assert load_label_map("deepfashion_inshop").unknown(labels) == dict.fromkeys(labels, 1)
+    assert load_label_map("deepfashion_inshop").count_unmatched(labels) == dict.fromkeys(labels, 1)
 
 
 def test_lookup_of_no_labels_is_empty() -> None:
     categories, groups = load_label_map("shop").lookup([])
     assert categories.shape == groups.shape == (0,)
-    assert load_label_map("shop").unknown([]) == {}
+    assert load_label_map("shop").count_unmatched([]) == {}
 
 
-@given(st.lists(st.sampled_from([*DEEPFASHION.split(), "Tee/long sleeve", "Frock"])))
-def test_lookup_treats_labels_independently(labels: list[str]) -> None:
-    known = load_label_map("deepfashion_category")
-    categories, groups = known.lookup(np.array(labels, dtype=object))
+@given(st.lists(st.sampled_from([*DEEPFASHION_LABELS.split(), "Tee/long sleeve", "Frock"])))
+def test_the_result_for_a_label_does_not_depend_on_other_labels(labels: list[str]) -> None:
+    label_map = load_label_map("deepfashion_category")
+    categories, groups = label_map.lookup(np.array(labels, dtype=object))
     assert categories.dtype == groups.dtype == object
     assert list(zip(categories, groups, strict=True)) == [lookup_one("deepfashion_category", label) for label in labels]
-    assert sum(known.unknown(labels).values()) == labels.count("Frock")
+    assert sum(label_map.count_unmatched(labels).values()) == labels.count("Frock")
     assert all(group == GROUPS[name] for name, group in zip(categories, groups, strict=True) if name)
 
 
-def test_the_first_matching_line_counts(tmp_path: Path) -> None:
+def test_the_first_matching_line_applies(tmp_path: Path) -> None:
     labels = ["a/x", "a/y", "b/y", "b/z", "B/z"]
     narrow_first = write_label_map(tmp_path, "a/x,hat,,", "a/*,bag,,", "*/y,belt,,", "[bc]/?,,accessory,any")
     assert narrow_first.lookup(labels)[0].tolist() == ["hat", "bag", "belt", "", ""]
     assert narrow_first.lookup(labels)[1].tolist() == ["accessory"] * 4 + [""]
-    assert narrow_first.unknown(labels) == {"B/z": 1}
+    assert narrow_first.count_unmatched(labels) == {"B/z": 1}
     wide_first = write_label_map(tmp_path, "a/*,bag,,", "a/x,hat,,")
     assert wide_first.lookup(labels)[0].tolist() == ["bag", "bag", "", "", ""]
 
 
 def test_a_label_with_pattern_characters_matches_itself(tmp_path: Path) -> None:
-    known = write_label_map(tmp_path, "hats [old],hat,,", "what?,bag,,")
-    assert known.lookup(["hats [old]", "what?"])[0].tolist() == ["hat", "bag"]
+    label_map = write_label_map(tmp_path, "hats [old],hat,,", "what?,bag,,")
+    assert label_map.lookup(["hats [old]", "what?"])[0].tolist() == ["hat", "bag"]
 
 
 def test_a_label_map_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
     path = tmp_path / "own.CSV"
-    first = "group,label,why,category\r\n,Mütze,,hat\r\n,,,\r\n\r\n"
-    lines = first + 'outer,"Jacke, Mantel","both\r\nof them",\r\naccessory, Tasche ,, bag \r\n'
-    path.write_bytes(lines.encode("utf-8-sig"))
-    known = load_label_map(str(path))
-    assert known.entries == {
+    first_lines = "group,label,reason,category\r\n,Mütze,,hat\r\n,,,\r\n\r\n"
+    text = first_lines + 'outer,"Jacke, Mantel","both\r\nof them",\r\naccessory, Tasche ,, bag \r\n'
+    path.write_bytes(text.encode("utf-8-sig"))
+    assert load_label_map(str(path)).entries == {
         "Mütze": ("hat", "accessory"),
         "Jacke, Mantel": ("", "outer"),
         "Tasche": ("bag", "accessory"),
@@ -269,8 +274,8 @@ def test_a_label_map_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
         (HEADER + "a,hat,,one, two\n", r"own\.csv, line 2: 5 cells for 4 columns"),
         (HEADER + "a,hat\n", r"own\.csv, line 2: 2 cells for 4 columns"),
         ("label,category\na,hat\n", r"own\.csv, line 1: columns 'label,category'; use 'label,"),
-        ('"label";"category";"group";"why"\n"a";"hat";;\n', r"own\.csv, line 1: columns 'label;\"category"),
-        ("label;category;group;why\na;hat;;\n", r"own\.csv, line 1: columns 'label;category;group;why'"),
+        ('"label";"category";"group";"reason"\n"a";"hat";;\n', r"own\.csv, line 1: columns 'label;\"category"),
+        ("label;category;group;reason\na;hat;;\n", r"own\.csv, line 1: columns 'label;category;group;reason'"),
         ("", r"own\.csv, line 1: columns ''"),
         (HEADER + 'a,hat,,\nb,"bag,,\nc,dress,,\n', r"own\.csv, line 3: unclosed quote"),
     ],
@@ -302,13 +307,13 @@ def test_the_docs_agree_with_the_code(tmp_path: Path) -> None:
     sources_section = page[page.index("Sources with a label map") :].split("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", sources_section)) == set(SOURCES)
     example = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec(example[0], names)
-    assert [found.tolist() for found in (names["categories"], names["groups"])] == [  # type: ignore[attr-defined]
+    assert [names[name].tolist() for name in ("categories", "groups")] == [
         ["jacket", "", ""],
         ["outer", "upper", ""],
     ]
-    assert load_label_map("deepfashion_category").unknown(names["labels"]) == {"Anorack": 1}  # type: ignore[arg-type]
+    assert load_label_map("deepfashion_category").count_unmatched(names["labels"]) == {"Anorack": 1}
     own_map = re.findall(rf"```\n({HEADER}.*?)```", page, flags=re.DOTALL)
     (tmp_path / "own.csv").write_text(own_map[0], encoding="utf-8")
     assert load_label_map(tmp_path / "own.csv").lookup(["Jacke", "Kleid/lang"])[1].tolist() == ["outer", "one-piece"]

@@ -1,4 +1,4 @@
-"""Hash losses: formula, extreme values, and training on a tiny set."""
+"""Hash losses: formulas, extreme values, and training on a tiny set."""
 
 import inspect
 import math
@@ -31,7 +31,7 @@ def random_normal(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, categories: Tensor, smoothing: float) -> float:
-    """Cross-entropy with label smoothing, in loops."""
+    """Cross-entropy with label smoothing, computed in loops."""
     total = 0.0
     for row, category in zip(logits.tolist(), categories.tolist(), strict=True):
         maximum = max(row)
@@ -41,7 +41,7 @@ def cross_entropy(logits: Tensor, categories: Tensor, smoothing: float) -> float
 
 
 def expected_penalty(name: str, activations: Tensor, categories: Tensor) -> float:
-    """Terms that a loss adds to the cross-entropy of the category head, in loops."""
+    """Terms of a loss in addition to the cross-entropy of the category head, computed in loops."""
     rows = activations.double().tolist()
     count, targets = len(rows) * BITS, hash_centres(CATEGORIES, BITS).tolist()
     if name == "ssdh":
@@ -87,7 +87,7 @@ def test_gradients_are_finite_for_extreme_outputs(name: str, scale: float, rows:
     loss = make_loss(name)
     outputs, head = random_normal(rows, BITS, scale=scale).requires_grad_(), nn.Linear(BITS, CATEGORIES)
     activations = loss.activate(outputs)
-    categories = torch.zeros(rows, dtype=torch.int64)  # a single category
+    categories = torch.zeros(rows, dtype=torch.int64)  # all images have the same category
     value = loss(activations, head(loss.head_input(activations)), categories)
     value.backward()  # type: ignore[no-untyped-call]
     assert value.isfinite()
@@ -96,11 +96,10 @@ def test_gradients_are_finite_for_extreme_outputs(name: str, scale: float, rows:
 
 
 @each_loss
-@pytest.mark.parametrize("bihalf", [False, True])
-@pytest.mark.parametrize("bits", [8, 48, 130])
+@pytest.mark.parametrize(("bits", "bihalf"), [(8, True), (130, False)])
 def test_loss_separates_a_tiny_set_in_200_steps(name: str, bits: int, bihalf: bool) -> None:
     torch.manual_seed(0)
-    categories = torch.arange(4).repeat(10)  # an even batch, for bihalf
+    categories = torch.arange(4).repeat(10)  # batch of even size for bihalf
     features = random_normal(4, 16)[categories] + random_normal(40, 16, seed=1, scale=0.2)
     loss, layer, head = make_loss(name, bits, 4), nn.Linear(16, bits), nn.Linear(bits, 4)
     adam = torch.optim.Adam([*layer.parameters(), *head.parameters(), *loss.parameters()], lr=0.02)
@@ -189,9 +188,9 @@ def reference_contrast(vectors: Tensor, items: Tensor, temperature: float) -> fl
     cosine = [[sum(a * b for a, b in zip(x, y, strict=True)) / temperature for y in unit] for x in unit]
     losses = []
     for one in range(len(rows)):
-        others = [other for other in range(len(rows)) if other != one]
-        partners = [other for other in others if numbers[other] == numbers[one]]
-        norm = math.log(sum(math.exp(cosine[one][other]) for other in others))
+        other_rows = [other for other in range(len(rows)) if other != one]
+        partners = [other for other in other_rows if numbers[other] == numbers[one]]
+        norm = math.log(sum(math.exp(cosine[one][other]) for other in other_rows))
         if partners:
             losses.append(sum(norm - cosine[one][other] for other in partners) / len(partners))
     return sum(losses) / len(losses)

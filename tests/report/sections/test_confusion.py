@@ -3,13 +3,13 @@
 import pyarrow.parquet as pq
 
 from tests.report.factories import MakeRun
-from tests.report.pages import page_of
+from tests.report.pages import read_page
 
 
 def test_the_most_frequent_confusions_are_listed(make_run: MakeRun) -> None:
     run = make_run()
-    page, table = page_of(run), pq.read_table(run.path / "queries.parquet").to_pydict()
+    page, table = read_page(run), pq.read_table(run.path / "queries.parquet").to_pydict()
     wrong = [pair for pair in zip(table["category"], table["predicted"], strict=True) if pair[0] != pair[1]]
     common = max(wrong.count(pair) for pair in wrong)
-    rows = [tuple(page.of("td")[at : at + 3]) for at in range(len(page.of("td")) - 2)]
+    rows = [tuple(page.texts_in("td")[at : at + 3]) for at in range(len(page.texts_in("td")) - 2)]
     assert any((*pair, str(common)) in rows for pair in wrong if wrong.count(pair) == common)

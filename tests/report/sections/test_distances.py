@@ -3,17 +3,17 @@
 import xml.etree.ElementTree as ET
 
 from tests.report.factories import MakeRun
-from tests.report.pages import page_of
+from tests.report.pages import read_page
 
 
-def test_distance_histograms_are_plotted_by_relevance_beside_code_statistics(make_run: MakeRun) -> None:
+def test_distance_histograms_by_relevance_and_code_statistics_are_shown(make_run: MakeRun) -> None:
     run = make_run()
-    page = page_of(run)
+    page = read_page(run)
     figure_text = "".join(ET.parse(run.path / "report" / "distances.svg").getroot().itertext())
     for name in ("same category", "other category", "same item", "other item"):
         assert name in figure_text
         assert f"{name} " in page.text
-    cells = page.of("td")
+    cells = page.texts_in("td")
     assert cells[cells.index("entropy") + 1] == f"{run.metrics['codes/entropy']:.3f}"
     assert cells[cells.index("distinct codes") + 1] == f"{run.metrics['codes/distinct']:,}"
     assert "quantisation error" not in cells  # not in metrics.json

@@ -1,28 +1,28 @@
-"""Learning curves, joined over the sessions of a fit."""
+"""Learning curves, joined over training sessions."""
 
 import re
 import shutil
 
 from tests.report.factories import MakeRun
-from tests.report.pages import page_of
+from tests.report.pages import read_page
 
 
-def test_a_stage_not_fitted_in_this_run_has_a_note_instead_of_a_plot(make_run: MakeRun) -> None:
+def test_a_stage_not_trained_in_this_run_has_a_note_instead_of_a_plot(make_run: MakeRun) -> None:
     run = make_run()
-    page = page_of(run)
-    assert [text for text in page.of("p") if "hash_head" in text]
-    assert not [text for text in page.of("p") if "classifier" in text and "train.log" in text]
+    page = read_page(run)
+    assert [text for text in page.texts_in("p") if "hash_head" in text]
+    assert not [text for text in page.texts_in("p") if "classifier" in text and "train.log" in text]
     assert re.search(r"\b0\.625\b\D*\bepoch 2\b", page.text)
     shutil.rmtree(run.path / "logs")
-    assert [text for text in page_of(run).of("p") if "classifier" in text and "train.log" in text]
+    assert [text for text in read_page(run).texts_in("p") if "classifier" in text and "train.log" in text]
 
 
-def test_missing_first_logs_of_a_fit_have_a_note(make_run: MakeRun) -> None:
+def test_missing_logs_of_the_first_epochs_have_a_note(make_run: MakeRun) -> None:
     run = make_run()
     log = run.path / "logs" / "version_0" / "metrics.csv"
     lines = log.read_text().splitlines()
     log.write_text("\n".join([lines[0], *lines[3:]]))
-    assert re.search(r"\bclassifier\b\D*\bepoch 2\b", page_of(run).text)
+    assert re.search(r"\bclassifier\b\D*\bepoch 2\b", read_page(run).text)
 
 
 def test_log_versions_are_joined_in_numeric_order(make_run: MakeRun) -> None:
@@ -31,4 +31,4 @@ def test_log_versions_are_joined_in_numeric_order(make_run: MakeRun) -> None:
         folder = run.path / "logs" / f"version_{number}"
         folder.mkdir()
         (folder / "metrics.csv").write_text(f"classifier/val/accuracy,epoch,step\n{value},1,23\n")
-    assert re.search(r"\b0\.900\b\D*\bepoch 2\b", page_of(run).text)
+    assert re.search(r"\b0\.900\b\D*\bepoch 2\b", read_page(run).text)

@@ -2,11 +2,11 @@
 
 from fashion_lsh.report.phrases import describe_search
 from tests.report.factories import MakeRun
-from tests.report.pages import page_of
+from tests.report.pages import read_page
 
 
 def test_setup_names_model_search_and_data(make_run: MakeRun) -> None:
-    cells = page_of(make_run()).of("td")
+    cells = read_page(make_run()).texts_in("td")
     config = dict(zip(cells[0:20:2], cells[1:20:2], strict=True))
     assert config["backbone"] == "resnet18, from scratch"
     assert config["hash layer"] == "12 bits (softmax)"

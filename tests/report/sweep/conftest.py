@@ -1,4 +1,4 @@
-"""Fixtures: folders of experiments."""
+"""Fixtures: experiment folders."""
 
 from pathlib import Path
 
@@ -18,16 +18,16 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def methods(tmp_path: Path) -> Path:
-    """A base and three methods: equal accuracy but better codes, a lower accuracy, and without per-query scores."""
+    """A base and three configurations: better codes, lower accuracy, and no per-query scores."""
     (tmp_path / "README.md").write_text(f"# Methods\n\n{BASE}\n\n{README}")
     for seed in range(3):
         base = random_correct(seed, 0.5)
         write_scored_job(
             tmp_path, f"aaaa000{seed}", {"_target_": HASH_HEAD, "bits": 48}, seed, accuracy=base, codes=base
         )
-        same = np.roll(base, 1) if seed else base
+        same_accuracy = np.roll(base, 1) if seed else base
         write_scored_job(tmp_path, f"bbbb000{seed}", {"_target_": HASH_HEAD, "bits": 48, "loss": "csq", "weight": 0.1},
-                         seed, accuracy=same, codes=base | random_correct(seed + 9, 0.6))  # fmt: skip
+                         seed, accuracy=same_accuracy, codes=base | random_correct(seed + 9, 0.6))  # fmt: skip
         write_scored_job(tmp_path, f"cccc000{seed}", {"_target_": "fashion_lsh.models.baselines.LSH", "bits": 48},
                          seed + 1, accuracy=random_correct(seed + 1, 0.5) & random_correct(7, 0.3))  # fmt: skip
         write_scored_job(tmp_path, f"dddd000{seed}", None, seed)

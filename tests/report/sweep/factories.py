@@ -1,4 +1,4 @@
-"""Jobs of an experiment without training: the files that a sweep writes."""
+"""Job files and pages of a sweep, written without training."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def job(folder: Path, key: str, backbone: str, score: float, **metrics: float) -
 def write_scored_job(
     folder: Path, key: str, hash_config: dict[str, Any] | None, seed: int, **correct: np.ndarray
 ) -> None:
-    """Write a job with per-query scores: (Q,) bool arrays, named `accuracy` or `codes`."""
+    """Write a job with per-query scores.  correct: (Q,) bool, by `accuracy` or `codes`."""
     names = {"accuracy": "query/accuracy", "codes": "baselines/code/item/map@100"}
     scores = {names[name]: values.astype(np.float32) for name, values in correct.items()}
     count = len(next(iter(scores.values()), np.empty(QUERIES)))
@@ -49,7 +49,7 @@ def write_scored_job(
     path.write_text(json.dumps(content | ({"queries": pack_scores(query, scores)} if scores else {})))
 
 
-def change(folder: Path, key: str, **content: Any) -> None:
+def change_job(folder: Path, key: str, **content: Any) -> None:
     path = folder / "jobs" / f"{key}.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | content))
 
@@ -58,11 +58,12 @@ def random_correct(seed: int, ratio: float) -> np.ndarray:
     return np.random.default_rng(seed).permutation(QUERIES) < ratio * QUERIES
 
 
-def cells(folder: Path) -> list[list[str]]:
+def first_table(folder: Path) -> list[list[str]]:
     return tables(folder)[0]
 
 
 def tables(folder: Path) -> list[list[list[str]]]:
+    """Read the cells of all tables between the markers of README.md."""
     text = (folder / "README.md").read_text().partition(BEGIN)[2].partition(END)[0]
     parts = [part for part in text.split("\n\n") if part.startswith("|")]
     return [[[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines()] for part in parts]

@@ -1,4 +1,4 @@
-"""Paired differences of methods from a base."""
+"""Paired differences of configurations from a base."""
 
 import csv
 import json
@@ -13,10 +13,10 @@ from fashion_lsh.evaluation.query_scores import unpack_scores
 from fashion_lsh.metrics.statistics import paired_difference
 from fashion_lsh.report.sweep.differences import INTERVALS_NOTE
 from fashion_lsh.report.sweep.page import write_sweep_page
-from tests.report.sweep.factories import HASH_HEAD, README, change, random_correct, tables, write_scored_job
+from tests.report.sweep.factories import HASH_HEAD, README, change_job, random_correct, tables, write_scored_job
 
 
-def test_methods_are_paired_with_the_base_by_seed_and_query(methods: Path) -> None:
+def test_configurations_are_paired_with_the_base_by_seed_and_query(methods: Path) -> None:
     write_sweep_page(methods)
     header, _, *rows = tables(methods)[1]
     assert header == ["hash", "seeds", "top-1", "item mAP@100, codes only"]
@@ -44,7 +44,7 @@ def test_methods_are_paired_with_the_base_by_seed_and_query(methods: Path) -> No
 
 
 @pytest.mark.parametrize(("methods", "bold"), [(1, True), (3, False)])
-def test_holm_adjusts_for_the_number_of_methods(tmp_path: Path, methods: int, bold: bool) -> None:
+def test_holm_adjusts_for_the_number_of_configurations(tmp_path: Path, methods: int, bold: bool) -> None:
     (tmp_path / "README.md").write_text(README.replace("The question.", "<!-- base: hash=loss0 -->"))
     base = random_correct(0, 0.5)
     for number in range(methods + 1):
@@ -66,14 +66,16 @@ def test_holm_adjusts_for_the_number_of_methods(tmp_path: Path, methods: int, bo
     ("bits=48", r"bits=48.*hash=csq; hash=lsh"),
     ("hash=softmax -->\n<!-- base: hash=csq", r"README\.md.*hash=softmax.*hash=csq"),
 ])  # fmt: skip
-def test_a_base_that_does_not_match_exactly_one_method_is_refused(methods: Path, base: str, reason: str) -> None:
+def test_a_base_that_does_not_match_exactly_one_configuration_is_rejected(
+    methods: Path, base: str, reason: str
+) -> None:
     (methods / "README.md").write_text(README.replace("The question.", f"<!-- base: {base} -->"))
     with pytest.raises(ValueError, match=reason):
         write_sweep_page(methods)
     assert not (methods / "results.csv").exists()
 
 
-def test_a_base_that_matches_several_methods_is_refused(methods: Path) -> None:
+def test_a_base_that_matches_several_configurations_is_rejected(methods: Path) -> None:
     write_scored_job(methods, "ffff0000", {"_target_": HASH_HEAD, "bits": 12}, 0)
     with pytest.raises(ValueError, match=r"hash=softmax.*hash=softmax hash\.bits=12; hash=softmax"):
         write_sweep_page(methods)
@@ -82,7 +84,7 @@ def test_a_base_that_matches_several_methods_is_refused(methods: Path) -> None:
     assert [row[:3] for row in tables(methods)[1][2:]][-1] == ["softmax", "12", "–"]
 
 
-def test_the_base_option_names_a_base_where_the_page_names_none(
+def test_the_base_option_is_used_if_the_page_has_no_base_comment(
     methods: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (methods / "README.md").write_text(README)
@@ -91,11 +93,11 @@ def test_the_base_option_names_a_base_where_the_page_names_none(
     assert re.search(r"hash=csq[^\n]*\n\n\|", (methods / "README.md").read_text())
 
 
-def test_jobs_of_different_data_or_queries_are_refused(methods: Path) -> None:
-    change(methods, "bbbb0001", data="d1")
+def test_jobs_with_different_data_or_queries_are_rejected(methods: Path) -> None:
+    change_job(methods, "bbbb0001", data="d1")
     with pytest.raises(ValueError, match=r"aaaa0000.*bbbb0001.*\bdata\b"):
         write_sweep_page(methods)
-    change(methods, "bbbb0001", data="d0")
+    change_job(methods, "bbbb0001", data="d0")
     write_scored_job(
         methods, "bbbb0001", {"_target_": HASH_HEAD, "bits": 48, "loss": "csq", "weight": 0.1}, 1, accuracy=np.ones(8)
     )
@@ -104,7 +106,7 @@ def test_jobs_of_different_data_or_queries_are_refused(methods: Path) -> None:
     assert not (methods / "results.csv").exists()
 
 
-def test_a_base_without_other_methods_has_no_differences(methods: Path) -> None:
+def test_a_base_without_other_configurations_has_no_differences(methods: Path) -> None:
     for path in (methods / "jobs").glob("[bcd]*"):
         path.unlink()
     write_sweep_page(methods)

@@ -1,4 +1,4 @@
-"""Dot plots of an experiment's scores."""
+"""Dot plots of the scores of a sweep."""
 
 import re
 from typing import Any
@@ -19,7 +19,7 @@ def row(score: float, **settings: object) -> Row:
     return {name.replace("_", "."): value for name, value in settings.items()} | {"top-1": score, "top-1 sd": 0.01}
 
 
-def test_a_row_is_labelled_by_its_distinguishing_settings() -> None:
+def test_a_row_is_labelled_by_the_settings_that_distinguish_it() -> None:
     means = [
         row(0.5, hash="csq", hash_weight=0.0, search="rerank"),
         row(0.6, hash="csq", hash_weight=0.5, search="rerank"),
@@ -35,7 +35,7 @@ def test_a_numeric_setting_is_an_axis_with_a_curve_for_each_other_setting() -> N
     labels = texts(dot_plot(means, ["hash", "bits"], ["top-1"]))
     assert {"12", "24", "256", "bits", "csq", "softmax"} <= set(labels)
     few_labels = texts(dot_plot(means[:2], ["bits"], ["top-1"]))
-    assert {"bits 12", "bits 24"} <= set(few_labels)  # two points are no curve
+    assert {"bits 12", "bits 24"} <= set(few_labels)  # fewer than MIN_POINTS points
 
 
 @pytest.mark.parametrize(("means", "settings", "metrics"), [

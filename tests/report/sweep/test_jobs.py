@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from fashion_lsh.report.sweep.page import write_sweep_page
-from tests.report.sweep.factories import change
+from tests.report.sweep.factories import change_job
 
 
-def test_a_file_with_damaged_query_scores_is_named(methods: Path) -> None:
-    change(methods, "bbbb0001", queries={"ids": "0", "items": "none"})
+def test_a_job_file_with_damaged_query_scores_is_named(methods: Path) -> None:
+    change_job(methods, "bbbb0001", queries={"ids": "0", "items": "none"})
     with pytest.raises(ValueError, match=r"bbbb0001\.json"):
         write_sweep_page(methods)

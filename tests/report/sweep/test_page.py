@@ -1,4 +1,4 @@
-"""The page of an experiment, written from its job files."""
+"""Page of a sweep, written from job files."""
 
 import csv
 import re
@@ -11,10 +11,19 @@ import pytest
 
 from fashion_lsh.report.page_file import BEGIN, END
 from fashion_lsh.report.sweep.page import BOLD_NOTE, write_sweep_page
-from tests.report.sweep.factories import HASH_HEAD, README, cells, change, job, random_correct, tables, write_scored_job
+from tests.report.sweep.factories import (
+    HASH_HEAD,
+    README,
+    change_job,
+    first_table,
+    job,
+    random_correct,
+    tables,
+    write_scored_job,
+)
 
 
-def test_results_keep_all_digits_and_the_text_around_the_table_is_unchanged(folder: Path) -> None:
+def test_results_are_not_rounded_and_hand_written_text_is_unchanged(folder: Path) -> None:
     write_sweep_page(folder)
     with (folder / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -52,28 +61,28 @@ def test_the_same_jobs_write_the_same_files(methods: Path, tmp_path_factory: Any
     assert all((copy / name).read_bytes() == (methods / name).read_bytes() for name in files)
 
 
-def test_a_page_names_the_metrics_it_shows(folder: Path) -> None:
+def test_the_columns_comment_selects_the_metrics(folder: Path) -> None:
     job(folder, "cccc0000", "resnet18", 0.5, **{"codes/distinct": 164.0, "query/item/recall@10": 0.4})
     page = folder / "README.md"
     write_sweep_page(folder)
-    assert "distinct codes" not in cells(folder)[0]  # shown only if the page names it
+    assert "distinct codes" not in first_table(folder)[0]  # shown only if the page lists it
     page.write_text(f"<!-- columns: category mAP@100 | distinct codes -->\n{page.read_text()}")
     write_sweep_page(folder)
-    header, _, *rows = cells(folder)
+    header, _, *rows = first_table(folder)
     assert header == ["backbone.name", "category mAP@100", "distinct codes", "job"]
     assert dict(zip(header, rows[1], strict=True))["distinct codes"] == "164"
     with (folder / "results.csv").open(newline="") as file:
         assert "item recall@10" in next(csv.reader(file))
 
 
-def test_an_unknown_metric_is_refused(folder: Path) -> None:
+def test_an_unknown_metric_is_rejected(folder: Path) -> None:
     page = folder / "README.md"
     page.write_text(f"<!-- columns: top-1 | beauty -->\n{page.read_text()}")
     with pytest.raises(ValueError, match=r"beauty.*top-1, "):
         write_sweep_page(folder)
 
 
-def test_the_best_is_bold_only_where_it_is_significant(tmp_path: Path) -> None:
+def test_the_best_value_is_bold_only_if_significant(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(README)
     base = random_correct(0, 0.5)
     for number, (num_better, codes) in enumerate(((0, 0), (2, 9), (1, 18))):  # additional correct queries, of 60
@@ -96,12 +105,12 @@ def test_the_best_is_bold_only_where_it_is_significant(tmp_path: Path) -> None:
 
 def test_the_page_names_the_machines_of_the_jobs(folder: Path) -> None:
     machine = {"fashion-lsh": "0.3.0", "torch": "2.14.1", "processor": "AMD EPYC", "cores": 2, "gpu": None}
-    change(folder, "aaaa0000", environment=machine)
-    change(folder, "bbbb0000", environment=machine)
+    change_job(folder, "aaaa0000", environment=machine)
+    change_job(folder, "bbbb0000", environment=machine)
     write_sweep_page(folder)
     expected = r"2 jobs.* 2 cores.*AMD EPYC.*fashion-lsh 0\.3\.0.*torch 2\.14\.1"
     assert re.search(expected, (folder / "README.md").read_text())
-    change(folder, "bbbb0000", environment=machine | {"gpu": "NVIDIA H100"})
+    change_job(folder, "bbbb0000", environment=machine | {"gpu": "NVIDIA H100"})
     write_sweep_page(folder)
     expected = r"2 jobs.*AMD EPYC.*torch 2\.14\.1 \(1\).*NVIDIA H100.*torch 2\.14\.1 \(1\)"
     assert re.search(expected, (folder / "README.md").read_text())

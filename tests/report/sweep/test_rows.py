@@ -1,4 +1,4 @@
-"""Rows and methods of an experiment: differing settings, and means over seeds."""
+"""Rows and configurations of a sweep: settings in which jobs differ, and means over seeds."""
 
 import csv
 import json
@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from fashion_lsh.report.sweep.page import write_sweep_page
-from tests.report.sweep.factories import README, cells, change, job, tables
+from tests.report.sweep.factories import README, change_job, first_table, job, tables
 
 
-def test_the_table_has_a_row_for_each_job_with_differing_settings_and_scores(folder: Path) -> None:
+def test_the_table_has_a_row_per_job_with_its_settings_and_scores(folder: Path) -> None:
     write_sweep_page(folder)
-    header, _, *rows = cells(folder)
-    assert header[0] == "backbone.name"  # neither constant settings nor copies in stages
+    header, _, *rows = first_table(folder)
+    assert header[0] == "backbone.name"  # no constant settings, no duplicates in stages
     assert header[-1] == "job"
     cells_by_name = [dict(zip(header, row, strict=True)) for row in rows]
     assert [row["backbone.name"] for row in cells_by_name] == ["alexnet", "vgg16"]
@@ -36,7 +36,7 @@ def test_rows_are_sorted_by_number_and_distinguished_by_data(folder: Path) -> No
         content["settings"]["hash"] = {"_target_": "some.Class", "bits": bits, "backbone": "vgg16"}
         path.write_text(json.dumps(content | {"data": f"d{bits}"}))
     write_sweep_page(folder)
-    header, _, *rows = cells(folder)
+    header, _, *rows = first_table(folder)
     assert header[:2] == ["hash.bits", "data"]
     assert [row[0] for row in rows] == ["12", "24", "128"]
 
@@ -51,7 +51,7 @@ def test_seeds_are_averaged_with_standard_deviation(folder: Path) -> None:
         content["settings"]["data"] |= {"seed": seed}
         path.write_text(json.dumps(content))
     write_sweep_page(folder)
-    header, _, *rows = cells(folder)
+    header, _, *rows = first_table(folder)
     cells_by_name = [dict(zip(header, row, strict=True)) for row in rows]
     assert [row["seeds"] for row in cells_by_name] == ["0", "0, 1, 2"]
     assert [row["category mAP@100"] for row in cells_by_name] == ["0.123 [0.113, 0.133]", "0.260 ± 0.010"]
@@ -62,7 +62,7 @@ def test_seeds_are_averaged_with_standard_deviation(folder: Path) -> None:
 def test_jobs_with_and_without_other_crop_modes_are_on_one_page(folder: Path) -> None:
     job(folder, "bbbb0000", "vgg16", 0.25, **{"crops/whole/accuracy": 0.5, "crops/annotated/accuracy": 0.7})
     write_sweep_page(folder)
-    header, _, *rows = cells(folder)
+    header, _, *rows = first_table(folder)
     cells_by_name = [dict(zip(header, row, strict=True)) for row in rows]
     assert sorted(row["tested on"] for row in cells_by_name) == [
         "annotated",
@@ -83,7 +83,7 @@ def test_a_job_scored_in_several_crop_modes_has_a_row_for_each(folder: Path) -> 
         content["settings"]["data"] |= {"crop": mode}
         path.write_text(json.dumps(content))
     write_sweep_page(folder)
-    header, _, *rows = cells(folder)
+    header, _, *rows = first_table(folder)
     assert header[:2] == ["crop.mode", "tested on"]
     assert [row[:2] for row in rows] == [["detected", "detected"], ["detected", "whole"],
                                          ["whole", "detected"], ["whole", "whole"]]  # fmt: skip
@@ -98,7 +98,7 @@ def test_a_job_scored_in_several_crop_modes_has_a_row_for_each(folder: Path) -> 
 def test_rows_are_named_by_their_hash_method(methods: Path) -> None:
     write_sweep_page(methods)
     header, _, *rows = tables(methods)[0]
-    assert header[:2] == ["hash", "seeds"]  # not the settings implied by it
+    assert header[:2] == ["hash", "seeds"]  # no settings implied by the method
     assert [row[0] for row in rows] == ["csq", "lsh", "none", "softmax"]
     assert "item mAP@100, codes only" in header
 
@@ -107,22 +107,22 @@ def test_seeds_without_a_metric_are_counted(methods: Path) -> None:
     path = methods / "jobs/bbbb0001.json"
     content = json.loads(path.read_text())
     del content["metrics"]["baselines/code/item/map@100"]
-    change(methods, "bbbb0001", metrics=content["metrics"])
+    change_job(methods, "bbbb0001", metrics=content["metrics"])
     write_sweep_page(methods)
     header, _, *rows = tables(methods)[0]
     assert dict(zip(header, rows[0], strict=True))["item mAP@100, codes only"].endswith(" (2 of 3)")
 
 
-def test_two_jobs_of_one_seed_are_refused(methods: Path) -> None:
+def test_two_jobs_with_the_same_seed_are_rejected(methods: Path) -> None:
     (methods / "jobs/ffff0001.json").write_text((methods / "jobs/bbbb0001.json").read_text())
     with pytest.raises(ValueError, match=r"bbbb0001.*ffff0001"):
         write_sweep_page(methods)
     assert not (methods / "results.csv").exists()
 
 
-def test_jobs_of_different_data_are_not_averaged_but_listed(methods: Path) -> None:
+def test_jobs_with_different_data_are_listed_and_not_averaged(methods: Path) -> None:
     (methods / "README.md").write_text(README)
-    change(methods, "bbbb0001", data="d1")
+    change_job(methods, "bbbb0001", data="d1")
     write_sweep_page(methods)
     assert "bbbb0000, bbbb0002, bbbb0001" in (methods / "README.md").read_text()
     header, _, *rows = tables(methods)[0]

@@ -11,7 +11,7 @@ import yaml
 from fashion_lsh.report.page_file import BEGIN, END, Row
 from fashion_lsh.report.sweep.jobs import read_jobs
 from fashion_lsh.report.sweep.page import write_sweep_page
-from fashion_lsh.report.sweep.rows import rows_of
+from fashion_lsh.report.sweep.rows import table_rows
 from fashion_lsh.report.sweep.selection import Selection, read_selection, select_best
 
 ROOT = Path(__file__).parents[3]
@@ -38,30 +38,30 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_metric_that_no_job_has_is_refused(folder: Path) -> None:
+def test_selection_by_a_metric_that_no_job_has_is_rejected(folder: Path) -> None:
     with pytest.raises(ValueError, match="item recall@10"):
-        select_best(Selection("optim.lr", "item recall@10"), rows_of(read_jobs(folder)[0]))
+        select_best(Selection("optim.lr", "item recall@10"), table_rows(read_jobs(folder)[0]))
 
 
 def test_the_highest_metric_is_selected_and_ties_take_the_first(folder: Path) -> None:
-    best = select_best(SELECTION, rows_of(read_jobs(folder)[0]))
+    best = select_best(SELECTION, table_rows(read_jobs(folder)[0]))
     assert {row["backbone.name"]: row["optim.lr"] for row in best} == {"alexnet": 0.01, "vgg16": 0.003}
 
 
-def test_the_page_states_the_selection_and_untrained_runs(folder: Path) -> None:
+def test_the_page_states_the_selection_and_runs_at_chance_level(folder: Path) -> None:
     write_sweep_page(folder)
     text = (folder / "README.md").read_text()
     [_, chosen] = re.split(r"\n[^\n|]*optim\.lr[^\n|]*val top-1[^\n|]*\n", text.partition(BEGIN)[2])
     assert [[cell.strip() for cell in line.strip("|").split("|")] for line in chosen.strip().splitlines()[2:4]] == [
         ["alexnet", "0.01", "0.700"], ["vgg16", "0.003", "0.300"],
     ]  # fmt: skip
-    assert "0.100 (did not train)" in text
-    assert text.count("did not train") == 1
+    assert "0.100 (at chance level)" in text
+    assert text.count("at chance level") == 1
 
 
-def test_selection_among_one_value_or_by_an_unknown_metric_is_refused(folder: Path) -> None:
+def test_selection_of_a_constant_setting_or_by_an_unknown_metric_is_rejected(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"optim\.warmup"):
-        select_best(Selection("optim.warmup", "val top-1"), rows_of(read_jobs(folder)[0]))
+        select_best(Selection("optim.warmup", "val top-1"), table_rows(read_jobs(folder)[0]))
     (folder / "README.md").write_text(README.replace("by val top-1", "by beauty"))
     with pytest.raises(ValueError, match=r"beauty.*top-1"):
         read_selection(folder / "README.md")
@@ -71,13 +71,13 @@ def test_the_configured_learning_rates_are_the_selected_ones() -> None:
     configured = yaml.safe_load((ROOT / "conf/experiment/backbones.yaml").read_text())["rates"]
     selection = read_selection(RATES / "README.md")
     assert selection == SELECTION
-    best = select_best(selection, table_of(RATES))
-    full_length = select_best(selection, table_of(RATES / "whole") + table_of(RATES.parent))
-    chosen = best + [row for row in full_length if row["backbone.name"].startswith("vgg16")]
+    best = select_best(selection, read_rows(RATES))
+    full_budget = select_best(selection, read_rows(RATES / "whole") + read_rows(RATES.parent))
+    chosen = best + [row for row in full_budget if row["backbone.name"].startswith("vgg16")]
     assert {row["backbone.name"]: row["optim.lr"] for row in chosen} == configured
 
 
-def table_of(folder: Path) -> list[Row]:
-    """Settings and metric of each row of `results.csv`."""
+def read_rows(folder: Path) -> list[Row]:
+    """Read settings and metric of each row of `results.csv`."""
     rows = pyarrow.csv.read_csv(folder / "results.csv").to_pylist()
     return [{name: row.get(name) for name in ("backbone.name", "optim.lr", "seed", "val top-1")} for row in rows]

@@ -1,1 +1,1 @@
-"""Readers for four benchmarks of DeepFashion."""
+"""Readers of four DeepFashion benchmarks."""

@@ -1,4 +1,4 @@
-"""DeepFashion category and attribute prediction: the coarse annotations, and the relabelled fine subset."""
+"""DeepFashion category and attribute prediction: coarse annotations, and the fine subset with new labels."""
 
 import logging
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from fashion_lsh.data.datasets.image_files import ExpectedFile, PublishedCounts
 
 log = logging.getLogger(__name__)
 
-SPLIT_ORDER = ("test", "val", "train")  # an image listed twice stays in the first of these
-FINE_FOLDER, N_FINE_ATTRIBUTES = "Anno_fine", 26
-FINE_LONG_SLEEVE_INDEX = 7  # position of long_sleeve in the documented order of the 26, from 0
+SPLIT_ORDER = ("test", "val", "train")  # an image listed in several splits is assigned to the first of these
+FINE_FOLDER, NUM_FINE_ATTRIBUTES = "Anno_fine", 26
+FINE_LONG_SLEEVE_INDEX = 7  # index of long_sleeve in the documented order of the 26 attributes
 
 CATEGORY_COLUMNS = ("image_name", "category_label")
 BBOX_COLUMNS = ("image_name", "x_1", "y_1", "x_2", "y_2")
@@ -28,10 +28,11 @@ PARTITION_COLUMNS = ("image_name", "evaluation_status")
 
 
 class DeepFashionCategory(FiftyCategories):
-    """Category and attribute benchmark: one garment per image, read from `Anno_coarse` (or the older `Anno`).
+    """Category and attribute benchmark: one garment of 50 categories per image.
 
-    Uses the 50 categories. A Tee with the attribute `long sleeve` becomes `Tee/long sleeve` if attributes are present.
-    The group is the product folder; many products are in several published splits (`split.leaks`).
+    The annotations are read from `Anno_coarse` (or the older `Anno`). If attributes are present, a Tee with the
+    attribute `long sleeve` has category `Tee/long sleeve`. The group is the product folder. Many products are in
+    several published splits (see `split.leaks`).
     """
 
     expected = (
@@ -55,12 +56,13 @@ class DeepFashionCategory(FiftyCategories):
         splits = files.read_table(files.find_file(self.root, "list_eval_partition.txt", "Eval"), PARTITION_COLUMNS)
         tables = {"list_category_img.txt": numbers, "list_bbox.txt": boxes, "list_eval_partition.txt": splits}
         paths, skipped = files.inner_join(tables)
-        tees = {
+        tee_numbers = {
             number
             for (number,) in numbers.rows.values()
-            if (known := category_by_number(number, self.names)) and known.name == TEE
+            if (category := category_by_number(number, self.names)) and category.name == TEE
         }
-        long_sleeved, without_attributes = self._long_sleeved([path for path in paths if numbers.rows[path][0] in tees])
+        tees = [path for path in paths if numbers.rows[path][0] in tee_numbers]
+        long_sleeved, without_attributes = self._find_long_sleeved(tees)
         annotations = {
             path: Annotation(numbers.rows[path][0], boxes.rows[path], splits.rows[path][0], path in long_sleeved)
             for path in paths
@@ -68,11 +70,11 @@ class DeepFashionCategory(FiftyCategories):
         }
         return annotations, skipped | without_attributes
 
-    def _long_sleeved(self, tees: Sequence[str]) -> tuple[set[str], Reasons]:
-        """Return tees with long sleeves (none without attribute files), and reasons for tees without a valid row."""
+    def _find_long_sleeved(self, tees: Sequence[str]) -> tuple[set[str], Reasons]:
+        """Return the tees with long sleeves (none without attribute files); reasons for tees without a valid row."""
         try:
             names = [name for name, _ in files.read_names(self._file("list_attr_cloth.txt"))]
-            values = self._file("list_attr_img.txt")
+            values_file = self._file("list_attr_img.txt")
         except FileNotFoundError as error:
             log.warning("Not separating long-sleeved tees: %s", error)
             return set(), {}
@@ -80,7 +82,7 @@ class DeepFashionCategory(FiftyCategories):
         if index is None:
             log.warning("Not separating long-sleeved tees: none of %d attributes is named %r", len(names), LONG_SLEEVE)
             return set(), {}
-        table = files.read_cell(values, index, len(names), {path.encode() for path in tees})
+        table = files.read_cell(values_file, index, len(names), {path.encode() for path in tees})
         without_attributes = {
             path: "list_attr_img.txt has no row for this Tee" for path in tees if path not in table.rows
         }
@@ -88,10 +90,10 @@ class DeepFashionCategory(FiftyCategories):
 
 
 class DeepFashionFine(FiftyCategories):
-    """Fine subset: one garment per image, for the 20,000 images relabelled in `Anno_fine`.
+    """Fine subset: one garment per image, in 20,000 images with new labels in `Anno_fine`.
 
-    The files have no header and no paths: line n of `train_bbox.txt` belongs to line n of `train.txt`. Categories and
-    groups are those of DeepFashionCategory.
+    The files have no header, and only `train.txt` contains paths: line n of `train_bbox.txt` belongs to line n of
+    `train.txt`. Categories and groups are the same as in DeepFashionCategory.
     """
 
     expected = (
@@ -114,7 +116,7 @@ class DeepFashionFine(FiftyCategories):
     source = "deepfashion_fine"
 
     def _read_annotations(self) -> tuple[dict[str, Annotation], Reasons]:
-        index = self._long_sleeve_index()
+        index = self._find_long_sleeve_index()
         annotations: dict[str, Annotation] = {}
         skipped: Reasons = {}
         for split in SPLIT_ORDER:
@@ -126,15 +128,15 @@ class DeepFashionFine(FiftyCategories):
                     annotations[path] = annotation
         return annotations, skipped
 
-    def _long_sleeve_index(self) -> int:
+    def _find_long_sleeve_index(self) -> int:
         path = self.root / FINE_FOLDER / "list_attr_cloth.txt"
         names = [name for name, _ in files.read_names(path)] if path.is_file() else []
-        index = long_sleeve_index(names) if len(names) == N_FINE_ATTRIBUTES else None
+        index = long_sleeve_index(names) if len(names) == NUM_FINE_ATTRIBUTES else None
         if index is None:
             log.warning(
-                "%s does not list %d attributes including %r; assuming it is attribute %d",
+                "%s does not list %d attributes including %r; assuming that long sleeve is attribute %d",
                 path,
-                N_FINE_ATTRIBUTES,
+                NUM_FINE_ATTRIBUTES,
                 LONG_SLEEVE,
                 FINE_LONG_SLEEVE_INDEX + 1,
             )
@@ -142,43 +144,43 @@ class DeepFashionFine(FiftyCategories):
 
 
 def read_fine_rows(root: Path, split: str, index: int) -> list[tuple[str, Annotation]]:
-    """Return (image path, annotation) for each line of a split's files.
+    """Read (image path, annotation) from each line of a split's files.
 
     Args:
         root: Folder that contains `Anno_fine`.
         split: train, val or test.
-        index: Position of `long sleeve` in the attributes, from 0.
+        index: Index of the attribute `long sleeve`.
 
     Raises:
-        FileNotFoundError: A file other than the attributes is missing.
-        ValueError: The files differ in their number of lines, or a row has the wrong width.
+        FileNotFoundError: A file is missing, other than the optional attributes.
+        ValueError: The files differ in the number of lines, or a row has the wrong number of values.
     """
     paths = [line.strip() for line in files.read_lines(files.find_file(root, f"{split}.txt", FINE_FOLDER))]
     numbers, boxes = (
         _read_aligned(root, split, suffix, len(paths), width) for suffix, width in (("_cate", 1), ("_bbox", 4))
     )
     if (root / FINE_FOLDER / f"{split}_attr.txt").is_file():
-        attributes = _read_aligned(root, split, "_attr", len(paths), N_FINE_ATTRIBUTES)
+        attributes = _read_aligned(root, split, "_attr", len(paths), NUM_FINE_ATTRIBUTES)
     else:
         log.warning("Not separating long-sleeved tees: %s has no %s_attr.txt", root / FINE_FOLDER, split)
-        attributes = [["0"] * N_FINE_ATTRIBUTES] * len(paths)
+        attributes = [["0"] * NUM_FINE_ATTRIBUTES] * len(paths)
     rows = zip(paths, numbers, boxes, attributes, strict=True)
     return [(path, Annotation(number[0], box, split, values[index] == "1")) for path, number, box, values in rows]
 
 
 def _read_aligned(root: Path, split: str, suffix: str, count: int, width: int) -> list[list[str]]:
-    """Return the cells of each line of a file aligned line by line with `<split>.txt`."""
+    """Read the cells of a file whose lines correspond to the lines of `<split>.txt`."""
     path = files.find_file(root, f"{split}{suffix}.txt", FINE_FOLDER)
     rows = [line.split() for line in files.read_lines(path)]
     if len(rows) != count:
         raise ValueError(
             f"{path}: {len(rows)} lines, but {split}.txt has {count}; unpack both files again, "
-            "as they are joined by line number"
+            "because their lines must correspond"
         )
-    wrong = next((number for number, cells in enumerate(rows) if len(cells) != width), None)
-    if wrong is not None:
+    bad_index = next((index for index, cells in enumerate(rows) if len(cells) != width), None)
+    if bad_index is not None:
         raise ValueError(
-            f"{path}: line {wrong + 1} has {len(rows[wrong])} values instead of {width}; "
+            f"{path}: line {bad_index + 1} has {len(rows[bad_index])} values instead of {width}; "
             "use the official file of Anno_fine"
         )
     return rows

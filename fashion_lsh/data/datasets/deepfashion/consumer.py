@@ -16,18 +16,18 @@ log = logging.getLogger(__name__)
 
 GalleryChoice = Literal["test", "val_test"]
 
-PAIR_COLUMNS = ("image_pair_name_1", "image_pair_name_2", "item_id", "evaluation_status")  # consumer, shop
+PAIR_COLUMNS = ("image_pair_name_1", "image_pair_name_2", "item_id", "evaluation_status")  # consumer image, shop image
 BBOX_COLUMNS = ("image_name", "clothes_type", "source_type", "x_1", "y_1", "x_2", "y_2")
 VIEW_PREFIXES = {
     "comsumer": "street",
     "consumer": "street",
     "shop": "shop",
-}  # by prefix of the file name; "comsumer" is the data set's own spelling
-SOURCE_TYPES = {"1": "shop", "2": "street"}  # by source_type
+}  # prefix of the file name -> view; the data set contains the spelling "comsumer"
+SOURCE_TYPES = {"1": "shop", "2": "street"}  # source_type -> view
 
 
 class PairRecord(NamedTuple):
-    """Item, split and view of an image, taken from its pairs."""
+    """Item, split and view of an image, derived from the pairs of the image."""
 
     item: str
     split: str
@@ -35,15 +35,15 @@ class PairRecord(NamedTuple):
 
 
 class DeepFashionConsumer(ImageFiles):
-    """Consumer-to-shop benchmark: one garment per image; an image listed in several pairs appears once.
+    """Consumer-to-shop benchmark: one garment per image, and one row per image even if several pairs list the image.
 
     The category is `<TOP>/<folder>/<upper|lower|full>`, for example `TOPS/T_Shirt/upper`. Consumers' images have view
-    `street`. In test pairs, consumers' images are queries and shop images form the gallery.
+    `street`. Of test pairs, consumers' images are queries and shop images form the gallery.
 
     Args:
         root: Folder of this benchmark.
         gallery: Splits whose shop images form the gallery: `test`, as in the benchmark's README, or `val_test`, as in
-            a later guide. With `val_test`, items of val are also in the gallery (`split.leaks`).
+            a later guide. With `val_test`, items of val are also in the gallery (see `split.leaks`).
     """
 
     licence = LICENCE
@@ -58,16 +58,18 @@ class DeepFashionConsumer(ImageFiles):
     def __init__(self, root: str, gallery: GalleryChoice = "test") -> None:
         super().__init__(root)
         if gallery not in get_args(GalleryChoice):
-            raise ValueError(f"{gallery=}: unknown; use test or val_test")
+            raise ValueError(f"{gallery=} is unknown; use test or val_test")
         self.gallery = gallery
 
     def list_garments(self) -> tuple[Catalogue, Reasons]:
         rows, bad_pairs = files.read_rows(files.find_file(self.root, "list_eval_partition.txt", "Eval"), PAIR_COLUMNS)
         boxes = files.read_table(files.find_file(self.root, "list_bbox_consumer2shop.txt", "Anno"), BBOX_COLUMNS)
         log.info("gallery=%s: using the shop images of %s", self.gallery, self.gallery.replace("_", " and "))
-        records, bad = images_of_pairs(rows, self.gallery)
-        files.check_items(self.root / "Anno" / "list_item_consumer2shop.txt", {each.item for each in records.values()})
-        pairs = files.Table({path: tuple(each) for path, each in records.items()}, bad)
+        records, bad_images = records_from_pairs(rows, self.gallery)
+        files.check_items(
+            self.root / "Anno" / "list_item_consumer2shop.txt", {record.item for record in records.values()}
+        )
+        pairs = files.Table({path: tuple(record) for path, record in records.items()}, bad_images)
         paths, skipped = files.inner_join({"list_eval_partition.txt": pairs, "list_bbox_consumer2shop.txt": boxes})
         skipped |= {f"pair of {path}" if path in records else path: reason for path, reason in bad_pairs.items()}
         _warn_source_types({path: boxes.rows[path][1] for path in paths}, records)
@@ -78,10 +80,11 @@ class DeepFashionConsumer(ImageFiles):
         return files.build_catalogue(garments, skipped | missing)
 
 
-def images_of_pairs(pairs: Sequence[Sequence[str]], gallery: GalleryChoice) -> tuple[dict[str, PairRecord], Reasons]:
+def records_from_pairs(pairs: Sequence[Sequence[str]], gallery: GalleryChoice) -> tuple[dict[str, PairRecord], Reasons]:
     """Return one record per image, and reasons for images with contradictory pairs or an unknown split.
 
-    An image in pairs of several splits is assigned to the first of them in SPLIT_PRIORITY; the log counts these images.
+    An image in pairs of several splits is assigned to the first of these splits in SPLIT_PRIORITY; the log counts such
+    images.
     """
     records: dict[str, PairRecord] = {}
     bad: Reasons = {}
@@ -94,19 +97,19 @@ def images_of_pairs(pairs: Sequence[Sequence[str]], gallery: GalleryChoice) -> t
                 continue
             view = VIEW_PREFIXES.get(path.rpartition("/")[2].partition("_")[0].lower(), column)
             record = PairRecord(item, _split(published, view, gallery), view)
-            known = records.setdefault(path, record)
-            if known.item != item:
-                bad[path] = f"listed in pairs of two items, {known.item} and {item}"
-            if known.split != record.split:
+            earlier = records.setdefault(path, record)
+            if earlier.item != item:
+                bad[path] = f"listed in pairs of two items, {earlier.item} and {item}"
+            if earlier.split != record.split:
                 in_several_splits.add(path)
-                records[path] = min(known, record, key=lambda each: SPLIT_PRIORITY.index(each.split))
+                records[path] = min(earlier, record, key=lambda candidate: SPLIT_PRIORITY.index(candidate.split))
     if in_several_splits:
         log.warning(
-            "%d images are in pairs of several splits; using the first of %s",
+            "%d images are in pairs of several splits; using the first split in the order %s",
             len(in_several_splits),
             ", ".join(filter(None, SPLIT_PRIORITY)),
         )
-    return {path: each for path, each in records.items() if path not in bad}, bad
+    return {path: record for path, record in records.items() if path not in bad}, bad
 
 
 def _split(published: str, view: str, gallery: GalleryChoice) -> str:
@@ -126,7 +129,7 @@ def _warn_source_types(sources: Mapping[str, str], records: Mapping[str, PairRec
 
 
 def _row(path: str, location: str, record: PairRecord, garment: Sequence[str]) -> Mapping[str, Any] | str:
-    """Return the columns of a garment, or the reason to skip it."""
+    """Return the columns of a garment, or the reason to skip the garment."""
     clothes_type, _, *coordinates = garment
     category, box = files.parse_category(path, clothes_type), parse_box(coordinates)
     if category is None:

@@ -1,4 +1,4 @@
-"""Shared base of the DeepFashion readers with 50 categories."""
+"""Base class of the DeepFashion readers with 50 categories."""
 
 import logging
 from abc import abstractmethod
@@ -28,17 +28,22 @@ FULL = (
     "Caftan", "Cape", "Coat", "Coverup", "Dress", "Jumpsuit", "Kaftan", "Kimono", "Nightdress", "Onesie", "Robe",
     "Romper", "Shirtdress", "Sundress",
 )  # fmt: skip
-TEE, LONG_SLEEVE = "Tee", "long sleeve"  # a category, and the attribute that splits it in two
+TEE, LONG_SLEEVE = "Tee", "long sleeve"  # category that the attribute divides into two categories
 
 
 class Category(NamedTuple):
-    """Category name, and part of the body: upper | lower | full."""
+    """Category of the 50.
+
+    Attributes:
+        name: Name of the category.
+        body_part: upper, lower or full.
+    """
 
     name: str
-    kind: str
+    body_part: str
 
 
-OFFICIAL_CATEGORIES = (  # numbers 1 to 50
+OFFICIAL_CATEGORIES = (  # in order of their numbers, 1 to 50
     *(Category(name, "upper") for name in UPPER),
     *(Category(name, "lower") for name in LOWER),
     *(Category(name, "full") for name in FULL),
@@ -46,7 +51,14 @@ OFFICIAL_CATEGORIES = (  # numbers 1 to 50
 
 
 class Annotation(NamedTuple):
-    """Annotation of one image: category number from 1, xyxy box, published split, long-sleeve attribute."""
+    """Annotation of one image.
+
+    Attributes:
+        number: Number of the category, from 1.
+        box: Box, xyxy in pixels.
+        split: Published split.
+        long_sleeved: Whether the garment is a tee with the attribute `long sleeve`.
+    """
 
     number: str
     box: Sequence[str]
@@ -55,10 +67,10 @@ class Annotation(NamedTuple):
 
 
 class FiftyCategories(ImageFiles):
-    """Base of the coarse and the fine reader; subclasses read the annotations."""
+    """Base class of the coarse and the fine reader; subclasses read the annotations."""
 
     licence = LICENCE
-    annotation_folders: ClassVar[tuple[str, ...]]  # searched in this order
+    annotation_folders: ClassVar[tuple[str, ...]]  # annotation files are searched in this order
     source: ClassVar[str]
 
     def list_garments(self) -> tuple[Catalogue, Reasons]:
@@ -73,17 +85,17 @@ class FiftyCategories(ImageFiles):
 
     @cached_property
     def names(self) -> list[Category]:
-        """Categories in order of their numbers, which start at 1."""
+        """Categories in order of their numbers, from 1."""
         return read_categories(self._file("list_category_cloth.txt"))
 
     def _file(self, name: str) -> Path:
         return files.find_file(self.root, name, *self.annotation_folders)
 
     def _row(self, path: str, location: str, annotation: Annotation) -> Mapping[str, Any] | str:
-        """Return the columns of a garment, or the reason to skip it."""
-        known, box = category_by_number(annotation.number, self.names), parse_box(annotation.box)
+        """Return the columns of a garment, or the reason to skip the garment."""
+        category, box = category_by_number(annotation.number, self.names), parse_box(annotation.box)
         split = SPLIT_ALIASES.get(annotation.split.lower())
-        if known is None:
+        if category is None:
             return f"category number {annotation.number!r} is not in 1..{len(self.names)}"
         if box is None:
             return f"box {' '.join(annotation.box)} has no area"
@@ -91,38 +103,39 @@ class FiftyCategories(ImageFiles):
             return f"unknown split {annotation.split!r}"
         return {
             "image": location,
-            "category": f"{TEE}/{LONG_SLEEVE}" if known.name == TEE and annotation.long_sleeved else known.name,
-            "supercategory": known.kind, "item": "", "group": path.rpartition("/")[0],
+            "category": f"{TEE}/{LONG_SLEEVE}" if category.name == TEE and annotation.long_sleeved else category.name,
+            "supercategory": category.body_part, "item": "", "group": path.rpartition("/")[0],
             "split": split, "view": "", "source": self.source, "box": box,
         }  # fmt: skip
 
 
 def read_categories(path: Path) -> list[Category]:
-    """Read categories 1 to 50 from `list_category_cloth.txt`; use the official list if the file does not have 50.
+    """Read categories 1 to 50 from `list_category_cloth.txt`.
 
-    Some copies omit the four categories without images but still use the numbers of all 50.
+    If the file does not have 50 categories, the official categories are returned: some copies omit the four categories
+    without images but use the official numbers.
 
     Raises:
         ValueError: A category_type is not 1, 2 or 3.
     """
-    given = files.read_names(path)
-    if len(given) != len(OFFICIAL_CATEGORIES):
-        log.warning("%s: %d categories; using the official %d", path, len(given), len(OFFICIAL_CATEGORIES))
+    entries = files.read_names(path)
+    if len(entries) != len(OFFICIAL_CATEGORIES):
+        log.warning("%s: %d categories; using the official %d categories", path, len(entries), len(OFFICIAL_CATEGORIES))
         return list(OFFICIAL_CATEGORIES)
-    if [name for name, _ in given] != [name for name, _ in OFFICIAL_CATEGORIES]:
+    if [name for name, _ in entries] != [name for name, _ in OFFICIAL_CATEGORIES]:
         log.warning("%s: names differ from the official categories; using the names of the file", path)
-    unknown = next((kind for _, kind in given if not files.parse_clothes_type(kind)), None)
-    if unknown is not None:
-        raise ValueError(f"{path}: category_type {unknown!r} is not 1, 2 or 3; use the official file")
-    return [Category(name, files.parse_clothes_type(kind)) for name, kind in given]
+    unknown_type = next((cell for _, cell in entries if not files.parse_clothes_type(cell)), None)
+    if unknown_type is not None:
+        raise ValueError(f"{path}: category_type {unknown_type!r} is not 1, 2 or 3; use the official file")
+    return [Category(name, files.parse_clothes_type(cell)) for name, cell in entries]
 
 
 def category_by_number(number: str, names: Sequence[Category]) -> Category | None:
-    """Return the category with a decimal number (from 1), or None if out of range."""
+    """Return the category with a number (decimal, from 1); None if the number is out of range."""
     index = int(number) if number.isdecimal() else 0
     return names[index - 1] if 1 <= index <= len(names) else None
 
 
 def long_sleeve_index(names: Sequence[str]) -> int | None:
-    """Return the position (from 0) of the attribute `long sleeve` or `long_sleeve`, or None."""
+    """Return the index of the attribute `long sleeve` (or `long_sleeve`); None if the attribute is missing."""
     return next((index for index, name in enumerate(names) if name.replace("_", " ") == LONG_SLEEVE), None)

@@ -1,4 +1,4 @@
-"""Find the image files named in DeepFashion's lists."""
+"""Find the image files listed in DeepFashion's annotation files."""
 
 import logging
 import os
@@ -11,53 +11,57 @@ from fashion_lsh.data.datasets.image_files import MISSING_IMAGE, report_unreadab
 
 log = logging.getLogger(__name__)
 
-IMG_FOLDER = re.compile(r"img(-\S*\d)?", re.IGNORECASE)  # img, Img, and img-001 of a partial download
+IMG_FOLDER_REGEX = re.compile(r"img(-\S*\d)?", re.IGNORECASE)  # img, Img, or img-001 from a partial download
 
 
 def find_images(root: Path, names: Iterable[str]) -> tuple[dict[str, str], Reasons]:
-    """Map listed names (`img/...`) to paths below root, and missing names to reasons.
+    """Find listed images (`img/...`) below root: return name -> path relative to root, and missing name -> reason.
 
-    Searches `img`, `Img`, `img-001` and so on in the root, and folders with such names inside them. Names that differ
-    only in case are matched too, and counted in the log.
+    The folders `img`, `Img`, `img-001` and similar are searched, and subfolders with such names. Names that differ only
+    in case also match; the log counts such names.
 
     Raises:
-        FileNotFoundError: The root has no such folder.
+        FileNotFoundError: The root contains no such folder.
     """
     folders = _image_folders(root) if root.is_dir() else []
     if not folders:
         raise FileNotFoundError(f"{root}: no folder img or Img; unpack img.zip into {root / 'Img'}")
-    known: dict[str, str] = {}
-    for folder in reversed(folders):  # the first folder wins if a name occurs twice
-        known.update(_list_files(folder, root))
+    paths: dict[str, str] = {}
+    for folder in reversed(folders):  # reversed, so that the first folder with a name takes precedence
+        paths.update(_list_files(folder, root))
     requested = list(names)
-    case_differs = any(name not in known for name in requested)
-    by_casefold = {name.casefold(): path for name, path in known.items()} if case_differs else {}
-    found = {name: path for name in requested if (path := known.get(name) or by_casefold.get(name.casefold()))}
-    n_case_differs, n_missing = sum(name not in known for name in found), len(requested) - len(found)
-    if n_case_differs:
-        log.warning("%d images match the lists only if upper and lower case are ignored", n_case_differs)
-    if n_missing:
-        log.warning("%d of %d listed images are missing below %s", n_missing, len(requested), root)
+    case_differs = any(name not in paths for name in requested)
+    by_casefold = {name.casefold(): path for name, path in paths.items()} if case_differs else {}
+    locations = {name: path for name in requested if (path := paths.get(name) or by_casefold.get(name.casefold()))}
+    num_case_differs, num_missing = sum(name not in paths for name in locations), len(requested) - len(locations)
+    if num_case_differs:
+        log.warning("Images that match the lists only if upper and lower case are ignored: %d", num_case_differs)
+    if num_missing:
+        log.warning("%s: %d of %d listed images are missing", root, num_missing, len(requested))
     searched_folders = ", ".join(str(folder) for folder in folders)
-    return found, {name: f"{MISSING_IMAGE} (searched {searched_folders})" for name in requested if name not in found}
+    return locations, {
+        name: f"{MISSING_IMAGE} (searched {searched_folders})" for name in requested if name not in locations
+    }
 
 
 def _image_folders(folder: Path) -> list[Path]:
     try:
-        inner = sorted(child for child in folder.iterdir() if IMG_FOLDER.fullmatch(child.name) and child.is_dir())
+        subfolders = sorted(
+            child for child in folder.iterdir() if IMG_FOLDER_REGEX.fullmatch(child.name) and child.is_dir()
+        )
     except PermissionError:
         return []  # `_list_files` reports the folder as unreadable
-    return [deepest for child in inner for deepest in _image_folders(child) or [child]]
+    return [deepest for child in subfolders for deepest in _image_folders(child) or [child]]
 
 
 def _list_files(folder: Path, root: Path) -> dict[str, str]:
-    """Map listed names to paths below root for one image folder."""
+    """List the files of one image folder: listed name -> path relative to root."""
     relative = folder.relative_to(root).as_posix()
     files: dict[str, str] = {}
     read_errors: list[OSError] = []
     for path, _, names in os.walk(folder, onerror=read_errors.append):
-        inner = Path(path).relative_to(folder).as_posix()
-        below = "" if inner == "." else f"{inner}/"
-        files.update({f"img/{below}{name}": f"{relative}/{below}{name}" for name in names})
+        subfolder = Path(path).relative_to(folder).as_posix()
+        prefix = "" if subfolder == "." else f"{subfolder}/"
+        files.update({f"img/{prefix}{name}": f"{relative}/{prefix}{name}" for name in names})
     report_unreadable(read_errors)
     return files

@@ -1,4 +1,4 @@
-"""DeepFashion in-shop retrieval: find other shop images of the same item."""
+"""DeepFashion in-shop retrieval: shop images as queries, other shop images of the same items as gallery."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 BBOX_COLUMNS = ("image_name", "clothes_type", "pose_type", "x_1", "y_1", "x_2", "y_2")
 PARTITION_COLUMNS = ("image_name", "item_id", "evaluation_status")
-IMAGE_SIZE = 256  # pixels; boxes refer to images of this size
+IMAGE_SIZE = 256  # side in pixels of the images that the boxes refer to
 
 
 class DeepFashionInshop(ImageFiles):
@@ -52,7 +52,7 @@ class DeepFashionInshop(ImageFiles):
 
 
 def _row(path: str, location: str, evaluation: Sequence[str], garment: Sequence[str]) -> Mapping[str, Any] | str:
-    """Return the columns of a garment, or the reason to skip it."""
+    """Return the columns of a garment, or the reason to skip the garment."""
     (item, status), (clothes_type, _, *coordinates) = evaluation, garment
     split, category, box = (
         SPLIT_ALIASES.get(status.lower()),
@@ -73,14 +73,14 @@ def _row(path: str, location: str, evaluation: Sequence[str], garment: Sequence[
 
 
 def _check_image_size(root: Path, locations: Mapping[str, str]) -> None:
-    """Warn if the first image does not have the size that the boxes refer to."""
+    """Warn if the first image is not IMAGE_SIZE pixels wide and high, because the boxes refer to this size."""
     first = next(iter(locations.values()), None)
     if first is None:
         return
     try:
         with Image.open(root / first) as image:
             size = image.size
-    except (OSError, ValueError, Image.DecompressionBombError):  # reported later, when all images are scanned
+    except (OSError, ValueError, Image.DecompressionBombError):  # the scan of all images reports the error later
         return
     if size != (IMAGE_SIZE, IMAGE_SIZE):
         log.warning("%s: %d x %d pixels, but boxes refer to images of %d x %d", first, *size, IMAGE_SIZE, IMAGE_SIZE)

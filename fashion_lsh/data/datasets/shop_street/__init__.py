@@ -1,1 +1,1 @@
-"""The embedded data set: 7,800 items, each in a shop image and in a street image."""
+"""Embedded data set with 7,800 items, each in a shop image and a street image."""

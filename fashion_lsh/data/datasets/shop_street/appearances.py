@@ -1,4 +1,4 @@
-"""Draw colours and patterns, and render garments with them (pure functions)."""
+"""Draw colours and patterns of garments, and render garments (pure functions)."""
 
 import colorsys
 import math
@@ -15,7 +15,16 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Appearance:
-    """Appearance of an item: two RGB colours (3,) float32 0..255 and the pattern that mixes them."""
+    """Appearance of an item.
+
+    Attributes:
+        colour: First RGB colour, (3,) float32 0..255.
+        second: Second RGB colour, (3,) float32 0..255.
+        pattern: Key in PATTERNS of the function that mixes the colours.
+        periods: Number of periods of the pattern along a side of the rendered garment.
+        angle: Angle of the pattern, in degrees.
+        phase: Phase of the pattern, 0..1.
+    """
 
     colour: np.ndarray
     second: np.ndarray
@@ -26,7 +35,7 @@ class Appearance:
 
 
 def draw_appearance(rng: Rng, colourway: int) -> Appearance:
-    """Draw an appearance; with equal generator states, colourways 0 and 1 share the pattern and differ in colour."""
+    """Draw an appearance; for equal generator states, colourways 0 and 1 have the same pattern in other colours."""
     pattern = tuple(PATTERNS)[int(np.searchsorted(PATTERN_CDF, rng.random(), side="right"))]
     periods, angle, phase = rng.uniform(3.5, 7.5), 45.0 * rng.integers(4), rng.random()
     colours = PALETTE[_distinct_colours(rng)] + rng.uniform(-14, 14, (4, 3))
@@ -36,14 +45,14 @@ def draw_appearance(rng: Rng, colourway: int) -> Appearance:
 
 
 def render_garment(shade: np.ndarray, alpha: np.ndarray, appearance: Appearance, side: int) -> np.ndarray:
-    """Colour a garment and keep its shading: (28, 28) uint8 shade and alpha -> (side, side, 4) uint8 RGBA."""
+    """Colour and enlarge a shaded garment: (28, 28) uint8 shade and alpha -> (side, side, 4) uint8 RGBA."""
     light, edge = (_enlarge(array, side) for array in (shade, alpha))
     weight = PATTERNS[appearance.pattern](appearance, side)[:, :, None]
     cloth = appearance.colour + (appearance.second - appearance.colour) * weight
     light = light[:, :, None] / 255
     pixels = np.empty((side, side, 4), dtype=np.uint8)
     pixels[:, :, :3] = np.clip(cloth * (0.3 + 0.8 * light) + 45 * light * light, 0, 255)
-    pixels[:, :, 3] = np.clip((edge - 128) * (side / IMAGE_SIZE) + 128, 0, 255)  # edges blurred over about one pixel
+    pixels[:, :, 3] = np.clip((edge - 128) * (side / IMAGE_SIZE) + 128, 0, 255)  # blurs edges over about one pixel
     return pixels
 
 
@@ -52,16 +61,16 @@ def _enlarge(array: np.ndarray, side: int) -> np.ndarray:
 
 
 def _distinct_colours(rng: Rng) -> list[int]:
-    """Draw four palette indices; each colour is distinct from the previous and the first one."""
+    """Draw four palette indices; each colour is distinct from the previous colour and from the first colour."""
     chosen = [int(rng.integers(len(PALETTE)))]
     for _ in range(3):
-        fit = np.flatnonzero(DISTINCT[chosen[0]] & DISTINCT[chosen[-1]])
-        chosen.append(int(fit[rng.integers(len(fit))]))
+        candidates = np.flatnonzero(DISTINCT[chosen[0]] & DISTINCT[chosen[-1]])
+        chosen.append(int(candidates[rng.integers(len(candidates))]))
     return chosen
 
 
 def _wave(appearance: Appearance, side: int, angle: float) -> np.ndarray:
-    """Sine wave along `angle` (degrees) with the appearance's period: (side, side) float32, -1..1."""
+    """Sine wave in direction `angle` (degrees) with `appearance.periods` periods: (side, side) float32, -1..1."""
     radians = math.radians(angle)
     steps = np.arange(side, dtype=np.float32) / side
     projection = steps[None, :] * math.sin(radians) + steps[:, None] * math.cos(radians)
@@ -106,7 +115,7 @@ def _fade(_appearance: Appearance, side: int) -> np.ndarray:
     return np.repeat(np.linspace(0, 1, side, dtype=np.float32)[:, None], side, axis=1)
 
 
-# name: (appearance, side) -> (side, side) float32 0..1, weight of the second colour in each pixel
+# name -> function (appearance, side) that returns the weight of the second colour, (side, side) float32 0..1
 PATTERNS: dict[str, Callable[[Appearance, int], np.ndarray]] = {
     "plain": _plain,
     "stripes": _stripes,
@@ -116,10 +125,10 @@ PATTERNS: dict[str, Callable[[Appearance, int], np.ndarray]] = {
     "halves": _halves,
     "fade": _fade,
 }
-CONTRAST = 0.35  # distance between the two colours; higher values make the garment hard to recognise
+CONTRAST = 0.35  # factor of the difference between the two colours; a higher factor makes garments hard to recognise
 PATTERN_CDF = np.cumsum((0.5, 0.12, 0.1, 0.1, 0.08, 0.05, 0.05))  # cumulative probability of the patterns
-PATTERN_CDF[-1] = 1.0  # avoid rounding error
-TONES = ((0.85, 0.9), (0.45, 0.95), (0.8, 0.5))  # HSV saturation and value: strong, pale, deep
+PATTERN_CDF[-1] = 1.0  # avoids a rounding error in the sum
+TONES = ((0.85, 0.9), (0.45, 0.95), (0.8, 0.5))  # (saturation, value) in HSV of strong, pale and deep colours
 PALETTE = 255 * np.array(
     [colorsys.hsv_to_rgb(hue / 12, *tone) for hue in range(12) for tone in TONES]
     + [(grey, grey, grey) for grey in (0.13, 0.4, 0.65, 0.9)]

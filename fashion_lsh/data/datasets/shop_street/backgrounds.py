@@ -1,4 +1,4 @@
-"""Draw cluttered backgrounds and occluders for street images (pure functions of the generator)."""
+"""Draw cluttered backgrounds and occluders of street images; the only randomness is the passed generator."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -10,22 +10,22 @@ IMAGE_SIZE = 96  # side of a composed image, in pixels
 
 
 def draw_background(rng: Rng) -> np.ndarray:
-    """Draw one of five kinds of background with fine noise: (96, 96, 3) float32, about 0..255."""
-    kind = (_wall, _shapes, _pavement, _foliage, _planks)[rng.integers(5)]
+    """Draw a background of one of five types, with fine noise: (96, 96, 3) float32, about 0..255."""
+    draw_type = (_wall, _shapes, _pavement, _foliage, _planks)[rng.integers(5)]
     noise = rng.standard_normal((IMAGE_SIZE, IMAGE_SIZE, 1), dtype=np.float32) * rng.uniform(2, 9)
-    return np.asarray(kind(rng) + noise, dtype=np.float32)
+    return np.asarray(draw_type(rng) + noise, dtype=np.float32)
 
 
 def draw_occluder(rng: Rng) -> Cutout:
-    """Draw a pole, a ball or a board in one shaded colour."""
+    """Draw a pole, a ball or a board of one colour with horizontal shading."""
     canvas = Image.new("RGBA", (IMAGE_SIZE, IMAGE_SIZE))
     pen = ImageDraw.Draw(canvas)
     width, height = rng.uniform(10, 26, 2)
     fill = (*_colour(rng), 255)
-    kind = rng.integers(3)
-    if kind == 0:
+    shape = rng.integers(3)
+    if shape == 0:
         pen.rectangle((0, 0, width * 0.45, IMAGE_SIZE), fill=fill)
-    elif kind == 1:
+    elif shape == 1:
         pen.ellipse((0, 0, width + 4, height + 4), fill=fill)
     else:
         pen.rounded_rectangle((0, 0, width, height + 6), radius=3, fill=fill)
@@ -36,7 +36,7 @@ def draw_occluder(rng: Rng) -> Cutout:
 
 
 def _colour(rng: Rng) -> tuple[int, int, int]:
-    """Draw a mostly desaturated RGB colour."""
+    """Draw an RGB colour of low saturation."""
     grey, deviation = rng.uniform(50, 215), rng.uniform(5, 70)
     red, green, blue = (int(value) for value in np.clip(grey + rng.uniform(-deviation, deviation, 3), 0, 255))
     return red, green, blue
@@ -62,8 +62,11 @@ def _shapes(rng: Rng) -> np.ndarray:
 
 
 def _pavement(rng: Rng) -> np.ndarray:
-    """Slabs or bricks of unequal grey with joints, seen at an angle."""
-    field, margin = IMAGE_SIZE * 3 // 2, IMAGE_SIZE // 4  # large enough to leave no empty corner after rotation
+    """Rotated slabs or bricks of varying brightness, with joints."""
+    field, margin = (
+        IMAGE_SIZE * 3 // 2,
+        IMAGE_SIZE // 4,
+    )  # large enough for the crop to contain no empty corner after the rotation
     canvas = Image.new("RGB", (field, field), _colour(rng))
     pen = ImageDraw.Draw(canvas)
     base, deviation = np.array(_colour(rng)), rng.uniform(4, 22)
@@ -89,7 +92,7 @@ def _foliage(rng: Rng) -> np.ndarray:
 
 
 def _planks(rng: Rng) -> np.ndarray:
-    """Bands of unequal width, vertical or horizontal, like boards, fences, shutters or stairs."""
+    """Vertical or horizontal bands of varying width, like boards, fences, shutters or stairs."""
     edges = np.cumsum(rng.integers(4, 18, 24))
     tones = np.array([_colour(rng)]) + rng.uniform(-28, 28, (25, 1))
     rows = tones[np.searchsorted(edges, np.arange(IMAGE_SIZE))].astype(np.float32)

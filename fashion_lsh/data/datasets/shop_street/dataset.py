@@ -1,4 +1,4 @@
-"""ShopStreet, the embedded data set: shop and street images of each item, composed from Fashion-MNIST garments."""
+"""ShopStreet, the embedded data set: shop and street images composed from Fashion-MNIST garments."""
 
 import hashlib
 import logging
@@ -20,10 +20,10 @@ from fashion_lsh.data.schema import BOX_COLUMNS, box_columns
 from fashion_lsh.io.files import atomic_write, cache_folder
 from fashion_lsh.io.progress import track
 
-VERSION = 2  # part of the cache key; increase it when any pixel or row changes
-CHUNK = 240  # images composed per task
+VERSION = 2  # part of the cache key; increase the version when a pixel or row changes
+CHUNK = 240  # images composed per task of the process pool
 VIEWS = ("shop", "street")
-SPLITS = {  # pool of the item -> splits of its shop and street image
+SPLITS = {  # pool of the item -> (split of the shop image, split of the street image)
     "train": ("train", "train"),
     "val": ("val", "val"),
     "test": ("gallery", "query"),
@@ -33,18 +33,20 @@ log = logging.getLogger(__name__)
 
 
 class ShopStreet:
-    """7,800 items of ten categories, each in a shop and a street image: 15,600 images of 96 x 96.
+    """Data set of 7,800 items in ten categories, with a shop and a street image of each: 15,600 images of 96 x 96.
 
-    An item is a Fashion-MNIST garment with one colour and pattern. The shop image shows the garment alone on a light
-    background. The street image shows it rotated, lit, partly occluded and among smaller garments, which have rows too
-    (`main` is False). Val and test garments have one or two items. Each garment is in only one of train, val and test.
+    An item is a Fashion-MNIST garment with one colour and pattern. The shop image shows only the garment, on a light
+    background. The street image shows the garment rotated, with random lighting, partly occluded and among smaller
+    garments, which have rows too (`main` is False). A val or test garment has one or two items. Each garment is in only
+    one of train, val and test.
 
     Images are composed once and cached: 430 MB on disk, memory-mapped.
 
     Args:
-        seed: Changes appearances, scenes, and the train and val garments; the test garments stay the same.
+        seed: Random seed of appearances, scenes, and the division of garments between train and val. The test garments
+            of the full set do not depend on the seed.
         cache: Parent of the cache folder. None: `fashion_lsh` in the user's cache folder.
-        garments: Train and val garments per category, at most 600; test is reduced in proportion.
+        garments: Number of train and val garments per category, at most 600; test is reduced in proportion.
 
     Raises:
         ValueError: The seed is negative, or `garments` is out of range.
@@ -59,47 +61,48 @@ class ShopStreet:
         self._pixels: np.ndarray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pixels": None}  # mapped again in each process
+        return {**self.__dict__, "_pixels": None}  # each process maps the file again
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
-        """Return one row per garment and image, with boxes tight around visible pixels, items, groups and splits."""
+        """Return one row per garment and image, with item, group, split and tight box of the visible pixels."""
         self._load()
         return Catalogue.open(self.folder / "catalogue.parquet").filter(filters)
 
     def image(self, key: str) -> np.ndarray:
-        """Return an image as (96, 96, 3) uint8 RGB.
+        """Return an image by key, (96, 96, 3) uint8 RGB.
 
         Raises:
-            KeyError: Unknown key.
+            KeyError: The key is unknown.
         """
         if not (key.isdecimal() and int(key) < self.count):
-            raise KeyError(f"unknown shop_street image {key!r}; use '00000' to '{self.count - 1:05d}'")
+            raise KeyError(f"unknown shop_street image {key!r}; use a key from '00000' to '{self.count - 1:05d}'")
         return np.array(self._load()[int(key)])
 
     def extra_items(self, start: int, stop: int) -> tuple[np.ndarray, Catalogue]:
-        """Compose shop images of extra gallery items, which match no query: the same garments in other appearances.
+        """Compose shop images of distractors: the garments of the data set with other appearances.
 
-        Images depend only on their numbers, are not cached and have no split. Items are named `further-<n>`.
+        Distractors match no query. An image depends only on the item number; images are not cached and have no split.
+        Items are named `further-<n>`.
 
         Args:
-            start: First number, from 0.
-            stop: End of the range, exclusive.
+            start: First item number, from 0.
+            stop: Last item number, exclusive.
 
         Returns:
-            (stop - start, 96, 96, 3) uint8 RGB, and a catalogue with one row each; `image` is the number.
+            Images (stop - start, 96, 96, 3) uint8 RGB; catalogue with one row per image, whose image key is the number.
         """
         collection = ExtraItems(self.seed, self.garments, stop)
-        drawn = [compose_image(collection, 2 * item) for item in range(start, stop)]
+        composed = [compose_image(collection, 2 * item) for item in range(start, stop)]
         names = [f"further-{item:07d}" for item in range(start, stop)]
-        boxes = np.concatenate([one.boxes for one in drawn])
+        boxes = np.concatenate([image.boxes for image in composed])
         columns = {"id": names, "image": [str(item) for item in range(start, stop)], "item": names,
                    "category": [collection.category(item) for item in range(start, stop)],
                    "group": [f"garment-{collection.garment[item]:04d}" for item in range(start, stop)],
-                   "view": ["shop"] * len(drawn), "source": ["shop_street"] * len(drawn)}  # fmt: skip
-        return np.stack([one.pixels for one in drawn]), Catalogue.from_columns({**columns, **box_columns(boxes)})
+                   "view": ["shop"] * len(composed), "source": ["shop_street"] * len(composed)}  # fmt: skip
+        return np.stack([image.pixels for image in composed]), Catalogue.from_columns({**columns, **box_columns(boxes)})
 
     def _load(self) -> np.ndarray:
-        """Return the memory-mapped images, (P, 96, 96, 3) uint8; compose them if they are not cached."""
+        """Return the memory-mapped images, (P, 96, 96, 3) uint8; compose the images if they are not cached."""
         if self._pixels is None:
             self._pixels = self._load_cache()
         if self._pixels is None:
@@ -108,25 +111,25 @@ class ShopStreet:
         return self._pixels
 
     def _load_cache(self) -> np.ndarray | None:
-        """Return the cached images, memory-mapped, or None if they or the catalogue are missing or damaged."""
+        """Return the cached images, memory-mapped; None if the images or the catalogue are missing or damaged."""
         images, catalogue = self.folder / "images.npy", self.folder / "catalogue.parquet"
         if not (images.is_file() and catalogue.is_file()):
             return None
         try:
             pixels: np.memmap[Any, Any] = np.load(images, mmap_mode="r")
-            whole = images.stat().st_size == pixels.offset + pixels.nbytes and pixels.dtype == np.uint8
-            n_images = len(set(Catalogue.open(catalogue).column("image")))
-        except (ValueError, EOFError) as error:  # truncated or foreign files
+            is_complete = images.stat().st_size == pixels.offset + pixels.nbytes and pixels.dtype == np.uint8
+            num_images = len(set(Catalogue.open(catalogue).column("image")))
+        except (ValueError, EOFError) as error:  # the files are truncated or not in the expected format
             log.warning("Composing the images again: %s is damaged (%s)", self.folder, error)
             return None
         return (
             pixels
-            if whole and pixels.shape == (self.count, IMAGE_SIZE, IMAGE_SIZE, 3) and n_images == self.count
+            if is_complete and pixels.shape == (self.count, IMAGE_SIZE, IMAGE_SIZE, 3) and num_images == self.count
             else None
         )
 
     def _compose(self) -> None:
-        """Write images, then the catalogue, both atomically; safe with concurrent processes."""
+        """Write the images, then the catalogue; both writes are atomic, so several processes may compose at once."""
         workers = min(len(os.sched_getaffinity(0)), -(-self.count // CHUNK))
         log.info("Composing %d images with %d processes; caching them in %s", self.count, workers, self.folder)
         with atomic_write(self.folder / "images.npy") as temporary:
@@ -136,10 +139,10 @@ class ShopStreet:
         )
 
     def _write(self, path: Path, workers: int) -> list[dict[str, Any]]:
-        """Write all images to a .npy file and return the rows of their garments."""
+        """Write all images to a .npy file, and return the catalogue rows of all garments."""
         header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, IMAGE_SIZE, IMAGE_SIZE, 3)}
         rows: list[dict[str, Any]] = []
-        with path.open("wb") as file:  # not memory-mapped: a full disk would kill the process with SIGBUS
+        with path.open("wb") as file:  # a memory-mapped write would kill the process with SIGBUS if the disk is full
             np.lib.format.write_array_header_1_0(file, header)
             for part, part_rows in track(self._parts(workers), "composing", self.count, lambda part: len(part[0])):
                 file.write(part.tobytes())
@@ -147,7 +150,7 @@ class ShopStreet:
         return rows
 
     def _parts(self, workers: int) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
-        """Yield `_compose_part` of each chunk in order, independent of the number of processes."""
+        """Yield images and rows of each chunk in order; the result does not depend on the number of processes."""
         starts = range(0, self.count, CHUNK)
         jobs = [(self.seed, self.garments, start, min(start + CHUNK, self.count)) for start in starts]
         if workers == 1:
@@ -158,11 +161,11 @@ class ShopStreet:
 
 
 def compose(seed: int, garments: int, images: Iterable[int]) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Compose images by number: (P, 96, 96, 3) uint8 RGB, and the rows of their garments."""
+    """Compose the images with these numbers: (P, 96, 96, 3) uint8 RGB, and the catalogue rows of all garments."""
     collection = _collection(seed, garments)
-    drawn = {image: compose_image(collection, image) for image in images}
-    rows = [row for image, one in drawn.items() for row in _rows(collection, image, one)]
-    return np.stack([one.pixels for one in drawn.values()]), rows
+    composed_images = {number: compose_image(collection, number) for number in images}
+    rows = [row for number, composed in composed_images.items() for row in _rows(collection, number, composed)]
+    return np.stack([composed.pixels for composed in composed_images.values()]), rows
 
 
 def _compose_part(job: tuple[int, int, int, int]) -> tuple[np.ndarray, list[dict[str, Any]]]:
@@ -170,14 +173,14 @@ def _compose_part(job: tuple[int, int, int, int]) -> tuple[np.ndarray, list[dict
     return compose(seed, garments, range(start, stop))
 
 
-def _rows(collection: ItemCollection, image: int, drawn: ComposedImage) -> Iterator[dict[str, Any]]:
-    """Yield the image's garments as catalogue rows, the main one first."""
-    main_item, street = divmod(image, 2)
+def _rows(collection: ItemCollection, number: int, composed: ComposedImage) -> Iterator[dict[str, Any]]:
+    """Yield the catalogue rows of an image's garments; the main garment is first."""
+    main_item, street = divmod(number, 2)
     name = f"item-{main_item:05d}-{VIEWS[street]}"
-    for index, (item, box) in enumerate(zip(drawn.items, drawn.boxes, strict=True)):
+    for index, (item, box) in enumerate(zip(composed.items, composed.boxes, strict=True)):
         yield {
             "id": name if index == 0 else f"{name}-{index + 1}",
-            "image": f"{image:05d}",
+            "image": f"{number:05d}",
             **dict(zip(BOX_COLUMNS, box.tolist(), strict=True)),
             "category": collection.category(item),
             "item": f"item-{item:05d}",
@@ -195,5 +198,5 @@ def _collection(seed: int, garments: int) -> ItemCollection:
 
 
 def _cache_key(seed: int, garments: int) -> str:
-    """Hash of everything that determines the images, 16 hex digits."""
+    """Hash of version, arguments and embedded data, which determine the images; 16 hex digits."""
     return hashlib.sha256(f"{VERSION} {seed} {garments} {data_checksum()}".encode()).hexdigest()[:16]

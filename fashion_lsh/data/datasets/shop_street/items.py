@@ -1,4 +1,4 @@
-"""Items (garments with colour and pattern) in train, val and test pools, and their cutouts."""
+"""Items (garments with colour and pattern) in the pools train, val and test."""
 
 import math
 from dataclasses import dataclass
@@ -11,24 +11,31 @@ from fashion_lsh.data.datasets.shop_street.appearances import Appearance, Rng, d
 from fashion_lsh.data.datasets.shop_street.garments import embedded
 
 POOLS = ("train", "val", "test")
-TRAIN, VAL, TEST = 540, 60, 100  # garments per category in the full set
-ITEM_STREAM, PLAN_STREAM, EXTRA_STREAM = 2, 1, 3  # separate random streams: appearances, pools, extra items
+TRAIN, VAL, TEST = 540, 60, 100  # garments per category and pool in the full set
+# separate random streams for appearances, for the division into pools, and for extra items
+ITEM_STREAM, PLAN_STREAM, EXTRA_STREAM = 2, 1, 3
 
 
 @dataclass(frozen=True)
 class Cutout:
-    """Tightly cropped object: (h, w, 3) float32 colours 0..255, (h, w) float32 alpha 0..1."""
+    """Tightly cropped object.
+
+    Attributes:
+        colours: (h, w, 3) float32 RGB, 0..255.
+        alpha: (h, w) float32, 0..1.
+    """
 
     colours: np.ndarray
     alpha: np.ndarray
 
 
 class ItemCollection:
-    """All items of one seed, numbered in the order train, val, test.
+    """All items for one seed, numbered in the order train, val, test.
 
     Args:
-        seed: Selects the val garments and each item's appearance.
-        garments: Garments used of each category's 600; a tenth of them are val, and test has a sixth as many.
+        seed: Random seed of the val garments and of the appearances.
+        garments: Number of train and val garments per category, at most 600. A tenth of this number is in val; test has
+            a sixth of this number in addition.
 
     Raises:
         ValueError: The seed is negative, or `garments` is out of range.
@@ -38,7 +45,7 @@ class ItemCollection:
         if seed < 0:
             raise ValueError(f"{seed=} is negative; use 0 or more")
         if not 2 <= garments <= TRAIN + VAL:
-            raise ValueError(f"{garments=} per category is out of range; use 2 to {TRAIN + VAL}")
+            raise ValueError(f"{garments=} is out of range; use 2 to {TRAIN + VAL} garments per category")
         self.seed = seed
         self.shades, self.alphas, self.labels, test = embedded()
         pools = _pools(self.labels, test, seed, garments)
@@ -54,10 +61,11 @@ class ItemCollection:
         return POOLS[int(np.searchsorted(self.pool_bounds, item, side="right")) - 1]
 
     def category(self, item: int) -> str:
+        """Return the category of an item."""
         return CATEGORIES[self.labels[self.garment[item]]]
 
-    def others(self, item: int, count: int, rng: Rng) -> list[int]:
-        """Draw `count` items from the same pool, with distinct garments that differ from this item's garment."""
+    def draw_companions(self, item: int, count: int, rng: Rng) -> list[int]:
+        """Draw `count` items of the same pool; their garments differ from each other and from this item's garment."""
         pool = POOLS.index(self.pool(item))
         chosen = [item]
         while len(chosen) <= count:
@@ -67,19 +75,19 @@ class ItemCollection:
         return chosen[1:]
 
     def appearance(self, item: int) -> Appearance:
-        """Return the item's appearance; the two colourways of a garment share the pattern and differ in colour."""
+        """Return the appearance of an item; the two colourways of a garment have the same pattern in other colours."""
         rng = np.random.default_rng([self.seed, int(self.garment[item]), ITEM_STREAM])
         return draw_appearance(rng, int(self.colourway[item]))
 
     def cutout(self, item: int, size: float, max_side: float, angle: float = 0.0, flipped: bool = False) -> Cutout:
-        """Render an item.
+        """Render an item as a cutout.
 
         Args:
             item: Number of the item.
-            size: Square root of the area of its tight box before rotation, in pixels.
-            max_side: Maximum of the longer side, in pixels.
+            size: Square root of the area of the item's tight box before rotation, in pixels.
+            max_side: Maximum length of the longer side before rotation, in pixels.
             angle: Counter-clockwise rotation, in degrees.
-            flipped: Mirror horizontally.
+            flipped: Whether the item is mirrored horizontally.
         """
         alpha = self.alphas[self.garment[item]]
         height, width = (int(np.ptp(np.flatnonzero((alpha > 127).any(axis=axis)))) + 1 for axis in (1, 0))
@@ -89,7 +97,7 @@ class ItemCollection:
 
 
 class ExtraItems(ItemCollection):
-    """Extra items in a separate pool: the data set's garments repeated with other appearances.
+    """Extra items, all in the test pool: the garments of the data set, repeated with other appearances.
 
     Args:
         seed: Seed of the data set.
@@ -118,20 +126,20 @@ def extract_cutout(image: Image.Image, angle: float) -> Cutout:
 
 
 def _items(garments: np.ndarray, two_per_garment: bool) -> np.ndarray:
-    """(G,) garments -> (2, I) garment and colourway of each item; optionally two items for every second garment."""
+    """Garment and colourway of each item, (2, I), for (G,) garments; optionally two items per second garment."""
     counts = np.where(two_per_garment & (np.arange(len(garments)) % 2 == 1), 2, 1)
     colourway = np.concatenate([np.arange(count) for count in counts])
     return np.stack([np.repeat(garments, counts), colourway])
 
 
 def _pools(labels: np.ndarray, test: np.ndarray, seed: int, garments: int) -> list[np.ndarray]:
-    """Return the garments of train, val and test, each sorted by category."""
+    """Return the garments of the pools train, val and test, each sorted by category."""
     rng = np.random.default_rng([seed, 0, PLAN_STREAM])
-    n_val, n_test = max(1, garments * VAL // (TRAIN + VAL)), max(2, garments * TEST // (TRAIN + VAL))
+    num_val, num_test = max(1, garments * VAL // (TRAIN + VAL)), max(2, garments * TEST // (TRAIN + VAL))
     pools: list[list[np.ndarray]] = [[], [], []]
     for label in range(len(CATEGORIES)):
         train_rows = rng.permutation(np.flatnonzero((labels == label) & ~test))[:garments]
-        test_rows = rng.permutation(np.flatnonzero((labels == label) & test))[:n_test]
-        for pool, rows in zip(pools, (train_rows[n_val:], train_rows[:n_val], test_rows), strict=True):
+        test_rows = rng.permutation(np.flatnonzero((labels == label) & test))[:num_test]
+        for pool, rows in zip(pools, (train_rows[num_val:], train_rows[:num_val], test_rows), strict=True):
             pool.append(np.sort(rows))
     return [np.concatenate(pool) for pool in pools]

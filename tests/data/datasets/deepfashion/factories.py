@@ -1,4 +1,4 @@
-"""Write DeepFashion files and images for tests."""
+"""Functions that write DeepFashion files and images for tests."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +13,11 @@ BLOUSE, SLEEVED, TEE, SKIRT = (f"img/{name}/img_00000001.jpg" for name in ("Shee
 
 
 def write(path: Path, header: str, rows: Sequence[str], count: int | None = None, end: str = "\n") -> Path:
-    """Write a file as published: count, column names, rows (every second one with trailing blanks)."""
+    """Write a file as published: row count, column names, rows (every second row has trailing blanks)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    padded = [row + "  " * (number % 2) for number, row in enumerate(rows)]
-    top = [str(len(rows) if count is None else count), *([header] if header else [])]
-    path.write_bytes("".join(line + end for line in [*top, *padded]).encode())
+    padded_rows = [row + "  " * (index % 2) for index, row in enumerate(rows)]
+    first_lines = [str(len(rows) if count is None else count), *([header] if header else [])]
+    path.write_bytes("".join(line + end for line in [*first_lines, *padded_rows]).encode())
     return path
 
 
@@ -43,15 +43,15 @@ def column_values(source: Any, column: str) -> dict[str, Any]:
 
 
 def assert_required_files_are_read(root: Path, source: Any) -> None:
-    """Check that listing fails if any required file or folder is missing."""
-    for part in source.expected:
-        paths = list(root.glob(part.pattern))
-        if not part.required:
+    """Check that `list_garments` raises an error if any required file or folder is missing."""
+    for expected in source.expected:
+        paths = list(root.glob(expected.pattern))
+        if not expected.required:
             continue
-        assert paths, part
+        assert paths, expected
         for path in paths:
-            path.rename(path.with_name(f"gone_{path.name}"))
+            path.rename(path.with_name(f"renamed_{path.name}"))
         with pytest.raises(FileNotFoundError):
             source(str(root)).list_garments()
         for path in paths:
-            path.with_name(f"gone_{path.name}").rename(path)
+            path.with_name(f"renamed_{path.name}").rename(path)

@@ -1,4 +1,4 @@
-"""Category and attribute benchmark: rows of the coarse files and of the fine subset, and reasons for invalid rows."""
+"""Category and attribute benchmark: rows of the coarse and fine files, and reasons for invalid rows."""
 
 import re
 from collections.abc import Sequence
@@ -23,19 +23,19 @@ from tests.data.datasets.deepfashion.factories import (
     write,
 )
 
-TYPES = {"upper": 1, "lower": 2, "full": 3}
+CLOTHES_TYPES = {"upper": 1, "lower": 2, "full": 3}
 
 
-def categories(names: Sequence[Any] = OFFICIAL_CATEGORIES) -> list[str]:
-    return [f"{each.name:<15} {TYPES[each.kind]}" for each in names]
+def category_lines(categories: Sequence[Any] = OFFICIAL_CATEGORIES) -> list[str]:
+    return [f"{category.name:<15} {CLOTHES_TYPES[category.body_part]}" for category in categories]
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Write coarse annotations of four images; two show tees, one of them with long sleeves."""
+    """Write coarse annotations of four images: a blouse, a tee with long sleeves, another tee, and a skirt."""
     save_images(tmp_path / "Img", BLOUSE, SLEEVED, TEE, SKIRT)
     coarse = tmp_path / "Anno_coarse"
-    write(coarse / "list_category_cloth.txt", "category_name  category_type", categories())
+    write(coarse / "list_category_cloth.txt", "category_name  category_type", category_lines())
     labels = {BLOUSE: 3, SLEEVED: 18, TEE: 18, SKIRT: 33}
     boxes = (row(name, "072", "079", "132", "173") for name in labels)
     write(coarse / "list_category_img.txt", "image_name  category_label", [row(*each) for each in labels.items()])
@@ -68,12 +68,17 @@ def test_the_older_folder_anno_is_read(root: Path) -> None:
     assert column_values(DeepFashionCategory(str(root)), "category")[SLEEVED] == "Tee/long sleeve"
 
 
-def test_a_list_of_46_categories_is_read_by_the_official_50(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_incomplete_category_list_is_replaced_by_the_official_list(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     incomplete = [
         each for each in OFFICIAL_CATEGORIES if each.name not in ("Cape", "Nightdress", "Shirtdress", "Sundress")
     ]
     write(
-        root / "Anno_coarse/list_category_cloth.txt", "category_name  category_type", categories(incomplete), count=50
+        root / "Anno_coarse/list_category_cloth.txt",
+        "category_name  category_type",
+        category_lines(incomplete),
+        count=50,
     )
     replace_text(root / "Anno_coarse/list_category_img.txt", f"{SKIRT:<70} 33", f"{SKIRT:<70} 41")
     assert column_values(DeepFashionCategory(str(root)), "category")[SKIRT] == "Dress"
@@ -91,7 +96,9 @@ def test_official_categories_have_the_documented_numbers() -> None:
     assert (by_number[39][0], by_number[44][0], by_number[50][0]) == ("Coat", "Kimono", "Sundress")
 
 
-def test_a_full_list_with_other_names_is_used_with_a_warning(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_complete_category_list_with_other_names_is_used_with_a_warning(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     replace_text(root / "Anno_coarse/list_category_cloth.txt", "Blouse ", "Chemise")
     assert column_values(DeepFashionCategory(str(root)), "category")[BLOUSE] == "Chemise"
     assert "list_category_cloth.txt: names differ" in caplog.text
@@ -172,18 +179,15 @@ def test_the_check_counts_missing_images(root: Path, capsys: pytest.CaptureFixtu
 
 
 def missing_count(output: str) -> int:
-    found = re.search(r"(\d+) of \d+ images are missing", output)
-    assert found
-    return int(found[1])
-
-
-# fine subset
+    match = re.search(r"(\d+) of \d+ images are missing", output)
+    assert match
+    return int(match[1])
 
 
 @pytest.fixture
 def fine(root: Path) -> Path:
     folder = root / "Anno_fine"
-    write(folder / "list_category_cloth.txt", "category_name  category_type", categories())
+    write(folder / "list_category_cloth.txt", "category_name  category_type", category_lines())
     parts = {"train": [(BLOUSE, 3, 0), (SLEEVED, 18, 1)], "val": [(TEE, 18, 0)], "test": [(SKIRT, 33, 0)]}
     for split, rows in parts.items():
         values = [[sleeves if index == 7 else (index + 1) % 2 for index in range(26)] for _, _, sleeves in rows]
@@ -209,13 +213,13 @@ def test_fine_files_are_read_line_by_line(fine: Path, caplog: pytest.LogCaptureF
     assert column_values(source, "x1") == {SKIRT: 10, TEE: 10, BLOUSE: 10, SLEEVED: 11}
     assert column_values(source, "group")[TEE] == "img/B_Tee"
     assert set(column_values(source, "source").values()) == {"deepfashion_fine"}
-    assert "assuming it is attribute 8" in caplog.text
+    assert "is attribute 8" in caplog.text
 
 
 def test_the_index_of_long_sleeve_is_read_from_the_attribute_list(fine: Path, caplog: pytest.LogCaptureFixture) -> None:
     names = [f"{'long_sleeve' if index == 8 else f'other_{index}'}  2" for index in range(26)]
     write(fine / "Anno_fine/list_attr_cloth.txt", "attribute_name  attribute_type", names)
-    assert column_values(DeepFashionFine(str(fine)), "category")[TEE] == "Tee/long sleeve"  # the ninth value is 1
+    assert column_values(DeepFashionFine(str(fine)), "category")[TEE] == "Tee/long sleeve"  # value at index 8 is 1
     assert "assuming" not in caplog.text
 
 

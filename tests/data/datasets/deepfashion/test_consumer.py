@@ -1,4 +1,4 @@
-"""Consumer-to-shop benchmark: one row per image of the pairs, views, splits, and reasons for invalid rows."""
+"""Consumer-to-shop benchmark: one row per image of the pairs, with view and split; reasons for invalid rows."""
 
 import logging
 from pathlib import Path
@@ -33,7 +33,7 @@ PAIRS = [(STREET, SHOP, 1, "test"), (SECOND, SHOP, 1, "test"), (*TRAIN, 5, "trai
 
 @pytest.fixture
 def consumer(tmp_path: Path) -> Path:
-    """Write three items; the shop image of the first is in two pairs."""
+    """Write three items; the shop image of the first item is in two pairs."""
     images = [STREET, SECOND, SHOP, *TRAIN, *VAL]
     save_images(tmp_path / "Img", *images)
     header = "image_pair_name_1 image_pair_name_2 item_id evaluation_status"

@@ -1,4 +1,4 @@
-"""DeepFashion's text files: counts, headers, encodings and invalid rows."""
+"""Reader of DeepFashion's text files: row counts, headers, encodings and invalid rows."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def test_a_wrong_row_count_warns(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert "a.txt: 2 rows" in caplog.text
 
 
-def test_the_right_row_count_does_not_warn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_correct_row_count_does_not_warn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write(tmp_path / "a.txt", "image_name item", [row(FRONT, "a"), "", row(SIDE, "b")], count=2)
     assert len(files.read_table(path, ("image_name", "item")).rows) == 2
     assert not caplog.text
@@ -82,7 +82,7 @@ def test_another_encoding_raises(tmp_path: Path) -> None:
 def test_a_name_without_type_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write(tmp_path / "a.txt", "name type", ["a-line 3", "abstract"])
     assert files.read_names(path) == [("a-line", "3"), ("abstract", "")]
-    assert "1 rows have a name without a type (first: 'abstract')" in caplog.text
+    assert "names without a type: 1 (first: 'abstract')" in caplog.text
 
 
 def test_each_bad_row_is_reported(tmp_path: Path) -> None:

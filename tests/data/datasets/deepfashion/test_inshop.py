@@ -1,4 +1,4 @@
-"""In-shop benchmark: items, published splits and boxes, and reasons for invalid rows."""
+"""In-shop benchmark: items, published splits and boxes; reasons for invalid rows."""
 
 from pathlib import Path
 
@@ -21,13 +21,13 @@ from tests.data.datasets.deepfashion.factories import (
 
 @pytest.fixture
 def inshop(tmp_path: Path) -> Path:
-    """Write two items, one of them in two series, with images of both resolutions."""
+    """Write two items, with images in both resolutions."""
     annotations = {FRONT: (3, "query"), SIDE: (3, "gallery"), BACK: (3, "gallery"), JEANS: (2, "train")}
     save_images(tmp_path / "Img", *annotations)
     save_images(tmp_path / "Img", *(name.replace("img/", "img_highres/", 1) for name in annotations), size=(75, 110))
     rows = [row(name, name.split("/")[3], status) for name, (_, status) in annotations.items()]
     write(tmp_path / "Eval/list_eval_partition.txt", "image_name item_id evaluation_status", rows)
-    boxes = [row(name, kind, 1, "065", "045", "233", "252") for name, (kind, _) in annotations.items()]
+    boxes = [row(name, clothes_type, 1, "065", "045", "233", "252") for name, (clothes_type, _) in annotations.items()]
     header = "image_name  clothes_type  pose_type  x_1  y_1  x_2  y_2"
     write(tmp_path / "Anno/list_bbox_inshop.txt", header, boxes)
     write(tmp_path / "Anno/list_item_inshop.txt", "", ["id_00000002", "id_00000007"])
@@ -60,7 +60,7 @@ def test_images_of_another_size_warn(inshop: Path, caplog: pytest.LogCaptureFixt
 def test_an_item_missing_in_the_item_list_warns(inshop: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(inshop / "Anno/list_item_inshop.txt", "", ["id_00000002"])
     assert len(DeepFashionInshop(str(inshop)).list_garments()[0]) == 4
-    assert "1 items are missing in" in caplog.text
+    assert "list_item_inshop.txt: number of missing items: 1" in caplog.text
     assert "first: id_00000007" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Write garments.npz: 7,000 images of Fashion-MNIST, small enough to ship with the code.
+"""Write garments.npz: 7,000 images of Fashion-MNIST that are shipped with the code.
 
 python -m fashion_lsh.data.datasets.shop_street.embedded.pack FOLDER      (folder of the four *-ubyte.gz files)
 """
@@ -14,14 +14,12 @@ from fashion_lsh.io.files import atomic_write
 TARGET = Path(__file__).with_name("garments.npz")
 SEED = 0
 COUNTS = {"train": 600, "test": 100}  # images per category
-LIT_THRESHOLD, MIN_LIT_PIXELS = (
-    4,
-    100,
-)  # garments with fewer pixels brighter than LIT_THRESHOLD, a line or two, cannot be recognised
+BRIGHT_THRESHOLD = 4  # pixels with a higher grey value count as bright
+MIN_BRIGHT_PIXELS = 100  # garments with fewer bright pixels (one or two lines) cannot be recognised
 
 
 def pack(folder: str | Path, target: str | Path = TARGET) -> None:
-    """Select images and write: images (7000, 28, 28) uint8, labels (7000,) uint8, test (7000,) bool."""
+    """Select images and write the arrays images (7000, 28, 28) uint8, labels (7000,) uint8, test (7000,) bool."""
     parts = [read_part(folder, part) for part in FILE_PREFIXES]
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     test = np.repeat([False, True], [len(part[0]) for part in parts])
@@ -31,29 +29,29 @@ def pack(folder: str | Path, target: str | Path = TARGET) -> None:
 
 
 def choose(images: np.ndarray, labels: np.ndarray, test: np.ndarray, counts: dict[str, int]) -> np.ndarray:
-    """Draw rows of unique images with enough bright pixels, sorted by part, category and number.
+    """Draw rows of unique images with at least MIN_BRIGHT_PIXELS, sorted by part, category and row number.
 
     Args:
         images: (N, 28, 28) uint8.
         labels: (N,) uint8, 0..9.
-        test: (N,) bool, published test part.
-        counts: Images per category in `train` and `test`.
+        test: (N,) bool, whether an image is in the published test part.
+        counts: Number of images per category in the parts `train` and `test`.
 
     Returns:
         (M,) int64 row numbers.
     """
     rng = np.random.default_rng(SEED)
-    eligible = is_unique(images) & ((images > LIT_THRESHOLD).sum(axis=(1, 2)) >= MIN_LIT_PIXELS)
+    is_eligible = is_unique(images) & ((images > BRIGHT_THRESHOLD).sum(axis=(1, 2)) >= MIN_BRIGHT_PIXELS)
     chosen = []
     for part in FILE_PREFIXES:
         for label in range(len(CATEGORIES)):
-            rows = np.flatnonzero(eligible & (labels == label) & (test == (part == "test")))
+            rows = np.flatnonzero(is_eligible & (labels == label) & (test == (part == "test")))
             chosen.append(np.sort(rng.choice(rows, counts[part], replace=False)))
     return np.concatenate(chosen)
 
 
 def is_unique(images: np.ndarray) -> np.ndarray:
-    """(N, H, W) uint8 -> (N,) bool: whether no other image has the same pixels."""
+    """Return whether no other image has the same pixels: (N, H, W) uint8 -> (N,) bool."""
     keys = [image.tobytes() for image in images]
     counts: dict[bytes, int] = {}
     for key in keys:
