@@ -34,7 +34,7 @@ from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.fitting import fit
 from fashion_lsh.training.optimizers import create_optimizer
 
-STEPS, WARM_UP = 50, 5  # number of training steps; number of untimed steps at the start
+NUM_STEPS, WARM_UP = 50, 5  # number of training steps; number of untimed steps at the start
 OUT = Path("runs/bench/bench.json")
 
 
@@ -54,7 +54,7 @@ def main() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
         cfg = compose(
-            "train", ["backbone=resnet18", f"data.samples_per_epoch={64 * (STEPS + 1)}", "classifier.epochs=1"]
+            "train", ["backbone=resnet18", f"data.samples_per_epoch={64 * (NUM_STEPS + 1)}", "classifier.epochs=1"]
         )
     data = instantiate(cfg.data, _convert_="all")
     arguments = dict(instantiate(cfg.classifier, categories=data.categories, _convert_="all").hparams)
@@ -112,7 +112,7 @@ def train_rate(data: GarmentData, arguments: dict[str, Any]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         logs = [CSVLogger(folder, name="logs")]
         fit(stage, data, Path(folder), logs, accelerator="cpu", devices=1, gradient_clip_val=5.0, limit_val_batches=1)
-    return 64 * (STEPS - WARM_UP) / (stage.step_starts[STEPS] - stage.step_starts[WARM_UP])
+    return 64 * (NUM_STEPS - WARM_UP) / (stage.step_starts[NUM_STEPS] - stage.step_starts[WARM_UP])
 
 
 @torch.inference_mode()
@@ -139,8 +139,8 @@ def encode_with_descriptors_rate(model: ClassifierModel, data: GarmentData) -> f
     return count / (time.perf_counter() - start)
 
 
-def images_per_second(loader: DataLoader[Any], step: Callable[[Batch], Any], steps: int | None = STEPS) -> float:
-    """Images per second over `steps` batches without the first WARM_UP; None: over all batches."""
+def images_per_second(loader: DataLoader[Any], step: Callable[[Batch], Any], steps: int | None = NUM_STEPS) -> float:
+    """Images per second over `steps` batches without the first WARM_UP; over all batches if `steps` is None."""
     warm_up = WARM_UP if steps else 0
     start, count = time.perf_counter(), 0
     for index, batch in enumerate(islice(loader, steps)):

@@ -1,7 +1,7 @@
 """Time and memory of a large catalogue: python -m benchmarks.catalogue FOLDER [--rows 500000].
 
 Generates small images in FOLDER (once), merges the images into a catalogue, opens the catalogue and starts an epoch.
-Then reads images of 15 kB at 224 pixels. Results are written to runs/bench/catalogue.json.
+Then loads photographs of 15 kB as crops of 224 pixels. Results are written to runs/bench/catalogue.json.
 """
 
 import argparse
@@ -45,16 +45,16 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     os.environ["XDG_CACHE_HOME"] = str((args.folder / "cache").resolve())
     times: dict[str, float] = {"rows": args.rows}
-    images = args.folder / f"pictures-{args.rows}"
+    images = args.folder / f"images-{args.rows}"
     with step("generate images (once)", times):
         generate_images(images, args.rows)
     time_merge(images, args.folder / "merged", times)
     # Imported late: PyTorch would increase the peak memory.
-    from benchmarks.loading import first_batch, loader_rates
+    from benchmarks.loading import measure_loader_rates, time_first_batch
     from fashion_lsh.runs.environment import environment
 
-    first_batch(args.folder / "merged", lambda name: step(name, times))
-    times |= loader_rates(args.folder / "photos", images)
+    time_first_batch(args.folder / "merged", lambda name: step(name, times))
+    times |= measure_loader_rates(args.folder / "photos", images)
     with atomic_write(OUT) as temporary:
         temporary.write_text(json.dumps(times | environment(), indent=1))
     print(tabulate([(name, f"{value:,.4g}") for name, value in times.items()], ["step", "s, GiB or images/s"]))
@@ -74,13 +74,13 @@ def time_merge(images: Path, out: Path, times: dict[str, float]) -> None:
     source = Folder(str(images))
     labels = LabelMap({name: (name, "") for name in CATEGORIES})
     with step("list and open all images", times):
-        part = scan_source("drawn", source, labels, fingerprints=True)
+        part = scan_source("generated", source, labels, fingerprints=True)
     with step("list again, images unchanged", times):
-        part = scan_source("drawn", source, labels, fingerprints=True)
+        part = scan_source("generated", source, labels, fingerprints=True)
     with step("merge: names, duplicates, near-duplicates, splits", times):
-        merged = merge({"drawn": part}, RECIPE)
+        merged = merge({"generated": part}, RECIPE)
     with step("save", times):
-        save(out, merged.catalogue, merged.image_infos, {"drawn": Origin("folder", str(images.resolve()))})
+        save(out, merged.catalogue, merged.image_infos, {"generated": Origin("folder", str(images.resolve()))})
     times["peak memory, GiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     times["merged rows"], times["images with a near-duplicate"] = len(merged.catalogue), merged.near_duplicates
     with step("open the catalogue", times):
@@ -98,14 +98,17 @@ def generate_images(folder: Path, count: int) -> None:
     with ProcessPoolExecutor() as pool:
         list(
             pool.map(
-                generate_range, [folder] * len(starts), starts, [min(IMAGES_PER_FOLDER, count - at) for at in starts]
+                generate_image_range,
+                [folder] * len(starts),
+                starts,
+                [min(IMAGES_PER_FOLDER, count - at) for at in starts],
             )
         )
     (folder / "done").touch()
 
 
-def generate_range(folder: Path, start: int, count: int) -> None:
-    """Generate the images number start to start + count - 1."""
+def generate_image_range(folder: Path, start: int, count: int) -> None:
+    """Generate the images with numbers from `start` to `start + count - 1`."""
     shades, alphas, *_ = embedded()
     category_folder = folder / CATEGORIES[start // IMAGES_PER_FOLDER % len(CATEGORIES)]
     category_folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.environment import environment
 
 PRESETS = ("small", "lite", "mobile")
-WARM_UP, TIMED = 3, 20  # number of untimed and timed calls
+NUM_WARM_UP, NUM_TIMED = 3, 20  # number of untimed and timed calls
 MACHINE_KEYS = ("processor", "cores", "gpu")
 
 
@@ -43,7 +43,7 @@ def main() -> None:
         )
     )
     machine = ", ".join(f"{name} {value}" for name, value in environment(gpu=False).items() if name in MACHINE_KEYS)
-    print(f"\nMedian of {TIMED} images of 480 x 320, batch size 1; {machine}")
+    print(f"\nMedian of {NUM_TIMED} images of 480 x 320, batch size 1; {machine}")
 
 
 def build_detector(preset: str) -> DetectorModel:
@@ -56,13 +56,13 @@ def build_detector(preset: str) -> DetectorModel:
 
 
 def time_detection(model: DetectorModel, image: np.ndarray) -> float:
-    """Median milliseconds of TIMED calls with a single image, (H, W, 3) uint8."""
+    """Median milliseconds of NUM_TIMED calls with a single image, (H, W, 3) uint8."""
     times = []
-    for _ in range(WARM_UP + TIMED):
+    for _ in range(NUM_WARM_UP + NUM_TIMED):
         start = time.perf_counter()
         model.detect([image])
         times.append(time.perf_counter() - start)
-    return 1000 * float(np.median(times[WARM_UP:]))
+    return 1000 * float(np.median(times[NUM_WARM_UP:]))
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ from fashion_lsh.report.tiles import Tile, draw_sheet
 OUT = Path("runs/bench/duplicates")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 DISTANCES = (12, 16, 20, 24, 28, 32, 40)
-MAX_SHOWN = 24  # maximum number of unlabelled pairs on the sheet
-ROWS, PLANTED = 500_000, 5_000  # number of random fingerprints and of planted near-duplicates of --scale
+MAX_PAIRS_SHOWN = 24  # maximum number of unlabelled pairs on the sheet
+NUM_RANDOM, NUM_PLANTED = 500_000, 5_000  # number of random fingerprints and of planted near-duplicates of --scale
 
 
 class ImageList(NamedTuple):
@@ -54,20 +54,20 @@ class ImageList(NamedTuple):
     splits: np.ndarray
 
 
-class Fingerprints(NamedTuple):
-    """Fingerprints and thumbnails of n originals and copies.
+class Samples(NamedTuple):
+    """Originals and copies, n samples in total.
 
     Attributes:
         fingerprints: (n, 4, 32) uint8.
         thumbnails: (n, 20, 20, 3) uint8.
         origin: (n,) int64, row of the original image.
-        kind: (n,) str, name of the edit; "" for originals.
+        edits: (n,) str, name of the edit of each copy; "" for originals.
     """
 
     fingerprints: np.ndarray
     thumbnails: np.ndarray
     origin: np.ndarray
-    kind: np.ndarray
+    edits: np.ndarray
 
 
 def main() -> None:
@@ -75,11 +75,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="?", type=Path, help="image folder or manifest")
     parser.add_argument("--count", type=int, default=2000, help="number of images to copy (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scale", action="store_true", help=f"time {ROWS:,} random fingerprints")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
+    parser.add_argument("--scale", action="store_true", help=f"time {NUM_RANDOM:,} random fingerprints")
     arguments = parser.parse_args()
     if arguments.scale:
-        scale(arguments.seed)
+        time_random_fingerprints(arguments.seed)
     elif arguments.images is None:
         parser.error("images is missing; pass an image folder or a manifest, or --scale")
     else:
@@ -88,33 +88,37 @@ def main() -> None:
 
 def evaluate(images: ImageList, count: int, seed: int) -> None:
     """Print recall by edit, precision and groups across splits; write sheets of unlabelled and missed pairs."""
-    prints = plant_copies(images, count, seed)
-    groups = images.groups[prints.origin]
-    pairs_by_distance = {distance: near_duplicate_pairs(prints.fingerprints, distance) for distance in DISTANCES}
+    samples = plant_copies(images, count, seed)
+    groups = images.groups[samples.origin]
+    pairs_by_distance = {distance: near_duplicate_pairs(samples.fingerprints, distance) for distance in DISTANCES}
     similar_pairs = {
-        distance: candidates[similarity(prints.thumbnails, candidates) >= MIN_SIMILARITY]
+        distance: candidates[similarity(samples.thumbnails, candidates) >= MIN_SIMILARITY]
         for distance, candidates in pairs_by_distance.items()
     }
-    kinds = list(dict.fromkeys(prints.kind[prints.kind != ""]))
+    edit_names = list(dict.fromkeys(samples.edits[samples.edits != ""]))
     print(tabulate(
-        [(distance, *(f"{recall(prints, candidates, kind):.4f}" for kind in kinds),
-          len(candidates), len(unlabelled_pairs(prints, groups, candidates)),
-          len(similar_pairs[distance]), len(unlabelled_pairs(prints, groups, similar_pairs[distance])))
+        [(distance, *(f"{copy_recall(samples, candidates, edit_name):.4f}" for edit_name in edit_names),
+          len(candidates), len(unlabelled_pairs(samples, groups, candidates)),
+          len(similar_pairs[distance]), len(unlabelled_pairs(samples, groups, similar_pairs[distance])))
          for distance, candidates in pairs_by_distance.items()],
-        ["distance", *kinds, "pairs", "unlabelled", f"similarity >= {MIN_SIMILARITY}", "unlabelled"]))  # fmt: skip
+        ["distance", *edit_names, "pairs", "unlabelled", f"similarity >= {MIN_SIMILARITY}", "unlabelled"]))  # fmt: skip
     similar = similar_pairs[MAX_DISTANCE]
-    unlabelled = unlabelled_pairs(prints, groups, similar)
+    unlabelled = unlabelled_pairs(samples, groups, similar)
+    recalls = [f"{edit_name} {copy_recall(samples, similar, edit_name):.4f}" for edit_name in edit_names]
     print(f"At distance <= {MAX_DISTANCE} and similarity >= {MIN_SIMILARITY}: "
           f"precision {1 - len(unlabelled) / max(1, len(similar)):.5f} of "
-          f"{len(similar):,} pairs; recall " +
-          ", ".join(f"{kind} {recall(prints, similar, kind):.4f}" for kind in kinds))  # fmt: skip
+          f"{len(similar):,} pairs; recall {', '.join(recalls)}")  # fmt: skip
     print(
-        f"Banding: recall {banding_recall(prints, pairs_by_distance[MAX_DISTANCE]):.5f} of pairs of one original at "
+        f"Banding: recall {banding_recall(samples, pairs_by_distance[MAX_DISTANCE]):.5f} of pairs of one original at "
         f"distance <= {MAX_DISTANCE}"
     )
-    tiles = [tile(images, prints.origin[row], str(prints.kind[row])) for pair in unlabelled[:MAX_SHOWN] for row in pair]
-    save("unlabelled", list(zip(tiles[::2], tiles[1::2], strict=True)))
-    groups_across_splits(images, prints, similar)
+    tiles = [
+        image_tile(images, samples.origin[row], str(samples.edits[row]))
+        for pair in unlabelled[:MAX_PAIRS_SHOWN]
+        for row in pair
+    ]
+    write_sheet("unlabelled", list(zip(tiles[::2], tiles[1::2], strict=True)))
+    report_groups_across_splits(images, samples, similar)
 
 
 def list_images(path: Path) -> ImageList:
@@ -131,8 +135,8 @@ def list_images(path: Path) -> ImageList:
     return ImageList(paths, *(np.array([cell or "" for cell in column], dtype=object) for column in columns))
 
 
-def plant_copies(images: ImageList, count: int, seed: int) -> Fingerprints:
-    """Fingerprint all images and, for `count` random images, one copy per edit."""
+def plant_copies(images: ImageList, count: int, seed: int) -> Samples:
+    """Compute fingerprints of all images and, for `count` random images, of one copy per edit."""
     rng = np.random.default_rng(seed)
     copied_rows = set(rng.permutation(len(images.paths))[:count].tolist())
     entries: list[tuple[np.ndarray, np.ndarray, int, str]] = []
@@ -140,45 +144,46 @@ def plant_copies(images: ImageList, count: int, seed: int) -> Fingerprints:
     for row, path in enumerate(images.paths):
         original = Image.fromarray(open_image(path))
         edits = EDITS if row in copied_rows else {}
-        for kind, image in {"": original, **{kind: edit(original, rng) for kind, edit in edits.items()}}.items():
+        copies = {name: edit(original, rng) for name, edit in edits.items()}
+        for edit_name, image in {"": original, **copies}.items():
             array = np.asarray(image)
             start = time.perf_counter()
             code = fingerprint(array)
             elapsed += time.perf_counter() - start
-            entries.append((code, thumbnail(array), row, kind))
-    codes, thumbnails, origin, kinds = zip(*entries, strict=True)
+            entries.append((code, thumbnail(array), row, edit_name))
+    codes, thumbnails, origin, edit_names = zip(*entries, strict=True)
     print(
         f"{len(codes):,} images with copies, {len(copied_rows):,} originals copied; "
         f"{1000 * elapsed / len(codes):.2f} ms per fingerprint"
     )
-    return Fingerprints(np.stack(codes), np.stack(thumbnails), np.array(origin), np.array(kinds))
+    return Samples(np.stack(codes), np.stack(thumbnails), np.array(origin), np.array(edit_names))
 
 
-def recall(prints: Fingerprints, matched_pairs: np.ndarray, kind: str) -> float:
+def copy_recall(samples: Samples, matched_pairs: np.ndarray, edit: str) -> float:
     """Fraction of the copies by one edit that are paired with their original.  matched_pairs: (P, 2) int64."""
     left, right = matched_pairs.T
     is_copy_of_original = (
-        (prints.origin[left] == prints.origin[right]) & (prints.kind[left] == "") & (prints.kind[right] == kind)
+        (samples.origin[left] == samples.origin[right]) & (samples.edits[left] == "") & (samples.edits[right] == edit)
     )
-    return float(is_copy_of_original.sum() / max(1, (prints.kind == kind).sum()))
+    return float(is_copy_of_original.sum() / max(1, (samples.edits == edit).sum()))
 
 
-def unlabelled_pairs(prints: Fingerprints, groups: np.ndarray, matched_pairs: np.ndarray) -> np.ndarray:
+def unlabelled_pairs(samples: Samples, groups: np.ndarray, matched_pairs: np.ndarray) -> np.ndarray:
     """Pairs of different originals that are not in the same group."""
     left, right = matched_pairs.T
-    is_labelled = (prints.origin[left] == prints.origin[right]) | (
+    is_labelled = (samples.origin[left] == samples.origin[right]) | (
         (groups[left] == groups[right]) & (groups[left] != "")
     )
     return matched_pairs[~is_labelled]
 
 
-def banding_recall(prints: Fingerprints, matched_pairs: np.ndarray) -> float:
-    """Fraction of the pairs from the same original, at distance <= MAX_DISTANCE, that banding finds."""
-    rows = np.flatnonzero(np.isin(prints.origin, prints.origin[prints.kind != ""]))
+def banding_recall(samples: Samples, matched_pairs: np.ndarray) -> float:
+    """Fraction of the pairs from the same original, at distance <= MAX_DISTANCE, that are found by banding."""
+    rows = np.flatnonzero(np.isin(samples.origin, samples.origin[samples.edits != ""]))
     matched = {(int(left), int(right)) for left, right in matched_pairs}
-    near_pairs = [pair for rows_of_original in np.split(rows, np.flatnonzero(np.diff(prints.origin[rows])) + 1)
+    near_pairs = [pair for rows_of_original in np.split(rows, np.flatnonzero(np.diff(samples.origin[rows])) + 1)
             for pair in combinations(rows_of_original.tolist(), 2)
-            if fingerprint_distance(prints.fingerprints, *pair) <= MAX_DISTANCE]  # fmt: skip
+            if fingerprint_distance(samples.fingerprints, *pair) <= MAX_DISTANCE]  # fmt: skip
     return sum(pair in matched for pair in near_pairs) / max(1, len(near_pairs))
 
 
@@ -191,10 +196,10 @@ def fingerprint_distance(fingerprints: np.ndarray, left: int, right: int) -> int
     )
 
 
-def groups_across_splits(images: ImageList, prints: Fingerprints, matched_pairs: np.ndarray) -> None:
-    """Print which groups across splits have a detected cross-split pair; write a sheet of the other groups."""
-    rows = np.flatnonzero(prints.kind == "")  # in the order of the manifest
-    components = connected_components(len(prints.kind), matched_pairs)[rows]
+def report_groups_across_splits(images: ImageList, samples: Samples, matched_pairs: np.ndarray) -> None:
+    """Print groups with images in several splits; write a sheet of groups without a detected cross-split pair."""
+    rows = np.flatnonzero(samples.edits == "")  # in the order of the manifest
+    components = connected_components(len(samples.edits), matched_pairs)[rows]
     missed, table_rows = [], []
     for name in sorted(set(images.groups) - {""}):
         members = np.flatnonzero(images.groups == name)
@@ -203,26 +208,29 @@ def groups_across_splits(images: ImageList, prints: Fingerprints, matched_pairs:
             continue
         is_detected = any(components[left] == components[right] for left, right in split_pairs)
         nearest = min(
-            split_pairs, key=lambda pair: fingerprint_distance(prints.fingerprints, *rows[list(pair)].tolist())
+            split_pairs,
+            key=lambda pair: fingerprint_distance(samples.fingerprints, *rows[list(pair)].tolist()),
         )
         pair_rows = rows[list(nearest)]
-        distance = fingerprint_distance(prints.fingerprints, *pair_rows.tolist())
-        pair_similarity = float(similarity(prints.thumbnails, pair_rows[None])[0])
+        distance = fingerprint_distance(samples.fingerprints, *pair_rows.tolist())
+        pair_similarity = float(similarity(samples.thumbnails, pair_rows[None])[0])
         table_rows.append((name, len(members), is_detected, distance, pair_similarity))
         if not is_detected:
-            missed.append([tile(images, int(row), f"{name[:8]} {images.splits[row]}") for row in members])
+            missed.append([image_tile(images, int(row), f"{name[:8]} {images.splits[row]}") for row in members])
     if table_rows:
-        print(f"Groups across splits: {len(table_rows) - len(missed)} of {len(table_rows)} found")
-        print(tabulate(table_rows, ["group", "images", "found", "min distance", "similarity at min"], floatfmt=".2f"))
-    save("missed", missed)
+        print(f"Groups across splits: {len(table_rows) - len(missed)} of {len(table_rows)} detected")
+        print(
+            tabulate(table_rows, ["group", "images", "detected", "min distance", "similarity at min"], floatfmt=".2f")
+        )
+    write_sheet("missed", missed)
 
 
-def tile(images: ImageList, row: int, caption: str) -> Tile:
-    """Tile of a row's image."""
+def image_tile(images: ImageList, row: int, caption: str) -> Tile:
+    """Tile of the image of a row."""
     return Tile(open_image(images.paths[row]), caption)
 
 
-def save(name: str, rows: Sequence[Sequence[Tile]]) -> None:
+def write_sheet(name: str, rows: Sequence[Sequence[Tile]]) -> None:
     """Write a contact sheet to OUT; without rows, remove the old sheet."""
     path = OUT / f"{name}.png"
     path.unlink(missing_ok=True)
@@ -232,21 +240,21 @@ def save(name: str, rows: Sequence[Sequence[Tile]]) -> None:
         print(f"Written to {path}")
 
 
-def scale(seed: int) -> None:
-    """Print time, memory and recall by distance for ROWS random fingerprints and PLANTED near-duplicates."""
+def time_random_fingerprints(seed: int) -> None:
+    """Print time, memory and recall by distance for NUM_RANDOM random fingerprints and NUM_PLANTED near-duplicates."""
     rng = np.random.default_rng(seed)
-    codes = rng.integers(0, 256, (ROWS + PLANTED, 4, 32), dtype=np.uint8)
-    distances = rng.integers(0, 2 * MAX_DISTANCE + 1, PLANTED)
+    codes = rng.integers(0, 256, (NUM_RANDOM + NUM_PLANTED, 4, 32), dtype=np.uint8)
+    distances = rng.integers(0, 2 * MAX_DISTANCE + 1, NUM_PLANTED)
     flips = np.arange(256) < distances[:, None]
-    planted_codes = codes[:PLANTED, 0] ^ np.packbits(rng.permuted(flips, axis=1), axis=1)
-    codes[ROWS + np.arange(PLANTED), rng.integers(0, 4, PLANTED)] = planted_codes
+    planted_codes = codes[:NUM_PLANTED, 0] ^ np.packbits(rng.permuted(flips, axis=1), axis=1)
+    codes[NUM_RANDOM + np.arange(NUM_PLANTED), rng.integers(0, 4, NUM_PLANTED)] = planted_codes
     memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     matched_pairs = near_duplicate_pairs(codes, 2 * MAX_DISTANCE)
     elapsed = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     is_detected = np.isin(
-        np.arange(PLANTED) * len(codes) + ROWS + np.arange(PLANTED),
+        np.arange(NUM_PLANTED) * len(codes) + NUM_RANDOM + np.arange(NUM_PLANTED),
         matched_pairs[:, 0] * len(codes) + matched_pairs[:, 1],
     )
     print(f"{len(codes):,} fingerprints of 4 codes: {elapsed:.1f} s, peak memory {peak / 2**20:.2f} GiB "

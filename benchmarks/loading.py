@@ -17,7 +17,7 @@ from fashion_lsh.data.merge.taxonomy import CATEGORIES
 NUM_PHOTOS, PHOTO_SIZE = 2000, 300  # number of generated photographs; side in pixels
 
 
-def first_batch(merged: Path, step: Callable[[str], AbstractContextManager[None]]) -> None:
+def time_first_batch(merged: Path, step: Callable[[str], AbstractContextManager[None]]) -> None:
     """Time the data module and the first batch of an epoch.  step: context manager that times its block."""
     data = build_data("thesis30", merged, 64)
     with step("data module: rows, splits, checksum"):
@@ -26,7 +26,7 @@ def first_batch(merged: Path, step: Callable[[str], AbstractContextManager[None]
         next(iter(data.train_dataloader()))
 
 
-def loader_rates(photos: Path, images: Path) -> dict[str, float]:
+def measure_loader_rates(photos: Path, images: Path) -> dict[str, float]:
     """Images per second for photographs at 224 pixels: decoding and transforms on one core; loader with 2 workers."""
     if not (photos / "done").exists():
         generate_photos(photos, images)

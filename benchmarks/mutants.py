@@ -1,9 +1,9 @@
-"""Mutation test: change one operator or constant of the package at a time and count how many changes the tests find.
+"""Mutation test: change one operator or constant of the package at a time and count the changes that make a test fail.
 
     python -m benchmarks.mutants draw mutants.json --count 40 --seed 0
     python -m benchmarks.mutants run mutants.json before.csv --repository ../before   # a checkout of an earlier commit
     python -m benchmarks.mutants run mutants.json after.csv
-    python -m benchmarks.mutants compare before.csv after.csv        # exit status 1 if a mutant is no longer found
+    python -m benchmarks.mutants compare before.csv after.csv   # exit status 1 if a mutant is found only in before.csv
 
 `run` works on a clone of the repository's last commit, so no working tree is changed. Coverage is measured once, with a
 context per test. Each mutant is then tested only with the tests that execute its line, the fastest first, until a test
@@ -43,7 +43,7 @@ class Mutant:
     Attributes:
         path: source file.
         function: qualified name of the function or class.
-        ordinal: number of the candidate in the function, which identifies the mutant in moved code.
+        ordinal: index of the candidate in its function, from 0; stays valid if the function moves.
         before: original text.
         after: replacement text.
     """
@@ -60,7 +60,7 @@ class Candidate:
     """Mutant with the replaced source span.
 
     Attributes:
-        line: from 1.
+        line: line number, from 1.
         start: first column, in bytes.
         stop: end column, exclusive, in bytes.
     """
@@ -84,7 +84,7 @@ def find_candidates(path: str, source: str) -> list[Candidate]:
     return candidates
 
 
-def apply(tree: Path, mutant: Mutant) -> int | None:
+def apply_mutant(tree: Path, mutant: Mutant) -> int | None:
     """Apply a mutant to the checkout at `tree`; return the line, or None if the code no longer has the candidate."""
     file = tree / mutant.path
     if not file.is_file():
@@ -108,8 +108,8 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     draw = commands.add_parser("draw", help="draw mutants at random from fashion_lsh/")
     draw.add_argument("mutants", type=Path, help="JSON file to write")
-    draw.add_argument("--count", type=int, default=40)
-    draw.add_argument("--seed", type=int, default=0)
+    draw.add_argument("--count", type=int, default=40, help="number of mutants (%(default)s)")
+    draw.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
     run = commands.add_parser("run", help="run the tests on each mutant")
     run.add_argument("mutants", type=Path)
     run.add_argument("results", type=Path, help="CSV file to write")
@@ -180,7 +180,7 @@ def compare_results(before: Path, after: Path) -> int:
 
 
 def _run_one(tree: Path, mutant: Mutant, selection: TestSelection) -> tuple[str, int, float]:
-    line = apply(tree, mutant)
+    line = apply_mutant(tree, mutant)
     if line is None:
         return "gone", 0, 0.0
     tests = selection.select_tests(mutant.path, line)

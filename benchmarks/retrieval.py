@@ -25,10 +25,10 @@ from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.rerank import rerank
 from fashion_lsh.search.searcher import Searcher
 
-BITS, LISTS, ROWS, K, EMBEDDING_DIM = 64, 30, 500_000, 100, 256
-SIZES = (10_000, 100_000, 500_000, 1_000_000, 10_000_000)
-QUERIES, BATCH = 200, 64
-ALL_LISTS = np.arange(LISTS)
+BITS, NUM_LISTS, NUM_ROWS, K, EMBEDDING_DIM = 64, 30, 500_000, 100, 256
+GALLERY_SIZES = (10_000, 100_000, 500_000, 1_000_000, 10_000_000)
+NUM_QUERIES, BATCH_SIZE = 200, 64
+ALL_LISTS = np.arange(NUM_LISTS)
 
 SearchCall = Callable[[np.ndarray, np.ndarray, int], object]
 
@@ -36,56 +36,60 @@ SearchCall = Callable[[np.ndarray, np.ndarray, int], object]
 def retrieval_results() -> dict[str, float]:
     """Run all search benchmarks; return ratios and times by name."""
     with single_thread():
-        results = searches() | reranking() | storage() | end_to_end()
-        sizes = {size: by_size(size) for size in SIZES}
+        results = time_searches() | time_reranking() | measure_storage() | time_end_to_end()
+        sizes = {size: time_by_size(size) for size in GALLERY_SIZES}
     print(tabulate([(f"{size:,}", *times.values()) for size, times in sizes.items()],
                    ["codes", *next(iter(sizes.values()))], floatfmt=".3f"))  # fmt: skip
     return results | {f"codes_{size}/{name}": value for size, times in sizes.items() for name, value in times.items()}
 
 
-def build_index(rows: int) -> tuple[HashIndex, np.ndarray, np.ndarray]:
-    """Return an index of random codes, (rows, BITS / 8) uint8 codes and (rows,) int64 list ids."""
+def build_index(num_rows: int) -> tuple[HashIndex, np.ndarray, np.ndarray]:
+    """Return an index of random codes, the codes, (num_rows, BITS / 8) uint8, and the list ids, (num_rows,) int64."""
     rng = np.random.default_rng(0)
-    codes, lists = rng.integers(0, 256, (rows, BITS // 8), dtype=np.uint8), rng.integers(0, LISTS, rows)
-    index = HashIndex(BITS, LISTS)
-    index.add(codes, lists, np.arange(rows))
+    codes, lists = rng.integers(0, 256, (num_rows, BITS // 8), dtype=np.uint8), rng.integers(0, NUM_LISTS, num_rows)
+    index = HashIndex(BITS, NUM_LISTS)
+    index.add(codes, lists, np.arange(num_rows))
     return index, codes, lists
 
 
 def make_queries() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return QUERIES random codes, and (QUERIES, LISTS) lists to probe: a single list, -1 padded, and all lists."""
+    """Return query codes and the lists to probe, (NUM_QUERIES, NUM_LISTS): one list (-1 padded), and all lists."""
     rng = np.random.default_rng(1)
-    one_list = np.full((QUERIES, LISTS), -1)
-    one_list[:, 0] = rng.integers(0, LISTS, QUERIES)
-    return rng.integers(0, 256, (QUERIES, BITS // 8), dtype=np.uint8), one_list, np.tile(ALL_LISTS, (QUERIES, 1))
+    one_list = np.full((NUM_QUERIES, NUM_LISTS), -1)
+    one_list[:, 0] = rng.integers(0, NUM_LISTS, NUM_QUERIES)
+    return (
+        rng.integers(0, 256, (NUM_QUERIES, BITS // 8), dtype=np.uint8),
+        one_list,
+        np.tile(ALL_LISTS, (NUM_QUERIES, 1)),
+    )
 
 
-def searches() -> dict[str, float]:
+def time_searches() -> dict[str, float]:
     """Compare probing one and all lists with FAISS IVF, FAISS flat and numpy."""
-    index, codes, lists = build_index(ROWS)
+    index, codes, lists = build_index(NUM_ROWS)
     queries, one_list, all_lists = make_queries()
-    check(index, codes, lists, queries, one_list)
+    check_hits(index, codes, lists, queries, one_list)
     flat = faiss.IndexBinaryFlat(BITS)
     flat.add(codes)
     floats = faiss.IndexFlatL2(EMBEDDING_DIM)
-    floats.add(np.random.default_rng(2).random((ROWS // 5, EMBEDDING_DIM), dtype=np.float32))
-    bare = index._index
+    floats.add(np.random.default_rng(2).random((NUM_ROWS // 5, EMBEDDING_DIM), dtype=np.float32))
+    faiss_index = index._index
 
     def timed_call(search: SearchCall, lists: np.ndarray, count: int = 1, k: int = K) -> Callable[[int], object]:
         def call(start: int) -> object:
-            rows = np.arange(start, start + count) % QUERIES
+            rows = np.arange(start, start + count) % NUM_QUERIES
             return search(queries[rows], lists[rows], k)
 
         return call
 
     def faiss_call(codes: np.ndarray, lists: np.ndarray, k: int) -> object:
-        return ivf_tools.search_preassigned(bare, codes, k, lists)  # type: ignore[no-untyped-call]
+        return ivf_tools.search_preassigned(faiss_index, codes, k, lists)  # type: ignore[no-untyped-call]
 
     def flat_call(codes: np.ndarray, _: np.ndarray, k: int) -> object:
         return flat.search(codes, k)
 
     def speedup_over_flat(search: SearchCall, count: int, k: int) -> float:
-        medians = times(
+        medians = median_times(
             {"ours": timed_call(search, one_list, count, k), "flat": timed_call(flat_call, one_list, count, k)}
         )
         return medians["flat"] / medians["ours"]
@@ -93,20 +97,20 @@ def searches() -> dict[str, float]:
     speedups = {
         f"one_list{exact}_speedup_over_flat{single}{suffix}": speedup_over_flat(search, count, k)
         for exact, search in (("", index.search), ("_exact", index.search_exact))
-        for single, count in (("", BATCH), ("_single", 1))
+        for single, count in (("", BATCH_SIZE), ("_single", 1))
         for suffix, k in (("", 10), ("_k100", 100))
     }
 
-    all_lists_medians = times(
+    all_lists_medians = median_times(
         {"all_lists": timed_call(index.search, all_lists), "flat": timed_call(flat_call, one_list)}
     )
-    one_list_medians = times(
+    one_list_medians = median_times(
         {"one_list": timed_call(index.search, one_list), "one_list_faiss": timed_call(faiss_call, one_list)}
     )
-    batches = times(
-        {"ours": timed_call(index.search, one_list, BATCH), "faiss": timed_call(faiss_call, one_list, BATCH)}
+    batches = median_times(
+        {"ours": timed_call(index.search, one_list, BATCH_SIZE), "faiss": timed_call(faiss_call, one_list, BATCH_SIZE)}
     )
-    other_medians = times({
+    other_medians = median_times({
         "one_list_exact": timed_call(index.search_exact, one_list),
         "numpy": lambda start: np.argpartition(hamming(queries[[start]], codes)[0], K),
         "flat_l2_100k": lambda _: floats.search(np.full((1, EMBEDDING_DIM), 0.5, dtype=np.float32), K),
@@ -120,8 +124,10 @@ def searches() -> dict[str, float]:
     }
 
 
-def check(index: HashIndex, codes: np.ndarray, lists: np.ndarray, queries: np.ndarray, one_list: np.ndarray) -> None:
-    """Check that exact search in one list returns the same hits as numpy.  Raises AssertionError otherwise."""
+def check_hits(
+    index: HashIndex, codes: np.ndarray, lists: np.ndarray, queries: np.ndarray, one_list: np.ndarray
+) -> None:
+    """Raise AssertionError if exact search in one list and numpy return different hits."""
     for query in range(20):
         list_rows = np.flatnonzero(lists == one_list[query, 0])
         distances = hamming(queries[[query]], codes[list_rows])[0]
@@ -131,35 +137,37 @@ def check(index: HashIndex, codes: np.ndarray, lists: np.ndarray, queries: np.nd
             raise AssertionError(f"query={query}: hits of index and numpy differ")
 
 
-def reranking() -> dict[str, float]:
+def time_reranking() -> dict[str, float]:
     """Time re-ranking of 100 random rows of a memory-mapped file by Euclidean distance."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "embeddings.npy"
-        np.save(path, rng.standard_normal((ROWS, EMBEDDING_DIM), dtype=np.float32).astype(np.float16))
+        np.save(path, rng.standard_normal((NUM_ROWS, EMBEDDING_DIM), dtype=np.float32).astype(np.float16))
         embeddings = Embeddings([np.load(path, mmap_mode="r")])
         sum(float(block[0, 0]) for block in embeddings.blocks())  # read the whole file into the page cache
-        queries = rng.standard_normal((QUERIES, EMBEDDING_DIM), dtype=np.float32)
-        rows = rng.integers(0, ROWS, (QUERIES, 100))
-        candidates = [Hits(rows[[query]], np.zeros((1, 100), dtype=np.float32)) for query in range(QUERIES)]
+        queries = rng.standard_normal((NUM_QUERIES, EMBEDDING_DIM), dtype=np.float32)
+        rows = rng.integers(0, NUM_ROWS, (NUM_QUERIES, 100))
+        candidates = [Hits(rows[[query]], np.zeros((1, 100), dtype=np.float32)) for query in range(NUM_QUERIES)]
         return {
-            "rerank_100_ms": times({"": lambda query: rerank(queries[[query]], candidates[query], embeddings, 100)})[""]
+            "rerank_100_ms": median_times(
+                {"": lambda query: rerank(queries[[query]], candidates[query], embeddings, 100)}
+            )[""]
         }
 
 
-def storage() -> dict[str, float]:
+def measure_storage() -> dict[str, float]:
     """Time adding 500,000 codes and opening a gallery of these codes; measure bytes per image."""
     rng = np.random.default_rng(0)
     start = time.perf_counter()
-    index, codes, lists = build_index(ROWS)
+    index, codes, lists = build_index(NUM_ROWS)
     elapsed = time.perf_counter() - start
     stats = index.stats()
-    probabilities = np.zeros((ROWS, LISTS), dtype=np.float32)
-    probabilities[np.arange(ROWS), lists] = 1
-    names = np.char.add("garment ", np.arange(ROWS).astype(str))
+    probabilities = np.zeros((NUM_ROWS, NUM_LISTS), dtype=np.float32)
+    probabilities[np.arange(NUM_ROWS), lists] = 1
+    names = np.char.add("garment ", np.arange(NUM_ROWS).astype(str))
     catalogue = Catalogue.from_columns({"id": names, "image": names, "category": lists.astype(str)})
-    model = random_model("resnet18")
-    vectors = rng.standard_normal((ROWS, EMBEDDING_DIM), dtype=np.float32)
+    model = build_random_model("resnet18")
+    vectors = rng.standard_normal((NUM_ROWS, EMBEDDING_DIM), dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
         Gallery.build(model, Encoded(probabilities, codes, vectors), catalogue).save(Path(folder))
         start = time.perf_counter()
@@ -171,15 +179,15 @@ def storage() -> dict[str, float]:
         index_open_time, size = time.perf_counter() - start, path.stat().st_size
     memory_bytes = stats.vector_bytes + stats.row_bytes
     return {"add_500k_s": elapsed, "open_500k_s": open_time, "open_index_500k_s": index_open_time,
-            "bytes_per_image": max(size, memory_bytes) / ROWS}  # fmt: skip
+            "bytes_per_image": max(size, memory_bytes) / NUM_ROWS}  # fmt: skip
 
 
-def end_to_end() -> dict[str, float]:
+def time_end_to_end() -> dict[str, float]:
     """Time from a 224 x 224 image to hits in 500,000 rows, relative to the bare ResNet101 forward pass."""
-    model, rng = random_model("resnet101"), np.random.default_rng(0)
-    index, _, lists = build_index(ROWS)
-    names = np.arange(ROWS).astype(str)
-    embeddings = Embeddings.from_array(rng.standard_normal((ROWS, EMBEDDING_DIM), dtype=np.float32))
+    model, rng = build_random_model("resnet101"), np.random.default_rng(0)
+    index, _, lists = build_index(NUM_ROWS)
+    names = np.arange(NUM_ROWS).astype(str)
+    embeddings = Embeddings.from_array(rng.standard_normal((NUM_ROWS, EMBEDDING_DIM), dtype=np.float32))
     catalogue = Catalogue.from_columns({"id": names, "image": names, "category": lists.astype(str)})
     gallery = Gallery(index, embeddings, catalogue, model.fingerprint())
     searcher = Searcher(
@@ -189,35 +197,37 @@ def end_to_end() -> dict[str, float]:
     batch = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
 
     @torch.inference_mode()
-    def bare(query: int) -> object:
+    def forward(query: int) -> object:
         return model.backbone.network(batch[[query % 8]].float() / 255)
 
-    medians = times({"query": lambda query: searcher.search(images[query % 8], None, 12), "forward": bare}, queries=40)
+    medians = median_times(
+        {"query": lambda query: searcher.search(images[query % 8], None, 12), "forward": forward}, queries=40
+    )
     return {f"resnet101_224_{name}_ms": value for name, value in medians.items()} | {
         "query_over_forward": medians["query"] / medians["forward"]
     }
 
 
-def by_size(rows: int) -> dict[str, float]:
-    """Milliseconds for one list and all lists of an index with `rows` codes."""
-    index, _, _ = build_index(rows)
+def time_by_size(num_rows: int) -> dict[str, float]:
+    """Milliseconds for one list and all lists of an index with `num_rows` codes."""
+    index, _, _ = build_index(num_rows)
     queries, one_list, all_lists = make_queries()
-    return times({
+    return median_times({
         "one list ms": lambda query: index.search(queries[[query]], one_list[[query]], K),
         "all lists ms": lambda query: index.search(queries[[query]], all_lists[[query]], K),
     }, queries=50)  # fmt: skip
 
 
-def random_model(backbone: str) -> CropModel:
-    """HashHeadModel with random weights, which is as fast as a trained model."""
+def build_random_model(backbone: str) -> CropModel:
+    """Build a HashHeadModel with random weights, which is as fast as with trained weights."""
     torch.manual_seed(0)
-    categories = [f"category {number:02}" for number in range(LISTS)]
+    categories = [f"category {number:02}" for number in range(NUM_LISTS)]
     return HashHeadModel(
         backbone, categories, BITS, EMBEDDING_DIM, image_size=224, margin=0.1, frozen=False, loss="softmax",
         bihalf=False, label_smoothing=0.0,
     ).eval()  # fmt: skip
 
 
-def times(methods: dict[str, Callable[[int], object]], queries: int = QUERIES) -> dict[str, float]:
+def median_times(methods: dict[str, Callable[[int], object]], queries: int = NUM_QUERIES) -> dict[str, float]:
     """Median milliseconds of each method, timed interleaved."""
     return {name: float(np.median(values)) for name, values in time_interleaved(methods, queries).items()}

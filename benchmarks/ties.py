@@ -8,7 +8,7 @@ import numpy as np
 
 from fashion_lsh.metrics.retrieval import Relevance, score_codes
 
-CATEGORIES = 30
+NUM_CATEGORIES = 30
 
 
 def main() -> None:
@@ -26,12 +26,12 @@ def main() -> None:
           f"{peak / 2**20:.0f} MiB peak memory of arrays, mAP@100 {np.nanmean(scores['map@100']):.4f}")  # fmt: skip
 
 
-def random_codes(queries: int, gallery: int, bits: int) -> tuple[np.ndarray, np.ndarray, Relevance]:
-    """Return random codes, (Q, W) and (N, W) uint8, with random categories."""
+def random_codes(num_queries: int, num_gallery: int, bits: int) -> tuple[np.ndarray, np.ndarray, Relevance]:
+    """Return random codes, (Q, W) and (N, W) uint8, of queries and gallery, and the relevance by random categories."""
     rng = np.random.default_rng(0)
-    codes = np.packbits(rng.random((queries + gallery, bits)) < 0.5, axis=1, bitorder="little")
-    categories = rng.integers(0, CATEGORIES, queries + gallery)
-    return codes[:queries], codes[queries:], Relevance(categories[:queries], categories[queries:])
+    codes = np.packbits(rng.random((num_queries + num_gallery, bits)) < 0.5, axis=1, bitorder="little")
+    categories = rng.integers(0, NUM_CATEGORIES, num_queries + num_gallery)
+    return codes[:num_queries], codes[num_queries:], Relevance(categories[:num_queries], categories[num_queries:])
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ RUNTIME_ARGUMENTS: dict[str, dict[str, Any]] = {
 
 def compose_config(*overrides: str, script: str = "train") -> dict[str, Any]:
     """Compose the config of train.py, or of evaluate.py for experiments that evaluate a run."""
-    script = next((_script(word.partition("=")[2]) for word in overrides if word.startswith("experiment=")), script)
+    script = next(
+        (_script_name(word.partition("=")[2]) for word in overrides if word.startswith("experiment=")), script
+    )
     root = [] if any(word.startswith("data.root") for word in overrides) else ["data.root=/nowhere"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose(script, [*overrides, *(root if script == "train" else ["run=/nowhere"])])
@@ -35,7 +37,7 @@ def compose_config(*overrides: str, script: str = "train") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("override", GROUP_OVERRIDES)
-def test_config_file_fits_its_constructor(override: str) -> None:
+def test_config_file_matches_its_constructor(override: str) -> None:
     config = compose_config(override)
     check(config)
     for path, node in targets(config):
@@ -75,13 +77,13 @@ def test_unseen_categories_probe_all_lists() -> None:
     assert compose_config("split=unseen_categories", "search.nprobe=2")["search"]["nprobe"] == 2
 
 
-def test_hash_none_searches_embeddings() -> None:
+def test_hash_none_ranks_by_euclidean_distance() -> None:
     assert compose_config("hash=none")["hash"] is None
     assert compose_config("hash=none")["search"]["distance"] == "euclidean"
 
 
 @pytest.mark.parametrize("file", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda file: file.stem)
-def test_experiment_file_is_short_and_names_its_command(file: Path) -> None:
+def test_experiment_file_is_short_and_contains_its_command(file: Path) -> None:
     lines = file.read_text().splitlines()
     assert len(lines) <= 15
     assert lines[1].startswith(("# python train.py", "# python evaluate.py"))
@@ -117,7 +119,7 @@ def test_stability_reuses_stages_of_hash_layer() -> None:
     assert run_key(one, "") != run_key(other, "")  # stability also evaluates corrupted images
 
 
-def _script(experiment: str) -> str:
+def _script_name(experiment: str) -> str:
     """Script that runs an experiment, from the second line of the config file."""
     return (CONF / f"experiment/{experiment}.yaml").read_text().splitlines()[1].split()[2].removesuffix(".py")
 

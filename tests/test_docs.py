@@ -64,20 +64,20 @@ LINES = {" ".join(words): words for block in BLOCKS if block.language == "bash" 
 PAGES_TO_RUN = [page for page in PAGES if any(block.is_run for block in read_blocks(page))]
 
 
-def test_shell_blocks_are_marked_as_such() -> None:
+def test_commands_are_in_blocks_marked_as_bash() -> None:
     assert {block.language for block in BLOCKS} <= {"", "bash", "python", "{toctree}", "{eval-rst}", "{include}"}
     plain = "".join(block.text for block in BLOCKS if not block.language)
     assert not re.search(r"^(python|make|pip|wandb) ", plain, flags=re.MULTILINE)
 
 
-def test_commands_are_known() -> None:
+def test_commands_exist() -> None:
     assert {words[0] for words in LINES.values()} <= {"python", "make", "wandb", "."}
     assert {words[1] for words in LINES.values() if words[0] == "make"} <= TARGETS
     assert {words[3] for words in LINES.values() if words[:3] == ["python", "-m", "fashion_lsh"]} == {*COMMANDS}
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if re.match(r"python (train|evaluate)\.py", line)])
-def test_config_of_a_command_composes(line: str) -> None:
+def test_config_of_a_command_can_be_composed(line: str) -> None:
     _, script, *overrides = LINES[line]
     first_jobs = [re.sub(r"=([^,\[]+),.*", r"=\1", override) for override in overrides if "=" in override]
     composed = [override for override in first_jobs if not override.startswith("run=")]
@@ -85,7 +85,7 @@ def test_config_of_a_command_composes(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if line.startswith("python -m fashion_lsh ")])
-def test_arguments_of_a_command_parse(line: str) -> None:
+def test_arguments_of_a_command_can_be_parsed(line: str) -> None:
     command, *arguments = LINES[line][3:]
     import_module(f"fashion_lsh.cli.{command}").build_parser().parse_args(arguments)
 
@@ -99,7 +99,7 @@ def project(few: Path, shared_folder: Callable[[str, Callable[[Path], object]], 
 @pytest.mark.smoke
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", PAGES_TO_RUN, ids=lambda page: page.name)
-def test_page_runs(page: Path, project: Path, tmp_path: Path) -> None:
+def test_blocks_of_a_page_run(page: Path, project: Path, tmp_path: Path) -> None:
     """The commands and Python code of a page run one after another on a few images, in a copy of the project folder."""
     shutil.copytree(project, tmp_path, symlinks=True, dirs_exist_ok=True)
     names: dict[str, object] = {}
@@ -128,7 +128,9 @@ def reduce_training(words: list[str]) -> list[str]:
 
 def run_command(words: list[str], folder: Path) -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(words, cwd=folder, env=environment, stdout=-1, stderr=-2, text=True)
+    done = subprocess.run(
+        words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout[-3000:]}"
 
 

@@ -4,10 +4,11 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
 import pytest
 
-from fashion_lsh.cli.reproduce import ROOT, TRAIN, Page, expand_jobs, pages, resolve_settings
+from fashion_lsh.cli.reproduce import ROOT, TRAIN, Experiment, expand_jobs, list_experiments, resolve_settings
 
 SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data.workers=0", "trainer=smoke",
             "logger=csv", "hydra.mode=RUN", "classifier.epochs=1"]  # fmt: skip
@@ -32,11 +33,11 @@ def reduced_arguments(line: str, folder: Path, images: Path | None) -> list[str]
 
 @pytest.mark.smoke
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
-def test_one_job_of_each_command(page: Page, few: Path, tmp_path: Path) -> None:
-    for line in page.lines:
+@pytest.mark.parametrize("experiment", list_experiments(), ids=lambda experiment: experiment.name)
+def test_one_job_of_each_command(experiment: Experiment, few: Path, tmp_path: Path) -> None:
+    for line in experiment.lines:
         if not line.startswith("python -m "):
-            arguments = reduced_arguments(line, tmp_path, few if page.has_jobs else None)
-            done = subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=-1, stderr=-2, text=True)
+            arguments = reduced_arguments(line, tmp_path, few if experiment.has_jobs else None)
+            done = subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=PIPE, stderr=STDOUT, text=True)
             assert done.returncode == 0, f"{line}\n{shlex.join(arguments)}\n{done.stdout[-3000:]}"
-    assert any(tmp_path.glob("jobs/*.json" if page.has_jobs else "page/results.csv"))
+    assert any(tmp_path.glob("jobs/*.json" if experiment.has_jobs else "page/results.csv"))

@@ -12,7 +12,7 @@ LOGGER = logging.getLogger("fashion_lsh")
 
 
 @pytest.fixture(autouse=True)
-def _level() -> Iterator[None]:
+def _restore_level() -> Iterator[None]:
     """Restore the level of the package's logger."""
     before = LOGGER.level
     yield

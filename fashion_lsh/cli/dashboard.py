@@ -10,13 +10,13 @@ PROJECT_PATTERN = re.compile(r"([^/\s]+/)?[^/\s]+")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Save the workspace.  Exit status 1: wandb is not logged in or offline, or the server rejected the workspace."""
+    """Save the workspace; return 1 if wandb is offline or not logged in, or if the server rejects the workspace."""
     parser = build_parser()
     name = parser.parse_args(argv).project
     if not PROJECT_PATTERN.fullmatch(name):
         parser.error(f"{name!r}: not a project name; pass PROJECT or ENTITY/PROJECT")
     if (mode := os.environ.get("WANDB_MODE", "online")) != "online":
-        sys.stderr.write(f"dashboard: WANDB_MODE={mode}: {name} was not saved; unset WANDB_MODE\n")
+        sys.stderr.write(f"fashion_lsh dashboard: WANDB_MODE={mode}: workspace of {name} not saved; unset WANDB_MODE\n")
         return 1
     from fashion_lsh.tracking.wandb_workspace import WandbError, save_workspace  # --help must not import wandb
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         save_workspace(entity, project)
     except (ValueError, WandbError) as error:
-        sys.stderr.write(f"dashboard: {name} was not saved: {error}\n")
+        sys.stderr.write(f"fashion_lsh dashboard: {name}: workspace not saved: {error}\n")
         return 1
     return 0
 

@@ -8,7 +8,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fashion_lsh.cli.parts import CONF, build, plain_config
+from fashion_lsh.cli.components import CONF, build, plain_config
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.report.page_file import write_page
 from fashion_lsh.report.tables import describe_run

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             case "remove":
                 _remove(run, args.ids)
             case "stats":
-                print(_stats(run, args.verify))
+                print(_format_stats(run, args.verify))
     except (OSError, ValueError) as error:
         print(f"fashion_lsh gallery: {error}", file=sys.stderr)
         return 2
@@ -49,7 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, help="run folder, for example runs/latest")
     commands = parser.add_subparsers(dest="command", required=True)
     add_parser = commands.add_parser("add", help="add images")
-    add_parser.add_argument("images", metavar="FOLDER_OR_MANIFEST", help="as for data=folder; categories are optional")
+    add_parser.add_argument(
+        "images", metavar="FOLDER_OR_MANIFEST", help="images as for data=folder; categories are optional"
+    )
     remove_parser = commands.add_parser("remove", help="remove garments")
     remove_parser.add_argument(
         "ids",
@@ -70,7 +72,7 @@ def _add(run: Run, images: str) -> None:
     rate = f" ({result.added / (time.perf_counter() - start_time):.1f} per second)" if result.added else ""
     indexed = f", {result.already_indexed:,} were already indexed" if result.already_indexed else ""
     skipped = f"; skipped {len(result.skipped):,}, see {run.path / 'skipped.csv'}" if result.skipped else ""
-    print(f"Added {_count_garments(result.added)}{rate}{indexed}{skipped}")
+    print(f"Added {_count(result.added, 'garment')}{rate}{indexed}{skipped}")
 
 
 def _remove(run: Run, file: Path) -> None:
@@ -86,32 +88,42 @@ def _remove(run: Run, file: Path) -> None:
     fingerprint = run.model().fingerprint()
     with folder_lock(run.path):
         remove(run.gallery_folder, fingerprint, ids)
-    print(f"Removed {_count_garments(len(ids))}")
+    print(f"Removed {_count(len(ids), 'garment')}")
 
 
-def _count_garments(count: int) -> str:
-    return "1 garment" if count == 1 else f"{count:,} garments"
+def _count(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _stats(run: Run, verify: bool) -> str:
-    """Two tables: rows and bytes of the gallery, and the number of garments in each inverted list."""
+def _format_stats(run: Run, verify: bool) -> str:
+    """Format two tables: size of the gallery, and number of garments in each inverted list."""
     model = run.model()
     gallery = run.gallery(model.fingerprint(), verify)
-    size, embeddings = gallery.index.stats(), gallery.embeddings
+    index_stats, embeddings = gallery.index.stats(), gallery.embeddings
     embedding_bytes = embeddings.shape[0] * embeddings.shape[1] * embeddings.dtype.itemsize
     vector_name = "codes" if model.bits else "embeddings to search"
-    num_garments = max(1, size.rows)
+    num_garments = max(1, index_stats.rows)
     rows = [
-        ("garments", f"{size.rows:,}", ""),
-        (vector_name, f"{size.vector_bytes:,} bytes", f"{size.vector_bytes / num_garments:.1f} per garment"),
-        ("row numbers", f"{size.row_bytes:,} bytes", f"{size.row_bytes / num_garments:.1f} per garment"),
+        ("garments", f"{index_stats.rows:,}", ""),
+        (
+            vector_name,
+            f"{index_stats.vector_bytes:,} bytes",
+            f"{index_stats.vector_bytes / num_garments:.1f} per garment",
+        ),
+        (
+            "row ids (int64)",
+            f"{index_stats.row_bytes:,} bytes",
+            f"{index_stats.row_bytes / num_garments:.1f} per garment",
+        ),
         (
             "embeddings for re-ranking",
             f"{embedding_bytes:,} bytes",
-            f"{embeddings.shape[1]} × float16, {len(embeddings.segments)} segments",
+            f"{embeddings.shape[1]} × float16, {_count(len(embeddings.segments), 'segment')}",
         ),
-        ("total", f"{size.vector_bytes + size.row_bytes + embedding_bytes:,} bytes", ""),
+        ("total", f"{index_stats.vector_bytes + index_stats.row_bytes + embedding_bytes:,} bytes", ""),
         ("tombstones", f"{gallery.tombstones:,}", "embeddings of removed garments"),
     ]
-    lists = tabulate(zip(model.categories, size.list_sizes, strict=True), headers=["predicted category", "garments"])
-    return f"{tabulate(rows, tablefmt='plain', disable_numparse=True)}\n\n{lists}"
+    list_table = tabulate(
+        zip(model.categories, index_stats.list_sizes, strict=True), headers=["predicted category", "garments"]
+    )
+    return f"{tabulate(rows, tablefmt='plain', disable_numparse=True)}\n\n{list_table}"

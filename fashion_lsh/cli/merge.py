@@ -61,9 +61,10 @@ def _merge(args: argparse.Namespace, command: str) -> None:
         name: _load_label_map(name, origins[name], maps.get(name)) for name in origins
     }
     sources = {name: open_dataset(*origin, 0) for name, origin in origins.items()}
-    fingerprints = recipe.max_distance is not None
+    needs_fingerprints = recipe.max_distance is not None
     merged = merge(
-        {name: scan_source(name, source, label_maps[name], fingerprints) for name, source in sources.items()}, recipe
+        {name: scan_source(name, source, label_maps[name], needs_fingerprints) for name, source in sources.items()},
+        recipe,
     )
     source_licences = {name: licences.get(name) or getattr(source, "licence", "") for name, source in sources.items()}
     if args.crop:
@@ -136,7 +137,7 @@ def _load_label_map(name: str, origin: Origin, option: str | None) -> LabelMap:
     map_name = option or next((candidate for candidate in (name, origin.dataset) if candidate in SOURCES), None)
     if map_name is None:
         raise ValueError(
-            f"no label map for source {name!r}; pass --map={name}=NAME, where NAME is one of {', '.join(SOURCES)} or a "
+            f"no label map for source {name!r}; pass --map={name}=MAP, where MAP is one of {', '.join(SOURCES)} or a "
             ".csv file"
         )
     return load_label_map(map_name)
@@ -161,27 +162,41 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the catalogue, replaced if it exists")
     parser.add_argument("sources", nargs="+", metavar="NAME[:DATA_SET]=ROOT", help="data sets to merge")
-    parser.add_argument("--map", action="append", default=[], metavar="NAME=FILE.csv", help="label map of a source")
-    parser.add_argument("--licence", action="append", default=[], metavar="NAME=TEXT", help="licence for the data card")
-    parser.add_argument("--max-per-category", type=int, help="maximum garments per category")
     parser.add_argument(
-        "--min-per-category", type=int, default=10, help="minimum items per category (default %(default)s)"
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=MAP",
+        help="label map of a source: name of a built-in map, or a .csv file",
+    )
+    parser.add_argument(
+        "--licence", action="append", default=[], metavar="NAME=TEXT", help="licence of a source, for the data card"
+    )
+    parser.add_argument("--max-per-category", type=int, help="maximum number of garments per category")
+    parser.add_argument(
+        "--min-per-category",
+        type=int,
+        default=10,
+        help="minimum number of groups of linked images (same item or group) per category (default %(default)s)",
     )
     parser.add_argument(
         "--max-distance",
         type=int,
         default=MAX_DISTANCE,
-        help="maximum distance of near-duplicate fingerprints in bits (default %(default)s)",
+        help="maximum Hamming distance, in bits, between the perceptual hashes of near-duplicates "
+        "(default %(default)s)",
     )
     parser.add_argument(
-        "--no-duplicates",
+        "--skip-duplicate-search",
         dest="max_distance",
         action="store_const",
         const=None,
-        help="do not search for near-duplicates",
+        help="do not search for near-duplicates, which may then be in different splits",
     )
     parser.add_argument(
-        "--keep-official-splits", action="store_true", help="keep the published splits, including leaks between them"
+        "--keep-official-splits",
+        action="store_true",
+        help="keep the published splits of the sources, including leaks between them",
     )
     parser.add_argument(
         "--crop",

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     has_failed = False
     for folder in args.folders:
         try:
-            sys.stdout.write(f"{_page(folder, args.base, args.repeats)}\n")
+            sys.stdout.write(f"{_write_page(folder, args.base, args.repeats)}\n")
         except (OSError, ValueError) as error:
             sys.stderr.write(f"fashion_lsh report: {error}\n")
             has_failed = True
@@ -37,31 +37,32 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m fashion_lsh report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="run, folder of runs, or experiment")
-    parser.add_argument("--base", default="", metavar="SETTINGS", help="baseline method, for example hash=none")
+    parser.add_argument(
+        "--base", default="", metavar="SETTINGS", help="method to compare the other methods with, for example hash=none"
+    )
     parser.add_argument("--repeats", type=Path, nargs="*", metavar="RUN", help="runs of a stability study")
     return parser
 
 
-def _page(folder: Path, base: str, repeats: Sequence[Path] | None) -> Path:
+def _write_page(folder: Path, base: str, repeats: Sequence[Path] | None) -> Path:
     if repeats is not None:
-        return write_html(_study("stability").write_stability(folder, repeats))
+        return write_html(_import_study("stability").write_stability(folder, repeats))
     if has_jobs(folder):
         return write_html(write_sweep_page(folder, base))
     if base:
         raise ValueError(f"--base {base}: {folder} has no jobs to compare; omit --base")
     if (folder / CLAIMS).exists():
-        return write_html(_study("claims").write_claims(folder))
+        return write_html(_import_study("claims").write_claims(folder))
     if (folder / "README.md").exists():
         return write_html(folder / "README.md")
-    from fashion_lsh.report.page import (
-        write_report,
-    )  # imported here, since importing torch is slower than writing a page of 200 runs
+    # Imported here, since importing torch takes longer than writing a page of 200 runs.
+    from fashion_lsh.report.page import write_report
     from fashion_lsh.runs.run import Run
 
     return write_report(Run(folder))
 
 
-def _study(name: str) -> Any:
+def _import_study(name: str) -> Any:
     """Import a module of fashion_lsh.studies at run time: other packages must not depend on fashion_lsh.studies.
 
     Raises:

@@ -1,8 +1,8 @@
 """Run the unfinished experiments: python -m fashion_lsh reproduce --garments manifest.csv.
 
-The commands are read from the pages (README.md) of experiments/. A job is finished if the folder jobs/ of its page has
-its scores. A page without jobs is finished if it has a results.csv. Delete these files to run a job or a page again.
-After an interruption, run the same command to resume.
+The commands of an experiment are read from README.md in a folder below experiments/. A job is finished if the folder
+jobs/ of the experiment has the scores of the job. An experiment without jobs is finished if the folder has a
+results.csv. Delete these files to repeat a job or an experiment. After an interruption, run the same command to resume.
 """
 
 import argparse
@@ -27,23 +27,20 @@ from fashion_lsh.runs.config import resolve_config
 from fashion_lsh.runs.job_file import is_saved
 
 ROOT = Path(__file__).parents[2]
-COMMAND = re.compile(r"^python .+$", re.MULTILINE)
-MINUTES = re.compile(r"^\*\*Commands?\.\*\* About ([\d.]+) minutes( a job)?", re.MULTILINE)
-IMAGE_OPTIONS = {
-    "garments": "garments/manifest.csv",
-    "scenes": "scenes",
-}  # each option replaces a data.root of the pages
+COMMAND_PATTERN = re.compile(r"^python .+$", re.MULTILINE)
+MINUTES_PATTERN = re.compile(r"^\*\*Commands?\.\*\* About ([\d.]+) minutes( a job)?", re.MULTILINE)
+IMAGE_OPTIONS = {"garments": "garments/manifest.csv", "scenes": "scenes"}  # data.root that each option replaces
 TRAIN = "train.py"
 
 
-class Page(NamedTuple):
-    """Page of an experiment.
+class Experiment(NamedTuple):
+    """Experiment that can be run again.
 
     Attributes:
-        folder: folder of the page, below experiments/.
-        lines: command lines.
-        minutes: duration of one job; without jobs, duration of all commands.
-        has_jobs: whether the page has jobs, with one file each in jobs/.
+        folder: folder of the page README.md, below experiments/.
+        lines: command lines on the page.
+        minutes: duration of one job, or of all commands if the experiment has no jobs.
+        has_jobs: whether the experiment has jobs, with one file per job in jobs/.
     """
 
     folder: Path
@@ -66,8 +63,8 @@ class Page(NamedTuple):
         }
 
 
-def pages() -> list[Page]:
-    """List the pages with training commands.
+def list_experiments() -> list[Experiment]:
+    """List the experiments whose pages have training commands.
 
     Raises:
         ValueError: a page does not state the duration of its commands.
@@ -75,12 +72,12 @@ def pages() -> list[Page]:
     experiments = []
     for file in sorted((ROOT / "experiments").rglob("*/README.md")):
         text = file.read_text()
-        lines = COMMAND.findall(text)
+        lines = COMMAND_PATTERN.findall(text)
         if any(f" {TRAIN} " in line for line in lines):
-            match = MINUTES.search(text)
+            match = MINUTES_PATTERN.search(text)
             if match is None:
                 raise ValueError(f"{file}: no duration; add '**Commands.** About 5 minutes a job'")
-            experiments.append(Page(file.parent, lines, float(match[1]), bool(match[2])))
+            experiments.append(Experiment(file.parent, lines, float(match[1]), bool(match[2])))
     return experiments
 
 
@@ -116,37 +113,39 @@ def resolve_settings(overrides: Sequence[str]) -> dict[str, Any]:
         )
 
 
-def count_unfinished(page: Page) -> tuple[int, int]:
-    """Count the unfinished jobs and all jobs of a page; a page without jobs counts as one job."""
-    if not page.has_jobs:
-        outdated = OUTDATED.search((page.folder / "README.md").read_text())
-        return int(outdated is not None or not (page.folder / "results.csv").exists()), 1
-    jobs = [resolve_settings(overrides) for line in page.lines for overrides in expand_jobs(line)]
+def count_unfinished(experiment: Experiment) -> tuple[int, int]:
+    """Count the unfinished jobs and all jobs; an experiment without jobs counts as one job."""
+    if not experiment.has_jobs:
+        outdated = OUTDATED.search((experiment.folder / "README.md").read_text())
+        return int(outdated is not None or not (experiment.folder / "results.csv").exists()), 1
+    jobs = [resolve_settings(overrides) for line in experiment.lines for overrides in expand_jobs(line)]
     return sum(not is_saved(settings, ROOT / settings["jobs"]) for settings in jobs), len(jobs)
 
 
-def plan(chosen_pages: Sequence[Page], image_paths: Mapping[str, str]) -> list[tuple[Page, str]]:
-    """Print the remaining jobs and their duration; return each unfinished page with its missing options."""
-    rows, total_minutes, unfinished_pages = [], 0.0, []
-    for page in chosen_pages:
-        missing = " ".join(f"--{option}" for option in sorted(page.required_options) if not image_paths.get(option))
-        num_unfinished, num_jobs = count_unfinished(page)
-        remaining_minutes = num_unfinished * page.minutes
+def plan(experiments: Sequence[Experiment], image_paths: Mapping[str, str]) -> list[tuple[Experiment, str]]:
+    """Print the remaining jobs and their duration; return each unfinished experiment and the missing options."""
+    rows, total_minutes, unfinished = [], 0.0, []
+    for experiment in experiments:
+        missing = " ".join(
+            f"--{option}" for option in sorted(experiment.required_options) if not image_paths.get(option)
+        )
+        num_unfinished, num_jobs = count_unfinished(experiment)
+        remaining_minutes = num_unfinished * experiment.minutes
         total_minutes += 0 if missing else remaining_minutes
-        if num_unfinished or not (page.folder / "results.csv").exists():
-            unfinished_pages.append((page, missing))
+        if num_unfinished or not (experiment.folder / "results.csv").exists():
+            unfinished.append((experiment, missing))
         reason = f"skipped; pass {missing} to include it" if missing and num_unfinished else ""
-        rows.append((page.name, num_jobs, num_unfinished, f"{remaining_minutes:.0f}", reason))
+        rows.append((experiment.name, num_jobs, num_unfinished, f"{remaining_minutes:.0f}", reason))
     print(
         tabulate(
             rows,
-            ["page", "jobs", "remaining jobs", "remaining minutes", ""],
+            ["experiment", "jobs", "remaining jobs", "remaining minutes", ""],
             tablefmt="plain",
             colalign=("left",) + ("right",) * 3,
         )
     )
     print(f"About {total_minutes / 60:.1f} hours remaining.")
-    return unfinished_pages
+    return unfinished
 
 
 def run(lines: Sequence[str], image_paths: Mapping[str, str]) -> list[str]:
@@ -167,7 +166,8 @@ def run(lines: Sequence[str], image_paths: Mapping[str, str]) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the unfinished commands.
 
-    Exit status 1: a command failed, or a page was skipped because of missing images. Exit status 2: invalid arguments.
+    Exit status 1: a command failed, or an experiment was skipped because images are missing. Exit status 2: invalid
+    arguments.
     """
     parser = build_parser()
     args = parser.parse_args(argv)
@@ -176,18 +176,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not Path(path).exists():
             parser.error(f"--{option} {path}: not found; pass an existing file or folder")
     try:
-        pages_by_name = {page.name: page for page in pages()}
-        names = dict.fromkeys(name.removeprefix("experiments/").strip("/") for name in args.pages) or pages_by_name
-        if unknown_names := [name for name in names if name not in pages_by_name]:
-            parser.error(f"unknown page {unknown_names[0]!r}; choose from {', '.join(pages_by_name)}")
-        unfinished_pages = plan([pages_by_name[name] for name in names], image_paths)
+        experiments = {experiment.name: experiment for experiment in list_experiments()}
+        names = dict.fromkeys(name.removeprefix("experiments/").strip("/") for name in args.experiments) or experiments
+        if unknown_names := [name for name in names if name not in experiments]:
+            parser.error(f"unknown experiment {unknown_names[0]!r}; choose from {', '.join(experiments)}")
+        unfinished = plan([experiments[name] for name in names], image_paths)
     except (ValueError, HydraException) as error:
         parser.error(str(error))
     if args.remaining:
         return 0
-    failed_lines = [line for page, missing in unfinished_pages if not missing for line in run(page.lines, image_paths)]
-    failed_lines += run(["python -m fashion_lsh report experiments"], image_paths) if unfinished_pages else []
-    return report_failures(failed_lines) or int(any(missing for _, missing in unfinished_pages))
+    failed_lines = [
+        line for experiment, missing in unfinished if not missing for line in run(experiment.lines, image_paths)
+    ]
+    failed_lines += run(["python -m fashion_lsh report experiments"], image_paths) if unfinished else []
+    return report_failures(failed_lines) or int(any(missing for _, missing in unfinished))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -197,7 +199,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "pages", nargs="*", metavar="PAGE", help="for example hash_layer or crops/scenes (default: all)"
+        "experiments", nargs="*", metavar="EXPERIMENT", help="for example hash_layer or crops/scenes (default: all)"
     )
     parser.add_argument("--garments", metavar="MANIFEST", help="manifest of photographs of single garments")
     parser.add_argument("--scenes", metavar="FOLDER", help="folder of street photographs in COCO format")

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         run = Run(args.run)
-        searcher, detector = _searcher(run, args), run.detector()
+        searcher, detector = _open_searcher(run, args), run.detector()
     except (OSError, ValueError) as error:
         print(f"fashion_lsh search: {error}", file=sys.stderr)
         return 2
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _select_garments(
     run: Run, detector: DetectorModel | None, image: np.ndarray, args: argparse.Namespace
 ) -> list[tuple[str, np.ndarray | None]]:
-    """Label and box (4,) of each query garment in an image; a box of None is the whole image.
+    """Return a label and a box (4,) for each query garment in an image; the box is None for the whole image.
 
     Raises:
         ValueError: --box and --garment are combined, the run has no detector for --garment, or fewer garments than
@@ -80,7 +80,7 @@ def _select_garments(
             raise ValueError("no garment detected; pass --box X1 Y1 X2 Y2")
         return [(", no garment detected, whole image", None)]
     if args.garment and args.garment > len(boxes.scores):
-        raise ValueError(f"--garment {args.garment}: {len(boxes.scores)} garments detected; pass a lower number")
+        raise ValueError(f"--garment {args.garment}: not detected; pass at most {len(boxes.scores)}")
     indices = [args.garment - 1] if args.garment else range(len(boxes.scores))
     return [(f", garment {number + 1} at {_format_box(boxes.xyxy[number])}", boxes.xyxy[number]) for number in indices]
 
@@ -115,19 +115,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _searcher(run: Run, args: argparse.Namespace) -> Searcher:
+def _open_searcher(run: Run, args: argparse.Namespace) -> Searcher:
     """Open a searcher with the policy of the run; --nprobe and --min-probability replace its values."""
     changes = {name: value for name in ("nprobe", "min_probability") if (value := getattr(args, name)) is not None}
     return run.searcher(replace(run.policy, **changes))
 
 
 def _format_result(query: str, result: SearchResult, gallery: Catalogue) -> str:
-    rows = [gallery.row(row) for row in result.hits.rows[0] if row >= 0]
-    hits = [
-        (rank, row["id"], row["category"], row["image"], distance)
-        for rank, (row, distance) in enumerate(zip(rows, result.hits.distances[0], strict=False), start=1)
+    garments = [gallery.row(row) for row in result.hits.rows[0] if row >= 0]
+    table_rows = [
+        (rank, garment["id"], garment["category"], garment["image"], distance)
+        for rank, (garment, distance) in enumerate(zip(garments, result.hits.distances[0], strict=False), start=1)
     ]
-    table = tabulate(hits, headers=["", "garment", "category", "image", "distance"], floatfmt=".3f")
+    table = tabulate(table_rows, headers=["", "garment", "category", "image", "distance"], floatfmt=".3f")
     return f"{query}: predicted category {result.category} (probability {100 * result.confidence:.0f} %)\n{table}\n"
 
 

@@ -5,7 +5,7 @@ import logging
 import hydra
 from omegaconf import DictConfig
 
-from fashion_lsh.cli.parts import CONF, Parts, build_parts
+from fashion_lsh.cli.components import CONF, Components, build_components
 from fashion_lsh.evaluation.protocol import encode_split
 from fashion_lsh.evaluation.run_evaluation import evaluate_run
 from fashion_lsh.gallery.gallery import Gallery
@@ -27,34 +27,34 @@ log = logging.getLogger(__name__)
 @print_user_errors
 def main(cfg: DictConfig) -> float:
     """Train and evaluate a run, reusing trained stages and resuming an interrupted one; return the category mAP@100."""
-    parts = build_parts(cfg)
-    run = TrainingRun.open(parts.config, parts.data)
+    components = build_components(cfg)
+    run = TrainingRun.open(components.config, components.data)
     scores = load_scores(run)
     if not scores:
-        with run.session(parts.networks, track_run(run.path, parts.config)) as session:
-            train(session, parts)
+        with run.session(components.networks, track_run(run.path, components.config)) as session:
+            train(session, components)
         scores = run.metrics
     ensure_report(run)
-    log.info("\n%s\n\n%s", describe_run(scores, parts.config, parts.policy.label), run.summary)
+    log.info("\n%s\n\n%s", describe_run(scores, components.config, components.policy.label), run.summary)
     return scores["query/category/map@100"]
 
 
-def train(run: TrainingRun, parts: Parts) -> None:
+def train(run: TrainingRun, components: Components) -> None:
     """Train the stages, build the gallery, evaluate the queries, write and publish the results."""
-    data, detector = parts.data, None
-    if parts.detector:
-        detector = run.fit(parts.detector, parts.scenes)
+    data, detector = components.data, None
+    if components.detector:
+        detector = run.fit(components.detector, components.scenes)
         data = data.with_detections(run.detections(detector, data))
-    model = run.fit(parts.classifier, data)
-    if parts.hash_head:
-        model = run.fit(parts.hash_head.start_from(model), data)
-    query, indexed = (encode_split(model, data, part) for part in ("query", "gallery"))
+    model = run.fit(components.classifier, data)
+    if components.hash_head:
+        model = run.fit(components.hash_head.start_from(model), data)
+    query, indexed = (encode_split(model, data, split) for split in ("query", "gallery"))
     gallery = Gallery.build(model, indexed.encoded, indexed.catalogue)
     gallery.save(run.gallery_folder)
-    searcher, crop = Searcher(model, gallery, parts.policy), parts.config["crop"]
+    searcher, crop = Searcher(model, gallery, components.policy), components.config["crop"]
     evaluation = evaluate_run(
-        model, searcher, data, query, indexed, crop["eval_modes"], crop["eval_corruptions"], detector, parts.scenes
+        model, searcher, data, query, indexed, crop["eval_modes"], crop["eval_corruptions"], detector, components.scenes
     )
     sheet = write_query_sheet(run.path / "contact_sheet.png", data, query, searcher, evaluation.results.hits)
     write_results(run, query, gallery, evaluation)
-    run.tracker.publish(evaluation.metrics, query, data.categories, sheet, detection_tiles(data, parts.scenes))
+    run.tracker.publish(evaluation.metrics, query, data.categories, sheet, detection_tiles(data, components.scenes))

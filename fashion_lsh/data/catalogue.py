@@ -16,7 +16,7 @@ import pyarrow.parquet
 from fashion_lsh.data.schema import BOX_COLUMNS, COLUMNS, SPLITS, read_table, to_schema
 from fashion_lsh.io.files import atomic_write
 
-Filters = Mapping[str, Sequence[str] | None] | None  # column -> allowed values; None: any value
+Filters = Mapping[str, Sequence[str] | None] | None  # column -> allowed values; None: all values
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Catalogue:
         return np.asarray(self.table[name].to_numpy(zero_copy_only=False))
 
     def row(self, number: int) -> dict[str, Any]:
-        """Return one row as a dictionary, column -> value, in a time independent of the number of rows."""
+        """Return one row as a dictionary, column -> value, in constant time."""
         return dict(self.table.slice(int(number), 1).to_pylist()[0])
 
     @property

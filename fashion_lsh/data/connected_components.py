@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 def components_by_value(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Connected components of rows with an equal value in any column.  (N,) str each -> (N,) int64.
+    """Connected components of rows with an equal value in any column.  columns: (N,) str each -> (N,) int64.
 
     The number of a component is its first row. Empty strings are missing values and link no rows.
     """
@@ -22,7 +22,7 @@ def components_by_value(columns: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def connected_components(count: int, pairs: np.ndarray) -> np.ndarray:
-    """Connected components of `count` rows.  pairs: (P, 2) int64 -> (count,) int64, first row of each row's component.
+    """Connected components of `count` rows.  pairs: (P, 2) int64 -> first row of each row's component, (count,) int64.
 
     A row in no pair is a component of its own.
     """
@@ -37,6 +37,6 @@ def connected_components(count: int, pairs: np.ndarray) -> np.ndarray:
 
 
 def factorize(names: np.ndarray) -> np.ndarray:
-    """Encode names as integers.  (N,) str -> (N,) int64; equal names have equal ids, each empty name its own id."""
+    """Encode names, (N,) str, as ids, (N,) int64: equal names have equal ids, and each empty name has a unique id."""
     value_ids = pa.array(names, pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
     return np.where(names == "", value_ids.max(initial=0) + 1 + np.arange(len(names)), value_ids)

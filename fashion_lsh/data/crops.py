@@ -32,7 +32,7 @@ def clip_box(box: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def to_batch(crops: Sequence[np.ndarray]) -> np.ndarray:
-    """Stack B crops into a batch.  (S, S, 3) uint8 each -> (B, 3, S, S) uint8."""
+    """Stack B crops, (S, S, 3) uint8 each, into a batch, (B, 3, S, S) uint8."""
     return np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))
 
 
@@ -41,7 +41,7 @@ def crop_image(image: np.ndarray, box: np.ndarray | None, margin: float, size: i
 
     Args:
         image: (H, W, 3) uint8.
-        box: (4,) xyxy in pixels. None or NaN crops the whole image, without margin.
+        box: (4,) xyxy in pixels. If None or NaN, the whole image is cropped, without margin.
         margin: fraction of the box size added on each side.
         size: side of the crop in pixels. The aspect ratio is not kept, so that the garment fills the crop.
 

@@ -19,10 +19,10 @@ from fashion_lsh.data.leaks import check_disjoint, drop_leaks, report_leaks
 from fashion_lsh.data.sampler import EpochSampler
 from fashion_lsh.data.schema import box_columns
 from fashion_lsh.data.splits import check_splits, split
-from fashion_lsh.data.unseen_categories import TRAINED_SPLITS, hold_out_categories
+from fashion_lsh.data.unseen_categories import TRAINING_SPLITS, hold_out_categories
 
 Names = Annotated[list[str], Field(min_length=1)]
-Part = Literal["train", "val", "query", "gallery"]
+SplitName = Literal["train", "val", "query", "gallery"]
 
 
 class GarmentData(pl.LightningDataModule):
@@ -51,7 +51,7 @@ class GarmentData(pl.LightningDataModule):
         samples_per_epoch: number of images per epoch; None: all. Each epoch continues where the last one stopped.
         balanced: whether all categories are sampled equally often in training.
         seed: random seed of order and augmentation.
-        unseen: categories that are searched but not trained: their names, or the number to draw; None: train on all.
+        unseen: names or number of the categories to exclude from train and val; None: no category is excluded.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class GarmentData(pl.LightningDataModule):
         self.batch_size, self.workers, self.pin_memory = batch_size, workers, False
         self.samples_per_epoch = samples_per_epoch
         self.balanced, self.seed, self.unseen = balanced, seed, unseen
-        self.leaked: dict[str, str] = {}
+        self.leak_reasons: dict[str, str] = {}
 
     def with_detections(self, detections: Detections | None) -> Self:
         """Return a copy that uses these detections."""
@@ -113,13 +113,13 @@ class GarmentData(pl.LightningDataModule):
         """All rows after filtering, with a split each.
 
         Raises:
-            ValueError: a category is unknown, a split is empty, or splits have a leak.
+            ValueError: a category is unknown, a split is empty, or splits have leaks.
         """
         rows = split(self.source.catalogue(self.filters), self.ratios, self.split_seed)
         if self.unseen is not None:
             rows = hold_out_categories(rows, self.unseen, self.split_seed)
         if self.leaks == "drop":
-            rows, self.leaked = drop_leaks(rows)
+            rows, self.leak_reasons = drop_leaks(rows)
         if self.leaks == "report":
             report_leaks(rows)
         else:
@@ -134,15 +134,15 @@ class GarmentData(pl.LightningDataModule):
 
     @property
     def categories(self) -> list[str]:
-        """Sorted names of the trained categories; label n is the position n."""
+        """Sorted names of the categories in the training data; label n is the position n."""
         if self.unseen is None:
             return self.catalogue.categories
-        is_trained = np.isin(self.catalogue.column("split").astype(str), TRAINED_SPLITS)
-        return self.catalogue.take(np.flatnonzero(is_trained)).categories
+        in_training = np.isin(self.catalogue.column("split").astype(str), TRAINING_SPLITS)
+        return self.catalogue.take(np.flatnonzero(in_training)).categories
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Label of each catalogue row, (N,) int64; -1: the category is not trained."""
+        """Label of each catalogue row, (N,) int64; -1: the category is not in the training data."""
         return self.catalogue.labels(self.categories)
 
     @cached_property
@@ -169,45 +169,48 @@ class GarmentData(pl.LightningDataModule):
         """Whether a row has no detected box, (N,) bool; all False unless crop=detected."""
         return (self.crop == "detected") & np.isnan(self.crop_boxes).any(axis=1)
 
-    def garments(self, part: Part) -> Catalogue:
-        """Return the catalogue rows of one part, with crop boxes as boxes."""
-        rows = self.rows(part)
+    def garments(self, split: SplitName) -> Catalogue:
+        """Return the catalogue rows of one split, with crop boxes as boxes; see `rows`."""
+        rows = self.rows(split)
         return self.catalogue.take(rows).with_columns(**box_columns(self.crop_boxes[rows]))
 
     @property
     def skipped(self) -> dict[str, str]:
         """Skipped garments (unusable image or box, exact copy, or dropped leak): id -> reason."""
-        return {**getattr(self.source, "skipped", {}), **self.leaked}
+        return {**getattr(self.source, "skipped", {}), **self.leak_reasons}
 
-    def rows(self, part: Part) -> np.ndarray:
-        """Row numbers of one part, (n,) int64; `gallery` is the split used as the gallery.
+    def rows(self, split: SplitName) -> np.ndarray:
+        """Row numbers of one split, (n,) int64; `gallery` stands for the split used as the gallery.
 
-        With crop.fallback=skip, garments without a detected box are dropped. Queries are kept, but have no hits.
+        With crop.fallback=skip, garments without a detected box are dropped; queries are kept, but have no hits.
 
         Raises:
-            ValueError: no row is left.
+            ValueError: no garment has a detected box.
         """
-        split_name = self.gallery if part == "gallery" else part
-        rows = self.catalogue.rows(split_name)
-        if self.box_selector.fallback == "whole" or part == "query":
+        catalogue_split = self._catalogue_split(split)
+        rows = self.catalogue.rows(catalogue_split)
+        if self.box_selector.fallback == "whole" or split == "query":
             return rows
         detected_rows = rows[~self.undetected[rows]]
         if not len(detected_rows):
             raise ValueError(
-                f"crop.min_score={self.box_selector.min_score:g}: no detection in split {split_name!r}; lower "
+                f"crop.min_score={self.box_selector.min_score:g}: no detection in split {catalogue_split!r}; lower "
                 "crop.min_score, train the detector longer, or set crop.fallback=whole"
             )
         return detected_rows
 
-    def not_indexed(self, part: Part) -> Catalogue:
-        """Return the garments of one part that were dropped because they have no detected box."""
-        all_rows = self.catalogue.rows(self.gallery if part == "gallery" else part)
-        return self.catalogue.take(np.setdiff1d(all_rows, self.rows(part)))
+    def _catalogue_split(self, split: SplitName) -> str:
+        return self.gallery if split == "gallery" else split
+
+    def not_indexed(self, split: SplitName) -> Catalogue:
+        """Return the garments of one split that were dropped because they have no detected box."""
+        all_rows = self.catalogue.rows(self._catalogue_split(split))
+        return self.catalogue.take(np.setdiff1d(all_rows, self.rows(split)))
 
     def train_dataloader(self, pairs: bool = False) -> DataLoader[Any]:
         """Build the loader of augmented training images.
 
-        With `pairs`, each image is followed by another image of its item, or by another augmentation of an only image.
+        With `pairs`, each image is followed by another image of its item, or by another augmentation of itself.
 
         Raises:
             ValueError: `pairs` is True, and the batch size is odd or below 4.
@@ -225,13 +228,13 @@ class GarmentData(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any]:
         return self.loader("val")
 
-    def loader(self, part: Part) -> DataLoader[Any]:
-        """Build the loader of one part's images in row order, without augmentation."""
-        return self._eval_loader(self.rows(part))
+    def loader(self, split: SplitName) -> DataLoader[Any]:
+        """Build the loader of one split's images in row order, without augmentation."""
+        return self._eval_loader(self.rows(split))
 
-    def sample(self, part: Part, count: int) -> DataLoader[Any]:
-        """Build the loader of at most `count` evenly spaced images of one part, without augmentation."""
-        rows = self.rows(part)
+    def sample(self, split: SplitName, count: int) -> DataLoader[Any]:
+        """Build the loader of at most `count` evenly spaced images of one split, without augmentation."""
+        rows = self.rows(split)
         return self._eval_loader(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)])
 
     def _eval_loader(self, rows: np.ndarray) -> DataLoader[Any]:

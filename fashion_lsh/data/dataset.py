@@ -19,7 +19,7 @@ class Batch(NamedTuple):
 
     Attributes:
         images: (B, 3, S, S) uint8 RGB crops.
-        labels: (B,) int64 positions in the list of trained categories; -1: not trained.
+        labels: (B,) int64 positions in the list of categories; -1: the category is not in the training data.
         rows: (B,) int64 catalogue rows.
         items: (B,) int64 item numbers, equal for rows of the same item.
     """

@@ -63,7 +63,7 @@ class DetectionData:
         seed: NonNegativeInt,
     ) -> None:
         if scales[0] > scales[1]:
-            raise ValueError(f"scenes.scales={scales}: not ascending; put the smaller scale first")
+            raise ValueError(f"scenes.scales={scales}: not ascending; set the smaller scale first")
         self.data, self.level, self.image_size, self.views, self.scales = data, level, image_size, views, scales
         self.batch_size, self.samples_per_epoch, self.workers, self.seed = batch_size, samples_per_epoch, workers, seed
         self.pin_memory = False
@@ -131,9 +131,8 @@ class DetectionDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
         is_selected = (catalogue.column("split") == split) & has_box
         if augment and data.views is not None:
             is_selected &= np.isin(catalogue.column("view").astype(str), data.views)
-        if (
-            augment and data.data.unseen is not None and data.level != "garment"
-        ):  # unseen categories must not be trained
+        # unseen categories must not be in the training data; at level garment, all categories are one class
+        if augment and data.data.unseen is not None and data.level != "garment":
             is_selected &= data.data.labels >= 0
         rows = np.flatnonzero(is_selected)
         if not len(rows):
@@ -153,7 +152,7 @@ class DetectionDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray]]):
         return len(self.image_keys)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Load image (H, W, 3) uint8, boxes (n, 4) float32 and labels (n,) int64 of a key (image index, epoch)."""
+        """Load image (H, W, 3) uint8, boxes (n, 4) float32 and labels (n,) int64 for a key (image index, epoch)."""
         index, epoch = key
         image, rows = self.source.image(self.image_keys[index]), self.rows[index]
         if not self.augment:

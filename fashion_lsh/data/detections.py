@@ -132,8 +132,8 @@ class BoxSelector:
             select the highest score.
         min_score: minimum score of a box.
         min_size: minimum length of a box's shorter side, in pixels.
-        fallback: crop of a garment without a detected box. `whole` uses the whole image; `skip` drops the garment, but
-            keeps queries, which then have no hits.
+        fallback: crop of a garment without a usable detection. `whole` uses the whole image. `skip` drops the garment;
+            queries are kept, but have no hits.
     """
 
     select: SelectRule
@@ -159,7 +159,7 @@ class BoxSelector:
         return selected
 
     def select_one(self, detections: Boxes, annotated: np.ndarray) -> np.ndarray | None:
-        """Select the box (4,) of one garment with the annotated box (4,); None: no box."""
+        """Select the box (4,) of a garment with the annotated box (4,); return None if there is no usable detection."""
         boxes = detections.filter(self.min_score, self.min_size)
         if not len(boxes.scores):
             return None
@@ -173,8 +173,8 @@ class BoxSelector:
     def select_all(self, detections: Boxes, annotated: np.ndarray) -> np.ndarray:
         """Select the boxes (n, 4) of a gallery image with the annotated box (4,).
 
-        n is 1, or with `all` the number of detected boxes. A single NaN box is the whole image. For n = 0 the image is
-        skipped.
+        n is 1, or with `all` the number of detected boxes. A single NaN box stands for the whole image. With n = 0, the
+        image is skipped.
         """
         if self.select == "all" and np.isnan(annotated).any():
             boxes = detections.filter(self.min_score, self.min_size).xyxy

@@ -30,9 +30,10 @@ def group_near_duplicates(
 
     Args:
         catalogue: rows whose images were scanned.
-        image_infos: scan results by image key; images without a fingerprint are not compared.
-        max_distance: maximum Hamming distance between near-duplicate fingerprints, in bits; None: no comparison.
-        load_image: loads an image, (H, W, 3) uint8, by key; called for pairs with similar fingerprints.
+        image_infos: scan results by image key; images without a perceptual hash are not compared.
+        max_distance: maximum Hamming distance, in bits, between the perceptual hashes of near-duplicates; None: do
+            not search for near-duplicates.
+        load_image: loads an image, (H, W, 3) uint8, by key; called for pairs with similar hashes.
 
     Returns:
         The catalogue with new groups, each named after the id of its first row; keys of images with a near-duplicate.
@@ -48,8 +49,8 @@ def group_near_duplicates(
     pairs = _confirm_pairs(candidates, images, load_image)
     roots = connected_components(len(images), pairs)
     image_groups = {images[index]: images[roots[index]] for index in np.unique(pairs)}
-    near_groups = np.array([image_groups.get(key, "") for key in catalogue.column("image")], dtype=object)
-    component, ids = components_by_value([near_groups, catalogue.column("group")]), catalogue.column("id")
+    near_duplicate_groups = np.array([image_groups.get(key, "") for key in catalogue.column("image")], dtype=object)
+    component, ids = components_by_value([near_duplicate_groups, catalogue.column("group")]), catalogue.column("id")
     is_shared = np.bincount(component, minlength=len(component))[component] > 1
     return catalogue.with_columns(group=np.where(is_shared, ids[component], "")), set(image_groups)
 
@@ -57,7 +58,7 @@ def group_near_duplicates(
 def group_exact_copies(catalogue: Catalogue, image_infos: Mapping[str, ImageInfo]) -> Catalogue:
     """Put byte-identical images, and all rows linked to them by group or item, into one group.
 
-    Only one of the copies is kept later. Rows linked to a removed copy must be in the split of the kept copy.
+    `clean_catalogue` keeps only one of the copies. The group links the rows of a removed copy to the kept copy.
     """
     digests = [image_infos[key].digest for key in catalogue.column("image")]
     image_counts = Counter(digest for digest, _ in set(zip(digests, catalogue.column("image"), strict=True)))

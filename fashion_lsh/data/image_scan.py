@@ -29,7 +29,13 @@ CHUNK = 2000  # images between two checks of the save interval
 SAVE_INTERVAL_S = 10.0  # minimum time between two saves of the cache
 MIN_POOL_IMAGES = 5000  # minimum number of images for a process pool; fewer images are opened by threads
 MIN_CACHED_IMAGES = 500  # minimum number of images for a cache; fewer images take only about a second to scan again
-SPLIT_PRIORITY = ("query", "gallery", "val", "train", "")  # of exact copies, the one in the first of these is kept
+SPLIT_PRIORITY = (
+    "query",
+    "gallery",
+    "val",
+    "train",
+    "",
+)  # of exact copies, the copy in the first of these splits is kept
 MISSING = "missing"  # file signature of a file that does not exist
 
 
@@ -41,7 +47,7 @@ class ImageInfo(NamedTuple):
         height: height in pixels, with the EXIF orientation applied.
         digest: SHA-256 of the file content, in hex.
         problem: reason why the image is unusable, or "".
-        fingerprint: bytes of `near_duplicates.fingerprint`; empty unless requested.
+        fingerprint: perceptual hash (bytes of `near_duplicates.fingerprint`); empty unless requested.
         state: file signature (see `file_state`), taken before the image was opened.
     """
 
@@ -122,7 +128,7 @@ def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict
     infos = {name: info for name, info in cached.items() if info.state == states.get(name) and not info.problem}
     missing = [name for name in states if name not in infos]
     last_saved, save_seconds = time.monotonic(), 0.0
-    scan_one = partial(_scan_below, folder, fingerprints)
+    scan_one = partial(_scan_file, folder, fingerprints)
     with _create_pool(len(missing)) as pool:
         for chunk in track(chunks(missing, CHUNK), "opening images", len(missing), len):
             scans = zip(chunk, pool.map(scan_one, chunk, chunksize=50), strict=True)
@@ -140,7 +146,7 @@ def scan(folder: Path, names: Iterable[str], fingerprints: bool = False) -> dict
 def _create_pool(count: int) -> Executor:
     """Create threads for few images, or one process per available core for many.
 
-    Threads block each other between decodes.
+    Processes are faster for many images, because threads block each other between decodes.
     """
     if count < MIN_POOL_IMAGES:
         return ThreadPoolExecutor()
@@ -149,12 +155,12 @@ def _create_pool(count: int) -> Executor:
     return pool
 
 
-def _scan_below(folder: Path, with_fingerprint: bool, name: str) -> ImageInfo:
+def _scan_file(folder: Path, with_fingerprint: bool, name: str) -> ImageInfo:
     return scan_image(folder / name, with_fingerprint)
 
 
 def scan_image(path: Path, with_fingerprint: bool = False) -> ImageInfo:
-    """Read size, digest and optionally the fingerprint of one image file; `problem` is set if it is unreadable."""
+    """Read size, digest and, on request, the perceptual hash of an image file; set `problem` if it is unreadable."""
     try:
         image = open_image(path)
         height, width = image.shape[:2]

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 MAX_PIXELS = 100_000_000  # a larger image would take over 300 MB as RGB
-# errors of PIL's own pixel limit; the warning is raised only if a warning filter turns warnings into errors
+# exceptions of PIL's own pixel limit; the warning is raised only if a warning filter turns warnings into errors
 DECOMPRESSION_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 # exceptions that PIL raises for damaged files (RuntimeError comes from the AVIF reader)
@@ -45,7 +45,7 @@ def open_image(path: str | Path | BinaryIO) -> np.ndarray:
                 raise ImageError(
                     f"{path}: {image.width} x {image.height} pixels exceed {MAX_PIXELS:,}; shrink the image"
                 )
-            return np.asarray(_apply_orientation(_to_rgb(image), _orientation(image)))
+            return np.asarray(_apply_orientation(_to_rgb(image), _read_orientation(image)))
     except ImageError:
         raise
     except DECOMPRESSION_BOMBS as error:
@@ -68,7 +68,7 @@ def to_pil_image(image: Any) -> Image.Image:
     return Image.fromarray(image)
 
 
-def _orientation(image: Image.Image) -> int:
+def _read_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation; 1 (no transform) if the EXIF block is damaged, since the pixels may be intact."""
     try:
         return int(image.getexif().get(EXIF_ORIENTATION, 1))

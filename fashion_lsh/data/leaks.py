@@ -20,7 +20,7 @@ def check_disjoint(catalogue: Catalogue) -> None:
     for column in LINK_COLUMNS:
         if names := find_leaks(catalogue, column):
             split_names = " and ".join(
-                sorted(set(_partitions(catalogue, column)[catalogue.column(column) == names[0]]))
+                sorted(set(_get_partitions(catalogue, column)[catalogue.column(column) == names[0]]))
             )
             raise ValueError(
                 f"{column}={names[0]!r}: shared by {split_names}; put all these rows in one split, drop them "
@@ -34,24 +34,23 @@ def find_leaks(catalogue: Catalogue, column: str) -> list[str]:
     Query and gallery may share groups and items, so for these columns they count as one split. They may not share
     images.
     """
-    names, partitions = catalogue.column(column), _partitions(catalogue, column)
+    names, partitions = catalogue.column(column), _get_partitions(catalogue, column)
     rows = np.flatnonzero((names != "") & (partitions != ""))
     value_ids, partition = factorize(names[rows]), factorize(partitions[rows])
     first_partition = np.zeros(value_ids.max(initial=-1) + 1, dtype=np.int64)
-    first_partition[value_ids[::-1]] = partition[
-        ::-1
-    ]  # assigned in reverse order, so the first row of each value counts
+    # assigned in reverse order, so that the first row of each value takes precedence
+    first_partition[value_ids[::-1]] = partition[::-1]
     return sorted(set(names[rows[first_partition[value_ids] != partition]]))
 
 
-def _partitions(catalogue: Catalogue, column: str) -> np.ndarray:
+def _get_partitions(catalogue: Catalogue, column: str) -> np.ndarray:
     """Split of each row, (N,) str; query and gallery are one partition unless the column is `image`."""
     splits = catalogue.column("split")
     return splits if column == "image" else np.where(np.isin(splits, ["query", "gallery"]), "query and gallery", splits)
 
 
 def drop_leaks(catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:
-    """Drop leaking rows from val and train.
+    """Drop leaking rows from train and val.
 
     A row of val is dropped if it shares an image, group or item with query or gallery; a row of train if it shares one
     with val, query or gallery.
@@ -66,8 +65,8 @@ def drop_leaks(catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:
         in_higher = is_kept & np.isin(splits, higher_splits)
         for column in LINK_COLUMNS:
             names = catalogue.column(column)
-            is_in_lower = is_kept & (splits == lower) & (names != "")
-            is_leak = is_in_lower & np.isin(names.astype(str), names[in_higher].astype(str))
+            in_lower = is_kept & (splits == lower) & (names != "")
+            is_leak = in_lower & np.isin(names.astype(str), names[in_higher].astype(str))
             reasons |= {ids[row]: f"{lower} shares {column} {names[row]!r} with {' or '.join(higher_splits)}"
                         for row in np.flatnonzero(is_leak)}  # fmt: skip
             is_kept &= ~is_leak

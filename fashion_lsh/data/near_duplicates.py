@@ -4,10 +4,10 @@
     similar = pairs[similarity(np.stack([thumbnail(image) for image in images]), pairs) >= MIN_SIMILARITY]
     groups = connected_components(len(images), similar)
 
-A fingerprint contains the signs of the low-frequency DCT coefficients of the greyscale image, as in pHash (C. Zauner:
-Implementation and Benchmarking of Perceptual Image Hash Functions, 2010). It does not depend on brightness, contrast or
-colour. On a plain background, garments of equal outline have similar fingerprints (a small Hamming distance). Comparing
-the colour thumbnails separates most of these garments.
+A fingerprint is a perceptual hash: the signs of the low-frequency DCT coefficients of the greyscale image, as in pHash
+(C. Zauner: Implementation and Benchmarking of Perceptual Image Hash Functions, 2010). A fingerprint does not depend on
+brightness, contrast or colour. On a plain background, garments of equal outline have similar fingerprints (a small
+Hamming distance). Comparing the colour thumbnails separates most of these garments.
 """
 
 from collections.abc import Iterator
@@ -94,17 +94,20 @@ def near_duplicate_pairs(fingerprints: np.ndarray, max_distance: int = MAX_DISTA
     if max_distance < 0:
         raise ValueError(f"{max_distance=} is negative; pass 0 to find equal codes only, or a larger value")
     num_images, num_views, code_bytes = fingerprints.shape
-    not_flat = np.flatnonzero(fingerprints[:, 0].any(axis=1))
-    codes = np.ascontiguousarray(fingerprints[not_flat]).reshape(-1, code_bytes)
-    images, is_first = np.repeat(not_flat, num_views), np.tile(np.arange(num_views) == 0, len(not_flat))
+    compared_images = np.flatnonzero(fingerprints[:, 0].any(axis=1))
+    codes = np.ascontiguousarray(fingerprints[compared_images]).reshape(-1, code_bytes)
+    images, is_first_code = (
+        np.repeat(compared_images, num_views),
+        np.tile(np.arange(num_views) == 0, len(compared_images)),
+    )
     order = np.lexsort(codes.view(np.uint64).T[::-1])
-    codes, images, is_first = codes[order], images[order], is_first[order]
+    codes, images, is_first_code = codes[order], images[order], is_first_code[order]
     words = codes.view(np.uint64)
     pair_ids = np.empty(0, dtype=np.int64)  # i * num_images + j
     for band in codes.view(np.uint16).T:
         new_pair_ids = [pair_ids]
         for left, right in _pairs_in_band(band):
-            is_candidate = (is_first[left] | is_first[right]) & (images[left] != images[right])
+            is_candidate = (is_first_code[left] | is_first_code[right]) & (images[left] != images[right])
             left, right = left[is_candidate], right[is_candidate]
             distances = np.bitwise_count(words[left] ^ words[right]).sum(axis=1, dtype=np.int64)
             is_near = distances <= max_distance

@@ -1,4 +1,4 @@
-"""Training sampler: shuffled, balanced by category, or in pairs of the same item."""
+"""Training sampler: shuffled rows, rows balanced by category, or pairs of rows of the same item."""
 
 from collections.abc import Iterator
 
@@ -17,9 +17,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         count: number of keys per epoch; None: n. Each epoch continues where the last one stopped: no row is drawn again
             before all rows were drawn.
         labels: (n,) int labels of the rows; if passed, all labels are drawn equally often instead.
-        items: (n,) int items of the rows; if passed, half as many rows are drawn, and each is followed by a partner: a
-            random other row of the same item, or the row itself if its item has no other row. The epoch in the
-            partner's key is increased by PARTNER_EPOCH_OFFSET.
+        items: (n,) int items of the rows; if passed, half as many rows are drawn, and each row is followed by a
+            partner: a random other row of the same item, or the row itself if the item has no other row. The epoch in
+            the partner's key is increased by PARTNER_EPOCH_OFFSET.
     """
 
     def __init__(
@@ -31,9 +31,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
         items: np.ndarray | None = None,
     ) -> None:
         self.rows, self.seed, self.labels, self.items = rows, seed, labels, items
-        self.count = max(
-            1, (count or len(rows)) // (1 if items is None else 2)
-        )  # rows drawn per epoch, without partners
+        # number of rows drawn per epoch, without partners
+        self.count = max(1, (count or len(rows)) // (1 if items is None else 2))
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -71,11 +70,11 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return drawn_rows
 
     def _draw_partners(self, items: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        """Draw a random other row of the same item for each drawn row, (m,); the row itself if there is none."""
+        """Draw a random other row of the same item for each of m drawn rows, (m,); the row itself if there is none."""
         order = np.argsort(items, kind="stable")  # makes the rows of an item adjacent
-        _, first, size = np.unique(items[order], return_index=True, return_counts=True)
-        item_index = np.repeat(np.arange(len(size)), size)  # by position in the order
+        _, item_start, item_size = np.unique(items[order], return_index=True, return_counts=True)
+        item_index = np.repeat(np.arange(len(item_size)), item_size)  # by position in the order
         position = np.argsort(order)[np.searchsorted(self.rows, drawn)]
-        first, size = first[item_index[position]], size[item_index[position]]
+        start, size = item_start[item_index[position]], item_size[item_index[position]]
         step = 1 + np.random.default_rng([self.seed, self.epoch, 1]).integers(np.maximum(size - 1, 1))
-        return np.asarray(self.rows[order[first + (position - first + step) % size]])
+        return np.asarray(self.rows[order[start + (position - start + step) % size]])

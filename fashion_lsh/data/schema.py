@@ -13,9 +13,9 @@ from fashion_lsh.io.files import csv_rows
 
 SPLITS = ("train", "val", "query", "gallery")
 
-# column -> (type, default for a missing column or cell; None: the column is required)
+# column -> (type, default for a missing column or cell; None: no default)
 COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
-    "id": (pa.string(), None),  # unique name of the garment; a missing column is filled with the image
+    "id": (pa.string(), None),  # unique name of the garment; if the column is missing, the image key is used
     "image": (pa.string(), None),  # image key: path relative to the root of the source, or a key of the source
     "x1": (pa.float32(), float("nan")),  # box in pixels, with the EXIF orientation applied; NaN: the whole image
     "y1": (pa.float32(), float("nan")),
@@ -24,11 +24,14 @@ COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
     "category": (pa.string(), None),
     "supercategory": (pa.string(), ""),  # group of categories; "": unknown
     "item": (pa.string(), ""),  # product; "": unknown
-    "group": (pa.string(), ""),  # rows of a group must be in one split (copies, views of a garment); "": none
+    "group": (
+        pa.string(),
+        "",
+    ),  # copies or views of a garment, which must not be in both training and test splits; "": none
     "split": (pa.string(), ""),  # train | val | query | gallery; "": not assigned
     "view": (pa.string(), ""),  # shop | street | ""
     "source": (pa.string(), ""),
-    "main": (pa.bool_(), True),  # main garment; other garments train no classifier and are not searched
+    "main": (pa.bool_(), True),  # other garments are used neither to train the classifier nor as queries or gallery
 }
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 MAX_COORDINATE = 1e6  # pixels; larger coordinates are errors
@@ -36,7 +39,7 @@ COLUMN_ALIASES = {"path": "image", "picture": "image", "label": "category", "nea
 
 
 def parse_box(values: Any) -> tuple[float, float, float, float] | None:
-    """Parse four numbers or numeric strings (`065`) as x1, y1, x2, y2; None: not a box, or a box without area."""
+    """Parse four numbers or numeric strings (such as `065`) as x1, y1, x2, y2; return None if they are no valid box."""
     try:
         x1, y1, x2, y2 = map(float, values)
     except (TypeError, ValueError):
@@ -82,7 +85,7 @@ def _canonical_name(column: str, existing: set[str]) -> str:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    """Read a CSV file; cells of string columns are not converted (`007`).  Raises ValueError for an unclosed quote."""
+    """Read a CSV file; string columns are not converted, so that `007` stays a string.  Raises ValueError."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         for _ in csv_rows(file):  # raises ValueError for an unclosed quote, which pyarrow would read as one long cell
             pass
@@ -107,7 +110,11 @@ def _column(table: pa.Table, name: str) -> pa.Array | pa.ChunkedArray:
         return pa.repeat(pa.scalar(default, dtype), table.num_rows)
     if count != 1:
         names = ", ".join(table.column_names)
-        raise ValueError(f"column {name!r}: {count} in {names}; a catalogue needs exactly one such column")
+        aliases = [alias for alias, column in COLUMN_ALIASES.items() if column == name]
+        raise ValueError(
+            f"column {name!r} occurs {count} times among the columns {names}; name exactly one column "
+            f"{' or '.join([name, *aliases])}"
+        )
     try:
         column = table[name].cast(dtype).combine_chunks()
     except pa.ArrowException as error:

@@ -10,34 +10,37 @@ from fashion_lsh.data.connected_components import components_by_value
 
 log = logging.getLogger(__name__)
 
-LINK_COLUMNS = ("image", "group", "item")  # rows with an equal value in one of these must be in one split
+# rows with an equal value in one of these columns must not be in both training and test splits
+LINK_COLUMNS = ("image", "group", "item")
 
 
 def split(catalogue: Catalogue, ratios: Mapping[str, float], seed: int) -> Catalogue:
     """Assign each row to a split, stratified by category and without leaks.
 
-    Rows linked by image, group or item get the same split. If items are known, the images of each test item are then
-    divided between query and gallery: street images become queries, shop images gallery images, and other images are
-    assigned in turn. Query and gallery thus share items but no images.  Deterministic given the rows, their order and
-    the seed.
+    Rows linked by image, group or item are either all in train, all in val, or all in query and gallery. If items are
+    known, the images of each item in query and gallery are then divided: street images become queries, shop images
+    gallery images, and other images are divided by the ratios of query and gallery. Query and gallery thus share items
+    but no images.  Deterministic given the rows, the order of the rows and the seed.
 
     Args:
         catalogue: rows without splits. If all rows have a split, the splits are kept, and a missing val split is taken
             from train.
-        ratios: ratio of each split in each category, counted in units (see `connected_units`); 0: an empty split.
+        ratios: ratio of each split in each category, counted in groups of linked rows (see `row_components`); 0: an
+            empty split.
         seed: random seed.
 
     Raises:
-        ValueError: only some rows have a split, a category has fewer units than there are splits, or all ratios are 0.
+        ValueError: only some rows have a split, a category has fewer groups of linked rows than there are splits, or
+            all ratios are 0.
     """
     has_split = catalogue.column("split") != ""
     if has_split.all():
-        with_val = _split_off_val(catalogue, ratios, seed)
-        if with_val is catalogue:
+        result = _split_off_val(catalogue, ratios, seed)
+        if result is catalogue:
             log.info("Using the splits of the data; split.ratios is ignored")
         else:
-            log.info("Using the splits of the data; val is split off train (split.ratios.val)")
-        return with_val
+            log.info("Using the splits of the data; val is taken from train (split.ratios.val)")
+        return result
     if has_split.any():
         raise ValueError(
             f"column 'split': set in {int(has_split.sum())} of {len(catalogue)} rows; set it in all rows or in none"
@@ -45,11 +48,11 @@ def split(catalogue: Catalogue, ratios: Mapping[str, float], seed: int) -> Catal
     positive_ratios = {name: ratio for name, ratio in ratios.items() if ratio > 0}
     if not positive_ratios:
         raise ValueError(f"split.ratios={dict(ratios)}: all splits are empty; set train, val and query above 0")
-    splits = _assign_units(
-        catalogue.column("category"), connected_units(catalogue), positive_ratios, np.random.default_rng(seed)
+    splits = _assign_components(
+        catalogue.column("category"), row_components(catalogue), positive_ratios, np.random.default_rng(seed)
     )
     if ratios.get("query") and ratios.get("gallery"):
-        splits = _assign_items(catalogue, splits, ratios["query"] / (ratios["query"] + ratios["gallery"]))
+        splits = _divide_items(catalogue, splits, ratios["query"] / (ratios["query"] + ratios["gallery"]))
     return catalogue.with_columns(split=splits)
 
 
@@ -62,7 +65,7 @@ def check_splits(catalogue: Catalogue, gallery: str, unseen: bool = False) -> No
     Args:
         catalogue: catalogue with splits.
         gallery: split used as the gallery.
-        unseen: whether query categories are excluded from training on purpose.
+        unseen: whether the categories of the queries are excluded from training on purpose.
 
     Raises:
         ValueError: one of these conditions is not met.
@@ -88,68 +91,72 @@ def check_splits(catalogue: Catalogue, gallery: str, unseen: bool = False) -> No
             gallery,
             ", ".join(missing),
         )
-    if not unseen and (not_trained := sorted(query_categories - train_categories)):
+    if not unseen and (missing := sorted(query_categories - train_categories)):
         log.warning(
             "No training images of %s: queries of these categories cannot be classified correctly",
-            ", ".join(not_trained),
+            ", ".join(missing),
         )
 
 
 def _split_off_val(catalogue: Catalogue, ratios: Mapping[str, float], seed: int) -> Catalogue:
-    """Split a missing val off from train by ratio; categories with a single unit stay in train."""
+    """If val is missing, split it off from train by ratio; a category with a single component stays in train."""
     splits = catalogue.column("split").copy()
     train_val_ratios = {name: ratios.get(name, 0) for name in ("train", "val")}
     if (splits == "val").any() or not all(train_val_ratios.values()):
         return catalogue
     train = np.flatnonzero(splits == "train")
-    categories, units = catalogue.column("category")[train], connected_units(catalogue.take(train))
+    categories, components = catalogue.column("category")[train], row_components(catalogue.take(train))
     is_eligible = np.ones(len(train), dtype=bool)
-    while too_small := [
-        name for name in set(categories[is_eligible]) if len(set(units[is_eligible & (categories == name)])) < 2
+    # removing the components of a small category can make other categories too small
+    while small_categories := [
+        name for name in set(categories[is_eligible]) if len(set(components[is_eligible & (categories == name)])) < 2
     ]:
-        is_eligible &= ~np.isin(units, units[np.isin(categories.astype(str), too_small)])
+        is_eligible &= ~np.isin(components, components[np.isin(categories.astype(str), small_categories)])
     if not is_eligible.any():
         return catalogue
-    splits[train[is_eligible]] = _assign_units(
-        categories[is_eligible], units[is_eligible], train_val_ratios, np.random.default_rng(seed)
+    splits[train[is_eligible]] = _assign_components(
+        categories[is_eligible], components[is_eligible], train_val_ratios, np.random.default_rng(seed)
     )
     return catalogue.with_columns(split=splits)
 
 
-def connected_units(catalogue: Catalogue) -> np.ndarray:
-    """Unit of each row, (N,) int64: connected component of the rows linked by image, group or item."""
+def row_components(catalogue: Catalogue) -> np.ndarray:
+    """Connected component of each row, (N,) int64; rows are linked by equal image, group or item."""
     return components_by_value([catalogue.column(name) for name in LINK_COLUMNS])
 
 
-def _assign_units(
-    categories: np.ndarray, units: np.ndarray, ratios: Mapping[str, float], rng: np.random.Generator
+def _assign_components(
+    categories: np.ndarray, components: np.ndarray, ratios: Mapping[str, float], rng: np.random.Generator
 ) -> np.ndarray:
-    """Assign a split to each row, (N,) str: the units of each category are shuffled and divided by the ratios.
+    """Assign a split to each row, (N,) str: the components of each category are shuffled and divided by the ratios.
 
-    A unit with several categories is assigned with its rarest category, and counts in the ratios of all its categories.
+    A component with several categories is assigned with its rarest category, and counts in the ratios of all its
+    categories.
     """
-    _, unit_index = np.unique(units, return_inverse=True)
-    units_by_category = {name: np.unique(unit_index[categories == name]) for name in sorted(set(categories))}
-    shuffled = {name: rng.permutation(category_units) for name, category_units in units_by_category.items()}
-    assigned = np.full(unit_index.max() + 1, -1)
+    _, component_index = np.unique(components, return_inverse=True)
+    components_by_category = {name: np.unique(component_index[categories == name]) for name in sorted(set(categories))}
+    shuffled = {
+        name: rng.permutation(category_components) for name, category_components in components_by_category.items()
+    }
+    assigned = np.full(component_index.max() + 1, -1)
     for name in sorted(shuffled, key=lambda name: len(shuffled[name])):
-        category_units = shuffled[name]
-        unassigned = category_units[assigned[category_units] < 0]
-        current = np.bincount(assigned[category_units][assigned[category_units] >= 0], minlength=len(ratios))
+        category_components = shuffled[name]
+        unassigned = category_components[assigned[category_components] < 0]
+        current = np.bincount(assigned[category_components][assigned[category_components] >= 0], minlength=len(ratios))
         assigned[unassigned] = np.repeat(
-            np.arange(len(ratios)), _remaining(_apportion(len(category_units), ratios.values()), current)
+            np.arange(len(ratios)), _remaining(_apportion(len(category_components), ratios.values()), current)
         )
-        if len(np.unique(assigned[category_units])) < len(ratios):
+        if len(np.unique(assigned[category_components])) < len(ratios):
             raise ValueError(
-                f"category {name!r}: {len(category_units)} separate images or items are too few for {len(ratios)} "
+                f"category {name!r}: {len(category_components)} groups of linked images are too few for {len(ratios)} "
                 "splits; add images, or exclude the category (data.categories, or --min-per-category of fashion_lsh "
                 "merge)"
             )
-    return np.array(list(ratios), dtype=object)[assigned[unit_index]]
+    return np.array(list(ratios), dtype=object)[assigned[component_index]]
 
 
 def _remaining(target: np.ndarray, current: np.ndarray) -> np.ndarray:
-    """Number of units that each split still needs; if too few units are left, the largest numbers are reduced first."""
+    """Number of components to add to each split; if too few components are left, the largest numbers are reduced."""
     remaining = np.maximum(target - current, 0)
     while remaining.sum() > target.sum() - current.sum():
         remaining[np.argmax(remaining)] -= 1
@@ -168,8 +175,8 @@ def _apportion(count: int, ratios: Iterable[float]) -> np.ndarray:
     return counts
 
 
-def _assign_items(catalogue: Catalogue, splits: np.ndarray, query_ratio: float) -> np.ndarray:
-    """Divide the images of test items between query and gallery: by view if both views occur, else by `query_ratio`.
+def _divide_items(catalogue: Catalogue, splits: np.ndarray, query_ratio: float) -> np.ndarray:
+    """Divide the images of items in query and gallery: by view if both views occur, otherwise by `query_ratio`.
 
     All garments of an image get the same split. If an item has only one image, the image keeps its split unless its
     view determines the split.

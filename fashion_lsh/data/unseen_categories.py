@@ -1,4 +1,4 @@
-"""Hold out categories: the model is trained on some categories and searched in the others."""
+"""Hold out categories: train and val contain some categories, query and gallery contain the other categories."""
 
 import logging
 from collections import Counter
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.splits import connected_units
+from fashion_lsh.data.splits import row_components
 
 log = logging.getLogger(__name__)
 
 MIN_GARMENTS = 80  # minimum number of main garments in a drawn category; a smaller category has too few queries
-TRAINED_SPLITS = ("train", "val")
+TRAINING_SPLITS = ("train", "val")
 
 
 def hold_out_categories(catalogue: Catalogue, unseen: int | list[str], seed: int) -> Catalogue:
@@ -20,8 +20,7 @@ def hold_out_categories(catalogue: Catalogue, unseen: int | list[str], seed: int
 
     Garments of unseen categories in train and val, and of other categories in query and gallery, become companions
     (`main` is false). Images without a main garment are removed.  If the data have no gallery, the gallery is built
-    from the units of train and val (see `connected_units`) that contain unseen main garments but no trained main
-    garment.
+    from the components of train and val (see `row_components`) whose main garments are all of unseen categories.
 
     Args:
         catalogue: catalogue with splits.
@@ -36,11 +35,11 @@ def hold_out_categories(catalogue: Catalogue, unseen: int | list[str], seed: int
     names = _choose_categories(catalogue, unseen, seed)
     if not (catalogue.column("split") == "gallery").any():
         catalogue = _build_gallery(catalogue, names)
-    is_trained = np.isin(catalogue.column("split").astype(str), TRAINED_SPLITS)
-    main = catalogue.column("main") & (is_trained != _in_categories(catalogue, names))
+    in_training = np.isin(catalogue.column("split").astype(str), TRAINING_SPLITS)
+    main = catalogue.column("main") & (in_training != _in_categories(catalogue, names))
     images = catalogue.column("image").astype(str)
     rows = np.flatnonzero(np.isin(images, images[main]))
-    log.info("Unseen categories, searched but not trained: %s", ", ".join(names))
+    log.info("Unseen categories, in query and gallery only: %s", ", ".join(names))
     return catalogue.with_columns(main=main).take(rows)
 
 
@@ -70,12 +69,14 @@ def _draw_categories(counts: Mapping[str, int], unseen: int, seed: int) -> list[
 
 
 def _build_gallery(catalogue: Catalogue, names: list[str]) -> Catalogue:
-    """Move the units of train and val with unseen but no trained main garments to the gallery."""
-    splits, units = catalogue.column("split").copy(), connected_units(catalogue)
-    is_trained, is_unseen = np.isin(splits.astype(str), TRAINED_SPLITS), _in_categories(catalogue, names)
-    is_main = is_trained & catalogue.column("main")
-    has_unseen, has_trained = (np.isin(units, units[is_main & selected]) for selected in (is_unseen, ~is_unseen))
-    splits[is_trained & has_unseen & ~has_trained] = "gallery"
+    """Move the components of train and val whose main garments are all of unseen categories to the gallery."""
+    splits, components = catalogue.column("split").copy(), row_components(catalogue)
+    in_training, is_unseen = np.isin(splits.astype(str), TRAINING_SPLITS), _in_categories(catalogue, names)
+    is_main = in_training & catalogue.column("main")
+    has_unseen, has_other = (
+        np.isin(components, components[is_main & selected]) for selected in (is_unseen, ~is_unseen)
+    )
+    splits[in_training & has_unseen & ~has_other] = "gallery"
     return catalogue.with_columns(split=splits)
 
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 ITQ_SAMPLES = 10_000  # maximum number of gallery embeddings for fitting ITQ
 RADIUS = 2  # Hamming radius of hash lookup, in bits
 
-CodePair = tuple[np.ndarray, np.ndarray]  # (Q, W) and (N, W) uint8
+CodePair = tuple[np.ndarray, np.ndarray]  # packed codes of queries (Q, W) and of the gallery (N, W), uint8
 
 
 def baseline_metrics(query: EncodedSplit, gallery: EncodedSplit, bits: int | None) -> tuple[dict[str, float], Scores]:
@@ -34,7 +34,7 @@ def baseline_metrics(query: EncodedSplit, gallery: EncodedSplit, bits: int | Non
     Args:
         query: Q encoded queries.
         gallery: encoded gallery.
-        bits: code length; None: no codes.
+        bits: code length; None without a hash layer.
 
     Returns:
         `baselines/<method>/<item or category>/<metric>` and `codes/<metric>`, and the (Q,) scores for paired
@@ -76,7 +76,7 @@ def baseline_scores(
     pairs: dict[str, CodePair],
     hits: dict[str, Hits],
 ) -> dict[str, Scores]:
-    """Score each baseline on the whole gallery: (Q,) per metric.
+    """Score each baseline on the whole gallery: name -> metric -> (Q,).
 
     Args:
         query: Q encoded queries.
@@ -118,13 +118,13 @@ def code_pairs(query: Encoded, gallery: Encoded, bits: int) -> dict[str, CodePai
     """
     pairs = {} if query.codes is None or gallery.codes is None else {"code": (query.codes, gallery.codes)}
     embeddings = gallery.embeddings
-    planes = {"lsh": (embeddings.mean(axis=0), random_hyperplanes(embeddings.shape[1], bits, seed=0).numpy())}
+    hyperplanes = {"lsh": (embeddings.mean(axis=0), random_hyperplanes(embeddings.shape[1], bits, seed=0).numpy())}
     if bits <= embeddings.shape[1]:
         centre, projection = fit_itq(torch.from_numpy(embeddings[:: -(-len(embeddings) // ITQ_SAMPLES)]), bits)
-        planes["itq"] = centre.numpy(), projection.numpy()
+        hyperplanes["itq"] = centre.numpy(), projection.numpy()
     return pairs | {
         name: (_hyperplane_codes(query.embeddings, centre, normals), _hyperplane_codes(embeddings, centre, normals))
-        for name, (centre, normals) in planes.items()
+        for name, (centre, normals) in hyperplanes.items()
     }
 
 
@@ -142,7 +142,7 @@ def code_metrics(gallery: EncodedSplit, bits: int) -> dict[str, float]:
 
 
 def _hyperplane_codes(embeddings: np.ndarray, centre: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Packed codes of hyperplane sides.  (N, D) embeddings, centre (D,), normals (D, bits) -> (N, W) uint8."""
+    """Packed codes of hyperplane sides.  embeddings (N, D), centre (D,), normals (D, bits) -> codes (N, W) uint8."""
     return pack(embeddings @ normals - centre @ normals, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Evaluate a detector: average precision and recall of boxes, fraction of undetected garments, latency."""
+"""Evaluate a detector: average precision and recall of boxes, fraction of garments without a selected box, latency."""
 
 import time
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from fashion_lsh.metrics.box_average_precision import box_average_precision
 from fashion_lsh.metrics.detection import match_boxes
 
 NUM_TIMED = 30  # number of timed images
-WARM_UP = 3  # number of untimed images before the timed images
+NUM_WARM_UP = 3  # number of untimed images before the timed images
 
 
 class ImageMatches(NamedTuple):
@@ -52,7 +52,7 @@ def match_images(garments: Catalogue, detections: Detections, level: Level) -> l
 
 
 def detector_scores(detector: BoxDetector, scenes: DetectionData, detections: Detections) -> dict[str, float]:
-    """Measure latency, the fraction of undetected garments (with detected crops), and box metrics on the query images.
+    """Measure latency, box metrics on the query images, and, with detected crops, `undetected_ratios`.
 
     Box metrics (see `box_scores`) are computed only if the query images have annotated boxes.
     """
@@ -64,7 +64,7 @@ def detector_scores(detector: BoxDetector, scenes: DetectionData, detections: De
 
 
 def undetected_ratios(data: GarmentData) -> dict[str, float]:
-    """Fraction of garments without a detected box, in each part of the data: `crop/<part>/undetected`."""
+    """Fraction of garments for which no detection was selected as crop box, in each part: `crop/<part>/undetected`."""
     parts = {"train": "train", "val": "val", "query": "query", "gallery": data.gallery}
     rows = {part: data.catalogue.rows(split) for part, split in parts.items()}
     return {
@@ -75,14 +75,14 @@ def undetected_ratios(data: GarmentData) -> dict[str, float]:
 
 
 def time_detector(detector: BoxDetector, source: Source, images: Sequence[str]) -> dict[str, float]:
-    """Median latency of detection in one decoded image, over NUM_TIMED images after WARM_UP: `speed/detector_ms`."""
+    """Median latency of detection in one decoded image, over NUM_TIMED images: `speed/detector_ms`."""
     milliseconds = []
-    for name in np.resize(images, WARM_UP + NUM_TIMED):
+    for name in np.resize(images, NUM_WARM_UP + NUM_TIMED):
         image = source.image(name)
         start = time.perf_counter()
         detector.detect([image])
         milliseconds.append(1000 * (time.perf_counter() - start))
-    return {"speed/detector_ms": float(np.median(milliseconds[WARM_UP:]))}
+    return {"speed/detector_ms": float(np.median(milliseconds[NUM_WARM_UP:]))}
 
 
 def box_scores(detections: Detections, scenes: DetectionData, split: str) -> dict[str, float]:

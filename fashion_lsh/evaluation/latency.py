@@ -9,7 +9,7 @@ import torch
 
 from fashion_lsh.index.inverted_lists import faiss_threads
 
-WARM_UP = 20  # number of untimed queries before the timed queries
+NUM_WARM_UP = 20  # number of untimed queries before the timed queries
 BOOTSTRAP_SAMPLES = 1000
 
 
@@ -26,7 +26,7 @@ def single_thread() -> Iterator[None]:
 
 
 def time_interleaved(
-    methods: Mapping[str, Callable[[int], object]], queries: int, warm_up: int = WARM_UP
+    methods: Mapping[str, Callable[[int], object]], num_queries: int, num_warm_up: int = NUM_WARM_UP
 ) -> dict[str, np.ndarray]:
     """Time each method on each query, with the methods in a random order per query.
 
@@ -34,19 +34,19 @@ def time_interleaved(
 
     Args:
         methods: name -> function of the index of a query.
-        queries: number of queries.
-        warm_up: number of untimed queries at the start.
+        num_queries: number of queries.
+        num_warm_up: number of untimed queries at the start.
 
     Returns:
-        Name of the method -> (queries,) float64 milliseconds.
+        Name of the method -> (num_queries,) float64 milliseconds.
     """
     names, rng = list(methods), np.random.default_rng(0)
-    milliseconds = {name: np.zeros(queries) for name in names}
-    for query in [*range(-min(warm_up, queries), 0), *range(queries)]:
+    milliseconds = {name: np.zeros(num_queries) for name in names}
+    for query in [*range(-min(num_warm_up, num_queries), 0), *range(num_queries)]:
         for index in rng.permutation(len(names)):
             call = methods[names[index]]
             start = time.perf_counter()
-            call(query % queries)
+            call(query % num_queries)
             elapsed = 1000 * (time.perf_counter() - start)
             if query >= 0:
                 milliseconds[names[index]][query] = elapsed
@@ -54,7 +54,7 @@ def time_interleaved(
 
 
 def latency_summary(prefix: str, milliseconds: np.ndarray) -> dict[str, float]:
-    """Median of (Q,) milliseconds, with 95 % bootstrap interval and 95th percentile.
+    """Median, its 95 % bootstrap interval, and 95th percentile of latencies; milliseconds: (Q,).
 
     Returns:
         `<prefix>_ms`, `<prefix>_ms_low`, `<prefix>_ms_high` and `<prefix>_ms_p95`.
@@ -74,7 +74,7 @@ def latency_summary(prefix: str, milliseconds: np.ndarray) -> dict[str, float]:
 def time_saving(method_ms: np.ndarray, baseline_ms: np.ndarray) -> tuple[float, float, float]:
     """Ratio of time saved, 1 - mean method time / mean baseline time, with the bounds of its 95 % bootstrap interval.
 
-    (Q,) and (Q,) milliseconds of the same queries -> ratio, lower bound, upper bound.
+    method_ms and baseline_ms: (Q,) milliseconds of the same queries -> ratio, lower bound, upper bound.
     """
     rng = np.random.default_rng(0)
     draws = rng.integers(len(method_ms), size=(BOOTSTRAP_SAMPLES, len(method_ms)))

@@ -20,9 +20,9 @@ def measure_costs(model: CropModel) -> dict[str, float]:
         `model/flops`: floating-point operations of the convolutions and matrix products in the forward pass of one
         image, where a multiply-add counts as two operations.
         `model/feature_bytes`: size of the float32 backbone features of an image.
-        `model/code_bytes`: size of the code of an image; missing for a model without codes.
+        `model/code_bytes`: size of the code of an image; missing for a model without a hash layer.
         `speed/network_ms`: latency from a crop to code, embedding and category, with one image at a time on one thread;
-        median of NUM_TIMED images after 20 warm-up images.
+        median of NUM_TIMED images after 20 untimed images.
     """
     generator = torch.Generator().manual_seed(0)
     image_size = model.image_size

@@ -10,10 +10,10 @@ import pyarrow as pa
 import torch
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.datamodule import GarmentData, Part
+from fashion_lsh.data.datamodule import GarmentData, SplitName
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.data.detections import BoxDetector
-from fashion_lsh.evaluation.latency import WARM_UP
+from fashion_lsh.evaluation.latency import NUM_WARM_UP
 from fashion_lsh.evaluation.results import query_table, scores_by_shared_garment
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.io.progress import track
@@ -38,9 +38,9 @@ class EncodedSplit:
         catalogue: n catalogue rows.
         encoded: probabilities, codes and embeddings of the n rows.
         descriptors: name -> (n, D) float32 (see DESCRIPTORS).
-        not_indexed: garments of the part that were skipped because nothing was detected in the image; None: no garment
-            was skipped.
-        quantisation_error: mean quantisation error of the activations (see `quantisation_error`); None: not measured.
+        not_indexed: garments of the part that were skipped because nothing was detected in the image; None if no
+            garment was skipped.
+        quantisation_error: mean quantisation error of the activations (see `quantisation_error`); None if not measured.
     """
 
     catalogue: Catalogue
@@ -97,7 +97,7 @@ def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | N
 
 
 def encode_split(
-    model: Model, data: GarmentData, part: Part, transform: Callable[[Batch], Batch] | None = None
+    model: Model, data: GarmentData, part: SplitName, transform: Callable[[Batch], Batch] | None = None
 ) -> EncodedSplit:
     """Encode one part of the data, after `transform` is applied to each batch of crops."""
     data = data.pinned_for(model.device)
@@ -115,7 +115,7 @@ def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[st
     """Encode batches of crops in order.
 
     Returns:
-        N encoded rows, descriptors as name -> (N, D) float32, and mean quantisation error (None without activations).
+        N encoded rows, descriptors as name -> (N, D) float32, and mean quantisation error (None without a hash layer).
     """
     encoded_batches: list[Encoded] = []
     descriptors: dict[str, list[np.ndarray]] = {name: [] for name in DESCRIPTORS}
@@ -159,24 +159,24 @@ def score_search(searcher: Searcher, query: Encoded, relevance: Relevance, hits:
         searcher: model, gallery and policy.
         query: Q encoded queries.
         relevance: relevance of the gallery rows to the queries.
-        hits: (Q, 100) hits; None: search.
+        hits: (Q, 100) hits; None to search for the hits.
     """
     gallery_codes = searcher.gallery.codes
     if searcher.policy.distance != "hamming" or query.codes is None or gallery_codes is None:
         return scoring.score_hits(searcher.search_encoded(query, MAX_K) if hits is None else hits, relevance)
     probed_lists = searcher.policy.select_lists(query.probabilities)
 
-    def probed(block: slice) -> np.ndarray:
+    def find_probed(block: slice) -> np.ndarray:
         is_probed = np.zeros((len(probed_lists[block]), probed_lists.shape[1] + 1), dtype=bool)
         np.put_along_axis(is_probed, probed_lists[block], True, axis=1)  # -1 sets the additional last column
         return is_probed[:, searcher.gallery.lists]
 
-    return scoring.score_codes(query.codes, gallery_codes, relevance, probed)
+    return scoring.score_codes(query.codes, gallery_codes, relevance, find_probed)
 
 
 def time_search(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
-    """Search Q queries one at a time, after WARM_UP untimed queries: hits (Q, 100) and milliseconds (Q,)."""
-    for row in range(min(WARM_UP, len(query.probabilities))):
+    """Search Q queries one at a time, after NUM_WARM_UP untimed queries: hits (Q, 100) and milliseconds (Q,)."""
+    for row in range(min(NUM_WARM_UP, len(query.probabilities))):
         searcher.search_encoded(query.at(row), MAX_K)
     hits, milliseconds = [], []
     for row in range(len(query.probabilities)):
@@ -188,17 +188,17 @@ def time_search(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
 
 
 def time_end_to_end(
-    searcher: Searcher, data: GarmentData, detector: BoxDetector | None = None, count: int = 100
+    searcher: Searcher, data: GarmentData, detector: BoxDetector | None = None, num_queries: int = 100
 ) -> dict[str, float]:
     """Median latency from the pixels of a query to its hits, after 10 warm-up queries: `speed/end_to_end_ms`.
 
     Args:
         searcher: model, gallery and policy.
         data: data with the queries.
-        detector: detector of the crops; None: detection is not timed.
-        count: number of timed queries.
+        detector: detector of the crops; None if detection is not timed.
+        num_queries: number of timed queries.
     """
-    rows = np.resize(data.rows("query"), count)
+    rows = np.resize(data.rows("query"), num_queries)
     keys, boxes, annotated = data.catalogue.column("image"), data.crop_boxes, data.catalogue.boxes
     milliseconds = []
     for row in [*rows[:10], *rows]:

@@ -43,8 +43,8 @@ class QueryScores(NamedTuple):
 def search_scores(queries: pa.Table) -> Scores:
     """Read per-query scores of a search from its query table: name -> (Q,) float32; `query/accuracy` is 0 or 1."""
     scores = {f"query/{name}": queries[name].to_numpy() for name in COMPARED_METRICS if name in queries.column_names}
-    correct = queries["predicted"].to_numpy() == queries["category"].to_numpy()
-    return {name: values.astype(np.float32) for name, values in ({"query/accuracy": correct} | scores).items()}
+    is_correct = queries["predicted"].to_numpy() == queries["category"].to_numpy()
+    return {name: values.astype(np.float32) for name, values in ({"query/accuracy": is_correct} | scores).items()}
 
 
 def method_scores(method: str, scores: Mapping[str, Scores]) -> Scores:

@@ -14,10 +14,10 @@ from fashion_lsh.evaluation.crop_modes import headline_metrics
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.search.searcher import Searcher
 
-BLUR_SIGMA = 0.025  # ratio to the side of the crop; 1.6 pixels for a side of 64
-JPEG_QUALITY = 20  # on the scale of Pillow, 1 to 95, with 4:2:0 chroma subsampling
-NOISE_STD = 20.0  # for pixel values from 0 to 255
-OCCLUSION_RATIO = 0.5  # side of the occluding square / side of the crop
+BLUR_SIGMA = 0.025  # standard deviation as a ratio of the side of the crop; 1.6 pixels for a side of 64
+JPEG_QUALITY = 20  # quality on the scale of Pillow, 1 to 95, with 4:2:0 chroma subsampling
+NOISE_STD = 20.0  # standard deviation for pixel values from 0 to 255
+OCCLUSION_RATIO = 0.5  # ratio of the side of the occluding square to the side of the crop
 GREY = 128
 
 

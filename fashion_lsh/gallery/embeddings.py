@@ -20,7 +20,7 @@ class Embeddings:
         segments: at least one (n, D) float16 array.
 
     Raises:
-        ValueError: a segment has another dtype or another D.
+        ValueError: a segment is not float16, or the segments differ in D.
     """
 
     dtype = np.dtype(np.float16)
@@ -58,7 +58,7 @@ class Embeddings:
         return int(self._starts[-1])
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """Read rows.  (...) int64, 0..N - 1 -> (..., D) float16.  Other rows are not read from disk."""
+        """Read rows.  rows: (...) int64, 0..N - 1 -> (..., D) float16.  Other rows are not read from disk."""
         if len(self.segments) == 1:
             return np.asarray(self.segments[0][rows])
         result = np.empty((*rows.shape, self.shape[1]), dtype=self.dtype)

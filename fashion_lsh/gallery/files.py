@@ -24,18 +24,19 @@ SUFFIXES = {"index": "faiss", "catalogue": "parquet", "embeddings": "npy"}
 
 REBUILD_HINT = "to rebuild the gallery, delete metrics.json of the run, if present, and run its train.py command again"
 
-Entry = dict[str, Any]  # manifest, or its entry of one file: name, SHA-256 and size in bytes
+Manifest = dict[str, Any]
+FileEntry = dict[str, Any]  # entry of the manifest for one file: name, SHA-256 and size in bytes
 
 
 @dataclass(frozen=True)
 class GalleryFiles:
-    """Contents of a gallery folder, with the attributes of Gallery."""
+    """Contents of a gallery folder; the attributes are the arguments of Gallery."""
 
     index: HashIndex | FloatIndex
     embeddings: Embeddings
     catalogue: Catalogue
     fingerprint: str
-    pending: frozenset[str]
+    pending_keys: frozenset[str]
 
 
 def save(folder: Path, gallery: GalleryFiles) -> None:
@@ -45,20 +46,20 @@ def save(folder: Path, gallery: GalleryFiles) -> None:
         OSError: a file could not be written; the gallery in the folder is unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    manifest: Entry = {"format": FORMAT, "kind": type(gallery.index).__name__, "model": gallery.fingerprint}
+    manifest: Manifest = {"format": FORMAT, "kind": type(gallery.index).__name__, "model": gallery.fingerprint}
     try:
-        manifest["index"] = _write_part(folder, "index", gallery.index.save)
-        manifest["catalogue"] = _write_part(folder, "catalogue", gallery.catalogue.save)
+        manifest["index"] = _write_file(folder, "index", gallery.index.save)
+        manifest["catalogue"] = _write_file(folder, "catalogue", gallery.catalogue.save)
         manifest["embeddings"] = [_segment_entry(folder, segment) for segment in gallery.embeddings.segments]
-        manifest["pending"] = sorted(gallery.pending)
+        manifest["pending"] = sorted(gallery.pending_keys)
         with atomic_write(folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(manifest | {"sha256": _manifest_digest(manifest)}, indent=1))
     finally:
         _remove_unreferenced(folder)
 
 
-def read(folder: Path, verify: bool) -> GalleryFiles:
-    """Read a gallery and verify the checksums of its files, for embeddings only if `verify` is set.
+def read(folder: Path, verify_embeddings: bool) -> GalleryFiles:
+    """Read a gallery and verify the checksums of its files; those of the embeddings only if `verify_embeddings`.
 
     Reading is repeated if another process saves the gallery at the same time.
 
@@ -70,32 +71,32 @@ def read(folder: Path, verify: bool) -> GalleryFiles:
         raise FileNotFoundError(f"no gallery in {folder}; {REBUILD_HINT}")
     initial_manifest = (folder / MANIFEST).read_bytes()
     try:
-        return _read(folder, verify)
+        return _read(folder, verify_embeddings)
     except (ValueError, FileNotFoundError):  # another process may delete a file before it is opened
         if (folder / MANIFEST).read_bytes() == initial_manifest:
             raise
-        return read(folder, verify)
+        return read(folder, verify_embeddings)
 
 
-def _read(folder: Path, verify: bool) -> GalleryFiles:
+def _read(folder: Path, verify_embeddings: bool) -> GalleryFiles:
     manifest = _read_manifest(folder / MANIFEST)
     index_class: type[HashIndex] | type[FloatIndex] = HashIndex if manifest["kind"] == "HashIndex" else FloatIndex
-    segments = [_map_segment(folder, entry, verify) for entry in manifest["embeddings"]]
+    segments = [_map_segment(folder, entry, verify_embeddings) for entry in manifest["embeddings"]]
     index = index_class.open(_check_checksum(folder, manifest["index"]))
     catalogue = Catalogue.open(_check_checksum(folder, manifest["catalogue"]))
     return GalleryFiles(index, Embeddings(segments), catalogue, manifest["model"], frozenset(manifest["pending"]))
 
 
-def _write_part(folder: Path, part: str, write: Callable[[Path], None]) -> Entry:
-    """Write a part of the gallery with `write(path)`; return the manifest entry of the file."""
-    temporary = folder / f"{part}-draft.{SUFFIXES[part]}"
+def _write_file(folder: Path, kind: str, write: Callable[[Path], None]) -> FileEntry:
+    """Write a file of one of the kinds in SUFFIXES with `write(path)`; return its manifest entry."""
+    temporary = folder / f"{kind}-draft.{SUFFIXES[kind]}"
     write(temporary)
     digest, size = checksum(temporary), temporary.stat().st_size
-    path = temporary.replace(folder / f"{part}-{digest[:16]}.{SUFFIXES[part]}")
+    path = temporary.replace(folder / f"{kind}-{digest[:16]}.{SUFFIXES[kind]}")
     return {"file": path.name, "sha256": digest, "bytes": size}
 
 
-def _segment_entry(folder: Path, segment: np.ndarray) -> Entry:
+def _segment_entry(folder: Path, segment: np.ndarray) -> FileEntry:
     """Return the manifest entry of a segment; write the segment unless it is mapped from a file of this folder."""
     if isinstance(segment, np.memmap) and (folder / MANIFEST).exists():
         path, size = Path(str(segment.filename)), segment.offset + segment.nbytes
@@ -107,10 +108,10 @@ def _segment_entry(folder: Path, segment: np.ndarray) -> Entry:
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             np.save(file, segment)
 
-    return _write_part(folder, "embeddings", write)
+    return _write_file(folder, "embeddings", write)
 
 
-def _map_segment(folder: Path, entry: Entry, verify: bool) -> np.ndarray:
+def _map_segment(folder: Path, entry: FileEntry, verify: bool) -> np.ndarray:
     """Memory-map a segment; check its size and dtype, and its checksum if `verify` is set."""
     path = (_check_checksum if verify else _check_size)(folder, entry)
     try:
@@ -122,7 +123,7 @@ def _map_segment(folder: Path, entry: Entry, verify: bool) -> np.ndarray:
         raise ValueError(f"{path} is damaged ({error}); {REBUILD_HINT}") from error
 
 
-def _check_size(folder: Path, entry: Entry) -> Path:
+def _check_size(folder: Path, entry: FileEntry) -> Path:
     """Check that a file exists and has its recorded size; return its path."""
     path = folder / str(entry["file"])
     if not path.is_file() or path.stat().st_size != entry["bytes"]:
@@ -130,7 +131,7 @@ def _check_size(folder: Path, entry: Entry) -> Path:
     return path
 
 
-def _check_checksum(folder: Path, entry: Entry) -> Path:
+def _check_checksum(folder: Path, entry: FileEntry) -> Path:
     """Check the size and the checksum of a file; return its path."""
     path = _check_size(folder, entry)
     if checksum(path) != entry["sha256"]:
@@ -138,9 +139,9 @@ def _check_checksum(folder: Path, entry: Entry) -> Path:
     return path
 
 
-def _read_manifest(path: Path) -> Entry:
+def _read_manifest(path: Path) -> Manifest:
     try:
-        manifest: Entry = json.loads(path.read_text())
+        manifest: Manifest = json.loads(path.read_text())
         version, digest = manifest["format"], manifest.pop("sha256", "")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}); {REBUILD_HINT}") from error
@@ -151,11 +152,11 @@ def _read_manifest(path: Path) -> Entry:
     return manifest
 
 
-def _manifest_digest(manifest: Entry) -> str:
+def _manifest_digest(manifest: Manifest) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def _entries(manifest: Entry) -> list[Entry]:
+def _file_entries(manifest: Manifest) -> list[FileEntry]:
     return [manifest["index"], manifest["catalogue"], *manifest["embeddings"]]
 
 
@@ -164,10 +165,10 @@ def _remove_unreferenced(folder: Path) -> None:
     referenced: set[str] = set()
     if (folder / MANIFEST).exists():
         try:
-            referenced = {entry["file"] for entry in _entries(_read_manifest(folder / MANIFEST))}
+            referenced = {entry["file"] for entry in _file_entries(_read_manifest(folder / MANIFEST))}
         except ValueError:  # the current files are unknown if the manifest is damaged
             return
-    for pattern in (".*.part", *(f"{part}-*.{suffix}" for part, suffix in SUFFIXES.items())):
+    for pattern in (".*.part", *(f"{kind}-*.{suffix}" for kind, suffix in SUFFIXES.items())):
         for path in folder.glob(pattern):
             if path.name not in referenced:
                 path.unlink()

@@ -1,4 +1,4 @@
-"""Gallery: index, embeddings and catalogue, updated together."""
+"""Gallery: index, embeddings and catalogue, which are updated at the same time."""
 
 from collections import Counter
 from functools import cached_property
@@ -23,11 +23,11 @@ class Gallery:
     order of their index rows. The class is not thread-safe: do not update a gallery during a search.
 
     Args:
-        index: index of codes, or of embeddings for a model without hash head, with one list per predicted category.
+        index: index of codes, or of embeddings for a model without a hash layer, with one list per predicted category.
         embeddings: (R, D) embeddings for re-ranking, by index row.
         catalogue: N <= R rows with the metadata of the garments.
         fingerprint: fingerprint of the model that computed codes and embeddings.
-        pending: hashes of the paths whose addition was not complete at the last save (see `updates.add`).
+        pending_keys: keys of the additions that were interrupted, hashes of their `root` paths (see `updates.add`).
 
     Raises:
         ValueError: the sizes of index, embeddings and catalogue do not match.
@@ -39,10 +39,10 @@ class Gallery:
         embeddings: Embeddings,
         catalogue: Catalogue,
         fingerprint: str,
-        pending: frozenset[str] = frozenset(),
+        pending_keys: frozenset[str] = frozenset(),
     ) -> None:
         self.index, self.embeddings, self.catalogue = index, embeddings, catalogue
-        self.fingerprint, self.pending = fingerprint, pending
+        self.fingerprint, self.pending_keys = fingerprint, pending_keys
         if len(index) != len(catalogue) or self.rows.max(initial=-1) >= len(embeddings):
             raise ValueError(
                 f"index has {len(index)} rows up to {self.rows.max(initial=-1)}, catalogue {len(catalogue)} rows, "
@@ -82,7 +82,7 @@ class Gallery:
 
     @cached_property
     def codes(self) -> np.ndarray | None:
-        """Code of each catalogue row: (N, ⌈bits/8⌉) uint8; None without hash head."""
+        """Code of each catalogue row: (N, ⌈bits/8⌉) uint8; None without a hash layer."""
         return self._contents[2]
 
     @property
@@ -177,26 +177,28 @@ class Gallery:
         Raises:
             OSError: a file could not be written; the gallery in the folder is unchanged.
         """
-        files.save(folder, GalleryFiles(self.index, self.embeddings, self.catalogue, self.fingerprint, self.pending))
+        files.save(
+            folder, GalleryFiles(self.index, self.embeddings, self.catalogue, self.fingerprint, self.pending_keys)
+        )
 
     @classmethod
-    def open(cls, folder: Path, fingerprint: str, verify: bool = False) -> "Gallery":
+    def open(cls, folder: Path, fingerprint: str, verify_embeddings: bool = False) -> "Gallery":
         """Open a gallery written by `save`.  Embeddings are memory-mapped.
 
         Args:
             folder: folder of the gallery.
             fingerprint: fingerprint of the model in use.
-            verify: verify the checksums of the embeddings, which reads all embeddings. The checksums of other files are
-                always verified.
+            verify_embeddings: verify the checksums of the embeddings too, which reads all embeddings. The checksums of
+                other files are always verified.
 
         Raises:
             FileNotFoundError: the folder has no gallery.
             ValueError: a file is damaged or has another format, or another model built the gallery.
         """
-        contents = files.read(folder, verify)
+        contents = files.read(folder, verify_embeddings)
         files.check_fingerprint(f"the gallery in {folder}", contents.fingerprint, fingerprint)
         try:
-            return cls(contents.index, contents.embeddings, contents.catalogue, fingerprint, contents.pending)
+            return cls(contents.index, contents.embeddings, contents.catalogue, fingerprint, contents.pending_keys)
         except ValueError as error:
             raise ValueError(f"the gallery in {folder} is damaged ({error}); {files.REBUILD_HINT}") from error
 

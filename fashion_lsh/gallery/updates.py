@@ -56,7 +56,7 @@ def add(
     # The key depends only on the path, since images may change before the addition is resumed.
     pending_key = sha256(str(source.root.resolve()).encode()).hexdigest()[:16]
     catalogue = _normalise_categories(_make_paths_absolute(source_catalogue, source, crop), gallery.catalogue)
-    new_rows = _select_new_rows(catalogue, gallery, resuming=pending_key in gallery.pending)
+    new_rows = _select_new_rows(catalogue, gallery, resuming=pending_key in gallery.pending_keys)
     skip(source.skipped)
     added_count, skipped = 0, dict(source.skipped)
     used_ids = {*catalogue.column("id"), *gallery.catalogue.column("id")}
@@ -66,10 +66,10 @@ def add(
         if chunk.encoded is not None:
             gallery.add(chunk.encoded, chunk.rows)
             added_count += len(chunk.rows)
-        gallery.pending |= {pending_key}
+        gallery.pending_keys |= {pending_key}
         gallery.save(folder)
         gallery = Gallery.open(folder, fingerprint)  # the next save does not write memory-mapped segments again
-    gallery.pending -= {pending_key}
+    gallery.pending_keys -= {pending_key}
     _save_and_compact(folder, gallery)
     return AdditionResult(added_count, len(catalogue) - len(new_rows), skipped)
 
@@ -100,7 +100,7 @@ def _save_and_compact(folder: Path, gallery: Gallery) -> None:
     if len(gallery.embeddings.segments) > MAX_SEGMENTS or gallery.tombstones > MAX_TOMBSTONE_RATIO * len(
         gallery.embeddings
     ):
-        compacted = Gallery.open(folder, gallery.fingerprint, verify=True)
+        compacted = Gallery.open(folder, gallery.fingerprint, verify_embeddings=True)
         compacted.compact()
         compacted.save(folder)
 

@@ -15,9 +15,10 @@ def code_bytes(bits: int) -> int:
 
 
 def pack(activations: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    """Pack activations: a bit is 1 where the activation is above `threshold`.  (B, bits) float -> (B, ⌈bits/8⌉) uint8.
+    """Pack activations: a bit is 1 where the activation is above `threshold`.
 
-    Bit i is bit i % 8 of byte i // 8 (little-endian); the padding bits of the last byte are 0.
+    activations (B, bits) float -> codes (B, ⌈bits/8⌉) uint8. Bit i is bit i % 8 of byte i // 8 (little-endian); the
+    padding bits of the last byte are 0.
 
     Raises:
         ValueError: `activations` is not (B, bits) float, or contains NaN.
@@ -33,7 +34,7 @@ def pack(activations: np.ndarray, threshold: float = 0.5) -> np.ndarray:
 
 
 def unpack(codes: np.ndarray, bits: int) -> np.ndarray:
-    """Unpack codes into bits.  (B, ⌈bits/8⌉) uint8 -> (B, bits) uint8, 0 or 1.
+    """Unpack codes into bits.  codes (B, ⌈bits/8⌉) uint8 -> bits (B, bits) uint8, 0 or 1.
 
     Raises:
         ValueError: `codes` are not valid codes of `bits` bits (see `check_codes`).

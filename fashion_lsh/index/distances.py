@@ -2,11 +2,11 @@
 
 import numpy as np
 
-BLOCK = 2**22  # code pairs compared at once, with about 50 MB of temporary arrays
+BLOCK = 2**22  # number of code pairs compared at once; the temporary arrays then take about 50 MB
 
 
 def hamming(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Hamming distance of packed codes.  (Q, W) and (N, W) uint8 -> (Q, N) int16, 0..bits.
+    """Hamming distance of packed codes.  queries (Q, W) uint8, gallery (N, W) uint8 -> (Q, N) int16, 0..bits.
 
     Raises:
         ValueError: an argument is not (B, W) uint8, W differs, or W is above 4,095 (int16 would overflow).

@@ -22,7 +22,7 @@ class Hits:
 
     @classmethod
     def nearest(cls, rows: np.ndarray, distances: np.ndarray, k: int) -> "Hits":
-        """Select the k nearest candidates by (distance, row).  (Q, S) and (Q, S) in any order -> (Q, k).
+        """Select the k nearest candidates by (distance, row).  rows and distances (Q, S) in any order -> (Q, k).
 
         Candidates with row -1 are padding, and the distances of padding are ignored.
         """
@@ -32,9 +32,10 @@ class Hits:
 
     @classmethod
     def from_integers(cls, rows: np.ndarray, distances: np.ndarray) -> "Hits":
-        """Sort hits with integer distances by (distance, row).  (Q, K) int64 and (Q, K) int32 in any order -> (Q, K).
+        """Sort hits with integer distances by (distance, row).
 
-        This is faster than `nearest`, because distance and row are sorted as one integer. Rows must be below 2^40.
+        rows (Q, K) int64 and distances (Q, K) int32, in any order -> (Q, K) hits. This is faster than
+        `nearest`, because distance and row are sorted as one integer. Rows must be below 2^40.
         """
         keys = distances.astype(np.int64)
         keys <<= ROW_BITS
@@ -51,7 +52,7 @@ class Hits:
 
     @classmethod
     def concatenate(cls, batches: Sequence["Hits"], k: int) -> "Hits":
-        """Concatenate the hits of several batches: (q, k) each -> (Q, k)."""
+        """Concatenate the hits of several batches, (q, k) each: (Q, k)."""
         rows = [np.empty((0, k), dtype=np.int64), *(batch.rows for batch in batches)]
         distances = [np.empty((0, k), dtype=np.float32), *(batch.distances for batch in batches)]
         return cls(np.concatenate(rows), np.concatenate(distances))
@@ -61,7 +62,7 @@ class Hits:
         return Hits(self.rows[[query]], self.distances[[query]])
 
     def top(self, k: int) -> "Hits":
-        """Return the first k hits of each query: (Q, k), padded if a query has fewer."""
+        """Return the first k hits of each query: (Q, k), padded for queries with fewer hits."""
         return Hits(self.rows[:, :k], self.distances[:, :k]).pad(k)
 
     def pad(self, k: int) -> "Hits":

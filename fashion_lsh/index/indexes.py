@@ -20,7 +20,7 @@ def stored_code_bytes(bits: int) -> int:
 
 
 class HashIndex(InvertedListIndex):
-    """Index of packed codes.  Vectors: (n, ⌈bits/8⌉) uint8, padding bits 0; distances: Hamming, in bits.
+    """Index of packed codes.  Vectors are codes, (n, ⌈bits/8⌉) uint8; distances are Hamming distances in bits.
 
     A new index stores codes of `stored_code_bytes(bits)` bytes. An opened index uses the code size of its file.
 
@@ -44,8 +44,8 @@ class HashIndex(InvertedListIndex):
     def search_exact(self, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
         """Search like `search`, and break all ties by the lowest row, including ties with the k-th hit.
 
-        (Q, ⌈bits/8⌉) uint8 codes and (Q, num_lists) int64 -> (Q, k) hits. Queries with further rows tied with the k-th
-        hit are searched a second time.
+        queries (Q, ⌈bits/8⌉) uint8, probed_lists (Q, num_lists) int64 -> (Q, k) hits. Queries with further rows
+        tied with the k-th hit are searched a second time.
         """
         candidates = self.search(queries, probed_lists, check_positive(k=k) + 1 + k // 4)
         hits = Hits(candidates.rows[:, :k].copy(), candidates.distances[:, :k].copy())
@@ -106,14 +106,14 @@ class HashIndex(InvertedListIndex):
 
 
 def _pad_codes(codes: np.ndarray, size: int) -> np.ndarray:
-    """Zero-pad codes.  (n, W) uint8 -> (n, size) uint8, contiguous."""
+    """Zero-pad codes.  codes (n, W) uint8 -> (n, size) uint8, contiguous."""
     padded = np.zeros((len(codes), size), dtype=np.uint8)
     padded[:, : codes.shape[1]] = codes
     return padded
 
 
 class FloatIndex(InvertedListIndex):
-    """Index of embeddings.  Vectors: (n, D) float32, finite; distances: Euclidean.
+    """Index of embeddings.  Vectors are finite, (n, D) float32; distances are Euclidean.
 
     Args:
         dimensions: embedding dimension D.

@@ -2,7 +2,7 @@
 
 The classifier replaces the coarse quantiser: FAISS receives the list of each row and the lists to probe of each query
 ("pre-assigned"). The quantiser of the FAISS index contains one placeholder vector per list and is never searched.
-FAISS checks few arguments, and a list number out of range ends the process, so all arguments are validated before FAISS
+FAISS checks few arguments, and a list id out of range ends the process, so all arguments are validated before FAISS
 is called. FAISS reads arrays by address, so every array passed to FAISS stays in a variable until the call returns.
 """
 
@@ -31,10 +31,10 @@ preassigned: Any = ivf_tools  # the module has no type annotations
 
 
 @contextmanager
-def faiss_threads(count: int) -> Iterator[None]:
+def faiss_threads(num_threads: int) -> Iterator[None]:
     """Set the number of FAISS threads within the block; hits do not depend on the number of threads."""
     previous_count = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(count)
+    faiss.omp_set_num_threads(num_threads)
     try:
         yield
     finally:
@@ -47,7 +47,7 @@ class IndexStats(NamedTuple):
     Attributes:
         rows: number of rows.
         vector_bytes: size of all stored vectors in bytes.
-        row_bytes: size of all stored row numbers in bytes.
+        row_bytes: size of all stored rows in bytes; FAISS stores a row as an int64 id.
         list_sizes: number of rows in each list.
     """
 
@@ -68,8 +68,8 @@ class InvertedListIndex(ABC):
     def _set_faiss_index(self, index: Any) -> None:
         self._index, invlists = index, index.invlists
         index.nprobe = index.nlist  # queries that probe fewer lists are padded with -1
-        consistent = index.is_trained and (invlists.nlist, invlists.code_size) == (index.nlist, index.code_size)
-        if not consistent or self.list_sizes().sum() != len(self):
+        is_consistent = index.is_trained and (invlists.nlist, invlists.code_size) == (index.nlist, index.code_size)
+        if not is_consistent or self.list_sizes().sum() != len(self):
             raise ValueError("the lists are inconsistent with the header")
 
     @property
@@ -218,7 +218,7 @@ class InvertedListIndex(ABC):
     def _read_lists(
         self, get_pointer: Callable[[int], Any], values_per_row: int, dtype: type[np.generic]
     ) -> np.ndarray:
-        """Copy the values of FAISS's lists, list after list: (N * values_per_row,)."""
+        """Copy the values of all FAISS lists, list after list: (N * values_per_row,)."""
         sizes = self.list_sizes().tolist()
         arrays = [
             faiss.rev_swig_ptr(get_pointer(list_id), size * values_per_row)

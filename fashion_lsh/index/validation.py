@@ -4,11 +4,11 @@ import numpy as np
 
 ROW_BITS = 40  # a row of 40 bits and a Hamming distance fit into one int64 sort key
 MAX_ROW = 2**ROW_BITS - 1
-MAX_ABS_VALUE = 1e16  # limit for embeddings: the sum of thousands of squared values fits into float32
+MAX_ABS_VALUE = 1e16  # limit for embeddings, so that the sum of thousands of squared values fits into float32
 
 
 def check_positive(**numbers: int) -> int:
-    """Return the smallest of the numbers; raise ValueError naming a number that is not an integer of at least 1."""
+    """Check that all numbers are integers of at least 1; return the smallest number.  Raises ValueError."""
     for name, number in numbers.items():
         if not isinstance(number, (int, np.integer)) or number < 1:
             raise ValueError(f"{name}={number!r}: not a positive integer; pass 1 or more")
@@ -36,9 +36,7 @@ def check_not_indexed(rows: np.ndarray, indexed_rows: np.ndarray) -> None:
         raise ValueError(f"rows contains {unique[counts > 1][0]} more than once; pass each row once")
     is_indexed = np.isin(rows, indexed_rows)
     if is_indexed.any():
-        raise ValueError(
-            f"row {rows[is_indexed][0]} is already in the index; remove it first or pass another row number"
-        )
+        raise ValueError(f"row {rows[is_indexed][0]} is already in the index; remove it first or pass another row")
 
 
 def check_indexed(rows: np.ndarray, indexed_rows: np.ndarray) -> None:

@@ -15,14 +15,14 @@ from rich.text import Text
 log = logging.getLogger(__name__)
 
 LOG_INTERVAL_S = 30.0  # time between log lines without a terminal
-MIN_LOGGED_S = 1.0  # the rate of shorter work is not logged
+MIN_LOGGED_S = 1.0  # minimum duration of work whose rate is logged
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 
 class RateColumn(ProgressColumn):
-    """Column with the images per second."""
+    """Column with the number of images per second."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
@@ -42,26 +42,31 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     finished_work = re.sub(r"ing\b", "ed", started_work)  # "Encoded gallery"
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn()
     started = last_logged = time.perf_counter()
-    done = 0
+    num_done = 0
     with Progress(*columns, transient=True, disable=not is_terminal) as bar:
         task = bar.add_task(description, total=total)
 
         def step(count: int) -> None:
-            nonlocal done, last_logged
-            done += count
+            nonlocal num_done, last_logged
+            num_done += count
             bar.advance(task, count)
             if not is_terminal and time.perf_counter() - last_logged > LOG_INTERVAL_S:
                 last_logged = time.perf_counter()
-                rate = done / (last_logged - started)
-                seconds_left = (total - done) / rate
+                rate = num_done / (last_logged - started)
+                seconds_left = (total - num_done) / rate
                 log.info(
-                    "%s: %d of %d images (%.0f per second), %.0f s left", started_work, done, total, rate, seconds_left
+                    "%s: %d of %d images (%.0f per second), %.0f s left",
+                    started_work,
+                    num_done,
+                    total,
+                    rate,
+                    seconds_left,
                 )
 
         yield step
     seconds = time.perf_counter() - started
     if seconds > MIN_LOGGED_S:
-        log.info("%s: %d images in %.1f s (%.0f per second)", finished_work, done, seconds, done / seconds)
+        log.info("%s: %d images in %.1f s (%.0f per second)", finished_work, num_done, seconds, num_done / seconds)
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -74,10 +79,10 @@ def prefetch(pool: Executor, function: Callable[[S], T], items: Sequence[S], siz
 
     Computing more chunks ahead would need too much memory, since the results are whole images.
     """
-    pending = pool.map(function, items[:size])
+    next_results = pool.map(function, items[:size])
     for start in range(0, len(items), size):
-        results = list(pending)
-        pending = pool.map(function, items[start + size : start + 2 * size])
+        results = list(next_results)
+        next_results = pool.map(function, items[start + size : start + 2 * size])
         yield results
 
 

@@ -17,7 +17,7 @@ def classification_metrics(
     Args:
         probabilities: (Q, C) float32, softmax; all 0 for a query without a detection.
         predicted: (Q,) int64, -1 for a query without a detection, which counts as wrong.
-        labels: (Q,) int64, -1 if the category is not a class of the category head.
+        labels: (Q,) int64, -1 if the category is not in the training data.
         items: (Q,) str, "" for a query without an item.
 
     Returns:
@@ -31,7 +31,7 @@ def classification_metrics(
         values[is_labelled] for values in (probabilities, predicted, labels, items)
     )
     num_classes = probabilities.shape[1]
-    is_detected, correct = predicted >= 0, (predicted == labels).astype(float)
+    is_detected, query_accuracy = predicted >= 0, (predicted == labels).astype(float)
     detected_probabilities, target = from_numpy(probabilities[is_detected]), from_numpy(labels[is_detected])
     top5 = (
         multiclass_accuracy(detected_probabilities, target, num_classes, average="micro", top_k=min(5, num_classes))
@@ -40,9 +40,9 @@ def classification_metrics(
     )
     predictions = np.where(is_detected, predicted, num_classes)  # an extra class, never correct, if undetected
     f1 = multiclass_f1_score(from_numpy(predictions), from_numpy(labels), num_classes + 1, average="none").numpy()
-    return interval_bounds("query/accuracy", correct, items) | {
-        "query/accuracy": float(correct.mean()),
+    return interval_bounds("query/accuracy", query_accuracy, items) | {
+        "query/accuracy": float(query_accuracy.mean()),
         "query/top5_accuracy": float(top5) * float(is_detected.mean()),
-        "query/macro_accuracy": macro_mean(correct, labels),
+        "query/macro_accuracy": macro_mean(query_accuracy, labels),
         "query/macro_f1": float(f1[np.union1d(labels, predicted[is_detected])].mean()),
     }

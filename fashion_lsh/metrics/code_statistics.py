@@ -43,19 +43,19 @@ def code_statistics(codes: np.ndarray, bits: int) -> CodeStatistics:
         raise ValueError(f"codes has shape {codes.shape}; pass at least 1 code")
     cooccurrence = _cooccurrence(codes, bits)
     ratios = cooccurrence.diagonal() / len(codes)  # (bits,) ratio of ones
-    distinct = len(np.unique(np.ascontiguousarray(codes).view(f"V{codes.shape[1]}")))
+    num_distinct = len(np.unique(np.ascontiguousarray(codes).view(f"V{codes.shape[1]}")))
     return CodeStatistics(
         float(np.abs(ratios - 0.5).mean()),
         float(_binary_entropy(ratios).mean()),
         _correlation(cooccurrence, len(codes)),
-        distinct,
-        distinct / len(codes),
+        num_distinct,
+        num_distinct / len(codes),
         int(((ratios == 0) | (ratios == 1)).sum()),
     )
 
 
 def quantisation_error(activations: Tensor, threshold: float) -> float:
-    """Mean over rows of 1 - cos(a, sign(a)) with a = activations - threshold; 0: all |a| of a row are equal.
+    """Mean over rows of 1 - cos(a, sign(a)) with a = activations - threshold; 0 if all |a| of a row are equal.
 
     A row with all activations at the threshold has error 1. J. T. Hoe, K. W. Ng, T. Zhang, C. S. Chan, Y.-Z. Song,
     T. Xiang: One Loss for All: Deep Hashing with a Single Cosine Similarity based Learning Objective, NeurIPS 2021,
@@ -72,7 +72,7 @@ def quantisation_error(activations: Tensor, threshold: float) -> float:
 
 
 def describe_collapse(statistics: CodeStatistics, bits: int, predicted: np.ndarray) -> str:
-    """Return a description if the codes have collapsed, else an empty string.
+    """Describe the collapse of codes; return an empty string if the codes have not collapsed.
 
     Collapsed codes have fewer distinct codes, or less entropy, than the predicted categories. The entropy of a code is
     at most the sum of the entropies of its bits (subadditivity).
@@ -101,7 +101,7 @@ def describe_collapse(statistics: CodeStatistics, bits: int, predicted: np.ndarr
 
 
 def _cooccurrence(codes: np.ndarray, bits: int) -> np.ndarray:
-    """Number of codes in which two bits are both 1: (bits, bits) float64."""
+    """Number of codes in which both bits of a pair are 1: (bits, bits) float64."""
     counts = np.zeros((bits, bits))
     for block in block_slices(len(codes), bits):
         unpacked = unpack(codes[block], bits).astype(np.float32)  # float32 is exact for integers up to 2^24

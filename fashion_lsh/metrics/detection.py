@@ -8,7 +8,7 @@ MATCH_IOU = 0.5  # lowest IoU at which a detected box matches an annotated box
 
 
 def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union.  (4,) and (n, 4) xyxy boxes of positive area -> (n,) float64, 0..1."""
+    """Intersection over union of boxes of positive area.  box (4,) xyxy, boxes (n, 4) xyxy -> (n,) float64, 0..1."""
     box, boxes = box.astype(np.float64), boxes.astype(np.float64)
     top_left, bottom_right = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     intersection = np.clip(bottom_right - top_left, 0, None).prod(axis=1)
@@ -23,7 +23,7 @@ def match_boxes(detected: np.ndarray, annotated: np.ndarray) -> np.ndarray:
 
     Args:
         detected: (m, 4) float32 xyxy, highest score first.
-        annotated: (n, 4) float32 xyxy; each is matched at most once.
+        annotated: (n, 4) float32 xyxy; each annotated box is matched at most once.
 
     Returns:
         (m,) int64 indices into `annotated`, -1 for a false positive.
@@ -39,22 +39,22 @@ def match_boxes(detected: np.ndarray, annotated: np.ndarray) -> np.ndarray:
 
 
 def precision_recall_curve(
-    correct: Sequence[np.ndarray], scores: Sequence[np.ndarray], total: int
+    is_correct: Sequence[np.ndarray], scores: Sequence[np.ndarray], total: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Precision-recall curve over all images, from the highest score to the lowest.
 
     Args:
-        correct: (m,) bool per image, True for a detected box that is a true positive.
+        is_correct: (m,) bool per image, True for a detected box that is a true positive.
         scores: (m,) float per image.
         total: number of annotated boxes.
 
     Returns:
         (l,) recall and (l,) precision, with one pair per distinct score.
     """
-    all_correct = np.concatenate([np.empty(0, bool), *correct])
+    is_true_positive = np.concatenate([np.empty(0, bool), *is_correct])
     all_scores = np.concatenate([np.empty(0, np.float32), *scores])
     order = np.argsort(-all_scores, kind="stable")
-    true_positives, sorted_scores = np.cumsum(all_correct[order]), all_scores[order]
+    true_positives, sorted_scores = np.cumsum(is_true_positive[order]), all_scores[order]
     # Detections of equal scores form one point of the curve.
     is_last_of_score = np.append(sorted_scores[1:] != sorted_scores[:-1], True)[: len(sorted_scores)]
     num_detections = np.arange(1, len(sorted_scores) + 1)

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 
 Scores = dict[str, np.ndarray]  # name of a metric -> (Q,) float
-BLOCK_CELLS = 1 << 20  # array elements per block, 8 MB in an intermediate array
+BLOCK_CELLS = 1 << 20  # number of array elements per block; an intermediate array then takes 8 MB
 
 
-def average_precision(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarray:
-    """AP@k: sum of the precisions at the relevant ranks up to k, divided by min(R, k).  R = 0: NaN.
+def average_precision(is_relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarray:
+    """AP@k: sum of the precisions at the relevant ranks up to k, divided by min(R, k); NaN if R = 0.
 
     Args:
-        relevant: (Q, K) bool, nearest first, True for a relevant hit, False for padding. If K < k, the ranks after K
+        is_relevant: (Q, K) bool, nearest first, True for a relevant hit, False for padding. If K < k, the ranks after K
             count as not relevant.
         total_relevant: (Q,) int, R of each query.
         k: cutoff rank, at least 1.
@@ -24,31 +24,31 @@ def average_precision(relevant: np.ndarray, total_relevant: np.ndarray, k: int) 
     Returns:
         (Q,) float64.
     """
-    _check_ranking(relevant, total_relevant, k)
-    sums = np.zeros(len(relevant))
-    for block in block_slices(len(relevant), min(k, relevant.shape[1])):
-        top_k = relevant[block, :k]
-        precisions = top_k.cumsum(axis=1) / np.arange(1, top_k.shape[1] + 1)
-        sums[block] = np.where(top_k, precisions, 0).sum(axis=1)
+    _check_ranking(is_relevant, total_relevant, k)
+    sums = np.zeros(len(is_relevant))
+    for block in block_slices(len(is_relevant), min(k, is_relevant.shape[1])):
+        is_relevant_hit = is_relevant[block, :k]
+        precisions = is_relevant_hit.cumsum(axis=1) / np.arange(1, is_relevant_hit.shape[1] + 1)
+        sums[block] = np.where(is_relevant_hit, precisions, 0).sum(axis=1)
     return nan_without_relevant(sums / np.maximum(np.minimum(total_relevant, k), 1), total_relevant)
 
 
-def recall(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarray:
-    """recall@k: 1 if at least one of the first k hits is relevant, else 0.  R = 0: NaN.
+def recall(is_relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarray:
+    """recall@k: 1 if at least one of the first k hits is relevant, else 0; NaN if R = 0.
 
-    Args as for `average_precision`: (Q, K) bool and (Q,) int -> (Q,) float64.
+    Arguments and result as for `average_precision`.
     """
-    _check_ranking(relevant, total_relevant, k)
-    return nan_without_relevant(relevant[:, :k].sum(axis=1) > 0, total_relevant)
+    _check_ranking(is_relevant, total_relevant, k)
+    return nan_without_relevant(is_relevant[:, :k].sum(axis=1) > 0, total_relevant)
 
 
-def precision(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarray:
-    """precision@k: relevant rows among the first k, divided by k even if fewer were retrieved.  R = 0: NaN.
+def precision(is_relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> np.ndarray:
+    """precision@k: relevant rows among the first k, divided by k even if fewer were retrieved; NaN if R = 0.
 
-    Args as for `average_precision`: (Q, K) bool and (Q,) int -> (Q,) float64.
+    Arguments and result as for `average_precision`.
     """
-    _check_ranking(relevant, total_relevant, k)
-    return nan_without_relevant(relevant[:, :k].sum(axis=1) / k, total_relevant)
+    _check_ranking(is_relevant, total_relevant, k)
+    return nan_without_relevant(is_relevant[:, :k].sum(axis=1) / k, total_relevant)
 
 
 def block_slices(num_rows: int, row_size: int) -> Iterator[slice]:
@@ -58,14 +58,17 @@ def block_slices(num_rows: int, row_size: int) -> Iterator[slice]:
 
 
 def nan_without_relevant(scores: np.ndarray, total_relevant: np.ndarray) -> np.ndarray:
-    """Replace scores by NaN where R = 0.  (Q,) and (Q,) int -> (Q,) float64."""
+    """Replace scores by NaN where R = 0.  scores (Q,), total_relevant (Q,) int -> (Q,) float64."""
     return np.where(total_relevant > 0, scores, np.nan)
 
 
 def check_totals(retrieved: np.ndarray, total_relevant: np.ndarray, k: int) -> None:
-    """Check that k is at least 1, and that R is (Q,) int and at least the number of relevant rows retrieved, (Q,) int.
+    """Check that k is at least 1, and that no query retrieves more relevant rows than R.
 
-    Raises ValueError.
+    retrieved: (Q,) int, number of relevant rows retrieved; total_relevant: (Q,) int, R of each query.
+
+    Raises:
+        ValueError: a check failed, or the shape or dtype of `total_relevant` is wrong.
     """
     if k < 1:
         raise ValueError(f"{k=}: not positive; pass 1 or more")
@@ -82,9 +85,10 @@ def check_totals(retrieved: np.ndarray, total_relevant: np.ndarray, k: int) -> N
         )
 
 
-def _check_ranking(relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> None:
-    if relevant.ndim != 2 or relevant.dtype != np.bool_:
+def _check_ranking(is_relevant: np.ndarray, total_relevant: np.ndarray, k: int) -> None:
+    if is_relevant.ndim != 2 or is_relevant.dtype != np.bool_:
         raise ValueError(
-            f"relevant has shape {relevant.shape} and dtype {relevant.dtype}; pass (Q, K) bool, False for padding"
+            f"is_relevant has shape {is_relevant.shape} and dtype {is_relevant.dtype}; "
+            "pass (Q, K) bool, False for padding"
         )
-    check_totals(relevant.sum(axis=1), total_relevant, k)
+    check_totals(is_relevant.sum(axis=1), total_relevant, k)

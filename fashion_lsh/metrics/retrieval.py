@@ -16,12 +16,12 @@ from fashion_lsh.metrics.ties import (
     tied_recall,
 )
 
-MAX_K = 100  # cutoff rank of map@100, and number of hits that a ranking needs
+MAX_K = 100  # cutoff rank of map@100, and therefore the number of hits to search
 
 
 @dataclass(frozen=True)
 class Relevance:
-    """Relevance labels: a gallery row is relevant to a query with the same label, except label -1.
+    """Relevance labels: a gallery row is relevant to a query with the same label, unless the label is -1.
 
     Attributes:
         query: (Q,) int64, labels of the queries.
@@ -37,14 +37,17 @@ class Relevance:
     def from_names(
         cls, query_names: np.ndarray, gallery_names: np.ndarray, not_indexed_names: np.ndarray | None = None
     ) -> "Relevance":
-        """Create labels from names, (Q,), (N,) and (L,) str; the name "" is relevant to no query."""
+        """Create labels from names of queries (Q,), of gallery rows (N,) and of garments not indexed (L,), str.
+
+        Rows with the name "" are not relevant to any query.
+        """
         not_indexed = np.empty(0, dtype=object) if not_indexed_names is None else not_indexed_names
         names = np.concatenate([query_names, gallery_names, not_indexed]).astype(str)
         _, ids = np.unique(names, return_inverse=True)
         ids = np.where(names == "", -1, ids)
         return cls(*np.split(ids, np.cumsum([len(query_names), len(gallery_names)])))
 
-    def relevant(self, queries: slice) -> np.ndarray:
+    def is_relevant(self, queries: slice) -> np.ndarray:
         """Relevance of all gallery rows to a slice of the queries: (q, N) bool."""
         query = self.query[queries, None]
         return np.asarray((query == self.gallery) & (query >= 0))
@@ -67,20 +70,20 @@ def score_hits(hits: Hits, relevance: Relevance) -> Scores:
     Returns:
         (Q,) float64 per metric; see `score_distances`.
     """
-    hit_ids = np.where(hits.rows >= 0, relevance.gallery[hits.rows], -1)
-    relevant = (hit_ids == relevance.query[:, None]) & (hit_ids >= 0)
-    ap = average_precision(relevant, relevance.totals, MAX_K)
+    hit_labels = np.where(hits.rows >= 0, relevance.gallery[hits.rows], -1)
+    is_relevant = (hit_labels == relevance.query[:, None]) & (hit_labels >= 0)
+    ap = average_precision(is_relevant, relevance.totals, MAX_K)
     scores = {"map@100": ap, "map@100_best": ap, "map@100_worst": ap}
     for k in (1, 10):
-        scores[f"recall@{k}"] = recall(relevant, relevance.totals, k)
-    return scores | {"precision@10": precision(relevant, relevance.totals, 10)}
+        scores[f"recall@{k}"] = recall(is_relevant, relevance.totals, k)
+    return scores | {"precision@10": precision(is_relevant, relevance.totals, 10)}
 
 
 def score_distances(
     distances: Callable[[slice], np.ndarray],
     num_levels: int,
     relevance: Relevance,
-    probed: Callable[[slice], np.ndarray] | None,
+    find_probed: Callable[[slice], np.ndarray] | None,
 ) -> Scores:
     """Tie-aware scores of integer distances: the mean over all orders of equally distant rows.
 
@@ -88,16 +91,16 @@ def score_distances(
         distances: function of a slice of the queries that returns (q, N) int, 0..num_levels - 1.
         num_levels: number of possible distances.
         relevance: relevance labels.
-        probed: function of a slice of the queries that returns (q, N) bool, True for rows in probed lists. None: all
-            rows are probed.
+        find_probed: function of a slice of the queries that returns (q, N) bool, True for rows in probed lists; None if
+            all rows are probed.
 
     Returns:
         (Q,) float64 per metric: `map@100`, `map@100_best`, `map@100_worst`, `recall@1`, `recall@10`, `precision@10`.
     """
     histograms = []
     for block in block_slices(len(relevance.query), len(relevance.gallery)):
-        mask = None if probed is None else probed(block)
-        histograms.append(distance_histograms(distances(block), relevance.relevant(block), num_levels, mask))
+        is_probed = None if find_probed is None else find_probed(block)
+        histograms.append(distance_histograms(distances(block), relevance.is_relevant(block), num_levels, is_probed))
     relevant_at, total_at = (np.concatenate(parts) for parts in zip(*histograms, strict=True))
     ap = tied_average_precision(relevant_at, total_at, relevance.totals, MAX_K)
     scores = {"map@100": ap.expected, "map@100_best": ap.best, "map@100_worst": ap.worst}
@@ -108,24 +111,28 @@ def score_distances(
 
 
 def score_codes(
-    queries: np.ndarray, gallery: np.ndarray, relevance: Relevance, probed: Callable[[slice], np.ndarray] | None
+    queries: np.ndarray, gallery: np.ndarray, relevance: Relevance, find_probed: Callable[[slice], np.ndarray] | None
 ) -> Scores:
-    """Tie-aware scores of Hamming distances between packed codes, (Q, W) and (N, W) uint8; see `score_distances`."""
+    """Tie-aware scores of Hamming distances between packed codes; see `score_distances`.
+
+    queries: (Q, W) uint8, gallery: (N, W) uint8.
+    """
     num_levels = 8 * queries.shape[1] + 1
-    return score_distances(lambda block: hamming(queries[block], gallery), num_levels, relevance, probed)
+    return score_distances(lambda block: hamming(queries[block], gallery), num_levels, relevance, find_probed)
 
 
 def precision_at_radius(queries: np.ndarray, gallery: np.ndarray, relevance: Relevance, radius: int) -> np.ndarray:
     """Precision of hash lookup: ratio of relevant rows among the rows within a Hamming radius.
 
-    The precision is 0 if no row is within the radius, and NaN if no garment is relevant. (Q, W) and (N, W) uint8 packed
-    codes -> (Q,) float64.
+    The precision is 0 if no row is within the radius, and NaN if no garment is relevant.
+
+    queries: packed codes (Q, W) uint8, gallery: packed codes (N, W) uint8 -> (Q,) float64.
     """
     num_within, num_relevant = np.zeros((2, len(queries)))
     for block in block_slices(len(queries), len(gallery)):
-        within_radius = hamming(queries[block], gallery) <= radius
+        is_within = hamming(queries[block], gallery) <= radius
         num_within[block], num_relevant[block] = (
-            within_radius.sum(axis=1),
-            (within_radius & relevance.relevant(block)).sum(axis=1),
+            is_within.sum(axis=1),
+            (is_within & relevance.is_relevant(block)).sum(axis=1),
         )
     return nan_without_relevant(num_relevant / np.maximum(num_within, 1), relevance.totals)

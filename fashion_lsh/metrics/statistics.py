@@ -35,7 +35,7 @@ def intervals(prefix: str, scores: Mapping[str, Scores], items: np.ndarray) -> d
 def interval_bounds(name: str, values: np.ndarray, items: np.ndarray) -> dict[str, float]:
     """95 % bootstrap interval of the mean of values, resampled by item: `<name>_low` and `<name>_high`.
 
-    (Q,) float and (Q,) str; each query without an item ("") forms a separate group.
+    values: (Q,) float; items: (Q,) str. Each query without an item ("") forms a separate group.
     """
     _, item_ids = np.unique(items.astype(str), return_inverse=True)
     groups = np.where(items == "", len(items) + np.arange(len(items)), item_ids)
@@ -46,24 +46,24 @@ def interval_bounds(name: str, values: np.ndarray, items: np.ndarray) -> dict[st
 def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:
     """Macro average: mean over labels of the mean value per label, so that all labels have equal weight.
 
-    (Q,) float values and (Q,) labels of any type. NaN values, and labels with only NaN values, are ignored.
+    values: (Q,) float; labels: (Q,) of any type. NaN values, and labels with only NaN values, are ignored.
     """
     has_value = ~np.isnan(values)
     return float(np.mean([values[has_value & (labels == label)].mean() for label in np.unique(labels[has_value])]))
 
 
 def confidence_interval(
-    scores: np.ndarray, groups: np.ndarray | None = None, level: float = 0.95, samples: int = 1000, seed: int = 0
+    scores: np.ndarray, groups: np.ndarray | None = None, level: float = 0.95, num_samples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
     """Bootstrap percentile interval of the mean of all scores that are not NaN; (NaN, NaN) if all scores are NaN.
 
     Args:
         scores: (Q,) float.
-        groups: (Q,) of any type; queries of one group (for example of one item) are resampled together. None: each
-            query is a group. Equal values, including "", form one group, so pass distinct values for queries without
-            an item.
+        groups: (Q,) of any type; queries of one group (for example of one item) are resampled together; None if
+            each query is a group. Equal values, including "", form one group, so pass distinct values for queries
+            without an item.
         level: confidence level, between 0 and 1.
-        samples: number of bootstrap samples, at least 1.
+        num_samples: number of bootstrap samples, at least 1.
         seed: seed of the bootstrap, which is deterministic given the seed.
 
     Returns:
@@ -72,14 +72,14 @@ def confidence_interval(
     if scores.ndim != 1 or (groups is not None and groups.shape != scores.shape):
         shapes = f"{scores.shape=}" if groups is None else f"{scores.shape=}, {groups.shape=}"
         raise ValueError(f"{shapes}; pass (Q,) scores, and (Q,) groups or None")
-    if not 0 < level < 1 or samples < 1:
-        raise ValueError(f"{level=}, {samples=}; pass a level between 0 and 1, and at least 1 sample")
+    if not 0 < level < 1 or num_samples < 1:
+        raise ValueError(f"{level=}, {num_samples=}; pass a level between 0 and 1, and at least 1 sample")
     has_score = ~np.isnan(scores)
     if not has_score.any():
         return float("nan"), float("nan")
     group_ids = np.arange(has_score.sum()) if groups is None else np.unique(groups[has_score], return_inverse=True)[1]
     sums, counts = np.bincount(group_ids, weights=scores[has_score]), np.bincount(group_ids)
-    low, high = np.quantile(_bootstrap_means(sums, counts, samples, seed), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(_bootstrap_means(sums, counts, num_samples, seed), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -89,7 +89,7 @@ class Difference(NamedTuple):
     Attributes:
         mean: mean of method - base.
         low: lower bound of the 95 % confidence interval of `mean`.
-        high: upper bound of this interval.
+        high: upper bound of the interval.
         p: two-sided p value.
     """
 
@@ -100,7 +100,7 @@ class Difference(NamedTuple):
 
 
 def paired_difference(
-    base: Sequence[np.ndarray], method: Sequence[np.ndarray], groups: np.ndarray, samples: int = 2000
+    base: Sequence[np.ndarray], method: Sequence[np.ndarray], groups: np.ndarray, num_samples: int = 2000
 ) -> Difference:
     """Mean over seeds and queries of method - base, with a bootstrap over seeds and groups.
 
@@ -115,7 +115,7 @@ def paired_difference(
         base: (Q,) float scores of the baseline, one array per seed.
         method: (Q,) float scores of the method, one array per seed, in the order of `base`.
         groups: (Q,) of any type; queries of one group (for example of one item) are resampled together.
-        samples: number of bootstrap samples, at least 1.
+        num_samples: number of bootstrap samples, at least 1.
 
     Returns:
         The difference over the queries whose scores are not NaN in `base` and `method` with any seed.
@@ -136,10 +136,10 @@ def paired_difference(
         )
     differences = differences[:, has_scores]
     _, group_ids = np.unique(groups[has_scores], return_inverse=True)
-    bootstrap_means = _bootstrap_differences(differences, group_ids, samples)
+    bootstrap_means = _bootstrap_differences(differences, group_ids, num_samples)
     low, high = np.quantile(bootstrap_means, [0.025, 0.975])
     tail_count = min(int((bootstrap_means <= 0).sum()), int((bootstrap_means >= 0).sum()))
-    p = min(1.0, 2 * (tail_count + 1) / (samples + 1))
+    p = min(1.0, 2 * (tail_count + 1) / (num_samples + 1))
     return Difference(float(differences.mean()), float(low), float(high), p)
 
 
@@ -158,31 +158,36 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def _bootstrap_means(sums: np.ndarray, counts: np.ndarray, samples: int, seed: int) -> np.ndarray:
-    """Bootstrap means of groups given by (G,) sums and (G,) counts: (samples,) float64."""
+def _bootstrap_means(sums: np.ndarray, counts: np.ndarray, num_samples: int, seed: int) -> np.ndarray:
+    """Bootstrap means of the values in G groups, given sums (G,) and counts (G,): (num_samples,) float64."""
     generator = np.random.default_rng(seed)
-    means = np.zeros(samples)
-    for block in block_slices(samples, len(sums)):
+    means = np.zeros(num_samples)
+    for block in block_slices(num_samples, len(sums)):
         draws = generator.integers(len(sums), size=(len(means[block]), len(sums)))
         means[block] = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     return means
 
 
-def _bootstrap_differences(differences: np.ndarray, group_ids: np.ndarray, samples: int) -> np.ndarray:
-    """Bootstrap means of (S, Q) differences over seeds and groups, (Q,) int in 0..G - 1: (samples,) float64."""
+def _bootstrap_differences(differences: np.ndarray, group_ids: np.ndarray, num_samples: int) -> np.ndarray:
+    """Bootstrap means over seeds and groups.
+
+    differences (S, Q), group_ids (Q,) int in 0..G - 1 -> (num_samples,) float64.
+    """
     generator = np.random.default_rng(0)
     counts = np.bincount(group_ids)
     sums = np.stack([np.bincount(group_ids, weights=values) for values in differences])  # (S, G)
-    seeds = generator.integers(len(differences), size=(samples, len(differences)))
-    means = np.zeros(samples)
-    for block in block_slices(samples, len(counts)):
+    seeds = generator.integers(len(differences), size=(num_samples, len(differences)))
+    means = np.zeros(num_samples)
+    for block in block_slices(num_samples, len(counts)):
         draws = _draw_counts(generator, len(means[block]), len(counts))
         seed_means = (draws @ sums.T) / (draws @ counts)[:, None]  # (s, S)
         means[block] = np.take_along_axis(seed_means, seeds[block], axis=1).mean(axis=1)
     return means
 
 
-def _draw_counts(generator: np.random.Generator, samples: int, num_groups: int) -> np.ndarray:
-    """Count how often each group occurs in samples of groups drawn with replacement: (samples, num_groups) float64."""
-    draws = generator.integers(num_groups, size=(samples, num_groups)) + num_groups * np.arange(samples)[:, None]
-    return np.bincount(draws.ravel(), minlength=samples * num_groups).reshape(samples, num_groups).astype(float)
+def _draw_counts(generator: np.random.Generator, num_samples: int, num_groups: int) -> np.ndarray:
+    """Count how often each group is drawn in samples with replacement: (num_samples, num_groups) float64."""
+    draws = (
+        generator.integers(num_groups, size=(num_samples, num_groups)) + num_groups * np.arange(num_samples)[:, None]
+    )
+    return np.bincount(draws.ravel(), minlength=num_samples * num_groups).reshape(num_samples, num_groups).astype(float)

@@ -32,7 +32,7 @@ class TiedScores(NamedTuple):
 def tied_average_precision(
     relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray, k: int
 ) -> TiedScores:
-    """Exact mean, best and worst AP@k (see `average_precision`) over all orders of tied rows.  R = 0: NaN.
+    """Exact mean, best and worst AP@k (see `average_precision`) over all orders of tied rows; NaN if R = 0.
 
     A level is the set of rows at one distance. It has n rows, r of them relevant; N rows are nearer, c of them
     relevant. The row at rank i = N + j is relevant with probability r/n; the expected number of relevant rows before it
@@ -61,11 +61,11 @@ def tied_average_precision(
 
 
 def tied_recall(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray, k: int) -> TiedScores:
-    """Exact mean, best and worst recall@k over all orders of tied rows.  R = 0: NaN.
+    """Exact mean, best and worst recall@k over all orders of tied rows; NaN if R = 0.
 
     The mean is the probability of a relevant row among the first k.
 
-    Args as for `tied_average_precision`: (Q, L) int64, (Q, L) int64 and (Q,) int -> (Q,) float64 each.
+    Arguments and result as for `tied_average_precision`.
     """
     _check_histograms(relevant_at, total_at, total_relevant, k)
     boundary = _boundary_level(relevant_at, total_at, k)
@@ -75,9 +75,9 @@ def tied_recall(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: n
 
 
 def tied_precision(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray, k: int) -> TiedScores:
-    """Exact mean, best and worst precision@k over all orders of tied rows.  R = 0: NaN.
+    """Exact mean, best and worst precision@k over all orders of tied rows; NaN if R = 0.
 
-    Args as for `tied_average_precision`: (Q, L) int64, (Q, L) int64 and (Q,) int -> (Q,) float64 each.
+    Arguments and result as for `tied_average_precision`.
     """
     _check_histograms(relevant_at, total_at, total_relevant, k)
     boundary = _boundary_level(relevant_at, total_at, k)
@@ -87,15 +87,15 @@ def tied_precision(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant
 
 
 def distance_histograms(
-    distances: np.ndarray, relevant: np.ndarray, num_levels: int, probed: np.ndarray | None = None
+    distances: np.ndarray, is_relevant: np.ndarray, num_levels: int, is_probed: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count relevant rows and all rows at each distance, as input of the `tied_*` functions.
 
     Args:
         distances: (Q, N) int, 0..num_levels - 1 for probed rows; other distances are ignored.
-        relevant: (Q, N) bool, True for relevant rows.
+        is_relevant: (Q, N) bool, True for relevant rows.
         num_levels: number of possible distances, bits + 1 for Hamming distances.
-        probed: (Q, N) bool, True for rows in the probed lists; None: all rows are probed.
+        is_probed: (Q, N) bool, True for rows in the probed lists; None if all rows are probed.
 
     Returns:
         relevant_at and total_at, (Q, num_levels) int64 each.
@@ -103,14 +103,14 @@ def distance_histograms(
     Raises:
         ValueError: wrong shape or dtype, or a probed distance is out of range.
     """
-    _check_distances(distances, relevant, probed)
+    _check_distances(distances, is_relevant, is_probed)
     relevant_at, total_at = np.zeros((2, len(distances), num_levels), dtype=np.int64)
     for block in block_slices(*distances.shape):
-        block_distances, block_relevant = distances[block], relevant[block]
-        if probed is not None:
-            block_distances, block_relevant = (
-                np.where(probed[block], block_distances, 0),
-                block_relevant & probed[block],
+        block_distances, is_relevant_in_block = distances[block], is_relevant[block]
+        if is_probed is not None:
+            block_distances, is_relevant_in_block = (
+                np.where(is_probed[block], block_distances, 0),
+                is_relevant_in_block & is_probed[block],
             )
         if block_distances.size and not 0 <= block_distances.min() <= block_distances.max() < num_levels:
             raise ValueError(
@@ -120,14 +120,18 @@ def distance_histograms(
         shape = total_at[block].shape
         bins = block_distances + num_levels * np.arange(shape[0])[:, None]  # (q, N) int64, num_levels bins per query
         total_at[block] = np.bincount(bins.ravel(), minlength=shape[0] * num_levels).reshape(shape)
-        relevant_at[block] = np.bincount(bins[block_relevant], minlength=shape[0] * num_levels).reshape(shape)
-        if probed is not None:
-            total_at[block, 0] -= np.count_nonzero(~probed[block], axis=1)  # rows not probed were counted at distance 0
+        relevant_at[block] = np.bincount(bins[is_relevant_in_block], minlength=shape[0] * num_levels).reshape(shape)
+        if is_probed is not None:
+            total_at[block, 0] -= np.count_nonzero(
+                ~is_probed[block], axis=1
+            )  # rows not probed were counted at distance 0
     return relevant_at, total_at
 
 
 class _BoundaryLevel(NamedTuple):
-    """Level that contains rank k, or the last level if fewer than k rows are retrieved; (Q,) int64 each.
+    """Level that contains rank k, or the last level if fewer than k rows are retrieved.
+
+    All attributes are (Q,) int64.
 
     Attributes:
         nearer_relevant: number of relevant rows at nearer levels, which are always among the first k.
@@ -165,7 +169,7 @@ def _boundary_level(relevant_at: np.ndarray, total_at: np.ndarray, k: int) -> _B
 
 
 def _probability_of_none(boundary: _BoundaryLevel) -> np.ndarray:
-    """P(no relevant row at the m ranks of the level) = C(n - r, m) / C(n, m), a product of min(m, r) factors: (Q,)."""
+    """P(no relevant row at the m ranks of the level) = C(n - r, m) / C(n, m), with min(m, r) factors: (Q,)."""
     smaller = np.minimum(boundary.num_ranks, boundary.num_relevant)
     larger = np.maximum(boundary.num_ranks, boundary.num_relevant)
     probability = np.ones(len(smaller))
@@ -218,9 +222,9 @@ def _check_histograms(relevant_at: np.ndarray, total_at: np.ndarray, total_relev
     check_totals(relevant_at.sum(axis=1), total_relevant, k)
 
 
-def _check_distances(distances: np.ndarray, relevant: np.ndarray, probed: np.ndarray | None) -> None:
+def _check_distances(distances: np.ndarray, is_relevant: np.ndarray, is_probed: np.ndarray | None) -> None:
     if distances.ndim != 2 or not np.issubdtype(distances.dtype, np.integer):
         raise ValueError(f"distances has shape {distances.shape} and dtype {distances.dtype}; pass (Q, N) int")
-    for name, mask in (("relevant", relevant), ("probed", probed)):
+    for name, mask in (("is_relevant", is_relevant), ("is_probed", is_probed)):
         if mask is not None and (mask.shape != distances.shape or mask.dtype != np.bool_):
             raise ValueError(f"{name} has shape {mask.shape} and dtype {mask.dtype}; pass {distances.shape} bool")

@@ -28,8 +28,8 @@ BACKBONES = (
 # empty maps. Other backbones accept smaller images (GoogLeNet 15 pixels, a ResNet 1), but a ResNet has stride 32.
 MIN_SIZE = dict.fromkeys(BACKBONES, 32) | {"alexnet": 63}
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB values in 0..1
-GOOGLENET_MEAN_STD = (0.5, 0.5, 0.5)  # equals ImageNet normalisation followed by torchvision's `transform_input`
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # statistics of RGB values in 0..1
+GOOGLENET_MEAN_STD = (0.5, 0.5, 0.5)  # equivalent to ImageNet normalisation followed by torchvision's `transform_input`
 
 IGNORED_KEYS = (  # prefixes of ImageNet classifiers and auxiliary classifiers in state dicts
     "network.fc.", "network.classifier.6.", "network.classifier.weight", "network.classifier.bias",
@@ -48,8 +48,8 @@ class Backbone(nn.Module):
         network: Normalised images (B, 3, H, W) -> features (B, feature_dim).
     """
 
-    mean: Tensor  # (3, 1, 1) of RGB values in 0..1
-    std: Tensor  # (3, 1, 1)
+    mean: Tensor  # mean (3, 1, 1) of RGB values in 0..1
+    std: Tensor  # standard deviation (3, 1, 1) of RGB values in 0..1
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute features.  (B, 3, H, W) RGB in 0..255, uint8 or float -> (B, feature_dim) float32.
+        """Compute features.  Images (B, 3, H, W) RGB in 0..255, uint8 or float -> features (B, feature_dim) float32.
 
         In training mode, batch norm needs more than one value per channel: at least two images of the minimum size.
 
@@ -125,7 +125,7 @@ def load_weights(backbone: Backbone, weights: str | None) -> str:
 
     Args:
         backbone: backbone to load; unchanged if loading fails.
-        weights: None (keep the random initialisation), `imagenet`, or the path of a state-dict file.
+        weights: `imagenet`, the path of a state-dict file, or None to keep the random initialisation.
 
     Returns:
         `scratch`, `imagenet`, or the name of the file.

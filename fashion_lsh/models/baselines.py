@@ -14,7 +14,7 @@ from fashion_lsh.models.projection import fit_itq, random_hyperplanes
 
 
 class Baseline(CodeModel):
-    """Base class of codes computed from a trained classifier; the codes are fitted in closed form, without training.
+    """Base class of codes computed from a trained classifier; the codes are fitted without gradient training.
 
     Attributes:
         hyper_parameters: arguments of the constructor, saved in the checkpoint.
@@ -35,6 +35,10 @@ class Baseline(CodeModel):
         super().__init__(backbone, categories, bits, embedding_dim, image_size, margin, frozen=True)
         self.head = nn.Linear(self.backbone.feature_dim, len(categories)).requires_grad_(False)
 
+    @property
+    def log_name(self) -> str:
+        return type(self).__name__
+
     def start_from(self, other: CropModel) -> Self:
         """Copy the weights of backbone and head from a classifier."""
         self.head.load_state_dict(other.get_submodule("head").state_dict())
@@ -50,8 +54,8 @@ class Baseline(CodeModel):
 class LSH(Baseline):
     """Locality-sensitive hashing with random hyperplanes.
 
-    activations = (x - mean) @ planes,  x: (B, D) embeddings, planes: (D, bits) standard normal. A bit is 1 if its
-    activation is above 0.
+    activations = (x - mean) @ planes, where x is the (B, D) embeddings, and the columns of `planes` are the normals of
+    the hyperplanes, (D, bits) standard normal. A bit is 1 if its activation is above 0.
     M. Charikar, STOC 2002, section 3.
 
     Args:
@@ -88,7 +92,7 @@ class LSH(Baseline):
             buffer.copy_(value)
 
     def fit_hyperplanes(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """Fit mean and hyperplanes.  (N, D) embeddings of training images -> (D,) and (D, bits) float32."""
+        """Fit hyperplanes.  Embeddings (N, D) of training images -> mean (D,) and normals (D, bits), float32."""
         return embeddings.mean(dim=0), random_hyperplanes(embeddings.shape[1], self.bits, self.seed)
 
 

@@ -44,6 +44,6 @@ def fuse_boxes(views: Sequence[Boxes]) -> Boxes:
 
 
 def flip_boxes(boxes: Boxes, width: int) -> Boxes:
-    """Mirror boxes horizontally in an image `width` pixels wide.  xyxy (n, 4) -> (n, 4)."""
+    """Mirror n boxes horizontally in an image that is `width` pixels wide."""
     left, top, right, bottom = boxes.xyxy.T
     return boxes._replace(xyxy=np.stack([width - right, top, width - left, bottom], axis=1))

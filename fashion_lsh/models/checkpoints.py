@@ -25,7 +25,7 @@ PREFIX = "model."  # prefix of the keys in state dicts of the LightningModules, 
 
 
 def save_model(model: nn.Module, path: Path, hyper_parameters: Mapping[str, Any]) -> None:
-    """Save weights, hyper-parameters and fit metrics atomically.
+    """Save weights, hyper-parameters and fit metrics (see CropModel) atomically.
 
     The file is also a Lightning checkpoint, which `load_from_checkpoint` of the LightningModule can load.
 

@@ -60,7 +60,7 @@ class CodeModel(CropModel, ABC):
         self.register_buffer("axes", torch.eye(feature_dim, length))  # (feature_dim, D) orthonormal columns
 
     def embedding(self, features: Tensor) -> Tensor:
-        """L2-normalised embedding.  (B, feature_dim) features -> (B, D) float32; in training mode D = feature_dim."""
+        """L2-normalised embedding.  Features (B, feature_dim) -> (B, D) float32; in training mode D = feature_dim."""
         full = super().embedding(features)
         if self.training or not self.has_pca:
             return full
@@ -73,7 +73,7 @@ class CodeModel(CropModel, ABC):
         return fit_metrics
 
     def fit_projection(self, features: Tensor) -> None:
-        """Fit the PCA to (N, feature_dim) features of training images; subclasses also fit hyperplanes."""
+        """Fit the PCA to features of training images, (N, feature_dim); subclasses also fit hyperplanes."""
         self.fit_pca(functional.normalize(features, dim=1))
 
     def fit_pca(self, features: Tensor) -> None:

@@ -25,7 +25,7 @@ class ModelOutput(NamedTuple):
 
     Attributes:
         logits: (B, C) float32 logits, before temperature and softmax.
-        activations: (B, bits) float32 activations; a bit is 1 where its activation exceeds `threshold`. None without a
+        activations: (B, bits) float32 activations; a bit is 1 where its activation exceeds `threshold`; None without a
             hash layer.
         embedding: (B, D) float32 backbone features before the hash layer, L2-normalised; a CodeModel reduces the
             features by PCA.
@@ -48,7 +48,7 @@ class CropModel(nn.Module, ABC):
 
     Attributes:
         name: `classifier` or `hash_head`; prefix of the metrics and name of the checkpoint.
-        fit_metrics: metrics of the training on `val`, by name.
+        fit_metrics: validation metrics recorded during training, by name.
         bits: code length; None without a hash layer.
 
     Raises:
@@ -75,6 +75,11 @@ class CropModel(nn.Module, ABC):
         self.train()  # new modules are in training mode: set a frozen backbone to evaluation mode
 
     @property
+    def log_name(self) -> str:
+        """Name of the model in log messages."""
+        return self.name
+
+    @property
     def device(self) -> torch.device:
         """Device of the weights."""
         return self.temperature.device
@@ -92,19 +97,22 @@ class CropModel(nn.Module, ABC):
 
     @abstractmethod
     def compute_heads(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Compute logits and activations.  (B, feature_dim) features -> (B, C), and (B, bits) or None without codes."""
+        """Compute outputs of all heads.
+
+        Features (B, feature_dim) -> logits (B, C); activations (B, bits), or None without a hash layer.
+        """
 
     def forward(self, images: Tensor) -> ModelOutput:
-        """Compute logits, activations and embedding.  (B, 3, H, W) uint8 crops -> ModelOutput."""
+        """Compute logits, activations and embedding.  Crops (B, 3, H, W) uint8 -> ModelOutput."""
         features = self.backbone(images)
         return ModelOutput(*self.compute_heads(features), self.embedding(features))
 
     def embedding(self, features: Tensor) -> Tensor:
-        """L2-normalised embedding.  (B, feature_dim) features -> (B, D) float32."""
+        """L2-normalised embedding.  Features (B, feature_dim) -> embedding (B, D) float32."""
         return functional.normalize(features, dim=1)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Softmax probabilities with the fitted temperature.  (B, C) logits -> (B, C)."""
+        """Softmax probabilities with the fitted temperature.  Logits (B, C) -> probabilities (B, C)."""
         return (logits / self.temperature).softmax(dim=1)
 
     def load_weights(self, weights: str | None) -> str:
@@ -132,7 +140,7 @@ class CropModel(nn.Module, ABC):
         self.temperature.fill_(temperature)
         log.info(
             "%s: temperature %.3f; ECE on val %.4f before calibration, %.4f after",
-            self.name,
+            self.log_name,
             temperature,
             before,
             after,

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 def colour_histogram(images: Tensor) -> Tensor:
-    """Square root of the normalised RGB histogram with 4 x 4 x 4 bins.  (B, 3, H, W) uint8 -> (B, 64) float32.
+    """Square root of the normalised RGB histogram with 4 x 4 x 4 bins.  Images (B, 3, H, W) uint8 -> (B, 64) float32.
 
     Rows are L2-normalised; their Euclidean distance is √2 times the Hellinger distance of the histograms.
     """
@@ -18,7 +18,7 @@ def colour_histogram(images: Tensor) -> Tensor:
 
 
 def raw_pixels(images: Tensor) -> Tensor:
-    """Image averaged to 8 x 8 pixels.  (B, 3, H, W) uint8 -> (B, 192) float32 in 0..1."""
+    """Image averaged to 8 x 8 pixels.  Images (B, 3, H, W) uint8 -> (B, 192) float32 in 0..1."""
     pooled = functional.adaptive_avg_pool2d(images.float(), 8) / 255
     return pooled.flatten(1)
 

@@ -39,9 +39,9 @@ class DetectorModel(nn.Module):
     Args:
         backbone: one of DETECTOR_BACKBONES.
         classes: names of the classes, in the order of the labels.
-        weights: initial weights of the backbone, loaded by the caller (see `load_weights`); None: random. With weights,
-            the statistics and parameters of the batch norms in the backbone are frozen.
-        frozen: number of frozen levels of the backbone, the finest first.
+        weights: initial weights of the backbone, loaded by the caller (see `load_weights`); None for random weights.
+            With weights, the statistics and parameters of the batch norms in the backbone are frozen.
+        frozen: number of frozen levels of the backbone, the finest first (not a flag as in CropModel).
         image_size: longer side in pixels to which images are resized.
         channels: channels of the pyramid.
         head: width of the two fully connected layers of the box head.
@@ -54,7 +54,8 @@ class DetectorModel(nn.Module):
             twice the time.
 
     Attributes:
-        fit_metrics: metrics of the training on `val`; always empty, since detections are scored after training.
+        fit_metrics: validation metrics recorded during training; always empty, since detections are scored after
+            training.
 
     Raises:
         ValueError: the backbone is unknown, the number of anchors differs from the number of levels, `frozen` exceeds
@@ -152,7 +153,7 @@ class DetectorModel(nn.Module):
 
     @torch.inference_mode()
     def detect(self, images: Sequence[np.ndarray]) -> list[Boxes]:
-        """Detect boxes, in batches.  Images (H, W, 3) uint8 -> Boxes of each image in pixels, sorted by score."""
+        """Detect boxes in batches of images.  Images (H, W, 3) uint8 -> Boxes per image in pixels, sorted by score."""
         self.eval()
         detections = self._detect_in_batches(images)
         if not self.flip_tta:
@@ -162,8 +163,10 @@ class DetectorModel(nn.Module):
         return [fuse_boxes(views).top(self.max_detections) for views in zip(detections, unflipped, strict=True)]
 
     def _detect_in_batches(self, images: Sequence[np.ndarray]) -> list[Boxes]:
-        parts = [self._detect_batch(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE)]
-        return [boxes for part in parts for boxes in part]
+        batches = [
+            self._detect_batch(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE)
+        ]
+        return [boxes for batch in batches for boxes in batch]
 
     def _detect_batch(self, images: Sequence[np.ndarray]) -> list[Boxes]:
         resized = [resize(image, self.image_size) for image in images]

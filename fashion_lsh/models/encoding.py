@@ -57,12 +57,12 @@ class Encoded(NamedTuple):
 
     @property
     def predicted(self) -> np.ndarray:
-        """Most probable category, (B,) int64: the first of equally probable ones, and -1 without a detection."""
+        """Most probable category, (B,) int64: the first of equally probable categories; -1 without a detection."""
         return np.where(self.probabilities.any(axis=1), self.probabilities.argmax(axis=1), -1)
 
-    def without_detections(self, mask: np.ndarray) -> "Encoded":
-        """Copy with probabilities 0 where `mask`, (B,) bool, is true: no garment was detected in these images."""
-        return self._replace(probabilities=np.where(mask[:, None], np.float32(0), self.probabilities))
+    def without_detections(self, is_undetected: np.ndarray) -> "Encoded":
+        """Copy with probabilities 0 for images without detection; `is_undetected`: (B,) bool."""
+        return self._replace(probabilities=np.where(is_undetected[:, None], np.float32(0), self.probabilities))
 
     def at(self, row: int) -> "Encoded":
         """Encoding of a single image, with B = 1."""
@@ -83,7 +83,7 @@ class Encoded(NamedTuple):
 
 @torch.inference_mode()
 def encode(model: Model, images: Tensor) -> Encoded:
-    """Encode (B, 3, S, S) uint8 crops in one forward pass in evaluation mode."""
+    """Encode crops, (B, 3, S, S) uint8, in one forward pass in evaluation mode."""
     model.eval()
     return as_arrays(model, model(images.to(model.device)))
 

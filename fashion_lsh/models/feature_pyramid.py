@@ -24,7 +24,7 @@ DETECTOR_BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", EFFICIENT
 LITE0_CHANNELS = (24, 40, 112, 320)  # channels of the feature maps at strides 4, 8, 16 and 32
 
 
-class StageMaps(nn.Module):
+class StagedBackbone(nn.Module):
     """Backbone split into stages; the output of each stage is the feature map of one level.
 
     Args:
@@ -36,7 +36,7 @@ class StageMaps(nn.Module):
         self.stages = nn.ModuleList(nn.Sequential(*layers) for layers in stages)
 
     def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
-        """Compute feature maps.  (B, 3, H, W) -> maps (B, C, H / stride, W / stride), keys "0" (finest), "1", …"""
+        """Compute feature maps.  Images (B, 3, H, W) -> maps (B, C, h, w) with keys "0" (finest), "1", …"""
         maps: OrderedDict[str, Tensor] = OrderedDict()
         for level, stage in enumerate(self.stages):
             images = stage(images)
@@ -52,17 +52,17 @@ class FeaturePyramid(nn.Module):
     Args:
         backbone: one of DETECTOR_BACKBONES.
         channels: number of channels of each map of the pyramid.
-        frozen: number of frozen levels of the backbone, the finest first.
+        frozen_levels: number of frozen levels of the backbone, the finest first.
 
     Attributes:
         num_levels: number of levels of the backbone; the pyramid has one level more.
         mean, std: normalisation that the backbone weights require, RGB in 0..1.
 
     Raises:
-        ValueError: the backbone is unknown, or `frozen` exceeds the number of its levels.
+        ValueError: the backbone is unknown, or `frozen_levels` exceeds the number of levels.
     """
 
-    def __init__(self, backbone: str, channels: int, frozen: int = 0) -> None:
+    def __init__(self, backbone: str, channels: int, frozen_levels: int = 0) -> None:
         if backbone not in DETECTOR_BACKBONES:
             raise ValueError(f"detector.backbone={backbone!r}: unknown; choose one of {', '.join(DETECTOR_BACKBONES)}")
         super().__init__()
@@ -75,9 +75,11 @@ class FeaturePyramid(nn.Module):
         )
         self.body, widths = split_backbone(backbone, network)
         self.num_levels = len(widths)
-        if frozen > self.num_levels:
-            raise ValueError(f"detector.frozen={frozen}: {backbone} has {self.num_levels} levels; set a lower number")
-        self.body.stages[:frozen].requires_grad_(False)
+        if frozen_levels > self.num_levels:
+            raise ValueError(
+                f"detector.frozen={frozen_levels}: {backbone} has {self.num_levels} levels; set a lower number"
+            )
+        self.body.stages[:frozen_levels].requires_grad_(False)
         self.fpn = FeaturePyramidNetwork(list(widths), channels, LastLevelMaxPool())
 
     def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
@@ -106,17 +108,17 @@ class FeaturePyramid(nn.Module):
         return source
 
 
-def split_backbone(backbone: str, network: Any) -> tuple[StageMaps, tuple[int, ...]]:
+def split_backbone(backbone: str, network: Any) -> tuple[StagedBackbone, tuple[int, ...]]:
     """Split a backbone into stages; return the stages and the number of channels of each feature map."""
     if backbone == MOBILENET:
         layers = network.features
-        return StageMaps([layers[:14], layers[14:]]), (160, 960)
+        return StagedBackbone([layers[:14], layers[14:]]), (160, 960)
     width, network = network.feature_dim, network.network
     if backbone == EFFICIENTNET_LITE0:
         blocks = network.blocks
-        return StageMaps(
+        return StagedBackbone(
             [[network.conv_stem, network.bn1, *blocks[:2]], blocks[2:3], blocks[3:5], blocks[5:]]
         ), LITE0_CHANNELS
     stem = [network.conv1, network.bn1, network.relu, network.maxpool, network.layer1]
     widths = (width // 8, width // 4, width // 2, width)
-    return StageMaps([stem, [network.layer2], [network.layer3], [network.layer4]]), widths
+    return StagedBackbone([stem, [network.layer2], [network.layer3], [network.layer4]]), widths

@@ -1,32 +1,32 @@
-"""Linear projections in closed form: PCA, random hyperplanes (LSH), iterative quantisation (ITQ)."""
+"""Linear projections without gradient training: PCA, random hyperplanes (LSH), iterative quantisation (ITQ)."""
 
 import torch
 from torch import Tensor
 
 
-def principal_axes(features: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def principal_axes(features: Tensor, num_axes: int) -> tuple[Tensor, Tensor]:
     """Principal component analysis without whitening.
 
     Axes beyond the rank of the features are an arbitrary orthonormal completion.
 
     Args:
         features: (N, D) float.
-        count: number of axes, 1..D.
+        num_axes: number of axes, 1..D.
 
     Returns:
-        Mean (D,) float32, and orthonormal axes (D, count) float32 as columns in order of decreasing variance.
+        Mean (D,) float32, and orthonormal axes (D, num_axes) float32 as columns in order of decreasing variance.
 
     Raises:
-        ValueError: N is 0, a feature is not finite, or `count` is outside 1..D.
+        ValueError: N is 0, a feature is not finite, or `num_axes` is outside 1..D.
     """
-    if not len(features) or not features.isfinite().all() or not 1 <= count <= features.shape[1]:
+    if not len(features) or not features.isfinite().all() or not 1 <= num_axes <= features.shape[1]:
         raise ValueError(
-            f"features of shape {tuple(features.shape)}, {count=}: pass finite (N, D) features and count in 1..D"
+            f"features of shape {tuple(features.shape)}, {num_axes=}: pass finite (N, D) features and num_axes in 1..D"
         )
     double = features.double()
     centre = double.mean(dim=0)
     _, axes = torch.linalg.eigh((double - centre).T @ (double - centre))  # ascending eigenvalues
-    return centre.float(), axes[:, -count:].flip(1).float()
+    return centre.float(), axes[:, -num_axes:].flip(1).float()
 
 
 def random_hyperplanes(dimensions: int, bits: int, seed: int) -> Tensor:
@@ -42,7 +42,7 @@ def random_hyperplanes(dimensions: int, bits: int, seed: int) -> Tensor:
         seed: random seed.
 
     Returns:
-        (D, bits) float32 from the standard normal distribution.
+        Normals (D, bits) float32 as columns, drawn from the standard normal distribution.
 
     Raises:
         ValueError: `dimensions` or `bits` is below 1.
@@ -52,22 +52,24 @@ def random_hyperplanes(dimensions: int, bits: int, seed: int) -> Tensor:
     return torch.randn(dimensions, bits, generator=torch.Generator().manual_seed(seed))
 
 
-def fit_itq(features: Tensor, bits: int, seed: int = 0, iterations: int = 50) -> tuple[Tensor, Tensor]:
+def fit_itq(features: Tensor, bits: int, seed: int = 0, num_iterations: int = 50) -> tuple[Tensor, Tensor]:
     """Fit iterative quantisation: a PCA projection, rotated to minimise the quantisation error ||B - VR||².
 
-    V: (N, bits) PCA projections, R: rotation, initially random, B = sign(VR). Each iteration updates B, then R
-    (orthogonal Procrustes). Y. Gong, S. Lazebnik: Iterative Quantization: A Procrustean Approach to Learning Binary
-    Codes, CVPR 2011, section 2.2; with A. Gordo, F. Perronnin, TPAMI 2013.
+    V is the (N, bits) matrix of PCA projections, R a rotation, initially random, and B = sign(VR). Each iteration
+    updates B, then R (orthogonal Procrustes).
+
+    Y. Gong, S. Lazebnik: Iterative Quantization: A Procrustean Approach to Learning Binary Codes, CVPR
+    2011, section 2.2; with A. Gordo, F. Perronnin, TPAMI 2013.
 
     Args:
         features: (N, D) float.
         bits: code length, 1..D.
         seed: seed of the initial rotation.
-        iterations: number of iterations.
+        num_iterations: number of iterations.
 
     Returns:
-        Mean (D,) float32, and orthonormal planes (D, bits) float32 as columns. A bit is 1 where
-        (features - mean) @ planes is above 0.
+        Mean (D,) float32, and orthonormal projection directions (D, bits) float32 as columns. A bit is 1 where
+        (features - mean) @ directions is above 0.
 
     Raises:
         ValueError: `bits` exceeds D, or the features are invalid (see `principal_axes`).
@@ -75,12 +77,12 @@ def fit_itq(features: Tensor, bits: int, seed: int = 0, iterations: int = 50) ->
     if bits > features.shape[1]:
         raise ValueError(
             f"{bits=}: iterative quantisation yields at most one bit per feature dimension; "
-            f"pass at most {features.shape[1]} bits, longer features, or use random hyperplanes"
+            f"pass at most {features.shape[1]} bits, features of higher dimension, or use random hyperplanes"
         )
     centre, axes = principal_axes(features, bits)
     projected = (features.float() - centre) @ axes  # (N, bits)
     rotation, _ = torch.linalg.qr(random_hyperplanes(bits, bits, seed))
-    for _ in range(iterations):
+    for _ in range(num_iterations):
         signs = torch.where(projected @ rotation > 0, 1.0, -1.0)
         left, _, right = torch.linalg.svd(projected.T @ signs)
         rotation = left @ right

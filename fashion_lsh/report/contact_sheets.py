@@ -42,9 +42,9 @@ def write_query_sheet(
         mark = prediction_mark(predicted_name, category, category in names)
         crop = Tile(crop_image(image, box, data.margin, TILE), f"pred: {predicted_name}", mark)
         hit_tiles = [
-            hit_tile(data.source, gallery, hit, data.margin, relevance_mark(query.catalogue, index, gallery, hit))
-            for hit in hits.rows[index, :8]
-            if hit >= 0
+            hit_tile(data.source, gallery, row, data.margin, relevance_mark(query.catalogue, index, gallery, row))
+            for row in hits.rows[index, :8]
+            if row >= 0
         ]
         thumbnail, scaled_box = downscale(image, box)
         rows.append([Tile(thumbnail, f"true: {category}", box=scaled_box), crop, *hit_tiles])
@@ -53,7 +53,7 @@ def write_query_sheet(
 
 
 def query_tiles(image: np.ndarray, box: np.ndarray | None, margin: float, result: SearchResult) -> list[Tile]:
-    """Two tiles of a query: the image with the box, and the crop.  image: (H, W, 3) uint8, box: (4,) or None."""
+    """Return two tiles: the image with its box, and the crop.  image: (H, W, 3) uint8; box: (4,), None: whole image."""
     thumbnail, scaled_box = downscale(image, np.empty((0, 4), np.float32) if box is None else box)
     return [Tile(thumbnail, box=scaled_box), Tile(crop_image(image, box, margin, TILE), f"pred: {result.category}")]
 
@@ -88,7 +88,7 @@ def hit_tile(source: Source, gallery: Catalogue, row: int, margin: float, mark: 
 
 
 def downscale(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Resize an image to at most MAX_SIDE pixels per side, and scale the boxes.  (H, W, 3) uint8; (4,) or (n, 4)."""
+    """Resize an image to at most MAX_SIDE pixels per side, and scale (4,) or (n, 4) boxes."""
     scale = min(1.0, MAX_SIDE / max(image.shape[:2]))
     if scale == 1:
         return image, boxes
@@ -97,13 +97,13 @@ def downscale(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def relevance_mark(query: Catalogue, index: int, gallery: Catalogue, row: int) -> str:
-    """Relevance mark (a key of MARKS) of gallery row `row` as a hit of query `index`."""
+    """Relevance mark (a key of MARKS) of a gallery row for the query at row `index`."""
     query_row, hit = query.row(index), gallery.row(row)
     if query_row["item"] and query_row["item"] == hit["item"]:
         return "same item"
     return "same category" if query_row["category"] == hit["category"] else "other category"
 
 
-def prediction_mark(predicted: str, category: str, is_trained: bool) -> str:
-    """Mark (a key of MARKS) of the predicted category; empty if the true category was not trained."""
-    return ("same category" if predicted == category else "other category") if is_trained else ""
+def prediction_mark(predicted: str, category: str, is_known: bool) -> str:
+    """Mark (a key of MARKS) of the predicted category; empty if the true category is not in the training data."""
+    return ("same category" if predicted == category else "other category") if is_known else ""

@@ -38,7 +38,7 @@ def learning_curves(sessions: Sequence[Sequence[Mapping[str, float]]], stage: st
         stage: `detector`, `classifier` or `hash_head`.
 
     Returns:
-        (n, 3) float64 by metric (`train/loss`): step, epoch, value; ascending in step.
+        Arrays by metric (for example `train/loss`), (n, 3) float64: step, epoch and value, ascending in step.
     """
     joined: Curves = {}
     for rows in sessions:
@@ -51,9 +51,9 @@ def learning_curves(sessions: Sequence[Sequence[Mapping[str, float]]], stage: st
 
 
 def confusion(true_categories: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Confusion matrix: queries by true (row) and predicted category (column).  (Q,) and (Q,) str -> (C, C) int64.
+    """Confusion matrix, (C, C) int64: number of queries by true (row) and predicted category (column).
 
-    Queries without a prediction, "", are ignored.
+    true_categories and predicted: (Q,) str. Queries without a prediction ("") are ignored.
     """
     index_by_name = {name: index for index, name in enumerate(names)}
     true_categories, predicted = true_categories[predicted != ""], predicted[predicted != ""]
@@ -63,7 +63,7 @@ def confusion(true_categories: np.ndarray, predicted: np.ndarray, names: Sequenc
 
 
 def row_ratios(counts: np.ndarray) -> np.ndarray:
-    """Divide each row of counts by its sum; empty rows are 0.  (C, C) int -> (C, C) float64."""
+    """Divide each row of `counts`, (C, C) int, by the sum of the row; empty rows are 0.  Returns (C, C) float64."""
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
 
@@ -90,12 +90,12 @@ def recall_precision(relevant_at: np.ndarray, total_at: np.ndarray) -> tuple[np.
 
 
 def pr_auc(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Area under a precision-recall curve: sum of recall steps times precision; 0 if empty.  (n,) each."""
+    """Area under a curve of recall and precision, (n,) each: sum of recall step times precision; 0 if n is 0."""
     return float((np.diff(recall, prepend=0.0) * precision).sum())
 
 
 def pr_auc_by_category(relevant_at: np.ndarray, total_at: np.ndarray, categories: np.ndarray) -> dict[str, float]:
-    """Area under the precision-recall curve by category, highest first.  Counts: (Q, L) int, categories: (Q,) str."""
+    """Area under the curve of `recall_precision` by category, highest first.  categories: (Q,) str."""
     by_category = {}
     for name in sorted(set(categories)):
         recall, precision = recall_precision(relevant_at[categories == name], total_at[categories == name])
@@ -109,19 +109,19 @@ def mean_distance(counts: np.ndarray) -> float:
     return float((counts * np.arange(len(counts))).sum() / counts.sum()) if counts.any() else float("nan")
 
 
-def reliability(probabilities: np.ndarray, correct: np.ndarray) -> Reliability:
+def reliability(probabilities: np.ndarray, is_correct: np.ndarray) -> Reliability:
     """Confidence against accuracy in BINS bins of equal width.
 
     Args:
         probabilities: (Q,) float, softmax probability of the predicted category, 0..1.
-        correct: (Q,) bool, whether the prediction is correct.
+        is_correct: (Q,) bool, True for correct predictions.
 
     Returns:
         Bins and ECE: the mean of |confidence - accuracy|, weighted by the fraction of queries in each bin.
     """
     bins = np.minimum((probabilities.astype(np.float64) * BINS).astype(int), BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
-    sums = (np.bincount(bins, weights=values, minlength=BINS) for values in (probabilities, correct))
+    sums = (np.bincount(bins, weights=values, minlength=BINS) for values in (probabilities, is_correct))
     confidence, accuracy = (np.where(counts, values / np.maximum(counts, 1), np.nan) for values in sums)
     error = np.nansum(np.abs(confidence - accuracy) * counts) / max(1, len(probabilities))
     return Reliability(counts, confidence, accuracy, float(error))

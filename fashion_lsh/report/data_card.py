@@ -23,7 +23,7 @@ MAX_REASONS = 30  # maximum number of rows in the table of skip reasons
 
 
 def card(merged: Merged, recipe: Recipe, licences: Mapping[str, str], command: str) -> str:
-    """Write the data card as Markdown.
+    """Format the data card as Markdown.
 
     Args:
         merged: merged catalogue with skipped rows and leaks.
@@ -126,9 +126,9 @@ def _sources(merged: Merged, licences: Mapping[str, str]) -> str:
     rows = merged.catalogue
     lines = []
     for name in sorted(set(rows.column("source"))):
-        mask = rows.column("source") == name
-        images = len(set(rows.column("image")[mask]))
-        lines.append([one_line(name), f"{mask.sum():,}", f"{images:,}", one_line(licences.get(name) or "unknown")])
+        is_source = rows.column("source") == name
+        images = len(set(rows.column("image")[is_source]))
+        lines.append([one_line(name), f"{is_source.sum():,}", f"{images:,}", one_line(licences.get(name) or "unknown")])
     return markdown_table(lines, ["source", "garments", "images", "licence and terms"])
 
 
@@ -175,13 +175,15 @@ def _normalise_reason(row: str, reason: str) -> str:
 
 
 def _near_duplicates(merged: Merged, max_distance: int | None) -> str:
-    exact = f"{merged.copies:,} images are byte-for-byte copies of others, as published. " if merged.copies else ""
+    exact = (
+        f"{merged.copies:,} images are byte-for-byte copies of other images, as published. " if merged.copies else ""
+    )
     if max_distance is None:
         return f"{exact}Near-duplicates were not searched."
     return exact + (
-        f"{merged.near_duplicates:,} images have a near-duplicate (fingerprints differ in at most {max_distance} "
+        f"{merged.near_duplicates:,} images have a near-duplicate (perceptual hashes differ in at most {max_distance} "
         "bits). Near-duplicates are in the same group and therefore in the same split. Images that are not files "
-        "(Fashion-MNIST) have no fingerprint."
+        "(Fashion-MNIST) have no perceptual hash."
     )
 
 

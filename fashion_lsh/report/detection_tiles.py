@@ -14,7 +14,7 @@ from fashion_lsh.report.contact_sheets import downscale
 from fashion_lsh.report.tiles import Tile, evenly_spaced
 
 T = TypeVar("T")
-MAX_TILES = 12  # tiles per sheet
+MAX_TILES = 12  # maximum number of tiles per sheet
 
 
 def detection_tiles(data: GarmentData, scenes: DetectionData | None) -> list[Tile]:
@@ -34,14 +34,14 @@ def match_tiles(matches: Sequence[ImageMatches], source: Source, score: float) -
     ]
 
 
-def undetected_tiles(undetected: Sequence[tuple[ImageMatches, np.ndarray]], source: Source) -> list[Tile]:
-    """Tiles of at most MAX_TILES evenly spaced undetected boxes.
+def missed_tiles(missed: Sequence[tuple[ImageMatches, np.ndarray]], source: Source) -> list[Tile]:
+    """Tiles of at most MAX_TILES evenly spaced annotated boxes without a matching detection.
 
     Args:
-        undetected: image and annotated box, (4,) float32, of each garment.
+        missed: image and annotated box, (4,) float32, of each missed garment.
         source: data set of the images.
     """
-    return [_tile(source.image(match.image), box[None], NO_BOXES) for match, box in _sample(undetected)]
+    return [_tile(source.image(match.image), box[None], NO_BOXES) for match, box in _sample(missed)]
 
 
 def false_positive_tiles(

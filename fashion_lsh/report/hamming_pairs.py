@@ -51,6 +51,6 @@ def count_pairs(run_data: RunData, codes: Codes) -> PairCounts:
     for name, relevance in relevance_by_column(query, gallery).items():
         is_known = (relevance.query[:, None] >= 0) & (relevance.gallery >= 0)
         relevant[name], total[name] = distance_histograms(
-            distances, relevance.relevant(slice(None)), num_distances, is_known
+            distances, relevance.is_relevant(slice(None)), num_distances, is_known
         )
     return PairCounts(relevant, total, query.column("category"), len(codes.query))

@@ -9,10 +9,10 @@ from typing import Any
 
 from fashion_lsh.io.files import atomic_write
 
-BEGIN, END = "<!-- results: written by a command -->", "<!-- end of results -->"
+BEGIN, END = "<!-- generated results: do not edit -->", "<!-- end of results -->"
 
-# Note that the results are outdated.
-OUTDATED = re.compile(r"^\*Made by version \S+, to be measured again\.\*\n\n?", re.MULTILINE)
+# Matches the line that marks results as outdated.
+OUTDATED = re.compile(r"^\*Outdated: measured with version \S+\.\*\n\n?", re.MULTILINE)
 
 Row = dict[str, Any]
 
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 def write_page(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[str, bytes] | None = None) -> None:
     """Write `results.csv`, the figures, and Markdown between the markers of `README.md`.
 
-    A missing `README.md` is created. The note that the results are outdated (OUTDATED) is removed.
+    A missing `README.md` is created. The line that marks results as outdated is removed (see OUTDATED).
 
     Args:
         folder: folder of the experiment or the run.
@@ -34,7 +34,7 @@ def write_page(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[st
     page = folder / "README.md"
     readme = page.read_text() if page.exists() else f"# {folder.resolve().name}\n\n{BEGIN}\n{END}\n"
     if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.find(END) < readme.find(BEGIN):
-        raise ValueError(f"{page}: no markers for the results; add the lines {BEGIN!r} and {END!r} once each")
+        raise ValueError(f"{page}: needs the lines {BEGIN!r} and {END!r} once each, in this order; add or move them")
     for name, content in (figures or {}).items():
         with atomic_write(folder / name) as temporary:
             temporary.write_bytes(content)

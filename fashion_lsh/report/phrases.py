@@ -11,8 +11,8 @@ from fashion_lsh.data.datasets import get_licence
 METHODS = {  # baselines of every score table
     "code": "Hamming distance between codes, over the whole gallery; ties are scored by their exact expectation.",
     "float": "Exact Euclidean distance between the same model's embeddings, over the whole gallery.",
-    "lsh": "As code, with as many bits from random hyperplanes through the mean embedding (LSH).",
-    "itq": "As code, with as many bits from iterative quantisation of the embeddings (ITQ).",
+    "lsh": "As method code, with as many bits from random hyperplanes through the mean embedding (LSH).",
+    "itq": "As method code, with as many bits from iterative quantisation of the embeddings (ITQ).",
     "predicted_category": "No codes: garments of the same predicted category first, in random order.",
     "colour_histogram": "No network: Hellinger distance between colour histograms of the crops, 4 × 4 × 4 bins.",
     "raw_pixels": "No network: Euclidean distance between the crops, averaged to 8 × 8 pixels.",
@@ -25,9 +25,9 @@ IMAGE_LICENCES = {
     **dict.fromkeys(("fashion_mnist", "fashion_mnist_official"), "Fashion-MNIST (MIT licence, © 2017 Zalando SE)."),
 }
 TORCHVISION = (
-    "ImageNet weights of torchvision. The code is under BSD-3-Clause; the weights were trained on ImageNet, whose "
-    "images are provided for non-commercial research and education. Whether these terms apply to trained weights is "
-    "not settled: seek permission before commercial use."
+    "ImageNet weights of torchvision. The code is licensed under BSD-3-Clause; the weights were trained on ImageNet, "
+    "whose images are provided for non-commercial research and education. Whether these terms apply to trained weights "
+    "is not settled: seek permission before commercial use."
 )
 LITE0 = "ImageNet weights of EfficientNet-Lite0 (Apache-2.0), trained on the images of ImageNet."
 BOX_SELECTION = {
@@ -86,7 +86,7 @@ def hash_method(hash_config: Mapping[str, Any] | None) -> str:
 
 
 def describe_code(hash_config: Mapping[str, Any] | None) -> str:
-    """Name the hash method and, if items are trained, add `items`: `softmax, items`."""
+    """Name the hash method; add `items` if the loss has an item term (`softmax, items`)."""
     items = ", items" if hash_config and hash_config.get("item_weight") else ""
     return f"{hash_method(hash_config)}{items}"
 

@@ -28,7 +28,7 @@ CLASSIFIER_METRICS = (
     "query/accuracy",
     "query/top5_accuracy",
     "query/macro_f1",
-)  # required only if the query categories were trained
+)  # required only if the query categories are in the training data
 READ_ERRORS = (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, pa.ArrowException,
            csv.Error)  # fmt: skip
 
@@ -82,12 +82,12 @@ class RunData:
 
     @property
     def has_known_categories(self) -> bool:
-        """True if the query categories were trained, so that the model can predict them."""
+        """True if the query categories are in the training data, so that the model can predict these categories."""
         return not self.config["data"].get("unseen")  # set only by split=unseen_categories
 
     @property
     def bits(self) -> int:
-        """Code length; 0 without codes.  Without `hash.bits` (hash=predicted_category), 8 bits per code byte."""
+        """Code length; 0 without codes.  If `hash.bits` is not set (hash=predicted_category), 8 bits per code byte."""
         return int(self.config["hash"].get("bits") or (8 * self.codes.gallery.shape[1] if self.codes else 0))
 
     def column(self, name: str) -> np.ndarray:
@@ -147,7 +147,7 @@ def _read_checked(path: Path, reader: Callable[[Path], R]) -> R:
 
 def _hint(path: Path) -> str:
     if path.suffix == ".csv":
-        return "remove it to write the report without it"
+        return "remove the file to write the report without learning curves of this log"
     names = " and ".join(dict.fromkeys([path.name, "metrics.json"]))
     return f"remove {names}, then run the train.py command of the run again"
 
@@ -177,7 +177,7 @@ def _codes(path: Path, garments: Catalogue) -> Codes | None:
     arrays = read_arrays(path)
     if "query_codes" not in arrays:
         return None
-    rows = [row_numbers(garments, arrays[f"{part}_ids"]) for part in ("query", "gallery")]
+    rows = [row_numbers(garments, arrays[f"{split}_ids"]) for split in ("query", "gallery")]
     return Codes(arrays["query_codes"], arrays["gallery_codes"], *rows)
 
 

@@ -43,7 +43,7 @@ def summary(metrics: Mapping[str, float], config: Mapping[str, Any]) -> str:
     num_queries, num_gallery = int(metrics["query/count"]), int(metrics["query/gallery_rows"])
     data = config["data"]
     key = "speed/end_to_end_ms"
-    end_to_end = f", image to hits {metrics[key]:.1f} ms" if key in metrics else ""
+    end_to_end = f", end to end {metrics[key]:.1f} ms" if key in metrics else ""
     lines = [
         f"{config['backbone']['name']} ({weights}), {describe_hash_layer(config['hash'])}, "
         f"{data['source']} at {data['image_size']} px; {num_queries:,} queries, {num_gallery:,} in the gallery"
@@ -55,7 +55,7 @@ def summary(metrics: Mapping[str, float], config: Mapping[str, Any]) -> str:
 
 
 def _describe_classifier(metrics: Mapping[str, float]) -> str:
-    """Classifier scores; empty if the query categories were not trained."""
+    """Classifier scores; empty if the query categories are not in the training data."""
     if "query/accuracy" not in metrics:
         return ""
     return (
@@ -69,7 +69,7 @@ def _data_note(config: Mapping[str, Any]) -> str:
     notes = ["items are re-rendered garments"] if generated else []
     notes += ["the gallery is the training images"] if config["data"]["gallery"] == "train" else []
     notes += ["published split, with its leaks"] if config["data"].get("leaks") == "report" else []
-    notes += ["query categories not trained"] if config["data"].get("unseen") else []
+    notes += ["query categories are not in the training data"] if config["data"].get("unseen") else []
     return f" ({'; '.join(notes)})" if notes else ""
 
 

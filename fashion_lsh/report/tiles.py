@@ -23,9 +23,9 @@ class Tile:
 
     Attributes:
         image: (H, W, 3) uint8.
-        mark: key of MARKS for the colour of the frame; "" without a frame.
+        mark: key of MARKS, which sets the colour of the frame; "" draws no frame.
         box, detections: annotated and detected boxes to draw, (4,) or (n, 4) each.
-        original: full image of a crop and the box in it; None if not available.
+        original: for a crop, the full image and the box in this image; None if not available.
     """
 
     image: np.ndarray
@@ -36,9 +36,9 @@ class Tile:
     original: tuple[np.ndarray, np.ndarray] | None = None
 
 
-def column_titles(hits: int, first: str = "query") -> list[str]:
-    """Column titles of a sheet: the query, its crop, and `hits` hits."""
-    return [first, "crop", *(f"hit {rank}" for rank in range(1, hits + 1))]
+def column_titles(num_hits: int, first: str = "query") -> list[str]:
+    """Column titles of a sheet: the query, the crop of the query, and `num_hits` hits."""
+    return [first, "crop", *(f"hit {rank}" for rank in range(1, num_hits + 1))]
 
 
 def write_contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> None:
@@ -64,7 +64,7 @@ def draw_sheet(rows: Sequence[Sequence[Tile]], columns: Sequence[str], tile_size
 
 
 def evenly_spaced(num_rows: int, count: int) -> np.ndarray:
-    """Select at most `count`, and at least one, of the rows 0..num_rows - 1, evenly spaced.  (n,) int64, ascending."""
+    """Select 1 to `count` evenly spaced rows of 0..num_rows - 1; return row numbers, (n,) int64, ascending."""
     return np.unique(np.linspace(0, num_rows - 1, min(num_rows, max(1, count))).astype(np.int64))
 
 

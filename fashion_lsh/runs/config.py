@@ -8,14 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
-HASH_HEAD_TARGET = (
-    "fashion_lsh.training.hash_head.HashHead"  # class whose parameters experiments may set for every hash=
-)
+# Experiments may set parameters of this class for every `hash=`, see `resolve_config`.
+HASH_HEAD_TARGET = "fashion_lsh.training.hash_head.HashHead"
 BatchLimit = PositiveInt | Annotated[float, Field(gt=0, le=1)]  # number of batches, or fraction of an epoch
 
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the training settings of the hash layer if it is not trained: experiments set them for every `hash=`."""
+    """Remove the training settings of an untrained hash layer, since experiments set these keys for every `hash=`."""
     hash_config = config["hash"]
     if not hash_config or "_target_" not in hash_config:
         return {**config, "hash": None}
@@ -97,9 +96,11 @@ def _check(config: Mapping[str, Any]) -> None:
             key = f"{path}.{name}" if path else name
             if name not in parameters:
                 raise ValueError(
-                    f"{key}={value!r}: unknown to {constructor.__name__}; choose from {sorted(parameters)}"
+                    f"{key}={value!r}: not a parameter of {constructor.__name__}; choose from {sorted(parameters)}"
                 )
-            if name in hints and not (isinstance(value, Mapping) and "_target_" in value):  # targets() yields it, too
+            if name in hints and not (
+                isinstance(value, Mapping) and "_target_" in value
+            ):  # otherwise yielded by targets()
                 _check_value(key, value, hints[name])
 
 
@@ -120,7 +121,7 @@ def _check_crops(config: Mapping[str, Any]) -> None:
     for key, value in (("mode", crop.get("mode")), ("eval_modes", crop.get("eval_modes"))):
         modes = value if isinstance(value, list) else [value]
         if detector is None and any(str(each).startswith("detected") for each in modes):
-            raise ValueError(f"crop.{key}={value!r} needs a detector; set detector=small or detector=lite")
+            raise ValueError(f"crop.{key}={value!r}: no detector; set detector=small or detector=lite")
 
 
 def _check_unknown_keys(config: Mapping[str, Any]) -> None:

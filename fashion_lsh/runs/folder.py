@@ -36,9 +36,9 @@ class RunFolder:
         if self.path.is_symlink():  # `latest` may change while the run is open
             object.__setattr__(self, "path", self.path.parent / self.path.readlink())
         if not (self.path / "config.yaml").is_file():
-            raise FileNotFoundError(
-                f"{self.path}: not a run folder (config.yaml is missing); pass a folder written by train.py"
-            )
+            runs = sorted(file.parent for file in self.path.glob("*/config.yaml"))
+            folder = f"the folder of one run, for example {runs[0]}" if runs else "a folder written by train.py"
+            raise FileNotFoundError(f"{self.path}: not a run folder (config.yaml is missing); pass {folder}")
 
     @property
     def config(self) -> dict[str, Any]:
@@ -89,9 +89,9 @@ class RunFolder:
 
     @property
     def summary(self) -> str:
-        """One line: run folder and number of skipped garments, or a note that the run has scores but no model."""
+        """One line with the run folder and the number of skipped garments, or with the reason for a missing model."""
         if not self.metrics:
-            return f"{self.path} has no model, its scores are read from a job file; to train a model, {OVERWRITE}"
+            return f"{self.path}: no model, since the scores are read from a job file; to train a model, {OVERWRITE}"
         count = len(self.skipped)
         garments = "1 garment" if count == 1 else f"{count:,} garments"
         skipped = f"; skipped {garments}, see {self.path / 'skipped.csv'}" if count else ""

@@ -22,7 +22,7 @@ JOB = "job.json"  # name in a run folder; in a folder of job files, the name is 
 
 
 def load_scores(run: RunFolder) -> dict[str, float]:
-    """Metrics of the run, from its folder or from its job file; empty if the run is not finished.
+    """Load the metrics of the run from the run folder or the job file; empty if the run is not finished.
 
     Raises:
         ValueError: metrics.json or the job file is damaged.
@@ -51,7 +51,7 @@ def save_job(run: RunFolder) -> None:
 
 
 def job_json(run: RunFolder) -> str:
-    """JSON text: config, data, environment, metrics, and as many per-query scores as fit in MAX_JOB_BYTES.
+    """Return a JSON text of config, data, environment, metrics, and as many per-query scores as fit in MAX_JOB_BYTES.
 
     The text is cached in the run folder if the folder is writable, and updated if the metrics are newer.
 
@@ -98,7 +98,7 @@ def _job_path(run: RunFolder) -> Path | None:
 
 
 def _pack_query_scores(scores_path: Path, catalogue: Catalogue) -> dict[str, str]:
-    """Packed per-query scores of a run; empty if an older version wrote the run without them."""
+    """Pack the per-query scores of a run; return an empty mapping if an older version wrote the run without them."""
     if not scores_path.exists():
         return {}
     try:

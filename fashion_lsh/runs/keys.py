@@ -21,7 +21,7 @@ INFERENCE_KEYS = ("flip_tta",)  # detector settings that do not affect training
 
 
 def canonical_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that affect results, without settings of the machine; weights files are replaced by checksums."""
+    """Return settings that affect results, without settings of the machine; weights files are replaced by checksums."""
     canonical = {name: value for name, value in config.items() if name not in IGNORED_KEYS}
     canonical["data"] = {name: value for name, value in config["data"].items() if name not in MACHINE_KEYS}
     if canonical["scenes"]:
@@ -55,6 +55,6 @@ def _digest(config: Mapping[str, Any], data: str) -> str:
 
 
 def _weights_checksum(weights: str | None) -> str | None:
-    """Checksum of a weights file, whose content may change under the same name; None if `weights` is not a file."""
+    """Return the checksum of a weights file, since the content may change; return None if `weights` is not a file."""
     file = Path(weights or "").expanduser()
     return f"sha256 {checksum(file)[:16]}" if weights and file.is_file() else None

@@ -19,7 +19,7 @@ QUERIES_FILE = "queries.parquet"  # table with a row per query and search policy
 
 
 def write_results(run: Run, query: EncodedSplit, gallery: Gallery, evaluation: RunEvaluation) -> None:
-    """Write codes, per-query scores and query rows; last metrics.json, which marks the run as finished.
+    """Write codes, per-query scores and query rows. metrics.json is written last, since it marks the run as finished.
 
     Args:
         run: unfinished run.

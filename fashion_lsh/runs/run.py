@@ -40,7 +40,7 @@ class Run(RunFolder):
         return load_model(self.path / f"{name}.ckpt", config["trainer"]["accelerator"])
 
     def detector(self) -> DetectorModel | None:
-        """Load the trained detector; None if crops do not depend on detections."""
+        """Load the trained detector; return None if crops do not depend on detections."""
         config = self.config
         if config["data"]["crop"] != "detected":
             return None

@@ -14,25 +14,22 @@ from fashion_lsh.runs.folder import RunFolder
 log = logging.getLogger(__name__)
 
 RowLogger = Callable[[dict[str, float]], None]  # log the metrics of one training step, as a Lightning logger does
-WEIGHT_GROUPS = {
-    "detector": "detector",
-    "classifier": "backbone",
-}  # config group with the initial weights of each stage
+WEIGHT_GROUPS = {"detector": "detector", "classifier": "backbone"}  # config group of each stage's initial weights
 
 
 def initialise(stage: Any, run: RunFolder, log_row: RowLogger | None = None) -> None:
     """Prepare a stage for training.
 
     If another run trained this stage with the same settings and data, its checkpoint and training logs are copied.
-    Otherwise a first stage (detector, classifier) loads the initial weights named in the config.
+    Otherwise the weights set in the config are loaded into a detector or classifier.
 
     Args:
         stage: LightningModule of `training`, or baseline.
         run: run that needs the stage.
-        log_row: called with each row of the copied training logs; None: the rows are copied only.
+        log_row: called with each row of the copied training logs, if not None.
 
     Raises:
-        ValueError: the backbone is frozen, but the config names no weights.
+        ValueError: the backbone is frozen, but no weights are set.
     """
     checkpoint, config = run.path / f"{stage.name}.ckpt", run.config
     if not checkpoint.exists() and not config["overwrite"]:
@@ -66,7 +63,7 @@ def copy_stage_file(stage: str, run: RunFolder, name: str, log_row: RowLogger | 
 
 
 def _stage_key(keys_path: Path, stage: str) -> str | None:
-    """Key of a stage in a stage_keys.json; None if the stage is missing, or if the file cannot be read (logged)."""
+    """Return the key of a stage in a stage_keys.json; return None if the stage is missing or the file is unreadable."""
     try:
         return str(json.loads(keys_path.read_text())[stage])
     except KeyError:

@@ -58,18 +58,18 @@ class SweepSummary(Callback):
         """Record the result of a job; mark a failed job as completed with score NaN, since Hydra stops at failures."""
         if self.record_dir is None:
             return
-        failed = job_return.status == JobStatus.FAILED
+        has_failed = job_return.status == JobStatus.FAILED
         result = job_return._return_value  # the public property would raise the exception of a failed job
         record = {
             "job": config.hydra.job.num,
             "overrides": list(config.hydra.overrides.task),
-            "score": None if failed else result,
-            "failure": _reason(result) if failed else None,
+            "score": None if has_failed else result,
+            "failure": _failure_reason(result) if has_failed else None,
             "run": _run_folder(job_return),
         }
         with atomic_write(self.record_dir / f"{config.hydra.job.num:06}.json") as temporary:
             temporary.write_text(json.dumps(record))
-        if failed:
+        if has_failed:
             log.error("job %d failed: %s", config.hydra.job.num, record["failure"])
             log.debug("job %d", config.hydra.job.num, exc_info=result)
             job_return.status, job_return.return_value = JobStatus.COMPLETED, math.nan
@@ -113,7 +113,7 @@ def _summary_table(records: Sequence[dict[str, Any]]) -> str:
     )
     rows = []
     for record in records:
-        overrides = " ".join(word for word in record["overrides"] if word not in common_overrides)
+        overrides = " ".join(override for override in record["overrides"] if override not in common_overrides)
         score = "failed" if record["failure"] else "" if record["score"] is None else f"{record['score']:.4f}"
         rows.append((record["job"], overrides, score, ": ".join(filter(None, (record["run"], record["failure"])))))
     return tabulate(
@@ -129,15 +129,15 @@ def _error_message(error: BaseException) -> str:
     return f"GPU out of memory; {hint}: {error}"
 
 
-def _reason(error: BaseException) -> str:
-    """One line with the type and message of an exception, without Hydra's wrapper."""
+def _failure_reason(error: BaseException) -> str:
+    """Return one line with the type and message of an exception, without Hydra's wrapper."""
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
     return textwrap.shorten(f"{type(error).__name__}: {_error_message(error)}", 300, placeholder=" …")
 
 
 def _run_folder(job: JobReturn) -> str:
-    """Run folder of a job: `run` of the config, or the newest folder with exactly this config; otherwise empty."""
+    """Return `run` of the config, or the newest run folder with exactly this config, or an empty string."""
     cfg = cast(DictConfig, job.cfg)
     if "run" in cfg:
         return str(cfg.run)

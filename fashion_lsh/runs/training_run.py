@@ -90,9 +90,8 @@ class TrainingRun(Run):
         Returns:
             The trained network in evaluation mode.
         """
-        from fashion_lsh.training.callbacks import (
-            RunCSVLogger,
-        )  # imported here: reading a run must not import Lightning
+        # Imported here, so that reading a run does not import Lightning.
+        from fashion_lsh.training.callbacks import RunCSVLogger
         from fashion_lsh.training.fitting import fit
 
         initialise(stage, self, self.tracker.log)

@@ -23,9 +23,9 @@ class SearchPolicy:
         rerank_k: number of candidates to re-rank, or fraction of the rows in the probed lists to re-rank; at least as
             many candidates as requested hits are re-ranked.
         alpha: weight of the Hamming distance in `weighted`, 0..1; the Euclidean distance has weight 1 - alpha.
-        min_confidence: probe all lists if the highest probability is below `min_confidence`; 0: never.
+        min_confidence: probe all lists if the highest probability is below `min_confidence`; 0 to disable.
         min_probability: probe further lists, beyond `nprobe`, until the softmax probabilities of the
-            probed lists sum to `min_probability`; None: probe no further lists.
+            probed lists sum to `min_probability`; None to disable.
     """
 
     distance: Literal["hamming", "euclidean", "rerank", "tie_break", "weighted"]
@@ -36,7 +36,7 @@ class SearchPolicy:
     min_probability: Fraction | None
 
     def check(self, bits: int | None, num_categories: int) -> None:
-        """Check the policy for a model with codes of `bits` bits (None: no codes) and `num_categories` categories.
+        """Check the policy for a model with `num_categories` categories and codes of `bits` bits (None without codes).
 
         Raises:
             ValueError: `nprobe` is above the number of categories, another setting is out of range, or `distance` needs
@@ -59,9 +59,10 @@ class SearchPolicy:
             raise ValueError(f"search={self.distance} needs codes, but hash=none produces none; set search=euclidean")
 
     def select_lists(self, probabilities: np.ndarray) -> np.ndarray:
-        """Select lists to probe, most probable first.  (Q, C) softmax probabilities -> (Q, C) int64, padded with -1.
+        """Select lists to probe, the most probable first.
 
-        No list is probed for a query with all probabilities 0 (no detection).
+        Softmax probabilities (Q, C) -> list ids (Q, C) int64, padded with -1. No list is probed for a
+        query with all probabilities 0 (no detection).
         """
         order = np.argsort(-probabilities, axis=1, kind="stable")
         order[~probabilities.any(axis=1)] = -1

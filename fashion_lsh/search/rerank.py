@@ -8,7 +8,7 @@ from fashion_lsh.index.distances import euclidean
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.validation import check_positive
 
-BLOCK = 2**23  # float32 values compared at once, 32 MB per copy
+BLOCK = 2**23  # number of float32 values compared at once, 32 MB per copy
 
 
 class EmbeddingStore(Protocol):
@@ -42,8 +42,8 @@ def rerank(queries: np.ndarray, candidates: Hits, embeddings: EmbeddingStore, k:
 def tie_break(queries: np.ndarray, hits: Hits, embeddings: EmbeddingStore, k: int) -> Hits:
     """Select the k nearest hits by (Hamming distance, Euclidean distance, row).
 
-    Args and errors as for `rerank`; `hits` has Hamming distances. The result is exact if `hits` contains all rows up to
-    the Hamming distance of the k-th hit.
+    Arguments and errors as for `rerank`; `hits` has Hamming distances. The result is exact if `hits` contains all rows
+    up to the Hamming distance of the k-th hit.
 
     Returns:
         (Q, k) hits with Hamming + Euclidean / 4 as distance; the second term is at most 1/2 for vectors of norm 1.
@@ -57,8 +57,8 @@ def tie_break(queries: np.ndarray, hits: Hits, embeddings: EmbeddingStore, k: in
 def weighted(queries: np.ndarray, hits: Hits, embeddings: EmbeddingStore, k: int, alpha: float, bits: int) -> Hits:
     """Select the k nearest hits by (alpha * Hamming / bits + (1 - alpha) * Euclidean / 2, row).
 
-    Args and errors as for `rerank`; `hits` has Hamming distances. The result is exact if `hits` contains all rows whose
-    Hamming term is at most the weighted sum of the k-th hit.
+    Arguments and errors as for `rerank`; `hits` has Hamming distances. The result is exact if `hits` contains all rows
+    whose Hamming term is at most the weighted sum of the k-th hit.
 
     Returns:
         (Q, k) hits; distances are 0..1 for vectors of norm 1.
@@ -71,7 +71,7 @@ def weighted(queries: np.ndarray, hits: Hits, embeddings: EmbeddingStore, k: int
 
 
 def euclidean_to_rows(queries: np.ndarray, rows: np.ndarray, embeddings: EmbeddingStore) -> np.ndarray:
-    """Euclidean distance of query i to rows[i].  (Q, D) and (Q, S) int64 -> (Q, S) float32; inf at row -1."""
+    """Euclidean distance of query i to rows[i].  queries (Q, D), rows (Q, S) int64 -> (Q, S) float32; inf at row -1."""
     _check(queries, rows, embeddings)
     distances = np.full(rows.shape, np.inf, dtype=np.float32)
     step = max(1, BLOCK // max(1, rows.shape[1] * queries.shape[1]))

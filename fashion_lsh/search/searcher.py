@@ -63,7 +63,7 @@ class Searcher:
         return self.search_lists(queries, self.policy.select_lists(queries.probabilities), k)
 
     def search_lists(self, queries: Encoded, probed_lists: np.ndarray, k: int) -> Hits:
-        """Find the k nearest garments of Q queries in `probed_lists`, (Q, C) int64 padded with -1: (Q, k) hits."""
+        """Find the k nearest garments of Q queries in the probed lists, (Q, C) int64 padded with -1: (Q, k) hits."""
         if self.policy.distance == "euclidean":
             return self.gallery.to_catalogue_rows(self.gallery.float_index.search(queries.embeddings, probed_lists, k))
         codes, index = self._codes_and_index(queries)
@@ -99,7 +99,7 @@ class Searcher:
 
         Args:
             image: (H, W, 3) uint8.
-            box: (4,) xyxy of the garment in pixels; None: the whole image.
+            box: (4,) xyxy of the garment in pixels; None for the whole image.
             k: number of hits; limited to the size of the gallery.
 
         Raises:
@@ -127,7 +127,7 @@ class Searcher:
         """Search exactly by `tie_break` or `weighted` distance, with a range search of one query: (1, k) hits."""
         embeddings, query = self.gallery.embeddings, embedding[None]
         first_hits = index.search(code[None], probed_lists[None], k)
-        radius = min(index.bits, first_hits.distances[0, -1])  # inf: the lists have fewer than k rows
+        radius = min(index.bits, first_hits.distances[0, -1])  # the distance is inf if the lists have fewer than k rows
         if self.policy.distance == "tie_break":
             return tie_break(query, index.range_search(code, probed_lists, int(radius)), embeddings, k)
         alpha = self.policy.alpha

@@ -1,6 +1,6 @@
 """Galleries of any size: the run's own garments, distractors, and perturbed copies.
 
-Distractors are the garments of shop_street with new appearances: they share no item with a query.
+Distractors are garments of shop_street in new colours and patterns: no distractor has the item of a query.
 """
 
 import logging
@@ -67,7 +67,7 @@ def extra_garments(model: Model, source: ShopStreet, count: int, cache_file: Pat
     with atomic_write(cache_file) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, of=np.array(cache_key), **arrays)
     encoded = Encoded(arrays["probabilities"], arrays["codes"], arrays["embeddings"].astype(np.float32))
-    return LabelledGarments(encoded, arrays["labels"], _no_items(count))
+    return LabelledGarments(encoded, arrays["labels"], _empty_items(count))
 
 
 def extend_gallery(
@@ -117,7 +117,7 @@ def perturbed_copies(garments: LabelledGarments, count: int, bits: int) -> Label
     noisy += NOISE_NORM * noise / np.linalg.norm(noise, axis=1, keepdims=True)
     noisy /= np.linalg.norm(noisy, axis=1, keepdims=True)
     return LabelledGarments(
-        Encoded(probabilities[origin], codes[origin] ^ flips, noisy), garments.labels[origin], _no_items(count)
+        Encoded(probabilities[origin], codes[origin] ^ flips, noisy), garments.labels[origin], _empty_items(count)
     )
 
 
@@ -136,14 +136,14 @@ def _read_cache(file: Path, cache_key: str) -> LabelledGarments | None:
         if str(arrays["of"]) != cache_key:
             return None
         encoded = Encoded(arrays["probabilities"], arrays["codes"], arrays["embeddings"].astype(np.float32))
-        return LabelledGarments(encoded, arrays["labels"], _no_items(len(arrays["labels"])))
+        return LabelledGarments(encoded, arrays["labels"], _empty_items(len(arrays["labels"])))
     except (ValueError, KeyError) as error:
         log.warning("%s: damaged cache (%r); computing the garments again", file, error)
         return None
 
 
-def _no_items(count: int) -> np.ndarray:
-    """Items of `count` distractors: "" is relevant to no query."""
+def _empty_items(count: int) -> np.ndarray:
+    """Items of `count` distractors: empty strings, so that distractors are never relevant."""
     return np.full(count, "", dtype=object)
 
 
@@ -166,7 +166,7 @@ def _encode_chunks(
 
 
 def _compose_chunks(compose: Callable[[int, int], Composed], count: int) -> Iterator[Composed]:
-    """Yield images and catalogue of each chunk; a second process composes the next chunks meanwhile."""
+    """Yield images and catalogue of each chunk; a second process composes the next chunks at the same time."""
     starts = list(range(0, count, CHUNK))
     stops = [min(start + CHUNK, count) for start in starts]
     with ProcessPoolExecutor(1) as pool:

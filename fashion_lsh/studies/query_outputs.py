@@ -1,4 +1,4 @@
-"""Compact query outputs of a run, saved next to the job file to compare runs."""
+"""Query outputs of a run, saved in a compact form next to the job file, to compare runs."""
 
 import logging
 from pathlib import Path
@@ -70,7 +70,7 @@ def read_repeat(run: Run) -> RepeatedRun:
     )
 
 
-def read_saved(folder: Path) -> list[RepeatedRun]:
+def read_saved_runs(folder: Path) -> list[RepeatedRun]:
     """Read the runs with query outputs in an experiment folder; log a warning for jobs without query outputs.
 
     Raises:
@@ -87,13 +87,13 @@ def read_saved(folder: Path) -> list[RepeatedRun]:
     for file in files:
         if file.stem not in jobs:
             raise FileNotFoundError(
-                f"{folder / 'jobs' / file.stem}.json: missing; delete {file} and pass its run again with --repeats"
+                f"{folder / 'jobs' / file.stem}.json: missing; delete {file} and pass the run again with --repeats"
             )
         repeat = RepeatedRun(file, file.stem, jobs[file.stem], read_outputs(file))
         if abs(np.nanmean(repeat.outputs.ap, dtype=np.float64) - repeat.job.metrics["query/category/map@100"]) > 1e-5:
             raise ValueError(
                 f"{file} and jobs/{file.stem}.json are from different trainings; delete both and pass "
-                "their run with --repeats"
+                "the run with --repeats"
             )
         repeats.append(repeat)
     return repeats
@@ -147,4 +147,4 @@ def read_outputs(path: Path) -> QueryOutputs:
         arrays = read_arrays(path)
         return QueryOutputs(**{name: arrays[name] for name in QueryOutputs._fields})
     except (ValueError, KeyError) as error:
-        raise ValueError(f"{path}: damaged ({error!r}); delete it and pass its run again with --repeats") from error
+        raise ValueError(f"{path}: damaged ({error!r}); delete it and pass the run again with --repeats") from error

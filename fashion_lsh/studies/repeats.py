@@ -32,12 +32,12 @@ def repeat_rows(runs: Sequence[RepeatedRun]) -> list[Row]:
     Raises:
         ValueError: two runs have the same backbone, seed and split, or differ in other settings.
     """
-    ordered = sorted(runs, key=lambda each: list(_identity(each).values()))
+    ordered = sorted(runs, key=lambda run: list(_identity(run).values()))
     for one, other in pairwise(ordered):
         if _identity(one) == _identity(other):
             raise ValueError(
                 f"{one.path} and {other.path} have the same backbone, seed and split; pass only one of them,"
-                " or delete the saved one from jobs/ and query_outputs/"
+                " or delete the saved run from jobs/ and query_outputs/"
             )
     for pair in pairwise(ordered):
         _check_comparable(*pair)
@@ -64,7 +64,7 @@ def _check_comparable(one: RepeatedRun, other: RepeatedRun) -> None:
 
 
 def _compared_settings(settings: Row, same_backbone: bool) -> Row:
-    """Settings that must be equal in both runs; settings of the backbone only with `same_backbone`."""
+    """Settings that must be equal in both runs; settings of the backbone are included only if `same_backbone`."""
     return {
         name: value
         for name, value in settings.items()
@@ -96,14 +96,19 @@ def _scores(run: RepeatedRun) -> Row:
 def _categories(run: RepeatedRun) -> Iterator[Row]:
     outputs = run.outputs
     for index, name in enumerate(outputs.categories):
-        is_own = outputs.true == index
-        if is_own.any():
-            is_correct = outputs.predicted[is_own] == index
+        is_category = outputs.true == index
+        if is_category.any():
+            is_correct = outputs.predicted[is_category] == index
             scores = {
                 "top-1": float(is_correct.mean()),
-                "category mAP@100": round(float(np.nanmean(outputs.ap[is_own])), 6),
+                "category mAP@100": round(float(np.nanmean(outputs.ap[is_category])), 6),
             }
-            yield {"of": "category"} | _identity(run) | {"category": str(name), "queries": int(is_own.sum())} | scores
+            yield (
+                {"of": "category"}
+                | _identity(run)
+                | {"category": str(name), "queries": int(is_category.sum())}
+                | scores
+            )
 
 
 def _pair(one: RepeatedRun, other: RepeatedRun) -> Row:
@@ -118,30 +123,32 @@ def _pair(one: RepeatedRun, other: RepeatedRun) -> Row:
     return row | {"hit overlap": hit_overlap(first.hits, second.hits)}
 
 
-def bits_changed(codes: np.ndarray, others: np.ndarray, bits: int) -> dict[str, float]:
+def bits_changed(codes: np.ndarray, other_codes: np.ndarray, bits: int) -> dict[str, float]:
     """Fraction of differing code bits, 0..1: `bits changed` for the same image, `by chance` for two arbitrary images.
 
     For separately trained models, whose bits have no common meaning, both fractions are about 0.5.
 
     Args:
-        codes, others: (Q, W) uint8, packed codes of the same images from two models.
+        codes, other_codes: (Q, W) uint8, packed codes of the same images from two models.
         bits: Code length.
     """
-    ones, other_ones = (unpack(each, bits).mean(axis=0) for each in (codes, others))  # (bits,)
+    ones, other_ones = (unpack(each, bits).mean(axis=0) for each in (codes, other_codes))  # (bits,)
     return {
-        "bits changed": float(np.bitwise_count(codes ^ others).sum() / (len(codes) * bits)),
+        "bits changed": float(np.bitwise_count(codes ^ other_codes).sum() / (len(codes) * bits)),
         "by chance": float((ones * (1 - other_ones) + (1 - ones) * other_ones).mean()),
     }
 
 
-def hit_overlap(hits: np.ndarray, others: np.ndarray) -> float:
+def hit_overlap(hits: np.ndarray, other_hits: np.ndarray) -> float:
     """Mean overlap of two hit lists: common hits divided by the length of the longer list, 0..1.
 
     Queries without hits in both lists are skipped; 0 if all queries are skipped.
 
     Args:
-        hits, others: (Q, k) int, catalogue rows of the hits, -1 padded.
+        hits, other_hits: (Q, k) int, catalogue rows of the hits, -1 padded.
     """
-    lists = [[set(row[row >= 0].tolist()) for row in run_hits] for run_hits in (hits, others)]
-    overlaps = [len(one & other) / max(len(one), len(other)) for one, other in zip(*lists, strict=True) if one or other]
+    hit_sets = [[set(row[row >= 0].tolist()) for row in run_hits] for run_hits in (hits, other_hits)]
+    overlaps = [
+        len(one & other) / max(len(one), len(other)) for one, other in zip(*hit_sets, strict=True) if one or other
+    ]
     return float(np.mean(overlaps)) if overlaps else 0.0

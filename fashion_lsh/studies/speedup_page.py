@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from fashion_lsh.evaluation.latency import WARM_UP
+from fashion_lsh.evaluation.latency import NUM_WARM_UP
 from fashion_lsh.report.figures import BLUE, GREEN, GREY, ORANGE, svg_figure
 from fashion_lsh.report.page_file import Row
 from fashion_lsh.report.phrases import markdown_table, percent
@@ -26,9 +26,9 @@ SAVING_TEXT = (
 LISTS_TEXT = (
     "Gallery and queries are randomly assigned to 30 lists with the frequencies of DeepFashion's 30 most frequent "
     "categories. The lists are unrelated to the garments, so recall is not reported. *time saved* is 1 − T_one / "
-    "T_all, where T_one and T_all are the end-to-end times (image to hits) with one list and with all lists; its 95 % "
-    "confidence interval is over the queries of this run. *speed-up* is T_all / T_one − 1. *predicted saving* is f · "
-    "(1 − fraction scanned), where f is the search's fraction of T_all."
+    "T_all, where T_one and T_all are the end-to-end times (from image to hits) with one list and with all lists; its "
+    "95 % confidence interval is over the queries of this run. *speed-up* is T_all / T_one − 1. *predicted saving* is "
+    "f · (1 − fraction scanned), where f is the search's fraction of T_all."
 )
 OWN_TEXT = (
     "This gallery has no perturbed copies. Item scores are over all {queries:,} queries, including misclassified "
@@ -197,7 +197,7 @@ def _machine(rows: Sequence[Row]) -> str:
     details = ", ".join(f"{name} {row[name]}" for name in names if row.get(name))
     details += f", load average {min(loads)} to {max(loads)} at the start of each size" if loads else ""
     return (
-        f"Times are medians of {row['queries']} queries, one at a time, after {WARM_UP} warm-up queries. For each "
+        f"Times are medians of {row['queries']} queries, one at a time, after {NUM_WARM_UP} warm-up queries. For each "
         f"query, all methods are timed in turn. Setup: {details}."
     )
 

@@ -15,7 +15,7 @@ from fashion_lsh.report.figures import BLUE, GREY, ORANGE, svg_figure
 from fashion_lsh.report.page_file import Row, write_page
 from fashion_lsh.report.phrases import markdown_table, percent
 from fashion_lsh.runs.run import Run
-from fashion_lsh.studies.query_outputs import read_repeat, read_saved, save_outputs
+from fashion_lsh.studies.query_outputs import read_repeat, read_saved_runs, save_outputs
 from fashion_lsh.studies.repeats import SCORES, repeat_rows
 
 SPREAD_TEXT = "Mean ± standard deviation over the runs (range)."
@@ -49,7 +49,7 @@ def write_stability(folder: Path, runs: Sequence[Path]) -> Path:
         ValueError: a file is damaged, runs differ in more than backbone, seed and split, or the page has no markers
             for the tables.
     """
-    saved = {repeat.key: repeat for repeat in read_saved(folder)}
+    saved = {repeat.key: repeat for repeat in read_saved_runs(folder)}
     passed_runs = [Run(path) for path in runs]
     # A run without metrics read its scores from jobs/, so its saved outputs are used.
     new_runs = [run for run in passed_runs if run.metrics or run.path.name not in saved]
@@ -82,11 +82,11 @@ def by_variation(runs: Sequence[Row]) -> dict[str, list[Row]]:
     """Group runs by backbone and varied setting: seeds with one split, splits with one seed, or a single run."""
     groups: dict[str, list[Row]] = {}
     for backbone in dict.fromkeys(row["backbone"] for row in runs):
-        own = [row for row in runs if row["backbone"] == backbone]
+        backbone_runs = [row for row in runs if row["backbone"] == backbone]
         for fixed, varied in (("split", "seed"), ("seed", "split")):
-            for value in dict.fromkeys(row[fixed] for row in own):
-                group = [row for row in own if row[fixed] == value]
-                if len(group) > 1 or (len(own) == 1 and varied == "seed"):
+            for value in dict.fromkeys(row[fixed] for row in backbone_runs):
+                group = [row for row in backbone_runs if row[fixed] == value]
+                if len(group) > 1 or (len(backbone_runs) == 1 and varied == "seed"):
                     count = f"{len(group)} {varied}{'s' if len(group) > 1 else ''}"
                     groups[f"{backbone}, {count}, {fixed} {value}"] = group
     return groups

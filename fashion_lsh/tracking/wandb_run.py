@@ -97,7 +97,7 @@ def _run_id(name: str, folder: Path) -> str:
 
 @contextmanager
 def track_run(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
-    """Track the block as a wandb run; a block that raises marks the run as failed.  logger.project=null: no tracking.
+    """Track the block as a wandb run; an exception marks the run as failed.  Do not track if logger.project is null.
 
     The run is online if the user is logged in, else offline; WANDB_MODE takes precedence. All files are written to
     `<folder>/wandb`.
@@ -142,7 +142,7 @@ def _init_run(mode: str, **options: Any) -> Handle:
 
 
 def _confusion_plots(query: EncodedSplit, categories: Sequence[str]) -> dict[str, Any]:
-    """Confusion matrix and PR curves over the queries of trained categories; empty without such queries."""
+    """Confusion matrix and PR curves over the queries with a known category; empty without such queries."""
     labels = query.catalogue.labels(categories)
     encoded, labels = query.encoded.take(labels >= 0), labels[labels >= 0]
     if not len(labels):
@@ -210,12 +210,12 @@ def _boxes(boxes: np.ndarray | None, caption: str) -> dict[str, Any] | None:
 
 
 def _pr_curve(probabilities: np.ndarray, labels: np.ndarray, categories: Sequence[str]) -> Any:
-    """Interpolated precision of each category at 101 recall levels.  (Q, C) probabilities, (Q,) labels."""
+    """Interpolated precision of each category at 101 recall levels.  probabilities: (Q, C); labels: (Q,)."""
     grid = np.linspace(0, 1, 101)
     curves = []
     for index in range(len(categories)):
-        correct = (labels == index)[np.argsort(-probabilities[:, index], kind="stable")]
-        hits = np.cumsum(correct)
+        is_category = (labels == index)[np.argsort(-probabilities[:, index], kind="stable")]
+        hits = np.cumsum(is_category)
         recalls, precisions = hits / max(1, hits[-1]), hits / np.arange(1, len(hits) + 1)
         envelope = np.maximum.accumulate(precisions[::-1])[::-1]
         curves.append(envelope[np.minimum(np.searchsorted(recalls, grid), len(hits) - 1)].tolist())

@@ -56,7 +56,7 @@ def _stage_panels() -> dict[str, list[Any]]:
         ],
         "Detector": [
             _bars("AP50 of boxes", "detector/query/box_ap50", wr.Config("detector.level")),
-            _bars("queries without a box", "crop/query/undetected", wr.Config("detector.level")),
+            _bars("queries without a crop box", "crop/query/undetected", wr.Config("detector.level")),
             _bars("top-1 by crop", TOP1, wr.Config("crop.mode")),
             *[_lines(title, "detector", f"train/{name}") for title, name in (
                 ("detector loss", "loss"), ("classification loss", "loss_classifier"),
@@ -90,7 +90,7 @@ def _search_panels() -> dict[str, list[Any]]:
         "Speed-up": [
             *[_bars(title, name, wr.Config("search.nprobe")) for title, name in (
                 ("search time (ms)", "speed/search_ms"), ("search time, p95 (ms)", "speed/search_ms_p95"),
-                ("image-to-hits time (ms)", "speed/end_to_end_ms"), ("item recall@10", RECALL))],
+                ("end-to-end time (ms)", "speed/end_to_end_ms"), ("item recall@10", RECALL))],
             _points("item recall@10 vs search time (ms)", "speed/search_ms", RECALL),
         ],
     }  # fmt: skip

@@ -18,13 +18,13 @@ class Detector(TrainingModule):
     """Train a DetectorModel, and keep the last epoch, since scoring detections on `val` after each epoch is slow.
 
     Args:
-        backbone, classes, weights: see DetectorModel, also for all arguments that are not listed here.
+        backbone, classes, weights: see DetectorModel. The arguments that are not listed here are documented there too.
         level: level of the classes: `garment` (a single class; the classifier predicts the category), `supercategory`
             or `category`.
         epochs: number of epochs.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
         ema_decay: decay per step of the exponential moving average of the weights, which replaces the weights of the
-            last step; 0: no averaging.
+            last step; 0 to disable averaging.
         optim: see Optim.
         seed: seed for sampling proposals.
     """

@@ -20,9 +20,8 @@ from fashion_lsh.training.module import TrainingModule
 
 log = logging.getLogger(__name__)
 
-warnings.filterwarnings(
-    "ignore", module="pytorch_lightning"
-)  # they concern Lightning's internals; users cannot act on them
+# Lightning's warnings concern its internals, and users cannot act on the warnings.
+warnings.filterwarnings("ignore", module="pytorch_lightning")
 
 
 def fit(
@@ -38,12 +37,12 @@ def fit(
     """Train a network and save it as `<folder>/<name>.ckpt`, or load this file if it exists.
 
     Args:
-        stage: LightningModule to train, or baseline to fit in closed form.
+        stage: LightningModule to train, or baseline to fit without gradient training.
         data: data module: GarmentData, or DetectionData for a detector.
         folder: run folder; interrupted training resumes after the last complete epoch.
         loggers: Lightning loggers.
-        patience: number of epochs without a higher `val` accuracy after which training stops; None: unlimited.
-        precision: `precision` of Lightning's Trainer; None: bfloat16 mixed precision if the device supports it.
+        patience: number of epochs without a higher `val` accuracy after which training stops; None for no limit.
+        precision: `precision` of Lightning's Trainer; None for bfloat16 mixed precision if the device supports it.
         accelerator: `accelerator` of Lightning's Trainer; also selects the device of the returned network.
         trainer_options: further arguments of Lightning's Trainer.
 

@@ -21,7 +21,7 @@ class TrainingModule(pl.LightningModule):
 
     Attributes:
         model: network to train.
-        monitor: metric on `val`; the epoch with the maximum is kept. None: keep the last epoch.
+        monitor: metric on `val`; the epoch with the maximum is kept; None to keep the last epoch.
     """
 
     model: Any
@@ -78,6 +78,6 @@ class TrainingModule(pl.LightningModule):
     def build_optimizer(self, groups: Iterable[tuple[Iterable[Parameter], float]]) -> OptimizerLRScheduler:
         """Build optimizer and schedule for groups of (parameters, learning rate); see Optim."""
         optimizer = create_optimizer(groups, self.hparams["optim"])
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = warmup_cosine_schedule(optimizer, steps, self.hparams["optim"]["warmup"])
+        num_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = warmup_cosine_schedule(optimizer, num_steps, self.hparams["optim"]["warmup"])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -20,7 +20,7 @@ class Optim(TypedDict):
         name: `sgd` (with Nesterov momentum) or `adamw`.
         lr: peak learning rate, before it is multiplied by the factors of a stage.
         momentum: momentum of SGD, or beta 1 of AdamW.
-        weight_decay: weight decay, except of biases and norm layers.
+        weight_decay: weight decay of all weights except biases and norm layers.
         warmup: fraction of all steps with linear warm-up from 0.
     """
 
@@ -46,13 +46,15 @@ def create_optimizer(groups: Iterable[tuple[Iterable[Parameter], float]], optim:
     return AdamW(param_groups, betas=(momentum, 0.999))
 
 
-def warmup_cosine_schedule(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
-    """Scale all learning rates: linearly to 1 in the first fraction `warmup` of `steps`, then cosine decay to 0."""
-    warmup_steps = max(1, round(warmup * steps))
+def warmup_cosine_schedule(optimizer: Optimizer, num_steps: int, warmup: float) -> LambdaLR:
+    """Scale all learning rates: linearly to 1 in the first fraction `warmup` of the steps, then cosine decay to 0."""
+    num_warmup_steps = max(1, round(warmup * num_steps))
 
     def factor(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / warmup_steps
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / (steps - warmup_steps))) if step < steps else 0.0
+        if step < num_warmup_steps:
+            return (step + 1) / num_warmup_steps
+        if step >= num_steps:
+            return 0.0
+        return 0.5 * (1 + math.cos(math.pi * (step - num_warmup_steps) / (num_steps - num_warmup_steps)))
 
     return LambdaLR(optimizer, factor)

@@ -12,8 +12,9 @@ def test_check_counts_present_and_missing_images(
 ) -> None:
     assert check.main(["folder", str(tmp_path / "one")]) == 0
     printed = capsys.readouterr().out
-    assert "22 garments of 4 labels; 0 unusable rows" in printed
+    assert "22 garments with 4 labels; 0 unusable rows" in printed
     assert "0 of 22 images are missing" in printed
+    assert "published" not in printed
     (tmp_path / "list.csv").write_text("path,label\none/Tee/1.png,Tee\none/Tee/gone.png,Tee\n")
     assert check.main(["folder", str(tmp_path / "list.csv")]) == 0
     assert f"1 of 2 images are missing\n  {tmp_path / 'one/Tee/gone.png'}" in capsys.readouterr().out

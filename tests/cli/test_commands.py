@@ -55,7 +55,7 @@ def test_command_of_the_model_card_opens_the_same_run(runs: Path) -> None:
     assert f"Run folder: {run}" in printed
 
 
-def test_stopped_run_resumes_from_its_last_finished_stage(runs: Path, shapes: Path, tmp_path: Path) -> None:
+def test_stopped_run_resumes_after_the_last_finished_stage(runs: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
     run = tmp_path / "runs" / "latest"
     before = json.loads((run / "metrics.json").read_text())
@@ -64,8 +64,8 @@ def test_stopped_run_resumes_from_its_last_finished_stage(runs: Path, shapes: Pa
     printed = run_script("train.py", *SMALL, f"data.root={shapes}", f"runs={tmp_path / 'runs'}")
     assert "Loading the trained classifier" in printed
     after = json.loads((run / "metrics.json").read_text())
-    assert {n: v for n, v in after.items() if not n.startswith("speed/")} == pytest.approx(
-        {n: v for n, v in before.items() if not n.startswith("speed/")}, abs=1e-6
+    assert {name: value for name, value in after.items() if not name.startswith("speed/")} == pytest.approx(
+        {name: value for name, value in before.items() if not name.startswith("speed/")}, abs=1e-6
     )
 
 
@@ -79,7 +79,7 @@ def test_another_hash_layer_reuses_the_classifier(runs: Path, shapes: Path, tmp_
     assert "learning-classifier.svg" in report  # the training logs of the classifier were copied, too
 
 
-def test_documented_service_code_answers_image_bytes(runs: Path, shapes: Path) -> None:
+def test_documented_service_code_returns_hits_for_image_bytes(runs: Path, shapes: Path) -> None:
     page = (ROOT / "docs/your_own_images.md").read_text()
     [code] = [block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "def search" in block]
     names: dict[str, Any] = {}
@@ -92,7 +92,7 @@ def test_documented_service_code_answers_image_bytes(runs: Path, shapes: Path) -
 
 
 @pytest.mark.usefixtures("tiny")
-def test_sweep_of_two_jobs_makes_two_runs(shapes: Path, tmp_path: Path) -> None:
+def test_sweep_of_two_jobs_creates_two_runs(shapes: Path, tmp_path: Path) -> None:
     run_script("train.py", "-m", *SMALL, f"data.root={shapes}", f"runs={tmp_path}", "hash=none", "seed=0,1")
     assert len(list(tmp_path.glob("main/*/metrics.json"))) == 2
     assert not list(ROOT.glob("multirun*"))
@@ -112,7 +112,7 @@ def test_stability_compares_two_seeds(shapes: Path, tmp_path: Path) -> None:
     assert "bits changed" in (tmp_path / "page/README.md").read_text()
 
 
-def test_evaluate_adds_another_policy(runs: Path, tmp_path: Path) -> None:
+def test_evaluate_adds_the_scores_of_another_policy(runs: Path, tmp_path: Path) -> None:
     shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
     run_script("evaluate.py", f"run={tmp_path / 'run'}", "search=hamming", "search.nprobe=all")
     printed = run_script("evaluate.py", f"run={tmp_path / 'run'}", "search.nprobe=2")
@@ -126,7 +126,7 @@ def test_evaluate_adds_another_policy(runs: Path, tmp_path: Path) -> None:
     assert len(table) == 3 * metrics["query/count"]
 
 
-def test_search_skips_and_names_unreadable_images(runs: Path, shapes: Path, tmp_path: Path) -> None:
+def test_unreadable_query_images_are_skipped_with_a_message(runs: Path, shapes: Path, tmp_path: Path) -> None:
     image, unreadable = shapes.parent / "circle-0-street.png", tmp_path / "no.jpg"
     unreadable.write_text("not an image")
     words = [runs / "latest", image, unreadable, "--k", 4, "--box", 4, 4, 40, 40, "--sheet", tmp_path / "sheet.png"]
@@ -136,7 +136,7 @@ def test_search_skips_and_names_unreadable_images(runs: Path, shapes: Path, tmp_
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_copied_run_gives_the_same_hits_without_images(runs: Path, shapes: Path, tmp_path: Path) -> None:
+def test_copied_run_returns_the_same_hits_without_images(runs: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree((runs / "latest").resolve(), tmp_path / "copy")
     image = tmp_path / "query.png"
     shutil.copy(shapes.parent / "cross-3-street.png", image)
@@ -148,15 +148,15 @@ def test_copied_run_gives_the_same_hits_without_images(runs: Path, shapes: Path,
 
 
 @pytest.mark.usefixtures("tiny")
-def test_unseen_categories_are_searched_and_reported(
+def test_unseen_categories_are_evaluated_and_reported(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     words = [*SMALL, "data.image_size=64", "split=unseen_categories", "split.unseen=[square]", "logger=wandb"]
     printed = run_script("train.py", *words, f"data.root={shapes}", f"runs={tmp_path}")
-    assert "Unseen categories, searched but not trained: square" in printed
+    assert "Unseen categories, in query and gallery only: square" in printed
     assert "**rerank200_all**" in printed
-    assert "query categories not trained" in printed
+    assert "query categories are not in the training data" in printed
     assert "top-1" not in printed
     run = tmp_path / "latest"
     metrics = json.loads((run / "metrics.json").read_text())
@@ -167,8 +167,8 @@ def test_unseen_categories_are_searched_and_reported(
         assert "query/accuracy" not in scores
     assert set(pq.read_table(run / "queries.parquet")["predicted"].to_pylist()) <= {"circle", "cross"}
     report = (run / "report" / "report.md").read_text()
-    assert "trained 2: circle, cross; in the gallery, never trained 1: square" in report
-    assert report.count("the query categories were not trained") == 2
+    assert "training 2: circle, cross; unseen (query and gallery) 1: square" in report
+    assert report.count("the query categories are not in the training data") == 2
     assert "item recall@10" in run_script("evaluate.py", f"run={run}", "search=hamming", "search.nprobe=all")
     assert "square-" in run_script("search", run, shapes.parent / "square-0-street.png")
 
@@ -188,7 +188,7 @@ def test_unseen_categories_are_searched_and_reported(
         ("data.root=/nowhere.csv", "/nowhere.csv: no such folder"),
     ],
 )
-def test_invalid_input_is_named_before_training(shapes: Path, tmp_path: Path, override: str, message: str) -> None:
+def test_invalid_setting_is_reported_before_training(shapes: Path, tmp_path: Path, override: str, message: str) -> None:
     printed = run_script("train.py", *SMALL, f"data.root={shapes}", f"runs={tmp_path}", override, status=1)
     assert message in printed
     assert "Traceback" not in printed
@@ -196,7 +196,7 @@ def test_invalid_input_is_named_before_training(shapes: Path, tmp_path: Path, ov
     assert not list(tmp_path.glob("*/*/*.ckpt"))
 
 
-def test_missing_mandatory_argument_is_named() -> None:
+def test_missing_mandatory_argument_is_reported() -> None:
     printed = run_script("evaluate.py", status=1)
     assert "Missing mandatory value: run" in printed
     assert "Traceback" not in printed

@@ -33,7 +33,7 @@ def _online(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_offline_mode_is_rejected(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert dashboard.main(["clothes"]) == 1
-    assert "WANDB_MODE=offline: clothes was not saved" in capsys.readouterr().err
+    assert "WANDB_MODE=offline: workspace of clothes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("project", "entity"), [("clothes", "me"), ("team/clothes", "team")])
@@ -53,4 +53,4 @@ def test_wandb_error_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setattr(wandb, "login", lambda **_: True)
     monkeypatch.setattr(wandb_workspace.ws.Workspace, "save", reject)
     assert dashboard.main(["me/clothes"]) == 1
-    assert "me/clothes was not saved: no such project" in capsys.readouterr().err
+    assert "me/clothes: workspace not saved: no such project" in capsys.readouterr().err

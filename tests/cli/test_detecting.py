@@ -90,12 +90,12 @@ def test_trained_detector_can_use_flip_tta(runs: Path, shapes: Path, tmp_path: P
     assert detector.flip_tta
 
 
-def test_same_config_gives_the_same_metrics(runs: Path, shapes: Path, tmp_path: Path) -> None:
+def test_same_config_results_in_the_same_metrics(runs: Path, shapes: Path, tmp_path: Path) -> None:
     run_script("train.py", *DETECTOR, f"data.root={shapes}", f"runs={tmp_path}", "crop.eval_modes=[whole,detected]")
-    assert scores(tmp_path / "latest") == pytest.approx(scores(runs / "latest"), abs=1e-6)
+    assert metrics_without_times(tmp_path / "latest") == pytest.approx(metrics_without_times(runs / "latest"), abs=1e-6)
 
 
-def scores(run: Path) -> dict[str, float]:
+def metrics_without_times(run: Path) -> dict[str, float]:
     """All metrics except times."""
     metrics = json.loads((run / "metrics.json").read_text())
     return {name: value for name, value in metrics.items() if not name.startswith("speed/")}
@@ -104,14 +104,14 @@ def scores(run: Path) -> dict[str, float]:
 def test_run_stopped_before_detection_resumes(runs: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
     run = tmp_path / "runs" / "latest"
-    before = scores(run)
+    before = metrics_without_times(run)
     for name in ("detections.parquet", "classifier.ckpt", "hash_head.ckpt", "metrics.json"):
         (run / name).unlink()
     argv = [*DETECTOR, f"data.root={shapes}", f"runs={tmp_path / 'runs'}", "crop.eval_modes=[whole,detected]"]
     printed = run_script("train.py", *argv)
     assert "Loading the trained detector" in printed
     assert (run / "detections.parquet").exists()
-    assert scores(run) == pytest.approx(before, abs=1e-6)
+    assert metrics_without_times(run) == pytest.approx(before, abs=1e-6)
 
 
 def test_gallery_without_detections_is_rejected(shapes: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_gallery_without_detections_is_rejected(shapes: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("select", "count"), [("best", 1), ("largest", 1), ("all", 2)])
-def test_added_images_are_cropped_by_detections(
+def test_added_images_are_cropped_to_detections(
     run: Run, fake_boxes: list[Boxes], extra_images: Path, select: Any, count: int
 ) -> None:
     fake_boxes.append(TWO_BOXES)
@@ -140,7 +140,7 @@ def test_added_images_are_cropped_by_detections(
         add_images(run, extra_images)
 
 
-def test_ids_of_extra_garments_are_unique(run: Run, fake_boxes: list[Boxes], extra_images: Path) -> None:
+def test_ids_of_several_garments_in_an_image_are_unique(run: Run, fake_boxes: list[Boxes], extra_images: Path) -> None:
     fake_boxes.append(TWO_BOXES)
     _change_selector(run, select="all")
     add_images(run, extra_images)
@@ -164,7 +164,7 @@ def test_added_image_without_detections_is_added_or_skipped(
     assert np.isnan(_indexed_catalogue(run).boxes[before:]).all()
 
 
-def test_search_returns_all_garments_or_the_requested_one(
+def test_search_uses_all_garments_or_the_requested_garment(
     run: Run, fake_boxes: list[Boxes], shapes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake_boxes.append(TWO_BOXES)
@@ -178,7 +178,7 @@ def test_search_returns_all_garments_or_the_requested_one(
     assert "garment 2" in printed
     assert "garment 1" not in printed
     assert search.main([str(run.path), image, "--garment", "3"]) == 1
-    assert "--garment 3: 2 garments detected" in capsys.readouterr().err
+    assert "--garment 3: not detected; pass at most 2" in capsys.readouterr().err
     assert search.main([str(run.path), image, "--box", "1", "1", "30", "30"]) == 0
     assert "garment 1" not in capsys.readouterr().out.split("\n")[0]
 
@@ -195,7 +195,7 @@ def test_query_without_detections_uses_the_fallback(
     assert "no garment detected; pass --box X1 Y1 X2 Y2" in capsys.readouterr().err
 
 
-def test_damaged_detections_are_named(run: Run) -> None:
+def test_damaged_detections_file_raises_with_its_name(run: Run) -> None:
     path = run.path / "detections.parquet"
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ValueError, match=r"detections\.parquet: "):

@@ -28,17 +28,17 @@ def test_images_without_category_can_be_added_and_searched(
     assert gallery_ids(run) == before + [f"{number:02}.png" for number in range(12)]
     added = open_gallery(run)
     assert set(added.catalogue.column("category")[-12:]) == {"unknown"}
-    assert not added.pending
+    assert not added.pending_keys
     argv = [run.path, images / "07.png", "--nprobe", "all", "--k", "1", "--sheet", tmp_path / "found.png"]
     assert search.main([str(word) for word in argv]) == 0
     assert " 07.png " in capsys.readouterr().out  # the query image itself is the first hit
     assert (tmp_path / "found.png").exists()
 
 
-def test_added_manifest_is_cropped_by_its_boxes(
+def test_images_of_an_added_manifest_are_cropped_to_their_boxes(
     run: Run, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Images of the run have the same codes when they are added again under other ids, with their boxes."""
+    """Images of the run get the same codes if added again under other ids with the same boxes."""
     rows = list(csv.DictReader(shapes.open(newline="")))
     before = open_gallery(run)
     assert before.codes is not None
@@ -76,7 +76,7 @@ def test_existing_id_in_the_last_chunk_is_rejected(
         status, printed = run_gallery(capsys, run.path, "add", images)
         assert (status, "1 of 12 ids are already in the gallery, for example '11.png'" in printed) == (2, True)
         assert gallery_ids(run) == before
-        assert not open_gallery(run).pending
+        assert not open_gallery(run).pending_keys
 
 
 def test_subfolders_are_categories(run: Run, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +97,7 @@ def test_manifest_categories_are_optional(run: Run, images: Path, capsys: pytest
     assert open_gallery(run).catalogue.column("category")[-5:].tolist() == ["circle", *["unknown"] * 4]
 
 
-def test_run_without_hash_layer_accepts_additions(
+def test_images_can_be_added_to_a_run_without_hash_layer(
     run: Run, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     search_config = run.config["search"] | {"distance": "euclidean"}
@@ -140,7 +140,7 @@ def test_unreadable_images_are_listed_once(run: Run, images: Path, capsys: pytes
     [("nowhere", "no such folder or file"), ("empty", "no images"), ("busy", "is in use by another process"),
      ("unfinished", "no gallery in"), ("not a run", "not a run folder")],
 )  # fmt: skip
-def test_errors_are_one_line(
+def test_errors_are_printed_in_one_line(
     run: Run, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, case: str, message: str
 ) -> None:
     argv, before = [run.path, "add", images], json.loads((run.gallery_folder / "manifest.json").read_text())
@@ -164,7 +164,7 @@ def test_errors_are_one_line(
     assert json.loads((folder / "manifest.json").read_text()) == before
 
 
-def test_categories_adopt_the_letter_case_of_the_gallery(
+def test_added_categories_get_the_letter_case_of_the_gallery(
     run: Run, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     known = run.gallery(run.model().fingerprint()).catalogue.categories

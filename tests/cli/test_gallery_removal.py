@@ -13,7 +13,7 @@ from tests.cli.factories import gallery_ids, open_gallery, run_gallery, write_id
 pytestmark = [pytest.mark.train, pytest.mark.usefixtures("small_chunks")]
 
 
-def test_removed_garments_are_no_hits(
+def test_removed_garments_are_not_returned_as_hits(
     run: Run, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     before = gallery_ids(run)
@@ -29,7 +29,9 @@ def test_removed_garments_are_no_hits(
     assert "id='07.png' is not in the gallery (2 of 2 ids are not)" in printed
 
 
-def test_id_with_newline_is_quoted(run: Run, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_id_with_newline_is_removed_as_a_json_string(
+    run: Run, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     shutil.copy(images / "08.png", other := tmp_path / "a\nb.png")
     (tmp_path / "more").mkdir()
     shutil.move(other, tmp_path / "more" / other.name)
@@ -65,9 +67,8 @@ def test_damaged_embeddings_are_not_compacted(
     monkeypatch.setattr(updates, "MAX_TOMBSTONE_RATIO", 0.0)
     status, message = run_gallery(capsys, run.path, "remove", write_ids(tmp_path, ["07.png"]))
     assert (status, "checksum mismatch" in message) == (2, True)
-    assert (
-        run_gallery(capsys, run.path, "stats")[0] == 0
-    )  # the garment is removed, and its embedding remains as a tombstone
+    # The garment is removed, and its embedding remains as a tombstone.
+    assert run_gallery(capsys, run.path, "stats")[0] == 0
     assert run_gallery(capsys, run.path, "stats", "--verify")[0] == 2
 
 
@@ -78,6 +79,6 @@ def test_stats_report_rows_and_bytes(run: Run, images: Path, capsys: pytest.Capt
     assert status == 0
     lines_by_name = {line.split("  ")[0]: line for line in printed.splitlines() if line}
     assert f" {rows + 12}" in lines_by_name["garments"]
-    assert f"{8 * (rows + 12)} bytes" in lines_by_name["row numbers"]
+    assert f"{8 * (rows + 12)} bytes" in lines_by_name["row ids (int64)"]
     sizes = [int(line.split()[-1]) for line in printed.splitlines()[-3:]]
     assert sum(sizes) == rows + 12

@@ -46,12 +46,12 @@ def test_interrupted_addition_resumes(
     (images / "notes.txt").write_text("not an image")
     add_and_interrupt(run, images, monkeypatch, num_chunks)
     assert len(gallery_ids(run)) == len(before) + 5 * num_chunks
-    assert len(open_gallery(run).pending) == 1
+    assert len(open_gallery(run).pending_keys) == 1
     assert "notes.txt" in (run.path / "skipped.csv").read_text()
     message = f"Added {12 - 5 * num_chunks} garments, {5 * num_chunks} were already indexed; skipped 1, see "
     assert run_gallery(capsys, run.path, "add", images) == (0, f"{message}{run.path / 'skipped.csv'}\n")
-    assert not open_gallery(run).pending
-    assert equal_galleries(open_gallery(run), open_gallery(Run(uninterrupted)))
+    assert not open_gallery(run).pending_keys
+    assert are_galleries_equal(open_gallery(run), open_gallery(Run(uninterrupted)))
 
 
 def test_remaining_images_of_an_interrupted_addition_can_be_added_by_another_command(
@@ -62,7 +62,7 @@ def test_remaining_images_of_an_interrupted_addition_can_be_added_by_another_com
     (tmp_path / "rest.csv").write_text("\n".join(["path,id", *rest]))
     assert run_gallery(capsys, run.path, "add", tmp_path / "rest.csv") == (0, "Added 7 garments\n")
     assert run_gallery(capsys, run.path, "add", images) == (0, "Added 0 garments, 12 were already indexed\n")
-    assert not open_gallery(run).pending
+    assert not open_gallery(run).pending_keys
 
 
 def test_addition_resumes_after_the_folder_changed(
@@ -86,7 +86,7 @@ def test_killed_process_leaves_a_valid_gallery(run: Run, images: Path, capsys: p
     assert len(list(run.gallery_folder.iterdir())) == 3 + len(open_gallery(run).embeddings.segments)
 
 
-def test_latest_is_resolved_once(
+def test_latest_symlink_is_resolved_once(
     run: Run, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     latest = run.path.with_name("latest")
@@ -119,11 +119,11 @@ def test_image_damaged_after_the_scan_is_skipped(
     monkeypatch.setattr(updates.Folder, "catalogue", scan_then_damage)
     status, printed = run_gallery(capsys, run.path, "add", images)
     assert (status, printed.startswith("Added 10 garments; skipped 2, see ")) == (0, True)
-    assert not open_gallery(run).pending
+    assert not open_gallery(run).pending_keys
     assert "11.png" not in gallery_ids(run)
 
 
-def equal_galleries(one: Gallery, other: Gallery) -> bool:
+def are_galleries_equal(one: Gallery, other: Gallery) -> bool:
     """Compare rows, lists, codes and embeddings of two galleries."""
     assert one.codes is not None
     assert other.codes is not None

@@ -23,7 +23,7 @@ def test_merge_writes_catalogue_and_data_card(
     two_folder_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    rows = run_merge(out, *two_folder_arguments, "--licence=one=CC0", "--no-duplicates")
+    rows = run_merge(out, *two_folder_arguments, "--licence=one=CC0", "--skip-duplicate-search")
     names = {"catalogue.parquet", "images.parquet", "sources.json", "card.md", "contact_sheet.jpg", "skipped.csv"}
     assert {path.name for path in out.iterdir()} == names
     assert rows.column("main").sum() == 40
@@ -60,7 +60,7 @@ def test_renamed_source_uses_the_label_map_of_its_data_set(tmp_path: Path, capsy
 
 
 @pytest.mark.parametrize("crop", [False, True])
-def test_image_deleted_during_merge_is_named(
+def test_image_deleted_during_merge_is_skipped(
     crop: bool, two_folder_arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def merge_then_delete(*arguments: Any) -> Any:
@@ -122,7 +122,7 @@ def test_merged_crops_need_no_source_images(
      (["garments:folder=x", "--map", "garments"], "--map 'garments': no value"),
      (["garments:folder=x", "--max-per-category", "0"], "max_per_category=0")],
 )  # fmt: skip
-def test_merge_errors_are_one_line(
+def test_merge_errors_are_printed_in_one_line(
     argv: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert merge.main([str(tmp_path / "out"), *argv]) == 2

@@ -1,4 +1,4 @@
-"""A merged catalogue can be opened and trained on; changed images are detected."""
+"""A merged catalogue can be opened and used for training; changed images are detected."""
 
 import json
 import os
@@ -25,10 +25,10 @@ def test_merged_catalogue_reads_source_images(two_folder_arguments: list[str], t
     plain = open_dataset("folder", str(tmp_path / "one"), 0)
     assert np.array_equal(source.image("one/Tee/3.png"), plain.image("Tee/3.png"))
     with pytest.raises(ImageError, match="no source 'three'"):
-        source.image("three/Tee/3.png")  # a run may name a source of an older catalogue
+        source.image("three/Tee/3.png")  # a run may refer to a source of an older catalogue
 
 
-def test_missing_or_damaged_image_list_is_named(two_folder_arguments: list[str], tmp_path: Path) -> None:
+def test_missing_or_damaged_image_list_is_reported(two_folder_arguments: list[str], tmp_path: Path) -> None:
     run_merge(tmp_path / "out", *two_folder_arguments)
     source, image_list = open_dataset("thesis30", str(tmp_path / "out"), 0), tmp_path / "out/images.parquet"
     image_list.write_bytes(image_list.read_bytes()[:100])
@@ -55,7 +55,7 @@ def test_changed_images_are_rescanned(
     assert "Skipped 2 garments" in caplog.text
 
 
-def test_checksum_depends_on_pixels_not_on_times(two_folder_arguments: list[str], tmp_path: Path) -> None:
+def test_checksum_depends_on_pixels_not_on_modification_times(two_folder_arguments: list[str], tmp_path: Path) -> None:
     run_merge(tmp_path / "out", *two_folder_arguments)
 
     def checksum() -> str:
@@ -71,7 +71,9 @@ def test_checksum_depends_on_pixels_not_on_times(two_folder_arguments: list[str]
     assert checksum() != before
 
 
-def test_box_outside_a_changed_image_is_skipped(two_folder_arguments: list[str], tmp_path: Path) -> None:
+def test_garment_is_skipped_if_its_box_is_outside_the_changed_image(
+    two_folder_arguments: list[str], tmp_path: Path
+) -> None:
     for number in range(9):
         (tmp_path / f"one/Tee/{number}.png").rename(tmp_path / f"one/{number}.png")
     boxes = "".join(f"{number}.png,Tee,30,30,45,55\n" for number in range(9))
@@ -87,7 +89,7 @@ def test_box_outside_a_changed_image_is_skipped(two_folder_arguments: list[str],
 
 
 @pytest.mark.usefixtures("tiny")
-def test_backbones_gpu_trains_on_a_merged_catalogue(two_folder_arguments: list[str], tmp_path: Path) -> None:
+def test_experiment_backbones_gpu_runs_on_a_merged_catalogue(two_folder_arguments: list[str], tmp_path: Path) -> None:
     """The initial weights are loaded from a file, and images have 224 pixels."""
     run_merge(tmp_path / "out", *two_folder_arguments)
     weights = tmp_path / "weights.pt"

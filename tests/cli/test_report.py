@@ -24,7 +24,7 @@ def test_report_writes_a_page_per_run(make_run: Callable[..., Run], capsys: pyte
     assert all(page.is_file() for page in pages)
 
 
-def test_report_names_damaged_runs_and_continues(
+def test_report_continues_after_damaged_runs(
     make_run: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damaged, good = make_run(key="damaged").path, make_run(key="good").path
@@ -75,12 +75,12 @@ def test_newer_metrics_replace_the_job_file(make_run: Callable[..., Run]) -> Non
 
 
 @pytest.mark.parametrize(("content", "reason"), [
-    (None, "{}: none of 1 runs is finished"),
+    (None, "{}: no run is finished"),
     ('{"query/accuracy": 0.5', "metrics.json is damaged"),
     ('{"query/accuracy": "high"}', "query/accuracy='high'"),
     ("[1, 2]", "metrics.json is damaged (expected a mapping of scores, found a list)"),
 ])  # fmt: skip
-def test_unfinished_and_damaged_runs_are_named(
+def test_unfinished_and_damaged_runs_are_reported(
     make_run: Callable[..., Run], content: str | None, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(key="one")
@@ -133,13 +133,13 @@ def test_page_of_another_command_is_not_overwritten(
 
 
 def test_page_without_jobs_is_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "README.md").write_text("# How fast it is\n")
+    (tmp_path / "README.md").write_text("# Speed\n")
     assert main([str(tmp_path)]) == 0
-    assert "<h1>How fast it is</h1>" in (tmp_path / "index.html").read_text()
+    assert "<h1>Speed</h1>" in (tmp_path / "index.html").read_text()
     assert capsys.readouterr().out == f"{tmp_path / 'index.html'}\n"
 
 
-def test_report_names_skipped_runs(make_run: Callable[..., Run], caplog: pytest.LogCaptureFixture) -> None:
+def test_skipped_runs_are_logged(make_run: Callable[..., Run], caplog: pytest.LogCaptureFixture) -> None:
     first, second, third = (make_run(key=key) for key in ("first", "second", "third"))
     (first.path / "config.yaml").unlink()
     (first.path / "hash_head.ckpt").touch()
@@ -152,7 +152,9 @@ def test_report_names_skipped_runs(make_run: Callable[..., Run], caplog: pytest.
     assert "second, third" in caplog.text
 
 
-def test_damaged_query_scores_are_named(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_query_scores_raise_with_their_file(
+    make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
     run = make_run(key="one")
     (run.path / "job.json").unlink(missing_ok=True)
     (run.path / "query_scores.npz").write_bytes(b"PK")
@@ -160,7 +162,7 @@ def test_damaged_query_scores_are_named(make_run: Callable[..., Run], capsys: py
     assert f"{run.path / 'query_scores.npz'} is damaged" in capsys.readouterr().err
 
 
-def test_read_only_run_is_compared(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_is_written_for_a_read_only_run(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(key="one")
     (run.path / "job.json").unlink(missing_ok=True)
     monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != run.path)

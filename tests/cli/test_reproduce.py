@@ -1,4 +1,4 @@
-"""The reproduce command runs the unfinished jobs of the experiment pages."""
+"""The reproduce command runs the unfinished jobs of experiments."""
 
 import json
 import shlex
@@ -12,23 +12,24 @@ from fashion_lsh.runs.job_file import is_saved
 from fashion_lsh.runs.keys import canonical_config
 
 EXPERIMENTS = reproduce.ROOT / "conf" / "experiment"
-UNMEASURED = {"demo_detect", "own_images", "backbones_gpu"}  # experiments without a page of results
+WITHOUT_PAGE = {"demo_detect", "own_images", "backbones_gpu"}  # experiments without a results page
 
 
-def test_each_experiment_has_a_page_with_minutes() -> None:
-    lines = [line for page in reproduce.pages() for line in page.lines]
-    named = {word.partition("=")[2] for line in lines for word in shlex.split(line) if word.startswith("experiment=")}
-    assert named == {file.stem for file in EXPERIMENTS.glob("*.yaml")} - UNMEASURED
-    assert all(page.minutes > 0 for page in reproduce.pages())
+def test_each_experiment_has_a_page_with_a_duration() -> None:
+    experiments = reproduce.list_experiments()
+    lines = [line for experiment in experiments for line in experiment.lines]
+    names = {word.partition("=")[2] for line in lines for word in shlex.split(line) if word.startswith("experiment=")}
+    assert names == {file.stem for file in EXPERIMENTS.glob("*.yaml")} - WITHOUT_PAGE
+    assert all(experiment.minutes > 0 for experiment in experiments)
 
 
-def test_page_without_minutes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_without_duration_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "experiments" / "new" / "README.md"
     page.parent.mkdir(parents=True)
     page.write_text("**Commands.**\n```\npython train.py experiment=new\n```\n")
     monkeypatch.setattr(reproduce, "ROOT", tmp_path)
     with pytest.raises(ValueError, match=r"new/README\.md: no duration"):
-        reproduce.pages()
+        reproduce.list_experiments()
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_page_without_minutes_is_named(tmp_path: Path, monkeypatch: pytest.Monke
         ("python -m fashion_lsh report experiments/bits", []),
     ],
 )  # fmt: skip
-def test_line_gives_one_job_per_swept_value(line: str, jobs: list[str]) -> None:
+def test_line_expands_to_one_job_per_swept_value(line: str, jobs: list[str]) -> None:
     assert [" ".join(words) for words in reproduce.expand_jobs(line)] == jobs
 
 
@@ -63,21 +64,24 @@ def test_job_is_unfinished_until_this_version_saves_its_scores(tmp_path: Path) -
     assert not is_saved(other, tmp_path / "new")
 
 
-def test_page_of_photographs_is_skipped_without_them(
+def test_experiment_is_skipped_if_its_photographs_are_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = reproduce.Page(
-        tmp_path / "experiments/few", ["python train.py experiment=garments data.root=garments/manifest.csv"], 6, True
+    experiment = reproduce.Experiment(
+        folder=tmp_path / "experiments/few",
+        lines=["python train.py experiment=garments data.root=garments/manifest.csv"],
+        minutes=6,
+        has_jobs=True,
     )
     monkeypatch.setattr(reproduce, "ROOT", tmp_path)
-    monkeypatch.setattr(reproduce, "count_unfinished", lambda page: (2, 3))
-    assert reproduce.plan([page], {}) == [(page, "--garments")]
+    monkeypatch.setattr(reproduce, "count_unfinished", lambda experiment: (2, 3))
+    assert reproduce.plan([experiment], {}) == [(experiment, "--garments")]
     printed = capsys.readouterr().out
     line = printed.splitlines()[1]
     assert line.split()[:4] == ["few", "3", "2", "12"]
     assert line.endswith("skipped; pass --garments to include it")
     assert "About 0.0 hours remaining." in printed
-    assert reproduce.plan([page], {"garments": "here.csv"}) == [(page, "")]
+    assert reproduce.plan([experiment], {"garments": "here.csv"}) == [(experiment, "")]
     assert "About 0.2 hours remaining." in capsys.readouterr().out
 
 
@@ -92,19 +96,19 @@ def test_failed_command_does_not_stop_the_next(tmp_path: Path, capfd: pytest.Cap
     assert reproduce.report_failures([]) == 0
 
 
-def test_unknown_page_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_experiment_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         reproduce.main(["bitz"])
-    assert "unknown page 'bitz'; choose from backbones, " in capsys.readouterr().err
+    assert "unknown experiment 'bitz'; choose from backbones, " in capsys.readouterr().err
 
 
-def test_missing_image_folder_is_named_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_manifest_is_reported_before_jobs_run(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         reproduce.main(["--remaining", "garments", "--garments", "/no/such/manifest.csv"])
     assert "--garments /no/such/manifest.csv: not found" in capsys.readouterr().err
 
 
-def test_damaged_job_file_is_named(tmp_path: Path) -> None:
+def test_damaged_job_file_raises_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "1234abcd.json").write_text('{"settings": ')
     with pytest.raises(ValueError, match=r"1234abcd\.json is damaged"):
         is_saved(reproduce.resolve_settings(["experiment=demo"]), tmp_path)

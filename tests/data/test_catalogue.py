@@ -56,11 +56,11 @@ def row(draw: st.DrawFn, name: str, text: st.SearchStrategy[str]) -> dict[str, A
     }  # fmt: skip
 
 
-def catalogue(rows: list[dict[str, Any]]) -> Catalogue:
+def make_catalogue(rows: list[dict[str, Any]]) -> Catalogue:
     return Catalogue.from_columns({name: [one[name] for one in rows] for name in rows[0]})
 
 
-def small_catalogue(**columns: Any) -> Catalogue:
+def make_small_catalogue(**columns: Any) -> Catalogue:
     """Create a catalogue of three rows with the passed columns; other columns have defaults."""
     return Catalogue.from_columns({"image": ["a.jpg", "b.jpg", "c.jpg"], "category": ["hat", "bag", "hat"], **columns})
 
@@ -81,7 +81,7 @@ def assert_rows(loaded: Catalogue, rows: list[dict[str, Any]]) -> None:
 @settings(max_examples=60, deadline=None)
 def test_parquet_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> None:
     path = tmp_path_factory.mktemp("parquet") / "c.parquet"
-    original = catalogue(rows)
+    original = make_catalogue(rows)
     original.save(path)
     assert_rows(Catalogue.open(path), rows)
     assert Catalogue.open(path).checksum == original.checksum
@@ -96,7 +96,7 @@ def test_csv_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[dic
         writer.writeheader()
         writer.writerows(rows)
     assert_rows(Catalogue.open(path), rows)
-    assert Catalogue.open(path).checksum == catalogue(rows).checksum
+    assert Catalogue.open(path).checksum == make_catalogue(rows).checksum
 
 
 @pytest.mark.parametrize("name", AWKWARD_STRINGS)
@@ -140,7 +140,7 @@ def test_csv_saved_by_a_spreadsheet_opens(tmp_path: Path, text: str) -> None:
 
 
 def test_missing_columns_get_their_defaults() -> None:
-    original = small_catalogue(price=[1, 2, 3])
+    original = make_small_catalogue(price=[1, 2, 3])
     assert original.table.column_names == list(COLUMNS)
     assert original.column("id").tolist() == ["a.jpg", "b.jpg", "c.jpg"]
     assert np.isnan(original.boxes).all()
@@ -170,8 +170,8 @@ def test_empty_cells_get_defaults(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "reason"), [
     ("", "c.csv: Empty CSV file"),
-    ("image\na.jpg\n", "column 'category': 0 in image"),
-    ("file,category\na.jpg,hat\n", "column 'image': 0 in file, category"),
+    ("image\na.jpg\n", "column 'category' occurs 0 times among the columns image"),
+    ("file,category\na.jpg,hat\n", "column 'image' occurs 0 times among the columns file, category"),
     ("image;category\na.jpg;hat\n", "one column, 'image;category'"),
     ("image,category,category\na.jpg,hat,bag\n", "columns image, category, category"),
     ("image,category\na.jpg,\nb.jpg,\n", "column 'category': 2 empty cells"),
@@ -188,14 +188,14 @@ def test_an_invalid_manifest_raises(tmp_path: Path, text: str, reason: str) -> N
     assert str(tmp_path / "c.csv") in str(raised.value)
 
 
-def test_csv_in_another_encoding_raises(tmp_path: Path) -> None:
+def test_csv_in_an_encoding_other_than_utf8_raises(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"c\.csv: .*UTF8"):
         Catalogue.open(write_csv(tmp_path / "c.csv", "image,category\né.jpg,hat\n", "latin-1"))
 
 
 def test_empty_cells_of_a_required_column_raise() -> None:
     with pytest.raises(ValueError, match="column 'category': 2 empty cells"):
-        small_catalogue(category=["hat", None, ""])
+        make_small_catalogue(category=["hat", None, ""])
 
 
 @pytest.mark.parametrize("columns", [
@@ -204,22 +204,22 @@ def test_empty_cells_of_a_required_column_raise() -> None:
 ])  # fmt: skip
 def test_duplicate_ids_raise(columns: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="id='2'"):
-        small_catalogue(**columns)
+        make_small_catalogue(**columns)
 
 
-def test_one_image_can_contain_two_garments_with_ids() -> None:
-    assert len(small_catalogue(id=["1", "2", "3"], image=["a.jpg", "a.jpg", "b.jpg"])) == 3
+def test_one_image_can_contain_several_garments_with_unique_ids() -> None:
+    assert len(make_small_catalogue(id=["1", "2", "3"], image=["a.jpg", "a.jpg", "b.jpg"])) == 3
 
 
 @pytest.mark.parametrize("box", [(5, 0, 5, 9), (0, 5, 9, 5), (9, 0, 5, 9), (0, 9, 9, 5), (0, 0, 5, None), (0, 0, 0, 0)])
 def test_a_box_without_area_raises(box: tuple[int, ...]) -> None:
     columns = {name: [None, coordinate, None] for name, coordinate in zip(BOX_COLUMNS, box, strict=True)}
     with pytest.raises(ValueError, match=r"id='b\.jpg': box \["):
-        small_catalogue(**columns)
+        make_small_catalogue(**columns)
 
 
 @pytest.mark.parametrize("name", ["c.txt", "c.json", "c"])
-def test_another_file_type_raises(tmp_path: Path, name: str) -> None:
+def test_an_unsupported_file_type_raises(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=rf"^{tmp_path / name}: "):
         Catalogue.open(write_csv(tmp_path / name, "image,category\n"))
 
@@ -232,7 +232,7 @@ def test_a_missing_file_raises(tmp_path: Path, name: str) -> None:
 
 def test_damaged_parquet_raises(tmp_path: Path) -> None:
     path, rng = tmp_path / "c.parquet", np.random.default_rng(0)
-    small_catalogue().save(path)
+    make_small_catalogue().save(path)
     content = path.read_bytes()
     for size in rng.integers(0, len(content), 60):
         path.write_bytes(content[:size])
@@ -246,7 +246,7 @@ def test_damaged_parquet_raises(tmp_path: Path) -> None:
 
 def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "c.parquet"
-    small_catalogue().save(path)
+    make_small_catalogue().save(path)
 
     def raise_no_space(_table: pa.Table, where: Path) -> None:
         where.write_bytes(b"PAR1")
@@ -254,15 +254,15 @@ def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(pa.parquet, "write_table", raise_no_space)
     with pytest.raises(OSError, match=r"c\.parquet could not be written"):
-        small_catalogue(item=["1", "2", "3"]).save(path)
-    assert Catalogue.open(path).checksum == small_catalogue().checksum
+        make_small_catalogue(item=["1", "2", "3"]).save(path)
+    assert Catalogue.open(path).checksum == make_small_catalogue().checksum
     assert [file.name for file in tmp_path.iterdir()] == ["c.parquet"]
 
 
 @given(rows(st.text("ab\0", max_size=2)), rows(st.text("ab\0", max_size=2)))
 @settings(max_examples=150, deadline=None)
 def test_different_catalogues_have_different_checksums(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> None:
-    assert (catalogue(one).checksum == catalogue(other).checksum) == (repr(one) == repr(other))
+    assert (make_catalogue(one).checksum == make_catalogue(other).checksum) == (repr(one) == repr(other))
 
 
 @given(rows(), st.data())
@@ -270,7 +270,7 @@ def test_different_catalogues_have_different_checksums(one: list[dict[str, Any]]
 def test_the_checksum_changes_with_any_cell(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(rows) - 1))
     column = data.draw(st.sampled_from(list(COLUMNS)))
-    before = catalogue([{**row, "x2": 90.0, "y2": 90.0, "x1": 1.0, "y1": 1.0} for row in rows])
+    before = make_catalogue([{**row, "x2": 90.0, "y2": 90.0, "x1": 1.0, "y1": 1.0} for row in rows])
     new: Any = {"main": not rows[position]["main"], "split": "val" if rows[position]["split"] == "train" else "train"}
     new = new.get(column, 2.5 if column in BOX_COLUMNS else f"{rows[position][column]}+{position}" + "." * 20)
     values = before.column(column).tolist()
@@ -284,30 +284,30 @@ def test_the_checksum_changes_with_any_cell(rows: list[dict[str, Any]], data: st
     {"item": ["", "", ""], "view": ["x", "", ""]},
 ])  # fmt: skip
 def test_the_checksum_changes_when_a_cell_moves(moved: dict[str, list[str]]) -> None:
-    before = small_catalogue(item=["x", "", ""])
+    before = make_small_catalogue(item=["x", "", ""])
     assert before.with_columns(**moved).checksum != before.checksum
 
 
 def test_the_checksum_changes_with_the_order_of_rows() -> None:
-    assert small_catalogue().take(np.array([1, 0, 2])).checksum != small_catalogue().checksum
+    assert make_small_catalogue().take(np.array([1, 0, 2])).checksum != make_small_catalogue().checksum
 
 
-def test_the_checksum_is_pinned() -> None:
+def test_the_checksum_equals_the_checksum_of_earlier_versions() -> None:
     assert (
-        small_catalogue(x1=[0, 1, None], y1=[0, 1, None], x2=[0.1, 2, None], y2=[9, 9, None]).checksum[:16]
+        make_small_catalogue(x1=[0, 1, None], y1=[0, 1, None], x2=[0.1, 2, None], y2=[9, 9, None]).checksum[:16]
         == "3bb8c60c85ab1cbe"
     )
 
 
 def test_rows_can_be_repeated_with_new_ids() -> None:
-    assert small_catalogue().take(np.array([2, 0, 2]), ["c", "a", "d"]).column("id").tolist() == ["c", "a", "d"]
+    assert make_small_catalogue().take(np.array([2, 0, 2]), ["c", "a", "d"]).column("id").tolist() == ["c", "a", "d"]
     with pytest.raises(ValueError, match=r"id='c\.jpg'"):
-        small_catalogue().take(np.array([2, 2]))
-    assert len(small_catalogue().take(np.array([]))) == 0
+        make_small_catalogue().take(np.array([2, 2]))
+    assert len(make_small_catalogue().take(np.array([]))) == 0
 
 
 def test_take_selects_rows_in_the_passed_order() -> None:
-    taken = small_catalogue(item=["1", "2", "3"]).take(np.array([2, 0]))
+    taken = make_small_catalogue(item=["1", "2", "3"]).take(np.array([2, 0]))
     assert taken.column("item").tolist() == ["3", "1"]
     changed = taken.with_columns(category=np.array(["bag", "cap"]))
     assert changed.categories == ["bag", "cap"]
@@ -316,15 +316,15 @@ def test_take_selects_rows_in_the_passed_order() -> None:
 
 
 def test_rows_of_a_split_are_main_garments() -> None:
-    original = small_catalogue(split=["train", "train", "val"], main=[True, False, True])
+    original = make_small_catalogue(split=["train", "train", "val"], main=[True, False, True])
     assert original.rows("train").tolist() == [0]
     assert original.rows("val").tolist() == [2]
     assert original.rows("query").tolist() == []
 
 
 def test_labels_are_positions_in_the_passed_list() -> None:
-    assert small_catalogue().labels(["hat", "cap", "bag"]).tolist() == [0, 2, 0]
-    assert small_catalogue().labels(["hat", "cap"]).tolist() == [0, -1, 0]
+    assert make_small_catalogue().labels(["hat", "cap", "bag"]).tolist() == [0, 2, 0]
+    assert make_small_catalogue().labels(["hat", "cap"]).tolist() == [0, -1, 0]
 
 
 @pytest.mark.parametrize(("cells", "box"), [
@@ -332,5 +332,5 @@ def test_labels_are_positions_in_the_passed_list() -> None:
     (("5", "5", "5", "9"), None), (("5", "9", "7", "5"), None), (("a", "1", "2", "3"), None),
     (("nan", "1", "2", "3"), None), (("0", "0", "inf", "3"), None), (("1", "2", "3"), None),
 ])  # fmt: skip
-def test_parse_box(cells: Sequence[str], box: Any) -> None:
+def test_parse_box_returns_the_box_or_none(cells: Sequence[str], box: Any) -> None:
     assert parse_box(cells) == box

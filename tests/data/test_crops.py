@@ -63,7 +63,7 @@ def test_expand_box_by_zero_changes_nothing() -> None:
 
 
 @given(boxes())
-def test_clip_box_returns_the_part_inside_the_image(box: np.ndarray) -> None:
+def test_clip_box_returns_the_intersection_with_the_image(box: np.ndarray) -> None:
     x1, y1, x2, y2 = max(0, box[0]), max(0, box[1]), min(WIDTH, box[2]), min(HEIGHT, box[3])
     if x2 - x1 < 1 or y2 - y1 < 1:
         with pytest.raises(ValueError, match=r"box=\[.*60 x 40 pixels"):
@@ -125,7 +125,7 @@ def test_an_inverted_box_raises(box: list[float]) -> None:
 
 
 @pytest.mark.parametrize("image", [IMAGE[..., 0], IMAGE / 255, IMAGE[:0]])
-def test_images_of_another_shape_or_dtype_raise(image: np.ndarray) -> None:
+def test_images_of_wrong_shape_or_dtype_raise(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"image: .*\(H, W, 3\) uint8"):
         crop_image(image, np.array([1, 2, 30, 20]), 0.1, 8)
 
@@ -138,7 +138,7 @@ def test_crop_image_does_not_change_its_inputs() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (3, 2)])
-def test_tiny_images_give_complete_crops(shape: tuple[int, int]) -> None:
+def test_crops_of_tiny_images_have_the_full_size(shape: tuple[int, int]) -> None:
     image = np.full((*shape, 3), 7, dtype=np.uint8)
     assert (crop_image(image, None, 0.1, 8) == np.full((8, 8, 3), 7)).all()
 

@@ -48,7 +48,7 @@ def write_manifest(folder: Path, shapes: Path, **columns: Any) -> str:
     return str(folder / "manifest.csv")
 
 
-def test_leaks_of_official_splits_are_reported_and_kept(make_data: MakeData, caplog: pytest.LogCaptureFixture) -> None:
+def test_leaks_of_published_splits_are_reported_and_kept(make_data: MakeData, caplog: pytest.LogCaptureFixture) -> None:
     data = make_data(leaks="report")
     rows = data.source.catalogue()
     splits = np.array(["train", "query", "val", "gallery"] * len(rows), dtype=object)[: len(rows)]
@@ -57,7 +57,7 @@ def test_leaks_of_official_splits_are_reported_and_kept(make_data: MakeData, cap
     assert re.search(r"\d+ values of item \(for example \S+; \d+ garments\)", caplog.text)
 
 
-def test_exact_copies_in_official_splits_are_reported_and_kept(
+def test_exact_copies_in_published_splits_are_reported_and_kept(
     shapes: Path, tmp_path: Path, make_data: MakeData, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ["train", "val", "query", "gallery"]
@@ -96,18 +96,18 @@ def test_labels_are_positions_in_categories(make_data: MakeData, shapes: Path) -
         assert [data.categories[label] for label in batch.labels] == [category[key] for key in image_keys]
 
 
-@pytest.mark.parametrize("part", ["train", "val", "query", "gallery"])
-def test_the_eval_loader_returns_crops_in_row_order(make_data: MakeData, shapes: Path, part: Any) -> None:
+@pytest.mark.parametrize("split_name", ["train", "val", "query", "gallery"])
+def test_the_evaluation_loader_returns_crops_in_row_order(make_data: MakeData, shapes: Path, split_name: Any) -> None:
     data = make_data(batch_size=5)
-    batch = concatenate(data.loader(part))
-    assert batch.rows.tolist() == sorted(batch.rows.tolist()) == data.catalogue.rows(part).tolist()
+    batch = concatenate(data.loader(split_name))
+    assert batch.rows.tolist() == sorted(batch.rows.tolist()) == data.catalogue.rows(split_name).tolist()
     for row, image in zip(batch.rows.tolist(), batch.images.numpy(), strict=True):
         pixels = open_image(shapes.parent / data.catalogue.column("image")[row])
         expected = crop_image(pixels, data.catalogue.boxes[row], 0.1, 32)
         assert np.array_equal(image.transpose(1, 2, 0), expected)
 
 
-def test_the_eval_loader_does_not_depend_on_the_seed(make_data: MakeData) -> None:
+def test_the_evaluation_loader_does_not_depend_on_the_seed(make_data: MakeData) -> None:
     first, repeated, other_seed = (concatenate(make_data(seed=seed).loader("val")) for seed in (0, 0, 1))
     assert torch.equal(first.images, repeated.images)
     assert torch.equal(first.images, other_seed.images)
@@ -186,13 +186,13 @@ def test_half_of_the_training_crops_are_flipped(make_data: MakeData, tmp_path: P
     assert 0.4 < np.mean(is_flipped) < 0.6
 
 
-def test_a_partial_training_batch_is_dropped_unless_it_is_the_only_one(make_data: MakeData) -> None:
+def test_a_partial_training_batch_is_dropped_unless_it_is_the_only_batch(make_data: MakeData) -> None:
     sizes = [len(batch.rows) for batch in make_data(batch_size=16).train_dataloader()]
     assert set(sizes) == {16}
     assert [len(batch.rows) for batch in make_data(samples_per_epoch=9).train_dataloader()] == [9]
 
 
-def test_short_epochs_continue_where_the_last_one_stopped(make_data: MakeData) -> None:
+def test_short_epochs_continue_after_the_last_row_of_the_previous_epoch(make_data: MakeData) -> None:
     data = make_data(samples_per_epoch=12, batch_size=12)
     loader = data.train_dataloader()
     rows_seen = []
@@ -214,7 +214,7 @@ def test_categories_filter_the_data(make_data: MakeData) -> None:
     assert set(data.catalogue.column("category")) == {"circle", "square"}
 
 
-def test_an_unknown_category_raises_with_the_known_ones(make_data: MakeData) -> None:
+def test_an_unknown_category_raises_with_the_names_of_the_known_categories(make_data: MakeData) -> None:
     with pytest.raises(ValueError, match=r"category='star': .*circle, cross, square"):
         _ = make_data(categories=["circle", "star"]).catalogue
 
@@ -234,7 +234,7 @@ def test_train_can_be_the_gallery(make_data: MakeData) -> None:
     assert concatenate(data.loader("gallery")).rows.tolist() == data.rows("train").tolist()
 
 
-def test_street_images_are_queries_and_shop_images_the_gallery(make_data: MakeData) -> None:
+def test_street_images_are_queries_and_shop_images_are_in_the_gallery(make_data: MakeData) -> None:
     data = make_data()
     views, items = data.catalogue.column("view"), data.catalogue.column("item")
     assert set(views[data.rows("query")]) == {"street"}
@@ -242,14 +242,16 @@ def test_street_images_are_queries_and_shop_images_the_gallery(make_data: MakeDa
     assert set(items[data.rows("query")]) == set(items[data.rows("gallery")])
 
 
-def test_a_leak_in_given_splits_raises(make_data: MakeData, tmp_path: Path, shapes: Path) -> None:
+def test_a_leak_in_the_splits_of_a_manifest_raises(make_data: MakeData, tmp_path: Path, shapes: Path) -> None:
     views = {"shop": "train", "street": "val"}
     root = write_manifest(tmp_path, shapes, split=lambda row: views[row["view"]])
     with pytest.raises(ValueError, match=r"group='circle-0': .*train and val"):
         _ = make_data(root=root).catalogue
 
 
-def test_given_splits_are_kept_and_companions_skipped(make_data: MakeData, tmp_path: Path, shapes: Path) -> None:
+def test_splits_of_a_manifest_are_kept_and_companions_are_in_no_split(
+    make_data: MakeData, tmp_path: Path, shapes: Path
+) -> None:
     names = ["train", "val", "query", "gallery"]
     root = write_manifest(
         tmp_path,
@@ -289,12 +291,12 @@ def test_a_box_barely_inside_its_image_is_usable_in_every_epoch(
     assert {dataset[0, epoch][0].shape for epoch in range(100)} == {(32, 32, 3)}
 
 
-def test_unseen_categories_are_not_trained(make_data: MakeData) -> None:
+def test_unseen_categories_are_not_in_the_training_data(make_data: MakeData) -> None:
     data = make_data(unseen=["square"])
     assert data.categories == ["circle", "cross"]
     assert data.catalogue.categories == ["circle", "cross", "square"]
-    for part, labels in (("train", {0, 1}), ("val", {0, 1}), ("query", {-1}), ("gallery", {-1})):
-        assert set(concatenate(data.loader(part)).labels.tolist()) == labels  # type: ignore[arg-type]
+    for split_name, labels in (("train", {0, 1}), ("val", {0, 1}), ("query", {-1}), ("gallery", {-1})):
+        assert set(concatenate(data.loader(split_name)).labels.tolist()) == labels  # type: ignore[arg-type]
     balanced = make_data(unseen=["square"], balanced=True, samples_per_epoch=30, batch_size=30)
     assert torch.bincount(concatenate(balanced.train_dataloader()).labels).tolist() == [15, 15]
 
@@ -305,7 +307,7 @@ def test_unseen_categories_get_a_gallery_from_published_training_data(
     names = ["train", "train", "val", "query"]
     root = write_manifest(tmp_path, shapes, split=lambda row: names[int(row["item"].split("-")[1]) % 4])
     data = make_data(root=root, unseen=["square"])
-    assert {part: len(data.rows(part)) for part in ("train", "val", "query", "gallery")} == {
+    assert {split_name: len(data.rows(split_name)) for split_name in ("train", "val", "query", "gallery")} == {
         "train": 24, "val": 12, "query": 6, "gallery": 18,
     }  # fmt: skip
     assert "No training images" not in caplog.text
@@ -318,11 +320,8 @@ def test_unseen_categories_with_train_as_gallery_raise(make_data: MakeData) -> N
 
 def test_unseen_categories_without_queries_raise(make_data: MakeData, tmp_path: Path, shapes: Path) -> None:
     names = ["train", "val", "query"]
-    split_counts = {
-        "circle": 3,
-        "cross": 3,
-        "square": 2,
-    }  # number of splits per category, so that square has no queries
+    # number of splits per category; square has no queries
+    split_counts = {"circle": 3, "cross": 3, "square": 2}
     root = write_manifest(
         tmp_path, shapes, split=lambda row: names[int(row["item"].split("-")[1]) % split_counts[row["category"]]]
     )

@@ -78,7 +78,7 @@ def test_a_sample_contains_all_garments_of_the_image(make_data: MakeData) -> Non
 
 
 @pytest.mark.parametrize("level", ["garment", "category"])
-def test_classes_at_each_level(make_data: MakeData, level: Any) -> None:
+def test_class_names_depend_on_the_level(make_data: MakeData, level: Any) -> None:
     data = make_data()
     scenes = make_detection_data(data, level=level)
     assert scenes.classes == (["garment"] if level == "garment" else data.categories)
@@ -86,12 +86,12 @@ def test_classes_at_each_level(make_data: MakeData, level: Any) -> None:
     assert set(labels) == set(range(len(scenes.classes)))
 
 
-def test_unknown_supercategories_raise(make_data: MakeData) -> None:
+def test_missing_supercategories_raise(make_data: MakeData) -> None:
     with pytest.raises(ValueError, match=r"detector\.level=supercategory: "):
         _ = make_detection_data(make_data(), level="supercategory").classes
 
 
-def test_views_restrict_training_but_not_evaluation(make_data: MakeData) -> None:
+def test_views_restrict_training_data_but_not_evaluation_data(make_data: MakeData) -> None:
     data = make_data()
     street = make_detection_data(data, views=["street"])
     views = dict(zip(data.catalogue.column("image"), data.catalogue.column("view"), strict=True))
@@ -120,19 +120,19 @@ def test_collate_keeps_images_of_different_sizes() -> None:
     assert batch.images[0].dtype == torch.uint8
 
 
-@pytest.mark.parametrize(("level", "trained"), [("garment", True), ("category", False)])
-def test_unseen_categories_train_the_detector_at_garment_level_only(
-    make_data: MakeData, level: Any, trained: bool
+@pytest.mark.parametrize(("level", "is_included"), [("garment", True), ("category", False)])
+def test_unseen_categories_are_in_detector_training_data_at_garment_level_only(
+    make_data: MakeData, level: Any, is_included: bool
 ) -> None:
     data = make_data()
     data.labels, data.unseen = np.where(data.catalogue.column("category") == "cross", -1, data.labels), ["cross"]
     scenes = make_detection_data(data, level=level)
     names = {scenes.data.catalogue.column("category")[row] for rows in scenes.scenes("train", augment=True).rows
              for row in rows}  # fmt: skip
-    assert ("cross" in names) == trained
+    assert ("cross" in names) == is_included
 
 
-def test_garments_of_unmapped_labels_train_the_detector(make_data: MakeData) -> None:
+def test_garments_with_unmapped_labels_are_in_detector_training_data(make_data: MakeData) -> None:
     data = make_data()
     data.labels = np.full(len(data.catalogue), -1)  # labels that cover several categories
     assert len(make_detection_data(data, level="category").scenes("train", augment=True))

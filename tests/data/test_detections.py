@@ -13,7 +13,7 @@ from fashion_lsh.data.detections import NO_BOXES, Boxes, BoxSelector, Detections
 NOT_ANNOTATED = np.full(4, np.nan, np.float32)
 
 
-def boxes(*xyxy: list[float], scores: list[float] | None = None) -> Boxes:
+def make_boxes(*xyxy: list[float], scores: list[float] | None = None) -> Boxes:
     box_scores = scores or [0.9 - 0.1 * index for index in range(len(xyxy))]
     return Boxes(
         np.array(xyxy, np.float32).reshape(-1, 4),
@@ -22,70 +22,72 @@ def boxes(*xyxy: list[float], scores: list[float] | None = None) -> Boxes:
     )
 
 
-def box_selector(**changed: Any) -> BoxSelector:
+def make_box_selector(**changed: Any) -> BoxSelector:
     return BoxSelector(**{"select": "given", "min_score": 0.3, "min_size": 8.0, "fallback": "whole", **changed})
 
 
 def test_select_given_selects_the_box_of_highest_iou() -> None:
-    detections = boxes([0, 0, 50, 50], [60, 60, 100, 100], [62, 62, 100, 100])
-    assert box_selector().select_one(detections, np.float32([61, 61, 101, 100])).tolist() == [60, 60, 100, 100]
-    assert box_selector().select_one(detections, np.float32([0, 60, 40, 100])) is None  # overlaps no box
-    assert box_selector().select_one(detections, np.float32([0, 0, 24, 50])) is None  # IoU just below 0.5
-    assert box_selector().select_one(detections, np.float32([0, 0, 25, 50])).tolist() == [0, 0, 50, 50]
+    detections = make_boxes([0, 0, 50, 50], [60, 60, 100, 100], [62, 62, 100, 100])
+    assert make_box_selector().select_one(detections, np.float32([61, 61, 101, 100])).tolist() == [60, 60, 100, 100]
+    assert make_box_selector().select_one(detections, np.float32([0, 60, 40, 100])) is None  # overlaps no box
+    assert make_box_selector().select_one(detections, np.float32([0, 0, 24, 50])) is None  # IoU just below 0.5
+    assert make_box_selector().select_one(detections, np.float32([0, 0, 25, 50])).tolist() == [0, 0, 50, 50]
 
 
 def test_without_an_annotation_the_highest_score_is_selected() -> None:
-    detections = boxes([0, 0, 50, 50], [60, 60, 100, 100], scores=[0.4, 0.6])
-    assert box_selector().select_one(detections, NOT_ANNOTATED).tolist() == [60, 60, 100, 100]
+    detections = make_boxes([0, 0, 50, 50], [60, 60, 100, 100], scores=[0.4, 0.6])
+    assert make_box_selector().select_one(detections, NOT_ANNOTATED).tolist() == [60, 60, 100, 100]
 
 
 def test_select_best_and_largest_ignore_the_annotation() -> None:
-    detections = boxes([0, 0, 50, 50], [60, 60, 100, 100], scores=[0.4, 0.6])
+    detections = make_boxes([0, 0, 50, 50], [60, 60, 100, 100], scores=[0.4, 0.6])
     annotated = np.float32([0, 60, 40, 100])
-    assert box_selector(select="best").select_one(detections, annotated).tolist() == [60, 60, 100, 100]
-    assert box_selector(select="largest").select_one(detections, annotated).tolist() == [0, 0, 50, 50]
+    assert make_box_selector(select="best").select_one(detections, annotated).tolist() == [60, 60, 100, 100]
+    assert make_box_selector(select="largest").select_one(detections, annotated).tolist() == [0, 0, 50, 50]
 
 
 @pytest.mark.parametrize(
     ("changed", "count"), [({}, 2), ({"min_score": 0.5}, 1), ({"min_size": 41.0}, 1), ({"min_score": 0.95}, 0)]
 )
 def test_boxes_below_min_score_or_min_size_are_ignored(changed: dict[str, Any], count: int) -> None:
-    detections = boxes([0, 0, 50, 50], [60, 60, 100, 100], scores=[0.4, 0.9])
-    selector = box_selector(select="best", **changed)
+    detections = make_boxes([0, 0, 50, 50], [60, 60, 100, 100], scores=[0.4, 0.9])
+    selector = make_box_selector(select="best", **changed)
     assert len(detections.filter(selector.min_score, selector.min_size).scores) == count
     assert (selector.select_one(detections, NOT_ANNOTATED) is None) == (count == 0)
 
 
 def test_select_boxes_returns_a_box_or_nan_per_garment() -> None:
-    detections = Detections({"a": boxes([0, 0, 50, 50], [60, 60, 100, 100]), "b": NO_BOXES})
+    detections = Detections({"a": make_boxes([0, 0, 50, 50], [60, 60, 100, 100]), "b": NO_BOXES})
     annotated = np.float32([[0, 0, 49, 50], [60, 60, 99, 100], [0, 0, 9, 9]])
-    selected = box_selector().select_boxes(detections, np.array(["a", "a", "b"], object), annotated)
+    selected = make_box_selector().select_boxes(detections, np.array(["a", "a", "b"], object), annotated)
     assert selected[:2].tolist() == [[0, 0, 50, 50], [60, 60, 100, 100]]
     assert np.isnan(selected[2]).all()
-    assert np.isnan(box_selector().select_boxes(detections, np.array(["not scanned"], object), annotated[:1])).all()
+    assert np.isnan(
+        make_box_selector().select_boxes(detections, np.array(["not scanned"], object), annotated[:1])
+    ).all()
 
 
 def test_select_all_returns_all_boxes_of_an_unannotated_image() -> None:
-    detections, annotated = boxes([0, 0, 50, 50], [60, 60, 100, 100]), np.float32([60, 60, 99, 100])
-    assert box_selector(select="all").select_all(detections, NOT_ANNOTATED).tolist() == [
+    detections, annotated = make_boxes([0, 0, 50, 50], [60, 60, 100, 100]), np.float32([60, 60, 99, 100])
+    assert make_box_selector(select="all").select_all(detections, NOT_ANNOTATED).tolist() == [
         [0, 0, 50, 50],
         [60, 60, 100, 100],
     ]
-    assert box_selector(select="all").select_all(detections, annotated).tolist() == [[60, 60, 100, 100]]
-    assert box_selector(select="best").select_all(detections, NOT_ANNOTATED).tolist() == [[0, 0, 50, 50]]
-    assert box_selector(select="all").select_one(detections, NOT_ANNOTATED).tolist() == [0, 0, 50, 50]
+    assert make_box_selector(select="all").select_all(detections, annotated).tolist() == [[60, 60, 100, 100]]
+    assert make_box_selector(select="best").select_all(detections, NOT_ANNOTATED).tolist() == [[0, 0, 50, 50]]
+    assert make_box_selector(select="all").select_one(detections, NOT_ANNOTATED).tolist() == [0, 0, 50, 50]
 
 
 @pytest.mark.parametrize("select", ["given", "best", "largest", "all"])
-def test_without_detections_the_fallback_applies(select: Any) -> None:
-    whole = box_selector(select=select).select_all(NO_BOXES, NOT_ANNOTATED)
+def test_the_fallback_applies_if_no_box_is_detected(select: Any) -> None:
+    whole = make_box_selector(select=select).select_all(NO_BOXES, NOT_ANNOTATED)
     assert whole.shape == (1, 4)
     assert np.isnan(whole).all()
-    assert box_selector(select=select, fallback="skip").select_all(NO_BOXES, NOT_ANNOTATED).shape == (0, 4)
+    assert make_box_selector(select=select, fallback="skip").select_all(NO_BOXES, NOT_ANNOTATED).shape == (0, 4)
 
 
 def test_detections_round_trip_through_parquet(tmp_path: Path) -> None:
-    detections = Detections({"ä b.png": boxes([0, 0, 50.5, 50], [60, 60, 100, 100]), "none": NO_BOXES})
+    detections = Detections({"ä b.png": make_boxes([0, 0, 50.5, 50], [60, 60, 100, 100]), "none": NO_BOXES})
     detections.save(tmp_path / "detections.parquet")
     loaded = Detections.open(tmp_path / "detections.parquet")
     assert list(loaded.boxes) == list(detections.boxes)

@@ -47,7 +47,7 @@ def test_scan_records_size_digest_and_problem(folder: Path) -> None:
     assert infos["nothing.png"].problem == f"{folder / 'nothing.png'}: no such file"
 
 
-def test_only_new_changed_or_bad_files_are_opened_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_new_changed_or_unusable_files_are_opened_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, opened_names = scan_and_list_opened(folder, monkeypatch, NAMES)
     assert opened_names == sorted(NAMES)
     bad = ["nothing.png", "text.jpg"]  # opened again, since a repaired file may keep its size and time
@@ -146,7 +146,7 @@ def test_the_checksum_depends_only_on_the_content_of_kept_images(folder: Path) -
     assert _clean(catalogue, folder).checksum != before
 
 
-def test_a_copy_is_kept_if_the_box_of_the_other_is_unusable(folder: Path) -> None:
+def test_a_copy_is_kept_if_the_box_of_the_other_copy_is_unusable(folder: Path) -> None:
     names = ["a.png", "a again.png"]
     box = {"x1": [90.0, 1.0], "y1": [1.0, 1.0], "x2": [99.0, 9.0], "y2": [9.0, 9.0]}
     catalogue = Catalogue.from_columns({"image": names, "category": ["hat", "hat"], "split": ["query", "train"], **box})

@@ -65,7 +65,7 @@ def find_pairs_slowly(fingerprints: np.ndarray, max_distance: int) -> list[list[
 
 
 @pytest.mark.parametrize("alteration", ALTERATIONS)
-def test_altered_copies_are_found_and_similar(alteration: str) -> None:
+def test_altered_copies_have_similar_fingerprints_and_colours(alteration: str) -> None:
     originals = [draw_image(seed) for seed in range(24)]
     copies = [np.asarray(ALTERATIONS[alteration](Image.fromarray(each)).convert("RGB")) for each in originals]
     images = [*originals, *copies]

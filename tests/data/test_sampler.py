@@ -22,7 +22,7 @@ def draw_epoch(sampler: EpochSampler, epoch: int) -> list[int]:
 
 @given(seeds, st.integers(1, 30), st.integers(1, 70), st.integers(0, 9))
 @settings(max_examples=80, deadline=None)
-def test_a_resumed_epoch_equals_the_interrupted_one(seed: int, size: int, count: int, epoch: int) -> None:
+def test_a_resumed_epoch_equals_the_interrupted_epoch(seed: int, size: int, count: int, epoch: int) -> None:
     rows = np.arange(size) * 3
     sampler = EpochSampler(rows, seed, count)
     orders = [draw_epoch(sampler, index) for index in range(epoch + 1)]
@@ -32,7 +32,7 @@ def test_a_resumed_epoch_equals_the_interrupted_one(seed: int, size: int, count:
 
 @given(seeds, st.integers(1, 30), st.integers(1, 70), st.integers(1, 6))
 @settings(max_examples=80, deadline=None)
-def test_no_row_repeats_before_all_were_drawn(seed: int, size: int, count: int, epochs: int) -> None:
+def test_no_row_is_repeated_before_all_rows_were_drawn(seed: int, size: int, count: int, epochs: int) -> None:
     rows = np.random.default_rng(seed).choice(1000, size, replace=False)
     sampler = EpochSampler(rows, seed, count)
     sequence = [row for epoch in range(epochs) for row in draw_epoch(sampler, epoch)]
@@ -76,7 +76,7 @@ def test_balanced_epochs_contain_each_label_equally_often(seed: int, sizes: list
     assert max(counts) - min(counts) <= 1
 
 
-def test_balanced_epochs_favour_no_label() -> None:
+def test_all_labels_are_equally_frequent_over_balanced_epochs() -> None:
     labels = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 6, 70])
     sampler = EpochSampler(
         np.arange(91), 0, 10, labels
@@ -85,7 +85,7 @@ def test_balanced_epochs_favour_no_label() -> None:
     assert [counts[label] for label in range(7)] == pytest.approx([1000] * 7, rel=0.06)
 
 
-def test_balanced_epochs_reach_all_rows() -> None:
+def test_all_rows_are_drawn_in_balanced_epochs() -> None:
     labels = np.repeat([0, 1], [5, 40])
     sampler = EpochSampler(np.arange(45), 0, 45, labels)
     assert {row for epoch in range(30) for row in draw_epoch(sampler, epoch)} == set(range(45))

@@ -21,23 +21,24 @@ LINKS = ("image", "group", "item")
 seeds = st.integers(0, 2**32 - 1)
 
 
-def make_catalogue(seed: int, units: int = 24, tangled: bool = False) -> Catalogue:
-    """Create a catalogue of connected units with one category, one to three items and one to four images per item.
+def make_catalogue(seed: int, num_components: int = 24, tangled: bool = False) -> Catalogue:
+    """Create a catalogue of connected components with one category, one to three items and one to four images per item.
 
-    Some items and views are unknown. If `tangled`, some images also show a garment of another unit, which connects the
-    units.
+    Some items and views are unknown. If `tangled`, some images also show a garment of another component, which
+    connects the two components.
     """
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
-    for unit in range(units):
+    for component in range(num_components):
         for item in range(rng.integers(1, 4)):
-            known = rng.random() < 0.8
-            rows += [{"image": f"{unit}-{item}-{number}.jpg", "category": f"c{unit % 3}", "group": f"g{unit}",
-                      "item": f"i{unit}-{item}" if known else "", "view": rng.choice(["", "shop", "street"])}
+            has_item = rng.random() < 0.8
+            rows += [{"image": f"{component}-{item}-{number}.jpg",
+                      "category": f"c{component % 3}", "group": f"g{component}",
+                      "item": f"i{component}-{item}" if has_item else "", "view": rng.choice(["", "shop", "street"])}
                      for number in range(rng.integers(1, 5))]  # fmt: skip
     if tangled:
         rows += [{**rows[rng.integers(len(rows))], "image": rows[rng.integers(len(rows))]["image"],
-                  "group": "", "category": f"c{rng.integers(3)}"} for _ in range(units // 4)]  # fmt: skip
+                  "group": "", "category": f"c{rng.integers(3)}"} for _ in range(num_components // 4)]  # fmt: skip
     order = rng.permutation(len(rows))
     columns = {name: [rows[n][name] for n in order] for name in rows[0]}
     return Catalogue.from_columns({"id": [f"id{n}" for n in range(len(rows))], **columns})
@@ -107,7 +108,7 @@ def test_no_image_group_or_item_is_in_two_splits(seed: int, tangled: bool) -> No
 
 @given(seeds)
 @settings(max_examples=50, deadline=None)
-def test_connected_rows_share_a_split(seed: int) -> None:
+def test_connected_rows_are_in_one_split(seed: int) -> None:
     catalogue = make_catalogue(seed, 40, tangled=True)
     catalogue = split(catalogue.with_columns(category=["hat"] * len(catalogue)), {"train": 0.5, "val": 0.5}, seed)
     splits = catalogue.column("split")
@@ -119,7 +120,7 @@ def test_connected_rows_share_a_split(seed: int) -> None:
     )  # equal counts imply that no other rows were connected
 
 
-def test_a_long_chain_of_links_shares_a_split() -> None:
+def test_rows_of_a_long_chain_of_links_are_in_one_split() -> None:
     count = 80_000  # rows of the chain, in random order
     order = np.random.default_rng(0).permutation(count)
     positions = np.empty(count, dtype=int)
@@ -136,7 +137,7 @@ def test_a_long_chain_of_links_shares_a_split() -> None:
 
 @given(st.lists(st.integers(4, 60), min_size=1, max_size=4), st.lists(st.integers(0, 9), min_size=4, max_size=4), seeds)
 @settings(max_examples=80, deadline=None)
-def test_each_split_gets_its_ratio_of_each_category(sizes: list[int], weights: list[int], seed: int) -> None:
+def test_each_category_is_divided_by_the_ratios(sizes: list[int], weights: list[int], seed: int) -> None:
     ratios = {name: weight / 10 for name, weight in zip(SPLITS, [1 + weights[0], *weights[1:]], strict=True)}
     names = [f"c{n}" for n, size in enumerate(sizes) for _ in range(size)]
     catalogue = split(make_single_images(np.random.default_rng(seed).permutation(names).tolist()), ratios, seed)
@@ -153,7 +154,7 @@ def test_each_split_gets_its_ratio_of_each_category(sizes: list[int], weights: l
 
 @given(seeds)
 @settings(max_examples=50, deadline=None)
-def test_each_split_gets_each_category_if_images_show_several(seed: int) -> None:
+def test_each_split_contains_each_category_if_images_show_several_categories(seed: int) -> None:
     rng = np.random.default_rng(seed)
     image_categories = [("shirt", "pants")] * 20 + [("shirt", "shoes")] * 8 + [("hat",)] * 4 + [("coat", "hat")] * 4
     rows = [(f"{n}.jpg", name) for n, names in enumerate(image_categories) for name in rng.permutation(names)]
@@ -168,7 +169,7 @@ def test_each_split_gets_each_category_if_images_show_several(seed: int) -> None
     assert abs(shirts.count("train") - 0.6 * 28) <= 2
 
 
-def test_a_category_assigned_with_rarer_categories_keeps_its_ratios() -> None:
+def test_a_category_in_images_with_rarer_categories_is_divided_by_the_ratios() -> None:
     rows = [(f"{rare}-{n}.jpg", name) for rare in range(5) for n in range(4) for name in (f"rare{rare}", "hat")]
     rows += [(f"{n}.jpg", "hat") for n in range(10)]  # 30 images of hats in total; each split already has five
     images, categories = zip(*rows, strict=True)
@@ -186,7 +187,7 @@ def test_splits_depend_on_the_seed() -> None:
     assert splits[0] == splits[1] != splits[2]
 
 
-def test_splits_equal_those_of_earlier_versions() -> None:
+def test_splits_equal_the_splits_of_earlier_versions() -> None:
     catalogue = split(make_single_images(["hat", "bag", "hat", "cap"] * 10), RATIOS, 0)
     assert "".join(name[0] for name in catalogue.column("split")) == "tqtttgtgttttgtgtvtgtqttgttttqttqvgtvtvgt"
 
@@ -211,9 +212,7 @@ def test_splits_do_not_depend_on_ids() -> None:
     (["shop", "shop"], set(), {"0", "1"}),  # only gallery images, no queries
     (["street", "street"], {"0", "1"}, set()),
 ])  # fmt: skip
-def test_images_of_a_test_item_are_divided_by_view_or_in_turn(
-    views: list[str], query: set[str], gallery: set[str]
-) -> None:
+def test_images_of_an_item_are_divided_by_view_or_ratio(views: list[str], query: set[str], gallery: set[str]) -> None:
     items = make_items({f"mine{n}": views for n in range(12)})
     catalogue = split(items, RATIOS, 0)
     test = [
@@ -248,7 +247,7 @@ def test_query_and_gallery_share_items_but_no_image() -> None:
 
 
 @pytest.mark.parametrize("view", ["", "shop", "street"])
-def test_items_of_one_image_keep_the_ratios(view: str) -> None:
+def test_items_with_one_image_are_divided_by_the_ratios(view: str) -> None:
     count = 40
     catalogue = split(
         make_single_images(["hat"] * count, item=[f"i{n}" for n in range(count)], view=[view] * count), RATIOS, 0
@@ -299,13 +298,13 @@ def test_splits_in_only_some_rows_raise() -> None:
 
 
 @pytest.mark.parametrize(("count", "group", "size"), [(1, "", 1), (3, "", 3), (30, "all", 1)])
-def test_a_too_small_category_raises_with_its_size(count: int, group: str, size: int) -> None:
+def test_a_category_with_too_few_groups_of_linked_images_raises(count: int, group: str, size: int) -> None:
     catalogue = make_single_images(["hat"] * 50 + ["bag"] * count, group=[""] * 50 + [group] * count)
     with pytest.raises(ValueError, match=rf"category 'bag': {size} .* 4 splits"):
         split(catalogue, RATIOS, 0)
 
 
-def test_the_smallest_category_gives_each_split_one_row() -> None:
+def test_each_split_contains_one_row_of_a_category_with_four_rows() -> None:
     catalogue = split(make_single_images(["hat"] * 50 + ["bag"] * 4), RATIOS, 0)
     assert sorted(catalogue.column("split")[-4:]) == sorted(SPLITS)
 

@@ -1,4 +1,4 @@
-"""Unseen categories are not trained, other categories are not searched, and splits stay disjoint."""
+"""Unseen categories are only in query and gallery, other categories only in train and val; splits stay disjoint."""
 
 from collections import Counter
 from typing import Any
@@ -78,10 +78,10 @@ def test_a_missing_gallery_is_built_from_unseen_categories() -> None:
     assert images_by_split == {"train": ["both", "of it", "hat"], "val": ["bag"], "query": ["query"],
                      "gallery": ["alone", "in val"]}  # fmt: skip
     companions = catalogue.column("id")[~catalogue.column("main")]
-    assert companions.tolist() == ["3"]  # the cap in the image with the trained hat
+    assert companions.tolist() == ["3"]  # the cap in a training image with a hat
 
 
-def test_a_number_draws_large_categories_by_seed() -> None:
+def test_a_number_of_unseen_categories_is_drawn_from_large_categories_by_seed() -> None:
     catalogue = make_categories(**{f"c{number}": MIN_GARMENTS for number in range(6)}, small=MIN_GARMENTS - 1)
     choices = [frozenset(main_categories(hold_out_categories(catalogue, 3, seed), "query")) for seed in [*range(20), 0]]
     assert choices[0] == choices[-1]
@@ -99,6 +99,6 @@ def test_a_number_draws_large_categories_by_seed() -> None:
         (2, r"split\.unseen=2: .*1 of 3 categories.*80"),
     ],
 )
-def test_impossible_unseen_categories_raise(unseen: Any, message: str) -> None:
+def test_invalid_names_or_numbers_of_unseen_categories_raise(unseen: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         hold_out_categories(make_categories(hat=MIN_GARMENTS, bag=20, cap=20), unseen, 0)

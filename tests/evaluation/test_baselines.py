@@ -32,9 +32,9 @@ def random_split(seed: int, num_rows: int) -> EncodedSplit:
     return EncodedSplit(catalogue, encoded, {}, quantisation_error=0.25)
 
 
-def hyperplane_sides(embeddings: np.ndarray, centre: np.ndarray, planes: np.ndarray) -> list[list[bool]]:
+def hyperplane_sides(embeddings: np.ndarray, centre: np.ndarray, normals: np.ndarray) -> list[list[bool]]:
     """Compute for each embedding and hyperplane whether the embedding is on the positive side."""
-    return [[float((row - centre) @ plane) > 0 for plane in planes.T] for row in embeddings]
+    return [[float((row - centre) @ normal) > 0 for normal in normals.T] for row in embeddings]
 
 
 def test_lsh_and_itq_codes_are_the_sides_of_hyperplanes() -> None:
@@ -44,10 +44,10 @@ def test_lsh_and_itq_codes_are_the_sides_of_hyperplanes() -> None:
     assert pairs["code"] == (query.codes, gallery.codes)
     mean = gallery.embeddings.mean(axis=0)
     centre, projection = (tensor.numpy() for tensor in fit_itq(torch.from_numpy(gallery.embeddings), BITS))
-    planes = {"lsh": (mean, random_hyperplanes(EMBEDDING_DIM, BITS, seed=0).numpy()), "itq": (centre, projection)}
-    for method, (plane_centre, normals) in planes.items():
+    hyperplanes = {"lsh": (mean, random_hyperplanes(EMBEDDING_DIM, BITS, seed=0).numpy()), "itq": (centre, projection)}
+    for method, (hyperplane_centre, normals) in hyperplanes.items():
         for codes, encoded in zip(pairs[method], (query, gallery), strict=True):
-            expected = hyperplane_sides(encoded.embeddings, plane_centre, normals)
+            expected = hyperplane_sides(encoded.embeddings, hyperplane_centre, normals)
             assert np.array_equal(np.unpackbits(codes, axis=1, count=BITS, bitorder="little"), expected)
 
 
@@ -71,15 +71,16 @@ def test_itq_is_skipped_with_more_bits_than_embedding_dimensions(bits: int, has_
 
 
 def test_itq_is_fitted_on_evenly_spaced_embeddings_of_a_large_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted_on: list[torch.Tensor] = []
+    fitted_embeddings: list[torch.Tensor] = []
     module = "fashion_lsh.evaluation.baselines"
     monkeypatch.setattr(
-        f"{module}.fit_itq", lambda embeddings, bits: (fitted_on.append(embeddings), fit_itq(embeddings, bits))[1]
+        f"{module}.fit_itq",
+        lambda embeddings, bits: (fitted_embeddings.append(embeddings), fit_itq(embeddings, bits))[1],
     )
     monkeypatch.setattr(f"{module}.ITQ_SAMPLES", 20)
     gallery = random_split(1, 50).encoded
     codes = code_pairs(random_split(0, 5).encoded, gallery, BITS)["itq"][1]
-    assert np.array_equal(fitted_on[0].numpy(), gallery.embeddings[[*range(0, 50, 3)]])
+    assert np.array_equal(fitted_embeddings[0].numpy(), gallery.embeddings[[*range(0, 50, 3)]])
     assert len(codes) == 50
 
 
@@ -109,11 +110,11 @@ def test_collapsed_codes_are_logged_as_a_warning(caplog: pytest.LogCaptureFixtur
         assert fragment in caplog.text
 
 
-def random_in_closed_form(relevant: int, rows: int) -> list[float]:
+def expected_random_scores(relevant: int, rows: int) -> list[float]:
     """Expected AP@100, recall@1, recall@10 and precision@10 of a random order."""
     ratio = relevant / rows
-    ratio_of_others = (relevant - 1) / (rows - 1)  # given that one row is relevant
-    precisions = sum(ratio * (1 + (rank - 1) * ratio_of_others) / rank for rank in range(1, min(100, rows) + 1))
+    ratio_before = (relevant - 1) / (rows - 1)  # expected ratio among the rows before a relevant row
+    precisions = sum(ratio * (1 + (rank - 1) * ratio_before) / rank for rank in range(1, min(100, rows) + 1))
     probability_of_none = math.comb(rows - relevant, 10) / math.comb(rows, 10)
     return [precisions / min(relevant, 100), ratio, 1 - probability_of_none, ratio]
 
@@ -124,7 +125,7 @@ def test_the_random_baseline_equals_the_closed_form() -> None:
         scores = baseline_scores(query, gallery, relevance, {}, exact_hits(query, gallery))["random"]
         for query_row, relevant in enumerate(relevance.totals.tolist()):
             actual = [scores[name][query_row] for name in ("map@100", "recall@1", "recall@10", "precision@10")]
-            assert actual == pytest.approx(random_in_closed_form(relevant, 150) if relevant else [math.nan] * 4,
+            assert actual == pytest.approx(expected_random_scores(relevant, 150) if relevant else [math.nan] * 4,
                                          nan_ok=True)  # fmt: skip
 
 
@@ -191,6 +192,6 @@ def test_an_undetected_query_scores_0_in_every_baseline() -> None:
     assert {value for name, value in metrics.items() if name.startswith("baselines/")} == {0.0}
 
 
-def test_without_a_hash_layer_there_are_no_code_baselines() -> None:
+def test_code_baselines_are_skipped_without_a_hash_layer() -> None:
     metrics, _ = baseline_metrics(factories.random_split(0, 5, None), factories.random_split(1, 20, None), None)
     assert {name.split("/")[1] for name in metrics} == {"random", "predicted_category", "float", "colour_histogram"}

@@ -45,14 +45,14 @@ def test_detected_crops_require_detections(make_data: MakeData) -> None:
         _ = data.crop_boxes
 
 
-@pytest.mark.parametrize(("mode", "skips"), [("detected", True), ("detected_or_whole", False)])
-def test_undetected_garments_are_skipped_or_uncropped(make_data: MakeData, mode: Any, skips: bool) -> None:
+@pytest.mark.parametrize(("mode", "is_skipped"), [("detected", True), ("detected_or_whole", False)])
+def test_garments_without_detection_are_skipped_or_uncropped(make_data: MakeData, mode: Any, is_skipped: bool) -> None:
     data = make_data()
     num_before = {part: len(data.rows(part)) for part in ("train", "query", "gallery")}
     recropped = with_crop_mode(add_detections(data), mode)
     num_after = {part: len(recropped.rows(part)) for part in ("train", "query", "gallery")}
     assert num_after["query"] == num_before["query"]
-    assert (num_after["train"] < num_before["train"]) == (num_after["gallery"] < num_before["gallery"]) == skips
+    assert (num_after["train"] < num_before["train"]) == (num_after["gallery"] < num_before["gallery"]) == is_skipped
 
 
 def test_an_undetected_query_is_wrong_and_has_no_hits(make_data: MakeData) -> None:

@@ -16,7 +16,7 @@ def test_every_method_is_timed_once_per_query_after_the_warm_up() -> None:
     def make_method(name: str) -> Callable[[int], object]:
         return lambda query: calls.append((name, query))
 
-    times = time_interleaved({"a": make_method("a"), "b": make_method("b")}, queries=6, warm_up=2)
+    times = time_interleaved({"a": make_method("a"), "b": make_method("b")}, num_queries=6, num_warm_up=2)
     assert {name: values.shape for name, values in times.items()} == {"a": (6,), "b": (6,)}
     assert sorted(calls[4:]) == sorted((name, query) for name in "ab" for query in range(6))
     assert [query for _, query in calls[4:]] == [query for query in range(6) for _ in "ab"]
@@ -24,8 +24,10 @@ def test_every_method_is_timed_once_per_query_after_the_warm_up() -> None:
     assert orders == {("a", "b"), ("b", "a")}
 
 
-def test_slow_methods_take_longer() -> None:
-    times = time_interleaved({"slow": lambda _: time.sleep(0.004), "fast": lambda _: None}, queries=10, warm_up=1)
+def test_a_slow_method_has_a_higher_latency() -> None:
+    times = time_interleaved(
+        {"slow": lambda _: time.sleep(0.004), "fast": lambda _: None}, num_queries=10, num_warm_up=1
+    )
     assert np.median(times["slow"]) > 3.5
     assert np.median(times["slow"]) > 10 * np.median(times["fast"])
 

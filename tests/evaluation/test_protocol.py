@@ -83,13 +83,13 @@ def test_garments_not_indexed_count_as_relevant() -> None:
     assert scores["recall@10"][0] == 0  # 0 instead of NaN, since the not indexed garments are relevant
 
 
-@pytest.mark.parametrize("without_items", ["query", "gallery", "both"])
-def test_items_are_scored_only_where_query_and_gallery_have_them(without_items: str) -> None:
+@pytest.mark.parametrize("missing_items", ["query", "gallery", "both"])
+def test_items_are_scored_only_if_queries_and_gallery_have_items(missing_items: str) -> None:
     query, gallery = random_split(0, 12).catalogue, random_split(1, 150).catalogue
     assert set(relevance_by_column(query, gallery)) == {"category", "item"}
-    if without_items != "gallery":
+    if missing_items != "gallery":
         query = query.with_columns(item=[""] * 12)
-    if without_items != "query":
+    if missing_items != "query":
         gallery = gallery.with_columns(item=[""] * 150)
     assert set(relevance_by_column(query, gallery)) == {"category"}
 
@@ -182,15 +182,15 @@ def test_a_search_is_evaluated_end_to_end(distance: Any, make_data: Callable[...
     )
     ids = gallery.catalogue.column("id")
     assert columns["hits"] == [[ids[row] for row in rows if row >= 0][:10] for rows in hits.rows]
-    correct = np.array(columns["predicted"]) == np.array(columns["category"])
-    assert metrics["query/accuracy"] == pytest.approx(correct.mean())
+    is_correct = np.array(columns["predicted"]) == np.array(columns["category"])
+    assert metrics["query/accuracy"] == pytest.approx(is_correct.mean())
     for name in ("category/map@100", "item/map@100_worst", "item/recall@1"):
         assert metrics[f"query/{name}"] == pytest.approx(np.mean(columns[name]))
     assert metrics["speed/search_ms"] == pytest.approx(np.median(columns["search_ms"]))
     assert metrics["speed/search_ms"] <= metrics["speed/search_ms_p95"]
 
 
-def test_without_items_only_categories_are_evaluated() -> None:
+def test_only_categories_are_evaluated_without_items() -> None:
     query, gallery = random_split(0, 12), random_split(1, 150)
     query = EncodedSplit(query.catalogue.with_columns(item=[""] * 12), query.encoded, query.descriptors)
     metrics, table, _ = evaluate(make_searcher(gallery, "hamming", 1), query)

@@ -74,7 +74,7 @@ def test_end_to_end_latency_is_the_median_after_10_warm_up_queries(
         data.source, "image", lambda key: (clock.advance(7), open_image(key))[1]
     )  # loading is not timed
     slow_searcher: Any = SlowSearcher()
-    assert time_end_to_end(slow_searcher, data, count=21) == {"speed/end_to_end_ms": pytest.approx(3.0)}
+    assert time_end_to_end(slow_searcher, data, num_queries=21) == {"speed/end_to_end_ms": pytest.approx(3.0)}
     rows = data.rows("query")
     assert len(calls) == 31 > len(rows)
     for index, (image, box, k) in enumerate(calls[10:]):

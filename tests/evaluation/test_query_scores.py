@@ -23,7 +23,7 @@ from fashion_lsh.evaluation.query_scores import (
 score_strategy = st.one_of(st.floats(0, 1, width=32), st.just(float("nan")))
 
 
-def catalogue(items: list[str]) -> Catalogue:
+def make_catalogue(items: list[str]) -> Catalogue:
     count = len(items)
     return Catalogue.from_columns({"id": [f"id{row}" for row in range(count)], "image": ["p"] * count,
                          "category": ["c"] * count, "item": items})  # fmt: skip
@@ -35,23 +35,23 @@ def catalogue(items: list[str]) -> Catalogue:
 def test_packed_scores_round_trip(rows: list[tuple[float, float, str]]) -> None:
     accuracy, item_map, items = (list(column) for column in zip(*rows, strict=True))
     scores = {"query/accuracy": np.array(accuracy, np.float32), "query/item/map@100": np.array(item_map, np.float32)}
-    unpacked = unpack_scores(json.loads(json.dumps(pack_scores(catalogue(items), scores))))
+    unpacked = unpack_scores(json.loads(json.dumps(pack_scores(make_catalogue(items), scores))))
     assert set(unpacked.scores) == set(scores)
     for name, values in scores.items():
         assert unpacked.scores[name] == pytest.approx(values, abs=0.51 / QUANTISATION_STEPS, nan_ok=True)
     for row, other in product(range(len(items)), repeat=2):
-        same_item = row == other or (items[row] == items[other] != "")
-        assert (unpacked.groups[row] == unpacked.groups[other]) == same_item
+        has_same_item = row == other or (items[row] == items[other] != "")
+        assert (unpacked.groups[row] == unpacked.groups[other]) == has_same_item
 
 
 def test_scores_of_0_and_1_and_nan_are_packed_exactly() -> None:
     values = np.array([0, 1, np.nan, 1], np.float32)
-    unpacked = unpack_scores(pack_scores(catalogue([""] * 4), {"query/accuracy": values}))
+    unpacked = unpack_scores(pack_scores(make_catalogue([""] * 4), {"query/accuracy": values}))
     assert np.array_equal(unpacked.scores["query/accuracy"], values, equal_nan=True)
 
 
 def test_different_queries_have_different_checksums() -> None:
-    queries = catalogue(["", ""])
+    queries = make_catalogue(["", ""])
     reordered = queries.take(np.array([1, 0]))
     assert pack_scores(queries, {})["ids"] == pack_scores(queries, {})["ids"] != pack_scores(reordered, {})["ids"]
 
@@ -97,7 +97,7 @@ def test_scores_of_1500_queries_and_300_metrics_fit_in_a_job_file() -> None:
             f"baselines/predicted_category/category/map@{number}_low": 1 / (number + 3) for number in range(300)
         }
     }
-    packed = pack_scores(catalogue([f"item{row // 2}" for row in range(1500)]), realistic_scores(1500))
+    packed = pack_scores(make_catalogue([f"item{row // 2}" for row in range(1500)]), realistic_scores(1500))
     text = job_file_json(job, packed)
     assert len(text) <= 50_000
     assert json.loads(text) == job | {"queries": packed}
@@ -106,7 +106,7 @@ def test_scores_of_1500_queries_and_300_metrics_fit_in_a_job_file() -> None:
 def test_12_incompressible_metrics_fit_in_a_job_file() -> None:
     rng = np.random.default_rng(0)
     scores = {f"baselines/code/{number}": rng.random(1500).astype(np.float32) for number in range(12)}
-    packed = pack_scores(catalogue([""] * 1500), scores)
+    packed = pack_scores(make_catalogue([""] * 1500), scores)
     text = job_file_json({}, packed)
     assert len(text) <= 50_000
     assert json.loads(text)["queries"] == packed
@@ -118,7 +118,7 @@ def test_scores_that_do_not_fit_are_skipped_and_logged(num_queries: int, caplog:
     methods = ("query", "baselines/code")
     scores = {f"{method}/{name}": rng.random(num_queries).astype(np.float32)
               for method in methods for name in ("item/recall@10", "category/map@100", "item/map@100")}  # fmt: skip
-    packed = pack_scores(catalogue([""] * num_queries), scores)
+    packed = pack_scores(make_catalogue([""] * num_queries), scores)
     job = {"metrics": {"query/count": num_queries}, "more": "x" * 8000}
     with caplog.at_level(logging.INFO):
         text = job_file_json(job, packed)
@@ -136,10 +136,10 @@ def test_scores_that_do_not_fit_are_skipped_and_logged(num_queries: int, caplog:
 
 @pytest.mark.parametrize("damaged_scores", [
     {"query/accuracy": "not base64"}, {"query/accuracy": "eJw="}, {"items": "!"},
-    {"query/item/map@100": pack_scores(catalogue([""]), {"a": np.zeros(1)})["a"]},
+    {"query/item/map@100": pack_scores(make_catalogue([""]), {"a": np.zeros(1)})["a"]},
 ])  # fmt: skip
 def test_damaged_packed_scores_are_rejected(damaged_scores: dict[str, str]) -> None:
-    packed = pack_scores(catalogue(["", "a"]), {"query/accuracy": np.ones(2)})
+    packed = pack_scores(make_catalogue(["", "a"]), {"query/accuracy": np.ones(2)})
     with pytest.raises(ValueError, match=r".+"):
         unpack_scores(packed | damaged_scores)
 
@@ -151,5 +151,5 @@ def test_training_free_baselines_are_skipped_first() -> None:
         for method in methods
         for name in ("item/map@100", "item/recall@10")
     }
-    order = [name.split("/")[1] for name in pack_scores(catalogue([""] * 3), scores) if "/" in name]
+    order = [name.split("/")[1] for name in pack_scores(make_catalogue([""] * 3), scores) if "/" in name]
     assert order == ["code", "code", "float", "float", "itq", "itq", "lsh", "lsh"]

@@ -29,7 +29,7 @@ from tests.evaluation.fake_model import FakeModel
 SIDE = 64
 
 
-def rng(seed: int = 0) -> np.random.Generator:
+def make_rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
@@ -37,66 +37,66 @@ def uniform_crop(value: int) -> np.ndarray:
     return np.full((SIDE, SIDE, 3), value, dtype=np.uint8)
 
 
-def batch(rows: list[int]) -> Batch:
-    images = torch.from_numpy(rng().integers(0, 256, (9, 3, SIDE, SIDE), dtype=np.uint8))[rows]
+def make_batch(rows: list[int]) -> Batch:
+    images = torch.from_numpy(make_rng().integers(0, 256, (9, 3, SIDE, SIDE), dtype=np.uint8))[rows]
     row_tensor = torch.tensor(rows)
     return Batch(images, row_tensor, row_tensor, row_tensor)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_a_corruption_changes_a_crop_and_keeps_its_shape(name: str) -> None:
-    before = batch([0, 1])
+    before = make_batch([0, 1])
     after = corrupt(before, name)
     assert after.images.shape == before.images.shape
     assert after.images.dtype == torch.uint8
     assert not torch.equal(after.images, before.images)
-    assert torch.equal(before.images, batch([0, 1]).images)
+    assert torch.equal(before.images, make_batch([0, 1]).images)
     assert torch.equal(after.labels, before.labels)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_corruptions_depend_only_on_the_row_of_a_crop(name: str) -> None:
-    in_batch = corrupt(batch([3, 5, 8]), name).images
-    one_by_one = torch.cat([corrupt(batch([row]), name).images for row in (3, 5, 8)])
+    in_batch = corrupt(make_batch([3, 5, 8]), name).images
+    one_by_one = torch.cat([corrupt(make_batch([row]), name).images for row in (3, 5, 8)])
     assert torch.equal(in_batch, one_by_one)
 
 
 def test_an_edge_is_blurred_with_blur_sigma() -> None:
     crop = uniform_crop(0)
     crop[:, SIDE // 2 :] = 255
-    profile = CORRUPTIONS["blur"](crop, rng())[SIDE // 2, :, 0].astype(float)
+    profile = CORRUPTIONS["blur"](crop, make_rng())[SIDE // 2, :, 0].astype(float)
     rise, positions = np.diff(profile) / 255, np.arange(SIDE - 1)
     mean = (rise * positions).sum()
     assert np.sqrt((rise * (positions - mean) ** 2).sum()) == pytest.approx(BLUR_SIGMA * SIDE, rel=0.1)
-    assert np.array_equal(CORRUPTIONS["blur"](uniform_crop(90), rng()), uniform_crop(90))
+    assert np.array_equal(CORRUPTIONS["blur"](uniform_crop(90), make_rng()), uniform_crop(90))
 
 
-@pytest.mark.parametrize(("quality", "equal"), [(JPEG_QUALITY, True), (75, False)])  # 75 is the default of Pillow
-def test_jpeg_has_the_stated_quality(quality: int, equal: bool) -> None:
-    crop, file = rng().integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8), io.BytesIO()
+@pytest.mark.parametrize(("quality", "is_equal"), [(JPEG_QUALITY, True), (75, False)])  # 75 is the default of Pillow
+def test_jpeg_is_compressed_with_jpeg_quality(quality: int, is_equal: bool) -> None:
+    crop, file = make_rng().integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8), io.BytesIO()
     Image.fromarray(crop).save(file, "JPEG", quality=quality, subsampling="4:2:0")
-    assert np.array_equal(CORRUPTIONS["jpeg"](crop, rng()), np.asarray(Image.open(file))) == equal
+    assert np.array_equal(CORRUPTIONS["jpeg"](crop, make_rng()), np.asarray(Image.open(file))) == is_equal
 
 
 def test_jpeg_keeps_uniform_areas_and_loses_detail() -> None:
-    assert np.abs(CORRUPTIONS["jpeg"](uniform_crop(90), rng()).astype(int) - 90).max() <= 3
-    detailed = rng().integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    error = np.abs(CORRUPTIONS["jpeg"](detailed, rng()).astype(int) - detailed).mean()
+    assert np.abs(CORRUPTIONS["jpeg"](uniform_crop(90), make_rng()).astype(int) - 90).max() <= 3
+    detailed = make_rng().integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    error = np.abs(CORRUPTIONS["jpeg"](detailed, make_rng()).astype(int) - detailed).mean()
     assert 20 < error < 80
 
 
 def test_noise_has_noise_std_and_does_not_wrap() -> None:
-    noise = CORRUPTIONS["noise"](uniform_crop(GREY), rng()).astype(float) - GREY
+    noise = CORRUPTIONS["noise"](uniform_crop(GREY), make_rng()).astype(float) - GREY
     assert noise.std() == pytest.approx(NOISE_STD, rel=0.03)
     assert abs(noise.mean()) < 0.6
-    assert CORRUPTIONS["noise"](uniform_crop(255), rng()).min() > 128
-    assert CORRUPTIONS["noise"](uniform_crop(0), rng()).max() < 128
+    assert CORRUPTIONS["noise"](uniform_crop(255), make_rng()).min() > 128
+    assert CORRUPTIONS["noise"](uniform_crop(0), make_rng()).max() < 128
 
 
 def test_a_quarter_of_the_crop_is_occluded() -> None:
     positions = set()
     for seed in range(50):
-        occluded = (CORRUPTIONS["occlusion"](uniform_crop(7), rng(seed)) == GREY).all(axis=2)
+        occluded = (CORRUPTIONS["occlusion"](uniform_crop(7), make_rng(seed)) == GREY).all(axis=2)
         rows, columns = np.flatnonzero(occluded.any(axis=1)), np.flatnonzero(occluded.any(axis=0))
         assert (len(rows), len(columns), occluded.sum()) == (SIDE // 2, SIDE // 2, SIDE**2 // 4)
         positions.add((rows[0], columns[0]))

@@ -57,13 +57,13 @@ def random_encoded(seed: int, num_rows: int, bits: int | None = BITS) -> Encoded
     return Encoded(probabilities, None if bits is None else distinct_codes[rng.integers(0, 8, num_rows)], embeddings)
 
 
-def catalogue(num_rows: int, first_row: int = 0) -> Catalogue:
+def make_catalogue(num_rows: int, first_row: int = 0) -> Catalogue:
     ids = [f"garment {row}" for row in range(first_row, first_row + num_rows)]
     return Catalogue.from_columns({"id": ids, "image": ids, "category": ["hat"] * num_rows})
 
 
 def build_gallery(bits: int | None = BITS, num_rows: int = 40, seed: int = 0) -> Gallery:
-    return Gallery.build(FakeModel(bits), random_encoded(seed, num_rows, bits), catalogue(num_rows))
+    return Gallery.build(FakeModel(bits), random_encoded(seed, num_rows, bits), make_catalogue(num_rows))
 
 
 def file_names(folder: Path) -> list[str]:
@@ -95,13 +95,13 @@ def galleries_are_equal(gallery: Gallery, expected: Gallery) -> bool:
     )
     assert np.array_equal(gallery.embeddings[gallery.rows], expected.embeddings[expected.rows])
     assert np.array_equal(gallery.lists, expected.lists)
-    assert (gallery.fingerprint, gallery.pending) == (expected.fingerprint, expected.pending)
+    assert (gallery.fingerprint, gallery.pending_keys) == (expected.fingerprint, expected.pending_keys)
     return True
 
 
 def modified_gallery(folder: Path) -> Gallery:
     """Open a gallery, add and remove some garments, and return it unsaved."""
     gallery = Gallery.open(folder, FINGERPRINT)
-    gallery.add(random_encoded(2, 30, None if gallery.codes is None else BITS), catalogue(30, 40))
+    gallery.add(random_encoded(2, 30, None if gallery.codes is None else BITS), make_catalogue(30, 40))
     gallery.remove(gallery.catalogue.column("id")[::7].astype(str))
     return gallery

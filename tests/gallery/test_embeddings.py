@@ -14,11 +14,11 @@ seeds = st.integers(0, 2**32 - 1)
 segment_sizes = st.lists(st.integers(0, 7), min_size=1, max_size=5)
 
 
-def vectors(seed: int, num_rows: int, dimensions: int = 3) -> np.ndarray:
+def random_vectors(seed: int, num_rows: int, dimensions: int = 3) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(num_rows, dimensions)).astype(np.float32)
 
 
-def split(embeddings: np.ndarray, sizes: list[int]) -> Embeddings:
+def make_store(embeddings: np.ndarray, sizes: list[int]) -> Embeddings:
     """Split (N, D) float16 embeddings into segments of the given sizes, which may be 0."""
     return Embeddings(np.split(embeddings, np.cumsum(sizes)[:-1]))
 
@@ -26,8 +26,8 @@ def split(embeddings: np.ndarray, sizes: list[int]) -> Embeddings:
 @given(seeds, segment_sizes, st.integers(1, 9))
 @settings(deadline=None)
 def test_segments_read_as_one_array(seed: int, sizes: list[int], block: int) -> None:
-    array = vectors(seed, sum(sizes)).astype(np.float16)
-    store, rng = split(array, sizes), np.random.default_rng(seed)
+    array = random_vectors(seed, sum(sizes)).astype(np.float16)
+    store, rng = make_store(array, sizes), np.random.default_rng(seed)
     assert (len(store), store.shape, store.dtype) == (len(array), array.shape, np.float16)
     for shape in ((0,), (4,), (2, 5)) if len(array) else ((0,),):
         rows = rng.integers(0, max(1, len(array)), shape)
@@ -46,8 +46,8 @@ def test_segments_read_as_one_array(seed: int, sizes: list[int], block: int) -> 
 
 @given(seeds, segment_sizes, segment_sizes)
 def test_concatenate_keeps_order_and_shares_segments(seed: int, sizes: list[int], other_sizes: list[int]) -> None:
-    array = vectors(seed, sum(sizes) + sum(other_sizes)).astype(np.float16)
-    store, other = split(array[: sum(sizes)], sizes), split(array[sum(sizes) :], other_sizes)
+    array = random_vectors(seed, sum(sizes) + sum(other_sizes)).astype(np.float16)
+    store, other = make_store(array[: sum(sizes)], sizes), make_store(array[sum(sizes) :], other_sizes)
     concatenated = store.concatenate(other)
     assert np.array_equal(concatenated[np.arange(len(array))], array)
     assert [id(segment) for segment in concatenated.segments] == [
@@ -57,7 +57,7 @@ def test_concatenate_keeps_order_and_shares_segments(seed: int, sizes: list[int]
 
 
 def test_from_array_stores_float16_in_one_segment() -> None:
-    values = vectors(0, 20)
+    values = random_vectors(0, 20)
     store = Embeddings.from_array(values)
     assert len(store.segments) == 1
     assert np.array_equal(store[np.arange(20)], values.astype(np.float16))
@@ -102,19 +102,19 @@ def test_segments_of_wrong_shape_or_dtype_are_rejected(segments: list[np.ndarray
 
 def test_concatenate_rejects_another_dimension() -> None:
     with pytest.raises(ValueError, match=r"segments .*\(n, D\) float16"):
-        Embeddings.from_array(vectors(0, 2, 3)).concatenate(Embeddings.from_array(vectors(0, 2, 4)))
+        Embeddings.from_array(random_vectors(0, 2, 3)).concatenate(Embeddings.from_array(random_vectors(0, 2, 4)))
 
 
 @pytest.mark.parametrize("row", [5, 6])
 @pytest.mark.parametrize("sizes", [[5], [2, 3], [5, 0]])
 def test_row_beyond_the_last_raises_index_error(row: int, sizes: list[int]) -> None:
-    store = split(vectors(0, 5).astype(np.float16), sizes)
+    store = make_store(random_vectors(0, 5).astype(np.float16), sizes)
     with pytest.raises(IndexError):
         store[np.array([row])]
 
 
 def test_only_requested_rows_of_a_mapped_segment_are_read(tmp_path: Path) -> None:
-    array = vectors(0, 30).astype(np.float16)
+    array = random_vectors(0, 30).astype(np.float16)
     np.save(tmp_path / "segment.npy", array)
     mapped = np.load(tmp_path / "segment.npy", mmap_mode="r")
     for store in (Embeddings([mapped]), Embeddings([mapped, array])):

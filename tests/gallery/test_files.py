@@ -14,9 +14,9 @@ from tests.gallery.factories import (
     BITS,
     FINGERPRINT,
     build_gallery,
-    catalogue,
     file_names,
     galleries_are_equal,
+    make_catalogue,
     modified_gallery,
     random_encoded,
     referenced_files,
@@ -41,7 +41,7 @@ def test_added_rows_form_a_new_segment_and_old_segments_are_not_rewritten(bits: 
     gallery = modified_gallery(tmp_path)
     for _ in range(2):
         gallery.save(tmp_path)
-        opened = Gallery.open(tmp_path, FINGERPRINT, verify=True)
+        opened = Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True)
         assert galleries_are_equal(opened, gallery)
         assert len(opened.embeddings.segments) == 2
         assert (old_segment.stat().st_ino, old_segment.stat().st_mtime_ns) == (
@@ -52,7 +52,7 @@ def test_added_rows_form_a_new_segment_and_old_segments_are_not_rewritten(bits: 
     gallery.compact()
     gallery.save(tmp_path)
     assert not old_segment.exists()
-    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), gallery)
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True), gallery)
     assert file_names(tmp_path) == referenced_files(tmp_path)
 
 
@@ -76,33 +76,33 @@ def test_opened_gallery_is_saved_completely_to_another_folder(tmp_path: Path, mo
     Gallery.open(tmp_path / "one", FINGERPRINT).save(tmp_path / "other")
     monkeypatch.chdir(tmp_path)
     for folder in (tmp_path / "other", Path("other")):
-        assert galleries_are_equal(Gallery.open(folder, FINGERPRINT, verify=True), build_gallery())
+        assert galleries_are_equal(Gallery.open(folder, FINGERPRINT, verify_embeddings=True), build_gallery())
         assert file_names(folder) == referenced_files(folder)
 
 
 def test_equal_segments_share_a_file(tmp_path: Path) -> None:
     gallery = build_gallery()
-    gallery.add(random_encoded(0, 40), catalogue(40, 40))
+    gallery.add(random_encoded(0, 40), make_catalogue(40, 40))
     gallery.save(tmp_path)
     assert len(list(tmp_path.glob("embeddings-*"))) == 1
-    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), gallery)
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True), gallery)
 
 
 @with_and_without_codes
 def test_empty_gallery_is_saved_opened_and_extended(bits: int | None, tmp_path: Path) -> None:
     build_gallery(bits, num_rows=0).save(tmp_path)
-    opened = Gallery.open(tmp_path, FINGERPRINT, verify=True)
+    opened = Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True)
     assert len(opened) == 0
-    opened.add(random_encoded(0, 40, bits), catalogue(40))
+    opened.add(random_encoded(0, 40, bits), make_catalogue(40))
     opened.save(tmp_path)
-    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(bits))
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True), build_gallery(bits))
 
 
 def test_pending_additions_are_saved(tmp_path: Path) -> None:
     gallery = build_gallery()
-    gallery.pending = frozenset({"b", "a"})
+    gallery.pending_keys = frozenset({"b", "a"})
     gallery.save(tmp_path)
-    assert Gallery.open(tmp_path, FINGERPRINT).pending == {"a", "b"}
+    assert Gallery.open(tmp_path, FINGERPRINT).pending_keys == {"a", "b"}
 
 
 def test_gallery_of_another_model_is_rejected(tmp_path: Path) -> None:
@@ -111,17 +111,20 @@ def test_gallery_of_another_model_is_rejected(tmp_path: Path) -> None:
         Gallery.open(tmp_path, "another model")
 
 
-def test_open_names_missing_gallery(tmp_path: Path) -> None:
+def test_missing_gallery_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"gallery in {tmp_path}"):
         Gallery.open(tmp_path, FINGERPRINT)
 
 
-def undetected_bit_flips(folder: Path, bits: list[tuple[Path, int]], verify: bool) -> list[str]:
-    """Flip one bit at a time; return the names of files with undetected flips. Error messages must name the file."""
+def undetected_bit_flips(folder: Path, bits: list[tuple[Path, int]], verify_embeddings: bool) -> list[str]:
+    """Flip one bit at a time; return the names of files with undetected flips.
+
+    Each error message must contain the name of the file.
+    """
     undetected = []
     for path, bit in bits:
         _flip(path, bit)
-        message = _error_message(folder, verify)
+        message = _error_message(folder, verify_embeddings)
         _flip(path, bit)
         if message is None:
             undetected.append(path.name)
@@ -131,9 +134,9 @@ def undetected_bit_flips(folder: Path, bits: list[tuple[Path, int]], verify: boo
     return undetected
 
 
-def _error_message(folder: Path, verify: bool) -> str | None:
+def _error_message(folder: Path, verify_embeddings: bool) -> str | None:
     try:
-        Gallery.open(folder, FINGERPRINT, verify)
+        Gallery.open(folder, FINGERPRINT, verify_embeddings)
     except ValueError as error:
         return str(error)
     return None
@@ -164,13 +167,13 @@ def test_every_flipped_bit_is_detected(bits: int | None, tmp_path: Path) -> None
         "index",
         "manifest.json",
     }
-    assert undetected_bit_flips(tmp_path, sampled_bits, verify=True) == []
-    undetected_flips = undetected_bit_flips(tmp_path, sampled_bits + sampled_header_bits, verify=False)
+    assert undetected_bit_flips(tmp_path, sampled_bits, verify_embeddings=True) == []
+    undetected_flips = undetected_bit_flips(tmp_path, sampled_bits + sampled_header_bits, verify_embeddings=False)
     assert {name.split("-")[0] for name in undetected_flips} == {"embeddings"}
-    assert Gallery.open(tmp_path, FINGERPRINT, verify=True)
+    assert Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True)
 
 
-def test_truncated_extended_or_missing_file_is_named(tmp_path: Path) -> None:
+def test_path_of_a_truncated_extended_or_missing_file_is_in_the_error(tmp_path: Path) -> None:
     build_gallery().save(tmp_path)
     for path in [path for path in tmp_path.iterdir() if path.suffix != ".json"]:
         content = path.read_bytes()
@@ -194,7 +197,9 @@ def test_truncated_manifest_is_rejected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["index", "catalogue"])
-def test_file_replaced_while_opening_is_reread(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gallery_is_reread_if_a_file_is_replaced_while_opening(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     build_gallery().save(tmp_path)
     unsaved_galleries, original = [modified_gallery(tmp_path)], module._check_checksum
 
@@ -223,14 +228,16 @@ def test_another_format_version_is_rejected(version: int, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=rf"manifest\.json: format={version}, .*format 3"):
         Gallery.open(tmp_path, FINGERPRINT)
     build_gallery(seed=1).save(tmp_path)
-    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(seed=1))
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True), build_gallery(seed=1))
 
 
 @pytest.mark.parametrize("shortened_part", ["embeddings", "catalogue"])
-def test_files_of_different_lengths_are_rejected(shortened_part: str, tmp_path: Path) -> None:
+def test_files_with_different_numbers_of_rows_are_rejected(shortened_part: str, tmp_path: Path) -> None:
     gallery = build_gallery()
     parts: dict[str, Any] = {"embeddings": gallery.embeddings, "catalogue": gallery.catalogue}
-    parts[shortened_part] = gallery.embeddings.take(np.arange(39)) if shortened_part == "embeddings" else catalogue(39)
+    parts[shortened_part] = (
+        gallery.embeddings.take(np.arange(39)) if shortened_part == "embeddings" else make_catalogue(39)
+    )
     module.save(
         tmp_path, module.GalleryFiles(gallery.index, parts["embeddings"], parts["catalogue"], FINGERPRINT, frozenset())
     )
@@ -238,12 +245,12 @@ def test_files_of_different_lengths_are_rejected(shortened_part: str, tmp_path: 
         Gallery.open(tmp_path, FINGERPRINT)
 
 
-def test_segment_of_wrong_dtype_is_named(tmp_path: Path) -> None:
+def test_path_of_a_segment_of_wrong_dtype_is_in_the_error(tmp_path: Path) -> None:
     gallery = build_gallery()
     gallery.embeddings = SimpleNamespace(segments=[np.zeros((40, 6), np.float32)])  # type: ignore[assignment]
     gallery.save(tmp_path)
     with pytest.raises(ValueError, match=r"embeddings-.*npy .*\(40, 6\).*float32"):
-        Gallery.open(tmp_path, FINGERPRINT, verify=True)
+        Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True)
 
 
 def test_save_removes_files_of_the_old_gallery(tmp_path: Path) -> None:

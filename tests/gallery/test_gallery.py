@@ -14,7 +14,7 @@ from fashion_lsh.index.indexes import FloatIndex, HashIndex
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
-from tests.gallery.factories import BITS, FakeModel, build_gallery, catalogue, random_encoded
+from tests.gallery.factories import BITS, FakeModel, build_gallery, make_catalogue, random_encoded
 from tests.search.factories import POLICY_DEFAULTS
 
 with_and_without_codes = pytest.mark.parametrize("bits", [BITS, None])
@@ -61,7 +61,7 @@ def test_rows_are_indexed_under_the_predicted_category() -> None:
     assert (len(gallery), gallery.tombstones, gallery.fingerprint) == (40, 0, "one model")
 
 
-def test_without_hash_layer_embeddings_are_indexed() -> None:
+def test_embeddings_are_indexed_without_a_hash_layer() -> None:
     gallery, encoded = build_gallery(None), random_encoded(0, 40, None)
     assert isinstance(gallery.index, FloatIndex)
     assert gallery.codes is None
@@ -79,16 +79,18 @@ def test_gallery_does_not_copy_embeddings(bits: int | None) -> None:
 
 
 @with_and_without_codes
-def test_build_rejects_catalogue_of_another_length(bits: int | None) -> None:
+def test_build_rejects_a_catalogue_with_another_number_of_rows(bits: int | None) -> None:
     with pytest.raises(ValueError, match=r"\(40,\) int64"):
-        Gallery.build(FakeModel(bits), random_encoded(0, 40, bits), catalogue(39))
+        Gallery.build(FakeModel(bits), random_encoded(0, 40, bits), make_catalogue(39))
 
 
 @pytest.mark.parametrize("shortened_part", ["embeddings", "catalogue"])
 def test_parts_of_different_galleries_are_rejected(shortened_part: str) -> None:
     gallery = build_gallery()
     parts: dict[str, Any] = {"embeddings": gallery.embeddings, "catalogue": gallery.catalogue}
-    parts[shortened_part] = gallery.embeddings.take(np.arange(39)) if shortened_part == "embeddings" else catalogue(39)
+    parts[shortened_part] = (
+        gallery.embeddings.take(np.arange(39)) if shortened_part == "embeddings" else make_catalogue(39)
+    )
     with pytest.raises(ValueError, match=r"index has 40 rows.*catalogue.*embeddings"):
         Gallery(gallery.index, parts["embeddings"], parts["catalogue"], "one model")
 
@@ -104,18 +106,18 @@ def test_remove_undoes_add(distance: str, bits: int | None, seed: int, steps: li
         random_encoded(seed + 1, 3, bits),
     )
     remaining, total = list(range(10)), 10
-    gallery = Gallery.build(FakeModel(bits), subset(all_garments, np.arange(10)), catalogue(10))
+    gallery = Gallery.build(FakeModel(bits), subset(all_garments, np.arange(10)), make_catalogue(10))
     searcher = make_searcher(gallery, distance, bits)
     for step in steps:
         if step >= 0:
             new_rows = np.arange(total, total + step)
-            gallery.add(subset(all_garments, new_rows), catalogue(step, total))
+            gallery.add(subset(all_garments, new_rows), make_catalogue(step, total))
             remaining, total = [*remaining, *new_rows.tolist()], total + step
         else:
             removed_rows = rng.permutation(remaining)[:-step].tolist()
             gallery.remove(np.array([f"garment {row}" for row in removed_rows], dtype=str))
             remaining = [row for row in remaining if row not in removed_rows]
-        rows = Catalogue(catalogue(total).table.take(remaining)) if remaining else catalogue(0)
+        rows = Catalogue(make_catalogue(total).table.take(remaining)) if remaining else make_catalogue(0)
         expected = Gallery.build(FakeModel(bits), subset(all_garments, np.array(remaining, dtype=np.int64)), rows)
         assert (len(gallery), gallery.tombstones) == (len(remaining), total - len(remaining))
         assert gallery.catalogue.checksum == expected.catalogue.checksum
@@ -127,7 +129,7 @@ def test_remove_undoes_add(distance: str, bits: int | None, seed: int, steps: li
 def test_compact_keeps_hits_and_removes_tombstones(distance: str, bits: int | None) -> None:
     gallery, queries = build_gallery(bits), random_encoded(1, 5, bits)
     searcher = make_searcher(gallery, distance, bits)
-    gallery.add(random_encoded(2, 30, bits), catalogue(30, 40))
+    gallery.add(random_encoded(2, 30, bits), make_catalogue(30, 40))
     gallery.remove(gallery.catalogue.column("id")[::3].astype(str))
     expected = hits_by_id(searcher, queries, 99)
     gallery.compact()
@@ -136,7 +138,7 @@ def test_compact_keeps_hits_and_removes_tombstones(distance: str, bits: int | No
     assert (len(gallery), gallery.tombstones, len(gallery.embeddings.segments)) == (46, 0, 1)
     assert gallery.rows.tolist() == list(range(46))
     assert (np.diff(gallery.lists) >= 0).all()
-    gallery.add(random_encoded(3, 5, bits), catalogue(5, 70))
+    gallery.add(random_encoded(3, 5, bits), make_catalogue(5, 70))
     gallery.remove(np.array([f"garment {row}" for row in range(70, 75)]))
     assert sort_ties(hits_by_id(searcher, queries, 99)) == sort_ties(expected)
 
@@ -145,7 +147,7 @@ def test_compact_keeps_hits_and_removes_tombstones(distance: str, bits: int | No
 def test_rows_keep_their_catalogue_row_code_and_embedding(bits: int | None) -> None:
     encoded, added = random_encoded(0, 40, bits), random_encoded(2, 30, bits)
     all_encoded, gallery = Encoded.concatenate([encoded, added]), build_gallery(bits)
-    gallery.add(added, catalogue(30, 40))
+    gallery.add(added, make_catalogue(30, 40))
     gallery.remove(gallery.catalogue.column("id")[5:25].astype(str))
     for _ in range(2):
         numbers = np.array([int(name.split()[1]) for name in gallery.catalogue.column("id")])
@@ -162,7 +164,7 @@ def test_rows_keep_their_catalogue_row_code_and_embedding(bits: int | None) -> N
 def test_float_index_contains_all_embeddings_in_their_lists(block: int, monkeypatch: Any) -> None:
     monkeypatch.setattr(module, "BLOCK", block)
     gallery = build_gallery()
-    gallery.add(random_encoded(2, 30), catalogue(30, 40))
+    gallery.add(random_encoded(2, 30), make_catalogue(30, 40))
     gallery.remove(gallery.catalogue.column("id")[10:45].astype(str))
     rows, lists, vectors = gallery.float_index.contents()
     assert np.array_equal(rows, gallery.rows)
@@ -182,21 +184,21 @@ def gallery_state(gallery: Gallery, bits: int | None) -> list[Any]:
 
 
 @with_and_without_codes
-def test_rejected_addition_is_named_and_changes_nothing(bits: int | None) -> None:
+def test_rejected_addition_does_not_change_the_gallery(bits: int | None) -> None:
     gallery, new = build_gallery(bits), random_encoded(2, 3, bits)
     before = gallery_state(gallery, bits)
     nan_embeddings, wide_embeddings = np.full_like(new.embeddings, np.nan), np.zeros((3, 7), np.float32)
     cases: list[tuple[Encoded, Catalogue, str]] = [
-        (new, catalogue(3, 38), r"2 of 3 ids .*'garment 38'"),
-        (new, catalogue(2, 40), r"\(2,\) .*int64.*\(3,\) int64"),
-        (new, catalogue(4, 40), r"\(4,\) .*int64.*\(3,\) int64"),
-        (new._replace(embeddings=nan_embeddings), catalogue(3, 40), r"embeddings\[0\] .*NaN"),
-        (new._replace(embeddings=wide_embeddings), catalogue(3, 40), "segments .*same D"),
-        (new._replace(probabilities=np.eye(9, dtype=np.float32)[6:]), catalogue(3, 40), "list_ids .*6"),
+        (new, make_catalogue(3, 38), r"2 of 3 ids .*'garment 38'"),
+        (new, make_catalogue(2, 40), r"\(2,\) .*int64.*\(3,\) int64"),
+        (new, make_catalogue(4, 40), r"\(4,\) .*int64.*\(3,\) int64"),
+        (new._replace(embeddings=nan_embeddings), make_catalogue(3, 40), r"embeddings\[0\] .*NaN"),
+        (new._replace(embeddings=wide_embeddings), make_catalogue(3, 40), "segments .*same D"),
+        (new._replace(probabilities=np.eye(9, dtype=np.float32)[6:]), make_catalogue(3, 40), "list_ids .*6"),
     ]
     if bits:
-        cases.append((new._replace(codes=None), catalogue(3, 40), "encoded.codes=None"))
-        cases.append((new._replace(codes=np.zeros((3, 3), np.uint8)), catalogue(3, 40), "codes .*9 bits"))
+        cases.append((new._replace(codes=None), make_catalogue(3, 40), "encoded.codes=None"))
+        cases.append((new._replace(codes=np.zeros((3, 3), np.uint8)), make_catalogue(3, 40), "codes .*9 bits"))
     for encoded, rows, message in cases:
         with pytest.raises(ValueError, match=message):
             gallery.add(encoded, rows)
@@ -212,7 +214,7 @@ def test_rejected_addition_is_named_and_changes_nothing(bits: int | None) -> Non
         (["1"], "id='1' "),
     ],
 )
-def test_rejected_removal_is_named_and_changes_nothing(bits: int | None, ids: list[str], message: str) -> None:
+def test_rejected_removal_does_not_change_the_gallery(bits: int | None, ids: list[str], message: str) -> None:
     gallery = build_gallery(bits)
     before = gallery_state(gallery, bits)
     with pytest.raises(ValueError, match=message):
@@ -228,5 +230,5 @@ def test_gallery_can_be_emptied_and_refilled(bits: int | None) -> None:
     for _ in range(2):
         assert (len(gallery), hits_by_id(searcher, queries, 3)) == (0, [[]] * 5)
         gallery.compact()
-    gallery.add(random_encoded(2, 2, bits), catalogue(2))
+    gallery.add(random_encoded(2, 2, bits), make_catalogue(2))
     assert [len(hits) for hits in hits_by_id(searcher, queries, 3)] == [2] * 5

@@ -31,12 +31,12 @@ class Interrupted(BaseException):
 
 
 @contextmanager
-def interrupt_at(step: int, killed: bool) -> Iterator[None]:
+def interrupt_at(step: int, is_killed: bool) -> Iterator[None]:
     """Interrupt the block at the change of the disk with index `step`.
 
     Args:
         step: index of the change, from 0.
-        killed: True simulates a kill, which prevents the change and any clean-up. False simulates Ctrl+C after the
+        is_killed: True simulates a kill, which prevents the change and any clean-up. False simulates Ctrl+C after the
             change, so that clean-up code runs.
     """
     steps = count()
@@ -44,10 +44,10 @@ def interrupt_at(step: int, killed: bool) -> Iterator[None]:
     def count_calls(call: Callable[..., Any]) -> Callable[..., Any]:
         def counted_call(*args: Any, **kwargs: Any) -> Any:
             current_step = next(steps)
-            if killed and current_step >= step:
+            if is_killed and current_step >= step:
                 raise Interrupted
             result = call(*args, **kwargs)
-            if not killed and current_step == step:
+            if not is_killed and current_step == step:
                 raise Interrupted
             return result
 
@@ -60,10 +60,10 @@ def interrupt_at(step: int, killed: bool) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("killed", [True, False])
+@pytest.mark.parametrize("is_killed", [True, False])
 @pytest.mark.parametrize(("bits", "change"), [(BITS, "changed"), (None, "changed"), (BITS, "compact")])
 def test_interrupted_save_leaves_the_old_or_the_new_gallery(
-    bits: int | None, killed: bool, change: str, tmp_path: Path
+    bits: int | None, is_killed: bool, change: str, tmp_path: Path
 ) -> None:
     is_new_by_step = []
     for step in count():
@@ -73,34 +73,35 @@ def test_interrupted_save_leaves_the_old_or_the_new_gallery(
         if change == "compact":
             new.compact()
         try:
-            with interrupt_at(step, killed):
+            with interrupt_at(step, is_killed):
                 new.save(folder)
         except Interrupted:
-            opened = Gallery.open(folder, FINGERPRINT, verify=True)
+            opened = Gallery.open(folder, FINGERPRINT, verify_embeddings=True)
             is_new = galleries_are_equal(opened, new)
             assert is_new or galleries_are_equal(opened, build_gallery(bits))
             is_new_by_step.append(is_new)
-            if not killed and not is_new:
+            if not is_killed and not is_new:
                 assert file_names(folder) == referenced_files(folder)
             new.save(folder)
             assert file_names(folder) == referenced_files(folder)
-            assert galleries_are_equal(Gallery.open(folder, FINGERPRINT, verify=True), new)
+            assert galleries_are_equal(Gallery.open(folder, FINGERPRINT, verify_embeddings=True), new)
         else:
             break
-    assert is_new_by_step == sorted(is_new_by_step)  # once a step leaves the new gallery, all later steps do
+    # If one step leaves the new gallery, all later steps leave the new gallery.
+    assert is_new_by_step == sorted(is_new_by_step)
     assert set(is_new_by_step) == {False, True}
     assert len(is_new_by_step) > 10
 
 
 @pytest.mark.parametrize("failing_file", [0, 1, 2, 3])
-@pytest.mark.parametrize("same_index", [False, True])
+@pytest.mark.parametrize("has_same_index", [False, True])
 def test_save_that_fails_at_any_file_leaves_the_old_gallery(
-    failing_file: int, same_index: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    failing_file: int, has_same_index: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_gallery().save(tmp_path)
     before, file_indices = file_names(tmp_path), iter(range(9))
-    new = build_gallery(num_rows=40 if same_index else 50, seed=2)
-    if same_index:
+    new = build_gallery(num_rows=40 if has_same_index else 50, seed=2)
+    if has_same_index:
         new.index = build_gallery().index
 
     def raise_disk_full(_file: int) -> None:
@@ -112,7 +113,7 @@ def test_save_that_fails_at_any_file_leaves_the_old_gallery(
         with pytest.raises(OSError, match="No space left on device"):
             new.save(tmp_path)
     assert file_names(tmp_path) == before
-    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery())
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True), build_gallery())
 
 
 @with_and_without_codes
@@ -125,7 +126,7 @@ def test_full_disk_leaves_the_old_gallery(bits: int | None, tmp_path: Path) -> N
         with full_disk(size), pytest.raises(OSError, match="could not be written"):
             build_gallery(bits, num_rows=400, seed=3).save(tmp_path)
         assert file_names(tmp_path) == sorted([*before, "large"])
-        assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(bits))
+        assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True), build_gallery(bits))
 
 
 def test_save_can_be_retried_after_a_full_disk(tmp_path: Path) -> None:
@@ -134,9 +135,9 @@ def test_save_can_be_retried_after_a_full_disk(tmp_path: Path) -> None:
     with full_disk(300), pytest.raises(OSError, match="could not be written"):
         gallery.save(tmp_path)
     assert file_names(tmp_path) == before
-    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery())
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True), build_gallery())
     gallery.save(tmp_path)
-    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), gallery)
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True), gallery)
 
 
 def test_failed_first_save_leaves_an_empty_folder(tmp_path: Path) -> None:
@@ -147,11 +148,11 @@ def test_failed_first_save_leaves_an_empty_folder(tmp_path: Path) -> None:
     assert galleries_are_equal(Gallery.open(tmp_path / "index", FINGERPRINT), build_gallery())
 
 
-def test_failed_save_over_a_damaged_manifest_names_the_reason(tmp_path: Path) -> None:
+def test_disk_error_is_reported_if_the_old_manifest_is_damaged(tmp_path: Path) -> None:
     build_gallery().save(tmp_path)
     (tmp_path / "manifest.json").write_text("half")
     with full_disk(100), pytest.raises(OSError, match="could not be written"):
         build_gallery(seed=1).save(tmp_path)
     build_gallery(seed=1).save(tmp_path)
     assert file_names(tmp_path) == referenced_files(tmp_path)
-    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify=True), build_gallery(seed=1))
+    assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True), build_gallery(seed=1))

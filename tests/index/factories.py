@@ -78,7 +78,7 @@ def hits_from_lists(rows: Sequence[Sequence[int]], distances: Sequence[Sequence[
 def synthetic_dataset(
     seed: int, dimensions: int, num_rows: int = 60, num_lists: int = 5, num_queries: int = 4, codes: bool = True
 ) -> SyntheticDataset:
-    """Random dataset with empty lists, gaps in the row numbers, and probed lists in any order."""
+    """Random dataset with empty lists, gaps between the rows, and probed lists in any order."""
     rng = np.random.default_rng(seed)
     values = rng.integers(-3, 4, (max(1, num_rows // 4), dimensions))
     vectors = pack(values.astype(float), 0.0) if codes else np.float32(values / 16)

@@ -31,7 +31,7 @@ def test_unpack_inverts_pack(seed: int, count: int, bits: int) -> None:
     assert np.array_equal(unpack(packed, bits), expected)
 
 
-def test_pack_rejects_nan_and_names_the_row() -> None:
+def test_row_of_a_nan_activation_is_in_the_error() -> None:
     activations = np.ones((3, 4))
     activations[2, 1] = np.nan
     with pytest.raises(ValueError, match=r"activations\[2\] .*NaN"):

@@ -1,4 +1,4 @@
-"""Invalid arguments raise before FAISS is called, and the message names the argument."""
+"""Invalid arguments are rejected before FAISS is called, with the argument in the message."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,7 +67,9 @@ def two_row_index(index_class: type[Any]) -> tuple[Any, np.ndarray]:
         ({"vectors": np.zeros(2, np.uint8)}, r"\(2,\) .*uint8"),
     ],
 )
-def test_rejected_add_changes_nothing(index_class: type[Any], change: dict[str, np.ndarray], message: str) -> None:
+def test_rejected_addition_does_not_change_the_index(
+    index_class: type[Any], change: dict[str, np.ndarray], message: str
+) -> None:
     index, vectors = two_row_index(index_class)
     with raises_before_faiss(message):
         index.add(**{"vectors": vectors, **NEW_ROWS, **change})
@@ -87,7 +89,7 @@ def test_rejected_add_changes_nothing(index_class: type[Any], change: dict[str, 
         (np.array([[3, 4]]), r"rows .*\(1, 2\) .*int64.*\(2,\) int64"),
     ],
 )
-def test_rejected_remove_changes_nothing(index_class: type[Any], rows: np.ndarray, message: str) -> None:
+def test_rejected_removal_does_not_change_the_index(index_class: type[Any], rows: np.ndarray, message: str) -> None:
     index, _ = two_row_index(index_class)
     with raises_before_faiss(message):
         index.remove(rows)

@@ -52,7 +52,7 @@ def test_a_changed_byte_is_rejected_or_leaves_the_arrays_unchanged(path: Path) -
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.3, 0.9])
-def test_a_truncated_file_raises(path: Path, fraction: float) -> None:
+def test_a_truncated_file_is_rejected(path: Path, fraction: float) -> None:
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * fraction)])
     with pytest.raises(ValueError, match=r"\w+: "):
         read_arrays(path)

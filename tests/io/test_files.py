@@ -65,7 +65,7 @@ def test_an_exception_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path: 
     assert file_names(tmp_path) == ["a.txt"]
 
 
-def test_a_disk_error_names_the_file_and_the_remedy(tmp_path: Path) -> None:
+def test_path_and_reason_of_a_disk_error_are_in_the_message(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"a\.txt .*No space left on device"):
         write_and_raise(tmp_path / "a.txt", OSError(28, "No space left on device"))
 
@@ -77,7 +77,7 @@ def test_other_errors_are_raised_unchanged(tmp_path: Path) -> None:
     assert caught.value is error
 
 
-def test_a_block_that_writes_nothing_raises(tmp_path: Path) -> None:
+def test_a_block_without_a_written_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"a\.txt"), atomic_write(tmp_path / "a.txt"):
         pass
     assert file_names(tmp_path) == []
@@ -118,7 +118,9 @@ def test_a_folder_lock_is_exclusive(tmp_path: Path) -> None:
         pass
 
 
-def test_a_disk_without_locks_raises_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_on_a_file_system_without_locks_is_an_error_with_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def raise_not_implemented(*args: object) -> None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
@@ -136,7 +138,7 @@ def test_checksum_is_sha256_of_the_content(tmp_path: Path) -> None:
     assert checksum(str(path)) != hashlib.sha256(content).hexdigest()
 
 
-def test_too_little_disk_space_raises_with_required_and_free_bytes(tmp_path: Path) -> None:
+def test_required_and_free_megabytes_are_in_the_error_if_the_disk_is_full(tmp_path: Path) -> None:
     check_disk_space(tmp_path, 1)
     with pytest.raises(OSError, match=rf"{tmp_path}: 10,000,000,000 MB .*[\d,]+ MB free.*runs=\.\.\."):
         check_disk_space(tmp_path, 10**16)
@@ -146,7 +148,7 @@ CELL = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from(
 
 
 @given(rows=st.lists(st.lists(CELL, min_size=1), min_size=1))
-def test_csv_rows_carry_their_line_numbers(rows: list[list[str]]) -> None:
+def test_csv_rows_have_the_number_of_their_first_line(rows: list[list[str]]) -> None:
     buffer = io.StringIO(newline="")
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     text = buffer.getvalue()
@@ -158,7 +160,7 @@ def test_csv_rows_carry_their_line_numbers(rows: list[list[str]]) -> None:
         start_line += 1 + sum(cell.count("\n") for cell in cells)
 
 
-def test_an_unclosed_quote_raises_with_its_line() -> None:
+def test_line_of_an_unclosed_quote_is_in_the_error() -> None:
     for rest in (["e,f\n"], ['e,"f\n']):  # the second quote closes the first quote
         with pytest.raises(ValueError, match=r"line 9: .*quote"):
             list(csv_rows(["a,b\n", 'c,"d\n', *rest], first=8))

@@ -27,7 +27,7 @@ def test_a_terminal_shows_count_and_rate(terminal: StringIO) -> None:
     assert "/s" in terminal.getvalue()
 
 
-def test_without_a_terminal_progress_is_logged(
+def test_progress_is_logged_without_a_terminal(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = iter([0.0, 20.0, 40.0, 40.0, 60.0, 100.0])

@@ -38,7 +38,7 @@ def test_classes_without_annotated_boxes_have_no_score() -> None:
     assert metrics["box_ap50"] == pytest.approx((metrics["box_ap50/bag"] + metrics["box_ap50/hat"]) / 2)
 
 
-def test_an_image_without_a_detection_counts() -> None:
+def test_an_image_without_a_detection_lowers_recall() -> None:
     metrics = box_average_precision(
         [(detected_boxes(0), annotated_boxes(0)), (detected_boxes(), annotated_boxes(0))], ["garment"]
     )

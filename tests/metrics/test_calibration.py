@@ -9,23 +9,23 @@ from fashion_lsh.metrics.calibration import calibration_error
 from tests.metrics.factories import random_logits
 
 
-def reference_error(logits: Tensor, labels: Tensor, bins: int) -> float:
+def reference_error(logits: Tensor, labels: Tensor, num_bins: int) -> float:
     probabilities = logits.double().softmax(1).numpy()
     confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels.numpy()
     error = 0.0
-    for index in range(bins):
-        in_bin = (confidence > index / bins) & (confidence <= (index + 1) / bins)
+    for index in range(num_bins):
+        in_bin = (confidence > index / num_bins) & (confidence <= (index + 1) / num_bins)
         if in_bin.any():
             error += in_bin.mean() * abs(confidence[in_bin].mean() - correct[in_bin].mean())
     return error
 
 
-@pytest.mark.parametrize("bins", [5, 15])
+@pytest.mark.parametrize("num_bins", [5, 15])
 @pytest.mark.parametrize("seed", range(3))
-def test_calibration_error_matches_the_definition(seed: int, bins: int) -> None:
+def test_calibration_error_matches_the_definition(seed: int, num_bins: int) -> None:
     logits, labels = random_logits(seed, 2.0)
-    expected = reference_error(logits, labels, bins)
-    assert calibration_error(logits, labels, bins=bins) == pytest.approx(expected, abs=1e-5)
+    expected = reference_error(logits, labels, num_bins)
+    assert calibration_error(logits, labels, num_bins=num_bins) == pytest.approx(expected, abs=1e-5)
 
 
 def test_calibration_error_uses_the_given_temperature() -> None:

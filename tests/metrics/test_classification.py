@@ -8,7 +8,7 @@ from fashion_lsh.metrics.statistics import confidence_interval
 
 
 @pytest.mark.parametrize("num_categories", [2, 3, 5, 6, 12])
-def test_classification_metrics_against_counting(num_categories: int) -> None:
+def test_classification_metrics_equal_counts(num_categories: int) -> None:
     rng = np.random.default_rng(num_categories)
     probabilities = rng.random((40, num_categories)).astype(np.float32)
     labels = rng.integers(0, num_categories - 1, 40)  # the last category never occurs
@@ -42,7 +42,7 @@ def test_macro_accuracy_ignores_absent_categories() -> None:
     assert metrics["query/accuracy"] == pytest.approx(0.6)
 
 
-def test_queries_of_untrained_categories_are_ignored() -> None:
+def test_queries_of_categories_outside_the_training_data_are_ignored() -> None:
     probabilities = np.eye(3, dtype=np.float32)[[0, 1, 2, 2, 1]]
     probabilities[4] = 0  # no detection
     labels, items = np.array([0, -1, 1, -1, -1]), np.array(["a", "", "b", "", ""])

@@ -45,7 +45,7 @@ SIZES = {"seed": st.integers(0, 2**32 - 1), "rows": st.integers(1, 40), "bits": 
 
 @given(**SIZES)
 @settings(max_examples=100, deadline=None)
-def test_every_statistic_against_plain_loops(seed: int, rows: int, bits: int) -> None:
+def test_code_statistics_equal_loops(seed: int, rows: int, bits: int) -> None:
     codes = random_codes(seed, rows, bits)
     assert code_statistics(codes, bits) == pytest.approx(reference_statistics(codes, bits), abs=1e-12)
 
@@ -104,7 +104,7 @@ def test_invalid_codes_are_rejected(codes: np.ndarray, bits: int, message: str) 
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.5])
-def test_the_quantisation_error_against_plain_loops(threshold: float) -> None:
+def test_quantisation_error_equals_loops(threshold: float) -> None:
     activations = torch.rand(30, 12, generator=torch.Generator().manual_seed(0))
     errors = []
     for row in activations.tolist():

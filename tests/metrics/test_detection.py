@@ -20,7 +20,7 @@ def integer_boxes(draw: st.DrawFn) -> np.ndarray:
 
 
 @given(integer_boxes(), st.lists(integer_boxes(), max_size=4))
-def test_iou_against_counting_pixels(box: np.ndarray, others: list[np.ndarray]) -> None:
+def test_iou_equals_the_ratio_of_pixel_counts(box: np.ndarray, others: list[np.ndarray]) -> None:
     def pixels(corners: np.ndarray) -> np.ndarray:
         grid = np.zeros((41, 41), bool)
         x1, y1, x2, y2 = corners.astype(int)
@@ -39,7 +39,7 @@ def test_iou_against_counting_pixels(box: np.ndarray, others: list[np.ndarray]) 
     ([[20, 0, 30, 9], [20, 0, 30, 10]], [1, -1]),  # the box with the higher score is matched
     ([[0, 0, 10, 5]], [0]),  # IoU 0.5
     ([[0, 0, 10, 4.9]], [-1]),
-    ([[0, 0, 30, 10]], [-1]),  # covers both boxes
+    ([[0, 0, 30, 10]], [-1]),  # a box over both annotated boxes has too low an IoU with each
 ])  # fmt: skip
 def test_each_annotated_box_is_matched_once(detected: list[list[float]], matched_indices: list[int]) -> None:
     assert match_boxes(np.array(detected, np.float32).reshape(-1, 4), ANNOTATED).tolist() == matched_indices
@@ -50,13 +50,13 @@ def test_without_annotated_boxes_all_detections_are_false_positives() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 4)), max_size=7), st.integers(0, 5))
-def test_precision_and_recall_against_counting(detections: list[tuple[bool, int]], num_undetected: int) -> None:
-    correct = np.array([is_correct for is_correct, _ in detections], bool)
+def test_precision_and_recall_equal_counts(detections: list[tuple[bool, int]], num_undetected: int) -> None:
+    is_correct = np.array([correct for correct, _ in detections], bool)
     scores = np.array([score for _, score in detections], np.float32)
-    total = int(correct.sum()) + num_undetected
-    recall, precision = precision_recall_curve([correct[:3], correct[3:]], [scores[:3], scores[3:]], total)
+    total = int(is_correct.sum()) + num_undetected
+    recall, precision = precision_recall_curve([is_correct[:3], is_correct[3:]], [scores[:3], scores[3:]], total)
     expected = [
-        (correct[scores >= level].sum() / max(1, total), correct[scores >= level].mean())
+        (is_correct[scores >= level].sum() / max(1, total), is_correct[scores >= level].mean())
         for level in sorted(set(scores.tolist()), reverse=True)
     ]
     pairs = np.stack([recall, precision], axis=1)

@@ -59,11 +59,11 @@ def random_search(seed: int) -> tuple[np.ndarray, Relevance, np.ndarray]:
     return rng.integers(0, 4, (5, 7)).astype(np.int16), relevance, rng.random((5, 7)) < 0.7
 
 
-def test_empty_names_are_relevant_to_nothing() -> None:
+def test_rows_with_an_empty_name_are_not_relevant() -> None:
     relevance = Relevance.from_names(name_array("a", "", "b", "c"), name_array("", "a", "b", "a", ""))
     expected = [[False, True, False, True, False], [False] * 5, [False, False, True, False, False], [False] * 5]
-    assert relevance.relevant(slice(None)).tolist() == expected
-    assert relevance.relevant(slice(1, 3)).tolist() == expected[1:3]
+    assert relevance.is_relevant(slice(None)).tolist() == expected
+    assert relevance.is_relevant(slice(1, 3)).tolist() == expected[1:3]
     assert relevance.totals.tolist() == [2, 0, 1, 0]
 
 
@@ -73,14 +73,14 @@ def test_names_that_occur_only_in_queries_or_only_in_the_gallery_are_not_relevan
 
 
 @pytest.mark.parametrize(("query", "gallery"), [(("", ""), ("",)), (("", ""), ("a",)), (("a", ""), ("",))])
-def test_without_names_nothing_is_relevant(query: tuple[str, ...], gallery: tuple[str, ...]) -> None:
+def test_no_row_is_relevant_without_names(query: tuple[str, ...], gallery: tuple[str, ...]) -> None:
     relevance = Relevance.from_names(name_array(*query), name_array(*gallery))
     assert relevance.totals.tolist() == [0, 0]
-    assert not relevance.relevant(slice(None)).any()
+    assert not relevance.is_relevant(slice(None)).any()
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_scores_of_hits_against_loops(seed: int) -> None:
+def test_scores_of_hits_equal_loops(seed: int) -> None:
     rng = np.random.default_rng(seed)
     relevance = Relevance(rng.integers(-1, 4, 20), rng.integers(-1, 4, 300))
     rows = np.stack([rng.permutation(300)[:100] for _ in range(20)])
@@ -104,13 +104,15 @@ def test_a_hit_of_minus_1_is_never_relevant() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("has_probed_lists", [False, True])
-def test_integer_distances_against_all_orders_of_tied_rows(has_probed_lists: bool, seed: int) -> None:
+def test_scores_of_integer_distances_equal_means_over_all_orders_of_tied_rows(
+    has_probed_lists: bool, seed: int
+) -> None:
     distances, relevance, probed = random_search(seed)
     probed |= not has_probed_lists
     scores = retrieval.score_distances(
         lambda block: distances[block], 4, relevance, (lambda block: probed[block]) if has_probed_lists else None
     )
-    relevant, totals = relevance.relevant(slice(None)).tolist(), relevance.totals.tolist()
+    relevant, totals = relevance.is_relevant(slice(None)).tolist(), relevance.totals.tolist()
     searches = zip(distances.tolist(), relevant, probed.tolist(), totals, strict=True)
     assert_close(scores, [scores_over_all_orders(*search) for search in searches])
 

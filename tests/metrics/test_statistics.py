@@ -49,18 +49,18 @@ def test_macro_mean_weights_labels_equally() -> None:
     assert macro_mean(values, np.array([0, 0, 0, 0, 2, 2, 5])) == pytest.approx((0.75 + 0.5) / 2)
 
 
-def test_interval_against_a_loop():
+def test_interval_equals_a_loop():
     scores, groups = np.array([0.1, 0.9, np.nan, 0.4, 0.6, 0.2, 0.7]), np.array(list("aabbccd"))
     scores_by_group = [scores[(groups == name) & ~np.isnan(scores)] for name in "abcd"]
     draws = np.random.default_rng(11).integers(4, size=(200, 4))
     means = [np.concatenate([scores_by_group[group] for group in draw]).mean() for draw in draws]
     expected = np.quantile(means, [0.05, 0.95])
-    assert confidence_interval(scores, groups, level=0.9, samples=200, seed=11) == pytest.approx(expected)
+    assert confidence_interval(scores, groups, level=0.9, num_samples=200, seed=11) == pytest.approx(expected)
 
 
 def test_interval_width_equals_the_normal_approximation():
     scores = np.random.default_rng(8).normal(0.5, 0.1, 900)
-    low, high = confidence_interval(scores, samples=4000)
+    low, high = confidence_interval(scores, num_samples=4000)
     margin = 1.96 * scores.std() / math.sqrt(900)
     assert (low, high) == pytest.approx((scores.mean() - margin, scores.mean() + margin), abs=margin / 8)
 
@@ -118,9 +118,9 @@ def reference_bootstrap(base: Scores, method: Scores, groups: np.ndarray, sample
 
 
 @pytest.mark.parametrize("groups", [[0, 1, 2, 3, 4, 5], ["a", "a", "b", "c", "c", "c"]])
-def test_the_bootstrap_against_loops(groups: list[object]) -> None:
+def test_the_bootstrap_equals_loops(groups: list[object]) -> None:
     base, method = random_scores(3, 6, 0.05)
-    difference = paired_difference(base, method, np.array(groups), samples=20_000)
+    difference = paired_difference(base, method, np.array(groups), num_samples=20_000)
     means = reference_bootstrap(base, method, np.array(groups), 4000)
     assert difference.mean == pytest.approx(np.mean(np.stack(method) - np.stack(base)))
     assert (difference.low, difference.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.01)
@@ -189,7 +189,7 @@ def test_unpaired_scores_are_rejected(base: Scores, method: Scores, groups: np.n
         paired_difference(base, method, groups)
 
 
-def test_holm_by_hand() -> None:
+def test_holm_equals_hand_computed_values() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == pytest.approx([1, 1])
     assert holm([]).tolist() == []

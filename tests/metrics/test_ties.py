@@ -23,11 +23,11 @@ UNTIED_BY_TIED = {tied_average_precision: average_precision, tied_recall: recall
 TIED_FUNCTIONS = list(UNTIED_BY_TIED)
 
 
-def flags(*rankings):
+def bool_array(*rankings):
     return np.array([[character == "1" for character in text] for text in rankings])
 
 
-def counts(*numbers):
+def int_array(*numbers):
     return np.array(numbers, dtype=np.int64)
 
 
@@ -54,16 +54,16 @@ def searches(draw, max_rows=8):
 
 def tied_scores(function, levels, total_relevant, k):
     relevant_at, total_at = np.array(levels, dtype=np.int64).T[:, None]
-    return TiedScores(*(float(scores[0]) for scores in function(relevant_at, total_at, counts(total_relevant), k)))
+    return TiedScores(*(float(scores[0]) for scores in function(relevant_at, total_at, int_array(total_relevant), k)))
 
 
 @pytest.mark.parametrize("function", TIED_FUNCTIONS)
 def test_a_query_without_relevant_rows_scores_nan_with_ties(function):
-    scores = function(counts([0, 0], [0, 1]), counts([2, 3], [2, 3]), counts(0, 1), 4)
+    scores = function(int_array([0, 0], [0, 1]), int_array([2, 3], [2, 3]), int_array(0, 1), 4)
     assert np.isnan(np.array(scores)).tolist() == [[True, False]] * 3
 
 
-def test_scores_of_equal_distances_by_hand():
+def test_scores_of_equal_distances_equal_hand_computed_values():
     # orders 110, 101, 011 have AP 1, 5/6, 7/12
     assert tied_scores(tied_average_precision, [(2, 3)], 2, 3) == pytest.approx((29 / 36, 1, 7 / 12))
     # 3 of 10 rows are relevant: P(none among the first 4) = C(7, 4) / C(10, 4)
@@ -73,7 +73,7 @@ def test_scores_of_equal_distances_by_hand():
 
 @pytest.mark.parametrize("levels", [[(3, 8)], [(1, 3), (2, 4)], [(0, 2), (5, 5)], [(1, 1), (2, 5), (1, 2)]])
 @pytest.mark.parametrize("k", [1, 3, 5, 8, 20])
-def test_ties_against_all_permutations(levels, k):
+def test_tied_scores_equal_means_over_all_permutations(levels, k):
     rows = [[row < relevant for row in range(total)] for relevant, total in levels]
     orders = itertools.product(*(itertools.permutations(level) for level in rows))
     rankings = np.array([list(itertools.chain(*order)) for order in orders])
@@ -86,7 +86,7 @@ def test_ties_against_all_permutations(levels, k):
 
 @given(searches())
 @settings(max_examples=200, deadline=None)
-def test_ties_against_all_orders_of_random_histograms(search):
+def test_tied_scores_of_random_histograms_equal_means_over_all_orders(search):
     levels, total_relevant, k = search
     orders = np.array(all_orders(levels), dtype=bool)
     for function, untied in UNTIED_BY_TIED.items():
@@ -104,8 +104,8 @@ def test_without_ties_expected_best_and_worst_equal_the_ranking(search, seed):
     assume(order.size)
     histograms = order.astype(np.int64), np.ones(order.shape, dtype=np.int64)
     for function, untied in UNTIED_BY_TIED.items():
-        expected = untied(order, counts(total_relevant), k)[0]
-        for scores in function(*histograms, counts(total_relevant), k):
+        expected = untied(order, int_array(total_relevant), k)[0]
+        for scores in function(*histograms, int_array(total_relevant), k):
             assert scores[0] == pytest.approx(expected, abs=1e-12)
 
 
@@ -130,11 +130,11 @@ def test_tied_scores_do_not_depend_on_batch_or_block_size(function, monkeypatch)
     total_at = generator.integers(0, 40, (50, 9))
     relevant_at = generator.binomial(total_at, 0.1)
     total = relevant_at.sum(axis=1) + 1
-    in_batch = np.array(function(relevant_at, total_at, total, 30))
+    scores_in_batch = np.array(function(relevant_at, total_at, total, 30))
     monkeypatch.setattr(ranking, "BLOCK_CELLS", 40)
-    assert np.array_equal(np.array(function(relevant_at, total_at, total, 30)), in_batch)
+    assert np.array_equal(np.array(function(relevant_at, total_at, total, 30)), scores_in_batch)
     one_by_one = [np.array(function(relevant_at[[row]], total_at[[row]], total[[row]], 30))[:, 0] for row in range(50)]
-    np.testing.assert_allclose(np.array(one_by_one).T, in_batch, atol=1e-12)
+    np.testing.assert_allclose(np.array(one_by_one).T, scores_in_batch, atol=1e-12)
 
 
 def test_relevant_rows_outside_the_probed_lists_lower_the_score():
@@ -145,12 +145,12 @@ def test_relevant_rows_outside_the_probed_lists_lower_the_score():
     assert tied_scores(tied_recall, levels, 6, 10) == tied_scores(tied_recall, levels, 3, 10)
 
 
-def test_nothing_retrieved_scores_0():
+def test_a_query_without_retrieved_rows_scores_0():
     for function in TIED_FUNCTIONS:
         assert tied_scores(function, [(0, 0), (0, 0)], 4, 10) == (0, 0, 0)
 
 
-def test_large_ties_against_sums_over_ranks():
+def test_tied_scores_of_many_rows_equal_sums_over_ranks():
     levels, total_relevant, k = [(20, 150), (3_000, 100_000), (5, 1_000)], 4_000, 1_000
     precisions, before, hits = [], 0, 0
     for relevant, total in levels:
@@ -175,7 +175,7 @@ def test_recall_of_a_large_tie_is_hypergeometric(relevant, k):
     assert scores.expected == pytest.approx(float(1 - probability_of_none), rel=1e-12)
 
 
-def test_histograms_against_counting():
+def test_histograms_equal_counts():
     generator = np.random.default_rng(5)
     distances = generator.integers(0, 9, (6, 50)).astype(np.int16)
     relevant, probed = generator.random((2, 6, 50)) < 0.4
@@ -199,14 +199,14 @@ def test_histograms_do_not_depend_on_the_block_size(monkeypatch):
 
 
 def test_histograms_ignore_distances_outside_the_probed_lists():
-    distances, relevant = counts([0, -1, 99]), flags("111")
-    relevant_at, total_at = distance_histograms(distances, relevant, 2, flags("100"))
+    distances, relevant = int_array([0, -1, 99]), bool_array("111")
+    relevant_at, total_at = distance_histograms(distances, relevant, 2, bool_array("100"))
     assert relevant_at.tolist() == total_at.tolist() == [[1, 0]]
     with pytest.raises(ValueError, match=r"levels=2: .*-1 to 99"):
         distance_histograms(distances, relevant, 2)
 
 
-def test_tied_scores_equal_the_mean_over_random_orders():
+def test_tied_scores_equal_means_over_random_orders():
     generator = np.random.default_rng(7)
     distances, relevant = generator.integers(0, 4, (1, 30)), generator.random((1, 30)) < 0.3
     total = relevant.sum(axis=1)
@@ -220,12 +220,20 @@ def test_tied_scores_equal_the_mean_over_random_orders():
 @pytest.mark.parametrize(
     ("function", "arguments", "message"),
     [
-        (tied_recall, (counts([2]), counts([1]), counts(2), 1), r"relevant_at\[0\] .*total_at"),
-        (tied_recall, (counts([2]), counts([1, 2]), counts(2), 1), r"relevant_at.shape=.*total_at.shape=\(1, 2\)"),
-        (tied_precision, (np.ones((1, 2)), counts([1, 2]), counts(2), 1), "relevant_at.dtype=.*float64.*int64"),
-        (tied_average_precision, (counts([2]), counts([2]), counts(1), 1), r"total_relevant\[0\]=1 .*2 relevant"),
-        (distance_histograms, (np.ones((1, 2)), flags("11"), 3), "distances .*float64"),
-        (distance_histograms, (counts([1, 2]), flags("1"), 3), r"relevant .*\(1, 1\) .*bool.*\(1, 2\) bool"),
+        (tied_recall, (int_array([2]), int_array([1]), int_array(2), 1), r"relevant_at\[0\] .*total_at"),
+        (
+            tied_recall,
+            (int_array([2]), int_array([1, 2]), int_array(2), 1),
+            r"relevant_at.shape=.*total_at.shape=\(1, 2\)",
+        ),
+        (tied_precision, (np.ones((1, 2)), int_array([1, 2]), int_array(2), 1), "relevant_at.dtype=.*float64.*int64"),
+        (
+            tied_average_precision,
+            (int_array([2]), int_array([2]), int_array(1), 1),
+            r"total_relevant\[0\]=1 .*2 relevant",
+        ),
+        (distance_histograms, (np.ones((1, 2)), bool_array("11"), 3), "distances .*float64"),
+        (distance_histograms, (int_array([1, 2]), bool_array("1"), 3), r"relevant .*\(1, 1\) .*bool.*\(1, 2\) bool"),
     ],
 )
 def test_invalid_arguments_are_rejected(function, arguments, message):

@@ -100,7 +100,7 @@ def test_backbone_attributes(name: str) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", BACKBONES)
-def test_uint8_and_float_agree_and_batch_items_are_independent(name: str) -> None:
+def test_features_do_not_depend_on_dtype_or_batch(name: str) -> None:
     backbone = cached_backbone(name).eval()
     images = random_images(64)
     features = backbone(images)
@@ -130,7 +130,7 @@ def test_dropout_rates_equal_torchvision(name: str, rates: list[float]) -> None:
     assert [module.p for module in cached_backbone(name).modules() if isinstance(module, nn.Dropout)] == rates
 
 
-def test_autocast_still_gives_float32_features() -> None:
+def test_features_are_float32_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert cached_backbone("resnet18").eval()(random_images(32)).dtype == torch.float32
 
@@ -162,7 +162,7 @@ def test_too_small_image_is_rejected(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg16", "vgg16_bn"])
-def test_min_size_is_tight(name: str) -> None:
+def test_network_fails_for_images_below_min_size(name: str) -> None:
     backbone = cached_backbone(name)
     with pytest.raises(RuntimeError, match="too small"):
         backbone.network(torch.zeros(2, 3, backbone.min_size - 1, backbone.min_size - 1))
@@ -174,7 +174,7 @@ def test_wrong_shape_is_rejected(shape: tuple[int, ...]) -> None:
         cached_backbone("resnet18")(torch.zeros(shape))
 
 
-def test_no_weights_leave_the_backbone_unchanged() -> None:
+def test_backbone_is_unchanged_without_weights() -> None:
     backbone = create_backbone("googlenet")
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     assert load_weights(backbone, None) == "scratch"
@@ -203,7 +203,7 @@ def test_state_dict_of_a_backbone_gives_the_same_features(name: str, tmp_path: P
     assert torch.equal(first(images), second(images))
 
 
-def test_old_and_headless_state_dicts_are_accepted(tmp_path: Path) -> None:
+def test_state_dicts_without_classifier_or_batch_counters_are_accepted(tmp_path: Path) -> None:
     state = torchvision_network("resnet18").state_dict()
     old = {name: value for name, value in state.items() if "num_batches" not in name and not name.startswith("fc.")}
     backbone = create_backbone("resnet18")
@@ -220,10 +220,10 @@ def test_weights_of_another_network_are_rejected(tmp_path: Path) -> None:
     assert torch.equal(backbone.network.get_parameter("conv1.weight"), before)
 
 
-@pytest.mark.parametrize("ours", [True, False])
-def test_missing_and_misshapen_weights_are_named(ours: bool, tmp_path: Path) -> None:
-    state = (cached_backbone("resnet18") if ours else torchvision_network("resnet18")).state_dict()
-    prefix = "network." if ours else ""
+@pytest.mark.parametrize("has_prefix", [True, False])
+def test_missing_weights_and_wrong_shapes_are_listed_in_the_error(has_prefix: bool, tmp_path: Path) -> None:
+    state = (cached_backbone("resnet18") if has_prefix else torchvision_network("resnet18")).state_dict()
+    prefix = "network." if has_prefix else ""
     del state[f"{prefix}bn1.bias"]
     state[f"{prefix}conv1.weight"] = torch.zeros(64, 1, 7, 7)
     with pytest.raises(ValueError, match=r"bn1\.bias.*conv1\.weight is \(64, 1, 7, 7\)"):
@@ -255,7 +255,7 @@ def test_other_pickled_content_is_rejected(content: Any, tmp_path: Path) -> None
         load_weights(cached_backbone("resnet18"), path)
 
 
-def test_missing_weights_file_is_named(tmp_path: Path) -> None:
+def test_path_of_a_missing_weights_file_is_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.pth: .*backbone\.weights"):
         load_weights(cached_backbone("resnet18"), str(tmp_path / "none.pth"))
 
@@ -290,7 +290,7 @@ def test_imagenet_download_checks_the_hash(hub: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("error", [URLError("no route"), TimeoutError("timed out"), RuntimeError("invalid hash value")])
-def test_imagenet_weights_without_network_name_the_file(
+def test_path_and_reason_are_in_the_error_if_the_download_fails(
     error: Exception, hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:

@@ -9,7 +9,7 @@ from fashion_lsh.data.detections import NO_BOXES, Boxes
 from fashion_lsh.models.box_fusion import flip_boxes, fuse_boxes
 
 
-def boxes(*rows: tuple[list[float], float, int]) -> Boxes:
+def make_boxes(*rows: tuple[list[float], float, int]) -> Boxes:
     xyxy, scores, labels = zip(*rows, strict=True)
     return Boxes(np.array(xyxy, np.float32), np.array(scores, np.float32), np.array(labels, np.int64))
 
@@ -21,25 +21,27 @@ def random_boxes(draw: st.DrawFn) -> Boxes:
         x, y = draw(st.integers(0, 40)), draw(st.integers(0, 40))
         width, height = draw(st.integers(1, 20)), draw(st.integers(1, 20))
         rows.append(([x, y, x + width, y + height], draw(st.floats(0.0625, 1, width=32)), draw(st.integers(0, 2))))
-    return boxes(*sorted(rows, key=lambda row: -row[1]))
+    return make_boxes(*sorted(rows, key=lambda row: -row[1]))
 
 
 def test_overlapping_boxes_are_averaged_by_score() -> None:
-    fused = fuse_boxes([boxes(([0, 0, 10, 10], 0.6, 1)), boxes(([0, 0, 10, 12], 0.2, 1))])
+    fused = fuse_boxes([make_boxes(([0, 0, 10, 10], 0.6, 1)), make_boxes(([0, 0, 10, 12], 0.2, 1))])
     np.testing.assert_allclose(fused.xyxy, [[0, 0, 10, (0.6 * 10 + 0.2 * 12) / 0.8]])
     assert fused.scores[0] == pytest.approx(0.4)
     assert fused.labels.tolist() == [1]
 
 
 def test_box_of_a_single_view_has_half_the_score_and_labels_stay_separate() -> None:
-    fused = fuse_boxes([boxes(([0, 0, 10, 10], 0.6, 1)), boxes(([0, 0, 10, 10], 0.8, 2), ([30, 30, 40, 40], 0.5, 1))])
+    fused = fuse_boxes(
+        [make_boxes(([0, 0, 10, 10], 0.6, 1)), make_boxes(([0, 0, 10, 10], 0.8, 2), ([30, 30, 40, 40], 0.5, 1))]
+    )
     assert fused.labels.tolist() == [2, 1, 1]
     assert fused.scores.tolist() == pytest.approx([0.4, 0.3, 0.25])
 
 
 def test_views_may_have_no_boxes() -> None:
     assert len(fuse_boxes([NO_BOXES, NO_BOXES]).scores) == 0
-    one = boxes(([0, 0, 10, 10], 0.6, 1))
+    one = make_boxes(([0, 0, 10, 10], 0.6, 1))
     assert fuse_boxes([one, NO_BOXES]).scores.tolist() == pytest.approx([0.3])
 
 

@@ -13,14 +13,14 @@ from fashion_lsh.models.calibration import fit_temperature
 from tests.metrics.factories import random_logits
 
 
-def loss(logits: Tensor, labels: Tensor, temperature: float) -> float:
+def cross_entropy(logits: Tensor, labels: Tensor, temperature: float) -> float:
     return float(functional.cross_entropy(logits.double() / temperature, labels))
 
 
 def grid_temperature(logits: Tensor, labels: Tensor) -> float:
     """Temperature with the lowest loss on a grid of 2,000 temperatures."""
     grid = np.geomspace(0.05, 20, 2000)  # neighbouring temperatures differ by 0.3 %
-    return float(grid[np.argmin([loss(logits, labels, float(t)) for t in grid])])
+    return float(grid[np.argmin([cross_entropy(logits, labels, float(t)) for t in grid])])
 
 
 @settings(max_examples=8, deadline=None)
@@ -33,7 +33,7 @@ def test_temperature_matches_grid_search(seed: int, scale: float) -> None:
 @given(st.integers(0, 1000), st.floats(0.1, 10))
 def test_temperature_never_increases_the_loss(seed: int, scale: float) -> None:
     logits, labels = random_logits(seed, scale)
-    assert loss(logits, labels, fit_temperature(logits, labels)) <= loss(logits, labels, 1.0) + 1e-6
+    assert cross_entropy(logits, labels, fit_temperature(logits, labels)) <= cross_entropy(logits, labels, 1.0) + 1e-6
 
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])

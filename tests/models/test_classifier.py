@@ -23,32 +23,32 @@ IMAGES = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=torc
 
 
 @functools.cache
-def module() -> Classifier:
+def cached_module() -> Classifier:
     torch.manual_seed(0)
     return Classifier(**ARGUMENTS).eval()
 
 
-def classifier() -> ClassifierModel:
-    return module().model
+def cached_classifier() -> ClassifierModel:
+    return cached_module().model
 
 
 @torch.inference_mode()
 def test_classifier_gives_logits_and_no_activations() -> None:
-    output = classifier()(IMAGES)
+    output = cached_classifier()(IMAGES)
     assert output.logits.shape == (3, 4)
     assert output.activations is None
-    assert classifier().bits is None
+    assert cached_classifier().bits is None
 
 
 @torch.inference_mode()
 def test_logits_are_linear_in_features() -> None:
-    model = classifier()
+    model = cached_classifier()
     features = model.backbone(IMAGES)
     torch.testing.assert_close(model(IMAGES).logits, features @ model.head.weight.T + model.head.bias)
 
 
 def test_classifier_is_encoded_without_codes() -> None:
-    model = classifier()
+    model = cached_classifier()
     encoded = encode(model, IMAGES)
     with torch.no_grad():
         most_probable = model(IMAGES).logits.argmax(1)
@@ -58,13 +58,13 @@ def test_classifier_is_encoded_without_codes() -> None:
 
 
 def test_classifier_checkpoint_restores_hyperparameters(tmp_path: Path) -> None:
-    save(module(), tmp_path / "classifier.ckpt")
+    save(cached_module(), tmp_path / "classifier.ckpt")
     opened = load_model(tmp_path / "classifier.ckpt")
     assert dict(Classifier.load_from_checkpoint(tmp_path / "classifier.ckpt", weights_only=True).hparams) == ARGUMENTS
     assert opened.categories == ARGUMENTS["categories"]
     assert (opened.image_size, opened.margin, opened.name) == (32, 0.1, "classifier")
 
 
-def test_unknown_backbone_is_named() -> None:
+def test_unknown_backbone_is_an_error() -> None:
     with pytest.raises(ValueError, match="backbone='resnet19'"):
         Classifier(**ARGUMENTS | {"backbone": "resnet19"})

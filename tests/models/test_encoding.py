@@ -37,7 +37,7 @@ class PixelSumModel:
         return logits * 2
 
 
-def crops(count: int = 5) -> Tensor:
+def random_crops(count: int = 5) -> Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, 3, 4, 4), dtype=np.uint8))
 
 
@@ -48,7 +48,7 @@ def fields(encoded: Encoded) -> list[np.ndarray]:
 @pytest.mark.parametrize("bits", [12, None])
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_concatenated_batches_equal_one_batch(bits: int | None, size: int) -> None:
-    images, model = crops(), PixelSumModel(bits)
+    images, model = random_crops(), PixelSumModel(bits)
     whole = encode(model, images)
     concatenated = Encoded.concatenate([encode(model, part) for part in images.split(size)])
     assert [field.shape for field in fields(concatenated)] == [(5, 3), (5, 2), (5, 4)] if bits else [(5, 3), (5, 4)]
@@ -58,7 +58,7 @@ def test_concatenated_batches_equal_one_batch(bits: int | None, size: int) -> No
 
 @pytest.mark.parametrize("bits", [12, None])
 def test_row_of_a_batch_equals_single_encoding(bits: int | None) -> None:
-    images, model = crops(), PixelSumModel(bits)
+    images, model = random_crops(), PixelSumModel(bits)
     whole = encode(model, images)
     for row in range(5):
         for actual, expected in zip(fields(whole.at(row)), fields(encode(model, images[row : row + 1])), strict=True):
@@ -67,7 +67,7 @@ def test_row_of_a_batch_equals_single_encoding(bits: int | None) -> None:
 
 @pytest.mark.parametrize("threshold", [0.25, 0.5])
 def test_bit_is_1_above_the_threshold(threshold: float) -> None:
-    images = crops()
+    images = random_crops()
     images[0, 0, 0, 0] = int(256 * threshold)  # an activation equal to the threshold gives bit 0
     codes = encode(PixelSumModel(threshold=threshold), images).codes
     assert codes is not None
@@ -87,7 +87,7 @@ def test_predicted_category_has_the_highest_probability() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_outputs_of_any_precision_become_float32(dtype: torch.dtype) -> None:
-    images = crops() // 16  # sums fit into the 8 significant bits of bfloat16
+    images = random_crops() // 16  # sums fit into the 8 significant bits of bfloat16
     actual, expected = encode(PixelSumModel(dtype=dtype), images), encode(PixelSumModel(), images)
     assert (actual.probabilities.dtype, actual.embeddings.dtype) == (np.float32, np.float32)
     for field, exact in zip(fields(actual), fields(expected), strict=True):
@@ -97,7 +97,10 @@ def test_outputs_of_any_precision_become_float32(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_codes_do_not_depend_on_precision(dtype: torch.dtype) -> None:
-    actual, expected = encode(PixelSumModel(dtype=dtype), crops()).codes, encode(PixelSumModel(), crops()).codes
+    actual, expected = (
+        encode(PixelSumModel(dtype=dtype), random_crops()).codes,
+        encode(PixelSumModel(), random_crops()).codes,
+    )
     assert expected is not None
     assert expected.any()
     assert np.array_equal(actual, expected)
@@ -106,7 +109,7 @@ def test_codes_do_not_depend_on_precision(dtype: torch.dtype) -> None:
 def test_crops_are_moved_to_the_device_of_the_model() -> None:
     model = PixelSumModel()
     model.device = torch.device("meta")
-    encode(model, crops())
+    encode(model, random_crops())
     assert model.input_device == "meta"
 
 
@@ -114,4 +117,4 @@ def test_encode_runs_without_gradient() -> None:
     model = PixelSumModel()
     weight = torch.ones(1, requires_grad=True)
     model.probabilities = lambda logits: logits * weight  # type: ignore[method-assign]  # .numpy() raises for tensors that require grad
-    assert encode(model, crops()).probabilities.shape == (5, 3)
+    assert encode(model, random_crops()).probabilities.shape == (5, 3)

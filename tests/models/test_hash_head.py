@@ -26,7 +26,7 @@ IMAGES = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torc
 each_length = pytest.mark.parametrize("bits", [1, 7, 48, 130])
 
 
-def module(bits: int, **changes: Any) -> HashHead:
+def make_module(bits: int, **changes: Any) -> HashHead:
     defaults: dict[str, Any] = {
         "backbone": "resnet18", "categories": ["circle", "cross", "square"], "bits": bits,
         "embedding_dim": None, "image_size": 32, "margin": 0.1, "frozen": False, "epochs": 1, "loss": "softmax",
@@ -38,42 +38,42 @@ def module(bits: int, **changes: Any) -> HashHead:
 
 
 def make_hash_head(bits: int, **changes: Any) -> HashHeadModel:
-    return module(bits, **changes).model
+    return make_module(bits, **changes).model
 
 
 @functools.cache
-def hash_head_module(bits: int) -> HashHead:
+def cached_module(bits: int) -> HashHead:
     torch.manual_seed(0)
-    return module(bits).eval()
+    return make_module(bits).eval()
 
 
-def hash_head(bits: int) -> HashHeadModel:
-    return hash_head_module(bits).model
+def cached_hash_head(bits: int) -> HashHeadModel:
+    return cached_module(bits).model
 
 
 @functools.cache
-def activations(bits: int) -> Tensor:
+def cached_activations(bits: int) -> Tensor:
     with torch.inference_mode():
-        actual = hash_head(bits)(IMAGES).activations
+        actual = cached_hash_head(bits)(IMAGES).activations
     assert actual is not None
     return actual
 
 
 @each_length
 def test_activations_are_between_0_and_1(bits: int) -> None:
-    actual = activations(bits)
+    actual = cached_activations(bits)
     assert actual.shape == (5, bits)
     assert actual.dtype == torch.float32
     assert ((actual > 0) & (actual < 1)).all()
-    assert hash_head(bits).bits == bits
+    assert cached_hash_head(bits).bits == bits
 
 
 @each_length
 def test_code_bit_is_1_above_the_threshold(bits: int) -> None:
-    codes = encode(hash_head(bits), IMAGES).codes
+    codes = encode(cached_hash_head(bits), IMAGES).codes
     assert codes is not None
     assert codes.shape == (5, -(-bits // 8))
-    expected = (activations(bits) > 0.5).numpy()
+    expected = (cached_activations(bits) > 0.5).numpy()
     unpacked = np.unpackbits(codes, axis=1, bitorder="little")
     assert np.array_equal(unpacked[:, :bits], expected)
     assert not unpacked[:, bits:].any()
@@ -81,7 +81,7 @@ def test_code_bit_is_1_above_the_threshold(bits: int) -> None:
 
 @torch.inference_mode()
 def test_hash_head_is_linear_sigmoid_linear() -> None:
-    model = hash_head(7)
+    model = cached_hash_head(7)
     features = model.backbone(IMAGES)
     hidden = 1 / (1 + (-(features @ model.hash_layer.weight.T + model.hash_layer.bias)).exp())
     output = model(IMAGES)
@@ -97,12 +97,12 @@ def test_logits_depend_on_activations_only() -> None:
     assert torch.equal(logits, logits[:1].expand_as(logits))
 
 
-def test_softmax_loss_trains_the_hash_layer() -> None:
-    trained = module(7)
-    trained.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+def test_softmax_loss_has_a_gradient_in_all_layers() -> None:
+    module = make_module(7)
+    module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     labels = torch.tensor([0, 1, 2, 0, 1])
-    trained.training_step(Batch(IMAGES, labels, labels, labels)).backward()
-    model = trained.model
+    module.training_step(Batch(IMAGES, labels, labels, labels)).backward()
+    model = module.model
     for name in ("hash_layer.weight", "hash_layer.bias", "head.weight", "backbone.network.conv1.weight"):
         gradient = model.get_parameter(name).grad
         assert gradient is not None
@@ -117,13 +117,13 @@ def test_zero_bits_are_rejected(bits: int) -> None:
 
 @each_length
 def test_hash_head_checkpoint_gives_the_same_output(bits: int, tmp_path: Path) -> None:
-    save(hash_head_module(bits), tmp_path / "hash_head.ckpt")
+    save(cached_module(bits), tmp_path / "hash_head.ckpt")
     opened = load_model(tmp_path / "hash_head.ckpt")
     reopened = HashHead.load_from_checkpoint(tmp_path / "hash_head.ckpt", weights_only=True)
-    assert dict(reopened.hparams) == dict(hash_head_module(bits).hparams)
+    assert dict(reopened.hparams) == dict(cached_module(bits).hparams)
     assert reopened.model.fingerprint() == opened.fingerprint()
     with torch.inference_mode():
-        before, after = hash_head(bits)(IMAGES), opened(IMAGES)
+        before, after = cached_hash_head(bits)(IMAGES), opened(IMAGES)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
@@ -161,8 +161,8 @@ def test_pca_axes_are_part_of_the_state_dict() -> None:
 @pytest.mark.parametrize("bihalf", [False, True])
 def test_codes_are_thresholded_activations_for_every_loss(loss: str, bihalf: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    made = module(13, loss=loss, bihalf=bihalf).eval()
-    model = made.model
+    module = make_module(13, loss=loss, bihalf=bihalf).eval()
+    model = module.model
     with torch.inference_mode():
         output = model(IMAGES)
     assert output.activations is not None
@@ -170,20 +170,20 @@ def test_codes_are_thresholded_activations_for_every_loss(loss: str, bihalf: boo
     assert actual is not None
     bits = (output.activations > model.threshold).numpy()
     assert np.array_equal(np.unpackbits(actual, axis=1, bitorder="little", count=13), bits)
-    save(made, tmp_path / "hash_head.ckpt")
+    save(module, tmp_path / "hash_head.ckpt")
     with torch.inference_mode():
         reopened = load_model(tmp_path / "hash_head.ckpt")(IMAGES)
     assert all(torch.equal(a, b) for a, b in zip(output, reopened, strict=True))
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
-@pytest.mark.parametrize("items", [0.0, 0.5])
-def test_every_loss_trains_hash_layer_and_head(loss: str, items: float) -> None:
-    trained = module(13, loss=loss, item_weight=items)
-    trained.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+@pytest.mark.parametrize("item_weight", [0.0, 0.5])
+def test_every_loss_has_a_gradient_in_hash_layer_head_and_backbone(loss: str, item_weight: float) -> None:
+    module = make_module(13, loss=loss, item_weight=item_weight)
+    module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     labels = torch.tensor([0, 1, 2, 0, 0])
-    trained.training_step(Batch(IMAGES, labels, labels, torch.tensor([0, 1, 2, 0, 1]))).backward()
-    model = trained.model
+    module.training_step(Batch(IMAGES, labels, labels, torch.tensor([0, 1, 2, 0, 1]))).backward()
+    model = module.model
     for parameter in [*model.head_parameters(), *model.backbone.parameters()]:
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all()
@@ -192,13 +192,13 @@ def test_every_loss_trains_hash_layer_and_head(loss: str, items: float) -> None:
 
 
 def test_item_contrast_uses_activations_and_features() -> None:
-    trained = module(13, item_weight=0.7, embedding_dim=5).eval()
-    model = trained.model
+    module = make_module(13, item_weight=0.7, embedding_dim=5).eval()
+    model = module.model
     batch = Batch(IMAGES, torch.tensor([0, 1, 2, 0, 1]), torch.arange(5), torch.tensor([0, 1, 0, 1, 2]))
     output = model(IMAGES)
-    loss_without_contrast = float(trained.compute_loss(output, batch).detach())  # no contrast in evaluation mode
+    loss_without_contrast = float(module.compute_loss(output, batch).detach())  # no contrast in evaluation mode
     features = functional.normalize(model.backbone(IMAGES), dim=1)
-    trained.training = model.training = True  # not recursive: batch norms stay in evaluation mode
+    module.training = model.training = True  # not recursive: batch norms stay in evaluation mode
     output = model(IMAGES)
     assert output.activations is not None
     torch.testing.assert_close(output.embedding, features)
@@ -206,12 +206,12 @@ def test_item_contrast_uses_activations_and_features() -> None:
         supervised_contrastive_loss(output.activations - 0.5, batch.items, 0.1)
         + supervised_contrastive_loss(features, batch.items, 0.1)
     )
-    assert float(trained.compute_loss(output, batch).detach()) - loss_without_contrast == pytest.approx(
+    assert float(module.compute_loss(output, batch).detach()) - loss_without_contrast == pytest.approx(
         float(expected.detach()), rel=1e-4
     )
 
 
-def test_too_few_bits_are_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+def test_too_few_bits_are_logged_as_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     make_hash_head(2)
     assert not caplog.records
     make_hash_head(1)
@@ -225,10 +225,10 @@ def test_too_few_bits_are_rejected_by_losses_with_centres(loss: str) -> None:
 
 
 def test_item_weight_disables_the_monitor() -> None:
-    assert module(7).monitor == "hash_head/val/accuracy"
-    assert module(7, item_weight=0.5).monitor is None
+    assert make_module(7).monitor == "hash_head/val/accuracy"
+    assert make_module(7, item_weight=0.5).monitor is None
 
 
 def test_bihalf_rejects_batches_of_one(make_data: Callable[..., GarmentData]) -> None:
     with pytest.raises(ValueError, match=r"data\.batch_size=1: .*hash\.bihalf=true"):
-        module(7, bihalf=True).train_batches(make_data(batch_size=1))
+        make_module(7, bihalf=True).train_batches(make_data(batch_size=1))

@@ -1,4 +1,4 @@
-"""Finished runs without training: the files needed by a report, with random results."""
+"""Fake finished runs: the files that a report needs, with random results."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -53,7 +53,7 @@ def finished_run(
         folder: parent folder of runs and images.
         names: category names.
         items: whether queries and gallery have items.
-        bits: code length; None: no hash layer.
+        bits: code length; None for a run without a hash layer.
         key: name of the run folder.
         data: settings of `data` that override SETTINGS.
     """
@@ -97,7 +97,7 @@ def _write_images(folder: Path, count: int) -> Path:
 
 def _write_results(run: Run, garments: Catalogue, bits: int | None, label: str) -> None:
     rng = np.random.default_rng(0)
-    query, gallery = (garments.take(garments.rows(part)) for part in ("query", "gallery"))
+    query, gallery = (garments.take(garments.rows(split)) for split in ("query", "gallery"))
     rows = rng.permuted(np.tile(np.arange(len(gallery)), (len(query), 1)), axis=1)
     hits = Hits(rows, np.sort(rng.random(rows.shape), axis=1).astype(np.float32))
     scores = {name: score_hits(hits, relevance) for name, relevance in relevance_by_column(query, gallery).items()}
@@ -110,14 +110,14 @@ def _write_results(run: Run, garments: Catalogue, bits: int | None, label: str) 
     write_queries(run.path / "queries.parquet", query_table(label, query, outputs, scores))
     codes = (
         {
-            f"{part}_codes": pack(rng.random((len(rows), bits)))
-            for part, rows in (("query", query), ("gallery", gallery))
+            f"{split}_codes": pack(rng.random((len(rows), bits)))
+            for split, rows in (("query", query), ("gallery", gallery))
         }
         if bits
         else {}
     )
     statistics = code_statistics(codes["gallery_codes"], bits)._asdict() if bits else {}
-    ids = {f"{part}_ids": rows.column("id").astype(str) for part, rows in (("query", query), ("gallery", gallery))}
+    ids = {f"{split}_ids": rows.column("id").astype(str) for split, rows in (("query", query), ("gallery", gallery))}
     np.savez_compressed(run.path / "codes.npz", **codes, **ids)
     metrics = {"query/accuracy": float((predicted == query.column("category")).mean()), "query/top5_accuracy": 0.9,
              "query/macro_f1": 0.5, "query/count": len(query), "query/gallery_rows": len(gallery),

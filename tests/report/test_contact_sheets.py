@@ -70,7 +70,7 @@ def test_a_sheet_is_as_large_as_its_tiles(sizes: list[int], num_columns: int, tm
 
 
 @pytest.mark.parametrize(("height", "width"), [(20, 80), (300, 100), (1, 500)])
-def test_an_image_keeps_its_aspect_ratio_in_the_centre_of_its_tile(height: int, width: int, tmp_path: Path) -> None:
+def test_images_keep_the_aspect_ratio_and_are_centred_in_the_tile(height: int, width: int, tmp_path: Path) -> None:
     y, x = tile_origin(0, 0)
     tile = saved_sheet(tmp_path / "sheet.png", [[grey_tile(height, width)]])[y : y + TILE, x : x + TILE]
     rows, columns = np.flatnonzero((tile < 255).any((1, 2))), np.flatnonzero((tile < 255).any((0, 2)))
@@ -190,7 +190,7 @@ def test_a_query_sheet_marks_the_hits(data: GarmentData, gallery: Any, tmp_path:
         assert image.size == (GAP + 10 * (TILE + GAP), HEADER + 8 * (TILE + LINE + GAP) + GAP)
 
 
-def test_unknown_items_are_not_the_same_item(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
+def test_hits_of_unknown_items_are_not_marked_same_item(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
     query, gallery_catalogue = queries_predicted_as(data, predicted=0), gallery.gallery.catalogue
     query = EncodedSplit(query.catalogue.with_columns(item=[""] * len(query.catalogue)), query.encoded, {})
     gallery.gallery.catalogue = gallery_catalogue.with_columns(item=[""] * len(gallery_catalogue))
@@ -201,7 +201,7 @@ def test_unknown_items_are_not_the_same_item(data: GarmentData, gallery: Any, tm
     assert {tile.mark for row in tiles for tile in row[2:]} == {"same category", "other category"}
 
 
-def test_few_queries_are_shown_once_each(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
+def test_each_of_few_queries_is_shown_once(data: GarmentData, gallery: Any, tmp_path: Path) -> None:
     query = queries_predicted_as(data, predicted=0)
     few = EncodedSplit(query.catalogue.take(np.arange(3)), query.encoded, {})
     rows = np.zeros((3, 1), dtype=np.int64)
@@ -230,7 +230,7 @@ def test_a_result_sheet_shows_image_crop_and_hits_without_marks(
         assert np.array_equal(np.asarray(image), expected)
 
 
-def test_a_hit_is_shown_as_its_crop(data: GarmentData, gallery: Any) -> None:
+def test_hits_are_shown_as_crops(data: GarmentData, gallery: Any) -> None:
     gallery_catalogue = gallery.gallery.catalogue
     tile = hit_tile(data.source, gallery_catalogue, 4, 0.2, "same item")
     image = data.source.image(gallery_catalogue.column("image")[4])

@@ -54,7 +54,7 @@ def test_confusion_counts_by_true_and_predicted_category() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_precision_and_recall_equal_a_count_of_pairs(seed: int) -> None:
+def test_precision_and_recall_equal_direct_counts_of_pairs(seed: int) -> None:
     rng = np.random.default_rng(seed)
     distances, relevant = rng.integers(2, 7, (6, 9)), rng.random((6, 9)) < 0.3
     relevant[0], relevant[1, 0] = False, True  # a query without relevant rows
@@ -92,7 +92,7 @@ def test_pr_auc_is_per_category_in_descending_order() -> None:
     assert areas["worse"] == curves.pr_auc(*curve) < 1
 
 
-def test_mean_distance() -> None:
+def test_mean_distance_is_weighted_by_the_counts() -> None:
     assert curves.mean_distance(np.array([1, 0, 3])) == 1.5
     assert math.isnan(curves.mean_distance(np.zeros(3, int)))
 
@@ -101,14 +101,14 @@ def test_reliability_equals_direct_counts_and_calibration_error() -> None:
     rng = np.random.default_rng(3)
     logits, labels = torch.from_numpy(rng.normal(size=(300, 4)) * 2), torch.from_numpy(rng.integers(0, 4, 300))
     probabilities = logits.softmax(dim=1).numpy()
-    confidences, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels.numpy()
-    reliability = curves.reliability(confidences, correct)
+    confidences, is_correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels.numpy()
+    reliability = curves.reliability(confidences, is_correct)
     for number in range(15):
         in_bin = (confidences >= number / 15) & (confidences < (number + 1) / 15)
         assert reliability.counts[number] == in_bin.sum()
         if in_bin.any():
             assert reliability.confidence[number] == pytest.approx(confidences[in_bin].mean())
-            assert reliability.accuracy[number] == pytest.approx(correct[in_bin].mean())
+            assert reliability.accuracy[number] == pytest.approx(is_correct[in_bin].mean())
         else:
             assert np.isnan([reliability.confidence[number], reliability.accuracy[number]]).all()
     assert reliability.error == pytest.approx(calibration_error(logits, labels), abs=1e-6)
@@ -143,7 +143,7 @@ def test_among_equal_scores_categories_alternate() -> None:
     assert chosen["best"] == [0, 4, 1, 5]
 
 
-def test_few_queries_are_in_one_list_each() -> None:
+def test_each_query_is_in_at_most_one_list() -> None:
     for count in range(1, 12):
         chosen = select("a" * count, np.linspace(0, 1, count).tolist(), per_list=3)
         shown = [number for numbers in chosen.values() for number in numbers]

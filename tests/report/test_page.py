@@ -11,7 +11,7 @@ from fashion_lsh.report.hamming_pairs import NO_CODES
 from fashion_lsh.report.page import write_report
 from fashion_lsh.report.run_data import CLASSIFIER_METRICS
 from fashion_lsh.report.sections.confusion import UNKNOWN_CATEGORIES
-from fashion_lsh.report.sections.model_card import TRAINED_CATEGORIES_NOTE, UNSEEN_CATEGORIES_NOTE
+from fashion_lsh.report.sections.model_card import KNOWN_CATEGORIES_NOTE, UNSEEN_CATEGORIES_NOTE
 from fashion_lsh.report.templates import markdown
 from tests.report.factories import MakeRun
 from tests.report.pages import TITLES, read_markdown, read_page
@@ -27,7 +27,7 @@ def one_line(name: str) -> str:
     return " ".join(name.replace("\x07", " ").split())
 
 
-def test_a_report_is_one_html_page_and_the_same_in_markdown(make_run: MakeRun) -> None:
+def test_the_html_page_and_the_markdown_page_have_the_same_content(make_run: MakeRun) -> None:
     run = make_run()
     before = {path.name for path in run.path.iterdir()}
     page = read_page(run)
@@ -94,7 +94,7 @@ def test_reports_are_deterministic(make_run: MakeRun) -> None:
     assert files == {path.name: path.read_bytes() for path in (run.path / "report").iterdir()}
 
 
-def test_figures_are_small_and_contact_sheets_open(make_run: MakeRun) -> None:
+def test_figures_are_small_and_contact_sheets_can_be_opened(make_run: MakeRun) -> None:
     run = make_run([f"category {number}" for number in range(30)])
     write_report(run)
     for path in (run.path / "report").glob("*.*g"):
@@ -105,7 +105,7 @@ def test_figures_are_small_and_contact_sheets_open(make_run: MakeRun) -> None:
             assert image.size[0] > 10 * 112
 
 
-def test_without_a_hash_layer_the_sections_on_codes_have_a_note(make_run: MakeRun) -> None:
+def test_sections_on_codes_have_a_note_if_there_is_no_hash_layer(make_run: MakeRun) -> None:
     run = make_run(bits=None)
     page = read_page(run)
     assert page.texts_in("h2") == TITLES
@@ -114,7 +114,7 @@ def test_without_a_hash_layer_the_sections_on_codes_have_a_note(make_run: MakeRu
     assert "hash_head" not in page.text
 
 
-def test_without_items_there_are_no_item_scores(make_run: MakeRun) -> None:
+def test_a_report_without_items_has_no_item_scores(make_run: MakeRun) -> None:
     page = read_page(make_run(items=False))
     assert "item recall@10" not in page.texts_in("th")
     assert "same item" not in page.text
@@ -131,7 +131,7 @@ def test_unseen_categories_have_no_classification_sections(make_run: MakeRun) ->
     assert "top-1" not in page.text
     assert UNSEEN_CATEGORIES_NOTE in page.text
     assert {path.name for path in (run.path / "report").iterdir()} & {"confusion.svg", "reliability.svg"} == set()
-    assert TRAINED_CATEGORIES_NOTE not in page.text
+    assert KNOWN_CATEGORIES_NOTE not in page.text
 
 
 def test_nan_metrics_are_accepted(make_run: MakeRun) -> None:

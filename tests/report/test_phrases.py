@@ -38,7 +38,7 @@ def test_text_is_joined_to_one_line(text: str, expected: str) -> None:
     assert one_line(text) == expected
 
 
-def test_a_search_description_names_distance_and_probed_lists() -> None:
+def test_a_search_description_states_distance_and_probed_lists() -> None:
     distances = {
         "hamming": ["Hamming"],
         "rerank": ["200", "Hamming", "Euclid"],
@@ -70,7 +70,9 @@ def test_a_search_description_names_distance_and_probed_lists() -> None:
     [("rerank0.1_1", "10 %"), ("hamming_1_confidence0.5", "50 %"), ("random", "random"),
      ("hamming_sometimes", "hamming_sometimes")],
 )  # fmt: skip
-def test_labels_with_ratios_min_confidence_and_unknown_labels(label: str, named: str) -> None:
+def test_labels_with_ratios_and_min_confidence_are_described_and_unknown_labels_unchanged(
+    label: str, named: str
+) -> None:
     assert named in describe_search(label)
 
 

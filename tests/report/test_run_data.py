@@ -28,7 +28,7 @@ from tests.report.pages import read_page
         ("logs/version_0/metrics.csv", b"classifier/train/loss,epoch,step\nmuch,0,9\n"),
     ],
 )
-def test_a_damaged_file_is_named(name: str, content: bytes, make_run: MakeRun) -> None:
+def test_a_damaged_file_raises_with_the_path(name: str, content: bytes, make_run: MakeRun) -> None:
     run = make_run()
     (run.path / name).write_bytes(content)
     with pytest.raises(ValueError, match=re.escape(str(run.path / name))):
@@ -37,7 +37,7 @@ def test_a_damaged_file_is_named(name: str, content: bytes, make_run: MakeRun) -
 
 
 @pytest.mark.parametrize("name", ["queries.parquet", "codes.npz", "catalogue.parquet", "environment.json"])
-def test_a_missing_file_is_named(name: str, make_run: MakeRun) -> None:
+def test_a_missing_file_raises_with_the_path(name: str, make_run: MakeRun) -> None:
     run = make_run()
     (run.path / name).unlink()
     with pytest.raises(FileNotFoundError, match=re.escape(str(run.path / name))):
@@ -65,7 +65,7 @@ def test_rows_of_another_search_policy_are_ignored(make_run: MakeRun) -> None:
         write_report(run)
 
 
-def test_metrics_of_trained_categories_without_accuracy_are_damaged(make_run: MakeRun) -> None:
+def test_metrics_without_accuracy_are_rejected_if_all_categories_are_known(make_run: MakeRun) -> None:
     run = make_run()
     run.write_json(
         "metrics.json", {name: value for name, value in run.metrics.items() if name not in CLASSIFIER_METRICS}

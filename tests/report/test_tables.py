@@ -52,7 +52,7 @@ def cells(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
 
 
-def test_the_score_table_has_the_search_with_intervals_and_the_baselines() -> None:
+def test_the_score_table_lists_the_search_with_intervals_and_then_the_baselines() -> None:
     actual, expected = cells(score_table(METRICS | ITEM_METRICS, "rerank200_1")), cells(TABLE)
     assert [actual[0][1:], *actual[2:]] == [expected[0][1:], *expected[2:]]
     assert all(set(cell) <= set(":-") for cell in actual[1])  # markdown
@@ -68,7 +68,7 @@ def test_without_items_the_table_has_no_item_columns() -> None:
     assert cells(score_table(METRICS, "rerank200_1"))[0][1:] == ["category mAP@100"]
 
 
-def test_the_own_search_is_not_shown_twice() -> None:
+def test_the_search_of_the_run_is_not_repeated_as_a_baseline() -> None:
     rows = [line[0] for line in cells(score_table(METRICS, "hamming_all"))[2:]]
     assert rows == ["**hamming_all**", "float", "random"]
 
@@ -90,7 +90,7 @@ def test_the_summary_states_setup_classifier_and_speed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "named"),
+    ("data", "caveats"),
     [
         ({}, set()),
         ({"source": "shop_street"}, {"items"}),
@@ -98,15 +98,15 @@ def test_the_summary_states_setup_classifier_and_speed() -> None:
         ({"source": "shop_street", "gallery": "train"}, {"items", "training"}),
     ],
 )
-def test_caveats_of_the_data_are_in_the_summary(data: dict[str, str], named: set[str]) -> None:
+def test_caveats_of_the_data_are_in_the_summary(data: dict[str, str], caveats: set[str]) -> None:
     first, _ = summary(METRICS, config_with(data=data)).splitlines()
-    assert {word for word in ("items", "training") if word in first} == named
+    assert {word for word in ("items", "training") if word in first} == caveats
 
 
-def test_the_summary_omits_the_classifier_for_untrained_categories() -> None:
+def test_the_summary_omits_the_classifier_for_unseen_categories() -> None:
     metrics = {name: value for name, value in METRICS.items() if "query/accuracy" not in name}
     first, second = summary(metrics, config_with(data={"unseen": 6})).splitlines()
-    assert "not trained" in first
+    assert "not in the training data" in first
     assert "0.12 ms" in second
     assert not [text for text in ("top-1", "top-5", "macro F1") if text in second]
 
@@ -118,6 +118,6 @@ def test_the_summary_states_missing_weights_and_hash_layer() -> None:
     assert describe_hash_layer(None) in first
 
 
-def test_describe_run_joins_table_and_summary() -> None:
+def test_run_description_is_score_table_and_summary() -> None:
     table, lines = describe_run(METRICS, CONFIG, "hamming_1").split("\n\n")
     assert (table, lines) == (score_table(METRICS, "hamming_1"), summary(METRICS, CONFIG))

@@ -39,7 +39,7 @@ def tiny_backbone(name: str) -> Backbone:
 
 
 def set_key(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """Copy of a config with the value of a key such as `hash.bits` replaced."""
+    """Copy a config and replace the value of a key such as `hash.bits`."""
     first, _, rest = key.partition(".")
     return {**config, first: {**config[first], rest: value} if rest else value}
 
@@ -54,7 +54,7 @@ def classifier(seed: int = 0) -> Classifier:
     return Classifier(**MODEL_ARGUMENTS, categories=CATEGORIES).eval()  # type: ignore[arg-type]
 
 
-def finished_run(config: dict[str, Any], data: GarmentData) -> TrainingRun:
+def write_finished_run(config: dict[str, Any], data: GarmentData) -> TrainingRun:
     """Write a finished run with an untrained model."""
     run = TrainingRun.open(config, data)
     save(classifier(), run.path / "classifier.ckpt")

@@ -1,4 +1,4 @@
-"""Config values are validated against constructors; errors name the key, the value and the expected type or range."""
+"""Config values are validated against constructors; errors contain key, value and expected type or range."""
 
 import re
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ CONFIG = {"seed": 0, "classifier": CLASSIFIER, "data": DATA, "search": SEARCH, "
 
 
 def set_key(key: str, value: Any) -> dict[str, Any]:
-    """CONFIG with the value of one dotted key replaced."""
+    """Copy CONFIG and replace the value of one dotted key."""
 
     def walk(node: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
         first, *rest = names
@@ -42,7 +42,7 @@ def set_key(key: str, value: Any) -> dict[str, Any]:
     return walk(CONFIG, key.split("."))
 
 
-VALID = [
+VALID_SETTINGS = [
     ("classifier.optim.lr", 1),  # an integer is a valid float
     ("classifier.optim.weight_decay", 0),
     ("data.root", "images"),
@@ -53,7 +53,7 @@ VALID = [
     ("search.nprobe", "all"),
     ("search.nprobe", 3),
 ]
-INVALID = [
+INVALID_SETTINGS = [
     ("classifier.epochs", True),  # a Boolean is not accepted as a number
     ("classifier.optim.lr", True),
     ("classifier.epochs", 2.0),
@@ -87,7 +87,9 @@ INVALID = [
     ("search.min_probability", 1.5),
     ("search.distance", "hamming_distance"),
 ]
-ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers()))
+ANY_VALUE = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers())
+)
 
 
 def test_valid_config_passes() -> None:
@@ -95,20 +97,20 @@ def test_valid_config_passes() -> None:
     check({})
 
 
-@pytest.mark.parametrize(("key", "value"), VALID)
+@pytest.mark.parametrize(("key", "value"), VALID_SETTINGS)
 def test_value_of_the_expected_type_passes(key: str, value: Any) -> None:
     check(set_key(key, value))
 
 
-@pytest.mark.parametrize(("key", "value"), INVALID)
-def test_error_names_key_value_and_expected_type(key: str, value: Any) -> None:
+@pytest.mark.parametrize(("key", "value"), INVALID_SETTINGS)
+def test_error_contains_key_value_and_expected_type(key: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"^{re.escape(f'{key}={value!r}: ')}\w+.*[^.]$"):
         check(set_key(key, value))
 
 
 @settings(max_examples=40)
-@given(ANYTHING)
-def test_error_shows_the_given_value(value: Any) -> None:
+@given(ANY_VALUE)
+def test_error_contains_the_value(value: Any) -> None:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         check(set_key("classifier.epochs", value))
         return
@@ -131,13 +133,13 @@ def test_invalid_wandb_project_is_rejected(project: str) -> None:
     check({**CONFIG, "logger": {"project": "a project, of 2"}})
 
 
-def test_invalid_list_element_is_shown() -> None:
+def test_error_contains_the_invalid_list_element() -> None:
     with pytest.raises(ValueError, match=r"^data\.categories=7: "):
         check(set_key("data.categories", ["dress", 7]))
 
 
 @pytest.mark.parametrize("name", ["epoch", "optim.rate", "_epochs"])
-def test_unknown_key_is_rejected_with_the_known_ones(name: str) -> None:
+def test_error_for_an_unknown_key_lists_the_parameters(name: str) -> None:
     config = set_key("classifier", {**CLASSIFIER, name: 3})
     if name.startswith("_"):
         check(config)  # keys with an underscore belong to Hydra
@@ -146,7 +148,7 @@ def test_unknown_key_is_rejected_with_the_known_ones(name: str) -> None:
         check(config)
 
 
-def test_missing_key_inside_a_value_is_named() -> None:
+def test_error_contains_the_missing_key_of_a_mapping() -> None:
     optim = {name: value for name, value in OPTIM.items() if name != "warmup"}
     with pytest.raises(ValueError, match=r"^classifier\.optim\.warmup=.*: Field required$"):
         check(set_key("classifier.optim", optim))
@@ -166,7 +168,7 @@ def test_import_target_returns_the_class() -> None:
 
 
 @pytest.mark.parametrize("target", ["fashion_lsh.nothing.X", "fashion_lsh.models.classifier.Clasifier", "Classifier"])
-def test_unknown_target_is_named(target: str) -> None:
+def test_unknown_target_is_rejected(target: str) -> None:
     with pytest.raises(ValueError, match=rf"^_target_='{target}': "):
         check(set_key("classifier._target_", target))
 
@@ -189,12 +191,12 @@ def test_training_keys_are_dropped_for_untrained_hash_layers() -> None:
      ({"trainer": {"limit_val_batches": 0}}, "trainer.limit_val_batches=0"),
      ({"trainer": {"precision": "banana"}}, "trainer.precision='banana'")],
 )  # fmt: skip
-def test_config_outside_constructors_is_type_checked(config: dict[str, Any], message: str) -> None:
+def test_settings_without_a_constructor_are_type_checked(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         check(config)
 
 
-def test_error_names_the_interpolated_key() -> None:
+def test_error_contains_the_interpolated_key() -> None:
     unresolved = {"classifier": {"optim": "${optim}", "margin": "${crop.margin}"}, "crop": {"margin": "${wide}"}}
     with pytest.raises(ValueError, match=r"^optim\.lr=-1: "):
         check(set_key("classifier.optim.lr", -1), unresolved)

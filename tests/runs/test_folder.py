@@ -15,9 +15,9 @@ from fashion_lsh.runs.run import Run
 from fashion_lsh.runs.training_run import TrainingRun
 from tests.runs.factories import (
     file_names,
-    finished_run,
     read_stage_keys,
     set_key,
+    write_finished_run,
 )
 
 
@@ -30,7 +30,7 @@ def test_summary_counts_skipped_garments(config: dict[str, Any], data: GarmentDa
     assert run.summary == (f"Run folder: {run.path}; skipped 2 garments, see {run.path / 'skipped.csv'}")
 
 
-def test_damaged_skipped_csv_is_named(config: dict[str, Any], data: GarmentData) -> None:
+def test_damaged_skipped_csv_raises_with_its_name(config: dict[str, Any], data: GarmentData) -> None:
     run = TrainingRun.open(config, data)
     (run.path / "skipped.csv").write_text("id,reason\nalone\n")
     with pytest.raises(ValueError, match=r"skipped\.csv is damaged .*; remove it"):
@@ -60,7 +60,7 @@ def test_new_run_saves_config_and_environment(
 
 
 def test_environment_of_a_finished_run_is_kept(config: dict[str, Any], data: GarmentData) -> None:
-    run = finished_run(config, data)
+    run = write_finished_run(config, data)
     environment = json.loads((run.path / "environment.json").read_text())
     assert environment["torch"] == torch.__version__.partition("+")[0]
     assert environment["threads"] == torch.get_num_threads()
@@ -85,8 +85,14 @@ def test_folder_that_is_not_a_run_is_rejected(tmp_path: Path) -> None:
             Run(path)
 
 
+def test_error_for_a_sweep_folder_contains_a_run_folder(config: dict[str, Any], data: GarmentData) -> None:
+    run = TrainingRun.open(config, data)
+    with pytest.raises(FileNotFoundError, match=rf"^{run.path.parent}: not a run folder .*{run.path}$"):
+        Run(run.path.parent)
+
+
 def test_overwrite_deletes_only_its_own_folder(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
-    run, sibling = finished_run(config, data), finished_run(set_key(config, "seed", 1), data)
+    run, sibling = write_finished_run(config, data), write_finished_run(set_key(config, "seed", 1), data)
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "kept.txt").write_text("mine")

@@ -14,14 +14,14 @@ from fashion_lsh.evaluation.query_scores import unpack_scores
 from fashion_lsh.runs.job_file import load_scores, save_job
 from fashion_lsh.runs.training_run import TrainingRun
 from tests.runs.factories import (
-    finished_run,
+    write_finished_run,
 )
 
 
 def test_job_file_keeps_scores_without_the_run_folder(
     config: dict[str, Any], data: GarmentData, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    finished_run(config, data)
+    write_finished_run(config, data)
     config = {**config, "jobs": str(tmp_path / "jobs")}
     run = TrainingRun.open(config, data)  # the run was finished before `jobs` was set
     save_job(run)
@@ -36,7 +36,7 @@ def test_job_file_keeps_scores_without_the_run_folder(
     assert reopened.metrics == {}
     with caplog.at_level(logging.INFO):
         assert load_scores(reopened) == saved["metrics"]
-    assert reopened.summary.startswith(f"{reopened.path} has no model")
+    assert reopened.summary.startswith(f"{reopened.path}: no model")
     with pytest.raises(FileNotFoundError, match=r"metrics\.json is missing.*overwrite=true"):
         reopened.check_finished()
     assert f"using the scores in {job}" in caplog.text
@@ -48,7 +48,7 @@ def test_query_scores_are_saved_and_average_to_the_metrics(
     config: dict[str, Any], data: GarmentData, tmp_path: Path
 ) -> None:
     config = {**config, "jobs": str(tmp_path / "jobs")}
-    run = finished_run(config, data)
+    run = write_finished_run(config, data)
     with np.load(run.path / "query_scores.npz", allow_pickle=False) as arrays:
         scores = dict(arrays)
     metric_names = {"query/accuracy", "query/category/map@100", "query/item/map@100", "query/item/recall@10"}
@@ -68,7 +68,7 @@ def test_query_scores_are_saved_and_average_to_the_metrics(
 
 def test_job_without_query_scores_has_no_queries(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
     config = {**config, "jobs": str(tmp_path / "jobs")}
-    run = finished_run(config, data)
+    run = write_finished_run(config, data)
     (run.path / "query_scores.npz").unlink()
     save_job(run)
     [job] = (tmp_path / "jobs").iterdir()

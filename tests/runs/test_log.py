@@ -10,7 +10,7 @@ from fashion_lsh.runs.training_run import TrainingRun
 from tests.disks import full_disk
 
 
-def test_log_on_a_full_disk_is_named(config: dict[str, Any], data: GarmentData) -> None:
+def test_full_disk_error_contains_the_log_file(config: dict[str, Any], data: GarmentData) -> None:
     run = TrainingRun.open(config, data)
     message = r"train\.log could not be written \(File too large\)"
     with full_disk(0), pytest.raises(OSError, match=message), run.locked_log():

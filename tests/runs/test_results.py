@@ -25,9 +25,9 @@ from tests.runs.factories import (
     POLICY_DEFAULTS,
     classifier,
     evaluate_policy,
-    finished_run,
     hash_head,
     set_key,
+    write_finished_run,
 )
 
 
@@ -36,7 +36,7 @@ def query_rows(label: str, *values: float, **columns: list[Any]) -> pa.Table:
 
 
 def test_policy_of_the_run_is_added_only_if_the_gallery_changed(config: dict[str, Any], data: GarmentData) -> None:
-    run = finished_run(config, data)
+    run = write_finished_run(config, data)
     results = evaluate_policy(run, data, run.policy)
     before = run.metrics, pq.read_table(run.path / "queries.parquet")
     assert not add_search(run, run.policy.label, results)
@@ -50,9 +50,9 @@ def test_policy_of_the_run_is_added_only_if_the_gallery_changed(config: dict[str
 
 
 def test_finished_run_saves_codes_queries_and_metrics(config: dict[str, Any], data: GarmentData) -> None:
-    run = finished_run(config, data)
+    run = write_finished_run(config, data)
     with np.load(run.path / "codes.npz", allow_pickle=False) as arrays:
-        query, gallery = (encode_split(hash_head().model, data, part) for part in ("query", "gallery"))
+        query, gallery = (encode_split(hash_head().model, data, split) for split in ("query", "gallery"))
         assert np.array_equal(arrays["query_codes"], query.encoded.codes)
         assert np.array_equal(arrays["gallery_codes"], gallery.encoded.codes)
         assert arrays["query_ids"].tolist() == query.catalogue.column("id").tolist()
@@ -68,7 +68,7 @@ def test_metrics_are_written_last(config: dict[str, Any], data: GarmentData, mon
 
     monkeypatch.setattr("fashion_lsh.runs.results.write_queries", raise_full_disk)
     with pytest.raises(OSError, match="no space"):
-        finished_run(config, data)
+        write_finished_run(config, data)
     assert TrainingRun.open(config, data).metrics == {}
 
 
@@ -76,7 +76,7 @@ def test_run_without_hash_layer_uses_the_classifier(config: dict[str, Any], data
     run = TrainingRun.open(set_key(config, "hash", None), data)
     save(classifier(), run.path / "classifier.ckpt")
     assert isinstance(run.model(), ClassifierModel)
-    encoded_gallery, query = (encode_split(classifier().model, data, part) for part in ("gallery", "query"))
+    encoded_gallery, query = (encode_split(classifier().model, data, split) for split in ("gallery", "query"))
     gallery = Gallery.build(classifier().model, encoded_gallery.encoded, encoded_gallery.catalogue)
     gallery.save(run.gallery_folder)
     results = evaluate_policy(run, data, SearchPolicy("euclidean", 1, 200, **POLICY_DEFAULTS))
@@ -85,7 +85,7 @@ def test_run_without_hash_layer_uses_the_classifier(config: dict[str, Any], data
         assert set(arrays) == {"query_ids", "gallery_ids"}
 
 
-def test_unfinished_run_names_missing_files(config: dict[str, Any], data: GarmentData) -> None:
+def test_error_for_an_unfinished_run_contains_the_missing_file(config: dict[str, Any], data: GarmentData) -> None:
     run = TrainingRun.open(config, data)
     with pytest.raises(FileNotFoundError, match=r"hash_head\.ckpt.*train\.py"):
         run.model()
@@ -97,7 +97,7 @@ def test_unfinished_run_names_missing_files(config: dict[str, Any], data: Garmen
     assert not (run.path / "queries.parquet").exists()
 
 
-def test_query_rows_of_a_policy_replace_older_ones(config: dict[str, Any], data: GarmentData) -> None:
+def test_query_rows_of_a_policy_replace_older_rows(config: dict[str, Any], data: GarmentData) -> None:
     run = TrainingRun.open(config, data)
     for table in (query_rows("a", 1, 2), query_rows("b", 3), query_rows("a", 4), query_rows("b", 5, 6)):
         write_queries(run.path / "queries.parquet", table)
@@ -131,7 +131,7 @@ def test_query_rows_with_different_columns_are_concatenated(config: dict[str, An
 
 
 def test_another_policy_is_added_as_a_method(config: dict[str, Any], data: GarmentData) -> None:
-    run = finished_run(config, data)
+    run = write_finished_run(config, data)
     own = run.metrics
     for _ in range(2):
         add_search(
@@ -150,10 +150,8 @@ def test_another_policy_is_added_as_a_method(config: dict[str, Any], data: Garme
 
 
 def test_added_results_are_dropped_with_the_model(config: dict[str, Any], data: GarmentData) -> None:
-    run = finished_run(config, data)
+    run = write_finished_run(config, data)
     add_search(run, "hamming_all", evaluate_policy(run, data, SearchPolicy("hamming", "all", 200, **POLICY_DEFAULTS)))
-    (
-        run.path / "metrics.json"
-    ).unlink()  # error messages about damaged files advise this; train.py then evaluates again
-    finished_run(config, data)
+    (run.path / "metrics.json").unlink()  # as advised by error messages about damaged files
+    write_finished_run(config, data)
     assert set(pq.read_table(run.path / "queries.parquet")["search"].to_pylist()) == {"rerank200_1"}

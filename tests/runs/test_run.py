@@ -14,7 +14,7 @@ from fashion_lsh.runs.training_run import TrainingRun
 from tests.runs.factories import (
     RERANK,
     evaluate_policy,
-    finished_run,
+    write_finished_run,
 )
 
 
@@ -34,8 +34,8 @@ def test_changed_data_are_rejected(
         run.check_data(make_data())
 
 
-def test_copied_run_gives_the_same_hits(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
-    run = finished_run(config, data)
+def test_copied_run_returns_the_same_hits(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
+    run = write_finished_run(config, data)
     before = evaluate_policy(run, data, RERANK)
     copied = shutil.copytree(run.path, tmp_path / "elsewhere" / "copy")
     shutil.rmtree(config["runs"])

@@ -13,14 +13,14 @@ from fashion_lsh.runs.training_run import TrainingRun
 from tests.models.factories import save
 from tests.runs.factories import (
     classifier,
-    finished_run,
     hash_head,
     set_key,
+    write_finished_run,
 )
 
 
 def test_logs_of_a_reused_stage_are_copied(config: dict[str, Any], data: GarmentData) -> None:
-    other = finished_run(config, data)
+    other = write_finished_run(config, data)
     logs = other.path / "logs/version_0/metrics.csv"
     logs.parent.mkdir(parents=True)
     logs.write_text(
@@ -41,7 +41,7 @@ def test_trained_stage_of_another_run_is_copied(
     config: dict[str, Any], data: GarmentData, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    other = finished_run(config, data)
+    other = write_finished_run(config, data)
     run = TrainingRun.open(set_key(set_key(config, "search.nprobe", 2), "name", "second"), data)
     stage = hash_head(1)
     initialise(stage, run)
@@ -60,7 +60,7 @@ def test_trained_stage_of_another_run_is_copied(
 def test_stage_with_another_config_is_not_reused(
     key: str, value: Any, config: dict[str, Any], data: GarmentData
 ) -> None:
-    finished_run(set_key(config, "backbone.weights", "some.pt"), data)
+    write_finished_run(set_key(config, "backbone.weights", "some.pt"), data)
     config = set_key(set_key(config, "backbone.weights", "some.pt"), "name", "second")
     run = TrainingRun.open(set_key(config, key, value), data)
     initialise(hash_head(), run)
@@ -68,14 +68,14 @@ def test_stage_with_another_config_is_not_reused(
 
 
 def test_stage_of_another_split_is_not_reused(config: dict[str, Any], make_data: Callable[..., GarmentData]) -> None:
-    finished_run(config, make_data())
+    write_finished_run(config, make_data())
     run = TrainingRun.open(config, make_data(split_seed=1))
     initialise(hash_head(), run)
     assert not (run.path / "hash_head.ckpt").exists()
 
 
 def test_deleted_run_does_not_prevent_reuse(config: dict[str, Any], data: GarmentData) -> None:
-    other = finished_run(config, data)
+    other = write_finished_run(config, data)
     (other.path / "config.yaml").unlink()
     run = TrainingRun.open(set_key(config, "name", "second"), data)
     initialise(hash_head(), run)
@@ -83,7 +83,7 @@ def test_deleted_run_does_not_prevent_reuse(config: dict[str, Any], data: Garmen
 
 
 def test_existing_checkpoint_is_not_overwritten(config: dict[str, Any], data: GarmentData) -> None:
-    finished_run(config, data)
+    write_finished_run(config, data)
     run = TrainingRun.open(set_key(config, "name", "second"), data)
     save(hash_head(5), run.path / "hash_head.ckpt")
     initialise(hash_head(), run)

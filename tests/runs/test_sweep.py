@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 from types import SimpleNamespace
 
 import pytest
@@ -58,7 +59,9 @@ def run_app(tmp_path: Path) -> RunApp:
 
     def run(*args: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "app.py", *map(str, args)]
-        return subprocess.run(command, cwd=tmp_path, stdout=-1, stderr=-2, text=True, timeout=250, env=dict(os.environ))
+        return subprocess.run(
+            command, cwd=tmp_path, stdout=PIPE, stderr=STDOUT, text=True, timeout=250, env=dict(os.environ)
+        )
 
     return run
 

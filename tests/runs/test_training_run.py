@@ -14,10 +14,10 @@ from fashion_lsh.runs.training_run import TrainingRun
 from tests.models.factories import save
 from tests.runs.factories import (
     file_names,
-    finished_run,
     hash_head,
     read_stage_keys,
     set_key,
+    write_finished_run,
 )
 
 
@@ -36,7 +36,7 @@ def test_same_config_opens_the_same_folder(config: dict[str, Any], make_data: Ca
     [("seed", 1), ("data.image_size", 64), ("backbone.weights", "imagenet"), ("classifier.lr_factor", 2),
      ("hash.bits", 8), ("hash", None), ("search.nprobe", "all"), ("trainer.accelerator", "gpu")],
 )  # fmt: skip
-def test_another_config_makes_another_folder(key: str, value: Any, config: dict[str, Any], data: GarmentData) -> None:
+def test_another_config_creates_another_folder(key: str, value: Any, config: dict[str, Any], data: GarmentData) -> None:
     assert TrainingRun.open(set_key(config, key, value), data).path != TrainingRun.open(config, data).path
 
 
@@ -73,7 +73,7 @@ def test_ignored_keys_do_not_change_the_run_key(
     assert read_stage_keys(one) == read_stage_keys(other)
 
 
-def test_changed_pixels_make_another_folder(
+def test_changed_pixels_create_another_folder(
     config: dict[str, Any], make_data: Callable[..., GarmentData], shapes: Path, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(shapes.parent, tmp_path / "copy")) / shapes.name
@@ -83,7 +83,9 @@ def test_changed_pixels_make_another_folder(
     assert TrainingRun.open(config, make_data(root=str(copy))).path != before.path
 
 
-def test_unwritable_jobs_folder_is_rejected_first(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
+def test_unwritable_jobs_folder_is_rejected_before_the_run_folder_is_created(
+    config: dict[str, Any], data: GarmentData, tmp_path: Path
+) -> None:
     (tmp_path / "jobs").write_text("not a folder")
     with pytest.raises(OSError, match=r"jobs .*File exists"):
         TrainingRun.open({**config, "jobs": str(tmp_path / "jobs")}, data)
@@ -146,7 +148,7 @@ def test_latest_is_a_relative_symlink(config: dict[str, Any], data: GarmentData)
 
 
 def test_run_files_contain_no_absolute_paths(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
-    run = finished_run(config, data)
+    run = write_finished_run(config, data)
     paths = [path for path in run.path.rglob("*") if path.is_file()]
     names = [path.name for path in paths if str(tmp_path).encode() in path.read_bytes()]
     assert names == ["config.yaml"]  # config.yaml contains the setting `runs`

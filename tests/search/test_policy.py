@@ -133,5 +133,5 @@ def test_probability_threshold_selects_the_fewest_lists() -> None:
         (SearchPolicy("hamming", "all", 200, 0.3, 0.5, 0.9), "hamming_all"),
     ],
 )
-def test_label_names_every_setting(policy: SearchPolicy, label: str) -> None:
+def test_label_contains_every_setting(policy: SearchPolicy, label: str) -> None:
     assert policy.label == label

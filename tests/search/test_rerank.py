@@ -40,7 +40,7 @@ def test_rerank_of_all_rows_is_exhaustive_search(seed: int, num_rows: int, k: in
         assert (hits.rows[query, len(expected) :] == -1).all()
 
 
-def test_rerank_ranks_only_candidates_and_keeps_missing_rows_last() -> None:
+def test_rerank_ranks_only_candidates_and_sorts_padding_last() -> None:
     gallery_vectors = np.array([[1, 0], [0, 1], [0.6, 0.8], [-1, 0]], dtype=np.float16)
     hits = rerank(np.array([[1, 0]], dtype=np.float32), make_candidates([[3, -1, 1, 2, -1]]), gallery_vectors, 4)
     hits.check()
@@ -75,7 +75,7 @@ def test_rerank_does_not_depend_on_block_size(seed: int, block: int) -> None:
     assert np.array_equal(actual.distances, expected.distances)
 
 
-def test_rerank_of_memory_mapped_embeddings_equals_in_memory(tmp_path: Path) -> None:
+def test_rerank_of_memory_mapped_embeddings_equals_rerank_in_memory(tmp_path: Path) -> None:
     query_vectors, gallery_vectors = random_unit_vectors(0, 4, 16), random_unit_vectors(1, 30, 16).astype(np.float16)
     np.save(tmp_path / "embeddings.npy", gallery_vectors)
     mapped = np.load(tmp_path / "embeddings.npy", mmap_mode="r")
@@ -170,7 +170,7 @@ def test_combined_distances_reject_invalid_arguments(combine: Callable[..., Hits
             combine(*arguments)
 
 
-def test_distance_to_missing_rows_is_infinite() -> None:
+def test_distance_to_padding_is_infinite() -> None:
     actual = euclidean_to_rows(np.float32([[0, 3], [0, 0]]), np.array([[1, -1], [-1, 0]]), np.float16([[0, 0], [4, 0]]))
     assert actual.tolist() == [[5, np.inf], [np.inf, 0]]
 

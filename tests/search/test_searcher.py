@@ -18,7 +18,15 @@ from fashion_lsh.index.inverted_lists import faiss_threads
 from fashion_lsh.models.encoding import Encoded, Model, encode
 from fashion_lsh.search.policy import NProbe, SearchPolicy
 from fashion_lsh.search.searcher import Searcher
-from tests.gallery.factories import BITS, CATEGORIES, FINGERPRINT, FakeModel, build_gallery, catalogue, random_encoded
+from tests.gallery.factories import (
+    BITS,
+    CATEGORIES,
+    FINGERPRINT,
+    FakeModel,
+    build_gallery,
+    make_catalogue,
+    random_encoded,
+)
 from tests.index.factories import assert_hits_equal_up_to_ties, assert_same_hits, hits_from_lists
 from tests.search.factories import POLICY_DEFAULTS, expected_lists
 
@@ -43,7 +51,7 @@ def make_searcher(
 
 def searcher_with_policy(gallery: Encoded, policy: SearchPolicy) -> Searcher:
     model: Model = FakeModel(None if gallery.codes is None else BITS)
-    return Searcher(model, Gallery.build(model, gallery, catalogue(len(gallery.probabilities))), policy)
+    return Searcher(model, Gallery.build(model, gallery, make_catalogue(len(gallery.probabilities))), policy)
 
 
 def hamming_distance(code: np.ndarray, other_code: np.ndarray) -> int:

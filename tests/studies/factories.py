@@ -1,18 +1,26 @@
-"""Fake runs with several seeds and splits, and rows read from results.csv."""
+"""Fake runs with several seeds and splits, job files, and results of every experiment on the claims page."""
 
 import csv
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.evaluation.query_scores import pack_scores
 from fashion_lsh.evaluation.robustness import CORRUPTIONS
-from fashion_lsh.report.page_file import Row
+from fashion_lsh.report.page_file import Row, to_csv
+from fashion_lsh.report.sweep.jobs import read_jobs
+from fashion_lsh.report.sweep.rows import table_rows
 from fashion_lsh.runs.run import Run
 from fashion_lsh.studies.query_outputs import read_repeat
 from fashion_lsh.studies.repeats import repeat_rows
 
+NUM_QUERIES = 60
+HASH_HEAD = "fashion_lsh.training.hash_head.HashHead"
 MakeRun = Callable[..., Run]
 
 
@@ -45,3 +53,129 @@ def _value(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
+
+
+def query_scores(ratio: float) -> np.ndarray:
+    """Per-query scores with mean `ratio`, (NUM_QUERIES,) float32: 1 for the first queries, 0 for the other queries."""
+    return (np.arange(NUM_QUERIES) < ratio * NUM_QUERIES).astype(np.float32)
+
+
+def hash_layer_config(loss: str, item_weight: float = 0.0) -> dict[str, Any]:
+    """Return the settings of a hash layer."""
+    return {"_target_": HASH_HEAD, "bits": 48, "loss": loss, "item_weight": item_weight}
+
+
+def write_job(folder: Path, settings: Mapping[str, Any], scores: Mapping[str, np.ndarray], low: float = 0.5) -> None:
+    """Write a job file to `<folder>/jobs`.
+
+    Args:
+        folder: Experiment folder.
+        settings: Settings of the job; `seed` and `backbone` have defaults.
+        scores: Per-query scores by metric, (NUM_QUERIES,) float32.
+        low: Lower bound of the top-1 interval; chance level is 0.1.
+    """
+    names = [f"q{number}" for number in range(NUM_QUERIES)]
+    query = Catalogue.from_columns({"id": names, "image": names, "category": ["c"] * NUM_QUERIES, "item": names})
+    metrics = {name: float(values.mean()) for name, values in scores.items()}
+    metrics |= {"query/accuracy_low": low, "query/accuracy_high": 1.0, "baselines/random/category/precision@10": 0.1}
+    defaults = {"seed": 0, "backbone": {"name": "resnet18", "weights": None}}
+    job = {"settings": defaults | dict(settings), "data": "d0", "environment": {"fashion-lsh": "0.3.0"}}
+    jobs = folder / "jobs"
+    jobs.mkdir(parents=True, exist_ok=True)
+    content = job | {"metrics": metrics, "queries": pack_scores(query, dict(scores))}
+    (jobs / f"{len(list(jobs.iterdir())):08}.json").write_text(json.dumps(content))
+
+
+def write_results(folder: Path, rows: Sequence[Row] = ()) -> None:
+    """Write `results.csv` with these rows; by default, with the rows of the jobs in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.csv").write_text(to_csv(rows or table_rows(read_jobs(folder)[0])))
+
+
+def write_backbone_results(folder: Path) -> None:
+    """Write results in which top-1 of ResNet101 is 0.5 above AlexNet, 0.25 below VGG16 and equal to GoogLeNet.
+
+    VGG16 with batch norm has no results; on photographs, VGG16 is at chance level.
+    """
+    ratios = {"resnet101": 0.5, "alexnet": 0.0, "vgg16": 0.75, "googlenet": 0.5}
+    for name, ratio in ratios.items():
+        backbone = {"backbone": {"name": name, "weights": None}}
+        for seed in (0, 1, 2) if name != "vgg16" else (0,):
+            write_job(folder / "backbones", {"seed": seed} | backbone, {"query/accuracy": query_scores(ratio)})
+        low = 0.05 if name == "vgg16" else 0.5
+        write_job(folder / "backbones/garments", backbone, {"query/accuracy": query_scores(ratio)}, low)
+    for page in ("backbones", "backbones/garments"):
+        write_results(folder / page)
+
+
+def write_hash_layer_results(folder: Path) -> None:
+    """Write results in which all hash layers have the same top-1 and, on composed images, different item recall@10."""
+    recalls = {"none": 0.75, "softmax": 0.25, "greedyhash": 0.5, "softmax, items": 0.75}
+    for name, recall in recalls.items():
+        loss, _, items = name.partition(", ")
+        settings = {"hash": None if name == "none" else hash_layer_config(loss, 0.5 if items else 0.0)}
+        scores = {"query/accuracy": query_scores(0.5), "query/item/recall@10": query_scores(recall)}
+        for seed in (0, 1, 2):
+            write_job(folder / "hash_layer", {"seed": seed} | settings, scores)
+    for settings, ratio in (({"hash": None}, 0.75), ({"hash": hash_layer_config("softmax")}, 0.5)):
+        write_job(folder / "hash_layer/garments", settings, {"query/accuracy": query_scores(ratio)})
+    for page in ("hash_layer", "hash_layer/garments"):
+        write_results(folder / page)
+
+
+def write_crop_results(folder: Path) -> None:
+    """Write results in which top-1 is highest on annotated boxes and lowest on whole images."""
+    top1 = {"annotated": 0.75, "detected": 0.7, "whole": 0.5}
+    write_results(
+        folder / "crops",
+        [{"crop.mode": mode, "tested on": mode, "seed": seed, "top-1": value + seed / 100}
+         for mode, value in top1.items() for seed in range(3)],
+    )  # fmt: skip
+    detector = {"detector.level": "supercategory", "detector.weights": "imagenet",
+                "detector.ratios": [0.5, 1.0, 2.0], "detector.flip_tta": False}  # fmt: skip
+    write_results(
+        folder / "crops/scenes",
+        [{"crop.mode": mode, "tested on": mode, "macro F1": 0.016} | with_bounds("top-1", top1[mode], 0.02)
+         | (detector if mode == "detected" else {}) for mode in ("detected", "whole")],
+    )  # fmt: skip
+
+
+def write_measured_results(folder: Path) -> None:
+    """Write results of the distances and speedup experiments."""
+    differences = {
+        "euclidean": (0.02, 0.0),
+        "rerank": (0.02, 0.0),
+        "weighted": (0.01, -0.01),
+        "tie_break": (0.01, -0.02),
+    }
+    write_results(
+        folder / "distances",
+        [{"scope": "all", "search": f"{distance}_all", "distance": distance, "val item map@100": 0.1}
+         | with_bounds("over hamming", hamming, 0.005) | with_bounds("over euclidean", euclid, 0.005)
+         for distance, (hamming, euclid) in differences.items()],
+    )  # fmt: skip
+    savings = {"euclidean": 0.5, "hamming": 0.05, "rerank": 0.04}
+    write_results(
+        folder / "speedup",
+        [{"lists": lists, "indexed by": indexed_by, "method": method, "gallery": size, "distance": distance,
+          "item recall@10": 0.05}
+         | with_bounds("time saved", value, 0.01) | with_bounds("time saved over euclidean", 0.53, 0.01)
+         for lists, indexed_by in (("own", "predicted"), ("30 of DeepFashion", "frequency"))
+         for method in ("all lists", "top 1")
+         for size in (100_000, 500_000) for distance, value in savings.items()],
+    )  # fmt: skip
+
+
+def write_stability_results(folder: Path) -> None:
+    """Write results: stable top-1 over seeds and splits, hit overlap of about 0.25, lowest top-1 with occlusion."""
+    losses = dict(zip(CORRUPTIONS, (0.1, 0.01, 0.1, 0.3), strict=True))
+    runs = [{"of": "run", "backbone": "resnet18", "split": split, "seed": seed, "top-1": (top1 := 0.7 + number / 1000)}
+            | {f"{name} top-1": top1 - loss for name, loss in losses.items()}
+            for number, (seed, split) in enumerate(((0, 0), (1, 0), (2, 0), (0, 1), (0, 2)))]  # fmt: skip
+    pairs = [{"of": "pair", "backbone": "resnet18", "split": 0, "hit overlap": value} for value in (0.25, 0.26, 0.27)]
+    write_results(folder / "stability", runs + pairs)
+
+
+def with_bounds(name: str, value: float, half_width: float) -> Row:
+    """Return a value with interval bounds at `half_width` on either side."""
+    return {name: value, f"{name} low": value - half_width, f"{name} high": value + half_width}

@@ -9,7 +9,7 @@ import pytest
 from fashion_lsh.metrics.statistics import paired_difference
 from fashion_lsh.report.html import write_html
 from fashion_lsh.studies.claims import TEMPLATE, Estimate, Experiments, write_claims
-from tests.studies import made_up
+from tests.studies import factories
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -28,12 +28,12 @@ def render_claims(folder: Path, template: str) -> str:
 
 @pytest.fixture
 def experiments(tmp_path: Path) -> Path:
-    """Made-up results of all experiments, without VGG16 with batch norm, and the real template."""
-    made_up.backbones(tmp_path)
-    made_up.hash_layers(tmp_path)
-    made_up.crops(tmp_path)
-    made_up.measurements(tmp_path)
-    made_up.stability(tmp_path)
+    """Fake results of all experiments, except VGG16 with batch norm, and the template of the package."""
+    factories.write_backbone_results(tmp_path)
+    factories.write_hash_layer_results(tmp_path)
+    factories.write_crop_results(tmp_path)
+    factories.write_measured_results(tmp_path)
+    factories.write_stability_results(tmp_path)
     (tmp_path / TEMPLATE).write_text((EXPERIMENTS / TEMPLATE).read_text())
     return tmp_path
 
@@ -65,8 +65,8 @@ def test_a_paired_difference_is_computed_from_the_query_scores_of_the_jobs(exper
     difference = Experiments(experiments).paired_difference(
         "hash_layer", "item recall@10", method="hash=greedyhash", base="hash=none"
     )
-    base, method = (made_up.correct(ratio) for ratio in (0.75, 0.5))
-    expected = paired_difference([base] * 3, [method] * 3, np.arange(made_up.QUERIES))
+    base, method = (factories.query_scores(ratio) for ratio in (0.75, 0.5))
+    expected = paired_difference([base] * 3, [method] * 3, np.arange(factories.NUM_QUERIES))
     assert difference == pytest.approx((expected.mean, expected.low, expected.high), abs=1e-5)
     [row] = [row for row in read_claims(write_claims(experiments)) if row[0] == "… and item recall"]
     assert row[2] == "-0.500"
@@ -103,7 +103,7 @@ def test_percentages_have_a_space() -> None:
     assert (estimate.format(".1%"), estimate.interval(".1%")) == ("17.2 %", "[0.0 %, 25.0 %]")
 
 
-def test_values_of_rows_and_differences_between_rows(tmp_path: Path) -> None:
+def test_estimates_equal_values_and_differences_of_the_rows(tmp_path: Path) -> None:
     render_claims(tmp_path, "")
     experiments, first, other = Experiments(tmp_path), {"hash": "csq", "seed": "0"}, {"hash": "lsh", "seed": "0"}
     assert experiments.estimate("bits", "top-1", first) == (0.5, 0.4, 0.6)

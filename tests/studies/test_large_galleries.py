@@ -104,7 +104,7 @@ def test_perturbed_copies_differ_by_the_given_ratio_and_have_no_item() -> None:
     HashIndex(13, 3).add(garments.encoded.codes, garments.labels, np.arange(1200))  # padding bits are 0
 
 
-def test_concatenate_and_head() -> None:
+def test_head_returns_the_first_of_concatenated_garments() -> None:
     joined = concatenate([random_garments(5), random_garments(7)])
     assert len(joined.labels) == len(joined.items) == len(joined.encoded.probabilities) == 12
     assert np.array_equal(joined.head(5).encoded.embeddings, random_garments(5).encoded.embeddings)

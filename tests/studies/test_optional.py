@@ -1,4 +1,4 @@
-"""The studies are optional: other modules can be imported without the studies, and only commands import studies."""
+"""The package works without `fashion_lsh.studies`; only commands import studies, inside functions."""
 
 import ast
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 import fashion_lsh
 from fashion_lsh.studies.claims import TEMPLATE
-from tests.studies.made_up import correct, write_job
+from tests.studies.factories import query_scores, write_job
 
 pytestmark = pytest.mark.train
 
@@ -49,8 +49,9 @@ def lines_in_functions(source: str) -> set[int]:
 
 def run_without_studies(code: str, *args: object) -> subprocess.CompletedProcess[str]:
     """Run code in a subprocess where importing the studies fails."""
-    blocked = f"import sys; sys.modules[{STUDIES!r}] = None; {code}"
-    return subprocess.run([sys.executable, "-c", blocked, *map(str, args)], stdout=-1, stderr=-2, text=True)
+    code_without_studies = f"import sys; sys.modules[{STUDIES!r}] = None; {code}"
+    command = [sys.executable, "-c", code_without_studies, *map(str, args)]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_all_other_modules_import_without_studies() -> None:
@@ -63,10 +64,10 @@ def test_all_other_modules_import_without_studies() -> None:
     assert process.returncode == 0, process.stdout[-3000:]
 
 
-def test_report_without_studies_rejects_only_pages_of_studies(tmp_path: Path) -> None:
+def test_report_without_studies_fails_only_for_pages_of_studies(tmp_path: Path) -> None:
     sweep, claims, repeats = (tmp_path / name for name in ("sweep", "claims", "repeats"))
     for seed in (0, 1):
-        write_job(sweep, {"seed": seed}, {"query/accuracy": correct(0.5)})
+        write_job(sweep, {"seed": seed}, {"query/accuracy": query_scores(0.5)})
     claims.mkdir()
     (claims / TEMPLATE).write_text("")
     code = "from fashion_lsh.cli.report import main; sys.exit(main(sys.argv[1:]))"
@@ -90,28 +91,28 @@ def test_only_commands_import_studies_and_only_in_functions(path: Path) -> None:
     assert {node.lineno for node in study_imports} <= lines_in_functions(source)
 
 
-def test_only_experiments_name_studies_in_the_configuration() -> None:
+def test_only_experiment_configs_refer_to_studies() -> None:
     files = [path.relative_to(CONFIG) for path in CONFIG.rglob("*.yaml") if STUDIES in path.read_text()]
     assert {path.parts[0] for path in files} == {"experiment"}
     assert {path.stem for path in files} == {"distances", "speedup"}
 
 
 @pytest.mark.parametrize(
-    ("source", "detected"),
+    ("source", "is_import"),
     [
         ("import fashion_lsh.studies", True),
         ("import fashion_lsh.studies.claims as claims", True),
         ("from fashion_lsh import io, studies", True),
         ("from fashion_lsh.studies.claims import TEMPLATE", True),
         ("from .studies import claims", True),
-        ("def late():\n    from fashion_lsh.studies import claims", True),
+        ("def load():\n    from fashion_lsh.studies import claims", True),
         ("import fashion_lsh.search", False),
         ("from fashion_lsh import studies_of_others", False),
     ],
 )
-def test_imports_are_detected_in_any_form(source: str, detected: bool) -> None:
+def test_study_imports_are_detected_in_every_form(source: str, is_import: bool) -> None:
     study_imports = find_study_imports(source)
-    assert bool(study_imports) == detected
+    assert bool(study_imports) == is_import
     assert ({node.lineno for node in study_imports} <= lines_in_functions(source)) == (
-        not detected or source.startswith("def")
+        not is_import or source.startswith("def")
     )

@@ -73,7 +73,7 @@ def test_runs_of_one_split_with_different_queries_are_rejected(runs: list[Run], 
         rows_from_runs(*runs, other)
 
 
-def test_runs_with_other_settings_are_rejected(runs: list[Run], make_run: MakeRun) -> None:
+def test_runs_with_different_settings_are_rejected(runs: list[Run], make_run: MakeRun) -> None:
     other = make_repeat(make_run, "e", seed=3)
     config = other.config
     config["data"]["jitter"] = 0.5
@@ -82,7 +82,7 @@ def test_runs_with_other_settings_are_rejected(runs: list[Run], make_run: MakeRu
         rows_from_runs(*runs, other)
 
 
-def test_codes_without_a_bits_setting_are_compared_by_their_bytes(make_run: MakeRun) -> None:
+def test_all_bits_of_the_code_bytes_are_compared_if_the_code_length_is_not_set(make_run: MakeRun) -> None:
     pair = [make_repeat(make_run, "a"), make_repeat(make_run, "b", seed=1)]
     for run in pair:
         config = run.config
@@ -91,7 +91,7 @@ def test_codes_without_a_bits_setting_are_compared_by_their_bytes(make_run: Make
     assert rows_from_runs(*pair)[-1]["bits changed"] == 0
 
 
-def test_runs_with_other_initial_weights_are_rejected(runs: list[Run], make_run: MakeRun) -> None:
+def test_runs_with_different_initial_weights_are_rejected(runs: list[Run], make_run: MakeRun) -> None:
     other = make_repeat(make_run, "e", seed=3)
     config = other.config
     config["backbone"]["weights"] = "imagenet"

@@ -120,7 +120,7 @@ def test_sizes_that_cannot_be_scored_are_rejected(
 
 
 @pytest.mark.parametrize(("bits", "length"), [(1, 3), (48, 256), (65, 7)])
-def test_storage_bytes_equal_those_of_the_indexes(bits: int, length: int) -> None:
+def test_storage_bytes_equal_the_bytes_of_the_indexes(bits: int, length: int) -> None:
     codes, floats = HashIndex(bits, 2), FloatIndex(length, 2)
     codes.add(np.zeros((5, -(-bits // 8)), np.uint8), np.zeros(5, np.int64), np.arange(5))
     floats.add(np.zeros((5, length), np.float32), np.zeros(5, np.int64), np.arange(5))
@@ -152,7 +152,7 @@ def test_the_page_is_reproduced_from_the_csv(rows: list[dict[str, Any]], tmp_pat
     ("savings", "size"),
     [((0.2, 0.3, 0.4), 0), ((0.0, 0.1, 0.15), math.inf), ((0.0, 0.3432, 0.5), 5500), ((0.1, 0.1716, 0.5), 1e4)],
 )
-def test_crossing_size_reaches_the_saving_of_the_thesis(savings: tuple[float, ...], size: float) -> None:
+def test_time_saved_at_the_crossing_size_is_the_value_of_the_thesis(savings: tuple[float, ...], size: float) -> None:
     assert speedup_page.crossing_size([1000, 10_000, 100_000], savings, [2.0] * 3) == pytest.approx(size)
 
 

@@ -13,13 +13,13 @@ from fashion_lsh.studies.stability import by_variation, page, write_stability
 from tests.studies.factories import MakeRun, make_repeat, read_results, rows_from_runs
 
 
-def test_runs_without_repeats_are_rejected(make_run: MakeRun) -> None:
+def test_runs_that_do_not_repeat_a_configuration_are_rejected(make_run: MakeRun) -> None:
     rows = rows_from_runs(make_repeat(make_run, "a"), make_repeat(make_run, "b", seed=1, split=1))
     with pytest.raises(ValueError, match="--repeats: no two runs"):
         page(rows)
 
 
-def test_runs_without_codes_have_no_changed_bits(make_run: MakeRun) -> None:
+def test_pairs_of_runs_without_codes_have_no_bits_changed(make_run: MakeRun) -> None:
     rows = rows_from_runs(make_repeat(make_run, "a", bits=None), make_repeat(make_run, "b", seed=1, bits=None))
     assert "bits changed" not in rows[-1]
     assert "hit overlap" in rows[-1]

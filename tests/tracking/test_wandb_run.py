@@ -133,7 +133,7 @@ def test_an_exception_finishes_the_run_as_failed(error: type[BaseException], fol
     assert [end.exit_code for end in logged_records(folder)["exit"]] == [1]
 
 
-def test_without_a_project_nothing_is_logged(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_logged_if_the_project_is_null(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with track_run(folder, CONFIG | {"logger": {"project": None, "tags": []}}) as run:
         assert isinstance(run, NoTracker)
         assert run.loggers() == []
@@ -214,7 +214,7 @@ def test_published_results_are_in_the_run(folder: Path) -> None:
     assert {f"query/{name}" for name in ("confusion_matrix_table", "pr_curve_table", "retrieved", "sheet")} <= history
 
 
-def test_untrained_categories_have_no_confusion_matrix(folder: Path) -> None:
+def test_unseen_categories_have_no_confusion_matrix(folder: Path) -> None:
     with track_run(folder, CONFIG) as run:
         run.publish({}, queries(), ["belt", "sock", "tie"], SHEET)
     [media] = folder.glob("wandb/offline-run-*/files/media/table/query")
@@ -254,7 +254,7 @@ def test_all_images_are_in_the_run_folder(folder: Path) -> None:
     assert "WANDB_DATA_DIR" not in os.environ
 
 
-def test_a_wandb_data_dir_of_the_user_is_not_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_data_dir_set_by_the_user_is_unchanged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = folder.parent / "chosen"
     monkeypatch.setenv("WANDB_DATA_DIR", str(chosen))
     publish_results(folder)

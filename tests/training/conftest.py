@@ -8,14 +8,14 @@ from tests.training.factories import tiny_backbone
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace every backbone by a tiny one."""
     monkeypatch.setattr("fashion_lsh.models.crop_model.create_backbone", tiny_backbone)
 
 
 @pytest.fixture
 def increasing_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the last epoch the best, so that the saved weights depend on all epochs."""
+    """Make the last epoch the best epoch, so that the saved weights depend on all epochs."""
 
     def validation_step(self: CropModule, batch: Batch) -> None:
         self.log(f"{self.name}/val/accuracy", float(self.current_epoch), batch_size=len(batch.labels))

@@ -1,4 +1,4 @@
-"""Train, interrupt and resume small models."""
+"""Train, interrupt and resume small networks."""
 
 import copy
 import re
@@ -27,7 +27,7 @@ def tiny_backbone(name: str) -> Backbone:
     return Backbone(name, nn.Sequential(*layers, nn.Dropout(0.3)), 32, 32)
 
 
-def make_model(module_class: type[CropModule] = Classifier, **changes: Any) -> Any:
+def make_module(module_class: type[CropModule] = Classifier, **changes: Any) -> Any:
     optim = {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1}
     torch.manual_seed(0)
     return module_class(**make_arguments(module_class, **{"epochs": 3, "head_factor": 1.0, "optim": optim} | changes))  # type: ignore[arg-type]
@@ -45,17 +45,17 @@ class ScriptedClassifier(Classifier):
         self.states = [*getattr(self, "states", []), copy.deepcopy(self.model.state_dict())]
 
 
-def make_scripted_model(*accuracies: float) -> Any:
-    model = make_model(ScriptedClassifier, epochs=len(accuracies))
-    model.accuracies = accuracies
-    return model
+def make_scripted_module(*accuracies: float) -> Any:
+    module = make_module(ScriptedClassifier, epochs=len(accuracies))
+    module.accuracies = accuracies
+    return module
 
 
-def fit_on_cpu(model: Any, data: GarmentData, folder: Path, **changes: Any) -> Any:
-    return fit(model, data, folder, accelerator="cpu", **changes)
+def fit_on_cpu(module: Any, data: GarmentData, folder: Path, **changes: Any) -> Any:
+    return fit(module, data, folder, accelerator="cpu", **changes)
 
 
-def equal_states(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+def states_are_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
 
 

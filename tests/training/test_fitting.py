@@ -23,12 +23,12 @@ from fashion_lsh.training.fitting import fit
 from fashion_lsh.training.hash_head import HashHead
 from tests.disks import full_disk
 from tests.training.factories import (
-    equal_states,
     file_names,
     fit_on_cpu,
     logged_epochs,
-    make_model,
-    make_scripted_model,
+    make_module,
+    make_scripted_module,
+    states_are_equal,
 )
 
 MakeData = Callable[..., GarmentData]
@@ -52,7 +52,7 @@ def state_bytes(module: nn.Module) -> dict[str, bytes]:
     return {name: value.numpy().tobytes() for name, value in module.state_dict().items()}
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_backbones")
 @pytest.mark.parametrize("initial_training_mode", [True, False])
 @pytest.mark.parametrize("by_lightning_trainer", [True, False])
 @pytest.mark.parametrize("module_class", [Classifier, HashHead])
@@ -68,27 +68,27 @@ def test_fit_does_not_change_a_frozen_backbone(
         return original(self, batch)
 
     monkeypatch.setattr(module_class, "training_step", record_modes)
-    model, data = make_model(module_class, frozen=True, epochs=2).train(initial_training_mode), make_data()
-    backbone, head = state_bytes(model.model.backbone), state_bytes(model.model.head)
+    module, data = make_module(module_class, frozen=True, epochs=2).train(initial_training_mode), make_data()
+    backbone, head = state_bytes(module.model.backbone), state_bytes(module.model.head)
     if by_lightning_trainer:
         pl.Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
-                   enable_progress_bar=False, default_root_dir=tmp_path).fit(model, data)  # fmt: skip
+                   enable_progress_bar=False, default_root_dir=tmp_path).fit(module, data)  # fmt: skip
     else:
-        fit_on_cpu(model, data, tmp_path)
+        fit_on_cpu(module, data, tmp_path)
     assert set(modes) == {(True, False)}  # batch norm and dropout of the frozen backbone are in evaluation mode
-    assert state_bytes(model.model.backbone) == backbone
-    assert state_bytes(model.model.head) != head
+    assert state_bytes(module.model.backbone) == backbone
+    assert state_bytes(module.model.head) != head
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_backbones")
 @pytest.mark.parametrize("module_class", [Classifier, HashHead])
 def test_fit_separates_colours(module_class: type[CropModule], colour_data: GarmentData, tmp_path: Path) -> None:
     optim = {"name": "adamw", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1}
-    model = make_model(module_class, categories=colour_data.categories, epochs=20, head_factor=3.0, optim=optim)
-    model = fit_on_cpu(model, colour_data, tmp_path / "run")
+    module = make_module(module_class, categories=colour_data.categories, epochs=20, head_factor=3.0, optim=optim)
+    model = fit_on_cpu(module, colour_data, tmp_path / "run")
     with torch.inference_mode():
-        correct = [model(batch.images).logits.argmax(1) == batch.labels for batch in colour_data.loader("gallery")]
-    assert torch.cat(correct).float().mean() > 0.8  # the accuracy of a random guess is 1/3
+        is_correct = [model(batch.images).logits.argmax(1) == batch.labels for batch in colour_data.loader("gallery")]
+    assert torch.cat(is_correct).float().mean() > 0.8  # the accuracy of a random guess is 1/3
     assert (
         torch.load(tmp_path / "run" / f"{model.name}.ckpt", weights_only=True)["fit_metrics"][
             f"{model.name}/val/accuracy"
@@ -97,19 +97,19 @@ def test_fit_separates_colours(module_class: type[CropModule], colour_data: Garm
     )
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_backbones")
 @pytest.mark.parametrize("module_class", [Classifier, HashHead])
 def test_fit_leaves_one_checkpoint(module_class: type[CropModule], make_data: MakeData, tmp_path: Path) -> None:
-    fit_on_cpu(model := make_model(module_class, epochs=1), make_data(), tmp_path)
-    assert file_names(tmp_path) == [f"{model.name}.ckpt"]
-    content = torch.load(tmp_path / f"{model.name}.ckpt", weights_only=True)
-    assert content["hyper_parameters"] == dict(model.hparams)
-    assert content["fit_metrics"][f"{model.name}/best_epoch"] == 1
+    fit_on_cpu(module := make_module(module_class, epochs=1), make_data(), tmp_path)
+    assert file_names(tmp_path) == [f"{module.name}.ckpt"]
+    content = torch.load(tmp_path / f"{module.name}.ckpt", weights_only=True)
+    assert content["hyper_parameters"] == dict(module.hparams)
+    assert content["fit_metrics"][f"{module.name}/best_epoch"] == 1
 
 
 def test_loaded_checkpoint_gives_identical_outputs(make_data: MakeData, tmp_path: Path) -> None:
     data = make_data()
-    model = fit_on_cpu(make_model(HashHead, epochs=1), data, tmp_path)
+    model = fit_on_cpu(make_module(HashHead, epochs=1), data, tmp_path)
     loaded = load_model(tmp_path / "hash_head.ckpt")
     batch = next(iter(data.val_dataloader()))
     assert not model.training
@@ -121,19 +121,19 @@ def test_loaded_checkpoint_gives_identical_outputs(make_data: MakeData, tmp_path
     assert loaded.fingerprint() == model.fingerprint()
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_backbones")
 @pytest.mark.parametrize(
     ("accuracies", "best_epoch"), [((0.2, 0.9, 0.5), 1), ((0.9, 0.5, 0.8), 0), ((0.5, 0.7, 0.7), 1)]
 )
 def test_best_val_epoch_is_kept(
     accuracies: tuple[float, ...], best_epoch: int, make_data: MakeData, tmp_path: Path
 ) -> None:
-    model = make_scripted_model(*accuracies)
-    best_state = fit_on_cpu(model, make_data(), tmp_path).state_dict()
+    module = make_scripted_module(*accuracies)
+    best_state = fit_on_cpu(module, make_data(), tmp_path).state_dict()
     del best_state["temperature"]
     matching_epochs = [
         number
-        for number, state in enumerate(model.states)
+        for number, state in enumerate(module.states)
         if all(torch.equal(best_state[n], state[n]) for n in best_state)
     ]
     fit_metrics = load_model(tmp_path / "classifier.ckpt").fit_metrics
@@ -144,10 +144,10 @@ def test_best_val_epoch_is_kept(
     assert 0 <= fit_metrics["classifier/val/ece_after"] <= 1
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_backbones")
 def test_temperature_of_the_best_epoch_is_saved(make_data: MakeData, tmp_path: Path) -> None:
     data = make_data(batch_size=5)
-    model = fit_on_cpu(make_model(epochs=2), data, tmp_path)
+    model = fit_on_cpu(make_module(epochs=2), data, tmp_path)
     batches = list(data.val_dataloader())
     with torch.inference_mode():
         logits = torch.cat([model(batch.images).logits for batch in batches])
@@ -157,12 +157,14 @@ def test_temperature_of_the_best_epoch_is_saved(make_data: MakeData, tmp_path: P
     assert load_model(tmp_path / "classifier.ckpt").temperature.item() == model.temperature.item()
 
 
-@pytest.mark.usefixtures("tiny")
-def test_calibration_error_is_logged_before_and_after(make_data: MakeData, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.usefixtures("tiny_backbones")
+def test_calibration_error_is_logged_before_and_after_calibration(
+    make_data: MakeData, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
-    model = make_model()
-    model.post_fit(make_data())
-    assert f"classifier: temperature {model.model.temperature:.3f}; " in caplog.text
+    module = make_module()
+    module.post_fit(make_data())
+    assert f"classifier: temperature {module.model.temperature:.3f}; " in caplog.text
 
 
 @pytest.mark.gpu
@@ -170,7 +172,7 @@ def test_calibration_error_is_logged_before_and_after(make_data: MakeData, caplo
 def test_gpu_checkpoint_gives_the_same_outputs_on_cpu(
     module_class: type[CropModule], make_data: MakeData, tmp_path: Path
 ) -> None:
-    gpu_model = fit(make_model(module_class, epochs=2), make_data(), tmp_path, accelerator="gpu")
+    gpu_model = fit(make_module(module_class, epochs=2), make_data(), tmp_path, accelerator="gpu")
     assert gpu_model.device.type == "cuda"
     cpu_model = load_model(tmp_path / f"{gpu_model.name}.ckpt", "cpu")
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
@@ -181,35 +183,37 @@ def test_gpu_checkpoint_gives_the_same_outputs_on_cpu(
                 torch.testing.assert_close(ours, theirs.cpu(), rtol=0.02, atol=0.02)
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_backbones")
 @pytest.mark.parametrize(("patience", "expected_epochs"), [(0, 3), (1, 3), (2, 4), (None, 5)])
-def test_patience_ends_the_fit(patience: int | None, expected_epochs: int, make_data: MakeData, tmp_path: Path) -> None:
-    model = make_scripted_model(0.2, 0.9, 0.9, 0.5, 0.1)
-    fit_on_cpu(model, make_data(), tmp_path, patience=patience)
-    assert len(model.states) == expected_epochs
+def test_training_stops_after_patience(
+    patience: int | None, expected_epochs: int, make_data: MakeData, tmp_path: Path
+) -> None:
+    module = make_scripted_module(0.2, 0.9, 0.9, 0.5, 0.1)
+    fit_on_cpu(module, make_data(), tmp_path, patience=patience)
+    assert len(module.states) == expected_epochs
     assert file_names(tmp_path) == ["classifier.ckpt"]
 
 
-def test_unwritable_log_is_named(tmp_path: Path) -> None:
+def test_path_of_an_unwritable_log_is_in_the_error(tmp_path: Path) -> None:
     log = RunCSVLogger(tmp_path, name="logs", version="")
     log.log_metrics({"classifier/train/loss": 1.0}, 0)
     with full_disk(0), pytest.raises(OSError, match=r"logs.*File too large"):
         log.save()
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_backbones")
 def test_metrics_are_logged_with_the_stage_as_prefix(make_data: MakeData, tmp_path: Path) -> None:
     logger = RunCSVLogger(tmp_path, name="logs", version="")
-    fit(make_model(HashHead, epochs=1), make_data(batch_size=3), tmp_path, [logger], accelerator="cpu")
+    fit(make_module(HashHead, epochs=1), make_data(batch_size=3), tmp_path, [logger], accelerator="cpu")
     header = (tmp_path / "logs" / "metrics.csv").read_text().splitlines()[0].split(",")
     val = {"hash_head/val/accuracy", "hash_head/val/loss", "hash_head/val/macro_f1"}
     assert set(header) == {"epoch", "step", "hash_head/train/loss", *val}
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_backbones")
 def test_each_epoch_is_logged_once(make_data: MakeData, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    fit_on_cpu(make_model(epochs=2), make_data(), tmp_path)
+    fit_on_cpu(make_module(epochs=2), make_data(), tmp_path)
     assert logged_epochs(caplog) == ["1/2", "2/2"]
     line = next(
         record.getMessage() for record in caplog.records if record.getMessage().startswith("classifier: epoch 2/2: ")
@@ -218,27 +222,27 @@ def test_each_epoch_is_logged_once(make_data: MakeData, tmp_path: Path, caplog: 
         assert f"{name} " in line
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_backbones")
 def test_extra_arguments_are_passed_to_the_trainer(make_data: MakeData, tmp_path: Path) -> None:
-    model = make_scripted_model(0.5)
-    fit_on_cpu(model, make_data(), tmp_path, limit_train_batches=0.5, gradient_clip_val=5.0)
-    assert model.trainer.num_training_batches == 1
-    assert model.trainer.gradient_clip_val == 5.0
+    module = make_scripted_module(0.5)
+    fit_on_cpu(module, make_data(), tmp_path, limit_train_batches=0.5, gradient_clip_val=5.0)
+    assert module.trainer.num_training_batches == 1
+    assert module.trainer.gradient_clip_val == 5.0
 
 
-@pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("tasks", [1, 2])
+@pytest.mark.usefixtures("tiny_backbones")
+@pytest.mark.parametrize("num_tasks", [1, 2])
 def test_fit_ignores_slurm_environment(
-    tasks: int, make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    num_tasks: int, make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = fit_on_cpu(make_model(epochs=2), make_data(), tmp_path / "plain")
-    for name, value in {"NTASKS": tasks, "JOB_NAME": "fit", "JOB_ID": 7, "PROCID": 0, "LOCALID": 0}.items():
+    expected = fit_on_cpu(make_module(epochs=2), make_data(), tmp_path / "plain")
+    for name, value in {"NTASKS": num_tasks, "JOB_NAME": "fit", "JOB_ID": 7, "PROCID": 0, "LOCALID": 0}.items():
         monkeypatch.setenv(f"SLURM_{name}", str(value))
     (tmp_path / "cwd").mkdir()
     (tmp_path / "cwd" / "hpc_ckpt_1.ckpt").write_bytes(b"of another stage")
     monkeypatch.chdir(tmp_path / "cwd")
     handlers: list[Any] = []
-    task = make_model(epochs=2)
-    task.on_train_start = lambda: handlers.append(signal.getsignal(signal.SIGUSR1))
-    assert equal_states(fit_on_cpu(task, make_data(), tmp_path / "task").state_dict(), expected.state_dict())
+    module = make_module(epochs=2)
+    module.on_train_start = lambda: handlers.append(signal.getsignal(signal.SIGUSR1))
+    assert states_are_equal(fit_on_cpu(module, make_data(), tmp_path / "task").state_dict(), expected.state_dict())
     assert handlers == [signal.SIG_DFL]  # Lightning's SLURM support would handle SIGUSR1 to save an hpc_ckpt

@@ -16,12 +16,12 @@ from fashion_lsh.models.backbones import create_backbone
 from fashion_lsh.training.optimizers import Optim, create_optimizer, warmup_cosine_schedule
 
 
-def optim(**changes: Any) -> Optim:
+def make_optim(**changes: Any) -> Optim:
     defaults: Any = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.1}
     return defaults | changes
 
 
-def factors(steps: int, warmup: float) -> list[float]:
+def learning_rates(steps: int, warmup: float) -> list[float]:
     """Learning rates of all steps and after the last step, for a peak of 1."""
     optimizer = SGD([Parameter(torch.zeros(1))], lr=1.0)
     schedule = warmup_cosine_schedule(optimizer, steps, warmup)
@@ -33,7 +33,7 @@ def factors(steps: int, warmup: float) -> list[float]:
     return [*rates, optimizer.param_groups[0]["lr"]]
 
 
-def reference_factors(steps: int, warmup: float) -> list[float]:
+def reference_rates(steps: int, warmup: float) -> list[float]:
     warmup_steps = max(1, round(steps * warmup))
     decay_steps = steps - warmup_steps
     up = [1 / warmup_steps * number for number in range(1, warmup_steps + 1)]
@@ -44,7 +44,7 @@ def reference_factors(steps: int, warmup: float) -> list[float]:
 def test_each_trainable_parameter_is_in_one_group() -> None:
     backbone, head = create_backbone("resnet18"), nn.Linear(512, 3)
     backbone.network.get_parameter("conv1.weight").requires_grad = False
-    optimizer = create_optimizer([(backbone.parameters(), 0.1), (head.parameters(), 0.5)], optim())
+    optimizer = create_optimizer([(backbone.parameters(), 0.1), (head.parameters(), 0.5)], make_optim())
     actual = [id(p) for group in optimizer.param_groups for p in group["params"]]
     expected = [id(p) for p in (*backbone.parameters(), *head.parameters()) if p.requires_grad]
     assert sorted(actual) == sorted(expected)
@@ -53,7 +53,7 @@ def test_each_trainable_parameter_is_in_one_group() -> None:
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_biases_and_norm_layers_are_not_decayed(name: str) -> None:
     backbone = create_backbone("resnet18")
-    optimizer = create_optimizer([(backbone.parameters(), 0.1)], optim(name=name, weight_decay=0.02))
+    optimizer = create_optimizer([(backbone.parameters(), 0.1)], make_optim(name=name, weight_decay=0.02))
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     for module in backbone.modules():
         for name_in_module, parameter in module.named_parameters(recurse=False):
@@ -63,7 +63,7 @@ def test_biases_and_norm_layers_are_not_decayed(name: str) -> None:
 
 def test_each_group_has_its_own_learning_rate() -> None:
     slow, fast = nn.Linear(2, 2), nn.Linear(2, 2)
-    optimizer = create_optimizer([(slow.parameters(), 0.1), (fast.parameters(), 0.7)], optim())
+    optimizer = create_optimizer([(slow.parameters(), 0.1), (fast.parameters(), 0.7)], make_optim())
     rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert {rate[id(p)] for p in slow.parameters()} == {0.1}
     assert {rate[id(p)] for p in fast.parameters()} == {0.7}
@@ -71,26 +71,26 @@ def test_each_group_has_its_own_learning_rate() -> None:
 
 def test_sgd_with_momentum_is_nesterov() -> None:
     groups = [([Parameter(torch.zeros(2, 2))], 0.1)]
-    optimizer = create_optimizer(groups, optim(momentum=0.8))
+    optimizer = create_optimizer(groups, make_optim(momentum=0.8))
     assert isinstance(optimizer, SGD)
     assert (optimizer.defaults["momentum"], optimizer.defaults["nesterov"]) == (0.8, True)
-    assert not create_optimizer(groups, optim(momentum=0.0)).defaults["nesterov"]
+    assert not create_optimizer(groups, make_optim(momentum=0.0)).defaults["nesterov"]
 
 
 def test_momentum_is_beta1_of_adamw() -> None:
-    optimizer = create_optimizer([([Parameter(torch.zeros(2, 2))], 0.1)], optim(name="adamw", momentum=0.8))
+    optimizer = create_optimizer([([Parameter(torch.zeros(2, 2))], 0.1)], make_optim(name="adamw", momentum=0.8))
     assert isinstance(optimizer, AdamW)
     assert optimizer.defaults["betas"] == (0.8, 0.999)
 
 
 @given(st.integers(1, 60), st.floats(0, 1))
 def test_schedule_is_warmup_and_half_cosine(steps: int, warmup: float) -> None:
-    assert factors(steps, warmup)[:-1] == pytest.approx(reference_factors(steps, warmup))
+    assert learning_rates(steps, warmup)[:-1] == pytest.approx(reference_rates(steps, warmup))
 
 
 @given(st.integers(2, 60), st.floats(0, 0.9))
 def test_schedule_peaks_once_and_ends_at_zero(steps: int, warmup: float) -> None:
-    rates = factors(steps, warmup)
+    rates = learning_rates(steps, warmup)
     top = rates.index(max(rates))
     assert max(rates) == pytest.approx(1.0)
     assert min(rates[:-1]) > 0
@@ -100,6 +100,8 @@ def test_schedule_peaks_once_and_ends_at_zero(steps: int, warmup: float) -> None
 
 
 def test_schedule_scales_all_groups_equally() -> None:
-    optimizer = create_optimizer([(nn.Linear(2, 2).parameters(), 0.1), (nn.Linear(2, 2).parameters(), 0.4)], optim())
+    optimizer = create_optimizer(
+        [(nn.Linear(2, 2).parameters(), 0.1), (nn.Linear(2, 2).parameters(), 0.4)], make_optim()
+    )
     warmup_cosine_schedule(optimizer, 10, 0.5)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02, 0.02, 0.08, 0.08])

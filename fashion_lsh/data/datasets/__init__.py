@@ -27,7 +27,7 @@ class Source(Protocol):
     """Interface of a data set: catalogue of garments, and images by key."""
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
-        """Return one row per garment, filtered (see `Catalogue.filter`); without published splits, `split` is ""."""
+        """Return one row per garment, filtered (see `Catalogue.filter`); `split` is "" without published splits."""
         ...
 
     def image(self, key: str) -> np.ndarray:

@@ -36,10 +36,10 @@ class Coco(ImageFiles):
 
     def list_garments(self) -> tuple[Catalogue, dict[str, str]]:
         files = self._files()
-        splits = _splits(files)
+        splits = _assign_splits(files)
         rows = [row for file in files for row in self._rows(file, splits[file])]
         if not rows:
-            raise ValueError(f"{self.root}: no boxes; use instances_*.json files whose annotations are not empty")
+            raise ValueError(f"{self.root}: no boxes; use instances_*.json files with annotations")
         skipped = {row["id"]: row["problem"] for row in rows if row["problem"]}
         kept = [row for row in rows if not row["problem"]]
         columns = {
@@ -76,8 +76,8 @@ def _split_word(file: Path) -> str:
     return re.sub(r"\d+$", "", file.stem.rpartition("_")[2]).lower()
 
 
-def _splits(files: list[Path]) -> dict[Path, str]:
-    """Return the split of each file: val is query if no file is query; "" for all if a file name contains no split."""
+def _assign_splits(files: list[Path]) -> dict[Path, str]:
+    """Return the split of each file: val becomes query if there is no query file; "" if a file name has no split."""
     file_splits = {file: SPLIT_ALIASES.get(_split_word(file), "") for file in files}
     if "" in file_splits.values() or len(files) == 1:
         return dict.fromkeys(files, "")
@@ -131,7 +131,7 @@ def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) 
             "supercategory": supercategories.get(category_id, ""),
             "split": split,
             **dict(zip(BOX_COLUMNS, box or (None,) * 4, strict=True)),
-            "problem": _problem(annotation, image, name, box),
+            "problem": _skip_reason(annotation, image, name, box),
         }
 
 
@@ -150,7 +150,9 @@ def _box(annotation: Mapping[str, Any]) -> tuple[float, float, float, float] | N
     return parse_box((x, y, x + width, y + height))
 
 
-def _problem(annotation: Mapping[str, Any], image: str | None, name: str | None, box: Sequence[float] | None) -> str:
+def _skip_reason(
+    annotation: Mapping[str, Any], image: str | None, name: str | None, box: Sequence[float] | None
+) -> str:
     if annotation.get("iscrowd"):
         return "crowd annotation"
     if image is None or name is None:

@@ -48,7 +48,7 @@ class FashionMnist:
         self._parts: dict[str, Arrays] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_parts": None}  # 55 MB, which each process reads again
+        return {**self.__dict__, "_parts": None}  # not pickled (55 MB); each process reads the files again
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
         """Return one row per image; images with identical pixels form a group, named after the first image."""

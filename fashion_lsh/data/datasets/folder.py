@@ -46,7 +46,7 @@ class Folder(ImageFiles):
             table = _fill_categories(table)
         try:
             if not {"image", "category"} <= set(table.column_names):
-                return Catalogue(table), {}  # raises an error that lists the columns
+                return Catalogue(table), {}  # raises ValueError, which lists the columns
             table = _add_ids(_normalise(_expand_box_column(table), self.folder))
             reasons = _skip_reasons(table)
             ids, is_usable = _column_strings(table, "id"), pa.array([not reason for reason in reasons], pa.bool_())

@@ -44,7 +44,7 @@ class PublishedCounts(NamedTuple):
 
     Attributes:
         counts: Number of garments or images by split; "" stands for no split, `all` for all splits.
-        unit: What is counted.
+        unit: Unit of the counts.
     """
 
     counts: Mapping[str, int]
@@ -109,9 +109,8 @@ class ImageFiles(ABC):
 
 def normalise_spelling(names: Sequence[str]) -> list[str]:
     """Collapse whitespace in category names; names that differ only in case get the most frequent spelling."""
-    normalised = [
-        " ".join(normalize("NFC", name).split()) for name in names
-    ]  # in Unicode, ö may be one or two code points
+    # NFC, because characters such as ö may be one or two code points
+    normalised = [" ".join(normalize("NFC", name).split()) for name in names]
     counts = Counter(normalised)
     spellings: dict[str, str] = {}
     for name in sorted(counts, key=lambda name: (-counts[name], name)):

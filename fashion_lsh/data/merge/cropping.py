@@ -90,12 +90,14 @@ def crop_all(
 
 
 def _crop_region(box: np.ndarray, width: int, height: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """Return the crop region (4,) of a box (4,), the scale factor of the crop, and the box relative to the crop (4,).
+    """Return the crop region (4,) of a box (4,), the scale factor of the crop, and the box (4,) relative to the crop.
 
     For a NaN box, the region is the whole image and the relative box is NaN.
     """
-    whole = np.isnan(box).any()
-    region = np.array([0, 0, width, height], np.float32) if whole else clip_box(expand_box(box, MARGIN), width, height)
+    is_whole = np.isnan(box).any()
+    region = (
+        np.array([0, 0, width, height], np.float32) if is_whole else clip_box(expand_box(box, MARGIN), width, height)
+    )
     region = np.concatenate([np.floor(region[:2]), np.ceil(region[2:])])
     scale = min(1.0, MAX_SIDE / max(region[2:] - region[:2]))
     return region, float(scale), (box - np.tile(region[:2], 2)) * np.float32(scale)

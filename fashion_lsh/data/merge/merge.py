@@ -54,9 +54,9 @@ class Merged:
         skipped: Skipped rows: id -> reason.
         unmapped: Labels without a category: (source, label) -> (number of garments, group or "", whether the label map
             contains the label).
-        leaks: (column, value) pairs that occur in several splits; empty unless official splits are kept.
+        leaks: (column, value) pairs that occur in several splits; empty unless published splits are kept.
         near_duplicates: Number of images with a near-duplicate.
-        copies: Number of images that are byte-identical to another image; 0 unless official splits are kept.
+        copies: Number of images that are byte-identical to another image; 0 unless published splits are kept.
     """
 
     catalogue: Catalogue
@@ -69,7 +69,7 @@ class Merged:
 
 
 def scan_source(name: str, source: Source, labels: LabelMap, fingerprints: bool) -> ScannedSource:
-    """List the garments of a source and scan each image once; only image files get a fingerprint."""
+    """List the garments of a source and scan each image once; only image files get a perceptual hash."""
     if isinstance(source, ImageFiles):
         catalogue, skipped = source.list_garments()
         image_infos = scan(source.folder, catalogue.column("image"), fingerprints)
@@ -84,7 +84,7 @@ def merge(sources: Mapping[str, ScannedSource], recipe: Recipe) -> Merged:
     """Merge sources into one catalogue; deterministic given sources and recipe.
 
     Of exact copies one is kept: an image with a category before an image without, then by the order of SPLIT_PRIORITY.
-    Rows linked to a removed copy by group or item are linked to the kept copy. If official splits are kept, all copies
+    Rows linked to a removed copy by group or item are linked to the kept copy. If published splits are kept, all copies
     are kept, in one group. Near-duplicates share a group, so that assigned splits do not separate them.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.splits import connected_units, split
+from fashion_lsh.data.splits import row_components, split
 
 log = logging.getLogger(__name__)
 
@@ -18,10 +18,10 @@ class Recipe:
 
     Attributes:
         max_per_category: Maximum number of garments per category, sampled with the seed; None: no limit.
-        min_per_category: Minimum number of separate images or items per category; smaller categories are dropped.
-            Without official splits the minimum is at least the number of splits.
-        max_distance: Maximum Hamming distance between fingerprints of near-duplicates, in bits; None: do not search for
-            near-duplicates.
+        min_per_category: Minimum number of groups of linked images per category (see `row_components`); smaller
+            categories are dropped. Unless published splits are kept, the minimum is at least the number of splits.
+        max_distance: Maximum Hamming distance, in bits, between the perceptual hashes of near-duplicates; None: do not
+            search for near-duplicates.
         keep_official_splits: Keep the published splits, including their leaks. Rows without a published split are
             assigned to one.
         ratios: Ratio of each split (see `splits.split`).
@@ -58,7 +58,7 @@ def limit_categories(catalogue: Catalogue, recipe: Recipe) -> tuple[Catalogue, d
     Returns:
         The remaining rows; reasons for dropped rows: id -> reason.
     """
-    main, names, units = catalogue.column("main").copy(), catalogue.column("category"), connected_units(catalogue)
+    main, names, components = catalogue.column("main").copy(), catalogue.column("category"), row_components(catalogue)
     min_per_category = recipe.min_per_category
     if not recipe.keep_official_splits:
         min_per_category = max(min_per_category, recipe.num_splits)
@@ -70,9 +70,9 @@ def limit_categories(catalogue: Catalogue, recipe: Recipe) -> tuple[Catalogue, d
             reasons[np.setdiff1d(rows, sampled_rows)] = (
                 f"not among the {recipe.max_per_category:,} garments sampled from {len(rows):,} of category {name!r}"
             )
-        if (num_units := len(np.unique(units[sampled_rows]))) < min_per_category:
+        if (num_components := len(np.unique(components[sampled_rows]))) < min_per_category:
             reasons[rows] = (
-                f"category {name!r} has {num_units:,} separate images or items, fewer than {min_per_category:,}"
+                f"category {name!r} has {num_components:,} groups of linked images, fewer than {min_per_category:,}"
             )
     main &= reasons == ""
     images = catalogue.column("image").astype(str)
@@ -92,9 +92,9 @@ def assign_splits(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
     splits = catalogue.column("split").copy()
     if not recipe.keep_official_splits:
         splits[:] = ""
-    main, units, images = catalogue.column("main"), connected_units(catalogue), catalogue.column("image")
+    main, components, images = catalogue.column("main"), row_components(catalogue), catalogue.column("image")
     unassigned = np.flatnonzero(main & (splits == ""))
-    is_small = _in_small_categories(catalogue.column("category")[unassigned], units[unassigned], recipe.num_splits)
+    is_small = _has_small_category(catalogue.column("category")[unassigned], components[unassigned], recipe.num_splits)
     splits[unassigned[is_small]] = "train"
     if is_small.any():
         log.warning(
@@ -102,22 +102,28 @@ def assign_splits(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
             is_small.sum(),
         )
     unassigned = unassigned[~is_small]
-    if len(unassigned):  # units are passed as groups, because rows may be linked only through rows outside this subset
+    if len(
+        unassigned
+    ):  # components are passed as groups, because rows may be linked only through rows outside this subset
         subset = catalogue.take(unassigned).with_columns(
-            split=[""] * len(unassigned), group=[str(unit) for unit in units[unassigned]]
+            split=[""] * len(unassigned), group=[str(component) for component in components[unassigned]]
         )
         splits[unassigned] = split(subset, recipe.ratios, recipe.seed).column("split")
-    unit_splits, image_splits = (dict(zip(names[main], splits[main], strict=True)) for names in (units, images))
+    component_splits, image_splits = (
+        dict(zip(names[main], splits[main], strict=True)) for names in (components, images)
+    )
     for row in np.flatnonzero(~main & (splits == "")):
-        splits[row] = image_splits.get(images[row]) or unit_splits.get(units[row], "train")
+        splits[row] = image_splits.get(images[row]) or component_splits.get(components[row], "train")
     return catalogue.with_columns(split=splits)
 
 
-def _in_small_categories(categories: np.ndarray, units: np.ndarray, min_units: int) -> np.ndarray:
-    """Mark the rows of categories with fewer than `min_units` units, and all rows of these units.  (N,) bool."""
-    is_small = np.zeros(len(units), dtype=bool)
+def _has_small_category(categories: np.ndarray, components: np.ndarray, min_components: int) -> np.ndarray:
+    """Whether a row's component contains a category with fewer than `min_components` components, (N,) bool."""
+    is_small = np.zeros(len(components), dtype=bool)
     while small_categories := [
-        name for name in set(categories[~is_small]) if len(set(units[~is_small & (categories == name)])) < min_units
+        name
+        for name in set(categories[~is_small])
+        if len(set(components[~is_small & (categories == name)])) < min_components
     ]:
-        is_small |= np.isin(units, units[np.isin(categories.astype(str), small_categories)])
+        is_small |= np.isin(components, components[np.isin(categories.astype(str), small_categories)])
     return is_small

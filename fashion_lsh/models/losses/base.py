@@ -9,8 +9,8 @@ from torch.nn import functional
 class HashLoss(nn.Module, ABC):
     """Base class of hash losses: `loss(activations, logits, categories)` returns a scalar.
 
-    Symbols in the formulas of subclasses: h: (B, bits) outputs of the hash layer, p = softmax(logits): (B, C), y: (B,)
-    categories, CE(p, y): cross-entropy of the category head with label smoothing.
+    Symbols in the formulas of subclasses: h are the outputs of the hash layer (B, bits), p = softmax(logits) (B, C),
+    y are the categories (B,), and CE(p, y) is the cross-entropy of the category head with label smoothing.
 
     Args:
         bits: code length.
@@ -25,17 +25,17 @@ class HashLoss(nn.Module, ABC):
         self.bits, self.num_categories, self.label_smoothing = bits, num_categories, label_smoothing
 
     def activate(self, outputs: Tensor) -> Tensor:
-        """Compute activations.  (B, bits) outputs of the hash layer -> (B, bits)."""
+        """Compute activations.  Outputs of the hash layer (B, bits) -> activations (B, bits)."""
         return outputs
 
     def head_input(self, activations: Tensor) -> Tensor:
-        """Compute the input of the category head.  (B, bits) activations -> (B, bits)."""
+        """Compute the input of the category head.  Activations (B, bits) -> input (B, bits)."""
         return activations
 
     @abstractmethod
     def forward(self, activations: Tensor, logits: Tensor, categories: Tensor) -> Tensor:
-        """Compute the loss.  (B, bits) activations, (B, C) logits, (B,) int64 categories in 0..C - 1 -> scalar."""
+        """Compute the loss.  activations (B, bits), logits (B, C), categories (B,) int64 in 0..C - 1 -> scalar."""
 
     def classification_loss(self, logits: Tensor, categories: Tensor) -> Tensor:
-        """Cross-entropy with label smoothing.  (B, C) logits, (B,) categories -> scalar."""
+        """Cross-entropy with label smoothing.  logits (B, C), categories (B,) -> scalar."""
         return functional.cross_entropy(logits, categories, label_smoothing=self.label_smoothing)

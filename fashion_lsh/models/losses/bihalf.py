@@ -5,14 +5,14 @@ from torch import Tensor
 
 
 def signs(outputs: Tensor) -> Tensor:
-    """Sign with values in {-1, 1}; -1 for 0.  (B, bits) -> (B, bits) float32."""
+    """Sign with values in {-1, 1}; the sign of 0 is -1.  outputs (B, bits) -> (B, bits) float32."""
     return torch.where(outputs > 0, 1.0, -1.0)
 
 
 class BiHalf(torch.autograd.Function):
     """Bi-half layer: set the upper half of a batch to 1 and the lower half to -1, per bit, to maximise bit entropy.
 
-    Forward: b = half(h),  backward: dL/dh = dL/db + GRADIENT_WEIGHT (h - b) / (B bits),  h, b: (B, bits).
+    Forward: b = half(h) with outputs h (B, bits). Backward: dL/dh = dL/db + GRADIENT_WEIGHT (h - b) / (B bits).
     Y. Li, J. van Gemert: Deep Unsupervised Image Hashing by Maximizing Bit Entropy, AAAI 2021, section 3.
     """
 
@@ -20,7 +20,7 @@ class BiHalf(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, outputs: Tensor) -> Tensor:
-        """Compute b.  (B, bits) -> (B, bits) in {-1, 1}; in a batch of odd size the median becomes -1."""
+        """Compute b.  outputs (B, bits) -> (B, bits) in {-1, 1}; in a batch of odd size the median becomes -1."""
         ranks = outputs.argsort(dim=0, stable=True).argsort(dim=0)
         halves = torch.where(ranks >= (len(outputs) + 1) // 2, 1.0, -1.0)
         ctx.save_for_backward(outputs, halves)

@@ -12,7 +12,7 @@ class CSQLoss(HashLoss):
 
     L(h, y) = CE(p, y) + BCE(sigmoid(2 h), (c_y + 1) / 2) + QUANTISATION mean(log cosh(|tanh h| - 1)),
     h: (B, bits) activations, c: (C, bits) centres in {-1, 1}, see `hash_centres`; sigmoid(2 h) = (tanh h + 1) / 2.
-    The category head receives detached tanh h, so the cross-entropy does not train the hash layer.
+    The category head receives detached tanh h, so the cross-entropy has no gradient in the hash layer.
     L. Yuan et al.: Central Similarity Quantization for Efficient Image and Video Retrieval, CVPR 2020, equations 4
     to 6.
     """

@@ -9,7 +9,7 @@ def supervised_contrastive_loss(vectors: Tensor, items: Tensor, temperature: flo
     """Supervised contrastive loss with items as classes (P. Khosla et al., NeurIPS 2020, equation 2, L_out).
 
     L = mean_i mean_{p in P(i)} -log( exp(z_i z_p / T) / sum_{a != i} exp(z_i z_a / T) ),  z: (B, D) normalised vectors,
-    P(i): other images with the item of image i. Images without positives serve only as negatives.
+    P(i): other images with the item of image i. Images without positives are used only as negatives.
 
     Args:
         vectors: (B, D) float vectors with non-zero norm.
@@ -17,18 +17,17 @@ def supervised_contrastive_loss(vectors: Tensor, items: Tensor, temperature: flo
         temperature: T > 0; a smaller T increases the weight of near negatives.
 
     Returns:
-        Scalar mean over all images with positives; 0 if no image has positives, or if all images show one item.
+        Scalar mean over all images with positives; 0 if no image has positives, or if all images have the same item.
     """
     normalised = functional.normalize(vectors, dim=1)
     cosines = normalised @ normalised.T / temperature  # (B, B)
-    self_mask = torch.eye(len(items), dtype=torch.bool, device=items.device)
-    positive_mask = (items[:, None] == items) & ~self_mask
-    has_positive = positive_mask.any(dim=1)
+    is_self = torch.eye(len(items), dtype=torch.bool, device=items.device)
+    is_positive = (items[:, None] == items) & ~is_self
+    has_positive = is_positive.any(dim=1)
     if not has_positive.any() or bool((items == items[0]).all()):
         return vectors.sum() * 0
-    log_probabilities = cosines - cosines.masked_fill(self_mask, -torch.inf).logsumexp(dim=1, keepdim=True)
+    log_probabilities = cosines - cosines.masked_fill(is_self, -torch.inf).logsumexp(dim=1, keepdim=True)
     means = (
-        log_probabilities.masked_fill(~positive_mask, 0).sum(dim=1)[has_positive]
-        / positive_mask.sum(dim=1)[has_positive]
+        log_probabilities.masked_fill(~is_positive, 0).sum(dim=1)[has_positive] / is_positive.sum(dim=1)[has_positive]
     )
     return -means.mean()

@@ -12,8 +12,8 @@ class OrthoHashLoss(HashLoss):
 
     L(a, y) = CE(p, y) - log softmax(√bits (cos(a, c) - MARGIN onehot(y)))_y,  a = batch_norm(h): (B, bits),
     c: (C, bits) centres in {-1, 1}, see `hash_centres`. Batch normalisation balances the bits. The scale √bits equals
-    the scale of the paper at 64 bits. The category head receives detached activations, so the cross-entropy does not
-    train the hash layer.
+    the scale of the paper at 64 bits. The category head receives detached activations, so the cross-entropy has
+    no gradient in the hash layer.
     J. T. Hoe et al.: One Loss for All: Deep Hashing with a Single Cosine Similarity based Learning Objective, NeurIPS
     2021, equations 4 and 5.
     """

@@ -10,7 +10,9 @@ from fashion_lsh.report.phrases import one_line, percent
 from fashion_lsh.report.run_data import RunData
 
 MAX_CONFUSIONS = 10  # maximum number of rows in the table of confusions
-UNKNOWN_CATEGORIES = Text("Skipped: the query categories were not trained, so no prediction can be correct.", note=True)
+UNKNOWN_CATEGORIES = Text(
+    "Skipped: the query categories are not in the training data, so no prediction can be correct.", note=True
+)
 
 
 def confusion(run_data: RunData) -> list[Block]:

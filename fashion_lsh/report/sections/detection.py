@@ -11,7 +11,7 @@ from fashion_lsh.metrics.detection import match_boxes, precision_recall_curve
 from fashion_lsh.report import figures
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
 from fashion_lsh.report.contact_sheets import MISSING_IMAGE_ERRORS, sheet_figure
-from fashion_lsh.report.detection_tiles import false_positive_tiles, match_tiles, undetected_tiles
+from fashion_lsh.report.detection_tiles import false_positive_tiles, match_tiles, missed_tiles
 from fashion_lsh.report.phrases import one_line, percent
 from fashion_lsh.report.run_data import RunData
 from fashion_lsh.report.tiles import Tile, draw_sheet
@@ -20,8 +20,9 @@ from fashion_lsh.runs.run import DETECTIONS_FILE
 TILES_PER_ROW, TILE_SIZE = 4, 240  # tiles per row of a sheet; side of a tile in pixels
 METRICS = {"box_ap": "AP", "box_ap50": "AP50", "box_ap75": "AP75", "box_ar": "AR"}
 METRICS_NOTE = (
-    "COCO metrics of the boxes in the query images: average precision (AP) over IoU thresholds from 0.5 to 0.95, at "
-    "0.5 and at 0.75, and average recall (AR) of at most 100 boxes per image."
+    "COCO metrics of the detections in the query images. AP: average precision, averaged over the IoU thresholds 0.50, "
+    "0.55, …, 0.95. AP50 and AP75: average precision at one IoU threshold. AR: average recall with at most 100 "
+    "detections per image."
 )
 CURVE_CAPTION = (
     "Each point is a score threshold. A detection is correct if its IoU with an annotated box is at least 0.5; each "
@@ -30,12 +31,13 @@ CURVE_CAPTION = (
 DETECTED_CAPTION = (
     "Evenly spaced query images: annotated boxes (blue) and detections with a score of at least {score:g} (orange)."
 )
-UNDETECTED_CAPTION = (
-    "Undetected garments: no detection with a score of at least {score:g} has an IoU of at least 0.5 with the "
+MISSED_CAPTION = (
+    "Missed garments: no detection with a score of at least {score:g} has an IoU of at least 0.5 with the "
     "annotated box."
 )
 FALSE_POSITIVE_CAPTION = (
-    "False positives with the highest scores: detections that match no annotated box, or a box that is already matched."
+    "False positives with the highest scores: detections that match no annotated box, or only a box already matched by "
+    "a detection with a higher score."
 )
 
 
@@ -43,19 +45,19 @@ def detection(run_data: RunData) -> list[Block]:
     """Build the detector metrics, precision-recall curves and example sheets; empty without a detector."""
     if run_data.config["detector"] is None:
         return []
-    level = run_data.config["detector"]["level"]
-    matches = match_images(run_data.garments, Detections.open(run_data.run.path / DETECTIONS_FILE), level)
+    class_level = run_data.config["detector"]["level"]
+    matches = match_images(run_data.garments, Detections.open(run_data.run.path / DETECTIONS_FILE), class_level)
     if not matches:
         return [
             Text("The query images have no annotated boxes, so detections cannot be scored."),
-            _undetected_note(run_data),
+            _crop_note(run_data),
         ]
-    classes = sorted(set(class_names(run_data.garments, level)))  # in the order of the detector's labels
+    classes = sorted(set(class_names(run_data.garments, class_level)))  # in the order of the detector's labels
     blocks: list[Block] = [
         Text(METRICS_NOTE),
         _scores(run_data),
-        _undetected_note(run_data),
-        Figure("boxes.svg", figures.precision_recall(_curves(matches, classes)), CURVE_CAPTION),
+        _crop_note(run_data),
+        Figure("detector-precision-recall.svg", figures.precision_recall(_curves(matches, classes)), CURVE_CAPTION),
     ]
     return blocks + _sheets(run_data, matches)
 
@@ -73,7 +75,7 @@ def _curves(matches: Sequence[ImageMatches], classes: Sequence[str]) -> dict[str
             continue
         class_matches = []
         for match in matches:
-            detected = Boxes(*(part[match.detections.labels == label] for part in match.detections))
+            detected = Boxes(*(values[match.detections.labels == label] for values in match.detections))
             annotated_boxes = match.annotated_boxes[match.class_names == name]
             class_matches.append(
                 (match_boxes(detected.xyxy, annotated_boxes) >= 0, detected.scores, len(annotated_boxes))
@@ -91,7 +93,7 @@ def _scores(run_data: RunData) -> Table:
     """Table of average precision and average recall: mean over classes, class-agnostic, and by class."""
     prefix = "detector/query/"
     metrics = {name.removeprefix(prefix): value for name, value in run_data.metrics.items() if name.startswith(prefix)}
-    rows = [["all classes", *(f"{metrics[name]:.3f}" for name in METRICS)]]
+    rows = [["mean over classes", *(f"{metrics[name]:.3f}" for name in METRICS)]]
     if "garment/box_ap" in metrics:
         rows.append(["class-agnostic", *(f"{metrics[f'garment/{name}']:.3f}" for name in METRICS)])
     classes = sorted(name.partition("/")[2] for name in metrics if name.startswith("box_ap50/"))
@@ -99,25 +101,27 @@ def _scores(run_data: RunData) -> Table:
     return Table(["class", *METRICS.values()], rows, highlight_first=True)
 
 
-def _undetected_note(run_data: RunData) -> Text:
-    """Note with the percentage of undetected garments and the detection time per image."""
-    undetected = {part: run_data.metrics.get(f"crop/{part}/undetected") for part in ("train", "query", "gallery")}
-    text = ", ".join(f"{part} {percent(ratio)}" for part, ratio in undetected.items() if ratio is not None)
+def _crop_note(run_data: RunData) -> Text:
+    """Note with the percentage of garments without a crop box and the detection time per image."""
+    ratios = {split: run_data.metrics.get(f"crop/{split}/undetected") for split in ("train", "query", "gallery")}
+    text = ", ".join(f"{split} {percent(ratio)}" for split, ratio in ratios.items() if ratio is not None)
     milliseconds = run_data.metrics.get("speed/detector_ms")
     speed = "" if milliseconds is None else f" Detection takes {milliseconds:.0f} ms per image (median, one at a time)."
-    return Text((f"Garments without a selected detection: {text}." if text else "") + speed, note=True)
+    return Text(
+        (f"Garments for which no detection was selected as crop box: {text}." if text else "") + speed, note=True
+    )
 
 
 def _sheets(run_data: RunData, matches: list[ImageMatches]) -> list[Block]:
-    """Draw sheets of detections, undetected garments and false positives; only a note if an image cannot be opened."""
+    """Draw sheets of detections, missed garments and false positives; return a note if an image cannot be opened."""
     score = run_data.run.box_selector.min_score
-    undetected = [(match, box) for match in matches for box in _undetected_boxes(match, score)]
+    missed = [(match, box) for match in matches for box in _missed_boxes(match, score)]
     false_positives = _false_positives(matches, score)
     try:
         source = run_data.run.source()
         sheets = {
             "detections": match_tiles(matches, source, score),
-            "undetected": undetected_tiles(undetected, source),
+            "undetected": missed_tiles(missed, source),
             "false_positives": false_positive_tiles(false_positives, source),
         }
     except MISSING_IMAGE_ERRORS as error:
@@ -125,20 +129,20 @@ def _sheets(run_data: RunData, matches: list[ImageMatches]) -> list[Block]:
     num_annotated = sum(len(match.annotated_boxes) for match in matches)
     captions = {
         "detections": DETECTED_CAPTION.format(score=score),
-        "undetected": (f"{UNDETECTED_CAPTION.format(score=score)} Total: {len(undetected):,} of {num_annotated:,}."),
+        "undetected": f"{MISSED_CAPTION.format(score=score)} Total: {len(missed):,} of {num_annotated:,}.",
         "false_positives": f"{FALSE_POSITIVE_CAPTION} Total: {len(false_positives):,} in {len(matches):,} images.",
     }
     return [_sheet(name, tiles, captions[name]) for name, tiles in sheets.items() if tiles]
 
 
-def _undetected_boxes(match: ImageMatches, score: float) -> np.ndarray:
+def _missed_boxes(match: ImageMatches, score: float) -> np.ndarray:
     """Annotated boxes that no detection with at least this score matches, (k, 4) float32."""
     matched = match.matched_indices[(match.matched_indices >= 0) & (match.detections.scores >= score)]
     return match.annotated_boxes[np.setdiff1d(np.arange(len(match.annotated_boxes)), matched)]
 
 
 def _false_positives(matches: Sequence[ImageMatches], score: float) -> list[tuple[ImageMatches, np.ndarray, float]]:
-    """Detections with at least this score that match no annotated box, by descending score: match, (4,) box, score."""
+    """False positives with at least this score, by descending score: match, (4,) box and score of each detection."""
     false_positives = [
         (match, box, float(box_score))
         for match in matches

@@ -23,8 +23,8 @@ def distances(pairs: PairCounts | None, metrics: Mapping[str, float]) -> list[Bl
         return [NO_CODES]
     panels = []
     for name, relevant in pairs.relevant.items():
-        same = relevant.sum(axis=0)
-        panels.append({f"other {name}": pairs.total[name].sum(axis=0) - same, f"same {name}": same})
+        same_counts = relevant.sum(axis=0)
+        panels.append({f"other {name}": pairs.total[name].sum(axis=0) - same_counts, f"same {name}": same_counts})
     histograms = [(name, counts) for panel in panels for name, counts in panel.items() if counts.any()]
     means = [f"{name} {curves.mean_distance(counts):.1f}" for name, counts in histograms]
     caption = f"Pairs of a query and a gallery garment by Hamming distance. Mean distances in bits: {', '.join(means)}."

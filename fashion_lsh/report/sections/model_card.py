@@ -8,18 +8,19 @@ INTENDED_USE = (
     "Intended use: search a gallery indexed with this model for garments similar to the one in an image, and compare "
     "search methods. Out of scope: identifying or assessing people."
 )
-TRAINED_CATEGORIES_NOTE = (
+KNOWN_CATEGORIES_NOTE = (
     "Category scores also measure the classifier: a query with a wrong predicted category finds few garments of its "
     "own category. The method predicted_category shows the scores of the predicted category without codes."
 )
 UNSEEN_CATEGORIES_NOTE = (
-    "The categories of queries and gallery were never trained: scores show how well the codes generalise to new "
-    "categories. The model assigns such garments to a trained category, so inverted lists have no meaning here."
+    "The categories of queries and gallery are not in the training data: scores show how well the codes generalise to "
+    "new categories. The model assigns such garments to a category of the training data, so inverted lists have no "
+    "meaning here."
 )
 LIMITATIONS = (
     "Only the queries of this data set were evaluated; other shops, cameras, people and categories were not. An image "
     "of anything else is still assigned to one of the categories.",
-    "Garments at the same Hamming distance have no order: scores of codes are expectations over all orders.",
+    "Garments at the same Hamming distance are not ordered: scores of codes are expectations over all orders.",
     "Confidences are calibrated on val and apply to similar images only.",
     "Times were measured on this machine, one query at a time.",
 )
@@ -51,7 +52,7 @@ def card(run_data: RunData) -> list[Block]:
             [
                 *training_gallery,
                 *rendered_items,
-                TRAINED_CATEGORIES_NOTE if run_data.has_known_categories else UNSEEN_CATEGORIES_NOTE,
+                KNOWN_CATEGORIES_NOTE if run_data.has_known_categories else UNSEEN_CATEGORIES_NOTE,
                 *LIMITATIONS,
             ]
         ),

@@ -17,7 +17,7 @@ CLASSIFIER_AND_SPEED = {
     "query/category/map@100_macro": ("macro mAP@100", "category mAP@100, mean over the categories"),
     "speed/search_ms": ("search, ms", "median, one query at a time, from code to hits"),
     "speed/search_ms_p95": ("search p95, ms", "95th percentile"),
-    "speed/end_to_end_ms": ("image to hits, ms", "median, one query at a time: crop, network and search"),
+    "speed/end_to_end_ms": ("end to end, ms", "median, one query at a time: crop, network and search"),
 }
 
 
@@ -30,10 +30,10 @@ def scores(run_data: RunData) -> list[Block]:
         for name, (title, description) in CLASSIFIER_AND_SPEED.items()
         if name in metrics
     ]
-    best, worst = (metrics.get(f"query/category/map@100_{kind}", 0.0) for kind in ("best", "worst"))
+    best, worst = (metrics.get(f"query/category/map@100_{order}", 0.0) for order in ("best", "worst"))
     if best - worst > 0.0005:
         extra_rows.append(
-            ["ties", f"{worst:.3f} to {best:.3f}", "category mAP@100 with the worst and best order of ties"]
+            ["ties", f"{worst:.3f} to {best:.3f}", "category mAP@100 with the worst and with the best order of ties"]
         )
     return [
         Text(SCORES_NOTE),

@@ -12,7 +12,7 @@ from fashion_lsh.report.run_data import RunData
 def setup(run_data: RunData) -> list[Block]:
     """Build a table of the main settings and data sizes."""
     config, data, garments = run_data.config, run_data.config["data"], run_data.garments
-    counts = [f"{len(garments.rows(part)):,} {part}" for part in ("train", "val", "query")]
+    counts = [f"{len(garments.rows(split)):,} {split}" for split in ("train", "val", "query")]
     gallery_label = "gallery (training images)" if data["gallery"] == "train" else "gallery"
     hash_layer = describe_hash_layer(config["hash"]) if config["hash"] else "none (hash=none), embeddings are searched"
     rows = {
@@ -38,14 +38,14 @@ def _describe_initialisation(backbone: Mapping[str, Any]) -> str:
 
 
 def _categories(run_data: RunData) -> str:
-    """List the category names; separately for training and gallery if these differ."""
+    """List the category names; list training and gallery categories separately if they are disjoint."""
     if run_data.has_known_categories:
         return _count_and_join(run_data.garments.categories)
-    trained, gallery_only = (
-        _count_and_join(run_data.garments.take(run_data.garments.rows(part)).categories)
-        for part in ("train", "gallery")
+    training, unseen = (
+        _count_and_join(run_data.garments.take(run_data.garments.rows(split)).categories)
+        for split in ("train", "gallery")
     )
-    return f"trained {trained}; in the gallery, never trained {gallery_only}"
+    return f"training {training}; unseen (query and gallery) {unseen}"
 
 
 def _count_and_join(names: Sequence[str]) -> str:
@@ -54,9 +54,7 @@ def _count_and_join(names: Sequence[str]) -> str:
 
 def _items(run_data: RunData) -> str:
     if run_data.config["data"]["source"] == "shop_street":
-        return (
-            "re-rendered garments: each item is one garment in one colour and pattern, rendered again; not photographs"
-        )
+        return "re-rendered garments, not photographs: the images of an item show one garment in one colour and pattern"
     if run_data.has("item/map@100"):
         return f"{len(set(run_data.column('item')) - {''}):,} in the query split"
     return "unknown: scores are by category only"

@@ -18,7 +18,7 @@ from fashion_lsh.report.sweep.rows import METRICS, average_seeds, distinguishing
 BASE_COMMENT = re.compile(r"^<!-- base: (.+) -->$", re.MULTILINE)
 INTERVALS_NOTE = (
     "Intervals are from 2,000 bootstrap samples of seeds and items. All queries of an item are drawn together; a query"
-    " without an item is drawn on its own. A sample has the same items for all of its seeds. With one seed, the"
+    " without an item is drawn individually. Within a sample, all seeds have the same items. With one seed, the"
     " intervals do not cover the variation between seeds; with three seeds, they are too narrow. Bold: the interval"
     " excludes 0, and p is below 0.05 after Holm's adjustment over the rows of the column. The other differences are"
     " not significant."
@@ -54,9 +54,9 @@ def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], me
     """
     configurations, settings = _configurations_and_settings(rows)
     baseline = _find_configuration(base, configurations, settings, jobs)
-    others = [configuration for configuration in configurations if configuration is not baseline]
-    pairs = [_pairs(baseline, configuration, jobs) for configuration in others]
-    columns = {name: [_text(configuration[0][name]) for configuration in others] for name in settings}
+    compared = [configuration for configuration in configurations if configuration is not baseline]
+    pairs = [_pairs(baseline, configuration, jobs) for configuration in compared]
+    columns = {name: [_text(configuration[0][name]) for configuration in compared] for name in settings}
     if "seed" in rows[0]:
         columns["seeds"] = [", ".join(str(seed) for seed in pair) or "–" for pair in pairs]
     for title in metrics:
@@ -101,14 +101,15 @@ def best_configuration(
 ) -> Configuration | None:
     """Return the significantly best configuration by a metric.
 
-    It has the highest mean, and the intervals of its paired differences from all other configurations are above 0. None
-    if no configuration is significantly best, jobs differ in data or queries, or per-query scores are missing.
+    The best configuration has the highest mean, and all its paired differences from other configurations have intervals
+    above 0. Return None if no configuration is significantly best, jobs differ in data or queries, or per-query scores
+    are missing.
     """
     if len({(job.settings["data"], job.queries and job.queries.ids_checksum) for job in jobs.values()}) > 1:
         return None
     means = [(average_seeds(configuration).get(metric), configuration) for configuration in configurations]
-    known = [(mean, configuration) for mean, configuration in means if mean is not None]
-    ranked = [configuration for _, configuration in sorted(known, key=lambda pair: -pair[0])]
+    scored = [(mean, configuration) for mean, configuration in means if mean is not None]
+    ranked = [configuration for _, configuration in sorted(scored, key=lambda pair: -pair[0])]
     for other in ranked[1:]:
         difference = _difference(METRICS[metric], list(_pairs(other, ranked[0], jobs).values()))
         if difference is None or difference.low <= 0:
@@ -127,8 +128,8 @@ def _find_configuration(
     ]
     matching = [
         configuration
-        for configuration, own_settings in zip(configurations, settings_by_configuration, strict=True)
-        if required.items() <= own_settings.items()
+        for configuration, settings_by_name in zip(configurations, settings_by_configuration, strict=True)
+        if required.items() <= settings_by_name.items()
     ]
     if len(matching) != 1:
         candidates = join_names(

@@ -10,7 +10,7 @@ from fashion_lsh.report.page_file import Row
 from fashion_lsh.report.sweep.rows import METRICS
 
 MAX_PANELS = 3
-MIN_POINTS, MAX_CURVES = 3, 5  # minimum number of values of a numeric axis; maximum number of curves over the axis
+MIN_POINTS, MAX_CURVES = 3, 5  # minimum number of values on a numeric axis; maximum number of curves
 ROW_HEIGHT = 0.24  # inches
 RATIO_METRICS = [name for name in METRICS if name not in (  # metrics between 0 and 1
     "queries", "distinct codes", "search ms", "network ms", "parameters", "FLOPs", "feature bytes", "code bytes",
@@ -39,7 +39,7 @@ def dot_plot(means: Sequence[Row], settings: Sequence[str], metrics: Sequence[st
 
 
 def _axis(means: Sequence[Row], settings: Sequence[str]) -> str:
-    """Select a numeric setting with at least MIN_POINTS values, if MAX_CURVES curves cover all rows; "" if none."""
+    """Select a numeric setting with at least MIN_POINTS values and at most MAX_CURVES curves; "" if there is none."""
     for name in settings:
         values = [row[name] for row in means]
         is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
@@ -77,11 +77,11 @@ def _curves(means: Sequence[Row], axis: str, other_settings: Sequence[str], metr
         curves.setdefault(_label(row, other_settings), []).append(row)
     with svg_figure(3.2, 0.8 + 2.8 * len(metrics)) as (figure, buffer):
         panels = figure.subplots(1, len(metrics), squeeze=False)[0]
-        for number, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
+        for index, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
             for colour, (name, rows) in zip((BLUE, ORANGE, GREEN, RED, GREY), curves.items(), strict=False):
                 available = [row for row in rows if row.get(metric) is not None]
                 positions, error_bars = [row[axis] for row in available], [_error_bar(row, metric) for row in available]
-                label = name if number == 0 else None
+                label = name if index == 0 else None
                 errors = np.hstack(error_bars) if available else None
                 values = [row[metric] for row in available]
                 axes.errorbar(

@@ -60,7 +60,7 @@ def read_jobs(folder: Path) -> tuple[dict[str, Job], list[Path]]:
         log.warning("Skipped %s: no config.yaml", join_names(sorted(map(str, {*invalid}))))
     finished = [run for run in runs if run.metrics]
     if not finished:
-        reason = f"none of {len(runs)} runs is finished" if runs else "no jobs/*.json and no run folders"
+        reason = "no run is finished" if runs else "no jobs/*.json and no run folders"
         raise FileNotFoundError(f"{folder}: {reason}; run the train.py command of the experiment")
     return {run.path.name: parse_job(run.path / JOB, job_json(run)) for run in finished}, [
         run.path for run in runs if not run.metrics

@@ -35,7 +35,7 @@ BOLD_NOTE = (
     "Bold: the best value of its column, if the 95 % confidence intervals of its paired differences from all other "
     "rows exclude 0."
 )
-# Command of a page that is not written by `write_sweep_page`.
+# Command of a page that `write_sweep_page` must not overwrite.
 REPEATS_COMMAND = re.compile(r"^python -m fashion_lsh report .*--repeats .*$", re.MULTILINE)
 FIGURE = "results.svg"
 FIGURE_CAPTION = (
@@ -70,7 +70,7 @@ def write_sweep_page(folder: Path, base: str = "") -> Path:
     base, selection = base or read_base(page), read_selection(page)
     rows, metrics = table_rows(jobs), read_columns(page)
     warnings = [
-        f"Jobs not averaged because their data differ: {join_names(names)}." for names in jobs_with_different_data(rows)
+        f"Jobs with different data, not averaged: {join_names(names)}." for names in jobs_with_different_data(rows)
     ]
     parts = [describe_machines(jobs), results_table(rows, jobs, metrics), *warnings]
     figure = _figure(rows, metrics)
@@ -104,7 +104,7 @@ def read_columns(page: Path) -> list[str]:
 
 
 def describe_machines(jobs: Mapping[str, Job]) -> str:
-    """State the number of jobs, the machines and the library versions."""
+    """Describe the number of jobs, the machines and the library versions."""
     machines: dict[str, int] = {}
     for job in jobs.values():
         machine = _describe_machine(job.environment)
@@ -112,7 +112,7 @@ def describe_machines(jobs: Mapping[str, Job]) -> str:
     count = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}"
     if len(machines) == 1:
         return f"{count}, run on {next(iter(machines))}."
-    return f"{count}, run " + " and ".join(f"on {name} ({number})" for name, number in machines.items()) + "."
+    return f"{count}, run " + " and ".join(f"on {name} ({num_jobs})" for name, num_jobs in machines.items()) + "."
 
 
 def _describe_machine(environment: Row) -> str:

@@ -137,8 +137,8 @@ def distinguishing_settings(rows: Sequence[Row]) -> list[str]:
     suffixes = (" low", " high", " sd", " seeds")
     settings = [name for name in rows[0] if name in known - {*METRICS, "job"} and not name.endswith(suffixes)]
     without_training = [name for name in settings if not name.startswith(TRAINING_SETTINGS)]
-    distinguishes = len({tuple(str(row[name]) for name in without_training) for row in rows}) == len(rows)
-    return without_training if distinguishes else settings
+    is_distinct = len({tuple(str(row[name]) for name in without_training) for row in rows}) == len(rows)
+    return without_training if is_distinct else settings
 
 
 def _is_metric(name: str) -> bool:
@@ -149,11 +149,11 @@ def _rows(jobs: Mapping[str, Job]) -> Iterator[Row]:
     names = dict.fromkeys(name for job in jobs.values() for name in job.settings)
     varying_settings = [name for name in names if len(_values(name, jobs)) > 1 and not _is_duplicate(name, names)]
     scores_by_crop = {key: list(_scores_by_crop(job.metrics)) for key, job in jobs.items()}
-    crops = any(crop for pairs in scores_by_crop.values() for crop, _ in pairs)
+    has_crops = any(crop for pairs in scores_by_crop.values() for crop, _ in pairs)
     for key, job in jobs.items():
         for crop, scores in scores_by_crop[key]:
             row: Row = {name: job.settings.get(name) for name in varying_settings} | (
-                {"tested on": crop} if crops else {}
+                {"tested on": crop} if has_crops else {}
             )
             for title, name in METRICS.items():
                 value = scores.get(name)
@@ -164,7 +164,7 @@ def _rows(jobs: Mapping[str, Job]) -> Iterator[Row]:
 
 
 def _values(name: str, jobs: Mapping[str, Job]) -> set[str]:
-    """Values of a setting in all jobs; jobs without a `hash.` setting are ignored (implied by the method)."""
+    """Values of a setting in all jobs; a missing `hash.` setting is ignored, because the hash method implies it."""
     settings = [job.settings for job in jobs.values()]
     return {
         str(job_settings.get(name)) for job_settings in settings if name in job_settings or not name.startswith("hash.")
@@ -181,11 +181,11 @@ def _scores_by_crop(metrics: Mapping[str, float]) -> Iterator[tuple[str | None, 
         yield None, {**metrics, **undetected}
     for crop in crops:
         prefix = f"crops/{crop}/"
-        own = {
+        crop_scores = {
             f"query/{name.removeprefix(prefix)}": value for name, value in metrics.items() if name.startswith(prefix)
         }
         shared = {name: value for name, value in metrics.items() if name.startswith(("query/count", "detector/"))}
-        yield crop, shared | own
+        yield crop, shared | crop_scores
 
 
 def _sort_key(value: Any) -> tuple[bool, float, str]:

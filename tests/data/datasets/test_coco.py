@@ -60,7 +60,7 @@ def test_each_box_is_a_garment(root: Path) -> None:
     assert set(catalogue.column("main")) == {True}
 
 
-def test_val_is_query_without_test(root: Path) -> None:
+def test_val_becomes_query_if_there_is_no_test_file(root: Path) -> None:
     assert Coco(str(root)).catalogue().column("split").tolist() == ["train", "train", "train", "query"]
     save_images(root / "images", 9)
     write_annotations(root / "instances_test.json", make_annotation(1, 9, [1, 2, 3, 4]))
@@ -70,18 +70,18 @@ def test_val_is_query_without_test(root: Path) -> None:
     assert (splits["instances_val/1"], splits["instances_test/1"]) == ("val", "query")
 
 
-def test_file_names_without_a_split_leave_it_empty(root: Path) -> None:
+def test_the_split_is_empty_if_the_file_name_has_no_split(root: Path) -> None:
     (root / "instances_val.json").rename(root / "instances_extra.json")
     assert set(Coco(str(root)).catalogue().column("split")) == {""}
 
 
-def test_the_root_can_be_one_file(root: Path) -> None:
+def test_the_root_can_be_an_annotation_file(root: Path) -> None:
     catalogue = Coco(str(root / "instances_train.json")).catalogue()
     assert len(catalogue) == 3
     assert set(catalogue.column("split")) == {""}
 
 
-def test_official_image_folders_are_found(tmp_path: Path) -> None:
+def test_images_in_official_folders_are_found(tmp_path: Path) -> None:
     for name, number in (("train2017", 1), ("val2017", 2)):
         save_images(tmp_path / name, number)
         write_annotations(tmp_path / "annotations" / f"instances_{name}.json", make_annotation(5, number, [1, 1, 9, 9]))
@@ -130,7 +130,7 @@ def test_a_file_of_another_format_raises(root: Path, content: str, reason: str) 
         Coco(str(root)).catalogue()
 
 
-def test_an_image_without_a_file_name_skips_its_boxes(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_boxes_of_an_image_without_a_file_name_are_skipped(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write_annotations(
         root / "instances_val.json", make_annotation(1, 3, [1, 2, 3, 4]), make_annotation(2, 4, [1, 2, 3, 4])
     )
@@ -201,7 +201,7 @@ def test_a_bad_annotation_is_skipped_with_its_reason(root: Path, bad: dict[str, 
     assert re.search(reason, source.skipped["instances_val/1"])
 
 
-def test_one_official_file_finds_its_images(tmp_path: Path) -> None:
+def test_images_of_a_single_official_file_are_found(tmp_path: Path) -> None:
     save_images(tmp_path / "images", 5)
     save_images(tmp_path / "images" / "train2017", 1)
     path = write_annotations(tmp_path / "annotations" / "instances_train2017.json", make_annotation(5, 1, [1, 1, 9, 9]))

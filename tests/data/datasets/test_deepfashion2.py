@@ -71,7 +71,7 @@ def test_each_garment_is_one_row(root: Path) -> None:
     assert source.skipped == {}
 
 
-def test_user_images_are_queries_and_shop_images_the_gallery(root: Path) -> None:
+def test_user_images_are_queries_and_shop_images_are_in_the_gallery(root: Path) -> None:
     catalogue = DeepFashion2(str(root)).catalogue()
     assert catalogue.column("split").tolist() == ["train"] * 3 + ["query", "gallery", "query"]
     assert catalogue.column("view").tolist() == ["street", "street", "shop", "street", "shop", "street"]

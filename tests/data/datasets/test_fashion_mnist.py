@@ -130,7 +130,7 @@ def test_a_folder_without_the_files_raises_with_instructions(tmp_path):
         FashionMnist(str(tmp_path))
 
 
-def test_files_come_from_debian_the_cache_or_a_download(tmp_path, monkeypatch):
+def test_files_are_read_from_debian_the_cache_or_a_download(tmp_path, monkeypatch):
     counts = {"train": 10, "test": 10}
     monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "debian")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -164,7 +164,7 @@ def test_a_failed_download_raises_with_instructions(tmp_path, monkeypatch, error
         FashionMnist()
 
 
-def test_an_interrupted_download_leaves_nothing(tmp_path, monkeypatch):
+def test_an_interrupted_download_leaves_no_files(tmp_path, monkeypatch):
     def interrupt(root: str, download: bool) -> None:
         write_parts(Path(root) / "FashionMNIST" / "raw", {"train": 10})
         raise KeyboardInterrupt

@@ -74,7 +74,7 @@ def test_both_contests_are_read_into_one_catalogue(root: Path) -> None:
     assert set(catalogue.column("source")) == {"fashionai"}
 
 
-def test_attribute_rows_have_no_box_and_key_points_a_bounding_box(root: Path) -> None:
+def test_attribute_rows_have_no_box_and_key_point_rows_have_a_bounding_box(root: Path) -> None:
     catalogue = FashionAI(str(root)).catalogue()
     has_no_box = np.isnan(catalogue.boxes).all(axis=1)
     assert dict(zip(catalogue.column("category"), has_no_box, strict=True)) == {
@@ -105,7 +105,7 @@ def test_rows_without_a_label_are_skipped(root: Path) -> None:
     assert source.skipped[name] == "rank/Tests/question.csv, row 1: no label (value '?')"
 
 
-def test_a_labelled_row_is_kept_after_an_unlabelled_one(root: Path) -> None:
+def test_a_labelled_row_is_kept_after_an_unlabelled_row(root: Path) -> None:
     save_images(root / "rank", f"{COAT}/{C}.jpg")
     write_table(root / "rank" / "Tests" / "answer_z.csv", f"{COAT}/{C}.jpg,coat_length_labels,nnynnnnn")
     write_table(root / "rank" / "Tests" / "answer_a.csv", f"{COAT}/{C}.jpg,coat_length_labels,?")
@@ -182,7 +182,7 @@ def test_key_points_without_a_box_are_skipped(root: Path, cells: list[str], reas
     assert source.skipped[f"key_points/Images/skirt/{B}.jpg"] == f"train/Annotations/train.csv, row 3: {reason}"
 
 
-def test_rows_of_another_length_are_skipped(root: Path) -> None:
+def test_rows_of_wrong_length_are_skipped(root: Path) -> None:
     with (root / "base" / "Annotations" / "label.csv").open("a") as file:
         file.write(f"\n{SKIRT}/{B}.jpg,skirt_length_labels\n{SKIRT}/{C}.jpg,skirt_length,nnny\n")
     with (root / "train" / "Annotations" / "train.csv").open("a") as file:
@@ -196,14 +196,14 @@ def test_rows_of_another_length_are_skipped(root: Path) -> None:
     assert "train.csv, row 4: image_category is empty" in reasons
 
 
-def test_other_tables_are_ignored_with_a_warning(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_tables_of_other_formats_are_ignored_with_a_warning(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     other = write_table(root / "notes.csv", "name,value", "a,b")
     with caplog.at_level(logging.WARNING):
         assert len(FashionAI(str(root)).catalogue()) == 4
     assert f"Skipped {other}" in caplog.text
 
 
-def test_a_table_in_another_encoding_raises(root: Path) -> None:
+def test_a_table_in_an_encoding_other_than_utf8_raises(root: Path) -> None:
     (root / "base" / "Annotations" / "label.csv").write_bytes("外套.jpg,skirt_length_labels,y\n".encode("gbk"))
     with pytest.raises(ValueError, match=r"label\.csv: .*UTF-8"):
         FashionAI(str(root)).catalogue()
@@ -215,7 +215,7 @@ def test_an_unclosed_quote_raises(root: Path) -> None:
         FashionAI(str(root)).catalogue()
 
 
-def test_malformed_other_tables_are_ignored(root: Path) -> None:
+def test_malformed_tables_of_other_formats_are_ignored(root: Path) -> None:
     count = len(FashionAI(str(root)).catalogue())
     (root / "base" / "notes.csv").write_text('a,b\n1,"12" tv"\n2,"never closed\n3,4\n')
     assert len(FashionAI(str(root)).catalogue()) == count

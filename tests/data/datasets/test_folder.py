@@ -74,7 +74,7 @@ def test_every_kept_row_has_an_image(folder: Path) -> None:
         source.image("text.jpg")
 
 
-def test_skipped_is_updated_at_each_call(folder: Path) -> None:
+def test_skipped_rows_are_updated_at_each_call_of_catalogue(folder: Path) -> None:
     source = Folder(str(folder / "manifest.csv"))
     source.catalogue()
     Image.new("RGB", (40, 32)).save(folder / "nothing.png")
@@ -114,7 +114,7 @@ def test_folders_are_categories(tmp_path: Path) -> None:
     assert Folder(str(tmp_path)).image("hat/b.png").shape == (20, 20, 3)
 
 
-def test_other_files_are_skipped_with_reasons(tmp_path: Path) -> None:
+def test_files_that_are_not_images_are_skipped_with_reasons(tmp_path: Path) -> None:
     save_image(tmp_path / "hat" / "a.png", 1)
     save_image(tmp_path / "loose.png", 9)
     for name in ("hat/phone.heic", "hat/.DS_Store"):
@@ -126,7 +126,7 @@ def test_other_files_are_skipped_with_reasons(tmp_path: Path) -> None:
     assert source.skipped["loose.png"] == "loose.png: not in a category folder"
 
 
-def test_folders_named_like_splits_are_splits(tmp_path: Path) -> None:
+def test_top_level_folders_named_like_splits_determine_the_split(tmp_path: Path) -> None:
     for number, name in enumerate(("Train/hat", "validation/hat", "test/hat", "gallery/hat")):
         save_image(tmp_path / name / "a.png", 10 * number)
     catalogue = Folder(str(tmp_path)).catalogue()
@@ -153,7 +153,7 @@ def test_a_folder_without_images_raises(folder: Path, tmp_path: Path) -> None:
 NAMES = ["my hat.png", 'say "hat".png', "two\nlines.png", "a=b,c.png", "it's.png", "帽子.png", "100%.png", "#1.png"]
 
 
-def test_any_file_name_works_in_a_manifest_and_in_folders(tmp_path: Path) -> None:
+def test_files_with_any_name_are_read_from_a_manifest_and_from_folders(tmp_path: Path) -> None:
     for number, name in enumerate(NAMES):
         save_image(tmp_path / "hüte, 帽子" / name, 10 * number)
     with (tmp_path / "manifest.csv").open("w", newline="") as file:
@@ -206,7 +206,7 @@ def test_exact_copies_are_skipped(folder: Path) -> None:
     assert source.skipped == {"copy.png": "copy.png: exact copy of a.png, which is kept"}
 
 
-def test_the_log_counts_many_skipped_rows(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_number_of_further_skipped_rows_is_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = "path,label\na.png,hat\n" + "".join(f"{number}.png,hat\n" for number in range(30))
     (folder / "manifest.csv").write_text(text)
     source = Folder(str(folder / "manifest.csv"))
@@ -222,7 +222,7 @@ def test_the_log_counts_many_skipped_rows(folder: Path, caplog: pytest.LogCaptur
     ("image,category\nb.png,hat\nc.png,hat\n", r"none of 2 rows is usable; .*b\.png: no such file"),
     ("image,category,box\n", "none of 0 rows is usable$"),
     ("id,image,category\nx,a.png,hat\nx,below/b.png,bag\n", "id='x'"),
-    ("name,category\na.png,hat\n", "column 'image': 0 in name, category"),
+    ("name,category\na.png,hat\n", "column 'image' occurs 0 times among the columns name, category"),
     ("image,category,x1,y1,x2,y2\na.png,hat,9,9,5,5\n", r"row 1: the box \[9.*\] of a\.png has no area"),
     ("image,category,box,x1,y1,x2,y2\na.png,hat,1 1 2 2,1,1,2,2\n", "both a column box and x1, y1, x2, y2"),
     ('image,category\na.png,hat\nb.png,"hat\nc.png,hat\n', "line 3: unclosed quote"),
@@ -246,7 +246,7 @@ def test_images_keep_the_order_of_the_manifest(folder: Path) -> None:
     assert [source.image(key)[0, 0, 0] for key in catalogue.column("image")] == list(range(60))[::-1]
 
 
-def test_open_dataset_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_dataset_opens_a_data_set_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(open_dataset("folder", str(folder / "manifest.csv"), 0), Folder)
     street = open_dataset("shop_street", None, 3)
     assert isinstance(street, ShopStreet)
@@ -268,7 +268,7 @@ def test_an_unknown_data_set_raises_with_all_names() -> None:
         open_dataset("imagenet", None, 0)
 
 
-def test_a_row_repeated_with_its_id_is_kept_once(folder: Path) -> None:
+def test_a_row_with_a_repeated_id_is_kept_once(folder: Path) -> None:
     (folder / "manifest.csv").write_text("id,path,label\nA,a.png,hat\nA,a.png,hat\nB,below/b.png,hat\n")
     source = Folder(str(folder / "manifest.csv"))
     assert source.catalogue().column("id").tolist() == ["A", "B"]
@@ -292,7 +292,7 @@ def test_file_names_that_are_not_utf8_are_skipped(tmp_path: Path) -> None:
     assert list(source.skipped) == ["hat/caf?.png"]
 
 
-def test_copies_are_searched_only_in_the_filtered_rows(folder: Path) -> None:
+def test_only_filtered_rows_are_compared_to_find_copies(folder: Path) -> None:
     shutil.copy(folder / "a.png", folder / "copy.png")
     (folder / "manifest.csv").write_text("path,label,source\na.png,hat,one\ncopy.png,hat,two\nbelow/b.png,hat,two\n")
     source = Folder(str(folder / "manifest.csv"))
@@ -354,14 +354,14 @@ def test_an_invalid_box_cell_is_skipped(folder: Path, cell: str, reason: str) ->
     assert reason in source.skipped["a.png"]
 
 
-def test_another_encoding_raises_with_the_expected_encoding(folder: Path) -> None:
+def test_an_encoding_other_than_utf8_raises(folder: Path) -> None:
     (folder / "old.csv").write_bytes("path,label\na.png,外套\n".encode("gbk"))
     with pytest.raises(ValueError, match=r"old\.csv: .*UTF-8"):
         Folder(str(folder / "old.csv")).catalogue()
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
-def test_another_separator_raises(folder: Path, separator: str) -> None:
+def test_a_separator_other_than_a_comma_raises(folder: Path, separator: str) -> None:
     (folder / "other.csv").write_text(f"path{separator}label\na.png{separator}hat\n")
     with pytest.raises(ValueError, match=r"other\.csv: only one column"):
         Folder(str(folder / "other.csv")).catalogue()

@@ -90,7 +90,7 @@ def test_the_corrected_file_is_optional(root: Path) -> None:
     assert set(catalogue.column("split")) == {""}
 
 
-def test_uncorrected_shoe_boxes_warn(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_uncorrected_shoe_boxes_cause_a_warning(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_annotations(root / "annotations" / TRAIN_FILE, [*BOXES, (908, 42, 3)])
     write_annotations(root / "annotations" / CORRECTED_FILE, BOXES)
     with caplog.at_level(logging.WARNING):

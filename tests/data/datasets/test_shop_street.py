@@ -77,7 +77,7 @@ def test_the_seed_changes_val_but_not_test(collection):
     assert set(collection.garment[test]) == set(other.garment[test])
 
 
-def test_one_composed_image_equals_the_cached_one(source, rows):
+def test_a_composed_image_equals_the_cached_image(source, rows):
     for number in (0, 1, 2, 33, source.count - 2, source.count - 1):
         pixels, image_rows = compose(0, NUM_GARMENTS, [number])
         assert (pixels[0] == source.image(f"{number:05d}")).all()
@@ -104,7 +104,7 @@ def test_no_garment_is_in_two_pools(rows):
     assert {len(pools) for pools in garment_pools.values()} == {1}
 
 
-def test_an_item_has_one_garment_and_category(rows):
+def test_each_item_has_only_one_garment_and_category(rows):
     item_garments = {}
     for row in rows:
         assert item_garments.setdefault(row["item"], (row["group"], row["category"])) == (row["group"], row["category"])
@@ -290,7 +290,7 @@ def test_a_damaged_cache_is_rebuilt(tmp_path, corruption):
     assert len(path.read_bytes()) == len(content)
 
 
-def test_interrupted_composition_leaves_nothing(tmp_path, monkeypatch):
+def test_an_interrupted_composition_leaves_no_files(tmp_path, monkeypatch):
     original_compose, composed = dataset.compose_image, []
 
     def interrupt(collection, image):
@@ -306,7 +306,7 @@ def test_interrupted_composition_leaves_nothing(tmp_path, monkeypatch):
     assert list(source.folder.iterdir()) == []
 
 
-def test_a_full_disk_raises_and_leaves_nothing(tmp_path):
+def test_a_full_disk_raises_and_leaves_no_files(tmp_path):
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
         message = pool.submit(open_on_a_full_disk, str(tmp_path)).result()
     assert "images.npy could not be written" in message

@@ -57,7 +57,7 @@ def test_existing_crops_are_reused(tmp_path: Path) -> None:
     assert is_equal.tolist() == [False, False, True]
 
 
-def test_a_missing_image_is_reported_and_the_others_are_cropped(tmp_path: Path) -> None:
+def test_a_missing_image_is_reported_and_the_other_images_are_cropped(tmp_path: Path) -> None:
     def load_image(key: str) -> np.ndarray:
         if key == "large":
             raise ImageError("large.jpg: no such file")
@@ -70,8 +70,7 @@ def test_a_missing_image_is_reported_and_the_others_are_cropped(tmp_path: Path) 
         crop_all(ROWS.take(np.array([2])), IMAGE_INFOS, load_image, tmp_path)
 
 
-def test_a_training_crop_of_an_exported_crop_matches_the_original(tmp_path: Path) -> None:
-    """A training crop of an exported crop matches the training crop of the original image."""
+def test_training_crops_of_an_exported_crop_and_of_its_original_match(tmp_path: Path) -> None:
     from fashion_lsh.data.crops import crop_image
 
     rows, *_ = crop_all(ROWS, IMAGE_INFOS, IMAGES.__getitem__, tmp_path)

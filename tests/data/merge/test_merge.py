@@ -87,12 +87,12 @@ def test_unmapped_labels_are_skipped_and_counted() -> None:
     assert merged.unmapped == {("a", "Tie"): (1, "", True), ("a", "Te"): (2, "", False)}
 
 
-def test_rows_skipped_by_a_source_get_its_prefix() -> None:
+def test_ids_of_skipped_rows_get_the_prefix_of_the_source() -> None:
     source = replace(make_source(["Tee", "Bag"] * 6), skipped={"77": "box has no area"})
     assert merge({"a": source}, RECIPE).skipped == {"a/77": "box has no area"}
 
 
-def test_one_of_several_exact_copies_is_kept() -> None:
+def test_only_one_of_several_exact_copies_is_kept() -> None:
     one, other = make_source(["Tee", "Bag"] * 8, "a"), make_source(["Tee", "Bag"] * 8, "b")
     other.image_infos["003.jpg"] = one.image_infos["005.jpg"]  # type: ignore[index]
     merged = merge({"a": one, "b": other}, RECIPE)
@@ -184,17 +184,17 @@ def test_category_sizes_are_limited(count: int, max_per_category: int, seed: int
     assert merged.catalogue.categories == ["t-shirt"]
     assert len(merged.catalogue) == min(count, max_per_category)
     assert len(merged.skipped) == count + 3 - len(merged.catalogue)
-    assert merged.skipped["a/" + f"{count:03d}"] == "category 'bag' has 3 separate images or items, fewer than 4"
+    assert merged.skipped["a/" + f"{count:03d}"] == "category 'bag' has 3 groups of linked images, fewer than 4"
 
 
-def test_a_category_of_few_connected_units_is_dropped() -> None:
+def test_a_category_with_few_groups_of_linked_images_is_dropped() -> None:
     source = make_source(["Tee"] * 20 + ["Bag"] * 20, item=[""] * 20 + ["a", "b"] * 10)
     merged = merge({"a": source}, RECIPE)
     assert merged.catalogue.categories == ["t-shirt"]
-    assert merged.skipped["a/020"] == "category 'bag' has 2 separate images or items, fewer than 4"
+    assert merged.skipped["a/020"] == "category 'bag' has 2 groups of linked images, fewer than 4"
 
 
-def test_near_duplicates_count_as_one_unit() -> None:
+def test_near_duplicates_count_as_one_group_of_linked_images() -> None:
     source = make_source(["Tee"] * 20 + ["Bag"] * 5, "a", [*range(100, 120), 1, 1, 1, 2, 3])
     assert merge({"a": source}, change_recipe(max_distance=0)).catalogue.categories == ["t-shirt"]
 
@@ -221,7 +221,7 @@ def test_garments_of_small_categories_stay_as_companions() -> None:
     assert merged.column("split")[15] == merged.column("split")[14]
 
 
-def test_official_splits_are_kept_and_leaks_reported() -> None:
+def test_published_splits_are_kept_and_their_leaks_are_reported() -> None:
     splits = ["train", "query", "val", "gallery"] * 4
     source = make_source(["Tee", "Bag"] * 8, split=splits, group=["g", "g", *[""] * 14])
     merged = merge({"a": source}, change_recipe(keep_official_splits=True))
@@ -232,7 +232,7 @@ def test_official_splits_are_kept_and_leaks_reported() -> None:
     assert reassigned.catalogue.column("split")[0] == reassigned.catalogue.column("split")[1]
 
 
-def test_official_splits_keep_exact_copies() -> None:
+def test_exact_copies_are_kept_with_published_splits() -> None:
     splits = ["train", "query", "val", "gallery"] * 4
     source = make_source(["Tee", "Bag"] * 8, split=splits)
     source.image_infos["001.jpg"] = source.image_infos["000.jpg"]  # type: ignore[index]
@@ -243,7 +243,7 @@ def test_official_splits_keep_exact_copies() -> None:
     assert (reassigned.copies, reassigned.leaks, len(reassigned.catalogue)) == (0, [], 15)
 
 
-def test_too_few_rows_without_official_splits_go_to_train(caplog: pytest.LogCaptureFixture) -> None:
+def test_rows_without_published_splits_are_assigned_to_train_if_too_few(caplog: pytest.LogCaptureFixture) -> None:
     one, other = make_source(["Tee", "Bag"] * 6, "a", split=["train"] * 12), make_source(["Tee"] * 3 + ["Bag"] * 8, "b")
     splits = merge({"a": one, "b": other}, change_recipe(keep_official_splits=True)).catalogue.column("split")
     assert set(splits[12:15]) == {"train"}
@@ -251,7 +251,7 @@ def test_too_few_rows_without_official_splits_go_to_train(caplog: pytest.LogCapt
     assert "Assigned 3 garments to train" in caplog.text
 
 
-def test_rows_without_official_splits_are_assigned() -> None:
+def test_rows_without_published_splits_are_assigned_to_splits() -> None:
     one, other = make_source(["Tee", "Bag"] * 6, "a", split=["train"] * 12), make_source(["Tee", "Bag"] * 6, "b")
     splits = merge({"a": one, "b": other}, change_recipe(keep_official_splits=True)).catalogue.column("split")
     assert set(splits[:12]) == {"train"}
@@ -263,7 +263,7 @@ def test_no_garment_left_raises_with_the_first_reason() -> None:
         merge({"a": make_source(["Tie", "Tie"])}, RECIPE)
 
 
-def test_a_source_without_files_is_scanned_by_pixels() -> None:
+def test_digests_of_a_source_without_files_are_computed_from_pixels() -> None:
     class ArraySource:
         def catalogue(self, filters: Any = None) -> Catalogue:
             return Catalogue.from_columns({"image": ["0", "1"], "category": ["Tee", "Bag"]})

@@ -302,7 +302,7 @@ def test_the_docs_show_the_categories() -> None:
     assert f"\n\n{table}\n\n" in (ROOT / "docs" / "categories.md").read_text(encoding="utf-8")
 
 
-def test_the_docs_agree_with_the_code(tmp_path: Path) -> None:
+def test_the_examples_in_the_docs_give_the_documented_results(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "categories.md").read_text(encoding="utf-8")
     sources_section = page[page.index("Sources with a label map") :].split("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", sources_section)) == set(SOURCES)

@@ -115,8 +115,8 @@ def test_loss_separates_a_tiny_set_in_200_steps(name: str, bits: int, bihalf: bo
     assert (head(loss.head_input(activations)).argmax(dim=1) == categories).all()
     codes = signs(activations - loss.threshold)
     distances = (bits - codes @ codes.T) / 2
-    same = categories[:, None] == categories
-    assert distances[same].mean() < distances[~same].mean() / 2
+    is_same = categories[:, None] == categories
+    assert distances[is_same].mean() < distances[~is_same].mean() / 2
 
 
 @each_loss
@@ -177,7 +177,7 @@ def test_centres_are_distinct_and_far_apart(count: int, bits: int) -> None:
         assert codes.mean(dim=0).abs().max() < 1 or count < 6  # no bit is constant
 
 
-def test_close_centres_are_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+def test_close_centres_are_logged_as_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     hash_centres(16, 4)
     assert re.search(r"hash\.bits=4.*\b16\b.*\b1\b", caplog.text)
 

@@ -9,7 +9,7 @@ from tests.report.factories import MakeRun
 from tests.report.pages import read_page
 
 
-def test_the_calibration_error_is_that_of_the_query_table(make_run: MakeRun) -> None:
+def test_the_calibration_error_is_computed_from_the_query_table(make_run: MakeRun) -> None:
     run = make_run()
     page, table = read_page(run), pq.read_table(run.path / "queries.parquet").to_pydict()
     confidence, correct = np.array(table["confidence"]), np.equal(table["category"], table["predicted"])

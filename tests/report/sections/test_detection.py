@@ -9,12 +9,12 @@ from fashion_lsh.report.sections.detection import _curves
 ANNOTATED = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
 
 
-def test_each_class_has_the_curve_of_its_own_boxes() -> None:
+def test_each_class_has_a_curve_of_the_boxes_of_the_class() -> None:
     detections = Boxes(ANNOTATED, np.float32([0.9, 0.8]), np.array([0, 2]))
     curves = _curves(
         [ImageMatches("one", ANNOTATED, np.array(["a", "c"], object), detections, np.array([0, 1]))], ["a", "b", "c"]
     )
-    assert list(curves)[1:] == ["a", "c"]  # after the curve of all classes
+    assert list(curves)[1:] == ["a", "c"]  # after the class-agnostic curve
     for recall, precision in curves.values():
         assert (recall[-1], precision[-1]) == (1, 1)
 

@@ -54,7 +54,7 @@ def test_a_row_shows_query_crop_and_the_first_eight_hits(
             assert tile.caption == category
 
 
-def test_examples_are_ordered_best_typical_worst_with_their_scores(make_run: MakeRun) -> None:
+def test_best_typical_and_worst_queries_are_shown_with_scores(make_run: MakeRun) -> None:
     run_data = read_run_data(make_run())
     tables = [block for block in example_sheets(run_data) if block.kind == "table"]
     assert all(name in table.summary for name, table in zip(("best", "typical", "worst"), tables, strict=True))
@@ -81,7 +81,7 @@ def test_a_hit_added_after_training_is_a_grey_tile_and_listed(
     assert re.search(r"new one \(.*catalogue\.parquet", str(note))
 
 
-def test_missing_images_are_listed_and_the_others_shown(make_run: MakeRun) -> None:
+def test_missing_images_are_listed_and_other_images_are_shown(make_run: MakeRun) -> None:
     run = make_run()
     images = Path(run.config["data"]["root"]).parent
     (images / "1.png").unlink()
@@ -99,7 +99,7 @@ def test_missing_images_are_listed_and_the_others_shown(make_run: MakeRun) -> No
     assert any("worst" in text for text in page.texts_in("summary"))
 
 
-def test_a_data_set_that_cannot_be_opened_is_named(make_run: MakeRun) -> None:
+def test_a_note_states_the_path_of_a_data_set_that_cannot_be_opened(make_run: MakeRun) -> None:
     run = make_run(source="fashion_mnist", root="/nowhere")
     page = read_page(run)
     assert "/nowhere" in page.text

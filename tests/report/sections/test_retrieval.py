@@ -14,7 +14,7 @@ def pairs(relevant: list[list[int]]) -> PairCounts:
     return PairCounts({"category": counts}, {"category": np.full_like(counts, 2)}, np.array(["a", "b"], object), 2)
 
 
-def test_best_and_worst_category_are_named() -> None:
+def test_the_caption_states_the_best_and_worst_category() -> None:
     [figure] = retrieval(pairs([[2, 0, 0], [0, 0, 1]]))
     assert figure.name == "precision-recall.svg"
     assert re.search(r"\ba \(1\.000\).*\bb \(0\.167\)", figure.caption)

@@ -5,7 +5,7 @@ from tests.report.factories import MakeRun
 from tests.report.pages import read_page
 
 
-def test_setup_names_model_search_and_data(make_run: MakeRun) -> None:
+def test_setup_describes_model_search_and_data(make_run: MakeRun) -> None:
     cells = read_page(make_run()).texts_in("td")
     config = dict(zip(cells[0:20:2], cells[1:20:2], strict=True))
     assert config["backbone"] == "resnet18, from scratch"

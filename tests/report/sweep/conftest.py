@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.report.sweep.factories import BASE, HASH_HEAD, README, job, random_correct, write_scored_job
+from tests.report.sweep.factories import BASE, HASH_HEAD, README, random_outcomes, write_job, write_scored_job
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "README.md").write_text(README)
-    job(tmp_path, "aaaa0000", "vgg16", 0.25)
-    job(tmp_path, "bbbb0000", "alexnet", 0.1234567, **{"query/count": 311})
+    write_job(tmp_path, "aaaa0000", "vgg16", 0.25)
+    write_job(tmp_path, "bbbb0000", "alexnet", 0.1234567, **{"query/count": 311})
     return tmp_path
 
 
@@ -21,14 +21,14 @@ def methods(tmp_path: Path) -> Path:
     """A base and three configurations: better codes, lower accuracy, and no per-query scores."""
     (tmp_path / "README.md").write_text(f"# Methods\n\n{BASE}\n\n{README}")
     for seed in range(3):
-        base = random_correct(seed, 0.5)
+        base = random_outcomes(seed, 0.5)
         write_scored_job(
             tmp_path, f"aaaa000{seed}", {"_target_": HASH_HEAD, "bits": 48}, seed, accuracy=base, codes=base
         )
         same_accuracy = np.roll(base, 1) if seed else base
         write_scored_job(tmp_path, f"bbbb000{seed}", {"_target_": HASH_HEAD, "bits": 48, "loss": "csq", "weight": 0.1},
-                         seed, accuracy=same_accuracy, codes=base | random_correct(seed + 9, 0.6))  # fmt: skip
+                         seed, accuracy=same_accuracy, codes=base | random_outcomes(seed + 9, 0.6))  # fmt: skip
         write_scored_job(tmp_path, f"cccc000{seed}", {"_target_": "fashion_lsh.models.baselines.LSH", "bits": 48},
-                         seed + 1, accuracy=random_correct(seed + 1, 0.5) & random_correct(7, 0.3))  # fmt: skip
+                         seed + 1, accuracy=random_outcomes(seed + 1, 0.5) & random_outcomes(7, 0.3))  # fmt: skip
         write_scored_job(tmp_path, f"dddd000{seed}", None, seed)
     return tmp_path

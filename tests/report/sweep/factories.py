@@ -10,12 +10,13 @@ from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.query_scores import pack_scores
 from fashion_lsh.report.page_file import BEGIN, END
 
-README = f"# Backbones\n\nThe question.\n\n{BEGIN}\nolder\n{END}\n\nWhat it shows.\n"
+README = f"# Backbones\n\nThe question.\n\n{BEGIN}\nOld results.\n{END}\n\nWhat it shows.\n"
 BASE = "<!-- base: hash=softmax -->"
-QUERIES, HASH_HEAD = 60, "fashion_lsh.models.hash_head.HashHead"
+NUM_QUERIES, HASH_HEAD = 60, "fashion_lsh.models.hash_head.HashHead"
 
 
-def job(folder: Path, key: str, backbone: str, score: float, **metrics: float) -> None:
+def write_job(folder: Path, key: str, backbone: str, score: float, **metrics: float) -> None:
+    """Write a job with category mAP@100 `score`, and with other metrics."""
     (folder / "jobs").mkdir(exist_ok=True)
     settings: dict[str, Any] = {
         "seed": 0, "backbone": {"name": backbone, "weights": None}, "data": {"image_size": 64},
@@ -34,15 +35,15 @@ def job(folder: Path, key: str, backbone: str, score: float, **metrics: float) -
 
 
 def write_scored_job(
-    folder: Path, key: str, hash_config: dict[str, Any] | None, seed: int, **correct: np.ndarray
+    folder: Path, key: str, hash_config: dict[str, Any] | None, seed: int, **is_correct: np.ndarray
 ) -> None:
-    """Write a job with per-query scores.  correct: (Q,) bool, by `accuracy` or `codes`."""
+    """Write a job with per-query scores.  is_correct: (Q,) bool, as keyword `accuracy` or `codes`."""
     names = {"accuracy": "query/accuracy", "codes": "baselines/code/item/map@100"}
-    scores = {names[name]: values.astype(np.float32) for name, values in correct.items()}
-    count = len(next(iter(scores.values()), np.empty(QUERIES)))
+    scores = {names[name]: values.astype(np.float32) for name, values in is_correct.items()}
+    count = len(next(iter(scores.values()), np.empty(NUM_QUERIES)))
     ids, items = [f"q{row}" for row in range(count)], [f"i{row // 2}" for row in range(count)]
     query = Catalogue.from_columns({"id": ids, "image": ids, "category": ["c"] * count, "item": items})
-    job(folder, key, "vgg16", 0.25, **{name: float(values.mean()) for name, values in scores.items()})
+    write_job(folder, key, "vgg16", 0.25, **{name: float(values.mean()) for name, values in scores.items()})
     path = folder / "jobs" / f"{key}.json"
     content = json.loads(path.read_text())
     content["settings"] |= {"seed": seed, "hash": hash_config}
@@ -54,8 +55,9 @@ def change_job(folder: Path, key: str, **content: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | content))
 
 
-def random_correct(seed: int, ratio: float) -> np.ndarray:
-    return np.random.default_rng(seed).permutation(QUERIES) < ratio * QUERIES
+def random_outcomes(seed: int, accuracy: float) -> np.ndarray:
+    """Whether each query is correct, (NUM_QUERIES,) bool; the fraction of correct queries is `accuracy`."""
+    return np.random.default_rng(seed).permutation(NUM_QUERIES) < accuracy * NUM_QUERIES
 
 
 def first_table(folder: Path) -> list[list[str]]:

@@ -13,7 +13,7 @@ from fashion_lsh.evaluation.query_scores import unpack_scores
 from fashion_lsh.metrics.statistics import paired_difference
 from fashion_lsh.report.sweep.differences import INTERVALS_NOTE
 from fashion_lsh.report.sweep.page import write_sweep_page
-from tests.report.sweep.factories import HASH_HEAD, README, change_job, random_correct, tables, write_scored_job
+from tests.report.sweep.factories import HASH_HEAD, README, change_job, random_outcomes, tables, write_scored_job
 
 
 def test_configurations_are_paired_with_the_base_by_seed_and_query(methods: Path) -> None:
@@ -46,7 +46,7 @@ def test_configurations_are_paired_with_the_base_by_seed_and_query(methods: Path
 @pytest.mark.parametrize(("methods", "bold"), [(1, True), (3, False)])
 def test_holm_adjusts_for_the_number_of_configurations(tmp_path: Path, methods: int, bold: bool) -> None:
     (tmp_path / "README.md").write_text(README.replace("The question.", "<!-- base: hash=loss0 -->"))
-    base = random_correct(0, 0.5)
+    base = random_outcomes(0, 0.5)
     for number in range(methods + 1):
         better = base.copy()
         better[np.flatnonzero(~base)[: 6 if number else 0]] = True  # 6 of 60: p = 0.023

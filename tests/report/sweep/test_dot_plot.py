@@ -19,7 +19,7 @@ def row(score: float, **settings: object) -> Row:
     return {name.replace("_", "."): value for name, value in settings.items()} | {"top-1": score, "top-1 sd": 0.01}
 
 
-def test_a_row_is_labelled_by_the_settings_that_distinguish_it() -> None:
+def test_rows_are_labelled_by_the_settings_that_distinguish_the_rows() -> None:
     means = [
         row(0.5, hash="csq", hash_weight=0.0, search="rerank"),
         row(0.6, hash="csq", hash_weight=0.5, search="rerank"),
@@ -30,7 +30,7 @@ def test_a_row_is_labelled_by_the_settings_that_distinguish_it() -> None:
     assert "top-1" in labels
 
 
-def test_a_numeric_setting_is_an_axis_with_a_curve_for_each_other_setting() -> None:
+def test_a_numeric_setting_is_the_axis_with_one_curve_per_other_setting() -> None:
     means = [row(bits / 100, hash=name, bits=bits) for name in ("csq", "softmax") for bits in (12, 24, 256)]
     labels = texts(dot_plot(means, ["hash", "bits"], ["top-1"]))
     assert {"12", "24", "256", "bits", "csq", "softmax"} <= set(labels)

@@ -16,9 +16,9 @@ from tests.report.sweep.factories import (
     README,
     change_job,
     first_table,
-    job,
-    random_correct,
+    random_outcomes,
     tables,
+    write_job,
     write_scored_job,
 )
 
@@ -32,7 +32,7 @@ def test_results_are_not_rounded_and_hand_written_text_is_unchanged(folder: Path
     text = (folder / "README.md").read_text()
     assert text.startswith("# Backbones\n\nThe question.\n\n")
     assert text.endswith(f"{END}\n\nWhat it shows.\n")
-    assert "older" not in text
+    assert "Old results." not in text
     write_sweep_page(folder)
     assert (folder / "README.md").read_text() == text
 
@@ -44,7 +44,7 @@ def test_results_are_not_rounded_and_hand_written_text_is_unchanged(folder: Path
     (lambda folder: (folder / "README.md").write_text("no markers"), "README.md"),
     (lambda folder: (folder / "README.md").write_text(f"{END}{BEGIN}"), "README.md"),
 ])  # fmt: skip
-def test_invalid_sweeps_are_reported_and_nothing_is_written(folder: Path, damage: Any, reason: str) -> None:
+def test_an_invalid_sweep_raises_and_nothing_is_written(folder: Path, damage: Any, reason: str) -> None:
     damage(folder)
     with pytest.raises((OSError, ValueError), match=re.escape(reason)):
         write_sweep_page(folder)
@@ -62,7 +62,7 @@ def test_the_same_jobs_write_the_same_files(methods: Path, tmp_path_factory: Any
 
 
 def test_the_columns_comment_selects_the_metrics(folder: Path) -> None:
-    job(folder, "cccc0000", "resnet18", 0.5, **{"codes/distinct": 164.0, "query/item/recall@10": 0.4})
+    write_job(folder, "cccc0000", "resnet18", 0.5, **{"codes/distinct": 164.0, "query/item/recall@10": 0.4})
     page = folder / "README.md"
     write_sweep_page(folder)
     assert "distinct codes" not in first_table(folder)[0]  # shown only if the page lists it
@@ -84,7 +84,7 @@ def test_an_unknown_metric_is_rejected(folder: Path) -> None:
 
 def test_the_best_value_is_bold_only_if_significant(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(README)
-    base = random_correct(0, 0.5)
+    base = random_outcomes(0, 0.5)
     for number, (num_better, codes) in enumerate(((0, 0), (2, 9), (1, 18))):  # additional correct queries, of 60
         better, much_better = base.copy(), base.copy()
         better[np.flatnonzero(~base)[:num_better]] = True
@@ -103,7 +103,7 @@ def test_the_best_value_is_bold_only_if_significant(tmp_path: Path) -> None:
     assert BOLD_NOTE in (tmp_path / "README.md").read_text()
 
 
-def test_the_page_names_the_machines_of_the_jobs(folder: Path) -> None:
+def test_the_page_lists_the_machines_of_the_jobs(folder: Path) -> None:
     machine = {"fashion-lsh": "0.3.0", "torch": "2.14.1", "processor": "AMD EPYC", "cores": 2, "gpu": None}
     change_job(folder, "aaaa0000", environment=machine)
     change_job(folder, "bbbb0000", environment=machine)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from fashion_lsh.report.sweep.page import write_sweep_page
-from tests.report.sweep.factories import README, change_job, first_table, job, tables
+from tests.report.sweep.factories import README, change_job, first_table, tables, write_job
 
 
-def test_the_table_has_a_row_per_job_with_its_settings_and_scores(folder: Path) -> None:
+def test_the_table_has_one_row_per_job_with_settings_and_scores(folder: Path) -> None:
     write_sweep_page(folder)
     header, _, *rows = first_table(folder)
-    assert header[0] == "backbone.name"  # no constant settings, no duplicates in stages
+    assert header[0] == "backbone.name"  # constant settings and settings repeated in classifier.* are left out
     assert header[-1] == "job"
     cells_by_name = [dict(zip(header, row, strict=True)) for row in rows]
     assert [row["backbone.name"] for row in cells_by_name] == ["alexnet", "vgg16"]
@@ -26,11 +26,11 @@ def test_the_table_has_a_row_per_job_with_its_settings_and_scores(folder: Path) 
     assert (cells_by_name[0]["job"], cells_by_name[1]["job"]) == ("bbbb0000", "aaaa0000")
 
 
-def test_rows_are_sorted_by_number_and_distinguished_by_data(folder: Path) -> None:
+def test_rows_are_sorted_numerically_and_data_is_a_column_if_it_differs(folder: Path) -> None:
     for path in folder.glob("jobs/*.json"):
         path.unlink()
     for bits in (128, 12, 24):
-        job(folder, f"cccc{bits:04}", "vgg16", 0.25)
+        write_job(folder, f"cccc{bits:04}", "vgg16", 0.25)
         path = folder / "jobs" / f"cccc{bits:04}.json"
         content = json.loads(path.read_text())
         content["settings"]["hash"] = {"_target_": "some.Class", "bits": bits, "backbone": "vgg16"}
@@ -44,7 +44,7 @@ def test_rows_are_sorted_by_number_and_distinguished_by_data(folder: Path) -> No
 def test_seeds_are_averaged_with_standard_deviation(folder: Path) -> None:
     for seed in (1, 2):
         score = 0.25 + seed / 100
-        job(folder, f"dddd000{seed}", "vgg16", score)
+        write_job(folder, f"dddd000{seed}", "vgg16", score)
         path = folder / "jobs" / f"dddd000{seed}.json"
         content = json.loads(path.read_text())
         content["settings"] |= {"seed": seed}
@@ -59,8 +59,8 @@ def test_seeds_are_averaged_with_standard_deviation(folder: Path) -> None:
         assert len(list(csv.DictReader(file))) == 4
 
 
-def test_jobs_with_and_without_other_crop_modes_are_on_one_page(folder: Path) -> None:
-    job(folder, "bbbb0000", "vgg16", 0.25, **{"crops/whole/accuracy": 0.5, "crops/annotated/accuracy": 0.7})
+def test_jobs_with_one_and_with_several_test_crop_modes_are_on_one_page(folder: Path) -> None:
+    write_job(folder, "bbbb0000", "vgg16", 0.25, **{"crops/whole/accuracy": 0.5, "crops/annotated/accuracy": 0.7})
     write_sweep_page(folder)
     header, _, *rows = first_table(folder)
     cells_by_name = [dict(zip(header, row, strict=True)) for row in rows]
@@ -76,7 +76,7 @@ def test_a_job_scored_in_several_crop_modes_has_a_row_for_each(folder: Path) -> 
         path.unlink()
     for key, mode in (("aaaa0000", "whole"), ("bbbb0000", "detected")):
         scores = {"crops/whole/accuracy": 0.5, "crops/detected/accuracy": 0.7, "crops/detected/undetected": 0.1}
-        job(folder, key, "vgg16", 0.25, **scores, **{"detector/query/box_ap50": 0.9})
+        write_job(folder, key, "vgg16", 0.25, **scores, **{"detector/query/box_ap50": 0.9})
         path = folder / "jobs" / f"{key}.json"
         content = json.loads(path.read_text())
         content["settings"] |= {"crop": {"mode": mode}}
@@ -95,15 +95,15 @@ def test_a_job_scored_in_several_crop_modes_has_a_row_for_each(folder: Path) -> 
     )
 
 
-def test_rows_are_named_by_their_hash_method(methods: Path) -> None:
+def test_the_first_column_is_the_hash_method(methods: Path) -> None:
     write_sweep_page(methods)
     header, _, *rows = tables(methods)[0]
-    assert header[:2] == ["hash", "seeds"]  # no settings implied by the method
+    assert header[:2] == ["hash", "seeds"]  # settings implied by the method are left out
     assert [row[0] for row in rows] == ["csq", "lsh", "none", "softmax"]
     assert "item mAP@100, codes only" in header
 
 
-def test_seeds_without_a_metric_are_counted(methods: Path) -> None:
+def test_the_number_of_seeds_with_a_metric_is_shown(methods: Path) -> None:
     path = methods / "jobs/bbbb0001.json"
     content = json.loads(path.read_text())
     del content["metrics"]["baselines/code/item/map@100"]

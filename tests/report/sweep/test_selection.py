@@ -20,7 +20,7 @@ README = f"<!-- columns: val top-1 -->\n<!-- selection: optim.lr by val top-1 --
 SELECTION = Selection("optim.lr", "val top-1")
 
 
-def job(folder: Path, backbone: str, rate: float, val: float, low: float = 0.5) -> None:
+def write_job(folder: Path, backbone: str, rate: float, val: float, low: float = 0.5) -> None:
     (folder / "jobs").mkdir(exist_ok=True)
     settings = {"seed": 0, "backbone": {"name": backbone, "weights": None}, "optim": {"lr": rate}, "hash": None}
     metrics = {"classifier/val/accuracy": val, "query/accuracy": 1 - val, "query/accuracy_low": low,
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "README.md").write_text(README)
     for backbone, scores in (("alexnet", (0.5, 0.7, 0.1)), ("vgg16", (0.3, 0.2, 0.3))):
         for rate, val in zip((0.003, 0.01, 0.05), scores, strict=True):
-            job(tmp_path, backbone, rate, val, low=0.09 if val == 0.1 else 0.5)
+            write_job(tmp_path, backbone, rate, val, low=0.09 if val == 0.1 else 0.5)
     return tmp_path
 
 
@@ -43,7 +43,7 @@ def test_selection_by_a_metric_that_no_job_has_is_rejected(folder: Path) -> None
         select_best(Selection("optim.lr", "item recall@10"), table_rows(read_jobs(folder)[0]))
 
 
-def test_the_highest_metric_is_selected_and_ties_take_the_first(folder: Path) -> None:
+def test_the_row_with_the_highest_metric_is_selected_or_the_first_row_on_ties(folder: Path) -> None:
     best = select_best(SELECTION, table_rows(read_jobs(folder)[0]))
     assert {row["backbone.name"]: row["optim.lr"] for row in best} == {"alexnet": 0.01, "vgg16": 0.003}
 
@@ -67,7 +67,7 @@ def test_selection_of_a_constant_setting_or_by_an_unknown_metric_is_rejected(fol
         read_selection(folder / "README.md")
 
 
-def test_the_configured_learning_rates_are_the_selected_ones() -> None:
+def test_the_configured_learning_rates_are_the_selected_rates() -> None:
     configured = yaml.safe_load((ROOT / "conf/experiment/backbones.yaml").read_text())["rates"]
     selection = read_selection(RATES / "README.md")
     assert selection == SELECTION

@@ -87,19 +87,19 @@ def records_from_pairs(pairs: Sequence[Sequence[str]], gallery: GalleryChoice) -
     images.
     """
     records: dict[str, PairRecord] = {}
-    bad: Reasons = {}
+    bad_images: Reasons = {}
     in_several_splits = set()
     for consumer, shop, item, status in pairs:
         published = SPLIT_ALIASES.get(status.lower())
         for path, column in ((consumer, "street"), (shop, "shop")):
             if published is None:
-                bad[path] = f"a pair has the unknown split {status!r}"
+                bad_images[path] = f"a pair has the unknown split {status!r}"
                 continue
             view = VIEW_PREFIXES.get(path.rpartition("/")[2].partition("_")[0].lower(), column)
             record = PairRecord(item, _split(published, view, gallery), view)
             earlier = records.setdefault(path, record)
             if earlier.item != item:
-                bad[path] = f"listed in pairs of two items, {earlier.item} and {item}"
+                bad_images[path] = f"listed in pairs of two items, {earlier.item} and {item}"
             if earlier.split != record.split:
                 in_several_splits.add(path)
                 records[path] = min(earlier, record, key=lambda candidate: SPLIT_PRIORITY.index(candidate.split))
@@ -109,7 +109,7 @@ def records_from_pairs(pairs: Sequence[Sequence[str]], gallery: GalleryChoice) -
             len(in_several_splits),
             ", ".join(filter(None, SPLIT_PRIORITY)),
         )
-    return {path: record for path, record in records.items() if path not in bad}, bad
+    return {path: record for path, record in records.items() if path not in bad_images}, bad_images
 
 
 def _split(published: str, view: str, gallery: GalleryChoice) -> str:

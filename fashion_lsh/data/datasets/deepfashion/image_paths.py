@@ -15,7 +15,7 @@ IMG_FOLDER_REGEX = re.compile(r"img(-\S*\d)?", re.IGNORECASE)  # img, Img, or im
 
 
 def find_images(root: Path, names: Iterable[str]) -> tuple[dict[str, str], Reasons]:
-    """Find listed images (`img/...`) below root: return name -> path relative to root, and missing name -> reason.
+    """Find listed images (`img/...`) below root; return paths relative to root by name, and reasons by missing name.
 
     The folders `img`, `Img`, `img-001` and similar are searched, and subfolders with such names. Names that differ only
     in case also match; the log counts such names.
@@ -30,12 +30,12 @@ def find_images(root: Path, names: Iterable[str]) -> tuple[dict[str, str], Reaso
     for folder in reversed(folders):  # reversed, so that the first folder with a name takes precedence
         paths.update(_list_files(folder, root))
     requested = list(names)
-    case_differs = any(name not in paths for name in requested)
-    by_casefold = {name.casefold(): path for name, path in paths.items()} if case_differs else {}
+    has_unmatched_names = any(name not in paths for name in requested)
+    by_casefold = {name.casefold(): path for name, path in paths.items()} if has_unmatched_names else {}
     locations = {name: path for name in requested if (path := paths.get(name) or by_casefold.get(name.casefold()))}
-    num_case_differs, num_missing = sum(name not in paths for name in locations), len(requested) - len(locations)
-    if num_case_differs:
-        log.warning("Images that match the lists only if upper and lower case are ignored: %d", num_case_differs)
+    num_case_mismatches, num_missing = sum(name not in paths for name in locations), len(requested) - len(locations)
+    if num_case_mismatches:
+        log.warning("Images that match the lists only if upper and lower case are ignored: %d", num_case_mismatches)
     if num_missing:
         log.warning("%s: %d of %d listed images are missing", root, num_missing, len(requested))
     searched_folders = ", ".join(str(folder) for folder in folders)

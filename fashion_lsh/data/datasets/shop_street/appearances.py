@@ -64,7 +64,7 @@ def _distinct_colours(rng: Rng) -> list[int]:
     """Draw four palette indices; each colour is distinct from the previous colour and from the first colour."""
     chosen = [int(rng.integers(len(PALETTE)))]
     for _ in range(3):
-        candidates = np.flatnonzero(DISTINCT[chosen[0]] & DISTINCT[chosen[-1]])
+        candidates = np.flatnonzero(IS_DISTINCT[chosen[0]] & IS_DISTINCT[chosen[-1]])
         chosen.append(int(candidates[rng.integers(len(candidates))]))
     return chosen
 
@@ -133,6 +133,5 @@ PALETTE = 255 * np.array(
     [colorsys.hsv_to_rgb(hue / 12, *tone) for hue in range(12) for tone in TONES]
     + [(grey, grey, grey) for grey in (0.13, 0.4, 0.65, 0.9)]
 )
-DISTINCT = (
-    np.abs(PALETTE[:, None] - PALETTE[None]).sum(axis=2) > 150
-)  # (C, C) bool: pairs with an L1 distance above 150
+# whether two palette colours have an L1 distance above 150, (C, C) bool
+IS_DISTINCT = np.abs(PALETTE[:, None] - PALETTE[None]).sum(axis=2) > 150

@@ -1,4 +1,4 @@
-"""Compose shop and street images: image `2 n` is the shop image of item `n`, image `2 n + 1` its street image."""
+"""Compose shop and street images: image `2 n` is the shop image and image `2 n + 1` the street image of item `n`."""
 
 from dataclasses import dataclass
 
@@ -154,7 +154,7 @@ def _place_main(cutout: Cutout, rng: Rng, spread: float) -> Layer:
 
 
 def _place_randomly(composition: Composition, cutout: Cutout, rng: Rng, min_visible: float) -> Layer | None:
-    """Place a cutout at a random position, in front or behind; None if no position keeps all layers visible enough."""
+    """Place a cutout at a random position, in front or behind; return None if no position is valid."""
     height, width = cutout.alpha.shape
     for _ in range(MAX_TRIES):
         left, top = (int(rng.uniform(-0.3 * length, IMAGE_SIZE - 0.7 * length)) for length in (width, height))

@@ -48,8 +48,10 @@ class ItemCollection:
             raise ValueError(f"{garments=} is out of range; use 2 to {TRAIN + VAL} garments per category")
         self.seed = seed
         self.shades, self.alphas, self.labels, test = embedded()
-        pools = _pools(self.labels, test, seed, garments)
-        parts = [_items(pool, two_per_garment=name != "train") for name, pool in zip(POOLS, pools, strict=True)]
+        pools = _draw_pools(self.labels, test, seed, garments)
+        parts = [
+            _assign_colourways(pool, two_per_garment=name != "train") for name, pool in zip(POOLS, pools, strict=True)
+        ]
         self.garment, self.colourway = np.concatenate(parts, axis=1)
         self.pool_bounds = np.cumsum([0, *(part.shape[1] for part in parts)])
 
@@ -125,14 +127,14 @@ def extract_cutout(image: Image.Image, angle: float) -> Cutout:
     return Cutout(pixels[:, :, :3], pixels[:, :, 3] / 255)
 
 
-def _items(garments: np.ndarray, two_per_garment: bool) -> np.ndarray:
+def _assign_colourways(garments: np.ndarray, two_per_garment: bool) -> np.ndarray:
     """Garment and colourway of each item, (2, I), for (G,) garments; optionally two items per second garment."""
     counts = np.where(two_per_garment & (np.arange(len(garments)) % 2 == 1), 2, 1)
     colourway = np.concatenate([np.arange(count) for count in counts])
     return np.stack([np.repeat(garments, counts), colourway])
 
 
-def _pools(labels: np.ndarray, test: np.ndarray, seed: int, garments: int) -> list[np.ndarray]:
+def _draw_pools(labels: np.ndarray, test: np.ndarray, seed: int, garments: int) -> list[np.ndarray]:
     """Return the garments of the pools train, val and test, each sorted by category."""
     rng = np.random.default_rng([seed, 0, PLAN_STREAM])
     num_val, num_test = max(1, garments * VAL // (TRAIN + VAL)), max(2, garments * TEST // (TRAIN + VAL))

@@ -20,7 +20,7 @@ from fashion_lsh.io.files import csv_rows
 
 COLUMNS = ("label", "category", "group", "reason")
 FOLDER = files(__name__)
-SHARED_MAPS = {  # source without a map of its own -> source whose map is used
+SHARED_MAPS = {  # source -> other source whose label map is used
     "deepfashion_fine": "deepfashion_category",
     "deepfashion_consumer_val": "deepfashion_consumer",
     "modanet_corrected": "modanet",

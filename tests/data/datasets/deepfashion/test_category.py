@@ -105,13 +105,13 @@ def test_a_complete_category_list_with_other_names_is_used_with_a_warning(
 
 
 @pytest.mark.parametrize("file", ["list_attr_img.txt", "list_attr_cloth.txt"])
-def test_without_attributes_tees_are_one_category(root: Path, file: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_tees_are_one_category_without_attributes(root: Path, file: str, caplog: pytest.LogCaptureFixture) -> None:
     (root / "Anno_coarse" / file).unlink()
     assert column_values(DeepFashionCategory(str(root)), "category")[SLEEVED] == "Tee"
     assert f"no {file}" in caplog.text
 
 
-def test_attributes_without_long_sleeve_warn(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_attributes_without_long_sleeve_cause_a_warning(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     replace_text(root / "Anno_coarse/list_attr_cloth.txt", "long sleeve", "long sleeved")
     assert column_values(DeepFashionCategory(str(root)), "category")[SLEEVED] == "Tee"
     assert "none of 3 attributes is named 'long sleeve'" in caplog.text
@@ -148,14 +148,14 @@ def test_a_missing_image_is_skipped(root: Path) -> None:
     assert list(source.skipped) == [TEE]
 
 
-def test_no_usable_row_raises_with_the_first_reason(root: Path) -> None:
+def test_data_without_a_usable_row_raise_with_the_first_reason(root: Path) -> None:
     for name in (BLOUSE, SLEEVED, TEE, SKIRT):
         (root / "Img" / name).unlink()
     with pytest.raises(ValueError, match=r"none of 4 rows .*image not found"):
         DeepFashionCategory(str(root)).catalogue()
 
 
-def test_a_wrong_root_raises(tmp_path: Path) -> None:
+def test_a_root_without_annotations_raises(tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError, match=r"no list_category_img\.txt in .*Anno_coarse or .*Anno; set data\.root"
     ):
@@ -231,13 +231,13 @@ def test_a_file_with_a_missing_line_raises(fine: Path, end: str) -> None:
         DeepFashionFine(str(fine)).list_garments()
 
 
-def test_attributes_of_another_width_raise(fine: Path) -> None:
+def test_a_wrong_number_of_attributes_raises(fine: Path) -> None:
     (fine / "Anno_fine/val_attr.txt").write_text(" ".join(["-1"] * 1000) + "\n")
     with pytest.raises(ValueError, match=r"val_attr\.txt: line 1 has 1000 values instead of 26"):
         DeepFashionFine(str(fine)).list_garments()
 
 
-def test_without_fine_attributes_tees_are_one_category(fine: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_tees_are_one_category_without_fine_attributes(fine: Path, caplog: pytest.LogCaptureFixture) -> None:
     (fine / "Anno_fine/train_attr.txt").unlink()
     assert column_values(DeepFashionFine(str(fine)), "category")[SLEEVED] == "Tee"
     assert "no train_attr.txt" in caplog.text
@@ -256,5 +256,5 @@ def test_published_counts_sum_to_the_documented_total(source: Any, total: int) -
 
 
 @pytest.mark.parametrize(("name", "source"), [("root", DeepFashionCategory), ("fine", DeepFashionFine)])
-def test_listing_raises_without_any_required_file(request: pytest.FixtureRequest, name: str, source: Any) -> None:
+def test_each_missing_required_file_raises(request: pytest.FixtureRequest, name: str, source: Any) -> None:
     assert_required_files_are_read(request.getfixturevalue(name), source)

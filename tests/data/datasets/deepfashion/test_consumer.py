@@ -91,7 +91,9 @@ def test_an_image_in_pairs_of_two_splits_stays_in_the_test_split(
     assert "1 images are in pairs of several splits" in caplog.text
 
 
-def test_a_source_type_that_contradicts_the_file_name_warns(consumer: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_source_type_that_contradicts_the_file_name_causes_a_warning(
+    consumer: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     replace_text(consumer / "Anno/list_bbox_consumer2shop.txt", f"{SHOP:<70} 1 1", f"{SHOP:<70} 1 2")
     assert column_values(DeepFashionConsumer(str(consumer)), "view")[SHOP] == "shop"
     assert "1 images have a source_type" in caplog.text
@@ -118,5 +120,5 @@ def test_a_bad_pair_or_box_is_skipped_with_its_reason(
     assert not set(catalogue.column("id")) & set(skipped)
 
 
-def test_listing_raises_without_any_required_file(consumer: Path) -> None:
+def test_each_missing_required_file_raises(consumer: Path) -> None:
     assert_required_files_are_read(consumer, DeepFashionConsumer)

@@ -40,7 +40,7 @@ def test_columns_are_matched_by_name(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert not caplog.text
 
 
-def test_columns_with_other_names_are_read_in_order_with_a_warning(
+def test_columns_with_unknown_names_are_read_in_order_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = write(tmp_path / "a.txt", "image_name  x1", [f"{FRONT} 7"])
@@ -48,7 +48,7 @@ def test_columns_with_other_names_are_read_in_order_with_a_warning(
     assert "columns image_name x1 instead of image_name x_1" in caplog.text
 
 
-def test_rows_of_another_length_and_conflicting_rows_are_reported(tmp_path: Path) -> None:
+def test_rows_of_wrong_length_and_conflicting_rows_are_reported(tmp_path: Path) -> None:
     rows = [row(FRONT, 1), row(SIDE), row(BACK, 2), row(BACK, 3), row(JEANS, 4), row(JEANS, 4)]
     table = files.read_table(write(tmp_path / "a.txt", "image_name item", rows), ("image_name", "item"))
     assert table.rows == {FRONT: ("1",), JEANS: ("4",)}
@@ -73,7 +73,7 @@ def test_chinese_names_are_read_in_utf8_and_gb18030(
     assert ("GB18030" in caplog.text) == (encoding == "gb18030")
 
 
-def test_another_encoding_raises(tmp_path: Path) -> None:
+def test_an_unsupported_encoding_raises(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"1\nname type\n\xff\xff 3\n")
     with pytest.raises(ValueError, match=r"a\.txt: .*UTF-8 nor GB18030"):
         files.read_names(tmp_path / "a.txt")

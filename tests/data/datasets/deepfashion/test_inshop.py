@@ -51,13 +51,13 @@ def test_images_are_read_from_img_not_img_highres(inshop: Path) -> None:
     assert source.image(f"Img/{FRONT}").shape == (256, 256, 3)
 
 
-def test_images_of_another_size_warn(inshop: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_images_of_unexpected_size_cause_a_warning(inshop: Path, caplog: pytest.LogCaptureFixture) -> None:
     save_images(inshop / "Img", FRONT, size=(75, 110))
     DeepFashionInshop(str(inshop)).list_garments()
     assert "75 x 110 pixels, but boxes refer to images of 256 x 256" in caplog.text
 
 
-def test_an_item_missing_in_the_item_list_warns(inshop: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_item_missing_in_the_item_list_causes_a_warning(inshop: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(inshop / "Anno/list_item_inshop.txt", "", ["id_00000002"])
     assert len(DeepFashionInshop(str(inshop)).list_garments()[0]) == 4
     assert "list_item_inshop.txt: number of missing items: 1" in caplog.text
@@ -81,5 +81,5 @@ def test_published_counts_sum_to_the_documented_total() -> None:
     assert sum(DeepFashionInshop.published.counts.values()) == 52_712
 
 
-def test_listing_raises_without_any_required_file(inshop: Path) -> None:
+def test_each_missing_required_file_raises(inshop: Path) -> None:
     assert_required_files_are_read(inshop, DeepFashionInshop)

@@ -25,7 +25,7 @@ build = partial(instantiate, _convert_="all")
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """Data, stages and search policy of a run.
 
     Attributes:
@@ -51,8 +51,8 @@ class Parts:
         return [stage if isinstance(stage, Baseline) else stage.model for stage in stages if stage is not None]
 
 
-def build_parts(cfg: DictConfig) -> Parts:
-    """Resolve and check the config, seed all random generators, and build the parts.
+def build_components(cfg: DictConfig) -> Components:
+    """Resolve and check the config, seed all random generators, and build the components.
 
     Raises:
         ValueError: a value is invalid, or two values are incompatible.
@@ -68,7 +68,7 @@ def build_parts(cfg: DictConfig) -> Parts:
     classifier = build(config["classifier"], categories=data.categories)
     hash_head = build(config["hash"], categories=data.categories)
     policy.check(hash_head and _bits(hash_head), len(data.categories))
-    return Parts(config, data, scenes, detector, classifier, hash_head, policy)
+    return Components(config, data, scenes, detector, classifier, hash_head, policy)
 
 
 def plain_config(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
