@@ -24,6 +24,7 @@ default_role = "literal"  # docstrings mark code with single backticks
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # otherwise fields of NamedTuples are described twice
 add_module_names = False
 
 html_theme = "furo"

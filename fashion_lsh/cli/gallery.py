@@ -79,6 +79,8 @@ def _remove(run: Run, file: Path) -> None:
     try:
         lines = [line.rstrip("\r") for line in file.read_text(encoding="utf-8-sig").split("\n")]
         ids = [json.loads(line) if line.startswith('"') else line for line in lines if line.strip()]
+    except FileNotFoundError as error:
+        raise ValueError(f"{file}: no such file; pass a file with one id per line") from error
     except ValueError as error:
         raise ValueError(
             f"{file}: not a list of ids ({error}); write one id per line, plain or as a JSON string"
