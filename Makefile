@@ -41,7 +41,7 @@ notebooks: .venv/.stamp
 docs: .venv/docs.stamp
 	@echo "docs: build docs/_build/html; warnings are errors"
 	@rm -rf docs/_build
-	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d docs/_build/doctrees -b html docs docs/_build/html
 	@$(BIN)/python -m pytest -q -m site tests/test_site.py $(ARGS)
 
 lint: .venv/.stamp

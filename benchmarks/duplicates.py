@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def evaluate(images: ImageList, count: int, seed: int) -> None:
-    """Print recall by edit, precision and groups across splits; write sheets of unlabelled and missed pairs."""
+    """Print recall by edit, precision and groups across splits; write sheets of unlabelled and unmatched pairs."""
     samples = plant_copies(images, count, seed)
     groups = images.groups[samples.origin]
     pairs_by_distance = {distance: near_duplicate_pairs(samples.fingerprints, distance) for distance in DISTANCES}
@@ -200,7 +200,7 @@ def report_groups_across_splits(images: ImageList, samples: Samples, matched_pai
     """Print groups with images in several splits; write a sheet of groups without a detected cross-split pair."""
     rows = np.flatnonzero(samples.edits == "")  # in the order of the manifest
     components = connected_components(len(samples.edits), matched_pairs)[rows]
-    missed, table_rows = [], []
+    unmatched, table_rows = [], []
     for name in sorted(set(images.groups) - {""}):
         members = np.flatnonzero(images.groups == name)
         split_pairs = [pair for pair in combinations(members.tolist(), 2) if len(set(images.splits[list(pair)])) > 1]
@@ -216,13 +216,13 @@ def report_groups_across_splits(images: ImageList, samples: Samples, matched_pai
         pair_similarity = float(similarity(samples.thumbnails, pair_rows[None])[0])
         table_rows.append((name, len(members), is_detected, distance, pair_similarity))
         if not is_detected:
-            missed.append([image_tile(images, int(row), f"{name[:8]} {images.splits[row]}") for row in members])
+            unmatched.append([image_tile(images, int(row), f"{name[:8]} {images.splits[row]}") for row in members])
     if table_rows:
-        print(f"Groups across splits: {len(table_rows) - len(missed)} of {len(table_rows)} detected")
+        print(f"Groups across splits: {len(table_rows) - len(unmatched)} of {len(table_rows)} detected")
         print(
             tabulate(table_rows, ["group", "images", "detected", "min distance", "similarity at min"], floatfmt=".2f")
         )
-    write_sheet("missed", missed)
+    write_sheet("missed", unmatched)
 
 
 def image_tile(images: ImageList, row: int, caption: str) -> Tile:

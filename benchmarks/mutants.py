@@ -11,7 +11,6 @@ fails.
 """
 
 import argparse
-import ast
 import csv
 import json
 import os
@@ -21,85 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.mutation_candidates import Mutant, apply_mutant, find_candidates
 from benchmarks.test_selection import TestSelection, measure_coverage
 
-SWAPS: dict[type[ast.AST], tuple[str, str]] = {  # operator -> (text, replacement text)
-    ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"), ast.Eq: ("==", "!="),
-    ast.NotEq: ("!=", "=="), ast.Is: ("is", "is not"), ast.IsNot: ("is not", "is"), ast.In: ("in", "not in"),
-    ast.NotIn: ("not in", "in"), ast.And: ("and", "or"), ast.Or: ("or", "and"), ast.Add: ("+", "-"),
-    ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"), ast.FloorDiv: ("//", "*"), ast.Mod: ("%", "+"),
-}  # fmt: skip
 TIME_LIMIT_S = 120  # time limit of the tests of one mutant
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """Change of one operator or constant.
-
-    Attributes:
-        path: source file.
-        function: qualified name of the function or class.
-        ordinal: index of the candidate in its function, from 0; stays valid if the function moves.
-        before: original text.
-        after: replacement text.
-    """
-
-    path: str
-    function: str
-    ordinal: int
-    before: str
-    after: str
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Mutant with the replaced source span.
-
-    Attributes:
-        line: line number, from 1.
-        start: first column, in bytes.
-        stop: end column, exclusive, in bytes.
-    """
-
-    mutant: Mutant
-    line: int
-    start: int
-    stop: int
-
-
-def find_candidates(path: str, source: str) -> list[Candidate]:
-    """Find all possible mutants of a file, in the order of its functions."""
-    candidates: list[Candidate] = []
-    counts: dict[str, int] = {}
-    lines = [line.encode() for line in source.split("\n")]
-    for function, node in _nodes(ast.parse(source), ""):
-        for line, start, stop, text in _replacements(node, lines):
-            ordinal = counts[function] = counts.get(function, -1) + 1
-            before = lines[line - 1][start:stop].decode()
-            candidates.append(Candidate(Mutant(path, function, ordinal, before, text), line, start, stop))
-    return candidates
-
-
-def apply_mutant(tree: Path, mutant: Mutant) -> int | None:
-    """Apply a mutant to the checkout at `tree`; return the line, or None if the code no longer has the candidate."""
-    file = tree / mutant.path
-    if not file.is_file():
-        return None
-    source = file.read_text()
-    for candidate in find_candidates(mutant.path, source):
-        if candidate.mutant == mutant:
-            lines = source.split("\n")
-            line = lines[candidate.line - 1].encode()
-            lines[candidate.line - 1] = (
-                line[: candidate.start] + mutant.after.encode() + line[candidate.stop :]
-            ).decode()
-            file.write_text("\n".join(lines))
-            return candidate.line
-    return None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -140,8 +67,12 @@ def draw_mutants(out: Path, count: int, seed: int) -> int:
 
 
 def run_mutants(mutants: Path, results: Path, repository: Path, coverage: Path | None) -> int:
-    """Write one CSV row per mutant: outcome (found, survived, timeout, uncovered or gone), number of tests, seconds."""
-    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, results.open("w", newline="") as file:
+    """Add one CSV row per mutant: result (found, survived, timeout, uncovered or gone), number of tests, seconds.
+
+    Mutants that are already in the file are skipped, so an interrupted command can be repeated.
+    """
+    finished = set(read_results(results)) if results.is_file() else set()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, results.open("a", newline="") as file:
         tree = Path(scratch) / "tree"
         subprocess.run(["git", "clone", "--quiet", str(repository), str(tree)], check=True)
         coverage = coverage or Path(scratch) / "coverage"
@@ -149,34 +80,41 @@ def run_mutants(mutants: Path, results: Path, repository: Path, coverage: Path |
             measure_coverage(tree, coverage)
         selection = TestSelection(tree, coverage)
         writer = csv.writer(file)
-        writer.writerow(("path", "function", "ordinal", "before", "after", "outcome", "tests", "seconds"))
+        if not finished:
+            writer.writerow(("path", "function", "ordinal", "before", "after", "result", "tests", "seconds"))
         for values in json.loads(mutants.read_text()):
             mutant = Mutant(**values)
+            if tuple(map(str, values.values())) in finished:
+                continue
             original = tree / mutant.path
             source = original.read_text() if original.is_file() else ""
-            outcome, tests, seconds = _run_one(tree, mutant, selection)
+            result, tests, seconds = _run_one(tree, mutant, selection)
             if source:
                 original.write_text(source)
-            writer.writerow((*values.values(), outcome, tests, f"{seconds:.1f}"))
+            writer.writerow((*values.values(), result, tests, f"{seconds:.1f}"))
             file.flush()
-            print(f"{outcome:9} {seconds:6.1f} s {tests:5} tests  {mutant.path} {mutant.function}: "
+            print(f"{result:9} {seconds:6.1f} s {tests:5} tests  {mutant.path} {mutant.function}: "
                   f"{mutant.before} -> {mutant.after}", flush=True)  # fmt: skip
     return 0
 
 
 def compare_results(before: Path, after: Path) -> int:
-    """Print the outcomes of both files, and the mutants that are found only in the first file."""
-    outcomes = []
-    for file in (before, after):
-        with file.open(newline="") as lines:
-            outcomes.append({tuple(row.values())[:5]: row["outcome"] for row in csv.DictReader(lines)})
-    for name, by_mutant in zip((before, after), outcomes, strict=True):
+    """Print the number of mutants by result for both files, and the mutants that are found only in the first file."""
+    before_results, after_results = read_results(before), read_results(after)
+    for name, by_mutant in ((before, before_results), (after, after_results)):
         values = list(by_mutant.values())
-        print(name, {outcome: values.count(outcome) for outcome in sorted(set(values))})
-    lost = [key for key, outcome in outcomes[0].items() if outcome == "found" and outcomes[1].get(key) != "found"]
-    for key in lost:
-        print("lost:", *key, f"({outcomes[1].get(key, 'not run')})")
-    return 1 if lost else 0
+        print(name, {result: values.count(result) for result in sorted(set(values))})
+    found = [mutant for mutant, result in before_results.items() if result == "found"]
+    no_longer_found = [mutant for mutant in found if after_results.get(mutant) != "found"]
+    for mutant in no_longer_found:
+        print("no longer found:", *mutant, f"({after_results.get(mutant, 'not run')})")
+    return 1 if no_longer_found else 0
+
+
+def read_results(file: Path) -> dict[tuple[str, ...], str]:
+    """Result of each mutant (path, function, ordinal, before, after)."""
+    with file.open(newline="") as lines:
+        return {tuple(row.values())[:5]: row["result"] for row in csv.DictReader(lines)}
 
 
 def _run_one(tree: Path, mutant: Mutant, selection: TestSelection) -> tuple[str, int, float]:
@@ -195,55 +133,11 @@ def _run_one(tree: Path, mutant: Mutant, selection: TestSelection) -> tuple[str,
         command, cwd=tree, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, start_new_session=True
     ) as process:
         try:
-            outcome = "found" if process.wait(TIME_LIMIT_S) else "survived"
+            result = "found" if process.wait(TIME_LIMIT_S) else "survived"
         except subprocess.TimeoutExpired:
-            outcome = "timeout"
+            result = "timeout"
             os.killpg(process.pid, signal.SIGKILL)  # also kills the processes started by the tests
-    return outcome, len(tests), time.perf_counter() - start
-
-
-def _nodes(node: ast.AST, function: str) -> Iterator[tuple[str, ast.AST]]:
-    """Yield the nodes below `node` with the qualified name of the function or class; annotations are skipped."""
-    for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "type_params"):
-            continue
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
-                inner = function
-                if isinstance(child, ast.FunctionDef | ast.ClassDef):
-                    inner = f"{function}.{child.name}".lstrip(".")
-                yield inner, child
-                yield from _nodes(child, inner)
-
-
-def _replacements(node: ast.AST, lines: list[bytes]) -> Iterator[tuple[int, int, int, str]]:
-    """Yield (line, start, stop, new text) of each replacement at a node; skip operators that span several lines."""
-    operators: list[tuple[ast.expr, ast.AST, ast.expr]]
-    match node:
-        case ast.Compare():
-            operators = list(zip([node.left, *node.comparators], node.ops, node.comparators, strict=False))
-        case ast.BoolOp():
-            operators = [(left, node.op, right) for left, right in zip(node.values, node.values[1:], strict=False)]
-        case ast.BinOp():
-            operators = [(node.left, node.op, node.right)]
-        case ast.Constant(value=bool() as flag):
-            yield node.lineno, node.col_offset, node.end_col_offset or 0, str(not flag)
-            return
-        case ast.Constant(value=int() | float() as number):
-            yield node.lineno, node.col_offset, node.end_col_offset or 0, repr(number + 1)
-            return
-        case ast.UnaryOp(op=ast.Not()):
-            yield node.lineno, node.col_offset, node.col_offset + len("not "), ""
-            return
-        case _:
-            return
-    for left, operator, right in operators:
-        if type(operator) in SWAPS and left.end_lineno == right.lineno:
-            text, swapped = SWAPS[type(operator)]
-            first, last = left.end_col_offset or 0, right.col_offset
-            offset = lines[right.lineno - 1][first:last].find(text.encode())
-            if offset >= 0:
-                yield right.lineno, first + offset, first + offset + len(text), swapped
+    return result, len(tests), time.perf_counter() - start
 
 
 if __name__ == "__main__":

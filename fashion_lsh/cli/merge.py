@@ -73,11 +73,13 @@ def _merge(args: argparse.Namespace, command: str) -> None:
     _save_card(args.out, merged, sources, card(merged, recipe, source_licences, command))
     save(args.out, merged.catalogue, merged.image_infos, origins)
     for column, name in merged.leaks[:MAX_WARNINGS]:
-        log.warning("Leak: %s %s is in more than one of train, val and test", column, name)
+        log.warning("Leak: %s %s is in more than one of train, val and test (query, gallery)", column, name)
     num_garments = int(merged.catalogue.column("main").sum())
+    num_other = len(merged.catalogue) - num_garments
     print(
-        f"Wrote {num_garments:,} garments of {len(merged.catalogue.categories)} categories to "
-        f"{args.out / 'catalogue.parquet'}; skipped {len(merged.skipped):,} rows, see {args.out / 'card.md'}"
+        f"Wrote {num_garments:,} garments of {len(merged.catalogue.categories)} categories, and {num_other:,} for the "
+        f"detector only, to {args.out / 'catalogue.parquet'}; skipped {len(merged.skipped):,} rows, see "
+        f"{args.out / 'card.md'}"
     )
 
 
@@ -177,7 +179,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--min-per-category",
         type=int,
         default=10,
-        help="minimum number of groups of linked images (same item or group) per category (default %(default)s)",
+        help="skip categories with fewer garments; images of one item or group count once (default %(default)s)",
     )
     parser.add_argument(
         "--max-distance",

@@ -166,7 +166,7 @@ class GarmentData(pl.LightningDataModule):
 
     @property
     def undetected(self) -> np.ndarray:
-        """Whether a row has no detected box, (N,) bool; all False unless crop=detected."""
+        """Mark rows without a detected box, (N,) bool; all False unless crop=detected."""
         return (self.crop == "detected") & np.isnan(self.crop_boxes).any(axis=1)
 
     def garments(self, split: SplitName) -> Catalogue:

@@ -31,7 +31,10 @@ COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
     "split": (pa.string(), ""),  # train | val | query | gallery; "": not assigned
     "view": (pa.string(), ""),  # shop | street | ""
     "source": (pa.string(), ""),
-    "main": (pa.bool_(), True),  # other garments are used neither to train the classifier nor as queries or gallery
+    "main": (
+        pa.bool_(),
+        True,
+    ),  # False: for the detector only, neither trained on, queried nor in the gallery
 }
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 MAX_COORDINATE = 1e6  # pixels; larger coordinates are errors
@@ -39,7 +42,7 @@ COLUMN_ALIASES = {"path": "image", "picture": "image", "label": "category", "nea
 
 
 def parse_box(values: Any) -> tuple[float, float, float, float] | None:
-    """Parse four numbers or numeric strings (such as `065`) as x1, y1, x2, y2; return None if they are no valid box."""
+    """Parse four numbers or numeric strings (such as `065`) as x1, y1, x2, y2; return None for an invalid box."""
     try:
         x1, y1, x2, y2 = map(float, values)
     except (TypeError, ValueError):
@@ -111,9 +114,9 @@ def _column(table: pa.Table, name: str) -> pa.Array | pa.ChunkedArray:
     if count != 1:
         names = ", ".join(table.column_names)
         aliases = [alias for alias, column in COLUMN_ALIASES.items() if column == name]
+        problem = "missing" if not count else f"given {count} times"
         raise ValueError(
-            f"column {name!r} occurs {count} times among the columns {names}; name exactly one column "
-            f"{' or '.join([name, *aliases])}"
+            f"column {name!r} is {problem} (columns: {names}); add one column named {' or '.join([name, *aliases])}"
         )
     try:
         column = table[name].cast(dtype).combine_chunks()
@@ -123,5 +126,5 @@ def _column(table: pa.Table, name: str) -> pa.Array | pa.ChunkedArray:
         return column.fill_null(default)
     num_empty = column.null_count + (pc.sum(pc.equal(column, "")).as_py() or 0)
     if num_empty:
-        raise ValueError(f"column {name!r}: {num_empty} empty cells; fill them")
+        raise ValueError(f"column {name!r}: empty cells: {num_empty}; fill them")
     return column

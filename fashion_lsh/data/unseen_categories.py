@@ -81,5 +81,5 @@ def _build_gallery(catalogue: Catalogue, names: list[str]) -> Catalogue:
 
 
 def _in_categories(catalogue: Catalogue, names: list[str]) -> np.ndarray:
-    """Whether each row belongs to one of these categories, (N,) bool."""
+    """Mark the rows of these categories, (N,) bool."""
     return np.isin(catalogue.column("category").astype(str), names)

@@ -33,13 +33,13 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show the progress of work on `total` images; yield a function that advances the progress by a number of images.
 
     Args:
-        description: participles ending in -ing and their object, such as "encoding gallery"; the log line at the end
-            has past participles in -ed ("Encoded gallery").
+        description: text that starts with a verb in -ing, such as "encoding gallery"; in the final log line, -ing is
+            replaced by -ed ("Encoded gallery").
         total: number of images.
     """
     is_terminal = get_console().is_terminal
-    started_work = description[0].upper() + description[1:]  # "Encoding gallery"
-    finished_work = re.sub(r"ing\b", "ed", started_work)  # "Encoded gallery"
+    present_text = description[0].upper() + description[1:]  # "Encoding gallery"
+    past_text = re.sub(r"ing\b", "ed", present_text)  # "Encoded gallery"
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn()
     started = last_logged = time.perf_counter()
     num_done = 0
@@ -56,7 +56,7 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
                 seconds_left = (total - num_done) / rate
                 log.info(
                     "%s: %d of %d images (%.0f per second), %.0f s left",
-                    started_work,
+                    present_text,
                     num_done,
                     total,
                     rate,
@@ -66,7 +66,7 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
         yield step
     seconds = time.perf_counter() - started
     if seconds > MIN_LOGGED_S:
-        log.info("%s: %d images in %.1f s (%.0f per second)", finished_work, num_done, seconds, num_done / seconds)
+        log.info("%s: %d images in %.1f s (%.0f per second)", past_text, num_done, seconds, num_done / seconds)
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

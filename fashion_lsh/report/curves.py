@@ -30,8 +30,8 @@ class Reliability(NamedTuple):
 def learning_curves(sessions: Sequence[Sequence[Mapping[str, float]]], stage: str) -> Curves:
     """Learning curves of one stage, joined over its training sessions.
 
-    A resumed training repeats the steps after the last checkpoint. The values of an earlier session are therefore
-    dropped from the first step of the later session on.
+    A resumed training repeats the steps after the last checkpoint. Values of an earlier session at or after the first
+    step of the next session are therefore dropped.
 
     Args:
         sessions: rows of CSV logs, earliest session first: `step`, `epoch`, and `<stage>/<metric>` where logged.

@@ -34,14 +34,14 @@ def match_tiles(matches: Sequence[ImageMatches], source: Source, score: float) -
     ]
 
 
-def missed_tiles(missed: Sequence[tuple[ImageMatches, np.ndarray]], source: Source) -> list[Tile]:
+def missed_tiles(undetected: Sequence[tuple[ImageMatches, np.ndarray]], source: Source) -> list[Tile]:
     """Tiles of at most MAX_TILES evenly spaced annotated boxes without a matching detection.
 
     Args:
-        missed: image and annotated box, (4,) float32, of each missed garment.
+        undetected: image and annotated box, (4,) float32, of each missed garment.
         source: data set of the images.
     """
-    return [_tile(source.image(match.image), box[None], NO_BOXES) for match, box in _sample(missed)]
+    return [_tile(source.image(match.image), box[None], NO_BOXES) for match, box in _sample(undetected)]
 
 
 def false_positive_tiles(

@@ -66,9 +66,9 @@ def _describe_classifier(metrics: Mapping[str, float]) -> str:
 
 def _data_note(config: Mapping[str, Any]) -> str:
     generated = config["data"]["source"] == "shop_street"
-    notes = ["items are re-rendered garments"] if generated else []
+    notes = ["items are synthetic renderings"] if generated else []
     notes += ["the gallery is the training images"] if config["data"]["gallery"] == "train" else []
-    notes += ["published split, with its leaks"] if config["data"].get("leaks") == "report" else []
+    notes += ["published split, including its leaks"] if config["data"].get("leaks") == "report" else []
     notes += ["query categories are not in the training data"] if config["data"].get("unseen") else []
     return f" ({'; '.join(notes)})" if notes else ""
 

@@ -56,7 +56,7 @@ class SearchPolicy:
             if not 0 <= value <= 1:
                 raise ValueError(f"search.{name}={value}: out of range; set a number from 0 to 1")
         if bits is None and self.distance != "euclidean":
-            raise ValueError(f"search={self.distance} needs codes, but hash=none produces none; set search=euclidean")
+            raise ValueError(f"search={self.distance} needs codes, but hash=none has none; set search=euclidean")
 
     def select_lists(self, probabilities: np.ndarray) -> np.ndarray:
         """Select lists to probe, the most probable first.

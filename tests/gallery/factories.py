@@ -88,10 +88,7 @@ def galleries_are_equal(gallery: Gallery, expected: Gallery) -> bool:
     )
     assert queries is not None
     assert_same_hits(
-        *(
-            searched.to_catalogue_rows(exact_search(searched.index, queries, probed_lists, 50))
-            for searched in (gallery, expected)
-        )
+        *(each.to_catalogue_rows(exact_search(each.index, queries, probed_lists, 50)) for each in (gallery, expected))
     )
     assert np.array_equal(gallery.embeddings[gallery.rows], expected.embeddings[expected.rows])
     assert np.array_equal(gallery.lists, expected.lists)

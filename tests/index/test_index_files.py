@@ -22,9 +22,7 @@ def test_save_and_open_give_the_same_hits(index_class: type[Any], tmp_path: Path
     index.save(tmp_path / "index.faiss")
     opened = index_class.open(tmp_path / "index.faiss")
     for search in ("search", "search_exact") if index_class is HashIndex else ("search",):
-        actual, expected = (
-            getattr(searched, search)(dataset.queries, dataset.probed_lists, 9) for searched in (opened, index)
-        )
+        actual, expected = (getattr(each, search)(dataset.queries, dataset.probed_lists, 9) for each in (opened, index))
         assert_same_hits(actual, expected)
     assert (opened.num_lists, opened.stats()) == (5, index.stats())
     with pytest.raises(ValueError, match=f"row {dataset.rows[7]} "):

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from fashion_lsh.metrics.detection import iou, match_boxes, precision_recall_curve
 
 ANNOTATED = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
-sides = st.integers(0, 20)
+coordinates = st.integers(0, 20)
 
 
 @st.composite
 def integer_boxes(draw: st.DrawFn) -> np.ndarray:
-    x, y = draw(sides), draw(sides)
+    x, y = draw(coordinates), draw(coordinates)
     return np.array([x, y, x + draw(st.integers(1, 20)), y + draw(st.integers(1, 20))], np.float32)
 
 

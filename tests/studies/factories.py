@@ -140,7 +140,7 @@ def write_crop_results(folder: Path) -> None:
     )  # fmt: skip
 
 
-def write_measured_results(folder: Path) -> None:
+def write_distance_and_speedup_results(folder: Path) -> None:
     """Write results of the distances and speedup experiments."""
     differences = {
         "euclidean": (0.02, 0.0),
@@ -151,8 +151,8 @@ def write_measured_results(folder: Path) -> None:
     write_results(
         folder / "distances",
         [{"scope": "all", "search": f"{distance}_all", "distance": distance, "val item map@100": 0.1}
-         | with_bounds("over hamming", hamming, 0.005) | with_bounds("over euclidean", euclid, 0.005)
-         for distance, (hamming, euclid) in differences.items()],
+         | with_bounds("over hamming", hamming, 0.005) | with_bounds("over euclidean", euclidean, 0.005)
+         for distance, (hamming, euclidean) in differences.items()],
     )  # fmt: skip
     savings = {"euclidean": 0.5, "hamming": 0.05, "rerank": 0.04}
     write_results(
@@ -168,9 +168,9 @@ def write_measured_results(folder: Path) -> None:
 
 def write_stability_results(folder: Path) -> None:
     """Write results: stable top-1 over seeds and splits, hit overlap of about 0.25, lowest top-1 with occlusion."""
-    losses = dict(zip(CORRUPTIONS, (0.1, 0.01, 0.1, 0.3), strict=True))
+    accuracy_drops = dict(zip(CORRUPTIONS, (0.1, 0.01, 0.1, 0.3), strict=True))
     runs = [{"of": "run", "backbone": "resnet18", "split": split, "seed": seed, "top-1": (top1 := 0.7 + number / 1000)}
-            | {f"{name} top-1": top1 - loss for name, loss in losses.items()}
+            | {f"{name} top-1": top1 - drop for name, drop in accuracy_drops.items()}
             for number, (seed, split) in enumerate(((0, 0), (1, 0), (2, 0), (0, 1), (0, 2)))]  # fmt: skip
     pairs = [{"of": "pair", "backbone": "resnet18", "split": 0, "hit overlap": value} for value in (0.25, 0.26, 0.27)]
     write_results(folder / "stability", runs + pairs)

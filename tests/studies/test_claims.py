@@ -32,7 +32,7 @@ def experiments(tmp_path: Path) -> Path:
     factories.write_backbone_results(tmp_path)
     factories.write_hash_layer_results(tmp_path)
     factories.write_crop_results(tmp_path)
-    factories.write_measured_results(tmp_path)
+    factories.write_distance_and_speedup_results(tmp_path)
     factories.write_stability_results(tmp_path)
     (tmp_path / TEMPLATE).write_text((EXPERIMENTS / TEMPLATE).read_text())
     return tmp_path

@@ -92,15 +92,19 @@ def _parse_styles(lines: Iterator[str] | Sequence[str], header: Sequence[str]) -
         cells = [cell.strip().strip('"') for cell in line.split(",", len(header) - 1)]
         row = dict(zip(header, cells, strict=False))
         product_id, category = row.get("id", ""), row.get("articleType", "")
-        name = product_id or f"row {number}"
+        row_id = product_id or f"row {number}"
         problem = "" if product_id and category else f"row {number}: {'articleType' if product_id else 'id'} is empty"
         if category.casefold() == "tshirts" and POLO_REGEX.search(row.get("productDisplayName", "")):
             category = f"{category}/polo"
-        yield Product(name, f"images/{name}.jpg", category, row.get("subCategory", ""), name, problem)
+        yield Product(row_id, f"images/{row_id}.jpg", category, row.get("subCategory", ""), row_id, problem)
 
 
 def _parse_crawled(rows: Iterator[list[str]], header: Sequence[str]) -> Iterator[Product]:
-    """Parse a file with a header.  Raises ValueError if there is no image column or no category column."""
+    """Parse the rows of a CSV file other than styles.csv.
+
+    Raises:
+        ValueError: there is no image column or no category column.
+    """
     for names in (IMAGE_COLUMNS, CATEGORY_COLUMNS):
         if not set(names) & set(header):
             raise ValueError(f"columns={', '.join(header) or 'none'}; add a column named {' or '.join(names)}")
@@ -120,7 +124,7 @@ def _first_value(row: Mapping[str, str], names: Sequence[str]) -> str:
 
 
 def _deduplicate(products: Iterator[Product]) -> Iterator[Product]:
-    """Assign a unique id and a reason to skip to each repeated product."""
+    """Give each repeated product a unique id, and set its `problem`."""
     counts: dict[str, int] = {}
     for product in products:
         counts[product.id] = count = counts.get(product.id, 0) + 1

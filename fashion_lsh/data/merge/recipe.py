@@ -118,7 +118,7 @@ def assign_splits(catalogue: Catalogue, recipe: Recipe) -> Catalogue:
 
 
 def _has_small_category(categories: np.ndarray, components: np.ndarray, min_components: int) -> np.ndarray:
-    """Whether a row's component contains a category with fewer than `min_components` components, (N,) bool."""
+    """Mark rows whose component contains a category with fewer than `min_components` components, (N,) bool."""
     is_small = np.zeros(len(components), dtype=bool)
     while small_categories := [
         name

@@ -44,7 +44,7 @@ def hash_centres(num_centres: int, bits: int) -> Tensor:
         min_distances = torch.minimum(min_distances, (bits - candidates @ code) / 2)
     distances = torch.pdist(centres, p=0)
     if num_centres > 1 and not distances.min():
-        raise ValueError(f"hash.bits={bits}: no {num_centres} distinct hash centres found; set more bits")
+        raise ValueError(f"hash.bits={bits}: fewer than {num_centres} distinct hash centres found; set more bits")
     if num_centres > 1 and distances.min() <= bits / 4:
         log.warning(
             "hash.bits=%d: two of the %d hash centres differ in only %d bits", bits, num_centres, distances.min()

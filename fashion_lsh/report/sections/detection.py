@@ -115,13 +115,13 @@ def _crop_note(run_data: RunData) -> Text:
 def _sheets(run_data: RunData, matches: list[ImageMatches]) -> list[Block]:
     """Draw sheets of detections, missed garments and false positives; return a note if an image cannot be opened."""
     score = run_data.run.box_selector.min_score
-    missed = [(match, box) for match in matches for box in _missed_boxes(match, score)]
+    undetected = [(match, box) for match in matches for box in _missed_boxes(match, score)]
     false_positives = _false_positives(matches, score)
     try:
         source = run_data.run.source()
         sheets = {
             "detections": match_tiles(matches, source, score),
-            "undetected": missed_tiles(missed, source),
+            "undetected": missed_tiles(undetected, source),
             "false_positives": false_positive_tiles(false_positives, source),
         }
     except MISSING_IMAGE_ERRORS as error:
@@ -129,7 +129,7 @@ def _sheets(run_data: RunData, matches: list[ImageMatches]) -> list[Block]:
     num_annotated = sum(len(match.annotated_boxes) for match in matches)
     captions = {
         "detections": DETECTED_CAPTION.format(score=score),
-        "undetected": f"{MISSED_CAPTION.format(score=score)} Total: {len(missed):,} of {num_annotated:,}.",
+        "undetected": f"{MISSED_CAPTION.format(score=score)} Total: {len(undetected):,} of {num_annotated:,}.",
         "false_positives": f"{FALSE_POSITIVE_CAPTION} Total: {len(false_positives):,} in {len(matches):,} images.",
     }
     return [_sheet(name, tiles, captions[name]) for name, tiles in sheets.items() if tiles]

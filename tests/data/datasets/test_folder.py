@@ -222,7 +222,7 @@ def test_the_number_of_further_skipped_rows_is_logged(folder: Path, caplog: pyte
     ("image,category\nb.png,hat\nc.png,hat\n", r"none of 2 rows is usable; .*b\.png: no such file"),
     ("image,category,box\n", "none of 0 rows is usable$"),
     ("id,image,category\nx,a.png,hat\nx,below/b.png,bag\n", "id='x'"),
-    ("name,category\na.png,hat\n", "column 'image' occurs 0 times among the columns name, category"),
+    ("name,category\na.png,hat\n", "column 'image' is missing"),
     ("image,category,x1,y1,x2,y2\na.png,hat,9,9,5,5\n", r"row 1: the box \[9.*\] of a\.png has no area"),
     ("image,category,box,x1,y1,x2,y2\na.png,hat,1 1 2 2,1,1,2,2\n", "both a column box and x1, y1, x2, y2"),
     ('image,category\na.png,hat\nb.png,"hat\nc.png,hat\n', "line 3: unclosed quote"),

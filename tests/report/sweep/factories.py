@@ -56,7 +56,7 @@ def change_job(folder: Path, key: str, **content: Any) -> None:
 
 
 def random_outcomes(seed: int, accuracy: float) -> np.ndarray:
-    """Whether each query is correct, (NUM_QUERIES,) bool; the fraction of correct queries is `accuracy`."""
+    """Draw which queries are correct, (NUM_QUERIES,) bool; the fraction of correct queries is `accuracy`."""
     return np.random.default_rng(seed).permutation(NUM_QUERIES) < accuracy * NUM_QUERIES
 
 

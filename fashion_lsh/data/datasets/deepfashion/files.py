@@ -37,8 +37,8 @@ def find_file(root: Path, name: str, *folders: str) -> Path:
     for folder in folders:
         if (path := root / folder / name).is_file():
             return path
-    searched = " or ".join(str(root / folder) for folder in folders)
-    raise FileNotFoundError(f"data.root={root}: no {name} in {searched}; set data.root to the parent of {folders[0]}")
+    candidates = " or ".join(str(root / folder) for folder in folders)
+    raise FileNotFoundError(f"data.root={root}: no {name} in {candidates}; set data.root to the parent of {folders[0]}")
 
 
 def read_lines(path: Path) -> list[str]:
