@@ -103,7 +103,7 @@ def _parse_crawled(rows: Iterator[list[str]], header: Sequence[str]) -> Iterator
     """Parse the rows of a CSV file other than styles.csv.
 
     Raises:
-        ValueError: there is no image column or no category column.
+        ValueError: the image or category column is missing.
     """
     for names in (IMAGE_COLUMNS, CATEGORY_COLUMNS):
         if not set(names) & set(header):
