@@ -7,7 +7,7 @@ public lists. The 30 most frequent categories contain 99.3 % of the 289,222 imag
 
 import numpy as np
 
-SOURCE = "30 of DeepFashion"
+SOURCE = "30 simulated categories"
 COUNTS = {
     "Dress": 72_158, "Tee": 36_887, "Blouse": 24_557, "Shorts": 19_666, "Tank": 15_429, "Skirt": 14_773,
     "Cardigan": 13_311, "Sweater": 13_123, "Jacket": 10_467, "Top": 10_078, "Blazer": 7_495, "Romper": 7_408,

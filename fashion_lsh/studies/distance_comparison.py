@@ -146,7 +146,7 @@ def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[Search
         }
         row |= scores | _interval("item map@100", scores_by_policy[name]["map@100"], items)
         for base, baseline_scores in baselines.items():
-            row |= _difference(f"over {base}", scores_by_policy[name]["map@100"] - baseline_scores, items)
+            row |= _difference(f"gain over {base}", scores_by_policy[name]["map@100"] - baseline_scores, items)
         row |= {
             "neighbour recall": _neighbour_recall(searcher, query.encoded, nearest),
             **latency_summary("search", milliseconds[name]),

@@ -9,8 +9,8 @@ TITLES = (
     "search",
     "val item mAP@100",
     "item mAP@100",
-    "over hamming",
-    "over euclidean",
+    "gain over hamming",
+    "gain over euclidean",
     "precision@10",
     "recall@1",
     "recall@10",
@@ -24,8 +24,8 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
     num_queries, gallery_size = rows[0]["queries"], rows[0]["gallery"]
     parts = [
         f"{num_queries:,} queries, {gallery_size:,} garments in the gallery. Only garments of the query's item are "
-        "relevant. *over hamming* and *over euclidean* are differences in item mAP@100 from these distances; a "
-        "difference is not significant if its interval contains 0. *neighbour recall* is the fraction of the ten "
+        "relevant. *gain over hamming* and *gain over euclidean* are differences in item mAP@100 from these distances; "
+        "a difference is not significant if its interval contains 0. *neighbour recall* is the fraction of the ten "
         "nearest neighbours by exact Euclidean distance that are among the candidates (`rerank`) or among the first "
         "ten hits (other distances).",
     ]
@@ -38,7 +38,7 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
 
 def _line(row: Row) -> list[str]:
     scores = (f"{row[f'item {name}']:.3f}" for name in ("precision@10", "recall@1", "recall@10"))
-    intervals = (_interval(row, name) for name in ("item map@100", "over hamming", "over euclidean"))
+    intervals = (_interval(row, name) for name in ("item map@100", "gain over hamming", "gain over euclidean"))
     return [
         row["search"], f"{row['val item map@100']:.3f}", *intervals, *scores, f"{row['neighbour recall']:.3f}",
         f"{row['search_ms']:.3g}",

@@ -65,7 +65,7 @@ def extra_garments(model: Model, source: ShopStreet, count: int, cache_file: Pat
     parts_by_name = {"probabilities": probabilities, "codes": codes, "embeddings": embeddings, "labels": labels}
     arrays = {name: np.concatenate(parts) for name, parts in parts_by_name.items()}
     with atomic_write(cache_file) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, of=np.array(cache_key), **arrays)
+        np.savez(file, allow_pickle=False, key=np.array(cache_key), **arrays)
     encoded = Encoded(arrays["probabilities"], arrays["codes"], arrays["embeddings"].astype(np.float32))
     return LabelledGarments(encoded, arrays["labels"], _empty_items(count))
 
@@ -133,7 +133,7 @@ def _read_cache(file: Path, cache_key: str) -> LabelledGarments | None:
         return None
     try:
         arrays = read_arrays(file)
-        if str(arrays["of"]) != cache_key:
+        if str(arrays["key"]) != cache_key:
             return None
         encoded = Encoded(arrays["probabilities"], arrays["codes"], arrays["embeddings"].astype(np.float32))
         return LabelledGarments(encoded, arrays["labels"], _empty_items(len(arrays["labels"])))

@@ -101,7 +101,7 @@ def time_methods(
             milliseconds[key] for key in (f"{distance}|{method}", f"{distance}|{ALL_LISTS}", f"euclidean|{method}")
         )
         row: Row = {"distance": distance, "method": method} | _speed(searcher, queries, method, search_ms, all_lists_ms)
-        row |= _saving("time saved over euclidean", preprocessing_ms + search_ms, preprocessing_ms + euclidean_ms)
+        row |= _saving("time saved vs euclidean", preprocessing_ms + search_ms, preprocessing_ms + euclidean_ms)
         if distance == "rerank":
             row |= time_steps(searcher, queries.encoded_for(method), queries.timed_rows)
         if metric_set != "times":

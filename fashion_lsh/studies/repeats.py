@@ -81,7 +81,7 @@ def _group(run: RepeatedRun) -> Row:
 
 
 def _scores(run: RepeatedRun) -> Row:
-    row: Row = {"of": "run"} | _identity(run) | {"job": run.key}
+    row: Row = {"row type": "run"} | _identity(run) | {"job": run.key}
     metrics = run.job.metrics
     for title_prefix, prefix in (("", "query"), *((f"{name} ", f"corrupted/{name}") for name in CORRUPTIONS)):
         row |= {
@@ -104,7 +104,7 @@ def _categories(run: RepeatedRun) -> Iterator[Row]:
                 "category mAP@100": round(float(np.nanmean(outputs.ap[is_category])), 6),
             }
             yield (
-                {"of": "category"}
+                {"row type": "category"}
                 | _identity(run)
                 | {"category": str(name), "queries": int(is_category.sum())}
                 | scores
@@ -116,7 +116,9 @@ def _pair(one: RepeatedRun, other: RepeatedRun) -> Row:
     first, second = one.outputs, other.outputs
     if first.queries.tolist() != second.queries.tolist():
         raise ValueError(f"{one.path} and {other.path} have different queries; run one of the two runs again")
-    row: Row = {"of": "pair"} | _group(one) | {"seeds": f"{one.job.settings['seed']} and {other.job.settings['seed']}"}
+    row: Row = (
+        {"row type": "pair"} | _group(one) | {"seeds": f"{one.job.settings['seed']} and {other.job.settings['seed']}"}
+    )
     if first.codes.size and second.codes.size:
         row |= bits_changed(first.codes, second.codes, int(one.job.settings.get("hash.bits", 8 * first.codes.shape[1])))
     row["same prediction"] = float(((first.predicted == second.predicted) & (first.predicted >= 0)).mean())

@@ -137,11 +137,13 @@ def _measure_size(
         measured = time_methods(
             model, build_gallery(model, garments, probabilities), query_set, rerank_k, list(METHODS), metric_set
         )
-        rows += [shared_columns | {"lists": "own", "indexed by": indexed_by} | row for row in measured]
+        rows += [
+            shared_columns | {"inverted lists": "model categories", "indexed by": indexed_by} | row for row in measured
+        ]
     other_model, random_lists, other_queries = _assign_lists(model, query_set, size)
     gallery = build_gallery(other_model, garments, _one_hot(random_lists, len(other_model.categories)))
     measured = time_methods(other_model, gallery, other_queries, rerank_k, RANDOM_LIST_METHODS, "times")
-    rows += [shared_columns | {"lists": SOURCE, "indexed by": "frequency"} | row for row in measured]
+    rows += [shared_columns | {"inverted lists": SOURCE, "indexed by": "frequency"} | row for row in measured]
     embedding_dim = garments.encoded.embeddings.shape[1]
     rows = [row | storage_bytes(str(row["distance"]), model.bits or 0, embedding_dim) for row in rows]
     with atomic_write(cache_file) as temporary:

@@ -49,28 +49,28 @@ SEARCH_NAMES = {"euclidean": "Euclidean search", "hamming": "Hamming search", "r
 
 def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
     """Markdown page of the rows of `Speedup`, and SVG figures by file name."""
-    own = [row for row in rows if row["lists"] == "own"]
-    random_lists = [row for row in rows if row["lists"] != "own"]
-    largest = max(row["gallery"] for row in own if "item map@100" in row)
+    model_lists = [row for row in rows if row["inverted lists"] == "model categories"]
+    random_lists = [row for row in rows if row["inverted lists"] != "model categories"]
+    largest = max(row["gallery"] for row in model_lists if "item map@100" in row)
     parts = [
         describe_saving(random_lists),
-        f"### {random_lists[0]['lists']}: one list versus all lists",
+        f"### {random_lists[0]['inverted lists']}: one list versus all lists",
         LISTS_TEXT,
         _savings_table(random_lists),
         "![Time saved by probing one list, by gallery size](saving.svg)",
         "### Codes instead of embeddings, all lists",
         CODES_TEXT,
-        _codes_table(own),
+        _codes_table(model_lists),
         f"### The model's own categories, {largest:,} garments",
-        OWN_TEXT.format(queries=_num_queries(own), **_recall_bounds(own, largest)),
-        *(_methods_table(own, largest, indexed_by) for indexed_by in ("predicted", "true")),
+        OWN_TEXT.format(queries=_num_queries(model_lists), **_recall_bounds(model_lists, largest)),
+        *(_methods_table(model_lists, largest, indexed_by) for indexed_by in ("predicted", "true")),
         "### Latency by step",
-        _steps_table(own),
+        _steps_table(model_lists),
         "### Storage per garment",
-        _bytes_table(own),
+        _bytes_table(model_lists),
         _machine(rows),
     ]  # fmt: skip
-    return "\n\n".join(parts), {"saving.svg": figure(own, random_lists)}
+    return "\n\n".join(parts), {"saving.svg": figure(model_lists, random_lists)}
 
 
 def describe_saving(rows: Sequence[Row]) -> str:
@@ -101,11 +101,11 @@ def crossing_size(sizes: Sequence[int], savings: Sequence[float], baseline_ms: S
     return float("inf")
 
 
-def figure(own: Sequence[Row], random_lists: Sequence[Row]) -> bytes:
+def figure(model_lists: Sequence[Row], random_lists: Sequence[Row]) -> bytes:
     """Plot time saved by gallery size as SVG: one line per distance; panels for the model's lists and random lists."""
     panels = {
-        "the model's categories": [row for row in own if row["indexed by"] == "predicted"],
-        random_lists[0]["lists"]: random_lists,
+        "the model's categories": [row for row in model_lists if row["indexed by"] == "predicted"],
+        random_lists[0]["inverted lists"]: random_lists,
     }
     with svg_figure(3.6, 8.0) as (canvas, buffer):
         for axes, (title, rows) in zip(canvas.subplots(1, 2, sharey=True), panels.items(), strict=True):
@@ -146,7 +146,7 @@ def _codes_table(rows: Sequence[Row]) -> str:
     lines = [
         (
             f"{row['gallery']:,}", row["distance"], _format_ms(row, "search"), _format_ms(row, "end_to_end"),
-            _format_ratio(row, "time saved over euclidean"),
+            _format_ratio(row, "time saved vs euclidean"),
             f"{row['item recall@10']:.3f}" if "item recall@10" in row else "–",
         )
         for row in rows if row["indexed by"] == "predicted" and row["method"] == ALL_LISTS

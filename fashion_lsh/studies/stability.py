@@ -64,14 +64,14 @@ def write_stability(folder: Path, runs: Sequence[Path]) -> Path:
 
 def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
     """Markdown page of the rows of `repeat_rows`, and figures by file name.  Raises ValueError: no repeated runs."""
-    runs = [row for row in rows if row["of"] == "run"]
+    runs = [row for row in rows if row["row type"] == "run"]
     groups = by_variation(runs)
     if not groups:
         raise ValueError("--repeats: no two runs differ only in seed or only in split; pass more runs")
     parts = ["### Spread over seeds and splits", SPREAD_TEXT, spread_table(groups)]
-    if pairs := [row for row in rows if row["of"] == "pair"]:
+    if pairs := [row for row in rows if row["row type"] == "pair"]:
         parts += ["### Agreement between seeds", PAIRS_TEXT, pair_table(pairs)]
-    parts += ["### By category", *by_category(groups, [row for row in rows if row["of"] == "category"])]
+    parts += ["### By category", *by_category(groups, [row for row in rows if row["row type"] == "category"])]
     if any(f"{name} top-1" in row for row in runs for name in CORRUPTIONS):
         parts += ["### Corrupted queries", CORRUPTED_TEXT, corruption_table(groups)]
     parts += ["![Top-1 of each run; top-1 on corrupted queries](stability.svg)"]

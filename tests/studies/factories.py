@@ -151,16 +151,16 @@ def write_distance_and_speedup_results(folder: Path) -> None:
     write_results(
         folder / "distances",
         [{"scope": "all", "search": f"{distance}_all", "distance": distance, "val item map@100": 0.1}
-         | with_bounds("over hamming", hamming, 0.005) | with_bounds("over euclidean", euclidean, 0.005)
+         | with_bounds("gain over hamming", hamming, 0.005) | with_bounds("gain over euclidean", euclidean, 0.005)
          for distance, (hamming, euclidean) in differences.items()],
     )  # fmt: skip
     savings = {"euclidean": 0.5, "hamming": 0.05, "rerank": 0.04}
     write_results(
         folder / "speedup",
-        [{"lists": lists, "indexed by": indexed_by, "method": method, "gallery": size, "distance": distance,
+        [{"inverted lists": lists, "indexed by": indexed_by, "method": method, "gallery": size, "distance": distance,
           "item recall@10": 0.05}
-         | with_bounds("time saved", value, 0.01) | with_bounds("time saved over euclidean", 0.53, 0.01)
-         for lists, indexed_by in (("own", "predicted"), ("30 of DeepFashion", "frequency"))
+         | with_bounds("time saved", value, 0.01) | with_bounds("time saved vs euclidean", 0.53, 0.01)
+         for lists, indexed_by in (("model categories", "predicted"), ("30 simulated categories", "frequency"))
          for method in ("all lists", "top 1")
          for size in (100_000, 500_000) for distance, value in savings.items()],
     )  # fmt: skip
@@ -169,10 +169,13 @@ def write_distance_and_speedup_results(folder: Path) -> None:
 def write_stability_results(folder: Path) -> None:
     """Write results: stable top-1 over seeds and splits, hit overlap of about 0.25, lowest top-1 with occlusion."""
     accuracy_drops = dict(zip(CORRUPTIONS, (0.1, 0.01, 0.1, 0.3), strict=True))
-    runs = [{"of": "run", "backbone": "resnet18", "split": split, "seed": seed, "top-1": (top1 := 0.7 + number / 1000)}
+    columns = {"backbone": "resnet18", "split": 0}
+    runs = [columns | {"row type": "run", "split": split, "seed": seed, "top-1": (top1 := 0.7 + number / 1000)}
             | {f"{name} top-1": top1 - drop for name, drop in accuracy_drops.items()}
             for number, (seed, split) in enumerate(((0, 0), (1, 0), (2, 0), (0, 1), (0, 2)))]  # fmt: skip
-    pairs = [{"of": "pair", "backbone": "resnet18", "split": 0, "hit overlap": value} for value in (0.25, 0.26, 0.27)]
+    pairs = [
+        {"row type": "pair", "backbone": "resnet18", "split": 0, "hit overlap": value} for value in (0.25, 0.26, 0.27)
+    ]
     write_results(folder / "stability", runs + pairs)
 
 

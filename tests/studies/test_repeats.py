@@ -35,7 +35,7 @@ def test_hit_overlap_ignores_the_order() -> None:
 def test_rows_are_runs_categories_and_pairs_of_seeds(runs: list[Run]) -> None:
     rows = rows_from_runs(*runs)
     rows_by_type = {
-        row_type: [row for row in rows if row["of"] == row_type] for row_type in ("run", "category", "pair")
+        row_type: [row for row in rows if row["row type"] == row_type] for row_type in ("run", "category", "pair")
     }
     assert [(row["split"], row["seed"]) for row in rows_by_type["run"]] == [(0, 0), (0, 1), (0, 2), (1, 0)]
     assert len(rows_by_type["category"]) == 4 * 3

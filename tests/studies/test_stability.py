@@ -27,7 +27,7 @@ def test_pairs_of_runs_without_codes_have_no_bits_changed(make_run: MakeRun) -> 
 
 
 def run_row(backbone: str, seed: int, split: int, **scores: float) -> Row:
-    row = {"of": "run", "backbone": backbone, "split": split, "seed": seed, "job": f"{backbone}{seed}{split}"}
+    row = {"row type": "run", "backbone": backbone, "split": split, "seed": seed, "job": f"{backbone}{seed}{split}"}
     return row | {"top-1": 0.7} | scores
 
 
