@@ -163,7 +163,8 @@ def test_hadamard_centres_differ_in_half_the_bits(count: int, bits: int) -> None
 @settings(deadline=None, max_examples=40)
 def test_centres_are_distinct_and_far_apart(count: int, bits: int) -> None:
     if count > 2**bits:
-        with pytest.raises(ValueError, match=rf"hash\.bits={bits}: .*at least {(count - 1).bit_length()} bits"):
+        expected = rf"hash\.bits={bits}: .*\b{2**bits}\b.*at least {(count - 1).bit_length()} bits"
+        with pytest.raises(ValueError, match=expected):
             hash_centres(count, bits)
         return
     codes = hash_centres(count, bits)
