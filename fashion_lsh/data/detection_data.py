@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from PIL import Image
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -14,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import build_dataloader, jitter_brightness_contrast
-from fashion_lsh.data.images import to_pil_image
+from fashion_lsh.data.images import resize
 from fashion_lsh.data.sampler import EpochSampler
 
 Level = Literal["garment", "supercategory", "category"]
@@ -190,23 +189,6 @@ def resize_with_boxes(
     clipped = np.clip(boxes, 0, [width, height, width, height]) * scale
     is_kept = (clipped[:, 2:] - clipped[:, :2] >= MIN_BOX_SIDE).all(axis=1)
     return resized, clipped[is_kept].astype(np.float32), labels[is_kept]
-
-
-def resize(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Resize an image, (H, W, 3) uint8, to `size` pixels on its longer side.
-
-    Returns:
-        The resized image, uint8; scale factors of box coordinates xyxy, (4,) float32.
-
-    Raises:
-        ValueError: the image is not (H, W, 3) uint8.
-    """
-    pil_image = to_pil_image(image)
-    width, height = pil_image.size
-    scale = size / max(height, width)
-    new_size = max(1, round(width * scale)), max(1, round(height * scale))
-    resized = np.asarray(pil_image.resize(new_size, Image.Resampling.BILINEAR))
-    return resized, np.tile([new_size[0] / width, new_size[1] / height], 2).astype(np.float32)
 
 
 def collate(samples: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> DetectionBatch:

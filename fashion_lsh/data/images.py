@@ -68,6 +68,23 @@ def to_pil_image(image: Any) -> Image.Image:
     return Image.fromarray(image)
 
 
+def resize(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Resize an image, (H, W, 3) uint8, to `size` pixels on its longer side.
+
+    Returns:
+        The resized image, uint8; scale factors of box coordinates xyxy, (4,) float32.
+
+    Raises:
+        ValueError: the image is not (H, W, 3) uint8.
+    """
+    pil_image = to_pil_image(image)
+    width, height = pil_image.size
+    scale = size / max(height, width)
+    new_size = max(1, round(width * scale)), max(1, round(height * scale))
+    resized = np.asarray(pil_image.resize(new_size, Image.Resampling.BILINEAR))
+    return resized, np.tile([new_size[0] / width, new_size[1] / height], 2).astype(np.float32)
+
+
 def _read_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation; 1 (no transform) if the EXIF block is damaged, since the pixels may be intact."""
     try:

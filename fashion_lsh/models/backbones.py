@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from fashion_lsh.io.downloads import socket_timeout
 from fashion_lsh.models.efficientnet_lite import LITE0_MEAN_STD, create_lite0, lite0_imagenet_weights
@@ -104,6 +103,8 @@ def create_backbone(name: str) -> Backbone:
     if name == EFFICIENTNET_LITE0:
         mean, std = LITE0_MEAN_STD
         return Backbone(name, create_lite0(), 1280, MIN_SIZE[name], mean=(mean,) * 3, std=(std,) * 3)
+    from torchvision import models  # slow to import
+
     if name == "googlenet":
         # aux_logits=True would return a tuple in training mode; init_weights=None warns, False keeps torch's default
         network = models.get_model(name, weights=None, aux_logits=False, init_weights=False)
@@ -168,6 +169,8 @@ def imagenet_weights(name: str) -> tuple[Path, Mapping[str, Tensor]]:
     Raises:
         FileNotFoundError: the file is missing and cannot be downloaded.
     """
+    from torchvision import models  # slow to import
+
     url = models.get_model_weights(name).DEFAULT.url
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
     if file.is_file():

@@ -3,6 +3,7 @@
 import inspect
 import io
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,13 @@ import torch
 from torch import nn
 
 from fashion_lsh.io.files import atomic_write
-from fashion_lsh.models.baselines import ITQ, LSH, PredictedCategory
-from fashion_lsh.models.classifier import ClassifierModel
-from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.models.efficientnet_lite import MissingPackageError
-from fashion_lsh.models.hash_head import HashHeadModel
 
-NETWORKS: dict[str, type[nn.Module]] = {
-    stage_class.__name__: stage_class
-    for stage_class in (ClassifierModel, HashHeadModel, DetectorModel, LSH, ITQ, PredictedCategory)
-}
+# Module of each network, imported on demand: a model of crops must not import torchvision's detectors.
+NETWORKS = {
+    "ClassifierModel": "classifier", "HashHeadModel": "hash_head", "DetectorModel": "detector",
+    "LSH": "baselines", "ITQ": "baselines", "PredictedCategory": "baselines",
+}  # fmt: skip
 PREFIX = "model."  # prefix of the keys in state dicts of the LightningModules, whose attribute `model` is the network
 
 
@@ -81,7 +79,8 @@ def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
 
 
 def _build_model(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> nn.Module:
-    stage_class = NETWORKS[content["network"]]
+    module = import_module(f"fashion_lsh.models.{NETWORKS[content['network']]}")
+    stage_class = getattr(module, content["network"])
     parameters = inspect.signature(stage_class).parameters
     arguments = {**content["hyper_parameters"], **overrides}
     model = stage_class(**{name: value for name, value in arguments.items() if name in parameters})

@@ -2,14 +2,17 @@
 
 import logging
 from abc import ABC
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.projection import principal_axes
+
+if TYPE_CHECKING:  # importing a network must not import Lightning
+    from fashion_lsh.data.datamodule import GarmentData
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +69,7 @@ class CodeModel(CropModel, ABC):
             return full
         return functional.normalize((full - self.centre) @ self.axes, dim=1)
 
-    def post_fit(self, data: GarmentData) -> dict[str, float]:
+    def post_fit(self, data: "GarmentData") -> dict[str, float]:
         fit_metrics = super().post_fit(data)
         if self.has_pca or self.fits_projection:
             self.fit_projection(self.sample_features(data))
@@ -84,7 +87,7 @@ class CodeModel(CropModel, ABC):
             self.axes.copy_(axes)
 
     @torch.inference_mode()
-    def sample_features(self, data: GarmentData) -> Tensor:
+    def sample_features(self, data: "GarmentData") -> Tensor:
         """Features of evenly spaced training images without augmentation, (N, feature_dim) float32 on the CPU."""
         self.eval()
         batches = data.sample("train", SAMPLES_PER_AXIS * self.embedding_length)

@@ -6,16 +6,17 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.metrics.calibration import calibration_error
 from fashion_lsh.models.backbones import create_backbone, load_weights
 from fashion_lsh.models.calibration import fit_temperature
+
+if TYPE_CHECKING:  # importing a network must not import Lightning
+    from fashion_lsh.data.datamodule import GarmentData
 
 log = logging.getLogger(__name__)
 
@@ -132,8 +133,10 @@ class CropModel(nn.Module, ABC):
         self.fit_metrics = dict(other.fit_metrics)
         return self
 
-    def post_fit(self, data: GarmentData) -> dict[str, float]:
+    def post_fit(self, data: "GarmentData") -> dict[str, float]:
         """Fit the temperature on `val`; return the calibration errors `<name>/val/ece_before` and `…_after`."""
+        from fashion_lsh.metrics.calibration import calibration_error  # torchmetrics is slow to import
+
         logits, labels = _val_logits(self, data)
         temperature = fit_temperature(logits, labels)
         before, after = (calibration_error(logits, labels, t) for t in (1.0, temperature))
@@ -165,7 +168,7 @@ def constructor_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def _val_logits(model: CropModel, data: GarmentData) -> tuple[Tensor, Tensor]:
+def _val_logits(model: CropModel, data: "GarmentData") -> tuple[Tensor, Tensor]:
     model.eval()
     results = [(model(batch.images.to(model.device)).logits.cpu(), batch.labels) for batch in data.val_dataloader()]
     return torch.cat([logits for logits, _ in results]), torch.cat([labels for _, labels in results])

@@ -14,8 +14,8 @@ from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
-from fashion_lsh.data.detection_data import resize
 from fashion_lsh.data.detections import Boxes
+from fashion_lsh.data.images import resize
 from fashion_lsh.models.box_fusion import flip_boxes, fuse_boxes
 from fashion_lsh.models.feature_pyramid import FeaturePyramid
 

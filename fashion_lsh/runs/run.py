@@ -2,20 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets import Source, open_dataset
 from fashion_lsh.data.detections import BoxSelector, Detections, detect_all
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.models.checkpoints import load_model
 from fashion_lsh.models.crop_model import CropModel
-from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.folder import RunFolder
 from fashion_lsh.runs.keys import INFERENCE_KEYS
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
+
+if TYPE_CHECKING:  # reading a run must import neither Lightning nor torchvision
+    from fashion_lsh.data.datamodule import GarmentData
+    from fashion_lsh.models.detector import DetectorModel
 
 T = TypeVar("T")
 DETECTIONS_FILE = "detections.parquet"  # detected boxes of all images
@@ -39,7 +41,7 @@ class Run(RunFolder):
         name = "classifier" if config["hash"] is None else "hash_head"
         return load_model(self.path / f"{name}.ckpt", config["trainer"]["accelerator"])
 
-    def detector(self) -> DetectorModel | None:
+    def detector(self) -> "DetectorModel | None":
         """Load the trained detector; return None if crops do not depend on detections."""
         config = self.config
         if config["data"]["crop"] != "detected":
@@ -56,7 +58,7 @@ class Run(RunFolder):
         """
         return self._instantiate(BoxSelector, self.config["data"]["box_selector"])
 
-    def detections(self, detector: DetectorModel, data: GarmentData) -> Detections:
+    def detections(self, detector: "DetectorModel", data: "GarmentData") -> Detections:
         """Detect boxes in all images of the data, or read them from detections.parquet if the file exists.
 
         Raises:
@@ -74,7 +76,7 @@ class Run(RunFolder):
             )
         return detections
 
-    def with_detections(self, data: GarmentData) -> GarmentData:
+    def with_detections(self, data: "GarmentData") -> "GarmentData":
         """Return the data with the detections of the run, or unchanged if the run has no detector."""
         detector = self.detector()
         return data if detector is None else data.with_detections(self.detections(detector, data))
@@ -96,7 +98,7 @@ class Run(RunFolder):
                 f"{self.path} was written by another version ({error}); run its train.py command again"
             ) from error
 
-    def check_data(self, data: GarmentData) -> None:
+    def check_data(self, data: "GarmentData") -> None:
         """Check that the data have not changed: with other splits, training images might be queries.
 
         Raises:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.data.detection_data import DetectionData, DetectionDataset, collate, resize, resize_with_boxes
+from fashion_lsh.data.detection_data import DetectionData, DetectionDataset, collate, resize_with_boxes
+from fashion_lsh.data.images import resize
 
 MakeData = Callable[..., GarmentData]
 
