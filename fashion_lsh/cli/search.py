@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.images import open_image
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.report.contact_sheets import query_tiles, write_result_sheet
 from fashion_lsh.report.tiles import Tile
 from fashion_lsh.runs.run import Run
-from fashion_lsh.search.searcher import Searcher, SearchResult
+from fashion_lsh.search.result import SearchResult
+from fashion_lsh.search.searcher import Searcher
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 (query_tiles(image, box, searcher.model.margin, result), result) for _, box, result in garment_results
             ]
         for name, _, result in garment_results:
-            print(_format_result(f"{path}{name}", result, searcher.gallery.catalogue))
+            print(_format_result(f"{path}{name}", result))
     if args.sheet and results:
         try:
             write_result_sheet(args.sheet, run.source(), searcher, results)
@@ -121,14 +121,10 @@ def _open_searcher(run: Run, args: argparse.Namespace) -> Searcher:
     return run.searcher(replace(run.policy, **changes))
 
 
-def _format_result(query: str, result: SearchResult, gallery: Catalogue) -> str:
-    garments = [gallery.row(row) for row in result.hits.rows[0] if row >= 0]
-    table_rows = [
-        (rank, garment["id"], garment["category"], garment["image"], distance)
-        for rank, (garment, distance) in enumerate(zip(garments, result.hits.distances[0], strict=False), start=1)
-    ]
+def _format_result(query: str, result: SearchResult) -> str:
+    table_rows = [(rank, hit.id, hit.category, hit.path, hit.distance) for rank, hit in enumerate(result.hits, start=1)]
     table = tabulate(table_rows, headers=["", "garment", "category", "image", "distance"], floatfmt=".3f")
-    return f"{query}: predicted category {result.category} (probability {100 * result.confidence:.0f} %)\n{table}\n"
+    return f"{query}: predicted category {result.category} (probability {100 * result.probability:.0f} %)\n{table}\n"
 
 
 def _positive_int(text: str) -> int:

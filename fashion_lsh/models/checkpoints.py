@@ -85,7 +85,7 @@ def _build_model(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> nn
     arguments = {**content["hyper_parameters"], **overrides}
     model = stage_class(**{name: value for name, value in arguments.items() if name in parameters})
     model.load_state_dict({name.removeprefix(PREFIX): value for name, value in content["state_dict"].items()})
-    model.fit_metrics = dict(content["fit_metrics"])  # type: ignore[assignment]
+    model.fit_metrics = dict(content["fit_metrics"])
     return model
 
 

@@ -17,7 +17,8 @@ from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.report.blocks import Figure
 from fashion_lsh.report.tiles import TILE, Tile, column_titles, evenly_spaced, write_contact_sheet
-from fashion_lsh.search.searcher import Searcher, SearchResult
+from fashion_lsh.search.result import SearchResult
+from fashion_lsh.search.searcher import Searcher
 
 MAX_SIDE = 512  # longer side in pixels of an uncropped image in a tile
 MISSING_IMAGE_ERRORS = (OSError, ValueError, LookupError)  # raised by sources for images that no longer exist
@@ -63,10 +64,7 @@ def write_result_sheet(
 ) -> None:
     """Write a sheet of search results without relevance marks: `query_tiles` and hits of each query."""
     gallery, margin = searcher.gallery.catalogue, searcher.model.margin
-    rows = [
-        [*tiles, *(hit_tile(source, gallery, row, margin) for row in result.hits.rows[0] if row >= 0)]
-        for tiles, result in results
-    ]
+    rows = [[*tiles, *(hit_tile(source, gallery, hit.row, margin) for hit in result.hits)] for tiles, result in results]
     write_contact_sheet(path, rows, column_titles(max(map(len, rows)) - 2, first="image"))
 
 

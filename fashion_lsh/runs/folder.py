@@ -4,7 +4,6 @@ import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,20 @@ RERUN = "run its train.py command again (with overwrite=true, if its scores are 
 OVERWRITE = "run its train.py command again with overwrite=true"
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """Run folder, finished or unfinished.
 
-    Attributes:
+    Args:
         path: path of the folder; a symlink is resolved.
 
     Raises:
         FileNotFoundError: not a run folder.
     """
 
-    path: Path
-
-    def __post_init__(self) -> None:
-        if self.path.is_symlink():  # `latest` may change while the run is open
-            object.__setattr__(self, "path", self.path.parent / self.path.readlink())
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
+        # `latest` may change while the run is open
+        self.path = path.parent / path.readlink() if path.is_symlink() else path
         if not (self.path / "config.yaml").is_file():
             runs = sorted(file.parent for file in self.path.glob("*/config.yaml"))
             folder = f"the folder of one run, for example {runs[0]}" if runs else "a folder written by train.py"

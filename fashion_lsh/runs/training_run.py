@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,16 +21,17 @@ from fashion_lsh.runs.stage_cache import copy_stage_file, initialise
 from fashion_lsh.runs.tracker import NoTracker, Tracker
 
 
-@dataclass(frozen=True)
 class TrainingRun(Run):
     """Run folder opened for training.
 
-    Attributes:
+    Args:
         path: path of the folder.
-        tracker: experiment tracker for training logs and results.
+        tracker: experiment tracker for training logs and results; None: no tracker.
     """
 
-    tracker: Tracker = NoTracker()  # noqa: RUF009  NoTracker has no state
+    def __init__(self, path: str | Path, tracker: Tracker | None = None) -> None:
+        super().__init__(path)
+        self.tracker = tracker or NoTracker()
 
     @classmethod
     def open(cls, config: Mapping[str, Any], data: GarmentData) -> Self:
@@ -78,7 +78,7 @@ class TrainingRun(Run):
         """
         check_disk_space(self.path, min_checkpoint_bytes(models))
         with self.locked_log(), track_run as tracker:
-            yield replace(self, tracker=tracker)
+            yield type(self)(self.path, tracker)
 
     def fit(self, stage: Any, data: Any) -> Any:
         """Train a stage, or reuse a trained stage of another run.

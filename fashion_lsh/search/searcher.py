@@ -1,11 +1,13 @@
 """Search a gallery: crop, encode in one forward pass, select lists, search them, re-rank."""
 
 from copy import copy
-from typing import NamedTuple
+from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 
 from fashion_lsh.data.crops import crop_image
+from fashion_lsh.data.images import open_image
 from fashion_lsh.gallery.files import check_fingerprint
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.hits import Hits
@@ -14,20 +16,7 @@ from fashion_lsh.index.validation import check_positive
 from fashion_lsh.models.encoding import Encoded, Model, encode_crops
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.rerank import rerank, tie_break, weighted
-
-
-class SearchResult(NamedTuple):
-    """Result of one query.
-
-    Attributes:
-        category: predicted category.
-        confidence: softmax probability of the predicted category.
-        hits: (1, k) hits.
-    """
-
-    category: str
-    confidence: float
-    hits: Hits
+from fashion_lsh.search.result import SearchResult, garment_hits
 
 
 class Searcher:
@@ -94,24 +83,33 @@ class Searcher:
         is_padding = np.arange(hits.rows.shape[1]) >= num_candidates[:, None]
         return Hits(np.where(is_padding, -1, hits.rows), np.where(is_padding, np.float32(np.inf), hits.distances))
 
-    def search(self, image: np.ndarray, box: np.ndarray | None = None, k: int = 10) -> SearchResult:
+    def search(
+        self, image: str | Path | BinaryIO | np.ndarray, box: np.ndarray | None = None, k: int = 10
+    ) -> SearchResult:
         """Search with one query image.
 
         Args:
-            image: (H, W, 3) uint8.
+            image: path or open binary file of the image, or (H, W, 3) uint8 RGB.
             box: (4,) xyxy of the garment in pixels; None for the whole image.
-            k: number of hits; limited to the size of the gallery.
+            k: maximum number of hits.
 
         Raises:
-            ValueError: the image has another shape or dtype, the box lies outside the image, or k is not a positive
+            ImageError: the file is missing, or is not a readable image.
+            ValueError: the array has another shape or dtype, the box lies outside the image, or k is not a positive
                 integer.
         """
         k = min(check_positive(k=k), max(1, len(self.gallery)))
-        crop = crop_image(image, box, self.model.margin, self.model.image_size)
-        query = encode_crops(self.model, [crop])
-        predicted = int(query.predicted[0])
+        is_file = isinstance(image, str | Path) or hasattr(image, "read")
+        pixels = cast(np.ndarray, open_image(cast(BinaryIO, image)) if is_file else image)
+        query = encode_crops(self.model, [crop_image(pixels, box, self.model.margin, self.model.image_size)])
+        probabilities, names = query.probabilities[0], [*self.model.categories, ""]
+        first, second = (*np.argsort(-probabilities, kind="stable")[:2], -1)[:2]
         return SearchResult(
-            self.model.categories[predicted], float(query.probabilities[0, predicted]), self.search_encoded(query, k)
+            names[first],
+            float(probabilities[first]),
+            names[second],
+            float(probabilities[second]) if second >= 0 else 0.0,
+            garment_hits(self.search_encoded(query, k), self.gallery.catalogue),
         )
 
     def _codes_and_index(self, queries: Encoded) -> tuple[np.ndarray, HashIndex]:

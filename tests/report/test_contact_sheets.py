@@ -26,7 +26,7 @@ from fashion_lsh.report.tiles import (
     evenly_spaced,
     write_contact_sheet,
 )
-from fashion_lsh.search.searcher import SearchResult
+from fashion_lsh.search.result import SearchResult, garment_hits
 
 GREY = (128, 128, 128)
 
@@ -212,8 +212,9 @@ def test_a_result_sheet_shows_image_crop_and_hits_without_marks(
     data: GarmentData, gallery: Any, tmp_path: Path
 ) -> None:
     image, box = data.source.image("circle-0-street.png"), np.array([4, 4, 30, 30], dtype=np.float32)
-    no_hits = SearchResult("cross", 0.5, Hits(np.array([[-1, -1]]), np.full((1, 2), np.inf, np.float32)))
-    two_hits = SearchResult("circle", 0.9, Hits(np.array([[2, 0, -1]]), np.array([[1, 2, np.inf]], np.float32)))
+    no_hits = SearchResult("cross", 0.5, "circle", 0.4, ())
+    found = Hits(np.array([[2, 0, -1]]), np.array([[1, 2, np.inf]], np.float32))
+    two_hits = SearchResult("circle", 0.9, "cross", 0.1, garment_hits(found, gallery.gallery.catalogue))
     tiles_of_two, tiles_of_none = query_tiles(image, box, 0.1, two_hits), query_tiles(image, None, 0.1, no_hits)
     write_result_sheet(
         tmp_path / "sheet.png", data.source, gallery, [(tiles_of_two, two_hits), (tiles_of_none, no_hits)]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fashion_lsh.data.crops import crop_image
+from fashion_lsh.data.images import ImageError
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.inverted_lists import faiss_threads
@@ -244,10 +246,16 @@ def test_search_of_an_image_equals_search_of_its_encoding(distance: str, box: li
     assert len(set(encoded.predicted)) > 1
     for query, image in enumerate(images):
         result = searcher.search(image, xyxy, 10)
-        assert np.array_equal(result.hits.rows, expected.rows[[query]])
-        np.testing.assert_allclose(result.hits.distances, expected.distances[[query]], rtol=1e-6)
+        assert [hit.row for hit in result.hits] == expected.rows[query][expected.rows[query] >= 0].tolist()
+        distances = expected.distances[query, : len(result.hits)]
+        np.testing.assert_allclose([hit.distance for hit in result.hits], distances, rtol=1e-6)
+        garments = [searcher.gallery.catalogue.row(hit.row) for hit in result.hits]
+        columns = ("id", "image", "category", "item")
+        assert [hit[:4] for hit in result.hits] == [tuple(each[name] for name in columns) for each in garments]
         assert result.category == model.categories[encoded.predicted[query]]
-        assert result.confidence == pytest.approx(encoded.probabilities[query].max())
+        ascending = np.sort(encoded.probabilities[query])
+        assert (result.probability, result.runner_up_probability) == pytest.approx((ascending[-1], ascending[-2]))
+        assert result.runner_up == model.categories[encoded.probabilities[query].argsort(kind="stable")[-2]]
 
 
 def test_search_rejects_invalid_image_and_k() -> None:
@@ -258,7 +266,19 @@ def test_search_rejects_invalid_image_and_k() -> None:
     for k in ("3", 2.0, 0, None):
         with pytest.raises(ValueError, match=f"^k={k!r}:"):
             searcher.search(image, k=k)  # type: ignore[arg-type]
-    assert searcher.search(image, k=99).hits.rows.shape == (1, 9)
+    assert len(make_searcher(random_encoded(0, 9), "hamming", "all").search(image, k=99).hits) == 9
+
+
+def test_search_accepts_path_and_open_file(tmp_path: Path) -> None:
+    searcher = make_searcher(random_encoded(0, 9), "hamming")
+    image = np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8)
+    Image.fromarray(image).save(path := tmp_path / "query.png")
+    expected = searcher.search(image)
+    assert searcher.search(path) == searcher.search(str(path)) == expected
+    with path.open("rb") as file:
+        assert searcher.search(file) == expected
+    with pytest.raises(ImageError, match=r"missing\.png"):
+        searcher.search(tmp_path / "missing.png")
 
 
 def test_gallery_of_another_model_is_rejected() -> None:
