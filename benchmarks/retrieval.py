@@ -223,9 +223,8 @@ def build_random_model(backbone: str) -> CropModel:
     torch.manual_seed(0)
     categories = [f"category {number:02}" for number in range(NUM_LISTS)]
     return HashHeadModel(
-        backbone, categories, BITS, EMBEDDING_DIM, image_size=224, margin=0.1, frozen=False, loss="softmax",
-        bihalf=False, label_smoothing=0.0,
-    ).eval()  # fmt: skip
+        backbone, categories, BITS, label_smoothing=0.0, embedding_dim=EMBEDDING_DIM, image_size=224
+    ).eval()
 
 
 def median_times(methods: dict[str, Callable[[int], object]], queries: int = NUM_QUERIES) -> dict[str, float]:

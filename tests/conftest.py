@@ -4,7 +4,7 @@ import csv
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,14 @@ SHAPES = ("circle", "cross", "square")
 NUM_ITEMS = 12  # number of items per shape
 IMAGE_SIDE = 48  # pixels
 FEW_COUNTS = {"train": 32, "val": 16, "query": 8, "gallery": 8}  # number of images per category of the fixture `few`
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the key that signs runs out of the user's state folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,17 @@
 """Build data, stages and search policy of a run from the config, and check all values before the first epoch."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detection_data import DetectionData
+from fashion_lsh.data.detections import BoxSelector
+from fashion_lsh.io.targets import instantiate
 from fashion_lsh.models.baselines import Baseline
 from fashion_lsh.models.checkpoints import check_accelerator
 from fashion_lsh.runs.config import check, resolve_config
@@ -21,7 +21,6 @@ from fashion_lsh.training.detector import Detector
 from fashion_lsh.training.hash_head import HashHead
 
 CONF = str(Path(__file__).parents[2] / "conf")
-build = partial(instantiate, _convert_="all")
 
 
 @dataclass(frozen=True)
@@ -61,19 +60,29 @@ def build_components(cfg: DictConfig) -> Components:
     check(config, plain_config(cfg, resolve=False))
     check_accelerator(config["trainer"]["accelerator"])
     pl.seed_everything(config["seed"], verbose=False)
-    data, policy = build(config["data"]), build(config["search"])
-    scenes = build(config["scenes"], data=data)
+    data = instantiate(
+        config["data"], GarmentData, box_selector=instantiate(config["data"]["box_selector"], BoxSelector)
+    )
+    policy = instantiate(config["search"], SearchPolicy)
+    scenes = instantiate(config["scenes"], DetectionData, data=data) if config["scenes"] else None
     # The order of the stages must not change: it determines the random initial weights.
-    detector = build(config["detector"], classes=scenes.classes) if scenes else None
-    classifier = build(config["classifier"], categories=data.categories)
-    hash_head = build(config["hash"], categories=data.categories)
-    policy.check(hash_head and _bits(hash_head), len(data.categories))
+    detector = instantiate(config["detector"], Detector, classes=scenes.classes) if scenes else None
+    classifier = instantiate(config["classifier"], Classifier, categories=data.categories)
+    hash_head = _hash_head(config["hash"], data.categories) if config["hash"] else None
+    policy.check(_bits(hash_head) if hash_head else None, len(data.categories))
     return Components(config, data, scenes, detector, classifier, hash_head, policy)
 
 
 def plain_config(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
     """Convert a config to plain values; `resolve=False` keeps interpolations such as `${crop.margin}`."""
     return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=resolve, throw_on_missing=resolve))
+
+
+def _hash_head(config: dict[str, Any], categories: list[str]) -> HashHead | Baseline:
+    stage = instantiate(config, nn.Module, categories=categories)
+    if not isinstance(stage, HashHead | Baseline):
+        raise ValueError(f"hash._target_={config['_target_']}: not a HashHead or Baseline; derive the class from one")
+    return stage
 
 
 def _bits(hash_head: HashHead | Baseline) -> int:

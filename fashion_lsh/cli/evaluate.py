@@ -8,14 +8,17 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fashion_lsh.cli.components import CONF, build, plain_config
+from fashion_lsh.cli.components import CONF, plain_config
+from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
+from fashion_lsh.io.targets import instantiate
 from fashion_lsh.report.page_file import write_page
 from fashion_lsh.report.tables import describe_run
 from fashion_lsh.runs.config import check
 from fashion_lsh.runs.results import add_search, own_metrics
 from fashion_lsh.runs.run import Run
 from fashion_lsh.runs.sweep import print_user_errors
+from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 
 log = logging.getLogger(__name__)
@@ -30,11 +33,12 @@ def main(cfg: DictConfig) -> float | None:
     cli_config = plain_config(cfg)
     config = run.config | {"search": _search_config(cli_config, run), "study": cli_config["study"]}
     check(config)
-    policy, data = build(config["search"]), build(config["data"])
+    policy = instantiate(config["search"], SearchPolicy)
+    data = run.instantiate(config["data"], GarmentData, box_selector=run.box_selector)
     run.check_data(data)
     data, model = run.with_detections(data), run.model()
     if config["study"]:
-        study = build(config["study"])
+        study: Any = instantiate(config["study"], object)
         text, figures = study.page(rows := study(model, data, policy, run.path))
         folders = [run.path / cli_config["name"], *([Path(cli_config["page"])] if cli_config["page"] else [])]
         for folder in folders:

@@ -2,6 +2,7 @@
 
 from copy import copy
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.connected_components import factorize
-from fashion_lsh.data.dataset import CropDataset, build_dataloader, collate
+from fashion_lsh.data.dataset import CropDataset, Transform, build_dataloader, collate
 from fashion_lsh.data.datasets import Source, open_dataset
 from fashion_lsh.data.detections import BoxSelector, Detections
 from fashion_lsh.data.leaks import check_disjoint, drop_leaks, report_leaks
@@ -20,8 +21,10 @@ from fashion_lsh.data.sampler import EpochSampler
 from fashion_lsh.data.schema import box_columns
 from fashion_lsh.data.splits import check_splits, split
 from fashion_lsh.data.unseen_categories import TRAINING_SPLITS, hold_out_categories
+from fashion_lsh.io.targets import Spec, create
 
 Names = Annotated[list[str], Field(min_length=1)]
+RATIOS = {"train": 0.6, "val": 0.1, "query": 0.1, "gallery": 0.2}
 SplitName = Literal["train", "val", "query", "gallery"]
 
 
@@ -29,7 +32,7 @@ class GarmentData(pl.LightningDataModule):
     """Data module that splits, crops and batches the garments of one data set.
 
     Args:
-        source: name of the data set (see `fashion_lsh.data.datasets`).
+        source: name of the data set, or a user's own data set (see `open_dataset`).
         root: folder or file of the data set; None if the data set needs no root.
         categories: categories to keep; None: all.
         sources: values of the column `source` to keep in a merged catalogue; None: all.
@@ -40,6 +43,7 @@ class GarmentData(pl.LightningDataModule):
         image_size: side of a crop in pixels.
         jitter: maximum shift of each side of a training crop, as a fraction of its width or height.
         min_crop_area: minimum fraction of the area kept by the random resized crop in training; 1: no random crop.
+        transform: further augmentation of training crops, a class with the interface Transform; None: none.
         ratios: ratio of each split, for data sets without published splits.
         gallery: split used as the gallery; `train` is the protocol of Lin et al. 2015.
         leaks: treatment of images, groups and items that occur in several published splits (see `find_leaks`).
@@ -50,31 +54,35 @@ class GarmentData(pl.LightningDataModule):
         workers: number of loader processes; 0: load in the main process.
         samples_per_epoch: number of images per epoch; None: all. Each epoch continues where the last one stopped.
         balanced: whether all categories are sampled equally often in training.
+        item_pairs: whether each training image is followed by another image of its item, or by another augmentation of
+            itself, as a contrastive loss between items requires.
         seed: random seed of order and augmentation.
         unseen: names or number of the categories to exclude from train and val; None: no category is excluded.
     """
 
     def __init__(
         self,
-        source: str,
-        root: str | None,
-        categories: Names | None,
-        sources: Names | None,
-        crop: Literal["annotated", "whole", "detected"],
-        box_selector: BoxSelector,
-        margin: float,
-        image_size: int,
-        jitter: Annotated[float, Field(ge=0, lt=0.5)],
-        min_crop_area: Annotated[float, Field(gt=0, le=1)],
-        ratios: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]],
-        gallery: Literal["gallery", "train"],
-        leaks: Literal["refuse", "drop", "report"],
-        split_seed: NonNegativeInt,
-        batch_size: PositiveInt,
-        workers: NonNegativeInt,
-        samples_per_epoch: PositiveInt | None,
-        balanced: bool,
-        seed: NonNegativeInt,
+        source: Spec = "shop_street",
+        root: str | None = None,
+        categories: Names | None = None,
+        sources: Names | None = None,
+        crop: Literal["annotated", "whole", "detected"] = "annotated",
+        box_selector: BoxSelector = BoxSelector(),  # noqa: B008  frozen
+        margin: float = 0.1,
+        image_size: int = 64,
+        jitter: Annotated[float, Field(ge=0, lt=0.5)] = 0.08,
+        min_crop_area: Annotated[float, Field(gt=0, le=1)] = 1.0,
+        transform: Spec | None = None,
+        ratios: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = RATIOS,
+        gallery: Literal["gallery", "train"] = "gallery",
+        leaks: Literal["refuse", "drop", "report"] = "refuse",
+        split_seed: NonNegativeInt = 0,
+        batch_size: PositiveInt = 64,
+        workers: NonNegativeInt = 1,
+        samples_per_epoch: PositiveInt | None = None,
+        balanced: bool = False,
+        item_pairs: bool = False,
+        seed: NonNegativeInt = 0,
         unseen: PositiveInt | Names | None = None,
     ) -> None:
         super().__init__()
@@ -89,8 +97,21 @@ class GarmentData(pl.LightningDataModule):
         self.ratios, self.gallery, self.leaks, self.split_seed = dict(ratios), gallery, leaks, split_seed
         self.batch_size, self.workers, self.pin_memory = batch_size, workers, False
         self.samples_per_epoch = samples_per_epoch
-        self.balanced, self.seed, self.unseen = balanced, seed, unseen
+        self.balanced, self.item_pairs, self.seed, self.unseen = balanced, item_pairs, seed, unseen
+        self.transform: Transform | None = None
+        if transform is not None:
+            self.transform = create(transform, Transform, {}, "data.transform")
         self.leak_reasons: dict[str, str] = {}
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, **settings: Any) -> Self:
+        """Open a folder of images with one subfolder per category, or a manifest (.csv or .parquet).
+
+        Args:
+            folder: folder or manifest.
+            settings: other arguments of the constructor; `image_size` defaults to 224.
+        """
+        return cls("folder", str(folder), **{"image_size": 224} | settings)
 
     def with_detections(self, detections: Detections | None) -> Self:
         """Return a copy that uses these detections."""
@@ -207,14 +228,13 @@ class GarmentData(pl.LightningDataModule):
         all_rows = self.catalogue.rows(self._catalogue_split(split))
         return self.catalogue.take(np.setdiff1d(all_rows, self.rows(split)))
 
-    def train_dataloader(self, pairs: bool = False) -> DataLoader[Any]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Build the loader of augmented training images.
 
-        With `pairs`, each image is followed by another image of its item, or by another augmentation of itself.
-
         Raises:
-            ValueError: `pairs` is True, and the batch size is odd or below 4.
+            ValueError: `item_pairs` is True, and the batch size is odd or below 4.
         """
+        pairs = self.item_pairs
         if pairs and (self.batch_size < 4 or self.batch_size % 2):
             raise ValueError(f"data.batch_size={self.batch_size}: item pairs need an even batch size of at least 4")
         rows = self.rows("train")
@@ -246,5 +266,5 @@ class GarmentData(pl.LightningDataModule):
     def _crop_dataset(self, augment: bool) -> CropDataset:
         return CropDataset(
             self.source, self.catalogue.column("image"), self.labels, self.items, self.crop_boxes, self.margin,
-            self.image_size, self.jitter, self.min_crop_area, self.seed if augment else None,
+            self.image_size, self.jitter, self.min_crop_area, self.seed if augment else None, self.transform,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -30,6 +30,15 @@ class Batch(NamedTuple):
     items: Tensor
 
 
+@runtime_checkable
+class Transform(Protocol):
+    """Interface of a user's own augmentation of training crops."""
+
+    def __call__(self, crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Augment a crop, (S, S, 3) uint8 RGB, with random draws from `rng` only; return the same shape and dtype."""
+        ...
+
+
 @dataclass(frozen=True)
 class CropDataset(Dataset[tuple[np.ndarray, int, int, int]]):
     """Crops by key (row, epoch); augmentation depends only on seed, epoch and row.
@@ -45,6 +54,7 @@ class CropDataset(Dataset[tuple[np.ndarray, int, int, int]]):
         jitter: maximum shift of each side of a training crop, as a fraction of the width or height.
         min_crop_area: minimum fraction of the area kept by the random resized crop.
         seed: random seed of the augmentation; None: no augmentation.
+        transform: further augmentation.
     """
 
     source: Source
@@ -57,6 +67,7 @@ class CropDataset(Dataset[tuple[np.ndarray, int, int, int]]):
     jitter: float
     min_crop_area: float
     seed: int | None
+    transform: Transform | None = None
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, int, int, int]:
         """Load the crop of a key (row, epoch): (S, S, 3) uint8 RGB, label, row and item number."""
@@ -80,7 +91,8 @@ class CropDataset(Dataset[tuple[np.ndarray, int, int, int]]):
         crop = crop_image(image, region, 0.0, self.size)
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
-        return jitter_brightness_contrast(crop, rng)
+        crop = jitter_brightness_contrast(crop, rng)
+        return crop if self.transform is None else self.transform(crop, rng)
 
 
 def jitter_brightness_contrast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Training and validation data of the detector: images with the boxes of all garments."""
 
+from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -52,14 +53,14 @@ class DetectionData:
     def __init__(
         self,
         data: GarmentData,
-        level: Level,
-        image_size: PositiveInt,
-        views: Annotated[list[str], Field(min_length=1)] | None,
-        scales: Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)],
-        batch_size: PositiveInt,
-        samples_per_epoch: PositiveInt | None,
-        workers: NonNegativeInt,
-        seed: NonNegativeInt,
+        level: Level = "garment",
+        image_size: PositiveInt = 256,
+        views: Annotated[list[str], Field(min_length=1)] | None = None,
+        scales: Annotated[Sequence[PositiveFloat], Field(min_length=2, max_length=2)] = (0.8, 1.2),
+        batch_size: PositiveInt = 8,
+        samples_per_epoch: PositiveInt | None = None,
+        workers: NonNegativeInt = 1,
+        seed: NonNegativeInt = 0,
     ) -> None:
         if scales[0] > scales[1]:
             raise ValueError(f"scenes.scales={scales}: not ascending; set the smaller scale first")

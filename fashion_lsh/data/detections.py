@@ -136,10 +136,10 @@ class BoxSelector:
             queries are kept, but have no hits.
     """
 
-    select: SelectRule
-    min_score: Annotated[float, Field(ge=0, le=1)]
-    min_size: Annotated[float, Field(ge=1)]
-    fallback: Literal["whole", "skip"]
+    select: SelectRule = "given"
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.3
+    min_size: Annotated[float, Field(ge=1)] = 8.0
+    fallback: Literal["whole", "skip"] = "whole"
 
     def select_boxes(self, detections: Detections, images: np.ndarray, annotated: np.ndarray) -> np.ndarray:
         """Select a box for each of N garments.

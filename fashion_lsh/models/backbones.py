@@ -1,6 +1,7 @@
 """Backbones of torchvision and timm with a common interface: uint8 images -> one feature vector per image."""
 
 from collections.abc import Mapping
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fashion_lsh.io.downloads import socket_timeout
+from fashion_lsh.io.targets import Spec, create
 from fashion_lsh.models.efficientnet_lite import LITE0_MEAN_STD, create_lite0, lite0_imagenet_weights
 
 EFFICIENTNET_LITE0 = "efficientnet_lite0"
@@ -40,11 +42,15 @@ TIMEOUT_S = 5.0  # limit per address and read, so that a machine without network
 class Backbone(nn.Module):
     """Feature extractor including the normalisation of images: mean and std are saved with the weights.
 
-    Attributes:
-        name: One of BACKBONES.
-        feature_dim: Length of the feature vector of an image.
-        min_size: Smallest accepted side of an image, in pixels.
-        network: Normalised images (B, 3, H, W) -> features (B, feature_dim).
+    A user's own backbone is a subclass whose constructor passes its network to this constructor.
+
+    Args:
+        name: one of BACKBONES, or a name for messages.
+        network: normalised images (B, 3, H, W) -> features (B, feature_dim).
+        feature_dim: length of the feature vector of an image.
+        min_size: smallest accepted side of an image, in pixels.
+        mean: mean of RGB values in 0..1, three numbers.
+        std: standard deviation of RGB values in 0..1, three numbers.
     """
 
     mean: Tensor  # mean (3, 1, 1) of RGB values in 0..1
@@ -89,17 +95,24 @@ class Backbone(nn.Module):
             )
 
 
-def create_backbone(name: str) -> Backbone:
-    """Build one of BACKBONES with the random initialisation of its library.
+def create_backbone(spec: Spec) -> Backbone:
+    """Build one of BACKBONES with the random initialisation of its library, or a subclass of Backbone.
+
+    Args:
+        spec: one of BACKBONES, `module.Class` of a subclass of Backbone, or a mapping of `_target_` and arguments.
 
     Feature lengths: resnet18, resnet34 512; resnet50, resnet101 2048; googlenet 1024; efficientnet_lite0 1280; alexnet,
     vgg16, vgg16_bn 4096 (output of the second hidden layer, after ReLU). Dropout rates are those of torchvision.
 
     Raises:
-        ValueError: the name is not in BACKBONES, or the package of the network is not installed.
+        ComponentError: the name is unknown, the class is not a Backbone, or the package of the network is missing.
     """
-    if name not in BACKBONES:
-        raise ValueError(f"backbone={name!r}: unknown; choose one of {', '.join(BACKBONES)}")
+    built_in = {name: partial(_create_built_in, name) for name in BACKBONES}
+    backbone: Backbone = create(spec, Backbone, built_in, "backbone.name")
+    return backbone
+
+
+def _create_built_in(name: str) -> Backbone:
     if name == EFFICIENTNET_LITE0:
         mean, std = LITE0_MEAN_STD
         return Backbone(name, create_lite0(), 1280, MIN_SIZE[name], mean=(mean,) * 3, std=(std,) * 3)
@@ -137,6 +150,11 @@ def load_weights(backbone: Backbone, weights: str | None) -> str:
     """
     if weights is None:
         return "scratch"
+    if weights == "imagenet" and backbone.name not in BACKBONES:
+        raise ValueError(
+            f"backbone.weights=imagenet: not known for {backbone.name}; load weights in its constructor and set "
+            "backbone.weights=null, or set a state-dict file"
+        )
     if weights == "imagenet":
         file, state = (
             lite0_imagenet_weights(backbone.network)

@@ -4,35 +4,33 @@ from abc import abstractmethod
 from typing import Any, Self
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fashion_lsh.io.targets import Spec, with_defaults
 from fashion_lsh.models.code_model import CodeModel
-from fashion_lsh.models.crop_model import CropModel, constructor_arguments
+from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.projection import fit_itq, random_hyperplanes
 
 
 class Baseline(CodeModel):
     """Base class of codes computed from a trained classifier; the codes are fitted without gradient training.
 
+    Args:
+        backbone, categories, bits, options: see CodeModel.
+
     Attributes:
-        hyper_parameters: arguments of the constructor, saved in the checkpoint.
+        hyper_parameters: all arguments of the constructor, saved in the checkpoint.
     """
 
     fits_projection = True
+    fixed_arguments: tuple[str, ...] = ("frozen",)
     hyper_parameters: dict[str, Any]
 
-    def __init__(
-        self,
-        backbone: str,
-        categories: list[str],
-        bits: int,
-        embedding_dim: int | None,
-        image_size: int,
-        margin: float,
-    ) -> None:
-        super().__init__(backbone, categories, bits, embedding_dim, image_size, margin, frozen=True)
+    def __init__(self, backbone: Spec, categories: list[str], bits: int = 48, **options: Any) -> None:
+        super().__init__(backbone, categories, bits, **options | {"frozen": True})
+        arguments = {"backbone": backbone, "categories": list(categories), "bits": bits, **options}
+        self.hyper_parameters = with_defaults(type(self), arguments)
         self.head = nn.Linear(self.backbone.feature_dim, len(categories)).requires_grad_(False)
 
     @property
@@ -59,7 +57,7 @@ class LSH(Baseline):
     M. Charikar, STOC 2002, section 3.
 
     Args:
-        backbone, categories, bits, embedding_dim, image_size, margin: see CodeModel.
+        backbone, categories, bits, options: see CodeModel.
         seed: seed of the hyperplanes.
     """
 
@@ -69,16 +67,14 @@ class LSH(Baseline):
 
     def __init__(
         self,
-        backbone: str,
+        backbone: Spec,
         categories: list[str],
-        bits: int,
-        embedding_dim: PositiveInt | None,
-        image_size: PositiveInt,
-        margin: NonNegativeFloat,
-        seed: int,
+        bits: int = 48,
+        seed: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(backbone, categories, bits, embedding_dim, image_size, margin)
-        self.hyper_parameters, self.seed = constructor_arguments(locals()), seed
+        super().__init__(backbone, categories, bits, **options)
+        self.hyper_parameters["seed"] = self.seed = seed
         self.register_buffer("mean", torch.zeros(self.embedding_length))
         self.register_buffer("planes", torch.zeros(self.embedding_length, bits))
 
@@ -103,7 +99,7 @@ class ITQ(LSH):
     section 2.2; see `fit_itq`.
 
     Args:
-        backbone, categories, bits, embedding_dim, image_size, margin: see CodeModel.
+        backbone, categories, bits, options: see CodeModel.
         seed: seed of the initial rotation.
 
     Raises:
@@ -112,15 +108,13 @@ class ITQ(LSH):
 
     def __init__(
         self,
-        backbone: str,
+        backbone: Spec,
         categories: list[str],
-        bits: int,
-        embedding_dim: PositiveInt | None,
-        image_size: PositiveInt,
-        margin: NonNegativeFloat,
-        seed: int,
+        bits: int = 48,
+        seed: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(backbone, categories, bits, embedding_dim, image_size, margin, seed)
+        super().__init__(backbone, categories, bits, seed, **options)
         if bits > self.embedding_length:
             raise ValueError(
                 f"hash.bits={bits}: ITQ has at most one bit per embedding dimension, here {self.embedding_length}; "
@@ -135,19 +129,13 @@ class PredictedCategory(Baseline):
     """One-hot code of the predicted category, with one bit per category: retrieval by the classifier only.
 
     Args:
-        backbone, categories, embedding_dim, image_size, margin: see CodeModel.
+        backbone, categories, options: see CodeModel; the number of bits is the number of categories.
     """
 
-    def __init__(
-        self,
-        backbone: str,
-        categories: list[str],
-        embedding_dim: PositiveInt | None,
-        image_size: PositiveInt,
-        margin: NonNegativeFloat,
-    ) -> None:
-        super().__init__(backbone, categories, len(categories), embedding_dim, image_size, margin)
-        self.hyper_parameters = constructor_arguments(locals())
+    fixed_arguments = ("frozen", "bits")
+
+    def __init__(self, backbone: Spec, categories: list[str], **options: Any) -> None:
+        super().__init__(backbone, categories, len(categories), **options)
 
     def compute_heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.head(features)

@@ -1,6 +1,5 @@
 """Checkpoints of trained networks: written atomically, loaded with weights_only=True."""
 
-import inspect
 import io
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from fashion_lsh.io.files import atomic_write
-from fashion_lsh.models.efficientnet_lite import MissingPackageError
+from fashion_lsh.io.targets import ComponentError, constructor_parameters
 
 # Module of each network, imported on demand: a model of crops must not import torchvision's detectors.
 NETWORKS = {
@@ -54,7 +53,8 @@ def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
     Raises:
         FileNotFoundError: the file is missing.
         ValueError: the file is damaged or was written by another version, or the GPU is out of memory.
-        MissingPackageError: the backbone needs a package that is not installed.
+        ComponentError: backbone or loss cannot be imported: a package or the user's own module is missing, or the
+            class may not be used (see `restricted`).
     """
     if not path.exists():
         raise FileNotFoundError(
@@ -63,8 +63,8 @@ def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
         )
     try:
         model = _build_model(torch.load(path, map_location="cpu", weights_only=True), overrides)
-    except MissingPackageError:
-        raise
+    except ComponentError as error:
+        raise ComponentError(f"{path}: {error}") from error
     except Exception as error:  # invalid files and arguments of other versions raise many exception types
         raise ValueError(
             f"{path}: damaged, or written by another version ({type(error).__name__}); delete it and metrics.json, "
@@ -81,7 +81,7 @@ def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
 def _build_model(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> nn.Module:
     module = import_module(f"fashion_lsh.models.{NETWORKS[content['network']]}")
     stage_class = getattr(module, content["network"])
-    parameters = inspect.signature(stage_class).parameters
+    parameters = constructor_parameters(stage_class)
     arguments = {**content["hyper_parameters"], **overrides}
     model = stage_class(**{name: value for name, value in arguments.items() if name in parameters})
     model.load_state_dict({name.removeprefix(PREFIX): value for name, value in content["state_dict"].items()})

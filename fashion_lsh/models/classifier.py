@@ -1,7 +1,10 @@
 """Classifier network: backbone and linear category head."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
+from fashion_lsh.io.targets import Spec
 from fashion_lsh.models.crop_model import CropModel
 
 
@@ -9,13 +12,13 @@ class ClassifierModel(CropModel):
     """Backbone and linear category head, without activations and codes; also the model of runs with `hash=none`.
 
     Args:
-        backbone, categories, image_size, margin, frozen: see CropModel.
+        backbone, categories, options: see CropModel.
     """
 
     name = "classifier"
 
-    def __init__(self, backbone: str, categories: list[str], image_size: int, margin: float, frozen: bool) -> None:
-        super().__init__(backbone, categories, image_size, margin, frozen)
+    def __init__(self, backbone: Spec, categories: list[str], **options: Any) -> None:
+        super().__init__(backbone, categories, **options)
         self.head = nn.Linear(self.backbone.feature_dim, len(categories))
 
     def head_parameters(self) -> list[nn.Parameter]:

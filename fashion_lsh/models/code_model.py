@@ -2,12 +2,14 @@
 
 import logging
 from abc import ABC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn import functional
 
+from fashion_lsh.io.targets import Spec
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.projection import principal_axes
 
@@ -23,11 +25,11 @@ class CodeModel(CropModel, ABC):
     """CropModel with codes, and with an embedding reduced to the first principal components of the features.
 
     Args:
-        backbone: one of BACKBONES.
+        backbone: see `create_backbone`.
         categories: names of the categories, in the order of the labels.
         bits: code length.
         embedding_dim: length D of the embedding (see `fit_pca`). No PCA if None, or if not below `feature_dim`.
-        image_size, margin, frozen: see CropModel.
+        options: image_size, margin, frozen, see CropModel.
 
     Raises:
         ValueError: `bits` is below 1.
@@ -41,19 +43,17 @@ class CodeModel(CropModel, ABC):
 
     def __init__(
         self,
-        backbone: str,
+        backbone: Spec,
         categories: list[str],
-        bits: int,
-        embedding_dim: int | None,
-        image_size: int,
-        margin: float,
-        frozen: bool,
+        bits: int = 48,
+        embedding_dim: PositiveInt | None = 256,
+        **options: Any,
     ) -> None:
         if bits < 1:
             raise ValueError(f"hash.bits={bits}: must be at least 1; set more bits, or hash=none for no hash layer")
         if 2**bits < len(categories):
             log.warning("hash.bits=%d: only %d codes for %d categories; set more bits", bits, 2**bits, len(categories))
-        super().__init__(backbone, categories, image_size, margin, frozen)
+        super().__init__(backbone, categories, **options)
         self.bits = bits
         feature_dim = self.backbone.feature_dim
         self.has_pca = embedding_dim is not None and embedding_dim < feature_dim

@@ -6,12 +6,14 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import torch
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fashion_lsh.io.targets import Spec
 from fashion_lsh.models.backbones import create_backbone, load_weights
 from fashion_lsh.models.calibration import fit_temperature
 
@@ -41,7 +43,7 @@ class CropModel(nn.Module, ABC):
     """Backbone with a category head.
 
     Args:
-        backbone: one of BACKBONES.
+        backbone: see `create_backbone`.
         categories: names of the categories, in the order of the labels.
         image_size: side of the crops in pixels.
         margin: margin of the crops on each side, as a fraction of the box.
@@ -62,7 +64,14 @@ class CropModel(nn.Module, ABC):
     fit_metrics: Mapping[str, float] = MappingProxyType({})
     temperature: Tensor
 
-    def __init__(self, backbone: str, categories: list[str], image_size: int, margin: float, frozen: bool) -> None:
+    def __init__(
+        self,
+        backbone: Spec,
+        categories: list[str],
+        image_size: PositiveInt = 64,
+        margin: NonNegativeFloat = 0.1,
+        frozen: bool = False,
+    ) -> None:
         super().__init__()
         self.frozen = frozen
         self.categories, self.image_size, self.margin = list(categories), image_size, margin
@@ -160,11 +169,6 @@ class CropModel(nn.Module, ABC):
             digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
             digest.update(value.detach().cpu().numpy().tobytes())
         return digest.hexdigest()
-
-
-def constructor_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor arguments from the `locals()` of `__init__`."""
-    return {name: value for name, value in values.items() if name not in ("self", "__class__")}
 
 
 @torch.inference_mode()

@@ -3,10 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -69,17 +70,17 @@ class DetectorModel(nn.Module):
         self,
         backbone: str,
         classes: list[str],
-        weights: str | None,
-        frozen: int,
-        image_size: int,
-        channels: int,
-        head: int,
-        anchors: Sequence[float],
-        ratios: Sequence[float],
-        proposals: Sequence[int],
-        roi_batch_size: int,
-        max_detections: int,
-        flip_tta: bool,
+        weights: str | None = None,
+        frozen: NonNegativeInt = 0,
+        image_size: PositiveInt = 256,
+        channels: PositiveInt = 128,
+        head: PositiveInt = 512,
+        anchors: Annotated[Sequence[PositiveFloat], Field(min_length=1)] = (16.0, 32.0, 64.0, 128.0, 256.0),
+        ratios: Annotated[Sequence[PositiveFloat], Field(min_length=1)] = (0.5, 1.0, 2.0),
+        proposals: Annotated[Sequence[PositiveInt], Field(min_length=2, max_length=2)] = (300, 100),
+        roi_batch_size: PositiveInt = 64,
+        max_detections: PositiveInt = 50,
+        flip_tta: bool = False,
     ) -> None:
         super().__init__()
         self.classes, self.image_size, self.max_detections, self.flip_tta = (

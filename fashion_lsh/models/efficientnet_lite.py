@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fashion_lsh.io.targets import ComponentError
+
 LITE0_MEAN_STD = 127 / 255, 128 / 255  # mean and std of all three channels with which the weights were trained
 
 
-class MissingPackageError(ValueError):
+class MissingPackageError(ComponentError):
     """A network needs a package that is not installed."""
 
 

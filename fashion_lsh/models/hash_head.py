@@ -1,20 +1,27 @@
 """Network with a hash layer: backbone, hash layer and category head."""
 
+from typing import Annotated, Any
+
+from pydantic import Field
 from torch import Tensor, nn
 
+from fashion_lsh.io.targets import Spec
 from fashion_lsh.models.code_model import CodeModel
-from fashion_lsh.models.losses import LOSSES
+from fashion_lsh.models.losses import create_loss
 from fashion_lsh.models.losses.bihalf import BiHalf, signs
+
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class HashHeadModel(CodeModel):
-    """Backbone, hash layer and category head (linear -> activations -> linear), with one of LOSSES.
+    """Backbone, hash layer and category head (linear -> activations -> linear), with a hash loss.
 
     Args:
-        backbone, categories, bits, embedding_dim, image_size, margin, frozen: see CodeModel.
-        loss: one of LOSSES; `softmax` is the loss of the thesis (docs/thesis.md).
+        backbone, categories, bits: see CodeModel.
+        loss: see `create_loss`; `softmax` is the loss of the thesis (docs/thesis.md).
         bihalf: apply BiHalf in training and the sign function in evaluation, before the activation of the loss.
         label_smoothing: fraction of the target probability that is spread over all categories.
+        options: embedding_dim, image_size, margin, frozen, see CodeModel.
 
     Raises:
         ValueError: `bits` is below 1, or too small for the distinct hash centres of a loss.
@@ -22,22 +29,19 @@ class HashHeadModel(CodeModel):
 
     def __init__(
         self,
-        backbone: str,
+        backbone: Spec,
         categories: list[str],
-        bits: int,
-        embedding_dim: int | None,
-        image_size: int,
-        margin: float,
-        frozen: bool,
-        loss: str,
-        bihalf: bool,
-        label_smoothing: float,
+        bits: int = 48,
+        loss: Spec = "softmax",
+        bihalf: bool = False,
+        label_smoothing: Probability = 0.1,
+        **options: Any,
     ) -> None:
-        super().__init__(backbone, categories, bits, embedding_dim, image_size, margin, frozen)
+        super().__init__(backbone, categories, bits, **options)
         self.bihalf = bihalf
         self.hash_layer = nn.Linear(self.backbone.feature_dim, bits)
         self.head = nn.Linear(bits, len(categories))
-        self.loss = LOSSES[loss](bits, len(categories), label_smoothing)
+        self.loss = create_loss(loss, bits, len(categories), label_smoothing)
         self.threshold = self.loss.threshold
 
     def head_parameters(self) -> list[nn.Parameter]:

@@ -1,12 +1,12 @@
 """Resolve the config, and validate all values against constructor annotations."""
 
 import inspect
-import typing
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+
+from fashion_lsh.io.targets import constructor_parameters, import_target
 
 # Experiments may set parameters of this class for every `hash=`, see `resolve_config`.
 HASH_HEAD_TARGET = "fashion_lsh.training.hash_head.HashHead"
@@ -18,8 +18,8 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
     hash_config = config["hash"]
     if not hash_config or "_target_" not in hash_config:
         return {**config, "hash": None}
-    parameters = inspect.signature(import_target(hash_config["_target_"])).parameters
-    hash_head_parameters = inspect.signature(import_target(HASH_HEAD_TARGET)).parameters
+    parameters = constructor_parameters(import_target(hash_config["_target_"]))
+    hash_head_parameters = constructor_parameters(import_target(HASH_HEAD_TARGET))
     return {
         **config,
         "hash": {
@@ -87,9 +87,7 @@ def _check(config: Mapping[str, Any]) -> None:
     _check_crops(config)
     for path, node in targets(config):
         constructor = import_target(node["_target_"])
-        function = constructor.__init__ if inspect.isclass(constructor) else constructor
-        hints = typing.get_type_hints(function, include_extras=True)  # extras are bounds such as lr > 0
-        parameters = set(inspect.signature(constructor).parameters)
+        parameters = constructor_parameters(constructor)
         for name, value in node.items():
             if name.startswith("_"):
                 continue
@@ -98,10 +96,9 @@ def _check(config: Mapping[str, Any]) -> None:
                 raise ValueError(
                     f"{key}={value!r}: not a parameter of {constructor.__name__}; choose from {sorted(parameters)}"
                 )
-            if name in hints and not (
-                isinstance(value, Mapping) and "_target_" in value
-            ):  # otherwise yielded by targets()
-                _check_value(key, value, hints[name])
+            hint = parameters[name].annotation
+            if hint is not inspect.Parameter.empty and not (isinstance(value, Mapping) and "_target_" in value):
+                _check_value(key, value, hint)
 
 
 def _check_devices(config: Mapping[str, Any]) -> None:
@@ -150,19 +147,6 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def import_target(target: str) -> Any:
-    """Import the class or function of a `_target_`.
-
-    Raises:
-        ValueError: the class or function does not exist.
-    """
-    module, _, name = target.rpartition(".")
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"_target_={target!r}: {error}; set the full name of a class or function") from error
 
 
 def _check_value(key: str, value: Any, hint: Any) -> None:

@@ -1,6 +1,6 @@
 """Run folder with networks, gallery and data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -8,10 +8,12 @@ from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets import Source, open_dataset
 from fashion_lsh.data.detections import BoxSelector, Detections, detect_all
 from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.io.targets import Restriction, instantiate, restricted, target_names
 from fashion_lsh.models.checkpoints import load_model
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.runs.folder import RunFolder
 from fashion_lsh.runs.keys import INFERENCE_KEYS
+from fashion_lsh.runs.trust import is_signed
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 
@@ -26,9 +28,34 @@ DETECTIONS_FILE = "detections.parquet"  # detected boxes of all images
 class Run(RunFolder):
     """Run folder opened for reading, with networks, gallery and data.
 
+    Args:
+        path: path of the folder; a symlink is resolved.
+        trust: import the classes outside this package that the run names, although the run was not written on this
+            machine. Importing a module executes its code.
+
     Raises:
         FileNotFoundError: not a run folder.
     """
+
+    def __init__(self, path: str | Path, trust: bool = False) -> None:
+        super().__init__(path)
+        self.trust = trust
+
+    def instantiate(self, node: Mapping[str, Any], interface: type[T], **arguments: Any) -> T:
+        """Create an object of the config, see `fashion_lsh.io.targets.instantiate`.
+
+        Raises:
+            ComponentError: the class is not known, or is not of this package and the run is not trusted.
+        """
+        with restricted(self._restriction()):
+            return instantiate(node, interface, **arguments)
+
+    def _restriction(self) -> Restriction | None:
+        """Restriction to classes of this package; a run of this machine may also use the classes in its config."""
+        if self.trust:
+            return None
+        config_file = self.path / "config.yaml"
+        return Restriction(config_file, target_names(self.config) if is_signed(config_file) else ())
 
     @property
     def gallery_folder(self) -> Path:
@@ -39,7 +66,7 @@ class Run(RunFolder):
         """Load the trained network that encodes images: hash head or baseline; with hash=none, the classifier."""
         config = self.config
         name = "classifier" if config["hash"] is None else "hash_head"
-        return load_model(self.path / f"{name}.ckpt", config["trainer"]["accelerator"])
+        return self._load(f"{name}.ckpt")
 
     def detector(self) -> "DetectorModel | None":
         """Load the trained detector; return None if crops do not depend on detections."""
@@ -47,7 +74,11 @@ class Run(RunFolder):
         if config["data"]["crop"] != "detected":
             return None
         inference_options = {name: config["detector"][name] for name in INFERENCE_KEYS}
-        return load_model(self.path / "detector.ckpt", config["trainer"]["accelerator"], **inference_options)
+        return self._load("detector.ckpt", **inference_options)
+
+    def _load(self, name: str, **overrides: Any) -> Any:
+        with restricted(self._restriction()):
+            return load_model(self.path / name, self.config["trainer"]["accelerator"], **overrides)
 
     @property
     def box_selector(self) -> BoxSelector:
@@ -56,7 +87,7 @@ class Run(RunFolder):
         Raises:
             ValueError: the run was written by an incompatible version.
         """
-        return self._instantiate(BoxSelector, self.config["data"]["box_selector"])
+        return self.instantiate(self.config["data"]["box_selector"], BoxSelector)
 
     def detections(self, detector: "DetectorModel", data: "GarmentData") -> Detections:
         """Detect boxes in all images of the data, or read them from detections.parquet if the file exists.
@@ -88,15 +119,7 @@ class Run(RunFolder):
         Raises:
             ValueError: the run was written by an incompatible version.
         """
-        return self._instantiate(SearchPolicy, self.config["search"])
-
-    def _instantiate(self, constructor: Callable[..., T], config: Mapping[str, Any]) -> T:
-        try:
-            return constructor(**{name: value for name, value in config.items() if name != "_target_"})
-        except TypeError as error:
-            raise ValueError(
-                f"{self.path} was written by another version ({error}); run its train.py command again"
-            ) from error
+        return self.instantiate(self.config["search"], SearchPolicy)
 
     def check_data(self, data: "GarmentData") -> None:
         """Check that the data have not changed: with other splits, training images might be queries.
@@ -125,4 +148,5 @@ class Run(RunFolder):
     def source(self) -> Source:
         """Open the data set of the run."""
         data = self.config["data"]
-        return open_dataset(data["source"], data["root"], data["split_seed"])
+        with restricted(self._restriction()):
+            return open_dataset(data["source"], data["root"], data["split_seed"])

@@ -19,6 +19,7 @@ from fashion_lsh.runs.keys import run_key, stage_keys
 from fashion_lsh.runs.run import DETECTIONS_FILE, Run
 from fashion_lsh.runs.stage_cache import copy_stage_file, initialise
 from fashion_lsh.runs.tracker import NoTracker, Tracker
+from fashion_lsh.runs.trust import sign
 
 
 class TrainingRun(Run):
@@ -55,6 +56,7 @@ class TrainingRun(Run):
                 shutil.rmtree(path)
             with atomic_write(path / "config.yaml") as temporary:
                 temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+            sign(path / "config.yaml")
             run = cls(path)
             run.write_json("stage_keys.json", {**stage_keys(config, data.checksum), "data": data.checksum})
             if not run.metrics:  # a finished run keeps the environment of its scores

@@ -28,12 +28,12 @@ class SearchPolicy:
             probed lists sum to `min_probability`; None to disable.
     """
 
-    distance: Literal["hamming", "euclidean", "rerank", "tie_break", "weighted"]
-    nprobe: NProbe
-    rerank_k: PositiveInt | Fraction
-    alpha: Probability
-    min_confidence: Probability
-    min_probability: Fraction | None
+    distance: Literal["hamming", "euclidean", "rerank", "tie_break", "weighted"] = "rerank"
+    nprobe: NProbe = 1
+    rerank_k: PositiveInt | Fraction = 200
+    alpha: Probability = 0.5
+    min_confidence: Probability = 0.0
+    min_probability: Fraction | None = None
 
     def check(self, bits: int | None, num_categories: int) -> None:
         """Check the policy for a model with `num_categories` categories and codes of `bits` bits (None without codes).

@@ -9,7 +9,8 @@ from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-from jinja2 import Environment, StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.phrases import percent
@@ -158,7 +159,7 @@ def write_claims(folder: Path) -> Path:
     Raises:
         ValueError: the template is invalid, or a value in the template has no single matching row.
     """
-    environment = Environment(
+    environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
     try:

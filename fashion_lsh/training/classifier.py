@@ -1,47 +1,34 @@
 """LightningModule of the classifier."""
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from typing import Any
+
 from torch import Tensor
 from torch.nn import functional
 
 from fashion_lsh.data.dataset import Batch
+from fashion_lsh.io.targets import Spec
 from fashion_lsh.models.classifier import ClassifierModel
 from fashion_lsh.models.crop_model import ModelOutput
 from fashion_lsh.training.crop_module import CropModule
-from fashion_lsh.training.optimizers import Fraction, Optim
+from fashion_lsh.training.optimizers import Fraction
 
 
 class Classifier(CropModule):
     """Train a ClassifierModel with cross-entropy.
 
     Args:
-        backbone, categories, image_size, margin, frozen: see ClassifierModel.
-        epochs: number of epochs.
-        lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
-        head_factor: learning rate of the head, as a multiple of the backbone's learning rate.
+        backbone, categories: see ClassifierModel.
         label_smoothing: fraction of the target probability that is spread over all categories.
-        optim: see Optim.
-        seed: seed of dropout.
+        options: image_size, margin, frozen (see ClassifierModel), epochs, lr_factor, optim, seed (see TrainingModule),
+            head_factor (see CropModule).
     """
 
+    network_class = ClassifierModel
     model: ClassifierModel
 
-    def __init__(
-        self,
-        backbone: str,
-        categories: list[str],
-        image_size: PositiveInt,
-        margin: NonNegativeFloat,
-        frozen: bool,
-        epochs: PositiveInt,
-        lr_factor: PositiveFloat,
-        head_factor: PositiveFloat,
-        label_smoothing: Fraction,
-        optim: Optim,
-        seed: int,
-    ) -> None:
-        super().__init__(ClassifierModel(backbone, categories, image_size, margin, frozen))
-        self.save_hyperparameters()
+    def __init__(self, backbone: Spec, categories: list[str], label_smoothing: Fraction = 0.1, **options: Any) -> None:
+        super().__init__(backbone, categories, **options)
+        self.save_hyperparameters({"label_smoothing": label_smoothing})
 
     def compute_loss(self, output: ModelOutput, batch: Batch) -> Tensor:
         """Cross-entropy with label smoothing, a scalar."""

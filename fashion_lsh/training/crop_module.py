@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
+from pydantic import PositiveFloat
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
+from fashion_lsh.io.targets import Spec
 from fashion_lsh.models.crop_model import CropModel, ModelOutput
 from fashion_lsh.training.module import TrainingModule
 
@@ -17,17 +19,20 @@ class CropModule(TrainingModule, ABC):
     """Train a CropModel with `compute_loss`, and keep the epoch with the highest `val` accuracy.
 
     Args:
-        model: network to train.
+        backbone: see `create_backbone`.
+        categories: names of the categories, in the order of the labels.
+        head_factor: learning rate of all layers after the backbone, as a multiple of the backbone's learning rate.
+        options: see TrainingModule and the network.
     """
 
     model: CropModel
 
-    def __init__(self, model: CropModel) -> None:
-        super().__init__()
-        self.model = model
-        self.monitor = f"{model.name}/val/accuracy"
-        self.accuracy = MulticlassAccuracy(len(model.categories), average="micro")
-        self.f1 = MulticlassF1Score(len(model.categories), average="macro")
+    def __init__(self, backbone: Spec, categories: list[str], head_factor: PositiveFloat = 1.0, **options: Any) -> None:
+        super().__init__(backbone=backbone, categories=list(categories), **options)
+        self.save_hyperparameters({"head_factor": head_factor})
+        self.monitor = f"{self.model.name}/val/accuracy"
+        self.accuracy = MulticlassAccuracy(len(categories), average="micro")
+        self.f1 = MulticlassF1Score(len(categories), average="macro")
 
     @abstractmethod
     def compute_loss(self, output: ModelOutput, batch: Batch) -> Tensor:

@@ -1,9 +1,10 @@
 """LightningModule of the detector."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -11,54 +12,39 @@ from torch import Tensor
 from fashion_lsh.data.detection_data import DetectionBatch, Level
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.training.module import TrainingModule
-from fashion_lsh.training.optimizers import Optim
+from fashion_lsh.training.optimizers import ADAMW, Optim
 
 
 class Detector(TrainingModule):
     """Train a DetectorModel, and keep the last epoch, since scoring detections on `val` after each epoch is slow.
 
     Args:
-        backbone, classes, weights: see DetectorModel. The arguments that are not listed here are documented there too.
+        backbone: see DetectorModel.
+        classes: names of the classes, in the order of the labels.
         level: level of the classes: `garment` (a single class; the classifier predicts the category), `supercategory`
             or `category`.
         epochs: number of epochs.
-        lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
         ema_decay: decay per step of the exponential moving average of the weights, which replaces the weights of the
             last step; 0 to disable averaging.
         optim: see Optim.
-        seed: seed for sampling proposals.
+        options: lr_factor, seed (see TrainingModule), and those of DetectorModel.
     """
 
+    network_class = DetectorModel
     model: DetectorModel
 
     def __init__(
         self,
-        backbone: str,
-        classes: list[str],
-        weights: str | None,
-        level: Level,
-        frozen: NonNegativeInt,
-        image_size: PositiveInt,
-        channels: PositiveInt,
-        head: PositiveInt,
-        anchors: list[PositiveFloat],
-        ratios: Annotated[list[PositiveFloat], Field(min_length=1)],
-        proposals: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)],
-        roi_batch_size: PositiveInt,
-        max_detections: PositiveInt,
-        flip_tta: bool,
-        epochs: PositiveInt,
-        lr_factor: PositiveFloat,
-        ema_decay: Annotated[float, Field(ge=0, lt=1)],
-        optim: Optim,
-        seed: NonNegativeInt,
+        backbone: str = "resnet18",
+        classes: Sequence[str] = ("garment",),
+        level: Level = "garment",
+        epochs: PositiveInt = 8,
+        ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.998,
+        optim: Optim = ADAMW | {"lr": 0.0003},
+        **options: Any,
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters()
-        self.model = DetectorModel(
-            backbone, classes, weights, frozen, image_size, channels, head, anchors, ratios, proposals, roi_batch_size,
-            max_detections, flip_tta,
-        )  # fmt: skip
+        super().__init__(epochs=epochs, optim=optim, backbone=backbone, classes=list(classes), **options)
+        self.save_hyperparameters({"level": level, "ema_decay": ema_decay})
 
     def callbacks(self) -> list[Callback]:
         """Callback for the exponential moving average of the weights; empty if averaging is disabled."""

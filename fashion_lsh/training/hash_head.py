@@ -1,6 +1,6 @@
 """LightningModule of the hash head."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -9,11 +9,11 @@ from torch.utils.data import DataLoader
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
+from fashion_lsh.io.targets import Spec
 from fashion_lsh.models.crop_model import ModelOutput
 from fashion_lsh.models.hash_head import HashHeadModel
 from fashion_lsh.models.losses.item_contrast import supervised_contrastive_loss
 from fashion_lsh.training.crop_module import CropModule
-from fashion_lsh.training.optimizers import Fraction, Optim
 
 CONTRAST_TEMPERATURE = 0.1  # temperature of the contrastive loss between items
 
@@ -22,53 +22,51 @@ class HashHead(CropModule):
     """Train a HashHeadModel with its hash loss and, optionally, a contrastive loss between items.
 
     Args:
-        backbone, categories, bits, embedding_dim, image_size, margin, frozen, loss, bihalf, label_smoothing: see
-            HashHeadModel.
+        backbone, categories, bits: see HashHeadModel.
         item_weight: weight of the contrastive loss on activations and features (see `supervised_contrastive_loss`). If
             above 0, a batch contains two images per item (two views, if the item has a single image), and the last
             epoch is kept: the epoch with the highest accuracy of categories is seldom the best for items.
         epochs: number of epochs.
-        lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
+        lr_factor: learning rate of the backbone, as a multiple of `optim.lr`; low, since the backbone is trained.
         head_factor: learning rate of hash layer and head, as a multiple of the backbone's learning rate.
-        optim: see Optim.
-        seed: seed of dropout.
+        options: loss, bihalf, label_smoothing, embedding_dim, image_size, margin, frozen (see HashHeadModel), optim,
+            seed (see TrainingModule).
     """
 
+    network_class = HashHeadModel
     model: HashHeadModel
 
     def __init__(
         self,
-        backbone: str,
+        backbone: Spec,
         categories: list[str],
-        bits: int,
-        embedding_dim: PositiveInt | None,
-        image_size: PositiveInt,
-        margin: NonNegativeFloat,
-        frozen: bool,
-        loss: Literal["softmax", "ssdh", "greedyhash", "csq", "orthohash"],
-        bihalf: bool,
-        item_weight: NonNegativeFloat,
-        epochs: PositiveInt,
-        lr_factor: PositiveFloat,
-        head_factor: PositiveFloat,
-        label_smoothing: Fraction,
-        optim: Optim,
-        seed: int,
+        bits: int = 48,
+        item_weight: NonNegativeFloat = 0.0,
+        epochs: PositiveInt = 1,
+        lr_factor: PositiveFloat = 0.15,
+        head_factor: PositiveFloat = 10.0,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            HashHeadModel(
-                backbone, categories, bits, embedding_dim, image_size, margin, frozen, loss, bihalf, label_smoothing
-            )
-        )
-        self.save_hyperparameters()
+        super().__init__(backbone, categories, head_factor, bits=bits, epochs=epochs, lr_factor=lr_factor, **options)
+        self.save_hyperparameters({"item_weight": item_weight})
         self.item_weight = item_weight
         if item_weight:
             self.monitor = None
 
+    def on_fit_start(self) -> None:
+        """Check the training data of a Trainer that is used directly.
+
+        Raises:
+            ValueError: the contrastive loss needs item pairs, but the batches have none.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if self.item_weight and isinstance(data, GarmentData) and not data.item_pairs:
+            raise ValueError(f"item_weight={self.item_weight}: needs item pairs; pass GarmentData(item_pairs=True)")
+
     def train_batches(self, data: GarmentData) -> DataLoader[Any]:
         if self.model.bihalf and data.batch_size < 2:
             raise ValueError(f"data.batch_size={data.batch_size}: too small for hash.bihalf=true; set at least 2")
-        return data.train_dataloader(pairs=self.item_weight > 0)
+        return data.replace(item_pairs=self.item_weight > 0).train_dataloader()
 
     def compute_loss(self, output: ModelOutput, batch: Batch) -> Tensor:
         """Hash loss plus, in training, the weighted contrastive loss between items; a scalar."""

@@ -6,26 +6,49 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import nn
 from torch.nn import Parameter
 from torch.utils.data import DataLoader
 
-from fashion_lsh.training.optimizers import create_optimizer, warmup_cosine_schedule
+from fashion_lsh.io.targets import with_defaults
+from fashion_lsh.training.optimizers import ADAMW, Optim, create_optimizer, warmup_cosine_schedule
 
 
 class TrainingModule(pl.LightningModule):
     """LightningModule with a network.
 
-    Subclasses save their hyper-parameters, including `epochs`, `optim` and `seed`.
+    Args:
+        epochs: number of epochs.
+        lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
+        optim: see Optim.
+        seed: seed of all random draws during training, such as dropout.
+        network: arguments of `network_class`.
 
     Attributes:
+        network_class: class of the network.
         model: network to train.
         monitor: metric on `val`; the epoch with the maximum is kept; None to keep the last epoch.
     """
 
+    network_class: type[nn.Module]
     model: Any
     monitor: str | None = None
+
+    def __init__(
+        self,
+        epochs: PositiveInt = 3,
+        lr_factor: PositiveFloat = 1.0,
+        optim: Optim = ADAMW,
+        seed: NonNegativeInt = 0,
+        **network: Any,
+    ) -> None:
+        super().__init__()
+        arguments = {"epochs": epochs, "lr_factor": lr_factor, "optim": dict(optim), "seed": seed, **network}
+        self.save_hyperparameters(with_defaults(type(self), arguments))
+        self.model = self.network_class(**network)
 
     @property
     def name(self) -> str:

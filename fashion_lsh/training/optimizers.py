@@ -33,6 +33,9 @@ class Optim(TypedDict):
     warmup: Fraction
 
 
+ADAMW: Optim = {"name": "adamw", "lr": 0.001, "momentum": 0.9, "weight_decay": 0.05, "warmup": 0.1}  # type: ignore[typeddict-item]
+
+
 def create_optimizer(groups: Iterable[tuple[Iterable[Parameter], float]], optim: Optim) -> Optimizer:
     """Build an optimizer for groups of (parameters, learning rate), without weight decay of biases and norm layers."""
     decay, momentum = optim["weight_decay"], optim["momentum"]

@@ -332,7 +332,7 @@ def test_unseen_categories_without_queries_raise(make_data: MakeData, tmp_path: 
 @pytest.mark.parametrize("size", [1, 2, 7])
 def test_both_images_of_a_pair_are_in_one_batch(make_data: MakeData, size: int) -> None:
     with pytest.raises(ValueError, match=rf"data\.batch_size={size}: "):
-        make_data(batch_size=size).train_dataloader(pairs=True)
-    for batch in make_data(batch_size=8).train_dataloader(pairs=True):
+        make_data(batch_size=size, item_pairs=True).train_dataloader()
+    for batch in make_data(batch_size=8, item_pairs=True).train_dataloader():
         assert (batch.items[::2] == batch.items[1::2]).all()
         assert not (batch.images[::2] == batch.images[1::2]).flatten(1).all(dim=1).any()

@@ -149,7 +149,7 @@ def test_create_backbone_emits_no_warning() -> None:
 
 
 def test_unknown_backbone_lists_known_names() -> None:
-    with pytest.raises(ValueError, match=r"backbone='resnet19'.*resnet18, .*efficientnet_lite0"):
+    with pytest.raises(ValueError, match=r"backbone.name='resnet19'.*resnet18, .*efficientnet_lite0"):
         create_backbone("resnet19")
 
 

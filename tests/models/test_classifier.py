@@ -66,5 +66,5 @@ def test_classifier_checkpoint_restores_hyperparameters(tmp_path: Path) -> None:
 
 
 def test_unknown_backbone_is_an_error() -> None:
-    with pytest.raises(ValueError, match="backbone='resnet19'"):
+    with pytest.raises(ValueError, match=r"backbone\.name='resnet19'"):
         Classifier(**ARGUMENTS | {"backbone": "resnet19"})

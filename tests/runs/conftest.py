@@ -32,6 +32,6 @@ def config(tmp_path: Path, shapes: Path) -> dict[str, Any]:
         "detector": None, "scenes": None,
         "classifier": dict(MODEL_ARGUMENTS),
         "hash": {"_target_": "fashion_lsh.training.hash_head.HashHead", **MODEL_ARGUMENTS, **HASH_ARGUMENTS},
-        "search": {"distance": "rerank", "nprobe": 1, "rerank_k": 200, **POLICY_DEFAULTS},
+        "search": {"_target_": "fashion_lsh.search.policy.SearchPolicy", **POLICY_DEFAULTS},
         "trainer": {"accelerator": "cpu"}, "logger": {"project": None, "tags": []},
     }  # fmt: skip

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fashion_lsh.evaluation.crop_modes import CropMode
 from fashion_lsh.evaluation.robustness import CORRUPTIONS
-from fashion_lsh.runs.config import SCHEMA, check, import_target, resolve_config, targets
+from fashion_lsh.io.targets import import_target
+from fashion_lsh.runs.config import SCHEMA, check, resolve_config, targets
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.training.classifier import Classifier
 

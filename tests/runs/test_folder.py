@@ -47,6 +47,7 @@ def test_new_run_saves_config_and_environment(
     run = TrainingRun.open(config, data)
     assert file_names(run.path) == {
         "config.yaml",
+        "signature.json",
         "stage_keys.json",
         "environment.json",
         "skipped.csv",
@@ -102,6 +103,7 @@ def test_overwrite_deletes_only_its_own_folder(config: dict[str, Any], data: Gar
     assert reopened.path == run.path
     assert file_names(run.path) == {
         "config.yaml",
+        "signature.json",
         "stage_keys.json",
         "environment.json",
         "skipped.csv",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,8 +21,10 @@ from fashion_lsh.data.datasets.modanet import ModaNet
 from fashion_lsh.data.datasets.scenes import Scenes
 from fashion_lsh.data.datasets.shop import Shop
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
+from fashion_lsh.io.targets import Spec, create
 
 
+@runtime_checkable
 class Source(Protocol):
     """Interface of a data set: catalogue of garments, and images by key."""
 
@@ -66,25 +68,31 @@ FILE_DATASETS: dict[str, tuple[DatasetFactory, str]] = {  # name -> (factory, de
 }
 
 
-def open_dataset(name: str, root: str | None, seed: int, keep_copies: bool = False) -> Source:
-    """Open a data set by name.
+def open_dataset(name: Spec, root: str | None = None, seed: int = 0, keep_copies: bool = False) -> Source:
+    """Open a data set.
 
     Args:
-        name: `shop_street`, `fashion_mnist`, `fashion_mnist_official` or a key of FILE_DATASETS.
+        name: `shop_street`, `fashion_mnist`, `fashion_mnist_official`, a key of FILE_DATASETS, `module.Class` of a
+            class with the interface Source, or a mapping of `_target_` and arguments. `root` and `seed` are passed to a
+            user's own class if they are in its signature.
         root: Folder or file to read, see FILE_DATASETS.
         seed: Random seed; only `shop_street` uses it.
         keep_copies: Whether all byte-identical image files are kept; otherwise only one of them is kept.
 
     Raises:
         ValueError: The name is unknown, or the root is missing.
+        ComponentError: The class cannot be imported, or lacks a method of Source.
     """
+    if not isinstance(name, str) or "." in name:
+        own_source: Source = create(name, Source, {}, "data.source", root=root, seed=seed)
+        return own_source
     if name == "shop_street":
         return ShopStreet(seed)
     if name in (FASHION_MNIST, f"{FASHION_MNIST}_official"):
         return FashionMnist(root, official=name != FASHION_MNIST)
     if name not in FILE_DATASETS:
         names = ", ".join(["shop_street", FASHION_MNIST, f"{FASHION_MNIST}_official", *FILE_DATASETS])
-        raise ValueError(f"unknown data set {name!r}; use one of {names}")
+        raise ValueError(f"data.source={name!r}: unknown; use one of {names}, or your own class as module.Class")
     factory, root_help = FILE_DATASETS[name]
     if not root:
         raise ValueError(f"data={name} needs data.root; set it to {root_help}")

@@ -5,14 +5,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MIME_TYPES = {"svg": "image/svg+xml", "jpg": "image/jpeg", "png": "image/png"}
 
 
 def render_template(template: str, **values: Any) -> str:
     """Render a template of this folder; values are escaped in HTML."""
-    environment = Environment(
+    environment = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=template.endswith(".html.j2"),
         undefined=StrictUndefined,
