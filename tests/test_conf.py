@@ -23,6 +23,7 @@ GROUP_OVERRIDES = [
 RUNTIME_ARGUMENTS: dict[str, dict[str, Any]] = {
     "classifier": {"categories": ["a"]}, "hash": {"categories": ["a"]},
     "detector": {"classes": ["a"]}, "scenes": {"data": None},
+    "logger.lightning.tensorboard": {"save_dir": "."},
 }  # fmt: skip
 
 

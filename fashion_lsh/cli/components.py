@@ -16,8 +16,10 @@ from fashion_lsh.models.baselines import Baseline
 from fashion_lsh.models.checkpoints import check_accelerator
 from fashion_lsh.runs.config import check, resolve_config
 from fashion_lsh.search.policy import SearchPolicy
+from fashion_lsh.training.callbacks import create_callbacks
 from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.detector import Detector
+from fashion_lsh.training.fitting import check_trainer_options
 from fashion_lsh.training.hash_head import HashHead
 
 CONF = str(Path(__file__).parents[2] / "conf")
@@ -59,6 +61,8 @@ def build_components(cfg: DictConfig) -> Components:
     config = resolve_config(plain_config(cfg))
     check(config, plain_config(cfg, resolve=False))
     check_accelerator(config["trainer"]["accelerator"])
+    check_trainer_options(config["trainer"])
+    create_callbacks(config["callbacks"])  # checks classes and arguments; each stage gets its own callbacks
     pl.seed_everything(config["seed"], verbose=False)
     data = instantiate(
         config["data"], GarmentData, box_selector=instantiate(config["data"]["box_selector"], BoxSelector)

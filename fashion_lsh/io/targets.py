@@ -93,7 +93,8 @@ def constructor_parameters(constructor: Any) -> dict[str, inspect.Parameter]:
 
     The `**` argument of a constructor is replaced by the parameters to which it is passed: those of the class in the
     attribute `network_class`, if the class of the constructor declares this attribute, otherwise those of the next
-    constructor of its base classes. Parameters in the attribute `fixed_arguments` of the class are omitted.
+    constructor of its base classes, if that is a class of this package. Parameters in the attribute `fixed_arguments`
+    of the class are omitted.
     """
     if not inspect.isclass(constructor):
         return _own_parameters(constructor)
@@ -103,15 +104,17 @@ def constructor_parameters(constructor: Any) -> dict[str, inspect.Parameter]:
 
 def _class_parameters(constructor: type) -> dict[str, inspect.Parameter]:
     parameters: dict[str, inspect.Parameter] = {}
-    for base in constructor.__mro__:
-        if "__init__" not in vars(base):
-            continue
+    bases = [base for base in constructor.__mro__ if "__init__" in vars(base)]
+    for base, next_base in zip(bases, [*bases[1:], object], strict=True):
         own = _own_parameters(vars(base)["__init__"])
         passes_on = [name for name, each in own.items() if each.kind is each.VAR_KEYWORD]
         parameters = parameters | {name: own[name] for name in own if name not in (*parameters, *passes_on, "self")}
         if not passes_on:
             break
-        if "network_class" in inspect.get_annotations(base):
+        has_network = "network_class" in inspect.get_annotations(base)
+        if not has_network and next_base.__module__.partition(".")[0] != PACKAGE:
+            return parameters | {name: own[name] for name in passes_on}
+        if has_network:
             network = constructor_parameters(constructor.network_class)  # type: ignore[attr-defined]
             return parameters | {name: network[name] for name in network if name not in parameters}
     return parameters

@@ -34,8 +34,9 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
     "crop.eval_modes": list[Literal["whole", "annotated", "detected", "detected_or_whole"]],
     "crop.eval_corruptions": list[Literal["blur", "jpeg", "noise", "occlusion"]],
     "logger.project": Annotated[str, Field(pattern=r"^[^/\\#?%:]{1,128}$")] | None, "logger.tags": list[str],
+    "logger.lightning": dict[str, dict[str, Any]], "callbacks": dict[str, dict[str, Any]],
     "trainer.accelerator": Literal["auto", "cpu", "gpu"], "trainer.devices": Literal[1],
-    "trainer.precision": Literal["32-true", "16-mixed", "bf16-mixed"] | None,
+    "trainer.monitor": str | None, "trainer.mode": Literal["max", "min"],
     "trainer.patience": NonNegativeInt | None, "trainer.gradient_clip_val": NonNegativeFloat | None,
     "trainer.limit_train_batches": BatchLimit, "trainer.limit_val_batches": BatchLimit,
 }  # fmt: skip
@@ -124,6 +125,7 @@ def _check_crops(config: Mapping[str, Any]) -> None:
 def _check_unknown_keys(config: Mapping[str, Any]) -> None:
     """Reject unknown keys in the groups of SCHEMA."""
     groups = {key.partition(".")[0] for key in SCHEMA if "." in key}
+    groups -= {"trainer"}  # has any argument of Lightning's Trainer
     for group in sorted(groups & config.keys()):
         known_keys = {key.partition(".")[2] for key in SCHEMA if key.startswith(f"{group}.")}
         known_keys |= INTERPOLATED.get(group, set())

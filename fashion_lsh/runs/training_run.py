@@ -93,12 +93,15 @@ class TrainingRun(Run):
             The trained network in evaluation mode.
         """
         # Imported here, so that reading a run does not import Lightning.
-        from fashion_lsh.training.callbacks import RunCSVLogger
+        from fashion_lsh.training.callbacks import RunCSVLogger, create_callbacks, create_loggers
         from fashion_lsh.training.fitting import fit
 
         initialise(stage, self, self.tracker.log)
+        config = self.config
         loggers = [RunCSVLogger(self.path, name="logs"), *self.tracker.loggers()]
-        return fit(stage, data, self.path, loggers, **self.config["trainer"])
+        loggers += create_loggers(config["logger"]["lightning"], self.path, stage.name)
+        callbacks = create_callbacks(config["callbacks"])
+        return fit(stage, data, self.path, loggers, callbacks, **config["trainer"])
 
     def detections(self, detector: DetectorModel, data: GarmentData) -> Detections:
         """Detect boxes in all images, or copy the detections of a run with the same detector."""

@@ -2,17 +2,36 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers import CSVLogger, Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from fashion_lsh.io.targets import instantiate
 from fashion_lsh.models.checkpoints import write_checkpoint
 
 log = logging.getLogger(__name__)
+
+
+def create_callbacks(nodes: Mapping[str, Mapping[str, Any]]) -> list[Callback]:
+    """Create Lightning callbacks; `nodes` maps names to mappings with `_target_`.
+
+    Raises:
+        ComponentError: a class cannot be imported, is not a Callback, or has other arguments.
+    """
+    return [instantiate(node, Callback) for node in nodes.values()]
+
+
+def create_loggers(nodes: Mapping[str, Mapping[str, Any]], folder: Path, stage: str) -> list[Logger]:
+    """Create Lightning loggers of a stage that write to `<folder>/<name>/<stage>`; see `create_callbacks`."""
+    options = {
+        name: {"save_dir": str(folder), "name": name, "version": stage} | dict(node) for name, node in nodes.items()
+    }
+    return [instantiate(node, Logger) for node in options.values()]  # type: ignore[type-abstract]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -31,6 +31,7 @@ class Detector(TrainingModule):
     """
 
     network_class = DetectorModel
+    validates = False
     model: DetectorModel
 
     def __init__(

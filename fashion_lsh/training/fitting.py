@@ -1,15 +1,18 @@
 """Train a network: resume interrupted training, keep the best epoch, calibrate."""
 
+import difflib
+import inspect
 import logging
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 
@@ -24,11 +27,48 @@ log = logging.getLogger(__name__)
 warnings.filterwarnings("ignore", module="pytorch_lightning")
 
 
+# Arguments of Lightning's Trainer that the framework sets, and what to set instead.
+SET_BY_FRAMEWORK = {
+    "max_epochs": "classifier.epochs, hash.epochs or detector.epochs", "max_steps": "classifier.epochs",
+    "min_epochs": "trainer.patience", "min_steps": "trainer.patience", "max_time": "trainer.patience",
+    "callbacks": "callbacks.NAME._target_", "logger": "logger", "default_root_dir": "runs",
+    "enable_checkpointing": "overwrite=true to start again", "plugins": "callbacks.NAME._target_",
+    "fast_dev_run": "trainer=smoke", "barebones": "trainer=smoke",
+}  # fmt: skip
+DEFAULT_OPTIONS = {"enable_model_summary": False, "log_every_n_steps": 10, "num_sanity_val_steps": 0}
+FIT_OPTIONS = ("monitor", "mode", "patience")  # settings in the config group `trainer` that `fit` handles itself
+
+
+def check_trainer_options(options: Mapping[str, Any]) -> None:
+    """Check the config group `trainer` before training, by building a Trainer.
+
+    Raises:
+        ValueError: the framework sets the option, or Lightning does not know it or rejects its value.
+    """
+    options = {name: value for name, value in options.items() if name not in FIT_OPTIONS}
+    known = inspect.signature(pl.Trainer).parameters
+    for name, value in options.items():
+        if name in SET_BY_FRAMEWORK:
+            raise ValueError(f"trainer.{name}={value!r}: set by fashion_lsh; set {SET_BY_FRAMEWORK[name]} instead")
+        if name not in known:
+            similar = ", ".join(difflib.get_close_matches(name, known)) or "an argument of pytorch_lightning.Trainer"
+            raise ValueError(f"trainer.{name}={value!r}: not an argument of Lightning's Trainer; set {similar}")
+    precision = options.get("precision") or "32-true"
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    try:
+        pl.Trainer(**DEFAULT_OPTIONS | options | quiet | {"precision": precision})
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise ValueError(f"trainer: {error}") from error
+
+
 def fit(
     stage: TrainingModule | Baseline,
     data: Any,
     folder: Path,
     loggers: Sequence[Logger] = (),
+    callbacks: Sequence[Callback] = (),
+    monitor: str | None = None,
+    mode: Literal["max", "min"] = "max",
     patience: int | None = None,
     precision: str | None = None,
     accelerator: str = "auto",
@@ -41,14 +81,21 @@ def fit(
         data: data module: GarmentData, or DetectionData for a detector.
         folder: run folder; interrupted training resumes after the last complete epoch.
         loggers: Lightning loggers.
-        patience: number of epochs without a higher `val` accuracy after which training stops; None for no limit.
+        callbacks: further Lightning callbacks.
+        monitor: metric that selects the best epoch, without the name of the stage, such as `val/loss`; None for
+            `stage.monitor`. A detector keeps its last epoch.
+        mode: whether the best value of `monitor` is the maximum or the minimum.
+        patience: number of epochs without a better value after which training stops; None for no limit.
         precision: `precision` of Lightning's Trainer; None for bfloat16 mixed precision if the device supports it.
         accelerator: `accelerator` of Lightning's Trainer; also selects the device of the returned network.
-        trainer_options: further arguments of Lightning's Trainer.
+        trainer_options: further arguments of Lightning's Trainer, but those in SET_BY_FRAMEWORK.
 
     Returns:
         The calibrated network in evaluation mode, with the weights of the best epoch on `val` (see
         TrainingModule.monitor).
+
+    Raises:
+        ValueError: Lightning rejects an argument, or `monitor` is not logged.
     """
     data = data.pinned_for(inference_device(accelerator))
     checkpoint_path = folder / f"{stage.name}.ckpt"
@@ -60,7 +107,15 @@ def fit(
         return load_model(checkpoint_path, accelerator, **hyper_parameters)
     fit_metrics: dict[str, float] = {}
     if module:
-        fit_metrics = _train(module, data, folder, loggers, patience, precision, accelerator, trainer_options)
+        if monitor and module.validates:
+            module.monitor, module.monitor_mode = f"{module.name}/{monitor}", mode
+        best_epoch = _best_epoch_callbacks(module, folder, patience)
+        precision = precision or _default_precision(accelerator)
+        options = trainer_options | {"accelerator": accelerator, "precision": precision, "logger": list(loggers)}
+        try:
+            fit_metrics = _train(module, data, folder, best_epoch, callbacks, options)
+        except MisconfigurationException as error:
+            raise ValueError(f"trainer{f'.monitor={monitor}' if monitor else ''}: {error}") from error
     model.to(inference_device(accelerator))  # Lightning moves the network to the CPU after training
     model.fit_metrics = {**model.fit_metrics, **fit_metrics, **stage.post_fit(data)}
     save_model(model, checkpoint_path, hyper_parameters)
@@ -73,66 +128,49 @@ def _train(
     stage: TrainingModule,
     data: Any,
     folder: Path,
-    loggers: Sequence[Logger],
-    patience: int | None,
-    precision: str | None,
-    accelerator: str,
+    best_epoch: Sequence[Callback],
+    callbacks: Sequence[Callback],
     trainer_options: dict[str, Any],
 ) -> dict[str, float]:
-    """Train, load the weights of the best epoch, and return the number and score of this epoch."""
-    checkpoint_dir = folder / "checkpoints" / stage.name
-    last, checkpoint_callbacks = checkpoint_dir / "last.ckpt", _best_epoch_callbacks(stage, checkpoint_dir, patience)
-    trainer = _trainer(stage, checkpoint_dir, checkpoint_callbacks, loggers, accelerator, precision, trainer_options)
-    resume_path = last if last.exists() else None
-    trainer.fit(stage, stage.train_batches(data), data.val_dataloader(), ckpt_path=resume_path, weights_only=True)
-    return _load_checkpoint(stage, checkpoint_dir / "best.ckpt" if checkpoint_callbacks else last, checkpoint_callbacks)
+    """Train, load the weights of the best epoch, and return the number and score of this epoch.
 
-
-def _trainer(
-    stage: TrainingModule,
-    checkpoint_dir: Path,
-    checkpoint_callbacks: Sequence[Callback],
-    loggers: Sequence[Logger],
-    accelerator: str,
-    precision: str | None,
-    trainer_options: dict[str, Any],
-) -> pl.Trainer:
-    """Build Lightning's Trainer without SLURM support.
-
-    SLURM support saves an `hpc_ckpt` in the working directory, and resumes from any `hpc_ckpt`, even of another stage.
+    SLURM support of Lightning is disabled: it saves an `hpc_ckpt` in the working directory, and resumes from any
+    `hpc_ckpt`, even of another stage.
     """
-    return pl.Trainer(
+    checkpoint_dir = _checkpoint_dir(stage, folder)
+    progress_bar = [RichProgressBar(refresh_rate=10)] if trainer_options.get("enable_progress_bar", True) else []
+    trainer = pl.Trainer(
         default_root_dir=checkpoint_dir,
         max_epochs=stage.hparams["epochs"],
-        callbacks=[
-            *stage.callbacks(),
-            *checkpoint_callbacks,
-            _last_epoch_callback(checkpoint_dir),
-            EpochLogger(),
-            RichProgressBar(refresh_rate=10),
-        ],
-        logger=list(loggers),
+        # the callback that saves the last epoch must follow BestCheckpoint, whose state it saves
+        callbacks=[*stage.callbacks(), *callbacks, *best_epoch, _last_epoch_callback(checkpoint_dir), EpochLogger(),
+                   *progress_bar],
         plugins=[AtomicCheckpointIO(), LightningEnvironment()],
-        enable_model_summary=False,
-        log_every_n_steps=10,
-        num_sanity_val_steps=0,
-        accelerator=accelerator,
-        precision=precision or _default_precision(accelerator),  # type: ignore[arg-type]
-        **trainer_options,
-    )
+        **DEFAULT_OPTIONS | trainer_options,
+    )  # fmt: skip
+    last = checkpoint_dir / "last.ckpt"
+    resume_path = last if last.exists() else None
+    trainer.fit(stage, stage.train_batches(data), data.val_dataloader(), ckpt_path=resume_path, weights_only=True)
+    return _load_checkpoint(stage, checkpoint_dir / "best.ckpt" if best_epoch else last, best_epoch)
+
+
+def _checkpoint_dir(stage: TrainingModule, folder: Path) -> Path:
+    return folder / "checkpoints" / stage.name
 
 
 def _last_epoch_callback(checkpoint_dir: Path) -> ModelCheckpoint:
-    """Callback that saves the last epoch; it must follow BestCheckpoint, whose state it saves."""
+    """Callback that saves the last epoch."""
     return ModelCheckpoint(checkpoint_dir, filename="last", enable_version_counter=False)
 
 
-def _best_epoch_callbacks(stage: TrainingModule, checkpoint_dir: Path, patience: int | None) -> list[Callback]:
+def _best_epoch_callbacks(stage: TrainingModule, folder: Path, patience: int | None) -> list[Callback]:
     """BestCheckpoint and early stopping; empty without a monitored metric."""
     if stage.monitor is None:
         return []
-    monitor_options: dict[str, Any] = {"monitor": stage.monitor, "mode": "max"}
-    best = BestCheckpoint(checkpoint_dir, filename="best", enable_version_counter=False, **monitor_options)
+    monitor_options: dict[str, Any] = {"monitor": stage.monitor, "mode": stage.monitor_mode}
+    best = BestCheckpoint(
+        _checkpoint_dir(stage, folder), filename="best", enable_version_counter=False, **monitor_options
+    )
     return [best] if patience is None else [best, ResumableEarlyStopping(patience=patience, **monitor_options)]
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -30,12 +30,16 @@ class TrainingModule(pl.LightningModule):
     Attributes:
         network_class: class of the network.
         model: network to train.
-        monitor: metric on `val`; the epoch with the maximum is kept; None to keep the last epoch.
+        monitor: metric that selects the epoch that is kept; None to keep the last epoch.
+        monitor_mode: whether the best value of `monitor` is the maximum or the minimum.
+        validates: whether metrics on `val` are logged after each epoch.
     """
 
     network_class: type[nn.Module]
     model: Any
     monitor: str | None = None
+    monitor_mode: Literal["max", "min"] = "max"
+    validates = True
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.train
 def test_train_writes_a_complete_run_folder(runs: Path) -> None:
     run = runs / "latest"
     names = "config.yaml environment.json catalogue.parquet skipped.csv stage_keys.json classifier.ckpt hash_head.ckpt"
-    names += " gallery"
+    names += " gallery signature.json"
     names += " queries.parquet codes.npz query_scores.npz metrics.json job.json contact_sheet.png train.log logs report"
     assert {path.name for path in run.iterdir()} == set(names.split())
     metrics = json.loads((run / "metrics.json").read_text())

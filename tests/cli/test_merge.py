@@ -117,7 +117,7 @@ def test_merged_crops_need_no_source_images(
 @pytest.mark.parametrize(
     ("argv", "message"),
     [(["nothing"], "'nothing': not a source"), (["a=x", "a=y"], "source 'a': passed twice"),
-     (["mine:folder=x"], "no label map for source 'mine'; pass --map="), (["garments:shelf=x"], "data set 'shelf'"),
+     (["mine:folder=x"], "no label map for source 'mine'; pass --map="), (["garments:shelf=x"], "data.source='shelf'"),
      (["garments:folder="], "data=folder needs data.root"), (["garments:folder=/x"], "/x: no such folder"),
      (["garments:folder=x", "--map", "garments"], "--map 'garments': no value"),
      (["garments:folder=x", "--max-per-category", "0"], "max_per_category=0")],

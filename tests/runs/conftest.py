@@ -33,5 +33,5 @@ def config(tmp_path: Path, shapes: Path) -> dict[str, Any]:
         "classifier": dict(MODEL_ARGUMENTS),
         "hash": {"_target_": "fashion_lsh.training.hash_head.HashHead", **MODEL_ARGUMENTS, **HASH_ARGUMENTS},
         "search": {"_target_": "fashion_lsh.search.policy.SearchPolicy", **POLICY_DEFAULTS},
-        "trainer": {"accelerator": "cpu"}, "logger": {"project": None, "tags": []},
+        "trainer": {"accelerator": "cpu"}, "logger": {"project": None, "tags": [], "lightning": {}}, "callbacks": {},
     }  # fmt: skip
