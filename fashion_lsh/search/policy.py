@@ -1,10 +1,13 @@
 """Search policy: lists to probe, and distance for ranking rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, PositiveInt
+
+from fashion_lsh.io.targets import Spec, create
+from fashion_lsh.search.rerank import Reranker
 
 NProbe = PositiveInt | Literal["all"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -26,6 +29,9 @@ class SearchPolicy:
         min_confidence: probe all lists if the highest probability is below `min_confidence`; 0 to disable.
         min_probability: probe further lists, beyond `nprobe`, until the softmax probabilities of the
             probed lists sum to `min_probability`; None to disable.
+        reranker: a user's own class with the interface Reranker, which re-ranks the candidates of `rerank` instead of
+            the Euclidean distance; None for the Euclidean distance.
+        own_reranker: object of `reranker`; None without one.
     """
 
     distance: Literal["hamming", "euclidean", "rerank", "tie_break", "weighted"] = "rerank"
@@ -34,6 +40,12 @@ class SearchPolicy:
     alpha: Probability = 0.5
     min_confidence: Probability = 0.0
     min_probability: Fraction | None = None
+    reranker: Spec | None = None
+    own_reranker: Reranker | None = field(init=False, repr=False, compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.reranker is not None:
+            object.__setattr__(self, "own_reranker", create(self.reranker, Reranker, {}, "search.reranker"))
 
     def check(self, bits: int | None, num_categories: int) -> None:
         """Check the policy for a model with `num_categories` categories and codes of `bits` bits (None without codes).
@@ -79,7 +91,8 @@ class SearchPolicy:
     def label(self) -> str:
         """Name of the policy in tables, such as `hamming_all` or `weighted0.3_1_probability0.95_confidence0.5`."""
         parameter = {"rerank": self.rerank_k, "weighted": self.alpha}.get(self.distance, "")
-        label = f"{self.distance}{parameter}_{self.nprobe}"
+        own = f"_{type(self.own_reranker).__name__}" if self.own_reranker else ""
+        label = f"{self.distance}{parameter}{own}_{self.nprobe}"
         if self.nprobe == "all":
             return label
         label += f"_probability{self.min_probability}" if self.min_probability is not None else ""

@@ -1,6 +1,6 @@
 """Re-rank candidates by Euclidean distance, or by Hamming and Euclidean distance combined."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +19,15 @@ class EmbeddingStore(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]: ...
     def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """Interface of a user's own re-ranking of the candidates of `search=rerank`."""
+
+    def rerank(self, queries: np.ndarray, candidates: Hits, embeddings: EmbeddingStore, k: int) -> Hits:
+        """Select the k best candidates of each query; arguments and result as for the function `rerank`."""
+        ...
 
 
 def rerank(queries: np.ndarray, candidates: Hits, embeddings: EmbeddingStore, k: int) -> Hits:

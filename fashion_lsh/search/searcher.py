@@ -61,9 +61,10 @@ class Searcher:
                 return self.gallery.to_catalogue_rows(index.search_exact(codes, probed_lists, k))
             case "rerank":
                 candidates = self.candidates(queries, probed_lists, k)
-                return self.gallery.to_catalogue_rows(
-                    rerank(queries.embeddings, candidates, self.gallery.embeddings, k)
-                )
+                own_reranker = self.policy.own_reranker
+                select = rerank if own_reranker is None else own_reranker.rerank
+                hits = select(queries.embeddings, candidates, self.gallery.embeddings, k)
+                return self.gallery.to_catalogue_rows(hits)
         encoded_queries = zip(codes, queries.embeddings, probed_lists, strict=True)
         return self.gallery.to_catalogue_rows(
             Hits.concatenate([self._search_combined(index, *query, k) for query in encoded_queries], k)

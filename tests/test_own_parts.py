@@ -1,0 +1,122 @@
+"""A user's own classes, as in docs/extend.md, and runs that name them."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from fashion_lsh import GarmentData, HashHead, Run
+from fashion_lsh.index.hits import Hits
+from fashion_lsh.io.targets import ComponentError
+from fashion_lsh.models.backbones import create_backbone
+from fashion_lsh.models.losses import create_loss
+from fashion_lsh.search.policy import SearchPolicy
+from tests.cli.factories import SMALL, run_script
+from tests.test_docs import ROOT, read_blocks
+
+OWN_BACKBONE = "backbone.name={_target_:my_parts.TinyBackbone,width:8}"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Working directory with my_parts.py, which has the classes of docs/extend.md."""
+    blocks = [block.text for block in read_blocks(ROOT / "docs/extend.md") if block.language == "python"]
+    (tmp_path / "my_parts.py").write_text("\n\n".join(blocks))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "my_parts", raising=False)
+    return tmp_path
+
+
+def test_own_module_is_found_last_in_the_working_directory(folder: Path) -> None:
+    backbone = create_backbone({"_target_": "my_parts.TinyBackbone", "width": 8})
+    assert backbone(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape == (2, 8)
+    assert sys.path[-1] == str(folder)
+
+
+def test_own_loss_transform_and_reranker_are_used() -> None:
+    loss = create_loss("my_parts.MarginLoss", 8, 3, 0.0)
+    assert loss(torch.full((2, 8), 2.0), torch.zeros(2, 3), torch.tensor([0, 1])) == pytest.approx(np.log(3))
+    data = GarmentData("my_parts.Stripes", workers=0, transform={"_target_": "my_parts.GreySquare", "size": 20})
+    assert data.categories == ["horizontal", "vertical"]
+    images = next(iter(data.train_dataloader())).images
+    assert ((images == 128).all(dim=1).sum(dim=(1, 2)) >= 20 * 20).all()
+    policy = SearchPolicy(reranker="my_parts.CosineReranker")
+    assert policy.label == "rerank200_CosineReranker_1"
+    queries, embeddings = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)[[2, 1, 0]]
+    assert policy.own_reranker is not None
+    candidates = Hits(np.array([[0, 1, 2]] * 3), np.zeros((3, 3), np.float32))
+    hits = policy.own_reranker.rerank(queries, candidates, embeddings, 1)
+    assert hits.rows.tolist() == [[2], [1], [0]]
+
+
+def test_lightning_trains_own_backbone_without_run_folder(folder: Path) -> None:
+    data = GarmentData("my_parts.Stripes", workers=0)
+    module = HashHead("my_parts.TinyBackbone", data.categories, bits=8, loss="my_parts.MarginLoss")
+    trainer = pl.Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=folder
+    )
+    trainer.fit(module, data)
+    trainer.save_checkpoint("head.ckpt")
+    loaded = HashHead.load_from_checkpoint("head.ckpt", weights_only=True)
+    assert loaded.hparams == module.hparams
+    assert loaded.hparams["epochs"] == 1
+    state = module.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in loaded.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("my_parts.Missing", ["my_parts.Missing", "AttributeError"]),
+        ("no_such_module.Backbone", ["no_such_module", "ModuleNotFoundError"]),
+        ("my_parts.MarginLoss", ["my_parts.MarginLoss", "Backbone"]),
+        ("os.system", ["os.system", "Backbone"]),
+        ({"_target_": "my_parts.TinyBackbone", "depth": 3}, ["depth", "width"]),
+    ],
+)
+def test_own_class_that_does_not_fit_is_one_clear_error(spec: str, words: list[str]) -> None:
+    with pytest.raises(ComponentError) as caught:
+        create_backbone(spec)
+    assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.train
+def test_received_run_executes_nothing(folder: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = [OWN_BACKBONE, "hash.loss=my_parts.MarginLoss", "hash.bits=8", f"data.root={shapes}"]
+    monkeypatch.syspath_prepend(str(folder))
+    run_script("train.py", *SMALL, *settings, f"runs={folder / 'runs'}")
+    assert Run("runs/latest").searcher().search(np.zeros((40, 40, 3), np.uint8), k=3).hits
+
+    received = folder / "received"
+    shutil.copytree((folder / "runs/latest").resolve(), received)
+    config = (received / "config.yaml").read_text()
+    (received / "config.yaml").write_text(config.replace("seed: 0", "seed: 1", 1))  # no longer as signed
+    (folder / "my_parts.py").write_text((folder / "my_parts.py").read_text() + "\nopen('executed', 'w').close()\n")
+    monkeypatch.delitem(sys.modules, "my_parts")
+    with pytest.raises(ComponentError, match=r"my_parts\.\w+.*trust"):
+        Run(received).searcher()
+    assert not (folder / "executed").exists()
+    Run(received, trust=True).searcher()
+    assert (folder / "executed").exists()
+
+    monkeypatch.delitem(sys.modules, "my_parts")
+    (folder / "my_parts.py").unlink()
+    with pytest.raises(ComponentError, match=r"hash_head\.ckpt.*my_parts") as caught:
+        Run("runs/latest").model()
+    assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["fashion_lsh.io.files.os", "fashion_lsh.io.files.os.system", "os.system"])
+def test_received_config_cannot_name_functions_of_libraries(folder: Path, target: str) -> None:
+    run = folder / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(
+        "{overwrite: false, backbone: {}, data: {}, hash: null, search: {_target_: " + target + "}}"
+    )
+    with pytest.raises(ComponentError, match=r"config\.yaml|_target_"):
+        _ = Run(run).policy
