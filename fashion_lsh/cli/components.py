@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -20,7 +19,6 @@ from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.detector import Detector
 from fashion_lsh.training.hash_head import HashHead
 
-CONF = str(Path(__file__).parents[2] / "conf")
 build = partial(instantiate, _convert_="all")
 
 

@@ -1,14 +1,13 @@
-"""Evaluate a finished run with another search, or run a study: python evaluate.py run=runs/latest search=hamming."""
+"""Evaluate a finished run with another search, or run a study: fashion-lsh evaluate run=runs/latest search=hamming."""
 
 import logging
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fashion_lsh.cli.components import CONF, build, plain_config
+from fashion_lsh.cli.components import build, plain_config
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.report.page_file import write_page
 from fashion_lsh.report.tables import describe_run
@@ -21,7 +20,6 @@ from fashion_lsh.search.searcher import Searcher
 log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path=CONF, config_name="evaluate")
 @print_user_errors
 def main(cfg: DictConfig) -> float | None:
     """Evaluate with the config of the run and the overrides; return the category mAP@100, or None after a study."""

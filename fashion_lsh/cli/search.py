@@ -1,4 +1,8 @@
-"""Search a finished run with images: python -m fashion_lsh search runs/latest street.jpg --k 12."""
+"""Search the gallery of a finished run with query images.
+
+example:
+  fashion-lsh search runs/latest street.jpg --k 12
+"""
 
 import argparse
 import math
@@ -10,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from fashion_lsh.cli.command import create_parser
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.images import open_image
 from fashion_lsh.models.detector import DetectorModel
@@ -26,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         run = Run(args.run)
         searcher, detector = _open_searcher(run, args), run.detector()
     except (OSError, ValueError) as error:
-        print(f"fashion_lsh search: {error}", file=sys.stderr)
-        return 2
+        print(f"fashion-lsh search: {error}", file=sys.stderr)
+        return 1
     results: list[tuple[list[Tile], SearchResult]] = []
     num_searched = 0
     for path in args.images:
@@ -37,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             garment_results = [(name, box, searcher.search(image, box, args.k)) for name, box in garments]
         except ValueError as error:
             prefix = "" if str(path) in str(error) else f"{path}: "
-            print(f"fashion_lsh search: skipped {prefix}{error}", file=sys.stderr)
+            print(f"fashion-lsh search: skipped {prefix}{error}", file=sys.stderr)
             continue
         num_searched += 1
         if args.sheet:
@@ -50,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             write_result_sheet(args.sheet, run.source(), searcher, results)
         except (OSError, ValueError) as error:  # for example, gallery images were moved
-            print(f"fashion_lsh search: sheet not written: {error}", file=sys.stderr)
+            print(f"fashion-lsh search: sheet not written: {error}", file=sys.stderr)
             return 1
         print(f"Sheet: {args.sheet}")
     return 0 if num_searched == len(args.images) else 1
@@ -90,7 +95,7 @@ def _format_box(box: np.ndarray) -> str:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m fashion_lsh search", description=__doc__)
+    parser = create_parser("search", __doc__)
     parser.add_argument("run", type=Path, help="run folder, for example runs/latest")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="query images")
     parser.add_argument("--k", type=_positive_int, default=12, help="hits per query (default 12)")
