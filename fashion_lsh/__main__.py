@@ -17,12 +17,13 @@ COMMANDS = {
     "gallery": "build the gallery of a run, add images, remove garments, show its size, verify its files",
     "merge": "merge data sets into one catalogue of 30 categories",
     "check": "check which files of a data set are present",
+    "encode": "write codes and embeddings of images, or of a gallery, to a Parquet file",
     "report": "write the page of a run, of an experiment, or of all experiments",
     "reproduce": "run the unfinished jobs of experiments/",
     "dashboard": "save a wandb workspace for the runs of a project",
 }
 HYDRA_COMMANDS = ("train", "evaluate")
-VERBOSE = ("gallery", "merge")  # commands that log progress, since they may take minutes
+VERBOSE = ("gallery", "merge", "encode")  # commands that log progress, since they may take minutes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
