@@ -20,6 +20,7 @@ COMMANDS = {
     "encode": "write codes and embeddings of images, or of a gallery, to a Parquet file",
     "report": "write the page of a run, of an experiment, or of all experiments",
     "reproduce": "run the unfinished jobs of experiments/",
+    "doctor": "check what works here: libraries, devices, login, weights, disk",
     "dashboard": "save a wandb workspace for the runs of a project",
 }
 HYDRA_COMMANDS = ("train", "evaluate")

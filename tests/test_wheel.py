@@ -54,6 +54,7 @@ def test_installed_wheel_trains_and_searches_in_an_empty_folder(program: Path, s
     code = "import fashion_lsh; print(fashion_lsh.__file__)"
     printed = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert Path(printed.strip()).is_relative_to(program.parents[1])
+    assert "config files" in run(program, tmp_path, "doctor")
     run(program, tmp_path, "train", "experiment=demo", *FEW_IMAGES, f"data.root={shapes}")
     assert (tmp_path / "runs/latest/metrics.json").exists()
     shutil.copy(ROOT / "docs/street.png", tmp_path)
