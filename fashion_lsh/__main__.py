@@ -31,12 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     args = _build_parser().parse_args(argv)
     try:
-        status = _run(args.command, args.arguments)
-        sys.stdout.flush()
+        try:
+            return _run(args.command, args.arguments)
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end of the process
         return 1
-    return status
 
 
 def _run(command: str, arguments: Sequence[str]) -> int:
