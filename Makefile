@@ -1,10 +1,10 @@
-# make demo | demo-detect | test | test-fast | lint | docs | notebooks | experiments | experiments-smoke | bench | lock | clean
+# make demo | demo-detect | test | test-fast | lint | docs | notebooks | experiments | experiments-smoke | bench | wheel-check | lock | clean
 # The first target that needs .venv creates it from requirements.lock.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo demo-detect test test-fast lint docs notebooks experiments experiments-smoke bench lock clean
+.PHONY: demo demo-detect test test-fast lint docs notebooks experiments experiments-smoke bench wheel-check lock clean
 
 BIN := .venv/bin
 UV := $(shell uv --version > /dev/null 2>&1 && command -v uv || echo .venv/tools/bin/uv)
@@ -12,11 +12,11 @@ ARGS ?=  # extra arguments, for example: make test ARGS="-m slow", make lock ARG
 
 demo: .venv/.stamp
 	@echo "demo: train, build the gallery, evaluate the queries"
-	@$(BIN)/python train.py experiment=demo $(ARGS)
+	@$(BIN)/python -m fashion_lsh train experiment=demo $(ARGS)
 
 demo-detect: .venv/.stamp
 	@echo "demo-detect: train a detector, then run the demo with detected garments"
-	@$(BIN)/python train.py experiment=demo_detect $(ARGS)
+	@$(BIN)/python -m fashion_lsh train experiment=demo_detect $(ARGS)
 
 experiments: .venv/.stamp
 	@echo "experiments: run the unfinished experiments (takes hours; interrupt at any time, run again to resume)"
@@ -57,6 +57,14 @@ lint: .venv/.stamp
 bench: .venv/.stamp
 	@echo "bench: compare with flat FAISS indexes, numpy and plain torch"
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
+
+wheel-check: .venv/.stamp | $(UV)
+	@echo "wheel-check: build the wheel, install it with its dependencies, and try it in an empty folder"
+	@rm -rf .venv/wheel; mkdir -p .venv/wheel/empty; \
+	$(UV) build --quiet --wheel --out-dir .venv/wheel .; rm -rf build; \
+	$(UV) venv --quiet .venv/wheel/venv; \
+	$(UV) pip install --quiet --python .venv/wheel/venv/bin/python "$$(ls .venv/wheel/*.whl)[lite]"; \
+	cd .venv/wheel/empty; ../venv/bin/fashion-lsh train experiment=demo trainer=smoke logger=csv backbone=efficientnet_lite0
 
 COMPILE := pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --no-header --no-annotate \
 	--no-emit-index-url --quiet

@@ -1,4 +1,6 @@
-from fashion_lsh.cli.evaluate import main
+import sys
+
+from fashion_lsh.__main__ import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

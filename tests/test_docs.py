@@ -67,26 +67,26 @@ PAGES_TO_RUN = [page for page in PAGES if any(block.is_run for block in read_blo
 def test_commands_are_in_blocks_marked_as_bash() -> None:
     assert {block.language for block in BLOCKS} <= {"", "bash", "python", "{toctree}", "{eval-rst}", "{include}"}
     plain = "".join(block.text for block in BLOCKS if not block.language)
-    assert not re.search(r"^(python|make|pip|wandb) ", plain, flags=re.MULTILINE)
+    assert not re.search(r"^(fashion-lsh|python|make|pip|wandb) ", plain, flags=re.MULTILINE)
 
 
 def test_commands_exist() -> None:
-    assert {words[0] for words in LINES.values()} <= {"python", "make", "wandb", "."}
+    assert {words[0] for words in LINES.values()} <= {"tensorboard", "fashion-lsh", "python", "make", "wandb", "."}
     assert {words[1] for words in LINES.values() if words[0] == "make"} <= TARGETS
-    assert {words[3] for words in LINES.values() if words[:3] == ["python", "-m", "fashion_lsh"]} == {*COMMANDS}
+    assert {words[1] for words in LINES.values() if words[0] == "fashion-lsh"} == {*COMMANDS}
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if re.match(r"python (train|evaluate)\.py", line)])
+@pytest.mark.parametrize("line", [line for line in LINES if re.match(r"fashion-lsh (train|evaluate) ", line)])
 def test_config_of_a_command_can_be_composed(line: str) -> None:
     _, script, *overrides = LINES[line]
     first_jobs = [re.sub(r"=([^,\[{]+),.*", r"=\1", override) for override in overrides if "=" in override]
     composed = [override for override in first_jobs if not override.startswith("run=")]
-    assert compose_config(*composed, script=script.removesuffix(".py"))
+    assert compose_config(*composed, script=script)
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("python -m fashion_lsh ")])
+@pytest.mark.parametrize("line", [line for line in LINES if re.match(r"fashion-lsh (?!train|evaluate)", line)])
 def test_arguments_of_a_command_can_be_parsed(line: str) -> None:
-    command, *arguments = LINES[line][3:]
+    command, *arguments = LINES[line][1:]
     import_module(f"fashion_lsh.cli.{command}").build_parser().parse_args(arguments)
 
 
@@ -118,7 +118,7 @@ def test_blocks_of_a_page_run(page: Path, project: Path, tmp_path: Path) -> None
 
 def reduce_training(words: list[str]) -> list[str]:
     """Reduce a training command to a few images and steps; return other commands unchanged."""
-    if words[:2] != ["python", "train.py"] or "--cfg" in words:
+    if words[:2] != ["fashion-lsh", "train"] or "--cfg" in words:
         return words
     keys = {word.partition("=")[0] for word in words}
     data_keys = keys & {"data.root", "experiment"}
@@ -131,15 +131,16 @@ def reduce_training(words: list[str]) -> list[str]:
 
 def run_command(words: list[str], folder: Path) -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    program = [sys.executable, "-m", "fashion_lsh"] if words[0] == "fashion-lsh" else [words[0]]
     done = subprocess.run(
-        words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*program, *words[1:]], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout[-3000:]}"
 
 
 def prepare_project(folder: Path, few: Path) -> None:
     """Link the project files, write the image files that the pages mention, and train a run."""
-    for name in ("train.py", "evaluate.py", "conf", "docs", "experiments"):
+    for name in ("docs", "experiments"):
         (folder / name).symlink_to(ROOT / name)
     images = Catalogue.open(few)
     for image, category in zip(images.column("image"), images.column("category"), strict=True):
@@ -150,4 +151,4 @@ def prepare_project(folder: Path, few: Path) -> None:
         shutil.copy(few.parent / image, folder / f"new_photos/{number}.png")
     shutil.copy(few.parent / images.column("image")[0], folder / "new.jpg")
     (folder / "ids.txt").write_text("0.png\n")
-    run_command(reduce_training(["python", "train.py", "backbone=resnet18"]), folder)
+    run_command(reduce_training(["fashion-lsh", "train", "backbone=resnet18"]), folder)

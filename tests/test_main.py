@@ -1,4 +1,4 @@
-"""Command line `python -m fashion_lsh COMMAND`: help, exit status and log level."""
+"""Command line `fashion-lsh COMMAND`: help, exit status and log level."""
 
 import logging
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fashion_lsh.__main__ import COMMANDS, main
+from fashion_lsh.cli.command import EXIT_STATUS
 
 LOGGER = logging.getLogger("fashion_lsh")
 
@@ -24,7 +25,10 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit) as system_exit:
         main([name, "--help"])
     assert system_exit.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: python -m fashion_lsh {name} ")
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: fashion-lsh {name} ")
+    assert f"\n  fashion-lsh {name} " in printed  # an example
+    assert EXIT_STATUS in printed
 
 
 def test_help_lists_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,8 +49,8 @@ def test_unknown_command_is_rejected(words: list[str], capsys: pytest.CaptureFix
 
 
 def test_exit_status_is_returned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["search", str(tmp_path), "image.png"]) == 2
-    assert capsys.readouterr().err.startswith(f"fashion_lsh search: {tmp_path}")
+    assert main(["search", str(tmp_path), "image.png"]) == 1
+    assert capsys.readouterr().err.startswith(f"fashion-lsh search: {tmp_path}")
     assert main(["check", "folder", str(tmp_path / "none")]) == 1
 
 
@@ -54,5 +58,5 @@ def test_long_commands_log_progress(tmp_path: Path) -> None:
     LOGGER.setLevel(logging.WARNING)
     main(["check", "folder", str(tmp_path)])
     assert LOGGER.level == logging.WARNING
-    main(["gallery", str(tmp_path), "stats"])
+    main(["gallery", "stats", str(tmp_path)])
     assert LOGGER.level == logging.INFO

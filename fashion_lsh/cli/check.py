@@ -1,6 +1,9 @@
-"""Check which files of a data set are present: python -m fashion_lsh check DATA_SET ROOT.
+"""Check which files of a data set are present.
 
 Image files are not opened. Exit status 1: a required file or folder is missing, or no image exists.
+
+example:
+  fashion-lsh check modanet /data/modanet
 """
 
 import argparse
@@ -11,6 +14,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from fashion_lsh.cli.command import create_parser
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets import FASHION_MNIST, FILE_DATASETS, open_dataset
 from fashion_lsh.data.datasets.fashion_mnist import FashionMnist
@@ -33,12 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         raise ValueError("a merged catalogue has no published files to check; see card.md in its folder")
     except (OSError, ValueError) as error:
-        print(f"fashion_lsh check: {args.dataset}: {error}", file=sys.stderr)
+        print(f"fashion-lsh check: {args.dataset}: {error}", file=sys.stderr)
         return 1
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m fashion_lsh check", description=__doc__)
+    parser = create_parser("check", __doc__)
     names = sorted([*FILE_DATASETS, FASHION_MNIST])
     parser.add_argument("dataset", metavar="DATA_SET", choices=names, help=f"data set: {', '.join(names)}")
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder or manifest of the data set")

@@ -1,7 +1,6 @@
 """Build data, stages and search policy of a run from the config, and check all values before the first epoch."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -21,8 +20,6 @@ from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.detector import Detector
 from fashion_lsh.training.fitting import check_trainer_options
 from fashion_lsh.training.hash_head import HashHead
-
-CONF = str(Path(__file__).parents[2] / "conf")
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,16 @@
-"""Evaluate a finished run with another search, or run a study: python evaluate.py run=runs/latest search=hamming."""
+"""Evaluate a finished run with another search, or run a study: fashion-lsh evaluate run=runs/latest search=hamming."""
 
 import logging
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fashion_lsh.cli.components import CONF, plain_config
+from fashion_lsh.cli.components import plain_config
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
-from fashion_lsh.io.targets import instantiate
+from fashion_lsh.io.targets import instantiate, target_names
 from fashion_lsh.report.page_file import write_page
 from fashion_lsh.report.tables import describe_run
 from fashion_lsh.runs.config import check
@@ -24,16 +23,17 @@ from fashion_lsh.search.searcher import Searcher
 log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path=CONF, config_name="evaluate")
 @print_user_errors
 def main(cfg: DictConfig) -> float | None:
     """Evaluate with the config of the run and the overrides; return the category mAP@100, or None after a study."""
-    run = Run(Path(cfg.run))
+    run = Run(cfg.run, cfg.trust)
     run.check_finished()
     cli_config = plain_config(cfg)
-    config = run.config | {"search": _search_config(cli_config, run), "study": cli_config["study"]}
-    check(config)
-    policy = instantiate(config["search"], SearchPolicy)
+    search, typed_search = _search_config(cli_config, run)
+    config = run.config | {"search": search, "study": cli_config["study"]}
+    with run.restricted(target_names([typed_search, config["study"]])):  # the run may have been received
+        check(config)
+        policy = instantiate(config["search"], SearchPolicy)
     data = run.instantiate(config["data"], GarmentData, box_selector=run.box_selector)
     run.check_data(data)
     data, model = run.with_detections(data), run.model()
@@ -54,10 +54,13 @@ def main(cfg: DictConfig) -> float | None:
     return results.metrics["query/category/map@100"]
 
 
-def _search_config(cli_config: dict[str, Any], run: Run) -> dict[str, Any]:
-    """Search config: `search=NAME` replaces the group of the run; `search.KEY=VALUE` changes a key of that group."""
+def _search_config(cli_config: dict[str, Any], run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Search config, and the part of it that the user typed.
+
+    `search=NAME` replaces the group of the run; `search.KEY=VALUE` changes a key of that group.
+    """
     override_keys = [text.partition("=")[0] for text in HydraConfig.get().overrides.task]
     if "search" in override_keys:
-        return dict(cli_config["search"])
+        return dict(cli_config["search"]), dict(cli_config["search"])
     changes = {key: value for key, value in cli_config["search"].items() if f"search.{key}" in override_keys}
-    return run.config["search"] | changes
+    return run.config["search"] | changes, changes

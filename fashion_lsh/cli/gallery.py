@@ -1,70 +1,95 @@
-"""Add images to the gallery of a finished run, remove garments, or show its size.
+"""Build the gallery of a finished run, add images, remove garments, show its size, or verify its files.
 
-python -m fashion_lsh gallery RUN add FOLDER_OR_MANIFEST    to resume after an interruption, run the same command
-python -m fashion_lsh gallery RUN remove IDS.txt            IDS.txt has one id per line
-python -m fashion_lsh gallery RUN stats
+examples:
+  fashion-lsh gallery add runs/latest new_photos       after an interruption, run the same command to resume
+  fashion-lsh gallery remove runs/latest ids.txt       ids.txt has one id per line
+  fashion-lsh gallery stats runs/latest --json
+  fashion-lsh gallery verify runs/latest
+  fashion-lsh gallery build runs/latest                from the gallery split of the data of the run
 """
+
+from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
+from fashion_lsh.cli.command import add_trust, create_parser, report_errors
 
-from fashion_lsh.gallery.image_encoding import Cropper
-from fashion_lsh.gallery.updates import add, remove
-from fashion_lsh.io.files import folder_lock
-from fashion_lsh.runs.run import Run
+if TYPE_CHECKING:
+    from fashion_lsh.runs.run import Run
 
 
+@report_errors("gallery")
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; print an error in one line and return 2."""
+    """Run one verb; return the exit status."""
     args = build_parser().parse_args(argv)
-    try:
-        run = Run(args.run)
-        match args.command:
-            case "add":
-                _add(run, args.images)
-            case "remove":
-                _remove(run, args.ids)
-            case "stats":
-                print(_format_stats(run, args.verify))
-    except (OSError, ValueError) as error:
-        print(f"fashion_lsh gallery: {error}", file=sys.stderr)
-        return 2
+    from fashion_lsh.runs.run import Run
+
+    run = Run(args.run, args.trust)
+    match args.verb:
+        case "build":
+            _build(run)
+        case "add":
+            _add(run, args.images)
+        case "remove":
+            _remove(run, args.ids)
+        case "stats":
+            stats = _stats(run)
+            print(json.dumps(stats, indent=1) if args.json else _format_stats(stats))
+        case "verify":
+            gallery = run.gallery(run.model().fingerprint(), verify=True)
+            print(f"All checksums of the gallery match: {_count(len(gallery), 'garment')}")
     return 0
 
 
 def build_parser() -> argparse.ArgumentParser:
-    summary, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m fashion_lsh gallery",
-        description=summary,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("run", type=Path, help="run folder, for example runs/latest")
-    commands = parser.add_subparsers(dest="command", required=True)
-    add_parser = commands.add_parser("add", help="add images")
-    add_parser.add_argument(
-        "images", metavar="FOLDER_OR_MANIFEST", help="images as for data=folder; categories are optional"
-    )
-    remove_parser = commands.add_parser("remove", help="remove garments")
-    remove_parser.add_argument(
+    parser = create_parser("gallery", __doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    build = verbs.add_parser("build", help="encode the gallery split of the run's data again; added images are removed")
+    add = verbs.add_parser("add", help="add images")
+    remove = verbs.add_parser("remove", help="remove garments")
+    stats = verbs.add_parser("stats", help="show the number of garments and the size in bytes")
+    verify = verbs.add_parser("verify", help="verify the checksums of all files of the gallery")
+    for verb in (build, add, remove, stats, verify):
+        verb.add_argument("run", type=Path, metavar="RUN", help="run folder, for example runs/latest")
+        add_trust(verb)
+    add.add_argument("images", metavar="FOLDER_OR_MANIFEST", help="images as for data=folder; categories are optional")
+    remove.add_argument(
         "ids",
         type=Path,
         metavar="IDS.txt",
         help="one id per line, as printed by the search command; write an id that contains a newline as a JSON string",
     )
-    stats = commands.add_parser("stats", help="show the number of garments and the size in bytes")
-    stats.add_argument("--verify", action="store_true", help="verify the checksums of the embeddings (reads all files)")
+    stats.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
+def _build(run: Run) -> None:
+    from fashion_lsh.data.datamodule import GarmentData
+    from fashion_lsh.evaluation.protocol import encode_split
+    from fashion_lsh.gallery.gallery import Gallery
+    from fashion_lsh.io.files import folder_lock
+
+    run.check_finished()
+    data = run.instantiate(run.config["data"], GarmentData, box_selector=run.box_selector)
+    run.check_data(data)
+    model = run.model()
+    with folder_lock(run.path):
+        indexed = encode_split(model, run.with_detections(data), "gallery")
+        gallery = Gallery.build(model, indexed.encoded, indexed.catalogue)
+        gallery.save(run.gallery_folder)
+    print(f"Built the gallery: {_count(len(gallery), 'garment')}")
+
+
 def _add(run: Run, images: str) -> None:
+    from fashion_lsh.gallery.image_encoding import Cropper
+    from fashion_lsh.gallery.updates import add
+    from fashion_lsh.io.files import folder_lock
+
     start_time = time.perf_counter()
     cropper = Cropper(run.model(), run.detector(), run.box_selector)
     with folder_lock(run.path):
@@ -76,6 +101,9 @@ def _add(run: Run, images: str) -> None:
 
 
 def _remove(run: Run, file: Path) -> None:
+    from fashion_lsh.gallery.updates import remove
+    from fashion_lsh.io.files import folder_lock
+
     try:
         lines = [line.rstrip("\r") for line in file.read_text(encoding="utf-8-sig").split("\n")]
         ids = [json.loads(line) if line.startswith('"') else line for line in lines if line.strip()]
@@ -97,35 +125,49 @@ def _count(count: int, noun: str) -> str:
     return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _format_stats(run: Run, verify: bool) -> str:
-    """Format two tables: size of the gallery, and number of garments in each inverted list."""
+def _stats(run: Run) -> dict[str, Any]:
+    """Measure a gallery: numbers of garments, and sizes in bytes."""
     model = run.model()
-    gallery = run.gallery(model.fingerprint(), verify)
-    index_stats, embeddings = gallery.index.stats(), gallery.embeddings
-    embedding_bytes = embeddings.shape[0] * embeddings.shape[1] * embeddings.dtype.itemsize
-    vector_name = "codes" if model.bits else "embeddings to search"
-    num_garments = max(1, index_stats.rows)
+    gallery = run.gallery(model.fingerprint())
+    index, embeddings = gallery.index.stats(), gallery.embeddings
+    return {
+        "garments": index.rows,
+        "bits": model.bits,
+        "vector_bytes": index.vector_bytes,
+        "row_id_bytes": index.row_bytes,
+        "embedding_bytes": embeddings.shape[0] * embeddings.shape[1] * embeddings.dtype.itemsize,
+        "embedding_size": embeddings.shape[1],
+        "segments": len(embeddings.segments),
+        "tombstones": gallery.tombstones,
+        "predicted_categories": dict(zip(model.categories, map(int, index.list_sizes), strict=True)),
+    }
+
+
+def _format_stats(stats: dict[str, Any]) -> str:
+    """Format two tables: size of the gallery, and number of garments in each inverted list."""
+    from tabulate import tabulate
+
+    def per_garment(size: int) -> str:
+        return f"{size / max(1, stats['garments']):.1f} per garment"
+
+    segments = _count(stats["segments"], "segment")
+    total = sum(stats[f"{name}_bytes"] for name in ("vector", "row_id", "embedding"))
     rows = [
-        ("garments", f"{index_stats.rows:,}", ""),
+        ("garments", f"{stats['garments']:,}", ""),
         (
-            vector_name,
-            f"{index_stats.vector_bytes:,} bytes",
-            f"{index_stats.vector_bytes / num_garments:.1f} per garment",
+            "codes" if stats["bits"] else "embeddings to search",
+            f"{stats['vector_bytes']:,} bytes",
+            per_garment(stats["vector_bytes"]),
         ),
-        (
-            "row ids (int64)",
-            f"{index_stats.row_bytes:,} bytes",
-            f"{index_stats.row_bytes / num_garments:.1f} per garment",
-        ),
+        ("row ids (int64)", f"{stats['row_id_bytes']:,} bytes", per_garment(stats["row_id_bytes"])),
         (
             "embeddings for re-ranking",
-            f"{embedding_bytes:,} bytes",
-            f"{embeddings.shape[1]} × float16, {_count(len(embeddings.segments), 'segment')}",
+            f"{stats['embedding_bytes']:,} bytes",
+            f"{stats['embedding_size']} × float16, {segments}",
         ),
-        ("total", f"{index_stats.vector_bytes + index_stats.row_bytes + embedding_bytes:,} bytes", ""),
-        ("tombstones", f"{gallery.tombstones:,}", "embeddings of removed garments"),
+        ("total", f"{total:,} bytes", ""),
+        ("tombstones", f"{stats['tombstones']:,}", "embeddings of removed garments"),
     ]
-    list_table = tabulate(
-        zip(model.categories, index_stats.list_sizes, strict=True), headers=["predicted category", "garments"]
-    )
-    return f"{tabulate(rows, tablefmt='plain', disable_numparse=True)}\n\n{list_table}"
+    list_table = tabulate(stats["predicted_categories"].items(), headers=["predicted category", "garments"])
+    note = "Each garment is counted in the list of its predicted category, not of the category in its catalogue row."
+    return f"{tabulate(rows, tablefmt='plain', disable_numparse=True)}\n\n{list_table}\n\n{note}"

@@ -1,10 +1,11 @@
 """Merge data sets into one catalogue of 30 categories, and write a data card.
 
-python -m fashion_lsh merge OUT deepfashion_category=/data/deepfashion modanet=/data/modanet
-python -m fashion_lsh merge OUT mine:folder=images/manifest.csv --map mine=my_labels.csv --crop
-python train.py data=thesis30 data.root=OUT
-
 A source is NAME=ROOT, or NAME:DATA_SET=ROOT if NAME is not the name of a data set (see docs/catalogue.md).
+
+examples:
+  fashion-lsh merge catalogue deepfashion_category=/data/deepfashion modanet=/data/modanet
+  fashion-lsh merge catalogue mine:folder=images/manifest.csv --map mine=my_labels.csv --crop
+  fashion-lsh train data=thesis30 data.root=catalogue
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fashion_lsh.cli.command import create_parser, report_errors
 from fashion_lsh.data.datasets import Source, open_dataset
 from fashion_lsh.data.datasets.folder import Folder
 from fashion_lsh.data.datasets.image_files import ImageFiles
@@ -37,17 +39,14 @@ RATIOS = {"train": 0.7, "val": 0.1, "query": 0.1, "gallery": 0.1}
 log = logging.getLogger("merge")
 
 
+@report_errors("merge")
 def main(argv: Sequence[str] | None = None) -> int:
-    """Merge the sources; print an error in one line and return 2."""
+    """Merge the sources; return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     args = build_parser().parse_args(argv)
-    try:
-        check_writable(args.out)
-        with folder_lock(args.out):
-            _merge(args, f"python -m fashion_lsh merge {shlex.join(argv)}")
-    except (OSError, ValueError) as error:
-        print(f"fashion_lsh merge: {error}", file=sys.stderr)
-        return 2
+    check_writable(args.out)
+    with folder_lock(args.out):
+        _merge(args, f"fashion-lsh merge {shlex.join(argv)}")
     return 0
 
 
@@ -155,13 +154,7 @@ def _parse_pairs(argv: Sequence[str], flag: str, sources: Collection[str]) -> di
 
 
 def build_parser() -> argparse.ArgumentParser:
-    summary, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m fashion_lsh merge",
-        description=summary,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = create_parser("merge", __doc__)
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the catalogue, replaced if it exists")
     parser.add_argument("sources", nargs="+", metavar="NAME[:DATA_SET]=ROOT", help="data sets to merge")
     parser.add_argument(

@@ -1,8 +1,13 @@
-"""Write report pages: python -m fashion_lsh report runs/latest, runs/backbones or experiments/backbones.
+"""Write report pages.
 
 For a run, write a report. For a folder of runs, or an experiment with jobs/*.json, write a page that compares all runs.
 For the folder of all experiments, write a page that checks the claims. For any other folder with a README.md, convert
 README.md to HTML. With --repeats, write the page of a stability study from runs that differ in seed and split.
+
+examples:
+  fashion-lsh report runs/latest
+  fashion-lsh report runs/backbones
+  fashion-lsh report experiments/backbones
 """
 
 import argparse
@@ -12,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from fashion_lsh.cli.command import create_parser
 from fashion_lsh.report.html import write_html
 from fashion_lsh.report.sweep.jobs import has_jobs
 from fashion_lsh.report.sweep.page import write_sweep_page
@@ -27,15 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             sys.stdout.write(f"{_write_page(folder, args.base, args.repeats)}\n")
         except (OSError, ValueError) as error:
-            sys.stderr.write(f"fashion_lsh report: {error}\n")
+            sys.stderr.write(f"fashion-lsh report: {error}\n")
             has_failed = True
     return int(has_failed)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m fashion_lsh report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = create_parser("report", __doc__)
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="run, folder of runs, or experiment")
     parser.add_argument(
         "--base", default="", metavar="SETTINGS", help="method to compare the other methods with, for example hash=none"

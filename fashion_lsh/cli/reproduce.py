@@ -1,8 +1,12 @@
-"""Run the unfinished experiments: python -m fashion_lsh reproduce --garments manifest.csv.
+"""Run the unfinished experiments.
 
 The commands of an experiment are read from README.md in a folder below experiments/. A job is finished if the folder
 jobs/ of the experiment has the scores of the job. An experiment without jobs is finished if the folder has a
 results.csv. Delete these files to repeat a job or an experiment. After an interruption, run the same command to resume.
+
+examples:
+  fashion-lsh reproduce --remaining
+  fashion-lsh reproduce hash_layer --garments garments/manifest.csv
 """
 
 import argparse
@@ -22,6 +26,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from tabulate import tabulate
 
+from fashion_lsh.cli.command import create_parser
+from fashion_lsh.cli.hydra_app import conf_folder
 from fashion_lsh.report.page_file import OUTDATED
 from fashion_lsh.runs.config import resolve_config
 from fashion_lsh.runs.job_file import is_saved
@@ -86,7 +92,7 @@ def expand_jobs(line: str) -> list[list[str]]:
     script, *overrides = shlex.split(line, comments=True)[1:]
     if script != TRAIN:
         return []
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         swept = compose(
             "train", [override for override in overrides if len(_expand_sweep(override)) == 1], return_hydra_config=True
         )
@@ -107,7 +113,7 @@ def _expand_sweep(text: str) -> list[str]:
 
 def resolve_settings(overrides: Sequence[str]) -> dict[str, Any]:
     """Resolve the config of one job."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         return resolve_config(
             cast(dict[str, Any], OmegaConf.to_container(compose("train", list(overrides)), resolve=True))
         )
@@ -193,11 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m fashion_lsh reproduce",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = create_parser("reproduce", __doc__)
     parser.add_argument(
         "experiments", nargs="*", metavar="EXPERIMENT", help="for example hash_layer or crops/scenes (default: all)"
     )

@@ -1,59 +1,118 @@
-"""Search a finished run with images: python -m fashion_lsh search runs/latest street.jpg --k 12."""
+"""Search the gallery of a finished run with query images.
+
+Unreadable images are skipped and listed on stderr; the exit status is then 1. --out writes hits.parquet, hits.csv and
+contact_sheet.png; their columns, like the keys of --json, are query, rank, id, path, category, item and distance.
+
+examples:
+  fashion-lsh search runs/latest street.jpg --k 12 --sheet found.png
+  fashion-lsh search runs/latest queries --out hits
+  fashion-lsh search runs/latest street.jpg --json
+"""
+
+from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from tabulate import tabulate
+from fashion_lsh.cli.command import add_trust, create_parser, positive_int, report_errors
+from fashion_lsh.cli.encode import list_images
 
-from fashion_lsh.data.images import open_image
-from fashion_lsh.models.detector import DetectorModel
-from fashion_lsh.report.contact_sheets import query_tiles, write_result_sheet
-from fashion_lsh.report.tiles import Tile
-from fashion_lsh.runs.run import Run
-from fashion_lsh.search.result import SearchResult
-from fashion_lsh.search.searcher import Searcher
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fashion_lsh.models.detector import DetectorModel
+    from fashion_lsh.report.tiles import Tile
+    from fashion_lsh.runs.run import Run
+    from fashion_lsh.search.result import SearchResult
+    from fashion_lsh.search.searcher import Searcher
+
+UNCERTAIN = 0.8  # below this probability of the predicted category, the runner-up is printed
 
 
+@report_errors("search")
 def main(argv: Sequence[str] | None = None) -> int:
     """Search with each image and print the hits; skip unreadable images; return the exit status."""
     args = build_parser().parse_args(argv)
-    try:
-        run = Run(args.run)
-        searcher, detector = _open_searcher(run, args), run.detector()
-    except (OSError, ValueError) as error:
-        print(f"fashion_lsh search: {error}", file=sys.stderr)
-        return 2
-    results: list[tuple[list[Tile], SearchResult]] = []
+    from fashion_lsh.data.images import open_image
+    from fashion_lsh.runs.run import Run
+
+    run = Run(args.run, args.trust)
+    searcher, detector, images = _open_searcher(run, args), run.detector(), list_images(args.images)
+    sheet = args.sheet or (args.out / "contact_sheet.png" if args.out else None)
+    tiles: list[tuple[list[Tile], SearchResult]] = []
+    records: list[dict[str, Any]] = []
     num_searched = 0
-    for path in args.images:
+    for path in images:
         try:
             image = open_image(path)
             garments = _select_garments(run, detector, image, args)
-            garment_results = [(name, box, searcher.search(image, box, args.k)) for name, box in garments]
+            results = [(f"{path}{name}", box, searcher.search(image, box, args.k)) for name, box in garments]
         except ValueError as error:
             prefix = "" if str(path) in str(error) else f"{path}: "
-            print(f"fashion_lsh search: skipped {prefix}{error}", file=sys.stderr)
+            print(f"fashion-lsh search: skipped {prefix}{error}", file=sys.stderr)
             continue
         num_searched += 1
-        if args.sheet:
-            results += [
-                (query_tiles(image, box, searcher.model.margin, result), result) for _, box, result in garment_results
-            ]
-        for name, _, result in garment_results:
-            print(_format_result(f"{path}{name}", result))
-    if args.sheet and results:
-        try:
-            write_result_sheet(args.sheet, run.source(), searcher, results)
-        except (OSError, ValueError) as error:  # for example, gallery images were moved
-            print(f"fashion_lsh search: sheet not written: {error}", file=sys.stderr)
-            return 1
-        print(f"Sheet: {args.sheet}")
-    return 0 if num_searched == len(args.images) else 1
+        for query, box, result in results:
+            found = _hit_records(query, result)
+            records += found
+            if sheet:
+                from fashion_lsh.report.contact_sheets import query_tiles
+
+                tiles.append((query_tiles(image, box, searcher.model.margin, result), result))
+            if not args.json:
+                print(_format_result(query, result, found, searcher.policy.nprobe))
+    if args.json:
+        print(json.dumps(records, indent=1))
+    if args.out:
+        _write_hits(args.out, records)
+    if sheet and tiles and not _write_sheet(sheet, run, searcher, tiles):
+        return 1
+    return 0 if num_searched == len(images) else 1
+
+
+def _hit_records(query: str, result: SearchResult) -> list[dict[str, Any]]:
+    """Return the hits of a query by rank, with the columns of hits.parquet."""
+    columns = ("id", "path", "category", "item", "distance")
+    return [
+        {"query": query, "rank": rank} | {name: getattr(hit, name) for name in columns}
+        for rank, hit in enumerate(result.hits, start=1)
+    ]
+
+
+def _write_hits(folder: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Write hits.parquet and hits.csv."""
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    from fashion_lsh.io.files import atomic_write
+
+    fields = [("query", pa.string()), ("rank", pa.int32()), ("id", pa.string()), ("path", pa.string()),
+              ("category", pa.string()), ("item", pa.string()), ("distance", pa.float64())]  # fmt: skip
+    table = pa.Table.from_pylist(list(records), schema=pa.schema(fields))
+    for name, write in (("hits.parquet", pq.write_table), ("hits.csv", pyarrow.csv.write_csv)):
+        with atomic_write(folder / name) as temporary:
+            write(table, temporary)
+    print(f"Hits: {folder / 'hits.parquet'}, {folder / 'hits.csv'}", file=sys.stderr)
+
+
+def _write_sheet(path: Path, run: Run, searcher: Searcher, tiles: list[tuple[list[Tile], SearchResult]]) -> bool:
+    """Write the contact sheet; print an error and return False if gallery images are missing."""
+    from fashion_lsh.report.contact_sheets import write_result_sheet
+
+    try:
+        write_result_sheet(path, run.source(), searcher, tiles)
+    except (OSError, ValueError) as error:  # for example, gallery images were moved
+        print(f"fashion-lsh search: sheet not written: {error}", file=sys.stderr)
+        return False
+    print(f"Sheet: {path}", file=sys.stderr)
+    return True
 
 
 def _select_garments(
@@ -65,6 +124,8 @@ def _select_garments(
         ValueError: --box and --garment are combined, the run has no detector for --garment, or fewer garments than
             requested are detected.
     """
+    import numpy as np
+
     if args.box and args.garment:
         raise ValueError("--box and --garment cannot be combined; pass only one of them")
     if args.box:
@@ -90,10 +151,10 @@ def _format_box(box: np.ndarray) -> str:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m fashion_lsh search", description=__doc__)
+    parser = create_parser("search", __doc__)
     parser.add_argument("run", type=Path, help="run folder, for example runs/latest")
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="query images")
-    parser.add_argument("--k", type=_positive_int, default=12, help="hits per query (default 12)")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER", help="query images")
+    parser.add_argument("--k", type=positive_int, default=12, help="hits per query (default 12)")
     parser.add_argument("--nprobe", type=_parse_nprobe, help="inverted lists to probe: 1, 2, …, or all")
     parser.add_argument(
         "--min-probability",
@@ -108,10 +169,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=("X1", "Y1", "X2", "Y2"),
         help="box of the query garment, in pixels",
     )
-    parser.add_argument("--garment", type=_positive_int, metavar="N", help="search with the N-th detected garment only")
+    parser.add_argument("--garment", type=positive_int, metavar="N", help="search with the N-th detected garment only")
     parser.add_argument(
         "--sheet", type=Path, metavar="PNG", help="write a contact sheet of the queries and hits to this file"
     )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write hits.parquet, hits.csv and contact_sheet.png")
+    parser.add_argument("--json", action="store_true", help="print the hits as JSON")
+    add_trust(parser)
     return parser
 
 
@@ -121,16 +185,16 @@ def _open_searcher(run: Run, args: argparse.Namespace) -> Searcher:
     return run.searcher(replace(run.policy, **changes))
 
 
-def _format_result(query: str, result: SearchResult) -> str:
-    table_rows = [(rank, hit.id, hit.category, hit.path, hit.distance) for rank, hit in enumerate(result.hits, start=1)]
+def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, Any]], nprobe: int | str) -> str:
+    from tabulate import tabulate
+
+    table_rows = [[hit[name] for name in ("rank", "id", "category", "path", "distance")] for hit in hits]
     table = tabulate(table_rows, headers=["", "garment", "category", "image", "distance"], floatfmt=".3f")
-    return f"{query}: predicted category {result.category} (probability {100 * result.probability:.0f} %)\n{table}\n"
-
-
-def _positive_int(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: not a positive integer; pass 1 or more")
-    return int(text)
+    category = f"predicted category {result.category} (probability {100 * result.probability:.0f} %)"
+    if nprobe == 1 and result.probability < UNCERTAIN and result.runner_up:
+        runner_up = f"{result.runner_up} ({100 * result.runner_up_probability:.0f} %)"
+        category += f", or {runner_up}: --nprobe 2 searches both"
+    return f"{query}: {category}\n{table}\n"
 
 
 def _finite_float(text: str) -> float:
@@ -141,4 +205,4 @@ def _finite_float(text: str) -> float:
 
 
 def _parse_nprobe(text: str) -> int | str:
-    return text if text == "all" else _positive_int(text)
+    return text if text == "all" else positive_int(text)

@@ -1,11 +1,10 @@
-"""Train all stages, build the gallery, evaluate the queries, write the scores: python train.py backbone=resnet101."""
+"""Train all stages, build the gallery, evaluate the queries, write the scores: fashion-lsh train backbone=resnet101."""
 
 import logging
 
-import hydra
 from omegaconf import DictConfig
 
-from fashion_lsh.cli.components import CONF, Components, build_components
+from fashion_lsh.cli.components import Components, build_components
 from fashion_lsh.evaluation.protocol import encode_split
 from fashion_lsh.evaluation.run_evaluation import evaluate_run
 from fashion_lsh.gallery.gallery import Gallery
@@ -23,7 +22,6 @@ from fashion_lsh.tracking.wandb_run import track_run
 log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path=CONF, config_name="train")
 @print_user_errors
 def main(cfg: DictConfig) -> float:
     """Train and evaluate a run, reusing trained stages and resuming an interrupted one; return the category mAP@100."""

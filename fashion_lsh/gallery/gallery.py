@@ -120,7 +120,8 @@ class Gallery:
         if is_indexed.any():
             raise ValueError(
                 f"{is_indexed.sum():,} of {len(is_indexed):,} ids are already in the gallery, for example "
-                f"{catalogue.column('id')[is_indexed][0]!r}; remove them first, or rename the files"
+                f"{catalogue.column('id')[is_indexed][0]!r}; remove them first, rename the files, "
+                "or pass a manifest with a column 'id' (the default id of an image is its path below the folder)"
             )
 
     def remove(self, ids: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from fashion_lsh.io.targets import Spec
 from fashion_lsh.models.backbones import create_backbone, load_weights
-from fashion_lsh.models.calibration import fit_temperature
+from fashion_lsh.models.calibration import MAX_TEMPERATURE, fit_temperature
 
 if TYPE_CHECKING:  # importing a network must not import Lightning
     from fashion_lsh.data.datamodule import GarmentData
@@ -157,6 +157,13 @@ class CropModel(nn.Module, ABC):
             before,
             after,
         )
+        if temperature > 0.99 * MAX_TEMPERATURE:
+            log.warning(
+                "%s: the logits say almost nothing about the category (temperature at its limit, top-1 on val %.3f); "
+                "train for more epochs, or with another learning rate",
+                self.log_name,
+                (logits.argmax(dim=1) == labels).float().mean(),
+            )
         return {f"{self.name}/val/ece_before": before, f"{self.name}/val/ece_after": after}
 
     def fingerprint(self) -> str:

@@ -59,7 +59,7 @@ def _describe_classifier(metrics: Mapping[str, float]) -> str:
     if "query/accuracy" not in metrics:
         return ""
     return (
-        f"top-1 {with_interval(metrics, 'query/accuracy')}, top-5 {metrics['query/top5_accuracy']:.3f}, "
+        f"queries: top-1 {with_interval(metrics, 'query/accuracy')}, top-5 {metrics['query/top5_accuracy']:.3f}, "
         f"macro F1 {metrics['query/macro_f1']:.3f}; "
     )
 

@@ -1,6 +1,7 @@
 """Run folder with networks, gallery and data."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,15 +48,17 @@ class Run(RunFolder):
         Raises:
             ComponentError: the class is not known, or is not of this package and the run is not trusted.
         """
-        with restricted(self._restriction()):
+        with self.restricted():
             return instantiate(node, interface, **arguments)
 
-    def _restriction(self) -> Restriction | None:
-        """Restriction to classes of this package; a run of this machine may also use the classes in its config."""
-        if self.trust:
-            return None
+    def restricted(self, allowed: Iterable[str] = ()) -> AbstractContextManager[None]:
+        """Context in which only classes of this package are imported, and the classes in `allowed`.
+
+        A run that was written on this machine may also use the classes in its config; a trusted run may use any class.
+        """
         config_file = self.path / "config.yaml"
-        return Restriction(config_file, target_names(self.config) if is_signed(config_file) else ())
+        own = target_names(self.config) if is_signed(config_file) else ()
+        return restricted(None if self.trust else Restriction(config_file, [*own, *allowed]))
 
     @property
     def gallery_folder(self) -> Path:
@@ -77,7 +80,7 @@ class Run(RunFolder):
         return self._load("detector.ckpt", **inference_options)
 
     def _load(self, name: str, **overrides: Any) -> Any:
-        with restricted(self._restriction()):
+        with self.restricted():
             return load_model(self.path / name, self.config["trainer"]["accelerator"], **overrides)
 
     @property
@@ -148,5 +151,5 @@ class Run(RunFolder):
     def source(self) -> Source:
         """Open the data set of the run."""
         data = self.config["data"]
-        with restricted(self._restriction()):
+        with self.restricted():
             return open_dataset(data["source"], data["root"], data["split_seed"])

@@ -80,6 +80,8 @@ class SweepSummary(Callback):
         records = [json.loads(path.read_text()) for path in sorted(self.record_dir.glob("*.json"))]
         num_failed = sum(record["failure"] is not None for record in records)
         log.info("\nSweep of %d jobs, %d failed\n%s", len(records), num_failed, _summary_table(records))
+        if "runs" in config:  # a sweep of train, not of evaluate
+            log.info("Compare the runs: fashion-lsh report %s", config.hydra.sweep.dir)
         if num_failed:
             sys.exit(1)
 

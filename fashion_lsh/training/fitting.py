@@ -4,6 +4,7 @@ import difflib
 import inspect
 import logging
 import shutil
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -138,7 +139,9 @@ def _train(
     `hpc_ckpt`, even of another stage.
     """
     checkpoint_dir = _checkpoint_dir(stage, folder)
-    progress_bar = [RichProgressBar(refresh_rate=10)] if trainer_options.get("enable_progress_bar", True) else []
+    # in a log file, EpochLogger writes a line per epoch instead
+    shows_progress = trainer_options.pop("enable_progress_bar", sys.stdout.isatty())
+    progress_bar = [RichProgressBar(refresh_rate=10)] if shows_progress else []
     trainer = pl.Trainer(
         default_root_dir=checkpoint_dir,
         max_epochs=stage.hparams["epochs"],
@@ -146,6 +149,7 @@ def _train(
         callbacks=[*stage.callbacks(), *callbacks, *best_epoch, _last_epoch_callback(checkpoint_dir), EpochLogger(),
                    *progress_bar],
         plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        enable_progress_bar=shows_progress,
         **DEFAULT_OPTIONS | trainer_options,
     )  # fmt: skip
     last = checkpoint_dir / "last.ckpt"

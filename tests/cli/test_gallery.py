@@ -24,7 +24,7 @@ def test_images_without_category_can_be_added_and_searched(
     run: Run, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     before = gallery_ids(run)
-    assert run_gallery(capsys, run.path, "add", images) == (0, "Added 12 garments\n")
+    assert run_gallery(capsys, "add", run.path, images) == (0, "Added 12 garments\n")
     assert gallery_ids(run) == before + [f"{number:02}.png" for number in range(12)]
     added = open_gallery(run)
     assert set(added.catalogue.column("category")[-12:]) == {"unknown"}
@@ -49,7 +49,7 @@ def test_images_of_an_added_manifest_are_cropped_to_their_boxes(
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    assert run_gallery(capsys, run.path, "add", tmp_path / "new.csv") == (0, f"Added {len(rows)} garments\n")
+    assert run_gallery(capsys, "add", run.path, tmp_path / "new.csv") == (0, f"Added {len(rows)} garments\n")
     after = open_gallery(run)
     assert after.codes is not None
     codes_by_id = dict(zip(after.catalogue.column("id"), map(bytes, after.codes), strict=True))
@@ -57,10 +57,10 @@ def test_images_of_an_added_manifest_are_cropped_to_their_boxes(
 
 
 def test_adding_existing_ids_is_rejected(run: Run, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_gallery(capsys, run.path, "add", images)
+    run_gallery(capsys, "add", run.path, images)
     before = gallery_ids(run)
-    status, printed = run_gallery(capsys, run.path, "add", images)
-    assert status == 2
+    status, printed = run_gallery(capsys, "add", run.path, images)
+    assert status == 1
     assert "12 of 12 ids are already in the gallery, for example '00.png'" in printed
     assert gallery_ids(run) == before
 
@@ -70,11 +70,11 @@ def test_existing_id_in_the_last_chunk_is_rejected(
 ) -> None:
     (tmp_path / "one").mkdir()
     shutil.copy(images / "11.png", tmp_path / "one")  # 11.png is in the last of three chunks
-    run_gallery(capsys, run.path, "add", tmp_path / "one")
+    run_gallery(capsys, "add", run.path, tmp_path / "one")
     before = gallery_ids(run)
     for _ in range(2):
-        status, printed = run_gallery(capsys, run.path, "add", images)
-        assert (status, "1 of 12 ids are already in the gallery, for example '11.png'" in printed) == (2, True)
+        status, printed = run_gallery(capsys, "add", run.path, images)
+        assert (status, "1 of 12 ids are already in the gallery, for example '11.png'" in printed) == (1, True)
         assert gallery_ids(run) == before
         assert not open_gallery(run).pending_keys
 
@@ -83,7 +83,7 @@ def test_subfolders_are_categories(run: Run, images: Path, capsys: pytest.Captur
     for number, folder in enumerate(["circle", "a coat"]):
         (images / folder).mkdir()
         (images / f"{number:02}.png").rename(images / folder / "1.png")
-    assert run_gallery(capsys, run.path, "add", images) == (0, "Added 12 garments\n")
+    assert run_gallery(capsys, "add", run.path, images) == (0, "Added 12 garments\n")
     catalogue = open_gallery(run).catalogue
     added = dict(zip(catalogue.column("id")[-12:], catalogue.column("category")[-12:], strict=True))
     assert (added["circle/1.png"], added["a coat/1.png"], added["02.png"]) == ("circle", "a coat", "unknown")
@@ -92,8 +92,8 @@ def test_subfolders_are_categories(run: Run, images: Path, capsys: pytest.Captur
 def test_manifest_categories_are_optional(run: Run, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (images / "some.csv").write_text("path,label\n00.png,circle\n01.png,\n02.png, \n")
     (images / "none.csv").write_text("path\n03.png\n04.png\n")
-    assert run_gallery(capsys, run.path, "add", images / "some.csv") == (0, "Added 3 garments\n")
-    assert run_gallery(capsys, run.path, "add", images / "none.csv") == (0, "Added 2 garments\n")
+    assert run_gallery(capsys, "add", run.path, images / "some.csv") == (0, "Added 3 garments\n")
+    assert run_gallery(capsys, "add", run.path, images / "none.csv") == (0, "Added 2 garments\n")
     assert open_gallery(run).catalogue.column("category")[-5:].tolist() == ["circle", *["unknown"] * 4]
 
 
@@ -105,9 +105,9 @@ def test_images_can_be_added_to_a_run_without_hash_layer(
     model, one = run.model(), Catalogue.from_columns({"id": ["own"], "image": ["own"], "category": ["circle"]})
     encoded = encode(model, torch.zeros((1, 3, 32, 32), dtype=torch.uint8))
     Gallery.build(model, encoded, one).save(run.gallery_folder)
-    assert run_gallery(capsys, run.path, "add", images) == (0, "Added 12 garments\n")
-    assert run_gallery(capsys, run.path, "remove", write_ids(tmp_path, ["07.png"])) == (0, "Removed 1 garment\n")
-    assert "embeddings to search" in run_gallery(capsys, run.path, "stats")[1]
+    assert run_gallery(capsys, "add", run.path, images) == (0, "Added 12 garments\n")
+    assert run_gallery(capsys, "remove", run.path, write_ids(tmp_path, ["07.png"])) == (0, "Removed 1 garment\n")
+    assert "embeddings to search" in run_gallery(capsys, "stats", run.path)[1]
     assert search.main([str(run.path), str(images / "08.png"), "--nprobe", "all", "--k", "1"]) == 0
     assert " 08.png " in capsys.readouterr().out
 
@@ -115,17 +115,17 @@ def test_images_can_be_added_to_a_run_without_hash_layer(
 def test_unreadable_images_are_listed_once(run: Run, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (images / "bad.png").write_bytes(b"not an image")
     (images / "notes.txt").write_text("not an image either")
-    status, printed = run_gallery(capsys, run.path, "add", images)
+    status, printed = run_gallery(capsys, "add", run.path, images)
     assert (status, printed) == (0, f"Added 12 garments; skipped 2, see {run.path / 'skipped.csv'}\n")
-    run_gallery(capsys, run.path, "remove", write_ids(images.parent, [f"{number:02}.png" for number in range(12)]))
-    run_gallery(capsys, run.path, "add", images)
+    run_gallery(capsys, "remove", run.path, write_ids(images.parent, [f"{number:02}.png" for number in range(12)]))
+    run_gallery(capsys, "add", run.path, images)
     lines = list(csv.reader((run.path / "skipped.csv").open(newline="")))
     assert [line[0] for line in lines] == ["id", "notes.txt", "bad.png"]
     assert "not a readable image" in lines[2][1]
     (other := images.with_name("other")).mkdir()
     (images / "bad.png").rename(other / "bad.png")
     (images / "00.png").rename(other / "new.png")
-    run_gallery(capsys, run.path, "add", other)
+    run_gallery(capsys, "add", run.path, other)
     lines = list(csv.reader((run.path / "skipped.csv").open(newline="")))
     assert [line[0] for line in lines] == [
         "id",
@@ -143,14 +143,14 @@ def test_unreadable_images_are_listed_once(run: Run, images: Path, capsys: pytes
 def test_errors_are_printed_in_one_line(
     run: Run, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, case: str, message: str
 ) -> None:
-    argv, before = [run.path, "add", images], json.loads((run.gallery_folder / "manifest.json").read_text())
+    argv, before = ["add", run.path, images], json.loads((run.gallery_folder / "manifest.json").read_text())
     if case == "nowhere":
         argv[2] = tmp_path / "nowhere"
     if case == "empty":
         argv[2] = tmp_path / "empty"
         argv[2].mkdir()
     if case == "not a run":
-        argv[0] = tmp_path
+        argv[1] = tmp_path
     if case == "unfinished":
         shutil.move(run.gallery_folder, tmp_path / "index")
     if case == "busy":
@@ -158,7 +158,7 @@ def test_errors_are_printed_in_one_line(
             status, printed = run_gallery(capsys, *argv)
     else:
         status, printed = run_gallery(capsys, *argv)
-    assert (status, printed.count("\n")) == (2, 1)
+    assert (status, printed.count("\n")) == (1, 1)
     assert message in printed
     folder = tmp_path / "index" if case == "unfinished" else run.gallery_folder
     assert json.loads((folder / "manifest.json").read_text()) == before
@@ -171,5 +171,5 @@ def test_added_categories_get_the_letter_case_of_the_gallery(
     other = images.with_name("other")
     (other / known[0].upper()).mkdir(parents=True)
     shutil.copy(images / "08.png", other / known[0].upper() / "new.png")
-    assert run_gallery(capsys, run.path, "add", other)[0] == 0
+    assert run_gallery(capsys, "add", run.path, other)[0] == 0
     assert run.gallery(run.model().fingerprint()).catalogue.categories == known

@@ -32,7 +32,7 @@ def atomic_write(path):
 
 manifests, original = [], files.atomic_write
 image_encoding.CHUNK, files.atomic_write = 5, atomic_write
-gallery.main([sys.argv[1], "add", sys.argv[2]])
+gallery.main(["add", sys.argv[1], sys.argv[2]])
 """
 
 
@@ -41,7 +41,7 @@ def test_interrupted_addition_resumes(
     run: Run, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, num_chunks: int
 ) -> None:
     shutil.copytree(run.path, uninterrupted := run.path.with_name("whole"))
-    run_gallery(capsys, uninterrupted, "add", images)
+    run_gallery(capsys, "add", uninterrupted, images)
     before = gallery_ids(run)
     (images / "notes.txt").write_text("not an image")
     add_and_interrupt(run, images, monkeypatch, num_chunks)
@@ -49,7 +49,7 @@ def test_interrupted_addition_resumes(
     assert len(open_gallery(run).pending_keys) == 1
     assert "notes.txt" in (run.path / "skipped.csv").read_text()
     message = f"Added {12 - 5 * num_chunks} garments, {5 * num_chunks} were already indexed; skipped 1, see "
-    assert run_gallery(capsys, run.path, "add", images) == (0, f"{message}{run.path / 'skipped.csv'}\n")
+    assert run_gallery(capsys, "add", run.path, images) == (0, f"{message}{run.path / 'skipped.csv'}\n")
     assert not open_gallery(run).pending_keys
     assert are_galleries_equal(open_gallery(run), open_gallery(Run(uninterrupted)))
 
@@ -60,8 +60,8 @@ def test_remaining_images_of_an_interrupted_addition_can_be_added_by_another_com
     add_and_interrupt(run, images, monkeypatch, 1)
     rest = [f'"{images.name}/{number:02}.png",{number:02}.png' for number in range(5, 12)]
     (tmp_path / "rest.csv").write_text("\n".join(["path,id", *rest]))
-    assert run_gallery(capsys, run.path, "add", tmp_path / "rest.csv") == (0, "Added 7 garments\n")
-    assert run_gallery(capsys, run.path, "add", images) == (0, "Added 0 garments, 12 were already indexed\n")
+    assert run_gallery(capsys, "add", run.path, tmp_path / "rest.csv") == (0, "Added 7 garments\n")
+    assert run_gallery(capsys, "add", run.path, images) == (0, "Added 0 garments, 12 were already indexed\n")
     assert not open_gallery(run).pending_keys
 
 
@@ -70,7 +70,7 @@ def test_addition_resumes_after_the_folder_changed(
 ) -> None:
     add_and_interrupt(run, images, monkeypatch, 1)
     sorted(images.iterdir())[-1].unlink()
-    status, message = run_gallery(capsys, run.path, "add", images)
+    status, message = run_gallery(capsys, "add", run.path, images)
     assert (status, "5 were already indexed" in message) == (0, True)
 
 
@@ -79,7 +79,7 @@ def test_killed_process_leaves_a_valid_gallery(run: Run, images: Path, capsys: p
     killed = subprocess.run([sys.executable, "-c", KILL_SCRIPT, run.path, images], cwd=ROOT, timeout=200, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert len(gallery_ids(run)) == len(before) + 5
-    assert run_gallery(capsys, run.path, "add", images) == (0, "Added 7 garments, 5 were already indexed\n")
+    assert run_gallery(capsys, "add", run.path, images) == (0, "Added 7 garments, 5 were already indexed\n")
     assert {path.name.partition("-")[0] for path in run.gallery_folder.iterdir()} == {
         "manifest.json", "index", "catalogue", "embeddings"
     }  # fmt: skip
@@ -101,7 +101,7 @@ def test_latest_symlink_is_resolved_once(
 
     monkeypatch.setattr(image_encoding, "encode_crops", change_symlink_and_encode)
     before = gallery_ids(run)
-    assert run_gallery(capsys, latest, "add", images) == (0, "Added 12 garments\n")
+    assert run_gallery(capsys, "add", latest, images) == (0, "Added 12 garments\n")
     assert (len(gallery_ids(run)), len(gallery_ids(Run(other)))) == (len(before) + 12, len(before))
 
 
@@ -117,7 +117,7 @@ def test_image_damaged_after_the_scan_is_skipped(
         return catalogue
 
     monkeypatch.setattr(updates.Folder, "catalogue", scan_then_damage)
-    status, printed = run_gallery(capsys, run.path, "add", images)
+    status, printed = run_gallery(capsys, "add", run.path, images)
     assert (status, printed.startswith("Added 10 garments; skipped 2, see ")) == (0, True)
     assert not open_gallery(run).pending_keys
     assert "11.png" not in gallery_ids(run)
@@ -148,4 +148,4 @@ def add_and_interrupt(run: Run, images: Path, monkeypatch: pytest.MonkeyPatch, n
     with monkeypatch.context() as patch:
         patch.setattr(image_encoding, "encode_crops", forward)
         with pytest.raises(KeyboardInterrupt):
-            gallery.main([str(run.path), "add", str(images)])
+            gallery.main(["add", str(run.path), str(images)])

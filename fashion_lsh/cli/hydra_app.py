@@ -1,0 +1,84 @@
+"""Run `train` and `evaluate` with Hydra.  The config is composed before torch and Lightning are imported."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from fashion_lsh.cli.command import EXIT_STATUS, PROGRAM
+
+HELP = {
+    "train": """Train all stages, build the gallery, evaluate the queries, and write the scores into a run folder.
+
+Finished stages are reused; after an interruption, run the same command to resume.
+
+examples:
+  {program} train experiment=demo
+  {program} train backbone=resnet18 data=folder data.root=photos hash.bits=64
+  {program} train -m backbone=resnet18,resnet34 seed=0,1 name=backbones    sweep of four runs""",
+    "evaluate": """Evaluate a finished run with another search policy, or run a study on it.
+
+examples:
+  {program} evaluate run=runs/latest search=hamming search.nprobe=all
+  {program} evaluate run=runs/latest experiment=speedup page=null""",
+}
+OPTIONS = """arguments:
+  KEY=VALUE            change a setting
+  GROUP=NAME           choose a file of a config group:
+{groups}
+  --cfg job            print all settings without running
+  -m, --multirun       run all combinations of comma-separated values
+  --config-dir FOLDER  add your own config groups
+  --hydra-help         further options of Hydra"""
+
+
+def conf_folder() -> Path:
+    """Return the folder of the config files: `fashion_lsh/conf` of an installed package, `conf` of a checkout.
+
+    Raises:
+        FileNotFoundError: neither exists.
+    """
+    package = Path(__file__).parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"{package / 'conf'}: no config files; install the package again")
+
+
+def main(command: str, argv: Sequence[str]) -> int:
+    """Run `train` or `evaluate` with Hydra's arguments; return 0, or 2 if an argument does not fit the config.
+
+    Raises:
+        SystemExit: help was printed (0), the task failed (1), or an option does not exist (2).
+    """
+    if {"-h", "--help"} & set(argv):
+        print(f"usage: {PROGRAM} {command} [KEY=VALUE ...] [OPTION ...]\n\n{_help_text(command)}")
+        sys.exit(0)
+    import hydra
+    from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+    from omegaconf import DictConfig
+
+    def task(cfg: DictConfig) -> float | None:
+        value: float | None = import_module(f"fashion_lsh.cli.{command}").main(cfg)
+        return value
+
+    task.__module__ = f"fashion_lsh.cli.{command}"  # names the job
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # last, so that files of the user do not replace libraries
+    sys.argv = [f"{PROGRAM} {command}", *argv]
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=command)(task)()
+    except SystemExit as exit_:  # Hydra exits with 1 for every error
+        if isinstance(exit_.__context__, ConfigCompositionException | MissingConfigException | OverrideParseException):
+            return 2
+        raise
+    return 0
+
+
+def _help_text(command: str) -> str:
+    groups = [folder for folder in sorted(conf_folder().iterdir()) if folder.is_dir() and folder.name != "hydra"]
+    names = {folder.name: sorted(file.stem for file in folder.glob("[!_]*.yaml")) for folder in groups}
+    if command == "evaluate":
+        names = {name: names[name] for name in ("search", "experiment")}
+    lines = [f"    {name:<12} {', '.join(options)}" for name, options in names.items()]
+    return "\n\n".join([HELP[command].format(program=PROGRAM), OPTIONS.format(groups="\n".join(lines)), EXIT_STATUS])
