@@ -71,7 +71,7 @@ COMPILE := pip compile pyproject.toml --universal --python-version 3.11 --fork-s
 
 lock: | $(UV)
 	@echo "lock: write requirements.lock and requirements-docs.lock from pyproject.toml"
-	@$(UV) $(COMPILE) --extra dev --extra lite --output-file requirements.lock $(ARGS) > /dev/null
+	@$(UV) $(COMPILE) --extra dev --extra lite --extra tensorboard --output-file requirements.lock $(ARGS) > /dev/null
 	@$(UV) $(COMPILE) --extra docs --constraint requirements.lock --output-file requirements-docs.lock $(ARGS) > /dev/null
 
 clean:

@@ -22,10 +22,10 @@ def test_unknown_name_raises_attribute_error() -> None:
 @pytest.mark.parametrize(
     ("names", "excluded"),
     [
-        (["Catalogue", "open_image"], ["torch", "faiss"]),
+        (["Catalogue", "open_image"], ["torch", "faiss", "scipy"]),
         (
             ["Run", "Searcher", "SearchResult", "Hit", "Gallery"],
-            ["pytorch_lightning", "torchvision", "torchmetrics", "wandb", "matplotlib", "hydra"],
+            ["pytorch_lightning", "torchvision", "torchmetrics", "wandb", "matplotlib", "hydra", "scipy"],
         ),
     ],
 )

@@ -26,14 +26,12 @@ def connected_components(count: int, pairs: np.ndarray) -> np.ndarray:
 
     A row in no pair is a component of its own.
     """
-    roots = np.arange(count)
-    left, right = pairs.T
-    while (is_unmerged := roots[left] != roots[right]).any():
-        one, other = roots[left[is_unmerged]], roots[right[is_unmerged]]
-        np.minimum.at(roots, np.maximum(one, other), np.minimum(one, other))  # merge the roots of each pair
-        while (roots != roots[roots]).any():  # path compression: link each row to its root
-            roots = roots[roots]
-    return roots
+    from scipy.sparse import coo_array  # slow to import, and not needed for searching
+    from scipy.sparse.csgraph import connected_components as label_components
+
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    labels = label_components(graph, directed=False)[1]
+    return np.unique(labels, return_index=True)[1][labels]
 
 
 def factorize(names: np.ndarray) -> np.ndarray:

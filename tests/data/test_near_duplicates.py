@@ -130,16 +130,6 @@ def test_pairs_do_not_depend_on_the_order_of_rows(fingerprints: np.ndarray, rand
     assert {tuple(sorted(pair)) for pair in pairs.tolist()} == {tuple(sorted(pair)) for pair in permuted.tolist()}
 
 
-@given(st.integers(1, 20), st.data())
-def test_connected_components_equal_a_slow_union(count: int, data: st.DataObject) -> None:
-    edges = data.draw(st.lists(st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)), max_size=25))
-    groups = list(range(count))
-    for one, other in edges:
-        old, new = max(groups[one], groups[other]), min(groups[one], groups[other])
-        groups = [new if group == old else group for group in groups]
-    assert connected_components(count, np.array(edges, dtype=np.int64).reshape(-1, 2)).tolist() == groups
-
-
 def test_many_equal_images_form_one_component() -> None:
     fingerprints = np.repeat(fingerprint(draw_image(1))[None], 1000, axis=0)
     assert set(connected_components(1000, near_duplicate_pairs(fingerprints, 0))) == {0}

@@ -176,6 +176,7 @@ def change_recipe(**changed: Any) -> Recipe:
 
 
 @given(st.integers(4, 30), st.integers(4, 12), st.integers(0, 5))
+@settings(deadline=None)  # the first call imports scipy
 def test_category_sizes_are_limited(count: int, max_per_category: int, seed: int) -> None:
     merged = merge(
         {"a": make_source(["Tee"] * count + ["Bag"] * 3)},
