@@ -81,7 +81,7 @@ class SweepSummary(Callback):
         num_failed = sum(record["failure"] is not None for record in records)
         log.info("\nSweep of %d jobs, %d failed\n%s", len(records), num_failed, _summary_table(records))
         if "runs" in config:  # a sweep of train, not of evaluate
-            log.info("Compare the runs: fashion-lsh report %s", config.hydra.sweep.dir)
+            log.info("Compare the runs: fashion-lsh report %s", Path(config.runs, str(config.name)))
         if num_failed:
             sys.exit(1)
 

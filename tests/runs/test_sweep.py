@@ -72,7 +72,8 @@ def started_jobs(folder: Path) -> list[str]:
 
 def summary_lines(printed: str) -> list[str]:
     """Lines of the summary table below its header, single-spaced."""
-    return [" ".join(line.split()) for line in printed.partition("Sweep of ")[2].splitlines()[2:]]
+    lines = [" ".join(line.split()) for line in printed.partition("Sweep of ")[2].splitlines()[2:]]
+    return [line for line in lines if "fashion-lsh report" not in line]
 
 
 def test_failed_job_does_not_stop_the_sweep(run_app: RunApp, tmp_path: Path) -> None:
@@ -183,6 +184,8 @@ def test_repeated_sweep_runs_only_failed_jobs(shapes: Path, tmp_path: Path, monk
     swept = f"backbone.weights=null,{weights}"
     first = run_script("train.py", *command, swept, "classifier.label_smoothing=0.1,2.0", status=1)
     assert "Sweep of 4 jobs, 3 failed" in first
+    assert f"fashion-lsh report {runs}/autumn" in first
+    assert (runs / ".sweeps/autumn/multirun.yaml").is_file()
     finished_line, invalid_line, failed_line, _ = summary_lines(first)
     [finished] = runs.glob("autumn/*/metrics.json")
     score = json.loads(finished.read_text())["query/category/map@100"]
