@@ -30,6 +30,7 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 SCHEMA: dict[str, Any] = {  # settings that no constructor of this package receives
     "name": str, "seed": NonNegativeInt, "overwrite": bool, "runs": str, "jobs": str | None,
+    "cache": Literal["version", "any"],
     "backbone.weights": str | None, "backbone.frozen": bool, "backbone.lr_factor": PositiveFloat,
     "crop.eval_modes": list[Literal["whole", "annotated", "detected", "detected_or_whole"]],
     "crop.eval_corruptions": list[Literal["blur", "jpeg", "noise", "occlusion"]],

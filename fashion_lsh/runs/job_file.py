@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fashion_lsh import __version__
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.query_scores import job_file_json, pack_scores
 from fashion_lsh.io.arrays import read_arrays
 from fashion_lsh.io.files import atomic_write
+from fashion_lsh.runs.component_versions import used_versions
 from fashion_lsh.runs.folder import OVERWRITE, RunFolder, validate_metrics
 from fashion_lsh.runs.keys import canonical_config
 
@@ -64,7 +64,9 @@ def job_json(run: RunFolder) -> str:
     if job_path.exists() and job_path.stat().st_mtime_ns >= (run.path / "metrics.json").stat().st_mtime_ns:
         return job_path.read_text()
     environment, catalogue = run.read_json("environment.json"), Catalogue.open(run.existing_file("catalogue.parquet"))
-    content = {"settings": canonical_config(run.config), "data": catalogue.checksum[:8], "environment": environment}
+    settings = canonical_config(run.config)
+    content = {"settings": settings, "components": used_versions(settings), "data": catalogue.checksum[:8],
+               "environment": environment}  # fmt: skip
     text = job_file_json(
         content | {"metrics": run.metrics}, _pack_query_scores(run.path / "query_scores.npz", catalogue)
     )
@@ -75,18 +77,18 @@ def job_json(run: RunFolder) -> str:
 
 
 def is_saved(config: Mapping[str, Any], folder: Path) -> bool:
-    """Return whether a folder of job files has scores for this config and package version, on any data."""
-    return canonical_config(config) in _saved_configs(folder, __version__)
+    """Return whether a folder of job files has scores for this config and versions of components, on any data."""
+    settings = canonical_config(config)
+    return (settings, used_versions(settings)) in _saved_configs(folder)
 
 
 @cache
-def _saved_configs(folder: Path, version: str) -> list[dict[str, Any]]:
+def _saved_configs(folder: Path) -> list[tuple[dict[str, Any], dict[str, int]]]:
     configs = []
     for file in sorted(folder.glob("*.json")):
         try:
             job = json.loads(file.read_text())
-            if job["environment"]["fashion-lsh"] == version:
-                configs.append(canonical_config(job["settings"]))
+            configs.append((canonical_config(job["settings"]), dict(job["components"])))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{file} is damaged ({error!r}); remove it and run its job again") from error
     return configs

@@ -4,7 +4,7 @@ import csv
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,34 +43,57 @@ def initialise(stage: Any, run: RunFolder, log_row: RowLogger | None = None) -> 
 
 
 def copy_stage_file(stage: str, run: RunFolder, name: str, log_row: RowLogger | None = None) -> None:
-    """Copy the file `name` of a stage from another run with the same stage key, if such a run exists."""
-    key = run.read_json("stage_keys.json")[stage]
+    """Copy the file `name` of a stage from another run with the same stage key, if such a run exists.
+
+    With cache=any in the config, a run with the same settings and other versions of components is also accepted.
+    """
+    keys = run.read_json("stage_keys.json")
+    refused = ""
     for keys_path in sorted(run.path.parent.parent.glob("*/*/stage_keys.json")):
-        source_path = keys_path.with_name(name)
-        if source_path.exists() and _stage_key(keys_path, stage) == key:
-            log.info("Reusing %s of %s (same settings, data and version)", name, keys_path.parent)
-            with (
-                source_path.open("rb") as source_file,
-                atomic_write(run.path / name) as temporary,
-                temporary.open("wb") as target_file,
-            ):
-                shutil.copyfileobj(source_file, target_file)
-            if name == f"{stage}.ckpt":
-                for row in _copy_logs(stage, keys_path.parent, run.path):
-                    if log_row:
-                        log_row(row)
-            return
+        other_keys, source_path = _read_keys(keys_path), keys_path.with_name(name)
+        if not source_path.exists() or keys_path.parent == run.path:
+            continue
+        is_same = other_keys.get(stage) == keys[stage]
+        difference = "" if is_same else _version_difference(stage, keys, other_keys)
+        if not is_same and not (difference and run.config["cache"] == "any"):
+            refused = f"{keys_path.parent} has {difference}" if difference else refused
+            continue
+        log.info("Reusing %s of %s (%s)", name, keys_path.parent, difference or "same settings, data and components")
+        with (
+            source_path.open("rb") as source_file,
+            atomic_write(run.path / name) as temporary,
+            temporary.open("wb") as target_file,
+        ):
+            shutil.copyfileobj(source_file, target_file)
+        if name == f"{stage}.ckpt":
+            for row in _copy_logs(stage, keys_path.parent, run.path):
+                if log_row:
+                    log_row(row)
+        return
+    if refused:
+        log.info("Not reusing %s: %s (cache=any reuses it)", name, refused)
 
 
-def _stage_key(keys_path: Path, stage: str) -> str | None:
-    """Return the key of a stage in a stage_keys.json; return None if the stage is missing or the file is unreadable."""
+def _version_difference(stage: str, keys: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Describe the components whose versions differ; "" if the settings differ, too."""
+    own, others = (each.get("components", {}).get(stage, {}) for each in (keys, other))
+    if not own or own["settings"] != others.get("settings"):
+        return ""
+    versions, other_versions = own["components"], others["components"]
+    changed = [name for name in versions if versions[name] != other_versions.get(name)]
+    return ", ".join(
+        f"version {other_versions.get(name)} of {name.rpartition('.')[2]} instead of {versions[name]}"
+        for name in changed
+    )
+
+
+def _read_keys(keys_path: Path) -> dict[str, Any]:
+    """Return the content of a stage_keys.json; empty if the file is unreadable."""
     try:
-        return str(json.loads(keys_path.read_text())[stage])
-    except KeyError:
-        return None
+        return dict(json.loads(keys_path.read_text()))
     except (ValueError, TypeError) as error:
         log.warning("Skipped %s: cannot be read (%s)", keys_path, error)
-        return None
+        return {}
 
 
 def _copy_logs(stage: str, source: Path, target: Path) -> Iterator[dict[str, float]]:

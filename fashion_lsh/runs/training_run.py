@@ -15,7 +15,7 @@ from fashion_lsh.io.files import atomic_write, check_disk_space, check_writable,
 from fashion_lsh.models.checkpoints import min_checkpoint_bytes
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.environment import environment
-from fashion_lsh.runs.keys import run_key, stage_keys
+from fashion_lsh.runs.keys import run_key, stage_components, stage_keys
 from fashion_lsh.runs.run import DETECTIONS_FILE, Run
 from fashion_lsh.runs.stage_cache import copy_stage_file, initialise
 from fashion_lsh.runs.tracker import NoTracker, Tracker
@@ -38,7 +38,8 @@ class TrainingRun(Run):
     def open(cls, config: Mapping[str, Any], data: GarmentData) -> Self:
         """Create the run folder for this config and data, or open an existing one.
 
-        The name of the folder is the run key: 8 hex digits that depend on settings, data checksum and package version.
+        The name of the folder is the run key: 8 hex digits that depend on settings, data checksum and the versions of
+        components.
 
         Raises:
             ValueError: the run's name is not a folder name, or is `latest` (the symlink to the latest run); or another
@@ -58,9 +59,10 @@ class TrainingRun(Run):
                 temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False))
             sign(path / "config.yaml")
             run = cls(path)
-            run.write_json("stage_keys.json", {**stage_keys(config, data.checksum), "data": data.checksum})
+            keys = stage_keys(config, data.checksum) | {"data": data.checksum}
+            run.write_json("stage_keys.json", keys | {"components": stage_components(config, data.checksum)})
             if not run.metrics:  # a finished run keeps the environment of its scores
-                run.write_json("environment.json", environment(gpu=config["trainer"]["accelerator"] != "cpu"))
+                run.write_json("environment.json", environment(config["trainer"]["accelerator"] != "cpu", config))
                 run.write_skipped(data.skipped.items())
             data.catalogue.save(path / "catalogue.parquet")
         update_symlink(Path(config["runs"]) / "latest", path)

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from fashion_lsh import __version__
 from fashion_lsh.cli import reproduce
+from fashion_lsh.runs.component_versions import used_versions
 from fashion_lsh.runs.job_file import is_saved
 from fashion_lsh.runs.keys import canonical_config
 
 EXPERIMENTS = reproduce.ROOT / "conf" / "experiment"
 WITHOUT_PAGE = {"demo_detect", "own_images", "backbones_gpu"}  # experiments without a results page
+
+DATA = "fashion_lsh.data.datamodule.GarmentData"
 
 
 def test_each_experiment_has_a_page_with_a_duration() -> None:
@@ -48,19 +50,20 @@ def test_line_expands_to_one_job_per_swept_value(line: str, jobs: list[str]) -> 
     assert [" ".join(words) for words in reproduce.expand_jobs(line)] == jobs
 
 
-def test_job_is_unfinished_until_this_version_saves_its_scores(tmp_path: Path) -> None:
+def test_job_is_unfinished_until_these_components_save_its_scores(tmp_path: Path) -> None:
     settings = reproduce.resolve_settings(["experiment=demo", "seed=1"])
     other = reproduce.resolve_settings(["experiment=demo", "seed=2"])
 
-    def save_and_check(folder: str, version: str) -> bool:
+    def save_and_check(folder: str, version: int) -> bool:
         (tmp_path / folder).mkdir(exist_ok=True)
-        job = {"settings": canonical_config(settings), "environment": {"fashion-lsh": version}}
+        saved = canonical_config(settings)
+        job = {"settings": saved, "components": used_versions(saved) | {DATA: version}}
         (tmp_path / folder / "1234abcd.json").write_text(json.dumps(job))
         return is_saved({**settings, "runs": "elsewhere", "name": "mine"}, tmp_path / folder)
 
     assert not is_saved(settings, tmp_path / "none")
-    assert not save_and_check("old", "0.0.1")
-    assert save_and_check("new", __version__)
+    assert not save_and_check("old", 0)
+    assert save_and_check("new", used_versions(settings)[DATA])
     assert not is_saved(other, tmp_path / "new")
 
 

@@ -25,7 +25,7 @@ def data(make_data: Callable[..., GarmentData]) -> GarmentData:
 def config(tmp_path: Path, shapes: Path) -> dict[str, Any]:
     """Config of a small run as plain values."""
     return {
-        "name": "test", "seed": 0, "overwrite": False, "jobs": None, "runs": str(tmp_path / "runs"),
+        "name": "test", "seed": 0, "overwrite": False, "cache": "version", "jobs": None, "runs": str(tmp_path / "runs"),
         "backbone": {"name": "resnet18", "weights": None},
         "data": {"source": "folder", "root": str(shapes), "split_seed": 0, "workers": 0, "image_size": 32,
                  "crop": "annotated"},

@@ -81,4 +81,6 @@ def file_names(folder: Path) -> set[str]:
 
 
 def read_stage_keys(run: Run) -> dict[str, str]:
-    return dict(json.loads((run.path / "stage_keys.json").read_text()))
+    """Keys of stages and data, without the versions of components."""
+    content = json.loads((run.path / "stage_keys.json").read_text())
+    return {name: key for name, key in content.items() if name != "components"}

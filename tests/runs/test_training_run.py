@@ -44,7 +44,7 @@ def test_another_split_or_version_changes_run_and_stage_keys(
     config: dict[str, Any], make_data: Callable[..., GarmentData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, split = TrainingRun.open(config, make_data()), TrainingRun.open(config, make_data(split_seed=1))
-    monkeypatch.setattr("fashion_lsh.runs.keys.__version__", "99")
+    monkeypatch.setattr("fashion_lsh.runs.keys.used_versions", lambda settings: {"Classifier": 99})
     version = TrainingRun.open(config, make_data())
     assert len({first.path, split.path, version.path}) == 3
     assert all(

@@ -5,6 +5,7 @@ Rows that differ only in the seed are one configuration.
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -72,7 +73,9 @@ def write_sweep_page(folder: Path, base: str = "") -> Path:
     warnings = [
         f"Jobs with different data, not averaged: {join_names(names)}." for names in jobs_with_different_data(rows)
     ]
-    parts = [describe_machines(jobs), results_table(rows, jobs, metrics), *warnings]
+    code_versions = describe_code_versions(jobs)
+    warnings += [code_versions] if code_versions else []
+    parts = [describe_machines(jobs), *warnings, results_table(rows, jobs, metrics)]
     figure = _figure(rows, metrics)
     parts += [f"![{FIGURE_CAPTION}]({FIGURE})\n\n{FIGURE_CAPTION}"] if figure else []
     parts += [difference_table(base, rows, jobs, metrics)] if base else []
@@ -113,6 +116,15 @@ def describe_machines(jobs: Mapping[str, Job]) -> str:
     if len(machines) == 1:
         return f"{count}, run on {next(iter(machines))}."
     return f"{count}, run " + " and ".join(f"on {name} ({num_jobs})" for name, num_jobs in machines.items()) + "."
+
+
+def describe_code_versions(jobs: Mapping[str, Job]) -> str:
+    """Warn if the jobs were run with different code (see `code_version`); "" if they were not."""
+    counts = Counter(str(job.environment.get("code_version", "unknown")) for job in jobs.values())
+    if len(counts) < 2:
+        return ""
+    versions = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
+    return f"Jobs with different code versions: {versions}. Differences between them may be due to the code."
 
 
 def _describe_machine(environment: Row) -> str:
