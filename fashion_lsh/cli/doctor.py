@@ -133,7 +133,9 @@ def _check_extra(name: str, modules: Sequence[str]) -> Finding:
 
 def _check_weights() -> Finding:
     """List the ImageNet weights that need no download."""
-    folder = Path(os.environ.get("TORCH_HOME") or _cache_root() / "torch") / "hub" / "checkpoints"
+    from fashion_lsh.io.files import cache_folder
+
+    folder = Path(os.environ.get("TORCH_HOME") or cache_folder().parent / "torch") / "hub" / "checkpoints"
     names = sorted(file.stem for file in folder.glob("*.pth"))
     if _check_extra("lite", EXTRAS["lite"]).status == "ok":
         names.append("efficientnet_lite0 (packaged)")
@@ -161,7 +163,3 @@ def _cache_folder() -> str:
     from fashion_lsh.io.files import cache_folder
 
     return _writable(cache_folder())
-
-
-def _cache_root() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -132,6 +132,11 @@ def with_defaults(constructor: Any, arguments: Mapping[str, Any]) -> dict[str, A
     return {name: arguments.get(name, default) for name, default in defaults.items()}
 
 
+def accepts_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Return whether there is a `**` argument that is not passed on to a known constructor."""
+    return any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+
+
 def bind(constructor: Any, arguments: Mapping[str, Any], key: str) -> None:
     """Check the names of keyword arguments.
 
@@ -139,8 +144,7 @@ def bind(constructor: Any, arguments: Mapping[str, Any], key: str) -> None:
         ComponentError: an argument is unknown, or a required argument is missing.
     """
     parameters = constructor_parameters(constructor)
-    has_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-    unknown = [] if has_any else [name for name in arguments if name not in parameters]
+    unknown = [] if accepts_any(parameters) else [name for name in arguments if name not in parameters]
     required = [
         name for name, each in parameters.items()
         if each.default is each.empty and each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
@@ -172,8 +176,7 @@ def create(spec: Spec, interface: type, built_in: Mapping[str, Any], key: str, *
         raise ComponentError(f"{key}={target!r}: unknown; choose one of {names}, or set your own class as module.Class")
     own_class = import_target(target, interface)
     parameters = constructor_parameters(own_class)
-    accepts_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-    arguments = {name: value for name, value in arguments.items() if accepts_all or name in parameters}
+    arguments = {name: value for name, value in arguments.items() if accepts_any(parameters) or name in parameters}
     if not isinstance(spec, str):
         arguments |= {name: value for name, value in spec.items() if name != "_target_"}
     bind(own_class, arguments, f"{key}={target}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
-from fashion_lsh.io.targets import constructor_parameters, import_target
+from fashion_lsh.io.targets import accepts_any, constructor_parameters, import_target
 
 # Experiments may set parameters of this class for every `hash=`, see `resolve_config`.
 HASH_HEAD_TARGET = "fashion_lsh.training.hash_head.HashHead"
@@ -94,6 +94,8 @@ def _check(config: Mapping[str, Any]) -> None:
             if name.startswith("_"):
                 continue
             key = f"{path}.{name}" if path else name
+            if name not in parameters and accepts_any(parameters):
+                continue
             if name not in parameters:
                 raise ValueError(
                     f"{key}={value!r}: not a parameter of {constructor.__name__}; choose from {sorted(parameters)}"

@@ -243,3 +243,11 @@ def test_schema_lists_all_crop_modes_and_corruptions() -> None:
     )
     assert eval_modes == get_args(CropMode)
     assert set(eval_corruptions) == set(CORRUPTIONS)
+
+
+def test_further_arguments_of_a_library_class_are_accepted() -> None:
+    logger = {"_target_": "pytorch_lightning.loggers.TensorBoardLogger", "save_dir": ".", "max_queue": 5}
+    check({"logger": {"lightning": {"tensorboard": logger}}})
+    hash_head = {"_target_": "fashion_lsh.training.hash_head.HashHead", "max_queue": 5}
+    with pytest.raises(ValueError, match=r"^hash\.max_queue=5: "):
+        check({"hash": hash_head})
