@@ -70,6 +70,11 @@ def test_commands_are_in_blocks_marked_as_bash() -> None:
     assert not re.search(r"^(fashion-lsh|python|make|pip|wandb) ", plain, flags=re.MULTILINE)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page_has_no_merge_conflict(page: Path) -> None:
+    assert not re.search(r"^(<{7}|>{7}) ", page.read_text(), flags=re.MULTILINE)
+
+
 def test_commands_exist() -> None:
     assert {words[0] for words in LINES.values()} <= {"tensorboard", "fashion-lsh", "python", "make", "wandb", "."}
     assert {words[1] for words in LINES.values() if words[0] == "make"} <= TARGETS
