@@ -23,7 +23,7 @@ def main() -> None:
     scores = score_codes(query, gallery, relevance, None)
     seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
     print(f"{args.queries:,} queries x {args.gallery:,} codes of {args.bits} bits: {seconds:.1f} s, "
-          f"{peak / 2**20:.0f} MiB peak memory of arrays, mAP@100 {np.nanmean(scores['map@100']):.4f}")  # fmt: skip
+          f"{peak / 2**20:.0f} MiB peak memory of arrays, mAP@100 {np.nanmean(scores['map', 100]):.4f}")  # fmt: skip
 
 
 def random_codes(num_queries: int, num_gallery: int, bits: int) -> tuple[np.ndarray, np.ndarray, Relevance]:

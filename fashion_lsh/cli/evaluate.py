@@ -11,10 +11,12 @@ from fashion_lsh.cli.components import plain_config
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.io.targets import instantiate, target_names
+from fashion_lsh.metrics.results import SEARCH
+from fashion_lsh.report.page import write_report
 from fashion_lsh.report.page_file import write_page
 from fashion_lsh.report.tables import describe_run
 from fashion_lsh.runs.config import check
-from fashion_lsh.runs.results import add_search, own_metrics
+from fashion_lsh.runs.results import add_search
 from fashion_lsh.runs.run import Run
 from fashion_lsh.runs.sweep import print_user_errors
 from fashion_lsh.search.policy import SearchPolicy
@@ -46,12 +48,14 @@ def main(cfg: DictConfig) -> float | None:
         log.info("%s\n\nWritten to %s", text, " and ".join(map(str, folders)))
         return None
     searcher = Searcher(model, run.gallery(model.fingerprint()), policy)
-    results = evaluate(searcher, encode_split(model, data, "query"), data.not_indexed("gallery"))
-    metrics = own_metrics(run, results)
-    is_new = add_search(run, policy.label, results)
-    message = f"Results added to {run.path}" if is_new else f"Nothing added: {run.path} already has these results"
-    log.info("%s\n\n%s", describe_run(metrics | results.metrics, config, policy.label), message)
-    return results.metrics["query/category/map@100"]
+    evaluation = evaluate(searcher, encode_split(model, data, "query"), data.not_indexed("gallery"))
+    results = add_search(run, evaluation)
+    if results is None:
+        results, message = run.result_file.results, f"Nothing added: {run.path} already has these results"
+    else:
+        message = f"Results added to {run.path}; report: {write_report(run)}"
+    log.info("%s\n\n%s", describe_run(results, config), message)
+    return results.value(SEARCH, "map", 100, relevance="category")
 
 
 def _search_config(cli_config: dict[str, Any], run: Run) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,12 +1,13 @@
 """Write report pages.
 
-For a run, write a report. For a folder of runs, or an experiment with jobs/*.json, write a page that compares all runs.
-For the folder of all experiments, write a page that checks the claims. For any other folder with a README.md, convert
-README.md to HTML. With --repeats, write the page of a stability study from runs that differ in seed and split.
+For a run, write a report. For a folder of runs, or an experiment with jobs/*.parquet, write a page that compares all
+runs; page.yaml in the folder may set its columns and base. For the folder of all experiments, write a page that checks
+the claims. For any other folder with a README.md, convert README.md to HTML.
 
 examples:
   fashion-lsh report runs/latest
   fashion-lsh report runs/backbones
+  fashion-lsh report runs/backbones --columns top-1 "item recall@10" --base backbone.name=resnet18
   fashion-lsh report experiments/backbones
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 
 from fashion_lsh.cli.command import create_parser
 from fashion_lsh.report.html import write_html
+from fashion_lsh.report.page_settings import read_page_settings
 from fashion_lsh.report.sweep.jobs import has_jobs
 from fashion_lsh.report.sweep.page import write_sweep_page
 
@@ -31,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     has_failed = False
     for folder in args.folders:
         try:
-            sys.stdout.write(f"{_write_page(folder, args.base, args.repeats)}\n")
+            sys.stdout.write(f"{_write_page(folder, args.base, args.columns)}\n")
         except (OSError, ValueError) as error:
             sys.stderr.write(f"fashion-lsh report: {error}\n")
             has_failed = True
@@ -44,17 +46,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--base", default="", metavar="SETTINGS", help="method to compare the other methods with, for example hash=none"
     )
-    parser.add_argument("--repeats", type=Path, nargs="*", metavar="RUN", help="runs of a stability study")
+    parser.add_argument(
+        "--columns", nargs="+", default=(), metavar="METRIC",
+        help='metrics of the table, for example "item recall@10" or lsh/item/map@100 (default: page.yaml)',
+    )  # fmt: skip
     return parser
 
 
-def _write_page(folder: Path, base: str, repeats: Sequence[Path] | None) -> Path:
-    if repeats is not None:
-        return write_html(_import_study("stability").write_stability(folder, repeats))
+def _write_page(folder: Path, base: str, columns: Sequence[str]) -> Path:
+    if study := read_page_settings(folder).study:
+        return write_html(_import_study(study).write_study(folder))
     if has_jobs(folder):
-        return write_html(write_sweep_page(folder, base))
-    if base:
-        raise ValueError(f"--base {base}: {folder} has no jobs to compare; omit --base")
+        return write_html(write_sweep_page(folder, base, columns))
+    if base or columns:
+        raise ValueError(f"{folder} has no jobs to compare; omit --base and --columns")
     if (folder / CLAIMS).exists():
         return write_html(_import_study("claims").write_claims(folder))
     if (folder / "README.md").exists():

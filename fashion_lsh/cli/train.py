@@ -8,11 +8,12 @@ from fashion_lsh.cli.components import Components, build_components
 from fashion_lsh.evaluation.protocol import encode_split
 from fashion_lsh.evaluation.run_evaluation import evaluate_run
 from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.metrics.results import SEARCH
 from fashion_lsh.report.contact_sheets import write_query_sheet
 from fashion_lsh.report.detection_tiles import detection_tiles
 from fashion_lsh.report.page import ensure_report
 from fashion_lsh.report.tables import describe_run
-from fashion_lsh.runs.job_file import load_scores
+from fashion_lsh.runs.job_file import load_results
 from fashion_lsh.runs.results import write_results
 from fashion_lsh.runs.sweep import print_user_errors
 from fashion_lsh.runs.training_run import TrainingRun
@@ -23,18 +24,18 @@ log = logging.getLogger(__name__)
 
 
 @print_user_errors
-def main(cfg: DictConfig) -> float:
+def main(cfg: DictConfig) -> float | None:
     """Train and evaluate a run, reusing trained stages and resuming an interrupted one; return the category mAP@100."""
     components = build_components(cfg)
     run = TrainingRun.open(components.config, components.data)
-    scores = load_scores(run)
-    if not scores:
+    results = load_results(run)
+    if results is None:
         with run.session(components.networks, track_run(run.path, components.config)) as session:
             train(session, components)
-        scores = run.metrics
+        results = run.result_file.results
     ensure_report(run)
-    log.info("\n%s\n\n%s", describe_run(scores, components.config, components.policy.label), run.summary)
-    return scores["query/category/map@100"]
+    log.info("\n%s\n\n%s", describe_run(results, components.config), run.summary)
+    return results.value(SEARCH, "map", 100, relevance="category")
 
 
 def train(run: TrainingRun, components: Components) -> None:
@@ -53,6 +54,6 @@ def train(run: TrainingRun, components: Components) -> None:
     evaluation = evaluate_run(
         model, searcher, data, query, indexed, crop["eval_modes"], crop["eval_corruptions"], detector, components.scenes
     )
-    sheet = write_query_sheet(run.path / "contact_sheet.png", data, query, searcher, evaluation.results.hits)
-    write_results(run, query, gallery, evaluation)
-    run.tracker.publish(evaluation.metrics, query, data.categories, sheet, detection_tiles(data, components.scenes))
+    sheet = write_query_sheet(run.path / "contact_sheet.png", data, query, searcher, evaluation.hits)
+    write_results(run, evaluation)
+    run.tracker.publish(evaluation.results, query, data.categories, sheet, detection_tiles(data, components.scenes))

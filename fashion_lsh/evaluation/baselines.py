@@ -3,18 +3,19 @@
 import logging
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from fashion_lsh.evaluation.protocol import EncodedSplit, relevance_by_column
-from fashion_lsh.evaluation.query_scores import method_scores
+from fashion_lsh.evaluation.query_table import query_table
 from fashion_lsh.index.codes import pack
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.indexes import FloatIndex
 from fashion_lsh.metrics import retrieval as scoring
 from fashion_lsh.metrics.code_statistics import code_statistics, describe_collapse
 from fashion_lsh.metrics.ranking import Scores
+from fashion_lsh.metrics.results import WHOLE_GALLERY, Result, mean_results
 from fashion_lsh.metrics.retrieval import MAX_K, Relevance, precision_at_radius
-from fashion_lsh.metrics.statistics import intervals, means
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.models.projection import fit_itq, random_hyperplanes
 
@@ -26,7 +27,7 @@ RADIUS = 2  # Hamming radius of hash lookup, in bits
 CodePair = tuple[np.ndarray, np.ndarray]  # packed codes of queries (Q, W) and of the gallery (N, W), uint8
 
 
-def baseline_metrics(query: EncodedSplit, gallery: EncodedSplit, bits: int | None) -> tuple[dict[str, float], Scores]:
+def baseline_results(query: EncodedSplit, gallery: EncodedSplit, bits: int | None) -> tuple[list[Result], pa.Table]:
     """Mean scores of all baselines with confidence intervals, and code statistics.
 
     The scores of a query without detections are 0.
@@ -37,11 +38,9 @@ def baseline_metrics(query: EncodedSplit, gallery: EncodedSplit, bits: int | Non
         bits: code length; None without a hash layer.
 
     Returns:
-        `baselines/<method>/<item or category>/<metric>` and `codes/<metric>`, and the (Q,) scores for paired
-        comparisons (see `method_scores`).
+        Results, and the query table of all baselines (see `query_table`).
     """
-    query_scores: Scores = {}
-    metrics = {} if bits is None else code_metrics(gallery, bits)
+    results = [] if bits is None else code_results(gallery, bits)
     pairs = {} if bits is None else code_pairs(query.encoded, gallery.encoded, bits)
     relevance_by_name = relevance_by_column(query.catalogue, gallery.catalogue, gallery.not_indexed)
     hits = exact_hits(query, gallery)
@@ -51,22 +50,24 @@ def baseline_metrics(query: EncodedSplit, gallery: EncodedSplit, bits: int | Non
     is_detected = query.encoded.predicted >= 0
     if "code" in pairs:
         precisions = precision_at_radius(*pairs["code"], relevance_by_name["category"], RADIUS)
-        metrics[f"codes/precision@radius{RADIUS}"] = float(
-            np.nanmean(np.where(is_detected, precisions, 0 * precisions))
-        )
+        precision = float(np.nanmean(np.where(is_detected, precisions, 0 * precisions)))
+        results.append(
+            Result("radius_precision", precision, k=RADIUS, method="code", scope=WHOLE_GALLERY, relevance="category",
+                   bits=bits or 0)
+        )  # fmt: skip
+    items, tables = query.catalogue.column("item"), []
     for method in baselines["category"]:
-        scores = {
+        scores: dict[str, Scores] = {
             name: {
                 metric: np.where(is_detected, values, 0 * values)  # NaN scores stay NaN
                 for metric, values in scores_by_method[method].items()
             }
             for name, scores_by_method in baselines.items()
         }
-        metrics |= means(f"baselines/{method}", scores) | intervals(
-            f"baselines/{method}", scores, query.catalogue.column("item")
-        )
-        query_scores |= method_scores(method, scores)
-    return metrics, query_scores
+        method_bits = (bits or 0) if method in pairs else 0
+        results += mean_results(scores, items, method=method, scope=WHOLE_GALLERY, bits=method_bits)
+        tables.append(query_table((method, WHOLE_GALLERY), query.catalogue, scores))
+    return results, pa.concat_tables(tables)
 
 
 def baseline_scores(
@@ -76,7 +77,7 @@ def baseline_scores(
     pairs: dict[str, CodePair],
     hits: dict[str, Hits],
 ) -> dict[str, Scores]:
-    """Score each baseline on the whole gallery: name -> metric -> (Q,).
+    """Score each baseline on the whole gallery: name -> (metric, k) -> (Q,).
 
     Args:
         query: Q encoded queries.
@@ -128,17 +129,19 @@ def code_pairs(query: Encoded, gallery: Encoded, bits: int) -> dict[str, CodePai
     }
 
 
-def code_metrics(gallery: EncodedSplit, bits: int) -> dict[str, float]:
-    """Compute `codes/<metric>` of the gallery codes (see CodeStatistics); warn if the codes have collapsed."""
+def code_results(gallery: EncodedSplit, bits: int) -> list[Result]:
+    """Statistics of the gallery codes (see CodeStatistics); warn if the codes have collapsed."""
     encoded = gallery.encoded
     if encoded.codes is None:
-        return {}
+        return []
     statistics = code_statistics(encoded.codes, bits)
     warning = describe_collapse(statistics, bits, encoded.predicted[encoded.predicted >= 0])
     if warning:
         log.warning("%s", warning)
-    error = {} if gallery.quantisation_error is None else {"codes/quantisation_error": gallery.quantisation_error}
-    return {f"codes/{name}": value for name, value in statistics._asdict().items()} | error
+    values = statistics._asdict()
+    if gallery.quantisation_error is not None:
+        values["quantisation_error"] = gallery.quantisation_error
+    return [Result(name, value, method="code", split="gallery", bits=bits) for name, value in values.items()]
 
 
 def _hyperplane_codes(embeddings: np.ndarray, centre: np.ndarray, normals: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Evaluate a model with further crop modes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -8,12 +8,15 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.detection import undetected_ratios
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.metrics.results import Result, crop_condition
 from fashion_lsh.models.encoding import Model
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 
 CropMode = Literal["whole", "annotated", "detected", "detected_or_whole"]
-HEADLINE_METRICS = ("accuracy", "macro_f1", "category/map@100", "item/map@100", "item/recall@10")
+HEADLINE = (  # relevance, metric and cutoff rank of the results under other conditions
+    ("", "accuracy", 0), ("", "macro_f1", 0), ("category", "map", 100), ("item", "map", 100), ("item", "recall", 10),
+)  # fmt: skip
 
 
 def with_crop_mode(data: GarmentData, mode: CropMode) -> GarmentData:
@@ -32,31 +35,26 @@ def with_crop_mode(data: GarmentData, mode: CropMode) -> GarmentData:
     return data.replace(crop="detected", box_selector=box_selector)
 
 
-def score_crop_modes(
-    model: Model, data: GarmentData, policy: SearchPolicy, modes: Sequence[CropMode]
-) -> dict[str, float]:
+def score_crop_modes(model: Model, data: GarmentData, policy: SearchPolicy, modes: Sequence[CropMode]) -> list[Result]:
     """Score the search with queries and gallery cropped in each of the modes.
 
     Returns:
-        `crops/<mode>/<metric>`: HEADLINE_METRICS with confidence intervals; missing if nothing was detected in the
-        gallery. `crops/<mode>/undetected`: fraction of queries without detections, which count as wrong and have no
-        hits.
+        HEADLINE results under the condition `crop=<mode>`; missing if nothing was detected in the gallery. `undetected`
+        of the method `detector`: fraction of queries without detections, which count as wrong and have no hits.
     """
-    metrics: dict[str, float] = {}
+    results: list[Result] = []
     for mode in modes:
-        recropped_data = with_crop_mode(data, mode)
-        ratios = undetected_ratios(recropped_data)
-        metrics[f"crops/{mode}/undetected"] = ratios["crop/query/undetected"]
-        if ratios["crop/gallery/undetected"] == 1:
+        recropped_data, condition = with_crop_mode(data, mode), crop_condition(mode)
+        ratios = {row.split: row for row in undetected_ratios(recropped_data)}
+        results.append(ratios["query"]._replace(condition=condition))
+        if ratios["gallery"].value == 1:
             continue
         query, gallery = (encode_split(model, recropped_data, part) for part in ("query", "gallery"))
         searcher = Searcher(model, Gallery.build(model, gallery.encoded, gallery.catalogue), policy)
-        query_metrics = evaluate(searcher, query, gallery.not_indexed).metrics
-        metrics |= headline_metrics(f"crops/{mode}", query_metrics)
-    return metrics
+        results += headline_results(condition, evaluate(searcher, query, gallery.not_indexed).results)
+    return results
 
 
-def headline_metrics(prefix: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    """Select HEADLINE_METRICS and their confidence intervals, and rename `query/<metric>` to `<prefix>/<metric>`."""
-    names = [f"{name}{suffix}" for name in HEADLINE_METRICS for suffix in ("", "_low", "_high")]
-    return {f"{prefix}/{name}": metrics[f"query/{name}"] for name in names if f"query/{name}" in metrics}
+def headline_results(condition: str, results: Sequence[Result]) -> list[Result]:
+    """Select the results in HEADLINE, and set their condition."""
+    return [row._replace(condition=condition) for row in results if (row.relevance, row.metric, row.k) in HEADLINE]

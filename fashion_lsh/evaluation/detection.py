@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from fashion_lsh.data.detection_data import DetectionData, Level, class_names
 from fashion_lsh.data.detections import NO_BOXES, BoxDetector, Boxes, Detections
 from fashion_lsh.metrics.box_average_precision import box_average_precision
 from fashion_lsh.metrics.detection import match_boxes
+from fashion_lsh.metrics.results import Result
 
+DETECTOR = "detector"  # method of the results
+CLASS_AGNOSTIC = "class-agnostic"  # scope of results that ignore the classes of boxes
 NUM_TIMED = 30  # number of timed images
 NUM_WARM_UP = 3  # number of untimed images before the timed images
 
@@ -51,61 +54,66 @@ def match_images(garments: Catalogue, detections: Detections, level: Level) -> l
     return matches
 
 
-def detector_scores(detector: BoxDetector, scenes: DetectionData, detections: Detections) -> dict[str, float]:
+def detector_results(detector: BoxDetector, scenes: DetectionData, detections: Detections) -> list[Result]:
     """Measure latency, box metrics on the query images, and, with detected crops, `undetected_ratios`.
 
-    Box metrics (see `box_scores`) are computed only if the query images have annotated boxes.
+    Box metrics (see `box_results`) are computed only if the query images have annotated boxes.
     """
     data = scenes.data.with_detections(detections)
-    metrics = time_detector(detector, data.source, list(data.garments("query").column("image")))
-    metrics |= undetected_ratios(data) if data.crop == "detected" else {}
+    results = [time_detector(detector, data.source, list(data.garments("query").column("image")))]
+    results += undetected_ratios(data) if data.crop == "detected" else []
     matches = match_images(data.catalogue, detections, scenes.level)
-    return metrics | (box_scores(detections, scenes, "query") if matches else {})
+    return results + (box_results(detections, scenes, "query") if matches else [])
 
 
-def undetected_ratios(data: GarmentData) -> dict[str, float]:
-    """Fraction of garments for which no detection was selected as crop box, in each part: `crop/<part>/undetected`."""
+def undetected_ratios(data: GarmentData) -> list[Result]:
+    """Fraction of garments for which no detection was selected as crop box, in each part: `undetected`."""
     parts = {"train": "train", "val": "val", "query": "query", "gallery": data.gallery}
     rows = {part: data.catalogue.rows(split) for part, split in parts.items()}
-    return {
-        f"crop/{part}/undetected": float(data.undetected[indices].mean())
+    return [
+        Result("undetected", float(data.undetected[indices].mean()), method=DETECTOR, split=part)
         for part, indices in rows.items()
         if len(indices)
-    }
+    ]
 
 
-def time_detector(detector: BoxDetector, source: Source, images: Sequence[str]) -> dict[str, float]:
-    """Median latency of detection in one decoded image, over NUM_TIMED images: `speed/detector_ms`."""
+def time_detector(detector: BoxDetector, source: Source, images: Sequence[str]) -> Result:
+    """Median latency of detection in one decoded image, over NUM_TIMED images: `latency_ms`."""
     milliseconds = []
     for name in np.resize(images, NUM_WARM_UP + NUM_TIMED):
         image = source.image(name)
         start = time.perf_counter()
         detector.detect([image])
         milliseconds.append(1000 * (time.perf_counter() - start))
-    return {"speed/detector_ms": float(np.median(milliseconds[NUM_WARM_UP:]))}
+    return Result("latency_ms", float(np.median(milliseconds[NUM_WARM_UP:])), method=DETECTOR)
 
 
-def box_scores(detections: Detections, scenes: DetectionData, split: str) -> dict[str, float]:
+def box_results(detections: Detections, scenes: DetectionData, split: str) -> list[Result]:
     """COCO average precision and recall in one split, over all areas, with at most 100 detections per image and class.
 
     Returns:
-        `detector/<split>/box_ap` (mean over IoU 0.5 to 0.95), `…/box_ap50`, `…/box_ap75`, `…/box_ar`: means over the
-        annotated classes. With several classes also `…/box_ap50/<class>`, and class-agnostic metrics under
-        `detector/<split>/garment/`.
+        `box_ap` (mean over IoU 0.5 to 0.95), `box_ap50`, `box_ap75` and `box_ar`: means over the annotated classes.
+        With several classes also `box_ap50` by category, and class-agnostic results under the scope CLASS_AGNOSTIC.
     """
     annotations = scenes.annotated_boxes(split)
-    metrics = _scores(f"detector/{split}", detections, annotations, scenes.classes)
+    results = _box_results(detections, annotations, scenes.classes, split=split)
     if len(scenes.classes) > 1:
         agnostic_annotations = {image: (boxes, np.zeros_like(labels)) for image, (boxes, labels) in annotations.items()}
         agnostic_detections = Detections(
             {key: boxes._replace(labels=np.zeros_like(boxes.labels)) for key, boxes in detections.boxes.items()}
         )
-        metrics |= _scores(f"detector/{split}/garment", agnostic_detections, agnostic_annotations, ["garment"])
-    return metrics
+        results += _box_results(
+            agnostic_detections, agnostic_annotations, ["garment"], split=split, scope=CLASS_AGNOSTIC
+        )
+    return results
 
 
-def _scores(
-    prefix: str, detections: Detections, annotations: dict[str, tuple[np.ndarray, np.ndarray]], classes: list[str]
-) -> dict[str, float]:
+def _box_results(
+    detections: Detections, annotations: dict[str, tuple[np.ndarray, np.ndarray]], classes: list[str], **fields: Any
+) -> list[Result]:
     images = [(detections.boxes.get(image, NO_BOXES), annotated) for image, annotated in annotations.items()]
-    return {f"{prefix}/{name}": value for name, value in box_average_precision(images, classes).items()}
+    means, ap50_by_class = box_average_precision(images, classes)
+    results = [Result(name, value, method=DETECTOR, **fields) for name, value in means.items()]
+    return results + [
+        Result("box_ap50", value, method=DETECTOR, category=name, **fields) for name, value in ap50_by_class.items()
+    ]

@@ -6,22 +6,23 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fashion_lsh.evaluation.latency import single_thread, time_interleaved
 from fashion_lsh.index.codes import code_bytes
+from fashion_lsh.metrics.results import Result
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.encoding import encode
 
 NUM_TIMED = 100  # number of timed images
 
 
-def measure_costs(model: CropModel) -> dict[str, float]:
+def measure_costs(model: CropModel) -> list[Result]:
     """Measure the costs of a fitted model.
 
     Returns:
-        `model/parameters`: number of weights, including frozen weights.
-        `model/flops`: floating-point operations of the convolutions and matrix products in the forward pass of one
+        `parameters`: number of weights, including frozen weights.
+        `flops`: floating-point operations of the convolutions and matrix products in the forward pass of one
         image, where a multiply-add counts as two operations.
-        `model/feature_bytes`: size of the float32 backbone features of an image.
-        `model/code_bytes`: size of the code of an image; missing for a model without a hash layer.
-        `speed/network_ms`: latency from a crop to code, embedding and category, with one image at a time on one thread;
+        `feature_bytes`: size of the float32 backbone features of an image.
+        `code_bytes`: size of the code of an image; missing for a model without a hash layer.
+        `network_ms`: latency from a crop to code, embedding and category, with one image at a time on one thread;
         median of NUM_TIMED images after 20 untimed images.
     """
     generator = torch.Generator().manual_seed(0)
@@ -32,10 +33,11 @@ def measure_costs(model: CropModel) -> dict[str, float]:
         model(images.to(model.device))
     with single_thread():
         milliseconds = time_interleaved({"network": lambda _: encode(model, images)}, NUM_TIMED)["network"]
-    code_size = {} if model.bits is None else {"model/code_bytes": code_bytes(model.bits)}
-    return code_size | {
-        "model/parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "model/flops": counter.get_total_flops(),
-        "model/feature_bytes": 4 * model.backbone.feature_dim,
-        "speed/network_ms": float(np.median(milliseconds)),
+    values = {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "flops": counter.get_total_flops(),
+        "feature_bytes": 4 * model.backbone.feature_dim,
+        "network_ms": float(np.median(milliseconds)),
+        **({} if model.bits is None else {"code_bytes": code_bytes(model.bits)}),
     }
+    return [Result(name, value, method="model") for name, value in values.items()]

@@ -14,15 +14,16 @@ from fashion_lsh.data.datamodule import GarmentData, SplitName
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.data.detections import BoxDetector
 from fashion_lsh.evaluation.latency import NUM_WARM_UP
-from fashion_lsh.evaluation.results import query_table, scores_by_shared_garment
+from fashion_lsh.evaluation.query_table import query_table, shared_garment_results
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.io.progress import track
 from fashion_lsh.metrics import retrieval as scoring
-from fashion_lsh.metrics.classification import classification_metrics
+from fashion_lsh.metrics.classification import classification_results
 from fashion_lsh.metrics.code_statistics import quantisation_error
 from fashion_lsh.metrics.ranking import Scores
+from fashion_lsh.metrics.results import Result, mean_results
 from fashion_lsh.metrics.retrieval import MAX_K, Relevance
-from fashion_lsh.metrics.statistics import intervals, macro_mean, means
+from fashion_lsh.metrics.statistics import macro_mean
 from fashion_lsh.models.descriptors import DESCRIPTORS
 from fashion_lsh.models.encoding import Encoded, Model, as_arrays
 from fashion_lsh.search.searcher import Searcher
@@ -50,21 +51,21 @@ class EncodedSplit:
     quantisation_error: float | None = None
 
 
-class Results(NamedTuple):
-    """Results of a search.
+class SearchEvaluation(NamedTuple):
+    """Results of a search with all queries.
 
     Attributes:
-        metrics: metrics by name, means over the queries.
+        results: means over the queries, and search times.
         queries: table with one row per query (see `query_table`).
         hits: (Q, 100) hits.
     """
 
-    metrics: dict[str, float]
+    results: list[Result]
     queries: pa.Table
     hits: Hits
 
 
-def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | None = None) -> Results:
+def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | None = None) -> SearchEvaluation:
     """Search with all queries under the policy of the searcher, and score the hits.
 
     Args:
@@ -78,22 +79,25 @@ def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | N
         name: score_search(searcher, encoded, relevance, hits)
         for name, relevance in relevance_by_column(catalogue, searcher.gallery.catalogue, not_indexed).items()
     }
-    labels = catalogue.labels(searcher.model.categories)
-    table = query_table(searcher.policy.label, catalogue, _query_columns(searcher, encoded, hits, milliseconds), scores)
-    items = catalogue.column("item")
-    metrics = classification_metrics(encoded.probabilities, encoded.predicted, labels, items)
-    metrics |= means("query", scores) | intervals("query", scores, items)
+    labels, items = catalogue.labels(searcher.model.categories), catalogue.column("item")
+    policy = searcher.policy
+    method: dict[str, Any] = {"method": policy.method, "scope": policy.scope}
+    bits: dict[str, Any] = {"bits": searcher.model.bits if policy.uses_codes and searcher.model.bits else 0}
+    outputs = _query_outputs(searcher, encoded, hits, milliseconds)
+    table = query_table((policy.method, policy.scope), catalogue, scores, outputs)
+    results = classification_results(encoded.probabilities, encoded.predicted, labels, items)
+    results += mean_results(scores, items, **method, **bits)
     if "item" in scores:
-        metrics |= scores_by_shared_garment(scores["item"], catalogue, searcher.gallery.catalogue)
-    metrics |= {
-        "query/category/map@100_macro": macro_mean(scores["category"]["map@100"], catalogue.column("category")),
-        "query/count": len(catalogue),
-        **{f"query/{name}/scored": int((~np.isnan(by_metric["map@100"])).sum()) for name, by_metric in scores.items()},
-        "query/gallery_rows": len(searcher.gallery.catalogue),
-        "speed/search_ms": float(np.median(milliseconds)),
-        "speed/search_ms_p95": float(np.quantile(milliseconds, 0.95)),
-    }
-    return Results(metrics, table, hits)
+        results += shared_garment_results(scores["item"], catalogue, searcher.gallery.catalogue, **method, **bits)
+    macro_map = macro_mean(scores["category"]["map", MAX_K], catalogue.column("category"))
+    results.append(Result("macro_map", macro_map, k=MAX_K, relevance="category", **method, **bits))
+    results += [
+        Result("latency_ms", float(np.median(milliseconds)), **method),
+        Result("latency_ms_p95", float(np.quantile(milliseconds, 0.95)), **method),
+        Result("garments", len(catalogue), method="data"),
+        Result("garments", len(searcher.gallery.catalogue), method="data", split="gallery"),
+    ]
+    return SearchEvaluation(results, table, hits)
 
 
 def encode_split(
@@ -151,7 +155,7 @@ def relevance_by_column(
 
 
 def score_search(searcher: Searcher, query: Encoded, relevance: Relevance, hits: Hits | None = None) -> Scores:
-    """Score Q queries under the policy of the searcher: (Q,) per metric.
+    """Score Q queries under the policy of the searcher: (Q,) by metric and cutoff rank.
 
     Hamming distances are scored over all orders of tied rows, other distances by their hits.
 
@@ -189,8 +193,8 @@ def time_search(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
 
 def time_end_to_end(
     searcher: Searcher, data: GarmentData, detector: BoxDetector | None = None, num_queries: int = 100
-) -> dict[str, float]:
-    """Median latency from the pixels of a query to its hits, after 10 warm-up queries: `speed/end_to_end_ms`.
+) -> Result:
+    """Median latency from the pixels of a query to its hits, after 10 warm-up queries: `end_to_end_ms`.
 
     Args:
         searcher: model, gallery and policy.
@@ -211,16 +215,19 @@ def time_end_to_end(
         )
         searcher.search(image, box, MAX_K)
         milliseconds.append(1000 * (time.perf_counter() - start))
-    return {"speed/end_to_end_ms": float(np.median(milliseconds[10:]))}
+    policy = searcher.policy
+    return Result("end_to_end_ms", float(np.median(milliseconds[10:])), method=policy.method, scope=policy.scope)
 
 
-def _query_columns(searcher: Searcher, encoded: Encoded, hits: Hits, milliseconds: np.ndarray) -> dict[str, Any]:
+def _query_outputs(searcher: Searcher, encoded: Encoded, hits: Hits, milliseconds: np.ndarray) -> dict[str, Any]:
     """Outputs per query as columns of the query table."""
     names, ids = searcher.model.categories, searcher.gallery.catalogue.column("id")
     hit_ids = [[ids[row] for row in rows[:MAX_NAMED_HITS] if row >= 0] for rows in hits.rows]
+    codes = [None] * len(hits.rows) if encoded.codes is None else [code.tobytes() for code in encoded.codes]
     return {
         "predicted": [names[category] if category >= 0 else "" for category in encoded.predicted],
         "confidence": encoded.probabilities.max(axis=1),
         "hits": pa.array(hit_ids, pa.list_(pa.string())),
+        "code": pa.array(codes, pa.binary()),
         "search_ms": milliseconds,
     }

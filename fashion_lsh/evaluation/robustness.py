@@ -10,8 +10,9 @@ from PIL import Image, ImageFilter
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
-from fashion_lsh.evaluation.crop_modes import headline_metrics
+from fashion_lsh.evaluation.crop_modes import headline_results
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
+from fashion_lsh.metrics.results import Result
 from fashion_lsh.search.searcher import Searcher
 
 BLUR_SIGMA = 0.025  # standard deviation as a ratio of the side of the crop; 1.6 pixels for a side of 64
@@ -60,14 +61,15 @@ def corrupt(batch: Batch, corruption: str) -> Batch:
     return batch._replace(images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous())
 
 
-def score_corruptions(searcher: Searcher, data: GarmentData, corruptions: Sequence[str]) -> dict[str, float]:
+def score_corruptions(searcher: Searcher, data: GarmentData, corruptions: Sequence[str]) -> list[Result]:
     """Score the search in the clean gallery with each corruption of the query crops.
 
     Returns:
-        `corrupted/<corruption>/<metric>` with confidence intervals (see `headline_metrics`).
+        HEADLINE results under the condition `corruption=<corruption>` (see `headline_results`).
     """
-    metrics: dict[str, float] = {}
+    results: list[Result] = []
     for name in corruptions:
         query = encode_split(searcher.model, data, "query", partial(corrupt, corruption=name))
-        metrics |= headline_metrics(f"corrupted/{name}", evaluate(searcher, query, data.not_indexed("gallery")).metrics)
-    return metrics
+        evaluation = evaluate(searcher, query, data.not_indexed("gallery"))
+        results += headline_results(f"corruption={name}", evaluation.results)
+    return results

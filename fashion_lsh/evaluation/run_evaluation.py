@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detection_data import DetectionData
 from fashion_lsh.data.detections import BoxDetector
-from fashion_lsh.evaluation.baselines import baseline_metrics
+from fashion_lsh.evaluation.baselines import baseline_results
 from fashion_lsh.evaluation.crop_modes import CropMode, score_crop_modes
-from fashion_lsh.evaluation.detection import detector_scores
+from fashion_lsh.evaluation.detection import detector_results
 from fashion_lsh.evaluation.model_costs import measure_costs
-from fashion_lsh.evaluation.protocol import EncodedSplit, Results, evaluate, time_end_to_end
+from fashion_lsh.evaluation.protocol import EncodedSplit, evaluate, time_end_to_end
 from fashion_lsh.evaluation.robustness import score_corruptions
-from fashion_lsh.metrics.ranking import Scores
+from fashion_lsh.index.hits import Hits
+from fashion_lsh.metrics.results import Result, ResultTable
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.search.searcher import Searcher
 
@@ -21,19 +24,14 @@ class RunEvaluation(NamedTuple):
     """Evaluation of a run.
 
     Attributes:
-        results: results of the search with the policy of the run.
-        extra_metrics: all other metrics, by name.
-        baseline_scores: (Q,) scores of the baselines.
+        results: all results.
+        queries: query table of the search with the policy of the run, and of all baselines.
+        hits: (Q, 100) hits of the search.
     """
 
-    results: Results
-    extra_metrics: dict[str, float]
-    baseline_scores: Scores
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """All metrics, by name."""
-        return self.results.metrics | self.extra_metrics
+    results: ResultTable
+    queries: pa.Table
+    hits: Hits
 
 
 def evaluate_run(
@@ -60,12 +58,23 @@ def evaluate_run(
         detector: detector of the run; None for a run without detector.
         scenes: images with boxes on which the detector was trained; None for a run without detector.
     """
-    results = evaluate(searcher, query, gallery.not_indexed)
-    baselines, baseline_scores = baseline_metrics(query, gallery, model.bits)
-    extra_metrics = baselines | time_end_to_end(searcher, data, detector if data.crop == "detected" else None)
-    extra_metrics |= model.fit_metrics
+    search = evaluate(searcher, query, gallery.not_indexed)
+    baselines, baseline_queries = baseline_results(query, gallery, model.bits)
+    results = [*search.results, *baselines, *_fit_results(model)]
+    results.append(time_end_to_end(searcher, data, detector if data.crop == "detected" else None))
     if detector is not None and scenes is not None and data.detections is not None:
-        extra_metrics |= detector_scores(detector, scenes, data.detections)
-    extra_metrics |= score_crop_modes(model, data, searcher.policy, crop_modes) | measure_costs(model)
-    extra_metrics |= score_corruptions(searcher, data, corruptions)
-    return RunEvaluation(results, extra_metrics, baseline_scores)
+        results += detector_results(detector, scenes, data.detections)
+    results += score_crop_modes(model, data, searcher.policy, crop_modes) + measure_costs(model)
+    results += score_corruptions(searcher, data, corruptions)
+    policy = searcher.policy
+    queries = pa.concat_tables([search.queries, baseline_queries], promote_options="default")
+    return RunEvaluation(ResultTable(results, (policy.method, policy.scope)), queries, search.hits)
+
+
+def _fit_results(model: CropModel) -> list[Result]:
+    """Metrics recorded while fitting each stage; Lightning logs them as `<split>/<metric>`, or `<metric>` alone."""
+    return [
+        Result(name.rpartition("/")[2], value, method=stage, split=name.rpartition("/")[0] or "train")
+        for stage, metrics in model.fit_metrics.items()
+        for name, value in metrics.items()
+    ]

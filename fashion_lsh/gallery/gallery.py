@@ -183,12 +183,12 @@ class Gallery:
         )
 
     @classmethod
-    def open(cls, folder: Path, fingerprint: str, verify_embeddings: bool = False) -> "Gallery":
+    def open(cls, folder: Path, fingerprint: str | None, verify_embeddings: bool = False) -> "Gallery":
         """Open a gallery written by `save`.  Embeddings are memory-mapped.
 
         Args:
             folder: folder of the gallery.
-            fingerprint: fingerprint of the model in use.
+            fingerprint: fingerprint of the model in use; None to read the gallery without a model.
             verify_embeddings: verify the checksums of the embeddings too, which reads all embeddings. The checksums of
                 other files are always verified.
 
@@ -197,9 +197,12 @@ class Gallery:
             ValueError: a file is damaged or has another format, or another model built the gallery.
         """
         contents = files.read(folder, verify_embeddings)
-        files.check_fingerprint(f"the gallery in {folder}", contents.fingerprint, fingerprint)
+        if fingerprint is not None:
+            files.check_fingerprint(f"the gallery in {folder}", contents.fingerprint, fingerprint)
         try:
-            return cls(contents.index, contents.embeddings, contents.catalogue, fingerprint, contents.pending_keys)
+            return cls(
+                contents.index, contents.embeddings, contents.catalogue, contents.fingerprint, contents.pending_keys
+            )
         except ValueError as error:
             raise ValueError(f"the gallery in {folder} is damaged ({error}); {files.REBUILD_HINT}") from error
 

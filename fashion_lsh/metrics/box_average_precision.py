@@ -14,7 +14,7 @@ AnnotatedBoxes = tuple[np.ndarray, np.ndarray]  # (n, 4) float32 xyxy, (n,) int6
 
 def box_average_precision(
     images: Iterable[tuple[DetectedBoxes, AnnotatedBoxes]], classes: Sequence[str]
-) -> dict[str, float]:
+) -> tuple[dict[str, float], dict[str, float]]:
     """COCO average precision and recall over all areas, with at most 100 detections per image and class.
 
     Args:
@@ -23,7 +23,7 @@ def box_average_precision(
 
     Returns:
         `box_ap` (mean over IoU 0.5 to 0.95), `box_ap50`, `box_ap75` and `box_ar`, each the mean over the annotated
-        classes; with several classes also `box_ap50/<class>` of each annotated class.
+        classes; and, with several classes, `box_ap50` of each annotated class, by class.
     """
     metric = MeanAveragePrecision(class_metrics=len(classes) > 1, extended_summary=True, backend="faster_coco_eval")
     metric.warn_on_many_detections = False
@@ -34,11 +34,12 @@ def box_average_precision(
         )
     values = metric.compute()
     results = {metric_name: float(values[key]) for key, metric_name in METRIC_NAMES.items()}
+    ap50_by_class: dict[str, float] = {}
     if len(classes) > 1:
         ap50 = values["precision"][0, :, :, 0, -1].mean(dim=0)  # (K,); -1 marks a class without annotated boxes
         present_classes = [classes[int(class_index)] for class_index in values["classes"].reshape(-1)]
-        results |= {f"box_ap50/{name}": float(ap) for name, ap in zip(present_classes, ap50, strict=True) if ap >= 0}
-    return results
+        ap50_by_class = {name: float(ap) for name, ap in zip(present_classes, ap50, strict=True) if ap >= 0}
+    return results, ap50_by_class
 
 
 def _to_tensors(boxes: np.ndarray, labels: np.ndarray, **further_arrays: np.ndarray) -> dict[str, Any]:

@@ -4,12 +4,13 @@ import numpy as np
 from torch import from_numpy
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
-from fashion_lsh.metrics.statistics import interval_bounds, macro_mean
+from fashion_lsh.metrics.results import CLASSIFIER, Result
+from fashion_lsh.metrics.statistics import item_interval, macro_mean
 
 
-def classification_metrics(
+def classification_results(
     probabilities: np.ndarray, predicted: np.ndarray, labels: np.ndarray, items: np.ndarray
-) -> dict[str, float]:
+) -> list[Result]:
     """Accuracy with its 95 % interval, top-5 accuracy, macro accuracy and macro F1 of the predicted categories.
 
     Queries of unknown category (label -1) are ignored. The result is empty if all labels are -1.
@@ -21,12 +22,11 @@ def classification_metrics(
         items: (Q,) str, "" for a query without an item.
 
     Returns:
-        `query/accuracy`, `query/accuracy_low`, `query/accuracy_high`, `query/top5_accuracy`, `query/macro_accuracy`,
-        `query/macro_f1`.
+        Results of the method `classifier`: `accuracy`, `accuracy` at 5, `macro_accuracy` and `macro_f1`.
     """
     is_labelled = labels >= 0
     if not is_labelled.any():
-        return {}
+        return []
     probabilities, predicted, labels, items = (
         values[is_labelled] for values in (probabilities, predicted, labels, items)
     )
@@ -40,9 +40,12 @@ def classification_metrics(
     )
     predictions = np.where(is_detected, predicted, num_classes)  # an extra class, never correct, if undetected
     f1 = multiclass_f1_score(from_numpy(predictions), from_numpy(labels), num_classes + 1, average="none").numpy()
-    return interval_bounds("query/accuracy", query_accuracy, items) | {
-        "query/accuracy": float(query_accuracy.mean()),
-        "query/top5_accuracy": float(top5) * float(is_detected.mean()),
-        "query/macro_accuracy": macro_mean(query_accuracy, labels),
-        "query/macro_f1": float(f1[np.union1d(labels, predicted[is_detected])].mean()),
-    }
+    low, high = item_interval(query_accuracy, items)
+    return [
+        Result("accuracy", float(query_accuracy.mean()), low, high, method=CLASSIFIER, n=len(labels)),
+        Result("accuracy", float(top5) * float(is_detected.mean()), k=5, method=CLASSIFIER, n=len(labels)),
+        Result("macro_accuracy", macro_mean(query_accuracy, labels), method=CLASSIFIER, n=len(labels)),
+        Result(
+            "macro_f1", float(f1[np.union1d(labels, predicted[is_detected])].mean()), method=CLASSIFIER, n=len(labels)
+        ),
+    ]

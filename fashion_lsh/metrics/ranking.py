@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-Scores = dict[str, np.ndarray]  # name of a metric -> (Q,) float
+Scores = dict[tuple[str, int], np.ndarray]  # metric and cutoff rank, for example ("map", 100) -> (Q,) float
 BLOCK_CELLS = 1 << 20  # number of array elements per block; an intermediate array then takes 8 MB
 
 

@@ -68,15 +68,14 @@ def score_hits(hits: Hits, relevance: Relevance) -> Scores:
         relevance: relevance labels.
 
     Returns:
-        (Q,) float64 per metric; see `score_distances`.
+        (Q,) float64 by metric and cutoff rank; see `score_distances`.
     """
     hit_labels = np.where(hits.rows >= 0, relevance.gallery[hits.rows], -1)
     is_relevant = (hit_labels == relevance.query[:, None]) & (hit_labels >= 0)
     ap = average_precision(is_relevant, relevance.totals, MAX_K)
-    scores = {"map@100": ap, "map@100_best": ap, "map@100_worst": ap}
-    for k in (1, 10):
-        scores[f"recall@{k}"] = recall(is_relevant, relevance.totals, k)
-    return scores | {"precision@10": precision(is_relevant, relevance.totals, 10)}
+    scores = {(name, MAX_K): ap for name in ("map", "map_best", "map_worst")}
+    scores |= {("recall", k): recall(is_relevant, relevance.totals, k) for k in (1, 10)}
+    return scores | {("precision", 10): precision(is_relevant, relevance.totals, 10)}
 
 
 def score_distances(
@@ -95,7 +94,8 @@ def score_distances(
             all rows are probed.
 
     Returns:
-        (Q,) float64 per metric: `map@100`, `map@100_best`, `map@100_worst`, `recall@1`, `recall@10`, `precision@10`.
+        (Q,) float64 by metric and cutoff rank: `map`, `map_best`, `map_worst` at 100, `recall` at 1 and 10, `precision`
+        at 10.
     """
     histograms = []
     for block in block_slices(len(relevance.query), len(relevance.gallery)):
@@ -103,11 +103,11 @@ def score_distances(
         histograms.append(distance_histograms(distances(block), relevance.is_relevant(block), num_levels, is_probed))
     relevant_at, total_at = (np.concatenate(parts) for parts in zip(*histograms, strict=True))
     ap = tied_average_precision(relevant_at, total_at, relevance.totals, MAX_K)
-    scores = {"map@100": ap.expected, "map@100_best": ap.best, "map@100_worst": ap.worst}
-    tied_scores: dict[str, TiedScores] = {
-        f"recall@{k}": tied_recall(relevant_at, total_at, relevance.totals, k) for k in (1, 10)
-    } | {"precision@10": tied_precision(relevant_at, total_at, relevance.totals, 10)}
-    return scores | {name: tied.expected for name, tied in tied_scores.items()}
+    scores = {("map", MAX_K): ap.expected, ("map_best", MAX_K): ap.best, ("map_worst", MAX_K): ap.worst}
+    tied_scores: dict[tuple[str, int], TiedScores] = {
+        ("recall", k): tied_recall(relevant_at, total_at, relevance.totals, k) for k in (1, 10)
+    } | {("precision", 10): tied_precision(relevant_at, total_at, relevance.totals, 10)}
+    return scores | {column: tied.expected for column, tied in tied_scores.items()}
 
 
 def score_codes(

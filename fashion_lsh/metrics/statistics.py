@@ -1,46 +1,21 @@
 """Compute means, bootstrap confidence intervals, and paired differences with p values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from fashion_lsh.metrics.ranking import Scores, block_slices
+from fashion_lsh.metrics.ranking import block_slices
 
 
-def means(prefix: str, scores: Mapping[str, Scores]) -> dict[str, float]:
-    """Mean over the queries with relevant rows (no NaN score), as `<prefix>/<item or category>/<metric>`."""
-    return {
-        f"{prefix}/{relevance}/{name}": float(np.nanmean(values))
-        for relevance, by_metric in scores.items()
-        for name, values in by_metric.items()
-    }
+def item_interval(values: np.ndarray, items: np.ndarray) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean of values, resampled by item: lower and upper bound.
 
-
-def intervals(prefix: str, scores: Mapping[str, Scores], items: np.ndarray) -> dict[str, float]:
-    """95 % bootstrap intervals of the results of `means`, resampled by item: `…_low` and `…_high`.
-
-    Args:
-        prefix: prefix of the keys, as in `means`.
-        scores: (Q,) float per metric, NaN for a query without relevant rows.
-        items: (Q,) str, "" for a query without an item.
-    """
-    bounds: dict[str, float] = {}
-    for relevance, by_metric in scores.items():
-        for name, values in by_metric.items():
-            bounds |= interval_bounds(f"{prefix}/{relevance}/{name}", values, items)
-    return bounds
-
-
-def interval_bounds(name: str, values: np.ndarray, items: np.ndarray) -> dict[str, float]:
-    """95 % bootstrap interval of the mean of values, resampled by item: `<name>_low` and `<name>_high`.
-
-    values: (Q,) float; items: (Q,) str. Each query without an item ("") forms a separate group.
+    values: (Q,) float, NaN for a query without a score; items: (Q,) str. Each query without an item ("") forms a
+    separate group.
     """
     _, item_ids = np.unique(items.astype(str), return_inverse=True)
-    groups = np.where(items == "", len(items) + np.arange(len(items)), item_ids)
-    low, high = confidence_interval(values, groups)
-    return {f"{name}_low": low, f"{name}_high": high}
+    return confidence_interval(values, np.where(items == "", len(items) + np.arange(len(items)), item_ids))
 
 
 def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:

@@ -51,7 +51,7 @@ class CropModel(nn.Module, ABC):
 
     Attributes:
         name: `classifier` or `hash_head`; prefix of the metrics and name of the checkpoint.
-        fit_metrics: validation metrics recorded during training, by name.
+        fit_metrics: metrics recorded while fitting, by stage and name: {"classifier": {"val/accuracy": 0.9}}.
         bits: code length; None without a hash layer.
 
     Raises:
@@ -61,7 +61,7 @@ class CropModel(nn.Module, ABC):
     name: str
     threshold = 0.5
     bits: int | None = None
-    fit_metrics: Mapping[str, float] = MappingProxyType({})
+    fit_metrics: Mapping[str, Mapping[str, float]] = MappingProxyType({})
     temperature: Tensor
 
     def __init__(
@@ -143,7 +143,7 @@ class CropModel(nn.Module, ABC):
         return self
 
     def post_fit(self, data: "GarmentData") -> dict[str, float]:
-        """Fit the temperature on `val`; return the calibration errors `<name>/val/ece_before` and `…_after`."""
+        """Fit the temperature on `val`; return the calibration errors `val/ece_before` and `val/ece_after`."""
         from fashion_lsh.metrics.calibration import calibration_error  # torchmetrics is slow to import
 
         logits, labels = _val_logits(self, data)
@@ -164,7 +164,7 @@ class CropModel(nn.Module, ABC):
                 self.log_name,
                 (logits.argmax(dim=1) == labels).float().mean(),
             )
-        return {f"{self.name}/val/ece_before": before, f"{self.name}/val/ece_after": after}
+        return {"val/ece_before": before, "val/ece_after": after}
 
     def fingerprint(self) -> str:
         """SHA-256 of all weights (names, shapes, dtypes and bytes), image size, margin and threshold.

@@ -64,7 +64,7 @@ class DetectorModel(nn.Module):
     """
 
     name = "detector"
-    fit_metrics: Mapping[str, float] = MappingProxyType({})
+    fit_metrics: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 
     def __init__(
         self,

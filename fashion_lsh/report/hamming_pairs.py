@@ -44,7 +44,7 @@ class PairCounts(NamedTuple):
 def count_pairs(run_data: RunData, codes: Codes) -> PairCounts:
     """Count pairs by Hamming distance; with more than MAX_PAIRS pairs, only those of evenly spaced queries."""
     sampled_rows = evenly_spaced(len(codes.query), MAX_PAIRS // max(1, len(codes.gallery)))
-    query, gallery = (run_data.garments.take(rows) for rows in (codes.query_rows[sampled_rows], codes.gallery_rows))
+    query, gallery = codes.query_garments.take(sampled_rows), codes.gallery_garments
     distances = hamming(codes.query[sampled_rows], codes.gallery)
     num_distances = run_data.bits + 1
     relevant, total = {}, {}

@@ -4,12 +4,14 @@ import logging
 from pathlib import Path
 
 from fashion_lsh.io.files import atomic_write
+from fashion_lsh.metrics.results import SEARCH
 from fashion_lsh.report.blocks import Figure, Section
 from fashion_lsh.report.phrases import one_line
 from fashion_lsh.report.run_data import RunData, read_run_data
 from fashion_lsh.report.sections import sections
 from fashion_lsh.report.templates import render_template
 from fashion_lsh.runs.job_file import save_job
+from fashion_lsh.runs.result_file import RESULTS_FILE
 from fashion_lsh.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -38,9 +40,9 @@ def write_report(run: Run) -> Path:
 
 
 def ensure_report(run: Run) -> None:
-    """Write the report of a finished run if it is missing or older than metrics.json, and save job.json."""
-    page, metrics_file = run.path / "report" / "index.html", run.path / "metrics.json"
-    if run.metrics and not (page.exists() and page.stat().st_mtime_ns >= metrics_file.stat().st_mtime_ns):
+    """Write the report of a finished run if it is missing or older than its results, and save its job."""
+    page, results = run.path / "report" / "index.html", run.path / RESULTS_FILE
+    if run.metrics and not (page.exists() and page.stat().st_mtime_ns >= results.stat().st_mtime_ns):
         write_report(run)
     save_job(run)
 
@@ -49,7 +51,7 @@ def render_page(template: str, run_data: RunData, content: list[Section]) -> str
     """Render the sections with a template; user text is escaped for the file type."""
     path = run_data.run.path.resolve()
     title = f"Run {one_line(path.parent.name)}/{one_line(path.name)}"
-    score = run_data.metrics["query/category/map@100"]
+    score = run_data.results.value(SEARCH, "map", 100, relevance="category")
     lead = f"{run_data.config['backbone']['name']} on {run_data.config['data']['source']}: category mAP@100 {score:.3f}"
     return render_template(template, title=title, lead=lead, sections=content)
 

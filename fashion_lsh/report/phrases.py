@@ -7,6 +7,7 @@ from typing import Any
 from tabulate import tabulate
 
 from fashion_lsh.data.datasets import get_licence
+from fashion_lsh.search.policy import SearchPolicy
 
 METHODS = {  # baselines of every score table
     "code": "Hamming distance between codes, over the whole gallery; ties are scored by their exact expectation.",
@@ -37,9 +38,6 @@ BOX_SELECTION = {
     "all": "highest IoU with the annotated box, at least 0.5; in images added to the gallery, every detection",
 }
 LEAK_NOTE = "as published, with leaks between train, val and test that inflate the scores; train.log lists them"
-SEARCH_LABEL = re.compile(
-    r"(hamming|euclidean|rerank|tie_break|weighted)([\d.]*)_(\d+|all)(?:_probability([\d.]+))?(?:_confidence([\d.]+))?"
-)
 
 
 def one_line(text: str) -> str:
@@ -52,27 +50,31 @@ def percent(ratio: float, decimals: int = 1) -> str:
     return f"{100 * ratio:z.{decimals}f} %"
 
 
-def describe_search(label: str) -> str:
-    """Describe distance and probed lists of a search policy by its label; unchanged if not a label of SearchPolicy."""
-    match = SEARCH_LABEL.fullmatch(label)
-    if not match:
-        return label
-    distance, parameter, nprobe, min_probability, min_confidence = match.groups()
+def describe_search(policy: SearchPolicy) -> str:
+    """Describe distance and probed lists of a search policy."""
     candidates = (
-        f"the best {float(parameter) * 100:g} % of the probed rows"
-        if 0 < float(parameter or 1) < 1
-        else f"the best {parameter}"
+        f"the best {policy.rerank_k * 100:g} % of the probed rows"
+        if 0 < policy.rerank_k < 1
+        else f"the best {policy.rerank_k}"
+    )
+    order = (
+        f"by {type(policy.own_reranker).__name__}"
+        if policy.own_reranker
+        else "by Euclidean distance between embeddings"
     )
     descriptions = {
         "hamming": "Hamming distance between codes",
         "euclidean": "exact Euclidean distance between embeddings",
-        "rerank": f"{candidates} by Hamming distance, re-ranked by Euclidean distance between embeddings",
+        "rerank": f"{candidates} by Hamming distance, re-ranked {order}",
         "tie_break": "Hamming distance between codes, ties ordered by Euclidean distance between embeddings",
-        "weighted": f"weighted sum of relative Hamming (weight {parameter}) and Euclidean distance between embeddings",
+        "weighted": f"weighted sum of relative Hamming (weight {policy.alpha:g}) and Euclidean distance between "
+        "embeddings",
     }
-    threshold = f"{float(min_confidence or 0) * 100:g} %"
-    fallback = f"; in the whole gallery if the highest probability is below {threshold}" if min_confidence else ""
-    return f"{descriptions[distance]}; {_describe_lists(nprobe, min_probability)}{fallback}"
+    threshold = f"{policy.min_confidence * 100:g} %"
+    fallback = (
+        f"; in the whole gallery if the highest probability is below {threshold}" if policy.min_confidence else ""
+    )
+    return f"{descriptions[policy.distance]}; {_describe_lists(policy)}{fallback}"
 
 
 def hash_method(hash_config: Mapping[str, Any] | None) -> str:
@@ -98,13 +100,6 @@ def describe_hash_layer(hash_config: Mapping[str, Any] | None) -> str:
     length = f"{hash_config['bits']} bits" if "bits" in hash_config else "1 bit per category"
     items = f", items with weight {hash_config['item_weight']:g}" if hash_config.get("item_weight") else ""
     return f"{length} ({hash_method(hash_config)}{items})"
-
-
-def describe_method(method: str, run_label: str) -> str:
-    """Describe a method of the score table.  run_label: label of the run's own search."""
-    if method == run_label:
-        return f"The run's own search: {describe_search(run_label)}."
-    return METHODS.get(method) or f"Added with evaluate.py: {describe_search(method)}."
 
 
 def describe_weights(backbone: Mapping[str, Any]) -> str:
@@ -154,14 +149,16 @@ def describe_split(data: Mapping[str, Any]) -> str:
     return leak_note or "disjoint: no item and no group of copies is in two of train, val and test (query and gallery)"
 
 
-def _describe_lists(nprobe: str, min_probability: str | None) -> str:
-    if nprobe == "all":
+def _describe_lists(policy: SearchPolicy) -> str:
+    if policy.nprobe == "all":
         return "in the whole gallery"
-    if min_probability:
-        minimum = f", at least {nprobe}" if nprobe != "1" else ""
-        total = f"{float(min_probability) * 100:g} %"
+    if policy.min_probability is not None:
+        minimum = f", at least {policy.nprobe}" if policy.nprobe > 1 else ""
+        total = f"{policy.min_probability * 100:g} %"
         return f"in the most probable categories up to a cumulative probability of {total}{minimum}"
-    return "in the predicted category only" if nprobe == "1" else f"in the {nprobe} most probable categories"
+    return (
+        "in the predicted category only" if policy.nprobe == 1 else f"in the {policy.nprobe} most probable categories"
+    )
 
 
 def join_names(names: Sequence[str], separator: str = ", ", max_names: int = 8) -> str:

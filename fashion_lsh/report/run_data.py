@@ -9,26 +9,26 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.io.arrays import read_arrays
+from fashion_lsh.metrics.results import SEARCH, Column, ResultTable, metric_name, score_name
 from fashion_lsh.report.phrases import one_line
+from fashion_lsh.runs.result_file import QUERIES_FILE, RESULTS_FILE, read_results_file
 from fashion_lsh.runs.run import Run
 
-REQUIRED_METRICS = (
-    "query/count",
-    "query/gallery_rows",
-    "query/category/map@100",
-    "speed/search_ms",
-    "speed/end_to_end_ms",
+REQUIRED = (
+    Column("data", "garments"),
+    Column("data", "garments", split="gallery"),
+    Column(SEARCH, "map", 100, "category"),
+    Column(SEARCH, "latency_ms"),
+    Column(SEARCH, "end_to_end_ms"),
 )
-CLASSIFIER_METRICS = (
-    "query/accuracy",
-    "query/top5_accuracy",
-    "query/macro_f1",
-)  # required only if the query categories are in the training data
+REQUIRED_OF_CLASSIFIER = (  # only if the query categories are in the training data
+    Column("classifier", "accuracy"),
+    Column("classifier", "accuracy", 5),
+    Column("classifier", "macro_f1"),
+)
 READ_ERRORS = (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, pa.ArrowException,
            csv.Error)  # fmt: skip
 
@@ -41,15 +41,15 @@ class Codes(NamedTuple):
 
     Attributes:
         query: (Q, W) uint8.
-        gallery: (N, W) uint8.
-        query_rows: (Q,) int64, rows of the queries in RunData.garments.
-        gallery_rows: (N,) int64, rows of the gallery in RunData.garments.
+        gallery: (N, W) uint8, of the evaluated garments that are still in the gallery.
+        query_garments: Q catalogue rows.
+        gallery_garments: N catalogue rows.
     """
 
     query: np.ndarray
     gallery: np.ndarray
-    query_rows: np.ndarray
-    gallery_rows: np.ndarray
+    query_garments: Catalogue
+    gallery_garments: Catalogue
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,8 @@ class RunData:
     Attributes:
         run: run folder.
         config: resolved config.
-        metrics: metrics by flat name.
+        results: all results.
         environment: machine and library versions.
-        label: label of the run's search policy.
         queries: query table of the run's search policy, one row per query.
         garments: catalogue of all garments, with splits.
         codes: codes of queries and gallery; None without a hash layer.
@@ -71,9 +70,8 @@ class RunData:
 
     run: Run
     config: dict[str, Any]
-    metrics: dict[str, float]
+    results: ResultTable
     environment: dict[str, Any]
-    label: str
     queries: pa.Table
     garments: Catalogue
     codes: Codes | None
@@ -110,17 +108,17 @@ def read_run_data(run: Run) -> RunData:
     if not (path / "metrics.json").is_file():
         run.check_finished()
     config = run.config
-    label = run.policy.label
     garments = _read_checked(path / "catalogue.parquet", Catalogue.open)
+    results = _read_checked(path / RESULTS_FILE, lambda file: _results(file, bool(config["data"].get("unseen"))))
+    queries = _read_checked(path / QUERIES_FILE, lambda file: _queries(file, results.search, garments))
     return RunData(
         run=run,
         config=config,
-        metrics=_read_checked(path / "metrics.json", lambda file: _metrics(file, bool(config["data"].get("unseen")))),
+        results=results,
         environment=_read_checked(path / "environment.json", lambda file: dict(json.loads(file.read_text()))),
-        label=label,
-        queries=_read_checked(path / "queries.parquet", lambda file: _queries(file, label, garments)),
+        queries=queries,
         garments=garments,
-        codes=_read_checked(path / "codes.npz", lambda file: _codes(file, garments)),
+        codes=_codes(queries, garments, run) if config["hash"] else None,
         logs=[_read_checked(file, _log) for file in sorted(path.glob("logs/version_*/metrics.csv"), key=_log_version)],
         skipped=len(run.skipped),
     )
@@ -152,33 +150,38 @@ def _hint(path: Path) -> str:
     return f"remove {names}, then run the train.py command of the run again"
 
 
-def _metrics(path: Path, unseen: bool) -> dict[str, float]:
-    metrics = dict(json.loads(path.read_text()))
-    missing = [name for name in (*REQUIRED_METRICS, *(() if unseen else CLASSIFIER_METRICS)) if name not in metrics]
-    if missing:
-        raise ValueError(f"no metric {missing[0]}")
-    return metrics
+def _results(path: Path, unseen: bool) -> ResultTable:
+    results = read_results_file(path).results
+    for column in (*REQUIRED, *(() if unseen else REQUIRED_OF_CLASSIFIER)):
+        if results.find(column) is None:
+            raise ValueError(f"no result {column.method} {metric_name(column.metric, column.k)}")
+    return results
 
 
-def _queries(path: Path, label: str, garments: Catalogue) -> pa.Table:
-    table = pq.read_table(path)
-    rows = table.filter(pc.equal(table["search"], label))
+def _queries(path: Path, search: tuple[str, str], garments: Catalogue) -> pa.Table:
+    filters = [("method", "=", search[0]), ("scope", "=", search[1])]
+    rows = pq.read_table(path, filters=filters)
     if not len(rows):
-        raise ValueError(f"no rows of the run's own search, {label}")
+        raise ValueError(f"no rows of the run's own search, {', '.join(search)}")
     row_numbers(garments, rows["id"].to_numpy())
     unknown_names = {*rows["category"].to_pylist(), *rows["predicted"].to_pylist()} - {""} - set(garments.categories)
     if unknown_names:
         raise ValueError(f"category {sorted(unknown_names)[0]!r} is not in catalogue.parquet")
-    rows["category/map@100"]  # KeyError if the column is missing
+    rows[score_name("category", "map", 100)]  # KeyError if the column is missing
     return rows
 
 
-def _codes(path: Path, garments: Catalogue) -> Codes | None:
-    arrays = read_arrays(path)
-    if "query_codes" not in arrays:
-        return None
-    rows = [row_numbers(garments, arrays[f"{split}_ids"]) for split in ("query", "gallery")]
-    return Codes(arrays["query_codes"], arrays["gallery_codes"], *rows)
+def _codes(queries: pa.Table, garments: Catalogue, run: Run) -> Codes:
+    gallery = run.gallery(None)
+    is_evaluated = np.isin(gallery.catalogue.column("id").astype(str), garments.column("id").astype(str))
+    rows = np.flatnonzero(is_evaluated)
+    assert gallery.codes is not None  # a run with a hash layer
+    return Codes(
+        np.stack([np.frombuffer(code, np.uint8) for code in queries["code"].to_pylist()]),
+        gallery.codes[rows],
+        garments.take(row_numbers(garments, queries["id"].to_numpy())),
+        gallery.catalogue.take(rows),
+    )
 
 
 def _log(path: Path) -> Log:

@@ -3,64 +3,66 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fashion_lsh.metrics.results import CLASSIFIER, SEARCH, Column, ResultTable
 from fashion_lsh.report.phrases import describe_hash_layer, markdown_table
 
 COLUMNS = {
-    "category mAP@100": "category/map@100",
-    "item recall@1": "item/recall@1",
-    "item recall@10": "item/recall@10",
-    "item mAP@100": "item/map@100",
+    "category mAP@100": Column("", "map", 100, "category"),
+    "item recall@1": Column("", "recall", 1, "item"),
+    "item recall@10": Column("", "recall", 10, "item"),
+    "item mAP@100": Column("", "map", 100, "item"),
 }
 
 
-def describe_run(metrics: Mapping[str, float], config: Mapping[str, Any], label: str) -> str:
+def describe_run(results: ResultTable, config: Mapping[str, Any]) -> str:
     """Score table and summary of a finished run, as printed in the terminal."""
-    return f"{score_table(metrics, label)}\n\n{summary(metrics, config)}"
+    return f"{score_table(results)}\n\n{summary(results, config)}"
 
 
-def score_table(metrics: Mapping[str, float], label: str) -> str:
+def score_table(results: ResultTable) -> str:
     """Score table in Markdown with 95 % confidence intervals: the run's own search, then the baselines."""
-    columns, rows = score_rows(metrics, label)
+    columns, rows = score_rows(results)
     rows[0][0] = f"**{rows[0][0]}**"
     return markdown_table(rows, columns)
 
 
-def score_rows(metrics: Mapping[str, float], label: str) -> tuple[list[str], list[list[str]]]:
+def score_rows(results: ResultTable) -> tuple[list[str], list[list[str]]]:
     """Return column titles and rows of the score table: the run's own search, then the other methods by name."""
-    shown = {title: name for title, name in COLUMNS.items() if f"query/{name}" in metrics}
-    rows = [[label, *(with_interval(metrics, f"query/{name}") for name in shown.values())]]
-    methods = sorted({name.split("/")[1] for name in metrics if name.startswith("baselines/")} - {label})
-    rows += [
-        [method, *(with_interval(metrics, f"baselines/{method}/{name}") for name in shown.values())]
-        for method in methods
+    shown = {title: column for title, column in COLUMNS.items() if results.find(column._replace(method=SEARCH))}
+    rows = [
+        [method, scope, *(with_interval(results, each._replace(method=method, scope=scope)) for each in shown.values())]
+        for method, scope in results.methods()
     ]
-    return ["method", *shown], rows
+    return ["method", "scope", *shown], rows
 
 
-def summary(metrics: Mapping[str, float], config: Mapping[str, Any]) -> str:
+def summary(results: ResultTable, config: Mapping[str, Any]) -> str:
     """Lines below the score table: setup, classifier accuracy and search time."""
     weights = config["backbone"]["weights"] or "from scratch"
-    num_queries, num_gallery = int(metrics["query/count"]), int(metrics["query/gallery_rows"])
+    num_queries, num_gallery = (
+        int(results.value("data", "garments", split=name) or 0) for name in ("query", "gallery")
+    )
     data = config["data"]
-    key = "speed/end_to_end_ms"
-    end_to_end = f", end to end {metrics[key]:.1f} ms" if key in metrics else ""
+    end_to_end_ms = results.value(SEARCH, "end_to_end_ms")
+    end_to_end = "" if end_to_end_ms is None else f", end to end {end_to_end_ms:.1f} ms"
     lines = [
         f"{config['backbone']['name']} ({weights}), {describe_hash_layer(config['hash'])}, "
         f"{data['source']} at {data['image_size']} px; {num_queries:,} queries, {num_gallery:,} in the gallery"
         + _data_note(config),
-        f"{_describe_classifier(metrics)}search {metrics['speed/search_ms']:.2f} ms{end_to_end} "
+        f"{_describe_classifier(results)}search {results.value(SEARCH, 'latency_ms') or 0:.2f} ms{end_to_end} "
         "(medians, one query at a time)",
     ]
     return "\n".join(lines)
 
 
-def _describe_classifier(metrics: Mapping[str, float]) -> str:
+def _describe_classifier(results: ResultTable) -> str:
     """Classifier scores; empty if the query categories are not in the training data."""
-    if "query/accuracy" not in metrics:
+    if results.value(CLASSIFIER, "accuracy") is None:
         return ""
     return (
-        f"queries: top-1 {with_interval(metrics, 'query/accuracy')}, top-5 {metrics['query/top5_accuracy']:.3f}, "
-        f"macro F1 {metrics['query/macro_f1']:.3f}; "
+        f"queries: top-1 {with_interval(results, Column(CLASSIFIER, 'accuracy'))}, "
+        f"top-5 {results.value(CLASSIFIER, 'accuracy', 5):.3f}, "
+        f"macro F1 {results.value(CLASSIFIER, 'macro_f1'):.3f}; "
     )
 
 
@@ -73,8 +75,9 @@ def _data_note(config: Mapping[str, Any]) -> str:
     return f" ({'; '.join(notes)})" if notes else ""
 
 
-def with_interval(metrics: Mapping[str, float], name: str) -> str:
-    """Format a score with its confidence interval, if available; "–" for a missing score."""
-    bounds = [metrics[key] for key in (f"{name}_low", f"{name}_high") if key in metrics]
-    interval = f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
-    return f"{metrics[name]:.3f}{interval}" if name in metrics else "–"
+def with_interval(results: ResultTable, column: Column) -> str:
+    """Format a result with its confidence interval, if available; "–" for a missing result."""
+    row = results.find(column)
+    if row is None:
+        return "–"
+    return f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" if row.has_interval else f"{row.value:.3f}"

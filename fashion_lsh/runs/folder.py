@@ -11,6 +11,7 @@ import yaml
 
 from fashion_lsh.io.files import atomic_write, csv_rows, folder_lock
 from fashion_lsh.runs.log import log_to_file
+from fashion_lsh.runs.result_file import RESULTS_FILE, ResultFile, read_results_file
 
 REQUIRED_GROUPS = ("backbone", "data", "search", "hash")  # config groups of every run
 REMOVE_AND_RERUN = "remove it and run the train.py command of the run again"
@@ -57,7 +58,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Mean scores by name; empty if the run is not finished.
+        """Headline scores by flat name (metrics.json); empty if the run is not finished.
 
         Raises:
             ValueError: metrics.json is damaged.
@@ -67,6 +68,16 @@ class RunFolder:
             return validate_metrics(json.loads(path.read_text())) if path.exists() else {}
         except ValueError as error:
             raise ValueError(f"{path} is damaged ({error}); {REMOVE_AND_RERUN}") from error
+
+    @property
+    def result_file(self) -> ResultFile:
+        """All results of the finished run, with its settings and environment.
+
+        Raises:
+            FileNotFoundError: results.parquet is missing.
+            ValueError: results.parquet is damaged.
+        """
+        return read_results_file(self.existing_file(RESULTS_FILE))
 
     @property
     def skipped(self) -> list[tuple[str, str]]:

@@ -1,78 +1,80 @@
-"""Write results into a run folder: codes, metrics and rows per query."""
+"""Write results into a run folder: one long table, and one row per query and method."""
 
 import logging
 
 import pyarrow as pa
 
-from fashion_lsh.evaluation.protocol import EncodedSplit, Results
-from fashion_lsh.evaluation.query_scores import search_scores
-from fashion_lsh.evaluation.results import write_queries
+from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.evaluation.protocol import SearchEvaluation
+from fashion_lsh.evaluation.query_table import write_queries
 from fashion_lsh.evaluation.run_evaluation import RunEvaluation
-from fashion_lsh.gallery.gallery import Gallery
-from fashion_lsh.io.arrays import write_arrays
 from fashion_lsh.io.files import folder_lock
+from fashion_lsh.metrics.results import ResultTable
+from fashion_lsh.runs.component_versions import used_versions
+from fashion_lsh.runs.folder import RunFolder
+from fashion_lsh.runs.keys import canonical_config
+from fashion_lsh.runs.result_file import QUERIES_FILE, RESULTS_FILE, ResultFile, write_results_file
 from fashion_lsh.runs.run import Run
 
 log = logging.getLogger(__name__)
 
-QUERIES_FILE = "queries.parquet"  # table with a row per query and search policy
+HEADLINE_METRICS = ("accuracy", "macro_f1", "map", "recall", "precision", "latency_ms", "end_to_end_ms", "garments")
 
 
-def write_results(run: Run, query: EncodedSplit, gallery: Gallery, evaluation: RunEvaluation) -> None:
-    """Write codes, per-query scores and query rows. metrics.json is written last, since it marks the run as finished.
-
-    Args:
-        run: unfinished run.
-        query: encoded queries.
-        gallery: gallery of the run.
-        evaluation: results of the evaluation.
-    """
-    results = evaluation.results
-    encoded = query.encoded
-    arrays = {"query_ids": query.catalogue.column("id"), "gallery_ids": gallery.catalogue.column("id")}
-    if encoded.codes is not None and gallery.codes is not None:
-        arrays |= {"query_codes": encoded.codes, "gallery_codes": gallery.codes}
-    write_arrays(run.path / "codes.npz", arrays)
-    query_scores = {name: values for name, values in search_scores(results.queries).items() if name in results.metrics}
-    write_arrays(run.path / "query_scores.npz", query_scores | evaluation.baseline_scores)
-    (run.path / QUERIES_FILE).unlink(missing_ok=True)  # may contain rows of an earlier model and of evaluate.py
-    write_queries(run.path / QUERIES_FILE, results.queries)
-    run.write_json("metrics.json", evaluation.metrics)
+def write_results(run: RunFolder, evaluation: RunEvaluation) -> None:
+    """Write results.parquet and queries.parquet. metrics.json is written last, since it marks the run as finished."""
+    (run.path / QUERIES_FILE).unlink(missing_ok=True)  # may contain rows of an earlier model
+    write_queries(run.path / QUERIES_FILE, evaluation.queries)
+    settings = canonical_config(run.config)
+    data = Catalogue.open(run.existing_file("catalogue.parquet")).checksum[:8]
+    environment = run.read_json("environment.json")
+    content = ResultFile(evaluation.results, settings, used_versions(settings), data, environment)
+    write_results_file(run.path / RESULTS_FILE, content)
+    run.write_json("metrics.json", headline(evaluation.results))
 
 
-def own_metrics(run: Run, results: Results) -> dict[str, float]:
-    """Return the metrics of the run without the end-to-end time; warn if the gallery has changed since evaluation."""
-    metrics = {name: value for name, value in run.metrics.items() if name != "speed/end_to_end_ms"}
-    if metrics["query/gallery_rows"] != results.metrics["query/gallery_rows"]:
-        log.warning(
-            "The gallery has changed: %d garments in this search, %d in the scores of the other methods",
-            results.metrics["query/gallery_rows"], metrics["query/gallery_rows"],
-        )  # fmt: skip
-    return metrics
+def headline(results: ResultTable) -> dict[str, float]:
+    """Values of metrics.json by flat name: the run's own search, the classifier, and the numbers of garments."""
+    methods = (results.search[0], "classifier", "data")
+    rows = [
+        row
+        for row in results
+        if row.method in methods and row.metric in HEADLINE_METRICS and not row.condition and row.split != "val"
+        and row.scope in ("", results.search[1])
+    ]  # fmt: skip
+    return ResultTable(rows, results.search).flat()
 
 
-def add_search(run: Run, label: str, results: Results) -> bool:
-    """Add the results of a search policy to the run: means as method `label`, and query rows.
+def add_search(run: Run, evaluation: SearchEvaluation) -> ResultTable | None:
+    """Add the results of another search to results.parquet and queries.parquet.
 
-    The policy of the run itself is added as `<label>@<gallery rows>` if the size of the gallery has changed; otherwise
-    nothing is written.
+    The policy of the run itself is added with the size of the gallery as part of its scope if the size has changed.
 
     Returns:
-        Whether results were written.
+        The results of the run, with the added search as its own; None if the run has these results already.
 
     Raises:
         FileNotFoundError: the run is not finished.
     """
     run.check_finished()
-    gallery_rows, queries = results.metrics["query/gallery_rows"], results.queries
-    if label == run.policy.label:
-        if gallery_rows == run.metrics["query/gallery_rows"]:
-            return False
-        label = f"{label}@{gallery_rows:.0f}"
-        column = queries.column_names.index("search")
-        queries = queries.set_column(column, "search", pa.array([label] * len(queries)))
-    method_metrics = {f"baselines/{label}/{name.split('/', 1)[1]}": value for name, value in results.metrics.items()}
+    file = run.result_file
+    results, queries = evaluation.results, evaluation.queries
+    search = (queries["method"][0].as_py(), queries["scope"][0].as_py())
+    gallery_size = next(int(row.value) for row in results if row.method == "data" and row.split == "gallery")
+    run_gallery_size = file.results.value("data", "garments", split="gallery") or 0
+    if gallery_size != run_gallery_size:
+        log.warning(
+            "The gallery has changed: %d garments in this search, %d in the scores of the other methods",
+            gallery_size, run_gallery_size,
+        )  # fmt: skip
+    if search == file.results.search:
+        if gallery_size == run_gallery_size:
+            return None
+        search = (search[0], f"{search[1]}, {gallery_size} garments")
+        queries = queries.set_column(1, "scope", pa.array([search[1]] * len(queries)))
+    added = [row._replace(scope=search[1]) for row in results if row.method == search[0]]
     with folder_lock(run.path):
         write_queries(run.path / QUERIES_FILE, queries)
-        run.write_json("metrics.json", run.metrics | method_metrics)
-    return True
+        combined = file.results.replace(added)
+        write_results_file(run.path / RESULTS_FILE, file._replace(results=combined))
+    return ResultTable(combined.rows, search)

@@ -134,11 +134,11 @@ class Run(RunFolder):
         if data.checksum != (checksum or Catalogue.open(self.path / "catalogue.parquet").checksum):
             raise ValueError(f"{self.path}: the data have changed since training; start a new run with train.py")
 
-    def gallery(self, fingerprint: str, verify: bool = False) -> Gallery:
+    def gallery(self, fingerprint: str | None, verify: bool = False) -> Gallery:
         """Open the gallery.
 
         Args:
-            fingerprint: fingerprint of the model that encoded the gallery.
+            fingerprint: fingerprint of the model that encoded the gallery; None to read it without a model.
             verify: also verify the checksums of the embeddings.
         """
         return Gallery.open(self.gallery_folder, fingerprint, verify)

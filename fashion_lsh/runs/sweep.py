@@ -27,6 +27,7 @@ from tabulate import tabulate
 
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.runs.config import resolve_config
+from fashion_lsh.runs.sweep_record import update_record
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class SweepSummary(Callback):
         if self.record_dir is None:
             return
         records = [json.loads(path.read_text()) for path in sorted(self.record_dir.glob("*.json"))]
+        update_record(self.record_dir.parent, records)
         num_failed = sum(record["failure"] is not None for record in records)
         log.info("\nSweep of %d jobs, %d failed\n%s", len(records), num_failed, _summary_table(records))
         if "runs" in config:  # a sweep of train, not of evaluate

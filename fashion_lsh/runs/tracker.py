@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from fashion_lsh.evaluation.protocol import EncodedSplit
+from fashion_lsh.metrics.results import ResultTable
 
 
 class Tracker(Protocol):
@@ -19,7 +20,7 @@ class Tracker(Protocol):
 
     def publish(
         self,
-        metrics: Mapping[str, float],
+        results: ResultTable,
         query: EncodedSplit,
         categories: Sequence[str],
         sheet: Sequence[Any],
@@ -28,7 +29,7 @@ class Tracker(Protocol):
         """Publish the results of the run.
 
         Args:
-            metrics: all metrics of the run, by name.
+            results: all results of the run.
             query: encoded queries.
             categories: category names, in the order of the probabilities.
             sheet: contact sheet as rows of tiles.

@@ -88,12 +88,27 @@ class SearchPolicy:
         return np.where(np.arange(probabilities.shape[1]) < num_probed[:, None], order, -1)
 
     @property
-    def label(self) -> str:
-        """Name of the policy in tables, such as `hamming_all` or `weighted0.3_1_probability0.95_confidence0.5`."""
-        parameter = {"rerank": self.rerank_k, "weighted": self.alpha}.get(self.distance, "")
-        own = f"_{type(self.own_reranker).__name__}" if self.own_reranker else ""
-        label = f"{self.distance}{parameter}{own}_{self.nprobe}"
+    def uses_codes(self) -> bool:
+        """Whether the distance compares codes."""
+        return self.distance != "euclidean"
+
+    @property
+    def method(self) -> str:
+        """Distance and its parameter, for example `hamming`, `rerank 200` or `weighted 0.3`."""
+        parameter = {"rerank": self.rerank_k, "weighted": self.alpha}.get(self.distance)
+        own = type(self.own_reranker).__name__ if self.own_reranker else None
+        return " ".join(str(part) for part in (self.distance, parameter, own) if part is not None)
+
+    @property
+    def scope(self) -> str:
+        """Probed lists, for example `1 list`, `whole gallery` or `1 list, probability 0.95`."""
         if self.nprobe == "all":
-            return label
-        label += f"_probability{self.min_probability}" if self.min_probability is not None else ""
-        return label + (f"_confidence{self.min_confidence}" if self.min_confidence else "")
+            return "whole gallery"
+        scope = f"{self.nprobe} list{'s' if self.nprobe > 1 else ''}"
+        scope += f", probability {self.min_probability}" if self.min_probability is not None else ""
+        return scope + (f", whole gallery below {self.min_confidence}" if self.min_confidence else "")
+
+    @property
+    def label(self) -> str:
+        """Method and scope, for example `rerank 200, 1 list`."""
+        return f"{self.method}, {self.scope}"

@@ -26,7 +26,7 @@ from fashion_lsh.studies.large_galleries import build_gallery, extend_gallery
 log = logging.getLogger(__name__)
 
 NUM_NEIGHBOURS = 10  # nearest neighbours by exact Euclidean distance
-METRICS = ("map@100", "precision@10", "recall@1", "recall@10")
+METRICS = (("map", 100), ("precision", 10), ("recall", 1), ("recall", 10))
 
 Row = dict[str, Any]
 
@@ -114,7 +114,7 @@ def _val_scores(
     """Item mAP@100 by policy label, with street images of `val` as queries and its shop images in the gallery."""
     relevance = Relevance.from_names(items, searcher.gallery.catalogue.column("item"))
     scores = {
-        policy.label: float(np.nanmean(score_search(searcher.with_policy(policy), queries, relevance)["map@100"]))
+        policy.label: float(np.nanmean(score_search(searcher.with_policy(policy), queries, relevance)["map", MAX_K]))
         for policy in policies
     }
     log.info("Item mAP@100 on val: %s", ", ".join(f"{label} {score:.4f}" for label, score in scores.items()))
@@ -130,7 +130,7 @@ def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[Search
     methods = {name: _timed_search(searcher, query.encoded, timed_rows) for name, searcher in searchers.items()}
     milliseconds = time_interleaved(methods, count)
     scores_by_policy = {name: score_search(searcher, query.encoded, relevance) for name, searcher in searchers.items()}
-    baselines = {policy.distance: scores_by_policy[policy.label]["map@100"] for policy in policies[:2]}
+    baselines = {policy.distance: scores_by_policy[policy.label]["map", MAX_K] for policy in policies[:2]}
     nearest = (
         base_searcher.with_policy(replace(policies[0], distance="euclidean"))
         .search_encoded(query.encoded, NUM_NEIGHBOURS)
@@ -138,15 +138,15 @@ def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[Search
     )
     rows = []
     for name, searcher in searchers.items():
-        scores = {f"item {metric}": float(np.nanmean(scores_by_policy[name][metric])) for metric in METRICS}
+        scores = {f"item {metric}@{k}": float(np.nanmean(scores_by_policy[name][metric, k])) for metric, k in METRICS}
         row: Row = {
             "scope": "all" if searcher.policy.nprobe == "all" else "predicted category",
             "search": name,
             "distance": searcher.policy.distance,
         }
-        row |= scores | _interval("item map@100", scores_by_policy[name]["map@100"], items)
+        row |= scores | _interval("item map@100", scores_by_policy[name]["map", MAX_K], items)
         for base, baseline_scores in baselines.items():
-            row |= _difference(f"gain over {base}", scores_by_policy[name]["map@100"] - baseline_scores, items)
+            row |= _difference(f"gain over {base}", scores_by_policy[name]["map", MAX_K] - baseline_scores, items)
         row |= {
             "neighbour recall": _neighbour_recall(searcher, query.encoded, nearest),
             **latency_summary("search", milliseconds[name]),

@@ -146,8 +146,8 @@ def _scores(searcher: Searcher, queries: QuerySet, method: str) -> Row:
     encoded, items = queries.encoded_for(method), searcher.gallery.catalogue.column("item")
     scores = score_search(searcher, encoded, Relevance.from_names(queries.items, items))
     is_correct = queries.encoded.predicted == queries.labels
-    row = {f"item {name}": float(np.nanmean(scores[name])) for name in ("map@100", "recall@10")}
-    row |= {f"item map@100, {name}": float(np.nanmean(scores["map@100"][mask]))
+    row = {f"item {metric}@{k}": float(np.nanmean(scores[metric, k])) for metric, k in (("map", 100), ("recall", 10))}
+    row |= {f"item map@100, {name}": float(np.nanmean(scores["map", 100][mask]))
             for name, mask in (("category correct", is_correct), ("category wrong", ~is_correct))}  # fmt: skip
     item_rows = np.flatnonzero(items != "")
     list_by_item = dict(zip(items[item_rows], searcher.gallery.lists[item_rows], strict=True))

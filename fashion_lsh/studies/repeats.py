@@ -8,16 +8,11 @@ import numpy as np
 from fashion_lsh.evaluation.robustness import CORRUPTIONS
 from fashion_lsh.index.codes import unpack
 from fashion_lsh.report.page_file import Row
+from fashion_lsh.report.sweep.metrics import METRICS
 from fashion_lsh.studies.query_outputs import RepeatedRun
 
 VARIED = ("seed", "split_seed", "backbone")  # settings that may differ between runs
-SCORES = {
-    "top-1": "accuracy",
-    "macro F1": "macro_f1",
-    "category mAP@100": "category/map@100",
-    "item mAP@100": "item/map@100",
-    "item recall@10": "item/recall@10",
-}
+SCORES = ("top-1", "macro F1", "category mAP@100", "item mAP@100", "item recall@10")
 
 
 def repeat_rows(runs: Sequence[RepeatedRun]) -> list[Row]:
@@ -36,8 +31,7 @@ def repeat_rows(runs: Sequence[RepeatedRun]) -> list[Row]:
     for one, other in pairwise(ordered):
         if _identity(one) == _identity(other):
             raise ValueError(
-                f"{one.path} and {other.path} have the same backbone, seed and split; pass only one of them,"
-                " or delete the saved run from jobs/ and query_outputs/"
+                f"jobs {one.key} and {other.key} have the same backbone, seed and split; remove one of them"
             )
     for pair in pairwise(ordered):
         _check_comparable(*pair)
@@ -55,12 +49,12 @@ def _check_comparable(one: RepeatedRun, other: RepeatedRun) -> None:
         values = [each.get(name) for each in settings]
         if values[0] != values[1]:
             raise ValueError(
-                f"{one.path} and {other.path} differ in {name} ({values[0]} and {values[1]}); pass runs that differ "
+                f"{one.key} and {other.key} differ in {name} ({values[0]} and {values[1]}); keep jobs that differ "
                 "only in backbone, seed and split"
             )
     splits, data = ({each.job.settings[name] for each in (one, other)} for name in ("data.split_seed", "data"))
     if len(splits) == 1 and len(data) > 1:
-        raise ValueError(f"{one.path} and {other.path} have different data; pass runs of the same data set")
+        raise ValueError(f"{one.key} and {other.key} have different data; keep jobs of the same data set")
 
 
 def _compared_settings(settings: Row, same_backbone: bool) -> Row:
@@ -82,46 +76,38 @@ def _group(run: RepeatedRun) -> Row:
 
 def _scores(run: RepeatedRun) -> Row:
     row: Row = {"row type": "run"} | _identity(run) | {"job": run.key}
-    metrics = run.job.metrics
-    for title_prefix, prefix in (("", "query"), *((f"{name} ", f"corrupted/{name}") for name in CORRUPTIONS)):
-        row |= {
-            f"{title_prefix}{title}": metrics[f"{prefix}/{name}"]
-            for title, name in SCORES.items()
-            if f"{prefix}/{name}" in metrics
-        }
-    codes_score = metrics.get("baselines/code/category/map@100")
-    return row | ({} if codes_score is None else {"codes only": codes_score})
+    results = run.job.results
+    for prefix, condition in (("", ""), *((f"{name} ", f"corruption={name}") for name in CORRUPTIONS)):
+        found = {title: results.find(METRICS[title]._replace(condition=condition)) for title in SCORES}
+        row |= {f"{prefix}{title}": result.value for title, result in found.items() if result}
+    codes_only = results.find(METRICS["codes only"])
+    return row | ({} if codes_only is None else {"codes only": codes_only.value})
 
 
 def _categories(run: RepeatedRun) -> Iterator[Row]:
     outputs = run.outputs
-    for index, name in enumerate(outputs.categories):
-        is_category = outputs.true == index
-        if is_category.any():
-            is_correct = outputs.predicted[is_category] == index
-            scores = {
-                "top-1": float(is_correct.mean()),
-                "category mAP@100": round(float(np.nanmean(outputs.ap[is_category])), 6),
-            }
-            yield (
-                {"row type": "category"}
-                | _identity(run)
-                | {"category": str(name), "queries": int(is_category.sum())}
-                | scores
-            )
+    for name in np.unique(outputs.true):
+        is_category = outputs.true == name
+        is_correct = outputs.predicted[is_category] == name
+        scores = {
+            "top-1": float(is_correct.mean()),
+            "category mAP@100": round(float(np.nanmean(outputs.ap[is_category])), 6),
+        }
+        counts = {"category": str(name), "queries": int(is_category.sum())}
+        yield {"row type": "category"} | _identity(run) | counts | scores
 
 
 def _pair(one: RepeatedRun, other: RepeatedRun) -> Row:
     """Compare two runs on the same queries and gallery."""
     first, second = one.outputs, other.outputs
     if first.queries.tolist() != second.queries.tolist():
-        raise ValueError(f"{one.path} and {other.path} have different queries; run one of the two runs again")
+        raise ValueError(f"{one.key} and {other.key} have different queries; run one of the two jobs again")
     row: Row = (
         {"row type": "pair"} | _group(one) | {"seeds": f"{one.job.settings['seed']} and {other.job.settings['seed']}"}
     )
     if first.codes.size and second.codes.size:
         row |= bits_changed(first.codes, second.codes, int(one.job.settings.get("hash.bits", 8 * first.codes.shape[1])))
-    row["same prediction"] = float(((first.predicted == second.predicted) & (first.predicted >= 0)).mean())
+    row["same prediction"] = float(((first.predicted == second.predicted) & (first.predicted != "")).mean())
     return row | {"hit overlap": hit_overlap(first.hits, second.hits)}
 
 
@@ -141,16 +127,14 @@ def bits_changed(codes: np.ndarray, other_codes: np.ndarray, bits: int) -> dict[
     }
 
 
-def hit_overlap(hits: np.ndarray, other_hits: np.ndarray) -> float:
+def hit_overlap(hits: Sequence[Sequence[str]], other_hits: Sequence[Sequence[str]]) -> float:
     """Mean overlap of two hit lists: common hits divided by the length of the longer list, 0..1.
 
     Queries without hits in both lists are skipped; 0 if all queries are skipped.
 
     Args:
-        hits, other_hits: (Q, k) int, catalogue rows of the hits, -1 padded.
+        hits, other_hits: ids of the hits of each query.
     """
-    hit_sets = [[set(row[row >= 0].tolist()) for row in run_hits] for run_hits in (hits, other_hits)]
-    overlaps = [
-        len(one & other) / max(len(one), len(other)) for one, other in zip(*hit_sets, strict=True) if one or other
-    ]
+    pairs = [(set(one), set(other)) for one, other in zip(hits, other_hits, strict=True) if one or other]
+    overlaps = [len(one & other) / max(len(one), len(other)) for one, other in pairs]
     return float(np.mean(overlaps)) if overlaps else 0.0

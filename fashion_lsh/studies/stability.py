@@ -1,8 +1,4 @@
-"""Page of `experiment=stability`: python -m fashion_lsh report experiments/stability --repeats runs/stability/*.
-
-Scores and query outputs of the runs are saved in jobs/ and query_outputs/ of the page's folder. The page covers all
-saved runs; without runs on the command line, the page is only rewritten.
-"""
+"""Page of `experiment=stability`, written by `fashion-lsh report` for page.yaml with `study: stability`."""
 
 from collections.abc import Sequence
 from operator import itemgetter
@@ -14,8 +10,7 @@ from fashion_lsh.evaluation.robustness import BLUR_SIGMA, CORRUPTIONS, JPEG_QUAL
 from fashion_lsh.report.figures import BLUE, GREY, ORANGE, svg_figure
 from fashion_lsh.report.page_file import Row, write_page
 from fashion_lsh.report.phrases import markdown_table, percent
-from fashion_lsh.runs.run import Run
-from fashion_lsh.studies.query_outputs import read_repeat, read_saved_runs, save_outputs
+from fashion_lsh.studies.query_outputs import read_repeats
 from fashion_lsh.studies.repeats import SCORES, repeat_rows
 
 SPREAD_TEXT = "Mean ± standard deviation over the runs (range)."
@@ -34,30 +29,22 @@ CORRUPTED_TEXT = (
 )
 
 
-def write_stability(folder: Path, runs: Sequence[Path]) -> Path:
-    """Write `results.csv`, the figure and the tables in `README.md` for runs with several seeds and splits.
+def write_study(folder: Path) -> Path:
+    """Write `results.csv`, the figure and the tables in `README.md` for jobs with several seeds and splits.
 
     Args:
-        folder: Experiment folder.
-        runs: Folders of finished runs, added to the runs saved in the experiment folder.
+        folder: experiment folder with job files, or folder of runs.
 
     Returns:
         Path of the page.
 
     Raises:
-        OSError: a file cannot be read or written, or a run is not finished.
-        ValueError: a file is damaged, runs differ in more than backbone, seed and split, or the page has no markers
+        OSError: a file cannot be read or written, or there are no jobs.
+        ValueError: a file is damaged, jobs differ in more than backbone, seed and split, or the page has no markers
             for the tables.
     """
-    saved = {repeat.key: repeat for repeat in read_saved_runs(folder)}
-    passed_runs = [Run(path) for path in runs]
-    # A run without metrics read its scores from jobs/, so its saved outputs are used.
-    new_runs = [run for run in passed_runs if run.metrics or run.path.name not in saved]
-    all_runs = saved | {run.path.name: read_repeat(run) for run in new_runs}
-    rows = repeat_rows([*all_runs.values()])
+    rows = repeat_rows(read_repeats(folder))
     text, figures = page(rows)
-    for run in new_runs:
-        save_outputs(folder, run, all_runs[run.path.name].outputs)
     write_page(folder, rows, text, figures)
     return folder / "README.md"
 
@@ -67,7 +54,7 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
     runs = [row for row in rows if row["row type"] == "run"]
     groups = by_variation(runs)
     if not groups:
-        raise ValueError("--repeats: no two runs differ only in seed or only in split; pass more runs")
+        raise ValueError("no two jobs differ only in seed or only in split; run more jobs")
     parts = ["### Spread over seeds and splits", SPREAD_TEXT, spread_table(groups)]
     if pairs := [row for row in rows if row["row type"] == "pair"]:
         parts += ["### Agreement between seeds", PAIRS_TEXT, pair_table(pairs)]

@@ -13,6 +13,7 @@ import wandb
 from pytorch_lightning.loggers import WandbLogger
 
 from fashion_lsh.evaluation.protocol import EncodedSplit
+from fashion_lsh.metrics.results import ResultTable
 from fashion_lsh.report.phrases import describe_code
 from fashion_lsh.report.tiles import Tile, column_titles, draw_sheet
 from fashion_lsh.runs.tracker import NoTracker, Tracker
@@ -60,7 +61,7 @@ class WandbTracker:
 
     def publish(
         self,
-        metrics: Mapping[str, float],
+        results: ResultTable,
         query: EncodedSplit,
         categories: Sequence[str],
         sheet: Sequence[Sequence[Tile]],
@@ -69,13 +70,13 @@ class WandbTracker:
         """Log the results of a run: scores, confusion matrix, PR curves, contact sheet, detected boxes.
 
         Args:
-            metrics: values by name, written to the summary.
+            results: all results, written to the summary by their flat names.
             query: encoded queries.
             categories: category names, in the order of the probabilities.
             sheet: tiles of each query (image, crop, hits); logged as a table and as one image.
             scenes: images with annotated and detected boxes.
         """
-        self.run.summary.update(dict(metrics))
+        self.run.summary.update(results.flat())
         columns = column_titles(max(map(len, sheet)) - 2)
         self.run.log(
             {

@@ -11,9 +11,11 @@ __all__ = ["WandbError", "save_workspace", "workspace"]
 
 NAME = "fashion-lsh"
 WIDTH = 24  # number of grid columns of a section, for three panels side by side
-TOP1, MAP, RECALL, ITEMS = "query/accuracy", "query/category/map@100", "query/item/recall@10", "query/item/map@100"
+TOP1, MAP, RECALL, ITEMS = (
+    "classifier/accuracy", "search/category/map@100", "search/item/recall@10", "search/item/map@100",
+)  # fmt: skip
 MATRIX_FIELDS = {name: name for name in ("Actual", "Predicted", "nPredictions")}  # columns of wandb's confusion matrix
-CODES_ONLY = "baselines/code/{}/map@100"
+CODES_ONLY = "code/{}/map@100"
 
 
 def workspace(entity: str, project: str) -> ws.Workspace:
@@ -47,16 +49,16 @@ def _stage_panels() -> dict[str, list[Any]]:
     return {
         "Backbones": [
             *[_bars(title, name, wr.Config("backbone.name")) for title, name in (
-                ("top-1", TOP1), ("macro F1", "query/macro_f1"),
-                ("category mAP@100, float", "baselines/float/category/map@100"))],
+                ("top-1", TOP1), ("macro F1", "classifier/macro_f1"),
+                ("category mAP@100, float", "float/category/map@100"))],
             _lines("classifier loss", "classifier", "train/loss", wr.Config("backbone.name")),
             _lines("accuracy on val", "classifier", "val/accuracy", wr.Config("backbone.name")),
             _points("top-1 vs FLOPs per image", "model/flops", TOP1, log_x=True),
-            _points("top-1 vs network time per image (ms)", "speed/network_ms", TOP1, log_x=True),
+            _points("top-1 vs network time per image (ms)", "model/network_ms", TOP1, log_x=True),
         ],
         "Detector": [
-            _bars("AP50 of boxes", "detector/query/box_ap50", wr.Config("detector.level")),
-            _bars("queries without a crop box", "crop/query/undetected", wr.Config("detector.level")),
+            _bars("AP50 of boxes", "detector/box_ap50", wr.Config("detector.level")),
+            _bars("queries without a crop box", "detector/undetected", wr.Config("detector.level")),
             _bars("top-1 by crop", TOP1, wr.Config("crop.mode")),
             *[_lines(title, "detector", f"train/{name}") for title, name in (
                 ("detector loss", "loss"), ("classification loss", "loss_classifier"),
@@ -66,8 +68,8 @@ def _stage_panels() -> dict[str, list[Any]]:
         "Hash layer": [
             *[_bars(title, name, wr.Config("method")) for title, name in (
                 ("top-1", TOP1), ("item recall@10", RECALL), ("item mAP@100, codes only", CODES_ONLY.format("item")),
-                ("bit entropy", "codes/entropy"), ("bit correlation", "codes/correlation"),
-                ("quantisation error", "codes/quantisation_error"))],
+                ("bit entropy", "code/gallery/entropy"), ("bit correlation", "code/gallery/correlation"),
+                ("quantisation error", "code/gallery/quantisation_error"))],
             _lines("hash layer loss", "hash_head", "train/loss", wr.Config("method")),
             _lines("accuracy on val", "hash_head", "val/accuracy", wr.Config("method")),
         ],
@@ -81,17 +83,17 @@ def _search_panels() -> dict[str, list[Any]]:
             *[_bars(title, name, wr.Config("hash.bits")) for title, name in (
                 ("category mAP@100, codes only", CODES_ONLY.format("category")),
                 ("item mAP@100, codes only", CODES_ONLY.format("item")),
-                ("distinct codes (ratio)", "codes/distinct_ratio"))],
+                ("distinct codes (ratio)", "code/gallery/distinct_ratio"))],
         ],
         "Distances": [
             *[_bars(title, name, wr.Config("search.distance")) for title, name in (
-                ("category mAP@100", MAP), ("item mAP@100", ITEMS), ("search time (ms)", "speed/search_ms"))],
+                ("category mAP@100", MAP), ("item mAP@100", ITEMS), ("search time (ms)", "search/latency_ms"))],
         ],
         "Speed-up": [
             *[_bars(title, name, wr.Config("search.nprobe")) for title, name in (
-                ("search time (ms)", "speed/search_ms"), ("search time, p95 (ms)", "speed/search_ms_p95"),
-                ("end-to-end time (ms)", "speed/end_to_end_ms"), ("item recall@10", RECALL))],
-            _points("item recall@10 vs search time (ms)", "speed/search_ms", RECALL),
+                ("search time (ms)", "search/latency_ms"), ("search time, p95 (ms)", "search/latency_ms_p95"),
+                ("end-to-end time (ms)", "search/end_to_end_ms"), ("item recall@10", RECALL))],
+            _points("item recall@10 vs search time (ms)", "search/latency_ms", RECALL),
         ],
     }  # fmt: skip
 

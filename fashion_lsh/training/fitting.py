@@ -118,7 +118,7 @@ def fit(
         except MisconfigurationException as error:
             raise ValueError(f"trainer{f'.monitor={monitor}' if monitor else ''}: {error}") from error
     model.to(inference_device(accelerator))  # Lightning moves the network to the CPU after training
-    model.fit_metrics = {**model.fit_metrics, **fit_metrics, **stage.post_fit(data)}
+    model.fit_metrics = {**model.fit_metrics, stage.name: {**fit_metrics, **stage.post_fit(data)}}
     save_model(model, checkpoint_path, hyper_parameters)
     if module:
         shutil.rmtree(folder / "checkpoints")
@@ -184,7 +184,8 @@ def _load_checkpoint(stage: TrainingModule, path: Path, checkpoint_callbacks: Se
     stage.load_state_dict(checkpoint["state_dict"])
     scores = [each.best_model_score for each in checkpoint_callbacks if isinstance(each, BestCheckpoint)]
     return {name: value for score in scores for name, value in (
-        (f"{stage.name}/best_epoch", int(checkpoint["epoch"]) + 1), (str(stage.monitor), float(score or 0)),
+        ("best_epoch", int(checkpoint["epoch"]) + 1),
+        (str(stage.monitor).removeprefix(f"{stage.name}/"), float(score or 0)),
     )}  # fmt: skip
 
 

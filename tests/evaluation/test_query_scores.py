@@ -7,10 +7,6 @@ from itertools import product
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.query_scores import (
     QUANTISATION_STEPS,
     job_file_json,
@@ -19,6 +15,10 @@ from fashion_lsh.evaluation.query_scores import (
     search_scores,
     unpack_scores,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fashion_lsh.data.catalogue import Catalogue
 
 score_strategy = st.one_of(st.floats(0, 1, width=32), st.just(float("nan")))
 

@@ -5,9 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
+from fashion_lsh.evaluation.results import query_table, scores_by_shared_garment
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.results import query_table, scores_by_shared_garment
 
 NAN = math.nan
 

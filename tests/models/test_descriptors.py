@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from fashion_lsh.evaluation.query_scores import MODEL_FREE
 from torch import Tensor
 
-from fashion_lsh.evaluation.query_scores import MODEL_FREE
 from fashion_lsh.models.descriptors import DESCRIPTORS, colour_histogram, raw_pixels
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import yaml
+from fashion_lsh.evaluation.results import query_table, write_queries
 from PIL import Image
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.protocol import relevance_by_column
-from fashion_lsh.evaluation.results import query_table, write_queries
 from fashion_lsh.index.codes import pack
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.metrics.code_statistics import code_statistics

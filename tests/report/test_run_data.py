@@ -4,8 +4,8 @@ import re
 
 import pyarrow.parquet as pq
 import pytest
-
 from fashion_lsh.evaluation.results import write_queries
+
 from fashion_lsh.report.page import write_report
 from fashion_lsh.report.run_data import CLASSIFIER_METRICS
 from tests.report.factories import MakeRun

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fashion_lsh.evaluation.query_scores import unpack_scores
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.evaluation.query_scores import unpack_scores
 from fashion_lsh.runs.job_file import load_scores, save_job
 from fashion_lsh.runs.training_run import TrainingRun
 from tests.runs.factories import (

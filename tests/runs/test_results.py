@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fashion_lsh.evaluation.results import write_queries
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import Results, encode_split
-from fashion_lsh.evaluation.results import write_queries
 from fashion_lsh.evaluation.run_evaluation import RunEvaluation
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.models.classifier import ClassifierModel

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import yaml
+from fashion_lsh.evaluation.query_scores import pack_scores
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.query_scores import pack_scores
 from fashion_lsh.evaluation.robustness import CORRUPTIONS
 from fashion_lsh.report.page_file import Row, to_csv
 from fashion_lsh.report.sweep.jobs import read_jobs

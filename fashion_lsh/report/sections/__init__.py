@@ -27,7 +27,7 @@ def sections(run_data: RunData) -> list[Section]:
         Section("learning", "Learning curves", learning(run_data)),
         Section("confusion", "Confusion matrix", confusion(run_data)),
         Section("retrieval", "Precision and recall of the codes", retrieval(pairs)),
-        Section("distances", "Hamming distances", distances(pairs, run_data.metrics)),
+        Section("distances", "Hamming distances", distances(pairs, run_data.results)),
         Section("confidence", "Calibration", confidence(run_data)),
         Section("sheets", "Best, typical and worst queries", example_sheets(run_data)),
         Section("settings", "Settings and environment", settings(run_data)),

@@ -6,7 +6,7 @@ import numpy as np
 
 from fashion_lsh.data.detection_data import class_names
 from fashion_lsh.data.detections import Boxes, Detections
-from fashion_lsh.evaluation.detection import ImageMatches, match_images
+from fashion_lsh.evaluation.detection import CLASS_AGNOSTIC, DETECTOR, ImageMatches, match_images
 from fashion_lsh.metrics.detection import match_boxes, precision_recall_curve
 from fashion_lsh.report import figures
 from fashion_lsh.report.blocks import Block, Figure, Table, Text
@@ -91,21 +91,27 @@ def _curve(matches: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> tuple[np.nd
 
 def _scores(run_data: RunData) -> Table:
     """Table of average precision and average recall: mean over classes, class-agnostic, and by class."""
-    prefix = "detector/query/"
-    metrics = {name.removeprefix(prefix): value for name, value in run_data.metrics.items() if name.startswith(prefix)}
-    rows = [["mean over classes", *(f"{metrics[name]:.3f}" for name in METRICS)]]
-    if "garment/box_ap" in metrics:
-        rows.append(["class-agnostic", *(f"{metrics[f'garment/{name}']:.3f}" for name in METRICS)])
-    classes = sorted(name.partition("/")[2] for name in metrics if name.startswith("box_ap50/"))
-    rows += [[one_line(name), "", f"{metrics[f'box_ap50/{name}']:.3f}", "", ""] for name in classes]
+    results = run_data.results
+    averages: dict[str, list[float | None]] = {
+        title: [results.value(DETECTOR, name, scope=scope) for name in METRICS]
+        for title, scope in (("mean over classes", ""), (CLASS_AGNOSTIC, CLASS_AGNOSTIC))
+    }
+    rows = [
+        [title, *(f"{value:.3f}" for value in values if value is not None)]
+        for title, values in averages.items()
+        if None not in values
+    ]
+    classes = [row for row in results.select(method=DETECTOR, metric="box_ap50") if row.category]
+    rows += [[one_line(row.category), "", f"{row.value:.3f}", "", ""] for row in classes]
     return Table(["class", *METRICS.values()], rows, highlight_first=True)
 
 
 def _crop_note(run_data: RunData) -> Text:
     """Note with the percentage of garments without a crop box and the detection time per image."""
-    ratios = {split: run_data.metrics.get(f"crop/{split}/undetected") for split in ("train", "query", "gallery")}
-    text = ", ".join(f"{split} {percent(ratio)}" for split, ratio in ratios.items() if ratio is not None)
-    milliseconds = run_data.metrics.get("speed/detector_ms")
+    undetected = {split: run_data.results.value(DETECTOR, "undetected", split=split)
+                  for split in ("train", "query", "gallery")}  # fmt: skip
+    text = ", ".join(f"{split} {percent(ratio)}" for split, ratio in undetected.items() if ratio is not None)
+    milliseconds = run_data.results.value(DETECTOR, "latency_ms")
     speed = "" if milliseconds is None else f" Detection takes {milliseconds:.0f} ms per image (median, one at a time)."
     return Text(
         (f"Garments for which no detection was selected as crop box: {text}." if text else "") + speed, note=True

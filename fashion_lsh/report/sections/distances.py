@@ -1,7 +1,6 @@
 """Hamming distances of relevant and other pairs, and statistics of the gallery's codes."""
 
-from collections.abc import Mapping
-
+from fashion_lsh.metrics.results import ResultTable
 from fashion_lsh.report import curves, figures
 from fashion_lsh.report.blocks import Block, Figure, Table
 from fashion_lsh.report.hamming_pairs import NO_CODES, PairCounts
@@ -17,7 +16,7 @@ BIT_METRICS = {  # metric of the gallery codes -> title, format, definition
 }
 
 
-def distances(pairs: PairCounts | None, metrics: Mapping[str, float]) -> list[Block]:
+def distances(pairs: PairCounts | None, results: ResultTable) -> list[Block]:
     """Plot histograms of Hamming distances of relevant and other pairs; tabulate entropy and balance of the bits."""
     if pairs is None:
         return [NO_CODES]
@@ -29,7 +28,8 @@ def distances(pairs: PairCounts | None, metrics: Mapping[str, float]) -> list[Bl
     means = [f"{name} {curves.mean_distance(counts):.1f}" for name, counts in histograms]
     caption = f"Pairs of a query and a gallery garment by Hamming distance. Mean distances in bits: {', '.join(means)}."
     figure = Figure("distances.svg", figures.hamming(panels), caption + pairs.note)
-    rows = [[title, f"{metrics[f'codes/{name}']:{format_spec}}", description]
+    values = {name: results.value("code", name, split="gallery") for name in BIT_METRICS}
+    rows = [[title, f"{values[name]:{format_spec}}", description]
             for name, (title, format_spec, description) in BIT_METRICS.items()
-            if f"codes/{name}" in metrics]  # fmt: skip
+            if values[name] is not None]  # fmt: skip
     return [figure, *([Table(["gallery codes", "value", "definition"], rows)] if rows else [])]

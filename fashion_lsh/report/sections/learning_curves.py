@@ -13,7 +13,8 @@ def learning(run_data: RunData) -> list[Block]:
     stages = {"detector": run_data.config["detector"], "classifier": True, "hash_head": run_data.config["hash"]}
     for stage in (name for name, is_used in stages.items() if is_used):
         joined = curves.learning_curves(run_data.logs, stage)
-        blocks += _plot(stage, joined, f"{stage}/best_epoch" in run_data.metrics) if joined else [_not_trained(stage)]
+        uses_best_epoch = run_data.results.value(stage, "best_epoch", split="train") is not None
+        blocks += _plot(stage, joined, uses_best_epoch) if joined else [_not_trained(stage)]
     return blocks
 
 

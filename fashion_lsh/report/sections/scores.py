@@ -1,7 +1,8 @@
 """Scores of the search and its baselines, of the classifier, and search times."""
 
+from fashion_lsh.metrics.results import SEARCH, Column
 from fashion_lsh.report.blocks import Block, Listing, Table, Text
-from fashion_lsh.report.phrases import describe_method
+from fashion_lsh.report.phrases import METHODS, describe_search
 from fashion_lsh.report.run_data import RunData
 from fashion_lsh.report.tables import score_rows, with_interval
 
@@ -10,34 +11,44 @@ SCORES_NOTE = (
     "garments of the same category; for item scores: the same garment."
 )
 CLASSIFIER_AND_SPEED = {
-    "query/accuracy": ("top-1", "fraction of queries with the correct category"),
-    "query/top5_accuracy": ("top-5", "fraction of queries with the correct category among the five most probable"),
-    "query/macro_accuracy": ("macro top-1", "top-1, mean over the categories"),
-    "query/macro_f1": ("macro F1", "F1, mean over the categories"),
-    "query/category/map@100_macro": ("macro mAP@100", "category mAP@100, mean over the categories"),
-    "speed/search_ms": ("search, ms", "median, one query at a time, from code to hits"),
-    "speed/search_ms_p95": ("search p95, ms", "95th percentile"),
-    "speed/end_to_end_ms": ("end to end, ms", "median, one query at a time: crop, network and search"),
+    "top-1": (Column("classifier", "accuracy"), "fraction of queries with the correct category"),
+    "top-5": (
+        Column("classifier", "accuracy", 5),
+        "fraction of queries with the correct category among the five most probable",
+    ),
+    "macro top-1": (Column("classifier", "macro_accuracy"), "top-1, mean over the categories"),
+    "macro F1": (Column("classifier", "macro_f1"), "F1, mean over the categories"),
+    "macro mAP@100": (Column(SEARCH, "macro_map", 100, "category"), "category mAP@100, mean over the categories"),
+    "search, ms": (Column(SEARCH, "latency_ms"), "median, one query at a time, from code to hits"),
+    "search p95, ms": (Column(SEARCH, "latency_ms_p95"), "95th percentile"),
+    "end to end, ms": (
+        Column(SEARCH, "end_to_end_ms"),
+        "median, one query at a time: crop, network and search",
+    ),
 }
 
 
 def scores(run_data: RunData) -> list[Block]:
     """Build the score table, a description of its methods, and a table of classifier scores and times."""
-    metrics = run_data.metrics
-    columns, rows = score_rows(metrics, run_data.label)
+    results = run_data.results
+    columns, rows = score_rows(results)
     extra_rows = [
-        [title, with_interval(metrics, name), description]
-        for name, (title, description) in CLASSIFIER_AND_SPEED.items()
-        if name in metrics
+        [title, with_interval(results, column), description]
+        for title, (column, description) in CLASSIFIER_AND_SPEED.items()
+        if results.find(column)
     ]
-    best, worst = (metrics.get(f"query/category/map@100_{order}", 0.0) for order in ("best", "worst"))
+    best, worst = (results.value(SEARCH, f"map_{order}", 100, relevance="category") or 0.0
+                   for order in ("best", "worst"))  # fmt: skip
     if best - worst > 0.0005:
         extra_rows.append(
             ["ties", f"{worst:.3f} to {best:.3f}", "category mAP@100 with the worst and with the best order of ties"]
         )
+    own, *others = results.methods()
+    descriptions = [f"{own[0]}: {describe_search(run_data.run.policy)} (the search of this run)."]
+    descriptions += [f"{method}: {METHODS[method]}" for method, _ in others if method in METHODS]
     return [
         Text(SCORES_NOTE),
         Table(columns, rows, highlight_first=True),
-        Listing([f"{row[0]}: {describe_method(row[0], run_data.label)}" for row in rows]),
+        Listing(descriptions),
         Table(["classifier and speed", "value", "definition"], extra_rows),
     ]

@@ -13,15 +13,16 @@ def setup(run_data: RunData) -> list[Block]:
     """Build a table of the main settings and data sizes."""
     config, data, garments = run_data.config, run_data.config["data"], run_data.garments
     counts = [f"{len(garments.rows(split)):,} {split}" for split in ("train", "val", "query")]
+    gallery_size = run_data.results.value("data", "garments", split="gallery") or 0
     gallery_label = "gallery (training images)" if data["gallery"] == "train" else "gallery"
     hash_layer = describe_hash_layer(config["hash"]) if config["hash"] else "none (hash=none), embeddings are searched"
     rows = {
         "backbone": f"{config['backbone']['name']}, {_describe_initialisation(config['backbone'])}",
         "hash layer": hash_layer,
-        "search": describe_search(run_data.label),
+        "search": describe_search(run_data.run.policy),
         "data": data["source"],
         "crops": f"{data['image_size']} × {data['image_size']} pixels; {describe_crop(data)}",
-        "garments": f"{', '.join(counts)}, {run_data.metrics['query/gallery_rows']:,.0f} {gallery_label}",
+        "garments": f"{', '.join(counts)}, {gallery_size:,.0f} {gallery_label}",
         "categories": _categories(run_data),
         "splits": describe_split(data),
         "items": _items(run_data),

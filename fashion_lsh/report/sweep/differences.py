@@ -3,19 +3,18 @@
 A configuration is a list of rows that differ only in the seed.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from itertools import chain
-from pathlib import Path
 
-from fashion_lsh.evaluation.query_scores import QueryScores
+import numpy as np
+
+from fashion_lsh.evaluation.query_table import QueryScores
+from fashion_lsh.metrics.results import Column
 from fashion_lsh.metrics.statistics import Difference, holm, paired_difference
-from fashion_lsh.report.page_file import Row
 from fashion_lsh.report.phrases import join_names, markdown_table
 from fashion_lsh.report.sweep.jobs import Job
-from fashion_lsh.report.sweep.rows import METRICS, average_seeds, distinguishing_settings, group_by_method
+from fashion_lsh.report.sweep.metrics import find_column
+from fashion_lsh.report.sweep.rows import SweepRow, average_seeds, distinguishing_settings, group_by_method
 
-BASE_COMMENT = re.compile(r"^<!-- base: (.+) -->$", re.MULTILINE)
 INTERVALS_NOTE = (
     "Intervals are from 2,000 bootstrap samples of seeds and items. All queries of an item are drawn together; a query"
     " without an item is drawn individually. Within a sample, all seeds have the same items. With one seed, the"
@@ -23,31 +22,19 @@ INTERVALS_NOTE = (
     " excludes 0, and p is below 0.05 after Holm's adjustment over the rows of the column. The other differences are"
     " not significant."
 )
-HINT = "remove one of the jobs, or the base comment of README.md"
-Configuration = Sequence[Row]  # rows that differ only in the seed
+HINT = "remove one of the jobs, or the base of page.yaml"
+Configuration = Sequence[SweepRow]  # rows that differ only in the seed
 Pair = tuple[QueryScores, QueryScores]
 
 
-def read_base(page: Path) -> str:
-    """Read the settings of the base configuration, `name=value`, from a comment in README.md; "" without a comment.
-
-    Raises:
-        ValueError: there are several base comments.
-    """
-    bases = BASE_COMMENT.findall(page.read_text()) if page.exists() else []
-    if len(bases) > 1:
-        raise ValueError(f"{page}: {len(bases)} base comments ({' and '.join(bases)}); keep one")
-    return bases[0] if bases else ""
-
-
-def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], metrics: Sequence[str]) -> str:
+def difference_table(base: str, rows: Sequence[SweepRow], jobs: Mapping[str, Job], metrics: Sequence[str]) -> str:
     """Markdown table of mean differences from the base, one row per configuration, with a note on the intervals.
 
     Args:
         base: settings of the base configuration, `name=value`, separated by spaces.
         rows: rows of the sweep.
         jobs: jobs of the rows, by name.
-        metrics: titles in METRICS; metrics without per-query scores are skipped.
+        metrics: titles or flat names; metrics without per-query scores are skipped.
 
     Raises:
         ValueError: the base does not match exactly one configuration, or paired jobs differ in data or queries.
@@ -56,11 +43,12 @@ def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], me
     baseline = _find_configuration(base, configurations, settings, jobs)
     compared = [configuration for configuration in configurations if configuration is not baseline]
     pairs = [_pairs(baseline, configuration, jobs) for configuration in compared]
-    columns = {name: [_text(configuration[0][name]) for configuration in compared] for name in settings}
-    if "seed" in rows[0]:
+    columns = {name: [_text(configuration[0].settings[name]) for configuration in compared] for name in settings}
+    if "seed" in rows[0].settings:
         columns["seeds"] = [", ".join(str(seed) for seed in pair) or "–" for pair in pairs]
     for title in metrics:
-        differences = [_difference(METRICS[title], list(pair.values())) for pair in pairs]
+        column = find_column(title, jobs)
+        differences = [_difference(column, list(pair.values())) for pair in pairs]
         if any(differences):
             columns[title] = _cells(differences)
     heading = f"Differences from {base}, paired by seed and query: mean [95 % interval]"
@@ -69,24 +57,25 @@ def difference_table(base: str, rows: Sequence[Row], jobs: Mapping[str, Job], me
     )
 
 
-def difference_between(base: str, method: str, rows: Sequence[Row], jobs: Mapping[str, Job], metric: str) -> Difference:
-    """Paired difference of a metric (a title in METRICS): `method` minus `base`, both given as settings, `name=value`.
+def difference_between(
+    base: str, method: str, rows: Sequence[SweepRow], jobs: Mapping[str, Job], metric: str
+) -> Difference:
+    """Paired difference of a metric, by title or flat name: `method` minus `base`, both settings, `name=value`.
 
     Raises:
         ValueError: the metric is unknown, settings do not match exactly one configuration, the jobs differ in data
             or queries, or there are no per-query scores.
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric {metric!r} is unknown; choose one of {', '.join(METRICS)}")
+    column = find_column(metric, jobs)
     configurations, settings = _configurations_and_settings(rows)
     first, second = (_find_configuration(name, configurations, settings, jobs) for name in (base, method))
-    difference = _difference(METRICS[metric], list(_pairs(first, second, jobs).values()))
+    difference = _difference(column, list(_pairs(first, second, jobs).values()))
     if difference is None:
         raise ValueError(f"no per-query {metric} of {base} and {method}; choose another metric")
     return difference
 
 
-def _configurations_and_settings(rows: Sequence[Row]) -> tuple[list[list[Row]], list[str]]:
+def _configurations_and_settings(rows: Sequence[SweepRow]) -> tuple[list[list[SweepRow]], list[str]]:
     """Return the configurations of the rows, and the settings in which the configurations differ."""
     configurations = group_by_method(rows)
     return configurations, [
@@ -105,13 +94,14 @@ def best_configuration(
     above 0. Return None if no configuration is significantly best, jobs differ in data or queries, or per-query scores
     are missing.
     """
-    if len({(job.settings["data"], job.queries and job.queries.ids_checksum) for job in jobs.values()}) > 1:
+    first_job = next(iter(jobs.values()))
+    if any(not _has_same_queries(first_job, job) for job in jobs.values()):
         return None
-    means = [(average_seeds(configuration).get(metric), configuration) for configuration in configurations]
+    means = [(average_seeds(configuration).value(metric), configuration) for configuration in configurations]
     scored = [(mean, configuration) for mean, configuration in means if mean is not None]
     ranked = [configuration for _, configuration in sorted(scored, key=lambda pair: -pair[0])]
     for other in ranked[1:]:
-        difference = _difference(METRICS[metric], list(_pairs(other, ranked[0], jobs).values()))
+        difference = _difference(find_column(metric, jobs), list(_pairs(other, ranked[0], jobs).values()))
         if difference is None or difference.low <= 0:
             return None
     return ranked[0] if len(ranked) > 1 else None
@@ -123,7 +113,7 @@ def _find_configuration(
     """Find the only configuration with the settings of the base."""
     required = dict(word.partition("=")[::2] for word in base.split())
     settings_by_configuration = [
-        {name: _text(value) for name, value in jobs[configuration[0]["job"]].settings.items()}
+        {name: _text(value) for name, value in jobs[configuration[0].job].settings.items()}
         for configuration in configurations
     ]
     matching = [
@@ -134,7 +124,7 @@ def _find_configuration(
     if len(matching) != 1:
         candidates = join_names(
             [
-                " ".join(f"{name}={_text(configuration[0][name])}" for name in settings)
+                " ".join(f"{name}={_text(configuration[0].settings[name])}" for name in settings)
                 for configuration in configurations
             ],
             "; ",
@@ -145,16 +135,16 @@ def _find_configuration(
 
 def _pairs(base: Configuration, other: Configuration, jobs: Mapping[str, Job]) -> dict[object, Pair]:
     """Per-query scores of two configurations, by common seed; jobs tested with several crop modes have no scores."""
-    base_jobs = {row.get("seed"): row["job"] for row in base}
+    base_jobs = {row.seed: row.job for row in base}
     pairs: dict[object, Pair] = {}
     for row in other:
-        seed, key = row.get("seed"), row["job"]
+        seed, key = row.seed, row.job
         if seed not in base_jobs:
             continue
         for name in (base_jobs[seed], key):
-            _check_same_data(base[0]["job"], name, jobs)
+            _check_same_data(base[0].job, name, jobs)
         base_queries, other_queries = jobs[base_jobs[seed]].queries, jobs[key].queries
-        if base_queries and other_queries and "tested on" not in row:
+        if base_queries and other_queries and "tested on" not in row.settings:
             pairs[seed] = (base_queries, other_queries)
     return pairs
 
@@ -163,15 +153,23 @@ def _check_same_data(base: str, other: str, jobs: Mapping[str, Job]) -> None:
     first, second = jobs[base], jobs[other]
     if first.settings["data"] != second.settings["data"]:
         raise ValueError(f"jobs {base} and {other} have different data and cannot be compared; {HINT}")
-    if first.queries and second.queries and first.queries.ids_checksum != second.queries.ids_checksum:
+    if not _has_same_queries(first, second):
         raise ValueError(f"jobs {base} and {other} have different queries and cannot be compared; {HINT}")
 
 
-def _difference(name: str, pairs: Sequence[Pair]) -> Difference | None:
+def _has_same_queries(first: Job, second: Job) -> bool:
+    """Whether two jobs have the same data and the same queries in the same order, as far as known."""
+    if first.settings["data"] != second.settings["data"]:
+        return False
+    return not (first.queries and second.queries) or np.array_equal(first.queries.ids, second.queries.ids)
+
+
+def _difference(column: Column, pairs: Sequence[Pair]) -> Difference | None:
     """Paired difference; None if a job lacks the metric."""
-    if not pairs or any(name not in queries.scores for queries in chain(*pairs)):
+    sides = [[queries.scores(column) for queries in side] for side in zip(*pairs, strict=True)]
+    base, method = ([values for values in side if values is not None] for side in sides or ([], []))
+    if not pairs or len(base) < len(pairs) or len(method) < len(pairs):
         return None
-    base, method = ([queries.scores[name] for queries in side] for side in zip(*pairs, strict=True))
     return paired_difference(base, method, pairs[0][0].groups)
 
 

@@ -1,13 +1,14 @@
 """Figure of a sweep: a dot with an error bar for each row, or curves over a numeric setting."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from fashion_lsh.report.figures import BLUE, GREEN, GREY, ORANGE, RED, legend, svg_figure
-from fashion_lsh.report.page_file import Row
-from fashion_lsh.report.sweep.rows import METRICS
+from fashion_lsh.report.sweep.metrics import METRICS
+from fashion_lsh.report.sweep.rows import Estimate, SweepRow
 
 MAX_PANELS = 3
 MIN_POINTS, MAX_CURVES = 3, 5  # minimum number of values on a numeric axis; maximum number of curves
@@ -18,7 +19,7 @@ RATIO_METRICS = [name for name in METRICS if name not in (  # metrics between 0 
 )]  # fmt: skip
 
 
-def dot_plot(means: Sequence[Row], settings: Sequence[str], metrics: Sequence[str]) -> bytes | None:
+def dot_plot(means: Sequence[SweepRow], settings: Sequence[str], metrics: Sequence[str]) -> bytes | None:
     """Plot the rows of a sweep as SVG; None if fewer than two rows can be compared.
 
     Args:
@@ -27,9 +28,7 @@ def dot_plot(means: Sequence[Row], settings: Sequence[str], metrics: Sequence[st
         metrics: titles in METRICS; the first MAX_PANELS metrics between 0 and 1 are drawn.
     """
     settings = _distinguishing(means, settings)
-    plotted = [
-        name for name in metrics if name in RATIO_METRICS and sum(row.get(name) is not None for row in means) > 1
-    ]
+    plotted = [name for name in metrics if name in RATIO_METRICS and sum(name in row.metrics for row in means) > 1]
     if not plotted or not settings:
         return None
     axis = _axis(means, settings)
@@ -38,10 +37,10 @@ def dot_plot(means: Sequence[Row], settings: Sequence[str], metrics: Sequence[st
     return _rows(means, settings, plotted[:MAX_PANELS])
 
 
-def _axis(means: Sequence[Row], settings: Sequence[str]) -> str:
+def _axis(means: Sequence[SweepRow], settings: Sequence[str]) -> str:
     """Select a numeric setting with at least MIN_POINTS values and at most MAX_CURVES curves; "" if there is none."""
     for name in settings:
-        values = [row[name] for row in means]
+        values = [row.settings[name] for row in means]
         is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
         curve_labels = {_label(row, [other for other in settings if other != name]) for row in means}
         if is_numeric and len(set(values)) >= MIN_POINTS and len(curve_labels) <= MAX_CURVES:
@@ -49,7 +48,7 @@ def _axis(means: Sequence[Row], settings: Sequence[str]) -> str:
     return ""
 
 
-def _distinguishing(means: Sequence[Row], settings: Sequence[str]) -> list[str]:
+def _distinguishing(means: Sequence[SweepRow], settings: Sequence[str]) -> list[str]:
     """Select the settings that are needed to distinguish the rows, and always the first setting."""
     selected = [name for name in settings if name != "seeds"]
     for name in reversed(selected[1:]):
@@ -59,35 +58,36 @@ def _distinguishing(means: Sequence[Row], settings: Sequence[str]) -> list[str]:
     return selected
 
 
-def _rows(means: Sequence[Row], settings: Sequence[str], metrics: Sequence[str]) -> bytes:
+def _rows(means: Sequence[SweepRow], settings: Sequence[str], metrics: Sequence[str]) -> bytes:
     with svg_figure(0.9 + ROW_HEIGHT * len(means), 2.2 + 2.4 * len(metrics)) as (figure, buffer):
         panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for axes, metric in zip(panels, metrics, strict=True):
             for position, row in enumerate(means):
-                if row.get(metric) is not None:
-                    axes.errorbar(row[metric], position, xerr=_error_bar(row, metric), fmt="o", color=BLUE, capsize=2)
+                if estimate := row.metrics.get(metric):
+                    axes.errorbar(estimate.value, position, xerr=_error_bar(estimate), fmt="o", color=BLUE, capsize=2)
             axes.set(xlabel=metric, ylim=(len(means) - 0.5, -0.5))
         panels[0].set(yticks=range(len(means)), yticklabels=[_label(row, settings) for row in means])
     return buffer.getvalue()
 
 
-def _curves(means: Sequence[Row], axis: str, other_settings: Sequence[str], metrics: Sequence[str]) -> bytes:
-    curves: dict[str, list[Row]] = {}
-    for row in sorted(means, key=lambda row: float(row[axis])):
+def _curves(means: Sequence[SweepRow], axis: str, other_settings: Sequence[str], metrics: Sequence[str]) -> bytes:
+    curves: dict[str, list[SweepRow]] = {}
+    for row in sorted(means, key=lambda row: float(row.settings[axis])):
         curves.setdefault(_label(row, other_settings), []).append(row)
     with svg_figure(3.2, 0.8 + 2.8 * len(metrics)) as (figure, buffer):
         panels = figure.subplots(1, len(metrics), squeeze=False)[0]
         for index, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
             for colour, (name, rows) in zip((BLUE, ORANGE, GREEN, RED, GREY), curves.items(), strict=False):
-                available = [row for row in rows if row.get(metric) is not None]
-                positions, error_bars = [row[axis] for row in available], [_error_bar(row, metric) for row in available]
+                available = [row for row in rows if metric in row.metrics]
+                positions = [row.settings[axis] for row in available]
+                estimates = [row.metrics[metric] for row in available]
                 label = name if index == 0 else None
-                errors = np.hstack(error_bars) if available else None
-                values = [row[metric] for row in available]
+                errors = np.hstack([_error_bar(estimate) for estimate in estimates]) if available else None
+                values = [estimate.value for estimate in estimates]
                 axes.errorbar(
                     positions, values, yerr=errors, fmt="o-", color=colour, capsize=2, markersize=4, label=label
                 )
-            _number_axis(axes, sorted({row[axis] for row in means}), axis, metric)
+            _number_axis(axes, sorted({row.settings[axis] for row in means}), axis, metric)
         if any(curves):
             legend(figure)
     return buffer.getvalue()
@@ -101,16 +101,17 @@ def _number_axis(axes: Axes, values: Sequence[float], name: str, metric: str) ->
     axes.set(xlabel=name, title=metric)
 
 
-def _error_bar(row: Row, metric: str) -> np.ndarray:
-    """Lengths of a metric's error bar below and above the value, (2, 1) float."""
-    if f"{metric} low" in row:
-        return np.array([[row[metric] - row[f"{metric} low"]], [row[f"{metric} high"] - row[metric]]]).clip(0)
-    return np.full((2, 1), row.get(f"{metric} sd") or 0.0)
+def _error_bar(estimate: Estimate) -> np.ndarray:
+    """Lengths of an error bar below and above the value, (2, 1) float."""
+    if not math.isnan(estimate.low):
+        return np.array([[estimate.value - estimate.low], [estimate.high - estimate.value]]).clip(0)
+    return np.full((2, 1), 0.0 if math.isnan(estimate.sd) else estimate.sd)
 
 
-def _label(row: Mapping[str, object], settings: Sequence[str]) -> str:
+def _label(row: SweepRow, settings: Sequence[str]) -> str:
     """Label a row by its settings on one line; a number is preceded by the name of its setting."""
-    return " · ".join(_format_setting(name, row[name]) for name in settings if row.get(name) is not None)
+    shown = [name for name in settings if row.settings.get(name) is not None]
+    return " · ".join(_format_setting(name, row.settings[name]) for name in shown)
 
 
 def _format_setting(name: str, value: object) -> str:

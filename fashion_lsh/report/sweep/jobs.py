@@ -1,32 +1,34 @@
 """Read the jobs of a sweep from job files or run folders."""
 
-import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from fashion_lsh.evaluation.query_scores import QueryScores, unpack_scores
+from fashion_lsh.evaluation.query_table import QueryScores
+from fashion_lsh.metrics.results import ResultTable
 from fashion_lsh.report.page_file import Row
 from fashion_lsh.report.phrases import hash_method, join_names
 from fashion_lsh.runs.config import flatten
-from fashion_lsh.runs.folder import RunFolder, validate_metrics
-from fashion_lsh.runs.job_file import JOB, job_json
+from fashion_lsh.runs.folder import RunFolder
+from fashion_lsh.runs.job_file import job_files, queries_path
+from fashion_lsh.runs.result_file import RESULTS_FILE, read_results_file
 
 log = logging.getLogger(__name__)
 
 
-class Job(NamedTuple):
+@dataclass(frozen=True)
+class Job:
     """Settings and results of a job.
 
     Attributes:
         settings: settings by flat name.
-        metrics: metrics by flat name.
-        queries: per-query scores; None if they were not saved.
+        results: all results.
+        queries: scores of the single queries; None if their file is missing.
         environment: machine and library versions.
     """
 
     settings: Row
-    metrics: dict[str, float]
+    results: ResultTable
     queries: QueryScores | None
     environment: Row
 
@@ -51,32 +53,32 @@ def read_jobs(folder: Path) -> tuple[dict[str, Job], list[Path]]:
         FileNotFoundError: there are no jobs, or no run is finished.
         ValueError: a job file is damaged.
     """
-    files = sorted((folder / "jobs").glob("*.json"))
-    if files:
-        return {path.stem: parse_job(path, path.read_bytes()) for path in files}, []
+    if files := job_files(folder / "jobs"):
+        return {path.stem: read_job(path) for path in files}, []
     runs = _runs(folder)
     invalid = [path.parent for path in folder.glob("*/*.ckpt") if not (path.parent / "config.yaml").is_file()]
     if invalid:
         log.warning("Skipped %s: no config.yaml", join_names(sorted(map(str, {*invalid}))))
     finished = [run for run in runs if run.metrics]
     if not finished:
-        reason = "no run is finished" if runs else "no jobs/*.json and no run folders"
-        raise FileNotFoundError(f"{folder}: {reason}; run the train.py command of the experiment")
-    return {run.path.name: parse_job(run.path / JOB, job_json(run)) for run in finished}, [
-        run.path for run in runs if not run.metrics
-    ]
+        reason = "no run is finished" if runs else "no jobs/*.parquet and no run folders"
+        raise FileNotFoundError(f"{folder}: {reason}; run the train command of the experiment")
+    jobs = {run.path.name: read_job(run.path / RESULTS_FILE) for run in finished}
+    return jobs, [run.path for run in runs if not run.metrics]
 
 
-def parse_job(path: Path, text: str | bytes) -> Job:
-    """Parse the text of a job file.  Raises ValueError if it is damaged."""
-    try:
-        content = json.loads(text)
-        settings, environment = content["settings"], content["environment"]
-        flat_settings = {"hash": hash_method(settings.get("hash"))} | {
-            name: value for name, value in flatten(settings) if name not in ("hash", "hash.loss", "hash.bihalf")
-        }
-        derived = {"data": content["data"], "version": environment["fashion-lsh"]}
-        queries = unpack_scores(content["queries"]) if "queries" in content else None
-        return Job(flat_settings | derived, validate_metrics(content["metrics"]), queries, environment)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}); remove it and run its job again") from error
+def read_job(path: Path) -> Job:
+    """Read the results file of a job or a run.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: the file is damaged.
+    """
+    file = read_results_file(path)
+    settings = {"hash": hash_method(file.settings.get("hash"))} | {
+        name: value for name, value in flatten(file.settings) if name not in ("hash", "hash.loss", "hash.bihalf")
+    }
+    derived = {"data": file.data, "version": file.environment.get("fashion-lsh")}
+    queries_file = queries_path(path)
+    queries = QueryScores(queries_file, file.results.search) if queries_file.exists() else None
+    return Job(settings | derived, file.results, queries, file.environment)

@@ -4,19 +4,22 @@ Rows that differ only in the seed are one configuration.
 """
 
 import logging
-import re
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fashion_lsh.report.page_file import Row, write_page
+from fashion_lsh.report.page_file import write_page
+from fashion_lsh.report.page_settings import read_page_settings
 from fashion_lsh.report.phrases import join_names, markdown_table
-from fashion_lsh.report.sweep.differences import best_configuration, difference_table, read_base
+from fashion_lsh.report.sweep.differences import best_configuration, difference_table
 from fashion_lsh.report.sweep.dot_plot import dot_plot
 from fashion_lsh.report.sweep.jobs import Job, read_jobs
+from fashion_lsh.report.sweep.long_table import write_long_table
+from fashion_lsh.report.sweep.metrics import METRICS, OPTIONAL_METRICS
 from fashion_lsh.report.sweep.rows import (
-    METRICS,
-    OPTIONAL_METRICS,
+    Estimate,
+    SweepRow,
     at_chance_level,
     average_seeds,
     distinguishing_settings,
@@ -24,20 +27,24 @@ from fashion_lsh.report.sweep.rows import (
     jobs_with_different_data,
     table_rows,
 )
-from fashion_lsh.report.sweep.selection import read_selection, selection_table
+from fashion_lsh.report.sweep.selection import selection_table
+from fashion_lsh.runs.result_file import RESULTS_FILE
+from fashion_lsh.runs.sweep_record import failed_jobs
 
 log = logging.getLogger(__name__)
 
 INTEGER_METRICS = ("queries", "distinct codes", "feature bytes", "code bytes")  # displayed without decimals
 SCALED_METRICS = {"parameters": (1e6, "M"), "FLOPs": (1e9, "G")}  # divisor and prefix
+NOT_MAXIMISED = (  # metrics without a best value, or with a low best value
+    "queries", "chance", "search ms", "network ms", "parameters", "FLOPs", "feature bytes", "code bytes", "undetected",
+    "quantisation error", "balance",
+)  # fmt: skip
+BEST_TITLE = "Row with the highest value of each metric, whether or not the difference from other rows is significant:"
 ACCURACY_COLUMNS = ("val top-1", "top-1")  # columns in which jobs at chance level are marked
-COLUMNS_COMMENT = re.compile(r"^<!-- columns: (.+) -->$", re.MULTILINE)
 BOLD_NOTE = (
     "Bold: the best value of its column, if the 95 % confidence intervals of its paired differences from all other "
     "rows exclude 0."
 )
-# Command of a page that `write_sweep_page` must not overwrite.
-REPEATS_COMMAND = re.compile(r"^python -m fashion_lsh report .*--repeats .*$", re.MULTILINE)
 FIGURE = "results.svg"
 FIGURE_CAPTION = (
     "Metrics of the rows of the table. Error bars: standard deviation over seeds or, with one seed, the 95 % "
@@ -45,65 +52,73 @@ FIGURE_CAPTION = (
 )
 
 
-def write_sweep_page(folder: Path, base: str = "") -> Path:
-    """Summarise a sweep as README.md, results.csv and results.svg.
+def write_sweep_page(folder: Path, base: str = "", columns: Sequence[str] = ()) -> Path:
+    """Summarise a sweep as README.md, results.csv, results.parquet and results.svg.
 
-    With a base, the page has a table of paired differences. If README.md has a selection comment (see
-    `read_selection`), the page has a table of the best values of the selected setting.
+    With a base, the page has a table of paired differences. If page.yaml has a selection, the page has a table of the
+    best values of the selected setting.
 
     Args:
-        folder: experiment folder with jobs/*.json, or folder of runs, of which unfinished runs are skipped.
-        base: settings of the base configuration, `name=value`; "": the settings in the base comment of README.md.
+        folder: experiment folder with jobs/*.parquet, or folder of runs, of which unfinished runs are skipped.
+        base: settings of the base configuration, `name=value`; "": the base in page.yaml.
+        columns: metrics to show, by title or flat name; empty: the columns in page.yaml.
 
     Returns:
         Path of README.md.
 
     Raises:
         FileNotFoundError: there are no jobs, or no run is finished.
-        ValueError: a job file is damaged, two jobs have the same settings and seed, README.md lacks the markers or is
-            written by another command, or the base does not match exactly one configuration with the data and queries
-            of the other rows.
+        ValueError: a file is damaged, two jobs have the same settings and seed, README.md lacks the markers, a metric
+            is unknown, or the base does not match exactly one configuration with the data and queries of the other
+            rows.
     """
-    page = folder / "README.md"
-    if command := REPEATS_COMMAND.search(page.read_text() if page.exists() else ""):
-        raise ValueError(f"{page} is written by another command; run {command[0]!r}")
     jobs, unfinished = read_jobs(folder)
-    base, selection = base or read_base(page), read_selection(page)
-    rows, metrics = table_rows(jobs), read_columns(page)
+    settings = read_page_settings(folder)
+    base, selection = base or settings.base, settings.selection
+    metrics = list(columns or settings.columns) or [name for name in METRICS if name not in OPTIONAL_METRICS]
+    further = [*metrics, *([selection.metric] if selection else [])]
+    rows = table_rows(jobs, [name for name in further if name not in METRICS])
     warnings = [
         f"Jobs with different data, not averaged: {join_names(names)}." for names in jobs_with_different_data(rows)
     ]
     code_versions = describe_code_versions(jobs)
     warnings += [code_versions] if code_versions else []
-    parts = [describe_machines(jobs), *warnings, results_table(rows, jobs, metrics)]
-    figure = _figure(rows, metrics)
+    means = [average_seeds(configuration) for configuration in group_by_method(rows)]
+    parts = [describe_machines(jobs), *warnings, results_table(rows, jobs, metrics), best_table(means, metrics)]
+    failures = failed_jobs(folder)
+    parts += [_failure_table(failures)] if failures else []
+    figure = dot_plot(means, distinguishing_settings(means), metrics)
     parts += [f"![{FIGURE_CAPTION}]({FIGURE})\n\n{FIGURE_CAPTION}"] if figure else []
     parts += [difference_table(base, rows, jobs, metrics)] if base else []
     parts += [selection_table(selection, rows)] if selection else []
-    write_page(folder, rows, "\n\n".join(parts), {FIGURE: figure} if figure else {})
+    flat_rows = [row.flat() for row in rows]
+    text = "\n\n".join(filter(None, parts))
+    write_page(folder, flat_rows, text, {FIGURE: figure} if figure else {})
+    write_long_table(folder / RESULTS_FILE, rows, jobs)
     for warning in warnings:
         log.warning("%s: %s", folder, warning)
     if unfinished:
         log.warning("Skipped unfinished runs: %s", join_names(list(map(str, unfinished))))
-    return page
+    return folder / "README.md"
 
 
-def _figure(rows: Sequence[Row], metrics: Sequence[str]) -> bytes | None:
-    means = [average_seeds(configuration) for configuration in group_by_method(rows)]
-    return dot_plot(means, distinguishing_settings(means), metrics)
+def best_table(means: Sequence[SweepRow], metrics: Sequence[str]) -> str:
+    """Markdown table of the row with the highest value of each metric between 0 and 1; "" for a single row."""
+    settings = [name for name in distinguishing_settings(means) if name != "seeds"]
+    lines = []
+    for metric in (name for name in metrics if name not in NOT_MAXIMISED):
+        scored = [row for row in means if metric in row.metrics]
+        if len(scored) > 1:
+            best = max(scored, key=lambda row: row.metrics[metric].value)
+            setting_text = " ".join(f"{name}={best.settings[name]}" for name in settings if name in best.settings)
+            lines.append([metric, f"{best.metrics[metric].value:.3f}", setting_text])
+    return f"{BEST_TITLE}\n\n{markdown_table(lines, ['metric', 'value', 'settings'])}" if lines else ""
 
 
-def read_columns(page: Path) -> list[str]:
-    """Read the metrics to show from README.md (`<!-- columns: top-1 | entropy -->`); default: not OPTIONAL_METRICS.
-
-    Raises:
-        ValueError: a metric is unknown.
-    """
-    match = COLUMNS_COMMENT.search(page.read_text()) if page.exists() else None
-    names = [name.strip() for name in match[1].split("|")] if match else []
-    if unknown := [name for name in names if name not in METRICS]:
-        raise ValueError(f"{page}: column {unknown[0]!r} is unknown; choose from {', '.join(METRICS)}")
-    return names or [name for name in METRICS if name not in OPTIONAL_METRICS]
+def _failure_table(failures: Mapping[str, str]) -> str:
+    lines = [[text.replace("|", r"\|") for text in failure] for failure in failures.items()]
+    table = markdown_table(lines, ["settings", "reason"])
+    return f"Failed jobs:\n\n{table}"
 
 
 def describe_machines(jobs: Mapping[str, Job]) -> str:
@@ -127,7 +142,7 @@ def describe_code_versions(jobs: Mapping[str, Job]) -> str:
     return f"Jobs with different code versions: {versions}. Differences between them may be due to the code."
 
 
-def _describe_machine(environment: Row) -> str:
+def _describe_machine(environment: Mapping[str, object]) -> str:
     cores = (
         f"{environment['cores']} cores of {environment['processor']}"
         if "processor" in environment
@@ -137,7 +152,7 @@ def _describe_machine(environment: Row) -> str:
     return f"{environment.get('gpu') or cores} with {' and '.join(versions)}"
 
 
-def results_table(rows: Sequence[Row], jobs: Mapping[str, Job], metrics: Sequence[str]) -> str:
+def results_table(rows: Sequence[SweepRow], jobs: Mapping[str, Job], metrics: Sequence[str]) -> str:
     """Format the rows as a Markdown table, with three decimals and confidence intervals.
 
     Each configuration is a table row: mean and standard deviation over seeds. Training settings are only in
@@ -147,19 +162,23 @@ def results_table(rows: Sequence[Row], jobs: Mapping[str, Job], metrics: Sequenc
     """
     configurations = group_by_method(rows)
     means = [average_seeds(configuration) for configuration in configurations]
-    known = {name for row in means for name, value in row.items() if value is not None}
     settings = distinguishing_settings(means)
-    shown = [name for name in means[0] if name in settings or (name in (*metrics, "job") and name in known)]
-    best = {name: best_configuration(configurations, jobs, name) for name in metrics if name in known}
-    cells = [
+    shown = [name for name in metrics if any(name in row.metrics for row in means)]
+    best = {name: best_configuration(configurations, jobs, name) for name in shown}
+    has_jobs = any(row.job for row in means)
+    lines = [
         [
-            _bold(_cell(row, name), configuration is best.get(name))
-            + (_chance_level_note(configuration) if name in ACCURACY_COLUMNS else "")
-            for name in shown
+            *("–" if row.settings.get(name) is None else str(row.settings[name]) for name in settings),
+            *(
+                _bold(_cell(name, row.metrics.get(name)), configuration is best[name])
+                + (_chance_level_note(configuration) if name in ACCURACY_COLUMNS else "")
+                for name in shown
+            ),
+            *([row.job] if has_jobs else []),
         ]
         for configuration, row in zip(configurations, means, strict=True)
     ]
-    text = markdown_table(cells, shown)
+    text = markdown_table(lines, [*settings, *shown, *(["job"] if has_jobs else [])])
     return f"{text}\n\n{BOLD_NOTE}" if any(configuration is not None for configuration in best.values()) else text
 
 
@@ -167,22 +186,21 @@ def _bold(text: str, is_best: bool) -> str:
     return f"**{text}**" if is_best else text
 
 
-def _chance_level_note(configuration: Sequence[Row]) -> str:
+def _chance_level_note(configuration: Sequence[SweepRow]) -> str:
     num_at_chance = sum(map(at_chance_level, configuration))
     count_text = f"{num_at_chance} of {len(configuration)} " if num_at_chance < len(configuration) else ""
     return f" ({count_text}at chance level)" if num_at_chance else ""
 
 
-def _cell(row: Row, name: str) -> str:
-    value = row[name]
-    seeds = f" ({row[f'{name} seeds']})" if f"{name} seeds" in row else ""
-    if f"{name} low" in row:
-        return f"{value:.3f} [{row[f'{name} low']:.3f}, {row[f'{name} high']:.3f}]{seeds}"
-    if name not in METRICS or value is None:
-        return "–" if value is None else str(value)
+def _cell(name: str, estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    seeds = f" ({estimate.seeds})" if estimate.seeds else ""
+    if not math.isnan(estimate.low):
+        return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]{seeds}"
     if name in SCALED_METRICS:
         divisor, prefix = SCALED_METRICS[name]
-        return f"{value / divisor:.3g} {prefix}{seeds}"
+        return f"{estimate.value / divisor:.3g} {prefix}{seeds}"
     decimals = 0 if name in INTEGER_METRICS else 3
-    spread = f" ± {row[f'{name} sd']:.{decimals}f}" if row.get(f"{name} sd") else ""
-    return f"{value:.{decimals}f}{spread}{seeds}"
+    spread = f" ± {estimate.sd:.{decimals}f}" if estimate.sd > 0 else ""
+    return f"{estimate.value:.{decimals}f}{spread}{seeds}"

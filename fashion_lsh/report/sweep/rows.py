@@ -2,51 +2,20 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
-from fashion_lsh.report.page_file import Row
+from fashion_lsh.metrics.results import (
+    CROP_MODES,
+    Column,
+    Result,
+    crop_condition,
+)
 from fashion_lsh.report.sweep.jobs import Job
+from fashion_lsh.report.sweep.metrics import METRICS, find_column
 
-METRICS = {
-    "top-1": "query/accuracy",
-    "val top-1": "classifier/val/accuracy",
-    "top-5": "query/top5_accuracy",
-    "macro top-1": "query/macro_accuracy",
-    "macro F1": "query/macro_f1",
-    "category mAP@100": "query/category/map@100",
-    "macro mAP@100": "query/category/map@100_macro",
-    "item mAP@100": "query/item/map@100",
-    "item recall@10": "query/item/recall@10",
-    "codes only": "baselines/code/category/map@100",
-    "item mAP@100, codes only": "baselines/code/item/map@100",
-    "float": "baselines/float/category/map@100",
-    "item recall@10, float": "baselines/float/item/recall@10",
-    "entropy": "codes/entropy",
-    "codes only, best ties": "baselines/code/category/map@100_best",
-    "codes only, worst ties": "baselines/code/category/map@100_worst",
-    "precision, radius 2": "codes/precision@radius2",
-    "balance": "codes/balance",
-    "distinct codes": "codes/distinct",
-    "quantisation error": "codes/quantisation_error",
-    "search ms": "speed/search_ms",
-    "undetected": "query/undetected",
-    "box AP50": "detector/query/box_ap50",
-    "box AP50, class-agnostic": "detector/query/garment/box_ap50",
-    "parameters": "model/parameters",
-    "FLOPs": "model/flops",
-    "network ms": "speed/network_ms",
-    "feature bytes": "model/feature_bytes",
-    "code bytes": "model/code_bytes",
-    "chance": "baselines/random/category/precision@10",
-    "queries": "query/count",
-}
-OPTIONAL_METRICS = (  # shown only if the columns comment of the page lists them (see `read_columns`)
-    "codes only, best ties", "codes only, worst ties", "precision, radius 2", "balance", "distinct codes",
-    "quantisation error", "search ms", "item recall@10, float", "val top-1", "top-5", "parameters", "FLOPs",
-    "network ms", "feature bytes", "code bytes", "chance",
-)  # fmt: skip
 TRAINING_SETTINGS = (  # prefixes of training settings
     "optim.", "classifier.", "hash.epochs", "hash.lr_factor", "hash.head_factor",
     "detector.optim.", "detector.lr_factor",
@@ -59,108 +28,164 @@ DUPLICATE_SETTINGS = {  # setting -> setting with the same value
 }  # fmt: skip
 
 
-def table_rows(jobs: Mapping[str, Job]) -> list[Row]:
+Settings = dict[str, Any]
+
+
+class Estimate(NamedTuple):
+    """Value of a metric.
+
+    Attributes:
+        value: value, or mean over seeds.
+        low, high: bounds of the confidence interval over queries; NaN if unknown, or with several seeds.
+        sd: standard deviation over seeds; NaN for a single value.
+        seeds: `2 of 3` if the metric is missing for some seeds, else "".
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    sd: float = math.nan
+    seeds: str = ""
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """Row of a sweep table.
+
+    Attributes:
+        job: name of the job; "" for a mean over jobs.
+        settings: settings by name, without those that are equal in all jobs.
+        metrics: metrics by title or flat name; a metric that the job lacks is missing.
+    """
+
+    job: str
+    settings: Settings
+    metrics: dict[str, Estimate]
+
+    @property
+    def seed(self) -> Any:
+        """Seed of the job; None if all jobs have the same seed."""
+        return self.settings.get("seed")
+
+    def value(self, metric: str) -> float | None:
+        """Value of a metric, or None."""
+        estimate = self.metrics.get(metric)
+        return None if estimate is None else estimate.value
+
+    def flat(self) -> Settings:
+        """Settings, metrics with their bounds, and the job, as one row of a CSV file."""
+        flat = dict(self.settings)
+        for name, estimate in self.metrics.items():
+            flat[name] = estimate.value
+            if not math.isnan(estimate.low):
+                flat |= {f"{name} low": estimate.low, f"{name} high": estimate.high}
+        return flat | {"job": self.job}
+
+
+def table_rows(jobs: Mapping[str, Job], metrics: Sequence[str] = ()) -> list[SweepRow]:
     """Return one row per job, sorted by settings.
 
-    A row has the settings in which jobs differ, the METRICS that at least one job has, and the name of the `job`. A job
-    tested with several crop modes has a row per mode.
+    A row has the settings in which jobs differ, the METRICS and the further `metrics` (flat names) that the job has. A
+    job tested with several crop modes has a row per mode.
     """
-    rows = sorted(_rows(jobs), key=lambda row: [_sort_key(value) for value in row.values()])
-    missing = {title for title in METRICS if all(row[title] is None for row in rows)}
-    return [{name: value for name, value in row.items() if name not in missing} for row in rows]
+    columns = METRICS | {name: find_column(name, jobs) for name in metrics}
+    return sorted(_rows(jobs, columns), key=lambda row: [_sort_key(value) for value in row.settings.values()])
 
 
-def group_by_method(rows: Sequence[Row]) -> list[list[Row]]:
+def group_by_method(rows: Sequence[SweepRow]) -> list[list[SweepRow]]:
     """Group rows by configuration: rows of a group differ only in the seed, and have the same data.
 
     Raises:
         ValueError: two rows of a group have the same seed.
     """
-    groups: dict[str, dict[Any, Row]] = {}
+    groups: dict[str, dict[Any, SweepRow]] = {}
     for row in rows:
-        by_seed = groups.setdefault(str(_shared_settings(row)), {})
-        if row.get("seed") in by_seed:
-            message = f"jobs {by_seed[row.get('seed')]['job']} and {row['job']} have the same settings, seed and data"
+        by_seed = groups.setdefault(_key(row, "seed"), {})
+        if row.seed in by_seed:
+            message = f"jobs {by_seed[row.seed].job} and {row.job} have the same settings, seed and data"
             raise ValueError(f"{message}; remove one of them")
-        by_seed[row.get("seed")] = row
+        by_seed[row.seed] = row
     return [list(by_seed.values()) for by_seed in groups.values()]
 
 
-def jobs_with_different_data(rows: Sequence[Row]) -> list[list[str]]:
+def jobs_with_different_data(rows: Sequence[SweepRow]) -> list[list[str]]:
     """Names of jobs with equal settings but different data, grouped by settings; such jobs are not averaged."""
     groups: dict[str, dict[str, list[str]]] = {}
     for row in rows:
-        by_data = groups.setdefault(str(_shared_settings(row, "data")), {})
-        by_data.setdefault(row.get("data", ""), []).append(row["job"])
+        by_data = groups.setdefault(_key(row, "seed", "data"), {})
+        by_data.setdefault(row.settings.get("data", ""), []).append(row.job)
     return [[*chain(*by_data.values())] for by_data in groups.values() if len(by_data) > 1]
 
 
-def _shared_settings(row: Row, *excluded: str) -> Row:
-    """Settings of a row without the seed and without `excluded` settings."""
-    return {
-        name: value for name, value in row.items() if name not in ("seed", "job", *excluded) and not _is_metric(name)
-    }
-
-
-def average_seeds(rows: Sequence[Row]) -> Row:
-    """Average rows over seeds: mean `<metric>`, standard deviation `<metric> sd`, and bounds with a single value.
-
-    `<metric> seeds` (`2 of 3`) is added if the metric is missing for some seeds.
-    """
-    if "seed" not in rows[0]:
+def average_seeds(rows: Sequence[SweepRow]) -> SweepRow:
+    """Average rows over seeds; the setting `seed` is replaced by `seeds`, a list of the seeds."""
+    if "seed" not in rows[0].settings:
         return rows[0]
-    mean_row = {name: value for name, value in rows[0].items() if not _is_metric(name) and name not in ("seed", "job")}
-    mean_row["seeds"] = ", ".join(str(row["seed"]) for row in rows)
-    for title in (name for name in METRICS if name in rows[0]):
-        values = [row[title] for row in rows if row[title] is not None]
-        mean_row[title] = mean(values) if values else None
-        if 0 < len(values) < len(rows):
-            mean_row[f"{title} seeds"] = f"{len(values)} of {len(rows)}"
-        if len(values) > 1:
-            mean_row[f"{title} sd"] = stdev(values)
-        elif values:
-            row_with_metric = next(row for row in rows if row[title] is not None)
-            mean_row |= {
-                name: value for name, value in row_with_metric.items() if name in (f"{title} low", f"{title} high")
-            }
-    return mean_row
+    settings = {name: value for name, value in rows[0].settings.items() if name != "seed"}
+    settings["seeds"] = ", ".join(str(row.seed) for row in rows)
+    names = dict.fromkeys(name for row in rows for name in row.metrics)
+    metrics = {name: _average([row.metrics[name] for row in rows if name in row.metrics], len(rows)) for name in names}
+    return SweepRow("", settings, metrics)
 
 
-def at_chance_level(row: Row) -> bool:
+def at_chance_level(row: SweepRow) -> bool:
     """True if top-1 is not significantly above chance: its interval includes chance or is below."""
-    return row.get("chance") is not None and row.get("top-1 low", 1.0) <= row["chance"]
+    chance, top1 = row.value("chance"), row.metrics.get("top-1")
+    return chance is not None and top1 is not None and top1.low <= chance
 
 
-def distinguishing_settings(rows: Sequence[Row]) -> list[str]:
+def distinguishing_settings(rows: Sequence[SweepRow]) -> list[str]:
     """Settings in which averaged rows differ, without TRAINING_SETTINGS if the other settings distinguish all rows."""
-    known = {name for row in rows for name, value in row.items() if value is not None}
-    suffixes = (" low", " high", " sd", " seeds")
-    settings = [name for name in rows[0] if name in known - {*METRICS, "job"} and not name.endswith(suffixes)]
+    settings = [name for name in rows[0].settings if any(row.settings.get(name) is not None for row in rows)]
     without_training = [name for name in settings if not name.startswith(TRAINING_SETTINGS)]
-    is_distinct = len({tuple(str(row[name]) for name in without_training) for row in rows}) == len(rows)
+    is_distinct = len({tuple(str(row.settings.get(name)) for name in without_training) for row in rows}) == len(rows)
     return without_training if is_distinct else settings
 
 
-def _is_metric(name: str) -> bool:
-    return any(name == title or name in (f"{title} low", f"{title} high") for title in METRICS)
+def _key(row: SweepRow, *excluded: str) -> str:
+    """Settings of a row without `excluded` settings, as a key."""
+    return str({name: value for name, value in row.settings.items() if name not in excluded})
 
 
-def _rows(jobs: Mapping[str, Job]) -> Iterator[Row]:
+def _average(estimates: Sequence[Estimate], num_seeds: int) -> Estimate:
+    """Mean and standard deviation of the values of several seeds; a single value keeps its bounds."""
+    seeds = f"{len(estimates)} of {num_seeds}" if len(estimates) < num_seeds else ""
+    if len(estimates) == 1:
+        return estimates[0]._replace(seeds=seeds)
+    values = [estimate.value for estimate in estimates]
+    return Estimate(mean(values), sd=stdev(values), seeds=seeds)
+
+
+def _rows(jobs: Mapping[str, Job], columns: Mapping[str, Column]) -> Iterator[SweepRow]:
     names = dict.fromkeys(name for job in jobs.values() for name in job.settings)
     varying_settings = [name for name in names if len(_values(name, jobs)) > 1 and not _is_duplicate(name, names)]
-    scores_by_crop = {key: list(_scores_by_crop(job.metrics)) for key, job in jobs.items()}
-    has_crops = any(crop for pairs in scores_by_crop.values() for crop, _ in pairs)
+    crops = {key: _crop_modes(job) for key, job in jobs.items()}
+    has_crops = any(modes != [None] for modes in crops.values())
     for key, job in jobs.items():
-        for crop, scores in scores_by_crop[key]:
-            row: Row = {name: job.settings.get(name) for name in varying_settings} | (
-                {"tested on": crop} if has_crops else {}
-            )
-            for title, name in METRICS.items():
-                value = scores.get(name)
-                row[title] = None if value is None or math.isnan(value) else value
-                if row[title] is not None and {f"{name}_low", f"{name}_high"} <= scores.keys():
-                    row |= {f"{title} {bound}": scores[f"{name}_{bound}"] for bound in ("low", "high")}
-            yield row | {"job": key}
+        for crop in crops[key]:
+            settings = {name: job.settings.get(name) for name in varying_settings}
+            settings |= {"tested on": crop} if has_crops else {}
+            found = {title: _find(job, column, crop) for title, column in columns.items()}
+            yield SweepRow(key, settings, {
+                title: Estimate(result.value, result.low, result.high)
+                for title, result in found.items() if result and not math.isnan(result.value)
+            })  # fmt: skip
+
+
+def _crop_modes(job: Job) -> list[str | None]:
+    """Crop modes with which a job was tested; [None] if it was tested with its own crops only."""
+    conditions = {row.condition for row in job.results}
+    modes: list[str | None] = [mode for mode in sorted(CROP_MODES) if crop_condition(mode) in conditions]
+    return modes or [None]
+
+
+def _find(job: Job, column: Column, crop: str | None) -> Result | None:
+    """Find a result; with a crop mode, scores under this condition, and sizes and box metrics of the job."""
+    if crop is None:
+        return job.results.find(column)
+    tested = job.results.find(column._replace(condition=crop_condition(crop)))
+    is_shared = column.method in ("data", "detector") and column.metric != "undetected"
+    return job.results.find(column) if is_shared else tested
 
 
 def _values(name: str, jobs: Mapping[str, Job]) -> set[str]:
@@ -169,23 +194,6 @@ def _values(name: str, jobs: Mapping[str, Job]) -> set[str]:
     return {
         str(job_settings.get(name)) for job_settings in settings if name in job_settings or not name.startswith("hash.")
     }
-
-
-def _scores_by_crop(metrics: Mapping[str, float]) -> Iterator[tuple[str | None, Mapping[str, float]]]:
-    """Yield (None, metrics) of a job or, if it was tested with several crop modes, (mode, metrics) of each."""
-    crops = sorted({name.split("/")[1] for name in metrics if name.startswith("crops/")})
-    if not crops:
-        undetected = (
-            {"query/undetected": metrics["crop/query/undetected"]} if "crop/query/undetected" in metrics else {}
-        )
-        yield None, {**metrics, **undetected}
-    for crop in crops:
-        prefix = f"crops/{crop}/"
-        crop_scores = {
-            f"query/{name.removeprefix(prefix)}": value for name, value in metrics.items() if name.startswith(prefix)
-        }
-        shared = {name: value for name, value in metrics.items() if name.startswith(("query/count", "detector/"))}
-        yield crop, shared | crop_scores
 
 
 def _sort_key(value: Any) -> tuple[bool, float, str]:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fashion_lsh.evaluation.query_scores import pack_scores
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.query_scores import pack_scores
 from fashion_lsh.report.page_file import BEGIN, END
 
 README = f"# Backbones\n\nThe question.\n\n{BEGIN}\nOld results.\n{END}\n\nWhat it shows.\n"

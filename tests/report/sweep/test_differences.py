@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fashion_lsh.evaluation.query_scores import unpack_scores
 
 from fashion_lsh.cli.report import main
-from fashion_lsh.evaluation.query_scores import unpack_scores
 from fashion_lsh.metrics.statistics import paired_difference
 from fashion_lsh.report.sweep.differences import INTERVALS_NOTE
 from fashion_lsh.report.sweep.page import write_sweep_page
