@@ -13,15 +13,15 @@ ARGS ?=  # extra arguments, for example: make test ARGS="-m slow", make lock ARG
 
 demo: .venv/.stamp
 	@echo "demo: train, build the gallery, evaluate the queries"
-	@$(BIN)/python -m fashion_lsh train experiment=demo $(ARGS)
+	@$(BIN)/fashion-lsh train experiment=demo $(ARGS)
 
 demo-detect: .venv/.stamp
 	@echo "demo-detect: train a detector, then run the demo with detected garments"
-	@$(BIN)/python -m fashion_lsh train experiment=demo_detect $(ARGS)
+	@$(BIN)/fashion-lsh train experiment=demo_detect $(ARGS)
 
 experiments: .venv/.stamp
 	@echo "experiments: run the unfinished experiments (takes hours; interrupt at any time, run again to resume)"
-	@$(BIN)/python -m fashion_lsh reproduce $(ARGS)
+	@$(BIN)/fashion-lsh reproduce $(ARGS)
 
 experiments-smoke: .venv/dev.stamp
 	@echo "experiments-smoke: run one job of each experiment command, and the commands of README and docs, on a few images"

@@ -1,4 +1,4 @@
-"""Page of `experiment=stability`: python -m fashion_lsh report experiments/stability --repeats runs/stability/*.
+"""Page of `experiment=stability`: fashion-lsh report experiments/stability --repeats runs/stability/*.
 
 Scores and query outputs of the runs are saved in jobs/ and query_outputs/ of the page's folder. The page covers all
 saved runs; without runs on the command line, the page is only rewritten.

@@ -37,7 +37,7 @@ BOLD_NOTE = (
     "rows exclude 0."
 )
 # Command of a page that `write_sweep_page` must not overwrite.
-REPEATS_COMMAND = re.compile(r"^python -m fashion_lsh report .*--repeats .*$", re.MULTILINE)
+REPEATS_COMMAND = re.compile(r"^fashion-lsh report .*--repeats .*$", re.MULTILINE)
 FIGURE = "results.svg"
 FIGURE_CAPTION = (
     "Metrics of the rows of the table. Error bars: standard deviation over seeds or, with one seed, the 95 % "
