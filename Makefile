@@ -1,5 +1,6 @@
 # make demo | demo-detect | test | test-fast | lint | docs | notebooks | experiments | experiments-smoke | bench | wheel-check | lock | clean
-# The first target that needs .venv creates it from requirements.lock.
+# The first target that needs .venv creates it: demo and experiments install requirements.lock, test and lint also
+# requirements-dev.lock, docs also requirements-docs.lock.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,39 +13,39 @@ ARGS ?=  # extra arguments, for example: make test ARGS="-m slow", make lock ARG
 
 demo: .venv/.stamp
 	@echo "demo: train, build the gallery, evaluate the queries"
-	@$(BIN)/python -m fashion_lsh train experiment=demo $(ARGS)
+	@$(BIN)/fashion-lsh train experiment=demo $(ARGS)
 
 demo-detect: .venv/.stamp
 	@echo "demo-detect: train a detector, then run the demo with detected garments"
-	@$(BIN)/python -m fashion_lsh train experiment=demo_detect $(ARGS)
+	@$(BIN)/fashion-lsh train experiment=demo_detect $(ARGS)
 
 experiments: .venv/.stamp
 	@echo "experiments: run the unfinished experiments (takes hours; interrupt at any time, run again to resume)"
-	@$(BIN)/python -m fashion_lsh reproduce $(ARGS)
+	@$(BIN)/fashion-lsh reproduce $(ARGS)
 
-experiments-smoke: .venv/.stamp
+experiments-smoke: .venv/dev.stamp
 	@echo "experiments-smoke: run one job of each experiment command, and the commands of README and docs, on a few images"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m smoke $(ARGS)
 
-test: .venv/.stamp
+test: .venv/dev.stamp
 	@echo "test: run pytest in two processes"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 $(ARGS)
 
-test-fast: .venv/.stamp
+test-fast: .venv/dev.stamp
 	@echo "test-fast: run the tests without training"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not train and not slow and not smoke and not notebook and not site and not gpu" $(ARGS)
 
-notebooks: .venv/.stamp
+notebooks: .venv/dev.stamp
 	@echo "notebooks: run all notebooks"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m notebook $(ARGS)
 
-docs: .venv/docs.stamp
+docs: .venv/docs.stamp .venv/dev.stamp
 	@echo "docs: build docs/_build/html; warnings are errors"
 	@rm -rf docs/_build
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d docs/_build/doctrees -b html docs docs/_build/html
 	@$(BIN)/python -m pytest -q -m site tests/test_site.py $(ARGS)
 
-lint: .venv/.stamp
+lint: .venv/dev.stamp
 	@echo "lint: ruff check"
 	@$(BIN)/ruff check --quiet
 	@echo "lint: ruff format"
@@ -54,7 +55,7 @@ lint: .venv/.stamp
 	@echo "lint: import-linter"
 	@$(BIN)/lint-imports --no-logo
 
-bench: .venv/.stamp
+bench: .venv/dev.stamp
 	@echo "bench: compare with flat FAISS indexes, numpy and plain torch"
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
 
@@ -70,9 +71,10 @@ COMPILE := pip compile pyproject.toml --universal --python-version 3.11 --fork-s
 	--no-emit-index-url --quiet
 
 lock: | $(UV)
-	@echo "lock: write requirements.lock and requirements-docs.lock from pyproject.toml"
-	@$(UV) $(COMPILE) --extra dev --extra lite --extra tensorboard --output-file requirements.lock $(ARGS) > /dev/null
-	@$(UV) $(COMPILE) --extra docs --constraint requirements.lock --output-file requirements-docs.lock $(ARGS) > /dev/null
+	@echo "lock: write requirements.lock, requirements-dev.lock and requirements-docs.lock from pyproject.toml"
+	@$(UV) $(COMPILE) --extra lite --output-file requirements.lock $(ARGS) > /dev/null
+	@$(UV) $(COMPILE) --extra lite --extra dev --constraint requirements.lock --output-file requirements-dev.lock $(ARGS) > /dev/null
+	@$(UV) $(COMPILE) --extra docs --constraint requirements-dev.lock --output-file requirements-docs.lock $(ARGS) > /dev/null
 
 clean:
 	@echo "clean: remove .venv and caches (runs are kept)"
@@ -80,16 +82,17 @@ clean:
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.stamp: requirements.lock pyproject.toml | $(UV)
-	@echo "setup: install requirements.lock into .venv (first time: downloads a few GB)"
+	@echo "setup: install requirements.lock into .venv (first time: downloads a few GB, compiles bytecode)"
 	@$(UV) venv --quiet --allow-existing .venv; \
-	$(UV) pip sync --quiet --python $(BIN)/python requirements.lock; \
+	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock; \
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
+	$(BIN)/python -m compileall -q fashion_lsh; \
 	touch $@; \
 	echo "setup: done in $$SECONDS s"
 
-.venv/docs.stamp: requirements-docs.lock .venv/.stamp | $(UV)
-	@echo "setup: install requirements-docs.lock into .venv"
-	@$(UV) pip install --quiet --python $(BIN)/python --requirement requirements-docs.lock; touch $@
+.venv/dev.stamp .venv/docs.stamp: .venv/%.stamp: requirements-%.lock .venv/.stamp | $(UV)
+	@echo "setup: install $< into .venv"
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --requirement $<; touch $@
 
 .venv/tools/bin/uv:
 	@echo "setup: install uv into .venv/tools"

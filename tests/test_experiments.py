@@ -19,7 +19,7 @@ SHORTEST = {"experiment=speedup": ["study.sizes=[1600]", "study.composed=1600", 
 def reduced_arguments(line: str, folder: Path, images: Path | None) -> list[str]:
     """Arguments of the first job of a line, reduced to `images` and few epochs, with all outputs below `folder`."""
     script, *words = shlex.split(line, comments=True)[1:]
-    if script != TRAIN:
+    if script not in TRAIN:
         return [script, f"run={folder}/runs/latest", f"page={folder}/page", words[-1], *SHORTEST[words[-1]]]
     words = [word for word in expand_jobs(line)[0] if not word.startswith(("data.", "detector.level="))]
     settings = resolve_settings(words)
@@ -28,7 +28,7 @@ def reduced_arguments(line: str, folder: Path, images: Path | None) -> list[str]
     words += ["detector.image_size=64", "detector.level=garment", "detector.epochs=1"] if settings["detector"] else []
     words += ["hash.epochs=1"] if settings["hash"] else []
     words += ["split.unseen=[bag,coat]"] if "unseen" in settings["split"] else []
-    return [TRAIN, *words]
+    return [script, *words]
 
 
 @pytest.mark.smoke
@@ -36,7 +36,7 @@ def reduced_arguments(line: str, folder: Path, images: Path | None) -> list[str]
 @pytest.mark.parametrize("experiment", list_experiments(), ids=lambda experiment: experiment.name)
 def test_one_job_of_each_command(experiment: Experiment, few: Path, tmp_path: Path) -> None:
     for line in experiment.lines:
-        if not line.startswith("python -m "):
+        if line.startswith("python "):  # other lines write pages
             arguments = reduced_arguments(line, tmp_path, few if experiment.has_jobs else None)
             done = subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=PIPE, stderr=STDOUT, text=True)
             assert done.returncode == 0, f"{line}\n{shlex.join(arguments)}\n{done.stdout[-3000:]}"

@@ -1,16 +1,21 @@
 """Check which files of a data set are present.
 
-Image files are not opened. Exit status 1: a required file or folder is missing, or no image exists.
+Image files are not opened. Exit status 1: a required file or folder is missing, or no image exists. --json prints all
+unusable rows and missing images; the keys are data_set, root, passed, error, files, unit, splits (count and published
+count), garments, labels, unusable_rows (with reasons), images and missing_images.
 
-example:
+examples:
   fashion-lsh check modanet /data/modanet
+  fashion-lsh check modanet /data/modanet --json
 """
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -27,18 +32,14 @@ MAX_LISTED = 5  # maximum number of printed rows or images of each problem
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the files, row counts and missing images of a data set; return the exit status."""
     args = build_parser().parse_args(argv)
-    try:
-        source = open_dataset(args.dataset, str(args.root), 0)
-        if isinstance(source, ImageFiles):
-            is_complete = _print_files(source)
-            return 0 if _print_rows(source) and is_complete else 1
-        if isinstance(source, FashionMnist):  # all files are present, otherwise open_dataset raises an error
-            _print_counts(source.catalogue(), source.published)
-            return 0
-        raise ValueError("a merged catalogue has no published files to check; see card.md in its folder")
-    except (OSError, ValueError) as error:
-        print(f"fashion-lsh check: {args.dataset}: {error}", file=sys.stderr)
-        return 1
+    report = check_dataset(args.dataset, args.root)
+    if args.json:
+        print(json.dumps(report, indent=1))
+    else:
+        _print_report(report)
+    if report["error"]:
+        print(f"fashion-lsh check: {args.dataset}: {report['error']}", file=sys.stderr)
+    return int(not report["passed"])
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,52 +47,95 @@ def build_parser() -> argparse.ArgumentParser:
     names = sorted([*FILE_DATASETS, FASHION_MNIST])
     parser.add_argument("dataset", metavar="DATA_SET", choices=names, help=f"data set: {', '.join(names)}")
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder or manifest of the data set")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
-def _print_files(source: ImageFiles) -> bool:
-    """Print the status of each file of the published layout; return whether all required files are present."""
-    table, is_complete = [], True
-    for expected in source.expected:
-        is_present = any(next(source.folder.glob(pattern), None) is not None for pattern in expected.pattern.split("|"))
-        is_complete &= is_present or not expected.required
-        status = "present" if is_present else "MISSING" if expected.required else "absent (optional)"
-        table.append((expected.pattern.replace("|", " or "), expected.description, status))
-    if table:
-        print(tabulate(table, ["file or folder", "content", "status"]), end="\n\n")
-    return is_complete
+def check_dataset(name: str, root: Path) -> dict[str, Any]:
+    """Check a data set; the report ends before the first step that fails, whose reason is `error`."""
+    report: dict[str, Any] = {"data_set": name, "root": str(root), "passed": False, "error": None}
+    try:
+        source = open_dataset(name, str(root), 0)
+        if isinstance(source, ImageFiles):
+            report["files"] = _check_files(source)
+            report |= _check_rows(source)
+            is_complete = all(file["status"] != "missing" for file in report["files"])
+            report["passed"] = is_complete and len(report["missing_images"]) < report["images"]
+        elif isinstance(source, FashionMnist):  # all files are present, otherwise open_dataset raises an error
+            report |= _count_rows(source.catalogue(), source.published) | {"passed": True}
+        else:
+            raise ValueError("a merged catalogue has no published files to check; see card.md in its folder")
+    except (OSError, ValueError) as error:
+        report["error"] = str(error)
+    return report
 
 
-def _print_rows(source: ImageFiles) -> bool:
-    """Print row counts, unusable rows and missing images; return whether at least one image exists."""
+def _check_files(source: ImageFiles) -> list[dict[str, str]]:
+    """Return the status of each file of the published layout: present, missing or optional (absent, not required)."""
+    files = []
+    for pattern, description, is_required in source.expected:
+        is_present = any(next(source.folder.glob(part), None) is not None for part in pattern.split("|"))
+        status = "present" if is_present else "missing" if is_required else "optional"
+        files.append({"pattern": pattern, "content": description, "status": status})
+    return files
+
+
+def _check_rows(source: ImageFiles) -> dict[str, Any]:
+    """Count rows; list unusable rows with reasons, and missing images."""
     rows, skipped = source.list_garments()
-    _print_counts(rows, source.published or PublishedCounts({}))
     images = sorted(set(rows.column("image")))
     missing_images = [str(source.folder / name) for name in images if file_state(source.folder / name) == MISSING]
     rows_without_image = [name for name, reason in skipped.items() if reason.startswith(MISSING_IMAGE)]
-    unusable_rows = [f"{name}: {reason}" for name, reason in skipped.items() if not reason.startswith(MISSING_IMAGE)]
-    print(f"{len(rows):,} garments with {len(rows.categories)} labels; {len(unusable_rows):,} unusable rows")
-    _print_lines(unusable_rows)
-    num_missing, num_images = (len(names) + len(rows_without_image) for names in (missing_images, images))
-    print(f"{num_missing:,} of {num_images:,} images are missing")
-    _print_lines(missing_images + rows_without_image)
-    return len(missing_images) < len(images)
+    return _count_rows(rows, source.published or PublishedCounts({})) | {
+        "unusable_rows": {name: reason for name, reason in skipped.items() if not reason.startswith(MISSING_IMAGE)},
+        "images": len(images) + len(rows_without_image),
+        "missing_images": missing_images + rows_without_image,
+    }
 
 
-def _print_counts(rows: Catalogue, published: PublishedCounts) -> None:
-    """Print the size of each split; if sizes are published, also the published size and the difference from it."""
+def _count_rows(rows: Catalogue, published: PublishedCounts) -> dict[str, Any]:
+    """Count garments, labels, and the garments or images of each split, with the published counts if known."""
     split_of_image = dict(zip(rows.column("image"), rows.column("split"), strict=True))
     splits = list(split_of_image.values() if published.unit == "images" else rows.column("split"))
-    counts = Counter(splits) | {"all": len(splits)}
+    counts = Counter(map(str, splits)) | {"all": len(splits)}
+    names = [*sorted((counts.keys() | published.counts.keys()) - {"all"}), "all"]
+    return {
+        "unit": published.unit,
+        "splits": {name: {"count": counts.get(name, 0), "published": published.counts.get(name)} for name in names},
+        "garments": len(rows),
+        "labels": len(rows.categories),
+    }
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    statuses = {"missing": "MISSING", "optional": "absent (optional)"}
+    if report.get("files"):
+        table = [
+            (file["pattern"].replace("|", " or "), file["content"], statuses.get(file["status"], file["status"]))
+            for file in report["files"]
+        ]
+        print(tabulate(table, ["file or folder", "content", "status"]), end="\n\n")
+    if "splits" in report:
+        _print_counts(report["splits"], report["unit"])
+    if "images" in report:
+        unusable_rows, missing_images = report["unusable_rows"], report["missing_images"]
+        print(f"{report['garments']:,} garments with {report['labels']} labels; {len(unusable_rows):,} unusable rows")
+        _print_lines([f"{name}: {reason}" for name, reason in unusable_rows.items()])
+        print(f"{len(missing_images):,} of {report['images']:,} images are missing")
+        _print_lines(missing_images)
+
+
+def _print_counts(splits: dict[str, dict[str, int | None]], unit: str) -> None:
+    """Print the size of each split; if sizes are published, also the published size and the difference from it."""
     table = []
-    for name in [*sorted((counts.keys() | published.counts.keys()) - {"all"}), "all"]:
-        count, published_count = counts.get(name, 0), published.counts.get(name)
+    for name, sizes in splits.items():
+        count, published_count = sizes["count"] or 0, sizes["published"]
         row = [name or "no split", f"{count:,}"]
         if published_count is not None:
             row += [f"{published_count:,}", f"{count - published_count:+,}" if count != published_count else "matches"]
         table.append(row)
-    headers = ["split", published.unit, *(["published count", "difference"] if published.counts else [])]
-    print(tabulate(table, headers), end="\n\n")
+    has_published = any(sizes["published"] is not None for sizes in splits.values())
+    print(tabulate(table, ["split", unit, *(["published count", "difference"] if has_published else [])]), end="\n\n")
 
 
 def _print_lines(lines: Sequence[str]) -> None:

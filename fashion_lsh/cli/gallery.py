@@ -22,6 +22,11 @@ from fashion_lsh.cli.command import add_trust, create_parser, report_errors
 if TYPE_CHECKING:
     from fashion_lsh.runs.run import Run
 
+ADD_DESCRIPTION = (
+    "Add images. Skipped images are counted and listed with reasons in skipped.csv of the run; the exit status is 0 if "
+    "at least one image is usable. Exit status 1: no image is usable, or an id is already in the gallery."
+)
+
 
 @report_errors("gallery")
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = create_parser("gallery", __doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     build = verbs.add_parser("build", help="encode the gallery split of the run's data again; added images are removed")
-    add = verbs.add_parser("add", help="add images")
+    add = verbs.add_parser("add", help="add images", description=ADD_DESCRIPTION)
     remove = verbs.add_parser("remove", help="remove garments")
     stats = verbs.add_parser("stats", help="show the number of garments and the size in bytes")
     verify = verbs.add_parser("verify", help="verify the checksums of all files of the gallery")

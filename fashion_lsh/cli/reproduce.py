@@ -33,10 +33,10 @@ from fashion_lsh.runs.config import resolve_config
 from fashion_lsh.runs.job_file import is_saved
 
 ROOT = Path(__file__).parents[2]
-COMMAND_PATTERN = re.compile(r"^python .+$", re.MULTILINE)
+COMMAND_PATTERN = re.compile(r"^(?:python|fashion-lsh) .+$", re.MULTILINE)
 MINUTES_PATTERN = re.compile(r"^\*\*Commands?\.\*\* About ([\d.]+) minutes( a job)?", re.MULTILINE)
 IMAGE_OPTIONS = {"garments": "garments/manifest.csv", "scenes": "scenes"}  # data.root that each option replaces
-TRAIN = "train.py"
+TRAIN = ("train.py", "train")  # python train.py, or fashion-lsh train
 
 
 class Experiment(NamedTuple):
@@ -79,7 +79,7 @@ def list_experiments() -> list[Experiment]:
     for file in sorted((ROOT / "experiments").rglob("*/README.md")):
         text = file.read_text()
         lines = COMMAND_PATTERN.findall(text)
-        if any(f" {TRAIN} " in line for line in lines):
+        if any(shlex.split(line)[1] in TRAIN for line in lines):
             match = MINUTES_PATTERN.search(text)
             if match is None:
                 raise ValueError(f"{file}: no duration; add '**Commands.** About 5 minutes a job'")
@@ -88,9 +88,9 @@ def list_experiments() -> list[Experiment]:
 
 
 def expand_jobs(line: str) -> list[list[str]]:
-    """Expand a command line into a list of overrides per job of the sweep; empty if the line does not run train.py."""
+    """Expand a command line into a list of overrides per job of the sweep; empty if the line does not train."""
     script, *overrides = shlex.split(line, comments=True)[1:]
-    if script != TRAIN:
+    if script not in TRAIN:
         return []
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         swept = compose(
@@ -194,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     failed_lines = [
         line for experiment, missing in unfinished if not missing for line in run(experiment.lines, image_paths)
     ]
-    failed_lines += run(["python -m fashion_lsh report experiments"], image_paths) if unfinished else []
+    failed_lines += run(["fashion-lsh report experiments"], image_paths) if unfinished else []
     return report_failures(failed_lines) or int(any(missing for _, missing in unfinished))
 
 

@@ -29,7 +29,7 @@ RATE_PATTERN = re.compile(r" \([\d.]+ per second\)")
 
 
 def run_script(name: str, *argv: object, status: int = 0) -> str:
-    """Run `train.py`, `evaluate.py`, or a command of `python -m fashion_lsh` in this process; return the output.
+    """Run `train.py`, `evaluate.py`, or another command of `fashion-lsh` in this process; return the output.
 
     A separate process (see `run_process`) would spend most of its time on imports.
     """

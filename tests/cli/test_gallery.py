@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from fashion_lsh.cli import search
+from fashion_lsh.cli import gallery, search
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.io.files import folder_lock
@@ -117,6 +117,9 @@ def test_unreadable_images_are_listed_once(run: Run, images: Path, capsys: pytes
     (images / "notes.txt").write_text("not an image either")
     status, printed = run_gallery(capsys, "add", run.path, images)
     assert (status, printed) == (0, f"Added 12 garments; skipped 2, see {run.path / 'skipped.csv'}\n")
+    with pytest.raises(SystemExit):
+        gallery.main(["add", "--help"])
+    assert {"skipped.csv", "exit"} <= set(capsys.readouterr().out.split())
     run_gallery(capsys, "remove", run.path, write_ids(images.parent, [f"{number:02}.png" for number in range(12)]))
     run_gallery(capsys, "add", run.path, images)
     lines = list(csv.reader((run.path / "skipped.csv").open(newline="")))
@@ -173,3 +176,39 @@ def test_added_categories_get_the_letter_case_of_the_gallery(
     shutil.copy(images / "08.png", other / known[0].upper() / "new.png")
     assert run_gallery(capsys, "add", run.path, other)[0] == 0
     assert run.gallery(run.model().fingerprint()).catalogue.categories == known
+
+
+def test_gallery_without_a_usable_image_is_an_error(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = gallery_ids(run)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/bad.png").write_bytes(b"not an image")
+    status, printed = run_gallery(capsys, "add", run.path, tmp_path / "bad")
+    assert (status, str(tmp_path / "bad") in printed) == (1, True)
+    assert gallery_ids(run) == before
+
+
+def test_gallery_built_again_gives_the_same_hits(run: Run, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    count = len(gallery_ids(run))
+
+    def find_hits() -> str:
+        capsys.readouterr()
+        assert search.main([str(run.path), str(images), "--nprobe", "all", "--k", str(count), "--json"]) == 0
+        return capsys.readouterr().out
+
+    before = find_hits()
+    run_gallery(capsys, "add", run.path, images)
+    assert find_hits() != before
+    shutil.rmtree(run.gallery_folder)
+    assert run_gallery(capsys, "build", run.path) == (0, f"Built the gallery: {count} garments\n")
+    assert find_hits() == before  # without the added images
+
+
+def test_gallery_of_an_unfinished_run_is_not_built(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    before = gallery_ids(run)
+    (run.path / "metrics.json").unlink()
+    status, printed = run_gallery(capsys, "build", run.path)
+    assert (status, printed.count("\n")) == (1, 1)
+    assert f"{run.path}: not finished (metrics.json is missing)" in printed
+    assert gallery_ids(run) == before

@@ -121,12 +121,12 @@ def test_page_of_another_command_is_not_overwritten(
 ) -> None:
     folder = tmp_path / "stability"
     (folder / "jobs").mkdir(parents=True)
-    text = "# Stability\n```\npython -m fashion_lsh report experiments/stability --repeats runs/stability/*\n```\n"
+    text = "# Stability\n```\nfashion-lsh report experiments/stability --repeats runs/stability/*\n```\n"
     (folder / "README.md").write_text(text)
     (folder / "jobs" / "one.json").write_text(job_json(make_run(key="one")))
     assert main([str(folder)]) == 1
     assert (
-        "README.md is written by another command; run 'python -m fashion_lsh report experiments/stability --repeats"
+        "README.md is written by another command; run 'fashion-lsh report experiments/stability --repeats"
         in capsys.readouterr().err
     )
     assert (folder / "README.md").read_text() == text

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,8 @@ def test_page_without_duration_is_an_error(tmp_path: Path, monkeypatch: pytest.M
         ("python train.py experiment=crops crop=whole",
          [f"experiment=crops crop=whole seed={seed}" for seed in (0, 1, 2)]),
         ("python train.py seed=1 data.categories=[coat,dress]", ["seed=1 data.categories=[coat,dress]"]),
-        ("python -m fashion_lsh report experiments/bits", []),
+        ("fashion-lsh train experiment=demo seed=0,1", ["experiment=demo seed=0", "experiment=demo seed=1"]),
+        ("fashion-lsh report experiments/bits", []),
     ],
 )  # fmt: skip
 def test_line_expands_to_one_job_per_swept_value(line: str, jobs: list[str]) -> None:
@@ -97,6 +99,30 @@ def test_failed_command_does_not_stop_the_next(tmp_path: Path, capfd: pytest.Cap
     assert "data.root=a b.csv" in capfd.readouterr().out
     assert reproduce.report_failures(failed_lines) == 1
     assert reproduce.report_failures([]) == 0
+
+
+def test_program_of_the_same_environment_is_run(capfd: pytest.CaptureFixture[str]) -> None:
+    assert reproduce.run(["command -v fashion-lsh", "fashion-lsh report --help > /dev/null"], {}) == []
+    assert f"\n{Path(sys.executable).with_name('fashion-lsh')}\n" in capfd.readouterr().out
+
+
+def test_page_with_either_form_of_the_training_command_is_an_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duration = "**Commands.** About 5 minutes a job.\n"
+    for name, line in {
+        "a": "python train.py seed=1",
+        "b": "fashion-lsh train seed=1",
+        "c": "fashion-lsh merge x",
+    }.items():
+        (tmp_path / "experiments" / name).mkdir(parents=True)
+        (tmp_path / "experiments" / name / "README.md").write_text(
+            f"{duration}```\n{line}\nfashion-lsh report x\n```\n"
+        )
+    monkeypatch.setattr(reproduce, "ROOT", tmp_path)
+    lines = {experiment.name: experiment.lines for experiment in reproduce.list_experiments()}
+    report = "fashion-lsh report x"
+    assert lines == {"a": ["python train.py seed=1", report], "b": ["fashion-lsh train seed=1", report]}
 
 
 def test_unknown_experiment_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,7 +63,7 @@ FILE_DATASETS: dict[str, tuple[DatasetFactory, str]] = {  # name -> (factory, de
     "shop": (Shop, "the folder with styles.csv and images, or a CSV file"),
     "thesis30": (
         lambda root: MergedCatalogue(root, lambda name, source_root: open_dataset(name, source_root, 0)),
-        "a folder written by `python -m fashion_lsh merge`",
+        "a folder written by `fashion-lsh merge`",
     ),
 }
 

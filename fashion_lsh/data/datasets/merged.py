@@ -53,7 +53,7 @@ class MergedCatalogue:
     files, and garments whose box is outside the changed image, are skipped and recorded in `skipped`.
 
     Args:
-        root: Folder written by `python -m fashion_lsh merge`.
+        root: Folder written by `fashion-lsh merge`.
         open_source: Opens a source, given data set name and root.
 
     Raises:
@@ -65,8 +65,7 @@ class MergedCatalogue:
         self.root, self.open_source = Path(root).expanduser(), open_source
         if not (self.root / SOURCES).is_file():
             raise FileNotFoundError(
-                f"{self.root}: not a merged catalogue ({SOURCES} is missing); create one with "
-                "`python -m fashion_lsh merge`"
+                f"{self.root}: not a merged catalogue ({SOURCES} is missing); create one with `fashion-lsh merge`"
             )
         try:
             content = json.loads((self.root / SOURCES).read_text())

@@ -33,7 +33,7 @@ REPRODUCTION = (
     "the full path of the run folder."
 )
 COMMAND = (
-    "python train.py --config-path RUN --config-name config hydra.run.dir=. hydra.output_subdir=null "
+    "fashion-lsh train --config-path RUN --config-name config hydra.run.dir=. hydra.output_subdir=null "
     "hydra/job_logging=stdout runs=again overwrite=false"
 )
 
