@@ -134,7 +134,7 @@ def code_metrics(gallery: EncodedSplit, bits: int) -> dict[str, float]:
     if encoded.codes is None:
         return {}
     statistics = code_statistics(encoded.codes, bits)
-    warning = describe_collapse(statistics, bits, encoded.predicted[encoded.predicted >= 0])
+    warning = describe_collapse(statistics, bits, gallery.catalogue.column("category"))
     if warning:
         log.warning("%s", warning)
     error = {} if gallery.quantisation_error is None else {"codes/quantisation_error": gallery.quantisation_error}
