@@ -24,10 +24,6 @@ from fashion_lsh.cli.command import add_trust, create_parser, positive_int, repo
 from fashion_lsh.cli.encode import list_images
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from fashion_lsh.models.detector import DetectorModel
-    from fashion_lsh.report.tiles import Tile
     from fashion_lsh.runs.run import Run
     from fashion_lsh.search.result import SearchResult
     from fashion_lsh.search.searcher import Searcher
@@ -39,41 +35,36 @@ UNCERTAIN = 0.8  # below this probability of the predicted category, the runner-
 def main(argv: Sequence[str] | None = None) -> int:
     """Search with each image and print the hits; skip unreadable images; return the exit status."""
     args = build_parser().parse_args(argv)
-    from fashion_lsh.data.images import open_image
     from fashion_lsh.runs.run import Run
 
     run = Run(args.run, args.trust)
-    searcher, detector, images = _open_searcher(run, args), run.detector(), list_images(args.images)
-    sheet = args.sheet or (args.out / "contact_sheet.png" if args.out else None)
-    tiles: list[tuple[list[Tile], SearchResult]] = []
+    searcher, images = _open_searcher(run, args), list_images(args.images)
+    searched: list[tuple[Path, SearchResult]] = []
     records: list[dict[str, Any]] = []
-    num_searched = 0
+    skipped = 0
     for path in images:
         try:
-            image = open_image(path)
-            garments = _select_garments(run, detector, image, args)
-            results = [(f"{path}{name}", box, searcher.search(image, box, args.k)) for name, box in garments]
+            results = _search_garments(searcher, path, args)
         except ValueError as error:
             prefix = "" if str(path) in str(error) else f"{path}: "
             print(f"fashion-lsh search: skipped {prefix}{error}", file=sys.stderr)
+            skipped += 1
             continue
-        num_searched += 1
-        for query, box, result in results:
+        for name, result in results:
+            query = f"{path}{name}"
             found = _hit_records(query, result)
             records += found
-            if sheet:
-                from fashion_lsh.report.contact_sheets import query_tiles
-
-                tiles.append((query_tiles(image, box, searcher.model.margin, result), result))
+            searched.append((path, result))
             if not args.json:
                 print(_format_result(query, result, found, searcher.policy.nprobe))
     if args.json:
         print(json.dumps(records, indent=1))
     if args.out:
         _write_hits(args.out, records)
-    if sheet and tiles and not _write_sheet(sheet, run, searcher, tiles):
+    sheet = args.sheet or (args.out / "contact_sheet.png" if args.out else None)
+    if sheet and searched and not _write_sheet(sheet, run, searcher, searched):
         return 1
-    return 0 if num_searched == len(images) else 1
+    return 1 if skipped else 0
 
 
 def _hit_records(query: str, result: SearchResult) -> list[dict[str, Any]]:
@@ -102,12 +93,14 @@ def _write_hits(folder: Path, records: Sequence[dict[str, Any]]) -> None:
     print(f"Hits: {folder / 'hits.parquet'}, {folder / 'hits.csv'}", file=sys.stderr)
 
 
-def _write_sheet(path: Path, run: Run, searcher: Searcher, tiles: list[tuple[list[Tile], SearchResult]]) -> bool:
-    """Write the contact sheet; print an error and return False if gallery images are missing."""
-    from fashion_lsh.report.contact_sheets import write_result_sheet
+def _write_sheet(path: Path, run: Run, searcher: Searcher, searched: list[tuple[Path, SearchResult]]) -> bool:
+    """Write the contact sheet; print an error and return False if images are missing."""
+    from fashion_lsh.io.files import atomic_write
+    from fashion_lsh.report.contact_sheets import result_sheet
 
     try:
-        write_result_sheet(path, run.source(), searcher, tiles)
+        with atomic_write(path) as temporary:
+            result_sheet(run.source(), searcher, searched).save(temporary, "PNG")
     except (OSError, ValueError) as error:  # for example, gallery images were moved
         print(f"fashion-lsh search: sheet not written: {error}", file=sys.stderr)
         return False
@@ -115,39 +108,31 @@ def _write_sheet(path: Path, run: Run, searcher: Searcher, tiles: list[tuple[lis
     return True
 
 
-def _select_garments(
-    run: Run, detector: DetectorModel | None, image: np.ndarray, args: argparse.Namespace
-) -> list[tuple[str, np.ndarray | None]]:
-    """Return a label and a box (4,) for each query garment in an image; the box is None for the whole image.
+def _search_garments(searcher: Searcher, path: Path, args: argparse.Namespace) -> list[tuple[str, SearchResult]]:
+    """Search with the garments of an image that the arguments select; return a label and a result for each.
 
     Raises:
-        ValueError: --box and --garment are combined, the run has no detector for --garment, or fewer garments than
-            requested are detected.
+        ValueError: the image is not readable, --box and --garment are combined, the run has no detector for --garment,
+            or fewer garments than requested are detected.
     """
-    import numpy as np
-
     if args.box and args.garment:
         raise ValueError("--box and --garment cannot be combined; pass only one of them")
     if args.box:
-        return [("", np.array(args.box, dtype=np.float32))]
-    if detector is None:
-        if args.garment:
-            raise ValueError(f"--garment {args.garment}: the run has no detector; pass --box X1 Y1 X2 Y2")
-        return [("", None)]
-    box_selector = run.box_selector
-    boxes = detector.detect([image])[0].filter(box_selector.min_score, box_selector.min_size)
-    if not len(boxes.scores):
-        if box_selector.fallback == "skip":
-            raise ValueError("no garment detected; pass --box X1 Y1 X2 Y2")
-        return [(", no garment detected, whole image", None)]
-    if args.garment and args.garment > len(boxes.scores):
-        raise ValueError(f"--garment {args.garment}: not detected; pass at most {len(boxes.scores)}")
-    indices = [args.garment - 1] if args.garment else range(len(boxes.scores))
-    return [(f", garment {number + 1} at {_format_box(boxes.xyxy[number])}", boxes.xyxy[number]) for number in indices]
-
-
-def _format_box(box: np.ndarray) -> str:
-    return " ".join(f"{coordinate:.0f}" for coordinate in box)
+        return [("", searcher.search(path, args.box, args.k))]
+    if searcher.detector is None and args.garment:
+        raise ValueError(f"--garment {args.garment}: the run has no detector; pass --box X1 Y1 X2 Y2")
+    results = searcher.search_garments(path, args.k)
+    if not results:
+        raise ValueError("no garment detected; pass --box X1 Y1 X2 Y2")
+    if results[0].box is None:
+        return [("" if searcher.detector is None else ", no garment detected, whole image", results[0])]
+    if args.garment and args.garment > len(results):
+        raise ValueError(f"--garment {args.garment}: not detected; pass at most {len(results)}")
+    garments = [
+        (f", garment {number} at {' '.join(f'{side:.0f}' for side in result.box or ())}", result)
+        for number, result in enumerate(results, start=1)
+    ]
+    return garments if args.garment is None else [garments[args.garment - 1]]
 
 
 def build_parser() -> argparse.ArgumentParser:

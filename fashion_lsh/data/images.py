@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000  # a larger image would take over 300 MB as RGB
 # exceptions of PIL's own pixel limit; the warning is raised only if a warning filter turns warnings into errors
@@ -39,20 +39,22 @@ def open_image(path: str | Path | BinaryIO) -> np.ndarray:
         ImageError: the file is missing, not an image, truncated, or has floating-point pixels; or the image exceeds
             MAX_PIXELS or PIL's limit in this process (`Image.MAX_IMAGE_PIXELS`).
     """
+    name = path if isinstance(path, str | Path) else getattr(path, "name", "image")
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(
-                    f"{path}: {image.width} x {image.height} pixels exceed {MAX_PIXELS:,}; shrink the image"
+                    f"{name}: {image.width} x {image.height} pixels exceed {MAX_PIXELS:,}; shrink the image"
                 )
             return np.asarray(_apply_orientation(_to_rgb(image), _read_orientation(image)))
     except ImageError:
         raise
     except DECOMPRESSION_BOMBS as error:
-        raise ImageError(f"{path}: exceeds PIL's pixel limit ({error}); shrink the image") from error
+        raise ImageError(f"{name}: exceeds PIL's pixel limit ({error}); shrink the image") from error
     except READ_ERRORS as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else f"not a readable image ({error})"
-        raise ImageError(f"{path}: {reason}") from error
+        detail = "unknown format" if isinstance(error, UnidentifiedImageError) else error
+        reason = "no such file" if isinstance(error, FileNotFoundError) else f"not a readable image ({detail})"
+        raise ImageError(f"{name}: {reason}") from error
 
 
 def to_pil_image(image: Any) -> Image.Image:

@@ -135,7 +135,7 @@ def code_results(gallery: EncodedSplit, bits: int) -> list[Result]:
     if encoded.codes is None:
         return []
     statistics = code_statistics(encoded.codes, bits)
-    warning = describe_collapse(statistics, bits, encoded.predicted[encoded.predicted >= 0])
+    warning = describe_collapse(statistics, bits, gallery.catalogue.column("category"))
     if warning:
         log.warning("%s", warning)
     values = statistics._asdict()

@@ -71,30 +71,34 @@ def quantisation_error(activations: Tensor, threshold: float) -> float:
     return float((1 - cosine).mean().clamp(min=0))
 
 
-def describe_collapse(statistics: CodeStatistics, bits: int, predicted: np.ndarray) -> str:
+def describe_collapse(statistics: CodeStatistics, bits: int, categories: np.ndarray) -> str:
     """Describe the collapse of codes; return an empty string if the codes have not collapsed.
 
-    Collapsed codes have fewer distinct codes, or less entropy, than the predicted categories. The entropy of a code is
-    at most the sum of the entropies of its bits (subadditivity).
+    Codes have collapsed if several garments have a single code, or if the codes have fewer distinct values, or less
+    entropy, than the categories. The entropy of a code is at most the sum of the entropies of its bits
+    (subadditivity).
 
     Args:
         statistics: statistics of the gallery codes.
         bits: code length.
-        predicted: (N,) int, predicted categories of the gallery.
+        categories: (N,) labelled category of each garment of the gallery. Predicted categories would hide a collapse
+            of codes and classifier together.
     """
-    _, counts = np.unique(predicted, return_counts=True)
+    _, counts = np.unique(categories, return_counts=True)
     ratios = counts / counts.sum()
     category_entropy, code_entropy = float(-(ratios * np.log2(ratios)).sum()), statistics.entropy * bits
     problems = []
-    if statistics.distinct < len(counts):
+    if statistics.distinct == 1 < len(categories):
+        problems.append(f"all {len(categories):,} garments have the same code")
+    elif statistics.distinct < len(counts):
         problems.append(
             f"the number of distinct codes, {statistics.distinct:,}, is less than "
-            f"the number of predicted categories, {len(counts):,}"
+            f"the number of categories, {len(counts):,}"
         )
     if code_entropy < category_entropy - 1e-6:
         problems.append(
             f"the {bits} code bits ({statistics.constant_bits} constant) have a total entropy of {code_entropy:.2f} "
-            f"bits, less than the {category_entropy:.2f} bits of the predicted categories"
+            f"bits, less than the {category_entropy:.2f} bits of the categories"
         )
     hint = "try another loss (hash=csq, hash.bihalf=true), more bits (hash.bits) or a lower learning rate (optim.lr)"
     return f"the gallery codes have collapsed: {'; '.join(problems)}; {hint}" if problems else ""

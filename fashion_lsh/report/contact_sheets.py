@@ -16,7 +16,7 @@ from fashion_lsh.data.schema import BOX_COLUMNS
 from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.report.blocks import Figure
-from fashion_lsh.report.tiles import TILE, Tile, column_titles, evenly_spaced, write_contact_sheet
+from fashion_lsh.report.tiles import TILE, Tile, column_titles, draw_sheet, evenly_spaced, write_contact_sheet
 from fashion_lsh.search.result import SearchResult
 from fashion_lsh.search.searcher import Searcher
 
@@ -53,19 +53,30 @@ def write_query_sheet(
     return rows
 
 
-def query_tiles(image: np.ndarray, box: np.ndarray | None, margin: float, result: SearchResult) -> list[Tile]:
-    """Return two tiles: the image with its box, and the crop.  image: (H, W, 3) uint8; box: (4,), None: whole image."""
-    thumbnail, scaled_box = downscale(image, np.empty((0, 4), np.float32) if box is None else box)
-    return [Tile(thumbnail, box=scaled_box), Tile(crop_image(image, box, margin, TILE), f"pred: {result.category}")]
+def result_sheet(
+    source: Source, searcher: Searcher, results: Sequence[tuple[str | Path | np.ndarray, SearchResult]]
+) -> Image.Image:
+    """Draw a sheet of search results: query image with its box, crop, and hits.
 
-
-def write_result_sheet(
-    path: Path, source: Source, searcher: Searcher, results: Sequence[tuple[list[Tile], SearchResult]]
-) -> None:
-    """Write a sheet of search results without relevance marks: `query_tiles` and hits of each query."""
+    Args:
+        source: data set of the gallery, which opens the images of the hits (see `Run.source`).
+        searcher: searcher of the results.
+        results: query image, as a path or (H, W, 3) uint8, and result of each query.
+    """
     gallery, margin = searcher.gallery.catalogue, searcher.model.margin
-    rows = [[*tiles, *(hit_tile(source, gallery, hit.row, margin) for hit in result.hits)] for tiles, result in results]
-    write_contact_sheet(path, rows, column_titles(max(map(len, rows)) - 2, first="image"))
+    rows = [
+        [*_query_tiles(image, margin, result), *(hit_tile(source, gallery, hit.row, margin) for hit in result.hits)]
+        for image, result in results
+    ]
+    return draw_sheet(rows, column_titles(max(map(len, rows)) - 2, first="image"))
+
+
+def _query_tiles(query_image: str | Path | np.ndarray, margin: float, result: SearchResult) -> list[Tile]:
+    """Return two tiles: the image with its box, and the crop."""
+    image = query_image if isinstance(query_image, np.ndarray) else open_image(query_image)
+    box = np.array(result.box or [np.nan] * 4, np.float32)
+    thumbnail, scaled_box = downscale(image, box)
+    return [Tile(thumbnail, box=scaled_box), Tile(crop_image(image, box, margin, TILE), f"pred: {result.category}")]
 
 
 def sheet_figure(name: str, sheet: Image.Image, caption: str) -> Figure:

@@ -144,9 +144,10 @@ class Run(RunFolder):
         return Gallery.open(self.gallery_folder, fingerprint, verify)
 
     def searcher(self, policy: SearchPolicy | None = None) -> Searcher:
-        """Open model and gallery for searching; `policy` replaces the search policy of the run."""
+        """Open model, gallery and detector for searching; `policy` replaces the search policy of the run."""
         model = self.model()
-        return Searcher(model, self.gallery(model.fingerprint()), policy or self.policy)
+        gallery = self.gallery(model.fingerprint())
+        return Searcher(model, gallery, policy or self.policy, self.detector(), self.box_selector)
 
     def source(self) -> Source:
         """Open the data set of the run."""

@@ -1,6 +1,6 @@
 """Result of a search with one query image."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.index.hits import Hits
@@ -35,6 +35,7 @@ class SearchResult(NamedTuple):
         runner_up: second most probable category; "" if the model has a single category.
         runner_up_probability: softmax probability of the runner-up; 0 if the model has a single category.
         hits: at most k hits by ascending distance; fewer if the probed lists have fewer garments.
+        box: given or detected box of the garment, xyxy in pixels; None for the whole image.
     """
 
     category: str
@@ -42,6 +43,11 @@ class SearchResult(NamedTuple):
     runner_up: str
     runner_up_probability: float
     hits: tuple[Hit, ...]
+    box: tuple[float, ...] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name, ready for JSON; each hit is a dict, too."""
+        return self._asdict() | {"hits": [hit._asdict() for hit in self.hits]}
 
 
 def garment_hits(hits: Hits, gallery: Catalogue) -> tuple[Hit, ...]:

@@ -1,5 +1,6 @@
-"""Search a gallery: crop, encode in one forward pass, select lists, search them, re-rank."""
+"""Search a gallery: detect, crop, encode in one forward pass, select lists, search them, re-rank."""
 
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -7,6 +8,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from fashion_lsh.data.crops import crop_image
+from fashion_lsh.data.detections import BoxDetector, BoxSelector
 from fashion_lsh.data.images import open_image
 from fashion_lsh.gallery.files import check_fingerprint
 from fashion_lsh.gallery.gallery import Gallery
@@ -18,6 +20,9 @@ from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.rerank import rerank, tie_break, weighted
 from fashion_lsh.search.result import SearchResult, garment_hits
 
+QueryImage = str | Path | BinaryIO | np.ndarray  # path, open binary file, or (H, W, 3) uint8 RGB
+NOT_ANNOTATED = np.full(4, np.nan, np.float32)
+
 
 class Searcher:
     """Search a gallery with the model that built it.  The rows of hits are catalogue rows.
@@ -26,15 +31,25 @@ class Searcher:
         model: fitted model.
         gallery: gallery with codes and embeddings of this model.
         policy: policy that selects the lists to probe and the distance.
+        detector: detector of the garments in a query image; None: a query without a box is the whole image.
+        box_selector: thresholds of detections, selection of one of them, and fallback without a detection.
 
     Raises:
         ValueError: the gallery was built by another model, or `policy` is incompatible with the model.
     """
 
-    def __init__(self, model: Model, gallery: Gallery, policy: SearchPolicy) -> None:
+    def __init__(
+        self,
+        model: Model,
+        gallery: Gallery,
+        policy: SearchPolicy,
+        detector: BoxDetector | None = None,
+        box_selector: BoxSelector = BoxSelector(),  # noqa: B008  frozen
+    ) -> None:
         policy.check(model.bits, len(model.categories))
         check_fingerprint("the gallery", gallery.fingerprint, model.fingerprint())
         self.model, self.gallery, self.policy = model, gallery, policy
+        self.detector, self.box_selector = detector, box_selector
 
     def with_policy(self, policy: SearchPolicy) -> "Searcher":
         """Return a searcher of the same model and gallery with another policy.
@@ -84,25 +99,59 @@ class Searcher:
         is_padding = np.arange(hits.rows.shape[1]) >= num_candidates[:, None]
         return Hits(np.where(is_padding, -1, hits.rows), np.where(is_padding, np.float32(np.inf), hits.distances))
 
-    def search(
-        self, image: str | Path | BinaryIO | np.ndarray, box: np.ndarray | None = None, k: int = 10
-    ) -> SearchResult:
-        """Search with one query image.
+    def search(self, image: QueryImage, box: Sequence[float] | np.ndarray | None = None, k: int = 12) -> SearchResult:
+        """Search with one garment of a query image.
 
         Args:
             image: path or open binary file of the image, or (H, W, 3) uint8 RGB.
-            box: (4,) xyxy of the garment in pixels; None for the whole image.
+            box: (4,) xyxy of the garment in pixels. None for the detection that `box_selector` selects, or for the
+                whole image without a detector or without a detection.
             k: maximum number of hits.
 
         Raises:
             ImageError: the file is missing, or is not a readable image.
-            ValueError: the array has another shape or dtype, the box lies outside the image, or k is not a positive
-                integer.
+            ValueError: the array has another shape or dtype, the box lies outside the image, k is not a positive
+                integer, or there is no detection and `box_selector.fallback` is "skip".
         """
+        pixels = _read_image(image)
+        if box is None and self.detector is not None:
+            detections = self.detector.detect([pixels])[0]
+            box = self.box_selector.select_one(detections, NOT_ANNOTATED)
+            if box is None and self.box_selector.fallback == "skip":
+                raise ValueError("no garment detected; pass box=[x1, y1, x2, y2] of the garment")
+        return self._search_box(pixels, box, k)
+
+    def search_garments(self, image: QueryImage, k: int = 12) -> list[SearchResult]:
+        """Search with each detected garment of a query image.
+
+        Args:
+            image: path or open binary file of the image, or (H, W, 3) uint8 RGB.
+            k: maximum number of hits of each garment.
+
+        Returns:
+            One result per garment, by descending detection score; `SearchResult.box` is the detected box. Without a
+            detector or without a detection, one result for the whole image, or none if `box_selector.fallback` is
+            "skip".
+
+        Raises:
+            ImageError: the file is missing, or is not a readable image.
+            ValueError: the array has another shape or dtype, or k is not a positive integer.
+        """
+        pixels = _read_image(image)
+        if self.detector is None:
+            return [self._search_box(pixels, None, k)]
+        detections = self.detector.detect([pixels])[0].filter(self.box_selector.min_score, self.box_selector.min_size)
+        if not len(detections.scores) and self.box_selector.fallback == "whole":
+            return [self._search_box(pixels, None, k)]
+        return [self._search_box(pixels, box, k) for box in detections.xyxy]
+
+    def _search_box(self, pixels: np.ndarray, box: Sequence[float] | np.ndarray | None, k: int) -> SearchResult:
+        """Search with a box (4,), or with the whole image if the box is None or NaN."""
         k = min(check_positive(k=k), max(1, len(self.gallery)))
-        is_file = isinstance(image, str | Path) or hasattr(image, "read")
-        pixels = cast(np.ndarray, open_image(cast(BinaryIO, image)) if is_file else image)
-        query = encode_crops(self.model, [crop_image(pixels, box, self.model.margin, self.model.image_size)])
+        xyxy = NOT_ANNOTATED if box is None else np.asarray(box, dtype=np.float32)
+        if xyxy.shape != (4,):
+            raise ValueError(f"box={xyxy.tolist()}: pass four coordinates x1 y1 x2 y2 in pixels")
+        query = encode_crops(self.model, [crop_image(pixels, xyxy, self.model.margin, self.model.image_size)])
         probabilities, names = query.probabilities[0], [*self.model.categories, ""]
         first, second = (*np.argsort(-probabilities, kind="stable")[:2], -1)[:2]
         return SearchResult(
@@ -111,6 +160,7 @@ class Searcher:
             names[second],
             float(probabilities[second]) if second >= 0 else 0.0,
             garment_hits(self.search_encoded(query, k), self.gallery.catalogue),
+            None if np.isnan(xyxy).any() else tuple(xyxy.tolist()),
         )
 
     def _codes_and_index(self, queries: Encoded) -> tuple[np.ndarray, HashIndex]:
@@ -135,3 +185,9 @@ class Searcher:
         max_distance = kth_distance * index.bits / alpha + 1 if alpha else np.inf
         hits = index.range_search(code, probed_lists, int(min(index.bits, max_distance)))
         return weighted(query, hits, embeddings, k, alpha, index.bits)
+
+
+def _read_image(image: QueryImage) -> np.ndarray:
+    """Read the image if it is a path or an open file."""
+    is_file = isinstance(image, str | Path) or hasattr(image, "read")
+    return cast(np.ndarray, open_image(cast(BinaryIO, image)) if is_file else image)

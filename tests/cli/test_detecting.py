@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -181,6 +183,33 @@ def test_search_uses_all_garments_or_the_requested_garment(
     assert "--garment 3: not detected; pass at most 2" in capsys.readouterr().err
     assert search.main([str(run.path), image, "--box", "1", "1", "30", "30"]) == 0
     assert "garment 1" not in capsys.readouterr().out.split("\n")[0]
+
+
+def test_python_search_equals_the_command_and_imports_no_training_library(
+    run: Run, shapes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _change_selector(run, min_score=0.0, min_size=1.0)  # the detector is trained for a few steps only
+    image = str(shapes.parent / "circle-0-street.png")
+    code = (
+        "import json, sys\n"
+        "from fashion_lsh import Run\n"
+        f"results = Run({str(run.path)!r}).searcher().search_garments({image!r}, k=2)\n"
+        "print(json.dumps([[result.box, *([*hit[:5]] for hit in result.hits)] for result in results]))\n"
+        "print({'pytorch_lightning', 'wandb', 'matplotlib', 'hydra'} & set(sys.modules))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    results, imported = printed.splitlines()
+    assert imported == "set()"
+    assert search.main([str(run.path), image, "--k", "2", "--json"]) == 0
+    by_query: dict[str, list[Any]] = {}
+    for record in json.loads(capsys.readouterr().out):
+        hit = [record[name] for name in ("id", "path", "category", "item", "distance")]
+        by_query.setdefault(record["query"], []).append(hit)
+    boxes, hits = [each[0] for each in json.loads(results)], [each[1:] for each in json.loads(results)]
+    assert boxes
+    assert all(boxes)
+    assert hits == [*by_query.values()]
+    assert [query.rpartition(" at ")[2] for query in by_query] == [" ".join(f"{x:.0f}" for x in box) for box in boxes]
 
 
 def test_query_without_detections_uses_the_fallback(

@@ -62,8 +62,11 @@ def test_file_objects_are_read_like_paths(tmp_path: Path) -> None:
     assert_close(open_image(io.BytesIO(path.read_bytes())), PIXELS)
     with path.open("rb") as file:
         assert_close(open_image(file), PIXELS)
-    with pytest.raises(ImageError, match="not a readable image"):
+    with pytest.raises(ImageError, match="^image: not a readable image"):
         open_image(io.BytesIO(path.read_bytes()[:60]))
+    (text := tmp_path / "text.jpg").write_text("not an image")
+    with text.open("rb") as file, pytest.raises(ImageError, match=f"^{text}: not a readable image"):
+        open_image(file)
 
 
 INVALID_IMAGES: list[tuple[Any, str]] = [  # (argument, description in the message)

@@ -131,20 +131,29 @@ def test_codes_with_enough_entropy_for_the_categories_have_not_collapsed() -> No
     assert describe_collapse(GOOD_STATISTICS._replace(distinct=30), 12, np.arange(30)) == ""
 
 
-@given(st.integers(2, 90), st.integers(1, 90), st.integers(0, 2**16))
+@given(st.lists(st.integers(0, 89), min_size=1, max_size=90))
 @settings(deadline=None, max_examples=40)
-def test_one_hot_codes_never_count_as_collapsed(categories: int, rows: int, seed: int) -> None:
-    predicted = np.random.default_rng(seed).integers(0, categories, rows)
-    codes = pack(np.eye(categories, dtype=np.float32)[predicted])
-    assert describe_collapse(code_statistics(codes, categories), categories, predicted) == ""
+def test_one_hot_codes_collapse_only_if_all_are_equal(categories: list[int]) -> None:
+    statistics = code_statistics(pack(np.eye(90, dtype=np.float32)[categories]), 90)
+    description = describe_collapse(statistics, 90, np.array(categories))
+    assert bool(description) == (len(categories) > 1 and len(set(categories)) == 1)
+
+
+@given(st.integers(1, 20), st.lists(st.sampled_from(["bag", "coat", "dress"]), min_size=2, max_size=40))
+@settings(deadline=None, max_examples=40)
+def test_a_single_code_of_several_garments_is_a_collapse(bits: int, categories: list[str]) -> None:
+    codes = np.repeat(random_codes(len(categories), 1, bits), len(categories), axis=0)
+    description = describe_collapse(code_statistics(codes, bits), bits, np.array(categories))
+    assert f"all {len(categories)} garments" in description
+    assert describe_collapse(code_statistics(codes[:1], bits), bits, np.array(categories[:1])) == ""
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"distinct": 29}, r"distinct codes, 29, .*predicted categories, 30;"),
+        ({"distinct": 29}, r"distinct codes, 29, .*categories, 30;"),
         ({"entropy": 0.09, "constant_bits": 2}, r"12 code bits \(2 constant\) .*1\.08 bits.*4\.91 bits .*categories;"),
-        ({"distinct": 1, "entropy": 0.0}, r"distinct codes, 1, .*categories, 30; the 12 code bits \(0 constant\)"),
+        ({"distinct": 1, "entropy": 0.0}, r"all 30 garments .*; the 12 code bits \(0 constant\)"),
     ],
 )  # fmt: skip
 def test_collapse_is_described_with_values_and_a_hint(change: dict[str, float], expected: str) -> None:
