@@ -35,9 +35,9 @@ def reduced_arguments(line: str, folder: Path, images: Path | None) -> list[str]
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("experiment", list_experiments(), ids=lambda experiment: experiment.name)
 def test_one_job_of_each_command(experiment: Experiment, few: Path, tmp_path: Path) -> None:
-    for line in experiment.lines:
+    for line in experiment.settings.commands:
         if line.startswith("python "):  # other lines write pages
-            arguments = reduced_arguments(line, tmp_path, few if experiment.has_jobs else None)
+            arguments = reduced_arguments(line, tmp_path, few if experiment.settings.jobs else None)
             done = subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=PIPE, stderr=STDOUT, text=True)
             assert done.returncode == 0, f"{line}\n{shlex.join(arguments)}\n{done.stdout[-3000:]}"
-    assert any(tmp_path.glob("jobs/*.json" if experiment.has_jobs else "page/results.csv"))
+    assert any(tmp_path.glob("jobs/*.parquet" if experiment.settings.jobs else "page/results.csv"))

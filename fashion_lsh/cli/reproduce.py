@@ -1,8 +1,9 @@
 """Run the unfinished experiments.
 
-The commands of an experiment are read from README.md in a folder below experiments/. A job is finished if the folder
-jobs/ of the experiment has the scores of the job. An experiment without jobs is finished if the folder has a
-results.csv. Delete these files to repeat a job or an experiment. After an interruption, run the same command to resume.
+The commands of an experiment are read from page.yaml in a folder below experiments/. A job is finished if the folder
+jobs/ of the experiment has the scores of the job. An experiment without jobs is finished if its results.csv names the
+code version that measured them. Delete these files to repeat a job or an experiment. After an interruption, run the
+same command to resume.
 
 examples:
   fashion-lsh reproduce --remaining
@@ -11,7 +12,6 @@ examples:
 
 import argparse
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -28,13 +28,11 @@ from tabulate import tabulate
 
 from fashion_lsh.cli.command import create_parser
 from fashion_lsh.cli.hydra_app import conf_folder
-from fashion_lsh.report.page_file import OUTDATED
+from fashion_lsh.report.page_settings import PAGE_SETTINGS, PageSettings, read_page_settings
 from fashion_lsh.runs.config import resolve_config
 from fashion_lsh.runs.job_file import is_saved
 
 ROOT = Path(__file__).parents[2]
-COMMAND_PATTERN = re.compile(r"^(?:python|fashion-lsh) .+$", re.MULTILINE)
-MINUTES_PATTERN = re.compile(r"^\*\*Commands?\.\*\* About ([\d.]+) minutes( a job)?", re.MULTILINE)
 IMAGE_OPTIONS = {"garments": "garments/manifest.csv", "scenes": "scenes"}  # data.root that each option replaces
 TRAIN = ("train.py", "train")  # python train.py, or fashion-lsh train
 
@@ -43,16 +41,12 @@ class Experiment(NamedTuple):
     """Experiment that can be run again.
 
     Attributes:
-        folder: folder of the page README.md, below experiments/.
-        lines: command lines on the page.
-        minutes: duration of one job, or of all commands if the experiment has no jobs.
-        has_jobs: whether the experiment has jobs, with one file per job in jobs/.
+        folder: folder of page.yaml, below experiments/.
+        settings: content of page.yaml, with the commands and their duration.
     """
 
     folder: Path
-    lines: list[str]
-    minutes: float
-    has_jobs: bool
+    settings: PageSettings
 
     @property
     def name(self) -> str:
@@ -65,26 +59,19 @@ class Experiment(NamedTuple):
         return {
             option
             for option, placeholder in IMAGE_OPTIONS.items()
-            if any(f"data.root={placeholder}" in line for line in self.lines)
+            if any(f"data.root={placeholder}" in line for line in self.settings.commands)
         }
 
 
 def list_experiments() -> list[Experiment]:
-    """List the experiments whose pages have training commands.
+    """List the experiments, which have a page.yaml with commands.
 
     Raises:
-        ValueError: a page does not state the duration of its commands.
+        ValueError: a page.yaml is invalid.
     """
-    experiments = []
-    for file in sorted((ROOT / "experiments").rglob("*/README.md")):
-        text = file.read_text()
-        lines = COMMAND_PATTERN.findall(text)
-        if any(shlex.split(line)[1] in TRAIN for line in lines):
-            match = MINUTES_PATTERN.search(text)
-            if match is None:
-                raise ValueError(f"{file}: no duration; add '**Commands.** About 5 minutes a job'")
-            experiments.append(Experiment(file.parent, lines, float(match[1]), bool(match[2])))
-    return experiments
+    folders = sorted(file.parent for file in (ROOT / "experiments").rglob(PAGE_SETTINGS))
+    experiments = [Experiment(folder, read_page_settings(folder)) for folder in folders]
+    return [experiment for experiment in experiments if experiment.settings.commands]
 
 
 def expand_jobs(line: str) -> list[list[str]]:
@@ -121,11 +108,18 @@ def resolve_settings(overrides: Sequence[str]) -> dict[str, Any]:
 
 def count_unfinished(experiment: Experiment) -> tuple[int, int]:
     """Count the unfinished jobs and all jobs; an experiment without jobs counts as one job."""
-    if not experiment.has_jobs:
-        outdated = OUTDATED.search((experiment.folder / "README.md").read_text())
-        return int(outdated is not None or not (experiment.folder / "results.csv").exists()), 1
-    jobs = [resolve_settings(overrides) for line in experiment.lines for overrides in expand_jobs(line)]
+    if not experiment.settings.jobs:
+        return int(not _has_code_version(experiment.folder / "results.csv")), 1
+    jobs = [resolve_settings(overrides) for line in experiment.settings.commands for overrides in expand_jobs(line)]
     return sum(not is_saved(settings, ROOT / settings["jobs"]) for settings in jobs), len(jobs)
+
+
+def _has_code_version(results: Path) -> bool:
+    """Whether a results.csv exists and names the code version of its rows."""
+    if not results.exists():
+        return False
+    with results.open() as file:
+        return "code_version" in file.readline().strip().split(",")
 
 
 def plan(experiments: Sequence[Experiment], image_paths: Mapping[str, str]) -> list[tuple[Experiment, str]]:
@@ -136,7 +130,7 @@ def plan(experiments: Sequence[Experiment], image_paths: Mapping[str, str]) -> l
             f"--{option}" for option in sorted(experiment.required_options) if not image_paths.get(option)
         )
         num_unfinished, num_jobs = count_unfinished(experiment)
-        remaining_minutes = num_unfinished * experiment.minutes
+        remaining_minutes = num_unfinished * experiment.settings.minutes
         total_minutes += 0 if missing else remaining_minutes
         if num_unfinished or not (experiment.folder / "results.csv").exists():
             unfinished.append((experiment, missing))
@@ -191,9 +185,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if args.remaining:
         return 0
-    failed_lines = [
-        line for experiment, missing in unfinished if not missing for line in run(experiment.lines, image_paths)
-    ]
+    commands = [experiment.settings.commands for experiment, missing in unfinished if not missing]
+    failed_lines = [line for lines in commands for line in run(lines, image_paths)]
     failed_lines += run(["fashion-lsh report experiments"], image_paths) if unfinished else []
     return report_failures(failed_lines) or int(any(missing for _, missing in unfinished))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fashion_lsh.io.files import atomic_write
+from fashion_lsh.report.page_settings import PageSettings, read_page_settings
 
 BEGIN, END = "<!-- generated results: do not edit -->", "<!-- end of results -->"
 
@@ -20,7 +21,8 @@ Row = dict[str, Any]
 def write_page(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[str, bytes] | None = None) -> None:
     """Write `results.csv`, the figures, and Markdown between the markers of `README.md`.
 
-    A missing `README.md` is created. The line that marks results as outdated is removed (see OUTDATED).
+    The commands of page.yaml are written above the Markdown. A missing `README.md` is created. The line that
+    marks results as outdated is removed (see OUTDATED).
 
     Args:
         folder: folder of the experiment or the run.
@@ -41,8 +43,17 @@ def write_page(folder: Path, rows: Sequence[Row], text: str, figures: Mapping[st
     with atomic_write(folder / "results.csv") as temporary:
         temporary.write_text(to_csv(rows))
     before, _, rest = OUTDATED.sub("", readme).partition(BEGIN)
+    generated = "\n\n".join([BEGIN, *_commands(read_page_settings(folder)), text, END])
     with atomic_write(page) as temporary:
-        temporary.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+        temporary.write_text(f"{before}{generated}{rest.partition(END)[2]}")
+
+
+def _commands(settings: PageSettings) -> list[str]:
+    """Markdown that lists the commands of an experiment; empty without commands."""
+    if not settings.commands:
+        return []
+    duration = f"about {settings.minutes:g} minutes{' a job' if settings.jobs else ''} on two cores"
+    return [f"Commands ({duration}):", "\n".join(["```", *settings.commands, "```"])]
 
 
 def to_csv(rows: Sequence[Row]) -> str:
