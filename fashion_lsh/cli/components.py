@@ -1,6 +1,7 @@
 """Build data, stages and search policy of a run from the config, and check all values before the first epoch."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -10,10 +11,13 @@ from torch import nn
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detection_data import DetectionData
 from fashion_lsh.data.detections import BoxSelector
+from fashion_lsh.evaluation.evaluator import Evaluator, create_evaluators
 from fashion_lsh.io.targets import instantiate
 from fashion_lsh.models.baselines import Baseline
 from fashion_lsh.models.checkpoints import check_accelerator
+from fashion_lsh.report.sections.own import create_section
 from fashion_lsh.runs.config import check, resolve_config
+from fashion_lsh.runs.trackers import resolve_trackers
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.training.callbacks import create_callbacks
 from fashion_lsh.training.classifier import Classifier
@@ -32,6 +36,7 @@ class Components:
         scenes: data module of whole images with boxes, for training the detector; None without a detector.
         detector, classifier, hash_head: stages with random initial weights; None if the config disables the stage.
         policy: search policy.
+        evaluators: the user's own evaluators by name.
     """
 
     config: dict[str, Any]
@@ -41,6 +46,7 @@ class Components:
     classifier: Classifier
     hash_head: HashHead | Baseline | None
     policy: SearchPolicy
+    evaluators: dict[str, Evaluator]
 
     @property
     def networks(self) -> list[nn.Module]:
@@ -59,6 +65,10 @@ def build_components(cfg: DictConfig) -> Components:
     check(config, plain_config(cfg, resolve=False))
     check_accelerator(config["trainer"]["accelerator"])
     check_trainer_options(config["trainer"])
+    evaluators = create_evaluators(config["evaluators"])
+    for name, node in config["sections"].items():
+        create_section(name, node)  # checks class and arguments
+    resolve_trackers(config["logger"]["trackers"], Path(config["runs"]), config)  # checks classes and arguments
     create_callbacks(config["callbacks"])  # checks classes and arguments; each stage gets its own callbacks
     pl.seed_everything(config["seed"], verbose=False)
     data = instantiate(
@@ -71,7 +81,7 @@ def build_components(cfg: DictConfig) -> Components:
     classifier = instantiate(config["classifier"], Classifier, categories=data.categories)
     hash_head = _hash_head(config["hash"], data.categories) if config["hash"] else None
     policy.check(_bits(hash_head) if hash_head else None, len(data.categories))
-    return Components(config, data, scenes, detector, classifier, hash_head, policy)
+    return Components(config, data, scenes, detector, classifier, hash_head, policy, evaluators)
 
 
 def plain_config(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from fashion_lsh.runs.results import write_results
 from fashion_lsh.runs.sweep import print_user_errors
 from fashion_lsh.runs.training_run import TrainingRun
 from fashion_lsh.search.searcher import Searcher
-from fashion_lsh.tracking.wandb_run import track_run
+from fashion_lsh.tracking.track import track_run
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,16 @@ def train(run: TrainingRun, components: Components) -> None:
     gallery.save(run.gallery_folder)
     searcher, crop = Searcher(model, gallery, components.policy), components.config["crop"]
     evaluation = evaluate_run(
-        model, searcher, data, query, indexed, crop["eval_modes"], crop["eval_corruptions"], detector, components.scenes
+        model,
+        searcher,
+        data,
+        query,
+        indexed,
+        crop["eval_modes"],
+        crop["eval_corruptions"],
+        detector,
+        components.scenes,
+        components.evaluators,
     )
     sheet = write_query_sheet(run.path / "contact_sheet.png", data, query, searcher, evaluation.hits)
     write_results(run, evaluation)

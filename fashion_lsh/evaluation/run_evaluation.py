@@ -1,6 +1,7 @@
 """Compute all metrics of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from fashion_lsh.data.detections import BoxDetector
 from fashion_lsh.evaluation.baselines import baseline_results
 from fashion_lsh.evaluation.crop_modes import CropMode, score_crop_modes
 from fashion_lsh.evaluation.detection import detector_results
+from fashion_lsh.evaluation.evaluator import Evaluator, add_results
 from fashion_lsh.evaluation.model_costs import measure_costs
 from fashion_lsh.evaluation.protocol import EncodedSplit, evaluate, time_end_to_end
 from fashion_lsh.evaluation.robustness import score_corruptions
@@ -44,6 +46,7 @@ def evaluate_run(
     corruptions: Sequence[str] = (),
     detector: BoxDetector | None = None,
     scenes: DetectionData | None = None,
+    evaluators: Mapping[str, Evaluator] = MappingProxyType({}),
 ) -> RunEvaluation:
     """Evaluate the search, baselines, model costs, crop modes, robustness to corruptions, and the detector.
 
@@ -57,6 +60,7 @@ def evaluate_run(
         corruptions: corruptions for which to evaluate robustness (see `score_corruptions`).
         detector: detector of the run; None for a run without detector.
         scenes: images with boxes on which the detector was trained; None for a run without detector.
+        evaluators: a user's own evaluators by name.
     """
     search = evaluate(searcher, query, gallery.not_indexed)
     baselines, baseline_queries = baseline_results(query, gallery, model.bits)
@@ -68,7 +72,9 @@ def evaluate_run(
     results += score_corruptions(searcher, data, corruptions)
     policy = searcher.policy
     queries = pa.concat_tables([search.queries, baseline_queries], promote_options="default")
-    return RunEvaluation(ResultTable(results, (policy.method, policy.scope)), queries, search.hits)
+    table = ResultTable(results, (policy.method, policy.scope))
+    table = add_results(table, evaluators, searcher, data, query, gallery)
+    return RunEvaluation(table, queries, search.hits)
 
 
 def _fit_results(model: CropModel) -> list[Result]:

@@ -155,8 +155,31 @@ def bind(constructor: Any, arguments: Mapping[str, Any], key: str) -> None:
         raise ComponentError(f"{key}: {problem}; the arguments are {', '.join(parameters)}")
 
 
+def check_call(component: Any, key: str, *arguments: str) -> None:
+    """Check that an object can be called with positional arguments.
+
+    Raises:
+        ComponentError: it takes other arguments.
+    """
+    signature = inspect.signature(component)
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise ComponentError(
+            f"{key}: {type(component).__name__}.__call__{signature}: {error}; it is called with {', '.join(arguments)}"
+        ) from error
+
+
 def create(spec: Spec, interface: type, built_in: Mapping[str, Any], key: str, **arguments: Any) -> Any:
-    """Create an object from a specification.
+    """Create an object from a specification; arguments and errors as for `resolve`."""
+    constructor, all_arguments = resolve(spec, interface, built_in, key, **arguments)
+    return constructor(**all_arguments)
+
+
+def resolve(
+    spec: Spec, interface: type, built_in: Mapping[str, Any], key: str, **arguments: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Return the constructor and the checked arguments of a specification.
 
     Args:
         spec: name in `built_in`, `module.Class`, or a mapping of `_target_` and arguments.
@@ -169,7 +192,7 @@ def create(spec: Spec, interface: type, built_in: Mapping[str, Any], key: str, *
         ComponentError: the name is unknown, or the class cannot be imported or does not accept the arguments.
     """
     if isinstance(spec, str) and spec in built_in:
-        return built_in[spec](**arguments)
+        return built_in[spec], arguments
     target = spec if isinstance(spec, str) else str(spec.get("_target_", ""))
     if "." not in target:
         names = ", ".join(built_in)
@@ -180,7 +203,7 @@ def create(spec: Spec, interface: type, built_in: Mapping[str, Any], key: str, *
     if not isinstance(spec, str):
         arguments |= {name: value for name, value in spec.items() if name != "_target_"}
     bind(own_class, arguments, f"{key}={target}")
-    return own_class(**arguments)
+    return own_class, arguments
 
 
 def instantiate(node: Mapping[str, Any], interface: type[T], **arguments: Any) -> T:

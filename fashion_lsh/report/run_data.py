@@ -86,7 +86,7 @@ class RunData:
     @property
     def bits(self) -> int:
         """Code length; 0 without codes.  If `hash.bits` is not set (hash=predicted_category), 8 bits per code byte."""
-        return int(self.config["hash"].get("bits") or (8 * self.codes.gallery.shape[1] if self.codes else 0))
+        return int((self.config["hash"] or {}).get("bits") or (8 * self.codes.gallery.shape[1] if self.codes else 0))
 
     def column(self, name: str) -> np.ndarray:
         """Column of the query table, (Q,)."""
@@ -110,7 +110,9 @@ def read_run_data(run: Run) -> RunData:
     config = run.config
     garments = _read_checked(path / "catalogue.parquet", Catalogue.open)
     results = _read_checked(path / RESULTS_FILE, lambda file: _results(file, bool(config["data"].get("unseen"))))
-    queries = _read_checked(path / QUERIES_FILE, lambda file: _queries(file, results.search, garments))
+    queries = _read_checked(
+        path / QUERIES_FILE, lambda file: _queries(file, results.search, garments, bool(config["hash"]))
+    )
     return RunData(
         run=run,
         config=config,
@@ -158,7 +160,7 @@ def _results(path: Path, unseen: bool) -> ResultTable:
     return results
 
 
-def _queries(path: Path, search: tuple[str, str], garments: Catalogue) -> pa.Table:
+def _queries(path: Path, search: tuple[str, str], garments: Catalogue, has_codes: bool) -> pa.Table:
     filters = [("method", "=", search[0]), ("scope", "=", search[1])]
     rows = pq.read_table(path, filters=filters)
     if not len(rows):
@@ -168,6 +170,8 @@ def _queries(path: Path, search: tuple[str, str], garments: Catalogue) -> pa.Tab
     if unknown_names:
         raise ValueError(f"category {sorted(unknown_names)[0]!r} is not in catalogue.parquet")
     rows[score_name("category", "map", 100)]  # KeyError if the column is missing
+    if has_codes and rows["code"].null_count:
+        raise ValueError(f"{rows['code'].null_count} queries without a code")
     return rows
 
 

@@ -9,7 +9,9 @@ from typing import Any
 from fashion_lsh.io.files import checksum
 from fashion_lsh.runs.component_versions import own_code, used_versions
 
-IGNORED_KEYS = ("name", "overwrite", "cache", "logger", "runs", "jobs", "rates")  # settings without effect on results
+IGNORED_KEYS = (  # settings without effect on results
+    "name", "overwrite", "cache", "logger", "runs", "jobs", "rates", "sections",
+)  # fmt: skip
 MACHINE_KEYS = ("root", "workers")  # data settings that depend on the machine: path, number of loader processes
 DETECTOR_KEYS = ("detector", "scenes", "trainer", "callbacks", "seed")  # config keys that affect the detector
 CLASSIFIER_KEYS = (*DETECTOR_KEYS, "data", "backbone", "classifier")

@@ -1,12 +1,13 @@
 """Interface of experiment trackers."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.metrics.results import ResultTable
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Experiment tracker of one run."""
 
@@ -36,16 +37,3 @@ class Tracker(Protocol):
             scenes: tiles of images with annotated and detected boxes.
         """
         ...
-
-
-class NoTracker:
-    """Tracker without any effect."""
-
-    def loggers(self) -> Sequence[Any]:
-        return []
-
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def publish(self, *_results: Any) -> None:
-        """Do nothing."""

@@ -18,7 +18,8 @@ from fashion_lsh.runs.environment import environment
 from fashion_lsh.runs.keys import run_key, stage_components, stage_keys
 from fashion_lsh.runs.run import DETECTIONS_FILE, Run
 from fashion_lsh.runs.stage_cache import copy_stage_file, initialise
-from fashion_lsh.runs.tracker import NoTracker, Tracker
+from fashion_lsh.runs.tracker import Tracker
+from fashion_lsh.runs.trackers import Trackers
 from fashion_lsh.runs.trust import sign
 
 
@@ -32,7 +33,7 @@ class TrainingRun(Run):
 
     def __init__(self, path: str | Path, tracker: Tracker | None = None) -> None:
         super().__init__(path)
-        self.tracker = tracker or NoTracker()
+        self.tracker = tracker or Trackers({})
 
     @classmethod
     def open(cls, config: Mapping[str, Any], data: GarmentData) -> Self:

@@ -16,7 +16,7 @@ from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.metrics.results import ResultTable
 from fashion_lsh.report.phrases import describe_code
 from fashion_lsh.report.tiles import Tile, column_titles, draw_sheet
-from fashion_lsh.runs.tracker import NoTracker, Tracker
+from fashion_lsh.runs.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -97,16 +97,13 @@ def _run_id(name: str, folder: Path) -> str:
 
 
 @contextmanager
-def track_run(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
-    """Track the block as a wandb run; an exception marks the run as failed.  Do not track if logger.project is null.
+def track_wandb_run(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
+    """Track the block as a wandb run; an exception marks the run as failed.
 
     The run is online if the user is logged in, else offline; WANDB_MODE takes precedence. All files are written to
     `<folder>/wandb`.
     """
     logger_config = config["logger"]
-    if logger_config["project"] is None:
-        yield NoTracker()
-        return
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
     with _wandb_data_dir(folder / "wandb" / "data"):
         run = _init_run(

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,40 @@ def create_callbacks(nodes: Mapping[str, Mapping[str, Any]]) -> list[Callback]:
     Raises:
         ComponentError: a class cannot be imported, is not a Callback, or has other arguments.
     """
-    return [instantiate(node, Callback) for node in nodes.values()]
+    return [
+        each if type(each).__module__.startswith("pytorch_lightning.") else guard(each, f"callbacks.{name}")
+        for name, each in ((name, instantiate(node, Callback)) for name, node in nodes.items())
+    ]
+
+
+def guard(callback: Callback, key: str) -> Callback:
+    """Log the exceptions of a user's own callback instead of ending the training; the callback is then ignored.
+
+    Args:
+        callback: callback, changed in place.
+        key: config key, for the message.
+    """
+    hooks = [name for name in dir(Callback) if name.startswith("on_") and name not in ("on_exception",)]
+
+    def guarded(name: str) -> Callable[..., None]:
+        hook = getattr(callback, name)
+
+        def call(*arguments: Any, **options: Any) -> None:
+            try:
+                hook(*arguments, **options)
+            except Exception as error:  # code of the user: any exception is possible
+                log.error("%s.%s failed (%s: %s); the callback is not used any more", key, name,
+                          type(error).__name__, error)  # fmt: skip
+                log.debug("%s", key, exc_info=error)
+                for other in hooks:
+                    setattr(callback, other, lambda *_, **__: None)
+
+        return call
+
+    for name in hooks:
+        if getattr(type(callback), name) is not getattr(Callback, name):
+            setattr(callback, name, guarded(name))
+    return callback
 
 
 def create_loggers(nodes: Mapping[str, Mapping[str, Any]], folder: Path, stage: str) -> list[Logger]:

@@ -10,6 +10,7 @@ from fashion_lsh.report.sections.distances import distances
 from fashion_lsh.report.sections.examples import example_sheets
 from fashion_lsh.report.sections.learning_curves import learning
 from fashion_lsh.report.sections.model_card import card
+from fashion_lsh.report.sections.own import own_sections
 from fashion_lsh.report.sections.retrieval import retrieval
 from fashion_lsh.report.sections.scores import scores
 from fashion_lsh.report.sections.settings import settings
@@ -30,6 +31,7 @@ def sections(run_data: RunData) -> list[Section]:
         Section("distances", "Hamming distances", distances(pairs, run_data.results)),
         Section("confidence", "Calibration", confidence(run_data)),
         Section("sheets", "Best, typical and worst queries", example_sheets(run_data)),
+        *own_sections(run_data),
         Section("settings", "Settings and environment", settings(run_data)),
         Section("card", "Model card", card(run_data)),
     ]
