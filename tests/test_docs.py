@@ -70,7 +70,7 @@ PAGES_TO_RUN = [page for page in PAGES if any(block.is_run for block in read_blo
 
 
 def test_commands_are_in_blocks_marked_as_bash() -> None:
-    assert {block.language for block in BLOCKS} <= {"", "bash", "python", "{toctree}", "{eval-rst}", "{include}"}
+    assert {block.language for block in BLOCKS} <= {"", "bash", "python", "yaml", "{toctree}", "{eval-rst}", "{include}"}
     plain = "".join(block.text for block in BLOCKS if not block.language)
     assert not re.search(r"^(fashion-lsh|python|make|pip|wandb) ", plain, flags=re.MULTILINE)
 
