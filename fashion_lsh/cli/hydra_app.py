@@ -1,5 +1,6 @@
 """Run `train` and `evaluate` with Hydra.  The config is composed before torch and Lightning are imported."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from fashion_lsh.cli.command import EXIT_STATUS, PROGRAM
 
+QUIET_LIBRARIES = ("pytorch_lightning", "faster_coco_eval", "faiss")  # only warnings of these are printed
 HELP = {
     "train": """Train all stages, build the gallery, evaluate the queries, and write the scores into a run folder.
 
@@ -59,7 +61,10 @@ def main(command: str, argv: Sequence[str]) -> int:
     from omegaconf import DictConfig
 
     def task(cfg: DictConfig) -> float | None:
-        value: float | None = import_module(f"fashion_lsh.cli.{command}").main(cfg)
+        _quiet_libraries()  # FAISS logs while it is imported
+        module = import_module(f"fashion_lsh.cli.{command}")
+        _quiet_libraries()  # Lightning sets its own level while it is imported
+        value: float | None = module.main(cfg)
         return value
 
     task.__module__ = f"fashion_lsh.cli.{command}"  # names the job
@@ -73,6 +78,11 @@ def main(command: str, argv: Sequence[str]) -> int:
             return 2
         raise
     return 0
+
+
+def _quiet_libraries() -> None:
+    for name in QUIET_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _help_text(command: str) -> str:

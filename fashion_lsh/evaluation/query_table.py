@@ -55,13 +55,12 @@ def write_queries(path: Path, table: pa.Table) -> None:
     if path.exists():
         try:
             existing = pq.read_table(path)
-        except (OSError, pa.ArrowException) as error:
+            kept = existing.filter(pc.invert(_is_in(existing, table)))
+        except (OSError, KeyError, pa.ArrowException) as error:
             raise ValueError(
                 f"{path} is damaged ({error}); remove this file and metrics.json, and run the train command again"
             ) from error
-        table = pa.concat_tables(
-            [existing.filter(pc.invert(_is_in(existing, table))), table], promote_options="default"
-        )
+        table = pa.concat_tables([kept, table], promote_options="default")
     with atomic_write(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -118,7 +117,7 @@ class QueryScores:
         return np.where(items == "", np.arange(len(items)), first_rows[item_ids])
 
     def scores(self, column: Column) -> np.ndarray | None:
-        """Scores of a column, (Q,) float, NaN for queries without relevant rows; None if the file has none.
+        """Scores of a column, (Q,) float, NaN for queries without relevant rows; None if the method has none.
 
         The accuracy of the classifier is 1 for a query whose predicted category is the true category, else 0.
         """
@@ -128,7 +127,7 @@ class QueryScores:
             return (self._own("predicted") == self._own("category")).astype(np.float64)
         name = score_name(column.relevance, column.metric, column.k)
         table = self._read(column.method, column.scope, name)
-        return None if table is None or not len(table) else table[name].to_numpy()
+        return None if table is None or table[name].null_count == len(table) else table[name].to_numpy()
 
     def _own(self, name: str) -> np.ndarray:
         table = self._read(SEARCH, None, name)
