@@ -17,7 +17,7 @@ from tests.evaluation.fake_model import BITS, EMBEDDING_DIM, FakeModel
 from tests.search.factories import POLICY_DEFAULTS
 
 CATEGORIES = ["circle", "cross", "square"]
-METRIC_NAMES = ("map@100", "map@100_best", "map@100_worst", "recall@1", "recall@10", "precision@10")
+COLUMNS = (("map", 100), ("map_best", 100), ("map_worst", 100), ("recall", 1), ("recall", 10), ("precision", 10))
 
 
 def random_split(seed: int, num_rows: int, bits: int | None = BITS) -> EncodedSplit:
@@ -54,16 +54,16 @@ def scores_of_all_pairs(distances: list[list[int]], probed: list[list[bool]], re
             is_relevant = relevance.query[query] == relevance.gallery[row] != -1
             relevant_at[query, distances[query][row]] += is_relevant
     ap = tied_average_precision(relevant_at, total_at, relevance.totals, 100)
-    recalls = {f"recall@{k}": tied_recall(relevant_at, total_at, relevance.totals, k).expected for k in (1, 10)}
+    recalls = {("recall", k): tied_recall(relevant_at, total_at, relevance.totals, k).expected for k in (1, 10)}
     precision = tied_precision(relevant_at, total_at, relevance.totals, 10).expected
-    return {"map@100": ap.expected, "map@100_best": ap.best, "map@100_worst": ap.worst, **recalls,
-            "precision@10": precision}  # fmt: skip
+    return {("map", 100): ap.expected, ("map_best", 100): ap.best, ("map_worst", 100): ap.worst, **recalls,
+            ("precision", 10): precision}  # fmt: skip
 
 
 def assert_same_scores(actual: retrieval.Scores, expected: retrieval.Scores) -> None:
-    assert tuple(actual) == METRIC_NAMES
-    for name in METRIC_NAMES:
-        np.testing.assert_allclose(actual[name], expected[name], atol=1e-12, err_msg=name)
+    assert tuple(actual) == COLUMNS
+    for column in COLUMNS:
+        np.testing.assert_allclose(actual[column], expected[column], atol=1e-12, err_msg=str(column))
 
 
 def hamming_distances(query: EncodedSplit, gallery: EncodedSplit) -> list[list[int]]:

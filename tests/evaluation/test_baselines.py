@@ -5,19 +5,22 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.baselines import baseline_metrics, baseline_scores, code_pairs, exact_hits
+from fashion_lsh.evaluation.baselines import baseline_results, baseline_scores, code_pairs, exact_hits
 from fashion_lsh.evaluation.protocol import EncodedSplit, relevance_by_column
 from fashion_lsh.metrics import retrieval
 from fashion_lsh.metrics.code_statistics import CodeStatistics, code_statistics
+from fashion_lsh.metrics.results import WHOLE_GALLERY, ResultTable, score_name
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.models.projection import fit_itq, random_hyperplanes
 from tests.evaluation import factories
 
 BITS, EMBEDDING_DIM = 6, 8
+SCORED_COLUMNS = (("map", 100), ("recall", 1), ("recall", 10), ("precision", 10))  # without best and worst orders
 
 
 def random_split(seed: int, num_rows: int) -> EncodedSplit:
@@ -58,8 +61,8 @@ def test_lsh_and_itq_codes_are_scored_over_the_whole_gallery_with_ties() -> None
     scores = baseline_scores(query, gallery, relevance, pairs, exact_hits(query, gallery))
     for method in ("lsh", "itq"):
         expected = retrieval.score_codes(*pairs[method], relevance, None)
-        assert all(np.array_equal(scores[method][name], expected[name]) for name in expected)
-        assert scores[method]["map@100"].mean() > scores["random"]["map@100"].mean()
+        assert all(np.array_equal(scores[method][column], expected[column]) for column in expected)
+        assert scores[method]["map", 100].mean() > scores["random"]["map", 100].mean()
 
 
 @pytest.mark.parametrize(("bits", "has_itq"), [(EMBEDDING_DIM, True), (EMBEDDING_DIM + 1, False)])
@@ -84,27 +87,31 @@ def test_itq_is_fitted_on_evenly_spaced_embeddings_of_a_large_gallery(monkeypatc
     assert len(codes) == 50
 
 
-def test_code_statistics_of_the_gallery_are_among_the_metrics() -> None:
+def test_code_statistics_of_the_gallery_are_among_the_results() -> None:
     gallery = random_split(1, 150)
     assert gallery.encoded.codes is not None
-    metrics, _ = baseline_metrics(random_split(0, 12), gallery, BITS)
-    code_metrics = {name: value for name, value in metrics.items() if name.startswith("codes/")}
+    results, _ = baseline_results(random_split(0, 12), gallery, BITS)
+    statistics = {row.metric: row.value for row in results if (row.method, row.split) == ("code", "gallery")}
     expected = code_statistics(gallery.encoded.codes, BITS)
-    assert code_metrics == {
-        **{f"codes/{name}": getattr(expected, name) for name in CodeStatistics._fields},
-        "codes/quantisation_error": 0.25,
-        "codes/precision@radius2": pytest.approx(0.3302467),
-    }  # fmt: skip
-    assert {type(value) for value in code_metrics.values()} == {int, float}
+    assert statistics == {
+        **{name: getattr(expected, name) for name in CodeStatistics._fields},
+        "quantisation_error": 0.25,
+    }
+    assert {type(value) for value in statistics.values()} == {int, float}
+    assert {row.bits for row in results if row.method == "code"} == {BITS}
+    [precision] = [row for row in results if row.metric == "radius_precision"]
+    assert (precision.method, precision.scope, precision.k) == ("code", WHOLE_GALLERY, 2)
+    assert (precision.relevance, precision.split) == ("category", "query")
+    assert precision.value == pytest.approx(0.3302467)
 
 
 def test_collapsed_codes_are_logged_as_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     gallery = random_split(1, 150)
     with caplog.at_level(logging.WARNING):
-        baseline_metrics(random_split(0, 12), gallery, BITS)
+        baseline_results(random_split(0, 12), gallery, BITS)
         assert not caplog.records
         collapsed = gallery.encoded._replace(codes=np.ones((150, 1), np.uint8))
-        baseline_metrics(random_split(0, 12), replace(gallery, encoded=collapsed), BITS)
+        baseline_results(random_split(0, 12), replace(gallery, encoded=collapsed), BITS)
     assert len(caplog.records) == 1
     for fragment in ("all 150 garments", "6 code bits (6 constant)", "hash=csq"):
         assert fragment in caplog.text
@@ -124,7 +131,7 @@ def test_the_random_baseline_equals_the_closed_form() -> None:
     for relevance in relevance_by_column(query.catalogue, gallery.catalogue).values():
         scores = baseline_scores(query, gallery, relevance, {}, exact_hits(query, gallery))["random"]
         for query_row, relevant in enumerate(relevance.totals.tolist()):
-            actual = [scores[name][query_row] for name in ("map@100", "recall@1", "recall@10", "precision@10")]
+            actual = [scores[column][query_row] for column in SCORED_COLUMNS]
             assert actual == pytest.approx(expected_random_scores(relevant, 150) if relevant else [math.nan] * 4,
                                          nan_ok=True)  # fmt: skip
 
@@ -163,35 +170,54 @@ def test_other_baselines_equal_scores_of_all_pairs() -> None:
         factories.assert_same_scores(scores[name], factories.scores_of_all_pairs(ranks, all_pairs, relevance))
 
 
-def test_baseline_metrics_are_means_named_by_method_and_relevance() -> None:
+def test_baseline_results_are_means_with_intervals_by_method_and_relevance() -> None:
     query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
-    metrics, query_scores = baseline_metrics(query, gallery, factories.BITS)
-    names = ("random", "predicted_category", "float", "code", "lsh", "colour_histogram")
-    suffixes = [
-        f"{relevance}/{score}{bound}"
+    results, queries = baseline_results(query, gallery, factories.BITS)
+    methods = ("random", "predicted_category", "float", "code", "lsh", "colour_histogram")
+    rows = {(row.method, row.relevance, row.metric, row.k): row for row in results
+            if row.relevance and row.metric != "radius_precision"}  # fmt: skip
+    assert set(rows) == {
+        (method, relevance, *column)
+        for method in methods
         for relevance in ("category", "item")
-        for score in factories.METRIC_NAMES
-        for bound in ("", "_low", "_high")
-    ]
-    assert {name for name in metrics if name.startswith("baselines/")} == {
-        f"baselines/{method}/{suffix}" for method in names for suffix in suffixes
+        for column in factories.COLUMNS
     }
-    assert all(metrics[name] >= metrics[f"{name}_low"] for name in metrics if f"{name}_low" in metrics)
+    assert all(row.low <= row.value <= row.high for row in rows.values())
+    assert {row.scope for row in rows.values()} == {WHOLE_GALLERY}
+    assert {row.method for row in rows.values() if row.bits == factories.BITS} == {"code", "lsh"}
+    assert {row.method for row in rows.values() if row.bits == 0} == set(methods) - {"code", "lsh"}
     relevance = relevance_by_column(query.catalogue, gallery.catalogue)["item"]
-    mean = np.nanmean(baseline_scores(query, gallery, relevance, {}, exact_hits(query, gallery))["float"]["recall@1"])
-    assert metrics["baselines/float/item/recall@1"] == pytest.approx(mean)
-    assert {name.split("/")[1] for name in query_scores} == {"float", "code", "lsh"}
-    assert len(query_scores) == 3 * 3
-    assert all(np.nanmean(values) == pytest.approx(metrics[name], abs=1e-6) for name, values in query_scores.items())
+    scores = baseline_scores(query, gallery, relevance, {}, exact_hits(query, gallery))["float"]["recall", 1]
+    row = rows["float", "item", "recall", 1]
+    assert (row.value, row.n) == (pytest.approx(np.nanmean(scores)), np.isfinite(scores).sum())
+    assert ResultTable(results, ("hamming", "1 list"))  # no two results of one column
+    assert set(zip(queries["method"].to_pylist(), queries["scope"].to_pylist(), strict=True)) == {
+        (method, WHOLE_GALLERY) for method in methods
+    }
+
+
+def test_the_query_table_has_the_scores_of_every_baseline() -> None:
+    query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
+    results, queries = baseline_results(query, gallery, factories.BITS)
+    means = [row for row in results if row.relevance and row.metric != "radius_precision"]
+    assert len(means) == 6 * 2 * len(factories.COLUMNS)
+    for row in means:
+        table = queries.filter(pc.equal(queries["method"], row.method))
+        assert table["id"].to_pylist() == query.catalogue.column("id").tolist()
+        values = table[score_name(row.relevance, row.metric, row.k)].to_numpy()
+        assert np.nanmean(values) == pytest.approx(row.value, abs=1e-6)
+        assert np.isfinite(values).sum() == row.n
 
 
 def test_an_undetected_query_scores_0_in_every_baseline() -> None:
     query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
     undetected = replace(query, encoded=query.encoded.without_detections(np.ones(12, bool)))
-    metrics, _ = baseline_metrics(undetected, gallery, factories.BITS)
-    assert {value for name, value in metrics.items() if name.startswith("baselines/")} == {0.0}
+    results, _ = baseline_results(undetected, gallery, factories.BITS)
+    assert {row.value for row in results if row.relevance} == {0.0}
 
 
 def test_code_baselines_are_skipped_without_a_hash_layer() -> None:
-    metrics, _ = baseline_metrics(factories.random_split(0, 5, None), factories.random_split(1, 20, None), None)
-    assert {name.split("/")[1] for name in metrics} == {"random", "predicted_category", "float", "colour_histogram"}
+    results, queries = baseline_results(factories.random_split(0, 5, None), factories.random_split(1, 20, None), None)
+    methods = {"random", "predicted_category", "float", "colour_histogram"}
+    assert {row.method for row in results} == set(queries["method"].to_pylist()) == methods
+    assert {row.bits for row in results} == {0}

@@ -8,9 +8,12 @@ import pytest
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detections import Boxes, BoxSelector, Detections
-from fashion_lsh.evaluation.crop_modes import score_crop_modes, with_crop_mode
-from fashion_lsh.evaluation.protocol import encode_split
+from fashion_lsh.evaluation.crop_modes import HEADLINE, headline_results, score_crop_modes, with_crop_mode
+from fashion_lsh.evaluation.protocol import encode_split, evaluate
+from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.metrics.results import Column, ResultTable, crop_condition
 from fashion_lsh.search.policy import SearchPolicy
+from fashion_lsh.search.searcher import Searcher
 from tests.evaluation.fake_model import FakeModel
 
 MakeData = Callable[..., GarmentData]
@@ -68,15 +71,37 @@ def test_an_undetected_query_is_wrong_and_has_no_hits(make_data: MakeData) -> No
 def test_every_crop_mode_is_scored_on_the_same_queries(make_data: MakeData) -> None:
     data = add_detections(make_data(ratios={"train": 0.2, "val": 0.1, "query": 0.3, "gallery": 0.4}))
     modes: Any = ["whole", "annotated", "detected", "detected_or_whole"]
-    metrics = score_crop_modes(FakeModel(data.categories), data, POLICY, modes)
-    assert {name.split("/")[1] for name in metrics} == set(modes)
+    results = score_crop_modes(FakeModel(data.categories), data, POLICY, modes)
+    assert {row.condition for row in results} == {f"crop={mode}" for mode in modes}
+    assert {row.split for row in results} == {"query"}
+    table = ResultTable(results, (POLICY.method, POLICY.scope))  # no two results of one column
     ratio = data.undetected[data.rows("query")].mean()
-    undetected = [metrics[f"crops/{mode}/undetected"] for mode in modes]
+    undetected = [table.value("detector", "undetected", condition=crop_condition(mode)) for mode in modes]
     assert undetected == pytest.approx([0, 0, ratio, ratio])
-    assert metrics["crops/detected/accuracy"] <= metrics["crops/detected_or_whole/accuracy"] + 1e-9
+    accuracy = {mode: table.find(Column("classifier", "accuracy", condition=f"crop={mode}")) for mode in modes}
+    assert accuracy["detected"].value <= accuracy["detected_or_whole"].value + 1e-9
     for mode in modes:
-        low, value, high = (metrics[f"crops/{mode}/accuracy{suffix}"] for suffix in ("_low", "", "_high"))
-        assert low <= value <= high
+        assert accuracy[mode].low <= accuracy[mode].value <= accuracy[mode].high
+        scored = {(row.relevance, row.metric, row.k) for row in table.select(condition=f"crop={mode}")}
+        assert scored == {*HEADLINE, ("", "undetected", 0)}
+
+
+def test_results_of_a_crop_mode_are_those_of_its_evaluation(make_data: MakeData) -> None:
+    data = make_data(ratios={"train": 0.2, "val": 0.1, "query": 0.3, "gallery": 0.4})
+    model = FakeModel(data.categories)
+    results = score_crop_modes(model, data, POLICY, ["whole"])
+    query, gallery = (encode_split(model, with_crop_mode(data, "whole"), part) for part in ("query", "gallery"))
+    searcher = Searcher(model, Gallery.build(model, gallery.encoded, gallery.catalogue), POLICY)
+    expected = headline_results("crop=whole", evaluate(searcher, query).results)
+    assert [row for row in results if row.metric != "undetected"] == expected
+    assert len(expected) == len(HEADLINE)
+
+
+def test_a_crop_mode_is_not_scored_if_nothing_was_detected_in_the_gallery(make_data: MakeData) -> None:
+    data = make_data()
+    data.crop, data.box_selector, data.detections = "detected", BOX_SELECTOR, Detections({})
+    results = score_crop_modes(FakeModel(data.categories), data, POLICY, ["detected"])
+    assert [(row.metric, row.value, row.condition) for row in results] == [("undetected", 1.0, "crop=detected")]
 
 
 def test_detected_crops_are_rejected_without_a_detector(make_data: MakeData) -> None:

@@ -9,8 +9,9 @@ import pytest
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detection_data import DetectionData
-from fashion_lsh.data.detections import Boxes, Detections
-from fashion_lsh.evaluation.detection import box_scores, match_images
+from fashion_lsh.data.detections import Boxes, BoxSelector, Detections
+from fashion_lsh.evaluation.detection import CLASS_AGNOSTIC, box_results, match_images, undetected_ratios
+from fashion_lsh.metrics.results import ResultTable
 
 MakeData = Callable[..., GarmentData]
 ANNOTATED = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
@@ -18,6 +19,10 @@ ANNOTATED = np.float32([[0, 0, 10, 10], [20, 0, 30, 10]])
 
 def make_detection_data(data: GarmentData, level: Any = "garment") -> DetectionData:
     return DetectionData(data, level, 64, None, [1.0, 1.0], 4, None, 0, 0)
+
+
+def box_table(detections: Detections, scenes: DetectionData) -> ResultTable:
+    return ResultTable(box_results(detections, scenes, "query"), ("hamming", "1 list"))
 
 
 def perfect_detections(scenes: DetectionData) -> Detections:
@@ -46,14 +51,15 @@ def test_match_images_pairs_annotated_and_detected_boxes_of_query_images() -> No
 @pytest.mark.parametrize("level", ["garment", "category"])
 def test_perfect_boxes_score_1(make_data: MakeData, level: Any) -> None:
     scenes = make_detection_data(make_data(), level)
-    scores = box_scores(perfect_detections(scenes), scenes, "query")
-    assert set(scores.values()) == {1.0}
+    results = box_results(perfect_detections(scenes), scenes, "query")
+    assert {(row.method, row.split, row.value) for row in results} == {("detector", "query", 1.0)}
     names = {"box_ap", "box_ap50", "box_ap75", "box_ar"}
-    expected = {f"detector/query/{name}" for name in names}
+    expected = {("", "", name) for name in names}
     if level == "category":
-        expected |= {f"detector/query/garment/{name}" for name in names}
-        expected |= {f"detector/query/box_ap50/{name}" for name in scenes.classes}
-    assert set(scores) == expected
+        expected |= {(CLASS_AGNOSTIC, "", name) for name in names}
+        expected |= {("", name, "box_ap50") for name in scenes.classes}
+    assert {(row.scope, row.category, row.metric) for row in results} == expected
+    assert len(results) == len(expected)
 
 
 def test_class_agnostic_scores_ignore_wrong_classes(make_data: MakeData) -> None:
@@ -62,18 +68,16 @@ def test_class_agnostic_scores_ignore_wrong_classes(make_data: MakeData) -> None
     swapped = Detections(
         {name: boxes._replace(labels=(boxes.labels + 1) % len(scenes.classes)) for name, boxes in correct_boxes.items()}
     )
-    scores = box_scores(swapped, scenes, "query")
-    assert scores["detector/query/box_ap50"] == 0
-    assert scores["detector/query/garment/box_ap50"] == 1
+    table = box_table(swapped, scenes)
+    assert table.value("detector", "box_ap50") == 0
+    assert table.value("detector", "box_ap50", scope=CLASS_AGNOSTIC) == 1
 
 
 def test_images_without_detections_lower_average_precision(make_data: MakeData) -> None:
     scenes = make_detection_data(make_data())
     half_of_boxes = dict(list(perfect_detections(scenes).boxes.items())[::2])
     ratio = len(half_of_boxes) / len(scenes.annotated_boxes("query"))
-    assert box_scores(Detections(half_of_boxes), scenes, "query")["detector/query/box_ap50"] == pytest.approx(
-        ratio, abs=0.01
-    )
+    assert box_table(Detections(half_of_boxes), scenes).value("detector", "box_ap50") == pytest.approx(ratio, abs=0.01)
 
 
 def test_slightly_shifted_boxes_match_only_at_iou_0_5(make_data: MakeData) -> None:
@@ -84,5 +88,23 @@ def test_slightly_shifted_boxes_match_only_at_iou_0_5(make_data: MakeData) -> No
         xyxy = boxes.xyxy.copy()
         xyxy[:, [0, 2]] += 0.2 * width[:, None]  # IoU: 0.8 / 1.2
         shifted_boxes[name] = boxes._replace(xyxy=xyxy)
-    scores = box_scores(Detections(shifted_boxes), scenes, "query")
-    assert (scores["detector/query/box_ap50"], scores["detector/query/box_ap75"]) == (1, 0)
+    table = box_table(Detections(shifted_boxes), scenes)
+    assert (table.value("detector", "box_ap50"), table.value("detector", "box_ap75")) == (1, 0)
+
+
+def test_undetected_ratios_are_listed_by_part(make_data: MakeData) -> None:
+    data = make_data()
+    catalogue = data.catalogue
+    detections = {
+        catalogue.column("image")[row]: Boxes(catalogue.boxes[[row]], np.ones(1, np.float32), np.zeros(1, np.int64))
+        for row in data.rows("query")[:3]
+    }
+    data.crop, data.detections = "detected", Detections(detections)
+    data.box_selector = BoxSelector("given", 0.3, 2.0, "whole")
+    rows = {row.split: row for row in undetected_ratios(data)}
+    assert set(rows) == {"train", "val", "query", "gallery"}
+    assert {(row.method, row.metric) for row in rows.values()} == {("detector", "undetected")}
+    for part, split in (("train", "train"), ("val", "val"), ("query", "query"), ("gallery", data.gallery)):
+        expected = data.undetected[data.catalogue.rows(split)].mean()
+        assert rows[part].value == pytest.approx(expected)
+    assert rows["query"].value < 1

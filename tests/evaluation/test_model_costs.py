@@ -40,17 +40,21 @@ def test_flops_and_parameters_equal_the_sum_over_layers(backbone: str, monkeypat
         backbone=backbone, **CLASSIFIER_ARGUMENTS, **HASH_ARGUMENTS
     )  # models are created in training mode
     fingerprint = model.fingerprint()
-    costs = measure_costs(model)
+    results = measure_costs(model)
     assert model.fingerprint() == fingerprint
-    assert costs["model/flops"] == flops_by_layer(model)
-    assert costs["model/parameters"] == sum(parameter.numel() for parameter in model.parameters())
-    assert costs["model/code_bytes"] == 2
-    assert costs["model/feature_bytes"] == 4 * model.backbone.feature_dim
-    assert costs["speed/network_ms"] > 0
+    assert {row.method for row in results} == {"model"}
+    costs = {row.metric: row.value for row in results}
+    assert set(costs) == {"flops", "parameters", "code_bytes", "feature_bytes", "network_ms"}
+    assert costs["flops"] == flops_by_layer(model)
+    assert costs["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert costs["code_bytes"] == 2
+    assert costs["feature_bytes"] == 4 * model.backbone.feature_dim
+    assert costs["network_ms"] > 0
 
 
 def test_a_model_without_hash_layer_has_no_code_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fashion_lsh.evaluation.model_costs.NUM_TIMED", 2)
-    costs = measure_costs(ClassifierModel(backbone="resnet18", **CLASSIFIER_ARGUMENTS).eval())
-    assert "model/code_bytes" not in costs
-    assert costs["model/parameters"] == 11_176_512 + 3 * 513  # backbone without last layer, plus category head
+    results = measure_costs(ClassifierModel(backbone="resnet18", **CLASSIFIER_ARGUMENTS).eval())
+    costs = {row.metric: row.value for row in results}
+    assert set(costs) == {"flops", "parameters", "feature_bytes", "network_ms"}
+    assert costs["parameters"] == 11_176_512 + 3 * 513  # backbone without last layer, plus category head

@@ -22,13 +22,14 @@ from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.metrics import retrieval
 from fashion_lsh.metrics.code_statistics import quantisation_error
+from fashion_lsh.metrics.results import SEARCH, Column, ResultTable, column_of, score_name
 from fashion_lsh.models.descriptors import DESCRIPTORS
 from fashion_lsh.models.encoding import encode
 from fashion_lsh.search.policy import NProbe, SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.evaluation.factories import (
     CATEGORIES,
-    METRIC_NAMES,
+    COLUMNS,
     assert_same_scores,
     hamming_distances,
     make_searcher,
@@ -55,10 +56,10 @@ def test_hamming_is_scored_over_all_orders_of_ties_in_the_probed_lists(
     ]
     probed = [[category in lists for category in gallery.encoded.predicted] for lists in probed_lists]
     assert_same_scores(scores, scores_of_all_pairs(hamming_distances(query, gallery), probed, relevance))
-    scores_of_hits = retrieval.score_hits(hits, relevance)["map@100"]
+    scores_of_hits = retrieval.score_hits(hits, relevance)["map", 100]
     has_relevant = relevance.totals > 0
-    assert (scores["map@100_worst"][has_relevant] <= scores_of_hits[has_relevant] + 1e-12).all()
-    assert (scores_of_hits[has_relevant] <= scores["map@100_best"][has_relevant] + 1e-12).all()
+    assert (scores["map_worst", 100][has_relevant] <= scores_of_hits[has_relevant] + 1e-12).all()
+    assert (scores_of_hits[has_relevant] <= scores["map_best", 100][has_relevant] + 1e-12).all()
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "rerank"])
@@ -80,7 +81,7 @@ def test_garments_not_indexed_count_as_relevant() -> None:
     items = relevance_by_column(query, indexed, not_indexed)["item"]
     hits = Hits(np.tile(np.arange(5), (len(query), 1)), np.zeros((len(query), 5), np.float32))
     scores = retrieval.score_hits(hits, items)
-    assert scores["recall@10"][0] == 0  # 0 instead of NaN, since the not indexed garments are relevant
+    assert scores["recall", 10][0] == 0  # 0 instead of NaN, since the not indexed garments are relevant
 
 
 @pytest.mark.parametrize("missing_items", ["query", "gallery", "both"])
@@ -133,28 +134,16 @@ def test_encoding_does_not_depend_on_the_batch_size(bits: int | None, make_data:
             np.testing.assert_allclose(descriptors[name], results[0][1][name], atol=1e-6)
 
 
-def expected_names(relevance_names: set[str], subsets: set[str]) -> set[str]:
-    names = {
-        f"query/{name}/{score}{suffix}"
-        for name in relevance_names
-        for score in METRIC_NAMES
-        for suffix in ("", "_low", "_high")
-    }
-    subset_names = {f"query/item/{score}_{subset}" for score in METRIC_NAMES for subset in subsets}
-    further_names = {
-        "accuracy",
-        "accuracy_low",
-        "accuracy_high",
-        "top5_accuracy",
-        "macro_accuracy",
-        "macro_f1",
-        "count",
-        "gallery_rows",
-    }
-    names |= {"query/category/map@100_macro", *(f"query/{name}/scored" for name in relevance_names)}
-    return (
-        names | subset_names | {f"query/{name}" for name in further_names} | {"speed/search_ms", "speed/search_ms_p95"}
-    )
+def expected_columns(policy: SearchPolicy, relevance_names: set[str], subsets: set[str]) -> set[Column]:
+    search = {"method": policy.method, "scope": policy.scope}
+    scores = {(name, *column) for name in relevance_names for column in COLUMNS}
+    scores |= {("item", f"{metric}_{subset}", k) for metric, k in COLUMNS for subset in subsets}
+    columns = {Column(metric=metric, k=k, relevance=name, **search) for name, metric, k in scores}
+    columns |= {Column(metric="macro_map", k=100, relevance="category", **search)}
+    columns |= {Column(metric=name, **search) for name in ("latency_ms", "latency_ms_p95")}
+    classifier = (("accuracy", 0), ("accuracy", 5), ("macro_accuracy", 0), ("macro_f1", 0))
+    columns |= {Column("classifier", metric, k, scope="") for metric, k in classifier}
+    return columns | {Column("data", "garments", split=split, scope="") for split in ("query", "gallery")}
 
 
 @pytest.mark.parametrize("distance", ["hamming", "rerank", "euclidean"])
@@ -166,14 +155,23 @@ def test_a_search_is_evaluated_end_to_end(distance: Any, make_data: Callable[...
         Gallery.build(model, gallery.encoded, gallery.catalogue),
         SearchPolicy(distance, 2, 20, **POLICY_DEFAULTS),
     )
-    metrics, table, hits = evaluate(searcher, query)
-    assert set(metrics) == expected_names({"category", "item"}, {"garment_unshared"})
-    assert all(type(value) in (int, float) and math.isfinite(value) for value in metrics.values())
-    assert (metrics["query/count"], metrics["query/gallery_rows"]) == (len(query.catalogue), len(gallery.catalogue))
+    policy = searcher.policy
+    rows, table, hits = evaluate(searcher, query)
+    results = ResultTable(rows, (policy.method, policy.scope))
+    assert set(map(column_of, results)) == expected_columns(policy, {"category", "item"}, {"garment_unshared"})
+    assert all(type(row.value) in (int, float) and math.isfinite(row.value) for row in results)
+    assert results.value("data", "garments") == len(query.catalogue)
+    assert results.value("data", "garments", split="gallery") == len(gallery.catalogue)
+    assert {row.bits for row in results if row.relevance} == {0 if distance == "euclidean" else BITS}
+    for row in results:
+        has_interval = (row.metric == "accuracy" and row.k == 0) or (row.metric, row.k) in COLUMNS
+        assert row.has_interval == has_interval
+        assert not has_interval or row.low <= row.value <= row.high
     assert np.array_equal(hits.rows, searcher.search_encoded(query.encoded, 100).rows)
     columns = table.to_pydict()
-    label = "rerank20_2" if distance == "rerank" else f"{distance}_2"
-    assert columns["search"] == [label] * len(query.catalogue)
+    method = "rerank 20" if distance == "rerank" else distance
+    assert columns["method"] == [method] * len(query.catalogue)
+    assert columns["scope"] == ["2 lists"] * len(query.catalogue)
     assert columns["id"] == query.catalogue.column("id").tolist()
     assert columns["predicted"] == [model.categories[category] for category in query.encoded.predicted]
     probabilities = query.encoded.probabilities
@@ -182,19 +180,26 @@ def test_a_search_is_evaluated_end_to_end(distance: Any, make_data: Callable[...
     )
     ids = gallery.catalogue.column("id")
     assert columns["hits"] == [[ids[row] for row in rows if row >= 0][:10] for rows in hits.rows]
+    assert query.encoded.codes is not None
+    assert columns["code"] == [codes.tobytes() for codes in query.encoded.codes]
     is_correct = np.array(columns["predicted"]) == np.array(columns["category"])
-    assert metrics["query/accuracy"] == pytest.approx(is_correct.mean())
-    for name in ("category/map@100", "item/map@100_worst", "item/recall@1"):
-        assert metrics[f"query/{name}"] == pytest.approx(np.mean(columns[name]))
-    assert metrics["speed/search_ms"] == pytest.approx(np.median(columns["search_ms"]))
-    assert metrics["speed/search_ms"] <= metrics["speed/search_ms_p95"]
+    assert results.value("classifier", "accuracy") == pytest.approx(is_correct.mean())
+    for relevance, metric, k in (("category", "map", 100), ("item", "map_worst", 100), ("item", "recall", 1)):
+        row = results.find(Column(SEARCH, metric, k, relevance))
+        values = np.array(columns[score_name(relevance, metric, k)])
+        assert row is not None
+        assert (row.value, row.n) == (pytest.approx(np.nanmean(values)), np.isfinite(values).sum())
+    median, p95 = (results.value(SEARCH, name) for name in ("latency_ms", "latency_ms_p95"))
+    assert median == pytest.approx(np.median(columns["search_ms"]))
+    assert p95 == pytest.approx(np.quantile(columns["search_ms"], 0.95))
 
 
 def test_only_categories_are_evaluated_without_items() -> None:
     query, gallery = random_split(0, 12), random_split(1, 150)
     query = EncodedSplit(query.catalogue.with_columns(item=[""] * 12), query.encoded, query.descriptors)
-    metrics, table, _ = evaluate(make_searcher(gallery, "hamming", 1), query)
-    assert set(metrics) == expected_names({"category"}, set())
+    searcher = make_searcher(gallery, "hamming", 1)
+    results, table, _ = evaluate(searcher, query)
+    assert set(map(column_of, results)) == expected_columns(searcher.policy, {"category"}, set())
     assert not [name for name in table.column_names if name.startswith("item/")]
 
 
@@ -205,3 +210,10 @@ def test_a_query_with_an_empty_probed_list_has_no_hits() -> None:
     num_hits = [len(names) for names in table["hits"].to_pylist()]
     assert num_hits == [4 if category == 2 else 0 for category in query.encoded.predicted]
     assert set(num_hits) == {0, 4}
+
+
+def test_a_model_without_a_hash_layer_has_no_codes_in_the_query_table() -> None:
+    query, gallery = random_split(0, 6, bits=None), random_split(1, 20, bits=None)
+    results, table, _ = evaluate(make_searcher(gallery, "euclidean", 1, bits=None), query)
+    assert table["code"].to_pylist() == [None] * 6
+    assert {row.bits for row in results} == {0}

@@ -10,6 +10,7 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation import protocol
 from fashion_lsh.evaluation.protocol import time_end_to_end, time_search
 from fashion_lsh.models.encoding import Encoded
+from fashion_lsh.search.policy import SearchPolicy
 from tests.evaluation.factories import make_searcher, random_split
 
 
@@ -65,6 +66,8 @@ def test_end_to_end_latency_is_the_median_after_10_warm_up_queries(
     data, calls = make_data(), []
 
     class SlowSearcher:
+        policy = SearchPolicy("hamming", 2)
+
         def search(self, image: np.ndarray, box: np.ndarray, k: int) -> None:
             calls.append((image, box, k))
             clock.advance(9 if len(calls) <= 10 else 0.003 if len(calls) % 3 else 0.5)
@@ -74,7 +77,9 @@ def test_end_to_end_latency_is_the_median_after_10_warm_up_queries(
         data.source, "image", lambda key: (clock.advance(7), open_image(key))[1]
     )  # loading is not timed
     slow_searcher: Any = SlowSearcher()
-    assert time_end_to_end(slow_searcher, data, num_queries=21) == {"speed/end_to_end_ms": pytest.approx(3.0)}
+    result = time_end_to_end(slow_searcher, data, num_queries=21)
+    assert (result.metric, result.method, result.scope) == ("end_to_end_ms", "hamming", "2 lists")
+    assert result.value == pytest.approx(3.0)
     rows = data.rows("query")
     assert len(calls) == 31 > len(rows)
     for index, (image, box, k) in enumerate(calls[10:]):

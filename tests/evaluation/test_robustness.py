@@ -11,6 +11,7 @@ from PIL import Image
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
+from fashion_lsh.evaluation.crop_modes import HEADLINE
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.evaluation.robustness import (
     BLUR_SIGMA,
@@ -22,6 +23,7 @@ from fashion_lsh.evaluation.robustness import (
     score_corruptions,
 )
 from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.metrics.results import SEARCH, Column, ResultTable
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.evaluation.fake_model import FakeModel
@@ -111,11 +113,18 @@ def test_corrupted_queries_are_searched_in_a_clean_gallery(make_data: Callable[.
     searcher = Searcher(
         model, indexed, SearchPolicy("hamming", "all", 20, alpha=0.5, min_confidence=0.0, min_probability=None)
     )
-    metrics = score_corruptions(searcher, data, ["noise", "blur"])
-    assert {name.split("/")[1] for name in metrics} == {"noise", "blur"}
+    results = score_corruptions(searcher, data, ["noise", "blur"])
+    assert {row.condition for row in results} == {"corruption=noise", "corruption=blur"}
+    assert len(results) == 2 * len(HEADLINE)
+    search = (searcher.policy.method, searcher.policy.scope)
+    table = ResultTable(results, search)
     for name in ("noise", "blur"):
         query = encode_split(model, data, "query", partial(corrupt, corruption=name))
-        expected = evaluate(searcher, query).metrics
-        for metric in ("accuracy", "accuracy_low", "macro_f1", "category/map@100", "item/recall@10_high"):
-            assert metrics[f"corrupted/{name}/{metric}"] == expected[f"query/{metric}"]
-    assert score_corruptions(searcher, data, []) == {}
+        expected = ResultTable(evaluate(searcher, query).results, search)
+        for relevance, metric, k in HEADLINE:
+            column = Column(SEARCH if relevance else "classifier", metric, k, relevance)
+            row = expected.find(column)
+            assert row is not None
+            condition = f"corruption={name}"
+            assert table.find(column._replace(condition=condition)) == row._replace(condition=condition)
+    assert score_corruptions(searcher, data, []) == []

@@ -10,46 +10,47 @@ from fashion_lsh.index.hits import Hits
 from fashion_lsh.metrics import ranking, retrieval
 from fashion_lsh.metrics.retrieval import Relevance
 
-METRIC_NAMES = {"map@100", "map@100_best", "map@100_worst", "recall@1", "recall@10", "precision@10"}
+COLUMNS = {("map", 100), ("map_best", 100), ("map_worst", 100), ("recall", 1), ("recall", 10), ("precision", 10)}
+ReferenceScores = dict[tuple[str, int], float]  # metric and cutoff rank -> score of one ranking
 
 
 def name_array(*names: str) -> np.ndarray:
     return np.array(names, dtype=object)
 
 
-def reference_scores(order: list[bool], total: int) -> dict[str, float]:
+def reference_scores(order: list[bool], total: int) -> ReferenceScores:
     """Scores of one ranking, rank by rank; NaN without relevant rows."""
     if not total:
-        return dict.fromkeys(("map@100", "recall@1", "recall@10", "precision@10"), math.nan)
+        return dict.fromkeys((("map", 100), ("recall", 1), ("recall", 10), ("precision", 10)), math.nan)
     hits, precision_sum = 0, 0.0
     for rank, relevant in enumerate(order[:100], start=1):
         if relevant:
             hits += 1
             precision_sum += hits / rank
     return {
-        "map@100": precision_sum / min(total, 100),
-        "recall@1": float(any(order[:1])),
-        "recall@10": float(any(order[:10])),
-        "precision@10": sum(order[:10]) / 10,
+        ("map", 100): precision_sum / min(total, 100),
+        ("recall", 1): float(any(order[:1])),
+        ("recall", 10): float(any(order[:10])),
+        ("precision", 10): sum(order[:10]) / 10,
     }
 
 
 def scores_over_all_orders(
     distances: list[int], relevant: list[bool], probed: list[bool], total: int
-) -> dict[str, float]:
+) -> ReferenceScores:
     """Mean scores, and best and worst AP, over all orders of the probed rows with ascending distances."""
     rows = [row for row, is_probed in enumerate(probed) if is_probed]
     orders = [sorted(permutation, key=lambda row: distances[row]) for permutation in itertools.permutations(rows)]
     scores = [reference_scores([relevant[row] for row in order], total) for order in orders]
-    means = {name: sum(single[name] for single in scores) / len(scores) for name in scores[0]}
-    aps = [single["map@100"] for single in scores]
-    return means | {"map@100_best": max(aps), "map@100_worst": min(aps)}
+    means = {column: sum(single[column] for single in scores) / len(scores) for column in scores[0]}
+    aps = [single["map", 100] for single in scores]
+    return means | {("map_best", 100): max(aps), ("map_worst", 100): min(aps)}
 
 
-def assert_close(actual: retrieval.Scores, expected: list[dict[str, float]]) -> None:
-    assert set(actual) == METRIC_NAMES
-    for name, values in actual.items():
-        np.testing.assert_allclose(values, [single[name] for single in expected], atol=1e-12, err_msg=name)
+def assert_close(actual: retrieval.Scores, expected: list[ReferenceScores]) -> None:
+    assert set(actual) == COLUMNS
+    for column, values in actual.items():
+        np.testing.assert_allclose(values, [single[column] for single in expected], atol=1e-12, err_msg=str(column))
 
 
 def random_search(seed: int) -> tuple[np.ndarray, Relevance, np.ndarray]:
@@ -91,15 +92,16 @@ def test_scores_of_hits_equal_loops(seed: int) -> None:
         category = int(relevance.query[query])
         order = [row >= 0 and category >= 0 and relevance.gallery[row] == category for row in hit_rows]
         expected.append(reference_scores(order, int((relevance.gallery == category).sum()) if category >= 0 else 0))
-        expected[-1] |= {"map@100_best": expected[-1]["map@100"], "map@100_worst": expected[-1]["map@100"]}
+        expected[-1] |= {("map_best", 100): expected[-1]["map", 100], ("map_worst", 100): expected[-1]["map", 100]}
     scores = retrieval.score_hits(Hits(rows, np.zeros(rows.shape, np.float32)), relevance)
     assert_close(scores, expected)
-    assert np.isnan(scores["map@100"]).tolist() == (relevance.totals == 0).tolist()
+    assert np.isnan(scores["map", 100]).tolist() == (relevance.totals == 0).tolist()
 
 
 def test_a_hit_of_minus_1_is_never_relevant() -> None:
     relevance = Relevance(np.array([1]), np.array([0, 1]))
-    assert retrieval.score_hits(Hits(np.array([[-1, -1]]), np.zeros((1, 2), np.float32)), relevance)["recall@10"] == [0]
+    scores = retrieval.score_hits(Hits(np.array([[-1, -1]]), np.zeros((1, 2), np.float32)), relevance)
+    assert scores["recall", 10] == [0]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -122,15 +124,15 @@ def test_relevant_rows_outside_the_probed_lists_count_as_not_retrieved() -> None
     scores = retrieval.score_distances(
         lambda _: distances, 1, relevance, lambda _: np.array([[True, False, False, False]])
     )
-    assert scores["map@100"] == [1 / 4]
-    assert scores["recall@1"] == [1]
+    assert scores["map", 100] == [1 / 4]
+    assert scores["recall", 1] == [1]
 
 
 def test_the_expected_score_lies_between_worst_and_best() -> None:
     relevance, distances = Relevance(np.array([0]), np.array([0, 1])), np.zeros((1, 2), np.int16)
     scores = retrieval.score_distances(lambda _: distances, 1, relevance, None)
-    assert [scores[f"map@100{suffix}"].tolist() for suffix in ("_worst", "", "_best")] == [[0.5], [0.75], [1.0]]
-    assert scores["recall@1"] == [0.5]
+    assert [scores[f"map{suffix}", 100].tolist() for suffix in ("_worst", "", "_best")] == [[0.5], [0.75], [1.0]]
+    assert scores["recall", 1] == [0.5]
 
 
 def test_scores_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,8 +147,8 @@ def test_scores_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ranking, "BLOCK_CELLS", 14)  # 2 queries of 7 rows
     actual = retrieval.score_distances(block_distances, 4, relevance, lambda block: probed[block])
     assert [len(distances[block]) for block in requested_blocks] == [5, 2, 2, 1]
-    for name in METRIC_NAMES:
-        np.testing.assert_array_equal(actual[name], expected[name])
+    for column in COLUMNS:
+        np.testing.assert_array_equal(actual[column], expected[column])
 
 
 @pytest.mark.parametrize("has_probed_lists", [False, True])
@@ -159,8 +161,8 @@ def test_codes_are_scored_by_their_hamming_distances(has_probed_lists: bool) -> 
     mask = (lambda block: probed[block]) if has_probed_lists else None
     scores = retrieval.score_codes(queries, gallery, relevance, mask)
     expected = retrieval.score_distances(lambda block: np.array(distances)[block], 17, relevance, mask)
-    for name in METRIC_NAMES:
-        np.testing.assert_array_equal(scores[name], expected[name])
+    for column in COLUMNS:
+        np.testing.assert_array_equal(scores[column], expected[column])
 
 
 def test_precision_at_radius_is_0_where_no_code_is_within_the_radius() -> None:

@@ -1,4 +1,4 @@
-"""Means, confidence intervals, paired differences and Holm's correction against their definitions."""
+"""Macro means, confidence intervals, paired differences and Holm's correction against their definitions."""
 
 import math
 
@@ -8,40 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fashion_lsh.metrics import ranking
-from fashion_lsh.metrics.statistics import confidence_interval, holm, intervals, macro_mean, means, paired_difference
+from fashion_lsh.metrics.statistics import confidence_interval, holm, item_interval, macro_mean, paired_difference
 
 NAN = math.nan
 Scores = list[np.ndarray]
 
 
-def test_means_ignore_queries_without_relevant_rows() -> None:
-    scores = {"item": {"map@100": np.array([0.2, NAN, 0.6])}, "category": {"recall@1": np.array([1.0, 0.0])}}
-    metrics = means("query", scores)
-    assert metrics == {"query/item/map@100": pytest.approx(0.4), "query/category/recall@1": 0.5}
-    assert all(type(value) is float for value in metrics.values())
-    assert list(means("baselines/random", scores)) == [
-        "baselines/random/item/map@100",
-        "baselines/random/category/recall@1",
-    ]
-
-
-def test_intervals_contain_the_means() -> None:
-    rng = np.random.default_rng(0)
-    values = np.where(rng.random(200) < 0.1, NAN, rng.random(200))
-    scores = {"item": {"map@100": values, "recall@1": np.round(values)}, "category": {"map@100": values**2}}
-    bounds = intervals("query", scores, np.array([f"item {n // 3}" for n in range(200)], dtype=object))
-    mean_metrics = means("query", scores)
-    assert set(bounds) == {f"{name}_{bound}" for name in mean_metrics for bound in ("low", "high")}
-    for name, mean in mean_metrics.items():
-        assert bounds[f"{name}_low"] < mean < bounds[f"{name}_high"]
-        assert bounds[f"{name}_high"] - bounds[f"{name}_low"] < 0.2
-
-
 def test_queries_of_an_item_are_resampled_together() -> None:
     values, items = np.random.default_rng(1).random(9), ["a", "", "b", "a", "", "", "b", "7", ""]
-    bounds = intervals("query", {"item": {"map@100": values}}, np.array(items, dtype=object))
-    low, high = confidence_interval(values, np.array([2, 10, 3, 2, 11, 12, 3, 1, 13]))
-    assert bounds == {"query/item/map@100_low": low, "query/item/map@100_high": high}
+    expected = confidence_interval(values, np.array([2, 10, 3, 2, 11, 12, 3, 1, 13]))
+    assert item_interval(values, np.array(items, dtype=object)) == expected
+    assert item_interval(values, np.array(items)) == expected
 
 
 def test_macro_mean_weights_labels_equally() -> None:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fashion_lsh.evaluation.query_scores import MODEL_FREE
 from torch import Tensor
 
 from fashion_lsh.models.descriptors import DESCRIPTORS, colour_histogram, raw_pixels
@@ -61,7 +60,3 @@ def test_descriptors_do_not_depend_on_the_batch() -> None:
     for describe in DESCRIPTORS.values():
         one_by_one = torch.cat([describe(image[None]) for image in images])
         assert torch.allclose(one_by_one, describe(images))
-
-
-def test_descriptors_are_baselines_without_a_model() -> None:
-    assert set(DESCRIPTORS) < set(MODEL_FREE)

@@ -12,7 +12,7 @@ from torch import nn
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detection_data import DetectionBatch, DetectionData
 from fashion_lsh.data.detections import detect_all
-from fashion_lsh.evaluation.detection import box_scores
+from fashion_lsh.evaluation.detection import box_results
 from fashion_lsh.models.checkpoints import load_model
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.models.feature_pyramid import DETECTOR_BACKBONES, FeaturePyramid
@@ -241,7 +241,8 @@ def test_trained_detector_finds_synthetic_garments(make_data: MakeData, tmp_path
     scenes = make_detection_data(make_data(), samples_per_epoch=64)
     model = fit(make_module(epochs=8), scenes, tmp_path, accelerator="cpu", devices=1, gradient_clip_val=5.0)
     detections = detect_all(model, scenes.data.source.image, sorted(set(scenes.data.catalogue.column("image"))))
-    assert box_scores(detections, scenes, "query")["detector/query/box_ap50"] > 0.8
+    [ap50] = [row for row in box_results(detections, scenes, "query") if row.metric == "box_ap50"]
+    assert ap50.value > 0.8
 
 
 def test_non_finite_loss_stops_training(make_data: MakeData, tmp_path: Path) -> None:

@@ -121,17 +121,21 @@ def test_probability_threshold_selects_the_fewest_lists() -> None:
 @pytest.mark.parametrize(
     ("policy", "label"),
     [
-        (SearchPolicy("rerank", 1, 200, **POLICY_DEFAULTS), "rerank200_1"),
-        (SearchPolicy("rerank", "all", 0.1, **POLICY_DEFAULTS), "rerank0.1_all"),
-        (SearchPolicy("hamming", "all", 200, **POLICY_DEFAULTS), "hamming_all"),
+        (SearchPolicy("rerank", 1, 200, **POLICY_DEFAULTS), "rerank 200, 1 list"),
+        (SearchPolicy("rerank", "all", 0.1, **POLICY_DEFAULTS), "rerank 0.1, whole gallery"),
+        (SearchPolicy("hamming", "all", 200, **POLICY_DEFAULTS), "hamming, whole gallery"),
         (
             SearchPolicy("euclidean", 1, 200, **{**POLICY_DEFAULTS, "min_probability": 0.95}),
-            "euclidean_1_probability0.95",
+            "euclidean, 1 list, probability 0.95",
         ),
-        (SearchPolicy("tie_break", 2, 200, **POLICY_DEFAULTS), "tie_break_2"),
-        (SearchPolicy("weighted", 2, 200, 0.3, 0.5, 0.95), "weighted0.3_2_probability0.95_confidence0.5"),
-        (SearchPolicy("hamming", "all", 200, 0.3, 0.5, 0.9), "hamming_all"),
+        (SearchPolicy("tie_break", 2, 200, **POLICY_DEFAULTS), "tie_break, 2 lists"),
+        (
+            SearchPolicy("weighted", 2, 200, 0.3, 0.5, 0.95),
+            "weighted 0.3, 2 lists, probability 0.95, whole gallery below 0.5",
+        ),
+        (SearchPolicy("hamming", "all", 200, 0.3, 0.5, 0.9), "hamming, whole gallery"),
     ],
 )
 def test_label_contains_every_setting(policy: SearchPolicy, label: str) -> None:
-    assert policy.label == label
+    assert policy.label == label == f"{policy.method}, {policy.scope}"
+    assert policy.uses_codes == (policy.distance != "euclidean")

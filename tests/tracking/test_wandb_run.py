@@ -17,11 +17,12 @@ from wandb.proto import wandb_internal_pb2 as proto
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.protocol import EncodedSplit
+from fashion_lsh.metrics.results import Result, ResultTable
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.report.tiles import Tile, column_titles
-from fashion_lsh.runs.tracker import NoTracker
 from fashion_lsh.tracking import wandb_run
-from fashion_lsh.tracking.wandb_run import track_run
+from fashion_lsh.tracking.track import track_run
+from fashion_lsh.tracking.wandb_run import track_wandb_run
 
 CONFIG: dict[str, Any] = {
     "name": "main",
@@ -35,6 +36,15 @@ CONFIG: dict[str, Any] = {
 CATEGORIES = ["bag", "coat", "hat"]
 PROBABILITIES = [[0.7, 0.2, 0.1], [0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.3, 0.4, 0.3], [0.2, 0.1, 0.7]]
 LABELS = ["bag", "coat", "coat", "bag", "coat"]  # no query is a hat, but one is predicted as hat
+
+SEARCH_OF_RUN = ("rerank 200", "1 list")
+RESULTS = ResultTable(
+    [
+        Result("accuracy", 0.6, method="classifier"),
+        Result("recall", 0.25, k=10, method="rerank 200", scope="1 list", relevance="item"),
+    ],
+    SEARCH_OF_RUN,
+)
 
 
 @pytest.fixture
@@ -113,7 +123,7 @@ SHEET = [
 
 
 def test_a_wandb_run_is_open_inside_the_block_and_finished_after_it(folder: Path) -> None:
-    with track_run(folder, CONFIG) as run:
+    with track_wandb_run(folder, CONFIG) as run:
         assert run is not None
         assert wandb.run is run.run
         assert run.offline
@@ -127,19 +137,19 @@ def test_a_wandb_run_is_open_inside_the_block_and_finished_after_it(folder: Path
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_exception_finishes_the_run_as_failed(error: type[BaseException], folder: Path) -> None:
-    with pytest.raises(error, match="in the third epoch"), track_run(folder, CONFIG):
+    with pytest.raises(error, match="in the third epoch"), track_wandb_run(folder, CONFIG):
         raise error("in the third epoch")
     assert wandb.run is None
     assert [end.exit_code for end in logged_records(folder)["exit"]] == [1]
 
 
 def test_nothing_is_logged_if_the_project_is_null(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with track_run(folder, CONFIG | {"logger": {"project": None, "tags": []}}) as run:
-        assert isinstance(run, NoTracker)
+    with track_run(folder, CONFIG | {"logger": {"project": None, "tags": [], "trackers": {}}}) as run:
+        assert run.trackers == {}
         assert run.loggers() == []
         run.log({"classifier/val/loss": 1.0})
         assert wandb.run is None
-        run.publish({"query/accuracy": 1.0}, queries(), CATEGORIES, SHEET)
+        run.publish(RESULTS, queries(), CATEGORIES, SHEET)
     assert list(folder.iterdir()) == []
     assert capfd.readouterr() == ("", "")
 
@@ -157,7 +167,7 @@ def test_a_run_is_online_when_logged_in_unless_wandb_mode_is_set(
         monkeypatch.setenv("WANDB_MODE", variable)
     monkeypatch.setattr(wandb, "login", lambda **_: logged_in)
     monkeypatch.setattr(wandb, "init", lambda **options: begun.append(options) or SimpleNamespace())
-    with track_run(folder, CONFIG):
+    with track_wandb_run(folder, CONFIG):
         pass
     assert [options["mode"] for options in begun] == [mode]
 
@@ -166,7 +176,7 @@ def test_the_login_is_checked_without_prompt_and_network(folder: Path, monkeypat
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("HOME", str(folder.parent))
-    with track_run(folder, CONFIG) as run:
+    with track_wandb_run(folder, CONFIG) as run:
         assert run is not None
         assert run.offline
 
@@ -183,7 +193,7 @@ def test_an_unreachable_wandb_falls_back_to_offline(
 
     monkeypatch.setattr(wandb, "init", unreachable)
     monkeypatch.setenv("WANDB_MODE", "online")
-    with track_run(folder, CONFIG) as run:
+    with track_wandb_run(folder, CONFIG) as run:
         assert run.offline
     assert list(folder.glob("wandb/offline-run-*"))
     assert "(no such host)" in caplog.text
@@ -191,8 +201,8 @@ def test_an_unreachable_wandb_falls_back_to_offline(
 
 def publish_results(folder: Path) -> Path:
     """Publish results, and return the folder of the written tables."""
-    with track_run(folder, CONFIG) as run:
-        run.publish({"query/accuracy": 0.6, "query/item/recall@10": 0.25}, queries(), CATEGORIES, SHEET)
+    with track_wandb_run(folder, CONFIG) as run:
+        run.publish(RESULTS, queries(), CATEGORIES, SHEET)
     [media] = folder.glob("wandb/offline-run-*/files/media/table/query")
     return media
 
@@ -204,7 +214,7 @@ def read_table(media: Path, name: str) -> dict[str, Any]:
 
 def test_published_results_are_in_the_run(folder: Path) -> None:
     media = publish_results(folder)
-    assert summary(folder).items() >= {"query/accuracy": 0.6, "query/item/recall@10": 0.25}.items()
+    assert summary(folder).items() >= {"classifier/accuracy": 0.6, "search/item/recall@10": 0.25}.items()
     matrix = read_table(media, "confusion_matrix_table")
     counts = {(true, predicted): count for true, predicted, count in matrix["data"] if count}
     assert matrix["columns"] == ["Actual", "Predicted", "nPredictions"]
@@ -215,8 +225,8 @@ def test_published_results_are_in_the_run(folder: Path) -> None:
 
 
 def test_unseen_categories_have_no_confusion_matrix(folder: Path) -> None:
-    with track_run(folder, CONFIG) as run:
-        run.publish({}, queries(), ["belt", "sock", "tie"], SHEET)
+    with track_wandb_run(folder, CONFIG) as run:
+        run.publish(ResultTable([], SEARCH_OF_RUN), queries(), ["belt", "sock", "tie"], SHEET)
     [media] = folder.glob("wandb/offline-run-*/files/media/table/query")
     assert read_table(media, "retrieved")
     assert not [path for name in ("confusion", "pr_curve") for path in media.glob(f"{name}*")]
@@ -265,7 +275,7 @@ def test_wandb_data_dir_set_by_the_user_is_unchanged(folder: Path, monkeypatch: 
 
 def log_training(folder: Path) -> None:
     """Log two stages as Lightning does, with steps counted from 0 in each stage."""
-    with track_run(folder, CONFIG) as tracker:
+    with track_wandb_run(folder, CONFIG) as tracker:
         [logger] = tracker.loggers()
         for stage, accuracies in (("classifier", [0.3, 0.6, 0.5]), ("hash_head", [0.7])):
             logger.log_hyperparams({"backbone": "resnet18", "lr": 0.1})

@@ -89,12 +89,8 @@ def test_fit_separates_colours(module_class: type[CropModule], colour_data: Garm
     with torch.inference_mode():
         is_correct = [model(batch.images).logits.argmax(1) == batch.labels for batch in colour_data.loader("gallery")]
     assert torch.cat(is_correct).float().mean() > 0.8  # the accuracy of a random guess is 1/3
-    assert (
-        torch.load(tmp_path / "run" / f"{model.name}.ckpt", weights_only=True)["fit_metrics"][
-            f"{model.name}/val/accuracy"
-        ]
-        > 0.8
-    )
+    content = torch.load(tmp_path / "run" / f"{model.name}.ckpt", weights_only=True)
+    assert content["fit_metrics"][model.name]["val/accuracy"] > 0.8
 
 
 @pytest.mark.usefixtures("tiny_backbones")
@@ -104,7 +100,21 @@ def test_fit_leaves_one_checkpoint(module_class: type[CropModule], make_data: Ma
     assert file_names(tmp_path) == [f"{module.name}.ckpt"]
     content = torch.load(tmp_path / f"{module.name}.ckpt", weights_only=True)
     assert content["hyper_parameters"] == dict(module.hparams)
-    assert content["fit_metrics"][f"{module.name}/best_epoch"] == 1
+    assert content["fit_metrics"][module.name]["best_epoch"] == 1
+
+
+@pytest.mark.usefixtures("tiny_backbones")
+def test_fit_metrics_of_an_earlier_stage_are_kept_beside_those_of_the_stage(
+    make_data: MakeData, tmp_path: Path
+) -> None:
+    data = make_data()
+    classifier = fit_on_cpu(make_module(Classifier, epochs=1), data, tmp_path)
+    hash_head = fit_on_cpu(make_module(HashHead, epochs=2).start_from(classifier), data, tmp_path)
+    assert list(hash_head.fit_metrics) == ["classifier", "hash_head"]
+    assert hash_head.fit_metrics["classifier"] == classifier.fit_metrics["classifier"]
+    assert load_model(tmp_path / "hash_head.ckpt").fit_metrics == hash_head.fit_metrics
+    names = {"best_epoch", "val/accuracy", "val/ece_before", "val/ece_after"}
+    assert all(names <= set(metrics) for metrics in hash_head.fit_metrics.values())
 
 
 def test_loaded_checkpoint_gives_identical_outputs(make_data: MakeData, tmp_path: Path) -> None:
@@ -136,12 +146,12 @@ def test_best_val_epoch_is_kept(
         for number, state in enumerate(module.states)
         if all(torch.equal(best_state[n], state[n]) for n in best_state)
     ]
-    fit_metrics = load_model(tmp_path / "classifier.ckpt").fit_metrics
+    fit_metrics = load_model(tmp_path / "classifier.ckpt").fit_metrics["classifier"]
     assert matching_epochs == [best_epoch]
-    assert fit_metrics["classifier/best_epoch"] == best_epoch + 1
-    assert fit_metrics["classifier/val/accuracy"] == pytest.approx(max(accuracies))
-    assert 0 <= fit_metrics["classifier/val/ece_before"] <= 1
-    assert 0 <= fit_metrics["classifier/val/ece_after"] <= 1
+    assert fit_metrics["best_epoch"] == best_epoch + 1
+    assert fit_metrics["val/accuracy"] == pytest.approx(max(accuracies))
+    assert 0 <= fit_metrics["val/ece_before"] <= 1
+    assert 0 <= fit_metrics["val/ece_after"] <= 1
 
 
 @pytest.mark.usefixtures("tiny_backbones")
