@@ -55,7 +55,7 @@ class DetectorModel(nn.Module):
             twice the time.
 
     Attributes:
-        fit_metrics: validation metrics recorded during training; always empty, since detections are scored after
+        fit_metrics: metrics recorded while fitting, by stage; the detector has none, since detections are scored after
             training.
 
     Raises:

@@ -103,7 +103,7 @@ class DistanceComparison:
 def _keep_best_alpha(policies: list[SearchPolicy], scores: dict[str, float]) -> list[SearchPolicy]:
     """Remove all weighted policies except the policy with the best score on `val`."""
     best = max(
-        (policy for policy in policies if policy.distance == "weighted"), key=lambda policy: scores[policy.label]
+        (policy for policy in policies if policy.distance == "weighted"), key=lambda policy: scores[policy.method]
     )
     return [policy for policy in policies if policy.distance != "weighted" or policy is best]
 
@@ -114,7 +114,7 @@ def _val_scores(
     """Item mAP@100 by policy label, with street images of `val` as queries and its shop images in the gallery."""
     relevance = Relevance.from_names(items, searcher.gallery.catalogue.column("item"))
     scores = {
-        policy.label: float(np.nanmean(score_search(searcher.with_policy(policy), queries, relevance)["map", MAX_K]))
+        policy.method: float(np.nanmean(score_search(searcher.with_policy(policy), queries, relevance)["map", MAX_K]))
         for policy in policies
     }
     log.info("Item mAP@100 on val: %s", ", ".join(f"{label} {score:.4f}" for label, score in scores.items()))
@@ -125,12 +125,12 @@ def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[Search
     """Return one row per policy; all policies have the same scope.  count: number of timed queries."""
     items = query.catalogue.column("item").astype(str)
     relevance = Relevance.from_names(items, base_searcher.gallery.catalogue.column("item"))
-    searchers = {policy.label: base_searcher.with_policy(policy) for policy in policies}
+    searchers = {policy.method: base_searcher.with_policy(policy) for policy in policies}
     timed_rows = np.linspace(0, len(items) - 1, count).astype(np.int64)
     methods = {name: _timed_search(searcher, query.encoded, timed_rows) for name, searcher in searchers.items()}
     milliseconds = time_interleaved(methods, count)
     scores_by_policy = {name: score_search(searcher, query.encoded, relevance) for name, searcher in searchers.items()}
-    baselines = {policy.distance: scores_by_policy[policy.label]["map", MAX_K] for policy in policies[:2]}
+    baselines = {policy.distance: scores_by_policy[policy.method]["map", MAX_K] for policy in policies[:2]}
     nearest = (
         base_searcher.with_policy(replace(policies[0], distance="euclidean"))
         .search_encoded(query.encoded, NUM_NEIGHBOURS)

@@ -1,43 +1,61 @@
 """Fake runs with several seeds and splits, job files, and results of every experiment on the claims page."""
 
 import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
-from fashion_lsh.evaluation.query_scores import pack_scores
+import pyarrow as pa
 
 from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.evaluation.query_table import query_table, write_queries
 from fashion_lsh.evaluation.robustness import CORRUPTIONS
+from fashion_lsh.metrics.results import CLASSIFIER, WHOLE_GALLERY, Result, ResultTable
 from fashion_lsh.report.page_file import Row, to_csv
 from fashion_lsh.report.sweep.jobs import read_jobs
+from fashion_lsh.report.sweep.metrics import METRICS
 from fashion_lsh.report.sweep.rows import table_rows
+from fashion_lsh.runs.job_file import queries_path
+from fashion_lsh.runs.result_file import RESULTS_FILE, ResultFile, write_results_file
 from fashion_lsh.runs.run import Run
-from fashion_lsh.studies.query_outputs import read_repeat
+from fashion_lsh.studies.query_outputs import read_repeats
 from fashion_lsh.studies.repeats import repeat_rows
+from tests.report.factories import change_results
 
 NUM_QUERIES = 60
 HASH_HEAD = "fashion_lsh.training.hash_head.HashHead"
+SEARCH = ("rerank 200", "1 list")
 MakeRun = Callable[..., Run]
 
 
 def make_repeat(make_run: MakeRun, key: str, seed: int = 0, split: int = 0, **changes: Any) -> Run:
     """Write a run with this seed and split, and with scores on corrupted queries."""
     run = make_run(key=key, split_seed=split, **changes)
-    config = run.config | {"seed": seed}
-    (run.path / "config.yaml").write_text(yaml.safe_dump(config))
-    metrics = run.metrics | {"query/accuracy": 0.7 + seed / 100 + split / 20, "baselines/code/category/map@100": 0.6}
-    metrics |= {f"corrupted/{name}/accuracy": 0.5 - seed / 100 for name in CORRUPTIONS}
-    run.write_json("metrics.json", metrics)
+    change_settings(run, seed=seed)
+    added = [
+        Result("accuracy", 0.7 + seed / 100 + split / 20, method=CLASSIFIER),
+        Result("map", 0.6, k=100, method="code", scope=WHOLE_GALLERY, relevance="category"),
+        *(
+            Result("accuracy", 0.5 - seed / 100, method=CLASSIFIER, condition=f"corruption={name}")
+            for name in CORRUPTIONS
+        ),
+    ]
+    change_results(run, lambda rows: ResultTable(rows, SEARCH).replace(added))
     return run
 
 
+def change_settings(run: Run, **settings: Any) -> None:
+    """Replace settings in the results file of a run; a mapping is merged with the settings of its group."""
+    file = run.result_file
+    old = file.settings
+    merged = {name: old[name] | value if isinstance(value, dict) else value for name, value in settings.items()}
+    write_results_file(run.path / RESULTS_FILE, file._replace(settings=old | merged))
+
+
 def rows_from_runs(*runs: Run) -> list[Row]:
-    """Return the rows of `repeat_rows` for these runs."""
-    return repeat_rows([read_repeat(run) for run in runs])
+    """Return the rows of `repeat_rows` for these runs, which are all runs of their folder."""
+    return repeat_rows(read_repeats(runs[0].path.parent))
 
 
 def read_results(folder: Path) -> list[Row]:
@@ -66,30 +84,37 @@ def hash_layer_config(loss: str, item_weight: float = 0.0) -> dict[str, Any]:
 
 
 def write_job(folder: Path, settings: Mapping[str, Any], scores: Mapping[str, np.ndarray], low: float = 0.5) -> None:
-    """Write a job file to `<folder>/jobs`.
+    """Write a job to `<folder>/jobs`.
 
     Args:
-        folder: Experiment folder.
-        settings: Settings of the job; `seed` and `backbone` have defaults.
-        scores: Per-query scores by metric, (NUM_QUERIES,) float32.
-        low: Lower bound of the top-1 interval; chance level is 0.1.
+        folder: experiment folder.
+        settings: settings of the job; `seed` and `backbone` have defaults.
+        scores: per-query scores, (NUM_QUERIES,) float32, of `top-1` and `item recall@10`.
+        low: lower bound of the top-1 interval; chance level is 0.1.
     """
     names = [f"q{number}" for number in range(NUM_QUERIES)]
     query = Catalogue.from_columns({"id": names, "image": names, "category": ["c"] * NUM_QUERIES, "item": names})
-    metrics = {name: float(values.mean()) for name, values in scores.items()}
-    metrics |= {"query/accuracy_low": low, "query/accuracy_high": 1.0, "baselines/random/category/precision@10": 0.1}
+    columns = {name: METRICS[name] for name in scores}
+    rows = [
+        Result(column.metric, float(scores[name].mean()), k=column.k, relevance=column.relevance,
+               method=CLASSIFIER if name == "top-1" else SEARCH[0], scope="" if name == "top-1" else SEARCH[1])
+        for name, column in columns.items()
+    ]  # fmt: skip
+    rows = [row._replace(low=low, high=1.0) if row.metric == "accuracy" else row for row in rows]
+    rows.append(Result("precision", 0.1, k=10, method="random", scope=WHOLE_GALLERY, relevance="category"))
     defaults = {"seed": 0, "backbone": {"name": "resnet18", "weights": None}}
-    job = {"settings": defaults | dict(settings), "data": "d0", "environment": {"fashion-lsh": "0.3.0"}}
-    jobs = folder / "jobs"
-    jobs.mkdir(parents=True, exist_ok=True)
-    content = job | {"metrics": metrics, "queries": pack_scores(query, dict(scores))}
-    (jobs / f"{len(list(jobs.iterdir())):08}.json").write_text(json.dumps(content))
+    path = folder / "jobs" / f"{len(list(folder.glob('jobs/*.queries.parquet'))):08}.parquet"
+    results = ResultTable(rows, SEARCH)
+    write_results_file(path, ResultFile(results, defaults | dict(settings), {}, "d0", {"fashion-lsh": "0.3.0"}))
+    predicted = pa.array(np.where(scores["top-1"] > 0, "c", "d"))
+    per_query = {"item": {("recall", 10): scores["item recall@10"]}} if "item recall@10" in scores else {}
+    write_queries(queries_path(path), query_table(SEARCH, query, per_query, {"predicted": predicted}))
 
 
 def write_results(folder: Path, rows: Sequence[Row] = ()) -> None:
     """Write `results.csv` with these rows; by default, with the rows of the jobs in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.csv").write_text(to_csv(rows or table_rows(read_jobs(folder)[0])))
+    (folder / "results.csv").write_text(to_csv(rows or [row.flat() for row in table_rows(read_jobs(folder)[0])]))
 
 
 def write_backbone_results(folder: Path) -> None:
@@ -101,9 +126,9 @@ def write_backbone_results(folder: Path) -> None:
     for name, ratio in ratios.items():
         backbone = {"backbone": {"name": name, "weights": None}}
         for seed in (0, 1, 2) if name != "vgg16" else (0,):
-            write_job(folder / "backbones", {"seed": seed} | backbone, {"query/accuracy": query_scores(ratio)})
+            write_job(folder / "backbones", {"seed": seed} | backbone, {"top-1": query_scores(ratio)})
         low = 0.05 if name == "vgg16" else 0.5
-        write_job(folder / "backbones/garments", backbone, {"query/accuracy": query_scores(ratio)}, low)
+        write_job(folder / "backbones/garments", backbone, {"top-1": query_scores(ratio)}, low)
     for page in ("backbones", "backbones/garments"):
         write_results(folder / page)
 
@@ -114,11 +139,11 @@ def write_hash_layer_results(folder: Path) -> None:
     for name, recall in recalls.items():
         loss, _, items = name.partition(", ")
         settings = {"hash": None if name == "none" else hash_layer_config(loss, 0.5 if items else 0.0)}
-        scores = {"query/accuracy": query_scores(0.5), "query/item/recall@10": query_scores(recall)}
+        scores = {"top-1": query_scores(0.5), "item recall@10": query_scores(recall)}
         for seed in (0, 1, 2):
             write_job(folder / "hash_layer", {"seed": seed} | settings, scores)
     for settings, ratio in (({"hash": None}, 0.75), ({"hash": hash_layer_config("softmax")}, 0.5)):
-        write_job(folder / "hash_layer/garments", settings, {"query/accuracy": query_scores(ratio)})
+        write_job(folder / "hash_layer/garments", settings, {"top-1": query_scores(ratio)})
     for page in ("hash_layer", "hash_layer/garments"):
         write_results(folder / page)
 
@@ -150,7 +175,7 @@ def write_distance_and_speedup_results(folder: Path) -> None:
     }
     write_results(
         folder / "distances",
-        [{"scope": "all", "search": f"{distance}_all", "distance": distance, "val item map@100": 0.1}
+        [{"scope": "all", "search": distance, "distance": distance, "val item map@100": 0.1}
          | with_bounds("gain over hamming", hamming, 0.005) | with_bounds("gain over euclidean", euclidean, 0.005)
          for distance, (hamming, euclidean) in differences.items()],
     )  # fmt: skip

@@ -67,15 +67,17 @@ def test_all_other_modules_import_without_studies() -> None:
 def test_report_without_studies_fails_only_for_pages_of_studies(tmp_path: Path) -> None:
     sweep, claims, repeats = (tmp_path / name for name in ("sweep", "claims", "repeats"))
     for seed in (0, 1):
-        write_job(sweep, {"seed": seed}, {"query/accuracy": query_scores(0.5)})
-    claims.mkdir()
+        write_job(sweep, {"seed": seed}, {"top-1": query_scores(0.5)})
+    for folder in (claims, repeats):
+        folder.mkdir()
     (claims / TEMPLATE).write_text("")
+    (repeats / "page.yaml").write_text("study: stability\n")
     code = "from fashion_lsh.cli.report import main; sys.exit(main(sys.argv[1:]))"
     process = run_without_studies(code, sweep)
     assert process.returncode == 0, process.stdout
     assert (sweep / "index.html").exists()
-    for args in ([claims], [repeats, "--repeats", tmp_path / "run"]):
-        process = run_without_studies(code, *args)
+    for folder in (claims, repeats):
+        process = run_without_studies(code, folder)
         assert process.returncode == 1
         assert STUDIES in process.stdout
 

@@ -4,12 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from fashion_lsh.index.codes import pack
 from fashion_lsh.runs.run import Run
 from fashion_lsh.studies.repeats import bits_changed, hit_overlap
-from tests.studies.factories import MakeRun, make_repeat, rows_from_runs
+from tests.report.factories import read_queries
+from tests.studies.factories import MakeRun, change_settings, make_repeat, rows_from_runs
 
 
 def test_codes_of_an_image_are_compared_bit_by_bit() -> None:
@@ -24,11 +24,9 @@ def test_codes_of_an_image_are_compared_bit_by_bit() -> None:
 
 
 def test_hit_overlap_ignores_the_order() -> None:
-    first, other, fewer = np.array([[7, 8], [3, 4]]), np.array([[8, 7], [3, 5]]), np.array([[7, -1], [-1, -1]])
+    first, other, fewer = [["a", "b"], ["c", "d"]], [["b", "a"], ["c", "e"]], [["a"], []]
     assert hit_overlap(first, other) == pytest.approx((1 + 0.5) / 2)
-    assert hit_overlap(np.array([[7, 8], [-1, -1]]), fewer) == pytest.approx(
-        0.5
-    )  # queries without hits in both lists are skipped
+    assert hit_overlap([["a", "b"], []], fewer) == pytest.approx(0.5)  # queries without hits in both lists are skipped
     assert hit_overlap(fewer[1:], fewer[1:]) == 0
 
 
@@ -45,7 +43,7 @@ def test_rows_are_runs_categories_and_pairs_of_seeds(runs: list[Run]) -> None:
         "1 and 2",
     ]  # pairs have the same split
     assert rows_by_type["run"][1]["blur top-1"] == pytest.approx(0.49)
-    outputs = pq.read_table(runs[0].path / "queries.parquet").to_pylist()
+    outputs = read_queries(runs[0]).to_pylist()
     for row in rows_by_type["category"][:3]:
         own = [output for output in outputs if output["category"] == row["category"]]
         assert row["queries"] == len(own)
@@ -75,9 +73,7 @@ def test_runs_of_one_split_with_different_queries_are_rejected(runs: list[Run], 
 
 def test_runs_with_different_settings_are_rejected(runs: list[Run], make_run: MakeRun) -> None:
     other = make_repeat(make_run, "e", seed=3)
-    config = other.config
-    config["data"]["jitter"] = 0.5
-    (other.path / "config.yaml").write_text(yaml.safe_dump(config))
+    change_settings(other, data={"jitter": 0.5})
     with pytest.raises(ValueError, match=r"differ in data\.jitter \(.* and 0\.5\)"):
         rows_from_runs(*runs, other)
 
@@ -85,17 +81,13 @@ def test_runs_with_different_settings_are_rejected(runs: list[Run], make_run: Ma
 def test_all_bits_of_the_code_bytes_are_compared_if_the_code_length_is_not_set(make_run: MakeRun) -> None:
     pair = [make_repeat(make_run, "a"), make_repeat(make_run, "b", seed=1)]
     for run in pair:
-        config = run.config
-        del config["hash"]["bits"]  # as with hash=predicted_category
-        (run.path / "config.yaml").write_text(yaml.safe_dump(config))
+        change_settings(run, hash={"bits": None})  # as with hash=predicted_category
     assert rows_from_runs(*pair)[-1]["bits changed"] == 0
 
 
 def test_runs_with_different_initial_weights_are_rejected(runs: list[Run], make_run: MakeRun) -> None:
     other = make_repeat(make_run, "e", seed=3)
-    config = other.config
-    config["backbone"]["weights"] = "imagenet"
-    (other.path / "config.yaml").write_text(yaml.safe_dump(config))
+    change_settings(other, backbone={"weights": "imagenet"})
     with pytest.raises(ValueError, match=r"differ in backbone\.weights \(.*imagenet.*\)"):
         rows_from_runs(*runs, other)
 

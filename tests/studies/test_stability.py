@@ -1,21 +1,22 @@
 """Stability page of runs that differ in seed and split."""
 
-import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from fashion_lsh.cli.report import main
 from fashion_lsh.report.page_file import BEGIN, END, Row
+from fashion_lsh.runs.job_file import copy_job
 from fashion_lsh.runs.run import Run
-from fashion_lsh.studies.stability import by_variation, page, write_stability
+from fashion_lsh.studies.stability import by_variation, page, write_study
 from tests.studies.factories import MakeRun, make_repeat, read_results, rows_from_runs
 
 
 def test_runs_that_do_not_repeat_a_configuration_are_rejected(make_run: MakeRun) -> None:
     rows = rows_from_runs(make_repeat(make_run, "a"), make_repeat(make_run, "b", seed=1, split=1))
-    with pytest.raises(ValueError, match="--repeats: no two runs"):
+    with pytest.raises(ValueError, match="no two jobs"):
         page(rows)
 
 
@@ -62,91 +63,61 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def test_write_stability_writes_the_page(runs: list[Run], folder: Path) -> None:
-    assert write_stability(folder, paths(runs)) == folder / "README.md"
-    assert {path.name for path in folder.iterdir()} == {
-        "README.md", "results.csv", "stability.svg", "jobs", "query_outputs",
-    }  # fmt: skip
-    assert page(read_results(folder)) == page(rows_from_runs(*runs))
-    with pytest.raises((OSError, ValueError), match=re.escape(str(folder.parent))):
-        write_stability(folder, [folder.parent])
-
-
-def paths(runs: list[Run]) -> list[Path]:
-    return [run.path for run in runs]
+def save_jobs(runs: list[Run], folder: Path) -> None:
+    for run in runs:
+        copy_job(run, folder / "jobs" / f"{run.path.name}.parquet")
 
 
 def read_files(folder: Path) -> list[str]:
     return [(folder / name).read_text() for name in ("README.md", "results.csv", "stability.svg")]
 
 
-def test_the_saved_files_reproduce_the_page_without_the_runs(runs: list[Run], folder: Path) -> None:
-    write_stability(folder, paths(runs))
-    before = read_files(folder)
+def test_the_page_is_written_from_job_files(runs: list[Run], folder: Path) -> None:
+    save_jobs(runs, folder)
+    expected = page(rows_from_runs(*runs))
     for run in runs:
         shutil.rmtree(run.path)
-    (folder / "results.csv").unlink()
-    write_stability(folder, [])
+    assert write_study(folder) == folder / "README.md"
+    assert {path.name for path in folder.iterdir()} == {"README.md", "results.csv", "stability.svg", "jobs"}
+    assert page(read_results(folder)) == expected
+
+
+def test_report_writes_the_page_of_a_study(runs: list[Run], folder: Path) -> None:
+    save_jobs(runs, folder)
+    (folder / "page.yaml").write_text("study: stability\n")
+    assert main([str(folder)]) == 0
+    assert "### Agreement between seeds" in (folder / "README.md").read_text()
+
+
+def test_a_repeated_run_leaves_the_page_unchanged(runs: list[Run], folder: Path, make_run: MakeRun) -> None:
+    save_jobs(runs, folder)
+    write_study(folder)
+    before = read_files(folder)
+    save_jobs([make_repeat(make_run, "e", seed=2)], folder)
+    with pytest.raises(ValueError, match="jobs c and e have the same backbone, seed and split"):
+        write_study(folder)
     assert read_files(folder) == before
 
 
-def test_later_runs_are_added_to_saved_runs(runs: list[Run], folder: Path, tmp_path: Path) -> None:
-    write_stability(folder, paths(runs))
-    other = tmp_path / "other"
-    shutil.copytree(folder, other)
-    for path in (*other.glob("*/*"), other / "results.csv"):
-        path.unlink()
-    write_stability(other, paths(runs[:2]))
-    (runs[0].path / "metrics.json").unlink()  # as in a run whose scores were read from jobs/
-    write_stability(other, paths(runs))
-    assert read_files(other) == read_files(folder)
+def test_jobs_without_query_table_are_logged(runs: list[Run], folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_jobs(runs, folder)
+    (folder / "jobs/c.queries.parquet").unlink()
+    write_study(folder)
+    assert "without a query table: c;" in caplog.text
 
 
-def test_rejected_runs_are_not_saved(runs: list[Run], folder: Path, make_run: MakeRun) -> None:
-    write_stability(folder, paths(runs))
-    before = read_files(folder), sorted(folder.glob("*/*"))
-    with pytest.raises(ValueError, match="same backbone, seed and split"):
-        write_stability(folder, [make_repeat(make_run, "e", seed=2).path])
-    assert (read_files(folder), sorted(folder.glob("*/*"))) == before
+def test_a_folder_without_jobs_is_an_error(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=re.escape(str(folder))):
+        write_study(folder)
 
 
-def test_jobs_without_outputs_are_logged(runs: list[Run], folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write_stability(folder, paths(runs))
-    (folder / "query_outputs/c.npz").unlink()
-    write_stability(folder, [])
-    assert "without query outputs: c;" in caplog.text
-    (runs[2].path / "metrics.json").unlink()
-    with pytest.raises(FileNotFoundError, match=re.escape(str(runs[2].path))):
-        write_stability(folder, [runs[2].path])
-
-
-def test_outputs_and_job_of_different_trainings_are_rejected(runs: list[Run], folder: Path) -> None:
-    write_stability(folder, paths(runs))
-    job = folder / "jobs/a.json"
-    content = json.loads(job.read_text())
-    content["metrics"]["query/category/map@100"] += 0.01
-    job.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"a\.npz and jobs/a\.json"):
-        write_stability(folder, [])
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("query_outputs/a.npz", b"PK", "a.npz"),
-        ("query_outputs/a.npz", b"", "a.npz"),
-        ("jobs/a.json", b"{", "a.json"),
-        ("jobs/a.json", None, "a.json: missing"),
-    ],
-)
-def test_damaged_or_missing_saved_files_are_rejected(
-    name: str, content: bytes | None, message: str, runs: list[Run], folder: Path
-) -> None:
-    write_stability(folder, paths(runs))
+@pytest.mark.parametrize("name", ["jobs/a.parquet", "jobs/a.queries.parquet"])
+@pytest.mark.parametrize("content", [b"PAR1", b""])
+def test_damaged_job_files_are_rejected(name: str, content: bytes, runs: list[Run], folder: Path) -> None:
+    save_jobs(runs, folder)
+    write_study(folder)
     before = read_files(folder)
-    (folder / name).unlink()
-    if content is not None:
-        (folder / name).write_bytes(content)
-    with pytest.raises((OSError, ValueError), match=re.escape(message)):
-        write_stability(folder, [])
+    (folder / name).write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(name)):
+        write_study(folder)
     assert read_files(folder) == before
