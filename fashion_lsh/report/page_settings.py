@@ -33,7 +33,7 @@ class PageSettings(BaseModel):
         base: settings of the configuration to compare the others with, `name=value`, separated by spaces.
         columns: metrics to show, by title or flat name; empty: the default metrics.
         selection: choice of the value of a setting; None for none.
-        study: module of fashion_lsh.studies that writes the page instead of the sweep page; "" for none.
+        study: module of the studies that writes the page instead of the sweep page; "" for none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

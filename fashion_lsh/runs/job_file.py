@@ -47,11 +47,16 @@ def save_job(run: RunFolder) -> None:
 
 
 def copy_job(run: RunFolder, job_path: Path) -> None:
-    """Copy the results and the query table of a finished run; the results are written last."""
-    targets = {QUERIES_FILE: queries_path(job_path), RESULTS_FILE: job_path}
-    for name, target in targets.items():
+    """Copy the results and the query table of a finished run; the results are written last.
+
+    Raises:
+        FileNotFoundError: a file of the run is missing; nothing is copied.
+        OSError: a copy could not be written.
+    """
+    queries, results = (run.existing_file(name) for name in (QUERIES_FILE, RESULTS_FILE))
+    for source, target in ((queries, queries_path(job_path)), (results, job_path)):
         with atomic_write(target) as temporary:
-            shutil.copyfile(run.existing_file(name), temporary)
+            shutil.copyfile(source, temporary)
 
 
 def job_files(folder: Path) -> list[Path]:

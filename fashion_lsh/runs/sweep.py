@@ -79,10 +79,10 @@ class SweepSummary(Callback):
         if self.record_dir is None:
             return
         records = [json.loads(path.read_text()) for path in sorted(self.record_dir.glob("*.json"))]
-        update_record(self.record_dir.parent, records)
         num_failed = sum(record["failure"] is not None for record in records)
         log.info("\nSweep of %d jobs, %d failed\n%s", len(records), num_failed, _summary_table(records))
         if "runs" in config:  # a sweep of train, not of evaluate
+            update_record(self.record_dir.parent, records)
             log.info("Compare the runs: fashion-lsh report %s", Path(config.runs, str(config.name)))
         if num_failed:
             sys.exit(1)

@@ -1,22 +1,30 @@
 """Fake finished runs: the files that a report needs, with random results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
-from fashion_lsh.evaluation.results import query_table, write_queries
 from PIL import Image
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.evaluation.protocol import relevance_by_column
+from fashion_lsh.evaluation.query_table import query_table
+from fashion_lsh.evaluation.run_evaluation import RunEvaluation
+from fashion_lsh.gallery.embeddings import Embeddings
+from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.codes import pack
 from fashion_lsh.index.hits import Hits
+from fashion_lsh.index.indexes import FloatIndex, HashIndex
 from fashion_lsh.metrics.code_statistics import code_statistics
+from fashion_lsh.metrics.results import CLASSIFIER, WHOLE_GALLERY, Result, ResultTable, mean_results
 from fashion_lsh.metrics.retrieval import score_hits
-from fashion_lsh.metrics.statistics import intervals, means
+from fashion_lsh.metrics.statistics import item_interval
+from fashion_lsh.runs.result_file import QUERIES_FILE, RESULTS_FILE, write_results_file
+from fashion_lsh.runs.results import headline, write_results
 from fashion_lsh.runs.run import Run
 
 NAMES = ("bag", "coat", "hat")
@@ -71,8 +79,22 @@ def finished_run(
     (path / "skipped.csv").write_text('id,reason\n"a, b",no image\nc,"no\nbox"\n')
     (path / "logs" / "version_0").mkdir(parents=True)
     (path / "logs" / "version_0" / "metrics.csv").write_text(LOG)
-    _write_results(run, garments, bits, run.policy.label)
+    _write_results(run, garments, bits)
     return run
+
+
+def change_results(run: Run, change: Callable[[list[Result]], Iterable[Result]]) -> None:
+    """Replace the results of a run, in results.parquet and metrics.json, by a function of the results."""
+    file = run.result_file
+    results = ResultTable(change(file.results.rows), file.results.search)
+    write_results_file(run.path / RESULTS_FILE, file._replace(results=results))
+    run.write_json("metrics.json", headline(results))
+
+
+def read_queries(run: Run) -> pa.Table:
+    """Read the query table of the run's own search."""
+    method, scope = run.policy.method, run.policy.scope
+    return pq.read_table(run.path / QUERIES_FILE, filters=[("method", "=", method), ("scope", "=", scope)])
 
 
 def _garments(names: Sequence[str], items: bool) -> Catalogue:
@@ -95,34 +117,43 @@ def _write_images(folder: Path, count: int) -> Path:
     return folder / "manifest.csv"
 
 
-def _write_results(run: Run, garments: Catalogue, bits: int | None, label: str) -> None:
-    rng = np.random.default_rng(0)
+def _write_results(run: Run, garments: Catalogue, bits: int | None) -> None:
+    rng, policy = np.random.default_rng(0), run.policy
     query, gallery = (garments.take(garments.rows(split)) for split in ("query", "gallery"))
     rows = rng.permuted(np.tile(np.arange(len(gallery)), (len(query), 1)), axis=1)
     hits = Hits(rows, np.sort(rng.random(rows.shape), axis=1).astype(np.float32))
     scores = {name: score_hits(hits, relevance) for name, relevance in relevance_by_column(query, gallery).items()}
     predicted = np.where(rng.random(len(query)) < 0.7, query.column("category"), query.column("category")[0])
+    query_codes, gallery_codes = (pack(rng.random((len(part), bits or 8))) for part in (query, gallery))
     outputs = {
         "predicted": predicted, "confidence": rng.uniform(0.3, 1, len(query)).astype(np.float32),
         "hits": pa.array([[gallery.column("id")[row] for row in ranking[:10]] for ranking in rows]),
+        "code": pa.array([code.tobytes() if bits else None for code in query_codes], pa.binary()),
         "search_ms": rng.random(len(query)),
     }  # fmt: skip
-    write_queries(run.path / "queries.parquet", query_table(label, query, outputs, scores))
-    codes = (
-        {
-            f"{split}_codes": pack(rng.random((len(rows), bits)))
-            for split, rows in (("query", query), ("gallery", gallery))
-        }
-        if bits
-        else {}
-    )
-    statistics = code_statistics(codes["gallery_codes"], bits)._asdict() if bits else {}
-    ids = {f"{split}_ids": rows.column("id").astype(str) for split, rows in (("query", query), ("gallery", gallery))}
-    np.savez_compressed(run.path / "codes.npz", **codes, **ids)
-    metrics = {"query/accuracy": float((predicted == query.column("category")).mean()), "query/top5_accuracy": 0.9,
-             "query/macro_f1": 0.5, "query/count": len(query), "query/gallery_rows": len(gallery),
-             "speed/search_ms": 0.25, "speed/search_ms_p95": 0.5, "speed/end_to_end_ms": 4.0}  # fmt: skip
-    baselines = means("baselines/random", scores) | means("baselines/hamming_all", scores)
-    bounds = intervals("query", scores, query.column("item"))
-    metrics |= {f"codes/{name}": value for name, value in statistics.items()}
-    run.write_json("metrics.json", metrics | means("query", scores) | bounds | baselines)
+    _write_gallery(run, gallery, gallery_codes, bits)
+    own: dict[str, Any] = {"method": policy.method, "scope": policy.scope}
+    baselines = ["random", *(["code"] if bits else []), "hamming"]  # `hamming`: added by the evaluate command
+    tables = [query_table((policy.method, policy.scope), query, scores, outputs)]
+    tables += [query_table((method, WHOLE_GALLERY), query, scores) for method in baselines]
+    statistics = code_statistics(gallery_codes, bits)._asdict() if bits else {}
+    items, is_correct = query.column("item"), (predicted == query.column("category")).astype(float)
+    results = [
+        Result("accuracy", is_correct.mean(), *item_interval(is_correct, items), method=CLASSIFIER, n=len(query)),
+        Result("accuracy", 0.9, k=5, method=CLASSIFIER), Result("macro_f1", 0.5, method=CLASSIFIER),
+        *mean_results(scores, items, **own, bits=bits or 0),
+        Result("latency_ms", 0.25, **own), Result("latency_ms_p95", 0.5, **own), Result("end_to_end_ms", 4.0, **own),
+        Result("garments", len(query), method="data"), Result("garments", len(gallery), method="data", split="gallery"),
+        *(row for method in baselines for row in mean_results(scores, items, method=method, scope=WHOLE_GALLERY)),
+        *(Result(name, value, method="code", split="gallery", bits=bits or 0) for name, value in statistics.items()),
+    ]  # fmt: skip
+    queries = pa.concat_tables(tables, promote_options="default")
+    write_results(run, RunEvaluation(ResultTable(results, (policy.method, policy.scope)), queries, hits))
+
+
+def _write_gallery(run: Run, garments: Catalogue, codes: np.ndarray, bits: int | None) -> None:
+    embeddings = np.eye(len(garments), dtype=np.float32)
+    index = HashIndex(bits, 1) if bits else FloatIndex(len(garments), 1)
+    vectors = codes if bits else embeddings
+    index.add(vectors, np.zeros(len(garments), dtype=np.int64), np.arange(len(garments)))
+    Gallery(index, Embeddings.from_array(embeddings), garments, "fingerprint").save(run.gallery_folder)

@@ -1,19 +1,18 @@
 """Report of a finished run as HTML, Markdown and SVG."""
 
-import json
 import re
 import xml.etree.ElementTree as ET
 
 import pytest
 from PIL import Image
 
+from fashion_lsh.metrics.results import CLASSIFIER
 from fashion_lsh.report.hamming_pairs import NO_CODES
 from fashion_lsh.report.page import write_report
-from fashion_lsh.report.run_data import CLASSIFIER_METRICS
 from fashion_lsh.report.sections.confusion import UNKNOWN_CATEGORIES
 from fashion_lsh.report.sections.model_card import KNOWN_CATEGORIES_NOTE, UNSEEN_CATEGORIES_NOTE
 from fashion_lsh.report.templates import markdown
-from tests.report.factories import MakeRun
+from tests.report.factories import MakeRun, change_results
 from tests.report.pages import TITLES, read_markdown, read_page
 
 FIGURES = {"learning-classifier.svg", "confusion.svg", "precision-recall.svg", "distances.svg", "reliability.svg",
@@ -124,8 +123,7 @@ def test_a_report_without_items_has_no_item_scores(make_run: MakeRun) -> None:
 
 def test_unseen_categories_have_no_classification_sections(make_run: MakeRun) -> None:
     run = make_run(unseen=["coat", "hat"])
-    remaining = {name: value for name, value in run.metrics.items() if name not in CLASSIFIER_METRICS}
-    run.write_json("metrics.json", remaining)
+    change_results(run, lambda rows: [row for row in rows if row.method != CLASSIFIER])
     page = read_page(run)
     assert page.text.count(UNKNOWN_CATEGORIES.text) == 2
     assert "top-1" not in page.text
@@ -136,6 +134,8 @@ def test_unseen_categories_have_no_classification_sections(make_run: MakeRun) ->
 
 def test_nan_metrics_are_accepted(make_run: MakeRun) -> None:
     run = make_run()
-    metrics = json.loads((run.path / "metrics.json").read_text())
-    run.write_json("metrics.json", metrics | {"baselines/random/item/recall@1": float("nan")})
-    assert read_page(run).texts_in("h2") == TITLES
+    nan = float("nan")
+    change_results(run, lambda rows: [row._replace(value=nan) if row.method == "random" else row for row in rows])
+    page = read_page(run)
+    assert page.texts_in("h2") == TITLES
+    assert any(cell.startswith("nan") for cell in page.texts_in("td"))

@@ -2,17 +2,20 @@
 
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 
 from fashion_lsh.data.detections import SelectRule
+from fashion_lsh.index.hits import Hits
+from fashion_lsh.models.descriptors import DESCRIPTORS
 from fashion_lsh.report.phrases import (
     BOX_SELECTION,
     LEAK_NOTE,
+    METHODS,
     describe_code,
     describe_crop,
     describe_hash_layer,
     describe_image_licence,
-    describe_method,
     describe_search,
     describe_split,
     describe_weights,
@@ -21,6 +24,7 @@ from fashion_lsh.report.phrases import (
     percent,
 )
 from fashion_lsh.search.policy import SearchPolicy
+from fashion_lsh.search.rerank import EmbeddingStore
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,7 @@ def test_a_search_description_states_distance_and_probed_lists() -> None:
     for distance, named in distances.items():
         for selection, numbers in list_selections:
             options: dict[str, Any] = {"min_probability": None, "rerank_k": 200, "alpha": 0.3, "min_confidence": 0.0}
-            description = describe_search(SearchPolicy(distance, **(options | selection)).label)  # type: ignore[arg-type]
+            description = describe_search(SearchPolicy(distance, **(options | selection)))  # type: ignore[arg-type]
             distance_text, _, lists_text = description.partition("; ")
             assert all(name in distance_text for name in named)
             assert all(number in lists_text for number in numbers)
@@ -66,24 +70,34 @@ def test_a_search_description_states_distance_and_probed_lists() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "named"),
-    [("rerank0.1_1", "10 %"), ("hamming_1_confidence0.5", "50 %"), ("random", "random"),
-     ("hamming_sometimes", "hamming_sometimes")],
+    ("policy", "named", "absent"),
+    [(SearchPolicy("rerank", rerank_k=0.1), "10 %", "0.1"),
+     (SearchPolicy("rerank", rerank_k=1), "best 1 by", "%"),
+     (SearchPolicy("hamming", min_confidence=0.5), "below 50 %", "cumulative"),
+     (SearchPolicy("euclidean", min_probability=0.5), "up to a cumulative probability of 50 %", "below")],
 )  # fmt: skip
-def test_labels_with_ratios_and_min_confidence_are_described_and_unknown_labels_unchanged(
-    label: str, named: str
-) -> None:
-    assert named in describe_search(label)
+def test_ratios_and_thresholds_of_a_search_are_described(policy: SearchPolicy, named: str, absent: str) -> None:
+    assert named in describe_search(policy)
+    assert absent not in describe_search(policy)
 
 
-@pytest.mark.parametrize(
-    ("method", "named"),
-    [("rerank50_2", describe_search("rerank50_2")), ("random", "random"),
-     ("hamming_all", describe_search("hamming_all")), ("hamming_all", "evaluate.py"),
-     ("euclidean_1_probability0.5", describe_search("euclidean_1_probability0.5"))],
-)  # fmt: skip
-def test_each_method_is_described(method: str, named: str) -> None:
-    assert named in describe_method(method, "rerank50_2")
+class OwnReranker:
+    """Re-ranker that keeps the order of the candidates."""
+
+    def rerank(self, queries: np.ndarray, candidates: Hits, embeddings: EmbeddingStore, k: int) -> Hits:
+        return candidates
+
+
+def test_an_own_reranker_is_named() -> None:
+    policy = SearchPolicy("rerank", reranker=f"{__name__}.OwnReranker")
+    description = describe_search(policy)
+    assert "re-ranked by OwnReranker" in description
+    assert "Euclid" not in description
+
+
+def test_every_baseline_is_described() -> None:
+    assert {"code", "float", "lsh", "itq", "predicted_category", "random", *DESCRIPTORS} == METHODS.keys()
+    assert len(set(METHODS.values())) == len(METHODS)
 
 
 @pytest.mark.parametrize(

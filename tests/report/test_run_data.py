@@ -1,30 +1,34 @@
 """Files of a run: damaged, missing, or with rows of another search policy."""
 
 import re
+import shutil
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fashion_lsh.evaluation.results import write_queries
 
+from fashion_lsh.evaluation.query_table import write_queries
+from fashion_lsh.index.codes import pack
+from fashion_lsh.metrics.results import Column, column_of
 from fashion_lsh.report.page import write_report
-from fashion_lsh.report.run_data import CLASSIFIER_METRICS
-from tests.report.factories import MakeRun
+from fashion_lsh.report.run_data import REQUIRED, REQUIRED_OF_CLASSIFIER, read_run_data
+from tests.report.factories import MakeRun, change_results, read_queries
 from tests.report.pages import read_page
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("metrics.json", b'{"query/accuracy": 0.5, "query'),
-        ("metrics.json", b"[]"),
-        ("metrics.json", b"{}"),
+        ("results.parquet", b"PAR1 and then nothing"),
+        ("results.parquet", b""),
         ("queries.parquet", b"PAR1 and then nothing"),
         ("queries.parquet", b""),
-        ("codes.npz", b"PK\x03\x04"),
         ("catalogue.parquet", b"PAR1"),
         ("config.yaml", b"data: [1, 2"),
         ("config.yaml", b"data: {}"),
         ("environment.json", b""),
+        ("gallery/manifest.json", b"{"),
         ("logs/version_0/metrics.csv", b"classifier/train/loss,epoch,step\nmuch,0,9\n"),
     ],
 )
@@ -36,11 +40,14 @@ def test_a_damaged_file_raises_with_the_path(name: str, content: bytes, make_run
     assert not (run.path / "report").exists()
 
 
-@pytest.mark.parametrize("name", ["queries.parquet", "codes.npz", "catalogue.parquet", "environment.json"])
+@pytest.mark.parametrize(
+    "name", ["results.parquet", "queries.parquet", "catalogue.parquet", "environment.json", "gallery"]
+)
 def test_a_missing_file_raises_with_the_path(name: str, make_run: MakeRun) -> None:
     run = make_run()
-    (run.path / name).unlink()
-    with pytest.raises(FileNotFoundError, match=re.escape(str(run.path / name))):
+    path = run.path / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(FileNotFoundError, match=re.escape(str(path))):
         write_report(run)
 
 
@@ -51,24 +58,66 @@ def test_an_unfinished_run_is_rejected(make_run: MakeRun) -> None:
         write_report(run)
 
 
-def test_rows_of_another_search_policy_are_ignored(make_run: MakeRun) -> None:
+@pytest.mark.parametrize(("method", "scope"), [("hamming", "1 list"), ("rerank 200", "2 lists")])
+def test_rows_of_another_search_policy_are_ignored(method: str, scope: str, make_run: MakeRun) -> None:
     run = make_run()
-    own = read_page(run).texts_in("td")
-    table = pq.read_table(run.path / "queries.parquet")
-    column = table.column_names.index("search")
-    other = table.set_column(column, "search", [["hamming_all"] * len(table)])
-    changed = other.set_column(other.column_names.index("predicted"), "predicted", [["hat"] * len(table)])
-    write_queries(run.path / "queries.parquet", changed)
+    own, table = read_page(run).texts_in("td"), read_queries(run)
+    for name, value in (("method", method), ("scope", scope), ("predicted", "hat")):
+        table = table.set_column(table.column_names.index(name), name, [[value] * len(table)])
+    write_queries(run.path / "queries.parquet", table)
     assert read_page(run).texts_in("td") == own
-    pq.write_table(other, run.path / "queries.parquet")
-    with pytest.raises(ValueError, match=r"queries\.parquet.*rerank200_1"):
+    pq.write_table(table, run.path / "queries.parquet")
+    with pytest.raises(ValueError, match=r"queries\.parquet.*rerank 200, 1 list"):
         write_report(run)
 
 
-def test_metrics_without_accuracy_are_rejected_if_all_categories_are_known(make_run: MakeRun) -> None:
+@pytest.mark.parametrize("column", [*REQUIRED, *REQUIRED_OF_CLASSIFIER])
+def test_a_missing_result_is_rejected(column: Column, make_run: MakeRun) -> None:
     run = make_run()
-    run.write_json(
-        "metrics.json", {name: value for name, value in run.metrics.items() if name not in CLASSIFIER_METRICS}
-    )
-    with pytest.raises(ValueError, match=r"metrics\.json.*query/accuracy"):
+    removed = run.result_file.results.find(column)
+    assert removed is not None
+    change_results(run, lambda rows: [row for row in rows if column_of(row) != column_of(removed)])
+    with pytest.raises(ValueError, match=rf"results\.parquet.*{column.method} {column.metric}"):
         write_report(run)
+
+
+@pytest.mark.parametrize("column", ["category/map@100", "code", "predicted"])
+def test_a_missing_column_of_the_query_table_is_rejected(column: str, make_run: MakeRun) -> None:
+    run = make_run()
+    pq.write_table(read_queries(run).drop_columns([column]), run.path / "queries.parquet")
+    with pytest.raises(ValueError, match=rf"queries\.parquet.*{column}"):
+        write_report(run)
+
+
+def test_queries_without_codes_are_rejected_if_there_is_a_hash_layer(make_run: MakeRun) -> None:
+    run = make_run()
+    table = read_queries(run)
+    codes = pa.array([None, *table["code"].to_pylist()[1:]], pa.binary())
+    pq.write_table(table.set_column(table.column_names.index("code"), "code", codes), run.path / "queries.parquet")
+    with pytest.raises(ValueError, match=r"queries\.parquet.*code"):
+        write_report(run)
+
+
+def test_codes_are_those_of_the_query_table_and_of_the_evaluated_gallery(make_run: MakeRun) -> None:
+    run = make_run()
+    gallery = run.gallery(None)
+    codes, ids = gallery.codes, gallery.catalogue.column("id")
+    new = gallery.catalogue.take(np.array([0])).with_columns(id=["new one"])
+    gallery.index.add(pack(np.ones((1, 12))), np.zeros(1, dtype=np.int64), np.array([len(gallery.embeddings)]))
+    embeddings = gallery.embeddings.concatenate(gallery.embeddings)
+    grown = type(gallery)(gallery.index, embeddings, gallery.catalogue.concatenate(new), gallery.fingerprint)
+    grown.remove(ids[:2])
+    grown.save(run.gallery_folder)
+    read = read_run_data(run).codes
+    assert read is not None
+    assert codes is not None
+    assert np.array_equal(read.gallery, codes[2:])  # without garments that were removed or added after training
+    assert read.gallery_garments.column("id").tolist() == ids[2:].tolist()
+    table = read_queries(run)
+    assert [code.tobytes() for code in read.query] == table["code"].to_pylist()
+    assert read.query_garments.column("id").tolist() == table["id"].to_pylist()
+
+
+def test_a_run_without_hash_layer_has_no_codes(make_run: MakeRun) -> None:
+    run_data = read_run_data(make_run(bits=None))
+    assert (run_data.codes, run_data.bits) == (None, 0)

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import nn
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.evaluation.protocol import Results, encode_split, evaluate
+from fashion_lsh.evaluation.protocol import SearchEvaluation, encode_split, evaluate
+from fashion_lsh.evaluation.query_table import query_table
 from fashion_lsh.evaluation.run_evaluation import RunEvaluation
 from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.metrics.results import WHOLE_GALLERY, Result, ResultTable, mean_results
 from fashion_lsh.models.backbones import Backbone
 from fashion_lsh.runs.results import write_results
 from fashion_lsh.runs.run import Run
@@ -62,15 +65,23 @@ def write_finished_run(config: dict[str, Any], data: GarmentData) -> TrainingRun
     encoded_gallery = encode_split(hash_head().model, data, "gallery")
     gallery = Gallery.build(hash_head().model, encoded_gallery.encoded, encoded_gallery.catalogue)
     gallery.save(run.gallery_folder)
-    query = encode_split(hash_head().model, data, "query")
-    baseline_scores = {"baselines/code/category/map@100": np.linspace(0, 1, len(query.catalogue), dtype=np.float32)}
-    results = evaluate_policy(run, data, RERANK)
-    evaluation = RunEvaluation(results, {"baselines/random/category/map@100": 0.3}, baseline_scores)
-    write_results(run, query, gallery, evaluation)
+    write_results(run, run_evaluation(evaluate_policy(run, data, RERANK), data))
     return run
 
 
-def evaluate_policy(run: Run, data: GarmentData, policy: SearchPolicy) -> Results:
+def run_evaluation(search: SearchEvaluation, data: GarmentData) -> RunEvaluation:
+    """Evaluation of a run with scores of its search, and with invented scores of the baselines `code` and `random`."""
+    query = data.catalogue.take(data.rows("query"))
+    scores = {"category": {("map", 100): np.linspace(0, 1, len(query))}}
+    baselines = [Result("map", 0.3, k=100, method="random", scope=WHOLE_GALLERY, relevance="category")]
+    baselines += mean_results(scores, query.column("item"), method="code", scope=WHOLE_GALLERY, bits=7)
+    tables = [search.queries, query_table(("code", WHOLE_GALLERY), query, scores)]
+    own = (search.queries["method"][0].as_py(), search.queries["scope"][0].as_py())
+    queries = pa.concat_tables(tables, promote_options="default")
+    return RunEvaluation(ResultTable([*search.results, *baselines], own), queries, search.hits)
+
+
+def evaluate_policy(run: Run, data: GarmentData, policy: SearchPolicy) -> SearchEvaluation:
     """Evaluate a run with another search policy, as evaluate.py does."""
     model = run.model()
     return evaluate(Searcher(model, run.gallery(model.fingerprint()), policy), encode_split(model, data, "query"))

@@ -23,7 +23,7 @@ from tests.runs.factories import (
 
 def test_summary_counts_skipped_garments(config: dict[str, Any], data: GarmentData) -> None:
     run = TrainingRun.open(config, data)
-    run.write_json("metrics.json", {"query/count": 3})
+    run.write_json("metrics.json", {"data/garments": 3})
     assert run.summary == f"Run folder: {run.path}"
     run.add_skipped({"a": "no such file", 'b, "c"\nd': "cut short"})
     run.add_skipped({"a": "no such file"})  # a duplicate row
@@ -80,6 +80,24 @@ def test_config_without_a_required_group_is_rejected(group: str, config: dict[st
         _ = run.config
 
 
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"classifier/accuracy": "high"}', '{"a": true}', '{"a": {}}']
+)
+def test_damaged_metrics_raise_with_the_path(content: str, config: dict[str, Any], data: GarmentData) -> None:
+    run = TrainingRun.open(config, data)
+    (run.path / "metrics.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"{run.path / 'metrics.json'} is damaged .*remove it"):
+        _ = run.metrics
+    (run.path / "metrics.json").unlink()
+    assert run.metrics == {}
+
+
+def test_results_of_an_unfinished_run_are_missing(config: dict[str, Any], data: GarmentData) -> None:
+    run = TrainingRun.open(config, data)
+    with pytest.raises(FileNotFoundError, match=rf"{run.path / 'results.parquet'} is missing; .*overwrite=true"):
+        _ = run.result_file
+
+
 def test_folder_that_is_not_a_run_is_rejected(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(FileNotFoundError, match=rf"^{path}: not a run folder \(config\.yaml"):
@@ -124,7 +142,7 @@ def test_metrics_are_written_atomically(config: dict[str, Any], data: GarmentDat
     reader = threading.Thread(target=read)
     reader.start()
     for _ in range(20):
-        run.write_json("metrics.json", {f"query/{number}": 0.1 for number in range(5000)})
+        run.write_json("metrics.json", {f"random/{number}": 0.1 for number in range(5000)})
     finished.set()
     reader.join()
     assert set(observed_sizes) <= {0, 5000}
@@ -135,7 +153,7 @@ def test_failed_write_keeps_the_old_file(
     config: dict[str, Any], data: GarmentData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = TrainingRun.open(config, data)
-    run.write_json("metrics.json", {"query/count": 1.0})
+    run.write_json("metrics.json", {"data/garments": 1.0})
     before = file_names(run.path)
 
     def write_half(self: Path, text: str) -> None:
@@ -144,6 +162,6 @@ def test_failed_write_keeps_the_old_file(
 
     monkeypatch.setattr(Path, "write_text", write_half)
     with pytest.raises(OSError, match=r"metrics\.json could not be written \(No space left on device\)"):
-        run.write_json("metrics.json", {"query/count": 2.0})
-    assert run.metrics == {"query/count": 1.0}
+        run.write_json("metrics.json", {"data/garments": 2.0})
+    assert run.metrics == {"data/garments": 1.0}
     assert file_names(run.path) == before

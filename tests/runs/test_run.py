@@ -36,14 +36,16 @@ def test_changed_data_are_rejected(
 
 def test_copied_run_returns_the_same_hits(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:
     run = write_finished_run(config, data)
-    before = evaluate_policy(run, data, RERANK)
+    before, original = evaluate_policy(run, data, RERANK), run.result_file
     copied = shutil.copytree(run.path, tmp_path / "elsewhere" / "copy")
     shutil.rmtree(config["runs"])
     copy = Run(copied)
     after = evaluate_policy(copy, data, RERANK)
     assert np.array_equal(before.hits.rows, after.hits.rows)
     assert np.array_equal(before.hits.distances, after.hits.distances)
-    assert copy.metrics["query/category/map@100"] == after.metrics["query/category/map@100"]
+    [score] = [row.value for row in after.results if (row.metric, row.relevance) == ("map", "category")]
+    assert copy.metrics["search/category/map@100"] == score
+    assert copy.result_file.results.flat() == original.results.flat()
     assert copy.config == config
     image = data.catalogue.column("image")[0]
     assert np.array_equal(copy.source().image(image), data.source.image(image))

@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fashion_lsh.runs.sweep import SweepSummary, print_user_errors
+from fashion_lsh.runs.sweep_record import failed_jobs
 from tests.cli.factories import run_script
 from tests.runs.factories import tiny_backbone
 
@@ -98,6 +99,7 @@ def test_sweep_without_failures_leaves_no_files(run_app: RunApp, tmp_path: Path)
     assert done.returncode == 0, done.stdout
     assert "Sweep of 2 jobs, 0 failed" in done.stdout
     assert not list(tmp_path.glob("**/.sweep-*"))
+    assert not list(tmp_path.glob("**/jobs.json"))  # only sweeps of train have a record
 
 
 def test_ctrl_c_stops_the_sweep(run_app: RunApp, tmp_path: Path) -> None:
@@ -161,6 +163,31 @@ def test_jobs_of_other_processes_are_summarised(tmp_path: Path, caplog: pytest.L
     assert summary_lines(caplog.text) == ["0 x=0 0.5000 a", "1 x=1 failed b: OSError: full"]
 
 
+def test_jobs_of_a_training_sweep_are_recorded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    sweep = tmp_path / ".sweeps" / "autumn"
+
+    def run(*results: object) -> None:
+        callback = SweepSummary()
+        callback.on_multirun_start(config(sweep, 0))
+        for number, result in enumerate(results):
+            status = JobStatus.FAILED if isinstance(result, Exception) else JobStatus.COMPLETED
+            callback.on_job_end(config(sweep, number, f"x={number}", "y=5"), job_return({"run": "a"}, status, result))
+        training = OmegaConf.merge(config(sweep, 0), {"runs": str(tmp_path), "name": "autumn"})
+        callback.on_multirun_end(training)  # type: ignore[arg-type]
+
+    with pytest.raises(SystemExit, match="1"):
+        run(0.5, OSError("full"), ValueError("two\nlines"))
+    assert failed_jobs(tmp_path / "autumn") == {"x=1 y=5": "OSError: full", "x=2 y=5": "ValueError: two lines"}
+    run(0.5, 0.25)  # the second job has finished, and the third was not repeated
+    assert failed_jobs(tmp_path / "autumn") == {"x=2 y=5": "ValueError: two lines"}
+    (sweep / "jobs.json").write_text("{")
+    caplog.clear()
+    with pytest.raises(ValueError, match=r"jobs\.json is damaged"):
+        run(0.5)
+    assert "Sweep of 1 jobs" in caplog.text  # the summary is printed nevertheless
+
+
 def test_unwritable_job_record_leaves_the_job_failed(tmp_path: Path) -> None:
     summary, job = SweepSummary(), job_return({"run": "a"}, JobStatus.FAILED, ValueError("no"))
     summary.on_multirun_start(config(tmp_path, 0))
@@ -186,9 +213,12 @@ def test_repeated_sweep_runs_only_failed_jobs(shapes: Path, tmp_path: Path, monk
     assert "Sweep of 4 jobs, 3 failed" in first
     assert f"fashion-lsh report {runs}/autumn" in first
     assert (runs / ".sweeps/autumn/multirun.yaml").is_file()
+    failures = failed_jobs(runs / "autumn")
+    assert len(failures) == 3
+    assert all(overrides.startswith(SMALL[0]) and "Error: " in reason for overrides, reason in failures.items())
     finished_line, invalid_line, failed_line, _ = summary_lines(first)
     [finished] = runs.glob("autumn/*/metrics.json")
-    score = json.loads(finished.read_text())["query/category/map@100"]
+    score = json.loads(finished.read_text())["search/category/map@100"]
     assert finished_line == f"0 backbone.weights=null classifier.label_smoothing=0.1 {score:.4f} {finished.parent}"
     assert "failed ValueError: classifier.label_smoothing=2.0: Input should be less than" in invalid_line
     assert re.search(rf"failed {runs}/autumn/\w{{8}}: \w+: .*{weights.name}", failed_line)
@@ -200,6 +230,7 @@ def test_repeated_sweep_runs_only_failed_jobs(shapes: Path, tmp_path: Path, monk
     assert len(list(finished.parent.glob("wandb/offline-run-*"))) == 1
     assert f"{score:.4f} {finished.parent}" in summary_lines(second)[0]
     assert second.count("epoch 1/") == 1  # only the failed job is trained
+    assert failed_jobs(runs / "autumn") == failures  # of other overrides; the repeated jobs have finished
 
 
 def test_gpu_out_of_memory_is_reported_in_one_line(

@@ -49,7 +49,10 @@ def change_settings(run: Run, **settings: Any) -> None:
     """Replace settings in the results file of a run; a mapping is merged with the settings of its group."""
     file = run.result_file
     old = file.settings
-    merged = {name: old[name] | value if isinstance(value, dict) else value for name, value in settings.items()}
+    merged = {
+        name: old[name] | value if isinstance(value, dict) and "_target_" not in value else value
+        for name, value in settings.items()
+    }
     write_results_file(run.path / RESULTS_FILE, file._replace(settings=old | merged))
 
 

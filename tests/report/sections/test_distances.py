@@ -13,7 +13,7 @@ def test_distance_histograms_by_relevance_and_code_statistics_are_shown(make_run
     for name in ("same category", "other category", "same item", "other item"):
         assert name in figure_text
         assert f"{name} " in page.text
-    cells = page.texts_in("td")
-    assert cells[cells.index("entropy") + 1] == f"{run.metrics['codes/entropy']:.3f}"
-    assert cells[cells.index("distinct codes") + 1] == f"{run.metrics['codes/distinct']:,}"
-    assert "quantisation error" not in cells  # not in metrics.json
+    cells, results = page.texts_in("td"), run.result_file.results
+    assert cells[cells.index("entropy") + 1] == f"{results.value('code', 'entropy', split='gallery'):.3f}"
+    assert cells[cells.index("distinct codes") + 1] == f"{results.value('code', 'distinct', split='gallery'):,.0f}"
+    assert "quantisation error" not in cells  # not in results.parquet

@@ -15,7 +15,7 @@ from fashion_lsh.report.run_data import RunData, read_run_data
 from fashion_lsh.report.sections import examples as examples_module
 from fashion_lsh.report.sections.examples import ExampleImages, example_sheets
 from fashion_lsh.report.tiles import TILE, Tile, draw_sheet
-from tests.report.factories import MakeRun
+from tests.report.factories import MakeRun, read_queries
 from tests.report.pages import TITLES, read_page
 
 
@@ -69,7 +69,7 @@ def test_a_hit_added_after_training_is_a_grey_tile_and_listed(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run()
-    table = pq.read_table(run.path / "queries.parquet")
+    table = read_queries(run)
     hits = [["new one", *names] for names in table["hits"].to_pylist()]
     pq.write_table(
         table.set_column(table.column_names.index("hits"), "hits", pa.array(hits)), run.path / "queries.parquet"

@@ -3,7 +3,8 @@
 import re
 import shutil
 
-from tests.report.factories import MakeRun
+from fashion_lsh.metrics.results import Result
+from tests.report.factories import MakeRun, change_results
 from tests.report.pages import read_page
 
 
@@ -32,3 +33,13 @@ def test_log_versions_are_joined_in_numeric_order(make_run: MakeRun) -> None:
         folder.mkdir()
         (folder / "metrics.csv").write_text(f"classifier/val/accuracy,epoch,step\n{value},1,23\n")
     assert re.search(r"\b0\.900\b\D*\bepoch 2\b", read_page(run).text)
+
+
+def test_the_caption_states_which_epoch_is_used(make_run: MakeRun) -> None:
+    run = make_run()
+    assert "the weights of the last epoch are used" in read_page(run).text
+    best = Result("best_epoch", 1, method="classifier", split="train")
+    change_results(run, lambda rows: [*rows, best])
+    text = read_page(run).text
+    assert "whose weights are used" in text
+    assert "last epoch" not in text

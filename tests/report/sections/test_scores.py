@@ -1,16 +1,35 @@
 """The score table."""
 
-from fashion_lsh.report.phrases import describe_method
-from tests.report.factories import MakeRun
+from fashion_lsh.metrics.results import CLASSIFIER, SEARCH
+from fashion_lsh.report.phrases import METHODS, describe_search
+from tests.report.factories import MakeRun, change_results
 from tests.report.pages import read_page
 
 
 def test_scores_have_intervals_and_methods_are_described(make_run: MakeRun) -> None:
     run = make_run()
-    page, metrics = read_page(run), run.metrics
+    page, results = read_page(run), run.result_file.results
     cells = page.texts_in("td")
-    low, high = (metrics[f"query/category/map@100_{end}"] for end in ("low", "high"))
-    assert f"{metrics['query/category/map@100']:.3f} [{low:.3f}, {high:.3f}]" in cells
-    assert f"{metrics['query/accuracy']:.3f}" in cells
-    for method in ("rerank200_1", "random", "hamming_all"):
-        assert f"{method}: {describe_method(method, 'rerank200_1')}" in page.text
+    [score] = results.select(method="rerank 200", metric="map", relevance="category")
+    assert f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]" in cells
+    [accuracy] = results.select(method=CLASSIFIER, metric="accuracy", k=0)
+    assert f"{accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}]" in cells
+    assert f"rerank 200: {describe_search(run.policy)}" in page.text
+    for method in ("random", "code"):
+        assert f"{method}: {METHODS[method]}" in page.text
+    assert "lsh: " not in page.text  # not a method of this run
+
+
+def test_a_run_without_codes_has_no_baseline_of_codes(make_run: MakeRun) -> None:
+    page = read_page(make_run(bits=None))
+    assert f"code: {METHODS['code']}" not in page.text
+    assert f"random: {METHODS['random']}" in page.text
+
+
+def test_the_effect_of_ties_is_stated_if_there_are_ties(make_run: MakeRun) -> None:
+    run = make_run()
+    assert "ties" not in read_page(run).texts_in("td")
+    worst = run.result_file.results.value(SEARCH, "map_worst", 100, relevance="category")
+    change_results(run, lambda rows: [row._replace(value=0.9875) if row.metric == "map_best" else row for row in rows])
+    cells = read_page(run).texts_in("td")
+    assert cells[cells.index("ties") + 1] == f"{worst:.3f} to 0.988"

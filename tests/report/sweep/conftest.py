@@ -5,21 +5,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.report.sweep.factories import BASE, HASH_HEAD, README, random_outcomes, write_job, write_scored_job
+from fashion_lsh.metrics.results import Result
+from tests.report.sweep.factories import (
+    HASH_HEAD,
+    README,
+    random_outcomes,
+    write_job,
+    write_page_settings,
+    write_scored_job,
+)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "README.md").write_text(README)
     write_job(tmp_path, "aaaa0000", "vgg16", 0.25)
-    write_job(tmp_path, "bbbb0000", "alexnet", 0.1234567, **{"query/count": 311})
+    write_job(tmp_path, "bbbb0000", "alexnet", 0.1234567, Result("garments", 311, method="data"))
     return tmp_path
 
 
 @pytest.fixture
 def methods(tmp_path: Path) -> Path:
     """A base and three configurations: better codes, lower accuracy, and no per-query scores."""
-    (tmp_path / "README.md").write_text(f"# Methods\n\n{BASE}\n\n{README}")
+    (tmp_path / "README.md").write_text(README)
+    write_page_settings(tmp_path, base="hash=softmax")
     for seed in range(3):
         base = random_outcomes(seed, 0.5)
         write_scored_job(

@@ -1,24 +1,40 @@
 """Paired differences of configurations from a base."""
 
 import csv
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fashion_lsh.evaluation.query_scores import unpack_scores
 
 from fashion_lsh.cli.report import main
 from fashion_lsh.metrics.statistics import paired_difference
-from fashion_lsh.report.sweep.differences import INTERVALS_NOTE
+from fashion_lsh.report.sweep.differences import INTERVALS_NOTE, difference_between
+from fashion_lsh.report.sweep.jobs import read_jobs
 from fashion_lsh.report.sweep.page import write_sweep_page
-from tests.report.sweep.factories import HASH_HEAD, README, change_job, random_outcomes, tables, write_scored_job
+from fashion_lsh.report.sweep.rows import table_rows
+from tests.report.sweep.factories import (
+    HASH_HEAD,
+    README,
+    change_job,
+    random_outcomes,
+    tables,
+    write_page_settings,
+    write_scored_job,
+)
+
+HEADING = "Differences from"
+
+
+def code_scores(seed: int, is_better: bool) -> np.ndarray:
+    """Item scores of the codes in the fixture `methods`, (NUM_QUERIES,) float."""
+    base = random_outcomes(seed, 0.5)
+    return (base | random_outcomes(seed + 9, 0.6) if is_better else base).astype(float)
 
 
 def test_configurations_are_paired_with_the_base_by_seed_and_query(methods: Path) -> None:
     write_sweep_page(methods)
-    header, _, *rows = tables(methods)[1]
+    header, _, *rows = tables(methods, HEADING)[0]
     assert header == ["hash", "seeds", "top-1", "item mAP@100, codes only"]
     assert [row[:2] for row in rows] == [["csq", "0, 1, 2"], ["lsh", "1, 2"], ["none", "–"]]
     csq, lsh, none = rows
@@ -27,12 +43,8 @@ def test_configurations_are_paired_with_the_base_by_seed_and_query(methods: Path
     assert lsh[2].startswith("**-0.")
     assert lsh[3] == "–"  # no per-query scores of this metric
     assert none[2:] == ["–", "–"]
-    base, method = ([unpack_scores(json.loads((methods / "jobs" / f"{name}000{seed}.json").read_text())["queries"])
-                  for seed in range(3)] for name in ("aaaa", "bbbb"))  # fmt: skip
-    name = "baselines/code/item/map@100"
-    difference = paired_difference(
-        [scores.scores[name] for scores in base], [scores.scores[name] for scores in method], base[0].groups
-    )
+    base, method = ([code_scores(seed, is_better) for seed in range(3)] for is_better in (False, True))
+    difference = paired_difference(base, method, np.arange(60) // 2)
     assert csq[3] == f"**{difference.mean:+.3f} [{difference.low:.3f}, {difference.high:.3f}]**"
     text = (methods / "README.md").read_text()
     assert re.search(r"hash=softmax[^\n]*95 %[^\n]*\n\n\|", text)
@@ -45,7 +57,8 @@ def test_configurations_are_paired_with_the_base_by_seed_and_query(methods: Path
 
 @pytest.mark.parametrize(("methods", "bold"), [(1, True), (3, False)])
 def test_holm_adjusts_for_the_number_of_configurations(tmp_path: Path, methods: int, bold: bool) -> None:
-    (tmp_path / "README.md").write_text(README.replace("The question.", "<!-- base: hash=loss0 -->"))
+    (tmp_path / "README.md").write_text(README)
+    write_page_settings(tmp_path, base="hash=loss0")
     base = random_outcomes(0, 0.5)
     for number in range(methods + 1):
         better = base.copy()
@@ -54,7 +67,7 @@ def test_holm_adjusts_for_the_number_of_configurations(tmp_path: Path, methods: 
             tmp_path, f"eeee000{number}", {"_target_": HASH_HEAD, "loss": f"loss{number}"}, 0, accuracy=better
         )
     write_sweep_page(tmp_path)
-    header, _, *rows = tables(tmp_path)[1]
+    header, _, *rows = tables(tmp_path, HEADING)[0]
     assert header == ["hash", "top-1"]
     text = "+0.100 [0.017, 0.200]"
     assert [row[1] for row in rows] == [f"**{text}**" if bold else text] * methods
@@ -64,12 +77,12 @@ def test_holm_adjusts_for_the_number_of_configurations(tmp_path: Path, methods: 
     ("hash=dpsh", r"hash=dpsh.*hash=csq; hash=lsh; hash=none; hash=softmax"),
     ("hash", r"base.*\bhash\b.*hash=csq; hash=lsh"),
     ("bits=48", r"bits=48.*hash=csq; hash=lsh"),
-    ("hash=softmax -->\n<!-- base: hash=csq", r"README\.md.*hash=softmax.*hash=csq"),
+    ("hash=softmax bits=12", r"matches 0.*hash=csq; hash=lsh"),
 ])  # fmt: skip
 def test_a_base_that_does_not_match_exactly_one_configuration_is_rejected(
     methods: Path, base: str, reason: str
 ) -> None:
-    (methods / "README.md").write_text(README.replace("The question.", f"<!-- base: {base} -->"))
+    write_page_settings(methods, base=base)
     with pytest.raises(ValueError, match=reason):
         write_sweep_page(methods)
     assert not (methods / "results.csv").exists()
@@ -79,18 +92,22 @@ def test_a_base_that_matches_several_configurations_is_rejected(methods: Path) -
     write_scored_job(methods, "ffff0000", {"_target_": HASH_HEAD, "bits": 12}, 0)
     with pytest.raises(ValueError, match=r"hash=softmax.*hash=softmax hash\.bits=12; hash=softmax"):
         write_sweep_page(methods)
-    (methods / "README.md").write_text(README.replace("The question.", "<!-- base: hash=softmax hash.bits=48 -->"))
+    write_page_settings(methods, base="hash=softmax hash.bits=48")
     write_sweep_page(methods)
-    assert [row[:3] for row in tables(methods)[1][2:]][-1] == ["softmax", "12", "–"]
+    assert [row[:3] for row in tables(methods, HEADING)[0][2:]][-1] == ["softmax", "12", "–"]
 
 
-def test_the_base_option_is_used_if_the_page_has_no_base_comment(
+def test_the_base_option_takes_precedence_over_the_page_settings(
     methods: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (methods / "README.md").write_text(README)
-    assert main([str(methods), "--base", "hash=csq"]) == 0
-    assert capsys.readouterr().out == f"{methods / 'index.html'}\n"
-    assert re.search(r"hash=csq[^\n]*\n\n\|", (methods / "README.md").read_text())
+    for has_settings in (True, False):
+        assert (methods / "page.yaml").exists() == has_settings
+        assert main([str(methods), "--base", "hash=csq"]) == 0
+        assert capsys.readouterr().out == f"{methods / 'index.html'}\n"
+        text = (methods / "README.md").read_text()
+        assert re.search(rf"{HEADING} hash=csq[^\n]*\n\n\|", text)
+        assert f"{HEADING} hash=softmax" not in text
+        (methods / "page.yaml").unlink(missing_ok=True)
 
 
 def test_jobs_with_different_data_or_queries_are_rejected(methods: Path) -> None:
@@ -110,6 +127,29 @@ def test_a_base_without_other_configurations_has_no_differences(methods: Path) -
     for path in (methods / "jobs").glob("[bcd]*"):
         path.unlink()
     write_sweep_page(methods)
-    assert len(tables(methods)[0]) == 3  # the table of differences has no row
+    assert len(tables(methods)[0]) == 3
     assert "**" not in str(tables(methods)[0])
-    assert not any(len(part) > 2 for part in tables(methods)[1:])
+    assert not any(len(table) > 2 for table in tables(methods, HEADING))  # the table of differences has no row
+
+
+@pytest.mark.parametrize("metric", ["item mAP@100, codes only", "code/item/map@100"])
+def test_the_difference_between_two_configurations_is_a_cell_of_the_table(methods: Path, metric: str) -> None:
+    jobs, _ = read_jobs(methods)
+    difference = difference_between("hash=softmax", "hash=csq", table_rows(jobs), jobs, metric)
+    write_sweep_page(methods)
+    [cell] = [row[3] for row in tables(methods, HEADING)[0] if row[0] == "csq"]
+    assert cell == f"**{difference.mean:+.3f} [{difference.low:.3f}, {difference.high:.3f}]**"
+    reverse = difference_between("hash=csq", "hash=softmax", table_rows(jobs), jobs, metric)
+    assert reverse.mean == pytest.approx(-difference.mean)
+
+
+@pytest.mark.parametrize(("method", "metric", "reason"), [
+    ("hash=none", "top-1", r"no per-query top-1 of hash=softmax and hash=none"),
+    ("hash=lsh", "item mAP@100, codes only", r"no per-query item mAP@100, codes only"),
+    ("hash=csq", "beauty", r"beauty.*top-1"),
+    ("hash=dpsh", "top-1", r"hash=dpsh.*hash=csq; hash=lsh"),
+])  # fmt: skip
+def test_a_difference_without_scores_is_rejected(methods: Path, method: str, metric: str, reason: str) -> None:
+    jobs, _ = read_jobs(methods)
+    with pytest.raises(ValueError, match=reason):
+        difference_between("hash=softmax", method, table_rows(jobs), jobs, metric)

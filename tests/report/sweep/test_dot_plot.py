@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from fashion_lsh.report.sweep.dot_plot import dot_plot
-
-Row = dict[str, Any]
+from fashion_lsh.report.sweep.dot_plot import RATIO_METRICS, dot_plot
+from fashion_lsh.report.sweep.metrics import METRICS
+from fashion_lsh.report.sweep.rows import Estimate, SweepRow
 
 
 def texts(figure: bytes | None) -> list[str]:
@@ -15,8 +15,9 @@ def texts(figure: bytes | None) -> list[str]:
     return re.findall(r"<text[^>]*>([^<]*)</text>", figure.decode())
 
 
-def row(score: float, **settings: object) -> Row:
-    return {name.replace("_", "."): value for name, value in settings.items()} | {"top-1": score, "top-1 sd": 0.01}
+def row(score: float | None, **settings: object) -> SweepRow:
+    named = {name.replace("_", "."): value for name, value in settings.items()}
+    return SweepRow("", named, {} if score is None else {"top-1": Estimate(score, sd=0.01)})
 
 
 def test_rows_are_labelled_by_the_settings_that_distinguish_the_rows() -> None:
@@ -42,15 +43,16 @@ def test_a_numeric_setting_is_the_axis_with_one_curve_per_other_setting() -> Non
     ([row(0.5, hash="csq")], ["hash"], ["top-1"]),
     ([row(0.5), row(0.6)], ["seeds"], ["top-1"]),
     ([row(0.5, hash="csq"), row(0.6, hash="none")], ["hash"], ["queries"]),
-    ([row(0.5, hash="csq"), row(0.6, hash="none") | {"top-1": None}], ["hash"], ["top-1"]),
+    ([row(0.5, hash="csq"), row(None, hash="none")], ["hash"], ["top-1"]),
 ])  # fmt: skip
-def test_incomparable_rows_are_not_plotted(means: list[Row], settings: list[str], metrics: list[str]) -> None:
+def test_incomparable_rows_are_not_plotted(means: list[SweepRow], settings: list[str], metrics: list[str]) -> None:
     assert dot_plot(means, settings, metrics) is None
 
 
 def test_the_first_three_metrics_are_plotted() -> None:
     names = ["top-1", "macro F1", "item mAP@100", "entropy"]
-    means = [{"hash": name} | dict.fromkeys(names, 0.5) for name in ("csq", "none")]
+    metrics = dict.fromkeys(names, Estimate(0.5))
+    means = [SweepRow("", {"hash": name}, metrics) for name in ("csq", "none")]
     labels = texts(dot_plot(means, ["hash"], names))
     assert [name in labels for name in names] == [True, True, True, False]
 
@@ -58,3 +60,18 @@ def test_the_first_three_metrics_are_plotted() -> None:
 def test_dot_plot_is_deterministic() -> None:
     means = [row(0.5, hash="csq"), row(0.6, hash="none")]
     assert dot_plot(means, ["hash"], ["top-1"]) == dot_plot(means, ["hash"], ["top-1"])
+
+
+def test_error_bars_are_intervals_or_standard_deviations() -> None:
+    def plot(**bounds: Any) -> bytes | None:
+        means = [SweepRow("", {"hash": name}, {"top-1": Estimate(0.5, **bounds)}) for name in ("csq", "none")]
+        return dot_plot(means, ["hash"], ["top-1"])
+
+    interval, deviation, neither = plot(low=0.4, high=0.6), plot(sd=0.1), plot()
+    assert interval == deviation  # both from 0.4 to 0.6
+    assert interval != neither
+
+
+def test_metrics_between_0_and_1_are_metrics_of_the_table() -> None:
+    assert {"top-1", "category mAP@100", "undetected"} <= set(RATIO_METRICS) < METRICS.keys()
+    assert not {"FLOPs", "search ms", "queries"} & set(RATIO_METRICS)

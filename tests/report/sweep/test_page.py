@@ -7,20 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from fashion_lsh.metrics.results import WHOLE_GALLERY, Result
 from fashion_lsh.report.page_file import BEGIN, END
-from fashion_lsh.report.sweep.page import BOLD_NOTE, write_sweep_page
+from fashion_lsh.report.sweep.page import BEST_TITLE, BOLD_NOTE, write_sweep_page
+from fashion_lsh.runs.sweep_record import update_record
+from tests.report.factories import MakeRun
 from tests.report.sweep.factories import (
     HASH_HEAD,
+    OWN,
     README,
     change_job,
     first_table,
     random_outcomes,
     tables,
     write_job,
+    write_page_settings,
     write_scored_job,
 )
+
+DISTINCT = Result("distinct", 164.0, method="code", split="gallery")
+RECALL = Result("recall", 0.4, k=10, relevance="item", **OWN)
+LSH_RECALL = Result("recall", 0.3, k=10, relevance="item", method="lsh", scope=WHOLE_GALLERY)
 
 
 def test_results_are_not_rounded_and_hand_written_text_is_unchanged(folder: Path) -> None:
@@ -38,9 +49,12 @@ def test_results_are_not_rounded_and_hand_written_text_is_unchanged(folder: Path
 
 
 @pytest.mark.parametrize(("damage", "reason"), [
-    (lambda folder: [path.unlink() for path in (folder / "jobs").iterdir()], "jobs/*.json"),
-    (lambda folder: (folder / "jobs" / "aaaa0000.json").write_text('{"settings": {'), "aaaa0000.json"),
-    (lambda folder: (folder / "jobs" / "aaaa0000.json").write_text('{"settings": {}}'), "aaaa0000.json"),
+    (lambda folder: [path.unlink() for path in (folder / "jobs").iterdir()], "jobs/*.parquet"),
+    (lambda folder: (folder / "jobs" / "aaaa0000.parquet").write_text("PAR1"), "aaaa0000.parquet"),
+    (lambda folder: pq.write_table(pa.table({"value": [0.5]}), folder / "jobs" / "aaaa0000.parquet"),
+     "aaaa0000.parquet"),
+    (lambda folder: write_page_settings(folder, colums=["top-1"]), "page.yaml: colums"),
+    (lambda folder: write_page_settings(folder, columns=["beauty"]), "'beauty'"),
     (lambda folder: (folder / "README.md").write_text("no markers"), "README.md"),
     (lambda folder: (folder / "README.md").write_text(f"{END}{BEGIN}"), "README.md"),
 ])  # fmt: skip
@@ -48,7 +62,7 @@ def test_an_invalid_sweep_raises_and_nothing_is_written(folder: Path, damage: An
     damage(folder)
     with pytest.raises((OSError, ValueError), match=re.escape(reason)):
         write_sweep_page(folder)
-    assert not (folder / "results.csv").exists()
+    assert not list(folder.glob("results.*"))
 
 
 def test_the_same_jobs_write_the_same_files(methods: Path, tmp_path_factory: Any) -> None:
@@ -57,29 +71,63 @@ def test_the_same_jobs_write_the_same_files(methods: Path, tmp_path_factory: Any
     write_sweep_page(methods)
     write_sweep_page(copy)
     files = {path.name for path in methods.glob("*.*")}
-    assert {"README.md", "results.csv", "results.svg"} <= files
+    assert {"README.md", "results.csv", "results.parquet", "results.svg"} <= files
     assert all((copy / name).read_bytes() == (methods / name).read_bytes() for name in files)
 
 
-def test_the_columns_comment_selects_the_metrics(folder: Path) -> None:
-    write_job(folder, "cccc0000", "resnet18", 0.5, **{"codes/distinct": 164.0, "query/item/recall@10": 0.4})
-    page = folder / "README.md"
+def test_the_page_settings_select_the_metrics(folder: Path) -> None:
+    write_job(folder, "cccc0000", "resnet18", 0.5, DISTINCT, RECALL, LSH_RECALL)
     write_sweep_page(folder)
     assert "distinct codes" not in first_table(folder)[0]  # shown only if the page lists it
-    page.write_text(f"<!-- columns: category mAP@100 | distinct codes -->\n{page.read_text()}")
+    write_page_settings(folder, columns=["category mAP@100", "distinct codes", "lsh/item/recall@10"])
     write_sweep_page(folder)
     header, _, *rows = first_table(folder)
-    assert header == ["backbone.name", "category mAP@100", "distinct codes", "job"]
-    assert dict(zip(header, rows[1], strict=True))["distinct codes"] == "164"
+    assert header == ["backbone.name", "category mAP@100", "distinct codes", "lsh/item/recall@10", "job"]
+    cells = dict(zip(header, rows[1], strict=True))
+    assert (cells["distinct codes"], cells["lsh/item/recall@10"]) == ("164", "0.300")
     with (folder / "results.csv").open(newline="") as file:
-        assert "item recall@10" in next(csv.reader(file))
+        assert {"item recall@10", "lsh/item/recall@10"} <= set(next(csv.reader(file)))
+    write_sweep_page(folder, columns=["top-1"])
+    assert first_table(folder)[0] == ["backbone.name", "top-1", "job"]  # the argument takes precedence
 
 
 def test_an_unknown_metric_is_rejected(folder: Path) -> None:
-    page = folder / "README.md"
-    page.write_text(f"<!-- columns: top-1 | beauty -->\n{page.read_text()}")
-    with pytest.raises(ValueError, match=r"beauty.*top-1, "):
+    write_page_settings(folder, columns=["top-1", "beauty"])
+    with pytest.raises(ValueError, match=r"beauty.*top-1, .*classifier/accuracy"):
         write_sweep_page(folder)
+
+
+def test_the_best_table_lists_the_highest_value_of_each_ratio(folder: Path) -> None:
+    write_job(folder, "cccc0000", "resnet18", 0.5, DISTINCT, RECALL)
+    write_page_settings(folder, columns=["top-1", "category mAP@100", "item recall@10", "distinct codes", "queries"])
+    write_sweep_page(folder)
+    [table] = tables(folder, BEST_TITLE)
+    assert table[0] == ["metric", "value", "settings"]
+    assert table[2:] == [  # item recall@10: a single row has it; queries: not maximised
+        ["top-1", "0.500", "backbone.name=alexnet"],  # the first row of a tie
+        ["category mAP@100", "0.500", "backbone.name=resnet18"],
+    ]
+
+
+def test_a_single_row_has_no_best_table(folder: Path) -> None:
+    (folder / "jobs" / "bbbb0000.parquet").unlink()
+    write_sweep_page(folder)
+    assert BEST_TITLE not in (folder / "README.md").read_text()
+
+
+def test_failed_jobs_of_the_sweep_are_listed(make_run: MakeRun) -> None:
+    folder = make_run().path.parent
+    write_sweep_page(folder)
+    assert "Failed jobs" not in (folder / "README.md").read_text()
+    records: list[dict[str, Any]] = [
+        {"overrides": ["seed=0"], "failure": None},
+        {"overrides": ["seed=1", "hash=none"], "failure": "ValueError: a | b"},
+    ]
+    update_record(folder.parent / ".sweeps" / folder.name, records)
+    write_sweep_page(folder)
+    [[header, _, *rows]] = tables(folder, "Failed jobs:")
+    assert header == ["settings", "reason"]
+    assert rows == [["seed=1 hash=none", "ValueError: a \\", "b"]]  # an escaped | is not a cell border in Markdown
 
 
 def test_the_best_value_is_bold_only_if_significant(tmp_path: Path) -> None:
@@ -114,3 +162,14 @@ def test_the_page_lists_the_machines_of_the_jobs(folder: Path) -> None:
     write_sweep_page(folder)
     expected = r"2 jobs.*AMD EPYC.*torch 2\.14\.1 \(1\).*NVIDIA H100.*torch 2\.14\.1 \(1\)"
     assert re.search(expected, (folder / "README.md").read_text())
+
+
+def test_jobs_with_different_code_versions_have_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    change_job(folder, "aaaa0000", environment={"code_version": "0a0a"})
+    change_job(folder, "bbbb0000", environment={"code_version": "0a0a"})
+    write_sweep_page(folder)
+    assert "0a0a" not in (folder / "README.md").read_text()
+    change_job(folder, "bbbb0000", environment={"code_version": "0b0b"})
+    write_sweep_page(folder)
+    assert "0a0a (1), 0b0b (1)" in (folder / "README.md").read_text()
+    assert "0b0b" in caplog.text

@@ -1,13 +1,31 @@
 """Rows and configurations of a sweep: settings in which jobs differ, and means over seeds."""
 
 import csv
-import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from fashion_lsh.metrics.results import CLASSIFIER, Result, ResultTable, crop_condition
+from fashion_lsh.report.sweep.jobs import read_jobs
 from fashion_lsh.report.sweep.page import write_sweep_page
-from tests.report.sweep.factories import README, change_job, first_table, tables, write_job
+from fashion_lsh.report.sweep.rows import table_rows
+from tests.report.sweep.factories import (
+    CODE,
+    OWN,
+    change_job,
+    change_settings,
+    first_table,
+    job_path,
+    tables,
+    write_job,
+    write_page_settings,
+)
+
+
+def accuracy(value: float, mode: str) -> Result:
+    """Accuracy of the classifier on crops of this mode."""
+    return Result("accuracy", value, method=CLASSIFIER, condition=crop_condition(mode))
 
 
 def test_the_table_has_one_row_per_job_with_settings_and_scores(folder: Path) -> None:
@@ -27,14 +45,13 @@ def test_the_table_has_one_row_per_job_with_settings_and_scores(folder: Path) ->
 
 
 def test_rows_are_sorted_numerically_and_data_is_a_column_if_it_differs(folder: Path) -> None:
-    for path in folder.glob("jobs/*.json"):
+    for path in folder.glob("jobs/*"):
         path.unlink()
     for bits in (128, 12, 24):
         write_job(folder, f"cccc{bits:04}", "vgg16", 0.25)
-        path = folder / "jobs" / f"cccc{bits:04}.json"
-        content = json.loads(path.read_text())
-        content["settings"]["hash"] = {"_target_": "some.Class", "bits": bits, "backbone": "vgg16"}
-        path.write_text(json.dumps(content | {"data": f"d{bits}"}))
+        hash_config = {"_target_": "some.Class", "bits": bits, "backbone": "vgg16"}
+        change_settings(folder, f"cccc{bits:04}", hash=hash_config)
+        change_job(folder, f"cccc{bits:04}", data=f"d{bits}")
     write_sweep_page(folder)
     header, _, *rows = first_table(folder)
     assert header[:2] == ["hash.bits", "data"]
@@ -45,11 +62,7 @@ def test_seeds_are_averaged_with_standard_deviation(folder: Path) -> None:
     for seed in (1, 2):
         score = 0.25 + seed / 100
         write_job(folder, f"dddd000{seed}", "vgg16", score)
-        path = folder / "jobs" / f"dddd000{seed}.json"
-        content = json.loads(path.read_text())
-        content["settings"] |= {"seed": seed}
-        content["settings"]["data"] |= {"seed": seed}
-        path.write_text(json.dumps(content))
+        change_settings(folder, f"dddd000{seed}", seed=seed, data={"seed": seed})
     write_sweep_page(folder)
     header, _, *rows = first_table(folder)
     cells_by_name = [dict(zip(header, row, strict=True)) for row in rows]
@@ -60,7 +73,7 @@ def test_seeds_are_averaged_with_standard_deviation(folder: Path) -> None:
 
 
 def test_jobs_with_one_and_with_several_test_crop_modes_are_on_one_page(folder: Path) -> None:
-    write_job(folder, "bbbb0000", "vgg16", 0.25, **{"crops/whole/accuracy": 0.5, "crops/annotated/accuracy": 0.7})
+    write_job(folder, "bbbb0000", "vgg16", 0.25, accuracy(0.5, "whole"), accuracy(0.7, "annotated"))
     write_sweep_page(folder)
     header, _, *rows = first_table(folder)
     cells_by_name = [dict(zip(header, row, strict=True)) for row in rows]
@@ -72,27 +85,27 @@ def test_jobs_with_one_and_with_several_test_crop_modes_are_on_one_page(folder: 
 
 
 def test_a_job_scored_in_several_crop_modes_has_a_row_for_each(folder: Path) -> None:
-    for path in folder.glob("jobs/*.json"):
+    for path in folder.glob("jobs/*"):
         path.unlink()
     for key, mode in (("aaaa0000", "whole"), ("bbbb0000", "detected")):
-        scores = {"crops/whole/accuracy": 0.5, "crops/detected/accuracy": 0.7, "crops/detected/undetected": 0.1}
-        write_job(folder, key, "vgg16", 0.25, **scores, **{"detector/query/box_ap50": 0.9})
-        path = folder / "jobs" / f"{key}.json"
-        content = json.loads(path.read_text())
-        content["settings"] |= {"crop": {"mode": mode}}
-        content["settings"]["data"] |= {"crop": mode}
-        path.write_text(json.dumps(content))
+        results = [
+            accuracy(0.5, "whole"), accuracy(0.7, "detected"),
+            Result("undetected", 0.1, method="detector", condition=crop_condition("detected")),
+            Result("undetected", 0.2, method="detector"), Result("box_ap50", 0.9, method="detector"),
+            Result("box_ap50", 0.95, method="detector", scope="class-agnostic"),
+            Result("map", 0.75, k=100, relevance="category", condition=crop_condition("detected"), **OWN),
+        ]  # fmt: skip
+        write_job(folder, key, "vgg16", 0.25, *results)
+        change_settings(folder, key, crop={"mode": mode}, data={"crop": mode})
     write_sweep_page(folder)
     header, _, *rows = first_table(folder)
     assert header[:2] == ["crop.mode", "tested on"]
     assert [row[:2] for row in rows] == [["detected", "detected"], ["detected", "whole"],
                                          ["whole", "detected"], ["whole", "whole"]]  # fmt: skip
-    cells_by_name = dict(zip(header, rows[0], strict=True))
-    assert (cells_by_name["top-1"], cells_by_name["undetected"], cells_by_name["box AP50"]) == (
-        "0.700",
-        "0.100",
-        "0.900",
-    )
+    names = ("top-1", "undetected", "box AP50", "box AP50, class-agnostic", "category mAP@100")
+    detected, whole = ([dict(zip(header, row, strict=True))[name] for name in names] for row in rows[:2])
+    assert detected == ["0.700", "0.100", "0.900", "0.950", "0.750"]
+    assert whole == ["0.500", "–", "0.900", "0.950", "–"]
 
 
 def test_the_first_column_is_the_hash_method(methods: Path) -> None:
@@ -104,27 +117,39 @@ def test_the_first_column_is_the_hash_method(methods: Path) -> None:
 
 
 def test_the_number_of_seeds_with_a_metric_is_shown(methods: Path) -> None:
-    path = methods / "jobs/bbbb0001.json"
-    content = json.loads(path.read_text())
-    del content["metrics"]["baselines/code/item/map@100"]
-    change_job(methods, "bbbb0001", metrics=content["metrics"])
+    results = read_jobs(methods)[0]["bbbb0001"].results
+    remaining = [row for row in results if row.method != "code"]
+    change_job(methods, "bbbb0001", results=ResultTable(remaining, results.search))
     write_sweep_page(methods)
     header, _, *rows = tables(methods)[0]
-    assert dict(zip(header, rows[0], strict=True))["item mAP@100, codes only"].endswith(" (2 of 3)")
+    assert dict(zip(header, rows[0], strict=True))["item mAP@100, codes only"].strip("*").endswith(" (2 of 3)")
 
 
 def test_two_jobs_with_the_same_seed_are_rejected(methods: Path) -> None:
-    (methods / "jobs/ffff0001.json").write_text((methods / "jobs/bbbb0001.json").read_text())
+    shutil.copy(job_path(methods, "bbbb0001"), job_path(methods, "ffff0001"))
     with pytest.raises(ValueError, match=r"bbbb0001.*ffff0001"):
         write_sweep_page(methods)
     assert not (methods / "results.csv").exists()
 
 
 def test_jobs_with_different_data_are_listed_and_not_averaged(methods: Path) -> None:
-    (methods / "README.md").write_text(README)
+    write_page_settings(methods)
     change_job(methods, "bbbb0001", data="d1")
     write_sweep_page(methods)
     assert "bbbb0000, bbbb0002, bbbb0001" in (methods / "README.md").read_text()
     header, _, *rows = tables(methods)[0]
     seeds = [row[header.index("seeds")] for row in rows if row[0] == "csq"]
     assert sorted(seeds) == ["0, 2", "1"]
+
+
+def test_further_metrics_have_the_bounds_of_their_results(folder: Path) -> None:
+    balance = Result("balance", 0.25, 0.125, 0.5, **CODE)
+    write_job(folder, "cccc0000", "resnet18", 0.5, balance, Result("beauty", float("nan"), method="model"))
+    rows = table_rows(read_jobs(folder)[0], ["code/balance", "model/beauty"])
+    assert [row.value("code/balance") for row in rows] == [None, 0.25, None]
+    flat = rows[1].flat()
+    assert [flat[name] for name in ("code/balance", "code/balance low", "code/balance high")] == [0.25, 0.125, 0.5]
+    assert flat["job"] == "cccc0000"
+    assert "model/beauty" not in flat  # NaN
+    assert "top-1 low" not in flat
+    assert not any("code/balance" in row.metrics for row in table_rows(read_jobs(folder)[0]))
