@@ -59,13 +59,28 @@ bench: .venv/dev.stamp
 	@echo "bench: compare with flat FAISS indexes, numpy and plain torch"
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
 
-wheel-check: .venv/.stamp | $(UV)
-	@echo "wheel-check: build the wheel, install it with its dependencies, and try it in an empty folder"
+wheel-check: | $(UV)
+	@echo "wheel-check: build the wheel, install it with its dependencies, and use it in an empty folder"
 	@rm -rf .venv/wheel; mkdir -p .venv/wheel/empty; \
 	$(UV) build --quiet --wheel --out-dir .venv/wheel .; rm -rf build; \
 	$(UV) venv --quiet .venv/wheel/venv; \
 	$(UV) pip install --quiet --python .venv/wheel/venv/bin/python "$$(ls .venv/wheel/*.whl)[lite]"; \
-	cd .venv/wheel/empty; ../venv/bin/fashion-lsh train experiment=demo trainer=smoke logger=csv backbone=efficientnet_lite0
+	export PATH=$(CURDIR)/.venv/wheel/venv/bin:$$PATH; cd .venv/wheel/empty; mkdir -p photos/coat photos/dress new; \
+	python -c "$$NOISE_IMAGES"; \
+	fashion-lsh train experiment=own_images data.root=photos trainer=smoke classifier.epochs=1 hash.epochs=1 logger=csv; \
+	fashion-lsh search runs/latest new/0.png --k 3; \
+	fashion-lsh gallery add runs/latest new; \
+	fashion-lsh evaluate run=runs/latest search=hamming search.nprobe=all; \
+	echo "wheel-check: done in $$SECONDS s"
+
+define NOISE_IMAGES
+import numpy, PIL.Image
+rng = numpy.random.default_rng(0)
+for number in range(36):
+    image = PIL.Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=numpy.uint8))
+    image.save(f"{['new', 'photos/coat', 'photos/dress'][number % 3]}/{number}.png")
+endef
+export NOISE_IMAGES
 
 COMPILE := pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --no-header --no-annotate \
 	--no-emit-index-url --quiet

@@ -140,7 +140,7 @@ def test_unreadable_images_are_listed_once(run: Run, images: Path, capsys: pytes
 
 @pytest.mark.parametrize(
     ("case", "message"),
-    [("nowhere", "no such folder or file"), ("empty", "no images"), ("busy", "is in use by another process"),
+    [("nowhere", "no such folder or file"), ("empty", "no images"), ("busy", "/run is in use by another process"),
      ("unfinished", "no gallery in"), ("not a run", "not a run folder")],
 )  # fmt: skip
 def test_errors_are_printed_in_one_line(
