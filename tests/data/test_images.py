@@ -62,7 +62,7 @@ def test_file_objects_are_read_like_paths(tmp_path: Path) -> None:
     assert_close(open_image(io.BytesIO(path.read_bytes())), PIXELS)
     with path.open("rb") as file:
         assert_close(open_image(file), PIXELS)
-    with pytest.raises(ImageError, match="^image: not a readable image"):
+    with pytest.raises(ImageError, match=r"^image: not a readable image"):
         open_image(io.BytesIO(path.read_bytes()[:60]))
     (text := tmp_path / "text.jpg").write_text("not an image")
     with text.open("rb") as file, pytest.raises(ImageError, match=f"^{text}: not a readable image"):
