@@ -166,7 +166,8 @@ def create(spec: Spec, interface: type, built_in: Mapping[str, Any], key: str, *
         arguments: further arguments; of a class that is not built in, only those in its signature are passed.
 
     Raises:
-        ComponentError: the name is unknown, or the class cannot be imported or does not accept the arguments.
+        ComponentError: the name is unknown, the class cannot be imported or does not accept the arguments, or its
+            constructor raises an exception.
     """
     if isinstance(spec, str) and spec in built_in:
         return built_in[spec](**arguments)
@@ -180,7 +181,14 @@ def create(spec: Spec, interface: type, built_in: Mapping[str, Any], key: str, *
     if not isinstance(spec, str):
         arguments |= {name: value for name, value in spec.items() if name != "_target_"}
     bind(own_class, arguments, f"{key}={target}")
-    return own_class(**arguments)
+    try:
+        return own_class(**arguments)
+    except ComponentError:
+        raise
+    except Exception as error:  # a user's constructor may raise any exception
+        raise ComponentError(
+            f"{key}={target}: the constructor raised {type(error).__name__}: {error}; correct class or arguments"
+        ) from error
 
 
 def instantiate(node: Mapping[str, Any], interface: type[T], **arguments: Any) -> T:
