@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import faiss
@@ -75,31 +76,13 @@ def time_searches() -> dict[str, float]:
     floats.add(np.random.default_rng(2).random((NUM_ROWS // 5, EMBEDDING_DIM), dtype=np.float32))
     faiss_index = index._index
 
-    def timed_call(search: SearchCall, lists: np.ndarray, count: int = 1, k: int = K) -> Callable[[int], object]:
-        def call(start: int) -> object:
-            rows = np.arange(start, start + count) % NUM_QUERIES
-            return search(queries[rows], lists[rows], k)
-
-        return call
+    timed_call = partial(search_call, queries)
 
     def faiss_call(codes: np.ndarray, lists: np.ndarray, k: int) -> object:
         return ivf_tools.search_preassigned(faiss_index, codes, k, lists)  # type: ignore[no-untyped-call]
 
     def flat_call(codes: np.ndarray, _: np.ndarray, k: int) -> object:
         return flat.search(codes, k)
-
-    def speedup_over_flat(search: SearchCall, count: int, k: int) -> float:
-        medians = median_times(
-            {"ours": timed_call(search, one_list, count, k), "flat": timed_call(flat_call, one_list, count, k)}
-        )
-        return medians["flat"] / medians["ours"]
-
-    speedups = {
-        f"one_list{exact}_speedup_over_flat{single}{suffix}": speedup_over_flat(search, count, k)
-        for exact, search in (("", index.search), ("_exact", index.search_exact))
-        for single, count in (("", BATCH_SIZE), ("_single", 1))
-        for suffix, k in (("", 10), ("_k100", 100))
-    }
 
     all_lists_medians = median_times(
         {"all_lists": timed_call(index.search, all_lists), "flat": timed_call(flat_call, one_list)}
@@ -117,10 +100,40 @@ def time_searches() -> dict[str, float]:
     })  # fmt: skip
     return {
         **{f"{name}_ms": value for name, value in (all_lists_medians | one_list_medians | other_medians).items()},
-        **speedups,
+        **speedups_over_flat(index, flat_call, queries, one_list),
         "call_over_faiss": batches["ours"] / batches["faiss"],
         "single_call_extra_us": 1000 * (one_list_medians["one_list"] - one_list_medians["one_list_faiss"]),
         "all_lists_over_flat": all_lists_medians["all_lists"] / all_lists_medians["flat"],
+    }
+
+
+def search_call(
+    queries: np.ndarray, search: SearchCall, lists: np.ndarray, count: int = 1, k: int = K
+) -> Callable[[int], object]:
+    """Return a function that searches with `count` queries from a start."""
+
+    def call(start: int) -> object:
+        rows = np.arange(start, start + count) % NUM_QUERIES
+        return search(queries[rows], lists[rows], k)
+
+    return call
+
+
+def speedups_over_flat(
+    index: HashIndex, flat_call: SearchCall, queries: np.ndarray, one_list: np.ndarray
+) -> dict[str, float]:
+    """Time of a flat search / time of a search of one list, by search method, number of queries and k."""
+
+    def speedup(search: SearchCall, count: int, k: int) -> float:
+        calls = {"ours": search, "flat": flat_call}
+        medians = median_times({name: search_call(queries, each, one_list, count, k) for name, each in calls.items()})
+        return medians["flat"] / medians["ours"]
+
+    return {
+        f"one_list{exact}_speedup_over_flat{single}{suffix}": speedup(search, count, k)
+        for exact, search in (("", index.search), ("_exact", index.search_exact))
+        for single, count in (("", BATCH_SIZE), ("_single", 1))
+        for suffix, k in (("", 10), ("_k100", 100))
     }
 
 

@@ -1,26 +1,21 @@
 """Commands and Python code in README.md, CONTRIBUTING.md and docs/ are valid, and run on a few images."""
 
-import json
 import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from fashion_lsh.__main__ import COMMANDS
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.runs.run import Run
 from tests.test_conf import compose_config
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +65,15 @@ PAGES_TO_RUN = [page for page in PAGES if any(block.is_run for block in read_blo
 
 
 def test_commands_are_in_blocks_marked_as_bash() -> None:
-    assert {block.language for block in BLOCKS} <= {"", "bash", "python", "yaml", "{toctree}", "{eval-rst}", "{include}"}
+    assert {block.language for block in BLOCKS} <= {
+        "",
+        "bash",
+        "python",
+        "yaml",
+        "{toctree}",
+        "{eval-rst}",
+        "{include}",
+    }
     plain = "".join(block.text for block in BLOCKS if not block.language)
     assert not re.search(r"^(fashion-lsh|python|make|pip|wandb) ", plain, flags=re.MULTILINE)
 
@@ -132,41 +135,6 @@ def test_blocks_of_a_page_run(page: Path, project: Path, tmp_path: Path) -> None
             with pytest.MonkeyPatch.context() as patch:
                 patch.chdir(tmp_path)
                 exec(textwrap.dedent(block.text), names)
-
-
-@pytest.mark.smoke
-def test_service_answers_an_image_with_json(project: Path, tmp_path: Path) -> None:
-    block = next(block for block in read_blocks(ROOT / "docs/your_own_images.md") if "HTTPServer" in block.text)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (tmp_path / "service.py").write_text(block.text.replace("8000", str(port)))
-    run = (project / "runs/latest").resolve()
-    image = (project / "new.jpg").read_bytes()
-    with subprocess.Popen(
-        [sys.executable, str(tmp_path / "service.py"), str(run)], stderr=subprocess.DEVNULL
-    ) as server:
-        try:
-            assert [*post(port, image)] == [200, [Run(run).searcher().search(project / "new.jpg").as_dict()]]
-            status, answer = post(port, b"text")
-            assert (status, answer.keys()) == (400, {"error"})
-            assert "not a readable image" in answer["error"]
-            assert post(port, image)[0] == 200
-        finally:
-            server.terminate()
-
-
-def post(port: int, content: bytes) -> tuple[int, Any]:
-    """Send a POST request, repeated until the server listens; return status and JSON."""
-    for _ in range(300):
-        try:
-            connection = HTTPConnection("127.0.0.1", port, timeout=60)
-            connection.request("POST", "/", content)
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-        except ConnectionRefusedError:
-            time.sleep(0.2)
-    raise TimeoutError(f"no server listens on port {port}")
 
 
 def reduce_training(words: list[str]) -> list[str]:

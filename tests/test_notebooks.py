@@ -20,7 +20,11 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 
 def test_notebook_names() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["01_walkthrough.ipynb", "02_results.ipynb"]
+    assert [path.name for path in NOTEBOOKS] == [
+        "00_search_your_images.ipynb",
+        "01_walkthrough.ipynb",
+        "02_results.ipynb",
+    ]
 
 
 def test_notebook_has_no_outputs(notebook: nbformat.NotebookNode) -> None:

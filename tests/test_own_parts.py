@@ -13,6 +13,7 @@ from fashion_lsh import GarmentData, HashHead, Run
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.io.targets import ComponentError
 from fashion_lsh.models.backbones import create_backbone
+from fashion_lsh.models.checkpoints import load_model, save_model
 from fashion_lsh.models.losses import create_loss
 from fashion_lsh.search.policy import SearchPolicy
 from tests.cli.factories import SMALL, run_script
@@ -83,6 +84,37 @@ def test_own_class_that_does_not_fit_is_one_clear_error(spec: str, words: list[s
     with pytest.raises(ComponentError) as caught:
         create_backbone(spec)
     assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("class TinyBackbone", "class OtherBackbone", ["my_parts.TinyBackbone", "AttributeError"]),
+        ("width: int", "depth: int", ["my_parts.TinyBackbone", "'width'"]),
+        ("from torch import nn", "import no_such_library", ["my_parts.TinyBackbone", "no_such_library"]),
+        (
+            "        layers = [",
+            "        raise KeyError('broken')\n        layers = [",
+            ["my_parts.TinyBackbone", "broken"],
+        ),
+        ("feature_dim=width", "feature_dim=width + 1", ["weights do not fit", "HashHeadModel"]),
+    ],
+)
+def test_checkpoint_of_a_changed_own_class_is_not_called_damaged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str, words: list[str]
+) -> None:
+    backbone = {"_target_": "my_parts.TinyBackbone", "width": 8}
+    module = HashHead(backbone, ["coat", "dress"], bits=8, image_size=32)
+    save_model(module.model, folder / "head.ckpt", module.hparams)
+    code = (folder / "my_parts.py").read_text()
+    assert before in code
+    (folder / "my_parts.py").write_text(code.replace(before, after))
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+    monkeypatch.delitem(sys.modules, "my_parts")
+    with pytest.raises(ComponentError) as caught:
+        load_model(folder / "head.ckpt", "cpu")
+    assert all(word in str(caught.value) for word in ["head.ckpt", *words])
+    assert "damaged" not in str(caught.value)
 
 
 @pytest.mark.train

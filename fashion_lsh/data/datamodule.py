@@ -16,11 +16,10 @@ from fashion_lsh.data.connected_components import factorize
 from fashion_lsh.data.dataset import CropDataset, Transform, build_dataloader, collate
 from fashion_lsh.data.datasets import Source, open_dataset
 from fashion_lsh.data.detections import BoxSelector, Detections
-from fashion_lsh.data.leaks import check_disjoint, drop_leaks, report_leaks
 from fashion_lsh.data.sampler import EpochSampler
 from fashion_lsh.data.schema import box_columns
-from fashion_lsh.data.splits import check_splits, split
-from fashion_lsh.data.unseen_categories import TRAINING_SPLITS, hold_out_categories
+from fashion_lsh.data.split_assignment import assign_splits
+from fashion_lsh.data.unseen_categories import TRAINING_SPLITS
 from fashion_lsh.io.targets import Spec, create
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -90,17 +89,14 @@ class GarmentData(pl.LightningDataModule):
             raise ValueError(f"split.unseen={unseen}: not possible with split.gallery=train; set split.gallery=gallery")
         self.source: Source = open_dataset(source, root, split_seed, keep_copies=leaks == "report")
         self.filters = {"category": categories, "source": sources}
-        self.crop, self.margin, self.image_size = crop, margin, image_size
-        self.box_selector = box_selector
+        self.crop, self.box_selector, self.margin, self.image_size = crop, box_selector, margin, image_size
         self.detections: Detections | None = None  # see `with_detections`
         self.jitter, self.min_crop_area = jitter, min_crop_area
         self.ratios, self.gallery, self.leaks, self.split_seed = dict(ratios), gallery, leaks, split_seed
         self.batch_size, self.workers, self.pin_memory = batch_size, workers, False
         self.samples_per_epoch = samples_per_epoch
         self.balanced, self.item_pairs, self.seed, self.unseen = balanced, item_pairs, seed, unseen
-        self.transform: Transform | None = None
-        if transform is not None:
-            self.transform = create(transform, Transform, {}, "data.transform")
+        self.transform = None if transform is None else create(transform, Transform, {}, "data.transform")
         self.leak_reasons: dict[str, str] = {}
 
     @classmethod
@@ -136,16 +132,10 @@ class GarmentData(pl.LightningDataModule):
         Raises:
             ValueError: a category is unknown, a split is empty, or splits have leaks.
         """
-        rows = split(self.source.catalogue(self.filters), self.ratios, self.split_seed)
-        if self.unseen is not None:
-            rows = hold_out_categories(rows, self.unseen, self.split_seed)
-        if self.leaks == "drop":
-            rows, self.leak_reasons = drop_leaks(rows)
-        if self.leaks == "report":
-            report_leaks(rows)
-        else:
-            check_disjoint(rows)
-        check_splits(rows, self.gallery, self.unseen is not None)
+        garments = self.source.catalogue(self.filters)
+        rows, self.leak_reasons = assign_splits(
+            garments, self.ratios, self.split_seed, self.unseen, self.leaks, self.gallery
+        )
         return rows
 
     @cached_property
@@ -208,7 +198,7 @@ class GarmentData(pl.LightningDataModule):
         Raises:
             ValueError: no garment has a detected box.
         """
-        catalogue_split = self._catalogue_split(split)
+        catalogue_split = self.gallery if split == "gallery" else split
         rows = self.catalogue.rows(catalogue_split)
         if self.box_selector.fallback == "whole" or split == "query":
             return rows
@@ -220,12 +210,9 @@ class GarmentData(pl.LightningDataModule):
             )
         return detected_rows
 
-    def _catalogue_split(self, split: SplitName) -> str:
-        return self.gallery if split == "gallery" else split
-
     def not_indexed(self, split: SplitName) -> Catalogue:
         """Return the garments of one split that were dropped because they have no detected box."""
-        all_rows = self.catalogue.rows(self._catalogue_split(split))
+        all_rows = self.catalogue.rows(self.gallery if split == "gallery" else split)
         return self.catalogue.take(np.setdiff1d(all_rows, self.rows(split)))
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -248,20 +235,13 @@ class GarmentData(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any]:
         return self.loader("val")
 
-    def loader(self, split: SplitName) -> DataLoader[Any]:
-        """Build the loader of one split's images in row order, without augmentation."""
-        return self._eval_loader(self.rows(split))
-
-    def sample(self, split: SplitName, count: int) -> DataLoader[Any]:
-        """Build the loader of at most `count` evenly spaced images of one split, without augmentation."""
+    def loader(self, split: SplitName, count: int | None = None) -> DataLoader[Any]:
+        """Build the loader of one split's images, or of at most `count` evenly spaced ones, without augmentation."""
         rows = self.rows(split)
-        return self._eval_loader(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)])
-
-    def _eval_loader(self, rows: np.ndarray) -> DataLoader[Any]:
-        keys = [(int(row), 0) for row in rows]
-        return build_dataloader(
-            self._crop_dataset(augment=False), self.batch_size, keys, self.workers, collate, self.pin_memory
-        )
+        if count is not None:
+            rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
+        crops, keys = self._crop_dataset(augment=False), [(int(row), 0) for row in rows]
+        return build_dataloader(crops, self.batch_size, keys, self.workers, collate, self.pin_memory)
 
     def _crop_dataset(self, augment: bool) -> CropDataset:
         return CropDataset(

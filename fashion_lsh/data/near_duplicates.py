@@ -81,18 +81,7 @@ def near_duplicate_pairs(fingerprints: np.ndarray, max_distance: int = MAX_DISTA
     Raises:
         ValueError: `fingerprints` are not (N, V, W) uint8 with W a multiple of 8, or `max_distance` is negative.
     """
-    if (
-        fingerprints.dtype != np.uint8
-        or fingerprints.ndim != 3
-        or not fingerprints.shape[1]
-        or not _is_aligned(fingerprints)
-    ):
-        raise ValueError(
-            f"fingerprints: {fingerprints.shape} {fingerprints.dtype}; pass an (N, V, W) uint8 array with W a multiple "
-            f"of {WORD_BYTES}, stacked from the results of fingerprint()"
-        )
-    if max_distance < 0:
-        raise ValueError(f"{max_distance=} is negative; pass 0 to find equal codes only, or a larger value")
+    _check_fingerprints(fingerprints, max_distance)
     num_images, num_views, code_bytes = fingerprints.shape
     compared_images = np.flatnonzero(fingerprints[:, 0].any(axis=1))
     codes = np.ascontiguousarray(fingerprints[compared_images]).reshape(-1, code_bytes)
@@ -115,6 +104,21 @@ def near_duplicate_pairs(fingerprints: np.ndarray, max_distance: int = MAX_DISTA
             new_pair_ids.append(np.minimum(one, other) * num_images + np.maximum(one, other))
         pair_ids = np.unique(np.concatenate(new_pair_ids))
     return np.stack(np.divmod(pair_ids, max(1, num_images)), axis=1)
+
+
+def _check_fingerprints(fingerprints: np.ndarray, max_distance: int) -> None:
+    if (
+        fingerprints.dtype != np.uint8
+        or fingerprints.ndim != 3
+        or not fingerprints.shape[1]
+        or not _is_aligned(fingerprints)
+    ):
+        raise ValueError(
+            f"fingerprints: {fingerprints.shape} {fingerprints.dtype}; pass an (N, V, W) uint8 array with W a multiple "
+            f"of {WORD_BYTES}, stacked from the results of fingerprint()"
+        )
+    if max_distance < 0:
+        raise ValueError(f"{max_distance=} is negative; pass 0 to find equal codes only, or a larger value")
 
 
 def similarity(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:

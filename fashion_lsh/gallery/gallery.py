@@ -183,7 +183,7 @@ class Gallery:
         )
 
     @classmethod
-    def open(cls, folder: Path, fingerprint: str | None, verify_embeddings: bool = False) -> "Gallery":
+    def open(cls, folder: str | Path, fingerprint: str | None, verify_embeddings: bool = False) -> "Gallery":
         """Open a gallery written by `save`.  Embeddings are memory-mapped.
 
         Args:
@@ -196,7 +196,7 @@ class Gallery:
             FileNotFoundError: the folder has no gallery.
             ValueError: a file is damaged or has another format, or another model built the gallery.
         """
-        contents = files.read(folder, verify_embeddings)
+        contents = files.read(Path(folder), verify_embeddings)
         if fingerprint is not None:
             files.check_fingerprint(f"the gallery in {folder}", contents.fingerprint, fingerprint)
         try:

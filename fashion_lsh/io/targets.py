@@ -171,9 +171,27 @@ def check_call(component: Any, key: str, *arguments: str) -> None:
 
 
 def create(spec: Spec, interface: type, built_in: Mapping[str, Any], key: str, **arguments: Any) -> Any:
-    """Create an object from a specification; arguments and errors as for `resolve`."""
-    constructor, all_arguments = resolve(spec, interface, built_in, key, **arguments)
-    return constructor(**all_arguments)
+    """Create an object from a specification; arguments and errors as for `resolve` and `construct`."""
+    return construct(*resolve(spec, interface, built_in, key, **arguments), key)
+
+
+def construct(constructor: Any, arguments: Mapping[str, Any], key: str) -> Any:
+    """Call a constructor that `resolve` returned.
+
+    Raises:
+        ComponentError: the constructor of a class outside this package raised an exception.
+    """
+    if constructor.__module__.partition(".")[0] == PACKAGE:
+        return constructor(**arguments)
+    try:
+        return constructor(**arguments)
+    except ComponentError:
+        raise
+    except Exception as error:  # a user's constructor may raise any exception
+        name = f"{constructor.__module__}.{constructor.__qualname__}"
+        raise ComponentError(
+            f"{key}={name}: the constructor raised {type(error).__name__}: {error}; correct class or arguments"
+        ) from error
 
 
 def resolve(

@@ -53,8 +53,8 @@ def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
     Raises:
         FileNotFoundError: the file is missing.
         ValueError: the file is damaged or was written by another version, or the GPU is out of memory.
-        ComponentError: backbone or loss cannot be imported: a package or the user's own module is missing, or the
-            class may not be used (see `restricted`).
+        ComponentError: backbone or loss cannot be created: a package or the user's own module is missing, the class
+            has changed, or may not be used (see `restricted`).
     """
     if not path.exists():
         raise FileNotFoundError(
@@ -84,7 +84,13 @@ def _build_model(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> nn
     parameters = constructor_parameters(stage_class)
     arguments = {**content["hyper_parameters"], **overrides}
     model = stage_class(**{name: value for name, value in arguments.items() if name in parameters})
-    model.load_state_dict({name.removeprefix(PREFIX): value for name, value in content["state_dict"].items()})
+    weights = {name.removeprefix(PREFIX): value for name, value in content["state_dict"].items()}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:  # another version of this package, or of a user's own class
+        raise ComponentError(
+            f"the weights do not fit {content['network']}; restore the code that trained it, or train it again"
+        ) from error
     model.fit_metrics = dict(content["fit_metrics"])
     return model
 

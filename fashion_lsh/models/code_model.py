@@ -90,5 +90,5 @@ class CodeModel(CropModel, ABC):
     def sample_features(self, data: "GarmentData") -> Tensor:
         """Features of evenly spaced training images without augmentation, (N, feature_dim) float32 on the CPU."""
         self.eval()
-        batches = data.sample("train", SAMPLES_PER_AXIS * self.embedding_length)
+        batches = data.loader("train", SAMPLES_PER_AXIS * self.embedding_length)
         return torch.cat([self.backbone(batch.images.to(self.device)).cpu() for batch in batches])

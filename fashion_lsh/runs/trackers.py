@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fashion_lsh.io.targets import resolve
+from fashion_lsh.io.targets import construct, resolve
 from fashion_lsh.runs.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,10 @@ def create_trackers(nodes: Mapping[str, Any], folder: Path, config: Mapping[str,
         ComponentError: a class cannot be imported, is not a Tracker, or has other arguments.
     """
     constructors = resolve_trackers(nodes, folder, config)
-    return {name: constructor(**arguments) for name, (constructor, arguments) in constructors.items()}
+    return {
+        name: construct(constructor, arguments, f"logger.trackers.{name}")
+        for name, (constructor, arguments) in constructors.items()
+    }
 
 
 def resolve_trackers(

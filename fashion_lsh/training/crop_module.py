@@ -23,11 +23,16 @@ class CropModule(TrainingModule, ABC):
         categories: names of the categories, in the order of the labels.
         head_factor: learning rate of all layers after the backbone, as a multiple of the backbone's learning rate.
         options: see TrainingModule and the network.
+
+    Raises:
+        ValueError: `categories` are not at least two different names.
     """
 
     model: CropModel
 
     def __init__(self, backbone: Spec, categories: list[str], head_factor: PositiveFloat = 1.0, **options: Any) -> None:
+        if isinstance(categories, str) or not 2 <= len(categories) == len(set(categories)):
+            raise ValueError(f"categories={categories!r}: pass a list of at least two different names")
         super().__init__(backbone=backbone, categories=list(categories), **options)
         self.save_hyperparameters({"head_factor": head_factor})
         self.monitor = f"{self.model.name}/val/accuracy"
@@ -45,6 +50,20 @@ class CropModule(TrainingModule, ABC):
 
     def post_fit(self, data: GarmentData) -> dict[str, float]:
         return self.model.post_fit(data)
+
+    def on_fit_start(self) -> None:
+        """Check that model and data fit together, if a GarmentData is passed to Lightning's Trainer.
+
+        Raises:
+            ValueError: categories, image size or margin of the model and the data differ.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, GarmentData):
+            return
+        for name in ("categories", "image_size", "margin"):
+            expected, value = getattr(self.model, name), getattr(data, name)
+            if expected != value:
+                raise ValueError(f"{name}={value!r} of the data, {expected!r} of the model; pass the same to both")
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self.compute_loss(self(batch.images), batch)

@@ -59,6 +59,7 @@ class HashHead(CropModule):
         Raises:
             ValueError: the contrastive loss needs item pairs, but the batches have none.
         """
+        super().on_fit_start()
         data = getattr(self.trainer, "datamodule", None)
         if self.item_weight and isinstance(data, GarmentData) and not data.item_pairs:
             raise ValueError(f"item_weight={self.item_weight}: needs item pairs; pass GarmentData(item_pairs=True)")

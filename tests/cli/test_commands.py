@@ -3,6 +3,11 @@
 import json
 import re
 import shutil
+import socket
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,7 @@ import pytest
 
 from fashion_lsh.metrics.code_statistics import CodeStatistics
 from fashion_lsh.report.sections.model_card import COMMAND
+from fashion_lsh.runs.run import Run
 from fashion_lsh.studies import stability
 from tests.cli.factories import ROOT, SMALL, run_script
 
@@ -79,16 +85,42 @@ def test_another_hash_layer_reuses_the_classifier(runs: Path, shapes: Path, tmp_
     assert "learning-classifier.svg" in report  # the training logs of the classifier were copied, too
 
 
-def test_documented_service_code_returns_hits_for_image_bytes(runs: Path, shapes: Path) -> None:
+def test_documented_service_answers_an_image_with_json(runs: Path, shapes: Path, tmp_path: Path) -> None:
     page = (ROOT / "docs/your_own_images.md").read_text()
-    [code] = [block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "def search" in block]
-    names: dict[str, Any] = {}
-    exec(code.replace("runs/latest", str(runs / "latest")), names)
-    hit_ids = names["search"]((shapes.parent / "circle-0-street.png").read_bytes())
-    assert hit_ids
-    assert set(hit_ids) <= set(names["searcher"].gallery.catalogue.column("id"))
-    with pytest.raises(ValueError, match="not a readable image"):
-        names["search"](b"not an image")
+    [code] = [block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "HTTPServer" in block]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "service.py").write_text(code.replace("8000", str(port)))
+    run, image = (runs / "latest").resolve(), shapes.parent / "circle-0-street.png"
+    expected = Run(run).searcher().search(image)
+    command = [sys.executable, str(tmp_path / "service.py"), str(run)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        try:
+            status, [answer] = post(port, image.read_bytes())
+            assert (status, answer.keys()) == (200, expected.as_dict().keys())
+            assert (answer["category"], answer["runner_up"]) == (expected.category, expected.runner_up)
+            assert answer["probability"] == pytest.approx(expected.probability, abs=1e-5)
+            assert [hit["id"] for hit in answer["hits"]] == [hit.id for hit in expected.hits]
+            status, answer = post(port, b"text")
+            assert (status, answer.keys()) == (400, {"error"})
+            assert "not a readable image" in answer["error"]
+            assert post(port, image.read_bytes())[0] == 200
+        finally:
+            server.terminate()
+
+
+def post(port: int, content: bytes) -> tuple[int, Any]:
+    """Send a POST request, repeated until the server listens; return status and JSON."""
+    for _ in range(300):
+        try:
+            connection = HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("POST", "/", content)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        except ConnectionRefusedError:
+            time.sleep(0.2)
+    raise TimeoutError(f"no server listens on port {port}")
 
 
 @pytest.mark.usefixtures("tiny")

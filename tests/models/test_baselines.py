@@ -63,7 +63,7 @@ def test_code_width_matches_bits(baseline: Baseline) -> None:
 @pytest.mark.parametrize("baseline", [LSH, ITQ], indirect=True)
 @torch.inference_mode()
 def test_hyperplanes_are_fitted_to_training_embeddings(baseline: LSH, make_data: MakeData) -> None:
-    embeddings = torch.cat([baseline(batch.images).embedding for batch in make_data().sample("train", 8 * 20)])
+    embeddings = torch.cat([baseline(batch.images).embedding for batch in make_data().loader("train", 8 * 20)])
     if isinstance(baseline, ITQ):
         mean, planes = fit_itq(embeddings, 12, 3)
     else:

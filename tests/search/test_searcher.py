@@ -279,6 +279,9 @@ def test_search_accepts_path_and_open_file(tmp_path: Path) -> None:
         assert searcher.search(file) == expected
     with pytest.raises(ImageError, match=r"missing\.png"):
         searcher.search(tmp_path / "missing.png")
+    (tmp_path / "text.jpg").write_text("not an image")
+    with pytest.raises(ImageError, match=r"text\.jpg: not a readable image"):
+        searcher.search(tmp_path / "text.jpg")
 
 
 def test_gallery_of_another_model_is_rejected() -> None:

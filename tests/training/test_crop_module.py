@@ -2,13 +2,20 @@
 
 import copy
 import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
+from PIL import Image
 from torch import nn
 
+from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.crop_module import CropModule
@@ -69,3 +76,40 @@ def test_dropout_is_seeded_by_seed_and_epoch() -> None:
     assert masks[1] == masks[3]
     module.on_train_batch_start(EMPTY_BATCH, 1)
     assert tuple(dropout(torch.ones(64)).tolist()) not in masks  # later batches are not re-seeded
+
+
+@both_modules
+@pytest.mark.parametrize("categories", [[], ["coat"], ["coat", "coat"], "coat"])
+def test_categories_must_be_two_different_names(module_class: type[CropModule], categories: Any) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"categories={categories!r}")):
+        module_class("resnet18", categories)  # type: ignore[call-arg]
+
+
+@both_modules
+@pytest.mark.parametrize("change", [{"categories": ["circle", "star"]}, {"image_size": 48}, {"margin": 0.3}])
+def test_trainer_rejects_data_that_differ_from_the_model(
+    module_class: type[CropModule], change: dict[str, Any], make_data: Callable[..., GarmentData]
+) -> None:
+    data = make_data()
+    arguments = {"categories": data.categories, "image_size": data.image_size, "margin": data.margin}
+    module = module_class("resnet18", **arguments | change)
+    options: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+    trainer = pl.Trainer(max_epochs=1, enable_progress_bar=False, enable_model_summary=False, **options)
+    [(name, value)] = change.items()
+    with pytest.raises(ValueError, match=f"^{name}=.*{re.escape(repr(value))} of the model"):
+        trainer.fit(module, data)
+
+
+def test_trainer_fits_a_folder_of_images_of_one_pixel(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for category in ("coat", "dress"):
+        (tmp_path / category).mkdir()
+        for number in range(10):
+            pixel = rng.integers(0, 256, (1, 1, 3), dtype=np.uint8)
+            Image.fromarray(pixel).save(tmp_path / category / f"{number}.png")
+    data = GarmentData.from_folder(tmp_path, image_size=32, workers=0, gallery="train")
+    module = HashHead("resnet18", data.categories, bits=8, image_size=32)
+    options: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+    trainer = pl.Trainer(max_epochs=1, enable_progress_bar=False, enable_model_summary=False, **options)
+    trainer.fit(module, data)
+    assert "hash_head/val/accuracy" in trainer.callback_metrics

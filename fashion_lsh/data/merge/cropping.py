@@ -60,15 +60,8 @@ def crop_all(
     files = list(map(_crop_path, ids, digests, boxes))
 
     def crop_row(row: int) -> str:
-        target, (region, scale, _) = root / files[row], regions[row]
-        if target.exists():
-            return ""
-        try:
-            pixels = load_image(images[row])
-        except ValueError as error:  # the image was removed or damaged after the scan
-            return str(error)
-        _save(pixels, region, scale, target)
-        return ""
+        region, scale, _ = regions[row]
+        return _crop_to_file(load_image, images[row], region, scale, root / files[row])
 
     reasons: list[str] = []
     with ThreadPoolExecutor() as pool:
@@ -87,6 +80,20 @@ def crop_all(
     return Cropped(
         cropped.take(cropped_rows), crop_infos, {ids[row]: reason for row, reason in enumerate(reasons) if reason}
     )
+
+
+def _crop_to_file(
+    load_image: Callable[[str], np.ndarray], image: str, region: np.ndarray, scale: float, target: Path
+) -> str:
+    """Write a crop unless its file exists; return the reason if the image cannot be read, otherwise an empty string."""
+    if target.exists():
+        return ""
+    try:
+        pixels = load_image(image)
+    except ValueError as error:  # the image was removed or damaged after the scan
+        return str(error)
+    _save(pixels, region, scale, target)
+    return ""
 
 
 def _crop_region(box: np.ndarray, width: int, height: int) -> tuple[np.ndarray, float, np.ndarray]:
