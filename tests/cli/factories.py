@@ -16,6 +16,8 @@ from fashion_lsh.__main__ import main as command_line
 from fashion_lsh.cli import gallery, merge
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.metrics.results import ResultTable
+from fashion_lsh.runs.result_file import read_results_file
 from fashion_lsh.runs.run import Run
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +46,16 @@ def run_script(name: str, *argv: object, status: int = 0) -> str:
             returned = system_exit.code
     assert (returned or 0) == status, printed.getvalue()[-3000:]
     return printed.getvalue()
+
+
+def read_results(run: Path) -> ResultTable:
+    """All results of a run folder, which may be the link `latest`."""
+    return read_results_file(run / "results.parquet").results
+
+
+def scores_without_times(run: Path) -> dict[str, float]:
+    """All results of a run by flat name, except times."""
+    return {name: value for name, value in read_results(run).flat().items() if "_ms" not in name}
 
 
 def run_process(name: str, *argv: object, status: int = 0) -> str:

@@ -11,7 +11,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,7 +19,7 @@ from fashion_lsh.metrics.code_statistics import CodeStatistics
 from fashion_lsh.report.sections.model_card import COMMAND
 from fashion_lsh.runs.run import Run
 from fashion_lsh.studies import stability
-from tests.cli.factories import ROOT, SMALL, run_script
+from tests.cli.factories import ROOT, SMALL, read_results, run_script, scores_without_times
 
 pytestmark = pytest.mark.train
 
@@ -27,28 +27,31 @@ pytestmark = pytest.mark.train
 def test_train_writes_a_complete_run_folder(runs: Path) -> None:
     run = runs / "latest"
     names = "config.yaml environment.json catalogue.parquet skipped.csv stage_keys.json classifier.ckpt hash_head.ckpt"
-    names += " gallery signature.json"
-    names += " queries.parquet codes.npz query_scores.npz metrics.json job.json contact_sheet.png train.log logs report"
+    names += (
+        " gallery signature.json results.parquet queries.parquet metrics.json contact_sheet.png train.log logs report"
+    )
     assert {path.name for path in run.iterdir()} == set(names.split())
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert all(isinstance(value, int | float) for value in metrics.values())
-    assert {"query/accuracy", "query/item/recall@10", "query/category/map@100", "query/category/map@100_best",
-            "speed/search_ms", "speed/end_to_end_ms"} <= set(metrics)  # fmt: skip
-    for method in ("random", "predicted_category", "float", "code", "lsh", "itq", "colour_histogram", "raw_pixels"):
-        assert f"baselines/{method}/category/map@100" in metrics
-    assert {name for name in metrics if name.startswith("codes/")} == {
-        f"codes/{name}" for name in (*CodeStatistics._fields, "quantisation_error", "precision@radius2")
-    }
-    with np.load(run / "codes.npz") as codes:
-        assert codes["query_codes"].shape[1] == 6
-        assert len(codes["gallery_ids"]) == len(codes["gallery_codes"]) == metrics["query/gallery_rows"]
+    headline, results = json.loads((run / "metrics.json").read_text()), read_results(run)
+    assert {"classifier/accuracy", "search/item/recall@10", "search/category/map@100", "search/latency_ms",
+            "search/end_to_end_ms", "data/gallery/garments"} <= set(headline)  # fmt: skip
+    assert headline.items() <= results.flat().items()
+    assert results.methods()[0] == ("rerank 200", "1 list")
+    baselines = {"random", "predicted_category", "float", "code", "lsh", "itq", "colour_histogram", "raw_pixels"}
+    assert {method for method, scope in results.methods() if scope == "whole gallery"} == baselines
+    statistics = {row.metric for row in results.select(method="code", split="gallery")}
+    assert statistics == {*CodeStatistics._fields, "quantisation_error"}
+    assert results.value("code", "radius_precision", 2, relevance="category") is not None
+    queries = pq.read_table(run / "queries.parquet")
+    assert len(queries) == (1 + len(baselines)) * headline["data/garments"]
+    own = queries.filter(pc.equal(queries["method"], "rerank 200"))
+    assert {len(code) for code in own["code"].to_pylist()} == {6}
 
 
 def test_repeated_train_changes_nothing(runs: Path, shapes: Path) -> None:
     written = [runs / "latest" / name for name in ("metrics.json", "report/index.html")]
     before = [path.stat().st_mtime_ns for path in written]
     printed = run_script("train.py", *SMALL, f"data.root={shapes}", f"runs={runs}")
-    assert "**rerank200_1**" in printed
+    assert "**rerank 200**" in printed
     assert "epoch 1/" not in printed
     assert [path.stat().st_mtime_ns for path in written] == before
 
@@ -64,22 +67,19 @@ def test_command_of_the_model_card_opens_the_same_run(runs: Path) -> None:
 def test_stopped_run_resumes_after_the_last_finished_stage(runs: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
     run = tmp_path / "runs" / "latest"
-    before = json.loads((run / "metrics.json").read_text())
+    before = scores_without_times(run)
     for name in ("hash_head.ckpt", "metrics.json"):
         (run / name).unlink()
     printed = run_script("train.py", *SMALL, f"data.root={shapes}", f"runs={tmp_path / 'runs'}")
     assert "Loading the trained classifier" in printed
-    after = json.loads((run / "metrics.json").read_text())
-    assert {name: value for name, value in after.items() if not name.startswith("speed/")} == pytest.approx(
-        {name: value for name, value in before.items() if not name.startswith("speed/")}, abs=1e-6
-    )
+    assert scores_without_times(run) == pytest.approx(before, abs=1e-6)
 
 
 def test_another_hash_layer_reuses_the_classifier(runs: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
     printed = run_script("train.py", *SMALL, f"data.root={shapes}", f"runs={tmp_path / 'runs'}", "hash=none")
     assert "Reusing classifier.ckpt of" in printed
-    assert "**euclidean_1**" in printed
+    assert "**euclidean**" in printed
     assert not (tmp_path / "runs" / "latest" / "hash_head.ckpt").exists()
     report = (tmp_path / "runs" / "latest" / "report" / "report.md").read_text()
     assert "learning-classifier.svg" in report  # the training logs of the classifier were copied, too
@@ -135,27 +135,34 @@ def test_stability_compares_two_seeds(shapes: Path, tmp_path: Path) -> None:
     words = [f"data.root={shapes}", f"runs={tmp_path / 'runs'}", f"jobs={tmp_path / 'jobs'}", "hash.epochs=1"]
     run_script("train.py", "experiment=stability", *SMALL, *words, "seed=0,1")
     runs = sorted((tmp_path / "runs/stability").glob("[!.]*"))
-    assert len(runs) == len(list((tmp_path / "jobs").iterdir())) == 2
-    metrics = json.loads((runs[0] / "metrics.json").read_text())
-    names = {name.split("/")[1] for name in metrics if name.startswith("corrupted/")}
-    assert names == {"blur", "jpeg", "noise", "occlusion"}
-    assert {"model/parameters", "model/flops", "speed/network_ms"} <= set(metrics)
-    stability.write_stability(tmp_path / "page", runs)
-    assert "bits changed" in (tmp_path / "page/README.md").read_text()
+    jobs = tmp_path / "jobs"
+    assert {path.name for path in jobs.iterdir()} == {
+        f"{run.name}{suffix}" for run in runs for suffix in (".parquet", ".queries.parquet")
+    }
+    results = read_results(runs[0])
+    corrupted = {row.condition for row in results if row.condition}
+    assert corrupted == {f"corruption={name}" for name in ("blur", "jpeg", "noise", "occlusion")}
+    assert {"parameters", "flops", "network_ms"} <= {row.metric for row in results.select(method="model")}
+    stability.write_study(tmp_path)
+    assert "bits changed" in (tmp_path / "README.md").read_text()
 
 
 def test_evaluate_adds_the_scores_of_another_policy(runs: Path, tmp_path: Path) -> None:
     shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
     run_script("evaluate.py", f"run={tmp_path / 'run'}", "search=hamming", "search.nprobe=all")
     printed = run_script("evaluate.py", f"run={tmp_path / 'run'}", "search.nprobe=2")
-    assert "**rerank200_2**" in printed
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["baselines/hamming_all/category/map@100"] == pytest.approx(
-        metrics["baselines/code/category/map@100"]
+    assert "**rerank 200**" in printed
+    results = read_results(tmp_path / "run")
+    hamming, code = (
+        results.value(method, "map", 100, relevance="category", scope="whole gallery") for method in ("hamming", "code")
     )
+    assert hamming == pytest.approx(code)
     table = pq.read_table(tmp_path / "run" / "queries.parquet")
-    assert set(table["search"].to_pylist()) == {"rerank200_1", "hamming_all", "rerank200_2"}
-    assert len(table) == 3 * metrics["query/count"]
+    methods = set(zip(table["method"].to_pylist(), table["scope"].to_pylist(), strict=True))
+    assert methods == set(results.methods())
+    assert {("rerank 200", "1 list"), ("rerank 200", "2 lists"), ("hamming", "whole gallery")} <= methods
+    report = (tmp_path / "run/report/report.md").read_text()
+    assert "| hamming | whole gallery |" in re.sub(" +", " ", report)
 
 
 def test_unreadable_query_images_are_skipped_with_a_message(runs: Path, shapes: Path, tmp_path: Path) -> None:
@@ -187,17 +194,15 @@ def test_unseen_categories_are_evaluated_and_reported(
     words = [*SMALL, "data.image_size=64", "split=unseen_categories", "split.unseen=[square]", "logger=wandb"]
     printed = run_script("train.py", *words, f"data.root={shapes}", f"runs={tmp_path}")
     assert "Unseen categories, in query and gallery only: square" in printed
-    assert "**rerank200_all**" in printed
+    assert "**rerank 200**" in printed
     assert "query categories are not in the training data" in printed
     assert "top-1" not in printed
     run = tmp_path / "latest"
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert not [name for name in metrics if "accuracy" in name and name.startswith("query/")]
-    assert metrics["query/category/map@100"] == metrics["query/category/map@100_macro"] == 1  # all queries are squares
-    with np.load(run / "query_scores.npz") as scores:
-        assert "query/category/map@100" in scores
-        assert "query/accuracy" not in scores
-    assert set(pq.read_table(run / "queries.parquet")["predicted"].to_pylist()) <= {"circle", "cross"}
+    results = read_results(run)
+    assert not [row for row in results if row.method == "classifier" and row.split == "query"]
+    scores = [results.value("search", metric, 100, relevance="category") for metric in ("map", "macro_map")]
+    assert scores == [1, 1]  # all queries are squares
+    assert set(pq.read_table(run / "queries.parquet")["predicted"].to_pylist()) <= {"circle", "cross", None}
     report = (run / "report" / "report.md").read_text()
     assert "training 2: circle, cross; unseen (query and gallery) 1: square" in report
     assert report.count("the query categories are not in the training data") == 2

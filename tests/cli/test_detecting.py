@@ -20,7 +20,7 @@ from fashion_lsh.gallery import updates
 from fashion_lsh.gallery.image_encoding import Cropper
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.runs.run import Run
-from tests.cli.factories import DETECTOR, open_gallery, run_script
+from tests.cli.factories import DETECTOR, open_gallery, read_results, run_script, scores_without_times
 
 pytestmark = pytest.mark.train
 
@@ -57,16 +57,13 @@ def test_train_with_detector_runs_all_stages(runs: Path) -> None:
     assert {"detector.ckpt", "detections.parquet", "classifier.ckpt", "hash_head.ckpt"} <= {
         each.name for each in run.iterdir()
     }
-    metrics = json.loads((run / "metrics.json").read_text())
-    detection_metrics = {
-        "detector/query/box_ap",
-        "detector/query/box_ap50",
-        "crop/query/undetected",
-        "speed/detector_ms",
+    results = read_results(run)
+    assert {"box_ap", "box_ap50", "undetected", "latency_ms"} <= {
+        row.metric for row in results.select(method="detector")
     }
-    assert detection_metrics | {"crops/whole/accuracy", "crops/whole/undetected", "crops/detected/undetected"} <= set(
-        metrics
-    )
+    assert results.value("classifier", "accuracy", condition="crop=whole") is not None
+    undetected = {row.condition for row in results if row.metric == "undetected"}
+    assert undetected == {"", "crop=whole", "crop=detected"}
     report = (run / "report" / "report.md").read_text()
     assert "## Detection\n" in report
     assert "detection with a score of at least 0.01" in report
@@ -94,26 +91,20 @@ def test_trained_detector_can_use_flip_tta(runs: Path, shapes: Path, tmp_path: P
 
 def test_same_config_results_in_the_same_metrics(runs: Path, shapes: Path, tmp_path: Path) -> None:
     run_script("train.py", *DETECTOR, f"data.root={shapes}", f"runs={tmp_path}", "crop.eval_modes=[whole,detected]")
-    assert metrics_without_times(tmp_path / "latest") == pytest.approx(metrics_without_times(runs / "latest"), abs=1e-6)
-
-
-def metrics_without_times(run: Path) -> dict[str, float]:
-    """All metrics except times."""
-    metrics = json.loads((run / "metrics.json").read_text())
-    return {name: value for name, value in metrics.items() if not name.startswith("speed/")}
+    assert scores_without_times(tmp_path / "latest") == pytest.approx(scores_without_times(runs / "latest"), abs=1e-6)
 
 
 def test_run_stopped_before_detection_resumes(runs: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
     run = tmp_path / "runs" / "latest"
-    before = metrics_without_times(run)
+    before = scores_without_times(run)
     for name in ("detections.parquet", "classifier.ckpt", "hash_head.ckpt", "metrics.json"):
         (run / name).unlink()
     argv = [*DETECTOR, f"data.root={shapes}", f"runs={tmp_path / 'runs'}", "crop.eval_modes=[whole,detected]"]
     printed = run_script("train.py", *argv)
     assert "Loading the trained detector" in printed
     assert (run / "detections.parquet").exists()
-    assert metrics_without_times(run) == pytest.approx(before, abs=1e-6)
+    assert scores_without_times(run) == pytest.approx(before, abs=1e-6)
 
 
 def test_gallery_without_detections_is_rejected(shapes: Path, tmp_path: Path) -> None:

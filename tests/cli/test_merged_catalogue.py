@@ -1,6 +1,5 @@
 """A merged catalogue can be opened and used for training; changed images are detected."""
 
-import json
 import os
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from PIL import Image
 from fashion_lsh.data.datasets import open_dataset
 from fashion_lsh.data.datasets.merged import MergedCatalogue
 from fashion_lsh.data.images import ImageError
+from fashion_lsh.runs.job_file import job_files
+from fashion_lsh.runs.result_file import read_results_file
 from tests.cli.factories import run_merge, run_script
 from tests.runs.factories import tiny_backbone
 
@@ -99,10 +100,10 @@ def test_experiment_backbones_gpu_runs_on_a_merged_catalogue(two_folder_argument
     one = ["backbone=resnet18", f"backbone.weights={weights}", "optim.lr=0.01"]
     printed = run_script("train.py", "experiment=backbones_gpu", *few, *argv, *one)
     assert "classifier: initialised from weights.pt (resnet18)" in printed
-    [job] = (tmp_path / "jobs").iterdir()
-    content = json.loads(job.read_text())
-    assert content["settings"]["data"]["image_size"] == 224
-    assert content["metrics"]["query/count"] >= 2
+    [job] = job_files(tmp_path / "jobs")
+    content = read_results_file(job)
+    assert content.settings["data"]["image_size"] == 224
+    assert (content.results.value("data", "garments") or 0) >= 2
 
 
 @pytest.mark.parametrize(

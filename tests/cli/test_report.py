@@ -1,6 +1,5 @@
 """The report command for valid and damaged runs."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -9,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from fashion_lsh.cli.report import main
-from fashion_lsh.runs.job_file import job_json
+from fashion_lsh.metrics.results import CLASSIFIER, Result, ResultTable
+from fashion_lsh.runs.result_file import RESULTS_FILE, write_results_file
 from fashion_lsh.runs.run import Run
+from tests.report.factories import change_results
+from tests.studies.factories import change_settings
 
 
 def test_report_writes_a_page_per_run(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,8 +50,8 @@ def test_report_of_a_folder_compares_its_runs(
 ) -> None:
     first, second, other = (make_run(key=key) for key in ("first", "second", "other"))
     for seed, run in enumerate((first, second)):
-        run.write_json("metrics.json", run.metrics | {"query/accuracy": 0.5 + seed / 10})
-        (run.path / "config.yaml").write_text(yaml.safe_dump(run.config | {"seed": seed}))
+        set_accuracy(run, 0.5 + seed / 10)
+        change_settings(run, seed=seed)
     (other.path / "metrics.json").unlink()
     folder = first.path.parent
     assert main([str(folder)]) == 0
@@ -65,19 +66,23 @@ def test_report_of_a_folder_compares_its_runs(
     assert "<!--" not in page
 
 
-def test_newer_metrics_replace_the_job_file(make_run: Callable[..., Run]) -> None:
+def test_page_of_a_folder_shows_changed_results(make_run: Callable[..., Run]) -> None:
     run = make_run(key="one")
     assert main([str(run.path.parent)]) == 0
-    run.write_json("metrics.json", run.metrics | {"query/accuracy": 0.125})
+    set_accuracy(run, 0.125)
     assert main([str(run.path.parent)]) == 0
     assert "0.125" in (run.path.parent / "README.md").read_text()
-    assert json.loads((run.path / "job.json").read_text())["metrics"]["query/accuracy"] == 0.125
+
+
+def set_accuracy(run: Run, value: float) -> None:
+    accuracy = Result("accuracy", value, method=CLASSIFIER)
+    change_results(run, lambda rows: ResultTable(rows, run.result_file.results.search).replace([accuracy]))
 
 
 @pytest.mark.parametrize(("content", "reason"), [
     (None, "{}: no run is finished"),
-    ('{"query/accuracy": 0.5', "metrics.json is damaged"),
-    ('{"query/accuracy": "high"}', "query/accuracy='high'"),
+    ('{"classifier/accuracy": 0.5', "metrics.json is damaged"),
+    ('{"classifier/accuracy": "high"}', "classifier/accuracy='high'"),
     ("[1, 2]", "metrics.json is damaged (expected a mapping of scores, found a list)"),
 ])  # fmt: skip
 def test_unfinished_and_damaged_runs_are_reported(
@@ -94,13 +99,10 @@ def test_unfinished_and_damaged_runs_are_reported(
 
 def test_report_of_200_runs_takes_10_seconds_without_torch(make_run: Callable[..., Run]) -> None:
     run = make_run(key="run0")
-    job_json(run)
     for number in range(1, 200):
         copy = run.path.parent / f"run{number}"
         shutil.copytree(run.path, copy)
-        job = json.loads((copy / "job.json").read_text())
-        job["settings"]["seed"] = number
-        (copy / "job.json").write_text(json.dumps(job))
+        change_settings(Run(copy), seed=number)
     start_time = time.perf_counter()
     code = "import sys; from fashion_lsh.cli.report import main; main(sys.argv[1:]); print(*sys.modules)"
     words = [sys.executable, "-c", code, run.path.parent]
@@ -113,23 +115,17 @@ def test_report_of_200_runs_takes_10_seconds_without_torch(make_run: Callable[..
 def test_base_requires_jobs(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(key="one")
     assert main([str(run.path), "--base", "hash=none"]) == 1
-    assert f"--base hash=none: {run.path}" in capsys.readouterr().err
+    assert f"{run.path} has no jobs to compare; omit --base" in capsys.readouterr().err
 
 
-def test_page_of_another_command_is_not_overwritten(
-    make_run: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "stability"
-    (folder / "jobs").mkdir(parents=True)
-    text = "# Stability\n```\nfashion-lsh report experiments/stability --repeats runs/stability/*\n```\n"
-    (folder / "README.md").write_text(text)
-    (folder / "jobs" / "one.json").write_text(job_json(make_run(key="one")))
-    assert main([str(folder)]) == 1
-    assert (
-        "README.md is written by another command; run 'fashion-lsh report experiments/stability --repeats"
-        in capsys.readouterr().err
-    )
-    assert (folder / "README.md").read_text() == text
+def test_columns_are_titles_or_flat_names(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_run(key="one").path.parent
+    assert main([str(folder), "--columns", "item recall@10", "random/category/map@100"]) == 0
+    text = (folder / "README.md").read_text()
+    assert "item recall@10" in text
+    assert "random/category/map@100" in text
+    assert main([str(folder), "--columns", "no/such"]) == 1
+    assert "metric 'no/such' is unknown" in capsys.readouterr().err
 
 
 def test_page_without_jobs_is_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,29 +139,16 @@ def test_skipped_runs_are_logged(make_run: Callable[..., Run], caplog: pytest.Lo
     first, second, third = (make_run(key=key) for key in ("first", "second", "third"))
     (first.path / "config.yaml").unlink()
     (first.path / "hash_head.ckpt").touch()
-    (third.path / "config.yaml").write_text(yaml.safe_dump(third.config | {"seed": 1}))
-    job_json(third)
-    job = json.loads((third.path / "job.json").read_text())
-    (third.path / "job.json").write_text(json.dumps(job | {"data": "00000000"}))
+    change_settings(third, seed=1)
+    write_results_file(third.path / RESULTS_FILE, third.result_file._replace(data="00000000"))
     assert main([str(second.path.parent)]) == 0
     assert f"Skipped {first.path}: no config.yaml" in caplog.text
     assert "second, third" in caplog.text
 
 
-def test_damaged_query_scores_raise_with_their_file(
-    make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = make_run(key="one")
-    (run.path / "job.json").unlink(missing_ok=True)
-    (run.path / "query_scores.npz").write_bytes(b"PK")
-    assert main([str(run.path.parent)]) == 1
-    assert f"{run.path / 'query_scores.npz'} is damaged" in capsys.readouterr().err
-
-
-def test_page_is_written_for_a_read_only_run(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    run = make_run(key="one")
-    (run.path / "job.json").unlink(missing_ok=True)
-    monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != run.path)
-    assert main([str(run.path.parent)]) == 0
-    assert not (run.path / "job.json").exists()
-    assert (run.path.parent / "results.csv").is_file()
+def test_damaged_query_table_is_named(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = make_run(key="one"), make_run(key="other")
+    change_settings(other, hash={"bits": 8})
+    (one.path / "queries.parquet").write_bytes(b"PK")
+    assert main([str(one.path.parent), "--base", "hash.bits=8"]) == 1
+    assert f"{one.path / 'queries.parquet'} is damaged" in capsys.readouterr().err
