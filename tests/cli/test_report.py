@@ -29,13 +29,13 @@ def test_report_continues_after_damaged_runs(
     make_run: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damaged, good = make_run(key="damaged").path, make_run(key="good").path
-    (damaged / "metrics.json").write_text("{")
+    (damaged / "results.parquet").write_text("{")
     assert main([str(tmp_path / "none"), str(damaged), str(good)]) == 1
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [str(good / "report" / "index.html")]
     missing_error, damaged_error = printed.err.splitlines()
     assert f"{tmp_path / 'none'}: not a run folder" in missing_error
-    assert f"{damaged / 'metrics.json'} is damaged" in damaged_error
+    assert f"{damaged / 'results.parquet'} is damaged" in damaged_error
 
 
 def test_report_without_arguments_shows_usage(capsys: pytest.CaptureFixture[str]) -> None:
