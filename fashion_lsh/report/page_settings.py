@@ -1,10 +1,10 @@
 """Settings of a results page: page.yaml of an experiment folder, or of a folder of runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PAGE_SETTINGS = "page.yaml"
 
@@ -45,6 +45,12 @@ class PageSettings(BaseModel):
     columns: tuple[str, ...] = ()
     selection: Selection | None = None
     study: str = ""
+
+    @model_validator(mode="after")
+    def _check_minutes(self) -> Self:
+        if self.commands and not self.minutes:
+            raise ValueError("minutes is missing; set the duration of the commands on two cores")
+        return self
 
 
 def read_page_settings(folder: Path) -> PageSettings:

@@ -1,6 +1,5 @@
 """The reproduce command runs the unfinished jobs of experiments."""
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -8,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from fashion_lsh.cli import reproduce
+from fashion_lsh.metrics.results import ResultTable
+from fashion_lsh.report.page_file import BEGIN
+from fashion_lsh.report.page_settings import PageSettings
 from fashion_lsh.runs.component_versions import used_versions
 from fashion_lsh.runs.job_file import is_saved
 from fashion_lsh.runs.keys import canonical_config
+from fashion_lsh.runs.result_file import ResultFile, write_results_file
 
 EXPERIMENTS = reproduce.ROOT / "conf" / "experiment"
 WITHOUT_PAGE = {"demo_detect", "own_images", "backbones_gpu"}  # experiments without a results page
@@ -20,19 +23,32 @@ DATA = "fashion_lsh.data.datamodule.GarmentData"
 
 def test_each_experiment_has_a_page_with_a_duration() -> None:
     experiments = reproduce.list_experiments()
-    lines = [line for experiment in experiments for line in experiment.lines]
+    lines = [line for experiment in experiments for line in experiment.settings.commands]
     names = {word.partition("=")[2] for line in lines for word in shlex.split(line) if word.startswith("experiment=")}
     assert names == {file.stem for file in EXPERIMENTS.glob("*.yaml")} - WITHOUT_PAGE
-    assert all(experiment.minutes > 0 for experiment in experiments)
+    assert all(experiment.settings.minutes > 0 for experiment in experiments)
 
 
-def test_page_without_duration_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = tmp_path / "experiments" / "new" / "README.md"
-    page.parent.mkdir(parents=True)
-    page.write_text("**Commands.**\n```\npython train.py experiment=new\n```\n")
+def write_page_settings(root: Path, name: str, text: str) -> None:
+    """Write page.yaml of an experiment below `root`."""
+    folder = root / "experiments" / name
+    folder.mkdir(parents=True)
+    (folder / "page.yaml").write_text(text)
+
+
+def test_experiment_without_duration_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_page_settings(tmp_path, "new", "commands: [python train.py experiment=new]\n")
     monkeypatch.setattr(reproduce, "ROOT", tmp_path)
-    with pytest.raises(ValueError, match=r"new/README\.md: no duration"):
+    with pytest.raises(ValueError, match=r"new/page\.yaml: .*minutes"):
         reproduce.list_experiments()
+
+
+@pytest.mark.parametrize("experiment", reproduce.list_experiments(), ids=lambda experiment: experiment.name)
+def test_page_lists_the_commands_of_page_yaml(experiment: reproduce.Experiment) -> None:
+    generated = (experiment.folder / "README.md").read_text().partition(BEGIN)[2]
+    commands = "\n".join(["```", *experiment.settings.commands, "```"])
+    assert generated.lstrip().startswith("Commands (about ")
+    assert commands in generated
 
 
 @pytest.mark.parametrize(
@@ -59,8 +75,9 @@ def test_job_is_unfinished_until_these_components_save_its_scores(tmp_path: Path
     def save_and_check(folder: str, version: int) -> bool:
         (tmp_path / folder).mkdir(exist_ok=True)
         saved = canonical_config(settings)
-        job = {"settings": saved, "components": used_versions(saved) | {DATA: version}}
-        (tmp_path / folder / "1234abcd.json").write_text(json.dumps(job))
+        results = ResultTable([], ("hamming", "whole gallery"))
+        components = used_versions(saved) | {DATA: version}
+        write_results_file(tmp_path / folder / "1234abcd.parquet", ResultFile(results, saved, components, "d0", {}))
         return is_saved({**settings, "runs": "elsewhere", "name": "mine"}, tmp_path / folder)
 
     assert not is_saved(settings, tmp_path / "none")
@@ -74,9 +91,9 @@ def test_experiment_is_skipped_if_its_photographs_are_missing(
 ) -> None:
     experiment = reproduce.Experiment(
         folder=tmp_path / "experiments/few",
-        lines=["python train.py experiment=garments data.root=garments/manifest.csv"],
-        minutes=6,
-        has_jobs=True,
+        settings=PageSettings(
+            commands=("python train.py experiment=garments data.root=garments/manifest.csv",), minutes=6
+        ),
     )
     monkeypatch.setattr(reproduce, "ROOT", tmp_path)
     monkeypatch.setattr(reproduce, "count_unfinished", lambda experiment: (2, 3))
@@ -106,23 +123,24 @@ def test_program_of_the_same_environment_is_run(capfd: pytest.CaptureFixture[str
     assert f"\n{Path(sys.executable).with_name('fashion-lsh')}\n" in capfd.readouterr().out
 
 
-def test_page_with_either_form_of_the_training_command_is_an_experiment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    duration = "**Commands.** About 5 minutes a job.\n"
-    for name, line in {
-        "a": "python train.py seed=1",
-        "b": "fashion-lsh train seed=1",
-        "c": "fashion-lsh merge x",
-    }.items():
-        (tmp_path / "experiments" / name).mkdir(parents=True)
-        (tmp_path / "experiments" / name / "README.md").write_text(
-            f"{duration}```\n{line}\nfashion-lsh report x\n```\n"
-        )
+def test_page_yaml_without_commands_is_no_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_page_settings(tmp_path, "a", "commands: [fashion-lsh train seed=1]\nminutes: 5\n")
+    write_page_settings(tmp_path, "b/c", "commands: [python train.py seed=1]\nminutes: 0.5\njobs: false\n")
+    write_page_settings(tmp_path, "d", "columns: [top-1]\n")
     monkeypatch.setattr(reproduce, "ROOT", tmp_path)
-    lines = {experiment.name: experiment.lines for experiment in reproduce.list_experiments()}
-    report = "fashion-lsh report x"
-    assert lines == {"a": ["python train.py seed=1", report], "b": ["fashion-lsh train seed=1", report]}
+    assert [experiment.name for experiment in reproduce.list_experiments()] == ["a", "b/c"]
+
+
+@pytest.mark.parametrize(
+    ("results", "unfinished"), [(None, 1), ("gallery,time saved\n", 1), ("gallery,code_version\n1,abc\n", 0)]
+)
+def test_experiment_without_jobs_is_finished_if_its_results_name_their_code(
+    tmp_path: Path, results: str | None, unfinished: int
+) -> None:
+    if results is not None:
+        (tmp_path / "results.csv").write_text(results)
+    settings = PageSettings(commands=("python evaluate.py",), minutes=1, jobs=False)
+    assert reproduce.count_unfinished(reproduce.Experiment(tmp_path, settings)) == (unfinished, 1)
 
 
 def test_unknown_experiment_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +156,6 @@ def test_missing_manifest_is_reported_before_jobs_run(capsys: pytest.CaptureFixt
 
 
 def test_damaged_job_file_raises_with_its_name(tmp_path: Path) -> None:
-    (tmp_path / "1234abcd.json").write_text('{"settings": ')
-    with pytest.raises(ValueError, match=r"1234abcd\.json is damaged"):
+    (tmp_path / "1234abcd.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match=r"1234abcd\.parquet is damaged"):
         is_saved(reproduce.resolve_settings(["experiment=demo"]), tmp_path)
