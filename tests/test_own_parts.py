@@ -17,6 +17,7 @@ from fashion_lsh.models.checkpoints import load_model, save_model
 from fashion_lsh.models.losses import create_loss
 from fashion_lsh.search.policy import SearchPolicy
 from tests.cli.factories import SMALL, run_script
+from tests.report.factories import read_queries
 from tests.test_docs import ROOT, read_blocks
 
 OWN_BACKBONE = "backbone.name={_target_:my_parts.TinyBackbone,width:8}"
@@ -152,3 +153,83 @@ def test_received_config_cannot_name_functions_of_libraries(folder: Path, target
     )
     with pytest.raises(ComponentError, match=r"config\.yaml|_target_"):
         _ = Run(run).policy
+
+
+OWN_PARTS = ["+evaluators.lists._target_=my_parts.ListSizes", "+logger.trackers.print=my_parts.PrintTracker",
+             "+sections.low_confidence={_target_: my_parts.LowConfidence, count: 3}"]  # fmt: skip
+FAILING = """
+class Broken:
+    def __call__(self, *_): raise KeyError("no such column")
+
+class BrokenTracker:
+    def loggers(self): raise OSError("no connection")
+    def log(self, row): raise AssertionError("not called after a failure")
+    def publish(self, *_): raise AssertionError("not called after a failure")
+
+class BrokenCallback(pl.Callback):
+    def on_train_epoch_start(self, *_): raise RuntimeError("no memory")
+    def on_train_epoch_end(self, *_): raise AssertionError("not called after a failure")
+"""
+
+
+@pytest.mark.train
+def test_own_evaluator_section_and_tracker_are_used(folder: Path, shapes: Path) -> None:
+    printed = run_here("train", *SMALL, f"data.root={shapes}", f"runs={folder / 'runs'}", "hash.bits=8", *OWN_PARTS)
+    run = Run(folder / "runs/latest")
+    [row] = run.result_file.results.select(method="lists")
+    assert (row.metric, row.split) == ("largest_list", "gallery")
+    assert 1 / 3 <= row.value <= 1
+    assert f"'lists/gallery/largest_list': {row.value}" in printed  # printed by the tracker
+    assert "'classifier/val/accuracy'" in printed
+    report = (run.path / "report/report.md").read_text()
+    assert "## Low confidence\n" in report
+    confidences = sorted(read_queries(run)["confidence"].to_pylist())[:3]
+    section = report.partition("## Low confidence\n")[2].partition("\n## ")[0]
+    assert [f"{value:.3f}" in section for value in confidences] == [True] * 3
+
+
+@pytest.mark.train
+def test_failing_own_parts_are_named_and_all_else_is_complete(folder: Path, shapes: Path) -> None:
+    with (folder / "my_parts.py").open("a") as file:
+        file.write(FAILING)
+    parts = [f"+{group}.bad._target_=my_parts.Broken" for group in ("evaluators", "sections")]
+    parts += ["+logger.trackers.bad=my_parts.BrokenTracker", "+callbacks.bad._target_=my_parts.BrokenCallback"]
+    words = [f"data.root={shapes}", f"runs={folder / 'runs'}", "hash.bits=8"]
+    printed = run_here("train", *SMALL, *words, *OWN_PARTS, *parts)
+    for text in ("evaluators.bad failed (KeyError: 'no such column')", "sections.bad failed (KeyError",
+                 "logger.trackers.bad failed (OSError: no connection)",
+                 "callbacks.bad.on_train_epoch_start failed (RuntimeError: no memory)"):  # fmt: skip
+        assert text in printed
+    assert "not called after a failure" not in printed
+    run = Run(folder / "runs/latest")
+    results = run.result_file.results
+    assert results.select(method="lists")
+    assert results.value("search", "map", 100, relevance="category") is not None
+    report = (run.path / "report/report.md").read_text()
+    assert "sections.bad failed" in report
+    assert "## Low confidence\n" in report
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("+evaluators.mine._target_=my_parts.Missing", ["my_parts.Missing"]),
+        ("+evaluators.mine._target_=my_parts.LowConfidence", ["evaluators.mine", "searcher, data, query, gallery"]),
+        ("+sections.mine._target_=my_parts.ListSizes", ["sections.mine", "run_data"]),
+        ("+sections.mine={_target_: my_parts.LowConfidence, size: 3}", ["size", "count"]),
+        ("+logger.trackers.mine=my_parts.ListSizes", ["my_parts.ListSizes", "Tracker"]),
+        ("+callbacks.mine._target_=my_parts.ListSizes", ["my_parts.ListSizes", "Callback"]),
+    ],
+)
+def test_part_that_does_not_fit_is_refused_before_training(
+    folder: Path, shapes: Path, override: str, words: list[str]
+) -> None:
+    printed = run_here("train", *SMALL, f"data.root={shapes}", f"runs={folder / 'runs'}", override, status=1)
+    assert all(word in printed for word in words), printed
+    assert "epoch 1/" not in printed
+    assert not list(folder.glob("runs/*/*/*.ckpt"))
+
+
+def run_here(command: str, *words: str, status: int = 0) -> str:
+    """Run a command in the working directory, in this process; return the output."""
+    return run_script(command, *words, status=status, folder=Path.cwd())

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -104,8 +105,8 @@ def constructor_parameters(constructor: Any) -> dict[str, inspect.Parameter]:
 
 def _class_parameters(constructor: type) -> dict[str, inspect.Parameter]:
     parameters: dict[str, inspect.Parameter] = {}
-    bases = [base for base in constructor.__mro__ if "__init__" in vars(base)]
-    for base, next_base in zip(bases, [*bases[1:], object], strict=True):
+    bases = [base for base in constructor.__mro__ if "__init__" in vars(base) and base is not object]
+    for base, next_base in pairwise([*bases, object]):
         own = _own_parameters(vars(base)["__init__"])
         passes_on = [name for name, each in own.items() if each.kind is each.VAR_KEYWORD]
         parameters = parameters | {name: own[name] for name in own if name not in (*parameters, *passes_on, "self")}

@@ -16,7 +16,7 @@ class Tracker(Protocol):
         ...
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Log a row of a training log: metrics, `epoch` and `trainer/global_step`."""
+        """Log a row of the training log of a reused stage: metrics, `epoch` and `trainer/global_step`."""
         ...
 
     def publish(

@@ -30,8 +30,8 @@ DETECTOR = [*SMALL, "crop=detected", "detector.image_size=64", "detector.channel
 RATE_PATTERN = re.compile(r" \([\d.]+ per second\)")
 
 
-def run_script(name: str, *argv: object, status: int = 0) -> str:
-    """Run `train.py`, `evaluate.py`, or another command of `fashion-lsh` in this process; return the output.
+def run_script(name: str, *argv: object, status: int = 0, folder: Path = ROOT) -> str:
+    """Run `train.py`, `evaluate.py`, or another command of `fashion-lsh` in this process and folder; return the output.
 
     A separate process (see `run_process`) would spend most of its time on imports.
     """
@@ -39,7 +39,7 @@ def run_script(name: str, *argv: object, status: int = 0) -> str:
     words = [str(word) for word in argv]
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed), restore_logging():
         patch.setattr(sys, "argv", [name, *words])
-        patch.chdir(ROOT)
+        patch.chdir(folder)
         try:
             returned: int | str | None = command_line([name.removesuffix(".py"), *words])
         except SystemExit as system_exit:
