@@ -17,6 +17,7 @@ from fashion_lsh.metrics.ranking import Scores
 from fashion_lsh.metrics.results import CLASSIFIER, SEARCH, WHOLE_GALLERY, Column, Result, score_name
 
 QUERY_COLUMNS = ("id", "category", "item")
+TIE_BOUNDS = ("map_best", "map_worst")  # only their means are results, to keep the table small
 
 
 def query_table(
@@ -41,6 +42,7 @@ def query_table(
         score_name(relevance, metric, k): values.astype(np.float32)
         for relevance, by_metric in scores.items()
         for (metric, k), values in by_metric.items()
+        if metric not in TIE_BOUNDS
     }
     return pa.table(columns)
 

@@ -23,20 +23,29 @@ def update_record(sweep_folder: Path, records: Sequence[dict[str, Any]]) -> None
 
 
 def failed_jobs(folder: Path) -> dict[str, str]:
-    """Return overrides and reason of each job that failed in the sweep of a folder of runs, `runs/<name>`.
+    """Return settings and reason of each job that failed in the sweep of a folder of runs, `runs/<name>`.
+
+    Overrides that all recorded jobs have in common are omitted.
 
     Raises:
         ValueError: the record is damaged.
     """
     records = _read(folder.parent / SWEEPS / folder.name / RECORD)
-    return {overrides: record["failure"] for overrides, record in records.items() if record["failure"]}
+    words = [record["overrides"] for record in records.values()]
+    common = set.intersection(*map(set, words)) if len(words) > 1 else set()
+    return {
+        " ".join(word for word in record["overrides"] if word not in common): record["failure"]
+        for record in records.values()
+        if record["failure"]
+    }
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     try:
-        return {overrides: {**record, "failure": record["failure"]} for overrides, record in
-                json.loads(path.read_text()).items()}  # fmt: skip
+        records = json.loads(path.read_text())
+        return {name: {**each, "overrides": list(each["overrides"]), "failure": each["failure"]}
+                for name, each in records.items()}  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}); remove it") from error

@@ -39,7 +39,7 @@ NOT_MAXIMISED = (  # metrics without a best value, or with a low best value
     "queries", "chance", "search ms", "network ms", "parameters", "FLOPs", "feature bytes", "code bytes", "undetected",
     "quantisation error", "balance",
 )  # fmt: skip
-BEST_TITLE = "Row with the highest value of each metric, whether or not the difference from other rows is significant:"
+BEST_TITLE = "Highest value of each metric (the differences from other rows may not be significant):"
 ACCURACY_COLUMNS = ("val top-1", "top-1")  # columns in which jobs at chance level are marked
 BOLD_NOTE = (
     "Bold: the best value of its column, if the 95 % confidence intervals of its paired differences from all other "
