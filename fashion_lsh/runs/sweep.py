@@ -2,6 +2,7 @@
 
 import atexit
 import functools
+import hashlib
 import json
 import logging
 import math
@@ -64,6 +65,7 @@ class SweepSummary(Callback):
         record = {
             "job": config.hydra.job.num,
             "overrides": list(config.hydra.overrides.task),
+            "config": _config_hash(job_return),
             "score": None if has_failed else result,
             "failure": _failure_reason(result) if has_failed else None,
             "run": _run_folder(job_return),
@@ -138,6 +140,11 @@ def _failure_reason(error: BaseException) -> str:
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
     return textwrap.shorten(f"{type(error).__name__}: {_error_message(error)}", 300, placeholder=" …")
+
+
+def _config_hash(job: JobReturn) -> str:
+    """Hash of the config of a job: equal for overrides in other words that give the same config."""
+    return hashlib.sha256(OmegaConf.to_yaml(job.cfg, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _run_folder(job: JobReturn) -> str:

@@ -12,12 +12,12 @@ SWEEPS = ".sweeps"
 
 
 def update_record(sweep_folder: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Add the records of jobs; a record replaces an older one with the same overrides.
+    """Add the records of jobs; a record replaces an older one with the same config.
 
     Raises:
         ValueError: the existing record is damaged.
     """
-    updated = _read(sweep_folder / RECORD) | {" ".join(record["overrides"]): record for record in records}
+    updated = _read(sweep_folder / RECORD) | {record["config"]: record for record in records}
     with atomic_write(sweep_folder / RECORD) as temporary:
         temporary.write_text(json.dumps(updated, indent=1))
 

@@ -10,7 +10,9 @@ from fashion_lsh.runs.sweep_record import failed_jobs, update_record
 
 
 def record(overrides: str, failure: str | None) -> dict[str, Any]:
-    return {"job": 0, "overrides": overrides.split(), "score": 0.5, "failure": failure, "run": "runs/a/0a1b2c3d"}
+    """Record of a job whose config is given by its overrides in any order."""
+    config = " ".join(sorted(overrides.split()))
+    return {"job": 0, "overrides": overrides.split(), "config": config, "score": 0.5, "failure": failure, "run": "a"}
 
 
 def test_failed_jobs_are_listed_with_their_reasons(tmp_path: Path) -> None:
@@ -21,7 +23,7 @@ def test_failed_jobs_are_listed_with_their_reasons(tmp_path: Path) -> None:
     assert failed_jobs(tmp_path / "winter") == {}
 
 
-def test_a_later_job_with_the_same_overrides_replaces_the_record(tmp_path: Path) -> None:
+def test_a_later_job_with_the_same_config_replaces_the_record(tmp_path: Path) -> None:
     runs, sweep = tmp_path / "autumn", tmp_path / ".sweeps" / "autumn"
     update_record(sweep, [record("seed=0", "OSError: full"), record("seed=1", "no")])
     update_record(
