@@ -83,7 +83,7 @@ class Detections:
             return cls.from_pairs((image, _to_boxes(*fields)) for image, *fields in zip(*columns, strict=True))
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
             raise ValueError(
-                f"{path}: not a readable detections file ({error}); delete the file and run train.py again"
+                f"{path}: not a readable detections file ({error}); delete the file and run the train command again"
             ) from error
 
 

@@ -22,7 +22,7 @@ FORMAT = 3
 MANIFEST = "manifest.json"
 SUFFIXES = {"index": "faiss", "catalogue": "parquet", "embeddings": "npy"}
 
-REBUILD_HINT = "to rebuild the gallery, delete metrics.json of the run, if present, and run its train.py command again"
+REBUILD_HINT = "to rebuild the gallery of the run without the added images, use `fashion-lsh gallery build RUN`"
 
 Manifest = dict[str, Any]
 FileEntry = dict[str, Any]  # entry of the manifest for one file: name, SHA-256 and size in bytes

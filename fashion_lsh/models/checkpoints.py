@@ -58,7 +58,7 @@ def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
     """
     if not path.exists():
         raise FileNotFoundError(
-            f"{path}: checkpoint not found; delete metrics.json, if present, and repeat the run's train.py command "
+            f"{path}: checkpoint not found; delete metrics.json, if present, and repeat the run's train command "
             "(with overwrite=true, if its scores are read from a job's file)"
         )
     try:
@@ -68,7 +68,7 @@ def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
     except Exception as error:  # invalid files and arguments of other versions raise many exception types
         raise ValueError(
             f"{path}: damaged, or written by another version ({type(error).__name__}); delete it and metrics.json, "
-            "and repeat the run's train.py command"
+            "and repeat the run's train command"
         ) from error
     try:
         return model.to(inference_device(accelerator)).eval()

@@ -149,7 +149,7 @@ def _hint(path: Path) -> str:
     if path.suffix == ".csv":
         return "remove the file to write the report without learning curves of this log"
     names = " and ".join(dict.fromkeys([path.name, "metrics.json"]))
-    return f"remove {names}, then run the train.py command of the run again"
+    return f"remove {names}, then run the train command of the run again"
 
 
 def _results(path: Path, unseen: bool) -> ResultTable:

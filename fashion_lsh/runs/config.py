@@ -114,7 +114,7 @@ def _check_devices(config: Mapping[str, Any]) -> None:
         if value != 1:
             raise ValueError(
                 f"trainer.{name}={value!r}: a run uses one device; start one command per GPU "
-                "(CUDA_VISIBLE_DEVICES=1 python train.py seed=1), or sweep on one GPU (-m seed=0,1)"
+                "(CUDA_VISIBLE_DEVICES=1 fashion-lsh train seed=1), or sweep on one GPU (-m seed=0,1)"
             )
 
 

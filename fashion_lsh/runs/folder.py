@@ -14,9 +14,9 @@ from fashion_lsh.runs.log import log_to_file
 from fashion_lsh.runs.result_file import RESULTS_FILE, ResultFile, read_results_file
 
 REQUIRED_GROUPS = ("backbone", "data", "search", "hash")  # config groups of every run
-REMOVE_AND_RERUN = "remove it and run the train.py command of the run again"
-RERUN = "run its train.py command again (with overwrite=true, if its scores are read from a job file)"
-OVERWRITE = "run its train.py command again with overwrite=true"
+REMOVE_AND_RERUN = "remove it and run the train command of the run again"
+RERUN = "run its train command again (with overwrite=true, if its scores are read from a job file)"
+OVERWRITE = "run its train command again with overwrite=true"
 
 
 class RunFolder:
@@ -35,7 +35,7 @@ class RunFolder:
         self.path = path.parent / path.readlink() if path.is_symlink() else path
         if not (self.path / "config.yaml").is_file():
             runs = sorted(file.parent for file in self.path.glob("*/config.yaml"))
-            folder = f"the folder of one run, for example {runs[0]}" if runs else "a folder written by train.py"
+            folder = f"the folder of one run, for example {runs[0]}" if runs else "a folder written by fashion-lsh train"
             raise FileNotFoundError(f"{self.path}: not a run folder (config.yaml is missing); pass {folder}")
 
     @property

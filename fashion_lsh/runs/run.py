@@ -132,7 +132,7 @@ class Run(RunFolder):
         """
         checksum = self.read_json("stage_keys.json").get("data")
         if data.checksum != (checksum or Catalogue.open(self.path / "catalogue.parquet").checksum):
-            raise ValueError(f"{self.path}: the data have changed since training; start a new run with train.py")
+            raise ValueError(f"{self.path}: the data have changed since training; start a new run (fashion-lsh train)")
 
     def gallery(self, fingerprint: str | None, verify: bool = False) -> Gallery:
         """Open the gallery.

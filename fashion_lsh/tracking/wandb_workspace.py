@@ -19,7 +19,7 @@ CODES_ONLY = "code/{}/map@100"
 
 
 def workspace(entity: str, project: str) -> ws.Workspace:
-    """Build the workspace, with panels for the metrics logged by train.py; evaluate.py logs no metrics.
+    """Build the workspace, with panels for the metrics logged by the train command; evaluate logs no metrics.
 
     Bars show mean and standard deviation over the runs with the same setting. A panel omits runs that lack its metrics.
     Building and serialising the workspace needs no account.
