@@ -35,7 +35,7 @@ class RunFolder:
         self.path = path.parent / path.readlink() if path.is_symlink() else path
         if not (self.path / "config.yaml").is_file():
             runs = sorted(file.parent for file in self.path.glob("*/config.yaml"))
-            folder = f"the folder of one run, for example {runs[0]}" if runs else "a folder written by fashion-lsh train"
+            folder = f"the folder of one run, for example {runs[0]}" if runs else "a folder of fashion-lsh train"
             raise FileNotFoundError(f"{self.path}: not a run folder (config.yaml is missing); pass {folder}")
 
     @property
