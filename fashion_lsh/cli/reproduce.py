@@ -115,7 +115,7 @@ def count_unfinished(experiment: Experiment) -> tuple[int, int]:
 
 
 def _has_code_version(results: Path) -> bool:
-    """Whether a results.csv exists and names the code version of its rows."""
+    """True if a results.csv exists and names the code version of its rows."""
     if not results.exists():
         return False
     with results.open() as file:

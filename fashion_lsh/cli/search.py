@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     run = Run(args.run, args.trust)
     searcher, images = _open_searcher(run, args), list_images(args.images)
-    searched: list[tuple[Path, SearchResult]] = []
+    results_by_image: list[tuple[Path, SearchResult]] = []
     records: list[dict[str, Any]] = []
     skipped = 0
     for path in images:
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             query = f"{path}{name}"
             found = _hit_records(query, result)
             records += found
-            searched.append((path, result))
+            results_by_image.append((path, result))
             if not args.json:
                 print(_format_result(query, result, found, searcher.policy.nprobe))
     if args.json:
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.out:
         _write_hits(args.out, records)
     sheet = args.sheet or (args.out / "contact_sheet.png" if args.out else None)
-    if sheet and searched and not _write_sheet(sheet, run, searcher, searched):
+    if sheet and results_by_image and not _write_sheet(sheet, run, searcher, results_by_image):
         return 1
     return 1 if skipped else 0
 
@@ -93,14 +93,14 @@ def _write_hits(folder: Path, records: Sequence[dict[str, Any]]) -> None:
     print(f"Hits: {folder / 'hits.parquet'}, {folder / 'hits.csv'}", file=sys.stderr)
 
 
-def _write_sheet(path: Path, run: Run, searcher: Searcher, searched: list[tuple[Path, SearchResult]]) -> bool:
+def _write_sheet(path: Path, run: Run, searcher: Searcher, results_by_image: list[tuple[Path, SearchResult]]) -> bool:
     """Write the contact sheet; print an error and return False if images are missing."""
     from fashion_lsh.io.files import atomic_write
     from fashion_lsh.report.contact_sheets import result_sheet
 
     try:
         with atomic_write(path) as temporary:
-            result_sheet(run.source(), searcher, searched).save(temporary, "PNG")
+            result_sheet(run.source(), searcher, results_by_image).save(temporary, "PNG")
     except (OSError, ValueError) as error:  # for example, gallery images were moved
         print(f"fashion-lsh search: sheet not written: {error}", file=sys.stderr)
         return False

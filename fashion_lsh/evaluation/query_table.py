@@ -68,7 +68,7 @@ def write_queries(path: Path, table: pa.Table) -> None:
 
 
 def _is_in(table: pa.Table, other: pa.Table) -> pa.Array:
-    """Whether the method and scope of each row of `table` are in `other`."""
+    """True for each row of `table` whose method and scope are in `other`."""
     keys, other_keys = (pc.binary_join_element_wise(each["method"], each["scope"], "\n") for each in (table, other))
     return pc.is_in(keys, pc.unique(other_keys))
 

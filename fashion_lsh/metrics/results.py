@@ -49,7 +49,7 @@ class Result(NamedTuple):
 
     @property
     def has_interval(self) -> bool:
-        """Whether the bounds were computed."""
+        """True if the bounds were computed."""
         return not math.isnan(self.low)
 
 

@@ -89,7 +89,7 @@ class SearchPolicy:
 
     @property
     def uses_codes(self) -> bool:
-        """Whether the distance compares codes."""
+        """True if the distance compares codes."""
         return self.distance != "euclidean"
 
     @property

@@ -85,7 +85,7 @@ def test_another_hash_layer_reuses_the_classifier(runs: Path, shapes: Path, tmp_
     assert "learning-classifier.svg" in report  # the training logs of the classifier were copied, too
 
 
-def test_documented_service_answers_an_image_with_json(runs: Path, shapes: Path, tmp_path: Path) -> None:
+def test_documented_service_returns_json_for_an_image(runs: Path, shapes: Path, tmp_path: Path) -> None:
     page = (ROOT / "docs/your_own_images.md").read_text()
     [code] = [block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "HTTPServer" in block]
     with socket.socket() as free:
@@ -97,14 +97,14 @@ def test_documented_service_answers_an_image_with_json(runs: Path, shapes: Path,
     command = [sys.executable, str(tmp_path / "service.py"), str(run)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
         try:
-            status, [answer] = post(port, image.read_bytes())
-            assert (status, answer.keys()) == (200, expected.as_dict().keys())
-            assert (answer["category"], answer["runner_up"]) == (expected.category, expected.runner_up)
-            assert answer["probability"] == pytest.approx(expected.probability, abs=1e-5)
-            assert [hit["id"] for hit in answer["hits"]] == [hit.id for hit in expected.hits]
-            status, answer = post(port, b"text")
-            assert (status, answer.keys()) == (400, {"error"})
-            assert "not a readable image" in answer["error"]
+            status, [response] = post(port, image.read_bytes())
+            assert (status, response.keys()) == (200, expected.as_dict().keys())
+            assert (response["category"], response["runner_up"]) == (expected.category, expected.runner_up)
+            assert response["probability"] == pytest.approx(expected.probability, abs=1e-5)
+            assert [hit["id"] for hit in response["hits"]] == [hit.id for hit in expected.hits]
+            status, response = post(port, b"text")
+            assert (status, response.keys()) == (400, {"error"})
+            assert "not a readable image" in response["error"]
             assert post(port, image.read_bytes())[0] == 200
         finally:
             server.terminate()

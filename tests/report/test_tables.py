@@ -77,8 +77,8 @@ def test_the_search_of_the_run_is_not_repeated_as_a_baseline() -> None:
 
 
 def test_one_distance_in_two_scopes_has_two_rows() -> None:
-    further = Result("map", 0.82, k=100, method="rerank 200", scope="2 lists", relevance="category")
-    rows = [line[:3] for line in cells(score_table(table_of(further)))[2:] if "rerank" in line[0]]
+    added = Result("map", 0.82, k=100, method="rerank 200", scope="2 lists", relevance="category")
+    rows = [line[:3] for line in cells(score_table(table_of(added)))[2:] if "rerank" in line[0]]
     assert rows == [["**rerank 200**", "1 list", "0.800 [0.790, 0.810]"], ["rerank 200", "2 lists", "0.820"]]
 
 

@@ -158,7 +158,7 @@ def _check_same_data(base: str, other: str, jobs: Mapping[str, Job]) -> None:
 
 
 def _has_same_queries(first: Job, second: Job) -> bool:
-    """Whether two jobs have the same data and the same queries in the same order, as far as known."""
+    """True if two jobs have the same data and the same queries in the same order, as far as known."""
     if first.settings["data"] != second.settings["data"]:
         return False
     return not (first.queries and second.queries) or np.array_equal(first.queries.ids, second.queries.ids)

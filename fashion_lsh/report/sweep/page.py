@@ -76,8 +76,8 @@ def write_sweep_page(folder: Path, base: str = "", columns: Sequence[str] = ()) 
     settings = read_page_settings(folder)
     base, selection = base or settings.base, settings.selection
     metrics = list(columns or settings.columns) or [name for name in METRICS if name not in OPTIONAL_METRICS]
-    further = [*metrics, *([selection.metric] if selection else [])]
-    rows = table_rows(jobs, [name for name in further if name not in METRICS])
+    shown = [*metrics, *([selection.metric] if selection else [])]
+    rows = table_rows(jobs, [name for name in shown if name not in METRICS])
     warnings = [
         f"Jobs with different data, not averaged: {join_names(names)}." for names in jobs_with_different_data(rows)
     ]
