@@ -56,5 +56,7 @@ def test_notebook_runs(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
     NotebookClient(notebook, timeout=350, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     mime_types = [mime_type for output in outputs for mime_type in output.get("data", {})]
-    assert sum(mime_type in ("image/png", "image/svg+xml", "text/markdown") for mime_type in mime_types) >= 5
+    assert (
+        sum(mime_type in ("image/png", "image/svg+xml", "text/html", "text/markdown") for mime_type in mime_types) >= 5
+    )
     assert not list(tmp_path.iterdir())

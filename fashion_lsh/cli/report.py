@@ -54,12 +54,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _write_page(folder: Path, base: str, columns: Sequence[str]) -> Path:
-    if study := read_page_settings(folder).study:
+    study = read_page_settings(folder).study
+    if (base or columns) and (study or not has_jobs(folder)):
+        raise ValueError(f"{folder} has no jobs to compare; omit --base and --columns")
+    if study:
         return write_html(_import_study(study).write_study(folder))
     if has_jobs(folder):
         return write_html(write_sweep_page(folder, base, columns))
-    if base or columns:
-        raise ValueError(f"{folder} has no jobs to compare; omit --base and --columns")
     if (folder / CLAIMS).exists():
         return write_html(_import_study("claims").write_claims(folder))
     if (folder / "README.md").exists():

@@ -102,7 +102,10 @@ def _write_sheet(path: Path, run: Run, searcher: Searcher, results_by_image: lis
         with atomic_write(path) as temporary:
             result_sheet(run.source(), searcher, results_by_image).save(temporary, "PNG")
     except (OSError, ValueError) as error:  # for example, gallery images were moved
-        print(f"fashion-lsh search: sheet not written: {error}", file=sys.stderr)
+        print(
+            f"fashion-lsh search: sheet not written: {error}; run the command in the folder of the training",
+            file=sys.stderr,
+        )
         return False
     print(f"Sheet: {path}", file=sys.stderr)
     return True

@@ -67,7 +67,7 @@ def read_table(path: str | Path) -> pa.Table:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: catalogue not found; pass a .parquet or .csv file")
     if path.suffix.lower() not in (".parquet", ".csv"):
-        raise ValueError(f"{path}: not a catalogue; pass a .parquet or .csv file")
+        raise ValueError(f"{path}: not a catalogue; pass a folder, or a .parquet or .csv file")
     try:
         table = _read_csv(path) if path.suffix.lower() == ".csv" else pa.parquet.read_table(path)
     except (ValueError, OSError, pa.ArrowException) as error:  # pyarrow raises any of these on damaged files

@@ -53,7 +53,7 @@ def baseline_results(query: EncodedSplit, gallery: EncodedSplit, bits: int | Non
         precision = float(np.nanmean(np.where(is_detected, precisions, 0 * precisions)))
         results.append(
             Result("radius_precision", precision, k=RADIUS, method="code", scope=WHOLE_GALLERY, relevance="category",
-                   bits=bits or 0)
+                   bits=bits or 0, n=int(np.isfinite(precisions).sum()))
         )  # fmt: skip
     items, tables = query.catalogue.column("item"), []
     for method in baselines["category"]:
@@ -130,13 +130,13 @@ def code_pairs(query: Encoded, gallery: Encoded, bits: int) -> dict[str, CodePai
 
 
 def code_results(gallery: EncodedSplit, bits: int) -> list[Result]:
-    """Statistics of the gallery codes (see CodeStatistics); warn if the codes have collapsed."""
+    """Statistics of the gallery codes (see CodeStatistics); warn if the codes of a hash layer have collapsed."""
     encoded = gallery.encoded
     if encoded.codes is None:
         return []
     statistics = code_statistics(encoded.codes, bits)
     warning = describe_collapse(statistics, bits, gallery.catalogue.column("category"))
-    if warning:
+    if warning and gallery.quantisation_error is not None:  # codes of a trained hash layer
         log.warning("%s", warning)
     values = statistics._asdict()
     if gallery.quantisation_error is not None:

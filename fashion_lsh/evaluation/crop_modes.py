@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.detection import undetected_ratios
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.gallery.gallery import Gallery
-from fashion_lsh.metrics.results import Result, crop_condition
+from fashion_lsh.metrics.results import CropMode, Result, crop_condition
 from fashion_lsh.models.encoding import Model
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 
-CropMode = Literal["whole", "annotated", "detected", "detected_or_whole"]
 HEADLINE = (  # relevance, metric and cutoff rank of the results under other conditions
     ("", "accuracy", 0), ("", "macro_f1", 0), ("category", "map", 100), ("item", "map", 100), ("item", "recall", 10),
 )  # fmt: skip

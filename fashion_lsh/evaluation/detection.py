@@ -71,7 +71,7 @@ def undetected_ratios(data: GarmentData) -> list[Result]:
     parts = {"train": "train", "val": "val", "query": "query", "gallery": data.gallery}
     rows = {part: data.catalogue.rows(split) for part, split in parts.items()}
     return [
-        Result("undetected", float(data.undetected[indices].mean()), method=DETECTOR, split=part)
+        Result("undetected", float(data.undetected[indices].mean()), method=DETECTOR, split=part, n=len(indices))
         for part, indices in rows.items()
         if len(indices)
     ]

@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import EncodedSplit
-from fashion_lsh.io.targets import check_call, instantiate
+from fashion_lsh.io.targets import Spec, check_call, create
 from fashion_lsh.metrics.results import Result, ResultTable
 from fashion_lsh.search.searcher import Searcher
 
@@ -31,16 +31,24 @@ class Evaluator(Protocol):
         ...
 
 
-def create_evaluators(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Evaluator]:
-    """Create evaluators; `nodes` maps names to mappings with `_target_`.
+def create_evaluators(nodes: Mapping[str, Spec]) -> dict[str, Evaluator]:
+    """Create evaluators; `nodes` maps names to `module.Class` or mappings with `_target_`.
 
     Raises:
         ComponentError: a class cannot be imported, has other arguments, or is not called with four arguments.
     """
-    evaluators = {name: instantiate(node, Evaluator) for name, node in nodes.items()}  # type: ignore[type-abstract]
+    evaluators = {name: create(node, Evaluator, {}, f"evaluators.{name}") for name, node in nodes.items()}
     for name, evaluator in evaluators.items():
         check_call(evaluator, f"evaluators.{name}", "searcher", "data", "query", "gallery")
     return evaluators
+
+
+def _checked(row: Result, name: str) -> Result:
+    """Return a result with numbers as float, and the name of the evaluator as method if it has none."""
+    if not isinstance(row, Result):
+        raise TypeError(f"returned {row!r}, not a Result")
+    value, low, high = (float(number) for number in (row.value, row.low, row.high))
+    return row._replace(value=value, low=low, high=high, method=row.method or name)
 
 
 def add_results(
@@ -57,9 +65,7 @@ def add_results(
     """
     for name, evaluator in evaluators.items():
         try:
-            rows = [
-                row if row.method else row._replace(method=name) for row in evaluator(searcher, data, query, gallery)
-            ]
+            rows = [_checked(row, name) for row in evaluator(searcher, data, query, gallery)]
             results = ResultTable([*results, *rows], results.search)
         except Exception as error:  # code of the user: any exception is possible
             log.error("evaluators.%s failed (%s: %s); its results are missing", name, type(error).__name__, error)

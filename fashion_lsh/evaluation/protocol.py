@@ -92,8 +92,8 @@ def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | N
     macro_map = macro_mean(scores["category"]["map", MAX_K], catalogue.column("category"))
     results.append(Result("macro_map", macro_map, k=MAX_K, relevance="category", **method, **bits))
     results += [
-        Result("latency_ms", float(np.median(milliseconds)), **method),
-        Result("latency_ms_p95", float(np.quantile(milliseconds, 0.95)), **method),
+        Result("latency_ms", float(np.median(milliseconds)), **method, **bits),
+        Result("latency_ms_p95", float(np.quantile(milliseconds, 0.95)), **method, **bits),
         Result("garments", len(catalogue), method="data"),
         Result("garments", len(searcher.gallery.catalogue), method="data", split="gallery"),
     ]
@@ -216,7 +216,8 @@ def time_end_to_end(
         searcher.search(image, box, MAX_K)
         milliseconds.append(1000 * (time.perf_counter() - start))
     policy = searcher.policy
-    return Result("end_to_end_ms", float(np.median(milliseconds[10:])), method=policy.method, scope=policy.scope)
+    median = float(np.median(milliseconds[10:]))
+    return Result("end_to_end_ms", median, method=policy.method, scope=policy.scope)
 
 
 def _query_outputs(searcher: Searcher, encoded: Encoded, hits: Hits, milliseconds: np.ndarray) -> dict[str, Any]:

@@ -85,7 +85,14 @@ def shared_garment_results(item_scores: Scores, query: Catalogue, gallery: Catal
     is_shared = np.array([group != "" and bool(items_by_group[group] - {item}) for group, item in queries])
     subsets = {"garment_shared": is_shared, "garment_unshared": ~is_shared}
     return [
-        Result(f"{metric}_{subset}", float(np.nanmean(values[in_subset])), k=k, relevance="item", **fields)
+        Result(
+            f"{metric}_{subset}",
+            float(np.nanmean(values[in_subset])),
+            k=k,
+            relevance="item",
+            n=int(np.isfinite(values[in_subset]).sum()),
+            **fields,
+        )
         for subset, in_subset in subsets.items()
         for (metric, k), values in item_scores.items()
         if not np.isnan(values[in_subset]).all()

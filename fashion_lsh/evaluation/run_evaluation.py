@@ -10,14 +10,14 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detection_data import DetectionData
 from fashion_lsh.data.detections import BoxDetector
 from fashion_lsh.evaluation.baselines import baseline_results
-from fashion_lsh.evaluation.crop_modes import CropMode, score_crop_modes
+from fashion_lsh.evaluation.crop_modes import score_crop_modes
 from fashion_lsh.evaluation.detection import detector_results
 from fashion_lsh.evaluation.evaluator import Evaluator, add_results
 from fashion_lsh.evaluation.model_costs import measure_costs
 from fashion_lsh.evaluation.protocol import EncodedSplit, evaluate, time_end_to_end
 from fashion_lsh.evaluation.robustness import score_corruptions
 from fashion_lsh.index.hits import Hits
-from fashion_lsh.metrics.results import Result, ResultTable
+from fashion_lsh.metrics.results import CropMode, Result, ResultTable
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.search.searcher import Searcher
 

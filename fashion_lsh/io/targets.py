@@ -189,9 +189,9 @@ def construct(constructor: Any, arguments: Mapping[str, Any], key: str) -> Any:
     except ComponentError:
         raise
     except Exception as error:  # a user's constructor may raise any exception
-        name = f"{constructor.__module__}.{constructor.__qualname__}"
         raise ComponentError(
-            f"{key}={name}: the constructor raised {type(error).__name__}: {error}; correct class or arguments"
+            f"{key}: {constructor.__module__}.{constructor.__qualname__}() raised {type(error).__name__}: {error}; "
+            "correct class or arguments"
         ) from error
 
 
@@ -234,7 +234,7 @@ def instantiate(node: Mapping[str, Any], interface: type[T], **arguments: Any) -
     settings = {name: value for name, value in node.items() if name != "_target_"} | arguments
     constructor = import_target(node["_target_"], interface)
     bind(constructor, settings, node["_target_"])
-    created: T = constructor(**settings)
+    created: T = construct(constructor, settings, node["_target_"])
     return created
 
 

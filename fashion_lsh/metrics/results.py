@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from fashion_lsh.metrics.statistics import item_interval
 
 WHOLE_GALLERY = "whole gallery"  # scope of a search that scans all rows
 CLASSIFIER = "classifier"  # method of the classification results
-CROP_MODES = ("whole", "annotated", "detected", "detected_or_whole")
+CropMode = Literal["whole", "annotated", "detected", "detected_or_whole"]
+CROP_MODES: tuple[CropMode, ...] = get_args(CropMode)
 SEARCH = "search"  # the method of a run's own search, in lookups and in flat names
 
 
@@ -137,9 +138,9 @@ class ResultTable:
 
     def _flat_name(self, row: Result) -> str:
         is_own = (row.method, row.scope) == self.search
-        method, scope = (SEARCH, "") if is_own else (row.method, row.scope)
-        parts = [row.condition, method, row.split.replace("query", ""), scope.replace(WHOLE_GALLERY, ""),
-                 row.relevance, row.category, metric_name(row.metric, row.k)]  # fmt: skip
+        method, scope = (SEARCH, "") if is_own else (row.method, "" if row.scope == WHOLE_GALLERY else row.scope)
+        split = "" if row.split == "query" else row.split
+        parts = [row.condition, method, split, scope, row.relevance, row.category, metric_name(row.metric, row.k)]
         return "/".join(filter(None, parts))
 
 

@@ -62,7 +62,12 @@ def result_sheet(
         source: data set of the gallery, which opens the images of the hits (see `Run.source`).
         searcher: searcher of the results.
         results: query image, as a path or (H, W, 3) uint8, and result of each query.
+
+    Raises:
+        ValueError: there are no results, or an image cannot be read.
     """
+    if not results:
+        raise ValueError("no results to draw; pass at least one pair of image and result")
     gallery, margin = searcher.gallery.catalogue, searcher.model.margin
     rows = [
         [*_query_tiles(image, margin, result), *(hit_tile(source, gallery, hit.row, margin) for hit in result.hits)]

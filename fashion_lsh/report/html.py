@@ -11,6 +11,7 @@ from fashion_lsh.report.templates import MIME_TYPES, data_uri, render_template
 HTML_COMMENT = re.compile(r"^<!--.*?-->\n?", re.MULTILINE)
 TITLE_LINE = re.compile(r"^# (.+)$", re.MULTILINE)
 LONG_CELL = re.compile(r"<td(?=[^>]*>[^<]{32,}<)")  # cells with text, which may wrap, unlike cells with numbers
+INTERVAL = re.compile(r"(\[[-+]?[\d.]+, [-+]?[\d.]+\])(?=[^<]*(?:</strong>)?</td>)")  # bounds in a table cell
 IMAGE_TAG = re.compile(r'(<img src=")([^":]+)(")')
 
 
@@ -24,6 +25,7 @@ def write_html(page: Path) -> Path:
     title = TITLE_LINE.search(text)
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+    body = INTERVAL.sub(r'<span class="interval">\1</span>', body)
     body = LONG_CELL.sub('<td class="sentence"', body)
     body = IMAGE_TAG.sub(lambda match: match[1] + _embed_image(page.parent / match[2], match[2]) + match[3], body)
     out = page.with_name("index.html")

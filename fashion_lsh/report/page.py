@@ -6,7 +6,7 @@ from pathlib import Path
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.metrics.results import SEARCH
 from fashion_lsh.report.blocks import Figure, Section
-from fashion_lsh.report.phrases import one_line
+from fashion_lsh.report.phrases import backbone_name, one_line
 from fashion_lsh.report.run_data import RunData, read_run_data
 from fashion_lsh.report.sections import sections
 from fashion_lsh.report.templates import render_template
@@ -40,9 +40,14 @@ def write_report(run: Run) -> Path:
 
 
 def ensure_report(run: Run) -> None:
-    """Write the report of a finished run if it is missing or older than its results, and save its job."""
-    page, results = run.path / "report" / "index.html", run.path / RESULTS_FILE
-    if run.metrics and not (page.exists() and page.stat().st_mtime_ns >= results.stat().st_mtime_ns):
+    """Write the report of a finished run if it is missing or older than its results, and save its job.
+
+    With own sections, the report is also written if it is older than the config, which may name another section.
+    """
+    page = run.path / "report" / "index.html"
+    sources = [RESULTS_FILE, *(["config.yaml"] if run.config.get("sections") else [])]
+    newest = max((run.path / name).stat().st_mtime_ns for name in sources) if run.metrics else 0
+    if run.metrics and not (page.exists() and page.stat().st_mtime_ns >= newest):
         write_report(run)
     save_job(run)
 
@@ -52,7 +57,8 @@ def render_page(template: str, run_data: RunData, content: list[Section]) -> str
     path = run_data.run.path.resolve()
     title = f"Run {one_line(path.parent.name)}/{one_line(path.name)}"
     score = run_data.results.value(SEARCH, "map", 100, relevance="category")
-    lead = f"{run_data.config['backbone']['name']} on {run_data.config['data']['source']}: category mAP@100 {score:.3f}"
+    backbone, source = backbone_name(run_data.config["backbone"]), run_data.config["data"]["source"]
+    lead = f"{backbone} on {source}: category mAP@100 {score:.3f}"
     return render_template(template, title=title, lead=lead, sections=content)
 
 

@@ -1,7 +1,7 @@
 """Settings of a results page: page.yaml of an experiment folder, or of a folder of runs."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -38,13 +38,13 @@ class PageSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    commands: tuple[str, ...] = ()
+    commands: list[str] = []
     minutes: Annotated[float, Field(ge=0)] = 0.0
     jobs: bool = True
     base: str = ""
-    columns: tuple[str, ...] = ()
+    columns: list[str] = []
     selection: Selection | None = None
-    study: str = ""
+    study: Literal["", "stability"] = ""
 
     @model_validator(mode="after")
     def _check_minutes(self) -> Self:
@@ -63,7 +63,12 @@ def read_page_settings(folder: Path) -> PageSettings:
     if not path.exists():
         return PageSettings()
     try:
-        return PageSettings.model_validate(yaml.safe_load(path.read_text()) or {})
+        content = yaml.safe_load(path.read_text()) or {}
+        if not isinstance(content, dict):
+            raise ValueError(
+                f"{path}: a {type(content).__name__}; write a mapping of {', '.join(PageSettings.model_fields)}"
+            )
+        return PageSettings.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise ValueError(f"{path}: {problems}; keys: {', '.join(PageSettings.model_fields)}") from error

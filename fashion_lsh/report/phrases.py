@@ -77,6 +77,12 @@ def describe_search(policy: SearchPolicy) -> str:
     return f"{descriptions[policy.distance]}; {_describe_lists(policy)}{fallback}"
 
 
+def backbone_name(backbone: Mapping[str, Any]) -> str:
+    """Name of the backbone: a built-in name, or the class of a user's own backbone."""
+    name = backbone["name"]
+    return str(name["_target_"]) if isinstance(name, Mapping) else str(name)
+
+
 def hash_method(hash_config: Mapping[str, Any] | None) -> str:
     """Name the hash method: the loss of the hash layer or, without a loss, the name of its class."""
     if hash_config is None:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.metrics.results import SEARCH, Column, ResultTable, metric_name, score_name
 from fashion_lsh.report.phrases import one_line
-from fashion_lsh.runs.result_file import QUERIES_FILE, RESULTS_FILE, read_results_file
+from fashion_lsh.runs.result_file import QUERIES_FILE, RESULTS_FILE
 from fashion_lsh.runs.run import Run
 
 REQUIRED = (
@@ -109,7 +109,8 @@ def read_run_data(run: Run) -> RunData:
         run.check_finished()
     config = run.config
     garments = _read_checked(path / "catalogue.parquet", Catalogue.open)
-    results = _read_checked(path / RESULTS_FILE, lambda file: _results(file, bool(config["data"].get("unseen"))))
+    results = run.result_file.results
+    _check_results(path / RESULTS_FILE, results, bool(config["data"].get("unseen")))
     queries = _read_checked(
         path / QUERIES_FILE, lambda file: _queries(file, results.search, garments, bool(config["hash"]))
     )
@@ -152,12 +153,11 @@ def _hint(path: Path) -> str:
     return f"remove {names}, then run the train command of the run again"
 
 
-def _results(path: Path, unseen: bool) -> ResultTable:
-    results = read_results_file(path).results
+def _check_results(path: Path, results: ResultTable, unseen: bool) -> None:
     for column in (*REQUIRED, *(() if unseen else REQUIRED_OF_CLASSIFIER)):
         if results.find(column) is None:
-            raise ValueError(f"no result {column.method} {metric_name(column.metric, column.k)}")
-    return results
+            missing = f"{column.method} {metric_name(column.metric, column.k)}"
+            raise ValueError(f"{path} is damaged (no result {missing}); {_hint(path)}")
 
 
 def _queries(path: Path, search: tuple[str, str], garments: Catalogue, has_codes: bool) -> pa.Table:

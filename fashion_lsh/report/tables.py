@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fashion_lsh.metrics.results import CLASSIFIER, SEARCH, Column, ResultTable
-from fashion_lsh.report.phrases import describe_hash_layer, markdown_table
+from fashion_lsh.report.phrases import backbone_name, describe_hash_layer, markdown_table
 
 COLUMNS = {
     "category mAP@100": Column("", "map", 100, "category"),
@@ -46,7 +46,7 @@ def summary(results: ResultTable, config: Mapping[str, Any]) -> str:
     end_to_end_ms = results.value(SEARCH, "end_to_end_ms")
     end_to_end = "" if end_to_end_ms is None else f", end to end {end_to_end_ms:.1f} ms"
     lines = [
-        f"{config['backbone']['name']} ({weights}), {describe_hash_layer(config['hash'])}, "
+        f"{backbone_name(config['backbone'])} ({weights}), {describe_hash_layer(config['hash'])}, "
         f"{data['source']} at {data['image_size']} px; {num_queries:,} queries, {num_gallery:,} in the gallery"
         + _data_note(config),
         f"{_describe_classifier(results)}search {results.value(SEARCH, 'latency_ms') or 0:.2f} ms{end_to_end} "

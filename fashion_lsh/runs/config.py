@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from fashion_lsh.io.targets import accepts_any, constructor_parameters, import_target
+from fashion_lsh.metrics.results import CropMode
 
 # Experiments may set parameters of this class for every `hash=`, see `resolve_config`.
 HASH_HEAD_TARGET = "fashion_lsh.training.hash_head.HashHead"
@@ -32,12 +33,11 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
     "name": str, "seed": NonNegativeInt, "overwrite": bool, "runs": str, "jobs": str | None,
     "cache": Literal["version", "any"],
     "backbone.weights": str | None, "backbone.frozen": bool, "backbone.lr_factor": PositiveFloat,
-    "crop.eval_modes": list[Literal["whole", "annotated", "detected", "detected_or_whole"]],
+    "crop.eval_modes": list[CropMode],
     "crop.eval_corruptions": list[Literal["blur", "jpeg", "noise", "occlusion"]],
     "logger.project": Annotated[str, Field(pattern=r"^[^/\\#?%:]{1,128}$")] | None, "logger.tags": list[str],
     "logger.lightning": dict[str, dict[str, Any]], "logger.trackers": dict[str, Any],
-    "callbacks": dict[str, dict[str, Any]], "evaluators": dict[str, dict[str, Any]],
-    "sections": dict[str, dict[str, Any]],
+    "callbacks": dict[str, Any], "evaluators": dict[str, Any], "sections": dict[str, Any],
     "trainer.accelerator": Literal["auto", "cpu", "gpu"], "trainer.devices": Literal[1],
     "trainer.monitor": str | None, "trainer.mode": Literal["max", "min"],
     "trainer.patience": NonNegativeInt | None, "trainer.gradient_clip_val": NonNegativeFloat | None,

@@ -81,7 +81,10 @@ def read_results_file(path: Path) -> ResultFile:
     except (FileNotFoundError, PermissionError):
         raise
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}); remove it and run its command again") from error
+        raise ValueError(
+            f"{path} is damaged ({error!r}); remove it (in a run folder also metrics.json), and run its train command "
+            "again"
+        ) from error
 
 
 def _null_if_empty(name: str, value: Any) -> Any:

@@ -48,7 +48,7 @@ def headline(results: ResultTable) -> dict[str, float]:
 def add_search(run: Run, evaluation: SearchEvaluation) -> ResultTable | None:
     """Add the results of another search to results.parquet and queries.parquet.
 
-    The policy of the run itself is added with the size of the gallery as part of its scope if the size has changed.
+    If the size of the gallery has changed, it is part of the scope.
 
     Returns:
         The results of the run, with the added search as its own; None if the run has these results already.
@@ -57,23 +57,22 @@ def add_search(run: Run, evaluation: SearchEvaluation) -> ResultTable | None:
         FileNotFoundError: the run is not finished.
     """
     run.check_finished()
-    file = run.result_file
     results, queries = evaluation.results, evaluation.queries
     search = (queries["method"][0].as_py(), queries["scope"][0].as_py())
     gallery_size = next(int(row.value) for row in results if row.method == "data" and row.split == "gallery")
-    run_gallery_size = file.results.value("data", "garments", split="gallery") or 0
-    if gallery_size != run_gallery_size:
-        log.warning(
-            "The gallery has changed: %d garments in this search, %d in the scores of the other methods",
-            gallery_size, run_gallery_size,
-        )  # fmt: skip
-    if search == file.results.search:
-        if gallery_size == run_gallery_size:
-            return None
-        search = (search[0], f"{search[1]}, {gallery_size} garments")
-        queries = queries.set_column(1, "scope", pa.array([search[1]] * len(queries)))
-    added = [row._replace(scope=search[1]) for row in results if row.method == search[0]]
     with folder_lock(run.path):
+        file = run.result_file
+        run_gallery_size = file.results.value("data", "garments", split="gallery")
+        if gallery_size != run_gallery_size:
+            log.warning(
+                "The gallery has changed: %d garments in this search, %d in the scores of the other methods",
+                gallery_size, run_gallery_size or 0,
+            )  # fmt: skip
+            search = (search[0], f"{search[1]}, {gallery_size} garments")
+            queries = queries.set_column(1, "scope", pa.array([search[1]] * len(queries)))
+        elif search == file.results.search:
+            return None
+        added = [row._replace(scope=search[1]) for row in results if row.method == search[0]]
         write_queries(run.path / QUERIES_FILE, queries)
         combined = file.results.replace(added)
         write_results_file(run.path / RESULTS_FILE, file._replace(results=combined))

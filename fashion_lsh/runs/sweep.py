@@ -28,6 +28,7 @@ from tabulate import tabulate
 
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.runs.config import resolve_config
+from fashion_lsh.runs.keys import IGNORED_KEYS, MACHINE_KEYS
 from fashion_lsh.runs.sweep_record import update_record
 
 log = logging.getLogger(__name__)
@@ -143,8 +144,12 @@ def _failure_reason(error: BaseException) -> str:
 
 
 def _config_hash(job: JobReturn) -> str:
-    """Hash of the config of a job: equal for overrides in other words that give the same config."""
-    return hashlib.sha256(OmegaConf.to_yaml(job.cfg, sort_keys=True).encode()).hexdigest()[:16]
+    """Hash of the settings of a job that affect its results; equal for overrides in other words."""
+    config = cast(dict[str, Any], OmegaConf.to_container(cast(DictConfig, job.cfg), resolve=False))
+    config = {name: value for name, value in config.items() if name not in IGNORED_KEYS}
+    if isinstance(config.get("data"), dict):
+        config["data"] = {name: value for name, value in config["data"].items() if name not in MACHINE_KEYS}
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _run_folder(job: JobReturn) -> str:

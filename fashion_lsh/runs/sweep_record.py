@@ -30,6 +30,7 @@ def failed_jobs(folder: Path) -> dict[str, str]:
     Raises:
         ValueError: the record is damaged.
     """
+    folder = folder.resolve()
     records = _read(folder.parent / SWEEPS / folder.name / RECORD)
     words = [record["overrides"] for record in records.values()]
     common = set.intersection(*map(set, words)) if len(words) > 1 else set()

@@ -15,7 +15,7 @@ class Trackers:
     """Passes everything on to several trackers; one that fails is logged and ignored from then on.
 
     Args:
-        trackers: trackers by name.
+        trackers: trackers by config key, for messages.
     """
 
     def __init__(self, trackers: Mapping[str, Tracker]) -> None:
@@ -40,15 +40,13 @@ class Trackers:
             try:
                 call(tracker)
             except Exception as error:  # code of the user: any exception is possible
-                log.error(
-                    "logger.trackers.%s failed (%s: %s); it is not used any more", name, type(error).__name__, error
-                )
-                log.debug("logger.trackers.%s", name, exc_info=error)
+                log.error("%s failed (%s: %s); it is not used any more", name, type(error).__name__, error)
+                log.debug("%s", name, exc_info=error)
                 del self.trackers[name]
 
 
 def create_trackers(nodes: Mapping[str, Any], folder: Path, config: Mapping[str, Any]) -> dict[str, Tracker]:
-    """Create a user's own trackers.
+    """Create a user's own trackers, by config key (`logger.trackers.NAME`).
 
     Args:
         nodes: tracker classes by name, each `module.Class` or a mapping with `_target_`.
@@ -59,17 +57,12 @@ def create_trackers(nodes: Mapping[str, Any], folder: Path, config: Mapping[str,
         ComponentError: a class cannot be imported, is not a Tracker, or has other arguments.
     """
     constructors = resolve_trackers(nodes, folder, config)
-    return {
-        name: construct(constructor, arguments, f"logger.trackers.{name}")
-        for name, (constructor, arguments) in constructors.items()
-    }
+    return {key: construct(constructor, arguments, key) for key, (constructor, arguments) in constructors.items()}
 
 
 def resolve_trackers(
     nodes: Mapping[str, Any], folder: Path, config: Mapping[str, Any]
 ) -> dict[str, tuple[Any, dict[str, Any]]]:
     """Return constructor and checked arguments of each tracker; arguments and errors as for `create_trackers`."""
-    return {
-        name: resolve(node, Tracker, {}, f"logger.trackers.{name}", folder=folder, config=config)
-        for name, node in nodes.items()
-    }
+    keys = {f"logger.trackers.{name}": node for name, node in nodes.items()}
+    return {key: resolve(node, Tracker, {}, key, folder=folder, config=config) for key, node in keys.items()}

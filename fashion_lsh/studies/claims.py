@@ -71,7 +71,7 @@ class Experiments:
         return Estimate(*(_number(name, row, f"{column}{end}") for end in ("", " low", " high")))
 
     def paired_difference(self, name: str, measure: str, method: str, base: str) -> Estimate:
-        """Method minus base, paired by seed and query; both are settings as in `<!-- base: hash=none -->`."""
+        """Method minus base, paired by seed and query; both are settings as in the base of page.yaml."""
         jobs = read_jobs(self.folder / name)[0]
         difference = difference_between(base, method, table_rows(jobs), jobs, measure)
         return Estimate(difference.mean, difference.low, difference.high)

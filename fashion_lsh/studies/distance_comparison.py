@@ -111,7 +111,7 @@ def _keep_best_alpha(policies: list[SearchPolicy], scores: dict[str, float]) -> 
 def _val_scores(
     searcher: Searcher, queries: Encoded, items: np.ndarray, policies: list[SearchPolicy]
 ) -> dict[str, float]:
-    """Item mAP@100 by policy label, with street images of `val` as queries and its shop images in the gallery."""
+    """Item mAP@100 by search method, with street images of `val` as queries and its shop images in the gallery."""
     relevance = Relevance.from_names(items, searcher.gallery.catalogue.column("item"))
     scores = {
         policy.method: float(np.nanmean(score_search(searcher.with_policy(policy), queries, relevance)["map", MAX_K]))

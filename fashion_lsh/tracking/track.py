@@ -23,4 +23,4 @@ def track_run(folder: Path, config: Mapping[str, Any]) -> Iterator[Trackers]:
     from fashion_lsh.tracking.wandb_run import track_wandb_run  # wandb is slow to import
 
     with track_wandb_run(folder, config) as tracker:
-        yield Trackers({"wandb": tracker} | own_trackers)
+        yield Trackers({"logger=wandb": tracker} | own_trackers)

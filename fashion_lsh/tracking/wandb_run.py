@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import WandbLogger
 
 from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.metrics.results import ResultTable
-from fashion_lsh.report.phrases import describe_code
+from fashion_lsh.report.phrases import backbone_name, describe_code
 from fashion_lsh.report.tiles import Tile, column_titles, draw_sheet
 from fashion_lsh.runs.tracker import Tracker
 
@@ -116,7 +116,7 @@ def track_wandb_run(folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker
             resume=None if config["overwrite"] else "allow",
             name=f"{config['name']}-{folder.name}",
             group=str(config["name"]),
-            tags=[*logger_config["tags"], config["backbone"]["name"], config["data"]["source"]],
+            tags=[*logger_config["tags"], backbone_name(config["backbone"]), str(config["data"]["source"])],
             config={**config, "method": describe_code(config["hash"])},
             settings=wandb.Settings(silent=True, init_timeout=TIMEOUT_S),
         )

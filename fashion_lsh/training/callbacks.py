@@ -11,21 +11,21 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from fashion_lsh.io.targets import instantiate
+from fashion_lsh.io.targets import Spec, create, instantiate
 from fashion_lsh.models.checkpoints import write_checkpoint
 
 log = logging.getLogger(__name__)
 
 
-def create_callbacks(nodes: Mapping[str, Mapping[str, Any]]) -> list[Callback]:
-    """Create Lightning callbacks; `nodes` maps names to mappings with `_target_`.
+def create_callbacks(nodes: Mapping[str, Spec]) -> list[Callback]:
+    """Create Lightning callbacks; `nodes` maps names to `module.Class` or mappings with `_target_`.
 
     Raises:
         ComponentError: a class cannot be imported, is not a Callback, or has other arguments.
     """
     return [
         each if type(each).__module__.startswith("pytorch_lightning.") else guard(each, f"callbacks.{name}")
-        for name, each in ((name, instantiate(node, Callback)) for name, node in nodes.items())
+        for name, each in ((name, create(node, Callback, {}, f"callbacks.{name}")) for name, node in nodes.items())
     ]
 
 
@@ -36,7 +36,8 @@ def guard(callback: Callback, key: str) -> Callback:
         callback: callback, changed in place.
         key: config key, for the message.
     """
-    hooks = [name for name in dir(Callback) if name.startswith("on_") and name not in ("on_exception",)]
+    hooks = [name for name in dir(Callback) if name.startswith("on_") and name != "on_exception"]
+    hooks += ["setup", "teardown"]
 
     def guarded(name: str) -> Callable[..., None]:
         hook = getattr(callback, name)

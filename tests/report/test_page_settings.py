@@ -45,8 +45,8 @@ study: stability
     ("selection: {setting: optim.lr}", r"selection\.metric"),
     ("selection: {setting: optim.lr, metric: top-1, by: top-5}", r"selection\.by"),
     ("base: [hash=softmax]", "base"),
-    ("- top-1", "keys: commands"),
-    ("just text", "keys: commands"),
+    ("- top-1", "mapping of commands"),
+    ("just text", "mapping of commands"),
     ("columns: [top-1", "not valid YAML"),
 ])  # fmt: skip
 def test_an_invalid_file_is_rejected_with_its_path_and_key(tmp_path: Path, text: str, reason: str) -> None:

@@ -1,10 +1,10 @@
 """A user's own sections of the report."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
-from fashion_lsh.io.targets import check_call, instantiate
+from fashion_lsh.io.targets import Spec, check_call, create
 from fashion_lsh.report.blocks import Block, Section, Text
 from fashion_lsh.report.phrases import one_line
 from fashion_lsh.report.run_data import RunData
@@ -21,13 +21,13 @@ class ReportSection(Protocol):
         ...
 
 
-def create_section(name: str, node: Mapping[str, Any]) -> ReportSection:
-    """Create a section from a mapping with `_target_`.
+def create_section(name: str, node: Spec) -> ReportSection:
+    """Create a section from `module.Class` or a mapping with `_target_`.
 
     Raises:
         ComponentError: the class cannot be imported, has other arguments, or is not called with one argument.
     """
-    section: ReportSection = instantiate(node, ReportSection)  # type: ignore[type-abstract]
+    section: ReportSection = create(node, ReportSection, {}, f"sections.{name}")
     check_call(section, f"sections.{name}", "run_data")
     return section
 
@@ -39,9 +39,11 @@ def own_sections(run_data: RunData) -> list[Section]:
         return [_build(name, node, run_data) for name, node in nodes.items()]
 
 
-def _build(name: str, node: Mapping[str, Any], run_data: RunData) -> Section:
+def _build(name: str, node: Spec, run_data: RunData) -> Section:
     try:
         blocks = list(create_section(name, node)(run_data))
+        if wrong := [block for block in blocks if not isinstance(block, Block)]:
+            raise TypeError(f"returned {wrong[0]!r}, not a block of fashion_lsh.report.blocks")
     except Exception as error:  # code of the user: any exception is possible
         text = f"sections.{name} failed ({type(error).__name__}: {one_line(str(error))})"
         log.error("%s; the other sections are complete", text)

@@ -46,6 +46,8 @@ def scores(run_data: RunData) -> list[Block]:
     own, *others = results.methods()
     descriptions = [f"{own[0]}: {describe_search(run_data.run.policy)} (the search of this run)."]
     descriptions += [f"{method}: {METHODS[method]}" for method, _ in others if method in METHODS]
+    added = [f"{method}, {scope}" for method, scope in others if method not in METHODS]
+    descriptions += [f"Added by the evaluate command: {'; '.join(added)}."] if added else []
     return [
         Text(SCORES_NOTE),
         Table(columns, rows, highlight_first=True),

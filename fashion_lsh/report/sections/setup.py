@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from fashion_lsh.report.blocks import Block, Table
-from fashion_lsh.report.phrases import describe_crop, describe_hash_layer, describe_search, describe_split, one_line
+from fashion_lsh.report.phrases import (
+    backbone_name,
+    describe_crop,
+    describe_hash_layer,
+    describe_search,
+    describe_split,
+    one_line,
+)
 from fashion_lsh.report.run_data import RunData
 
 
@@ -17,7 +24,7 @@ def setup(run_data: RunData) -> list[Block]:
     gallery_label = "gallery (training images)" if data["gallery"] == "train" else "gallery"
     hash_layer = describe_hash_layer(config["hash"]) if config["hash"] else "none (hash=none), embeddings are searched"
     rows = {
-        "backbone": f"{config['backbone']['name']}, {_describe_initialisation(config['backbone'])}",
+        "backbone": f"{backbone_name(config['backbone'])}, {_describe_initialisation(config['backbone'])}",
         "hash layer": hash_layer,
         "search": describe_search(run_data.run.policy),
         "data": data["source"],

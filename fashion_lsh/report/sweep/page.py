@@ -16,7 +16,7 @@ from fashion_lsh.report.sweep.differences import best_configuration, difference_
 from fashion_lsh.report.sweep.dot_plot import dot_plot
 from fashion_lsh.report.sweep.jobs import Job, read_jobs
 from fashion_lsh.report.sweep.long_table import write_long_table
-from fashion_lsh.report.sweep.metrics import METRICS, OPTIONAL_METRICS
+from fashion_lsh.report.sweep.metrics import METRICS, OPTIONAL_METRICS, find_column
 from fashion_lsh.report.sweep.rows import (
     Estimate,
     SweepRow,
@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 
 INTEGER_METRICS = ("queries", "distinct codes", "feature bytes", "code bytes")  # displayed without decimals
 SCALED_METRICS = {"parameters": (1e6, "M"), "FLOPs": (1e9, "G")}  # divisor and prefix
-NOT_MAXIMISED = (  # metrics without a best value, or with a low best value
-    "queries", "chance", "search ms", "network ms", "parameters", "FLOPs", "feature bytes", "code bytes", "undetected",
-    "quantisation error", "balance",
+MAXIMISED = (  # names of results whose highest value is the best
+    "accuracy", "macro_accuracy", "macro_f1", "map", "macro_map", "recall", "precision", "radius_precision", "box_ap",
+    "box_ap50", "box_ap75", "box_ar",
 )  # fmt: skip
 BEST_TITLE = "Highest value of each metric (the differences from other rows may not be significant):"
 ACCURACY_COLUMNS = ("val top-1", "top-1")  # columns in which jobs at chance level are marked
@@ -84,7 +84,7 @@ def write_sweep_page(folder: Path, base: str = "", columns: Sequence[str] = ()) 
     code_versions = describe_code_versions(jobs)
     warnings += [code_versions] if code_versions else []
     means = [average_seeds(configuration) for configuration in group_by_method(rows)]
-    parts = [describe_machines(jobs), *warnings, results_table(rows, jobs, metrics), best_table(means, metrics)]
+    parts = [describe_machines(jobs), *warnings, results_table(rows, jobs, metrics), best_table(means, metrics, jobs)]
     failures = failed_jobs(folder)
     parts += [_failure_table(failures)] if failures else []
     figure = dot_plot(means, distinguishing_settings(means), metrics)
@@ -102,11 +102,11 @@ def write_sweep_page(folder: Path, base: str = "", columns: Sequence[str] = ()) 
     return folder / "README.md"
 
 
-def best_table(means: Sequence[SweepRow], metrics: Sequence[str]) -> str:
-    """Markdown table of the row with the highest value of each metric between 0 and 1; "" for a single row."""
+def best_table(means: Sequence[SweepRow], metrics: Sequence[str], jobs: Mapping[str, Job]) -> str:
+    """Markdown table of the row with the highest value of each metric in MAXIMISED; "" for a single row."""
     settings = [name for name in distinguishing_settings(means) if name != "seeds"]
     lines = []
-    for metric in (name for name in metrics if name not in NOT_MAXIMISED):
+    for metric in (name for name in metrics if find_column(name, jobs).metric in MAXIMISED):
         scored = [row for row in means if metric in row.metrics]
         if len(scored) > 1:
             best = max(scored, key=lambda row: row.metrics[metric].value)

@@ -208,4 +208,5 @@ def _is_duplicate(name: str, names: Mapping[str, None]) -> bool:
     sources = {"backbone": "backbone.name", "image_size": "data.image_size", "frozen": "backbone.frozen"}
     repeated = sources.get(rest) in names or rest.startswith("optim.")
     duplicate = DUPLICATE_SETTINGS.get(name) in names or rest == "seed"
-    return rest.endswith("_target_") or duplicate or (repeated and group in ("classifier", "hash"))
+    is_class = rest.endswith("_target_") and group not in ("evaluators", "callbacks")
+    return is_class or duplicate or (repeated and group in ("classifier", "hash"))

@@ -120,8 +120,8 @@ def test_failed_jobs_of_the_sweep_are_listed(make_run: MakeRun) -> None:
     write_sweep_page(folder)
     assert "Failed jobs" not in (folder / "README.md").read_text()
     records: list[dict[str, Any]] = [
-        {"overrides": ["seed=0"], "failure": None},
-        {"overrides": ["seed=1", "hash=none"], "failure": "ValueError: a | b"},
+        {"overrides": ["seed=0"], "config": "a", "failure": None},
+        {"overrides": ["seed=1", "hash=none"], "config": "b", "failure": "ValueError: a | b"},
     ]
     update_record(folder.parent / ".sweeps" / folder.name, records)
     write_sweep_page(folder)
