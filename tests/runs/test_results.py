@@ -171,7 +171,7 @@ def test_error_for_an_unfinished_run_contains_the_missing_file(config: dict[str,
     with pytest.raises(FileNotFoundError, match=r"gallery.*gallery build"):
         run.gallery(hash_head().model.fingerprint())
     evaluation = SearchEvaluation([], query_rows(("hamming", "whole gallery"), 0.5), None)  # type: ignore[arg-type]
-    with pytest.raises(FileNotFoundError, match=r"metrics\.json is missing.*train\.py"):
+    with pytest.raises(FileNotFoundError, match=r"metrics\.json is missing.*train command"):
         add_search(run, evaluation)
     assert run.metrics == {}
     assert file_names(run.path).isdisjoint({"queries.parquet", "results.parquet"})
