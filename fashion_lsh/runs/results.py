@@ -54,13 +54,14 @@ def add_search(run: Run, evaluation: SearchEvaluation) -> ResultTable | None:
         The results of the run, with the added search as its own; None if the run has these results already.
 
     Raises:
-        FileNotFoundError: the run is not finished.
+        FileNotFoundError: the run is not finished, or queries.parquet is missing.
     """
     run.check_finished()
     results, queries = evaluation.results, evaluation.queries
     search = (queries["method"][0].as_py(), queries["scope"][0].as_py())
     gallery_size = next(int(row.value) for row in results if row.method == "data" and row.split == "gallery")
     with folder_lock(run.path):
+        run.existing_file(QUERIES_FILE)  # otherwise only the added rows would be written
         file = run.result_file
         run_gallery_size = file.results.value("data", "garments", split="gallery")
         if gallery_size != run_gallery_size:

@@ -28,7 +28,7 @@ from tabulate import tabulate
 
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.runs.config import resolve_config
-from fashion_lsh.runs.keys import IGNORED_KEYS, MACHINE_KEYS
+from fashion_lsh.runs.keys import IGNORED_KEYS
 from fashion_lsh.runs.sweep_record import update_record
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,14 @@ class SweepSummary(Callback):
         num_failed = sum(record["failure"] is not None for record in records)
         log.info("\nSweep of %d jobs, %d failed\n%s", len(records), num_failed, _summary_table(records))
         if "runs" in config:  # a sweep of train, not of evaluate
-            update_record(self.record_dir.parent, records)
+            try:
+                update_record(self.record_dir.parent, records)
+            except (
+                ValueError,
+                OSError,
+            ) as error:  # Hydra ignores exceptions of callbacks, so the exit status would be 0
+                log.error("the jobs are not recorded for the report: %s", error)
+                num_failed = num_failed or 1
             log.info("Compare the runs: fashion-lsh report %s", Path(config.runs, str(config.name)))
         if num_failed:
             sys.exit(1)
@@ -148,7 +155,7 @@ def _config_hash(job: JobReturn) -> str:
     config = cast(dict[str, Any], OmegaConf.to_container(cast(DictConfig, job.cfg), resolve=False))
     config = {name: value for name, value in config.items() if name not in IGNORED_KEYS}
     if isinstance(config.get("data"), dict):
-        config["data"] = {name: value for name, value in config["data"].items() if name not in MACHINE_KEYS}
+        config["data"] = {name: value for name, value in config["data"].items() if name != "workers"}
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
