@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from operator import index
 from typing import Protocol, runtime_checkable
 
 from fashion_lsh.data.datamodule import GarmentData
@@ -44,11 +45,15 @@ def create_evaluators(nodes: Mapping[str, Spec]) -> dict[str, Evaluator]:
 
 
 def _checked(row: Result, name: str) -> Result:
-    """Return a result with numbers as float, and the name of the evaluator as method if it has none."""
+    """Return a result with checked types, and the name of the evaluator as method if it has none."""
     if not isinstance(row, Result):
         raise TypeError(f"returned {row!r}, not a Result")
     value, low, high = (float(number) for number in (row.value, row.low, row.high))
-    return row._replace(value=value, low=low, high=high, method=row.method or name)
+    k, bits, n = (index(number) for number in (row.k, row.bits, row.n))
+    texts = (row.metric, row.method, row.scope, row.relevance, row.category, row.split, row.condition)
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise TypeError(f"returned a Result with {wrong[0]!r} instead of a text")
+    return row._replace(value=value, low=low, high=high, k=k, bits=bits, n=n, method=row.method or name)
 
 
 def add_results(

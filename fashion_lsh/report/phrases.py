@@ -174,5 +174,6 @@ def join_names(names: Sequence[str], separator: str = ", ", max_names: int = 8) 
 
 
 def markdown_table(rows: Sequence[Sequence[object]], titles: Sequence[str]) -> str:
-    """Format a Markdown table; numbers are not reformatted."""
-    return tabulate(rows, titles, "pipe", disable_numparse=True)
+    """Format a Markdown table; numbers are not reformatted, and `|` in a cell does not end the cell."""
+    lines = [[str(cell).replace("|", r"\|") for cell in row] for row in (titles, *rows)]
+    return tabulate(lines[1:], lines[0], "pipe", disable_numparse=True)

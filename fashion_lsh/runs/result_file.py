@@ -78,7 +78,9 @@ def read_results_file(path: Path) -> ResultFile:
         search = tuple(record.pop("search"))
         rows = [Result(**{name: _value(name, row[name]) for name in Result._fields}) for row in table.to_pylist()]
         return ResultFile(ResultTable(rows, search), **{name: record[name] for name in ResultFile._fields[1:]})
-    except (FileNotFoundError, PermissionError):
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} is missing; remove metrics.json, and run the train command again") from error
+    except PermissionError:
         raise
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(

@@ -116,9 +116,7 @@ def best_table(means: Sequence[SweepRow], metrics: Sequence[str], jobs: Mapping[
 
 
 def _failure_table(failures: Mapping[str, str]) -> str:
-    lines = [[text.replace("|", r"\|") for text in failure] for failure in failures.items()]
-    table = markdown_table(lines, ["settings", "reason"])
-    return f"Failed jobs:\n\n{table}"
+    return f"Failed jobs:\n\n{markdown_table(list(failures.items()), ['settings', 'reason'])}"
 
 
 def describe_machines(jobs: Mapping[str, Job]) -> str:
