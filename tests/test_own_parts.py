@@ -2,20 +2,25 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+import yaml
 
 from fashion_lsh import GarmentData, HashHead, Run
+from fashion_lsh.cli.report import main as report
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.io.targets import ComponentError
 from fashion_lsh.models.backbones import create_backbone
 from fashion_lsh.models.checkpoints import load_model, save_model
 from fashion_lsh.models.losses import create_loss
+from fashion_lsh.runs.trackers import Trackers
 from fashion_lsh.search.policy import SearchPolicy
+from fashion_lsh.training.callbacks import guard
 from tests.cli.factories import SMALL, run_script
 from tests.report.factories import read_queries
 from tests.test_docs import ROOT, read_blocks
@@ -208,6 +213,57 @@ def test_failing_own_parts_are_named_and_all_else_is_complete(folder: Path, shap
     report = (run.path / "report/report.md").read_text()
     assert "sections.bad failed" in report
     assert "## Low confidence\n" in report
+
+
+def test_further_failures_of_own_parts_are_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Loggers:
+        def loggers(self) -> list[str]:
+            return ["a logger"]
+
+    class States(pl.Callback):
+        def state_dict(self) -> dict[str, int]:
+            raise OSError("no state")
+
+    assert Trackers({"logger.trackers.names": Loggers()}).loggers() == []  # type: ignore[dict-item]
+    assert guard(States(), "callbacks.states").state_dict() == {}
+    for text in ("logger.trackers.names failed (TypeError: loggers() returned 'a logger'",
+                 "callbacks.states.state_dict failed (OSError: no state)"):  # fmt: skip
+        assert text in caplog.text
+
+
+SECTIONS = """
+from fashion_lsh.report.blocks import Table, Text
+
+class NoText:
+    def __call__(self, run_data): return [Text(None)]
+
+class NoRows:
+    def __call__(self, run_data): return [Table(["a"], 5)]
+
+class Changes:
+    def __call__(self, run_data):
+        run_data.config.clear()
+        return [Text("changed")]
+"""
+
+
+def test_sections_with_wrong_contents_are_named_and_the_report_is_complete(
+    folder: Path, make_run: Callable[..., Run]
+) -> None:
+    (folder / "my_sections.py").write_text(SECTIONS)
+    parts = {name: {"_target_": f"my_sections.{name}"} for name in ("NoText", "NoRows", "Changes")}
+    run = make_run()
+    config = yaml.safe_load((run.path / "config.yaml").read_text()) | {"sections": parts}
+    (run.path / "config.yaml").write_text(yaml.safe_dump(config))  # no longer as signed
+    assert report([str(run.path)]) == 0
+    text = (run.path / "report/report.md").read_text()
+    assert text.count("--trust") == 3
+    assert report([str(run.path), "--trust"]) == 0
+    text = (run.path / "report/report.md").read_text()
+    for name in ("NoText", "NoRows"):
+        assert f"sections.{name} failed (" in text
+    assert "## Changes\n\nchanged" in text
+    assert "backbone.name" in text  # a setting of the run
 
 
 @pytest.mark.parametrize(

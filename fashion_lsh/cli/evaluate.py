@@ -33,6 +33,7 @@ def main(cfg: DictConfig) -> float | None:
     cli_config = plain_config(cfg)
     search, typed_search = _search_config(cli_config, run)
     config = run.config | {"search": search, "study": cli_config["study"]}
+    config |= {key: {} for key in ("callbacks", "evaluators", "sections")}  # used by the train command and the report
     with run.restricted(target_names([typed_search, config["study"]])):  # the run may have been received
         check(config)
         policy = instantiate(config["search"], SearchPolicy)
@@ -47,7 +48,10 @@ def main(cfg: DictConfig) -> float | None:
             write_page(folder, rows, text, figures)
         log.info("%s\n\nWritten to %s", text, " and ".join(map(str, folders)))
         return None
-    searcher = Searcher(model, run.gallery(model.fingerprint()), policy)
+    gallery = run.gallery(model.fingerprint())
+    if not len(gallery):
+        raise ValueError(f"{run.gallery_folder}: empty gallery; run `fashion-lsh gallery build` or `gallery add`")
+    searcher = Searcher(model, gallery, policy)
     evaluation = evaluate(searcher, encode_split(model, data, "query"), data.not_indexed("gallery"))
     results = add_search(run, evaluation)
     if results is None:

@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from fashion_lsh.cli.command import create_parser
+from fashion_lsh.cli.command import add_trust, create_parser
 from fashion_lsh.report.html import write_html
 from fashion_lsh.report.page_settings import read_page_settings
 from fashion_lsh.report.sweep.jobs import has_jobs
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     has_failed = False
     for folder in args.folders:
         try:
-            sys.stdout.write(f"{_write_page(folder, args.base, args.columns)}\n")
+            sys.stdout.write(f"{_write_page(folder, args.base, args.columns, args.trust)}\n")
         except (OSError, ValueError) as error:
             sys.stderr.write(f"fashion-lsh report: {error}\n")
             has_failed = True
@@ -50,10 +50,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--columns", nargs="+", default=(), metavar="METRIC",
         help='metrics of the table, for example "item recall@10" or lsh/item/map@100 (default: page.yaml)',
     )  # fmt: skip
+    add_trust(parser)
     return parser
 
 
-def _write_page(folder: Path, base: str, columns: Sequence[str]) -> Path:
+def _write_page(folder: Path, base: str, columns: Sequence[str], trust: bool) -> Path:
     study = read_page_settings(folder).study
     if (base or columns) and (study or not has_jobs(folder)):
         raise ValueError(f"{folder} has no jobs to compare; omit --base and --columns")
@@ -69,7 +70,7 @@ def _write_page(folder: Path, base: str, columns: Sequence[str]) -> Path:
     from fashion_lsh.report.page import write_report
     from fashion_lsh.runs.run import Run
 
-    return write_report(Run(folder))
+    return write_report(Run(folder, trust))
 
 
 def _import_study(name: str) -> Any:

@@ -1,5 +1,6 @@
 """Evaluation protocol: encode a split, search, and score the hits."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -58,11 +59,13 @@ class SearchEvaluation(NamedTuple):
         results: means over the queries, and search times.
         queries: table with one row per query (see `query_table`).
         hits: (Q, 100) hits.
+        gallery: first 8 hex digits of the hash of the ids in the gallery.
     """
 
     results: list[Result]
     queries: pa.Table
     hits: Hits
+    gallery: str
 
 
 def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | None = None) -> SearchEvaluation:
@@ -97,7 +100,8 @@ def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | N
         Result("garments", len(catalogue), method="data"),
         Result("garments", len(searcher.gallery.catalogue), method="data", split="gallery"),
     ]
-    return SearchEvaluation(results, table, hits)
+    ids = "\n".join(searcher.gallery.catalogue.column("id"))
+    return SearchEvaluation(results, table, hits, hashlib.sha256(ids.encode()).hexdigest()[:8])
 
 
 def encode_split(

@@ -29,11 +29,13 @@ class RunEvaluation(NamedTuple):
         results: all results.
         queries: query table of the search with the policy of the run, and of all baselines.
         hits: (Q, 100) hits of the search.
+        gallery: see SearchEvaluation.
     """
 
     results: ResultTable
     queries: pa.Table
     hits: Hits
+    gallery: str
 
 
 def evaluate_run(
@@ -74,7 +76,7 @@ def evaluate_run(
     queries = pa.concat_tables([search.queries, baseline_queries], promote_options="default")
     table = ResultTable(results, (policy.method, policy.scope))
     table = add_results(table, evaluators, searcher, data, query, gallery)
-    return RunEvaluation(table, queries, search.hits)
+    return RunEvaluation(table, queries, search.hits, search.gallery)
 
 
 def _fit_results(model: CropModel) -> list[Result]:

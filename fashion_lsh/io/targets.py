@@ -214,8 +214,8 @@ def resolve(
         return built_in[spec], arguments
     target = spec if isinstance(spec, str) else str(spec.get("_target_", ""))
     if "." not in target:
-        names = ", ".join(built_in)
-        raise ComponentError(f"{key}={target!r}: unknown; choose one of {names}, or set your own class as module.Class")
+        names = f"choose one of {', '.join(built_in)}, or " if built_in else ""
+        raise ComponentError(f"{key}={target!r}: unknown; {names}set your own class as module.Class")
     own_class = import_target(target, interface)
     parameters = constructor_parameters(own_class)
     arguments = {name: value for name, value in arguments.items() if accepts_any(parameters) or name in parameters}

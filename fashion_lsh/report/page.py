@@ -9,7 +9,7 @@ from fashion_lsh.report.blocks import Figure, Section
 from fashion_lsh.report.phrases import backbone_name, one_line
 from fashion_lsh.report.run_data import RunData, read_run_data
 from fashion_lsh.report.sections import sections
-from fashion_lsh.report.templates import render_template
+from fashion_lsh.report.templates import PAGES, render_template
 from fashion_lsh.runs.job_file import save_job
 from fashion_lsh.runs.result_file import RESULTS_FILE
 from fashion_lsh.runs.run import Run
@@ -33,7 +33,7 @@ def write_report(run: Run) -> Path:
     folder = run.path / "report"
     for figure in (block for section in content for block in section.blocks if isinstance(block, Figure)):
         _write(folder / figure.name, figure.content)
-    for template, name in (("page.md.j2", "report.md"), ("page.html.j2", "index.html")):
+    for template, name in PAGES.items():
         _write(folder / name, render_page(template, run_data, content).encode())
     log.info("Report written to %s", folder / "index.html")
     return folder / "index.html"
@@ -47,9 +47,9 @@ def ensure_report(run: Run) -> None:
     page = run.path / "report" / "index.html"
     sources = [RESULTS_FILE, *(["config.yaml"] if run.config.get("sections") else [])]
     newest = max((run.path / name).stat().st_mtime_ns for name in sources) if run.metrics else 0
+    save_job(run)  # before the report, so that a report that fails does not lose the job
     if run.metrics and not (page.exists() and page.stat().st_mtime_ns >= newest):
         write_report(run)
-    save_job(run)
 
 
 def render_page(template: str, run_data: RunData, content: list[Section]) -> str:

@@ -72,5 +72,5 @@ def read_page_settings(folder: Path) -> PageSettings:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise ValueError(f"{path}: {problems}; keys: {', '.join(PageSettings.model_fields)}") from error
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML ({error})") from error
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise ValueError(f"{path}: not a YAML file in UTF-8 ({error})") from error

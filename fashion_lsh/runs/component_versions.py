@@ -63,10 +63,12 @@ def own_code(config: Any) -> dict[str, str]:
 
 @cache
 def code_version() -> str:
-    """Hash of the source code of all RESULT_LAYERS, 12 hex digits; comments, docstrings and formatting do not count."""
-    return _digest(
-        [_module(path) for layer in RESULT_LAYERS for path in sorted((PACKAGE_FOLDER / layer).rglob("*.py"))]
-    )
+    """Hash of the source code of all RESULT_LAYERS; comments, docstrings and formatting do not count.
+
+    The prefix "code-" precedes 12 hex digits, because readers of CSV take digits such as 15779176e432 for a number.
+    """
+    modules = [_module(path) for layer in RESULT_LAYERS for path in sorted((PACKAGE_FOLDER / layer).rglob("*.py"))]
+    return f"code-{_digest(modules)}"
 
 
 def digest(component: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
-from fashion_lsh.io.targets import accepts_any, constructor_parameters, import_target
+from fashion_lsh.io.targets import Spec, accepts_any, constructor_parameters, import_target
 from fashion_lsh.metrics.results import CropMode
 
 # Experiments may set parameters of this class for every `hash=`, see `resolve_config`.
@@ -36,8 +36,8 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
     "crop.eval_modes": list[CropMode],
     "crop.eval_corruptions": list[Literal["blur", "jpeg", "noise", "occlusion"]],
     "logger.project": Annotated[str, Field(pattern=r"^[^/\\#?%:]{1,128}$")] | None, "logger.tags": list[str],
-    "logger.lightning": dict[str, dict[str, Any]], "logger.trackers": dict[str, Any],
-    "callbacks": dict[str, Any], "evaluators": dict[str, Any], "sections": dict[str, Any],
+    "logger.lightning": dict[str, dict[str, Any]], "logger.trackers": dict[str, Spec],
+    "callbacks": dict[str, Spec], "evaluators": dict[str, Spec], "sections": dict[str, Spec],
     "trainer.accelerator": Literal["auto", "cpu", "gpu"], "trainer.devices": Literal[1],
     "trainer.monitor": str | None, "trainer.mode": Literal["max", "min"],
     "trainer.patience": NonNegativeInt | None, "trainer.gradient_clip_val": NonNegativeFloat | None,
@@ -45,6 +45,10 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
 }  # fmt: skip
 
 
+GROUPS = {  # top-level keys that are not in SCHEMA
+    "backbone", "classifier", "crop", "data", "detector", "experiment", "hash", "logger", "optim", "page", "rates",
+    "run", "scenes", "search", "split", "study", "trainer", "trust",
+}  # fmt: skip
 INTERPOLATED = {  # keys of these groups that other groups interpolate, and whose constructors validate them
     "backbone": {"name"},
     "crop": {"mode", "margin", "select", "min_score", "min_size", "fallback", "box_selector"},
@@ -128,7 +132,10 @@ def _check_crops(config: Mapping[str, Any]) -> None:
 
 
 def _check_unknown_keys(config: Mapping[str, Any]) -> None:
-    """Reject unknown keys in the groups of SCHEMA."""
+    """Reject unknown keys at the top level and in the groups of SCHEMA."""
+    top_level = GROUPS | {key for key in SCHEMA if "." not in key}
+    for name in sorted(config.keys() - top_level) if "_target_" not in config else ():
+        raise ValueError(f"{name}={config[name]!r}: unknown key; choose from {sorted(top_level)}")
     groups = {key.partition(".")[0] for key in SCHEMA if "." in key}
     groups -= {"trainer"}  # has any argument of Lightning's Trainer
     for group in sorted(groups & config.keys()):

@@ -35,6 +35,7 @@ class ResultFile(NamedTuple):
         components: versions of the components that the run used.
         data: first 8 digits of the checksum of the data.
         environment: code version, machine and library versions.
+        gallery: hash of the ids in the evaluated gallery, see SearchEvaluation.
     """
 
     results: ResultTable
@@ -42,6 +43,7 @@ class ResultFile(NamedTuple):
     components: dict[str, int]
     data: str
     environment: dict[str, Any]
+    gallery: str = ""
 
 
 def write_results_file(path: Path, content: ResultFile) -> None:
@@ -75,14 +77,16 @@ def read_results_file(path: Path) -> ResultFile:
     try:
         table = pq.read_table(path)
         record = json.loads((table.schema.metadata or {})[METADATA_KEY])
-        search = tuple(record.pop("search"))
+        method, scope = record.pop("search")
+        if not (isinstance(record["settings"], dict) and isinstance(record["environment"], dict)):
+            raise TypeError("settings or environment is not a mapping")
         rows = [Result(**{name: _value(name, row[name]) for name in Result._fields}) for row in table.to_pylist()]
-        return ResultFile(ResultTable(rows, search), **{name: record[name] for name in ResultFile._fields[1:]})
+        return ResultFile(ResultTable(rows, (method, scope)), **{name: record[name] for name in ResultFile._fields[1:]})
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} is missing; remove metrics.json, and run the train command again") from error
     except PermissionError:
         raise
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is damaged ({error!r}); remove it (in a run folder also metrics.json), and run its train command "
             "again"

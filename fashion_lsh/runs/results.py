@@ -28,7 +28,7 @@ def write_results(run: RunFolder, evaluation: RunEvaluation) -> None:
     settings = canonical_config(run.config)
     data = Catalogue.open(run.existing_file("catalogue.parquet")).checksum[:8]
     environment = run.read_json("environment.json")
-    content = ResultFile(evaluation.results, settings, used_versions(settings), data, environment)
+    content = ResultFile(evaluation.results, settings, used_versions(settings), data, environment, evaluation.gallery)
     write_results_file(run.path / RESULTS_FILE, content)
     run.write_json("metrics.json", headline(evaluation.results))
 
@@ -48,7 +48,7 @@ def headline(results: ResultTable) -> dict[str, float]:
 def add_search(run: Run, evaluation: SearchEvaluation) -> ResultTable | None:
     """Add the results of another search to results.parquet and queries.parquet.
 
-    If the size of the gallery has changed, it is part of the scope.
+    If the gallery has changed since the run was evaluated, its size and hash are part of the scope.
 
     Returns:
         The results of the run, with the added search as its own; None if the run has these results already.
@@ -59,17 +59,16 @@ def add_search(run: Run, evaluation: SearchEvaluation) -> ResultTable | None:
     run.check_finished()
     results, queries = evaluation.results, evaluation.queries
     search = (queries["method"][0].as_py(), queries["scope"][0].as_py())
-    gallery_size = next(int(row.value) for row in results if row.method == "data" and row.split == "gallery")
+    size = next(int(row.value) for row in results if row.method == "data" and row.split == "gallery")
     with folder_lock(run.path):
         run.existing_file(QUERIES_FILE)  # otherwise only the added rows would be written
         file = run.result_file
-        run_gallery_size = file.results.value("data", "garments", split="gallery")
-        if gallery_size != run_gallery_size:
+        if evaluation.gallery != file.gallery:
             log.warning(
                 "The gallery has changed: %d garments in this search, %d in the scores of the other methods",
-                gallery_size, run_gallery_size or 0,
+                size, file.results.value("data", "garments", split="gallery") or 0,
             )  # fmt: skip
-            search = (search[0], f"{search[1]}, {gallery_size} garments")
+            search = (search[0], f"{search[1]}, {size} garments ({evaluation.gallery})")
             queries = queries.set_column(1, "scope", pa.array([search[1]] * len(queries)))
         elif search == file.results.search:
             return None

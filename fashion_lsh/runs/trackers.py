@@ -24,7 +24,7 @@ class Trackers:
     def loggers(self) -> Sequence[Any]:
         """Lightning loggers of all trackers."""
         found: list[Any] = []
-        self._each(lambda tracker: found.extend(tracker.loggers()))
+        self._each(lambda tracker: found.extend(_checked_loggers(tracker)))
         return found
 
     def log(self, row: Mapping[str, Any]) -> None:
@@ -43,6 +43,13 @@ class Trackers:
                 log.error("%s failed (%s: %s); it is not used any more", name, type(error).__name__, error)
                 log.debug("%s", name, exc_info=error)
                 del self.trackers[name]
+
+
+def _checked_loggers(tracker: Tracker) -> list[Any]:
+    loggers = list(tracker.loggers())
+    if wrong := [each for each in loggers if not hasattr(each, "log_metrics")]:
+        raise TypeError(f"loggers() returned {wrong[0]!r}, not a Lightning logger")
+    return loggers
 
 
 def create_trackers(nodes: Mapping[str, Any], folder: Path, config: Mapping[str, Any]) -> dict[str, Tracker]:

@@ -97,6 +97,9 @@ class SearchPolicy:
         """Distance and its parameter, for example `hamming`, `rerank 200` or `weighted 0.3`."""
         parameter = {"rerank": self.rerank_k, "weighted": self.alpha}.get(self.distance)
         own = type(self.own_reranker).__name__ if self.own_reranker else None
+        if isinstance(self.reranker, dict):
+            arguments = [f"{name}={value}" for name, value in self.reranker.items() if name != "_target_"]
+            own = " ".join([str(own), *arguments])
         return " ".join(str(part) for part in (self.distance, parameter, own) if part is not None)
 
     @property

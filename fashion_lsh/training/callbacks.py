@@ -37,20 +37,21 @@ def guard(callback: Callback, key: str) -> Callback:
         key: config key, for the message.
     """
     hooks = [name for name in dir(Callback) if name.startswith("on_") and name != "on_exception"]
-    hooks += ["setup", "teardown"]
+    hooks += ["setup", "teardown", "state_dict", "load_state_dict"]
 
-    def guarded(name: str) -> Callable[..., None]:
+    def guarded(name: str) -> Callable[..., Any]:
         hook = getattr(callback, name)
 
-        def call(*arguments: Any, **options: Any) -> None:
+        def call(*arguments: Any, **options: Any) -> Any:
             try:
-                hook(*arguments, **options)
+                return hook(*arguments, **options)
             except Exception as error:  # code of the user: any exception is possible
                 log.error("%s.%s failed (%s: %s); the callback is not used any more", key, name,
                           type(error).__name__, error)  # fmt: skip
                 log.debug("%s", key, exc_info=error)
                 for other in hooks:
-                    setattr(callback, other, lambda *_, **__: None)
+                    setattr(callback, other, lambda *_, **__: {})  # an empty state_dict; other results are ignored
+                return {}
 
         return call
 

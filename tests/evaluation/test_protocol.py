@@ -156,7 +156,7 @@ def test_a_search_is_evaluated_end_to_end(distance: Any, make_data: Callable[...
         SearchPolicy(distance, 2, 20, **POLICY_DEFAULTS),
     )
     policy = searcher.policy
-    rows, table, hits = evaluate(searcher, query)
+    rows, table, hits, _ = evaluate(searcher, query)
     results = ResultTable(rows, (policy.method, policy.scope))
     assert set(map(column_of, results)) == expected_columns(policy, {"category", "item"}, {"garment_unshared"})
     assert all(type(row.value) in (int, float) and math.isfinite(row.value) for row in results)
@@ -198,7 +198,7 @@ def test_only_categories_are_evaluated_without_items() -> None:
     query, gallery = random_split(0, 12), random_split(1, 150)
     query = EncodedSplit(query.catalogue.with_columns(item=[""] * 12), query.encoded, query.descriptors)
     searcher = make_searcher(gallery, "hamming", 1)
-    results, table, _ = evaluate(searcher, query)
+    results, table, *_ = evaluate(searcher, query)
     assert set(map(column_of, results)) == expected_columns(searcher.policy, {"category"}, set())
     assert not [name for name in table.column_names if name.startswith("item/")]
 
@@ -206,7 +206,7 @@ def test_only_categories_are_evaluated_without_items() -> None:
 def test_a_query_with_an_empty_probed_list_has_no_hits() -> None:
     query, gallery = random_split(0, 6), random_split(1, 4)
     one_category = gallery.encoded._replace(probabilities=np.tile(np.float32([0, 0, 1]), (4, 1)))
-    _, table, _ = evaluate(make_searcher(EncodedSplit(gallery.catalogue, one_category, {}), "hamming", 1), query)
+    _, table, *_ = evaluate(make_searcher(EncodedSplit(gallery.catalogue, one_category, {}), "hamming", 1), query)
     num_hits = [len(names) for names in table["hits"].to_pylist()]
     assert num_hits == [4 if category == 2 else 0 for category in query.encoded.predicted]
     assert set(num_hits) == {0, 4}
@@ -214,6 +214,6 @@ def test_a_query_with_an_empty_probed_list_has_no_hits() -> None:
 
 def test_a_model_without_a_hash_layer_has_no_codes_in_the_query_table() -> None:
     query, gallery = random_split(0, 6, bits=None), random_split(1, 20, bits=None)
-    results, table, _ = evaluate(make_searcher(gallery, "euclidean", 1, bits=None), query)
+    results, table, *_ = evaluate(make_searcher(gallery, "euclidean", 1, bits=None), query)
     assert table["code"].to_pylist() == [None] * 6
     assert {row.bits for row in results} == {0}

@@ -148,7 +148,7 @@ def _write_results(run: Run, garments: Catalogue, bits: int | None) -> None:
         *(Result(name, value, method="code", split="gallery", bits=bits or 0) for name, value in statistics.items()),
     ]  # fmt: skip
     queries = pa.concat_tables(tables, promote_options="default")
-    write_results(run, RunEvaluation(ResultTable(results, (policy.method, policy.scope)), queries, hits))
+    write_results(run, RunEvaluation(ResultTable(results, (policy.method, policy.scope)), queries, hits, "0a1b2c3d"))
 
 
 def _write_gallery(run: Run, garments: Catalogue, codes: np.ndarray, bits: int | None) -> None:

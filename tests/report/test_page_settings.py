@@ -38,6 +38,17 @@ study: stability
     )
 
 
+def test_a_file_that_cannot_be_read_is_rejected_with_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "page.yaml"
+    path.write_bytes(b"commands: [\xff\xfe]")
+    with pytest.raises(ValueError, match=rf"{path}.*UTF-8"):
+        read_page_settings(tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match=rf"{path}"):
+        read_page_settings(tmp_path)
+
+
 @pytest.mark.parametrize(("text", "reason"), [
     ("colums: [top-1]", "colums.*keys: commands, .*columns"),
     ("columns: top-1", "columns"),
@@ -47,7 +58,7 @@ study: stability
     ("base: [hash=softmax]", "base"),
     ("- top-1", "mapping of commands"),
     ("just text", "mapping of commands"),
-    ("columns: [top-1", "not valid YAML"),
+    ("columns: [top-1", "not a YAML file"),
 ])  # fmt: skip
 def test_an_invalid_file_is_rejected_with_its_path_and_key(tmp_path: Path, text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=rf"{tmp_path / 'page.yaml'}.*{reason}"):

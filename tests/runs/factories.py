@@ -78,7 +78,7 @@ def run_evaluation(search: SearchEvaluation, data: GarmentData) -> RunEvaluation
     tables = [search.queries, query_table(("code", WHOLE_GALLERY), query, scores)]
     own = (search.queries["method"][0].as_py(), search.queries["scope"][0].as_py())
     queries = pa.concat_tables(tables, promote_options="default")
-    return RunEvaluation(ResultTable([*search.results, *baselines], own), queries, search.hits)
+    return RunEvaluation(ResultTable([*search.results, *baselines], own), queries, search.hits, search.gallery)
 
 
 def evaluate_policy(run: Run, data: GarmentData, policy: SearchPolicy) -> SearchEvaluation:

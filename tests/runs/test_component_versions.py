@@ -83,6 +83,14 @@ def test_change_of_a_module_changes_its_components(
     assert (code_version() != before_code) == (not module.startswith("report"))
 
 
+def test_code_version_is_not_read_as_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(component_versions, "_digest", lambda modules: "15779176e432")
+    code_version.cache_clear()
+    with pytest.raises(ValueError, match="code-15779176e432"):
+        float(code_version())
+    code_version.cache_clear()
+
+
 @given(st.sampled_from(["x + 1", "f(a, *b, c=3)", "[i for i in y if i]", "lambda: {1: 'a'}", "a if b else c"]))
 def test_text_of_a_tree_does_not_depend_on_formatting(expression: str) -> None:
     one, other = (component_versions._text(ast.parse(text)) for text in (expression, f"(  {expression}  )  # note"))

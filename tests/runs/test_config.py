@@ -237,6 +237,22 @@ def test_unused_key_is_rejected(group: str) -> None:
     check({"backbone": {"name": "resnet18", "weights": None}})
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"evaluator": {"mine": "my_parts.Mine"}}, ["evaluator=", "'evaluators'"]),
+        ({"evaluators": {"mine": 5}}, ["evaluators.mine", "5"]),
+        ({"callbacks": {"mine": 5}}, ["callbacks.mine", "5"]),
+        ({"sections": ["my_parts.Mine"]}, ["sections=", "my_parts.Mine"]),
+        ({"logger": {"trackers": {"mine": True}}}, ["logger.trackers.mine", "True"]),
+    ],
+)
+def test_unknown_groups_and_parts_of_another_type_are_rejected(config: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ValueError, match="^" + ".*".join(map(re.escape, words))):
+        check(config)
+    check({"evaluators": {"mine": {"_target_": "collections.Counter"}}})
+
+
 def test_schema_lists_all_crop_modes_and_corruptions() -> None:
     eval_modes, eval_corruptions = (
         get_args(get_args(SCHEMA[f"crop.{name}"])[0]) for name in ("eval_modes", "eval_corruptions")

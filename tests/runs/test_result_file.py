@@ -102,6 +102,19 @@ def test_a_damaged_file_raises_with_its_path(tmp_path: Path, content: bytes) -> 
         read_results_file(path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("search", []), ("search", None), ("settings", ["seed"]), ("environment", "linux")]
+)
+def test_a_file_with_damaged_metadata_raises_with_its_path(tmp_path: Path, field: str, value: Any) -> None:
+    path = tmp_path / "results.parquet"
+    write_results_file(path, content_of(FULL))
+    table = pq.read_table(path)
+    record = json.loads(table.schema.metadata[METADATA_KEY]) | {field: value}
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(record)}), path)
+    with pytest.raises(ValueError, match=rf"{path} is damaged"):
+        read_results_file(path)
+
+
 def test_a_truncated_file_raises_with_its_path(tmp_path: Path) -> None:
     path = tmp_path / "results.parquet"
     write_results_file(path, content_of(FULL, BARE))

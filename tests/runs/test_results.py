@@ -1,6 +1,7 @@
 """Results of a run: long table, query rows, headline, and results of added search policies."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,11 @@ def methods_of(path: Path) -> list[tuple[str, str]]:
     return list(zip(table["method"].to_pylist(), table["scope"].to_pylist(), strict=True))
 
 
-def with_gallery_size(evaluation: SearchEvaluation, size: int) -> SearchEvaluation:
-    """Evaluation with another number of garments in the gallery."""
+def with_gallery(evaluation: SearchEvaluation, size: int, gallery: str) -> SearchEvaluation:
+    """Evaluation with another number of garments in the gallery, and another hash of their ids."""
     results = [row._replace(value=float(size)) if row.metric == "garments" and row.split == "gallery" else row
                for row in evaluation.results]  # fmt: skip
-    return evaluation._replace(results=results)
+    return evaluation._replace(results=results, gallery=gallery)
 
 
 def test_policy_of_the_run_is_added_only_if_the_gallery_changed(
@@ -65,9 +66,9 @@ def test_policy_of_the_run_is_added_only_if_the_gallery_changed(
     assert add_search(run, evaluation) is None
     assert [path.read_bytes() for path in files] == before
     assert "gallery has changed" not in caplog.text
-    added = add_search(run, with_gallery_size(evaluation, 99))
+    added = add_search(run, with_gallery(evaluation, 99, "0a0b0c0d"))
     assert added is not None
-    grown = (run.policy.method, f"{run.policy.scope}, 99 garments")
+    grown = (run.policy.method, f"{run.policy.scope}, 99 garments (0a0b0c0d)")
     assert added.search == grown
     assert "99 garments" in caplog.text
     assert set(methods_of(run.path / "queries.parquet")) == {
@@ -78,6 +79,18 @@ def test_policy_of_the_run_is_added_only_if_the_gallery_changed(
     assert [row for row in results if row.scope != grown[1]] == own.rows  # with the size of the evaluated gallery
     assert {row.metric for row in results if row.scope == grown[1]} >= {"map", "recall", "latency_ms"}
     assert run.metrics == headline(own)
+
+
+def test_a_gallery_with_other_garments_of_the_same_number_is_another_gallery(
+    config: dict[str, Any], data: GarmentData
+) -> None:
+    run = write_finished_run(config, data)
+    evaluation = evaluate_policy(run, data, run.policy)
+    assert re.fullmatch("[0-9a-f]{8}", evaluation.gallery)
+    size = len(data.rows("gallery"))
+    added = add_search(run, with_gallery(evaluation, size, "0a0b0c0d"))
+    assert added is not None
+    assert added.search == (run.policy.method, f"{run.policy.scope}, {size} garments (0a0b0c0d)")
 
 
 def test_finished_run_saves_results_queries_and_headline(config: dict[str, Any], data: GarmentData) -> None:
@@ -170,7 +183,7 @@ def test_error_for_an_unfinished_run_contains_the_missing_file(config: dict[str,
         run.model()
     with pytest.raises(FileNotFoundError, match=r"gallery.*gallery build"):
         run.gallery(hash_head().model.fingerprint())
-    evaluation = SearchEvaluation([], query_rows(("hamming", "whole gallery"), 0.5), None)  # type: ignore[arg-type]
+    evaluation = SearchEvaluation([], query_rows(("hamming", "whole gallery"), 0.5), None, "")  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError, match=r"metrics\.json is missing.*train command"):
         add_search(run, evaluation)
     assert run.metrics == {}

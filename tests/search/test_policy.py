@@ -8,12 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fashion_lsh.index.hits import Hits
 from fashion_lsh.search.policy import NProbe, SearchPolicy
 from tests.gallery.factories import BITS, CATEGORIES, random_encoded
 from tests.search.factories import POLICY_DEFAULTS, expected_lists
 
 HAMMING = SearchPolicy("hamming", 1, 1, **POLICY_DEFAULTS)
 NAN = float("nan")
+
+
+class OwnReranker:
+    """Returns the first candidates."""
+
+    def __init__(self, power: int) -> None:
+        self.power = power
+
+    def rerank(self, queries: np.ndarray, candidates: Hits, embeddings: np.ndarray, k: int) -> Hits:
+        return Hits(candidates.rows[:, :k], candidates.distances[:, :k])
 
 
 @pytest.mark.parametrize(
@@ -124,6 +135,10 @@ def test_probability_threshold_selects_the_fewest_lists() -> None:
         (SearchPolicy("rerank", 1, 200, **POLICY_DEFAULTS), "rerank 200, 1 list"),
         (SearchPolicy("rerank", "all", 0.1, **POLICY_DEFAULTS), "rerank 0.1, whole gallery"),
         (SearchPolicy("hamming", "all", 200, **POLICY_DEFAULTS), "hamming, whole gallery"),
+        (
+            SearchPolicy(nprobe=2, reranker={"_target_": "tests.search.test_policy.OwnReranker", "power": 3}),
+            "rerank 200 OwnReranker power=3, 2 lists",
+        ),
         (
             SearchPolicy("euclidean", 1, 200, **{**POLICY_DEFAULTS, "min_probability": 0.95}),
             "euclidean, 1 list, probability 0.95",

@@ -3,6 +3,7 @@
 A configuration is a list of rows that differ only in the seed.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -111,7 +112,8 @@ def _find_configuration(
     base: str, configurations: Sequence[Configuration], settings: Sequence[str], jobs: Mapping[str, Job]
 ) -> Configuration:
     """Find the only configuration with the settings of the base."""
-    required = dict(word.partition("=")[::2] for word in base.split())
+    words = re.split(r"\s+(?=[\w.]+=)", base.strip())  # a value may have blanks: crop.eval_modes=['whole', 'annotated']
+    required = dict(word.partition("=")[::2] for word in words)
     settings_by_configuration = [
         {name: _text(value) for name, value in jobs[configuration[0].job].settings.items()}
         for configuration in configurations
@@ -119,12 +121,12 @@ def _find_configuration(
     matching = [
         configuration
         for configuration, settings_by_name in zip(configurations, settings_by_configuration, strict=True)
-        if required.items() <= settings_by_name.items()
+        if all(settings_by_name.get(name, _text(None)) == value for name, value in required.items())
     ]
     if len(matching) != 1:
         candidates = join_names(
             [
-                " ".join(f"{name}={_text(configuration[0].settings[name])}" for name in settings)
+                " ".join(f"{name}={_text(configuration[0].settings.get(name))}" for name in settings)
                 for configuration in configurations
             ],
             "; ",

@@ -62,7 +62,9 @@ def read_jobs(folder: Path) -> tuple[dict[str, Job], list[Path]]:
     finished = [run for run in runs if run.metrics]
     if not finished:
         reason = "no run is finished" if runs else "no jobs/*.parquet and no run folders"
-        raise FileNotFoundError(f"{folder}: {reason}; run the train command of the experiment")
+        raise FileNotFoundError(
+            f"{folder}: {reason}; run the train command of the experiment, or report the folder that contains its jobs/"
+        )
     jobs = {run.path.name: read_job(run.path / RESULTS_FILE) for run in finished}
     return jobs, [run.path for run in runs if not run.metrics]
 

@@ -78,11 +78,7 @@ def write_sweep_page(folder: Path, base: str = "", columns: Sequence[str] = ()) 
     metrics = list(columns or settings.columns) or [name for name in METRICS if name not in OPTIONAL_METRICS]
     shown = [*metrics, *([selection.metric] if selection else [])]
     rows = table_rows(jobs, [name for name in shown if name not in METRICS])
-    warnings = [
-        f"Jobs with different data, not averaged: {join_names(names)}." for names in jobs_with_different_data(rows)
-    ]
-    code_versions = describe_code_versions(jobs)
-    warnings += [code_versions] if code_versions else []
+    warnings = _warnings(rows, jobs, [*columns] or settings.columns, base)
     means = [average_seeds(configuration) for configuration in group_by_method(rows)]
     parts = [describe_machines(jobs), *warnings, results_table(rows, jobs, metrics), best_table(means, metrics, jobs)]
     failures = failed_jobs(folder)
@@ -91,15 +87,26 @@ def write_sweep_page(folder: Path, base: str = "", columns: Sequence[str] = ()) 
     parts += [f"![{FIGURE_CAPTION}]({FIGURE})\n\n{FIGURE_CAPTION}"] if figure else []
     parts += [difference_table(base, rows, jobs, metrics)] if base else []
     parts += [selection_table(selection, rows)] if selection else []
-    flat_rows = [row.flat() for row in rows]
     text = "\n\n".join(filter(None, parts))
-    write_page(folder, flat_rows, text, {FIGURE: figure} if figure else {})
+    write_page(folder, [row.flat() for row in rows], text, {FIGURE: figure} if figure else {})
     write_long_table(folder / RESULTS_FILE, rows, jobs)
     for warning in warnings:
         log.warning("%s: %s", folder, warning)
     if unfinished:
         log.warning("Skipped unfinished runs: %s", join_names(list(map(str, unfinished))))
     return folder / "README.md"
+
+
+def _warnings(rows: Sequence[SweepRow], jobs: Mapping[str, Job], columns: Sequence[str], base: str) -> list[str]:
+    """Sentences on jobs that cannot be compared, and on chosen metrics that no job has."""
+    different = [f"Jobs with different data, not averaged: {join_names(names)}." for names in
+                 jobs_with_different_data(rows)]  # fmt: skip
+    missing = [name for name in columns if not any(name in row.metrics for row in rows)]
+    unpaired = [key for key, job in jobs.items() if job.queries is None] if base else []
+    sentences = [*different, describe_code_versions(jobs)]
+    sentences += [f"No job has these metrics: {join_names(missing)}."] if missing else []
+    sentences += [f"Jobs without a query table, which have no differences: {join_names(unpaired)}."] if unpaired else []
+    return list(filter(None, sentences))
 
 
 def best_table(means: Sequence[SweepRow], metrics: Sequence[str], jobs: Mapping[str, Job]) -> str:

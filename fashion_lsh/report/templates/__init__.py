@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+PAGES = {"page.md.j2": "report.md", "page.html.j2": "index.html"}  # templates of the report of a run, and its files
 MIME_TYPES = {"svg": "image/svg+xml", "jpg": "image/jpeg", "png": "image/png"}
 
 

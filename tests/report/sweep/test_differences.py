@@ -17,6 +17,7 @@ from tests.report.sweep.factories import (
     HASH_HEAD,
     README,
     change_job,
+    change_settings,
     random_outcomes,
     tables,
     write_page_settings,
@@ -95,6 +96,16 @@ def test_a_base_that_matches_several_configurations_is_rejected(methods: Path) -
     write_page_settings(methods, base="hash=softmax hash.bits=48")
     write_sweep_page(methods)
     assert [row[:3] for row in tables(methods, HEADING)[0][2:]][-1] == ["softmax", "12", "–"]
+
+
+@pytest.mark.parametrize("base", ["hash=softmax crop.eval_modes=['whole', 'annotated']", "hash=softmax hash.weight=–"])
+def test_a_base_names_values_with_blanks_and_missing_settings(methods: Path, base: str) -> None:
+    change_settings(methods, "bbbb0000", **{"crop.eval_modes": ["whole", "annotated"]})
+    for seed in range(3):
+        change_settings(methods, f"aaaa000{seed}", **{"crop.eval_modes": ["whole", "annotated"]})
+    write_page_settings(methods, base=base)
+    write_sweep_page(methods)
+    assert f"{HEADING} {base}" in (methods / "README.md").read_text()
 
 
 def test_the_base_option_takes_precedence_over_the_page_settings(

@@ -97,6 +97,18 @@ def test_an_unknown_metric_is_rejected(folder: Path) -> None:
         write_sweep_page(folder)
 
 
+def test_metrics_that_no_job_has_are_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_sweep_page(folder, columns=["top-1", "item recall@10"])
+    assert "No job has these metrics: item recall@10." in (folder / "README.md").read_text()
+    assert "item recall@10" in caplog.text
+
+
+def test_jobs_without_query_table_are_named_if_there_is_a_base(methods: Path) -> None:
+    write_sweep_page(methods)
+    text = (methods / "README.md").read_text()
+    assert "Jobs without a query table, which have no differences: dddd0000, dddd0001, dddd0002." in text
+
+
 def test_the_best_table_lists_the_highest_value_of_each_ratio(folder: Path) -> None:
     write_job(folder, "cccc0000", "resnet18", 0.5, DISTINCT, RECALL)
     write_page_settings(folder, columns=["top-1", "category mAP@100", "item recall@10", "distinct codes", "queries"])
