@@ -14,12 +14,13 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from fashion_lsh.metrics.code_statistics import CodeStatistics
 from fashion_lsh.report.sections.model_card import COMMAND
 from fashion_lsh.runs.run import Run
 from fashion_lsh.studies import stability
-from tests.cli.factories import ROOT, SMALL, read_results, run_script, scores_without_times
+from tests.cli.factories import ROOT, SMALL, read_results, run_gallery, run_script, scores_without_times, write_ids
 
 pytestmark = pytest.mark.train
 
@@ -145,6 +146,26 @@ def test_stability_compares_two_seeds(shapes: Path, tmp_path: Path) -> None:
     assert {"parameters", "flops", "network_ms"} <= {row.metric for row in results.select(method="model")}
     stability.write_study(tmp_path)
     assert "bits changed" in (tmp_path / "README.md").read_text()
+
+
+def test_evaluate_rejects_an_empty_gallery(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
+    gallery = Run(run).gallery(Run(run).model().fingerprint())
+    ids = write_ids(tmp_path, list(gallery.catalogue.column("id")))
+    assert run_gallery(capsys, "remove", run, ids)[0] == 0
+    assert "gallery: empty gallery; run `fashion-lsh gallery build`" in run_script(
+        "evaluate.py", f"run={run}", status=1
+    )
+
+
+def test_evaluate_does_not_import_the_parts_of_training(runs: Path, tmp_path: Path) -> None:
+    run = shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
+    missing = {"mine": {"_target_": "no_such_module.Mine"}}
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    groups = {"callbacks": missing, "evaluators": missing}
+    (run / "config.yaml").write_text(yaml.safe_dump(config | groups, sort_keys=False))
+    run_script("evaluate.py", f"run={run}", "search=hamming", "search.nprobe=2")
+    assert ("hamming", "2 lists") in read_results(run).methods()
 
 
 def test_evaluate_adds_the_scores_of_another_policy(runs: Path, tmp_path: Path) -> None:

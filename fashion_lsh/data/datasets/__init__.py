@@ -80,13 +80,15 @@ def open_dataset(name: Spec, root: str | None = None, seed: int = 0, keep_copies
         keep_copies: Whether all byte-identical image files are kept; otherwise only one of them is kept.
 
     Raises:
-        ValueError: The name is unknown, or the root is missing.
+        ValueError: The name is unknown, or the root is missing or not used.
         ComponentError: The class cannot be imported, or lacks a method of Source.
     """
     if not isinstance(name, str) or "." in name:
         own_source: Source = create(name, Source, {}, "data.source", root=root, seed=seed)
         return own_source
     if name == "shop_street":
+        if root:
+            raise ValueError(f"data.root={root!r}: data=shop_street composes its images; set data=folder to read these")
         return ShopStreet(seed)
     if name in (FASHION_MNIST, f"{FASHION_MNIST}_official"):
         return FashionMnist(root, official=name != FASHION_MNIST)

@@ -7,6 +7,7 @@ import signal
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from fashion_lsh.data.datasets import open_dataset
 from fashion_lsh.data.datasets.fashion_mnist import CATEGORIES
 from fashion_lsh.data.datasets.shop_street import dataset
 from fashion_lsh.data.datasets.shop_street.appearances import PATTERNS, draw_appearance, render_garment
@@ -371,3 +373,8 @@ def test_the_cache_is_in_the_users_cache_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert ShopStreet(garments=2).folder.parent == tmp_path / ".cache" / "fashion_lsh"
+
+
+def test_a_folder_of_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"data\.root='{tmp_path}'.*data=folder"):
+        open_dataset("shop_street", str(tmp_path))
