@@ -43,7 +43,8 @@ def learning(curves: Curves) -> bytes:
         panels = figure.subplots(1 + len(extra_panels), 1, sharex=True, squeeze=False)[:, 0]
         _lines(panels[0], curves, {"train/loss": ("training", GREY), "val/loss": ("validation", BLUE)}, "loss")
         if extra_panels:
-            lines = {"val/accuracy": ("accuracy", BLUE), "val/macro_f1": ("macro F1", ORANGE)}
+            lines = {"val/accuracy": ("accuracy", BLUE), "val/macro_f1": ("macro F1", ORANGE),
+                     "val/code_map": ("mAP of the codes", GREEN)}  # fmt: skip
             _lines(panels[1], curves, lines, "validation score")
             bottom, top = panels[1].get_ylim()
             padding = max(0.0, MIN_SPAN - (top - bottom)) / 2  # a single epoch has no range
