@@ -26,14 +26,14 @@ def measure(kind: str, num_queries: int, num_rows: int) -> tuple[float, float]:
     """Seconds of scoring with all metrics at 1, 10, 100 and all rows, and peak memory of the process in GiB."""
     rng = np.random.default_rng(0)
     relevance = Relevance(rng.integers(0, CATEGORIES, num_queries), rng.integers(0, CATEGORIES, num_rows))
-    if kind == "codes":
-        vectors = [rng.integers(0, 256, (count, CODE_BYTES), dtype=np.uint8) for count in (num_queries, num_rows)]
-        score = score_codes
-    else:
-        vectors = [rng.standard_normal((count, DIMENSIONS), dtype=np.float32) for count in (num_queries, num_rows)]
-        score = score_embeddings
+    queries, gallery = (
+        rng.integers(0, 256, (count, CODE_BYTES), dtype=np.uint8)
+        if kind == "codes"
+        else rng.standard_normal((count, DIMENSIONS), dtype=np.float32)
+        for count in (num_queries, num_rows)
+    )
     start = time.perf_counter()
-    score(*vectors, relevance, None)
+    (score_codes if kind == "codes" else score_embeddings)(queries, gallery, relevance, None)
     return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 

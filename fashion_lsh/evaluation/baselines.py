@@ -16,7 +16,7 @@ from fashion_lsh.evaluation.scoring import probed_rows, relevance_by_column
 from fashion_lsh.index.codes import pack
 from fashion_lsh.metrics import retrieval as scoring
 from fashion_lsh.metrics.code_statistics import code_statistics, describe_collapse
-from fashion_lsh.metrics.ranking import CUTOFFS, Scores
+from fashion_lsh.metrics.ranking import ALL, CURVE_METRICS, CUTOFFS, Scores, curve_cutoffs
 from fashion_lsh.metrics.results import ONE_LIST, WHOLE_GALLERY, Result, mean_results
 from fashion_lsh.metrics.retrieval import Relevance, precision_at_radius
 from fashion_lsh.models.encoding import Encoded
@@ -66,8 +66,11 @@ def baseline_results(
         for method, score in methods.items():
             if find_probed is not None and method == "predicted_category":
                 continue  # the list has one predicted category: `random` scores the same
-            scores = {name: score(relevance, find_probed, cutoffs) for name, relevance in relevance_by_name.items()}
-            scores = {name: _without_undetected(each, query) for name, each in scores.items()}
+            curve = curve_cutoffs(len(gallery.catalogue)) if method in ("float", *pairs) and not find_probed else ()
+            scores = {
+                name: _without_undetected(_score(score, relevance, find_probed, cutoffs, curve), query)
+                for name, relevance in relevance_by_name.items()
+            }
             fields: dict[str, Any] = {"method": method, "scope": scope, "bits": (bits or 0) if method in pairs else 0}
             results += mean_results(scores, items, categories, **fields)
             tables.append(query_table((method, scope), query.catalogue, scores))
@@ -132,6 +135,19 @@ def code_results(gallery: EncodedSplit, bits: int) -> list[Result]:
     if gallery.quantisation_error is not None:
         values["quantisation_error"] = gallery.quantisation_error
     return [Result(name, value, method="code", split="gallery", bits=bits) for name, value in values.items()]
+
+
+def _score(
+    score: ScoreMethod,
+    relevance: Relevance,
+    find_probed: Callable[[slice], np.ndarray] | None,
+    cutoffs: Sequence[int],
+    curve: Sequence[int],
+) -> Scores:
+    """All metrics at the cutoff ranks, and CURVE_METRICS at those of the curve."""
+    scores = score(relevance, find_probed, tuple(dict.fromkeys([*cutoffs, *curve])))
+    return {(metric, k): values for (metric, k), values in scores.items()
+            if k in (*cutoffs, ALL) or metric in CURVE_METRICS}  # fmt: skip
 
 
 def _radius_precision(query: EncodedSplit, codes: CodePair, relevance: Relevance, bits: int) -> Result:

@@ -12,6 +12,7 @@ import numpy as np
 Scores = dict[tuple[str, int], np.ndarray]  # metric and cutoff rank, for example ("map", 100) -> (Q,) float
 ALL = 0  # cutoff rank that stands for the whole ranking
 CUTOFFS = (1, 10, 100, ALL)  # cutoff ranks of the evaluation
+CURVE_METRICS = ("precision", "recall_ratio")  # metrics at the cutoff ranks of a curve, see `curve_cutoffs`
 BLOCK_CELLS = 1 << 20  # number of array elements per block; an intermediate array then takes 8 MB
 
 
@@ -135,6 +136,12 @@ def discounts(ranks: np.ndarray) -> np.ndarray:
 def cutoff_ranks(names: Sequence[int | str]) -> tuple[int, ...]:
     """Cutoff ranks of the setting `evaluation.k`: ranks and `all`, and always 1, 10 and 100, which reports show."""
     return tuple(sorted({1, 10, 100} | {int(name) for name in names if name != "all"})) + (ALL,) * ("all" in names)
+
+
+def curve_cutoffs(num_rows: int) -> tuple[int, ...]:
+    """Cutoff ranks of the curves of precision and recall: 1, 2, 5, 10, 20, … and the number of rows."""
+    steps = [step * 10**power for power in range(len(str(num_rows))) for step in (1, 2, 5)]
+    return (*(k for k in steps if k < num_rows), num_rows)
 
 
 def concatenate_scores(blocks: Sequence[Scores]) -> Scores:

@@ -114,6 +114,17 @@ def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> byt
     return buffer.getvalue()
 
 
+def precision_at_ranks(lines: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
+    """Plot precision by number of hits as SVG.  lines: (n,) numbers of hits and (n,) precision by name."""
+    with svg_figure(3.4) as (figure, buffer):
+        axes = figure.subplots()
+        for number, (name, (counts, precision)) in enumerate(lines.items()):
+            axes.plot(counts, precision, label=name, color=mpl.colormaps["tab10"](number % 10), marker=".")
+        axes.set(xlabel="hits N", ylabel="precision", xscale="log", ylim=(0, 1.05))
+        legend(figure)
+    return buffer.getvalue()
+
+
 def hamming(panels: Sequence[Mapping[str, np.ndarray]]) -> bytes:
     """Plot the fraction of pairs at each Hamming distance as SVG.  panels: (L,) counts by name, drawn top down."""
     with svg_figure(1.3 + 1.9 * len(panels)) as (figure, buffer):

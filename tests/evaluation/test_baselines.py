@@ -15,7 +15,7 @@ from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.evaluation.scoring import relevance_by_column
 from fashion_lsh.metrics import retrieval
 from fashion_lsh.metrics.code_statistics import CodeStatistics, code_statistics
-from fashion_lsh.metrics.ranking import CUTOFFS
+from fashion_lsh.metrics.ranking import CURVE_METRICS, CUTOFFS
 from fashion_lsh.metrics.results import ONE_LIST, QUERY_METRICS, WHOLE_GALLERY, ResultTable, score_name
 from fashion_lsh.metrics.retrieval import Relevance
 from fashion_lsh.models.encoding import Encoded
@@ -192,6 +192,7 @@ def test_baseline_results_are_means_by_method_scope_and_relevance() -> None:
     assert {key[2] for key in rows} == {"category", "item"}
     for key, row in rows.items():
         assert row.has_interval == (key[3:] in QUERY_METRICS)
+        assert key[4] in CUTOFFS or key[3] in CURVE_METRICS
         assert not row.has_interval or row.low <= row.value <= row.high
     codes = {"code", "lsh"}
     assert {row.method for row in rows.values() if row.bits == factories.BITS} == codes
@@ -206,6 +207,19 @@ def test_baseline_results_are_means_by_method_scope_and_relevance() -> None:
     assert rows["float", WHOLE_GALLERY, "item", "macro_map", 100].value == pytest.approx(np.nanmean(macro))
     assert ResultTable(results, ("hamming", "2 lists"))  # no two results of one column
     assert set(zip(queries["method"].to_pylist(), queries["scope"].to_pylist(), strict=True)) == searches
+
+
+def test_embeddings_and_codes_have_curves_in_the_whole_gallery() -> None:
+    query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
+    results, _ = baseline_results(query, gallery, FACTORY_TRAIN, factories.BITS, (1, 10, 100))
+    table = ResultTable(results, ("hamming", "2 lists"))
+    relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]
+    for method, scope in table.methods()[1:]:
+        ranks = {row.k for row in table.select(method=method, scope=scope, metric="precision", relevance="category")}
+        has_curve = scope == WHOLE_GALLERY and method in ("float", "code", "lsh")
+        assert ranks == ({1, 2, 5, 10, 20, 50, 100, 150} if has_curve else {1, 10, 100})
+    assert table.value("code", "recall_ratio", 150, relevance="category", scope=WHOLE_GALLERY) == 1
+    assert table.value("code", "precision", 150, relevance="category") == pytest.approx(relevance.totals.mean() / 150)
 
 
 def test_the_query_table_has_the_scores_of_every_baseline() -> None:

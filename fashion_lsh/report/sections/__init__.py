@@ -11,7 +11,7 @@ from fashion_lsh.report.sections.examples import example_sheets
 from fashion_lsh.report.sections.learning_curves import learning
 from fashion_lsh.report.sections.model_card import card
 from fashion_lsh.report.sections.own import own_sections
-from fashion_lsh.report.sections.retrieval import retrieval
+from fashion_lsh.report.sections.retrieval import precision_at_ranks, retrieval
 from fashion_lsh.report.sections.scores import scores
 from fashion_lsh.report.sections.settings import settings
 from fashion_lsh.report.sections.setup import setup
@@ -27,7 +27,7 @@ def sections(run_data: RunData) -> list[Section]:
         *([Section("boxes", "Detection", boxes)] if boxes else []),
         Section("learning", "Learning curves", learning(run_data)),
         Section("confusion", "Confusion matrix", confusion(run_data)),
-        Section("retrieval", "Precision and recall of the codes", retrieval(pairs)),
+        Section("retrieval", "Precision and recall of the codes", [*retrieval(pairs), *precision_at_ranks(run_data)]),
         Section("distances", "Hamming distances", distances(pairs, run_data.results)),
         Section("confidence", "Calibration", confidence(run_data)),
         Section("sheets", "Best, typical and worst queries", example_sheets(run_data)),
