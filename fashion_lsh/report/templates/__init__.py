@@ -9,7 +9,8 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 PAGES = {"page.md.j2": "report.md", "page.html.j2": "index.html"}  # templates of the report of a run, and its files
-MIME_TYPES = {"svg": "image/svg+xml", "jpg": "image/jpeg", "png": "image/png"}
+IMAGE_TYPES = {"svg": "image/svg+xml", "jpg": "image/jpeg", "png": "image/png"}
+MIME_TYPES = {**IMAGE_TYPES, "csv": "text/csv"}
 
 
 def render_template(template: str, **values: Any) -> str:
@@ -20,7 +21,7 @@ def render_template(template: str, **values: Any) -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"md": markdown, "data_uri": lambda figure: data_uri(figure.name, figure.content)}
+    environment.filters |= {"md": markdown, "data_uri": lambda block: data_uri(block.name, block.content)}
     return environment.get_template(template).render(values)
 
 
@@ -30,5 +31,5 @@ def markdown(text: str) -> str:
 
 
 def data_uri(name: str, content: bytes) -> str:
-    """Encode an image file as a data URI; the type is the extension of `name`."""
+    """Encode a file as a data URI; the type is the extension of `name`."""
     return f"data:{MIME_TYPES[name.rpartition('.')[2]]};base64,{base64.b64encode(content).decode()}"
