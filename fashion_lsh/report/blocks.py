@@ -70,7 +70,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Download:
-    """A file beside the page, also embedded in the HTML page.
+    """A file beside the page; a small file is also part of the HTML page, see `download_address`.
 
     Attributes:
         name: file name; the extension is the type of the content.

@@ -178,7 +178,7 @@ def best_typical_worst(
     median = np.median(keys[:, remaining], axis=1, keepdims=True) if len(remaining) else 0.0
     per_list, chosen = min(per_list, -(-len(remaining) // 3)), {}
     for name, cost in (("best", -keys), ("worst", keys), ("typical", np.abs(keys - median))):
-        chosen[name] = remaining[_order(categories[remaining], cost[:, remaining])[:per_list]]
+        chosen[name] = remaining[alternating_order(categories[remaining], cost[:, remaining])[:per_list]]
         remaining = np.setdiff1d(remaining, chosen[name])
     return {name: chosen[name] for name in ("best", "typical", "worst")}
 
@@ -199,8 +199,11 @@ def confident_failures(confidence: np.ndarray, category_ap: np.ndarray, count: i
     return failed[order[:count]]
 
 
-def _order(categories: np.ndarray, cost: np.ndarray) -> list[int]:
-    """Indices in ascending order of cost, (2, n); ties alternate between categories."""
+def alternating_order(categories: np.ndarray, cost: np.ndarray) -> list[int]:
+    """Indices in ascending order of the first, then the second cost; ties alternate between categories.
+
+    categories: (n,) str; cost: (2, n) float.
+    """
     num_shown: Counter[tuple[float, float, str]] = Counter()
     sort_keys = []
     for name, first, second in zip(categories, *cost.round(6), strict=True):

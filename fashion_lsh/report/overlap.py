@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from fashion_lsh.report.blocks import Block
+from fashion_lsh.report.curves import alternating_order
 from fashion_lsh.report.example_images import ExampleImages
 from fashion_lsh.report.phrases import percent
 from fashion_lsh.report.tiles import Tile, blank_tile, column_titles
@@ -99,12 +100,14 @@ def overlap_sheets(first: Side, second: Side, criterion: Criterion, relevant: Ma
     """
     groups = overlap(first.scores(criterion.found), second.scores(criterion.found))
     gains = first.scores(criterion.order) - second.scores(criterion.order)
+    categories = np.asarray(first.table["category"].to_numpy())
     blocks: list[Block] = []
     for name, (finder, other), queries, gain in (
         ("only-first", (first, second), groups.only_first, gains),
         ("only-second", (second, first), groups.only_second, -gains),
     ):
-        selected = queries[np.argsort(-np.nan_to_num(gain[queries]), kind="stable")[:MAX_QUERIES]]
+        cost = -np.nan_to_num(gain[queries])
+        selected = queries[alternating_order(categories[queries], np.stack([cost, cost]))[:MAX_QUERIES]]
         caption = f"Queries that {finder.name} finds and {other.name} does not, {len(selected)} of {len(queries):,}."
         if not (finder.has_hits and other.has_hits):
             caption += f" The hits of {(other if finder.has_hits else finder).name} are not in queries.parquet."

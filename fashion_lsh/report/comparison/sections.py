@@ -110,9 +110,11 @@ def _csv(pair: RunPair) -> Download:
     """Scores of each query in both runs as CSV."""
     columns = {name: pair.first.column(name) for name in ("id", "category", "item")}
     for side, run_data in (("A", pair.first), ("B", pair.second)):
-        columns |= {f"{name} {side}": run_data.column(name) for name in ("predicted", "confidence")}
+        columns[f"predicted {side}"] = run_data.column("predicted")
+        columns[f"confidence {side}"] = run_data.column("confidence").astype(float).round(6)
     for title in QUERY_METRICS:
         if scores := pair.scores(METRICS[title]):
-            columns |= {f"{title} A": scores[0], f"{title} B": scores[1], f"{title} B - A": scores[1] - scores[0]}
+            first, second = (values.round(6) for values in scores)
+            columns |= {f"{title} A": first, f"{title} B": second, f"{title} B - A": (second - first).round(6)}
     rows: list[Row] = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return Download("queries.csv", to_csv(rows).encode(), "one row per query, with the scores of both runs.")

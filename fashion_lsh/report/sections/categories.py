@@ -118,7 +118,7 @@ def _cells(score: CategoryScore) -> tuple[str, str]:
 def _csv(names: Sequence[str], scores: Mapping[str, Mapping[str, CategoryScore]]) -> bytes:
     rows: list[Row] = [
         {"category": name}
-        | {f"{title}{suffix}": "" if np.isnan(value) else value
+        | {f"{title}{suffix}": value
            for title, score in scores[name].items()
            for suffix, value in zip(("", " low", " high", " queries"), score, strict=True)}
         for name in names

@@ -69,7 +69,7 @@ def test_the_csv_has_the_scores_of_both_runs(make_run: MakeRun) -> None:
     assert [row["id"] for row in rows] == pair.first.column("id").tolist()
     for title in QUERY_METRICS:
         base, other = pair.scores(METRICS[title]) or ()
-        np.testing.assert_allclose([float(row[f"{title} B - A"]) for row in rows], other - base)
+        np.testing.assert_allclose([float(row[f"{title} B - A"]) for row in rows], other - base, atol=2e-6)
     assert {path.name for path in folder.iterdir()} == {
         "index.html", "report.md", "queries.csv", "categories.csv", "categories.svg", "only-first.jpg",
         "only-second.jpg",

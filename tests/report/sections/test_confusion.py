@@ -9,7 +9,6 @@ import pytest
 from fashion_lsh.report.blocks import Block, Download, Figure, Table, Text
 from fashion_lsh.report.example_images import ExampleImages
 from fashion_lsh.report.run_data import RunData, read_run_data
-from fashion_lsh.report.sections import confusion as module
 from fashion_lsh.report.sections.confusion import MAX_CATEGORIES, MAX_PAIRS, OTHERS, confusion
 from tests.report.factories import MakeRun
 
@@ -76,9 +75,8 @@ def test_with_many_categories_the_matrix_and_the_table_are_limited(make_run: Mak
     assert OTHERS not in few.content.decode()  # type: ignore[union-attr]
 
 
-def test_without_errors_there_are_no_pairs(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_errors_there_are_no_pairs(make_run: MakeRun) -> None:
     run_data = read_run_data(make_run(["bag"]))
-    monkeypatch.setattr(module, "_examples", None)
     matrix, text = confusion(run_data, ExampleImages(run_data))
     assert isinstance(matrix, Figure)
     assert isinstance(text, Text)
