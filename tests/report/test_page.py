@@ -132,6 +132,12 @@ def test_a_report_without_items_has_no_item_scores(make_run: MakeRun) -> None:
     assert not re.search(r"\d", cells[cells.index("items") + 1])
 
 
+def test_a_run_with_one_category_has_all_sections(make_run: MakeRun) -> None:
+    page = read_page(make_run(["bag"]))
+    assert page.texts_in("h2") == TITLES
+    assert "No query was assigned to a wrong category." in page.text
+
+
 def test_unseen_categories_have_no_classification_sections(make_run: MakeRun) -> None:
     run = make_run(unseen=["coat", "hat"])
     change_results(run, lambda rows: [row for row in rows if row.method != CLASSIFIER])
