@@ -72,7 +72,7 @@ def category_scores(
         figure.set_layout_engine("none")
         for number, (title, scores) in enumerate(panels.items()):
             left = (margin + panel * number) / size[0]
-            axes = figure.add_axes((left, 0.35 / size[1], (panel - 0.2) / size[0], height / size[1]))
+            axes = figure.add_axes((left, 0.35 / size[1], (panel - 0.35) / size[0], height / size[1]))
             _draw_scores(axes, scores)
             axes.axvline(means[title], color=GREY, linestyle="--", linewidth=1)
             axes.set_title(title, fontsize=10)

@@ -118,16 +118,20 @@ def overlap_sheets(first: Side, second: Side, criterion: Criterion, relevant: Ma
 def _sheet(
     name: str, queries: np.ndarray, sides: tuple[Side, Side], relevant: Mapping[str, str], caption: str
 ) -> list[Block]:
-    """Sheet with the query, a relevant garment and, below each other, the hits of both sides."""
-    images, rows, titles = sides[0].images, [], []
+    """Sheet with the query, a relevant garment and, below each other, the hits of both sides.
+
+    With two runs, the second row has the crop and the predicted category of the second run.
+    """
+    (first, second), images, rows, titles = sides, sides[0].images, [], []
     for query in queries.tolist():
-        query_id = sides[0].table["id"][query].as_py()
+        query_id = first.table["id"][query].as_py()
         target = images.relevant(query_id, [relevant[query_id]]) if query_id in relevant else [blank_tile()]
         first_tiles = [*images.query(query), *target]
         for side in (side for side in sides if side.has_hits):
             rows.append([*first_tiles, *side.hits(query)])
             titles.append(f"{query_id}, hits of {side.name}")
-            first_tiles = [blank_tile()] * len(first_tiles)
+            crop = second.images.query(query)[1] if second.images is not images else blank_tile()
+            first_tiles = [blank_tile(), crop, blank_tile()]
     titles_of_columns = column_titles(NUM_HITS)
     titles_of_columns.insert(2, "relevant")
     return images.sheet(name, rows, titles_of_columns, caption, titles)

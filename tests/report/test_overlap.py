@@ -9,7 +9,6 @@ from fashion_lsh.report.blocks import Figure
 from fashion_lsh.report.example_images import ExampleImages
 from fashion_lsh.report.overlap import CRITERIA, NUM_HITS, Side, overlap, overlap_sheets
 from fashion_lsh.report.run_data import read_run_data, relevant_garments
-from fashion_lsh.report.tiles import HEADER, LINE
 from tests.report.factories import MakeRun
 
 RECALLS = st.lists(st.tuples(*[st.sampled_from([0.0, 0.49, 0.5, 1.0, np.nan])] * 2), max_size=20)
@@ -57,11 +56,14 @@ def test_rows_have_query_relevant_garment_and_hits(make_run: MakeRun) -> None:
             return super().sheet(name, rows, columns, caption, row_titles)
 
     images, table = Recorder(run_data), run_data.queries
+    same_run, other_run = images, ExampleImages(run_data)
     none = table.set_column(table.column_names.index(ITEM.found), ITEM.found, pa.array(np.zeros(len(table))))
     every = table.set_column(table.column_names.index(ITEM.found), ITEM.found, pa.array(np.ones(len(table))))
-    [figure] = overlap_sheets(Side("A", every, images), Side("B", none, images), ITEM, relevant_garments(run_data))
-    assert isinstance(figure, Figure)
-    assert all(len(row) == 3 + NUM_HITS == len(images.columns) for row in images.rows)
-    assert all(row[2].mark == "same item" for row in images.rows[::2])
-    assert [title.partition("hits of ")[2] for title in images.titles] == ["A", "B"] * (len(images.rows) // 2)
-    assert HEADER > LINE  # titles of rows start below the titles of columns
+    for second_images, captions in ((same_run, {""}), (other_run, {"pred: bag", "pred: coat", "pred: hat"})):
+        sides = Side("A", every, images), Side("B", none, second_images)
+        [figure] = overlap_sheets(*sides, ITEM, relevant_garments(run_data))
+        assert isinstance(figure, Figure)
+        assert all(len(row) == 3 + NUM_HITS == len(images.columns) for row in images.rows)
+        assert all(row[2].mark == "same item" for row in images.rows[::2])
+        assert {row[1].caption for row in images.rows[1::2]} <= captions
+        assert [title.partition("hits of ")[2] for title in images.titles] == ["A", "B"] * (len(images.rows) // 2)
