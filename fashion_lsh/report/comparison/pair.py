@@ -75,7 +75,9 @@ def read_pair(first: Run, second: Run) -> RunPair:
         different = np.flatnonzero(aligned[0].column(name) != aligned[1].column(name))
         if len(different):
             query = shared_ids[int(different[0])].as_py()
-            raise ValueError(_message(*sides, f"the {name} of {len(different):,} queries, for example {query}"))
+            raise ValueError(
+                _message(*sides, f"the {name} of {len(different):,} queries differs, for example of {query}")
+            )
     scores = QueryScores(first.path / QUERIES_FILE, sides[0].results.search)
     return RunPair(aligned[0], aligned[1], scores.groups[is_shared], (len(first_ids), len(second_ids)))
 
