@@ -1,6 +1,9 @@
 """The table of the run's setup."""
 
+from fashion_lsh.report.blocks import Table
 from fashion_lsh.report.phrases import describe_search
+from fashion_lsh.report.run_data import read_run_data
+from fashion_lsh.report.sections.setup import MAX_CATEGORIES, setup
 from tests.report.factories import MakeRun
 from tests.report.pages import read_page
 
@@ -16,3 +19,13 @@ def test_setup_describes_model_search_and_data(make_run: MakeRun) -> None:
     assert config["categories"] == "3: bag, coat, hat"
     assert any("2 garments" in text and "skipped.csv" in text for text in config.values())
     assert config["items"].startswith("12 ")
+
+
+def test_the_table_names_only_the_first_of_many_categories(make_run: MakeRun) -> None:
+    names = [f"category {number:03}" for number in range(142)]
+    [table] = setup(read_run_data(make_run(names)))
+    assert isinstance(table, Table)
+    [text] = [row[1] for row in table.rows if row[0] == "categories"]
+    assert text.startswith(f"142: {', '.join(names[:MAX_CATEGORIES])}")
+    assert f"{142 - MAX_CATEGORIES} more" in text
+    assert names[MAX_CATEGORIES] not in text
