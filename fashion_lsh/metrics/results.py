@@ -160,7 +160,7 @@ def score_name(relevance: str, metric: str, k: int) -> str:
 
 
 def mean_results(scores: Mapping[str, Scores], items: np.ndarray, **fields: Any) -> list[Result]:
-    """Mean of each metric over the queries with relevant rows (no NaN), with bootstrap intervals resampled by item.
+    """Mean of each metric over the queries with relevant rows (no NaN), with 95 % intervals (see `item_interval`).
 
     Args:
         scores: relevance (`category` or `item`) -> (metric, k) -> (Q,) float, NaN for a query without relevant rows.
