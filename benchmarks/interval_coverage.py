@@ -46,11 +46,12 @@ class Scenario:
         sizes = 1 + rng.poisson(self.item_size - 1, self.num_queries)
         items = np.repeat(np.arange(len(sizes)), sizes)[: self.num_queries]
         num_items, shape = int(items[-1]) + 1, (2, num_seeds, self.num_queries)
-        sd = {name: np.sqrt(variance) for name, variance in VARIANCES.items()}
-        latent = sd["item"] * rng.standard_normal(num_items)[items] + sd["query"] * rng.standard_normal(shape[2])
-        latent = latent + sd["item and method"] * rng.standard_normal((2, 1, num_items))[:, :, items]
-        latent = latent + sd["item and seed"] * rng.standard_normal((2, num_seeds, num_items))[:, :, items]
-        ranks = ndtr(latent + sd["rest"] * rng.standard_normal(shape))  # uniform
+        sd = {name: np.float32(variance**0.5) for name, variance in VARIANCES.items()}
+        by_item = sd["item"] * rng.standard_normal(num_items)
+        by_item = by_item + sd["item and method"] * rng.standard_normal((2, 1, num_items))
+        by_item = by_item + sd["item and seed"] * rng.standard_normal((2, num_seeds, num_items))
+        latent = by_item.astype(np.float32)[:, :, items] + sd["query"] * rng.standard_normal(shape[2], np.float32)
+        ranks = ndtr(latent + sd["rest"] * rng.standard_normal(shape, np.float32))  # uniform
         expected = np.array(self.means)[:, None, None] + self._seed_effects(rng, (2, num_seeds, 1))
         if self.kind == "0/1":
             return (ranks < expected).astype(float), items, expected
@@ -72,17 +73,21 @@ def two_level(base: Sequence[np.ndarray], method: Sequence[np.ndarray], groups: 
 
 
 def paired_coverage(
-    scenario: Scenario, num_seeds: int, samples: int, interval: PairedInterval = two_level
-) -> tuple[float, float]:
-    """Fraction of intervals with the expected difference of new trainings, and of these trainings, on new items."""
-    rng, covered = np.random.default_rng(num_seeds), np.zeros(2)
+    scenario: Scenario, seed_counts: Sequence[int], samples: int, interval: PairedInterval = two_level
+) -> np.ndarray:
+    """Coverage of paired intervals with the first of the drawn seeds, for each number of seeds: (len(seed_counts), 2).
+
+    The columns are the fractions of intervals with the expected difference of new trainings, and of these trainings.
+    """
+    rng, covered = np.random.default_rng(0), np.zeros((len(seed_counts), 2))
     for _ in range(samples):
-        (base, method), items, expected = scenario.draw(rng, num_seeds)
-        low, high = interval(list(base), list(method), items)
-        truths = np.array([np.diff(scenario.means)[0], np.diff(expected.mean(axis=(1, 2)))[0]])
-        covered += (low <= truths) & (truths <= high)
-    new, same = covered / samples
-    return float(new), float(same)
+        (base, method), items, expected = scenario.draw(rng, max(seed_counts))
+        for row, count in enumerate(seed_counts):
+            low, high = interval(list(base[:count]), list(method[:count]), items)
+            fits = expected[:, :count].mean(axis=(1, 2))
+            truths = np.array([scenario.means[1] - scenario.means[0], fits[1] - fits[0]])
+            covered[row] += (low <= truths) & (truths <= high)
+    return covered / samples
 
 
 def item_coverage(scenario: Scenario, samples: int) -> float:
@@ -133,18 +138,11 @@ def paired_table(samples: int, seeds: Sequence[int], queries: Sequence[int]) -> 
 
 
 def _paired_line(scenario: Scenario, seeds: Sequence[int], samples: int) -> list[str]:
-    coverage = {num_seeds: paired_coverage(scenario, num_seeds, samples) for num_seeds in seeds}
-    fits = [_percent(coverage[1][1])] if 1 in coverage else []
+    coverage = paired_coverage(scenario, seeds, samples)
+    fits = [_percent(coverage[seeds.index(1), 1])] if 1 in seeds else []
     sd = f"{scenario.seed_sd:g}" + (" skewed" if scenario.seed_effects == "exponential" else "")
     means = " and ".join(f"{mean:g}" for mean in scenario.means)
-    return [
-        scenario.kind,
-        means,
-        sd,
-        str(scenario.num_queries),
-        *fits,
-        *(_percent(new) for new, _ in coverage.values()),
-    ]
+    return [scenario.kind, means, sd, str(scenario.num_queries), *fits, *map(_percent, coverage[:, 0])]
 
 
 def item_table(samples: int, queries: Sequence[int]) -> str:

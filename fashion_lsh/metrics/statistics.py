@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import stdtrit
+from scipy.special import chdtri, stdtrit
 
 LEVEL = 0.95  # confidence level of all intervals
 MIN_SEEDS = 5  # seeds from which on a difference is called significant
@@ -158,8 +158,9 @@ def _variances(values: np.ndarray, group_ids: np.ndarray) -> list[Variance]:
 
     One seed: the variance between groups. Several seeds: the variance between seeds, then the variance between groups
     that all seeds share: variance between groups of the mean over seeds, minus its part from the interaction of seed
-    and group, which the variance between seeds already contains; at least 0. A single group has no variance between
-    groups.
+    and group, which the variance between seeds already contains; at least 0. The variance between seeds is at least the
+    1 % quantile that it has with no other effect than the interaction, so that seeds of equal means by chance do not
+    give an interval of width 0. A single group has no variance between groups.
 
     values: (S, Q) float; group_ids: (Q,) int in 0..G - 1.
     """
@@ -175,6 +176,8 @@ def _variances(values: np.ndarray, group_ids: np.ndarray) -> list[Variance]:
     if num_seeds > 1:
         interaction = factor * float(((shares - shares.mean(axis=0)) ** 2).sum()) / (num_seeds * (num_seeds - 1))
         between_groups = max(0.0, between_groups - interaction)
+        [(between_seeds, freedom)] = parts
+        parts = [(max(between_seeds, interaction * float(chdtri(freedom, 0.99)) / freedom), freedom)]
     return [*parts, (between_groups, num_groups - 1)]
 
 

@@ -21,7 +21,7 @@ from fashion_lsh.metrics.results import (
     metric_name,
     score_name,
 )
-from fashion_lsh.metrics.statistics import confidence_interval
+from fashion_lsh.metrics.statistics import item_interval
 
 NAN = math.nan
 OWN = ("rerank 200", "1 list")
@@ -199,7 +199,7 @@ def test_intervals_contain_the_means() -> None:
         assert row.high - row.low < 0.2
 
 
-def test_intervals_are_resampled_by_item() -> None:
+def test_queries_of_an_item_are_dependent() -> None:
     values, items = np.random.default_rng(1).random(9), ["a", "", "b", "a", "", "", "b", "7", ""]
     [row] = mean_results({"item": {("map", 100): values}}, np.array(items, dtype=object))
-    assert (row.low, row.high) == confidence_interval(values, np.array([2, 10, 3, 2, 11, 12, 3, 1, 13]))
+    assert (row.low, row.high) == item_interval(values, np.array(list("abcadecfg")))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import chi2
 from scipy.stats import t as student
 
 from fashion_lsh.metrics.statistics import (
@@ -49,6 +50,8 @@ def reference_bounds(scores: np.ndarray, groups: np.ndarray) -> tuple[float, flo
         item_variance += (sum(sums) / num_seeds) ** 2
         interaction += sum((value - sum(sums) / num_seeds) ** 2 for value in sums) / num_seeds / max(1, num_seeds - 1)
     factor = len(names) / (len(names) - 1)
+    if num_seeds > 1:
+        seed_variance = max(seed_variance, factor * interaction * chi2.ppf(0.01, num_seeds - 1) / (num_seeds - 1))
     item_variance = max(0.0, factor * (item_variance - interaction))
     margin = student.isf((1 - LEVEL) / 2, len(names) - 1) ** 2 * item_variance
     margin += student.isf((1 - LEVEL) / 2, num_seeds - 1) ** 2 * seed_variance if num_seeds > 1 else 0.0
@@ -153,6 +156,12 @@ def test_a_seed_without_effect_does_not_narrow_the_interval_below_that_of_the_it
 def test_equal_methods_have_a_difference_of_0() -> None:
     base = list(np.random.default_rng(0).random((3, 50)))
     assert paired_difference(base, base, np.arange(50)) == (0.0, 0.0, 0.0, 1.0, 3)
+
+
+def test_seeds_of_equal_means_do_not_give_an_interval_of_width_0() -> None:
+    scores = np.stack([np.roll(np.repeat([1.0, 0.0], 30), seed) for seed in range(5)])
+    difference = differences_of(scores, np.arange(60))
+    assert difference.low < 0.5 < difference.high
 
 
 def test_a_single_item_has_an_interval_only_over_seeds() -> None:
