@@ -15,7 +15,7 @@ from scipy.special import chdtri, stdtrit
 LEVEL = 0.95  # confidence level of all intervals
 MIN_SEEDS = 5  # seeds from which on a difference is called significant
 SIMULATED_COVERAGE = {  # seeds -> lowest and highest coverage in %, docs/intervals.md; MIN_SEEDS: or more seeds
-    2: (0.0, 1.0), 3: (0.0, 1.0), 4: (0.0, 1.0), MIN_SEEDS: (0.0, 1.0),
+    2: (95.6, 98.1), 3: (95.2, 97.6), 4: (94.9, 97.6), MIN_SEEDS: (95.0, 97.1),
 }  # fmt: skip
 SMALLEST_P = 1e-40  # smaller p values are 0
 Variance = tuple[float, int]  # variance of a mean, and its degrees of freedom

@@ -74,7 +74,7 @@ class Experiments:
         return file.exists() and (not where or bool(_matching(file, where)))
 
     def above_chance(self, name: str, where: Mapping[str, str]) -> bool:
-        """Return True if top-1 is significantly above chance in at least one matching row."""
+        """Return True if the interval of top-1 over the queries is above chance in at least one matching row."""
         rows = self._rows(name, where)
         return any(_number(name, row, "top-1 low") > _number(name, row, "chance") for row in rows)
 

@@ -78,6 +78,6 @@ def test_the_stated_coverage_equals_the_published_simulation(num_seeds: int) -> 
     assert max(values) <= high
     if num_seeds >= MIN_SEEDS:
         assert low >= 93
-        assert high <= 97
+        assert high <= 97.5  # 97 and the error of the simulation
     else:
         assert (low, high) == (min(values), max(values))
