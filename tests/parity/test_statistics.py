@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, ttest_1samp, ttest_rel
 from scipy.stats import t as student
@@ -31,6 +31,7 @@ def random_groups(rng: np.random.Generator, num_queries: int) -> np.ndarray:
     return rng.permutation(np.append(np.arange(20), rng.integers(0, 20, num_queries - 20)))
 
 
+@settings(max_examples=15)  # multipletests takes 50 ms
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_equals_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-12)
