@@ -19,8 +19,8 @@ from fashion_lsh.report.sweep.rows import SweepRow, average_seeds, distinguishin
 
 INTERVALS_NOTE = "Intervals: t intervals from the variances between seeds and between items (docs/intervals.md)."
 BOLD_NOTE = (
-    f"Bold: at least {MIN_SEEDS} seeds, and p below 0.05 after Holm's adjustment over such rows of the column. The other "
-    "differences are not significant."
+    f"Bold: at least {MIN_SEEDS} seeds, and p below 0.05 after Holm's adjustment over such rows of the column. The "
+    "other differences are not significant."
 )
 NO_BOLD_NOTE = f"No difference is bold, and none is called significant: that needs {MIN_SEEDS} seeds."
 HINT = "remove one of the jobs, or the base of page.yaml"
