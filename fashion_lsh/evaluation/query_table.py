@@ -15,6 +15,7 @@ from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.metrics.ranking import Scores
 from fashion_lsh.metrics.results import CLASSIFIER, QUERY_METRICS, SEARCH, WHOLE_GALLERY, Column, Result, score_name
+from fashion_lsh.metrics.statistics import item_groups
 
 QUERY_COLUMNS = ("id", "category", "item")
 
@@ -119,10 +120,8 @@ class QueryScores:
 
     @cached_property
     def groups(self) -> np.ndarray:
-        """Row of the first query of the same item, or own row of a query without an item, (Q,) int64."""
-        items = self._own("item")
-        _, first_rows, item_ids = np.unique(items, return_index=True, return_inverse=True)
-        return np.where(items == "", np.arange(len(items)), first_rows[item_ids])
+        """Groups of queries of one item, (Q,) int64 (see `item_groups`)."""
+        return item_groups(self._own("item"))
 
     def scores(self, column: Column) -> np.ndarray | None:
         """Scores of a column, (Q,) float, NaN for queries without relevant rows; None if the method has none.

@@ -14,7 +14,7 @@ ONE_LIST = "1 list"  # scope of a search in the list of the predicted category
 CLASSIFIER = "classifier"  # method of the classification results
 CropMode = Literal["whole", "annotated", "detected", "detected_or_whole"]
 CROP_MODES: tuple[CropMode, ...] = get_args(CropMode)
-# metrics and cutoff ranks with scores of the single queries in queries.parquet, and with intervals
+# metrics and cutoff ranks with scores of the single queries in queries.parquet
 QUERY_METRICS = {
     ("map", 100), ("map", ALL), ("ndcg", 10), ("mrr", ALL), ("recall", 1), ("recall", 10), ("precision", 10),
 }  # fmt: skip
@@ -170,8 +170,8 @@ def mean_results(
 ) -> list[Result]:
     """Mean of each metric over the queries with relevant rows (no NaN), and macro averages of MACRO_METRICS.
 
-    Metrics in QUERY_METRICS have a 95 % confidence interval (see `item_interval`). A macro average is the mean of the
-    means of the categories, `macro_map` for the metric `map`.
+    A mean has a 95 % confidence interval (see `item_interval`). A macro average, `macro_map` for the metric `map`, is
+    the mean of the means of the categories.
 
     Args:
         scores: relevance (`category` or `item`) -> (metric, k) -> (Q,) float, NaN for a query without relevant rows.
@@ -182,7 +182,7 @@ def mean_results(
     results: list[Result] = []
     for relevance, by_metric in scores.items():
         for (metric, k), values in by_metric.items():
-            bounds = item_interval(values, items) if (metric, k) in QUERY_METRICS else ()
+            bounds = item_interval(values, items)
             shared: dict[str, Any] = {"k": k, "relevance": relevance, "n": int((~np.isnan(values)).sum())} | fields
             results.append(Result(metric, float(np.nanmean(values)), *bounds, **shared))
             if metric in MACRO_METRICS:

@@ -16,7 +16,7 @@ from fashion_lsh.evaluation.latency import latency_summary, single_thread, time_
 from fashion_lsh.evaluation.protocol import EncodedSplit, encode_split
 from fashion_lsh.evaluation.scoring import score_search
 from fashion_lsh.metrics.retrieval import MAX_HITS, Relevance
-from fashion_lsh.metrics.statistics import confidence_interval
+from fashion_lsh.metrics.statistics import item_groups, item_interval, paired_difference
 from fashion_lsh.models.encoding import Encoded, Model
 from fashion_lsh.runs.environment import environment
 from fashion_lsh.search.policy import SearchPolicy
@@ -145,9 +145,11 @@ def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[Search
             "search": name,
             "distance": searcher.policy.distance,
         }
-        row |= scores | _interval("item map@100", scores_by_policy[name]["map", 100], items)
+        precision = scores_by_policy[name]["map", 100]
+        row |= scores | _with_bounds("item map@100", scores["item map@100"], *item_interval(precision, items))
         for base, baseline_scores in baselines.items():
-            row |= _difference(f"gain over {base}", scores_by_policy[name]["map", 100] - baseline_scores, items)
+            gain = paired_difference([baseline_scores], [precision], item_groups(items))
+            row |= _with_bounds(f"gain over {base}", gain.mean, gain.low, gain.high)
         row |= {
             "neighbour recall": _neighbour_recall(searcher, query.encoded, nearest),
             **latency_summary("search", milliseconds[name]),
@@ -161,13 +163,8 @@ def _timed_search(searcher: Searcher, queries: Encoded, timed_rows: np.ndarray) 
     return lambda query: searcher.search_encoded(queries.at(int(timed_rows[query])), MAX_HITS)
 
 
-def _interval(name: str, scores: np.ndarray, items: np.ndarray) -> Row:
-    low, high = confidence_interval(scores, items)
-    return {f"{name} low": low, f"{name} high": high}
-
-
-def _difference(name: str, differences: np.ndarray, items: np.ndarray) -> Row:
-    return {name: float(np.nanmean(differences))} | _interval(name, differences, items)
+def _with_bounds(name: str, value: float, low: float, high: float) -> Row:
+    return {name: value, f"{name} low": low, f"{name} high": high}
 
 
 def _neighbour_recall(searcher: Searcher, queries: Encoded, nearest: np.ndarray) -> float:

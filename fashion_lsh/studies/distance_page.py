@@ -32,9 +32,9 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
     parts = [
         f"{num_queries:,} queries, {gallery_size:,} garments in the gallery. Only garments of the query's item are "
         "relevant. *gain over hamming* and *gain over euclidean* are differences in item mAP@100 from these distances; "
-        "a difference is not significant if its interval contains 0. *neighbour recall* is the fraction of the ten "
-        "nearest neighbours by exact Euclidean distance that are among the candidates (`rerank`) or among the first "
-        "ten hits (other distances).",
+        "intervals are over the queries of this fit and do not cover other seeds. *neighbour recall* is the fraction "
+        "of the ten nearest neighbours by exact Euclidean distance that are among the candidates (`rerank`) or among "
+        "the first ten hits (other distances).",
     ]
     for scope in dict.fromkeys(row["scope"] for row in rows):
         lines = [_line(row) for row in rows if row["scope"] == scope]

@@ -5,7 +5,7 @@ import pytest
 
 from fashion_lsh.metrics.classification import classification_results
 from fashion_lsh.metrics.results import Result
-from fashion_lsh.metrics.statistics import confidence_interval
+from fashion_lsh.metrics.statistics import item_interval
 
 
 def values_by_metric(results: list[Result]) -> dict[tuple[str, int], float]:
@@ -36,7 +36,7 @@ def test_classification_results_equal_counts(num_categories: int) -> None:
     }
     [accuracy] = [row for row in results if row.has_interval]
     assert (accuracy.metric, accuracy.k) == ("accuracy", 0)
-    assert (accuracy.low, accuracy.high) == confidence_interval((ranks == 0).astype(float), items)
+    assert (accuracy.low, accuracy.high) == item_interval((ranks == 0).astype(float), items)
     assert {row.n for row in results} == {40}
     assert all(type(row.value) is float for row in results)
 

@@ -96,7 +96,7 @@ def test_an_own_reranker_is_named() -> None:
 
 
 def test_every_baseline_is_described() -> None:
-    assert {"code", "float", "lsh", "itq", "predicted_category", "random", *DESCRIPTORS} == METHODS.keys()
+    assert {"code", "float", "lsh", "pca", "itq", "predicted_category", "random", *DESCRIPTORS} == METHODS.keys()
     assert len(set(METHODS.values())) == len(METHODS)
 
 

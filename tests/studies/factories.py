@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def write_backbone_results(folder: Path) -> None:
     ratios = {"resnet101": 0.5, "alexnet": 0.0, "vgg16": 0.75, "googlenet": 0.5}
     for name, ratio in ratios.items():
         backbone = {"backbone": {"name": name, "weights": None}}
-        for seed in (0, 1, 2) if name != "vgg16" else (0,):
+        for seed in range(5) if name != "vgg16" else (0,):
             write_job(folder / "backbones", {"seed": seed} | backbone, {"top-1": query_scores(ratio)})
         low = 0.05 if name == "vgg16" else 0.5
         write_job(folder / "backbones/garments", backbone, {"top-1": query_scores(ratio)}, low)
@@ -143,7 +144,7 @@ def write_hash_layer_results(folder: Path) -> None:
         loss, _, items = name.partition(", ")
         settings = {"hash": None if name == "none" else hash_layer_config(loss, 0.5 if items else 0.0)}
         scores = {"top-1": query_scores(0.5), "item recall@10": query_scores(recall)}
-        for seed in (0, 1, 2):
+        for seed in range(5):
             write_job(folder / "hash_layer", {"seed": seed} | settings, scores)
     for settings, ratio in (({"hash": None}, 0.75), ({"hash": hash_layer_config("softmax")}, 0.5)):
         write_job(folder / "hash_layer/garments", settings, {"top-1": query_scores(ratio)})
@@ -200,10 +201,12 @@ def write_stability_results(folder: Path) -> None:
     columns = {"backbone": "resnet18", "split": 0}
     runs = [columns | {"row type": "run", "split": split, "seed": seed, "top-1": (top1 := 0.7 + number / 1000)}
             | {f"{name} top-1": top1 - drop for name, drop in accuracy_drops.items()}
-            for number, (seed, split) in enumerate(((0, 0), (1, 0), (2, 0), (0, 1), (0, 2)))]  # fmt: skip
+            for number, (seed, split) in enumerate([*((seed, 0) for seed in range(5)), (0, 1), (0, 2)])]  # fmt: skip
     pairs = [
-        {"row type": "pair", "backbone": "resnet18", "split": 0, "hit overlap": value} for value in (0.25, 0.26, 0.27)
-    ]
+        {"row type": "pair", "backbone": "resnet18", "split": 0, "seeds": f"{first} and {second}",
+         "hit overlap": 0.25 + first / 100}
+        for first, second in combinations(range(5), 2)
+    ]  # fmt: skip
     write_results(folder / "stability", runs + pairs)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from fashion_lsh.metrics.statistics import paired_difference
 from fashion_lsh.report.html import write_html
@@ -53,10 +54,11 @@ def test_the_claims_template_is_rendered_from_the_result_files(experiments: Path
         "[hash_layer/garments": 1, "[distances": 4, "[speedup": 5, "[stability": 7,
     }  # fmt: skip
     assert Counter(row[1].strip("*") for row in rows) == {
-        "holds": 15, "does not hold": 11, "not shown": 4, "not measured yet": 1
+        "holds": 9, "does not hold": 7, "not shown": 2, "too few runs (1)": 9, "too few runs (3)": 3,
+        "not measured yet": 1,
     }  # fmt: skip
     assert [row[1:3] for row in rows if row[5].startswith("[backbones]")] == [
-        ["**holds**", "+0.500"], ["**does not hold**", "-0.250"], ["not measured yet", "–"], ["**not shown**", "+0.000"]
+        ["**holds**", "+0.500"], ["too few runs (1)", "-0.250"], ["not measured yet", "–"], ["**not shown**", "+0.000"]
     ]  # fmt: skip
     assert [row[1] for row in rows if row[4].startswith("at chance level")] == ["not shown"]
 
@@ -66,8 +68,8 @@ def test_a_paired_difference_is_computed_from_the_query_scores_of_the_jobs(exper
         "hash_layer", "item recall@10", method="hash=greedyhash", base="hash=none"
     )
     base, method = (factories.query_scores(ratio) for ratio in (0.75, 0.5))
-    expected = paired_difference([base] * 3, [method] * 3, np.arange(factories.NUM_QUERIES))
-    assert difference == pytest.approx((expected.mean, expected.low, expected.high), abs=1e-5)
+    expected = paired_difference([base] * 5, [method] * 5, np.arange(factories.NUM_QUERIES))
+    assert difference == pytest.approx((expected.mean, expected.low, expected.high, 5), abs=1e-5)
     [row] = [row for row in read_claims(write_claims(experiments)) if row[0] == "… and item recall"]
     assert row[2] == "-0.500"
 
@@ -85,11 +87,13 @@ def test_an_experiment_with_missing_jobs_is_rejected_and_the_page_is_unchanged(e
 @pytest.mark.parametrize(
     ("estimate", "threshold", "status"),
     [
-        (Estimate(0.1, 0.05, 0.2), 0.0, "holds"),
-        (Estimate(0.1, 0.05, 0.2), 0.1, "not shown"),
-        (Estimate(0.1, 0.05, 0.2), 0.3, "does not hold"),
-        (Estimate(-0.02, -0.025, 0.01), -0.03, "holds"),
-        (Estimate(0.1, 0.0, 0.2), 0.0, "not shown"),
+        (Estimate(0.1, 0.05, 0.2), 0.0, "**holds**"),
+        (Estimate(0.1, 0.05, 0.2), 0.1, "**not shown**"),
+        (Estimate(0.1, 0.05, 0.2, 5), 0.3, "**does not hold**"),
+        (Estimate(-0.02, -0.025, 0.01, 10), -0.03, "**holds**"),
+        (Estimate(0.1, 0.0, 0.2), 0.0, "**not shown**"),
+        (Estimate(0.1, 0.05, 0.2, 4), 0.0, "too few runs (4)"),
+        (Estimate(0.1, 0.05, 0.2, 1), 0.3, "too few runs (1)"),
     ],
 )
 def test_a_claim_holds_if_the_whole_interval_is_above_the_threshold(
@@ -103,20 +107,29 @@ def test_percentages_have_a_space() -> None:
     assert (estimate.format(".1%"), estimate.interval(".1%")) == ("17.2 %", "[0.0 %, 25.0 %]")
 
 
+@pytest.mark.parametrize(("estimate", "text"), [
+    (Estimate(0.1, 0.05, 0.2, 1), "[0.05, 0.20], 1 run"), (Estimate(0.1, 0.05, 0.2, 3), "[0.05, 0.20], 3 runs"),
+    (Estimate(0.1, np.nan, np.nan, 1), "–, 1 run"),
+])  # fmt: skip
+def test_the_number_of_runs_is_written_beside_the_interval(estimate: Estimate, text: str) -> None:
+    assert estimate.interval(".2f") == text
+
+
 def test_estimates_equal_values_and_differences_of_the_rows(tmp_path: Path) -> None:
     render_claims(tmp_path, "")
     experiments, first, other = Experiments(tmp_path), {"hash": "csq", "seed": "0"}, {"hash": "lsh", "seed": "0"}
-    assert experiments.estimate("bits", "top-1", first) == (0.5, 0.4, 0.6)
-    assert experiments.difference_by_seed("bits", "top-1", {"hash": "csq"}, {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
-    assert experiments.unpaired_difference("bits", "top-1", first, other) == pytest.approx((0.25, 0.1, 0.4))
-    assert experiments.seeds("bits", {"hash": "csq"}, {"hash": "lsh"}) == 2
-    assert experiments.seeds("bits", {"hash": "csq"}, {"hash": "lsh", "seed": "1"}) == 1
+    assert experiments.estimate("bits", "top-1", first) == (0.5, 0.4, 0.6, 1)
+    assert experiments.estimate("bits", "top-1", first, None) == (0.5, 0.4, 0.6, None)
+    low, high = student.interval(0.95, 1, 0.3125, 0.0625)  # differences 0.25 and 0.375
+    by_seed = experiments.difference_by_seed("bits", "top-1", {"hash": "csq"}, {"hash": "lsh"})
+    assert by_seed == pytest.approx((0.3125, low, high, 2))
+    assert experiments.unpaired_difference("bits", "top-1", first, other) == pytest.approx((0.25, 0.1, 0.4, 1))
     assert experiments.value("bits", "chance", first) == 0.35
     assert experiments.best("bits", "top-1", {"hash": "csq"})["seed"] == "1"
     assert experiments.best("bits", "chance", {"hash": "lsh"})["seed"] == "0"
-    assert experiments.mean_over("bits", "top-1", {"hash": "lsh"}) == (0.3125, 0.25, 0.375)
+    assert experiments.mean_over("bits", "top-1", {"hash": "lsh"}) == (0.3125, 0.25, 0.375, 2)
     assert experiments.mean_over("bits", "top-1 high", {"hash": "csq"}, subtract="top-1 low") == pytest.approx(
-        (0.15, 0.1, 0.2)
+        (0.15, 0.1, 0.2, 2)
     )
     assert (experiments.has_results("bits"), experiments.has_results("crops")) == (True, False)
     assert (experiments.has_results("bits", first), experiments.has_results("bits", {"hash": "itq"})) == (True, False)

@@ -7,9 +7,9 @@ from fashion_lsh.report.run_data import RunData
 from fashion_lsh.report.tables import score_rows, with_interval
 
 SCORES_NOTE = (
-    "Means over the queries, with 95 % confidence intervals (bootstrap over items). Relevant for category mAP@100: "
-    "garments of the same category; for item scores: the same garment. With the scope 1 list, a search reaches only "
-    "garments whose predicted category is that of the query."
+    "Means over the queries, with 95 % confidence intervals (over items, for this fit only). Relevant for category "
+    "mAP@100: garments of the same category; for item scores: the same garment. With the scope 1 list, a search "
+    "reaches only garments whose predicted category is that of the query."
 )
 CLASSIFIER_AND_SPEED = {
     "top-1": (Column("classifier", "accuracy"), "fraction of queries with the correct category"),

@@ -10,26 +10,28 @@ import numpy as np
 
 from fashion_lsh.evaluation.query_table import QueryScores
 from fashion_lsh.metrics.results import Column
-from fashion_lsh.metrics.statistics import Difference, holm, paired_difference
+from fashion_lsh.metrics.statistics import MIN_SEEDS, Difference, holm, paired_difference
 from fashion_lsh.report.phrases import join_names, markdown_table
+from fashion_lsh.report.seed_notes import seeds_note
 from fashion_lsh.report.sweep.jobs import Job
 from fashion_lsh.report.sweep.metrics import find_column
 from fashion_lsh.report.sweep.rows import SweepRow, average_seeds, distinguishing_settings, group_by_method
 
-INTERVALS_NOTE = (
-    "Intervals are from 2,000 bootstrap samples of seeds and items. All queries of an item are drawn together; a query"
-    " without an item is drawn individually. Within a sample, all seeds have the same items. With one seed, the"
-    " intervals do not cover the variation between seeds; with three seeds, they are too narrow. Bold: the interval"
-    " excludes 0, and p is below 0.05 after Holm's adjustment over the rows of the column. The other differences are"
-    " not significant."
+INTERVALS_NOTE = "Intervals: t intervals from the variances between seeds and between items (docs/intervals.md)."
+BOLD_NOTE = (
+    f"Bold: at least {MIN_SEEDS} seeds, and p below 0.05 after Holm's adjustment over such rows of the column. The "
+    "other differences are not significant."
 )
+NO_BOLD_NOTE = f"No difference is bold, and none is called significant: that needs {MIN_SEEDS} seeds."
 HINT = "remove one of the jobs, or the base of page.yaml"
 Configuration = Sequence[SweepRow]  # rows that differ only in the seed
 Pair = tuple[QueryScores, QueryScores]
 
 
 def difference_table(base: str, rows: Sequence[SweepRow], jobs: Mapping[str, Job], metrics: Sequence[str]) -> str:
-    """Markdown table of mean differences from the base, one row per configuration, with a note on the intervals.
+    """Markdown table of mean differences from the base, one row per configuration, with notes on the intervals.
+
+    A difference with fewer than MIN_SEEDS seeds is never bold.
 
     Args:
         base: settings of the base configuration, `name=value`, separated by spaces.
@@ -47,15 +49,17 @@ def difference_table(base: str, rows: Sequence[SweepRow], jobs: Mapping[str, Job
     columns = {name: [_text(configuration[0].settings[name]) for configuration in compared] for name in settings}
     if "seed" in rows[0].settings:
         columns["seeds"] = [", ".join(str(seed) for seed in pair) or "–" for pair in pairs]
+    seed_counts = set()
     for title in metrics:
         column = find_column(title, jobs)
         differences = [_difference(column, list(pair.values())) for pair in pairs]
         if any(differences):
             columns[title] = _cells(differences)
+            seed_counts |= {difference.seeds for difference in differences if difference}
     heading = f"Differences from {base}, paired by seed and query: mean [95 % interval]"
-    return (
-        f"{heading}\n\n{markdown_table(list(zip(*columns.values(), strict=True)), list(columns))}\n\n{INTERVALS_NOTE}"
-    )
+    table = markdown_table(list(zip(*columns.values(), strict=True)), list(columns))
+    bold = BOLD_NOTE if max(seed_counts, default=0) >= MIN_SEEDS else NO_BOLD_NOTE
+    return f"{heading}\n\n{table}\n\n" + " ".join([INTERVALS_NOTE, seeds_note(seed_counts), bold])
 
 
 def difference_between(
@@ -91,9 +95,9 @@ def best_configuration(
 ) -> Configuration | None:
     """Return the significantly best configuration by a metric.
 
-    The best configuration has the highest mean, and all its paired differences from other configurations have intervals
-    above 0. Return None if no configuration is significantly best, jobs differ in data or queries, or per-query scores
-    are missing.
+    The best configuration has the highest mean, and all its paired differences from other configurations are positive,
+    have at least MIN_SEEDS seeds, and p below 0.05 after Holm's adjustment. Return None if no configuration is
+    significantly best, jobs differ in data or queries, or per-query scores are missing.
     """
     first_job = next(iter(jobs.values()))
     if any(not _has_same_queries(first_job, job) for job in jobs.values()):
@@ -101,11 +105,10 @@ def best_configuration(
     means = [(average_seeds(configuration).value(metric), configuration) for configuration in configurations]
     scored = [(mean, configuration) for mean, configuration in means if mean is not None]
     ranked = [configuration for _, configuration in sorted(scored, key=lambda pair: -pair[0])]
-    for other in ranked[1:]:
-        difference = _difference(find_column(metric, jobs), list(_pairs(other, ranked[0], jobs).values()))
-        if difference is None or difference.low <= 0:
-            return None
-    return ranked[0] if len(ranked) > 1 else None
+    column = find_column(metric, jobs)
+    differences = [_difference(column, list(_pairs(other, ranked[0], jobs).values())) for other in ranked[1:]]
+    is_higher = [difference is not None and difference.mean > 0 for difference in differences]
+    return ranked[0] if differences and (_significant(differences) & is_higher).all() else None
 
 
 def _find_configuration(
@@ -175,15 +178,24 @@ def _difference(column: Column, pairs: Sequence[Pair]) -> Difference | None:
     return paired_difference(base, method, pairs[0][0].groups)
 
 
+def _significant(differences: Sequence[Difference | None]) -> np.ndarray:
+    """True where a difference has at least MIN_SEEDS seeds and p, adjusted over such differences, below 0.05."""
+    p = np.array([difference.p if difference and difference.seeds >= MIN_SEEDS else np.nan
+                  for difference in differences])  # fmt: skip
+    p[~np.isnan(p)] = holm(p[~np.isnan(p)])
+    return p < 0.05
+
+
 def _cells(differences: Sequence[Difference | None]) -> list[str]:
-    """Format the differences of one metric, one cell per configuration."""
-    adjusted = iter(holm([difference.p for difference in differences if difference]))
-    return ["–" if difference is None else _cell(difference, next(adjusted)) for difference in differences]
+    """Format the differences of one metric, one cell per configuration; significant differences are bold."""
+    texts = ["–" if difference is None else _cell(difference) for difference in differences]
+    return [f"**{text}**" if is_bold else text for text, is_bold in zip(texts, _significant(differences), strict=True)]
 
 
-def _cell(difference: Difference, p: float) -> str:
-    text = f"{difference.mean:+.3f} [{difference.low:.3f}, {difference.high:.3f}]"
-    return f"**{text}**" if (difference.low > 0 or difference.high < 0) and p < 0.05 else text
+def _cell(difference: Difference) -> str:
+    has_interval = difference.low <= difference.high
+    bounds = f" [{difference.low:.3f}, {difference.high:.3f}]" if has_interval else ""
+    return f"{difference.mean:+.3f}{bounds}"
 
 
 def _text(value: object) -> str:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fashion_lsh.metrics.statistics import MIN_SEEDS
 from fashion_lsh.report.page_file import write_page
 from fashion_lsh.report.page_settings import read_page_settings
 from fashion_lsh.report.phrases import join_names, markdown_table
@@ -42,13 +43,15 @@ MAXIMISED = (  # names of results whose highest value is the best
 BEST_TITLE = "Highest value of each metric (the differences from other rows may not be significant):"
 ACCURACY_COLUMNS = ("val top-1", "top-1")  # columns in which jobs at chance level are marked
 BOLD_NOTE = (
-    "Bold: the best value of its column, if the 95 % confidence intervals of its paired differences from all other "
-    "rows exclude 0."
+    "Bold: the best value of its column, if its paired differences from all other rows have at least "
+    f"{MIN_SEEDS} seeds and p below 0.05 after Holm's adjustment."
 )
+NO_BOLD_NOTE = f"No value is bold: that needs {MIN_SEEDS} seeds of each row."
+FIT_NOTE = "Intervals in brackets are over the queries of one fit; they do not cover other seeds."
 FIGURE = "results.svg"
 FIGURE_CAPTION = (
     "Metrics of the rows of the table. Error bars: standard deviation over seeds or, with one seed, the 95 % "
-    "confidence interval over queries."
+    "confidence interval over the queries of this fit."
 )
 
 
@@ -163,7 +166,7 @@ def results_table(rows: Sequence[SweepRow], jobs: Mapping[str, Job], metrics: Se
     Each configuration is a table row: mean and standard deviation over seeds. Training settings are only in
     results.csv, unless they are needed to distinguish the rows (see `distinguishing_settings`). Jobs at chance level
     (see `at_chance_level`) are marked. The best value of a column is bold if it is significantly best (see
-    `best_configuration`).
+    `best_configuration`). Notes below the table state what the intervals cover and what is bold.
     """
     configurations = group_by_method(rows)
     means = [average_seeds(configuration) for configuration in configurations]
@@ -183,8 +186,15 @@ def results_table(rows: Sequence[SweepRow], jobs: Mapping[str, Job], metrics: Se
         ]
         for configuration, row in zip(configurations, means, strict=True)
     ]
-    text = markdown_table(lines, [*settings, *shown, *(["job"] if has_jobs else [])])
-    return f"{text}\n\n{BOLD_NOTE}" if any(configuration is not None for configuration in best.values()) else text
+    has_intervals = any(
+        name in row.metrics and not math.isnan(row.metrics[name].low) for row in means for name in shown
+    )
+    has_bold = any(configuration is not None for configuration in best.values())
+    has_few_seeds = len(means) > 1 and min(map(len, configurations)) < MIN_SEEDS
+    notes = [FIT_NOTE] if has_intervals else []
+    notes += [BOLD_NOTE] if has_bold else [NO_BOLD_NOTE] if has_few_seeds else []
+    table = markdown_table(lines, [*settings, *shown, *(["job"] if has_jobs else [])])
+    return "\n\n".join(filter(None, [table, " ".join(notes)]))
 
 
 def _bold(text: str, is_best: bool) -> str:

@@ -36,7 +36,7 @@ class Estimate(NamedTuple):
 
     Attributes:
         value: value, or mean over seeds.
-        low, high: bounds of the confidence interval over queries; NaN if unknown, or with several seeds.
+        low, high: bounds of the confidence interval over queries of one model; NaN if unknown, or with several seeds.
         sd: standard deviation over seeds; NaN for a single value.
         seeds: `2 of 3` if the metric is missing for some seeds, else "".
     """
@@ -129,7 +129,7 @@ def average_seeds(rows: Sequence[SweepRow]) -> SweepRow:
 
 
 def at_chance_level(row: SweepRow) -> bool:
-    """True if top-1 is not significantly above chance: its interval includes chance or is below."""
+    """True if the interval of top-1 over the queries includes chance level or is below."""
     chance, top1 = row.value("chance"), row.metrics.get("top-1")
     return chance is not None and top1 is not None and top1.low <= chance
 

@@ -26,10 +26,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def methods(tmp_path: Path) -> Path:
-    """A base and three configurations: better codes, lower accuracy, and no per-query scores."""
+    """A base and three configurations with five seeds: better codes, lower accuracy, and no per-query scores.
+
+    The base and the configuration with lower accuracy have four seeds in common.
+    """
     (tmp_path / "README.md").write_text(README)
     write_page_settings(tmp_path, base="hash=softmax")
-    for seed in range(3):
+    for seed in range(5):
         base = random_outcomes(seed, 0.5)
         write_scored_job(
             tmp_path, f"aaaa000{seed}", {"_target_": HASH_HEAD, "bits": 48}, seed, accuracy=base, codes=base

@@ -9,7 +9,9 @@ import pytest
 
 from fashion_lsh.cli.report import main
 from fashion_lsh.metrics.statistics import paired_difference
-from fashion_lsh.report.sweep.differences import INTERVALS_NOTE, difference_between
+from fashion_lsh.report.seed_notes import describe_seeds
+from fashion_lsh.report.sweep import page
+from fashion_lsh.report.sweep.differences import BOLD_NOTE, INTERVALS_NOTE, NO_BOLD_NOTE, difference_between
 from fashion_lsh.report.sweep.jobs import read_jobs
 from fashion_lsh.report.sweep.page import write_sweep_page
 from fashion_lsh.report.sweep.rows import table_rows
@@ -37,41 +39,62 @@ def test_configurations_are_paired_with_the_base_by_seed_and_query(methods: Path
     write_sweep_page(methods)
     header, _, *rows = tables(methods, HEADING)[0]
     assert header == ["hash", "seeds", "top-1", "item mAP@100, codes only"]
-    assert [row[:2] for row in rows] == [["csq", "0, 1, 2"], ["lsh", "1, 2"], ["none", "–"]]
+    assert [row[:2] for row in rows] == [["csq", "0, 1, 2, 3, 4"], ["lsh", "1, 2, 3, 4"], ["none", "–"]]
     csq, lsh, none = rows
     assert csq[2].startswith("+0.000 [-")
     assert csq[3].startswith("**+0.")
-    assert lsh[2].startswith("**-0.")
+    assert re.fullmatch(r"-0\.\d+ \[-0\.\d+, -0\.\d+\]", lsh[2])  # not bold: four seeds
     assert lsh[3] == "–"  # no per-query scores of this metric
     assert none[2:] == ["–", "–"]
-    base, method = ([code_scores(seed, is_better) for seed in range(3)] for is_better in (False, True))
+    base, method = ([code_scores(seed, is_better) for seed in range(5)] for is_better in (False, True))
     difference = paired_difference(base, method, np.arange(60) // 2)
     assert csq[3] == f"**{difference.mean:+.3f} [{difference.low:.3f}, {difference.high:.3f}]**"
     text = (methods / "README.md").read_text()
     assert re.search(r"hash=softmax[^\n]*95 %[^\n]*\n\n\|", text)
-    assert INTERVALS_NOTE in text
+    assert all(note in text for note in (INTERVALS_NOTE, describe_seeds(4), describe_seeds(5), BOLD_NOTE))
     with (methods / "results.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == 12
+        assert len(list(csv.DictReader(file))) == 20
     write_sweep_page(methods)
     assert (methods / "README.md").read_text() == text
 
 
+def write_better_methods(folder: Path, methods: int, seeds: int) -> None:
+    """Write jobs of a base and of methods with better accuracy: by 6 to 8 of 60 queries, depending on the seed."""
+    (folder / "README.md").write_text(README)
+    write_page_settings(folder, base="hash=loss0")
+    for number, seed in np.ndindex(methods + 1, seeds):
+        better = random_outcomes(0, 0.5)
+        better[np.flatnonzero(~better)[: (6, 6, 7, 8, 8)[seed] if number else 0]] = True
+        write_scored_job(
+            folder, f"eeee00{number}{seed}", {"_target_": HASH_HEAD, "loss": f"loss{number}"}, seed, accuracy=better
+        )
+
+
 @pytest.mark.parametrize(("methods", "bold"), [(1, True), (3, False)])
 def test_holm_adjusts_for_the_number_of_configurations(tmp_path: Path, methods: int, bold: bool) -> None:
-    (tmp_path / "README.md").write_text(README)
-    write_page_settings(tmp_path, base="hash=loss0")
-    base = random_outcomes(0, 0.5)
-    for number in range(methods + 1):
-        better = base.copy()
-        better[np.flatnonzero(~base)[: 6 if number else 0]] = True  # 6 of 60: p = 0.023
-        write_scored_job(
-            tmp_path, f"eeee000{number}", {"_target_": HASH_HEAD, "loss": f"loss{number}"}, 0, accuracy=better
-        )
+    write_better_methods(tmp_path, methods, seeds=5)
     write_sweep_page(tmp_path)
     header, _, *rows = tables(tmp_path, HEADING)[0]
-    assert header == ["hash", "top-1"]
-    text = "+0.100 [0.017, 0.200]"
-    assert [row[1] for row in rows] == [f"**{text}**" if bold else text] * methods
+    assert header == ["hash", "seeds", "top-1"]
+    text = "+0.117 [0.012, 0.221]"  # p = 0.031
+    assert [row[2] for row in rows] == [f"**{text}**" if bold else text] * methods
+    assert BOLD_NOTE in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_nothing_is_bold_with_few_seeds(tmp_path: Path, seeds: int) -> None:
+    write_better_methods(tmp_path, 2, seeds)
+    for path in (tmp_path / "jobs").glob("eeee002*.parquet"):  # one method is always right
+        number = int(path.name[7])
+        write_scored_job(
+            tmp_path, f"eeee002{number}", {"_target_": HASH_HEAD, "loss": "loss2"}, number, accuracy=np.ones(60)
+        )
+    write_sweep_page(tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "**" not in text
+    assert all(note in text for note in (describe_seeds(seeds), NO_BOLD_NOTE, page.NO_BOLD_NOTE))
+    assert BOLD_NOTE not in text
+    assert page.BOLD_NOTE not in text
 
 
 @pytest.mark.parametrize(("base", "reason"), [
@@ -101,7 +124,7 @@ def test_a_base_that_matches_several_configurations_is_rejected(methods: Path) -
 @pytest.mark.parametrize("base", ["hash=softmax crop.eval_modes=['whole', 'annotated']", "hash=softmax hash.weight=–"])
 def test_a_base_names_values_with_blanks_and_missing_settings(methods: Path, base: str) -> None:
     change_settings(methods, "bbbb0000", **{"crop.eval_modes": ["whole", "annotated"]})
-    for seed in range(3):
+    for seed in range(5):
         change_settings(methods, f"aaaa000{seed}", **{"crop.eval_modes": ["whole", "annotated"]})
     write_page_settings(methods, base=base)
     write_sweep_page(methods)

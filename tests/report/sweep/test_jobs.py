@@ -29,7 +29,7 @@ def test_a_query_table_without_items_raises_with_its_path(methods: Path) -> None
 
 def test_query_tables_are_not_jobs(methods: Path) -> None:
     jobs, unfinished = read_jobs(methods)
-    assert len(jobs) == 12
+    assert len(jobs) == 20
     assert unfinished == []
     assert all((job.queries is None) == name.startswith("dddd") for name, job in jobs.items())
 

@@ -105,8 +105,8 @@ def test_metrics_that_no_job_has_are_named(folder: Path, caplog: pytest.LogCaptu
 
 def test_jobs_without_query_table_are_named_if_there_is_a_base(methods: Path) -> None:
     write_sweep_page(methods)
-    text = (methods / "README.md").read_text()
-    assert "Jobs without a query table, which have no differences: dddd0000, dddd0001, dddd0002." in text
+    text, names = (methods / "README.md").read_text(), ", ".join(f"dddd000{seed}" for seed in range(5))
+    assert f"Jobs without a query table, which have no differences: {names}." in text
 
 
 def test_the_best_table_lists_the_highest_value_of_each_ratio(folder: Path) -> None:
@@ -144,12 +144,13 @@ def test_failed_jobs_of_the_sweep_are_listed(make_run: MakeRun) -> None:
 
 def test_the_best_value_is_bold_only_if_significant(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(README)
-    base = random_outcomes(0, 0.5)
-    for number, (num_better, codes) in enumerate(((0, 0), (2, 9), (1, 18))):  # additional correct queries, of 60
-        better, much_better = base.copy(), base.copy()
+    for number, seed in np.ndindex(3, 5):
+        num_better, codes = (0, 3 * (seed % 2), 1)[number], 9 * number
+        base = random_outcomes(seed, 0.5)
+        better, much_better = base.copy(), base.copy()  # with additional correct queries, of 60
         better[np.flatnonzero(~base)[:num_better]] = True
         much_better[np.flatnonzero(~base)[:codes]] = True
-        write_scored_job(tmp_path, f"eeee000{number}", {"_target_": HASH_HEAD, "loss": f"loss{number}"}, 0,
+        write_scored_job(tmp_path, f"eeee00{number}{seed}", {"_target_": HASH_HEAD, "loss": f"loss{number}"}, seed,
                accuracy=better, codes=much_better)  # fmt: skip
     write_sweep_page(tmp_path)
     header, _, *rows = tables(tmp_path)[0]

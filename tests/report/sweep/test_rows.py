@@ -122,7 +122,7 @@ def test_the_number_of_seeds_with_a_metric_is_shown(methods: Path) -> None:
     change_job(methods, "bbbb0001", results=ResultTable(remaining, results.search))
     write_sweep_page(methods)
     header, _, *rows = tables(methods)[0]
-    assert dict(zip(header, rows[0], strict=True))["item mAP@100, codes only"].strip("*").endswith(" (2 of 3)")
+    assert dict(zip(header, rows[0], strict=True))["item mAP@100, codes only"].strip("*").endswith(" (4 of 5)")
 
 
 def test_two_jobs_with_the_same_seed_are_rejected(methods: Path) -> None:
@@ -136,10 +136,10 @@ def test_jobs_with_different_data_are_listed_and_not_averaged(methods: Path) -> 
     write_page_settings(methods)
     change_job(methods, "bbbb0001", data="d1")
     write_sweep_page(methods)
-    assert "bbbb0000, bbbb0002, bbbb0001" in (methods / "README.md").read_text()
+    assert "bbbb0000, bbbb0002, bbbb0003, bbbb0004, bbbb0001" in (methods / "README.md").read_text()
     header, _, *rows = tables(methods)[0]
     seeds = [row[header.index("seeds")] for row in rows if row[0] == "csq"]
-    assert sorted(seeds) == ["0, 2", "1"]
+    assert sorted(seeds) == ["0, 2, 3, 4", "1"]
 
 
 def test_further_metrics_have_the_bounds_of_their_results(folder: Path) -> None:
