@@ -8,18 +8,7 @@ from hypothesis import strategies as st
 from fashion_lsh.data.review import cross_validation
 from fashion_lsh.data.review.confident_learning import estimate_num_errors, find_label_issues
 from fashion_lsh.data.review.cross_validation import assign_folds, out_of_sample_probabilities
-
-
-def noisy_embeddings(
-    num_labels: int = 5, count: int = 60, noise: float = 0.1, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Overlapping clusters on a sphere: embeddings (N, 16), labels with noise (N,), and which are wrong (N,) bool."""
-    rng = np.random.default_rng(seed)
-    true_labels = np.repeat(np.arange(num_labels), count)
-    embeddings = rng.normal(size=(num_labels, 16))[true_labels] + rng.normal(size=(len(true_labels), 16))
-    is_wrong = rng.random(len(true_labels)) < noise
-    labels = np.where(is_wrong, (true_labels + rng.integers(1, num_labels, len(true_labels))) % num_labels, true_labels)
-    return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True), labels, is_wrong
+from tests.data.review.factories import noisy_embeddings
 
 
 @given(st.integers(1, 60), st.integers(2, 6), st.integers(0, 10**6))
