@@ -1,8 +1,9 @@
 """Find rows of a run's data that are worth a second look: labels, near-duplicates with two labels, outliers.
 
-Labels: confident learning on probabilities of a classifier that is fitted to the embeddings of the run by 5-fold
-cross-validation. Writes review.csv, and contact sheets with the numbers of its lines. Edit the columns `action`
-(relabel, exclude, keep) and `new_category`, then set data.corrections=review/review.csv in the train command.
+Labels: confident learning with a classifier that is fitted to the embeddings of the run by 5-fold cross-validation.
+Outliers: the 1 % of garments that are farthest from their 10 nearest neighbours. Writes review.csv, and contact sheets
+with the numbers of its lines. Edit the columns `action` (relabel, exclude, keep) and `new_category`, then set
+data.corrections=review/review.csv in the train command.
 
 examples:
   fashion-lsh review runs/latest --out review

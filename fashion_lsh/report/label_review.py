@@ -1,6 +1,7 @@
 """Review the data of a run: find doubtful labels, label conflicts and outliers, and write a CSV file and sheets."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.connected_components import components_by_value
 from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datamodule import GarmentData, SplitName
-from fashion_lsh.data.review.confident_learning import estimate_num_errors, find_label_issues
+from fashion_lsh.data.review.confident_learning import find_label_issues
 from fashion_lsh.data.review.cross_validation import assign_folds, out_of_sample_probabilities
 from fashion_lsh.data.review.duplicate_labels import find_label_conflicts, near_duplicate_groups
 from fashion_lsh.data.review.findings import DUPLICATE, LABEL, OUTLIER, Finding, merge_findings, write_findings
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 NUM_FOLDS = 5
 TILES_PER_LINE, LINES_PER_SHEET = 10, 5
 TILE_SIZE = 160  # pixels
+MAX_PAIRS = 5  # number of label pairs named in the summary
 REVIEW_FILE = "review.csv"
 SPLITS: tuple[SplitName, ...] = ("train", "val", "query", "gallery")
 
@@ -38,14 +40,12 @@ class LabelCheck(NamedTuple):
         findings: doubtful labels, the most doubtful first.
         num_rows: number of checked rows.
         accuracy: ratio of checked rows whose label the cross-validated classifier predicts.
-        num_errors: estimated number of wrong labels.
         unchecked: categories that are in one fold only, so that they cannot be predicted out of sample.
     """
 
     findings: list[Finding]
     num_rows: int
     accuracy: float
-    num_errors: float
     unchecked: list[str]
 
 
@@ -122,7 +122,7 @@ def check_labels(
     if unchecked:
         log.warning("Labels not checked, since their images are too few or all linked: %s", ", ".join(unchecked))
     if len(names) - len(unchecked) < 2:
-        return LabelCheck([], 0, 0.0, 0.0, unchecked)
+        return LabelCheck([], 0, 0.0, unchecked)
     names, labels = np.unique(names[labels[is_checked]], return_inverse=True)
     probabilities = out_of_sample_probabilities(embeddings[is_checked], labels, folds[is_checked], len(names))
     issues, checked_rows = find_label_issues(probabilities, labels), rows[is_checked]
@@ -131,7 +131,7 @@ def check_labels(
         for row, suggested, margin in zip(*issues, strict=True)
     ]
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
-    return LabelCheck(findings, len(labels), accuracy, estimate_num_errors(probabilities, labels), unchecked)
+    return LabelCheck(findings, len(labels), accuracy, unchecked)
 
 
 def write_review(folder: Path, review: Review, data: GarmentData) -> list[Path]:
@@ -182,10 +182,14 @@ def describe_review(review: Review, paths: Sequence[Path]) -> str:
         f"{sum(name in reason for reason in reasons):,} {text}"
         for name, text in ((LABEL, "doubtful labels"), (DUPLICATE, DUPLICATE), (OUTLIER, "outliers"))
     )
+    categories = review.catalogue.column("category")
+    pairs = Counter(f"{categories[finding.row]} → {finding.suggested}" for finding in labels.findings)
+    frequent = ", ".join(f"{pair} {count:,}" for pair, count in pairs.most_common(MAX_PAIRS)) or "none"
     return (
-        f"Checked {labels.num_rows:,} of {len(review.catalogue):,} rows; cross-validated accuracy "
-        f"{labels.accuracy:.3f}; estimated number of wrong labels: {labels.num_errors:,.0f}\n"
-        f"{len(reasons):,} rows to look at: {counts}\n"
+        f"Checked the labels of {labels.num_rows:,} of {len(review.catalogue):,} garments; accuracy of the "
+        f"cross-validated classifier: {labels.accuracy:.3f}\n"
+        f"Doubtful labels: {len(labels.findings):,}; most frequent: {frequent}\n"
+        f"To look at: {len(reasons):,} garments ({counts})\n"
         f"Written to {paths[0].parent}: {', '.join(path.name for path in paths)}\n"
         "Set action to relabel, exclude or keep (an empty new_category accepts the suggestion), then train with "
         f"data.corrections={paths[0]}"

@@ -95,7 +95,7 @@ def test_files_are_written_once_and_handed_back(make_data: MakeData, tmp_path: P
     review = review_data(FakeModel(data.categories), data, limit=3)
     assert len([each for each in review.findings if LABEL in each.reason]) <= 3
     findings = [Finding(0, "cross", LABEL, -0.5), Finding(5, "", OUTLIER, 1.5)]
-    review = Review(data.catalogue, findings, LabelCheck(findings[:1], 72, 0.9, 4.2, []))
+    review = Review(data.catalogue, findings, LabelCheck(findings[:1], 72, 0.9, []))
     paths = write_review(tmp_path / "out", review, data)
     assert [path.name for path in paths] == ["review.csv", "sheet_01.png"]
     with Image.open(paths[1]) as sheet:
@@ -115,7 +115,9 @@ def test_files_are_written_once_and_handed_back(make_data: MakeData, tmp_path: P
         write_review(tmp_path / "out", review, data)
     assert "cross" in corrected.catalogue.row(0)["category"]
     text = describe_review(review, paths)
-    assert all(part in text for part in ("72", "0.900", "4", "1 doubtful labels", "1 outliers", str(paths[0])))
+    assert all(
+        part in text for part in ("72", "0.900", "circle → cross 1", "1 doubtful labels", "1 outliers", str(paths[0]))
+    )
 
 
 def test_many_findings_fill_several_sheets(
@@ -134,6 +136,6 @@ def test_many_findings_fill_several_sheets(
         return original(key)
 
     monkeypatch.setattr(data.source, "image", image)
-    paths = write_review(tmp_path, Review(data.catalogue, findings, LabelCheck([], 0, 0, 0, [])), data)
+    paths = write_review(tmp_path, Review(data.catalogue, findings, LabelCheck([], 0, 0, [])), data)
     assert [path.name for path in paths] == ["review.csv", "sheet_01.png", "sheet_02.png"]
     assert keys[4] in caplog.text

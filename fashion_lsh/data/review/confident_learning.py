@@ -11,7 +11,7 @@ class LabelIssues(NamedTuple):
     Attributes:
         rows: (n,) int64 row numbers.
         suggested: (n,) int64 suggested label of each row.
-        margins: (n,) float64, -1..1, ascending: probability of the given label minus the highest of any other label.
+        margins: (n,) float64, -1..0, ascending: probability of the given label minus the highest of any other label.
     """
 
     rows: np.ndarray
@@ -43,15 +43,11 @@ def confident_labels(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarra
     return np.where(is_confident.any(axis=1), confident, -1)
 
 
-def confident_joint(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Count rows by given label and confident label, (C, C) int64; see `confident_labels`."""
-    confident, size = confident_labels(probabilities, labels), probabilities.shape[1]
-    rows = np.flatnonzero(confident >= 0)
-    return np.bincount(labels[rows] * size + confident[rows], minlength=size**2).reshape(size, size)
-
-
 def find_label_issues(probabilities: np.ndarray, labels: np.ndarray) -> LabelIssues:
-    """Find the rows off the diagonal of the confident joint, ordered by normalised margin; equal margins by row.
+    """Find the rows confidently counted as another label, ordered by normalised margin; equal margins by row.
+
+    These are the rows off the diagonal of the paper's confident joint, without rows whose given label is the most
+    probable one (margin 0 or above).
 
     Args:
         probabilities: (N, C) out-of-sample probabilities.
@@ -63,19 +59,8 @@ def find_label_issues(probabilities: np.ndarray, labels: np.ndarray) -> LabelIss
     given = others[np.arange(len(rows)), labels[rows]].copy()
     others[np.arange(len(rows)), labels[rows]] = -np.inf
     margins = given - others.max(axis=1, initial=-np.inf)
-    order = np.argsort(margins, kind="stable")
+    order = np.argsort(margins, kind="stable")[: np.count_nonzero(margins < 0)]
     return LabelIssues(rows[order], confident[rows][order], margins[order])
-
-
-def estimate_num_errors(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Estimate the number of wrong labels: off-diagonal sum of the confident joint, scaled to the label counts.
-
-    Equation 3 of the paper, times N. Labels without a confidently counted row are left out.
-    """
-    joint = confident_joint(probabilities, labels).astype(np.float64)
-    counts, totals = np.bincount(labels, minlength=len(joint)), joint.sum(axis=1)
-    wrong_ratios = np.divide(totals - joint.diagonal(), totals, out=np.zeros(len(joint)), where=totals > 0)
-    return float(counts @ wrong_ratios)
 
 
 def _check(probabilities: np.ndarray, labels: np.ndarray) -> None:

@@ -1,8 +1,11 @@
 """Outliers: images whose embedding is far from its nearest neighbours."""
 
+import math
+
 import numpy as np
 
 NUM_NEIGHBOURS = 10
+RATIO = 0.01  # ratio of rows listed as outliers
 BLOCK = 2**24  # distances computed at once, which take 64 MB
 
 
@@ -35,10 +38,9 @@ def neighbour_distances(embeddings: np.ndarray, num_neighbours: int = NUM_NEIGHB
     return means
 
 
-def find_outliers(distances: np.ndarray) -> np.ndarray:
-    """Rows above the upper fence Q3 + 1.5 (Q3 - Q1) of J. Tukey (1977), farthest first.  (N,) -> (n,) int64."""
-    if not len(distances):
-        return np.empty(0, dtype=np.int64)
-    first, third = np.quantile(distances, (0.25, 0.75))
-    rows = np.flatnonzero(distances > third + 1.5 * (third - first))
-    return rows[np.argsort(-distances[rows], kind="stable")]
+def find_outliers(distances: np.ndarray, ratio: float = RATIO) -> np.ndarray:
+    """Select the `ratio` of rows with the largest distances, rounded up, farthest first.  (N,) -> (n,) int64.
+
+    Distances of L2-normalised embeddings have no long tail, so a fence by quartiles would select nothing.
+    """
+    return np.argsort(-distances, kind="stable")[: math.ceil(ratio * len(distances))]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fashion_lsh.data.review import cross_validation
-from fashion_lsh.data.review.confident_learning import estimate_num_errors, find_label_issues
+from fashion_lsh.data.review.confident_learning import find_label_issues
 from fashion_lsh.data.review.cross_validation import assign_folds, out_of_sample_probabilities
 from tests.data.review.factories import noisy_embeddings
 
@@ -39,7 +39,6 @@ def test_made_up_label_noise_is_found(seed: int) -> None:
     issues = find_label_issues(probabilities, labels)
     first = issues.rows[: is_wrong.sum()]
     assert is_wrong[first].mean() > 0.7  # chance: 0.1
-    assert 0.5 * is_wrong.sum() < estimate_num_errors(probabilities, labels) < 2 * is_wrong.sum()
 
 
 def test_held_out_rows_do_not_affect_their_own_prediction(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,8 @@ def test_a_far_row_is_the_first_outlier() -> None:
     assert find_outliers(neighbour_distances(embeddings))[0] == 17
 
 
-def test_equal_distances_have_no_outlier() -> None:
-    assert not len(find_outliers(np.ones(9, np.float32)))
+def test_the_ratio_is_rounded_up_and_ties_are_in_order() -> None:
+    distances = np.array([1, 3, 2, 3], dtype=np.float32)
+    assert find_outliers(distances).tolist() == [1]
+    assert find_outliers(distances, 0.6).tolist() == [1, 3, 2]
     assert not len(find_outliers(np.empty(0, np.float32)))
