@@ -50,9 +50,7 @@ def near_duplicate_groups(source: Source, catalogue: Catalogue, max_distance: in
     if isinstance(plain_source, NOT_COMPARED):
         return ungrouped.column("group")
     infos = _fingerprints(plain_source, catalogue.column("image"))
-    grouped, images = group_near_duplicates(ungrouped, infos, max_distance, plain_source.image)
-    has_duplicate = np.array([image in images for image in catalogue.column("image")], dtype=bool)
-    return np.where(has_duplicate, grouped.column("group"), "")
+    return group_near_duplicates(ungrouped, infos, max_distance, plain_source.image)[0].column("group")
 
 
 def _fingerprints(source: Source, keys: Iterable[str]) -> Mapping[str, ImageInfo]:
@@ -91,7 +89,6 @@ def find_label_conflicts(catalogue: Catalogue, groups: np.ndarray) -> list[Label
         counts = Counter(name for names in categories_by_image.values() for name in names)
         for row in rows:
             if counts[categories[row]] < len(categories_by_image):
-                others = [(count, name) for name, count in counts.items() if name != categories[row]]
-                suggested = min(others, key=lambda pair: (-pair[0], pair[1]))[1] if others else ""
+                suggested = min(counts.keys() - {categories[row]}, key=lambda name: (-counts[name], name))
                 conflicts.append(LabelConflict(row, suggested, counts[categories[row]] / len(categories_by_image)))
     return conflicts
