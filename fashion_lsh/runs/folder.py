@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from fashion_lsh.data.corrections import Correction
 from fashion_lsh.io.files import atomic_write, csv_rows, folder_lock
 from fashion_lsh.runs.log import log_to_file
 from fashion_lsh.runs.result_file import RESULTS_FILE, ResultFile, read_results_file
+
+if TYPE_CHECKING:  # reading a run folder does not need the data sets
+    from fashion_lsh.data.corrections import Correction
 
 REQUIRED_GROUPS = ("backbone", "data", "search", "hash")  # config groups of every run
 CORRECTIONS_FILE = "corrections.csv"  # garments changed by data.corrections
@@ -184,7 +186,7 @@ class RunFolder:
         ):
             csv.writer(file).writerows([("id", "reason"), *skipped])
 
-    def write_corrections(self, changes: Iterable[Correction]) -> None:
+    def write_corrections(self, changes: Iterable["Correction"]) -> None:
         """Write corrections.csv, the changed garments with the file and line of each decision; nothing if none."""
         rows = [(each.id, each.category, each.action, each.new_category, each.file.name, each.line) for each in changes]
         if not rows:
