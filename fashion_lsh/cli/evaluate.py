@@ -11,6 +11,7 @@ from fashion_lsh.cli.components import plain_config
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.io.targets import instantiate, target_names
+from fashion_lsh.metrics.ranking import cutoff_ranks
 from fashion_lsh.metrics.results import SEARCH
 from fashion_lsh.report.page import write_report
 from fashion_lsh.report.page_file import write_page
@@ -33,6 +34,8 @@ def main(cfg: DictConfig) -> float | None:
     cli_config = plain_config(cfg)
     search, typed_search = _search_config(cli_config, run)
     config = run.config | {"search": search, "study": cli_config["study"]}
+    if cli_config["evaluation"]["k"]:
+        config["evaluation"] = cli_config["evaluation"]
     config |= {key: {} for key in ("callbacks", "evaluators", "sections")}  # used by the train command and the report
     with run.restricted(target_names([typed_search, config["study"]])):  # the run may have been received
         check(config)
@@ -52,7 +55,8 @@ def main(cfg: DictConfig) -> float | None:
     if not len(gallery):
         raise ValueError(f"{run.gallery_folder}: empty gallery; run `fashion-lsh gallery build` or `gallery add`")
     searcher = Searcher(model, gallery, policy)
-    evaluation = evaluate(searcher, encode_split(model, data, "query"), data.not_indexed("gallery"))
+    query, cutoffs = encode_split(model, data, "query"), cutoff_ranks(config["evaluation"]["k"])
+    evaluation = evaluate(searcher, query, data.not_indexed("gallery"), cutoffs)
     results = add_search(run, evaluation)
     if results is None:
         results, message = run.result_file.results, f"Nothing added: {run.path} already has these results"

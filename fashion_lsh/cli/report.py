@@ -1,11 +1,13 @@
 """Write report pages.
 
-For a run, write a report. For a folder of runs, or an experiment with jobs/*.parquet, write a page that compares all
+For a run, write a report; for two runs, A and B, also a page that compares them query by query, in the folder
+A/report/compare-B. For a folder of runs, or an experiment with jobs/*.parquet, write a page that compares all
 runs; page.yaml in the folder may set its columns and base. For the folder of all experiments, write a page that checks
 the claims. For any other folder with a README.md, convert README.md to HTML.
 
 examples:
   fashion-lsh report runs/latest
+  fashion-lsh report runs/backbones/A runs/backbones/B
   fashion-lsh report runs/backbones
   fashion-lsh report runs/backbones --columns top-1 "item recall@10" --base backbone.name=resnet18
   fashion-lsh report experiments/backbones
@@ -13,7 +15,8 @@ examples:
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,21 +31,41 @@ CLAIMS = "claims.md.j2"  # template file in the folder of all experiments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write a page per folder; print errors and continue; return 1 if a page could not be written."""
+    """Write a page per folder, and one that compares two runs.
+
+    Errors are printed; the other pages are written. The comparison is skipped if a run has no report.
+
+    Returns:
+        1 if a page could not be written, else 0.
+    """
     args = build_parser().parse_args(argv)
-    has_failed = False
-    for folder in args.folders:
-        try:
-            sys.stdout.write(f"{_write_page(folder, args.base, args.columns, args.trust)}\n")
-        except (OSError, ValueError) as error:
-            sys.stderr.write(f"fashion-lsh report: {error}\n")
-            has_failed = True
+    pages = [partial(_write_page, folder, args.base, args.columns, args.trust) for folder in args.folders]
+    has_failed = sum(map(_failed, pages)) > 0
+    if not has_failed and len(args.folders) == 2 and all(map(_is_run, args.folders)):
+        first, second = args.folders
+        has_failed = _failed(partial(_write_comparison, first, second, args.trust))
     return int(has_failed)
+
+
+def _failed(write: Callable[[], Path]) -> bool:
+    """Write a page and print its path; True if it could not be written, with the reason on stderr."""
+    try:
+        sys.stdout.write(f"{write()}\n")
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"fashion-lsh report: {error}\n")
+        return True
+    return False
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = create_parser("report", __doc__)
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="run, folder of runs, or experiment")
+    parser.add_argument(
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="run, folder of runs, or experiment; two runs are also compared",
+    )
     parser.add_argument(
         "--base", default="", metavar="SETTINGS", help="method to compare the other methods with, for example hash=none"
     )
@@ -71,6 +94,17 @@ def _write_page(folder: Path, base: str, columns: Sequence[str], trust: bool) ->
     from fashion_lsh.runs.run import Run
 
     return write_report(Run(folder, trust))
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "config.yaml").is_file()
+
+
+def _write_comparison(first: Path, second: Path, trust: bool) -> Path:
+    from fashion_lsh.report.comparison.page import write_comparison
+    from fashion_lsh.runs.run import Run
+
+    return write_comparison(Run(first, trust), Run(second, trust))
 
 
 def _import_study(name: str) -> Any:

@@ -8,6 +8,7 @@ from fashion_lsh.cli.components import Components, build_components
 from fashion_lsh.evaluation.protocol import encode_split
 from fashion_lsh.evaluation.run_evaluation import evaluate_run
 from fashion_lsh.gallery.gallery import Gallery
+from fashion_lsh.metrics.ranking import cutoff_ranks
 from fashion_lsh.metrics.results import SEARCH
 from fashion_lsh.report.contact_sheets import write_query_sheet
 from fashion_lsh.report.detection_tiles import detection_tiles
@@ -62,6 +63,7 @@ def train(run: TrainingRun, components: Components) -> None:
         detector,
         components.scenes,
         components.evaluators,
+        cutoff_ranks(components.config["evaluation"]["k"]),
     )
     sheet = write_query_sheet(run.path / "contact_sheet.png", data, query, searcher, evaluation.hits)
     write_results(run, evaluation)

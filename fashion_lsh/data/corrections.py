@@ -101,6 +101,11 @@ def correct(source: Source, files: str | Sequence[str] | None) -> Source:
     return CorrectedSource(source, [files] if isinstance(files, str) else files)
 
 
+def uncorrected(source: Source) -> Source:
+    """Return the data set without corrections, to test for its class."""
+    return source.source if isinstance(source, CorrectedSource) else source
+
+
 def read_corrections(path: str | Path) -> list[Correction]:
     """Read a CSV file of decisions, with a header and one row per decision.
 

@@ -1,131 +1,124 @@
 """Compute training-free baselines and baselines that use the model, and statistics of the codes."""
 
 import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
-from fashion_lsh.evaluation.protocol import EncodedSplit, relevance_by_column
+from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.evaluation.query_table import query_table
+from fashion_lsh.evaluation.scoring import probed_rows, relevance_by_column
 from fashion_lsh.index.codes import pack
-from fashion_lsh.index.hits import Hits
-from fashion_lsh.index.indexes import FloatIndex
 from fashion_lsh.metrics import retrieval as scoring
 from fashion_lsh.metrics.code_statistics import code_statistics, describe_collapse
-from fashion_lsh.metrics.ranking import Scores
-from fashion_lsh.metrics.results import WHOLE_GALLERY, Result, mean_results
-from fashion_lsh.metrics.retrieval import MAX_K, Relevance, precision_at_radius
+from fashion_lsh.metrics.ranking import ALL, CURVE_METRICS, CUTOFFS, Scores, curve_cutoffs
+from fashion_lsh.metrics.results import ONE_LIST, WHOLE_GALLERY, Result, mean_results
+from fashion_lsh.metrics.retrieval import Relevance, precision_at_radius
 from fashion_lsh.models.encoding import Encoded
-from fashion_lsh.models.projection import fit_itq, random_hyperplanes
+from fashion_lsh.models.projection import fit_itq, fit_pca_rotation, random_hyperplanes
 
 log = logging.getLogger(__name__)
 
-ITQ_SAMPLES = 10_000  # maximum number of gallery embeddings for fitting ITQ
 RADIUS = 2  # Hamming radius of hash lookup, in bits
 
 CodePair = tuple[np.ndarray, np.ndarray]  # packed codes of queries (Q, W) and of the gallery (N, W), uint8
+ScoreMethod = Callable[[Relevance, Callable[[slice], np.ndarray] | None, Sequence[int]], Scores]
 
 
-def baseline_results(query: EncodedSplit, gallery: EncodedSplit, bits: int | None) -> tuple[list[Result], pa.Table]:
-    """Mean scores of all baselines with confidence intervals, and code statistics.
+def baseline_results(
+    query: EncodedSplit,
+    gallery: EncodedSplit,
+    train_embeddings: np.ndarray,
+    bits: int | None,
+    cutoffs: Sequence[int] = CUTOFFS,
+) -> tuple[list[Result], pa.Table]:
+    """Mean scores of all baselines, in the whole gallery and in the list of the predicted category; code statistics.
 
     The scores of a query without detections are 0.
 
     Args:
         query: Q encoded queries.
         gallery: encoded gallery.
+        train_embeddings: (n, D) embeddings of training images, for fitting codes.
         bits: code length; None without a hash layer.
+        cutoffs: cutoff ranks.
 
     Returns:
         Results, and the query table of all baselines (see `query_table`).
     """
     results = [] if bits is None else code_results(gallery, bits)
-    pairs = {} if bits is None else code_pairs(query.encoded, gallery.encoded, bits)
+    pairs = {} if bits is None else code_pairs(query.encoded, gallery.encoded, train_embeddings, bits)
     relevance_by_name = relevance_by_column(query.catalogue, gallery.catalogue, gallery.not_indexed)
-    hits = exact_hits(query, gallery)
-    baselines = {
-        name: baseline_scores(query, gallery, relevance, pairs, hits) for name, relevance in relevance_by_name.items()
-    }
-    is_detected = query.encoded.predicted >= 0
     if "code" in pairs:
-        precisions = precision_at_radius(*pairs["code"], relevance_by_name["category"], RADIUS)
-        precision = float(np.nanmean(np.where(is_detected, precisions, 0 * precisions)))
-        results.append(
-            Result("radius_precision", precision, k=RADIUS, method="code", scope=WHOLE_GALLERY, relevance="category",
-                   bits=bits or 0, n=int(np.isfinite(precisions).sum()))
-        )  # fmt: skip
-    items, tables = query.catalogue.column("item"), []
-    for method in baselines["category"]:
-        scores: dict[str, Scores] = {
-            name: {
-                metric: np.where(is_detected, values, 0 * values)  # NaN scores stay NaN
-                for metric, values in scores_by_method[method].items()
+        results.append(_radius_precision(query, pairs["code"], relevance_by_name["category"], bits or 0))
+    items, categories, tables = query.catalogue.column("item"), query.catalogue.column("category"), []
+    methods = baseline_methods(query, gallery, pairs)
+    predicted = query.encoded.predicted[:, None]
+    for scope, find_probed in (
+        (WHOLE_GALLERY, None),
+        (ONE_LIST, probed_rows(predicted, gallery.encoded.predicted)),
+    ):
+        for method, score in methods.items():
+            if find_probed is not None and method == "predicted_category":
+                continue  # the list has one predicted category: `random` scores the same
+            curve = curve_cutoffs(len(gallery.catalogue)) if method in ("float", *pairs) and not find_probed else ()
+            scores = {
+                name: _without_undetected(_score(score, relevance, find_probed, cutoffs, curve), query)
+                for name, relevance in relevance_by_name.items()
             }
-            for name, scores_by_method in baselines.items()
-        }
-        method_bits = (bits or 0) if method in pairs else 0
-        results += mean_results(scores, items, method=method, scope=WHOLE_GALLERY, bits=method_bits)
-        tables.append(query_table((method, WHOLE_GALLERY), query.catalogue, scores))
+            fields: dict[str, Any] = {"method": method, "scope": scope, "bits": (bits or 0) if method in pairs else 0}
+            results += mean_results(scores, items, categories, **fields)
+            tables.append(query_table((method, scope), query.catalogue, scores))
     return results, pa.concat_tables(tables)
 
 
-def baseline_scores(
-    query: EncodedSplit,
-    gallery: EncodedSplit,
-    relevance: Relevance,
-    pairs: dict[str, CodePair],
-    hits: dict[str, Hits],
-) -> dict[str, Scores]:
-    """Score each baseline on the whole gallery: name -> (metric, k) -> (Q,).
+def baseline_methods(query: EncodedSplit, gallery: EncodedSplit, pairs: dict[str, CodePair]) -> dict[str, ScoreMethod]:
+    """Functions that score each baseline, by name.
 
     Args:
         query: Q encoded queries.
         gallery: encoded gallery.
-        relevance: relevance of the gallery rows to the queries.
         pairs: see `code_pairs`.
-        hits: see `exact_hits`.
     """
-    query_encoded, gallery_encoded = query.encoded, gallery.encoded
-    num_rows = len(gallery.catalogue)
-    scores = {
-        "random": scoring.score_distances(
-            lambda block: np.zeros((len(relevance.query[block]), num_rows), dtype=np.int16), 1, relevance, None
-        ),
-        "predicted_category": scoring.score_distances(
-            lambda block: (query_encoded.predicted[block, None] != gallery_encoded.predicted).astype(np.int16),
-            2,
-            relevance,
-            None,
-        ),
-        "float": scoring.score_hits(hits["float"], relevance),
+    predicted, gallery_predicted = query.encoded.predicted, gallery.encoded.predicted
+
+    def equal_distances(block: slice) -> np.ndarray:
+        return np.zeros((len(predicted[block]), len(gallery_predicted)), dtype=np.int16)
+
+    def category_distances(block: slice) -> np.ndarray:
+        return (predicted[block, None] != gallery_predicted).astype(np.int16)
+
+    methods: dict[str, ScoreMethod] = {
+        "random": partial(scoring.score_distances, equal_distances, 1),
+        "predicted_category": partial(scoring.score_distances, category_distances, 2),
+        "float": partial(scoring.score_embeddings, query.encoded.embeddings, gallery.encoded.embeddings),
     }
-    scores |= {name: scoring.score_codes(*codes, relevance, None) for name, codes in pairs.items()}
-    return scores | {name: scoring.score_hits(hits[name], relevance) for name in sorted(query.descriptors)}
+    methods |= {name: partial(scoring.score_codes, *codes) for name, codes in pairs.items()}
+    return methods | {
+        name: partial(scoring.score_embeddings, query.descriptors[name], gallery.descriptors[name])
+        for name in sorted(query.descriptors)
+    }
 
 
-def exact_hits(query: EncodedSplit, gallery: EncodedSplit) -> dict[str, Hits]:
-    """Hits of exact Euclidean search in the whole gallery, with embeddings (`float`) and with each image descriptor."""
-    pairs = {"float": (query.encoded.embeddings, gallery.encoded.embeddings)}
-    pairs |= {name: (query.descriptors[name], gallery.descriptors[name]) for name in sorted(query.descriptors)}
-    return {name: _search_exact(*pair) for name, pair in pairs.items()}
+def code_pairs(query: Encoded, gallery: Encoded, train_embeddings: np.ndarray, bits: int) -> dict[str, CodePair]:
+    """Codes of queries and gallery: codes of the model (`code`), and codes fitted to training embeddings, (n, D).
 
-
-def code_pairs(query: Encoded, gallery: Encoded, bits: int) -> dict[str, CodePair]:
-    """Codes of queries and gallery: codes of the model (`code`), and training-free codes of the model's embeddings.
-
-    `lsh`: random hyperplanes through the mean of the gallery embeddings. `itq`: ITQ, fitted on at most ITQ_SAMPLES
-    evenly spaced gallery embeddings; skipped if there are more bits than embedding dimensions.
+    `lsh`: random hyperplanes through the mean. `pca`: principal axes in a random rotation. `itq`: principal axes in the
+    rotation of ITQ. `pca` and `itq` are skipped if there are more bits than embedding dimensions.
     """
     pairs = {} if query.codes is None or gallery.codes is None else {"code": (query.codes, gallery.codes)}
-    embeddings = gallery.embeddings
-    hyperplanes = {"lsh": (embeddings.mean(axis=0), random_hyperplanes(embeddings.shape[1], bits, seed=0).numpy())}
-    if bits <= embeddings.shape[1]:
-        centre, projection = fit_itq(torch.from_numpy(embeddings[:: -(-len(embeddings) // ITQ_SAMPLES)]), bits)
-        hyperplanes["itq"] = centre.numpy(), projection.numpy()
+    dimensions, train = train_embeddings.shape[1], torch.from_numpy(train_embeddings)
+    hyperplanes = {"lsh": (train.mean(dim=0), random_hyperplanes(dimensions, bits, seed=0))}
+    if bits <= dimensions:
+        hyperplanes |= {"pca": fit_pca_rotation(train, bits), "itq": fit_itq(train, bits)}
     return pairs | {
-        name: (_hyperplane_codes(query.embeddings, centre, normals), _hyperplane_codes(embeddings, centre, normals))
-        for name, (centre, normals) in hyperplanes.items()
+        name: (_hyperplane_codes(query.embeddings, *fitted), _hyperplane_codes(gallery.embeddings, *fitted))
+        for name, fitted in hyperplanes.items()
     }
 
 
@@ -144,12 +137,32 @@ def code_results(gallery: EncodedSplit, bits: int) -> list[Result]:
     return [Result(name, value, method="code", split="gallery", bits=bits) for name, value in values.items()]
 
 
-def _hyperplane_codes(embeddings: np.ndarray, centre: np.ndarray, normals: np.ndarray) -> np.ndarray:
+def _score(
+    score: ScoreMethod,
+    relevance: Relevance,
+    find_probed: Callable[[slice], np.ndarray] | None,
+    cutoffs: Sequence[int],
+    curve: Sequence[int],
+) -> Scores:
+    """All metrics at the cutoff ranks, and CURVE_METRICS at those of the curve."""
+    scores = score(relevance, find_probed, tuple(dict.fromkeys([*cutoffs, *curve])))
+    return {(metric, k): values for (metric, k), values in scores.items()
+            if k in (*cutoffs, ALL) or metric in CURVE_METRICS}  # fmt: skip
+
+
+def _radius_precision(query: EncodedSplit, codes: CodePair, relevance: Relevance, bits: int) -> Result:
+    precisions = precision_at_radius(*codes, relevance, RADIUS)
+    precision = float(np.nanmean(np.where(query.encoded.predicted >= 0, precisions, 0 * precisions)))
+    return Result("radius_precision", precision, k=RADIUS, method="code", scope=WHOLE_GALLERY, relevance="category",
+                  bits=bits, n=int(np.isfinite(precisions).sum()))  # fmt: skip
+
+
+def _without_undetected(scores: Scores, query: EncodedSplit) -> Scores:
+    """Replace the scores of queries without detections by 0; NaN scores stay NaN."""
+    is_detected = query.encoded.predicted >= 0
+    return {column: np.where(is_detected, values, 0 * values) for column, values in scores.items()}
+
+
+def _hyperplane_codes(embeddings: np.ndarray, centre: Tensor, normals: Tensor) -> np.ndarray:
     """Packed codes of hyperplane sides.  embeddings (N, D), centre (D,), normals (D, bits) -> codes (N, W) uint8."""
-    return pack(embeddings @ normals - centre @ normals, 0.0)
-
-
-def _search_exact(queries: np.ndarray, gallery: np.ndarray) -> Hits:
-    index, rows = FloatIndex(gallery.shape[1], 1), np.arange(len(gallery))
-    index.add(gallery, np.zeros(len(gallery), dtype=np.int64), rows)
-    return index.search(queries, np.zeros((len(queries), 1), dtype=np.int64), MAX_K)
+    return pack(embeddings @ normals.numpy() - (centre @ normals).numpy(), 0.0)

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,15 +16,14 @@ from fashion_lsh.data.dataset import Batch
 from fashion_lsh.data.detections import BoxDetector
 from fashion_lsh.evaluation.latency import NUM_WARM_UP
 from fashion_lsh.evaluation.query_table import query_table, shared_garment_results
+from fashion_lsh.evaluation.scoring import relevance_by_column, score_search
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.io.progress import track
-from fashion_lsh.metrics import retrieval as scoring
 from fashion_lsh.metrics.classification import classification_results
 from fashion_lsh.metrics.code_statistics import quantisation_error
-from fashion_lsh.metrics.ranking import Scores
+from fashion_lsh.metrics.ranking import CUTOFFS
 from fashion_lsh.metrics.results import Result, mean_results
-from fashion_lsh.metrics.retrieval import MAX_K, Relevance
-from fashion_lsh.metrics.statistics import macro_mean
+from fashion_lsh.metrics.retrieval import MAX_HITS
 from fashion_lsh.models.descriptors import DESCRIPTORS
 from fashion_lsh.models.encoding import Encoded, Model, as_arrays
 from fashion_lsh.search.searcher import Searcher
@@ -68,18 +67,24 @@ class SearchEvaluation(NamedTuple):
     gallery: str
 
 
-def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | None = None) -> SearchEvaluation:
-    """Search with all queries under the policy of the searcher, and score the hits.
+def evaluate(
+    searcher: Searcher,
+    query: EncodedSplit,
+    not_indexed: Catalogue | None = None,
+    cutoffs: Sequence[int] = CUTOFFS,
+) -> SearchEvaluation:
+    """Search with all queries under the policy of the searcher, and score the search.
 
     Args:
         searcher: model, gallery and policy.
         query: Q encoded queries.
         not_indexed: garments missing from the gallery (see EncodedSplit), which count as not retrieved if relevant.
+        cutoffs: cutoff ranks, ALL for all rows that the search reaches.
     """
     catalogue, encoded = query.catalogue, query.encoded
     hits, milliseconds = time_search(searcher, encoded)
     scores = {
-        name: score_search(searcher, encoded, relevance, hits)
+        name: score_search(searcher, encoded, relevance, cutoffs)
         for name, relevance in relevance_by_column(catalogue, searcher.gallery.catalogue, not_indexed).items()
     }
     labels, items = catalogue.labels(searcher.model.categories), catalogue.column("item")
@@ -89,11 +94,9 @@ def evaluate(searcher: Searcher, query: EncodedSplit, not_indexed: Catalogue | N
     outputs = _query_outputs(searcher, encoded, hits, milliseconds)
     table = query_table((policy.method, policy.scope), catalogue, scores, outputs)
     results = classification_results(encoded.probabilities, encoded.predicted, labels, items)
-    results += mean_results(scores, items, **method, **bits)
+    results += mean_results(scores, items, catalogue.column("category"), **method, **bits)
     if "item" in scores:
         results += shared_garment_results(scores["item"], catalogue, searcher.gallery.catalogue, **method, **bits)
-    macro_map = macro_mean(scores["category"]["map", MAX_K], catalogue.column("category"))
-    results.append(Result("macro_map", macro_map, k=MAX_K, relevance="category", **method, **bits))
     results += [
         Result("latency_ms", float(np.median(milliseconds)), **method, **bits),
         Result("latency_ms_p95", float(np.quantile(milliseconds, 0.95)), **method, **bits),
@@ -116,6 +119,14 @@ def encode_split(
     if data.box_selector.fallback == "skip":  # only queries include garments without detections
         encoded = encoded.without_detections(data.undetected[data.rows(part)])
     return EncodedSplit(garments, encoded, descriptors, data.not_indexed(part), error)
+
+
+@torch.inference_mode()
+def encode_sample(model: Model, data: GarmentData, count: int) -> np.ndarray:
+    """Embeddings of at most `count` evenly spaced training images without augmentation, (n, D) float32."""
+    model.eval()
+    batches = data.pinned_for(model.device).loader("train", count)
+    return np.concatenate([model(batch.images.to(model.device)).embedding.float().cpu().numpy() for batch in batches])
 
 
 @torch.inference_mode()
@@ -145,54 +156,17 @@ def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[st
     )
 
 
-def relevance_by_column(
-    query: Catalogue, gallery: Catalogue, not_indexed: Catalogue | None = None
-) -> dict[str, Relevance]:
-    """Relevance by `category` and, if a query has a relevant item, by `item`; see Relevance for `not_indexed`."""
-    by_column = {
-        name: Relevance.from_names(
-            query.column(name), gallery.column(name), None if not_indexed is None else not_indexed.column(name)
-        )
-        for name in ("category", "item")
-    }
-    return by_column if by_column["item"].totals.any() else {"category": by_column["category"]}
-
-
-def score_search(searcher: Searcher, query: Encoded, relevance: Relevance, hits: Hits | None = None) -> Scores:
-    """Score Q queries under the policy of the searcher: (Q,) by metric and cutoff rank.
-
-    Hamming distances are scored over all orders of tied rows, other distances by their hits.
-
-    Args:
-        searcher: model, gallery and policy.
-        query: Q encoded queries.
-        relevance: relevance of the gallery rows to the queries.
-        hits: (Q, 100) hits; None to search for the hits.
-    """
-    gallery_codes = searcher.gallery.codes
-    if searcher.policy.distance != "hamming" or query.codes is None or gallery_codes is None:
-        return scoring.score_hits(searcher.search_encoded(query, MAX_K) if hits is None else hits, relevance)
-    probed_lists = searcher.policy.select_lists(query.probabilities)
-
-    def find_probed(block: slice) -> np.ndarray:
-        is_probed = np.zeros((len(probed_lists[block]), probed_lists.shape[1] + 1), dtype=bool)
-        np.put_along_axis(is_probed, probed_lists[block], True, axis=1)  # -1 sets the additional last column
-        return is_probed[:, searcher.gallery.lists]
-
-    return scoring.score_codes(query.codes, gallery_codes, relevance, find_probed)
-
-
 def time_search(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
     """Search Q queries one at a time, after NUM_WARM_UP untimed queries: hits (Q, 100) and milliseconds (Q,)."""
     for row in range(min(NUM_WARM_UP, len(query.probabilities))):
-        searcher.search_encoded(query.at(row), MAX_K)
+        searcher.search_encoded(query.at(row), MAX_HITS)
     hits, milliseconds = [], []
     for row in range(len(query.probabilities)):
         single_query = query.at(row)
         start = time.perf_counter()
-        hits.append(searcher.search_encoded(single_query, MAX_K))
+        hits.append(searcher.search_encoded(single_query, MAX_HITS))
         milliseconds.append(1000 * (time.perf_counter() - start))
-    return Hits.concatenate(hits, MAX_K), np.array(milliseconds)
+    return Hits.concatenate(hits, MAX_HITS), np.array(milliseconds)
 
 
 def time_end_to_end(
@@ -217,7 +191,7 @@ def time_end_to_end(
             if detector is None
             else data.box_selector.select_one(detector.detect([image])[0], annotated[row])
         )
-        searcher.search(image, box, MAX_K)
+        searcher.search(image, box, MAX_HITS)
         milliseconds.append(1000 * (time.perf_counter() - start))
     policy = searcher.policy
     median = float(np.median(milliseconds[10:]))

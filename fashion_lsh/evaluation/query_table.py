@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.metrics.ranking import Scores
-from fashion_lsh.metrics.results import CLASSIFIER, SEARCH, WHOLE_GALLERY, Column, Result, score_name
+from fashion_lsh.metrics.results import CLASSIFIER, QUERY_METRICS, SEARCH, WHOLE_GALLERY, Column, Result, score_name
 
 QUERY_COLUMNS = ("id", "category", "item")
-TIE_BOUNDS = ("map_best", "map_worst")  # only their means are results, to keep the table small
 
 
 def query_table(
@@ -26,7 +25,7 @@ def query_table(
     scores: Mapping[str, Scores],
     outputs: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
 ) -> pa.Table:
-    """Build the table of one method: id, true category and item of each query, its outputs and scores.
+    """Build the table of one method: id, true category and item of each query, its outputs and its QUERY_METRICS.
 
     Args:
         method: name and scope of the method.
@@ -42,7 +41,7 @@ def query_table(
         score_name(relevance, metric, k): values.astype(np.float32)
         for relevance, by_metric in scores.items()
         for (metric, k), values in by_metric.items()
-        if metric not in TIE_BOUNDS
+        if (metric, k) in QUERY_METRICS
     }
     return pa.table(columns)
 
@@ -95,7 +94,7 @@ def shared_garment_results(item_scores: Scores, query: Catalogue, gallery: Catal
         )
         for subset, in_subset in subsets.items()
         for (metric, k), values in item_scores.items()
-        if not np.isnan(values[in_subset]).all()
+        if (metric, k) in QUERY_METRICS and not np.isnan(values[in_subset]).all()
     ]
 
 

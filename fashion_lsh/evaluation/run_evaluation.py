@@ -14,12 +14,15 @@ from fashion_lsh.evaluation.crop_modes import score_crop_modes
 from fashion_lsh.evaluation.detection import detector_results
 from fashion_lsh.evaluation.evaluator import Evaluator, add_results
 from fashion_lsh.evaluation.model_costs import measure_costs
-from fashion_lsh.evaluation.protocol import EncodedSplit, evaluate, time_end_to_end
+from fashion_lsh.evaluation.protocol import EncodedSplit, encode_sample, evaluate, time_end_to_end
 from fashion_lsh.evaluation.robustness import score_corruptions
 from fashion_lsh.index.hits import Hits
+from fashion_lsh.metrics.ranking import CUTOFFS
 from fashion_lsh.metrics.results import CropMode, Result, ResultTable
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.search.searcher import Searcher
+
+TRAIN_SAMPLES = 2_048  # number of training images to which the codes of baselines are fitted
 
 
 class RunEvaluation(NamedTuple):
@@ -49,6 +52,7 @@ def evaluate_run(
     detector: BoxDetector | None = None,
     scenes: DetectionData | None = None,
     evaluators: Mapping[str, Evaluator] = MappingProxyType({}),
+    cutoffs: Sequence[int] = CUTOFFS,
 ) -> RunEvaluation:
     """Evaluate the search, baselines, model costs, crop modes, robustness to corruptions, and the detector.
 
@@ -63,9 +67,11 @@ def evaluate_run(
         detector: detector of the run; None for a run without detector.
         scenes: images with boxes on which the detector was trained; None for a run without detector.
         evaluators: a user's own evaluators by name.
+        cutoffs: cutoff ranks of the metrics.
     """
-    search = evaluate(searcher, query, gallery.not_indexed)
-    baselines, baseline_queries = baseline_results(query, gallery, model.bits)
+    search = evaluate(searcher, query, gallery.not_indexed, cutoffs)
+    train_embeddings = encode_sample(model, data, TRAIN_SAMPLES)
+    baselines, baseline_queries = baseline_results(query, gallery, train_embeddings, model.bits, cutoffs)
     results = [*search.results, *baselines, *_fit_results(model)]
     results.append(time_end_to_end(searcher, data, detector if data.crop == "detected" else None))
     if detector is not None and scenes is not None and data.detections is not None:

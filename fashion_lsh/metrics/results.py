@@ -6,13 +6,19 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from fashion_lsh.metrics.ranking import Scores
-from fashion_lsh.metrics.statistics import item_interval
+from fashion_lsh.metrics.ranking import ALL, Scores
+from fashion_lsh.metrics.statistics import item_interval, macro_mean
 
 WHOLE_GALLERY = "whole gallery"  # scope of a search that scans all rows
+ONE_LIST = "1 list"  # scope of a search in the list of the predicted category
 CLASSIFIER = "classifier"  # method of the classification results
 CropMode = Literal["whole", "annotated", "detected", "detected_or_whole"]
 CROP_MODES: tuple[CropMode, ...] = get_args(CropMode)
+# metrics and cutoff ranks with scores of the single queries in queries.parquet, and with intervals
+QUERY_METRICS = {
+    ("map", 100), ("map", ALL), ("ndcg", 10), ("mrr", ALL), ("recall", 1), ("recall", 10), ("precision", 10),
+}  # fmt: skip
+MACRO_METRICS = {"map", "ndcg", "recall"}  # metrics that are also averaged over the categories
 SEARCH = "search"  # the method of a run's own search, in lookups and in flat names
 
 
@@ -159,20 +165,29 @@ def score_name(relevance: str, metric: str, k: int) -> str:
     return f"{relevance}/{metric_name(metric, k)}"
 
 
-def mean_results(scores: Mapping[str, Scores], items: np.ndarray, **fields: Any) -> list[Result]:
-    """Mean of each metric over the queries with relevant rows (no NaN), with bootstrap intervals resampled by item.
+def mean_results(
+    scores: Mapping[str, Scores], items: np.ndarray, categories: np.ndarray, **fields: Any
+) -> list[Result]:
+    """Mean of each metric over the queries with relevant rows (no NaN), and macro averages of MACRO_METRICS.
+
+    Metrics in QUERY_METRICS have a 95 % confidence interval (see `item_interval`). A macro average is the mean of the
+    means of the categories, `macro_map` for the metric `map`.
 
     Args:
         scores: relevance (`category` or `item`) -> (metric, k) -> (Q,) float, NaN for a query without relevant rows.
         items: (Q,) str, "" for a query without an item.
+        categories: (Q,) str, category of each query.
         fields: further fields of each Result.
     """
-    return [
-        Result(metric, float(np.nanmean(values)), *item_interval(values, items), k, relevance=relevance,
-               n=int((~np.isnan(values)).sum()), **fields)
-        for relevance, by_metric in scores.items()
-        for (metric, k), values in by_metric.items()
-    ]  # fmt: skip
+    results: list[Result] = []
+    for relevance, by_metric in scores.items():
+        for (metric, k), values in by_metric.items():
+            bounds = item_interval(values, items) if (metric, k) in QUERY_METRICS else ()
+            shared: dict[str, Any] = {"k": k, "relevance": relevance, "n": int((~np.isnan(values)).sum())} | fields
+            results.append(Result(metric, float(np.nanmean(values)), *bounds, **shared))
+            if metric in MACRO_METRICS:
+                results.append(Result(f"macro_{metric}", macro_mean(values, categories), **shared))
+    return results
 
 
 def column_of(row: Result) -> Column:

@@ -1,22 +1,24 @@
 """Per-query retrieval scores, with relevance by category or by item."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fashion_lsh.index.distances import hamming
 from fashion_lsh.index.hits import Hits
-from fashion_lsh.metrics.ranking import Scores, average_precision, block_slices, nan_without_relevant, precision, recall
-from fashion_lsh.metrics.ties import (
-    TiedScores,
-    distance_histograms,
-    tied_average_precision,
-    tied_precision,
-    tied_recall,
+from fashion_lsh.metrics.ranking import (
+    CUTOFFS,
+    RelevantRanks,
+    Scores,
+    block_slices,
+    concatenate_scores,
+    nan_without_relevant,
+    score_ranks,
 )
+from fashion_lsh.metrics.ties import Levels, distance_histograms, score_levels
 
-MAX_K = 100  # cutoff rank of map@100, and therefore the number of hits to search
+MAX_HITS = 100  # number of hits of a query that are searched and timed
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Relevance:
         query = self.query[queries, None]
         return np.asarray((query == self.gallery) & (query >= 0))
 
+    def take(self, queries: slice) -> "Relevance":
+        """Return the labels of a slice of the queries, with the same gallery."""
+        return Relevance(self.query[queries], self.gallery, self.not_indexed)
+
     @property
     def totals(self) -> np.ndarray:
         """Number of relevant garments, indexed or not: (Q,) int64."""
@@ -60,22 +66,20 @@ class Relevance:
         return np.where(self.query >= 0, counts[self.query], 0)
 
 
-def score_hits(hits: Hits, relevance: Relevance) -> Scores:
-    """Score rankings without ties: the best and worst scores equal the expected score.
+def score_hits(hits: Hits, relevance: Relevance, cutoffs: Sequence[int] = CUTOFFS) -> Scores:
+    """Score rankings without ties.
 
     Args:
         hits: (Q, K); rows are positions in `relevance.gallery`, padded with -1.
         relevance: relevance labels.
+        cutoffs: cutoff ranks, ALL for all K hits.
 
     Returns:
-        (Q,) float64 by metric and cutoff rank; see `score_distances`.
+        (Q,) float64 by metric and cutoff rank; see `metric_scores`.
     """
     hit_labels = np.where(hits.rows >= 0, relevance.gallery[hits.rows], -1)
     is_relevant = (hit_labels == relevance.query[:, None]) & (hit_labels >= 0)
-    ap = average_precision(is_relevant, relevance.totals, MAX_K)
-    scores = {(name, MAX_K): ap for name in ("map", "map_best", "map_worst")}
-    scores |= {("recall", k): recall(is_relevant, relevance.totals, k) for k in (1, 10)}
-    return scores | {("precision", 10): precision(is_relevant, relevance.totals, 10)}
+    return score_ranks(RelevantRanks.from_ranking(is_relevant, relevance.totals), cutoffs)
 
 
 def score_distances(
@@ -83,6 +87,7 @@ def score_distances(
     num_levels: int,
     relevance: Relevance,
     find_probed: Callable[[slice], np.ndarray] | None,
+    cutoffs: Sequence[int] = CUTOFFS,
 ) -> Scores:
     """Tie-aware scores of integer distances: the mean over all orders of equally distant rows.
 
@@ -92,33 +97,74 @@ def score_distances(
         relevance: relevance labels.
         find_probed: function of a slice of the queries that returns (q, N) bool, True for rows in probed lists; None if
             all rows are probed.
+        cutoffs: cutoff ranks, ALL for all rows in the probed lists.
 
     Returns:
-        (Q,) float64 by metric and cutoff rank: `map`, `map_best`, `map_worst` at 100, `recall` at 1 and 10, `precision`
-        at 10.
+        (Q,) float64 by metric and cutoff rank; see `score_levels`.
     """
-    histograms = []
+    histograms = [(np.empty((0, num_levels), np.int64),) * 2]
     for block in block_slices(len(relevance.query), len(relevance.gallery)):
         is_probed = None if find_probed is None else find_probed(block)
         histograms.append(distance_histograms(distances(block), relevance.is_relevant(block), num_levels, is_probed))
     relevant_at, total_at = (np.concatenate(parts) for parts in zip(*histograms, strict=True))
-    ap = tied_average_precision(relevant_at, total_at, relevance.totals, MAX_K)
-    scores = {("map", MAX_K): ap.expected, ("map_best", MAX_K): ap.best, ("map_worst", MAX_K): ap.worst}
-    tied_scores: dict[tuple[str, int], TiedScores] = {
-        ("recall", k): tied_recall(relevant_at, total_at, relevance.totals, k) for k in (1, 10)
-    } | {("precision", 10): tied_precision(relevant_at, total_at, relevance.totals, 10)}
-    return scores | {column: tied.expected for column, tied in tied_scores.items()}
+    return score_levels(Levels(relevant_at, total_at, relevance.totals), cutoffs)
 
 
 def score_codes(
-    queries: np.ndarray, gallery: np.ndarray, relevance: Relevance, find_probed: Callable[[slice], np.ndarray] | None
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    relevance: Relevance,
+    find_probed: Callable[[slice], np.ndarray] | None,
+    cutoffs: Sequence[int] = CUTOFFS,
 ) -> Scores:
     """Tie-aware scores of Hamming distances between packed codes; see `score_distances`.
 
     queries: (Q, W) uint8, gallery: (N, W) uint8.
     """
     num_levels = 8 * queries.shape[1] + 1
-    return score_distances(lambda block: hamming(queries[block], gallery), num_levels, relevance, find_probed)
+    return score_distances(lambda block: hamming(queries[block], gallery), num_levels, relevance, find_probed, cutoffs)
+
+
+def score_embeddings(
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    relevance: Relevance,
+    find_probed: Callable[[slice], np.ndarray] | None,
+    cutoffs: Sequence[int] = CUTOFFS,
+) -> Scores:
+    """Scores of exact Euclidean search; rows at equal distance are ranked by row.
+
+    queries: (Q, D) float, gallery: (N, D) float; find_probed, cutoffs and result as for `score_distances`.
+    """
+    norms = np.einsum("nd,nd->n", gallery, gallery, dtype=np.float32)
+    blocks = []
+    for block in block_slices(len(queries), len(gallery)):
+        distances = norms - 2 * (queries[block] @ gallery.T)  # the norm of the query is the same for all rows
+        is_relevant = relevance.is_relevant(block)
+        if find_probed is not None:
+            is_probed = find_probed(block)
+            distances[~is_probed] = np.inf
+            is_relevant &= is_probed
+        blocks.append(score_ranks(_relevant_ranks(distances, is_relevant, relevance.totals[block]), cutoffs))
+    return concatenate_scores(blocks)
+
+
+def _relevant_ranks(distances: np.ndarray, is_relevant: np.ndarray, totals: np.ndarray) -> RelevantRanks:
+    """Ranks of relevant rows by (distance, row).
+
+    Sorting the distances and searching for those of the relevant rows is faster than a stable argsort.
+
+    distances: (q, N) float32; is_relevant: (q, N) bool, True for relevant rows to rank; totals: (q,) int, R.
+    """
+    ranks = []
+    for query_distances, mask in zip(distances, is_relevant, strict=True):
+        rows = np.flatnonzero(mask)
+        found, ordered = query_distances[rows], np.sort(query_distances)
+        first, last = (np.searchsorted(ordered, found, side) for side in ("left", "right"))
+        for tied in np.flatnonzero(last - first > 1):
+            first[tied] += np.count_nonzero(query_distances[: rows[tied]] == found[tied])
+        ranks.append(np.sort(first) + 1)
+    return RelevantRanks(np.repeat(np.arange(len(ranks)), [len(each) for each in ranks]), np.concatenate(ranks), totals)
 
 
 def precision_at_radius(queries: np.ndarray, gallery: np.ndarray, relevance: Relevance, radius: int) -> np.ndarray:

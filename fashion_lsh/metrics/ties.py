@@ -1,95 +1,100 @@
 """Tie-aware ranking metrics.
 
 Rows at equal Hamming distance have no defined order, so the score of a ranking would depend on the library that sorts
-the rows. The `tied_*` functions take the number of rows and of relevant rows at each distance, and return the exact
-expectation over all orders of tied rows, and the best and worst case. The formulas follow F. McSherry and M. Najork,
+the rows. `score_levels` takes the number of rows and of relevant rows at each distance, and returns the exact
+expectation over all orders of tied rows, and the best and worst AP. The formulas follow F. McSherry and M. Najork,
 "Computing information retrieval performance measures efficiently in the presence of tied scores", ECIR 2008.
 
 For R, and for scores of NaN and 0, see `ranking.py`.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
-from fashion_lsh.metrics.ranking import block_slices, check_totals, nan_without_relevant
+from fashion_lsh.metrics.ranking import (
+    CUTOFFS,
+    Scores,
+    block_slices,
+    check_totals,
+    concatenate_scores,
+    discounts,
+    metric_scores,
+    nan_without_relevant,
+)
+from fashion_lsh.metrics.tie_formulas import (
+    Boundary,
+    expected_mean_precision,
+    expected_precision_sum,
+    expected_reciprocal_rank,
+    precision_sum_bounds,
+    probability_of_none,
+)
 
 
-class TiedScores(NamedTuple):
-    """Scores of rankings with ties, (Q,) float64 each, with worst <= expected <= best.
-
-    Attributes:
-        expected: mean over all orders of tied rows.
-        best: score with the relevant rows first among tied rows.
-        worst: score with the relevant rows last among tied rows.
-    """
-
-    expected: np.ndarray
-    best: np.ndarray
-    worst: np.ndarray
-
-
-def tied_average_precision(
-    relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray, k: int
-) -> TiedScores:
-    """Exact mean, best and worst AP@k (see `average_precision`) over all orders of tied rows; NaN if R = 0.
+class Levels:
+    """Rankings with ties.
 
     A level is the set of rows at one distance. It has n rows, r of them relevant; N rows are nearer, c of them
-    relevant. The row at rank i = N + j is relevant with probability r/n; the expected number of relevant rows before it
-    in the level is then (j - 1)(r - 1)/(n - 1). With s = (r - 1)/(n - 1), rank i adds r/n · (1 + c + (i - N - 1)s) / i.
-    With m = min(n, k - N) ranks up to k, and harmonic numbers H, the level adds
-    r/n · ((1 + c - (N + 1)s)(H[N + m] - H[N]) + ms).
+    relevant.
 
     Args:
         relevant_at: (Q, L) int64, number of relevant rows at each distance, nearest first, in the probed lists.
         total_at: (Q, L) int64, number of all rows at each distance, nearest first, in the probed lists.
         total_relevant: (Q,) int, R of each query, including relevant rows outside the probed lists.
-        k: cutoff rank, at least 1.
+
+    Raises:
+        ValueError: a shape or dtype is wrong, or there are more relevant rows than rows or than R.
+    """
+
+    def __init__(self, relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray) -> None:
+        _check_histograms(relevant_at, total_at, total_relevant)
+        self.relevant, self.total, self.total_relevant = relevant_at, total_at, total_relevant
+        self.nearer = total_at.cumsum(axis=1) - total_at
+        self.nearer_relevant = relevant_at.cumsum(axis=1) - relevant_at
+
+    @property
+    def num_retrieved(self) -> np.ndarray:
+        """Number of rows in the probed lists, (Q,) int64."""
+        return np.asarray(self.total.sum(axis=1))
+
+    @cached_property
+    def harmonic(self) -> np.ndarray:
+        """Sums of 1 / rank up to each rank, from 0: (K + 1,) float64, K the length of the longest ranking."""
+        return _cumulative(1 / np.arange(1, self.num_retrieved.max(initial=0) + 1))
+
+    @cached_property
+    def discount_sums(self) -> np.ndarray:
+        """Sums of the discounts of nDCG up to each rank, from 0: (K + 1,) float64."""
+        return _cumulative(discounts(np.arange(1, self.num_retrieved.max(initial=0) + 1)))
+
+    def ranks_up_to(self, max_rank: int | np.ndarray) -> np.ndarray:
+        """Number of ranks up to a rank (int, or (Q,) int) at each level: (Q, L) int64."""
+        return np.clip(np.reshape(max_rank, (-1, 1)) - self.nearer, 0, self.total)
+
+    def boundary(self, max_rank: int | np.ndarray) -> Boundary:
+        """Level that contains a rank (int, or (Q,) int), or the last level if fewer rows are retrieved."""
+        level = (np.reshape(max_rank, (-1, 1)) > self.nearer + self.total).sum(axis=1)[:, None]
+        level = np.minimum(level, self.total.shape[1] - 1)
+        columns = (self.nearer, self.nearer_relevant, self.total, self.relevant, self.ranks_up_to(max_rank))
+        return Boundary(*(np.take_along_axis(counts, level, axis=1)[:, 0] for counts in columns))
+
+
+def score_levels(levels: Levels, cutoffs: Sequence[int] = CUTOFFS) -> Scores:
+    """Expectation of all metrics over all orders of tied rows.
 
     Returns:
-        Expected, best and worst score, (Q,) float64 each.
+        (Q,) float64 by metric and cutoff rank: see `metric_scores`, and `map_best` and `map_worst`, the AP@k with the
+        relevant rows first and last among tied rows.
     """
-    _check_histograms(relevant_at, total_at, total_relevant, k)
-    max_rank = min(k, int(total_at.sum(axis=1).max(initial=0)))
-    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, max_rank + 1))])
-    sums = np.zeros((3, len(total_at)))
-    for block in block_slices(*total_at.shape):
-        sums[:, block] = _tied_sums(relevant_at[block], total_at[block], harmonic)
-    expected, best, worst = sums / np.maximum(np.minimum(total_relevant, k), 1)
-    expected = np.clip(expected, worst, best)  # removes rounding errors
-    return TiedScores(*(nan_without_relevant(scores, total_relevant) for scores in (expected, best, worst)))
-
-
-def tied_recall(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray, k: int) -> TiedScores:
-    """Exact mean, best and worst recall@k over all orders of tied rows; NaN if R = 0.
-
-    The mean is the probability of a relevant row among the first k.
-
-    Arguments and result as for `tied_average_precision`.
-    """
-    _check_histograms(relevant_at, total_at, total_relevant, k)
-    boundary = _boundary_level(relevant_at, total_at, k)
-    expected = 1 - np.where(boundary.nearer_relevant > 0, 0.0, _probability_of_none(boundary))
-    scores = (expected, boundary.max_relevant > 0, boundary.min_relevant > 0)
-    return TiedScores(*(nan_without_relevant(values, total_relevant) for values in scores))
-
-
-def tied_precision(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray, k: int) -> TiedScores:
-    """Exact mean, best and worst precision@k over all orders of tied rows; NaN if R = 0.
-
-    Arguments and result as for `tied_average_precision`.
-    """
-    _check_histograms(relevant_at, total_at, total_relevant, k)
-    boundary = _boundary_level(relevant_at, total_at, k)
-    expected = boundary.nearer_relevant + boundary.num_ranks * boundary.num_relevant / np.maximum(boundary.num_rows, 1)
-    counts = (expected, boundary.max_relevant, boundary.min_relevant)
-    return TiedScores(*(nan_without_relevant(count / k, total_relevant) for count in counts))
+    return concatenate_scores([_score_block(block, cutoffs) for block in _blocks(levels)])
 
 
 def distance_histograms(
     distances: np.ndarray, is_relevant: np.ndarray, num_levels: int, is_probed: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Count relevant rows and all rows at each distance, as input of the `tied_*` functions.
+    """Count relevant rows and all rows at each distance, as arguments of `Levels`.
 
     Args:
         distances: (Q, N) int, 0..num_levels - 1 for probed rows; other distances are ignored.
@@ -128,90 +133,45 @@ def distance_histograms(
     return relevant_at, total_at
 
 
-class _BoundaryLevel(NamedTuple):
-    """Level that contains rank k, or the last level if fewer than k rows are retrieved.
+def _score_block(levels: Levels, cutoffs: Sequence[int]) -> Scores:
+    def sums(name: str, max_rank: int | np.ndarray) -> np.ndarray:
+        match name:
+            case "precision":
+                return expected_precision_sum(levels, max_rank)
+            case "mean_precision":
+                return expected_mean_precision(levels, max_rank)
+            case "first":
+                return expected_reciprocal_rank(levels)
+            case "any":
+                boundary = levels.boundary(max_rank)
+                return 1 - np.where(boundary.nearer_relevant > 0, 0.0, probability_of_none(boundary))
+        share = levels.relevant / np.maximum(levels.total, 1)
+        num_ranks = levels.ranks_up_to(max_rank)
+        if name == "count":
+            return np.asarray((share * num_ranks).sum(axis=1))
+        gains = levels.discount_sums[levels.nearer + num_ranks] - levels.discount_sums[levels.nearer]
+        return np.asarray((share * gains).sum(axis=1))
 
-    All attributes are (Q,) int64.
-
-    Attributes:
-        nearer_relevant: number of relevant rows at nearer levels, which are always among the first k.
-        num_ranks: number of ranks up to k within the level.
-        num_relevant: number of relevant rows at the level.
-        num_rows: number of rows at the level.
-    """
-
-    nearer_relevant: np.ndarray
-    num_ranks: np.ndarray
-    num_relevant: np.ndarray
-    num_rows: np.ndarray
-
-    @property
-    def max_relevant(self) -> np.ndarray:
-        """Relevant rows among the first k, with relevant rows first among tied rows: (Q,) int64."""
-        return np.asarray(self.nearer_relevant + np.minimum(self.num_ranks, self.num_relevant))
-
-    @property
-    def min_relevant(self) -> np.ndarray:
-        """Relevant rows among the first k, with relevant rows last among tied rows: (Q,) int64."""
-        num_irrelevant = self.num_rows - self.num_relevant
-        return np.asarray(self.nearer_relevant + np.maximum(self.num_ranks - num_irrelevant, 0))
-
-
-def _boundary_level(relevant_at: np.ndarray, total_at: np.ndarray, k: int) -> _BoundaryLevel:
-    cumulative = total_at.cumsum(axis=1)
-    level = np.minimum((cumulative < k).sum(axis=1), total_at.shape[1] - 1)[:, None]
-    num_relevant, num_rows, cumulative_relevant, cumulative_rows = (
-        np.take_along_axis(counts, level, axis=1)[:, 0]
-        for counts in (relevant_at, total_at, relevant_at.cumsum(axis=1), cumulative)
-    )
-    num_ranks = np.minimum(k - (cumulative_rows - num_rows), num_rows)
-    return _BoundaryLevel(cumulative_relevant - num_relevant, num_ranks, num_relevant, num_rows)
+    scores = metric_scores(sums, levels.total_relevant, cutoffs)
+    for k in cutoffs:
+        max_rank = k or np.iinfo(np.int64).max
+        bounds = precision_sum_bounds(levels, max_rank) / np.maximum(np.minimum(levels.total_relevant, max_rank), 1)
+        for name, bound, limit in zip(("map_worst", "map_best"), bounds, (np.minimum, np.maximum), strict=True):
+            limited = limit(bound, scores["map", k])  # removes rounding errors
+            scores[name, k] = nan_without_relevant(limited, levels.total_relevant)
+    return scores
 
 
-def _probability_of_none(boundary: _BoundaryLevel) -> np.ndarray:
-    """P(no relevant row at the m ranks of the level) = C(n - r, m) / C(n, m), with min(m, r) factors: (Q,)."""
-    smaller = np.minimum(boundary.num_ranks, boundary.num_relevant)
-    larger = np.maximum(boundary.num_ranks, boundary.num_relevant)
-    probability = np.ones(len(smaller))
-    for step in range(int(smaller.max(initial=0))):
-        active = np.flatnonzero((step < smaller) & (probability > 1e-18))  # 1 - 1e-18 is rounded to 1
-        if not active.size:
-            break
-        remaining = boundary.num_rows[active] - step
-        probability[active] *= np.maximum(remaining - larger[active], 0) / remaining
-    return probability
+def _blocks(levels: Levels) -> list[Levels]:
+    slices = list(block_slices(*levels.total.shape)) or [slice(0)]
+    return [Levels(levels.relevant[part], levels.total[part], levels.total_relevant[part]) for part in slices]
 
 
-def _tied_sums(relevant: np.ndarray, total: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
-    """Sums of precisions at relevant ranks (expected, best, worst), up to rank len(harmonic) - 1: (3, Q) float64."""
-    max_rank = len(harmonic) - 1
-    nearer, nearer_relevant = total.cumsum(axis=1) - total, relevant.cumsum(axis=1) - relevant
-    num_ranks = np.clip(max_rank - nearer, 0, total)
-    slope = (relevant - 1) / np.maximum(total - 1, 1)
-    harmonic_sum = _harmonic_between(nearer, num_ranks, harmonic)
-    level_sum = (1 + nearer_relevant - (nearer + 1) * slope) * harmonic_sum + num_ranks * slope
-    expected = relevant / np.maximum(total, 1) * level_sum
-    best = _precision_sum(nearer_relevant, nearer, np.minimum(relevant, num_ranks), harmonic)
-    worst_nearer = nearer + total - relevant  # rows before the relevant rows of the level
-    worst_count = np.clip(max_rank - worst_nearer, 0, relevant)
-    worst = _precision_sum(nearer_relevant, worst_nearer, worst_count, harmonic)
-    return np.stack([sums.sum(axis=1) for sums in (expected, best, worst)])
+def _cumulative(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0.0], np.cumsum(values)])
 
 
-def _precision_sum(
-    nearer_relevant: np.ndarray, nearer: np.ndarray, count: np.ndarray, harmonic: np.ndarray
-) -> np.ndarray:
-    """Sum of precisions over `count` consecutive relevant rows after `nearer` rows."""
-    return np.asarray(count + (nearer_relevant - nearer) * _harmonic_between(nearer, count, harmonic))
-
-
-def _harmonic_between(nearer: np.ndarray, count: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
-    """1/(nearer + 1) + ... + 1/(nearer + count), elementwise; 0 after the last rank, where count is 0."""
-    start = np.minimum(nearer, len(harmonic) - 1)
-    return np.asarray(harmonic[start + count] - harmonic[start])
-
-
-def _check_histograms(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray, k: int) -> None:
+def _check_histograms(relevant_at: np.ndarray, total_at: np.ndarray, total_relevant: np.ndarray) -> None:
     if total_at.ndim != 2 or relevant_at.shape != total_at.shape or not total_at.shape[1]:
         raise ValueError(f"{relevant_at.shape=}, {total_at.shape=}; pass two (Q, L) histograms, L at least 1")
     if relevant_at.dtype != np.int64 or total_at.dtype != np.int64:
@@ -219,7 +179,7 @@ def _check_histograms(relevant_at: np.ndarray, total_at: np.ndarray, total_relev
     if (relevant_at < 0).any() or (relevant_at > total_at).any():
         query = int(np.flatnonzero(((relevant_at < 0) | (relevant_at > total_at)).any(axis=1))[0])
         raise ValueError(f"relevant_at[{query}] is negative or above total_at; count both over the same rows")
-    check_totals(relevant_at.sum(axis=1), total_relevant, k)
+    check_totals(relevant_at.sum(axis=1), total_relevant)
 
 
 def _check_distances(distances: np.ndarray, is_relevant: np.ndarray, is_probed: np.ndarray | None) -> None:

@@ -52,6 +52,16 @@ def random_hyperplanes(dimensions: int, bits: int, seed: int) -> Tensor:
     return torch.randn(dimensions, bits, generator=torch.Generator().manual_seed(seed))
 
 
+def fit_pca_rotation(features: Tensor, bits: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Fit principal axes in a random rotation, which spreads the variance evenly over the bits.
+
+    H. Jégou, M. Douze, C. Schmid, P. Pérez: Aggregating local descriptors into a compact image representation, CVPR
+    2010, section 4; the rotation is the initial rotation of ITQ (see `fit_itq`), whose arguments and result it shares.
+    """
+    centre, axes = principal_axes(features, bits)
+    return centre, axes @ _random_rotation(bits, seed)
+
+
 def fit_itq(features: Tensor, bits: int, seed: int = 0, num_iterations: int = 50) -> tuple[Tensor, Tensor]:
     """Fit iterative quantisation: a PCA projection, rotated to minimise the quantisation error ||B - VR||².
 
@@ -81,9 +91,15 @@ def fit_itq(features: Tensor, bits: int, seed: int = 0, num_iterations: int = 50
         )
     centre, axes = principal_axes(features, bits)
     projected = (features.float() - centre) @ axes  # (N, bits)
-    rotation, _ = torch.linalg.qr(random_hyperplanes(bits, bits, seed))
+    rotation = _random_rotation(bits, seed)
     for _ in range(num_iterations):
         signs = torch.where(projected @ rotation > 0, 1.0, -1.0)
         left, _, right = torch.linalg.svd(projected.T @ signs)
         rotation = left @ right
     return centre, axes @ rotation
+
+
+def _random_rotation(bits: int, seed: int) -> Tensor:
+    """Random orthogonal matrix, (bits, bits) float32."""
+    rotation, _ = torch.linalg.qr(random_hyperplanes(bits, bits, seed))
+    return rotation

@@ -68,7 +68,23 @@ class Figure:
     kind: ClassVar = "figure"
 
 
-Block = Text | Listing | Command | Table | Figure
+@dataclass(frozen=True)
+class Download:
+    """A file beside the page; a small file is also part of the HTML page, see `download_address`.
+
+    Attributes:
+        name: file name; the extension is the type of the content.
+        content: bytes of the file.
+        caption: text that describes the content.
+    """
+
+    name: str
+    content: bytes
+    caption: str
+    kind: ClassVar = "download"
+
+
+Block = Text | Listing | Command | Table | Figure | Download
 
 
 @dataclass(frozen=True)

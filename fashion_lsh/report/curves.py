@@ -67,6 +67,27 @@ def row_ratios(counts: np.ndarray) -> np.ndarray:
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
 
+def most_confused(counts: np.ndarray, count: int) -> np.ndarray:
+    """Select the `count` categories in most wrong predictions, as true or predicted category; ascending (n,) int64.
+
+    counts: (C, C) int, confusion matrix.
+    """
+    errors = counts * ~np.eye(len(counts), dtype=bool)
+    return np.sort(np.argsort(-(errors.sum(axis=0) + errors.sum(axis=1)), kind="stable")[:count])
+
+
+def group_others(counts: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Confusion matrix of the `shown` categories, (n,) int, and of all others as one: (C, C) -> (n + 1, n + 1) int.
+
+    The last cell counts all predictions from one of the other categories to one of them, right or wrong.
+    """
+    groups = np.full(len(counts), len(shown))
+    groups[shown] = np.arange(len(shown))
+    grouped = np.zeros((len(shown) + 1, len(shown) + 1), dtype=counts.dtype)
+    np.add.at(grouped, (groups[:, None], groups[None, :]), counts)
+    return grouped
+
+
 def recall_precision(relevant_at: np.ndarray, total_at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean recall and precision within each Hamming radius, in ascending order.
 
@@ -119,12 +140,17 @@ def reliability(probabilities: np.ndarray, is_correct: np.ndarray) -> Reliabilit
     Returns:
         Bins and ECE: the mean of |confidence - accuracy|, weighted by the fraction of queries in each bin.
     """
-    bins = np.minimum((probabilities.astype(np.float64) * BINS).astype(int), BINS - 1)
+    bins = confidence_bins(probabilities)
     counts = np.bincount(bins, minlength=BINS)
     sums = (np.bincount(bins, weights=values, minlength=BINS) for values in (probabilities, is_correct))
     confidence, accuracy = (np.where(counts, values / np.maximum(counts, 1), np.nan) for values in sums)
     error = np.nansum(np.abs(confidence - accuracy) * counts) / max(1, len(probabilities))
     return Reliability(counts, confidence, accuracy, float(error))
+
+
+def confidence_bins(probabilities: np.ndarray) -> np.ndarray:
+    """Bin of equal width, (Q,) int in 0..BINS - 1, of each probability in 0..1, (Q,) float."""
+    return np.minimum((probabilities.astype(np.float64) * BINS).astype(int), BINS - 1)
 
 
 def best_typical_worst(
@@ -152,13 +178,32 @@ def best_typical_worst(
     median = np.median(keys[:, remaining], axis=1, keepdims=True) if len(remaining) else 0.0
     per_list, chosen = min(per_list, -(-len(remaining) // 3)), {}
     for name, cost in (("best", -keys), ("worst", keys), ("typical", np.abs(keys - median))):
-        chosen[name] = remaining[_order(categories[remaining], cost[:, remaining])[:per_list]]
+        chosen[name] = remaining[alternating_order(categories[remaining], cost[:, remaining])[:per_list]]
         remaining = np.setdiff1d(remaining, chosen[name])
     return {name: chosen[name] for name in ("best", "typical", "worst")}
 
 
-def _order(categories: np.ndarray, cost: np.ndarray) -> list[int]:
-    """Indices in ascending order of cost, (2, n); ties alternate between categories."""
+def confident_failures(confidence: np.ndarray, category_ap: np.ndarray, count: int = 8) -> np.ndarray:
+    """Select the queries with the highest confidence × (1 - AP), and an AP below one half.
+
+    Args:
+        confidence: (Q,) float, probability of the predicted category; 0 without a prediction.
+        category_ap: (Q,) float, NaN without relevant rows; such queries are ignored.
+        count: maximum number of queries.
+
+    Returns:
+        Query indices, (n,) int64, n <= count, highest first.
+    """
+    failed = np.flatnonzero((category_ap < 0.5) & (confidence > 0))
+    order = np.argsort(-confidence[failed] * (1 - category_ap[failed]), kind="stable")
+    return failed[order[:count]]
+
+
+def alternating_order(categories: np.ndarray, cost: np.ndarray) -> list[int]:
+    """Indices in ascending order of the first, then the second cost; ties alternate between categories.
+
+    categories: (n,) str; cost: (2, n) float.
+    """
     num_shown: Counter[tuple[float, float, str]] = Counter()
     sort_keys = []
     for name, first, second in zip(categories, *cost.round(6), strict=True):

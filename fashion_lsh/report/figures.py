@@ -1,8 +1,6 @@
 """Figures as SVG with text elements: the fonts of the browser draw the characters of any script."""
 
 import io
-import textwrap
-import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,10 +10,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.textpath import TextPath
 
 from fashion_lsh.report.curves import Curves, Reliability
-from fashion_lsh.report.phrases import percent
 
 BLUE, ORANGE, GREEN, RED, GREY = (
     "#0072b2",
@@ -25,8 +21,6 @@ BLUE, ORANGE, GREEN, RED, GREY = (
     "#8a8a8a",
 )  # colour-blind safe, by Okabe and Ito
 WIDTH = 4.4  # inches; scaled to the width of a phone, 10-point text is displayed at 8 points
-LINE_HEIGHT = 0.145  # inches between the lines of a category name
-MAX_ANNOTATED = 15  # maximum number of categories for which the confusion matrix shows counts
 STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "report", "text.parse_math": False, "axes.unicode_minus": False,
     "font.size": 10, "axes.labelsize": 10, "legend.fontsize": 9, "legend.frameon": False,
@@ -43,49 +37,14 @@ def learning(curves: Curves) -> bytes:
         panels = figure.subplots(1 + len(extra_panels), 1, sharex=True, squeeze=False)[:, 0]
         _lines(panels[0], curves, {"train/loss": ("training", GREY), "val/loss": ("validation", BLUE)}, "loss")
         if extra_panels:
-            lines = {"val/accuracy": ("accuracy", BLUE), "val/macro_f1": ("macro F1", ORANGE)}
+            lines = {"val/accuracy": ("accuracy", BLUE), "val/macro_f1": ("macro F1", ORANGE),
+                     "val/code_map": ("mAP of the codes", GREEN)}  # fmt: skip
             _lines(panels[1], curves, lines, "validation score")
             bottom, top = panels[1].get_ylim()
             padding = max(0.0, MIN_SPAN - (top - bottom)) / 2  # a single epoch has no range
             panels[1].set_ylim(bottom - padding, top + padding)
         panels[-1].set_xlabel("training step (batches)")
     return buffer.getvalue()
-
-
-def confusion(counts: np.ndarray, ratios: np.ndarray, names: Sequence[str]) -> tuple[bytes, int]:
-    """Plot a confusion matrix as SVG; also return the width in pixels at which the figure is readable.
-
-    Args:
-        counts: (C, C) int, shown in the cells for at most MAX_ANNOTATED categories.
-        ratios: (C, C) float, 0..1, shown as colours of the cells.
-        names: C category names.
-    """
-    labels = ["\n".join(textwrap.wrap(name, 26)) or name for name in names]
-    cell = max(
-        0.42 if len(names) <= MAX_ANNOTATED else 0.24,
-        LINE_HEIGHT * (0.3 + max(label.count("\n") + 1 for label in labels)),
-    )
-    margin = 0.4 + max(_text_width(line, 9) for label in labels for line in label.split("\n"))
-    matrix_size, colorbar_width = cell * len(names), 0.75
-    size = (margin + matrix_size + colorbar_width, margin + matrix_size + 0.15)
-    with svg_figure(size[1], size[0]) as (figure, buffer):
-        figure.set_layout_engine("none")
-        axes = figure.add_axes((margin / size[0], margin / size[1], matrix_size / size[0], matrix_size / size[1]))
-        image = axes.imshow(ratios, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-        _draw_grid(axes, len(names))
-        _draw_labels(axes, labels, cell)
-        figure.text(0.12 / size[0], (margin + matrix_size / 2) / size[1], "true", rotation=90, ha="center", va="center")
-        figure.text((margin + matrix_size / 2) / size[0], 0.12 / size[1], "predicted", ha="center", va="center")
-        if len(names) <= MAX_ANNOTATED:
-            _draw_counts(axes, counts, ratios)
-        colorbar_box = (
-            (margin + matrix_size + 0.12) / size[0],
-            margin / size[1],
-            0.12 / size[0],
-            matrix_size / size[1],
-        )
-        figure.colorbar(image, cax=figure.add_axes(colorbar_box), format=lambda value, _: percent(value, 0))
-    return buffer.getvalue(), round(96 * size[0])
 
 
 def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
@@ -113,6 +72,17 @@ def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> byt
     return buffer.getvalue()
 
 
+def precision_at_ranks(lines: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
+    """Plot precision by number of hits as SVG.  lines: (n,) numbers of hits and (n,) precision by name."""
+    with svg_figure(3.4) as (figure, buffer):
+        axes = figure.subplots()
+        for number, (name, (counts, precision)) in enumerate(lines.items()):
+            axes.plot(counts, precision, label=name, color=mpl.colormaps["tab10"](number % 10), marker=".")
+        axes.set(xlabel="hits N", ylabel="precision", xscale="log", ylim=(0, 1.05))
+        legend(figure)
+    return buffer.getvalue()
+
+
 def hamming(panels: Sequence[Mapping[str, np.ndarray]]) -> bytes:
     """Plot the fraction of pairs at each Hamming distance as SVG.  panels: (L,) counts by name, drawn top down."""
     with svg_figure(1.3 + 1.9 * len(panels)) as (figure, buffer):
@@ -129,22 +99,23 @@ def hamming(panels: Sequence[Mapping[str, np.ndarray]]) -> bytes:
     return buffer.getvalue()
 
 
-def reliability(diagram: Reliability) -> bytes:
-    """Plot a reliability diagram, with the number of queries in each bin, as SVG."""
+def reliability(diagram: Reliability, intervals: np.ndarray) -> bytes:
+    """Plot a reliability diagram, with the number of queries in each bin, as SVG.
+
+    intervals: (BINS, 2) float, lower and upper bound of the accuracy; NaN for empty bins.
+    """
     bins = len(diagram.counts)
     centres, nonempty = (np.arange(bins) + 0.5) / bins, diagram.counts > 0
     with svg_figure(4.6) as (figure, buffer):
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfect calibration")
         upper.bar(centres[nonempty], diagram.accuracy[nonempty], 0.9 / bins, color=BLUE, alpha=0.35, label="accuracy")
-        upper.plot(
-            diagram.confidence[nonempty],
-            diagram.accuracy[nonempty],
-            "o",
-            color=BLUE,
-            markersize=4,
+        accuracy, bounds = diagram.accuracy[nonempty], intervals[nonempty]
+        errors = np.abs(bounds.T - accuracy)
+        upper.errorbar(
+            diagram.confidence[nonempty], accuracy, yerr=errors, fmt="o", color=BLUE, markersize=4, capsize=2,
             label="bin mean",
-        )
+        )  # fmt: skip
         upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
         legend(figure)
         lower.bar(centres, diagram.counts, 0.9 / bins, color=GREY)
@@ -178,40 +149,3 @@ def _lines(axes: Axes, curves: Curves, lines: Mapping[str, tuple[str, str]], lab
             axes.plot(steps + 1, values, color=colour, label=title, **line_style)
     axes.set_ylabel(label)
     axes.legend(loc="best")
-
-
-def _draw_labels(axes: Axes, labels: Sequence[str], cell: float) -> None:
-    """Draw the names of rows and columns, one text element per line, aligned with the matrix."""
-    row_style: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 9}
-    column_style = row_style | {"rotation": 90, "rotation_mode": "anchor"}
-    for index, label in enumerate(labels):
-        lines = label.split("\n")
-        centres = [index + (number - (len(lines) - 1) / 2) * LINE_HEIGHT / cell for number in range(len(lines))]
-        for centre, line in zip(centres, lines, strict=True):
-            axes.text(-0.6, centre, line, **row_style)
-        for centre, line in zip(centres, lines, strict=True):
-            axes.text(centre, len(labels) - 0.4, line, **column_style)
-
-
-def _draw_grid(axes: Axes, num_cells: int) -> None:
-    """Draw white lines between the cells, without ticks."""
-    axes.set(xticks=[], yticks=[])
-    axes.set_xticks(np.arange(1, num_cells) - 0.5, minor=True)
-    axes.set_yticks(np.arange(1, num_cells) - 0.5, minor=True)
-    axes.grid(True, which="minor", color="white", linewidth=1)
-    axes.tick_params(which="minor", length=0)
-
-
-def _draw_counts(axes: Axes, counts: np.ndarray, ratios: np.ndarray) -> None:
-    for (row, column), count in np.ndenumerate(counts):
-        if count:
-            colour = "white" if ratios[row, column] > 0.55 else "#222222"
-            axes.text(column, row, f"{count}", ha="center", va="center", fontsize=8, color=colour)
-
-
-def _text_width(text: str, size: int) -> float:
-    """Upper bound of the width in inches of a line at `size` points; wide East Asian characters count as W."""
-    measured = "".join("W" if unicodedata.east_asian_width(character) in "WF" else character for character in text)
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        return float(TextPath((0, 0), measured, size=size).get_extents().xmax) * 1.05 / 72

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fashion_lsh.evaluation.protocol import relevance_by_column
+from fashion_lsh.evaluation.scoring import relevance_by_column
 from fashion_lsh.index.distances import hamming
 from fashion_lsh.metrics.ties import distance_histograms
 from fashion_lsh.report.blocks import Text

@@ -6,7 +6,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from fashion_lsh.io.files import atomic_write
-from fashion_lsh.report.templates import MIME_TYPES, data_uri, render_template
+from fashion_lsh.report.templates import IMAGE_TYPES, data_uri, render_template
 
 HTML_COMMENT = re.compile(r"^<!--.*?-->\n?", re.MULTILINE)
 TITLE_LINE = re.compile(r"^# (.+)$", re.MULTILINE)
@@ -38,6 +38,6 @@ def write_html(page: Path) -> Path:
 
 def _embed_image(image: Path, source: str) -> str:
     """Encode a local image of a known type as a data URI; return any other address unchanged."""
-    if image.suffix[1:] not in MIME_TYPES or not image.is_file():
+    if image.suffix[1:] not in IMAGE_TYPES or not image.is_file():
         return source
     return data_uri(image.name, image.read_bytes())

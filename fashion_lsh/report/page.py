@@ -1,13 +1,14 @@
 """Report of a finished run, as one self-contained HTML page and as Markdown."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.metrics.results import SEARCH
-from fashion_lsh.report.blocks import Figure, Section
+from fashion_lsh.report.blocks import Download, Figure, Section
 from fashion_lsh.report.phrases import backbone_name, one_line
-from fashion_lsh.report.run_data import RunData, read_run_data
+from fashion_lsh.report.run_data import read_run_data
 from fashion_lsh.report.sections import sections
 from fashion_lsh.report.templates import PAGES, render_template
 from fashion_lsh.runs.job_file import save_job
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def write_report(run: Run) -> Path:
-    """Write `<run>/report/index.html`, `report.md` and the figures of `report.md`.
+    """Write `<run>/report/index.html`, `report.md` and the figures and tables that they show or link.
 
     Returns:
         Path of the HTML page.
@@ -30,13 +31,30 @@ def write_report(run: Run) -> Path:
     """
     run_data = read_run_data(run)
     content = sections(run_data)
-    folder = run.path / "report"
-    for figure in (block for section in content for block in section.blocks if isinstance(block, Figure)):
-        _write(folder / figure.name, figure.content)
+    score = run_data.results.value(SEARCH, "map", 100, relevance="category")
+    backbone, source = backbone_name(run_data.config["backbone"]), run_data.config["data"]["source"]
+    lead = f"{backbone} on {source}: category mAP@100 {score:.3f}"
+    return write_pages(run.path / "report", f"Run {run_title(run)}", lead, content)
+
+
+def write_pages(folder: Path, title: str, lead: str, content: Sequence[Section]) -> Path:
+    """Write `index.html`, `report.md` and the files of their blocks to a folder; user text is escaped.
+
+    Returns:
+        Path of the HTML page.
+    """
+    for block in (block for section in content for block in section.blocks if isinstance(block, Figure | Download)):
+        _write(folder / block.name, block.content)
     for template, name in PAGES.items():
-        _write(folder / name, render_page(template, run_data, content).encode())
+        _write(folder / name, render_template(template, title=title, lead=lead, sections=content).encode())
     log.info("Report written to %s", folder / "index.html")
     return folder / "index.html"
+
+
+def run_title(run: Run) -> str:
+    """Name of a run folder with its parent folder, on one line."""
+    path = run.path.resolve()
+    return f"{one_line(path.parent.name)}/{one_line(path.name)}"
 
 
 def ensure_report(run: Run) -> None:
@@ -50,16 +68,6 @@ def ensure_report(run: Run) -> None:
     save_job(run)  # before the report, so that a report that fails does not lose the job
     if run.metrics and not (page.exists() and page.stat().st_mtime_ns >= newest):
         write_report(run)
-
-
-def render_page(template: str, run_data: RunData, content: list[Section]) -> str:
-    """Render the sections with a template; user text is escaped for the file type."""
-    path = run_data.run.path.resolve()
-    title = f"Run {one_line(path.parent.name)}/{one_line(path.name)}"
-    score = run_data.results.value(SEARCH, "map", 100, relevance="category")
-    backbone, source = backbone_name(run_data.config["backbone"]), run_data.config["data"]["source"]
-    lead = f"{backbone} on {source}: category mAP@100 {score:.3f}"
-    return render_template(template, title=title, lead=lead, sections=content)
 
 
 def _write(path: Path, content: bytes) -> None:

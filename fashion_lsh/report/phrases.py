@@ -10,9 +10,10 @@ from fashion_lsh.data.datasets import get_licence
 from fashion_lsh.search.policy import SearchPolicy
 
 METHODS = {  # baselines of every score table
-    "code": "Hamming distance between codes, over the whole gallery; ties are scored by their exact expectation.",
-    "float": "Exact Euclidean distance between the same model's embeddings, over the whole gallery.",
+    "code": "Hamming distance between codes; ties are scored by their exact expectation.",
+    "float": "Exact Euclidean distance between the same model's embeddings.",
     "lsh": "As method code, with as many bits from random hyperplanes through the mean embedding (LSH).",
+    "pca": "As method code, with as many bits from principal axes of the embeddings in a random rotation.",
     "itq": "As method code, with as many bits from iterative quantisation of the embeddings (ITQ).",
     "predicted_category": "No codes: garments of the same predicted category first, in random order.",
     "colour_histogram": "No network: Hellinger distance between colour histograms of the crops, 4 × 4 × 4 bins.",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fashion_lsh.data.catalogue import Catalogue
@@ -62,6 +63,7 @@ class RunData:
         results: all results.
         environment: machine and library versions.
         queries: query table of the run's search policy, one row per query.
+        other_queries: query tables of the other methods, by method and scope, with the rows of `queries`.
         garments: catalogue of all garments, with splits.
         codes: codes of queries and gallery; None without a hash layer.
         logs: CSV logs, one per training session, earliest first; each is a list of rows, values by column.
@@ -73,6 +75,7 @@ class RunData:
     results: ResultTable
     environment: dict[str, Any]
     queries: pa.Table
+    other_queries: dict[tuple[str, str], pa.Table]
     garments: Catalogue
     codes: Codes | None
     logs: list[Log]
@@ -111,7 +114,7 @@ def read_run_data(run: Run) -> RunData:
     garments = _read_checked(path / "catalogue.parquet", Catalogue.open)
     results = run.result_file.results
     _check_results(path / RESULTS_FILE, results, bool(config["data"].get("unseen")))
-    queries = _read_checked(
+    queries, other_queries = _read_checked(
         path / QUERIES_FILE, lambda file: _queries(file, results.search, garments, bool(config["hash"]))
     )
     return RunData(
@@ -120,6 +123,7 @@ def read_run_data(run: Run) -> RunData:
         results=results,
         environment=_read_checked(path / "environment.json", lambda file: dict(json.loads(file.read_text()))),
         queries=queries,
+        other_queries=other_queries,
         garments=garments,
         codes=_codes(queries, garments, run) if config["hash"] else None,
         logs=[_read_checked(file, _log) for file in sorted(path.glob("logs/version_*/metrics.csv"), key=_log_version)],
@@ -160,9 +164,27 @@ def _check_results(path: Path, results: ResultTable, unseen: bool) -> None:
             raise ValueError(f"{path} is damaged (no result {missing}); {_hint(path)}")
 
 
-def _queries(path: Path, search: tuple[str, str], garments: Catalogue, has_codes: bool) -> pa.Table:
-    filters = [("method", "=", search[0]), ("scope", "=", search[1])]
-    rows = pq.read_table(path, filters=filters)
+def align_rows(table: pa.Table, ids: pa.ChunkedArray) -> pa.Table:
+    """Rows of a query table in the order of Q ids; a row of nulls for an id that the table lacks."""
+    return table.take(pc.index_in(ids, value_set=table["id"].combine_chunks()))
+
+
+def relevant_garments(run_data: RunData) -> dict[str, str]:
+    """Id of a gallery garment of the same item by id of a query; queries without one are left out."""
+    gallery = run_data.garments.take(run_data.garments.rows(run_data.config["data"]["gallery"]))
+    id_by_item = dict(zip(gallery.column("item"), gallery.column("id"), strict=True))
+    queries = zip(run_data.column("id"), run_data.column("item"), strict=True)
+    return {name: id_by_item[item] for name, item in queries if item and item in id_by_item}
+
+
+def _queries(
+    path: Path, search: tuple[str, str], garments: Catalogue, has_codes: bool
+) -> tuple[pa.Table, dict[tuple[str, str], pa.Table]]:
+    """Query table of the run's own search, and those of the other methods."""
+    table = pq.read_table(path)
+    methods = sorted({*zip(table["method"].to_pylist(), table["scope"].to_pylist(), strict=True)})
+    tables = {key: table.filter((pc.field("method") == key[0]) & (pc.field("scope") == key[1])) for key in methods}
+    rows = tables.pop(search, table.slice(0, 0))
     if not len(rows):
         raise ValueError(f"no rows of the run's own search, {', '.join(search)}")
     row_numbers(garments, rows["id"].to_numpy())
@@ -172,7 +194,7 @@ def _queries(path: Path, search: tuple[str, str], garments: Catalogue, has_codes
     rows[score_name("category", "map", 100)]  # KeyError if the column is missing
     if has_codes and rows["code"].null_count:
         raise ValueError(f"{rows['code'].null_count} queries without a code")
-    return rows
+    return rows, {key: align_rows(other, rows["id"]) for key, other in tables.items()}
 
 
 def _codes(queries: pa.Table, garments: Catalogue, run: Run) -> Codes:

@@ -49,20 +49,38 @@ def write_contact_sheet(
         draw_sheet(rows, columns, tile_size).save(temporary, "PNG")
 
 
-def draw_sheet(rows: Sequence[Sequence[Tile]], columns: Sequence[str], tile_size: int = TILE) -> Image.Image:
-    """Draw rows of tiles under column titles, at least 3 tiles wide, with a legend of marks.  tile_size: in pixels."""
-    tile_width, tile_height = tile_size + GAP, tile_size + LINE + GAP
-    sheet = Image.new(
-        "RGB", (GAP + max(3, *map(len, rows)) * tile_width, HEADER + len(rows) * tile_height + GAP), PAPER
-    )
+def draw_sheet(
+    rows: Sequence[Sequence[Tile]], columns: Sequence[str], tile_size: int = TILE, row_titles: Sequence[str] = ()
+) -> Image.Image:
+    """Draw rows of tiles under column titles, at least 3 tiles wide, with a legend of marks.
+
+    Args:
+        rows: tiles by row.
+        columns: titles of the columns.
+        tile_size: width and height of a tile in pixels.
+        row_titles: title above each row; empty for rows without titles.
+    """
+    title_height = LINE if row_titles else 0
+    tile_width, tile_height = tile_size + GAP, tile_size + LINE + GAP + title_height
+    width = GAP + max(3, *map(len, rows)) * tile_width
+    sheet = Image.new("RGB", (width, HEADER + len(rows) * tile_height + GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
     _draw_legend(draw, {tile.mark for tiles in rows for tile in tiles})
     for column, title in enumerate(columns):
         draw.text((GAP + column * tile_width, HEADER - 18), title, INK, font_for(title, 12))
+    for row, title in enumerate(row_titles):
+        font = font_for(title, 12)
+        draw.text((GAP, HEADER + row * tile_height), _truncate(title, font, width - 2 * GAP), INK, font)
     for row, tiles in enumerate(rows):
         for column, tile in enumerate(tiles):
-            _draw_tile(sheet, draw, tile, GAP + column * tile_width, HEADER + row * tile_height, tile_size)
+            y = HEADER + row * tile_height + title_height
+            _draw_tile(sheet, draw, tile, GAP + column * tile_width, y, tile_size)
     return sheet
+
+
+def blank_tile() -> Tile:
+    """White tile, to leave a place of a sheet empty."""
+    return Tile(np.full((TILE, TILE, 3), 255, np.uint8))
 
 
 def evenly_spaced(num_rows: int, count: int) -> np.ndarray:

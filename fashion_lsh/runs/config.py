@@ -35,6 +35,7 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
     "backbone.weights": str | None, "backbone.frozen": bool, "backbone.lr_factor": PositiveFloat,
     "crop.eval_modes": list[CropMode],
     "crop.eval_corruptions": list[Literal["blur", "jpeg", "noise", "occlusion"]],
+    "evaluation.k": list[PositiveInt | Literal["all"]] | None,
     "logger.project": Annotated[str, Field(pattern=r"^[^/\\#?%:]{1,128}$")] | None, "logger.tags": list[str],
     "logger.lightning": dict[str, dict[str, Any]], "logger.trackers": dict[str, Spec],
     "callbacks": dict[str, Spec], "evaluators": dict[str, Spec], "sections": dict[str, Spec],
@@ -46,8 +47,8 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
 
 
 GROUPS = {  # top-level keys that are not in SCHEMA
-    "backbone", "classifier", "crop", "data", "detector", "experiment", "hash", "logger", "optim", "page", "rates",
-    "run", "scenes", "search", "split", "study", "trainer", "trust",
+    "backbone", "classifier", "crop", "data", "detector", "evaluation", "experiment", "hash", "logger", "optim", "page",
+    "rates", "run", "scenes", "search", "split", "study", "trainer", "trust",
 }  # fmt: skip
 INTERPOLATED = {  # keys of these groups that other groups interpolate, and whose constructors validate them
     "backbone": {"name"},

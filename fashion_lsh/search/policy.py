@@ -87,6 +87,15 @@ class SearchPolicy:
         num_probed = np.where(probabilities.max(axis=1) < self.min_confidence, probabilities.shape[1], num_probed)
         return np.where(np.arange(probabilities.shape[1]) < num_probed[:, None], order, -1)
 
+    def num_candidates(self, num_probed_rows: np.ndarray, k: int = 1) -> np.ndarray:
+        """Number of candidates that `rerank` re-ranks, at least the number of hits k.
+
+        Number of rows in the probed lists (Q,) int -> (Q,) int64.
+        """
+        if isinstance(self.rerank_k, int):
+            return np.full(len(num_probed_rows), max(k, self.rerank_k))
+        return np.maximum(k, np.ceil(np.round(self.rerank_k * num_probed_rows, 6))).astype(np.int64)
+
     @property
     def uses_codes(self) -> bool:
         """True if the distance compares codes."""

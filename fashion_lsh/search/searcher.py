@@ -75,11 +75,7 @@ class Searcher:
             case "hamming":
                 return self.gallery.to_catalogue_rows(index.search_exact(codes, probed_lists, k))
             case "rerank":
-                candidates = self.candidates(queries, probed_lists, k)
-                own_reranker = self.policy.own_reranker
-                select = rerank if own_reranker is None else own_reranker.rerank
-                hits = select(queries.embeddings, candidates, self.gallery.embeddings, k)
-                return self.gallery.to_catalogue_rows(hits)
+                return self.rerank(queries, self.candidates(queries, probed_lists, k), k)
         encoded_queries = zip(codes, queries.embeddings, probed_lists, strict=True)
         return self.gallery.to_catalogue_rows(
             Hits.concatenate([self._search_combined(index, *query, k) for query in encoded_queries], k)
@@ -91,13 +87,21 @@ class Searcher:
         Returns (Q, S) hits, S at least k. A query with fewer than S candidates is padded with row -1.
         """
         codes, index = self._codes_and_index(queries)
-        if isinstance(self.policy.rerank_k, int):
-            return index.search_exact(codes, probed_lists, max(k, min(self.policy.rerank_k, len(index))))
-        num_probed_rows = np.append(index.list_sizes(), 0)[probed_lists].sum(axis=1)  # list -1 selects the appended 0
-        num_candidates = np.maximum(k, np.ceil(np.round(self.policy.rerank_k * num_probed_rows, 6))).astype(np.int64)
-        hits = index.search_exact(codes, probed_lists, int(num_candidates.max(initial=k)))
+        num_candidates = self.policy.num_candidates(self.num_probed_rows(probed_lists), k)
+        most = max(k, min(int(num_candidates.max(initial=k)), len(index)))
+        hits = index.search_exact(codes, probed_lists, most)
         is_padding = np.arange(hits.rows.shape[1]) >= num_candidates[:, None]
         return Hits(np.where(is_padding, -1, hits.rows), np.where(is_padding, np.float32(np.inf), hits.distances))
+
+    def num_probed_rows(self, probed_lists: np.ndarray) -> np.ndarray:
+        """Number of rows in the probed lists.  (Q, C) int64 padded with -1 -> (Q,) int64."""
+        return np.asarray(np.append(self.gallery.index.list_sizes(), 0)[probed_lists].sum(axis=1))  # list -1: 0 rows
+
+    def rerank(self, queries: Encoded, candidates: Hits, k: int) -> Hits:
+        """Re-rank the candidates of Q queries by the distance or the re-ranker of the policy: (Q, k) hits."""
+        own_reranker = self.policy.own_reranker
+        select = rerank if own_reranker is None else own_reranker.rerank
+        return self.gallery.to_catalogue_rows(select(queries.embeddings, candidates, self.gallery.embeddings, k))
 
     def search(self, image: QueryImage, box: Sequence[float] | np.ndarray | None = None, k: int = 12) -> SearchResult:
         """Search with one garment of a query image.

@@ -13,8 +13,9 @@ from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
 from fashion_lsh.evaluation.latency import latency_summary, single_thread, time_interleaved
-from fashion_lsh.evaluation.protocol import EncodedSplit, encode_split, score_search
-from fashion_lsh.metrics.retrieval import MAX_K, Relevance
+from fashion_lsh.evaluation.protocol import EncodedSplit, encode_split
+from fashion_lsh.evaluation.scoring import score_search
+from fashion_lsh.metrics.retrieval import MAX_HITS, Relevance
 from fashion_lsh.metrics.statistics import confidence_interval
 from fashion_lsh.models.encoding import Encoded, Model
 from fashion_lsh.runs.environment import environment
@@ -114,7 +115,7 @@ def _val_scores(
     """Item mAP@100 by search method, with street images of `val` as queries and its shop images in the gallery."""
     relevance = Relevance.from_names(items, searcher.gallery.catalogue.column("item"))
     scores = {
-        policy.method: float(np.nanmean(score_search(searcher.with_policy(policy), queries, relevance)["map", MAX_K]))
+        policy.method: float(np.nanmean(score_search(searcher.with_policy(policy), queries, relevance)["map", 100]))
         for policy in policies
     }
     log.info("Item mAP@100 on val: %s", ", ".join(f"{label} {score:.4f}" for label, score in scores.items()))
@@ -130,7 +131,7 @@ def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[Search
     methods = {name: _timed_search(searcher, query.encoded, timed_rows) for name, searcher in searchers.items()}
     milliseconds = time_interleaved(methods, count)
     scores_by_policy = {name: score_search(searcher, query.encoded, relevance) for name, searcher in searchers.items()}
-    baselines = {policy.distance: scores_by_policy[policy.method]["map", MAX_K] for policy in policies[:2]}
+    baselines = {policy.distance: scores_by_policy[policy.method]["map", 100] for policy in policies[:2]}
     nearest = (
         base_searcher.with_policy(replace(policies[0], distance="euclidean"))
         .search_encoded(query.encoded, NUM_NEIGHBOURS)
@@ -144,9 +145,9 @@ def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[Search
             "search": name,
             "distance": searcher.policy.distance,
         }
-        row |= scores | _interval("item map@100", scores_by_policy[name]["map", MAX_K], items)
+        row |= scores | _interval("item map@100", scores_by_policy[name]["map", 100], items)
         for base, baseline_scores in baselines.items():
-            row |= _difference(f"gain over {base}", scores_by_policy[name]["map", MAX_K] - baseline_scores, items)
+            row |= _difference(f"gain over {base}", scores_by_policy[name]["map", 100] - baseline_scores, items)
         row |= {
             "neighbour recall": _neighbour_recall(searcher, query.encoded, nearest),
             **latency_summary("search", milliseconds[name]),
@@ -157,7 +158,7 @@ def _compare(base_searcher: Searcher, query: EncodedSplit, policies: list[Search
 
 
 def _timed_search(searcher: Searcher, queries: Encoded, timed_rows: np.ndarray) -> Callable[[int], object]:
-    return lambda query: searcher.search_encoded(queries.at(int(timed_rows[query])), MAX_K)
+    return lambda query: searcher.search_encoded(queries.at(int(timed_rows[query])), MAX_HITS)
 
 
 def _interval(name: str, scores: np.ndarray, items: np.ndarray) -> Row:

@@ -8,7 +8,7 @@ from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.latency import time_interleaved
 from fashion_lsh.index.indexes import HashIndex
-from fashion_lsh.metrics.retrieval import MAX_K
+from fashion_lsh.metrics.retrieval import MAX_HITS
 from fashion_lsh.models.encoding import Encoded, Model, encode_crops
 from fashion_lsh.search.rerank import rerank
 from fashion_lsh.search.searcher import Searcher
@@ -63,15 +63,15 @@ def time_steps(searcher: Searcher, queries: Encoded, timed_rows: np.ndarray) -> 
             "set search=rerank search.rerank_k=200"
         )
     lists = searcher.policy.select_lists(queries.probabilities)
-    candidates = index.search_exact(codes[timed_rows], lists[timed_rows], max(MAX_K, rerank_k))
+    candidates = index.search_exact(codes[timed_rows], lists[timed_rows], max(MAX_HITS, rerank_k))
     times = time_interleaved(
         {
             "category": lambda query: searcher.policy.select_lists(queries.at(timed_rows[query]).probabilities),
             "hamming": lambda query: index.search_exact(
-                codes[[timed_rows[query]]], lists[[timed_rows[query]]], max(MAX_K, rerank_k)
+                codes[[timed_rows[query]]], lists[[timed_rows[query]]], max(MAX_HITS, rerank_k)
             ),
             "rerank": lambda query: rerank(
-                queries.embeddings[[timed_rows[query]]], candidates.at(query), searcher.gallery.embeddings, MAX_K
+                queries.embeddings[[timed_rows[query]]], candidates.at(query), searcher.gallery.embeddings, MAX_HITS
             ),
         },
         len(timed_rows),

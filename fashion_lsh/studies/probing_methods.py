@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 
 from fashion_lsh.evaluation.latency import latency_summary, time_interleaved, time_saving
-from fashion_lsh.evaluation.protocol import score_search
+from fashion_lsh.evaluation.scoring import score_search
 from fashion_lsh.gallery.gallery import Gallery
-from fashion_lsh.metrics.retrieval import MAX_K, Relevance
+from fashion_lsh.metrics.retrieval import MAX_HITS, Relevance
 from fashion_lsh.models.encoding import Encoded, Model
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
@@ -90,7 +90,7 @@ def time_methods(
 
     def search_one(distance: str, method: str) -> Callable[[int], object]:
         return lambda query: searchers[distance, method].search_encoded(
-            queries.encoded_for(method).at(int(queries.timed_rows[query])), MAX_K
+            queries.encoded_for(method).at(int(queries.timed_rows[query])), MAX_HITS
         )
 
     searches = {"|".join(key): search_one(*key) for key in searchers}

@@ -13,7 +13,7 @@ import wandb
 from pytorch_lightning.loggers import WandbLogger
 
 from fashion_lsh.evaluation.protocol import EncodedSplit
-from fashion_lsh.metrics.results import ResultTable
+from fashion_lsh.metrics.results import QUERY_METRICS, ResultTable
 from fashion_lsh.report.phrases import backbone_name, describe_code
 from fashion_lsh.report.tiles import Tile, column_titles, draw_sheet
 from fashion_lsh.runs.tracker import Tracker
@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 Handle = Any  # a wandb.Run; the type hints of wandb are incomplete
 TIMEOUT_S = 30.0  # timeout of the connection to wandb
 NOT_DETECTED = "not detected"  # predicted category of a query without a detection
-BEST_METRICS = {"val/accuracy": "max", "val/macro_f1": "max", "val/loss": "min"}  # summarised by the best value
+BEST_METRICS = {  # summarised by the best value
+    "val/accuracy": "max", "val/code_map": "max", "val/macro_f1": "max", "val/loss": "min",
+}  # fmt: skip
 
 
 class WandbTracker:
@@ -70,13 +72,16 @@ class WandbTracker:
         """Log the results of a run: scores, confusion matrix, PR curves, contact sheet, detected boxes.
 
         Args:
-            results: all results, written to the summary by their flat names.
+            results: all results; those without relevance, QUERY_METRICS and their macro averages are written to the
+                summary by their flat names.
             query: encoded queries.
             categories: category names, in the order of the probabilities.
             sheet: tiles of each query (image, crop, hits); logged as a table and as one image.
             scenes: images with annotated and detected boxes.
         """
-        self.run.summary.update(results.flat())
+        names = {*QUERY_METRICS, ("radius_precision", 2)}
+        shown = [row for row in results if not row.relevance or (row.metric.removeprefix("macro_"), row.k) in names]
+        self.run.summary.update(ResultTable(shown, results.search).flat())
         columns = column_titles(max(map(len, sheet)) - 2)
         self.run.log(
             {

@@ -72,6 +72,7 @@ def _stage_panels() -> dict[str, list[Any]]:
                 ("quantisation error", "code/gallery/quantisation_error"))],
             _lines("hash layer loss", "hash_head", "train/loss", wr.Config("method")),
             _lines("accuracy on val", "hash_head", "val/accuracy", wr.Config("method")),
+            _lines("mAP of the codes on val", "hash_head", "val/code_map", wr.Config("method")),
         ],
     }  # fmt: skip
 

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from fashion_lsh.io.targets import Spec, create, instantiate
 from fashion_lsh.models.checkpoints import write_checkpoint
@@ -77,10 +78,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """ModelCheckpoint that keeps the best epoch after the run folder was moved.
+    """ModelCheckpoint that keeps the latest of equally good epochs, and the best epoch after the run folder was moved.
 
-    Lightning resets the best epoch if the path of the folder has changed.
+    Lightning keeps the first of equally good epochs, which on few validation images may be hardly trained, and resets
+    the best epoch if the path of the folder has changed.
     """
+
+    def check_monitor_top_k(self, trainer: pl.Trainer, current: Tensor | None = None) -> bool:
+        """Return whether the value of the epoch is at least as good as the best value."""
+        best = self.best_model_score
+        return super().check_monitor_top_k(trainer, current) or (best is not None and bool(current == best))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         best = str(Path(self.dirpath or "") / "best.ckpt")

@@ -78,6 +78,10 @@ class CropModule(TrainingModule, ABC):
         self.log(f"{self.name}/val/loss", self.compute_loss(output, batch), **log_options)
         self.log(f"{self.name}/val/accuracy", self.accuracy, prog_bar=True, **log_options)
         self.log(f"{self.name}/val/macro_f1", self.f1, **log_options)
+        self.collect_validation(output, batch)
+
+    def collect_validation(self, output: ModelOutput, batch: Batch) -> None:
+        """Collect outputs of a validation batch; a subclass computes its metrics of the epoch from these."""
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         lr = self.hparams["optim"]["lr"] * self.hparams["lr_factor"]

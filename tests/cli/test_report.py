@@ -17,12 +17,38 @@ from tests.report.factories import change_results
 from tests.studies.factories import change_settings
 
 
-def test_report_writes_a_page_per_run(make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_writes_a_page_per_run_and_compares_two_runs(
+    make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
     runs = [make_run(key="first").path, make_run(key="second").path]
     assert main([str(path) for path in runs]) == 0
     pages = [path / "report" / "index.html" for path in runs]
-    assert capsys.readouterr().out.splitlines() == [str(page) for page in pages]
-    assert all(page.is_file() for page in pages)
+    comparison = runs[0] / "report" / "compare-made-second" / "index.html"
+    assert capsys.readouterr().out.splitlines() == [*map(str, pages), str(comparison)]
+    assert all(page.is_file() for page in [*pages, comparison])
+
+
+def test_runs_that_cannot_be_compared_have_their_reports(
+    make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [make_run(key="first").path, make_run(["bag", "hat"], key="second").path]
+    assert main([str(path) for path in runs]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [str(path / "report" / "index.html") for path in runs]
+    [error] = printed.err.splitlines()
+    assert f"{runs[0]} and {runs[1]}" in error
+    assert "galleries" in error
+
+
+def test_a_run_without_a_report_is_not_compared(
+    make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [make_run(key="first").path, make_run(key="second").path]
+    (runs[1] / "queries.parquet").write_bytes(b"PK")
+    assert main([str(path) for path in runs]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [str(runs[0] / "report" / "index.html")]
+    assert len(printed.err.splitlines()) == 1
 
 
 def test_report_continues_after_damaged_runs(

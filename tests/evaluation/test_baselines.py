@@ -10,14 +10,16 @@ import pytest
 import torch
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.baselines import baseline_results, baseline_scores, code_pairs, exact_hits
-from fashion_lsh.evaluation.protocol import EncodedSplit, relevance_by_column
-from fashion_lsh.evaluation.query_table import TIE_BOUNDS
+from fashion_lsh.evaluation.baselines import CodePair, baseline_methods, baseline_results, code_pairs
+from fashion_lsh.evaluation.protocol import EncodedSplit
+from fashion_lsh.evaluation.scoring import relevance_by_column
 from fashion_lsh.metrics import retrieval
 from fashion_lsh.metrics.code_statistics import CodeStatistics, code_statistics
-from fashion_lsh.metrics.results import WHOLE_GALLERY, ResultTable, score_name
+from fashion_lsh.metrics.ranking import CURVE_METRICS, CUTOFFS
+from fashion_lsh.metrics.results import ONE_LIST, QUERY_METRICS, WHOLE_GALLERY, ResultTable, score_name
+from fashion_lsh.metrics.retrieval import Relevance
 from fashion_lsh.models.encoding import Encoded
-from fashion_lsh.models.projection import fit_itq, random_hyperplanes
+from fashion_lsh.models.projection import fit_itq, fit_pca_rotation, random_hyperplanes
 from tests.evaluation import factories
 
 BITS, EMBEDDING_DIM = 6, 8
@@ -36,62 +38,62 @@ def random_split(seed: int, num_rows: int) -> EncodedSplit:
     return EncodedSplit(catalogue, encoded, {}, quantisation_error=0.25)
 
 
+TRAIN = random_split(2, 200).encoded.embeddings
+FACTORY_TRAIN = factories.random_split(2, 200).encoded.embeddings
+METHODS = ("random", "predicted_category", "float", "code", "lsh", "colour_histogram")  # more bits than dimensions
+
+
+def whole_gallery_scores(
+    query: EncodedSplit, gallery: EncodedSplit, relevance: Relevance, pairs: dict[str, CodePair]
+) -> dict[str, retrieval.Scores]:
+    methods = baseline_methods(query, gallery, pairs)
+    return {name: score(relevance, None, CUTOFFS) for name, score in methods.items()}
+
+
 def hyperplane_sides(embeddings: np.ndarray, centre: np.ndarray, normals: np.ndarray) -> list[list[bool]]:
     """Compute for each embedding and hyperplane whether the embedding is on the positive side."""
     return [[float((row - centre) @ normal) > 0 for normal in normals.T] for row in embeddings]
 
 
-def test_lsh_and_itq_codes_are_the_sides_of_hyperplanes() -> None:
+def test_codes_are_the_sides_of_hyperplanes_fitted_to_training_embeddings() -> None:
     query, gallery = random_split(0, 12).encoded, random_split(1, 150).encoded
-    pairs = code_pairs(query, gallery, BITS)
-    assert list(pairs) == ["code", "lsh", "itq"]
+    pairs = code_pairs(query, gallery, TRAIN, BITS)
+    assert list(pairs) == ["code", "lsh", "pca", "itq"]
     assert pairs["code"] == (query.codes, gallery.codes)
-    mean = gallery.embeddings.mean(axis=0)
-    centre, projection = (tensor.numpy() for tensor in fit_itq(torch.from_numpy(gallery.embeddings), BITS))
-    hyperplanes = {"lsh": (mean, random_hyperplanes(EMBEDDING_DIM, BITS, seed=0).numpy()), "itq": (centre, projection)}
+    fitted = {"pca": fit_pca_rotation, "itq": fit_itq}
+    hyperplanes = {"lsh": (TRAIN.mean(axis=0), random_hyperplanes(EMBEDDING_DIM, BITS, seed=0).numpy())}
+    hyperplanes |= {
+        name: tuple(tensor.numpy() for tensor in fit(torch.from_numpy(TRAIN), BITS)) for name, fit in fitted.items()
+    }
     for method, (hyperplane_centre, normals) in hyperplanes.items():
         for codes, encoded in zip(pairs[method], (query, gallery), strict=True):
             expected = hyperplane_sides(encoded.embeddings, hyperplane_centre, normals)
             assert np.array_equal(np.unpackbits(codes, axis=1, count=BITS, bitorder="little"), expected)
 
 
-def test_lsh_and_itq_codes_are_scored_over_the_whole_gallery_with_ties() -> None:
+def test_training_free_codes_are_scored_over_the_whole_gallery_with_ties() -> None:
     query, gallery = random_split(0, 12), random_split(1, 150)
     relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]
-    pairs = code_pairs(query.encoded, gallery.encoded, BITS)
-    scores = baseline_scores(query, gallery, relevance, pairs, exact_hits(query, gallery))
-    for method in ("lsh", "itq"):
+    pairs = code_pairs(query.encoded, gallery.encoded, TRAIN, BITS)
+    scores = whole_gallery_scores(query, gallery, relevance, pairs)
+    for method in ("lsh", "pca", "itq"):
         expected = retrieval.score_codes(*pairs[method], relevance, None)
         assert all(np.array_equal(scores[method][column], expected[column]) for column in expected)
         assert scores[method]["map", 100].mean() > scores["random"]["map", 100].mean()
 
 
-@pytest.mark.parametrize(("bits", "has_itq"), [(EMBEDDING_DIM, True), (EMBEDDING_DIM + 1, False)])
-def test_itq_is_skipped_with_more_bits_than_embedding_dimensions(bits: int, has_itq: bool) -> None:
+@pytest.mark.parametrize(("bits", "has_axes"), [(EMBEDDING_DIM, True), (EMBEDDING_DIM + 1, False)])
+def test_pca_and_itq_are_skipped_with_more_bits_than_embedding_dimensions(bits: int, has_axes: bool) -> None:
     query, gallery = (random_split(seed, 40).encoded._replace(codes=np.zeros((40, 2), np.uint8)) for seed in (0, 1))
-    pairs = code_pairs(query, gallery, bits)
-    assert ("itq" in pairs) == has_itq
+    pairs = code_pairs(query, gallery, TRAIN, bits)
+    assert ("itq" in pairs) == ("pca" in pairs) == has_axes
     assert "lsh" in pairs
-
-
-def test_itq_is_fitted_on_evenly_spaced_embeddings_of_a_large_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted_embeddings: list[torch.Tensor] = []
-    module = "fashion_lsh.evaluation.baselines"
-    monkeypatch.setattr(
-        f"{module}.fit_itq",
-        lambda embeddings, bits: (fitted_embeddings.append(embeddings), fit_itq(embeddings, bits))[1],
-    )
-    monkeypatch.setattr(f"{module}.ITQ_SAMPLES", 20)
-    gallery = random_split(1, 50).encoded
-    codes = code_pairs(random_split(0, 5).encoded, gallery, BITS)["itq"][1]
-    assert np.array_equal(fitted_embeddings[0].numpy(), gallery.embeddings[[*range(0, 50, 3)]])
-    assert len(codes) == 50
 
 
 def test_code_statistics_of_the_gallery_are_among_the_results() -> None:
     gallery = random_split(1, 150)
     assert gallery.encoded.codes is not None
-    results, _ = baseline_results(random_split(0, 12), gallery, BITS)
+    results, _ = baseline_results(random_split(0, 12), gallery, TRAIN, BITS)
     statistics = {row.metric: row.value for row in results if (row.method, row.split) == ("code", "gallery")}
     expected = code_statistics(gallery.encoded.codes, BITS)
     assert statistics == {
@@ -109,10 +111,10 @@ def test_code_statistics_of_the_gallery_are_among_the_results() -> None:
 def test_collapsed_codes_are_logged_as_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     gallery = random_split(1, 150)
     with caplog.at_level(logging.WARNING):
-        baseline_results(random_split(0, 12), gallery, BITS)
+        baseline_results(random_split(0, 12), gallery, TRAIN, BITS)
         assert not caplog.records
         collapsed = gallery.encoded._replace(codes=np.ones((150, 1), np.uint8))
-        baseline_results(random_split(0, 12), replace(gallery, encoded=collapsed), BITS)
+        baseline_results(random_split(0, 12), replace(gallery, encoded=collapsed), TRAIN, BITS)
     assert len(caplog.records) == 1
     for fragment in ("all 150 garments", "6 code bits (6 constant)", "hash=csq"):
         assert fragment in caplog.text
@@ -130,7 +132,7 @@ def expected_random_scores(relevant: int, rows: int) -> list[float]:
 def test_the_random_baseline_equals_the_closed_form() -> None:
     query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
     for relevance in relevance_by_column(query.catalogue, gallery.catalogue).values():
-        scores = baseline_scores(query, gallery, relevance, {}, exact_hits(query, gallery))["random"]
+        scores = whole_gallery_scores(query, gallery, relevance, {})["random"]
         for query_row, relevant in enumerate(relevance.totals.tolist()):
             actual = [scores[column][query_row] for column in SCORED_COLUMNS]
             assert actual == pytest.approx(expected_random_scores(relevant, 150) if relevant else [math.nan] * 4,
@@ -140,14 +142,9 @@ def test_the_random_baseline_equals_the_closed_form() -> None:
 def test_other_baselines_equal_scores_of_all_pairs() -> None:
     query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
     relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]
-    scores = baseline_scores(
-        query,
-        gallery,
-        relevance,
-        code_pairs(query.encoded, gallery.encoded, factories.BITS),
-        exact_hits(query, gallery),
-    )
-    assert list(scores) == ["random", "predicted_category", "float", "code", "lsh", "colour_histogram"]
+    pairs = code_pairs(query.encoded, gallery.encoded, FACTORY_TRAIN, factories.BITS)
+    scores = whole_gallery_scores(query, gallery, relevance, pairs)
+    assert list(scores) == list(METHODS)
     all_pairs = [[True] * 150] * 12
     mismatches = [
         [int(query_category != gallery_category) for gallery_category in gallery.encoded.predicted]
@@ -168,43 +165,72 @@ def test_other_baselines_equal_scores_of_all_pairs() -> None:
             for query_vector in query_vectors.tolist()
         ]
         ranks = [[sorted(row).index(value) for value in row] for row in distances]
-        factories.assert_same_scores(scores[name], factories.scores_of_all_pairs(ranks, all_pairs, relevance))
+        expected = factories.scores_of_all_pairs(ranks, all_pairs, relevance)
+        factories.assert_same_scores(scores[name], {column: expected[column] for column in scores[name]})
 
 
-def test_baseline_results_are_means_with_intervals_by_method_and_relevance() -> None:
+def test_methods_in_one_list_are_scored_among_the_rows_with_the_predicted_category() -> None:
     query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
-    results, queries = baseline_results(query, gallery, factories.BITS)
-    methods = ("random", "predicted_category", "float", "code", "lsh", "colour_histogram")
-    rows = {(row.method, row.relevance, row.metric, row.k): row for row in results
+    relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]
+    results, _ = baseline_results(query, gallery, FACTORY_TRAIN, factories.BITS)
+    probed = [(gallery.encoded.predicted == category).tolist() for category in query.encoded.predicted]
+    scores = factories.scores_of_all_pairs(factories.hamming_distances(query, gallery), probed, relevance)
+    table = ResultTable(results, ("hamming", ONE_LIST))
+    for (metric, k), values in scores.items():
+        value = table.value("code", metric, k, relevance="category", scope=ONE_LIST)
+        assert value == pytest.approx(np.nanmean(values)), (metric, k)
+
+
+def test_baseline_results_are_means_by_method_scope_and_relevance() -> None:
+    query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
+    results, queries = baseline_results(query, gallery, FACTORY_TRAIN, factories.BITS)
+    rows = {(row.method, row.scope, row.relevance, row.metric, row.k): row for row in results
             if row.relevance and row.metric != "radius_precision"}  # fmt: skip
-    assert set(rows) == {
-        (method, relevance, *column)
-        for method in methods
-        for relevance in ("category", "item")
-        for column in factories.COLUMNS
-    }
-    assert all(row.low <= row.value <= row.high for row in rows.values())
-    assert {row.scope for row in rows.values()} == {WHOLE_GALLERY}
-    assert {row.method for row in rows.values() if row.bits == factories.BITS} == {"code", "lsh"}
-    assert {row.method for row in rows.values() if row.bits == 0} == set(methods) - {"code", "lsh"}
+    searches = {(method, scope) for method in METHODS for scope in (WHOLE_GALLERY, ONE_LIST)}
+    searches -= {("predicted_category", ONE_LIST)}
+    assert {key[:2] for key in rows} == searches
+    assert {key[2] for key in rows} == {"category", "item"}
+    for key, row in rows.items():
+        assert row.has_interval == (key[3:] in QUERY_METRICS)
+        assert key[4] in CUTOFFS or key[3] in CURVE_METRICS
+        assert not row.has_interval or row.low <= row.value <= row.high
+    codes = {"code", "lsh"}
+    assert {row.method for row in rows.values() if row.bits == factories.BITS} == codes
+    assert {row.method for row in rows.values() if row.bits == 0} == set(METHODS) - codes
     relevance = relevance_by_column(query.catalogue, gallery.catalogue)["item"]
-    scores = baseline_scores(query, gallery, relevance, {}, exact_hits(query, gallery))["float"]["recall", 1]
-    row = rows["float", "item", "recall", 1]
-    assert (row.value, row.n) == (pytest.approx(np.nanmean(scores)), np.isfinite(scores).sum())
-    assert ResultTable(results, ("hamming", "1 list"))  # no two results of one column
-    assert set(zip(queries["method"].to_pylist(), queries["scope"].to_pylist(), strict=True)) == {
-        (method, WHOLE_GALLERY) for method in methods
-    }
+    scores = whole_gallery_scores(query, gallery, relevance, {})["float"]
+    for (metric, k), values in scores.items():
+        row = rows["float", WHOLE_GALLERY, "item", metric, k]
+        assert (row.value, row.n) == (pytest.approx(np.nanmean(values)), np.isfinite(values).sum())
+    categories = query.catalogue.column("category")
+    macro = [np.nanmean(scores["map", 100][categories == name]) for name in sorted(set(categories))]
+    assert rows["float", WHOLE_GALLERY, "item", "macro_map", 100].value == pytest.approx(np.nanmean(macro))
+    assert ResultTable(results, ("hamming", "2 lists"))  # no two results of one column
+    assert set(zip(queries["method"].to_pylist(), queries["scope"].to_pylist(), strict=True)) == searches
+
+
+def test_embeddings_and_codes_have_curves_in_the_whole_gallery() -> None:
+    query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
+    results, _ = baseline_results(query, gallery, FACTORY_TRAIN, factories.BITS, (1, 10, 100))
+    table = ResultTable(results, ("hamming", "2 lists"))
+    relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]
+    for method, scope in table.methods()[1:]:
+        ranks = {row.k for row in table.select(method=method, scope=scope, metric="precision", relevance="category")}
+        has_curve = scope == WHOLE_GALLERY and method in ("float", "code", "lsh")
+        assert ranks == ({1, 2, 5, 10, 20, 50, 100, 150} if has_curve else {1, 10, 100})
+    assert table.value("code", "recall_ratio", 150, relevance="category", scope=WHOLE_GALLERY) == 1
+    assert table.value("code", "precision", 150, relevance="category") == pytest.approx(relevance.totals.mean() / 150)
 
 
 def test_the_query_table_has_the_scores_of_every_baseline() -> None:
     query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
-    results, queries = baseline_results(query, gallery, factories.BITS)
-    means = [row for row in results if row.relevance and row.metric != "radius_precision"]
-    assert len(means) == 6 * 2 * len(factories.COLUMNS)
-    assert not {"category/map_best@100", "category/map_worst@100"} & set(queries.column_names)
-    for row in (row for row in means if row.metric not in TIE_BOUNDS):
-        table = queries.filter(pc.equal(queries["method"], row.method))
+    results, queries = baseline_results(query, gallery, FACTORY_TRAIN, factories.BITS)
+    means = [row for row in results if row.relevance and (row.metric, row.k) in QUERY_METRICS]
+    assert len(means) == (2 * len(METHODS) - 1) * 2 * len(QUERY_METRICS)
+    names = {score_name(name, *column) for name in ("category", "item") for column in QUERY_METRICS}
+    assert {name for name in queries.column_names if "/" in name} == names
+    for row in means:
+        table = queries.filter(pc.and_(pc.equal(queries["method"], row.method), pc.equal(queries["scope"], row.scope)))
         assert table["id"].to_pylist() == query.catalogue.column("id").tolist()
         values = table[score_name(row.relevance, row.metric, row.k)].to_numpy()
         assert np.nanmean(values) == pytest.approx(row.value, abs=1e-6)
@@ -214,12 +240,14 @@ def test_the_query_table_has_the_scores_of_every_baseline() -> None:
 def test_an_undetected_query_scores_0_in_every_baseline() -> None:
     query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
     undetected = replace(query, encoded=query.encoded.without_detections(np.ones(12, bool)))
-    results, _ = baseline_results(undetected, gallery, factories.BITS)
+    results, _ = baseline_results(undetected, gallery, FACTORY_TRAIN, factories.BITS)
     assert {row.value for row in results if row.relevance} == {0.0}
 
 
 def test_code_baselines_are_skipped_without_a_hash_layer() -> None:
-    results, queries = baseline_results(factories.random_split(0, 5, None), factories.random_split(1, 20, None), None)
+    results, queries = baseline_results(
+        factories.random_split(0, 5, None), factories.random_split(1, 20, None), FACTORY_TRAIN, None
+    )
     methods = {"random", "predicted_category", "float", "colour_histogram"}
     assert {row.method for row in results} == set(queries["method"].to_pylist()) == methods
     assert {row.bits for row in results} == {0}

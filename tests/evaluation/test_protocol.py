@@ -15,84 +15,22 @@ from fashion_lsh.evaluation.protocol import (
     encode_all,
     encode_split,
     evaluate,
-    relevance_by_column,
-    score_search,
 )
 from fashion_lsh.gallery.gallery import Gallery
-from fashion_lsh.index.hits import Hits
-from fashion_lsh.metrics import retrieval
 from fashion_lsh.metrics.code_statistics import quantisation_error
-from fashion_lsh.metrics.results import SEARCH, Column, ResultTable, column_of, score_name
+from fashion_lsh.metrics.results import MACRO_METRICS, QUERY_METRICS, SEARCH, Column, ResultTable, column_of, score_name
+from fashion_lsh.metrics.ties import Levels, score_levels
 from fashion_lsh.models.descriptors import DESCRIPTORS
 from fashion_lsh.models.encoding import encode
-from fashion_lsh.search.policy import NProbe, SearchPolicy
+from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.evaluation.factories import (
     CATEGORIES,
-    COLUMNS,
-    assert_same_scores,
-    hamming_distances,
     make_searcher,
     random_split,
-    scores_of_all_pairs,
 )
 from tests.evaluation.fake_model import BITS, FakeModel
 from tests.search.factories import POLICY_DEFAULTS
-
-
-@pytest.mark.parametrize(("nprobe", "num_probed"), [(1, 1), (2, 2), ("all", 3)])
-@pytest.mark.parametrize("column", ["category", "item"])
-def test_hamming_is_scored_over_all_orders_of_ties_in_the_probed_lists(
-    nprobe: NProbe, num_probed: int, column: str
-) -> None:
-    query, gallery = random_split(0, 12), random_split(1, 150)
-    relevance = relevance_by_column(query.catalogue, gallery.catalogue)[column]
-    searcher = make_searcher(gallery, "hamming", nprobe)
-    hits = searcher.search_encoded(query.encoded, 100)
-    scores = score_search(searcher, query.encoded, relevance, hits)
-    probed_lists = [
-        sorted(range(3), key=lambda c: -probabilities[c])[:num_probed]
-        for probabilities in query.encoded.probabilities.tolist()
-    ]
-    probed = [[category in lists for category in gallery.encoded.predicted] for lists in probed_lists]
-    assert_same_scores(scores, scores_of_all_pairs(hamming_distances(query, gallery), probed, relevance))
-    scores_of_hits = retrieval.score_hits(hits, relevance)["map", 100]
-    has_relevant = relevance.totals > 0
-    assert (scores["map_worst", 100][has_relevant] <= scores_of_hits[has_relevant] + 1e-12).all()
-    assert (scores_of_hits[has_relevant] <= scores["map_best", 100][has_relevant] + 1e-12).all()
-
-
-@pytest.mark.parametrize("distance", ["euclidean", "rerank"])
-def test_other_distances_are_scored_by_their_hits(distance: str) -> None:
-    query, gallery = random_split(0, 12), random_split(1, 150)
-    relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]
-    searcher = make_searcher(gallery, distance, 1)
-    hits = searcher.search_encoded(query.encoded, 100)
-    assert_same_scores(score_search(searcher, query.encoded, relevance, hits), retrieval.score_hits(hits, relevance))
-
-
-def test_garments_not_indexed_count_as_relevant() -> None:
-    query, gallery = random_split(0, 12).catalogue, random_split(1, 150).catalogue
-    not_indexed = gallery.take(np.flatnonzero(gallery.column("item") == query.column("item")[0]))
-    indexed = gallery.take(np.flatnonzero(gallery.column("item") != query.column("item")[0]))
-    for name, relevance in relevance_by_column(query, indexed, not_indexed).items():
-        assert np.array_equal(relevance.totals, relevance_by_column(query, gallery)[name].totals)
-        assert len(relevance.gallery) == len(indexed)
-    items = relevance_by_column(query, indexed, not_indexed)["item"]
-    hits = Hits(np.tile(np.arange(5), (len(query), 1)), np.zeros((len(query), 5), np.float32))
-    scores = retrieval.score_hits(hits, items)
-    assert scores["recall", 10][0] == 0  # 0 instead of NaN, since the not indexed garments are relevant
-
-
-@pytest.mark.parametrize("missing_items", ["query", "gallery", "both"])
-def test_items_are_scored_only_if_queries_and_gallery_have_items(missing_items: str) -> None:
-    query, gallery = random_split(0, 12).catalogue, random_split(1, 150).catalogue
-    assert set(relevance_by_column(query, gallery)) == {"category", "item"}
-    if missing_items != "gallery":
-        query = query.with_columns(item=[""] * 12)
-    if missing_items != "query":
-        gallery = gallery.with_columns(item=[""] * 150)
-    assert set(relevance_by_column(query, gallery)) == {"category"}
 
 
 def test_a_split_is_encoded_in_the_order_of_its_catalogue(make_data: Callable[..., GarmentData]) -> None:
@@ -136,10 +74,16 @@ def test_encoding_does_not_depend_on_the_batch_size(bits: int | None, make_data:
 
 def expected_columns(policy: SearchPolicy, relevance_names: set[str], subsets: set[str]) -> set[Column]:
     search = {"method": policy.method, "scope": policy.scope}
-    scores = {(name, *column) for name in relevance_names for column in COLUMNS}
-    scores |= {("item", f"{metric}_{subset}", k) for metric, k in COLUMNS for subset in subsets}
+    zeros = np.zeros((1, 1), np.int64)
+    scored = set(score_levels(Levels(zeros, zeros, np.zeros(1, np.int64))))
+    if policy.distance != "hamming":
+        scored = {(metric, k) for metric, k in scored if metric not in ("map_best", "map_worst")}
+    if policy.distance == "rerank":
+        scored = {(metric, k) for metric, k in scored if metric != "map_hits"}
+    scores = {(name, *column) for name in relevance_names for column in scored}
+    scores |= {(name, f"macro_{metric}", k) for name, metric, k in scores if metric in MACRO_METRICS}
+    scores |= {("item", f"{metric}_{subset}", k) for metric, k in QUERY_METRICS for subset in subsets}
     columns = {Column(metric=metric, k=k, relevance=name, **search) for name, metric, k in scores}
-    columns |= {Column(metric="macro_map", k=100, relevance="category", **search)}
     columns |= {Column(metric=name, **search) for name in ("latency_ms", "latency_ms_p95")}
     classifier = (("accuracy", 0), ("accuracy", 5), ("macro_accuracy", 0), ("macro_f1", 0))
     columns |= {Column("classifier", metric, k, scope="") for metric, k in classifier}
@@ -164,7 +108,7 @@ def test_a_search_is_evaluated_end_to_end(distance: Any, make_data: Callable[...
     assert results.value("data", "garments", split="gallery") == len(gallery.catalogue)
     assert {row.bits for row in results if row.relevance} == {0 if distance == "euclidean" else BITS}
     for row in results:
-        has_interval = (row.metric == "accuracy" and row.k == 0) or (row.metric, row.k) in COLUMNS
+        has_interval = (row.metric == "accuracy" and row.k == 0) or (row.metric, row.k) in QUERY_METRICS
         assert row.has_interval == has_interval
         assert not has_interval or row.low <= row.value <= row.high
     assert np.array_equal(hits.rows, searcher.search_encoded(query.encoded, 100).rows)

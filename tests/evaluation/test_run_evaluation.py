@@ -9,7 +9,7 @@ from fashion_lsh.evaluation import run_evaluation
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.evaluation.run_evaluation import RunEvaluation, evaluate_run
 from fashion_lsh.gallery.gallery import Gallery
-from fashion_lsh.metrics.results import SEARCH, WHOLE_GALLERY, Result
+from fashion_lsh.metrics.results import ONE_LIST, SEARCH, WHOLE_GALLERY, Result
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.evaluation.fake_model import BITS, FakeModel
@@ -58,7 +58,7 @@ def test_the_query_table_has_the_search_and_all_baselines(evaluation: RunEvaluat
     searches = dict.fromkeys(zip(queries["method"].to_pylist(), queries["scope"].to_pylist(), strict=True))
     assert next(iter(searches)) == ("hamming", "2 lists")
     assert set(searches) == set(evaluation.results.methods())
-    assert {scope for _, scope in list(searches)[1:]} == {WHOLE_GALLERY}
+    assert {scope for _, scope in list(searches)[1:]} == {WHOLE_GALLERY, ONE_LIST}
     num_queries = len(evaluation.hits.rows)
     assert len(queries) == num_queries * len(searches)
     has_code = [code is not None and len(code) == -(-BITS // 8) for code in queries["code"].to_pylist()]

@@ -178,11 +178,13 @@ def test_means_ignore_queries_without_relevant_rows() -> None:
     scores: dict[str, Scores] = {"item": {("map", 100): np.array([0.2, NAN, 0.6])},
                                  "category": {("recall", 1): np.array([1.0, 0.0, 0.0])}}  # fmt: skip
     items = np.array(["a", "b", ""], dtype=object)
-    results = mean_results(scores, items, method="random", scope=WHOLE_GALLERY, bits=8)
+    categories = np.array(["c", "d", "d"], dtype=object)
+    results = mean_results(scores, items, categories, method="random", scope=WHOLE_GALLERY, bits=8)
     assert [(row.relevance, row.metric, row.k, row.n) for row in results] == [
-        ("item", "map", 100, 2), ("category", "recall", 1, 3),
+        ("item", "map", 100, 2), ("item", "macro_map", 100, 2), ("category", "recall", 1, 3),
+        ("category", "macro_recall", 1, 3),
     ]  # fmt: skip
-    assert [row.value for row in results] == pytest.approx([0.4, 1 / 3])
+    assert [row.value for row in results] == pytest.approx([0.4, (0.2 + 0.6) / 2, 1 / 3, (1 + 0) / 2])
     assert {(row.method, row.scope, row.bits, row.split) for row in results} == {("random", WHOLE_GALLERY, 8, "query")}
     assert all(type(number) is float for row in results for number in (row.value, row.low, row.high))
 
@@ -191,9 +193,11 @@ def test_intervals_contain_the_means() -> None:
     rng = np.random.default_rng(0)
     values = np.where(rng.random(200) < 0.1, NAN, rng.random(200))
     scores: dict[str, Scores] = {"item": {("map", 100): values, ("recall", 1): np.round(values)},
-                                 "category": {("map", 100): values**2}}  # fmt: skip
-    results = mean_results(scores, np.array([f"item {n // 3}" for n in range(200)], dtype=object))
-    assert len(results) == 3
+                                 "category": {("map", 100): values**2, ("map", 7): values}}  # fmt: skip
+    items = np.array([f"item {n // 3}" for n in range(200)], dtype=object)
+    means = mean_results(scores, items, np.full(200, "c", dtype=object))
+    results = [row for row in means if row.has_interval]
+    assert [(row.metric, row.k) for row in results] == [("map", 100), ("recall", 1), ("map", 100)]
     for row in results:
         assert row.low < row.value < row.high
         assert row.high - row.low < 0.2
@@ -201,5 +205,6 @@ def test_intervals_contain_the_means() -> None:
 
 def test_intervals_are_resampled_by_item() -> None:
     values, items = np.random.default_rng(1).random(9), ["a", "", "b", "a", "", "", "b", "7", ""]
-    [row] = mean_results({"item": {("map", 100): values}}, np.array(items, dtype=object))
+    scores: dict[str, Scores] = {"item": {("map", 100): values}}
+    row, _ = mean_results(scores, np.array(items, dtype=object), np.full(9, "c", dtype=object))
     assert (row.low, row.high) == confidence_interval(values, np.array([2, 10, 3, 2, 11, 12, 3, 1, 13]))

@@ -1,38 +1,21 @@
 """Scores of rankings with and without ties, against loops over all orders of tied rows."""
 
 import itertools
-import math
 
 import numpy as np
 import pytest
 
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.metrics import ranking, retrieval
+from fashion_lsh.metrics.ranking import CUTOFFS
 from fashion_lsh.metrics.retrieval import Relevance
+from tests.metrics.factories import reference_scores
 
-COLUMNS = {("map", 100), ("map_best", 100), ("map_worst", 100), ("recall", 1), ("recall", 10), ("precision", 10)}
 ReferenceScores = dict[tuple[str, int], float]  # metric and cutoff rank -> score of one ranking
 
 
 def name_array(*names: str) -> np.ndarray:
     return np.array(names, dtype=object)
-
-
-def reference_scores(order: list[bool], total: int) -> ReferenceScores:
-    """Scores of one ranking, rank by rank; NaN without relevant rows."""
-    if not total:
-        return dict.fromkeys((("map", 100), ("recall", 1), ("recall", 10), ("precision", 10)), math.nan)
-    hits, precision_sum = 0, 0.0
-    for rank, relevant in enumerate(order[:100], start=1):
-        if relevant:
-            hits += 1
-            precision_sum += hits / rank
-    return {
-        ("map", 100): precision_sum / min(total, 100),
-        ("recall", 1): float(any(order[:1])),
-        ("recall", 10): float(any(order[:10])),
-        ("precision", 10): sum(order[:10]) / 10,
-    }
 
 
 def scores_over_all_orders(
@@ -41,14 +24,16 @@ def scores_over_all_orders(
     """Mean scores, and best and worst AP, over all orders of the probed rows with ascending distances."""
     rows = [row for row, is_probed in enumerate(probed) if is_probed]
     orders = [sorted(permutation, key=lambda row: distances[row]) for permutation in itertools.permutations(rows)]
-    scores = [reference_scores([relevant[row] for row in order], total) for order in orders]
+    scores = [reference_scores([relevant[row] for row in order], total, CUTOFFS) for order in orders]
     means = {column: sum(single[column] for single in scores) / len(scores) for column in scores[0]}
-    aps = [single["map", 100] for single in scores]
-    return means | {("map_best", 100): max(aps), ("map_worst", 100): min(aps)}
+    for k in CUTOFFS:
+        aps = [single["map", k] for single in scores]
+        means |= {("map_best", k): max(aps), ("map_worst", k): min(aps)}
+    return means
 
 
 def assert_close(actual: retrieval.Scores, expected: list[ReferenceScores]) -> None:
-    assert set(actual) == COLUMNS
+    assert actual.keys() == expected[0].keys()
     for column, values in actual.items():
         np.testing.assert_allclose(values, [single[column] for single in expected], atol=1e-12, err_msg=str(column))
 
@@ -90,12 +75,30 @@ def test_scores_of_hits_equal_loops(seed: int) -> None:
     expected = []
     for query, hit_rows in enumerate(rows):
         category = int(relevance.query[query])
-        order = [row >= 0 and category >= 0 and relevance.gallery[row] == category for row in hit_rows]
-        expected.append(reference_scores(order, int((relevance.gallery == category).sum()) if category >= 0 else 0))
-        expected[-1] |= {("map_best", 100): expected[-1]["map", 100], ("map_worst", 100): expected[-1]["map", 100]}
+        order = [bool(row >= 0 and category >= 0 and relevance.gallery[row] == category) for row in hit_rows]
+        total = int((relevance.gallery == category).sum()) if category >= 0 else 0
+        expected.append(reference_scores(order, total, CUTOFFS))
     scores = retrieval.score_hits(Hits(rows, np.zeros(rows.shape, np.float32)), relevance)
     assert_close(scores, expected)
     assert np.isnan(scores["map", 100]).tolist() == (relevance.totals == 0).tolist()
+
+
+@pytest.mark.parametrize("has_probed_lists", [False, True])
+def test_scores_of_embeddings_equal_sorted_distances(has_probed_lists: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    relevance, probed = Relevance(rng.integers(-1, 4, 20), rng.integers(-1, 4, 60)), rng.random((20, 60)) < 0.5
+    probed |= not has_probed_lists
+    queries = rng.integers(0, 3, (20, 2)).astype(np.float32)  # many equal distances
+    gallery = rng.integers(0, 3, (60, 2)).astype(np.float32)
+    expected = []
+    for query, (vector, is_relevant) in enumerate(zip(queries, relevance.is_relevant(slice(None)), strict=True)):
+        squares = ((gallery - vector) ** 2).sum(axis=1).tolist()
+        rows = sorted(np.flatnonzero(probed[query]).tolist(), key=lambda row: (squares[row], row))
+        order = [bool(is_relevant[row]) for row in rows]
+        expected.append(reference_scores(order, int(relevance.totals[query]), CUTOFFS))
+    mask = (lambda block: probed[block]) if has_probed_lists else None
+    monkeypatch.setattr(ranking, "BLOCK_CELLS", 400)
+    assert_close(retrieval.score_embeddings(queries, gallery, relevance, mask), expected)
 
 
 def test_a_hit_of_minus_1_is_never_relevant() -> None:
@@ -147,8 +150,8 @@ def test_scores_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ranking, "BLOCK_CELLS", 14)  # 2 queries of 7 rows
     actual = retrieval.score_distances(block_distances, 4, relevance, lambda block: probed[block])
     assert [len(distances[block]) for block in requested_blocks] == [5, 2, 2, 1]
-    for column in COLUMNS:
-        np.testing.assert_array_equal(actual[column], expected[column])
+    for column, values in expected.items():
+        np.testing.assert_allclose(actual[column], values, atol=1e-12)
 
 
 @pytest.mark.parametrize("has_probed_lists", [False, True])
@@ -161,8 +164,8 @@ def test_codes_are_scored_by_their_hamming_distances(has_probed_lists: bool) -> 
     mask = (lambda block: probed[block]) if has_probed_lists else None
     scores = retrieval.score_codes(queries, gallery, relevance, mask)
     expected = retrieval.score_distances(lambda block: np.array(distances)[block], 17, relevance, mask)
-    for column in COLUMNS:
-        np.testing.assert_array_equal(scores[column], expected[column])
+    for column, values in expected.items():
+        np.testing.assert_array_equal(scores[column], values)
 
 
 def test_precision_at_radius_is_0_where_no_code_is_within_the_radius() -> None:

@@ -224,9 +224,10 @@ def test_too_few_bits_are_rejected_by_losses_with_centres(loss: str) -> None:
         make_hash_head(1, loss=loss)
 
 
-def test_item_weight_disables_the_monitor() -> None:
-    assert make_module(7).monitor == "hash_head/val/accuracy"
-    assert make_module(7, item_weight=0.5).monitor is None
+@pytest.mark.parametrize("loss", ["softmax", "csq"])
+def test_the_best_epoch_is_chosen_by_the_map_of_the_codes(loss: str) -> None:
+    assert make_module(7, loss=loss).monitor == "hash_head/val/code_map"
+    assert make_module(7, loss=loss, item_weight=0.5).monitor == "hash_head/val/code_map"
 
 
 def test_bihalf_rejects_batches_of_one(make_data: Callable[..., GarmentData]) -> None:

@@ -137,14 +137,16 @@ def _write_results(run: Run, garments: Catalogue, bits: int | None) -> None:
     tables = [query_table((policy.method, policy.scope), query, scores, outputs)]
     tables += [query_table((method, WHOLE_GALLERY), query, scores) for method in baselines]
     statistics = code_statistics(gallery_codes, bits)._asdict() if bits else {}
-    items, is_correct = query.column("item"), (predicted == query.column("category")).astype(float)
+    items, categories = query.column("item"), query.column("category")
+    is_correct = (predicted == categories).astype(float)
     results = [
         Result("accuracy", is_correct.mean(), *item_interval(is_correct, items), method=CLASSIFIER, n=len(query)),
         Result("accuracy", 0.9, k=5, method=CLASSIFIER), Result("macro_f1", 0.5, method=CLASSIFIER),
-        *mean_results(scores, items, **own, bits=bits or 0),
+        *mean_results(scores, items, categories, **own, bits=bits or 0),
         Result("latency_ms", 0.25, **own), Result("latency_ms_p95", 0.5, **own), Result("end_to_end_ms", 4.0, **own),
         Result("garments", len(query), method="data"), Result("garments", len(gallery), method="data", split="gallery"),
-        *(row for method in baselines for row in mean_results(scores, items, method=method, scope=WHOLE_GALLERY)),
+        *(row for method in baselines
+          for row in mean_results(scores, items, categories, method=method, scope=WHOLE_GALLERY)),
         *(Result(name, value, method="code", split="gallery", bits=bits or 0) for name, value in statistics.items()),
     ]  # fmt: skip
     queries = pa.concat_tables(tables, promote_options="default")

@@ -6,9 +6,9 @@ from typing import Any
 from fashion_lsh.report.page import write_report
 from fashion_lsh.runs.run import Run
 
-TITLES = ["Setup", "Scores", "Learning curves", "Confusion matrix", "Precision and recall of the codes",
-          "Hamming distances", "Calibration", "Best, typical and worst queries", "Settings and environment",
-          "Model card"]  # fmt: skip
+TITLES = ["Setup", "Scores", "Learning curves", "Confusion matrix", "Scores by category",
+          "Precision and recall of the codes", "Hamming distances", "Calibration", "Best, typical and worst queries",
+          "Queries found by one method only", "Settings and environment", "Model card"]  # fmt: skip
 VOID_TAGS = {"meta", "img", "br", "hr"}
 
 

@@ -235,3 +235,13 @@ def test_hits_are_shown_as_crops(data: GarmentData, gallery: Any) -> None:
 @pytest.mark.parametrize(("rows", "count", "expected"), [(5, 9, [0, 1, 2, 3, 4]), (5, 0, [0]), (9, 3, [0, 4, 8])])
 def test_rows_are_evenly_spaced(rows: int, count: int, expected: list[int]) -> None:
     assert evenly_spaced(rows, count).tolist() == expected
+
+
+def test_row_titles_are_drawn_above_their_rows() -> None:
+    rows = [[grey_tile()], [grey_tile()]]
+    plain, titled = (np.asarray(draw_sheet(rows, [], row_titles=titles)) for titles in ((), ("first", "second")))
+    assert titled.shape == (plain.shape[0] + 2 * LINE, *plain.shape[1:])
+    for row in range(2):
+        top = HEADER + row * (TILE + 2 * LINE + GAP)
+        assert has_ink(titled[top : top + LINE])
+        assert (titled[top + LINE : top + LINE + TILE, GAP : GAP + TILE] == GREY).all()

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fashion_lsh.metrics.calibration import calibration_error
 from fashion_lsh.report import curves
@@ -149,3 +151,30 @@ def test_each_query_is_in_at_most_one_list() -> None:
         shown = [number for numbers in chosen.values() for number in numbers]
         assert len(shown) == len(set(shown)) == min(count, 9)
     assert select("ab", [math.nan, math.nan]) == {"best": [], "typical": [], "worst": []}
+
+
+def test_the_most_confused_categories_are_those_in_most_errors() -> None:
+    counts = np.array([[9, 0, 0, 1], [0, 9, 0, 0], [0, 0, 9, 2], [0, 0, 0, 9]])
+    assert curves.most_confused(counts, 2).tolist() == [2, 3]
+    assert curves.most_confused(counts, 3).tolist() == [0, 2, 3]
+
+
+@given(st.integers(2, 6), st.data())
+def test_grouped_counts_are_sums_over_the_other_categories(size: int, data: st.DataObject) -> None:
+    counts = np.array(data.draw(st.lists(st.lists(st.integers(0, 5), min_size=size, max_size=size), min_size=size,
+                                         max_size=size)))  # fmt: skip
+    shown = np.array(sorted(data.draw(st.sets(st.integers(0, size - 1), min_size=1))))
+    others = np.setdiff1d(np.arange(size), shown)
+    grouped = curves.group_others(counts, shown)
+    assert np.array_equal(grouped[:-1, :-1], counts[np.ix_(shown, shown)])
+    assert np.array_equal(grouped[-1, :-1], counts[np.ix_(others, shown)].sum(axis=0))
+    assert np.array_equal(grouped[:-1, -1], counts[np.ix_(shown, others)].sum(axis=1))
+    assert grouped[-1, -1] == counts[np.ix_(others, others)].sum()
+
+
+def test_confident_failures_are_ordered_by_confidence_and_missing_precision() -> None:
+    confidence = np.array([0.9, 0.99, 0.5, 0.8, 0.0, 0.9])
+    category_ap = np.array([0.1, 0.9, 0.0, 0.0, 0.0, np.nan])
+    assert curves.confident_failures(confidence, category_ap).tolist() == [0, 3, 2]  # 0.81, 0.8, 0.5
+    assert curves.confident_failures(confidence, category_ap, count=1).tolist() == [0]
+    assert curves.confident_failures(confidence[:0], category_ap[:0]).tolist() == []

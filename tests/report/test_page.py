@@ -1,5 +1,6 @@
 """Report of a finished run as HTML, Markdown and SVG."""
 
+import base64
 import re
 import xml.etree.ElementTree as ET
 
@@ -15,8 +16,9 @@ from fashion_lsh.report.templates import markdown
 from tests.report.factories import MakeRun, change_results
 from tests.report.pages import TITLES, read_markdown, read_page
 
-FIGURES = {"learning-classifier.svg", "confusion.svg", "precision-recall.svg", "distances.svg", "reliability.svg",
-           "best.jpg", "typical.jpg", "worst.jpg"}  # fmt: skip
+FIGURES = {"learning-classifier.svg", "confusion.svg", "confused-pairs.jpg", "categories.svg", "precision-recall.svg",
+           "distances.svg", "reliability.svg", "best.jpg", "typical.jpg", "worst.jpg", "confident.jpg"}  # fmt: skip
+DOWNLOADS = {"confusion.csv", "categories.csv"}
 SPECIAL_NAMES = ["<b>bold</b>", "R&D &amp; co", "a | b", "it's \"new\"", "$x_1$ $", "外套", "=1+1",
                  "`code` *star* [x](y)", "new\nline", "bell\x07 \\alpha", "</svg><script>alert(1)</script>",
                  "a very long name " * 4, "]]>", "__init__"]  # fmt: skip
@@ -31,21 +33,30 @@ def test_the_html_page_and_the_markdown_page_have_the_same_content(make_run: Mak
     before = {path.name for path in run.path.iterdir()}
     page = read_page(run)
     assert {path.name for path in run.path.iterdir()} - before == {"report"}
-    assert {path.name for path in (run.path / "report").iterdir()} == FIGURES | {"index.html", "report.md"}
+    assert {path.name for path in (run.path / "report").iterdir()} == FIGURES | DOWNLOADS | {
+        "index.html",
+        "report.md",
+    }
     assert page.texts_in("h2") == TITLES
     assert re.findall(r"^## (.*)$", read_markdown(run), re.M) == TITLES
     [title] = page.texts_in("h1")
     assert "made/0a1b2c3d" in title
     assert set(re.findall(r"!\[.*\]\((.*)\)", read_markdown(run))) == FIGURES
+    assert set(re.findall(r"^\[.*\]\((.*)\)", read_markdown(run), re.M)) == DOWNLOADS
     assert not any(attributes.get("class") == "note" for _, attributes in page.tags if "hash_head" not in page.text)
 
 
 def test_the_page_is_self_contained(make_run: MakeRun) -> None:
-    page = read_page(make_run())
+    run = make_run()
+    page = read_page(run)
     assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object", "base"})
     addresses = [attributes[name] for _, attributes in page.tags for name in ("src", "href") if name in attributes]
-    assert all(address and address.startswith(("data:image/", "#")) for address in addresses)
-    assert len([address for address in addresses if address and address.startswith("data:")]) == len(FIGURES)
+    assert all(address and address.startswith(("data:image/", "data:text/csv;", "#")) for address in addresses)
+    assert len([address for address in addresses if str(address).startswith("data:")]) == len(FIGURES | DOWNLOADS)
+    for name in DOWNLOADS:
+        [link] = [attributes["href"] for _, attributes in page.tags if attributes.get("download") == name]
+        content = (run.path / "report" / name).read_bytes()
+        assert base64.b64decode(str(link).partition(",")[2]) == content
     anchors = {attributes.get("id") for _, attributes in page.tags}
     assert {str(address)[1:] for address in addresses if str(address).startswith("#")} <= anchors
     style = next(text for tag, text in page.texts if tag == "style")
@@ -82,7 +93,7 @@ def test_every_row_of_a_markdown_table_has_the_same_number_of_cells(make_run: Ma
             assert len(set(cell_counts)) == 1, line
             assert len(cell_counts) > 2
             cell_counts, num_tables = [], num_tables + 1
-    assert num_tables == 10
+    assert num_tables == 15
 
 
 def test_reports_are_deterministic(make_run: MakeRun) -> None:
@@ -119,6 +130,12 @@ def test_a_report_without_items_has_no_item_scores(make_run: MakeRun) -> None:
     assert "same item" not in page.text
     cells = page.texts_in("td")
     assert not re.search(r"\d", cells[cells.index("items") + 1])
+
+
+def test_a_run_with_one_category_has_all_sections(make_run: MakeRun) -> None:
+    page = read_page(make_run(["bag"]))
+    assert page.texts_in("h2") == TITLES
+    assert "No query was assigned to a wrong category." in page.text
 
 
 def test_unseen_categories_have_no_classification_sections(make_run: MakeRun) -> None:

@@ -10,11 +10,10 @@ import pytest
 
 from fashion_lsh.evaluation.query_table import write_queries
 from fashion_lsh.index.codes import pack
-from fashion_lsh.metrics.results import Column, column_of
+from fashion_lsh.metrics.results import WHOLE_GALLERY, Column, column_of
 from fashion_lsh.report.page import write_report
 from fashion_lsh.report.run_data import REQUIRED, REQUIRED_OF_CLASSIFIER, read_run_data
 from tests.report.factories import MakeRun, change_results, read_queries
-from tests.report.pages import read_page
 
 
 @pytest.mark.parametrize(
@@ -61,14 +60,31 @@ def test_an_unfinished_run_is_rejected(make_run: MakeRun) -> None:
 @pytest.mark.parametrize(("method", "scope"), [("hamming", "1 list"), ("rerank 200", "2 lists")])
 def test_rows_of_another_search_policy_are_ignored(method: str, scope: str, make_run: MakeRun) -> None:
     run = make_run()
-    own, table = read_page(run).texts_in("td"), read_queries(run)
+    own, table = read_run_data(run), read_queries(run)
     for name, value in (("method", method), ("scope", scope), ("predicted", "hat")):
         table = table.set_column(table.column_names.index(name), name, [[value] * len(table)])
     write_queries(run.path / "queries.parquet", table)
-    assert read_page(run).texts_in("td") == own
+    changed = read_run_data(run)
+    assert changed.queries == own.queries
+    assert changed.other_queries[method, scope]["predicted"].to_pylist() == ["hat"] * len(table)
+    assert changed.other_queries.keys() == own.other_queries.keys() | {(method, scope)}
     pq.write_table(table, run.path / "queries.parquet")
     with pytest.raises(ValueError, match=r"queries\.parquet.*rerank 200, 1 list"):
         write_report(run)
+
+
+def test_other_methods_have_the_rows_of_the_own_search(make_run: MakeRun) -> None:
+    run = make_run()
+    table = pq.read_table(run.path / "queries.parquet")
+    is_random = np.array(table["method"].to_pylist()) == "random"
+    random_rows, others = np.flatnonzero(is_random), np.flatnonzero(~is_random)
+    reversed_rows = random_rows[::-1][:-1]  # without the first query
+    pq.write_table(table.take(np.concatenate([reversed_rows, others])), run.path / "queries.parquet")
+    run_data = read_run_data(run)
+    aligned = run_data.other_queries["random", WHOLE_GALLERY]
+    assert aligned["id"].to_pylist() == [None, *run_data.queries["id"].to_pylist()[1:]]
+    expected = table.take(random_rows)["item/map@100"].to_numpy()[1:]
+    np.testing.assert_array_equal(aligned["item/map@100"].to_numpy(), [np.nan, *expected])
 
 
 @pytest.mark.parametrize("column", [*REQUIRED, *REQUIRED_OF_CLASSIFIER])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fashion_lsh.report.templates import markdown
+from fashion_lsh.report.templates import MAX_EMBEDDED, data_uri, download_address, markdown
 
 
 @pytest.mark.parametrize(
@@ -11,3 +11,8 @@ from fashion_lsh.report.templates import markdown
 )
 def test_markdown_characters_are_escaped(text: str, escaped: str) -> None:
     assert markdown(text) == escaped
+
+
+def test_only_small_downloads_are_part_of_the_page() -> None:
+    assert download_address("a b.csv", b"x") == data_uri("a b.csv", b"x")
+    assert download_address("a b.csv", bytes(MAX_EMBEDDED + 1)) == "a%20b.csv"

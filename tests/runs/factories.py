@@ -74,7 +74,8 @@ def run_evaluation(search: SearchEvaluation, data: GarmentData) -> RunEvaluation
     query = data.catalogue.take(data.rows("query"))
     scores = {"category": {("map", 100): np.linspace(0, 1, len(query))}}
     baselines = [Result("map", 0.3, k=100, method="random", scope=WHOLE_GALLERY, relevance="category")]
-    baselines += mean_results(scores, query.column("item"), method="code", scope=WHOLE_GALLERY, bits=7)
+    items, categories = query.column("item"), query.column("category")
+    baselines += mean_results(scores, items, categories, method="code", scope=WHOLE_GALLERY, bits=7)
     tables = [search.queries, query_table(("code", WHOLE_GALLERY), query, scores)]
     own = (search.queries["method"][0].as_py(), search.queries["scope"][0].as_py())
     queries = pa.concat_tables(tables, promote_options="default")

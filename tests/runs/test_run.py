@@ -43,7 +43,7 @@ def test_copied_run_returns_the_same_hits(config: dict[str, Any], data: GarmentD
     after = evaluate_policy(copy, data, RERANK)
     assert np.array_equal(before.hits.rows, after.hits.rows)
     assert np.array_equal(before.hits.distances, after.hits.distances)
-    [score] = [row.value for row in after.results if (row.metric, row.relevance) == ("map", "category")]
+    [score] = [row.value for row in after.results if (row.metric, row.k, row.relevance) == ("map", 100, "category")]
     assert copy.metrics["search/category/map@100"] == score
     assert copy.result_file.results.flat() == original.results.flat()
     assert copy.config == config

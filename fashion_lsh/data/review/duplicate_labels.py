@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.corrections import CorrectedSource
+from fashion_lsh.data.corrections import uncorrected
 from fashion_lsh.data.datasets import Source
 from fashion_lsh.data.datasets.fashion_mnist import FashionMnist
 from fashion_lsh.data.datasets.image_files import ImageFiles
@@ -45,7 +45,7 @@ def near_duplicate_groups(source: Source, catalogue: Catalogue, max_distance: in
         catalogue: N rows.
         max_distance: maximum Hamming distance of perceptual hashes, in bits.
     """
-    plain_source = source.source if isinstance(source, CorrectedSource) else source
+    plain_source = uncorrected(source)
     ungrouped = catalogue.with_columns(group=[""] * len(catalogue))
     if isinstance(plain_source, NOT_COMPARED):
         return ungrouped.column("group")

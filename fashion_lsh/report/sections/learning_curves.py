@@ -20,10 +20,11 @@ def learning(run_data: RunData) -> list[Block]:
 
 def _plot(stage: str, joined: curves.Curves, uses_best_epoch: bool) -> Iterator[Block]:
     caption = f"Training of the {stage}. Dots: ends of epochs."
-    if "val/accuracy" in joined:
-        best = joined["val/accuracy"][joined["val/accuracy"][:, 2].argmax()]
+    monitored = {"val/code_map": "mAP of the codes", "val/accuracy": "accuracy"}
+    for name in [name for name in monitored if name in joined][:1]:
+        best = joined[name][joined[name][:, 2].argmax()]
         note = "whose weights are used" if uses_best_epoch else "but the weights of the last epoch are used"
-        caption += f" Best validation accuracy: {best[2]:.3f} in epoch {best[1] + 1:.0f}, {note}."
+        caption += f" Best validation {monitored[name]}: {best[2]:.3f} in epoch {best[1] + 1:.0f}, {note}."
     yield Figure(f"learning-{stage}.svg", figures.learning(joined), caption)
     first_epoch = min(points[0, 1] for points in joined.values())
     if first_epoch > 0:

@@ -1,11 +1,27 @@
-"""Precision and recall of the codes within each Hamming radius."""
+"""Precision and recall of the codes within each Hamming radius, and precision at each rank."""
+
+from collections import defaultdict
 
 import numpy as np
 
+from fashion_lsh.metrics.results import WHOLE_GALLERY
 from fashion_lsh.report import curves, figures
 from fashion_lsh.report.blocks import Block, Figure, Text
 from fashion_lsh.report.hamming_pairs import NO_CODES, PairCounts
 from fashion_lsh.report.phrases import one_line
+from fashion_lsh.report.run_data import RunData
+
+MIN_POINTS = 4  # a method with fewer cutoff ranks has no curve
+
+
+def precision_at_ranks(run_data: RunData) -> list[Block]:
+    """Plot precision at the first N hits in the whole gallery, by category relevance; empty without curves."""
+    points: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for row in run_data.results.select(metric="precision", relevance="category", scope=WHOLE_GALLERY, condition=""):
+        points[row.method].append((row.k, row.value))
+    lines = {method: tuple(np.array(sorted(values)).T) for method, values in points.items() if len(values) > MIN_POINTS}
+    caption = "Precision among the first N hits in the whole gallery. Relevant: same category."
+    return [Figure("precision-at-n.svg", figures.precision_at_ranks(lines), caption)] if lines else []
 
 
 def retrieval(pairs: PairCounts | None) -> list[Block]:

@@ -8,7 +8,8 @@ from fashion_lsh.report.tables import score_rows, with_interval
 
 SCORES_NOTE = (
     "Means over the queries, with 95 % confidence intervals (bootstrap over items). Relevant for category mAP@100: "
-    "garments of the same category; for item scores: the same garment."
+    "garments of the same category; for item scores: the same garment. With the scope 1 list, a search reaches only "
+    "garments whose predicted category is that of the query."
 )
 CLASSIFIER_AND_SPEED = {
     "top-1": (Column("classifier", "accuracy"), "fraction of queries with the correct category"),
@@ -45,7 +46,9 @@ def scores(run_data: RunData) -> list[Block]:
         )
     own, *others = results.methods()
     descriptions = [f"{own[0]}: {describe_search(run_data.run.policy)} (the search of this run)."]
-    descriptions += [f"{method}: {METHODS[method]}" for method, _ in others if method in METHODS]
+    descriptions += [
+        f"{method}: {METHODS[method]}" for method in dict.fromkeys(name for name, _ in others) if method in METHODS
+    ]
     added = [f"{method}, {scope}" for method, scope in others if method not in METHODS]
     descriptions += [f"Added by the evaluate command: {'; '.join(added)}."] if added else []
     return [

@@ -11,9 +11,12 @@ from fashion_lsh.report.phrases import (
     describe_hash_layer,
     describe_search,
     describe_split,
+    join_names,
     one_line,
 )
 from fashion_lsh.report.run_data import RunData
+
+MAX_CATEGORIES = 15  # maximum number of category names in the table
 
 
 def setup(run_data: RunData) -> list[Block]:
@@ -59,7 +62,7 @@ def _categories(run_data: RunData) -> str:
 
 
 def _count_and_join(names: Sequence[str]) -> str:
-    return f"{len(names)}: {', '.join(map(one_line, names))}"
+    return f"{len(names)}: {join_names([one_line(name) for name in names], max_names=MAX_CATEGORIES)}"
 
 
 def _items(run_data: RunData) -> str:

@@ -4,12 +4,15 @@ import base64
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 PAGES = {"page.md.j2": "report.md", "page.html.j2": "index.html"}  # templates of the report of a run, and its files
-MIME_TYPES = {"svg": "image/svg+xml", "jpg": "image/jpeg", "png": "image/png"}
+IMAGE_TYPES = {"svg": "image/svg+xml", "jpg": "image/jpeg", "png": "image/png"}
+MAX_EMBEDDED = 1 << 20  # maximum size in bytes of a download that is part of the HTML page
+MIME_TYPES = {**IMAGE_TYPES, "csv": "text/csv"}
 
 
 def render_template(template: str, **values: Any) -> str:
@@ -20,7 +23,8 @@ def render_template(template: str, **values: Any) -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"md": markdown, "data_uri": lambda figure: data_uri(figure.name, figure.content)}
+    environment.filters |= {"md": markdown, "data_uri": lambda block: data_uri(block.name, block.content)}
+    environment.filters["address"] = lambda block: download_address(block.name, block.content)
     return environment.get_template(template).render(values)
 
 
@@ -29,6 +33,11 @@ def markdown(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>#|$~&])", r"\\\1", " ".join(text.split()))
 
 
+def download_address(name: str, content: bytes) -> str:
+    """Address of a download: a data URI or, for more than MAX_EMBEDDED bytes, the file beside the page."""
+    return data_uri(name, content) if len(content) <= MAX_EMBEDDED else quote(name)
+
+
 def data_uri(name: str, content: bytes) -> str:
-    """Encode an image file as a data URI; the type is the extension of `name`."""
+    """Encode a file as a data URI; the type is the extension of `name`."""
     return f"data:{MIME_TYPES[name.rpartition('.')[2]]};base64,{base64.b64encode(content).decode()}"

@@ -1,6 +1,6 @@
 """The score table."""
 
-from fashion_lsh.metrics.results import CLASSIFIER, SEARCH
+from fashion_lsh.metrics.results import CLASSIFIER, Result
 from fashion_lsh.report.phrases import METHODS, describe_search
 from tests.report.factories import MakeRun, change_results
 from tests.report.pages import read_page
@@ -10,7 +10,7 @@ def test_scores_have_intervals_and_methods_are_described(make_run: MakeRun) -> N
     run = make_run()
     page, results = read_page(run), run.result_file.results
     cells = page.texts_in("td")
-    [score] = results.select(method="rerank 200", metric="map", relevance="category")
+    [score] = results.select(method="rerank 200", metric="map", k=100, relevance="category")
     assert f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]" in cells
     [accuracy] = results.select(method=CLASSIFIER, metric="accuracy", k=0)
     assert f"{accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}]" in cells
@@ -29,7 +29,11 @@ def test_a_run_without_codes_has_no_baseline_of_codes(make_run: MakeRun) -> None
 def test_the_effect_of_ties_is_stated_if_there_are_ties(make_run: MakeRun) -> None:
     run = make_run()
     assert "ties" not in read_page(run).texts_in("td")
-    worst = run.result_file.results.value(SEARCH, "map_worst", 100, relevance="category")
-    change_results(run, lambda rows: [row._replace(value=0.9875) if row.metric == "map_best" else row for row in rows])
+    method, scope = run.result_file.results.search
+    bounds = [
+        Result(name, value, k=100, method=method, scope=scope, relevance="category")
+        for name, value in (("map_best", 0.9875), ("map_worst", 0.25))
+    ]
+    change_results(run, lambda rows: [*rows, *bounds])
     cells = read_page(run).texts_in("td")
-    assert cells[cells.index("ties") + 1] == f"{worst:.3f} to 0.988"
+    assert cells[cells.index("ties") + 1] == "0.250 to 0.988"

@@ -3,7 +3,10 @@
 from pathlib import Path
 
 from fashion_lsh.data.corrections import Correction
+from fashion_lsh.report.blocks import Table
 from fashion_lsh.report.phrases import describe_search
+from fashion_lsh.report.run_data import read_run_data
+from fashion_lsh.report.sections.setup import MAX_CATEGORIES, setup
 from tests.report.factories import MakeRun
 from tests.report.pages import read_page
 
@@ -31,3 +34,13 @@ def test_setup_counts_corrections(make_run: MakeRun) -> None:
     )
     cells = read_page(run).texts_in("td")
     assert cells[cells.index("corrections") + 1] == "2 relabelled, 1 left out"
+
+
+def test_the_table_names_only_the_first_of_many_categories(make_run: MakeRun) -> None:
+    names = [f"category {number:03}" for number in range(142)]
+    [table] = setup(read_run_data(make_run(names)))
+    assert isinstance(table, Table)
+    [text] = [row[1] for row in table.rows if row[0] == "categories"]
+    assert text.startswith(f"142: {', '.join(names[:MAX_CATEGORIES])}")
+    assert f"{142 - MAX_CATEGORIES} more" in text
+    assert names[MAX_CATEGORIES] not in text

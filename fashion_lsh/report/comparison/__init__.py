@@ -1,0 +1,1 @@
+"""Page that compares two runs query by query."""
