@@ -1,8 +1,9 @@
-"""Check which files of a data set are present.
+"""Check which files of a data set are present, and name all missing ones.
 
 Image files are not opened. Exit status 1: a required file or folder is missing, or no image exists. --json prints all
 unusable rows and missing images; the keys are data_set, root, passed, error, files, unit, splits (count and published
-count), garments, labels, unusable_rows (with reasons), images and missing_images.
+count), garments, labels, unusable_rows (with reasons), images, missing_images and missing_folders (folders of which all
+listed images are missing, with the number of images).
 
 examples:
   fashion-lsh check modanet /data/modanet
@@ -57,39 +58,68 @@ def check_dataset(name: str, root: Path) -> dict[str, Any]:
     try:
         source = open_dataset(name, str(root), 0)
         if isinstance(source, ImageFiles):
+            if not source.root.exists():
+                raise FileNotFoundError(f"{source.root}: no such folder or file")
             report["files"] = _check_files(source)
+            report["error"] = _describe_missing(source.root, report["files"])
             report |= _check_rows(source)
-            is_complete = all(file["status"] != "missing" for file in report["files"])
-            report["passed"] = is_complete and len(report["missing_images"]) < report["images"]
+            report["passed"] = not report["error"] and len(report["missing_images"]) < report["images"]
         elif isinstance(source, FashionMnist):  # all files are present, otherwise open_dataset raises an error
             report |= _count_rows(source.catalogue(), source.published) | {"passed": True}
         else:
             raise ValueError("a merged catalogue has no published files to check; see card.md in its folder")
     except (OSError, ValueError) as error:
-        report["error"] = str(error)
+        report["error"] = report["error"] or str(error)  # a missing file is the reason for an error of reading
     return report
 
 
 def _check_files(source: ImageFiles) -> list[dict[str, str]]:
     """Return the status of each file of the published layout: present, missing or optional (absent, not required)."""
     files = []
-    for pattern, description, is_required in source.expected:
-        is_present = any(next(source.folder.glob(part), None) is not None for part in pattern.split("|"))
-        status = "present" if is_present else "missing" if is_required else "optional"
-        files.append({"pattern": pattern, "content": description, "status": status})
+    for expected in source.expected:
+        is_present = next(expected.paths(source.folder), None) is not None
+        status = "present" if is_present else "missing" if expected.required else "optional"
+        files.append({"pattern": expected.pattern, "content": expected.description, "status": status})
     return files
+
+
+def _describe_missing(root: Path, files: Sequence[dict[str, str]]) -> str | None:
+    """Name all missing files and folders in one message; None if none is missing."""
+    missing = [f"{_alternatives(file)} ({file['content']})" for file in files if file["status"] == "missing"]
+    if not missing:
+        return None
+    return f"{root}: missing: {'; '.join(missing)}; unpack the published archives there, or pass another folder"
+
+
+def _alternatives(file: dict[str, str]) -> str:
+    return file["pattern"].replace("|", " or ")
 
 
 def _check_rows(source: ImageFiles) -> dict[str, Any]:
     """Count rows; list unusable rows with reasons, and missing images."""
     rows, skipped = source.list_garments()
     images = sorted(set(rows.column("image")))
-    missing_images = [str(source.folder / name) for name in images if file_state(source.folder / name) == MISSING]
+    missing = [name for name in images if file_state(source.folder / name) == MISSING]
     rows_without_image = [name for name, reason in skipped.items() if reason.startswith(MISSING_IMAGE)]
+    # A missing image is named by its path in the annotations; found images of such data sets have this path as id.
+    listed = rows.column("id").tolist() if rows_without_image else images
     return _count_rows(rows, source.published or PublishedCounts({})) | {
         "unusable_rows": {name: reason for name, reason in skipped.items() if not reason.startswith(MISSING_IMAGE)},
         "images": len(images) + len(rows_without_image),
-        "missing_images": missing_images + rows_without_image,
+        "missing_images": [str(source.folder / name) for name in missing] + rows_without_image,
+        "missing_folders": _missing_folders(listed + rows_without_image, missing + rows_without_image),
+    }
+
+
+def _missing_folders(images: Sequence[str], missing_images: Sequence[str]) -> dict[str, int]:
+    """Count the images of each folder of which all listed images are missing, without folders in such a folder."""
+    totals, missing = (Counter(str(folder) for name in names for folder in Path(name).parents)
+                       for names in (images, missing_images))  # fmt: skip
+    empty = {folder for folder, count in missing.items() if count == totals[folder]}
+    return {
+        folder: missing[folder]
+        for folder in sorted(empty)
+        if (parent := str(Path(folder).parent)) == folder or parent not in empty
     }
 
 
@@ -111,7 +141,7 @@ def _print_report(report: dict[str, Any]) -> None:
     statuses = {"missing": "MISSING", "optional": "absent (optional)"}
     if report.get("files"):
         table = [
-            (file["pattern"].replace("|", " or "), file["content"], statuses.get(file["status"], file["status"]))
+            (_alternatives(file), file["content"], statuses.get(file["status"], file["status"]))
             for file in report["files"]
         ]
         print(tabulate(table, ["file or folder", "content", "status"]), end="\n\n")
@@ -123,6 +153,9 @@ def _print_report(report: dict[str, Any]) -> None:
         _print_lines([f"{name}: {reason}" for name, reason in unusable_rows.items()])
         print(f"{len(missing_images):,} of {report['images']:,} images are missing")
         _print_lines(missing_images)
+        folders = [f"{folder}: all {count:,} listed images" for folder, count in report["missing_folders"].items()]
+        print(f"{len(folders):,} folders without any listed image")
+        _print_lines(folders)
 
 
 def _print_counts(splits: dict[str, dict[str, int | None]], unit: str) -> None:

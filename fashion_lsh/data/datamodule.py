@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.connected_components import factorize
+from fashion_lsh.data.corrections import correct
 from fashion_lsh.data.dataset import CropDataset, Transform, build_dataloader, collate
 from fashion_lsh.data.datasets import Source, open_dataset
 from fashion_lsh.data.detections import BoxSelector, Detections
@@ -33,6 +34,7 @@ class GarmentData(pl.LightningDataModule):
     Args:
         source: name of the data set, or a user's own data set (see `open_dataset`).
         root: folder or file of the data set; None if the data set needs no root.
+        corrections: reviewed CSV file, or several (see `read_corrections`), that relabels or leaves out rows.
         categories: categories to keep; None: all.
         sources: values of the column `source` to keep in a merged catalogue; None: all.
         crop: `annotated` crops the annotated box of each garment, `detected` a detected box (see `with_detections`),
@@ -45,9 +47,8 @@ class GarmentData(pl.LightningDataModule):
         transform: further augmentation of training crops, a class with the interface Transform; None: none.
         ratios: ratio of each split, for data sets without published splits.
         gallery: split used as the gallery; `train` is the protocol of Lin et al. 2015.
-        leaks: treatment of images, groups and items that occur in several published splits (see `find_leaks`).
-            `refuse` raises an error, `drop` removes the leaking rows from train and val, `report` only logs the leaks
-            and also keeps exact copies of images.
+        leaks: treatment of images, groups and items in several published splits (see `find_leaks`): `refuse` raises an
+            error, `drop` removes the leaking rows from train and val, `report` logs the leaks and keeps exact copies.
         split_seed: random seed of the splits (and of the images of synthetic data sets).
         batch_size: number of images per batch.
         workers: number of loader processes; 0: load in the main process.
@@ -63,6 +64,7 @@ class GarmentData(pl.LightningDataModule):
         self,
         source: Spec = "shop_street",
         root: str | None = None,
+        corrections: str | Names | None = None,
         categories: Names | None = None,
         sources: Names | None = None,
         crop: Literal["annotated", "whole", "detected"] = "annotated",
@@ -87,7 +89,7 @@ class GarmentData(pl.LightningDataModule):
         super().__init__()
         if unseen is not None and gallery == "train":
             raise ValueError(f"split.unseen={unseen}: not possible with split.gallery=train; set split.gallery=gallery")
-        self.source: Source = open_dataset(source, root, split_seed, keep_copies=leaks == "report")
+        self.source: Source = correct(open_dataset(source, root, split_seed, leaks == "report"), corrections)
         self.filters = {"category": categories, "source": sources}
         self.crop, self.box_selector, self.margin, self.image_size = crop, box_selector, margin, image_size
         self.detections: Detections | None = None  # see `with_detections`
@@ -132,10 +134,8 @@ class GarmentData(pl.LightningDataModule):
         Raises:
             ValueError: a category is unknown, a split is empty, or splits have leaks.
         """
-        garments = self.source.catalogue(self.filters)
-        rows, self.leak_reasons = assign_splits(
-            garments, self.ratios, self.split_seed, self.unseen, self.leaks, self.gallery
-        )
+        garments, options = self.source.catalogue(self.filters), (self.unseen, self.leaks, self.gallery)
+        rows, self.leak_reasons = assign_splits(garments, self.ratios, self.split_seed, *options)
         return rows
 
     @cached_property

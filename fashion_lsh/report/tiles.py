@@ -41,10 +41,12 @@ def column_titles(num_hits: int, first: str = "query") -> list[str]:
     return [first, "crop", *(f"hit {rank}" for rank in range(1, num_hits + 1))]
 
 
-def write_contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> None:
+def write_contact_sheet(
+    path: Path, rows: Sequence[Sequence[Tile]], columns: Sequence[str], tile_size: int = TILE
+) -> None:
     """Draw a contact sheet (see `draw_sheet`) and write it as PNG."""
     with atomic_write(path) as temporary:
-        draw_sheet(rows, columns).save(temporary, "PNG")
+        draw_sheet(rows, columns, tile_size).save(temporary, "PNG")
 
 
 def draw_sheet(

@@ -2,10 +2,11 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -13,7 +14,11 @@ from fashion_lsh.io.files import atomic_write, csv_rows, folder_lock
 from fashion_lsh.runs.log import log_to_file
 from fashion_lsh.runs.result_file import RESULTS_FILE, ResultFile, read_results_file
 
+if TYPE_CHECKING:  # reading a run folder does not need the data sets
+    from fashion_lsh.data.corrections import Correction
+
 REQUIRED_GROUPS = ("backbone", "data", "search", "hash")  # config groups of every run
+CORRECTIONS_FILE = "corrections.csv"  # garments changed by data.corrections
 REMOVE_AND_RERUN = "remove it and run the train command of the run again"
 RERUN = "run its train command again (with overwrite=true, if its scores are read from a job file)"
 OVERWRITE = "run its train command again with overwrite=true"
@@ -96,6 +101,22 @@ class RunFolder:
             raise ValueError(f"{csv_path} is damaged ({error}); remove it and run the command again") from error
 
     @property
+    def corrections(self) -> Counter[str]:
+        """Number of garments by action, `relabel` or `exclude`, that `data.corrections` changed.
+
+        Raises:
+            ValueError: corrections.csv is damaged.
+        """
+        csv_path = self.path / CORRECTIONS_FILE
+        if not csv_path.exists():
+            return Counter()
+        try:
+            with csv_path.open(newline="", encoding="utf-8") as file:
+                return Counter(action for _, (_, _, action, *_) in list(csv_rows(file))[1:])
+        except ValueError as error:
+            raise ValueError(f"{csv_path} is damaged ({error}); {OVERWRITE}") from error
+
+    @property
     def summary(self) -> str:
         """One line with the run folder and the number of skipped garments, or with the reason for a missing model."""
         if not self.metrics:
@@ -164,6 +185,17 @@ class RunFolder:
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
             csv.writer(file).writerows([("id", "reason"), *skipped])
+
+    def write_corrections(self, changes: Iterable["Correction"]) -> None:
+        """Write corrections.csv, the changed garments with the file and line of each decision; nothing if none."""
+        rows = [(each.id, each.category, each.action, each.new_category, each.file.name, each.line) for each in changes]
+        if not rows:
+            return
+        with (
+            atomic_write(self.path / CORRECTIONS_FILE) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            csv.writer(file).writerows([("id", "category", "action", "new_category", "file", "line"), *rows])
 
 
 def validate_metrics(content: Any) -> dict[str, float]:

@@ -12,7 +12,8 @@ from fashion_lsh.runs.component_versions import own_code, used_versions
 IGNORED_KEYS = (  # settings without effect on results
     "name", "overwrite", "cache", "logger", "runs", "jobs", "rates", "sections",
 )  # fmt: skip
-MACHINE_KEYS = ("root", "workers")  # data settings that depend on the machine: path, number of loader processes
+# data settings that depend on the machine: paths, number of loader processes; the data checksum holds the corrections
+MACHINE_KEYS = ("root", "corrections", "workers")
 DETECTOR_KEYS = ("detector", "scenes", "trainer", "callbacks", "seed")  # config keys that affect the detector
 CLASSIFIER_KEYS = (*DETECTOR_KEYS, "data", "backbone", "classifier")
 STAGE_KEYS = {

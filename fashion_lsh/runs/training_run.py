@@ -9,6 +9,7 @@ from typing import Any, Self
 import yaml
 from torch import nn
 
+from fashion_lsh.data.corrections import CorrectedSource
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detections import Detections
 from fashion_lsh.io.files import atomic_write, check_disk_space, check_writable, folder_lock, update_symlink
@@ -65,6 +66,8 @@ class TrainingRun(Run):
             if not run.metrics:  # a finished run keeps the environment of its scores
                 run.write_json("environment.json", environment(config["trainer"]["accelerator"] != "cpu", config))
                 run.write_skipped(data.skipped.items())
+                if isinstance(data.source, CorrectedSource):
+                    run.write_corrections(data.source.changes)
             data.catalogue.save(path / "catalogue.parquet")
         update_symlink(Path(config["runs"]) / "latest", path)
         return run

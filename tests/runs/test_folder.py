@@ -10,7 +10,9 @@ import torch
 import yaml
 
 from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.corrections import Correction
 from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.runs.folder import RunFolder
 from fashion_lsh.runs.run import Run
 from fashion_lsh.runs.training_run import TrainingRun
 from tests.runs.factories import (
@@ -165,3 +167,16 @@ def test_failed_write_keeps_the_old_file(
         run.write_json("metrics.json", {"data/garments": 2.0})
     assert run.metrics == {"data/garments": 1.0}
     assert file_names(run.path) == before
+
+
+def test_corrections_are_counted_by_action(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    folder = RunFolder(tmp_path)
+    assert folder.corrections == {}
+    folder.write_corrections([])
+    assert not (tmp_path / "corrections.csv").exists()
+    folder.write_corrections([Correction(Path("a, b.csv"), 3, "x", "coat", "relabel", "hat")])
+    assert folder.corrections == {"relabel": 1}
+    (tmp_path / "corrections.csv").write_text("id,category\nx\n")
+    with pytest.raises(ValueError, match=r"corrections\.csv is damaged"):
+        _ = folder.corrections

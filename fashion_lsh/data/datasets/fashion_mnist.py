@@ -153,20 +153,20 @@ def _find_file(folder: Path, name: str) -> Path:
     raise FileNotFoundError(f"{folder}: neither {name} nor {name}.gz found; copy one of them there")
 
 
-def _has_all_files(folder: Path) -> bool:
+def _missing_files(folder: Path) -> list[str]:
     names = [name for part in FILE_PREFIXES for name in _file_names(part)]
-    return all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in names)
+    return [name for name in names if not ((folder / name).is_file() or (folder / f"{name}.gz").is_file())]
 
 
 def _find_folder(root: str | None) -> Path:
     if root is not None:
-        if _has_all_files(Path(root)):
-            return Path(root)
-        raise FileNotFoundError(f"data.root={root}: the four files of Fashion-MNIST are missing; {_instructions()}")
+        if missing := _missing_files(Path(root)):
+            raise FileNotFoundError(f"data.root={root}: missing files: {', '.join(missing)}; {_instructions()}")
+        return Path(root)
     cache = cache_folder()
     downloaded = cache / "FashionMNIST" / "raw"  # folder names of torchvision
     for folder in (DEBIAN, downloaded):
-        if _has_all_files(folder):
+        if not _missing_files(folder):
             return folder
     _download(cache)
     return downloaded

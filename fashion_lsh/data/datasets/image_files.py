@@ -3,7 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 from unicodedata import normalize
@@ -29,7 +29,7 @@ class ExpectedFile(NamedTuple):
     """File or folder of a published data set.
 
     Attributes:
-        pattern: Glob pattern below the root, or several patterns separated by `|`.
+        pattern: Glob pattern below the root, or several patterns separated by `|`; a pattern of folders ends in `/`.
         description: Content of the file or folder.
         required: Whether the data set cannot be read without the file.
     """
@@ -37,6 +37,11 @@ class ExpectedFile(NamedTuple):
     pattern: str
     description: str
     required: bool = True
+
+    def paths(self, folder: Path) -> Iterator[Path]:
+        """Yield the matching files and folders."""
+        for pattern in self.pattern.split("|"):
+            yield from folder.glob(pattern)
 
 
 class PublishedCounts(NamedTuple):

@@ -38,6 +38,8 @@ def setup(run_data: RunData) -> list[Block]:
         "items": _items(run_data),
         "skipped": f"{run_data.skipped:,} garments; skipped.csv lists the reasons" if run_data.skipped else "none",
     }
+    if corrections := run_data.run.corrections:
+        rows["corrections"] = f"{corrections['relabel']:,} relabelled, {corrections['exclude']:,} left out"
     return [Table(["", ""], [list(row) for row in rows.items()])]
 
 

@@ -1,5 +1,8 @@
 """The table of the run's setup."""
 
+from pathlib import Path
+
+from fashion_lsh.data.corrections import Correction
 from fashion_lsh.report.blocks import Table
 from fashion_lsh.report.phrases import describe_search
 from fashion_lsh.report.run_data import read_run_data
@@ -19,6 +22,18 @@ def test_setup_describes_model_search_and_data(make_run: MakeRun) -> None:
     assert config["categories"] == "3: bag, coat, hat"
     assert any("2 garments" in text and "skipped.csv" in text for text in config.values())
     assert config["items"].startswith("12 ")
+    assert "corrections" not in cells
+
+
+def test_setup_counts_corrections(make_run: MakeRun) -> None:
+    run = make_run()
+    actions = ["relabel", "exclude", "relabel"]
+    run.write_corrections(
+        Correction(Path("review.csv"), line, f"{line}", "bag", action, "hat" if action == "relabel" else "")
+        for line, action in enumerate(actions, start=2)
+    )
+    cells = read_page(run).texts_in("td")
+    assert cells[cells.index("corrections") + 1] == "2 relabelled, 1 left out"
 
 
 def test_the_table_names_only_the_first_of_many_categories(make_run: MakeRun) -> None:

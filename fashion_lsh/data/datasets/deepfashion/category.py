@@ -19,12 +19,18 @@ from fashion_lsh.data.datasets.image_files import ExpectedFile, PublishedCounts
 log = logging.getLogger(__name__)
 
 SPLIT_ORDER = ("test", "val", "train")  # an image listed in several splits is assigned to the first of these
+COARSE_FOLDERS = ("Anno_coarse", "Anno")  # the older release has Anno
 FINE_FOLDER, NUM_FINE_ATTRIBUTES = "Anno_fine", 26
 FINE_LONG_SLEEVE_INDEX = 7  # index of long_sleeve in the documented order of the 26 attributes
 
 CATEGORY_COLUMNS = ("image_name", "category_label")
 BBOX_COLUMNS = ("image_name", "x_1", "y_1", "x_2", "y_2")
 PARTITION_COLUMNS = ("image_name", "evaluation_status")
+
+
+def _in_any(name: str, *folders: str) -> str:
+    """Pattern of a file that is in one of several folders (see ExpectedFile)."""
+    return "|".join(f"{folder}/{name}" for folder in folders)
 
 
 class DeepFashionCategory(FiftyCategories):
@@ -36,18 +42,20 @@ class DeepFashionCategory(FiftyCategories):
     """
 
     expected = (
-        ExpectedFile("[Ii]mg*", "images, as Img/img/<product>/img_00000001.jpg"),
+        ExpectedFile("[Ii]mg*/", "images, as Img/img/<product>/img_00000001.jpg"),
         ExpectedFile("Eval/list_eval_partition.txt", "split of each image: train, val or test"),
-        ExpectedFile("Anno*/list_category_cloth.txt", "names of the 50 categories"),
-        ExpectedFile("Anno*/list_category_img.txt", "category of each image"),
-        ExpectedFile("Anno*/list_bbox.txt", "box of each image"),
-        ExpectedFile("Anno*/list_attr_cloth.txt", "names of the 1,000 attributes", required=False),
+        ExpectedFile(_in_any("list_category_cloth.txt", *COARSE_FOLDERS), "names of the 50 categories"),
+        ExpectedFile(_in_any("list_category_img.txt", *COARSE_FOLDERS), "category of each image"),
+        ExpectedFile(_in_any("list_bbox.txt", *COARSE_FOLDERS), "box of each image"),
+        ExpectedFile(_in_any("list_attr_cloth.txt", *COARSE_FOLDERS), "names of the 1,000 attributes", required=False),
         ExpectedFile(
-            "Anno*/list_attr_img.txt", "attributes of each image, used to find long-sleeved tees", required=False
+            _in_any("list_attr_img.txt", *COARSE_FOLDERS),
+            "attributes of each image, used to find long-sleeved tees",
+            required=False,
         ),
     )
     published = PublishedCounts({"train": 209_222, "val": 40_000, "query": 40_000})
-    annotation_folders = ("Anno_coarse", "Anno")
+    annotation_folders = COARSE_FOLDERS
     source = "deepfashion_category"
 
     def _read_annotations(self) -> tuple[dict[str, Annotation], Reasons]:
@@ -97,8 +105,11 @@ class DeepFashionFine(FiftyCategories):
     """
 
     expected = (
-        ExpectedFile("[Ii]mg*", "images, as Img/img/<product>/img_00000001.jpg"),
-        ExpectedFile("Anno*/list_category_cloth.txt", "names of the 50 categories"),
+        ExpectedFile("[Ii]mg*/", "images, as Img/img/<product>/img_00000001.jpg"),
+        ExpectedFile(
+            _in_any("list_category_cloth.txt", FINE_FOLDER, *COARSE_FOLDERS),
+            "names of the 50 categories",
+        ),
         *(
             ExpectedFile(f"Anno_fine/{split}{suffix}.txt", f"{content} of split {split}", required=suffix != "_attr")
             for split in SPLIT_ORDER
@@ -112,7 +123,7 @@ class DeepFashionFine(FiftyCategories):
         ExpectedFile("Anno_fine/list_attr_cloth.txt", "names of the 26 attributes", required=False),
     )
     published = PublishedCounts({"train": 14_000, "val": 2_000, "query": 4_000})
-    annotation_folders = (FINE_FOLDER, "Anno_coarse", "Anno")
+    annotation_folders = (FINE_FOLDER, *COARSE_FOLDERS)
     source = "deepfashion_fine"
 
     def _read_annotations(self) -> tuple[dict[str, Annotation], Reasons]:

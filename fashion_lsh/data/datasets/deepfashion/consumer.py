@@ -48,7 +48,7 @@ class DeepFashionConsumer(ImageFiles):
 
     licence = LICENCE
     expected = (
-        ExpectedFile("[Ii]mg*", "images, as Img/img/TOPS/T_Shirt/id_00000001/shop_01.jpg"),
+        ExpectedFile("[Ii]mg*/", "images, as Img/img/TOPS/T_Shirt/id_00000001/shop_01.jpg"),
         ExpectedFile("Eval/list_eval_partition.txt", "image pairs with item and split: train, val or test"),
         ExpectedFile("Anno/list_bbox_consumer2shop.txt", "box, clothes type and source of each image"),
         ExpectedFile("Anno/list_item_consumer2shop.txt", "list of items", required=False),

@@ -30,7 +30,7 @@ class DeepFashionInshop(ImageFiles):
 
     licence = LICENCE
     expected = (
-        ExpectedFile("[Ii]mg*", "images of 256 x 256, as Img/img/WOMEN/Dresses/id_00000002/02_1_front.jpg"),
+        ExpectedFile("[Ii]mg*/", "images of 256 x 256, as Img/img/WOMEN/Dresses/id_00000002/02_1_front.jpg"),
         ExpectedFile("Eval/list_eval_partition.txt", "item and split of each image: train, query or gallery"),
         ExpectedFile("Anno/list_bbox_inshop.txt", "box and clothes type of each image"),
         ExpectedFile("Anno/list_item_inshop.txt", "list of the 7,982 items", required=False),

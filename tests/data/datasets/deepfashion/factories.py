@@ -45,7 +45,7 @@ def column_values(source: Any, column: str) -> dict[str, Any]:
 def assert_required_files_are_read(root: Path, source: Any) -> None:
     """Check that `list_garments` raises an error if any required file or folder is missing."""
     for expected in source.expected:
-        paths = list(root.glob(expected.pattern))
+        paths = list(expected.paths(root))
         if not expected.required:
             continue
         assert paths, expected
@@ -55,3 +55,17 @@ def assert_required_files_are_read(root: Path, source: Any) -> None:
             source(str(root)).list_garments()
         for path in paths:
             path.with_name(f"renamed_{path.name}").rename(path)
+
+
+def write_inshop(root: Path) -> Path:
+    """Write two items of the in-shop benchmark, with images in both resolutions; return the folder."""
+    annotations = {FRONT: (3, "query"), SIDE: (3, "gallery"), BACK: (3, "gallery"), JEANS: (2, "train")}
+    save_images(root / "Img", *annotations)
+    save_images(root / "Img", *(name.replace("img/", "img_highres/", 1) for name in annotations), size=(75, 110))
+    rows = [row(name, name.split("/")[3], status) for name, (_, status) in annotations.items()]
+    write(root / "Eval/list_eval_partition.txt", "image_name item_id evaluation_status", rows)
+    boxes = [row(name, clothes_type, 1, "065", "045", "233", "252") for name, (clothes_type, _) in annotations.items()]
+    header = "image_name  clothes_type  pose_type  x_1  y_1  x_2  y_2"
+    write(root / "Anno/list_bbox_inshop.txt", header, boxes)
+    write(root / "Anno/list_item_inshop.txt", "", ["id_00000002", "id_00000007"])
+    return root

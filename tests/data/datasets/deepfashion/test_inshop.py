@@ -13,25 +13,15 @@ from tests.data.datasets.deepfashion.factories import (
     assert_required_files_are_read,
     column_values,
     replace_text,
-    row,
     save_images,
     write,
+    write_inshop,
 )
 
 
 @pytest.fixture
 def inshop(tmp_path: Path) -> Path:
-    """Write two items, with images in both resolutions."""
-    annotations = {FRONT: (3, "query"), SIDE: (3, "gallery"), BACK: (3, "gallery"), JEANS: (2, "train")}
-    save_images(tmp_path / "Img", *annotations)
-    save_images(tmp_path / "Img", *(name.replace("img/", "img_highres/", 1) for name in annotations), size=(75, 110))
-    rows = [row(name, name.split("/")[3], status) for name, (_, status) in annotations.items()]
-    write(tmp_path / "Eval/list_eval_partition.txt", "image_name item_id evaluation_status", rows)
-    boxes = [row(name, clothes_type, 1, "065", "045", "233", "252") for name, (clothes_type, _) in annotations.items()]
-    header = "image_name  clothes_type  pose_type  x_1  y_1  x_2  y_2"
-    write(tmp_path / "Anno/list_bbox_inshop.txt", header, boxes)
-    write(tmp_path / "Anno/list_item_inshop.txt", "", ["id_00000002", "id_00000007"])
-    return tmp_path
+    return write_inshop(tmp_path)
 
 
 def test_inshop_items_and_published_splits_are_read(inshop: Path, caplog: pytest.LogCaptureFixture) -> None:
