@@ -229,6 +229,18 @@ def test_item_weight_disables_the_monitor() -> None:
     assert make_module(7, item_weight=0.5).monitor is None
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("loss", ["softmax", "ssdh", "greedyhash"])
+def test_head_of_bihalf_reads_values_of_minus_1_and_1(loss: str, training: bool) -> None:
+    torch.manual_seed(0)
+    model = make_hash_head(13, loss=loss, bihalf=True).train(training)
+    inputs: list[Tensor] = []
+    model.head.register_forward_pre_hook(lambda _, args: inputs.append(args[0].detach()))
+    outputs = model(IMAGES)
+    assert inputs[0].abs().eq(1).all()
+    assert torch.equal(inputs[0] > 0, outputs.activations > model.threshold)
+
+
 def test_bihalf_rejects_batches_of_one(make_data: Callable[..., GarmentData]) -> None:
     with pytest.raises(ValueError, match=r"data\.batch_size=1: .*hash\.bihalf=true"):
         make_module(7, bihalf=True).train_batches(make_data(batch_size=1))
