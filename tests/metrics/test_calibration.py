@@ -46,7 +46,9 @@ def test_calibration_error_of_certain_predictions() -> None:
     assert calibration_error(certain, (labels + 1) % 3) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(("is_correct", "expected"), [((0, 1), 0.475), ((1, 0), 0.475), ((1, 1), 0.025), ((0, 0), 0.975)])
+@pytest.mark.parametrize(
+    ("is_correct", "expected"), [((0, 1), 0.475), ((1, 0), 0.475), ((1, 1), 0.025), ((0, 0), 0.975)]
+)
 def test_a_confidence_of_exactly_1_is_in_the_last_bin(is_correct: tuple[int, int], expected: float) -> None:
     """Confidences 1 and 0.95 share the bin 0.9 to 1: |1.95 - number of correct predictions| / 2."""
     logits = torch.tensor([[1000.0, 0.0], [math.log(19), 0.0]], dtype=torch.float64)

@@ -26,9 +26,7 @@ class OrthoHashLoss(HashLoss):
     MARGIN = 0.3
     centres: Tensor
 
-    def __init__(
-        self, bits: int, num_categories: int, label_smoothing: float, centre_seed: NonNegativeInt = 0
-    ) -> None:
+    def __init__(self, bits: int, num_categories: int, label_smoothing: float, centre_seed: NonNegativeInt = 0) -> None:
         super().__init__(bits, num_categories, label_smoothing)
         self.register_buffer("centres", hash_centres(num_categories, bits, centre_seed))
         self.norm = nn.BatchNorm1d(bits)

@@ -16,9 +16,7 @@ from fashion_lsh.models.losses.hadamard import hadamard_matrix
 
 def pairwise_distances(codes: Tensor) -> list[int]:
     rows = codes.tolist()
-    return [
-        sum(a != b for a, b in zip(rows[i], rows[j], strict=True)) for i in range(len(rows)) for j in range(i)
-    ]
+    return [sum(a != b for a, b in zip(rows[i], rows[j], strict=True)) for i in range(len(rows)) for j in range(i)]
 
 
 def distinct_columns(codes: Tensor) -> int:
