@@ -48,14 +48,8 @@ def _evaluate(
     annotations: list[dict[str, Any]] = []
     detections: list[dict[str, Any]] = []
     for image, ((xyxy, scores, detected_labels), (annotated, labels, is_crowd)) in enumerate(images):
-        annotations += [
-            box | {"iscrowd": int(crowd)}
-            for box, crowd in zip(_entries(image, annotated, labels), is_crowd, strict=True)
-        ]
-        detections += [
-            box | {"score": float(score)}
-            for box, score in zip(_entries(image, xyxy, detected_labels), scores, strict=True)
-        ]
+        annotations += _entries(image, annotated, labels, "iscrowd", is_crowd.astype(int))
+        detections += _entries(image, xyxy, detected_labels, "score", scores)
     numbered = [annotation | {"id": number} for number, annotation in enumerate(annotations, start=1)]
     ground_truth = COCO({
         "images": [{"id": image} for image in range(len(images))], "annotations": numbered,
@@ -67,11 +61,11 @@ def _evaluate(
     return evaluator.eval["precision"][..., 0, -1], evaluator.eval["recall"][..., 0, -1]
 
 
-def _entries(image: int, xyxy: np.ndarray, labels: np.ndarray) -> list[dict[str, Any]]:
-    """Boxes (n, 4) with labels (n,) as entries of a COCO file."""
+def _entries(image: int, xyxy: np.ndarray, labels: np.ndarray, name: str, values: np.ndarray) -> list[dict[str, Any]]:
+    """Boxes (n, 4) with labels (n,) and one further value (n,) as entries of a COCO file."""
     xyxy = xyxy.reshape(-1, 4).astype(np.float64)
     xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
     return [
-        {"image_id": image, "category_id": int(label), "bbox": box, "area": box[2] * box[3]}
-        for box, label in zip(xywh.tolist(), labels, strict=True)
+        {"image_id": image, "category_id": label, "bbox": box, "area": box[2] * box[3], name: value}
+        for box, label, value in zip(xywh.tolist(), labels.tolist(), values.tolist(), strict=True)
     ]

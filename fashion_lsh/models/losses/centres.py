@@ -53,7 +53,7 @@ def hash_centres(num_centres: int, bits: int, seed: int = 0) -> Tensor:
 
 def num_distinct_columns(codes: Tensor) -> int:
     """Count the columns of codes (N, bits) in {-1, 1} that are distinct up to the sign."""
-    return len((codes * codes[:1]).unique(dim=1).T)
+    return len(set(map(tuple, (codes * codes[:1]).T.tolist())))
 
 
 def _draw_rows(count: int, bits: int, generator: torch.Generator) -> Tensor:
@@ -75,9 +75,9 @@ def _draw_rows(count: int, bits: int, generator: torch.Generator) -> Tensor:
 
 def _distinct_first(codes: Tensor) -> Tensor:
     """Order of the columns by the number of columns before them that are equal up to the sign: (columns,) int64."""
-    _, patterns = (codes * codes[:1]).unique(dim=1, return_inverse=True)
-    num_equal_before = (patterns[:, None] == patterns).tril(-1).sum(dim=1)
-    return num_equal_before.argsort(stable=True)
+    columns = (codes * codes[:1]).T
+    is_equal = (columns[:, None] == columns).all(dim=2)
+    return is_equal.tril(-1).sum(dim=1).argsort(stable=True)
 
 
 def _add_farthest(centres: Tensor, count: int, generator: torch.Generator) -> Tensor:
