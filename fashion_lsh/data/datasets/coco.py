@@ -68,6 +68,7 @@ class Coco(ImageFiles):
         files = self._files()
         splits = _assign_splits(files)
         rows: list[Row] = []
+        self._images = {}
         for file in files:
             content = read_coco(file)
             rows += self._rows(content, file, splits[file])
