@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import build_dataloader, jitter_brightness_contrast
-from fashion_lsh.data.detections import images_without_garments
+from fashion_lsh.data.detection_images import images_without_garments
 from fashion_lsh.data.images import resize
 from fashion_lsh.data.sampler import EpochSampler
 from fashion_lsh.metrics.box_average_precision import AnnotatedBoxes

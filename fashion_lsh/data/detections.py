@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +14,6 @@ from pydantic import Field
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.io.progress import chunks, prefetch, track
 from fashion_lsh.metrics.detection import MATCH_IOU, iou
-
-if TYPE_CHECKING:  # reading detections must not import Lightning
-    from fashion_lsh.data.datamodule import GarmentData
 
 SelectRule = Literal["given", "best", "largest", "all"]
 BATCH_SIZE = 8  # images per detector call; the next batch is loaded during the call
@@ -94,26 +91,6 @@ def _to_boxes(xyxy: Sequence[float], scores: Sequence[float], labels: Sequence[i
     if not len(xyxy) == 4 * len(scores) == 4 * len(labels):
         raise ValueError(f"{len(xyxy)} coordinates, {len(scores)} scores and {len(labels)} labels in one image")
     return Boxes(np.array(xyxy, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(labels, np.int64))
-
-
-def images_without_garments(data: "GarmentData", split: str) -> list[str]:
-    """List the images of a split that have no garments (see `DetectionOnly`), sorted by key.
-
-    Without published splits, a part of all such images is drawn, as large as the ratio of the split.
-    """
-    _ = data.catalogue  # reads the data set, which sets `detection_only`
-    extra = getattr(data.source, "detection_only", None)
-    if extra is None:
-        return []
-    unassigned = sorted(key for key, name in extra.images.items() if not name)
-    num_drawn = round(len(unassigned) * data.ratios.get(split, 0) / (sum(data.ratios.values()) or 1))
-    drawn = np.random.default_rng(data.split_seed).permutation(unassigned)[:num_drawn]
-    return sorted([*(key for key, name in extra.images.items() if name == split), *drawn.tolist()])
-
-
-def images_to_detect(data: "GarmentData") -> list[str]:
-    """List the images of the catalogue, and the query images without garments, sorted by key."""
-    return sorted({*data.catalogue.column("image"), *images_without_garments(data, "query")})
 
 
 class BoxDetector(Protocol):

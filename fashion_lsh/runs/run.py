@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets import Source, open_dataset
-from fashion_lsh.data.detections import BoxSelector, Detections, detect_all, images_to_detect
+from fashion_lsh.data.detection_images import images_to_detect
+from fashion_lsh.data.detections import BoxSelector, Detections, detect_all
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.io.targets import Restriction, instantiate, restricted, target_names
 from fashion_lsh.models.checkpoints import load_model

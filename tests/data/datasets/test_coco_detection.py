@@ -11,7 +11,8 @@ from PIL import Image
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.coco import Coco
 from fashion_lsh.data.detection_data import DetectionData
-from fashion_lsh.data.detections import Boxes, Detections, images_to_detect, images_without_garments
+from fashion_lsh.data.detection_images import images_to_detect, images_without_garments
+from fashion_lsh.data.detections import Boxes, Detections
 from fashion_lsh.data.merge.merge import scan_source
 from fashion_lsh.data.merge.taxonomy import LabelMap
 from fashion_lsh.evaluation.detection import box_results
